@@ -1,0 +1,52 @@
+"""The helper process without its resolver: one granted session, pumped to stdin and stdout.
+
+argv: the session id, the stream URL, data messages a second (`inf`: as fast as possible); the
+token is read from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from sm_proxy import stdio
+from sm_proxy.errors import SmProxyError
+from sm_proxy.pump import Pump
+from sm_proxy.ssm import session as ssm
+
+
+class NoApi:
+    """Whatever a benchmark does not need."""
+
+    def start(self) -> ssm.Grant:
+        """Never called."""
+        raise NotImplementedError
+
+    def resume(self, session_id: str) -> ssm.Grant | None:
+        """A cut is the end here."""
+        del session_id
+        return None
+
+    def terminate(self, session_id: str) -> None:
+        """Nothing to end."""
+
+    def data_key(self, key_id: str, session_id: str, challenge: str) -> tuple[bytes, bytes]:
+        """Never asked for."""
+        raise NotImplementedError(key_id, session_id, challenge)
+
+
+def main() -> None:
+    """Pump until either side is done."""
+    session_id, url, rate = sys.argv[1:]
+    streams = stdio.take()
+    grant = ssm.Grant(session_id, os.environ["BENCH_TOKEN"], url)
+    api = NoApi()
+    stream = ssm.start(api, ssm.Options(messages_per_s=float(rate)), grant)
+    try:
+        Pump(stream, streams, lambda: SmProxyError("sshd-silent", "nothing answers")).run()
+    finally:
+        stream.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""A peer without an agent's pauses: plays frames made beforehand, or acknowledges what it gets.
+
+It runs in a process of its own, so that what is measured is the helper.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from websockets.sync.server import ServerConnection, serve
+
+from sm_proxy.ssm import message, smux
+from sm_proxy.ssm.session import Grant
+
+_LAYOUT = struct.Struct(">I32sIQqQ16s32sII")
+_HANDSHAKE = {
+    "AgentVersion": "3.3.1230.0",
+    "RequestedClientActions": [
+        {
+            "ActionType": "SessionType",
+            "ActionParameters": {
+                "SessionType": "Port",
+                "Properties": {"portNumber": "22", "type": "LocalPortForwarding"},
+            },
+        }
+    ],
+}
+_GREETING = b"SSH-2.0-bench\r\n"
+_CHUNK = 1024 - 8
+_WINDOW = 4096
+
+Start = Callable[[Grant, str], "subprocess.Popen[bytes]"]
+
+
+def download_rate(start: Start, size: int) -> float:
+    """MB/s from a player with `size` bytes in 1,024-byte messages through the helper's stdout."""
+    with _player("down", size) as url:
+        process = start(Grant("s", "t", url), "inf")
+        if process.stdout is None:
+            raise RuntimeError("no pipe")
+        process.stdout.readline()
+        started = time.perf_counter()
+        left = size
+        while left > 0:
+            data = process.stdout.read1(1 << 20)  # type: ignore[attr-defined]
+            if not data:
+                raise RuntimeError("the helper ended early")
+            left -= len(data)
+        elapsed = time.perf_counter() - started
+        close(process)
+    return size / elapsed / 1e6
+
+
+def close(process: subprocess.Popen[bytes]) -> None:
+    """Close both pipes and wait, as ssh does at its end."""
+    for pipe in (process.stdout, process.stdin):
+        if pipe is not None:
+            pipe.close()
+    process.wait()
+
+
+def upload_rate(start: Start, size: int) -> float:
+    """MB/s from the helper's stdin to a player that acknowledges at once."""
+    data = os.urandom(size)
+    with _player("up", size) as url:
+        process = start(Grant("s", "t", url), "inf")
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("no pipes")
+        process.stdout.readline()
+        started = time.perf_counter()
+        process.stdin.write(data)
+        process.stdin.flush()
+        if process.stdout.readline() != b"all\n":
+            raise RuntimeError("the helper ended early")
+        elapsed = time.perf_counter() - started
+        close(process)
+    return size / elapsed / 1e6
+
+
+class _player:  # noqa: N801 - reads as a function
+    """The player's process; entering gives its URL."""
+
+    def __init__(self, mode: str, size: int) -> None:
+        self._words = [sys.executable, "-m", "bench.player", mode, str(size)]
+
+    def __enter__(self) -> str:
+        self._process = subprocess.Popen(self._words, stdout=subprocess.PIPE, text=True)
+        if self._process.stdout is None:
+            raise RuntimeError("no pipe")
+        return self._process.stdout.readline().strip()
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+
+def _frame(sequence: int, payload_type: int, payload: bytes, kind: str = message.OUTPUT) -> bytes:
+    digest = hashlib.sha256(payload).digest()
+    field = kind.encode().ljust(32)
+    header = _LAYOUT.pack(
+        116, field, 1, 1, sequence, 0, os.urandom(16), digest, payload_type, len(payload)
+    )
+    return header + payload
+
+
+def _acknowledgement(received: message.Message) -> bytes:
+    payload = {
+        "AcknowledgedMessageType": "input_stream_data",
+        "AcknowledgedMessageId": "0" * 36,
+        "AcknowledgedMessageSequenceNumber": received.sequence,
+        "IsSequentialMessage": True,
+    }
+    return _frame(0, 0, json.dumps(payload).encode(), message.ACKNOWLEDGE)
+
+
+def _psh(data: bytes) -> bytes:
+    return smux.data_frames(data)
+
+
+def _serve(mode: str, size: int) -> None:
+    count = -(-size // _CHUNK)
+    block = os.urandom(_CHUNK)
+    frames = [_frame(n + 3, 1, _psh(block)) for n in range(count)] if mode == "down" else []
+
+    def play(connection: ServerConnection) -> None:
+        connection.recv()
+        connection.send(_frame(0, 5, json.dumps(_HANDSHAKE).encode()))
+        connection.send(_frame(1, 7, b'{"HandshakeTimeToComplete":1,"CustomerMessage":""}'))
+        connection.send(_frame(2, 1, _psh(_GREETING)))
+        if mode == "down":
+            _play_down(connection, frames)
+        else:
+            _play_up(connection, size)
+
+    # Unbounded queue: acks pile up there while the frames are played.
+    options = {"compression": None, "max_size": None, "max_queue": None}
+    with serve(play, "127.0.0.1", 0, **options) as server:
+        print(f"ws://127.0.0.1:{server.socket.getsockname()[1]}/", flush=True)
+        server.serve_forever()
+
+
+def _play_down(connection: ServerConnection, frames: list[bytes]) -> None:
+    for frame in frames:
+        connection.send(frame)
+    for _ in connection:
+        pass
+
+
+def _play_up(connection: ServerConnection, size: int) -> None:
+    reader = smux.Reader()
+    got = 0
+    for frame in connection:
+        received = message.decode(frame if isinstance(frame, bytes) else frame.encode())
+        if received.kind != message.INPUT:
+            continue
+        connection.send(_acknowledgement(received))
+        if received.payload_type == message.PayloadType.OUTPUT:
+            got += len(reader.feed(received.payload))
+            if got == size:
+                connection.send(_frame(3, 1, _psh(b"all\n")))
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,29 @@
+# ruff: noqa: INP001, T201 - an example, to be copied
+"""Script mode: the image is AWS's, the entry point is yours, and this folder lies beside it.
+
+    source_dir/
+        script_mode.py      entry_point
+        sm-proxy/           this folder: entrypoint.sh, serve.sh, sshd_config
+
+AWS's deep-learning images bring no sshd: put `openssh-server` in with a Dockerfile of two lines, or
+install it at run time as below (that needs a way to a package mirror).
+"""
+
+import pathlib
+import shutil
+import subprocess
+
+HERE = pathlib.Path(__file__).parent
+
+
+def start_ssh() -> None:
+    """Make this container reachable for as long as this program runs; never fail because of it."""
+    if not (shutil.which("sshd") or pathlib.Path("/usr/sbin/sshd").exists()):
+        install = "apt-get update -qq && apt-get install -y -qq openssh-server >/dev/null"
+        subprocess.run(["sh", "-c", install], check=False)
+    subprocess.run(["sh", str(HERE / "sm-proxy" / "entrypoint.sh")], check=False)
+
+
+if __name__ == "__main__":
+    start_ssh()
+    print("training")

@@ -1,0 +1,63 @@
+# Sourced by script/test, script/demo and script/soak: everything they need, in this clone.
+#
+# Python packages go to .venv. Programs come from Debian's packages where apt-get and root are at
+# hand; elsewhere the script says exactly what to install. openssh-server is not installed: the lab
+# unpacks it into the user's cache folder, so that no service starts, now or at boot. Only root in
+# a container that may not make namespaces needs it, for its `sshd` user; no service starts there.
+
+cd "$(dirname "$0")/.." || exit 1
+
+say() { printf '\033[2m== %s\033[0m\n' "$*" >&2; }
+
+stop() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+
+missing_packages() {
+    command -v python3 >/dev/null 2>&1 || printf ' python3'
+    python3 -c 'import ensurepip, venv' 2>/dev/null || printf ' python3-venv'
+    command -v ssh >/dev/null 2>&1 || printf ' openssh-client'
+    command -v rsync >/dev/null 2>&1 || printf ' rsync'
+    command -v ip >/dev/null 2>&1 || printf ' iproute2'
+    if [ "$(id -u)" = 0 ] && ! unshare -m true 2>/dev/null && ! id sshd >/dev/null 2>&1; then
+        printf ' openssh-server'
+    fi
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || printf ' ca-certificates'
+}
+
+install_packages() {
+    packages=$(missing_packages)
+    [ -n "$packages" ] || return 0
+    if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then
+        stop "please install first, for example with: sudo apt-get install --no-install-recommends$packages"
+    fi
+    say "installing$packages"
+    log=$(mktemp)
+    # shellcheck disable=SC2086 # a list of names
+    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends $packages; } >"$log" 2>&1; then
+        cat "$log" >&2
+        stop "apt-get could not install$packages"
+    fi
+    rm -f "$log"
+}
+
+# make_venv FOLDER PYTHON WHAT...: a virtual environment with WHAT, made anew when pyproject changes.
+make_venv() {
+    wanted=$(cksum <pyproject.toml)
+    [ "$(cat "$1/.made-for" 2>/dev/null)" = "$wanted" ] && return 0
+    say "making $1 with $("$2" --version)"
+    folder=$1
+    "$2" -m venv "$folder" || stop "$2 could not make $folder"
+    shift 2
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2 ||
+        stop "pip could not install $*"
+    printf '%s\n' "$wanted" >"$folder/.made-for"
+}
+
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+    ! command -v python3 >/dev/null 2>&1 ||
+    stop "Python 3.10 or newer is needed, this is $(python3 --version)"
+install_packages
+make_venv .venv python3 -e '.[lab,dev]'

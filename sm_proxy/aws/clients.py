@@ -1,0 +1,123 @@
+"""botocore clients of one profile and region: made when first used, shared by threads."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import botocore
+import botocore.session
+from botocore import xform_name
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from sm_proxy import __version__, trace
+from sm_proxy.aws import errors, models
+from sm_proxy.errors import SmProxyError
+
+# An unreachable endpoint has to be told within the 15 s that VS Code gives ssh: 3 times 4 s, and
+# botocore's pauses of 1 and 2 s at most (at random).
+_CONFIG = Config(
+    connect_timeout=4,
+    read_timeout=10,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    user_agent_extra=f"sm-proxy/{__version__}",
+)
+_THROTTLE_PAUSES_S: Final = ((0.3, 1.0), (0.5, 1.5))
+"""A throttled call gets two more rounds, each behind a pause at random within these bounds."""
+
+
+class Aws:
+    """Calls to AWS, with botocore's usual variables, profiles and endpoint settings.
+
+    Args:
+        profile: profile name, None for botocore's choice.
+        region: region name, None for botocore's choice.
+    """
+
+    def __init__(self, profile: str | None = None, region: str | None = None) -> None:
+        self._session = botocore.session.Session(profile=profile)
+        if region:
+            self._session.set_config_variable("region", region)
+        self._session.register_component("data_loader", models.CachedLoader())
+        self._clients: dict[str, BaseClient] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def profile(self) -> str | None:
+        """The profile whose credentials are used; None if none is named anywhere."""
+        name = self._session.profile
+        return str(name) if name else None
+
+    @property
+    def region(self) -> str:
+        """The region that calls go to; empty if none is set."""
+        return str(self._session.get_config_variable("region") or "")
+
+    @property
+    def context(self) -> str:
+        """What tells one account, region and endpoint from another; holds no secret."""
+        endpoints = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
+        parts = [self.profile or "", self.region, os.environ.get("AWS_ACCESS_KEY_ID", "")]
+        return "\n".join(parts + [f"{name}={os.environ[name]}" for name in endpoints])
+
+    @property
+    def ca_bundle(self) -> str:
+        """The file of trusted certificates (AWS_CA_BUNDLE, `ca_bundle`, else botocore's own)."""
+        configured = self._session.get_config_variable("ca_bundle")
+        return str(configured or Path(botocore.__file__).with_name("cacert.pem"))
+
+    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Make one API call and return its response.
+
+        Args:
+            service: botocore's name, such as `sagemaker`.
+            operation: the API's name, such as `DescribeTrainingJob`.
+            **parameters: as the API spells them.
+
+        Raises:
+            SmProxyError: credentials, permission, throttling or network.
+            ServiceError: anything else the service answers.
+        """
+        for shortest, longest in _THROTTLE_PAUSES_S:
+            try:
+                return self._call(service, operation, parameters)
+            except SmProxyError as error:
+                if error.code != "throttled":
+                    raise
+            time.sleep(random.uniform(shortest, longest))  # noqa: S311 - jitter
+        return self._call(service, operation, parameters)
+
+    def _call(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        action = f"{service}:{operation}"
+        try:
+            client = self._client(service)
+            response: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+        except ClientError as error:
+            raise errors.from_response(error.response, action, self.profile) from None
+        except (BotoCoreError, ResponseParserError) as error:
+            failure = errors.from_botocore(error, action, self.profile)
+            if failure is None:
+                raise
+            raise failure from None
+        except (OSError, ValueError) as error:
+            # Both come from what is configured: a credential_process that is not there or prints
+            # no JSON, an endpoint that is no URL. The network's errors are botocore's own kinds.
+            raise errors.misconfigured(error, action) from None
+        trace.step(f"called {action}")
+        return response
+
+    def _client(self, service: str) -> BaseClient:
+        # Making a client is not thread-safe in botocore; using one is.
+        with self._lock:
+            if service not in self._clients:
+                models.prepare(service)
+                self._clients[service] = self._session.create_client(service, config=_CONFIG)
+                trace.step(f"client {service} ready")
+            return self._clients[service]

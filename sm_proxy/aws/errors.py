@@ -1,0 +1,183 @@
+"""What botocore raises, as the codes our users know."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sm_proxy.errors import Code, SmProxyError
+
+_EXPIRED: Final = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+)
+_DENIED: Final = frozenset(
+    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+)
+_UNKNOWN_KEY: Final = frozenset(
+    {
+        "AuthFailure",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_CLOCK: Final = ("Signature expired", "Signature not yet current")
+_THROTTLED: Final = frozenset(
+    {
+        "EC2ThrottledException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_NO_CREDENTIALS: Final = frozenset(
+    {
+        "CredentialRetrievalError",
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "ConfigNotFound",
+        "InfiniteLoopConfigError",
+        "InvalidConfigError",
+        "MetadataRetrievalError",
+    }
+)
+_SSO_EXPIRED: Final = frozenset(
+    {
+        "SSOTokenLoadError",
+        "TokenRetrievalError",
+        "UnauthorizedSSOTokenError",
+        "LoginRefreshRequired",
+        "LoginTokenLoadError",
+    }
+)
+_NETWORK: Final = frozenset(
+    {
+        "ConnectionClosedError",
+        "ConnectionError",
+        "ConnectTimeoutError",
+        "EndpointConnectionError",
+        "HTTPClientError",
+        "ProxyConnectionError",
+        "ReadTimeoutError",
+        "ResponseParserError",  # an answer that is none of AWS: a captive portal, a proxy
+        "ResponseStreamingError",
+        "SSLError",
+    }
+)
+
+
+class ServiceError(Exception):
+    """The service refused a call for a reason that the caller has to judge.
+
+    Attributes:
+        error: the service's error code, such as `ValidationException`.
+        message: the service's words.
+        action: the IAM action, such as `sagemaker:DescribeTrainingJob`.
+    """
+
+    def __init__(self, error: str, message: str, action: str) -> None:
+        super().__init__(f"{action}: {error}: {message}")
+        self.error = error
+        self.message = message
+        self.action = action
+
+    def as_failure(self) -> SmProxyError:
+        """The same, for a caller that has no better words."""
+        return SmProxyError(
+            "aws-error", str(self), "If it persists, report it with SM_PROXY_LOG=debug."
+        )
+
+
+def from_response(
+    response: Mapping[str, Any], action: str, profile: str | None
+) -> SmProxyError | ServiceError:
+    """The error for a response of the service."""
+    error = str(response.get("Error", {}).get("Code", ""))
+    message = str(response.get("Error", {}).get("Message", ""))
+    if error in _EXPIRED:
+        return expired(message, profile)
+    if error in _DENIED:
+        return SmProxyError(
+            "access-denied",
+            f"{action} is denied: {message}",
+            f"Have {action} allowed in the IAM policy of these credentials.",
+        )
+    if error in _UNKNOWN_KEY and any(words in message for words in _CLOCK):
+        return _failure(
+            "no-credentials", f"AWS refuses the signature: {message}", "Set this machine's clock."
+        )
+    if error in _UNKNOWN_KEY:
+        return _no_credentials(f"AWS does not accept the credentials: {message}")
+    if error in _THROTTLED:
+        return SmProxyError(
+            "throttled", f"{action} was throttled again and again: {message}", "Try again later."
+        )
+    return ServiceError(error, message, action)
+
+
+def from_botocore(error: Exception, action: str, profile: str | None) -> SmProxyError | None:
+    """The error for what botocore itself raised; None if it is none of the expected ones."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & _SSO_EXPIRED:
+        return expired(str(error), profile)
+    if names & _NO_CREDENTIALS:
+        return _no_credentials(str(error))
+    if "NoRegionError" in names:
+        return _failure("bad-setting", "no AWS region is set", "Set AWS_REGION or use --region.")
+    if "InvalidRegionError" in names:
+        return _failure("bad-setting", str(error), "Mend AWS_REGION or --region.")
+    if "ParamValidationError" in names:
+        return None  # a bug of ours
+    code: Code = "network" if names & _NETWORK else "aws-error"
+    return _failure(code, f"{action} failed: {error}", _hint(code, names))
+
+
+def _hint(code: Code, names: set[str]) -> str:
+    if "SSLError" in names:
+        return "Behind a proxy that reads TLS, name its certificates with AWS_CA_BUNDLE."
+    if code == "network":
+        return "Check the network, proxy and VPN, and retry."
+    return "Check the AWS configuration."
+
+
+def misconfigured(error: Exception, action: str) -> SmProxyError:
+    """The error for what botocore lets through from a broken configuration."""
+    return _failure(
+        "aws-error",
+        f"{action} cannot be asked: {error}",
+        "Check the AWS configuration: endpoint and credential_process.",
+    )
+
+
+def expired(message: str, profile: str | None) -> SmProxyError:
+    """Credentials that have run out, with the command that renews them."""
+    login = f"aws sso login --profile {shlex.quote(profile)}" if profile else "aws sso login"
+    return SmProxyError(
+        "expired-credentials",
+        f"the AWS credentials have expired: {message}",
+        f"Renew them, for SSO with: {login}",
+    )
+
+
+def _no_credentials(message: str) -> SmProxyError:
+    return _failure(
+        "no-credentials",
+        message,
+        "Name a profile with --profile or AWS_PROFILE, or run `aws configure`.",
+    )
+
+
+def _failure(code: Code, message: str, hint: str) -> SmProxyError:
+    return SmProxyError(code, message, hint)

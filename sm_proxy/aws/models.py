@@ -1,0 +1,148 @@
+"""Service models cut down to the operations we call, made once from the installed botocore.
+
+Most of what a client costs is the parsing of its service model (EC2's is 2 MB of JSON for two
+operations). The cut-down models stand in the cache folder, one set per botocore version; they are
+botocore's own data, so requests, signing and parsing stay botocore's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import botocore
+from botocore.loaders import Loader
+
+from sm_proxy import paths
+
+OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
+    "sagemaker": (
+        *("DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel", "DescribeProcessingJob"),
+        *("DescribeTrainingJob", "DescribeTransformJob", "ListEndpoints", "ListProcessingJobs"),
+        *("ListTrainingJobs", "ListTransformJobs"),
+    ),
+    "logs": ("DescribeLogStreams", "GetLogEvents"),
+    "ec2": ("DescribeInstances", "DescribeSubnets"),
+    "ssm": ("DescribeInstanceInformation", "ResumeSession", "StartSession", "TerminateSession"),
+}
+_FORMAT: Final = 1
+_MODEL: Final = "service-2"
+_ENDPOINTS: Final = "endpoints"
+_OTHERS: Final = ("kms", "signin", "sso", "sso-oidc", "sts")
+"""Full models: the session's data key, and what botocore's credential providers call."""
+_ENDPOINT_PREFIXES: Final = frozenset(
+    {*OPERATIONS, *_OTHERS, "api.sagemaker", "oidc", "portal.sso"}
+)
+
+
+class CachedLoader(Loader):
+    """botocore's loader, looking into our cache first.
+
+    It also spares the listing of botocore's 450 service folders, which every process would do
+    to learn whether a service exists (23 ms).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(extra_search_paths=[str(_folder())])
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        """The services that clients may be made for: ours and those that fetch credentials."""
+        if type_name == _MODEL:
+            return [*OPERATIONS, *_OTHERS]
+        return list(super().list_available_services(type_name))
+
+    def load_data_with_path(self, name: str) -> tuple[Any, str]:
+        """Data by its name; a torn file of ours is removed and botocore's own is taken."""
+        try:
+            loaded: tuple[Any, str] = super().load_data_with_path(name)
+        except ValueError:
+            (_folder() / f"{name}.json").unlink(missing_ok=True)
+            loaded = super().load_data_with_path(name)
+        return loaded
+
+
+def prepare(service: str) -> None:
+    """Cut the models of `service` down, if that has not been done.
+
+    A cache that cannot be written costs time, never the connection.
+    """
+    if service in OPERATIONS:
+        with contextlib.suppress(OSError):
+            _ensure_endpoints(_folder())
+            _ensure_model(_folder(), service)
+
+
+def _folder() -> Path:
+    # Another list of operations, another folder: a later version of ours may need more of them.
+    listed = hashlib.sha256(repr(OPERATIONS).encode()).hexdigest()[:8]
+    return paths.cache_dir() / "models" / f"{botocore.__version__}-{_FORMAT}-{listed}"
+
+
+def _ensure_endpoints(folder: Path) -> None:
+    """The list of regions and endpoints, with our services only: 25 ms of every first client."""
+    path = folder / f"{_ENDPOINTS}.json"
+    if path.exists():
+        return
+    endpoints = Loader().load_data(_ENDPOINTS)
+    for partition in endpoints["partitions"]:
+        kept = {
+            name: item for name, item in partition["services"].items() if name in _ENDPOINT_PREFIXES
+        }
+        partition["services"] = kept
+    paths.write_private(path, json.dumps(endpoints, separators=(",", ":")).encode())
+
+
+def _ensure_model(folder: Path, service: str) -> None:
+    if any(folder.glob(f"{service}/*/{_MODEL}.json")):
+        return
+    loader = Loader()
+    version = loader.determine_latest_version(service, _MODEL)
+    model = loader.load_service_model(service, _MODEL, version)
+    content = json.dumps(trimmed(model, OPERATIONS[service]), separators=(",", ":"))
+    paths.write_private(folder / service / version / f"{_MODEL}.json", content.encode())
+
+
+def trimmed(model: dict[str, Any], operations: Iterable[str]) -> dict[str, Any]:
+    """`model` with these operations and the shapes they reach, without documentation."""
+    kept = {name: _without_documentation(model["operations"][name]) for name in operations}
+    shapes: dict[str, Any] = {}
+    wanted = list(_referenced(kept))
+    while wanted:
+        name = wanted.pop()
+        if name not in shapes:
+            shapes[name] = _without_documentation(model["shapes"][name])
+            wanted.extend(_referenced(shapes[name]))
+    rest = {key: value for key, value in model.items() if key not in _REPLACED}
+    return {**rest, "operations": kept, "shapes": shapes}
+
+
+_REPLACED: Final = frozenset({"operations", "shapes", "documentation"})
+
+
+def _referenced(node: Any) -> Iterable[str]:
+    """Names of the shapes that a part of the model refers to."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "shape" and isinstance(value, str):
+                yield value
+            else:
+                yield from _referenced(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _referenced(item)
+
+
+def _without_documentation(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: _without_documentation(value)
+            for key, value in node.items()
+            if key != "documentation" or not isinstance(value, str)
+        }
+    if isinstance(node, list):
+        return [_without_documentation(item) for item in node]
+    return node

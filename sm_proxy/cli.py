@@ -1,0 +1,120 @@
+"""The command line: parses, imports the one command it needs, renders its result.
+
+Every command is a module of `sm_proxy.commands` with `add_arguments(parser)` and `run(args)`.
+Only the module of the command at hand is imported: `connect` runs at every ssh.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import Any, NoReturn
+
+from sm_proxy import __version__, error_handler, output
+from sm_proxy.errors import EXIT_USAGE, SmProxyError, printable
+
+COMMANDS = {
+    "connect": "the ProxyCommand: tunnel stdin and stdout into a job's container",
+    "resolve": "show where a host name leads: job, node, address, host keys",
+    "wait": "wait until a job's container can be reached",
+    "list": "running and recent jobs, and whether they can be reached",
+    "config": "write, show, check or remove the ssh config block",
+    "keys": "show the public key to put into a job",
+    "demo": "the main job on an embedded AWS, start to end",
+    "lab": "run a command, or a shell, inside an embedded AWS",
+}
+
+
+_SETTINGS = (
+    ("--profile", "NAME", "AWS profile"),
+    ("--region", "REGION", "AWS region"),
+    ("--bastion", "ID", "instance id of the bastion"),
+    ("--prefix", "PREFIX", "prefix of host names (sm-)"),
+    ("--ssh-dir", "DIR", "folder of our ssh files (~/.ssh/sm-proxy)"),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our settings, and with our last line: `sm-proxy: usage: ...`.
+
+    The settings may stand before a command's name, behind it, and behind its action's.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # No abbreviations: a new option must not change what an old script means.
+        super().__init__(**options, allow_abbrev=False)
+        group = self.add_argument_group("settings")
+        for option, metavar, text in _SETTINGS:
+            group.add_argument(option, metavar=metavar, help=text, default=argparse.SUPPRESS)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where help is; exit 2."""
+        self.print_usage(sys.stderr)
+        hint = f"Try `{self.prog} --help`."
+        if "--json" in sys.argv:
+            problem = SmProxyError("usage", printable(message), hint)
+            output.render_error(_command_name(sys.argv[1:]), problem, as_json=True)
+        output.complain(f"sm-proxy: usage: {printable(message)}. {hint}")
+        sys.exit(EXIT_USAGE)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    _open_standard_descriptors()
+    words = sys.argv[1:] if argv is None else argv
+    name = _command_name(words)
+    # Asked for even where parsing itself fails; what stands behind `--` is another program's.
+    own = words[: words.index("--")] if "--" in words else words
+    as_json = "--json" in own
+    return error_handler.guarded(name, lambda: _run(name, words, as_json=as_json), as_json=as_json)
+
+
+def _open_standard_descriptors() -> None:
+    """Give a process that was started with one of them closed something in its place.
+
+    Otherwise the next file it opens becomes its stdin or stdout.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # noqa: PERF203 - three times
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for good
+
+
+def _run(name: str, words: list[str], *, as_json: bool) -> int:
+    args = _parser(name).parse_args(words)
+    result = _module(name).run(args)
+    if isinstance(result, int):
+        return result
+    output.render(name, result, as_json=as_json)
+    return int(result.exit_status)
+
+
+def _parser(selected: str) -> Parser:
+    parser = Parser(prog="sm-proxy", description="ssh into a running SageMaker container")
+    parser.add_argument("--version", action="version", version=f"sm-proxy {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    for name, text in COMMANDS.items():
+        child = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        if name == selected:
+            _module(name).add_arguments(child)
+    return parser
+
+
+def _command_name(words: list[str]) -> str:
+    """The command's name among the words; the options that may stand before it take a value."""
+    rest = iter(words)
+    for word in rest:
+        if word in COMMANDS:
+            return word
+        if word.startswith("--") and "=" not in word:
+            next(rest, None)
+    return ""
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"sm_proxy.commands.{name}")

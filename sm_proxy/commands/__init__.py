@@ -1,0 +1,1 @@
+"""One command per module: `add_arguments(parser)` and `run(args)`; none prints."""

@@ -1,0 +1,30 @@
+"""`sm-proxy connect`: the ProxyCommand that every ssh connection runs."""
+
+from __future__ import annotations
+
+import argparse
+
+from sm_proxy import proxy
+from sm_proxy import settings as settings_module
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`connect [--user USER] HOST [PORT]`."""
+    parser.add_argument("--user", dest="login", help="the user ssh will log in as (%%r)")
+    parser.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
+    parser.add_argument("host", metavar="HOST", help="the name as typed (%%n)")
+    parser.add_argument(
+        "port", metavar="PORT", nargs="?", type=_port, default=proxy.SSH_PORT, help="(%%p)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tunnel stdin and stdout into the container."""
+    settings = settings_module.load(settings_module.flags_of(args))
+    return proxy.connect(args.host, args.port, args.login, settings)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port number")
+    return int(text)

@@ -1,0 +1,25 @@
+"""`sm-proxy demo`: the main job, start to end, inside the lab."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from sm_proxy.commands.lab import require_extra
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`demo [--network netns|loopback]`."""
+    parser.add_argument("--network", choices=("netns", "loopback"), help="netns where permitted")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the tour inside a lab of its own; the exit status tells whether all of it worked."""
+    require_extra()
+    from sm_proxy.lab import run as lab_run  # noqa: PLC0415 - an optional extra
+
+    parser = argparse.ArgumentParser()
+    lab_run.add_arguments(parser)
+    network = ["--network", args.network] if args.network else []
+    tour = [sys.executable, "-m", "sm_proxy.lab.tour"]
+    return lab_run.main(parser.parse_args([*network, "--", *tour]))

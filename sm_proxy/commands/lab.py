@@ -1,0 +1,42 @@
+"""`sm-proxy lab`: an AWS of your own with running containers, for demos and tests."""
+
+from __future__ import annotations
+
+import argparse
+
+from sm_proxy.errors import SmProxyError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`lab run [options] -- CMD...`, `lab up [options]`."""
+    from sm_proxy.lab import run as lab_run  # noqa: PLC0415 - its packages are an optional extra
+
+    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+    run_parser = actions.add_parser("run", help="run a command inside the lab")
+    lab_run.add_arguments(run_parser)
+    run_parser.set_defaults(main=lab_run.main)
+    up_parser = actions.add_parser("up", help="keep a lab up and print what to export")
+    lab_run.add_up_arguments(up_parser)
+    up_parser.set_defaults(main=lab_run.up)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the lab; the exit status is the command's own."""
+    require_extra()
+    return int(args.main(args))
+
+
+def require_extra() -> None:
+    """Raise unless the packages of the `lab` extra are there.
+
+    Raises:
+        SmProxyError: `missing-dependency`.
+    """
+    import importlib.util  # noqa: PLC0415
+
+    if importlib.util.find_spec("moto") is None:
+        raise SmProxyError(
+            "missing-dependency",
+            "the lab needs packages of its own",
+            "Install them with: pip install 'sm-proxy[lab]'",
+        )

@@ -1,0 +1,115 @@
+"""`sm-proxy list`: running and recent jobs, and whether they can be reached."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import timezone
+from functools import partial
+from typing import Any, Final
+
+from sm_proxy import output, reach
+from sm_proxy import settings as settings_module
+from sm_proxy.aws.clients import Aws
+from sm_proxy.background import Background
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.jobs import kinds
+from sm_proxy.jobs.hostname import Kind
+from sm_proxy.jobs.job import Summary
+from sm_proxy.jobs.times import now, spelt
+from sm_proxy.output import Result
+from sm_proxy.reach import Reach
+
+_RECENT: Final = 10
+"""So many jobs of a kind that are over are worth showing."""
+_REASON_SHOWN: Final = 100
+_HEADINGS: Final = ("JOB", "KIND", "STATUS", "AGE", "NODES", "REACHABLE")
+_WORDS: Final = {True: "yes", False: "no", None: "?"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`list [--check] [--json]`."""
+    parser.add_argument("--check", action="store_true", help="resolve each job that runs")
+    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+
+
+def run(args: argparse.Namespace) -> Result:
+    """One page of each kind, side by side; with `--check`, each running job as well."""
+    settings = settings_module.load(settings_module.flags_of(args))
+    aws = Aws(settings.profile, settings.region)
+    jobs = _shown(_listed(aws))
+    found = reach.check(jobs, settings, aws) if args.check else list(map(reach.guess, jobs))
+    return Result({"jobs": list(map(_data, jobs, found))}, _table(jobs, found))
+
+
+def _listed(aws: Aws) -> list[Summary]:
+    """All kinds side by side; one that may not be listed is noted and left out.
+
+    Raises:
+        SmProxyError: no kind may be listed, or what else a call met.
+    """
+    asked = [Background(partial(_page, aws, kind)) for kind in kinds.ORDER]
+    answers = [background.result() for background in asked]
+    denied = [answer for answer in answers if isinstance(answer, SmProxyError)]
+    if len(denied) == len(answers):
+        raise denied[0]
+    for error in denied:
+        output.status(f"left out: {error.message}")
+    return [job for answer in answers if isinstance(answer, list) for job in answer]
+
+
+def _page(aws: Aws, kind: Kind) -> list[Summary] | SmProxyError:
+    """The newest jobs of a kind, or the refusal to list them."""
+    try:
+        return kinds.of(kind).recent(aws)
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
+        return error
+
+
+def _shown(jobs: Sequence[Summary]) -> list[Summary]:
+    """What runs or starts, then what ended lately; the newest first."""
+    newest = sorted(jobs, key=lambda job: job.created, reverse=True)
+    over = [job for job in newest if job.phase in {"ended", "failed"}]
+    recent = [job for kind in kinds.ORDER for job in _of(kind, over)[:_RECENT]]
+    return [job for job in newest if job not in over] + [job for job in over if job in recent]
+
+
+def _of(kind: Kind, jobs: Sequence[Summary]) -> list[Summary]:
+    return [job for job in jobs if job.kind == kind]
+
+
+def _data(job: Summary, found: Reach) -> dict[str, Any]:
+    return {
+        "job": job.name,
+        "kind": job.kind,
+        "status": job.status,
+        "created": f"{job.created.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+        "nodes": found.nodes,
+        "reachable": found.reachable,
+        "reason": found.reason,
+    }
+
+
+def _table(jobs: Sequence[Summary], found: Sequence[Reach]) -> str:
+    if not jobs:
+        return "no jobs"
+    rows = [_HEADINGS, *(_row(job, reach_) for job, reach_ in zip(jobs, found, strict=True))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    return "\n".join(
+        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _row(job: Summary, found: Reach) -> tuple[str, ...]:
+    why = f": {printable(found.reason, _REASON_SHOWN)}" if found.reason else ""
+    return (
+        printable(job.name),
+        job.kind,
+        printable(job.status),
+        spelt((now() - job.created).total_seconds()),
+        "?" if found.nodes is None else str(found.nodes),
+        _WORDS[found.reachable] + why,
+    )

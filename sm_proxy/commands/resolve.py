@@ -1,0 +1,27 @@
+"""`sm-proxy resolve`: where a host name leads, without connecting."""
+
+from __future__ import annotations
+
+import argparse
+
+from sm_proxy import output, resolver
+from sm_proxy import settings as settings_module
+from sm_proxy.aws.clients import Aws
+from sm_proxy.output import Result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`resolve HOST [--wait SECONDS] [--json]`."""
+    parser.add_argument("host", metavar="HOST")
+    parser.add_argument("--wait", type=int, metavar="S", help="wait for a starting job")
+    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Find the container; waits only where `--wait` says so."""
+    settings = settings_module.load(settings_module.flags_of(args))
+    aws = Aws(settings.profile, settings.region)
+    container = resolver.resolve(args.host, settings, aws, wait=args.wait or 0, tell=output.status)
+    data = container.as_data()
+    shown = {**data, "host_keys": ", ".join(container.host_keys) or "none"}
+    return Result(data, "\n".join(f"{name:10} {value}" for name, value in shown.items()))

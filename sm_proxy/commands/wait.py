@@ -1,0 +1,43 @@
+"""`sm-proxy wait`: until a job's container can be reached, for clients with a short timeout."""
+
+from __future__ import annotations
+
+import argparse
+
+from sm_proxy import output, resolver
+from sm_proxy import settings as settings_module
+from sm_proxy.aws.clients import Aws
+from sm_proxy.output import Result
+from sm_proxy.settings import SECONDS_LIMIT, WAIT_DEFAULT_S
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`wait HOST [--timeout S] [--json]`."""
+    parser.add_argument("host", metavar="HOST")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="S",
+        default=WAIT_DEFAULT_S,
+        help=f"for so many seconds at most ({WAIT_DEFAULT_S})",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Wait; the data are those of `resolve`."""
+    settings = settings_module.load(settings_module.flags_of(args))
+    aws = Aws(settings.profile, settings.region)
+    # What is remembered may be of a container that is gone: "ready" is said of one that was seen.
+    found = resolver.resolve(
+        args.host, settings, aws, wait=args.timeout, tell=output.status, fresh=True
+    )
+    where = f"{found.job} {found.node} at {found.address} port {found.port}"
+    return Result(found.as_data(), f"ready: {args.host} is {where} ({found.status})")
+
+
+def _seconds(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= SECONDS_LIMIT:
+        raise argparse.ArgumentTypeError(f"not between 0 and {SECONDS_LIMIT} seconds: {text}")
+    return number

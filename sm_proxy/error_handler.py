@@ -1,0 +1,88 @@
+"""The whole error policy: an expected error is one line, a bug is a report file.
+
+Whatever a user can cause ends in `sm-proxy: <code>: <what, why, next step>` as the last line on
+stderr, kept in the state folder as well: editors and ControlPersist hide stderr. Anything else is
+our bug: its traceback goes to a file, never to the terminal. Everything is redacted first: a
+service that refuses a signature repeats the whole request, session token included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from sm_proxy import __version__, output, paths, trace
+from sm_proxy.errors import EXIT_BUG, EXIT_EXPECTED, EXIT_INTERRUPTED, SmProxyError, printable
+from sm_proxy.signals import Hangup
+
+
+def guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -> int:
+    """Run `action` and turn whatever it raises into an exit status."""
+    try:
+        return action()
+    except SmProxyError as error:
+        _tell(command, error, as_json=as_json)
+        return EXIT_EXPECTED
+    except (KeyboardInterrupt, Hangup):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return EXIT_EXPECTED
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        what = f"{type(error).__name__}, please report it with {_report(command)}"
+        with contextlib.suppress(OSError):
+            output.render_error(command, SmProxyError("bug", what), as_json=as_json)
+        output.complain(f"sm-proxy: bug: {what}")
+        return EXIT_BUG
+
+
+def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:
+    message, hint = (printable(trace.redact(text)) for text in (error.message, error.hint))
+    clean = SmProxyError(error.code, message, hint)
+    _remember(command, clean)
+    try:
+        output.render_error(command, clean, as_json=as_json)
+    except OSError:  # nobody reads stdout: the last line is still worth saying
+        _silence_stdout()
+    output.complain(clean.line)
+
+
+def _remember(command: str, error: SmProxyError) -> None:
+    record = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": command,
+        "arguments": sys.argv[1:],
+        "code": error.code,
+        "line": error.line,
+    }
+    with contextlib.suppress(OSError, SmProxyError):
+        paths.write_private(
+            paths.state_dir() / "last-error.json", json.dumps(record, indent=1).encode()
+        )
+
+
+def _report(command: str) -> Path | str:
+    text = (
+        f"sm-proxy {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"command: {command}\n\n{trace.redact(traceback.format_exc())}"
+    )
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    try:
+        path = paths.state_dir() / "reports" / name
+        paths.write_private(path, text.encode(errors="replace"))
+    except (OSError, SmProxyError) as error:
+        return f"what you did (no report could be written: {printable(str(error))})"
+    return path
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from complaining about a closed stdout at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

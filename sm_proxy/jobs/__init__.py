@@ -1,0 +1,1 @@
+"""What a job is: names, Describe calls, logs and markers."""

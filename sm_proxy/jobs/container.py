@@ -1,0 +1,53 @@
+"""A container that can be dialled: what a host name is resolved to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container that can be dialled.
+
+    Attributes:
+        host: the name as the user typed it.
+        job: the job's name, without prefix.
+        kind: training, processing, transform or endpoint.
+        node: `algo-1`.
+        address: its IP address.
+        port: its SSH server's port.
+        user: the user it serves, None where its log does not say.
+        host_keys: each `"type base64"`; empty where its log names none.
+        status: the job's SecondaryStatus.
+        source: what told the address.
+        vpc_id: the VPC it lives in.
+        cached: whether it is remembered; otherwise its log was read a moment ago.
+    """
+
+    host: str
+    job: str
+    kind: str
+    node: str
+    address: str
+    port: int
+    user: str | None
+    host_keys: tuple[str, ...]
+    status: str
+    source: str
+    vpc_id: str
+    cached: bool = False
+
+    def as_data(self) -> dict[str, Any]:
+        """The `resolve` command's data."""
+        data = asdict(self)
+        del data["host"]
+        return {**data, "host_keys": list(self.host_keys)}
+
+    def same_place(self, other: Container) -> bool:
+        """Whether both are one and the same running container."""
+        return (self.address, self.port, self.host_keys) == (
+            other.address,
+            other.port,
+            other.host_keys,
+        )

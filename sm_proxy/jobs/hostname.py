@@ -1,0 +1,86 @@
+"""The grammar of host names: `<prefix><name>[.<node>][.<kind>]`.
+
+A name may come from a link that somebody else wrote (`ssh://`, `vscode://`), so what does not fit
+is refused before any call is made.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from sm_proxy.errors import SmProxyError, printable
+
+Kind = Literal["training", "processing", "transform", "endpoint"]
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}")
+"""CreateTrainingJob's own pattern; the other kinds share it."""
+NAME_LIMIT: Final = 63
+"""CreateTrainingJob's own limit; the pattern alone lets hyphens run on."""
+_INSTANCE: Final = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_NODE: Final = re.compile(r"(?:algo-)?([1-9][0-9]{0,3})")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a host name asks for.
+
+    Attributes:
+        host: the name as typed.
+        job: the job's name without prefix.
+        node: `algo-2`; the first node where the name has none.
+        kind: None where the name leaves it open.
+    """
+
+    host: str
+    job: str
+    node: str = "algo-1"
+    kind: Kind | None = None
+
+
+def parse(host: str, prefix: str) -> Target:
+    """Read a host name as the user typed it.
+
+    Raises:
+        SmProxyError: `bad-name`.
+    """
+    if not host.startswith(prefix):
+        raise _bad(host, prefix, f"it does not begin with {prefix!r}")
+    name, *labels = host[len(prefix) :].split(".")
+    if len(name) > NAME_LIMIT:
+        raise _bad(host, prefix, f"a job name has {NAME_LIMIT} characters at most, not {len(name)}")
+    if not _NAME.fullmatch(name):
+        raise _bad(host, prefix, "a job name has letters and digits, and hyphens between them")
+    try:
+        node, kind = _read_labels(labels)
+    except ValueError as error:
+        raise _bad(host, prefix, str(error)) from None
+    return Target(host, name, node or "algo-1", kind)
+
+
+def _read_labels(labels: list[str]) -> tuple[str | None, Kind | None]:
+    node: str | None = None
+    kind: Kind | None = None
+    for position, label in enumerate(labels):
+        if position == 0 and (found := _NODE.fullmatch(label)):
+            node = f"algo-{int(found[1])}"
+        elif position == 0 and _INSTANCE.fullmatch(label):
+            node = label
+        elif position == len(labels) - 1 and label in KINDS:
+            kind = label  # type: ignore[assignment]
+        else:
+            shown = printable(label, 40)
+            raise ValueError(
+                f"{shown!r} is neither a node like algo-2 nor one of {', '.join(KINDS)}"
+            )
+    return node, kind
+
+
+def _bad(host: str, prefix: str, why: str) -> SmProxyError:
+    return SmProxyError(
+        "bad-name",
+        f"{printable(host, 100)!r} is no host name of ours: {why}",
+        f"Write {prefix}<job>, {prefix}<job>.algo-2 or {prefix}<job>.<kind>.",
+    )

@@ -1,0 +1,114 @@
+"""What the kinds have in common: how the service is asked, and what their answers share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.job import Phase, Summary
+from sm_proxy.jobs.streams import INSTANCE, Streams
+
+_PAGE: Final = 100
+"""MaxResults of every List operation at most."""
+_ABSENT: Final = frozenset({"ValidationException", "ResourceNotFound"})
+
+
+class UnseenError(SmProxyError):
+    """Whether there is a job of that name may not be asked."""
+
+
+def described(aws: Aws, operation: str, **parameters: str) -> dict[str, Any] | None:
+    """What a Describe call answers; None when there is no such thing.
+
+    Raises:
+        UnseenError: the call is denied.
+        SmProxyError: what else it met.
+    """
+    try:
+        return aws.call("sagemaker", operation, **parameters)
+    except ServiceError as error:
+        if error.error in _ABSENT:
+            return None
+        raise error.as_failure() from None
+    except SmProxyError as error:
+        if error.code == "access-denied":
+            raise UnseenError(error.code, error.message, error.hint) from None
+        raise
+
+
+def listed(
+    aws: Aws,
+    operation: str,
+    member: str,
+    read: Callable[[Mapping[str, Any]], Summary],
+    *,
+    contains: str = "",
+    status: str = "",
+) -> list[Summary]:
+    """One page of a kind's jobs, the newest first.
+
+    Raises:
+        SmProxyError: what the call met.
+    """
+    filters = {"NameContains": contains, "StatusEquals": status}
+    try:
+        answer = aws.call(
+            "sagemaker",
+            operation,
+            SortBy="CreationTime",
+            SortOrder="Descending",
+            MaxResults=_PAGE,
+            **{name: value for name, value in filters.items() if value},
+        )
+    except ServiceError as error:
+        raise error.as_failure() from None
+    return [read(item) for item in answer.get(member, [])]
+
+
+def subnets_of(config: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The subnets of a VpcConfig, if there is one."""
+    return tuple(map(str, (config or {}).get("Subnets", ())))
+
+
+def subnets_of_model(aws: Aws, model: str) -> tuple[str, ...]:
+    """The subnets that containers of a model run in: DescribeModel.
+
+    Raises:
+        SmProxyError: `no-vpc` when the model is gone, or what the call met.
+    """
+    try:
+        answer = aws.call("sagemaker", "DescribeModel", ModelName=model)
+    except ServiceError as error:
+        if error.error not in _ABSENT:
+            raise error.as_failure() from None
+        raise SmProxyError(
+            "no-vpc",
+            f"the model {model} is gone, and with it what tells the subnets: {error.message}",
+            "Create the model again under the same name.",
+        ) from None
+    return subnets_of(answer.get("VpcConfig"))
+
+
+def batch_phase(status: str, *, started: bool) -> Phase:
+    """What the status of a processing or transform job means: it has no secondary one."""
+    if status == "Failed":
+        return "failed"
+    if status != "InProgress":
+        return "ended"
+    return "running" if started else "starting"
+
+
+def named_nodes(group: str, job: str, node: str) -> Streams:
+    """The streams of a kind whose containers call themselves algo-n."""
+    pattern = rf"{re.escape(job)}/(?P<node>{re.escape(node)})-(?P<epoch>[0-9]+)"
+    return Streams(group, f"{job}/{node}-", re.compile(pattern), node)
+
+
+def instances_of(group: str, job: str, node: str, count: int) -> Streams:
+    """The streams of a kind whose containers are told apart by their instances."""
+    pattern = rf"{re.escape(job)}/(?P<node>{INSTANCE})-(?P<epoch>[0-9]+)"
+    return Streams(group, f"{job}/", re.compile(pattern), node, max(1, count))

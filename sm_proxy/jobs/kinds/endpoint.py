@@ -1,0 +1,105 @@
+"""Endpoints: their nodes are the instances of all their variants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.jobs import console
+from sm_proxy.jobs.job import Job, Phase, Summary
+from sm_proxy.jobs.kinds import _calls
+from sm_proxy.jobs.streams import INSTANCE, Streams
+from sm_proxy.jobs.times import moment
+
+NOUN: Final = "endpoint"
+NODES_ARE_NAMED: Final = False
+_GROUP: Final = "/aws/sagemaker/Endpoints/"
+_PHASES: Final[dict[str, Phase]] = {
+    "Creating": "starting",
+    "InService": "running",
+    "Updating": "running",
+    "SystemUpdating": "running",
+    "RollingBack": "running",
+    "UpdateRollbackFailed": "running",
+    "OutOfService": "ended",
+    "Deleting": "ended",
+    "Failed": "failed",
+}
+"""EndpointStatus; while an endpoint is updated its former instances go on serving."""
+_PATTERN: Final = re.compile(rf"[a-zA-Z0-9-]{{1,63}}/(?P<node>{INSTANCE})")
+
+
+def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
+    """DescribeEndpoint, then DescribeEndpointConfig and DescribeModel for the VpcConfig.
+
+    Three calls; two where the configuration itself has the VpcConfig; one while the endpoint keeps
+    the configuration that is known, or when it is over.
+    """
+    answer = _calls.described(aws, "DescribeEndpoint", EndpointName=name)
+    if answer is None:
+        return None
+    line, config = _line(answer), str(answer.get("EndpointConfigName", ""))
+    if known and known.vpc_source == config:
+        return _read(answer, line, known.subnets)
+    unneeded = line.phase in {"ended", "failed"} or not config
+    return _read(answer, line, () if unneeded else _subnets(aws, config))
+
+
+def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]:
+    """ListEndpoints: one call."""
+    status = "InService" if live else ""
+    return _calls.listed(aws, "ListEndpoints", "Endpoints", _line, contains=contains, status=status)
+
+
+def streams(job: Job, node: str) -> Streams:
+    """`<variant>/<instance-id>`, in a group of the endpoint's own."""
+    return Streams(job.log_group, "", _PATTERN, node, job.nodes)
+
+
+def _subnets(aws: Aws, config: str) -> tuple[str, ...]:
+    """Of the configuration, else of the model of its first variant that has one."""
+    try:
+        answer = aws.call("sagemaker", "DescribeEndpointConfig", EndpointConfigName=config)
+    except ServiceError as error:
+        raise error.as_failure() from None
+    if own := _calls.subnets_of(answer.get("VpcConfig")):
+        return own
+    variants = answer.get("ProductionVariants", [])
+    model = next(filter(None, (str(item.get("ModelName", "")) for item in variants)), "")
+    return _calls.subnets_of_model(aws, model) if model else ()
+
+
+def _line(item: Mapping[str, Any]) -> Summary:
+    status = str(item.get("EndpointStatus", ""))
+    return Summary(
+        name=str(item["EndpointName"]),
+        kind="endpoint",
+        status=status,
+        phase=_PHASES.get(status, "starting"),
+        created=moment(item.get("CreationTime")),
+        failure_reason=str(item.get("FailureReason", "")),
+    )
+
+
+def _read(answer: Mapping[str, Any], line: Summary, subnets: tuple[str, ...]) -> Job:
+    variants = answer.get("ProductionVariants", [])
+    return Job(
+        name=line.name,
+        kind=line.kind,
+        status=line.status,
+        phase=line.phase,
+        created=line.created,
+        failure_reason=line.failure_reason,
+        noun=NOUN,
+        log_group=_GROUP + line.name,
+        status_since=moment(answer.get("LastModifiedTime"), line.created),
+        progress=line.status,
+        subnets=subnets,
+        vpc_source=str(answer.get("EndpointConfigName", "")),
+        # None is there yet while it is created, and a serverless variant never tells.
+        nodes=max(1, sum(int(item.get("CurrentInstanceCount", 0)) for item in variants)),
+        console=console.link(str(answer.get("EndpointArn", "")), "endpoints", line.name),
+    )

@@ -1,0 +1,78 @@
+"""Processing jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.jobs import console
+from sm_proxy.jobs.job import Job, Summary
+from sm_proxy.jobs.kinds import _calls
+from sm_proxy.jobs.streams import Streams
+from sm_proxy.jobs.times import moment
+
+NOUN: Final = "processing job"
+NODES_ARE_NAMED: Final = True
+_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
+
+
+def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
+    """DescribeProcessingJob: one call."""
+    del known  # it is all in one answer
+    answer = _calls.described(aws, "DescribeProcessingJob", ProcessingJobName=name)
+    return None if answer is None else _read(answer)
+
+
+def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]:
+    """ListProcessingJobs: one call."""
+    status = "InProgress" if live else ""
+    return _calls.listed(
+        aws, "ListProcessingJobs", "ProcessingJobSummaries", _line, contains=contains, status=status
+    )
+
+
+def streams(job: Job, node: str) -> Streams:
+    """`<job>/algo-<n>-<epoch>`."""
+    return _calls.named_nodes(job.log_group, job.name, node)
+
+
+def _line(item: Mapping[str, Any]) -> Summary:
+    # The list does not say whether a job that is InProgress has an instance yet.
+    status = str(item.get("ProcessingJobStatus", ""))
+    return Summary(
+        name=str(item["ProcessingJobName"]),
+        kind="processing",
+        status=status,
+        phase=_calls.batch_phase(status, started=True),
+        created=moment(item.get("CreationTime")),
+        failure_reason=_reason(item),
+    )
+
+
+def _read(answer: Mapping[str, Any]) -> Job:
+    line = _line(answer)
+    started = answer.get("ProcessingStartTime")
+    cluster = answer.get("ProcessingResources", {}).get("ClusterConfig", {})
+    return Job(
+        name=line.name,
+        kind=line.kind,
+        status=line.status,
+        phase=_calls.batch_phase(line.status, started=started is not None),
+        created=line.created,
+        failure_reason=line.failure_reason,
+        noun=NOUN,
+        log_group=_GROUP,
+        status_since=moment(answer.get("ProcessingEndTime"), started, line.created),
+        progress=line.status,
+        subnets=_calls.subnets_of(answer.get("NetworkConfig", {}).get("VpcConfig")),
+        nodes=int(cluster.get("InstanceCount", 1)),
+        max_runtime_s=answer.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
+        console=console.link(str(answer.get("ProcessingJobArn", "")), "processing-jobs", line.name),
+    )
+
+
+def _reason(item: Mapping[str, Any]) -> str:
+    """The service's words, and what the container left in /opt/ml/output/message."""
+    words = (str(item.get(name, "")) for name in ("FailureReason", "ExitMessage"))
+    return "; ".join(filter(None, words))

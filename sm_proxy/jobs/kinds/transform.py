@@ -1,0 +1,76 @@
+"""Batch transform jobs: their containers run in the VPC of their model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.jobs import console
+from sm_proxy.jobs.job import Job, Summary
+from sm_proxy.jobs.kinds import _calls
+from sm_proxy.jobs.streams import Streams
+from sm_proxy.jobs.times import moment
+
+NOUN: Final = "transform job"
+NODES_ARE_NAMED: Final = False
+_GROUP: Final = "/aws/sagemaker/TransformJobs"
+
+
+def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
+    """DescribeTransformJob, and DescribeModel unless the model is known: two calls, then one."""
+    answer = _calls.described(aws, "DescribeTransformJob", TransformJobName=name)
+    if answer is None:
+        return None
+    job, model = _line(answer), str(answer.get("ModelName", ""))
+    if known and known.vpc_source == model:
+        return _read(answer, job, known.subnets)
+    # A job that is over has no container: its subnets are of no use.
+    unneeded = job.phase in {"ended", "failed"} or not model
+    return _read(answer, job, () if unneeded else _calls.subnets_of_model(aws, model))
+
+
+def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]:
+    """ListTransformJobs: one call."""
+    status = "InProgress" if live else ""
+    return _calls.listed(
+        aws, "ListTransformJobs", "TransformJobSummaries", _line, contains=contains, status=status
+    )
+
+
+def streams(job: Job, node: str) -> Streams:
+    """`<job>/<instance-id>-<epoch>`."""
+    return _calls.instances_of(job.log_group, job.name, node, job.nodes)
+
+
+def _line(item: Mapping[str, Any]) -> Summary:
+    # The list does not say whether a job that is InProgress has an instance yet.
+    status = str(item.get("TransformJobStatus", ""))
+    return Summary(
+        name=str(item["TransformJobName"]),
+        kind="transform",
+        status=status,
+        phase=_calls.batch_phase(status, started=True),
+        created=moment(item.get("CreationTime")),
+        failure_reason=str(item.get("FailureReason", "")),
+    )
+
+
+def _read(answer: Mapping[str, Any], line: Summary, subnets: tuple[str, ...]) -> Job:
+    started = answer.get("TransformStartTime")
+    return Job(
+        name=line.name,
+        kind=line.kind,
+        status=line.status,
+        phase=_calls.batch_phase(line.status, started=started is not None),
+        created=line.created,
+        failure_reason=line.failure_reason,
+        noun=NOUN,
+        log_group=_GROUP,
+        status_since=moment(answer.get("TransformEndTime"), started, line.created),
+        progress=line.status,
+        subnets=subnets,
+        vpc_source=str(answer.get("ModelName", "")),
+        nodes=int(answer.get("TransformResources", {}).get("InstanceCount", 1)),
+        console=console.link(str(answer.get("TransformJobArn", "")), "transform-jobs", line.name),
+    )

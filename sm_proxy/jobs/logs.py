@@ -1,0 +1,61 @@
+"""A node's log: which stream is the newest, and its first lines.
+
+Only the head of a stream is ever read, so the cost does not grow with the log. Streams are named
+`<job>/algo-<n>-<epoch>`; a prefix `<job>/algo-1` also matches `algo-10`, and RemoteDebug adds
+`.../ssm`, so whole segments are compared.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+
+_PAGES_OF_STREAMS: Final = 4
+_HEAD_SIZES: Final = (100, 1000, 10000)
+_EMPTY_PAGES: Final = 30
+_PAGES: Final = 40
+"""A page holds 1 MB at most: lines of 256 KB would make thousands of pages of 10,000 lines."""
+
+
+def head(aws: Aws, group: str, stream: str) -> Iterator[list[str]]:
+    """The first lines of a stream, in growing steps: 100, 1,000, then 10,000 lines."""
+    token: str | None = None
+    goals = list(itertools.accumulate(_HEAD_SIZES))
+    read = empty = 0
+    for _ in range(_PAGES):
+        limit = next(goal for goal in goals if goal > read) - read
+        page = _events_page(aws, group, stream, token, limit)
+        events = page.get("events", [])
+        if events:
+            yield [str(event.get("message", "")) for event in events]
+        read += len(events)
+        # An empty page may stand before full ones; the token repeats at the end.
+        empty = 0 if events else empty + 1
+        at_end = page.get("nextForwardToken") in {None, token}
+        if at_end or empty == _EMPTY_PAGES or read >= goals[-1]:
+            return
+        token = page["nextForwardToken"]
+
+
+def _events_page(
+    aws: Aws, group: str, stream: str, token: str | None, limit: int
+) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"nextToken": token} if token else {}
+    try:
+        return aws.call(
+            "logs",
+            "GetLogEvents",
+            logGroupName=group,
+            logStreamName=stream,
+            startFromHead=True,
+            limit=limit,
+            **parameters,
+        )
+    except ServiceError as error:
+        if error.error == "ResourceNotFoundException":
+            return {}
+        raise error.as_failure() from None

@@ -1,0 +1,131 @@
+"""What is remembered of jobs between connections, so that a second one asks nothing.
+
+Two kinds of records in the cache folder. A job's: what it is and where its subnets lie, shared by
+all its nodes, so that 64 connections to 64 nodes describe it once. A node's: where its container
+was found. Neither outlives the time at which the job must have ended, and whatever comes from here
+is marked as cached: the first byte from the container confirms it (`routes/rechecked.py`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.hostname import Target
+from sm_proxy.jobs.job import Job
+from sm_proxy.jobs.network import Subnets
+from sm_proxy.store import Store
+
+RUNNING_S: Final = 24 * 3600.0
+"""A running job's record is good for so long at most, if its MaxRuntime allows."""
+STARTING_S: Final = 2.0
+"""A starting job changes: its record only spares processes that ask at the same moment."""
+
+
+class Memory:
+    """The records of one context: profile, region, endpoint.
+
+    Args:
+        context: what tells one account and region from another.
+    """
+
+    def __init__(self, context: str) -> None:
+        self._context = context
+        self._store = Store("jobs")
+
+    def container(self, target: Target) -> Container | None:
+        """Where the node was last found."""
+        record = self._store.load(*self._node_key(target))
+        if record is None:
+            return None
+        try:
+            found = Container(**{**record, "host_keys": tuple(record["host_keys"])})
+        except (TypeError, KeyError):
+            return None
+        return replace(found, host=target.host, cached=True)
+
+    def keep_container(self, target: Target, job: Job, container: Container) -> None:
+        """Remember where the node is, until the job must have ended."""
+        record = asdict(container)
+        key = (*self._job_key(target, job.name), target.node)
+        self._store.save(*key, record=record, expires=_end_of(job))
+
+    def forget_container(self, target: Target) -> None:
+        """It is not there any more."""
+        self._store.forget(*self._node_key(target))
+
+    def job(self, target: Target, max_age: float) -> tuple[Job, Subnets | None] | None:
+        """What the job was less than `max_age` seconds ago, and its subnets if they are known."""
+        record = self._store.load(*self._job_key(target))
+        if record is None:
+            return None
+        try:
+            if time.time() - record["asked"] >= max_age:
+                return None
+            return _job(record["job"]), _subnets(record.get("subnets"))
+        except (TypeError, KeyError, ValueError):
+            return None
+
+    def keep_job(self, target: Target, job: Job, subnets: Subnets | None) -> None:
+        """Remember the job: shortly while it starts, until its end once it runs."""
+        record = {
+            "asked": time.time(),
+            "job": _plain(asdict(job)),
+            "subnets": _plain_subnets(subnets),
+        }
+        expires = _end_of(job) if job.running else time.time() + STARTING_S
+        self._store.save(*self._job_key(target, job.name), record=record, expires=expires)
+
+    def asking_about_job(self, target: Target) -> AbstractContextManager[None]:
+        """Held while the job is looked up: the others wait, and find it remembered."""
+        return self._store.alone(*self._job_key(target))
+
+    def _job_key(self, target: Target, name: str = "") -> tuple[str, ...]:
+        """The key of the job's own name: `sm-bert` may be another job tomorrow."""
+        return (self._context, target.kind or "", name or target.job)
+
+    def _node_key(self, target: Target) -> tuple[str, ...]:
+        return (*self._job_key(target), target.node)
+
+
+def _end_of(job: Job) -> float:
+    """When the job must have ended, and at the latest a day from now."""
+    last = time.time() + RUNNING_S
+    if job.must_end_by is None:
+        return last
+    return min(last, job.must_end_by.timestamp())
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {"time": value.timestamp()} if isinstance(value, datetime) else value
+        for name, value in fields.items()
+    }
+
+
+def _job(fields: dict[str, Any]) -> Job:
+    return Job(**{name: _rich(value) for name, value in fields.items()})
+
+
+def _rich(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"time"}:
+        return datetime.fromtimestamp(value["time"], timezone.utc)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _plain_subnets(subnets: Subnets | None) -> dict[str, Any] | None:
+    if subnets is None:
+        return None
+    return {"vpc_id": subnets.vpc_id, "networks": [str(item) for item in subnets.networks]}
+
+
+def _subnets(record: dict[str, Any] | None) -> Subnets | None:
+    if record is None:
+        return None
+    networks = tuple(ipaddress.ip_network(item) for item in record["networks"])
+    return Subnets(record["vpc_id"], networks)

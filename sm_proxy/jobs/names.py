@@ -1,0 +1,167 @@
+"""From the name a user typed to the job it means.
+
+Exact names win, in the order of the kinds; then comes what is typed in another case, or in part.
+Calls, one after the other (a transform job's Describe takes one more for its model, an endpoint's
+two more for its configuration and model):
+
+    exact name of a training job         1  DescribeTrainingJob
+    of a processing job                  2  ... DescribeProcessingJob
+    of a transform job                   3  ... DescribeTransformJob
+    of an endpoint                       4  ... DescribeEndpoint
+    the beginning of a training job's    6  ... ListTrainingJobs, DescribeTrainingJob
+    its name in another case             6  the same; 7 if NameContains minds the case
+    `latest`                             3  DescribeTrainingJob, ListTrainingJobs,
+                                            DescribeTrainingJob
+    no such thing                        6  4 x Describe, 2 x ListTrainingJobs
+
+With a kind in the name only that kind is asked: 1, or 3 for a part of a name, or 3 for none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from sm_proxy import trace
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import kinds
+from sm_proxy.jobs.hostname import Kind, Target
+from sm_proxy.jobs.job import Job, Summary
+from sm_proxy.jobs.kinds._calls import UnseenError
+
+LATEST: Final = "latest"
+_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
+"""A name goes into file names and further calls: nothing else is taken from a list."""
+_SHOWN: Final = 3
+
+
+def find(aws: Aws, target: Target, tell: Callable[[str], None] = lambda _: None) -> Job:
+    """The job that a name means.
+
+    A name typed in part means the newest running job that begins with it, else the newest that is
+    starting, else the only one that there is.
+
+    Args:
+        aws: for the calls.
+        target: the name.
+        tell: takes one line when the job is called otherwise than what was typed.
+
+    Raises:
+        SmProxyError: `job-not-found`, `job-ambiguous`, or what a call met.
+    """
+    return _Search(aws, target).run(tell)
+
+
+@dataclass
+class _Search:
+    """One search, and what it was not allowed to look at."""
+
+    aws: Aws
+    target: Target
+    unseen: list[str] = field(default_factory=list)
+    near: list[Summary] = field(default_factory=list)
+
+    def run(self, tell: Callable[[str], None]) -> Job:
+        if (job := self._exact()) is not None:
+            return job
+        kind = self.target.kind or kinds.ORDER[0]
+        chosen, others = self._choose(self._candidates(kind))
+        if chosen is None:
+            raise self._not_found()
+        tell(f"{self.target.host} is {chosen.name}{others}")
+        job = kinds.of(kind).describe(self.aws, chosen.name)
+        if job is None:  # deleted in between
+            raise self._not_found()
+        trace.step("name", job=job.name)
+        return job
+
+    @property
+    def _asked(self) -> tuple[Kind, ...]:
+        """The kinds whose exact names are tried; `latest` is a word of ours for all but one."""
+        if self.target.kind:
+            return (self.target.kind,)
+        return kinds.ORDER[:1] if self.target.job == LATEST else kinds.ORDER
+
+    def _exact(self) -> Job | None:
+        for number, kind in enumerate(self._asked):
+            try:
+                job = kinds.of(kind).describe(self.aws, self.target.job)
+            except UnseenError:
+                if number == 0:
+                    raise
+                self.unseen.append(f"{kinds.of(kind).NOUN}s")
+                continue
+            if job is not None:
+                return job
+        return None
+
+    def _candidates(self, kind: Kind) -> list[Summary]:
+        """Jobs the name may mean, the newest first."""
+        if self.target.job == LATEST:
+            return self._list(kind, live=True)
+        typed = self.target.job
+        found = self._meant(self._list(kind, contains=typed))
+        if found or _every(kind) in self.unseen:
+            return found
+        # NameContains may mind the case: look at the newest of all names.
+        self.near = self._list(kind)
+        return self._meant(self.near)
+
+    def _list(self, kind: Kind, contains: str = "", *, live: bool = False) -> list[Summary]:
+        try:
+            found = kinds.of(kind).recent(self.aws, contains, live=live)
+        except SmProxyError as error:
+            if error.code != "access-denied":
+                raise
+            self.unseen.append(_every(kind))
+            return []
+        return [item for item in found if _NAME.fullmatch(item.name)]
+
+    def _meant(self, listed: list[Summary]) -> list[Summary]:
+        typed = self.target.job.lower()
+        same = [item for item in listed if item.name.lower() == typed]
+        return same or [item for item in listed if item.name.lower().startswith(typed)]
+
+    def _choose(self, found: list[Summary]) -> tuple[Summary | None, str]:
+        """The one that is meant, and words about the others."""
+        for phase in ("running", "starting"):
+            if alive := [item for item in found if item.phase == phase]:
+                others = f", the newest of {len(alive)} {phase}" if len(alive) > 1 else ""
+                return alive[0], others
+        if self.target.job == LATEST or not found:
+            return None, ""
+        if len(found) == 1:
+            return found[0], ""
+        shown = ", ".join(item.name for item in found[:_SHOWN])
+        more = ", ..." if len(found) > _SHOWN else ""
+        raise SmProxyError(
+            "job-ambiguous",
+            f"{self.target.job} may be any of {len(found)} jobs, and none of them runs:"
+            f" {shown}{more}",
+            "Write the whole name.",
+        )
+
+    def _not_found(self) -> SmProxyError:
+        where = self.aws.region or "no region"
+        *others, last = (kinds.of(kind).NOUN for kind in self._asked)
+        what = f"{', '.join(others)}{' or ' if others else ''}{last} {self.target.job}"
+        if self.target.job == LATEST:
+            what = f"running {last}"
+        unseen = f"; access to {' and '.join(self.unseen)} is denied" if self.unseen else ""
+        return SmProxyError("job-not-found", f"there is no {what} in {where}{unseen}", self._hint())
+
+    def _hint(self) -> str:
+        import difflib  # noqa: PLC0415 - only for a name that is wrong
+
+        names = {item.name.lower(): item.name for item in self.near}
+        close = difflib.get_close_matches(self.target.job.lower(), names, _SHOWN)
+        if close:
+            return f"Did you mean {' or '.join(names[name] for name in close)}?"
+        return "Check the name, the region (--region) and the account (--profile)."
+
+
+def _every(kind: Kind) -> str:
+    return f"the list of {kinds.of(kind).NOUN}s"

@@ -1,0 +1,79 @@
+"""Which of a container's addresses may be dialled: one inside its job's own subnets, no other.
+
+A log line can claim any address. Without this check, whoever writes a log could have the bastion
+dial the metadata service, its own host or another machine of the account.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Subnets:
+    """The job's subnets: their VPC and their address ranges."""
+
+    vpc_id: str
+    networks: tuple[_Network, ...]
+
+
+def describe(aws: Aws, subnet_ids: Iterable[str]) -> Subnets:
+    """Look the job's subnets up.
+
+    Raises:
+        SmProxyError: what the call met, or `no-vpc` when the subnets are gone.
+    """
+    ids = list(subnet_ids)
+    try:
+        answer = aws.call("ec2", "DescribeSubnets", SubnetIds=ids)
+    except ServiceError as error:
+        if error.error == "InvalidSubnetID.NotFound":
+            raise SmProxyError("no-vpc", f"the job's subnets are gone: {error.message}") from None
+        raise error.as_failure() from None
+    found = answer.get("Subnets", [])
+    if not found:
+        raise SmProxyError("no-vpc", f"the job's subnets {', '.join(ids)} are gone")
+    blocks = [item["CidrBlock"] for item in found] + [
+        block["Ipv6CidrBlock"]
+        for item in found
+        for block in item.get("Ipv6CidrBlockAssociationSet", [])
+        if block.get("Ipv6CidrBlockState", {}).get("State", "associated") == "associated"
+    ]
+    networks = tuple(ipaddress.ip_network(block) for block in blocks)
+    return Subnets(str(found[0]["VpcId"]), networks)
+
+
+def choose(addresses: Iterable[str], subnets: Subnets, *, allow_loopback: bool) -> str:
+    """The first address that lies in the job's subnets.
+
+    Raises:
+        SmProxyError: `address-refused`, none of them does.
+    """
+    claimed = list(map(ipaddress.ip_address, addresses))
+    for address in claimed:
+        if _allowed(address, subnets, allow_loopback=allow_loopback):
+            return str(address)
+    shown = ", ".join(map(str, claimed[:4]))
+    ranges = ", ".join(map(str, subnets.networks))
+    raise SmProxyError(
+        "address-refused",
+        f"the log claims the address {shown}, which is not in the job's subnets ({ranges})",
+        "Nothing outside a job's own subnets is ever dialled: look at what the container prints.",
+    )
+
+
+def _allowed(address: _Address, subnets: Subnets, *, allow_loopback: bool) -> bool:
+    if address.is_loopback:
+        return allow_loopback
+    if address.is_link_local or address.is_multicast or address.is_unspecified:
+        return False
+    return any(address in network for network in subnets.networks)

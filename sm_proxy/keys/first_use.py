@@ -1,0 +1,137 @@
+"""Trust on first use, for containers whose log names no host key: off unless the user asks for it.
+
+The key is read through the tunnel once, before ssh connects, and kept for that job and node in the
+state folder; ssh itself stays strict. What a first use cannot tell is whether it met the right
+container: that is why it has to be asked for, host by host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from sm_proxy import output, paths, readiness, trace
+from sm_proxy.background import Background
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.marker import is_public_key
+from sm_proxy.routes import Stream
+from sm_proxy.settings import Settings
+from sm_proxy.stdio import CHUNK
+
+_SCAN_S: Final = 15.0
+_TICK_S: Final = 0.1
+
+Dial = Callable[[Container], Stream]
+
+
+def with_host_keys(container: Container, settings: Settings, context: str, dial: Dial) -> Container:
+    """The container with the host key that it had at its first use.
+
+    Args:
+        container: one whose log names no host key.
+        settings: of this run.
+        context: what tells one account and region from another.
+        dial: opens a stream to it.
+
+    Raises:
+        SmProxyError: `host-key-unknown` where the user has not asked for it; or why it failed.
+    """
+    if not settings.trusts_first_use(container.host):
+        raise _not_asked_for(container)
+    path = _path(container, context)
+    key = _pinned(path)
+    if key is None:
+        key = _scanned(dial(container), container)
+        paths.write_private(path, key.encode())
+        fingerprint = hashlib.sha256(key.encode()).hexdigest()[:16]
+        output.status(
+            f"trusting {container.job}/{container.node} on first use: {key[:40]}... ({fingerprint})"
+        )
+    return replace(container, host_keys=(key,))
+
+
+def _not_asked_for(container: Container) -> SmProxyError:
+    return SmProxyError(
+        "host-key-unknown",
+        f"the log of {container.host} names no host key, so its container cannot be told from "
+        "another",
+        "Use the sm-proxy entrypoint in the image, which prints the key; or trust what answers "
+        f"first, with trust_first_use = true under [hosts.{container.host}] in config.toml, or "
+        "SM_PROXY_TRUST_FIRST_USE=1 for one connection.",
+    )
+
+
+def _path(container: Container, context: str) -> Path:
+    digest = hashlib.sha256(f"{context}\0{container.job}\0{container.node}".encode()).hexdigest()
+    return paths.state_dir() / "first-use" / f"{container.job}.{container.node}.{digest[:16]}"
+
+
+def _pinned(path: Path) -> str | None:
+    try:
+        key = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return key if is_public_key(key) else None
+
+
+def _scanned(stream: Stream, container: Container) -> str:
+    """The host key of whatever answers behind the stream, which is closed in the end."""
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    scan = Background(lambda: _ask(far))
+    until = time.monotonic() + _SCAN_S
+    try:
+        while not scan.done and time.monotonic() < until:
+            _carry(stream, near)
+            if stream.ended and stream.failure is not None:
+                raise stream.failure
+    finally:
+        near.close()
+        stream.close()
+    if not scan.done:
+        raise SmProxyError("sshd-silent", f"nothing told its host key at {container.address}")
+    return scan.result()
+
+
+def _carry(stream: Stream, near: socket.socket) -> None:
+    """One turn of copying between the stream and the scan."""
+    now = time.monotonic()
+    wait = min(_TICK_S, stream.deadline(now) - now)
+    readers = [stream.fileno(), *([near.fileno()] if stream.room else [])]
+    writers = [stream.fileno()] if stream.wants_write else []
+    ready = readiness.wait(readers, writers, [], wait).readable
+    stream.advance(time.monotonic(), readable=stream.fileno() in ready)
+    # The scan closes its end as soon as it knows the key, whatever else is on its way.
+    with contextlib.suppress(ConnectionError):
+        if data := stream.read():
+            near.sendall(data)
+        if near.fileno() in ready and stream.room:
+            stream.write(near.recv(min(CHUNK, stream.room)))
+            stream.advance(time.monotonic(), readable=False)
+
+
+def _ask(far: socket.socket) -> str:
+    """Shake hands as an SSH client and give the server's key as `"type base64"`."""
+    import paramiko  # noqa: PLC0415 - 180 ms, once in a container's life
+
+    transport = paramiko.Transport(far)
+    try:
+        transport.start_client(timeout=_SCAN_S)
+        key = transport.get_remote_server_key()
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise SmProxyError(
+            "host-key-unknown",
+            f"the container's host key could not be read: {error}",
+            "Is that port's server an SSH server?",
+        ) from None
+    finally:
+        transport.close()
+    trace.step("host key read", type=key.get_name())
+    return f"{key.get_name()} {key.get_base64()}"

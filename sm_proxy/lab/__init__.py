@@ -1,0 +1,1 @@
+"""A whole AWS behind one command, for the demo and the tests."""

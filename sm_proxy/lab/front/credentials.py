@@ -1,0 +1,69 @@
+"""Is the request signed, and by credentials that still hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sm_proxy.lab.front.errors import AwsError
+
+if TYPE_CHECKING:
+    from sm_proxy.lab.front.request import Call
+
+# The two calls that bring their own proof of identity.
+_UNSIGNED = {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
+_EXPIRED = "The security token included in the request is expired"
+_INVALID = "The security token included in the request is invalid."
+_NOT_VALIDATED = "AWS was not able to validate the provided access credentials"
+
+
+def check(call: Call, state: str) -> None:
+    """Refuse a call whose credentials are absent, expired or unknown.
+
+    Args:
+        call: The call.
+        state: `ok`, `expired` or `invalid`: what the credentials of every caller are now.
+
+    Raises:
+        AwsError: In the words of the call's service.
+    """
+    if call.access_key is None:
+        if call.operation not in _UNSIGNED:
+            raise _unsigned(call)
+    elif state == "expired":
+        raise _expired(call)
+    elif state == "invalid":
+        raise _invalid(call)
+
+
+def _unsigned(call: Call) -> AwsError:
+    if call.headers.get("authorization"):
+        words = (
+            "Authorization header requires 'Credential' parameter. Authorization header requires "
+            "'Signature' parameter. Authorization header requires 'SignedHeaders' parameter. "
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+        )
+        if call.protocol in {"json", "rest-json"}:
+            return AwsError("IncompleteSignatureException", words)
+        return AwsError("IncompleteSignature", words)
+    if call.protocol == "ec2":
+        return AwsError("MissingParameter", "The request must contain the parameter AWSAccessKeyId")
+    words = "Request is missing Authentication Token"
+    if call.protocol in {"query", "rest-xml"}:
+        return AwsError("MissingAuthenticationToken", words, 403)
+    return AwsError("MissingAuthenticationTokenException", words)
+
+
+def _expired(call: Call) -> AwsError:
+    if call.protocol == "ec2":
+        return AwsError("RequestExpired", "Request has expired.")
+    if call.protocol in {"query", "rest-xml"}:
+        return AwsError("ExpiredToken", _EXPIRED, 403)
+    return AwsError("ExpiredTokenException", _EXPIRED)
+
+
+def _invalid(call: Call) -> AwsError:
+    if call.protocol == "ec2":
+        return AwsError("AuthFailure", _NOT_VALIDATED, 401)
+    if call.protocol in {"query", "rest-xml"}:
+        return AwsError("InvalidClientTokenId", _INVALID, 403)
+    return AwsError("UnrecognizedClientException", _INVALID)

@@ -1,0 +1,185 @@
+"""The life of one training job, as DescribeTrainingJob tells it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+# SecondaryStatus -> TrainingJobStatus and the words of its first StatusMessage.
+STATUSES = {
+    "Starting": ("InProgress", "Starting the training job"),
+    "Pending": ("InProgress", "Training job waiting for capacity"),
+    "Downloading": ("InProgress", "Downloading input data"),
+    "Training": ("InProgress", "Training image download completed. Training in progress."),
+    "Uploading": ("InProgress", "Uploading generated training model"),
+    "Interrupted": ("InProgress", "Training job interrupted"),
+    "Restarting": ("InProgress", "Restarting the training job"),
+    "Updating": ("InProgress", "Updating the training job"),
+    "Stopping": ("Stopping", "Stopping the training job"),
+    "Completed": ("Completed", "Training job completed"),
+    "Failed": ("Failed", "Training job failed"),
+    "Stopped": ("Stopped", "Training job stopped"),
+    "MaxRuntimeExceeded": (
+        "Stopped",
+        "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    ),
+    "MaxWaitTimeExceeded": (
+        "Stopped",
+        "Training job wait time exceeded MaxWaitTimeInSeconds provided",
+    ),
+}
+ENDS = {"Completed", "Failed", "Stopped"}
+_BILLED = {"Downloading", "Training"}
+# Members of the request that the description gives back; Tags and the like stay behind.
+_ECHOED = (
+    "HyperParameters",
+    "AlgorithmSpecification",
+    "RoleArn",
+    "InputDataConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "VpcConfig",
+    "StoppingCondition",
+    "CheckpointConfig",
+    "DebugHookConfig",
+    "ExperimentConfig",
+    "DebugRuleConfigurations",
+    "TensorBoardOutputConfig",
+    "ProfilerConfig",
+    "ProfilerRuleConfigurations",
+    "Environment",
+    "RetryStrategy",
+    "RemoteDebugConfig",
+    "InfraCheckConfig",
+    "ServerlessJobConfig",
+    "MlflowConfig",
+    "ModelPackageConfig",
+)
+_SWITCHES = (
+    "EnableNetworkIsolation",
+    "EnableInterContainerTrafficEncryption",
+    "EnableManagedSpotTraining",
+)
+
+
+@dataclass
+class Job:
+    """A training job: what was asked for and what became of it."""
+
+    arn: str
+    request: dict[str, Any]
+    created: float = field(default_factory=lambda: round(time.time(), 3))
+    transitions: list[dict[str, Any]] = field(default_factory=list)
+    failure_reason: str | None = None
+    started: float | None = None
+    ended: float | None = None
+    modified: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Every job is born InProgress and Starting."""
+        self.move("Starting")
+
+    @property
+    def name(self) -> str:
+        """The job's name, spelt as at its creation."""
+        return str(self.request["TrainingJobName"])
+
+    @property
+    def nodes(self) -> int:
+        """How many containers the job has."""
+        cluster = self.request.get("ResourceConfig", {})
+        groups = cluster.get("InstanceGroups") or [cluster]
+        return sum(int(group.get("InstanceCount", 1)) for group in groups)
+
+    @property
+    def secondary(self) -> str:
+        """The SecondaryStatus."""
+        return str(self.transitions[-1]["Status"])
+
+    @property
+    def status(self) -> str:
+        """The TrainingJobStatus: a job that was stopped still uploads, but is Stopping."""
+        status = STATUSES[self.secondary][0]
+        stopped = any(step["Status"] == "Stopping" for step in self.transitions)
+        return "Stopping" if stopped and status == "InProgress" else status
+
+    def move(
+        self, secondary: str, *, message: str | None = None, reason: str | None = None
+    ) -> None:
+        """Take the life one step further.
+
+        The status it already has only changes its StatusMessage, as in the service, where
+        "Launching requested ML instances" replaces "Starting the training job".
+
+        Raises:
+            ValueError: There is no such status, or the life is over.
+        """
+        if secondary not in STATUSES:
+            raise ValueError(f"no such SecondaryStatus: {secondary}")
+        if self.ended is not None:
+            raise ValueError(f"job {self.name} has ended: {self.secondary}")
+        now = round(time.time(), 3)
+        self.modified = now
+        if self.transitions and self.secondary == secondary:
+            self.transitions[-1]["StatusMessage"] = message or STATUSES[secondary][1]
+            return
+        if self.transitions:
+            self.transitions[-1]["EndTime"] = now
+        message = message or STATUSES[secondary][1]
+        self.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message})
+        if secondary in _BILLED and self.started is None:
+            self.started = now
+        if self.status in ENDS:
+            self._end(now, reason)
+
+    def _end(self, now: float, reason: str | None) -> None:
+        self.ended = now
+        self.transitions[-1]["EndTime"] = now
+        if self.secondary == "Failed":
+            self.failure_reason = (reason or "AlgorithmError: , exit code: 1")[:1024]
+
+    def describe(self) -> dict[str, Any]:
+        """The answer of DescribeTrainingJob."""
+        known = {
+            "TrainingJobName": self.name,
+            "TrainingJobArn": self.arn,
+            "ModelArtifacts": self._artifacts(),
+            "TrainingJobStatus": self.status,
+            "SecondaryStatus": self.secondary,
+            "SecondaryStatusTransitions": self.transitions,
+            "CreationTime": self.created,
+            "LastModifiedTime": self.modified,
+            "FailureReason": self.failure_reason,
+            "TrainingStartTime": self.started,
+            "TrainingEndTime": self.ended,
+            **self._seconds(),
+            **{name: self.request.get(name) for name in _ECHOED},
+            **{name: bool(self.request.get(name, False)) for name in _SWITCHES},
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    def summary(self) -> dict[str, Any]:
+        """The job's line in ListTrainingJobs."""
+        known = {
+            "TrainingJobName": self.name,
+            "TrainingJobArn": self.arn,
+            "CreationTime": self.created,
+            "TrainingEndTime": self.ended,
+            "LastModifiedTime": self.modified,
+            "TrainingJobStatus": self.status,
+            "SecondaryStatus": self.secondary,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    def _artifacts(self) -> dict[str, str]:
+        if self.secondary != "Completed":
+            return {}
+        output = str(self.request["OutputDataConfig"].get("S3OutputPath", "")).rstrip("/")
+        return {"S3ModelArtifacts": f"{output}/{self.name}/output/model.tar.gz"}
+
+    def _seconds(self) -> dict[str, int]:
+        if self.started is None or self.ended is None:
+            return {}
+        spent = max(1, round(self.ended - self.started))
+        return {"TrainingTimeInSeconds": spent, "BillableTimeInSeconds": spent}

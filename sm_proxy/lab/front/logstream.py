@@ -1,0 +1,151 @@
+"""One log stream: events in order, any page of it at the same cost."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right, insort
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+# DescribeLogStreams tells of the last event late; the service promises no more than an hour.
+LAST_EVENT_LAG_S = 60.0
+
+
+class Event(NamedTuple):
+    """One line of a log; times in ms of the epoch."""
+
+    timestamp: int
+    message: str
+    ingested: int
+
+
+class _Segment(Protocol):
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Event: ...
+
+
+class Filler:
+    """Lines of an ordinary training run, made when they are read.
+
+    They stand at even distances between two times, so a position tells its timestamp.
+    """
+
+    def __init__(self, count: int, first: int, last: int) -> None:
+        self._count = count
+        self._first = first
+        self._last = last
+
+    def __len__(self) -> int:
+        """How many lines."""
+        return self._count
+
+    def __getitem__(self, index: int) -> Event:
+        """Line `index`, the same at every reading."""
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        span = self._last - self._first
+        when = self._first + span * index // self._count
+        loss = 2.3 / (1 + index / 500) + (index * 7919 % 101) / 2000
+        rate = 900 + index * 104729 % 97
+        message = (
+            f"[rank0] INFO train.py:184 epoch {index // 2000} step {index} "
+            f"loss {loss:.4f} lr 3.0e-04 grad_norm {0.4 + (index % 37) / 50:.3f} {rate} samples/s"
+        )
+        return Event(when, message, self._last)
+
+
+@dataclass
+class LogStream:
+    """A stream and what has not reached it yet."""
+
+    name: str
+    created: int
+    _segments: list[_Segment] = field(default_factory=list)
+    _starts: list[int] = field(default_factory=list)
+    _length: int = 0
+    _due: deque[tuple[float, list[Event] | Filler]] = field(default_factory=deque)
+    _newest: int | None = None
+    _told: tuple[float, Event | None] = (0.0, None)
+
+    def put(self, events: list[Event], delay_s: float = 0.0) -> None:
+        """Take events in; they can be read `delay_s` seconds from now."""
+        if events:
+            self._newest = max(event.timestamp for event in events)
+            self._take(events, delay_s)
+
+    def fill(self, count: int, delay_s: float = 0.0) -> None:
+        """Append `count` lazily made lines, from the last event up to now."""
+        now = _now_ms()
+        first = now - min(count * 5, 3600_000) if self._newest is None else min(self._newest, now)
+        self._newest = now
+        self._take(Filler(count, first, now), delay_s)
+
+    def deliver(self) -> None:
+        """Move what is due into the readable part."""
+        now = time.time()
+        while self._due and self._due[0][0] <= now:
+            self._add(self._due.popleft()[1])
+
+    def _take(self, events: list[Event] | Filler, delay_s: float) -> None:
+        if delay_s <= 0 and not self._due:
+            self._add(events)
+            return
+        # Never before what is already waiting: a stream does not overtake itself.
+        when = max(time.time() + delay_s, self._due[-1][0] if self._due else 0.0)
+        self._due.append((when, events))
+
+    def __len__(self) -> int:
+        """How many events can be read."""
+        return self._length
+
+    def __getitem__(self, index: int) -> Event:
+        """The event at a position."""
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        which = bisect_right(self._starts, index) - 1
+        return self._segments[which][index - self._starts[which]]
+
+    def position(self, timestamp: int) -> int:
+        """The position of the first event not before `timestamp`."""
+        low, high = 0, self._length
+        while low < high:
+            middle = (low + high) // 2
+            if self[middle].timestamp < timestamp:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def last_event(self) -> Event | None:
+        """The last event as DescribeLogStreams knows it: now and then out of date."""
+        when, told = self._told
+        if self._length and (told is None or time.time() - when > LAST_EVENT_LAG_S):
+            self._told = (time.time(), self[self._length - 1])
+        return self._told[1]
+
+    def _add(self, events: list[Event] | Filler) -> None:
+        if isinstance(events, Filler):
+            self._append(events)
+            return
+        if not self._segments or not isinstance(self._segments[-1], list):
+            self._append([])
+        last = self._segments[-1]
+        assert isinstance(last, list)  # noqa: S101 - told to the type checker
+        for event in events:
+            # Ordered by time within what was put; lines never go back before a filler.
+            if last and event.timestamp < last[-1].timestamp:
+                insort(last, event, key=lambda known: known.timestamp)
+            else:
+                last.append(event)
+        self._length += len(events)
+
+    def _append(self, segment: _Segment) -> None:
+        self._segments.append(segment)
+        self._starts.append(self._length)
+        self._length += len(segment)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,130 @@
+"""Where a port session goes: its parameters, the forbidden addresses, the dial."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import os
+import socket
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+SSH_DOCUMENT = "AWS-StartSSHSession"
+REMOTE_HOST_DOCUMENT = "AWS-StartPortForwardingSessionToRemoteHost"
+LOCAL_PORT_FORWARDING = "LocalPortForwarding"
+
+# Instance metadata, VPC DNS, time sync, Windows activation.
+DENIED = [
+    *(f"169.254.169.{last}" for last in (254, 253, 123, 250, 251)),
+    *(f"fd00:ec2::{last}" for last in (254, 253, 123, 240)),
+]
+
+_REASONS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset by peer",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network is unreachable",
+    errno.ETIMEDOUT: "connection timed out",
+}
+
+
+class SessionError(Exception):
+    """The session cannot go on; its text becomes the Output of channel_closed."""
+
+
+class Destination(NamedTuple):
+    """What a session may connect to."""
+
+    addresses: list[str]
+    port: str
+
+
+def properties(document: str, parameters: Mapping[str, list[str]]) -> dict[str, str]:
+    """Return the properties that a document makes of its parameters."""
+    names = ["portNumber"]
+    if document != SSH_DOCUMENT:
+        names.append("localPortNumber")
+    if document == REMOTE_HOST_DOCUMENT:
+        names.append("host")
+    found = {name: parameters[name][0] for name in names if parameters.get(name)}
+    if document == SSH_DOCUMENT:
+        found.setdefault("portNumber", "22")
+    else:
+        found["type"] = LOCAL_PORT_FORWARDING
+    return found
+
+
+async def destination(port: str, host: str, vpc_cidr: str | None) -> Destination:
+    """Find the addresses behind the properties of a session.
+
+    Raises:
+        SessionError: The port is missing or an address is forbidden.
+    """
+    if not port:
+        raise SessionError("Port number is empty in session properties. map[]")
+    if not host:
+        return Destination(["::1", "127.0.0.1"], port)
+    addresses = await _look_up(host)
+    denied = {ipaddress.ip_address(address) for address in (*DENIED, *_reserved(vpc_cidr))}
+    for address in addresses:
+        if ipaddress.ip_address(address) in denied:
+            raise SessionError(f"Forwarding to IP address {host} is forbidden.")
+    return Destination(addresses, port)
+
+
+async def dial(
+    where: Destination, factory: Callable[[], P], delay: float
+) -> tuple[asyncio.Transport, P]:
+    """Connect to the first address that answers.
+
+    Raises:
+        OSError: None did; the text is the agent's, for the first address.
+    """
+    if delay:
+        await asyncio.sleep(delay)
+    first: OSError | None = None
+    loop = asyncio.get_running_loop()
+    for address in where.addresses:
+        try:
+            transport, protocol = await loop.create_connection(factory, address, int(where.port))
+        except (OSError, ValueError, OverflowError) as error:  # noqa: PERF203  on to the next
+            first = first or OSError(_dial_text(address, where.port, error))
+        else:
+            return transport, protocol
+    raise first or OSError("missing address")
+
+
+def _dial_text(address: str, port: str, error: Exception) -> str:
+    shown = f"[{address}]" if ":" in address else address
+    number = getattr(error, "errno", None)
+    if number is None:
+        return f"dial tcp: address {port}: invalid port"
+    reason = _REASONS.get(number) or os.strerror(number).lower()
+    return f"dial tcp {shown}:{port}: connect: {reason}"
+
+
+async def _look_up(host: str) -> list[str]:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return [host]
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []  # not an error yet: each dial fails for it
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _reserved(vpc_cidr: str | None) -> list[str]:
+    if not vpc_cidr:
+        return []
+    network = ipaddress.ip_network(vpc_cidr, strict=False)
+    return [*(str(network[index]) for index in range(4)), str(network[-1])]

@@ -1,0 +1,76 @@
+"""Run the lab's CMD: `python -m sm_proxy.lab.guard SUPERVISOR_PID PROCESS_GROUP FOLDER CMD...`.
+
+Stands between the supervisor and CMD so that CMD's descendants have a reaper even if the supervisor
+and the caller's process are both killed in one blow; then it also removes the lab's FOLDER. Exits
+with CMD's status, 128+n for a signal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+
+from sm_proxy.lab import namespaces, reap
+
+_FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+
+
+def main() -> None:
+    """Run CMD and see its descendants off."""
+    supervisor, group, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    namespaces.die_with_parent(supervisor, signal.SIGUSR1)
+    namespaces.become_subreaper()
+    # In the caller's process group CMD may read the terminal and hears ^C itself.
+    with contextlib.suppress(OSError):
+        os.setpgid(0, group)
+    guard = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _become_command(guard, sys.argv[4:])
+
+    def hand_on(number: int, _: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    def end(*_: object) -> None:
+        reap.kill_descendants()
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(125)
+
+    for number in _FROM_TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, hand_on)
+    # The supervisor asks for an interrupt by this one: a terminal's ^C must not arrive twice.
+    signal.signal(signal.SIGUSR2, lambda *_: hand_on(signal.SIGINT, None))
+    signal.signal(signal.SIGUSR1, end)
+    os._exit(_wait_for(child))
+
+
+def _wait_for(child: int) -> int:
+    """Collect orphans until CMD itself has ended; return its status."""
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def _become_command(guard: int, command: list[str]) -> None:
+    namespaces.die_with_parent(guard)
+    try:
+        os.execvp(command[0], command)  # noqa: S606
+    except FileNotFoundError:
+        status, why = 127, "command not found"
+    except OSError as error:
+        status, why = 126, str(error.strerror)
+    sys.stderr.write(f"sm-proxy lab: {command[0]}: {why}\n")
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What stands in a container's file system before its first process runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+# Where the lab's image has what a user's Dockerfile would have copied.
+HOME = "opt/sm-proxy"
+_SSHD_USER = "sshd:x:74:65534:sshd:/run/sshd:/usr/sbin/nologin"
+
+
+def shipped_files() -> dict[str, bytes]:
+    """Return the files of the package's `container/` and the demo's training program."""
+    found = {}
+    for folder in ("container", "lab"):
+        for item in resources.files("sm_proxy").joinpath(folder).iterdir():
+            if item.is_file() and (folder == "container" or item.name == "train_demo.sh"):
+                found[item.name] = item.read_bytes()
+    return found
+
+
+def write_image(root: Path) -> None:
+    """Put the shipped files below `root`, programs executable whatever an archive made of them."""
+    home = root / HOME
+    home.mkdir(parents=True)
+    for name, content in shipped_files().items():
+        file = home / name
+        file.write_bytes(content)
+        file.chmod(0o755 if name.endswith(".sh") else 0o644)
+
+
+def write_ml(root: Path, *, host: str, hosts: list[str], device: str, request: Any) -> None:
+    """Lay out `/opt/ml` as SageMaker does."""
+    ml = root / "opt" / "ml"
+    for folder in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
+        (ml / folder).mkdir(parents=True)
+    group = {"instance_group_name": "homogeneousCluster", "hosts": hosts}
+    kind = request.get("ResourceConfig", {}).get("InstanceType", "ml.m5.xlarge")
+    documents: dict[str, Any] = {
+        "resourceconfig": {
+            "current_host": host,
+            "current_instance_type": kind,
+            "current_group_name": "homogeneousCluster",
+            "hosts": hosts,
+            "instance_groups": [{**group, "instance_type": kind}],
+            "network_interface_name": device,
+        },
+        "hyperparameters": request.get("HyperParameters", {}),
+        "inputdataconfig": {},
+    }
+    for name, document in documents.items():
+        path = ml / "input" / "config" / f"{name}.json"
+        path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def write_etc(root: Path, *, host: str, addresses: dict[str, str]) -> None:
+    """Write the files of /etc that a container has of its own."""
+    etc = root / "etc"
+    etc.mkdir()
+    names = "".join(f"{address} {name}\n" for name, address in addresses.items())
+    shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
+    host_users = Path("/etc/passwd").read_text(encoding="utf-8", errors="replace").splitlines()
+    users = [line for line in host_users if line.split(":")[0] not in {"root", "sshd"}]
+    users = [f"root:x:0:0:root:/root:{shell}", *users, _SSHD_USER]
+    files = {
+        "passwd": "\n".join(users) + "\n",
+        # No password for anybody, and nobody locked.
+        "shadow": "".join(f"{line.split(':')[0]}:*:19000:0:99999:7:::\n" for line in users),
+        "hosts": f"127.0.0.1 localhost\n{names}",
+        "hostname": f"{host}\n",
+        "resolv.conf": "",
+    }
+    for name, content in files.items():
+        (etc / name).write_text(content, encoding="utf-8")
+        (etc / name).chmod(0o640 if name == "shadow" else 0o644)
+
+
+def add_program(root: Path, program: str) -> str:
+    """Copy a training program into the image; return its path below `root`."""
+    code = root / "opt" / "program"
+    code.mkdir(parents=True, exist_ok=True)
+    target = code / Path(program).name
+    shutil.copyfile(program, target)
+    target.chmod(0o755)
+    return str(target.relative_to(root))
+
+
+def environment(
+    *,
+    job: str,
+    arn: str,
+    region: str,
+    host: str,
+    hosts: list[str],
+    device: str,
+    request: Any,
+) -> dict[str, str]:
+    """Return the environment that SageMaker gives a training container."""
+    token = os.urandom(16).hex()  # whoever knows the path may have the role's credentials
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOSTNAME": host,
+        "LANG": "C.UTF-8",
+        "TRAINING_JOB_NAME": job,
+        "TRAINING_JOB_ARN": arn,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": f"/v2/credentials/{token}",
+        "DMLC_INTERFACE": device,
+        "SM_CURRENT_HOST": host,
+        "SM_HOSTS": json.dumps(hosts),
+        "SM_NETWORK_INTERFACE_NAME": device,
+        "SM_MODEL_DIR": "/opt/ml/model",
+        "SM_OUTPUT_DATA_DIR": "/opt/ml/output/data",
+        **request.get("Environment", {}),
+    }

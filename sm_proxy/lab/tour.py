@@ -1,0 +1,223 @@
+"""What `sm-proxy demo` shows: the main job with the real OpenSSH client, checked step by step.
+
+Runs as CMD of `sm-proxy lab run`. Each step prints the command as a user would type it, what came
+of it and how long it took; a step that does not do what it should ends the tour with status 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+
+_CLIENTS = ("ssh", "scp", "sftp")
+_STEP_TIMEOUT_S = 60
+_REQUEST_FIELDS = (
+    "AlgorithmSpecification",
+    "RoleArn",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "VpcConfig",
+    "StoppingCondition",
+    "Environment",
+)
+_END = """
+All of this ran through a real ssh, a real sshd, real AWS calls (to the embedded AWS) and the real
+SSM data channel. To do the same against your account:
+
+    sm-proxy config write             # once: the ssh block and a key of its own
+    sm-proxy keys show --env          # put this into your job's Environment
+    ssh sm-<your job's name>
+
+README.md has the set-up from nothing: the image's one line, the bastion, the policies.
+"""
+
+
+class StepError(Exception):
+    """A step did not do what it should."""
+
+
+class Tour:
+    """The steps, in order, against one job."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._config = os.environ["SM_PROXY_LAB_SSH_CONFIG"]
+        self._checkpoints = ""
+        self._job = f"demo-{time.strftime('%H%M%S')}-{secrets.token_hex(2)}"
+        self._host = f"sm-{self._job}"
+
+    def steps(self) -> list[tuple[str, Callable[[], str]]]:
+        """Each step's title and what does it."""
+        return [
+            ("submit a training job with our public key in its Environment", self._submit),
+            ("ssh into it, while it is still starting", self._shell),
+            ("scp a checkpoint out of it", self._copy_down),
+            ("scp a file into it", self._copy_up),
+            ("sftp", self._sftp),
+            ("rsync", self._rsync),
+            ("a forwarded port", self._forward),
+            ("what VS Code Remote-SSH does: a script on stdin and a SOCKS port", self._vscode),
+        ]
+
+    def _submit(self) -> str:
+        client: Any = botocore.session.Session().create_client("sagemaker")
+        pattern = client.describe_training_job(TrainingJobName=os.environ["SM_PROXY_LAB_JOB"])
+        request = {name: pattern[name] for name in _REQUEST_FIELDS if name in pattern}
+        print(f"$ aws sagemaker create-training-job --training-job-name {self._job} ...")  # noqa: T201
+        client.create_training_job(TrainingJobName=self._job, **request)
+        answer = client.describe_training_job(TrainingJobName=self._job)
+        return f"{answer['TrainingJobArn']}\nstatus {answer['SecondaryStatus']}"
+
+    def _shell(self) -> str:
+        # Without namespaces the container's /opt/ml is another folder, named in its environment.
+        script = "hostname; id -un; ls -d ${SM_PROXY_ML_DIR:-/opt/ml}/checkpoints"
+        shown = self._run("ssh", self._host, script)
+        self._checkpoints = shown.splitlines()[-1]
+        return shown
+
+    def _copy_down(self) -> str:
+        source = f"{self._checkpoints}/checkpoint-1.bin"
+        self._run("scp", "-q", f"{self._host}:{source}", str(self._folder))
+        theirs = self._run("ssh", self._host, f"sha256sum {shlex.quote(source)}").split()[0]
+        return _equal(self._folder / "checkpoint-1.bin", theirs)
+
+    def _copy_up(self) -> str:
+        (self._folder / "patch.bin").write_bytes(secrets.token_bytes(2 << 20))
+        target = f"{self._checkpoints}/patch.bin"
+        self._run("scp", "-q", str(self._folder / "patch.bin"), f"{self._host}:{target}")
+        theirs = self._run("ssh", self._host, f"sha256sum {shlex.quote(target)}").split()[0]
+        return _equal(self._folder / "patch.bin", theirs)
+
+    def _sftp(self) -> str:
+        batch = f"ls -l {self._checkpoints}\n"
+        return self._run("sftp", "-q", "-b", "-", self._host, stdin=batch)
+
+    def _rsync(self) -> str:
+        target = self._folder / "synced"
+        source = f"{self._host}:{self._checkpoints}/"
+        self._run("rsync", "-a", "-e", f"ssh -F {shlex.quote(self._config)}", source, str(target))
+        return _equal(target / "patch.bin", _digest(self._folder / "patch.bin"))
+
+    def _forward(self) -> str:
+        port, inner = _free_port(), self._sshd_port()
+        with self._background("-N", "-L", f"{port}:127.0.0.1:{inner}", self._host):
+            return f"the container's own sshd on our port {port}: " + _greeting(port)
+
+    def _vscode(self) -> str:
+        port, inner = _free_port(), self._sshd_port()
+        words = ("-T", "-D", str(port), "-o", "ConnectTimeout=15", self._host, "sh")
+        with self._background(*words, script="echo the script says: $(uname -sr)\n") as process:
+            said = process.stdout.readline().strip() if process.stdout else ""
+            return f"{said}\nand through SOCKS: " + _greeting(port, socks_to=inner)
+
+    def _sshd_port(self) -> int:
+        shown = self._run("ssh", self._host, "echo ${SSH_CONNECTION##* }")
+        return int(shown)
+
+    def _run(self, program: str, *words: str, stdin: str = "") -> str:
+        line = self._line(program, words)
+        done = subprocess.run(
+            line,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_STEP_TIMEOUT_S,
+        )
+        sys.stdout.write(done.stderr)
+        if done.returncode != 0:
+            raise StepError(f"{program} ended with status {done.returncode}")
+        return done.stdout.strip()
+
+    @contextlib.contextmanager
+    def _background(self, *words: str, script: str = "") -> Iterator[subprocess.Popen[str]]:
+        line = self._line("ssh", words)
+        process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            if process.stdin is not None:
+                process.stdin.write(script)
+                process.stdin.flush()
+            yield process
+        finally:
+            process.terminate()
+            process.communicate()
+
+    def _line(self, program: str, words: tuple[str, ...]) -> list[str]:
+        """The command's words; what is shown leaves the lab's own -F out."""
+        print("$", program, *(shlex.quote(word) for word in words))  # noqa: T201
+        return [program, *(("-F", self._config) if program in _CLIENTS else ()), *words]
+
+
+def main() -> int:
+    """Walk through the steps; 0 if all of them did what they should."""
+    with tempfile.TemporaryDirectory(prefix="sm-proxy-demo-") as name:
+        for number, (title, step) in enumerate(Tour(Path(name)).steps(), 1):
+            print(f"\n{number}. {title}")  # noqa: T201
+            started = time.monotonic()
+            try:
+                shown = step()
+            except (StepError, OSError, subprocess.SubprocessError) as error:
+                print(f"FAILED: {error}")  # noqa: T201
+                return 1
+            print(f"{shown}\n({time.monotonic() - started:.1f} s)", flush=True)  # noqa: T201
+    print(_END)  # noqa: T201
+    return 0
+
+
+def _equal(ours: Path, theirs: str) -> str:
+    if _digest(ours) != theirs:
+        raise StepError(f"{ours.name} has other bytes here than in the container")
+    return f"{ours.name}: {ours.stat().st_size} bytes, sha256 {theirs[:16]}... on both sides"
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _greeting(port: int, socks_to: int | None = None) -> str:
+    """The first line a server says, on a local port or through SOCKS 5 (RFC 1928) behind it."""
+    _await_listener(port)
+    with socket.create_connection(("127.0.0.1", port), timeout=_STEP_TIMEOUT_S) as connection:
+        if socks_to is not None:
+            _socks_connect(connection, socks_to)
+        return connection.makefile().readline().strip()
+
+
+def _await_listener(port: int) -> None:
+    deadline = time.monotonic() + _STEP_TIMEOUT_S
+    with socket.socket() as probe:
+        while probe.connect_ex(("127.0.0.1", port)) != 0:
+            if time.monotonic() > deadline:
+                raise StepError(f"nothing listens on port {port}")
+            time.sleep(0.1)
+
+
+def _socks_connect(connection: socket.socket, port: int) -> None:
+    connection.sendall(b"\x05\x01\x00")
+    connection.recv(2)
+    connection.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01" + port.to_bytes(2, "big"))
+    answer = connection.recv(10)
+    if answer[:2] != b"\x05\x00":
+        raise StepError("the SOCKS port did not connect")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

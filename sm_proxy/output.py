@@ -1,0 +1,74 @@
+"""The only module that writes to stdout, and the one place that shapes results for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from sm_proxy.errors import SmProxyError, printable
+
+ENVELOPE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command found out: data for scripts, text for people, and the exit status."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+    exit_status: int = 0
+
+
+def render(command: str, result: Result, *, as_json: bool) -> None:
+    """Print a result, as the JSON envelope or as text."""
+    if as_json:
+        _write(envelope(command, data=result.data, error=None, ok=not result.exit_status) + "\n")
+    elif result.text:
+        _write(result.text if result.text.endswith("\n") else result.text + "\n")
+
+
+def render_error(command: str, error: SmProxyError, *, as_json: bool) -> None:
+    """Print the JSON envelope of a failure; the line for people goes to stderr elsewhere."""
+    if as_json:
+        _write(envelope(command, data=None, error=error) + "\n")
+
+
+def envelope(
+    command: str, *, data: dict[str, Any] | None, error: SmProxyError | None, ok: bool = True
+) -> str:
+    """The frozen envelope: `{"sm_proxy": 1, "command", "ok", "data", "error"}`."""
+    problem = error and {"code": error.code, "message": error.message, "hint": error.hint}
+    return json.dumps(
+        {
+            "sm_proxy": ENVELOPE_VERSION,
+            "command": command,
+            "ok": ok and error is None,
+            "data": data,
+            "error": problem or None,
+        }
+    )
+
+
+def status(message: str) -> None:
+    """One line for the user on stderr, for waits of more than a second."""
+    complain(f"sm-proxy: {printable(message)}")
+
+
+def complain(line: str) -> None:
+    """Write one line to stderr; nothing fails because nobody reads it any more."""
+    # AttributeError: Python has no sys.stderr when it was started with it closed.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:  # a path or a diff, on a terminal that cannot show it
+        encoding = sys.stdout.encoding
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.flush()

@@ -1,0 +1,171 @@
+"""Carries bytes between ssh and a stream until either is done: one thread, bounded memory.
+
+Back-pressure goes both ways: stdin is not read while the stream has no room, and the stream is
+not read while ssh does not take what came.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sm_proxy import readiness, signals, trace
+from sm_proxy.errors import SmProxyError
+from sm_proxy.readiness import NOTHING, Ready
+from sm_proxy.routes import Stream
+from sm_proxy.stdio import CHUNK, Stdio
+
+LINGER_S: Final = 2.0
+"""After stdin's end the other side may still answer; SSM has no half-close to tell it."""
+FINISH_S: Final = 1.0
+"""How long the far end may take to confirm the end, once ssh is gone or done."""
+SILENCE_S: Final = 10.0
+"""An SSH server greets first: a tunnel that is up and silent for so long has none behind it."""
+_NEVER: Final = float("inf")
+
+
+class Pump:
+    """One connection's copying loop.
+
+    Args:
+        stream: to the container.
+        stdio: to ssh.
+        silent: makes the failure for a tunnel behind which nothing answers.
+    """
+
+    def __init__(self, stream: Stream, stdio: Stdio, silent: Callable[[], SmProxyError]) -> None:
+        self._stream = stream
+        self._stdio = stdio
+        self._silent = silent
+        self._backlog = memoryview(b"")
+        self._stdin_open = True
+        self._ssh_gone = False
+        self._linger_until = _NEVER
+        self._greeting_due = _NEVER
+        self._greeted = False
+
+    def run(self) -> None:
+        """Copy until both sides are done; returns after a clean end.
+
+        Raises:
+            Exception: the stream's failure, once everything that came before it was delivered.
+            SmProxyError: `sshd-silent`.
+        """
+        with signals.Wakeup() as wakeup:
+            ready = NOTHING
+            while not self._done():
+                self._step(ready)
+                self._ssh_gone = self._ssh_gone or wakeup.hung_up
+                if not self._done():
+                    ready = self._wait(wakeup.fileno())
+        self._conclude()
+
+    def _done(self) -> bool:
+        if self._ssh_gone or time.monotonic() >= self._linger_until:
+            return True
+        return self._stream.ended and not self._backlog and not self._refill()
+
+    def _step(self, ready: Ready) -> None:
+        now = time.monotonic()
+        self._stream.advance(now, readable=self._stream.fileno() in ready.readable)
+        self._carry_down(now)
+        self._check_greeting(now)
+        if self._stdio.stdin in ready.readable and self._listening:
+            self._carry_up(now)
+        elif self._stdin_open and not self._listening:
+            self._ssh_gone = self._ssh_gone or self._stdio.gone()
+        self._ssh_gone = self._ssh_gone or bool(ready.hung_up)
+
+    @property
+    def _listening(self) -> bool:
+        return self._stdin_open and bool(self._stream.room)
+
+    def _carry_down(self, now: float) -> None:
+        try:
+            while (self._backlog or self._refill()) and (taken := self._write()):
+                self._backlog = self._backlog[taken:]
+                self._extend_linger(now)
+        except OSError:
+            self._ssh_gone = True
+
+    def _write(self) -> int:
+        return self._stdio.write(self._backlog)
+
+    def _refill(self) -> bool:
+        self._backlog = memoryview(self._stream.read())
+        self._greeted = self._greeted or bool(self._backlog)
+        return bool(self._backlog)
+
+    def _check_greeting(self, now: float) -> None:
+        if self._greeted or self._stream.ended or not self._stream.opened:
+            self._greeting_due = _NEVER
+        elif self._greeting_due == _NEVER:
+            self._greeting_due = now + SILENCE_S
+            trace.step("tunnel up")
+        elif now >= self._greeting_due:
+            raise self._silent()
+
+    def _carry_up(self, now: float) -> None:
+        data = self._stdio.read(min(CHUNK, self._stream.room))
+        if data:
+            self._stream.write(data)
+            self._stream.advance(now, readable=False)
+            return
+        self._stdin_open = False
+        self._linger_until = now + LINGER_S
+
+    def _extend_linger(self, now: float) -> None:
+        if not self._stdin_open:
+            self._linger_until = now + LINGER_S
+
+    def _wait(self, wakeup: int) -> Ready:
+        now = time.monotonic()
+        if not self._stream.delivered:
+            self._extend_linger(now)
+        due = min(self._linger_until, self._greeting_due)
+        readers, writers = [wakeup], []
+        hangups: list[int] = []
+        if not self._stream.ended:  # its descriptor may be closed by now, and its deadline past
+            due = min(due, self._stream.deadline(now))
+            of_stream = _wanted(self._stream)
+            readers += of_stream[0]
+            writers += of_stream[1]
+        if self._listening:
+            readers.append(self._stdio.stdin)
+        else:  # stdin will not tell that ssh has gone
+            hangups.append(self._stdio.stdout)
+        if self._backlog:
+            writers.append(self._stdio.stdout)
+        return readiness.wait(readers, writers, hangups, due - now)
+
+    def _conclude(self) -> None:
+        """Raise what has to be raised; else tell the far end and wait a moment for its word."""
+        if self._ssh_gone:
+            signals.detach_stderr()
+        elif self._stream.failure is not None:
+            raise self._stream.failure
+        else:
+            self._stdio.finish()
+        self._stream.finish()
+        until = time.monotonic() + FINISH_S
+        readable = False
+        while not self._stream.finished and self._stream.failure is None:
+            now = time.monotonic()
+            if now >= until:
+                return
+            self._stream.advance(now, readable=readable)
+            self._stream.read()
+            readers, writers = _wanted(self._stream)
+            if self._stream.finished or not readers:
+                return
+            due = min(until, self._stream.deadline(now)) - now
+            readable = bool(readiness.wait(readers, writers, [], due).readable)
+
+
+def _wanted(stream: Stream) -> tuple[list[int], list[int]]:
+    """The stream's descriptor as one to read and one to write; none while it has no socket."""
+    descriptor = stream.fileno()
+    if descriptor < 0:
+        return [], []
+    return [descriptor] if stream.wants_read else [], [descriptor] if stream.wants_write else []

@@ -1,0 +1,85 @@
+"""Whether listed jobs can be reached: by what their list says, or by resolving each."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sm_proxy import resolver
+from sm_proxy.aws.clients import Aws
+from sm_proxy.background import Background
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import kinds
+from sm_proxy.jobs.job import Summary
+from sm_proxy.settings import Settings
+
+_AT_ONCE: Final = 8
+"""Few enough for the rate limits of Describe calls."""
+_UNKNOWN: Final = frozenset(
+    {"access-denied", "aws-error", "expired-credentials", "network", "no-credentials"}
+    | {"throttled", "unsupported"}
+)
+"""What says nothing about the job itself."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Whether a job can be reached.
+
+    Attributes:
+        reachable: None where that is not known.
+        reason: why not, or why that is not known; None where there is nothing to say.
+        nodes: how many the job has; None where its list does not say.
+    """
+
+    reachable: bool | None = None
+    reason: str | None = None
+    nodes: int | None = None
+
+
+def guess(job: Summary) -> Reach:
+    """What the list alone tells: a job that is over cannot be reached."""
+    if job.phase == "failed":
+        return Reach(reachable=False, reason=job.failure_reason or "it has failed")
+    if job.phase == "ended":
+        return Reach(reachable=False, reason="it has ended")
+    return Reach()
+
+
+def check(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Reach]:
+    """Describe what is not over, and resolve what runs, a few at a time."""
+    found = [guess(job) for job in jobs]
+    queue = deque(number for number, job in enumerate(jobs) if found[number].reachable is None)
+
+    def work() -> None:
+        while queue:
+            try:
+                number = queue.popleft()
+            except IndexError:  # another took it
+                return
+            found[number] = _checked(jobs[number], settings, aws)
+
+    for worker in [Background(work) for _ in range(min(_AT_ONCE, len(queue)))]:
+        worker.result()
+    return found
+
+
+def _checked(listed: Summary, settings: Settings, aws: Aws) -> Reach:
+    nodes: int | None = None
+    try:
+        job = kinds.of(listed.kind).describe(aws, listed.name)
+        if job is None:
+            return Reach(reachable=False, reason="it is gone")
+        nodes = job.nodes
+        job.refuse_if_over()
+        job.refuse_unless_in_vpc()
+        if not job.running:
+            return Reach(reason=f"it is {job.status}", nodes=nodes)
+        host = f"{settings.prefix}{job.name}.{job.kind}"
+        resolver.resolve(host, settings, aws, fresh=True)
+    except SmProxyError as error:
+        reachable = None if error.code in _UNKNOWN else False
+        return Reach(reachable=reachable, reason=f"{error.code}: {error.message}", nodes=nodes)
+    return Reach(reachable=True, nodes=nodes)

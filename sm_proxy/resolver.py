@@ -1,0 +1,225 @@
+"""From a host name to a container: `sm-myjob.algo-2` -> job, node, address, port, host keys, user.
+
+DescribeTrainingJob says what the job is and which subnets it may live in; the head of the node's
+newest log stream says where its container is; DescribeSubnets says whether that may be believed.
+The last two do not wait for one another. What was found is remembered: a second connection makes
+none of these calls, and of many connections at once only one asks about the job.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Final
+
+from sm_proxy import trace
+from sm_proxy.aws.clients import Aws
+from sm_proxy.background import Background
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import kinds, logs, names, network, sources, streams
+from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.hostname import Target, parse
+from sm_proxy.jobs.job import Job
+from sm_proxy.jobs.memory import Memory
+from sm_proxy.jobs.network import Subnets
+from sm_proxy.jobs.sources import Found
+from sm_proxy.settings import Settings
+
+__all__ = ["Container", "forget", "resolve"]
+
+POLL_S: Final = (2.0, 4.0)
+"""Between two looks at a starting job: at random within these bounds."""
+MARKER_GRACE_S: Final = 120.0
+"""So long after a job's start its log may still be silent; later it will stay so."""
+
+
+def resolve(
+    host: str,
+    settings: Settings,
+    aws: Aws,
+    *,
+    wait: float = 0,
+    tell: Callable[[str], None] = lambda _: None,
+    fresh: bool = False,
+) -> Container:
+    """Find the container behind a host name.
+
+    Args:
+        host: as the user typed it.
+        settings: of this run.
+        aws: for the calls.
+        wait: how long to wait for a job that is still starting, in seconds.
+        tell: takes a status line when a wait gets longer.
+        fresh: ask AWS even where the answer is remembered.
+
+    Raises:
+        SmProxyError: with the code that fits.
+    """
+    target = parse(host, settings.prefix)
+    memory = Memory(aws.context)
+    if not fresh and (known := memory.container(target)) is not None:
+        trace.step("remembered", address=known.address, port=known.port)
+        return known
+    memory.forget_container(target)
+    search = _Search(target, settings, aws, memory, tell)
+    return search.run(time.monotonic() + wait, fresh=fresh)
+
+
+def forget(host: str, settings: Settings, aws: Aws) -> None:
+    """Do not believe again what is remembered of this host."""
+    Memory(aws.context).forget_container(parse(host, settings.prefix))
+
+
+class _Search:
+    """One resolution: asks again until there is an answer or the time is up."""
+
+    def __init__(
+        self,
+        target: Target,
+        settings: Settings,
+        aws: Aws,
+        memory: Memory,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._target = target
+        self._settings = settings
+        self._aws = aws
+        self._memory = memory
+        self._tell = tell
+        self._subnets: Subnets | None = None
+        self._shown = ""
+        self._job: Job | None = None
+
+    def run(self, deadline: float, *, fresh: bool) -> Container:
+        patient = deadline > time.monotonic()
+        max_age = 0.0 if fresh else float("inf")
+        while True:
+            job, found = self._look(max_age)
+            if found is not None:
+                self._memory.keep_container(self._target, job, found)
+                return found
+            self._refuse_if_silent(job)
+            pause = random.uniform(*POLL_S)  # noqa: S311 - jitter
+            if time.monotonic() + pause > deadline:
+                raise self._nothing_yet(job, patient=patient)
+            self._report(job)
+            time.sleep(pause)
+            # Whoever else waits for the same job may have asked in the meantime.
+            max_age = POLL_S[0]
+
+    def _look(self, max_age: float) -> tuple[Job, Container | None]:
+        """Ask about the job, unless it is known; then read the log and the subnets side by side."""
+        reading: Background[Found | None] | None = None
+        with self._memory.asking_about_job(self._target):
+            known = self._memory.job(self._target, max_age)
+            job, subnets = known or (self._describe(), self._subnets)
+            self._job = job
+            trace.step("described", status=job.status, remembered=known is not None)
+            self._refuse_if_over(job)
+            job.refuse_unless_in_vpc()
+            job.refuse_missing_node(self._target.node)
+            if job.running:
+                reading = Background(lambda: self._read_log(job))
+                subnets = self._subnets = subnets or network.describe(self._aws, job.subnets)
+            if known is None:
+                self._memory.keep_job(self._target, job, subnets)
+        found = reading.result() if reading is not None else None
+        if found is None or subnets is None:
+            return job, None
+        return job, self._container(job, found, subnets)
+
+    def _refuse_if_over(self, job: Job) -> None:
+        if job.over:
+            from sm_proxy.jobs import ending  # noqa: PLC0415 - its patterns are for the unlucky
+
+            raise ending.explain(self._aws, job, self._tell)
+
+    def _describe(self) -> Job:
+        if self._job is not None:
+            return kinds.again(self._aws, self._job)
+        return names.find(self._aws, self._target, self._tell)
+
+    def _read_log(self, job: Job) -> Found | None:
+        stream = streams.newest(self._aws, kinds.of(job.kind).streams(job, self._target.node))
+        trace.step("stream", found=stream)
+        if stream is None:
+            return None
+        node = self._target.node if kinds.of(job.kind).NODES_ARE_NAMED else None
+        pages = logs.head(self._aws, job.log_group, stream)
+        told = (sources.find(lines, node) for lines in pages)
+        return next((found for found in told if found is not None), None)
+
+    def _container(self, job: Job, found: Found, subnets: Subnets) -> Container:
+        self._refuse_if_without_server(found)
+        if found.ignored:
+            self._tell(
+                f"the log of {job.name}/{self._target.node} holds {found.ignored} more marker(s) "
+                "that say something else: ignored"
+            )
+        allow_loopback = self._settings.allow_loopback
+        address = network.choose(found.addresses, subnets, allow_loopback=allow_loopback)
+        trace.step("resolved", address=address, port=found.port, source=found.source)
+        return Container(
+            host=self._target.host,
+            job=job.name,
+            kind=job.kind,
+            node=self._target.node,
+            address=address,
+            port=found.port,
+            user=found.user,
+            host_keys=found.host_keys,
+            status=job.status,
+            source=found.source,
+            vpc_id=subnets.vpc_id,
+        )
+
+    def _refuse_if_without_server(self, found: Found) -> None:
+        if found.port and found.addresses:
+            return
+        if found.port and not found.problems:
+            raise SmProxyError(
+                "address-refused",
+                f"the log of {self._target.host} names no address that is one",
+                "Look at what the container prints.",
+            )
+        raise SmProxyError(
+            "no-address",
+            f"the container of {self._target.host} says that it cannot be reached: "
+            + ("; ".join(found.problems) or "no SSH server, or no address"),
+            "Mend what it names, in the image or in the job's environment.",
+        )
+
+    def _refuse_if_silent(self, job: Job) -> None:
+        age = (datetime.now(timezone.utc) - job.status_since).total_seconds()
+        if job.running and age > MARKER_GRACE_S:
+            raise self._no_address(job)
+
+    def _nothing_yet(self, job: Job, *, patient: bool) -> SmProxyError:
+        if job.running or not patient:
+            return self._no_address(job)
+        return SmProxyError(
+            "wait-timeout",
+            f"job {job.name} is still {job.status}",
+            "Wait longer, with --wait or SM_PROXY_WAIT in seconds.",
+        )
+
+    def _no_address(self, job: Job) -> SmProxyError:
+        if not job.running:
+            return SmProxyError(
+                "no-address",
+                f"job {job.name} is {job.status}: it has no running container yet",
+                "Wait for it, with --wait or SM_PROXY_WAIT in seconds.",
+            )
+        return SmProxyError(
+            "no-address",
+            f"the log of {job.name}/{self._target.node} names no address yet",
+            "Is the sm-proxy entrypoint in the image? It prints one line when it starts.",
+        )
+
+    def _report(self, job: Job) -> None:
+        shown = f"{job.name}: {job.progress}"
+        if shown != self._shown:
+            self._shown = shown
+            self._tell(shown)

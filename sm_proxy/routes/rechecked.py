@@ -1,0 +1,186 @@
+"""A stream to a container that only the cache told us of.
+
+The cache may be stale: the job has ended, or its container was replaced and lives elsewhere. So
+while no byte has come from the container, what goes up is remembered; if two seconds bring no
+byte, or the stream ends, the truth is looked up beside the wait. A container that has moved is
+dialled anew and hears everything again; ssh never notices. After the first byte nothing is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sm_proxy import trace
+from sm_proxy.background import Background
+from sm_proxy.routes import Stream
+from sm_proxy.routes.acceptance import Acceptance
+
+PATIENCE_S: Final = 2.0
+_TICK_S: Final = 0.05
+_REMEMBERED_BYTES: Final = 1 << 16
+"""ssh says little before it is greeted: its own greeting and one key exchange message."""
+
+Recheck = Callable[[], "Stream | None"]
+"""Looks the container up afresh and, if it has moved, gives a stream to where it is now."""
+
+
+class RecheckedStream:
+    """A `Stream` that may change under its driver until the first byte has come down.
+
+    Args:
+        stream: to where the container is believed to be.
+        recheck: looks it up afresh.
+        forget: called when ssh did not accept the host that answered: the cache was wrong.
+        now: the time, in seconds.
+    """
+
+    def __init__(
+        self, stream: Stream, recheck: Recheck, forget: Callable[[], None], now: float
+    ) -> None:
+        self._stream = stream
+        self._recheck = recheck
+        self._forget = forget
+        self._acceptance = Acceptance()
+        self._greeted = False
+        self._due = now + PATIENCE_S
+        self._check: Background[Stream | None] | None = None
+        self._settled = False
+        self._failure: Exception | None = None
+        self._said = b""
+        self._to_repeat = b""
+
+    @property
+    def opened(self) -> bool:
+        """Whether bytes can flow, to where the container is believed to be now."""
+        return self._stream.opened and (self._settled or self._check is None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more bytes will come; not before the truth is known."""
+        return self._failure is not None or (self._settled and self._stream.ended)
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why it ended: what the fresh look met, else the stream's own reason."""
+        if self._failure is not None or not self._settled:
+            return self._failure
+        return self._stream.failure
+
+    @property
+    def delivered(self) -> bool:
+        """Whether everything written has reached the other side."""
+        return not self._to_repeat and self._stream.delivered
+
+    @property
+    def finished(self) -> bool:
+        """Whether both ends know that it is over."""
+        return self._stream.finished
+
+    @property
+    def room(self) -> int:
+        """How many bytes `write` takes now."""
+        if self._settled:
+            return 0 if self._to_repeat else self._stream.room
+        if self._check is not None or self._to_repeat:
+            return 0
+        return min(self._stream.room, _REMEMBERED_BYTES - len(self._said))
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether to wait for the descriptor to be readable."""
+        return self._stream.wants_read
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether to wait for the descriptor to be writable."""
+        return self._stream.wants_write
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+        return self._stream.fileno()
+
+    def deadline(self, now: float) -> float:
+        """When to call `advance` although nothing is ready."""
+        due = self._stream.deadline(now)
+        if self._settled:
+            return due
+        return min(due, now + _TICK_S if self._check is not None else self._due)
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        """Drive the stream, and the look-up beside it."""
+        self._stream.advance(now, readable=readable)
+        if not self._settled:
+            self._look(now)
+        elif self._check is not None:
+            self._drop_late_result(self._check)
+        self._repeat(now)
+
+    def read(self) -> bytes:
+        """The bytes that have come; the first of them settles which container it is."""
+        data = self._stream.read()
+        if data:
+            self._greeted = True
+            self._settle()
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Take bytes, and remember them while the container may turn out to be elsewhere."""
+        if not self._settled:
+            self._said += data
+        self._acceptance.feed(data)
+        self._stream.write(data)
+
+    def finish(self) -> None:
+        """Deliver what was written, then end."""
+        self._settle()
+        self._stream.finish()
+
+    def close(self) -> None:
+        """Free everything."""
+        if self._greeted and not self._acceptance.given:
+            self._forget()
+        if self._check is not None and (other := self._check.settled(0)) is not None:
+            other.close()
+        self._stream.close()
+
+    def _look(self, now: float) -> None:
+        if self._check is None:
+            if now >= self._due or self._stream.ended:
+                trace.step("no answer where the cache says, looking afresh")
+                self._check = Background(self._recheck)
+            return
+        if not self._check.done:
+            return
+        try:
+            moved = self._check.result()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this stream's failure
+            self._failure = error
+            return
+        self._check = None
+        if moved is not None:
+            self._change_to(moved)
+        self._settle()
+
+    def _drop_late_result(self, check: Background[Stream | None]) -> None:
+        """The first byte came before the look-up's answer, which nobody needs any more."""
+        if check.done:
+            self._check = None
+            if (unwanted := check.settled(0)) is not None:
+                Background(unwanted.close)
+
+    def _change_to(self, stream: Stream) -> None:
+        trace.step("the container has moved, dialling it anew")
+        Background(self._stream.close)
+        self._stream = stream
+        self._to_repeat = self._said
+
+    def _settle(self) -> None:
+        self._settled = True
+        self._said = b""
+
+    def _repeat(self, now: float) -> None:
+        while self._to_repeat and (room := self._stream.room):
+            self._stream.write(self._to_repeat[:room])
+            self._to_repeat = self._to_repeat[room:]
+            self._stream.advance(now, readable=False)

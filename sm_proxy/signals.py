@@ -1,0 +1,124 @@
+"""ssh went away: how it is noticed and what it becomes.
+
+ssh ends a ProxyCommand by SIGHUP, or by just closing its pipes when it was killed itself. While
+names are resolved, both become `Hangup`, raised in the main thread: a handler that raises also
+ends a blocking call (PEP 475). It is raised once: a ^C is often followed by ssh's SIGHUP, and that
+one must not interrupt the clean-up. While bytes flow nothing may be interrupted half-way, so there
+a signal only wakes the loop up.
+
+A SIGHUP or SIGINT that was ignored when we were started (nohup, a shell's `&`) stays ignored, as
+ssh itself does it: a copy in the background outlives its terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+_WATCH_TICK_S = 0.25
+_NAMES = ("SIGHUP", "SIGTERM", "SIGINT")
+_ALL = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+
+
+class Hangup(BaseException):
+    """ssh is gone or told us to go: clean up within two seconds and print nothing."""
+
+
+def raise_on_hangup() -> None:
+    """From now on the first SIGHUP, SIGTERM or SIGINT raises `Hangup` in the main thread."""
+    _handle(_raise)
+
+
+def ignore() -> None:
+    """From now on SIGHUP, SIGTERM and SIGINT do nothing: for the bounded clean-up."""
+    for number in _ALL:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def detach_stderr() -> None:
+    """Point stderr at nothing: whoever waits for ssh's output must not wait for our clean-up."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+
+
+class Wakeup:
+    """While entered, SIGHUP, SIGTERM and SIGINT make `fileno` readable and set `hung_up`."""
+
+    def __init__(self) -> None:
+        self.hung_up = False
+        self._reader, self._writer = socket.socketpair()
+
+    def fileno(self) -> int:
+        """Readable after a signal."""
+        return self._reader.fileno()
+
+    def __enter__(self) -> Wakeup:  # noqa: PYI034 - Self is 3.11
+        """Take the signals over."""
+        self._writer.setblocking(False)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        _handle(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """From here on the signals are ignored: the end is bounded."""
+        signal.set_wakeup_fd(-1)
+        ignore()
+        self._reader.close()
+        self._writer.close()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.hung_up = True
+
+
+class Watch:
+    """While entered, a thread raises `Hangup` in the main thread once `wait` says that ssh left.
+
+    `wait` takes seconds and tells whether ssh has gone within them.
+    """
+
+    def __init__(self, wait: Callable[[float], bool]) -> None:
+        self._wait = wait
+        self._over = threading.Event()
+        self._main = threading.main_thread()
+
+    def __enter__(self) -> None:
+        """Start watching."""
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        """Stop watching."""
+        self._over.set()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            if self._wait(_WATCH_TICK_S) and not self._over.is_set():
+                self._interrupt()
+                return
+
+    def _interrupt(self) -> None:
+        if sys.platform == "win32":
+            import _thread  # noqa: PLC0415
+
+            _thread.interrupt_main()
+        elif self._main.ident is not None:
+            signal.pthread_kill(self._main.ident, signal.SIGTERM)
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
+    for number in _ALL:
+        # SIGTERM is always heard: it is how `Watch` reaches the main thread.
+        if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    ignore()
+    raise Hangup

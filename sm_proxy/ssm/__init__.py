@@ -1,0 +1,11 @@
+"""The SSM data channel as a library of its own: it knows nothing of SageMaker, jobs or ssh.
+
+    message.py   the wire format of one AgentMessage
+    channel.py   sequencing, acknowledgement, retransmission, handshake: no socket, no clock
+    smux.py      the stream inside the channel, for the port-forwarding documents
+    transport.py one websocket over a non-blocking socket
+    session.py   the above put together: StartSession, resume, liveness, one byte stream
+
+Facts are cited from the sources of the two programs that speak it: `P:` is
+aws/session-manager-plugin at 61cf1288 (paths below src/), `A:` is aws/amazon-ssm-agent at 1c217c89.
+"""

@@ -1,0 +1,92 @@
+"""What a session needs from its caller, and what it gives when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from sm_proxy.ssm.outbox import LARGE_PAYLOAD
+from sm_proxy.ssm.timing import MESSAGES_PER_S
+
+TERMINATE_DEADLINE_S: Final = 2.0
+
+Kind = Literal["lost", "unreachable", "refused", "closed", "large"]
+
+
+class SessionEndedError(Exception):
+    """The session ended otherwise than by a clean end.
+
+    Attributes:
+        kind: `lost` the connection could not be resumed, `unreachable` the agent did not answer,
+            `refused` the target port refused, `closed` the service ended it with a text,
+            `large` this target takes messages of 1,024 bytes only.
+    """
+
+    def __init__(self, kind: Kind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind: Kind = kind
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What StartSession and ResumeSession give: never printed, for the token opens the session."""
+
+    session_id: str
+    token: str
+    stream_url: str
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"Grant({self.session_id})"
+
+
+class Api(Protocol):
+    """The calls a session makes; each may block and raise what its library raises."""
+
+    def start(self) -> Grant:
+        """StartSession."""
+
+    def resume(self, session_id: str) -> Grant | None:
+        """ResumeSession; None when the session is over for good."""
+
+    def terminate(self, session_id: str) -> None:
+        """TerminateSession."""
+
+    def data_key(self, key_id: str, session_id: str, challenge: str) -> tuple[bytes, bytes]:
+        """KMS GenerateDataKey of 64 bytes: ciphertext and plaintext."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a session behaves.
+
+    Attributes:
+        payload_limit: largest message payload to try, in bytes.
+        messages_per_s: data messages a second at the most.
+        ca_bundle: file or folder of trusted certificates, None for the system's.
+        tell: takes a line for the user (the account's CustomerMessage).
+        failure: makes the exception for a session that did not end cleanly.
+    """
+
+    payload_limit: int = LARGE_PAYLOAD
+    messages_per_s: float = MESSAGES_PER_S
+    ca_bundle: str | None = None
+    tell: Callable[[str], None] = lambda _: None
+    failure: Callable[[Kind, str], Exception] = SessionEndedError
+
+
+def terminate_within_bound(api: Api, session_id: str) -> None:
+    """TerminateSession, but never wait for it longer than two seconds."""
+    thread = threading.Thread(target=_terminate, args=(api, session_id), daemon=True)
+    thread.start()
+    thread.join(TERMINATE_DEADLINE_S)
+
+
+def _terminate(api: Api, session_id: str) -> None:
+    # Whatever fails here: the session then ends by its idle timeout.
+    with contextlib.suppress(Exception):
+        api.terminate(session_id)

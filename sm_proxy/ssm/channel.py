@@ -1,0 +1,359 @@
+"""The data channel as a state machine: frames and times come in, events and frames go out.
+
+There is no socket, no clock and no sleep in here. `now` is any steadily growing number of seconds;
+every method that needs the time takes it. States and what may happen next:
+
+    HANDSHAKE  the agent's request is awaited and answered; ends in OPEN with `Opened`
+    OPEN       bytes flow both ways; `finish` leads to FINISHING
+    FINISHING  queued bytes are delivered, then the agent is told to end; ends in CLOSED
+    CLOSED     `Closed` has been given; nothing is sent any more but acks
+
+A lost connection is no state: sequence numbers and unacknowledged messages outlive it, and
+`reconnected` goes on where the old connection stopped. Acks are handled in every state, because
+HandshakeComplete may overtake the ack of our answer (A: datachannel.go:696-709).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from sm_proxy.ssm import message
+from sm_proxy.ssm.encryption import OVERHEAD_BYTES, Cipher
+from sm_proxy.ssm.handshake import Encryption, HandshakeError, read_document
+from sm_proxy.ssm.inbox import Content, Inbox
+from sm_proxy.ssm.message import Flag, MalformedMessageError, Message, PayloadType
+from sm_proxy.ssm.negotiation import Negotiation
+from sm_proxy.ssm.outbox import LARGE_PAYLOAD, LargeMessageRefusedError, Outbox
+from sm_proxy.ssm.timing import MESSAGES_PER_S
+
+LARGE_REFUSED: Final = "a message above 1,024 bytes got no acknowledgement"
+_RECENT_ACKS: Final = 1024
+"""About one and a half seconds of the agent's messages at its own pace."""
+_ACK_LIMIT: Final = 4096
+"""Bytes of an ack's JSON that are parsed: a real one has about 175."""
+_PIECE_BYTES: Final = 64
+"""What a received payload takes besides its bytes, so that tiny ones are bounded, too."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The handshake is complete."""
+
+    agent_version: str
+    multiplexed: bool
+    customer_message: str
+
+
+@dataclass(frozen=True)
+class KeyWanted:
+    """The agent wants the stream encrypted: answer with `provide_key` or `refuse_key`."""
+
+    encryption: Encryption
+
+
+@dataclass(frozen=True)
+class PortRefused:
+    """The agent could not connect to the target (flag ConnectToPortError)."""
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The end. An empty reason means a clean end."""
+
+    reason: str = ""
+
+
+Event = Opened | KeyWanted | PortRefused | Closed
+
+
+class State(Enum):
+    """Where the channel is in its life."""
+
+    HANDSHAKE = auto()
+    OPEN = auto()
+    FINISHING = auto()
+    CLOSED = auto()
+
+
+class Channel:
+    """One data channel, from the first frame to the last.
+
+    Args:
+        now: the time, in seconds.
+        wall_ms: the same moment in Unix milliseconds, for CreatedDate.
+        payload_limit: the largest payload to try, in bytes.
+        messages_per_s: how many data messages a second to send at the most.
+
+    Attributes:
+        malformed: how many messages were dropped because they made no sense.
+        unread: bytes of memory that wait for `read`.
+        paused_at: when the service said that the agent is away, or the agent was last heard
+            since; None while it is there.
+        confirmed: whether the far end knows that the session is over.
+    """
+
+    def __init__(
+        self,
+        now: float,
+        wall_ms: int,
+        payload_limit: int = LARGE_PAYLOAD,
+        messages_per_s: float = MESSAGES_PER_S,
+    ) -> None:
+        self.state = State.HANDSHAKE
+        self.malformed = 0
+        self.unread = 0
+        self.paused_at: float | None = None
+        self.confirmed = False
+        self._wall_ms_at_zero = wall_ms - now * 1000
+        self._negotiation = Negotiation()
+        self._inbox = Inbox()
+        self._outbox = Outbox(now, wall_ms, payload_limit, messages_per_s)
+        self._acks: list[bytes] = []
+        self._recent_acks: deque[bytes] = deque(maxlen=_RECENT_ACKS)
+        self._events: list[Event] = []
+        self._received: deque[bytes] = deque()
+        self._terminating = False
+
+    # what the caller puts in
+
+    @property
+    def room(self) -> int:
+        """How many bytes `write` takes now; 0 means: stop reading the source."""
+        return self._outbox.room if self.state is State.OPEN else 0
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the target; only in state OPEN."""
+        self._outbox.put(data)
+
+    def finish(self) -> None:
+        """Deliver what is queued, then end the session."""
+        if self.state is State.HANDSHAKE:
+            self._close("")
+        elif self.state is State.OPEN:
+            self.state = State.FINISHING
+            self._terminate_when_drained()
+
+    def receive(self, frame: bytes, now: float) -> None:
+        """Take one binary websocket message."""
+        try:
+            received = message.decode(frame)
+        except MalformedMessageError:
+            # Dropped without an ack, as the reference client does: a whole copy will follow.
+            self.malformed += 1
+            return
+        if received.kind == message.OUTPUT:
+            self._on_output(received, now)
+        elif received.kind == message.ACKNOWLEDGE:
+            self._on_acknowledge(received, now)
+        elif received.kind == message.CHANNEL_CLOSED:
+            self._on_channel_closed(received.payload)
+        elif received.kind == message.PAUSE_PUBLICATION:
+            self._outbox.pause()
+            self.paused_at = now
+        elif received.kind == message.START_PUBLICATION:
+            self._unpause(now)
+
+    def reconnected(self, now: float) -> None:
+        """A new connection carries the same session on: nothing is reset.
+
+        The latest acks may have been lost with the old connection. The agent would find that out
+        one message per 100 ms, so they are repeated; an ack for a known number is a no-op to it.
+        """
+        self._acks = list(self._recent_acks)
+        self._unpause(now)
+        try:
+            self._outbox.reconnected(now)
+        except LargeMessageRefusedError:
+            self._close(LARGE_REFUSED)
+
+    def provide_key(self, ciphertext: bytes, cipher: Cipher) -> None:
+        """The data key that `KeyWanted` asked for: its ciphertext for the agent, and its cipher."""
+        self._answer(self._negotiation.provide_key(ciphertext, cipher))
+
+    def refuse_key(self, reason: str) -> None:
+        """There is no data key; the agent will end the session."""
+        self._answer(self._negotiation.refuse_key(reason))
+
+    # what the caller takes out
+
+    def events(self) -> list[Event]:
+        """What has happened since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def read(self, limit: int = 1 << 30) -> bytes:
+        """The target's bytes since the last call, about `limit` at the most."""
+        taken: list[bytes] = []
+        size = 0
+        while self._received and size < limit:
+            taken.append(self._received.popleft())
+            size += len(taken[-1])
+        self.unread -= size + _PIECE_BYTES * len(taken)
+        return b"".join(taken)
+
+    def frames(self, now: float, budget: int) -> list[bytes]:
+        """What shall be written now, acks first; about `budget` bytes of data at most."""
+        acks, self._acks = self._acks, []
+        if self.state is State.CLOSED:
+            return acks
+        try:
+            return acks + self._outbox.frames(now, budget)
+        except LargeMessageRefusedError:
+            self._close(LARGE_REFUSED)
+            return acks
+
+    @property
+    def deadline(self) -> float:
+        """When `frames` must be called although nothing arrives.
+
+        Minus infinity for at once, infinity for never.
+        """
+        if self._acks:
+            return float("-inf")
+        return self._outbox.deadline if self.state is not State.CLOSED else float("inf")
+
+    @property
+    def unsent_acks(self) -> int:
+        """Acks that wait for `frames`: a caller that cannot write should stop reading in time."""
+        return len(self._acks)
+
+    @property
+    def delivered(self) -> bool:
+        """Everything written has been acknowledged."""
+        return self._outbox.empty
+
+    @property
+    def refusal(self) -> str:
+        """Why we could not do what the agent's handshake asked for; usually empty."""
+        return self._negotiation.refusal
+
+    # inside
+
+    def _on_output(self, received: Message, now: float) -> None:
+        acknowledge, contents = self._inbox.accept(received)
+        if acknowledge:
+            ack = message.encode_ack(received, int(self._wall_ms_at_zero + now * 1000))
+            self._acks.append(ack)
+            self._recent_acks.append(ack)
+        if self.paused_at is not None:
+            self.paused_at = now
+        for content in contents:
+            if content.payload_type == PayloadType.OUTPUT:
+                self._on_data(content.payload)
+            else:
+                self._on_control(content, now)
+
+    def _on_data(self, payload: bytes) -> None:
+        if self.state is State.CLOSED:
+            return
+        self._outbox.target_spoke()
+        if self._negotiation.cipher is not None:
+            try:
+                payload = self._negotiation.cipher.decrypt(payload)
+            except ValueError as error:
+                self._close(str(error))
+                return
+        if payload:
+            self._received.append(payload)
+            self.unread += len(payload) + _PIECE_BYTES
+
+    def _on_control(self, content: Content, now: float) -> None:
+        if content == (PayloadType.FLAG, Flag.CONNECT_TO_PORT_ERROR.payload()):
+            self._events.append(PortRefused())
+        if self.state is not State.HANDSHAKE:
+            return
+        try:
+            self._negotiate(content, now)
+        except HandshakeError as error:
+            self._close(str(error))
+
+    def _negotiate(self, content: Content, now: float) -> None:
+        if content.payload_type == PayloadType.HANDSHAKE_REQUEST:
+            wanted = self._negotiation.on_request(content.payload)
+            if isinstance(wanted, Encryption):
+                self._events.append(KeyWanted(wanted))
+            elif wanted is not None:
+                self._answer(wanted)
+        elif content.payload_type == PayloadType.ENC_CHALLENGE_REQUEST:
+            proof = self._negotiation.on_challenge(content.payload)
+            if proof is not None:
+                self._outbox.put_control(PayloadType.ENC_CHALLENGE_RESPONSE, proof)
+        elif content.payload_type == PayloadType.HANDSHAKE_COMPLETE:
+            self._open(content.payload, now)
+
+    def _answer(self, response: bytes) -> None:
+        self._outbox.put_control(PayloadType.HANDSHAKE_RESPONSE, response)
+
+    def _open(self, payload: bytes, now: float) -> None:
+        request, complete = self._negotiation.on_complete(payload)
+        self.state = State.OPEN
+        self._outbox.handshake_complete(now)
+        if self._negotiation.cipher is not None:
+            self._outbox.encrypt_with(self._negotiation.cipher.encrypt, OVERHEAD_BYTES)
+        self._events.append(
+            Opened(request.agent_version, request.multiplexed, complete.customer_message)
+        )
+
+    def _on_acknowledge(self, received: Message, now: float) -> None:
+        sequence = _acknowledged(received.payload)
+        if sequence is None:
+            self.malformed += 1
+            return
+        self.paused_at = None
+        self._outbox.acknowledge(sequence, now)
+        if self.state is State.FINISHING:
+            self._terminate_when_drained()
+
+    def _on_channel_closed(self, payload: bytes) -> None:
+        self.confirmed = True
+        reason = _closing_text(payload)
+        if not reason and self.state is State.HANDSHAKE:
+            reason = self.refusal or "the session was closed before its handshake was complete"
+        if not reason and self._inbox.has_gap:
+            reason = "the session was closed with a part of the stream missing"
+        self._close(reason)
+
+    def _unpause(self, now: float) -> None:
+        self.paused_at = None
+        self._outbox.unpause(now)
+
+    def _terminate_when_drained(self) -> None:
+        if not self._outbox.empty:
+            return
+        request = self._negotiation.request
+        if not self._terminating and request is not None and request.knows_terminate_flag:
+            self._terminating = True
+            self._outbox.put_control(PayloadType.FLAG, Flag.TERMINATE_SESSION.payload())
+            return
+        self.confirmed = self._terminating
+        self._close("")
+
+    def _close(self, reason: str) -> None:
+        if self.state is not State.CLOSED:
+            self.state = State.CLOSED
+            self._events.append(Closed(reason))
+
+
+def _acknowledged(payload: bytes) -> int | None:
+    """The number an ack names; None if it is malformed (JSON's true is no number)."""
+    if len(payload) > _ACK_LIMIT:
+        return None
+    try:
+        sequence = json.loads(payload)["AcknowledgedMessageSequenceNumber"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return sequence if type(sequence) is int else None
+
+
+def _closing_text(payload: bytes) -> str:
+    """The Output of channel_closed; empty for a clean end."""
+    if not payload:
+        return ""
+    try:
+        return str(read_document(payload).get("Output") or "")
+    except HandshakeError:
+        return "the session was closed with a text that cannot be read"

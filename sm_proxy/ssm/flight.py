@@ -1,0 +1,182 @@
+"""Messages on their way: kept until acknowledged, sent again when they must be lost.
+
+Both hops are TCP and the agent acknowledges in the order of arrival. So a message is taken for
+lost only if one that was sent after it was acknowledged before it, if nothing at all was
+acknowledged for a timeout (then only the oldest is repeated: the agent may just be slow), or if the
+connection broke.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from sm_proxy.ssm.timing import MAXIMUM_S, MINIMUM_S, RetransmissionTimer
+
+PAUSED_PROBE_S: Final = 1.0
+_LOST_AFTER: Final = 3
+"""So many later acks make a message lost before its time; fewer may be mere reordering."""
+_NEVER: Final = float("inf")
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A message on its way: the very bytes, for a resend must be identical."""
+
+    frame: bytes
+    offset: int
+    last_sent: float
+    timeout: float
+    due: float
+    resends: int = 0
+    alone: bool = False
+    """Last sent to break a silence, before everything else that waits."""
+    overtaken: int = 0
+    """Messages sent later that were acknowledged since this one was last sent."""
+
+
+class Flight:
+    """The unacknowledged messages of one direction, and the numbering of new ones."""
+
+    def __init__(self) -> None:
+        self.next_sequence = 0
+        self._oldest = 0
+        self._entries: dict[int, _Sent] = {}
+        self._offset = 0
+        self._suspect_until = -1
+        """No message above this number was overtaken."""
+        self._last_progress = -_NEVER
+        self._next_due = _NEVER
+        self._timer = RetransmissionTimer()
+
+    def __bool__(self) -> bool:
+        """Whether anything is unacknowledged."""
+        return bool(self._entries)
+
+    @property
+    def span_bytes(self) -> int:
+        """Payload bytes from the oldest unacknowledged message on.
+
+        The agent keeps what comes behind a gap in memory, without a bound of its own on bytes, so
+        what was acknowledged behind a gap counts as well.
+        """
+        oldest = self._entries.get(self._oldest)
+        return self._offset - oldest.offset if oldest else 0
+
+    @property
+    def span_messages(self) -> int:
+        """Messages from the oldest unacknowledged one on."""
+        return self.next_sequence - self._oldest
+
+    @property
+    def deadline(self) -> float:
+        """When `resend` is worth a call; infinity for never."""
+        return self._next_due if self._entries else _NEVER
+
+    def add(self, frame: bytes, size: int, now: float, *, is_data: bool) -> None:
+        """A message with the number `next_sequence` is being sent."""
+        timeout = self._timer.first_timeout(is_data=is_data)
+        self._entries[self.next_sequence] = _Sent(frame, self._offset, now, timeout, now + timeout)
+        self._next_due = min(self._next_due, now + timeout)
+        self._offset += size
+        self.next_sequence += 1
+
+    def acknowledge(self, sequence: int, now: float) -> bool:
+        """Forget a message; False if there is none of this number."""
+        entry = self._entries.pop(sequence, None)
+        if entry is None:
+            return False
+        self._last_progress = now
+        if not entry.resends:
+            self._timer.sample(now - entry.last_sent)
+        self._note_overtaking(sequence, now)
+        if entry.alone:
+            self._note_end_of_silence(entry.last_sent, now)
+        while self._oldest < self.next_sequence and self._oldest not in self._entries:
+            self._oldest += 1
+        if self._entries:
+            self._next_due = min(self._next_due, self._due(self._oldest))
+        return True
+
+    def handshake_answered(self, now: float) -> None:
+        """The answer to message 0 came before its ack: that is a round trip, too."""
+        entry = self._entries.get(0)
+        if entry is not None and not entry.resends and not self._timer.sampled:
+            self._timer.sample(now - entry.last_sent)
+
+    def all_lost(self, now: float) -> None:
+        """The connection broke: whatever is unacknowledged goes again."""
+        for entry in self._entries.values():
+            entry.due = now
+            entry.overtaken = _LOST_AFTER
+        self._suspect_until = self.next_sequence - 1
+        self._next_due = now
+
+    def look_again(self) -> None:
+        """The circumstances changed (a pause ended): `resend` shall judge anew."""
+        self._next_due = -_NEVER
+
+    def resend(
+        self, now: float, budget: int, *, paused: bool, may_send: Callable[[float], bool]
+    ) -> list[bytes]:
+        """What is lost by now, oldest first, about `budget` bytes; in a pause only the oldest."""
+        out: list[bytes] = []
+        for sequence in self._suspects(paused=paused):
+            if budget <= 0:
+                break
+            if self._due(sequence) <= now and may_send(now):
+                entry = self._entries[sequence]
+                out.append(entry.frame)
+                budget -= len(entry.frame)
+                self._back_off(entry, now, at_least=PAUSED_PROBE_S if paused else 0)
+        self._next_due = min(map(self._due, self._suspects(paused=paused)), default=_NEVER)
+        return out
+
+    def _suspects(self, *, paused: bool) -> Iterator[int]:
+        until = self._oldest if paused else max(self._oldest, self._suspect_until)
+        return (item for item in range(self._oldest, until + 1) if item in self._entries)
+
+    def _due(self, sequence: int) -> float:
+        """When this message counts as lost; infinity while there is no sign of it."""
+        entry = self._entries[sequence]
+        if entry.overtaken:
+            return entry.due
+        if sequence > self._oldest:
+            return _NEVER
+        patience = entry.timeout
+        if patience >= MINIMUM_S:  # else it is the first data message, sent to a dialling agent
+            patience = max(patience, self._timer.timeout)
+        return max(entry.due, self._last_progress + patience)
+
+    def _note_overtaking(self, sequence: int, now: float) -> None:
+        for earlier in range(self._oldest, sequence):
+            entry = self._entries.get(earlier)
+            if entry is None:
+                continue
+            entry.overtaken += 1
+            if entry.overtaken >= _LOST_AFTER and not entry.resends:
+                entry.due = min(entry.due, now)
+            self._next_due = min(self._next_due, entry.due)
+        self._suspect_until = max(self._suspect_until, sequence)
+
+    def _note_end_of_silence(self, sent: float, now: float) -> None:
+        """What was sent before the message that broke the silence must be lost, or very late.
+
+        Late acks get as long as a round trip takes at most; the rest then goes again at once.
+        """
+        for entry in self._entries.values():
+            if entry.last_sent < sent:
+                entry.overtaken += 1
+                entry.due = now + self._timer.estimate
+                self._next_due = min(self._next_due, entry.due)
+        self._suspect_until = self.next_sequence - 1
+
+    def _back_off(self, entry: _Sent, now: float, *, at_least: float) -> None:
+        entry.alone = not entry.overtaken
+        entry.last_sent = now
+        entry.resends += 1
+        entry.overtaken = 0
+        entry.timeout = min(MAXIMUM_S, entry.timeout * 2)
+        entry.due = now + max(entry.timeout, at_least)
+        self._timer.at_least(entry.timeout)

@@ -1,0 +1,73 @@
+"""The receiving half of the channel: put messages in order, and say which to acknowledge.
+
+Out-of-order and repeated messages do occur in the live service. A repeated one is acknowledged
+again: the agent resends only the oldest message it has no ack for and never gives up
+(A: datachannel.go:468-499), so a lost ack that is not repeated stalls the stream for good.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from sm_proxy.ssm.message import Message
+
+HELD_BYTES: Final = 32 << 20
+"""After an outage the agent fills the gap at ten messages a second while new ones overtake it
+(facts: measured), so the buffer is generous: more than half a minute at the agent's own pace. It
+is bounded because memory is."""
+_OVERHEAD: Final = 256
+"""What a held message takes besides its payload."""
+
+
+class Content(NamedTuple):
+    """What a stream message carries, in order."""
+
+    payload_type: int
+    payload: bytes
+
+
+class Inbox:
+    """Messages from the agent, in any order and any number of copies, to one ordered stream."""
+
+    def __init__(self) -> None:
+        self._expected = 0
+        self._held: dict[int, Content] = {}
+        self._held_bytes = 0
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether a message is missing before others that have come."""
+        return bool(self._held)
+
+    def accept(self, message: Message) -> tuple[bool, list[Content]]:
+        """Take one stream message.
+
+        Returns:
+            Whether to acknowledge it, and the contents that are now in order.
+        """
+        if message.sequence < self._expected or message.sequence in self._held:
+            return True, []
+        content = Content(message.payload_type, message.payload)
+        if message.sequence > self._expected:
+            return self._hold(message.sequence, content), []
+        self._expected += 1
+        if not self._held:
+            return True, [content]
+        return True, [content, *self._release()]
+
+    def _hold(self, sequence: int, content: Content) -> bool:
+        """Keep a message that came early; a full buffer leaves it unacknowledged."""
+        size = len(content.payload) + _OVERHEAD
+        if self._held_bytes + size > HELD_BYTES:
+            return False
+        self._held[sequence] = content
+        self._held_bytes += size
+        return True
+
+    def _release(self) -> list[Content]:
+        ready: list[Content] = []
+        while (content := self._held.pop(self._expected, None)) is not None:
+            self._held_bytes -= len(content.payload) + _OVERHEAD
+            self._expected += 1
+            ready.append(content)
+        return ready

@@ -1,0 +1,185 @@
+"""The way to the service: one websocket after another, each taken up where the last one broke.
+
+While there is none, a thread tries to resume the session (P: sessionhandler.go:95-138), and the
+link's descriptor becomes readable when that has come to something.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import uuid
+from typing import Final
+
+from sm_proxy.ssm import transport
+from sm_proxy.ssm.api import Api, Grant
+from sm_proxy.ssm.handshake import CLIENT_VERSION
+from sm_proxy.ssm.liveness import Liveness
+from sm_proxy.ssm.resume import RESUME_DEADLINE_S, Resumption
+from sm_proxy.ssm.transport import DisconnectedError, WebSocket
+
+_STABLE_S: Final = 60.0
+"""A connection that lasted so long came to something, even if nothing was said."""
+_NEVER: Final = float("inf")
+
+
+class Link:
+    """The current connection of a session, or the attempt to get a new one.
+
+    Attributes:
+        websocket: the connection; None while there is none.
+        given_up: why there will be none any more; empty until then.
+    """
+
+    def __init__(
+        self, api: Api, grant: Grant, websocket: WebSocket, ca_bundle: str | None, now: float
+    ) -> None:
+        self.websocket: WebSocket | None = websocket
+        self.given_up = ""
+        self._api = api
+        self._grant = grant
+        self._ca_bundle = ca_bundle
+        self._client_id = str(uuid.uuid4())
+        self._resumption: Resumption | None = None
+        self._resume_until = 0.0
+        self._futile = 0
+        self._connected_at = now
+        self._liveness = Liveness(now, time.time())
+        self._idle: tuple[socket.socket, socket.socket] | None = None
+        self._introduce(websocket, grant)
+
+    def fileno(self) -> int:
+        """What to wait on; changes with the connection."""
+        if self._resumption is not None:
+            return self._resumption.fileno()
+        if self.websocket is not None:
+            return self.websocket.fileno()
+        if self._idle is None:  # nothing will come any more, but pollers want a descriptor
+            self._idle = socket.socketpair()
+        return self._idle[0].fileno()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What could not be written yet."""
+        return self.websocket.unsent_bytes if self.websocket is not None else 0
+
+    @property
+    def can_send(self) -> bool:
+        """Whether there is a connection that has taken everything so far."""
+        return self.websocket is not None and not self.websocket.unsent
+
+    def deadline(self, *, listening: bool) -> float:
+        """When to look after the link although nothing is ready.
+
+        Args:
+            listening: whether `receive` would be called.
+        """
+        if self._resumption is not None:
+            return self._resumption.deadline
+        if self.websocket is None:
+            return _NEVER
+        if listening and self.websocket.readable_now:
+            return -_NEVER
+        return self._liveness.deadline
+
+    def receive(self, websocket: WebSocket, now: float) -> list[bytes]:
+        """The messages that have come.
+
+        Raises:
+            DisconnectedError: the connection is gone.
+        """
+        pongs = websocket.pongs
+        messages = websocket.receive()
+        if messages:
+            self._futile = 0
+        self._liveness.heard(now)
+        if websocket.pongs > pongs:
+            self._liveness.pong(now)
+        return messages
+
+    def keep_alive(self, websocket: WebSocket, now: float, *, deaf: bool) -> None:
+        """Ping when it is time, and notice a dead connection.
+
+        Args:
+            websocket: the connection.
+            now: the time.
+            deaf: whether we do not listen for want of room, so that silence says nothing.
+
+        Raises:
+            DisconnectedError: nothing was heard for too long.
+        """
+        if deaf:
+            self._liveness.heard(now)
+        if self._liveness.lost(now):
+            raise DisconnectedError("nothing was heard for too long")
+        if self._liveness.ping_due(now, time.time()):
+            websocket.ping()
+
+    def broke(self, now: float, reason: str, *, resume: bool) -> None:
+        """The connection is gone; try to get a new one if `resume`."""
+        if self.websocket is not None:
+            self.websocket.close()
+            self.websocket = None
+        if not resume:
+            return
+        if self._futile == 0 or now - self._connected_at >= _STABLE_S:
+            self._resume_until = now + RESUME_DEADLINE_S
+            self._futile = 0
+        self._resumption = Resumption(self._attempt, reason, self._resume_until, self._futile)
+
+    def take_up(self, now: float) -> bool:
+        """Whether a new connection is there since the last call.
+
+        Raises:
+            DisconnectedError: it broke at once.
+        """
+        resumption = self._resumption
+        outcome = resumption.outcome(now) if resumption is not None else None
+        if resumption is None or outcome is None:
+            return False
+        self._resumption = None
+        if isinstance(outcome, str):
+            resumption.cancel()
+            self.given_up = f"the connection was lost ({resumption.reason}) and {outcome}"
+            return False
+        resumption.take()
+        grant, self.websocket = outcome
+        self._connected_at = now
+        self._futile += 1  # until a message comes over it
+        self._liveness = Liveness(now, time.time())
+        self._introduce(self.websocket, grant)
+        return True
+
+    def close(self) -> None:
+        """Free everything."""
+        if self._resumption is not None:
+            self._resumption.cancel()
+            self._resumption = None
+        if self.websocket is not None:
+            self.websocket.close()
+            self.websocket = None
+        for unused in self._idle or ():
+            unused.close()
+
+    def _introduce(self, websocket: WebSocket, grant: Grant) -> None:
+        """The first frame: text, with the token (P: datachannel/streaming.go:201-221)."""
+        websocket.send_text(
+            json.dumps(
+                {
+                    "MessageSchemaVersion": "1.0",
+                    "RequestId": str(uuid.uuid4()),
+                    "TokenValue": grant.token,
+                    "ClientId": self._client_id,
+                    "ClientVersion": CLIENT_VERSION,
+                }
+            )
+        )
+
+    def _attempt(self) -> tuple[Grant, WebSocket] | None:
+        """One attempt, in the resumption's thread; None when the session is over."""
+        grant = self._api.resume(self._grant.session_id)
+        if grant is None:
+            return None
+        url = grant.stream_url or self._grant.stream_url
+        return grant, transport.connect(url, self._ca_bundle)

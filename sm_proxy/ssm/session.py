@@ -1,0 +1,297 @@
+"""One SSM session as one byte stream: websocket, channel, smux, resume and liveness put together.
+
+A session never blocks once it is open: whoever drives it waits for `fileno`, then calls
+`advance`. Only `start`, `close` and an agent's rare wish for a KMS key block, each within a bound.
+A lost connection is taken up again by the link, while bytes wait in the channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Final
+
+from sm_proxy.ssm import channel as channel_module
+from sm_proxy.ssm import smux, transport
+from sm_proxy.ssm.api import (
+    TERMINATE_DEADLINE_S,
+    Api,
+    Grant,
+    Kind,
+    Options,
+    SessionEndedError,
+    terminate_within_bound,
+)
+from sm_proxy.ssm.channel import Channel, Event, KeyWanted, Opened, PortRefused, State
+from sm_proxy.ssm.encryption import DataKeyCipher
+from sm_proxy.ssm.link import Link
+from sm_proxy.ssm.transport import DisconnectedError, WebSocket
+
+__all__ = [
+    "TERMINATE_DEADLINE_S",
+    "Api",
+    "Grant",
+    "Kind",
+    "Options",
+    "Session",
+    "SessionEndedError",
+    "start",
+    "terminate_within_bound",
+]
+
+HANDSHAKE_DEADLINE_S: Final = 30.0
+PAUSE_DEADLINE_S: Final = 120.0
+RECEIVED_LIMIT: Final = 1 << 20
+UNSENT_LIMIT: Final = 4 << 20
+"""A peer that sends and does not read is not read any more, with so much waiting for it."""
+SEND_BUDGET: Final = 128 << 10
+_CONNECT_DELAYS_S: Final = (0.2, 0.4)
+_CONNECT_RETRY_WITHIN_S: Final = 10.0
+_ACK_BYTES: Final = 320
+_NEVER: Final = float("inf")
+
+
+class Session:
+    """A byte stream to a port behind an SSM agent."""
+
+    def __init__(self, api: Api, grant: Grant, websocket: WebSocket, options: Options) -> None:
+        now = time.monotonic()
+        self._api = api
+        self._session_id = grant.session_id
+        self._options = options
+        self._channel = Channel(
+            now, int(time.time() * 1000), options.payload_limit, options.messages_per_s
+        )
+        self._link = Link(api, grant, websocket, options.ca_bundle, now)
+        self._smux: smux.Reader | None = None
+        self._opened = False
+        self._finishing = False
+        self._open_until = now + HANDSHAKE_DEADLINE_S
+        self._failure: Exception | None = None
+
+    # the stream, as the pump sees it
+
+    def fileno(self) -> int:
+        """What to wait on; changes when a connection is taken up again."""
+        return self._link.fileno()
+
+    @property
+    def opened(self) -> bool:
+        """Whether the handshake is complete."""
+        return self._opened
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more bytes will come; those in `read` may still be taken."""
+        stream_ended = self._smux is not None and self._smux.ended
+        return stream_ended or self._channel.state is State.CLOSED or self._failure is not None
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why it ended, if that was no clean end."""
+        return self._failure
+
+    @property
+    def delivered(self) -> bool:
+        """Whether everything written has been acknowledged."""
+        return self._channel.delivered
+
+    @property
+    def room(self) -> int:
+        """How many bytes `write` takes now."""
+        return self._channel.room if self._opened and not self.ended else 0
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether to wait for the descriptor to be readable."""
+        return self._channel.unread < RECEIVED_LIMIT and not self._flooded
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether to wait for the descriptor to be writable."""
+        return self._link.unsent_bytes > 0
+
+    def deadline(self, now: float) -> float:
+        """When to call `advance` although nothing is ready."""
+        if self._failure is not None:
+            return _NEVER
+        due = min(self._link.deadline(listening=self.wants_read), self._patience)
+        return max(now, min(due, self._channel.deadline) if self._link.can_send else due)
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the target; at most `room`."""
+        self._channel.write(smux.data_frames(data) if self._smux else data)
+
+    def read(self) -> bytes:
+        """The target's bytes since the last call, about a megabyte at the most."""
+        while data := self._channel.read(RECEIVED_LIMIT):
+            if self._smux is None:
+                return data
+            try:
+                stream = self._smux.feed(data)
+            except smux.SmuxError as error:
+                self._fail("lost", str(error))
+                return b""
+            if stream:
+                return stream
+        return b""
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        """Do everything that can be done without waiting."""
+        if self._failure is not None:
+            return
+        try:
+            if self._link.take_up(now):
+                self._channel.reconnected(now)
+                readable = False  # that was the resumption's descriptor
+            if self._link.websocket is not None:
+                self._exchange(self._link.websocket, now, readable=readable)
+        except DisconnectedError as error:
+            self._drain(now)
+            self._link.broke(now, str(error), resume=not self.ended)
+        if self._link.given_up:
+            self._fail("lost", self._link.given_up)
+        self._check_patience(now)
+
+    def finish(self) -> None:
+        """Deliver what is queued, then end the session; go on advancing until `finished`."""
+        self._finishing = True
+        if self._smux is not None and self._channel.state is State.OPEN:
+            self._channel.write(smux.close_stream())
+        self._channel.finish()
+
+    @property
+    def finished(self) -> bool:
+        """Whether both ends know that the session is over."""
+        return self._channel.state is State.CLOSED and self._channel.confirmed
+
+    def close(self) -> None:
+        """Close the connection, and end the session by TerminateSession where it may be open.
+
+        Takes two seconds at the most.
+        """
+        self._link.close()
+        if not self._channel.confirmed:
+            terminate_within_bound(self._api, self._session_id)
+
+    # inside
+
+    @property
+    def _flooded(self) -> bool:
+        waiting = self._link.unsent_bytes + self._channel.unsent_acks * _ACK_BYTES
+        return waiting > UNSENT_LIMIT
+
+    @property
+    def _patience(self) -> float:
+        """Until when the agent may be silent before that is a failure."""
+        if self.ended:
+            return _NEVER
+        if not self._opened:
+            return self._open_until
+        paused_at = self._channel.paused_at
+        return _NEVER if paused_at is None else paused_at + PAUSE_DEADLINE_S
+
+    def _exchange(self, websocket: WebSocket, now: float, *, readable: bool) -> None:
+        if (readable or websocket.readable_now) and self.wants_read:
+            for frame in self._link.receive(websocket, now):
+                self._channel.receive(frame, now)
+            self._handle_events()
+        self._link.keep_alive(websocket, now, deaf=self._channel.unread >= RECEIVED_LIMIT)
+        self._send(websocket, now)
+
+    def _handle_events(self) -> None:
+        for event in self._channel.events():
+            self._on_event(event)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Opened):
+            self._on_opened(event)
+        elif isinstance(event, KeyWanted):
+            self._on_key_wanted(event)
+        elif isinstance(event, PortRefused):
+            self._fail("refused", "the bastion's agent could not connect to the target port")
+        elif event.reason == channel_module.LARGE_REFUSED:
+            self._fail("large", event.reason)
+        elif event.reason and not self._finishing:
+            self._fail("closed", event.reason)
+
+    def _on_opened(self, event: Opened) -> None:
+        self._opened = True
+        if event.multiplexed:
+            self._smux = smux.Reader()
+            self._channel.write(smux.open_stream())
+        if event.customer_message:
+            self._options.tell(event.customer_message)
+
+    def _on_key_wanted(self, event: KeyWanted) -> None:
+        wanted = event.encryption
+        try:
+            ciphertext, plaintext = self._api.data_key(
+                wanted.key_id, self._session_id, wanted.challenge
+            )
+            self._channel.provide_key(ciphertext, DataKeyCipher(plaintext))
+        except Exception as error:  # noqa: BLE001 - whatever the API's library raises
+            self._channel.refuse_key(f"the KMS key {wanted.key_id} cannot be used: {error}")
+
+    def _send(self, websocket: WebSocket, now: float) -> None:
+        websocket.flush()
+        while not websocket.unsent:
+            frames = self._channel.frames(now, SEND_BUDGET)
+            self._handle_events()
+            if not frames:
+                return
+            websocket.send_frames(frames)
+            websocket.flush()
+
+    def _drain(self, now: float) -> None:
+        """What came before the end: a failed write must not hide a channel_closed."""
+        with contextlib.suppress(DisconnectedError):
+            while self.wants_read and self._link.websocket is not None:
+                messages = self._link.websocket.receive()
+                if not messages:
+                    break
+                for frame in messages:
+                    self._channel.receive(frame, now)
+        self._handle_events()
+
+    def _check_patience(self, now: float) -> None:
+        if self._failure is not None or now < self._patience:
+            return
+        if self._opened:
+            self._fail("unreachable", "the service says that the bastion's agent is away")
+        else:
+            reason = self._channel.refusal or "the bastion's agent did not answer the session"
+            self._fail("unreachable", reason)
+
+    def _fail(self, kind: Kind, reason: str) -> None:
+        if self._failure is None:
+            self._failure = self._options.failure(kind, reason)
+
+
+def start(api: Api, options: Options, grant: Grant) -> Session:
+    """Open the websocket of a granted session; the handshake happens while it is advanced.
+
+    Raises:
+        Exception: `options.failure` of `lost`: the websocket cannot be opened. The session is
+            terminated.
+    """
+    try:
+        return Session(api, grant, _connected(grant, options), options)
+    except DisconnectedError as error:
+        terminate_within_bound(api, grant.session_id)
+        raise options.failure("lost", f"the data channel cannot be opened: {error}") from None
+    except BaseException:
+        terminate_within_bound(api, grant.session_id)
+        raise
+
+
+def _connected(grant: Grant, options: Options) -> WebSocket:
+    """A few attempts while they fail fast: the token is good for more than one."""
+    until = time.monotonic() + _CONNECT_RETRY_WITHIN_S
+    for delay in _CONNECT_DELAYS_S:
+        with contextlib.suppress(DisconnectedError):
+            return transport.connect(grant.stream_url, options.ca_bundle)
+        if time.monotonic() >= until:
+            break
+        time.sleep(delay)
+    return transport.connect(grant.stream_url, options.ca_bundle)

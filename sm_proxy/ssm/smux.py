@@ -1,0 +1,92 @@
+"""smux version 1, the stream protocol inside the channel, for one stream from the client's side.
+
+The port-forwarding documents carry it when both ends are new enough. A frame is
+
+    version (1)  command (1)  length (2, little-endian)  stream id (4, little-endian)  data
+
+and frames span AgentMessages freely: each direction is one byte stream
+(xtaci/smux as vendored by the agent: frame.go:8-37,57-68). There is no half-close: the agent's FIN
+ends both directions, and so would ours.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+_LAYOUT: Final = struct.Struct("<BBHI")
+_VERSION: Final = 1
+_SYN, _FIN, _PSH, _NOP = range(4)
+_STREAM: Final = 3
+"""The first stream id of a client (session.go:98-127)."""
+FRAME_DATA_LIMIT: Final = 32768 - _LAYOUT.size
+"""Data per frame, so that a full frame fills a message of 32 KiB."""
+
+
+class SmuxError(ValueError):
+    """What came is not smux version 1."""
+
+
+def open_stream() -> bytes:
+    """Opens the stream: the agent dials on it and never answers it."""
+    return _LAYOUT.pack(_VERSION, _SYN, 0, _STREAM)
+
+
+def close_stream() -> bytes:
+    """Closes the stream in both directions."""
+    return _LAYOUT.pack(_VERSION, _FIN, 0, _STREAM)
+
+
+def data_frames(data: bytes) -> bytes:
+    """`data` in as few frames as it takes."""
+    if len(data) <= FRAME_DATA_LIMIT:
+        return _LAYOUT.pack(_VERSION, _PSH, len(data), _STREAM) + data
+    parts: list[bytes] = []
+    for start in range(0, len(data), FRAME_DATA_LIMIT):
+        chunk = data[start : start + FRAME_DATA_LIMIT]
+        parts += (_LAYOUT.pack(_VERSION, _PSH, len(chunk), _STREAM), chunk)
+    return b"".join(parts)
+
+
+class Reader:
+    """Takes the agent's bytes in any split and gives the stream's data.
+
+    `ended` turns true with the agent's FIN; what follows it is ignored.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._header = bytearray()
+        self._missing = 0
+        self._ours = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The stream's data in `data`.
+
+        Raises:
+            SmuxError: another version, or an unknown command.
+        """
+        view = memoryview(data)
+        out: list[memoryview] = []
+        while view and not self.ended:
+            if self._missing:
+                chunk, view = view[: self._missing], view[self._missing :]
+                self._missing -= len(chunk)
+                if self._ours:
+                    out.append(chunk)
+                continue
+            wanted = _LAYOUT.size - len(self._header)
+            self._header += view[:wanted]
+            view = view[wanted:]
+            if len(self._header) == _LAYOUT.size:
+                self._on_header()
+        return b"".join(out)
+
+    def _on_header(self) -> None:
+        version, command, length, stream = _LAYOUT.unpack(self._header)
+        self._header.clear()
+        if version != _VERSION or command > _NOP:
+            raise SmuxError(f"the agent sent a smux frame of version {version}, command {command}")
+        self._missing = length
+        self._ours = command == _PSH and stream == _STREAM
+        self.ended = command == _FIN and stream == _STREAM

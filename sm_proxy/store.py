@@ -1,0 +1,91 @@
+"""Small JSON records in the cache folder: versioned, private, bounded in life, healing themselves.
+
+A record that is torn, of another version or past its time counts as none and is removed. Losing
+one costs a few calls, never a connection, so nothing here raises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from sm_proxy import file_lock, paths
+from sm_proxy.errors import SmProxyError
+
+VERSION: Final = 1
+_SIZE_LIMIT: Final = 1 << 20
+
+
+class Store:
+    """The records of one purpose, such as `jobs`."""
+
+    def __init__(self, purpose: str) -> None:
+        self._purpose = purpose
+        self._folder = paths.cache_dir() / purpose
+
+    def load(self, *key: str) -> dict[str, Any] | None:
+        """The record of `key` if there is one and it is good."""
+        path = self._path(key)
+        try:
+            text = path.read_bytes()
+        except OSError:
+            return None
+        record = _read(text, list(key))
+        if record is None:
+            self.forget(*key)
+        return record
+
+    def save(self, *key: str, record: dict[str, Any], expires: float) -> None:
+        """Keep `record` until `expires` (Unix seconds)."""
+        if expires <= time.time():
+            return
+        envelope = {"version": VERSION, "key": list(key), "expires": expires, "record": record}
+        with contextlib.suppress(OSError):
+            paths.write_private(self._path(key), json.dumps(envelope).encode())
+
+    def forget(self, *key: str) -> None:
+        """Remove the record of `key`."""
+        with contextlib.suppress(OSError):
+            self._path(key).unlink()
+
+    def sweep(self) -> None:
+        """Remove what is past its time; for a run that is slow anyway."""
+        with contextlib.suppress(OSError):
+            for path in self._folder.glob("*.json"):
+                with contextlib.suppress(OSError):
+                    if _read(path.read_bytes(), None) is None:
+                        path.unlink()
+
+    @contextlib.contextmanager
+    def alone(self, *key: str) -> Iterator[None]:
+        """Hold the lock of `key`, so that of many processes one asks and the others read.
+
+        Never inside another one: few lock files serve all keys.
+        """
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(SmProxyError):  # without a lock they all ask
+                stack.enter_context(file_lock.locked(f"{self._purpose}-{_digest(key)[:1]}"))
+            yield
+
+    def _path(self, key: tuple[str, ...]) -> Path:
+        return self._folder / f"{_digest(key)}.json"
+
+
+def _digest(key: tuple[str, ...]) -> str:
+    return hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
+
+
+def _read(text: bytes, key: list[str] | None) -> dict[str, Any] | None:
+    try:
+        envelope = json.loads(text[:_SIZE_LIMIT])
+        good = envelope["version"] == VERSION and envelope["expires"] > time.time()
+        record = envelope["record"]
+        good = good and isinstance(record, dict) and key in (None, envelope["key"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return record if good else None

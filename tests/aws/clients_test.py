@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy.aws import clients
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import load as load_settings
+
+TOKEN = "IQoJb3JpZ2luX2VjEJr" * 10
+
+
+class Server:
+    """An AWS of one endpoint: gives its answers in turn and then repeats the last."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, object]] = [(200, {})]
+        self.requests: list[dict[str, Any]] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                server.requests.append({"headers": dict(self.headers), "body": body})
+                answers = server.answers
+                status, answer = answers.pop(0) if len(answers) > 1 else answers[0]
+                data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def fails_with(self, code: str, times: int | None = None, status: int = 400) -> None:
+        refusal = (status, {"__type": code, "message": "words"})
+        self.answers = [refusal] if times is None else [refusal] * times + [(200, {"x": 1})]
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join(10)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    running = Server()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
+    yield running
+    running.close()
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Neither botocore nor we really sleep."""
+    slept: list[float] = []
+    monkeypatch.setattr("botocore.endpoint.time.sleep", slept.append)
+    return slept
+
+
+def describe(aws: Aws | None = None) -> dict[str, Any]:
+    return (aws or Aws(region="eu-west-1")).call(
+        "sagemaker", "DescribeTrainingJob", TrainingJobName="x"
+    )
+
+
+def refused(aws: Aws | None = None) -> SmProxyError:
+    with pytest.raises(SmProxyError) as caught:
+        describe(aws)
+    assert TOKEN not in caught.value.line
+    return caught.value
+
+
+def test_a_call_and_its_answer(server: Server) -> None:
+    server.answers = [(200, {"TrainingJobName": "x"})]
+    assert describe()["TrainingJobName"] == "x"
+    (request,) = server.requests
+    headers = request["headers"]
+    assert headers["X-Amz-Target"] == "SageMaker.DescribeTrainingJob"
+    assert "/eu-west-1/sagemaker/aws4_request" in headers["Authorization"]
+    assert "sm-proxy/" in headers["User-Agent"]
+    assert json.loads(request["body"]) == {"TrainingJobName": "x"}
+
+
+def test_one_client_for_each_service_shared_by_threads(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws = Aws(region="eu-west-1")
+    made: list[str] = []
+    real = aws._session.create_client
+
+    def create_client(service: str, **options: Any) -> Any:
+        made.append(service)
+        return real(service, **options)
+
+    monkeypatch.setattr(aws._session, "create_client", create_client)
+    threads = [threading.Thread(target=describe, args=(aws,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert made == ["sagemaker"]
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_throttled_call_is_repeated(server: Server, times: int, pauses: list[float]) -> None:
+    server.fails_with("ThrottlingException", times)
+    describe()
+    assert len(server.requests) == times + 1
+    assert len(pauses) == times
+
+
+def test_but_not_for_ever(server: Server, pauses: list[float]) -> None:
+    server.fails_with("ThrottlingException")
+    error = refused()
+    assert error.code == "throttled"
+    assert "sagemaker:DescribeTrainingJob" in error.message
+    assert len(server.requests) == 9
+    assert 0.8 < sum(pauses) < 14
+
+
+def test_the_pauses_are_at_random(server: Server, pauses: list[float]) -> None:
+    server.fails_with("ThrottlingException")
+    refused()
+    first = list(pauses)
+    pauses.clear()
+    refused()
+    assert pauses != first
+    for index, (shortest, longest) in zip((2, 5), clients._THROTTLE_PAUSES_S, strict=True):
+        assert shortest <= pauses[index] <= longest
+
+
+def test_a_service_in_trouble_is_asked_again(server: Server) -> None:
+    server.fails_with("InternalFailure", 2, status=500)
+    describe()
+    server.fails_with("InternalFailure", status=500)
+    with pytest.raises(ServiceError, match="InternalFailure"):
+        describe()
+
+
+@pytest.mark.parametrize(
+    ("code", "ours"),
+    [
+        ("AccessDeniedException", "access-denied"),
+        ("ExpiredTokenException", "expired-credentials"),
+        ("UnrecognizedClientException", "no-credentials"),
+    ],
+)
+def test_a_refusal_is_final(server: Server, code: str, ours: str, pauses: list[float]) -> None:
+    server.fails_with(code)
+    assert refused().code == ours
+    assert len(server.requests) == 1
+    assert pauses == []
+
+
+def test_an_answer_of_somebody_else(server: Server) -> None:
+    server.answers = [(200, b"<html>Please log in to the hotel's network<br></html>")]
+    with pytest.raises(SmProxyError) as caught:
+        Aws(region="eu-west-1").call("ec2", "DescribeSubnets")
+    assert caught.value.code == "network"
+
+
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    error = refused()
+    assert error.code == "network"
+    assert "VPN" in error.hint
+    assert len(pauses) == 2
+
+
+def test_an_unreachable_endpoint_is_told_before_vs_code_gives_up() -> None:
+    attempts = clients._CONFIG.retries["total_max_attempts"]  # type: ignore[attr-defined]
+    timeout = clients._CONFIG.connect_timeout  # type: ignore[attr-defined]
+    pauses = sum(2**number for number in range(attempts - 1)) / 2  # on average
+    assert attempts * timeout + pauses < 15
+
+
+def test_no_region(server: Server) -> None:
+    error = refused(Aws())
+    assert (error.code, "AWS_REGION" in error.hint) == ("bad-setting", True)
+    assert server.requests == []
+
+
+def test_the_region_of_the_profile(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "aws").mkdir()
+    (tmp_path / "aws" / "config").write_text(
+        "[profile p]\nregion = eu-north-1\naws_access_key_id = AKIAPROFILE\n"
+        "aws_secret_access_key = x\n"
+    )
+    aws = Aws(profile="p")
+    assert aws.region == "eu-north-1"
+    describe(aws)
+    assert "=AKIAPROFILE/" in server.requests[0]["headers"]["Authorization"]
+    assert "/eu-north-1/" in server.requests[0]["headers"]["Authorization"]
+    assert Aws().region == ""
+
+
+def test_keys_in_the_environment_beat_the_profile_of_the_environment(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As everywhere in AWS: only a profile that is named on the command line beats them."""
+    (tmp_path / "aws").mkdir()
+    (tmp_path / "aws" / "config").write_text("[profile p]\nregion = eu-north-1\n")
+    monkeypatch.setenv("AWS_PROFILE", "p")
+    settings = load_settings()
+    aws = Aws(settings.profile, settings.region)
+    describe(aws)
+    assert "=AKIAIOSFODNN7EXAMPLE/" in server.requests[0]["headers"]["Authorization"]
+    assert "/eu-north-1/" in server.requests[0]["headers"]["Authorization"]
+    assert aws.profile == "p"
+
+
+def test_no_such_profile() -> None:
+    error = refused(Aws(profile="nonsense", region="eu-west-1"))
+    assert error.code == "no-credentials"
+    assert "nonsense" in error.message
+
+
+def test_no_credentials(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert refused().code == "no-credentials"
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("process", "code"),
+    [
+        ("/nonexistent/program", "aws-error"),
+        ("sh -c 'echo no json'", "aws-error"),
+        ("sh -c 'echo who are you? >&2; exit 1'", "no-credentials"),
+    ],
+)
+def test_a_credential_process_that_fails(
+    process: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    (tmp_path / "aws").mkdir()
+    (tmp_path / "aws" / "config").write_text(f"[default]\ncredential_process = {process}\n")
+    assert refused().code == code
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://"])
+def test_an_endpoint_that_is_none(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    error = refused()
+    assert error.code in {"aws-error", "network"}
+
+
+def test_a_broken_config_file(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "aws").mkdir()
+    (tmp_path / "aws" / "config").write_text("region = eu-west-1\n")
+    assert refused().code == "aws-error"
+    assert server.requests == []
+
+
+def test_a_call_that_we_made_wrongly_is_a_bug(server: Server) -> None:
+    with pytest.raises(Exception, match="TrainingJobName"):
+        Aws(region="eu-west-1").call("sagemaker", "DescribeTrainingJob")
+    assert server.requests == []
+
+
+def test_whom_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Path(Aws().ca_bundle).name == "cacert.pem"
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/my/ca.pem")
+    assert Aws().ca_bundle == "/my/ca.pem"

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from typing import Any
+
+import botocore.exceptions as raised
+import pytest
+from botocore.parsers import ResponseParserError
+
+from sm_proxy.aws import errors
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+
+ACTION = "sagemaker:DescribeTrainingJob"
+
+
+def answered(code: str, message: str = "words", profile: str | None = None) -> Any:
+    response = {"Error": {"Code": code, "Message": message}}
+    return errors.from_response(response, ACTION, profile)
+
+
+@pytest.mark.parametrize(
+    ("code", "ours"),
+    [
+        ("ExpiredToken", "expired-credentials"),
+        ("ExpiredTokenException", "expired-credentials"),
+        ("RequestExpired", "expired-credentials"),
+        ("AccessDenied", "access-denied"),
+        ("AccessDeniedException", "access-denied"),
+        ("UnauthorizedOperation", "access-denied"),
+        ("UnrecognizedClientException", "no-credentials"),
+        ("InvalidClientTokenId", "no-credentials"),
+        ("AuthFailure", "no-credentials"),
+        ("SignatureDoesNotMatch", "no-credentials"),
+        ("InvalidSignatureException", "no-credentials"),
+        ("ThrottlingException", "throttled"),
+        ("Throttling", "throttled"),
+        ("RequestLimitExceeded", "throttled"),
+        ("TooManyRequestsException", "throttled"),
+    ],
+)
+def test_what_the_services_say(code: str, ours: str) -> None:
+    error = answered(code)
+    assert isinstance(error, SmProxyError)
+    assert error.code == ours
+    assert "words" in error.message
+    assert error.hint
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_the_action_is_named(code: str) -> None:
+    assert ACTION in answered(code).message
+
+
+def test_the_policy_to_change_is_named() -> None:
+    assert ACTION in answered("AccessDeniedException").hint
+
+
+@pytest.mark.parametrize(
+    "code", ["ValidationException", "InternalFailure", "TargetNotConnected", ""]
+)
+def test_anything_else_is_the_callers_to_judge(code: str) -> None:
+    error = answered(code)
+    assert isinstance(error, ServiceError)
+    assert (error.error, error.message, error.action) == (code, "words", ACTION)
+    assert error.as_failure().code == "aws-error"
+    assert ACTION in error.as_failure().message
+
+
+def test_an_answer_without_an_error_is_one_too() -> None:
+    assert isinstance(errors.from_response({}, ACTION, None), ServiceError)
+
+
+def test_how_to_renew() -> None:
+    assert "aws sso login --profile 'my team'" in answered("ExpiredToken", profile="my team").hint
+    assert answered("ExpiredToken").hint.endswith("aws sso login")
+
+
+def test_a_wrong_clock_is_told_from_a_wrong_key() -> None:
+    words = "Signature expired: 20261123T000000Z is now earlier than 20261123T010000Z"
+    error = answered("InvalidSignatureException", words)
+    assert (error.code, error.hint) == ("no-credentials", "Set this machine's clock.")
+    assert "--profile" in answered("InvalidSignatureException").hint
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        (raised.NoCredentialsError(), "no-credentials"),
+        (raised.PartialCredentialsError(provider="env", cred_var="x"), "no-credentials"),
+        (raised.CredentialRetrievalError(provider="x", error_msg="y"), "no-credentials"),
+        (raised.ProfileNotFound(profile="x"), "no-credentials"),
+        (raised.ConfigNotFound(path="x"), "no-credentials"),
+        (raised.InvalidConfigError(error_msg="x"), "no-credentials"),
+        (raised.InfiniteLoopConfigError(source_profile="x", visited_profiles=[]), "no-credentials"),
+        (raised.MetadataRetrievalError(error_msg="x"), "no-credentials"),
+        (raised.SSOTokenLoadError(profile_name="x", error_msg="y"), "expired-credentials"),
+        (raised.UnauthorizedSSOTokenError(), "expired-credentials"),
+        (raised.TokenRetrievalError(provider="sso", error_msg="y"), "expired-credentials"),
+        (raised.NoRegionError(), "bad-setting"),
+        (raised.InvalidRegionError(region_name="x y"), "bad-setting"),
+        (raised.EndpointConnectionError(endpoint_url="x"), "network"),
+        (raised.ConnectTimeoutError(endpoint_url="x"), "network"),
+        (raised.ReadTimeoutError(endpoint_url="x"), "network"),
+        (raised.ConnectionClosedError(endpoint_url="x"), "network"),
+        (raised.ProxyConnectionError(proxy_url="x"), "network"),
+        (raised.SSLError(endpoint_url="x", error=OSError("y")), "network"),
+        (raised.HTTPClientError(error="x"), "network"),
+        (raised.ResponseStreamingError(error="x"), "network"),
+        (ResponseParserError("<html>"), "network"),
+        (raised.ConfigParseError(path="x"), "aws-error"),
+        (raised.UnknownServiceError(service_name="x", known_service_names=[]), "aws-error"),
+    ],
+)
+def test_what_botocore_raises(error: Exception, ours: str) -> None:
+    found = errors.from_botocore(error, ACTION, None)
+    assert found is not None
+    assert found.code == ours
+    assert found.hint
+
+
+def test_a_call_that_we_made_wrongly_is_a_bug() -> None:
+    error = raised.ParamValidationError(report="x")
+    assert errors.from_botocore(error, ACTION, None) is None
+
+
+def test_every_name_in_the_tables_is_one_of_botocore() -> None:
+    known = {*dir(raised), "ResponseParserError"}
+    tables = errors._NO_CREDENTIALS | errors._NETWORK | errors._SSO_EXPIRED
+    assert tables - known == set()
+
+
+def test_a_certificate_that_is_not_trusted() -> None:
+    error = errors.from_botocore(
+        raised.SSLError(endpoint_url="x", error=OSError("y")), ACTION, None
+    )
+    assert error is not None
+    assert "AWS_CA_BUNDLE" in error.hint

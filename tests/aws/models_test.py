@@ -1,0 +1,129 @@
+"""Cut-down service models: the same requests and answers as botocore's own, at less cost."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.stub import Stubber
+
+from sm_proxy import paths
+from sm_proxy.aws import models
+
+
+def session() -> botocore.session.Session:
+    """A session with our loader, as `Aws` makes it."""
+    made = botocore.session.Session()
+    made.set_config_variable("region", "eu-west-1")
+    made.register_component("data_loader", models.CachedLoader())
+    return made
+
+
+def own_client(service: str) -> Any:
+    """A client on the cut-down model."""
+    models.prepare(service)
+    return session().create_client(service, aws_access_key_id="a", aws_secret_access_key="b")
+
+
+@pytest.mark.parametrize("service", sorted(models.OPERATIONS))
+def test_what_is_kept_is_botocores_own(service: str) -> None:
+    own = own_client(service).meta.service_model
+    full = botocore.session.Session().get_service_model(service)
+    assert sorted(own.operation_names) == sorted(models.OPERATIONS[service])
+    for name in own.operation_names:
+        ours, theirs = own.operation_model(name), full.operation_model(name)
+        assert _shape(ours.input_shape) == _shape(theirs.input_shape)
+        assert _shape(ours.output_shape) == _shape(theirs.output_shape)
+        assert ours.http == theirs.http
+
+
+def _shape(shape: Any, depth: int = 6) -> object:
+    """A shape as far as it matters on the wire."""
+    if shape is None or depth == 0:
+        return None
+    members = getattr(shape, "members", None) if shape.type_name == "structure" else None
+    inner = getattr(shape, "member", None) if shape.type_name == "list" else None
+    return (
+        shape.name,
+        shape.type_name,
+        {name: _shape(item, depth - 1) for name, item in (members or {}).items()},
+        _shape(inner, depth - 1),
+        shape.serialization,
+    )
+
+
+def test_endpoints_are_found_in_every_partition() -> None:
+    for region, suffix in (
+        ("eu-west-1", "amazonaws.com"),
+        ("cn-north-1", "amazonaws.com.cn"),
+        ("us-gov-west-1", "amazonaws.com"),
+    ):
+        for service in models.OPERATIONS:
+            models.prepare(service)
+            own = session().create_client(
+                service, region, aws_access_key_id="a", aws_secret_access_key="b"
+            )
+            full = botocore.session.Session().create_client(
+                service, region, aws_access_key_id="a", aws_secret_access_key="b"
+            )
+            assert own.meta.endpoint_url == full.meta.endpoint_url
+            assert own.meta.endpoint_url.endswith(suffix)
+
+
+def test_answers_are_parsed_alike() -> None:
+    client = own_client("sagemaker")
+    with Stubber(client) as stub:
+        stub.add_client_error("describe_training_job", "ValidationException", "Requested ...")
+        with pytest.raises(client.exceptions.ClientError, match="ValidationException"):
+            client.describe_training_job(TrainingJobName="x")
+
+
+def test_credential_services_still_have_their_models() -> None:
+    client = session().create_client("sts", aws_access_key_id="a", aws_secret_access_key="b")
+    assert hasattr(client, "assume_role")
+
+
+def test_models_are_made_once_and_are_private() -> None:
+    models.prepare("ssm")
+    found = list((paths.cache_dir() / "models").rglob("service-2.json"))
+    assert len(found) == 1
+    assert found[0].stat().st_mode & 0o077 == 0
+    before = found[0].stat().st_mtime_ns
+    models.prepare("ssm")
+    assert found[0].stat().st_mtime_ns == before
+    assert b"documentation" not in found[0].read_bytes()
+
+
+def test_an_unwritable_cache_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("read-only")
+
+    monkeypatch.setattr(paths, "write_private", refuse)
+    assert own_client("ssm").meta.service_model.operation_names
+
+
+@pytest.mark.parametrize("name", ["service-2.json", "endpoints.json"])
+def test_a_torn_file_is_removed_and_botocores_own_is_taken(name: str) -> None:
+    models.prepare("ssm")
+    path = next((paths.cache_dir() / "models").rglob(name))
+    path.write_text('{"torn":')
+    assert own_client("ssm").meta.endpoint_url == "https://ssm.eu-west-1.amazonaws.com"
+    assert not path.exists()
+
+
+def test_trimming_follows_recursive_shapes() -> None:
+    model = {
+        "operations": {"A": {"input": {"shape": "S"}}, "B": {"input": {"shape": "Other"}}},
+        "shapes": {
+            "S": {"type": "structure", "members": {"s": {"shape": "S"}, "t": {"shape": "T"}}},
+            "T": {"type": "string", "documentation": "words"},
+            "Other": {"type": "string"},
+        },
+        "metadata": {"x": 1},
+    }
+    kept = models.trimmed(model, ["A"])
+    assert sorted(kept["shapes"]) == ["S", "T"]
+    assert sorted(kept["operations"]) == ["A"]
+    assert "documentation" not in json.dumps(kept)

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy import __version__, cli, resolver
+from sm_proxy.commands import resolve
+from sm_proxy.errors import SmProxyError
+from sm_proxy.output import Result
+from tests.fakes import working
+
+
+def usage(*words: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(words))
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("nonsense",),
+        ("connect",),
+        ("connect", "sm-x", "0"),
+        ("connect", "sm-x", "65536"),
+        ("connect", "sm-x", "ssh"),
+        ("connect", "sm-x", "22", "more"),
+        ("connect", "--wait", "soon", "sm-x"),
+        ("connect", "--profil", "x", "sm-x"),
+        ("resolve",),
+        ("resolve", "sm-x", "--js"),
+        ("config",),
+        ("config", "write", "more"),
+        ("keys",),
+        ("--profile",),
+        ("connect", "sm-x", "22", "\x1b[31m"),
+    ],
+)
+def test_usage_errors(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert usage(*words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    last = captured.err.splitlines()[-1]
+    assert last.startswith("sm-proxy: usage: ")
+    assert "--help" in last
+    assert last.isprintable()
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert usage("--version") == 0
+    assert capsys.readouterr().out == f"sm-proxy {__version__}\n"
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert usage("--help") == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert usage(name, "--help") == 0
+    assert "--region" in capsys.readouterr().out
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The arguments with which `resolve` is run; it fails where its host is `sm-bad`."""
+    seen: list[Any] = []
+
+    def run(args: Any) -> Result:
+        seen.append(args)
+        if args.host == "sm-bad":
+            raise SmProxyError("no-vpc", "none", "mend")
+        return Result({"host": args.host}, f"it is {args.host}")
+
+    monkeypatch.setattr(resolve, "run", run)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--region", "x", "--profile", "resolve", "resolve", "sm-a"),
+        ("resolve", "--region", "x", "sm-a", "--profile", "resolve"),
+        ("--region=y", "resolve", "sm-a", "--region", "x", "--profile=resolve"),
+    ],
+)
+def test_settings_stand_before_or_behind_the_command(
+    words: tuple[str, ...], asked: list[Any]
+) -> None:
+    assert cli.main(list(words)) == 0
+    assert (asked[0].host, asked[0].region, asked[0].profile) == ("sm-a", "x", "resolve")
+
+
+def test_settings_stand_behind_an_action_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["config", "show", "--ssh-config", str(tmp_path / "config"), "--prefix", "eu-"]
+    assert cli.main([*words, "--region", "eu-west-1"]) == 0
+    assert "Host eu-*" in capsys.readouterr().out
+
+
+def test_the_result_is_rendered(asked: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["resolve", "sm-a"]) == 0
+    assert capsys.readouterr() == ("it is sm-a\n", "")
+    assert cli.main(["resolve", "sm-a", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "sm_proxy": 1,
+        "command": "resolve",
+        "ok": True,
+        "data": {"host": "sm-a"},
+        "error": None,
+    }
+    assert len(asked) == 2
+
+
+def test_an_expected_error_is_rendered(
+    asked: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["resolve", "sm-bad"]) == 1
+    assert capsys.readouterr() == ("", "sm-proxy: no-vpc: none. mend\n")
+    assert cli.main(["resolve", "sm-bad", "--json"]) == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["error"]["code"] == "no-vpc"
+    assert captured.err == "sm-proxy: no-vpc: none. mend\n"
+    assert len(asked) == 2
+
+
+def test_resolve_prints_what_it_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(resolve, "Aws", lambda *_: working())
+    assert cli.main(["resolve", "sm-my-job"]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["address"] == "10.0.1.5"
+    assert lines["host_keys"].startswith("ssh-ed25519 ")
+    assert cli.main(["resolve", "sm-my-job", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert set(data) == {
+        *("job", "kind", "node", "address", "port", "user", "host_keys", "status", "source"),
+        *("vpc_id", "cached"),
+    }
+
+
+def test_resolve_waits_only_where_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[float] = []
+
+    def failing(*_: object, wait: float, **__: object) -> None:
+        waits.append(wait)
+        raise SmProxyError("no-address", "none")
+
+    monkeypatch.setattr(resolver, "resolve", failing)
+    monkeypatch.setenv("SM_PROXY_WAIT", "77")
+    cli.main(["resolve", "sm-x"])
+    cli.main(["resolve", "sm-x", "--wait", "5"])
+    assert waits == [0, 5]
+    assert cli.main(["resolve", "sm-x", "--wait", "-5"]) == 1
+    assert "bad-setting" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("words", [("lab", "up"), ("demo",)])
+def test_without_the_extra_the_lab_says_what_to_install(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert cli.main(list(words)) == 1
+    line = capsys.readouterr().err
+    assert line.startswith("sm-proxy: missing-dependency: ")
+    assert "sm-proxy[lab]" in line
+
+
+def test_json_of_another_program_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert cli.main(["lab", "run", "--", "x", "--json"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_the_module_is_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sm_proxy", "resolve", "nonsense", "--json"],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["code"] == "bad-name"
+    assert done.stderr.startswith("sm-proxy: bad-name: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_early_interrupt_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_module", interrupted)
+    assert cli.main(["connect", "sm-x"]) == 130

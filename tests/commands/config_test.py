@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy import cli
+from tests.fakes import tree
+
+
+@pytest.fixture
+def user_config(tmp_path: Path) -> Path:
+    folder = tmp_path / "ssh"
+    folder.mkdir(mode=0o700)
+    (folder / "config").write_bytes(b"Host a\n")
+    return folder / "config"
+
+
+def run(user_config: Path, *words: str, status: int = 0) -> None:
+    action, *rest = words
+    assert cli.main(["config", action, "--ssh-config", str(user_config), *rest]) == status
+
+
+def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(user_config, "check", status=1)
+    run(user_config, "write")
+    files = tree(user_config.parent)
+    assert set(files) == {
+        *("config", "sm-proxy/config", "sm-proxy/id_ed25519", "sm-proxy/id_ed25519.pub"),
+    }
+    capsys.readouterr()
+    run(user_config, "check")
+    assert capsys.readouterr().out == "up to date\n"
+    run(user_config, "write")
+    assert capsys.readouterr().out == "nothing to do\n"
+    assert tree(user_config.parent) == files
+    run(user_config, "check", "--region", "eu-west-1", status=1)
+    assert "out of date" in capsys.readouterr().out
+    run(user_config, "remove")
+    assert set(tree(user_config.parent)) == {*files} - {"sm-proxy/config"}
+    assert user_config.read_bytes() == b"Host a\n"
+
+
+@pytest.mark.parametrize("action", ["write", "remove", "check", "show"])
+def test_a_dry_run_writes_nothing(
+    action: str, user_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(user_config, action, "--dry-run", status=1 if action == "check" else 0)
+    assert tree(tmp_path) == {"ssh/config": b"Host a\n"}
+    if action == "write":
+        assert "+Host sm-*" in capsys.readouterr().out
+
+
+def test_json(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = str(user_config.parent / "sm-proxy" / "config")
+    run(user_config, "write", "--json")
+    found = answer(capsys)
+    assert found["ok"] is True
+    assert found["data"] == {
+        "files": [{"path": own, "changed": True}, {"path": str(user_config), "changed": True}]
+    }
+    run(user_config, "show", "--json")
+    assert answer(capsys)["data"]["block"].startswith("# Written by sm-proxy")
+
+
+def test_torn_marks_fail(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    user_config.write_text("# <<< sm-proxy <<<\n")
+    run(user_config, "write", status=1)
+    err = capsys.readouterr().err
+    assert err.startswith(f"sm-proxy: config-malformed: {user_config}:1: ")
+
+
+def test_the_settings_of_the_block(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--user", "ubuntu", "--identity-file", "/my key", "--wait", "30", "--prefix", "eu-"]
+    run(user_config, "show", *words)
+    block = capsys.readouterr().out
+    assert "Host eu-*\n" in block
+    assert "    User ubuntu\n" in block
+    assert '    IdentityFile "/my key"\n' in block
+    assert "    ConnectTimeout 90\n" in block
+
+
+def test_a_key_of_the_users_own_has_to_be_there(
+    user_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(user_config, "write", "--identity-file", "/nowhere/key", status=1)
+    assert capsys.readouterr().err.startswith("sm-proxy: bad-setting: no public key")
+    assert tree(user_config.parent) == {"config": b"Host a\n"}

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sm_proxy import cli, proxy
+from sm_proxy.settings import Settings
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    calls: list[tuple[Any, ...]] = []
+
+    def connect(*arguments: Any) -> int:
+        calls.append(arguments)
+        return 130
+
+    monkeypatch.setattr(proxy, "connect", connect)
+    return calls
+
+
+def test_as_ssh_calls_it(connected: list[tuple[Any, ...]]) -> None:
+    assert cli.main(["connect", "--user", "root", "sm-x", "22"]) == 130
+    assert connected == [("sm-x", 22, "root", Settings())]
+
+
+def test_with_as_little_as_possible(connected: list[tuple[Any, ...]]) -> None:
+    cli.main(["connect", "sm-x"])
+    assert connected == [("sm-x", 22, None, Settings())]
+
+
+def test_with_all_there_is(connected: list[tuple[Any, ...]]) -> None:
+    cli.main(["--prefix", "eu-", "connect", "--wait", "5", "--bastion", "i-1", "eu-x", "2222"])
+    assert connected == [("eu-x", 2222, None, Settings(prefix="eu-", wait=5, bastion="i-1"))]
+
+
+def test_the_user_is_ssh_s_and_no_setting(
+    connected: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SM_PROXY_USER", "ubuntu")
+    cli.main(["connect", "--user", "DOMAIN\\me", "sm-x"])
+    assert connected == [("sm-x", 22, "DOMAIN\\me", Settings(user="ubuntu"))]

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+import threading
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from sm_proxy import cli, reach
+from sm_proxy.commands import list as command
+from sm_proxy.errors import SmProxyError
+from sm_proxy.reach import Reach
+from tests.fakes import Answers, FakeAws
+
+DENIED = SmProxyError("access-denied", "sagemaker:ListEndpoints is denied: no", "ask")
+LISTS = ["ListEndpoints", "ListProcessingJobs", "ListTrainingJobs", "ListTransformJobs"]
+NOW = datetime.now(timezone.utc)
+
+
+def training(name: str, status: str, hours: float) -> dict[str, Any]:
+    ended = status in {"Completed", "Failed", "Stopped"}
+    return {
+        "TrainingJobName": name,
+        "TrainingJobStatus": status if ended else "InProgress",
+        "SecondaryStatus": status,
+        "CreationTime": NOW - timedelta(hours=hours),
+    }
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answers]:
+    """What the lists answer: one job of each kind, and an old training job."""
+    answers: dict[str, Answers] = {
+        "ListTrainingJobs": {
+            "TrainingJobSummaries": [training("bert", "Training", 3), training("old", "Failed", 1)]
+        },
+        "ListProcessingJobs": {
+            "ProcessingJobSummaries": [
+                {
+                    "ProcessingJobName": "prep",
+                    "ProcessingJobStatus": "Failed",
+                    "FailureReason": "\x1b[31mno data",
+                    "CreationTime": NOW - timedelta(days=2),
+                }
+            ]
+        },
+        "ListTransformJobs": {"TransformJobSummaries": []},
+        "ListEndpoints": {
+            "Endpoints": [
+                {
+                    "EndpointName": "chat",
+                    "EndpointStatus": "Creating",
+                    "CreationTime": datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc),
+                }
+            ]
+        },
+    }
+    monkeypatch.setattr(command, "Aws", lambda *_: _asked(answers))
+    return answers
+
+
+SEEN: list[FakeAws] = []
+
+
+def _asked(answers: dict[str, Answers]) -> FakeAws:
+    SEEN.append(FakeAws(**answers))
+    return SEEN[-1]
+
+
+def data(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    assert cli.main(["list", "--json", *words]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["command"], document["ok"]) == ("list", True)
+    jobs: list[dict[str, Any]] = document["data"]["jobs"]
+    return jobs
+
+
+def test_what_scripts_get(account: dict[str, Answers], capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = data(capsys)
+    # What runs or starts stands first, each the newest first.
+    assert [job["job"] for job in jobs] == ["bert", "chat", "old", "prep"]
+    assert jobs[1] == {
+        "job": "chat",
+        "kind": "endpoint",
+        "status": "Creating",
+        "created": "2026-01-02T03:04:05Z",
+        "nodes": None,
+        "reachable": None,
+        "reason": None,
+    }
+    assert (jobs[2]["reachable"], jobs[2]["reason"]) == (False, "it has failed")
+    assert SEEN[-1].operations() == LISTS
+
+
+def test_what_people_get(account: dict[str, Answers], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    lines = captured.out.splitlines()
+    assert lines[0].split() == ["JOB", "KIND", "STATUS", "AGE", "NODES", "REACHABLE"]
+    assert lines[1].split() == ["bert", "training", "Training", "3", "h", "?", "?"]
+    assert lines[-1].split()[:4] == ["prep", "processing", "Failed", "2"]
+    assert "no: \ufffd[31mno data" in lines[-1]
+    assert all(line.isprintable() for line in lines)
+
+
+def test_the_kinds_are_listed_side_by_side(
+    account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
+) -> None:
+    together = threading.Barrier(4, timeout=10)
+
+    def waiting(**_: object) -> dict[str, Any]:
+        together.wait()
+        return {}
+
+    account.update(dict.fromkeys(LISTS, waiting))
+    assert data(capsys) == []
+
+
+def test_nothing_to_list(account: dict[str, Answers], capsys: pytest.CaptureFixture[str]) -> None:
+    account.update({name: {} for name in LISTS})
+    assert cli.main(["list"]) == 0
+    assert capsys.readouterr().out == "no jobs\n"
+
+
+def test_old_jobs_are_few_and_running_ones_all(
+    account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
+) -> None:
+    over = [training(f"over-{number}", "Completed", number) for number in range(30)]
+    running = [training(f"run-{number}", "Training", 100 + number) for number in range(30)]
+    account["ListTrainingJobs"] = {"TrainingJobSummaries": over + running}
+    jobs = [job["job"] for job in data(capsys) if job["kind"] == "training"]
+    assert jobs == [f"run-{n}" for n in range(30)] + [f"over-{n}" for n in range(10)]
+
+
+def test_a_kind_that_may_not_be_listed_is_noted(
+    account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
+) -> None:
+    account["ListEndpoints"] = DENIED
+    assert cli.main(["list"]) == 0
+    captured = capsys.readouterr()
+    assert "chat" not in captured.out
+    assert "bert" in captured.out
+    assert captured.err == "sm-proxy: left out: sagemaker:ListEndpoints is denied: no\n"
+
+
+def test_nothing_may_be_listed(
+    account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.update(dict.fromkeys(LISTS, DENIED))
+    assert cli.main(["list"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("sm-proxy: access-denied: ")
+
+
+def test_another_failure_is_one(
+    account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
+) -> None:
+    account["ListTransformJobs"] = SmProxyError("network", "down", "check")
+    assert cli.main(["list"]) == 1
+    assert capsys.readouterr().err == "sm-proxy: network: down. check\n"
+
+
+def test_with_a_check(
+    account: dict[str, Answers],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def check(jobs: list[Any], *_: object) -> list[Reach]:
+        return [Reach(reachable=True, nodes=len(job.name)) for job in jobs]
+
+    monkeypatch.setattr(reach, "check", check)
+    jobs = data(capsys, "--check")
+    assert all(job["reachable"] is True and job["reason"] is None for job in jobs)
+    assert jobs[0]["nodes"] == 4
+    cli.main(["list", "--check"])
+    assert capsys.readouterr().out.splitlines()[1].split()[-2:] == ["4", "yes"]

@@ -1,0 +1,414 @@
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from sm_proxy import config_writer, paths
+from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import Settings
+from sm_proxy.settings import load as load_settings
+from tests.fakes import tree
+
+SSH = shutil.which("ssh")
+needs_ssh = pytest.mark.skipif(SSH is None, reason="needs the OpenSSH client")
+not_root = pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere"
+)
+PROGRAM = ["/opt/sm-proxy/bin/sm-proxy"]
+BOM = b"\xef\xbb\xbf"
+CORPUS = {
+    "empty": b"",
+    "plain": b"Host a\n    User me\n",
+    "no final newline": b"Host a\n    User me",
+    "crlf": b"Host a\r\n    User me\r\n",
+    "crlf without a final newline": b"Host a\r\n  User me",
+    "lone cr": b"# old\rHost a\r",
+    "bom": BOM + b"# a\nHost a\n",
+    "bom crlf": BOM + b"Host a\r\n",
+    "only a bom": BOM,
+    "blank lines": b"\n\n\nHost a\n\n\n",
+    "tabs and equals": b"Host\ta\n\tUser=me\n\tPort =\t22\n",
+    "comments": b"# >>> other >>>\n# sm-proxy\n#Include ~/.ssh/sm-proxy/config\n",
+    "match and include": b"Include other\nMatch host a exec true\n  User x\nHost *\n  User y\n",
+    "star first": b"Host *\n  User y\nHost sm-mine\n  HostName a\n",
+    "toolkit": b'Host sm_*\n  User %r\n  ProxyCommand "x" %h\n',
+    "latin-1": b"# bj\xf8rn\nHost a\n",
+    "utf-8": "# bjørn 日本\nHost a\n".encode(),
+    "nul and odd": b"# \x00\x0b\x0c\x85\xe2\x80\xa8\nHost a\n",
+    "large": b"".join(b"Host h%d\n  User u\n" % number for number in range(5_000)),
+}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(ssh_dir=str(tmp_path / "ssh" / "sm-proxy"))
+
+
+@pytest.fixture
+def user_config(tmp_path: Path) -> Path:
+    (tmp_path / "ssh").mkdir(mode=0o700)
+    return tmp_path / "ssh" / "config"
+
+
+def write(user_config: Path, settings: Settings) -> None:
+    config_writer.apply(config_writer.planned(user_config, settings, PROGRAM))
+
+
+def remove(user_config: Path, settings: Settings) -> None:
+    config_writer.apply(config_writer.planned_removal(user_config, settings))
+
+
+def put(path: Path, content: bytes, mode: int = 0o600) -> None:
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+@pytest.mark.parametrize("name", sorted(CORPUS))
+def test_the_bytes_outside_of_our_marks_never_change(
+    name: str, user_config: Path, settings: Settings
+) -> None:
+    before = CORPUS[name]
+    put(user_config, before, 0o644)
+    write(user_config, settings)
+    once = user_config.read_bytes()
+    assert once.endswith(before.removeprefix(BOM))
+    assert once.startswith(BOM) is before.startswith(BOM)
+    assert len(once) > len(before)
+    assert stat.S_IMODE(user_config.stat().st_mode) == 0o644
+    changed = user_config.stat().st_mtime_ns
+    write(user_config, settings)
+    assert user_config.read_bytes() == once
+    assert user_config.stat().st_mtime_ns == changed
+    remove(user_config, settings)
+    assert user_config.read_bytes() == before
+    assert stat.S_IMODE(user_config.stat().st_mode) == 0o644
+
+
+@given(content=st.binary(max_size=200))
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_bytes_come_back(content: bytes, tmp_path: Path) -> None:
+    own = tmp_path / "sm-proxy" / "config"
+    once = config_writer._with_include(tmp_path, content, own)
+    assert config_writer._with_include(tmp_path, once, own) == once
+    assert config_writer._without_include(tmp_path, once) == content
+
+
+def test_the_include_stands_first_in_the_files_own_line_ends(
+    user_config: Path, settings: Settings
+) -> None:
+    put(user_config, CORPUS["crlf"])
+    write(user_config, settings)
+    lines = user_config.read_bytes().split(b"\r\n")
+    assert lines[0].startswith(b"# >>> sm-proxy >>>")
+    assert lines[1].startswith(b"Include ")
+    assert lines[2] == b"# <<< sm-proxy <<<"
+    assert b"\n" not in b"".join(lines)
+
+
+def test_without_a_config_one_is_made_private(user_config: Path, settings: Settings) -> None:
+    write(user_config, settings)
+    assert stat.S_IMODE(user_config.stat().st_mode) == 0o600
+    assert stat.S_IMODE((settings.ssh_folder / "config").stat().st_mode) == 0o600
+    remove(user_config, settings)
+    assert user_config.read_bytes() == b""
+    assert not (settings.ssh_folder / "config").exists()
+    remove(user_config, settings)
+
+
+def test_removing_what_was_never_written(user_config: Path, settings: Settings) -> None:
+    remove(user_config, settings)
+    assert not user_config.exists()
+
+
+def test_our_lines_move_to_the_top_again(user_config: Path, settings: Settings) -> None:
+    write(user_config, settings)
+    ours = user_config.read_bytes()
+    put(user_config, b"Host a\n" + ours + b"Host b\n")
+    write(user_config, settings)
+    assert user_config.read_bytes() == ours + b"Host a\nHost b\n"
+
+
+def test_a_symlink_stays_one(user_config: Path, settings: Settings, tmp_path: Path) -> None:
+    target = tmp_path / "dotfiles" / "ssh config"
+    target.parent.mkdir()
+    put(target, CORPUS["plain"], 0o640)
+    user_config.symlink_to(Path("..") / "dotfiles" / "ssh config")
+    write(user_config, settings)
+    assert user_config.is_symlink()
+    assert target.read_bytes().endswith(CORPUS["plain"])
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    remove(user_config, settings)
+    assert user_config.is_symlink()
+    assert target.read_bytes() == CORPUS["plain"]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "what"),
+    [
+        ("Host a\n{begin}\nInclude x\n", 2, "never ends"),
+        ("Host a\nHost b\n{end}\n", 3, "ends without a begin"),
+        ("{begin}\nInclude x\n{begin}\n{end}\n", 3, "begins again"),
+        ("{begin}\n{end}\n{end}\n", 3, "ends without a begin"),
+        ("{begin}\r\n{end}\r\nHost a\r\n  {begin}\r\n", 4, "never ends"),
+    ],
+)
+def test_torn_marks_are_refused_with_their_line(
+    content: str, line: int, what: str, user_config: Path, settings: Settings
+) -> None:
+    before = content.format(begin=config_writer.BEGIN, end=config_writer.END).encode()
+    put(user_config, before)
+    for action in (write, remove):
+        with pytest.raises(SmProxyError, match=what) as caught:
+            action(user_config, settings)
+        assert caught.value.code == "config-malformed"
+        assert f"{user_config}:{line}: " in caught.value.message
+        assert tree(user_config.parent) == {"config": before}
+
+
+def test_a_plan_writes_nothing(user_config: Path, settings: Settings) -> None:
+    put(user_config, CORPUS["latin-1"])
+    changes = config_writer.planned(user_config, settings, PROGRAM)
+    diff = "".join(change.diff() for change in changes)
+    assert "+Host sm-*\n" in diff
+    assert f'+Include "{settings.ssh_folder}/config"\n' in diff
+    assert "bj\ufffdrn" in diff
+    assert tree(user_config.parent) == {"config": CORPUS["latin-1"]}
+
+
+def test_a_diff_of_a_file_without_a_final_newline(user_config: Path, settings: Settings) -> None:
+    put(user_config, b"Host a")
+    _, change = config_writer.planned(user_config, settings, PROGRAM)
+    assert change.diff().endswith(" Host a\n\\ No newline at end of file\n")
+
+
+def test_no_change_is_no_diff(user_config: Path, settings: Settings) -> None:
+    write(user_config, settings)
+    changes = config_writer.planned(user_config, settings, PROGRAM)
+    assert [(change.needed, change.diff()) for change in changes] == [(False, ""), (False, "")]
+
+
+def test_a_config_that_cannot_be_replaced_gets_the_line_to_add(
+    user_config: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(user_config, b"Host a\n")
+    real = paths.write_private
+
+    def failing(path: Path, content: bytes, mode: int = 0o600) -> None:
+        if path == user_config:
+            raise PermissionError(13, "Permission denied")
+        real(path, content, mode)
+
+    monkeypatch.setattr(paths, "write_private", failing)
+    with pytest.raises(SmProxyError, match="Permission denied") as caught:
+        write(user_config, settings)
+    assert caught.value.code == "config-read-only"
+    assert caught.value.hint.endswith(f'config: Include "{settings.ssh_folder}/config"')
+    assert user_config.read_bytes() == b"Host a\n"
+    assert (settings.ssh_folder / "config").exists()
+
+
+@not_root
+def test_a_read_only_folder(user_config: Path, settings: Settings) -> None:
+    put(user_config, b"Host a\n")
+    user_config.parent.chmod(0o500)
+    try:
+        with pytest.raises(SmProxyError) as caught:
+            write(user_config, settings)
+    finally:
+        user_config.parent.chmod(0o700)
+    assert caught.value.code == "config-read-only"
+
+
+def test_a_config_that_is_no_file(user_config: Path, settings: Settings) -> None:
+    user_config.mkdir()
+    with pytest.raises(SmProxyError, match="cannot be read") as caught:
+        write(user_config, settings)
+    assert caught.value.code == "config-read-only"
+
+
+def test_writers_at_once_all_succeed(user_config: Path, settings: Settings) -> None:
+    put(user_config, CORPUS["plain"])
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(10):
+                with config_writer.exclusive():
+                    write(user_config, settings)
+                with config_writer.exclusive():
+                    remove(user_config, settings)
+        except BaseException as error:  # noqa: BLE001 - told by the assertion
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
+    assert user_config.read_bytes() == CORPUS["plain"]
+
+
+def test_what_connect_needs_to_know_is_in_the_command() -> None:
+    settings = Settings(
+        ssh_dir="/x/sm-proxy",
+        profile="research team",
+        region="eu-west-1",
+        bastion="i-1",
+        prefix="eu-",
+        wait=60,
+    )
+    command = config_writer.proxy_command(settings, ["/a b/100%/sm-proxy"])
+    assert " connect --user %r %n %p" in command
+    assert shlex.split(command) == [
+        *("/a b/100%%/sm-proxy", "--ssh-dir", "/x/sm-proxy", "--profile", "research team"),
+        *("--region", "eu-west-1", "--bastion", "i-1", "--prefix", "eu-", "connect"),
+        *("--user", "%r", "%n", "%p", "--wait", "60"),
+    ]
+    assert "\n    ConnectTimeout 120\n" in config_writer.host_block(settings, PROGRAM)
+
+
+def test_the_profile_of_the_shell_is_written_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editor that is started from a menu knows nothing of the shell's variables."""
+    monkeypatch.setenv("AWS_PROFILE", "research")
+    settings = load_settings()
+    assert "--profile research connect" in config_writer.proxy_command(settings, PROGRAM)
+
+
+def test_what_is_left_at_its_default_is_not() -> None:
+    command = config_writer.proxy_command(Settings(), PROGRAM)
+    assert command == "/opt/sm-proxy/bin/sm-proxy connect --user %r %n %p"
+
+
+def test_a_relative_folder_is_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    block = config_writer.host_block(Settings(ssh_dir="x", identity_file="key"), PROGRAM)
+    assert f"--ssh-dir {tmp_path}/x " in block
+    assert f"IdentityFile {tmp_path}/key\n" in block
+
+
+@pytest.mark.parametrize(
+    ("word", "written"),
+    [
+        (r"C:\Tools\sm-proxy.exe", "C:/Tools/sm-proxy.exe"),
+        (r"C:\Program Files\x.exe", '"C:/Program Files/x.exe"'),
+        (r"C:\100%\x.exe", "C:/100%%/x.exe"),
+        (r"C:\Users\Bjørn\x.exe", "C:/Users/Bjørn/x.exe"),
+    ],
+)
+def test_words_for_windows(word: str, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "name", "nt")
+    assert config_writer._quoted_word(word) == written
+
+
+@pytest.mark.parametrize("folder", ['a"b', "${HOME}"])
+def test_a_path_that_ssh_config_cannot_hold(folder: str, tmp_path: Path) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        config_writer.host_block(Settings(ssh_dir=str(tmp_path / folder)), PROGRAM)
+    assert caught.value.code == "unsupported"
+
+
+def test_paths_in_the_home_are_written_with_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "ssh_home", lambda: tmp_path)
+    block = config_writer.host_block(Settings(), PROGRAM)
+    assert "IdentityFile ~/.ssh/sm-proxy/id_ed25519\n" in block
+    assert "UserKnownHostsFile ~/.ssh/sm-proxy/known_hosts.d/%n\n" in block
+    assert config_writer.include_line(tmp_path / ".ssh/sm-proxy/config") == (
+        "Include ~/.ssh/sm-proxy/config"
+    )
+
+
+def asked(user_config: Path, host: str) -> dict[str, str]:
+    """What the real ssh makes of the config for a host."""
+    assert SSH is not None
+    done = subprocess.run(
+        [SSH, "-G", "-F", str(user_config), host], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+
+
+@needs_ssh
+@pytest.mark.parametrize("folder", ["plain", "with space", "100%", "O'Brien", "a#b #c", "日本"])
+def test_the_real_ssh_reads_what_we_mean(folder: str, tmp_path: Path) -> None:
+    base = tmp_path / folder
+    base.mkdir(mode=0o700)
+    user_config = base / "config"
+    put(user_config, b"Host other\n    User me\nHost *\n    User everyone\n    Compression no\n")
+    before = asked(user_config, "other"), asked(user_config, "elsewhere")
+    settings = Settings(ssh_dir=str(base / "sm-proxy"), region="eu-west-1")
+    program = base / "bin" / "sm-proxy"
+    write_with = config_writer.planned(user_config, settings, [str(program)])
+    config_writer.apply(write_with)
+    found = asked(user_config, "sm-job")
+    # %h and %n are left for the connection: ssh -G shows what it has expanded so far.
+    assert found["identityfile"].replace("%%", "%") == str(base / "sm-proxy" / "id_ed25519")
+    known_hosts = found["userknownhostsfile"].replace("%%", "%")
+    assert known_hosts.replace("%n", "sm-job").endswith("/known_hosts.d/sm-job")
+    assert folder in known_hosts
+    assert found["user"] == "root"
+    assert found["stricthostkeychecking"] in {"true", "yes"}
+    assert found["identitiesonly"] == "yes"
+    assert found["connecttimeout"] == "960"
+    assert found["compression"] == "yes"
+    words = shlex.split(found["proxycommand"].replace("%%", "%"))
+    assert words[:3] == [str(program), "--ssh-dir", str(base / "sm-proxy")]
+    assert words[-5:] == ["connect", "--user", "%r", "%n", "%p"]
+    assert (asked(user_config, "other"), asked(user_config, "elsewhere")) == before
+
+
+@needs_ssh
+def test_ssh_runs_the_command_with_what_was_typed(tmp_path: Path) -> None:
+    """Through the user's shell, from a folder with a space, a quote and a percent sign."""
+    base = tmp_path / "O'Brien 100%"
+    base.mkdir(mode=0o700)
+    program = base / "sm-proxy"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$0.seen"\n')
+    program.chmod(0o700)
+    settings = Settings(ssh_dir=str(base / "sm-proxy.d"), profile="my team")
+    config_writer.apply(config_writer.planned(base / "config", settings, [str(program)]))
+    assert SSH is not None
+    subprocess.run(
+        [SSH, "-F", str(base / "config"), "-p", "2222", "sm-My-Job.2"],
+        capture_output=True,
+        check=False,
+        timeout=20,
+    )
+    assert Path(f"{program}.seen").read_text().splitlines() == [
+        *("--ssh-dir", str(base / "sm-proxy.d"), "--profile", "my team", "connect"),
+        *("--user", "root", "sm-My-Job.2", "2222"),
+    ]
+
+
+def test_how_to_start_this_program_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "bin" / "python"))
+    script = tmp_path / "bin" / "sm-proxy"
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    assert config_writer.own_program() == [sys.executable, "-m", "sm_proxy"]
+    script.parent.mkdir()
+    script.touch(0o755)
+    assert config_writer.own_program() == [str(script)]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bin/sm-proxy"])
+    assert config_writer.own_program() == [str(script)]
+    monkeypatch.setattr(sys, "argv", ["/x/sm_proxy/__main__.py"])
+    assert config_writer.own_program() == [sys.executable, "-m", "sm_proxy"]
+    beside = Path(sys.executable).with_name("sm-proxy")
+    beside.parent.mkdir(parents=True)
+    beside.touch(0o755)
+    assert config_writer.own_program() == [str(beside)]

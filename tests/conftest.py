@@ -1,0 +1,44 @@
+"""What every unit test stands on: folders of its own, and no AWS setting of the machine's."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_OWN = {"lab", "e2e", "container", "ssm"}
+"""These have their own ground; the lab keeps unpacked programs in the user's cache."""
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGHUP", "SIGTERM", "SIGINT") if hasattr(signal, name)
+]
+
+
+@pytest.fixture(autouse=True)
+def _isolated(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if _OWN & set(request.path.relative_to(Path(__file__).parent).parts):
+        return
+    for name in os.environ:
+        if name.startswith(("AWS_", "SM_PROXY_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for kind in ("config", "cache", "state"):
+        monkeypatch.setenv(f"SM_PROXY_{kind.upper()}_DIR", str(tmp_path / kind))
+    for name in ("config", "credentials"):
+        variable = "AWS_CONFIG_FILE" if name == "config" else "AWS_SHARED_CREDENTIALS_FILE"
+        monkeypatch.setenv(variable, str(tmp_path / "aws" / name))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def kept_signals() -> Iterator[None]:
+    """For tests of what takes signals over: the handlers are as before when the test is over."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    yield
+    signal.set_wakeup_fd(-1)
+    for number, handler in before.items():
+        signal.signal(number, handler)

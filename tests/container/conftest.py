@@ -1,0 +1,179 @@
+"""A container without a lab: namespaces where they are allowed, a folder where they are not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sm_proxy.lab import image, namespaces, network, tools
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ISOLATED = os.geteuid() == 0 and namespaces.may_isolate(
+    namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNET
+)
+BUSYBOX = os.environ.get("SM_PROXY_TEST_BUSYBOX") or shutil.which("busybox-static")
+BUSYBOX = BUSYBOX or shutil.which("busybox")
+
+
+@dataclass
+class Box:
+    """One container; `start` runs the entrypoint in it."""
+
+    root: Path
+    shell: str
+    cable: network.Cable
+    sshd: str
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def inside(self, path: str) -> str:
+        """A path of the image, as programs in the container see it."""
+        return f"/{path}" if ISOLATED else str(self.root / path)
+
+    @property
+    def run_dir(self) -> Path:
+        """The entrypoint's folder of run-time files."""
+        return self.root / "opt" / "ml" / "run"
+
+    @property
+    def user(self) -> str:
+        return "root" if ISOLATED else __import__("getpass").getuser()
+
+    def environment(self) -> dict[str, str]:
+        ready = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root" if ISOLATED else str(self.root),
+            "SM_PROXY_RUN_DIR": self.inside("opt/ml/run"),
+            "SM_PROXY_SSHD": self.sshd,
+        }
+        if not ISOLATED:
+            ready |= {
+                "SM_PROXY_LISTEN": self.cable.address,
+                "SM_PROXY_PORT": str(self.cable.port),
+                "SM_PROXY_ML_DIR": self.inside("opt/ml"),
+            }
+        return ready
+
+    def start(self, *program: str, **environment: str) -> subprocess.Popen[str]:
+        """Run the image's entrypoint with the job's program."""
+        entrypoint = self.inside("opt/sm-proxy/entrypoint.sh")
+        argv = [entrypoint, *program]
+        if self.shell == "busybox":
+            # This machine's /bin/sh and small tools become busybox's for this container.
+            script = (
+                "mount --bind /opt/busybox/busybox /bin/sh && export PATH=/opt/busybox:/usr/bin"
+                ' && exec "$@"'
+            )
+            argv = ["/bin/sh", "-c", script, "sh", *argv]
+        binds = {"busybox": str(self.root / "busybox")} if self.shell == "busybox" else {}
+        home = tools.cache_folder().absolute()
+        if home in Path(self.sshd).parents and ISOLATED:
+            binds["lab-tools"] = str(home)
+        ready = self.environment() | environment
+        if ISOLATED and "lab-tools" in binds and ready["SM_PROXY_SSHD"] == self.sshd:
+            ready["SM_PROXY_SSHD"] = f"/opt/lab-tools/{Path(self.sshd).relative_to(home)}"
+        spec: dict[str, Any] = {
+            "supervisor": os.getpid(),
+            "isolated": ISOLATED,
+            "netns": self.cable.netns,
+            "hostname": "algo-1",
+            "root": str(self.root),
+            "binds": binds,
+            "argv": argv,
+            "environment": ready,
+        }
+        file = self.root / "spec.json"
+        file.write_text(json.dumps(spec), encoding="utf-8")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sm_proxy.lab.node_init", str(file)],
+            pass_fds=[] if self.cable.netns is None else [self.cable.netns],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *program: str, **environment: str) -> tuple[int, list[str]]:
+        """Run to the end; the exit code and the log."""
+        output, _ = self.start(*program, **environment).communicate(timeout=30)
+        return self.started[-1].returncode, output.splitlines()
+
+    def connect(self, port: int) -> socket.socket:
+        """Connect to the container from the network it hangs on."""
+        scope = (
+            contextlib.nullcontext()
+            if self.cable.netns is None
+            else namespaces.entered(self.cable.netns)
+        )
+        with scope:
+            return socket.create_connection((self.cable.address, port), timeout=3)
+
+
+def marker_of(lines: list[str]) -> dict[str, Any]:
+    """The only marker among the lines."""
+    found = [line for line in lines if "sm_proxy_marker" in line]
+    assert len(found) == 1, lines
+    return dict(json.loads(found[0]))
+
+
+def wait_for(path: Path, seconds: float = 5.0) -> None:
+    """Wait until a file is there."""
+    until = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} did not appear"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def sshd() -> str:
+    return tools.find_sshd()
+
+
+@pytest.fixture(params=["sh", "busybox"])
+def box(request: pytest.FixtureRequest, tmp_path: Path, sshd: str) -> Iterator[Box]:
+    if request.param == "busybox" and not (BUSYBOX and ISOLATED):
+        pytest.skip("needs busybox and root")
+    root = tmp_path / "image"
+    image.write_image(root)
+    claim = None
+    if ISOLATED:
+        fabric = network.Fabric()
+        cable = fabric.plug("10.0.144.0/20")
+    else:
+        claim = network.LoopbackNetwork()
+        cable = claim.plug_node(None)
+    image.write_ml(root, host="algo-2", hosts=["algo-1", "algo-2"], device=cable.device, request={})
+    image.write_etc(root, host="algo-2", addresses={"algo-2": cable.address})
+    if request.param == "busybox" and BUSYBOX:
+        _write_busybox(root / "busybox")
+    made = Box(root, str(request.param), cable, sshd)
+    yield made
+    for process in made.started:
+        process.kill()
+        process.communicate()
+    if claim:
+        claim._claim.close()
+
+
+def _write_busybox(folder: Path) -> None:
+    assert BUSYBOX
+    folder.mkdir()
+    shutil.copy(BUSYBOX, folder / "busybox")
+    names = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True).stdout
+    for name in names.split():
+        if name != "busybox":
+            (folder / name).symlink_to("busybox")

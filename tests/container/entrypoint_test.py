@@ -1,0 +1,286 @@
+"""The entrypoint and its job: exit codes, signals, windows, and the marker."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from sm_proxy.lab import image
+
+from .conftest import ISOLATED, Box, marker_of, wait_for
+
+SECRET = "/v2/credentials/do-not-print-me"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKS+jA/vc2OBXwOon2mo2vJxYnJ0CkvNHuu0SaqNuTlZ"
+
+
+def until_ready(box: Box) -> str:
+    return f"while [ ! -e {box.inside('opt/ml/run/ready')} ]; do sleep 0.02; done"
+
+
+def test_marker(box: Box) -> None:
+    code, lines = box.run(
+        "sh", "-c", until_ready(box), SM_PROXY_AUTHORIZED_KEY=KEY, CREDENTIALS=SECRET
+    )
+    marker = marker_of(lines)
+    assert code == 0
+    assert marker["sm_proxy_marker"] == 1
+    assert marker["node"] == "algo-2"
+    cable = box.cable
+    assert marker["addresses"] == [
+        {"name": cable.device, "address": cable.address, "prefix": cable.prefix}
+    ]
+    assert marker["user"] == box.user
+    assert [key.split()[0] for key in marker["host_keys"]] == ["ssh-ed25519", "ecdsa-sha2-nistp256"]
+    assert {"sshd", "sftp", "scp", "environment"} <= set(marker["features"])
+    assert marker["problems"] == []
+    line = next(line for line in lines if "sm_proxy_marker" in line)
+    assert line == json.dumps(marker)
+    assert len(line) < 8192
+    assert SECRET not in "\n".join(lines)
+
+
+def test_marker_means_that_sshd_listens(box: Box) -> None:
+    process = box.start("sleep", "30", SM_PROXY_AUTHORIZED_KEY=KEY)
+    assert process.stdout is not None
+    marker = json.loads(process.stdout.readline())
+    with box.connect(marker["port"]) as connection:
+        assert connection.recv(8).startswith(b"SSH-2.0-")
+
+
+@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+def test_addresses_without_any_tool(box: Box) -> None:
+    hide = "for t in /sbin/ip /bin/ip /usr/bin/ip /usr/sbin/ip; do [ -e $t ] && "
+    hide += 'mount --bind /dev/null $t; done; exec "$@"'
+    entry = ["sh", "-c", hide, "sh", box.inside("opt/sm-proxy/entrypoint.sh")]
+    code, lines = _plain(box, [*entry, "sh", "-c", until_ready(box)])
+    assert code == 0
+    cable = box.cable
+    assert marker_of(lines)["addresses"] == [
+        {"name": "eth0", "address": cable.address, "prefix": cable.prefix}
+    ]
+
+
+def _plain(box: Box, argv: list[str]) -> tuple[int, list[str]]:
+    """Run something else than the entrypoint in the box."""
+    home = box.root / "opt" / "sm-proxy"
+    wrapper = home / "plain.sh"
+    wrapper.write_text('#!/bin/sh\nexec "$@"\n')
+    wrapper.chmod(0o755)
+    (home / "entrypoint.sh").rename(home / "real.sh")
+    wrapper.rename(home / "entrypoint.sh")
+    argv = [word.replace("sm-proxy/entrypoint.sh", "sm-proxy/real.sh") for word in argv]
+    return box.run(*argv)
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 255])
+def test_exit_code(box: Box, code: int) -> None:
+    assert box.run("sh", "-c", f"exit {code}")[0] == code
+
+
+def test_exit_code_of_a_signal(box: Box) -> None:
+    kept = {"SM_PROXY_KEEP_SUCCESS": "1h"}
+    assert box.run("sh", "-c", "kill -USR1 $$", **kept)[0] == 128 + signal.SIGUSR1
+
+
+def test_missing_program(box: Box) -> None:
+    assert box.run("/no/such/program")[0] == 127
+
+
+@pytest.mark.skipif(not ISOLATED, reason="needs a process namespace")
+def test_program_is_exec_ed(box: Box) -> None:
+    _, lines = box.run("sh", "-c", "echo pid=$$ args=$#", "sh", "a b", "")
+    assert "pid=1 args=2" in lines
+
+
+def test_arguments_and_output_are_untouched(box: Box) -> None:
+    _, lines = box.run("printf", "%s|\n", "a  b", "*", "$HOME", "c\\d")
+    assert [line for line in lines if line.endswith("|")] == ["a  b|", "*|", "$HOME|", "c\\d|"]
+
+
+def test_program_is_not_delayed(box: Box) -> None:
+    began = time.monotonic()
+    box.run("true")
+    assert time.monotonic() - began < 1.0
+
+
+def test_program_runs_without_sshd(box: Box) -> None:
+    failed = box.inside("opt/ml/run/failed")
+    code, lines = box.run(
+        "sh",
+        "-c",
+        f"while [ ! -e {failed} ]; do sleep 0.02; done; echo trained; exit 4",
+        SM_PROXY_SSHD="/no/such/sshd",
+        SM_PROXY_WAIT="20s",
+    )
+    assert code == 4
+    assert "trained" in lines
+    marker = marker_of(lines)
+    assert marker["host_keys"] == []
+    assert marker["features"] == []
+    assert marker["problems"] == ["no sshd in this image: install openssh-server"]
+
+
+def test_problems_are_told(box: Box) -> None:
+    _, lines = box.run(
+        "sh",
+        "-c",
+        until_ready(box),
+        SM_PROXY_WAIT="soon",
+        SM_PROXY_AUTHORIZED_KEY='no key; "x\\',
+    )
+    assert marker_of(lines)["problems"] == [
+        "a window of SM_PROXY_WAIT or SM_PROXY_KEEP_* is not a duration such as 10m",
+        "SM_PROXY_AUTHORIZED_KEY holds no public key",
+        "nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set",
+    ]
+
+
+def test_keep_after_failure(box: Box) -> None:
+    began = time.monotonic()
+    code, lines = box.run("sh", "-c", "exit 3", SM_PROXY_KEEP_FAILURE="2s")
+    assert code == 3
+    assert time.monotonic() - began > 1.9
+    expected = "sm-proxy: the program ended with exit code 3; the container stays for 2 s"
+    assert expected in lines
+
+
+def test_keep_is_for_its_own_outcome(box: Box) -> None:
+    assert box.run("sh", "-c", "exit 0", SM_PROXY_KEEP_FAILURE="1h")[0] == 0
+    assert box.run("sh", "-c", "exit 3", SM_PROXY_KEEP_SUCCESS="1h")[0] == 3
+
+
+def test_keep_ends_when_done_is_said(box: Box) -> None:
+    process = box.start("sh", "-c", "exit 3", SM_PROXY_KEEP_FAILURE="1h")
+    wait_for(box.run_dir / "ready")
+    (box.run_dir / "done").touch()
+    assert process.wait(timeout=5) == 3
+
+
+def test_signal_reaches_the_program_in_a_window(box: Box) -> None:
+    script = "trap 'echo got; exit 5' TERM; echo on; while :; do sleep 0.1; done"
+    process = box.start("sh", "-c", script, SM_PROXY_KEEP_FAILURE="1h")
+    assert process.stdout is not None
+    while process.stdout.readline() != "on\n":
+        pass
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=5)
+    assert "got" in output.splitlines()
+    assert process.returncode == 5
+
+
+def test_stop_ends_a_keep_window(box: Box) -> None:
+    process = box.start("sh", "-c", "exit 3", SM_PROXY_KEEP_FAILURE="1h")
+    assert process.stdout is not None
+    while "stays" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=5)
+    assert process.returncode == 3
+
+
+def test_wait_ends_when_time_is_up(box: Box) -> None:
+    began = time.monotonic()
+    assert box.run("echo", "trained", SM_PROXY_WAIT="1s")[0] == 0
+    assert time.monotonic() - began > 0.9
+
+
+def test_wait_ends_when_go_is_said(box: Box) -> None:
+    process = box.start("sh", "-c", "exit 6", SM_PROXY_WAIT="1h")
+    wait_for(box.run_dir / "ready")
+    (box.run_dir / "go").touch()
+    assert process.wait(timeout=5) == 6
+
+
+def test_stop_while_waiting(box: Box) -> None:
+    process = box.start("echo", "trained", SM_PROXY_WAIT="1h")
+    wait_for(box.run_dir / "sshd_config")
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=5)
+    assert process.returncode == 143
+    assert "trained" not in output
+
+
+def test_called_from_a_script(box: Box) -> None:
+    """ssh lives as long as its caller, and keeps no pipe open behind it."""
+    home = box.inside("opt/sm-proxy")
+    caller = f"{home}/real.sh; {until_ready(box)}; echo trained"
+    alive = f"kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')}) 2>/dev/null"
+    script = f"sh -c '{caller}; {alive} && echo alive' | cat; {alive} && sleep 1.5; {alive}"
+    code, lines = _plain(box, ["sh", "-c", script])
+    assert {"trained", "alive"} <= set(lines)
+    assert marker_of(lines)["problems"] == ["nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set"]
+    assert code != 0
+
+
+def function(name: str) -> str:
+    """The source of a shell function of ours."""
+    for file in ("entrypoint.sh", "serve.sh"):
+        lines = image.shipped_files()[file].decode().splitlines()
+        if f"{name}() {{" in lines:
+            start = lines.index(f"{name}() {{")
+            return "\n".join(lines[start : lines.index("}", start) + 1])
+    raise LookupError(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", "0"),
+        ("90s", "90"),
+        ("90", "90"),
+        ("10m", "600"),
+        ("2h", "7200"),
+        ("1d", "86400"),
+        ("007m", "420"),
+        ("08s", "8"),
+        ("00", "0"),
+        ("soon", ""),
+        ("m", ""),
+        ("-5m", ""),
+        ("1.5h", ""),
+        ("10 m", ""),
+        ("1m;reboot", ""),
+        ("99999999999h", ""),
+    ],
+)
+def test_durations(text: str, seconds: str) -> None:
+    script = function("seconds") + '\nseconds "$1"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", text], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == seconds
+    assert (done.returncode == 0) == bool(seconds)
+
+
+RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQDFoo=="
+
+
+@pytest.mark.parametrize(
+    ("value", "keys"),
+    [
+        (KEY, [KEY]),
+        (f"{KEY} me@laptop", [KEY]),
+        (f'command="reboot",no-pty {KEY} x', [KEY]),
+        (f'command="echo \\"{RSA}\\"" {KEY}', [KEY]),
+        (f"{KEY}\n{RSA} b\r\n# comment\n", [KEY, RSA]),
+        (f"{KEY} {RSA}", [KEY]),
+        (f"\x1b[31m{KEY}\x07", []),
+        (f"\x01{KEY}\x07", [KEY]),
+        ("ssh-dss AAAAB3NzaC1kc3MAAACB", []),
+        ("ssh-ed25519 not*base64", []),
+        ("ssh-ed25519-cert-v01@openssh.com AAAAIHNzaC1lZDI1NTE5", []),
+        ("cert-authority ssh-ed25519", []),
+        ("$(reboot) `reboot` *", []),
+        ("", []),
+    ],
+)
+def test_keys_are_bared(value: str, keys: list[str]) -> None:
+    script = f'set -f\n{function("bare_keys")}\nbare_keys "$1"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", value], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == keys

@@ -1,0 +1,173 @@
+"""The main job through the real OpenSSH client: shells, copies, forwards, and clean ends."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.labs import Lab, await_true, code_of, last_line
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_command_runs_in_the_container(lab: Lab) -> None:
+    user = lab.environment["SM_PROXY_LAB_USER"]
+    assert lab.ok(lab.host, "id -un").decode().split() == [user]
+
+
+def test_every_node_is_reached_by_its_name(lab: Lab) -> None:
+    for node in ("algo-1", "algo-2"):
+        out = lab.ok(f"{lab.host}.{node}", "echo $SM_CURRENT_HOST")
+        assert out.decode().strip() == node
+    assert lab.ok(f"{lab.host}.2", "echo $SM_CURRENT_HOST").decode().strip() == "algo-2"
+
+
+def test_exit_status_and_both_streams_come_back(lab: Lab) -> None:
+    done = lab.ssh(lab.host, "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout) == (7, b"out\n")
+    assert b"err" in done.stderr
+
+
+def test_stderr_is_silent_on_success(lab: Lab) -> None:
+    assert lab.ssh(lab.host, "true").stderr == b""
+
+
+def test_bytes_pass_unchanged_both_ways(lab: Lab) -> None:
+    # One-byte writes of every value: a lone LF is what the reference client rewrites.
+    every = bytes(range(256)) + b"\n" * 3 + b"\r\n"
+    assert lab.ok(lab.host, "cat", stdin=every) == every
+
+
+def test_a_large_upload_arrives_whole(lab: Lab, tmp_path: Path) -> None:
+    source = tmp_path / "up.bin"
+    source.write_bytes(secrets.token_bytes(16 << 20))
+    ml = lab.environment["SM_PROXY_LAB_ML_DIR"]
+    copied = lab.run(
+        "scp", "-qF", lab.config, "-oCompression=no", str(source), f"{lab.host}:{ml}/up.bin"
+    )
+    assert copied.returncode == 0, copied.stderr
+    there = lab.ok(lab.host, f"sha256sum {ml}/up.bin").split()[0].decode()
+    assert there == hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def test_a_download_arrives_whole(lab: Lab, tmp_path: Path) -> None:
+    ml = lab.environment["SM_PROXY_LAB_ML_DIR"]
+    there = lab.ok(lab.host, f"sha256sum {ml}/checkpoints/checkpoint-1.bin").split()[0].decode()
+    source = f"{lab.host}:{ml}/checkpoints/checkpoint-1.bin"
+    copied = lab.run("scp", "-qF", lab.config, source, str(tmp_path / "down.bin"))
+    assert copied.returncode == 0, copied.stderr
+    assert hashlib.sha256((tmp_path / "down.bin").read_bytes()).hexdigest() == there
+
+
+def test_sftp_lists_and_rsync_copies(lab: Lab, tmp_path: Path) -> None:
+    ml = lab.environment["SM_PROXY_LAB_ML_DIR"]
+    listed = lab.run(
+        "sftp", "-qF", lab.config, "-b", "-", lab.host, stdin=f"ls {ml}/checkpoints\n".encode()
+    )
+    assert b"checkpoint-1.bin" in listed.stdout
+    small = tmp_path / "small"
+    small.mkdir()
+    (small / "a file").write_bytes(secrets.token_bytes(100_000))
+    shell = f"ssh -F {lab.config}"
+    synced = lab.run("rsync", "-a", "-e", shell, f"{small}/", f"{lab.host}:{ml}/synced/")
+    assert synced.returncode == 0, synced.stderr
+    back = lab.run("rsync", "-a", "-e", shell, f"{lab.host}:{ml}/synced/", f"{tmp_path}/back/")
+    assert back.returncode == 0, back.stderr
+    assert (tmp_path / "back" / "a file").read_bytes() == (small / "a file").read_bytes()
+
+
+def test_the_start_of_vs_code_remote_ssh(lab: Lab) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    words = ["-F", lab.config, "-T", "-D", str(port), "-o", "ConnectTimeout=15", lab.host, "sh"]
+    process = lab.popen("ssh", *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(b'echo "started ${SSH_CONNECTION##* }"\n')
+        process.stdin.flush()
+        word, inner = process.stdout.readline().split()
+        assert word == b"started"
+        probe = (
+            "import socket,sys\n"
+            "s=socket.create_connection(('127.0.0.1',int(sys.argv[1])))\n"
+            "s.sendall(b'\\5\\1\\0');s.recv(2)\n"
+            "s.sendall(b'\\5\\1\\0\\1\\x7f\\0\\0\\1'+int(sys.argv[2]).to_bytes(2,'big'))\n"
+            "s.recv(10);print(s.makefile().readline())\n"
+        )
+        said = lab.run(sys.executable, "-c", probe, str(port), inner.decode())
+        assert said.stdout.startswith(b"SSH-2.0-"), said.stderr
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_a_restricted_host_key_file_is_written_before_the_first_byte(lab: Lab) -> None:
+    pinned = Path(lab.config).parent / "sm-proxy" / "known_hosts.d" / lab.host
+    pinned.unlink(missing_ok=True)
+    lab.ok("-o", "StrictHostKeyChecking=yes", lab.host, "true")
+    assert pinned.read_text().startswith("* ssh-ed25519 ")
+    assert pinned.stat().st_mode & 0o777 == 0o600
+
+
+def test_wrong_user_is_told_before_a_session_is_started(lab: Lab) -> None:
+    before = sum(call["operation"] == "StartSession" for call in lab.calls())
+    done = lab.ssh(f"nobody-we-know@{lab.host}", "true")
+    assert done.returncode == 255
+    assert code_of(done) == "wrong-user"
+    assert f"ssh {lab.environment['SM_PROXY_LAB_USER']}@{lab.host}" in last_line(done)
+    assert sum(call["operation"] == "StartSession" for call in lab.calls()) == before
+
+
+def test_twenty_connects_and_twenty_killed_clients_leave_nothing(lab: Lab) -> None:
+    for _ in range(20):
+        lab.ok(lab.host, "true")
+    started = [
+        lab.popen("ssh", "-F", lab.config, lab.host, "echo up; sleep 60", stdout=subprocess.PIPE)
+        for _ in range(20)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+    for process in started:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    await_true(lambda: not lab.helpers(), 5, lab.helpers)
+    await_true(lambda: not lab.sessions(), 5, lab.sessions)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signalled_helper_ends_its_session(lab: Lab, number: int) -> None:
+    process = lab.popen(
+        "ssh", "-F", lab.config, lab.host, "echo up; sleep 60",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    for pid in lab.helpers():
+        os.kill(pid, number)
+    _, err = process.communicate(timeout=20)
+    assert b"sm-proxy" not in err
+    await_true(lambda: not lab.sessions(), 5, lab.sessions)
+
+
+def test_a_cut_websocket_is_resumed_during_an_upload(lab: Lab, tmp_path: Path) -> None:
+    source = tmp_path / "up.bin"
+    source.write_bytes(secrets.token_bytes(4 << 20))
+    ml = lab.environment["SM_PROXY_LAB_ML_DIR"]
+    with lab.faults(gateway={"cut_client_after_bytes": 1 << 20}):
+        copied = lab.run(
+            "scp", "-qF", lab.config, "-oCompression=no", str(source), f"{lab.host}:{ml}/cut.bin"
+        )
+    assert copied.returncode == 0, copied.stderr
+    assert any(call["operation"] == "ResumeSession" for call in lab.calls())
+    there = lab.ok(lab.host, f"sha256sum {ml}/cut.bin").split()[0].decode()
+    assert there == hashlib.sha256(source.read_bytes()).hexdigest()

@@ -1,0 +1,73 @@
+"""The article's own container: it only starts sshd, prints `ip addr` and sleeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.labs import Lab, await_true, code_of, last_line, running
+from tests.e2e.refusal_test import script
+
+pytestmark = pytest.mark.e2e
+
+ARTICLE = """
+mkdir -p /etc/ssh /run/sshd /root/.ssh
+echo "$SM_PROXY_AUTHORIZED_KEY" > /root/.ssh/authorized_keys
+chmod 700 /root/.ssh; chmod 600 /root/.ssh/authorized_keys
+ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/own_key
+printf 'HostKey /etc/ssh/own_key\\nUsePAM no\\nSubsystem sftp internal-sftp\\n' > /etc/ssh/own
+${SM_PROXY_SSHD:-/usr/sbin/sshd} -f /etc/ssh/own
+echo "----- ip addr -----"
+ip addr
+sleep 600
+"""
+
+
+@pytest.fixture(scope="module")
+def article(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab whose container is the article's."""
+    folder = tmp_path_factory.mktemp("article")
+    program = script(folder / "train", ARTICLE)
+    with running(folder, "--bare", "--train", program) as lab:
+        if lab.environment["SM_PROXY_LAB_NETWORK"] != "netns":
+            pytest.skip("`ip addr` tells no container's address without namespaces")
+        yield lab
+
+
+def test_it_is_resolved_from_ip_addr(article: Lab) -> None:
+    data = json.loads(article.sm_proxy("resolve", article.host, "--json").stdout)["data"]
+    assert data["source"] == "ip-addr"
+    assert article.environment["SM_PROXY_LAB_ADDRESSES"] == f"algo-1={data['address']}:22"
+    assert (data["host_keys"], data["user"]) == ([], None)
+
+
+def test_it_is_refused_without_the_users_trust(article: Lab) -> None:
+    done = article.ssh(article.host, "true")
+    assert done.returncode == 255
+    assert code_of(done) == "host-key-unknown"
+    assert "trust_first_use" in last_line(done)
+    assert not any(call["operation"] == "StartSession" for call in article.calls())
+
+
+def test_with_trust_it_connects_and_stays_pinned(article: Lab) -> None:
+    config = Path(article.environment["SM_PROXY_CONFIG_DIR"])
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "config.toml").write_text(f'[hosts."{article.host}"]\ntrust_first_use = true\n')
+    first = article.ssh(article.host, "id -un")
+    assert first.stdout == b"root\n", first.stderr
+    assert b"on first use" in first.stderr
+    second = article.ssh(article.host, "id -un")
+    assert (second.stdout, second.stderr) == (b"root\n", b"")
+    pin = next((article.state / "first-use").iterdir())
+    assert pin.stat().st_mode & 0o777 == 0o600
+    # Another key in its place: ssh refuses, whatever the container says.
+    pin.write_text(
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO1WPFtcsn2Qsy5Uf9dxpbUR8VuA4tOSFOdgbgjckIHq"
+    )
+    refused = article.ssh(article.host, "true")
+    assert refused.returncode == 255
+    assert b"HOST IDENTIFICATION HAS CHANGED" in refused.stderr
+    await_true(lambda: not article.sessions(), 5, article.sessions)

@@ -1,0 +1,223 @@
+"""Names that are no exact names of training jobs, and the commands that go with them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.labs import Lab, code_of, running
+
+pytestmark = pytest.mark.e2e
+
+JOB = "bert-2026-11-23-09-12-33-123"
+PROCESSING = "/aws/sagemaker/ProcessingJobs"
+TRANSFORM = "/aws/sagemaker/TransformJobs"
+ENDPOINTS = "/aws/sagemaker/Endpoints/"
+
+# Makes a processing job in the training job's VPC; prints the marker of its first node.
+CREATE = """
+import json, sys
+import botocore.session
+session = botocore.session.Session()
+job, name = sys.argv[1:]
+sagemaker, logs = session.create_client("sagemaker"), session.create_client("logs")
+training = sagemaker.describe_training_job(TrainingJobName=job)
+sagemaker.create_processing_job(
+    ProcessingJobName=name,
+    ProcessingResources={"ClusterConfig": {
+        "InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 10}},
+    AppSpecification={"ImageUri": "image"},
+    RoleArn=training["RoleArn"],
+    NetworkConfig={"VpcConfig": training["VpcConfig"]},
+)
+group = "/aws/sagemaker/TrainingJobs"
+found = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=job + "/algo-1-")
+stream = found["logStreams"][0]["logStreamName"]
+read = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
+lines = [event["message"] for event in read["events"]]
+print(next(line for line in lines if "sm_proxy_marker" in line))
+"""
+
+# Makes an endpoint, and a transform job of the same model, in the training job's VPC.
+CREATE_MODEL = """
+import sys
+import botocore.session
+job, model, endpoint, transform = sys.argv[1:]
+sagemaker = botocore.session.Session().create_client("sagemaker")
+training = sagemaker.describe_training_job(TrainingJobName=job)
+sagemaker.create_model(
+    ModelName=model, ExecutionRoleArn=training["RoleArn"],
+    PrimaryContainer={"Image": "image"}, VpcConfig=training["VpcConfig"],
+)
+sagemaker.create_endpoint_config(EndpointConfigName=model, ProductionVariants=[{
+    "VariantName": "all", "ModelName": model, "InitialInstanceCount": 2,
+    "InstanceType": "ml.m5.large", "InitialVariantWeight": 1}])
+sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=model)
+sagemaker.create_transform_job(
+    TransformJobName=transform, ModelName=model,
+    TransformInput={"DataSource": {"S3DataSource": {
+        "S3DataType": "S3Prefix", "S3Uri": "s3://bucket/in"}}},
+    TransformOutput={"S3OutputPath": "s3://bucket/out"},
+    TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 2},
+)
+"""
+INSTANCES = ("i-0aaaaaaaaaaaaaaa1", "i-0bbbbbbbbbbbbbbb2")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab of its own: what is in its lists matters."""
+    with running(tmp_path_factory.mktemp("names"), "--job", JOB) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def prep(own: Lab) -> str:
+    """A processing job whose log names the training job's container."""
+    made = own.run(sys.executable, "-c", CREATE, JOB, "prep")
+    assert made.returncode == 0, made.stderr.decode()
+    event = {"timestamp": int(time.time() * 1000), "message": made.stdout.decode().strip()}
+    own.control("put_logs", PROCESSING, "prep/algo-1-1700000000", [event])
+    return "prep"
+
+
+@pytest.fixture(scope="module")
+def served(own: Lab, prep: str) -> tuple[str, str]:
+    """An endpoint and a transform job; the second instance's marker names port 2202."""
+    made = own.run(sys.executable, "-c", CREATE_MODEL, JOB, "model", "chat", "score")
+    assert made.returncode == 0, made.stderr.decode()
+    data, _, _ = resolved(own, f"sm-{prep}")
+    for number, instance in enumerate(INSTANCES, 1):
+        marker = {
+            "sm_proxy_marker": 1,
+            "node": "algo-1",  # what a container that nobody numbers calls itself
+            "addresses": [{"address": data["address"]}],
+            "port": 2200 + number,
+            "user": "root",
+            "host_keys": data["host_keys"],
+        }
+        event = {"timestamp": int(time.time() * 1000), "message": json.dumps(marker)}
+        own.control("put_logs", ENDPOINTS + "chat", f"all/{instance}", [event])
+        own.control("put_logs", ENDPOINTS + "chat", f"all/{instance}/data-log", [event])
+        own.control("put_logs", TRANSFORM, f"score/{instance}-1700000000", [event])
+    return "chat", "score"
+
+
+def resolved(lab: Lab, host: str) -> tuple[dict[str, Any], list[str], list[str]]:
+    """The data, the lines on stderr and the calls to SageMaker."""
+    before = len(lab.calls())
+    done = lab.sm_proxy("resolve", host, "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    made = [call for call in lab.calls()[before:] if call["service"] == "sagemaker"]
+    data: dict[str, Any] = json.loads(done.stdout)["data"]
+    return data, done.stderr.decode().splitlines(), [call["operation"] for call in made]
+
+
+@pytest.mark.parametrize("typed", ["bert", "bert-2026", "latest", "BERT-2026-11-23-09-12-33-123"])
+def test_a_name_that_is_not_all_of_it(own: Lab, typed: str) -> None:
+    data, told, _ = resolved(own, f"sm-{typed}")
+    assert (data["job"], data["kind"]) == (JOB, "training")
+    assert told == [f"sm-proxy: sm-{typed} is {JOB}"]
+
+
+def test_ssh_by_the_beginning_of_a_name(own: Lab) -> None:
+    done = own.ssh("sm-bert", "echo $SM_CURRENT_HOST")
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == b"algo-1\n"
+
+
+def test_a_name_like_none(own: Lab) -> None:
+    done = own.sm_proxy("resolve", "sm-bret-2026-11-23-09-12-33-123")
+    assert (done.returncode, code_of(done)) == (1, "job-not-found")
+    assert JOB.encode() in done.stderr
+
+
+def test_a_processing_job_by_its_exact_name(own: Lab, prep: str) -> None:
+    data, told, calls = resolved(own, f"sm-{prep}")
+    assert (data["job"], data["kind"], data["status"]) == (prep, "processing", "InProgress")
+    assert told == []
+    assert calls == ["DescribeTrainingJob", "DescribeProcessingJob"]
+    forced, _, calls = resolved(own, f"sm-{prep}.processing")
+    assert forced["address"] == data["address"]
+    assert calls == ["DescribeProcessingJob"]
+
+
+def test_ssh_into_a_processing_job(own: Lab, prep: str) -> None:
+    assert own.ok(f"sm-{prep}", "echo there") == b"there\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "calls"),
+    [
+        ("transform", ["DescribeTransformJob", "DescribeModel"]),
+        ("endpoint", ["DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel"]),
+    ],
+)
+def test_nodes_that_are_instances(
+    own: Lab, served: tuple[str, str], kind: str, calls: list[str]
+) -> None:
+    endpoint, transform = served
+    host = f"sm-{endpoint if kind == 'endpoint' else transform}"
+    data, _, made = resolved(own, f"{host}.{kind}")
+    assert (data["kind"], data["node"], data["port"]) == (kind, "algo-1", 2201)
+    assert made == calls
+    assert resolved(own, f"{host}.2")[0]["port"] == 2202
+    by_id, _, _ = resolved(own, f"{host}.{INSTANCES[1]}")
+    assert (by_id["node"], by_id["port"]) == (INSTANCES[1], 2202)
+    none = own.sm_proxy("resolve", f"{host}.3")
+    assert code_of(none) == "bad-name"
+
+
+def test_a_job_of_another_kind_that_is_over(own: Lab) -> None:
+    made = own.run(sys.executable, "-c", CREATE, JOB, "failing")
+    assert made.returncode == 0, made.stderr.decode()
+    own.control(
+        "set_batch_status", "processing", "failing", "Failed", failure_reason="exit code: 137"
+    )
+    done = own.sm_proxy("resolve", "sm-failing")
+    assert (done.returncode, code_of(done)) == (1, "job-failed")
+    assert b"exit code: 137" in done.stderr
+
+
+def test_the_list(own: Lab, prep: str) -> None:
+    done = own.sm_proxy("list", "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    jobs = {job["job"]: job for job in json.loads(done.stdout)["data"]["jobs"]}
+    assert set(jobs[JOB]) == {
+        *("job", "kind", "status", "created", "nodes", "reachable", "reason")
+    }  # fmt: skip
+    assert (jobs[JOB]["status"], jobs[JOB]["reachable"]) == ("Training", None)
+    assert jobs[prep]["kind"] == "processing"
+    text = own.sm_proxy("list").stdout.decode()
+    assert text.startswith("JOB ")
+    assert JOB in text
+
+
+def test_the_list_with_a_check(own: Lab, prep: str) -> None:
+    done = own.sm_proxy("list", "--check", "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    jobs = {job["job"]: job for job in json.loads(done.stdout)["data"]["jobs"]}
+    assert (jobs[JOB]["nodes"], jobs[JOB]["reachable"], jobs[JOB]["reason"]) == (1, True, None)
+    assert jobs[prep]["reachable"] is True
+
+
+def test_a_list_with_a_kind_denied(own: Lab) -> None:
+    with own.faults(deny=["sagemaker:ListEndpoints"]):
+        done = own.sm_proxy("list", "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"sagemaker:ListEndpoints" in done.stderr
+    assert JOB in {job["job"] for job in json.loads(done.stdout)["data"]["jobs"]}
+
+
+def test_waiting_for_what_is_there(own: Lab) -> None:
+    done = own.sm_proxy("wait", own.host)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().startswith(f"ready: {own.host} is {JOB} algo-1 at ")
+    late = own.sm_proxy("wait", "sm-no-such-job", "--timeout", "0", "--json")
+    assert late.returncode == 1
+    assert json.loads(late.stdout)["error"]["code"] == "job-not-found"

@@ -1,0 +1,286 @@
+"""Bad input gets its code, one clear last line, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.labs import Lab, await_true, code_of, last_line, running
+
+pytestmark = pytest.mark.e2e
+
+
+def refused(lab: Lab, host: str, **options: Any) -> tuple[str, str]:
+    """What the real ssh shows for a host that cannot be reached: the code and our line."""
+    lab.forget()
+    done = lab.ssh(host, "true", **options)
+    assert done.returncode == 255
+    assert done.stdout == b""
+    return code_of(done), last_line(done)
+
+
+def test_no_such_job(lab: Lab) -> None:
+    code, line = refused(lab, "sm-no-such-job")
+    assert code == "job-not-found"
+    assert "us-east-1" in line
+
+
+def test_an_illegal_name_is_refused_before_any_call(lab: Lab) -> None:
+    before = len(lab.calls())
+    for host in ("sm-a_b", "sm-a--", "sm-a.nonsense", "sm-" + "x" * 64):
+        code, _ = refused(lab, host)
+        assert code == "bad-name"
+    assert len(lab.calls()) == before
+
+
+def test_no_such_node(lab: Lab) -> None:
+    code, line = refused(lab, f"{lab.host}.algo-3")
+    assert code == "bad-name"
+    assert "algo-1 to algo-2" in line
+
+
+@pytest.mark.parametrize(
+    ("denied", "code"),
+    [
+        ("sagemaker:DescribeTrainingJob", "access-denied"),
+        ("logs:DescribeLogStreams", "access-denied"),
+        ("logs:GetLogEvents", "access-denied"),
+        ("ec2:DescribeSubnets", "access-denied"),
+        ("ec2:DescribeInstances", "access-denied"),
+        ("ssm:StartSession", "access-denied"),
+    ],
+)
+def test_a_denied_action_is_named(lab: Lab, denied: str, code: str) -> None:
+    with lab.faults(deny=[denied]):
+        found, line = refused(lab, lab.host)
+    assert found == code
+    assert denied in line
+
+
+def test_denied_instance_information_does_not_stop_us(lab: Lab) -> None:
+    lab.forget()
+    with lab.faults(deny=["ssm:DescribeInstanceInformation"]):
+        lab.ok(lab.host, "true")
+
+
+def test_expired_and_invalid_credentials(lab: Lab) -> None:
+    with lab.faults(credentials="expired"):
+        code, line = refused(lab, lab.host)
+    assert code == "expired-credentials"
+    assert "aws sso login" in line
+    with lab.faults(credentials="invalid"):
+        code, _ = refused(lab, lab.host)
+    assert code == "no-credentials"
+
+
+def test_no_credentials(lab: Lab) -> None:
+    nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": "/nonexistent"}
+    code, _ = refused(lab, lab.host, env=nothing)
+    assert code == "no-credentials"
+
+
+def test_a_throttled_call_is_tried_again(lab: Lab) -> None:
+    lab.forget()
+    with lab.faults(throttle={"sagemaker:DescribeTrainingJob": 2}):
+        lab.ok(lab.host, "true")
+
+
+@pytest.mark.parametrize("ping", ["ConnectionLost", "Inactive", "absent"])
+def test_bastion_offline(lab: Lab, ping: str) -> None:
+    with lab.faults(ping_status=ping):
+        code, line = refused(lab, lab.host)
+    assert code == "bastion-offline"
+    assert lab.environment["SM_PROXY_LAB_BASTION"] in line
+
+
+def test_agent_too_old(lab: Lab) -> None:
+    with lab.faults(agent_version="3.1.501.0"):
+        code, line = refused(lab, lab.host)
+    assert code == "agent-too-old"
+    assert "3.1.1374.0" in line
+
+
+def test_named_bastion_is_diagnosed_only_after_the_failure(lab: Lab) -> None:
+    named = {"SM_PROXY_BASTION": lab.environment["SM_PROXY_LAB_BASTION"]}
+    lab.forget()
+    before = len(lab.calls())
+    lab.ok(lab.host, "true", env=named)
+    operations = [call["operation"] for call in lab.calls()[before:]]
+    assert "DescribeInstances" not in operations
+    assert "DescribeInstanceInformation" not in operations
+    with lab.faults(ping_status="ConnectionLost"):
+        code, _ = refused(lab, lab.host, env=named)
+    assert code == "bastion-offline"
+
+
+def test_no_bastion(lab: Lab) -> None:
+    instance = lab.environment["SM_PROXY_LAB_BASTION"]
+    program = (
+        "import botocore.session as b\n"
+        "e=b.Session().create_client('ec2')\n"
+        "t=[{'Key':'sm-proxy:role','Value':'%s'}]\n"
+        f"e.create_tags(Resources=['{instance}'],Tags=t)\n"
+    )
+    try:
+        assert lab.run(sys.executable, "-c", program % "other").returncode == 0
+        code, line = refused(lab, lab.host)
+    finally:
+        assert lab.run(sys.executable, "-c", program % "bastion").returncode == 0
+    assert code == "no-bastion"
+    assert "sm-proxy:role=bastion" in line
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        ("Failed", "job-failed", "AlgorithmError"),
+        ("Completed", "job-ended", "Completed"),
+        ("Stopped", "job-ended", "Stopped"),
+    ],
+)
+def test_a_job_that_is_over(tmp_path: Path, status: str, code: str, words: str) -> None:
+    with running(tmp_path, "--status", status) as ended:
+        found, line = refused(ended, ended.host)
+        assert found == code
+        assert words in line
+
+
+def test_a_job_that_has_not_started(tmp_path: Path) -> None:
+    with running(tmp_path, "--status", "Downloading") as early:
+        resolved = early.sm_proxy("resolve", early.host, "--json")
+        assert resolved.returncode == 1
+        assert json.loads(resolved.stdout)["error"]["code"] == "no-address"
+        code, line = refused(early, early.host, env={"SM_PROXY_WAIT": "3"})
+        assert code == "wait-timeout"
+        assert "Downloading" in line
+
+
+def test_ssh_that_goes_away_while_waiting_takes_the_helper_along(tmp_path: Path) -> None:
+    with running(tmp_path, "--status", "Starting") as early:
+        done = early.run("timeout", "-s", "KILL", "3", "ssh", "-F", early.config, early.host)
+        assert done.returncode != 0
+        await_true(lambda: not early.helpers(), 5, early.helpers)
+
+
+def test_a_job_outside_a_vpc(lab: Lab) -> None:
+    program = (
+        "import botocore.session as b, os\n"
+        "s=b.Session().create_client('sagemaker')\n"
+        "r=s.describe_training_job(TrainingJobName=os.environ['SM_PROXY_LAB_JOB'])\n"
+        "k=['AlgorithmSpecification','RoleArn','OutputDataConfig','ResourceConfig',"
+        "'StoppingCondition']\n"
+        "s.create_training_job(TrainingJobName='outside',**{n:r[n] for n in k})\n"
+    )
+    created = lab.run(sys.executable, "-c", program)
+    assert created.returncode == 0, created.stderr
+    code, line = refused(lab, "sm-outside")
+    assert code == "no-vpc"
+    assert "VpcConfig" in line
+
+
+def script(path: Path, text: str) -> str:
+    """A program for the container."""
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IRGRP | stat.S_IXGRP | 0o5)
+    path.parent.chmod(0o755)
+    return str(path)
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO1WPFtcsn2Qsy5Uf9dxpbUR8VuA4tOSFOdgbgjckIHq"
+
+
+def marker(address: str, port: int, user: str, key: str = KEY) -> str:
+    """A marker line as a container would print it."""
+    return json.dumps(
+        {
+            "sm_proxy_marker": 1,
+            "node": "algo-1",
+            "addresses": [{"name": "eth0", "address": address, "prefix": 20}],
+            "port": port,
+            "user": user,
+            "host_keys": [key],
+            "features": [],
+            "problems": [],
+        }
+    )
+
+
+def claim(lab: Lab, line: str) -> None:
+    """Write a newer log stream for the job's first node, with this line as its first."""
+    stream = f"{lab.job}/algo-1-9999999999999"
+    event = {"timestamp": 1_790_000_000_000, "message": line}
+    lab.control("put_logs", "/aws/sagemaker/TrainingJobs", stream, [event])
+
+
+def where(lab: Lab) -> tuple[str, int]:
+    """Address and port of the job's first node."""
+    found = re.match(r"algo-1=(.+):(\d+)", lab.environment["SM_PROXY_LAB_ADDRESSES"])
+    assert found
+    return found[1], int(found[2])
+
+
+def test_what_a_hostile_log_may_claim(tmp_path: Path) -> None:
+    with running(tmp_path) as own:
+        address, port = where(own)
+        user = own.environment["SM_PROXY_LAB_USER"]
+        # Another host key than the container has: ssh itself refuses.
+        claim(own, marker(address, port, user))
+        done = own.ssh(own.host, "true")
+        assert done.returncode == 255
+        assert b"HOST IDENTIFICATION HAS CHANGED" in done.stderr or (
+            b"Host key verification failed" in done.stderr
+        )
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "8.8.8.8", "0.0.0.0", "fe80::1"])  # noqa: S104
+def test_an_address_outside_the_subnets_is_never_dialled(tmp_path: Path, address: str) -> None:
+    with running(tmp_path) as own:
+        claim(own, marker(address, 22, own.environment["SM_PROXY_LAB_USER"]))
+        code, line = refused(own, own.host)
+        assert code == "address-refused"
+        assert address in line
+        assert not any(call["operation"] == "StartSession" for call in own.calls())
+
+
+def test_nothing_listens_on_the_port(tmp_path: Path) -> None:
+    with running(tmp_path) as own:
+        address, _ = where(own)
+        claim(own, marker(address, 9, own.environment["SM_PROXY_LAB_USER"]))
+        code, _ = refused(own, own.host)
+        assert code == "connect-refused"
+
+
+def test_something_silent_listens_on_the_port(tmp_path: Path) -> None:
+    with running(tmp_path) as own:
+        address, port = where(own)
+        program = (
+            "import socket,time\n"
+            f"s=socket.create_server(('{address}',{port + 1}))\n"
+            "print('silent',flush=True)\n"
+            "time.sleep(600)\n"
+        )
+        started = own.ok(
+            own.host,
+            "cat > $HOME/silent.py; nohup python3 $HOME/silent.py > $HOME/silent.log 2>&1 &"
+            " while ! grep -q silent $HOME/silent.log; do sleep 0.1; done; rm $HOME/silent.*",
+            stdin=program.encode(),
+        )
+        assert started == b""
+        claim(own, marker(address, port + 1, own.environment["SM_PROXY_LAB_USER"]))
+        code, line = refused(own, own.host)
+        assert code == "sshd-silent"
+        assert "is sshd running?" in line
+
+
+def test_a_bare_container_names_no_address_yet(tmp_path: Path) -> None:
+    program = script(tmp_path / "train", "echo hello; sleep 600\n")
+    with running(tmp_path, "--bare", "--train", program) as bare:
+        code, line = refused(bare, bare.host, env={"SM_PROXY_WAIT": "0"})
+        assert code == "no-address"
+        assert "entrypoint" in line

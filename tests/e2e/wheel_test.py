@@ -1,0 +1,74 @@
+"""The wheel, in a clean environment outside the clone, connects from there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.labs import Lab
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with nothing but the wheel and what it needs."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    (wheel,) = folder.glob("*.whl")
+    pip = [str(folder / "venv" / "bin" / "pip"), "install", "--quiet", str(wheel)]
+    subprocess.run(pip, check=True, cwd=folder)
+    return folder / "venv" / "bin"
+
+
+def test_it_connects_from_there(installed: Path, lab: Lab, tmp_path: Path) -> None:
+    program = str(installed / "sm-proxy")
+    config = str(tmp_path / "config")
+    identity = str(Path(lab.config).parent / "sm-proxy" / "id_ed25519")
+    user = lab.environment["SM_PROXY_LAB_USER"]
+    written = lab.run(
+        program, "config", "write", "--ssh-config", config, "--identity-file", identity,
+        "--user", user, cwd=tmp_path,
+    )  # fmt: skip
+    assert written.returncode == 0, written.stderr
+    assert program in (tmp_path / "sm-proxy" / "config").read_text()
+    done = lab.run("ssh", "-F", config, lab.host, "id -un", cwd=tmp_path)
+    assert (done.stdout.decode().strip(), done.stderr) == (user, b"")
+
+
+def test_it_brings_the_container_side_along(installed: Path, tmp_path: Path) -> None:
+    script = (
+        "from importlib.resources import files\n"
+        "folder = files('sm_proxy') / 'container'\n"
+        "print((folder / 'entrypoint.sh').read_text()[:9])\n"
+        "print(sorted(item.name for item in folder.iterdir()))\n"
+    )
+    shown = subprocess.run(
+        [str(installed / "python"), "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert shown.stdout.startswith("#!/bin/sh")
+    assert "sshd_config" in shown.stdout
+
+
+def test_without_the_labs_extra_it_says_what_to_install(installed: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(installed / "sm-proxy"), "demo"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("sm-proxy: missing-dependency: ")
+    assert "sm-proxy[lab]" in done.stderr

@@ -1,0 +1,135 @@
+"""No resolution costs more because the job is wide, chatty, or tells its marker late."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.labs import Lab, await_true, running
+from tests.e2e.refusal_test import claim, marker
+
+pytestmark = pytest.mark.e2e
+
+NODES = 64
+ONCE = (
+    "DescribeTrainingJob",
+    "DescribeSubnets",
+    "DescribeInstances",
+    "DescribeInstanceInformation",
+)
+COLD = [
+    "DescribeInstanceInformation",
+    "DescribeInstances",
+    "DescribeLogStreams",
+    "DescribeSubnets",
+    "DescribeTrainingJob",
+    "GetLogEvents",
+    "StartSession",
+]
+_ALL_S = 240
+_DELAY_MS = 3000
+_EMPTY_PAGES = 2
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Lab]:
+    """A lab of its own, with one node."""
+    with running(tmp_path) as lab:
+        yield lab
+
+
+def cold_connect(lab: Lab) -> list[dict[str, Any]]:
+    """The calls of one connection that remembers nothing."""
+    lab.forget()
+    before = len(lab.calls())
+    assert lab.ok(lab.host, "echo $SM_CURRENT_HOST") == b"algo-1\n"
+    return lab.calls()[before:]
+
+
+def operations(calls: list[dict[str, Any]]) -> list[str]:
+    """What was called, in no order: some calls run side by side."""
+    return sorted(call["operation"] for call in calls)
+
+
+@pytest.mark.skipif(not os.environ.get("SM_PROXY_SOAK"), reason="script/soak: both cores at once")
+def test_as_many_connections_as_nodes_at_once(tmp_path: Path) -> None:
+    with running(tmp_path, "--nodes", str(NODES)) as lab:
+        nodes = [f"algo-{number}" for number in range(1, NODES + 1)]
+        started = [
+            lab.popen(
+                "ssh", "-F", lab.config, f"{lab.host}.{node}", "echo $SM_CURRENT_HOST",
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+            for node in nodes
+        ]  # fmt: skip
+        try:
+            ended = [process.communicate(timeout=_ALL_S) for process in started]
+        finally:
+            for process in started:
+                process.kill()
+        assert [err.decode() for _, err in ended] == [""] * NODES
+        assert [out.decode().strip() for out, _ in ended] == nodes
+        assert [process.returncode for process in started] == [0] * NODES
+        calls = lab.calls()
+        counted = Counter(call["operation"] for call in calls)
+        assert {name: counted[name] for name in ONCE} == dict.fromkeys(ONCE, 1)
+        asked = Counter(
+            (call["operation"], call["request"].get("logStreamNamePrefix", ""),
+             call["request"].get("logStreamName", ""))
+            for call in calls
+            if call["service"] == "logs"
+        )  # fmt: skip
+        assert set(asked.values()) == {1}, asked
+        assert counted["DescribeLogStreams"] <= NODES
+        assert counted["GetLogEvents"] <= NODES
+        assert counted["StartSession"] == NODES
+        await_true(lambda: not lab.helpers(), 10, lab.helpers)
+        await_true(lambda: not lab.sessions(), 10, lab.sessions)
+
+
+def test_a_million_lines_cost_what_a_hundred_do(tmp_path: Path) -> None:
+    found = []
+    for lines in ("100", "1000000"):
+        folder = tmp_path / lines
+        folder.mkdir()
+        with running(folder, "--job", "chatty", "--log-lines", lines) as lab:
+            found.append(cold_connect(lab))
+    few, many = found
+    assert operations(few) == operations(many) == COLD
+    sizes = [sum(call["bytes"] for call in calls) for calls in found]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+
+
+def test_a_marker_behind_other_lines_is_found_on_the_second_step(tmp_path: Path) -> None:
+    with running(tmp_path, "--log-lines-before", "500") as lab:
+        calls = cold_connect(lab)
+    assert operations(calls) == sorted([*COLD, "GetLogEvents"])
+    reads = [call["request"] for call in calls if call["operation"] == "GetLogEvents"]
+    assert [read["limit"] for read in reads] == [100, 1000]
+
+
+def test_empty_pages_before_the_marker(own: Lab) -> None:
+    with own.faults(empty_log_pages=_EMPTY_PAGES):
+        calls = cold_connect(own)
+    assert operations(calls) == sorted([*COLD, *["GetLogEvents"] * _EMPTY_PAGES])
+
+
+def test_a_marker_that_is_delivered_late_is_waited_for(own: Lab) -> None:
+    """The container's stream is there before its lines are: a newer one, delivered in 3 s."""
+    told = json.loads(own.sm_proxy("resolve", own.host, "--json").stdout)["data"]
+    with own.faults(log_delay_ms=_DELAY_MS):
+        claim(own, marker(told["address"], told["port"], told["user"], told["host_keys"][0]))
+        calls = cold_connect(own)
+    reads = [call for call in calls if call["operation"] == "GetLogEvents"]
+    assert len(reads) > 1
+    assert {read["request"]["logStreamName"] for read in reads} == {
+        f"{own.job}/algo-1-9999999999999"
+    }
+    assert operations(calls).count("StartSession") == 1

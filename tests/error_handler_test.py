@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from sm_proxy import paths
+from sm_proxy.error_handler import guarded
+from sm_proxy.errors import SmProxyError
+from sm_proxy.signals import Hangup
+
+TOKEN = "IQoJb3JpZ2luX2VjEJr" + "Ab3dEf9/+" * 40
+
+
+def failing(error: BaseException) -> NoReturn:
+    raise error
+
+
+def test_a_success_is_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded("x", lambda: 3) == 3
+    assert capsys.readouterr() == ("", "")
+    assert not paths.state_dir().exists()
+
+
+def test_an_expected_error_is_one_line_and_a_record(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sm-proxy", "connect", "sm-x"])
+    error = SmProxyError("no-vpc", "job x\n\x1b[31m has none", "Mend it.")
+    assert guarded("connect", lambda: failing(error)) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "sm-proxy: no-vpc: job x \ufffd[31m has none. Mend it.\n"
+    path = paths.state_dir() / "last-error.json"
+    record = json.loads(path.read_bytes())
+    assert record.pop("time").endswith("Z")
+    assert record == {
+        "command": "connect",
+        "arguments": ["connect", "sm-x"],
+        "code": "no-vpc",
+        "line": captured.err.rstrip("\n"),
+    }
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_json_and_the_line_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    error = SmProxyError("no-vpc", "job x\nhas none", "Mend it.")
+    assert guarded("resolve", lambda: failing(error), as_json=True) == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["error"] == {
+        "code": "no-vpc",
+        "message": "job x has none",
+        "hint": "Mend it.",
+    }
+    assert captured.err == "sm-proxy: no-vpc: job x has none. Mend it.\n"
+
+
+def test_no_token_gets_out_by_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    words = f"the Canonical String should have been 'POST x-amz-security-token:{TOKEN} x'"
+    error = SmProxyError("no-credentials", words, f"token={TOKEN}")
+    guarded("resolve", lambda: failing(error), as_json=True)
+    captured = capsys.readouterr()
+    record = (paths.state_dir() / "last-error.json").read_text()
+    for text in (captured.out, captured.err, record):
+        assert TOKEN[20:60] not in text
+        assert "[redacted]" in text
+
+
+def test_a_bug_becomes_a_report(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded("connect", lambda: failing(KeyError(f"TokenValue={TOKEN}"))) == 70
+    captured = capsys.readouterr()
+    (report,) = (paths.state_dir() / "reports").iterdir()
+    assert captured.out == ""
+    assert captured.err == f"sm-proxy: bug: KeyError, please report it with {report}\n"
+    text = report.read_text()
+    assert "command: connect" in text
+    assert "Traceback" in text
+    assert TOKEN[20:60] not in text
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("error", [SmProxyError("no-vpc", "none"), KeyError("x")])
+def test_without_a_state_folder_the_line_is_still_there(
+    error: Exception,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "file" / "state"))
+    assert guarded("x", lambda: failing(error)) in {1, 70}
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Hangup()])
+def test_an_interruption_is_silent(
+    error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guarded("x", lambda: failing(error)) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_usage_errors_pass() -> None:
+    with pytest.raises(SystemExit):
+        guarded("x", lambda: failing(SystemExit(2)))
+
+
+def test_a_reader_that_went_away_is_no_bug() -> None:
+    """`sm-proxy resolve x | head -0`: neither a traceback nor Python's own complaint at exit."""
+    program = (
+        "import sys, time\n"
+        "from sm_proxy import error_handler, output\n"
+        "sys.stdin.read()\n"
+        "text = output.Result(text='x' * 100_000)\n"
+        "def action():\n"
+        "    output.render('x', text, as_json=False)\n"
+        "    return 0\n"
+        "sys.exit(error_handler.guarded('x', action))\n"
+    )
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+    )
+    os.close(writer)
+    os.close(reader)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (1, b"")
+
+
+class Broken(io.StringIO):
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_the_line_is_said_though_nobody_reads_the_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Broken())
+    assert guarded("x", lambda: failing(SmProxyError("no-vpc", "none")), as_json=True) == 1
+    assert capsys.readouterr().err == "sm-proxy: no-vpc: none\n"

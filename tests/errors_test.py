@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sm_proxy.errors import CODES, SmProxyError, printable
+
+PROMISED = """bad-name job-not-found job-ambiguous job-ended job-failed no-vpc no-address
+address-refused no-bastion bastion-offline agent-too-old no-credentials expired-credentials
+access-denied throttled network sshd-silent connect-refused host-key-unknown host-key-changed
+wrong-user session-lost wait-timeout config-malformed config-read-only unsupported"""
+
+
+def test_the_promised_codes_are_there() -> None:
+    assert set(PROMISED.split()) <= CODES
+
+
+def test_a_line_says_what_why_and_what_next() -> None:
+    error = SmProxyError("no-vpc", "job x has no VPC", "Submit it with one.")
+    assert error.line == "sm-proxy: no-vpc: job x has no VPC. Submit it with one."
+    assert str(error) == "job x has no VPC"
+    assert SmProxyError("no-vpc", "is it?", "Look.").text == "is it? Look."
+    assert SmProxyError("no-vpc", "no hint").line == "sm-proxy: no-vpc: no hint"
+
+
+@given(st.text(), st.text())
+def test_a_line_is_one_printable_line(message: str, hint: str) -> None:
+    line = SmProxyError("network", message, hint).line
+    assert line.isprintable()
+    assert line.startswith("sm-proxy: network: ")
+    assert len(line) < 4000
+
+
+def test_a_long_message_keeps_its_hint() -> None:
+    line = SmProxyError("job-failed", "x" * 10_000, "Look there.").line
+    assert line.endswith("x\N{HORIZONTAL ELLIPSIS} Look there.")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\r\nb\tc", "a b c"),
+        ("\x1b[31mred\x1b[0m", "\ufffd[31mred\ufffd[0m"),
+        ("\x9b31m \x07 \x00", "\ufffd31m \ufffd \ufffd"),
+        ("right\u202eleft", "right\ufffdleft"),
+        ("lone \udc80 surrogate", "lone \ufffd surrogate"),
+        ("bjørn 日本", "bjørn 日本"),
+    ],
+)
+def test_printable(text: str, shown: str) -> None:
+    assert printable(text) == shown

@@ -1,0 +1,159 @@
+"""Stand-ins that several test modules share."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.resolver import Container
+
+JOB = "my-job"
+NODE_STREAM = f"{JOB}/algo-1-1700000000"
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJkDdj3xIk/WDszqsnSE8HbvRo+vYtA6sEMd8/FqWEuA"
+
+Answer = dict[str, Any] | Exception
+Answers = Answer | list[Answer] | Callable[..., dict[str, Any]]
+
+
+class FakeAws(Aws):
+    """Answers calls from a table and remembers them.
+
+    A list gives one answer after the other and then repeats its last; a function gets the call's
+    parameters.
+    """
+
+    def __init__(self, **answers: Answers) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self._answers = answers
+        self._guard = threading.Lock()
+
+    @property
+    def profile(self) -> str | None:
+        return None
+
+    @property
+    def region(self) -> str:
+        return "eu-west-1"
+
+    @property
+    def ca_bundle(self) -> str:
+        return ""
+
+    def operations(self) -> list[str]:
+        """The names of the operations called, sorted: some run side by side."""
+        return sorted(operation for operation, _ in self.calls)
+
+    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        del service
+        with self._guard:
+            self.calls.append((operation, parameters))
+            answer = self._answers[operation]
+            if isinstance(answer, list):
+                answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(**parameters) if callable(answer) else answer
+
+
+def marker_line(**changes: Any) -> str:
+    """The line our entrypoint prints."""
+    document = {
+        "sm_proxy_marker": 1,
+        "node": "algo-1",
+        "addresses": [{"name": "eth0", "address": "10.0.1.5", "prefix": 20}],
+        "port": 2222,
+        "user": "root",
+        "host_keys": [HOST_KEY],
+        "features": [],
+        "problems": [],
+    }
+    return json.dumps({**document, **changes})
+
+
+def description(status: str = "Training", overall: str = "InProgress", **changes: Any) -> Answer:
+    """What DescribeTrainingJob gives."""
+    return {
+        "TrainingJobName": JOB,
+        "TrainingJobStatus": overall,
+        "SecondaryStatus": status,
+        "SecondaryStatusTransitions": [
+            {"Status": status, "StartTime": datetime.now(timezone.utc), "StatusMessage": "..."}
+        ],
+        "VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+        "ResourceConfig": {"InstanceCount": 1},
+        **changes,
+    }
+
+
+def streams(*names: str) -> dict[str, Any]:
+    """What DescribeLogStreams gives."""
+    return {"logStreams": [{"logStreamName": name} for name in names]}
+
+
+def events(*lines: str, token: str = "f/1") -> dict[str, Any]:  # noqa: S107 - of a page
+    """What GetLogEvents gives."""
+    return {"events": [{"message": line} for line in lines], "nextForwardToken": token}
+
+
+SUBNETS = {"Subnets": [{"SubnetId": "subnet-1", "VpcId": "vpc-1", "CidrBlock": "10.0.0.0/20"}]}
+
+
+def working(**changes: Answers) -> FakeAws:
+    """An account in which `sm-my-job` runs and has printed its marker."""
+    answers: dict[str, Answers] = {
+        "DescribeTrainingJob": description(),
+        "DescribeLogStreams": streams(NODE_STREAM),
+        "GetLogEvents": events("starting", marker_line()),
+        "DescribeSubnets": SUBNETS,
+    }
+    return FakeAws(**{**answers, **changes})
+
+
+def container(**changes: Any) -> Container:
+    """A container that can be dialled."""
+    known: dict[str, Any] = {
+        "host": "sm-my-job",
+        "job": JOB,
+        "kind": "training",
+        "node": "algo-1",
+        "address": "10.0.1.5",
+        "port": 2222,
+        "user": "root",
+        "host_keys": (HOST_KEY,),
+        "status": "Training",
+        "source": "marker",
+        "vpc_id": "vpc-1",
+    }
+    return Container(**{**known, **changes})
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder` with its content."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -1,0 +1,103 @@
+"""What the ssh path imports: every ssh pays for it. And that Windows can import all of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+CONNECT = """
+import json, sys
+sys.argv = ["sm-proxy", "connect", "no-name-of-ours"]
+from sm_proxy.cli import main
+status = main()
+sys.stderr.write(json.dumps([status, sorted(sys.modules)]))
+"""
+
+UNUSED = {
+    *("asyncio", "boto3", "concurrent.futures.thread", "cryptography", "ftplib", "http.server"),
+    *("hypothesis", "keyring", "moto", "multiprocessing", "paramiko", "platformdirs"),
+    *("s3transfer", "sagemaker", "sqlite3", "tomllib", "unittest", "websockets.asyncio"),
+    *("websockets.sync", "werkzeug", "xmlrpc"),
+}
+
+OURS_UNUSED = {
+    f"sm_proxy.{name}"
+    for name in (
+        *("commands.config", "commands.demo", "commands.keys", "commands.lab", "commands.resolve"),
+        *("commands.list", "commands.wait", "config_writer", "jobs.causes", "jobs.ending"),
+        *("keys.first_use", "keys.identity", "lab", "routes.rechecked"),
+    )
+}
+
+WINDOWS = """
+import sys
+import asyncio, cryptography.hazmat.primitives.asymmetric.ed25519, multiprocessing, subprocess
+import argparse, botocore.session, concurrent.futures, difflib, platform, platformdirs, secrets
+import socket, ssl, tempfile, types, uuid, urllib.request, websockets.client
+import cryptography.hazmat.primitives.ciphers.aead, cryptography.hazmat.primitives.kdf.hkdf
+import os, select, signal
+for name in ("fcntl", "pwd", "grp", "termios", "resource"):
+    sys.modules[name] = None
+for module, names in (
+    (os, ("fork", "getuid", "geteuid", "set_blocking", "O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK")),
+    (select, ("poll", "epoll")),
+    (signal, ("SIGHUP", "SIGKILL", "SIGCHLD", "pthread_kill", "setitimer", "alarm")),
+    (socket, ("AF_UNIX", "send_fds", "TCP_NOTSENT_LOWAT")),
+):
+    for name in names:
+        if hasattr(module, name):
+            delattr(module, name)
+sys.platform = "win32"
+os.name = "nt"
+sys.modules["msvcrt"] = types.SimpleNamespace(LK_LOCK=1, locking=lambda *_: None)
+import importlib
+names = %r
+for name in names:
+    importlib.import_module("sm_proxy." + name)
+from sm_proxy import config_writer, signals, stdio
+assert not stdio.POLLABLE
+signals.raise_on_hangup()
+print(config_writer._quoted_word(r"C:\\Program Files\\x.exe"))
+"""
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_connect_imports_nothing_it_does_not_use() -> None:
+    done = run(CONNECT)
+    line, _, found = done.stderr.partition("\n")
+    assert line.startswith("sm-proxy: bad-name: "), done.stderr
+    status, names = json.loads(found)
+    assert status == 1
+    assert done.stdout == ""
+    modules = set(names)
+    assert "botocore.session" in modules
+    assert modules.isdisjoint(UNUSED)
+    assert modules.isdisjoint(OURS_UNUSED)
+    assert not [name for name in modules if name.startswith("sm_proxy.lab")]
+
+
+def test_the_version_costs_next_to_nothing() -> None:
+    program = (
+        "import json, sys\n"
+        "from sm_proxy.cli import main\n"
+        "try:\n    main(['--version'])\n"
+        "except SystemExit:\n    print(json.dumps(sorted(sys.modules)))\n"
+    )
+    modules = set(json.loads(run(program).stdout.splitlines()[-1]))
+    assert modules.isdisjoint({*UNUSED, "botocore", "ssl", "websockets", "sm_proxy.ssm"})
+
+
+def test_every_module_of_the_client_can_be_imported_on_windows() -> None:
+    names = [
+        *("cli", "error_handler", "config_writer", "file_lock", "pump", "proxy", "resolver"),
+        *("commands.config", "commands.connect", "commands.keys", "commands.lab"),
+        *("commands.resolve", "keys.identity", "keys.known_hosts", "routes.bastion", "trace"),
+    ]
+    done = run(WINDOWS % names)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == '"C:/Program Files/x.exe"\n'

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import ending
+from sm_proxy.jobs.kinds import training
+from tests.fakes import (
+    JOB,
+    NODE_STREAM,
+    Answers,
+    FakeAws,
+    description,
+    events,
+    marker_line,
+    streams,
+)
+
+ARN = "arn:aws:sagemaker:eu-west-1:123456789012:training-job/my-job"
+CONSOLE = "https://eu-west-1.console.aws.amazon.com/sagemaker/home?region=eu-west-1#/jobs/my-job"
+
+
+def explained(
+    *lines: str, status: str = "Failed", overall: str = "Failed", **changes: Any
+) -> tuple[SmProxyError, list[str], FakeAws]:
+    answers: dict[str, Answers] = {
+        "DescribeLogStreams": streams(NODE_STREAM),
+        "GetLogEvents": events(*lines),
+        **{name: changes.pop(name) for name in tuple(changes) if name in _LOGS},
+    }
+    answer = description(status, overall, **{"TrainingJobArn": ARN, **changes})
+    job = training.describe(FakeAws(DescribeTrainingJob=answer), JOB)
+    assert job is not None
+    aws, told = FakeAws(**answers), list[str]()
+    error = ending.explain(aws, job, told.append)
+    assert error.line.isprintable()
+    return error, told, aws
+
+
+_LOGS = {"DescribeLogStreams", "GetLogEvents"}
+
+
+def test_the_end_of_the_log_the_cause_and_the_console() -> None:
+    error, told, aws = explained(
+        "epoch 1", "CUDA out of memory", FailureReason="AlgorithmError: , exit code: 1"
+    )
+    assert told == [
+        "the end of the log of my-job:",
+        "| epoch 1",
+        "| CUDA out of memory",
+        "likely cause: the GPU ran out of memory",
+    ]
+    assert error.code == "job-failed"
+    assert "AlgorithmError: , exit code: 1" in error.message
+    assert error.hint == f"Use a smaller batch, or an instance with more GPU memory. See {CONSOLE}"
+    assert aws.calls[1] == (
+        "GetLogEvents",
+        {
+            "logGroupName": "/aws/sagemaker/TrainingJobs",
+            "logStreamName": NODE_STREAM,
+            "startFromHead": False,
+            "limit": 10,
+        },
+    )
+    assert len(aws.calls) == 2
+
+
+def test_the_services_reason_goes_before_the_log() -> None:
+    error, *_ = explained("CUDA out of memory", FailureReason="CapacityError: none")
+    assert "Availability Zone" in error.hint
+
+
+@pytest.mark.parametrize("status", ["MaxRuntimeExceeded", "MaxWaitTimeExceeded"])
+def test_a_status_may_say_it_all(status: str) -> None:
+    error, told, _ = explained(status=status, overall="Stopped")
+    assert error.code == "job-ended"
+    assert "InSeconds" in error.hint
+    assert told[0].startswith("likely cause: ")
+
+
+def test_a_completed_job_had_no_fatal_cause() -> None:
+    error, told, _ = explained("MemoryError: tried again", status="Completed", overall="Completed")
+    assert "| MemoryError: tried again" in told
+    assert not any(line.startswith("likely cause") for line in told)
+    assert "SM_PROXY_KEEP_SUCCESS" in error.hint
+
+
+def test_a_hostile_log_is_shown_harmlessly() -> None:
+    _, told, _ = explained("\x1b]0;owned\x07", "x" * 100_000, "a\nb\r\x1b[2J")
+    shown = [line for line in told if line.startswith("| ")]
+    assert len(shown) == 3
+    assert all(line.isprintable() and len(line) <= 302 for line in told)
+
+
+def test_our_own_line_is_no_news() -> None:
+    _, told, _ = explained(marker_line(), "epoch 1")
+    assert told == ["the end of the log of my-job:", "| epoch 1"]
+
+
+def test_no_more_than_ten_lines() -> None:
+    _, told, _ = explained(*map(str, range(50)))
+    assert [line for line in told if line.startswith("| ")] == [f"| {n}" for n in range(40, 50)]
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        {"DescribeLogStreams": SmProxyError("access-denied", "no", "ask")},
+        {"DescribeLogStreams": ServiceError("ResourceNotFoundException", "no group", "x")},
+        {"DescribeLogStreams": streams()},
+        {"GetLogEvents": ServiceError("ResourceNotFoundException", "no stream", "x")},
+        {"GetLogEvents": SmProxyError("network", "down", "check")},
+        {"GetLogEvents": {}},
+    ],
+)
+def test_a_log_that_cannot_be_read_costs_nothing_but_its_lines(failing: dict[str, Any]) -> None:
+    error, told, _ = explained(FailureReason="AlgorithmError: x", **failing)
+    assert told == []
+    assert error.hint.endswith(f"See {CONSOLE}")
+    assert "AlgorithmError: x" in error.message
+    assert "/aws/sagemaker/TrainingJobs" in error.hint
+
+
+def test_empty_pages_are_followed_backwards_and_bounded() -> None:
+    def page(token: str, *lines: str) -> dict[str, Any]:
+        return {**events(*lines), "nextBackwardToken": token}
+
+    _, told, aws = explained(GetLogEvents=[page("b/1"), page("b/2", "last")])
+    assert told[1] == "| last"
+    assert [asked.get("nextToken") for _, asked in aws.calls[1:]] == [None, "b/1"]
+    _, told, aws = explained(GetLogEvents=[page(f"b/{number}") for number in range(9)])
+    assert len(aws.calls) == 1 + 3
+    _, told, aws = explained(GetLogEvents=page("b/1"))
+    assert len(aws.calls) == 1 + 2
+
+
+def test_without_an_arn_there_is_no_link() -> None:
+    error, *_ = explained("x", TrainingJobArn="")
+    assert "See" not in error.hint

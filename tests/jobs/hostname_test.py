@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.hostname import Target, parse
+
+
+@pytest.mark.parametrize(
+    ("host", "job", "node", "kind"),
+    [
+        ("sm-bert", "bert", "algo-1", None),
+        ("sm-Bert-2026", "Bert-2026", "algo-1", None),
+        ("sm-a--b", "a--b", "algo-1", None),
+        ("sm-sm-x", "sm-x", "algo-1", None),
+        ("sm-algo-2", "algo-2", "algo-1", None),
+        ("sm-" + "x" * 63, "x" * 63, "algo-1", None),
+        ("sm-x.algo-2", "x", "algo-2", None),
+        ("sm-x.2", "x", "algo-2", None),
+        ("sm-x.algo-9999", "x", "algo-9999", None),
+        ("sm-x.training", "x", "algo-1", "training"),
+        ("sm-x.12.endpoint", "x", "algo-12", "endpoint"),
+    ],
+)
+def test_what_a_name_asks_for(host: str, job: str, node: str, kind: str | None) -> None:
+    target = parse(host, "sm-")
+    assert (target.host, target.job, target.node, target.kind) == (host, job, node, kind)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "sm-",
+        "sm",
+        "x",
+        "SM-x",
+        "sm--x",
+        "sm-x-",
+        "sm-x_y",
+        "sm-x y",
+        "sm-x\n",
+        "sm-x.",
+        "sm-.algo-1",
+        "sm-x.algo-0",
+        "sm-x.0",
+        "sm-x.algo-01",
+        "sm-x.algo-10000",
+        "sm-x.algo-1.algo-2",
+        "sm-x.training.algo-1",
+        "sm-x.training.training",
+        "sm-x.1.training.1",
+        "sm-x.Training",
+        "sm-x..training",
+        "sm-x.algo-1.",
+        "sm-bjørn",
+        "sm-x.algo-\N{FULLWIDTH DIGIT TWO}",
+        "sm-٣",
+        "sm-../../etc/passwd",
+        "sm-x/y",
+        "sm-x;id",
+        "sm-$(id)",
+        "sm-`id`",
+        "sm-%h",
+        "sm-*",
+        "sm-x\0",
+        "sm-x\x1b[2J",
+        "sm-\u202ex",
+        "sm-" + "x" * 64,
+        "sm-x" + "-" * 62 + "y",
+        "sm-" + "-" * 100_000,
+    ],
+)
+def test_what_does_not_fit_is_refused_and_shown_harmlessly(host: str) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        parse(host, "sm-")
+    assert caught.value.code == "bad-name"
+    assert caught.value.line.isprintable()
+    assert len(caught.value.line) < 500
+
+
+def test_the_limit_is_named() -> None:
+    with pytest.raises(SmProxyError, match="63 characters at most, not 64"):
+        parse("sm-" + "x" * 64, "sm-")
+
+
+def test_the_hint_shows_the_prefix_in_use() -> None:
+    with pytest.raises(SmProxyError) as caught:
+        parse("sm-x", "eu-")
+    assert "eu-<job>.algo-2" in caught.value.hint
+
+
+def test_another_prefix_is_stripped_once() -> None:
+    assert parse("eu-eu-x", "eu-") == Target("eu-eu-x", "eu-x")
+
+
+@given(st.text(max_size=100))
+def test_any_text_is_refused_or_safe(text: str) -> None:
+    if isinstance(found := outcome("sm-" + text), SmProxyError):
+        assert found.code == "bad-name"
+        assert found.line.isprintable()
+    else:
+        assert found.host.isascii()
+        assert found.host.replace("-", "").replace(".", "").isalnum()
+        assert len(found.job) <= 63
+
+
+def outcome(host: str) -> Target | SmProxyError:
+    try:
+        return parse(host, "sm-")
+    except SmProxyError as error:
+        return error

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import logs
+from tests.fakes import FakeAws
+from tests.fakes import events as page
+
+GROUP = "/aws/sagemaker/TrainingJobs"
+NOT_FOUND = ServiceError("ResourceNotFoundException", "no such stream", "logs:GetLogEvents")
+DENIED = SmProxyError("access-denied", "no")
+
+
+def flat(pages: Iterable[list[str]]) -> list[str]:
+    """The lines of all pages."""
+    return [line for page in pages for line in page]
+
+
+class Log:
+    """GetLogEvents as the service does it: tokens count lines and repeat at the end."""
+
+    def __init__(self, *lines: str, per_page: int = 10_000, empty_first: int = 0) -> None:
+        self.lines = lines
+        self.per_page = per_page
+        self.empty_first = empty_first
+        self.limits: list[int] = []
+
+    def __call__(self, *, limit: int, nextToken: str = "f/0", **rest: Any) -> dict[str, Any]:  # noqa: N803
+        assert rest == {"logGroupName": GROUP, "logStreamName": "s", "startFromHead": True}
+        self.limits.append(limit)
+        if self.empty_first:
+            self.empty_first -= 1
+            return page(token=f"e/{self.empty_first}")
+        start = int(nextToken[2:]) if nextToken.startswith("f/") else 0
+        found = self.lines[start : start + min(limit, self.per_page)]
+        return page(*found, token=f"f/{start + len(found)}")
+
+    def head(self) -> list[str]:
+        return flat(logs.head(FakeAws(GetLogEvents=self), GROUP, "s"))
+
+
+def numbered(count: int) -> list[str]:
+    return [str(number) for number in range(count)]
+
+
+def test_a_short_log_is_read_to_its_end() -> None:
+    log = Log("a", "b")
+    assert log.head() == ["a", "b"]
+    assert log.limits == [100, 98]
+
+
+def test_the_first_page_is_all_when_it_holds_what_is_looked_for() -> None:
+    log = Log(*numbered(1_000))
+    assert flat(islice(logs.head(FakeAws(GetLogEvents=log), GROUP, "s"), 1))[:3] == ["0", "1", "2"]
+    assert log.limits == [100]
+
+
+def test_the_steps_grow_and_end() -> None:
+    log = Log(*numbered(50_000))
+    assert log.head() == numbered(11_100)
+    assert log.limits == [100, 1_000, 10_000]
+
+
+def test_empty_first_pages_are_followed() -> None:
+    log = Log("a", empty_first=9)
+    assert log.head() == ["a"]
+
+
+def test_endless_empty_pages_are_not() -> None:
+    log = Log("a", empty_first=1_000)
+    assert log.head() == []
+    assert len(log.limits) == 30
+
+
+def test_pages_of_huge_lines_are_bounded_too() -> None:
+    log = Log(*numbered(20_000), per_page=4)
+    assert log.head() == numbered(160)
+    assert len(log.limits) == 40
+
+
+def test_a_stream_that_is_not_there_yet() -> None:
+    aws = FakeAws(GetLogEvents=NOT_FOUND)
+    assert flat(logs.head(aws, GROUP, "s")) == []
+
+
+def test_an_answer_without_token_ends() -> None:
+    aws = FakeAws(GetLogEvents={"events": [{"message": "a"}, {}]})
+    assert flat(logs.head(aws, GROUP, "s")) == ["a", ""]
+    assert len(aws.calls) == 1

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import names
+from sm_proxy.jobs.hostname import parse
+from sm_proxy.jobs.job import Job
+from tests.fakes import Answers, FakeAws, description
+
+GONE = ServiceError("ValidationException", "Requested resource not found.", "x")
+DENIED = SmProxyError("access-denied", "sagemaker:X is denied", "ask")
+EXACT = ["DescribeTrainingJob", "DescribeProcessingJob", "DescribeTransformJob", "DescribeEndpoint"]
+BEGAN = datetime(2026, 11, 23, tzinfo=timezone.utc)
+
+
+class Account(FakeAws):
+    """Training jobs by name and SecondaryStatus, the newest first, listed as the lab does it."""
+
+    def __init__(self, jobs: dict[str, str] | None = None, **answers: Answers) -> None:
+        self.jobs = jobs or {}
+        nothing: dict[str, Answers] = dict.fromkeys(EXACT, GONE)
+        known: dict[str, Answers] = {
+            "DescribeTrainingJob": self._describe,
+            "ListTrainingJobs": self._list,
+        }
+        super().__init__(**{**nothing, **known, **answers})
+
+    def _describe(self, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+        if TrainingJobName not in self.jobs:
+            raise GONE
+        status = self.jobs[TrainingJobName]
+        answer = description(status, overall(status), TrainingJobName=TrainingJobName)
+        assert isinstance(answer, dict)
+        return answer
+
+    def _list(
+        self,
+        NameContains: str = "",  # noqa: N803
+        StatusEquals: str = "",  # noqa: N803
+        **order: Any,
+    ) -> dict[str, Any]:
+        assert order == {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
+        lines = [
+            {
+                "TrainingJobName": name,
+                "SecondaryStatus": status,
+                "TrainingJobStatus": overall(status),
+                "CreationTime": BEGAN - timedelta(hours=number),
+            }
+            for number, (name, status) in enumerate(self.jobs.items())
+            if NameContains in name and StatusEquals in {"", overall(status)}
+        ]
+        return {"TrainingJobSummaries": lines}
+
+    @property
+    def asked(self) -> list[str]:
+        return [operation for operation, _ in self.calls]
+
+
+def overall(status: str) -> str:
+    return status if status in {"Completed", "Failed", "Stopped"} else "InProgress"
+
+
+def found(aws: FakeAws, host: str) -> tuple[Job, list[str]]:
+    told: list[str] = []
+    return names.find(aws, parse(host, "sm-"), told.append), told
+
+
+def refused(aws: FakeAws, host: str) -> SmProxyError:
+    with pytest.raises(SmProxyError) as caught:
+        found(aws, host)
+    assert caught.value.line.isprintable()
+    return caught.value
+
+
+def test_an_exact_name_takes_one_call_and_needs_no_words() -> None:
+    aws = Account({"bert-2": "Training", "bert": "Completed"})
+    job, told = found(aws, "sm-bert")
+    assert (job.name, told, aws.asked) == ("bert", [], EXACT[:1])
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer", "kind", "calls"),
+    [
+        (
+            "DescribeProcessingJob",
+            {"ProcessingJobName": "bert", "ProcessingJobStatus": "InProgress"},
+            "processing",
+            2,
+        ),
+        (
+            "DescribeTransformJob",
+            {"TransformJobName": "bert", "TransformJobStatus": "InProgress"},
+            "transform",
+            3,
+        ),
+        (
+            "DescribeEndpoint",
+            {"EndpointName": "bert", "EndpointStatus": "InService"},
+            "endpoint",
+            4,
+        ),
+    ],
+)
+def test_another_kind_is_found_by_its_exact_name(
+    operation: str, answer: dict[str, Any], kind: str, calls: int
+) -> None:
+    # An exact name wins over the beginning of another, whatever the kind.
+    aws = Account({"bert-1": "Training"}, **{operation: answer})
+    job, told = found(aws, "sm-bert")
+    assert (job.kind, told, aws.asked) == (kind, [], EXACT[:calls])
+    forced = Account({"bert": "Training"}, **{operation: answer})
+    assert found(forced, f"sm-bert.{kind}")[0].kind == kind
+    assert forced.asked == [operation]
+
+
+def test_the_beginning_of_one_name() -> None:
+    aws = Account({"other": "Training", "bert-2026-11-23": "Training", "albert": "Training"})
+    job, told = found(aws, "sm-bert")
+    assert job.name == "bert-2026-11-23"
+    assert told == ["sm-bert is bert-2026-11-23"]
+    assert aws.asked == [*EXACT, "ListTrainingJobs", "DescribeTrainingJob"]
+    assert aws.calls[4][1]["NameContains"] == "bert"
+
+
+def test_the_newest_running_job_wins() -> None:
+    aws = Account(
+        {
+            "bert-5": "Starting",
+            "bert-4": "Completed",
+            "bert-3": "Training",
+            "bert-2": "Training",
+            "bert-1": "Failed",
+        }
+    )
+    job, told = found(aws, "sm-bert.2")
+    assert job.name == "bert-3"
+    assert told == ["sm-bert.2 is bert-3, the newest of 2 running"]
+
+
+def test_where_none_runs_the_newest_that_starts() -> None:
+    aws = Account({"bert-3": "Failed", "bert-2": "Pending", "bert-1": "Starting"})
+    job, told = found(aws, "sm-bert")
+    assert (job.name, told) == ("bert-2", ["sm-bert is bert-2, the newest of 2 starting"])
+
+
+def test_the_only_one_is_found_though_it_is_over() -> None:
+    aws = Account({"bert-1": "Failed", "gpt": "Training"})
+    assert found(aws, "sm-bert")[0].name == "bert-1"
+
+
+def test_several_that_are_over() -> None:
+    aws = Account({f"bert-{number}": "Completed" for number in range(5)})
+    error = refused(aws, "sm-bert")
+    assert error.code == "job-ambiguous"
+    assert "any of 5 jobs" in error.message
+    assert "bert-0, bert-1, bert-2, ..." in error.message
+
+
+def test_a_name_in_another_case() -> None:
+    aws = Account({"bert-large-2": "Training", "BERT-Large": "Training"})
+    job, told = found(aws, "sm-Bert-large")
+    assert (job.name, told) == ("BERT-Large", ["sm-Bert-large is BERT-Large"])
+    # The first list found nothing: its filter minds the case.
+    lists = [asked for operation, asked in aws.calls if operation == "ListTrainingJobs"]
+    assert [asked.get("NameContains") for asked in lists] == ["Bert-large", None]
+
+
+def test_another_case_wins_over_the_beginning_of_a_name() -> None:
+    listed = [
+        {"TrainingJobName": "bert-2", "TrainingJobStatus": "InProgress"},
+        {"TrainingJobName": "BERT", "TrainingJobStatus": "InProgress"},
+    ]
+    # A service whose filter does not mind the case: one list is enough.
+    aws = Account({"BERT": "Training"}, ListTrainingJobs={"TrainingJobSummaries": listed})
+    assert found(aws, "sm-bert")[0].name == "BERT"
+    assert aws.asked.count("ListTrainingJobs") == 1
+
+
+def test_latest_is_the_newest_running_training_job() -> None:
+    aws = Account({"c": "Starting", "b": "Training", "a": "Training"})
+    job, told = found(aws, "sm-latest")
+    assert (job.name, told) == ("b", ["sm-latest is b, the newest of 2 running"])
+    assert aws.asked == ["DescribeTrainingJob", "ListTrainingJobs", "DescribeTrainingJob"]
+    assert aws.calls[1][1]["StatusEquals"] == "InProgress"
+    assert found(Account({"a": "Starting"}), "sm-latest.training")[0].name == "a"
+
+
+def test_a_job_really_called_latest() -> None:
+    aws = Account({"new": "Training", "latest": "Completed"})
+    assert found(aws, "sm-latest")[0].name == "latest"
+
+
+def test_no_latest() -> None:
+    error = refused(Account({"a": "Completed"}), "sm-latest")
+    assert error.code == "job-not-found"
+    assert "no running training job in eu-west-1" in error.message
+
+
+def test_no_such_name_anywhere() -> None:
+    aws = Account({"bret-1": "Training", "bart-1": "Training", "gpt": "Training"})
+    error = refused(aws, "sm-bert-1")
+    assert error.code == "job-not-found"
+    assert "no training job, processing job, transform job or endpoint bert-1" in error.message
+    assert "eu-west-1" in error.message
+    assert "bret-1" in error.hint
+    assert "gpt" not in error.hint
+    assert aws.asked == [*EXACT, "ListTrainingJobs", "ListTrainingJobs"]
+    assert "--profile" in refused(Account(), "sm-bert").hint
+
+
+def test_a_forced_kind_is_the_only_one_looked_at() -> None:
+    aws = Account({"bert-1": "Training"}, ListProcessingJobs={"ProcessingJobSummaries": []})
+    error = refused(aws, "sm-bert.processing")
+    assert error.message == "there is no processing job bert in eu-west-1"
+    assert aws.asked == ["DescribeProcessingJob", "ListProcessingJobs", "ListProcessingJobs"]
+
+
+def test_what_may_not_be_seen_hides_nothing_that_may() -> None:
+    endpoint = {"EndpointName": "chat", "EndpointStatus": "InService"}
+    aws = Account(DescribeProcessingJob=DENIED, DescribeEndpoint=endpoint)
+    assert found(aws, "sm-chat")[0].kind == "endpoint"
+    aws = Account({"bert-1": "Training"}, DescribeProcessingJob=DENIED, DescribeEndpoint=DENIED)
+    assert found(aws, "sm-bert")[0].name == "bert-1"
+
+
+def test_what_could_not_be_looked_at_is_said() -> None:
+    aws = Account(DescribeEndpoint=DENIED, ListTrainingJobs=DENIED)
+    error = refused(aws, "sm-bert")
+    assert error.code == "job-not-found"
+    assert "access to endpoints and the list of training jobs is denied" in error.message
+    assert aws.asked.count("ListTrainingJobs") == 1
+
+
+def test_the_first_kind_asked_must_be_allowed() -> None:
+    assert refused(Account(DescribeTrainingJob=DENIED), "sm-bert").code == "access-denied"
+    forced = refused(Account(DescribeEndpoint=DENIED), "sm-bert.endpoint")
+    assert (forced.code, forced.message) == (DENIED.code, DENIED.message)
+
+
+@pytest.mark.parametrize("operation", ["DescribeProcessingJob", "ListTrainingJobs"])
+def test_other_failures_are_told_as_they_are(operation: str) -> None:
+    broken = SmProxyError("throttled", "slow", "later")
+    assert refused(Account({}, **{operation: broken}), "sm-bert") is broken
+
+
+def test_a_listed_name_that_is_none_is_left_out() -> None:
+    listed = [
+        {"TrainingJobName": "bert-\x1b[2J", "TrainingJobStatus": "InProgress"},
+        {"TrainingJobName": "bert/../../x", "TrainingJobStatus": "InProgress"},
+    ]
+    aws = Account(ListTrainingJobs={"TrainingJobSummaries": listed})
+    assert refused(aws, "sm-bert").code == "job-not-found"
+
+
+def test_a_job_deleted_in_between() -> None:
+    listed = [{"TrainingJobName": "bert-1", "TrainingJobStatus": "InProgress"}]
+    aws = Account(ListTrainingJobs={"TrainingJobSummaries": listed})
+    assert refused(aws, "sm-bert").code == "job-not-found"

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import network
+from sm_proxy.jobs.network import Subnets
+from tests.fakes import SUBNETS, FakeAws
+
+
+def subnets(*blocks: str) -> Subnets:
+    return Subnets("vpc-1", tuple(map(ipaddress.ip_network, blocks)))
+
+
+def chosen(*addresses: str, among: Subnets, allow_loopback: bool = False) -> str:
+    return network.choose(addresses, among, allow_loopback=allow_loopback)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        (("10.0.1.5",), "10.0.1.5"),
+        (("127.0.0.1", "172.17.0.1", "10.0.17.1", "10.0.15.255"), "10.0.15.255"),
+        (("::1", "fe80::1", "2001:db8:0:1::5"), "2001:db8:0:1::5"),
+        (("10.1.0.9", "10.0.0.4"), "10.1.0.9"),
+    ],
+)
+def test_the_first_address_in_the_subnets(addresses: tuple[str, ...], expected: str) -> None:
+    among = subnets("10.0.0.0/20", "10.1.0.0/24", "2001:db8:0:1::/64")
+    assert chosen(*addresses, among=among) == expected
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.16.1",
+        "192.168.1.1",
+        "127.0.0.1",
+        "127.9.9.9",
+        "::1",
+        "169.254.169.254",
+        "fe80::1",
+        "224.0.0.1",
+        "0.0.0.0",  # noqa: S104 - refused
+        "::",
+        "::ffff:10.0.1.5",
+        "::ffff:127.0.0.1",
+        "2001:db8:0:2::5",
+    ],
+)
+def test_no_other_address_is_dialled(address: str) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        chosen(address, among=subnets("10.0.0.0/20", "2001:db8:0:1::/64"))
+    assert caught.value.code == "address-refused"
+    assert str(ipaddress.ip_address(address)) in caught.value.message
+    assert "10.0.0.0/20" in caught.value.message
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "::1", "fe80::1"])
+def test_a_subnet_of_everything_lets_no_special_address_in(address: str) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        chosen(address, among=subnets("0.0.0.0/0", "::/0"))
+    assert caught.value.code == "address-refused"
+
+
+def test_loopback_only_where_the_setting_says_so() -> None:
+    among = subnets("10.0.0.0/20")
+    assert chosen("127.0.1.1", among=among, allow_loopback=True) == "127.0.1.1"
+    with pytest.raises(SmProxyError):
+        chosen("169.254.169.254", among=among, allow_loopback=True)
+
+
+def test_a_long_list_of_claims_is_shown_in_part() -> None:
+    with pytest.raises(SmProxyError) as caught:
+        chosen(*(f"192.168.0.{number}" for number in range(1, 33)), among=subnets("10.0.0.0/20"))
+    assert "192.168.0.4" in caught.value.message
+    assert "192.168.0.5" not in caught.value.message
+
+
+def test_the_ranges_of_a_jobs_subnets() -> None:
+    answer = {
+        "Subnets": [
+            {"VpcId": "vpc-1", "CidrBlock": "10.0.0.0/20"},
+            {
+                "VpcId": "vpc-1",
+                "CidrBlock": "10.0.16.0/20",
+                "Ipv6CidrBlockAssociationSet": [
+                    {
+                        "Ipv6CidrBlock": "2001:db8::/64",
+                        "Ipv6CidrBlockState": {"State": "associated"},
+                    },
+                    {
+                        "Ipv6CidrBlock": "2001:db8:1::/64",
+                        "Ipv6CidrBlockState": {"State": "disassociated"},
+                    },
+                ],
+            },
+        ]
+    }
+    aws = FakeAws(DescribeSubnets=answer)
+    assert network.describe(aws, ("subnet-1", "subnet-2")) == subnets(
+        "10.0.0.0/20", "10.0.16.0/20", "2001:db8::/64"
+    )
+    assert aws.calls == [("DescribeSubnets", {"SubnetIds": ["subnet-1", "subnet-2"]})]
+    assert network.describe(FakeAws(DescribeSubnets=SUBNETS), ["subnet-1"]).vpc_id == "vpc-1"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"Subnets": []},
+        ServiceError("InvalidSubnetID.NotFound", "no subnet-1", "ec2:DescribeSubnets"),
+    ],
+)
+def test_subnets_that_are_gone(answer: ServiceError | dict[str, object]) -> None:
+    with pytest.raises(SmProxyError, match="gone") as caught:
+        network.describe(FakeAws(DescribeSubnets=answer), ["subnet-1"])
+    assert caught.value.code == "no-vpc"
+
+
+def test_another_answer_is_told_as_it_is() -> None:
+    aws = FakeAws(DescribeSubnets=ServiceError("InternalError", "oops", "ec2:DescribeSubnets"))
+    with pytest.raises(SmProxyError, match="ec2:DescribeSubnets: InternalError: oops") as caught:
+        network.describe(aws, ["subnet-1"])
+    assert caught.value.code == "aws-error"

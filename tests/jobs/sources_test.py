@@ -1,0 +1,89 @@
+"""What containers print today, and which of it counts."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sm_proxy.jobs import sources
+from tests.fakes import HOST_KEY, marker_line
+
+IP_ADDR = """\
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default qlen 1000
+    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00
+    inet 127.0.0.1/8 scope host lo
+       valid_lft forever preferred_lft forever
+    inet6 ::1/128 scope host
+2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc mq state UP group default qlen 1000
+    link/ether 0a:58:a9:fe:ac:02 brd ff:ff:ff:ff:ff:ff
+    inet 169.254.172.2/22 brd 169.254.175.255 scope global eth0
+3: eth1: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 9001 qdisc mq state UP group default qlen 1000
+    inet 10.0.159.150/19 brd 10.0.159.255 scope global eth1
+    inet6 fe80::4f5:39ff:fe2a:1/64 scope link
+4: docker0: <NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue state DOWN group default
+    inet 172.17.0.1/16 brd 172.17.255.255 scope global docker0
+""".splitlines()
+
+
+def test_the_article_container() -> None:
+    found = sources.find(["----- ip addr -----", *IP_ADDR, "training"], "algo-1")
+    assert found is not None
+    assert found.source == "ip-addr"
+    assert found.addresses == ("169.254.172.2", "10.0.159.150", "172.17.0.1")
+    assert (found.port, found.user, found.host_keys) == (22, None, ())
+
+
+def test_sagemaker_ssh_helper() -> None:
+    line = "[sagemaker-ssh-helper] SSH Helper Log IP: 169.254.255.130 10.0.1.5 nonsense"
+    assert sources.find([line], "algo-1") is None
+    found = sources.find(["SSH Helper Log IP: 169.254.255.130 10.0.1.5 "], "algo-1")
+    assert found is not None
+    assert (found.source, found.addresses) == ("ssh-helper", ("169.254.255.130", "10.0.1.5"))
+
+
+def test_our_marker_wins_wherever_it_stands() -> None:
+    found = sources.find([*IP_ADDR, "SSH Helper Log IP: 10.0.1.9", marker_line()], "algo-1")
+    assert found is not None
+    assert (found.source, found.addresses, found.ignored) == ("marker", ("10.0.1.5",), 0)
+    assert (found.port, found.user, found.host_keys) == (2222, "root", (HOST_KEY,))
+
+
+@pytest.mark.parametrize(("node", "counts"), [("algo-1", True), ("algo-2", False), (None, True)])
+def test_the_marker_of_another_node_does_not_count(node: str | None, *, counts: bool) -> None:
+    assert (sources.find([marker_line()], node) is not None) is counts
+
+
+def test_later_markers_are_counted_where_they_differ() -> None:
+    other = marker_line(port=22)
+    found = sources.find([marker_line(), marker_line(), other, other], "algo-1")
+    assert found is not None
+    assert (found.port, found.ignored) == (2222, 2)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "inet 10.0.1.5/20 scope host lo",
+        "inet 10.0.1.5 scope global eth0",
+        "inet 300.0.1.5/20 scope global eth0",
+        "inet 10.0.1.5/20 brd 10.0.1.255 scope globally eth0",
+        "    inet 10.0.1.5/20 scope global eth0" + " " * 1000,
+        "SSH Helper Log IP: ",
+        "SSH Helper Log IP: 10.0.1.5; rm -rf /",
+        "",
+    ],
+)
+def test_what_only_looks_alike(line: str) -> None:
+    assert sources.find([line], "algo-1") is None
+
+
+@given(st.lists(st.text(max_size=200) | st.sampled_from(IP_ADDR), max_size=20))
+def test_whatever_is_printed_only_addresses_come_out(lines: list[str]) -> None:
+    found = sources.find(lines, "algo-1")
+    if found is not None:
+        assert 0 < len(found.addresses) <= 32
+        assert all(str(ipaddress.ip_address(item)) for item in found.addresses)
+        assert all("%" not in item for item in found.addresses)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import streams
+from sm_proxy.jobs.streams import Streams
+from tests.fakes import FakeAws
+from tests.fakes import streams as page
+
+NAMED = Streams("g", "job/algo-1-", re.compile(r"job/(?P<node>algo-1)-(?P<epoch>[0-9]+)"), "algo-1")
+BY_ID = re.compile(r"(?P<node>i-[0-9]+)")
+
+
+def instances(node: str, count: int) -> Streams:
+    return Streams("g", "", BY_ID, node, count)
+
+
+def made(**names: int) -> list[dict[str, Any]]:
+    return [
+        {"logStreamName": name.replace("_", "-"), "creationTime": at} for name, at in names.items()
+    ]
+
+
+def test_the_highest_epoch_wins() -> None:
+    names = ("job/algo-1-999", "job/algo-1-1700000000", "job/algo-1-1600000000")
+    assert NAMED.choose(page(*names)["logStreams"]) == "job/algo-1-1700000000"
+
+
+@pytest.mark.parametrize(
+    "neighbour",
+    [
+        "job/algo-10-1800000000",
+        "job/algo-1-1800000000/ssm",
+        "job/algo-1-x",
+        "job/algo-1-\N{FULLWIDTH DIGIT TWO}",
+        "job/algo-1-1800000000\n",
+        "xjob/algo-1-1800000000",
+    ],
+)
+def test_neighbours_never_count(neighbour: str) -> None:
+    assert NAMED.choose(page(neighbour)["logStreams"]) is None
+    both = page(neighbour, "job/algo-1-1")["logStreams"]
+    assert NAMED.choose(both) == "job/algo-1-1"
+
+
+def test_one_call_for_a_node_that_carries_its_name() -> None:
+    aws = FakeAws(DescribeLogStreams={**page("job/algo-1-1"), "nextToken": "t"})
+    assert streams.newest(aws, NAMED) == "job/algo-1-1"
+    assert aws.calls == [
+        (
+            "DescribeLogStreams",
+            {
+                "logGroupName": "g",
+                "descending": True,
+                "orderBy": "LogStreamName",
+                "logStreamNamePrefix": "job/algo-1-",
+            },
+        )
+    ]
+
+
+def test_the_pages_are_followed_and_bounded() -> None:
+    ssm = {**page("job/algo-1-1/ssm"), "nextToken": "t"}
+    aws = FakeAws(DescribeLogStreams=[ssm, ssm, page("job/algo-1-1")])
+    assert streams.newest(aws, NAMED) == "job/algo-1-1"
+    assert [asked.get("nextToken") for _, asked in aws.calls] == [None, "t", "t"]
+    aws = FakeAws(DescribeLogStreams=ssm)
+    assert streams.newest(aws, NAMED) is None
+    assert len(aws.calls) == 4
+
+
+def test_instances_are_counted_when_all_have_been_seen() -> None:
+    first = {"logStreams": made(i_2=5), "nextToken": "t"}
+    aws = FakeAws(DescribeLogStreams=[first, {"logStreams": made(i_1=4)}])
+    assert streams.newest(aws, instances("algo-1", 2)) == "i-1"
+    assert len(aws.calls) == 2
+    assert "logStreamNamePrefix" not in aws.calls[0][1]
+    assert aws.calls[0][1]["orderBy"] == "LastEventTime"
+
+
+def test_only_as_many_instances_as_the_job_has_and_the_newest_of_them() -> None:
+    listed = made(i_1=1, i_2=7, i_3=9)
+    assert instances("algo-1", 2).choose(listed) == "i-2"
+    assert instances("algo-2", 2).choose(listed) == "i-3"
+    assert instances("algo-3", 2).choose(listed) is None
+    assert instances("algo-1", 9).choose(listed) == "i-1"
+    assert instances("i-1", 2).choose(listed) == "i-1"
+
+
+def test_no_group_is_no_stream() -> None:
+    gone = ServiceError("ResourceNotFoundException", "no group", "logs:DescribeLogStreams")
+    assert streams.newest(FakeAws(DescribeLogStreams=gone), NAMED) is None
+    assert streams.newest(FakeAws(DescribeLogStreams={}), NAMED) is None
+
+
+def test_other_answers_are_told() -> None:
+    failing = FakeAws(DescribeLogStreams=ServiceError("InternalFailure", "oops", "x"))
+    with pytest.raises(SmProxyError, match="oops"):
+        streams.newest(failing, NAMED)

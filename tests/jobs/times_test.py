@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from sm_proxy.jobs.times import moment, now, spelt
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "0 s"),
+        (0.9, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (86399, "23 h"),
+        (86400, "1 d"),
+        (40 * 86400, "40 d"),
+    ],
+)
+def test_spans_in_words(seconds: float, words: str) -> None:
+    assert spelt(seconds) == words
+
+
+def test_the_first_moment_there_is() -> None:
+    then = datetime(2026, 11, 23, tzinfo=timezone.utc)
+    assert moment(None, "x", then, now()) is then
+    assert abs((moment(None) - now()).total_seconds()) < 5

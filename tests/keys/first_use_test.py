@@ -1,0 +1,140 @@
+"""Trust on first use: only where asked for, once, then pinned."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+import threading
+from dataclasses import replace
+
+import paramiko
+import pytest
+
+from sm_proxy import paths
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.container import Container
+from sm_proxy.keys import first_use
+from sm_proxy.settings import Settings
+from tests.fakes import HOST_KEY, container
+
+ASKED = Settings(hosts={"sm-my-job": {"trust_first_use": True}})
+BARE = replace(container(), host_keys=())
+
+
+class SocketStream:
+    """A stream to a server in a thread."""
+
+    def __init__(self, greeting: bytes | None = None) -> None:
+        self._near, far = socket.socketpair()
+        self._near.setblocking(False)
+        self.key = paramiko.ECDSAKey.generate()
+        self.opened = True
+        self.ended = self.finished = False
+        self.failure: Exception | None = None
+        self.delivered = True
+        self.room = 1 << 16
+        self.wants_read, self.wants_write = True, False
+        self.closed = 0
+        self._received = b""
+        self._server = threading.Thread(target=self._serve, args=(far, greeting), daemon=True)
+        self._server.start()
+
+    def _serve(self, far: socket.socket, greeting: bytes | None) -> None:
+        if greeting is not None:
+            far.sendall(greeting)
+            far.recv(1000)
+            far.close()
+            return
+        # Whoever only wants the key leaves in the middle of the handshake.
+        with contextlib.suppress(EOFError, OSError, paramiko.SSHException):
+            transport = paramiko.Transport(far)
+            transport.add_server_key(self.key)
+            transport.start_server(server=paramiko.ServerInterface())
+            transport.join(10)
+
+    def fileno(self) -> int:
+        return self._near.fileno()
+
+    def deadline(self, now: float) -> float:
+        del now
+        return math.inf
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        del now
+        if readable:
+            self._received += self._near.recv(1 << 16)
+
+    def read(self) -> bytes:
+        data, self._received = self._received, b""
+        return data
+
+    def write(self, data: bytes) -> None:
+        self._near.sendall(data)
+
+    def finish(self) -> None:
+        """Nothing to deliver."""
+
+    def close(self) -> None:
+        self.closed += 1
+        self._near.close()
+
+
+def never(_: Container) -> SocketStream:
+    raise AssertionError("nothing may be dialled")
+
+
+def with_keys(settings: Settings, stream: SocketStream | None = None) -> Container:
+    dial = never if stream is None else lambda _: stream
+    return first_use.with_host_keys(BARE, settings, "context", dial)
+
+
+def test_unasked_nothing_is_dialled() -> None:
+    with pytest.raises(SmProxyError, match="no host key") as caught:
+        with_keys(Settings(hosts={"sm-other": {"trust_first_use": True}}))
+    assert caught.value.code == "host-key-unknown"
+    assert "trust_first_use" in caught.value.hint
+
+
+def test_the_first_key_is_read_and_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = SocketStream()
+    found = with_keys(ASKED, stream)
+    expected = f"{stream.key.get_name()} {stream.key.get_base64()}"
+    assert found.host_keys == (expected,)
+    assert stream.closed == 1
+    assert "on first use" in capsys.readouterr().err
+    assert with_keys(ASKED).host_keys == (expected,)
+
+
+def test_another_node_or_account_has_a_pin_of_its_own() -> None:
+    with_keys(ASKED, SocketStream())
+    other = replace(BARE, node="algo-2")
+    for found, context in ((other, "context"), (BARE, "elsewhere")):
+        with pytest.raises(AssertionError, match="dialled"):
+            first_use.with_host_keys(found, ASKED, context, never)
+
+
+def test_a_torn_pin_is_no_key() -> None:
+    with_keys(ASKED, SocketStream())
+    pin = next((paths.state_dir() / "first-use").iterdir())
+    pin.write_text(HOST_KEY[:30])
+    stream = SocketStream()
+    assert with_keys(ASKED, stream).host_keys[0].endswith(stream.key.get_base64())
+
+
+def test_what_is_no_ssh_server_is_told() -> None:
+    stream = SocketStream(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with pytest.raises(SmProxyError, match="could not be read") as caught:
+        with_keys(ASKED, stream)
+    assert caught.value.code == "host-key-unknown"
+    assert stream.closed == 1
+    assert not (paths.state_dir() / "first-use").exists()
+
+
+def test_a_stream_that_fails_says_why() -> None:
+    stream = SocketStream(b"")
+    stream.ended, stream.failure = True, SmProxyError("connect-refused", "no")
+    with pytest.raises(SmProxyError) as caught:
+        with_keys(ASKED, stream)
+    assert caught.value.code == "connect-refused"
+    assert stream.closed == 1

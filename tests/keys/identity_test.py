@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import paths
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.marker import is_public_key
+from sm_proxy.keys import identity
+from sm_proxy.keys.identity import Identity
+from sm_proxy.settings import Settings
+from tests.fakes import HOST_KEY, tree
+
+KEYGEN = shutil.which("ssh-keygen")
+needs_keygen = pytest.mark.skipif(KEYGEN is None, reason="needs ssh-keygen")
+
+
+def ours(folder: Path) -> Settings:
+    return Settings(ssh_dir=str(folder / "ssh" / "sm-proxy"))
+
+
+def own_key(folder: Path, *options: str) -> Settings:
+    assert KEYGEN is not None
+    path = folder / "my key"
+    command = [KEYGEN, "-q", "-N", "", "-f", str(path), *options]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    return Settings(identity_file=str(path))
+
+
+def test_a_key_is_made_once_and_private(tmp_path: Path) -> None:
+    key = identity.ensure(ours(tmp_path))
+    assert is_public_key(key.public_key.rsplit(" ", 1)[0])
+    assert key.public_key.endswith(" sm-proxy")
+    assert stat.S_IMODE(key.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(key.path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(key.path.parent.parent.stat().st_mode) == 0o700
+    before = tree(tmp_path)
+    assert identity.ensure(ours(tmp_path)) == key
+    assert tree(tmp_path) == before
+
+
+@needs_keygen
+def test_ssh_keygen_takes_it_and_agrees(tmp_path: Path) -> None:
+    key = identity.ensure(ours(tmp_path))
+    assert KEYGEN is not None
+    done = subprocess.run(
+        [KEYGEN, "-y", "-P", "", "-f", str(key.path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[:2] == key.public_key.split()[:2]
+
+
+def test_it_fits_into_a_jobs_environment(tmp_path: Path) -> None:
+    key = identity.ensure(ours(tmp_path))
+    assert key.environment() == {"SM_PROXY_AUTHORIZED_KEY": key.public_key}
+
+
+def test_processes_at_once_agree_on_one_key(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from sm_proxy.keys import identity\n"
+        "from sm_proxy.settings import Settings\n"
+        "sys.stdin.read()\n"
+        "print(identity.ensure(Settings(ssh_dir=sys.argv[1])).public_key)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "ssh")]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+    keys = set()
+    for process in processes:
+        assert process.stdout is not None
+        with process.stdout:
+            keys.add(process.stdout.read().strip())
+        assert process.wait(20) == 0
+    assert len(keys) == 1
+    assert set(tree(tmp_path / "ssh")) == {"id_ed25519", "id_ed25519.pub"}
+
+
+@needs_keygen
+def test_the_users_own_key_is_used_as_it_is(tmp_path: Path) -> None:
+    settings = own_key(tmp_path, "-t", "ecdsa", "-C", "me  at   home")
+    before = tree(tmp_path)
+    key = identity.ensure(settings)
+    assert key.path == tmp_path / "my key"
+    assert key.public_key.startswith("ecdsa-sha2-nistp256 ")
+    assert key.public_key.endswith(" me at home")
+    assert tree(tmp_path) == before
+
+
+@needs_keygen
+def test_a_key_too_long_for_the_environment(tmp_path: Path) -> None:
+    key = identity.ensure(own_key(tmp_path, "-t", "rsa", "-b", "3072"))
+    with pytest.raises(SmProxyError, match="512") as caught:
+        key.environment()
+    assert caught.value.code == "unsupported"
+
+
+@pytest.mark.parametrize(("length", "fits"), [(512, True), (513, False)])
+def test_the_limit_is_the_services(length: int, *, fits: bool) -> None:
+    key = Identity(Path("k"), "x" * length)
+    if fits:
+        assert key.environment()
+    else:
+        with pytest.raises(SmProxyError):
+            key.environment()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"not a key at all",
+        b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n",
+        b"\xff\xfe",
+        HOST_KEY.encode() + b" \x1b[31mcomment",
+    ],
+)
+def test_a_key_without_a_readable_public_half(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "my key.pub").write_bytes(content)
+    with pytest.raises(SmProxyError, match="no public key can be read") as caught:
+        identity.ensure(Settings(identity_file=str(tmp_path / "my key")))
+    assert caught.value.code == "bad-setting"
+    assert f"ssh-keygen -y -f '{tmp_path}/my key' > '{tmp_path}/my key.pub'" in caught.value.hint
+
+
+def test_the_home_in_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = Settings(identity_file="~/.ssh/id_ed25519")
+    assert identity.identity_path(settings) == tmp_path / ".ssh" / "id_ed25519"
+    default = paths.default_ssh_dir() / "id_ed25519"
+    assert identity.identity_path(Settings()) == default
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SmProxyError, match="cannot be written") as caught:
+        identity.ensure(Settings(ssh_dir=str(tmp_path / "file" / "sm-proxy")))
+    assert caught.value.code == "config-read-only"

@@ -1,0 +1,81 @@
+"""Run labs as a caller does: a process, a command, an exit status."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sm_proxy.lab import namespaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ISOLATED = os.geteuid() == 0 and namespaces.may_isolate(
+    namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNET
+)
+NETWORKS = ["netns", "loopback"] if ISOLATED else ["loopback"]
+_PROGRAM = """
+import argparse, sys
+from sm_proxy.lab import run
+parser = argparse.ArgumentParser()
+if sys.argv[1] == "run":
+    run.add_arguments(parser)
+else:
+    run.add_up_arguments(parser)
+args = parser.parse_args(sys.argv[2:])
+sys.exit(run.main(args) if sys.argv[1] == "run" else run.up(args))
+"""
+
+
+@dataclass
+class Runner:
+    """Starts labs whose temporary files stand below `folder`."""
+
+    folder: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def start(self, *words: str, what: str = "run", **options: object) -> subprocess.Popen[str]:
+        if "--network" not in words:  # asked for, it goes without the notice on stderr
+            words = ("--network", NETWORKS[0], *words)
+        process: subprocess.Popen[str] = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, what, *words],
+            env={**os.environ, "TMPDIR": str(self.folder), "AWS_PROFILE": "not-to-be-used"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,  # type: ignore[call-overload]
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        """Run to the end; exit status, stdout, stderr."""
+        process = self.start(*words)
+        output, errors = process.communicate(timeout=60)
+        return process.returncode, output, errors
+
+    def left(self) -> list[str]:
+        """What is left of temporary folders."""
+        return [entry.name for entry in self.folder.iterdir()]
+
+
+@pytest.fixture
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    # A short path: unix sockets stand below it.
+    runner = Runner(tmp_path_factory.mktemp("lab"))
+    yield runner
+    for process in runner.started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(params=NETWORKS)
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sm_proxy.lab.gateway import channel
+
+from .scripted_client import SSH, Client, lab, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def _flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(bytes(range(256)) * 40)
+    await reader.read()
+
+
+async def _opened(client: Client) -> None:
+    await client.handshake()
+    await client.send_surely(b"x")
+
+
+def test_output_comes_in_1024_bytes_with_a_pause(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lab(tmp_path, _flood, pause_ms=10) as it:
+            client, _ = await it.client(document=SSH)
+            begin = asyncio.get_running_loop().time()
+            await _opened(client)
+            await client.until(lambda: len(client.data) == 10240)
+            assert client.data == bytes(range(256)) * 40
+            assert [len(m.payload) for m in client.of_type(1)] == [1024] * 10
+            assert asyncio.get_running_loop().time() - begin > 0.09
+            await client.close()
+
+    run(main())
+
+
+def test_duplicates_are_acked_again_and_order_is_restored(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lab(tmp_path) as it:
+            client, _ = await it.client(document=SSH)
+            await _opened(client)
+            await client.send_as(4, b"d")
+            await client.send_as(3, b"c")
+            await client.until(lambda: {3, 4} <= client.acked)
+            assert client.data in {b"", b"x"}
+            client.acked.clear()
+            await client.send_as(1, b"x")
+            await client.send_as(4, b"d")
+            await client.until(lambda: {1, 4} <= client.acked)
+            await client.send_as(2, b"b")
+            await client.until(lambda: client.data == b"xbcd")
+            await client.close()
+
+    run(main())
+
+
+def test_only_the_front_is_sent_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lab(tmp_path, _flood, pause_ms=0) as it:
+            client, _ = await it.client(document=SSH)
+            await client.handshake()
+            client.acking = False
+            await client.send_surely(b"x")
+            await asyncio.sleep(0.75)
+            again = [m.sequence for m in client.of_type(1)]
+            assert again[:10] == list(range(2, 12))
+            assert 2 <= len(again[10:]) <= 7
+            assert set(again[10:]) == {2}
+            first, second = [m.raw for m in client.of_type(1) if m.sequence == 2][:2]
+            assert first == second
+            await client.close()
+
+    run(main())
+
+
+def test_nobody_reads_behind_a_pause(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lab(tmp_path, _flood, pause_ms=5) as it:
+            client, session = await it.client(document=SSH)
+            await _opened(client)
+            client.vanish()
+            await asyncio.sleep(0.2)
+            worker = it.service.find(session)._link.worker
+            assert worker
+            assert worker.channel.outgoing.paused
+            assert len(worker.channel.outgoing) < 10
+            await client.reopen(it.ask("resume", session=session))
+            await client.until(lambda: len(client.data) == 10240)
+            await client.close()
+
+    run(main())
+
+
+def test_acks_wait_for_the_write(tmp_path: Path) -> None:
+    async def main() -> None:
+        release = asyncio.Event()
+        total = [0]
+
+        async def slow(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+            reader._transport.pause_reading()  # type: ignore[attr-defined]
+            await release.wait()
+            reader._transport.resume_reading()  # type: ignore[attr-defined]
+            while data := await reader.read(1 << 20):
+                total[0] += len(data)
+
+        async with lab(tmp_path, slow) as it:
+            client, _ = await it.client(document=SSH)
+            await client.handshake()
+            await asyncio.sleep(0.02)
+
+            async def upload() -> None:
+                for _ in range(16):
+                    await client.send(bytes(1 << 20))
+
+            sending = asyncio.create_task(upload())
+            await asyncio.sleep(0.3)
+            assert 1 <= len(client.acked) < 14
+            release.set()
+            await sending
+            await client.until(lambda: len(client.acked) == 17, 5)
+            await client.until(lambda: total[0] == 16 << 20)
+            await client.close()
+
+    run(main())
+
+
+def test_agent_blocked_too_long_drops_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert channel.PONG_WAIT == 60
+    monkeypatch.setattr(channel, "PONG_WAIT", 0.05)
+    release = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await release.wait()
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
+        while await reader.read(1 << 20):
+            pass
+
+    async def main() -> None:
+        async with lab(tmp_path, slow) as it:
+            client, _ = await it.client(document=SSH)
+            await client.handshake()
+            await client.send_surely(b"x")
+            await client.send(bytes(12 << 20))
+            await asyncio.sleep(0.1)
+            release.set()
+            await client.until(lambda: client.named("start_publication"))
+            await client.send_surely(b"x")
+            await client.close()
+
+    run(main())

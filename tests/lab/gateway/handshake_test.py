@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .scripted_client import LOCAL, REMOTE, SSH, SYN, frame, lab, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("document", "more"),
+    [
+        (SSH, {}),
+        (LOCAL, {"type": "LocalPortForwarding", "localPortNumber": "0"}),
+        (REMOTE, {"type": "LocalPortForwarding", "localPortNumber": "0", "host": "127.0.0.1"}),
+    ],
+)
+def test_request(tmp_path: Path, document: str, more: dict[str, str]) -> None:
+    async def main() -> None:
+        async with lab(tmp_path) as it:
+            client, _ = await it.client(document=document, agent_version="3.2.1.0")
+            request = await client.handshake()
+            assert (request.sequence, request.flags) == (0, 1)
+            assert request.json == {
+                "AgentVersion": "3.2.1.0",
+                "RequestedClientActions": [
+                    {
+                        "ActionType": "SessionType",
+                        "ActionParameters": {
+                            "SessionType": "Port",
+                            "Properties": {"portNumber": str(it.port), **more},
+                        },
+                    }
+                ],
+            }
+            await client.close()
+
+    run(main())
+
+
+def test_complete_comes_before_the_ack_of_the_response(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lab(tmp_path, customer_message="Hello.") as it:
+            client, _ = await it.client()
+            await client.handshake()
+            kinds = [message.payload_type for message in client.messages]
+            assert kinds == [5, 7, 0]
+            complete = client.messages[1]
+            assert complete.json["CustomerMessage"] == "Hello."
+            assert isinstance(complete.json["HandshakeTimeToComplete"], int)
+            assert (complete.sequence, complete.flags) == (1, 0)
+            await client.close()
+
+    run(main())
+
+
+def test_refused_action_ends_the_session(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lab(tmp_path, encrypt=True) as it:
+            client, _ = await it.client()
+            request = await client.handshake(status=3)
+            actions = [a["ActionType"] for a in request.json["RequestedClientActions"]]
+            assert actions == ["SessionType", "KMSEncryption"]
+            await client.until(lambda: client.closed)
+            assert client.output == (
+                "Encountered error while initiating handshake. "
+                "SessionType failed on client with status 3 error: "
+            )
+            await client.close()
+
+    run(main())
+
+
+def test_unanswered_handshake_times_out(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lab(tmp_path, handshake_timeout_s=0.05) as it:
+            client, _ = await it.client()
+            await client.until(lambda: client.closed)
+            assert client.output is not None
+            assert "Handshake timed out. Please ensure" in client.output
+            await client.close()
+            session = it.start()["SessionId"]
+            assert session in it.open_ids()
+            await asyncio.sleep(0.1)
+            assert it.open_ids() == []
+
+    run(main())
+
+
+def test_data_right_after_complete_is_acked_and_lost(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lab(tmp_path, complete_ms=50) as it:
+            client, _ = await it.client(document=SSH)
+            await client.handshake()
+            await client.send(b"lost")
+            await client.until(lambda: 1 in client.acked)
+            await asyncio.sleep(0.06)
+            await client.send_surely(b"kept")
+            await client.until(lambda: client.data == b"kept")
+            await client.close()
+
+    run(main())
+
+
+def test_data_is_rejected_while_dialling_but_later_data_kept(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lab(tmp_path, dial_ms=50) as it:
+            client, _ = await it.client(document=SSH)
+            await client.handshake()
+            await client.send_as(1, b"a")
+            await client.send_as(2, b"b")
+            await client.until(lambda: 2 in client.acked)
+            await asyncio.sleep(0.06)
+            assert 1 not in client.acked
+            await client.send_as(1, b"a")
+            await client.until(lambda: client.data == b"ab")
+            await client.close()
+
+    run(main())
+
+
+def test_handshake_request_is_lost_without_a_client_and_repeated(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lab(tmp_path, worker_start_ms=1) as it:
+            given = it.start()
+            await asyncio.sleep(0.05)
+            from .scripted_client import Client
+
+            begin = asyncio.get_running_loop().time()
+            client = await Client.open(given)
+            await client.handshake()
+            assert 0.1 < asyncio.get_running_loop().time() - begin < 0.5
+            await client.send_surely(frame(SYN, 3))
+            await client.close()
+
+    run(main())
+
+
+def test_silent_agent(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with lab(tmp_path, silent=True, handshake_timeout_s=0.05) as it:
+            client, session = await it.client()
+            await asyncio.sleep(0.15)
+            assert client.messages == []
+            assert it.open_ids() == [session]
+            await client.close()
+
+    run(main())

@@ -1,0 +1,357 @@
+"""`lab run` and `lab up` from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .conftest import ISOLATED, Runner
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PYTHON = [sys.executable, "-c"]
+DESCRIBE = """
+import boto3, json, os
+name = os.environ["SM_PROXY_LAB_JOB"]
+job = boto3.client("sagemaker").describe_training_job(TrainingJobName=name)
+print(json.dumps({"steps": [step["Status"] for step in job["SecondaryStatusTransitions"]],
+    "status": job["TrainingJobStatus"], "reason": job.get("FailureReason")}))
+"""
+LOG = """
+import boto3, json
+logs = boto3.client("logs")
+group = "/aws/sagemaker/TrainingJobs"
+for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]:
+    name, token, lines = stream["logStreamName"], "", []
+    while True:
+        more = {"nextToken": token} if token else {}
+        page = logs.get_log_events(
+            logGroupName=group, logStreamName=name, startFromHead=True, **more
+        )
+        lines += [event["message"] for event in page["events"]]
+        if page["nextForwardToken"] == token:
+            break
+        token = page["nextForwardToken"]
+    print(json.dumps({"stream": name, "lines": lines}))
+"""
+SSH = """
+    address=${SM_PROXY_LAB_ADDRESSES#*=}; address=${address%% *}; port=${address#*:}
+    key=$(dirname "$SM_PROXY_LAB_SSH_CONFIG")/sm-proxy/id_ed25519
+    in_container() {
+        $SM_PROXY_LAB_ON_BASTION ssh -F none -p "$port" -i "$key" -o IdentitiesOnly=yes \
+            -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
+            "$SM_PROXY_LAB_USER@${address%:*}" "$@"
+    }
+"""
+
+
+def program(path: Path, text: str) -> str:
+    path.write_text("#!/bin/sh\n" + textwrap.dedent(text))
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize("status", [0, 3, 125, 255])
+def test_exits_with_the_status_of_cmd(lab: Runner, status: int) -> None:
+    assert lab.run("--status", "Starting", "--", "sh", "-c", f"exit {status}")[0] == status
+    assert lab.left() == []
+
+
+def test_cmd_that_a_signal_ends(lab: Runner) -> None:
+    assert lab.run("--status", "Starting", "--", "sh", "-c", "kill -USR1 $$")[0] == 138
+
+
+def test_cmd_that_is_not_there(lab: Runner) -> None:
+    status, _, errors = lab.run("--status", "Starting", "--", "/no/such/cmd")
+    assert status == 127
+    assert errors == "sm-proxy lab: /no/such/cmd: command not found\n"
+
+
+@pytest.mark.parametrize("words", [["--job", "a.b"], ["--nodes", "65"], ["--status", "Odd"], []])
+def test_usage(lab: Runner, words: list[str]) -> None:
+    assert lab.run(*words, *(["--", "true"] if words else []))[0] == 2
+
+
+def test_environment_of_cmd(lab: Runner, mode: str) -> None:
+    status, output, errors = lab.run(
+        "--network", mode, "--job", "MyJob-7", "--nodes", "2", "--", "env", "-0"
+    )
+    assert (status, errors) == (0, "")
+    found = dict(pair.split("=", 1) for pair in output.split("\0") if "=" in pair)
+    assert found["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+    assert found["AWS_REGION"] == found["AWS_DEFAULT_REGION"] == "us-east-1"
+    assert "AWS_PROFILE" not in found
+    assert "127.0.0.1" in found["NO_PROXY"]
+    assert found["SM_PROXY_LAB_JOB"] == "MyJob-7"
+    assert found["SM_PROXY_LAB_HOST"] == "sm-MyJob-7"
+    assert found["SM_PROXY_LAB_NETWORK"] == mode
+    assert found["SM_PROXY_LAB_BASTION"].startswith("i-")
+    assert found["SM_PROXY_LAB_CONTROL"] == found["AWS_ENDPOINT_URL"] + "/_lab/"
+    addresses = dict(pair.split("=") for pair in found["SM_PROXY_LAB_ADDRESSES"].split())
+    assert list(addresses) == ["algo-1", "algo-2"]
+    if mode == "netns":
+        assert addresses["algo-1"].startswith("10.0.")
+        assert addresses["algo-1"].endswith(":22")
+        assert "SM_PROXY_ALLOW_LOOPBACK" not in found
+    else:
+        assert addresses["algo-1"].startswith("127.")
+        assert int(addresses["algo-1"].rpartition(":")[2]) >= 1024
+        assert found["SM_PROXY_ALLOW_LOOPBACK"] == "1"
+    folder = str(lab.folder)
+    for name in ("CONFIG_DIR", "CACHE_DIR", "STATE_DIR", "LAB_SSH_CONFIG", "LAB_CALLS"):
+        assert found[f"SM_PROXY_{name}"].startswith(folder)
+
+
+def test_ssh_into_the_container(lab: Runner, mode: str) -> None:
+    script = f"""{SSH}
+        test ! -s "$SM_PROXY_LAB_CALLS" || echo "calls were recorded"
+        in_container 'id -un; echo "$SM_CURRENT_HOST $SM_HOSTS $TRAINING_JOB_NAME"
+            echo "$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" | cut -c 1-16
+            wc -c < "${{SM_PROXY_ML_DIR:-/opt/ml}}/checkpoints/checkpoint-1.bin"'
+        echo "$SM_PROXY_LAB_USER" """
+    status, output, errors = lab.run(
+        "--network", mode, "--job", "Job", "--nodes", "2", "--", "sh", "-c", script
+    )
+    assert (status, errors) == (0, "")
+    user, *rest, expected = output.splitlines()
+    assert user == expected
+    assert rest == ['algo-1 ["algo-1", "algo-2"] Job', "/v2/credentials/", "4194304"]
+
+
+@pytest.mark.skipif(not ISOLATED, reason="needs root")
+def test_container_is_private(lab: Runner) -> None:
+    script = f"""{SSH}
+        in_container 'hostname; for d in /root /tmp /etc/ssh; do ls -A $d; done; ls /opt/ml
+            touch /root/x /etc/ssh/x /run/x /etc/profile.d/x; pgrep -c sshd >/dev/null && echo sees
+            cat /etc/profile.d/sm-proxy.sh | wc -l; ls /proc | grep -c "^[0-9]*$"'
+        ls /etc/profile.d /etc/ssh /run /root | grep -x -e x -e sm-proxy.sh
+        ip -4 -o addr | grep -v ' lo ' ; ip route; ping -c 1 -W 1 10.0.144.1 2>&1 | tail -1 """
+    status, output, _ = lab.run("--", "sh", "-c", script)
+    assert status in {0, 1, 2}
+    lines = output.splitlines()
+    assert lines[:6] == ["algo-1", "checkpoints", "code", "input", "model", "output"]
+    assert lines[6:8] in (["sees", "1"], ["1"], ["1", lines[7]])
+    assert "x" not in lines
+    assert not [line for line in lines if " inet " in line]
+
+
+@pytest.mark.parametrize(
+    ("status", "job", "steps"),
+    [
+        ("Starting", "InProgress", ["Starting"]),
+        ("Downloading", "InProgress", ["Starting", "Pending", "Downloading"]),
+        ("Training", "InProgress", ["Starting", "Pending", "Downloading", "Training"]),
+        (
+            "Failed",
+            "Failed",
+            ["Starting", "Pending", "Downloading", "Training", "Uploading", "Failed"],
+        ),
+        (
+            "MaxRuntimeExceeded",
+            "Stopped",
+            [
+                *["Starting", "Pending", "Downloading", "Training", "Stopping"],
+                *["Uploading", "MaxRuntimeExceeded"],
+            ],
+        ),
+    ],
+)
+def test_status_is_held(lab: Runner, status: str, job: str, steps: list[str]) -> None:
+    code, output, _ = lab.run("--status", status, "--", *PYTHON, DESCRIBE)
+    assert code == 0
+    found = json.loads(output)
+    assert (found["status"], found["steps"]) == (job, steps)
+
+
+def test_log_of_a_finished_job_keeps_its_marker(lab: Runner) -> None:
+    _, output, _ = lab.run("--status", "Completed", "--", *PYTHON, LOG)
+    assert "sm_proxy_marker" in output
+
+
+def test_program_of_the_job_and_its_failure(lab: Runner, tmp_path: Path) -> None:
+    train = program(
+        tmp_path / "train",
+        """
+        echo "one"; echo "two" >&2
+        echo "out of luck" > "${SM_PROXY_ML_DIR:-/opt/ml}/output/failure"
+        while [ ! -e "${SM_PROXY_RUN_DIR:-/run/sm-proxy}/ready" ]; do sleep 0.1; done
+        sleep 0.3; exit 9
+        """,
+    )
+    wait = "import time; time.sleep(1.5)\n"
+    _, output, _ = lab.run("--train", train, "--job", "j", "--", *PYTHON, wait + DESCRIBE + LOG)
+    job, log = (json.loads(line) for line in output.splitlines())
+    assert job["status"] == "Failed"
+    assert job["reason"] == "AlgorithmError: out of luck, exit code: 9"
+    assert log["stream"].startswith("j/algo-1-")
+    assert {"one", "two"} <= set(log["lines"])
+
+
+def test_log_lines_around_the_marker(lab: Runner) -> None:
+    words = ["--log-lines-before", "30", "--log-lines", "2000"]
+    _, output, _ = lab.run(*words, "--", *PYTHON, LOG)
+    lines = json.loads(output)["lines"]
+    at = [number for number, line in enumerate(lines) if "sm_proxy_marker" in line]
+    assert 30 <= at[0] < 35  # a busy machine lets the program come first
+    assert len(at) == 1
+    assert len(lines) > 2031
+
+
+def test_bare(lab: Runner, tmp_path: Path) -> None:
+    train = program(
+        tmp_path / "train", "echo '    inet 10.0.159.150/19 scope global eth0'; sleep 99"
+    )
+    _, output, _ = lab.run("--bare", "--train", train, "--", *PYTHON, LOG)
+    assert json.loads(output)["lines"] == ["    inet 10.0.159.150/19 scope global eth0"]
+
+
+def test_latency(lab: Runner) -> None:
+    script = "import time; start = time.monotonic()\n" + DESCRIBE.replace(
+        "job = ", "sm = boto3.client('sagemaker'); start = time.monotonic()\njob = "
+    )
+    script += "\nprint(time.monotonic() - start)"
+    _, output, _ = lab.run("--latency-ms", "100", "--status", "Starting", "--", *PYTHON, script)
+    assert 0.2 <= float(output.splitlines()[-1]) < 1.5
+
+
+def test_jobs_of_cmd_run_and_stop(lab: Runner) -> None:
+    script = """
+import boto3, os, time
+sm = boto3.client("sagemaker")
+job = sm.describe_training_job(TrainingJobName=os.environ["SM_PROXY_LAB_JOB"])
+def submit(name, script=None):
+    algorithm = dict(job["AlgorithmSpecification"])
+    if script:
+        algorithm["ContainerEntrypoint"] = ["/opt/sm-proxy/entrypoint.sh", "sh", "-c"]
+        algorithm["ContainerArguments"] = [script]
+    wanted = ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition", "VpcConfig")
+    sm.create_training_job(TrainingJobName=name, AlgorithmSpecification=algorithm,
+        Environment=job["Environment"], **{key: job[key] for key in wanted})
+def status(name):
+    found = sm.describe_training_job(TrainingJobName=name)
+    return found["SecondaryStatus"], found.get("FailureReason")
+def until(name, *wanted):
+    for _ in range(400):
+        if status(name)[0] in wanted:
+            return print(name, *status(name))
+        time.sleep(0.02)
+    raise SystemExit(f"{name} is {status(name)}")
+submit("ends", "exit 0"); submit("fails", "exit 7"); submit("runs")
+until("ends", "Completed", "Failed"); until("fails", "Completed", "Failed")
+until("runs", "Training")
+sm.stop_training_job(TrainingJobName="runs")
+until("runs", "Stopped")
+"""
+    status, output, errors = lab.run("--", *PYTHON, script)
+    assert (status, errors) == (0, "")
+    assert output.splitlines() == [
+        "ends Completed None",
+        "fails Failed AlgorithmError: , exit code: 7",
+        "runs Training None",
+        "runs Stopped None",
+    ]
+
+
+def test_several_at_once(lab: Runner, mode: str) -> None:
+    started = [
+        lab.start("--network", mode, "--", "sh", "-c", f"{SSH}\nin_container id -un")
+        for _ in range(3)
+    ]
+    for process in started:
+        output, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+        assert output
+    assert lab.left() == []
+
+
+@pytest.mark.skipif(ISOLATED, reason="it is permitted here")
+def test_network_namespaces_asked_for_in_vain(lab: Runner) -> None:
+    status, _, errors = lab.run("--network", "netns", "--", "true")
+    assert status == 125
+    assert "not permitted" in errors
+
+
+def test_ctrl_c_at_a_terminal_goes_to_cmd_once(lab: Runner) -> None:
+    """The terminal signals CMD itself; the lab waits for what CMD makes of it."""
+    ours, theirs = pty.openpty()
+    script = "trap 'echo caught' INT; echo on; sleep 1 & wait; sleep 0.3; exit 4"
+    process = lab.start(
+        *["--status", "Starting", "--", "sh", "-c", script],
+        preexec_fn=lambda: _take_terminal(theirs),
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "on\n"
+    os.write(ours, b"\x03")
+    output, _ = process.communicate(timeout=20)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 4
+    assert output == "caught\n"
+
+
+def _take_terminal(terminal: int) -> None:
+    import fcntl
+    import termios
+
+    os.setsid()
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+
+def test_up(lab: Runner) -> None:
+    process = lab.start("--job", "up-job", what="up")
+    assert process.stderr is not None
+    assert process.stdout is not None
+    assert "ssh -F" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    exports = process.stdout.read()
+    assert process.wait(timeout=10) == 130
+    shown = subprocess.run(
+        ["sh", "-c", f"{exports}\necho $SM_PROXY_LAB_HOST $AWS_PROFILE"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"], "AWS_PROFILE": "mine"},
+    )
+    assert shown.stdout == "sm-up-job\n"
+    assert lab.left() == []
+
+
+def test_up_is_usable_from_another_shell(lab: Runner) -> None:
+    process = lab.start(what="up")
+    assert process.stdout is not None
+    exports = ""
+    while "SM_PROXY_STATE_DIR" not in exports:
+        exports += process.stdout.readline()
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            f'{exports}\n{SSH}\nin_container id -un && exec "$@"',
+            "sh",
+            *PYTHON,
+            DESCRIBE,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    process.terminate()
+    assert done.returncode == 0, done.stderr
+    assert '"InProgress"' in done.stdout
+    assert process.wait(timeout=10) == 143
+
+
+def test_ready_in_time(lab: Runner) -> None:
+    began = time.monotonic()
+    lab.run("--", "true")
+    assert time.monotonic() - began < 15  # 1.7 s on an idle machine

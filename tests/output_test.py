@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+from sm_proxy import output
+from sm_proxy.errors import SmProxyError
+from sm_proxy.output import Result
+
+
+def test_the_frozen_envelope_of_a_result() -> None:
+    text = output.envelope("resolve", data={"job": "x"}, error=None)
+    assert text == (
+        '{"sm_proxy": 1, "command": "resolve", "ok": true, "data": {"job": "x"}, "error": null}'
+    )
+
+
+def test_the_frozen_envelope_of_a_failure() -> None:
+    error = SmProxyError("no-vpc", "why", "what next")
+    assert json.loads(output.envelope("resolve", data=None, error=error)) == {
+        "sm_proxy": 1,
+        "command": "resolve",
+        "ok": False,
+        "data": None,
+        "error": {"code": "no-vpc", "message": "why", "hint": "what next"},
+    }
+
+
+def test_no_data_is_an_object_still() -> None:
+    assert json.loads(output.envelope("x", data={}, error=None))["data"] == {}
+
+
+def test_json_is_one_line_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    output.render("x", Result({"a": "\x1b"}, "text"), as_json=True)
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.count("\n") == 1
+    assert "\x1b" not in captured.out
+    assert json.loads(captured.out)["data"] == {"a": "\x1b"}
+
+
+@pytest.mark.parametrize(("text", "shown"), [("a", "a\n"), ("a\n", "a\n"), ("", "")])
+def test_text_ends_with_one_newline(
+    text: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.render("x", Result(text=text), as_json=False)
+    assert capsys.readouterr().out == shown
+
+
+def test_a_failure_prints_nothing_for_people_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    output.render_error("x", SmProxyError("no-vpc", "why"), as_json=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_status_is_one_harmless_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    output.status("the account says\n\x1b[2Jhello")
+    assert capsys.readouterr() == ("", "sm-proxy: the account says \ufffd[2Jhello\n")
+
+
+def test_text_that_a_terminal_cannot_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    output.render("x", Result(text="bjørn"), as_json=False)
+    assert raw.getvalue() == b"bj\\xf8rn\n"
+
+
+class Closed(io.StringIO):
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stderr", [None, Closed()])
+def test_nobody_listens_to_stderr(
+    stderr: io.StringIO | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stderr)
+    output.status("hello")

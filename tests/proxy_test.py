@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sm_proxy import proxy, resolver, signals, stdio
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import known_hosts
+from sm_proxy.resolver import Container
+from sm_proxy.routes import bastion
+from sm_proxy.settings import Settings
+from sm_proxy.stdio import DirectStdio
+from tests.fakes import HOST_KEY, container
+
+pytestmark = pytest.mark.usefixtures("kept_signals")
+
+
+class World:
+    """Everything around `proxy.connect`: what it resolves to, its stream, and ssh's pipes."""
+
+    def __init__(self) -> None:
+        self.found: Container | BaseException = container()
+        self.blocks = False
+        self.settings = Settings(ssh_dir="")
+        self.dialled: list[tuple[str, int]] = []
+        self.pinned_before_dialling = ""
+        self.closed = 0
+        self.let_go = 0
+        self.pump_fails: BaseException | None = None
+        self.silent: SmProxyError | None = None
+        stdin, self.to_us = os.pipe()
+        self.from_us, stdout = os.pipe()
+        self.ends = DirectStdio(stdin, stdout)
+
+    def resolve(self, *_: Any, **__: Any) -> Container:
+        if self.blocks:
+            threading.Event().wait(30)
+        if isinstance(self.found, BaseException):
+            raise self.found
+        return self.found
+
+    def dial(self, found: Container, port: int, settings: Settings, _: object) -> Any:
+        self.dialled.append((found.address, port))
+        path = known_hosts.path_of(settings, found.host)
+        self.pinned_before_dialling = path.read_text()
+        return self
+
+    def pump(self, stream: object, ends: object, silent: Any) -> Any:
+        assert (stream, ends) == (self, self.ends)
+        self.silent = silent()
+        return self
+
+    def run(self) -> None:
+        if self.pump_fails:
+            raise self.pump_fails
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def note(self) -> None:
+        self.let_go += 1
+
+    def connect(self, port: int = 22, user: str | None = "root") -> int:
+        return proxy.connect("sm-my-job", port, user, self.settings)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
+    found = World()
+    found.settings = Settings(ssh_dir=str(tmp_path / "ssh"))
+    monkeypatch.setattr(stdio, "take", lambda: found.ends)
+    monkeypatch.setattr(proxy, "Aws", lambda *_: SimpleNamespace(context="here"))
+    monkeypatch.setattr(resolver, "resolve", found.resolve)
+    monkeypatch.setattr(bastion, "connect", found.dial)
+    monkeypatch.setattr(proxy, "Pump", found.pump)
+    monkeypatch.setattr(signals, "detach_stderr", found.note)
+    yield found
+    for descriptor in (found.to_us, found.from_us):
+        if descriptor >= 0:
+            os.close(descriptor)
+    os.close(found.ends.stdin)
+    found.ends.finish()
+
+
+def refused(world: World, **options: Any) -> SmProxyError:
+    with pytest.raises(SmProxyError) as caught:
+        world.connect(**options)
+    return caught.value
+
+
+def test_the_key_is_pinned_before_the_first_byte(world: World) -> None:
+    assert world.connect() == 0
+    assert world.pinned_before_dialling == f"* {HOST_KEY}\n"
+    assert world.closed == 1
+    assert world.let_go == 0
+
+
+@pytest.mark.parametrize(("port", "dialled"), [(22, 2222), (2022, 2022), (2222, 2222)])
+def test_22_stands_for_the_port_of_the_marker(world: World, port: int, dialled: int) -> None:
+    world.connect(port)
+    assert world.dialled == [("10.0.1.5", dialled)]
+    assert world.silent is not None
+    assert world.silent.code == "sshd-silent"
+    assert f"10.0.1.5 port {dialled}: is sshd running?" in world.silent.line
+
+
+def test_another_user_is_told_the_right_command(world: World) -> None:
+    error = refused(world, user="ubuntu")
+    assert error.code == "wrong-user"
+    assert error.hint == "Use: ssh root@sm-my-job"
+    assert world.dialled == []
+
+
+def test_without_a_user_there_is_nothing_to_compare(world: World) -> None:
+    assert world.connect(user=None) == 0
+
+
+def test_without_a_host_key_nothing_is_dialled(world: World) -> None:
+    world.found = container(host_keys=())
+    assert refused(world).code == "host-key-unknown"
+    assert world.dialled == []
+
+
+def test_what_the_resolver_says_is_passed_on(world: World) -> None:
+    world.found = SmProxyError("job-ended", "over")
+    assert refused(world) is world.found
+
+
+def test_a_failure_while_bytes_flow_closes_the_stream(world: World) -> None:
+    world.pump_fails = SmProxyError("session-lost", "gone")
+    assert refused(world).code == "session-lost"
+    assert world.closed == 1
+
+
+def test_a_bug_while_bytes_flow_closes_the_stream(world: World) -> None:
+    world.pump_fails = KeyError("x")
+    with pytest.raises(KeyError):
+        world.connect()
+    assert world.closed == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_resolving(world: World, number: signal.Signals) -> None:
+    world.blocks = True
+    threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+    assert world.connect() == 130
+    assert (world.dialled, world.let_go) == ([], 1)
+
+
+def test_ssh_leaving_while_resolving(world: World) -> None:
+    world.blocks = True
+
+    def leave() -> None:
+        descriptor, world.from_us = world.from_us, -1
+        os.close(descriptor)
+
+    threading.Timer(0.1, leave).start()
+    assert world.connect() == 130
+    assert (world.dialled, world.let_go) == ([], 1)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_the_sighup_of_ssh_does_not_disturb_the_last_line(world: World, *, fails: bool) -> None:
+    if fails:
+        world.found = SmProxyError("job-ended", "over")
+        refused(world)
+    else:
+        world.connect()
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGTERM)

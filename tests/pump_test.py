@@ -1,0 +1,436 @@
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sm_proxy import pump as pump_module
+from sm_proxy import signals
+from sm_proxy.errors import SmProxyError
+from sm_proxy.pump import Pump
+from sm_proxy.stdio import DirectStdio, Stdio, ThreadedStdio
+
+pytestmark = pytest.mark.usefixtures("kept_signals")
+
+LIMIT = 1 << 16
+GREETING = b"SSH-2.0-fake\r\n"
+
+
+class FakeStream:
+    """A stream over a socket; like a session, it has no descriptor and no patience once it ended.
+
+    `far` is the container's end.
+    """
+
+    def __init__(self) -> None:
+        self._near, self.far = socket.socketpair()
+        self._near.setblocking(False)
+        self._received = bytearray()
+        self._outgoing = bytearray()
+        self.opened = True
+        self.ended = False
+        self.failure: Exception | None = None
+        self.failure_at_end: Exception | None = None
+        self.finished = False
+        self.confirms = True
+        self.stalled = False
+        self.finish_called = False
+        self.patience = math.inf
+        self.turns = 0
+
+    @property
+    def delivered(self) -> bool:
+        return not self._outgoing
+
+    @property
+    def room(self) -> int:
+        return 0 if self.ended or self.stalled else max(0, LIMIT - len(self._outgoing))
+
+    @property
+    def wants_read(self) -> bool:
+        return len(self._received) < LIMIT
+
+    @property
+    def wants_write(self) -> bool:
+        return bool(self._outgoing) and not self.ended
+
+    def fileno(self) -> int:
+        return -1 if self.ended else self._near.fileno()
+
+    def deadline(self, now: float) -> float:
+        return now if self.ended else now + self.patience
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        del now
+        self.turns += 1
+        assert self.turns < 100_000, "it spins"
+        if readable and not self.ended:
+            data = self._near.recv(LIMIT)
+            self._received += data
+            if not data:
+                self.ended = True
+                self.failure = self.failure_at_end
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            del self._outgoing[: self._near.send(self._outgoing)]
+
+    def read(self) -> bytes:
+        data = bytes(self._received)
+        self._received.clear()
+        return data
+
+    def write(self, data: bytes) -> None:
+        assert len(data) <= self.room
+        self._outgoing += data
+
+    def finish(self) -> None:
+        self.finish_called = True
+        self.finished = self.confirms
+
+    def close(self) -> None:
+        self._near.close()
+        self.far.close()
+
+
+class Connection:
+    """A pump between ssh's pipes and a stream, all three ends in the test's hand."""
+
+    def __init__(self, make: Callable[[int, int], Stdio]) -> None:
+        self.to_us: int | None
+        self.from_us: int | None
+        stdin, self.to_us = os.pipe()
+        self.from_us, stdout = os.pipe()
+        self.stdio = make(stdin, stdout)
+        self.stream = FakeStream()
+        self.far = self.stream.far
+        self.threads: list[threading.Thread] = []
+
+    def run(self) -> None:
+        Pump(self.stream, self.stdio, lambda: SmProxyError("sshd-silent", "silent")).run()
+
+    def beside(self, work: Callable[[], object]) -> None:
+        """Do `work` while the pump runs."""
+        thread = threading.Thread(target=work)
+        self.threads.append(thread)
+        thread.start()
+
+    def ssh_stops_sending(self) -> None:
+        descriptor, self.to_us = self.to_us, None  # first: a timer and the test may both leave
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def ssh_leaves(self) -> None:
+        self.ssh_stops_sending()
+        descriptor, self.from_us = self.from_us, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def ssh_sees(self) -> bytes:
+        assert self.from_us is not None
+        descriptor, self.from_us = self.from_us, None
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read()
+
+    def ssh_sends(self, data: bytes | memoryview) -> int:
+        assert self.to_us is not None
+        return os.write(self.to_us, data)
+
+    def close(self) -> None:
+        for thread in self.threads:
+            thread.join(20)
+            assert not thread.is_alive()
+        self.ssh_leaves()
+        self.stdio.finish()
+        self.stream.close()
+        if isinstance(self.stdio, ThreadedStdio):
+            self.stdio._reader.join(10)
+            self.stdio._near.close()
+            self.stdio._far.close()
+
+
+@pytest.fixture(autouse=True)
+def let_go(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Short times, and stderr is not really let go."""
+    monkeypatch.setattr(pump_module, "LINGER_S", 0.15)
+    monkeypatch.setattr(pump_module, "FINISH_S", 0.15)
+    calls: list[bool] = []
+    monkeypatch.setattr(signals, "detach_stderr", lambda: calls.append(True))
+    return calls
+
+
+@pytest.fixture(params=[DirectStdio, ThreadedStdio])
+def either(request: pytest.FixtureRequest) -> Iterator[Connection]:
+    connection = Connection(request.param)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def direct() -> Iterator[Connection]:
+    connection = Connection(DirectStdio)
+    yield connection
+    connection.close()
+
+
+def received(far: socket.socket) -> bytes:
+    parts = []
+    while data := far.recv(LIMIT):
+        parts.append(data)
+    return b"".join(parts)
+
+
+def test_megabytes_both_ways_until_the_container_ends(either: Connection) -> None:
+    data = os.urandom(1 << 20) * 3
+    answer = data[::-1]
+    got: list[bytes] = []
+
+    def container() -> None:
+        either.far.sendall(answer)
+        while sum(map(len, got)) < len(data):
+            got.append(either.far.recv(LIMIT))
+        either.far.shutdown(socket.SHUT_WR)
+
+    def ssh_writes() -> None:
+        view = memoryview(data)
+        while view:
+            view = view[either.ssh_sends(view) :]
+
+    seen: list[bytes] = []
+    either.beside(container)
+    either.beside(ssh_writes)
+    either.beside(lambda: seen.append(either.ssh_sees()))
+    either.run()
+    either.close()
+    assert b"".join(got) == data
+    assert seen == [answer]
+    assert either.stream.finish_called
+
+
+def test_the_end_from_the_container_delivers_the_rest(
+    either: Connection, let_go: list[bool]
+) -> None:
+    either.far.sendall(GREETING + b"bye")
+    either.far.shutdown(socket.SHUT_WR)
+    either.run()
+    assert either.ssh_sees() == GREETING + b"bye"
+    assert let_go == []
+
+
+def test_the_end_from_ssh_still_delivers_the_answer(either: Connection) -> None:
+    def container() -> None:
+        assert either.far.recv(100) == b"question"
+        for part in (b"slow ", b"answer"):
+            time.sleep(0.05)
+            either.far.sendall(part)
+
+    either.ssh_sends(b"question")
+    either.ssh_stops_sending()
+    either.beside(container)
+    began = time.monotonic()
+    either.run()
+    assert either.ssh_sees() == b"slow answer"
+    assert time.monotonic() - began < 3
+    assert either.stream.finish_called
+
+
+def test_a_failure_is_raised_once_what_came_before_it_is_delivered(direct: Connection) -> None:
+    data = GREETING + os.urandom(300_000)
+    direct.stream.failure_at_end = SmProxyError("session-lost", "gone")
+    seen: list[bytes] = []
+
+    def slow_ssh() -> None:
+        time.sleep(0.1)
+        seen.append(direct.ssh_sees())
+
+    def container() -> None:
+        direct.far.sendall(data)
+        direct.far.shutdown(socket.SHUT_WR)
+
+    direct.beside(container)
+    direct.beside(slow_ssh)
+    with pytest.raises(SmProxyError, match="gone"):
+        direct.run()
+    direct.stdio.finish()
+    direct.close()
+    assert seen == [data]
+    assert not direct.stream.finish_called
+    assert direct.stream.turns < 100
+
+
+def test_an_ended_stream_is_not_waited_for_while_ssh_does_not_read(direct: Connection) -> None:
+    """It may have neither a descriptor nor a deadline by then."""
+    direct.far.sendall(GREETING)
+    direct.far.shutdown(socket.SHUT_WR)
+    full = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            full += os.write(direct.stdio.stdout, b"x" * 4096)
+
+    def slow_ssh() -> None:
+        time.sleep(0.2)
+        seen.append(direct.ssh_sees())
+
+    seen: list[bytes] = []
+    direct.beside(slow_ssh)
+    direct.run()
+    direct.close()
+    assert seen[0][full:] == GREETING
+    assert direct.stream.turns < 50
+
+
+def test_what_ssh_does_not_read_is_not_piled_up(direct: Connection) -> None:
+    total = 8 << 20
+    sent: list[int] = []
+    seen: list[bytes] = []
+
+    def container() -> None:
+        direct.far.setblocking(True)
+        direct.far.settimeout(0.2)
+        left = total
+        with contextlib.suppress(TimeoutError):
+            while left:
+                left -= direct.far.send(b"x" * min(left, LIMIT))
+        sent.append(total - left)
+        direct.beside(lambda: seen.append(direct.ssh_sees()))
+        direct.far.settimeout(10)
+        direct.far.sendall(b"x" * left)
+        direct.far.shutdown(socket.SHUT_WR)
+
+    direct.beside(container)
+    direct.run()
+    direct.close()
+    assert sent[0] < 2 << 20
+    assert [len(data) for data in seen] == [total]
+
+
+def test_what_the_container_does_not_read_is_left_with_ssh(direct: Connection) -> None:
+    sent: list[int] = []
+    got: list[bytes] = []
+
+    def ssh() -> None:
+        assert direct.to_us is not None
+        os.set_blocking(direct.to_us, False)
+        count = idle = 0
+        while idle < 20:
+            idle += 1
+            with contextlib.suppress(BlockingIOError):
+                count += direct.ssh_sends(b"x" * 4096)
+                idle = 0
+            if idle:
+                time.sleep(0.005)
+        sent.append(count)
+        direct.ssh_stops_sending()
+        direct.beside(lambda: got.append(received(direct.far)))
+
+    direct.far.sendall(GREETING)
+    direct.beside(ssh)
+    direct.run()
+    direct.stream._near.shutdown(socket.SHUT_WR)
+    direct.close()
+    assert 0 < sent[0] < 1 << 20
+    assert [len(data) for data in got] == sent
+
+
+def test_a_tunnel_that_is_up_and_silent(
+    either: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "SILENCE_S", 0.1)
+    either.ssh_sends(b"SSH-2.0-OpenSSH_9.2\r\n")
+    with pytest.raises(SmProxyError) as caught:
+        either.run()
+    assert caught.value.code == "sshd-silent"
+
+
+def test_silence_before_the_tunnel_is_up_is_the_streams_business(
+    direct: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "SILENCE_S", 0.05)
+    direct.stream.opened = False
+    threading.Timer(0.2, direct.far.shutdown, (socket.SHUT_WR,)).start()
+    direct.run()
+    assert direct.ssh_sees() == b""
+
+
+def test_one_greeting_is_enough(direct: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "SILENCE_S", 0.1)
+    threading.Timer(0.02, direct.far.sendall, (b"S",)).start()
+    threading.Timer(0.3, direct.far.shutdown, (socket.SHUT_WR,)).start()
+    direct.run()
+    assert direct.ssh_sees() == b"S"
+
+
+def test_a_greeting_that_ssh_does_not_read_is_no_silence(
+    direct: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "SILENCE_S", 0.05)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(direct.stdio.stdout, b"x" * 4096)
+    direct.far.sendall(GREETING)
+    threading.Timer(0.2, direct.ssh_leaves).start()
+    direct.run()
+
+
+@pytest.mark.parametrize("confirms", [True, False])
+def test_ssh_leaving_ends_it_within_a_bound(
+    either: Connection, let_go: list[bool], *, confirms: bool
+) -> None:
+    either.stream.confirms = confirms
+    either.far.sendall(GREETING)
+    threading.Timer(0.05, either.ssh_leaves).start()
+    began = time.monotonic()
+    either.run()
+    assert time.monotonic() - began < 1.5
+    assert either.stream.finish_called
+    assert let_go in ([True], [])  # threads cannot tell leaving from half-closing at once
+
+
+def test_ssh_leaving_is_noticed_while_nothing_is_read_from_it(
+    either: Connection, let_go: list[bool]
+) -> None:
+    either.stream.stalled = True
+    if isinstance(either.stdio, ThreadedStdio):
+        either.stream.patience = 0.1  # stands for the ticks of readiness on Windows
+    either.far.sendall(GREETING)
+    either.ssh_sends(b"unread")
+    threading.Timer(0.05, either.ssh_leaves).start()
+    began = time.monotonic()
+    either.run()
+    assert time.monotonic() - began < 1.5
+    assert let_go == [True]
+
+
+def test_no_spinning_while_ssh_has_half_closed_and_the_stream_is_stalled(
+    direct: Connection,
+) -> None:
+    direct.stream.stalled = True
+    direct.far.sendall(GREETING)
+    direct.ssh_stops_sending()
+    threading.Timer(0.2, direct.ssh_leaves).start()
+    direct.run()
+    assert direct.stream.turns < 50
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_without_a_word(
+    direct: Connection, let_go: list[bool], number: signal.Signals
+) -> None:
+    direct.far.sendall(GREETING)
+    threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+    direct.run()
+    assert let_go == [True]
+    assert direct.stream.finish_called
+
+
+def test_a_container_that_ends_as_ssh_does_is_no_error(direct: Connection) -> None:
+    direct.far.sendall(GREETING)
+    direct.far.shutdown(socket.SHUT_WR)
+    direct.ssh_leaves()
+    direct.run()
+    assert direct.stream.finish_called

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from sm_proxy import reach, resolver
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.jobs.job import Phase, Summary
+from sm_proxy.reach import Reach
+from sm_proxy.settings import Settings
+from tests.fakes import JOB, FakeAws, container, description
+
+
+def summary(name: str = JOB, phase: Phase = "running", **changes: Any) -> Summary:
+    known: dict[str, Any] = {"kind": "training", "status": "Training", **changes}
+    return Summary(name=name, phase=phase, created=datetime.now(timezone.utc), **known)
+
+
+@pytest.fixture
+def resolved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hosts that were resolved."""
+    hosts: list[str] = []
+
+    def resolve(host: str, *_: object, **options: object) -> object:
+        assert options == {"fresh": True}  # and no wait
+        hosts.append(host)
+        return container()
+
+    monkeypatch.setattr(resolver, "resolve", resolve)
+    return hosts
+
+
+def checked(aws: FakeAws, *jobs: Summary) -> list[Reach]:
+    return reach.check(jobs, Settings(), aws)
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        (summary(), Reach()),
+        (summary(phase="starting"), Reach()),
+        (summary(phase="ended"), Reach(reachable=False, reason="it has ended")),
+        (summary(phase="failed"), Reach(reachable=False, reason="it has failed")),
+        (
+            summary(phase="failed", failure_reason="no data"),
+            Reach(reachable=False, reason="no data"),
+        ),
+    ],
+)
+def test_what_the_list_alone_tells(job: Summary, expected: Reach) -> None:
+    assert reach.guess(job) == expected
+
+
+def test_a_job_that_resolves(resolved: list[str]) -> None:
+    aws = FakeAws(DescribeTrainingJob=description(ResourceConfig={"InstanceCount": 4}))
+    assert checked(aws, summary()) == [Reach(reachable=True, nodes=4)]
+    assert resolved == ["sm-my-job.training"]
+
+
+def test_what_is_over_costs_no_call(resolved: list[str]) -> None:
+    aws = FakeAws()
+    jobs = [summary(phase="ended"), summary(phase="failed")]
+    assert [found.reachable for found in checked(aws, *jobs)] == [False, False]
+    assert (aws.calls, resolved) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reachable", "words"),
+    [
+        (description("Pending"), None, "it is Pending"),
+        (description("Stopped", "Stopped"), False, "job-ended: "),
+        (description(VpcConfig={}), False, "no-vpc: "),
+        (ServiceError("ValidationException", "gone", "x"), False, "it is gone"),
+        (SmProxyError("throttled", "slow"), None, "throttled: slow"),
+    ],
+)
+def test_what_stands_against_it(
+    answer: Any, reachable: bool | None, words: str, resolved: list[str]
+) -> None:
+    (found,) = checked(FakeAws(DescribeTrainingJob=answer), summary())
+    assert found.reachable is reachable
+    assert found.reason is not None
+    assert found.reason.startswith(words)
+    assert resolved == []
+
+
+@pytest.mark.parametrize(
+    ("code", "reachable"),
+    [("no-address", False), ("address-refused", False), ("access-denied", None)],
+)
+def test_what_resolving_met(
+    code: Code, reachable: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(*_: object, **__: object) -> object:
+        raise SmProxyError(code, "words")
+
+    monkeypatch.setattr(resolver, "resolve", resolve)
+    (found,) = checked(FakeAws(DescribeTrainingJob=description()), summary())
+    assert found == Reach(reachable=reachable, reason=f"{code}: words", nodes=1)
+
+
+def test_many_are_checked_side_by_side_and_in_order(resolved: list[str]) -> None:
+    together = threading.Barrier(8, timeout=10)
+
+    def describe(TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+        together.wait()
+        nodes = int(TrainingJobName.removeprefix("job-"))
+        answer = description(ResourceConfig={"InstanceCount": nodes})
+        assert isinstance(answer, dict)
+        return {**answer, "TrainingJobName": TrainingJobName}
+
+    jobs = [summary(f"job-{number}") for number in range(1, 17)]
+    found = checked(FakeAws(DescribeTrainingJob=describe), *jobs)
+    assert [item.nodes for item in found] == list(range(1, 17))
+    assert len(resolved) == 16

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from sm_proxy import resolver, store
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import memory
+from sm_proxy.resolver import Container
+from sm_proxy.settings import Settings
+from tests.fakes import (
+    HOST_KEY,
+    JOB,
+    NODE_STREAM,
+    SUBNETS,
+    Clock,
+    FakeAws,
+    container,
+    description,
+    events,
+    marker_line,
+    streams,
+    working,
+)
+
+ONCE = ["DescribeLogStreams", "DescribeSubnets", "DescribeTrainingJob", "GetLogEvents"]
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (resolver, memory, store):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def resolved(aws: FakeAws, host: str = "sm-my-job", **options: Any) -> Container:
+    settings = options.pop("settings", Settings())
+    return resolver.resolve(host, settings, aws, **options)
+
+
+def refused(aws: FakeAws, host: str = "sm-my-job", **options: Any) -> SmProxyError:
+    with pytest.raises(SmProxyError) as caught:
+        resolved(aws, host, **options)
+    assert caught.value.line.isprintable()
+    assert caught.value.hint
+    return caught.value
+
+
+def test_a_running_job_takes_four_calls() -> None:
+    aws = working()
+    assert resolved(aws) == container()
+    assert aws.operations() == ONCE
+
+
+def test_what_scripts_get() -> None:
+    assert resolved(working()).as_data() == {
+        "job": JOB,
+        "kind": "training",
+        "node": "algo-1",
+        "address": "10.0.1.5",
+        "port": 2222,
+        "user": "root",
+        "host_keys": [HOST_KEY],
+        "status": "Training",
+        "source": "marker",
+        "vpc_id": "vpc-1",
+        "cached": False,
+    }
+
+
+def test_the_log_and_the_subnets_are_read_side_by_side() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def waiting(answer: dict[str, Any]) -> Any:
+        def work(**_: Any) -> dict[str, Any]:
+            both.wait()
+            return answer
+
+        return work
+
+    aws = working(
+        DescribeSubnets=waiting(SUBNETS), DescribeLogStreams=waiting(streams(NODE_STREAM))
+    )
+    assert resolved(aws).address == "10.0.1.5"
+
+
+@pytest.mark.parametrize("host", ["sm-my-job.algo-2", "sm-my-job.2", "sm-my-job.2.training"])
+def test_another_node(host: str) -> None:
+    aws = working(
+        DescribeTrainingJob=description(ResourceConfig={"InstanceCount": 2}),
+        DescribeLogStreams=streams("my-job/algo-2-1700000000"),
+        GetLogEvents=events(marker_line(node="algo-2")),
+    )
+    found = resolved(aws, host)
+    assert (found.node, found.host) == ("algo-2", host)
+    asked = dict(aws.calls)["DescribeLogStreams"]
+    assert asked["logStreamNamePrefix"] == "my-job/algo-2-"
+
+
+def test_the_first_valid_marker_of_the_node_wins() -> None:
+    lines = (
+        '{"sm_proxy_marker": 1, "torn',
+        marker_line(port=True),
+        "[1,1]<stdout>: " + marker_line(node="algo-2", port=1),
+        "[1,0]<stdout>: " + marker_line(port=2201),
+        marker_line(port=2202),
+    )
+    assert resolved(working(GetLogEvents=events(*lines))).port == 2201
+
+
+def test_loopback_only_by_the_setting() -> None:
+    answers = events(marker_line(addresses=[{"address": "127.0.0.1"}]))
+    assert refused(working(GetLogEvents=answers)).code == "address-refused"
+    settings = Settings(allow_loopback=True)
+    found = resolved(working(GetLogEvents=answers), settings=settings)
+    assert found.address == "127.0.0.1"
+
+
+def test_an_address_outside_of_the_subnets() -> None:
+    aws = working(GetLogEvents=events(marker_line(addresses=[{"address": "169.254.169.254"}])))
+    assert refused(aws).code == "address-refused"
+
+
+@pytest.mark.parametrize("host", ["sm-", "sm-a_b", "my-job", "sm-x.algo-0"])
+def test_illegal_names_cost_no_call(host: str) -> None:
+    aws = FakeAws()
+    assert refused(aws, host).code == "bad-name"
+    assert aws.calls == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words"),
+    [
+        (description("Completed", "Completed"), "job-ended", "Completed"),
+        (description("Stopped", "Stopped"), "job-ended", "Stopped"),
+        (description("Uploading"), "job-ended", "Uploading"),
+        (
+            description("Failed", "Failed", FailureReason="AlgorithmError: ExitCode 1"),
+            "job-failed",
+            "AlgorithmError: ExitCode 1",
+        ),
+        (description(VpcConfig={}), "no-vpc", "VPC"),
+        (description("Starting", VpcConfig={}), "no-vpc", "VPC"),
+        (description("Starting"), "no-address", "Starting"),
+        (SmProxyError("access-denied", "denied", "ask"), "access-denied", "denied"),
+        (SmProxyError("expired-credentials", "old", "renew"), "expired-credentials", "old"),
+        (SmProxyError("no-credentials", "none", "configure"), "no-credentials", "none"),
+        (SmProxyError("throttled", "slow", "later"), "throttled", "slow"),
+        (SmProxyError("network", "down", "check"), "network", "down"),
+    ],
+)
+def test_what_describe_says_is_the_end_of_it(answer: Any, code: str, words: str) -> None:
+    aws = working(DescribeTrainingJob=answer)
+    error = refused(aws)
+    assert error.code == code
+    assert words in error.line
+    # Of a job that is over the end of its log is shown; nothing else is asked about.
+    tail = {"DescribeLogStreams", "GetLogEvents"} if code in {"job-ended", "job-failed"} else set()
+    assert set(aws.operations()) == {"DescribeTrainingJob"} | tail
+
+
+@pytest.mark.parametrize("status", ["Completed", "Failed"])
+def test_a_job_that_is_over_is_not_waited_for(status: str, clock: Clock) -> None:
+    aws = working(DescribeTrainingJob=description(status, status))
+    assert refused(aws, wait=900).code in {"job-ended", "job-failed"}
+    assert clock.slept == []
+
+
+def test_no_such_node() -> None:
+    aws = working()
+    error = refused(aws, "sm-my-job.algo-2")
+    assert error.code == "bad-name"
+    assert "there is no algo-2" in error.message
+    assert aws.operations() == ["DescribeTrainingJob"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"DescribeLogStreams": streams()},
+        {"DescribeLogStreams": streams("my-job/algo-10-1700000000")},
+        {"GetLogEvents": events()},
+        {"GetLogEvents": events("epoch 1", marker_line()[:-1])},
+        {"GetLogEvents": events(marker_line(node="algo-2"))},
+    ],
+)
+def test_no_address_yet(changes: dict[str, Any]) -> None:
+    error = refused(working(**changes))
+    assert error.code == "no-address"
+    assert "my-job/algo-1" in error.message
+
+
+@pytest.mark.parametrize("changes", [{"port": 0}, {"addresses": []}])
+def test_a_container_that_says_why_it_cannot_be_reached(changes: dict[str, Any]) -> None:
+    line = marker_line(**changes, problems=["no sshd in the image", "and \x07 no key"])
+    error = refused(working(GetLogEvents=events(line)))
+    assert error.code == "no-address"
+    assert "no sshd in the image; and \ufffd no key" in error.message
+    plain = refused(working(GetLogEvents=events(marker_line(**changes))), fresh=True)
+    assert plain.code == ("no-address" if "port" in changes else "address-refused")
+
+
+def test_a_later_marker_is_ignored_and_reported() -> None:
+    other = marker_line(addresses=[{"name": "eth0", "address": "10.0.1.6", "prefix": 20}])
+    told: list[str] = []
+    lines = (marker_line(), "epoch 1", other, marker_line(), other)
+    found = resolved(working(GetLogEvents=events(*lines)), tell=told.append)
+    assert found.address == "10.0.1.5"
+    assert told == [
+        "the log of my-job/algo-1 holds 2 more marker(s) that say something else: ignored"
+    ]
+
+
+@pytest.mark.parametrize("operation", ["DescribeLogStreams", "GetLogEvents", "DescribeSubnets"])
+def test_a_refused_call_is_told(operation: str) -> None:
+    denied = SmProxyError("access-denied", f"{operation} is denied", "ask")
+    assert refused(working(**{operation: denied})) is denied
+
+
+def test_a_starting_job_is_waited_for(clock: Clock) -> None:
+    states = [
+        description("Starting"),
+        description("Starting"),
+        description("Downloading"),
+        description(),
+    ]
+    told: list[str] = []
+    aws = working(
+        DescribeTrainingJob=states,
+        GetLogEvents=[events(), events(), events("x"), events(marker_line())],
+    )
+    assert resolved(aws, wait=900, tell=told.append).address == "10.0.1.5"
+    assert told == [
+        "my-job: Starting",
+        "my-job: Downloading",
+        "my-job: Training",
+    ]
+    assert all(2 <= pause <= 4 for pause in clock.slept)
+    assert aws.operations().count("DescribeSubnets") == 1
+    assert len(set(clock.slept)) > 1  # jitter
+
+
+def test_the_wait_ends_at_its_deadline(clock: Clock) -> None:
+    aws = working(DescribeTrainingJob=description("Pending"))
+    error = refused(aws, wait=60)
+    assert error.code == "wait-timeout"
+    assert "Pending" in error.message
+    assert 56 <= sum(clock.slept) <= 60
+
+
+def test_a_job_that_turns_terminal_ends_the_wait_at_once(clock: Clock) -> None:
+    aws = working(
+        DescribeTrainingJob=[
+            description("Starting"),
+            description("Failed", "Failed", FailureReason="no image"),
+        ]
+    )
+    error = refused(aws, wait=900)
+    assert (error.code, "no image" in error.message) == ("job-failed", True)
+    assert len(clock.slept) == 1
+
+
+def test_a_log_that_stays_silent_is_not_waited_for_forever(clock: Clock) -> None:
+    long_ago = datetime.now(timezone.utc) - timedelta(seconds=resolver.MARKER_GRACE_S + 5)
+    old = description(SecondaryStatusTransitions=[{"StartTime": long_ago}])
+    aws = working(DescribeTrainingJob=old, GetLogEvents=events("epoch 1"))
+    assert refused(aws, wait=900).code == "no-address"
+    assert clock.slept == []
+    young = working(GetLogEvents=[events(), events("x"), events(marker_line())])
+    assert resolved(young, wait=900, fresh=True).port == 2222
+
+
+def test_a_failure_of_the_wait_itself_is_told() -> None:
+    aws = working(
+        DescribeTrainingJob=[description("Starting"), SmProxyError("network", "down", "check")]
+    )
+    assert refused(aws, wait=900).code == "network"

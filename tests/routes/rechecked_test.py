@@ -1,0 +1,233 @@
+"""What the cache says may be stale: until the first byte the truth can still be dialled."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.routes import Stream, rechecked
+from sm_proxy.routes.rechecked import RecheckedStream
+
+
+class FakeStream:
+    """A stream whose far end is a list of bytes."""
+
+    def __init__(self, *, room: int = 1000) -> None:
+        self.sent = b""
+        self.coming = b""
+        self.opened = True
+        self.ended = False
+        self.finished = False
+        self.failure: Exception | None = None
+        self.delivered = True
+        self.room = room
+        self.wants_read = True
+        self.wants_write = False
+        self.closed = 0
+        self.finish_called = 0
+
+    def fileno(self) -> int:
+        return 0
+
+    def deadline(self, now: float) -> float:
+        del now
+        return math.inf
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        """Nothing to drive."""
+
+    def read(self) -> bytes:
+        data, self.coming = self.coming, b""
+        return data
+
+    def write(self, data: bytes) -> None:
+        assert len(data) <= self.room
+        self.sent += data
+
+    def finish(self) -> None:
+        self.finish_called += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Look:
+    """The fresh look-up: counts, and answers with a stream, None or a failure."""
+
+    def __init__(self, answer: Stream | Exception | None = None) -> None:
+        self.answer = answer
+        self.asked = 0
+
+    def __call__(self) -> Stream | None:
+        self.asked += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+FORGOTTEN: list[str] = []
+
+
+def rechecked_stream(stream: FakeStream, look: Look, now: float = 0) -> RecheckedStream:
+    """The stream under test; what it forgets is counted."""
+    FORGOTTEN.clear()
+    return RecheckedStream(stream, look, lambda: FORGOTTEN.append("x"), now)
+
+
+def step(stream: RecheckedStream, now: float) -> None:
+    """Drive it until a look-up that was started has been taken into account."""
+    stream.advance(now, readable=False)
+    deadline = time.monotonic() + 5
+    while stream._check is not None and time.monotonic() < deadline:
+        time.sleep(0.001)
+        stream.advance(now, readable=False)
+
+
+LATE = rechecked.PATIENCE_S + 0.1
+
+
+def test_a_greeting_in_time_needs_no_look() -> None:
+    old, look = FakeStream(), Look()
+    stream = rechecked_stream(old, look)
+    stream.write(b"hello")
+    old.coming = b"SSH-2.0"
+    step(stream, 0.5)
+    assert stream.read() == b"SSH-2.0"
+    step(stream, LATE)
+    assert (look.asked, old.sent, stream.deadline(LATE)) == (0, b"hello", math.inf)
+
+
+def test_the_wait_is_bounded_by_the_patience() -> None:
+    stream = rechecked_stream(FakeStream(), Look(), 10)
+    assert stream.deadline(10) == 10 + rechecked.PATIENCE_S
+
+
+def test_a_container_that_has_moved_hears_everything_again() -> None:
+    old, new = FakeStream(), FakeStream(room=4)
+    stream = rechecked_stream(old, Look(new))
+    stream.write(b"hello ")
+    stream.write(b"again")
+    new_room, new.room = new.room, 0
+    step(stream, LATE)
+    assert (new.sent, stream.room, stream.delivered) == (b"", 0, False)
+    new.room = new_room
+    step(stream, LATE)
+    assert new.sent == b"hello again"
+    assert (old.closed, stream.delivered) == (1, True)
+    new.coming = b"SSH-2.0"
+    assert stream.read() == b"SSH-2.0"
+    stream.write(b"more")
+    assert new.sent == b"hello againmore"
+
+
+def test_a_container_that_is_still_there_is_waited_for() -> None:
+    old, look = FakeStream(), Look(None)
+    stream = rechecked_stream(old, look)
+    stream.write(b"hello")
+    step(stream, LATE)
+    step(stream, LATE + 5)
+    assert (look.asked, old.sent, old.closed, stream.ended) == (1, b"hello", 0, False)
+
+
+def test_an_end_before_the_first_byte_is_looked_into_at_once() -> None:
+    old, new = FakeStream(), FakeStream()
+    old.ended, old.failure = True, SmProxyError("connect-refused", "no")
+    stream = rechecked_stream(old, Look(new))
+    assert (stream.ended, stream.failure) == (False, None)
+    step(stream, 0.1)
+    assert (stream.ended, stream.failure) == (False, None)
+    assert stream._stream is new
+
+
+def test_the_streams_own_failure_stands_where_nothing_has_moved() -> None:
+    old = FakeStream()
+    old.ended, old.failure = True, SmProxyError("connect-refused", "no")
+    stream = rechecked_stream(old, Look(None))
+    step(stream, 0.1)
+    assert stream.ended
+    assert stream.failure is old.failure
+
+
+def test_what_the_look_meets_is_the_failure() -> None:
+    error = SmProxyError("job-ended", "over")
+    stream = rechecked_stream(FakeStream(), Look(error))
+    stream.advance(LATE, readable=False)
+    deadline = time.monotonic() + 5
+    while not stream.ended and time.monotonic() < deadline:
+        stream.advance(LATE, readable=False)
+    assert stream.failure is error
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    stream = rechecked_stream(FakeStream(room=1 << 20), Look())
+    stream.write(b"x" * stream.room)
+    assert stream.room == 0
+
+
+def test_a_first_byte_beside_the_look_wins_and_the_late_stream_is_closed() -> None:
+    old, new = FakeStream(), FakeStream()
+    stream = rechecked_stream(old, Look(new))
+    stream.advance(LATE, readable=False)
+    old.coming = b"SSH-2.0"
+    assert stream.read() == b"SSH-2.0"
+    step(stream, LATE)
+    deadline = time.monotonic() + 5
+    while not new.closed and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert (new.closed, old.closed) == (1, 0)
+
+
+def test_finishing_is_not_held_up_by_a_look() -> None:
+    old = FakeStream()
+    stream = rechecked_stream(old, Look())
+    stream.finish()
+    old.ended = True
+    assert (old.finish_called, stream.ended) == (1, True)
+
+
+@pytest.mark.parametrize("checked", [False, True])
+def test_closing_closes_whatever_is_there(*, checked: bool) -> None:
+    old, new = FakeStream(), FakeStream()
+    stream = rechecked_stream(old, Look(new))
+    if checked:
+        stream.advance(LATE, readable=False)
+        assert stream._check is not None
+        stream._check.result()
+    stream.close()
+    assert (old.closed, new.closed) == (1, int(checked))
+
+
+KEXINIT = b"\0\0\0\x0c\4\x14" + b"k" * 10
+NEWKEYS = b"\0\0\0\x0c\x0a\x15" + b"\0" * 10
+
+
+@pytest.mark.parametrize(("sent", "forgotten"), [(KEXINIT, 1), (KEXINIT + NEWKEYS, 0)])
+def test_a_host_that_ssh_did_not_accept_is_forgotten(sent: bytes, forgotten: int) -> None:
+    old = FakeStream()
+    stream = rechecked_stream(old, Look())
+    old.coming = b"SSH-2.0-server\r\n"
+    assert stream.read()
+    for byte in b"SSH-2.0-client\r\n" + sent:
+        stream.write(bytes([byte]))
+    stream.close()
+    assert len(FORGOTTEN) == forgotten
+
+
+def test_what_never_answered_is_not_forgotten_for_that() -> None:
+    stream = rechecked_stream(FakeStream(), Look())
+    stream.write(b"SSH-2.0-client\r\n")
+    stream.close()
+    assert FORGOTTEN == []
+
+
+def test_what_is_no_ssh_is_not_judged() -> None:
+    old = FakeStream(room=1 << 20)
+    stream = rechecked_stream(old, Look())
+    old.coming = b"x"
+    assert stream.read()
+    stream.write(b"y" * (1 << 17))
+    stream.close()
+    assert FORGOTTEN == []

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy import paths, settings
+from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import Settings
+
+
+def write_file(text: str) -> None:
+    paths.config_dir().mkdir()
+    (paths.config_dir() / "config.toml").write_text(text, encoding="utf-8")
+
+
+def refused(flags: dict[str, Any] | None = None) -> str:
+    with pytest.raises(SmProxyError) as caught:
+        settings.load(flags)
+    assert caught.value.code == "bad-setting"
+    assert caught.value.line.isprintable()
+    return caught.value.text
+
+
+def test_nothing_said_is_the_defaults() -> None:
+    assert settings.load() == Settings()
+    assert settings.load({"region": None, "unknown": 1}) == Settings()
+
+
+def test_flag_then_variable_then_aws_variable_then_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = {"region": "flag-1", "profile": "flag"}
+    write_file('region = "file-1"\nprofile = "file"\n')
+    assert settings.load().region == "file-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "default-1")
+    assert settings.load().region == "default-1"
+    monkeypatch.setenv("AWS_REGION", "aws-1")
+    monkeypatch.setenv("AWS_PROFILE", "aws")
+    # botocore takes it from there itself, with its own rule for keys in the environment
+    assert settings.load().profile is None
+    assert (settings.load().region, settings.load().named_profile) == ("aws-1", "aws")
+    monkeypatch.setenv("SM_PROXY_REGION", "own-1")
+    monkeypatch.setenv("SM_PROXY_PROFILE", "own")
+    assert (settings.load().region, settings.load().profile) == ("own-1", "own")
+    assert (settings.load(flags).region, settings.load(flags).profile) == ("flag-1", "flag")
+
+
+def test_every_setting_from_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: dict[str, tuple[str, Any]] = {
+        "prefix": ("eu-", "eu-"),
+        "profile": ("research team", "research team"),
+        "region": ("eu-west-1", "eu-west-1"),
+        "bastion": ("i-0123456789abcdef0", "i-0123456789abcdef0"),
+        "user": ("ubuntu", "ubuntu"),
+        "identity_file": ("~/my key", "~/my key"),
+        "ssh_dir": ("/some where", "/some where"),
+        "wait": ("60", 60),
+        "allow_loopback": ("yes", True),
+    }
+    for name, (text, _) in wanted.items():
+        monkeypatch.setenv(f"SM_PROXY_{name.upper()}", text)
+    assert settings.load() == Settings(**{name: value for name, (_, value) in wanted.items()})
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SM_PROXY_REGION", "")
+    monkeypatch.setenv("AWS_REGION", "aws-1")
+    assert settings.load().region == "aws-1"
+
+
+def test_every_kind_of_value_from_the_file() -> None:
+    write_file(
+        '\ufeffwait = 5\nallow_loopback = true\nbastion = "i-1"\n'
+        '[hosts."sm-x"]\ntrust_first_use = true\n'
+    )
+    found = settings.load()
+    assert (found.wait, found.allow_loopback, found.bastion) == (5, True, "i-1")
+    assert found.hosts == {"sm-x": {"trust_first_use": True}}
+
+
+@pytest.mark.parametrize("word", ["0", "false", "No", "OFF"])
+def test_no_is_no(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_file("allow_loopback = true")
+    monkeypatch.setenv("SM_PROXY_ALLOW_LOOPBACK", word)
+    assert settings.load().allow_loopback is False
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("wait", "-1"),
+        ("wait", "ten"),
+        ("wait", "1.5"),
+        ("wait", "9" * 400),
+        ("wait", "9" * 5000),
+        ("wait", "2419201"),
+        ("allow_loopback", "maybe"),
+        ("prefix", "sm-* other"),
+        ("prefix", "-x"),
+        ("prefix", "sm-\nHost *"),
+        ("prefix", "sm/"),
+        ("user", "root\n    ProxyCommand id"),
+        ("user", "-l"),
+        ("user", "%h"),
+        ("bastion", "i-1 --x"),
+        ("bastion", "../i-1"),
+        ("profile", "a\nb"),
+        ("region", "\x1b[31m"),
+        ("identity_file", "/x\n/y"),
+        ("ssh_dir", "/x\x00"),
+    ],
+)
+def test_bad_values_are_refused_and_where_they_stand_is_said(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    assert f"{name} in {flag} must be" in refused({name: value})
+    if "\0" not in value:
+        monkeypatch.setenv(f"SM_PROXY_{name.upper()}", value)
+        assert f"{name} in SM_PROXY_{name.upper()} must be" in refused()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("wait = -1", "a number of seconds"),
+        ("wait = true", "a number of seconds"),
+        ("wait = 1.5", "a number of seconds"),
+        ("region = 5", "region in"),
+        ('hosts = "x"', "a table"),
+        ("allow_loopback = 2", "true or false"),
+        ("regoin = 'x'", "unknown 'regoin'"),
+        ("region =", "not valid TOML"),
+        ("region = 'x'\nregion = 'y'", "not valid TOML"),
+    ],
+)
+def test_a_bad_file_is_named(text: str, words: str) -> None:
+    write_file(text)
+    said = refused()
+    assert words in said
+    assert "config.toml" in said
+
+
+def test_a_file_that_cannot_be_read() -> None:
+    (paths.config_dir() / "config.toml").mkdir(parents=True)
+    assert "cannot be read" in refused()
+
+
+def test_a_file_that_is_no_text() -> None:
+    paths.config_dir().mkdir()
+    (paths.config_dir() / "config.toml").write_bytes(b"region = '\xff'")
+    assert "cannot be read" in refused()
+
+
+def test_our_files_stand_beside_another_ssh_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    args = argparse.Namespace(ssh_config="/a/b/config", region="x")
+    flags = settings.flags_of(args)
+    assert settings.load(flags).ssh_folder == Path("/a/b/sm-proxy")
+    assert settings.load({"ssh_dir": "/c", **settings.flags_of(args)}).ssh_dir == "/a/b/sm-proxy"
+    both = argparse.Namespace(ssh_config="/a/b/config", ssh_dir="/c")
+    assert settings.load(settings.flags_of(both)).ssh_folder == Path("/c")
+    monkeypatch.chdir("/tmp")
+    relative = argparse.Namespace(ssh_config="config")
+    assert settings.load(settings.flags_of(relative)).ssh_folder == Path("/tmp/sm-proxy")
+
+
+def test_the_folder_of_our_ssh_files_is_absolute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert settings.load({"ssh_dir": "x"}).ssh_folder == tmp_path / "x"
+    assert settings.load({"ssh_dir": "~/x"}).ssh_folder == tmp_path / "x"
+    assert settings.load().ssh_folder == paths.default_ssh_dir()

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from sm_proxy import signals
+from sm_proxy.signals import Hangup
+
+pytestmark = pytest.mark.usefixtures("kept_signals")
+
+BLOCKED = {
+    "sleep": "time.sleep(30)",
+    "socket": "(lambda ends: ends[0].recv(1))(socket.socketpair())",
+    "thread": "background.run(lambda: time.sleep(30))",
+}
+PREAMBLE = (
+    "import os, signal, socket, sys, threading, time\n"
+    "from sm_proxy import background, signals\n"
+    "signals.raise_on_hangup()\n"
+)
+
+
+def python(program: str, **options: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, "-c", PREAMBLE + program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("blocked", sorted(BLOCKED))
+def test_the_watch_interrupts_whatever_blocks(blocked: str) -> None:
+    program = (
+        "gone = threading.Event()\n"
+        "threading.Timer(0.1, gone.set).start()\n"
+        "try:\n"
+        "    with signals.Watch(gone.wait):\n"
+        f"        {BLOCKED[blocked]}\n"
+        "except signals.Hangup:\n"
+        "    print('hung up')\n"
+    )
+    began = time.monotonic()
+    assert ended(python(program)) == (0, "hung up\n", "")
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_signals_interrupt_too(number: signal.Signals) -> None:
+    program = (
+        "try:\n    print('ready', flush=True)\n    time.sleep(30)\n"
+        "except signals.Hangup:\n    print('hung up')\n"
+    )
+    process = python(program)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert ended(process) == (0, "hung up\n", "")
+
+
+def test_a_watch_that_is_over_does_nothing() -> None:
+    program = (
+        "gone = threading.Event()\n"
+        "with signals.Watch(gone.wait):\n    pass\n"
+        "gone.set()\n"
+        "time.sleep(0.4)\n"
+        "print('calm')\n"
+    )
+    assert ended(python(program)) == (0, "calm\n", "")
+
+
+def test_the_clean_up_is_not_interrupted_again() -> None:
+    """A terminal sends SIGINT to all of us, and ssh sends SIGHUP when it has gone by that."""
+    program = (
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(30)\n"
+        "except signals.Hangup:\n"
+        "    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):\n"
+        "        os.kill(os.getpid(), number)\n"
+        "    print('cleaned up')\n"
+    )
+    assert ended(python(program)) == (0, "cleaned up\n", "")
+
+
+def test_a_helper_under_nohup_outlives_its_terminal_but_not_its_ssh() -> None:
+    program = (
+        "os.kill(os.getpid(), signal.SIGHUP)\n"
+        "with signals.Wakeup() as wakeup:\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    print(wakeup.hung_up, flush=True)\n"
+    )
+    ignored = python(program, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    assert ended(ignored) == (0, "False\n", "")
+    watched = (
+        "try:\n"
+        "    with signals.Watch(lambda _: True):\n        time.sleep(30)\n"
+        "except signals.Hangup:\n    print('hung up')\n"
+    )
+    ignored = python(watched, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    assert ended(ignored) == (0, "hung up\n", "")
+
+
+def test_a_wakeup_is_readable_after_a_signal_and_interrupts_nothing() -> None:
+    with signals.Wakeup() as wakeup:
+        assert select.select([wakeup], [], [], 0)[0] == []
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert select.select([wakeup], [], [], 10)[0] == [wakeup]
+        noted: bool = wakeup.hung_up  # changes behind the type checker's back
+        assert noted
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_handler_raises_in_the_main_thread() -> None:
+    signals.raise_on_hangup()
+    main = threading.main_thread().ident
+    assert main is not None
+    threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGHUP)).start()
+    with pytest.raises(Hangup):
+        time.sleep(10)
+
+
+def test_stderr_is_let_go() -> None:
+    program = (
+        "signals.detach_stderr()\nprint('nobody hears this', file=sys.stderr)\nsys.stdin.read()\n"
+    )
+    process = python(program, stdin=subprocess.PIPE)
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.poll() is None
+    assert ended(process)[0] == 0

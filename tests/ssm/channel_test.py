@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+import tracemalloc
+
+import pytest
+
+from sm_proxy.ssm.channel import LARGE_REFUSED, Channel, Closed, Opened, PortRefused, State
+from tests.ssm import agent_wire as wire
+
+WALL_MS = 1_700_000_000_000
+MUCH = 10**9
+
+
+def opened(properties: dict[str, str] | None = None, version: str = "3.3.1230.0") -> Channel:
+    channel = Channel(0.0, WALL_MS)
+    request = wire.handshake_request(properties=properties, version=version)
+    channel.receive(wire.output(0, request, wire.HS_REQUEST), 0.0)
+    channel.frames(0.0, MUCH)
+    channel.receive(wire.output(1, b"{}", wire.HS_COMPLETE), 0.01)
+    channel.receive(wire.ack(0), 0.01)
+    channel.frames(0.01, MUCH)
+    assert isinstance(channel.events()[0], Opened)
+    return channel
+
+
+def sent(channel: Channel, now: float = 1.0) -> list[wire.Wire]:
+    return [wire.unpack(frame) for frame in channel.frames(now, MUCH)]
+
+
+def acked(messages: list[wire.Wire]) -> list[int]:
+    return [
+        json.loads(item.payload)["AcknowledgedMessageSequenceNumber"]
+        for item in messages
+        if item.kind == "acknowledge"
+    ]
+
+
+def test_complete_may_come_before_the_ack_of_our_answer() -> None:
+    channel = Channel(0.0, WALL_MS)
+    channel.receive(wire.output(0, wire.handshake_request(), wire.HS_REQUEST), 0.0)
+    assert [item.payload_type for item in sent(channel, 0.0)] == [0, wire.HS_RESPONSE]
+    channel.receive(wire.output(1, b"{}", wire.HS_COMPLETE), 0.01)
+    assert channel.state is State.OPEN
+    assert not channel.delivered
+    channel.receive(wire.ack(0), 0.02)
+    assert channel.delivered
+
+
+def test_the_agent_may_note_late_that_the_handshake_is_complete() -> None:
+    channel = opened()
+    channel.write(b"SSH-2.0-client\r\n")
+    assert not sent(channel, 0.01)
+    assert 0.02 < channel.deadline < 0.05
+    assert [item.payload for item in sent(channel, channel.deadline)] == [b"SSH-2.0-client\r\n"]
+
+
+def test_nor_is_the_end_said_too_early() -> None:
+    channel = opened()
+    channel.finish()
+    assert not sent(channel, 0.01)
+    assert [item.payload for item in sent(channel, channel.deadline)] == [b"\0\0\0\2"]
+
+
+def test_once_the_target_spoke_nothing_waits() -> None:
+    channel = opened()
+    channel.write(b"SSH-2.0-client\r\n")
+    channel.receive(wire.output(2, b"SSH-2.0-server\r\n"), 0.012)
+    assert [item.payload for item in sent(channel, 0.012)][-1] == b"SSH-2.0-client\r\n"
+
+
+def test_every_copy_is_acknowledged() -> None:
+    channel = opened()
+    for sequence in (2, 2, 4, 0, 4):
+        channel.receive(wire.output(sequence, b"x"), 1.0)
+    assert acked(sent(channel)) == [2, 2, 4, 0, 4]
+    assert channel.read() == b"x"
+
+
+def test_a_reconnection_repeats_acks_and_messages() -> None:
+    channel = opened()
+    channel.receive(wire.output(2, b"x"), 1.0)
+    channel.write(b"hello")
+    before = sent(channel)
+    channel.reconnected(2.0)
+    after = sent(channel, 2.0)
+    assert acked(after) == [0, 1, 2]
+    assert [item for item in after if item.kind == "input_stream_data"] == before[1:]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"nonsense",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"AcknowledgedMessageSequenceNumber":true}',
+        b'{"AcknowledgedMessageSequenceNumber":"1"}',
+        b'{"AcknowledgedMessageSequenceNumber":1.0}',
+        b'{"AcknowledgedMessageSequenceNumber":null}',
+        b'{"AcknowledgedMessageSequenceNumber":' + b"9" * 3000 + b"}",
+        b'{"AcknowledgedMessageSequenceNumber":-1}',
+        b"[" * 4000,
+        b"[" * 200_000,
+        b'{"AcknowledgedMessageSequenceNumber":1,"x":"' + b"y" * 10_000 + b'"}',
+    ],
+)
+def test_a_hostile_ack_acknowledges_nothing(payload: bytes) -> None:
+    channel = opened()
+    channel.write(b"data")
+    sent(channel)
+    channel.receive(wire.pack("acknowledge", payload), 1.1)
+    assert not channel.delivered
+    channel.receive(wire.ack(1), 1.2)
+    assert channel.delivered
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", ""),
+        (b"{}", ""),
+        (b'{"Output":""}', ""),
+        (b'{"Output":null}', ""),
+        (b'{"Output":"too long idle"}', "too long idle"),
+        (b'{"Output":{"a":1}}', "{'a': 1}"),
+        (b"nonsense", "the session was closed with a text that cannot be read"),
+        (b"[" * 200_000, "the session was closed with a text that cannot be read"),
+    ],
+)
+def test_channel_closed_with_and_without_text(payload: bytes, reason: str) -> None:
+    channel = opened()
+    channel.receive(wire.pack("channel_closed", payload, payload_type=261), 1.0)
+    assert channel.events() == [Closed(reason)]
+    assert channel.confirmed
+
+
+def test_what_came_before_the_close_can_be_read() -> None:
+    channel = opened()
+    channel.receive(wire.output(2, b"last words"), 1.0)
+    channel.receive(wire.channel_closed(), 1.0)
+    assert channel.read() == b"last words"
+
+
+def test_a_close_with_a_gap_is_no_clean_end() -> None:
+    channel = opened()
+    channel.receive(wire.output(3, b"later"), 1.0)
+    channel.receive(wire.channel_closed(), 1.0)
+    assert channel.events() == [Closed("the session was closed with a part of the stream missing")]
+
+
+def test_a_close_before_the_handshake_is_no_clean_end() -> None:
+    channel = Channel(0.0, WALL_MS)
+    channel.receive(wire.channel_closed(), 0.0)
+    assert channel.events() == [Closed("the session was closed before its handshake was complete")]
+
+
+def test_finishing_delivers_then_says_so_then_ends() -> None:
+    channel = opened()
+    channel.write(b"bye")
+    channel.finish()
+    assert channel.room == 0
+    assert [item.payload for item in sent(channel)] == [b"bye"]
+    channel.receive(wire.ack(1), 1.1)
+    flag = sent(channel, 1.1)
+    assert [(item.payload_type, item.payload) for item in flag] == [(wire.FLAG, b"\0\0\0\2")]
+    assert not channel.confirmed
+    channel.receive(wire.ack(2), 1.2)
+    assert channel.events() == [Closed("")]
+    assert channel.confirmed
+
+
+def test_an_agent_that_does_not_know_the_flag_is_left_to_the_api() -> None:
+    channel = opened(version="2.3.700.0")
+    channel.finish()
+    assert channel.state is State.CLOSED
+    assert not channel.confirmed
+
+
+def test_a_refused_port_is_an_event() -> None:
+    channel = opened({"type": "LocalPortForwarding"})
+    channel.receive(wire.output(2, b"\0\0\0\3", wire.FLAG), 1.0)
+    assert channel.events() == [PortRefused()]
+
+
+def test_unknown_types_and_noise_change_nothing() -> None:
+    channel = opened()
+    channel.receive(wire.pack_json("agent_session_state", {"SessionState": "Connected"}), 1.0)
+    channel.receive(wire.pack("no_such_type", b"x"), 1.0)
+    channel.receive(b"noise", 1.0)
+    channel.receive(wire.output(2, b"{}", payload_type=3), 1.0)
+    assert channel.malformed == 1
+    assert channel.events() == []
+    assert acked(sent(channel)) == [2]
+
+
+def test_pause_and_start() -> None:
+    channel = opened()
+    channel.receive(wire.pause(), 1.0)
+    assert channel.paused_at == 1.0
+    channel.receive(wire.output(2, b"x"), 5.0)
+    assert channel.paused_at == 5.0, "the agent is not that far away"
+    channel.receive(wire.start(), 6.0)
+    assert channel.paused_at is None
+
+
+def test_a_refused_large_message_ends_the_channel() -> None:
+    channel = opened()
+    channel.write(bytes(40_000))
+    sent(channel)
+    channel.reconnected(2.0)
+    channel.reconnected(3.0)
+    assert channel.events() == [Closed(LARGE_REFUSED)]
+
+
+def test_an_idle_channel_never_wants_to_be_called() -> None:
+    assert opened().deadline == float("inf")
+
+
+def test_a_keystroke_goes_at_once() -> None:
+    channel = opened()
+    channel.write(b"\n")
+    assert [item.payload for item in sent(channel)] == [b"\n"]
+
+
+def test_a_peer_that_floods_costs_bounded_memory() -> None:
+    """Messages behind a gap, challenges, requests and closes: whatever comes, memory is bounded."""
+    channel = opened()
+    payload = bytes(1024)
+    tracemalloc.start()
+    base = tracemalloc.get_traced_memory()[0]
+    for sequence in range(3, 45_000):
+        channel.receive(wire.output(sequence, payload), 1.0)
+        if sequence % 100 == 0:
+            channel.frames(1.0, MUCH)
+    channel.receive(wire.output(2, payload), 1.0)
+    while channel.read(1 << 20):
+        pass
+    for sequence in range(40_000, 45_000):
+        channel.receive(wire.output(sequence, b'{"Challenge":"AAAA"}', wire.CHALLENGE), 1.0)
+        channel.frames(1.0, MUCH)
+    peak = tracemalloc.get_traced_memory()[1] - base
+    tracemalloc.stop()
+    assert peak < 48 << 20
+    assert channel.unread == 0

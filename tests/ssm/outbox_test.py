@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import pytest
+
+from sm_proxy.ssm.message import PayloadType
+from sm_proxy.ssm.outbox import (
+    PROBE_DEADLINE_S,
+    QUEUE_BYTES,
+    WINDOW_BYTES,
+    WINDOW_MESSAGES,
+    LargeMessageRefusedError,
+    Outbox,
+)
+from tests.ssm import agent_wire as wire
+
+MUCH = 10**9
+FAST = 1e9
+
+
+def outbox(limit: int = 32768, rate: float = FAST) -> Outbox:
+    return Outbox(0.0, 1_700_000_000_000, limit, rate)
+
+
+def sizes(frames: list[bytes]) -> list[int]:
+    return [len(wire.unpack(frame).payload) for frame in frames]
+
+
+def grown() -> Outbox:
+    """An outbox whose large message was acknowledged."""
+    box = outbox()
+    box.put(bytes(40_000))
+    box.frames(0.0, MUCH)
+    box.acknowledge(0, 0.01)
+    for sequence, _ in enumerate(box.frames(0.01, MUCH), 1):
+        box.acknowledge(sequence, 0.02)
+    assert box.empty
+    return box
+
+
+def test_a_large_message_is_tried_alone() -> None:
+    box = outbox()
+    box.put(bytes(100_000))
+    assert sizes(box.frames(0.0, MUCH)) == [32768]
+    box.acknowledge(0, 0.01)
+    assert sizes(box.frames(0.01, MUCH)) == [32768, 32768, 100_000 - 3 * 32768]
+
+
+def test_little_data_is_sent_small_and_at_once() -> None:
+    box = outbox()
+    box.put(bytes(2000))
+    assert sizes(box.frames(0.0, MUCH)) == [1024, 976]
+
+
+def test_an_unacknowledged_large_message_ends_it() -> None:
+    box = outbox()
+    box.put(bytes(40_000))
+    box.frames(0.0, MUCH)
+    now = 0.0
+    while now < PROBE_DEADLINE_S:
+        assert all(size == 32768 for size in sizes(box.frames(now, MUCH)))
+        assert box.deadline > now
+        now = box.deadline
+    with pytest.raises(LargeMessageRefusedError):
+        box.frames(now, MUCH)
+
+
+def test_a_large_message_that_is_cut_off_twice_ends_it() -> None:
+    box = outbox()
+    box.put(bytes(40_000))
+    first = box.frames(0.0, MUCH)
+    box.reconnected(1.0)
+    assert box.frames(1.0, MUCH) == first, "never cut anew"
+    with pytest.raises(LargeMessageRefusedError):
+        box.reconnected(2.0)
+
+
+def test_with_the_safe_limit_nothing_is_tried() -> None:
+    box = outbox(limit=1024)
+    box.put(bytes(100_000))
+    assert max(sizes(box.frames(0.0, MUCH))) == 1024
+
+
+@pytest.mark.parametrize("size", [1, 1024, 32768])
+def test_unacknowledged_messages_are_bounded(size: int) -> None:
+    box = grown()
+    total = count = 0
+    for _ in range(6000):
+        box.put(bytes(min(size, box.room)))
+        for frame in box.frames(0.02, MUCH):
+            total += len(frame)
+            count += 1
+    assert count <= WINDOW_MESSAGES
+    assert total <= WINDOW_BYTES + 32768 + 120 * count
+    assert box.room <= QUEUE_BYTES
+
+
+def test_pause_leaves_one_message_a_second() -> None:
+    box = grown()
+    box.put(bytes(5000))
+    box.pause()
+    now, count = 0.02, 0
+    while now < 20:
+        count += len(box.frames(now, MUCH))
+        assert box.deadline > now
+        now = box.deadline
+    assert 2 <= count <= 20
+    box.unpause(now)
+    assert sum(sizes(box.frames(now, MUCH))) >= 5000 - 1024
+
+
+def test_after_a_reconnection_everything_goes_again_when_the_pause_ends() -> None:
+    box = outbox(limit=1024)
+    box.put(bytes(3 * 1024))
+    first = box.frames(0.0, MUCH)
+    box.reconnected(0.01)
+    box.pause()
+    assert box.frames(0.01, MUCH) == first[:1]
+    box.unpause(0.02)
+    assert box.frames(0.02, MUCH) == first[1:]
+
+
+def test_an_ack_ends_a_pause() -> None:
+    box = grown()
+    box.pause()
+    box.put(b"ab")
+    box.acknowledge(999, 1.0)
+    assert sizes(box.frames(1.0, MUCH)) == [2]
+
+
+def test_bulk_keeps_to_the_pace() -> None:
+    box = outbox(limit=1024, rate=800)
+    now = 0.0
+    count = 0
+    while now < 2.0:
+        box.put(bytes(box.room))
+        for _ in box.frames(now, MUCH):
+            box.acknowledge(count, now)
+            count += 1
+        now = max(box.deadline, now + 1e-9)
+    assert 160 + 1590 <= count <= 160 + 1610
+
+
+def test_controls_are_not_paced_and_come_first() -> None:
+    box = outbox(rate=0.001)
+    box.put(b"data")
+    box.put_control(PayloadType.FLAG, b"\0\0\0\2")
+    kinds = [wire.unpack(frame).payload_type for frame in box.frames(0.0, MUCH)]
+    assert kinds == [10, 1]
+
+
+def test_encrypted_payloads_stay_within_the_limit() -> None:
+    box = outbox(limit=1024)
+    box.encrypt_with(lambda data: bytes(28) + data, 28)
+    box.put(bytes(3000))
+    assert sizes(box.frames(0.0, MUCH)) == [1024, 1024, 1024, 3000 - 3 * 996 + 28]
+
+
+def test_budget_bounds_a_turn() -> None:
+    box = grown()
+    box.put(bytes(200_000))
+    assert len(box.frames(1.0, 65536)) == 2
+    assert box.deadline <= 1.0

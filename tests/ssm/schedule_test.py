@@ -1,0 +1,136 @@
+"""Whatever the network does, the byte streams are equal or the connection says why not."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.ssm.agent_model import Plan
+from tests.ssm.conftest import SOAK
+from tests.ssm.world import DOWN, UP, Weather, World
+
+SCHEDULES = 200_000 if SOAK else 2000
+MACHINES = 20_000 if SOAK else 200
+
+plans = st.builds(
+    Plan,
+    mux=st.booleans(),
+    encrypted=st.sampled_from([False, False, False, True]),
+    dial_takes=st.sampled_from([0.0, 0.001, 0.03, 0.3, 2.0]),
+    unaware=st.sampled_from([0.0, 0.001, 0.02]),
+)
+weathers = st.builds(
+    Weather,
+    loss=st.sampled_from([0.0, 0.0, 0.02, 0.2]),
+    duplication=st.sampled_from([0.0, 0.0, 0.1]),
+    reordering=st.sampled_from([0.0, 0.0, 0.1, 0.5]),
+    ack_loss=st.sampled_from([0.0, 0.0, 0.3]),
+    delay=st.sampled_from([0.0, 0.0005, 0.02, 0.15]),
+    large=st.sampled_from(["taken", "taken", "taken", "dropped", "cut"]),
+)
+sides = st.sampled_from([UP, DOWN])
+sizes = st.sampled_from([1, 2, 500, 1024, 1025, 5000, 40_000])
+up_sizes = st.sampled_from([1, 1000, 1025, 20_000, 40_000, 150_000])
+times = st.sampled_from([0.001, 0.01, 0.1, 0.5, 3.0])
+
+actions = st.one_of(
+    st.tuples(st.just("write"), up_sizes),
+    st.tuples(st.just("speak"), sizes),
+    st.tuples(st.just("run"), times),
+    st.tuples(st.just("keystroke")),
+    st.tuples(st.just("cut"), sides, times),
+    st.tuples(st.just("pause"), sides),
+    st.tuples(st.just("start"), sides),
+    st.tuples(st.just("block"), times),
+)
+
+
+def perform(world: World, name: str, *arguments: object) -> None:
+    """One action; sizes become that many random bytes."""
+    if name in {"write", "speak"}:
+        size = arguments[0]
+        assert isinstance(size, int)
+        data = b"\n" if size == 1 else world.random.randbytes(size)
+        getattr(world, name)(data)
+    else:
+        getattr(world, name)(*arguments)
+
+
+@settings(max_examples=SCHEDULES)
+@given(
+    plan=plans,
+    weather=weathers,
+    schedule=st.lists(actions, max_size=12),
+    seed=st.integers(0, 2**32),
+    limit=st.sampled_from([32768, 32768, 1024, 4096]),
+    agent_ends=st.booleans(),
+)
+def test_streams_are_equal_or_there_is_a_reason(
+    plan: Plan,
+    weather: Weather,
+    schedule: list[tuple[str, ...]],
+    seed: int,
+    limit: int,
+    *,
+    agent_ends: bool,
+) -> None:
+    world = World(plan, weather, seed, limit)
+    for action in schedule:
+        perform(world, *action)
+        world.run(0.002)
+    world.conclude(agent_ends=agent_ends)
+    expect_reason(world, weather)
+
+
+def expect_reason(world: World, weather: Weather) -> None:
+    """In this world only a refused large message may end a connection early."""
+    if weather.large == "taken" and world.reason:
+        assert "1,024" in world.reason
+        assert world._epochs[UP] >= 2  # cut twice with the first one on its way
+
+
+class Life(RuleBasedStateMachine):
+    """The same, with hypothesis choosing each step after seeing where it led."""
+
+    @initialize(plan=plans, weather=weathers, seed=st.integers(0, 2**32))
+    def begin(self, plan: Plan, weather: Weather, seed: int) -> None:
+        self.weather = weather
+        self.world = World(plan, weather, seed)
+
+    @rule(action=actions)
+    def act(self, action: tuple[str, ...]) -> None:
+        perform(self.world, *action)
+
+    @rule(duration=times)
+    def wait(self, duration: float) -> None:
+        self.world.run(duration)
+
+    @precondition(lambda self: self.world.opened)
+    @rule()
+    def type_while_open(self) -> None:
+        self.world.keystroke()
+
+    @rule(weather=weathers)
+    def change_weather(self, weather: Weather) -> None:
+        weather.large = self.weather.large
+        self.world.weather = weather
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.conclude(agent_ends=self.world.random.random() < 0.5)
+            expect_reason(self.world, self.weather)
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=MACHINES, stateful_step_count=20)
+
+
+@settings(max_examples=SCHEDULES // 10)
+@given(weather=weathers, seed=st.integers(0, 2**32), delay=st.sampled_from([0.0, 0.1]))
+def test_a_closed_port_is_reported(weather: Weather, seed: int, delay: float) -> None:
+    world = World(Plan(mux=True, refuses=True, dial_takes=delay), weather, seed)
+    world.write(b"SSH-2.0-client\r\n")
+    world.run(0.1)
+    world.conclude(agent_ends=False)
+    assert world.refused

@@ -1,0 +1,463 @@
+from __future__ import annotations
+
+import json
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from websockets.sync.server import ServerConnection
+
+from sm_proxy.ssm import link, resume, session
+from sm_proxy.ssm.resume import FinalError
+from sm_proxy.ssm.session import Options, Session, SessionEndedError
+from sm_proxy.ssm.transport import DisconnectedError
+from tests.ssm import agent_wire as wire
+from tests.ssm.service import FakeApi, Script, expect, frame, raw_server, service, shake_hands
+
+MUX = {"portNumber": "22", "type": "LocalPortForwarding"}
+
+
+def drive(stream: Session, until: Callable[[], bool], seconds: float = 10) -> bytes:
+    """What the pump does, less stdin and stdout: gives what was read."""
+    out = b""
+    end = time.monotonic() + seconds
+    turns = 0
+    while True:
+        stream.advance(time.monotonic(), readable=True)
+        out += stream.read()
+        if until():
+            return out
+        now = time.monotonic()
+        assert now < end, "took too long"
+        turns += 1
+        assert turns < 20_000, "a busy loop"
+        readers = [stream.fileno()] if stream.wants_read else []
+        writers = [stream.fileno()] if stream.wants_write else []
+        timeout = max(0.0, min(stream.deadline(now), end) - now)
+        select.select(readers, writers, [], timeout)
+
+
+def begin(port: int, **options: Any) -> tuple[Session, FakeApi]:
+    api = FakeApi(f"ws://127.0.0.1:{port}/v1/data-channel/s-1?role=publish_subscribe")
+    return session.start(api, Options(**options), api.start()), api
+
+
+def test_a_whole_raw_session() -> None:
+    documents: list[dict[str, Any]] = []
+
+    def agent(connection: ServerConnection) -> None:
+        documents.append(shake_hands(connection))
+        data = expect(connection, wire.OUTPUT)
+        connection.send(wire.ack(data.sequence))
+        connection.send(wire.output(2, b"pong:" + data.payload))
+        flag = expect(connection, wire.FLAG)
+        assert flag.payload == b"\0\0\0\2"
+        connection.send(wire.ack(flag.sequence))
+        connection.recv()
+
+    told: list[str] = []
+    with service(agent) as port:
+        stream, api = begin(port, tell=told.append)
+        drive(stream, lambda: stream.opened)
+        stream.write(b"\n")
+        assert drive(stream, lambda: stream.delivered) in {b"", b"pong:\n"}
+        stream.finish()
+        drive(stream, lambda: stream.finished)
+        stream.close()
+    assert told == ["welcome"]
+    assert api.calls == [], "a confirmed end needs no TerminateSession"
+    assert stream.failure is None
+    assert documents[0]["TokenValue"] == "token-0"
+    assert documents[0]["MessageSchemaVersion"] == "1.0"
+
+
+def test_a_mux_session_ends_with_fin_then_flag() -> None:
+    seen: list[bytes] = []
+
+    def agent(connection: ServerConnection) -> None:
+        shake_hands(connection, properties=MUX)
+        for sequence in (1, 2):
+            seen.append(expect(connection, wire.OUTPUT).payload)
+            connection.send(wire.ack(sequence))
+        fin = b"\1\1\0\0\3\0\0\0"
+        connection.send(wire.output(2, b"\1\2\2\0\3\0\0\0hi" + fin))
+        seen.append(expect(connection, wire.OUTPUT).payload)
+        connection.send(wire.ack(3))
+        seen.append(expect(connection, wire.FLAG).payload)
+        connection.send(wire.channel_closed())
+        connection.recv()
+
+    with service(agent) as port:
+        stream, api = begin(port)
+        drive(stream, lambda: stream.delivered and stream.opened)
+        stream.write(b"yo")
+        assert drive(stream, lambda: stream.ended) == b"hi"
+        stream.finish()
+        drive(stream, lambda: stream.finished)
+        stream.close()
+    assert seen == [
+        b"\1\0\0\0\3\0\0\0",
+        b"\1\2\2\0\3\0\0\0yo",
+        b"\1\1\0\0\3\0\0\0",
+        b"\0\0\0\2",
+    ]
+    assert api.calls == []
+
+
+def test_the_hourly_goodbye_is_resumed_with_the_same_client_and_counters() -> None:
+    documents: list[dict[str, Any]] = []
+
+    def agent(connection: ServerConnection) -> None:
+        if not documents:
+            documents.append(shake_hands(connection))
+            connection.send(wire.output(2, b"first,"))
+            connection.close(1000, "Bye")
+            return
+        opening = connection.recv()
+        assert isinstance(opening, str)
+        documents.append(json.loads(opening))
+        connection.send(wire.output(3, b"second"))
+        message = expect(connection, wire.OUTPUT)
+        assert message.sequence == 1
+        connection.send(wire.ack(1))
+        connection.recv()
+
+    with service(agent) as port:
+        stream, api = begin(port)
+        out = drive(stream, lambda: len(api.calls) > 0)
+        stream.write(b"while away")
+        out += drive(stream, lambda: stream.delivered)
+        stream.close()
+    assert out == b"first,second"
+    assert [item["TokenValue"] for item in documents] == ["token-0", "token-1"]
+    assert documents[0]["ClientId"] == documents[1]["ClientId"]
+    assert api.calls == ["resume s-1", "terminate s-1"]
+
+
+def failed(stream: Session) -> SessionEndedError:
+    drive(stream, lambda: stream.failure is not None)
+    assert isinstance(stream.failure, SessionEndedError)
+    assert stream.deadline(time.monotonic()) == float("inf")
+    stream.close()
+    return stream.failure
+
+
+def after_handshake(*frames: bytes, **request: Any) -> Script:
+    def agent(connection: ServerConnection) -> None:
+        shake_hands(connection, **request)
+        for item in frames:
+            connection.send(item)
+        while True:
+            connection.recv()
+
+    return agent
+
+
+def test_a_close_with_text_is_a_failure_after_the_data() -> None:
+    frames = (wire.output(2, b"bytes"), wire.channel_closed("idle for too long"))
+    with service(after_handshake(*frames)) as port:
+        stream, api = begin(port)
+        out = drive(stream, lambda: stream.failure is not None)
+        stream.close()
+    assert out == b"bytes"
+    assert str(stream.failure) == "idle for too long"
+    assert api.calls == []
+
+
+def test_a_close_without_text_is_a_clean_end() -> None:
+    with service(after_handshake(wire.channel_closed())) as port:
+        stream, api = begin(port)
+        drive(stream, lambda: stream.ended)
+        assert (stream.failure, stream.finished) == (None, True)
+        stream.close()
+    assert api.calls == []
+
+
+def test_a_refused_port() -> None:
+    flag = wire.output(2, b"\0\0\0\3", wire.FLAG)
+    with service(after_handshake(flag, properties=MUX)) as port:
+        stream, api = begin(port)
+        assert failed(stream).kind == "refused"
+    assert api.calls == ["terminate s-1"]
+
+
+def test_what_is_no_smux_is_a_failure() -> None:
+    with service(after_handshake(wire.output(2, b"SSH-2.0-x"), properties=MUX)) as port:
+        stream, _ = begin(port)
+        assert failed(stream).kind == "lost"
+
+
+def test_a_session_that_is_over_is_not_resumed() -> None:
+    def agent(connection: ServerConnection) -> None:
+        shake_hands(connection)
+        connection.recv()
+        connection.socket.shutdown(socket.SHUT_RDWR)
+
+    with service(agent) as port:
+        stream, api = begin(port)
+        api.over = True
+        failure = failed(stream)
+    assert failure.kind == "lost"
+    assert "session is over" in failure.reason
+
+
+def test_denied_credentials_end_the_attempts() -> None:
+    with service(after_handshake()) as port:
+        stream, api = begin(port)
+        drive(stream, lambda: stream.opened)
+    api.error = FinalError("expired")
+    failure = failed(stream)
+    assert "cannot be resumed: expired" in failure.reason
+    assert api.calls.count("resume s-1") == 1
+
+
+def test_attempts_are_bounded_and_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "RESUME_DEADLINE_S", 0.8)
+    with service(after_handshake()) as port:
+        stream, api = begin(port)
+        drive(stream, lambda: stream.opened)
+    failure = failed(stream)  # the service is gone: every connection is refused
+    assert "could not be resumed" in failure.reason
+    assert 2 <= api.calls.count("resume s-1") <= 6
+
+
+def test_connections_that_come_to_nothing_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "RESUME_DEADLINE_S", 1.0)
+    opened = False
+
+    def agent(connection: ServerConnection) -> None:
+        nonlocal opened
+        if not opened:
+            opened = True
+            shake_hands(connection)
+            connection.recv()
+
+    with service(agent) as port:
+        stream, api = begin(port)
+        failure = failed(stream)
+    assert failure.kind == "lost"
+    assert api.calls.count("resume s-1") < 8, "each futile one is waited for longer"
+
+
+def never_answers(connection: ServerConnection) -> None:
+    while True:
+        connection.recv()
+
+
+def test_an_agent_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "HANDSHAKE_DEADLINE_S", 0.2)
+    with service(never_answers) as port:
+        stream, _ = begin(port)
+        assert failed(stream).kind == "unreachable"
+
+
+def test_an_agent_that_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "PAUSE_DEADLINE_S", 0.2)
+    with service(after_handshake(wire.pause())) as port:
+        stream, _ = begin(port)
+        assert failed(stream).kind == "unreachable"
+
+
+def test_a_service_that_cannot_be_reached() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(SessionEndedError, match="cannot be opened"):
+        begin(port)
+
+
+def test_after_a_sleep_a_dead_connection_is_resumed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = True
+    hold = threading.Event()
+
+    def agent(connection: ServerConnection) -> None:
+        nonlocal first
+        if first:
+            first = False
+            shake_hands(connection)
+            connection.socket.settimeout(None)
+            connection.recv_bufsize = 0
+            hold.wait(10)
+        else:
+            connection.recv()
+            connection.send(wire.output(2, b"awake"))
+            connection.recv()
+
+    monkeypatch.setattr("sm_proxy.ssm.liveness.AWAKE_DEADLINE_S", 0.1)
+    with service(agent) as port:
+        stream, api = begin(port)
+        drive(stream, lambda: stream.opened)
+        wall = time.time() + 3600
+        websocket = stream._link.websocket
+        assert websocket is not None
+        monkeypatch.setattr(websocket, "pongs", 0)
+        monkeypatch.setattr(websocket, "ping", lambda: None)  # the ping that goes nowhere
+        monkeypatch.setattr("sm_proxy.ssm.link.time.time", lambda: wall)
+        assert drive(stream, lambda: bool(api.calls)) == b""
+        out = b""
+        while not out:
+            out += drive(stream, lambda: True)
+        hold.set()
+        stream.close()
+    assert out == b"awake"
+
+
+def test_after_a_sleep_a_pong_keeps_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sm_proxy.ssm.liveness.AWAKE_DEADLINE_S", 0.3)
+    with service(after_handshake()) as port:
+        stream, api = begin(port)
+        drive(stream, lambda: stream.opened)
+        wall = time.time() + 3600
+        monkeypatch.setattr("sm_proxy.ssm.link.time.time", lambda: wall)
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            stream.advance(time.monotonic(), readable=True)
+            select.select([stream], [], [], 0.05)
+        assert api.calls == []
+        stream.close()
+
+
+def test_a_failed_write_does_not_hide_why_it_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    def agent(connection: ServerConnection) -> None:
+        shake_hands(connection)
+        go.wait(5)
+        connection.send(wire.channel_closed("too long"))
+        connection.recv()
+
+    with service(agent) as port:
+        stream, api = begin(port)
+        drive(stream, lambda: stream.opened)
+        websocket = stream._link.websocket
+        assert websocket is not None
+
+        def broken() -> None:
+            raise DisconnectedError("Broken pipe")
+
+        go.set()
+        select.select([websocket], [], [], 5)
+        monkeypatch.setattr(websocket, "flush", broken)
+        stream.advance(time.monotonic(), readable=False)
+        assert str(stream.failure) == "too long"
+        stream.close()
+    assert api.calls == []
+
+
+def test_a_key_that_is_denied_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def agent(connection: ServerConnection) -> None:
+        connection.recv()
+        request = wire.handshake_request(KMSKeyId="key-1")
+        connection.send(wire.output(0, request, wire.HS_REQUEST))
+        assert b'"ActionStatus": 2' in expect(connection, wire.HS_RESPONSE).payload
+        connection.send(wire.ack(0))
+        connection.send(wire.channel_closed())
+        connection.recv()
+
+    with service(agent) as port:
+        api = FakeApi(f"ws://127.0.0.1:{port}/")
+        api.error = PermissionError("denied by policy")
+        stream = session.start(api, Options(), api.start())
+        failure = failed(stream)
+    assert "key-1 cannot be used: denied by policy" in failure.reason
+
+
+@pytest.mark.parametrize("kind", ["messages", "pings"])
+def test_a_flooding_peer_that_never_reads_is_bounded(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes no acks and no pongs: we stop reading, and give up on it in the end."""
+    monkeypatch.setattr("sm_proxy.ssm.liveness.SILENCE_DEADLINE_S", 1.0)
+    hello = frame(wire.output(0, wire.handshake_request(), wire.HS_REQUEST))
+    flood = frame(wire.output(0, b"old")) if kind == "messages" else b"\x89\x7d" + bytes(125)
+    port, thread = raw_server(hello, flood * 200)
+    stream, api = begin(port)
+    most = 0
+    end = time.monotonic() + 20
+    while not api.calls:
+        assert time.monotonic() < end
+        stream.advance(time.monotonic(), readable=True)
+        if (websocket := stream._link.websocket) is not None:
+            most = max(most, websocket.unsent_bytes + stream._channel.unsent_acks * 320)
+    assert session.UNSENT_LIMIT < most < 1.5 * session.UNSENT_LIMIT
+    stream.close()
+    thread.join()
+
+
+@pytest.mark.parametrize("cut", [1, 60, 130, 700, 1500])
+def test_a_cut_at_any_byte(cut: int) -> None:
+    """A connection that breaks in the middle of a frame loses nothing."""
+    rounds = 0
+
+    def agent(connection: ServerConnection) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            shake_hands(connection)
+            frames = [wire.output(2 + item, bytes([item]) * 600) for item in range(3)]
+            packed = b"".join(b"\x82\x7e" + len(x).to_bytes(2, "big") + x for x in frames)
+            connection.socket.sendall(packed[:cut])
+            connection.socket.shutdown(socket.SHUT_RDWR)
+        else:
+            connection.recv()
+            for item in range(3):
+                connection.send(wire.output(2 + item, bytes([item]) * 600))
+            connection.recv()
+
+    with service(agent) as port:
+        stream, _ = begin(port)
+        out = b""
+        while len(out) < 1800:
+            out += drive(stream, lambda: True)
+        stream.close()
+    assert out == bytes(600) + b"\1" * 600 + b"\2" * 600
+
+
+def test_closing_is_bounded_whatever_the_api_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 0.2)
+    block = threading.Event()
+    with service(after_handshake()) as port:
+        stream, api = begin(port)
+        monkeypatch.setattr(api, "terminate", lambda _: block.wait(5))
+        drive(stream, lambda: stream.opened)
+        before = time.monotonic()
+        stream.close()
+        assert time.monotonic() - before < 1
+    block.set()
+
+
+def test_a_late_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = threading.Event()
+    go = threading.Event()
+
+    class Late:
+        def close(self) -> None:
+            closed.set()
+
+    def attempt() -> Any:
+        go.wait(5)
+        return ("grant", Late())
+
+    resumption = resume.Resumption(attempt, "test", time.monotonic() + 9)
+    resumption.cancel()
+    go.set()
+    assert closed.wait(5)
+
+
+def test_a_grant_does_not_show_its_token() -> None:
+    assert "token" not in repr(FakeApi("ws://x/").start())
+
+
+def test_importing_a_session_is_cheap() -> None:
+    code = (
+        "import sys, sm_proxy.ssm.session\n"
+        "heavy = {'asyncio', 'botocore', 'cryptography', 'concurrent.futures', 'http.client'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert result.stdout.strip() == b"[]"

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sm_proxy.ssm import smux
+from tests.ssm.agent_model import Smux
+
+
+def push(data: bytes, stream: int = 3) -> bytes:
+    return struct.pack("<BBHI", 1, 2, len(data), stream) + data
+
+
+@given(data=st.binary(max_size=100_000), splits=st.lists(st.integers(1, 5000), max_size=30))
+def test_server_reads_what_we_frame(data: bytes, splits: list[int]) -> None:
+    stream = smux.open_stream() + smux.data_frames(data) + smux.close_stream()
+    server, out, position = Smux(), b"", 0
+    for size in [*splits, len(stream)]:
+        out += server.feed(stream[position : position + size])
+        position += size
+    assert out == data
+    assert server.fin_seen
+
+
+@given(pieces=st.lists(st.binary(max_size=300), max_size=8), sizes=st.lists(st.integers(1, 40)))
+def test_reader_takes_any_split(pieces: list[bytes], sizes: list[int]) -> None:
+    stream = b"".join(map(push, pieces)) + smux.close_stream()
+    reader, out, position = smux.Reader(), b"", 0
+    for size in [*sizes, len(stream)]:
+        out += reader.feed(stream[position : position + size])
+        position += size
+    assert out == b"".join(pieces)
+    assert reader.ended
+
+
+def test_nothing_counts_after_the_end() -> None:
+    reader = smux.Reader()
+    assert reader.feed(push(b"a") + smux.close_stream() + push(b"b")) == b"a"
+
+
+def test_keep_alives_and_other_streams_are_skipped() -> None:
+    reader = smux.Reader()
+    nop = struct.pack("<BBHI", 1, 3, 0, 0)
+    other = push(b"x", stream=5) + struct.pack("<BBHI", 1, 1, 0, 5)
+    assert reader.feed(nop + other + push(b"ours")) == b"ours"
+    assert not reader.ended
+
+
+@pytest.mark.parametrize(("version", "command"), [(2, 2), (0, 0), (1, 4), (83, 83)])
+def test_what_is_no_smux_is_refused(version: int, command: int) -> None:
+    with pytest.raises(smux.SmuxError):
+        smux.Reader().feed(struct.pack("<BBHI", version, command, 0, 3))
+
+
+def test_a_full_frame_fills_a_large_message() -> None:
+    assert len(smux.data_frames(bytes(smux.FRAME_DATA_LIMIT))) == 32768

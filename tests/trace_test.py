@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import paths, trace
+from tests.fakes import HOST_KEY
+
+LONG = "Ab3dEf9" * 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"wss://ssmmessages.eu-west-1.amazonaws.com/v1/data-channel/s-1?role=x&token={LONG}",
+        f"TokenValue={LONG}",
+        f'"TokenValue": "{LONG}"',
+        f"x-amz-security-token:{LONG}",
+        f"x-amz-security-token: {LONG}",
+        "aws_secret_access_key = " + LONG[:40],
+        "X-Amz-Signature=" + "ab" * 32,
+        "Credential=AKIA1234" + LONG,
+        "password='" + LONG[:12] + "'",
+        f"something {LONG}",
+        f"something {LONG}==",
+    ],
+)
+def test_secrets_are_struck_out(text: str) -> None:
+    redacted = trace.redact(text)
+    assert "[redacted]" in redacted
+    assert LONG[12:40] not in redacted
+    assert "abababababababab" not in redacted
+
+
+def test_what_tells_a_key_from_another_is_kept() -> None:
+    assert trace.redact("key AKIAIOSFODNN7EXAMPLE") == "key AKIAIOSF[redacted]"
+    url = "wss://host/v1/data-channel/s-1"
+    assert trace.redact(f"{url}?role=x then") == f"{url}[redacted] then"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "described status=Training",
+        "AWS does not accept the credentials: The security token included in the request is bad",
+        "there is no training job " + "x" * 63 + "/algo-1-1700000000 in eu-west-1",
+        "the key /home/researcher/" + "experiments/" * 10 + "id_ed25519 cannot be written",
+        "asiapacific1 is a region of akiarmor",
+        "arn:aws:sts::123456789012:assumed-role/Researcher/someone@example.com",
+        HOST_KEY,
+    ],
+)
+def test_words_are_not(text: str) -> None:
+    assert trace.redact(text) == text
+
+
+def test_off_costs_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    trace.step("hello")
+    assert capsys.readouterr() == ("", "")
+    assert not paths.state_dir().exists()
+
+
+def test_a_step_is_one_redacted_line_in_both_places(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace, "ENABLED", True)
+    trace.step("session", token=LONG, line="a\nb\x1b")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("session token=[redacted] line=a b\ufffd")
+    assert " ms  " in line
+    path = paths.state_dir() / "debug.log"
+    assert path.read_text().endswith(f"{line}\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_log_file_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace, "ENABLED", True)
+    monkeypatch.setattr(trace, "LOG_LIMIT_BYTES", 1_000)
+    for _ in range(50):
+        trace.step("x" * 80)
+    assert 0 < (paths.state_dir() / "debug.log").stat().st_size < 1_300
+
+
+def test_a_log_that_cannot_be_written_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trace, "ENABLED", True)
+    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "state").touch()
+    trace.step("hello")
+    assert "hello" in capsys.readouterr().err
+
+
+def test_the_log_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace, "ENABLED", True)
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    paths.private_dir(paths.state_dir()).joinpath("debug.log").symlink_to(victim)
+    trace.step("hello")
+    assert victim.read_text() == "mine"
