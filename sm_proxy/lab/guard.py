@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 
@@ -37,7 +36,7 @@ def main() -> None:
 
     def end(*_: object) -> None:
         reap.kill_descendants()
-        shutil.rmtree(folder, ignore_errors=True)
+        reap.remove_folder(folder)
         os._exit(125)
 
     for number in _FROM_TERMINAL:

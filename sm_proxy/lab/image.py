@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from importlib import resources
 from pathlib import Path
 from typing import Any
+
+from sm_proxy import container_files
 
 # Where the lab's image has what a user's Dockerfile would have copied.
 HOME = "opt/sm-proxy"
@@ -15,23 +16,18 @@ _SSHD_USER = "sshd:x:74:65534:sshd:/run/sshd:/usr/sbin/nologin"
 
 
 def shipped_files() -> dict[str, bytes]:
-    """Return the files of the package's `container/` and the demo's training program."""
-    found = {}
-    for folder in ("container", "lab"):
-        for item in resources.files("sm_proxy").joinpath(folder).iterdir():
-            if item.is_file() and (folder == "container" or item.name == "train_demo.sh"):
-                found[item.name] = item.read_bytes()
-    return found
+    """Return the files of `container/` and the demo's training program."""
+    demo = Path(__file__).with_name("train_demo.sh")
+    return {**container_files.read(), demo.name: demo.read_bytes()}
 
 
 def write_image(root: Path) -> None:
     """Put the shipped files below `root`, programs executable whatever an archive made of them."""
-    home = root / HOME
-    home.mkdir(parents=True)
     for name, content in shipped_files().items():
-        file = home / name
+        file = root / HOME / name
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-        file.chmod(0o755 if name.endswith(".sh") else 0o644)
+        file.chmod(0o755 if container_files.is_program(name) else 0o644)
 
 
 def write_ml(root: Path, *, host: str, hosts: list[str], device: str, request: Any) -> None:

@@ -1,4 +1,4 @@
-"""Find and end every descendant of this process, however deep it hid.
+"""Find and end every descendant of this process, however deep it hid, and what they left on disk.
 
 The caller is a child subreaper, so a process that daemonised itself has become our child again.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -59,4 +60,20 @@ def kill_descendants(timeout: float = 5.0) -> list[int]:
         for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def remove_folder(folder: str, timeout: float = 5.0) -> None:
+    """Remove the lab's folder, again until it is gone: the dying may still write into it.
+
+    Whoever was not our descendant (the supervisor's children, when it was killed) ends by the
+    kernel's parent-death signal, a moment after we have begun to remove.
+
+    Args:
+        folder: the path; it may be gone already.
+        timeout: seconds to keep trying.
+    """
+    deadline = time.monotonic() + timeout
+    while Path(folder).exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.01)

@@ -168,7 +168,7 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
         return _watch(options)
     finally:
         reap.kill_descendants()
-        shutil.rmtree(folder, ignore_errors=True)
+        reap.remove_folder(folder)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

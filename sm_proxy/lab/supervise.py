@@ -12,7 +12,6 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -333,7 +332,7 @@ def main() -> None:
     try:
         status = asyncio.run(_supervise(options, caller))
     finally:
-        shutil.rmtree(options.folder, ignore_errors=True)
+        reap.remove_folder(options.folder)
         os._exit(status)
 
 
@@ -344,7 +343,7 @@ async def _supervise(options: Options, caller: int) -> int:
     if left:
         _say(f"could not end these processes: {left}")
     # Threads and tasks end with the process; waiting for them could take their time-outs.
-    shutil.rmtree(options.folder, ignore_errors=True)
+    reap.remove_folder(options.folder)
     sys.stderr.flush()
     os._exit(status)
 
