@@ -18,8 +18,6 @@ _BOM = b"\xef\xbb\xbf"
 _DIRECTIVE = re.compile(
     rb'^[ \t]*"?(host|match|include)"?(?=[ \t="])[ \t]*=?([^\n]*)', re.IGNORECASE | re.MULTILINE
 )
-    rb'^[ \t]*"?(host|match|include)"?(?=[ \t="])[ \t]*=?([^\n]*)', re.IGNORECASE | re.MULTILINE
-)
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
 _LITERAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]*")
 _INCLUDE_DEPTH = 16
