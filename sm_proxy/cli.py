@@ -20,6 +20,7 @@ COMMANDS = {
     "resolve": "show where a host name leads: job, node, address, host keys",
     "wait": "wait until a job's container can be reached",
     "list": "running and recent jobs, and whether they can be reached",
+    "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",
     "keys": "show the public key to put into a job",
     "demo": "the main job on an embedded AWS, start to end",
