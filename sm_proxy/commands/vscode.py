@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     """Wait, set the host's platform in the editor's settings, open the window."""
-    settings = settings_module.load(settings_module.flags_of(args))
+    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     hostname.parse(args.host, settings.prefix)
     editor, program = known.found([known.named(args.editor)] if args.editor else known.EDITORS)
     user = None if args.no_wait else _awaited_user(args.host, settings, args.timeout)
