@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import proxy, resolver, signals, stdio
+from sm_proxy import chores, proxy, resolver, signals, stdio
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import known_hosts
 from sm_proxy.resolver import Container
 from sm_proxy.routes import bastion
+from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
 from sm_proxy.stdio import DirectStdio
 from tests.fakes import HOST_KEY, container
@@ -32,6 +33,9 @@ class World:
         self.pinned_before_dialling = ""
         self.closed = 0
         self.let_go = 0
+        self.up, self.down = 3, 7
+        self.opened = True
+        self.done_after: list[str] = []
         self.pump_fails: BaseException | None = None
         self.silent: SmProxyError | None = None
         stdin, self.to_us = os.pipe()
@@ -60,6 +64,9 @@ class World:
         if self.pump_fails:
             raise self.pump_fails
 
+    def facts(self) -> dict[str, Any]:
+        return {"bastion": "i-1", "session": "s-1", "resumes": 1}
+
     def close(self) -> None:
         self.closed += 1
 
@@ -80,6 +87,8 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr(bastion, "connect", found.dial)
     monkeypatch.setattr(proxy, "Pump", found.pump)
     monkeypatch.setattr(signals, "detach_stderr", found.note)
+    monkeypatch.setattr(bastion, "SESSIONS", Sessions())
+    monkeypatch.setattr(chores, "run", lambda aws: found.done_after.append(aws.context))
     yield found
     for descriptor in (found.to_us, found.from_us):
         if descriptor >= 0:
@@ -98,7 +107,7 @@ def test_the_key_is_pinned_before_the_first_byte(world: World) -> None:
     assert world.connect() == 0
     assert world.pinned_before_dialling == f"* {HOST_KEY}\n"
     assert world.closed == 1
-    assert world.let_go == 0
+    assert world.done_after == ["here"]
 
 
 @pytest.mark.parametrize(("port", "dialled"), [(22, 2222), (2022, 2022), (2222, 2222)])

@@ -14,6 +14,7 @@ from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
 from sm_proxy.routes import bastion
 from sm_proxy.routes.bastion import SsmApi
+from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
 from sm_proxy.signals import Hangup
 from sm_proxy.ssm import session as ssm
@@ -63,6 +64,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
         return "a session"
 
     monkeypatch.setattr(ssm, "start", start)
+    monkeypatch.setattr(bastion, "SESSIONS", Sessions())
     return calls
 
 
