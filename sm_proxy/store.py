@@ -40,7 +40,7 @@ class Store:
         except OSError as error:
             trace.step("cache ignored", why=error)
             return None
-        record = _read(text, list(key))
+        record = _read(text, _digest(key))
         if record is None:
             self.forget(*key)
         return record
@@ -49,7 +49,13 @@ class Store:
         """Keep `record` until `expires` (Unix seconds)."""
         if expires <= time.time():
             return
-        envelope = {"version": VERSION, "key": list(key), "expires": expires, "record": record}
+        # A digest: the key may hold the id of an access key, or an endpoint with a password in it.
+        envelope = {
+            "version": VERSION,
+            "key": _digest(key),
+            "expires": expires,
+            "record": record,
+        }
         with contextlib.suppress(OSError):
             paths.own_dir(self._folder)
             paths.write_private(self._path(key), json.dumps(envelope).encode())
@@ -93,7 +99,7 @@ def _digest(key: tuple[str, ...]) -> str:
     return hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
 
 
-def _read(text: bytes, key: list[str] | None) -> dict[str, Any] | None:
+def _read(text: bytes, key: str | None) -> dict[str, Any] | None:
     try:
         envelope = json.loads(text)
         good = envelope["version"] == VERSION and envelope["expires"] > time.time()
