@@ -92,6 +92,10 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
     if isinstance(result, int):
         return result
     output.render(name, result, as_json=as_json)
+    if "sm_proxy.aws.clients" in sys.modules:
+        from sm_proxy import chores  # noqa: PLC0415 - behind what called AWS
+
+        chores.after_command(args)
     return int(result.exit_status)
 
 

@@ -183,7 +183,11 @@ def _from_file(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise SmProxyError("bad-setting", f"{path} cannot be read: {error}") from None
+        raise SmProxyError(
+            "bad-setting",
+            f"{path} cannot be read: {error}",
+            "Make it a readable UTF-8 file, or take it away.",
+        ) from None
     known = {item.name for item in fields(Settings)}
     table = _parse_toml(text, path)
     if unknown := sorted(set(table) - known):
@@ -219,7 +223,7 @@ def converted(name: str, value: object, where: str) -> Any:
         return _seconds(name, value, where)
     expected: type = dict if name == "hosts" else str
     if not isinstance(value, expected):
-        raise SmProxyError("bad-setting", f"{name} in {where} must be {_WORDS[expected]}")
+        raise _bad(name, where, _WORDS[expected])
     return _text(name, value, where) if isinstance(value, str) else value
 
 
@@ -227,14 +231,14 @@ def _text(name: str, value: str, where: str) -> str:
     """`value` as it is: most of them end up in the ssh config, where a space starts a new word."""
     pattern, words = _SHAPES.get(name, (_PRINTABLE, "printable text"))
     if not pattern.fullmatch(value) or not value.isprintable():
-        raise SmProxyError("bad-setting", f"{name} in {where} must be {words}, not {value!r}")
+        raise _bad(name, where, f"{words}, not {value!r}")
     return value
 
 
 def _boolean(name: str, value: object, where: str) -> bool:
     word = str(value).lower()
     if word not in _TRUE | _FALSE:
-        raise SmProxyError("bad-setting", f"{name} in {where} must be true or false, not {value!r}")
+        raise _bad(name, where, f"true or false, not {value!r}")
     return word in _TRUE
 
 
@@ -244,8 +248,10 @@ def _seconds(name: str, value: object, where: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number <= SECONDS_LIMIT:
-        raise SmProxyError(
-            "bad-setting",
-            f"{name} in {where} must be a number of seconds, {SECONDS_LIMIT} at most",
-        )
+        raise _bad(name, where, f"a number of seconds, {SECONDS_LIMIT} at most")
     return number
+
+
+def _bad(name: str, where: str, expected: str) -> SmProxyError:
+    what = f"{name} in {where} must be {expected}"
+    return SmProxyError("bad-setting", what, f"Change {name} there, or take it away.")
