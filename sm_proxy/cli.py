@@ -16,6 +16,7 @@ from sm_proxy import __version__, error_handler, output
 from sm_proxy.errors import EXIT_USAGE, SmProxyError, printable
 
 COMMANDS = {
+    "setup": "set this laptop up: key, ssh config, credentials, bastion",
     "connect": "the ProxyCommand: tunnel stdin and stdout into a job's container",
     "resolve": "show where a host name leads: job, node, address, host keys",
     "wait": "wait until a job's container can be reached",
@@ -96,6 +97,8 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
         from sm_proxy import chores  # noqa: PLC0415 - behind what called AWS
 
         chores.after_command(args)
+    if result.failure is not None:
+        return error_handler.last_line(name, result.failure)
     return int(result.exit_status)
 
 

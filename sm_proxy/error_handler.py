@@ -50,15 +50,26 @@ def guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -
         return EXIT_BUG
 
 
-def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:
+def clean(error: SmProxyError) -> SmProxyError:
+    """The same without secrets and control characters."""
     message, hint = (printable(trace.redact(text)) for text in (error.message, error.hint))
-    clean = SmProxyError(error.code, message, hint)
-    _remember(command, clean)
+    return SmProxyError(error.code, message, hint)
+
+
+def last_line(command: str, error: SmProxyError) -> int:
+    """Keep the failure of a command and say it as the last line; return the exit status."""
+    cleaned = clean(error)
+    _remember(command, cleaned)
+    output.complain(cleaned.line)
+    return EXIT_EXPECTED
+
+
+def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:
     try:
-        output.render_error(command, clean, as_json=as_json)
+        output.render_error(command, clean(error), as_json=as_json)
     except (OSError, SmProxyError):  # nobody reads stdout: the last line is still worth saying
         _silence_stdout()
-    output.complain(clean.line)
+    last_line(command, error)
 
 
 def _remember(command: str, error: SmProxyError) -> None:

@@ -15,17 +15,22 @@ ENVELOPE_VERSION = 1
 
 @dataclass(frozen=True)
 class Result:
-    """What a command found out: data for scripts, text for people, and the exit status."""
+    """What a command found out: data for scripts, text for people, and the exit status.
+
+    With a `failure` the command did what it could, and ends as if that had been raised.
+    """
 
     data: dict[str, Any] = field(default_factory=dict)
     text: str = ""
     exit_status: int = 0
+    failure: SmProxyError | None = None
 
 
 def render(command: str, result: Result, *, as_json: bool) -> None:
     """Print a result, as the JSON envelope or as text."""
     if as_json:
-        _write(envelope(command, data=result.data, error=None, ok=not result.exit_status) + "\n")
+        ok = not result.exit_status
+        _write(envelope(command, data=result.data, error=result.failure, ok=ok) + "\n")
     elif result.text:
         _write(result.text if result.text.endswith("\n") else result.text + "\n")
 

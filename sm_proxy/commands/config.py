@@ -11,10 +11,9 @@ from typing import Any
 from sm_proxy import config_writer, paths
 from sm_proxy import settings as settings_module
 from sm_proxy.config_writer import Change
-from sm_proxy.keys import identity
 from sm_proxy.output import Result
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import blocks, contexts, replacing
+from sm_proxy.ssh_config import asked, contexts, replacing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +52,7 @@ def run(args: argparse.Namespace) -> Result:
         return _carried_out(args, lambda: _removal(ssh_config, settings, flags))
 
     def plan() -> list[Change]:
-        base, known = _contexts(settings, flags)
+        base, known = asked.contexts_of(settings, flags)
         return config_writer.planned(ssh_config, base, config_writer.own_program(), known)
 
     if args.action == "show":
@@ -62,43 +61,8 @@ def run(args: argparse.Namespace) -> Result:
     if args.action == "check":
         return _checked(plan(), settings)
     if not args.dry_run:
-        _prepare(settings, flags)
+        asked.prepare(settings, flags)
     return _carried_out(args, plan)
-
-
-def _contexts(
-    settings: Settings, flags: Mapping[str, Any]
-) -> tuple[Settings, dict[str, dict[str, Any]]]:
-    """What no context says, and every context as it shall be.
-
-    An option that is given now changes its context; AWS variables count for a new one only, so
-    that what is written does not change with the shell that a rewrite is started from.
-    """
-    base = replace(settings_module.from_file(), ssh_dir=settings.ssh_dir)
-    known = contexts.read(config_writer.own_config(settings))
-    told = settings_module.given(flags, own_variables=True)
-    changed = {name: told[name] for name in contexts.OPTIONS if name in told}
-    if path := changed.get("identity_file"):
-        changed["identity_file"] = str(Path(path).expanduser().absolute())
-    prefix = settings.prefix
-    if prefix in known:
-        known[prefix] |= changed
-    elif not known or changed or "prefix" in told:
-        new = config_writer.recorded(settings)
-        filed = {name: getattr(base, name) for name in contexts.OPTIONS}
-        kept = {name: value for name, value in new.items() if value != filed[name]}
-        known[prefix] = {**kept, **changed}
-    return base, known
-
-
-def _prepare(settings: Settings, flags: Mapping[str, Any]) -> None:
-    """The keys and folders that the blocks name."""
-    base, known = _contexts(settings, flags)
-    for prefix, options in known.items():
-        context = replace(base, **{**options, "prefix": prefix})
-        identity.ensure(context)
-        if context.control_master:
-            paths.private_dir(blocks.control_folder(context))
 
 
 def _removal(ssh_config: Path, settings: Settings, flags: Mapping[str, Any]) -> list[Change]:

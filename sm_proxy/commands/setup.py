@@ -1,0 +1,87 @@
+"""`sm-proxy setup`: once per laptop, from nothing to `ssh sm-<job>`; safe to run again."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sm_proxy import config_writer, paths
+from sm_proxy import settings as settings_module
+from sm_proxy.aws.clients import Aws
+from sm_proxy.keys import identity
+from sm_proxy.output import Result
+from sm_proxy.settings import Settings
+from sm_proxy.setup import answers, steps
+from sm_proxy.setup.steps import Step
+from sm_proxy.ssh_config import asked
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`setup [--user USER] [--identity-file PATH] [--ssh-config PATH] [--yes] [--json]`."""
+    parser.add_argument("--user", help="user to log in as (root)")
+    parser.add_argument("--identity-file", metavar="PATH", help="your own key")
+    parser.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
+    parser.add_argument("--ssh-config", metavar="PATH", help="instead of ~/.ssh/config")
+    parser.add_argument("--yes", action="store_true", help="never ask, take what is obvious")
+    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Choose, write, check, and say what to type next."""
+    flags = settings_module.flags_of(args)
+    ask = None if args.yes else answers.terminal()
+    flags |= answers.missing(settings_module.load_for(flags), ask)
+    ssh_config = Path(args.ssh_config) if args.ssh_config else None
+    key = identity.ensure(settings_module.load_for(flags))
+    taken = [
+        Step("key", "passed", str(key.path)),
+        _written(flags, ssh_config or paths.user_ssh_config()),
+    ]
+    settings = settings_module.load_for(flags)
+    taken.append(steps.taken("ssh", lambda: steps.ssh(settings, ssh_config)))
+    taken += _outside(settings)
+    failure = next((step.failure for step in taken if step.failure), None)
+    after = f"ssh {settings.prefix}<job>" if failure is None else "sm-proxy setup"
+    data = {
+        "checks": [step.data() for step in taken],
+        "environment": key.environment(),
+        "next": after,
+    }
+    return Result(data, _text(taken, data), exit_status=1 if failure else 0, failure=failure)
+
+
+def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:
+    """Write the config, as `config write` does.
+
+    Raises:
+        SmProxyError: `config-malformed`, `config-read-only`: there is nothing to go on with.
+    """
+    settings = settings_module.load(flags)
+    asked.prepare(settings, flags)
+    with config_writer.exclusive():
+        base, known = asked.contexts_of(settings, flags)
+        changes = config_writer.planned(ssh_config, base, config_writer.own_program(), known)
+        config_writer.apply(changes)
+    done = [str(change.path) for change in changes if change.needed]
+    return Step("config", "passed", f"wrote {', '.join(done)}" if done else "up to date")
+
+
+def _outside(settings: Settings) -> list[Step]:
+    """What AWS says."""
+    aws = Aws(settings.profile, settings.region)
+    first = steps.taken("credentials", lambda: steps.credentials(aws))
+    if first.failure:
+        return [first, Step("bastion", "skipped", "it takes credentials")]
+    return [first, steps.taken("bastion", lambda: steps.bastion(aws, settings))]
+
+
+def _text(taken: list[Step], data: dict[str, Any]) -> str:
+    lines = [step.line for step in taken]
+    lines += ["", "For the Environment of your jobs:"]
+    lines += [f"    {name}={value}" for name, value in data["environment"].items()]
+    lines += ["", f"Next: sm-proxy list, then {data['next']}"]
+    if any(step.failure for step in taken):
+        lines[-1] = f"Next: mend what FAILED, then again: {data['next']}"
+    return "\n".join(lines)

@@ -1,0 +1,122 @@
+"""The steps of `setup`, from the laptop outwards; each says what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sm_proxy import ssh_client
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.routes.bastion import TAG, TAG_VALUE
+from sm_proxy.settings import Settings
+
+Outcome = Literal["passed", "failed", "warning", "skipped"]
+_PROBE = "setup-check"
+_MARKS: dict[Outcome, str] = {
+    "passed": "ok     ",
+    "failed": "FAILED ",
+    "warning": "warning",
+    "skipped": "skipped",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was done or looked at.
+
+    Attributes:
+        id: stable name, for scripts.
+        result: how it went.
+        reason: what was found.
+        fix: the next step, where one is needed.
+        failure: what made it fail.
+    """
+
+    id: str
+    result: Outcome
+    reason: str
+    fix: str = ""
+    failure: SmProxyError | None = None
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        return f"{_MARKS[self.result]}  {self.id:<13}{self.reason}" + (
+            f"\n{'':22}{self.fix}" if self.fix else ""
+        )
+
+    def data(self) -> dict[str, Any]:
+        """For scripts."""
+        return {"id": self.id, "result": self.result, "reason": self.reason, "fix": self.fix}
+
+
+def taken(name: str, step: Callable[[], Step]) -> Step:
+    """The step's outcome, also where it raises."""
+    try:
+        return step()
+    except ServiceError as error:
+        return failed(name, error.as_failure())
+    except SmProxyError as error:
+        return failed(name, error)
+
+
+def failed(name: str, error: SmProxyError) -> Step:
+    """A step that could not be taken."""
+    return Step(name, "failed", f"{error.code}: {error.message}", error.hint, error)
+
+
+def ssh(settings: Settings, ssh_config: Path | None) -> Step:
+    """What ssh itself makes of a host name of ours, by `ssh -G`."""
+    host = f"{settings.prefix}{_PROBE}"
+    options = ssh_client.effective(host, ssh_config)
+    command = options.get("proxycommand", "none")
+    strict = options.get("stricthostkeychecking", "")
+    if "connect --user %r %n %p" in command and strict in {"true", "yes"}:
+        return Step("ssh", "passed", f"`ssh {settings.prefix}<job>` goes through sm-proxy")
+    return failed(
+        "ssh",
+        SmProxyError(
+            "config-malformed",
+            f"for {host}, ssh takes ProxyCommand {command!r} and StrictHostKeyChecking {strict!r}",
+            "Something comes before our Include: look with `sm-proxy config check`.",
+        ),
+    )
+
+
+def credentials(aws: Aws) -> Step:
+    """Whether AWS knows us, and as whom."""
+    answer = aws.call("sts", "GetCallerIdentity")
+    return Step("credentials", "passed", f"{answer.get('Arn', 'unknown')}, region {aws.region}")
+
+
+def bastion(aws: Aws, settings: Settings) -> Step:
+    """Whether there is a bastion; a missing one is no failure, jobs may be in another VPC."""
+    if settings.bastion:
+        return Step("bastion", "passed", f"{settings.bastion}, as configured")
+    filters = [
+        {"Name": f"tag:{TAG}", "Values": [TAG_VALUE]},
+        {"Name": "instance-state-name", "Values": ["running"]},
+    ]
+    try:
+        answer = aws.call("ec2", "DescribeInstances", Filters=filters)
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
+        return Step("bastion", "warning", error.message, "Name it with --bastion.")
+    found = [
+        f"{item['InstanceId']} in {item.get('VpcId', 'no VPC')}"
+        for group in answer.get("Reservations", [])
+        for item in group["Instances"]
+    ]
+    if found:
+        return Step("bastion", "passed", ", ".join(found))
+    return Step(
+        "bastion",
+        "warning",
+        f"no running instance in {aws.region} has the tag {TAG}={TAG_VALUE}",
+        "Make one as the README says, tag one, or name one with --bastion.",
+    )

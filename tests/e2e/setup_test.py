@@ -1,0 +1,99 @@
+"""`sm-proxy setup`, then ssh; again; at a terminal; without credentials."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .labs import SM_PROXY, Lab, code_of, running
+
+pytestmark = pytest.mark.e2e
+NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": ""}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with running(tmp_path_factory.mktemp("setup")) as lab:
+        yield lab
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): path.read_bytes() for path in found}
+
+
+def test_from_nothing_to_ssh(lab: Lab, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host other\n    User me\n")
+    key = next(
+        line.split()[1]
+        for line in lab.ok("-G", lab.host).decode().splitlines()
+        if line.startswith("identityfile ")
+    )
+    words = ("setup", "--ssh-config", str(config), "--identity-file", key)
+    done = lab.sm_proxy(*words, "--user", lab.environment["SM_PROXY_LAB_USER"], "--json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)["data"]
+    checks = {check["id"]: check["result"] for check in data["checks"]}
+    assert checks == dict.fromkeys(["key", "config", "ssh", "credentials", "bastion"], "passed")
+    assert data["environment"]["SM_PROXY_AUTHORIZED_KEY"].startswith("ssh-ed25519 ")
+    connected = lab.run("ssh", "-F", str(config), lab.host, "hostname")
+    assert connected.stdout == b"algo-1\n", connected.stderr
+    before = _files(tmp_path)
+    again = lab.sm_proxy("setup", "--ssh-config", str(config))
+    assert again.returncode == 0, again.stderr
+    assert b"Next: " in again.stdout
+    assert _files(tmp_path) == before
+
+
+def test_without_credentials_the_config_is_written_all_the_same(lab: Lab, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    environment = NO_KEYS | {"AWS_EC2_METADATA_DISABLED": "true"}
+    done = lab.sm_proxy("setup", "--ssh-config", str(config), env=environment)
+    assert done.returncode == 1
+    assert code_of(done) == "no-credentials"
+    assert b"FAILED" in done.stdout
+    assert "Include" in config.read_text()
+
+
+def test_asks_at_a_terminal(lab: Lab, tmp_path: Path) -> None:
+    files = tmp_path / "aws"
+    files.write_text("[profile research]\n[profile prod]\nregion = us-east-1\n")
+    config = tmp_path / "config"
+    environment = NO_KEYS | {
+        "AWS_CONFIG_FILE": str(files),
+        "AWS_REGION": "",
+        "AWS_DEFAULT_REGION": "",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    ours, theirs = pty.openpty()
+    process = lab.popen(
+        *(*SM_PROXY, "setup", "--ssh-config", str(config)),
+        env=environment,
+        stdin=theirs,
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+    )
+    os.close(theirs)
+    shown = _read_until(ours, b"Which AWS profile? (research, prod)")
+    os.write(ours, b"prod\n")
+    out, _ = process.communicate(timeout=60)
+    os.close(ours)
+    assert b"credentials" in out, shown
+    assert '"profile": "prod"' in (tmp_path / "sm-proxy" / "config").read_text()
+
+
+def _read_until(terminal: int, words: bytes) -> bytes:
+    shown, deadline = b"", time.monotonic() + 30
+    while words not in shown:
+        assert select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0], shown
+        shown += os.read(terminal, 4096)
+    return shown

@@ -1,0 +1,144 @@
+"""What `setup` takes, asks and refuses to guess."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import Settings
+from sm_proxy.setup import answers
+
+ONE = "[profile research]\nregion = eu-west-1\n"
+TWO = "[profile research]\nregion = eu-west-1\n[profile prod]\n"
+WITH_DEFAULT = "[default]\nregion = us-west-2\n[profile prod]\nregion = eu-north-1\n"
+
+
+class Person:
+    """Answers in turn, and remembers what was asked."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = list(words)
+        self.asked: list[tuple[str, list[str], str]] = []
+
+    def __call__(self, question: str, choices: Sequence[str], default: str) -> str:
+        self.asked.append((question, list(choices), default))
+        return self.words.pop(0)
+
+
+@pytest.fixture
+def aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    return tmp_path / "config"
+
+
+def test_one_profile_with_a_region_is_obvious(aws_files: Path) -> None:
+    aws_files.write_text(ONE)
+    assert answers.missing(Settings(), None) == {"profile": "research"}
+
+
+def test_default_profile_is_botocores_own_choice(aws_files: Path) -> None:
+    aws_files.write_text(WITH_DEFAULT)
+    assert answers.missing(Settings(), None) == {}
+
+
+def test_several_profiles_need_a_choice(aws_files: Path) -> None:
+    aws_files.write_text(TWO)
+    with pytest.raises(SmProxyError) as caught:
+        answers.missing(Settings(), None)
+    assert caught.value.code == "no-credentials"
+    assert "research, prod" in caught.value.message
+    assert "--profile" in caught.value.hint
+
+
+def test_asks_for_profile_then_region(aws_files: Path) -> None:
+    aws_files.write_text(TWO)
+    person = Person("prod", "eu-central-1")
+    found = answers.missing(Settings(), person)
+    assert found == {"profile": "prod", "region": "eu-central-1"}
+    assert person.asked[0][1:] == (["research", "prod"], "")
+
+
+def test_asked_default_is_not_written_down(aws_files: Path) -> None:
+    aws_files.write_text(WITH_DEFAULT)
+    person = Person("default")
+    assert answers.missing(Settings(), person) == {}
+    assert person.asked[0][2] == "default"
+
+
+def test_nothing_is_asked_that_is_known(aws_files: Path) -> None:
+    aws_files.write_text(TWO)
+    assert answers.missing(Settings(profile="prod", region="eu-west-2"), Person()) == {}
+
+
+def test_keys_in_the_environment_are_a_choice(
+    aws_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws_files.write_text(TWO)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    assert answers.missing(Settings(region="eu-west-2"), None) == {}
+
+
+@pytest.mark.usefixtures("aws_files")
+def test_no_region_anywhere_names_the_flag() -> None:
+    with pytest.raises(SmProxyError) as caught:
+        answers.missing(Settings(), None)
+    assert caught.value.code == "bad-setting"
+    assert "--region" in caught.value.hint
+
+
+def test_a_file_that_is_none_is_told(aws_files: Path) -> None:
+    aws_files.write_text("[profile research\nregion")
+    with pytest.raises(SmProxyError) as caught:
+        answers.missing(Settings(), None)
+    assert caught.value.code == "bad-setting"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _typed(monkeypatch: pytest.MonkeyPatch, text: str) -> Terminal:
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stdin", Terminal(text))
+    monkeypatch.setattr(sys, "stderr", shown)
+    return shown
+
+
+def test_asks_again_until_it_is_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = _typed(monkeypatch, "prot\nprod\n")
+    ask = answers.terminal()
+    assert ask is not None
+    assert ask("Which?", ["research", "prod"], "") == "prod"
+    assert shown.getvalue().count("Which? (research, prod)") == 2
+
+
+def test_return_takes_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    _typed(monkeypatch, "\n")
+    ask = answers.terminal()
+    assert ask is not None
+    assert ask("Which?", ["default", "prod"], "default") == "default"
+
+
+def test_end_of_input_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    _typed(monkeypatch, "")
+    ask = answers.terminal()
+    assert ask is not None
+    with pytest.raises(SmProxyError, match="no answer"):
+        ask("Which?", [], "")
+
+
+def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("prod\n"))
+    assert answers.terminal() is None
+    monkeypatch.setattr(sys, "stdin", None)
+    assert answers.terminal() is None

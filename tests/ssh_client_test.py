@@ -1,0 +1,35 @@
+"""What the real ssh makes of a config, as `ssh -G` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import ssh_client
+from sm_proxy.errors import SmProxyError
+
+
+def test_options_of_a_host(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host sm-*\n  User someone\n  ProxyCommand helper %n\n  SendEnv A\n")
+    options = ssh_client.effective("sm-x", config)
+    assert options["user"] == "someone"
+    assert options["proxycommand"] == "helper %n"
+    assert ssh_client.effective("other", config)["user"] != "someone"
+
+
+def test_a_config_that_ssh_refuses(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host x\n  NoSuchOption yes\n")
+    with pytest.raises(SmProxyError) as caught:
+        ssh_client.effective("x", config)
+    assert caught.value.code == "config-malformed"
+    assert "line 2" in caught.value.message
+
+
+def test_no_ssh_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SmProxyError) as caught:
+        ssh_client.effective("x")
+    assert caught.value.code == "missing-dependency"
