@@ -132,8 +132,12 @@ def stub_section(stubs: Sequence[Stub], known: Contexts) -> str:
         SmProxyError: `bad-name`, `bad-setting`: a stub is not what it has to be.
     """
     lines = [STUBS_BEGIN]
-    for stub in {stub.host: stub for stub in reversed(stubs)}.values():
+    seen: set[str] = set()
+    for stub in stubs:
         _refuse_bad(stub, known)
+        if stub.host in seen:
+            continue
+        seen.add(stub.host)
         lines += [f"Host {stub.host}", f"    User {stub.user}"]
         if comment := printable(stub.comment, 200):
             # Indented: no comment can look like one of our marks.

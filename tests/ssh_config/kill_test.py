@@ -1,0 +1,138 @@
+"""A writer that is killed at any moment leaves the old or the new file, whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+
+SCENE = """
+import os, random, signal, sys, time
+from pathlib import Path
+from sm_proxy import config_writer
+from sm_proxy.settings import Settings
+
+folder = Path(sys.argv[1])
+user = folder / "config"
+settings = Settings(ssh_dir=str(folder / "sm-proxy"))
+own = folder / "sm-proxy" / "config"
+plain = b"Host a\\n  User me\\n" * 500
+
+def write():
+    with config_writer.exclusive():
+        config_writer.apply(config_writer.planned(user, settings, ["/bin/true"]))
+
+def remove():
+    with config_writer.exclusive():
+        config_writer.apply(config_writer.planned_removal(user, settings))
+
+user.write_bytes(plain)
+user.chmod(0o600)
+write()
+written, block = user.read_bytes(), own.read_bytes()
+assert written.endswith(plain) and len(written) > len(plain)
+
+def check():
+    assert user.read_bytes() in (plain, written)
+    assert not own.exists() or own.read_bytes() == block
+    for left in folder.rglob("*"):  # no wildcard of an Include reads what begins with a dot
+        known = {"config", "sm-proxy", "sm-proxy/config"}
+        assert str(left.relative_to(folder)) in known or left.name.startswith("."), left
+        assert not left.is_file() or left.stat().st_mode & 0o077 == 0, left
+
+def forked(work):
+    pid = os.fork()
+    if not pid:
+        try:
+            work()
+        except BaseException as error:
+            os.write(2, repr(error).encode())
+            os._exit(1)
+        os._exit(0)
+    return pid
+"""
+
+EVERY_CALL = """
+WATCHED = ("open", "os.", "tempfile.", "fcntl.", "shutil.")
+
+def dying(action, number):
+    def work():
+        left = [number]
+        def count(*_):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        def wrapped(name):
+            real = getattr(os, name)
+            def call(*words, **named):
+                count()
+                return real(*words, **named)
+            setattr(os, name, call)
+        for name in ("fsync", "close", "fdopen", "fchown", "stat"):
+            wrapped(name)
+        sys.addaudithook(lambda event, _: event.startswith(WATCHED) and count())
+        action()
+    return work
+
+told = 0
+for action, before in ((write, remove), (remove, write)):
+    for number in range(1, 1000):
+        before()
+        pid = forked(dying(action, number))
+        _, status = os.waitpid(pid, 0)
+        check()
+        action()  # the next one succeeds
+        for left in folder.rglob(".*.sm-proxy-*"):  # or each run would have more files to look at
+            os.utime(left, (1, 1))
+        assert user.read_bytes() == (written if action is write else plain)
+        if os.WIFEXITED(status):
+            assert status == 0, status
+            break
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        told += 1
+    else:
+        raise AssertionError("it never came to its end")
+assert not list(folder.rglob(".*.sm-proxy-*")), "what is old is cleaned away"
+print(told)
+"""
+
+RANDOM = """
+def busy():
+    while True:
+        remove()
+        write()
+
+seen = set()
+for _ in range(200):
+    pid = forked(busy)
+    time.sleep(random.uniform(0, 0.01))
+    os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status), status
+    check()
+    seen.add(user.read_bytes())
+    write()
+    assert (user.read_bytes(), own.read_bytes()) == (written, block)
+print(len(seen))
+"""
+
+
+def played(tmp_path: Path, program: str) -> str:
+    folder = tmp_path / "ssh"
+    folder.mkdir(mode=0o700)
+    command = [sys.executable, "-c", SCENE + program, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_killed_at_every_call(tmp_path: Path) -> None:
+    assert int(played(tmp_path, EVERY_CALL)) > 30
+
+
+def test_killed_at_any_moment(tmp_path: Path) -> None:
+    assert played(tmp_path, RANDOM) == "2"
