@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from sm_proxy.errors import printable
+from sm_proxy.machine.numbers import is_count
 
 _PATH_LIMIT: Final = 200
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
@@ -35,7 +36,7 @@ def block_devices(found: dict[str, list[str]]) -> list[dict[str, Any]]:
     rows = []
     for line in found.get("partitions", []):
         words = line.split()
-        if len(words) != 4 or not words[2].isdecimal() or _kind(words[3]) in _UNREAL:
+        if len(words) != 4 or not is_count(words[2]) or _kind(words[3]) in _UNREAL:
             continue
         name = printable(words[3], 64)
         places = [path for source, path, _ in mounted if source.rpartition("/")[2] == name]
@@ -57,7 +58,9 @@ def file_systems(found: dict[str, list[str]]) -> list[dict[str, Any]]:
     rows = []
     for line in found.get("space", []):
         # A device's name may hold spaces, the numbers do not: read from the first number on.
-        match = re.match(r"(.+?)\s+([0-9]+)\s+([0-9]+)\s+(-?[0-9]+)\s+[0-9-]+%?\s+(/.*)", line)
+        match = re.match(
+            r"(.+?)\s+([0-9]{1,18})\s+([0-9]{1,18})\s+(-?[0-9]{1,18})\s+[0-9-]+%?\s+(/.*)", line
+        )
         if not match or not int(match[2]):
             continue
         path = printable(match[5], _PATH_LIMIT)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sm_proxy import trace
 from sm_proxy.errors import printable
+from sm_proxy.machine.numbers import is_count
 
 _MIB: Final = 1 << 20
 _FIELDS: Final = 8
@@ -21,7 +22,7 @@ def parse(found: dict[str, list[str]]) -> list[dict[str, Any]]:
     processes: dict[str, list[dict[str, Any]]] = {}
     for line in found.get("gpu-processes", []):
         words = [word.strip() for word in line.split(",", 3)]
-        if len(words) == 4 and words[1].isdecimal():
+        if len(words) == 4 and is_count(words[1]):
             processes.setdefault(words[0], []).append(
                 {
                     "pid": int(words[1]),
@@ -32,7 +33,7 @@ def parse(found: dict[str, list[str]]) -> list[dict[str, Any]]:
     rows = []
     for line in found.get("gpus", []):
         words = [word.strip() for word in line.split(",")]
-        if len(words) != _FIELDS or not words[0].isdecimal():
+        if len(words) != _FIELDS or not is_count(words[0]):
             continue
         rows.append(
             {

@@ -8,6 +8,7 @@ import struct
 from typing import Any, Final
 
 from sm_proxy.errors import printable
+from sm_proxy.machine.numbers import is_count
 
 _IP: Final = re.compile(r"[0-9]+: (\S+)\s+inet6? ([0-9a-fA-F.:]+)(?:/([0-9]+))?")
 _HEX_V4, _HEX_V6 = 8, 32
@@ -20,7 +21,7 @@ def interfaces(found: dict[str, list[str]]) -> list[dict[str, Any]]:
     for line in found.get("devices", []):
         name, colon, rest = line.partition(":")
         numbers = rest.split()
-        if not colon or len(numbers) < 9 or not (numbers[0] + numbers[8]).isdecimal():
+        if not colon or len(numbers) < 9 or not (is_count(numbers[0]) and is_count(numbers[8])):
             continue
         device = printable(name, 32)
         rows.append(
@@ -89,7 +90,8 @@ def _from_proc(found: dict[str, list[str]]) -> dict[str, list[str]]:
         fields = line.split()
         if len(fields) == 6 and (address6 := _address(fields[0], swapped=False)):
             name = printable(fields[5], 32)
-            result.setdefault(name, []).append(f"{address6}/{int(fields[2], 16)}")
+            bits = int(fields[2], 16) if re.fullmatch("[0-9a-f]{2}", fields[2]) else 128
+            result.setdefault(name, []).append(f"{address6}/{bits}")
     return result
 
 
@@ -125,7 +127,7 @@ def _socket(fields: list[str]) -> tuple[str, int, str] | None:
     remote = fields[2].partition(":")[2]
     address = _address(host)
     try:
-        number = int(port, 16)
+        number = int(port[:4], 16)
     except ValueError:
         return None
     # A datagram socket with a peer is a client's.

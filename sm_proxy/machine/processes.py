@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from sm_proxy import trace
 from sm_proxy.errors import printable
+from sm_proxy.machine.numbers import is_count
 
 _SHOWN: Final = 10
 _COMMAND_LIMIT: Final = 200
 # The name in brackets may hold anything, brackets and spaces too: up to the last one.
-_STAT: Final = re.compile(r"([0-9]+) \((.*)\) (\S) (.*)")
-_CMDLINE: Final = re.compile(r"/proc/([0-9]+)/cmdline:(.*)")
-_FD: Final = re.compile(r"/proc/([0-9]+)/fd")
+_STAT: Final = re.compile(r"([0-9]{1,9}) \((.*)\) (\S) (.*)")
+_CMDLINE: Final = re.compile(r"/proc/([0-9]{1,9})/cmdline:(.*)")
+_FD: Final = re.compile(r"/proc/([0-9]{1,9})/fd")
 _SOCKET: Final = re.compile(r"socket:\[([0-9]+)\]")
 _USER_TIME, _SYSTEM_TIME, _RSS = 10, 11, 20  # fields behind the state, from 0
 
@@ -38,7 +39,7 @@ def parse(lines: list[str]) -> dict[int, Process]:
         if not match or len(fields) <= _RSS:
             continue
         numbers = [fields[index] for index in (_USER_TIME, _SYSTEM_TIME, _RSS)]
-        if not all(number.isdecimal() for number in numbers):
+        if not all(map(is_count, numbers)):
             continue
         user, system, pages = map(int, numbers)
         pid = int(match[1])

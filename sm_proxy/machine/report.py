@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from sm_proxy.errors import printable
 from sm_proxy.machine import disks, gpus, net, processes
+from sm_proxy.machine.numbers import is_count
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _NO_LIMIT: Final = 1 << 60  # what cgroup v1 calls none
@@ -66,7 +67,7 @@ def _system(found: dict[str, list[str]]) -> dict[str, Any]:
         "hostname": printable(hostname, 64),
         "kernel": printable(kernel, 128),
         "os": printable(release.partition("=")[2].strip('"'), 128) or None,
-        "cpus": int(cpus) if cpus.isdecimal() and len(cpus) < 6 else None,
+        "cpus": int(cpus) if is_count(cpus) else None,
         "cpu_model": printable(model.partition(":")[2], 128) or None,
         "uptime_s": int(_first_number(found, "time2") or _first_number(found, "time1")),
         "load": [
@@ -80,9 +81,9 @@ def _memory(found: dict[str, list[str]]) -> dict[str, int | None]:
     for line in found.get("memory", []):
         name, _, rest = line.partition(":")
         words = rest.split()
-        if words and words[0].isdecimal():
+        if words and is_count(words[0]):
             table[name] = int(words[0]) * 1024
-    limits = [int(line) for line in found.get("limits", []) if line.isdecimal()]
+    limits = [int(line) for line in found.get("limits", []) if is_count(line)]
     return {
         "total_bytes": table.get("MemTotal"),
         "available_bytes": table.get("MemAvailable", table.get("MemFree")),

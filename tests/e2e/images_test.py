@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +56,21 @@ def test_files_are_copied_both_ways(lab: Lab, tmp_path: Path) -> None:
         done = lab.run("scp", "-F", lab.config, str(source), str(target))
         assert done.returncode == 0, done.stderr
     assert back.read_bytes() == there.read_bytes()
+
+
+def test_inspect(lab: Lab, image: str) -> None:
+    done = lab.sm_proxy("inspect", lab.host, "--json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)["data"]
+    assert (data["job"], data["node"], data["complete"]) == (lab.job, "algo-1", True)
+    assert data["system"]["hostname"] == "algo-1"
+    assert {"mounted_on": "/", "type": "overlay"}.items() <= data["file_systems"][0].items()
+    address = lab.environment["SM_PROXY_LAB_ADDRESSES"].partition("=")[2].partition(":")[0]
+    assert f"{address}/20" in [entry for row in data["interfaces"] for entry in row["addresses"]]
+    assert 22 in [row["port"] for row in data["listening"]]
+    assert "TRAINING_JOB_NAME" in data["environment"]
+    token = "/v2/credentials/"
+    assert token not in done.stdout.decode()
+    assert data["features"]
+    people = lab.sm_proxy("inspect", lab.host)
+    assert b"File systems" in people.stdout
