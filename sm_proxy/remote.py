@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Final
 
 from sm_proxy import config_writer
@@ -19,6 +19,7 @@ from sm_proxy.errors import CODES, Code, SmProxyError, printable
 from sm_proxy.jobs.container import Container
 from sm_proxy.keys import identity
 from sm_proxy.settings import Settings
+from sm_proxy.ssh_config import blocks
 
 OUTPUT_LIMIT: Final = 2 << 20
 TIMEOUT_S: Final = 90.0
@@ -92,8 +93,9 @@ def argv(container: Container, settings: Settings) -> list[str]:
         raise SmProxyError(
             "missing-dependency", "there is no ssh here", "Install OpenSSH's client."
         )
-    block = config_writer.host_block(settings, config_writer.own_program())
-    lines = [line.strip() for line in block.splitlines() if line.startswith(" ")]
+    # A connection of its own: a master that persists would keep our pipes open.
+    alone = replace(settings, control_master=False)
+    lines = [line.strip() for line in blocks.options(alone, config_writer.own_program())]
     options = [word for line in ("BatchMode yes", *lines) for word in ("-o", line)]
     user = container.user or settings.user
     # `--`: a host name of ours never begins with a hyphen, a prefix in a settings file may change.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,16 @@ needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="a shell script pl
 
 
 def test_argv_needs_no_config(settings: Settings) -> None:
-    words = remote.argv(container(host="sm-x", user="ubuntu"), settings)
+    words = remote.argv(
+        container(host="sm-x", user="ubuntu"), replace(settings, control_master=True)
+    )
     assert words[1:3] == ["-F", "none"]
     assert words[-3:] == ["--", "sm-x", "sh"]
     assert words[words.index("-l") + 1] == "ubuntu"
     options = [value for word, value in itertools.pairwise(words) if word == "-o"]
     assert {"BatchMode yes", "StrictHostKeyChecking yes"} <= set(options)
     assert any(option.startswith("ProxyCommand ") for option in options)
+    assert not any(option.startswith("Control") for option in options)
 
 
 @needs_sh

@@ -40,7 +40,7 @@ def tell(word: Word, args: argparse.Namespace) -> Result:
 
     `window` is what the node was in: wait, keep, none or unknown. `error` has the envelope's shape.
     """
-    settings = settings_module.load(settings_module.flags_of(args))
+    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
     job, nodes = windows.tell(word, args.host, settings, aws, output.status)
     data = {"job": job, "nodes": [_data(node) for node in nodes]}

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> Result:
 
     Beside it: `job` and `node`.
     """
-    settings = settings_module.load(settings_module.flags_of(args))
+    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
     container = resolver.resolve(args.host, settings, aws, wait=settings.wait, tell=output.status)
     script, mark = probe.script()
