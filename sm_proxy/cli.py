@@ -24,6 +24,10 @@ COMMANDS = {
     "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",
     "keys": "show the public key to put into a job",
+    "inspect": "look at a job's machine: GPUs, disks, memory, network, processes",
+    "go": "end the waiting before a job's program",
+    "done": "end the time that a job's container is kept for you",
+    "container": "write what goes into a training image into a build context",
     "demo": "the main job on an embedded AWS, start to end",
     "lab": "run a command, or a shell, inside an embedded AWS",
 }

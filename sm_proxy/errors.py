@@ -45,6 +45,8 @@ Code = Literal[
     "missing-dependency",
     "aws-error",
     "output-failed",
+    "login-refused",
+    "file-edited",
 ]
 
 CODES: frozenset[str] = frozenset(get_args(Code))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy.lab import image, namespaces
+from sm_proxy.lab import image, image_root, namespaces
 from sm_proxy.lab.errors import LabError
 from sm_proxy.lab.joblog import Desk, JobLog
 from sm_proxy.lab.processes import Child, chunks
@@ -88,6 +88,21 @@ def _refuse_without_login() -> None:
         raise LabError(f"{entry.pw_name} has no login shell: run the lab as an ordinary user")
 
 
+@dataclass(frozen=True)
+class Software:
+    """What containers have installed: this machine's programs, or an image's own.
+
+    Attributes:
+        sshd: absolute path of an sshd of this machine; empty where there is an image.
+        tools: folder to show inside containers because that sshd lives there, or None.
+        root: the root of the image (see `roots`), or None for this machine's own.
+    """
+
+    sshd: str = ""
+    tools: Path | None = None
+    root: Path | None = None
+
+
 @dataclass
 class Machines:
     """Makes containers; knows what is permitted on this machine.
@@ -95,16 +110,14 @@ class Machines:
     Attributes:
         folder: where the containers' files are prepared.
         network: the cables.
-        sshd: absolute path of the sshd that the "image" has.
-        tools: folder to show inside containers because sshd lives there, or None.
         desk: the way to the front, for logs.
+        software: what the containers have installed.
     """
 
     folder: Path
     network: Network
-    sshd: str
-    tools: Path | None
     desk: Desk
+    software: Software
     isolated: bool = field(
         default_factory=lambda: os.geteuid() == 0 and namespaces.may_isolate(_ISOLATION)
     )
@@ -116,6 +129,11 @@ class Machines:
 
     def check(self) -> None:
         """Raise LabError where no container could have an sshd that works."""
+        if self.software.root and not (self.isolated and image_root.may_overlay()):
+            raise LabError(
+                "an image of its own needs root, and permission to mount overlays in a namespace:"
+                " leave --image away"
+            )
         if not self.isolated:
             _refuse_without_login()
         if os.geteuid() == 0 and not self.isolated:
@@ -139,7 +157,8 @@ class Machines:
             root.mkdir(parents=True)
             image.write_image(root)
             image.write_ml(root, host=host, hosts=hosts, device=cable.device, request=job.request)
-            image.write_etc(root, host=host, addresses=addresses)
+            own_users = self.software.root is not None
+            image.write_etc(root, host=host, addresses=addresses, own_users=own_users)
             stream = f"{job.name}/{host}-{int(time.time() * 1000)}"
             log = JobLog(self.desk, stream, job.region, filler=job.filler)
             nodes.append(Node(host, cable, root, log))
@@ -153,7 +172,8 @@ class Machines:
             "netns": node.cable.netns,
             "hostname": node.host,
             "root": str(node.root),
-            "binds": {_TOOLS: str(self.tools)} if self.tools else {},
+            "image": str(self.software.root or ""),
+            "binds": {_TOOLS: str(self.software.tools)} if self.software.tools else {},
             "argv": self._command(job, node),
             "environment": self._environment(job, node, hosts),
         }
@@ -208,7 +228,8 @@ class Machines:
             request=job.request,
         )
         environment["HOME"] = "/root" if self.isolated else str(node.root)
-        environment["SM_PROXY_SSHD"] = self._sshd_inside()
+        if self.software.sshd:
+            environment["SM_PROXY_SSHD"] = self._sshd_inside()
         if node.cable.port is not None:
             environment["SM_PROXY_LISTEN"] = node.cable.address
             environment.setdefault("SM_PROXY_PORT", str(node.cable.port))
@@ -219,9 +240,10 @@ class Machines:
         return environment
 
     def _sshd_inside(self) -> str:
-        if self.tools is None or not self.isolated:
-            return self.sshd
-        return f"/opt/{_TOOLS}/{Path(self.sshd).relative_to(self.tools)}"
+        sshd, tools = self.software.sshd, self.software.tools
+        if tools is None or not self.isolated:
+            return sshd
+        return f"/opt/{_TOOLS}/{Path(sshd).relative_to(tools)}"
 
 
 async def _status(node: Node) -> int:

@@ -54,26 +54,40 @@ def write_ml(root: Path, *, host: str, hosts: list[str], device: str, request: A
         path.write_text(json.dumps(document), encoding="utf-8")
 
 
-def write_etc(root: Path, *, host: str, addresses: dict[str, str]) -> None:
-    """Write the files of /etc that a container has of its own."""
+def write_etc(root: Path, *, host: str, addresses: dict[str, str], own_users: bool = False) -> None:
+    """Write the files of /etc that a container has of its own.
+
+    Args:
+        root: where the container's files are prepared.
+        host: its name.
+        addresses: the addresses of all nodes by name.
+        own_users: leave the users to the image.
+    """
     etc = root / "etc"
     etc.mkdir()
     names = "".join(f"{address} {name}\n" for name, address in addresses.items())
-    shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
-    host_users = Path("/etc/passwd").read_text(encoding="utf-8", errors="replace").splitlines()
-    users = [line for line in host_users if line.split(":")[0] not in {"root", "sshd"}]
-    users = [f"root:x:0:0:root:/root:{shell}", *users, _SSHD_USER]
     files = {
-        "passwd": "\n".join(users) + "\n",
-        # No password for anybody, and nobody locked.
-        "shadow": "".join(f"{line.split(':')[0]}:*:19000:0:99999:7:::\n" for line in users),
         "hosts": f"127.0.0.1 localhost\n{names}",
         "hostname": f"{host}\n",
         "resolv.conf": "",
+        **({} if own_users else _users()),
     }
     for name, content in files.items():
         (etc / name).write_text(content, encoding="utf-8")
         (etc / name).chmod(0o640 if name == "shadow" else 0o644)
+
+
+def _users() -> dict[str, str]:
+    """The user databases of a container that has this machine's programs."""
+    shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
+    host_users = Path("/etc/passwd").read_text(encoding="utf-8", errors="replace").splitlines()
+    users = [line for line in host_users if line.split(":")[0] not in {"root", "sshd"}]
+    users = [f"root:x:0:0:root:/root:{shell}", *users, _SSHD_USER]
+    return {
+        "passwd": "\n".join(users) + "\n",
+        # No password for anybody, and nobody locked.
+        "shadow": "".join(f"{line.split(':')[0]}:*:19000:0:99999:7:::\n" for line in users),
+    }
 
 
 def add_program(root: Path, program: str) -> str:

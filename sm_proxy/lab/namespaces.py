@@ -28,6 +28,7 @@ MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_BIND = 0x1000
+MS_MOVE = 0x2000
 MS_REC = 0x4000
 MS_PRIVATE = 0x4_0000
 
@@ -144,7 +145,7 @@ def make_mounts_private() -> None:
         os.close(home)
 
 
-def _succeeds(action: Callable[[], None]) -> bool:
+def succeeds(action: Callable[[], None]) -> bool:
     """Tell whether a child process can do it."""
     pid = os.fork()
     if pid == 0:
@@ -165,7 +166,7 @@ def mounts_stay_inside() -> bool:
             make_mounts_private()
             mount("tmpfs", folder, "tmpfs")
 
-        possible = _succeeds(mount_inside)
+        possible = succeeds(mount_inside)
         leaked = Path(folder).stat().st_dev != Path(folder).parent.stat().st_dev
         if leaked:
             _check(_libc.umount2(folder.encode(), 2), f"umount {folder}")
@@ -180,7 +181,7 @@ def may_isolate(flags: int) -> bool:
         if flags & CLONE_NEWNS:
             make_mounts_private()
 
-    return _succeeds(isolate) and (not flags & CLONE_NEWNS or mounts_stay_inside())
+    return succeeds(isolate) and (not flags & CLONE_NEWNS or mounts_stay_inside())
 
 
 def write_sysctl(name: str, value: str) -> None:

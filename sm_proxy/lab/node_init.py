@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sm_proxy.lab import namespaces, reap
+from sm_proxy.lab import image_root, namespaces, reap
 
 _KINDS = (
     namespaces.CLONE_NEWNS
@@ -99,6 +99,9 @@ def _build_machine(spec: dict[str, Any]) -> None:
     root = Path(spec["root"])
     namespaces.make_mounts_private()
     namespaces.sethostname(spec["hostname"])
+    if spec.get("image"):
+        image_root.enter(Path(spec["image"]), root)
+        return
     _mount_opt(root / "opt", spec)
     for file in (root / "etc").iterdir():
         target = Path("/etc", file.name)
@@ -111,10 +114,7 @@ def _build_machine(spec: dict[str, Any]) -> None:
             namespaces.mount("tmpfs", folder, "tmpfs", namespaces.MS_NOSUID, f"mode={mode}")
     Path("/root").chmod(0o700)
     Path("/run/lock").mkdir(mode=0o1777)
-    flags = namespaces.MS_NOSUID | namespaces.MS_NODEV
-    namespaces.mount("proc", "/proc", "proc", flags)
-    with contextlib.suppress(OSError):
-        namespaces.mount("sysfs", "/sys", "sysfs", flags | namespaces.MS_RDONLY)
+    image_root.mount_kernel_folders(Path("/"))
     with contextlib.suppress(OSError):
         options = "newinstance,ptmxmode=0666,mode=620,gid=5"
         namespaces.mount("devpts", "/dev/pts", "devpts", namespaces.MS_NOSUID, options)

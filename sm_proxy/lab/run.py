@@ -19,11 +19,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sm_proxy.lab import namespaces, reap
+from sm_proxy.lab import namespaces, reap, roots
 
 LAB_FAILED = 125
 _RELAYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _NETWORKS = ("netns", "loopback")
 _STATUSES = (
     "Starting",
@@ -82,6 +83,20 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bare", action="store_true", help="run the program without our entrypoint"
     )
+    parser.add_argument(
+        "--image",
+        choices=(roots.HOST, *roots.IMAGES),
+        default=roots.HOST,
+        help="the containers' file system: this machine's (host), or one of Debian packages with"
+        " sshd (debian), with busybox and dropbear, or with Python alone; those need root",
+    )
+    parser.add_argument(
+        "--package",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="put this Debian package into the image too (may be repeated)",
+    )
 
 
 def _job_name(text: str) -> str:
@@ -112,6 +127,16 @@ def _latency(text: str) -> float:
     return value
 
 
+def _refuses_packages(args: argparse.Namespace) -> bool:
+    """Say so where there is no image to put packages into, or a name is none."""
+    wrong = [name for name in args.package if not _PACKAGE.fullmatch(name)]
+    if args.package and args.image == roots.HOST:
+        sys.stderr.write("sm-proxy: usage: --package goes into an image: add --image debian\n")
+    elif wrong:
+        sys.stderr.write(f"sm-proxy: usage: no name of a Debian package: {wrong[0]!r}\n")
+    return bool(wrong) or bool(args.package and args.image == roots.HOST)
+
+
 def _program(text: str) -> str:
     found = shutil.which(text)
     if not found:
@@ -134,6 +159,8 @@ def up(args: argparse.Namespace) -> int:
 
 
 def _supervised(args: argparse.Namespace, command: list[str]) -> int:
+    if _refuses_packages(args):
+        return 2
     if sys.platform != "linux":
         sys.stderr.write("sm-proxy lab: the lab needs Linux\n")
         return LAB_FAILED
@@ -158,6 +185,8 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
                 "latency_ms",
                 "train",
                 "bare",
+                "image",
+                "package",
             )
         },
     }

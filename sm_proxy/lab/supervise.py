@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sm_proxy.lab import environment, namespaces, network, reap, tools
-from sm_proxy.lab.containers import JobRequest, Machines
+from sm_proxy.lab import environment, namespaces, network, reap, roots, tools
+from sm_proxy.lab.containers import JobRequest, Machines, Software
 from sm_proxy.lab.errors import LabError
 from sm_proxy.lab.joblog import Desk
 from sm_proxy.lab.life import JobLife
@@ -48,6 +48,8 @@ class Options:
     latency_ms: float
     train: str | None
     bare: bool
+    image: str
+    package: list[str]
 
 
 @dataclass
@@ -135,7 +137,9 @@ class Lab:
         options = self._options
         # In a thread that ends with it: threads do not follow us into the laptop's network.
         with ThreadPoolExecutor(max_workers=1) as pool:
-            sshd = await asyncio.get_running_loop().run_in_executor(pool, tools.find_sshd)
+            software = await asyncio.get_running_loop().run_in_executor(
+                pool, _software, options.image, options.package
+            )
         self._mode = network.choose_mode(options.network)
         self._net: network.Network = (
             network.NetnsNetwork(laptop_is_host=not options.command)
@@ -153,9 +157,7 @@ class Lab:
         self._net.enter_laptop()
         self._environment["SM_PROXY_LAB_ON_BASTION"] = " ".join(self._net.on_bastion())
         desk = Desk(_control(endpoint))
-        self._machines = Machines(
-            self._folder / "containers", self._net, sshd, _tools_of(sshd), desk
-        )
+        self._machines = Machines(self._folder / "containers", self._net, desk, software)
         self._machines.check()
         self._environment["SM_PROXY_LAB_USER"] = self._machines.user
         keys, self._cloud, _ = await asyncio.gather(
@@ -295,10 +297,13 @@ def _cloud(endpoint: str) -> Any:
     return Cloud(endpoint)
 
 
-def _tools_of(sshd: str) -> Path | None:
-    """Return the folder that containers must be shown for this sshd to run, if there is one."""
+def _software(image: str, packages: list[str]) -> Software:
+    """Find or make what the containers have installed; may take a while the first time."""
+    if image != roots.HOST:
+        return Software(root=roots.find(image, packages, _say))
+    sshd = tools.find_sshd()
     home = tools.cache_folder().absolute()
-    return home if home in Path(sshd).parents else None
+    return Software(sshd=sshd, tools=home if home in Path(sshd).parents else None)
 
 
 def _say(text: str) -> None:

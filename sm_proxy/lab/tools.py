@@ -15,6 +15,7 @@ from pathlib import Path
 
 import platformdirs
 
+from sm_proxy.lab import packages
 from sm_proxy.lab.errors import LabError
 
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
@@ -88,37 +89,15 @@ def _unpack_into(home: Path) -> None:
 def _fetch(names: list[str], work: Path, root: Path) -> list[Path]:
     """Download packages and unpack them below `root`; return the package files."""
     folder = Path(tempfile.mkdtemp(dir=work))
-    if not _download(names, folder, []):
-        # No package lists, or lists gone stale: use fresh ones of our own, even without root.
-        private = _private_lists(work)
-        if not _download(names, folder, private):
-            raise LabError(f"could not download {' '.join(names)} with apt-get; {_HELP}")
-    files = sorted(folder.glob("*.deb"))
+    try:
+        files = packages.download(names, folder, work)
+    except LabError as error:
+        raise LabError(f"{error}; {_HELP}") from None
     for file in files:
         _run(["dpkg-deb", "-x", str(file), str(root)])
     if not files:
         raise LabError(f"apt-get brought no package for {' '.join(names)}; {_HELP}")
     return files
-
-
-def _download(names: list[str], folder: Path, options: list[str]) -> bool:
-    command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", *options, "download", *names]
-    return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
-
-
-def _private_lists(work: Path) -> list[str]:
-    state = work / "apt"
-    (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-    (state / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    options = [
-        "-o",
-        f"Dir::State::lists={state}/lists",
-        "-o",
-        f"Dir::Cache={state}/cache",
-    ]
-    command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", *options, "update"]
-    subprocess.run(command, capture_output=True, check=False)
-    return options
 
 
 def _run(command: list[str]) -> str:

@@ -1,0 +1,65 @@
+"""`sm-proxy container init`: what goes into a training image, written into a build context."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sm_proxy import __version__, build_context
+from sm_proxy.build_context import File
+from sm_proxy.output import Result
+
+_WORDS = {
+    "new": "new",
+    "same": "up to date",
+    "older": "from an older version",
+    "edited": "edited by you",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`container init DIR [--python-server] [--force] [--dry-run] [--json]`."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+    init = actions.add_parser("init", help="write our files into DIR/sm-proxy")
+    init.add_argument("folder", metavar="DIR", type=Path, help="the folder with your Dockerfile")
+    init.add_argument(
+        "--python-server",
+        action="store_true",
+        help="for images where no sshd can be installed: our SSH server in Python",
+    )
+    init.add_argument("--force", action="store_true", help="overwrite what you have edited")
+    init.add_argument("--dry-run", action="store_true", help="say what would be written")
+    init.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Write; data: `{"version", "files": [{"path", "state", "written"}], "dockerfile": [lines]}`.
+
+    `state` is what was there before: new, same, older or edited.
+    """
+    folder: Path = args.folder
+    files = build_context.planned(folder)
+    lines = build_context.dockerfile_lines(python_server=args.python_server)
+    example = None
+    if not args.dry_run:
+        build_context.apply(folder, files, force=args.force)
+        example = build_context.write_example(folder, lines)
+    data = {
+        "version": __version__,
+        "files": [_data(file, written=file.needed and not args.dry_run) for file in files],
+        "dockerfile": lines,
+        "example": None if example is None else str(example),
+    }
+    return Result(data, _text(folder, files, lines, example))
+
+
+def _data(file: File, *, written: bool) -> dict[str, object]:
+    return {"path": str(file.path), "state": file.state, "written": written}
+
+
+def _text(folder: Path, files: list[File], lines: list[str], example: Path | None) -> str:
+    shown = [f"{build_context.shown(file.path, folder)}  ({_WORDS[file.state]})" for file in files]
+    if example is None:
+        told = "In your Dockerfile, with your own program behind the entrypoint:"
+        return "\n".join([*shown, "", told, "", *(f"    {line}" for line in lines)])
+    return "\n".join([*shown, "", f"{example.name} is a Dockerfile to start from."])

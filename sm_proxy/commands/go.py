@@ -1,0 +1,63 @@
+"""`sm-proxy go`: end the waiting before the job's program, on one node or on all of them."""
+
+from __future__ import annotations
+
+import argparse
+
+from sm_proxy import output, windows
+from sm_proxy import settings as settings_module
+from sm_proxy.aws.clients import Aws
+from sm_proxy.output import Result
+from sm_proxy.windows import Told, Word
+
+_WORDS = {
+    ("go", "wait"): "told to go on: the program starts",
+    ("go", "keep"): "was not waiting: its program has ended, the container is kept (sm-proxy done)",
+    ("go", "none"): "was not waiting: its program runs already",
+    ("go", "unknown"): "told to go on",
+    ("done", "wait"): "will not be kept once its program has ended; it still waits (sm-proxy go)",
+    ("done", "keep"): "told that you are done: the container ends",
+    ("done", "none"): "will not be kept once its program has ended",
+    ("done", "unknown"): "told that you are done",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`go HOST [--json]`: every node of the job, unless HOST names one (`sm-myjob.algo-2`)."""
+    parser.add_argument("host", metavar="HOST", help="a job: all its nodes; or one, as .algo-2")
+    parser.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
+    parser.add_argument("--ssh-config", metavar="PATH", help="the config file our key goes with")
+    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+
+
+def run(args: argparse.Namespace) -> Result:
+    """End the waiting."""
+    return tell("go", args)
+
+
+def tell(word: Word, args: argparse.Namespace) -> Result:
+    """End a window; data: `{"job", "nodes": [{"node", "window", "told", "error"}]}`.
+
+    `window` is what the node was in: wait, keep, none or unknown. `error` has the envelope's shape.
+    """
+    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
+    aws = Aws(settings.profile, settings.region)
+    job, nodes = windows.tell(word, args.host, settings, aws, output.status)
+    data = {"job": job, "nodes": [_data(node) for node in nodes]}
+    text = "\n".join(_line(word, node) for node in nodes)
+    return Result(data, text, exit_status=int(any(node.error for node in nodes)))
+
+
+def _data(node: Told) -> dict[str, object]:
+    error = node.error and {
+        "code": node.error.code,
+        "message": node.error.message,
+        "hint": node.error.hint,
+    }
+    return {"node": node.node, "window": node.window, "told": not error, "error": error}
+
+
+def _line(word: Word, node: Told) -> str:
+    if node.error:
+        return f"{node.node}  {node.error.code}: {node.error.text}"
+    return f"{node.node}  {_WORDS[word, node.window]}"

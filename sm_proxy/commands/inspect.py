@@ -1,0 +1,41 @@
+"""`sm-proxy inspect`: what a job's machine is made of and what it is busy with."""
+
+from __future__ import annotations
+
+import argparse
+
+from sm_proxy import output, remote, resolver
+from sm_proxy import settings as settings_module
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError
+from sm_proxy.machine import probe, report, text
+from sm_proxy.output import Result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`inspect HOST [--json]`."""
+    parser.add_argument("host", metavar="HOST")
+    parser.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
+    parser.add_argument("--ssh-config", metavar="PATH", help="the config file our key goes with")
+    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Look, over one ssh connection; the data's shape stands in `machine/report.py`.
+
+    Beside it: `job` and `node`.
+    """
+    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
+    aws = Aws(settings.profile, settings.region)
+    container = resolver.resolve(args.host, settings, aws, wait=settings.wait, tell=output.status)
+    script, mark = probe.script()
+    answer = remote.run(container, settings, script)
+    found = probe.sections(answer.output, mark)
+    if not found:
+        raise SmProxyError(
+            "unsupported",
+            f"{container.host} runs no shell script of ours (exit status {answer.status})",
+            f"Try: ssh {container.host} sh -c true",
+        )
+    data = report.of(found)
+    return Result({"job": container.job, "node": container.node, **data}, text.render(data))

@@ -1,0 +1,155 @@
+"""Run a small script in a container, over the user's own ssh, for commands of ours.
+
+No ssh config is needed or read: every option of our Host block is handed over on the command line.
+What the container answers is bounded, because whoever runs code in the job decides on it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from dataclasses import dataclass, replace
+from typing import IO, Final
+
+from sm_proxy import config_writer
+from sm_proxy.errors import CODES, Code, SmProxyError, printable
+from sm_proxy.jobs.container import Container
+from sm_proxy.keys import identity
+from sm_proxy.settings import Settings
+from sm_proxy.ssh_config import blocks
+
+OUTPUT_LIMIT: Final = 2 << 20
+TIMEOUT_S: Final = 90.0
+_SSH_FAILED: Final = 255
+_OURS: Final = re.compile(r"sm-proxy: ([a-z-]+): (.*)")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a script in the container has printed, and its exit status.
+
+    Attributes:
+        status: of the script.
+        output: its stdout, undecodable bytes replaced, OUTPUT_LIMIT bytes at most.
+    """
+
+    status: int
+    output: str
+
+
+def run(
+    container: Container, settings: Settings, script: str, timeout: float = TIMEOUT_S
+) -> Answer:
+    """Run a POSIX sh script in the container.
+
+    Args:
+        container: as the resolver found it.
+        settings: of this run.
+        script: what `sh` reads on its stdin, smaller than a pipe (64 KiB).
+        timeout: for all of it, in seconds.
+
+    Raises:
+        SmProxyError: no ssh here, or none to the container; where our own ProxyCommand failed
+            under it, with the code and the words of that.
+    """
+    identity.ensure(settings)
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            argv(container, settings),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+        )
+        timer = threading.Timer(timeout, process.kill)
+        timer.start()
+        try:
+            output = _exchanged(process, script)
+            status = process.wait()
+        finally:
+            in_time = timer.is_alive()
+            timer.cancel()
+            process.kill()
+            process.wait()
+        complaints.seek(0)
+        said = complaints.read(OUTPUT_LIMIT).decode("utf-8", "replace")
+    if not in_time:
+        raise SmProxyError(
+            "session-lost",
+            f"{container.host} did not answer within {timeout:.0f} s",
+            f"Try: ssh {container.host}",
+        )
+    if status == _SSH_FAILED:
+        raise _failure(container, said)
+    return Answer(status, output)
+
+
+def argv(container: Container, settings: Settings) -> list[str]:
+    """The ssh command: no config file, the options of our Host block, nothing asked for."""
+    program = shutil.which("ssh")
+    if program is None:
+        raise SmProxyError(
+            "missing-dependency", "there is no ssh here", "Install OpenSSH's client."
+        )
+    # A connection of its own: a master that persists would keep our pipes open.
+    alone = replace(settings, control_master=False)
+    lines = [line.strip() for line in blocks.options(alone, config_writer.own_program())]
+    options = [word for line in ("BatchMode yes", *lines) for word in ("-o", line)]
+    user = container.user or settings.user
+    # `--`: a host name of ours never begins with a hyphen, a prefix in a settings file may change.
+    return [
+        program,
+        "-F",
+        "none",
+        "-T",
+        "-a",
+        "-x",
+        "-l",
+        user,
+        *options,
+        "--",
+        container.host,
+        "sh",
+    ]
+
+
+def _exchanged(process: subprocess.Popen[bytes], script: str) -> str:
+    stdin: IO[bytes] | None = process.stdin
+    stdout: IO[bytes] | None = process.stdout
+    if stdin is None or stdout is None:  # not with the pipes asked for above
+        return ""
+    with stdout:
+        try:
+            with stdin:
+                stdin.write(script.encode())
+        except OSError:  # ssh has given up, and says why on stderr
+            pass
+        output = stdout.read(OUTPUT_LIMIT)
+    return output.decode("utf-8", "replace")
+
+
+def _failure(container: Container, said: str) -> SmProxyError:
+    """What to tell of an ssh that failed: our helper's own line, else the last one of ssh's."""
+    lines = [line for line in map(printable, said.splitlines()) if line]
+    for line in reversed(lines):
+        if (match := _OURS.fullmatch(line)) and match[1] in CODES:
+            code: Code = match[1]  # type: ignore[assignment]
+            return SmProxyError(code, match[2])
+    if any("IDENTIFICATION HAS CHANGED" in line for line in lines):
+        return SmProxyError(
+            "host-key-changed",
+            f"the host key of {container.host} is not the one in the job's log",
+            "Somebody may be in between: look before you connect.",
+        )
+    if any("Permission denied" in line for line in lines):
+        return SmProxyError(
+            "login-refused",
+            f"{container.host} does not let your key in",
+            "Put it into the job's Environment: sm-proxy keys show --env",
+        )
+    last = lines[-1] if lines else "no reason given"
+    return SmProxyError(
+        "session-lost", f"ssh to {container.host} failed: {last}", f"Try: ssh -v {container.host}"
+    )

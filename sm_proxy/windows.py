@@ -1,0 +1,112 @@
+"""The time windows of a job's containers, ended from outside: the waiting, and the keeping.
+
+The entrypoint looks for two files in its run folder, `go` and `done`. Every ssh session knows that
+folder as SM_PROXY_RUN_DIR; `window` in it, where the entrypoint writes it, holds `wait`, `keep` or
+`none`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from sm_proxy import remote, resolver
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.jobs import hostname
+from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.memory import Memory
+from sm_proxy.settings import Settings
+
+Word = Literal["go", "done"]
+_AT_ONCE: Final = 8
+_WINDOWS: Final = frozenset({"wait", "keep", "none"})
+_SCRIPT: Final = """
+run=${SM_PROXY_RUN_DIR-}
+if [ -z "$run" ] || [ ! -d "$run" ]; then echo 'sm-proxy-window absent'; exit 0; fi
+window=
+read -r window 2>/dev/null <"$run/window"
+: >"$run/@WORD@" || exit 1
+echo "sm-proxy-window ${window:-unknown}"
+"""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of one node.
+
+    Attributes:
+        node: `algo-1`.
+        window: what it was in before: wait, keep, none, or unknown where its entrypoint is older.
+        error: why it could not be told, or None.
+    """
+
+    node: str
+    window: str = "unknown"
+    error: SmProxyError | None = None
+
+
+def tell(
+    word: Word, host: str, settings: Settings, aws: Aws, say: Callable[[str], None]
+) -> tuple[str, list[Told]]:
+    """End a window on the node that `host` names, or on every node of the job.
+
+    Returns:
+        The job's name, and each node with what became of it, in the order of the nodes.
+
+    Raises:
+        SmProxyError: the host cannot be resolved, or there is but one node and it cannot be told.
+    """
+    first = resolver.resolve(host, settings, aws, wait=settings.wait, tell=say)
+
+    def one(name: str) -> Told:
+        node = hostname.parse(name, settings.prefix).node
+        try:
+            found = first if node == first.node else resolver.resolve(name, settings, aws)
+            return _told(word, found, settings)
+        except SmProxyError as error:
+            return Told(node, error=error)
+
+    hosts = [host] if _names_a_node(host, settings) else _all_hosts(first, host, settings, aws)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        told = list(pool.map(one, hosts))
+    if len(told) == 1 and told[0].error:
+        raise told[0].error
+    return first.job, told
+
+
+def _names_a_node(host: str, settings: Settings) -> bool:
+    labels = host[len(settings.prefix) :].split(".")[1:]
+    return any(label not in hostname.KINDS for label in labels)
+
+
+def _all_hosts(first: Container, host: str, settings: Settings, aws: Aws) -> list[str]:
+    """A host name for each node; the job was remembered a moment ago, when `first` was found."""
+    target = replace(hostname.parse(host, settings.prefix), job=first.job)
+    remembered = Memory(aws.context).job(target, float("inf"))
+    nodes = remembered[0].nodes if remembered else 1
+    if nodes <= 1 or not first.node.startswith("algo-"):
+        return [host]
+    name = f"{settings.prefix}{first.job}"
+    return [f"{name}.algo-{number + 1}.{first.kind}" for number in range(nodes)]
+
+
+def _told(word: Word, container: Container, settings: Settings) -> Told:
+    answer = remote.run(container, settings, _SCRIPT.replace("@WORD@", word))
+    lines = [line.split() for line in answer.output.splitlines()]
+    window = next((rest[0] for key, *rest in filter(None, lines) if _is_ours(key, rest)), "")
+    if window in {"absent", ""} or answer.status:
+        raise SmProxyError(
+            "unsupported",
+            f"{container.host} has no window to end: its ssh sessions name no folder of our"
+            " entrypoint, or it cannot be written to",
+            "Is the sm-proxy entrypoint in the image, and does its server pass the environment on?",
+        )
+    shown = window if window in _WINDOWS else "unknown"
+    return Told(container.node, printable(shown, 20))
+
+
+def _is_ours(key: str, rest: list[str]) -> bool:
+    return key == "sm-proxy-window" and len(rest) == 1

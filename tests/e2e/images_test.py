@@ -1,0 +1,87 @@
+"""Containers on roots of their own, made from Debian packages: not the file system of the host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import container_files
+from sm_proxy.lab import packages, roots
+from tests.e2e.labs import Lab, running
+from tests.lab.conftest import ISOLATED
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not (ISOLATED and packages.available()), reason="needs root and apt-get"),
+]
+
+
+SERVED_BY = {"debian": "sshd_config", "dropbear": "dropbear.sh", "python": "server.py"}
+SERVED = [image for image, part in SERVED_BY.items() if part in container_files.read()]
+"""The images whose server the container's files know how to start."""
+
+
+@pytest.fixture(scope="module", params=SERVED)
+def image(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def lab(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with running(tmp_path_factory.mktemp(image), "--image", image) as lab:
+        yield lab
+
+
+def test_a_command_runs_in_the_image_with_the_jobs_environment(lab: Lab, image: str) -> None:
+    script = "tail -n 1 /etc/os-release; hostname; echo $SM_CURRENT_HOST; pwd"
+    release, hostname, node, home, *_ = lab.ok(lab.host, script).decode().splitlines()
+    assert release == f"VARIANT_ID=sm-proxy-lab-{image}"
+    assert (hostname, node, home) == ("algo-1", "algo-1", "/root")
+
+
+def test_nothing_of_the_host_is_there(lab: Lab) -> None:
+    folder = Path(lab.environment["SM_PROXY_LAB_SESSIONS"]).parent
+    assert folder.is_dir()
+    assert lab.ssh(lab.host, f"test -e {folder}").returncode == 1
+
+
+def test_what_a_container_writes_stays_in_it(lab: Lab, image: str) -> None:
+    name = "/usr/bin/written-by-a-container"
+    assert lab.ok(lab.host, f"echo yes >{name} && cat {name}") == b"yes\n"
+    assert not Path(name).exists()
+    assert not Path(f"{roots.find(image, [])}{name}").exists()
+
+
+def test_files_are_copied_both_ways(lab: Lab, tmp_path: Path) -> None:
+    there, back = tmp_path / "there", tmp_path / "back"
+    there.write_bytes(bytes(range(256)) * 4096)
+    features = json.loads(lab.sm_proxy("inspect", lab.host, "--json").stdout)["data"]["features"]
+    if "scp" not in features:
+        done = lab.run("scp", "-F", lab.config, str(there), f"{lab.host}:/tmp/it")
+        assert done.returncode != 0
+        return
+    for source, target in ((there, f"{lab.host}:/tmp/it"), (f"{lab.host}:/tmp/it", back)):
+        done = lab.run("scp", "-F", lab.config, str(source), str(target))
+        assert done.returncode == 0, done.stderr
+    assert back.read_bytes() == there.read_bytes()
+
+
+def test_inspect(lab: Lab, image: str) -> None:
+    done = lab.sm_proxy("inspect", lab.host, "--json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)["data"]
+    assert (data["job"], data["node"], data["complete"]) == (lab.job, "algo-1", True)
+    assert data["system"]["hostname"] == "algo-1"
+    assert {"mounted_on": "/", "type": "overlay"}.items() <= data["file_systems"][0].items()
+    address = lab.environment["SM_PROXY_LAB_ADDRESSES"].partition("=")[2].partition(":")[0]
+    assert f"{address}/20" in [entry for row in data["interfaces"] for entry in row["addresses"]]
+    assert 22 in [row["port"] for row in data["listening"]]
+    assert "TRAINING_JOB_NAME" in data["environment"]
+    token = "/v2/credentials/"
+    assert token not in done.stdout.decode()
+    assert data["features"]
+    people = lab.sm_proxy("inspect", lab.host)
+    assert b"File systems" in people.stdout

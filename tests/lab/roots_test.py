@@ -1,0 +1,74 @@
+"""Roots made of Debian packages: built once, whole or not at all, and never written to."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.lab import packages, roots
+from sm_proxy.lab.errors import LabError
+
+from .conftest import ISOLATED, Runner
+
+needs_debian = pytest.mark.skipif(
+    not (ISOLATED and packages.available()), reason="needs root and apt-get"
+)
+FIND = "import sys; from sm_proxy.lab import roots; print(roots.find('dropbear', [], print))"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SM_PROXY_LAB_TOOLS", str(tmp_path / "tools"))
+    return tmp_path / "tools" / "roots"
+
+
+@needs_debian
+def test_builders_at_once_share_one_whole_root(cache: Path) -> None:
+    torn = cache / "unpack-torn"  # what a killed builder leaves
+    torn.mkdir(parents=True)
+    both = [
+        subprocess.Popen([sys.executable, "-c", FIND], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [builder.communicate(timeout=120)[0].splitlines() for builder in both]
+    assert [builder.returncode for builder in both] == [0, 0]
+    assert sorted(map(len, told)) == [1, 2]  # one of them says that it builds
+    (root,) = {Path(lines[-1]) for lines in told}
+    assert (root / "bin/sh").resolve().name == "busybox"
+    assert (root / "etc/passwd").read_text().startswith("root:x:0:0:root:/root:/bin/sh\n")
+    assert "VARIANT_ID=sm-proxy-lab-dropbear" in (root / "etc/os-release").read_text()
+    assert {entry.name for entry in cache.iterdir()} == {"lock", "packages", root.name}
+
+
+@needs_debian
+def test_a_damaged_download_is_brought_again(cache: Path) -> None:
+    damaged = Path(roots.find("dropbear", []))
+    store = cache / "packages"
+    victim = next(store.glob("busybox_*.deb"))
+    # Same length: apt-get takes it for what it downloaded before.
+    victim.write_bytes(victim.read_bytes()[:1000].ljust(victim.stat().st_size, b"\0"))
+    damaged.rename(damaged.with_name("away"))
+    assert (roots.find("dropbear", []) / "usr/bin/busybox").stat().st_size > 100_000
+
+
+@needs_debian
+def test_no_such_package(cache: Path) -> None:
+    with pytest.raises(LabError, match="no-such-package-at-all"):
+        roots.find("dropbear", ["no-such-package-at-all"])
+    assert not [entry for entry in cache.iterdir() if entry.name.startswith("unpack")]
+
+
+def test_without_apt(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(cache))
+    with pytest.raises(LabError, match="apt-get and dpkg are needed"):
+        roots.find("debian", [])
+
+
+def test_packages_need_an_image(lab: Runner) -> None:
+    for words in (["--package", "curl"], ["--image", "debian", "--package", "-o"]):
+        status, output, errors = lab.run(*[f"{w}" for w in words[:-1]], words[-1], "--", "true")
+        assert (status, output) == (2, "")
+        assert "usage" in errors

@@ -1,0 +1,105 @@
+"""ssh as commands of ours run it: no config of the user's, our own words passed on."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import remote
+from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import Settings
+from tests.fakes import container
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(ssh_dir=str(tmp_path / "a folder"))
+
+
+def fake_ssh(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    program = folder / "ssh"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda _: str(program))
+
+
+needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="a shell script plays ssh")
+
+
+def test_argv_needs_no_config(settings: Settings) -> None:
+    words = remote.argv(
+        container(host="sm-x", user="ubuntu"), replace(settings, control_master=True)
+    )
+    assert words[1:3] == ["-F", "none"]
+    assert words[-3:] == ["--", "sm-x", "sh"]
+    assert words[words.index("-l") + 1] == "ubuntu"
+    options = [value for word, value in itertools.pairwise(words) if word == "-o"]
+    assert {"BatchMode yes", "StrictHostKeyChecking yes"} <= set(options)
+    assert any(option.startswith("ProxyCommand ") for option in options)
+    assert not any(option.startswith("Control") for option in options)
+
+
+@needs_sh
+@pytest.mark.parametrize(
+    ("said", "code", "words"),
+    [
+        ("sm-proxy: no-bastion: none runs. Start one.", "no-bastion", "none runs. Start one."),
+        ("sm-proxy: sshd: hello", "session-lost", "sshd: hello"),
+        ("root@x: Permission denied (publickey).", "login-refused", "your key"),
+        ("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!", "host-key-changed", "sm-x"),
+        ("\033[31mboo", "session-lost", "boo"),
+        ("", "session-lost", "no reason"),
+    ],
+)
+def test_what_a_failure_tells(  # noqa: PLR0917
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    settings: Settings,
+    said: str,
+    code: str,
+    words: str,
+) -> None:
+    (tmp_path / "said").write_text(
+        f"{said}\nConnection closed by UNKNOWN port 65535\n" * bool(said)
+    )
+    if code == "session-lost":
+        (tmp_path / "said").write_text(said)
+    fake_ssh(monkeypatch, tmp_path, f"cat '{tmp_path}/said' >&2; exit 255")
+    with pytest.raises(SmProxyError, match=words) as caught:
+        remote.run(container(host="sm-x"), settings, "true")
+    assert caught.value.code == code
+    assert "\033" not in caught.value.line
+
+
+@needs_sh
+def test_an_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings) -> None:
+    fake_ssh(monkeypatch, tmp_path, "exec sh")
+    answer = remote.run(container(), settings, "printf 'a\\377b'; exit 3")
+    assert answer == remote.Answer(3, "a\N{REPLACEMENT CHARACTER}b")
+
+
+@needs_sh
+def test_an_endless_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
+) -> None:
+    fake_ssh(monkeypatch, tmp_path, "exec yes")
+    assert len(remote.run(container(), settings, "").output) == remote.OUTPUT_LIMIT
+
+
+@needs_sh
+def test_silence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings) -> None:
+    fake_ssh(monkeypatch, tmp_path, "exec sleep 60")
+    with pytest.raises(SmProxyError, match="did not answer"):
+        remote.run(container(), settings, "", timeout=0.3)
+
+
+def test_no_ssh(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(SmProxyError) as caught:
+        remote.run(container(), settings, "")
+    assert caught.value.code == "missing-dependency"
