@@ -23,6 +23,7 @@ COMMANDS = {
     "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",
     "keys": "show the public key to put into a job",
+    "login": "get the AWS credentials now, asking for a code where one is needed",
     "demo": "the main job on an embedded AWS, start to end",
     "lab": "run a command, or a shell, inside an embedded AWS",
 }
