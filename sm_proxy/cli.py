@@ -24,6 +24,7 @@ COMMANDS = {
     "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",
     "keys": "show the public key to put into a job",
+    "login": "get the AWS credentials now, asking for a code where one is needed",
     "inspect": "look at a job's machine: GPUs, disks, memory, network, processes",
     "go": "end the waiting before a job's program",
     "done": "end the time that a job's container is kept for you",

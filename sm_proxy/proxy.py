@@ -97,9 +97,14 @@ def _opened(
     port: int, user: str | None, settings: Settings, aws: Aws, facts: Facts
 ) -> tuple[Container, Stream]:
     host = facts["host"]
-    container = background.run(
-        resolver.resolve, host, settings, aws, wait=settings.wait, tell=output.status
-    )
+    try:
+        container = background.run(
+            resolver.resolve, host, settings, aws, wait=settings.wait, tell=output.status
+        )
+    except SmProxyError as error:
+        if error.code in {"job-ended", "job-failed"}:
+            known_hosts.forget(settings, host)
+        raise
     facts.update(job=container.job, node=container.node)
     facts.update(address=container.address, port=_port(container, port))
     stream = _dialled(container, port, user, settings, aws)

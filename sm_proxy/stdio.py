@@ -50,12 +50,18 @@ class Stdio(Protocol):
 
 
 def take() -> Stdio:
-    """Take stdin and stdout over; whatever prints from now on prints to stderr."""
-    own_stdout = os.dup(1)
-    os.set_inheritable(own_stdout, False)
+    """Take stdin and stdout over; whatever prints from now on prints to stderr.
+
+    Whatever reads stdin from now on, such as a credential_process, finds its end: ssh's bytes are
+    for us alone.
+    """
+    own_stdin, own_stdout = os.dup(0), os.dup(1)  # not inherited by what we start
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    return DirectStdio(0, own_stdout) if POLLABLE else ThreadedStdio(0, own_stdout)
+    return DirectStdio(own_stdin, own_stdout) if POLLABLE else ThreadedStdio(own_stdin, own_stdout)
 
 
 class DirectStdio:

@@ -25,8 +25,15 @@ OURS_UNUSED = {
     f"sm_proxy.{name}"
     for name in (
         *("commands.config", "commands.demo", "commands.keys", "commands.lab", "commands.resolve"),
-        *("commands.list", "commands.wait", "config_writer", "jobs.causes", "jobs.ending"),
-        *("keys.first_use", "keys.identity", "lab", "routes.rechecked"),
+        *(
+            "commands.list",
+            "commands.login",
+            "commands.wait",
+            "config_writer",
+            "jobs.causes",
+            "jobs.ending",
+        ),
+        *("keychain", "keys.first_use", "keys.identity", "lab", "prompt", "routes.rechecked"),
     )
 }
 
@@ -96,7 +103,16 @@ def test_every_module_of_the_client_can_be_imported_on_windows() -> None:
     names = [
         *("cli", "error_handler", "config_writer", "file_lock", "pump", "proxy", "resolver"),
         *("commands.config", "commands.connect", "commands.keys", "commands.lab"),
-        *("commands.resolve", "keys.identity", "keys.known_hosts", "routes.bastion", "trace"),
+        *(
+            "commands.login",
+            "commands.resolve",
+            "keychain",
+            "prompt",
+            "keys.identity",
+            "keys.known_hosts",
+            "routes.bastion",
+            "trace",
+        ),
     ]
     done = run(WINDOWS % names)
     assert done.returncode == 0, done.stderr

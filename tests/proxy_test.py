@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sm_proxy import background, chores, connections, proxy, resolver, signals, stdio
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.keys import known_hosts
 from sm_proxy.resolver import Container
 from sm_proxy.routes import bastion
@@ -140,6 +140,16 @@ def test_without_a_host_key_nothing_is_dialled(world: World) -> None:
 def test_what_the_resolver_says_is_passed_on(world: World) -> None:
     world.found = SmProxyError("job-ended", "over")
     assert refused(world) is world.found
+
+
+@pytest.mark.parametrize(("code", "left"), [("job-ended", False), ("network", True)])
+def test_the_host_keys_of_a_job_that_is_over_are_dropped(
+    world: World, code: Code, *, left: bool
+) -> None:
+    world.connect()
+    world.found = SmProxyError(code, "over")
+    refused(world)
+    assert known_hosts.path_of(world.settings, "sm-my-job").exists() == left
 
 
 def test_a_failure_while_bytes_flow_closes_the_stream(world: World) -> None:

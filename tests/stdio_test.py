@@ -207,7 +207,9 @@ def test_what_prints_prints_to_stderr_once_stdout_is_taken() -> None:
         "os.system('echo child')\n"
         "os.write(1, b'raw\\n')\n"
         "ends.write(ends.read(100).upper())\n"
+        "assert not os.get_inheritable(ends.stdin)\n"
         "assert not os.get_inheritable(ends.stdout)\n"
+        "assert os.popen('cat').read() == sys.stdin.read() == ''\n"
         "sys.stdout.flush()\n"
     )
     done = subprocess.run(

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from sm_proxy import __version__, trace
-from sm_proxy.aws import errors, models
+from sm_proxy.aws import credentials, errors, models
 from sm_proxy.errors import SmProxyError
 
 # An unreachable endpoint has to be told within the 15 s that VS Code gives ssh: 3 times 4 s, and
@@ -46,6 +46,7 @@ class Aws:
         if region:
             self._session.set_config_variable("region", region)
         self._session.register_component("data_loader", models.CachedLoader())
+        self._session.register_component("credential_provider", credentials.Provider(self._session))
         self._clients: dict[str, BaseClient] = {}
         self._lock = threading.Lock()
 

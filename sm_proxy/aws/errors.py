@@ -54,14 +54,9 @@ _NO_CREDENTIALS: Final = frozenset(
     }
 )
 _SSO_EXPIRED: Final = frozenset(
-    {
-        "SSOTokenLoadError",
-        "TokenRetrievalError",
-        "UnauthorizedSSOTokenError",
-        "LoginRefreshRequired",
-        "LoginTokenLoadError",
-    }
+    {"SSOTokenLoadError", "TokenRetrievalError", "UnauthorizedSSOTokenError"}
 )
+_LOGIN_EXPIRED: Final = frozenset({"LoginRefreshRequired", "LoginTokenLoadError"})
 _NETWORK: Final = frozenset(
     {
         "ConnectionClosedError",
@@ -130,8 +125,9 @@ def from_response(
 def from_botocore(error: Exception, action: str, profile: str | None) -> SmProxyError | None:
     """The error for what botocore itself raised; None if it is none of the expected ones."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names & _SSO_EXPIRED:
-        return expired(str(error), profile)
+    if names & (_SSO_EXPIRED | _LOGIN_EXPIRED):
+        command = "aws login" if names & _LOGIN_EXPIRED else "aws sso login"
+        return expired(str(error), profile, command)
     if names & _NO_CREDENTIALS:
         return _no_credentials(str(error))
     if "NoRegionError" in names:
@@ -161,13 +157,14 @@ def misconfigured(error: Exception, action: str) -> SmProxyError:
     )
 
 
-def expired(message: str, profile: str | None) -> SmProxyError:
+def expired(message: str, profile: str | None, command: str = "aws sso login") -> SmProxyError:
     """Credentials that have run out, with the command that renews them."""
-    login = f"aws sso login --profile {shlex.quote(profile)}" if profile else "aws sso login"
+    login = f"{command} --profile {shlex.quote(profile)}" if profile else command
+    kind = "" if command == "aws login" else ", for SSO"
     return SmProxyError(
         "expired-credentials",
         f"the AWS credentials have expired: {message}",
-        f"Renew them, for SSO with: {login}",
+        f"Renew them{kind} with: {login}",
     )
 
 

@@ -9,14 +9,18 @@ key of one job is never accepted for another.
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from stat import S_ISREG
 
 from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 
 FOLDER = "known_hosts.d"
+_LIFE_S = 30 * 24 * 60 * 60
 _ANY_NAME = "*"
 """The file belongs to one host: whatever alias or port ssh looks up, these are its keys."""
 
@@ -36,6 +40,7 @@ def pin(settings: Settings, host: str, host_keys: Iterable[str]) -> None:
     path = path_of(settings, host)
     with contextlib.suppress(OSError):
         if path.read_bytes() == content:
+            os.utime(path)  # its age is that of its last use
             return
     try:
         paths.write_private(path, content)
@@ -45,3 +50,30 @@ def pin(settings: Settings, host: str, host_keys: Iterable[str]) -> None:
             f"the host key of {host} cannot be written to {path}: {error}",
             "Make the folder writable.",
         ) from None
+
+
+def sweep(settings: Settings, keep: Iterable[str] = ()) -> list[str]:
+    """Remove the files of hosts whose job must be over; returns the hosts.
+
+    A training job runs for 28 days at most, so a file that nobody wrote for 30 is of no job.
+
+    Args:
+        settings: of this run.
+        keep: hosts that are known to live.
+    """
+    kept, removed = set(keep), []
+    before = time.time() - _LIFE_S
+    with contextlib.suppress(OSError):
+        for path in sorted((settings.ssh_folder / FOLDER).iterdir()):
+            with contextlib.suppress(OSError):
+                found = path.lstat()
+                if path.name not in kept and found.st_mtime < before and S_ISREG(found.st_mode):
+                    path.unlink()
+                    removed.append(path.name)
+    return removed
+
+
+def forget(settings: Settings, host: str) -> None:
+    """Remove the file of a host whose job has ended."""
+    with contextlib.suppress(OSError):
+        path_of(settings, host).unlink()

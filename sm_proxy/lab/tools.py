@@ -66,6 +66,29 @@ def find_sshd() -> str:
     return str(wrapper.absolute())
 
 
+def unpacked(name: str, packages: list[str]) -> Path:
+    """Return the root of a tree with Debian's `packages`, fetched and unpacked on the first call.
+
+    Raises:
+        LabError: they could not be fetched.
+    """
+    home = cache_folder() / f"{name}-{_LAYOUT}"
+    if not home.exists():
+        if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+            raise LabError(f"{name} has to be unpacked from Debian's packages")
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent, prefix="unpack-") as work:
+            root = Path(work, "root")
+            root.mkdir()
+            _fetch(packages, Path(work), root)
+            try:
+                root.rename(home)
+            except OSError:
+                if not home.exists():
+                    raise
+    return home
+
+
 def _unpack_into(home: Path) -> None:
     """Build the tree beside its final place and rename it, so that two labs may race."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
@@ -66,3 +67,21 @@ def test_openssh_finds_the_key_under_any_name(looked_up: str, settings: Settings
         [KEYGEN, "-F", looked_up, "-f", str(path)], capture_output=True, text=True, check=False
     )
     assert HOST_KEY in done.stdout
+
+
+def test_old_files_are_swept(settings: Settings, tmp_path: Path) -> None:
+    for host in ("sm-old", "sm-lives", "sm-new", "sm-again"):
+        known_hosts.pin(settings, host, [HOST_KEY])
+        if host != "sm-new":
+            os.utime(known_hosts.path_of(settings, host), (1, 1))
+    other = tmp_path / "other"
+    other.touch()
+    known_hosts.path_of(settings, "sm-link").symlink_to(other)
+    known_hosts.pin(settings, "sm-again", [HOST_KEY])
+    assert known_hosts.sweep(settings, keep=["sm-lives"]) == ["sm-old"]
+    left = {path.name for path in known_hosts.path_of(settings, "x").parent.iterdir()}
+    assert left == {"sm-lives", "sm-new", "sm-again", "sm-link"}
+    known_hosts.forget(settings, "sm-new")
+    known_hosts.forget(settings, "sm-new")
+    assert not known_hosts.path_of(settings, "sm-new").exists()
+    assert known_hosts.sweep(Settings(ssh_dir=str(tmp_path / "none"))) == []

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy.lab.front import kms, validation
+from sm_proxy.lab.front import kms, mfa, validation
 from sm_proxy.lab.front.errors import AwsError, Reply, json_reply, render
 from sm_proxy.lab.front.faults import Faults
 from sm_proxy.lab.front.instances import Managed
@@ -40,6 +40,7 @@ class Front:
         latency_s: float,
     ) -> None:
         self._moto = moto
+        self._mfa = mfa.Mfa()
         self._calls = calls
         self._latency_s = latency_s
         self.faults = Faults()
@@ -91,6 +92,7 @@ class Front:
         if call.protocol == "json":
             read_json(call)
         self.faults.check(call)
+        self._mfa.check(call)
         if call.service in self._operations:
             validation.check(call)
         operation = self._operations.get(call.service, {}).get(call.operation)

@@ -1,0 +1,325 @@
+"""Credentials of profiles that assume a role: asked for once, kept in the OS keyring.
+
+botocore does the assuming, along the whole chain of profiles; this module gives it a prompt that
+leaves stdin to ssh, a cache that is the keyring, and a lock, so that of many connections at once
+one asks. All other profiles are botocore's business alone, and cost nothing here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shlex
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+from botocore.credentials import Credentials, RefreshableCredentials, create_credential_resolver
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
+
+from sm_proxy.aws import errors
+from sm_proxy.errors import SmProxyError
+
+_METHOD: Final = "assume-role"
+_MARGIN: Final = timedelta(seconds=60)
+"""A kept session with less time left is not used: the calls of one connection take seconds."""
+_RENEWED_S: Final = 10
+"""A session in use is renewed so long before its end: asking earlier would ask twice."""
+_BOTOCORE_WINDOW: Final = timedelta(minutes=15)
+"""botocore takes what expires within it for expired; a session may be made for just as long."""
+_TRIES: Final = 3
+_WRONG_CODE: Final = ("MultiFactorAuthentication failed", "tokenCode")
+
+
+class Provider:
+    """botocore's `credential_provider` component, for any profile.
+
+    Args:
+        session: whose profile and settings count.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._first = True
+
+    def load_credentials(self) -> Credentials | None:
+        """The credentials, refreshing themselves where they expire; None if there are none.
+
+        Raises:
+            SmProxyError: `no-credentials` or `expired-credentials`, with the command that helps.
+            BotoCoreError: anything else botocore finds wrong with the configuration.
+        """
+        if not assumes_role(self._session):
+            return self._resolver({}).load_credentials()  # type: ignore[no-any-return]
+        return RefreshableCredentials.create_from_metadata(
+            self._fetch(),
+            self._fetch,
+            _METHOD,
+            advisory_timeout=_RENEWED_S,
+            mandatory_timeout=_RENEWED_S,
+        )
+
+    def _fetch(self) -> dict[str, str]:
+        """One session's keys as botocore's metadata: a kept one, or a new one."""
+        # ssh has a session on the terminal by the time that credentials are renewed.
+        terminal, self._first = self._first or os.isatty(0), False
+        sessions = _Sessions(self._session)
+        with contextlib.suppress(_WouldAskError):
+            return self._assumed(sessions, _refuse_to_ask)
+        with _alone(sessions.name):
+            sessions.read_again()  # whoever held the lock has just asked
+            asker = _Asker(self._session, sessions, terminal=terminal)
+            return self._assumed(sessions, asker.ask, asker)
+
+    def _assumed(
+        self, sessions: _Sessions, prompter: Any, asker: _Asker | None = None
+    ) -> dict[str, str]:
+        while True:
+            resolver = self._resolver(sessions)
+            resolver.get_provider(_METHOD)._prompter = prompter  # noqa: SLF001 - as the AWS CLI does
+            try:
+                resolver.load_credentials().get_frozen_credentials()
+            except ClientError as error:
+                if asker is None or not asker.wrong_code(error):
+                    raise self._translated(error) from None
+            except BotoCoreError as error:
+                raise self._translated(error) from None
+            except RuntimeError:  # botocore's only word for it
+                raise _clock() from None
+            else:
+                return sessions.metadata()
+
+    def _resolver(self, cache: Any) -> Any:
+        region = self._session.get_config_variable("region")
+        return create_credential_resolver(self._session, cache=cache, region_name=region)
+
+    def _translated(self, error: ClientError | BotoCoreError) -> Exception:
+        profile = login_profile(self._session)
+        if isinstance(error, ClientError):
+            found = errors.from_response(error.response, "sts:AssumeRole", profile)
+            return found.as_failure() if isinstance(found, errors.ServiceError) else found
+        return errors.from_botocore(error, "sts:AssumeRole", profile) or error
+
+
+def _clock() -> SmProxyError:
+    return SmProxyError(
+        "expired-credentials",
+        "AWS gave a session that has already expired by this machine's clock",
+        "Set this machine's clock.",
+    )
+
+
+class _WouldAskError(Exception):
+    """There is no kept session: a code has to be asked for."""
+
+
+def _refuse_to_ask(_: str) -> str:
+    raise _WouldAskError
+
+
+class _Asker:
+    """Gives botocore the codes it asks for."""
+
+    def __init__(self, session: Session, sessions: _Sessions, *, terminal: bool) -> None:
+        self._session = session
+        self._sessions = sessions
+        self._terminal = terminal
+        self._asked = 0
+
+    def ask(self, question: str) -> str:
+        """A code of six digits.
+
+        Raises:
+            SmProxyError: nobody can be asked.
+        """
+        from sm_proxy import keychain, prompt  # noqa: PLC0415 - once in the life of a session
+
+        self._asked += 1
+        profile = self._session.profile or "default"
+        serial = question.removeprefix("Enter MFA code for ").rstrip(": ")
+        again = "That code was not accepted. " if self._asked > 1 else ""
+        if not self._sessions.kept:
+            keychain.say_once_that_there_is_none("a code will be asked for at every connection")
+        words = f"{again}MFA code of {serial} (AWS profile {profile}):"
+        try:
+            return prompt.ask(words, terminal=self._terminal).strip()
+        except prompt.NobodyToAskError as reason:
+            raise self._nobody(serial, reason) from None
+
+    def wrong_code(self, error: ClientError) -> bool:
+        """Whether the service refused a code and one may ask again."""
+        message = str(error.response.get("Error", {}).get("Message", ""))
+        wrong = any(words in message for words in _WRONG_CODE)
+        return wrong and 0 < self._asked < _TRIES
+
+    def _nobody(self, serial: str, reason: Exception) -> SmProxyError:
+        expired = self._sessions.expired
+        state = "the session has expired and " if expired else ""
+        profile = self._session.profile
+        login = f"sm-proxy login --profile {shlex.quote(profile)}" if profile else "sm-proxy login"
+        hint = (
+            f"Type the code once in a terminal: {login}"
+            if self._sessions.kept
+            else "Connect from a terminal, or set SSH_ASKPASS; with a keyring "
+            f"`{login}` would be enough."
+        )
+        return SmProxyError(
+            "expired-credentials" if expired else "no-credentials",
+            f"{state}the role of AWS profile {profile or 'default'} wants a code of {serial}, and "
+            f"{reason}",
+            hint,
+        )
+
+
+class _Sessions:
+    """The mapping that botocore keeps assumed roles in: the keyring, opened when first needed.
+
+    It tells botocore that a session ends a quarter of an hour later than it does, because botocore
+    takes the last quarter of an hour for expired; `metadata` has the true end.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.name = _digest(session.profile or "default", *_endpoints())
+        self.expired = False
+        self._profile = session.profile or "default"
+        self._known: dict[str, dict[str, Any]] = {}
+        self._missing: set[str] = set()
+        self._latest: dict[str, Any] = {}
+        self._opened = False
+        self._chain: Any = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is a keyring that keeps what is put in."""
+        return self._keychain() is not None
+
+    def read_again(self) -> None:
+        """Forget what was not there: another process may have put it in."""
+        self._missing.clear()
+
+    def metadata(self) -> dict[str, str]:
+        """The session that botocore ended up with, in its names, with its true end."""
+        found = self._latest
+        return {
+            "access_key": found["AccessKeyId"],
+            "secret_key": found["SecretAccessKey"],
+            "token": found["SessionToken"],
+            "expiry_time": _text_of(found["Expiration"]),
+        }
+
+    def __contains__(self, key: str) -> bool:
+        """Whether there is a session that will last."""
+        if key not in self._known and key not in self._missing:
+            self._load(key)
+        return key in self._known
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """The response of AssumeRole, as botocore wants it."""
+        found = self._latest = self._known[key]
+        end = _time_of(found["Expiration"]) + _BOTOCORE_WINDOW - _MARGIN
+        return {"Credentials": {**found, "Expiration": end.isoformat()}}
+
+    def __setitem__(self, key: str, response: Mapping[str, Any]) -> None:
+        """Keep the response of AssumeRole."""
+        given = response["Credentials"]
+        self._latest = self._known[key] = {**given, "Expiration": _text_of(given["Expiration"])}
+        if chain := self._keychain():
+            chain.save(self._item(key), json.dumps(self._latest))
+
+    def _load(self, key: str) -> None:
+        chain = self._keychain()
+        found = _credentials(chain.load(self._item(key))) if chain else None
+        if found and _time_of(found["Expiration"]) - _MARGIN > datetime.now(timezone.utc):
+            self._known[key] = found
+            return
+        self.expired = self.expired or found is not None
+        self._missing.add(key)
+
+    def _item(self, key: str) -> str:
+        return f"{self._profile} {_digest(key, self.name)}"
+
+    def _keychain(self) -> Any:
+        if not self._opened:
+            from sm_proxy import keychain  # noqa: PLC0415 - only for profiles with a role
+
+            self._opened, self._chain = True, keychain.find()
+        return self._chain
+
+
+def assumes_role(session: Session) -> bool:
+    """Whether the session's profile assumes a role with a person's or another profile's keys.
+
+    Keys in the environment win over a profile that is not named on the command line.
+    """
+    config = session.get_scoped_config()
+    if "role_arn" not in config or "web_identity_token_file" in config:
+        return False
+    named = session.instance_variables().get("profile") is not None
+    return named or not os.environ.get("AWS_ACCESS_KEY_ID")
+
+
+def login_profile(session: Session) -> str | None:
+    """The profile to log in with: along `source_profile`, the one that speaks of SSO."""
+    profiles: Mapping[str, Any] = session.full_config.get("profiles", {})
+    name = first = session.profile
+    for _ in range(len(profiles)):
+        config = profiles.get(name or "default", {})
+        if any(key.startswith(("sso_", "login_")) for key in config):
+            return str(name) if name else None
+        name = config.get("source_profile", name)
+    return str(first) if first else None
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Hold the lock of a profile; say so if somebody else asks the user meanwhile."""
+    from sm_proxy import file_lock, output  # noqa: PLC0415 - only to ask
+
+    words = "waiting for another sm-proxy, which is asking for the code of the same AWS profile"
+    timer = threading.Timer(1.5, output.status, [words])
+    timer.daemon = True
+    timer.start()
+    try:
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(SmProxyError):  # without a lock they all ask
+                stack.enter_context(file_lock.locked(f"login-{name[:16]}"))
+            timer.cancel()
+            yield
+    finally:
+        timer.cancel()
+
+
+def _endpoints() -> list[str]:
+    names = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
+    return [f"{name}={os.environ[name]}" for name in names]
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _credentials(text: str | None) -> dict[str, Any] | None:
+    """What was kept, if it is whole."""
+    try:
+        found = json.loads(text or "")
+        _time_of(found["Expiration"])
+        whole = all(
+            isinstance(found[name], str)
+            for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return found if whole else None
+
+
+def _text_of(moment: datetime | str) -> str:
+    return moment if isinstance(moment, str) else moment.isoformat()
+
+
+def _time_of(text: str) -> datetime:
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

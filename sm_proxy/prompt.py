@@ -1,0 +1,139 @@
+"""Asking the user for a secret when stdin belongs to ssh: on the terminal, or through SSH_ASKPASS.
+
+The rules are those of OpenSSH (readpass.c): the terminal first, else the program that SSH_ASKPASS
+names, which needs a display unless SSH_ASKPASS_REQUIRE says otherwise. A terminal in which
+somebody else stands in the foreground counts as none: reading from it would stop us.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sm_proxy.errors import printable
+
+_LINE_LIMIT: Final = 1024
+_DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
+
+
+class NobodyToAskError(Exception):
+    """There is neither a terminal nor an askpass program, or the user did not answer."""
+
+
+def ask(question: str, *, terminal: bool = True) -> str:
+    """The user's answer to `question`, which is not echoed; never read from stdin.
+
+    Args:
+        question: without control characters; a space is put behind it.
+        terminal: whether the terminal may be used: not while ssh has a session on it.
+
+    Raises:
+        NobodyToAskError: nobody can be asked, or nobody answered.
+    """
+    question = printable(question) + " "
+    required = os.environ.get("SSH_ASKPASS_REQUIRE", "").lower()
+    allowed = required == "force" or (
+        required != "never" and any(os.environ.get(name) for name in _DISPLAYS)
+    )
+    askpass = _askpass() if allowed else None
+    if askpass and required in {"force", "prefer"}:
+        return _ask_through(askpass, question)
+    if terminal and required != "force" and (answer := _ask_on_terminal(question)) is not None:
+        return answer
+    if askpass is None:
+        raise NobodyToAskError("there is no terminal and no SSH_ASKPASS to ask on")
+    return _ask_through(askpass, question)
+
+
+def _askpass() -> str | None:
+    return os.environ.get("SSH_ASKPASS") or shutil.which("ssh-askpass")
+
+
+def _ask_through(program: str, question: str) -> str:
+    try:
+        with subprocess.Popen(
+            [program, question.rstrip()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        ) as process:
+            # Its window must not outlive us: we end when ssh does.
+            atexit.register(process.kill)
+            assert process.stdout is not None  # noqa: S101 - for the type checker
+            answer = process.stdout.read(_LINE_LIMIT)
+    except OSError as error:
+        raise NobodyToAskError(f"{program} cannot be run: {error.strerror or error}") from None
+    atexit.unregister(process.kill)
+    if process.returncode != 0:
+        raise NobodyToAskError(f"{program} gave no answer")
+    return answer.decode(errors="replace").splitlines()[0] if answer.strip() else ""
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _ask_on_terminal(question: str) -> str | None:
+        """The answer typed on the console, which is not our stdin; None without one."""
+        try:
+            with open("CONOUT$", "w", encoding="utf-8") as console:  # noqa: PTH123 - a device
+                console.write(question)
+                console.flush()
+                answer = _typed_on_console()
+                console.write("\n")
+        except OSError:
+            return None
+        return answer
+
+    def _typed_on_console() -> str:
+        typed = ""
+        while (key := msvcrt.getwch()) not in "\r\n":
+            if key == "\x03":
+                raise KeyboardInterrupt
+            typed = typed[:-1] if key == "\b" else typed + key
+        return typed
+
+else:
+
+    def _ask_on_terminal(question: str) -> str | None:
+        """The answer typed on the controlling terminal; None if it is not ours to read from."""
+        with contextlib.suppress(OSError):
+            terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            try:
+                if os.tcgetpgrp(terminal) != os.getpgrp():
+                    return None
+                with _silent(terminal):
+                    os.write(terminal, question.encode())
+                    answer = os.read(terminal, _LINE_LIMIT)
+                    os.write(terminal, b"\n")
+            finally:
+                os.close(terminal)
+            if not answer.endswith(b"\n"):
+                raise NobodyToAskError("the answer was cut off")
+            return answer.decode(errors="replace").rstrip("\r\n")
+        return None
+
+    @contextlib.contextmanager
+    def _silent(terminal: int) -> Iterator[None]:
+        """Without echo while entered; also put back if the process ends in between."""
+        import termios  # noqa: PLC0415 - only to ask
+
+        before = termios.tcgetattr(terminal)
+        after: list[Any] = [*before]
+        after[3] = (before[3] & ~termios.ECHO) | termios.ICANON | termios.ISIG
+        own = os.dup(terminal)
+
+        def restore() -> None:
+            with contextlib.suppress(OSError, termios.error):
+                termios.tcsetattr(own, termios.TCSADRAIN, before)
+
+        atexit.register(restore)
+        try:
+            termios.tcsetattr(terminal, termios.TCSAFLUSH, after)
+            yield
+        finally:
+            restore()
+            atexit.unregister(restore)
+            os.close(own)

@@ -1,0 +1,131 @@
+"""A role that wants a code: typed once, kept in a real Secret Service, never on disk."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import secret_service
+from tests.e2e.labs import Lab, code_of, last_line, running
+
+pytestmark = pytest.mark.e2e
+
+CONFIG = """
+[profile keys]
+aws_access_key_id = AKIAIOSFODNN7EXAMPLE
+aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY
+[profile mfa]
+role_arn = arn:aws:iam::123456789012:role/research
+source_profile = keys
+mfa_serial = arn:aws:iam::123456789012:mfa/me
+"""
+EXPIRE = """
+import json, sys
+import keyring, secretstorage
+bus = secretstorage.dbus_init()
+for item in secretstorage.get_default_collection(bus).get_all_items():
+    count, tag, text = item.get_secret().decode().split(" ", 2)
+    kept = json.loads(text)
+    sys.stdout.write(kept["SessionToken"] + " " + kept["SecretAccessKey"] + " ")
+    kept["Expiration"] = "2020-01-01T00:00:00+00:00"
+    item.set_secret(f"{count} {tag} {json.dumps(kept)}".encode())
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab whose user has a profile with a role and a keyring."""
+    folder = tmp_path_factory.mktemp("credentials")
+    with secret_service.running(tmp_path_factory.mktemp("ring")) as bus, running(folder) as lab:
+        config = Path(lab.environment["AWS_CONFIG_FILE"])
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(CONFIG)
+        for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE"):
+            lab.environment.pop(name, None)
+        lab.environment |= {**bus, "SM_PROXY_PROFILE": "mfa", "AWS_ACCESS_KEY_ID": ""}
+        yield lab
+
+
+def assumed(lab: Lab) -> int:
+    """How many sessions STS has given or refused."""
+    return sum(call["operation"] == "AssumeRole" for call in lab.calls())
+
+
+def typed(lab: Lab, *codes: str) -> bytes:
+    """What ssh shows on a terminal of its own, where its user types codes."""
+    near, far = pty.openpty()
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(far, termios.TIOCSCTTY, 0)
+
+    process = lab.popen(
+        *("ssh", "-F", lab.config, lab.host, "echo $((40 + 2))"),
+        stdin=subprocess.DEVNULL, stdout=far, stderr=far, preexec_fn=take_terminal, pass_fds=[far],
+    )  # fmt: skip
+    os.close(far)
+    shown, left, until = b"", list(codes), time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < until:
+        if select.select([near], [], [], 0.05)[0]:
+            try:
+                shown += os.read(near, 1000)
+            except OSError:  # nobody has the other end any more
+                break
+        if left and shown.count(b"MFA code") > len(codes) - len(left):
+            os.write(near, left.pop(0).encode() + b"\n")
+    process.wait(20)
+    os.close(near)
+    return shown
+
+
+def test_without_anybody_to_ask_the_command_is_named(own: Lab) -> None:
+    done = own.ssh(own.host, "true", start_new_session=True)
+    assert code_of(done) == "no-credentials"
+    assert last_line(done).endswith("sm-proxy login --profile mfa")
+    assert assumed(own) == 0
+
+
+def test_a_code_is_typed_once(own: Lab, tmp_path: Path) -> None:
+    shown = typed(own, "000000", "998877")
+    assert shown.count(b"MFA code of arn:aws:iam::123456789012:mfa/me (AWS profile mfa)") == 2
+    assert b"42" in shown
+    assert b"998877" not in shown
+    assert assumed(own) == 2
+    # From now on nobody is asked, and STS neither.
+    assert own.ok(own.host, "echo again", start_new_session=True) == b"again\n"
+    own.forget()
+    assert own.ok(own.host, "echo again", start_new_session=True) == b"again\n"
+    assert assumed(own) == 2
+
+
+def test_nothing_of_it_is_on_disk_and_two_at_once_ask_once(own: Lab, tmp_path: Path) -> None:
+    secrets = own.run(sys.executable, "-c", EXPIRE).stdout.split()
+    assert len(secrets) == 2
+    folder = Path(own.environment["SM_PROXY_LAB_SESSIONS"]).parent
+    for path in [path for path in folder.rglob("*") if path.is_file() and os.access(path, os.R_OK)]:
+        if path.stat().st_size < 1 << 24:
+            assert not [secret for secret in secrets if secret in path.read_bytes()], path
+    # It has expired now: asked for again, through an askpass program this time.
+    askpass = tmp_path / "askpass"
+    askpass.write_text(f"#!/bin/sh\nsleep 1\necho x >> {tmp_path}/asked\necho 654321\n")
+    askpass.chmod(0o755)
+    asking = {"SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force"}
+    processes = [
+        own.popen("ssh", "-F", own.config, own.host, "echo ok", env=asking,
+                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]  # fmt: skip
+    assert [process.communicate(timeout=60)[0] for process in processes] == [b"ok\n", b"ok\n"]
+    assert (tmp_path / "asked").read_text() == "x\n"
+    login = own.sm_proxy("login", start_new_session=True)
+    assert b"assumed-role/research" in login.stdout

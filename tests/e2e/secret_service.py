@@ -1,0 +1,65 @@
+"""A real Secret Service: gnome-keyring on a D-Bus of its own, both out of Debian's packages."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from sm_proxy.lab import tools
+from tests.e2e.labs import await_true
+
+_PACKAGES = [
+    *("gnome-keyring", "dbus-daemon", "libgck-1-0", "libgcr-base-3-1", "libgcrypt20", "libcap-ng0"),
+    *("libglib2.0-0", "libp11-kit0", "libdbus-1-3", "libexpat1", "libapparmor1", "libaudit1"),
+    *("libsystemd0", "libgpg-error0", "libffi8", "libpcre2-8-0"),
+]
+_BUS = """<busconfig><type>session</type><listen>unix:path={path}</listen>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
+<allow own="*"/></policy></busconfig>"""
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[dict[str, str]]:
+    """Keep one up, unlocked, with its files in `folder`; gives the variables of its users."""
+    root = tools.unpacked("gnome-keyring", _PACKAGES)
+    libraries = {str(path.parent) for path in root.rglob("lib*.so.*")}
+    socket = folder / "bus"
+    (folder / "bus.conf").write_text(_BUS.format(path=socket))
+    own = {
+        **os.environ,
+        "LD_LIBRARY_PATH": ":".join(sorted(libraries)),
+        "HOME": str(folder),
+        "XDG_DATA_HOME": str(folder / "data"),
+        "XDG_RUNTIME_DIR": str(folder),
+        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={socket}",
+    }
+    programs: list[subprocess.Popen[bytes]] = []
+    try:
+        bus = [str(root / "usr/bin/dbus-daemon"), "--nofork", f"--config-file={folder}/bus.conf"]
+        programs.append(subprocess.Popen(bus, env=own, stdin=subprocess.DEVNULL))
+        await_true(socket.exists, 20, alive=programs[0])
+        daemon = [
+            str(root / "usr/bin/gnome-keyring-daemon"),
+            *("--foreground", "--unlock", "--components=secrets"),
+        ]
+        with (folder / "daemon.log").open("wb") as log:
+            programs.append(
+                subprocess.Popen(daemon, env=own, stdin=subprocess.PIPE, stdout=log, stderr=log)
+            )
+        assert programs[1].stdin is not None
+        programs[1].stdin.write(b"password of the keyring")
+        programs[1].stdin.close()
+        await_true(
+            (folder / "data" / "keyrings" / "login.keyring").exists,
+            20,
+            (folder / "daemon.log").read_text,
+            alive=programs[1],
+        )
+        yield {"DBUS_SESSION_BUS_ADDRESS": own["DBUS_SESSION_BUS_ADDRESS"]}
+    finally:
+        for program in reversed(programs):
+            program.terminate()
+            program.wait(20)

@@ -1,0 +1,128 @@
+"""What is kept where, and that a keyring in trouble is none."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from keyring import core
+from keyring.backends import chainer, fail, null
+
+from sm_proxy import keychain
+from sm_proxy.keychain import Keychain
+from tests.fakes import MemoryKeyring, tree
+
+
+@pytest.mark.parametrize("size", [0, 1, 999, 1000, 1001, 3500])
+def test_what_is_saved_is_loaded_whatever_its_size(size: int) -> None:
+    backend = MemoryKeyring()
+    chain = Keychain(backend, piece=1000)
+    value = ("token/+=" * 500)[:size]
+    assert chain.save("a", value)
+    assert chain.load("a") == value
+    assert all(len(item) <= 1024 for item in backend.items.values())
+    assert len(backend.items) == max(1, -(-size // 1000))
+
+
+def test_windows_takes_every_item() -> None:
+    """CredWrite takes 2,560 bytes of UTF-16."""
+    backend = MemoryKeyring()
+    Keychain(backend, piece=1000).save("a", "x" * 5000)
+    assert max(len(item.encode("utf-16-le")) for item in backend.items.values()) <= 2560
+
+
+def test_a_shorter_value_leaves_nothing_of_a_longer_one() -> None:
+    backend = MemoryKeyring()
+    chain = Keychain(backend, piece=10)
+    chain.save("a", "x" * 95)
+    chain.save("a", "short")
+    assert list(backend.items) == [("sm-proxy", "a")]
+    chain.forget("a")
+    assert backend.items == {}
+    assert chain.load("a") is None
+
+
+def test_a_torn_value_is_none() -> None:
+    backend = MemoryKeyring()
+    chain = Keychain(backend, piece=10)
+    chain.save("a", "x" * 30)
+    kept = backend.items["sm-proxy", "a"]
+    chain.save("a", "y" * 30)
+    backend.items["sm-proxy", "a"] = kept
+    assert chain.load("a") is None
+    del backend.items["sm-proxy", "a#2"]
+    assert chain.load("a") is None
+    for nonsense in ("", "nonsense", "0 x y", "9999 x y", "\N{SUPERSCRIPT TWO} x y"):
+        backend.items["sm-proxy", "a"] = nonsense
+        assert chain.load("a") is None
+
+
+def test_a_keyring_that_fails_keeps_nothing() -> None:
+    chain = Keychain(fail.Keyring())  # type: ignore[no-untyped-call]
+    assert chain.load("a") is None
+    assert chain.save("a", "b") is False
+    chain.forget("a")
+
+
+def test_a_keyring_that_waits_for_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keychain, "_PATIENCE_S", 0.05)
+    release = threading.Event()
+
+    class Locked(MemoryKeyring):
+        def get_password(self, service: str, username: str) -> str | None:
+            release.wait(20)
+            return super().get_password(service, username)
+
+    assert Keychain(Locked()).load("a") is None
+    release.set()
+
+
+def found(
+    monkeypatch: pytest.MonkeyPatch, backend: object, named: object = None
+) -> Keychain | None:
+    monkeypatch.setattr(core, "load_env", lambda: None)
+    monkeypatch.setattr(core, "load_config", lambda: named)
+    monkeypatch.setattr(core, "get_keyring", lambda: backend)
+    return keychain.find()
+
+
+class Weak(MemoryKeyring):
+    priority = 0.5
+
+
+def test_a_weak_backend_is_none_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(monkeypatch, MemoryKeyring()) is not None
+    assert found(monkeypatch, Weak()) is None
+    assert found(monkeypatch, fail.Keyring()) is None  # type: ignore[no-untyped-call]
+    assert found(monkeypatch, fail.Keyring(), named=Weak()) is not None  # type: ignore[no-untyped-call]
+    assert found(monkeypatch, MemoryKeyring(), named=null.Keyring()) is None  # type: ignore[no-untyped-call]
+
+
+def test_of_a_chain_only_the_strong_ones_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    chained = chainer.ChainerBackend()  # type: ignore[no-untyped-call]
+    strong, weak = MemoryKeyring(), Weak()
+    monkeypatch.setattr(chainer.ChainerBackend, "backends", [weak, strong])
+    chain = found(monkeypatch, chained)
+    assert chain is not None
+    chain.save("a", "b")
+    assert (len(strong.items), len(weak.items)) == (1, 0)
+    monkeypatch.setattr(chainer.ChainerBackend, "backends", [weak])
+    assert found(monkeypatch, chained) is None
+
+
+def test_a_backend_named_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    assert keychain.find() is None
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "no.such.Backend")
+    assert keychain.find() is None
+
+
+def test_the_lack_of_one_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keychain.say_once_that_there_is_none("it will be asked again")
+    said = capsys.readouterr().err
+    assert "no keyring" in said
+    assert "it will be asked again" in said
+    keychain.say_once_that_there_is_none("it will be asked again")
+    assert capsys.readouterr().err == ""
+    assert tree(tmp_path) == {"state/no-keyring-said": b""}

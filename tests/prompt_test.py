@@ -1,0 +1,173 @@
+"""Who is asked, and that stdin is never read."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import prompt
+
+CHILD = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
+if len(sys.argv) > 2:
+    {before}
+from sm_proxy import prompt
+try:
+    print(prompt.ask("the code?"))
+except prompt.NobodyToAskError as error:
+    print("nobody:", error)
+"""
+
+
+@pytest.fixture
+def askpass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program that answers, and tells how it was called."""
+    program = tmp_path / "askpass"
+    program.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/asked\nhead -c 9\necho 123456\n')
+    program.chmod(0o755)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_ASKPASS_REQUIRE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSH_ASKPASS", str(program))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    return program
+
+
+def no_terminal(_: str) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("variables", "terminal", "answer"),
+    [
+        ({}, None, None),
+        ({"DISPLAY": ""}, None, None),
+        ({"DISPLAY": ":0"}, None, "123456"),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, None, "123456"),
+        ({"DISPLAY": ":0"}, "typed", "typed"),
+        ({"DISPLAY": ":0", "SSH_ASKPASS_REQUIRE": "prefer"}, "typed", "123456"),
+        ({"SSH_ASKPASS_REQUIRE": "prefer"}, "typed", "typed"),
+        ({"SSH_ASKPASS_REQUIRE": "force"}, "typed", "123456"),
+        ({"SSH_ASKPASS_REQUIRE": "force", "SSH_ASKPASS": ""}, "typed", None),
+        ({"DISPLAY": ":0", "SSH_ASKPASS_REQUIRE": "never"}, None, None),
+        ({"DISPLAY": ":0", "SSH_ASKPASS_REQUIRE": "never"}, "typed", "typed"),
+        ({"DISPLAY": ":0", "SSH_ASKPASS": ""}, None, None),
+        ({"DISPLAY": ":0", "SSH_ASKPASS": "/nonexistent"}, None, None),
+        ({"DISPLAY": ":0", "SSH_ASKPASS": "/bin/false"}, None, None),
+    ],
+)
+def test_the_rules_are_those_of_openssh(
+    variables: dict[str, str],
+    terminal: str | None,
+    answer: str | None,
+    askpass: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(prompt, "_ask_on_terminal", lambda _: terminal)
+    if answer is None:
+        with pytest.raises(prompt.NobodyToAskError):
+            prompt.ask("code?")
+        return
+    assert prompt.ask("code?") == answer
+    if answer == "123456":
+        assert (askpass.parent / "asked").read_text() == "code?"
+
+
+def test_a_terminal_that_ssh_has_is_left_alone(
+    askpass: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompt, "_ask_on_terminal", lambda _: "typed")
+    with pytest.raises(prompt.NobodyToAskError):
+        prompt.ask("code?", terminal=False)
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert prompt.ask("code?", terminal=False) == "123456"
+
+
+def test_the_question_cannot_write_to_the_terminal(
+    askpass: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "force")
+    prompt.ask("\x1b[31mcode\n?")
+    assert (askpass.parent / "asked").read_text() == "\N{REPLACEMENT CHARACTER}[31mcode ?"
+
+
+class Terminal:
+    """A child with a terminal of its own as its controlling one, and other bytes on stdin."""
+
+    def __init__(self, before: str = "") -> None:
+        self.near, far = pty.openpty()
+        environment = {k: v for k, v in os.environ.items() if k not in {"DISPLAY", "SSH_ASKPASS"}}
+        program = CHILD.replace("{before}", before or "pass")
+        self.child = subprocess.Popen(
+            [sys.executable, "-c", program, str(far), *(["x"] if before else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[far],
+            env=environment,
+        )
+        assert self.child.stdin is not None
+        self.child.stdin.write(b"bytes of ssh\n")
+        self.child.stdin.flush()
+        self.far = far
+
+    def shown(self, what: bytes) -> bytes:
+        found = b""
+        until = time.monotonic() + 20
+        while what not in found and time.monotonic() < until:
+            if select.select([self.near], [], [], 0.1)[0]:
+                found += os.read(self.near, 1000)
+        return found
+
+    def echoes(self) -> bool:
+        return bool(termios.tcgetattr(self.far)[3] & termios.ECHO)
+
+    def said(self) -> str:
+        out, _ = self.child.communicate(timeout=20)
+        os.close(self.near)
+        os.close(self.far)
+        return out.decode().strip()
+
+
+def test_asked_on_the_terminal_without_echo() -> None:
+    terminal = Terminal()
+    assert terminal.echoes()
+    assert b"the code? " in terminal.shown(b"code? ")
+    assert not terminal.echoes()
+    os.write(terminal.near, b"654321\n")
+    assert b"654321" not in terminal.shown(b"\n")
+    assert terminal.said() == "654321"
+
+
+def test_the_end_of_input_is_no_answer() -> None:
+    terminal = Terminal()
+    terminal.shown(b"code? ")
+    os.write(terminal.near, b"\x04")
+    assert terminal.said() == "nobody: the answer was cut off"
+
+
+def test_a_terminal_where_another_program_is_in_front_is_none() -> None:
+    terminal = Terminal("if os.fork(): os.wait(); sys.exit()\n    os.setpgid(0, 0)")
+    assert terminal.said().startswith("nobody: there is no terminal")
+
+
+def test_an_interrupted_question_gives_the_echo_back() -> None:
+    program = "import signal, _thread; signal.signal(15, lambda *_: sys.exit())\n    pass"
+    terminal = Terminal(program)
+    terminal.shown(b"code? ")
+    assert not terminal.echoes()
+    terminal.child.terminate()
+    assert terminal.child.wait(20) == 0
+    assert terminal.echoes()
+    terminal.said()
