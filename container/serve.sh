@@ -239,7 +239,7 @@ allow_keys() {
         private "$home/.ssh/authorized_keys" || theirs=
     fi
     echo "AuthorizedKeysFile \"$run/authorized_keys\"$theirs" >>"$run/sshd_config"
-    if [ ! -s "$run/authorized_keys" ] && [ ! -s "$home/.ssh/authorized_keys" ]; then
+    if [ ! -s "$run/authorized_keys" ] && [ ! -s "$home/.ssh/authorized_keys" ] && [ -z "${keys_s3-}" ]; then
         problem 'nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set'
     fi
 }
@@ -331,6 +331,7 @@ configure() {
     fi >>"$run/sshd_config"
     make_host_keys || return
     write_authorized_keys
+    check_exchange
     allow_keys
     cp "$run/sshd_config" "$run/without-environment"
     share_environment
@@ -342,6 +343,27 @@ configure() {
         cp "$run/without-environment" "$run/sshd_config"
         problem 'sessions do not get the environment of the job'
     fi
+}
+
+# What needs S3: see before the marker whether it can be done, and do it behind the marker.
+check_exchange() {
+    s3_found=
+    [ -n "${SM_PROXY_KEYS_S3-}" ] || [ -n "${SM_PROXY_NODES_S3-}" ] || [ -e "$ml/input/config/resourceconfig.json" ] || return 0
+    for part in s3 keys_s3 nodes; do
+        # shellcheck disable=SC1090 # s3.sh, keys_s3.sh, nodes.sh
+        [ -r "$here/$part.sh" ] && . "$here/$part.sh" || return 0
+    done
+    exchange=yes
+    [ -z "${SM_PROXY_KEYS_S3-}${SM_PROXY_NODES_S3-}" ] || s3_found=$(s3_tools | tr '\n' ' ')
+    check_keys_s3
+    check_nodes
+}
+
+start_exchange() {
+    [ -n "${exchange-}" ] || return 0
+    cp "$run/authorized_keys" "$run/keys.environment"
+    start_keys
+    start_nodes "$1"
 }
 
 # Pass sshd's messages on to the job's log, and act on those that tell us something.
@@ -356,6 +378,7 @@ follow() {
                 if [ ! -e "$run/ready" ]; then
                     (print_marker "$1") # in a subshell: it shares our variable names
                     : >"$run/ready"
+                    start_exchange "$1"
                 fi
                 ;;
             'Accepted '*) : >"$run/connected" ;;

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy.lab.front import kms, validation
+from sm_proxy.lab.front import kms, s3, validation
 from sm_proxy.lab.front.errors import AwsError, Reply, json_reply, render
 from sm_proxy.lab.front.faults import Faults
 from sm_proxy.lab.front.instances import Managed
@@ -91,6 +91,8 @@ class Front:
         if call.protocol == "json":
             read_json(call)
         self.faults.check(call)
+        if call.service == "s3":
+            s3.check(call)
         if call.service in self._operations:
             validation.check(call)
         operation = self._operations.get(call.service, {}).get(call.operation)
