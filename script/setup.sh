@@ -64,3 +64,5 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
     stop "Python 3.10 or newer is needed, this is $(python3 --version)"
 install_packages
 make_venv .venv python3 -e '.[lab,dev]'
+# Some environments forbid Python to keep what it compiled: every ssh would compile us anew.
+.venv/bin/python -m compileall -q sm_proxy

@@ -20,6 +20,7 @@ COMMANDS = {
     "resolve": "show where a host name leads: job, node, address, host keys",
     "wait": "wait until a job's container can be reached",
     "list": "running and recent jobs, and whether they can be reached",
+    "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",
     "keys": "show the public key to put into a job",
     "demo": "the main job on an embedded AWS, start to end",
@@ -91,6 +92,10 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
     if isinstance(result, int):
         return result
     output.render(name, result, as_json=as_json)
+    if "sm_proxy.aws.clients" in sys.modules:
+        from sm_proxy import chores  # noqa: PLC0415 - behind what called AWS
+
+        chores.after_command(args)
     return int(result.exit_status)
 
 

@@ -1,9 +1,9 @@
-"""The managed part of the user's ssh config.
+"""The managed part of the user's ssh config: the public door of `sm_proxy.ssh_config`.
 
-Two files: our own `sm-proxy/config` with the Host block, rewritten whole, and the user's config,
-into which goes one marked `Include` as its very first lines. First, because in ssh_config the
-first value wins and an Include behind a Host block belongs to that block. Every byte of the user's
-file outside our marks stays as it is.
+Two files: our own `sm-proxy/config` with stubs and Host blocks, and the user's config, into which
+goes one marked `Include` as its very first lines. First, because in ssh_config the first value
+wins and an Include behind a Host block belongs to that block. Every byte of the user's file
+outside our marks stays as it is.
 """
 
 from __future__ import annotations
@@ -11,24 +11,21 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import shlex
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sm_proxy import file_lock, paths
+from sm_proxy import file_lock
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import identity, known_hosts
 from sm_proxy.settings import Settings
+from sm_proxy.ssh_config import blocks, contexts, quoting, replacing, user_file
+from sm_proxy.ssh_config.blocks import Stub
+from sm_proxy.ssh_config.contexts import Contexts
+from sm_proxy.ssh_config.quoting import Platform
+from sm_proxy.ssh_config.user_file import BEGIN, END
 
-BEGIN = "# >>> sm-proxy >>> (`sm-proxy config remove` takes these lines out)"
-END = "# <<< sm-proxy <<<"
-_BEGIN_MARK = "# >>> sm-proxy >>>"
-_PARTING = frozenset(" \t'#")
-"""What ends a word of ssh_config, or begins a comment, unless it stands in double quotes."""
-_CONNECT_SLACK_S = 60
-"""ConnectTimeout covers the helper's whole life up to the server's banner: the wait and this."""
+__all__ = ["BEGIN", "END", "Change", "Finding", "Stub", "planned", "planned_stubs", "stubs_in"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +37,14 @@ class Change:
         before: its bytes.
         after: the bytes to come.
         by_hand: what the user can do where it cannot be written.
+        keep: whether what was there is kept as a backup: the user's file, not our own.
     """
 
     path: Path
     before: bytes | None
     after: bytes | None
     by_hand: str = ""
+    keep: bool = False
 
     @property
     def needed(self) -> bool:
@@ -58,36 +57,112 @@ class Change:
         return "".join(difflib.unified_diff(old, new, str(self.path), str(self.path)))
 
 
-def planned(ssh_config: Path, settings: Settings, program: list[str]) -> list[Change]:
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with what stands on disk, and the next step."""
+
+    what: str
+    fix: str
+
+
+def planned(
+    ssh_config: Path, settings: Settings, program: list[str], known: Contexts | None = None
+) -> list[Change]:
     """What `config write` changes: our own file first, then the user's.
 
+    Args:
+        ssh_config: the user's file.
+        settings: what no context says; without `known` also the options of its prefix's context.
+        program: how to start us again.
+        known: every context there shall be; without it those on disk and that of `settings`.
+
     Raises:
-        SmProxyError: `config-malformed`, our marks in the user's file are torn.
+        SmProxyError: `config-malformed`, our marks in one of the files are torn.
     """
-    own = _own_config(settings)
-    target = _resolved(ssh_config)
-    before = _read(target)
+    own = own_config(settings)
+    target = replacing.resolved(ssh_config)
+    before, content = replacing.read(target), replacing.read(own)
+    if known is None:
+        known = {**contexts.parse(content or b"", own), settings.prefix: recorded(settings)}
+        settings = Settings(ssh_dir=settings.ssh_dir)
+    taken = user_file.hosts(target, own)
+    stubs = [stub for stub in blocks.parse_stubs(content or b"", own) if stub.host not in taken]
+    stubs = [stub for stub in stubs if contexts.of_host(stub.host, known) is not None]
+    text = blocks.own_file(settings, known, program, stubs=stubs, taken=taken)
     line = f"Add by hand, as the first line of your ssh config: {include_line(own)}"
-    block = host_block(settings, program).encode()
     return [
-        Change(own, _read(own), block, "Make its folder writable, or name another with --ssh-dir."),
-        Change(target, before, _with_include(target, before, own), line),
+        Change(
+            own, content, text.encode(), "Make its folder writable, or name another: --ssh-dir."
+        ),
+        Change(target, before, _with_include(target, before, own), line, keep=True),
     ]
 
 
 def planned_removal(ssh_config: Path, settings: Settings) -> list[Change]:
     """What `config remove` changes: only what we added."""
-    own = _own_config(settings)
-    target = _resolved(ssh_config)
-    before = _read(target)
-    after = None if before is None else _without_include(target, before)
+    own = own_config(settings)
+    target = replacing.resolved(ssh_config)
+    before = replacing.read(target)
+    after = None if before is None else user_file.without_include(target, before)
+    by_hand = "Take the lines between the sm-proxy marks out by hand."
     return [
-        Change(target, before, after, "Take the lines between the sm-proxy marks out by hand."),
-        Change(own, _read(own), None, "Delete it by hand."),
+        Change(target, before, after, by_hand, keep=True),
+        Change(own, replacing.read(own), None, "Delete it by hand."),
     ]
 
 
-def apply(changes: list[Change]) -> None:
+def planned_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
+    """Replace the concrete Host blocks of our own file; nothing else of it changes.
+
+    Raises:
+        SmProxyError: `bad-name`, `bad-setting`, a stub is not what it has to be;
+            `config-malformed`, our file is torn, or has not been written yet.
+    """
+    own = own_config(settings)
+    before = replacing.read(own)
+    span = blocks.stub_span(before or b"", own)
+    if before is None or span is None:
+        raise SmProxyError(
+            "config-malformed",
+            f"{own} has no place for hosts",
+            "Run `sm-proxy config write` first.",
+        )
+    taken = blocks.excluded(before)  # the user's own host of that name goes first
+    stubs = [stub for stub in stubs if stub.host not in taken]
+    section = blocks.stub_section(stubs, contexts.parse(before, own)).encode()
+    return [
+        Change(own, before, before[: span[0]] + section + before[span[1] :], "Make it writable.")
+    ]
+
+
+def stubs_in(settings: Settings) -> list[Stub]:
+    """The stubs that stand in our own file now."""
+    own = own_config(settings)
+    return blocks.parse_stubs(replacing.read(own) or b"", own)
+
+
+def findings(changes: Sequence[Change], settings: Settings) -> list[Finding]:
+    """What is wrong with what stands on disk, given what `planned` would change."""
+    write = "Run `sm-proxy config write`."
+    own = own_config(settings)
+    found = [Finding(f"out of date: {item.path}", write) for item in changes if item.needed]
+    for item in changes:
+        if item.path != own:
+            there, first = user_file.included(item.before or b"", own)
+            if not there:
+                found.append(Finding(f"not included: {own} by {item.path}", write))
+            elif not first:
+                where = f"{item.path}: our Include stands behind a Host or Match"
+                found.append(Finding(f"shadowed: {where}", write))
+            continue
+        for program in blocks.programs(item.before or b""):
+            if not (Path(program).is_absolute() and os.access(program, os.X_OK)):
+                what = f"program missing: {program!r} of a ProxyCommand cannot be run"
+                found.append(Finding(what, f"Install it there again, or: {write}"))
+    return found
+
+
+def apply(changes: Sequence[Change]) -> None:
     """Carry the changes out, each file replaced as a whole.
 
     Raises:
@@ -113,44 +188,26 @@ def exclusive() -> Iterator[None]:
         yield
 
 
-def host_block(settings: Settings, program: list[str]) -> str:
-    """Our own config file: one Host block for every job."""
-    timeout = settings.wait + _CONNECT_SLACK_S
-    folder = settings.ssh_folder
-    lines = [
-        "# Written by sm-proxy: do not edit, `sm-proxy config write` replaces it.",
-        f"Host {settings.prefix}*",
-        f"    ProxyCommand {proxy_command(settings, program)}",
-        f"    User {settings.user}",
-        f"    IdentityFile {_path(identity.identity_path(settings))}",
-        "    IdentitiesOnly yes",
-        "    StrictHostKeyChecking yes",
-        f"    UserKnownHostsFile {_path(folder / known_hosts.FOLDER, '/%n')}",
-        "    GlobalKnownHostsFile none",
-        "    UpdateHostKeys no",
-        "    CheckHostIP no",
-        f"    ConnectTimeout {timeout}",
-        "    ServerAliveInterval 30",
-        "    ServerAliveCountMax 4",
-        "    Compression yes",
-    ]
-    return "\n".join(lines) + "\n"
+def host_block(settings: Settings, program: list[str], platform: Platform | None = None) -> str:
+    """Our own config file with the one context of these settings."""
+    known = {settings.prefix: recorded(settings)}
+    base = Settings(ssh_dir=settings.ssh_dir)
+    return blocks.own_file(base, known, program, platform=platform)
 
 
-def proxy_command(settings: Settings, program: list[str]) -> str:
-    """The ProxyCommand's value: absolute program, quoted for a shell, `%` escaped for ssh."""
-    words = [_quoted_word(word) for word in program]
-    if settings.ssh_dir:
-        words += ["--ssh-dir", _quoted_word(str(settings.ssh_folder))]
-    for flag in ("named_profile", "region", "bastion"):
-        if value := getattr(settings, flag):
-            words += [f"--{flag.removeprefix('named_')}", _quoted_word(str(value))]
-    if settings.prefix != Settings.prefix:
-        words += ["--prefix", _quoted_word(settings.prefix)]
-    words.append("connect --user %r %n %p")
-    if settings.wait != Settings.wait:  # ConnectTimeout is made for it
-        words.append(f"--wait {settings.wait}")
-    return " ".join(words)
+def proxy_command(settings: Settings, program: list[str], platform: Platform | None = None) -> str:
+    """The ProxyCommand's value, with the profile that this shell names."""
+    named = replace(settings, profile=settings.named_profile)
+    return blocks.proxy_command(named, program, platform)
+
+
+def recorded(settings: Settings) -> dict[str, object]:
+    """The options of a context with these settings: what is not left at its default."""
+    named = replace(settings, profile=settings.named_profile)
+    options = {name: getattr(named, name) for name in contexts.OPTIONS}
+    if named.identity_file:
+        options["identity_file"] = str(Path(named.identity_file).expanduser().absolute())
+    return {name: value for name, value in options.items() if value != getattr(Settings, name)}
 
 
 def own_program() -> list[str]:
@@ -163,107 +220,42 @@ def own_program() -> list[str]:
     return [sys.executable, "-m", "sm_proxy"]
 
 
-def include_line(own: Path) -> str:
+def include_line(own: Path, platform: Platform | None = None) -> str:
     """The Include for our file: with a tilde where it stands in the passwd home."""
-    shown = _tilde(own)
-    return f"Include {shown}" if shown.startswith("~") else f'Include "{_unquotable(shown)}"'
+    return quoting.include(quoting.tilde(own), platform)
 
 
-def _own_config(settings: Settings) -> Path:
+def own_config(settings: Settings) -> Path:
+    """Our own file."""
     return settings.ssh_folder / "config"
 
 
-def _resolved(path: Path) -> Path:
-    """The file a symlink leads to: dotfile managers link ~/.ssh/config into a repository."""
-    return Path(os.path.realpath(path))
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise SmProxyError("config-read-only", f"{path} cannot be read: {error}") from None
-
-
 def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
-    rest = _without_include(target, before or b"")
-    newline = "\r\n" if b"\r\n" in rest else "\n"
-    ours = newline.join([BEGIN, include_line(own), END, ""]).encode()
-    bom = b"\xef\xbb\xbf" if rest.startswith(b"\xef\xbb\xbf") else b""
-    return bom + ours + rest[len(bom) :]
+    content = before or b""
+    bare = user_file.without_include(target, content)
+    if bare == content and user_file.included(content, own) == (True, True):
+        return content  # added by hand, where the file is managed by something else
+    return user_file.with_include(target, before, include_line(own))
 
 
 def _without_include(target: Path, content: bytes) -> bytes:
-    """`content` without our marked lines.
-
-    Raises:
-        SmProxyError: `config-malformed`, a mark stands without its twin.
-    """
-    kept: list[bytes] = []
-    opened = 0
-    for number, line in enumerate(content.splitlines(keepends=True), 1):
-        bare = line.strip().removeprefix(b"\xef\xbb\xbf")
-        if bare.startswith(_BEGIN_MARK.encode()):
-            _refuse_if(bool(opened), target, number, "begins again")
-            opened = number
-            if line.startswith(b"\xef\xbb\xbf"):
-                kept.append(b"\xef\xbb\xbf")
-        elif bare == END.encode():
-            _refuse_if(not opened, target, number, "ends without a begin")
-            opened = 0
-        elif not opened:
-            kept.append(line)
-    _refuse_if(bool(opened), target, opened, "begins and never ends")
-    return b"".join(kept)
+    return user_file.without_include(target, content)
 
 
-def _refuse_if(torn: bool, target: Path, number: int, what: str) -> None:
-    if torn:
-        raise SmProxyError(
-            "config-malformed",
-            f"{target}:{number}: the sm-proxy part {what}",
-            "Mend or delete these marked lines by hand, then run the command again.",
-        )
+def _quoted_word(word: str) -> str:
+    return quoting.word(word)
 
 
 def _replace(change: Change) -> None:
     path = change.path
+    replacing.refuse_read_only(path)
+    if change.keep and change.before is not None:
+        replacing.keep(path, change.before)
     if change.after is None:
         path.unlink(missing_ok=True)
-        return
-    mode = path.stat().st_mode & 0o777 if change.before is not None else 0o600
-    paths.write_private(path, change.after, mode)
-
-
-def _tilde(path: Path) -> str:
-    """`path` from the passwd home, as ssh expands it, or absolute with forward slashes."""
-    home = paths.ssh_home()
-    absolute = path.absolute()
-    if absolute.is_relative_to(home) and not _PARTING & set(str(absolute.relative_to(home))):
-        return f"~/{absolute.relative_to(home).as_posix()}"
-    return absolute.as_posix()
-
-
-def _path(path: Path, tokens: str = "") -> str:
-    """A path as a value of ssh_config, with tokens such as `/%n` behind it.
-
-    Raises:
-        SmProxyError: `unsupported`, ssh_config has no way to write it.
-    """
-    value = _unquotable(_tilde(path)).replace("%", "%%") + tokens
-    return f'"{value}"' if _PARTING & set(value) else value
-
-
-def _unquotable(value: str) -> str:
-    if '"' in value or "${" in value:
-        raise SmProxyError(
-            "unsupported",
-            f"ssh_config cannot hold the path {value!r}",
-            "Choose one without double quotes and `${`.",
-        )
-    return value
+        replacing.sync_folder(path.parent)
+    else:
+        replacing.replace(path, change.after)
 
 
 def _shown_lines(content: bytes | None) -> list[str]:
@@ -274,12 +266,3 @@ def _shown_lines(content: bytes | None) -> list[str]:
     if last:
         shown.append(last.decode("utf-8", "replace") + "\n\\ No newline at end of file\n")
     return shown
-
-
-def _quoted_word(word: str) -> str:
-    """One word of the ProxyCommand: for the shell that ssh starts, or for CreateProcess."""
-    escaped = word.replace("%", "%%")
-    if os.name == "nt":
-        slashed = escaped.replace("\\", "/")
-        return f'"{slashed}"' if " " in slashed or "\t" in slashed else slashed
-    return shlex.quote(escaped)

@@ -17,10 +17,15 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
 from sm_proxy import __version__, output, paths, trace
 from sm_proxy.errors import EXIT_BUG, EXIT_EXPECTED, EXIT_INTERRUPTED, SmProxyError, printable
 from sm_proxy.signals import Hangup
+
+_ERRORS: Final = "errors.jsonl"
+_REPORTS: Final = 20
+"""Reports kept at the most."""
 
 
 def guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -> int:
@@ -28,6 +33,8 @@ def guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -
     try:
         return action()
     except SmProxyError as error:
+        if error.code == "output-failed":  # what stdout still holds would fail again at exit
+            _silence_stdout()
         _tell(command, error, as_json=as_json)
         return EXIT_EXPECTED
     except (KeyboardInterrupt, Hangup):
@@ -37,7 +44,7 @@ def guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -
         return EXIT_EXPECTED
     except Exception as error:  # noqa: BLE001 - the last line of defence
         what = f"{type(error).__name__}, please report it with {_report(command)}"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, SmProxyError):
             output.render_error(command, SmProxyError("bug", what), as_json=as_json)
         output.complain(f"sm-proxy: bug: {what}")
         return EXIT_BUG
@@ -49,7 +56,7 @@ def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:
     _remember(command, clean)
     try:
         output.render_error(command, clean, as_json=as_json)
-    except OSError:  # nobody reads stdout: the last line is still worth saying
+    except (OSError, SmProxyError):  # nobody reads stdout: the last line is still worth saying
         _silence_stdout()
     output.complain(clean.line)
 
@@ -58,14 +65,25 @@ def _remember(command: str, error: SmProxyError) -> None:
     record = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": command,
-        "arguments": sys.argv[1:],
+        "arguments": list(map(trace.redact, sys.argv[1:])),
         "code": error.code,
         "line": error.line,
     }
     with contextlib.suppress(OSError, SmProxyError):
-        paths.write_private(
-            paths.state_dir() / "last-error.json", json.dumps(record, indent=1).encode()
-        )
+        folder = paths.own_dir(paths.state_dir())
+        paths.write_private(folder / "last-error.json", json.dumps(record, indent=1).encode())
+        from sm_proxy.journal import Journal  # noqa: PLC0415 - only where something failed
+
+        Journal(folder / _ERRORS).add(record)
+
+
+def last_errors() -> list[dict[str, Any]]:
+    """The last expected errors of every command, oldest first, as in `last-error.json`."""
+    from sm_proxy.journal import Journal  # noqa: PLC0415
+
+    with contextlib.suppress(SmProxyError):
+        return Journal(paths.state_dir() / _ERRORS).records()
+    return []
 
 
 def _report(command: str) -> Path | str:
@@ -75,8 +93,11 @@ def _report(command: str) -> Path | str:
     )
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     try:
-        path = paths.state_dir() / "reports" / name
+        folder = paths.own_dir(paths.state_dir() / "reports")
+        path = folder / name
         paths.write_private(path, text.encode(errors="replace"))
+        for old in sorted(folder.glob("*.txt"))[:-_REPORTS]:
+            old.unlink(missing_ok=True)
     except (OSError, SmProxyError) as error:
         return f"what you did (no report could be written: {printable(str(error))})"
     return path

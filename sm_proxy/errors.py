@@ -44,6 +44,7 @@ Code = Literal[
     "bad-setting",
     "missing-dependency",
     "aws-error",
+    "output-failed",
 ]
 
 CODES: frozenset[str] = frozenset(get_args(Code))

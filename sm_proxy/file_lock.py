@@ -14,36 +14,40 @@ from sm_proxy.errors import SmProxyError
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
+    def _lock(handle: int, *, wait: bool) -> None:
+        msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
 
 else:
     import fcntl
 
-    def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    def _lock(handle: int, *, wait: bool) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextlib.contextmanager
-def locked(name: str) -> Iterator[None]:
+def locked(name: str, *, wait: bool = True) -> Iterator[None]:
     """Hold the lock `name`; it stands in the state folder, never in `~/.ssh`.
+
+    Args:
+        name: of the lock.
+        wait: until whoever holds it lets go; else that is an error.
 
     Raises:
         SmProxyError: `config-read-only`, the state folder is not writable or cannot lock.
     """
-    handle = _locked_file(paths.state_dir() / f"{name}.lock")
+    handle = _locked_file(paths.state_dir() / f"{name}.lock", wait=wait)
     try:
         yield
     finally:
         os.close(handle)
 
 
-def _locked_file(path: Path) -> int:
+def _locked_file(path: Path, *, wait: bool) -> int:
     try:
         paths.private_dir(path.parent)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
-            _lock(handle)
+            _lock(handle, wait=wait)
         except BaseException:
             os.close(handle)
             raise

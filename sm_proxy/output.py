@@ -66,6 +66,25 @@ def complain(line: str) -> None:
 
 
 def _write(text: str) -> None:
+    """Write to stdout.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more.
+        SmProxyError: `output-failed`, a full disk for instance.
+    """
+    try:
+        _written(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SmProxyError(
+            "output-failed",
+            f"the result cannot be written to stdout: {error.strerror or error}",
+            "Free some space there, or write it elsewhere.",
+        ) from None
+
+
+def _written(text: str) -> None:
     try:
         sys.stdout.write(text)
     except UnicodeEncodeError:  # a path or a diff, on a terminal that cannot show it

@@ -8,7 +8,9 @@ database, not from $HOME, and so do we (measured on OpenSSH 9.2).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -84,9 +86,104 @@ def exists(path: Path) -> bool:
 
 
 def private_dir(path: Path) -> Path:
-    """Make `path` if need be, readable by its owner only, and return it."""
+    """Make `path` and what is missing above it, readable by its owner only, and return it."""
+    for missing in reversed([path, *path.parents]):
+        # With `parents`, mkdir gives the mode to the last folder only.
+        with contextlib.suppress(FileExistsError):
+            if not missing.exists():
+                missing.mkdir(mode=0o700)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+def own_dir(path: Path) -> Path:
+    """Make `path` if need be and return it, if nobody but its owner can put anything into it.
+
+    Raises:
+        PermissionError: it is another user's, or others may write into it.
+        OSError: it cannot be made.
+    """
+    private_dir(path)
+    refuse_shared(path)
+    return path
+
+
+def refuse_shared(path: Path) -> None:
+    """Refuse a folder that somebody else could put something into.
+
+    Of the folders above it only those are refused that everybody may write to without the sticky
+    bit: a home that its owner's group may write to is common. On Windows the profile's access
+    lists do this.
+
+    Raises:
+        PermissionError: it is another user's, or others may write into it.
+        OSError: it is not there.
+    """
+    if sys.platform == "win32":
+        return
+    me = os.geteuid()
+    if path.lstat().st_uid not in {0, me} or path.stat().st_uid != me:
+        raise PermissionError(errno.EPERM, "the folder is another user's", str(path))
+    if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EPERM, "others may write into the folder", str(path))
+    for above in path.resolve().parents:
+        mode = above.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise PermissionError(errno.EPERM, "everybody may write into the folder", str(above))
+
+
+def read_own(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a file that is ours alone to write.
+
+    Raises:
+        PermissionError: another user's file, one that others may write to, or no plain file.
+        OSError: it is not there, it is a symlink.
+    """
+    with os.fdopen(_open_own(path, os.O_RDONLY), "rb") as file:
+        return file.read(limit)
+
+
+def append_own(path: Path, line: bytes) -> int:
+    """Append one line to a file of ours in a folder of ours; returns the file's new size.
+
+    One write, so that the lines of two processes do not mix; a line that a full disk has torn
+    stays alone on its line.
+
+    Raises:
+        PermissionError: the folder or the file is not ours alone.
+        OSError: the disk is full, ...
+    """
+    own_dir(path.parent)
+    handle = _open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    with os.fdopen(handle, "r+b", buffering=0) as file:
+        if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+            line = b"\n" + line
+        file.write(line + b"\n")
+        return file.seek(0, os.SEEK_END)
+
+
+def _open_own(path: Path, flags: int) -> int:
+    # O_NONBLOCK: a named pipe in its place must not hold us up.
+    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    handle = os.open(path, flags, 0o600)
+    try:
+        _refuse_foreign(os.fstat(handle), path)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _refuse_foreign(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise PermissionError(errno.EPERM, "it is no plain file", str(path))
+    if sys.platform == "win32":
+        return
+    if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EPERM, "others may write to the file", str(path))
+    if found.st_nlink > 1:  # another name of it may be somebody's file elsewhere
+        raise PermissionError(errno.EPERM, "the file has another name as well", str(path))
 
 
 def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:

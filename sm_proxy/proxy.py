@@ -6,7 +6,9 @@ running when ssh gives up while a job is still starting.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from typing import TYPE_CHECKING, Any
 
 from sm_proxy import background, output, resolver, signals, stdio, trace
 from sm_proxy.aws.clients import Aws
@@ -17,6 +19,12 @@ from sm_proxy.resolver import Container
 from sm_proxy.routes import Stream, bastion
 from sm_proxy.settings import Settings
 from sm_proxy.stdio import Stdio
+
+if TYPE_CHECKING:
+    from sm_proxy.chores import Beside
+
+Facts = dict[str, Any]
+"""What the connection's record shall say: see `connections.Record`."""
 
 SSH_PORT = 22
 """ssh's default: it then stands for whatever port the container's marker names."""
@@ -36,30 +44,64 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
     """
     signals.raise_on_hangup()
     ssh = stdio.take()
+    began = time.time()
+    facts: Facts = {"host": host}
+    ended_by: BaseException | None = None
     try:
-        with signals.Watch(ssh.gone):
-            container, stream = _opened(host, port, user, settings)
-        try:
-            _pumped(container, port, stream, ssh)
-        finally:
-            signals.ignore()
-            stream.close()
-            trace.step("closed")
-    except (signals.Hangup, KeyboardInterrupt):
+        chores = _connected(port, user, settings, ssh, facts)
+    except (signals.Hangup, KeyboardInterrupt) as error:
         # ssh is gone: whoever reads its stderr must not wait for us, and nothing is printed.
         signals.detach_stderr()
+        ended_by = error
         return EXIT_INTERRUPTED
+    except Exception as error:
+        ended_by = error
+        raise
     finally:
         # What is left is bounded, and ssh sends its SIGHUP while our last line is being written.
         signals.ignore()
+        bastion.SESSIONS.end_all()
+        _note(facts, began, ended_by)
+    signals.detach_stderr()
+    chores.finish()
     return EXIT_OK
 
 
-def _opened(host: str, port: int, user: str | None, settings: Settings) -> tuple[Container, Stream]:
+def _connected(port: int, user: str | None, settings: Settings, ssh: Stdio, facts: Facts) -> Beside:
+    """Connect and carry bytes until either side is done; gives what is left to do afterwards."""
     aws = Aws(settings.profile, settings.region)
+    with signals.Watch(ssh.gone):
+        container, stream = _opened(port, user, settings, aws, facts)
+    try:
+        from sm_proxy.chores import Beside  # noqa: PLC0415 - while the tunnel comes up
+
+        chores = Beside(aws, stream)
+        _pumped(container, port, stream, ssh, facts)
+    finally:
+        signals.ignore()
+        stream.close()
+        trace.step("closed")
+    return chores
+
+
+def _note(facts: Facts, began: float, ended_by: BaseException | None) -> None:
+    # Whatever it is, a new version that was installed meanwhile for instance: the connection
+    # has done its work.
+    with contextlib.suppress(Exception):
+        from sm_proxy import connections  # noqa: PLC0415 - not before the first byte
+
+        connections.note(facts, began, ended_by)
+
+
+def _opened(
+    port: int, user: str | None, settings: Settings, aws: Aws, facts: Facts
+) -> tuple[Container, Stream]:
+    host = facts["host"]
     container = background.run(
         resolver.resolve, host, settings, aws, wait=settings.wait, tell=output.status
     )
+    facts.update(job=container.job, node=container.node)
+    facts.update(address=container.address, port=_port(container, port))
     stream = _dialled(container, port, user, settings, aws)
     if not container.cached:
         return container, stream
@@ -96,7 +138,7 @@ def _port(container: Container, port: int) -> int:
     return container.port if port == SSH_PORT else port
 
 
-def _pumped(container: Container, port: int, stream: Stream, ssh: Stdio) -> None:
+def _pumped(container: Container, port: int, stream: Stream, ssh: Stdio, facts: Facts) -> None:
     def silent() -> SmProxyError:
         where = f"{container.address} port {_port(container, port)}"
         return SmProxyError(
@@ -105,7 +147,11 @@ def _pumped(container: Container, port: int, stream: Stream, ssh: Stdio) -> None
             "Look at the job's log, and let the bastion in through the job's security group.",
         )
 
-    Pump(stream, ssh, silent).run()
+    pump = Pump(stream, ssh, silent)
+    try:
+        pump.run()
+    finally:
+        facts.update(stream.facts(), up=pump.up, down=pump.down)
 
 
 def _refuse_wrong_user(container: Container, user: str | None) -> None:

@@ -32,6 +32,10 @@ class Pump:
         stream: to the container.
         stdio: to ssh.
         silent: makes the failure for a tunnel behind which nothing answers.
+
+    Attributes:
+        up: bytes that came from ssh so far.
+        down: bytes that ssh has taken so far.
     """
 
     def __init__(self, stream: Stream, stdio: Stdio, silent: Callable[[], SmProxyError]) -> None:
@@ -44,6 +48,8 @@ class Pump:
         self._linger_until = _NEVER
         self._greeting_due = _NEVER
         self._greeted = False
+        self.up = 0
+        self.down = 0
 
     def run(self) -> None:
         """Copy until both sides are done; returns after a clean end.
@@ -85,6 +91,7 @@ class Pump:
         try:
             while (self._backlog or self._refill()) and (taken := self._write()):
                 self._backlog = self._backlog[taken:]
+                self.down += taken
                 self._extend_linger(now)
         except OSError:
             self._ssh_gone = True
@@ -110,6 +117,7 @@ class Pump:
         data = self._stdio.read(min(CHUNK, self._stream.room))
         if data:
             self._stream.write(data)
+            self.up += len(data)
             self._stream.advance(now, readable=False)
             return
         self._stdin_open = False

@@ -57,6 +57,7 @@ class Settings:
         wait: how long `connect` waits for a starting job, in seconds.
         allow_loopback: let a container live on a loopback address (the lab without namespaces).
         trust_first_use: believe whatever host key answers first, where the log names none.
+        control_master: let further connections share the first one's, in the ssh config block.
         hosts: settings of single hosts, by host name.
     """
 
@@ -70,6 +71,7 @@ class Settings:
     wait: int = WAIT_DEFAULT_S
     allow_loopback: bool = False
     trust_first_use: bool = False
+    control_master: bool = False
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -94,23 +96,65 @@ _AWS_PROFILES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 _FLAG_ONLY = frozenset({"hosts"})
 
 
-def load(flags: Mapping[str, Any] | None = None) -> Settings:
-    """The settings of this run; `flags` are those given on the command line (None = not given).
+def load(
+    flags: Mapping[str, Any] | None = None, context: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings of this run.
+
+    Args:
+        flags: those given on the command line (None = not given).
+        context: options of the host name's context: they win over the file only.
 
     Raises:
         SmProxyError: `bad-setting` when a value has the wrong shape, with where it stands.
     """
-    result = replace(Settings(), **_from_file(paths.config_dir() / FILE_NAME))
+    result = replace(from_file(), **(context or {}))
     if _aws_profile():
         result = replace(result, profile=None)
-    names = [item.name for item in fields(Settings) if item.name not in _FLAG_ONLY]
-    found = {name: value for name in names if (value := _from_environment(name)) is not None}
-    given = {
-        name: _converted(name, flags[name], f"--{name.replace('_', '-')}")
-        for name in names
-        if flags and flags.get(name) is not None
+    found = {name: value for name in _names() if (value := _from_environment(name)) is not None}
+    return replace(result, **{**found, **given(flags or {})})
+
+
+def load_for(flags: Mapping[str, Any], host: str | None = None) -> Settings:
+    """The settings of a command typed by hand: those of `load`, and the context's of `host`.
+
+    The prefix that is given as an option decides; else the longest recorded one that `host`
+    begins with; without a host the configured one.
+    """
+    from sm_proxy.ssh_config import contexts  # noqa: PLC0415 - the ssh path does without
+
+    settings = load(flags)
+    known = contexts.read(settings.ssh_folder / "config")
+    prefix = settings.prefix
+    if host is not None and not (flags.get("prefix") or os.environ.get("SM_PROXY_PREFIX")):
+        prefix = contexts.of_host(host, {*known, prefix}) or prefix
+    if prefix not in known:
+        return settings
+    return load(flags, {**known[prefix], "prefix": prefix})
+
+
+def from_file() -> Settings:
+    """What the file says, and else the defaults."""
+    return replace(Settings(), **_from_file(paths.config_dir() / FILE_NAME))
+
+
+def given(flags: Mapping[str, Any], *, own_variables: bool = False) -> dict[str, Any]:
+    """The settings among `flags`, and with `own_variables` also those of SM_PROXY_*."""
+    variables = {name: os.environ.get(f"SM_PROXY_{name.upper()}") for name in _names()}
+    named = {
+        name: converted(name, value, f"SM_PROXY_{name.upper()}")
+        for name, value in variables.items()
+        if own_variables and value
     }
-    return replace(result, **{**found, **given})
+    return named | {
+        name: converted(name, flags[name], f"--{name.replace('_', '-')}")
+        for name in _names()
+        if flags.get(name) is not None
+    }
+
+
+def _names() -> list[str]:
+    return [item.name for item in fields(Settings) if item.name not in _FLAG_ONLY]
 
 
 def _aws_profile() -> str | None:
@@ -129,7 +173,7 @@ def _from_environment(name: str) -> Any | None:
     own = f"SM_PROXY_{name.upper()}"
     for variable in (own, *_AWS_VARIABLES.get(name, ())):
         if value := os.environ.get(variable):
-            return _converted(name, value, variable)
+            return converted(name, value, variable)
     return None
 
 
@@ -139,13 +183,17 @@ def _from_file(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise SmProxyError("bad-setting", f"{path} cannot be read: {error}") from None
+        raise SmProxyError(
+            "bad-setting",
+            f"{path} cannot be read: {error}",
+            "Make it a readable UTF-8 file, or take it away.",
+        ) from None
     known = {item.name for item in fields(Settings)}
     table = _parse_toml(text, path)
     if unknown := sorted(set(table) - known):
         names = ", ".join(sorted(known))
         raise SmProxyError("bad-setting", f"{path}: unknown {unknown[0]!r}", f"Known are {names}.")
-    return {name: _converted(name, value, str(path)) for name, value in table.items()}
+    return {name: converted(name, value, str(path)) for name, value in table.items()}
 
 
 def _parse_toml(text: str, path: Path) -> dict[str, Any]:
@@ -162,7 +210,12 @@ def _parse_toml(text: str, path: Path) -> dict[str, Any]:
     return table
 
 
-def _converted(name: str, value: object, where: str) -> Any:
+def converted(name: str, value: object, where: str) -> Any:
+    """`value` of the setting `name` in its own type; `where` it stands is for the message.
+
+    Raises:
+        SmProxyError: `bad-setting`.
+    """
     default = getattr(Settings, name, None)
     if isinstance(default, bool):
         return _boolean(name, value, where)
@@ -170,7 +223,7 @@ def _converted(name: str, value: object, where: str) -> Any:
         return _seconds(name, value, where)
     expected: type = dict if name == "hosts" else str
     if not isinstance(value, expected):
-        raise SmProxyError("bad-setting", f"{name} in {where} must be {_WORDS[expected]}")
+        raise _bad(name, where, _WORDS[expected])
     return _text(name, value, where) if isinstance(value, str) else value
 
 
@@ -178,14 +231,14 @@ def _text(name: str, value: str, where: str) -> str:
     """`value` as it is: most of them end up in the ssh config, where a space starts a new word."""
     pattern, words = _SHAPES.get(name, (_PRINTABLE, "printable text"))
     if not pattern.fullmatch(value) or not value.isprintable():
-        raise SmProxyError("bad-setting", f"{name} in {where} must be {words}, not {value!r}")
+        raise _bad(name, where, f"{words}, not {value!r}")
     return value
 
 
 def _boolean(name: str, value: object, where: str) -> bool:
     word = str(value).lower()
     if word not in _TRUE | _FALSE:
-        raise SmProxyError("bad-setting", f"{name} in {where} must be true or false, not {value!r}")
+        raise _bad(name, where, f"true or false, not {value!r}")
     return word in _TRUE
 
 
@@ -195,8 +248,10 @@ def _seconds(name: str, value: object, where: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number <= SECONDS_LIMIT:
-        raise SmProxyError(
-            "bad-setting",
-            f"{name} in {where} must be a number of seconds, {SECONDS_LIMIT} at most",
-        )
+        raise _bad(name, where, f"a number of seconds, {SECONDS_LIMIT} at most")
     return number
+
+
+def _bad(name: str, where: str, expected: str) -> SmProxyError:
+    what = f"{name} in {where} must be {expected}"
+    return SmProxyError("bad-setting", what, f"Change {name} there, or take it away.")

@@ -1,7 +1,8 @@
 """Small JSON records in the cache folder: versioned, private, bounded in life, healing themselves.
 
 A record that is torn, of another version or past its time counts as none and is removed. Losing
-one costs a few calls, never a connection, so nothing here raises.
+one costs a few calls, never a connection, so nothing here raises. What somebody else could have
+put there is not read: a record says where to connect to and which host keys to accept.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import file_lock, paths
+from sm_proxy import file_lock, paths, trace
 from sm_proxy.errors import SmProxyError
 
 VERSION: Final = 1
 _SIZE_LIMIT: Final = 1 << 20
+_PURPOSES: Final = ("jobs", "bastions")
 
 
 class Store:
@@ -30,12 +32,15 @@ class Store:
 
     def load(self, *key: str) -> dict[str, Any] | None:
         """The record of `key` if there is one and it is good."""
-        path = self._path(key)
         try:
-            text = path.read_bytes()
-        except OSError:
+            paths.refuse_shared(self._folder)
+            text = paths.read_own(self._path(key), _SIZE_LIMIT)
+        except FileNotFoundError:
             return None
-        record = _read(text, list(key))
+        except OSError as error:
+            trace.step("cache ignored", why=error)
+            return None
+        record = _read(text, _digest(key))
         if record is None:
             self.forget(*key)
         return record
@@ -44,8 +49,15 @@ class Store:
         """Keep `record` until `expires` (Unix seconds)."""
         if expires <= time.time():
             return
-        envelope = {"version": VERSION, "key": list(key), "expires": expires, "record": record}
+        # A digest: the key may hold the id of an access key, or an endpoint with a password in it.
+        envelope = {
+            "version": VERSION,
+            "key": _digest(key),
+            "expires": expires,
+            "record": record,
+        }
         with contextlib.suppress(OSError):
+            paths.own_dir(self._folder)
             paths.write_private(self._path(key), json.dumps(envelope).encode())
 
     def forget(self, *key: str) -> None:
@@ -56,9 +68,10 @@ class Store:
     def sweep(self) -> None:
         """Remove what is past its time; for a run that is slow anyway."""
         with contextlib.suppress(OSError):
+            paths.refuse_shared(self._folder)
             for path in self._folder.glob("*.json"):
                 with contextlib.suppress(OSError):
-                    if _read(path.read_bytes(), None) is None:
+                    if _read(paths.read_own(path, _SIZE_LIMIT), None) is None:
                         path.unlink()
 
     @contextlib.contextmanager
@@ -76,13 +89,19 @@ class Store:
         return self._folder / f"{_digest(key)}.json"
 
 
+def sweep_all() -> None:
+    """Sweep the records of every purpose."""
+    for purpose in _PURPOSES:
+        Store(purpose).sweep()
+
+
 def _digest(key: tuple[str, ...]) -> str:
     return hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
 
 
-def _read(text: bytes, key: list[str] | None) -> dict[str, Any] | None:
+def _read(text: bytes, key: str | None) -> dict[str, Any] | None:
     try:
-        envelope = json.loads(text[:_SIZE_LIMIT])
+        envelope = json.loads(text)
         good = envelope["version"] == VERSION and envelope["expires"] > time.time()
         record = envelope["record"]
         good = good and isinstance(record, dict) and key in (None, envelope["key"])

@@ -58,9 +58,6 @@ def _append(line: str) -> None:
     # A log that cannot be written, on a full disk for instance, is no reason to fail.
     with contextlib.suppress(OSError, SmProxyError):
         path = paths.state_dir() / "debug.log"
-        paths.private_dir(path.parent)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        with os.fdopen(os.open(path, flags, 0o600), "a", encoding="utf-8") as file:
-            if file.tell() > LOG_LIMIT_BYTES:
-                file.truncate(0)
-            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} [{os.getpid()}] {line}\n")
+        stamped = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} [{os.getpid()}] {line}"
+        if paths.append_own(path, stamped.encode(errors="replace")) > LOG_LIMIT_BYTES:
+            os.truncate(path, 0)

@@ -18,6 +18,7 @@ from sm_proxy import config_writer, paths
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.settings import load as load_settings
+from sm_proxy.ssh_config import replacing
 from tests.fakes import tree
 
 SSH = shutil.which("ssh")
@@ -202,14 +203,14 @@ def test_a_config_that_cannot_be_replaced_gets_the_line_to_add(
     user_config: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(user_config, b"Host a\n")
-    real = paths.write_private
+    real = replacing.replace
 
-    def failing(path: Path, content: bytes, mode: int = 0o600) -> None:
+    def failing(path: Path, content: bytes) -> None:
         if path == user_config:
             raise PermissionError(13, "Permission denied")
-        real(path, content, mode)
+        real(path, content)
 
-    monkeypatch.setattr(paths, "write_private", failing)
+    monkeypatch.setattr(replacing, "replace", failing)
     with pytest.raises(SmProxyError, match="Permission denied") as caught:
         write(user_config, settings)
     assert caught.value.code == "config-read-only"

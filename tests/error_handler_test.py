@@ -6,13 +6,14 @@ import os
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from sm_proxy import paths
-from sm_proxy.error_handler import guarded
+from sm_proxy.error_handler import guarded, last_errors
 from sm_proxy.errors import SmProxyError
 from sm_proxy.signals import Hangup
 
@@ -148,3 +149,56 @@ def test_the_line_is_said_though_nobody_reads_the_json(
     monkeypatch.setattr(sys, "stdout", Broken())
     assert guarded("x", lambda: failing(SmProxyError("no-vpc", "none")), as_json=True) == 1
     assert capsys.readouterr().err == "sm-proxy: no-vpc: none\n"
+
+
+FULL = "/dev/full"
+
+
+@pytest.mark.skipif(not Path(FULL).exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_full_disk_under_stdout_is_an_expected_error(options: tuple[str, ...]) -> None:
+    with Path(FULL).open("wb") as full:
+        command = [sys.executable, "-m", "sm_proxy", "config", "show", *options]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+    line = (
+        "sm-proxy: output-failed: the result cannot be written to stdout: No space left on device"
+    )
+    assert done.stderr.decode().startswith(line)
+    assert done.stderr.count(b"\n") == 1
+    assert done.returncode == 1
+
+
+def test_the_last_errors_are_kept_and_bounded() -> None:
+    for number in range(200):
+        error = SmProxyError("no-vpc", f"number {number} " * 20)
+        guarded("x", partial(failing, error))
+    found = last_errors()
+    assert found[-1]["line"].startswith("sm-proxy: no-vpc: number 199")
+    assert 10 < len(found) < 200
+    assert (paths.state_dir() / "errors.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_no_token_among_the_arguments_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["sm-proxy", "resolve", f"token={TOKEN}"])
+    guarded("resolve", lambda: failing(SmProxyError("bad-name", "no")))
+    for path in paths.state_dir().iterdir():
+        assert TOKEN[20:60] not in path.read_text()
+
+
+def test_reports_are_bounded() -> None:
+    folder = paths.private_dir(paths.state_dir() / "reports")
+    for number in range(40):
+        (folder / f"20200101-0000{number:02}-1.txt").touch()
+    assert guarded("x", lambda: failing(KeyError("x"))) == 70
+    left = sorted(path.name for path in folder.iterdir())
+    assert len(left) == 20
+    assert not left[-1].startswith("2020")
+
+
+@pytest.mark.parametrize("name", ["last-error.json", "errors.jsonl"])
+def test_the_record_of_an_error_follows_no_link(name: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    paths.private_dir(paths.state_dir()).joinpath(name).symlink_to(victim)
+    guarded("x", lambda: failing(SmProxyError("no-vpc", "none")))
+    assert victim.read_text() == "mine"

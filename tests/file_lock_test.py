@@ -54,3 +54,10 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(SmProxyError, match=r"x\.lock cannot be taken") as caught, locked("x"):
         pytest.fail("it was taken")
     assert caught.value.code == "config-read-only"
+
+
+def test_one_that_is_held_is_not_waited_for_where_that_is_not_wanted() -> None:
+    with locked("x"), pytest.raises(SmProxyError, match="cannot be taken"), locked("x", wait=False):
+        pass
+    with locked("x", wait=False):
+        pass

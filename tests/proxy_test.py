@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import proxy, resolver, signals, stdio
+from sm_proxy import background, chores, connections, proxy, resolver, signals, stdio
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import known_hosts
 from sm_proxy.resolver import Container
 from sm_proxy.routes import bastion
+from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
+from sm_proxy.ssm.api import Grant
 from sm_proxy.stdio import DirectStdio
 from tests.fakes import HOST_KEY, container
 
@@ -32,6 +34,9 @@ class World:
         self.pinned_before_dialling = ""
         self.closed = 0
         self.let_go = 0
+        self.up, self.down = 3, 7
+        self.opened = True
+        self.done_after: list[str] = []
         self.pump_fails: BaseException | None = None
         self.silent: SmProxyError | None = None
         stdin, self.to_us = os.pipe()
@@ -60,6 +65,9 @@ class World:
         if self.pump_fails:
             raise self.pump_fails
 
+    def facts(self) -> dict[str, Any]:
+        return {"bastion": "i-1", "session": "s-1", "resumes": 1}
+
     def close(self) -> None:
         self.closed += 1
 
@@ -80,6 +88,8 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr(bastion, "connect", found.dial)
     monkeypatch.setattr(proxy, "Pump", found.pump)
     monkeypatch.setattr(signals, "detach_stderr", found.note)
+    monkeypatch.setattr(bastion, "SESSIONS", Sessions())
+    monkeypatch.setattr(chores, "run", lambda aws: found.done_after.append(aws.context))
     yield found
     for descriptor in (found.to_us, found.from_us):
         if descriptor >= 0:
@@ -98,7 +108,7 @@ def test_the_key_is_pinned_before_the_first_byte(world: World) -> None:
     assert world.connect() == 0
     assert world.pinned_before_dialling == f"* {HOST_KEY}\n"
     assert world.closed == 1
-    assert world.let_go == 0
+    assert world.done_after == ["here"]
 
 
 @pytest.mark.parametrize(("port", "dialled"), [(22, 2222), (2022, 2022), (2222, 2222)])
@@ -174,3 +184,73 @@ def test_the_sighup_of_ssh_does_not_disturb_the_last_line(world: World, *, fails
         world.connect()
     os.kill(os.getpid(), signal.SIGHUP)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_connection_is_noted_when_it_is_over(world: World) -> None:
+    world.connect(2022)
+    (record,) = connections.recent("sm-my-job")
+    assert (record.code, record.line, record.job, record.node) == ("ok", "", "my-job", "algo-1")
+    assert (record.address, record.port) == ("10.0.1.5", 2022)
+    assert (record.bastion, record.session, record.resumes) == ("i-1", "s-1", 1)
+    assert (record.up, record.down) == (3, 7)
+
+
+def test_a_failure_is_noted_with_its_line(world: World) -> None:
+    world.pump_fails = SmProxyError("session-lost", "gone", "Connect again.")
+    refused(world)
+    failure = connections.last_failure("sm-my-job")
+    assert failure is not None
+    assert failure.line == "sm-proxy: session-lost: gone. Connect again."
+    assert (failure.session, failure.up, failure.down) == ("s-1", 3, 7)
+
+
+def test_one_that_ssh_gave_up_is_noted(world: World) -> None:
+    world.blocks = True
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGHUP)).start()
+    assert world.connect() == 130
+    assert [record.code for record in connections.recent("sm-my-job")] == ["interrupted"]
+
+
+def test_notes_that_cannot_be_written_do_no_harm(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ImportError("a new version was installed meanwhile")
+
+    monkeypatch.setattr(connections, "note", broken)
+    assert world.connect() == 0
+
+
+class Granting:
+    """An API whose session nobody has in hand."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def start(self) -> Grant:
+        return Grant("s-1", "token", "wss://x")
+
+    def resume(self, session_id: str) -> Grant | None:
+        raise NotImplementedError
+
+    def terminate(self, session_id: str) -> None:
+        self.ended.append(session_id)
+
+    def data_key(self, key_id: str, session_id: str, challenge: str) -> tuple[bytes, bytes]:
+        raise NotImplementedError
+
+
+def test_a_hang_up_between_dialling_and_copying_leaves_no_session(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment that no `try` covers: the stream has been returned and is in nobody's hand."""
+    api = Granting()
+
+    def returned_too_late(*_: Any) -> Any:
+        background.run(bastion.SESSIONS.start, api, "here")
+        raise signals.Hangup
+
+    monkeypatch.setattr(bastion, "connect", returned_too_late)
+    assert world.connect() == 130
+    assert world.closed == 0
+    assert api.ended == ["s-1"]

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,9 @@ class FakeStream:
     @property
     def wants_write(self) -> bool:
         return bool(self._outgoing) and not self.ended
+
+    def facts(self) -> dict[str, Any]:
+        return {}
 
     def fileno(self) -> int:
         return -1 if self.ended else self._near.fileno()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import time
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from sm_proxy import paths
 from sm_proxy.store import Store
 
 SOON = 3600.0
+ENVELOPE = b'{"version": 1, "key": "%s", "expires": %%s, "record": %%s}' % (
+    hashlib.sha256(b"a").hexdigest()[:32].encode()
+)
 
 
 def files() -> list[Path]:
@@ -49,8 +54,9 @@ def test_a_record_does_not_outlive_its_time(monkeypatch: pytest.MonkeyPatch) -> 
         b'{"version": 1}',
         b'{"version": 2, "key": ["a"], "expires": 9e9, "record": {}}',
         b'{"version": 1, "key": ["other"], "expires": 9e9, "record": {}}',
-        b'{"version": 1, "key": ["a"], "expires": "never", "record": {}}',
-        b'{"version": 1, "key": ["a"], "expires": 9e9, "record": []}',
+        ENVELOPE % (b'"never"', b"{}"),
+        ENVELOPE % (b"9e9", b"[]"),
+        ENVELOPE.replace(b": 1,", b": 2,") % (b"9e9", b"{}"),
     ],
 )
 def test_a_bad_record_is_none_and_goes_away(content: bytes) -> None:
@@ -59,6 +65,18 @@ def test_a_bad_record_is_none_and_goes_away(content: bytes) -> None:
     files()[0].write_bytes(content)
     assert store.load("a") is None
     assert files() == []
+
+
+def test_a_good_record_put_in_its_place_is_read() -> None:
+    store = Store("things")
+    store.save("a", record={}, expires=time.time() + SOON)
+    files()[0].write_bytes(ENVELOPE % (b"9e9", b'{"x": 1}'))
+    assert store.load("a") == {"x": 1}
+
+
+def test_the_key_itself_is_not_written() -> None:
+    Store("things").save("https://user:password@x", record={}, expires=time.time() + SOON)
+    assert "password" not in files()[0].read_text()
 
 
 def test_sweeping_removes_what_is_over_and_nothing_else() -> None:
@@ -83,3 +101,51 @@ def test_an_unwritable_folder_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPat
     assert store.load("a") is None
     with store.alone("a"):
         store.forget("a")
+
+
+@pytest.mark.parametrize("plant", ["folder", "record", "symlink", "hard link", "owner"])
+def test_what_somebody_else_could_have_planted_is_not_believed(
+    plant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record says where to connect to and which host keys to accept."""
+    store = Store("things")
+    store.save("a", record={"planted": True}, expires=time.time() + SOON)
+    assert store.load("a") == {"planted": True}
+    (path,) = files()
+    if plant == "folder":
+        path.parent.chmod(0o770)
+    elif plant == "record":
+        path.chmod(0o620)
+    elif plant == "owner":
+        me = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    else:
+        elsewhere = path.rename(tmp_path / "elsewhere")
+        if plant == "symlink":
+            path.symlink_to(elsewhere)
+        else:
+            path.hardlink_to(elsewhere)
+    assert store.load("a") is None
+
+
+def test_nothing_is_put_where_others_write(tmp_path: Path) -> None:
+    folder = paths.private_dir(paths.cache_dir() / "things")
+    folder.chmod(0o777)
+    Store("things").save("a", record={}, expires=time.time() + SOON)
+    assert list(folder.iterdir()) == []
+
+
+def test_the_shared_folder_for_all_of_a_machine_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SM_PROXY_CACHE_DIR=/tmp/cache would be, if everybody could swap the folder."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    monkeypatch.setenv("SM_PROXY_CACHE_DIR", str(shared / "cache"))
+    store = Store("things")
+    store.save("a", record={}, expires=time.time() + SOON)
+    assert store.load("a") is None
+    shared.chmod(0o1777)
+    store.save("a", record={}, expires=time.time() + SOON)
+    assert store.load("a") == {}

@@ -17,7 +17,7 @@ from typing import Any, Final
 import botocore
 from botocore.loaders import Loader
 
-from sm_proxy import paths
+from sm_proxy import paths, trace
 
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "sagemaker": (
@@ -47,7 +47,13 @@ class CachedLoader(Loader):
     """
 
     def __init__(self) -> None:
-        super().__init__(extra_search_paths=[str(_folder())])
+        try:
+            # An endpoint list or a model that somebody else wrote would lead our calls elsewhere.
+            trusted = [str(paths.own_dir(_folder()))]
+        except OSError as error:
+            trace.step("models are not cached", why=error)
+            trusted = []
+        super().__init__(extra_search_paths=trusted)
 
     def list_available_services(self, type_name: str) -> list[str]:
         """The services that clients may be made for: ours and those that fetch credentials."""
@@ -72,6 +78,7 @@ def prepare(service: str) -> None:
     """
     if service in OPERATIONS:
         with contextlib.suppress(OSError):
+            paths.own_dir(_folder())
             _ensure_endpoints(_folder())
             _ensure_model(_folder(), service)
 

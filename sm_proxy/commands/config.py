@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sm_proxy import config_writer, paths
 from sm_proxy import settings as settings_module
 from sm_proxy.config_writer import Change
 from sm_proxy.keys import identity
 from sm_proxy.output import Result
+from sm_proxy.settings import Settings
+from sm_proxy.ssh_config import blocks, contexts, replacing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--user", help="user to log in as (root)")
         action.add_argument("--identity-file", metavar="PATH", help="your own key")
         action.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
+        action.add_argument(
+            "--control-master",
+            action=argparse.BooleanOptionalAction,
+            default=None,
+            help="let further connections share the first one's (off)",
+        )
 
 
 _ACTIONS = {
@@ -36,19 +46,71 @@ _ACTIONS = {
 
 def run(args: argparse.Namespace) -> Result:
     """Plan the change, then print it or carry it out."""
-    settings = settings_module.load(settings_module.flags_of(args))
+    flags = settings_module.flags_of(args)
+    settings = settings_module.load(flags)
     ssh_config = Path(args.ssh_config) if args.ssh_config else paths.user_ssh_config()
-    if args.action == "show":
-        block = config_writer.host_block(settings, config_writer.own_program())
-        return Result({"block": block}, block)
     if args.action == "remove":
-        return _carried_out(args, lambda: config_writer.planned_removal(ssh_config, settings))
-    program = config_writer.own_program()
+        return _carried_out(args, lambda: _removal(ssh_config, settings, flags))
+
+    def plan() -> list[Change]:
+        base, known = _contexts(settings, flags)
+        return config_writer.planned(ssh_config, base, config_writer.own_program(), known)
+
+    if args.action == "show":
+        block = (plan()[0].after or b"").decode()
+        return Result({"block": block}, block)
     if args.action == "check":
-        return _checked(config_writer.planned(ssh_config, settings, program))
+        return _checked(plan(), settings)
     if not args.dry_run:
-        identity.ensure(settings)
-    return _carried_out(args, lambda: config_writer.planned(ssh_config, settings, program))
+        _prepare(settings, flags)
+    return _carried_out(args, plan)
+
+
+def _contexts(
+    settings: Settings, flags: Mapping[str, Any]
+) -> tuple[Settings, dict[str, dict[str, Any]]]:
+    """What no context says, and every context as it shall be.
+
+    An option that is given now changes its context; AWS variables count for a new one only, so
+    that what is written does not change with the shell that a rewrite is started from.
+    """
+    base = replace(settings_module.from_file(), ssh_dir=settings.ssh_dir)
+    known = contexts.read(config_writer.own_config(settings))
+    told = settings_module.given(flags, own_variables=True)
+    changed = {name: told[name] for name in contexts.OPTIONS if name in told}
+    if path := changed.get("identity_file"):
+        changed["identity_file"] = str(Path(path).expanduser().absolute())
+    prefix = settings.prefix
+    if prefix in known:
+        known[prefix] |= changed
+    elif not known or changed or "prefix" in told:
+        new = config_writer.recorded(settings)
+        filed = {name: getattr(base, name) for name in contexts.OPTIONS}
+        kept = {name: value for name, value in new.items() if value != filed[name]}
+        known[prefix] = {**kept, **changed}
+    return base, known
+
+
+def _prepare(settings: Settings, flags: Mapping[str, Any]) -> None:
+    """The keys and folders that the blocks name."""
+    base, known = _contexts(settings, flags)
+    for prefix, options in known.items():
+        context = replace(base, **{**options, "prefix": prefix})
+        identity.ensure(context)
+        if context.control_master:
+            paths.private_dir(blocks.control_folder(context))
+
+
+def _removal(ssh_config: Path, settings: Settings, flags: Mapping[str, Any]) -> list[Change]:
+    """All of it, or with `--prefix` that context only."""
+    known = contexts.read(config_writer.own_config(settings)) if flags.get("prefix") else {}
+    if flags.get("prefix") and settings.prefix not in known:
+        return []
+    known.pop(settings.prefix, None)
+    if not known:
+        return config_writer.planned_removal(ssh_config, settings)
+    base = replace(settings_module.from_file(), ssh_dir=settings.ssh_dir)
+    return config_writer.planned(ssh_config, base, config_writer.own_program(), known)
 
 
 def _carried_out(args: argparse.Namespace, plan: Callable[[], list[Change]]) -> Result:
@@ -58,14 +120,21 @@ def _carried_out(args: argparse.Namespace, plan: Callable[[], list[Change]]) -> 
     with config_writer.exclusive():
         changes = plan()
         config_writer.apply(changes)
-    done = [str(change.path) for change in changes if change.needed]
-    return Result(_data(changes), "\n".join(f"wrote {path}" for path in done) or "nothing to do")
+    done = [_told(change) for change in changes if change.needed]
+    return Result(_data(changes), "\n".join(done) or "nothing to do")
 
 
-def _checked(changes: list[Change]) -> Result:
-    stale = [str(change.path) for change in changes if change.needed]
-    text = "\n".join(f"out of date: {path}" for path in stale) or "up to date"
-    return Result(_data(changes), text, exit_status=1 if stale else 0)
+def _told(change: Change) -> str:
+    kept = change.keep and change.before is not None
+    where = f" (before: {replacing.backup(change.path, 'latest')})" if kept else ""
+    return f"wrote {change.path}{where}"
+
+
+def _checked(changes: list[Change], settings: Settings) -> Result:
+    found = config_writer.findings(changes, settings)
+    text = "\n".join(f"{item.what}. {item.fix}" for item in found) or "up to date"
+    data = {**_data(changes), "findings": [{"what": item.what, "fix": item.fix} for item in found]}
+    return Result(data, text, exit_status=1 if found else 0)
 
 
 def _data(changes: list[Change]) -> dict[str, object]:

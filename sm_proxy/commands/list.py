@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     """One page of each kind, side by side; with `--check`, each running job as well."""
-    settings = settings_module.load(settings_module.flags_of(args))
+    settings = settings_module.load_for(settings_module.flags_of(args))
     aws = Aws(settings.profile, settings.region)
     jobs = _shown(_listed(aws))
     found = reach.check(jobs, settings, aws) if args.check else list(map(reach.guess, jobs))

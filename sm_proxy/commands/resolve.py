@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     """Find the container; waits only where `--wait` says so."""
-    settings = settings_module.load(settings_module.flags_of(args))
+    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
     container = resolver.resolve(args.host, settings, aws, wait=args.wait or 0, tell=output.status)
     data = container.as_data()

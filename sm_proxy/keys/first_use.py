@@ -27,6 +27,7 @@ from sm_proxy.stdio import CHUNK
 
 _SCAN_S: Final = 15.0
 _TICK_S: Final = 0.1
+_KEY_LIMIT: Final = 1 << 14
 
 Dial = Callable[[Container], Stream]
 
@@ -75,9 +76,16 @@ def _path(container: Container, context: str) -> Path:
 
 def _pinned(path: Path) -> str | None:
     try:
-        key = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
+        paths.refuse_shared(path.parent)
+        key = paths.read_own(path, _KEY_LIMIT).decode("ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
         return None
+    except OSError as error:
+        raise SmProxyError(
+            "host-key-unknown",
+            f"the pinned host key {path} cannot be believed: {error}",
+            "Delete it to trust on first use once more.",
+        ) from None
     return key if is_public_key(key) else None
 
 

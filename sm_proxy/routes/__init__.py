@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Stream(Protocol):
@@ -42,6 +42,9 @@ class Stream(Protocol):
     @property
     def wants_write(self) -> bool:
         """Whether to wait for the descriptor to be writable."""
+
+    def facts(self) -> dict[str, Any]:
+        """What a record of the connection should say: see `connections.Record`."""
 
     def fileno(self) -> int:
         """The descriptor to wait for; it may change at every `advance`."""

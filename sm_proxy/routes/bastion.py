@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import background, output, paths, trace
+from sm_proxy import background, output, paths, process_id, trace
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.background import Background
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.jobs.container import Container
+from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
 from sm_proxy.signals import Hangup
 from sm_proxy.ssm import session as ssm
@@ -31,6 +32,7 @@ TAG: Final = "sm-proxy:role"
 TAG_VALUE: Final = "bastion"
 OLDEST_AGENT: Final = (3, 1, 1374, 0)
 """The first agent that forwards to remote hosts (AWS documentation of the document)."""
+SESSIONS: Final = Sessions()
 _KEY_BYTES: Final = 64
 _REMEMBERED_S: Final = 3600.0
 _STALE: Final = frozenset({"bastion-offline", "no-bastion", "agent-too-old"})
@@ -94,8 +96,10 @@ def _through(target: str, container: Container, port: int, aws: Aws) -> Session:
         ca_bundle=aws.ca_bundle,
         tell=output.status,
         failure=_failures(target),
+        over=SESSIONS.over,
+        facts={"bastion": target, "address": container.address, "port": port},
     )
-    return _opened(api, options)
+    return _opened(api, options, aws.context)
 
 
 def find(aws: Aws, vpc_id: str) -> str:
@@ -118,11 +122,12 @@ def find(aws: Aws, vpc_id: str) -> str:
     return running[0] if known is None else _first_usable(running, known)
 
 
-def _opened(api: SsmApi, options: ssm.Options) -> Session:
+def _opened(api: SsmApi, options: ssm.Options, context: str) -> Session:
     """StartSession and the websocket; a hang-up meanwhile must not leave a session behind."""
-    starting = Background(api.start, begin=False)
+    starting = Background(lambda: SESSIONS.start(api, context), begin=False)
     try:
         starting.begin()
+        process_id.own()  # while the service works: on macOS it takes a while
         grant = starting.result()
         trace.step("session granted", id=grant.session_id)
         return background.run(ssm.start, api, options, grant)
@@ -233,13 +238,16 @@ class SsmApi:
             raise
         except SmProxyError as error:
             if error.code in {"access-denied", "no-credentials", "expired-credentials"}:
-                raise FinalError(error.text) from None
+                what = f"the connection was lost and cannot be resumed: {error.message}"
+                raise FinalError(SmProxyError(error.code, what, error.hint)) from None
             raise
         return _grant(answer) if answer.get("TokenValue") else None
 
     def terminate(self, session_id: str) -> None:
         """TerminateSession."""
-        self._aws.call("ssm", "TerminateSession", SessionId=session_id)
+        SESSIONS.leave(session_id)
+        end(self._aws, session_id)
+        SESSIONS.over(session_id)
 
     def data_key(self, key_id: str, session_id: str, challenge: str) -> tuple[bytes, bytes]:
         """GenerateDataKey with the context the agent will check (A: crypto/blockcipher.go)."""
@@ -279,6 +287,20 @@ class SsmApi:
                 "Name a running instance with --bastion.",
             )
         return error.as_failure()
+
+
+def end(aws: Aws, session_id: str) -> None:
+    """TerminateSession; done also where the service no longer knows the session.
+
+    Raises:
+        SmProxyError: it may still be open.
+        ServiceError: likewise.
+    """
+    try:
+        aws.call("ssm", "TerminateSession", SessionId=session_id)
+    except ServiceError as error:
+        if error.error != "DoesNotExistException":
+            raise
 
 
 def _grant(answer: dict[str, Any]) -> Grant:

@@ -9,7 +9,7 @@ dialled anew and hears everything again; ssh never notices. After the first byte
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from sm_proxy import trace
 from sm_proxy.background import Background
@@ -95,6 +95,10 @@ class RecheckedStream:
     def wants_write(self) -> bool:
         """Whether to wait for the descriptor to be writable."""
         return self._stream.wants_write
+
+    def facts(self) -> dict[str, Any]:
+        """Of the stream to where the container is believed to be."""
+        return self._stream.facts()
 
     def fileno(self) -> int:
         """The descriptor to wait for."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
 
 from sm_proxy.ssm.outbox import LARGE_PAYLOAD
 from sm_proxy.ssm.timing import MESSAGES_PER_S
@@ -70,6 +70,8 @@ class Options:
         ca_bundle: file or folder of trusted certificates, None for the system's.
         tell: takes a line for the user (the account's CustomerMessage).
         failure: makes the exception for a session that did not end cleanly.
+        over: called with the session's id once both ends know that it is over.
+        facts: what its caller wants to find again in `Session.facts`.
     """
 
     payload_limit: int = LARGE_PAYLOAD
@@ -77,6 +79,8 @@ class Options:
     ca_bundle: str | None = None
     tell: Callable[[str], None] = lambda _: None
     failure: Callable[[Kind, str], Exception] = SessionEndedError
+    over: Callable[[str], None] = lambda _: None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def terminate_within_bound(api: Api, session_id: str) -> None:

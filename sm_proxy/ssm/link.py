@@ -30,6 +30,8 @@ class Link:
     Attributes:
         websocket: the connection; None while there is none.
         given_up: why there will be none any more; empty until then.
+        cause: what the caller's own API said to that, if it was final.
+        resumes: how often a connection was taken up again.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class Link:
     ) -> None:
         self.websocket: WebSocket | None = websocket
         self.given_up = ""
+        self.cause: Exception | None = None
+        self.resumes = 0
         self._api = api
         self._grant = grant
         self._ca_bundle = ca_bundle
@@ -141,9 +145,11 @@ class Link:
         self._resumption = None
         if isinstance(outcome, str):
             resumption.cancel()
+            self.cause = resumption.cause
             self.given_up = f"the connection was lost ({resumption.reason}) and {outcome}"
             return False
         resumption.take()
+        self.resumes += 1
         grant, self.websocket = outcome
         self._connected_at = now
         self._futile += 1  # until a message comes over it

@@ -22,7 +22,15 @@ Attempt = Callable[[], Outcome | None]
 
 
 class FinalError(Exception):
-    """An attempt failed in a way that no further attempt will mend."""
+    """An attempt failed in a way that no further attempt will mend.
+
+    Args:
+        cause: what the session shall fail with.
+    """
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class Resumption:
@@ -43,6 +51,7 @@ class Resumption:
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._result: Outcome | str | None = None
+        self.cause: Exception | None = None
         self._last_error = ""
         self._wake_reader, self._wake_writer = socket.socketpair()
         threading.Thread(target=self._run, daemon=True).start()
@@ -88,6 +97,7 @@ class Resumption:
         try:
             result = self._attempt() or "the service says that the session is over"
         except FinalError as error:
+            self.cause = error.cause
             result = f"cannot be resumed: {error}"
         except Exception as error:  # noqa: BLE001 - network, throttling, ...: try again
             self._last_error = str(error) or type(error).__name__

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Final
+from typing import Any, Final
 
 from sm_proxy.ssm import channel as channel_module
 from sm_proxy.ssm import smux, transport
@@ -39,7 +39,9 @@ __all__ = [
     "terminate_within_bound",
 ]
 
-HANDSHAKE_DEADLINE_S: Final = 30.0
+HANDSHAKE_DEADLINE_S: Final = 12.0
+"""An agent begins within 2 s in the field (its worker has to start) and gives up itself 15 s after
+its request. VS Code gives ssh 15 s in all: with the 2 s that come before, our word is in time."""
 PAUSE_DEADLINE_S: Final = 120.0
 RECEIVED_LIMIT: Final = 1 << 20
 UNSENT_LIMIT: Final = 4 << 20
@@ -90,6 +92,11 @@ class Session:
     def failure(self) -> Exception | None:
         """Why it ended, if that was no clean end."""
         return self._failure
+
+    def facts(self) -> dict[str, Any]:
+        """What a record of it should say: the caller's own facts, its id and how it fared."""
+        own = {"session": self._session_id, "resumes": self._link.resumes}
+        return {**self._options.facts, **own}
 
     @property
     def delivered(self) -> bool:
@@ -149,7 +156,8 @@ class Session:
         except DisconnectedError as error:
             self._drain(now)
             self._link.broke(now, str(error), resume=not self.ended)
-        if self._link.given_up:
+        if self._link.given_up and self._failure is None:
+            self._failure = self._link.cause
             self._fail("lost", self._link.given_up)
         self._check_patience(now)
 
@@ -171,7 +179,9 @@ class Session:
         Takes two seconds at the most.
         """
         self._link.close()
-        if not self._channel.confirmed:
+        if self._channel.confirmed:
+            self._options.over(self._session_id)
+        else:
             terminate_within_bound(self._api, self._session_id)
 
     # inside

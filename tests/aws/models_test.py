@@ -127,3 +127,22 @@ def test_trimming_follows_recursive_shapes() -> None:
     assert sorted(kept["shapes"]) == ["S", "T"]
     assert sorted(kept["operations"]) == ["A"]
     assert "documentation" not in json.dumps(kept)
+
+
+def test_models_that_others_could_have_written_are_not_used() -> None:
+    """An endpoint list of theirs would lead our calls, and what comes back, to them."""
+    models.prepare("ssm")
+    endpoints = models._folder() / "endpoints.json"
+    text = endpoints.read_text().replace("amazonaws.com", "attacker.example")
+    endpoints.write_text(text)
+
+    def host() -> str:
+        client = session().create_client("ssm", aws_access_key_id="a", aws_secret_access_key="b")
+        return str(client.meta.endpoint_url)
+
+    models._folder().chmod(0o770)
+    models.prepare("ssm")
+    assert "attacker" not in str(session().get_component("data_loader").load_data("endpoints"))
+    assert host() == "https://ssm.eu-west-1.amazonaws.com"
+    models._folder().chmod(0o700)
+    assert "attacker" in str(session().get_component("data_loader").load_data("endpoints"))

@@ -7,6 +7,7 @@ import math
 import socket
 import threading
 from dataclasses import replace
+from typing import Any
 
 import paramiko
 import pytest
@@ -52,6 +53,9 @@ class SocketStream:
             transport.add_server_key(self.key)
             transport.start_server(server=paramiko.ServerInterface())
             transport.join(10)
+
+    def facts(self) -> dict[str, Any]:
+        return {}
 
     def fileno(self) -> int:
         return self._near.fileno()

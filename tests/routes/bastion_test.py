@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
 from sm_proxy.routes import bastion
 from sm_proxy.routes.bastion import SsmApi
+from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
 from sm_proxy.signals import Hangup
 from sm_proxy.ssm import session as ssm
@@ -63,6 +65,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
         return "a session"
 
     monkeypatch.setattr(ssm, "start", start)
+    monkeypatch.setattr(bastion, "SESSIONS", Sessions())
     return calls
 
 
@@ -334,8 +337,12 @@ def test_a_session_that_is_over(answer: dict[str, Any] | ServiceError) -> None:
 
 @pytest.mark.parametrize("code", ["access-denied", "no-credentials", "expired-credentials"])
 def test_what_no_further_attempt_will_mend(code: Any) -> None:
-    with pytest.raises(FinalError, match="why"):
-        api(FakeAws(ResumeSession=SmProxyError(code, "why"))).resume("s-1")
+    with pytest.raises(FinalError, match="why") as caught:
+        api(FakeAws(ResumeSession=SmProxyError(code, "why", "mend"))).resume("s-1")
+    cause = caught.value.cause
+    assert isinstance(cause, SmProxyError)
+    assert (cause.code, cause.hint) == (code, "mend")
+    assert cause.message == "the connection was lost and cannot be resumed: why"
 
 
 @pytest.mark.parametrize(
@@ -355,3 +362,39 @@ def test_the_key_of_an_encrypted_session(challenge: str) -> None:
     if challenge:
         context["aws:ssm:RandomChallenge"] = challenge
     assert asked == {"KeyId": "k", "NumberOfBytes": 64, "EncryptionContext": context}
+
+
+def test_what_is_open_stands_in_the_state_folder_until_it_is_over(started: Started) -> None:
+    folder = paths.state_dir() / "open-sessions"
+    aws = account()
+    connected(aws)
+    assert len(list(folder.iterdir())) == 1
+    started[0][1].over("s-1")
+    assert list(folder.iterdir()) == []
+    connected(aws)
+    api(aws).terminate("s-1")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "left"),
+    [
+        (ServiceError("DoesNotExistException", "gone", "x"), 0),
+        (SmProxyError("network", "no"), 1),
+    ],
+)
+def test_a_session_that_could_not_be_ended_is_left_to_a_later_run(
+    answer: Exception, left: int
+) -> None:
+    aws = account(TerminateSession=answer)
+    connected(aws)
+    with contextlib.suppress(SmProxyError):
+        api(aws).terminate("s-1")
+    assert len(list((paths.state_dir() / "open-sessions").iterdir())) == left
+    bastion.SESSIONS.end_all()
+    assert aws.operations().count("TerminateSession") == 1
+
+
+def test_what_a_record_of_the_connection_says(started: Started) -> None:
+    connected(account())
+    assert started[0][1].facts == {"bastion": "i-1", "address": "10.0.1.5", "port": 2222}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,9 @@ class FakeStream:
         self.wants_write = False
         self.closed = 0
         self.finish_called = 0
+
+    def facts(self) -> dict[str, Any]:
+        return {}
 
     def fileno(self) -> int:
         return 0

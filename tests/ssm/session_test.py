@@ -211,9 +211,9 @@ def test_denied_credentials_end_the_attempts() -> None:
     with service(after_handshake()) as port:
         stream, api = begin(port)
         drive(stream, lambda: stream.opened)
-    api.error = FinalError("expired")
-    failure = failed(stream)
-    assert "cannot be resumed: expired" in failure.reason
+    cause = SessionEndedError("lost", "cannot be resumed: expired")
+    api.error = FinalError(cause)
+    assert failed(stream) is cause
     assert api.calls.count("resume s-1") == 1
 
 

@@ -36,6 +36,7 @@ class Control:
             "cut": self._cut,
             "freeze": self._freeze,
             "bye": self._bye,
+            "tokens": self._tokens,
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,6 +98,10 @@ class Control:
                 for session in self._service.open_sessions()
             ]
         }
+
+    def _tokens(self, _request: dict[str, Any]) -> Answer:
+        """Every token given out so far: what an audit looks for."""
+        return {"tokens": list(self._service.issued)}
 
     def _faults(self, request: dict[str, Any]) -> Answer:
         self._service.set_faults(from_json(request.get("faults") or {}))

@@ -8,6 +8,7 @@ import re
 import secrets
 import string
 import tempfile
+from collections import deque
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ class Service:
         self._file = sessions_file
         self._sessions: dict[str, Session] = {}
         self._tokens: dict[str, Session] = {}
+        self.issued: deque[str] = deque(maxlen=1000)
         self._write_file()
 
     def start(
@@ -69,6 +71,7 @@ class Service:
         self._tokens = {token: of for token, of in self._tokens.items() if of is not session}
         token = secrets.token_urlsafe(192)
         self._tokens[token] = session
+        self.issued.append(token)
         url = f"ws://{self._address}/v1/data-channel/{session.id}?role=publish_subscribe"
         return {
             "SessionId": session.id,

@@ -1,0 +1,88 @@
+"""What a run does for the runs before it, when nobody waits for it any more.
+
+Sessions that a killed process left open are ended; once a day, records of the cache that are past
+their time go away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import threading
+import time
+from typing import Final
+
+from sm_proxy import open_sessions, paths, store
+from sm_proxy.aws.clients import Aws
+from sm_proxy.background import Background
+from sm_proxy.errors import SmProxyError
+from sm_proxy.routes import Stream, bastion
+
+QUIET_S: Final = 1.0
+"""ssh's own handshake comes first."""
+PATIENCE_S: Final = 3.0
+_SWEEP_EVERY_S: Final = 24 * 3600.0
+
+
+class Beside:
+    """The chores of a connection: beside it once it is up, else after its end."""
+
+    def __init__(self, aws: Aws, stream: Stream) -> None:
+        self._aws = aws
+        self._stream = stream
+        self._over = threading.Event()
+        self._work = Background(self._run)
+
+    def finish(self) -> None:
+        """The connection is over: do what is left, within a bound."""
+        self._over.set()
+        self._work.settled(PATIENCE_S)
+
+    def _run(self) -> None:
+        while not self._over.wait(QUIET_S):
+            if self._stream.opened:
+                break
+        run(self._aws)
+
+
+def run(aws: Aws) -> None:
+    """Do what is to be done; nothing that hinders it is an error."""
+
+    def terminate(session_id: str) -> bool:
+        try:
+            bastion.end(aws, session_id)
+        except SmProxyError as error:
+            return error.code == "access-denied"  # its idle timeout will have to do it
+        except Exception:  # noqa: BLE001 - whatever it is, a later run tries again
+            return False
+        return True
+
+    open_sessions.end_orphans(aws.context, terminate)
+    sweep()
+
+
+def after_command(args: argparse.Namespace) -> None:
+    """Behind a command that has called AWS; it costs a client only where there is work to do."""
+    from sm_proxy import settings as settings_module  # noqa: PLC0415 - seldom
+
+    with contextlib.suppress(Exception):
+        if not open_sessions.orphans():
+            sweep()
+            return
+        settings = settings_module.load(settings_module.flags_of(args))
+        aws = Aws(settings.profile, settings.region)
+        Background(lambda: run(aws)).settled(PATIENCE_S)
+
+
+def sweep() -> None:
+    """Once a day, remove records of the cache that are past their time."""
+    with contextlib.suppress(OSError, SmProxyError):
+        stamp = paths.cache_dir() / "swept"
+        if paths.exists(stamp) and abs(time.time() - stamp.lstat().st_mtime) < _SWEEP_EVERY_S:
+            return
+        if not paths.exists(stamp.parent):
+            return
+        paths.refuse_shared(stamp.parent)
+        paths.write_private(stamp, f"{os.getpid()}\n".encode())
+        store.sweep_all()

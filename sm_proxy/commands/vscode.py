@@ -1,0 +1,105 @@
+"""`sm-proxy vscode`: a folder of a container in VS Code, or in an editor of its family."""
+
+from __future__ import annotations
+
+import argparse
+
+from sm_proxy import output, resolver, ssh_client
+from sm_proxy import settings as settings_module
+from sm_proxy.aws.clients import Aws
+from sm_proxy.editors import known, remote, settings_file
+from sm_proxy.editors.known import Editor
+from sm_proxy.editors.settings_file import Outcome
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import hostname
+from sm_proxy.output import Result
+from sm_proxy.settings import WAIT_DEFAULT_S, Settings
+
+_PLATFORM = "remote.SSH.remotePlatform"
+_TIMEOUT = "remote.SSH.connectTimeout"
+_PATIENCE_S = WAIT_DEFAULT_S + 60
+"""What `ssh` itself is given: the wait for a starting job, and the connection."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`vscode HOST [PATH] [--editor NAME] [--no-wait] [--timeout S] [--global-timeout]`."""
+    parser.add_argument("host", metavar="HOST")
+    parser.add_argument("path", metavar="PATH", nargs="?", type=_absolute)
+    parser.add_argument(
+        "--editor", choices=known.NAMES, help="instead of the first that is on this machine"
+    )
+    parser.add_argument("--no-wait", action="store_true", help="do not look whether it is there")
+    parser.add_argument(
+        "--timeout",
+        type=int,
+        metavar="S",
+        default=WAIT_DEFAULT_S,
+        help=f"wait for so many seconds at most ({WAIT_DEFAULT_S})",
+    )
+    parser.add_argument(
+        "--global-timeout",
+        action="store_true",
+        help=f"also set {_TIMEOUT}, which holds for every host",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Wait, set the host's platform in the editor's settings, open the window."""
+    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
+    hostname.parse(args.host, settings.prefix)
+    editor, program = known.found([known.named(args.editor)] if args.editor else known.EDITORS)
+    user = None if args.no_wait else _awaited_user(args.host, settings, args.timeout)
+    outcome = _prepared(editor, args.host, global_timeout=args.global_timeout)
+    words = remote.command(program, args.host, args.path, user)
+    remote.start(words)
+    data = {
+        "editor": editor.name,
+        "command": words,
+        "settings": {
+            "path": str(outcome.path),
+            "changed": outcome.changed,
+            "problem": outcome.problem or None,
+        },
+    }
+    return Result(data, f"opened {args.host} in {editor.title}")
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or not path.isprintable():
+        raise argparse.ArgumentTypeError(f"not an absolute path in the container: {path!r}")
+    return path
+
+
+def _awaited_user(host: str, settings: Settings, seconds: float) -> str | None:
+    """Wait until it can be reached; the user it serves, where ssh would take another."""
+    aws = Aws(settings.profile, settings.region)
+    # The editor gives ssh 15 s: whatever takes longer has to happen before.
+    found = resolver.resolve(host, settings, aws, wait=seconds, tell=output.status, fresh=True)
+    if found.user is None:
+        return None
+    try:
+        configured = ssh_client.effective(host).get("user")
+    except SmProxyError as error:
+        output.status(error.text)
+        return None
+    return None if configured == found.user else found.user
+
+
+def _prepared(editor: Editor, host: str, *, global_timeout: bool) -> Outcome:
+    """Tell the editor that the host is Linux: it asks the user otherwise, for every new host."""
+    values: list[tuple[list[str], object]] = [([_PLATFORM, host], "linux")]
+    if global_timeout:
+        values.append(([_TIMEOUT], _PATIENCE_S))
+    outcome = settings_file.set_values(known.user_settings(editor), values)
+    if outcome.problem:
+        output.status(
+            f"{outcome.path} is left alone: {outcome.problem}. "
+            f'Add by hand: "{_PLATFORM}": {{"{host}": "linux"}}'
+        )
+    if outcome.config_file:
+        output.status(
+            f"{editor.title} reads {outcome.config_file} (remote.SSH.configFile): "
+            "that file needs our Include, see `sm-proxy config write --ssh-config`"
+        )
+    return outcome

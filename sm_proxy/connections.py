@@ -1,0 +1,147 @@
+"""How past connections went, per host: what `doctor` reads when an editor has hidden our line.
+
+Written once, when a connection is over. No secrets: a session's id opens nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from sm_proxy import paths, trace
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.journal import Journal
+
+OK: Final = "ok"
+INTERRUPTED: Final = "interrupted"
+"""ssh went away before the tunnel was up: its own time limit, or its user's."""
+HOSTS: Final = 64
+KEEP_S: Final = 30 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """One connection.
+
+    Attributes:
+        host: as the user typed it.
+        time: when it began (ISO 8601, UTC).
+        code: `ok`, `interrupted`, or the code of the error that ended it.
+        line: the last line the user was to see; empty where there was none.
+        seconds: from the start of the helper's work to its end.
+        job: the job's name; empty if it was not found.
+        node: such as `algo-1`.
+        address: of the container.
+        port: of its SSH server; 0 if it is not known.
+        bastion: instance id; empty if no session was opened.
+        session: the SSM session's id.
+        up: bytes to the container.
+        down: bytes from the container.
+        resumes: how often the connection to SSM was taken up again.
+    """
+
+    host: str
+    time: str = ""
+    code: str = OK
+    line: str = ""
+    seconds: float = 0.0
+    job: str = ""
+    node: str = ""
+    address: str = ""
+    port: int = 0
+    bastion: str = ""
+    session: str = ""
+    up: int = 0
+    down: int = 0
+    resumes: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error ended it."""
+        return self.code not in {OK, INTERRUPTED}
+
+
+def note(facts: dict[str, Any], began: float, ended_by: BaseException | None) -> None:
+    """Write down a connection that is over; nothing that hinders it is an error.
+
+    Args:
+        facts: what is known of it, as in `Record`.
+        began: when it began, in Unix seconds.
+        ended_by: what it ended with, None for a clean end.
+    """
+    if ended_by is None:
+        ending = {}
+    elif isinstance(ended_by, SmProxyError):
+        line = printable(trace.redact(ended_by.line))
+        ending = {"code": ended_by.code, "line": line}
+    elif isinstance(ended_by, Exception):
+        ending = {"code": "bug", "line": type(ended_by).__name__}
+    else:
+        ending = {"code": INTERRUPTED}
+    when = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "seconds": round(time.time() - began, 3),
+    }
+    record = Record(**{**facts, **when, **ending})
+    with contextlib.suppress(OSError, SmProxyError):
+        path = _path(record.host)
+        if not paths.exists(path):
+            _make_room(path.parent)
+        Journal(path).add(asdict(record))
+
+
+def recent(host: str) -> list[Record]:
+    """The connections to a host that are still remembered, the newest first."""
+    with contextlib.suppress(SmProxyError):
+        found = map(_record, Journal(_path(host)).records())
+        return [item for item in found if item is not None and item.host == host][::-1]
+    return []
+
+
+def last_failure(host: str) -> Record | None:
+    """The newest connection to a host that an error ended."""
+    return next((record for record in recent(host) if record.failed), None)
+
+
+def _path(host: str) -> Path:
+    # A digest: a name that is none of ours may hold anything, slashes for instance.
+    name = hashlib.sha256(host.encode(errors="surrogateescape")).hexdigest()[:32]
+    return paths.state_dir() / "connections" / f"{name}.jsonl"
+
+
+def _make_room(folder: Path) -> None:
+    """Before a new host's log: none older than a month, and so many hosts at the most."""
+    if not paths.exists(folder):
+        return
+    paths.refuse_shared(folder)
+    logs = sorted(folder.glob("*.jsonl"), key=_changed, reverse=True)
+    for number, log in enumerate(logs):
+        if number >= HOSTS - 1 or _changed(log) < time.time() - KEEP_S:
+            for path in (log, log.with_name(f"{log.name}.1")):
+                path.unlink(missing_ok=True)
+
+
+def _changed(path: Path) -> float:
+    with contextlib.suppress(OSError):
+        return path.lstat().st_mtime
+    return 0.0
+
+
+def _record(found: dict[str, Any]) -> Record | None:
+    known = {item.name for item in fields(Record)}
+    try:
+        record = Record(**{name: value for name, value in found.items() if name in known})
+    except TypeError:
+        return None
+    given = asdict(record)
+    sample = asdict(Record(""))
+    good = all(isinstance(given[name], _kinds(sample[name])) for name in sample)
+    return record if good else None
+
+
+def _kinds(sample: object) -> tuple[type, ...]:
+    return (float, int) if isinstance(sample, float) else (type(sample),)

@@ -1,0 +1,1 @@
+"""The editors of the VS Code family: where they are, their settings, how they open a folder."""

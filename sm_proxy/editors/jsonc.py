@@ -1,0 +1,241 @@
+"""Setting one value in a JSON text with comments, and leaving every other byte as it is.
+
+The grammar is the one VS Code takes for its settings: JSON, `//` and `/* */` comments, and a comma
+behind the last item. What does not fit is refused, never mended.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+_TRIVIA: Final = re.compile(r"(?:[ \t\r\n]|//[^\r\n]*|/\*(?s:.*?)\*/)*")
+_REST_OF_LINE: Final = re.compile(r"(?:[ \t]|/\*(?:(?!\*/)[^\r\n])*\*/)*(?://[^\r\n]*)?")
+"""Blanks and comments up to the end of the line."""
+_LINE_BREAK: Final = re.compile(r"\r\n|\n|\r")
+_DEFAULT_INDENT: Final = " " * 4
+
+
+class JsoncError(ValueError):
+    """The text is no JSON with comments, or holds something else where an object is needed."""
+
+
+@dataclass
+class _Node:
+    """A value and where it stands.
+
+    Attributes:
+        start: of its text.
+        end: behind its text.
+        value: what it means, as Python has it.
+        members: of an object: the key, where the key begins, and the value.
+        comma: of an object: where the comma behind its last member ends, if it has one.
+    """
+
+    start: int
+    end: int
+    value: Any
+    members: list[tuple[str, int, _Node]] = field(default_factory=list)
+    comma: int | None = None
+
+    def last(self, key: str) -> _Node | None:
+        """The member of that name which counts: the last one."""
+        return next((node for name, _, node in reversed(self.members) if name == key), None)
+
+
+def parse(text: str) -> Any:
+    """What the text means; an empty one is an empty object, as the editors take it.
+
+    Raises:
+        JsoncError: it means nothing.
+    """
+    root = _document(text)
+    return {} if root is None else root.value
+
+
+def with_value(text: str, keys: Sequence[str], value: Any) -> str:
+    """`text` with `value` under `keys`, one key for each level of objects.
+
+    Raises:
+        JsoncError: the text does not parse, or something else than an object is on the way.
+    """
+    root = _document(text)
+    if root is None:
+        return _first_object(text, keys, value)
+    node = root
+    for depth, key in enumerate(keys):
+        if not isinstance(node.value, dict):
+            raise JsoncError("there is something else where an object is needed")
+        found = node.last(key)
+        if found is None:
+            return _inserted(text, node, key, _nested(keys[depth + 1 :], value), root)
+        node = found
+    if node.value == value and type(node.value) is type(value):
+        return text
+    return text[: node.start] + _dumped(value) + text[node.end :]
+
+
+def _nested(keys: Sequence[str], value: Any) -> Any:
+    return {keys[0]: _nested(keys[1:], value)} if keys else value
+
+
+def _first_object(text: str, keys: Sequence[str], value: Any) -> str:
+    newline = _newline(text)
+    gap = newline if text and not text.endswith(("\r", "\n")) else ""
+    shown = json.dumps(_nested(keys, value), ensure_ascii=False, indent=_DEFAULT_INDENT)
+    return text + gap + shown.replace("\n", newline) + newline
+
+
+def _inserted(text: str, node: _Node, key: str, value: Any, root: _Node) -> str:
+    """`text` with a new last member in the object `node`."""
+    in_one_line = not _LINE_BREAK.search(text, node.start, node.end)
+    if node.members and in_one_line:
+        at = node.members[-1][2].end
+        member = f"{_dumped(key)}: {_dumped(value)}"
+        if node.comma is not None:
+            return f"{text[: node.comma]} {member},{text[node.comma :]}"
+        return f"{text[:at]}, {member}{text[at:]}"
+    unit = _indent_unit(text, root)
+    outer = _indent_at(text, node.start)
+    inner = _member_indent(text, node) or outer + unit
+    member = _newline(text) + inner + _spread(text, key, value, inner, unit)
+    if not node.members:
+        closing = _newline(text) + outer if in_one_line else ""
+        at = node.start + 1
+        return text[:at] + member + text[at : node.end - 1] + closing + text[node.end - 1 :]
+    value_end = node.members[-1][2].end
+    comma = node.comma
+    end = _line_end(text, comma or value_end)
+    separator = "," if comma is None else ""
+    between = text[value_end:end]
+    return text[:value_end] + separator + between + member + ("," if comma else "") + text[end:]
+
+
+def _spread(text: str, key: str, value: Any, indent: str, unit: str) -> str:
+    shown = json.dumps(value, ensure_ascii=False, indent=unit)
+    return f"{_dumped(key)}: " + shown.replace("\n", _newline(text) + indent)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _line_end(text: str, position: int) -> int:
+    """Behind the blanks and comments that share the line; a comment of more lines is left."""
+    match = _REST_OF_LINE.match(text, position)
+    return match.end() if match else position
+
+
+def _newline(text: str) -> str:
+    found = _LINE_BREAK.search(text)
+    return found[0] if found else "\n"
+
+
+def _indent_at(text: str, position: int) -> str:
+    """The blanks that the line of `position` begins with."""
+    start = max(text.rfind("\n", 0, position), text.rfind("\r", 0, position)) + 1
+    return text[start : start + len(text[start:position]) - len(text[start:position].lstrip(" \t"))]
+
+
+def _member_indent(text: str, node: _Node) -> str | None:
+    """The blanks before the last member that begins its line."""
+    for _, start, _node in reversed(node.members):
+        indent = _indent_at(text, start)
+        before = text[: start - len(indent)]
+        if text[:start].endswith(indent) and before.endswith(("\n", "\r")):
+            return indent
+    return None
+
+
+def _indent_unit(text: str, root: _Node) -> str:
+    return _member_indent(text, root) or _DEFAULT_INDENT
+
+
+def _document(text: str) -> _Node | None:
+    start = _skipped(text, 0)
+    if start == len(text):
+        return None
+    try:
+        node = _value(text, start)
+    except RecursionError:
+        raise JsoncError("it is nested too deeply") from None
+    if _skipped(text, node.end) != len(text):
+        _refuse(text, _skipped(text, node.end))
+    return node
+
+
+def _value(text: str, start: int) -> _Node:
+    if text.startswith("{", start):
+        return _object(text, start)
+    if text.startswith("[", start):
+        return _array(text, start)
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except ValueError:
+        _refuse(text, start)
+    return _Node(start, end, value)
+
+
+def _object(text: str, start: int) -> _Node:
+    node = _Node(start, start, {})
+    position = _skipped(text, start + 1)
+    while not text.startswith("}", position):
+        if node.members and node.comma is None:
+            _refuse(text, position)
+        key = _value(text, position)
+        if not isinstance(key.value, str):
+            _refuse(text, position)
+        colon = _expected(text, _skipped(text, key.end), ":")
+        value = _value(text, _skipped(text, colon))
+        node.members.append((key.value, key.start, value))
+        node.value[key.value] = value.value
+        position, node.comma = _after_item(text, value.end)
+    node.end = position + 1
+    return node
+
+
+def _array(text: str, start: int) -> _Node:
+    node = _Node(start, start, [])
+    position = _skipped(text, start + 1)
+    while not text.startswith("]", position):
+        if node.value and node.comma is None:
+            _refuse(text, position)
+        item = _value(text, position)
+        node.value.append(item.value)
+        position, node.comma = _after_item(text, item.end)
+    node.end = position + 1
+    return node
+
+
+def _after_item(text: str, end: int) -> tuple[int, int | None]:
+    """Where the next token begins, and where the comma before it ends, if there is one."""
+    position = _skipped(text, end)
+    if not text.startswith(",", position):
+        return position, None
+    return _skipped(text, position + 1), position + 1
+
+
+def _expected(text: str, position: int, token: str) -> int:
+    if not text.startswith(token, position):
+        _refuse(text, position)
+    return position + len(token)
+
+
+def _skipped(text: str, position: int) -> int:
+    match = _TRIVIA.match(text, position)
+    return match.end() if match else position
+
+
+def _refuse(text: str, position: int) -> NoReturn:
+    line = len(_LINE_BREAK.findall(text, 0, position)) + 1
+    raise JsoncError(f"line {line} is no JSON")
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)

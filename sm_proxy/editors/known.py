@@ -1,0 +1,121 @@
+"""The editors we know: their programs, their application bundles and their settings folders.
+
+Sources: each project's product.json (applicationName, nameLong, dataFolderName) and installers;
+the settings' place is that of VS Code's documentation, with the product's name in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sm_proxy.errors import SmProxyError
+
+
+@dataclass(frozen=True)
+class Editor:
+    """An editor of the VS Code family.
+
+    Attributes:
+        name: of its program.
+        title: of its macOS bundle, and what people call it.
+        folder: the folder of its settings.
+        aliases: other names of its program.
+        bundled: the name of the program inside the macOS bundle.
+        windows: the folder that its Windows installer makes.
+    """
+
+    name: str
+    title: str
+    folder: str
+    aliases: tuple[str, ...] = ()
+    bundled: str = ""
+    windows: str = ""
+
+
+EDITORS: Final = (
+    Editor("code", "Visual Studio Code", "Code", windows="Microsoft VS Code"),
+    Editor("cursor", "Cursor", "Cursor", windows="cursor/resources/app"),
+    Editor("windsurf", "Windsurf", "Windsurf"),
+    Editor("codium", "VSCodium", "VSCodium", aliases=("vscodium",)),
+    Editor(
+        "code-insiders",
+        "Visual Studio Code - Insiders",
+        "Code - Insiders",
+        bundled="code",
+        windows="Microsoft VS Code Insiders",
+    ),
+    Editor("positron", "Positron", "Positron"),
+)
+NAMES: Final = tuple(name for editor in EDITORS for name in (editor.name, *editor.aliases))
+
+
+def named(name: str) -> Editor:
+    """The editor of that program name, which is one of `NAMES`."""
+    return next(editor for editor in EDITORS if name in (editor.name, *editor.aliases))
+
+
+def found(editors: Iterable[Editor] = EDITORS) -> tuple[Editor, str]:
+    """The first editor that is on this machine, and the path of its program.
+
+    Raises:
+        SmProxyError: `unsupported`, there is none.
+    """
+    wanted = list(editors)
+    for editor in wanted:
+        if program := program_of(editor):
+            return editor, program
+    names = ", ".join(editor.name for editor in wanted)
+    raise SmProxyError(
+        "unsupported",
+        f"there is no editor on this machine: looked for {names}",
+        "Install one with its Remote-SSH extension and its shell command, or run "
+        "`Remote-SSH: Connect to Host...` in the editor's own window.",
+    )
+
+
+def program_of(editor: Editor) -> str | None:
+    """The path of its program: on PATH, else where its installer puts it."""
+    for name in (editor.name, *editor.aliases):
+        if on_path := shutil.which(name):
+            return on_path
+    return next((str(path) for path in _installed(editor) if path.is_file()), None)
+
+
+def _installed(editor: Editor) -> list[Path]:
+    if sys.platform == "darwin":
+        inside = Path(f"{editor.title}.app/Contents/Resources/app/bin")
+        folders = (Path("/Applications"), Path.home() / "Applications")
+        return [folder / inside / (editor.bundled or editor.name) for folder in folders]
+    if sys.platform == "win32":
+        places = [
+            (os.environ.get("LOCALAPPDATA"), "Programs"),
+            (os.environ.get("PROGRAMFILES"), ""),
+        ]
+        folder = editor.windows or editor.title
+        return [
+            Path(root, below, folder, "bin", f"{editor.name}.cmd") for root, below in places if root
+        ]
+    return []
+
+
+def user_settings(editor: Editor) -> Path:
+    """The user's settings.json, whether it exists or not."""
+    if portable := os.environ.get("VSCODE_PORTABLE"):
+        return Path(portable) / "user-data" / "User" / "settings.json"
+    return _data_root() / editor.folder / "User" / "settings.json"
+
+
+def _data_root() -> Path:
+    if override := os.environ.get("VSCODE_APPDATA"):
+        return Path(override)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")

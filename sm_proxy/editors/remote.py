@@ -1,0 +1,85 @@
+"""How an editor is told to open a folder of a host."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import subprocess
+import sys
+from typing import Final
+
+from sm_proxy.errors import SmProxyError
+
+_WORKSPACE: Final = ".code-workspace"
+_BATCH_SPECIAL: Final = re.compile(r'["%^&|<>!\r\n]')
+"""What cmd.exe would read as its own: `code` on Windows is a batch file."""
+
+
+def authority(host: str, user: str | None = None) -> str:
+    """The remote authority of a host, such as `ssh-remote+sm-myjob`.
+
+    The editors lower-case an authority (microsoft/vscode-remote-release 9289) and job names have
+    case, so such a host is written as they do it themselves: the hex digits of a JSON object.
+    """
+    if user is None and host == host.lower():
+        return f"ssh-remote+{host}"
+    parts = {"hostName": host, **({"user": user} if user else {})}
+    return "ssh-remote+" + json.dumps(parts, separators=(",", ":")).encode().hex()
+
+
+def command(program: str, host: str, path: str | None, user: str | None = None) -> list[str]:
+    """The editor's command line.
+
+    Args:
+        program: the editor's program.
+        host: as ssh knows it.
+        path: an absolute path in the container; None opens a window without a folder.
+        user: to log in as, where that is not what the ssh config says.
+
+    Raises:
+        SmProxyError: `unsupported`, the path cannot be handed to a batch file.
+    """
+    words = [program, "--remote", authority(host, user)]
+    if path is None:
+        return words
+    if sys.platform == "win32" and _BATCH_SPECIAL.search(path):
+        raise SmProxyError(
+            "unsupported",
+            f"cmd.exe would change the path {path!r}",
+            "Leave PATH out, and open the folder in the editor's window.",
+        )
+    return [*words, _as_folder(path)]
+
+
+def _as_folder(path: str) -> str:
+    """Without a slash at its end, a name with a dot in it would be opened as a file."""
+    dotted = "." in posixpath.basename(path) and not path.endswith(_WORKSPACE)
+    return path + "/" if dotted else path
+
+
+def start(words: list[str]) -> None:
+    """Run the editor's program, which ends as soon as the window is told to open.
+
+    Raises:
+        SmProxyError: `unsupported`, it cannot be started or reports a failure.
+    """
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=_stderr(), check=False)
+    except OSError as error:
+        raise _failed(words[0], str(error.strerror or error)) from None
+    if done.returncode:
+        raise _failed(words[0], f"it ended with status {done.returncode}")
+
+
+def _stderr() -> int:
+    """Its words go to stderr: stdout is for our own answer."""
+    return 2
+
+
+def _failed(program: str, why: str) -> SmProxyError:
+    return SmProxyError(
+        "unsupported",
+        f"{program} could not open the window: {why}",
+        "Run `Remote-SSH: Connect to Host...` in the editor's own window.",
+    )

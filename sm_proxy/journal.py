@@ -1,0 +1,65 @@
+"""A bounded log of small records in the state folder: one JSON object a line, oldest first.
+
+Several processes may write at once. A torn line counts as none, a log that cannot be written is no
+reason to fail, and a full one becomes the older half of two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from sm_proxy import file_lock, paths
+from sm_proxy.errors import SmProxyError
+
+LIMIT_BYTES: Final = 16 << 10
+"""Of each half."""
+_TEXT_LIMIT: Final = 1000
+"""Characters of one value."""
+_READ_LIMIT: Final = 1 << 20
+
+
+class Journal:
+    """The log in one file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._older = path.with_name(f"{path.name}.1")
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Append a record; whatever hinders that is passed over."""
+        shown = {
+            name: value[:_TEXT_LIMIT] if isinstance(value, str) else value
+            for name, value in record.items()
+        }
+        with contextlib.suppress(OSError, SmProxyError, ValueError):
+            if paths.append_own(self._path, json.dumps(shown).encode()) > LIMIT_BYTES:
+                self._turn_over()
+
+    def records(self) -> list[dict[str, Any]]:
+        """What can be read, oldest first."""
+        return [*_records(self._older), *_records(self._path)]
+
+    def _turn_over(self) -> None:
+        with file_lock.locked("journal"):
+            if self._path.stat().st_size > LIMIT_BYTES:  # nobody else has done it meanwhile
+                self._path.replace(self._older)
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    try:
+        paths.refuse_shared(path.parent)
+        lines = paths.read_own(path, _READ_LIMIT).splitlines()
+    except OSError:
+        return []
+    return [record for record in map(_record, lines) if record is not None]
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None

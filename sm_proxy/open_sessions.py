@@ -1,0 +1,149 @@
+"""Sessions that this user's processes hold open, so that a later run can end an orphan's.
+
+A helper that was killed by SIGKILL cannot end its session, which then stays open until its idle
+timeout. So each session stands in a file of its own while it is open. A later run of the same
+profile, region and endpoint ends those whose process is gone; those of another machine that shares
+the home folder are left to that machine. There is no token in the files: a session's id only
+names it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from sm_proxy import file_lock, paths, process_id, trace
+from sm_proxy.errors import SmProxyError
+
+LIMIT: Final = 256
+"""Files kept at the most."""
+BATCH: Final = 16
+"""Sessions that one run ends at the most."""
+KEEP_S: Final = 28 * 24 * 3600.0
+"""As long as a job may run."""
+_TORN_AFTER_S: Final = 60.0
+"""A file that cannot be read may still be being written."""
+_READ_LIMIT: Final = 1 << 14
+
+Terminate = Callable[[str], bool]
+"""Ends a session by its id; whether it is over for good, or may not be ended by us anyway."""
+
+
+def keep(session_id: str, context: str) -> None:
+    """Write down that this process holds a session open; what hinders it is passed over.
+
+    Args:
+        session_id: the session.
+        context: what tells one account and region from another.
+    """
+    record = {"session": session_id, "context": _digest(context), "process": process_id.own()}
+    with contextlib.suppress(OSError, SmProxyError):
+        path = _path(session_id)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        with os.fdopen(os.open(paths.own_dir(path.parent) / path.name, flags, 0o600), "wb") as file:
+            file.write(json.dumps(record).encode())
+
+
+def drop(session_id: str) -> None:
+    """The session is over."""
+    with contextlib.suppress(OSError, SmProxyError):
+        _path(session_id).unlink(missing_ok=True)
+
+
+def orphans(context: str | None = None) -> list[str]:
+    """The sessions whose process is gone, and files that are of no more use removed.
+
+    Args:
+        context: only those of this account and region; None for all.
+    """
+    found = []
+    wanted = None if context is None else _digest(context)
+    for number, path in enumerate(sorted(_files(), key=_age)):
+        record = _read(path)
+        too_old = _age(path) > (KEEP_S if record else _TORN_AFTER_S)
+        if too_old or number >= LIMIT:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        elif record and wanted in {None, record["context"]} and _gone(record["process"]):
+            found.append(record["session"])
+    return found
+
+
+def end_orphans(context: str, terminate: Terminate) -> int:
+    """End what dead processes left open; returns how many. One run at a time does it.
+
+    Args:
+        context: what tells one account and region from another.
+        terminate: ends one of them.
+    """
+    ended = 0
+    if not orphans(context):
+        return ended
+    with _alone() as alone:
+        for session_id in orphans(context)[:BATCH] if alone else ():
+            if terminate(session_id):
+                trace.step("ended a session that was left open", id=session_id)
+                drop(session_id)
+                ended += 1
+    return ended
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[bool]:
+    try:
+        stack = contextlib.ExitStack()
+        stack.enter_context(file_lock.locked("open-sessions", wait=False))
+    except SmProxyError:
+        yield False
+        return
+    with stack:
+        yield True
+
+
+def _files() -> list[Path]:
+    with contextlib.suppress(OSError, SmProxyError):
+        folder = _folder()
+        paths.refuse_shared(folder)
+        return list(folder.glob("*.json"))
+    return []
+
+
+def _gone(process: Any) -> bool:
+    try:
+        return process_id.lives(process) is False
+    except (KeyError, TypeError, AttributeError, OverflowError):
+        return False
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(paths.read_own(path, _READ_LIMIT))
+        good = all(isinstance(record[name], str) for name in ("session", "context"))
+        good = good and _path(record["session"]).name == path.name
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, SmProxyError):
+        return None
+    return record if good and isinstance(record.get("process"), dict) else None
+
+
+def _age(path: Path) -> float:
+    with contextlib.suppress(OSError):
+        return time.time() - path.lstat().st_mtime
+    return 0.0
+
+
+def _path(session_id: str) -> Path:
+    return _folder() / f"{_digest(session_id)}.json"
+
+
+def _folder() -> Path:
+    return paths.state_dir() / "open-sessions"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

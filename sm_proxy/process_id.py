@@ -1,0 +1,125 @@
+"""Which process on which machine something belongs to, so that a pid is never mistaken for another.
+
+A pid alone says little: it is used again, it means another process in a container, and a home
+folder may be shared by many machines. So a process is named by the machine, its boot, its pid
+namespace, the pid, and when it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+_DEAD: Final = frozenset("ZX")
+_QUERY_LIMITED: Final = 0x1000
+_STILL_ACTIVE: Final = 259
+_ACCESS_DENIED: Final = 5
+_PROC: Final = "/proc"
+
+
+def here() -> dict[str, str]:
+    """This machine (`machine`), its present boot (`boot`) and the space of its pids (`world`)."""
+    names = [socket.gethostname(), _text("/etc/machine-id")]
+    return {
+        "machine": "/".join(names),
+        "boot": _text(f"{_PROC}/sys/kernel/random/boot_id"),
+        "world": _link(f"{_PROC}/self/ns/pid"),
+    }
+
+
+@functools.cache
+def own() -> dict[str, Any]:
+    """This process, as `lives` takes it."""
+    return {**here(), "pid": os.getpid(), "started": started(os.getpid())}
+
+
+def lives(process: dict[str, Any]) -> bool | None:
+    """Whether a process still runs; None where that cannot be told from here.
+
+    Args:
+        process: what `own` gave in it.
+    """
+    now = here()
+    if process["machine"] != now["machine"]:
+        return None
+    if process["boot"] != now["boot"]:
+        # Without a machine id, it may be another machine of the same name.
+        return None if now["machine"].endswith("/") else False
+    if process["world"] != now["world"]:
+        return None
+    try:
+        return bool(process["started"]) and started(process["pid"]) == process["started"]
+    except PermissionError:
+        return None
+
+
+def started(pid: int) -> str:
+    """When the process started, in words that only this process has; empty if there is none.
+
+    Raises:
+        PermissionError: there is one, and we may not look at it.
+    """
+    if sys.platform == "win32":
+        return _started_windows(pid)
+    if Path(_PROC, "self", "stat").exists():
+        return _started_linux(pid)
+    return _started_ps(pid)
+
+
+def _started_linux(pid: int) -> str:
+    # proc(5): the name in brackets may hold anything; state is field 3, starttime field 22.
+    fields = _text(f"{_PROC}/{pid}/stat").rpartition(")")[2].split()
+    return "" if len(fields) < 20 or fields[0] in _DEAD else fields[19]
+
+
+def _started_ps(pid: int) -> str:
+    """On macOS and the BSDs: to the second, which no pid comes round in."""
+    import subprocess  # noqa: PLC0415 - only there
+
+    command = ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=5, env={"LC_ALL": "C"}
+        )
+    except (OSError, subprocess.SubprocessError):
+        raise PermissionError("ps cannot be run") from None
+    state, _, begun = done.stdout.strip().partition(" ")
+    return "" if state[:1] in _DEAD else " ".join(begun.split())
+
+
+def _started_windows(pid: int) -> str:
+    import ctypes  # noqa: PLC0415 - only there
+
+    kernel: Any = getattr(ctypes, "WinDLL")("kernel32", use_last_error=True)  # noqa: B009
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    handle = kernel.OpenProcess(_QUERY_LIMITED, 0, pid)
+    if not handle:
+        if getattr(ctypes, "get_last_error")() == _ACCESS_DENIED:  # noqa: B009
+            raise PermissionError("the process is another user's")
+        return ""
+    try:
+        status = ctypes.c_ulong()
+        times = [ctypes.c_ulonglong() for _ in range(4)]
+        process = ctypes.c_void_p(handle)
+        kernel.GetExitCodeProcess(process, ctypes.byref(status))
+        kernel.GetProcessTimes(process, *map(ctypes.byref, times))
+    finally:
+        kernel.CloseHandle(ctypes.c_void_p(handle))
+    return str(times[0].value) if status.value == _STILL_ACTIVE else ""
+
+
+def _text(path: str) -> str:
+    with contextlib.suppress(OSError, ValueError):
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    return ""
+
+
+def _link(path: str) -> str:
+    with contextlib.suppress(OSError):
+        return str(Path(path).readlink())
+    return ""

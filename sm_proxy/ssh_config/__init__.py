@@ -1,0 +1,1 @@
+"""The parts of the ssh config writer; `sm_proxy.config_writer` is their public door."""

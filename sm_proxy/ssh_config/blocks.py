@@ -1,0 +1,203 @@
+"""What stands in our own ssh file: concrete stubs first, then one wildcard block per context."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sm_proxy import settings as settings_module
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.jobs import hostname
+from sm_proxy.keys import identity, known_hosts
+from sm_proxy.settings import Settings
+from sm_proxy.ssh_config import contexts, quoting
+from sm_proxy.ssh_config.contexts import Contexts
+from sm_proxy.ssh_config.quoting import Platform
+
+HEADER = "# Written by sm-proxy: do not edit, `sm-proxy config write` replaces it."
+STUBS_BEGIN = "# >>> sm-proxy stubs >>>"
+STUBS_END = "# <<< sm-proxy stubs <<<"
+_CONNECT_SLACK_S = 60
+"""ConnectTimeout covers the helper's whole life up to the server's banner: the wait and this."""
+_SUN_PATH = 103
+"""Bytes of a socket's path that every system takes (macOS has room for 104 with its NUL)."""
+_MUX_SUFFIX = 17
+"""ssh binds a temporary name first, this much longer."""
+_NAME_ROOM = 43
+"""A host name must fit that long: `sm-` and the 40 characters of a usual job name."""
+_PERSIST = "10m"
+
+
+@dataclass(frozen=True)
+class Stub:
+    """One concrete host, for editors and completion, which list no wildcard."""
+
+    host: str
+    user: str
+    comment: str
+
+
+def own_file(
+    base: Settings,
+    known: Contexts,
+    program: list[str],
+    *,
+    stubs: Sequence[Stub] = (),
+    taken: Sequence[str] = (),
+    platform: Platform | None = None,
+) -> str:
+    """The whole file: `base` holds what no context says, `taken` the names the user has himself."""
+    parts = [HEADER, stub_section(stubs, known)]
+    order = contexts.longest_first(known)
+    for prefix in order:
+        longer = [f"{other}*" for other in order if other != prefix and other.startswith(prefix)]
+        own = [name for name in taken if contexts.of_host(name, known) == prefix]
+        excluded = "".join(f" !{pattern}" for pattern in (*longer, *own))
+        context = replace(base, **{**known[prefix], "prefix": prefix})
+        parts += ["", contexts.line_of(prefix, known[prefix]), f"Host {prefix}*{excluded}"]
+        parts += options(context, program, platform)
+    return "\n".join(parts) + "\n"
+
+
+def options(settings: Settings, program: list[str], platform: Platform | None = None) -> list[str]:
+    """The options of one context, indented."""
+    folder = quoting.tilde(settings.ssh_folder / known_hosts.FOLDER)
+    key = quoting.tilde(identity.identity_path(settings))
+    return [
+        f"    ProxyCommand {proxy_command(settings, program, platform)}",
+        f"    User {settings.user}",
+        f"    IdentityFile {quoting.path_value(key, platform)}",
+        "    IdentitiesOnly yes",
+        "    StrictHostKeyChecking yes",
+        f"    UserKnownHostsFile {quoting.path_value(folder, platform, '/%n')}",
+        "    GlobalKnownHostsFile none",
+        "    UpdateHostKeys no",
+        "    CheckHostIP no",
+        f"    ConnectTimeout {settings.wait + _CONNECT_SLACK_S}",
+        "    ServerAliveInterval 30",
+        "    ServerAliveCountMax 4",
+        "    Compression yes",
+        *_control_master(settings, platform),
+    ]
+
+
+def proxy_command(settings: Settings, program: list[str], platform: Platform | None = None) -> str:
+    """The ProxyCommand's value: absolute program, quoted for a shell, `%` escaped for ssh."""
+    words = [quoting.word(word, platform) for word in program]
+    if settings.ssh_dir:
+        words += ["--ssh-dir", quoting.word(str(settings.ssh_folder), platform)]
+    for flag in ("profile", "region", "bastion"):
+        if value := getattr(settings, flag):
+            words += [f"--{flag}", quoting.word(str(value), platform)]
+    if settings.prefix != Settings.prefix:
+        words += ["--prefix", quoting.word(settings.prefix, platform)]
+    words.append("connect --user %r %n %p")
+    if settings.wait != Settings.wait:  # ConnectTimeout is made for it
+        words.append(f"--wait {settings.wait}")
+    return " ".join(words)
+
+
+def control_folder(settings: Settings) -> Path:
+    """The private folder of the ControlMaster's sockets."""
+    return settings.ssh_folder / "cm"
+
+
+def _control_master(settings: Settings, platform: Platform | None) -> list[str]:
+    """On `%n`: `%C` is the same for names that differ only in case."""
+    if not settings.control_master:
+        return []
+    if (platform or quoting.here()) != "posix":
+        raise SmProxyError(
+            "unsupported", "ssh on Windows has no ControlMaster", "Use --no-control-master."
+        )
+    folder = control_folder(settings)
+    room = _SUN_PATH - _MUX_SUFFIX - len(f"{folder}/{settings.user}@:22".encode())
+    if room < _NAME_ROOM:
+        raise SmProxyError(
+            "unsupported",
+            f"sockets in {folder} have room for host names of {max(room, 0)} characters only",
+            "Choose a shorter folder with --ssh-dir, or --no-control-master.",
+        )
+    path = quoting.path_value(quoting.tilde(folder), platform, "/%r@%n:%p")
+    return ["    ControlMaster auto", f"    ControlPath {path}", f"    ControlPersist {_PERSIST}"]
+
+
+def stub_section(stubs: Sequence[Stub], known: Contexts) -> str:
+    """The marked section with one Host block per stub; the first of a name wins.
+
+    Raises:
+        SmProxyError: `bad-name`, `bad-setting`: a stub is not what it has to be.
+    """
+    lines = [STUBS_BEGIN]
+    for stub in {stub.host: stub for stub in reversed(stubs)}.values():
+        _refuse_bad(stub, known)
+        lines += [f"Host {stub.host}", f"    User {stub.user}"]
+        if comment := printable(stub.comment, 200):
+            # Indented: no comment can look like one of our marks.
+            lines.append(f"    # {comment}")
+    return "\n".join([*lines, STUBS_END])
+
+
+def _refuse_bad(stub: Stub, known: Contexts) -> None:
+    prefix = contexts.of_host(stub.host, known)
+    hostname.parse(stub.host, prefix if prefix is not None else next(iter(known), Settings.prefix))
+    settings_module.converted("user", stub.user, f"the stub of {stub.host}")
+
+
+def stub_span(content: bytes, path: Path) -> tuple[int, int] | None:
+    """Where the section stands in our file, its marks included; None where there is none.
+
+    Raises:
+        SmProxyError: `config-malformed`, a mark stands without its twin, or twice.
+    """
+    begins = [m.start() for m in re.finditer(rf"^{STUBS_BEGIN}$".encode(), content, re.MULTILINE)]
+    ends = [m.end() for m in re.finditer(rf"^{STUBS_END}$".encode(), content, re.MULTILINE)]
+    if not begins and not ends:
+        return None
+    if len(begins) != 1 or len(ends) != 1 or ends[0] < begins[0]:
+        number = content.count(b"\n", 0, (begins or ends)[-1]) + 1
+        raise SmProxyError(
+            "config-malformed",
+            f"{path}:{number}: the marks of the stubs are torn",
+            f"Delete {path}, then run `sm-proxy config write`.",
+        )
+    return begins[0], ends[0]
+
+
+def excluded(content: bytes) -> set[str]:
+    """The names and patterns that our wildcard blocks leave out: the user's own hosts."""
+    lines = re.findall(rb"^Host (.*)$", content, re.MULTILINE)
+    words = (word for line in lines for word in line.decode("utf-8", "replace").split())
+    return {word[1:] for word in words if word.startswith("!")}
+
+
+def parse_stubs(content: bytes, path: Path) -> list[Stub]:
+    """The stubs of our own file."""
+    span = stub_span(content, path)
+    if span is None:
+        return []
+    found: list[Stub] = []
+    for line in content[slice(*span)].decode("utf-8", "replace").splitlines()[1:-1]:
+        keyword, _, value = line.strip().partition(" ")
+        if keyword == "Host":
+            found.append(Stub(value, Settings.user, ""))
+        elif found and keyword == "User":
+            found[-1] = replace(found[-1], user=value)
+        elif found and keyword == "#":
+            found[-1] = replace(found[-1], comment=value)
+    return found
+
+
+def programs(content: bytes) -> list[str]:
+    """The program of every ProxyCommand in our own file."""
+    found: dict[str, None] = {}
+    for match in re.finditer(rb"^[ \t]+ProxyCommand (.*)$", content, re.MULTILINE):
+        try:
+            words = shlex.split(match[1].decode("utf-8", "replace"))
+        except ValueError:
+            words = []
+        found[words[0].replace("%%", "%") if words else ""] = None
+    return list(found)

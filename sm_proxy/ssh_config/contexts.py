@@ -1,0 +1,85 @@
+"""Contexts: several accounts or regions as several prefixes of host names.
+
+Each is recorded in our own ssh file as one comment line before its Host block, so that record and
+block can never be of two minds:
+
+    # sm-proxy context {"prefix": "sm-eu-", "profile": "prod", "region": "eu-west-1"}
+
+ssh itself needs no record: the ProxyCommand carries the options. Commands typed by hand read it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sm_proxy.errors import SmProxyError
+
+OPTIONS = ("profile", "region", "bastion", "user", "identity_file", "wait", "control_master")
+"""What a context remembers; names of `Settings`."""
+MARK = "# sm-proxy context "
+
+Options = Mapping[str, Any]
+Contexts = Mapping[str, Options]
+
+
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """The contexts recorded in our own file: options by prefix; none where it cannot be read.
+
+    Raises:
+        SmProxyError: `config-malformed`, a record is none, with its line.
+    """
+    content = b""
+    with contextlib.suppress(OSError):
+        content = path.read_bytes()
+    return parse(content, path)
+
+
+def parse(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
+    """The contexts recorded in `content`; `path` is for the message."""
+    found: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(content.decode("utf-8", "replace").split("\n"), 1):
+        if line.startswith(MARK):
+            record = _record(line.removeprefix(MARK), path, number)
+            found[record.pop("prefix")] = record
+    return found
+
+
+def line_of(prefix: str, options: Options) -> str:
+    """The record of one context."""
+    known = {name: options[name] for name in OPTIONS if options.get(name) is not None}
+    return MARK + json.dumps({"prefix": prefix, **known})
+
+
+def of_host(host: str, prefixes: Iterable[str]) -> str | None:
+    """The longest of `prefixes` that `host` begins with."""
+    return max((prefix for prefix in prefixes if host.startswith(prefix)), key=len, default=None)
+
+
+def longest_first(prefixes: Iterable[str]) -> list[str]:
+    """Prefixes in the order ssh has to see them."""
+    return sorted(prefixes, key=lambda prefix: (-len(prefix), prefix))
+
+
+def _record(text: str, path: Path, number: int) -> dict[str, Any]:
+    from sm_proxy import settings  # noqa: PLC0415 - it asks us in turn
+
+    where = f"{path}:{number}"
+    try:
+        record = json.loads(text)
+        known = {name: settings.converted(name, value, where) for name, value in record.items()}
+        unknown = known.keys() - {"prefix", *OPTIONS}
+    except (ValueError, AttributeError, SmProxyError) as error:
+        known, unknown, why = {}, set(), str(error)
+    else:
+        why = f"it names {sorted(unknown)}" if unknown else "it has no prefix"
+    if "prefix" not in known or unknown:
+        raise SmProxyError(
+            "config-malformed",
+            f"{where}: the record of a context cannot be read: {why}",
+            "Delete this line, then run `sm-proxy config write` with its options.",
+        )
+    return known

@@ -1,0 +1,154 @@
+"""Replace a file of the user's so that whoever reads it sees the old or the new one, whole.
+
+A temporary file in the target's own folder is written, synced and renamed over it. What was there
+is kept first: `.original` once, `.latest` each time, in the state folder, where no Include with a
+wildcard reads them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from sm_proxy import paths
+from sm_proxy.errors import SmProxyError
+
+_STALE_S = 600
+"""A temporary file as old as this belongs to a writer that was killed."""
+LIMIT = 64 << 20
+"""A config of more bytes than this is none."""
+
+
+def resolved(path: Path) -> Path:
+    """The file a symlink leads to: dotfile managers link ~/.ssh/config into a repository.
+
+    Raises:
+        SmProxyError: `config-read-only`, the links lead in a circle.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise _unusable(path, "it is a symlink that leads in a circle")
+    return target
+
+
+def read(path: Path) -> bytes | None:
+    """The file's bytes, None where there is none.
+
+    Raises:
+        SmProxyError: `config-read-only`, it is no regular file, or may not be read.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a FIFO would keep us waiting for ever
+            raise _unusable(path, "it is no regular file")
+        if found.st_size > LIMIT:
+            raise _unusable(path, f"it has {found.st_size} bytes")
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from None
+
+
+def refuse_read_only(path: Path) -> None:
+    """A rename would replace a file that its owner has made read-only: take that as a no.
+
+    Raises:
+        PermissionError: it is read-only, or managed by Nix.
+    """
+    if path.is_relative_to("/nix/store"):
+        raise PermissionError(30, "managed by Nix or home-manager")
+    with contextlib.suppress(FileNotFoundError):
+        if not path.stat().st_mode & stat.S_IWUSR or not os.access(path, os.W_OK):
+            raise PermissionError(13, "the file is read-only")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, keeping the mode, and where possible the owner, of what is there.
+
+    Raises:
+        OSError: the folder is not writable, the file is immutable, the disk is full, ...
+    """
+    paths.private_dir(path.parent)
+    clean(path)
+    handle, name = tempfile.mkstemp(prefix=_temporary(path), dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            _dress(file.fileno(), Path(name), path)
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a removal last; a file system that cannot is no failure."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def clean(path: Path) -> None:
+    """Remove what writers that were killed have left beside `path`."""
+    for left in path.parent.glob(f"{_temporary(path)}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                left.unlink()
+
+
+def keep(path: Path, before: bytes) -> None:
+    """Keep what is about to be replaced: the first ever for good, and the latest.
+
+    Raises:
+        OSError: the state folder is not writable.
+    """
+    if not paths.exists(backup(path, "original")):
+        paths.write_private(backup(path, "original"), before)
+    paths.write_private(backup(path, "latest"), before)
+
+
+def backup(path: Path, which: str) -> Path:
+    """Where `keep` puts what stood in `path`; `which` is `original` or `latest`."""
+    place = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+    return paths.state_dir() / "backups" / f"{path.name}-{place}.sm-proxy.{which}"
+
+
+def _temporary(path: Path) -> str:
+    return f".{path.name}.sm-proxy-"
+
+
+def _dress(handle: int, name: Path, path: Path) -> None:
+    """Give the new file the looks of the old one; 0600 where there is none."""
+    try:
+        old = path.stat()
+    except FileNotFoundError:
+        return
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(handle, old.st_uid, old.st_gid)
+    name.chmod(stat.S_IMODE(old.st_mode))
+
+
+def _unusable(path: Path, why: str) -> SmProxyError:
+    return SmProxyError(
+        "config-read-only",
+        f"{path} cannot be read: {why}",
+        "Mend it, or name another file with --ssh-config.",
+    )

@@ -1,0 +1,126 @@
+"""The user's own ssh config: our marked Include in it, and the hosts it names."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from sm_proxy import paths
+from sm_proxy.errors import SmProxyError
+
+BEGIN = "# >>> sm-proxy >>> (`sm-proxy config remove` takes these lines out)"
+END = "# <<< sm-proxy <<<"
+_BEGIN_MARK = b"# >>> sm-proxy >>>"
+_BOM = b"\xef\xbb\xbf"
+_DIRECTIVE = re.compile(
+    rb'^[ \t]*"?(host|match|include)"?(?=[ \t="])[ \t]*=?([^\n]*)', re.IGNORECASE | re.MULTILINE
+)
+_WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
+_LITERAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]*")
+_INCLUDE_DEPTH = 16
+"""OpenSSH's own limit."""
+
+
+def with_include(target: Path, before: bytes | None, include: str) -> bytes:
+    """`before` with our marked lines as its first ones."""
+    rest = without_include(target, before or b"")
+    newline = "\r\n" if rest.count(b"\r\n") * 2 > rest.count(b"\n") else "\n"
+    ours = newline.join([BEGIN, include, END, ""]).encode()
+    bom = _BOM if rest.startswith(_BOM) else b""
+    return bom + ours + rest[len(bom) :]
+
+
+def without_include(target: Path, content: bytes) -> bytes:
+    """`content` without our marked lines.
+
+    Raises:
+        SmProxyError: `config-malformed`, a mark stands without its twin.
+    """
+    kept: list[bytes] = []
+    opened = 0
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        bare = line.strip().removeprefix(_BOM)
+        if bare.startswith(_BEGIN_MARK):
+            _refuse_if(bool(opened), target, number, "begins again")
+            opened = number
+            if line.startswith(_BOM):
+                kept.append(_BOM)
+        elif bare == END.encode():
+            _refuse_if(not opened, target, number, "ends without a begin")
+            opened = 0
+        elif not opened:
+            kept.append(line)
+    _refuse_if(bool(opened), target, opened, "begins and never ends")
+    return b"".join(kept)
+
+
+def included(content: bytes, own: Path) -> tuple[bool, bool]:
+    """Whether our file is included, and whether that stands before every Host and Match."""
+    shadowed = False
+    for keyword, words in _directives(content):
+        if keyword != "include":
+            shadowed = True
+        elif any(os.path.realpath(_located(word)) == os.path.realpath(own) for word in words):
+            return True, not shadowed
+    return False, False
+
+
+def hosts(path: Path, own: Path) -> list[str]:
+    """The literal names in the Host lines of a config and of what it includes; ours left out."""
+    found: dict[str, None] = {}
+    seen = {os.path.realpath(own)}
+    for name in _hosts(path, seen, 0):
+        found[name] = None
+    return list(found)
+
+
+def _hosts(path: Path, seen: set[str], depth: int) -> Iterator[str]:
+    real = os.path.realpath(path)
+    if real in seen or depth > _INCLUDE_DEPTH:
+        return
+    seen.add(real)
+    try:
+        content = path.read_bytes() if path.is_file() else b""
+    except OSError:
+        return  # ssh may read it, or not: nothing of it is ours to judge
+    for keyword, words in _directives(content):
+        if keyword == "host":
+            yield from (word for word in words if _LITERAL.fullmatch(word))
+        elif keyword == "include":
+            for word in words:
+                for place in sorted(glob.glob(_located(word))):  # noqa: PTH207 - absolute
+                    yield from _hosts(Path(place), seen, depth + 1)
+
+
+def _directives(content: bytes) -> Iterator[tuple[str, list[str]]]:
+    for found in _DIRECTIVE.finditer(content.removeprefix(_BOM)):
+        text = found[2].decode("utf-8", "surrogateescape")
+        yield found[1].decode().lower(), _words(text)
+
+
+def _words(text: str) -> list[str]:
+    words: list[str] = []
+    for found in _WORD.findall(text):
+        if found.startswith("#"):
+            break
+        words.append(re.sub(r"[\"']", "", found))
+    return words
+
+
+def _located(word: str) -> str:
+    """Where ssh looks for an included file."""
+    if word.startswith("~/"):
+        return str(paths.ssh_home() / word[2:])
+    return str(paths.ssh_home() / ".ssh" / word)
+
+
+def _refuse_if(torn: bool, target: Path, number: int, what: str) -> None:
+    if torn:
+        raise SmProxyError(
+            "config-malformed",
+            f"{target}:{number}: the sm-proxy part {what}",
+            "Mend or delete these marked lines by hand, then run the command again.",
+        )

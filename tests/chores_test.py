@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from sm_proxy import chores, open_sessions, paths
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.store import Store
+from tests.fakes import Answers, FakeAws
+from tests.open_sessions_test import files, orphan
+from tests.routes.rechecked_test import FakeStream
+
+GONE = ServiceError("DoesNotExistException", "gone", "ssm:TerminateSession")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        ({}, False),
+        (GONE, False),
+        (SmProxyError("access-denied", "no"), False),
+        (SmProxyError("network", "no"), True),
+        (SmProxyError("expired-credentials", "no"), True),
+        (ServiceError("InternalServerError", "oops", "x"), True),
+        (ValueError("a bug"), True),
+    ],
+)
+def test_an_orphan_is_ended_or_kept_for_a_later_run(answer: Answers, *, kept: bool) -> None:
+    aws = FakeAws(TerminateSession=answer)
+    orphan("s-1", aws.context)
+    chores.run(aws)
+    assert aws.calls == [("TerminateSession", {"SessionId": "s-1"})]
+    assert bool(files()) is kept
+
+
+def test_another_context_is_left_alone() -> None:
+    orphan("s-1", "another")
+    aws = FakeAws()
+    chores.run(aws)
+    assert aws.calls == []
+
+
+def test_they_wait_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chores, "QUIET_S", 0.01)
+    ran = threading.Event()
+    monkeypatch.setattr(chores, "run", lambda _: ran.set())
+    stream = FakeStream()
+    stream.opened = False
+    beside = chores.Beside(FakeAws(), stream)
+    assert not ran.wait(0.3)
+    stream.opened = True
+    assert ran.wait(10)
+    beside.finish()
+
+
+def test_of_a_short_connection_they_come_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Aws] = []
+    monkeypatch.setattr(chores, "QUIET_S", 60)
+    monkeypatch.setattr(chores, "run", ran.append)
+    beside = chores.Beside(aws := FakeAws(), FakeStream())
+    assert ran == []
+    beside.finish()
+    assert ran == [aws]
+
+
+def test_their_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chores, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(chores, "run", lambda _: time.sleep(30))
+    began = time.monotonic()
+    chores.Beside(FakeAws(), FakeStream()).finish()
+    assert time.monotonic() - began < 15
+
+
+def test_a_command_ends_orphans_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = FakeAws(TerminateSession={})
+    made: list[tuple[Any, ...]] = []
+
+    def client(*words: Any) -> FakeAws:
+        made.append(words)
+        return aws
+
+    monkeypatch.setattr(chores, "Aws", client)
+    chores.after_command(argparse.Namespace(region="eu-west-1"))
+    assert made == [], "there is nothing to do"
+    orphan("s-1", aws.context)
+    chores.after_command(argparse.Namespace(region="eu-west-1"))
+    assert made == [(None, "eu-west-1")]
+    assert aws.operations() == ["TerminateSession"]
+
+
+def test_what_hinders_a_command_s_chores_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> list[str]:
+        raise KeyError("x")
+
+    monkeypatch.setattr(open_sessions, "orphans", broken)
+    chores.after_command(argparse.Namespace())
+
+
+def test_the_cache_is_swept_once_a_day() -> None:
+    for purpose in ("jobs", "bastions"):
+        Store(purpose).save("a", record={}, expires=time.time() + 3600)
+    cached = list(paths.cache_dir().rglob("*.json"))
+    assert len(cached) == 2
+
+    def spoil() -> None:
+        for path in cached:
+            path.write_bytes(b"{torn")
+
+    spoil()
+    chores.sweep()
+    assert not any(path.exists() for path in cached)
+    spoil()
+    chores.sweep()
+    assert all(path.exists() for path in cached), "it was done today"
+    yesterday = time.time() - 25 * 3600
+    os.utime(paths.cache_dir() / "swept", (yesterday, yesterday))
+    chores.sweep()
+    assert not any(path.exists() for path in cached)
+
+
+def test_without_a_cache_nothing_is_made() -> None:
+    chores.sweep()
+    assert not paths.cache_dir().exists()

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import connections, paths
+from sm_proxy.connections import Record, last_failure, note, recent
+from sm_proxy.errors import SmProxyError
+from sm_proxy.signals import Hangup
+
+BEGAN = 1_700_000_000.0
+TOKEN = "IQoJb3JpZ2luX2VjEJr" + "Ab3dEf9/+" * 40
+
+
+def files() -> list[Path]:
+    return sorted((paths.state_dir() / "connections").iterdir())
+
+
+def test_a_clean_connection() -> None:
+    facts = {"job": "j", "node": "algo-1", "address": "10.0.1.5", "port": 22, "up": 3, "down": 7}
+    note({"host": "sm-j", **facts, "bastion": "i-1", "session": "s-1", "resumes": 2}, BEGAN, None)
+    (found,) = recent("sm-j")
+    assert found.seconds > 0
+    assert found == Record(
+        host="sm-j",
+        time="2023-11-14T22:13:20Z",
+        seconds=found.seconds,
+        bastion="i-1",
+        session="s-1",
+        resumes=2,
+        **facts,  # type: ignore[arg-type]
+    )
+    assert last_failure("sm-j") is None
+    assert files()[0].stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (SmProxyError("no-vpc", "none\x1b"), "no-vpc", "sm-proxy: no-vpc: none\ufffd"),
+        (KeyError("secret"), "bug", "KeyError"),
+        (Hangup(), "interrupted", ""),
+        (KeyboardInterrupt(), "interrupted", ""),
+    ],
+)
+def test_how_it_ended(error: BaseException, code: str, line: str) -> None:
+    note({"host": "sm-j"}, BEGAN, error)
+    (found,) = recent("sm-j")
+    assert (found.code, found.line) == (code, line)
+    assert (last_failure("sm-j") is not None) == (code != "interrupted")
+
+
+def test_the_last_failure_is_found_behind_later_successes() -> None:
+    note({"host": "sm-j"}, BEGAN, SmProxyError("no-vpc", "first"))
+    note({"host": "sm-j"}, BEGAN, SmProxyError("network", "second"))
+    note({"host": "sm-j"}, BEGAN, None)
+    note({"host": "sm-other"}, BEGAN, SmProxyError("throttled", "other"))
+    failure = last_failure("sm-j")
+    assert failure is not None
+    assert failure.code == "network"
+    assert [record.code for record in recent("sm-j")] == ["ok", "network", "no-vpc"]
+    assert recent("sm-none") == []
+
+
+def test_no_token_is_kept() -> None:
+    note({"host": "sm-j"}, BEGAN, SmProxyError("network", f"x-amz-security-token:{TOKEN} refused"))
+    assert TOKEN[20:60] not in files()[0].read_text()
+    assert "[redacted]" in recent("sm-j")[0].line
+
+
+@pytest.mark.parametrize("host", ["../../../x", "a/b", "-oProxyCommand=id", "\udcff", "x" * 9_000])
+def test_a_hostile_name_stays_in_the_folder(host: str) -> None:
+    note({"host": host}, BEGAN, SmProxyError("bad-name", "no"))
+    assert [path.parent.name for path in files()] == ["connections"]
+    assert len(files()[0].name) < 60
+
+
+def test_hosts_are_bounded_in_number_and_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HOSTS", 5)
+    for number in range(9):
+        note({"host": f"sm-{number}"}, BEGAN, None)
+        moment = time.time() - 1000 + number
+        for path in files():
+            if f'"sm-{number}"' in path.read_text():
+                os.utime(path, (moment, moment))
+    assert [bool(recent(f"sm-{number}")) for number in range(9)] == [False] * 4 + [True] * 5
+    for path in files():
+        os.utime(path, (1, 1))
+    note({"host": "sm-new"}, BEGAN, None)
+    assert len(files()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"host": 1}, {"host": "sm-other"}, {"up": "x"}, {"seconds": None}, {"code": []}],
+)
+def test_a_record_of_the_wrong_shape_is_none(change: dict[str, object]) -> None:
+    note({"host": "sm-j"}, BEGAN, None)
+    record = json.loads(files()[0].read_text())
+    files()[0].write_text(json.dumps({**record, **change}) + "\n")
+    note({"host": "sm-j"}, BEGAN, None)
+    assert len(recent("sm-j")) == 1
+
+
+def test_a_later_version_may_know_more() -> None:
+    note({"host": "sm-j"}, BEGAN, None)
+    record = json.loads(files()[0].read_text())
+    files()[0].write_text(json.dumps({**record, "weather": "fine"}) + "\n")
+    assert len(recent("sm-j")) == 1
+
+
+def test_an_unwritable_folder_is_no_reason_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "file" / "state"))
+    note({"host": "sm-j"}, BEGAN, None)
+    assert recent("sm-j") == []

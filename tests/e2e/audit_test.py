@@ -1,0 +1,217 @@
+"""No secret gets out: everything a broad run wrote, printed or spawned is searched for them.
+
+The secrets are known here: the tokens that the lab's gateway gave out, the AWS credentials of the
+run, and the private key. The search itself is shown to find each of them where one is planted.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.labs import Lab
+
+pytestmark = pytest.mark.e2e
+
+WATCH = Path(__file__).parent / "watch"
+ACCESS_KEY = "ASIA" + "ABCDEFGH" + "IJKL2345"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+    "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30),
+    "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2Vj" + secrets.token_urlsafe(300),
+}
+Evidence = dict[str, str]
+
+
+class Run:
+    """Commands run in a lab, with all that came of them."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.folder = folder
+        self.log = folder / "watched"
+        self.given = {
+            **CREDENTIALS,
+            "SM_PROXY_LOG": "debug",
+            "SM_PROXY_TEST_WATCH": str(self.log),
+            "PYTHONPATH": str(WATCH),
+        }
+        self.said: list[str] = []
+
+    def ssh(self, *words: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+        done = self.lab.ssh(*words, env={**self.given, **env})
+        self.said += [done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")]
+        return done
+
+    def sm_proxy(self, *words: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+        done = self.lab.sm_proxy(*words, env={**self.given, **env})
+        self.said += [done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")]
+        return done
+
+    def watched(self, kind: str) -> list[list[object]]:
+        found = map(json.loads, self.log.read_text().splitlines())
+        return [line[1:] for line in found if line[0] == kind]
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        kinds = ("CONFIG", "CACHE", "STATE")
+        own = {kind: Path(self.lab.environment[f"SM_PROXY_{kind}_DIR"]) for kind in kinds}
+        return {**own, "SSH": Path(self.lab.config).parent}
+
+    def evidence(self) -> Evidence:
+        """Every file, every word printed, every argument and environment."""
+        found = {
+            str(path): path.read_bytes().decode(errors="replace")
+            for folder in self.folders.values()
+            for path in folder.rglob("*")
+            if path.is_file() and path.name != "id_ed25519"
+        }
+        found["printed"] = "\n".join(self.said)
+        found["processes"] = self.log.read_text()
+        # What the user has put into the environment himself.
+        for name, value in CREDENTIALS.items():
+            given = f'"{name}": {json.dumps(value)}'
+            assert given in found["processes"]
+            found["processes"] = found["processes"].replace(given, "")
+        return found
+
+    def secrets(self) -> dict[str, str]:
+        """What must not be found."""
+        tokens = self.lab._gateway(op="tokens")["tokens"]
+        assert tokens
+        key = Path(self.lab.config).parent / "sm-proxy" / "id_ed25519"
+        public = key.with_name("id_ed25519.pub").read_text()  # stands in the private file as well
+        lines = enumerate(key.read_text().splitlines()[1:-1])
+        private = {
+            f"private key, line {n}": line
+            for n, line in lines
+            if not leaks({"": public}, {"": line})
+        }
+        assert len(private) >= 2
+        return {
+            **{f"token {number}": token for number, token in enumerate(tokens)},
+            "secret access key": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            "session token": CREDENTIALS["AWS_SESSION_TOKEN"],
+            **private,
+        }
+
+
+def leaks(evidence: Evidence, secrets_: dict[str, str]) -> list[str]:
+    """Where secrets were found: whole, in part, or spelt another way."""
+    return [
+        f"{name} in {where}"
+        for name, secret in secrets_.items()
+        for where, text in evidence.items()
+        if any(form in text for form in forms(secret))
+    ]
+
+
+def forms(secret: str) -> set[str]:
+    """A part from the middle is enough; and the whole as base64 and in a URL."""
+    middle = len(secret) // 3
+    return {
+        secret[middle : middle + 16],
+        base64.b64encode(secret.encode()).decode()[:-4],
+        urllib.parse.quote(secret, safe=""),
+    }
+
+
+@pytest.fixture(scope="module")
+def run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A broad run: what works, what fails, with the debug log on, and a bug."""
+    run = Run(lab, tmp_path_factory.mktemp("audit"))
+    assert run.ssh(lab.host, "true").returncode == 0
+    assert run.ssh(f"{lab.host}.2", "echo hello; exit 3").returncode == 3
+    assert run.sm_proxy("resolve", lab.host, "--json").returncode == 0
+    assert run.sm_proxy("wait", lab.host).returncode == 0
+    assert run.sm_proxy("list", "--check").returncode == 0
+    assert run.sm_proxy("keys", "show", "--env").returncode == 0
+    assert run.sm_proxy("config", "write", "--ssh-config", f"{run.folder}/config").returncode == 0
+    with lab.faults(gateway={"cut_client_after_bytes": 60_000}):
+        assert run.ssh(lab.host, "head -c 300000 /dev/urandom | base64").returncode == 0
+    assert run.ssh("sm-no-such-job", "true").returncode == 255
+    for fault in ({"deny": ["ssm:StartSession"]}, {"credentials": "invalid"}):
+        with lab.faults(**fault):
+            assert run.ssh(lab.host, "true").returncode == 255
+    bug = run.ssh(lab.host, "true", SM_PROXY_TEST_BUG="1")
+    assert b"sm-proxy: bug: KeyError" in bug.stderr
+    lab._gateway(op="close", session=lab.sessions()[0])
+    return run
+
+
+def test_nothing_that_was_written_printed_or_spawned_holds_a_secret(run: Run) -> None:
+    evidence, known = run.evidence(), run.secrets()
+    assert len([name for name in known if name.startswith("token")]) >= 5
+    assert any("reports" in where for where in evidence), "the bug was reported"
+    assert "session granted" in evidence[str(run.folders["STATE"] / "debug.log")]
+    assert "ResumeSession" in evidence["printed"]
+    assert leaks(evidence, {**known, "access key id": ACCESS_KEY}) == []
+
+
+def test_every_process_was_watched(run: Run) -> None:
+    commands = [" ".join(map(str, argv)) for argv, _ in run.watched("start")]  # type: ignore[call-overload]
+    for word in ("connect", "resolve", "wait", "list", "keys", "config"):
+        assert any(f" {word}" in command for command in commands), word
+
+
+def test_nothing_is_written_anywhere_else(run: Run) -> None:
+    own = [*map(str, run.folders.values()), str(run.folder), os.devnull, "/dev/tty"]
+    for (path,) in run.watched("write"):
+        if isinstance(path, str) and "__pycache__" not in path:
+            assert path.startswith(tuple(own)), path
+
+
+def test_modes_of_all_that_was_written(run: Run) -> None:
+    for kind in ("CACHE", "STATE"):
+        for path in [run.folders[kind], *run.folders[kind].rglob("*")]:
+            assert path.lstat().st_mode & 0o077 == 0, path
+
+
+def in_a_file(run: Run, secret: str) -> None:
+    (run.folders["STATE"] / "planted").write_text(f"x{secret}x")
+
+
+def in_an_argument(run: Run, secret: str) -> None:
+    run.sm_proxy("resolve", secret)
+
+
+def in_a_childs_environment(run: Run, secret: str) -> None:
+    program = f"import subprocess; subprocess.run(['true'], env={{'X': {secret!r}}})"
+    run.lab.run(sys.executable, "-c", program, env=run.given)
+
+
+def on_stderr(run: Run, secret: str) -> None:
+    run.said.append(f"sm-proxy: network: {secret[5:-5]}")
+
+
+def as_base64(run: Run, secret: str) -> None:
+    run.said.append(base64.b64encode(secret.encode()).decode())
+
+
+@pytest.mark.parametrize(
+    "plant", [in_a_file, in_an_argument, in_a_childs_environment, on_stderr, as_base64]
+)
+def test_the_search_finds_what_is_planted(
+    plant: Callable[[Run, str], None], run: Run, tmp_path: Path
+) -> None:
+    said, log = list(run.said), shutil.copy(run.log, tmp_path)
+    secret = secrets.token_urlsafe(150)
+    try:
+        plant(run, secret)
+        found = leaks(run.evidence(), {**run.secrets(), "planted": secret})
+        assert found
+        assert all(item.startswith("planted in ") for item in found)
+    finally:
+        run.said = said
+        shutil.copy(log, run.log)
+        (run.folders["STATE"] / "planted").unlink(missing_ok=True)

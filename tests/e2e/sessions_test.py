@@ -1,0 +1,88 @@
+"""A session that a SIGKILL of the helper left open is ended by the next run of the same account."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.labs import Lab, await_true
+
+pytestmark = pytest.mark.e2e
+
+
+def records(lab: Lab) -> list[Path]:
+    return list((lab.state / "open-sessions").glob("*.json"))
+
+
+@pytest.fixture
+def orphan(lab: Lab) -> Iterator[str]:
+    """The id of a session whose helper was killed."""
+    process = lab.popen(
+        "ssh", "-F", lab.config, lab.host, "echo up; sleep 60",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    (session_id,) = lab.sessions()
+    (pid,) = lab.helpers()
+    os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=20)
+    await_true(lambda: not lab.helpers(), 20)
+    assert lab.sessions() == [session_id]
+    assert len(records(lab)) == 1
+    yield session_id
+    if session_id in lab.sessions():
+        lab._gateway(op="close", session=session_id)
+    for path in records(lab):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def test_the_next_connection_ends_it_and_is_not_delayed(lab: Lab, orphan: str) -> None:
+    before = len(lab.calls())
+    lab.ok(f"{lab.host}.2", "true")
+    await_true(lambda: orphan not in lab.sessions(), 20, lab.sessions)
+    await_true(lambda: not records(lab), 20)
+    operations = [call["operation"] for call in lab.calls()[before:]]
+    assert operations.index("StartSession") < operations.index("TerminateSession")
+
+
+def test_a_long_connection_ends_it_meanwhile(lab: Lab, orphan: str) -> None:
+    process = lab.popen(
+        "ssh", "-F", lab.config, lab.host, "echo up; sleep 60", stdout=subprocess.PIPE
+    )
+    try:
+        await_true(lambda: orphan not in lab.sessions(), 30, lab.sessions)
+        assert process.poll() is None
+        assert len(records(lab)) == 1
+    finally:
+        process.terminate()
+        process.communicate()
+    await_true(lambda: not records(lab), 20)
+
+
+def test_a_command_ends_it_too(lab: Lab, orphan: str) -> None:
+    assert lab.sm_proxy("list").returncode == 0
+    await_true(lambda: orphan not in lab.sessions(), 20, lab.sessions)
+    await_true(lambda: not records(lab), 20)
+
+
+def test_another_account_does_not(lab: Lab, orphan: str) -> None:
+    done = lab.sm_proxy("list", env={"AWS_ACCESS_KEY_ID": "AKIAOTHERACCOUNT0000"})
+    assert done.returncode == 0, done.stderr
+    assert orphan in lab.sessions()
+    assert len(records(lab)) == 1
+
+
+def test_a_denied_end_is_no_error_and_not_tried_for_ever(lab: Lab, orphan: str) -> None:
+    with lab.faults(deny=["ssm:TerminateSession"]):
+        done = lab.ssh(lab.host, "true")
+        assert (done.returncode, done.stderr) == (0, b"")
+        await_true(lambda: not records(lab), 20)
+    assert orphan in lab.sessions()

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.editors import jsonc, settings_file
+
+KEYS = ["remote.SSH.remotePlatform", "sm-x"]
+LINUX = [(KEYS, "linux")]
+
+
+def backups(path: Path) -> list[bytes]:
+    names = (settings_file.ORIGINAL, settings_file.LATEST)
+    return [path.with_name(path.name + name).read_bytes() for name in names]
+
+
+def test_bytes_mode_and_backups(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    first = b'\xef\xbb\xbf{\r\n\t"a": 1, // \xc3\xa4\r\n}\r\n'
+    path.write_bytes(first)
+    path.chmod(0o640)
+    assert settings_file.set_values(path, LINUX).changed
+    second = path.read_bytes()
+    assert second == first.replace(
+        b"\r\n}",
+        b'\r\n\t"remote.SSH.remotePlatform": {\r\n\t\t"sm-x": "linux"\r\n\t},\r\n}',
+    )
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert backups(path) == [first, first]
+    assert not settings_file.set_values(path, LINUX).changed
+    assert settings_file.set_values(path, [(["a"], 2)]).changed
+    assert backups(path) == [first, second]
+
+
+def test_there_is_none_yet(tmp_path: Path) -> None:
+    path = tmp_path / "Code" / "User" / "settings.json"
+    assert settings_file.set_values(path, LINUX).changed
+    assert jsonc.parse(path.read_text()) == {KEYS[0]: {KEYS[1]: "linux"}}
+    assert [item.name for item in path.parent.iterdir()] == ["settings.json"]
+
+
+def test_a_symlink_stays_one(tmp_path: Path) -> None:
+    real = tmp_path / "dotfiles.json"
+    real.write_text("{}")
+    link = tmp_path / "settings.json"
+    link.symlink_to(real)
+    assert settings_file.set_values(link, LINUX).path == real
+    assert link.is_symlink()
+    assert "linux" in real.read_text()
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"a": "\xff"}', b"[]"])
+def test_what_does_not_parse_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "settings.json"
+    path.write_bytes(content)
+    outcome = settings_file.set_values(path, LINUX)
+    assert outcome.problem
+    assert not outcome.changed
+    assert path.read_bytes() == content
+    assert list(tmp_path.glob("settings*")) == [path]
+
+
+def test_it_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    outcome = settings_file.set_values(tmp_path / "file" / "settings.json", LINUX)
+    assert (outcome.changed, bool(outcome.problem)) == (False, True)
+
+
+def test_another_ssh_config_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text('{"remote.SSH.configFile": "~/other"}')
+    assert settings_file.set_values(path, LINUX).config_file == "~/other"
+
+
+FOREVER = """
+import itertools, sys
+from pathlib import Path
+from sm_proxy.editors import settings_file
+for number in itertools.count():
+    settings_file.set_values(Path(sys.argv[1]), [(["n"], number)])
+    if number == 2:
+        print("going", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_kill_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    filling = "// " + "x" * 200_000
+    path.write_text('{\n    "n": -1 ' + filling + "\n}\n")
+    for round_ in range(5):
+        command = [sys.executable, "-c", FOREVER, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(0.003 * round_)
+            os.kill(process.pid, signal.SIGKILL)
+        text = path.read_text()
+        number = jsonc.parse(text)["n"]
+        assert text == f'{{\n    "n": {number} {filling}\n}}\n'

@@ -1,0 +1,195 @@
+"""What a SIGKILL left open is ended by one later run of the same account and machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy import open_sessions, paths, process_id
+from sm_proxy.open_sessions import drop, end_orphans, keep, orphans
+
+HERE = "profile\neu-west-1"
+
+
+def files() -> list[Path]:
+    return sorted((paths.state_dir() / "open-sessions").glob("*"))
+
+
+def changed(path: Path, **process: Any) -> None:
+    """The record as another process, or machine, would have written it."""
+    record = json.loads(path.read_text())
+    record["process"].update(process)
+    path.write_text(json.dumps(record))
+
+
+def orphan(session_id: str, context: str = HERE) -> Path:
+    """A record whose process is gone: its pid is in use again."""
+    before = set(files())
+    keep(session_id, context)
+    (path,) = set(files()) - before
+    changed(path, started="1")
+    return path
+
+
+def end(context: str = HERE) -> list[str]:
+    """The sessions that a run ends."""
+    ended: list[str] = []
+
+    def terminate(session_id: str) -> bool:
+        ended.append(session_id)
+        return True
+
+    assert end_orphans(context, terminate) == len(ended)
+    return ended
+
+
+def test_a_session_of_a_living_process_is_left_alone() -> None:
+    keep("s-1", HERE)
+    assert [path.stat().st_mode & 0o777 for path in files()] == [0o600]
+    assert files()[0].parent.stat().st_mode & 0o777 == 0o700
+    assert end() == []
+    assert len(files()) == 1
+    drop("s-1")
+    assert files() == []
+
+
+def test_what_a_killed_process_left_is_ended_once() -> None:
+    program = (
+        "import os, signal\n"
+        "from sm_proxy import open_sessions\n"
+        f"open_sessions.keep('s-1', {HERE!r})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    assert end() == ["s-1"]
+    assert files() == []
+    assert end() == []
+
+
+def test_nothing_but_ids_and_names_is_written() -> None:
+    keep("s-1", "profile\neu-west-1\nAKIAIOSFODNN7EXAMPLE\nAWS_ENDPOINT_URL=http://u:pw@x")
+    text = files()[0].read_text()
+    assert "AKIA" not in text
+    assert "pw" not in text
+    assert set(json.loads(text)) == {"session", "context", "process"}
+
+
+def test_another_account_or_region_is_none_of_ours() -> None:
+    orphan("s-1", "other\neu-west-1")
+    assert end() == []
+    assert orphans() == ["s-1"]
+    assert len(files()) == 1
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"machine": "server/1"}, {"world": "pid:[1]"}, {"machine": "server/1", "boot": "b-0"}],
+)
+def test_another_machine_that_shares_the_home_folder(elsewhere: dict[str, str]) -> None:
+    changed(orphan("s-1"), **elsewhere)
+    assert end() == []
+    assert len(files()) == 1
+
+
+def test_one_that_cannot_be_ended_is_tried_again() -> None:
+    orphan("s-1")
+    assert end_orphans(HERE, lambda _: False) == 0
+    assert end() == ["s-1"]
+
+
+def test_of_two_runs_at_once_one_ends_them() -> None:
+    orphan("s-1")
+    inside, go = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def slow(session_id: str) -> bool:
+        calls.append(session_id)
+        inside.set()
+        return go.wait(30)
+
+    first = threading.Thread(target=end_orphans, args=(HERE, slow))
+    first.start()
+    assert inside.wait(30)
+    assert end() == []
+    go.set()
+    first.join(30)
+    assert calls == ["s-1"]
+    assert files() == []
+
+
+def test_a_run_ends_so_many_and_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_sessions, "BATCH", 2)
+    for number in range(3):
+        orphan(f"s-{number}")
+    assert len(end()) == 2
+    assert len(end()) == 1
+
+
+def test_the_files_are_bounded_in_number_and_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_sessions, "LIMIT", 3)
+    for number in range(5):
+        path = orphan(f"s-{number}", "elsewhere")
+        moment = time.time() - 100 * number
+        os.utime(path, (moment, moment))
+    assert orphans(HERE) == []
+    assert orphans() == ["s-0", "s-1", "s-2"]
+    moment = time.time() - open_sessions.KEEP_S - 1
+    os.utime(files()[0], (moment, moment))
+    assert len(orphans()) == 2
+    assert len(files()) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"session": 1, "context": "x", "process": {}}',
+        b'{"session": "s-2", "context": "x", "process": {}}',
+        b'{"session": "s-1", "context": "x", "process": []}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_torn_file_goes_away_once_it_cannot_be_half_written(content: bytes) -> None:
+    path = orphan("s-1")
+    path.write_bytes(content)
+    assert end() == []
+    assert files() == [path]
+    os.utime(path, (1, 1))
+    assert end() == []
+    assert files() == []
+
+
+@pytest.mark.parametrize("process", [{}, {"machine": 1}, {**process_id.here(), "pid": 1 << 80}])
+def test_a_process_that_makes_no_sense_is_left_alone(process: dict[str, Any]) -> None:
+    path = orphan("s-1")
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "process": process}))
+    assert end() == []
+
+
+def test_a_record_that_another_user_planted_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    orphan("s-1")
+    me = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    assert end() == []
+
+
+def test_an_unwritable_folder_is_no_reason_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "file" / "state"))
+    keep("s-1", HERE)
+    drop("s-1")
+    assert end() == []

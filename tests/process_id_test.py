@@ -1,0 +1,157 @@
+"""A pid is used again, means another process elsewhere, and may belong to another machine."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sm_proxy import process_id
+
+HERE = {"machine": "laptop/1234", "boot": "b-1", "world": "pid:[1]"}
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A machine that has a name, whatever the tests run on."""
+    monkeypatch.setattr(process_id, "here", lambda: dict(HERE))
+    return HERE
+
+
+def this(**changes: Any) -> dict[str, Any]:
+    mine = {**HERE, "pid": os.getpid(), "started": process_id.started(os.getpid())}
+    return {**mine, **changes}
+
+
+def test_this_process_lives() -> None:
+    assert process_id.lives(process_id.own()) is True
+
+
+def test_a_process_that_ended_does_not(here: dict[str, str]) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    known = this(pid=child.pid, started=process_id.started(child.pid))
+    assert process_id.lives(known) is True
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert process_id.lives(known) is False, "nobody has waited for it yet: it is a zombie"
+    child.communicate()
+    assert process_id.lives(known) is False
+
+
+def test_a_pid_that_is_used_again_is_another_process(here: dict[str, str]) -> None:
+    assert process_id.lives(this(started="1")) is False
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "lives"),
+    [
+        ({"machine": "server/1234"}, None),
+        ({"machine": "laptop/5678"}, None),
+        ({"world": "pid:[2]"}, None),
+        ({"boot": "b-0"}, False),
+        ({"machine": "server/1234", "boot": "b-0"}, None),
+    ],
+)
+def test_another_machine_container_or_boot(
+    here: dict[str, str], elsewhere: dict[str, str], *, lives: bool | None
+) -> None:
+    assert process_id.lives(this(**elsewhere)) is lives
+
+
+def test_without_a_machine_id_another_boot_may_be_another_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nameless = {**HERE, "machine": "localhost/"}
+    monkeypatch.setattr(process_id, "here", lambda: nameless)
+    assert process_id.lives(this(machine="localhost/", boot="b-0")) is None
+    assert process_id.lives(this(machine="localhost/")) is True
+
+
+@pytest.mark.parametrize(
+    ("said", "started"),
+    [
+        ("Ss   Tue Nov 24 00:29:02 2026\n", "Tue Nov 24 00:29:02 2026"),
+        ("Z    Tue Nov 24 00:29:02 2026\n", ""),
+        ("", ""),
+    ],
+)
+def test_where_there_is_no_proc_ps_is_asked(
+    said: str, started: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_id, "_PROC", "/nowhere")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=said))
+    assert process_id.started(7) == started
+
+
+def test_a_ps_that_cannot_run_tells_nothing(
+    here: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = this()
+
+    def missing(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(process_id, "_PROC", "/nowhere")
+    monkeypatch.setattr(subprocess, "run", missing)
+    assert process_id.lives(known) is None
+
+
+class Kernel:
+    """kernel32 with one process, number 7."""
+
+    def __init__(self, status: int = 259) -> None:
+        self.status = status
+        self.closed = 0
+        self.OpenProcess: Any = lambda _rights, _inherit, pid: 99 if pid == 7 else 0
+
+    def GetExitCodeProcess(self, _: object, status: Any) -> int:  # noqa: N802
+        status._obj.value = self.status
+        return 1
+
+    def GetProcessTimes(self, _: object, created: Any, *__: object) -> int:  # noqa: N802
+        created._obj.value = 133_000_000_000_000_000
+        return 1
+
+    def CloseHandle(self, _: object) -> int:  # noqa: N802
+        self.closed += 1
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("pid", "status", "error", "started"),
+    [
+        (7, 259, 0, "133000000000000000"),
+        (7, 1, 0, ""),
+        (8, 259, 87, ""),
+        (8, 259, 5, None),
+    ],
+)
+def test_on_windows(
+    pid: int, status: int, error: int, started: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = Kernel(status)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "WinDLL", lambda *_, **__: with_restype(kernel), raising=False)
+    monkeypatch.setattr(ctypes, "get_last_error", lambda: error, raising=False)
+    if started is None:
+        with pytest.raises(PermissionError):
+            process_id.started(pid)
+    else:
+        assert process_id.started(pid) == started
+    assert kernel.closed == (pid == 7)
+
+
+def with_restype(kernel: Kernel) -> Kernel:
+    """Functions of a library take attributes."""
+    plain = kernel.OpenProcess
+
+    def opened(*words: int) -> int:
+        return int(plain(*words))
+
+    kernel.OpenProcess = opened
+    return kernel

@@ -1,0 +1,97 @@
+"""No session is left open at the end, wherever a hang-up struck."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from sm_proxy import paths
+from sm_proxy.background import Background
+from sm_proxy.routes.sessions import Sessions
+from sm_proxy.signals import Hangup
+from sm_proxy.ssm.api import Grant
+
+
+class Api:
+    """Grants `s-1`, when it may."""
+
+    def __init__(self, *, slow: bool = False) -> None:
+        self.asked, self.go = threading.Event(), threading.Event()
+        self.ended: list[str] = []
+        if not slow:
+            self.go.set()
+
+    def start(self) -> Grant:
+        self.asked.set()
+        self.go.wait(30)
+        return Grant("s-1", "token", "wss://x")
+
+    def resume(self, session_id: str) -> Grant | None:
+        raise NotImplementedError
+
+    def terminate(self, session_id: str) -> None:
+        self.ended.append(session_id)
+
+    def data_key(self, key_id: str, session_id: str, challenge: str) -> tuple[bytes, bytes]:
+        raise NotImplementedError
+
+
+def records() -> int:
+    return len(list(paths.state_dir().glob("open-sessions/*")))
+
+
+def test_one_that_nobody_has_ended_is_ended() -> None:
+    sessions, api = Sessions(), Api()
+    sessions.start(api, "here")
+    assert records() == 1
+    sessions.end_all()
+    assert api.ended == ["s-1"]
+    assert records() == 1, "terminated or not: `terminate` has to say so"
+
+
+def test_one_that_is_over_is_left_alone() -> None:
+    sessions, api = Sessions(), Api()
+    sessions.start(api, "here")
+    sessions.over("s-1")
+    sessions.end_all()
+    assert (api.ended, records()) == ([], 0)
+
+
+def test_one_that_somebody_is_ending_is_not_ended_twice() -> None:
+    sessions, api = Sessions(), Api()
+    sessions.start(api, "here")
+    sessions.leave("s-1")
+    sessions.end_all()
+    assert (api.ended, records()) == ([], 1)
+
+
+def test_one_that_is_being_granted_is_waited_for() -> None:
+    sessions, api = Sessions(), Api(slow=True)
+    starting = Background(lambda: sessions.start(api, "here"))
+    assert api.asked.wait(30)
+    threading.Timer(0.2, api.go.set).start()
+    sessions.end_all()
+    assert starting.result().session_id == "s-1"
+    assert api.ended == ["s-1"]
+
+
+def test_after_the_end_none_is_started() -> None:
+    sessions, api = Sessions(), Api()
+    sessions.end_all()
+    with pytest.raises(Hangup):
+        sessions.start(api, "here")
+    assert not api.asked.is_set()
+
+
+def test_one_that_is_refused_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions, api = Sessions(), Api()
+
+    def refused() -> Grant:
+        raise ValueError("denied")
+
+    monkeypatch.setattr(api, "start", refused)
+    with pytest.raises(ValueError, match="denied"):
+        sessions.start(api, "here")
+    sessions.end_all()
+    assert (api.ended, records()) == ([], 0)
