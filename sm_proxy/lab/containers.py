@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy.lab import image, image_root, namespaces
+from sm_proxy.lab import role as roles
 from sm_proxy.lab.errors import LabError
 from sm_proxy.lab.joblog import Desk, JobLog
 from sm_proxy.lab.processes import Child, chunks
@@ -118,6 +119,7 @@ class Machines:
     network: Network
     desk: Desk
     software: Software
+    role: roles.Role = field(default_factory=roles.Role)
     isolated: bool = field(
         default_factory=lambda: os.geteuid() == 0 and namespaces.may_isolate(_ISOLATION)
     )
@@ -227,6 +229,9 @@ class Machines:
             device=node.cable.device,
             request=job.request,
         )
+        if node.cable.netns is not None:
+            self.role.paths.add(environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"])
+            environment.setdefault("AWS_ENDPOINT_URL_S3", roles.S3_ENDPOINT)
         environment["HOME"] = "/root" if self.isolated else str(node.root)
         if self.software.sshd:
             environment["SM_PROXY_SSHD"] = self._sshd_inside()

@@ -16,7 +16,7 @@ import socket
 import sys
 from dataclasses import dataclass, field
 
-from sm_proxy.lab import namespaces, netlink
+from sm_proxy.lab import namespaces, netlink, role
 from sm_proxy.lab.errors import LabError
 
 VPC_CIDR = "10.0.0.0/16"
@@ -93,6 +93,8 @@ class Fabric:
         """Switch the router on."""
         with namespaces.entered(self.netns):
             netlink.set_up("lo")
+            # Containers get there by their default route, as to a service of their host.
+            netlink.add_address("lo", role.ADDRESS, 32)
             namespaces.write_sysctl("net.ipv4.ip_forward", "1")
 
     def plug(self, cidr: str) -> Cable:
@@ -150,6 +152,11 @@ class NetnsNetwork:
         if self._service is None:
             self._service = Fabric()
         return self._service.plug(SERVICE_SUBNET)
+
+    def role_sockets(self) -> tuple[socket.socket, socket.socket]:
+        """Listen where the VPC's containers ask for their role's credentials, and for S3."""
+        with namespaces.entered(self._vpc.netns):
+            return _listening((role.ADDRESS, 80)), _listening((role.ADDRESS, role.S3_PORT))
 
     def on_bastion(self) -> list[str]:
         """Return the command prefix that runs a program in the bastion's network."""
@@ -217,7 +224,11 @@ def listen(network: Network) -> socket.socket:
         else contextlib.nullcontext()
     )
     with scope:
-        server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        server.bind(("127.0.0.1", 0))
-        server.listen(512)
-        return server
+        return _listening(("127.0.0.1", 0))
+
+
+def _listening(address: tuple[str, int]) -> socket.socket:
+    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    server.bind(address)
+    server.listen(512)
+    return server

@@ -147,7 +147,8 @@ class Lab:
             else network.LoopbackNetwork()
         )
         front, gateway = network.listen(self._net), network.listen(self._net)
-        endpoint = f"http://127.0.0.1:{front.getsockname()[1]}"
+        port = front.getsockname()[1]
+        endpoint = f"http://127.0.0.1:{port}"
         self._environment = environment.base(self._folder, endpoint, mode=self._mode)
         # The lab's own API calls must not fall for the caller's profiles either.
         self._callers = dict(os.environ)
@@ -159,6 +160,8 @@ class Lab:
         desk = Desk(_control(endpoint))
         self._machines = Machines(self._folder / "containers", self._net, desk, software)
         self._machines.check()
+        if isinstance(self._net, network.NetnsNetwork):
+            await self._machines.role.serve(*self._net.role_sockets(), port)
         self._environment["SM_PROXY_LAB_USER"] = self._machines.user
         keys, self._cloud, _ = await asyncio.gather(
             asyncio.to_thread(environment.write_ssh_config, self._environment, self._machines.user),

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy.lab.front import kms, mfa, validation
+from sm_proxy.lab.front import kms, mfa, s3, validation
 from sm_proxy.lab.front.errors import AwsError, Reply, json_reply, render
 from sm_proxy.lab.front.faults import Faults
 from sm_proxy.lab.front.instances import Managed
@@ -93,6 +93,8 @@ class Front:
             read_json(call)
         self.faults.check(call)
         self._mfa.check(call)
+        if call.service == "s3":
+            s3.check(call)
         if call.service in self._operations:
             validation.check(call)
         operation = self._operations.get(call.service, {}).get(call.operation)

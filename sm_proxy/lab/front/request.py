@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
 from sm_proxy.lab.front.errors import AwsError
+from sm_proxy.lab.front.s3 import action as s3_action
 
 ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
@@ -95,7 +96,8 @@ def parse(method: str, target: str, headers: dict[str, str], body: bytes) -> Cal
     else:
         call.service = call.service or "s3"
         call.protocol = "rest-xml" if call.service in {"s3", "route53"} else "rest-json"
-        call.operation = f"{method} {call.path}"
+        named = s3_action(method, call.path) if call.service == "s3" else None
+        call.operation = named or f"{method} {call.path}"
     return call
 
 

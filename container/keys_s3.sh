@@ -1,0 +1,93 @@
+# shellcheck shell=sh
+# sm-proxy: public keys from S3, refreshed while the job runs. Sourced by serve.sh.
+#
+# $run/authorized_keys is put together from what the environment brought, what S3 has, and the
+# nodes' own keys; it is replaced by a rename, and every log-in reads it anew. A set of keys that
+# cannot be refreshed for an hour is given up: nobody who was revoked may stay on because S3 cannot
+# be reached, and no short outage locks anybody out.
+
+keys_good_for=3600
+
+exchange_say() {
+    echo "sm-proxy: $*" >&2
+}
+
+# Wait for about three quarters of a minute, and no two containers at the same time.
+exchange_nap() {
+    if [ -n "${SM_PROXY_REFRESH-}" ]; then
+        sleep "$SM_PROXY_REFRESH"
+    else
+        sleep $((30 + ($(date +%s) + $$) % 31))
+    fi
+}
+
+# Put the authorised keys together. Two loops do this; should one overtake the other, the next
+# round of either makes it good.
+publish_keys() {
+    for part in environment s3 nodes; do
+        [ ! -e "$run/keys.$part" ] || cat "$run/keys.$part"
+    done >"$run/authorized_keys.$1"
+    cmp -s "$run/authorized_keys.$1" "$run/authorized_keys" ||
+        mv "$run/authorized_keys.$1" "$run/authorized_keys"
+}
+
+# Write the keys of the mirrored objects to a file.
+keys_of_mirror() {
+    set -f
+    while read -r etag _; do
+        bare_keys "$(cat "$run/s3-keys/obj.$etag")"
+    done <"$run/s3-keys/list" | head -n 500 >"$run/keys.s3.new"
+    set +f
+}
+
+take_keys() {
+    if cmp -s "$run/keys.s3.new" "$run/keys.s3"; then
+        publish_keys s3
+        return
+    fi
+    mv "$run/keys.s3.new" "$run/keys.s3"
+    publish_keys s3
+    exchange_say "keys: $(wc -l <"$run/keys.s3" | tr -d ' ') from S3 may log in"
+}
+
+refresh_keys() {
+    mkdir -p "$run/s3-keys"
+    good=$(date +%s)
+    told=
+    : >>"$run/keys.s3"
+    while :; do
+        if s3_any pull "$SM_PROXY_KEYS_S3" "$run/s3-keys" 2>"$run/keys.why"; then
+            good=$(date +%s)
+            told=
+            keys_of_mirror
+            take_keys
+        else
+            why=$(cat "$run/keys.why")
+            [ "$why" = "$told" ] || exchange_say "keys: S3 could not be read: $why"
+            told=$why
+            if [ -s "$run/keys.s3" ] && [ $(($(date +%s) - good)) -ge "$keys_good_for" ]; then
+                exchange_say "keys: those from S3 are given up, an hour after they were read last"
+                : >"$run/keys.s3.new"
+                take_keys
+            fi
+        fi
+        exchange_nap
+    done
+}
+
+# See before the marker whether it can be done at all.
+check_keys_s3() {
+    [ -n "${SM_PROXY_KEYS_S3-}" ] || return 0
+    if ! s3_split "$SM_PROXY_KEYS_S3"; then
+        problem 'SM_PROXY_KEYS_S3 is not of the form s3://bucket/name or s3://bucket/folder/'
+    elif [ -z "$s3_found" ]; then
+        problem 'SM_PROXY_KEYS_S3 needs Python with boto3, the AWS CLI or curl 7.88 in the image'
+    else
+        features="$features; keys-s3"
+        keys_s3=yes
+    fi
+}
+
+start_keys() {
+    [ -z "${keys_s3-}" ] || refresh_keys &
+}

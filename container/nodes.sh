@@ -1,0 +1,194 @@
+# shellcheck shell=sh
+# sm-proxy: every node of a job reaches every other by `ssh algo-2`. Sourced by serve.sh.
+#
+# Each container makes a key of its own and puts its public half, with the public halves of its host
+# keys, where the job's role may write: $SM_PROXY_NODES_S3. Only public material leaves a container.
+# A node's key counts only from the address that its name has in the job's own network, and only
+# names of the job's own list count: why that is sound stands in docs/nodes.md.
+
+nodes_hosts() {
+    tr -d '\r\n' 2>/dev/null <"$ml/input/config/resourceconfig.json" | tr ',[]{}: ' '\n\n\n\n\n\n\n' |
+        sed -n 's/^"\([a-z][a-z0-9]\{0,20\}-[0-9]\{1,5\}\)"$/\1/p' | sort -t - -k 2n -u
+}
+
+# Print how many processes fit on this node: its accelerators, or one.
+nodes_slots() {
+    count=$(find /dev -maxdepth 1 -name 'nvidia[0-9]*' 2>/dev/null | wc -l)
+    [ "$count" -gt 0 ] || count=$(find /dev -maxdepth 1 -name 'neuron[0-9]*' 2>/dev/null | wc -l)
+    [ "$count" -gt 0 ] || count=1
+    echo $((count))
+}
+
+# Print the IPv4 addresses that a node's name has here, comma-separated.
+nodes_resolve() {
+    {
+        getent ahostsv4 "$1" || getent hosts "$1" || awk -v n="$1" '{for (i = 2; i <= NF; i++) if ($i == n) print}' /etc/hosts
+    } 2>/dev/null | while read -r address _; do
+        case $address in *[!0-9.]* | '') ;; *.*.*.*) echo "$address" ;; esac
+    done | sort -u | head -n 8 | tr '\n' ',' | sed 's/,$//'
+}
+
+# Print what this node tells the others.
+nodes_card() {
+    printf 'sm-proxy-node 1\njob %s\nnode %s\nport %s\nuser %s\nslots %s\n' \
+        "$nodes_job" "$nodes_me" "$1" "$user" "$(nodes_slots)"
+    read -r type base64 _ <"$run/nodes/id_ed25519.pub"
+    echo "client $type $base64"
+    printf '%s' "$host_keys" | sed 's/; */\n/g' | sed -n 's/^\([a-z0-9-]* [A-Za-z0-9+/=]*\)$/host \1/p'
+}
+
+# Print the first value of a field of the card in $1, if it is of the plain form that $3 forbids not.
+nodes_field() {
+    value=$(sed -n "s/^$2 //p" "$1" | head -n 1)
+    case $value in '' | *[!A-Za-z0-9._:/-]*) return 1 ;; esac
+    echo "$value"
+}
+
+# Take one node's card into the files that are being made.
+nodes_take() {
+    file=$1 name=$2
+    [ "$(nodes_field "$file" job)" = "$nodes_job" ] && [ "$(nodes_field "$file" node)" = "$name" ] || return 1
+    their_port=$(nodes_field "$file" port) && their_user=$(nodes_field "$file" user) || return 1
+    their_slots=$(nodes_field "$file" slots) || their_slots=1
+    case $their_port in *[!0-9]* | ??????*) return 1 ;; esac
+    case $their_slots in *[!0-9]* | ?????*) their_slots=1 ;; esac
+    places=$(nodes_resolve "$name")
+    [ -n "$places" ] || return 1 # its name will resolve later
+    [ "$name" != "$nodes_me" ] || places="$places,127.0.0.1"
+    bare_keys "$(sed -n 's/^client //p' "$file")" | head -n 1 | sed "s/^/from=\"$places\" /" >>"$new/keys"
+    bare_keys "$(sed -n 's/^host //p' "$file")" | head -n 8 | sed "s/^/$name /" >>"$new/known_hosts"
+    {
+        printf 'Host %s %s\n' "$name" "$(echo "${places%,127.0.0.1}" | tr , ' ')"
+        printf '  User %s\n  Port %s\n  HostKeyAlias %s\n' "$their_user" "$their_port" "$name"
+        printf '  IdentityFile %s\n  IdentitiesOnly yes\n' "$run/nodes/id_ed25519"
+        printf '  UserKnownHostsFile %s\n  GlobalKnownHostsFile /dev/null\n' "$run/nodes/known_hosts"
+        printf '  StrictHostKeyChecking yes\n  UpdateHostKeys no\n'
+        [ -z "${SM_PROXY_LISTEN-}" ] || printf '  BindAddress %s\n' "$SM_PROXY_LISTEN"
+    } >>"$new/ssh_config"
+}
+
+# Make the files anew from the cards that are here; each is replaced by a rename. Sets $missing.
+nodes_write() {
+    new=$run/nodes/new
+    mkdir -p "$new"
+    : >"$new/keys" && : >"$new/known_hosts" && : >"$new/ssh_config" && : >"$new/hostfile"
+    missing=
+    set -f
+    for host in $nodes_all; do
+        their_slots=$nodes_default
+        card=
+        while read -r etag key; do
+            [ "${key##*/}" != "$host" ] || card=$run/nodes/cards/obj.$etag
+        done <"$run/nodes/cards/list"
+        if [ -z "$card" ] || ! nodes_take "$card" "$host"; then missing="$missing $host"; fi
+        echo "$host slots=$their_slots" >>"$new/hostfile"
+    done
+    set +f
+    mv "$new/known_hosts" "$new/ssh_config" "$run/nodes/"
+    mv "$new/hostfile" "$run/hostfile"
+    mv "$new/keys" "$run/keys.nodes"
+    publish_keys nodes
+}
+
+# Make the ssh client of this container read our part. The user's own settings are read first.
+nodes_tell_ssh() {
+    command -v ssh >/dev/null 2>&1 || return
+    if [ "$uid" = 0 ] && [ -d /etc/ssh/ssh_config.d ] && [ -w /etc/ssh/ssh_config.d ] &&
+        grep -qi '^[[:space:]]*Include[[:space:]].*/ssh_config\.d/' /etc/ssh/ssh_config 2>/dev/null; then
+        echo "Include $run/nodes/ssh_config" >/etc/ssh/ssh_config.d/sm-proxy.conf
+        chmod 644 /etc/ssh/ssh_config.d/sm-proxy.conf
+        return
+    fi
+    eval "home=~$user" # a name out of id(1)
+    mkdir -p "$home/.ssh" && : >>"$home/.ssh/config" || return
+    grep -qF "Include $run/nodes/ssh_config" "$home/.ssh/config" && return
+    {
+        echo "Include $run/nodes/ssh_config # by sm-proxy: the nodes of this job"
+        sed '/ # by sm-proxy: the nodes of this job$/d' "$home/.ssh/config"
+    } >"$home/.ssh/config.sm-proxy"
+    # Through the file itself, so that its mode and owner stay.
+    cat "$home/.ssh/config.sm-proxy" >"$home/.ssh/config"
+    rm -f "$home/.ssh/config.sm-proxy"
+} 2>/dev/null
+
+# Exchange cards for as long as the container lives: a restarted node has new keys.
+exchange_cards() {
+    where=${SM_PROXY_NODES_S3%/}/$(printf '%s' "$nodes_job" | tr -c 'A-Za-z0-9._-' -)
+    told='' sent='' round=0 before=none missing=$nodes_all
+    while :; do
+        if { [ -n "$sent" ] || s3_any put "$run/nodes/card" "$where/$nodes_me"; } 2>"$run/nodes/why" &&
+            s3_any pull "$where/" "$run/nodes/cards" 2>"$run/nodes/why"; then
+            told=
+            nodes_write
+            # Ours may be gone by a lifecycle rule, or another's may stand in its place.
+            sent=
+            read -r etag _ <<EOF
+$(grep "/$nodes_me\$" "$run/nodes/cards/list")
+EOF
+            ! cmp -s "$run/nodes/card" "$run/nodes/cards/obj.$etag" || sent=yes
+            if [ "$missing" != "$before" ]; then
+                before=$missing
+                if [ -n "$missing" ]; then
+                    exchange_say "nodes: still without$missing"
+                else
+                    exchange_say 'nodes: ssh reaches all of them'
+                    : >"$run/nodes/ready"
+                fi
+            fi
+        else
+            why=$(cat "$run/nodes/why")
+            [ "$why" = "$told" ] || exchange_say "nodes: S3 could not be used: $why"
+            told=$why
+        fi
+        # Often in the first minutes, when all of them start, and until everybody is there.
+        round=$((round + 1))
+        if [ "$round" -le 60 ] || { [ -n "$missing" ] && [ "$round" -le 300 ]; }; then
+            sleep $((2 + $$ % 3))
+        else
+            exchange_nap
+        fi
+    done
+}
+
+# See before the marker what this job wants and whether it can be done; write the first hostfile.
+check_nodes() {
+    nodes_all=$(nodes_hosts)
+    nodes_me=$(configured current_host)
+    nodes_job=${TRAINING_JOB_ARN:-${TRAINING_JOB_NAME-}}
+    # shellcheck disable=SC2086 # a list of names
+    set -- $nodes_all
+    [ $# -gt 1 ] || return 0
+    nodes_default=$(nodes_slots)
+    for host in "$@"; do echo "$host slots=$nodes_default"; done >"$run/hostfile"
+    [ -n "${SM_PROXY_NODES_S3-}" ] || return 0
+    if ! s3_split "${SM_PROXY_NODES_S3%/}/"; then
+        problem 'SM_PROXY_NODES_S3 is not of the form s3://bucket/folder/'
+    elif [ -z "$s3_found" ]; then
+        problem 'SM_PROXY_NODES_S3 needs Python with boto3, the AWS CLI or curl 7.88 in the image'
+    elif [ -z "$nodes_job" ] || [ -z "$nodes_me" ]; then
+        problem 'SM_PROXY_NODES_S3: the job has no name here'
+    elif ! command -v ssh >/dev/null 2>&1; then
+        problem 'SM_PROXY_NODES_S3: no ssh client in this image: install openssh-client'
+    elif ! make_nodes_key; then
+        problem 'SM_PROXY_NODES_S3: ssh-keygen could not make a key'
+    else
+        features="$features; nodes"
+        nodes=yes
+    fi
+}
+
+make_nodes_key() {
+    mkdir -p "$run/nodes/cards"
+    : >>"$run/nodes/cards/list"
+    rm -f "$run/nodes/ready"
+    [ -s "$run/nodes/id_ed25519.pub" ] ||
+        plain ssh-keygen -q -t ed25519 -N '' -C '' -f "$run/nodes/id_ed25519" </dev/null >/dev/null 2>&1
+}
+
+# start_nodes PORT: to be called once, when the server listens there.
+start_nodes() {
+    [ -n "${nodes-}" ] || return 0
+    nodes_card "$1" >"$run/nodes/card"
+    nodes_tell_ssh
+    exchange_cards &
+}

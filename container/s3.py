@@ -1,0 +1,103 @@
+"""What s3.sh does, by boto3: `s3.py pull BUCKET KEY FOLDER` or `s3.py put BUCKET KEY FILE`.
+
+Runs in the image's own Python, 3.6 or newer.
+"""
+
+import os
+import re
+import sys
+
+MOST = 65536
+PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
+
+
+def client():
+    """A client of S3 that gives up soon: the next refresh tries again."""
+    import boto3
+    from botocore.config import Config
+
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
+    return boto3.client("s3", region_name=region, config=config)
+
+
+def read(s3, bucket, key, etag=None):
+    """One object's content and ETag; None where it is not there, the same ETag where unchanged."""
+    from botocore.exceptions import ClientError
+
+    condition = {"IfNoneMatch": '"%s"' % etag} if etag else {}
+    try:
+        answer = s3.get_object(Bucket=bucket, Key=key, **condition)
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in ("304", "NotModified"):
+            return None, etag
+        if code == "NoSuchKey":
+            return None
+        raise
+    content = answer["Body"].read(MOST + 1)
+    if len(content) > MOST:
+        raise ValueError("the object is too large")
+    return content, answer["ETag"].strip('"')
+
+
+def write(folder, name, content):
+    """A file, all or nothing."""
+    part = os.path.join(folder, "part")
+    with open(part, "wb") as file:
+        file.write(content)
+    os.replace(part, os.path.join(folder, name))
+
+
+def below(s3, bucket, prefix, folder):
+    """Bring the objects below a prefix; what the list says of them."""
+    found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1000).get("Contents", [])
+    lines = []
+    for entry in found:
+        key, etag = entry["Key"], entry["ETag"].strip('"')
+        if not PLAIN.fullmatch(key) or key.endswith("/") or entry["Size"] > MOST:
+            continue
+        if not os.path.exists(os.path.join(folder, "obj." + etag)):
+            answer = read(s3, bucket, key)
+            if answer is None:
+                continue
+            write(folder, "obj." + etag, answer[0])
+        lines.append((etag, key))
+    return lines
+
+
+def single(s3, bucket, key, folder):
+    """Bring one object; what the list says of it."""
+    with open(os.path.join(folder, "list")) as file:
+        words = file.readline().split()
+    answer = read(s3, bucket, key, words[0] if words else None)
+    if answer is None:
+        return []
+    content, etag = answer
+    if content is not None:
+        write(folder, "obj." + etag, content)
+    return [(etag, key)]
+
+
+def pull(s3, bucket, key, folder):
+    """Mirror an object or a prefix into a folder."""
+    bring = below if not key or key.endswith("/") else single
+    lines = bring(s3, bucket, key, folder)
+    write(folder, "list", "".join("%s %s\n" % line for line in lines).encode())
+    wanted = {"obj." + etag for etag, _ in lines}
+    for name in os.listdir(folder):
+        if name.startswith("obj.") and name not in wanted:
+            os.remove(os.path.join(folder, name))
+
+
+def put(s3, bucket, key, path):
+    """Store a file."""
+    with open(path, "rb") as file:
+        s3.put_object(Bucket=bucket, Key=key, Body=file.read(), ContentType="text/plain")
+
+
+if __name__ == "__main__":
+    try:
+        {"pull": pull, "put": put}[sys.argv[1]](client(), *sys.argv[2:])
+    except Exception as error:  # one line for the job's log
+        sys.exit("%s: %s" % (type(error).__name__, str(error).replace("\n", " ")[:300]))

@@ -1,0 +1,95 @@
+"""What containers reach of AWS: the job's role's credentials, and S3.
+
+The credentials stand at 169.254.170.2, as on SageMaker, for whoever knows the container's path
+there. S3 is beside it and is the client's endpoint, relayed. Only in namespaces: on the host's
+network that address is not ours to answer at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+from dataclasses import dataclass, field
+
+ADDRESS = "169.254.170.2"
+S3_PORT = 8000
+S3_ENDPOINT = f"http://{ADDRESS}:{S3_PORT}"
+ACCESS_KEY = "ASIAIOSFODNN7EXAMPLE"
+SECRET_KEY = "labRoleSecret/K7MDENG+bPxRfiCYEXAMPLEKEY"  # noqa: S105 - opens the lab only
+TOKEN = "IQoJb3JpZ2luLab//////////wEaCXVzLWVhc3QtMSJHMEUCIQ=="  # noqa: S105
+_LIFE_S = 3600
+_ARN = "arn:aws:iam::123456789012:role/sm-proxy-lab"
+
+
+@dataclass
+class Role:
+    """The endpoint that gives containers their role's credentials.
+
+    Attributes:
+        paths: the paths that were handed out; others know nothing.
+    """
+
+    paths: set[str] = field(default_factory=set)
+    _servers: list[asyncio.Server] = field(default_factory=list)
+
+    async def serve(self, credentials: socket.socket, s3: socket.socket, front: int) -> None:
+        """Answer on two listening sockets.
+
+        Args:
+            credentials: port 80 of `ADDRESS`.
+            s3: the port of S3 there.
+            front: the port of the client's endpoint on 127.0.0.1.
+        """
+
+        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await _relay(reader, writer, front)
+
+        self._servers.append(await asyncio.start_server(self._answer, sock=credentials))
+        self._servers.append(await asyncio.start_server(relay, sock=s3))
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            words = head.decode("latin-1").split(" ", 2)
+            known = words[0] == "GET" and words[1] in self.paths
+            body = json.dumps(credentials_document() if known else {"message": "not found"})
+            status = "200 OK" if known else "404 Not Found"
+            writer.write(
+                f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
+            )
+            await writer.drain()
+        writer.close()
+
+
+def credentials_document() -> dict[str, str]:
+    """What the endpoint gives, in the names that the SDKs read."""
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + _LIFE_S))
+    return {
+        "RoleArn": _ARN,
+        "AccessKeyId": ACCESS_KEY,
+        "SecretAccessKey": SECRET_KEY,
+        "Token": TOKEN,
+        "Expiration": until,
+    }
+
+
+async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
+    try:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        writer.close()
+        return
+    await asyncio.gather(_copy(reader, back), _copy(there, writer))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    with contextlib.suppress(OSError):
+        writer.close()

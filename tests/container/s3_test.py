@@ -1,0 +1,273 @@
+"""Small objects from S3 by curl, boto3 and the AWS CLI, held against a front that verifies them."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from sm_proxy import container_files
+from sm_proxy.lab import cloud, role
+from sm_proxy.lab.front.client import Control
+from tests.lab.front.harness import FakeGateway, start
+
+from .conftest import BUSYBOX
+
+TOOLS = ["curl", "python3", "aws"]
+VENV = Path(sys.executable).parent
+PATH = "/v2/credentials/secret-path"
+
+
+class _Credentials(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        known = self.path == PATH
+        body = json.dumps(role.credentials_document() if known else {}).encode()
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Be silent."""
+
+
+@dataclass
+class Store:
+    """A bucket, and a shell that has sourced s3.sh."""
+
+    s3: Any
+    control: Control
+    bucket: str
+    folder: Path
+    shell: list[str]
+    environment: dict[str, str]
+    programs: Path
+    argv_seen: list[str] = field(default_factory=list)
+
+    def sh(self, script: str) -> subprocess.CompletedProcess[str]:
+        here = container_files.folder()
+        text = f'here={here}; . "$here/s3.sh"; {script}'
+        return subprocess.run(
+            [*self.shell, "-c", text],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def pull(self, tool: str, key: str) -> subprocess.CompletedProcess[str]:
+        return self.sh(f"s3_pull {tool} s3://{self.bucket}/{key} {self.folder}")
+
+    def put(self, key: str, body: str) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body.encode())
+
+    def mirrored(self) -> dict[str, str]:
+        lines = (self.folder / "list").read_text().splitlines()
+        pairs = [line.split() for line in lines]
+        return {key: (self.folder / f"obj.{etag}").read_text() for etag, key in pairs}
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("front")
+    with FakeGateway(folder / "gateway.sock") as gateway:
+        threading.Thread(target=gateway.serve_forever, args=(0.05,), daemon=True).start()
+        process, where, _ = start(folder)
+        yield where
+        process.terminate()
+        process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()
+        gateway.shutdown()
+
+
+@pytest.fixture(scope="module")
+def credentials() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Credentials) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}{PATH}"
+        server.shutdown()
+
+
+@pytest.fixture(params=["sh", "busybox"])
+def store(
+    request: pytest.FixtureRequest, endpoint: str, credentials: str, tmp_path: Path
+) -> Iterator[Store]:
+    shell = ["/bin/sh"]
+    if request.param == "busybox":
+        if not BUSYBOX:
+            pytest.skip("needs busybox")
+        shell = [BUSYBOX, "sh"]
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("python3", "aws"):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{VENV}/{name}" "$@"\n')
+        (programs / name).chmod(0o755)
+    environment = {
+        "PATH": f"{programs}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": credentials,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+    }
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=cloud.ACCESS_KEY,
+        aws_secret_access_key=cloud.SECRET_KEY,
+        config=Config(proxies={}),
+    )
+    bucket = f"bucket-{uuid.uuid4().hex[:8]}"
+    client.create_bucket(Bucket=bucket)
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    control = Control(endpoint)
+    yield Store(client, control, bucket, folder, shell, environment, programs)
+    control.clear_faults()
+    client.close()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_prefix_is_mirrored(store: Store, tool: str) -> None:
+    assert shutil.which(tool, path=store.environment["PATH"])
+    store.put("keys/ann.pub", "of ann\n")
+    store.put("keys/team/bob.pub", "of bob\n")
+    store.put("keys-2/eve.pub", "of eve\n")
+    store.put("keys/huge", "x" * 70_000)
+    store.put("keys/a b;c", "a name that no tool has to quote\n")
+    done = store.pull(tool, "keys/")
+    assert done.returncode == 0, done.stderr
+    assert store.mirrored() == {"keys/ann.pub": "of ann\n", "keys/team/bob.pub": "of bob\n"}
+
+    store.put("keys/ann.pub", "of ann's new laptop\n")
+    store.s3.delete_object(Bucket=store.bucket, Key="keys/team/bob.pub")
+    assert store.pull(tool, "keys/").returncode == 0
+    assert store.mirrored() == {"keys/ann.pub": "of ann's new laptop\n"}
+    assert len(list(store.folder.glob("obj.*"))) == 1
+
+    store.s3.delete_object(Bucket=store.bucket, Key="keys/ann.pub")
+    assert store.pull(tool, "keys/").returncode == 0
+    assert store.mirrored() == {}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_single_object(store: Store, tool: str) -> None:
+    store.put("team.pub", "first\n")
+    assert store.pull(tool, "team.pub").returncode == 0
+    assert store.mirrored() == {"team.pub": "first\n"}
+    assert store.pull(tool, "team.pub").returncode == 0  # unchanged
+    assert store.mirrored() == {"team.pub": "first\n"}
+    store.put("team.pub", "second\n")
+    assert store.pull(tool, "team.pub").returncode == 0
+    assert store.mirrored() == {"team.pub": "second\n"}
+    store.s3.delete_object(Bucket=store.bucket, Key="team.pub")
+    assert store.pull(tool, "team.pub").returncode == 0
+    assert store.mirrored() == {}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_refusal_leaves_what_was_there(store: Store, tool: str) -> None:
+    store.put("keys/ann.pub", "of ann\n")
+    assert store.pull(tool, "keys/").returncode == 0
+    store.control.faults(deny=["s3:*"])
+    done = store.pull(tool, "keys/")
+    assert done.returncode != 0
+    assert "AccessDenied" in done.stderr
+    assert store.mirrored() == {"keys/ann.pub": "of ann\n"}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_bucket_that_is_not_there_is_no_empty_one(store: Store, tool: str) -> None:
+    for key in ("keys/", "team.pub"):
+        done = store.sh(f"s3_pull {tool} s3://no-such-bucket-here/{key} {store.folder}")
+        assert done.returncode != 0
+        assert "bucket" in done.stderr.lower()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_put(store: Store, tool: str, tmp_path: Path) -> None:
+    card = tmp_path / "card"
+    card.write_text("line 1\nline 2\n")
+    done = store.sh(f"s3_put {tool} {card} s3://{store.bucket}/nodes/job/algo-1")
+    assert done.returncode == 0, done.stderr
+    answer = store.s3.get_object(Bucket=store.bucket, Key="nodes/job/algo-1")
+    with answer["Body"] as body:
+        assert body.read() == b"line 1\nline 2\n"
+
+
+def test_the_next_tool_is_tried(store: Store) -> None:
+    (store.programs / "curl").write_text("#!/bin/sh\necho 'it broke' >&2; exit 1\n")
+    (store.programs / "curl").chmod(0o755)
+    store.put("keys/ann.pub", "of ann\n")
+    url = f"s3://{store.bucket}/keys/"
+    done = store.sh(
+        f's3_found="curl python3"; s3_any pull {url} {store.folder} && echo "$s3_works"'
+    )
+    assert done.stdout == "python3\n", done.stderr
+    done = store.sh(f"s3_found=curl; s3_any pull {url} {store.folder}")
+    assert done.returncode != 0
+    assert "curl: " in done.stderr
+
+
+def test_no_credentials_in_a_command_line(store: Store) -> None:
+    """A curl that writes down what others could see of it, and then is curl."""
+    log = store.programs / "seen"
+    (store.programs / "curl").write_text(
+        f'#!/bin/sh\necho "$*" >>{log}; env >>{log}; exec {shutil.which("curl")} "$@"\n'
+    )
+    (store.programs / "curl").chmod(0o755)
+    store.put("keys/ann.pub", "of ann\n")
+    assert store.pull("curl", "keys/").returncode == 0
+    seen = log.read_text()
+    assert "-K" in seen
+    for secret in (role.ACCESS_KEY, role.SECRET_KEY, role.TOKEN):
+        assert secret not in seen
+    kept = [path.read_bytes() for path in store.folder.iterdir() if path.is_file()]
+    assert not any(role.SECRET_KEY.encode() in content for content in kept)
+
+
+def test_an_old_curl_is_not_taken(store: Store) -> None:
+    (store.programs / "curl").write_text("#!/bin/sh\necho 'curl 7.81.0 (x86_64)'\n")
+    (store.programs / "curl").chmod(0o755)
+    assert store.sh("s3_tools").stdout.split() == ["python3", "aws"]
+
+
+@pytest.mark.parametrize(
+    ("region", "bucket", "address"),
+    [
+        ("eu-west-1", "b", "https://b.s3.eu-west-1.amazonaws.com/k"),
+        ("eu-west-1", "a.b", "https://s3.eu-west-1.amazonaws.com/a.b/k"),
+        ("cn-north-1", "b", "https://b.s3.cn-north-1.amazonaws.com.cn/k"),
+        ("us-iso-east-1", "b", ""),
+    ],
+)
+def test_addresses(store: Store, region: str, bucket: str, address: str) -> None:
+    done = store.sh(
+        f"unset AWS_ENDPOINT_URL_S3; s3_region={region}; s3_bucket={bucket}; s3_address k"
+    )
+    assert done.stdout.strip() == address
+
+
+def test_this_user_is_told_what_is_no_address(store: Store) -> None:
+    for url in ("https://bucket/key", "s3://bucket", "s3://bu cket/x", "s3://bucket/a'b"):
+        done = store.sh(f's3_pull curl "{url}" {store.folder}')
+        assert done.returncode != 0
+        assert "s3://bucket/name" in done.stderr
+    assert os.listdir(store.folder) == []  # noqa: PTH208 - names only

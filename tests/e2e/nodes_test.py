@@ -1,0 +1,212 @@
+"""Keys from S3 while the job runs, and nodes that reach each other, over the real ssh."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.lab import namespaces
+from tests.e2e.labs import SM_PROXY, Lab, await_true, running
+
+# What a user would do with boto3: put the laptop's key into S3 and launch a job of N nodes.
+_LAUNCH = """
+import os, sys, boto3
+name, count = sys.argv[1], int(sys.argv[2])
+s3, sagemaker = boto3.client("s3"), boto3.client("sagemaker")
+s3.create_bucket(Bucket="team")
+key = open(os.environ["SM_PROXY_SSH_DIR"] + "/id_ed25519.pub", "rb").read()
+s3.put_object(Bucket="team", Key="keys/laptop.pub", Body=b'command="x" ' + key)
+other = sagemaker.describe_training_job(TrainingJobName=os.environ["SM_PROXY_LAB_JOB"])
+sagemaker.create_training_job(
+    TrainingJobName=name,
+    Environment={
+        "SM_PROXY_KEYS_S3": "s3://team/keys/",
+        "SM_PROXY_NODES_S3": "s3://team/nodes",
+        "SM_PROXY_REFRESH": "1",
+    },
+    ResourceConfig={**other["ResourceConfig"], "InstanceCount": count},
+    **{k: other[k] for k in (
+        "AlgorithmSpecification", "RoleArn", "OutputDataConfig", "VpcConfig", "StoppingCondition"
+    )},
+)
+"""
+_PUT = (
+    "import sys, boto3; content = sys.stdin.buffer.read();"
+    "boto3.client('s3').put_object(Bucket='team', Key=sys.argv[1], Body=content)"
+)
+_DELETE = "import sys, boto3; boto3.client('s3').delete_object(Bucket='team', Key=sys.argv[1])"
+_CARDS = (
+    "import boto3\ns3 = boto3.client('s3')\n"
+    "for o in s3.list_objects_v2(Bucket='team', Prefix='nodes/')['Contents']:\n"
+    "    print(o['Key']); print(s3.get_object(Bucket='team', Key=o['Key'])['Body'].read().decode())"
+)
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        not namespaces.may_isolate(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET),
+        reason="containers have addresses of their own in namespaces only",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab in which a job of two nodes and one of eight were launched."""
+    folder = tmp_path_factory.mktemp("team")
+    train = folder / "train.sh"
+    train.write_text("#!/bin/sh\nexec sleep 3600\n")
+    train.chmod(0o755)
+    with running(folder, "--network", "netns", "--train", str(train)) as lab:
+        for name, count in (("two", "2"), ("eight", "8")):
+            _python(lab, _LAUNCH, name, count)
+        for name in ("two", "eight"):
+            done = lab.run(*SM_PROXY, "wait", f"sm-{name}", "--timeout", "60", timeout=70)
+            assert done.returncode == 0, done.stderr
+            _await_admitted(lab, name)
+        yield lab
+
+
+def _await_admitted(lab: Lab, job: str) -> None:
+    await_true(lambda: _admitted(lab, job), 30, lambda: f"{job} does not let us in")
+
+
+def _python(lab: Lab, program: str, *words: str, stdin: bytes = b"") -> bytes:
+    done = lab.run(sys.executable, "-c", program, *words, stdin=stdin)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def _try(
+    lab: Lab, job: str, *words: str, options: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[bytes]:
+    return lab.ssh(*options, "-o", "BatchMode=yes", f"sm-{job}", *words)
+
+
+def _admitted(lab: Lab, job: str) -> bool:
+    return _try(lab, job, "true").returncode == 0
+
+
+@pytest.mark.parametrize(("job", "count"), [("two", 2), ("eight", 8)])
+def test_pdsh_over_all_nodes(team: Lab, job: str, count: int) -> None:
+    script = (
+        "set -e; file=$(/opt/sm-proxy/wait-nodes.sh 60); cat $file;"
+        " cut -d ' ' -f 1 $file >/tmp/nodes; export PDSH_RCMD_TYPE=ssh;"
+        " pdsh -S -w ^/tmp/nodes 'echo $SM_CURRENT_HOST on $(hostname)'"
+    )
+    done = _try(team, job, script)
+    assert done.returncode == 0, done.stderr.decode()
+    names = [f"algo-{number}" for number in range(1, count + 1)]
+    lines = done.stdout.decode().splitlines()
+    assert lines[:count] == [f"{name} slots=1" for name in names]
+    assert sorted(lines[count:]) == sorted(f"{name}: {name} on {name}" for name in names)
+
+
+def test_every_node_reaches_every_other(team: Lab) -> None:
+    each = "for n in 1 2 3 4 5 6 7 8; do ssh -n algo-$n hostname; done"
+    script = f"/opt/sm-proxy/wait-nodes.sh 60 >&2 && {each}"
+    wanted = [f"algo-{number}" for number in range(1, 9)]
+    done = _try(team, "eight.algo-8", script)
+    assert done.stdout.decode().split() == wanted, done.stderr.decode()
+
+
+def test_nodes_are_verified(team: Lab) -> None:
+    """A node whose key is another's is refused, also by address."""
+    forged = (
+        "/opt/sm-proxy/wait-nodes.sh 60 >/dev/null; cd /run/sm-proxy/nodes;"
+        " sed -n 's/^algo-1 /algo-2 /p' known_hosts >/tmp/forged;"
+        " for to in algo-2 $(getent ahostsv4 algo-2 | head -n 1 | cut -d ' ' -f 1); do"
+        " ssh -n $to hostname;"
+        " ssh -n -o UserKnownHostsFile=/tmp/forged $to hostname && exit 3; done; true"
+    )
+    done = _try(team, "two", forged)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().split() == ["algo-2", "algo-2"]
+    assert done.stderr.decode().count("Host key verification failed") == 2
+
+
+def test_only_public_halves_leave_a_container(team: Lab) -> None:
+    cards = _python(team, _CARDS).decode()
+    assert cards.count("sm-proxy-node 1") == 10
+    assert cards.count("client ssh-ed25519 ") == 10
+    assert "PRIVATE" not in cards
+
+
+def test_a_forged_card_lets_nobody_in(team: Lab, tmp_path: Path) -> None:
+    """Whoever may write to the exchange but does not sit at a node's address stays outside."""
+    key = tmp_path / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    public = " ".join(Path(f"{key}.pub").read_text().split()[:2])
+    listing = _python(team, _CARDS).decode()
+    where = next(line for line in listing.splitlines() if line.endswith("-two/algo-2"))
+    job = next(line for line in listing.splitlines() if line.endswith("/two"))
+    card = f"sm-proxy-node 1\n{job}\nnode algo-2\nport 22\nuser root\nslots 1\nclient {public}\n"
+    seen = f"grep -q '^from=.*{public}' /run/sm-proxy/authorized_keys"
+
+    def taken() -> bool:
+        # Its owner soon puts the true one back: look while it stands.
+        _python(team, _PUT, where, stdin=card.encode())
+        look = f"for i in 1 2 3 4 5 6; do {seen} && exit; sleep 0.5; done; false"
+        return _try(team, "two", look).returncode == 0
+
+    await_true(taken, 30, lambda: "algo-1 never read the forged card")
+    mine = ("-o", "IdentitiesOnly=yes", "-i", str(key))
+    done = team.ssh("-F", "none", *mine, *_only(team, "two"), "true")
+    assert done.returncode == 255
+    assert b"Permission denied" in done.stderr
+    words = "with correct key but not from a permitted host"
+    await_true(lambda: words in _log(team, "two"), 10, lambda: _log(team, "two"))
+    await_true(
+        lambda: _try(team, "two", f"! {seen}").returncode == 0, 30, lambda: "the card stayed"
+    )
+
+
+def _only(lab: Lab, job: str) -> list[str]:
+    """Options with which ssh goes to a job but offers no other key than what -i says."""
+    proxy = shlex.join([*SM_PROXY, "connect", "--user", "root", f"sm-{job}", "22"])
+    hosts = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
+    return [*hosts, "-o", "BatchMode=yes", "-o", f"ProxyCommand={proxy}", f"root@sm-{job}"]
+
+
+def test_a_laptop_is_revoked_and_added_while_the_job_runs(team: Lab) -> None:
+    key = Path(team.environment["SM_PROXY_SSH_DIR"], "id_ed25519.pub").read_bytes()
+    marker_lines = _markers(team, "two")
+    _python(team, _DELETE, "keys/laptop.pub")
+    try:
+        await_true(lambda: not _admitted(team, "two"), 30, lambda: "still let in")
+        done = _try(team, "two", "true")
+        assert b"Permission denied" in done.stderr
+    finally:
+        _python(team, _PUT, "keys/laptop.pub", stdin=key)
+    _await_admitted(team, "two")
+    assert _markers(team, "two") == marker_lines == 2
+
+
+def test_an_outage_of_s3_locks_nobody_out(team: Lab) -> None:
+    with team.faults(deny=["s3:*"]):
+        known = "nodes: S3 could not be used: curl: S3 said 403 AccessDenied"
+        await_true(lambda: known in _log(team, "two"), 30, lambda: _log(team, "two"))
+        assert _admitted(team, "two")
+        done = _try(team, "two", "ssh -n algo-2 hostname")
+        assert done.stdout == b"algo-2\n", done.stderr
+
+
+def _log(lab: Lab, job: str) -> str:
+    program = (
+        "import sys, boto3\nlogs = boto3.client('logs')\ngroup = '/aws/sagemaker/TrainingJobs'\n"
+        "at = dict(logGroupName=group, logStreamNamePrefix=sys.argv[1] + '/')\n"
+        "found = logs.describe_log_streams(**at)\n"
+        "for s in found['logStreams']:\n"
+        "    at = dict(logGroupName=group, logStreamName=s['logStreamName'], startFromHead=True)\n"
+        "    for e in logs.get_log_events(**at)['events']: print(e['message'])"
+    )
+    return _python(lab, program, job).decode()
+
+
+def _markers(lab: Lab, job: str) -> int:
+    return _log(lab, job).count('{"sm_proxy_marker"')
