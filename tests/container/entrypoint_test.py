@@ -218,7 +218,7 @@ def test_called_from_a_script(box: Box) -> None:
 
 def function(name: str) -> str:
     """The source of a shell function of ours."""
-    for file in ("entrypoint.sh", "serve.sh"):
+    for file in sorted(name for name in image.shipped_files() if name.endswith(".sh")):
         lines = image.shipped_files()[file].decode().splitlines()
         if f"{name}() {{" in lines:
             start = lines.index(f"{name}() {{")

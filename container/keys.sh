@@ -1,0 +1,72 @@
+#!/bin/sh
+# shellcheck disable=SC2154,SC2034 # variables of serve.sh
+# Sourced by serve.sh: the public keys that may log in.
+
+# Print the keys in $1 as bare "type base64" lines: no options, no comment, nothing else.
+bare_keys() {
+    printf '%s\n' "$1" | tr '\r' '\n' | tr -cd '\n\040-\176' | sed 's/\\"//g; s/"[^"]*"//g' |
+        while IFS= read -r line; do
+            type=
+            for word in $line; do
+                case $word in
+                    *[!A-Za-z0-9+/=@.-]*) type= ;;
+                    ssh-ed25519 | ssh-rsa | ecdsa-sha2-nistp256 | ecdsa-sha2-nistp384 | \
+                        ecdsa-sha2-nistp521 | sk-ssh-ed25519@openssh.com | \
+                        sk-ecdsa-sha2-nistp256@openssh.com) type=$word ;;
+                    AAAA*[!A-Za-z0-9+/=]*) type= ;;
+                    AAAA?*) [ -z "$type" ] || { echo "$type $word" && break; } ;;
+                    *) type= ;;
+                esac
+            done
+        done
+}
+
+# The names under which the job's environment may bring keys, in order.
+key_names() {
+    environment | sed -n 's/^\(SM_PROXY_AUTHORIZED_KEY\(_[0-9]\{1,4\}\)\{0,1\}\)=.*/\1/p' | sort -u
+}
+
+write_authorized_keys() {
+    set -f
+    for name in $(key_names); do
+        eval "value=\$$name"
+        keys=$(bare_keys "$value")
+        if [ -n "$keys" ]; then
+            echo "$keys"
+        elif [ -n "$value" ]; then
+            echo "$name" >>"$run/bad-keys"
+        fi
+    done >"$run/authorized_keys"
+    set +f
+    [ ! -s "$run/bad-keys" ] || while read -r name; do
+        problem "$name holds no public key"
+    done <"$run/bad-keys"
+}
+
+# Fail if others than us and root may write to $1 or to a folder above it.
+private() {
+    path=$1
+    while [ -n "$path" ]; do
+        # shellcheck disable=SC2012 # the mode string is all we want
+        case $(ls -ld -- "$path" 2>/dev/null) in
+            ?????w* | ????????w* | '') return 1 ;;
+        esac
+        path=${path%/*}
+    done
+}
+
+# Say whose keys count. sshd refuses key files below a folder that others may write to, such as
+# /tmp. Ours is private by itself; the image's file is then left out unless it is private too.
+allow_keys() {
+    home=
+    eval "home=~$user" # a name out of id(1)
+    theirs=" \"$home/.ssh/authorized_keys\""
+    if ! private "$run"; then
+        echo 'StrictModes no' >>"$run/sshd_config"
+        private "$home/.ssh/authorized_keys" || theirs=
+    fi
+    echo "AuthorizedKeysFile \"$run/authorized_keys\"$theirs" >>"$run/sshd_config"
+    if [ ! -s "$run/authorized_keys" ] && [ ! -s "$home/.ssh/authorized_keys" ]; then
+        problem 'nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set'
+    fi
+}

@@ -1,0 +1,121 @@
+#!/bin/sh
+# shellcheck disable=SC2154,SC2034 # variables of serve.sh
+# Sourced by serve.sh: the line in the job's log by which a laptop finds this container.
+
+# Print $1 as a JSON string of at most $2 characters; only printable ASCII is left of it.
+quoted() {
+    case $1 in
+        *[!A-Za-z0-9\ ._:/+=@-]*)
+            printf '"%s"' "$(printf '%s' "$1" | tr -cd '\040-\176' | cut -c "1-$2" | sed 's/[\\"]/\\&/g')"
+            ;;
+        *) printf '"%.*s"' "$2" "$1" ;;
+    esac
+}
+
+# Print the parts of $1, which "; " separates, as the inside of a JSON list; ten are enough.
+listed() {
+    comma=
+    printf '%s' "$1" | sed 's/; */\n/g' | head -n 10 | while IFS= read -r part || [ -n "$part" ]; do
+        [ -n "$part" ] || continue
+        printf '%s' "$comma"
+        quoted "$part" 200
+        comma=', '
+    done
+}
+
+# Print the value of a string field of resourceconfig.json.
+configured() {
+    tr -d '\r\n' 2>/dev/null <"$ml/input/config/resourceconfig.json" |
+        sed -n "s/.*\"$1\"[[:space:]]*:[[:space:]]*\"\([A-Za-z0-9._-]*\)\".*/\1/p"
+}
+
+# Print the device of the default route.
+routed() {
+    while read -r device destination _ _ _ _ _ mask _; do
+        [ "$destination$mask" != 0000000000000000 ] || { echo "$device" && return; }
+    done </proc/net/route
+}
+
+# Print "device address prefix" for an address that no tool could tell us about.
+place() {
+    old_ifs=$IFS
+    IFS=.
+    # shellcheck disable=SC2086 # the four numbers of an address
+    set -- $1 "$1"
+    IFS=$old_ifs
+    number=$(($1 + $2 * 256 + $3 * 65536 + $4 * 16777216)) # the byte order of /proc/net/route
+    device=$(routed)
+    bits=32
+    while read -r name destination gateway _ _ _ _ mask _; do
+        case $gateway$mask in 00000000*[!0]*) ;; *) continue ;; esac
+        if [ $((number & 0x$mask)) = $((0x$destination)) ]; then
+            device=$name
+            bits=0
+            rest=$((0x$mask))
+            while [ "$rest" != 0 ]; do
+                bits=$((bits + (rest & 1)))
+                rest=$((rest >> 1))
+            done
+            break
+        fi
+    done </proc/net/route
+    echo "${device:-unknown} $5 $bits"
+}
+
+# Print one line "device address prefix" for each IPv4 address.
+addresses() {
+    if [ -n "${SM_PROXY_LISTEN-}" ]; then
+        echo "lo $SM_PROXY_LISTEN 8"
+        return
+    fi
+    found=$(ip -o -4 addr show 2>/dev/null | while read -r _ device family cidr _; do
+        [ "$family" = inet ] || continue
+        case $cidr in */*) bits=${cidr#*/} ;; *) bits=32 ;; esac
+        echo "${device%%@*} ${cidr%/*} $bits"
+    done)
+    if [ -z "$found" ]; then
+        found=$(while read -r mark address kind; do
+            case $mark in
+                '|--') last=$address ;;
+                /32) [ "$address $kind" != 'host LOCAL' ] || echo "$last" ;;
+            esac
+        done </proc/net/fib_trie 2>/dev/null | sort -u | while read -r address; do
+            place "$address"
+        done)
+    fi
+    # The job's interface first, then the one the default route leaves by, then the others.
+    first=$(configured network_interface_name)
+    for wanted in "${first:-none}" "$(routed)" '*'; do
+        echo "$found" | while read -r device address bits; do
+            case $address in 127.* | 169.254.* | '') continue ;; esac
+            case $wanted in
+                "$device") echo "$device $address $bits" ;;
+                '*') echo "$device $address $bits" ;;
+            esac
+        done
+    done | while read -r line; do
+        case "$newline$seen" in *"$newline$line$newline"*) continue ;; esac
+        seen="$seen$line$newline"
+        echo "$line"
+    done | head -n 16
+}
+
+# Print the marker in one write, so that nothing of the job's can get into the middle of it.
+print_marker() {
+    comma=
+    list=$(addresses | while read -r device address bits; do
+        printf '%s{"name": %s, "address": %s, "prefix": %d}' \
+            "$comma" "$(quoted "$device" 16)" "$(quoted "$address" 15)" "$bits"
+        comma=', '
+    done)
+    [ -n "$list" ] || problem 'no IPv4 address was found'
+    node=$(configured current_host)
+    line=$(printf '{"sm_proxy_marker": 1, "node": %s, "addresses": [%s], "port": %d, "user": %s, "host_keys": [%s], "features": [%s], "problems": [%s]}' \
+        "$(quoted "${node:-algo-1}" 64)" "$list" "$1" "$(quoted "$user" 64)" \
+        "$(listed "$host_keys")" "$(listed "$features")" "$(listed "$problems")")
+    if [ -n "$run" ] && printf '%s\n' "$line" >"$run/marker"; then
+        dd bs=8192 count=1 <"$run/marker" 2>/dev/null || cat "$run/marker"
+    else
+        printf '%s\n' "$line"
+    fi
+}
