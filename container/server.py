@@ -46,7 +46,10 @@ def account():
 
 def key_files(run):
     """The files whose keys count, as far as they are there."""
-    files = (pathlib.Path(run, "authorized_keys"), pathlib.Path(account()[0], ".ssh/authorized_keys"))
+    files = (
+        pathlib.Path(run, "authorized_keys"),
+        pathlib.Path(account()[0], ".ssh/authorized_keys"),
+    )
     return [str(file) for file in files if file.is_file() and file.stat().st_size]
 
 

@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC3028 # bash alone says where a sourced file lies
 # sm-proxy for a script's own first line, sourced: ssh lives as long as that script does.
 #
 #     . /opt/sm-proxy/start.sh
