@@ -38,9 +38,12 @@ write_authorized_keys() {
         fi
     done >"$run/authorized_keys"
     set +f
+    chmod 600 "$run/authorized_keys"
     [ ! -s "$run/bad-keys" ] || while read -r name; do
         problem "$name holds no public key"
     done <"$run/bad-keys"
+    rm -f "$run/bad-keys"
+    check_exchange
 }
 
 # Fail if others than us and root may write to $1 or to a folder above it.
@@ -55,18 +58,8 @@ private() {
     done
 }
 
-# Say whose keys count. sshd refuses key files below a folder that others may write to, such as
-# /tmp. Ours is private by itself; the image's file is then left out unless it is private too.
-allow_keys() {
-    home=
-    eval "home=~$user" # a name out of id(1)
-    theirs=" \"$home/.ssh/authorized_keys\""
-    if ! private "$run"; then
-        echo 'StrictModes no' >>"$run/sshd_config"
-        private "$home/.ssh/authorized_keys" || theirs=
-    fi
-    echo "AuthorizedKeysFile \"$run/authorized_keys\"$theirs" >>"$run/sshd_config"
-    if [ ! -s "$run/authorized_keys" ] && [ ! -s "$home/.ssh/authorized_keys" ] && [ -z "${keys_s3-}" ]; then
+# Tell where no key at all may log in: none of ours, none in the image's file $1, none to come.
+may_somebody() {
+    [ -s "$run/authorized_keys" ] || [ -s "$1" ] || [ -n "${keys_s3-}" ] ||
         problem 'nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set'
-    fi
 }

@@ -1,31 +1,37 @@
 #!/bin/sh
-# sm-proxy, the ssh half: host keys, authorised keys, sshd, and the one line in the job's log (the
+# sm-proxy, the ssh half: host keys, authorised keys, a server, and the one line in the job's log (the
 # marker) by which a laptop finds this container and knows it. Started by entrypoint.sh.
 #
 #     serve.sh RUN_DIR PID PROBLEM     RUN_DIR may be empty; ssh ends when the process PID does
 #
-# Never reads the job's input, never prints the job's environment.
+# Never reads the job's input, never prints the job's environment. A server is three functions in a
+# file of its own: find_NAME, prepare_NAME (keys, settings, $host_keys, $features), run_NAME PORT.
+# shellcheck disable=SC2034 # the parts use our variables
 
 run=$1
 watched=$2
 problems=$3
 here=${0%/*}
 ml=${SM_PROXY_ML_DIR:-/opt/ml}
-uid=$(id -u)
-user=$(id -un 2>/dev/null)
-features=
-host_keys=
+uid=$(id -u 2>/dev/null || sed -n 's/^Uid:[^0-9]*\([0-9]*\).*/\1/p' /proc/$$/status)
+user=$(id -un 2>/dev/null || sed -n "s/^\([^:]*\):[^:]*:$uid:.*/\1/p" /etc/passwd | head -n 1)
 newline='
 '
+ready_within=30 # seconds for all of it; after that the log says that there is no ssh
 umask 077
 
 problem() {
     problems="$problems$1; "
 }
 
-for part in marker keys environment sshd exchange; do
+# What exchanges keys through S3, where that part is there, overrides these two: the first runs
+# before the marker, the second behind it.
+check_exchange() { :; }
+start_exchange() { :; }
+
+for part in marker keys environment sshd dropbear python exchange; do
     # shellcheck source=/dev/null
-    . "$here/$part.sh"
+    [ ! -r "$here/$part.sh" ] || . "$here/$part.sh"
 done
 
 # Programs of the system must not load the job's libraries (conda's libcrypto, for one).
@@ -33,39 +39,99 @@ plain() {
     env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$@"
 }
 
+# Run a program for ten seconds at most, where there is a `timeout` of today's kind.
+limited() {
+    if timeout 1 true 2>/dev/null; then timeout 10 "$@"; else "$@"; fi
+}
+
+bounded() {
+    limited env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$@"
+}
+
+# Print the path of the server program called $1, if it is there and no other was asked for.
+chosen() {
+    program=${SM_PROXY_SSHD-}
+    case ${program##*/} in
+        '') program=$(PATH="$PATH:/usr/sbin:/usr/local/sbin:/sbin:/usr/bin" command -v "$1") ;;
+        "$1"*) ;;
+        *python* | dropbear*) return 1 ;;
+        *) [ "$1" = sshd ] || return 1 ;;
+    esac
+    case $program in /*) [ -x "$program" ] && echo "$program" ;; *) return 1 ;; esac
+}
+
 ports() {
     case ${SM_PROXY_PORT-} in
         '') ;;
         *[!0-9]* | ??????*) problem 'SM_PROXY_PORT is not a port number' ;;
-        *) [ "$SM_PROXY_PORT" -gt 0 ] && [ "$SM_PROXY_PORT" -lt 65536 ] && {
+        *) if [ "$SM_PROXY_PORT" -gt 0 ] && [ "$SM_PROXY_PORT" -lt 65536 ]; then
             candidates=$SM_PROXY_PORT
             return
-        } ;;
+        else
+            problem 'SM_PROXY_PORT is not a port number'
+        fi ;;
     esac
     candidates='22 2222 22022'
     read -r lowest </proc/sys/net/ipv4/ip_unprivileged_port_start || lowest=1024
     [ "$uid" = 0 ] || [ "$lowest" -le 22 ] || candidates='2222 22022'
 } 2>/dev/null
 
-# Pass sshd's messages on to the job's log, and act on those that tell us something.
+# The server listens: tell the world, once.
+up() {
+    [ ! -e "$run/ready" ] || return 0
+    [ ! -s "$run/host_keys" ] || host_keys=$(cat "$run/host_keys")
+    (print_marker "$1") # in a subshell: it shares our variable names
+    : >"$run/ready"
+    start_exchange "$1"
+}
+
+# Note where somebody who was let in came from, as /proc/net/tcp writes it, so that the keep window
+# knows whether they are still there. $1 is 10.0.1.2, $2 a port.
+note_peer() {
+    : >"$run/connected"
+    old_ifs=$IFS
+    IFS=.
+    # shellcheck disable=SC2086 # the four numbers of an address
+    set -- $1 "$2"
+    IFS=$old_ifs
+    [ $# = 5 ] || return 0
+    case $1$2$3$4$5 in *[!0-9]*) return 0 ;; esac
+    printf '%02X%02X%02X%02X:%04X\n' "$4" "$3" "$2" "$1" "$5" >>"$run/peers"
+}
+
+# Pass the server's messages on to the job's log, and act on those that tell us something. A port
+# scan must not fill the log: 500 lines an hour are shown, who logged in is always shown.
 follow() {
     return_key=$(printf '\r')
+    shown=0
+    since=$(date +%s)
     while IFS= read -r line; do
         line=${line%"$return_key"}
         case $line in
             *sm_proxy_marker*) continue ;;          # a stranger's "user name": we print the only one
             *syslogin_perform_logout*) continue ;; # images have no utmp, and need none
-            'Server listening on '*)
-                if [ ! -e "$run/ready" ]; then
-                    (print_marker "$1") # in a subshell: it shares our variable names
-                    : >"$run/ready"
-                    start_exchange "$1"
-                fi
+            'Server listening on '* | '['*'] '*' Not backgrounding') up "$1" ;;
+            'Accepted '*)
+                peer=${line##* from }
+                from=${peer#* port }
+                note_peer "${peer%% *}" "${from%% *}"
+                shown=$((shown - 1))
                 ;;
-            'Accepted '*) : >"$run/connected" ;;
+            '['*'] '???\ ??\ ??:??:??\ 'Pubkey auth succeeded for '*)
+                peer=${line##* from }
+                note_peer "${peer%:*}" "${peer##*:}"
+                shown=$((shown - 1))
+                ;;
         esac
-        printf '%s\n' "$line" >"$run/last-message"
-        printf 'sm-proxy: sshd: %s\n' "$line" >&2
+        printf '%.300s\n' "$line" >"$run/last-message"
+        shown=$((shown + 1))
+        if [ "$shown" -ge 500 ] && [ $(($(date +%s) - since)) -ge 3600 ]; then
+            shown=0
+            since=$(date +%s)
+        fi
+        [ "$shown" -le 500 ] || continue
+        printf 'sm-proxy: sshd: %.500s\n' "$line" >&2
+        [ "$shown" != 500 ] || echo 'sm-proxy: sshd: more messages than are good for a log; silent for a while' >&2
     done
 }
 
@@ -79,32 +145,57 @@ watch() {
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
 }
 
-serve() {
-    [ -n "$run" ] || { problem 'no writable place for run-time files' && return 1; }
-    [ -n "$user" ] || { problem "user id $uid has no entry in /etc/passwd" && return 1; }
-    find_sshd || return
-    [ "$uid" != 0 ] || make_room_for_root
-    configure || return
-    features="sshd; sftp; scp$features"
+# Something hangs: say so, and give up, so that nobody waits for us.
+watch_the_start() {
+    sleep "$ready_within"
+    if [ -e "$run/ready" ] || [ -e "$run/failed" ]; then return; fi
+    problem "ssh was not there within $ready_within s"
+    none
+    kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
+}
+
+# Say that this container has no ssh.
+none() {
+    host_keys=
+    features=
+    print_marker 0
+    [ -z "$run" ] || : >"$run/failed"
+}
+
+# Run one kind of server for as long as it lives. Fails if it never listened.
+try() {
+    features=
+    host_keys=
+    rm -f "$run/host_keys"
+    "prepare_$1" || return
     ! command -v rsync >/dev/null 2>&1 || features="$features; rsync"
-    [ "$watched" = 1 ] || watch &
     for port in $candidates; do
-        run_sshd "$port" || continue
+        "run_$1" "$port" || continue
         # It listened and ended, which it never does by itself: same port, same keys, once more.
         for _ in 1 2 3 4 5; do
             sleep 1
-            run_sshd "$port"
+            "run_$1" "$port"
         done
         return
     done
-    problem "sshd: $(cat "$run/last-message" 2>/dev/null)"
+    message=$(cat "$run/last-message" 2>/dev/null)
+    problem "$1: ${message:-ended without a word}"
+    return 1
+}
+
+serve() {
+    [ -n "$run" ] || { problem 'no writable place for run-time files' && return 1; }
+    [ "$watched" = 1 ] || watch &
+    watch_the_start &
+    found=
+    for server in sshd dropbear python; do
+        "find_$server" || continue
+        found=$server
+        ! try "$server" || return 0
+    done
+    [ -n "$found" ] || problem 'no sshd in this image: install openssh-server'
     return 1
 }
 
 ports
-if ! serve; then
-    host_keys=
-    features=
-    print_marker "${candidates%% *}"
-    [ -z "$run" ] || : >"$run/failed"
-fi
+serve || none

@@ -3,21 +3,14 @@
 # Sourced by serve.sh: OpenSSH's sshd.
 
 find_sshd() {
-    if [ -n "${SM_PROXY_SSHD-}" ]; then
-        sshd=$SM_PROXY_SSHD
-    else
-        sshd=$(PATH="$PATH:/usr/sbin:/usr/local/sbin:/sbin" command -v sshd)
-    fi
-    case $sshd in /*) [ -x "$sshd" ] && return ;; esac
-    problem 'no sshd in this image: install openssh-server'
-    return 1
+    sshd=$(chosen sshd)
 }
 
 make_host_keys() {
     for kind in ed25519 ecdsa; do
         file=$run/ssh_host_${kind}_key
         if [ ! -s "$file" ]; then
-            plain ssh-keygen -q -t "$kind" -N '' -C '' -f "$file" </dev/null >/dev/null 2>&1 ||
+            bounded ssh-keygen -q -t "$kind" -N '' -C '' -f "$file" </dev/null >/dev/null 2>&1 ||
                 { problem "ssh-keygen could not make a key of type $kind" && continue; }
         fi
         read -r type base64 _ <"$file.pub"
@@ -37,7 +30,12 @@ make_room_for_root() {
     esac
 }
 
-configure() {
+prepare_sshd() {
+    [ "$uid" != 0 ] || make_room_for_root
+    if [ -z "$user" ]; then
+        problem "user id $uid has no entry in /etc/passwd, which sshd insists on"
+        return 1
+    fi
     printf 'PidFile "%s"\n' "$run/sshd.pid" >"$run/sshd_config"
     if [ -n "${SM_PROXY_LISTEN-}" ]; then
         echo "ListenAddress $SM_PROXY_LISTEN"
@@ -46,23 +44,63 @@ configure() {
     fi >>"$run/sshd_config"
     make_host_keys || return
     write_authorized_keys
-    check_exchange
     allow_keys
     cp "$run/sshd_config" "$run/without-environment"
     share_environment
     cat "$here/sshd_config" >>"$run/without-environment"
     cat "$here/sshd_config" >>"$run/sshd_config"
+    features="sshd; sftp; scp; pty; forwarding$features"
     # An environment sshd cannot take must not cost us the whole of ssh.
-    if ! plain "$sshd" -t -f "$run/sshd_config" 2>/dev/null &&
-        plain "$sshd" -t -f "$run/without-environment" 2>/dev/null; then
+    if ! bounded "$sshd" -t -f "$run/sshd_config" 2>/dev/null &&
+        bounded "$sshd" -t -f "$run/without-environment" 2>/dev/null; then
         cp "$run/without-environment" "$run/sshd_config"
         problem 'sessions do not get the environment of the job'
     fi
 }
 
+# Say whose keys count. sshd refuses key files below a folder that others may write to, such as
+# /tmp. Ours is private by itself; the image's file is then left out unless it is private too.
+allow_keys() {
+    home=
+    eval "home=~$user" # a name out of id(1)
+    theirs=" \"$home/.ssh/authorized_keys\""
+    if ! private "$run"; then
+        echo 'StrictModes no' >>"$run/sshd_config"
+        private "$home/.ssh/authorized_keys" || theirs=
+    fi
+    echo "AuthorizedKeysFile \"$run/authorized_keys\"$theirs" >>"$run/sshd_config"
+    may_somebody "$home/.ssh/authorized_keys"
+}
+
+# Hand the job's environment to sessions through sshd's private configuration.
+share_environment() {
+    write_environment_file
+    version=$(bounded "$sshd" -V 2>&1 </dev/null | sed -n 's/.*OpenSSH_\([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | head -n 1)
+    # shellcheck disable=SC2086 # two numbers
+    set -- ${version:-0 0}
+    version=$(($1 * 100 + $2))
+    if [ "$version" -ge 708 ]; then
+        total=0
+        wanted_environment | sed 's/[\\"]/\\&/g' | while IFS= read -r entry; do
+            case $entry in
+                *"$(printf '\001')"*) continue ;;
+                *\\*) [ "$version" -ge 807 ] || continue ;; # no way to write it before
+            esac
+            total=$((total + ${#entry}))
+            if [ "${#entry}" -ge 16384 ] || [ "$total" -ge 131072 ]; then continue; fi
+            printf ' "%s"' "$entry"
+        done >"$run/setenv"
+        { printf 'SetEnv' && cat "$run/setenv" && echo; } >>"$run/sshd_config"
+        rm -f "$run/setenv"
+        echo "SetEnv \"SM_PROXY_RUN_DIR=$run\"" >>"$run/without-environment"
+        features="$features; environment"
+    else
+        problem 'this sshd is too old to give sessions the environment of the job'
+    fi
+}
+
 # Run sshd on one port for as long as it lives. Fails if it never listened.
 run_sshd() {
-    rm -f "$run/last-message"
-    plain "$sshd" -D -e -f "$run/sshd_config" -p "$1" 2>&1 </dev/null | follow "$1"
+    (umask 022 && plain "$sshd" -D -e -f "$run/sshd_config" -p "$1" 2>&1 </dev/null) | follow "$1"
     [ -e "$run/ready" ]
 }

@@ -26,6 +26,12 @@ missing_packages() {
     if [ "$(id -u)" = 0 ] && ! unshare -m true 2>/dev/null && ! id sshd >/dev/null 2>&1; then
         printf ' openssh-server'
     fi
+    # What the container's shell side is tested with; without root those tests are skipped.
+    if [ "$(id -u)" = 0 ]; then
+        command -v busybox >/dev/null 2>&1 || printf ' busybox-static'
+        [ -x /usr/sbin/dropbear ] || printf ' dropbear-bin'
+        /usr/bin/python3 -c 'import asyncssh' 2>/dev/null || printf ' python3-asyncssh'
+    fi
     [ -e /etc/ssl/certs/ca-certificates.crt ] || printf ' ca-certificates'
 }
 

@@ -3,7 +3,7 @@
 
     source_dir/
         script_mode.py      entry_point
-        sm-proxy/           this folder: entrypoint.sh, serve.sh, sshd_config
+        sm-proxy/           this folder, whole
 
 AWS's deep-learning images bring no sshd: put `openssh-server` in with a Dockerfile of two lines, or
 install it at run time as below (that needs a way to a package mirror).

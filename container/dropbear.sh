@@ -1,0 +1,75 @@
+#!/bin/sh
+# shellcheck disable=SC2154,SC2034 # variables of serve.sh
+# Sourced by serve.sh: dropbear, where there is no sshd. 2017.75 (which brought `-c`) or newer.
+
+find_dropbear() {
+    dropbear=$(chosen dropbear) || return
+    dropbearkey=${dropbear%/*}/dropbearkey
+    [ -x "$dropbearkey" ] ||
+        dropbearkey=$(PATH="$PATH:/usr/sbin:/usr/local/sbin:/sbin" command -v dropbearkey) ||
+        { problem 'dropbear has no dropbearkey beside it' && return 1; }
+}
+
+prepare_dropbear() {
+    options=$(bounded "$dropbear" -h 2>&1 </dev/null)
+    hosts=
+    for kind in ed25519 ecdsa; do
+        file=$run/dropbear_${kind}_key
+        [ -s "$file" ] || bounded "$dropbearkey" -t "$kind" -f "$file" </dev/null >/dev/null 2>&1
+        public=$(bounded "$dropbearkey" -y -f "$file" 2>/dev/null </dev/null |
+            sed -n 's/^\(ssh-ed25519\|ecdsa-sha2-nistp256\) \([A-Za-z0-9+/=]*\).*/\1 \2/p')
+        [ -n "$public" ] || { problem "dropbearkey could not make a key of type $kind" && continue; }
+        host_keys="$host_keys$public; "
+        hosts="$hosts $kind"
+    done
+    [ -n "$host_keys" ] || return
+    write_authorized_keys
+    eval "home=~$user" # a name out of id(1)
+    place_keys || problem "dropbear reads $home/.ssh/authorized_keys only, and it cannot be written"
+    may_somebody "$run/image_keys"
+    write_environment_file
+    features='dropbear; pty; forwarding'
+    case $options in
+        *-c\ *) features="$features; environment" ;;
+        *) problem 'this dropbear is too old to give sessions the environment of the job' ;;
+    esac
+    for program in /usr/lib/openssh /usr/lib /usr/libexec/openssh /usr/libexec /usr/lib/ssh; do
+        [ ! -x "$program/sftp-server" ] || { features="$features; sftp; scp" && return; }
+    done
+    if PATH="$PATH:/usr/bin:/bin" command -v scp >/dev/null 2>&1; then
+        problem 'no sftp-server in this image: only scp -O works (install openssh-sftp-server)'
+    else
+        problem 'no sftp-server in this image: neither sftp nor scp (install openssh-sftp-server)'
+    fi
+}
+
+# Put our keys where dropbear looks: newer ones can be told, older ones know the user's home only.
+place_keys() {
+    case $options in *authorized_keys*)
+        mkdir -p "$run/dropbear" || return
+        set -- "$run/dropbear"
+        ;;
+    *)
+        (umask 077 && mkdir -p "$home/.ssh") 2>/dev/null
+        set -- "$home/.ssh"
+        ;;
+    esac
+    # What the image brought counts too, and stays when a key of ours goes.
+    [ -e "$run/image_keys" ] || cat "$home/.ssh/authorized_keys" >"$run/image_keys" 2>/dev/null
+    { cat "$run/image_keys" "$run/authorized_keys" >"$1/authorized_keys.new" &&
+        mv -f "$1/authorized_keys.new" "$1/authorized_keys"; } 2>/dev/null
+}
+
+run_dropbear() {
+    set -- "${SM_PROXY_LISTEN:-0.0.0.0}:$1" "$1"
+    for kind in $hosts; do set -- "$@" -r "$run/dropbear_${kind}_key"; done
+    address=$1
+    number=$2
+    shift 2
+    # -s: no passwords. -K: dead laptops are noticed. -W: a window that does not slow a copy down.
+    set -- "$@" -F -E -s -m -K 30 -W 1048576 -P "$run/sshd.pid" -p "$address"
+    case $options in *authorized_keys*) set -- "$@" -D "$run/dropbear" ;; esac
+    case $options in *-c\ *) set -- "$@" -c "exec /bin/sh '$here/session.sh' '$run'" ;; esac
+    (umask 022 && exec env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$dropbear" "$@" 2>&1 </dev/null) | follow "$number"
+    [ -e "$run/ready" ]
+}

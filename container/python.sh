@@ -1,0 +1,29 @@
+#!/bin/sh
+# shellcheck disable=SC2154,SC2034 # variables of serve.sh
+# Sourced by serve.sh: server.py, where there is neither sshd nor dropbear but a Python with asyncssh.
+
+find_python() {
+    # The job's own environment, not `plain`: a conda Python may need its LD_LIBRARY_PATH.
+    for name in python3 python; do
+        python=$(chosen "$name") || continue
+        limited "$python" -c 'import asyncssh' </dev/null >/dev/null 2>&1 && return
+    done
+    return 1
+}
+
+prepare_python() {
+    write_authorized_keys
+    home=${HOME:-/}
+    [ -z "$user" ] || eval "home=~$user" # a name out of id(1)
+    may_somebody "$home/.ssh/authorized_keys"
+    # Nothing of this needs an entry in /etc/passwd.
+    [ -n "$user" ] || user=user
+    features='python; sftp; scp; pty; forwarding; environment'
+    write_environment_file
+}
+
+run_python() {
+    (umask 022 && exec "$python" "$here/server.py" --run "$run" --user "$user" \
+        --address "${SM_PROXY_LISTEN:-0.0.0.0}" --port "$1" 2>&1 </dev/null) | follow "$1"
+    [ -e "$run/ready" ]
+}

@@ -1,0 +1,300 @@
+"""sm-proxy: an SSH server for images with neither sshd nor dropbear, on asyncssh.
+
+Shell and exec with and without a terminal, sftp, scp, and forwarding of ports and of Unix sockets
+in both directions: what VS Code asks for. Keys only; the files of authorised keys are read at each
+log-in, so that a key which was taken out no longer opens anything. Started by python.sh; messages
+are worded as sshd's, because serve.sh reads those.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import os
+import pathlib
+import pwd
+import re
+import signal
+import struct
+import sys
+import termios
+
+import asyncssh
+
+_HIDDEN = re.compile(
+    "SM_PROXY_AUTHORIZED_KEY.*|SM_PROXY_SSHD|SSH_.*|HOSTNAME|PWD|OLDPWD|SHLVL|_|TERM|MAIL"
+)
+_CHUNK = 65536
+
+
+def say(message):
+    """Write one line for serve.sh, whatever a stranger put into it."""
+    text = "".join(c if c.isprintable() else "?" for c in message)
+    sys.stdout.write(text[:500] + "\n")
+    sys.stdout.flush()
+
+
+def account():
+    """Home and shell of the user we are; an entry in /etc/passwd is not needed."""
+    try:
+        entry = pwd.getpwuid(os.getuid())
+    except KeyError:
+        return os.environ.get("HOME") or "/", "/bin/sh"
+    shell = entry.pw_shell if os.access(entry.pw_shell, os.X_OK) else "/bin/sh"
+    return entry.pw_dir, shell
+
+
+def key_files(run):
+    """The files whose keys count, as far as they are there."""
+    files = (
+        pathlib.Path(run, "authorized_keys"),
+        pathlib.Path(account()[0], ".ssh/authorized_keys"),
+    )
+    return [str(file) for file in files if file.is_file() and file.stat().st_size]
+
+
+class Server(asyncssh.SSHServer):
+    """One connection: who may log in, and that all kinds of forwarding are allowed."""
+
+    def __init__(self, options):
+        self._options = options
+        self._connection = None
+
+    def connection_made(self, conn):
+        self._connection = conn
+
+    def begin_auth(self, username):
+        files = key_files(self._options.run) if username == self._options.user else []
+        try:
+            self._connection.set_authorized_keys(files or b"")
+        except (OSError, ValueError) as error:
+            say(f"error: authorised keys: {error}")
+            self._connection.set_authorized_keys(b"")
+        return True
+
+    def password_auth_supported(self):
+        return False
+
+    def kbdint_auth_supported(self):
+        return False
+
+    def auth_completed(self):
+        host, port = self._connection.get_extra_info("peername")[:2]
+        user = self._connection.get_extra_info("username")
+        say(f"Accepted publickey for {user} from {host} port {port} ssh2")
+
+    def connection_requested(self, dest_host, dest_port, orig_host, orig_port):
+        return True
+
+    def unix_connection_requested(self, dest_path):
+        return True
+
+    def server_requested(self, listen_host, listen_port):
+        return True
+
+    def unix_server_requested(self, listen_path):
+        return True
+
+
+def environment(process, options):
+    """The job's environment with what a session has of its own."""
+    home, shell = account()
+    ready = {name: value for name, value in os.environ.items() if not _HIDDEN.fullmatch(name)}
+    sent = {str(name): str(value) for name, value in process.env.items()}
+    ready.update((k, v) for k, v in sent.items() if k == "LANG" or k.startswith("LC_"))
+    peer, own = (process.get_extra_info(name)[:2] for name in ("peername", "sockname"))
+    ready.update(
+        HOME=home,
+        USER=options.user,
+        LOGNAME=options.user,
+        SHELL=shell,
+        SM_PROXY_RUN_DIR=options.run,
+        SSH_CONNECTION=f"{peer[0]} {peer[1]} {own[0]} {own[1]}",
+        SSH_CLIENT=f"{peer[0]} {peer[1]} {own[1]}",
+    )
+    agent = process.channel.get_agent_path()
+    if agent:
+        ready["SSH_AUTH_SOCK"] = agent
+    return ready
+
+
+async def serve_session(process, options):
+    """Run what the client asked for, and hand its exit status or signal over."""
+    home, shell = account()
+    command = process.command
+    arguments = [shell, "-c", command] if command else ["-" + os.path.basename(shell)]
+    settings = {
+        "executable": shell,
+        "env": environment(process, options),
+        "cwd": home if os.path.isdir(home) else "/",
+        "start_new_session": True,
+    }
+    run = on_pipes if process.term_type is None else on_terminal
+    try:
+        status = await run(process, arguments, settings)
+    except OSError as error:
+        say(f"error: session: {error}")
+        status = 127
+    if status < 0:
+        process.exit_with_signal(signal.Signals(-status).name[3:])
+    else:
+        process.exit(status)
+
+
+async def on_pipes(process, arguments, settings):
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(
+        *arguments, stdin=pipe, stdout=pipe, stderr=pipe, **settings
+    )
+    await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+    status = await child.wait()
+    with contextlib.suppress(asyncssh.Error, OSError):
+        await process.stdout.drain()
+        await process.stderr.drain()
+    return status
+
+
+async def on_terminal(process, arguments, settings):
+    ours, theirs = os.openpty()
+    try:
+        set_size(ours, process.get_terminal_size())
+        settings["env"]["TERM"] = process.term_type
+        settings["env"]["SSH_TTY"] = os.ttyname(theirs)
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *arguments,
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+                **settings,
+            )
+        finally:
+            os.close(theirs)
+        os.set_blocking(ours, False)
+        typed = asyncio.ensure_future(type_in(process, ours, child))
+        try:
+            with contextlib.suppress(asyncssh.Error, OSError):
+                await show(process, ours)
+        finally:
+            typed.cancel()
+            await asyncio.gather(typed, return_exceptions=True)
+    finally:
+        os.close(ours)  # the kernel sends SIGHUP to whatever is still there
+    return await child.wait()
+
+
+def set_size(terminal, size):
+    columns, rows, width, height = size
+    packed = struct.pack("HHHH", rows, columns, width, height)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, packed)
+
+
+async def until(add, remove, descriptor):
+    """Wait until a descriptor can be read, or written."""
+    loop = asyncio.get_running_loop()
+    able = asyncio.Event()
+    getattr(loop, add)(descriptor, able.set)
+    try:
+        await able.wait()
+    finally:
+        getattr(loop, remove)(descriptor)
+
+
+async def show(process, terminal):
+    """Copy what the terminal shows, no faster than the client takes it."""
+    while not process.is_closing():
+        try:
+            data = os.read(terminal, _CHUNK)
+        except BlockingIOError:
+            await until("add_reader", "remove_reader", terminal)
+            continue
+        except OSError:  # EIO: nobody holds the other side any more
+            return
+        if not data:
+            return
+        process.stdout.write(data)
+        await process.stdout.drain()
+
+
+async def type_in(process, terminal, child):
+    """Copy what the client types; hang up when it is gone."""
+    while True:
+        try:
+            data = await process.stdin.read(_CHUNK)
+        except asyncssh.TerminalSizeChanged as change:
+            size = (change.width, change.height, change.pixwidth, change.pixheight)
+            set_size(terminal, size)
+            continue
+        except asyncssh.BreakReceived:
+            data = b"\x03"
+        except asyncssh.SignalReceived as sent:
+            forward_signal(child, sent.signal)
+            continue
+        except (asyncssh.Error, OSError):
+            data = b""
+        if not data:
+            break
+        await write_all(terminal, data)
+    if process.channel.is_closing() or process.get_extra_info("connection").is_closed():
+        forward_signal(child, "HUP")
+
+
+def forward_signal(child, name):
+    with contextlib.suppress(AttributeError, ProcessLookupError, PermissionError):
+        os.killpg(child.pid, getattr(signal, f"SIG{name}"))
+
+
+async def write_all(terminal, data):
+    while data:
+        try:
+            data = data[os.write(terminal, data) :]
+        except BlockingIOError:
+            await until("add_writer", "remove_writer", terminal)
+
+
+def host_key(run):
+    """The container's own key, made on the first start; its public half stands in `host_keys`."""
+    file = pathlib.Path(run, "ssh_host_ed25519_key")
+    if not file.exists():
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        file.touch(mode=0o600)
+        file.write_bytes(key.export_private_key())
+    public = asyncssh.read_private_key(str(file)).export_public_key().decode().split()
+    pathlib.Path(run, "host_keys").write_text(" ".join(public[:2]) + "; ", encoding="ascii")
+    return str(file)
+
+
+async def main():
+    parser = argparse.ArgumentParser()
+    for name in ("run", "user", "address"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args()
+    pathlib.Path(options.run, "sshd.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
+    acceptor = await asyncssh.listen(
+        options.address,
+        options.port,
+        server_factory=lambda: Server(options),
+        server_host_keys=[host_key(options.run)],
+        process_factory=lambda process: serve_session(process, options),
+        sftp_factory=True,
+        allow_scp=True,
+        encoding=None,
+        line_editor=False,
+        agent_forwarding=True,
+        x11_forwarding=False,
+        login_timeout=60,
+        keepalive_interval=30,
+        keepalive_count_max=4,
+    )
+    say(f"Server listening on {options.address} port {options.port}.")
+    await acceptor.wait_closed()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except (OSError, asyncssh.Error) as error:
+        say(f"error: {error}")
+        sys.exit(1)
