@@ -47,6 +47,9 @@ Code = Literal[
     "output-failed",
     "login-refused",
     "file-edited",
+    "bad-permissions",
+    "no-identity",
+    "key-refused",
 ]
 
 CODES: frozenset[str] = frozenset(get_args(Code))

@@ -74,6 +74,18 @@ class Aws:
         configured = self._session.get_config_variable("ca_bundle")
         return str(configured or Path(botocore.__file__).with_name("cacert.pem"))
 
+    def endpoint(self, service: str) -> str:
+        """The URL that calls to a service go to.
+
+        Raises:
+            SmProxyError: it cannot be told: no region, a broken configuration.
+        """
+        try:
+            return str(self._client(service).meta.endpoint_url)
+        except (BotoCoreError, OSError, ValueError) as error:
+            failure = errors.from_botocore(error, service, self.profile)
+            raise failure or errors.misconfigured(error, service) from None
+
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make one API call and return its response.
 

@@ -26,7 +26,10 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         *("ListTrainingJobs", "ListTransformJobs"),
     ),
     "logs": ("DescribeLogStreams", "GetLogEvents"),
-    "ec2": ("DescribeInstances", "DescribeSubnets"),
+    "ec2": (
+        *("DescribeInstances", "DescribeRouteTables", "DescribeSecurityGroups"),
+        *("DescribeSubnets", "DescribeVpcEndpoints"),
+    ),
     "ssm": ("DescribeInstanceInformation", "ResumeSession", "StartSession", "TerminateSession"),
 }
 _FORMAT: Final = 1

@@ -8,6 +8,7 @@ from typing import Any
 from sm_proxy.lab.network import BASTION_SUBNET, NODE_SUBNETS, VPC_CIDR
 
 REGION = "us-east-1"
+ENFORCED = "sm-proxy-lab:enforced"  # the tag of a VPC whose records close what they do not open
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"  # the documentation's own example
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - the documentation's too
 _ROLE = "arn:aws:iam::123456789012:role/sm-proxy-lab"
@@ -45,7 +46,8 @@ class Cloud:
         Args:
             bastion_address: the bastion's address in its subnet, or None for any.
         """
-        vpc = self._ec2.create_vpc(CidrBlock=VPC_CIDR)["Vpc"]["VpcId"]
+        tag = {"ResourceType": "vpc", "Tags": [{"Key": ENFORCED, "Value": "yes"}]}
+        vpc = self._ec2.create_vpc(CidrBlock=VPC_CIDR, TagSpecifications=[tag])["Vpc"]["VpcId"]
         subnets = [
             self._ec2.create_subnet(
                 VpcId=vpc, CidrBlock=cidr, AvailabilityZone=f"{REGION}{'abc'[index]}"
@@ -55,6 +57,15 @@ class Cloud:
         group = self._ec2.create_security_group(
             GroupName="sm-proxy-lab", Description="internal", VpcId=vpc
         )["GroupId"]
+        own = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}]
+        self._ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=own)
+        for service in ("ssm", "ssmmessages"):
+            self._ec2.create_vpc_endpoint(
+                VpcId=vpc,
+                VpcEndpointType="Interface",
+                SubnetIds=[subnets[0]],
+                ServiceName=f"com.amazonaws.{REGION}.{service}",
+            )
         started = self._ec2.run_instances(
             ImageId="ami-0123456789abcdef0",
             InstanceType="t3.micro",

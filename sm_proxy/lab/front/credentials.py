@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from sm_proxy.lab.front.errors import AwsError
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 # The two calls that bring their own proof of identity.
 _UNSIGNED = {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
+_SIGNATURE_S = 300
 _EXPIRED = "The security token included in the request is expired"
 _INVALID = "The security token included in the request is invalid."
 _NOT_VALIDATED = "AWS was not able to validate the provided access credentials"
@@ -33,6 +35,29 @@ def check(call: Call, state: str) -> None:
         raise _expired(call)
     elif state == "invalid":
         raise _invalid(call)
+
+
+def check_clock(call: Call, skew_s: float) -> None:
+    """Refuse a call that was signed more than five minutes from the service's time.
+
+    Args:
+        call: The call.
+        skew_s: How far the service's clock is ahead of this machine's, in seconds.
+
+    Raises:
+        AwsError: In the words of the call's service.
+    """
+    if abs(skew_s) <= _SIGNATURE_S or call.access_key is None:
+        return
+    signed = call.headers.get("x-amz-date", "")
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + skew_s))
+    limit = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + skew_s - _SIGNATURE_S))
+    words = f"Signature expired: {signed} is now earlier than {limit} ({now} - 5 min.)"
+    if call.protocol == "json":
+        raise AwsError("InvalidSignatureException", words)
+    if call.protocol == "ec2":
+        raise AwsError("AuthFailure", words, 401)
+    raise AwsError("SignatureDoesNotMatch", words, 403)
 
 
 def _unsigned(call: Call) -> AwsError:

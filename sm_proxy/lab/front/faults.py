@@ -18,6 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "throttle": {},
     "fail": {},
     "credentials": "ok",
+    "clock_skew_s": 0,
     "log_delay_ms": 0,
     "empty_log_pages": 0,
     "ping_status": "Online",
@@ -69,6 +70,7 @@ class Faults:
             AwsError: The refusal.
         """
         credentials.check(call, self._now["credentials"])
+        credentials.check_clock(call, self._now["clock_skew_s"])
         denial.check(call, self._now["deny"])
         if self._spend("throttle", call):
             raise _throttled(call)

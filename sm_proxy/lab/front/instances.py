@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from sm_proxy.lab.front import paths
 from sm_proxy.lab.front.errors import AwsError
 
 if TYPE_CHECKING:
@@ -34,20 +35,23 @@ class Managed:
         """Whether sessions can be started to that instance."""
         if self._faults["ping_status"] != "Online":
             return False
-        return any(instance.instance_id == target for instance in self._running(region))
+        there = any(instance.instance_id == target for instance in self._running(region))
+        return there and paths.to_ssm(region, target)
 
     def lines(self, region: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         """The lines of DescribeInstanceInformation that pass the request's filters."""
         filters = _filters(params)
         if self._faults["ping_status"] == "absent":
             return []
-        lines = [self._line(instance) for instance in self._running(region)]
+        lines = [self._line(region, instance) for instance in self._running(region)]
         for key, values in filters:
             lines = [line for line in lines if line[key] in values]
         return lines
 
-    def _line(self, instance: Instance) -> dict[str, Any]:
+    def _line(self, region: str, instance: Instance) -> dict[str, Any]:
         ping = self._faults["ping_status"]
+        if ping == "Online" and not paths.to_ssm(region, instance.instance_id):
+            ping = "ConnectionLost"
         seen = time.time() - (0 if ping == "Online" else 3600)
         return {
             "InstanceId": instance.instance_id,

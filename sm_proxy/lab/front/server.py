@@ -11,6 +11,7 @@ import http.client
 import socket
 import socketserver
 import sys
+import time
 import traceback
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,8 @@ class _Connection(socketserver.BaseRequestHandler):
             return False
         close = headers.get("connection", "").lower() == "close" or version == "HTTP/1.0"
         reply = self._answer(method, target, headers, body)
-        connection.sendall(_wire(reply, method=method, close=close))
+        skew = self.server.front.faults["clock_skew_s"]
+        connection.sendall(_wire(reply, method=method, close=close, skew_s=skew))
         return not close
 
     def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
@@ -122,12 +124,12 @@ def _chunks(reader: BufferedReader) -> list[bytes]:
         reader.readline(_MAX_LINE)
 
 
-def _wire(reply: Reply, *, method: str, close: bool) -> bytes:
+def _wire(reply: Reply, *, method: str, close: bool, skew_s: float = 0) -> bytes:
     reason = http.client.responses.get(reply.status, "")
     lines = [
         f"HTTP/1.1 {reply.status} {reason}",
         "Server: Server",
-        f"Date: {email.utils.formatdate(usegmt=True)}",
+        f"Date: {email.utils.formatdate(time.time() + skew_s, usegmt=True)}",
         f"Content-Length: {len(reply.body)}",
         f"Connection: {'close' if close else 'keep-alive'}",
         *(f"{name}: {value}" for name, value in reply.headers.items()),

@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy.lab.front import documents, tokens
+from sm_proxy.lab.front import documents, paths, tokens
 from sm_proxy.lab.front.errors import AwsError
 from sm_proxy.lab.front.gateway import Gateway, GatewayError
 
@@ -67,7 +67,12 @@ class Ssm:
             )
             raise AwsError("BadRequest", words)
         answer = self._ask(
-            "start", target=target, document=document, parameters=given, agent_version=version
+            "start",
+            target=target,
+            document=document,
+            parameters=given,
+            agent_version=version,
+            **({"dropped": True} if self._dropped(call, target, given) else {}),
         )
         if "error" in answer:
             raise _gateways(answer)
@@ -80,6 +85,22 @@ class Ssm:
             "Reason": call.params.get("Reason", ""),
         }
         return {name: answer[name] for name in _ANSWER}
+
+    def _dropped(self, call: Call, target: str, given: dict[str, Any]) -> bool:
+        """Whether a security group drops what the agent would send to the container."""
+        host, port = (given.get(name, [""])[0] for name in ("host", "portNumber"))
+        if not host or not port:
+            return False
+        jobs = (job.request for job in self._sagemaker.jobs())
+        groups = [
+            group
+            for request in jobs
+            for group in request.get("VpcConfig", {}).get("SecurityGroupIds", [])
+        ]
+        try:
+            return not paths.to_container(call.region, target, host, int(port), groups)
+        except ValueError:  # a name instead of an address
+            return False
 
     def _resume(self, call: Call) -> dict[str, Any]:
         answer = self._ask("resume", session=call.params["SessionId"])

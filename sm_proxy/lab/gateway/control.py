@@ -73,6 +73,7 @@ class Control:
             str(request["document"]),
             request.get("parameters") or {},
             version,
+            dropped=bool(request.get("dropped")),
         )
         return self._service.credentials(session)
 

@@ -54,12 +54,14 @@ class Service:
         document: str,
         parameters: Mapping[str, list[str]],
         agent_version: str = DEFAULT_AGENT_VERSION,
+        *,
+        dropped: bool = False,
     ) -> Session:
-        """Begin a session."""
+        """Begin a session; `dropped`: a security group drops what its agent sends."""
         alphabet = string.ascii_lowercase + string.digits
         suffix = "".join(secrets.choice(alphabet) for _ in range(25))
         properties = targets.properties(document, parameters)
-        request = WorkerRequest(f"lab-{suffix}", properties, agent_version)
+        request = WorkerRequest(f"lab-{suffix}", properties, agent_version, dropped)
         session = Session(request, target, lambda: self.faults, self._changed)
         self._sessions[session.id] = session
         self._forget_old()

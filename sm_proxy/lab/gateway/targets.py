@@ -24,6 +24,7 @@ DENIED = [
     *(f"fd00:ec2::{last}" for last in (254, 253, 123, 240)),
 ]
 
+_SYN_S = 130.0
 _REASONS = {
     errno.ECONNREFUSED: "connection refused",
     errno.ECONNRESET: "connection reset by peer",
@@ -42,6 +43,7 @@ class Destination(NamedTuple):
 
     addresses: list[str]
     port: str
+    dropped: bool = False
 
 
 def properties(document: str, parameters: Mapping[str, list[str]]) -> dict[str, str]:
@@ -87,6 +89,10 @@ async def dial(
     """
     if delay:
         await asyncio.sleep(delay)
+    if where.dropped:
+        # What the kernel does with a SYN that nothing answers: about two minutes of trying.
+        await asyncio.sleep(_SYN_S)
+        raise OSError(_dial_text(where.addresses[0], where.port, TimeoutError(errno.ETIMEDOUT, "")))
     first: OSError | None = None
     loop = asyncio.get_running_loop()
     for address in where.addresses:

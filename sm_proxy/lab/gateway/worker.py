@@ -33,6 +33,7 @@ class WorkerRequest(NamedTuple):
     session: str
     properties: dict[str, str]
     agent_version: str
+    dropped: bool = False
 
 
 class CrashError(Exception):
@@ -135,6 +136,7 @@ class Worker:
         kind = given.get("type", "")
         host = given.get("host", "") if compare(agent, "3.1.1188.0") >= 0 else ""
         where = await targets.destination(given.get("portNumber", ""), host, self.faults().vpc_cidr)
+        where = where._replace(dropped=self._request.dropped)
         forwarding = kind == targets.LOCAL_PORT_FORWARDING
         speaks_mux = compare(agent, "3.0.196.0") > 0
         if forwarding and speaks_mux and compare(self._client_version, "1.1.70") >= 0:

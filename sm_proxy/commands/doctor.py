@@ -1,0 +1,87 @@
+"""`sm-proxy doctor`: why it does not work, and the one thing that mends it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sm_proxy import settings as settings_module
+from sm_proxy.aws.clients import Aws
+from sm_proxy.doctor import bundle, last, runner, table
+from sm_proxy.doctor.findings import Finding, Patient
+from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
+from sm_proxy.output import Result
+from sm_proxy.settings import Settings
+
+_COLOURS = {"passed": "32", "failed": "31", "skipped": "2"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`doctor [HOST] [--json] [--bundle FILE] [--ssh-config PATH]`."""
+    parser.add_argument("host", metavar="HOST", nargs="?", help="as you give it to ssh")
+    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+    parser.add_argument("--bundle", metavar="FILE", help="write a report, secrets removed")
+    parser.add_argument("--ssh-config", metavar="PATH", help="the config that ssh is given by -F")
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Examine; exit status 1 where a cause was found."""
+    login, _, host = (args.host or "").rpartition("@")
+    patient = _patient(args, host or None, login or None)
+    # Asked first: what follows may itself be put on record.
+    remembered = runner.examine(patient, ((("last-failure", last.failure),),))
+    findings = _unsettled(args)
+    try:
+        if not findings:
+            findings = runner.examine(patient, table.stages(patient.host))
+    finally:
+        if patient.tunnel is not None:
+            patient.tunnel.close()
+    findings = [*findings, *remembered]
+    if args.bundle:
+        bundle.write(Path(args.bundle), patient, findings)
+    cause = runner.first_failure(findings)
+    data = {"cause": cause.code if cause else None, "checks": [item.as_data() for item in findings]}
+    return Result(data, _text(findings, cause), EXIT_EXPECTED if cause else 0)
+
+
+def _patient(args: argparse.Namespace, host: str | None, login: str | None) -> Patient:
+    flags = settings_module.flags_of(args)
+    try:
+        settings = settings_module.load(flags)
+    except SmProxyError:
+        ssh_dir = flags.get("ssh_dir") or os.environ.get("SM_PROXY_SSH_DIR")
+        settings = replace(Settings(), ssh_dir=ssh_dir)
+    config = Path(args.ssh_config) if args.ssh_config else None
+    return Patient(settings, host, Aws(settings.profile, settings.region), login, config)
+
+
+def _unsettled(args: argparse.Namespace) -> list[Finding]:
+    """The finding of settings that cannot be read: nothing can be looked at without them."""
+    try:
+        settings_module.load(settings_module.flags_of(args))
+    except SmProxyError as error:
+        return [Finding("settings", "failed", error.message, 0, error.hint, error.code)]
+    return []
+
+
+def _text(findings: Sequence[Finding], cause: Finding | None) -> str:
+    width = max(len(item.id) for item in findings)
+    lines = [
+        f"{_coloured(item.result)}  {item.id:{width}}  {item.ms:6} ms  {item.reason}"
+        for item in findings
+        if not item.reason.startswith("not looked at")
+    ]
+    if cause is None:
+        return "\n".join([*lines, "", "Nothing is wrong."])
+    fix = f" {cause.fix}" if cause.fix else ""
+    return "\n".join([*lines, "", f"{cause.code}: {cause.reason}.{fix}"])
+
+
+def _coloured(result: str) -> str:
+    shown = f"{result:7}"
+    return f"\033[{_COLOURS[result]}m{shown}\033[0m" if sys.stdout.isatty() else shown

@@ -1,0 +1,146 @@
+"""The bastion: tagged, running, its way to SSM, its agent."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.doctor.findings import Patient, SkipCheck, needed
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import network
+from sm_proxy.routes import bastion as route
+
+_ENDPOINTS: Final = ("ssm", "ssmmessages")
+"""What an agent of version 3 talks to (AWS documentation of Session Manager's prerequisites)."""
+
+
+def running(patient: Patient) -> str:
+    """An instance that may serve, and runs."""
+    wanted = patient.settings.bastion
+    if wanted:
+        found = _instances(patient, InstanceIds=[wanted])
+    else:
+        filters = [{"Name": f"tag:{route.TAG}", "Values": [route.TAG_VALUE]}]
+        if patient.job is not None:
+            vpc_id = network.describe(patient.aws, patient.job.subnets).vpc_id
+            filters.append({"Name": "vpc-id", "Values": [vpc_id]})
+        found = _instances(patient, Filters=filters)
+    states = {item["InstanceId"]: item.get("State", {}).get("Name", "?") for item in found}
+    up = sorted(name for name, state in states.items() if state == "running")
+    if not up:
+        raise _none(patient, states)
+    patient.bastion = next(item for item in found if item["InstanceId"] == up[0])
+    return str(up[0])
+
+
+def _none(patient: Patient, states: dict[str, str]) -> SmProxyError:
+    there = [name for name, state in states.items() if state in {"stopped", "stopping"}]
+    shown = ", ".join(f"{name} is {state}" for name, state in states.items())
+    where = f" --region {patient.aws.region}"
+    what = patient.settings.bastion or f"an instance with the tag {route.TAG}={route.TAG_VALUE}"
+    if there:
+        start = f"aws ec2 start-instances --instance-ids {there[0]}{where}"
+        return SmProxyError("no-bastion", f"the bastion does not run: {shown}", start)
+    pair = f"Key={route.TAG},Value={route.TAG_VALUE}"
+    tag = f"aws ec2 create-tags --tags {pair}{where} --resources ID"
+    return SmProxyError("no-bastion", f"there is no {what}", f"Tag one: {tag}")
+
+
+def agent(patient: Patient) -> str:
+    """SSM sees the agent; where it does not, whether the subnet has a way out at all."""
+    target = needed(patient.bastion, "the bastion")["InstanceId"]
+    known = _information(patient, target)
+    status = known.get("PingStatus", "unknown to SSM")
+    if status != "Online":
+        _refuse_without_route(patient)
+        raise SmProxyError(
+            "bastion-offline",
+            f"the agent of {target} is {status}",
+            "Its instance profile needs AmazonSSMManagedInstanceCore; then restart it with: "
+            f"aws ec2 reboot-instances --instance-ids {target} --region {patient.aws.region}",
+        )
+    version = str(known.get("AgentVersion") or "")
+    parts = tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
+    if version and parts < route.OLDEST_AGENT:
+        raise SmProxyError(
+            "agent-too-old",
+            f"the agent of {target} is {version}, and it takes 3.1.1374.0",
+            f"aws ssm send-command --document-name AWS-UpdateSSMAgent --instance-ids {target}"
+            f" --region {patient.aws.region}",
+        )
+    return f"Online, version {version or 'unknown'}"
+
+
+def _information(patient: Patient, target: str) -> dict[str, Any]:
+    try:
+        answer = patient.aws.call(
+            "ssm",
+            "DescribeInstanceInformation",
+            Filters=[{"Key": "InstanceIds", "Values": [target]}],
+        )
+    except ServiceError as error:
+        raise SkipCheck(f"SSM does not tell: {error.error}") from None
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
+        raise SkipCheck("ssm:DescribeInstanceInformation is denied") from None
+    return next(iter(answer.get("InstanceInformationList", [])), {})
+
+
+def _refuse_without_route(patient: Patient) -> None:
+    """Raise where neither a default route nor endpoints lead from the bastion's subnet to SSM."""
+    instance = needed(patient.bastion, "the bastion")
+    subnet, vpc_id = instance.get("SubnetId", ""), instance.get("VpcId", "")
+    try:
+        if _way_out(patient, subnet, vpc_id):
+            return
+        missing = [name for name in _ENDPOINTS if name not in _endpoints(patient, vpc_id)]
+    except (ServiceError, SmProxyError):
+        return  # it may not be looked at: the agent's state is the news
+    if missing:
+        raise SmProxyError(
+            "bastion-offline",
+            f"nothing leads from {subnet} to SSM: no route to a NAT or internet gateway, and "
+            f"{vpc_id} has no endpoint for {', '.join(missing)}",
+            f"Add the endpoints, or a NAT: https://{patient.aws.region}.console.aws.amazon.com/"
+            f"vpcconsole/home?region={patient.aws.region}#Endpoints:",
+        )
+
+
+def _way_out(patient: Patient, subnet: str, vpc_id: str) -> bool:
+    tables = patient.aws.call(
+        "ec2", "DescribeRouteTables", Filters=[{"Name": "vpc-id", "Values": [vpc_id]}]
+    ).get("RouteTables", [])
+    own = [item for item in tables if any(a.get("SubnetId") == subnet for a in _joined(item))]
+    main = [item for item in tables if any(a.get("Main") for a in _joined(item))]
+    return any(
+        route_.get("DestinationCidrBlock") == "0.0.0.0/0" and route_.get("State") != "blackhole"
+        for table in (own or main)
+        for route_ in table.get("Routes", [])
+    )
+
+
+def _joined(table: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(table.get("Associations", []))
+
+
+def _endpoints(patient: Patient, vpc_id: str) -> set[str]:
+    found = patient.aws.call(
+        "ec2", "DescribeVpcEndpoints", Filters=[{"Name": "vpc-id", "Values": [vpc_id]}]
+    ).get("VpcEndpoints", [])
+    usable = [item for item in found if str(item.get("State", "")).lower() == "available"]
+    return {str(item["ServiceName"]).rpartition(".")[2] for item in usable}
+
+
+def _instances(patient: Patient, **asked: Any) -> list[dict[str, Any]]:
+    try:
+        answer = patient.aws.call("ec2", "DescribeInstances", **asked)
+    except ServiceError as error:
+        if error.error.startswith("InvalidInstanceID"):
+            return []
+        raise error.as_failure() from None
+    except SmProxyError as error:
+        if error.code != "access-denied" or not patient.settings.bastion:
+            raise
+        raise SkipCheck("ec2:DescribeInstances is denied, and the bastion was named") from None
+    return [item for group in answer.get("Reservations", []) for item in group["Instances"]]

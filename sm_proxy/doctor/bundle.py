@@ -1,0 +1,67 @@
+"""A report for a bug thread: one text file, readable by its owner only, secrets struck out."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from sm_proxy import __version__, paths, trace
+from sm_proxy.doctor import laptop
+from sm_proxy.doctor.findings import Finding, Patient
+from sm_proxy.errors import SmProxyError
+
+_TAIL_BYTES: Final = 64 << 10
+_ACCOUNT: Final = re.compile(r"\b\d{12}\b")
+_ACCESS_KEY: Final = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}")
+
+
+def write(path: Path, patient: Patient, findings: Sequence[Finding]) -> None:
+    """Write the report.
+
+    Raises:
+        SmProxyError: `config-read-only`, it cannot be written there.
+    """
+    text = "\n".join(f"## {title}\n{body}\n" for title, body in _parts(patient, findings))
+    try:
+        paths.write_private(path, clean(text).encode("utf-8", "replace"))
+    except OSError as error:
+        raise SmProxyError(
+            "config-read-only", f"{path} cannot be written: {error}", "Name another file."
+        ) from None
+
+
+def clean(text: str) -> str:
+    """`text` without secrets, account numbers, access keys, home folder and user name."""
+    lines = (trace.redact(line) for line in text.splitlines())
+    told = _ACCOUNT.sub("<account>", _ACCESS_KEY.sub("<access key>", "\n".join(lines)))
+    for home in {str(paths.ssh_home()), str(Path.home())} - {"/"}:
+        told = told.replace(home, "~")
+    user = getpass.getuser()
+    return told if user == "root" else re.sub(rf"\b{re.escape(user)}\b", "<user>", told)
+
+
+def _parts(patient: Patient, findings: Sequence[Finding]) -> list[tuple[str, str]]:
+    state = paths.state_dir()
+    config = ["-F", str(patient.ssh_config)] if patient.ssh_config else []
+    host = patient.host or f"{patient.settings.prefix}doctor"
+    versions = f"sm-proxy {__version__}\nPython {platform.python_version()}\n{platform.platform()}"
+    return [
+        ("versions", versions),
+        ("checks", json.dumps([item.as_data() for item in findings], indent=1)),
+        ("ssh -G", laptop.run(["ssh", *config, "-G", host]).stdout),
+        ("our ssh config", _tail(patient.settings.ssh_folder / "config")),
+        ("last error", _tail(state / "last-error.json")),
+        ("debug.log", _tail(state / "debug.log")),
+    ]
+
+
+def _tail(path: Path) -> str:
+    try:
+        return path.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace")
+    except OSError as error:
+        return f"({error.strerror})"

@@ -1,0 +1,87 @@
+"""What checks share: how they end, and what one tells the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.doctor.tunnel import Tunnel
+from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.job import Job
+from sm_proxy.settings import Settings
+
+Verdict = Literal["passed", "failed", "skipped"]
+
+
+class SkipCheck(Exception):  # noqa: N818 - no error: there is nothing to judge
+    """There is nothing to check, or no permission to look; its text says why."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one check ended.
+
+    Attributes:
+        id: the check's name, stable.
+        result: passed, failed or skipped.
+        reason: in a few words.
+        ms: how long it took, in milliseconds.
+        fix: the one command, link or step that mends it; empty unless it failed.
+        code: the error code of a failure; empty otherwise.
+    """
+
+    id: str
+    result: Verdict
+    reason: str
+    ms: int = 0
+    fix: str = ""
+    code: str = ""
+
+    def as_data(self) -> dict[str, Any]:
+        """The check in `doctor`'s data."""
+        named = ("id", "result", "reason", "ms", "fix")
+        return {name: getattr(self, name) for name in named}
+
+
+@dataclass
+class Patient:
+    """Who is examined, and what the checks so far have found out.
+
+    Attributes:
+        settings: of this run.
+        host: the host name, None for the laptop alone.
+        login: the user given with the host name (`user@host`).
+        ssh_config: the user's ssh config; None for OpenSSH's own choice.
+        aws: for the calls.
+        effective: what `ssh -G` says, lower-case keyword to values.
+        date_skew_s: AWS's clock less ours, in seconds.
+        groups: the job's security groups; None where they are not known.
+        bastion: the bastion's instance, as DescribeInstances tells it.
+    """
+
+    settings: Settings
+    host: str | None
+    aws: Aws
+    login: str | None = None
+    ssh_config: Path | None = None
+    effective: dict[str, list[str]] = field(default_factory=dict)
+    date_skew_s: float | None = None
+    job: Job | None = None
+    groups: tuple[str, ...] | None = None
+    bastion: dict[str, Any] | None = None
+    agent: dict[str, Any] | None = None
+    container: Container | None = None
+    tunnel: Tunnel | None = None
+
+
+Check = Callable[[Patient], str]
+
+
+def needed(value: Any, what: str) -> Any:
+    """`value`, which an earlier check should have found; else there is nothing to check."""
+    if value is None:
+        raise SkipCheck(f"{what} is not known")
+    return value

@@ -1,0 +1,99 @@
+"""The security-group path from the bastion to the container's port, rule by rule."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.doctor import job
+from sm_proxy.doctor.findings import Patient, SkipCheck, needed
+from sm_proxy.errors import SmProxyError
+
+
+def path(patient: Patient) -> str:
+    """Egress of the bastion's groups and ingress of the job's allow the container's port."""
+    container = needed(patient.container, "the container")
+    instance = needed(patient.bastion, "the bastion")
+    theirs = job.security_groups(patient)
+    ours = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
+    if not ours or not theirs:
+        raise SkipCheck("the security groups are not known")
+    rules = _described(patient, {*ours, *theirs})
+    port = container.port
+    here, there = str(instance.get("PrivateIpAddress", "")), container.address
+    if ipaddress.ip_address(there).is_loopback:
+        raise SkipCheck("a loopback address has no security group")
+    if not _any(rules, ours, "IpPermissionsEgress", port=port, address=there, peers=theirs):
+        raise _closed(patient, ours, "egress", f"to {there} port {container.port}")
+    if not _any(rules, theirs, "IpPermissions", port=port, address=here, peers=ours):
+        raise _closed(patient, theirs, "ingress", f"from {here} to port {container.port}", ours[0])
+    return f"{', '.join(ours)} to {', '.join(theirs)}, port {container.port}"
+
+
+def _described(patient: Patient, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    try:
+        answer = patient.aws.call("ec2", "DescribeSecurityGroups", GroupIds=sorted(ids))
+    except ServiceError as error:
+        raise SkipCheck(f"the groups cannot be looked at: {error.error}") from None
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
+        raise SkipCheck("ec2:DescribeSecurityGroups is denied") from None
+    return {item["GroupId"]: item for item in answer.get("SecurityGroups", [])}
+
+
+def _any(
+    rules: dict[str, dict[str, Any]],
+    groups: Sequence[str],
+    member: str,
+    *,
+    port: int,
+    address: str,
+    peers: Sequence[str],
+) -> bool:
+    return any(
+        allows(rule, port, address, peers)
+        for group in groups
+        for rule in rules.get(group, {}).get(member, [])
+    )
+
+
+def allows(rule: dict[str, Any], port: int, address: str, peers: Sequence[str]) -> bool:
+    """Whether one rule lets TCP to `port` pass, from or to `address` or the groups `peers`.
+
+    A prefix list may hold the address: it counts as a yes, for the tunnel will tell.
+    """
+    if str(rule.get("IpProtocol")) not in {"-1", "tcp", "6"}:
+        return False
+    ranged = str(rule.get("IpProtocol")) != "-1" and rule.get("FromPort") is not None
+    if ranged and not int(rule["FromPort"]) <= port <= int(rule["ToPort"]):
+        return False
+    blocks = [item["CidrIp"] for item in rule.get("IpRanges", [])]
+    blocks += [item["CidrIpv6"] for item in rule.get("Ipv6Ranges", [])]
+    if any(_within(address, block) for block in blocks):
+        return True
+    if any(item.get("GroupId") in peers for item in rule.get("UserIdGroupPairs", [])):
+        return True
+    return bool(rule.get("PrefixListIds"))
+
+
+def _within(address: str, block: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(block, strict=False)
+    except ValueError:
+        return False
+
+
+def _closed(
+    patient: Patient, groups: Sequence[str], way: str, what: str, peer: str = ""
+) -> SmProxyError:
+    container = needed(patient.container, "the container")
+    source = f"--source-group {peer}" if peer else f"--cidr {container.address}/32"
+    return SmProxyError(
+        "sshd-silent",
+        f"no {way} rule of {', '.join(groups)} lets TCP {what} pass",
+        f"aws ec2 authorize-security-group-{way} --group-id {groups[0]} --protocol tcp"
+        f" --port {container.port} {source} --region {patient.aws.region}",
+    )

@@ -1,0 +1,143 @@
+"""This machine: Python, our package, the OpenSSH client, files and their modes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from sm_proxy import paths
+from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import identity
+
+OLDEST_PYTHON: Final = (3, 10)
+OLDEST_SSH: Final = (7, 3)
+"""OpenSSH 7.3 brought Include, by which our block is found (its release notes)."""
+_VERSION: Final = re.compile(r"OpenSSH_(?:for_Windows_)?(\d+)\.(\d+)")
+_DEADLINE_S: Final = 10
+
+
+def python(_: Patient) -> str:
+    """The interpreter."""
+    version = platform.python_version()
+    if sys.version_info < OLDEST_PYTHON:
+        raise SmProxyError("unsupported", f"Python {version} is too old", "Install 3.10 or newer.")
+    return f"Python {version}"
+
+
+def package(_: Patient) -> str:
+    """Every package that ours asks for is there, in a version that it can be asked about."""
+    try:
+        wanted = importlib.metadata.requires("sm-proxy") or []
+        version = importlib.metadata.version("sm-proxy")
+    except importlib.metadata.PackageNotFoundError:
+        raise SkipCheck("it runs from a folder, it is not installed") from None
+    missing = [name for line in wanted if ";" not in line and not _there(name := _name(line))]
+    if missing:
+        raise SmProxyError(
+            "missing-dependency",
+            f"packages are missing: {', '.join(missing)}",
+            f"{sys.executable} -m pip install --force-reinstall sm-proxy",
+        )
+    return f"sm-proxy {version}, its packages are there"
+
+
+def _name(line: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
+
+
+def _there(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def ssh_version(_: Patient) -> str:
+    """The ssh that PATH gives, and which of Windows' two it is."""
+    program = shutil.which("ssh")
+    if program is None:
+        raise SmProxyError("unsupported", "no ssh on PATH", "Install the OpenSSH client.")
+    done = run([program, "-V"])
+    shown = (done.stderr or done.stdout).strip().split(",")[0]
+    found = _VERSION.search(shown)
+    if found and tuple(map(int, found.groups())) < OLDEST_SSH:
+        raise SmProxyError("unsupported", f"{shown} is too old", "Update OpenSSH to 7.3 or newer.")
+    return f"{shown} ({program}{_flavour(program)})"
+
+
+def _flavour(program: str) -> str:
+    if os.name != "nt":
+        return ""
+    inbox = "system32" in program.lower()
+    return ", Windows' own" if inbox else ", MSYS2: Git's, its paths differ from Windows' own"
+
+
+def permissions(patient: Patient) -> str:
+    """Folders and keys that ssh, or others, must not find open."""
+    if sys.platform == "win32":
+        raise SkipCheck("Windows keeps access lists instead of modes")
+    key = identity.identity_path(patient.settings)
+    folders = [paths.ssh_home() / ".ssh", patient.settings.ssh_folder, paths.state_dir()]
+    for path in folders:
+        _refuse_open(path, 0o022, "chmod go-w")
+    _refuse_open(key, 0o077, "chmod 600")
+    return "nobody else can write our folders or read the key"
+
+
+def _refuse_open(path: Path, forbidden: int, command: str) -> None:
+    try:
+        found = path.stat()
+    except OSError:
+        return
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & forbidden:
+        raise SmProxyError(
+            "bad-permissions",
+            f"{path} has mode {mode:04o}: others may {'write' if forbidden == 0o022 else 'read'} it"
+            + ("" if forbidden == 0o022 else ", so ssh passes over it"),
+            f"{command} {path}",
+        )
+    if found.st_uid not in {os.getuid(), 0}:
+        raise SmProxyError(
+            "bad-permissions", f"{path} belongs to another user", f"chown {os.getuid()} {path}"
+        )
+
+
+def key(patient: Patient) -> str:
+    """The identity is there, both halves."""
+    path = identity.identity_path(patient.settings)
+    public = paths.exists(path.with_name(path.name + ".pub"))
+    own = not patient.settings.identity_file
+    if not paths.exists(path) and (own or not public):
+        raise SmProxyError(
+            "no-identity", f"there is no key at {path}", "Make one with: sm-proxy config write"
+        )
+    if not paths.exists(path):
+        raise SkipCheck(f"only the public half is at {path}: an agent has to hold the key")
+    return str(path)
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """A short program's output; failure is its exit status."""
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_DEADLINE_S,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SmProxyError("unsupported", f"{command[0]} cannot be run: {error}") from None

@@ -1,0 +1,67 @@
+"""Runs the checks stage by stage and stops explaining at the first cause."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sm_proxy import trace
+from sm_proxy.background import Background
+from sm_proxy.doctor.findings import Check, Finding, Patient, SkipCheck
+from sm_proxy.errors import SmProxyError, printable
+
+Stage = Sequence[tuple[str, Check]]
+DEADLINE_S: Final = 45.0
+"""Longer than any chain of retries and time-outs of a single check."""
+
+
+def examine(patient: Patient, stages: Sequence[Stage]) -> list[Finding]:
+    """Run the checks; those of a stage side by side, none after the first that fails."""
+    findings: list[Finding] = []
+    for stage in stages:
+        cause = first_failure(findings)
+        if cause is not None:
+            why = f"not looked at: {cause.id} failed"
+            findings += [Finding(name, "skipped", why) for name, _ in stage]
+        else:
+            findings += _side_by_side(patient, stage)
+    return findings
+
+
+def first_failure(findings: Sequence[Finding]) -> Finding | None:
+    """The cause."""
+    return next((item for item in findings if item.result == "failed"), None)
+
+
+def _side_by_side(patient: Patient, stage: Stage) -> Iterator[Finding]:
+    started = time.monotonic()
+    running = [
+        (name, Background(lambda name=name, check=check: _one(name, check, patient)))  # type: ignore[misc]
+        for name, check in stage
+    ]
+    for name, work in running:
+        found = work.settled(max(0.0, started + DEADLINE_S - time.monotonic()))
+        late = f"no answer within {DEADLINE_S:.0f} s"
+        yield found or Finding(
+            name, "failed", late, int(DEADLINE_S * 1000), "Try again.", "network"
+        )
+
+
+def _one(name: str, check: Check, patient: Patient) -> Finding:
+    started = time.monotonic()
+
+    def ended(result: str, reason: str, fix: str = "", code: str = "") -> Finding:
+        ms = round((time.monotonic() - started) * 1000)
+        shown = printable(trace.redact(reason))
+        return Finding(name, result, shown, ms, printable(trace.redact(fix)), code)  # type: ignore[arg-type]
+
+    try:
+        return ended("passed", check(patient))
+    except SkipCheck as skipped:
+        return ended("skipped", str(skipped))
+    except SmProxyError as error:
+        return ended("failed", error.message, error.hint, error.code)
+    except Exception as error:  # noqa: BLE001 - a check that breaks must not hide the others
+        trace.step("check broke", id=name, error=repr(error))
+        return ended("skipped", f"the check itself broke: {type(error).__name__}: {error}")

@@ -1,0 +1,117 @@
+"""A connection for real, step by step: tunnel, banner, host key, login."""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import Any, Final
+
+from sm_proxy.doctor.findings import Patient, SkipCheck, needed
+from sm_proxy.doctor.tunnel import Tunnel
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import identity
+from sm_proxy.routes import bastion
+
+_BANNER_S: Final = 10.0
+_STEP_S: Final = 15.0
+
+
+def tunnel(patient: Patient) -> str:
+    """StartSession, and the data channel up to the agent's word that it is open."""
+    container = needed(patient.container, "the container")
+    stream = bastion.connect(container, container.port, patient.settings, patient.aws)
+    patient.tunnel = Tunnel(stream)
+    patient.tunnel.wait_open()
+    return "the data channel is open"
+
+
+def banner(patient: Patient) -> str:
+    """An SSH server greets."""
+    found = needed(patient.tunnel, "the tunnel")
+    container = needed(patient.container, "the container")
+    ready, _, _ = select.select([found.socket], [], [], _BANNER_S)
+    text = found.socket.recv(255, socket.MSG_PEEK) if ready else b""
+    where = f"{container.address} port {container.port}"
+    if not text:
+        found.raise_failure()
+    if not ready:
+        raise SmProxyError(
+            "sshd-silent",
+            f"the tunnel is up, nothing answers at {where}",
+            "Look at the job's log: is sshd running? Do the network ACLs let it through?",
+        )
+    if not text.startswith(b"SSH-"):
+        raise SmProxyError(
+            "connect-refused", f"no SSH server answers at {where}", "Is sshd running in the job?"
+        )
+    return text.splitlines()[0].decode("ascii", "replace")
+
+
+def host_key(patient: Patient) -> str:
+    """The server's key is one of those in the log."""
+    import paramiko  # noqa: PLC0415 - 180 ms that the earlier checks do not need
+
+    found = needed(patient.tunnel, "the tunnel")
+    container = needed(patient.container, "the container")
+    transport = found.ssh = paramiko.Transport(found.socket)
+    types = [key.split()[0] for key in container.host_keys]
+    options = transport.get_security_options()
+    if known := [name for name in options.key_types if name in types]:
+        options.key_types = known
+    try:
+        transport.start_client(timeout=_STEP_S)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise SmProxyError(
+            "host-key-unknown" if not container.host_keys else "host-key-changed",
+            f"no key of the log's kind was agreed on: {error}",
+            "Is that port's server the container's own sshd?",
+        ) from None
+    key = transport.get_remote_server_key()
+    seen = f"{key.get_name()} {key.get_base64()}"
+    if not container.host_keys:
+        raise SkipCheck(f"the log names no host key; the server's is {key.get_name()}")
+    if seen not in container.host_keys:
+        raise SmProxyError(
+            "host-key-changed",
+            f"expected from the log: {container.host_keys[0][:60]}; seen at {container.address}: "
+            f"{seen[:60]}",
+            "Do not log in: find out what answers there, and who writes the job's log.",
+        )
+    return str(key.get_name())
+
+
+def login(patient: Patient) -> str:
+    """Our key, then the agent's, opens the door."""
+    import paramiko  # noqa: PLC0415
+
+    found = needed(patient.tunnel, "the tunnel")
+    container = needed(patient.container, "the container")
+    ssh = needed(found.ssh, "the SSH connection")
+    user = container.user or patient.login or patient.settings.user
+    tried: list[str] = []
+    for name, key in _keys(patient, paramiko, tried):
+        try:
+            ssh.auth_publickey(user, key)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            tried.append(f"{name}: {error}")
+        if ssh.is_authenticated():
+            return f"{user}, with {name}"
+    raise SmProxyError(
+        "key-refused",
+        f"the container does not let {user} in with {'; '.join(tried) or 'any key, there is none'}",
+        "Submit the job with the key in its environment: sm-proxy keys show --env",
+    )
+
+
+def _keys(patient: Patient, paramiko: Any, tried: list[str]) -> list[tuple[str, Any]]:
+    path = identity.identity_path(patient.settings)
+    keys: list[tuple[str, Any]] = []
+    try:
+        keys.append((str(path), paramiko.PKey.from_path(path)))
+    except Exception as error:  # noqa: BLE001 - paramiko's kinds are many: passphrase, format, file
+        tried.append(f"{path}: cannot be used here ({type(error).__name__})")
+    try:
+        agent = paramiko.Agent().get_keys()
+    except (paramiko.SSHException, OSError):
+        agent = ()
+    return keys + [(f"agent key {key.get_fingerprint().hex()[:12]}", key) for key in agent[:8]]

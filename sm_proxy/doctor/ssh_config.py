@@ -1,0 +1,138 @@
+"""What ssh makes of its config files: `ssh -G` with the user's file against ours alone."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from sm_proxy import paths
+from sm_proxy.aws.clients import Aws
+from sm_proxy.doctor import laptop
+from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.errors import SmProxyError
+
+_OURS: Final = (
+    *("proxycommand", "userknownhostsfile", "stricthostkeychecking", "user", "identityfile"),
+    *("proxyjump", "hostname", "port", "remotecommand", "requesttty"),
+)
+"""The keywords whose value has to be the one of our block."""
+_SYSTEM: Final = Path("/etc/ssh/ssh_config")
+_WRITE: Final = "sm-proxy config write"
+
+
+def effective(patient: Patient) -> str:
+    """Our block is what ssh goes by; else who shadows it, with file and line."""
+    host = patient.host or f"{patient.settings.prefix}doctor"
+    own = patient.settings.ssh_folder / "config"
+    if not paths.exists(own):
+        raise SmProxyError("config-malformed", f"there is no {own}", f"Run: {_WRITE}")
+    theirs = patient.effective = _asked(patient.ssh_config, host)
+    ours = _asked(own, host)
+    if "proxycommand" not in ours:
+        raise SmProxyError(
+            "config-malformed", f"{own} has no block for {host}", f"Write it anew: {_WRITE}"
+        )
+    for keyword in _OURS:
+        if theirs.get(keyword) != ours.get(keyword) and not _only_more(keyword, theirs, ours):
+            raise _shadowed(patient, host, keyword, theirs.get(keyword, []))
+    return f"ssh goes by {own}"
+
+
+def _only_more(keyword: str, theirs: dict[str, list[str]], ours: dict[str, list[str]]) -> bool:
+    """Further identity files behind ours do no harm."""
+    mine = ours.get(keyword, [])
+    return keyword == "identityfile" and theirs.get(keyword, [])[: len(mine)] == mine
+
+
+def program(patient: Patient) -> str:
+    """The program in the ProxyCommand is still where it was."""
+    command = next(iter(patient.effective.get("proxycommand", [])), "")
+    words = shlex.split(command, posix=os.name != "nt")
+    if not words:
+        raise SkipCheck("ssh -G tells no ProxyCommand")
+    found = words[0].replace("%%", "%").strip('"')
+    if shutil.which(found) is None:
+        raise SmProxyError(
+            "config-malformed",
+            f"the ProxyCommand starts {found}, and there is no such program",
+            f"Write its new place with: {_WRITE}",
+        )
+    _follow(patient, words)
+    return found
+
+
+def _follow(patient: Patient, words: list[str]) -> None:
+    """Look where a connection will: profile, region and bastion as the ProxyCommand gives them."""
+    named = {
+        name: words[words.index(f"--{name}") + 1].replace("%%", "%")
+        for name in ("profile", "region", "bastion")
+        if f"--{name}" in words[:-1]
+    }
+    patient.settings = replace(patient.settings, **named)  # type: ignore[arg-type]
+    patient.aws = Aws(patient.settings.profile, patient.settings.region)
+
+
+def _asked(config: Path | None, host: str) -> dict[str, list[str]]:
+    command = ["ssh", *(["-F", str(config)] if config else []), "-G", host]
+    done = laptop.run(command)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise SmProxyError(
+            "config-malformed",
+            f"ssh refuses its config: {'; '.join(lines[:2])}",
+            "Mend or take out the line that it names.",
+        )
+    values: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        keyword, _, value = line.partition(" ")
+        values.setdefault(keyword.lower(), []).append(value)
+    return values
+
+
+def _shadowed(patient: Patient, host: str, keyword: str, values: list[str]) -> SmProxyError:
+    config = patient.ssh_config or paths.user_ssh_config()
+    value = values[0] if values else ""
+    where = _place(config, host, keyword) or _place(_SYSTEM, host, keyword)
+    own = "sm-proxy/config"
+    if where is None:
+        what = f"{config} does not lead to our block: {keyword} is {value or 'not set'}"
+        return SmProxyError("config-malformed", what, f"Put the Include back with: {_WRITE}")
+    path, number, block = where
+    toolkit = " (a block of the AWS Toolkit)" if "toolkit" in value or "aws_" in value else ""
+    return SmProxyError(
+        "config-malformed",
+        f"{path}:{number}, under `{block}`{toolkit}, sets {keyword} to "
+        f"{value or 'nothing'} before {own} can",
+        f"Move our Include to the top with: {_WRITE}",
+    )
+
+
+def _place(config: Path, host: str, keyword: str) -> tuple[Path, int, str] | None:
+    """The first line that sets a keyword for this host: file, line number, block."""
+    try:
+        lines = config.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    block, applies = "no Host", True
+    for number, line in enumerate(lines, 1):
+        words = line.replace("=", " ", 1).replace('"', "").split()
+        if not words or words[0].startswith("#"):
+            continue
+        word = words[0].lower()
+        if word in {"host", "match"}:
+            block = line.strip()
+            applies = word == "match" or _matches(host, words[1:])
+        elif applies and word == keyword:
+            return config, number, block
+    return None
+
+
+def _matches(host: str, patterns: list[str]) -> bool:
+    if any(item.startswith("!") and fnmatchcase(host, item[1:]) for item in patterns):
+        return False
+    return any(fnmatchcase(host, item) for item in patterns)

@@ -1,0 +1,106 @@
+"""The tunnel as a blocking socket, so that paramiko can speak SSH through it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import Any, Final
+
+from sm_proxy import readiness
+from sm_proxy.errors import SmProxyError
+from sm_proxy.routes import Stream
+
+_TICK_S: Final = 0.2
+_OPEN_S: Final = 32.0
+_CHUNK: Final = 1 << 15
+
+
+class Tunnel:
+    """Carries bytes between a route's stream and a socket in a thread of its own.
+
+    Attributes:
+        socket: this side's end.
+        ssh: the paramiko transport on it, once there is one.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.socket, self._near = socket.socketpair()
+        self._near.setblocking(False)
+        self._opened = threading.Event()
+        self._over = threading.Event()
+        self._leave = threading.Event()
+        self.ssh: Any = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def wait_open(self) -> None:
+        """Wait until bytes can flow.
+
+        Raises:
+            Exception: the stream's failure.
+        """
+        until = time.monotonic() + _OPEN_S
+        while not self._opened.wait(_TICK_S) and not self._over.is_set():
+            if time.monotonic() > until:
+                raise SmProxyError("session-lost", "the data channel never opened", "Try again.")
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise why the stream has ended, if it has failed."""
+        if self._stream.failure is not None:
+            raise self._stream.failure
+
+    def close(self) -> None:
+        """End the session; nothing is left open."""
+        if self.ssh is not None:
+            self.ssh.close()
+        self._leave.set()
+        self._thread.join(5)
+        self.socket.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._leave.is_set() and not self._stream.ended:
+                self._turn()
+        finally:
+            self._over.set()
+            with contextlib.suppress(Exception):
+                self._conclude()
+            self._stream.close()
+            self._near.close()
+
+    def _conclude(self) -> None:
+        """Tell the far end, and give it a second to confirm."""
+        self._stream.finish()
+        until = time.monotonic() + 1
+        while not self._stream.finished and not self._stream.failure and time.monotonic() < until:
+            self._turn()
+
+    def _turn(self) -> None:
+        stream, near = self._stream, self._near
+        now = time.monotonic()
+        stream_fd = stream.fileno()
+        readers = [stream_fd] if stream_fd >= 0 and stream.wants_read else []
+        listening = bool(stream.room) and not self._over.is_set()
+        readers += [near.fileno()] if listening else []
+        writers = [stream_fd] if stream_fd >= 0 and stream.wants_write else []
+        wait = max(0.0, min(_TICK_S, stream.deadline(now) - now))
+        ready = readiness.wait(readers, writers, [], wait).readable
+        stream.advance(time.monotonic(), readable=stream_fd in ready)
+        if stream.opened:
+            self._opened.set()
+        with contextlib.suppress(OSError):
+            if data := stream.read():
+                near.setblocking(True)
+                near.sendall(data)
+                near.setblocking(False)
+            if (
+                listening
+                and near.fileno() in ready
+                and (sent := near.recv(min(_CHUNK, stream.room)))
+            ):
+                stream.write(sent)
+                stream.advance(time.monotonic(), readable=False)
