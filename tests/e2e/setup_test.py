@@ -85,10 +85,13 @@ def test_asks_at_a_terminal(lab: Lab, tmp_path: Path) -> None:
     os.close(theirs)
     shown = _read_until(ours, b"Which AWS profile? (research, prod)")
     os.write(ours, b"prod\n")
+    shown += _read_until(ours, b"Which AWS region")  # botocore takes an empty variable for one
+    os.write(ours, b"us-east-1\n")
     out, _ = process.communicate(timeout=60)
     os.close(ours)
     assert b"credentials" in out, shown
-    assert '"profile": "prod"' in (tmp_path / "sm-proxy" / "config").read_text()
+    recorded = (tmp_path / "sm-proxy" / "config").read_text()
+    assert '"profile": "prod", "region": "us-east-1"' in recorded
 
 
 def _read_until(terminal: int, words: bytes) -> bytes:
