@@ -8,10 +8,12 @@ process alive.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 _SLICE_S: Final = 0.25
 
@@ -70,3 +72,29 @@ class Background(Generic[T]):
 def run(work: Callable[..., T], *arguments: Any, **named: Any) -> T:
     """Run `work(...)` in the background and wait for it."""
     return Background(lambda: work(*arguments, **named)).result()
+
+
+def spread(work: Callable[[Item], T], items: Iterable[Item], at_once: int) -> list[T]:
+    """`work(item)` for each, `at_once` at a time; the answers in the order of `items`.
+
+    Raises:
+        BaseException: what the first call that failed has raised; no further item is begun.
+    """
+    queue = deque(enumerate(items))
+    found: dict[int, T] = {}
+
+    def worker() -> None:
+        while queue:
+            try:
+                number, item = queue.popleft()
+            except IndexError:  # another took it
+                return
+            try:
+                found[number] = work(item)
+            except BaseException:
+                queue.clear()
+                raise
+
+    for background in [Background(worker) for _ in range(min(at_once, len(queue)))]:
+        background.result()
+    return [found[number] for number in sorted(found)]

@@ -23,6 +23,7 @@ COMMANDS = {
     "list": "running and recent jobs, and whether they can be reached",
     "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",
+    "sync": "list running jobs in our ssh config, for editors and tab completion",
     "keys": "show the public key to put into a job",
     "login": "get the AWS credentials now, asking for a code where one is needed",
     "inspect": "look at a job's machine: GPUs, disks, memory, network, processes",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sm_proxy import resolver
+from sm_proxy import background, resolver
 from sm_proxy.aws.clients import Aws
-from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.job import Summary
@@ -51,18 +49,12 @@ def guess(job: Summary) -> Reach:
 def check(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Reach]:
     """Describe what is not over, and resolve what runs, a few at a time."""
     found = [guess(job) for job in jobs]
-    queue = deque(number for number, job in enumerate(jobs) if found[number].reachable is None)
-
-    def work() -> None:
-        while queue:
-            try:
-                number = queue.popleft()
-            except IndexError:  # another took it
-                return
-            found[number] = _checked(jobs[number], settings, aws)
-
-    for worker in [Background(work) for _ in range(min(_AT_ONCE, len(queue)))]:
-        worker.result()
+    alive = [number for number, job in enumerate(jobs) if found[number].reachable is None]
+    answers = background.spread(
+        lambda number: _checked(jobs[number], settings, aws), alive, _AT_ONCE
+    )
+    for number, answer in zip(alive, answers, strict=True):
+        found[number] = answer
     return found
 
 

@@ -26,7 +26,10 @@ _ALL = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 class Hangup(BaseException):
-    """ssh is gone or told us to go: clean up within two seconds and print nothing."""
+    """ssh is gone or told us to go: clean up within two seconds and print nothing.
+
+    Its one argument is the signal's number.
+    """
 
 
 def raise_on_hangup() -> None:
@@ -119,6 +122,6 @@ def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    del number, frame
+    del frame
     ignore()
-    raise Hangup
+    raise Hangup(number)

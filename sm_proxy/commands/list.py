@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from datetime import timezone
-from functools import partial
 from typing import Any, Final
 
 from sm_proxy import output, reach
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
-from sm_proxy.background import Background
-from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import kinds
+from sm_proxy.errors import printable
+from sm_proxy.jobs import kinds, listing
 from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Summary
 from sm_proxy.jobs.times import now, spelt
@@ -37,35 +35,9 @@ def run(args: argparse.Namespace) -> Result:
     """One page of each kind, side by side; with `--check`, each running job as well."""
     settings = settings_module.load_for(settings_module.flags_of(args))
     aws = Aws(settings.profile, settings.region)
-    jobs = _shown(_listed(aws))
+    jobs = _shown(listing.every(aws, output.status))
     found = reach.check(jobs, settings, aws) if args.check else list(map(reach.guess, jobs))
     return Result({"jobs": list(map(_data, jobs, found))}, _table(jobs, found))
-
-
-def _listed(aws: Aws) -> list[Summary]:
-    """All kinds side by side; one that may not be listed is noted and left out.
-
-    Raises:
-        SmProxyError: no kind may be listed, or what else a call met.
-    """
-    asked = [Background(partial(_page, aws, kind)) for kind in kinds.ORDER]
-    answers = [background.result() for background in asked]
-    denied = [answer for answer in answers if isinstance(answer, SmProxyError)]
-    if len(denied) == len(answers):
-        raise denied[0]
-    for error in denied:
-        output.status(f"left out: {error.message}")
-    return [job for answer in answers if isinstance(answer, list) for job in answer]
-
-
-def _page(aws: Aws, kind: Kind) -> list[Summary] | SmProxyError:
-    """The newest jobs of a kind, or the refusal to list them."""
-    try:
-        return kinds.of(kind).recent(aws)
-    except SmProxyError as error:
-        if error.code != "access-denied":
-            raise
-        return error
 
 
 def _shown(jobs: Sequence[Summary]) -> list[Summary]:

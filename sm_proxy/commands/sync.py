@@ -1,0 +1,248 @@
+"""`sm-proxy sync`: the running jobs as hosts of our ssh config, once or for as long as it runs."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sm_proxy import config_writer, output, signals
+from sm_proxy import settings as settings_module
+from sm_proxy.background import Background
+from sm_proxy.config_writer import Change, Stub
+from sm_proxy.errors import SmProxyError
+from sm_proxy.output import Result
+from sm_proxy.settings import SECONDS_LIMIT, Settings
+from sm_proxy.ssh_config import blocks, contexts
+from sm_proxy.survey import Survey
+
+_INTERVAL_S: Final = 60
+_LONGEST_PAUSE_S: Final = 600.0
+_JITTER: Final = (0.8, 1.2)
+_OF_A_CONTEXT: Final = ("profile", "region", "bastion")
+_FINAL: Final = ("config-", "bad-setting")
+"""Beginnings of the codes that no later round does better at."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`sync [--watch] [--interval S] [--dry-run] [--json]`."""
+    once_or_on = parser.add_mutually_exclusive_group()
+    once_or_on.add_argument("--watch", action="store_true", help="go on until it is ended")
+    once_or_on.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
+    parser.add_argument(
+        "--interval",
+        type=_seconds,
+        metavar="S",
+        default=_INTERVAL_S,
+        help=f"with --watch: look every so many seconds ({_INTERVAL_S})",
+    )
+    parser.add_argument("--ssh-config", metavar="PATH", help="instead of ~/.ssh/config")
+    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+
+
+@dataclass
+class _Watched:
+    """A context, when to look at it next, and what has been said about it."""
+
+    survey: Survey
+    due: float = 0.0
+    pause: float = 0.0
+    told: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class _Round:
+    """What was written, or would be, and what the contexts that could not be asked met."""
+
+    change: Change
+    errors: Mapping[str, SmProxyError]
+
+    @property
+    def before(self) -> list[Stub]:
+        return blocks.parse_stubs(self.change.before or b"", self.change.path)
+
+    @property
+    def after(self) -> list[Stub]:
+        return blocks.parse_stubs(self.change.after or b"", self.change.path)
+
+    def told(self) -> list[str]:
+        """One line for each host that came or went."""
+        before, after = ({stub.host for stub in stubs} for stubs in (self.before, self.after))
+        gone = [f"removed {stub.host}" for stub in self.before if stub.host not in after]
+        return gone + [f"added {stub.host}" for stub in self.after if stub.host not in before]
+
+
+def run(args: argparse.Namespace) -> Result:
+    """One round, or with `--watch` one after the other."""
+    flags = settings_module.flags_of(args)
+    if args.watch:
+        return _watched(flags, float(args.interval))
+    surveys = _surveys(flags, {})
+    done = _round(flags, surveys, dry_run=args.dry_run)
+    if done.errors:
+        for line in done.told():
+            output.status(line)
+        raise _first_of(done.errors)
+    text = done.change.diff() if args.dry_run else "\n".join(done.told())
+    return Result(_data(done), text or "nothing to do")
+
+
+def _watched(flags: Mapping[str, Any], interval: float) -> Result:
+    """Round after round until a signal: SIGTERM and SIGHUP are its ordinary end."""
+    signals.raise_on_hangup()
+    watched: dict[str, _Watched] = {}
+    try:
+        while True:
+            # Contexts that were written in the meantime count.
+            known = {prefix: item.survey for prefix, item in watched.items()}
+            watched = {
+                prefix: watched[prefix] if known.get(prefix) is survey else _Watched(survey)
+                for prefix, survey in _surveys(flags, known).items()
+            }
+            _look(flags, watched, interval)
+            now = time.monotonic()
+            soonest = min((item.due for item in watched.values()), default=now + interval)
+            time.sleep(max(0.0, min(soonest - now, interval)))
+    except signals.Hangup as hangup:
+        if hangup.args == (signal.SIGINT,):
+            raise
+        return Result({"hosts": _hosts(config_writer.stubs_in(settings_module.load(flags)))})
+
+
+def _look(flags: Mapping[str, Any], watched: Mapping[str, _Watched], interval: float) -> None:
+    """Ask the contexts whose time has come; each that fails is asked less and less often."""
+    now = time.monotonic()
+    due = {prefix: item.survey for prefix, item in watched.items() if item.due <= now}
+    if not due:
+        return
+    done = _round(flags, due)
+    for line in done.told():
+        output.status(line)
+    for prefix in due:
+        item = watched[prefix]
+        error = done.errors.get(prefix)
+        if error is None:
+            item.pause = interval
+            item.told.clear()
+        else:
+            _refuse_final(error)
+            item.survey.renew()
+            item.pause = min((item.pause or interval) * 2, max(_LONGEST_PAUSE_S, interval))
+            if error.code not in item.told:
+                item.told.add(error.code)
+                output.complain(error.line)
+        item.due = time.monotonic() + item.pause * random.uniform(*_JITTER)  # noqa: S311 - jitter
+
+
+def _surveys(flags: Mapping[str, Any], known: Mapping[str, Survey]) -> dict[str, Survey]:
+    """A survey for each context, with what ssh gives `connect` there; `--prefix` means one.
+
+    Raises:
+        SmProxyError: `config-malformed`, there is nothing to add to; `bad-setting`.
+    """
+    settings = settings_module.load(flags)
+    own = config_writer.own_config(settings)
+    config_writer.planned_stubs(settings, config_writer.stubs_in(settings))  # refuses early
+    recorded = contexts.read(own)
+    for name in _OF_A_CONTEXT:
+        if flags.get(name):
+            raise SmProxyError(
+                "bad-setting",
+                f"--{name} is recorded with each prefix of host names, `sync` takes it from there",
+                f"Change it with `sm-proxy config write --prefix {settings.prefix} --{name} ...`.",
+            )
+    only = flags.get("prefix")
+    if only and only not in recorded:
+        raise SmProxyError(
+            "bad-setting",
+            f"{own} has no context of the prefix {only}",
+            f"Known are {', '.join(recorded) or 'none'}; add one with `sm-proxy config write`.",
+        )
+    found: dict[str, Survey] = {}
+    for prefix, options in recorded.items():
+        if only in {None, prefix}:
+            # As flags, for so the ProxyCommand gives them: no variable of this shell wins.
+            said = {**options, "prefix": prefix, "ssh_dir": flags.get("ssh_dir")}
+            context = settings_module.load(said)
+            old = known.get(prefix)
+            same = old is not None and old.is_of(context, recorded)
+            found[prefix] = old if old and same else Survey(context, set(recorded), output.status)
+    return found
+
+
+def _round(
+    flags: Mapping[str, Any], surveys: Mapping[str, Survey], *, dry_run: bool = False
+) -> _Round:
+    """Ask these contexts side by side; the stubs of all others, and of those that fail, stay."""
+    asked = {prefix: Background(_caught(survey)) for prefix, survey in surveys.items()}
+    answers = {prefix: background.result() for prefix, background in asked.items()}
+    errors = {
+        prefix: answer for prefix, answer in answers.items() if isinstance(answer, SmProxyError)
+    }
+    known = {prefix: answer for prefix, answer in answers.items() if isinstance(answer, list)}
+    settings = settings_module.load(flags)
+    if dry_run:
+        return _Round(_planned(settings, known), errors)
+    with config_writer.exclusive():
+        change = _planned(settings, known)
+        config_writer.apply([change])
+    return _Round(change, errors)
+
+
+def _caught(survey: Survey) -> Callable[[], list[Stub] | SmProxyError]:
+    def work() -> list[Stub] | SmProxyError:
+        try:
+            return survey.stubs()
+        except SmProxyError as error:
+            return SmProxyError(error.code, f"{survey.prefix}*: {error.message}", error.hint)
+
+    return work
+
+
+def _planned(settings: Settings, known: Mapping[str, list[Stub]]) -> Change:
+    """Our file with these contexts' stubs, and the others' as they are."""
+    recorded = contexts.read(config_writer.own_config(settings))
+    kept: dict[str, list[Stub]] = {prefix: [] for prefix in recorded}
+    for stub in config_writer.stubs_in(settings):
+        prefix = contexts.of_host(stub.host, recorded)
+        if prefix is not None:
+            kept[prefix].append(stub)
+    # A context that was removed while its jobs were looked for is left out.
+    stubs = [stub for prefix, old in kept.items() for stub in known.get(prefix, old)]
+    return config_writer.planned_stubs(settings, stubs)[0]
+
+
+def _first_of(errors: Mapping[str, SmProxyError]) -> SmProxyError:
+    """The error to end with; the others are told before."""
+    first, *others = errors.values()
+    for error in others:
+        output.complain(error.line)
+    return first
+
+
+def _refuse_final(error: SmProxyError) -> None:
+    if error.code.startswith(_FINAL):
+        raise error
+
+
+def _data(done: _Round) -> dict[str, Any]:
+    return {
+        "path": str(done.change.path),
+        "changed": done.change.needed,
+        "hosts": _hosts(done.after),
+    }
+
+
+def _hosts(stubs: Iterable[Stub]) -> list[dict[str, str]]:
+    return [{"host": stub.host, "user": stub.user} for stub in stubs]
+
+
+def _seconds(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= SECONDS_LIMIT:
+        raise argparse.ArgumentTypeError(f"not between 1 and {SECONDS_LIMIT} seconds: {text}")
+    return number

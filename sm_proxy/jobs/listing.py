@@ -1,0 +1,44 @@
+"""The jobs of an account, all kinds side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.background import Background
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import kinds
+from sm_proxy.jobs.hostname import Kind
+from sm_proxy.jobs.job import Summary
+
+
+def every(aws: Aws, tell: Callable[[str], None], *, live: bool = False) -> list[Summary]:
+    """One page of each kind; a kind that may not be listed is noted and left out.
+
+    Args:
+        aws: for the calls.
+        tell: takes one line for each kind that is left out.
+        live: only those that have not ended.
+
+    Raises:
+        SmProxyError: no kind may be listed, or what else a call met.
+    """
+    asked = [Background(partial(_page, aws, kind, live=live)) for kind in kinds.ORDER]
+    answers = [background.result() for background in asked]
+    denied = [answer for answer in answers if isinstance(answer, SmProxyError)]
+    if len(denied) == len(answers):
+        raise denied[0]
+    for error in denied:
+        tell(f"left out: {error.message}")
+    return [job for answer in answers if isinstance(answer, list) for job in answer]
+
+
+def _page(aws: Aws, kind: Kind, *, live: bool) -> list[Summary] | SmProxyError:
+    """The newest jobs of a kind, or the refusal to list them."""
+    try:
+        return kinds.of(kind).recent(aws, live=live)
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
+        return error

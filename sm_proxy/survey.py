@@ -1,0 +1,134 @@
+"""The hosts of one context: what of its account runs now, and the user each container serves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from typing import Final
+
+from sm_proxy import background, resolver
+from sm_proxy.aws.clients import Aws
+from sm_proxy.config_writer import Stub
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import hostname, listing, names
+from sm_proxy.jobs.job import Job, Summary
+from sm_proxy.jobs.memory import Memory
+from sm_proxy.settings import Settings
+from sm_proxy.ssh_config import contexts
+
+_AT_ONCE: Final = 8
+"""Few enough for the rate limits of Describe calls."""
+_NODES: Final = 16
+"""Of a larger job the others are typed by hand: a menu of hundreds helps nobody."""
+_DESCRIBED_S: Final = 15 * 60.0
+"""So old a description is asked for again: an endpoint's instances come and go."""
+_LOOKS: Final = 5
+"""At a log that names no user: a container says it when it starts, or never."""
+_UNREACHABLE: Final = frozenset({"bad-name", "job-ended", "job-failed", "job-not-found", "no-vpc"})
+_OTHER: Final = frozenset({"access-denied", "job-ambiguous", "job-not-found"})
+"""What a plain name meets that leads to no job of the kind that is meant."""
+
+
+class Survey:
+    """Looks for the running jobs of one context, as often as it is asked.
+
+    Args:
+        settings: of the context.
+        prefixes: of all contexts; a host that begins with a longer one is theirs.
+        tell: takes one line for people.
+    """
+
+    def __init__(
+        self, settings: Settings, prefixes: Collection[str], tell: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._prefixes = prefixes
+        self._tell = tell
+        self._told: set[str] = set()
+        self._looks: Counter[str] = Counter()
+        self._aws = Aws(settings.profile, settings.region)
+
+    @property
+    def prefix(self) -> str:
+        """What its hosts begin with."""
+        return self._settings.prefix
+
+    def is_of(self, settings: Settings, prefixes: Collection[str]) -> bool:
+        """Whether it was made for just this."""
+        return self._settings == settings and set(self._prefixes) == set(prefixes)
+
+    def renew(self) -> None:
+        """Look with new credentials: those of a login that has happened in the meantime."""
+        self._aws = Aws(self._settings.profile, self._settings.region)
+
+    def stubs(self) -> list[Stub]:
+        """A stub for each node that runs and may be reachable, the newest job first.
+
+        Calls: four lists, and for a job that has not been seen before those of a connection;
+        what they tell is remembered for connections to come.
+
+        Raises:
+            SmProxyError: what a call met; nothing is known then.
+        """
+        listed = listing.every(self._aws, self._tell_once, live=True)
+        running = [job for job in listed if job.phase == "running"]
+        running.sort(key=lambda job: (job.created, job.name), reverse=True)
+        found = background.spread(self._stubs_of, running, _AT_ONCE)
+        return [stub for stubs in found for stub in stubs if self._is_ours(stub.host)]
+
+    def _tell_once(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self._tell(line)
+
+    def _is_ours(self, host: str) -> bool:
+        return contexts.of_host(host, self._prefixes) == self._settings.prefix
+
+    def _stubs_of(self, listed: Summary) -> list[Stub]:
+        try:
+            job, suffix = self._named(listed)
+            job.refuse_unless_in_vpc()
+        except SmProxyError as error:
+            if error.code in _UNREACHABLE:
+                return []
+            raise
+        plain = f"{self._settings.prefix}{job.name}"
+        user = self._user(f"{plain}{suffix}")
+        nodes = ["", *(f".algo-{number}" for number in range(2, min(job.nodes, _NODES) + 1))]
+        return [Stub(f"{plain}{node}{suffix}", user, job.noun) for node in nodes]
+
+    def _named(self, listed: Summary) -> tuple[Job, str]:
+        """The job, and `.<kind>` where its plain name leads to another one."""
+        try:
+            job = self._described(listed, "")
+        except SmProxyError as error:
+            if error.code not in _OTHER:
+                raise
+        else:
+            if (job.name, job.kind) == (listed.name, listed.kind):
+                return job, ""
+        suffix = f".{listed.kind}"
+        return self._described(listed, suffix), suffix
+
+    def _described(self, listed: Summary, suffix: str) -> Job:
+        """What is remembered of it, if that is recent, or what the service says."""
+        host = f"{self._settings.prefix}{listed.name}{suffix}"
+        target = hostname.parse(host, self._settings.prefix)
+        memory = Memory(self._aws.context)
+        if (known := memory.job(target, _DESCRIBED_S)) is not None:
+            return known[0]
+        job = names.find(self._aws, target)
+        known = memory.job(target, float("inf"))
+        memory.keep_job(target, job, known[1] if known else None)
+        return job
+
+    def _user(self, host: str) -> str:
+        """The user its container serves; the context's where its log does not say."""
+        if self._looks[host] < _LOOKS:
+            try:
+                found = resolver.resolve(host, self._settings, self._aws)
+            except SmProxyError:
+                self._looks[host] += 1
+            else:
+                return found.user or self._settings.user
+        return self._settings.user
