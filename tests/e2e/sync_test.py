@@ -1,0 +1,125 @@
+"""`sync` and `vscode` with a lab's job: what ssh and an editor get to see of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, running
+
+pytestmark = pytest.mark.e2e
+
+# Its own line, so that nothing but `sync` can have made it.
+MENU = "Host sm-menu\n"
+STOP = """
+import sys
+import botocore.session
+sagemaker = botocore.session.Session().create_client("sagemaker")
+sagemaker.stop_training_job(TrainingJobName=sys.argv[1])
+"""
+CODE = '#!/bin/sh\nprintf "%s\\n" "$@" > "$0.part" && mv "$0.part" "$0.said"\n'
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab of its own: what runs in it matters, and one test ends its job."""
+    options = ("--job", "menu", "--nodes", "2")
+    with running(tmp_path_factory.mktemp("sync"), *options) as lab:
+        yield lab
+
+
+def ours(lab: Lab) -> str:
+    return (Path(lab.config).parent / "sm-proxy" / "config").read_text()
+
+
+def hosts(lab: Lab, *words: str) -> list[str]:
+    done = lab.sm_proxy("sync", "--json", *words)
+    assert done.returncode == 0, done.stderr.decode()
+    return [item["host"] for item in json.loads(done.stdout)["data"]["hosts"]]
+
+
+def test_what_runs_is_listed_and_nothing_else_is_touched(own: Lab) -> None:
+    theirs, before = Path(own.config).read_bytes(), ours(own)
+    assert MENU not in before
+    shown = own.sm_proxy("sync", "--dry-run")
+    assert f"+{MENU}".encode() in shown.stdout
+    assert ours(own) == before
+    assert hosts(own) == ["sm-menu", "sm-menu.algo-2"]
+    assert MENU in ours(own)
+    assert Path(own.config).read_bytes() == theirs
+    # All but the stubs is as it was.
+    begin, end = before.index("# <<<"), ours(own).index("# <<<")
+    assert ours(own)[end:] == before[begin:]
+    user = own.ok("sm-menu", "id -un").decode().strip()
+    effective = own.ok("-G", "sm-menu.algo-2").decode().splitlines()
+    assert f"user {user}" in effective
+    assert any(line.startswith("proxycommand ") for line in effective)
+    stamp = (Path(own.config).parent / "sm-proxy" / "config").stat().st_mtime_ns
+    assert hosts(own) == ["sm-menu", "sm-menu.algo-2"]
+    assert (Path(own.config).parent / "sm-proxy" / "config").stat().st_mtime_ns == stamp
+
+
+def test_a_second_look_costs_only_the_lists(own: Lab) -> None:
+    hosts(own)
+    before = len(own.calls())
+    hosts(own)
+    made = sorted(call["operation"] for call in own.calls()[before:])
+    assert made == ["ListEndpoints", "ListProcessingJobs", "ListTrainingJobs", "ListTransformJobs"]
+
+
+def test_what_is_listed_stays_while_the_account_cannot_be_asked(own: Lab) -> None:
+    hosts(own)
+    with own.faults(deny=["sagemaker:List*"]):
+        done = own.sm_proxy("sync")
+    assert (done.returncode, code_of(done)) == (1, "access-denied")
+    assert MENU in ours(own)
+
+
+def test_vscode_opens_the_window(own: Lab, tmp_path: Path) -> None:
+    code = tmp_path / "bin" / "code"
+    code.parent.mkdir()
+    code.write_text(CODE)
+    code.chmod(0o755)
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    path = f"{code.parent}:{own.environment['PATH']}"
+    done = own.sm_proxy("vscode", "sm-menu", "/opt", env={**home, "PATH": path})
+    assert done.returncode == 0, done.stderr.decode()
+    said = Path(f"{code}.said")
+    await_true(said.exists, 20)
+    assert "ssh-remote+" in said.read_text()
+    assert "/opt" in said.read_text()
+    settings = tmp_path / "config" / "Code" / "User" / "settings.json"
+    assert json.loads(settings.read_text()) == {"remote.SSH.remotePlatform": {"sm-menu": "linux"}}
+
+
+def test_a_watch_sees_jobs_come_and_go(own: Lab, tmp_path: Path) -> None:
+    config = Path(own.config).parent / "sm-proxy" / "config"
+    with (tmp_path / "told").open("wb") as told:
+        watch = own.popen(
+            *(*SM_PROXY, "sync", "--watch", "--interval", "1"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=told,
+        )  # fmt: skip
+    try:
+        await_true(lambda: MENU in config.read_text(), 30, alive=watch)
+        stopped = own.run(sys.executable, "-c", STOP, "menu")
+        assert stopped.returncode == 0, stopped.stderr.decode()
+        await_true(lambda: "Host sm-menu" not in config.read_text(), 60, alive=watch)
+        await_true(lambda: b"menu.algo-2" in (tmp_path / "told").read_bytes(), 20, alive=watch)
+        watch.send_signal(signal.SIGTERM)
+        out, _ = watch.communicate(timeout=20)
+    finally:
+        if watch.poll() is None:
+            watch.kill()
+            watch.wait(10)
+    lines = (tmp_path / "told").read_text().splitlines()
+    assert (watch.returncode, out) == (0, b"")
+    assert lines[-2:] == ["sm-proxy: removed sm-menu", "sm-proxy: removed sm-menu.algo-2"]
+    assert not list(config.parent.glob(".config*"))  # no torn write
+    assert hosts(own) == []
+    assert "Host sm-*" in ours(own)
