@@ -63,3 +63,20 @@ def test_a_signal_ends_the_wait_and_the_process() -> None:
         [sys.executable, "-c", program], capture_output=True, timeout=20, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
+
+
+def test_work_on_many_items_keeps_their_order() -> None:
+    assert background.spread(lambda item: item * 2, range(20), 3) == list(range(0, 40, 2))
+    assert background.spread(str, [], 3) == []
+
+
+def test_work_on_many_items_ends_with_the_first_failure() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> None:
+        begun.append(item)
+        raise ValueError(item)
+
+    with pytest.raises(ValueError, match="0"):
+        background.spread(work, range(20), 1)
+    assert begun == [0]

@@ -1,0 +1,337 @@
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy import cli, config_writer, signals
+from sm_proxy.commands import sync as command
+from sm_proxy.config_writer import Stub
+from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.settings import Settings
+from tests.fakes import Clock
+
+Answer = list[str] | SmProxyError
+DOWN = SmProxyError("network", "down", "Check it.")
+
+
+class FakeSurvey:
+    """What the contexts answer, by prefix; a list of answers gives one after the other."""
+
+    answers: dict[str, list[Answer]]
+    made: list[Settings]
+    renewed: list[str]
+
+    def __init__(self, settings: Settings, prefixes: set[str], tell: object) -> None:
+        del tell
+        self.settings, self.prefixes, self.prefix = settings, prefixes, settings.prefix
+        FakeSurvey.made.append(settings)
+
+    def is_of(self, settings: Settings, prefixes: dict[str, Any]) -> bool:
+        return (self.settings, self.prefixes) == (settings, set(prefixes))
+
+    def renew(self) -> None:
+        FakeSurvey.renewed.append(self.prefix)
+
+    def stubs(self) -> list[Stub]:
+        answers = FakeSurvey.answers[self.prefix]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, SmProxyError):
+            raise answer
+        return [Stub(host, "ubuntu", "training job") for host in answer]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where our file stands, with two contexts."""
+    FakeSurvey.answers = {"sm-": [["sm-bert"]], "sm-eu-": [["sm-eu-x"]]}
+    FakeSurvey.made, FakeSurvey.renewed = [], []
+    monkeypatch.setattr(command, "Survey", FakeSurvey)
+    (tmp_path / "ssh").mkdir()
+    (tmp_path / "ssh" / "config").write_bytes(b"Host a\r\n\tUser b")
+    write(tmp_path / "ssh")
+    write(tmp_path / "ssh", "--prefix", "sm-eu-", "--profile", "prod", "--region", "eu-west-1")
+    return tmp_path / "ssh"
+
+
+def write(folder: Path, *words: str) -> None:
+    assert cli.main(["config", "write", "--ssh-config", str(folder / "config"), *words]) == 0
+
+
+def sync(folder: Path, *words: str, status: int = 0) -> None:
+    assert cli.main(["sync", "--ssh-config", str(folder / "config"), *words]) == status
+
+
+def listed(folder: Path) -> list[str]:
+    settings = Settings(ssh_dir=str(folder / "sm-proxy"))
+    return [stub.host for stub in config_writer.stubs_in(settings)]
+
+
+def test_hosts_come_and_go(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = (folder / "config").read_bytes()
+    empty = (folder / "sm-proxy" / "config").read_bytes()
+    capsys.readouterr()
+    sync(folder)
+    assert capsys.readouterr() == ("added sm-eu-x\nadded sm-bert\n", "")
+    assert b"Host sm-bert\n    User ubuntu\n" in (folder / "sm-proxy" / "config").read_bytes()
+    sync(folder)
+    assert capsys.readouterr() == ("nothing to do\n", "")
+    FakeSurvey.answers = {"sm-": [[]], "sm-eu-": [[]]}
+    sync(folder)
+    assert capsys.readouterr() == ("removed sm-eu-x\nremoved sm-bert\n", "")
+    assert (folder / "sm-proxy" / "config").read_bytes() == empty
+    assert (folder / "config").read_bytes() == theirs
+
+
+def test_what_has_not_changed_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync(folder)
+    before = (folder / "sm-proxy" / "config").stat()
+    sync(folder)
+    after = (folder / "sm-proxy" / "config").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_each_context_has_its_own_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "shell")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    sync(folder)
+    found = {made.prefix: (made.profile, made.region) for made in FakeSurvey.made}
+    # As the ProxyCommand has it: what is recorded wins over the shell, what is not does not.
+    assert found == {"sm-": (None, "us-east-1"), "sm-eu-": ("prod", "eu-west-1")}
+
+
+def test_for_scripts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    sync(folder, "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert (document["command"], document["ok"]) == ("sync", True)
+    assert document["data"] == {
+        "path": str(folder / "sm-proxy" / "config"),
+        "changed": True,
+        "hosts": [
+            {"host": "sm-eu-x", "user": "ubuntu"},  # the longest prefix first
+            {"host": "sm-bert", "user": "ubuntu"},
+        ],
+    }
+
+
+def test_a_dry_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    sync(folder, "--dry-run")
+    assert "\n+Host sm-bert\n+    User ubuntu\n" in capsys.readouterr().out
+    assert listed(folder) == []
+
+
+def test_one_context_that_fails_keeps_its_hosts(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sync(folder)
+    FakeSurvey.answers = {"sm-": [["sm-new"]], "sm-eu-": [DOWN]}
+    capsys.readouterr()
+    sync(folder, status=1)
+    assert listed(folder) == ["sm-eu-x", "sm-new"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "sm-proxy: removed sm-bert",
+        "sm-proxy: added sm-new",
+        "sm-proxy: network: sm-eu-*: down. Check it.",
+    ]
+
+
+def test_the_order_stays_that_of_the_jobs(folder: Path) -> None:
+    FakeSurvey.answers["sm-"] = [["sm-c", "sm-a", "sm-b"], DOWN]
+    sync(folder)
+    sync(folder, status=1)
+    assert listed(folder) == ["sm-eu-x", "sm-c", "sm-a", "sm-b"]
+
+
+def test_one_context_only(folder: Path) -> None:
+    sync(folder)
+    FakeSurvey.answers = {"sm-": [["sm-new"]], "sm-eu-": [[]]}
+    sync(folder, "--prefix", "sm-eu-")
+    assert listed(folder) == ["sm-bert"]
+
+
+@pytest.mark.parametrize(
+    "words", [["--prefix", "ml-"], ["--profile", "dev"], ["--region", "eu-west-1"]]
+)
+def test_what_no_context_has(
+    words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sync(folder, *words, status=1)
+    assert "sm-proxy: bad-setting: " in capsys.readouterr().err
+    assert FakeSurvey.made == []
+
+
+def test_before_the_config_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sync(tmp_path, status=1)
+    assert capsys.readouterr().err.startswith("sm-proxy: config-malformed: ")
+    assert not (tmp_path / "sm-proxy").exists()
+
+
+def test_a_host_of_the_users_own_is_left_to_them(folder: Path) -> None:
+    (folder / "config").write_bytes(b"Host sm-bert\n")
+    write(folder)
+    sync(folder)
+    assert listed(folder) == ["sm-eu-x"]
+
+
+@pytest.mark.parametrize("words", [["--interval", "0"], ["--watch", "--dry-run"]])
+def test_usage(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["sync", *words])
+    assert caught.value.code == 2
+
+
+class Ending(Clock):
+    """Time for a watch, which is ended by a signal after so many pauses."""
+
+    def __init__(self, pauses: int, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self._left, self._number = pauses, number
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self._left -= 1
+        if not self._left:
+            raise signals.Hangup(self._number)
+
+
+@pytest.fixture
+def watch(folder: Path, monkeypatch: pytest.MonkeyPatch, kept_signals: None) -> Any:
+    """Starts a watch without jitter; returns its clock."""
+
+    def start(pauses: int, *words: str, number: int = signal.SIGTERM, status: int = 0) -> Clock:
+        clock = Ending(pauses, number)
+        monkeypatch.setattr(command, "time", clock)
+        monkeypatch.setattr(command, "_JITTER", (1.0, 1.0))
+        sync(folder, "--watch", *words, status=status)
+        return clock
+
+    return start
+
+
+def test_a_watch(watch: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    FakeSurvey.answers["sm-"] = [[], ["sm-bert"], []]
+    capsys.readouterr()
+    clock = watch(3)
+    assert clock.slept == [60, 60, 60]
+    assert capsys.readouterr() == (
+        "",
+        "sm-proxy: added sm-eu-x\nsm-proxy: added sm-bert\nsm-proxy: removed sm-bert\n",
+    )
+    assert len(FakeSurvey.made) == 2  # one for each context, for good
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_how_a_watch_ends(number: int, status: int, watch: Any) -> None:
+    watch(1, number=number, status=status)
+
+
+def test_the_jitter_is_a_fifth() -> None:
+    assert command._JITTER == (0.8, 1.2)
+
+
+def test_a_failure_is_asked_less_and_less_often_and_told_once(
+    watch: Any,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert cli.main(
+        ["config", "remove", "--prefix", "sm-eu-", "--ssh-config", str(folder / "config")]
+    ) == 0  # fmt: skip
+    down: list[Answer] = [DOWN] * 6
+    FakeSurvey.answers["sm-"] = [*down, ["sm-bert"], DOWN]
+    looked: list[float] = []
+    answer = FakeSurvey.stubs
+    module: Any = command
+
+    def stubs(self: FakeSurvey) -> list[Stub]:
+        looked.append(module.time.monotonic())
+        return answer(self)
+
+    monkeypatch.setattr(FakeSurvey, "stubs", stubs)
+    capsys.readouterr()
+    watch(60)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(looked)]
+    assert pauses[:9] == [120, 240, 480, 600, 600, 600, 60, 120, 240]
+    assert capsys.readouterr().err.splitlines() == [
+        "sm-proxy: network: sm-*: down. Check it.",
+        "sm-proxy: added sm-bert",
+        "sm-proxy: network: sm-*: down. Check it.",
+    ]
+    # Every failure makes a new session: a login that has happened meanwhile counts.
+    assert len(FakeSurvey.renewed) == len(looked) - 1
+
+
+def test_a_failing_context_does_not_slow_the_others(
+    watch: Any, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FakeSurvey.answers = {"sm-": [["sm-a"], ["sm-b"], ["sm-c"]], "sm-eu-": [DOWN]}
+    watch(3)
+    assert listed(folder) == ["sm-c"]
+    assert len(FakeSurvey.renewed) == 2  # at once, and after 120 s
+
+
+def test_a_context_that_is_added_meanwhile(
+    watch: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeSurvey.answers["ml-"] = [["ml-x"]]
+    first = FakeSurvey.stubs
+
+    def stubs(self: FakeSurvey) -> list[Stub]:
+        found = first(self)
+        if self.prefix == "sm-" and len(FakeSurvey.made) == 2:
+            write(folder, "--prefix", "ml-")
+        return found
+
+    monkeypatch.setattr(FakeSurvey, "stubs", stubs)
+    watch(3)
+    assert "ml-x" in listed(folder)
+
+
+@pytest.mark.parametrize("code", ["config-malformed", "bad-setting"])
+def test_what_ends_a_watch(code: Code, watch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    FakeSurvey.answers["sm-"] = [SmProxyError(code, "torn")]
+    capsys.readouterr()
+    clock = watch(9, status=1)
+    assert clock.slept == []
+    assert capsys.readouterr().err.splitlines()[-1] == f"sm-proxy: {code}: sm-*: torn"
+
+
+def test_a_watch_whose_config_is_removed(watch: Any, folder: Path) -> None:
+    (folder / "sm-proxy" / "config").unlink()
+    assert watch(9, status=1).slept == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)]
+)
+def test_a_signal_ends_the_process(number: int, status: int, folder: Path) -> None:
+    program = (
+        "import os, sys, threading, time\n"
+        "from sm_proxy import cli\n"
+        "from sm_proxy.commands import sync\n"
+        "class Survey:\n"
+        "    prefix = 'sm-'\n"
+        "    def __init__(self, *_): pass\n"
+        "    def is_of(self, *_): return True\n"
+        f"    def stubs(self): os.kill(os.getpid(), {int(number)}); time.sleep(60)\n"
+        "sync.Survey = Survey\n"
+        "sys.exit(cli.main(sys.argv[1:]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "sync", "--watch", "--ssh-config", str(folder / "config")],
+        capture_output=True, timeout=30, check=False, env={**os.environ},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (status, b"", b"")

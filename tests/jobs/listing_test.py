@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import listing
+from tests.fakes import Answers, FakeAws
+
+LISTS = ("ListEndpoints", "ListProcessingJobs", "ListTrainingJobs", "ListTransformJobs")
+DENIED = SmProxyError("access-denied", "denied", "ask")
+
+
+def account(**changes: Answers) -> FakeAws:
+    return FakeAws(**{**{name: {} for name in LISTS}, **changes})
+
+
+def test_only_what_is_live() -> None:
+    aws = account()
+    assert listing.every(aws, print, live=True) == []
+    asked = dict(aws.calls)
+    found = {name: asked[name].get("StatusEquals") for name in LISTS}
+    # An endpoint that is being updated goes on serving.
+    assert found == {**dict.fromkeys(LISTS, "InProgress"), "ListEndpoints": None}
+    aws = account()
+    assert listing.every(aws, print) == []
+    assert not any("StatusEquals" in parameters for _, parameters in aws.calls)
+
+
+def test_a_denied_kind_is_told_and_left_out() -> None:
+    told: list[str] = []
+    assert listing.every(account(ListEndpoints=DENIED), told.append) == []
+    assert told == ["left out: denied"]
+
+
+@pytest.mark.parametrize("error", [DENIED, SmProxyError("network", "down")])
+def test_no_list_at_all(error: SmProxyError) -> None:
+    told: list[str] = []
+    with pytest.raises(SmProxyError) as caught:
+        listing.every(account(**dict.fromkeys(LISTS, error)), told.append)
+    assert caught.value is error
+    assert told == []

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from sm_proxy import survey
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.config_writer import Stub
+from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import Settings
+from sm_proxy.survey import Survey
+from tests.fakes import SUBNETS, Answers, FakeAws, description, events, marker_line, streams
+
+NOW = datetime.now(timezone.utc)
+LISTS = ["ListEndpoints", "ListProcessingJobs", "ListTrainingJobs", "ListTransformJobs"]
+ABSENT = ServiceError("ValidationException", "Requested resource not found.", "x")
+DENIED = SmProxyError("access-denied", "denied", "ask")
+
+
+def training(*names: str, status: str = "Training") -> dict[str, Any]:
+    return {
+        "TrainingJobSummaries": [
+            {
+                "TrainingJobName": name,
+                "TrainingJobStatus": "InProgress",
+                "SecondaryStatus": status,
+                "CreationTime": NOW - timedelta(minutes=number),
+            }
+            for number, name in enumerate(names)
+        ]
+    }
+
+
+def processing(name: str) -> dict[str, Any]:
+    line = {"ProcessingJobName": name, "ProcessingJobStatus": "InProgress", "CreationTime": NOW}
+    return {"ProcessingJobSummaries": [line]}
+
+
+def described(**changes: Any) -> Callable[..., dict[str, Any]]:
+    def answer(TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+        found = description(**changes)
+        assert isinstance(found, dict)
+        return {**found, "TrainingJobName": TrainingJobName}
+
+    return answer
+
+
+def described_processing(ProcessingJobName: str) -> dict[str, Any]:  # noqa: N803
+    return {
+        "ProcessingJobName": ProcessingJobName,
+        "ProcessingJobStatus": "InProgress",
+        "CreationTime": NOW,
+        "ProcessingStartTime": NOW,
+        "NetworkConfig": {"VpcConfig": {"Subnets": ["subnet-1"]}},
+        "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1}},
+    }
+
+
+def streams_of(logStreamNamePrefix: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+    return streams(f"{logStreamNamePrefix}1700000000")
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeAws]:
+    """An account with the training job bert, that answers as is said."""
+
+    def made(**changes: Answers) -> FakeAws:
+        answers: dict[str, Answers] = {
+            **{name: {} for name in LISTS},
+            "ListTrainingJobs": training("bert"),
+            "DescribeTrainingJob": described(),
+            "DescribeLogStreams": streams_of,
+            "GetLogEvents": events(marker_line(user="ubuntu")),
+            "DescribeSubnets": SUBNETS,
+        }
+        fake = FakeAws(**{**answers, **changes})
+        monkeypatch.setattr(survey, "Aws", lambda *_: fake)
+        return fake
+
+    return made
+
+
+def look(*prefixes: str, **settings: Any) -> Survey:
+    return Survey(Settings(**settings), {"sm-", *prefixes}, lambda _: None)
+
+
+def test_a_job_with_the_user_of_its_log(aws: Callable[..., FakeAws]) -> None:
+    aws()
+    assert look().stubs() == [Stub("sm-bert", "ubuntu", "training job")]
+
+
+def test_a_second_look_asks_for_the_lists_only(aws: Callable[..., FakeAws]) -> None:
+    fake = aws()
+    looking = look()
+    first = looking.stubs()
+    fake.calls.clear()
+    assert looking.stubs() == first
+    assert fake.operations() == LISTS
+    fake.calls.clear()
+    assert look().stubs() == first  # nor does another process
+    assert fake.operations() == LISTS
+
+
+def test_only_live_jobs_are_listed(aws: Callable[..., FakeAws]) -> None:
+    fake = aws()
+    look().stubs()
+    asked = dict(fake.calls)
+    assert asked["ListTrainingJobs"]["StatusEquals"] == "InProgress"
+
+
+def test_the_newest_first(aws: Callable[..., FakeAws]) -> None:
+    aws(ListTrainingJobs=training("c", "a", "b"))
+    assert [stub.host for stub in look().stubs()] == ["sm-c", "sm-a", "sm-b"]
+
+
+@pytest.mark.parametrize(("count", "last"), [(2, "sm-bert.algo-2"), (64, "sm-bert.algo-16")])
+def test_nodes(count: int, last: str, aws: Callable[..., FakeAws]) -> None:
+    aws(DescribeTrainingJob=described(ResourceConfig={"InstanceCount": count}))
+    found = look().stubs()
+    assert [stub.host for stub in found[:2]] == ["sm-bert", "sm-bert.algo-2"]
+    assert (len(found), found[-1]) == (min(count, 16), Stub(last, "ubuntu", "training job"))
+
+
+@pytest.mark.parametrize("status", ["Starting", "Downloading", "Uploading", "Interrupted"])
+def test_what_does_not_run(status: str, aws: Callable[..., FakeAws]) -> None:
+    fake = aws(ListTrainingJobs=training("bert", status=status))
+    assert look().stubs() == []
+    assert fake.operations() == LISTS
+
+
+def test_what_has_no_vpc_or_is_gone(aws: Callable[..., FakeAws]) -> None:
+    aws(DescribeTrainingJob=described(VpcConfig={}))
+    assert look().stubs() == []
+    gone = dict.fromkeys(("DescribeProcessingJob", "DescribeTransformJob"), ABSENT)
+    aws(
+        ListTrainingJobs=[training("new"), {}],
+        DescribeTrainingJob=ABSENT, DescribeEndpoint=ABSENT, **gone,
+    )  # fmt: skip
+    assert look().stubs() == []
+
+
+def test_a_log_that_names_no_user(aws: Callable[..., FakeAws]) -> None:
+    fake = aws(GetLogEvents=events("nothing"))
+    looking = look(user="trainer")
+    for _ in range(5):
+        assert looking.stubs() == [Stub("sm-bert", "trainer", "training job")]
+    fake.calls.clear()
+    looking.stubs()
+    assert fake.operations() == LISTS  # it never will
+
+
+def test_another_kind_by_its_plain_name(aws: Callable[..., FakeAws]) -> None:
+    aws(
+        ListTrainingJobs={},
+        ListProcessingJobs=processing("prep"),
+        DescribeTrainingJob=ABSENT,
+        DescribeProcessingJob=described_processing,
+    )
+    assert look().stubs() == [Stub("sm-prep", "ubuntu", "processing job")]
+
+
+@pytest.mark.parametrize("plain", [described(status="Completed", overall="Completed"), DENIED])
+def test_a_kind_where_the_plain_name_leads_elsewhere(
+    plain: Answers, aws: Callable[..., FakeAws]
+) -> None:
+    aws(
+        ListTrainingJobs={},
+        ListProcessingJobs=processing("prep"),
+        DescribeTrainingJob=plain,
+        DescribeProcessingJob=described_processing,
+    )
+    assert look().stubs() == [Stub("sm-prep.processing", "ubuntu", "processing job")]
+
+
+def test_a_host_that_belongs_to_a_longer_prefix(aws: Callable[..., FakeAws]) -> None:
+    aws(ListTrainingJobs=training("eu-x", "bert"))
+    assert [stub.host for stub in look("sm-eu-").stubs()] == ["sm-bert"]
+
+
+def test_a_name_that_is_none(aws: Callable[..., FakeAws]) -> None:
+    aws(ListTrainingJobs=training("x\n    ProxyCommand evil", "bert"))
+    assert [stub.host for stub in look().stubs()] == ["sm-bert"]
+
+
+@pytest.mark.parametrize("operation", ["ListTransformJobs", "DescribeTrainingJob"])
+def test_nothing_is_known_when_a_call_fails(operation: str, aws: Callable[..., FakeAws]) -> None:
+    aws(**{operation: SmProxyError("throttled", "slow")})
+    with pytest.raises(SmProxyError, match="slow"):
+        look().stubs()
+
+
+def test_a_denied_kind_is_told_once(aws: Callable[..., FakeAws]) -> None:
+    aws(ListEndpoints=DENIED)
+    told: list[str] = []
+    looking = Survey(Settings(), {"sm-"}, told.append)
+    assert looking.stubs() == looking.stubs() != []
+    assert told == ["left out: denied"]
+
+
+def test_an_endpoint_that_is_updated_stays(aws: Callable[..., FakeAws]) -> None:
+    line = {"EndpointName": "chat", "EndpointStatus": "Updating", "CreationTime": NOW}
+    aws(
+        ListTrainingJobs={},
+        ListEndpoints={"Endpoints": [line]},
+        DescribeTrainingJob=ABSENT,
+        DescribeProcessingJob=ABSENT,
+        DescribeTransformJob=ABSENT,
+        DescribeEndpoint={**line, "EndpointConfigName": "c"},
+        DescribeEndpointConfig={"VpcConfig": {"Subnets": ["subnet-1"]}},
+        DescribeLogStreams={},
+    )
+    assert look().stubs() == [Stub("sm-chat", "root", "endpoint")]
