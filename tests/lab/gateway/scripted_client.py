@@ -193,7 +193,7 @@ class Client:
         closed = self.named("channel_closed")
         return closed[0].json["Output"] if closed else None
 
-    async def until(self, true: Callable[[], object], seconds: float = 3) -> None:
+    async def until(self, true: Callable[[], object], seconds: float = 15) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
         while not true():
             if asyncio.get_running_loop().time() > deadline:
