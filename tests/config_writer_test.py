@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -99,6 +99,7 @@ def test_the_bytes_outside_of_our_marks_never_change(
 @given(content=st.binary(max_size=200))
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_bytes_come_back(content: bytes, tmp_path: Path) -> None:
+    assume(b"sm-proxy" not in content)  # it draws our own marks too, and torn ones are refused
     own = tmp_path / "sm-proxy" / "config"
     once = config_writer._with_include(tmp_path, content, own)
     assert config_writer._with_include(tmp_path, once, own) == once
@@ -345,7 +346,9 @@ def asked(user_config: Path, host: str) -> dict[str, str]:
 
 
 @needs_ssh
-@pytest.mark.parametrize("folder", ["plain", "with space", "100%", "O'Brien", "a#b #c", "日本"])
+@pytest.mark.parametrize(
+    "folder", ["plain", "with space", "100%", "O'Brien", "a#b #c", "日本", "a[b]*?"]
+)
 def test_the_real_ssh_reads_what_we_mean(folder: str, tmp_path: Path) -> None:
     base = tmp_path / folder
     base.mkdir(mode=0o700)
