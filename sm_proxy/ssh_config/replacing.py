@@ -119,8 +119,8 @@ def keep(path: Path, before: bytes) -> None:
         OSError: the state folder is not writable.
     """
     if not paths.exists(backup(path, "original")):
-        paths.write_private(backup(path, "original"), before)
-    paths.write_private(backup(path, "latest"), before)
+        replace(backup(path, "original"), before)
+    replace(backup(path, "latest"), before)
 
 
 def backup(path: Path, which: str) -> Path:
@@ -138,6 +138,7 @@ def _dress(handle: int, name: Path, path: Path) -> None:
     try:
         old = path.stat()
     except FileNotFoundError:
+        name.chmod(0o600)  # whatever the umask
         return
     if sys.platform != "win32":
         with contextlib.suppress(OSError):

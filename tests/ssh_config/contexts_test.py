@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from sm_proxy import cli, config_writer
+from sm_proxy import cli, config_writer, paths
 from sm_proxy import settings as settings_module
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import replacing
+from sm_proxy.ssh_config import blocks, replacing
 
+SSH = shutil.which("ssh")
 EU = ("--prefix", "sm-eu-")
 
 
@@ -153,6 +156,34 @@ def test_control_master(base: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
         config_writer.host_block(long, ["/x"])
 
 
+@pytest.mark.skipif(SSH is None, reason="needs the OpenSSH client")
+def test_a_name_too_long_for_a_socket_has_a_connection_of_its_own(base: Path) -> None:
+    """ssh ends at once where a ControlPath is too long, so it must not get one."""
+    folder = Path("/tmp") / f"{os.getpid()}"
+    settings = Settings(ssh_dir=str(folder), control_master=True)
+    known = {prefix: config_writer.recorded(settings) for prefix in ("sm-", "sm-eu-", "x")}
+    mine = ("sm-" + "m" * 90,)
+    (base / "config").write_text(
+        blocks.own_file(Settings(ssh_dir=str(folder)), known, ["false"], taken=mine)
+    )
+    (base / "config").chmod(0o600)
+    room = 108 - 1 - len(f"{folder}/cm/root@:22") - 17  # of a name on Linux
+
+    def ssh(*words: str) -> str:
+        assert SSH is not None
+        command = [SSH, "-F", str(base / "config"), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    for prefix in known:
+        for length in (len(prefix) + 1, 43, room - 8, room, room + 1, room + 17, room + 18, 200):
+            name = prefix + "a" * (length - len(prefix))
+            assert "ControlPath too long" not in ssh("-p", "65535", name, "true")
+            assert ("controlpath " in ssh("-G", name)) is (length <= room - 8), length
+    assert "controlpath none" not in ssh("-G", *mine)
+    assert "proxycommand" not in ssh("-G", *mine)
+
+
 def test_a_read_only_config_gets_the_line_and_then_is_left_alone(
     base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,3 +229,50 @@ def test_links_and_odd_files(base: Path, capsys: pytest.CaptureFixture[str]) -> 
     run(base, "write")
     assert config.is_symlink()
     assert (base / "dotfiles" / "config").read_text().startswith(config_writer.BEGIN)
+
+
+def test_a_pipe_in_place_of_our_file_holds_nobody_up(
+    base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (base / "sm-proxy").mkdir()
+    os.mkfifo(base / "sm-proxy" / "config")
+    flags = {"ssh_dir": str(base / "sm-proxy")}
+    assert settings_module.load_for(flags, "sm-job").prefix == "sm-"
+    run(base, "write", status=1)
+    assert "no regular file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("umask", [0, 0o77, 0o277])
+def test_new_files_are_private_whatever_the_umask(umask: int, base: Path) -> None:
+    (base / "config").unlink()
+    (base / "sm-proxy").mkdir(mode=0o700)
+    paths.private_dir(paths.state_dir())
+    before = os.umask(umask)
+    try:
+        settings = Settings(ssh_dir=str(base / "sm-proxy"))
+        config_writer.apply(config_writer.planned(base / "config", settings, ["/x"]))
+    finally:
+        os.umask(before)
+    for path in (base / "config", base / "sm-proxy" / "config"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["config", "."])
+def test_an_immutable_file_or_folder_is_left_alone(
+    name: str, base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (base / "sm-proxy").mkdir()
+    command = ["chattr", "+i", str(base / name)]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no chattr")
+    if done.returncode:
+        pytest.skip("this file system, or this user, makes nothing immutable")
+    try:
+        run(base, "write", status=1)
+    finally:
+        subprocess.run(["chattr", "-i", str(base / name)], check=True)
+    assert f'Include "{base}/sm-proxy/config"' in capsys.readouterr().err
+    assert sorted(path.name for path in base.iterdir()) == ["config", "sm-proxy"]
+    assert (base / "config").read_bytes() == b"Host a\n"
