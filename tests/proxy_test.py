@@ -15,6 +15,7 @@ from sm_proxy.keys import known_hosts
 from sm_proxy.resolver import Container
 from sm_proxy.routes import bastion
 from sm_proxy.routes.sessions import Sessions
+from sm_proxy.routes.vetted import VettedStream
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import Grant
 from sm_proxy.stdio import DirectStdio
@@ -56,8 +57,9 @@ class World:
         self.pinned_before_dialling = path.read_text()
         return self
 
-    def pump(self, stream: object, ends: object, silent: Any) -> Any:
-        assert (stream, ends) == (self, self.ends)
+    def pump(self, stream: VettedStream, ends: object, silent: Any) -> Any:
+        behind: object = stream._stream
+        assert (behind, ends) == (self, self.ends)
         self.silent = silent()
         return self
 
