@@ -103,7 +103,8 @@ class VettedStream:
 
     def fileno(self) -> int:
         """The descriptor to wait for; none where only the log is waited for."""
-        return -1 if self._stream.ended else self._stream.fileno()
+        waiting = self._check is not None and self._stream.ended
+        return -1 if waiting else self._stream.fileno()
 
     def deadline(self, now: float) -> float:
         """When to call `advance` although nothing is ready."""

@@ -143,3 +143,10 @@ def test_a_log_that_does_not_answer_is_not_waited_for_for_ever() -> None:
     judge.may_answer.set()
     assert str(case.stream.failure) == "no answer in 10 s"
     assert case.stream.read() == EXCHANGE
+
+
+def test_an_end_is_still_confirmed_through_the_descriptor() -> None:
+    case = Case(Judge())
+    case.stream.finish()
+    case.inner.ended = True
+    assert (case.inner.finish_called, case.stream.fileno()) == (1, 0)
