@@ -19,12 +19,12 @@ from sm_proxy.keys.expected import ExpectedKeys
 from sm_proxy.pump import Pump
 from sm_proxy.resolver import Container
 from sm_proxy.routes import Stream, bastion
-from sm_proxy.routes.vetted import VettedStream
 from sm_proxy.settings import Settings
 from sm_proxy.stdio import Stdio
 
 if TYPE_CHECKING:
     from sm_proxy.chores import Beside
+    from sm_proxy.routes.vetted import VettedStream
 
 Facts = dict[str, Any]
 """What the connection's record shall say: see `connections.Record`."""
@@ -112,20 +112,24 @@ def _opened(
     facts.update(address=container.address, port=_port(container, port))
 
     def look() -> Container:
-        return resolver.resolve(host, settings, aws, fresh=True)
+        found = resolver.resolve(host, settings, aws, fresh=True)
+        _refuse_wrong_user(found, user)
+        return found
 
     keys = ExpectedKeys(settings, container, look if container.cached else None)
 
     def dialled(found: Container) -> Stream:
-        _refuse_wrong_user(found, user)
         return _dialled(found, port, settings, aws, keys)
 
     def forget() -> None:
         resolver.forget(host, settings, aws)
 
+    _refuse_wrong_user(container, user)
     stream = dialled(container)
     if container.cached:
         stream = _rechecked(stream, container, look, dialled, forget)
+    from sm_proxy.routes.vetted import VettedStream  # noqa: PLC0415 - while the tunnel comes up
+
     return container, VettedStream(stream, keys, error_handler.tell_now)
 
 

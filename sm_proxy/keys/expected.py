@@ -6,28 +6,17 @@ key is refused: a container that restarted has printed its new keys there.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from sm_proxy import trace
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
-from sm_proxy.keys import known_hosts
+from sm_proxy.keys import fingerprint, known_hosts
 from sm_proxy.settings import Settings
 
-_OVER: Final = frozenset({"job-ended", "job-failed"})
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a container was dialled."""
-
-    container: Container
-    port: int
-    on_first_use: bool
+_SAY_MORE: Final = frozenset({"job-ended", "job-failed", "wrong-user", "config-read-only"})
+"""Failures of the second look that explain more than the key does."""
 
 
 class ExpectedKeys:
@@ -44,7 +33,9 @@ class ExpectedKeys:
     ) -> None:
         self._settings = settings
         self._look = look
-        self._dialled = _Place(container, container.port, on_first_use=False)
+        self._dialled = container
+        self._port = container.port
+        self._on_first_use = False
         self._expected = container
 
     def pin(self, container: Container, port: int, *, on_first_use: bool) -> None:
@@ -58,12 +49,12 @@ class ExpectedKeys:
         Raises:
             SmProxyError: `config-read-only`.
         """
-        self._dialled = _Place(container, port, on_first_use)
+        self._dialled, self._port, self._on_first_use = container, port, on_first_use
         self._expect(container)
 
     def accepts(self, blob: bytes) -> bool:
         """Whether the key is among those that are expected."""
-        return blob in map(_blob, self._expected.host_keys)
+        return blob in map(fingerprint.wire_form, self._expected.host_keys)
 
     def judge(self, blob: bytes, through: str) -> SmProxyError | None:
         """Ask the log where it was not asked yet; why the key is refused, or None. Blocks.
@@ -76,15 +67,15 @@ class ExpectedKeys:
             if self._look is not None:
                 self._look_again(self._look)
         except SmProxyError as error:
-            # Whatever lives at a container's address after its end is none of ours.
-            return error if error.code in _OVER else self.refusal(blob, through, error.message)
+            return error if error.code in _SAY_MORE else self.refusal(blob, through, error.message)
         return None if self.accepts(blob) else self.refusal(blob, through)
 
     def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
         """Why the key is refused; `unasked` says why the log could not be read again."""
-        where = f"{self._dialled.container.address} port {self._dialled.port}"
-        seen = f"{where}{through and f' (through {through})'} has the host key {fingerprint(blob)}"
-        names = ", ".join(fingerprint(_blob(key)) for key in self._expected.host_keys)
+        where = f"{self._dialled.address} port {self._port}"
+        by_way = f" (through {through})" if through else ""
+        seen = f"{where}{by_way} has the host key {fingerprint.of(blob)}"
+        names = ", ".join(map(fingerprint.of_key, self._expected.host_keys))
         lag = f" (it could not be read again: {unasked})" if unasked else ""
         return SmProxyError(
             "host-key-changed", f"{seen}, {self._origin()} {names}{lag}", self._hint()
@@ -103,28 +94,16 @@ class ExpectedKeys:
     def _origin(self) -> str:
         now = self._expected
         whose = f"job {now.job}, node {now.node}"
-        if self._dialled.on_first_use and now is self._dialled.container:
+        if self._on_first_use and now is self._dialled:
             return f"but another was pinned on first use of {whose}:"
         stream = f", stream {now.stream}" if now.stream else ""
         return f"but the log of {whose}{stream} names"
 
     def _hint(self) -> str:
-        then, now = self._dialled.container, self._expected
+        then, now = self._dialled, self._expected
         if (then.address, then.port) != (now.address, now.port):
             return f"The container is at {now.address} port {now.port} by now: connect again."
         return (
             "Something else may answer in its place, so ssh does not log in there. "
             f"Find out why with: sm-proxy doctor {now.host}"
         )
-
-
-def fingerprint(blob: bytes) -> str:
-    """A host key as ssh shows it: `SHA256:... (ssh-ed25519)`."""
-    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-    name = blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii", "replace")
-    return f"SHA256:{digest} ({name})"
-
-
-def _blob(key: str) -> bytes:
-    """The wire form of `"type base64"`, which was checked when it was read."""
-    return base64.b64decode(key.split(" ")[1])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sm_proxy.keys.expected import fingerprint
+from sm_proxy.keys import fingerprint
 from tests.e2e.cache_test import KILL_SSHD, lookups
 from tests.e2e.labs import Lab, await_true, code_of, last_line, running
 from tests.e2e.refusal_test import claim, marker, where
@@ -52,7 +52,7 @@ def restarted(lab: Lab) -> str:
 def known(lab: Lab) -> list[str]:
     """The fingerprints that the log's newest marker names."""
     data = json.loads(lab.sm_proxy("resolve", lab.host, "--json").stdout)["data"]
-    return [fingerprint(blob_of(key)) for key in data["host_keys"]]
+    return [fingerprint.of(blob_of(key)) for key in data["host_keys"]]
 
 
 def test_a_container_that_restarted_is_accepted_because_its_log_says_so(own: Lab) -> None:
@@ -74,7 +74,7 @@ def test_a_container_that_restarted_is_accepted_because_its_log_says_so(own: Lab
 def test_a_key_that_the_log_does_not_know_is_refused(own: Lab) -> None:
     own.ok(own.host, "true")
     expected = known(own)
-    seen = fingerprint(blob_of(restarted(own)))
+    seen = fingerprint.of(blob_of(restarted(own)))
     first = refused(own)
     own.forget()
     second = refused(own)
