@@ -60,8 +60,15 @@ def last_line(command: str, error: SmProxyError) -> int:
     """Keep the failure of a command and say it as the last line; return the exit status."""
     cleaned = clean(error)
     _remember(command, cleaned)
-    output.complain(cleaned.line)
+    if not error.told:
+        output.complain(cleaned.line)
     return EXIT_EXPECTED
+
+
+def tell_now(error: SmProxyError) -> None:
+    """Say the last line of a failure that is still to be raised: afterwards nobody may listen."""
+    output.complain(clean(error).line)
+    error.told = True
 
 
 def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:

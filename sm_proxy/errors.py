@@ -62,13 +62,18 @@ EXIT_INTERRUPTED = 130
 
 
 class SmProxyError(Exception):
-    """An expected failure: what happened and why, what to do next, and a stable code."""
+    """An expected failure: what happened and why, what to do next, and a stable code.
+
+    Attributes:
+        told: whether its line has been shown already.
+    """
 
     def __init__(self, code: Code, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.code: Code = code
         self.message = message
         self.hint = hint
+        self.told = False
 
     @property
     def line(self) -> str:

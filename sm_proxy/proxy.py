@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy import background, output, resolver, signals, stdio, trace
+from sm_proxy import background, error_handler, output, resolver, signals, stdio, trace
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import EXIT_INTERRUPTED, EXIT_OK, SmProxyError
 from sm_proxy.keys import known_hosts
+from sm_proxy.keys.expected import ExpectedKeys
 from sm_proxy.pump import Pump
 from sm_proxy.resolver import Container
 from sm_proxy.routes import Stream, bastion
@@ -22,6 +24,7 @@ from sm_proxy.stdio import Stdio
 
 if TYPE_CHECKING:
     from sm_proxy.chores import Beside
+    from sm_proxy.routes.vetted import VettedStream
 
 Facts = dict[str, Any]
 """What the connection's record shall say: see `connections.Record`."""
@@ -95,7 +98,7 @@ def _note(facts: Facts, began: float, ended_by: BaseException | None) -> None:
 
 def _opened(
     port: int, user: str | None, settings: Settings, aws: Aws, facts: Facts
-) -> tuple[Container, Stream]:
+) -> tuple[Container, VettedStream]:
     host = facts["host"]
     try:
         container = background.run(
@@ -107,35 +110,59 @@ def _opened(
         raise
     facts.update(job=container.job, node=container.node)
     facts.update(address=container.address, port=_port(container, port))
-    stream = _dialled(container, port, user, settings, aws)
-    if not container.cached:
-        return container, stream
-    from sm_proxy.routes.rechecked import RecheckedStream  # noqa: PLC0415 - second connections
 
-    def recheck() -> Stream | None:
-        now = resolver.resolve(host, settings, aws, fresh=True)
-        return None if now.same_place(container) else _dialled(now, port, user, settings, aws)
+    def look() -> Container:
+        found = resolver.resolve(host, settings, aws, fresh=True)
+        _refuse_wrong_user(found, user)
+        return found
+
+    keys = ExpectedKeys(settings, container, look if container.cached else None)
+
+    def dialled(found: Container) -> Stream:
+        return _dialled(found, port, settings, aws, keys)
 
     def forget() -> None:
         resolver.forget(host, settings, aws)
 
-    return container, RecheckedStream(stream, recheck, forget, time.monotonic())
+    _refuse_wrong_user(container, user)
+    stream = dialled(container)
+    if container.cached:
+        stream = _rechecked(stream, container, look, dialled, forget)
+    from sm_proxy.routes.vetted import VettedStream  # noqa: PLC0415 - while the tunnel comes up
+
+    return container, VettedStream(stream, keys, error_handler.tell_now)
+
+
+def _rechecked(
+    stream: Stream,
+    container: Container,
+    look: Callable[[], Container],
+    dialled: Callable[[Container], Stream],
+    forget: Callable[[], None],
+) -> Stream:
+    from sm_proxy.routes.rechecked import RecheckedStream  # noqa: PLC0415 - second connections
+
+    def recheck() -> Stream | None:
+        now = look()
+        return None if now.same_place(container) else dialled(now)
+
+    return RecheckedStream(stream, recheck, forget, time.monotonic())
 
 
 def _dialled(
-    container: Container, port: int, user: str | None, settings: Settings, aws: Aws
+    container: Container, port: int, settings: Settings, aws: Aws, keys: ExpectedKeys
 ) -> Stream:
     """A stream to the container, after ssh has been told which host keys it may have."""
-    _refuse_wrong_user(container, user)
 
     def dial(found: Container) -> Stream:
         return bastion.connect(found, _port(found, port), settings, aws)
 
-    if not container.host_keys:
+    logged = bool(container.host_keys)
+    if not logged:
         from sm_proxy.keys import first_use  # noqa: PLC0415 - containers without our marker
 
         container = first_use.with_host_keys(container, settings, aws.context, dial)
-    known_hosts.pin(settings, container.host, container.host_keys)
+    keys.pin(container, _port(container, port), on_first_use=not logged)
     return dial(container)
 
 
@@ -143,7 +170,9 @@ def _port(container: Container, port: int) -> int:
     return container.port if port == SSH_PORT else port
 
 
-def _pumped(container: Container, port: int, stream: Stream, ssh: Stdio, facts: Facts) -> None:
+def _pumped(
+    container: Container, port: int, stream: VettedStream, ssh: Stdio, facts: Facts
+) -> None:
     def silent() -> SmProxyError:
         where = f"{container.address} port {_port(container, port)}"
         return SmProxyError(
@@ -157,6 +186,8 @@ def _pumped(container: Container, port: int, stream: Stream, ssh: Stdio, facts: 
         pump.run()
     finally:
         facts.update(stream.facts(), up=pump.up, down=pump.down)
+    if stream.refusal is not None:  # ssh may have left before the pump could say so
+        raise stream.refusal
 
 
 def _refuse_wrong_user(container: Container, user: str | None) -> None:

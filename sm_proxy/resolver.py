@@ -111,7 +111,7 @@ class _Search:
 
     def _look(self, max_age: float) -> tuple[Job, Container | None]:
         """Ask about the job, unless it is known; then read the log and the subnets side by side."""
-        reading: Background[Found | None] | None = None
+        reading: Background[tuple[str, Found] | None] | None = None
         with self._memory.asking_about_job(self._target):
             known = self._memory.job(self._target, max_age)
             job, subnets = known or (self._describe(), self._subnets)
@@ -128,7 +128,7 @@ class _Search:
         found = reading.result() if reading is not None else None
         if found is None or subnets is None:
             return job, None
-        return job, self._container(job, found, subnets)
+        return job, self._container(job, *found, subnets)
 
     def _refuse_if_over(self, job: Job) -> None:
         if job.over:
@@ -141,7 +141,8 @@ class _Search:
             return kinds.again(self._aws, self._job)
         return names.find(self._aws, self._target, self._tell)
 
-    def _read_log(self, job: Job) -> Found | None:
+    def _read_log(self, job: Job) -> tuple[str, Found] | None:
+        """The node's newest stream, and what it tells."""
         stream = streams.newest(self._aws, kinds.of(job.kind).streams(job, self._target.node))
         trace.step("stream", found=stream)
         if stream is None:
@@ -149,9 +150,9 @@ class _Search:
         node = self._target.node if kinds.of(job.kind).NODES_ARE_NAMED else None
         pages = logs.head(self._aws, job.log_group, stream)
         told = (sources.find(lines, node) for lines in pages)
-        return next((found for found in told if found is not None), None)
+        return next(((stream, found) for found in told if found is not None), None)
 
-    def _container(self, job: Job, found: Found, subnets: Subnets) -> Container:
+    def _container(self, job: Job, stream: str, found: Found, subnets: Subnets) -> Container:
         self._refuse_if_without_server(found)
         if found.ignored:
             self._tell(
@@ -173,6 +174,7 @@ class _Search:
             status=job.status,
             source=found.source,
             vpc_id=subnets.vpc_id,
+            stream=stream,
         )
 
     def _refuse_if_without_server(self, found: Found) -> None:

@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 from sm_proxy import paths
-from sm_proxy.error_handler import guarded, last_errors
+from sm_proxy.error_handler import guarded, last_errors, tell_now
 from sm_proxy.errors import SmProxyError
 from sm_proxy.signals import Hangup
 
@@ -202,3 +202,15 @@ def test_the_record_of_an_error_follows_no_link(name: str, tmp_path: Path) -> No
     paths.private_dir(paths.state_dir()).joinpath(name).symlink_to(victim)
     guarded("x", lambda: failing(SmProxyError("no-vpc", "none")))
     assert victim.read_text() == "mine"
+
+
+def test_what_was_told_already_is_kept_but_not_told_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = SmProxyError("host-key-changed", "another\x1b key", "Look.")
+    tell_now(error)
+    line = "sm-proxy: host-key-changed: another\ufffd key. Look.\n"
+    assert capsys.readouterr() == ("", line)
+    assert guarded("connect", lambda: failing(error)) == 1
+    assert capsys.readouterr() == ("", "")
+    assert last_errors()[-1]["line"] == line.rstrip("\n")

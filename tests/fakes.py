@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Callable
@@ -128,6 +129,7 @@ def container(**changes: Any) -> Container:
         "status": "Training",
         "source": "marker",
         "vpc_id": "vpc-1",
+        "stream": NODE_STREAM,
     }
     return Container(**{**known, **changes})
 
@@ -175,3 +177,8 @@ class MemoryKeyring:
 
     def delete_password(self, service: str, username: str) -> None:
         del self.items[service, username]
+
+
+def blob_of(key: str) -> bytes:
+    """A public key `"type base64"` as on the wire."""
+    return base64.b64decode(key.split()[1])

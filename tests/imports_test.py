@@ -34,6 +34,7 @@ OURS_UNUSED = {
             "jobs.ending",
         ),
         *("keychain", "keys.first_use", "keys.identity", "lab", "prompt", "routes.rechecked"),
+        "routes.vetted",
     )
 }
 

@@ -15,6 +15,7 @@ from sm_proxy.keys import known_hosts
 from sm_proxy.resolver import Container
 from sm_proxy.routes import bastion
 from sm_proxy.routes.sessions import Sessions
+from sm_proxy.routes.vetted import VettedStream
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import Grant
 from sm_proxy.stdio import DirectStdio
@@ -39,6 +40,8 @@ class World:
         self.done_after: list[str] = []
         self.pump_fails: BaseException | None = None
         self.silent: SmProxyError | None = None
+        self.vetted: VettedStream | None = None
+        self.refuses: SmProxyError | None = None
         stdin, self.to_us = os.pipe()
         self.from_us, stdout = os.pipe()
         self.ends = DirectStdio(stdin, stdout)
@@ -56,14 +59,17 @@ class World:
         self.pinned_before_dialling = path.read_text()
         return self
 
-    def pump(self, stream: object, ends: object, silent: Any) -> Any:
-        assert (stream, ends) == (self, self.ends)
-        self.silent = silent()
+    def pump(self, stream: VettedStream, ends: object, silent: Any) -> Any:
+        behind: object = stream._stream
+        assert (behind, ends) == (self, self.ends)
+        self.silent, self.vetted = silent(), stream
         return self
 
     def run(self) -> None:
         if self.pump_fails:
             raise self.pump_fails
+        if self.vetted is not None and self.refuses:
+            self.vetted.refusal = self.refuses
 
     def facts(self) -> dict[str, Any]:
         return {"bastion": "i-1", "session": "s-1", "resumes": 1}
@@ -212,6 +218,14 @@ def test_a_failure_is_noted_with_its_line(world: World) -> None:
     assert failure is not None
     assert failure.line == "sm-proxy: session-lost: gone. Connect again."
     assert (failure.session, failure.up, failure.down) == ("s-1", 3, 7)
+
+
+def test_a_refused_host_key_is_the_failure_even_where_ssh_has_left_quickly(world: World) -> None:
+    world.refuses = SmProxyError("host-key-changed", "another")
+    assert refused(world) is world.refuses
+    failure = connections.last_failure("sm-my-job")
+    assert failure is not None
+    assert failure.code == "host-key-changed"
 
 
 def test_one_that_ssh_gave_up_is_noted(world: World) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import identity
+from sm_proxy.keys import fingerprint, identity
 from sm_proxy.routes import bastion
 
 _BANNER_S: Final = 10.0
@@ -71,10 +71,11 @@ def host_key(patient: Patient) -> str:
     if not container.host_keys:
         raise SkipCheck(f"the log names no host key; the server's is {key.get_name()}")
     if seen not in container.host_keys:
+        expected = ", ".join(map(fingerprint.of_key, container.host_keys))
         raise SmProxyError(
             "host-key-changed",
-            f"expected from the log: {container.host_keys[0][:60]}; seen at {container.address}: "
-            f"{seen[:60]}",
+            f"expected from the log: {expected}; seen at {container.address}: "
+            f"{fingerprint.of(key.asbytes())}",
             "Do not log in: find out what answers there, and who writes the job's log.",
         )
     return str(key.get_name())

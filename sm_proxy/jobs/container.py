@@ -22,6 +22,7 @@ class Container:
         status: the job's SecondaryStatus.
         source: what told the address.
         vpc_id: the VPC it lives in.
+        stream: the log stream that told it; empty where that is not known.
         cached: whether it is remembered; otherwise its log was read a moment ago.
     """
 
@@ -36,12 +37,13 @@ class Container:
     status: str
     source: str
     vpc_id: str
+    stream: str = ""
     cached: bool = False
 
     def as_data(self) -> dict[str, Any]:
         """The `resolve` command's data."""
         data = asdict(self)
-        del data["host"]
+        del data["host"], data["stream"]
         return {**data, "host_keys": list(self.host_keys)}
 
     def same_place(self, other: Container) -> bool:

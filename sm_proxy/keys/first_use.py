@@ -21,6 +21,7 @@ from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.marker import is_public_key
+from sm_proxy.keys import fingerprint
 from sm_proxy.routes import Stream
 from sm_proxy.settings import Settings
 from sm_proxy.stdio import CHUNK
@@ -51,10 +52,8 @@ def with_host_keys(container: Container, settings: Settings, context: str, dial:
     if key is None:
         key = _scanned(dial(container), container)
         paths.write_private(path, key.encode())
-        fingerprint = hashlib.sha256(key.encode()).hexdigest()[:16]
-        output.status(
-            f"trusting {container.job}/{container.node} on first use: {key[:40]}... ({fingerprint})"
-        )
+        shown = fingerprint.of_key(key)
+        output.status(f"trusting {container.job}/{container.node} on first use: {shown}")
     return replace(container, host_keys=(key,))
 
 

@@ -2,8 +2,9 @@
 
 ssh reads `UserKnownHostsFile` only after the ProxyCommand's first byte, so a file written before
 that byte is honoured for that same connection under `StrictHostKeyChecking yes` (measured on
-OpenSSH 9.2, no cost). One file per host, so two connections never write the same file, and a
-key of one job is never accepted for another.
+OpenSSH 9.2, no cost). It reads the file once more when it has the server's key in hand, so a
+restarted container's key can still be pinned by then. One file per host, so two connections never
+write the same file, and a key of one job is never accepted for another.
 """
 
 from __future__ import annotations

@@ -7,10 +7,7 @@ did not find the host it was told to expect.
 
 from __future__ import annotations
 
-from typing import Final
-
-_NEWKEYS: Final = 21
-_LIMIT: Final = 1 << 16
+from sm_proxy.routes.cleartext import NEWKEYS, ClearPackets
 
 
 class Acceptance:
@@ -18,34 +15,13 @@ class Acceptance:
 
     def __init__(self) -> None:
         self.given = False
-        self._buffer = bytearray()
-        self._greeted = False
+        self._packets = ClearPackets()
 
     def feed(self, data: bytes) -> None:
         """Look at more of what ssh sends."""
         if self.given:
             return
-        self._buffer += data
-        while not self.given and self._take():
-            pass
-        if len(self._buffer) > _LIMIT:
-            self.given = True
-
-    def _take(self) -> bool:
-        """Take one line of the greeting or one packet; False until there is a whole one."""
-        if not self._greeted:
-            return self._take_line()
-        length = int.from_bytes(self._buffer[:4], "big")
-        if len(self._buffer) < 6 or len(self._buffer) < 4 + length:
-            return False
-        self.given = self._buffer[5] == _NEWKEYS
-        del self._buffer[: 4 + length]
-        return True
-
-    def _take_line(self) -> bool:
-        end = self._buffer.find(b"\n")
-        if end < 0:
-            return False
-        self._greeted = self._buffer.startswith(b"SSH-")
-        del self._buffer[: end + 1]
-        return True
+        self._packets.add(data)
+        while not self.given and (payload := self._packets.take()) is not None:
+            self.given = payload[0] == NEWKEYS
+        self.given = self.given or self._packets.lost

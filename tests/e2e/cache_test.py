@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.labs import Lab, code_of, running
+from tests.e2e.labs import Lab, code_of, last_line, running
 from tests.e2e.refusal_test import claim, marker
 
 pytestmark = pytest.mark.e2e
@@ -98,4 +98,6 @@ def test_another_host_at_the_remembered_address_is_asked_about_next_time(own: La
     refused = own.ssh(own.host, "true")
     assert refused.returncode == 255
     assert b"HOST IDENTIFICATION HAS CHANGED" in refused.stderr
+    assert code_of(refused) == "host-key-changed"
+    assert "connect again" in last_line(refused)
     assert own.ok(own.host, "echo $SM_CURRENT_HOST") == b"algo-1\n"

@@ -70,4 +70,6 @@ def test_with_trust_it_connects_and_stays_pinned(article: Lab) -> None:
     refused = article.ssh(article.host, "true")
     assert refused.returncode == 255
     assert b"HOST IDENTIFICATION HAS CHANGED" in refused.stderr
+    assert code_of(refused) == "host-key-changed"
+    assert "pinned on first use" in last_line(refused)
     await_true(lambda: not article.sessions(), 5, article.sessions)

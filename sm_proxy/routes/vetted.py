@@ -1,0 +1,170 @@
+"""A stream whose server's host key is held against the log before ssh hears of it.
+
+A key that nobody expects is held back, for a bounded time, while the log is asked once more: a
+container that restarted has a new stream with a new marker. If the log does not know the key
+either, the user is told what was expected and what was seen, then ssh gets the key to refuse it,
+and no byte more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from sm_proxy.background import Background
+from sm_proxy.errors import SmProxyError
+from sm_proxy.routes import Stream
+from sm_proxy.routes.host_key import HostKeyReader
+
+PATIENCE_S: Final = 10.0
+_TICK_S: Final = 0.05
+
+
+class Keys(Protocol):
+    """Which host keys may be accepted: see `keys/expected.py`."""
+
+    def accepts(self, blob: bytes) -> bool:
+        """Whether the key is among those that are expected."""
+
+    def judge(self, blob: bytes, through: str) -> SmProxyError | None:
+        """Ask the log where it was not asked yet; why the key is refused, or None. May block."""
+
+    def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
+        """Why the key is refused; `unasked` says why the log could not be read again."""
+
+
+class VettedStream:
+    """A `Stream` that gives no byte after a host key that is refused.
+
+    Args:
+        stream: to the container.
+        keys: which of its keys may be accepted.
+        tell: shows the refusal to the user; called before ssh gets the key.
+
+    Attributes:
+        refusal: why the server's key is refused.
+    """
+
+    def __init__(self, stream: Stream, keys: Keys, tell: Callable[[SmProxyError], None]) -> None:
+        self.refusal: SmProxyError | None = None
+        self._stream = stream
+        self._keys = keys
+        self._tell = tell
+        self._reader = HostKeyReader()
+        self._held = b""
+        self._check: Background[SmProxyError | None] | None = None
+        self._until = 0.0
+
+    @property
+    def opened(self) -> bool:
+        """Whether bytes can flow."""
+        return self._stream.opened
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more bytes will come: with a refusal there are none."""
+        if self._check is not None:
+            return False
+        return self.refusal is not None or self._stream.ended
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why it ended, unless cleanly."""
+        return self.refusal or self._stream.failure
+
+    @property
+    def delivered(self) -> bool:
+        """Whether everything written has reached the other side."""
+        return self._stream.delivered
+
+    @property
+    def finished(self) -> bool:
+        """Whether both ends know that it is over."""
+        return self._stream.finished
+
+    @property
+    def room(self) -> int:
+        """How many bytes `write` takes now."""
+        return self._stream.room if self.refusal is None else 0
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether to wait for the descriptor to be readable."""
+        return self._stream.wants_read
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether to wait for the descriptor to be writable."""
+        return self._stream.wants_write
+
+    def facts(self) -> dict[str, Any]:
+        """What a record of the connection should say."""
+        return self._stream.facts()
+
+    def fileno(self) -> int:
+        """The descriptor to wait for; none where only the log is waited for."""
+        waiting = self._check is not None and self._stream.ended
+        return -1 if waiting else self._stream.fileno()
+
+    def deadline(self, now: float) -> float:
+        """When to call `advance` although nothing is ready."""
+        if self._check is None:
+            return self._stream.deadline(now)
+        tick = now + _TICK_S
+        return tick if self._stream.ended else min(tick, self._stream.deadline(now))
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        """Drive the stream, and look whether the log has answered."""
+        self._stream.advance(now, readable=readable)
+        if self._check is not None:
+            self._settle(self._check, now)
+
+    def read(self) -> bytes:
+        """The bytes that have come, except those with a key that is still being judged."""
+        if self._check is not None:
+            return b""
+        if self._held or self.refusal is not None:
+            data, self._held = self._held, b""
+            return data
+        data = self._stream.read()
+        if data and not self._reader.over:
+            return self._vetted(data)
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Take at most `room` bytes for the other side."""
+        self._stream.write(data)
+
+    def finish(self) -> None:
+        """Deliver what was written, then end."""
+        self._stream.finish()
+
+    def close(self) -> None:
+        """Free everything; what the log may still answer goes nowhere."""
+        self._stream.close()
+
+    def _vetted(self, data: bytes) -> bytes:
+        self._reader.feed(data)
+        blob = self._reader.blob
+        if blob is None or self._keys.accepts(blob):
+            return data
+        self._held = data
+        through = self._through()
+        self._check = Background(lambda: self._keys.judge(blob, through))
+        return b""
+
+    def _through(self) -> str:
+        return str(self._stream.facts().get("bastion", ""))
+
+    def _settle(self, check: Background[SmProxyError | None], now: float) -> None:
+        self._until = self._until or now + PATIENCE_S
+        if check.done:
+            self.refusal = check.result()
+        elif now >= self._until and self._reader.blob is not None:
+            unasked = f"no answer in {PATIENCE_S:.0f} s"
+            self.refusal = self._keys.refusal(self._reader.blob, self._through(), unasked)
+        else:
+            return
+        self._check = None
+        if self.refusal is not None:
+            self._tell(self.refusal)

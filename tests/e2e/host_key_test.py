@@ -1,0 +1,112 @@
+"""A container's host key is another one: accepted where its log says so, else refused in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from sm_proxy.keys import fingerprint
+from tests.e2e.cache_test import KILL_SSHD, lookups
+from tests.e2e.labs import Lab, await_true, code_of, last_line, running
+from tests.e2e.refusal_test import claim, marker, where
+from tests.fakes import blob_of
+
+pytestmark = pytest.mark.e2e
+
+RESTART = f"""
+given=${{SM_PROXY_RUN_DIR:-/run/sm-proxy}}/given
+for process in /proc/[0-9]*; do  # what the first one was started with: the image may have none
+    tr '\\0' ' ' <$process/cmdline 2>/dev/null | grep -q "serve[.]sh $(dirname $given) " &&
+        tr '\\0' '\\n' <$process/environ | sed -n 's/^SM_PROXY_SSHD=//p' >$given
+done
+sshd=$(cat $given)
+sshd=${{sshd:-/usr/sbin/sshd}}
+{KILL_SSHD}
+rm -f $run/ssh_host_*_key*
+ssh-keygen -q -t ed25519 -N '' -C '' -f $run/ssh_host_ed25519_key
+sed -i /ssh_host_ecdsa_key/d $run/sshd_config
+for _ in 1 2 3 4 5 6 7 8 9 10; do  # the port is free when the old listener is gone
+    rm -f $run/sshd.pid
+    $sshd -f $run/sshd_config -p %d </dev/null >/dev/null 2>&1
+    sleep 0.3
+    kill -0 $(cat $run/sshd.pid) 2>/dev/null && break
+done
+cut -d ' ' -f 1,2 $run/ssh_host_ed25519_key.pub
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab of its own: its container's keys change."""
+    with running(tmp_path_factory.mktemp("host-key")) as lab:
+        yield lab
+
+
+def restarted(lab: Lab) -> str:
+    """Start the container's sshd anew, with another key, at the same place; gives the key."""
+    return lab.ok(lab.host, RESTART % where(lab)[1]).decode().strip()
+
+
+def known(lab: Lab) -> list[str]:
+    """The fingerprints that the log's newest marker names."""
+    data = json.loads(lab.sm_proxy("resolve", lab.host, "--json").stdout)["data"]
+    return [fingerprint.of(blob_of(key)) for key in data["host_keys"]]
+
+
+def test_a_container_that_restarted_is_accepted_because_its_log_says_so(own: Lab) -> None:
+    own.ok(own.host, "true")
+    key = restarted(own)
+    address, port = where(own)
+    claim(own, marker(address, port, own.environment["SM_PROXY_LAB_USER"], key))
+    before = len(own.calls())
+    done = own.ssh(own.host, "echo here")  # what is remembered has the old key
+    assert (done.stdout, done.stderr) == (b"here\n", b""), done.stderr.decode()
+    assert "GetLogEvents" in lookups(own, before)
+    asked = [call["operation"] for call in own.calls()[before:]]
+    assert asked.count("StartSession") == 1
+    before = len(own.calls())
+    own.ok(own.host, "true")
+    assert lookups(own, before) == []
+
+
+def test_a_key_that_the_log_does_not_know_is_refused(own: Lab) -> None:
+    own.ok(own.host, "true")
+    expected = known(own)
+    seen = fingerprint.of(blob_of(restarted(own)))
+    first = refused(own)
+    own.forget()
+    second = refused(own)
+    address, port = where(own)
+    for line in (first, second):
+        assert all(text in line for text in (*expected, seen))
+        assert f"{address} port {port} (through {own.environment['SM_PROXY_LAB_BASTION']})" in line
+        assert f"job {own.job}, node algo-1, stream {own.job}/algo-1-" in line
+        assert f"sm-proxy doctor {own.host}" in line
+    await_true(lambda: not own.sessions(), 20, own.sessions)
+
+
+def refused(lab: Lab) -> str:
+    """What ssh's user is told, which is kept as well; ssh itself has refused the key."""
+    done = lab.ssh(lab.host, "echo in")
+    assert (done.returncode, done.stdout) == (255, b"")
+    assert code_of(done) == "host-key-changed"
+    assert done.stderr.count(b"host-key-changed") == 1
+    assert done.stderr.index(b"host-key-changed") < done.stderr.index(b"HAS CHANGED")
+    line = last_line(done)
+    await_true(lambda: kept(lab) == line, 10, lambda: (kept(lab), line))
+    return line
+
+
+def kept(lab: Lab) -> str:
+    """The last line that was kept."""
+    path = lab.state / "last-error.json"
+    return str(json.loads(path.read_text())["line"]) if path.exists() else ""
+
+
+def test_it_is_refused_whatever_ssh_was_told(own: Lab) -> None:
+    careless = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
+    done = own.ssh(*careless, own.host, "echo in")
+    assert (done.returncode, done.stdout) == (255, b"")
+    assert code_of(done) == "host-key-changed"

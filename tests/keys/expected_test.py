@@ -1,0 +1,115 @@
+"""Which host keys are expected, and what is said of one that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.jobs.container import Container
+from sm_proxy.keys import fingerprint, known_hosts
+from sm_proxy.keys.expected import ExpectedKeys
+from sm_proxy.settings import Settings
+from tests.fakes import HOST_KEY, NODE_STREAM, blob_of, container
+
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO1WPFtcsn2Qsy5Uf9dxpbUR8VuA4tOSFOdgbgjckIHq"
+
+
+class Place:
+    """A laptop with a connection to a container that has `HOST_KEY`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(ssh_dir=str(folder))
+
+    def keys(
+        self, look: Callable[[], Container] | None = None, *, on_first_use: bool = False
+    ) -> ExpectedKeys:
+        found = container(cached=look is not None)
+        keys = ExpectedKeys(self.settings, found, look)
+        keys.pin(found, 2022, on_first_use=on_first_use)
+        return keys
+
+    @property
+    def pinned(self) -> str:
+        return known_hosts.path_of(self.settings, "sm-my-job").read_text()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def fails(code: Code, message: str) -> Callable[[], Container]:
+    def look() -> Container:
+        raise SmProxyError(code, message)
+
+    return look
+
+
+def refused(keys: ExpectedKeys, key: str = OTHER) -> SmProxyError:
+    error = keys.judge(blob_of(key), "i-1")
+    assert error is not None
+    return error
+
+
+def test_what_is_pinned_is_accepted_and_nothing_else(place: Place) -> None:
+    keys = place.keys()
+    assert keys.accepts(blob_of(HOST_KEY))
+    assert not keys.accepts(blob_of(OTHER))
+    assert place.pinned == f"* {HOST_KEY}\n"
+
+
+def test_the_refusal_says_what_was_seen_where_and_what_was_expected(place: Place) -> None:
+    error = refused(place.keys())
+    assert error.code == "host-key-changed"
+    seen, expected = fingerprint.of(blob_of(OTHER)), fingerprint.of(blob_of(HOST_KEY))
+    assert error.message == (
+        f"10.0.1.5 port 2022 (through i-1) has the host key {seen}, "
+        f"but the log of job my-job, node algo-1, stream {NODE_STREAM} names {expected}"
+    )
+    assert error.hint.endswith("sm-proxy doctor sm-my-job")
+
+
+def test_a_restarted_container_is_known_by_its_new_log(place: Place) -> None:
+    keys = place.keys(lambda: container(host_keys=(OTHER,)))
+    assert not keys.accepts(blob_of(OTHER))
+    assert keys.judge(blob_of(OTHER), "") is None
+    assert place.pinned == f"* {OTHER}\n"
+
+
+def test_a_log_that_says_the_same_as_before_refuses(place: Place) -> None:
+    error = refused(place.keys(container))
+    assert fingerprint.of(blob_of(HOST_KEY)) in error.message
+    assert place.pinned == f"* {HOST_KEY}\n"
+
+
+def test_one_that_has_moved_is_said_to_be_elsewhere(place: Place) -> None:
+    third = OTHER.replace("IO1W", "IO1X")
+    error = refused(place.keys(lambda: container(address="10.0.1.9", host_keys=(third,))))
+    assert error.code == "host-key-changed"
+    assert "10.0.1.5 port 2022" in error.message
+    assert fingerprint.of(blob_of(third)) in error.message
+    assert error.hint == "The container is at 10.0.1.9 port 2222 by now: connect again."
+
+
+def test_a_first_use_is_called_that(place: Place) -> None:
+    error = refused(place.keys(on_first_use=True))
+    assert "another was pinned on first use of job my-job, node algo-1: SHA256:" in error.message
+    kept = refused(place.keys(lambda: container(host_keys=()), on_first_use=True))
+    assert "pinned on first use" in kept.message
+    logged = refused(place.keys(container, on_first_use=True))
+    assert "but the log of" in logged.message
+
+
+def test_a_log_that_cannot_be_read_again(place: Place) -> None:
+    error = refused(place.keys(fails("network", "no way to AWS")))
+    assert error.code == "host-key-changed"
+    assert error.message.endswith("(it could not be read again: no way to AWS)")
+
+
+def test_what_explains_more_than_the_key_is_said_instead(place: Place) -> None:
+    codes: tuple[Code, ...] = ("job-ended", "job-failed", "wrong-user")
+    for code in codes:
+        assert refused(place.keys(fails(code, "so it is"))).code == code

@@ -1,0 +1,152 @@
+"""A key that nobody expects waits for the log's word; no other byte waits or changes."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.routes import vetted
+from sm_proxy.routes.vetted import VettedStream
+from tests.routes.host_key_test import BLOB, GREETING, KEXINIT, NEWKEYS, REPLY, portions
+from tests.routes.rechecked_test import FakeStream
+
+EXCHANGE = GREETING + KEXINIT + REPLY + NEWKEYS + b"encrypted"
+
+
+class Judge:
+    """Expects no key at first; the log's verdict comes when the test says so."""
+
+    def __init__(self, verdict: SmProxyError | None = None, *, expects: bytes = b"") -> None:
+        self.verdict = verdict
+        self.expects = expects
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.asked: list[tuple[bytes, str]] = []
+
+    def accepts(self, blob: bytes) -> bool:
+        return blob == self.expects
+
+    def judge(self, blob: bytes, through: str) -> SmProxyError | None:
+        self.asked.append((blob, through))
+        self.may_answer.wait(10)
+        return self.verdict
+
+    def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
+        del blob, through
+        return SmProxyError("host-key-changed", unasked)
+
+
+class Case:
+    """A vetted stream, with what its user was told."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.inner = FakeStream()
+        self.told: list[tuple[SmProxyError, bytes]] = []
+        self.got = b""
+        self.stream = VettedStream(self.inner, judge, self._tell)
+
+    def _tell(self, error: SmProxyError) -> None:
+        self.told.append((error, self.got))
+
+    def take(self, *chunks: bytes) -> None:
+        """Let bytes come, and read all that can be read."""
+        for chunk in chunks:
+            self.inner.coming += chunk
+            self._read()
+
+    def settle(self) -> None:
+        """Drive it until the judge's word has been taken into account."""
+        deadline = time.monotonic() + 10
+        while self.stream._check is not None and time.monotonic() < deadline:
+            time.sleep(0.001)
+            self.stream.advance(0, readable=False)
+        self._read()
+
+    def _read(self) -> None:
+        while data := self.stream.read():
+            self.got += data
+
+
+REFUSED = SmProxyError("host-key-changed", "no")
+
+
+@given(cuts=st.lists(st.integers(0, 4000), max_size=20))
+def test_an_expected_key_is_neither_delayed_nor_changed(cuts: list[int]) -> None:
+    judge = Judge(expects=BLOB)
+    case = Case(judge)
+    whole = b""
+    for portion in portions(EXCHANGE, cuts):
+        case.take(portion)
+        whole += portion
+        assert case.got == whole
+    assert (judge.asked, case.told, case.stream.ended) == ([], [], False)
+
+
+@given(cuts=st.lists(st.integers(0, 4000), max_size=8))
+def test_a_key_that_the_log_knows_by_now_is_passed_on(cuts: list[int]) -> None:
+    judge = Judge()
+    case = Case(judge)
+    case.take(*portions(EXCHANGE, cuts))
+    case.settle()
+    assert case.got == EXCHANGE
+    assert [blob for blob, _ in judge.asked] == [BLOB]
+    assert (case.told, case.stream.failure, case.stream.ended) == ([], None, False)
+
+
+@given(cuts=st.lists(st.integers(0, 4000), max_size=8))
+def test_a_refused_key_is_told_first_then_shown_to_ssh_and_no_more(cuts: list[int]) -> None:
+    case = Case(Judge(REFUSED))
+    case.take(*portions(EXCHANGE, cuts))
+    case.settle()
+    case.take(b"more")
+    reply = GREETING + KEXINIT + REPLY
+    ((error, before),) = case.told
+    assert error is REFUSED
+    assert len(before) < len(reply)
+    assert case.got.startswith(reply)
+    assert EXCHANGE.startswith(case.got)
+    assert case.stream.ended
+    assert case.stream.failure is case.stream.refusal is REFUSED
+    assert case.stream.room == 0
+
+
+def test_nothing_ends_while_the_log_is_asked() -> None:
+    judge = Judge()
+    judge.may_answer.clear()
+    case = Case(judge)
+    case.take(GREETING + KEXINIT)
+    case.take(REPLY)
+    case.inner.ended = True
+    assert case.got == GREETING + KEXINIT
+    assert (case.stream.ended, case.stream.fileno()) == (False, -1)  # of a socket that is closed
+    assert case.stream.deadline(5) == pytest.approx(5 + vetted._TICK_S)
+    judge.may_answer.set()
+    case.settle()
+    assert case.got == GREETING + KEXINIT + REPLY
+    assert case.stream.ended
+
+
+def test_a_log_that_does_not_answer_is_not_waited_for_for_ever() -> None:
+    judge = Judge()
+    judge.may_answer.clear()
+    case = Case(judge)
+    case.take(EXCHANGE)
+    case.stream.advance(100, readable=False)
+    case.stream.advance(100 + vetted.PATIENCE_S - 0.1, readable=False)
+    assert case.stream.failure is None
+    case.stream.advance(100 + vetted.PATIENCE_S, readable=False)
+    judge.may_answer.set()
+    assert str(case.stream.failure) == "no answer in 10 s"
+    assert case.stream.read() == EXCHANGE
+
+
+def test_an_end_is_still_confirmed_through_the_descriptor() -> None:
+    case = Case(Judge())
+    case.stream.finish()
+    case.inner.ended = True
+    assert (case.inner.finish_called, case.stream.fileno()) == (1, 0)
