@@ -96,9 +96,16 @@ run_program() {
     # The shell tells "not found" from "not executable"; not every setsid and env does.
     set -- /bin/sh -c 'exec "$@"' "${0##*/}" "$@"
     command -v setsid >/dev/null 2>&1 && set -- setsid "$@"
-    # A shell starts background commands with these two ignored: undo that where env can.
+    # A shell starts background commands with these two ignored: undo that where something can.
     if env --default-signal=INT,QUIT true 2>/dev/null; then
         set -- env --default-signal=INT,QUIT "$@"
+    elif perl -e 1 2>/dev/null; then
+        set -- perl -e '@SIG{"INT", "QUIT"} = ("DEFAULT") x 2; exec { $ARGV[0] } @ARGV' "$@"
+    elif python3 -c 0 2>/dev/null; then
+        set -- python3 -c 'import os, signal, sys
+for number in (signal.SIGINT, signal.SIGQUIT): signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])' "$@"
     fi
     true 2>/dev/null <&0 || exec </dev/null # it was closed
     exec 3<&0
