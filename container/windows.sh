@@ -91,6 +91,7 @@ wait_for_somebody() {
     in_window none
 }
 
+# shellcheck disable=SC2016 # that is Perl
 # Run the program in a process group of its own and leave its exit code in $code.
 run_program() {
     # The shell tells "not found" from "not executable"; not every setsid and env does.
