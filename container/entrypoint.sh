@@ -12,13 +12,27 @@
 # SM_PROXY_WAIT                     wait so long for somebody to connect before the program starts
 # SM_PROXY_KEEP_SUCCESS, SM_PROXY_KEEP_FAILURE
 #                                   keep the container so long after the program has ended
+# SM_PROXY_KEEP_CONNECTED           and while somebody is connected, so long at most
 # Durations: 90s, 10m, 2h, 1d, 0.  More, seldom needed: README.md beside this file.
 
-here=${0%/*}
-[ "$here" != "$0" ] || here=.
-said=    # what to tell in the marker's problems
-stopped= # 128+n of the signal that asked us to end
-child=   # the running program, where we do not become it
+said= # what to tell in the marker's problems
+
+say() {
+    echo "sm-proxy: $*" >&2
+}
+
+# Print the folder that the rest of sm-proxy lies in, wherever links to us lie.
+home() {
+    file=$0
+    case $file in */*) ;; *) [ -e "$file" ] || file=$(command -v "$file") ;; esac
+    for _ in 1 2 3 4 5 6 7 8; do
+        case $file in */*) ;; *) file=./$file ;; esac
+        [ -L "$file" ] || break
+        target=$(readlink "$file") || break
+        case $target in /*) file=$target ;; *) file=${file%/*}/$target ;; esac
+    done
+    echo "${file%/*}"
+}
 
 # Print a duration as seconds, or fail.
 seconds() {
@@ -33,30 +47,72 @@ seconds() {
     esac
 }
 
-# Print the duration in the variable called $1, whose value is $2; 0 where it makes no sense.
+# Print the seconds of a window; 0 where it is not set, "bad" where it makes no sense.
 window() {
-    [ -n "$2" ] || { echo 0 && return; }
-    seconds "$2" || echo bad
+    [ -n "$1" ] || { echo 0 && return; }
+    seconds "$1" || echo bad
 }
 
-# Make the private folder that both halves of sm-proxy share; print its path.
+# Succeed if we can put some 64 KiB into the folder $1: on a full disk, folders can be had still.
+roomy() {
+    printf '%065536d' 0 >"$1/room" && rm -f "$1/room"
+}
+
+# Make the folder $1, private; one that is there must be ours, for others may write beside it.
+private_folder() {
+    mkdir "$1" || {
+        # shellcheck disable=SC2012 # mode and owner are all we want
+        case "$(ls -ldn "$1" | tr -s ' ' | cut -d ' ' -f 1-3) " in
+            drwx------*\ "$2"\ ) ;;
+            *) return 1 ;;
+        esac
+    }
+    roomy "$1"
+}
+
+# Make the private folder that both halves of sm-proxy share; print its path. Its name is the same
+# when we are called once more, by a script in the image for instance.
 make_run_dir() {
     umask 077
-    if [ -n "${SM_PROXY_RUN_DIR-}" ]; then
-        mkdir -p -- "$SM_PROXY_RUN_DIR" && echo "$SM_PROXY_RUN_DIR"
-    elif [ "$(id -u)" = 0 ] && { [ -d /run/sm-proxy ] || mkdir /run/sm-proxy; }; then
+    if [ -n "${SM_PROXY_RUN_DIR-}" ] && mkdir -p -- "$SM_PROXY_RUN_DIR" && roomy "$SM_PROXY_RUN_DIR"; then
+        echo "$SM_PROXY_RUN_DIR"
+        return
+    fi
+    uid=$(id -u) || uid=0
+    if [ "$uid" = 0 ] && private_folder /run/sm-proxy 0; then
         echo /run/sm-proxy
-    else
-        mktemp -d "${TMPDIR:-/tmp}/sm-proxy.XXXXXX"
-    fi 2>/dev/null
+        return
+    fi
+    for place in "${TMPDIR:-/tmp}" /tmp /dev/shm /var/tmp "${HOME:-/}" "${SM_PROXY_ML_DIR:-/opt/ml}/output"; do
+        for name in "sm-proxy.$uid" "sm-proxy.$uid.$$"; do
+            private_folder "$place/$name" "$uid" || continue
+            echo "$place/$name"
+            return
+        done
+    done
+} 2>/dev/null
+
+# Succeed if our server runs already, started by the image's entrypoint for instance. A folder that
+# outlived a container may name a process that is another today.
+started_before() {
+    [ -s "$run/sshd.pid" ] || return
+    pid=$(cat "$run/sshd.pid")
+    kill -0 "$pid" 2>/dev/null || return
+    [ -r "/proc/$pid/cmdline" ] || return 0
+    case $(tr '\000' ' ' <"/proc/$pid/cmdline") in *"$run"*) ;; *) return 1 ;; esac
 }
 
 # Start the ssh half beside the job, as nobody's child and in a session of its own.
 start_ssh() {
-    if [ -n "$run" ] && [ -s "$run/sshd.pid" ] && kill -0 "$(cat "$run/sshd.pid")" 2>/dev/null; then
-        return # started before, by the image's entrypoint for instance
+    if [ -n "$run" ]; then
+        if started_before; then return; fi
+        rm -f "$run/ready" "$run/failed" "$run/connected" "$run/peers" "$run/go" "$run/done" "$run/window"
     fi
-    [ -z "$run" ] || rm -f "$run/ready" "$run/failed" "$run/connected" "$run/go" "$run/done"
+    if [ ! -r "$here/serve.sh" ]; then
+        say "no ssh: $here/serve.sh is not there"
+        run=
+        return
+    fi
     if command -v setsid >/dev/null 2>&1; then
         (setsid /bin/sh "$here/serve.sh" "$run" "$1" "$said" </dev/null &)
     else
@@ -69,103 +125,43 @@ start_ssh() {
     done
 }
 
-say() {
-    echo "sm-proxy: $*" >&2
-}
-
-# Sleep for a second, or less if a signal arrives.
-nap() {
-    sleep 1 &
-    wait $!
-}
-
-# A signal for us: note it, and hand it on once there is a program. Called by traps.
-# shellcheck disable=SC2317
-arrived() {
-    signalled=yes
-    left=0
-    case $1 in TERM) stopped=143 ;; INT) stopped=130 ;; QUIT) stopped=131 ;; HUP) stopped=129 ;; esac
-    [ -z "$child" ] || hand_on "$1"
-}
-
-hand_on() {
-    kill -s "$1" -- "-$child" 2>/dev/null || kill -s "$1" "$child" 2>/dev/null
-}
-
-# Wait until somebody has connected, `go` was said, ssh turned out impossible, or time is up.
-wait_for_somebody() {
-    until=$(($(date +%s) + wait_for))
-    say "waiting up to $SM_PROXY_WAIT for somebody to connect before the program starts"
-    while [ -z "$stopped" ] && [ "$(date +%s)" -lt "$until" ]; do
-        if [ -e "$run/connected" ] || [ -e "$run/go" ] || [ -e "$run/failed" ]; then break; fi
-        nap
-    done
-}
-
-# Run the program in a process group of its own and leave its exit code in $code.
-run_program() {
-    command -v setsid >/dev/null 2>&1 && set -- setsid "$@"
-    # A shell starts background commands with these two ignored: undo that where env can.
-    if env --default-signal=INT,QUIT true 2>/dev/null; then
-        set -- env --default-signal=INT,QUIT "$@"
-    fi
-    exec 3<&0
-    "$@" <&3 3<&- &
-    child=$!
-    exec 3<&-
-    [ -z "$stopped" ] || hand_on TERM # it came while the program was being started
-    code=127
-    while :; do
-        signalled=
-        wait "$child"
-        result=$?
-        [ "$result" = 127 ] || code=$result
-        # A wait cut short by a signal of ours says nothing about the program: wait again.
-        if [ -z "$signalled" ] || [ "$result" = 127 ]; then break; fi
-    done
-    child=
-}
-
-# Keep the container for a while, unless it was asked to stop.
-keep() {
-    if [ "$code" = 0 ]; then left=$keep_success; else left=$keep_failure; fi
-    if [ -n "$stopped" ] || [ "$left" = 0 ]; then return; fi
-    say "the program ended with exit code $code; the container stays for $left s"
-    until=$(($(date +%s) + left))
-    while [ "$left" != 0 ] && [ "$(date +%s)" -lt "$until" ] && [ ! -e "$run/done" ]; do
-        nap
-    done
-}
-
-wait_for=$(window SM_PROXY_WAIT "${SM_PROXY_WAIT-}")
-keep_success=$(window SM_PROXY_KEEP_SUCCESS "${SM_PROXY_KEEP_SUCCESS-}")
-keep_failure=$(window SM_PROXY_KEEP_FAILURE "${SM_PROXY_KEEP_FAILURE-}")
-for name in wait_for keep_success keep_failure; do
+here=$(home)
+wait_for=$(window "${SM_PROXY_WAIT-}")
+keep_success=$(window "${SM_PROXY_KEEP_SUCCESS-}")
+keep_failure=$(window "${SM_PROXY_KEEP_FAILURE-}")
+keep_connected=$(window "${SM_PROXY_KEEP_CONNECTED-}")
+for name in wait_for keep_success keep_failure keep_connected; do
     eval "[ \"\$$name\" = bad ]" || continue
     eval "$name=0"
     said="${said}a window of SM_PROXY_WAIT or SM_PROXY_KEEP_* is not a duration such as 10m; "
 done
 run=$(make_run_dir)
+[ -z "$run" ] || [ "$run" = "${SM_PROXY_RUN_DIR:-$run}" ] || said="${said}SM_PROXY_RUN_DIR cannot be written to; "
 
 if [ $# = 0 ]; then
     start_ssh "$PPID"
     exit 0
 fi
-if [ "$wait_for$keep_success$keep_failure" != 000 ]; then
-    for name in TERM INT HUP QUIT USR1 USR2; do
-        # shellcheck disable=SC2064 # the name is meant now
-        trap "arrived $name" "$name"
-    done
+if [ "$wait_for$keep_success$keep_failure$keep_connected" = 0000 ] || [ ! -r "$here/windows.sh" ]; then
+    start_ssh "$$"
+    exec "$@"
 fi
+# shellcheck source=container/windows.sh
+. "$here/windows.sh"
+for name in TERM INT HUP QUIT USR1 USR2; do
+    # shellcheck disable=SC2064 # the name is meant now
+    trap "arrived $name" "$name"
+done
 start_ssh "$$"
 if [ -n "$run" ]; then
+    in_window none
     [ "$wait_for" = 0 ] || wait_for_somebody
     [ -z "$stopped" ] || exit "$stopped"
-    if [ "$keep_success$keep_failure" != 00 ]; then
+    if [ "$keep_success$keep_failure$keep_connected" != 000 ]; then
         run_program "$@"
         keep
         exit "$code"
     fi
 fi
-# No window, or no place where the ssh half could tell us who has connected.
+# No window behind it, or no place where the ssh half could tell us who has connected.
 exec "$@"

@@ -23,9 +23,13 @@ listed() {
     done
 }
 
+# Where SageMaker says which node this is: in training jobs, and in processing jobs.
+resource_config=$ml/input/config/resourceconfig.json
+[ -r "$resource_config" ] || resource_config=$ml/config/resourceconfig.json
+
 # Print the value of a string field of resourceconfig.json.
 configured() {
-    tr -d '\r\n' 2>/dev/null <"$ml/input/config/resourceconfig.json" |
+    tr -d '\r\n' 2>/dev/null <"$resource_config" |
         sed -n "s/.*\"$1\"[[:space:]]*:[[:space:]]*\"\([A-Za-z0-9._-]*\)\".*/\1/p"
 }
 
@@ -33,7 +37,19 @@ configured() {
 routed() {
     while read -r device destination _ _ _ _ _ mask _; do
         [ "$destination$mask" != 0000000000000000 ] || { echo "$device" && return; }
-    done </proc/net/route
+    done 2>/dev/null </proc/net/route
+}
+
+# Print the addresses that this machine's names have in /etc/hosts.
+named() {
+    # shellcheck disable=SC3028 # where it is set, it is of use
+    names=" $(configured current_host) $(hostname 2>/dev/null) ${HOSTNAME-} "
+    while read -r address aliases; do
+        for name in $aliases; do
+            case $address in *[!0-9.]* | '') continue ;; esac
+            case $names in *" $name "*) echo "$address" ;; esac
+        done
+    done 2>/dev/null </etc/hosts
 }
 
 # Print "device address prefix" for an address that no tool could tell us about.
@@ -58,8 +74,18 @@ place() {
             done
             break
         fi
-    done </proc/net/route
+    done 2>/dev/null </proc/net/route
     echo "${device:-unknown} $5 $bits"
+}
+
+# Print our addresses as the kernel lists them.
+by_kernel() {
+    while read -r mark address kind; do
+        case $mark in
+            '|--') last=$address ;;
+            /32) [ "$address $kind" != 'host LOCAL' ] || echo "$last" ;;
+        esac
+    done 2>/dev/null </proc/net/fib_trie
 }
 
 # Print one line "device address prefix" for each IPv4 address.
@@ -74,14 +100,10 @@ addresses() {
         echo "${device%%@*} ${cidr%/*} $bits"
     done)
     if [ -z "$found" ]; then
-        found=$(while read -r mark address kind; do
-            case $mark in
-                '|--') last=$address ;;
-                /32) [ "$address $kind" != 'host LOCAL' ] || echo "$last" ;;
-            esac
-        done </proc/net/fib_trie 2>/dev/null | sort -u | while read -r address; do
-            place "$address"
-        done)
+        found=$(by_kernel | sort -u | while read -r address; do place "$address"; done)
+    fi
+    if [ -z "$found" ]; then # some sandboxes have no such file
+        found=$(named | sort -u | while read -r address; do place "$address"; done)
     fi
     # The job's interface first, then the one the default route leaves by, then the others.
     first=$(configured network_interface_name)

@@ -7,7 +7,7 @@
 # names of the job's own list count: why that is sound stands in docs/nodes.md.
 
 nodes_hosts() {
-    tr -d '\r\n' 2>/dev/null <"$ml/input/config/resourceconfig.json" | tr ',[]{}: ' '\n\n\n\n\n\n\n' |
+    tr -d '\r\n' 2>/dev/null <"$resource_config" | tr ',[]{}: ' '\n\n\n\n\n\n\n' |
         sed -n 's/^"\([a-z][a-z0-9]\{0,20\}-[0-9]\{1,5\}\)"$/\1/p' | sort -t - -k 2n -u
 }
 

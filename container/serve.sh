@@ -14,7 +14,7 @@ problems=$3
 here=${0%/*}
 ml=${SM_PROXY_ML_DIR:-/opt/ml}
 uid=$(id -u 2>/dev/null || sed -n 's/^Uid:[^0-9]*\([0-9]*\).*/\1/p' /proc/$$/status)
-user=$(id -un 2>/dev/null || sed -n "s/^\([^:]*\):[^:]*:$uid:.*/\1/p" /etc/passwd | head -n 1)
+user=$(id -un 2>/dev/null) || user=$(sed -n "s/^\([^:]*\):[^:]*:$uid:.*/\1/p" /etc/passwd | head -n 1)
 newline='
 '
 ready_within=30 # seconds for all of it; after that the log says that there is no ssh

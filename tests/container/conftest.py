@@ -159,7 +159,7 @@ def box(request: pytest.FixtureRequest, tmp_path: Path, sshd: str) -> Iterator[B
     image.write_ml(root, host="algo-2", hosts=["algo-1", "algo-2"], device=cable.device, request={})
     image.write_etc(root, host="algo-2", addresses={"algo-2": cable.address})
     if request.param == "busybox" and BUSYBOX:
-        _write_busybox(root / "busybox")
+        write_busybox(root / "busybox")
     made = Box(root, str(request.param), cable, sshd)
     yield made
     for process in made.started:
@@ -169,7 +169,7 @@ def box(request: pytest.FixtureRequest, tmp_path: Path, sshd: str) -> Iterator[B
         claim._claim.close()
 
 
-def _write_busybox(folder: Path) -> None:
+def write_busybox(folder: Path) -> None:
     assert BUSYBOX
     folder.mkdir()
     shutil.copy(BUSYBOX, folder / "busybox")

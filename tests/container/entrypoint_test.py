@@ -51,17 +51,39 @@ def test_marker_means_that_sshd_listens(box: Box) -> None:
         assert connection.recv(8).startswith(b"SSH-2.0-")
 
 
+HIDE_IP = "for t in /sbin/ip /bin/ip /usr/bin/ip /usr/sbin/ip; do [ -e $t ] && "
+HIDE_IP += "mount --bind /dev/null $t; done; "
+
+
 @pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
-def test_addresses_without_any_tool(box: Box) -> None:
-    hide = "for t in /sbin/ip /bin/ip /usr/bin/ip /usr/sbin/ip; do [ -e $t ] && "
-    hide += 'mount --bind /dev/null $t; done; exec "$@"'
-    entry = ["sh", "-c", hide, "sh", box.inside("opt/sm-proxy/entrypoint.sh")]
+@pytest.mark.parametrize("proc", [True, False])
+def test_addresses_without_any_tool(box: Box, *, proc: bool) -> None:
+    if box.shell == "busybox" and not proc:
+        pytest.skip("this busybox has its own ip built in, found without a file")
+    hide = HIDE_IP + ("" if proc else "mount -t tmpfs none /proc; ")
+    entry = ["sh", "-c", f'{hide} exec "$@"', "sh", box.inside("opt/sm-proxy/entrypoint.sh")]
     code, lines = _plain(box, [*entry, "sh", "-c", until_ready(box)])
-    assert code == 0
+    assert code == 0, lines
     cable = box.cable
-    assert marker_of(lines)["addresses"] == [
-        {"name": "eth0", "address": cable.address, "prefix": cable.prefix}
-    ]
+    found = {"name": "eth0", "address": cable.address, "prefix": cable.prefix}
+    if not proc:  # all that is left is /etc/hosts
+        found |= {"name": "unknown", "prefix": 32}
+    assert marker_of(lines)["addresses"] == [found]
+
+
+def test_processing_job(box: Box) -> None:
+    """Its resourceconfig.json lies in another folder, and names no interface."""
+    ml = box.root / "opt" / "ml"
+    (ml / "config").mkdir()
+    config = ml / "input" / "config" / "resourceconfig.json"
+    config.unlink()
+    moved = {"current_host": "algo-3", "hosts": ["algo-1", "algo-2", "algo-3"]}
+    (ml / "config" / config.name).write_text(json.dumps(moved, indent=4), encoding="utf-8")
+    marker = marker_of(box.run("sh", "-c", until_ready(box))[1])
+    assert marker["node"] == "algo-3"
+    assert [each["address"] for each in marker["addresses"]] == [box.cable.address]
+    hostfile = (box.run_dir / "hostfile").read_text(encoding="utf-8").split()
+    assert hostfile[::2] == moved["hosts"]
 
 
 def _plain(box: Box, argv: list[str]) -> tuple[int, list[str]]:

@@ -1,0 +1,181 @@
+"""A job whose ssh is broken still trains: the same exit code, and it starts without a long wait."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import BUSYBOX, ISOLATED, write_busybox
+
+CONTAINER = Path(__file__).parents[2] / "container"
+pytestmark = pytest.mark.skipif(not ISOLATED, reason="needs namespaces")
+
+# What makes ssh impossible (run as root in namespaces of its own; `$fakes` is a folder that can be
+# written to), and what the marker says; None where the program ends long before it would.
+HIDE = "hide() { for f in /usr/local/bin/$1 /usr/bin/$1 /bin/$1 /usr/sbin/$1; do"
+HIDE += ' [ ! -e "$f" ] || mount --bind /dev/null "$f"; done; rm -f $applets/$1; }\n'
+FAKE = "fake() { printf '#!/bin/sh\\n%s\\n' \"$2\" >$fakes/$1; chmod 755 $fakes/$1; }\n"
+EVERYWHERE = "for d in /run /tmp /dev/shm /var/tmp /root /opt/ml/output; do mkdir -p $d; "
+WAYS = {
+    "no server": ("export SM_PROXY_SSHD=/no/such/sshd", "no sshd in this image"),
+    "sshd dies at once": (
+        "fake sshd 'exit 1'; export SM_PROXY_SSHD=$fakes/sshd",
+        "sshd: ended without a word",
+    ),
+    "sshd hangs": ("fake sshd 'exec sleep 600'; export SM_PROXY_SSHD=$fakes/sshd", None),
+    "no ssh-keygen": (
+        "fake sshd 'exit 1'; hide ssh-keygen; export SM_PROXY_SSHD=$fakes/sshd",
+        "ssh-keygen could not make a key of type ed25519",
+    ),
+    "ssh-keygen fails": (
+        (
+            "fake sshd 'exit 1'; fake ssh-keygen 'exit 9'; export SM_PROXY_SSHD=$fakes/sshd; "
+            "mount --bind $fakes/ssh-keygen /usr/bin/ssh-keygen"
+        ),
+        "ssh-keygen could not make a key of type ed25519",
+    ),
+    "ssh-keygen hangs": (
+        (
+            "fake sshd 'exit 1'; fake ssh-keygen 'sleep 600'; export SM_PROXY_SSHD=$fakes/sshd; "
+            "mount --bind $fakes/ssh-keygen /usr/bin/ssh-keygen"
+        ),
+        None,
+    ),
+    "port in use": (
+        (
+            "bind='import socket, time; s = socket.create_server((chr(48), 2022))'; "
+            "python3 -c \"$bind; open('/tmp/bound', 'w'); time.sleep(60)\" & "
+            "until [ -e /tmp/bound ]; do sleep 0.05; done; "
+            "fake sshd \"exec python3 -c '$bind'\"; export SM_PROXY_SSHD=$fakes/sshd"
+        ),
+        "Address already in use",
+    ),
+    "read-only run folder": (
+        "mount -t tmpfs -o ro none /run; export SM_PROXY_RUN_DIR=/run/job SM_PROXY_SSHD=/none",
+        "SM_PROXY_RUN_DIR cannot be written to",
+    ),
+    "nowhere to write": (
+        EVERYWHERE + "mount -t tmpfs -o ro none $d; done; export SM_PROXY_SSHD=/none",
+        "no writable place for run-time files",
+    ),
+    "full disks": (
+        EVERYWHERE + "mount -t tmpfs -o size=4k none $d; done; export SM_PROXY_SSHD=/none",
+        "no writable place for run-time files",
+    ),
+    "bad keys": (
+        "export SM_PROXY_AUTHORIZED_KEY='-----BEGIN' SM_PROXY_AUTHORIZED_KEY_2='$(reboot)'",
+        "SM_PROXY_AUTHORIZED_KEY_2 holds no public key",
+    ),
+    "bad settings": (
+        (
+            "export SM_PROXY_PORT=ssh SM_PROXY_WAIT=soon SM_PROXY_KEEP_FAILURE=-1"
+            " SM_PROXY_REFRESH=x SM_PROXY_KEEP_CONNECTED=ever"
+            " SM_PROXY_KEYS_S3=bucket SM_PROXY_SSHD=sshd"
+        ),
+        "SM_PROXY_PORT is not a port number",
+    ),
+    "no home": ("unset HOME; export SM_PROXY_SSHD=/none", "no sshd in this image"),
+    "a user without a name": (
+        (
+            "fake sshd 'exit 1'; export SM_PROXY_SSHD=$fakes/sshd; "
+            'set -- /usr/bin/setpriv --reuid 12345 --regid 12345 --clear-groups "$@"'
+        ),
+        "user id 12345 has no entry in /etc/passwd",
+    ),
+    "no setsid": ("hide setsid; export SM_PROXY_SSHD=/none", "no sshd in this image"),
+    "no small tools": ("hide id; hide cut; hide tr; hide sed; hide ls; hide dd; hide date", None),
+    "no tools at all": ("export PATH=/nowhere", None),
+    "half of us is missing": (
+        "mkdir $fakes/half && cp $1 $fakes/half/ && shift && set -- $fakes/half/entrypoint.sh",
+        None,
+    ),
+}
+
+
+def run(tmp_path: Path, shell: str, prelude: str, *, marker: bool) -> tuple[int, str, float]:
+    """Run a job in namespaces of its own, until its marker is there where there will be one.
+
+    Returns:
+        Its exit code, its log, and when its program began (s).
+    """
+    applets, argv = tmp_path / "busybox", "/bin/sh"
+    path = "/usr/sbin:/usr/bin:/sbin:/bin"
+    if shell == "busybox":
+        if not BUSYBOX:
+            pytest.skip("needs busybox")
+        write_busybox(applets)
+        path = f"/mnt/busybox:{path}"
+        argv = "/mnt/busybox/busybox"
+    script = f"""
+        mount -t tmpfs none /mnt && mkdir /mnt/busybox /mnt/us /mnt/fakes && fakes=/mnt/fakes
+        applets=/mnt/busybox
+        chmod 755 /mnt
+        [ ! -d {applets} ] || cp -a {applets}/. $applets/
+        mount --bind {CONTAINER} /mnt/us
+        for d in /tmp /run /dev/shm /var/tmp /root /opt; do
+            mount -t tmpfs -o mode=1777 none $d
+        done
+        chmod 755 /run /root
+        export PATH={path} HOME=/root
+        {HIDE}{FAKE}
+        set -- /mnt/us/entrypoint.sh
+        {prelude}
+        [ {argv} = /bin/sh ] || mount --bind {argv} /bin/sh
+        exec "$@" /bin/sh -c 'echo trained; read -r _; exit 42'
+    """
+    namespaces = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc"]
+    began = time.monotonic()
+    process = subprocess.Popen(
+        ["timeout", "--signal=KILL", "60", *namespaces, "/bin/sh", "-c", script],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        log, took = "", float("inf")
+        for line in process.stdout:
+            log += line
+            if line == "trained\n":
+                took = time.monotonic() - began
+            if took < float("inf") and (not marker or "sm_proxy_marker" in log):
+                break
+        log += process.communicate()[0]  # the program's input ends, and with that the program
+    return process.returncode, log, took
+
+
+@pytest.mark.parametrize("shell", ["sh", "busybox"])
+@pytest.mark.parametrize("way", WAYS)
+def test_trains_all_the_same(tmp_path: Path, shell: str, way: str) -> None:
+    prelude, told = WAYS[way]
+    code, log, took = run(tmp_path, shell, prelude, marker=told is not None)
+    assert "trained" in log.splitlines(), log
+    assert code == 42, log
+    assert took < 10, log  # what hangs, hangs for longer
+    if told:
+        found = [json.loads(line) for line in log.splitlines() if "sm_proxy_marker" in line]
+        assert len(found) == 1, log
+        assert told in "; ".join(found[0]["problems"]), log
+
+
+@pytest.mark.parametrize("way", ["no server", "nowhere to write", "half of us is missing"])
+def test_nobody_is_waited_for(tmp_path: Path, way: str) -> None:
+    """Windows are for people, who cannot come."""
+    windows = "export SM_PROXY_WAIT=1h SM_PROXY_KEEP_FAILURE=1h SM_PROXY_KEEP_CONNECTED=1h; "
+    code, log, took = run(tmp_path, "sh", windows + WAYS[way][0], marker=False)
+    assert code == 42, log
+    assert took < 10, log
+
+
+@pytest.mark.parametrize("link", ["ln -s us/entrypoint.sh /mnt/train", "ln -s /mnt/us /mnt/train"])
+def test_started_through_a_link(tmp_path: Path, link: str) -> None:
+    prelude = f"{link}; ln -s ../mnt/train /tmp/train; export SM_PROXY_SSHD=/none; "
+    prelude += "set -- /tmp/train; [ ! -d $1 ] || set -- $1/entrypoint.sh"
+    code, log, _ = run(tmp_path, "sh", prelude, marker=True)
+    assert code == 42, log

@@ -1,0 +1,171 @@
+"""The job's own behaviour: exit codes and signals with us, in windows, and without us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from .conftest import BUSYBOX, write_busybox
+
+ENTRYPOINT = Path(__file__).parents[2] / "container" / "entrypoint.sh"
+KEPT = {"SM_PROXY_KEEP_SUCCESS": "1h", "SM_PROXY_KEEP_FAILURE": "1h"}
+WAYS = ("without us", "with us", "in windows")
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A shell that runs the entrypoint, `done` being said.
+
+    Another process stands in for a server that was started before: it is the program that counts.
+    """
+
+    argv: list[str]
+    environment: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def ml(self) -> Path:
+        return Path(self.environment["SM_PROXY_ML_DIR"])
+
+    def start(self, way: str, program: list[str]) -> subprocess.Popen[str]:
+        entrypoint = [] if way == "without us" else [*self.argv, str(ENTRYPOINT)]
+        process = subprocess.Popen(
+            [*entrypoint, *program],
+            env=self.environment | (KEPT if way == "in windows" else {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+
+@pytest.fixture(scope="module", params=["sh", "busybox"])
+def prepared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("job")
+    argv, path = ["sh"], os.environ["PATH"]
+    if request.param == "busybox":
+        if not BUSYBOX:
+            pytest.skip("needs busybox")
+        write_busybox(folder / "busybox")
+        argv, path = [str(folder / "busybox" / "sh")], f"{folder / 'busybox'}:{path}"
+    environment = {
+        "PATH": path,
+        "HOME": str(folder),
+        "SM_PROXY_RUN_DIR": str(folder / "run"),
+        "SM_PROXY_ML_DIR": str(folder / "ml"),
+    }
+    (folder / "ml" / "output").mkdir(parents=True)
+    run = folder / "run"
+    run.mkdir()
+    server = subprocess.Popen(["sh", "-c", "read -r _", str(run)], stdin=subprocess.PIPE)
+    with server:
+        (run / "sshd.pid").write_text(f"{server.pid}\n", encoding="utf-8")
+        (run / "done").touch()
+        yield Shell(argv, environment)
+        assert (run / "done").exists()
+        server.kill()
+
+
+@pytest.fixture
+def shell(prepared: Shell) -> Iterator[Shell]:
+    yield prepared
+    for process in prepared.started:
+        process.kill()
+        process.communicate()
+    prepared.started.clear()
+
+
+def status(process: subprocess.Popen[str]) -> int:
+    """Its exit status, as a container engine gives it."""
+    process.communicate(timeout=20)
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 42, 126, 127, 128, 255])
+def test_exit(shell: Shell, code: int) -> None:
+    running = [shell.start(way, ["sh", "-c", f"exit {code}"]) for way in WAYS]
+    assert [status(process) for process in running] == [code] * 3
+
+
+@pytest.mark.parametrize("name", ["KILL", "TERM", "SEGV", "INT", "ABRT", "USR2", "PIPE"])
+def test_death_by_a_signal_of_its_own(shell: Shell, name: str) -> None:
+    script = f"ulimit -c 0; kill -s {name} $$; sleep 20"
+    running = [shell.start(way, ["sh", "-c", script]) for way in WAYS]
+    expected = 128 + signal.Signals[f"SIG{name}"]
+    assert [status(process) for process in running] == [expected] * 3
+
+
+@pytest.mark.parametrize(("mode", "code"), [(None, 127), (0o644, 126)])
+def test_not_a_program(shell: Shell, tmp_path: Path, mode: int | None, code: int) -> None:
+    program = tmp_path / "program"
+    if mode:
+        program.write_text("#!/bin/sh\n", encoding="utf-8")
+        program.chmod(mode)
+    assert [status(shell.start(way, [str(program)])) for way in WAYS[1:]] == [code] * 2
+
+
+LOOP = "while :; do sleep 0.05; done"
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "USR1"])
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (f"echo on; {LOOP}", None),
+        (f"trap 'exit 5' @; echo on; {LOOP}", 5),
+        # Its shell says the end, once a signal that must do nothing was sent.
+        ("trap '' @; echo on; sleep 0.4; exit 9", 9),
+    ],
+    ids=["dies", "traps", "ignores"],
+)
+def test_signal(shell: Shell, name: str, script: str, code: int | None) -> None:
+    number = signal.Signals[f"SIG{name}"]
+    running = [shell.start(way, ["sh", "-c", script.replace("@", name)]) for way in WAYS]
+    for process in running:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "on\n"
+        process.send_signal(number)
+    expected = 128 + number if code is None else code
+    assert [status(process) for process in running] == [expected] * 3
+
+
+def test_child_of_the_program(shell: Shell) -> None:
+    """Without a window it hears nothing, as ever; in one, it is of the group that is told."""
+    child = "trap 'echo child; exit' TERM; echo on; while :; do sleep 0.05; done"
+    script = f"sh -c \"{child}\" & trap 'kill $!; wait; exit 6' USR1; trap 'wait; exit 5' TERM; "
+    script += "wait; wait"
+    heard = {}
+    for way in WAYS:
+        process = shell.start(way, ["sh", "-c", script])
+        assert process.stdout is not None
+        assert process.stdout.readline() == "on\n"
+        process.send_signal(signal.SIGTERM if way == "in windows" else signal.SIGUSR1)
+        output, _ = process.communicate(timeout=20)
+        heard[way] = (process.returncode, output)
+    assert heard == {
+        "without us": (6, "child\n"),
+        "with us": (6, "child\n"),
+        "in windows": (5, "child\n"),
+    }
+
+
+def test_failure_file_is_the_programs_own(shell: Shell) -> None:
+    failure = shell.ml / "output" / "failure"
+    for way in WAYS:
+        failure.unlink(missing_ok=True)
+        assert status(shell.start(way, ["sh", "-c", "exit 1"])) == 1
+        assert not failure.exists()
+        script = f"echo 'its own words' >{failure}; exit 1"
+        assert status(shell.start(way, ["sh", "-c", script])) == 1
+        assert failure.read_text(encoding="utf-8") == "its own words\n"
+    assert {path.name for path in shell.ml.rglob("*")} == {"output", "failure"}

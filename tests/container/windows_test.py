@@ -1,0 +1,144 @@
+"""Windows that depend on who is connected: the real client, sshd and /proc/net/tcp."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.lab import image, namespaces
+
+from .conftest import ISOLATED, Box, wait_for
+
+NEEDS_ISOLATION = pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """A private key; its public half lies beside it."""
+    path = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+@contextlib.contextmanager
+def session(box: Box, key: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """An ssh session into the box, as a laptop has one."""
+    assert box.cable.netns is not None
+    command = ["ssh", "-F", "none", "-i", str(key), "-o", "BatchMode=yes"]
+    command += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    with namespaces.entered(box.cable.netns):
+        process = subprocess.Popen(
+            [*command, f"root@{box.cable.address}", "sleep 1000"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    with process:
+        yield process
+        process.kill()
+
+
+def start(box: Box, key: Path, grace: int, **environment: str) -> subprocess.Popen[str]:
+    """Start a program that fails with 3, once somebody has connected."""
+    file = box.root / image.HOME / "windows.sh"
+    text = file.read_text(encoding="utf-8")
+    assert "grace=30 " in text
+    file.write_text(text.replace("grace=30 ", f"grace={grace} "), encoding="utf-8")
+    public = key.with_suffix(".pub").read_text(encoding="utf-8")
+    process = box.start("sh", "-c", "exit 3", SM_PROXY_AUTHORIZED_KEY=public, **environment)
+    wait_for(box.run_dir / "ready", 20)
+    return process
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    """Read the log up to a line with this text."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if text in line:
+            return
+    raise AssertionError(seen)
+
+
+def window(box: Box) -> str:
+    return (box.run_dir / "window").read_text(encoding="utf-8").strip()
+
+
+@NEEDS_ISOLATION
+def test_stays_while_somebody_is_connected(box: Box, key: Path) -> None:
+    process = start(box, key, 1, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="1h")
+    read_until(process, "waiting up to 1h")
+    assert window(box) == "wait"
+    with session(box, key):
+        read_until(process, "somebody is connected: the container stays")
+        assert window(box) == "keep"
+        time.sleep(2)  # longer than somebody who is gone has
+        assert process.poll() is None
+    process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert window(box) == "none"
+
+
+@NEEDS_ISOLATION
+def test_stays_no_longer_than_the_cap(box: Box, key: Path) -> None:
+    process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="2s")
+    with session(box, key) as laptop:
+        output, _ = process.communicate(timeout=20)
+        assert process.returncode == 3
+        assert "SM_PROXY_KEEP_CONNECTED=2s is over: the container ends" in output
+        assert laptop.wait(timeout=20) == 255
+
+
+@NEEDS_ISOLATION
+def test_done_ends_it_though_somebody_is_connected(box: Box, key: Path) -> None:
+    process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="1h")
+    with session(box, key):
+        read_until(process, "somebody is connected: the container stays")
+        (box.run_dir / "done").touch()
+        process.communicate(timeout=20)
+        assert process.returncode == 3
+
+
+@NEEDS_ISOLATION
+def test_who_was_not_let_in_is_nobody(box: Box, key: Path) -> None:
+    kept = {"SM_PROXY_KEEP_FAILURE": "2s", "SM_PROXY_KEEP_CONNECTED": "1h"}
+    process = start(box, key, 30, **kept)
+    with box.connect(22):
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert "the container stays for 2 s" in output
+    assert "somebody is connected" not in output
+
+
+@pytest.mark.parametrize(
+    ("peers", "people"),
+    [
+        ("0A000190:D431\n", ["0A000190:D431"]),
+        ("0200000A:D431\n0300000A:D431\n", ["0300000A:D431"]),
+        ("0200000A:D431\n0700000A:0001\n", []),
+        ("", []),
+    ],
+)
+def test_other_nodes_are_nobody(tmp_path: Path, peers: str, people: list[str]) -> None:
+    (tmp_path / "nodes").mkdir()
+    config = "Host algo-1 10.0.0.2\n  User root\nHost algo-2 10.0.0.5 10.0.0.7\n  Port 22\n"
+    (tmp_path / "nodes" / "ssh_config").write_text(config, encoding="utf-8")
+    (tmp_path / "peers").write_text(peers, encoding="utf-8")
+    (tmp_path / "connected").touch()
+    script = ". ./windows.sh\npeople\nsomebody_came && echo somebody"
+    done = subprocess.run(
+        ["sh", "-c", f"run={tmp_path}\n{script}"],
+        cwd=Path(__file__).parents[2] / "container",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    came = ["somebody"] if people or not peers else []
+    assert done.stdout.splitlines() == [*people, *came]
