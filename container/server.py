@@ -96,6 +96,13 @@ class Server(asyncssh.SSHServer):
         return True
 
 
+class Files(asyncssh.SFTPServer):
+    """sftp and scp, with the exit status that the library forgets and OpenSSH's scp insists on."""
+
+    def exit(self):
+        self.channel.exit(0)  # goes nowhere where another status was sent, or the client is gone
+
+
 def environment(process, options):
     """The job's environment with what a session has of its own."""
     home, shell = account()
@@ -271,6 +278,8 @@ async def main():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
+    with contextlib.suppress(OSError):
+        os.chdir(account()[0])  # where relative names of sftp and scp begin
     pathlib.Path(options.run, "sshd.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
     acceptor = await asyncssh.listen(
         options.address,
@@ -278,7 +287,7 @@ async def main():
         server_factory=lambda: Server(options),
         server_host_keys=[host_key(options.run)],
         process_factory=lambda process: serve_session(process, options),
-        sftp_factory=True,
+        sftp_factory=Files,
         allow_scp=True,
         encoding=None,
         line_editor=False,
