@@ -96,6 +96,13 @@ class Server(asyncssh.SSHServer):
         return True
 
 
+class Files(asyncssh.SFTPServer):
+    """sftp and scp, with the exit status that the library forgets and OpenSSH's scp insists on."""
+
+    def exit(self):
+        self.channel.exit(0)  # goes nowhere where another status was sent, or the client is gone
+
+
 def environment(process, options):
     """The job's environment with what a session has of its own."""
     home, shell = account()
@@ -142,46 +149,74 @@ async def serve_session(process, options):
 
 
 async def on_pipes(process, arguments, settings):
-    pipe = asyncio.subprocess.PIPE
-    child = await asyncio.create_subprocess_exec(
-        *arguments, stdin=pipe, stdout=pipe, stderr=pipe, **settings
+    # Not the library's own redirection: it loses data and the connection when a client is slow.
+    with contextlib.ExitStack() as ours:
+        with contextlib.ExitStack() as theirs:
+            stdin, typed = pipe(theirs, ours)
+            shown, stdout = pipe(ours, theirs)
+            complained, stderr = pipe(ours, theirs)
+            child = await asyncio.create_subprocess_exec(
+                *arguments, stdin=stdin, stdout=stdout, stderr=stderr, **settings
+            )
+        outputs = (shown, process.stdout), (complained, process.stderr)
+        await converse(process, child, typed, outputs)
+    return await child.wait()
+
+
+def pipe(reader, writer):
+    """Make a pipe as two unbuffered files, each to be closed with the stack it is given to."""
+    source, target = os.pipe()
+    return (
+        reader.enter_context(open(source, "rb", 0)),
+        writer.enter_context(open(target, "wb", 0)),
     )
-    await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
-    status = await child.wait()
-    with contextlib.suppress(asyncssh.Error, OSError):
-        await process.stdout.drain()
-        await process.stderr.drain()
-    return status
+
+
+def terminal(size, ours, theirs):
+    """The same for both sides of a terminal. When ours is closed, the kernel hangs up on theirs."""
+    near, far = os.openpty()
+    set_size(near, size)
+    return (
+        ours.enter_context(open(near, "r+b", 0)),
+        theirs.enter_context(open(far, "r+b", 0)),
+    )
 
 
 async def on_terminal(process, arguments, settings):
-    ours, theirs = os.openpty()
-    try:
-        set_size(ours, process.get_terminal_size())
-        settings["env"]["TERM"] = process.term_type
-        settings["env"]["SSH_TTY"] = os.ttyname(theirs)
-        try:
+    with contextlib.ExitStack() as ours:
+        with contextlib.ExitStack() as theirs:
+            shown, inner = terminal(process.get_terminal_size(), ours, theirs)
+            settings["env"]["TERM"] = process.term_type
+            settings["env"]["SSH_TTY"] = os.ttyname(inner.fileno())
             child = await asyncio.create_subprocess_exec(
                 *arguments,
-                stdin=theirs,
-                stdout=theirs,
-                stderr=theirs,
+                stdin=inner,
+                stdout=inner,
+                stderr=inner,
                 preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
                 **settings,
             )
-        finally:
-            os.close(theirs)
-        os.set_blocking(ours, False)
-        typed = asyncio.ensure_future(type_in(process, ours, child))
-        try:
-            with contextlib.suppress(asyncssh.Error, OSError):
-                await show(process, ours)
-        finally:
-            typed.cancel()
-            await asyncio.gather(typed, return_exceptions=True)
-    finally:
-        os.close(ours)  # the kernel sends SIGHUP to whatever is still there
+        await converse(process, child, shown, [(shown, process.stdout)])
     return await child.wait()
+
+
+async def converse(process, child, typed, outputs):
+    """Copy both ways until everything was shown, or the client is gone.
+
+    As with sshd it is the end of the output that counts, not the end of the program.
+    """
+    for file in [typed] + [source for source, _ in outputs]:
+        os.set_blocking(file.fileno(), False)
+    typing = asyncio.ensure_future(type_in(process, child, typed))
+    showing = [asyncio.ensure_future(show(source, target)) for source, target in outputs]
+    shown = asyncio.gather(*showing, return_exceptions=True)
+    gone = asyncio.ensure_future(process.channel.wait_closed())
+    await asyncio.wait([shown, gone], return_when=asyncio.FIRST_COMPLETED)
+    # All of them have to end before the files are closed: the event loop keeps their numbers.
+    tasks = [typing, gone, *showing]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def set_size(terminal, size):
@@ -190,54 +225,53 @@ def set_size(terminal, size):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, packed)
 
 
-async def until(add, remove, descriptor):
-    """Wait until a descriptor can be read, or written."""
+async def until(add, remove, file):
+    """Wait until a file can be read, or written."""
     loop = asyncio.get_running_loop()
     able = asyncio.Event()
-    getattr(loop, add)(descriptor, able.set)
+    getattr(loop, add)(file, able.set)
     try:
         await able.wait()
     finally:
-        getattr(loop, remove)(descriptor)
+        getattr(loop, remove)(file)
 
 
-async def show(process, terminal):
-    """Copy what the terminal shows, no faster than the client takes it."""
-    while not process.is_closing():
+async def show(source, target):
+    """Copy what a program puts out, no faster than the client takes it."""
+    while True:
         try:
-            data = os.read(terminal, _CHUNK)
-        except BlockingIOError:
-            await until("add_reader", "remove_reader", terminal)
-            continue
-        except OSError:  # EIO: nobody holds the other side any more
+            data = source.read(_CHUNK)
+        except OSError:  # EIO: nobody holds the other side of the terminal any more
             return
-        if not data:
+        if data is None:
+            await until("add_reader", "remove_reader", source)
+        elif data:
+            target.write(data)
+            await target.drain()
+        else:
             return
-        process.stdout.write(data)
-        await process.stdout.drain()
 
 
-async def type_in(process, terminal, child):
-    """Copy what the client types; hang up when it is gone."""
+async def type_in(process, child, target):
+    """Copy what the client types, or sends, to its end."""
     while True:
         try:
             data = await process.stdin.read(_CHUNK)
         except asyncssh.TerminalSizeChanged as change:
             size = (change.width, change.height, change.pixwidth, change.pixheight)
-            set_size(terminal, size)
+            set_size(target, size)
             continue
         except asyncssh.BreakReceived:
             data = b"\x03"
         except asyncssh.SignalReceived as sent:
             forward_signal(child, sent.signal)
             continue
-        except (asyncssh.Error, OSError):
-            data = b""
         if not data:
             break
-        await write_all(terminal, data)
-    if process.channel.is_closing() or process.get_extra_info("connection").is_closed():
-        forward_signal(child, "HUP")
+        with contextlib.suppress(OSError):  # it takes no more: read on, to see the client's end
+            await write_all(target, data)
+    if process.term_type is None:
+        target.close()
 
 
 def forward_signal(child, name):
@@ -245,12 +279,13 @@ def forward_signal(child, name):
         os.killpg(child.pid, getattr(signal, f"SIG{name}"))
 
 
-async def write_all(terminal, data):
+async def write_all(target, data):
     while data:
-        try:
-            data = data[os.write(terminal, data) :]
-        except BlockingIOError:
-            await until("add_writer", "remove_writer", terminal)
+        written = target.write(data)
+        if written is None:
+            await until("add_writer", "remove_writer", target)
+        else:
+            data = data[written:]
 
 
 def host_key(run):
@@ -271,6 +306,8 @@ async def main():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
+    with contextlib.suppress(OSError):
+        os.chdir(account()[0])  # where relative names of sftp and scp begin
     pathlib.Path(options.run, "sshd.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
     acceptor = await asyncssh.listen(
         options.address,
@@ -278,7 +315,7 @@ async def main():
         server_factory=lambda: Server(options),
         server_host_keys=[host_key(options.run)],
         process_factory=lambda process: serve_session(process, options),
-        sftp_factory=True,
+        sftp_factory=Files,
         allow_scp=True,
         encoding=None,
         line_editor=False,

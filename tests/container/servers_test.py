@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,3 +80,193 @@ def test_session(box: Box, server: str, tmp_path: Path) -> None:
     assert {"pty", "forwarding", "environment"} <= set(marker["features"])
     assert marker["host_keys"]
     assert "do-not-print-me" not in output
+
+
+ECHO = """
+import os, socket, sys, threading
+def echo(connection):
+    while data := connection.recv(65536):
+        connection.sendall(data)
+    connection.shutdown(socket.SHUT_WR)
+def serve(listener):
+    while True:
+        threading.Thread(target=echo, args=listener.accept()[:1], daemon=True).start()
+unix = socket.socket(socket.AF_UNIX)
+unix.bind(os.environ["SM_PROXY_RUN_DIR"] + "/echo.sock")
+unix.listen()
+threading.Thread(target=serve, args=[socket.create_server(("127.0.0.1", 7000))]).start()
+serve(unix)
+"""
+LARGE = bytes(range(256)) * 81920  # 20 MiB
+
+
+class Laptop:
+    """The OpenSSH programs on the network of a container, whose server is server.py."""
+
+    def __init__(self, box: Box, key: Path) -> None:
+        assert box.cable.netns is not None
+        self.box, self.key, self._netns = box, key, box.cable.netns
+        options = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null")
+        self.options = ["-F", "none", *(word for option in options for word in ("-o", option))]
+        self.target = f"root@{box.cable.address}"
+
+    def popen(self, *command: str) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        with namespaces.entered(self._netns):
+            return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+
+    def run(self, *command: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        process = self.popen(*command)
+        try:
+            out, err = process.communicate(stdin, 60)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    def words(self, program: str, *words: str, key: Path | None = None) -> list[str]:
+        return [program, *self.options, "-i", str(key or self.key), *words]
+
+    def ssh(
+        self, *words: str, stdin: bytes = b"", key: Path | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        command = self.words("ssh", *words[:-1], self.target, *words[-1:], key=key)
+        return self.run(*command, stdin=stdin)
+
+    def connect(self, port: int) -> socket.socket:
+        with namespaces.entered(self._netns):
+            return socket.create_connection(("127.0.0.1", port), timeout=20)
+
+
+def new_key(file: Path) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)], check=True)
+    return file
+
+
+@pytest.fixture
+def laptop(box: Box, tmp_path: Path) -> Laptop:
+    key = new_key(tmp_path / "key")
+    public = key.with_suffix(".pub").read_text(encoding="utf-8")
+    box.start(PYTHON, "-c", ECHO, SM_PROXY_SSHD=PYTHON, SM_PROXY_AUTHORIZED_KEY=public)
+    wait_for(box.run_dir / "ready", 20)
+    return Laptop(box, key)
+
+
+WITH_PYTHON = [
+    pytest.mark.skipif(not (ISOLATED and ASYNCSSH), reason="needs a container and asyncssh"),
+    pytest.mark.parametrize("box", ["sh"], indirect=True),
+]
+
+
+def with_python(test: Any) -> Any:
+    """Run a test once, against server.py."""
+    for mark in WITH_PYTHON:
+        test = mark(test)
+    return test
+
+
+@with_python
+def test_streams_arrive_whole_and_programs_end_as_they_did(laptop: Laptop) -> None:
+    echoed = laptop.ssh("cat", stdin=LARGE)
+    assert (echoed.returncode, echoed.stdout == LARGE) == (0, True), echoed.stderr
+    assert laptop.ssh("head -c 3; exit 5", stdin=LARGE).stdout == b"\0\1\2"
+    assert laptop.ssh("exit 42").returncode == 42
+    killed = laptop.ssh("-v", "kill -TERM $$")
+    assert killed.returncode == 255
+    assert b"rtype exit-signal" in killed.stderr
+    shown = laptop.ssh("-tt", "stty size; seq 100000; sleep 600 & exit 6")
+    assert shown.returncode == 6
+    assert shown.stdout.split()[-1] == b"100000"
+    # A client that is gone: its terminal hangs up, its pipes end.
+    folder = laptop.box.run_dir
+    terminal = f"trap 'touch {laptop.box.inside('opt/ml/run/hung-up')}; exit' HUP; sleep 600 & wait"
+    pipes = "cat; touch $SM_PROXY_RUN_DIR/ended"
+    clients = [
+        laptop.popen(*laptop.words("ssh", "-tt", laptop.target, f"echo up; {terminal}")),
+        laptop.popen(*laptop.words("ssh", laptop.target, f"echo up; {pipes}")),
+    ]
+    for client in clients:
+        assert client.stdout is not None
+        assert client.stdout.readline().strip() == b"up"
+        client.kill()
+        client.communicate()
+    wait_for(folder / "hung-up", 20)
+    wait_for(folder / "ended", 20)
+
+
+@with_python
+def test_files_go_both_ways(laptop: Laptop, tmp_path: Path) -> None:
+    there, back = tmp_path / "there", tmp_path / "back"
+    there.write_bytes(LARGE)
+    run_dir = laptop.box.inside("opt/ml/run")
+    for style in ("-s", "-O"):
+        for pair in (
+            (there, f"{laptop.target}:{run_dir}/it"),
+            (f"{laptop.target}:{run_dir}/it", back),
+        ):
+            done = laptop.run(*laptop.words("scp", style, *map(str, pair)))
+            assert done.returncode == 0, done.stderr
+        assert back.read_bytes() == LARGE
+        back.unlink()
+        missing = laptop.words("scp", style, f"{laptop.target}:/no/such/file", str(back))
+        assert laptop.run(*missing).returncode == 1
+    batch = f"cd {run_dir}\nrename it moved\nget moved {back}\nrm moved\nls -l\n".encode()
+    done = laptop.run(*laptop.words("sftp", "-b", "-", laptop.target), stdin=batch)
+    assert done.returncode == 0, done.stderr
+    assert back.read_bytes() == LARGE
+
+
+@with_python
+def test_ports_and_sockets_are_forwarded_both_ways(laptop: Laptop) -> None:
+    run_dir = laptop.box.inside("opt/ml/run")
+    asked = (
+        *("-L", "7002:127.0.0.1:7000", "-L", f"7004:{run_dir}/echo.sock", "-D", "7006"),
+        # These two come back to the laptop, and go to the container once more.
+        *("-R", "7001:127.0.0.1:7002", "-L", "7003:127.0.0.1:7001"),
+        *("-R", f"{run_dir}/far.sock:127.0.0.1:7002", "-L", f"7005:{run_dir}/far.sock"),
+    )
+    command = laptop.words("ssh", "-o", "ExitOnForwardFailure=yes", *asked, laptop.target)
+    client = laptop.popen(*command, "echo up; exec sleep 600")
+    try:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"up\n"
+        for port in (7002, 7003, 7004, 7005):
+            with laptop.connect(port) as connection:
+                assert echo(connection) == LARGE[:2000000], port
+        with laptop.connect(7006) as connection:
+            connection.sendall(b"\5\1\0")
+            assert connection.recv(2, socket.MSG_WAITALL) == b"\5\0"
+            connection.sendall(b"\5\1\0\3\x09127.0.0.1" + (7000).to_bytes(2, "big"))
+            assert connection.recv(10, socket.MSG_WAITALL)[1] == 0
+            assert echo(connection) == LARGE[:2000000]
+    finally:
+        client.kill()
+        client.communicate()
+
+
+def echo(connection: socket.socket) -> bytes:
+    """Send much, and return what comes back until the other side ends."""
+
+    def send() -> None:
+        connection.sendall(LARGE[:2000000])
+        connection.shutdown(socket.SHUT_WR)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with connection.makefile("rb") as stream:
+        received = stream.read()
+    sender.join()
+    return received
+
+
+@with_python
+def test_a_key_that_was_taken_out_opens_nothing_any_more(laptop: Laptop, tmp_path: Path) -> None:
+    other = new_key(tmp_path / "other")
+    assert laptop.ssh("true").returncode == 0
+    file = laptop.box.run_dir / "authorized_keys"
+    for content, admitted in ((f"{other}.pub", [other]), ("/dev/null", [])):
+        new = file.with_name("authorized_keys.new")
+        new.write_bytes(Path(content).read_bytes())
+        new.replace(file)
+        for key in (laptop.key, other):
+            done = laptop.ssh("true", key=key)
+            assert (done.returncode == 0) == (key in admitted), done.stderr
