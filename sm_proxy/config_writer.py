@@ -135,6 +135,14 @@ def planned_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
     ]
 
 
+def planned_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
+    """Let the blocks that offer our own key, the first of `keys`, offer all of them."""
+    own = own_config(settings)
+    before = replacing.read(own)
+    after = None if before is None else blocks.with_keys(before, keys)
+    return [Change(own, before, after, "Then run `sm-proxy config write`.")]
+
+
 def stubs_in(settings: Settings) -> list[Stub]:
     """The stubs that stand in our own file now."""
     own = own_config(settings)

@@ -65,11 +65,10 @@ def own_file(
 def options(settings: Settings, program: list[str], platform: Platform | None = None) -> list[str]:
     """The options of one context, indented."""
     folder = quoting.tilde(settings.ssh_folder / known_hosts.FOLDER)
-    key = quoting.tilde(identity.identity_path(settings))
     return [
         f"    ProxyCommand {proxy_command(settings, program, platform)}",
         f"    User {settings.user}",
-        f"    IdentityFile {quoting.path_value(key, platform)}",
+        *_identity_lines(identity.offered(settings), platform),
         "    IdentitiesOnly yes",
         "    StrictHostKeyChecking yes",
         f"    UserKnownHostsFile {quoting.path_value(folder, platform, '/%n')}",
@@ -82,6 +81,18 @@ def options(settings: Settings, program: list[str], platform: Platform | None = 
         "    Compression yes",
         *_control_master(settings, platform),
     ]
+
+
+def _identity_lines(keys: Sequence[Path], platform: Platform | None) -> list[str]:
+    values = [quoting.path_value(quoting.tilde(key), platform) for key in keys]
+    return [f"    IdentityFile {value}" for value in values]
+
+
+def with_keys(content: bytes, keys: Sequence[Path], platform: Platform | None = None) -> bytes:
+    """Our own file with these keys in the blocks that offer the first of them; else as it is."""
+    lines = [line.encode() for line in _identity_lines(keys, platform)]
+    pattern = rb"^%b$(?:\n    IdentityFile .*$)*" % re.escape(lines[0])
+    return re.sub(pattern, lambda _: b"\n".join(lines), content, flags=re.MULTILINE)
 
 
 def proxy_command(settings: Settings, program: list[str], platform: Platform | None = None) -> str:
