@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from sm_proxy import settings as settings_module
-from sm_proxy.keys import identity
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import durations, identity, key_files, passphrases
 from sm_proxy.keys.identity import Identity
+from sm_proxy.keys.key_files import Pair
 from sm_proxy.output import Result
 from sm_proxy.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`keys show|list|rotate|revoke|push [--ssh-config PATH] [--json]`."""
+    """`keys show|list|rotate|revoke|load|push [--ssh-config PATH] [--json]`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     made = {}
     for name, (_, text) in _ACTIONS.items():
@@ -27,6 +29,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     made["revoke"].add_argument(
         "key", nargs="?", help="fingerprint, path or `current`; else all before the current one"
+    )
+    for name in ("rotate", "revoke"):
+        made[name].add_argument(
+            "--passphrase",
+            nargs="?",
+            choices=passphrases.MODES,
+            const="auto",
+            help="of the new key: random (kept in the keyring), ask, none; as before if not given",
+        )
+    made["load"].add_argument(
+        "--lifetime",
+        default="8h",
+        metavar="TIME",
+        help="the agent forgets them then (8h; 0: never)",
     )
     for name in ("rotate", "revoke", "push"):
         made[name].add_argument(
@@ -56,10 +72,10 @@ def _list(_: argparse.Namespace, settings: Settings) -> Result:
     return Result({"keys": _data(keys)}, "\n".join(lines))
 
 
-def _rotate(_: argparse.Namespace, settings: Settings) -> Result:
+def _rotate(args: argparse.Namespace, settings: Settings) -> Result:
     from sm_proxy.keys import rotation  # noqa: PLC0415 - with cryptography
 
-    new, old = rotation.rotate(settings)
+    new, old = rotation.rotate(settings, lambda: _new_pair(args, settings))
     keys = identity.identities(settings)
     pushed = _pushed(settings, [new])
     variables = identity.environment(keys)
@@ -78,15 +94,21 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
     from sm_proxy.keys import rotation  # noqa: PLC0415 - with cryptography
 
     removed: list[str] = []
+    encrypted: list[Identity] = []
 
     def before(gone: Sequence[Identity]) -> None:
-        if settings.keys_s3:
-            from sm_proxy.keys import bucket  # noqa: PLC0415 - with botocore
+        from sm_proxy.keys import agent, bucket  # noqa: PLC0415 - with botocore
 
+        if settings.keys_s3:
             aws = _aws(settings)
             removed.extend(bucket.remove(aws, settings.keys_s3, key) for key in gone)
+        for key in gone:
+            agent.forget(key, settings.identity_agent)
+        encrypted.extend(key for key in gone if _is_encrypted(key))
 
-    gone, left = rotation.revoke(settings, args.key, before)
+    gone, left = rotation.revoke(settings, args.key, before, lambda: _new_pair(args, settings))
+    for key in encrypted:
+        passphrases.forget(key)
     lines = [f"removed from this machine: {key.fingerprint} ({key.path})" for key in gone]
     lines += [f"deleted {address}" for address in removed]
     if left[0].path in {key.path for key in gone}:
@@ -115,10 +137,40 @@ def _left_to_do(removed: list[str]) -> list[str]:
     return [*lines, "  - if you have put it into S3 (SM_PROXY_KEYS_S3), delete that object"]
 
 
+def _load(args: argparse.Namespace, settings: Settings) -> Result:
+    from sm_proxy.keys import agent  # noqa: PLC0415 - seldom
+
+    lifetime = durations.seconds(args.lifetime, "--lifetime")
+    if settings.identity_file:
+        raise SmProxyError(
+            "unsupported",
+            f"{settings.identity_file} is your own key",
+            f"Load it with: ssh-add {settings.identity_file}",
+        )
+    keys = identity.identities(settings)
+    for key in keys:
+        passphrase = passphrases.of(key) if _is_encrypted(key) else None
+        agent.load(key, passphrase, lifetime, settings.identity_agent)
+    until = f" for {args.lifetime}" if lifetime else ""
+    lines = [f"in the agent{until}: {key.fingerprint}" for key in keys]
+    return Result({"keys": _data(keys), "lifetime": lifetime}, "\n".join(lines))
+
+
+def _new_pair(args: argparse.Namespace, settings: Settings) -> Pair:
+    """The new key's pair, with a passphrase if that is asked for, or if the one before has one."""
+    mode = args.passphrase
+    if mode is None:
+        path = identity.identity_path(settings)
+        mode = "auto" if _is_encrypted(identity.own(path)) else "none"
+    return passphrases.protected(mode)
+
+
+def _is_encrypted(key: Identity) -> bool:
+    return key_files.is_encrypted(key_files.read(key.path).private)
+
+
 def _push(_: argparse.Namespace, settings: Settings) -> Result:
     if not settings.keys_s3:
-        from sm_proxy.errors import SmProxyError  # noqa: PLC0415
-
         raise SmProxyError(
             "bad-setting", "no folder in S3 is named", "Say where: --keys-s3 s3://bucket/keys/"
         )
@@ -158,5 +210,6 @@ _ACTIONS = {
     "list": (_list, "the keys that ssh offers, the current one first"),
     "rotate": (_rotate, "make a new key; the old one is offered too, for running jobs"),
     "revoke": (_revoke, "remove a key from this machine, and say what else is to be done"),
+    "load": (_load, "put the keys into your ssh-agent, for a while"),
     "push": (_push, "put the public key where running containers look for it"),
 }

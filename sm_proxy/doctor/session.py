@@ -104,12 +104,12 @@ def login(patient: Patient) -> str:
 
 
 def _keys(patient: Patient, paramiko: Any, tried: list[str]) -> list[tuple[str, Any]]:
-    path = identity.identity_path(patient.settings)
     keys: list[tuple[str, Any]] = []
-    try:
-        keys.append((str(path), paramiko.PKey.from_path(path)))
-    except Exception as error:  # noqa: BLE001 - paramiko's kinds are many: passphrase, format, file
-        tried.append(f"{path}: cannot be used here ({type(error).__name__})")
+    for path in identity.offered(patient.settings):
+        try:
+            keys.append((str(path), paramiko.PKey.from_path(path)))
+        except Exception as error:  # noqa: BLE001, PERF203 - its kinds: passphrase, format, file
+            tried.append(f"{path}: cannot be used here ({type(error).__name__})")
     try:
         agent = paramiko.Agent().get_keys()
     except (paramiko.SSHException, OSError):

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from sm_proxy import file_lock, paths
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.marker import is_public_key
 from sm_proxy.keys import key_files
+from sm_proxy.keys.key_files import Pair
 from sm_proxy.settings import Settings
 
 FILE_NAME = "id_ed25519"
@@ -96,8 +97,12 @@ def previous(current: Path) -> list[Path]:
     return [path for _, path in sorted(numbered, reverse=True)]
 
 
-def ensure(settings: Settings) -> Identity:
+def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generated) -> Identity:
     """The identity, made now if it is ours and does not exist.
+
+    Args:
+        settings: of this run.
+        make_pair: makes it.
 
     Raises:
         SmProxyError: `bad-setting`, the user's own key has no readable public half, or ours is
@@ -109,7 +114,7 @@ def ensure(settings: Settings) -> Identity:
     if not paths.exists(path):
         with file_lock.locked(LOCK):
             if not paths.exists(path):
-                make(path)
+                make(path, make_pair())
     key = own(path)
     if not key_files.is_whole(path, key_files.read(path)):
         with file_lock.locked(LOCK):
@@ -161,14 +166,14 @@ def own(path: Path) -> Identity:
         ) from None
 
 
-def make(path: Path, passphrase: str | None = None) -> None:
+def make(path: Path, pair: Pair) -> None:
     """Put a new key in place of whatever stands at `path`.
 
     Raises:
         SmProxyError: `config-read-only`, it cannot be written.
     """
     try:
-        key_files.write(path, key_files.generated(passphrase))
+        key_files.write(path, pair)
     except OSError as error:
         raise unwritable(path, error) from None
 

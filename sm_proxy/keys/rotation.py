@@ -15,14 +15,24 @@ from sm_proxy import config_writer, file_lock
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import identity, key_files
 from sm_proxy.keys.identity import Identity
+from sm_proxy.keys.key_files import Pair
 from sm_proxy.settings import Settings
 
 OFFERED_LIMIT: Final = 5
 """sshd hangs up at the sixth failure (MaxAuthTries), and every key it does not know is one."""
 
 
-def rotate(settings: Settings, passphrase: str | None = None) -> tuple[Identity, Identity]:
+MakePair = Callable[[], Pair]
+
+
+def rotate(
+    settings: Settings, make_pair: MakePair = key_files.generated
+) -> tuple[Identity, Identity]:
     """Make a new key and keep the current one as the first of those before it.
+
+    Args:
+        settings: of this run.
+        make_pair: makes the new one, before anything is changed.
 
     Returns:
         The new key, and the old one where it stands now.
@@ -40,14 +50,18 @@ def rotate(settings: Settings, passphrase: str | None = None) -> tuple[Identity,
                 f"{len(keys)} keys are offered already, and a server hangs up on more",
                 f"Take the oldest away first: sm-proxy keys revoke {keys[-1].fingerprint}",
             )
+        pair = make_pair()
         old = _set_aside(current)
-        identity.make(current.path, passphrase)
+        identity.make(current.path, pair)
         offer(settings, identity.offered(settings))
         return identity.own(current.path), old
 
 
 def revoke(
-    settings: Settings, named: str | None, before: Callable[[Sequence[Identity]], None]
+    settings: Settings,
+    named: str | None,
+    before: Callable[[Sequence[Identity]], None],
+    make_pair: MakePair = key_files.generated,
 ) -> tuple[list[Identity], list[Identity]]:
     """End keys: those before the current one, or the one that is named.
 
@@ -57,6 +71,7 @@ def revoke(
         settings: of this run.
         named: fingerprint, or a unique beginning of one, path, or `current`.
         before: what is to be done first, with the keys that go: afterwards nobody knows them.
+        make_pair: makes a new one where the current one goes.
 
     Returns:
         The keys that are gone, and those that are left.
@@ -69,13 +84,14 @@ def revoke(
     with _alone(settings) as keys:
         current = identity.identity_path(settings)
         gone = _chosen(keys, named)
+        pair = make_pair() if keys[0] in gone else None
         before(gone)
         lost = {key.public_key for key in gone}
         doomed = [
             path for path in identity.previous(current) if identity.own(path).public_key in lost
         ]
-        if keys[0] in gone:
-            identity.make(current)
+        if pair:
+            identity.make(current, pair)
         offer(settings, [path for path in identity.offered(settings) if path not in doomed])
         _remove(doomed)
         return gone, identity.known(settings)
