@@ -212,9 +212,7 @@ def proxy_command(settings: Settings, program: list[str], platform: Platform | N
 def recorded(settings: Settings) -> dict[str, object]:
     """The options of a context with these settings: what is not left at its default."""
     named = replace(settings, profile=settings.named_profile)
-    options = {name: getattr(named, name) for name in contexts.OPTIONS}
-    if named.identity_file:
-        options["identity_file"] = str(Path(named.identity_file).expanduser().absolute())
+    options = contexts.placed({name: getattr(named, name) for name in contexts.OPTIONS})
     return {name: value for name, value in options.items() if value != getattr(Settings, name)}
 
 

@@ -23,7 +23,12 @@ from sm_proxy.ssh_config import asked
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`setup [--user USER] [--identity-file PATH] [--ssh-config PATH] [--yes] [--json]`."""
     parser.add_argument("--user", help="user to log in as (root)")
-    parser.add_argument("--identity-file", metavar="PATH", help="your own key")
+    parser.add_argument("--identity-file", metavar="PATH", help="your own key, or its .pub")
+    parser.add_argument(
+        "--identity-agent",
+        metavar="PATH",
+        help="the agent that holds it: its socket, or SSH_AUTH_SOCK",
+    )
     parser.add_argument(
         "--passphrase",
         nargs="?",

@@ -61,6 +61,13 @@ def forget(key: Identity, socket: str | None = None) -> bool:
         return False
 
 
+def environment_of(socket: str | None) -> dict[str, str]:
+    """The variable that leads other programs to the agent that ssh_config names."""
+    if not socket or socket == FROM_ENVIRONMENT:
+        return {}
+    return {FROM_ENVIRONMENT: str(Path(socket).expanduser())}
+
+
 def _opened(key: Identity, passphrase: str | None) -> bytes:
     """The private key as ssh-add takes it from its stdin."""
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - seldom
@@ -87,9 +94,7 @@ def _opened(key: Identity, passphrase: str | None) -> bytes:
 def _ssh_add(
     words: list[str], socket: str | None, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
-    if socket and socket != FROM_ENVIRONMENT:
-        environment["SSH_AUTH_SOCK"] = str(Path(socket).expanduser())
+    environment = {**os.environ, "SSH_ASKPASS_REQUIRE": "never", **environment_of(socket)}
     try:
         return subprocess.run(
             ["ssh-add", *words],

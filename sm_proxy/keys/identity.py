@@ -74,7 +74,11 @@ def environment(keys: Sequence[Identity]) -> dict[str, str]:
 
 
 def identity_path(settings: Settings) -> Path:
-    """Where the private key is: the setting `identity_file`, else our own."""
+    """Where the private key is: the setting `identity_file`, else our own.
+
+    Where an agent or a piece of hardware holds the private key, `identity_file` may be the public
+    one: ssh then uses just that key of the agent's.
+    """
     if settings.identity_file:
         return Path(settings.identity_file).expanduser()
     return settings.ssh_folder / FILE_NAME
@@ -188,11 +192,14 @@ def unwritable(path: Path, error: OSError) -> SmProxyError:
 
 
 def _public_key(path: Path) -> str:
-    public = key_files.public_path(path)
+    public = path if path.suffix == ".pub" else key_files.public_path(path)
     try:
-        words = public.read_text(encoding="utf-8").split()
+        lines = [line for line in public.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, public, str(error)) from None
+    if len(lines) > 1:
+        raise _unreadable(path, public, "it holds more than one line")
+    words = " ".join(lines).split()
     # One line of one key: what is not, sshd would pass over without a word.
     if not is_public_key(" ".join(words[:2])) or not all(map(str.isprintable, words)):
         raise _unreadable(path, public, "it holds no OpenSSH public key")
@@ -200,8 +207,9 @@ def _public_key(path: Path) -> str:
 
 
 def _unreadable(path: Path, public: Path, why: str) -> SmProxyError:
-    return SmProxyError(
-        "bad-setting",
-        f"no public key can be read from {public}: {why}",
-        f"Write it with: ssh-keygen -y -f {shlex.quote(str(path))} > {shlex.quote(str(public))}",
-    )
+    if public == path:
+        hint = f"Where an agent holds the key: ssh-add -L | grep NAME > {shlex.quote(str(public))}"
+    else:
+        words = (shlex.quote(str(path)), shlex.quote(str(public)))
+        hint = "Write it with: ssh-keygen -y -f {} > {}".format(*words)
+    return SmProxyError("bad-setting", f"no public key can be read from {public}: {why}", hint)

@@ -69,6 +69,7 @@ def options(settings: Settings, program: list[str], platform: Platform | None = 
         f"    ProxyCommand {proxy_command(settings, program, platform)}",
         f"    User {settings.user}",
         *_identity_lines(identity.offered(settings), platform),
+        *_agent_lines(settings.identity_agent, platform),
         "    IdentitiesOnly yes",
         "    StrictHostKeyChecking yes",
         f"    UserKnownHostsFile {quoting.path_value(folder, platform, '/%n')}",
@@ -86,6 +87,15 @@ def options(settings: Settings, program: list[str], platform: Platform | None = 
 def _identity_lines(keys: Sequence[Path], platform: Platform | None) -> list[str]:
     values = [quoting.path_value(quoting.tilde(key), platform) for key in keys]
     return [f"    IdentityFile {value}" for value in values]
+
+
+def _agent_lines(agent: str | None, platform: Platform | None) -> list[str]:
+    if not agent:
+        return []
+    if agent not in contexts.AGENT_WORDS:
+        path = Path(agent).expanduser()
+        agent = quoting.path_value(quoting.tilde(path), platform)
+    return [f"    IdentityAgent {agent}"]
 
 
 def with_keys(content: bytes, keys: Sequence[Path], platform: Platform | None = None) -> bytes:
