@@ -19,7 +19,7 @@ from typing import Final
 from sm_proxy import file_lock, paths
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.marker import is_public_key
-from sm_proxy.keys import key_files
+from sm_proxy.keys import guard, key_files
 from sm_proxy.keys.key_files import Pair
 from sm_proxy.settings import Settings
 
@@ -110,11 +110,16 @@ def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generat
 
     Raises:
         SmProxyError: `bad-setting`, the user's own key has no readable public half, or ours is
-            no key; `config-read-only`, ours cannot be written.
+            no key; `config-read-only`, ours cannot be written; `bad-permissions`, others could
+            read the key or put something into our folder.
     """
     path = identity_path(settings)
+    guard.folder(settings.ssh_folder)
     if settings.identity_file:
+        guard.users_key(path)
         return Identity(path, _public_key(path))
+    for found in offered(settings):
+        guard.own_key(found)
     if not paths.exists(path):
         with file_lock.locked(LOCK):
             if not paths.exists(path):
