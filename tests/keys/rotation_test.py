@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,35 @@ def test_the_users_own_key_is_left_alone(tmp_path: Path) -> None:
         with pytest.raises(SmProxyError, match="your own key") as caught:
             action(settings)
         assert caught.value.code == "unsupported"
+
+
+def test_rotations_at_once_take_turns(settings: Settings) -> None:
+    first = identity.ensure(settings)
+    config = written(settings)
+    program = (
+        "import sys\n"
+        "from sm_proxy.keys import rotation\n"
+        "from sm_proxy.settings import Settings\n"
+        "sys.stdin.read()\n"
+        "print(rotation.rotate(Settings(ssh_dir=sys.argv[1]))[0].public_key)\n"
+    )
+    command = [sys.executable, "-c", program, str(settings.ssh_folder)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+    made = set()
+    for process in processes:
+        assert process.stdout is not None
+        with process.stdout:
+            made.add(process.stdout.read().strip())
+        assert process.wait(60) == 0
+    assert set(publics(settings)) == {first.public_key, *made}
+    assert len(made) == 3
+    assert offers(config) == [path.name for path in identity.offered(settings)]
 
 
 class Killed(BaseException):
