@@ -1,7 +1,7 @@
 """What a run does for the runs before it, when nobody waits for it any more.
 
 Sessions that a killed process left open are ended; once a day, records of the cache that are past
-their time go away.
+their time and host keys of jobs that must be over go away.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from sm_proxy import open_sessions, paths, store
 from sm_proxy.aws.clients import Aws
 from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import known_hosts
 from sm_proxy.routes import Stream, bastion
+from sm_proxy.settings import Settings
 
 QUIET_S: Final = 1.0
 """ssh's own handshake comes first."""
@@ -28,8 +30,9 @@ _SWEEP_EVERY_S: Final = 24 * 3600.0
 class Beside:
     """The chores of a connection: beside it once it is up, else after its end."""
 
-    def __init__(self, aws: Aws, stream: Stream) -> None:
+    def __init__(self, aws: Aws, stream: Stream, settings: Settings) -> None:
         self._aws = aws
+        self._settings = settings
         self._stream = stream
         self._over = threading.Event()
         self._work = Background(self._run)
@@ -43,10 +46,10 @@ class Beside:
         while not self._over.wait(QUIET_S):
             if self._stream.opened:
                 break
-        run(self._aws)
+        run(self._aws, self._settings)
 
 
-def run(aws: Aws) -> None:
+def run(aws: Aws, settings: Settings) -> None:
     """Do what is to be done; nothing that hinders it is an error."""
 
     def terminate(session_id: str) -> bool:
@@ -59,7 +62,7 @@ def run(aws: Aws) -> None:
         return True
 
     open_sessions.end_orphans(aws.context, terminate)
-    sweep()
+    sweep(settings)
 
 
 def after_command(args: argparse.Namespace) -> None:
@@ -67,16 +70,19 @@ def after_command(args: argparse.Namespace) -> None:
     from sm_proxy import settings as settings_module  # noqa: PLC0415 - seldom
 
     with contextlib.suppress(Exception):
-        if not open_sessions.orphans():
-            sweep()
-            return
         settings = settings_module.load(settings_module.flags_of(args))
+        if not open_sessions.orphans():
+            sweep(settings)
+            return
         aws = Aws(settings.profile, settings.region)
-        Background(lambda: run(aws)).settled(PATIENCE_S)
+        Background(lambda: run(aws, settings)).settled(PATIENCE_S)
 
 
-def sweep() -> None:
-    """Once a day, remove records of the cache that are past their time."""
+def sweep(settings: Settings) -> None:
+    """Once a day, remove records of the cache that are past their time, and old host keys.
+
+    A host key that is wanted again after all is written anew before ssh looks for it.
+    """
     with contextlib.suppress(OSError, SmProxyError):
         stamp = paths.cache_dir() / "swept"
         if paths.exists(stamp) and abs(time.time() - stamp.lstat().st_mtime) < _SWEEP_EVERY_S:
@@ -86,3 +92,4 @@ def sweep() -> None:
         paths.refuse_shared(stamp.parent)
         paths.write_private(stamp, f"{os.getpid()}\n".encode())
         store.sweep_all()
+        known_hosts.sweep(settings)

@@ -24,7 +24,7 @@ COMMANDS = {
     "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",
     "sync": "list running jobs in our ssh config, for editors and tab completion",
-    "keys": "show the public key to put into a job",
+    "keys": "show, rotate or revoke the key that jobs have to let in",
     "login": "get the AWS credentials now, asking for a code where one is needed",
     "inspect": "look at a job's machine: GPUs, disks, memory, network, processes",
     "go": "end the waiting before a job's program",

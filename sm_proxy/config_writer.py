@@ -135,6 +135,14 @@ def planned_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
     ]
 
 
+def planned_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
+    """Let the blocks that offer our own key, the first of `keys`, offer all of them."""
+    own = own_config(settings)
+    before = replacing.read(own)
+    after = None if before is None else blocks.with_keys(before, keys)
+    return [Change(own, before, after, "Then run `sm-proxy config write`.")]
+
+
 def stubs_in(settings: Settings) -> list[Stub]:
     """The stubs that stand in our own file now."""
     own = own_config(settings)
@@ -204,9 +212,7 @@ def proxy_command(settings: Settings, program: list[str], platform: Platform | N
 def recorded(settings: Settings) -> dict[str, object]:
     """The options of a context with these settings: what is not left at its default."""
     named = replace(settings, profile=settings.named_profile)
-    options = {name: getattr(named, name) for name in contexts.OPTIONS}
-    if named.identity_file:
-        options["identity_file"] = str(Path(named.identity_file).expanduser().absolute())
+    options = contexts.placed({name: getattr(named, name) for name in contexts.OPTIONS})
     return {name: value for name, value in options.items() if value != getattr(Settings, name)}
 
 

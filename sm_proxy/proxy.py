@@ -78,7 +78,7 @@ def _connected(port: int, user: str | None, settings: Settings, ssh: Stdio, fact
     try:
         from sm_proxy.chores import Beside  # noqa: PLC0415 - while the tunnel comes up
 
-        chores = Beside(aws, stream)
+        chores = Beside(aws, stream, settings)
         _pumped(container, port, stream, ssh, facts)
     finally:
         signals.ignore()

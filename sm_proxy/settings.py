@@ -53,6 +53,9 @@ class Settings:
         bastion: instance id of the bastion, or None to find it by tag in the job's VPC.
         user: the user to log in as, for the ssh config block.
         identity_file: the private key for the ssh config block; None for our own.
+        identity_agent: socket of the agent that holds the key, or SSH_AUTH_SOCK, for the block;
+            None for ssh's own choice.
+        keys_s3: folder in S3 (`s3://bucket/keys/`) where containers look for public keys.
         ssh_dir: folder of our ssh files; None for `~/.ssh/sm-proxy`.
         wait: how long `connect` waits for a starting job, in seconds.
         allow_loopback: let a container live on a loopback address (the lab without namespaces).
@@ -67,6 +70,8 @@ class Settings:
     bastion: str | None = None
     user: str = "root"
     identity_file: str | None = None
+    identity_agent: str | None = None
+    keys_s3: str | None = None
     ssh_dir: str | None = None
     wait: int = WAIT_DEFAULT_S
     allow_loopback: bool = False

@@ -4,6 +4,7 @@ import argparse
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,14 @@ from sm_proxy import chores, open_sessions, paths
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import known_hosts
+from sm_proxy.settings import Settings
 from sm_proxy.store import Store
-from tests.fakes import Answers, FakeAws
+from tests.fakes import HOST_KEY, Answers, FakeAws
 from tests.open_sessions_test import files, orphan
 from tests.routes.rechecked_test import FakeStream
 
+SETTINGS = Settings(ssh_dir="/nowhere/ssh")
 GONE = ServiceError("DoesNotExistException", "gone", "ssm:TerminateSession")
 
 
@@ -35,7 +39,7 @@ GONE = ServiceError("DoesNotExistException", "gone", "ssm:TerminateSession")
 def test_an_orphan_is_ended_or_kept_for_a_later_run(answer: Answers, *, kept: bool) -> None:
     aws = FakeAws(TerminateSession=answer)
     orphan("s-1", aws.context)
-    chores.run(aws)
+    chores.run(aws, SETTINGS)
     assert aws.calls == [("TerminateSession", {"SessionId": "s-1"})]
     assert bool(files()) is kept
 
@@ -43,17 +47,17 @@ def test_an_orphan_is_ended_or_kept_for_a_later_run(answer: Answers, *, kept: bo
 def test_another_context_is_left_alone() -> None:
     orphan("s-1", "another")
     aws = FakeAws()
-    chores.run(aws)
+    chores.run(aws, SETTINGS)
     assert aws.calls == []
 
 
 def test_they_wait_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chores, "QUIET_S", 0.01)
     ran = threading.Event()
-    monkeypatch.setattr(chores, "run", lambda _: ran.set())
+    monkeypatch.setattr(chores, "run", lambda *_: ran.set())
     stream = FakeStream()
     stream.opened = False
-    beside = chores.Beside(FakeAws(), stream)
+    beside = chores.Beside(FakeAws(), stream, SETTINGS)
     assert not ran.wait(0.3)
     stream.opened = True
     assert ran.wait(10)
@@ -63,8 +67,8 @@ def test_they_wait_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -
 def test_of_a_short_connection_they_come_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Aws] = []
     monkeypatch.setattr(chores, "QUIET_S", 60)
-    monkeypatch.setattr(chores, "run", ran.append)
-    beside = chores.Beside(aws := FakeAws(), FakeStream())
+    monkeypatch.setattr(chores, "run", lambda aws, _: ran.append(aws))
+    beside = chores.Beside(aws := FakeAws(), FakeStream(), SETTINGS)
     assert ran == []
     beside.finish()
     assert ran == [aws]
@@ -72,9 +76,9 @@ def test_of_a_short_connection_they_come_at_its_end(monkeypatch: pytest.MonkeyPa
 
 def test_their_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chores, "PATIENCE_S", 0.1)
-    monkeypatch.setattr(chores, "run", lambda _: time.sleep(30))
+    monkeypatch.setattr(chores, "run", lambda *_: time.sleep(30))
     began = time.monotonic()
-    chores.Beside(FakeAws(), FakeStream()).finish()
+    chores.Beside(FakeAws(), FakeStream(), SETTINGS).finish()
     assert time.monotonic() - began < 15
 
 
@@ -114,17 +118,31 @@ def test_the_cache_is_swept_once_a_day() -> None:
             path.write_bytes(b"{torn")
 
     spoil()
-    chores.sweep()
+    chores.sweep(SETTINGS)
     assert not any(path.exists() for path in cached)
     spoil()
-    chores.sweep()
+    chores.sweep(SETTINGS)
     assert all(path.exists() for path in cached), "it was done today"
     yesterday = time.time() - 25 * 3600
     os.utime(paths.cache_dir() / "swept", (yesterday, yesterday))
-    chores.sweep()
+    chores.sweep(SETTINGS)
     assert not any(path.exists() for path in cached)
 
 
+def test_host_keys_of_jobs_that_must_be_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SM_PROXY_SSH_DIR", str(tmp_path / "ssh"))
+    settings = Settings(ssh_dir=str(tmp_path / "ssh"))
+    paths.private_dir(paths.cache_dir())
+    for host in ("sm-old", "sm-new"):
+        known_hosts.pin(settings, host, [HOST_KEY])
+    os.utime(known_hosts.path_of(settings, "sm-old"), (1, 1))
+    chores.after_command(argparse.Namespace())
+    folder = known_hosts.path_of(settings, "sm-old").parent
+    assert [path.name for path in folder.iterdir()] == ["sm-new"]
+
+
 def test_without_a_cache_nothing_is_made() -> None:
-    chores.sweep()
+    chores.sweep(SETTINGS)
     assert not paths.cache_dir().exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from keyring import core
 from keyring.backends import chainer, fail, null
+from keyrings.alt.file import PlaintextKeyring
 
 from sm_proxy import keychain
 from sm_proxy.keychain import Keychain
@@ -126,3 +127,22 @@ def test_the_lack_of_one_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixt
     keychain.say_once_that_there_is_none("it will be asked again")
     assert capsys.readouterr().err == ""
     assert tree(tmp_path) == {"state/no-keyring-said": b""}
+
+
+def test_a_file_backend_counts_where_the_user_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on systems without a Secret Service."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(core, "get_keyring", PlaintextKeyring)
+    assert keychain.find() is None
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyrings.alt.file.PlaintextKeyring")
+    chain = keychain.find()
+    assert chain is not None
+    assert chain.save("a", "secret/+= " * 300)
+    assert chain.load("a") == "secret/+= " * 300
+    assert chain.load("b") is None
+    (path,) = (path for path in (tmp_path / "data").rglob("*") if path.is_file())
+    assert path.stat().st_mode & 0o077 == 0
+    chain.forget("a")
+    assert chain.load("a") is None

@@ -95,7 +95,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr(proxy, "Pump", found.pump)
     monkeypatch.setattr(signals, "detach_stderr", found.note)
     monkeypatch.setattr(bastion, "SESSIONS", Sessions())
-    monkeypatch.setattr(chores, "run", lambda aws: found.done_after.append(aws.context))
+    monkeypatch.setattr(chores, "run", lambda aws, _: found.done_after.append(aws.context))
     yield found
     for descriptor in (found.to_us, found.from_us):
         if descriptor >= 0:

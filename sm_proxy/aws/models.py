@@ -32,11 +32,11 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "ssm": ("DescribeInstanceInformation", "ResumeSession", "StartSession", "TerminateSession"),
 }
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _MODEL: Final = "service-2"
 _ENDPOINTS: Final = "endpoints"
-_OTHERS: Final = ("kms", "signin", "sso", "sso-oidc", "sts")
-"""Full models: the session's data key, and what botocore's credential providers call."""
+_OTHERS: Final = ("kms", "s3", "signin", "sso", "sso-oidc", "sts")
+"""Full models: the session's data key, users' public keys, what credential providers call."""
 _ENDPOINT_PREFIXES: Final = frozenset(
     {*OPERATIONS, *_OTHERS, "api.sagemaker", "oidc", "portal.sso"}
 )

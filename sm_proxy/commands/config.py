@@ -25,7 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
         action.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
         action.add_argument("--user", help="user to log in as (root)")
-        action.add_argument("--identity-file", metavar="PATH", help="your own key")
+        action.add_argument("--identity-file", metavar="PATH", help="your own key, or its .pub")
+        action.add_argument(
+            "--identity-agent",
+            metavar="PATH",
+            help="the agent that holds it: its socket, or SSH_AUTH_SOCK",
+        )
         action.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
         action.add_argument(
             "--control-master",

@@ -1,30 +1,215 @@
-"""`sm-proxy keys`: the public key that a job has to let in."""
+"""`sm-proxy keys`: the keys that ssh offers, and the public ones that a job has to let in."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import Any
 
 from sm_proxy import settings as settings_module
-from sm_proxy.keys import identity
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import durations, identity, key_files, passphrases
+from sm_proxy.keys.identity import Identity
+from sm_proxy.keys.key_files import Pair
 from sm_proxy.output import Result
+from sm_proxy.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`keys show [--env] [--ssh-config PATH] [--json]`."""
+    """`keys show|list|rotate|revoke|load|push [--ssh-config PATH] [--json]`."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
-    show = actions.add_parser("show", help="print the public key, made now if there is none")
-    show.add_argument(
+    made = {}
+    for name, (_, text) in _ACTIONS.items():
+        made[name] = action = actions.add_parser(name, help=text)
+        action.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+        action.add_argument("--identity-file", metavar="PATH", help="your own key instead of ours")
+        action.add_argument("--ssh-config", metavar="PATH", help="the config file it goes with")
+    made["show"].add_argument(
         "--env", action="store_true", help="as NAME=VALUE for the Environment of a job request"
     )
-    show.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
-    show.add_argument("--identity-file", metavar="PATH", help="your own key instead of ours")
-    show.add_argument("--ssh-config", metavar="PATH", help="the config file the key goes with")
+    made["revoke"].add_argument(
+        "key", nargs="?", help="fingerprint, path or `current`; else all before the current one"
+    )
+    for name in ("rotate", "revoke"):
+        made[name].add_argument(
+            "--passphrase",
+            nargs="?",
+            choices=passphrases.MODES,
+            const="auto",
+            help="of the new key: random (kept in the keyring), ask, none; as before if not given",
+        )
+    made["load"].add_argument(
+        "--lifetime",
+        default="8h",
+        metavar="TIME",
+        help="the agent forgets them then (8h; 0: never)",
+    )
+    for name in ("rotate", "revoke", "push"):
+        made[name].add_argument(
+            "--keys-s3", metavar="URL", help="s3://bucket/keys/ that containers look at, too"
+        )
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Show the identity's public key."""
-    key = identity.ensure(settings_module.load(settings_module.flags_of(args)))
-    environment = key.environment() if args.env else {}
-    data = {"path": str(key.path), "public_key": key.public_key, "environment": environment}
-    lines = [f"{name}={value}" for name, value in environment.items()]
-    return Result(data, "\n".join(lines) if args.env else key.public_key)
+    """Do what the action says."""
+    action, _ = _ACTIONS[args.action]
+    return action(args, settings_module.load_for(settings_module.flags_of(args)))
+
+
+def _show(args: argparse.Namespace, settings: Settings) -> Result:
+    key = identity.ensure(settings)
+    variables = identity.environment(identity.identities(settings)) if args.env else {}
+    data = {"path": str(key.path), "public_key": key.public_key, "environment": variables}
+    return Result(data, _assignments(variables) if args.env else key.public_key)
+
+
+def _list(_: argparse.Namespace, settings: Settings) -> Result:
+    keys = identity.identities(settings)
+    lines = [
+        f"{'current' if key is keys[0] else 'before':8} {key.fingerprint}  {key.path}"
+        for key in keys
+    ]
+    return Result({"keys": _data(keys)}, "\n".join(lines))
+
+
+def _rotate(args: argparse.Namespace, settings: Settings) -> Result:
+    from sm_proxy.keys import rotation  # noqa: PLC0415 - with cryptography
+
+    new, old = rotation.rotate(settings, lambda: _new_pair(args, settings))
+    keys = identity.identities(settings)
+    pushed = _pushed(settings, [new])
+    variables = identity.environment(keys)
+    lines = [
+        f"new key {new.fingerprint} ({new.path})",
+        f"ssh offers the old one too, for jobs that know no other: {old.fingerprint}",
+        *(f"put {address}" for address in pushed),
+        "New jobs take it from their Environment:",
+        f"    {_assignments(identity.environment([new]))}",
+        f"When no job needs the old one any more: sm-proxy keys revoke {old.fingerprint}",
+    ]
+    return Result({"keys": _data(keys), "environment": variables, "s3": pushed}, "\n".join(lines))
+
+
+def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
+    from sm_proxy.keys import rotation  # noqa: PLC0415 - with cryptography
+
+    removed: list[str] = []
+    encrypted: list[Identity] = []
+
+    def before(gone: Sequence[Identity]) -> None:
+        from sm_proxy.keys import agent, bucket  # noqa: PLC0415 - with botocore
+
+        if settings.keys_s3:
+            aws = _aws(settings)
+            removed.extend(bucket.remove(aws, settings.keys_s3, key) for key in gone)
+        for key in gone:
+            agent.forget(key, settings.identity_agent)
+        encrypted.extend(key for key in gone if _is_encrypted(key))
+
+    gone, left = rotation.revoke(settings, args.key, before, lambda: _new_pair(args, settings))
+    for key in encrypted:
+        passphrases.forget(key)
+    lines = [f"removed from this machine: {key.fingerprint} ({key.path})" for key in gone]
+    lines += [f"deleted {address}" for address in removed]
+    if left[0].path in {key.path for key in gone}:
+        lines.append(f"new key in its place: {left[0].fingerprint}")
+    lines += ["Still to be done, for whoever has a copy of the private key:", *_left_to_do(removed)]
+    data = {
+        "revoked": _data(gone),
+        "keys": _data(left),
+        "environment": identity.environment(left),
+        "s3": removed,
+    }
+    return Result(data, "\n".join(lines))
+
+
+def _left_to_do(removed: list[str]) -> list[str]:
+    lines = [
+        "  - take the key out of the Environment (SM_PROXY_AUTHORIZED_KEY, _2, ...) of new jobs",
+        "  - jobs that run keep it until they end, as their Environment cannot be changed:",
+        "    stop them if the key is in wrong hands",
+    ]
+    if removed:
+        return [
+            *lines,
+            "  - containers that look into S3 drop it within a minute; open sessions stay",
+        ]
+    return [*lines, "  - if you have put it into S3 (SM_PROXY_KEYS_S3), delete that object"]
+
+
+def _load(args: argparse.Namespace, settings: Settings) -> Result:
+    from sm_proxy.keys import agent  # noqa: PLC0415 - seldom
+
+    lifetime = durations.seconds(args.lifetime, "--lifetime")
+    if settings.identity_file:
+        raise SmProxyError(
+            "unsupported",
+            f"{settings.identity_file} is your own key",
+            f"Load it with: ssh-add {settings.identity_file}",
+        )
+    keys = identity.identities(settings)
+    for key in keys:
+        passphrase = passphrases.of(key) if _is_encrypted(key) else None
+        agent.load(key, passphrase, lifetime, settings.identity_agent)
+    until = f" for {args.lifetime}" if lifetime else ""
+    lines = [f"in the agent{until}: {key.fingerprint}" for key in keys]
+    return Result({"keys": _data(keys), "lifetime": lifetime}, "\n".join(lines))
+
+
+def _new_pair(args: argparse.Namespace, settings: Settings) -> Pair:
+    """The new key's pair, with a passphrase if that is asked for, or if the one before has one."""
+    mode = args.passphrase
+    if mode is None:
+        path = identity.identity_path(settings)
+        mode = "auto" if _is_encrypted(identity.own(path)) else "none"
+    return passphrases.protected(mode)
+
+
+def _is_encrypted(key: Identity) -> bool:
+    return key_files.is_encrypted(key_files.read(key.path).private)
+
+
+def _push(_: argparse.Namespace, settings: Settings) -> Result:
+    if not settings.keys_s3:
+        raise SmProxyError(
+            "bad-setting", "no folder in S3 is named", "Say where: --keys-s3 s3://bucket/keys/"
+        )
+    key = identity.ensure(settings)
+    pushed = _pushed(settings, [key])
+    return Result({"keys": _data([key]), "s3": pushed}, f"put {pushed[0]}")
+
+
+def _pushed(settings: Settings, keys: Sequence[Identity]) -> list[str]:
+    if not settings.keys_s3:
+        return []
+    from sm_proxy.keys import bucket  # noqa: PLC0415 - with botocore
+
+    aws = _aws(settings)
+    return [bucket.push(aws, settings.keys_s3, key) for key in keys]
+
+
+def _aws(settings: Settings) -> Any:
+    from sm_proxy.aws.clients import Aws  # noqa: PLC0415 - 200 ms
+
+    return Aws(settings.profile, settings.region)
+
+
+def _assignments(variables: dict[str, str]) -> str:
+    return "\n".join(f"{name}={value}" for name, value in variables.items())
+
+
+def _data(keys: Sequence[Identity]) -> list[dict[str, Any]]:
+    return [
+        {"path": str(key.path), "fingerprint": key.fingerprint, "public_key": key.public_key}
+        for key in keys
+    ]
+
+
+_ACTIONS = {
+    "show": (_show, "print the public key, made now if there is none"),
+    "list": (_list, "the keys that ssh offers, the current one first"),
+    "rotate": (_rotate, "make a new key; the old one is offered too, for running jobs"),
+    "revoke": (_revoke, "remove a key from this machine, and say what else is to be done"),
+    "load": (_load, "put the keys into your ssh-agent, for a while"),
+    "push": (_push, "put the public key where running containers look for it"),
+}

@@ -10,7 +10,9 @@ from typing import Any
 from sm_proxy import config_writer, paths
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
-from sm_proxy.keys import identity
+from sm_proxy.keys import identity, key_files, passphrases
+from sm_proxy.keys.identity import Identity
+from sm_proxy.keys.key_files import Pair
 from sm_proxy.output import Result
 from sm_proxy.settings import Settings
 from sm_proxy.setup import answers, steps
@@ -21,7 +23,19 @@ from sm_proxy.ssh_config import asked
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`setup [--user USER] [--identity-file PATH] [--ssh-config PATH] [--yes] [--json]`."""
     parser.add_argument("--user", help="user to log in as (root)")
-    parser.add_argument("--identity-file", metavar="PATH", help="your own key")
+    parser.add_argument("--identity-file", metavar="PATH", help="your own key, or its .pub")
+    parser.add_argument(
+        "--identity-agent",
+        metavar="PATH",
+        help="the agent that holds it: its socket, or SSH_AUTH_SOCK",
+    )
+    parser.add_argument(
+        "--passphrase",
+        nargs="?",
+        choices=passphrases.MODES,
+        const="auto",
+        help="of a new key: random (kept in the keyring), ask, none",
+    )
     parser.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
     parser.add_argument("--ssh-config", metavar="PATH", help="instead of ~/.ssh/config")
     parser.add_argument("--yes", action="store_true", help="never ask, take what is obvious")
@@ -34,9 +48,9 @@ def run(args: argparse.Namespace) -> Result:
     ask = None if args.yes else answers.terminal()
     flags |= answers.missing(settings_module.load_for(flags), ask)
     ssh_config = Path(args.ssh_config) if args.ssh_config else None
-    key = identity.ensure(settings_module.load_for(flags))
+    key = identity.ensure(settings_module.load_for(flags), lambda: _new_pair(args.passphrase))
     taken = [
-        Step("key", "passed", str(key.path)),
+        Step("key", "passed", _key_told(key, args.passphrase)),
         _written(flags, ssh_config or paths.user_ssh_config()),
     ]
     settings = settings_module.load_for(flags)
@@ -50,6 +64,18 @@ def run(args: argparse.Namespace) -> Result:
         "next": after,
     }
     return Result(data, _text(taken, data), exit_status=1 if failure else 0, failure=failure)
+
+
+def _new_pair(mode: passphrases.Mode | None) -> Pair:
+    return passphrases.protected(mode or "none")
+
+
+def _key_told(key: Identity, mode: passphrases.Mode | None) -> str:
+    if mode in {None, "none"} or not paths.exists(key.path):
+        return str(key.path)
+    if not key_files.is_encrypted(key_files.read(key.path).private):
+        return f"{key.path}, without a passphrase: sm-proxy keys rotate --passphrase"
+    return f"{key.path}, with a passphrase: sm-proxy keys load"
 
 
 def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:

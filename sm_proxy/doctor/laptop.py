@@ -90,7 +90,8 @@ def permissions(patient: Patient) -> str:
     folders = [paths.ssh_home() / ".ssh", patient.settings.ssh_folder, paths.state_dir()]
     for path in folders:
         _refuse_open(path, 0o022, "chmod go-w")
-    _refuse_open(key, 0o077, "chmod 600")
+    if key.suffix != ".pub":
+        _refuse_open(key, 0o077, "chmod 600")
     return "nobody else can write our folders or read the key"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import fingerprint, identity
+from sm_proxy.keys import agent, fingerprint, identity
 from sm_proxy.routes import bastion
 
 _BANNER_S: Final = 10.0
@@ -105,14 +106,15 @@ def login(patient: Patient) -> str:
 
 
 def _keys(patient: Patient, paramiko: Any, tried: list[str]) -> list[tuple[str, Any]]:
-    path = identity.identity_path(patient.settings)
     keys: list[tuple[str, Any]] = []
+    for path in identity.offered(patient.settings):
+        try:
+            keys.append((str(path), paramiko.PKey.from_path(path)))
+        except Exception as error:  # noqa: BLE001, PERF203 - its kinds: passphrase, format, file
+            tried.append(f"{path}: cannot be used here ({type(error).__name__})")
+    os.environ.update(agent.environment_of(patient.settings.identity_agent))
     try:
-        keys.append((str(path), paramiko.PKey.from_path(path)))
-    except Exception as error:  # noqa: BLE001 - paramiko's kinds are many: passphrase, format, file
-        tried.append(f"{path}: cannot be used here ({type(error).__name__})")
-    try:
-        agent = paramiko.Agent().get_keys()
+        held = paramiko.Agent().get_keys()
     except (paramiko.SSHException, OSError):
-        agent = ()
-    return keys + [(f"agent key {key.get_fingerprint().hex()[:12]}", key) for key in agent[:8]]
+        held = ()
+    return keys + [(f"agent key {key.get_fingerprint().hex()[:12]}", key) for key in held[:8]]

@@ -1,18 +1,30 @@
-"""The identity: an ed25519 key of our own, made once, or the user's own key."""
+"""The identity: an ed25519 key of our own, made once, or the user's own key.
+
+A container knows the public keys that its job was given when it was created. So after a rotation
+the key before stays beside the new one, as `id_ed25519.1`, and ssh offers both.
+"""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
+import re
 import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sm_proxy import file_lock, paths
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.marker import is_public_key
+from sm_proxy.keys import guard, key_files
+from sm_proxy.keys.key_files import Pair
 from sm_proxy.settings import Settings
 
 FILE_NAME = "id_ed25519"
+LOCK: Final = "identity"
 ENVIRONMENT_NAME = "SM_PROXY_AUTHORIZED_KEY"
 ENVIRONMENT_LIMIT = 512
 """Characters that CreateTrainingJob allows for the value of an Environment entry."""
@@ -25,50 +37,174 @@ class Identity:
     path: Path
     public_key: str
 
+    @property
+    def fingerprint(self) -> str:
+        """As ssh-keygen -l shows it: `SHA256:...`."""
+        blob = base64.b64decode(self.public_key.split()[1])
+        digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+        return f"SHA256:{digest}"
+
     def environment(self) -> dict[str, str]:
         """The entries of a job's `Environment` that let this key in.
 
         Raises:
             SmProxyError: `unsupported`, the key is too long for the service's limit.
         """
-        if len(self.public_key) > ENVIRONMENT_LIMIT:
+        return environment([self])
+
+
+def environment(keys: Sequence[Identity]) -> dict[str, str]:
+    """The entries of a job's `Environment` that let these keys in, the first one unnumbered.
+
+    Raises:
+        SmProxyError: `unsupported`, a key is too long for the service's limit.
+    """
+    found = {}
+    for number, key in enumerate(keys, 1):
+        if len(key.public_key) > ENVIRONMENT_LIMIT:
             raise SmProxyError(
                 "unsupported",
-                f"the public key of {self.path} has {len(self.public_key)} characters and a job's "
+                f"the public key of {key.path} has {len(key.public_key)} characters and a job's "
                 f"environment takes {ENVIRONMENT_LIMIT} per value",
                 "Use an ed25519 or ecdsa key, or put the key into the image.",
             )
-        return {ENVIRONMENT_NAME: self.public_key}
+        name = ENVIRONMENT_NAME if number == 1 else f"{ENVIRONMENT_NAME}_{number}"
+        found[name] = key.public_key
+    return found
 
 
 def identity_path(settings: Settings) -> Path:
-    """Where the private key is: the setting `identity_file`, else our own."""
+    """Where the private key is: the setting `identity_file`, else our own.
+
+    Where an agent or a piece of hardware holds the private key, `identity_file` may be the public
+    one: ssh then uses just that key of the agent's.
+    """
     if settings.identity_file:
         return Path(settings.identity_file).expanduser()
     return settings.ssh_folder / FILE_NAME
 
 
-def ensure(settings: Settings) -> Identity:
+def offered(settings: Settings) -> list[Path]:
+    """The private keys that ssh offers: the current one, then those before, the newest first."""
+    current = identity_path(settings)
+    return [current] if settings.identity_file else [current, *previous(current)]
+
+
+def previous(current: Path) -> list[Path]:
+    """The keys before `current` that are still offered, the newest first."""
+    pattern = re.compile(rf"{re.escape(current.name)}\.(\d{{1,9}})")
+    try:
+        found = [(pattern.fullmatch(path.name), path) for path in current.parent.iterdir()]
+    except OSError:
+        return []
+    numbered = [(int(match[1]), path) for match, path in found if match]
+    return [path for _, path in sorted(numbered, reverse=True)]
+
+
+def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generated) -> Identity:
     """The identity, made now if it is ours and does not exist.
 
+    Args:
+        settings: of this run.
+        make_pair: makes it.
+
     Raises:
-        SmProxyError: `bad-setting`, the user's own key has no readable public half;
-            `config-read-only`, ours cannot be written.
+        SmProxyError: `bad-setting`, the user's own key has no readable public half, or ours is
+            no key; `config-read-only`, ours cannot be written; `bad-permissions`, others could
+            read the key or put something into our folder.
     """
     path = identity_path(settings)
-    if not settings.identity_file and not paths.exists(path):
-        with file_lock.locked("identity"):
+    guard.folder(settings.ssh_folder)
+    if settings.identity_file:
+        guard.users_key(path)
+        return Identity(path, _public_key(path))
+    for found in offered(settings):
+        guard.own_key(found)
+    if not paths.exists(path):
+        with file_lock.locked(LOCK):
             if not paths.exists(path):
-                _make(path)
-    return Identity(path, _public_key(path))
+                make(path, make_pair())
+    key = own(path)
+    if not key_files.is_whole(path, key_files.read(path)):
+        with file_lock.locked(LOCK):
+            key = own(path)
+            with contextlib.suppress(OSError):  # the private half is what counts
+                key_files.complete(path, key_files.read(path))
+    return key
+
+
+def identities(settings: Settings) -> list[Identity]:
+    """Every key that ssh offers, each once; the first one is made now if it does not exist.
+
+    Raises:
+        SmProxyError: as `ensure`.
+    """
+    ensure(settings)
+    return known(settings)
+
+
+def known(settings: Settings) -> list[Identity]:
+    """Every key that ssh offers, as they are, each once; for who holds the lock.
+
+    Raises:
+        SmProxyError: as `ensure`.
+    """
+    if settings.identity_file:
+        return [ensure(settings)]
+    found: dict[str, Identity] = {}
+    for path in offered(settings):
+        key = own(path)
+        # A rotation that was killed half-way leaves one key under two names.
+        found.setdefault(key.public_key, key)
+    return list(found.values())
+
+
+def own(path: Path) -> Identity:
+    """A key of ours by its path.
+
+    Raises:
+        SmProxyError: `bad-setting`, it is none, or not ours alone.
+    """
+    try:
+        return Identity(path, key_files.read(path).public)
+    except OSError as error:
+        raise SmProxyError(
+            "bad-setting",
+            f"the key {path} cannot be used: {error.strerror or error}",
+            "Delete it to have a new one made, which running jobs do not know.",
+        ) from None
+
+
+def make(path: Path, pair: Pair) -> None:
+    """Put a new key in place of whatever stands at `path`.
+
+    Raises:
+        SmProxyError: `config-read-only`, it cannot be written.
+    """
+    try:
+        key_files.write(path, pair)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: OSError) -> SmProxyError:
+    """What to say where a key of ours cannot be written or removed."""
+    return SmProxyError(
+        "config-read-only",
+        f"the key {path} cannot be written: {error.strerror or error}",
+        "Make its folder writable, or name a key of your own with --identity-file.",
+    )
 
 
 def _public_key(path: Path) -> str:
-    public = path.with_name(path.name + ".pub")
+    public = path if path.suffix == ".pub" else key_files.public_path(path)
     try:
-        words = public.read_text(encoding="utf-8").split()
+        lines = [line for line in public.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, public, str(error)) from None
+    if len(lines) > 1:
+        raise _unreadable(path, public, "it holds more than one line")
+    words = " ".join(lines).split()
     # One line of one key: what is not, sshd would pass over without a word.
     if not is_public_key(" ".join(words[:2])) or not all(map(str.isprintable, words)):
         raise _unreadable(path, public, "it holds no OpenSSH public key")
@@ -76,40 +212,9 @@ def _public_key(path: Path) -> str:
 
 
 def _unreadable(path: Path, public: Path, why: str) -> SmProxyError:
-    return SmProxyError(
-        "bad-setting",
-        f"no public key can be read from {public}: {why}",
-        f"Write it with: ssh-keygen -y -f {shlex.quote(str(path))} > {shlex.quote(str(public))}",
-    )
-
-
-def _make(path: Path) -> None:
-    try:
-        _generate(path)
-    except OSError as error:
-        raise SmProxyError(
-            "config-read-only",
-            f"the key {path} cannot be written: {error.strerror or error}",
-            "Make its folder writable, or name a key of your own with --identity-file.",
-        ) from None
-
-
-def _generate(path: Path) -> None:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - made once
-        Ed25519PrivateKey,
-    )
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-        PublicFormat,
-    )
-
-    key = Ed25519PrivateKey.generate()
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    with contextlib.suppress(OSError):
-        path.parent.parent.mkdir(mode=0o700, exist_ok=True)
-    # The public half first: a private key on disk always has its public half beside it.
-    paths.write_private(path.with_name(path.name + ".pub"), public + b" sm-proxy\n", 0o644)
-    paths.write_private(path, private)
+    if public == path:
+        hint = f"Where an agent holds the key: ssh-add -L | grep NAME > {shlex.quote(str(public))}"
+    else:
+        words = (shlex.quote(str(path)), shlex.quote(str(public)))
+        hint = "Write it with: ssh-keygen -y -f {} > {}".format(*words)
+    return SmProxyError("bad-setting", f"no public key can be read from {public}: {why}", hint)

@@ -18,6 +18,7 @@ from stat import S_ISREG
 
 from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import guard
 from sm_proxy.settings import Settings
 
 FOLDER = "known_hosts.d"
@@ -35,12 +36,15 @@ def pin(settings: Settings, host: str, host_keys: Iterable[str]) -> None:
     """Let ssh accept exactly `host_keys` (each `"type base64"`) for `host`.
 
     Raises:
-        SmProxyError: `config-read-only`, the folder cannot be written.
+        SmProxyError: `config-read-only`, the folder cannot be written; `bad-permissions`, others
+            could put their own host keys into it.
     """
     content = "".join(f"{_ANY_NAME} {key}\n" for key in host_keys).encode("ascii")
     path = path_of(settings, host)
+    for folder in (settings.ssh_folder, path.parent):
+        guard.folder(folder)
     with contextlib.suppress(OSError):
-        if path.read_bytes() == content:
+        if paths.read_own(path, len(content) + 1) == content:
             os.utime(path)  # its age is that of its last use
             return
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from sm_proxy import config_writer, paths
@@ -25,9 +24,7 @@ def contexts_of(
     base = replace(settings_module.from_file(), ssh_dir=settings.ssh_dir)
     known = contexts.read(config_writer.own_config(settings))
     told = settings_module.given(flags, own_variables=True)
-    changed = {name: told[name] for name in contexts.OPTIONS if name in told}
-    if path := changed.get("identity_file"):
-        changed["identity_file"] = str(Path(path).expanduser().absolute())
+    changed = contexts.placed({name: told[name] for name in contexts.OPTIONS if name in told})
     prefix = settings.prefix
     if prefix in known:
         known[prefix] |= changed

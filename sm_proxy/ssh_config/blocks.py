@@ -68,11 +68,11 @@ def own_file(
 def options(settings: Settings, program: list[str], platform: Platform | None = None) -> list[str]:
     """The options of one context, indented."""
     folder = quoting.tilde(settings.ssh_folder / known_hosts.FOLDER)
-    key = quoting.tilde(identity.identity_path(settings))
     return [
         f"    ProxyCommand {proxy_command(settings, program, platform)}",
         f"    User {settings.user}",
-        f"    IdentityFile {quoting.path_value(key, platform)}",
+        *_identity_lines(identity.offered(settings), platform),
+        *_agent_lines(settings.identity_agent, platform),
         "    IdentitiesOnly yes",
         "    StrictHostKeyChecking yes",
         f"    UserKnownHostsFile {quoting.path_value(folder, platform, '/%n')}",
@@ -85,6 +85,27 @@ def options(settings: Settings, program: list[str], platform: Platform | None = 
         "    Compression yes",
         *_control_master(settings, platform),
     ]
+
+
+def _identity_lines(keys: Sequence[Path], platform: Platform | None) -> list[str]:
+    values = [quoting.path_value(quoting.tilde(key), platform) for key in keys]
+    return [f"    IdentityFile {value}" for value in values]
+
+
+def _agent_lines(agent: str | None, platform: Platform | None) -> list[str]:
+    if not agent:
+        return []
+    if agent not in contexts.AGENT_WORDS:
+        path = Path(agent).expanduser()
+        agent = quoting.path_value(quoting.tilde(path), platform)
+    return [f"    IdentityAgent {agent}"]
+
+
+def with_keys(content: bytes, keys: Sequence[Path], platform: Platform | None = None) -> bytes:
+    """Our own file with these keys in the blocks that offer the first of them; else as it is."""
+    lines = [line.encode() for line in _identity_lines(keys, platform)]
+    pattern = rb"^%b$(?:\n    IdentityFile .*$)*" % re.escape(lines[0])
+    return re.sub(pattern, lambda _: b"\n".join(lines), content, flags=re.MULTILINE)
 
 
 def proxy_command(settings: Settings, program: list[str], platform: Platform | None = None) -> str:

@@ -18,8 +18,13 @@ from typing import Any
 
 from sm_proxy.errors import SmProxyError
 
-OPTIONS = ("profile", "region", "bastion", "user", "identity_file", "wait", "control_master")
+OPTIONS = (
+    *("profile", "region", "bastion", "user", "identity_file", "identity_agent", "wait"),
+    "control_master",
+)
 """What a context remembers; names of `Settings`."""
+AGENT_WORDS = ("SSH_AUTH_SOCK", "none")
+"""What ssh_config's IdentityAgent takes besides a path."""
 MARK = "# sm-proxy context "
 
 Options = Mapping[str, Any]
@@ -56,6 +61,16 @@ def line_of(prefix: str, options: Options) -> str:
     """The record of one context."""
     known = {name: options[name] for name in OPTIONS if options.get(name) is not None}
     return MARK + json.dumps({"prefix": prefix, **known})
+
+
+def placed(options: Options) -> dict[str, Any]:
+    """`options` with absolute paths: a file is read from other folders than the one at hand."""
+    found = dict(options)
+    for name in ("identity_file", "identity_agent"):
+        value = found.get(name)
+        if value and not (name == "identity_agent" and value in AGENT_WORDS):
+            found[name] = str(Path(value).expanduser().absolute())
+    return found
 
 
 def of_host(host: str, prefixes: Iterable[str]) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import cli
+from sm_proxy import cli, ssh_client
 from tests.fakes import tree
 
 
@@ -84,6 +84,25 @@ def test_the_settings_of_the_block(user_config: Path, capsys: pytest.CaptureFixt
     assert "    User ubuntu\n" in block
     assert '    IdentityFile "/my key"\n' in block
     assert "    ConnectTimeout 90\n" in block
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("SSH_AUTH_SOCK", "SSH_AUTH_SOCK"),
+        ("none", "none"),
+        ("/group containers/agent.sock", '"/group containers/agent.sock"'),
+    ],
+)
+def test_the_agent_that_holds_the_key(
+    given: str, written: str, user_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(user_config, "write", "--identity-agent", given)
+    run(user_config, "write")  # the context remembers it
+    block = (user_config.parent / "sm-proxy" / "config").read_text()
+    assert f"    IdentityAgent {written}\n" in block
+    found = ssh_client.effective("sm-x", user_config)
+    assert found["identityagent"] == given
 
 
 def test_a_key_of_the_users_own_has_to_be_there(

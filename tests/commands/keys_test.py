@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sm_proxy import cli
+from sm_proxy.commands import keys
+from sm_proxy.errors import SmProxyError
+from tests.fakes import FakeAws, tree
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +51,63 @@ def test_the_users_own_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert cli.main(["keys", "show", "--identity-file", str(tmp_path / "key")]) == 1
     assert capsys.readouterr().err.startswith("sm-proxy: bad-setting: ")
     assert not (tmp_path / "key").exists()
+
+
+def ran(*words: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    assert cli.main(["keys", *words, "--json"]) == 0
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)["data"]
+    return data
+
+
+def test_rotate_lists_both_and_revoke_forgets(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = ran("show", capsys=capsys)["public_key"]
+    data = ran("rotate", capsys=capsys)
+    new = data["keys"][0]["public_key"]
+    environment = {"SM_PROXY_AUTHORIZED_KEY": new, "SM_PROXY_AUTHORIZED_KEY_2": first}
+    assert data["environment"] == environment
+    assert ran("show", "--env", capsys=capsys)["environment"] == environment
+    assert [key["public_key"] for key in ran("list", capsys=capsys)["keys"]] == [new, first]
+    data = ran("revoke", capsys=capsys)
+    assert [key["public_key"] for key in data["revoked"]] == [first]
+    assert data["environment"] == {"SM_PROXY_AUTHORIZED_KEY": new}
+    assert {path.name for path in folder.iterdir()} == {"id_ed25519", "id_ed25519.pub"}
+
+
+def test_what_revoke_cannot_do_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["keys", "rotate"])
+    assert "sm-proxy keys revoke SHA256:" in capsys.readouterr().out
+    assert cli.main(["keys", "revoke", "current"]) == 0
+    said = capsys.readouterr().out
+    assert "new key in its place: SHA256:" in said
+    assert "Environment" in said
+    assert "SM_PROXY_KEYS_S3" in said
+
+
+def test_the_public_keys_in_s3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws = FakeAws(PutObject={}, DeleteObject={})
+    monkeypatch.setattr(keys, "_aws", lambda _: aws)
+    monkeypatch.setenv("SM_PROXY_KEYS_S3", "s3://team/keys/")
+    (first,) = ran("push", capsys=capsys)["s3"]
+    (second,) = ran("rotate", capsys=capsys)["s3"]
+    assert aws.operations() == ["PutObject", "PutObject"]
+    assert ran("revoke", capsys=capsys)["s3"] == [first]
+    (_, deleted) = aws.calls[-1]
+    assert first == f"s3://{deleted['Bucket']}/{deleted['Key']}" != second
+
+
+def test_a_key_stays_where_s3_refuses(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["keys", "rotate"])
+    before = tree(folder)
+    aws = FakeAws(DeleteObject=SmProxyError("access-denied", "no"))
+    monkeypatch.setattr(keys, "_aws", lambda _: aws)
+    assert cli.main(["keys", "revoke", "--keys-s3", "s3://team/keys/"]) == 1
+    assert capsys.readouterr().err.startswith("sm-proxy: access-denied: ")
+    assert tree(folder) == before
+    assert cli.main(["keys", "push"]) == 1
+    assert "--keys-s3" in capsys.readouterr().err

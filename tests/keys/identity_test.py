@@ -147,3 +147,23 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(SmProxyError, match="cannot be written") as caught:
         identity.ensure(Settings(ssh_dir=str(tmp_path / "file" / "sm-proxy")))
     assert caught.value.code == "config-read-only"
+
+
+@needs_keygen
+def test_the_public_half_stands_for_a_key_in_an_agent(tmp_path: Path) -> None:
+    settings = own_key(tmp_path, "-t", "ed25519", "-C", "1Password")
+    whole = identity.ensure(settings)
+    whole.path.unlink()
+    # Both spellings: with a public key in its place, ssh asks the agent for just that one.
+    assert identity.ensure(settings).public_key == whole.public_key
+    bare = identity.ensure(Settings(identity_file=f"{whole.path}.pub"))
+    assert bare.public_key == whole.public_key
+    assert identity.offered(Settings(identity_file=f"{whole.path}.pub")) == [bare.path]
+
+
+def test_a_file_of_all_the_agents_keys(tmp_path: Path) -> None:
+    path = tmp_path / "agent.pub"
+    path.write_text(f"{HOST_KEY} one\n{HOST_KEY} two\n")
+    with pytest.raises(SmProxyError, match="more than one line") as caught:
+        identity.ensure(Settings(identity_file=str(path)))
+    assert "ssh-add -L" in caught.value.hint

@@ -1,0 +1,149 @@
+"""Key pairs on disk: made, read, moved and removed so that a kill at any point leaves a usable key.
+
+The public half goes first and comes last: OpenSSH's private format holds it in the clear, so a
+private key without its `.pub` is whole, and one beside a foreign `.pub` is not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sm_proxy import paths
+from sm_proxy.jobs.marker import is_public_key
+
+COMMENT: Final = "sm-proxy"
+_MAGIC: Final = b"openssh-key-v1\0"
+_LIMIT: Final = 1 << 16
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A new key pair: the private key's file and the public key's line."""
+
+    private: bytes
+    public: str
+
+
+def generated(passphrase: str | None = None) -> Pair:
+    """A new ed25519 pair, the private half in OpenSSH's format.
+
+    Args:
+        passphrase: encrypts the private half (bcrypt, AES-256).
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415 - made once
+        Ed25519PrivateKey,
+    )
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        BestAvailableEncryption,
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
+
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    cipher = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, cipher)
+    return Pair(private, f"{public} {COMMENT}")
+
+
+def public_path(path: Path) -> Path:
+    """Where the public half of the private key `path` stands."""
+    return path.with_name(path.name + ".pub")
+
+
+def write(path: Path, pair: Pair) -> None:
+    """Put a pair in place of whatever stands at `path`; for who holds the lock.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    for left in path.parent.glob(f".{path.name}.*"):  # of a writer that was killed
+        left.unlink(missing_ok=True)
+    public_path(path).unlink(missing_ok=True)
+    paths.write_private(path, pair.private)
+    complete(path, pair)
+
+
+def remove(path: Path) -> None:
+    """Remove a pair; what is not there is no failure.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    path.unlink(missing_ok=True)
+    public_path(path).unlink(missing_ok=True)
+
+
+def read(path: Path) -> Pair:
+    """A pair of ours, as its private half tells it.
+
+    Raises:
+        OSError: it is not there, is no plain file of ours, or no key.
+    """
+    private = paths.read_own(path, _LIMIT)
+    public = _enclosed(private)
+    if public is None:
+        raise OSError(f"{path} is no private key in OpenSSH's format")
+    return Pair(private, f"{public} {COMMENT}")
+
+
+def is_whole(path: Path, pair: Pair) -> bool:
+    """Whether the public half beside the private key `path` is that of `pair`."""
+    try:
+        words = public_path(path).read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return words[:2] == pair.public.split()[:2]
+
+
+def complete(path: Path, pair: Pair) -> None:
+    """Put the public half back that a killed run has left out.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    paths.write_private(public_path(path), f"{pair.public}\n".encode(), 0o644)
+
+
+def is_encrypted(private: bytes) -> bool:
+    """Whether a private key in OpenSSH's format asks for a passphrase."""
+    blob = _blob(private)
+    return blob is not None and _string(blob, len(_MAGIC))[0] != b"none"
+
+
+def _enclosed(private: bytes) -> str | None:
+    """The public key that stands in a private one (PROTOCOL.key of OpenSSH), encrypted or not."""
+    blob = _blob(private)
+    if blob is None:
+        return None
+    at = len(_MAGIC)
+    for _ in ("cipher", "kdf", "options of the kdf"):
+        _, at = _string(blob, at)
+    public, _ = _string(blob, at + 4)  # behind the number of keys
+    kind, _ = _string(public, 0)
+    line = f"{kind.decode('ascii', 'replace')} {base64.b64encode(public).decode()}"
+    return line if is_public_key(line) else None
+
+
+def _blob(private: bytes) -> bytes | None:
+    lines = private.decode("ascii", "replace").split("\n")
+    body = "".join(line.strip() for line in lines if not line.startswith("-----"))
+    try:
+        blob = base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return blob if blob.startswith(_MAGIC) else None
+
+
+def _string(blob: bytes, at: int) -> tuple[bytes, int]:
+    """The string at `at` with its length before it, and where the next field begins."""
+    prefix = blob[at : at + 4]
+    length = struct.unpack(">I", prefix)[0] if len(prefix) == 4 else 0
+    return blob[at + 4 : at + 4 + length], at + 4 + length

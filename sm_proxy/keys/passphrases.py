@@ -1,0 +1,98 @@
+"""Passphrases of our keys: made or asked for, and kept in the OS keyring, never anywhere else."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final, Literal
+
+from sm_proxy import keychain, prompt
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import key_files
+from sm_proxy.keys.identity import Identity
+from sm_proxy.keys.key_files import Pair
+
+Mode = Literal["auto", "random", "ask", "none"]
+MODES: Final[tuple[Mode, ...]] = ("auto", "random", "ask", "none")
+_SHORTEST: Final = 5
+"""As ssh-keygen has it."""
+_RANDOM_BYTES: Final = 24
+
+
+def protected(mode: Mode) -> Pair:
+    """A new pair whose private half is encrypted, its passphrase in the keyring by then.
+
+    Args:
+        mode: `random`: nobody has to know it, so there must be a keyring; `ask`: the user's own,
+            kept in the keyring if there is one; `auto`: random where there is a keyring, else
+            asked for; `none`: no passphrase at all.
+
+    Raises:
+        SmProxyError: `missing-dependency`, there is no keyring for a random one; `login-refused`,
+            nobody can be asked, or the two answers differ.
+    """
+    if mode == "none":
+        return key_files.generated()
+    ring = keychain.find()
+    if mode == "auto":
+        mode = "random" if ring else "ask"
+    passphrase = secrets.token_urlsafe(_RANDOM_BYTES) if mode == "random" else _asked_twice()
+    pair = key_files.generated(passphrase)
+    kept = ring is not None and ring.save(_name(pair.public), passphrase)
+    if not kept and mode == "random":
+        raise SmProxyError(
+            "missing-dependency",
+            "no keyring of this system can keep a random passphrase",
+            "Choose one that you type: --passphrase ask",
+        )
+    if not kept:
+        keychain.say_once_that_there_is_none("you will be asked for the passphrase of the key")
+    return pair
+
+
+def of(key: Identity) -> str:
+    """The passphrase of `key`: from the keyring, else from the user.
+
+    Raises:
+        SmProxyError: `login-refused`, nobody can be asked.
+    """
+    ring = keychain.find()
+    known = ring.load(_name(key.public_key)) if ring else None
+    return known if known is not None else _ask(f"Passphrase of {key.path}:")
+
+
+def forget(key: Identity) -> None:
+    """Remove the passphrase of a key that is gone from the keyring."""
+    ring = keychain.find()
+    if ring and ring.load(_name(key.public_key)) is not None:
+        ring.forget(_name(key.public_key))
+
+
+def _name(public: str) -> str:
+    """The item's name: the public key is no secret."""
+    return f"passphrase of {public.split()[1]}"
+
+
+def _asked_twice() -> str:
+    first = _ask("Passphrase for the new key:")
+    if len(first) < _SHORTEST:
+        raise SmProxyError(
+            "login-refused",
+            f"a passphrase has {_SHORTEST} characters at least",
+            "Nothing was changed. Try again.",
+        )
+    if _ask("The same once more:") != first:
+        raise SmProxyError(
+            "login-refused", "the two passphrases differ", "Nothing was changed. Try again."
+        )
+    return first
+
+
+def _ask(question: str) -> str:
+    try:
+        return prompt.ask(question)
+    except prompt.NobodyToAskError as error:
+        raise SmProxyError(
+            "login-refused",
+            f"the passphrase cannot be asked for: {error}",
+            "Run this in a terminal, or name an SSH_ASKPASS program.",
+        ) from None

@@ -1,0 +1,167 @@
+"""A new key in place of the current one, and the end of a key: both whole wherever they are killed.
+
+A rotation first copies the current key to its next number, then replaces it, then has ssh offer
+both. A revocation first has ssh offer the others, then removes the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sm_proxy import config_writer, file_lock
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import identity, key_files
+from sm_proxy.keys.identity import Identity
+from sm_proxy.keys.key_files import Pair
+from sm_proxy.settings import Settings
+
+OFFERED_LIMIT: Final = 5
+"""sshd hangs up at the sixth failure (MaxAuthTries), and every key it does not know is one."""
+
+
+MakePair = Callable[[], Pair]
+
+
+def rotate(
+    settings: Settings, make_pair: MakePair = key_files.generated
+) -> tuple[Identity, Identity]:
+    """Make a new key and keep the current one as the first of those before it.
+
+    Args:
+        settings: of this run.
+        make_pair: makes the new one, before anything is changed.
+
+    Returns:
+        The new key, and the old one where it stands now.
+
+    Raises:
+        SmProxyError: `unsupported`, the key is the user's own, or there are too many;
+            `config-read-only`.
+    """
+    _refuse_the_users(settings)
+    with _alone(settings) as keys:
+        current = keys[0]
+        if len(keys) >= OFFERED_LIMIT:
+            raise SmProxyError(
+                "unsupported",
+                f"{len(keys)} keys are offered already, and a server hangs up on more",
+                f"Take the oldest away first: sm-proxy keys revoke {keys[-1].fingerprint}",
+            )
+        pair = make_pair()
+        old = _set_aside(current)
+        identity.make(current.path, pair)
+        offer(settings, identity.offered(settings))
+        return identity.own(current.path), old
+
+
+def revoke(
+    settings: Settings,
+    named: str | None,
+    before: Callable[[Sequence[Identity]], None],
+    make_pair: MakePair = key_files.generated,
+) -> tuple[list[Identity], list[Identity]]:
+    """End keys: those before the current one, or the one that is named.
+
+    The current one is replaced by a new one at once: there is always one to log in with.
+
+    Args:
+        settings: of this run.
+        named: fingerprint, or a unique beginning of one, path, or `current`.
+        before: what is to be done first, with the keys that go: afterwards nobody knows them.
+        make_pair: makes a new one where the current one goes.
+
+    Returns:
+        The keys that are gone, and those that are left.
+
+    Raises:
+        SmProxyError: `unsupported`, the key is the user's own; `bad-setting`, none is so named;
+            `config-read-only`.
+    """
+    _refuse_the_users(settings)
+    with _alone(settings) as keys:
+        current = identity.identity_path(settings)
+        gone = _chosen(keys, named)
+        pair = make_pair() if keys[0] in gone else None
+        before(gone)
+        lost = {key.public_key for key in gone}
+        doomed = [
+            path for path in identity.previous(current) if identity.own(path).public_key in lost
+        ]
+        if pair:
+            identity.make(current, pair)
+        offer(settings, [path for path in identity.offered(settings) if path not in doomed])
+        _remove(doomed)
+        return gone, identity.known(settings)
+
+
+def offer(settings: Settings, keys: Sequence[Path]) -> None:
+    """Let our ssh config, where it has been written, name these keys."""
+    with config_writer.exclusive():
+        config_writer.apply(config_writer.planned_keys(settings, keys))
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[list[Identity]]:
+    """The keys as they are, while nobody else changes them."""
+    identity.ensure(settings)
+    with file_lock.locked(identity.LOCK):
+        yield identity.known(settings)
+
+
+def _set_aside(current: Identity) -> Identity:
+    """A copy of the current key under the next number, unless a killed run has made it."""
+    older = identity.previous(current.path)
+    copies = [path for path in older if identity.own(path).public_key == current.public_key]
+    if copies:
+        return Identity(copies[0], current.public_key)
+    number = int(older[0].suffix[1:]) + 1 if older else 1
+    path = current.path.with_name(f"{current.path.name}.{number}")
+    try:
+        key_files.write(path, key_files.read(current.path))
+    except OSError as error:
+        raise identity.unwritable(path, error) from None
+    return Identity(path, current.public_key)
+
+
+def _remove(doomed: Sequence[Path]) -> None:
+    for path in doomed:
+        try:
+            key_files.remove(path)
+        except OSError as error:  # noqa: PERF203 - one or two
+            raise identity.unwritable(path, error) from None
+
+
+def _chosen(keys: Sequence[Identity], named: str | None) -> list[Identity]:
+    if named is None:
+        if keys[1:]:
+            return list(keys[1:])
+        raise SmProxyError(
+            "bad-setting",
+            "there is no key before the current one",
+            "To have a new key at once and end the current one: sm-proxy keys revoke current",
+        )
+    found = [key for index, key in enumerate(keys) if _is_named(key, index, named)]
+    if len(found) == 1:
+        return found
+    why = "more than one key is" if found else "no key is"
+    raise SmProxyError("bad-setting", f"{why} {named!r}", "`sm-proxy keys list` shows them.")
+
+
+def _is_named(key: Identity, index: int, named: str) -> bool:
+    if named == "current":
+        return index == 0
+    bare = key.fingerprint.removeprefix("SHA256:")
+    wanted = named.removeprefix("SHA256:")
+    return Path(named).absolute() == key.path or (len(wanted) >= 4 and bare.startswith(wanted))
+
+
+def _refuse_the_users(settings: Settings) -> None:
+    if settings.identity_file:
+        raise SmProxyError(
+            "unsupported",
+            f"{settings.identity_file} is your own key",
+            "We make and remove our own only: change it with ssh-keygen, or leave --identity-file.",
+        )

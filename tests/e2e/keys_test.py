@@ -1,0 +1,152 @@
+"""Keys rotated and revoked while jobs run, over the real ssh."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy.lab import namespaces
+from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, running
+
+# What a user would do with boto3: launch a job that lets all our keys in, and those in S3.
+_LAUNCH = """
+import json, os, sys, boto3
+sagemaker = boto3.client("sagemaker")
+other = sagemaker.describe_training_job(TrainingJobName=os.environ["SM_PROXY_LAB_JOB"])
+sagemaker.create_training_job(
+    TrainingJobName="both",
+    Environment={
+        **json.load(sys.stdin), "SM_PROXY_KEYS_S3": "s3://team/keys/", "SM_PROXY_REFRESH": "1"
+    },
+    **{k: other[k] for k in (
+        "AlgorithmSpecification", "RoleArn", "OutputDataConfig", "VpcConfig", "StoppingCondition",
+        "ResourceConfig",
+    )},
+)
+"""
+_BUCKET = "import boto3; boto3.client('s3').create_bucket(Bucket='team')"
+_S3 = ("--keys-s3", "s3://team/keys/")
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        not namespaces.may_isolate(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET),
+        reason="containers have addresses of their own in namespaces only",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab with one job, which knows the first key only."""
+    folder = tmp_path_factory.mktemp("keys")
+    train = folder / "train.sh"
+    train.write_text("#!/bin/sh\nexec sleep 3600\n")
+    train.chmod(0o755)
+    with running(folder, "--network", "netns", "--train", str(train)) as lab:
+        _python(lab, _BUCKET)
+        lab.environment.pop("SSH_AUTH_SOCK", None)
+        lab.environment["XDG_DATA_HOME"] = str(folder)
+        yield lab
+
+
+def test_a_key_lives_until_it_is_revoked(lab: Lab) -> None:
+    first = _keys(lab, "list")[0]
+    assert accepted(lab, lab.host) == first
+    new, old = _keys(lab, "rotate")
+    assert old == first
+    _launch(lab)
+    # The job that runs knows the old one only, the job launched now knows both.
+    assert accepted(lab, lab.host) == old
+    assert accepted(lab, "sm-both") == new
+    assert _keys(lab, "revoke") == [new]
+    refused = lab.ssh(lab.host, "true")
+    assert refused.returncode == 255
+    assert b"Permission denied (publickey" in refused.stderr
+    assert accepted(lab, "sm-both") == new
+
+
+def test_a_running_job_takes_a_new_key_from_s3(lab: Lab) -> None:
+    third, second = _keys(lab, "rotate", *_S3)
+    _keys(lab, "revoke", second)  # that one is in the job's environment
+    await_true(lambda: lab.ssh("sm-both", "true").returncode == 0, 30)
+    assert accepted(lab, "sm-both") == third
+    fourth = _keys(lab, "revoke", "current", *_S3)
+    assert fourth != [third]
+    await_true(lambda: lab.ssh("sm-both", "true").returncode == 255, 30)
+
+
+def test_a_passphrase_in_the_keyring_and_the_agent(lab: Lab, agent: dict[str, str]) -> None:
+    # The file backend counts, as the user names it: there is no Secret Service on every machine.
+    lab.environment["PYTHON_KEYRING_BACKEND"] = "keyrings.alt.file.PlaintextKeyring"
+    new = _keys(lab, "rotate", "--passphrase", *_S3)[0]
+    _keys(lab, "revoke")
+    locked = lab.ssh("-o", "BatchMode=yes", "sm-both", "true", env=agent)
+    assert locked.returncode == 255
+    _keys(lab, "load", "--lifetime", "10m", env=agent)
+    await_true(lambda: lab.ssh("sm-both", "true", env=agent).returncode == 0, 30)
+    assert accepted(lab, "sm-both", env=agent) == new
+    assert _keys(lab, "revoke", "current", "--passphrase", "none", *_S3, env=agent) != [new]
+    assert b"no identities" in lab.run("ssh-add", "-l", env=agent).stdout
+
+
+def test_a_key_that_only_the_agent_holds(lab: Lab, agent: dict[str, str], tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    for words in (("ssh-keygen", "-q", "-N", "", "-f", str(mine)), ("ssh-add", "-q", str(mine))):
+        assert lab.run(*words, env=agent).returncode == 0
+    mine.unlink()
+    named = ("--identity-file", f"{mine}.pub", "--identity-agent", agent["SSH_AUTH_SOCK"])
+    done = lab.sm_proxy("config", "write", "--ssh-config", lab.config, *named)
+    assert done.returncode == 0, done.stderr.decode()
+    (own,) = _keys(lab, "push", *_S3)
+    await_true(lambda: lab.ssh("sm-both", "true").returncode == 0, 30)
+    assert accepted(lab, "sm-both") == own
+    refused = lab.sm_proxy("keys", "rotate")
+    assert code_of(refused) == "unsupported"
+
+
+@pytest.fixture
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variable that leads to an empty ssh-agent."""
+    path = tmp_path_factory.mktemp("a") / "s"  # a socket's path has to be short
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
+    await_true(path.exists, 20, alive=process)
+    yield {"SSH_AUTH_SOCK": str(path)}
+    process.terminate()
+    process.wait(20)
+
+
+def accepted(lab: Lab, host: str, **options: Any) -> str:
+    """The fingerprint of the key that the real ssh gets in with."""
+    done = lab.ssh("-v", host, "true", **options)
+    assert done.returncode == 0, done.stderr.decode()
+    lines = done.stderr.decode().splitlines()
+    line = next(line for line in lines if "Server accepts key" in line)
+    return next(word for word in line.split() if word.startswith("SHA256:"))
+
+
+def _keys(lab: Lab, *words: str, **options: Any) -> list[str]:
+    """The fingerprints that are offered behind `sm-proxy keys ...`."""
+    done = lab.sm_proxy("keys", *words, "--json", **options)
+    assert done.returncode == 0, done.stderr.decode()
+    return [key["fingerprint"] for key in json.loads(done.stdout)["data"]["keys"]]
+
+
+def _launch(lab: Lab) -> None:
+    shown = json.loads(lab.sm_proxy("keys", "show", "--env", "--json").stdout)["data"]
+    assert list(shown["environment"]) == ["SM_PROXY_AUTHORIZED_KEY", "SM_PROXY_AUTHORIZED_KEY_2"]
+    _python(lab, _LAUNCH, json.dumps(shown["environment"]).encode())
+    done = lab.run(*SM_PROXY, "wait", "sm-both", "--timeout", "60", timeout=70)
+    assert done.returncode == 0, done.stderr
+
+
+def _python(lab: Lab, program: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    done = lab.run(sys.executable, "-c", program, stdin=stdin)
+    assert done.returncode == 0, done.stderr.decode()
+    return done

@@ -1,0 +1,108 @@
+"""Our keys in a real ssh-agent."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import cli, keychain
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keychain import Keychain
+from sm_proxy.keys import agent, identity, key_files
+from sm_proxy.settings import Settings
+from tests.e2e.labs import await_true
+from tests.fakes import MemoryKeyring
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("ssh-agent") is None, reason="needs OpenSSH's client and agent"
+)
+
+
+@pytest.fixture
+def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    path = tmp_path_factory.mktemp("a") / "s"  # a socket's path has to be short
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
+    await_true(path.exists, 20, alive=process)
+    yield str(path)
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> identity.Identity:
+    settings = Settings(ssh_dir=str(tmp_path / "sm-proxy"))
+    return identity.ensure(settings, lambda: key_files.generated("correct horse"))
+
+
+def held(socket: str) -> list[str]:
+    environment = {"SSH_AUTH_SOCK": socket, "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        ["ssh-add", "-L"], env=environment, capture_output=True, text=True, check=False
+    )
+    return [line.split()[1] for line in done.stdout.splitlines() if line.startswith("ssh-")]
+
+
+def test_in_and_out(socket: str, encrypted: identity.Identity) -> None:
+    agent.load(encrypted, "correct horse", 3600, socket)
+    assert held(socket) == [encrypted.public_key.split()[1]]
+    assert agent.forget(encrypted, socket)
+    assert held(socket) == []
+    assert not agent.forget(encrypted, socket)
+
+
+def test_for_a_lifetime(socket: str, encrypted: identity.Identity) -> None:
+    agent.load(encrypted, "correct horse", 1, socket)
+    await_true(lambda: held(socket) == [], 20)
+
+
+def test_the_wrong_passphrase(socket: str, encrypted: identity.Identity) -> None:
+    with pytest.raises(SmProxyError, match="not the passphrase") as caught:
+        agent.load(encrypted, "wrong", 0, socket)
+    assert caught.value.code == "login-refused"
+    assert held(socket) == []
+
+
+@pytest.mark.parametrize("socket", ["/nowhere/agent", None])
+def test_no_agent(
+    socket: str | None, encrypted: identity.Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    with pytest.raises(SmProxyError, match="no ssh-agent") as caught:
+        agent.load(encrypted, "correct horse", 0, socket)
+    assert caught.value.code == "unsupported"
+    assert not agent.forget(encrypted, socket)
+
+
+def test_no_ssh_add(encrypted: identity.Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SmProxyError) as caught:
+        agent.load(encrypted, "correct horse", 0)
+    assert caught.value.code == "missing-dependency"
+
+
+def test_the_commands(
+    socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ring = MemoryKeyring()
+    monkeypatch.setattr(keychain, "find", lambda: Keychain(ring))
+    monkeypatch.setenv("SSH_AUTH_SOCK", socket)
+    settings = Settings(ssh_dir=str(tmp_path / "keys"))
+    monkeypatch.setenv("SM_PROXY_SSH_DIR", str(settings.ssh_folder))
+    plain = identity.ensure(settings)
+    assert cli.main(["keys", "rotate", "--passphrase"]) == 0
+    assert cli.main(["keys", "load", "--lifetime", "1h"]) == 0
+    assert "for 1h" in capsys.readouterr().out
+    first = identity.ensure(settings)
+    assert set(held(socket)) == {key.public_key.split()[1] for key in (plain, first)}
+    # The next key has a passphrase because this one has.
+    assert cli.main(["keys", "revoke", "current"]) == 0
+    assert held(socket) == [plain.public_key.split()[1]]
+    second = identity.ensure(settings)
+    assert key_files.is_encrypted(second.path.read_bytes())
+    assert [name for _, name in ring.items] == [f"passphrase of {second.public_key.split()[1]}"]
+    assert cli.main(["keys", "rotate", "--passphrase", "none"]) == 0
+    assert not key_files.is_encrypted(second.path.read_bytes())

@@ -1,0 +1,160 @@
+"""What others could read is mended, what they could have written is refused."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import identity, known_hosts, rotation
+from sm_proxy.settings import Settings
+from tests.fakes import HOST_KEY, tree
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+OTHER = HOST_KEY.replace("JkD", "JkE")
+STRANGER = 12345
+as_root = pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away"
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(ssh_dir=str(tmp_path / "ssh" / "sm-proxy"))
+
+
+def refused(settings: Settings) -> SmProxyError:
+    with pytest.raises(SmProxyError) as caught:
+        identity.ensure(settings)
+    assert caught.value.code == "bad-permissions"
+    return caught.value
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o755 & ~0o22])
+def test_a_key_that_others_could_read_is_closed_and_told(
+    mode: int, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = identity.ensure(settings)
+    rotation.rotate(settings)
+    old = identity.offered(settings)[1]
+    old.chmod(mode)
+    capsys.readouterr()
+    identity.ensure(settings)
+    assert stat.S_IMODE(old.stat().st_mode) == 0o600
+    said = capsys.readouterr().err
+    assert str(old) in said
+    assert "keys rotate" in said
+    identity.ensure(settings)
+    assert capsys.readouterr().err == ""
+    assert identity.own(old).public_key == key.public_key
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_key_that_others_could_have_written_is_refused(mode: int, settings: Settings) -> None:
+    key = identity.ensure(settings)
+    key.path.chmod(mode)
+    assert "rm " in refused(settings).hint
+    assert stat.S_IMODE(key.path.stat().st_mode) == mode
+
+
+@as_root
+@pytest.mark.parametrize("name", ["", "id_ed25519"])
+def test_what_belongs_to_another_user(name: str, settings: Settings) -> None:
+    identity.ensure(settings)
+    os.chown(settings.ssh_folder / name, STRANGER, STRANGER)
+    refused(settings)
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o777, 0o1777])
+def test_a_folder_that_others_may_write_into(mode: int, settings: Settings) -> None:
+    settings.ssh_folder.mkdir(parents=True)
+    settings.ssh_folder.chmod(mode)
+    assert f"chmod go-w {settings.ssh_folder}" in refused(settings).hint
+    with pytest.raises(SmProxyError) as caught:
+        known_hosts.pin(settings, "sm-x", [HOST_KEY])
+    assert caught.value.code == "bad-permissions"
+    assert tree(settings.ssh_folder) == {}
+
+
+def test_a_folder_in_one_that_everybody_may_write_to(settings: Settings) -> None:
+    settings.ssh_folder.mkdir(parents=True)
+    settings.ssh_folder.parent.chmod(0o777)
+    assert f"chmod go-w {settings.ssh_folder.parent}" in refused(settings).hint
+
+
+def test_a_key_that_is_a_symlink(settings: Settings, tmp_path: Path) -> None:
+    theirs = identity.ensure(Settings(ssh_dir=str(tmp_path / "theirs"))).path
+    settings.ssh_folder.mkdir(parents=True, mode=0o700)
+    before = tree(tmp_path)
+    (settings.ssh_folder / "id_ed25519").symlink_to(theirs)
+    assert "symlink" in refused(settings).message
+    (settings.ssh_folder / "id_ed25519").unlink()
+    (settings.ssh_folder / "id_ed25519").symlink_to(tmp_path / "not there yet")
+    assert "symlink" in refused(settings).message
+    (settings.ssh_folder / "id_ed25519").unlink()
+    assert tree(tmp_path) == before
+
+
+def test_what_lies_in_wait_for_the_next_rotation(settings: Settings, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    identity.ensure(settings)
+    (settings.ssh_folder / "id_ed25519.pub").unlink()
+    (settings.ssh_folder / "id_ed25519.pub").symlink_to(victim)
+    (settings.ssh_folder / "id_ed25519.1.pub").symlink_to(victim)
+    rotation.rotate(settings)
+    assert victim.read_text() == "mine"
+    assert not any(path.is_symlink() for path in settings.ssh_folder.iterdir())
+
+
+def test_a_host_key_that_is_a_symlink_is_replaced(settings: Settings, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text(f"* {HOST_KEY}\n")
+    path = known_hosts.path_of(settings, "sm-x")
+    path.parent.mkdir(parents=True, mode=0o700)
+    path.symlink_to(theirs)
+    # It says the right thing now; whoever owns it could change that before ssh reads it.
+    known_hosts.pin(settings, "sm-x", [HOST_KEY])
+    assert not path.is_symlink()
+    known_hosts.pin(settings, "sm-x", [OTHER])
+    assert theirs.read_text() == f"* {HOST_KEY}\n"
+
+
+def test_a_host_key_that_others_may_write_is_replaced(settings: Settings) -> None:
+    known_hosts.pin(settings, "sm-x", [HOST_KEY])
+    path = known_hosts.path_of(settings, "sm-x")
+    path.chmod(0o666)
+    known_hosts.pin(settings, "sm-x", [HOST_KEY])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@as_root
+def test_a_folder_of_host_keys_that_a_stranger_has_linked(
+    settings: Settings, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    settings.ssh_folder.mkdir(parents=True, mode=0o700)
+    link = settings.ssh_folder / known_hosts.FOLDER
+    link.symlink_to(theirs)
+    os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
+    with pytest.raises(SmProxyError) as caught:
+        known_hosts.pin(settings, "sm-x", [HOST_KEY])
+    assert caught.value.code == "bad-permissions"
+    assert list(theirs.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o644, 0o666])
+def test_the_users_own_key_is_not_touched(mode: int, tmp_path: Path) -> None:
+    made = identity.ensure(Settings(ssh_dir=str(tmp_path / "made")))
+    settings = Settings(identity_file=str(made.path), ssh_dir=str(tmp_path / "ssh"))
+    assert identity.ensure(settings) == made
+    made.path.chmod(mode)
+    assert "chmod 600" in refused(settings).hint
+    assert stat.S_IMODE(made.path.stat().st_mode) == mode
+    public = Settings(identity_file=f"{made.path}.pub", ssh_dir=str(tmp_path / "ssh"))
+    assert identity.ensure(public).public_key == made.public_key

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import keychain, prompt
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keychain import Keychain
+from sm_proxy.keys import identity, key_files, passphrases, rotation
+from sm_proxy.settings import Settings
+from tests.fakes import MemoryKeyring, tree
+
+KEYGEN = shutil.which("ssh-keygen")
+
+
+@pytest.fixture
+def ring(monkeypatch: pytest.MonkeyPatch) -> MemoryKeyring:
+    backend = MemoryKeyring()
+    monkeypatch.setattr(keychain, "find", lambda: Keychain(backend))
+    return backend
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, *given: str) -> list[str]:
+    asked: list[str] = []
+    left = list(given)
+
+    def ask(question: str) -> str:
+        asked.append(question)
+        if not left:
+            raise prompt.NobodyToAskError("there is no terminal")
+        return left.pop(0)
+
+    monkeypatch.setattr(prompt, "ask", ask)
+    return asked
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(ssh_dir=str(tmp_path / "sm-proxy"))
+
+
+@pytest.mark.skipif(KEYGEN is None, reason="needs ssh-keygen")
+@pytest.mark.parametrize("mode", ["random", "auto"])
+def test_a_random_one_is_in_the_keyring_only(
+    mode: passphrases.Mode, settings: Settings, ring: MemoryKeyring
+) -> None:
+    key = identity.ensure(settings, lambda: passphrases.protected(mode))
+    passphrase = passphrases.of(key)
+    assert len(passphrase) >= 32
+    assert key_files.is_encrypted(key.path.read_bytes())
+    assert not any(passphrase.encode() in content for content in tree(settings.ssh_folder).values())
+    assert KEYGEN is not None
+    for word, status in ((passphrase, 0), ("wrong", 255)):
+        done = subprocess.run(
+            [KEYGEN, "-y", "-P", word, "-f", str(key.path)], capture_output=True, check=False
+        )
+        assert done.returncode == status
+    assert len(ring.items) == 1
+    passphrases.forget(key)
+    assert not ring.items
+
+
+def test_without_a_keyring_there_is_no_random_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keychain, "find", lambda: None)
+    identity.ensure(settings)
+    before = tree(settings.ssh_folder)
+    with pytest.raises(SmProxyError, match="no keyring") as caught:
+        rotation.rotate(settings, lambda: passphrases.protected("random"))
+    assert caught.value.code == "missing-dependency"
+    assert tree(settings.ssh_folder) == before
+
+
+def test_the_users_own_without_a_keyring(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keychain, "find", lambda: None)
+    answers(monkeypatch, "correct horse", "correct horse", "typed again")
+    key = identity.ensure(settings, lambda: passphrases.protected("auto"))
+    assert key_files.is_encrypted(key.path.read_bytes())
+    assert passphrases.of(key) == "typed again"
+
+
+def test_the_users_own_is_kept_in_the_keyring(
+    settings: Settings, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = answers(monkeypatch, "correct horse", "correct horse")
+    key = identity.ensure(settings, lambda: passphrases.protected("ask"))
+    assert passphrases.of(key) == "correct horse"
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("given", [["abcd"], ["one of them", "another"], []])
+def test_what_is_no_passphrase_changes_nothing(
+    given: list[str], settings: Settings, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(monkeypatch, *given)
+    identity.ensure(settings)
+    before = tree(settings.ssh_folder)
+    with pytest.raises(SmProxyError) as caught:
+        rotation.rotate(settings, lambda: passphrases.protected("ask"))
+    assert caught.value.code == "login-refused"
+    assert tree(settings.ssh_folder) == before
+    assert not ring.items
+
+
+def test_none_is_none(settings: Settings, ring: MemoryKeyring) -> None:
+    key = identity.ensure(settings, lambda: passphrases.protected("none"))
+    assert not key_files.is_encrypted(key.path.read_bytes())
+    assert not ring.items

@@ -1,0 +1,265 @@
+"""Rotation and revocation, and what a kill at any step of them leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy import config_writer
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import identity, rotation
+from sm_proxy.keys.identity import Identity
+from sm_proxy.settings import Settings
+from tests.fakes import tree
+
+KEYGEN = shutil.which("ssh-keygen")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(ssh_dir=str(tmp_path / ".ssh" / "sm-proxy"))
+
+
+def publics(settings: Settings) -> list[str]:
+    return [key.public_key for key in identity.identities(settings)]
+
+
+def revoked(settings: Settings, named: str | None = None) -> list[Identity]:
+    return rotation.revoke(settings, named, lambda _: None)[0]
+
+
+def written(settings: Settings) -> Path:
+    user = settings.ssh_folder.parent / "config"
+    for change in (changes := config_writer.planned(user, settings, ["/bin/true"])):
+        assert change.needed
+    config_writer.apply(changes)
+    return config_writer.own_config(settings)
+
+
+def offers(config: Path) -> list[str]:
+    lines = config.read_text().splitlines()
+    return [Path(line.split()[1]).name for line in lines if "IdentityFile" in line]
+
+
+def test_the_old_key_is_offered_behind_the_new_one(settings: Settings) -> None:
+    first = identity.ensure(settings)
+    config = written(settings)
+    before = config.read_text().splitlines()
+    new, old = rotation.rotate(settings)
+    assert (old.public_key, old.path.name) == (first.public_key, "id_ed25519.1")
+    third, _ = rotation.rotate(settings)
+    assert publics(settings) == [third.public_key, new.public_key, first.public_key]
+    assert offers(config) == ["id_ed25519", "id_ed25519.2", "id_ed25519.1"]
+    after = [line for line in config.read_text().splitlines() if "_ed25519." not in line]
+    assert after == before
+    for path in identity.offered(settings):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert path.with_name(path.name + ".pub").read_text().split()[1] in "".join(
+            publics(settings)
+        )
+
+
+def test_a_config_written_later_offers_both_too(settings: Settings) -> None:
+    identity.ensure(settings)
+    rotation.rotate(settings)
+    assert not config_writer.own_config(settings).exists()
+    assert offers(written(settings)) == ["id_ed25519", "id_ed25519.1"]
+
+
+def test_blocks_with_the_users_own_key_stay(settings: Settings, tmp_path: Path) -> None:
+    identity.ensure(settings)
+    known: dict[str, dict[str, Any]] = {"sm-": {}, "eu-": {"identity_file": "/my/key"}}
+    user = tmp_path / ".ssh" / "config"
+    config_writer.apply(config_writer.planned(user, settings, ["/bin/true"], known))
+    rotation.rotate(settings)
+    config = config_writer.own_config(settings)
+    assert sorted(offers(config)) == ["id_ed25519", "id_ed25519.1", "key"]
+    revoked(settings)
+    assert sorted(offers(config)) == ["id_ed25519", "key"]
+
+
+def test_revoke_takes_the_keys_before_the_current_one(settings: Settings) -> None:
+    identity.ensure(settings)
+    config = written(settings)
+    bare = config.read_bytes()
+    rotation.rotate(settings)
+    new, _ = rotation.rotate(settings)
+    assert len(revoked(settings)) == 2
+    assert publics(settings) == [new.public_key]
+    assert config.read_bytes() == bare
+    assert set(tree(settings.ssh_folder)) == {"config", "id_ed25519", "id_ed25519.pub"}
+    with pytest.raises(SmProxyError, match="no key before"):
+        revoked(settings)
+
+
+@pytest.mark.parametrize("how", ["fingerprint", "beginning", "path"])
+def test_revoke_one_by_name(how: str, settings: Settings) -> None:
+    first = identity.ensure(settings)
+    _, old = rotation.rotate(settings)
+    rotation.rotate(settings)
+    names = {
+        "fingerprint": old.fingerprint,
+        "beginning": old.fingerprint.removeprefix("SHA256:")[:10],
+        "path": str(old.path),
+    }
+    gone = revoked(settings, names[how])
+    assert [key.public_key for key in gone] == [first.public_key]
+    assert first.public_key not in publics(settings)
+    assert len(publics(settings)) == 2
+
+
+@pytest.mark.parametrize("named", ["", "nothing", "SHA256:", "/no/such/key"])
+def test_what_names_no_key(named: str, settings: Settings) -> None:
+    before = publics(settings)
+    with pytest.raises(SmProxyError, match="no key is") as caught:
+        revoked(settings, named)
+    assert caught.value.code == "bad-setting"
+    assert publics(settings) == before
+
+
+def test_the_current_key_is_replaced_at_once(settings: Settings) -> None:
+    first = identity.ensure(settings)
+    gone = revoked(settings, "current")
+    assert [key.public_key for key in gone] == [first.public_key]
+    (left,) = publics(settings)
+    assert left != first.public_key
+
+
+def test_what_is_to_be_done_first_may_refuse(settings: Settings) -> None:
+    identity.ensure(settings)
+    rotation.rotate(settings)
+    before = tree(settings.ssh_folder)
+
+    def fail(keys: object) -> None:
+        raise SmProxyError("access-denied", "no")
+
+    with pytest.raises(SmProxyError, match="no"):
+        rotation.revoke(settings, None, fail)
+    assert tree(settings.ssh_folder) == before
+
+
+def test_no_more_keys_than_a_server_takes(settings: Settings) -> None:
+    oldest = identity.ensure(settings)
+    for _ in range(4):
+        rotation.rotate(settings)
+    before = tree(settings.ssh_folder)
+    with pytest.raises(SmProxyError, match="5 keys are offered") as caught:
+        rotation.rotate(settings)
+    assert oldest.fingerprint in caught.value.hint
+    assert tree(settings.ssh_folder) == before
+    revoked(settings, oldest.fingerprint)
+    rotation.rotate(settings)
+
+
+def test_the_users_own_key_is_left_alone(tmp_path: Path) -> None:
+    settings = Settings(identity_file=str(tmp_path / "key"))
+    for action in (rotation.rotate, revoked):
+        with pytest.raises(SmProxyError, match="your own key") as caught:
+            action(settings)
+        assert caught.value.code == "unsupported"
+
+
+def test_rotations_at_once_take_turns(settings: Settings) -> None:
+    first = identity.ensure(settings)
+    config = written(settings)
+    program = (
+        "import sys\n"
+        "from sm_proxy.keys import rotation\n"
+        "from sm_proxy.settings import Settings\n"
+        "sys.stdin.read()\n"
+        "print(rotation.rotate(Settings(ssh_dir=sys.argv[1]))[0].public_key)\n"
+    )
+    command = [sys.executable, "-c", program, str(settings.ssh_folder)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+    made = set()
+    for process in processes:
+        assert process.stdout is not None
+        with process.stdout:
+            made.add(process.stdout.read().strip())
+        assert process.wait(60) == 0
+    assert set(publics(settings)) == {first.public_key, *made}
+    assert len(made) == 3
+    assert offers(config) == [path.name for path in identity.offered(settings)]
+
+
+class Killed(BaseException):
+    """A kill in place of a step."""
+
+
+def killed_at(step: int, action: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Run `action` up to its file operation number `step`; whether it came that far."""
+    count = 0
+    with monkeypatch.context() as patch:
+        for name in ("replace", "unlink"):
+            original = getattr(Path, name)
+
+            def counted(path: Path, *rest: Any, do: Any = original, **named: Any) -> Any:
+                nonlocal count
+                count += 1
+                if count >= step:  # nothing after it happens either
+                    raise Killed
+                return do(path, *rest, **named)
+
+            patch.setattr(Path, name, counted)
+        with contextlib.suppress(Killed):
+            action()
+    return count >= step
+
+
+@pytest.mark.skipif(KEYGEN is None, reason="needs ssh-keygen")
+@pytest.mark.parametrize("what", ["rotate", "revoke", "revoke current"])
+def test_a_kill_at_any_step_leaves_a_usable_key(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+    for step in range(1, 100):
+        settings = Settings(ssh_dir=str(tmp_path / str(step) / "sm-proxy"))
+        identity.ensure(settings)
+        config = written(settings)
+        rotation.rotate(settings)
+        old = publics(settings)
+        actions: dict[str, Callable[[], object]] = {
+            "rotate": lambda chosen=settings: rotation.rotate(chosen),  # type: ignore[misc]
+            "revoke": lambda chosen=settings: revoked(chosen),  # type: ignore[misc]
+            "revoke current": lambda chosen=settings: revoked(chosen, "current"),  # type: ignore[misc]
+        }
+        if not killed_at(step, actions[what], monkeypatch):
+            break
+        steps += 1
+        _is_usable(settings)
+        if what == "rotate":
+            assert set(old) <= set(publics(settings))
+        # ssh is told of no key that is gone, and the next run mends the rest.
+        assert all((settings.ssh_folder / name).exists() for name in offers(config))
+        rotation.rotate(settings)
+        assert len(publics(settings)) == len(set(publics(settings)))
+        assert offers(config)[0] == "id_ed25519"
+        assert not list(settings.ssh_folder.glob(".id_ed25519.??*"))
+    assert steps >= 3
+
+
+def _is_usable(settings: Settings) -> None:
+    """Private half and, if there is one, public half beside it are of one key, for ssh too."""
+    path = identity.identity_path(settings)
+    assert KEYGEN is not None
+    command = [KEYGEN, "-y", "-P", "", "-f", str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[:2]
+    beside = path.with_name("id_ed25519.pub")
+    if beside.exists():
+        assert beside.read_text().split()[:2] == told
+    assert identity.ensure(settings).public_key.split()[:2] == told
+    assert beside.read_text().split()[:2] == told
