@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import os
+import secrets
+import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.labs import Lab
+from tests.e2e.labs import Lab, await_true
 from tests.e2e.refusal_test import claim, marker, where
 
 Switch = Callable[[Lab], contextlib.AbstractContextManager[dict[str, Any]]]
@@ -25,6 +28,8 @@ class Fault:
         cause: the code that doctor gives.
         ours: the code in the last line of our helper under `ssh`, where it is another one.
         ssh: the words of ssh itself, or of the shell it starts, where our helper has no say.
+        patience: seconds after which ssh gives up; 0 for its own choice.
+        slow: both have to wait for it, so they do at the same time.
     """
 
     switch: Switch
@@ -32,6 +37,8 @@ class Fault:
     cause: str
     ours: str = ""
     ssh: str = ""
+    patience: int = 0
+    slow: bool = False
 
 
 def _options(**options: Any) -> Switch:
@@ -54,25 +61,114 @@ def _front(**faults: Any) -> Switch:
 
 
 def _api(on: str, off: str) -> Switch:
-    """Two programs with a client of EC2 `e`, the bastion `b` and its group `g`."""
-    head = (
-        "import botocore.session as s, os\n"
-        "e=s.Session().create_client('ec2'); b=os.environ['SM_PROXY_LAB_BASTION']\n"
-        "i=e.describe_instances(InstanceIds=[b])['Reservations'][0]['Instances'][0]\n"
-        "g=i['SecurityGroups'][0]['GroupId']; v=i['VpcId']\n"
-    )
+    """Two programs with a client of EC2 `e`, the bastion `b`, its group `g` and VPC `v`."""
 
     @contextlib.contextmanager
     def switched(lab: Lab) -> Iterator[dict[str, Any]]:
-        done = lab.run(sys.executable, "-c", head + on)
-        assert done.returncode == 0, done.stderr.decode()
+        lab.python(_HEAD + on)
         try:
             yield {}
         finally:
-            done = lab.run(sys.executable, "-c", head + off)
-            assert done.returncode == 0, done.stderr.decode()
+            lab.python(_HEAD + off)
 
     return switched
+
+
+def _job(
+    program: str, *, vpc: bool = True, log: str = "", until: str = "Training", wait: str = "0"
+) -> Switch:
+    """Another job in the lab, with no entrypoint of ours, is the one to reach.
+
+    Args:
+        program: for its shell.
+        vpc: whether it runs in the VPC.
+        log: one more line that its log begins with.
+        until: the SecondaryStatus to wait for.
+        wait: how long `ssh` is to wait for its container, in seconds.
+    """
+
+    @contextlib.contextmanager
+    def switched(lab: Lab) -> Iterator[dict[str, Any]]:
+        name = f"{lab.job}-{secrets.token_hex(3)}"
+        words = ["/bin/sh", "-c", f"trap 'exit 0' TERM; {program}"]
+        lab.python(
+            "s = client('sagemaker')\n"
+            f"r = s.describe_training_job(TrainingJobName={lab.job!r})\n"
+            "k = ['RoleArn', 'OutputDataConfig', 'ResourceConfig', 'StoppingCondition']\n"
+            f"k += ['VpcConfig'] if {vpc} else []\n"
+            "a = {'TrainingImage': 'lab', 'TrainingInputMode': 'File'}\n"
+            f"a['ContainerEntrypoint'] = {words!r}\n"
+            f"s.create_training_job(TrainingJobName={name!r}, AlgorithmSpecification=a,"
+            " **{n: r[n] for n in k})\n"
+        )
+
+        def status() -> Any:
+            return lab.python(
+                f"answer = s.describe_training_job(TrainingJobName={name!r})['SecondaryStatus']"
+            )
+
+        await_true(lambda: status() == until, 20, status)
+        if log:
+            now = int(time.time() * 1000)
+            event = {"timestamp": now, "message": log}
+            stream = f"{name}/algo-1-{now + 1}"
+            lab.control("put_logs", "/aws/sagemaker/TrainingJobs", stream, [event])
+        try:
+            yield {"host": f"sm-{name}", "env": {"SM_PROXY_WAIT": wait}}
+        finally:
+            if until == "Training":
+                lab.python(f"s.stop_training_job(TrainingJobName={name!r})")
+
+    return switched
+
+
+def _processes(lab: Lab, name: str) -> list[int]:
+    """The processes of the job's container with a word like `name` on their command line."""
+
+    def read(pid: int, file: str) -> str:
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/{file}").read_text(errors="replace")
+        return ""
+
+    def serves(pid: int) -> bool:
+        own = f"TRAINING_JOB_NAME={lab.job}\0" in read(pid, "environ")
+        return own and "serve.sh" in read(pid, "cmdline")
+
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    serving = {pid for pid in pids if serves(pid)}
+    if name == "serve.sh":
+        return sorted(serving)
+    # sshd is given an environment of its own.
+    parents = {pid: read(pid, "stat").rpartition(")")[2].split()[1:2] for pid in pids}
+    children = [pid for pid in pids if parents[pid] and int(parents[pid][0]) in serving]
+    return [pid for pid in children if name in read(pid, "cmdline")]
+
+
+@contextlib.contextmanager
+def _sshd_stopped(lab: Lab) -> Iterator[dict[str, Any]]:
+    """The kernel takes connections for it, and nobody greets."""
+    (sshd,) = _processes(lab, "sshd")
+    os.kill(sshd, signal.SIGSTOP)
+    try:
+        yield {}
+    finally:
+        os.kill(sshd, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def _sshd_killed(lab: Lab) -> Iterator[dict[str, Any]]:
+    """Nothing listens, for what would start sshd again is stopped."""
+    serving = _processes(lab, "serve.sh")
+    for pid in serving:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in _processes(lab, "sshd"):
+        os.kill(pid, signal.SIGKILL)
+    try:
+        yield {}
+    finally:
+        for pid in serving:
+            os.kill(pid, signal.SIGCONT)
+        await_true(lambda: lab.ssh(lab.host, "true").returncode == 0, 30)
 
 
 def _file(name: str, change: Callable[[str], str | None]) -> Switch:
@@ -150,6 +246,32 @@ def _shadow(block: str) -> Callable[[str], str]:
     return lambda before: f"{block}\n{before}"
 
 
+_HEAD = (
+    "import os\n"
+    "e = client('ec2'); b = os.environ['SM_PROXY_LAB_BASTION']\n"
+    "i = e.describe_instances(InstanceIds=[b])['Reservations'][0]['Instances'][0]\n"
+    "g = i['SecurityGroups'][0]['GroupId']; v = i['VpcId']\n"
+)
+_ENDPOINTS_OFF = (
+    "n = [x['VpcEndpointId'] for x in e.describe_vpc_endpoints()['VpcEndpoints']"
+    " if x['ServiceName'].endswith({0!r})]\n"
+    "e.delete_vpc_endpoints(VpcEndpointIds=n)\n"
+)
+_ENDPOINTS_ON = (
+    "[e.create_vpc_endpoint(VpcId=v, VpcEndpointType='Interface', SubnetIds=[i['SubnetId']],"
+    " ServiceName='com.amazonaws.us-east-1.' + n) for n in {0!r}]\n"
+)
+ROUTED = _api(
+    "w = e.create_internet_gateway()['InternetGateway']['InternetGatewayId']\n"
+    "e.attach_internet_gateway(InternetGatewayId=w, VpcId=v)\n"
+    "f = [{'Name': 'vpc-id', 'Values': [v]}]\n"
+    "t = e.describe_route_tables(Filters=f)['RouteTables'][0]['RouteTableId']\n"
+    "e.create_route(RouteTableId=t, DestinationCidrBlock='0.0.0.0/0', GatewayId=w)\n",
+    "e.delete_route(RouteTableId=t, DestinationCidrBlock='0.0.0.0/0')\n",
+)
+"""A default route from the bastion's subnet."""
+NO_ENDPOINTS = _api(_ENDPOINTS_OFF.format(""), _ENDPOINTS_ON.format(("ssm", "ssmmessages")))
+_SLEEP = "sleep 600 & wait"
 _ANY = "[{'IpProtocol':'-1','IpRanges':[{'CidrIp':'0.0.0.0/0'}]}]"
 _SELF = "[{'IpProtocol':'-1','UserIdGroupPairs':[{'GroupId':g}]}]"
 _NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": "/nonexistent"}
@@ -245,6 +367,7 @@ FAULTS: dict[str, Fault] = {
         _front(throttle={"sagemaker:DescribeTrainingJob": 10_000}),
         "sagemaker:DescribeTrainingJob",
         "throttled",
+        slow=True,
     ),
     "no such job": Fault(_options(host="sm-no-such-job"), "job", "job-not-found"),
     "no such node": Fault(_options(suffix=".algo-7"), "job", "bad-name"),
@@ -276,17 +399,24 @@ FAULTS: dict[str, Fault] = {
         ),
         "security-groups",
         "sshd-silent",
+        ssh="timed out during banner exchange",
+        patience=2,
     ),
-    "endpoints gone": Fault(
-        _api(
-            "n=[x['VpcEndpointId'] for x in e.describe_vpc_endpoints()['VpcEndpoints']]\n"
-            "e.delete_vpc_endpoints(VpcEndpointIds=n)",
-            "[e.create_vpc_endpoint(VpcId=v,VpcEndpointType='Interface',SubnetIds=[i['SubnetId']],"
-            "ServiceName='com.amazonaws.us-east-1.'+n) for n in ('ssm','ssmmessages')]",
-        ),
+    "no endpoints and no default route": Fault(NO_ENDPOINTS, "agent", "bastion-offline"),
+    "one endpoint of two": Fault(
+        _api(_ENDPOINTS_OFF.format(".ssmmessages"), _ENDPOINTS_ON.format(("ssmmessages",))),
         "agent",
         "bastion-offline",
     ),
+    "job ended": Fault(_job("true", until="Completed"), "job", "job-ended"),
+    "job failed": Fault(_job("exit 3", until="Failed"), "job", "job-failed"),
+    "job outside a VPC": Fault(_job(_SLEEP, vpc=False), "vpc", "no-vpc"),
+    "no marker in the log": Fault(_job(f"echo hello; {_SLEEP}"), "marker", "no-address"),
+    "address outside the subnets": Fault(
+        _job(_SLEEP, log=marker("203.0.113.7", 22, "root")), "marker", "address-refused"
+    ),
+    "sshd silent": Fault(_sshd_stopped, "banner", "sshd-silent", slow=True),
+    "sshd not running": Fault(_sshd_killed, "banner", "connect-refused"),
     # The last ones leave a newer log stream behind, each a newer one than the one before.
     "log names another host key": Fault(
         _foreign_log(lambda lab: marker(*where(lab), lab.environment["SM_PROXY_LAB_USER"])),

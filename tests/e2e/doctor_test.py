@@ -6,12 +6,13 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.doctor_faults import FAULTS, Fault
+from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED, Fault
 from tests.e2e.labs import Lab, await_true, code_of, last_line, running
 
 pytestmark = pytest.mark.e2e
@@ -48,6 +49,14 @@ def fails_for_its_reason(done: subprocess.CompletedProcess[bytes], fault: Fault)
         assert code_of(done) == (fault.ours or fault.cause), last_line(done)
 
 
+def test_a_default_route_does_instead_of_endpoints(lab: Lab) -> None:
+    with NO_ENDPOINTS(lab), ROUTED(lab):
+        lab.forget()
+        lab.ok(lab.host, "true")
+        data, status = examined(lab, lab.host)
+    assert (data["cause"], status) == (None, 0)
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, name: str) -> None:
     fault = FAULTS[name]
@@ -57,9 +66,14 @@ def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, name: str) -> None:
         environment = {"env": options["env"]} if "env" in options else {}
         shutil.rmtree(Path(lab.environment["SM_PROXY_STATE_DIR"]), ignore_errors=True)
         lab.forget()
-        done = lab.ssh("-oBatchMode=yes", login + host, "true", **environment)
-        fails_for_its_reason(done, fault)
-        data, status = examined(lab, login + host, **environment)
+        patience = [f"-oConnectTimeout={fault.patience}"] if fault.patience else []
+        words = ["-oBatchMode=yes", *patience, login + host, "true"]
+        with ThreadPoolExecutor() as pool:
+            trying = pool.submit(lab.ssh, *words, **environment)
+            if not fault.slow:
+                trying.result()
+            data, status = examined(lab, login + host, **environment)
+            fails_for_its_reason(trying.result(), fault)
     failed = [item for item in data["checks"] if item["result"] == "failed"]
     assert [item["id"] for item in failed][:1] == [fault.check], json.dumps(
         data["checks"], indent=1
