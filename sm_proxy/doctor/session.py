@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import select
+import shlex
 import socket
+from pathlib import Path
 from typing import Any, Final
 
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
@@ -14,6 +18,9 @@ from sm_proxy.routes import bastion
 
 _BANNER_S: Final = 10.0
 _STEP_S: Final = 15.0
+_LOCKED: Final = "has a passphrase, and no agent holds the key"
+_OFFERED: Final = 6
+"""So many keys a server takes by default (MaxAuthTries in sshd_config)."""
 
 
 def tunnel(patient: Patient) -> str:
@@ -96,6 +103,12 @@ def login(patient: Patient) -> str:
             tried.append(f"{name}: {error}")
         if ssh.is_authenticated():
             return f"{user}, with {name}"
+    if _LOCKED in "; ".join(tried):
+        raise SmProxyError(
+            "key-refused",
+            "; ".join(tried),
+            f"ssh-add {shlex.quote(str(identity.identity_path(patient.settings)))}",
+        )
     raise SmProxyError(
         "key-refused",
         f"the container does not let {user} in with {'; '.join(tried) or 'any key, there is none'}",
@@ -104,14 +117,46 @@ def login(patient: Patient) -> str:
 
 
 def _keys(patient: Patient, paramiko: Any, tried: list[str]) -> list[tuple[str, Any]]:
+    """The keys that ssh would offer: ours, and of the agent's those that its config names."""
     path = identity.identity_path(patient.settings)
-    keys: list[tuple[str, Any]] = []
+    keys = _agent_keys(patient, paramiko)
     try:
-        keys.append((str(path), paramiko.PKey.from_path(path)))
-    except Exception as error:  # noqa: BLE001 - paramiko's kinds are many: passphrase, format, file
+        keys.insert(0, (str(path), paramiko.PKey.from_path(path)))
+    except FileNotFoundError:
+        tried.append(f"{path}: not there")
+    except (paramiko.PasswordRequiredException, TypeError):  # the latter is cryptography's word
+        if not keys:
+            tried.append(f"{path} {_LOCKED}")
+    except Exception as error:  # noqa: BLE001 - paramiko's kinds are many: format, file
         tried.append(f"{path}: cannot be used here ({type(error).__name__})")
+    return keys
+
+
+def _agent_keys(patient: Patient, paramiko: Any) -> list[tuple[str, Any]]:
+    socket_path = next(iter(patient.effective.get("identityagent", [])), "")
+    if socket_path.startswith(("/", "~")):
+        os.environ["SSH_AUTH_SOCK"] = str(Path(socket_path).expanduser())
+    if socket_path == "none":
+        return []
     try:
-        agent = paramiko.Agent().get_keys()
+        held = paramiko.Agent().get_keys()
     except (paramiko.SSHException, OSError):
-        agent = ()
-    return keys + [(f"agent key {key.get_fingerprint().hex()[:12]}", key) for key in agent[:8]]
+        return []
+    named = _named(patient)
+    only = "yes" in patient.effective.get("identitiesonly", [])
+    return [
+        (f"agent key {key.get_name()} {key.get_base64()[-8:]}", key)
+        for key in held
+        if not only or key.get_base64() in named
+    ][:_OFFERED]
+
+
+def _named(patient: Patient) -> set[str]:
+    """The public keys, in base64, beside the identity files that ssh goes by."""
+    found: set[str] = set()
+    files = patient.effective.get("identityfile", [])
+    for file in (*files, str(identity.identity_path(patient.settings))):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            public = Path(f"{file}.pub").expanduser().read_text(encoding="utf-8")
+            found.add(public.split()[1])
+    return found

@@ -223,6 +223,19 @@ def _other_key(*halves: str) -> Switch:
 
 
 @contextlib.contextmanager
+def _passphrase(lab: Lab) -> Iterator[dict[str, Any]]:
+    """No agent holds it, and in batch mode nobody is asked."""
+    path = Path(lab.config).parent / "sm-proxy" / "id_ed25519"
+    before = path.read_bytes()
+    done = lab.run("ssh-keygen", "-q", "-p", "-P", "", "-N", "secret words", "-f", str(path))
+    assert done.returncode == 0, done.stderr.decode()
+    try:
+        yield {"env": {"SSH_AUTH_SOCK": ""}}
+    finally:
+        path.write_bytes(before)
+
+
+@contextlib.contextmanager
 def _settings_torn(lab: Lab) -> Iterator[dict[str, Any]]:
     path = Path(lab.environment["SM_PROXY_CONFIG_DIR"]) / "config.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -327,6 +340,9 @@ FAULTS: dict[str, Fault] = {
     "key not authorised": Fault(
         _other_key("", ".pub"), "login", "key-refused", ssh="Permission denied (publickey)"
     ),
+    "key behind a passphrase": Fault(
+        _passphrase, "login", "key-refused", ssh="Permission denied (publickey)"
+    ),
     "another user": Fault(_options(login="nobody"), "user", "wrong-user"),
     "no such region": Fault(
         _file("sm-proxy/config", lambda text: text.replace("us-east-1", "nowhere")),
@@ -402,10 +418,10 @@ FAULTS: dict[str, Fault] = {
         ssh="timed out during banner exchange",
         patience=2,
     ),
-    "no endpoints and no default route": Fault(NO_ENDPOINTS, "agent", "bastion-offline"),
+    "no endpoints and no default route": Fault(NO_ENDPOINTS, "endpoints", "bastion-offline"),
     "one endpoint of two": Fault(
         _api(_ENDPOINTS_OFF.format(".ssmmessages"), _ENDPOINTS_ON.format(("ssmmessages",))),
-        "agent",
+        "endpoints",
         "bastion-offline",
     ),
     "job ended": Fault(_job("true", until="Completed"), "job", "job-ended"),

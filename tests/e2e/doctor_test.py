@@ -57,6 +57,79 @@ def test_a_default_route_does_instead_of_endpoints(lab: Lab) -> None:
     assert (data["cause"], status) == (None, 0)
 
 
+@pytest.mark.parametrize(
+    ("action", "check"),
+    [
+        ("ec2:DescribeSecurityGroups", "security-groups"),
+        ("ec2:DescribeRouteTables", "endpoints"),
+        ("ssm:DescribeInstanceInformation", "agent"),
+        ("sagemaker:ListTrainingJobs", "sagemaker:ListTrainingJobs"),
+    ],
+)
+def test_what_may_not_be_looked_at_is_skipped_with_the_reason(
+    lab: Lab, action: str, check: str
+) -> None:
+    with lab.faults(deny=[action]):
+        data, status = examined(lab, lab.host)
+    assert (data["cause"], status) == (None, 0)
+    (found,) = [item for item in data["checks"] if item["id"] == check]
+    assert found["result"] == "skipped"
+    assert action in found["reason"]
+
+
+def test_a_named_bastion_needs_no_look_at_the_instances(lab: Lab) -> None:
+    bastion = lab.environment["SM_PROXY_LAB_BASTION"]
+    lab.forget()
+    with lab.faults(deny=["ec2:DescribeInstances"]):
+        lab.ok(lab.host, "true", env={"SM_PROXY_BASTION": bastion})
+        data, status = examined(lab, lab.host, env={"SM_PROXY_BASTION": bastion})
+    assert (data["cause"], status) == (None, 0)
+    results = {item["id"]: item["result"] for item in data["checks"]}
+    assert (results["ec2:DescribeInstances"], results["agent"]) == ("skipped", "passed")
+
+
+def test_a_second_context(lab: Lab) -> None:
+    """Its prefix leads to the same job; a block in its way is no matter of the first one's."""
+    own = Path(lab.config).parent / "sm-proxy" / "config"
+    kept = {path: path.read_text() for path in (Path(lab.config), own)}
+    name = f"second-{lab.job}"
+    try:
+        words = ("--ssh-config", lab.config, "--prefix", "second-", "--region", "us-east-1")
+        done = lab.sm_proxy("config", "write", *words)
+        assert done.returncode == 0, done.stderr.decode()
+        lab.ok(name, "true")
+        assert examined(lab, name)[0]["cause"] is None
+        config = Path(lab.config)
+        config.write_text(f"Host second-*\n    Port 24\nHost *\n{config.read_text()}")
+        assert examined(lab, lab.host)[0]["cause"] is None
+        for hosts in ([name], []):
+            data, _ = examined(lab, *hosts)
+            assert data["cause"] == "config-malformed"
+            failed = next(item for item in data["checks"] if item["result"] == "failed")
+            assert failed["id"] == "ssh-config"
+            assert "Host second-*" in failed["reason"]
+    finally:
+        for path, text in kept.items():
+            path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("config", "# >>> sm-proxy >>>"), ("sm-proxy/config", "# <<< sm-proxy stubs <<<")],
+)
+def test_torn_marks_are_told_when_nothing_else_is_wrong(lab: Lab, name: str, line: str) -> None:
+    path = Path(lab.config).parent / name
+    before = path.read_text()
+    try:
+        path.write_text(f"{before}{line}\n")
+        lab.ok(lab.host, "true")
+        data, _ = examined(lab, lab.host)
+    finally:
+        path.write_text(before)
+    failed = [item["id"] for item in data["checks"] if item["result"] == "failed"]
+    assert (failed, data["cause"]) == (["config-marks"], "config-malformed")
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, name: str) -> None:
     fault = FAULTS[name]
@@ -80,5 +153,8 @@ def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, name: str) -> None:
     )
     assert (data["cause"], status) == (fault.cause, 1)
     assert failed[0]["fix"]
+    if not fault.ssh and not fault.slow:
+        (last,) = [item for item in data["checks"] if item["id"] == "last-failure"]
+        assert f" ago: {fault.ours or fault.cause}: " in last["reason"]
     assert not any(item["reason"].startswith("the check itself") for item in data["checks"])
     await_true(lambda: not lab.sessions(), 10, lab.sessions)
