@@ -39,14 +39,18 @@ class Aws:
     Args:
         profile: profile name, None for botocore's choice.
         region: region name, None for botocore's choice.
+        terminal: whether a code may be asked for on the terminal where stdin is none.
     """
 
-    def __init__(self, profile: str | None = None, region: str | None = None) -> None:
+    def __init__(
+        self, profile: str | None = None, region: str | None = None, *, terminal: bool = True
+    ) -> None:
         self._session = botocore.session.Session(profile=profile)
         if region:
             self._session.set_config_variable("region", region)
         self._session.register_component("data_loader", models.CachedLoader())
-        self._session.register_component("credential_provider", credentials.Provider(self._session))
+        provider = credentials.Provider(self._session, terminal=terminal)
+        self._session.register_component("credential_provider", provider)
         self._clients: dict[str, BaseClient] = {}
         self._lock = threading.Lock()
 

@@ -40,11 +40,12 @@ class Provider:
 
     Args:
         session: whose profile and settings count.
+        terminal: whether the first code may be asked for on the terminal where stdin is none.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, terminal: bool = True) -> None:
         self._session = session
-        self._first = True
+        self._first = terminal
 
     def load_credentials(self) -> Credentials | None:
         """The credentials, refreshing themselves where they expire; None if there are none.

@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sm_proxy import settings as settings_module
-from sm_proxy.aws.clients import Aws
-from sm_proxy.doctor import bundle, last, runner, table
+from sm_proxy.doctor import account, bundle, last, runner, table
 from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
 from sm_proxy.output import Result
@@ -34,10 +33,10 @@ def run(args: argparse.Namespace) -> Result:
     patient = _patient(args, host or None, login or None)
     # Asked first: what follows may itself be put on record.
     remembered = runner.examine(patient, ((("last-failure", last.failure),),))
-    findings = _unsettled(args)
+    findings = _unsettled(args, patient.host)
     try:
         if not findings:
-            findings = runner.examine(patient, table.stages(patient.host))
+            findings = runner.examine(patient, table.stages(patient))
     finally:
         if patient.tunnel is not None:
             patient.tunnel.close()
@@ -52,18 +51,18 @@ def run(args: argparse.Namespace) -> Result:
 def _patient(args: argparse.Namespace, host: str | None, login: str | None) -> Patient:
     flags = settings_module.flags_of(args)
     try:
-        settings = settings_module.load(flags)
+        settings = settings_module.load_for(flags, host)
     except SmProxyError:
         ssh_dir = flags.get("ssh_dir") or os.environ.get("SM_PROXY_SSH_DIR")
         settings = replace(Settings(), ssh_dir=ssh_dir)
     config = Path(args.ssh_config) if args.ssh_config else None
-    return Patient(settings, host, Aws(settings.profile, settings.region), login, config)
+    return Patient(settings, host, account.client(settings), login, config)
 
 
-def _unsettled(args: argparse.Namespace) -> list[Finding]:
+def _unsettled(args: argparse.Namespace, host: str | None) -> list[Finding]:
     """The finding of settings that cannot be read: nothing can be looked at without them."""
     try:
-        settings_module.load(settings_module.flags_of(args))
+        settings_module.load_for(settings_module.flags_of(args), host)
     except SmProxyError as error:
         return [Finding("settings", "failed", error.message, 0, error.hint, error.code)]
     return []

@@ -13,16 +13,31 @@ from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
 from sm_proxy.aws import errors
+from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor.findings import Check, Patient, SkipCheck
+from sm_proxy.doctor.findings import Check, Patient, SkipCheck, Stage
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import hostname
+from sm_proxy.jobs import hostname, kinds
+from sm_proxy.jobs.hostname import Kind, Target
+from sm_proxy.jobs.streams import Streams
+from sm_proxy.settings import Settings
 
 SKEW_LIMIT_S: Final = 300
 """A signature is good for five minutes (AWS General Reference, Signature Version 4)."""
 _REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
 _GROUP: Final = "/aws/sagemaker/TrainingJobs"
+_OPERATIONS: Final[dict[Kind, str]] = {
+    "training": "TrainingJob",
+    "processing": "ProcessingJob",
+    "transform": "TransformJob",
+    "endpoint": "Endpoint",
+}
 _NOBODY: Final = "sm-proxy-doctor-asks-whether-it-may"
+
+
+def client(settings: Settings) -> Aws:
+    """For the calls; a code is asked for at a terminal only, for a check must not hang on it."""
+    return Aws(settings.profile, settings.region, terminal=False)
 
 
 def region(patient: Patient) -> str:
@@ -79,7 +94,7 @@ def credentials(patient: Patient) -> str:
     return str(answer.get("Arn", "?"))
 
 
-def action(service: str, operation: str, **parameters: Any) -> Check:
+def _action(service: str, operation: str, **parameters: Any) -> Check:
     """A check that tries one call which changes nothing."""
 
     def check(patient: Patient) -> str:
@@ -96,51 +111,76 @@ def action(service: str, operation: str, **parameters: Any) -> Check:
     return check
 
 
-def optional(check: Check) -> Check:
-    """The same for an action that we can do without."""
+def _optional(check: Check, needed: Callable[[Patient], bool] = lambda _: False) -> Check:
+    """The same for an action that we can do without, at least where it is not `needed`."""
 
     def tried(patient: Patient) -> str:
         try:
             return check(patient)
         except SmProxyError as error:
-            if error.code != "access-denied":
+            if error.code != "access-denied" or needed(patient):
                 raise
             raise SkipCheck(f"not needed, and denied: {error.message}") from None
 
     return tried
 
 
-def _job_name(patient: Patient) -> str:
-    """The job's name where it is one; a legal one otherwise."""
-    if patient.host is None:
-        return _NOBODY
-    return hostname.parse(patient.host, patient.settings.prefix).job
+def describing(target: Target | None) -> Stage:
+    """The call that a search for a job begins with: of training jobs, unless the name has a kind.
+
+    What the other kinds take is asked where there is no training job of that name: by the search.
+    """
+    kind = "TrainingJob" if target is None or not target.kind else _OPERATIONS[target.kind]
+    name = target.job if target else _NOBODY
+    check = _action("sagemaker", f"Describe{kind}", **{f"{kind}Name": name})
+    return ((f"sagemaker:Describe{kind}", check),)
 
 
-_NAME: Callable[[Patient], str] = _job_name
+def _streams(patient: Patient) -> Streams | None:
+    if patient.job is None or patient.host is None:
+        return None
+    target = hostname.parse(patient.host, patient.settings.prefix)
+    return kinds.of(patient.job.kind).streams(patient.job, target.node)
 
-ACTIONS: Final = (
-    (
-        "sagemaker:DescribeTrainingJob",
-        action("sagemaker", "DescribeTrainingJob", TrainingJobName=_NAME),
-    ),
-    (
-        "sagemaker:ListTrainingJobs",
-        optional(action("sagemaker", "ListTrainingJobs", MaxResults=1)),
-    ),
+
+def _group(patient: Patient) -> str:
+    """The log group of the job's own kind."""
+    found = _streams(patient)
+    return found.group if found else _GROUP
+
+
+def _stream(patient: Patient) -> str:
+    """A stream that is not there, and would be the job's own: policies may name no others."""
+    found = _streams(patient)
+    return f"{found.prefix if found else ''}{_NOBODY}"
+
+
+LOGS: Final[Stage] = (
     (
         "logs:DescribeLogStreams",
-        action("logs", "DescribeLogStreams", logGroupName=_GROUP, limit=1),
+        _action("logs", "DescribeLogStreams", logGroupName=_group, logStreamNamePrefix=_stream),
     ),
     (
         "logs:GetLogEvents",
-        action("logs", "GetLogEvents", logGroupName=_GROUP, logStreamName=_NOBODY, limit=1),
+        _action("logs", "GetLogEvents", logGroupName=_group, logStreamName=_stream, limit=1),
     ),
-    ("ec2:DescribeSubnets", action("ec2", "DescribeSubnets", MaxResults=5)),
-    ("ec2:DescribeInstances", action("ec2", "DescribeInstances", MaxResults=5)),
+)
+OTHERS: Final[Stage] = (
+    (
+        "sagemaker:ListTrainingJobs",
+        _optional(_action("sagemaker", "ListTrainingJobs", MaxResults=1)),
+    ),
+    ("ec2:DescribeSubnets", _action("ec2", "DescribeSubnets", MaxResults=5)),
+    (
+        "ec2:DescribeInstances",
+        _optional(
+            _action("ec2", "DescribeInstances", MaxResults=5),
+            needed=lambda patient: not patient.settings.bastion,
+        ),
+    ),
     (
         "ssm:DescribeInstanceInformation",
-        optional(action("ssm", "DescribeInstanceInformation", MaxResults=5)),
+        _optional(_action("ssm", "DescribeInstanceInformation", MaxResults=5)),
     ),
 )
 """StartSession is tried by the tunnel: nothing less than a session tells."""

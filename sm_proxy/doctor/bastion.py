@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from sm_proxy.aws.errors import ServiceError
@@ -47,12 +48,11 @@ def _none(patient: Patient, states: dict[str, str]) -> SmProxyError:
 
 
 def agent(patient: Patient) -> str:
-    """SSM sees the agent; where it does not, whether the subnet has a way out at all."""
+    """SSM sees the agent, and it is new enough."""
     target = needed(patient.bastion, "the bastion")["InstanceId"]
     known = _information(patient, target)
     status = known.get("PingStatus", "unknown to SSM")
     if status != "Online":
-        _refuse_without_route(patient)
         raise SmProxyError(
             "bastion-offline",
             f"the agent of {target} is {status}",
@@ -87,24 +87,37 @@ def _information(patient: Patient, target: str) -> dict[str, Any]:
     return next(iter(answer.get("InstanceInformationList", [])), {})
 
 
-def _refuse_without_route(patient: Patient) -> None:
-    """Raise where neither a default route nor endpoints lead from the bastion's subnet to SSM."""
+def way_out(patient: Patient) -> str:
+    """A default route, or endpoints, lead from the bastion's subnet to SSM."""
     instance = needed(patient.bastion, "the bastion")
-    subnet, vpc_id = instance.get("SubnetId", ""), instance.get("VpcId", "")
+    subnet, vpc_id = needed(instance.get("SubnetId"), "the bastion's subnet"), instance["VpcId"]
+    if _looked("DescribeRouteTables", lambda: _way_out(patient, subnet, vpc_id)):
+        return f"{subnet} has a default route"
+    there = _looked("DescribeVpcEndpoints", lambda: _endpoints(patient, vpc_id))
+    missing = [name for name in _ENDPOINTS if name not in there]
+    if not missing:
+        return f"{vpc_id} has endpoints for {', '.join(_ENDPOINTS)}"
+    if _information(patient, instance["InstanceId"]).get("PingStatus") == "Online":
+        return "the agent is online, by a way of its own"
+    raise SmProxyError(
+        "bastion-offline",
+        f"nothing leads from {subnet} to SSM: no route to a NAT or internet gateway, and "
+        f"{vpc_id} has no endpoint for {', '.join(missing)}",
+        f"Add the endpoints, or a NAT: https://{patient.aws.region}.console.aws.amazon.com/"
+        f"vpcconsole/home?region={patient.aws.region}#Endpoints:",
+    )
+
+
+def _looked(operation: str, look: Callable[[], Any]) -> Any:
+    """What a look at the account tells; skips where that may not be looked at."""
     try:
-        if _way_out(patient, subnet, vpc_id):
-            return
-        missing = [name for name in _ENDPOINTS if name not in _endpoints(patient, vpc_id)]
-    except (ServiceError, SmProxyError):
-        return  # it may not be looked at: the agent's state is the news
-    if missing:
-        raise SmProxyError(
-            "bastion-offline",
-            f"nothing leads from {subnet} to SSM: no route to a NAT or internet gateway, and "
-            f"{vpc_id} has no endpoint for {', '.join(missing)}",
-            f"Add the endpoints, or a NAT: https://{patient.aws.region}.console.aws.amazon.com/"
-            f"vpcconsole/home?region={patient.aws.region}#Endpoints:",
-        )
+        return look()
+    except ServiceError as error:
+        raise SkipCheck(f"ec2:{operation} does not tell: {error.error}") from None
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
+        raise SkipCheck(f"ec2:{operation} is denied") from None
 
 
 def _way_out(patient: Patient, subnet: str, vpc_id: str) -> bool:
@@ -142,5 +155,6 @@ def _instances(patient: Patient, **asked: Any) -> list[dict[str, Any]]:
     except SmProxyError as error:
         if error.code != "access-denied" or not patient.settings.bastion:
             raise
+        patient.bastion = {"InstanceId": patient.settings.bastion}
         raise SkipCheck("ec2:DescribeInstances is denied, and the bastion was named") from None
     return [item for group in answer.get("Reservations", []) for item in group["Instances"]]

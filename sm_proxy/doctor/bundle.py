@@ -7,15 +7,17 @@ import json
 import platform
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import __version__, paths, trace
+from sm_proxy import __version__, connections, error_handler, paths, trace
 from sm_proxy.doctor import laptop
 from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.errors import SmProxyError
 
 _TAIL_BYTES: Final = 64 << 10
+_ERRORS: Final = 20
 _ACCOUNT: Final = re.compile(r"\b\d{12}\b")
 _ACCESS_KEY: Final = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}")
 
@@ -55,9 +57,18 @@ def _parts(patient: Patient, findings: Sequence[Finding]) -> list[tuple[str, str
         ("checks", json.dumps([item.as_data() for item in findings], indent=1)),
         ("ssh -G", laptop.run(["ssh", *config, "-G", host]).stdout),
         ("our ssh config", _tail(patient.settings.ssh_folder / "config")),
-        ("last error", _tail(state / "last-error.json")),
+        ("connections", _connections(patient.host)),
+        ("last errors", "\n".join(map(json.dumps, error_handler.last_errors()[-_ERRORS:]))),
         ("debug.log", _tail(state / "debug.log")),
     ]
+
+
+def _connections(host: str | None) -> str:
+    """The host's own log, or who else failed where no host was given."""
+    if host is None:
+        return "(no host was given)"
+    records = connections.recent(host)[:_ERRORS]
+    return "\n".join(json.dumps(asdict(record)) for record in records) or "(none on record)"
 
 
 def _tail(path: Path) -> str:

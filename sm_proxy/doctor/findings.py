@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -78,6 +78,8 @@ class Patient:
 
 
 Check = Callable[[Patient], str]
+Stage = Sequence[tuple[str, Check]]
+"""Checks that do not wait for one another, by name."""
 
 
 def needed(value: Any, what: str) -> Any:

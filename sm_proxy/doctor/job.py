@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Final
+
 from sm_proxy import resolver
+from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import ending, hostname, names, network
+from sm_proxy.jobs.hostname import Kind
+from sm_proxy.jobs.job import Job
+
+Config = dict[str, Any]
 
 
 def name(patient: Patient) -> str:
@@ -63,18 +71,49 @@ def user(patient: Patient) -> str:
 
 
 def security_groups(patient: Patient) -> tuple[str, ...]:
-    """The ids of the job's security groups; skips for kinds that tell them elsewhere."""
+    """The ids of the job's security groups, from where its kind keeps them."""
     job = needed(patient.job, "the job")
-    calls = {
-        "training": ("DescribeTrainingJob", "TrainingJobName"),
-        "processing": ("DescribeProcessingJob", "ProcessingJobName"),
-    }
-    if job.kind not in calls:
-        raise SkipCheck(f"a {job.noun} tells its security groups elsewhere")
-    operation, member = calls[job.kind]
     try:
-        answer = patient.aws.call("sagemaker", operation, **{member: job.name})
+        config = _VPC_CONFIGS[job.kind](patient.aws, job)
     except ServiceError as error:
-        raise error.as_failure() from None
-    config = answer.get("VpcConfig") or answer.get("NetworkConfig", {}).get("VpcConfig", {})
+        raise SkipCheck(f"the job's groups are not told: {error.error}") from None
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
+        raise SkipCheck(f"the job's groups are not told: {error.message}") from None
     return tuple(config.get("SecurityGroupIds", []))
+
+
+def _of_training(aws: Aws, job: Job) -> Config:
+    answer = aws.call("sagemaker", "DescribeTrainingJob", TrainingJobName=job.name)
+    return dict(answer.get("VpcConfig") or {})
+
+
+def _of_processing(aws: Aws, job: Job) -> Config:
+    answer = aws.call("sagemaker", "DescribeProcessingJob", ProcessingJobName=job.name)
+    return dict(answer.get("NetworkConfig", {}).get("VpcConfig") or {})
+
+
+def _of_transform(aws: Aws, job: Job) -> Config:
+    return _of_model(aws, job.vpc_source)
+
+
+def _of_endpoint(aws: Aws, job: Job) -> Config:
+    """Of the configuration, else of the model of its first variant that has one."""
+    answer = aws.call("sagemaker", "DescribeEndpointConfig", EndpointConfigName=job.vpc_source)
+    if config := answer.get("VpcConfig"):
+        return dict(config)
+    models = (str(item.get("ModelName", "")) for item in answer.get("ProductionVariants", []))
+    return _of_model(aws, next(filter(None, models), ""))
+
+
+def _of_model(aws: Aws, model: str) -> Config:
+    return dict(aws.call("sagemaker", "DescribeModel", ModelName=model).get("VpcConfig") or {})
+
+
+_VPC_CONFIGS: Final[dict[Kind, Callable[[Aws, Job], Config]]] = {
+    "training": _of_training,
+    "processing": _of_processing,
+    "transform": _of_transform,
+    "endpoint": _of_endpoint,
+}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.metadata
 import os
 import platform
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -125,7 +127,30 @@ def key(patient: Patient) -> str:
         )
     if not paths.exists(path):
         raise SkipCheck(f"only the public half is at {path}: an agent has to hold the key")
+    if public and not _halves_of_one(path):
+        half = path.with_name(path.name + ".pub")
+        raise SmProxyError(
+            "no-identity",
+            f"{half} is no public half of the key at {path}: ssh signs with neither",
+            f"ssh-keygen -y -f {shlex.quote(str(path))} > {shlex.quote(str(half))}",
+        )
     return str(path)
+
+
+def _halves_of_one(path: Path) -> bool:
+    """Whether a private key holds the public one beside it; true where that cannot be told.
+
+    OpenSSH's own format repeats the public key in the clear, behind a passphrase too (PROTOCOL.key
+    of OpenSSH).
+    """
+    try:
+        lines = path.read_text(encoding="ascii").strip().splitlines()
+        words = path.with_name(path.name + ".pub").read_text(encoding="utf-8").split()
+        if "OPENSSH PRIVATE KEY" not in lines[0]:
+            return True
+        return base64.b64decode(words[1]) in base64.b64decode("".join(lines[1:-1]))
+    except (OSError, ValueError, IndexError):
+        return True
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import calendar
-import json
 import time
+from typing import Any
 
-from sm_proxy import paths
+from sm_proxy import connections, error_handler
 from sm_proxy.doctor.findings import Patient, SkipCheck
 
 
-def failure(_: Patient) -> str:
-    """What the last failed run said, and when."""
+def failure(patient: Patient) -> str:
+    """What the last failed connection to the host said, else the last failed command, and when."""
+    if patient.host and (found := _connection(patient.host)):
+        return found
+    for record in reversed(error_handler.last_errors()):
+        if found := _told(record, f" (sm-proxy {record.get('command', '?')})"):
+            return found
+    raise SkipCheck("no failure is on record")
+
+
+def _connection(host: str) -> str | None:
+    records = connections.recent(host)
+    at = next((number for number, record in enumerate(records) if record.failed), None)
+    if at is None:
+        return None
+    failed, since = records[at], sum(record.code == connections.OK for record in records[:at])
+    through = f" (session {failed.session}, bastion {failed.bastion})" if failed.session else ""
+    well = f"; {since} connection(s) since then went well" if since else ""
+    return _told({"time": failed.time, "line": failed.line or failed.code}, through + well)
+
+
+def _told(record: dict[str, Any], more: str) -> str | None:
     try:
-        record = json.loads((paths.state_dir() / "last-error.json").read_text(encoding="utf-8"))
         at = calendar.timegm(time.strptime(record["time"], "%Y-%m-%dT%H:%M:%SZ"))
         line = str(record["line"]).removeprefix("sm-proxy: ")
-    except FileNotFoundError:
-        raise SkipCheck("no failure is on record") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise SkipCheck("the record of the last failure cannot be read") from None
-    return f"{_age(time.time() - at)} ago: {line}"
+    except (ValueError, KeyError, TypeError):
+        return None
+    return f"{_age(time.time() - at)} ago: {line}{more}"
 
 
 def _age(seconds: float) -> str:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import shlex
 import socket
+from pathlib import Path
 from typing import Any, Final
 
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import agent, fingerprint, identity
+from sm_proxy.keys import fingerprint, identity
 from sm_proxy.routes import bastion
 
 _BANNER_S: Final = 10.0
 _STEP_S: Final = 15.0
+_LOCKED: Final = "has a passphrase, and no agent holds the key"
+_OFFERED: Final = 6
+"""So many keys a server takes by default (MaxAuthTries in sshd_config)."""
 
 
 def tunnel(patient: Patient) -> str:
@@ -98,6 +104,12 @@ def login(patient: Patient) -> str:
             tried.append(f"{name}: {error}")
         if ssh.is_authenticated():
             return f"{user}, with {name}"
+    if _LOCKED in "; ".join(tried):
+        raise SmProxyError(
+            "key-refused",
+            "; ".join(tried),
+            f"ssh-add {shlex.quote(str(identity.identity_path(patient.settings)))}",
+        )
     raise SmProxyError(
         "key-refused",
         f"the container does not let {user} in with {'; '.join(tried) or 'any key, there is none'}",
@@ -106,15 +118,47 @@ def login(patient: Patient) -> str:
 
 
 def _keys(patient: Patient, paramiko: Any, tried: list[str]) -> list[tuple[str, Any]]:
-    keys: list[tuple[str, Any]] = []
+    """The keys that ssh would offer: ours, and of the agent's those that its config names."""
+    held = _agent_keys(patient, paramiko)
+    own: list[tuple[str, Any]] = []
     for path in identity.offered(patient.settings):
         try:
-            keys.append((str(path), paramiko.PKey.from_path(path)))
-        except Exception as error:  # noqa: BLE001, PERF203 - its kinds: passphrase, format, file
+            own.append((str(path), paramiko.PKey.from_path(path)))
+        except FileNotFoundError:  # noqa: PERF203 - two keys at most
+            tried.append(f"{path}: not there")
+        except (paramiko.PasswordRequiredException, TypeError):  # the latter is cryptography's word
+            if not held:
+                tried.append(f"{path} {_LOCKED}")
+        except Exception as error:  # noqa: BLE001 - paramiko's kinds are many: format, file
             tried.append(f"{path}: cannot be used here ({type(error).__name__})")
-    os.environ.update(agent.environment_of(patient.settings.identity_agent))
+    return own + held
+
+
+def _agent_keys(patient: Patient, paramiko: Any) -> list[tuple[str, Any]]:
+    socket_path = next(iter(patient.effective.get("identityagent", [])), "")
+    if socket_path.startswith(("/", "~")):
+        os.environ["SSH_AUTH_SOCK"] = str(Path(socket_path).expanduser())
+    if socket_path == "none":
+        return []
     try:
         held = paramiko.Agent().get_keys()
     except (paramiko.SSHException, OSError):
-        held = ()
-    return keys + [(f"agent key {key.get_fingerprint().hex()[:12]}", key) for key in held[:8]]
+        return []
+    named = _named(patient)
+    only = "yes" in patient.effective.get("identitiesonly", [])
+    return [
+        (f"agent key {key.get_name()} {key.get_base64()[-8:]}", key)
+        for key in held
+        if not only or key.get_base64() in named
+    ][:_OFFERED]
+
+
+def _named(patient: Patient) -> set[str]:
+    """The public keys, in base64, beside the identity files that ssh goes by."""
+    found: set[str] = set()
+    files = patient.effective.get("identityfile", [])
+    for file in (*files, str(identity.identity_path(patient.settings))):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            public = Path(f"{file}.pub").expanduser().read_text(encoding="utf-8")
+            found.add(public.split()[1])
+    return found

@@ -10,11 +10,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import paths
-from sm_proxy.aws.clients import Aws
-from sm_proxy.doctor import laptop
+from sm_proxy import config_writer, paths
+from sm_proxy.doctor import account, laptop
 from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.errors import SmProxyError
+from sm_proxy.ssh_config import contexts
 
 _OURS: Final = (
     *("proxycommand", "userknownhostsfile", "stricthostkeychecking", "user", "identityfile"),
@@ -27,10 +27,17 @@ _WRITE: Final = "sm-proxy config write"
 
 def effective(patient: Patient) -> str:
     """Our block is what ssh goes by; else who shadows it, with file and line."""
-    host = patient.host or f"{patient.settings.prefix}doctor"
-    own = patient.settings.ssh_folder / "config"
+    own = config_writer.own_config(patient.settings)
     if not paths.exists(own):
         raise SmProxyError("config-malformed", f"there is no {own}", f"Run: {_WRITE}")
+    first = patient.host or f"{patient.settings.prefix}doctor"
+    others = [] if patient.host else [f"{prefix}doctor" for prefix in contexts.read(own)]
+    for host in dict.fromkeys([*others, first]):  # ours last: the next checks go by it
+        _effective(patient, own, host)
+    return f"ssh goes by {own}"
+
+
+def _effective(patient: Patient, own: Path, host: str) -> None:
     theirs = patient.effective = _asked(patient.ssh_config, host)
     ours = _asked(own, host)
     if "proxycommand" not in ours:
@@ -40,7 +47,18 @@ def effective(patient: Patient) -> str:
     for keyword in _OURS:
         if theirs.get(keyword) != ours.get(keyword) and not _only_more(keyword, theirs, ours):
             raise _shadowed(patient, host, keyword, theirs.get(keyword, []))
-    return f"ssh goes by {own}"
+
+
+def marks(patient: Patient) -> str:
+    """Our marks and records in both files are whole, and every context's program is there."""
+    config = patient.ssh_config or paths.user_ssh_config()
+    program = config_writer.own_program()
+    changes = config_writer.planned(config, patient.settings, program)
+    for found in config_writer.findings(changes, patient.settings):
+        # What ssh makes of the Include has been seen, and an older block still does.
+        if found.what.startswith("program missing"):
+            raise SmProxyError("config-malformed", found.what, found.fix)
+    return f"{config} and {config_writer.own_config(patient.settings)} are whole"
 
 
 def _only_more(keyword: str, theirs: dict[str, list[str]], ours: dict[str, list[str]]) -> bool:
@@ -74,7 +92,7 @@ def _follow(patient: Patient, words: list[str]) -> None:
         if f"--{name}" in words[:-1]
     }
     patient.settings = replace(patient.settings, **named)  # type: ignore[arg-type]
-    patient.aws = Aws(patient.settings.profile, patient.settings.region)
+    patient.aws = account.client(patient.settings)
 
 
 def _asked(config: Path | None, host: str) -> dict[str, list[str]]:

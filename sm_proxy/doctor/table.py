@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from sm_proxy.doctor import account, bastion, groups, job, laptop, session, ssh_config
-from sm_proxy.doctor.runner import Stage
+from sm_proxy.doctor.findings import Patient, Stage
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import hostname
 
 _LAPTOP: Final[tuple[Stage, ...]] = (
     (
@@ -23,25 +25,37 @@ _LAPTOP: Final[tuple[Stage, ...]] = (
     (("credentials", account.credentials),),
 )
 _JOB: Final[tuple[Stage, ...]] = (
-    account.ACTIONS,
     (("job", job.state),),
+    account.LOGS,
     (("vpc", job.vpc),),
     (("bastion", bastion.running), ("marker", job.marker)),
-    (("agent", bastion.agent), ("security-groups", groups.path), ("user", job.user)),
+    (
+        ("endpoints", bastion.way_out),
+        ("agent", bastion.agent),
+        ("security-groups", groups.path),
+        ("user", job.user),
+    ),
     (("tunnel", session.tunnel),),
     (("banner", session.banner),),
     (("host-key", session.host_key),),
     (("login", session.login),),
 )
+_BASTION: Final[tuple[Stage, ...]] = (
+    (("bastion", bastion.running),),
+    (("endpoints", bastion.way_out), ("agent", bastion.agent)),
+)
+# Last: ssh works with marks that are torn, `config write` does not.
+_MARKS: Final[Stage] = (("config-marks", ssh_config.marks),)
 
 
-def stages(host: str | None) -> tuple[Stage, ...]:
+def stages(patient: Patient) -> tuple[Stage, ...]:
     """The checks for one host, or those of the laptop and the account alone."""
-    if host is None:
-        return (
-            *_LAPTOP,
-            account.ACTIONS,
-            (("bastion", bastion.running),),
-            (("agent", bastion.agent),),
-        )
-    return ((("name", job.name),), *_LAPTOP, *_JOB)
+    if patient.host is None:
+        actions = (*account.describing(None), *account.OTHERS, *account.LOGS)
+        return (*_LAPTOP, actions, *_BASTION, _MARKS)
+    try:
+        target = hostname.parse(patient.host, patient.settings.prefix)
+    except SmProxyError:  # the first check will say so
+        target = None
+    actions = (*account.describing(target), *account.OTHERS)
+    return ((("name", job.name),), *_LAPTOP, actions, *_JOB, _MARKS)

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,22 @@ from typing import Any
 
 SM_PROXY = [sys.executable, "-m", "sm_proxy"]
 _READY_S = 60
+_KEPT = """
+import functools, json, os, sys, traceback
+import botocore.session
+from sm_proxy.lab.front.client import Control
+control = Control(os.environ["AWS_ENDPOINT_URL"])
+client = functools.cache(botocore.session.Session().create_client)
+names = {"control": control, "client": client}
+for line in sys.stdin:
+    try:
+        names["answer"] = None
+        exec(json.loads(line), names)
+        told = json.dumps([True, names["answer"]])
+    except Exception:
+        told = json.dumps([False, traceback.format_exc()])
+    print(told, flush=True)
+"""
 _WAITING = 'env -0 > "$0.part"; echo $$ > "$0.pid"; mv "$0.part" "$0"; exec sleep 3600'
 
 
@@ -35,6 +52,8 @@ class Lab:
         self.state = Path(environment["SM_PROXY_STATE_DIR"])
         netns = environment["SM_PROXY_LAB_NETWORK"] == "netns"
         self._enter = ["nsenter", f"--net=/proc/{pid}/ns/net", "--"] if netns else []
+        self._python: subprocess.Popen[bytes] | None = None
+        self._one_at_a_time = threading.Lock()
 
     def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start a program inside."""
@@ -72,17 +91,29 @@ class Lab:
 
     def control(self, method: str, *arguments: Any, **named: Any) -> Any:
         """Call a method of the lab's control client, from inside the lab's network."""
-        program = (
-            "import json, os, sys\n"
-            "from sm_proxy.lab.front.client import Control\n"
-            "method, arguments, named = json.load(sys.stdin)\n"
-            "control = Control(os.environ['AWS_ENDPOINT_URL'])\n"
-            "print(json.dumps(getattr(control, method)(*arguments, **named)))\n"
-        )
-        request = json.dumps([method, arguments, named]).encode()
-        done = self.run(sys.executable, "-c", program, stdin=request)
-        assert done.returncode == 0, done.stderr.decode()
-        return json.loads(done.stdout)
+        return self.python(f"answer = control.{method}(*{arguments!r}, **{named!r})")
+
+    def python(self, program: str) -> Any:
+        """Run a program in the one Python that is kept inside; its `answer`, which JSON can say.
+
+        There are `control`, and `client(service)` of botocore; names last from program to program.
+        """
+        with self._one_at_a_time:
+            if self._python is None:
+                pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+                self._python = self.popen(sys.executable, "-c", _KEPT, **pipes)
+            assert self._python.stdin is not None
+            assert self._python.stdout is not None
+            self._python.stdin.write(json.dumps(program).encode() + b"\n")
+            self._python.stdin.flush()
+            good, answer = json.loads(self._python.stdout.readline() or '[false, "it has ended"]')
+        assert good, answer
+        return answer
+
+    def end(self) -> None:
+        """End what is kept inside."""
+        if self._python is not None:
+            self._python.communicate(timeout=10)
 
     @contextlib.contextmanager
     def faults(self, **changes: Any) -> Iterator[None]:
@@ -149,7 +180,11 @@ def running(folder: Path, *options: str) -> Iterator[Lab]:
         await_true(told.exists, _READY_S, log.read_text, alive=process)
         pairs = told.read_bytes().decode().split("\0")
         environment = dict(pair.split("=", 1) for pair in pairs if pair)
-        yield Lab(environment, int(Path(f"{told}.pid").read_text()))
+        lab = Lab(environment, int(Path(f"{told}.pid").read_text()))
+        try:
+            yield lab
+        finally:
+            lab.end()
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)

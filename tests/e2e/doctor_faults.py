@@ -1,0 +1,443 @@
+"""The faults that `doctor_test` puts into its lab, each switched on and off again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.labs import Lab, await_true
+from tests.e2e.refusal_test import claim, marker, where
+
+Switch = Callable[[Lab], contextlib.AbstractContextManager[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is broken.
+
+    Attributes:
+        switch: breaks it; gives what `ssh` and `doctor` are to be run with.
+        check: the check that has to fail.
+        cause: the code that doctor gives.
+        ours: the code in the last line of our helper under `ssh`, where it is another one.
+        ssh: the words of ssh itself, or of the shell it starts, where our helper has no say.
+        patience: seconds after which ssh gives up; 0 for its own choice.
+        slow: both have to wait for it, so they do at the same time.
+    """
+
+    switch: Switch
+    check: str
+    cause: str
+    ours: str = ""
+    ssh: str = ""
+    patience: int = 0
+    slow: bool = False
+
+
+def _options(**options: Any) -> Switch:
+    """Only the environment or the host differs; `ssh` and `doctor` get the same."""
+
+    @contextlib.contextmanager
+    def switched(lab: Lab) -> Iterator[dict[str, Any]]:
+        yield options
+
+    return switched
+
+
+def _front(**faults: Any) -> Switch:
+    @contextlib.contextmanager
+    def switched(lab: Lab) -> Iterator[dict[str, Any]]:
+        with lab.faults(**faults):
+            yield {}
+
+    return switched
+
+
+def _api(on: str, off: str) -> Switch:
+    """Two programs with a client of EC2 `e`, the bastion `b`, its group `g` and VPC `v`."""
+
+    @contextlib.contextmanager
+    def switched(lab: Lab) -> Iterator[dict[str, Any]]:
+        lab.python(_HEAD + on)
+        try:
+            yield {}
+        finally:
+            lab.python(_HEAD + off)
+
+    return switched
+
+
+def _job(
+    program: str, *, vpc: bool = True, log: str = "", until: str = "Training", wait: str = "0"
+) -> Switch:
+    """Another job in the lab, with no entrypoint of ours, is the one to reach.
+
+    Args:
+        program: for its shell.
+        vpc: whether it runs in the VPC.
+        log: one more line that its log begins with.
+        until: the SecondaryStatus to wait for.
+        wait: how long `ssh` is to wait for its container, in seconds.
+    """
+
+    @contextlib.contextmanager
+    def switched(lab: Lab) -> Iterator[dict[str, Any]]:
+        name = f"{lab.job}-{secrets.token_hex(3)}"
+        words = ["/bin/sh", "-c", f"trap 'exit 0' TERM; {program}"]
+        lab.python(
+            "s = client('sagemaker')\n"
+            f"r = s.describe_training_job(TrainingJobName={lab.job!r})\n"
+            "k = ['RoleArn', 'OutputDataConfig', 'ResourceConfig', 'StoppingCondition']\n"
+            f"k += ['VpcConfig'] if {vpc} else []\n"
+            "a = {'TrainingImage': 'lab', 'TrainingInputMode': 'File'}\n"
+            f"a['ContainerEntrypoint'] = {words!r}\n"
+            f"s.create_training_job(TrainingJobName={name!r}, AlgorithmSpecification=a,"
+            " **{n: r[n] for n in k})\n"
+        )
+
+        def status() -> Any:
+            return lab.python(
+                f"answer = s.describe_training_job(TrainingJobName={name!r})['SecondaryStatus']"
+            )
+
+        await_true(lambda: status() == until, 20, status)
+        if log:
+            now = int(time.time() * 1000)
+            event = {"timestamp": now, "message": log}
+            stream = f"{name}/algo-1-{now + 1}"
+            lab.control("put_logs", "/aws/sagemaker/TrainingJobs", stream, [event])
+        try:
+            yield {"host": f"sm-{name}", "env": {"SM_PROXY_WAIT": wait}}
+        finally:
+            if until == "Training":
+                lab.python(f"s.stop_training_job(TrainingJobName={name!r})")
+
+    return switched
+
+
+def _processes(lab: Lab, name: str) -> list[int]:
+    """The processes of the job's container with a word like `name` on their command line."""
+
+    def read(pid: int, file: str) -> str:
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/{file}").read_text(errors="replace")
+        return ""
+
+    def serves(pid: int) -> bool:
+        own = f"TRAINING_JOB_NAME={lab.job}\0" in read(pid, "environ")
+        return own and "serve.sh" in read(pid, "cmdline")
+
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    serving = {pid for pid in pids if serves(pid)}
+    if name == "serve.sh":
+        return sorted(serving)
+    # sshd is given an environment of its own.
+    parents = {pid: read(pid, "stat").rpartition(")")[2].split()[1:2] for pid in pids}
+    children = [pid for pid in pids if parents[pid] and int(parents[pid][0]) in serving]
+    return [pid for pid in children if name in read(pid, "cmdline")]
+
+
+@contextlib.contextmanager
+def _sshd_stopped(lab: Lab) -> Iterator[dict[str, Any]]:
+    """The kernel takes connections for it, and nobody greets."""
+    (sshd,) = _processes(lab, "sshd")
+    os.kill(sshd, signal.SIGSTOP)
+    try:
+        yield {}
+    finally:
+        os.kill(sshd, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def _sshd_killed(lab: Lab) -> Iterator[dict[str, Any]]:
+    """Nothing listens, for what would start sshd again is stopped."""
+    serving = _processes(lab, "serve.sh")
+    for pid in serving:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in _processes(lab, "sshd"):
+        os.kill(pid, signal.SIGKILL)
+    try:
+        yield {}
+    finally:
+        for pid in serving:
+            os.kill(pid, signal.SIGCONT)
+        await_true(lambda: lab.ssh(lab.host, "true").returncode == 0, 30)
+
+
+def _file(name: str, change: Callable[[str], str | None]) -> Switch:
+    """A file of the ssh folder is different; None: gone."""
+
+    @contextlib.contextmanager
+    def switched(lab: Lab) -> Iterator[dict[str, Any]]:
+        path = Path(lab.config).parent / name
+        before, mode = path.read_text(), path.stat().st_mode
+        after = change(before)
+        if after is None:
+            path.unlink()
+        else:
+            path.write_text(after)
+        try:
+            yield {}
+        finally:
+            path.write_text(before)
+            path.chmod(mode)
+
+    return switched
+
+
+@contextlib.contextmanager
+def _open_key(lab: Lab) -> Iterator[dict[str, Any]]:
+    path = Path(lab.config).parent / "sm-proxy" / "id_ed25519"
+    path.chmod(0o644)
+    yield {}
+    path.chmod(0o600)
+
+
+def _other_key(*halves: str) -> Switch:
+    """These halves of the key are those of another one."""
+
+    @contextlib.contextmanager
+    def switched(lab: Lab) -> Iterator[dict[str, Any]]:
+        folder = Path(lab.config).parent / "sm-proxy"
+        other = folder / "other"
+        lab.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other))
+        for half in halves:
+            (folder / f"id_ed25519{half}").rename(folder / f"kept{half}")
+            (folder / f"other{half}").rename(folder / f"id_ed25519{half}")
+        try:
+            yield {}
+        finally:
+            for half in halves:
+                (folder / f"kept{half}").replace(folder / f"id_ed25519{half}")
+            for half in ("", ".pub"):
+                (folder / f"other{half}").unlink(missing_ok=True)
+
+    return switched
+
+
+@contextlib.contextmanager
+def _passphrase(lab: Lab) -> Iterator[dict[str, Any]]:
+    """No agent holds it, and in batch mode nobody is asked."""
+    path = Path(lab.config).parent / "sm-proxy" / "id_ed25519"
+    before = path.read_bytes()
+    done = lab.run("ssh-keygen", "-q", "-p", "-P", "", "-N", "secret words", "-f", str(path))
+    assert done.returncode == 0, done.stderr.decode()
+    try:
+        yield {"env": {"SSH_AUTH_SOCK": ""}}
+    finally:
+        path.write_bytes(before)
+
+
+@contextlib.contextmanager
+def _settings_torn(lab: Lab) -> Iterator[dict[str, Any]]:
+    path = Path(lab.environment["SM_PROXY_CONFIG_DIR"]) / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("region = \n")
+    yield {}
+    path.unlink()
+
+
+def _foreign_log(line: Callable[[Lab], str]) -> Switch:
+    """A stream that is newer than the container's, removed again by hiding it in the past."""
+
+    @contextlib.contextmanager
+    def switched(lab: Lab) -> Iterator[dict[str, Any]]:
+        claim(lab, line(lab))
+        yield {}
+
+    return switched
+
+
+def _shadow(block: str) -> Callable[[str], str]:
+    return lambda before: f"{block}\n{before}"
+
+
+_HEAD = (
+    "import os\n"
+    "e = client('ec2'); b = os.environ['SM_PROXY_LAB_BASTION']\n"
+    "i = e.describe_instances(InstanceIds=[b])['Reservations'][0]['Instances'][0]\n"
+    "g = i['SecurityGroups'][0]['GroupId']; v = i['VpcId']\n"
+)
+_ENDPOINTS_OFF = (
+    "n = [x['VpcEndpointId'] for x in e.describe_vpc_endpoints()['VpcEndpoints']"
+    " if x['ServiceName'].endswith({0!r})]\n"
+    "e.delete_vpc_endpoints(VpcEndpointIds=n)\n"
+)
+_ENDPOINTS_ON = (
+    "[e.create_vpc_endpoint(VpcId=v, VpcEndpointType='Interface', SubnetIds=[i['SubnetId']],"
+    " ServiceName='com.amazonaws.us-east-1.' + n) for n in {0!r}]\n"
+)
+ROUTED = _api(
+    "w = e.create_internet_gateway()['InternetGateway']['InternetGatewayId']\n"
+    "e.attach_internet_gateway(InternetGatewayId=w, VpcId=v)\n"
+    "f = [{'Name': 'vpc-id', 'Values': [v]}]\n"
+    "t = e.describe_route_tables(Filters=f)['RouteTables'][0]['RouteTableId']\n"
+    "e.create_route(RouteTableId=t, DestinationCidrBlock='0.0.0.0/0', GatewayId=w)\n",
+    "e.delete_route(RouteTableId=t, DestinationCidrBlock='0.0.0.0/0')\n",
+)
+"""A default route from the bastion's subnet."""
+NO_ENDPOINTS = _api(_ENDPOINTS_OFF.format(""), _ENDPOINTS_ON.format(("ssm", "ssmmessages")))
+_SLEEP = "sleep 600 & wait"
+_ANY = "[{'IpProtocol':'-1','IpRanges':[{'CidrIp':'0.0.0.0/0'}]}]"
+_SELF = "[{'IpProtocol':'-1','UserIdGroupPairs':[{'GroupId':g}]}]"
+_NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": "/nonexistent"}
+_TAG = "e.create_tags(Resources=[b],Tags=[{{'Key':'sm-proxy:role','Value':'{0}'}}])\n"
+
+FAULTS: dict[str, Fault] = {
+    "settings file torn": Fault(_settings_torn, "settings", "bad-setting"),
+    "shadowed by Host *": Fault(
+        _file("config", _shadow("Host *\n    ProxyCommand /nonexistent/proxy\n")),
+        "ssh-config",
+        "config-malformed",
+        ssh="/nonexistent/proxy: No such file",
+    ),
+    "shadowed by the AWS Toolkit": Fault(
+        _file("config", _shadow("Host sm-*\n    ProxyCommand '/x/sagemaker_connect' '%h'\n")),
+        "ssh-config",
+        "config-malformed",
+        ssh="/x/sagemaker_connect: No such file",
+    ),
+    "Include gone": Fault(
+        _file("config", lambda _: ""),
+        "ssh-config",
+        "config-malformed",
+        ssh="Could not resolve hostname",
+    ),
+    "option unknown to ssh": Fault(
+        _file("config", _shadow("Nonsense yes\n")),
+        "ssh-config",
+        "config-malformed",
+        ssh="Bad configuration option: nonsense",
+    ),
+    "our block gone": Fault(
+        _file("sm-proxy/config", lambda _: None),
+        "ssh-config",
+        "config-malformed",
+        ssh="Could not resolve hostname",
+    ),
+    "program moved": Fault(
+        _file("sm-proxy/config", lambda text: text.replace("/bin/sm-proxy", "/bin/moved")),
+        "program",
+        "config-malformed",
+        ssh="/bin/moved: No such file",
+    ),
+    "key open to others": Fault(
+        _open_key, "permissions", "bad-permissions", ssh="UNPROTECTED PRIVATE KEY FILE"
+    ),
+    "key gone": Fault(
+        _file("sm-proxy/id_ed25519", lambda _: None), "key", "no-identity", ssh="no such identity"
+    ),
+    "halves of two keys": Fault(
+        _other_key(""), "key", "no-identity", ssh="contents do not match public"
+    ),
+    "key not authorised": Fault(
+        _other_key("", ".pub"), "login", "key-refused", ssh="Permission denied (publickey)"
+    ),
+    "key behind a passphrase": Fault(
+        _passphrase, "login", "key-refused", ssh="Permission denied (publickey)"
+    ),
+    "another user": Fault(_options(login="nobody"), "user", "wrong-user"),
+    "no such region": Fault(
+        _file("sm-proxy/config", lambda text: text.replace("us-east-1", "nowhere")),
+        "region",
+        "bad-setting",
+        ours="job-not-found",
+    ),
+    "another region": Fault(
+        _file("sm-proxy/config", lambda text: text.replace("us-east-1", "eu-west-1")),
+        "job",
+        "job-not-found",
+    ),
+    "endpoint refuses": Fault(
+        _options(env={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}),
+        "endpoint",
+        "network",
+    ),
+    "proxy variable": Fault(
+        _options(env={"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}),
+        "endpoint",
+        "network",
+    ),
+    "no credentials": Fault(_options(env=_NO_KEYS), "credentials", "no-credentials"),
+    "credentials expired": Fault(
+        _front(credentials="expired"), "credentials", "expired-credentials"
+    ),
+    "credentials unknown": Fault(_front(credentials="invalid"), "credentials", "no-credentials"),
+    "clock wrong": Fault(_front(clock_skew_s=900), "clock", "no-credentials"),
+    **{
+        f"{action} denied": Fault(_front(deny=[action]), action, "access-denied")
+        for action in (
+            *("sagemaker:DescribeTrainingJob", "logs:DescribeLogStreams", "logs:GetLogEvents"),
+            *("ec2:DescribeSubnets", "ec2:DescribeInstances"),
+        )
+    },
+    "ssm:StartSession denied": Fault(_front(deny=["ssm:StartSession"]), "tunnel", "access-denied"),
+    "throttled": Fault(
+        _front(throttle={"sagemaker:DescribeTrainingJob": 10_000}),
+        "sagemaker:DescribeTrainingJob",
+        "throttled",
+        slow=True,
+    ),
+    "no such job": Fault(_options(host="sm-no-such-job"), "job", "job-not-found"),
+    "no such node": Fault(_options(suffix=".algo-7"), "job", "bad-name"),
+    "bastion untagged": Fault(
+        _api(_TAG.format("other"), _TAG.format("bastion")),
+        "bastion",
+        "no-bastion",
+    ),
+    "bastion stopped": Fault(
+        _api("e.stop_instances(InstanceIds=[b])", "e.start_instances(InstanceIds=[b])"),
+        "bastion",
+        "no-bastion",
+    ),
+    "agent away": Fault(_front(ping_status="ConnectionLost"), "agent", "bastion-offline"),
+    "agent too old": Fault(_front(agent_version="3.1.501.0"), "agent", "agent-too-old"),
+    "websocket refused": Fault(_front(gateway={"refuse_upgrade": 403}), "tunnel", "session-lost"),
+    "job's group lets nobody in": Fault(
+        _api(
+            f"e.revoke_security_group_ingress(GroupId=g,IpPermissions={_SELF})",
+            f"e.authorize_security_group_ingress(GroupId=g,IpPermissions={_SELF})",
+        ),
+        "security-groups",
+        "sshd-silent",
+    ),
+    "bastion's group lets nothing out": Fault(
+        _api(
+            f"e.revoke_security_group_egress(GroupId=g,IpPermissions={_ANY})",
+            f"e.authorize_security_group_egress(GroupId=g,IpPermissions={_ANY})",
+        ),
+        "security-groups",
+        "sshd-silent",
+        ssh="timed out during banner exchange",
+        patience=2,
+    ),
+    "no endpoints and no default route": Fault(NO_ENDPOINTS, "endpoints", "bastion-offline"),
+    "one endpoint of two": Fault(
+        _api(_ENDPOINTS_OFF.format(".ssmmessages"), _ENDPOINTS_ON.format(("ssmmessages",))),
+        "endpoints",
+        "bastion-offline",
+    ),
+    "job ended": Fault(_job("true", until="Completed"), "job", "job-ended"),
+    "job failed": Fault(_job("exit 3", until="Failed"), "job", "job-failed"),
+    "job outside a VPC": Fault(_job(_SLEEP, vpc=False), "vpc", "no-vpc"),
+    "no marker in the log": Fault(_job(f"echo hello; {_SLEEP}"), "marker", "no-address"),
+    "address outside the subnets": Fault(
+        _job(_SLEEP, log=marker("203.0.113.7", 22, "root")), "marker", "address-refused"
+    ),
+    "sshd silent": Fault(_sshd_stopped, "banner", "sshd-silent", slow=True),
+    "sshd not running": Fault(_sshd_killed, "banner", "connect-refused"),
+    # The last ones leave a newer log stream behind, each a newer one than the one before.
+    "log names another host key": Fault(
+        _foreign_log(lambda lab: marker(*where(lab), lab.environment["SM_PROXY_LAB_USER"])),
+        "host-key",
+        "host-key-changed",
+        ssh="REMOTE HOST IDENTIFICATION HAS CHANGED",
+    ),
+}
