@@ -347,7 +347,9 @@ def asked(user_config: Path, host: str) -> dict[str, str]:
 
 
 @needs_ssh
-@pytest.mark.parametrize("folder", ["plain", "with space", "100%", "O'Brien", "a#b #c", "日本"])
+@pytest.mark.parametrize(
+    "folder", ["plain", "with space", "100%", "O'Brien", "a#b #c", "日本", "a[b]*?"]
+)
 def test_the_real_ssh_reads_what_we_mean(folder: str, tmp_path: Path) -> None:
     base = tmp_path / folder
     base.mkdir(mode=0o700)

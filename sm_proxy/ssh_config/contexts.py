@@ -34,7 +34,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     """
     content = b""
     with contextlib.suppress(OSError):
-        content = path.read_bytes()
+        content = path.read_bytes() if path.is_file() else b""  # a FIFO would hold us up
     return parse(content, path)
 
 

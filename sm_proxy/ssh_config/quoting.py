@@ -20,6 +20,9 @@ Platform = Literal["posix", "windows", "msys2"]
 PARTING = frozenset(" \t'#")
 """What ends a word of ssh_config, or begins a comment, unless it stands in double quotes."""
 _DRIVE = re.compile(r"([A-Za-z]):/")
+_ESCAPING = re.compile(r"\\(?=[\\'\"])")
+"""A backslash that ssh, unlike a shell, takes for an escape within single quotes as well."""
+_GLOB = re.compile(r"[*?[]")
 
 
 def here() -> Platform:
@@ -33,12 +36,13 @@ def word(text: str, platform: Platform | None = None) -> str:
     """One word of the ProxyCommand, `%` escaped for ssh.
 
     Raises:
-        SmProxyError: `unsupported`, CreateProcess has no way to take it from a config.
+        SmProxyError: `unsupported`, there is no way to write it into a config.
     """
     kind = platform or here()
-    escaped = text.replace("%", "%%")
+    escaped = _one_line(text).replace("%", "%%")
     if kind == "posix":
-        return shlex.quote(escaped)
+        # ssh itself looks whether the quotes of the line are in pairs, before the shell sees it.
+        return _ESCAPING.sub(lambda _: "'\"\\\\\"'", shlex.quote(escaped))
     slashed = escaped.replace("\\", "/")
     if kind == "msys2":
         return shlex.quote(slashed)
@@ -57,9 +61,17 @@ def path_value(path: str, platform: Platform | None = None, tokens: str = "") ->
 
 
 def include(path: str, platform: Platform | None = None) -> str:
-    """The Include of a file: with a tilde as it is, else absolute and quoted."""
-    shown = slashed(path, platform)
-    return f"Include {shown}" if shown.startswith("~") else f'Include "{unquotable(shown)}"'
+    """The Include of a file: with a tilde as it is, else absolute and quoted.
+
+    Raises:
+        SmProxyError: `unsupported`, ssh_config has no way to write it.
+    """
+    shown = _GLOB.sub(r"[\g<0>]", unquotable(slashed(path, platform)))
+    if "\\" in shown:  # ssh's quotes, and then its glob, each take it for an escape
+        raise _impossible(path)
+    # From OpenSSH 9.9 on `%` begins a token here; before, `%%` is two of them. `?` is either.
+    shown = shown.replace("%", "?")
+    return f"Include {shown}" if shown.startswith("~") else f'Include "{shown}"'
 
 
 def slashed(path: str, platform: Platform | None = None) -> str:
@@ -88,10 +100,20 @@ def unquotable(value: str) -> str:
     Raises:
         SmProxyError: `unsupported`, quotes do not help.
     """
-    if '"' in value or "${" in value or not value.isprintable():
-        raise SmProxyError(
-            "unsupported",
-            f"ssh_config cannot hold the path {value!r}",
-            "Choose one without double quotes, `${` and control characters.",
-        )
+    if '"' in value or "${" in value:
+        raise _impossible(value)
+    return _one_line(value)
+
+
+def _one_line(value: str) -> str:
+    if not value.isprintable():  # also what is no UTF-8
+        raise _impossible(value)
     return value
+
+
+def _impossible(value: str) -> SmProxyError:
+    return SmProxyError(
+        "unsupported",
+        f"ssh_config cannot hold {value!r}",
+        "Choose one without double quotes, `${`, backslashes and control characters.",
+    )

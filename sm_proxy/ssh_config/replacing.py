@@ -138,6 +138,7 @@ def _dress(handle: int, name: Path, path: Path) -> None:
     try:
         old = path.stat()
     except FileNotFoundError:
+        name.chmod(0o600)  # whatever the umask
         return
     if sys.platform != "win32":
         with contextlib.suppress(OSError):

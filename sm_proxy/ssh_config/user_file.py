@@ -63,7 +63,7 @@ def included(content: bytes, own: Path) -> tuple[bool, bool]:
     for keyword, words in _directives(content):
         if keyword != "include":
             shadowed = True
-        elif any(os.path.realpath(_located(word)) == os.path.realpath(own) for word in words):
+        elif any(os.path.realpath(path) == os.path.realpath(own) for path in _matched(words)):
             return True, not shadowed
     return False, False
 
@@ -90,14 +90,13 @@ def _hosts(path: Path, seen: set[str], depth: int) -> Iterator[str]:
         if keyword == "host":
             yield from (word for word in words if _LITERAL.fullmatch(word))
         elif keyword == "include":
-            for word in words:
-                for place in sorted(glob.glob(_located(word))):  # noqa: PTH207 - absolute
-                    yield from _hosts(Path(place), seen, depth + 1)
+            for place in _matched(words):
+                yield from _hosts(Path(place), seen, depth + 1)
 
 
 def _directives(content: bytes) -> Iterator[tuple[str, list[str]]]:
     for found in _DIRECTIVE.finditer(content.removeprefix(_BOM)):
-        text = found[2].decode("utf-8", "surrogateescape")
+        text = found[2].partition(b"\0")[0].decode("utf-8", "surrogateescape")
         yield found[1].decode().lower(), _words(text)
 
 
@@ -108,6 +107,13 @@ def _words(text: str) -> list[str]:
             break
         words.append(re.sub(r"[\"']", "", found))
     return words
+
+
+def _matched(words: list[str]) -> Iterator[str]:
+    """What the words of an Include lead to; each that is no pattern also where there is nothing."""
+    for word in words:
+        place = _located(word)
+        yield from sorted(glob.glob(place)) or [place]  # noqa: PTH207 - absolute
 
 
 def _located(word: str) -> str:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from sm_proxy import cli, config_writer
+from sm_proxy import cli, config_writer, paths
 from sm_proxy import settings as settings_module
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
@@ -198,3 +199,50 @@ def test_links_and_odd_files(base: Path, capsys: pytest.CaptureFixture[str]) -> 
     run(base, "write")
     assert config.is_symlink()
     assert (base / "dotfiles" / "config").read_text().startswith(config_writer.BEGIN)
+
+
+def test_a_pipe_in_place_of_our_file_holds_nobody_up(
+    base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (base / "sm-proxy").mkdir()
+    os.mkfifo(base / "sm-proxy" / "config")
+    flags = {"ssh_dir": str(base / "sm-proxy")}
+    assert settings_module.load_for(flags, "sm-job").prefix == "sm-"
+    run(base, "write", status=1)
+    assert "no regular file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("umask", [0, 0o77, 0o277])
+def test_new_files_are_private_whatever_the_umask(umask: int, base: Path) -> None:
+    (base / "config").unlink()
+    (base / "sm-proxy").mkdir(mode=0o700)
+    paths.private_dir(paths.state_dir())
+    before = os.umask(umask)
+    try:
+        settings = Settings(ssh_dir=str(base / "sm-proxy"))
+        config_writer.apply(config_writer.planned(base / "config", settings, ["/x"]))
+    finally:
+        os.umask(before)
+    for path in (base / "config", base / "sm-proxy" / "config"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["config", "."])
+def test_an_immutable_file_or_folder_is_left_alone(
+    name: str, base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (base / "sm-proxy").mkdir()
+    command = ["chattr", "+i", str(base / name)]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no chattr")
+    if done.returncode:
+        pytest.skip("this file system, or this user, makes nothing immutable")
+    try:
+        run(base, "write", status=1)
+    finally:
+        subprocess.run(["chattr", "-i", str(base / name)], check=True)
+    assert f'Include "{base}/sm-proxy/config"' in capsys.readouterr().err
+    assert sorted(path.name for path in base.iterdir()) == ["config", "sm-proxy"]
+    assert (base / "config").read_bytes() == b"Host a\n"

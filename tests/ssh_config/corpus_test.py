@@ -70,6 +70,8 @@ AS_BYTES = {
     "bom crlf": BOM + b"Host other\r\n",
     "nul": b"Host other\n\x00  User me\n",
     "lone cr": b"Host other\r  User me\r",
+    "include with nul": b'Include a\x00b "~/\x00"\nHost other\n',
+    "include that leads nowhere": b"Include " + b"x" * 5000 + b" /dev/null ~no-one/x\n",
     "nonsense": bytes(range(256)) * 5,
 }
 

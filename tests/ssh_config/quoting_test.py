@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from sm_proxy import config_writer
@@ -7,6 +11,8 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import quoting
 from sm_proxy.ssh_config.quoting import Platform
+
+SSH = shutil.which("ssh")
 
 
 @pytest.mark.parametrize(
@@ -18,6 +24,7 @@ from sm_proxy.ssh_config.quoting import Platform
         ("posix", "/O'Brien/x", "'/O'\"'\"'Brien/x'"),
         ("posix", "/bjørn/x", "'/bjørn/x'"),
         ("posix", r"/back\slash", r"'/back\slash'"),
+        ("posix", "/the end\\", "'/the end'\"\\\\\"''"),
         ("windows", r"C:\Tools\x.exe", "C:/Tools/x.exe"),
         ("windows", r"C:\Program Files\x.exe", '"C:/Program Files/x.exe"'),
         ("windows", r"C:\100%\x.exe", "C:/100%%/x.exe"),
@@ -41,12 +48,14 @@ def test_words_of_the_command(platform: Platform, word: str, written: str) -> No
     [
         ("posix", "~/.ssh/k", "~/.ssh/k", "Include ~/.ssh/k"),
         ("posix", "/a b/k", '"/a b/k"', 'Include "/a b/k"'),
-        ("posix", "/100%/k", "/100%%/k", 'Include "/100%/k"'),
+        ("posix", "/100%/k", "/100%%/k", 'Include "/100?/k"'),
+        ("posix", "/a[1]*?/k", "/a[1]*?/k", 'Include "/a[[]1][*][?]/k"'),
+        ("posix", "~/a[1]/k", "~/a[1]/k", "Include ~/a[[]1]/k"),
         ("windows", r"C:\a\k", "C:/a/k", 'Include "C:/a/k"'),
         ("windows", r"C:\O'Brien\k", '"C:/O\'Brien/k"', 'Include "C:/O\'Brien/k"'),
         ("windows", r"C:\Bjørn x\k", '"C:/Bjørn x/k"', 'Include "C:/Bjørn x/k"'),
         ("msys2", r"C:\a\k", "/c/a/k", 'Include "/c/a/k"'),
-        ("msys2", r"D:\Bjørn x\100%", '"/d/Bjørn x/100%%"', 'Include "/d/Bjørn x/100%"'),
+        ("msys2", r"D:\Bjørn x\100%", '"/d/Bjørn x/100%%"', 'Include "/d/Bjørn x/100?"'),
         ("msys2", "~/.ssh/k", "~/.ssh/k", "Include ~/.ssh/k"),
     ],
 )
@@ -61,3 +70,43 @@ def test_a_path_that_cannot_be_written(path: str, platform: Platform) -> None:
     with pytest.raises(SmProxyError) as caught:
         quoting.path_value(path, platform)
     assert caught.value.code == "unsupported"
+
+
+@pytest.mark.parametrize("word", ["/a\nUser x", "/no utf-8 \udcff", "\x1b[2J"])
+@pytest.mark.parametrize("platform", ["posix", "windows", "msys2"])
+def test_a_word_that_cannot_be_written(word: str, platform: Platform) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        quoting.word(word, platform)
+    assert caught.value.code == "unsupported"
+
+
+def test_no_include_has_a_backslash() -> None:
+    with pytest.raises(SmProxyError, match="cannot hold"):
+        quoting.include("/a\\b/config", "posix")
+
+
+WORDS = [
+    "it's",
+    "back\\",
+    "\\'\\\"\\\\",
+    "# $HOME `id` ${HOME} %h",
+    "' \\",
+    "a\\\\b",
+]
+
+
+@pytest.mark.skipif(SSH is None, reason="needs the OpenSSH client")
+@pytest.mark.parametrize("words", [WORDS, *([word] for word in WORDS)])
+def test_the_real_ssh_and_a_shell_read_the_same_words(words: list[str], tmp_path: Path) -> None:
+    program = tmp_path / "told"
+    program.write_text('#!/bin/sh\nprintf "%s\\0" "$@" >"$0.words"\n')
+    program.chmod(0o700)
+    config = tmp_path / "config"
+    command = " ".join(map(quoting.word, [str(program), *words]))
+    config.write_text(f"Host x\n    ProxyCommand {command}\n")
+    config.chmod(0o600)
+    assert SSH is not None
+    done = subprocess.run([SSH, "-F", str(config), "x"], capture_output=True, check=False)
+    assert b"quotes" not in done.stderr
+    told = program.with_name("told.words").read_bytes().decode().split("\0")
+    assert told[:-1] == words
