@@ -57,7 +57,10 @@ def own_file(
         own = [name for name in taken if contexts.of_host(name, known) == prefix]
         excluded = "".join(f" !{pattern}" for pattern in (*longer, *own))
         context = replace(base, **{**known[prefix], "prefix": prefix})
-        parts += ["", contexts.line_of(prefix, known[prefix]), f"Host {prefix}*{excluded}"]
+        parts += ["", contexts.line_of(prefix, known[prefix])]
+        if context.control_master:
+            parts += [f"Host {_too_long(context)}{excluded}", "    ControlPath none"]
+        parts.append(f"Host {prefix}*{excluded}")
         parts += options(context, program, platform)
     return "\n".join(parts) + "\n"
 
@@ -114,7 +117,7 @@ def _control_master(settings: Settings, platform: Platform | None) -> list[str]:
             "unsupported", "ssh on Windows has no ControlMaster", "Use --no-control-master."
         )
     folder = control_folder(settings)
-    room = _SUN_PATH - _MUX_SUFFIX - len(f"{folder}/{settings.user}@:22".encode())
+    room = _name_room(settings)
     if room < _NAME_ROOM:
         raise SmProxyError(
             "unsupported",
@@ -123,6 +126,20 @@ def _control_master(settings: Settings, platform: Platform | None) -> list[str]:
         )
     path = quoting.path_value(quoting.tilde(folder), platform, "/%r@%n:%p")
     return ["    ControlMaster auto", f"    ControlPath {path}", f"    ControlPersist {_PERSIST}"]
+
+
+def _too_long(settings: Settings) -> str:
+    """A pattern of the host names that no socket's path has room for.
+
+    ssh gives up where a ControlPath is too long: such a host gets a connection of its own.
+    """
+    return settings.prefix.ljust(_name_room(settings) + 1, "?") + "*"
+
+
+def _name_room(settings: Settings) -> int:
+    """How many bytes of a host name fit into a socket's path, whatever the port."""
+    known = f"{control_folder(settings)}/{settings.user}@:65535"
+    return _SUN_PATH - _MUX_SUFFIX - len(known.encode())
 
 
 def stub_section(stubs: Sequence[Stub], known: Contexts) -> str:

@@ -6,22 +6,26 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .labs import SM_PROXY, Lab, code_of, running
+from .labs import SM_PROXY, Lab, await_true, code_of, running
 
 pytestmark = pytest.mark.e2e
+JOB = "a-name-of-forty-characters-as-many-are-1"
+OTHER = "sm-another-context-"
 NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": ""}
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with running(tmp_path_factory.mktemp("setup")) as lab:
+    with running(tmp_path_factory.mktemp("setup"), "--job", JOB) as lab:
         yield lab
 
 
@@ -30,15 +34,15 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in found}
 
 
+def _key(lab: Lab) -> str:
+    lines = lab.ok("-G", lab.host).decode().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith("identityfile "))
+
+
 def test_from_nothing_to_ssh(lab: Lab, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("Host other\n    User me\n")
-    key = next(
-        line.split()[1]
-        for line in lab.ok("-G", lab.host).decode().splitlines()
-        if line.startswith("identityfile ")
-    )
-    words = ("setup", "--ssh-config", str(config), "--identity-file", key)
+    words = ("setup", "--ssh-config", str(config), "--identity-file", _key(lab))
     done = lab.sm_proxy(*words, "--user", lab.environment["SM_PROXY_LAB_USER"], "--json")
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)["data"]
@@ -52,6 +56,53 @@ def test_from_nothing_to_ssh(lab: Lab, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert b"Next: " in again.stdout
     assert _files(tmp_path) == before
+
+
+@pytest.fixture
+def shared(lab: Lab) -> Iterator[str]:
+    """A config with two contexts, both with ControlMaster; in a short folder, as a home is."""
+    with tempfile.TemporaryDirectory(prefix="m", dir="/tmp") as folder:
+        config = f"{folder}/config"
+        mine = ("--identity-file", _key(lab), "--user", lab.environment["SM_PROXY_LAB_USER"])
+        words = ("config", "write", "--ssh-config", config, "--control-master", *mine)
+        for more in ((), ("--prefix", OTHER)):
+            done = lab.sm_proxy(*words, *more)
+            assert done.returncode == 0, done.stderr
+        try:
+            yield config
+        finally:
+            lab.run("ssh", "-F", config, "-O", "exit", lab.host)
+
+
+def test_a_second_ssh_shares_the_first_ones_connection(lab: Lab, shared: str) -> None:
+    for _ in range(2):
+        done = lab.run("ssh", "-F", shared, lab.host, "hostname")
+        assert done.stdout == b"algo-1\n", done.stderr
+        assert len(lab.helpers()) == len(lab.sessions()) == 1
+    helper = lab.helpers()
+    copied = lab.run("scp", "-F", shared, f"{lab.host}:/etc/hostname", "/dev/null")
+    assert copied.returncode == 0, copied.stderr
+    assert lab.helpers() == helper
+    assert b"running" in lab.run("ssh", "-F", shared, "-O", "check", lab.host).stderr
+    ended = lab.run("ssh", "-F", shared, "-O", "exit", lab.host)
+    assert ended.returncode == 0, ended.stderr
+    await_true(lambda: not lab.helpers() and not lab.sessions(), 30, lab.sessions)
+
+
+def test_a_killed_master_leaves_no_helper(lab: Lab, shared: str) -> None:
+    done = lab.run("ssh", "-F", shared, lab.host, "true")
+    assert done.returncode == 0, done.stderr
+    told = lab.run("ssh", "-F", shared, "-O", "check", lab.host).stderr.decode()
+    os.kill(int(told.split("pid=")[1].split(")")[0]), signal.SIGKILL)
+    await_true(lambda: not lab.helpers() and not lab.sessions(), 30, lab.sessions)
+    done = lab.run("ssh", "-F", shared, lab.host, "hostname")  # past the socket that is left
+    assert done.stdout == b"algo-1\n", done.stderr
+
+
+def test_a_name_too_long_for_a_socket_in_another_context(lab: Lab, shared: str) -> None:
+    done = lab.run("ssh", "-F", shared, OTHER + JOB, "hostname")
+    assert done.stdout == b"algo-1\n", done.stderr
+    await_true(lambda: not lab.helpers() and not lab.sessions(), 30, lab.sessions)
 
 
 def test_without_credentials_the_config_is_written_all_the_same(lab: Lab, tmp_path: Path) -> None:

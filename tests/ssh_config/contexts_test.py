@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from sm_proxy import settings as settings_module
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import replacing
+from sm_proxy.ssh_config import blocks, replacing
 
+SSH = shutil.which("ssh")
 EU = ("--prefix", "sm-eu-")
 
 
@@ -152,6 +154,34 @@ def test_control_master(base: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     long = Settings(ssh_dir=str(tmp_path / ("x" * 60)), control_master=True)
     with pytest.raises(SmProxyError, match="room for host names"):
         config_writer.host_block(long, ["/x"])
+
+
+@pytest.mark.skipif(SSH is None, reason="needs the OpenSSH client")
+def test_a_name_too_long_for_a_socket_has_a_connection_of_its_own(base: Path) -> None:
+    """ssh ends at once where a ControlPath is too long, so it must not get one."""
+    folder = Path("/tmp") / f"{os.getpid()}"
+    settings = Settings(ssh_dir=str(folder), control_master=True)
+    known = {prefix: config_writer.recorded(settings) for prefix in ("sm-", "sm-eu-", "x")}
+    mine = ("sm-" + "m" * 90,)
+    (base / "config").write_text(
+        blocks.own_file(Settings(ssh_dir=str(folder)), known, ["false"], taken=mine)
+    )
+    (base / "config").chmod(0o600)
+    room = 108 - 1 - len(f"{folder}/cm/root@:22") - 17  # of a name on Linux
+
+    def ssh(*words: str) -> str:
+        assert SSH is not None
+        command = [SSH, "-F", str(base / "config"), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    for prefix in known:
+        for length in (len(prefix) + 1, 43, room - 8, room, room + 1, room + 17, room + 18, 200):
+            name = prefix + "a" * (length - len(prefix))
+            assert "ControlPath too long" not in ssh("-p", "65535", name, "true")
+            assert ("controlpath " in ssh("-G", name)) is (length <= room - 8), length
+    assert "controlpath none" not in ssh("-G", *mine)
+    assert "proxycommand" not in ssh("-G", *mine)
 
 
 def test_a_read_only_config_gets_the_line_and_then_is_left_alone(
