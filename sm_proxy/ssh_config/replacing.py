@@ -119,8 +119,8 @@ def keep(path: Path, before: bytes) -> None:
         OSError: the state folder is not writable.
     """
     if not paths.exists(backup(path, "original")):
-        paths.write_private(backup(path, "original"), before)
-    paths.write_private(backup(path, "latest"), before)
+        replace(backup(path, "original"), before)
+    replace(backup(path, "latest"), before)
 
 
 def backup(path: Path, which: str) -> Path:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and 
 SCENE = """
 import os, random, signal, sys, time
 from pathlib import Path
-from sm_proxy import config_writer
+from sm_proxy import config_writer, paths
 from sm_proxy.settings import Settings
 
 folder = Path(sys.argv[1])
@@ -39,10 +39,16 @@ assert written.endswith(plain) and len(written) > len(plain)
 def check():
     assert user.read_bytes() in (plain, written)
     assert not own.exists() or own.read_bytes() == block
+    for kept in (paths.state_dir() / "backups").glob("[!.]*"):
+        known = (plain,) if kept.name.endswith(".original") else (plain, written)
+        assert kept.read_bytes() in known, kept
     for left in folder.rglob("*"):  # no wildcard of an Include reads what begins with a dot
         known = {"config", "sm-proxy", "sm-proxy/config"}
         assert str(left.relative_to(folder)) in known or left.name.startswith("."), left
         assert not left.is_file() or left.stat().st_mode & 0o077 == 0, left
+
+def left_over():
+    return [left for top in (folder, paths.state_dir()) for left in top.rglob(".*.sm-proxy-*")]
 
 def forked(work):
     pid = os.fork()
@@ -58,27 +64,53 @@ def forked(work):
 
 EVERY_CALL = """
 WATCHED = ("open", "os.", "tempfile.", "fcntl.", "shutil.")
+UNWATCHED = ("fsync", "close", "fchown", "stat", "lstat", "fstat", "access", "readlink")
+ours, theirs = os.pipe()
+
+class Torn:  # every write may end in its middle
+    def __init__(self, file, count):
+        self.file, self.count = file, count
+
+    def write(self, content):
+        self.count("write")
+        for part in (content[: len(content) // 2], content[len(content) // 2 :]):
+            self.file.write(part)
+            self.file.flush()
+            self.count("written")
+        return len(content)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.count("closed")
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
 
 def dying(action, number):
     def work():
         left = [number]
-        def count(*_):
+        def count(name):
             left[0] -= 1
             if left[0] == 0:
+                os.write(theirs, name.encode() + b"\\n")
                 os.kill(os.getpid(), signal.SIGKILL)
         def wrapped(name):
             real = getattr(os, name)
             def call(*words, **named):
-                count()
+                count(name)
                 return real(*words, **named)
             setattr(os, name, call)
-        for name in ("fsync", "close", "fdopen", "fchown", "stat"):
+        for name in UNWATCHED:
             wrapped(name)
-        sys.addaudithook(lambda event, _: event.startswith(WATCHED) and count())
+        opened = os.fdopen
+        os.fdopen = lambda *words: Torn(opened(*words), count)
+        sys.addaudithook(lambda event, _: event.startswith(WATCHED) and count(event))
         action()
     return work
 
-told = 0
 for action, before in ((write, remove), (remove, write)):
     for number in range(1, 1000):
         before()
@@ -86,18 +118,18 @@ for action, before in ((write, remove), (remove, write)):
         _, status = os.waitpid(pid, 0)
         check()
         action()  # the next one succeeds
-        for left in folder.rglob(".*.sm-proxy-*"):  # or each run would have more files to look at
+        for left in left_over():  # or each run would have more files to look at
             os.utime(left, (1, 1))
         assert user.read_bytes() == (written if action is write else plain)
         if os.WIFEXITED(status):
             assert status == 0, status
             break
         assert os.WTERMSIG(status) == signal.SIGKILL
-        told += 1
     else:
         raise AssertionError("it never came to its end")
-assert not list(folder.rglob(".*.sm-proxy-*")), "what is old is cleaned away"
-print(told)
+assert not left_over(), "what is old is cleaned away"
+os.close(theirs)
+print(os.fdopen(ours).read())
 """
 
 RANDOM = """
@@ -131,7 +163,11 @@ def played(tmp_path: Path, program: str) -> str:
 
 
 def test_killed_at_every_call(tmp_path: Path) -> None:
-    assert int(played(tmp_path, EVERY_CALL)) > 30
+    died_at = played(tmp_path, EVERY_CALL).split()
+    assert len(died_at) > 100
+    changing = {"open", "write", "written", "fsync", "closed", "os.chmod", "os.rename", "os.remove"}
+    looking = {"stat", "lstat", "access", "os.scandir", "fcntl.flock"}
+    assert changing | looking <= set(died_at)
 
 
 def test_killed_at_any_moment(tmp_path: Path) -> None:
