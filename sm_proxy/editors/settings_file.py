@@ -1,21 +1,19 @@
-"""An editor's settings.json: single values set, comments and layout kept, backups beside it."""
+"""An editor's settings.json: single values set, comments and layout kept, a backup of the rest."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import file_lock, paths
+from sm_proxy import file_lock
 from sm_proxy.editors import jsonc
 from sm_proxy.editors.jsonc import JsoncError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.ssh_config import replacing
 
 _BOM: Final = b"\xef\xbb\xbf"
-ORIGINAL: Final = ".sm-proxy.original"
-LATEST: Final = ".sm-proxy.latest"
-"""Backups: as we first found it, and as it was before our last change."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Outcome:
     """What became of the settings.
 
     Attributes:
-        path: of the file itself, no symlink to it.
+        path: of the file itself, no symlink to it where that can be told.
         changed: whether it was written.
         problem: why it was left alone; empty if it was not.
         config_file: the ssh config that the editor is told to read instead of the user's.
@@ -40,20 +38,20 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
 
     Whatever is in the way is told in the outcome: an editor opens without it as well.
     """
-    target = Path(os.path.realpath(path))
-    with file_lock.locked("editor-settings"):
-        try:
-            return _set(target, values)
-        except JsoncError as error:
-            return Outcome(target, problem=str(error))
-        except UnicodeDecodeError:
-            return Outcome(target, problem="it is no UTF-8")
-        except OSError as error:
-            return Outcome(target, problem=error.strerror or str(error))
+    try:
+        with file_lock.locked("editor-settings"):
+            return _set(replacing.resolved(path), values)
+    except (JsoncError, UnicodeDecodeError) as error:
+        problem = str(error) if isinstance(error, JsoncError) else "it is no UTF-8"
+    except SmProxyError as error:
+        problem = error.message
+    except OSError as error:
+        problem = error.strerror or str(error)
+    return Outcome(path, problem=problem)
 
 
 def _set(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
-    before = target.read_bytes() if paths.exists(target) else None
+    before = replacing.read(target)
     content = before or b""
     bom = _BOM if content.startswith(_BOM) else b""
     text = content[len(bom) :].decode()
@@ -63,16 +61,8 @@ def _set(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
     config_file = str(jsonc.parse(text).get("remote.SSH.configFile") or "")
     if after == content:
         return Outcome(target, config_file=config_file)
-    mode = 0o644
+    replacing.refuse_read_only(target)
     if before is not None:
-        mode = target.stat().st_mode & 0o777
-        _keep(target, before, mode)
-    paths.write_private(target, after, mode)
+        replacing.keep(target, before)
+    replacing.replace(target, after)
     return Outcome(target, changed=True, config_file=config_file)
-
-
-def _keep(target: Path, content: bytes, mode: int) -> None:
-    original = target.with_name(target.name + ORIGINAL)
-    if not paths.exists(original):
-        paths.write_private(original, content, mode)
-    paths.write_private(target.with_name(target.name + LATEST), content, mode)

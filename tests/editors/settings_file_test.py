@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.editors import jsonc, settings_file
+from sm_proxy.ssh_config import replacing
 
 KEYS = ["remote.SSH.remotePlatform", "sm-x"]
 LINUX = [(KEYS, "linux")]
 
 
 def backups(path: Path) -> list[bytes]:
-    names = (settings_file.ORIGINAL, settings_file.LATEST)
-    return [path.with_name(path.name + name).read_bytes() for name in names]
+    return [replacing.backup(path, which).read_bytes() for which in ("original", "latest")]
 
 
 def test_bytes_mode_and_backups(tmp_path: Path) -> None:
@@ -33,6 +33,7 @@ def test_bytes_mode_and_backups(tmp_path: Path) -> None:
     )
     assert path.stat().st_mode & 0o777 == 0o640
     assert backups(path) == [first, first]
+    assert list(tmp_path.glob("settings*")) == [path]
     assert not settings_file.set_values(path, LINUX).changed
     assert settings_file.set_values(path, [(["a"], 2)]).changed
     assert backups(path) == [first, second]
@@ -70,6 +71,21 @@ def test_it_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     outcome = settings_file.set_values(tmp_path / "file" / "settings.json", LINUX)
     assert (outcome.changed, bool(outcome.problem)) == (False, True)
+
+
+def test_what_cannot_or_may_not_be_replaced_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    os.mkfifo(path)
+    assert "no regular file" in settings_file.set_values(path, LINUX).problem
+    path.unlink()
+    path.symlink_to(path)
+    assert "circle" in settings_file.set_values(path, LINUX).problem
+    path.unlink()
+    path.write_text("{}")
+    path.chmod(0o444)
+    outcome = settings_file.set_values(path, LINUX)
+    assert (outcome.changed, outcome.problem) == (False, "the file is read-only")
+    assert path.read_text() == "{}"
 
 
 def test_another_ssh_config_is_noticed(tmp_path: Path) -> None:
