@@ -238,14 +238,6 @@ def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
     return user_file.with_include(target, before, include_line(own))
 
 
-def _without_include(target: Path, content: bytes) -> bytes:
-    return user_file.without_include(target, content)
-
-
-def _quoted_word(word: str) -> str:
-    return quoting.word(word)
-
-
 def _replace(change: Change) -> None:
     path = change.path
     replacing.refuse_read_only(path)

@@ -18,7 +18,7 @@ from sm_proxy import config_writer, paths
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.settings import load as load_settings
-from sm_proxy.ssh_config import replacing
+from sm_proxy.ssh_config import quoting, replacing, user_file
 from tests.fakes import tree
 
 SSH = shutil.which("ssh")
@@ -104,7 +104,7 @@ def test_any_bytes_come_back(content: bytes, tmp_path: Path) -> None:
     own = tmp_path / "sm-proxy" / "config"
     once = config_writer._with_include(tmp_path, content, own)
     assert config_writer._with_include(tmp_path, once, own) == once
-    assert config_writer._without_include(tmp_path, once) == content
+    assert user_file.without_include(tmp_path, once) == content
 
 
 def test_the_include_stands_first_in_the_files_own_line_ends(
@@ -314,7 +314,7 @@ def test_a_relative_folder_is_made_absolute(
 )
 def test_words_for_windows(word: str, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "name", "nt")
-    assert config_writer._quoted_word(word) == written
+    assert quoting.word(word) == written
 
 
 @pytest.mark.parametrize("folder", ['a"b', "${HOME}"])

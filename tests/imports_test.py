@@ -62,10 +62,11 @@ import importlib
 names = %r
 for name in names:
     importlib.import_module("sm_proxy." + name)
-from sm_proxy import config_writer, signals, stdio
+from sm_proxy import signals, stdio
+from sm_proxy.ssh_config import quoting
 assert not stdio.POLLABLE
 signals.raise_on_hangup()
-print(config_writer._quoted_word(r"C:\\Program Files\\x.exe"))
+print(quoting.word(r"C:\\Program Files\\x.exe"))
 """
 
 
