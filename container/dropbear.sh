@@ -23,12 +23,13 @@ prepare_dropbear() {
         hosts="$hosts $kind"
     done
     [ -n "$host_keys" ] || return
+    cannot_bind=dropbear
     write_authorized_keys
     eval "home=~$user" # a name out of id(1)
     place_keys || problem "dropbear reads $home/.ssh/authorized_keys only, and it cannot be written"
     may_somebody "$run/image_keys"
     write_environment_file
-    features='dropbear; pty; forwarding'
+    features="dropbear; pty; forwarding$features"
     case $options in
         *-c\ *) features="$features; environment" ;;
         *) problem 'this dropbear is too old to give sessions the environment of the job' ;;
@@ -43,7 +44,7 @@ prepare_dropbear() {
     fi
 }
 
-# Put our keys where dropbear looks: newer ones can be told, older ones know the user's home only.
+# Put our keys where dropbear looks, again after each change of them: newer ones can be told, older ones know the user's home only.
 place_keys() {
     case $options in *authorized_keys*)
         mkdir -p "$run/dropbear" || return

@@ -27,8 +27,9 @@ publish_keys() {
     for part in environment s3 nodes; do
         [ ! -e "$run/keys.$part" ] || cat "$run/keys.$part"
     done >"$run/authorized_keys.$1"
-    cmp -s "$run/authorized_keys.$1" "$run/authorized_keys" ||
-        mv "$run/authorized_keys.$1" "$run/authorized_keys"
+    cmp -s "$run/authorized_keys.$1" "$run/authorized_keys" && return
+    mv "$run/authorized_keys.$1" "$run/authorized_keys"
+    [ "${server-}" != dropbear ] || place_keys # it reads a file of its own
 }
 
 # Write the keys of the mirrored objects to a file.

@@ -12,13 +12,14 @@ find_python() {
 }
 
 prepare_python() {
+    cannot_bind=
     write_authorized_keys
     home=${HOME:-/}
     [ -z "$user" ] || eval "home=~$user" # a name out of id(1)
     may_somebody "$home/.ssh/authorized_keys"
     # Nothing of this needs an entry in /etc/passwd.
     [ -n "$user" ] || user=user
-    features='python; sftp; scp; pty; forwarding; environment'
+    features="python; sftp; scp; pty; forwarding; environment$features"
     write_environment_file
 }
 

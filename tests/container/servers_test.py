@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +272,48 @@ def test_a_key_that_was_taken_out_opens_nothing_any_more(laptop: Laptop, tmp_pat
         for key in (laptop.key, other):
             done = laptop.ssh("true", key=key)
             assert (done.returncode == 0) == (key in admitted), done.stderr
+
+
+STORE = """
+s3_tools() { echo curl; }
+s3_split() { :; }
+s3_any() { for name in "$run"/store/*; do cp "$name" "$3/${name##*/}"; done; }
+"""
+
+
+@pytest.mark.skipif(not (ISOLATED and DROPBEAR), reason="needs a container and dropbear")
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+def test_dropbear_follows_the_keys_from_s3_and_takes_none_of_nodes(
+    box: Box, tmp_path: Path
+) -> None:
+    key, other = new_key(tmp_path / "key"), new_key(tmp_path / "other")
+    (box.root / "opt/sm-proxy/s3.sh").write_text(STORE, encoding="utf-8")
+    store = box.run_dir / "store"
+    store.mkdir(parents=True)
+    (store / "list").write_text("", encoding="utf-8")
+    process = box.start(
+        "sleep",
+        "600",
+        SM_PROXY_SSHD=str(DROPBEAR),
+        SM_PROXY_AUTHORIZED_KEY=key.with_suffix(".pub").read_text(encoding="utf-8"),
+        SM_PROXY_KEYS_S3="s3://team/keys/",
+        SM_PROXY_NODES_S3="s3://team/nodes/",
+        SM_PROXY_REFRESH="1",
+    )
+    wait_for(box.run_dir / "ready", 20)
+    marker = json.loads((box.run_dir / "marker").read_text(encoding="utf-8"))
+    assert "keys-s3" in marker["features"]
+    assert "nodes" not in marker["features"]
+    told = "SM_PROXY_NODES_S3: dropbear cannot bind a key to an address: install openssh-server"
+    assert told in marker["problems"]
+    laptop = Laptop(box, key)
+    assert laptop.ssh("true", key=other).returncode == 255
+    (store / "obj.1").write_bytes(Path(f"{other}.pub").read_bytes())
+    for line, code in (("1 keys/other.pub\n", 0), ("", 255)):
+        (store / "list").write_text(line, encoding="utf-8")
+        until = time.monotonic() + 20
+        while laptop.ssh("true", key=other).returncode != code:
+            assert time.monotonic() < until, "the change did not reach dropbear"
+        assert laptop.ssh("true").returncode == 0
+    assert process.poll() is None
+    assert not (box.run_dir / "nodes").exists()

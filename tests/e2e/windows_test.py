@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,8 +14,33 @@ from tests.e2e.refusal_test import script
 pytestmark = pytest.mark.e2e
 
 TRAIN = """
+[ -z "$LAB_EXIT" ] || { echo the program runs; exit "$LAB_EXIT"; }
 echo started >"${SM_PROXY_ML_DIR:-/opt/ml}/output/started"
 sleep 600
+"""
+_LAUNCH = """
+import os, boto3
+sagemaker = boto3.client("sagemaker")
+other = sagemaker.describe_training_job(TrainingJobName=os.environ["SM_PROXY_LAB_JOB"])
+windows = {"SM_PROXY_WAIT": "10m", "SM_PROXY_KEEP_FAILURE": "10m", "LAB_EXIT": "9"}
+sagemaker.create_training_job(
+    TrainingJobName="held",
+    Environment={**other["Environment"], **windows},
+    ResourceConfig={**other["ResourceConfig"], "InstanceCount": 1},
+    **{k: other[k] for k in (
+        "AlgorithmSpecification", "RoleArn", "OutputDataConfig", "VpcConfig", "StoppingCondition"
+    )},
+)
+"""
+_LOOK = """
+import boto3
+job = boto3.client("sagemaker").describe_training_job(TrainingJobName="held")
+print(job["TrainingJobStatus"], job.get("FailureReason"))
+logs = boto3.client("logs")
+at = dict(logGroupName="/aws/sagemaker/TrainingJobs")
+for s in logs.describe_log_streams(**at, logStreamNamePrefix="held/")["logStreams"]:
+    events = logs.get_log_events(**at, logStreamName=s["logStreamName"], startFromHead=True)
+    for e in events["events"]: print(e["message"])
 """
 
 
@@ -59,3 +85,31 @@ def test_errors_of_the_way_there_are_ours(waiting: Lab) -> None:
         refused = waiting.sm_proxy("go", f"{waiting.host}.algo-1")
     assert (refused.returncode, code_of(refused)) == (1, "access-denied")
     await_true(lambda: not waiting.sessions(), 5, waiting.sessions)
+
+
+def python(lab: Lab, program: str) -> str:
+    done = lab.run(sys.executable, "-c", program)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_a_job_waits_for_go_and_is_kept_after_its_failure_until_done(waiting: Lab) -> None:
+    python(waiting, _LAUNCH)
+
+    def shows(text: str) -> None:
+        await_true(lambda: text in python(waiting, _LOOK), 60, lambda: python(waiting, _LOOK))
+
+    shows("waiting up to 10m for somebody to connect")
+    shows("sm_proxy_marker")
+    assert "the program runs" not in python(waiting, _LOOK)
+    done = waiting.sm_proxy("go", "sm-held")
+    assert done.returncode == 0, done.stderr
+    shows("the program ended with exit code 9; the container stays for 600 s")
+    now = python(waiting, _LOOK)
+    assert now.startswith("InProgress "), now
+    assert "\nthe program runs\n" in now
+    assert waiting.ok("sm-held", "hostname") == b"algo-1\n"
+    done = waiting.sm_proxy("done", "sm-held")
+    assert done.returncode == 0, done.stderr
+    shows("Failed ")
+    assert "exit code: 9" in python(waiting, _LOOK).splitlines()[0].lower()
