@@ -85,7 +85,13 @@ class Aws:
             SmProxyError: it cannot be told: no region, a broken configuration.
         """
         try:
-            return str(self._client(service).meta.endpoint_url)
+            models.prepare(service)
+            # Any keys will do: a client of our own might ask for a code now.
+            with self._lock:
+                client = self._session.create_client(
+                    service, config=_CONFIG, aws_access_key_id="none", aws_secret_access_key="none"
+                )
+            return str(client.meta.endpoint_url)
         except (BotoCoreError, OSError, ValueError) as error:
             failure = errors.from_botocore(error, service, self.profile)
             raise failure or errors.misconfigured(error, service) from None

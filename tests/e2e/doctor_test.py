@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import shutil
 import subprocess
+import termios
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import audit_test
 from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED, Fault
 from tests.e2e.labs import Lab, await_true, code_of, last_line, running
 
@@ -128,6 +133,78 @@ def test_torn_marks_are_told_when_nothing_else_is_wrong(lab: Lab, name: str, lin
         path.write_text(before)
     failed = [item["id"] for item in data["checks"] if item["result"] == "failed"]
     assert (failed, data["cause"]) == (["config-marks"], "config-malformed")
+
+
+def test_the_report_for_a_bug_thread(lab: Lab, tmp_path: Path) -> None:
+    """Checks, the host's connections and the debug log; private, without a secret of the run."""
+    run = audit_test.Run(lab, tmp_path)
+    report = tmp_path / "report.txt"
+    assert run.ssh(lab.host, "true").returncode == 0
+    lab.forget()
+    with lab.faults(deny=["ssm:StartSession"]):
+        assert run.ssh(lab.host, "true").returncode == 255
+        words = ("doctor", lab.host, "--ssh-config", lab.config, "--bundle", str(report))
+        assert run.sm_proxy(*words).returncode == 1
+    text = report.read_text()
+    assert report.stat().st_mode & 0o777 == 0o600
+    checks = json.loads(text.split("## checks\n")[1].split("\n\n## ")[0])
+    assert {item["id"]: item["result"] for item in checks}["tunnel"] == "failed"
+    connections = text.split("## connections\n")[1].split("\n\n## ")[0].splitlines()
+    assert [json.loads(line)["code"] for line in connections[:2]] == ["access-denied", "ok"]
+    assert "session granted" in text.split("## debug.log\n")[1]
+    known = {**run.secrets(), "access key id": audit_test.ACCESS_KEY, "account": "123456789012"}
+    assert audit_test.leaks({"the report": text, "printed": ""}, known) == []
+
+
+@pytest.mark.parametrize("path", ["a-file/report.txt", "."])
+def test_a_report_that_cannot_be_written(lab: Lab, tmp_path: Path, path: str) -> None:
+    (tmp_path / "a-file").touch()
+    words = ("--ssh-config", lab.config, "--bundle", str(tmp_path / path))
+    done = lab.sm_proxy("doctor", *words, env={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+    assert done.returncode == 1
+    assert code_of(done) == "config-read-only"
+    assert str(tmp_path) in last_line(done)
+
+
+_ROLE = """
+[profile keys]
+aws_access_key_id = AKIAIOSFODNN7EXAMPLE
+aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY
+[profile mfa]
+role_arn = arn:aws:iam::123456789012:role/research
+source_profile = keys
+mfa_serial = arn:aws:iam::123456789012:mfa/me
+"""
+
+
+def test_nobody_is_asked_for_a_code_unless_stdin_is_a_terminal(lab: Lab, tmp_path: Path) -> None:
+    """There is a terminal, on which nobody answers; doctor says what to type there."""
+    config = tmp_path / "config"
+    config.write_text(_ROLE)
+    unset = dict.fromkeys(("DISPLAY", "WAYLAND_DISPLAY", "SSH_ASKPASS", "AWS_ACCESS_KEY_ID"), "")
+    given = {**unset, "AWS_CONFIG_FILE": str(config), "SM_PROXY_PROFILE": "mfa"}
+    near, far = pty.openpty()
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(far, termios.TIOCSCTTY, 0)
+
+    lab.forget()
+    try:
+        done = lab.ssh("-oBatchMode=yes", lab.host, "true", env=given, start_new_session=True)
+        assert code_of(done) == "no-credentials"
+        options = {"preexec_fn": take_terminal, "pass_fds": [far]}
+        data, _ = examined(lab, lab.host, env=given, **options)
+        os.set_blocking(near, False)
+        with pytest.raises(BlockingIOError):  # nothing was written there
+            os.read(near, 1000)
+    finally:
+        os.close(near)
+        os.close(far)
+    (failed,) = [item for item in data["checks"] if item["result"] == "failed"]
+    assert (failed["id"], data["cause"]) == ("credentials", "no-credentials")
+    assert "wants a code of arn:aws:iam::123456789012:mfa/me" in failed["reason"]
+    assert failed["ms"] < 40_000
 
 
 @pytest.mark.parametrize("name", FAULTS)
