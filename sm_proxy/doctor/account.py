@@ -54,7 +54,10 @@ def endpoint(patient: Patient) -> str:
     """Something answers at SageMaker's endpoint, through proxy and TLS as configured."""
     from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - the same door as the calls use
 
-    url = patient.aws.endpoint("sagemaker")
+    try:
+        url = patient.aws.endpoint("sagemaker")
+    except SmProxyError as error:  # a profile that is not there, a torn file: see credentials
+        raise SkipCheck(f"the AWS configuration tells none: {error.message}") from None
     session = URLLib3Session(
         verify=patient.aws.ca_bundle,  # type: ignore[arg-type] # a path is taken too
         proxies=get_environ_proxies(url),

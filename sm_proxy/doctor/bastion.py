@@ -91,7 +91,7 @@ def way_out(patient: Patient) -> str:
     """A default route, or endpoints, lead from the bastion's subnet to SSM."""
     instance = needed(patient.bastion, "the bastion")
     subnet, vpc_id = needed(instance.get("SubnetId"), "the bastion's subnet"), instance["VpcId"]
-    if _looked("DescribeRouteTables", lambda: _way_out(patient, subnet, vpc_id)):
+    if _looked("DescribeRouteTables", lambda: _way_out(patient, instance)):
         return f"{subnet} has a default route"
     there = _looked("DescribeVpcEndpoints", lambda: _endpoints(patient, vpc_id))
     missing = [name for name in _ENDPOINTS if name not in there]
@@ -120,14 +120,19 @@ def _looked(operation: str, look: Callable[[], Any]) -> Any:
         raise SkipCheck(f"ec2:{operation} is denied") from None
 
 
-def _way_out(patient: Patient, subnet: str, vpc_id: str) -> bool:
+def _way_out(patient: Patient, instance: dict[str, Any]) -> bool:
+    """A default route that works; an internet gateway serves public addresses only."""
+    subnet, vpc_id = instance["SubnetId"], instance["VpcId"]
+    public = bool(instance.get("PublicIpAddress"))
     tables = patient.aws.call(
         "ec2", "DescribeRouteTables", Filters=[{"Name": "vpc-id", "Values": [vpc_id]}]
     ).get("RouteTables", [])
     own = [item for item in tables if any(a.get("SubnetId") == subnet for a in _joined(item))]
     main = [item for item in tables if any(a.get("Main") for a in _joined(item))]
     return any(
-        route_.get("DestinationCidrBlock") == "0.0.0.0/0" and route_.get("State") != "blackhole"
+        route_.get("DestinationCidrBlock") == "0.0.0.0/0"
+        and route_.get("State") != "blackhole"
+        and (public or not str(route_.get("GatewayId", "")).startswith("igw-"))
         for table in (own or main)
         for route_ in table.get("Routes", [])
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import platform
 import re
 from collections.abc import Sequence
@@ -18,6 +19,10 @@ from sm_proxy.errors import SmProxyError
 
 _TAIL_BYTES: Final = 64 << 10
 _ERRORS: Final = 20
+_SECRET_NAME: Final = re.compile(r"SECRET|TOKEN|PASSWORD|PASSPHRASE", re.IGNORECASE)
+_SECRET_LENGTH: Final = 8
+_LOGIN: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+"""User and password in the address of a proxy."""
 _ACCOUNT: Final = re.compile(r"\b\d{12}\b")
 _ACCESS_KEY: Final = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}")
 
@@ -39,6 +44,9 @@ def write(path: Path, patient: Patient, findings: Sequence[Finding]) -> None:
 
 def clean(text: str) -> str:
     """`text` without secrets, account numbers, access keys, home folder and user name."""
+    for name, value in os.environ.items():
+        if len(value) >= _SECRET_LENGTH and _SECRET_NAME.search(name):
+            text = text.replace(value, "<secret>")
     lines = (trace.redact(line) for line in text.splitlines())
     told = _ACCOUNT.sub("<account>", _ACCESS_KEY.sub("<access key>", "\n".join(lines)))
     for home in {str(paths.ssh_home()), str(Path.home())} - {"/"}:
@@ -57,10 +65,20 @@ def _parts(patient: Patient, findings: Sequence[Finding]) -> list[tuple[str, str
         ("checks", json.dumps([item.as_data() for item in findings], indent=1)),
         ("ssh -G", laptop.run(["ssh", *config, "-G", host]).stdout),
         ("our ssh config", _tail(patient.settings.ssh_folder / "config")),
+        ("environment", _environment()),
         ("connections", _connections(patient.host)),
         ("last errors", "\n".join(map(json.dumps, error_handler.last_errors()[-_ERRORS:]))),
         ("debug.log", _tail(state / "debug.log")),
     ]
+
+
+def _environment() -> str:
+    """What steers us; secrets by their names only."""
+    return "\n".join(
+        f"{name}={'<secret>' if _SECRET_NAME.search(name) else _LOGIN.sub('<login>', value)}"
+        for name, value in sorted(os.environ.items())
+        if name.startswith(("AWS_", "SM_PROXY_")) or name.lower().endswith("_proxy")
+    )
 
 
 def _connections(host: str | None) -> str:

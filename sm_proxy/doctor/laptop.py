@@ -18,7 +18,7 @@ from typing import Final
 from sm_proxy import paths
 from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import identity
+from sm_proxy.keys import identity, known_hosts
 
 OLDEST_PYTHON: Final = (3, 10)
 OLDEST_SSH: Final = (7, 3)
@@ -94,7 +94,16 @@ def permissions(patient: Patient) -> str:
         _refuse_open(path, 0o022, "chmod go-w")
     if key.suffix != ".pub":
         _refuse_open(key, 0o077, "chmod 600")
+    _refuse_unwritable(patient.settings.ssh_folder / known_hosts.FOLDER)
     return "nobody else can write our folders or read the key"
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """The host keys of every connection are written there before ssh reads them."""
+    if paths.exists(folder) and not (folder.is_dir() and os.access(folder, os.W_OK)):
+        what = "cannot be written to" if folder.is_dir() else "is no folder"
+        fix = f"chmod u+w {folder}" if folder.is_dir() else f"rm {folder}"
+        raise SmProxyError("config-read-only", f"{folder} {what}", fix)
 
 
 def _refuse_open(path: Path, forbidden: int, command: str) -> None:

@@ -7,13 +7,15 @@ import os
 import select
 import shlex
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import fingerprint, identity
+from sm_proxy.keys import fingerprint, first_use, identity
 from sm_proxy.routes import bastion
 
 _BANNER_S: Final = 10.0
@@ -21,6 +23,18 @@ _STEP_S: Final = 15.0
 _LOCKED: Final = "has a passphrase, and no agent holds the key"
 _OFFERED: Final = 6
 """So many keys a server takes by default (MaxAuthTries in sshd_config)."""
+
+
+def expected_key(patient: Patient) -> str:
+    """A host key to hold the server against is known: else ssh does not connect at all."""
+    container = needed(patient.container, "the container")
+    if not container.host_keys:
+        pinned = first_use.pinned(container, patient.settings, patient.aws.context)
+        if pinned is None:
+            raise SkipCheck("the first connection will trust what it meets, as you asked")
+        container = patient.container = replace(container, host_keys=(pinned,))
+        return f"{fingerprint.of_key(pinned)}, of the first connection"
+    return ", ".join(map(fingerprint.of_key, container.host_keys))
 
 
 def tunnel(patient: Patient) -> str:
@@ -115,6 +129,19 @@ def login(patient: Patient) -> str:
         f"the container does not let {user} in with {'; '.join(tried) or 'any key, there is none'}",
         "Submit the job with the key in its environment: sm-proxy keys show --env",
     )
+
+
+def ended(patient: Patient) -> str:
+    """TerminateSession is allowed: else every connection leaves a session open behind it."""
+    found = needed(patient.tunnel, "the tunnel")
+    found.close()
+    if not found.session:
+        raise SkipCheck("the session's id is not known")
+    try:
+        bastion.end(patient.aws, found.session)
+    except ServiceError as error:
+        raise error.as_failure() from None
+    return "the session is over"
 
 
 def _keys(patient: Patient, paramiko: Any, tried: list[str]) -> list[tuple[str, Any]]:

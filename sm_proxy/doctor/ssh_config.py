@@ -6,22 +6,22 @@ import os
 import shlex
 import shutil
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 from sm_proxy import config_writer, paths
-from sm_proxy.doctor import account, laptop
+from sm_proxy.doctor import account, laptop, shadow
 from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.ssh_config import contexts
 
 _OURS: Final = (
-    *("proxycommand", "userknownhostsfile", "stricthostkeychecking", "user", "identityfile"),
-    *("proxyjump", "hostname", "port", "remotecommand", "requesttty"),
+    *("proxycommand", "userknownhostsfile", "stricthostkeychecking", "identityfile"),
+    *("proxyjump", "port", "remotecommand"),
 )
-"""The keywords whose value has to be the one of our block."""
-_SYSTEM: Final = Path("/etc/ssh/ssh_config")
+"""The keywords whose value has to be the one of our block; a user of one's own is judged later."""
+_RIVALS: Final = {"proxycommand": ("proxyjump",)}
+"""Whichever comes first of them decides."""
 _WRITE: Final = "sm-proxy config write"
 
 
@@ -115,42 +115,15 @@ def _asked(config: Path | None, host: str) -> dict[str, list[str]]:
 def _shadowed(patient: Patient, host: str, keyword: str, values: list[str]) -> SmProxyError:
     config = patient.ssh_config or paths.user_ssh_config()
     value = values[0] if values else ""
-    where = _place(config, host, keyword) or _place(_SYSTEM, host, keyword)
-    own = "sm-proxy/config"
-    if where is None:
+    names = (keyword, *_RIVALS.get(keyword, ()))
+    system = patient.ssh_config is None
+    where = next(shadow.setters(config, host, names, system=system), None)
+    own = config_writer.own_config(patient.settings)
+    if where is None or where.path.resolve() == own.resolve():
         what = f"{config} does not lead to our block: {keyword} is {value or 'not set'}"
         return SmProxyError("config-malformed", what, f"Put the Include back with: {_WRITE}")
-    path, number, block = where
-    toolkit = " (a block of the AWS Toolkit)" if "toolkit" in value or "aws_" in value else ""
     return SmProxyError(
         "config-malformed",
-        f"{path}:{number}, under `{block}`{toolkit}, sets {keyword} to "
-        f"{value or 'nothing'} before {own} can",
+        f"{where} sets {where.keyword} to {where.value} before {own} sets {keyword}",
         f"Move our Include to the top with: {_WRITE}",
     )
-
-
-def _place(config: Path, host: str, keyword: str) -> tuple[Path, int, str] | None:
-    """The first line that sets a keyword for this host: file, line number, block."""
-    try:
-        lines = config.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    block, applies = "no Host", True
-    for number, line in enumerate(lines, 1):
-        words = line.replace("=", " ", 1).replace('"', "").split()
-        if not words or words[0].startswith("#"):
-            continue
-        word = words[0].lower()
-        if word in {"host", "match"}:
-            block = line.strip()
-            applies = word == "match" or _matches(host, words[1:])
-        elif applies and word == keyword:
-            return config, number, block
-    return None
-
-
-def _matches(host: str, patterns: list[str]) -> bool:
-    if any(item.startswith("!") and fnmatchcase(host, item[1:]) for item in patterns):
-        return False
-    return any(fnmatchcase(host, item) for item in patterns)

@@ -35,10 +35,12 @@ _JOB: Final[tuple[Stage, ...]] = (
         ("security-groups", groups.path),
         ("user", job.user),
     ),
+    (("expected-key", session.expected_key),),
     (("tunnel", session.tunnel),),
     (("banner", session.banner),),
     (("host-key", session.host_key),),
     (("login", session.login),),
+    (("ssm:TerminateSession", session.ended),),
 )
 _BASTION: Final[tuple[Stage, ...]] = (
     (("bastion", bastion.running),),

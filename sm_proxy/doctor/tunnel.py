@@ -23,10 +23,12 @@ class Tunnel:
     Attributes:
         socket: this side's end.
         ssh: the paramiko transport on it, once there is one.
+        session: the SSM session's id, empty where the route has none.
     """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self.session = str(stream.facts().get("session", ""))
         self.socket, self._near = socket.socketpair()
         self._near.setblocking(False)
         self._opened = threading.Event()

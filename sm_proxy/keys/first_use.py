@@ -57,6 +57,17 @@ def with_host_keys(container: Container, settings: Settings, context: str, dial:
     return replace(container, host_keys=(key,))
 
 
+def pinned(container: Container, settings: Settings, context: str) -> str | None:
+    """The host key that the first use of a container has pinned; None before that.
+
+    Raises:
+        SmProxyError: `host-key-unknown` where the user has not asked for it.
+    """
+    if not settings.trusts_first_use(container.host):
+        raise _not_asked_for(container)
+    return _pinned(_path(container, context))
+
+
 def _not_asked_for(container: Container) -> SmProxyError:
     return SmProxyError(
         "host-key-unknown",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import os
 import secrets
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +18,8 @@ from typing import Any
 from tests.e2e.labs import Lab, await_true
 from tests.e2e.refusal_test import claim, marker, where
 
+_EPOCHS = itertools.count(9_000_000_000_000)
+"""The newest stream wins: each gets a later name than the one before."""
 Switch = Callable[[Lab], contextlib.AbstractContextManager[dict[str, Any]]]
 
 
@@ -255,6 +260,72 @@ def _foreign_log(line: Callable[[Lab], str]) -> Switch:
     return switched
 
 
+def _told(line: Callable[[dict[str, Any]], str]) -> Switch:
+    """Newer log streams of the node: one that begins with this line, then one with the truth."""
+
+    @contextlib.contextmanager
+    def switched(lab: Lab) -> Iterator[dict[str, Any]]:
+        found = json.loads(lab.sm_proxy("resolve", lab.host, "--json").stdout)["data"]
+        true = {
+            "sm_proxy_marker": 1,
+            "node": "algo-1",
+            "addresses": [{"name": "eth0", "address": found["address"], "prefix": 20}],
+            **{name: found[name] for name in ("port", "user", "host_keys")},
+        }
+        _write_log(lab, line(true))
+        try:
+            yield {"env": {"SM_PROXY_WAIT": "0"}}
+        finally:
+            _write_log(lab, json.dumps(true))
+
+    return switched
+
+
+def _write_log(lab: Lab, line: str) -> None:
+    stream = f"{lab.job}/algo-1-{next(_EPOCHS)}"
+    events = [{"timestamp": 1700000000000, "message": line}]
+    lab.control("put_logs", "/aws/sagemaker/TrainingJobs", stream, events)
+
+
+def _changed(**changes: Any) -> Callable[[dict[str, Any]], str]:
+    return lambda true: json.dumps({**true, **changes})
+
+
+def _plain_address(true: dict[str, Any]) -> str:
+    """What `ip addr` prints: an address and no host key."""
+    return f"    inet {true['addresses'][0]['address']}/20 brd 10.0.159.255 scope global eth0"
+
+
+@contextlib.contextmanager
+def _included_shadow(lab: Lab) -> Iterator[dict[str, Any]]:
+    other = Path(lab.config).parent / "other.conf"
+    other.write_text("Host *\n    ProxyCommand /nonexistent/proxy\n")
+    with _file("config", _shadow(f"Include {other}"))(lab):
+        yield {}
+    other.unlink()
+
+
+@contextlib.contextmanager
+def _no_known_hosts(lab: Lab) -> Iterator[dict[str, Any]]:
+    """Something else stands where the host keys are to be written."""
+    place = Path(lab.config).parent / "sm-proxy" / "known_hosts.d"
+    shutil.rmtree(place, ignore_errors=True)
+    place.write_text("")
+    yield {}
+    place.unlink()
+
+
+def _aws_config(text: str, **env: str) -> Switch:
+    @contextlib.contextmanager
+    def switched(lab: Lab) -> Iterator[dict[str, Any]]:
+        path = Path(lab.config).parent / "aws-config"
+        path.write_text(text)
+        yield {"env": {"AWS_CONFIG_FILE": str(path), **env}}
+        path.unlink()
+
+    return switched
+
+
 def _shadow(block: str) -> Callable[[str], str]:
     return lambda before: f"{block}\n{before}"
 
@@ -433,6 +504,50 @@ FAULTS: dict[str, Fault] = {
     ),
     "sshd silent": Fault(_sshd_stopped, "banner", "sshd-silent", slow=True),
     "sshd not running": Fault(_sshd_killed, "banner", "connect-refused"),
+    "shadowed in an included file": Fault(
+        _included_shadow,
+        "ssh-config",
+        "config-malformed",
+        ssh="/nonexistent/proxy: No such file",
+    ),
+    "another jump host": Fault(
+        _file("config", _shadow("Host sm-*\n    ProxyJump 127.0.0.1:1\n")),
+        "ssh-config",
+        "config-malformed",
+        ssh="Connection refused",
+    ),
+    "another known_hosts": Fault(
+        _file("config", _shadow("UserKnownHostsFile /dev/null\n")),
+        "ssh-config",
+        "config-malformed",
+        ssh="Host key verification failed",
+    ),
+    "known_hosts.d no folder": Fault(_no_known_hosts, "permissions", "config-read-only"),
+    "no such profile": Fault(
+        _options(env={"AWS_PROFILE": "nobody"}), "credentials", "no-credentials"
+    ),
+    "credential helper gone": Fault(
+        _aws_config("[default]\ncredential_process = /nonexistent/helper\n", **_NO_KEYS),
+        "credentials",
+        "aws-error",
+    ),
+    "AWS config torn": Fault(_aws_config("[torn\n"), "credentials", "aws-error"),
+    "no such bastion": Fault(
+        _options(env={"SM_PROXY_BASTION": "i-0123456789abcdef0"}), "bastion", "no-bastion"
+    ),
+    "session ended by its owner": Fault(
+        _front(gateway={"close_with_text": "ended by its owner"}), "tunnel", "session-lost"
+    ),
+    "log names no host key": Fault(_told(_plain_address), "expected-key", "host-key-unknown"),
+    "log names no server": Fault(
+        _told(_changed(port=0, problems=["no sshd in this image"])), "marker", "no-address"
+    ),
+    "log names a closed port": Fault(_told(_changed(port=9)), "banner", "connect-refused"),
+    "log names the metadata service": Fault(
+        _told(_changed(addresses=[{"name": "eth0", "address": "169.254.169.254", "prefix": 20}])),
+        "marker",
+        "address-refused",
+    ),
     # The last ones leave a newer log stream behind, each a newer one than the one before.
     "log names another host key": Fault(
         _foreign_log(lambda lab: marker(*where(lab), lab.environment["SM_PROXY_LAB_USER"])),

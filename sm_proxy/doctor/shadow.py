@@ -1,0 +1,142 @@
+"""Who sets an option of ssh for a host: file and line, in the order in which ssh reads.
+
+`ssh -G` tells what holds, not where it stands. What a `Match exec` would decide is not run here: it
+counts as if it held, which is good enough for telling the user where to look.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sm_proxy import paths
+
+TOOLKIT: Final = "AWS Toolkit"
+_DEPTH: Final = 16
+_LINE: Final = re.compile(r'^\s*"?(?P<keyword>[A-Za-z0-9]+)"?(?:\s*=\s*|\s+)(?P<rest>.*)$')
+_NEVER: Final = frozenset({"final", "canonical"})
+_BY_NAME: Final = frozenset({"host", "originalhost"})
+
+
+@dataclass(frozen=True)
+class Setter:
+    """A line that sets an option.
+
+    Attributes:
+        path: the file.
+        line: counted from 1.
+        keyword: in lower case.
+        value: as it is written.
+        block: the Host or Match line that it stands under; empty at a file's top.
+        toolkit: whether the AWS Toolkit wrote the block.
+    """
+
+    path: Path
+    line: int
+    keyword: str
+    value: str
+    block: str = ""
+    toolkit: bool = False
+
+    def __str__(self) -> str:
+        """For people."""
+        under = f" under `{self.block}`" if self.block else ""
+        writer = f", written by the {TOOLKIT}" if self.toolkit else ""
+        return f"{self.path}:{self.line}{under}{writer}"
+
+
+def setters(
+    path: Path, host: str, keywords: Sequence[str], *, system: bool = False
+) -> Iterator[Setter]:
+    """The lines that set one of `keywords` (lower case) for `host`; the first of each wins.
+
+    Args:
+        path: the user's config.
+        host: as typed.
+        keywords: options by their names in lower case.
+        system: whether ssh reads the machine's own config as well.
+    """
+    yield from _of_file(path, host, frozenset(keywords), _Block(), 0)
+    if system:
+        yield from _of_file(Path("/etc/ssh/ssh_config"), host, frozenset(keywords), _Block(), 0)
+
+
+@dataclass(frozen=True)
+class _Block:
+    holds: bool = True
+    header: str = ""
+    toolkit: bool = False
+
+
+def _of_file(
+    path: Path, host: str, keywords: frozenset[str], outer: _Block, depth: int
+) -> Iterator[Setter]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except OSError:
+        return
+    block, comment = outer, ""
+    for number, line in enumerate(lines, 1):
+        if line.lstrip().startswith("#"):
+            comment = line
+            continue
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        keyword, rest = match["keyword"].lower(), match["rest"].strip()
+        if keyword in {"host", "match"}:
+            matches = _matches_host if keyword == "host" else _matches
+            holds = outer.holds and matches(_words(rest), host)
+            block = _Block(holds, line.strip(), toolkit=TOOLKIT.lower() in comment.lower())
+            comment = ""
+        elif not block.holds:
+            continue
+        elif keyword == "include" and depth < _DEPTH:
+            for place in _places(_words(rest)):
+                yield from _of_file(place, host, keywords, block, depth + 1)
+        elif keyword in keywords:
+            yield Setter(path, number, keyword, rest, block.header, block.toolkit)
+
+
+def _places(words: Sequence[str]) -> Iterator[Path]:
+    home = paths.ssh_home()
+    for word in words:
+        where = home / word[2:] if word.startswith("~/") else home / ".ssh" / word
+        yield from map(Path, sorted(glob.glob(str(where))))  # noqa: PTH207 - absolute
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text, comments=True)
+    except ValueError:
+        return text.split()
+
+
+def _matches_host(patterns: Sequence[str], host: str) -> bool:
+    """One of the patterns fits, and none behind a `!`."""
+    if any(_fits(pattern[1:], host) for pattern in patterns if pattern.startswith("!")):
+        return False
+    return any(_fits(pattern, host) for pattern in patterns if not pattern.startswith("!"))
+
+
+def _matches(words: Sequence[str], host: str) -> bool:
+    rest = iter(words)
+    for word in rest:
+        if word.lower() in _NEVER:
+            return False
+        if word.lower() == "all":
+            continue
+        value = next(rest, "")
+        if word.lower() in _BY_NAME and not _matches_host(value.split(","), host):
+            return False
+    return True
+
+
+def _fits(pattern: str, host: str) -> bool:
+    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+    return re.fullmatch("".join(parts), host, re.IGNORECASE | re.DOTALL) is not None

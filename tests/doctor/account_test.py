@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.doctor import account
+from sm_proxy.doctor.findings import Check, Patient, SkipCheck
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import hostname
+from sm_proxy.settings import Settings
+from tests.fakes import FakeAws
+
+DENIED = SmProxyError("access-denied", "it is denied", "Have it allowed.")
+ABSENT = ServiceError("ResourceNotFoundException", "not found", "logs:GetLogEvents")
+CHECKS: dict[str, Check] = dict((*account.LOGS, *account.OTHERS))
+
+
+def patient(host: str | None = "sm-my-job", **answers: Any) -> Patient:
+    return Patient(Settings(), host, FakeAws(**answers))
+
+
+def test_what_is_not_there_is_allowed_to_be_asked() -> None:
+    found = CHECKS["logs:GetLogEvents"](patient(GetLogEvents=ABSENT))
+    assert found == "allowed (ResourceNotFoundException)"
+
+
+def test_a_denied_action_is_a_cause_unless_ssh_does_without() -> None:
+    with pytest.raises(SmProxyError, match="denied"):
+        CHECKS["logs:GetLogEvents"](patient(GetLogEvents=DENIED))
+    with pytest.raises(SkipCheck, match="not needed"):
+        CHECKS["ssm:DescribeInstanceInformation"](patient(DescribeInstanceInformation=DENIED))
+
+
+@pytest.mark.parametrize(
+    ("host", "operation"),
+    [
+        ("sm-my-job", "DescribeTrainingJob"),
+        ("sm-my-job.processing", "DescribeProcessingJob"),
+        ("sm-my-job.endpoint", "DescribeEndpoint"),
+    ],
+)
+def test_the_call_that_finds_the_kind_is_asked_for(host: str, operation: str) -> None:
+    ((name, check),) = account.describing(hostname.parse(host, "sm-"))
+    assert name == f"sagemaker:{operation}"
+    with pytest.raises(SmProxyError):
+        check(patient(host, **{operation: DENIED}))
+
+
+def test_a_named_bastion_is_not_looked_for() -> None:
+    examined = patient(DescribeInstances=DENIED)
+    with pytest.raises(SmProxyError):
+        CHECKS["ec2:DescribeInstances"](examined)
+    examined.settings = Settings(bastion="i-1")
+    with pytest.raises(SkipCheck):
+        CHECKS["ec2:DescribeInstances"](examined)
+
+
+def skewed(seconds: float | None) -> Patient:
+    examined = patient()
+    examined.date_skew_s = seconds
+    return examined
+
+
+@pytest.mark.parametrize("seconds", [400.0, -400.0])
+def test_a_clock_that_is_off(seconds: float) -> None:
+    with pytest.raises(SmProxyError, match="behind" if seconds > 0 else "ahead"):
+        account.clock(skewed(seconds))
+
+
+def test_a_clock_that_is_right_or_unknown() -> None:
+    assert account.clock(skewed(-20.0)) == "within 20 s of AWS's"
+    with pytest.raises(SkipCheck):
+        account.clock(skewed(None))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.doctor import bundle
+from sm_proxy.doctor.findings import Finding, Patient
+from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import Settings
+from tests.fakes import FakeAws
+
+SECRET = "wJalrXUtnFEMI+K7MDENG+bPxRfiCYEXAMPLEKEY"
+TOKEN = "IQoJb3JpZ2luX2VjEXAMPLETOKEN"
+
+
+@pytest.fixture
+def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
+    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
+    monkeypatch.setenv("AWS_PROFILE", "research")
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter2@proxy.example:3128")
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "debug.log").write_text(f"step one\nheader {SECRET} and {TOKEN}\n")
+    (tmp_path / "ssh").mkdir()
+    (tmp_path / "ssh" / "config").write_text("Host sm-*\n    User root\n")
+    empty = tmp_path / "config"
+    empty.write_text("")
+    return Patient(Settings(ssh_dir=str(tmp_path / "ssh")), "sm-job", FakeAws(), ssh_config=empty)
+
+
+FINDINGS = [Finding("python", "passed", f"3.11 {SECRET}", 1)]
+
+
+def test_it_holds_what_helps_and_no_secret(patient: Patient, tmp_path: Path) -> None:
+    path = tmp_path / "report.txt"
+    bundle.write(path, patient, FINDINGS)
+    text = path.read_text()
+    for part in ("## versions", "python", "Host sm-*", "step one", "AWS_PROFILE=research"):
+        assert part in text
+    assert "hostname sm-job" in text  # ssh -G
+    for secret in (SECRET, TOKEN, "hunter2"):
+        assert secret not in text
+    assert "proxy.example:3128" in text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_place_that_cannot_be_written(patient: Patient, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SmProxyError) as caught:
+        bundle.write(tmp_path / "file" / "report.txt", patient, FINDINGS)
+    assert caught.value.code == "config-read-only"

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import connections
+from sm_proxy.doctor import last
+from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import Settings
+from tests.fakes import FakeAws
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+
+
+def told(host: str | None) -> str:
+    return last.failure(Patient(Settings(), host, FakeAws()))
+
+
+def test_the_last_failed_connection_of_the_host_itself() -> None:
+    began = time.time() - 7200
+    connections.note({"host": "sm-a"}, began, SmProxyError("no-vpc", "there is none"))
+    connections.note({"host": "sm-a"}, time.time(), None)
+    assert told("sm-a").startswith("2 h ago: no-vpc: there is none; 1 connection")
+    with pytest.raises(SkipCheck, match="no failure"):
+        told("sm-b")
+
+
+def test_nothing_on_record() -> None:
+    with pytest.raises(SkipCheck, match="no failure"):
+        told(None)

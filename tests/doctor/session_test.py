@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.doctor import session
+from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import fingerprint
+from sm_proxy.settings import Settings
+from tests import fakes
+
+KEY = fingerprint.of_key(fakes.HOST_KEY)
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+
+
+def patient(settings: Settings, *host_keys: str) -> Patient:
+    container = fakes.container(host_keys=host_keys)
+    return Patient(settings, "sm-my-job", fakes.FakeAws(), container=container)
+
+
+def test_the_key_of_the_log_is_expected() -> None:
+    assert session.expected_key(patient(Settings(), fakes.HOST_KEY)) == KEY
+
+
+def test_without_one_ssh_refuses_unless_the_user_trusts_the_first_use() -> None:
+    with pytest.raises(SmProxyError) as caught:
+        session.expected_key(patient(Settings()))
+    assert caught.value.code == "host-key-unknown"
+    with pytest.raises(SkipCheck, match="first connection"):
+        session.expected_key(patient(Settings(trust_first_use=True)))
+
+
+def test_the_pinned_key_is_expected_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    examined = patient(Settings(trust_first_use=True))
+    monkeypatch.setattr("sm_proxy.keys.first_use._pinned", lambda _: fakes.HOST_KEY)
+    assert session.expected_key(examined) == f"{KEY}, of the first connection"
+    assert examined.container is not None
+    assert examined.container.host_keys == (fakes.HOST_KEY,)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import config_writer
+from sm_proxy.doctor import laptop, ssh_config
+from sm_proxy.doctor.findings import Patient
+from sm_proxy.errors import SmProxyError
+from sm_proxy.keys import identity
+from sm_proxy.settings import Settings
+from tests.fakes import FakeAws
+
+
+@pytest.fixture
+def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
+    """Our config beside a user's own, both as `config write` makes them."""
+    for kind in ("CONFIG", "STATE", "CACHE"):
+        monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind.lower()))
+    program = tmp_path / "bin" / "sm-proxy"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    settings = Settings(ssh_dir=str(tmp_path / "ssh" / "sm-proxy"))
+    identity.ensure(settings)
+    config = tmp_path / "ssh" / "config"
+    config_writer.apply(config_writer.planned(config, settings, [str(program)]))
+    return Patient(settings, "sm-job", FakeAws(), ssh_config=config)
+
+
+def failure(check: Callable[[Patient], str], patient: Patient) -> SmProxyError:
+    with pytest.raises(SmProxyError) as caught:
+        check(patient)
+    return caught.value
+
+
+def config_of(patient: Patient) -> Path:
+    assert patient.ssh_config is not None
+    return patient.ssh_config
+
+
+def put(patient: Patient, text: str, *, behind: bool = False) -> None:
+    config = config_of(patient)
+    config.write_text(config.read_text() + text if behind else text + config.read_text())
+
+
+def test_all_is_well(patient: Patient, tmp_path: Path) -> None:
+    assert ssh_config.effective(patient).startswith("ssh goes by")
+    assert ssh_config.program(patient) == str(tmp_path / "bin" / "sm-proxy")
+    assert laptop.permissions(patient)
+    assert laptop.key(patient)
+
+
+@pytest.mark.parametrize(
+    ("block", "line"),
+    [
+        ("Host *\n  ProxyCommand nc %h %p\n", 2),
+        ("Host sm-*\n  ProxyJump gate\n", 2),
+        ("ProxyCommand none\n", 1),
+        ("Host *\n  UserKnownHostsFile /dev/null\n", 2),
+        ("# AWS Toolkit for VSCode\nHost sm*\n  ProxyCommand x '%n'\n", 3),
+    ],
+)
+def test_who_shadows_is_named_with_its_line(patient: Patient, block: str, line: int) -> None:
+    put(patient, block)
+    error = failure(ssh_config.effective, patient)
+    assert error.code == "config-malformed"
+    assert f"{config_of(patient)}:{line}" in error.message
+    assert ("AWS Toolkit" in error.message) == ("AWS Toolkit" in block)
+
+
+def test_who_shadows_is_found_in_an_included_file(patient: Patient, tmp_path: Path) -> None:
+    other = tmp_path / "other.conf"
+    other.write_text("Host *\n  ProxyCommand nc %h %p\n")
+    put(patient, f'Include "{other}"\n')
+    assert f"{other}:2" in failure(ssh_config.effective, patient).message
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "Host *\n  RequestTTY auto\n  ProxyCommand nc %h %p\n  IdentityFile ~/.ssh/other\n",
+        "Host sm-*\n  User ubuntu\n",
+    ],
+)
+def test_what_stands_behind_ours_does_no_harm(patient: Patient, block: str) -> None:
+    put(patient, block, behind=True)
+    assert ssh_config.effective(patient)
+
+
+def test_a_user_of_ones_own_is_no_shadow(patient: Patient) -> None:
+    put(patient, "Host sm-job\n  User ubuntu\n  RequestTTY yes\n")
+    assert ssh_config.effective(patient)
+
+
+def test_ours_is_not_included(patient: Patient) -> None:
+    config_of(patient).write_text("# nothing\n")
+    assert "does not lead to our block" in failure(ssh_config.effective, patient).message
+
+
+def test_a_config_that_ssh_refuses(patient: Patient) -> None:
+    put(patient, "Nonsense x\n")
+    assert "onsense" in failure(ssh_config.effective, patient).message
+
+
+def test_the_program_has_moved(patient: Patient, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "sm-proxy").unlink()
+    ssh_config.effective(patient)
+    assert str(tmp_path / "bin" / "sm-proxy") in failure(ssh_config.program, patient).message
+
+
+def test_what_ssh_will_run_decides_where_is_looked(patient: Patient) -> None:
+    own = patient.settings.ssh_folder / "config"
+    options = "--profile prod --region eu-west-1 --prefix sm- connect"
+    own.write_text(own.read_text().replace("connect", options, 1))
+    ssh_config.effective(patient)
+    ssh_config.program(patient)
+    assert (patient.settings.profile, patient.settings.region) == ("prod", "eu-west-1")
+
+
+def test_a_folder_that_others_may_write_to(patient: Patient) -> None:
+    folder = patient.settings.ssh_folder
+    folder.chmod(0o777)
+    error = failure(laptop.permissions, patient)
+    assert (error.code, error.hint) == ("bad-permissions", f"chmod go-w {folder}")
+
+
+def test_a_known_hosts_folder_that_is_none(patient: Patient) -> None:
+    place = patient.settings.ssh_folder / "known_hosts.d"
+    place.write_text("")
+    error = failure(laptop.permissions, patient)
+    assert (error.code, error.hint) == ("config-read-only", f"rm {place}")
+
+
+def test_a_key_that_others_may_read_or_that_is_gone(patient: Patient) -> None:
+    path = identity.identity_path(patient.settings)
+    path.chmod(0o644)
+    assert failure(laptop.permissions, patient).hint == f"chmod 600 {path}"
+    path.unlink()
+    assert "config write" in failure(laptop.key, patient).hint
