@@ -55,7 +55,10 @@ window() {
 
 # Succeed if we can put some 64 KiB into the folder $1: on a full disk, folders can be had still.
 roomy() {
-    printf '%065536d' 0 >"$1/room" && rm -f "$1/room"
+    printf '%065536d' 0 >"$1/room.$$"
+    room=$?
+    rm -f "$1/room.$$"
+    return $room
 }
 
 # Make the folder $1, private; one that is there must be ours, for others may write beside it.

@@ -18,5 +18,10 @@ boto3.client("sagemaker").create_training_job(
     ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
     VpcConfig={"Subnets": ["SUBNET"], "SecurityGroupIds": ["GROUP"]},
     StoppingCondition={"MaxRuntimeInSeconds": 86400},
-    Environment={**environment, "SM_PROXY_KEEP_FAILURE": "30m"},
+    # A failed job can be looked at for half an hour, and while you are in it, up to 8 hours.
+    Environment={
+        **environment,
+        "SM_PROXY_KEEP_FAILURE": "30m",
+        "SM_PROXY_KEEP_CONNECTED": "8h",
+    },
 )

@@ -63,6 +63,7 @@ def prepared(
         "HOME": str(folder),
         "SM_PROXY_RUN_DIR": str(folder / "run"),
         "SM_PROXY_ML_DIR": str(folder / "ml"),
+        "SM_PROXY_SSHD": "/no/such/sshd",
     }
     (folder / "ml" / "output").mkdir(parents=True)
     run = folder / "run"
