@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy.lab import packages
 from tests.e2e.labs import Lab, await_true, code_of, last_line, running
 from tests.e2e.refusal_test import script
+from tests.lab.conftest import ISOLATED
 
 pytestmark = pytest.mark.e2e
 
@@ -26,12 +28,17 @@ sleep 600
 """
 
 
-@pytest.fixture(scope="module")
-def article(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab whose container is the article's."""
+ROOTS = pytest.mark.skipif(not (ISOLATED and packages.available()), reason="needs root and apt-get")
+
+
+@pytest.fixture(scope="module", params=["host", pytest.param("debian", marks=ROOTS)])
+def article(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    """A lab whose container is the article's, on this machine's files and on a root of its own."""
     folder = tmp_path_factory.mktemp("article")
     program = script(folder / "train", ARTICLE)
-    with running(folder, "--bare", "--train", program) as lab:
+    with running(folder, "--bare", "--image", request.param, "--train", program) as lab:
         if lab.environment["SM_PROXY_LAB_NETWORK"] != "netns":
             pytest.skip("`ip addr` tells no container's address without namespaces")
         yield lab
