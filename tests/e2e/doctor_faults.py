@@ -533,7 +533,10 @@ FAULTS: dict[str, Fault] = {
     ),
     "AWS config torn": Fault(_aws_config("[torn\n"), "credentials", "aws-error"),
     "no such bastion": Fault(
-        _options(env={"SM_PROXY_BASTION": "i-0123456789abcdef0"}), "bastion", "no-bastion"
+        _options(env={"SM_PROXY_BASTION": "i-0123456789abcdef0"}),
+        "bastion",
+        "no-bastion",
+        ours="bastion-offline",
     ),
     "session ended by its owner": Fault(
         _front(gateway={"close_with_text": "ended by its owner"}), "tunnel", "session-lost"
@@ -553,6 +556,5 @@ FAULTS: dict[str, Fault] = {
         _foreign_log(lambda lab: marker(*where(lab), lab.environment["SM_PROXY_LAB_USER"])),
         "host-key",
         "host-key-changed",
-        ssh="REMOTE HOST IDENTIFICATION HAS CHANGED",
     ),
 }
