@@ -265,7 +265,10 @@ def _told(line: Callable[[dict[str, Any]], str]) -> Switch:
 
     @contextlib.contextmanager
     def switched(lab: Lab) -> Iterator[dict[str, Any]]:
-        found = json.loads(lab.sm_proxy("resolve", lab.host, "--json").stdout)["data"]
+        lab.forget()  # of what the fault before has told
+        done = lab.sm_proxy("resolve", lab.host, "--json")
+        assert done.returncode == 0, done.stderr.decode()
+        found = json.loads(done.stdout)["data"]
         true = {
             "sm_proxy_marker": 1,
             "node": "algo-1",
