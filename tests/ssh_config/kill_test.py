@@ -166,7 +166,9 @@ def test_killed_at_every_call(tmp_path: Path) -> None:
     died_at = played(tmp_path, EVERY_CALL).split()
     assert len(died_at) > 100
     changing = {"open", "write", "written", "fsync", "closed", "os.chmod", "os.rename", "os.remove"}
-    looking = {"stat", "lstat", "access", "os.scandir", "fcntl.flock"}
+    looking = {"lstat", "access", "os.scandir", "fcntl.flock"}
+    if sys.version_info >= (3, 11):  # pathlib of 3.10 keeps the os.stat it was imported with
+        looking.add("stat")
     assert changing | looking <= set(died_at)
 
 
