@@ -19,10 +19,14 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 _WATCH_TICK_S = 0.25
+_AGAIN_S = 0.01
 _NAMES = ("SIGHUP", "SIGTERM", "SIGINT")
 _ALL = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+_hooks: list[Callable[[Any], object]] = []
+"""What was told of dropped exceptions before us."""
 
 
 class Hangup(BaseException):
@@ -33,8 +37,15 @@ class Hangup(BaseException):
 
 
 def raise_on_hangup() -> None:
-    """From now on the first SIGHUP, SIGTERM or SIGINT raises `Hangup` in the main thread."""
+    """From now on the first SIGHUP, SIGTERM or SIGINT raises `Hangup` in the main thread.
+
+    Python drops what is raised while it runs a weak reference's callback or a `__del__`, and a
+    signal can arrive just there: then it is raised again, a moment later.
+    """
     _handle(_raise)
+    if sys.platform != "win32" and sys.unraisablehook is not _dropped:
+        _hooks.append(sys.unraisablehook)
+        sys.unraisablehook = _dropped
 
 
 def ignore() -> None:
@@ -125,3 +136,13 @@ def _raise(number: int, frame: FrameType | None) -> None:
     del frame
     ignore()
     raise Hangup(number)
+
+
+def _dropped(event: Any) -> None:
+    """An exception got lost where Python cannot raise any; ours has to be heard."""
+    if event.exc_type is not Hangup:
+        _hooks[-1](event)
+    elif sys.platform != "win32":
+        number = event.exc_value.args[0]
+        signal.signal(signal.SIGALRM, lambda _, frame: _raise(number, frame))
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)

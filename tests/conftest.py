@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def _isolated(
 def kept_signals() -> Iterator[None]:
     """For tests of what takes signals over: the handlers are as before when the test is over."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
+    hook = sys.unraisablehook
     yield
+    sys.unraisablehook = hook
     signal.set_wakeup_fd(-1)
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -146,3 +146,19 @@ def test_stderr_is_let_go() -> None:
     assert process.stderr.read() == ""
     assert process.poll() is None
     assert ended(process)[0] == 0
+
+
+def test_a_hang_up_is_heard_where_python_drops_exceptions() -> None:
+    program = """
+import weakref
+class Thing: pass
+thing = Thing()
+reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGHUP))
+try:
+    del thing
+    time.sleep(30)
+except signals.Hangup as hangup:
+    print(hangup.args[0] == signal.SIGHUP)
+"""
+    status, out, err = ended(python(program))
+    assert (status, out, err) == (0, "True\n", "")
