@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import resolver
+from sm_proxy import resolver, store
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import memory
 from sm_proxy.settings import Settings
@@ -184,6 +184,33 @@ def test_a_torn_record_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     before = len(aws.calls)
     assert resolved(aws) == container()
     assert [name for name, _ in aws.calls[before:]] == ["DescribeLogStreams", "GetLogEvents"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"job": None},
+        {"job": []},
+        {"job": {"name": "my-job"}},
+        {"job": {"created": {"time": 1e300}}},
+        {"job": {"created": {"time": "now"}}},
+        {"asked": "now"},
+        {"subnets": "vpc-1"},
+        {"subnets": {"vpc_id": "vpc-1", "networks": ["10.0.0.0/99"]}},
+    ],
+)
+def test_a_jobs_torn_record_is_asked_anew(changes: dict[str, Any]) -> None:
+    aws = working()
+    resolved(aws)
+    records = store.Store("jobs")
+    key, node = (aws.context, "", "my-job"), (aws.context, "", "my-job", "algo-1")
+    good = records.load(*key)
+    assert good is not None
+    records.save(*key, record={**good, **changes}, expires=time.time() + 60)
+    records.forget(*node)
+    before = len(aws.calls)
+    assert resolved(aws) == container()
+    assert len(aws.calls) == before + 4
 
 
 def _of_another_version(**_: Any) -> Any:
