@@ -137,7 +137,7 @@ class _Search:
             trace.step("described", status=job.status, remembered=known is not None)
             self._refuse_if_over(job)
             job.refuse_unless_in_vpc()
-            job.refuse_missing_node(self._target.node)
+            kinds.refuse_missing_node(job, self._target.node)
             if job.running:
                 reading = Background(lambda: self._read_log(job))
                 subnets = self._subnets = subnets or network.describe(self._aws, job.subnets)
