@@ -33,6 +33,8 @@ POLL_S: Final = (2.0, 4.0)
 """Between two looks at a starting job: at random within these bounds."""
 MARKER_GRACE_S: Final = 120.0
 """So long after a job's start its log may still be silent; later it will stay so."""
+_CHANGING: Final = frozenset({"address-refused", "bad-name", "no-address", "no-vpc"})
+"""Refusals that rest on what the job was when it was described."""
 
 
 def resolve(
@@ -91,6 +93,7 @@ class _Search:
         self._subnets: Subnets | None = None
         self._shown = ""
         self._job: Job | None = None
+        self._old = False
 
     def run(self, deadline: float, *, fresh: bool) -> Container:
         patient = deadline > time.monotonic()
@@ -110,16 +113,31 @@ class _Search:
             max_age = POLL_S[0]
 
     def _look(self, max_age: float) -> tuple[Job, Container | None]:
+        """Nothing is refused on the strength of a memory: the job may have changed or ended."""
+        try:
+            job, found = self._look_once(max_age)
+        except SmProxyError as error:
+            if not self._old or error.code not in _CHANGING:
+                raise
+        else:
+            if found is not None or not self._old:
+                return job, found
+        trace.step("what is remembered of the job leads nowhere, asking afresh")
+        self._job = self._subnets = None
+        return self._look_once(POLL_S[0])
+
+    def _look_once(self, max_age: float) -> tuple[Job, Container | None]:
         """Ask about the job, unless it is known; then read the log and the subnets side by side."""
         reading: Background[tuple[str, Found] | None] | None = None
         with self._memory.asking_about_job(self._target):
             known = self._memory.job(self._target, max_age)
             job, subnets = known or (self._describe(), self._subnets)
             self._job = job
+            self._old = known is not None and not self._memory.job(self._target, POLL_S[0])
             trace.step("described", status=job.status, remembered=known is not None)
             self._refuse_if_over(job)
             job.refuse_unless_in_vpc()
-            job.refuse_missing_node(self._target.node)
+            kinds.refuse_missing_node(job, self._target.node)
             if job.running:
                 reading = Background(lambda: self._read_log(job))
                 subnets = self._subnets = subnets or network.describe(self._aws, job.subnets)

@@ -119,7 +119,9 @@ class Survey:
             return known[0]
         job = names.find(self._aws, target)
         known = memory.job(target, float("inf"))
-        memory.keep_job(target, job, known[1] if known else None)
+        # An endpoint may have moved to other subnets.
+        same = known is not None and known[0].subnets == job.subnets
+        memory.keep_job(target, job, known[1] if known and same else None)
         return job
 
     def _user(self, host: str) -> str:

@@ -170,11 +170,12 @@ def test_a_job_that_is_over_is_not_waited_for(status: str, clock: Clock) -> None
     assert clock.slept == []
 
 
-def test_no_such_node() -> None:
+@pytest.mark.parametrize("node", ["algo-2", "i-0123456789abcdef0"])
+def test_no_such_node(node: str) -> None:
     aws = working()
-    error = refused(aws, "sm-my-job.algo-2")
+    error = refused(aws, f"sm-my-job.{node}", wait=900)
     assert error.code == "bad-name"
-    assert "there is no algo-2" in error.message
+    assert f"there is no {node}" in error.message
     assert aws.operations() == ["DescribeTrainingJob"]
 
 

@@ -10,7 +10,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import ending, hostname, names, network
+from sm_proxy.jobs import ending, hostname, kinds, names, network
 from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Job
 
@@ -29,7 +29,7 @@ def state(patient: Patient) -> str:
     job = patient.job = names.find(patient.aws, target, lambda _: None)
     if job.over:
         raise ending.explain(patient.aws, job, lambda _: None)
-    job.refuse_missing_node(target.node)
+    kinds.refuse_missing_node(job, target.node)
     if not job.running:
         raise SmProxyError(
             "no-address",

@@ -1,9 +1,4 @@
-"""A node's log: which stream is the newest, and its first lines.
-
-Only the head of a stream is ever read, so the cost does not grow with the log. Streams are named
-`<job>/algo-<n>-<epoch>`; a prefix `<job>/algo-1` also matches `algo-10`, and RemoteDebug adds
-`.../ssm`, so whole segments are compared.
-"""
+"""The first lines of a node's log: only the head is read, so the cost does not grow with it."""
 
 from __future__ import annotations
 
@@ -14,7 +9,6 @@ from typing import Any, Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 
-_PAGES_OF_STREAMS: Final = 4
 _HEAD_SIZES: Final = (100, 1000, 10000)
 _EMPTY_PAGES: Final = 30
 _PAGES: Final = 40

@@ -68,7 +68,7 @@ class Memory:
             if time.time() - record["asked"] >= max_age:
                 return None
             return _job(record["job"]), _subnets(record.get("subnets"))
-        except (TypeError, KeyError, ValueError):
+        except (ArithmeticError, AttributeError, KeyError, OSError, TypeError, ValueError):
             return None
 
     def keep_job(self, target: Target, job: Job, subnets: Subnets | None) -> None:

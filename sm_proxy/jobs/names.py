@@ -14,6 +14,7 @@ two more for its configuration and model):
                                             DescribeTrainingJob
     no such thing                        6  4 x Describe, 2 x ListTrainingJobs
 
+A list that fills its page takes one more, of those that have not ended.
 With a kind in the name only that kind is asked: 1, or 3 for a part of a name, or 3 for none.
 """
 
@@ -30,7 +31,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.hostname import Kind, Target
 from sm_proxy.jobs.job import Job, Summary
-from sm_proxy.jobs.kinds._calls import UnseenError
+from sm_proxy.jobs.kinds._calls import PAGE, UnseenError
 
 LATEST: Final = "latest"
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
@@ -102,13 +103,21 @@ class _Search:
         """Jobs the name may mean, the newest first."""
         if self.target.job == LATEST:
             return self._list(kind, live=True)
-        typed = self.target.job
-        found = self._meant(self._list(kind, contains=typed))
+        found = self._meant(self._listed(kind, self.target.job))
         if found or _every(kind) in self.unseen:
             return found
         # NameContains may mind the case: look at the newest of all names.
-        self.near = self._list(kind)
+        self.near = self._listed(kind)
         return self._meant(self.near)
+
+    def _listed(self, kind: Kind, contains: str = "") -> list[Summary]:
+        """A page, the newest first; behind a full one those that live may stand: they come too."""
+        page = self._list(kind, contains)
+        if len(page) < PAGE:
+            return page
+        seen = {item.name for item in page}
+        older = self._list(kind, contains, live=True)
+        return page + [item for item in older if item.name not in seen]
 
     def _list(self, kind: Kind, contains: str = "", *, live: bool = False) -> list[Summary]:
         try:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import resolver
+from sm_proxy import resolver, store
+from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import memory
 from sm_proxy.settings import Settings
 from tests.fakes import FakeAws, container, description, events, marker_line, streams, working
@@ -94,6 +95,88 @@ def test_nothing_outlives_the_jobs_time(monkeypatch: pytest.MonkeyPatch) -> None
     assert not resolved(aws).cached
 
 
+MINUTES_AGO = datetime.now(timezone.utc) - timedelta(minutes=10)
+TWO_NODES = description(ResourceConfig={"InstanceCount": 2})
+SECOND = {
+    "DescribeLogStreams": streams("my-job/algo-2-1700000000"),
+    "GetLogEvents": events(marker_line(node="algo-2")),
+}
+
+
+def remembered(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
+    """The job as it was ten minutes ago, as a connection to its first node left it."""
+    now = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now - 600)
+        resolved(working(**answers))
+
+
+def test_a_node_that_has_come_since_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered(monkeypatch)
+    aws = working(DescribeTrainingJob=TWO_NODES, **SECOND)
+    assert resolved(aws, "sm-my-job.2").node == "algo-2"
+    assert aws.operations().count("DescribeTrainingJob") == 1
+
+
+def test_a_job_that_has_ended_since_is_said_to_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered(monkeypatch, DescribeTrainingJob=TWO_NODES)
+    aws = working(
+        DescribeTrainingJob=description("Failed", "Failed", FailureReason="no memory"),
+        DescribeLogStreams=streams("my-job/algo-2-1700000000"),
+        GetLogEvents=events("epoch 1"),
+    )
+    with pytest.raises(SmProxyError, match="no memory") as caught:
+        resolved(aws, "sm-my-job.2")
+    assert caught.value.code == "job-failed"
+
+
+def test_a_restart_since_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = description(
+        ResourceConfig={"InstanceCount": 2},
+        SecondaryStatusTransitions=[{"StartTime": MINUTES_AGO}],
+    )
+    remembered(monkeypatch, DescribeTrainingJob=began)
+    monkeypatch.setattr(resolver, "POLL_S", (0.01, 0.02))
+    aws = working(
+        DescribeTrainingJob=TWO_NODES,  # since now
+        DescribeLogStreams=[streams(), streams(), SECOND["DescribeLogStreams"]],
+        GetLogEvents=SECOND["GetLogEvents"],
+    )
+    assert resolved(aws, "sm-my-job.2", wait=30).node == "algo-2"
+
+
+def test_subnets_that_have_changed_since_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered(monkeypatch, DescribeTrainingJob=TWO_NODES)
+    moved = marker_line(node="algo-2", addresses=[{"address": "10.9.0.5"}])
+    subnets = {"Subnets": [{"VpcId": "vpc-9", "CidrBlock": "10.9.0.0/24"}]}
+    aws = working(
+        DescribeTrainingJob=TWO_NODES,
+        DescribeSubnets=subnets,
+        DescribeLogStreams=SECOND["DescribeLogStreams"],
+        GetLogEvents=events(moved),
+    )
+    found = resolved(aws, "sm-my-job.2")
+    assert (found.address, found.vpc_id) == ("10.9.0.5", "vpc-9")
+
+
+def test_what_was_asked_a_moment_ago_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    resolved(working(DescribeTrainingJob=TWO_NODES))
+    aws = working(DescribeLogStreams=streams())
+    with pytest.raises(SmProxyError, match="no address yet"):
+        resolved(aws, "sm-my-job.2")
+    assert aws.operations() == ["DescribeLogStreams"]
+
+
+def test_another_refusal_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered(monkeypatch, DescribeTrainingJob=TWO_NODES)
+    aws = working(DescribeLogStreams=SmProxyError("throttled", "slow", "later"))
+    with pytest.raises(SmProxyError, match="slow"):
+        resolved(aws, "sm-my-job.2")
+    assert aws.operations() == ["DescribeLogStreams"]
+
+
 def test_a_torn_record_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     aws = working()
     resolved(aws)
@@ -101,6 +184,33 @@ def test_a_torn_record_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     before = len(aws.calls)
     assert resolved(aws) == container()
     assert [name for name, _ in aws.calls[before:]] == ["DescribeLogStreams", "GetLogEvents"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"job": None},
+        {"job": []},
+        {"job": {"name": "my-job"}},
+        {"job": {"created": {"time": 1e300}}},
+        {"job": {"created": {"time": "now"}}},
+        {"asked": "now"},
+        {"subnets": "vpc-1"},
+        {"subnets": {"vpc_id": "vpc-1", "networks": ["10.0.0.0/99"]}},
+    ],
+)
+def test_a_jobs_torn_record_is_asked_anew(changes: dict[str, Any]) -> None:
+    aws = working()
+    resolved(aws)
+    records = store.Store("jobs")
+    key, node = (aws.context, "", "my-job"), (aws.context, "", "my-job", "algo-1")
+    good = records.load(*key)
+    assert good is not None
+    records.save(*key, record={**good, **changes}, expires=time.time() + 60)
+    records.forget(*node)
+    before = len(aws.calls)
+    assert resolved(aws) == container()
+    assert len(aws.calls) == before + 4
 
 
 def _of_another_version(**_: Any) -> Any:

@@ -55,7 +55,7 @@ class Account(FakeAws):
             for number, (name, status) in enumerate(self.jobs.items())
             if NameContains in name and StatusEquals in {"", overall(status)}
         ]
-        return {"TrainingJobSummaries": lines}
+        return {"TrainingJobSummaries": lines[:100]}
 
     @property
     def asked(self) -> list[str]:
@@ -141,6 +141,19 @@ def test_the_newest_running_job_wins() -> None:
     job, told = found(aws, "sm-bert.2")
     assert job.name == "bert-3"
     assert told == ["sm-bert.2 is bert-3, the newest of 2 running"]
+
+
+@pytest.mark.parametrize("typed", ["bert", "BERT"])
+def test_a_job_that_runs_behind_a_page_of_those_that_are_over(typed: str) -> None:
+    over = {f"bert-{number}": "Completed" for number in range(150)}
+    aws = Account({**over, "bert-old": "Training", "bert-older": "Training"})
+    job, told = found(aws, f"sm-{typed}")
+    assert (job.name, told) == ("bert-old", [f"sm-{typed} is bert-old, the newest of 2 running"])
+
+
+def test_a_full_page_counts_nothing_twice() -> None:
+    aws = Account({f"bert-{number}": "Training" for number in range(100)})
+    assert found(aws, "sm-bert")[1] == ["sm-bert is bert-0, the newest of 100 running"]
 
 
 def test_where_none_runs_the_newest_that_starts() -> None:

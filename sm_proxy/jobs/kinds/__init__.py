@@ -73,3 +73,18 @@ def again(aws: Aws, job: Job) -> Job:
     if found is None:
         raise SmProxyError("job-not-found", f"{job.noun} {job.name} is gone", "Start it again.")
     return found
+
+
+def refuse_missing_node(job: Job, node: str) -> None:
+    """Raise if the job has no such node; which instances one has only its log tells.
+
+    Raises:
+        SmProxyError: `bad-name`.
+    """
+    if of(job.kind).NODES_ARE_NAMED and not node.startswith("algo-"):
+        raise SmProxyError(
+            "bad-name",
+            f"{job.noun} {job.name} has no instances by id, there is no {node}",
+            f"Nodes are algo-1 to algo-{job.nodes}.",
+        )
+    job.refuse_missing_node(node)

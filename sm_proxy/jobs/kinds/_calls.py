@@ -12,7 +12,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.job import Phase, Summary
 from sm_proxy.jobs.streams import INSTANCE, Streams
 
-_PAGE: Final = 100
+PAGE: Final = 100
 """MaxResults of every List operation at most."""
 _ABSENT: Final = frozenset({"ValidationException", "ResourceNotFound"})
 
@@ -61,7 +61,7 @@ def listed(
             operation,
             SortBy="CreationTime",
             SortOrder="Descending",
-            MaxResults=_PAGE,
+            MaxResults=PAGE,
             **{name: value for name, value in filters.items() if value},
         )
     except ServiceError as error:
