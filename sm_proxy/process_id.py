@@ -34,8 +34,11 @@ def here() -> dict[str, str]:
 
 @functools.cache
 def own() -> dict[str, Any]:
-    """This process, as `lives` takes it."""
-    return {**here(), "pid": os.getpid(), "started": started(os.getpid())}
+    """This process, as `lives` takes it; `started` is empty where that cannot be told."""
+    begun = ""
+    with contextlib.suppress(PermissionError):  # no reason for a connection to fail
+        begun = started(os.getpid())
+    return {**here(), "pid": os.getpid(), "started": begun}
 
 
 def lives(process: dict[str, Any]) -> bool | None:
@@ -50,10 +53,10 @@ def lives(process: dict[str, Any]) -> bool | None:
     if process["boot"] != now["boot"]:
         # Without a machine id, it may be another machine of the same name.
         return None if now["machine"].endswith("/") else False
-    if process["world"] != now["world"]:
+    if process["world"] != now["world"] or not process["started"]:
         return None
     try:
-        return bool(process["started"]) and started(process["pid"]) == process["started"]
+        return bool(started(process["pid"]) == process["started"])
     except PermissionError:
         return None
 
@@ -82,9 +85,11 @@ def _started_ps(pid: int) -> str:
     import subprocess  # noqa: PLC0415 - only there
 
     command = ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    # A laptop that travels changes its time zone, and the process is still the same one.
+    words = {"LC_ALL": "C", "TZ": "UTC"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=5, env={"LC_ALL": "C"}
+            command, capture_output=True, text=True, check=False, timeout=5, env=words
         )
     except (OSError, subprocess.SubprocessError):
         raise PermissionError("ps cannot be run") from None

@@ -155,3 +155,29 @@ def with_restype(kernel: Kernel) -> Kernel:
 
     kernel.OpenProcess = opened
     return kernel
+
+
+def test_a_process_whose_start_is_not_known_is_not_taken_for_dead(here: dict[str, str]) -> None:
+    assert process_id.lives(this(started="")) is None
+
+
+def test_this_process_is_named_where_ps_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_: object, **__: object) -> None:
+        raise subprocess.TimeoutExpired("ps", 5)
+
+    monkeypatch.setattr(process_id, "_PROC", "/nowhere")
+    monkeypatch.setattr(subprocess, "run", late)
+    assert process_id.own.__wrapped__()["started"] == ""
+
+
+def test_ps_tells_the_start_whatever_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, str]] = []
+
+    def asked(*_: object, env: dict[str, str], **__: object) -> SimpleNamespace:
+        given.append(env)
+        return SimpleNamespace(stdout="Ss   Tue Nov 24 00:29:02 2026\n")
+
+    monkeypatch.setattr(process_id, "_PROC", "/nowhere")
+    monkeypatch.setattr(subprocess, "run", asked)
+    assert process_id.started(7)
+    assert given[0]["TZ"] == "UTC"
