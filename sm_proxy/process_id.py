@@ -75,8 +75,14 @@ def started(pid: int) -> str:
 
 
 def _started_linux(pid: int) -> str:
+    try:
+        found = Path(f"{_PROC}/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    except OSError:  # of us: no descriptor or memory is left, and that says nothing of the other
+        raise PermissionError("the process cannot be looked at") from None
     # proc(5): the name in brackets may hold anything; state is field 3, starttime field 22.
-    fields = _text(f"{_PROC}/{pid}/stat").rpartition(")")[2].split()
+    fields = found.rpartition(")")[2].split()
     return "" if len(fields) < 20 or fields[0] in _DEAD else fields[19]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -159,6 +161,19 @@ def with_restype(kernel: Kernel) -> Kernel:
 
 def test_a_process_whose_start_is_not_known_is_not_taken_for_dead(here: dict[str, str]) -> None:
     assert process_id.lives(this(started="")) is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is no /proc")
+def test_a_process_that_cannot_be_looked_at_is_not_taken_for_dead(
+    here: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = this()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Path, "read_text", full)
+    assert process_id.lives(known) is None
 
 
 def test_this_process_is_named_where_ps_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
