@@ -34,8 +34,11 @@ def here() -> dict[str, str]:
 
 @functools.cache
 def own() -> dict[str, Any]:
-    """This process, as `lives` takes it."""
-    return {**here(), "pid": os.getpid(), "started": started(os.getpid())}
+    """This process, as `lives` takes it; `started` is empty where that cannot be told."""
+    begun = ""
+    with contextlib.suppress(PermissionError):  # no reason for a connection to fail
+        begun = started(os.getpid())
+    return {**here(), "pid": os.getpid(), "started": begun}
 
 
 def lives(process: dict[str, Any]) -> bool | None:
@@ -50,10 +53,10 @@ def lives(process: dict[str, Any]) -> bool | None:
     if process["boot"] != now["boot"]:
         # Without a machine id, it may be another machine of the same name.
         return None if now["machine"].endswith("/") else False
-    if process["world"] != now["world"]:
+    if process["world"] != now["world"] or not process["started"]:
         return None
     try:
-        return bool(process["started"]) and started(process["pid"]) == process["started"]
+        return bool(started(process["pid"]) == process["started"])
     except PermissionError:
         return None
 
@@ -72,8 +75,14 @@ def started(pid: int) -> str:
 
 
 def _started_linux(pid: int) -> str:
+    try:
+        found = Path(f"{_PROC}/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    except OSError:  # of us: no descriptor or memory is left, and that says nothing of the other
+        raise PermissionError("the process cannot be looked at") from None
     # proc(5): the name in brackets may hold anything; state is field 3, starttime field 22.
-    fields = _text(f"{_PROC}/{pid}/stat").rpartition(")")[2].split()
+    fields = found.rpartition(")")[2].split()
     return "" if len(fields) < 20 or fields[0] in _DEAD else fields[19]
 
 
@@ -82,9 +91,11 @@ def _started_ps(pid: int) -> str:
     import subprocess  # noqa: PLC0415 - only there
 
     command = ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    # A laptop that travels changes its time zone, and the process is still the same one.
+    words = {"LC_ALL": "C", "TZ": "UTC"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=5, env={"LC_ALL": "C"}
+            command, capture_output=True, text=True, check=False, timeout=5, env=words
         )
     except (OSError, subprocess.SubprocessError):
         raise PermissionError("ps cannot be run") from None

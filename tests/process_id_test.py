@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -155,3 +157,42 @@ def with_restype(kernel: Kernel) -> Kernel:
 
     kernel.OpenProcess = opened
     return kernel
+
+
+def test_a_process_whose_start_is_not_known_is_not_taken_for_dead(here: dict[str, str]) -> None:
+    assert process_id.lives(this(started="")) is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is no /proc")
+def test_a_process_that_cannot_be_looked_at_is_not_taken_for_dead(
+    here: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = this()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Path, "read_text", full)
+    assert process_id.lives(known) is None
+
+
+def test_this_process_is_named_where_ps_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_: object, **__: object) -> None:
+        raise subprocess.TimeoutExpired("ps", 5)
+
+    monkeypatch.setattr(process_id, "_PROC", "/nowhere")
+    monkeypatch.setattr(subprocess, "run", late)
+    assert process_id.own.__wrapped__()["started"] == ""
+
+
+def test_ps_tells_the_start_whatever_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, str]] = []
+
+    def asked(*_: object, env: dict[str, str], **__: object) -> SimpleNamespace:
+        given.append(env)
+        return SimpleNamespace(stdout="Ss   Tue Nov 24 00:29:02 2026\n")
+
+    monkeypatch.setattr(process_id, "_PROC", "/nowhere")
+    monkeypatch.setattr(subprocess, "run", asked)
+    assert process_id.started(7)
+    assert given[0]["TZ"] == "UTC"

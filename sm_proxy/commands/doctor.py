@@ -14,6 +14,7 @@ from sm_proxy.doctor import account, bundle, last, runner, table
 from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
 from sm_proxy.output import Result
+from sm_proxy.routes import bastion
 from sm_proxy.settings import Settings
 
 _COLOURS = {"passed": "32", "failed": "31", "skipped": "2"}
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> Result:
     finally:
         if patient.tunnel is not None:
             patient.tunnel.close()
+        bastion.SESSIONS.end_all()  # of a check that was interrupted or took too long
     findings = [*findings, *remembered]
     if args.bundle:
         bundle.write(Path(args.bundle), patient, findings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -30,8 +31,17 @@ def running(patient: Patient) -> str:
     up = sorted(name for name, state in states.items() if state == "running")
     if not up:
         raise _none(patient, states)
-    patient.bastion = next(item for item in found if item["InstanceId"] == up[0])
-    return str(up[0])
+    serving = _serving(patient, up)
+    patient.bastion = next(item for item in found if item["InstanceId"] == serving)
+    return serving
+
+
+def _serving(patient: Patient, up: list[str]) -> str:
+    """The one that a connection would take; the first where it would take none."""
+    if len(up) > 1:
+        with contextlib.suppress(SmProxyError):
+            return route.usable(patient.aws, up)
+    return up[0]
 
 
 def _none(patient: Patient, states: dict[str, str]) -> SmProxyError:

@@ -21,8 +21,8 @@ _TAIL_BYTES: Final = 64 << 10
 _ERRORS: Final = 20
 _SECRET_NAME: Final = re.compile(r"SECRET|TOKEN|PASSWORD|PASSPHRASE", re.IGNORECASE)
 _SECRET_LENGTH: Final = 8
-_LOGIN: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-"""User and password in the address of a proxy."""
+_LOGIN: Final = re.compile(r"(?:(?<=://)|^(?!\w+://))\S+(?=@)")
+"""User and password in the address of a proxy, which needs no scheme; a password may hold a @."""
 _ACCOUNT: Final = re.compile(r"\b\d{12}\b")
 _ACCESS_KEY: Final = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}")
 

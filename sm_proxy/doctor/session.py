@@ -75,7 +75,7 @@ def host_key(patient: Patient) -> str:
     found = needed(patient.tunnel, "the tunnel")
     container = needed(patient.container, "the container")
     transport = found.ssh = paramiko.Transport(found.socket)
-    types = [key.split()[0] for key in container.host_keys]
+    types = {name for key in container.host_keys for name in _signatures(key.split()[0])}
     options = transport.get_security_options()
     if known := [name for name in options.key_types if name in types]:
         options.key_types = known
@@ -100,6 +100,11 @@ def host_key(patient: Patient) -> str:
             "Do not log in: find out what answers there, and who writes the job's log.",
         )
     return str(key.get_name())
+
+
+def _signatures(kind: str) -> tuple[str, ...]:
+    """The algorithms that a host key of a kind signs with (RFC 8332 for RSA)."""
+    return ("rsa-sha2-512", "rsa-sha2-256", kind) if kind == "ssh-rsa" else (kind,)
 
 
 def login(patient: Patient) -> str:

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from sm_proxy import keychain, prompt
 from sm_proxy.errors import SmProxyError
+from sm_proxy.keychain import Keychain
 from sm_proxy.keys import key_files
 from sm_proxy.keys.identity import Identity
 from sm_proxy.keys.key_files import Pair
@@ -37,7 +38,7 @@ def protected(mode: Mode) -> Pair:
         mode = "random" if ring else "ask"
     passphrase = secrets.token_urlsafe(_RANDOM_BYTES) if mode == "random" else _asked_twice()
     pair = key_files.generated(passphrase)
-    kept = ring is not None and ring.save(_name(pair.public), passphrase)
+    kept = ring is not None and _kept(ring, _name(pair.public), passphrase)
     if not kept and mode == "random":
         raise SmProxyError(
             "missing-dependency",
@@ -47,6 +48,11 @@ def protected(mode: Mode) -> Pair:
     if not kept:
         keychain.say_once_that_there_is_none("you will be asked for the passphrase of the key")
     return pair
+
+
+def _kept(ring: Keychain, name: str, passphrase: str) -> bool:
+    """Whether the keyring gives back what it was given: a random one is nowhere else."""
+    return ring.save(name, passphrase) and ring.load(name) == passphrase
 
 
 def of(key: Identity) -> str:

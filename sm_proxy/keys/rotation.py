@@ -1,7 +1,8 @@
 """A new key in place of the current one, and the end of a key: both whole wherever they are killed.
 
-A rotation first copies the current key to its next number, then replaces it, then has ssh offer
-both. A revocation first has ssh offer the others, then removes the key.
+A rotation first copies the current key to its next number, then has ssh offer both, then replaces
+it: ssh never goes without a key that running jobs know. A revocation first has ssh offer the
+others, then removes the key.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def rotate(
             )
         pair = make_pair()
         old = _set_aside(current)
-        identity.make(current.path, pair)
         offer(settings, identity.offered(settings))
+        identity.make(current.path, pair)
         return identity.own(current.path), old
 
 

@@ -118,6 +118,15 @@ def find(aws: Aws, vpc_id: str) -> str:
             + (f" ({stopped})" if stopped else ""),
             "Tag one, start one, or name one with --bastion.",
         )
+    return usable(aws, running)
+
+
+def usable(aws: Aws, running: list[str]) -> str:
+    """The first of some running instances whose agent serves.
+
+    Raises:
+        SmProxyError: `bastion-offline` or `agent-too-old`.
+    """
     known = _agents(aws, running)
     return running[0] if known is None else _first_usable(running, known)
 

@@ -136,3 +136,21 @@ def test_agents_that_may_not_be_asked_are_no_cause() -> None:
     bastion.running(examined)
     with pytest.raises(SkipCheck):
         bastion.agent(examined)
+
+
+@pytest.mark.parametrize(("pings", "serving"), [(("ConnectionLost", "Online"), "i-2"), ((), "i-1")])
+def test_of_two_the_one_that_a_connection_would_take_is_looked_at(
+    pings: tuple[str, ...], serving: str
+) -> None:
+    both = [INSTANCE, {**INSTANCE, "InstanceId": "i-2"}]
+    known = [
+        {"InstanceId": f"i-{number}", "PingStatus": ping, "AgentVersion": "3.3.1230.0"}
+        for number, ping in enumerate(pings, 1)
+    ]
+    examined = patient(
+        DescribeInstances={"Reservations": [{"Instances": both}]},
+        DescribeInstanceInformation={"InstanceInformationList": known},
+    )
+    assert bastion.running(examined) == serving
+    assert examined.bastion is not None
+    assert examined.bastion["InstanceId"] == serving

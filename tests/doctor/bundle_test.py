@@ -47,6 +47,23 @@ def test_it_holds_what_helps_and_no_secret(patient: Patient, tmp_path: Path) -> 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("http://me:hun@ter2@proxy.example:3128", "http://<login>@proxy.example:3128"),
+        ("me:hunter2@proxy.example:3128", "<login>@proxy.example:3128"),
+        ("http://proxy.example:3128", "http://proxy.example:3128"),
+    ],
+)
+def test_the_login_at_a_proxy_is_struck_out_however_it_is_written(
+    proxy: str, shown: str, patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    path = tmp_path / "report.txt"
+    bundle.write(path, patient, FINDINGS)
+    assert f"HTTPS_PROXY={shown}\n" in path.read_text()
+
+
 def test_a_place_that_cannot_be_written(patient: Patient, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SmProxyError) as caught:

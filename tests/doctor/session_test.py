@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import paramiko
 import pytest
 
 from sm_proxy.doctor import session
 from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import fingerprint
 from sm_proxy.settings import Settings
@@ -42,3 +48,22 @@ def test_the_pinned_key_is_expected_later(monkeypatch: pytest.MonkeyPatch) -> No
     assert session.expected_key(examined) == f"{KEY}, of the first connection"
     assert examined.container is not None
     assert examined.container.host_keys == (fakes.HOST_KEY,)
+
+
+def test_a_log_that_names_an_rsa_key_only_is_asked_for_that_one() -> None:
+    """As ssh does, which asks for the kinds that its known_hosts has."""
+    server, client = socket.socketpair()
+    near = paramiko.Transport(server)
+    rsa = paramiko.RSAKey.generate(2048)
+    near.add_server_key(rsa)
+    near.add_server_key(paramiko.ECDSAKey.generate())
+    near.start_server(event=threading.Event(), server=paramiko.ServerInterface())
+    examined = patient(Settings(), f"ssh-rsa {rsa.get_base64()}")
+    tunnel = SimpleNamespace(socket=client, ssh=None)
+    examined.tunnel = cast("Tunnel", tunnel)
+    try:
+        assert session.host_key(examined) == "ssh-rsa"
+    finally:
+        near.close()
+        if tunnel.ssh is not None:
+            tunnel.ssh.close()

@@ -112,3 +112,15 @@ def test_none_is_none(settings: Settings, ring: MemoryKeyring) -> None:
     key = identity.ensure(settings, lambda: passphrases.protected("none"))
     assert not key_files.is_encrypted(key.path.read_bytes())
     assert not ring.items
+
+
+def test_a_keyring_that_keeps_nothing_gets_no_random_one(
+    settings: Settings, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would know it: the new key would be lost at once."""
+    key = identity.ensure(settings)
+    monkeypatch.setattr(ring, "set_password", lambda *_: None)
+    with pytest.raises(SmProxyError) as caught:
+        rotation.rotate(settings, lambda: passphrases.protected("random"))
+    assert caught.value.code == "missing-dependency"
+    assert identity.ensure(settings) == key

@@ -243,6 +243,8 @@ def test_a_kill_at_any_step_leaves_a_usable_key(
         _is_usable(settings)
         if what == "rotate":
             assert set(old) <= set(publics(settings))
+            told = [identity.own(settings.ssh_folder / name).public_key for name in offers(config)]
+            assert set(old) <= set(told), "running jobs know these only"
         # ssh is told of no key that is gone, and the next run mends the rest.
         assert all((settings.ssh_folder / name).exists() for name in offers(config))
         rotation.rotate(settings)
