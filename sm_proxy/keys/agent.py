@@ -6,6 +6,7 @@ in the environment or in a log, and ssh-add knows every agent and every platform
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -54,6 +55,8 @@ def load(key: Identity, passphrase: str | None, lifetime: int, socket: str | Non
 def forget(key: Identity, socket: str | None = None) -> bool:
     """Take `key` out of the agent again; whether it was there."""
     public = key_files.public_path(key.path)
+    with contextlib.suppress(OSError):  # ssh-add goes by it, and a killed run may have left it out
+        key_files.complete(key.path, key_files.read(key.path))
     try:
         return _ssh_add(["-q", "-d", str(public)], socket).returncode == 0
     except SmProxyError as error:

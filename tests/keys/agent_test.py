@@ -54,6 +54,19 @@ def test_in_and_out(socket: str, encrypted: identity.Identity) -> None:
     assert not agent.forget(encrypted, socket)
 
 
+@pytest.mark.parametrize("beside", [None, "ssh-ed25519 AAAA another's"])
+def test_out_although_a_killed_run_has_left_no_public_half(
+    beside: str | None, socket: str, encrypted: identity.Identity
+) -> None:
+    agent.load(encrypted, "correct horse", 3600, socket)
+    public = key_files.public_path(encrypted.path)
+    public.unlink()
+    if beside:
+        public.write_text(beside)
+    assert agent.forget(encrypted, socket)
+    assert held(socket) == []
+
+
 def test_for_a_lifetime(socket: str, encrypted: identity.Identity) -> None:
     agent.load(encrypted, "correct horse", 1, socket)
     await_true(lambda: held(socket) == [], 20)
