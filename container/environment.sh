@@ -7,11 +7,12 @@ environment() {
     tr '\000\n' '\n\001' </proc/$$/environ
 }
 
-# Of those, the ones a session should have.
+# Of those, the ones a session should have. With LC_ALL=C, here and below: else a byte that is no
+# UTF-8 ends what sed takes for a character, and the rest of a value would stand there unquoted.
 wanted_environment() {
     # First, so that no bound on the whole cuts it off: `sm-proxy go` and `done` rely on it.
     echo "SM_PROXY_RUN_DIR=$run"
-    environment | sed -n '/^[A-Za-z_][A-Za-z0-9_]*=/p' | while IFS= read -r entry; do
+    environment | LC_ALL=C sed -n '/^[A-Za-z_][A-Za-z0-9_]*=/p' | while IFS= read -r entry; do
         case $entry in
             HOME=* | USER=* | LOGNAME=* | SHELL=* | PWD=* | OLDPWD=* | SHLVL=* | _=* | TERM=*) ;;
             MAIL=* | SSH_*=* | HOSTNAME=* | SM_PROXY_AUTHORIZED_KEY*=* | SM_PROXY_SSHD=* | SM_PROXY_RUN_DIR=*) ;;
@@ -23,7 +24,7 @@ wanted_environment() {
 # Write it as a file that a shell can read: for login shells, whose /etc/profile would otherwise put
 # another PATH over the job's, and for servers that cannot hand an environment over.
 write_environment_file() {
-    wanted_environment | sed "s/'/'\\\\''/g; s/^\\([^=]*\\)=\\(.*\\)\$/export \\1='\\2'/" |
+    wanted_environment | LC_ALL=C sed "s/'/'\\\\''/g; s/^\\([^=]*\\)=\\(.*\\)\$/export \\1='\\2'/" |
         tr '\001' '\n' >"$run/environment.sh"
     # Where the folder was chosen for us we are not alone on this machine: touch nothing else.
     if [ "$uid" = 0 ] && [ -z "${SM_PROXY_RUN_DIR-}" ] && [ -d /etc/profile.d ]; then

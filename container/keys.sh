@@ -23,7 +23,7 @@ bare_keys() {
 
 # The names under which the job's environment may bring keys, in order.
 key_names() {
-    environment | sed -n 's/^\(SM_PROXY_AUTHORIZED_KEY\(_[0-9]\{1,4\}\)\{0,1\}\)=.*/\1/p' | sort -u
+    environment | LC_ALL=C sed -n 's/^\(SM_PROXY_AUTHORIZED_KEY\(_[0-9]\{1,4\}\)\{0,1\}\)=.*/\1/p' | sort -u
 }
 
 write_authorized_keys() {

@@ -81,7 +81,7 @@ share_environment() {
     version=$(($1 * 100 + $2))
     if [ "$version" -ge 708 ]; then
         total=0
-        wanted_environment | sed 's/[\\"]/\\&/g' | while IFS= read -r entry; do
+        wanted_environment | LC_ALL=C sed 's/[\\"]/\\&/g' | while IFS= read -r entry; do
             case $entry in
                 *"$(printf '\001')"*) continue ;;
                 *\\*) [ "$version" -ge 807 ] || continue ;; # no way to write it before

@@ -1,0 +1,43 @@
+"""Values that are no UTF-8, in a UTF-8 locale: they stay values."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from sm_proxy import container_files
+
+_SCENE = """
+run=$1 uid=1000 here=$2
+check_exchange() { :; }
+problem() { echo "$*" >&2; }
+. "$here/environment.sh"
+. "$here/keys.sh"
+write_authorized_keys
+write_environment_file
+unset EVIL
+. "$run/environment.sh"
+printf %s "$EVIL"
+"""
+
+
+def test_a_byte_that_is_no_character_runs_nothing(tmp_path: Path) -> None:
+    by_key, by_value = tmp_path / "by-key", tmp_path / "by-value"
+    key = b"ssh-ed25519 AAAAC3 Jos\351;>" + os.fsencode(by_key)
+    value = b"a\351; touch " + os.fsencode(by_value) + b"; it's"
+    done = subprocess.run(
+        ["/bin/sh", "-c", _SCENE, "sh", str(tmp_path), str(container_files.folder())],
+        env={
+            b"PATH": os.environb[b"PATH"],
+            b"LC_ALL": b"C.UTF-8",
+            b"SM_PROXY_AUTHORIZED_KEY": key,
+            b"EVIL": value,
+        },
+        capture_output=True,
+        check=False,
+    )
+    assert done.stdout == value, done.stderr
+    assert not by_key.exists()
+    assert not by_value.exists()
+    assert (tmp_path / "authorized_keys").read_text() == "ssh-ed25519 AAAAC3\n"
