@@ -37,7 +37,7 @@ _END = """
 All of this ran through a real ssh, a real sshd, real AWS calls (to the embedded AWS) and the real
 SSM data channel. To do the same against your account:
 
-    sm-proxy config write             # once: the ssh block and a key of its own
+    sm-proxy setup                    # once: a key, the ssh block, what AWS says
     sm-proxy keys show --env          # put this into your job's Environment
     ssh sm-<your job's name>
 
