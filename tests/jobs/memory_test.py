@@ -96,7 +96,7 @@ def test_nothing_outlives_the_jobs_time(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 MINUTES_AGO = datetime.now(timezone.utc) - timedelta(minutes=10)
-TWO_NODES = description(ResourceConfig={"InstanceCount": 2})
+TWO = {"InstanceCount": 2}
 SECOND = {
     "DescribeLogStreams": streams("my-job/algo-2-1700000000"),
     "GetLogEvents": events(marker_line(node="algo-2")),
@@ -113,13 +113,13 @@ def remembered(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
 
 def test_a_node_that_has_come_since_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     remembered(monkeypatch)
-    aws = working(DescribeTrainingJob=TWO_NODES, **SECOND)
+    aws = working(DescribeTrainingJob=description(ResourceConfig=TWO), **SECOND)
     assert resolved(aws, "sm-my-job.2").node == "algo-2"
     assert aws.operations().count("DescribeTrainingJob") == 1
 
 
 def test_a_job_that_has_ended_since_is_said_to_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered(monkeypatch, DescribeTrainingJob=TWO_NODES)
+    remembered(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
     aws = working(
         DescribeTrainingJob=description("Failed", "Failed", FailureReason="no memory"),
         DescribeLogStreams=streams("my-job/algo-2-1700000000"),
@@ -132,13 +132,13 @@ def test_a_job_that_has_ended_since_is_said_to_have(monkeypatch: pytest.MonkeyPa
 
 def test_a_restart_since_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     began = description(
-        ResourceConfig={"InstanceCount": 2},
+        ResourceConfig=TWO,
         SecondaryStatusTransitions=[{"StartTime": MINUTES_AGO}],
     )
     remembered(monkeypatch, DescribeTrainingJob=began)
     monkeypatch.setattr(resolver, "POLL_S", (0.01, 0.02))
     aws = working(
-        DescribeTrainingJob=TWO_NODES,  # since now
+        DescribeTrainingJob=description(ResourceConfig=TWO),  # Training since now
         DescribeLogStreams=[streams(), streams(), SECOND["DescribeLogStreams"]],
         GetLogEvents=SECOND["GetLogEvents"],
     )
@@ -146,11 +146,11 @@ def test_a_restart_since_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_subnets_that_have_changed_since_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered(monkeypatch, DescribeTrainingJob=TWO_NODES)
+    remembered(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
     moved = marker_line(node="algo-2", addresses=[{"address": "10.9.0.5"}])
     subnets = {"Subnets": [{"VpcId": "vpc-9", "CidrBlock": "10.9.0.0/24"}]}
     aws = working(
-        DescribeTrainingJob=TWO_NODES,
+        DescribeTrainingJob=description(ResourceConfig=TWO),
         DescribeSubnets=subnets,
         DescribeLogStreams=SECOND["DescribeLogStreams"],
         GetLogEvents=events(moved),
@@ -162,7 +162,7 @@ def test_subnets_that_have_changed_since_are_asked_for(monkeypatch: pytest.Monke
 def test_what_was_asked_a_moment_ago_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
-    resolved(working(DescribeTrainingJob=TWO_NODES))
+    resolved(working(DescribeTrainingJob=description(ResourceConfig=TWO)))
     aws = working(DescribeLogStreams=streams())
     with pytest.raises(SmProxyError, match="no address yet"):
         resolved(aws, "sm-my-job.2")
@@ -170,7 +170,7 @@ def test_what_was_asked_a_moment_ago_is_not_asked_again(monkeypatch: pytest.Monk
 
 
 def test_another_refusal_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered(monkeypatch, DescribeTrainingJob=TWO_NODES)
+    remembered(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
     aws = working(DescribeLogStreams=SmProxyError("throttled", "slow", "later"))
     with pytest.raises(SmProxyError, match="slow"):
         resolved(aws, "sm-my-job.2")
