@@ -82,7 +82,8 @@ def shell(prepared: Shell) -> Iterator[Shell]:
     yield prepared
     for process in prepared.started:
         process.kill()
-        process.communicate()
+        with process:  # it closes the pipes: an orphan of a failed test may still hold them
+            pass
     prepared.started.clear()
 
 
@@ -143,8 +144,9 @@ def test_signal(shell: Shell, name: str, script: str, code: int | None) -> None:
 def test_child_of_the_program(shell: Shell) -> None:
     """Without a window it hears nothing, as ever; in one, it is of the group that is told."""
     child = "trap 'echo child; exit' TERM; echo on; while :; do sleep 0.05; done"
-    script = f"sh -c \"{child}\" & trap 'kill $!; wait; exit 6' USR1; trap 'wait; exit 5' TERM; "
-    script += "wait; wait"
+    # The child says "on": by then its parent must be ready for a signal, too.
+    script = "trap 'kill $!; wait; exit 6' USR1; trap 'wait; exit 5' TERM; "
+    script += f"sh -c \"{child}\" & wait; wait"
     heard = {}
     for way in WAYS:
         process = shell.start(way, ["sh", "-c", script])
