@@ -23,6 +23,8 @@ from typing import Any
 
 _WATCH_TICK_S = 0.25
 _AGAIN_S = 0.01
+_RACE = "ignored due to race condition"
+"""CPython's words for a signal that came just before it was to be ignored (signalmodule.c)."""
 _NAMES = ("SIGHUP", "SIGTERM", "SIGINT")
 _ALL = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 _hooks: list[Callable[[Any], object]] = []
@@ -40,10 +42,11 @@ def raise_on_hangup() -> None:
     """From now on the first SIGHUP, SIGTERM or SIGINT raises `Hangup` in the main thread.
 
     Python drops what is raised while it runs a weak reference's callback or a `__del__`, and a
-    signal can arrive just there: then it is raised again, a moment later.
+    signal can arrive just there: then it is raised again, a moment later. It also complains of a
+    signal that came just before it was to be ignored: a ^C and ssh's SIGHUP often come together.
     """
     _handle(_raise)
-    if sys.platform != "win32" and sys.unraisablehook is not _dropped:
+    if sys.unraisablehook is not _dropped:
         _hooks.append(sys.unraisablehook)
         sys.unraisablehook = _dropped
 
@@ -141,7 +144,8 @@ def _raise(number: int, frame: FrameType | None) -> None:
 def _dropped(event: Any) -> None:
     """An exception got lost where Python cannot raise any; ours has to be heard."""
     if event.exc_type is not Hangup:
-        _hooks[-1](event)
+        if _RACE not in str(event.exc_value):
+            _hooks[-1](event)
     elif sys.platform != "win32":
         number = event.exc_value.args[0]
         signal.signal(signal.SIGALRM, lambda _, frame: _raise(number, frame))

@@ -99,6 +99,17 @@ def test_the_clean_up_is_not_interrupted_again() -> None:
     assert ended(python(program)) == (0, "cleaned up\n", "")
 
 
+def test_two_signals_at_once_are_one_and_nothing_is_printed() -> None:
+    program = (
+        "both = {signal.SIGHUP, signal.SIGINT}\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, both)\n"
+        "for number in both:\n    os.kill(os.getpid(), number)\n"
+        "try:\n    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)\n    time.sleep(30)\n"
+        "except signals.Hangup:\n    print('hung up')\n"
+    )
+    assert ended(python(program)) == (0, "hung up\n", "")
+
+
 def test_a_helper_under_nohup_outlives_its_terminal_but_not_its_ssh() -> None:
     program = (
         "os.kill(os.getpid(), signal.SIGHUP)\n"

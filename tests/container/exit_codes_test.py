@@ -146,7 +146,7 @@ def test_child_of_the_program(shell: Shell) -> None:
     child = "trap 'echo child; exit' TERM; echo on; while :; do sleep 0.05; done"
     # The child says "on": by then its parent must be ready for a signal, too.
     script = "trap 'kill $!; wait; exit 6' USR1; trap 'wait; exit 5' TERM; "
-    script += f"sh -c \"{child}\" & wait; wait"
+    script += f'sh -c "{child}" & wait; wait'
     heard = {}
     for way in WAYS:
         process = shell.start(way, ["sh", "-c", script])

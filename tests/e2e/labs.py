@@ -207,9 +207,10 @@ def await_true(
 
 def last_line(done: subprocess.CompletedProcess[bytes]) -> str:
     """Our last line on stderr: ssh adds lines of its own after it."""
-    lines = [line for line in done.stderr.decode().splitlines() if line.startswith("sm-proxy: ")]
-    assert lines, done.stderr.decode()
-    assert "Traceback" not in done.stderr.decode()
+    said = done.stderr.decode()
+    lines = [line for line in said.splitlines() if line.startswith("sm-proxy: ")]
+    assert lines, said
+    assert "Traceback" not in said, said
     return lines[-1]
 
 
