@@ -1,0 +1,44 @@
+"""What `script/demo` shows, and that it says so where a step fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.labs import SM_PROXY
+
+pytestmark = pytest.mark.e2e
+
+
+def demo(**changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*SM_PROXY, "demo"],
+        env={**os.environ, **changes},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+
+
+def test_every_step_does_what_it_should() -> None:
+    done = demo()
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = re.split(r"^\d\. ", done.stdout, flags=re.MULTILINE)[1:]
+    told = ("status Starting", "algo-1", *["on both sides"] * 2, "patch.bin", "on both sides")
+    for step, expected in zip(steps, (*told, *["SSH-2.0-"] * 2), strict=True):
+        assert expected in step
+    assert "To do the same against your account" in steps[-1]
+
+
+def test_a_step_that_fails_is_told_and_is_the_exit_status(tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\nexit 3\n", encoding="utf-8")
+    ssh.chmod(0o755)
+    done = demo(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "FAILED: ssh ended with status 3")
