@@ -22,6 +22,7 @@ from enum import Enum, auto
 from typing import Final
 
 from sm_proxy.ssm import message
+from sm_proxy.ssm.acks import Acks
 from sm_proxy.ssm.encryption import OVERHEAD_BYTES, Cipher
 from sm_proxy.ssm.handshake import Encryption, HandshakeError, read_document
 from sm_proxy.ssm.inbox import Content, Inbox
@@ -31,8 +32,6 @@ from sm_proxy.ssm.outbox import LARGE_PAYLOAD, LargeMessageRefusedError, Outbox
 from sm_proxy.ssm.timing import MESSAGES_PER_S
 
 LARGE_REFUSED: Final = "a message above 1,024 bytes got no acknowledgement"
-_RECENT_ACKS: Final = 1024
-"""About one and a half seconds of the agent's messages at its own pace."""
 _ACK_LIMIT: Final = 4096
 """Bytes of an ack's JSON that are parsed: a real one has about 175."""
 _PIECE_BYTES: Final = 64
@@ -112,8 +111,7 @@ class Channel:
         self._negotiation = Negotiation()
         self._inbox = Inbox()
         self._outbox = Outbox(now, wall_ms, payload_limit, messages_per_s)
-        self._acks: list[bytes] = []
-        self._recent_acks: deque[bytes] = deque(maxlen=_RECENT_ACKS)
+        self._acks = Acks()
         self._events: list[Event] = []
         self._received: deque[bytes] = deque()
         self._terminating = False
@@ -163,7 +161,7 @@ class Channel:
         The latest acks may have been lost with the old connection. The agent would find that out
         one message per 100 ms, so they are repeated; an ack for a known number is a no-op to it.
         """
-        self._acks = list(self._recent_acks)
+        self._acks.repeat()
         self._unpause(now)
         try:
             self._outbox.reconnected(now)
@@ -197,7 +195,7 @@ class Channel:
 
     def frames(self, now: float, budget: int) -> list[bytes]:
         """What shall be written now, acks first; about `budget` bytes of data at most."""
-        acks, self._acks = self._acks, []
+        acks = self._acks.take()
         if self.state is State.CLOSED:
             return acks
         try:
@@ -234,11 +232,12 @@ class Channel:
     # inside
 
     def _on_output(self, received: Message, now: float) -> None:
+        known = self._inbox.has(received.sequence)
         acknowledge, contents = self._inbox.accept(received)
         if acknowledge:
             ack = message.encode_ack(received, int(self._wall_ms_at_zero + now * 1000))
-            self._acks.append(ack)
-            self._recent_acks.append(ack)
+            add = self._acks.add_again if known else self._acks.add
+            add(received.sequence, ack, now)
         if self.paused_at is not None:
             self.paused_at = now
         for content in contents:

@@ -39,13 +39,17 @@ class Inbox:
         """Whether a message is missing before others that have come."""
         return bool(self._held)
 
+    def has(self, sequence: int) -> bool:
+        """Whether the message of this number has come already."""
+        return sequence < self._expected or sequence in self._held
+
     def accept(self, message: Message) -> tuple[bool, list[Content]]:
         """Take one stream message.
 
         Returns:
             Whether to acknowledge it, and the contents that are now in order.
         """
-        if message.sequence < self._expected or message.sequence in self._held:
+        if self.has(message.sequence):
             return True, []
         content = Content(message.payload_type, message.payload)
         if message.sequence > self._expected:

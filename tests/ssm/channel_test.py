@@ -72,9 +72,20 @@ def test_once_the_target_spoke_nothing_waits() -> None:
 def test_every_copy_is_acknowledged() -> None:
     channel = opened()
     for sequence in (2, 2, 4, 0, 4):
-        channel.receive(wire.output(sequence, b"x"), 1.0)
-    assert acked(sent(channel)) == [2, 2, 4, 0, 4]
+        channel.receive(wire.output(sequence, b"x"), 0.1)
+    assert acked(sent(channel, 0.1)) == [2, 2, 4, 0, 4]
     assert channel.read() == b"x"
+
+
+def test_a_late_copy_shows_that_the_agent_missed_later_acks_too() -> None:
+    channel = opened()
+    for sequence in range(2, 7):
+        channel.receive(wire.output(sequence, b"x"), 1.0)
+    assert acked(sent(channel)) == [2, 3, 4, 5, 6]
+    channel.receive(wire.output(3, b"x"), 1.1)
+    assert acked(sent(channel, 1.1)) == [3]  # it crossed our ack
+    channel.receive(wire.output(3, b"x"), 1.9)
+    assert acked(sent(channel, 1.9)) == [3, 4, 5, 6]
 
 
 def test_a_reconnection_repeats_acks_and_messages() -> None:
