@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.ssm.agent_model import Plan
+from tests.ssm.agent_model import READ, Plan
 from tests.ssm.conftest import SOAK
 from tests.ssm.world import DOWN, UP, Weather, World
 
@@ -134,3 +134,18 @@ def test_a_closed_port_is_reported(weather: Weather, seed: int, delay: float) ->
     world.run(0.1)
     world.conclude(agent_ends=False)
     assert world.refused
+
+
+def test_acks_that_the_agent_missed_do_not_hold_up_what_was_lost() -> None:
+    world = World(Plan(), Weather(), seed=1)
+    world.run(1)
+    world.weather = Weather(ack_loss=1)
+    world.speak(bytes(100 * READ))
+    world.run(0.3)
+    world.weather = Weather(loss=1)
+    world.speak(b"lost")
+    world.run(0.01)
+    world.weather = Weather()
+    world.speak(b"and what came behind it")
+    world.run(2)  # the agent by itself finds the missed acks one by one: 10 s
+    assert bytes(world.received) == bytes(world.spoken)
