@@ -23,8 +23,7 @@ from sm_proxy.settings import Settings
 from sm_proxy.signals import Hangup
 from sm_proxy.ssm import session as ssm
 from sm_proxy.ssm.outbox import LARGE_PAYLOAD, SAFE_PAYLOAD
-from sm_proxy.ssm.resume import FinalError
-from sm_proxy.ssm.session import Grant, Kind, Session
+from sm_proxy.ssm.session import FinalError, Grant, Kind, Session
 from sm_proxy.store import Store
 
 DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"
@@ -263,13 +262,17 @@ class SsmApi:
         context = {"aws:ssm:SessionId": session_id, "aws:ssm:TargetId": self._target}
         if challenge:
             context["aws:ssm:RandomChallenge"] = challenge
-        answer = self._aws.call(
-            "kms",
-            "GenerateDataKey",
-            KeyId=key_id,
-            NumberOfBytes=_KEY_BYTES,
-            EncryptionContext=context,
-        )
+        try:
+            answer = self._aws.call(
+                "kms",
+                "GenerateDataKey",
+                KeyId=key_id,
+                NumberOfBytes=_KEY_BYTES,
+                EncryptionContext=context,
+            )
+        except SmProxyError as error:
+            what = f"sessions are encrypted with the KMS key {key_id}: {error.message}"
+            raise FinalError(SmProxyError(error.code, what, error.hint)) from None
         return answer["CiphertextBlob"], answer["Plaintext"]
 
     def _diagnosed(self, error: ServiceError) -> SmProxyError:

@@ -31,6 +31,18 @@ class SessionEndedError(Exception):
         self.reason = reason
 
 
+class FinalError(Exception):
+    """A call failed in a way that no further attempt will mend.
+
+    Args:
+        cause: what the session shall fail with.
+    """
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
 @dataclass(frozen=True)
 class Grant:
     """What StartSession and ResumeSession give: never printed, for the token opens the session."""
@@ -45,7 +57,10 @@ class Grant:
 
 
 class Api(Protocol):
-    """The calls a session makes; each may block and raise what its library raises."""
+    """The calls a session makes; each may block and raise what its library raises.
+
+    A `FinalError` from `resume` or `data_key` says what the session shall fail with.
+    """
 
     def start(self) -> Grant:
         """StartSession."""

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from sm_proxy.ssm.api import Grant
+from sm_proxy.ssm.api import FinalError, Grant
 from sm_proxy.ssm.transport import WebSocket
 
 RESUME_DEADLINE_S: Final = 120.0
@@ -19,18 +19,6 @@ _LONGEST_DELAY_S: Final = 5.0
 Outcome = tuple[Grant, WebSocket]
 Attempt = Callable[[], Outcome | None]
 """One try: a new connection, None when the session is over for good, or an exception."""
-
-
-class FinalError(Exception):
-    """An attempt failed in a way that no further attempt will mend.
-
-    Args:
-        cause: what the session shall fail with.
-    """
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
 
 
 class Resumption:

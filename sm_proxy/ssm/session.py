@@ -16,6 +16,7 @@ from sm_proxy.ssm import smux, transport
 from sm_proxy.ssm.api import (
     TERMINATE_DEADLINE_S,
     Api,
+    FinalError,
     Grant,
     Kind,
     Options,
@@ -30,6 +31,7 @@ from sm_proxy.ssm.transport import DisconnectedError, WebSocket
 __all__ = [
     "TERMINATE_DEADLINE_S",
     "Api",
+    "FinalError",
     "Grant",
     "Kind",
     "Options",
@@ -70,6 +72,7 @@ class Session:
         self._finishing = False
         self._open_until = now + HANDSHAKE_DEADLINE_S
         self._failure: Exception | None = None
+        self._key_failure: Exception | None = None
 
     # the stream, as the pump sees it
 
@@ -241,6 +244,7 @@ class Session:
             )
             self._channel.provide_key(ciphertext, DataKeyCipher(plaintext))
         except Exception as error:  # noqa: BLE001 - whatever the API's library raises
+            self._key_failure = error.cause if isinstance(error, FinalError) else None
             self._channel.refuse_key(f"the KMS key {wanted.key_id} cannot be used: {error}")
 
     def _send(self, websocket: WebSocket, now: float) -> None:
@@ -275,7 +279,7 @@ class Session:
 
     def _fail(self, kind: Kind, reason: str) -> None:
         if self._failure is None:
-            self._failure = self._options.failure(kind, reason)
+            self._failure = self._key_failure or self._options.failure(kind, reason)
 
 
 def start(api: Api, options: Options, grant: Grant) -> Session:

@@ -19,8 +19,7 @@ from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
 from sm_proxy.signals import Hangup
 from sm_proxy.ssm import session as ssm
-from sm_proxy.ssm.resume import FinalError
-from sm_proxy.ssm.session import Grant, Options, SessionEndedError
+from sm_proxy.ssm.session import FinalError, Grant, Options, SessionEndedError
 from tests.fakes import Answers, FakeAws, container
 
 GRANTED = {"SessionId": "s-1", "TokenValue": "t", "StreamUrl": "wss://x"}
@@ -362,6 +361,15 @@ def test_the_key_of_an_encrypted_session(challenge: str) -> None:
     if challenge:
         context["aws:ssm:RandomChallenge"] = challenge
     assert asked == {"KeyId": "k", "NumberOfBytes": 64, "EncryptionContext": context}
+
+
+def test_a_key_that_is_denied_is_the_sessions_failure() -> None:
+    denied = SmProxyError("access-denied", "no kms:GenerateDataKey", "mend")
+    with pytest.raises(FinalError, match="key k: no kms:GenerateDataKey") as caught:
+        api(FakeAws(GenerateDataKey=denied)).data_key("k", "s-1", "")
+    cause = caught.value.cause
+    assert isinstance(cause, SmProxyError)
+    assert (cause.code, cause.hint) == ("access-denied", "mend")
 
 
 def test_what_is_open_stands_in_the_state_folder_until_it_is_over(started: Started) -> None:

@@ -14,8 +14,7 @@ import pytest
 from websockets.sync.server import ServerConnection
 
 from sm_proxy.ssm import link, resume, session
-from sm_proxy.ssm.resume import FinalError
-from sm_proxy.ssm.session import Options, Session, SessionEndedError
+from sm_proxy.ssm.session import FinalError, Options, Session, SessionEndedError
 from sm_proxy.ssm.transport import DisconnectedError
 from tests.ssm import agent_wire as wire
 from tests.ssm.service import FakeApi, Script, expect, frame, raw_server, service, shake_hands
@@ -349,7 +348,8 @@ def test_a_failed_write_does_not_hide_why_it_was_closed(monkeypatch: pytest.Monk
     assert api.calls == []
 
 
-def test_a_key_that_is_denied_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("known", [False, True])
+def test_a_key_that_is_denied_is_told_at_the_end(*, known: bool) -> None:
     def agent(connection: ServerConnection) -> None:
         connection.recv()
         request = wire.handshake_request(KMSKeyId="key-1")
@@ -361,10 +361,11 @@ def test_a_key_that_is_denied_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch
 
     with service(agent) as port:
         api = FakeApi(f"ws://127.0.0.1:{port}/")
-        api.error = PermissionError("denied by policy")
+        cause = SessionEndedError("closed", "denied by policy")
+        api.error = FinalError(cause) if known else cause
         stream = session.start(api, Options(), api.start())
         failure = failed(stream)
-    assert "key-1 cannot be used: denied by policy" in failure.reason
+    assert failure is cause if known else "key-1 cannot be used: denied" in failure.reason
 
 
 @pytest.mark.parametrize("kind", ["messages", "pings"])
