@@ -125,6 +125,31 @@ def test_an_address_outside_of_the_subnets() -> None:
     assert refused(aws).code == "address-refused"
 
 
+IP_ADDR = [
+    "    inet 169.254.172.2/22 brd 169.254.175.255 scope global eth0",
+    "    inet 10.0.1.7/20 brd 10.0.15.255 scope global eth1",
+]
+
+
+@pytest.mark.parametrize(
+    ("behind", "address"),
+    [(IP_ADDR[1], "10.0.1.7"), (marker_line(), "10.0.1.5"), ("epoch 1", None)],
+)
+def test_output_over_two_pages_is_judged_as_a_whole(behind: str, address: str | None) -> None:
+    pages: list[Any] = [events("start", IP_ADDR[0], token="f/1"), events(behind, token="f/2")]
+    aws = working(GetLogEvents=[*pages, events(token="f/2")])
+    if address is None:
+        assert refused(aws).code == "address-refused"
+    else:
+        assert resolved(aws).address == address
+
+
+def test_no_more_is_read_than_it_takes() -> None:
+    aws = working(GetLogEvents=[events(*IP_ADDR, token="f/1")])
+    assert resolved(aws).address == "10.0.1.7"
+    assert aws.operations() == ONCE
+
+
 @pytest.mark.parametrize("host", ["sm-", "sm-a_b", "my-job", "sm-x.algo-0"])
 def test_illegal_names_cost_no_call(host: str) -> None:
     aws = FakeAws()
