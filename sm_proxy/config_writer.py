@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sm_proxy import file_lock
+from sm_proxy import file_lock, replacing
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import blocks, contexts, quoting, replacing, user_file
+from sm_proxy.ssh_config import blocks, contexts, quoting, user_file
 from sm_proxy.ssh_config.blocks import Stub
 from sm_proxy.ssh_config.contexts import Contexts
 from sm_proxy.ssh_config.quoting import Platform

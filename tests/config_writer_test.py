@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sm_proxy import config_writer, paths
+from sm_proxy import config_writer, paths, replacing
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.settings import load as load_settings
-from sm_proxy.ssh_config import quoting, replacing, user_file
+from sm_proxy.ssh_config import quoting, user_file
 from tests.fakes import tree
 
 SSH = shutil.which("ssh")

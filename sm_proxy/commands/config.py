@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sm_proxy import config_writer, paths
+from sm_proxy import config_writer, paths, replacing
 from sm_proxy import settings as settings_module
 from sm_proxy.config_writer import Change
 from sm_proxy.output import Result
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import asked, contexts, replacing
+from sm_proxy.ssh_config import asked, contexts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import file_lock
+from sm_proxy import file_lock, replacing
 from sm_proxy.editors import jsonc
 from sm_proxy.editors.jsonc import JsoncError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.ssh_config import replacing
 
 _BOM: Final = b"\xef\xbb\xbf"
 

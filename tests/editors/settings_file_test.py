@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy import replacing
 from sm_proxy.editors import jsonc, settings_file
-from sm_proxy.ssh_config import replacing
 
 KEYS = ["remote.SSH.remotePlatform", "sm-x"]
 LINUX = [(KEYS, "linux")]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import cli, config_writer, paths
+from sm_proxy import cli, config_writer, paths, replacing
 from sm_proxy import settings as settings_module
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import blocks, replacing
+from sm_proxy.ssh_config import blocks
 
 SSH = shutil.which("ssh")
 EU = ("--prefix", "sm-eu-")
