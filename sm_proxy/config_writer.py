@@ -248,6 +248,7 @@ def _replace(change: Change) -> None:
     path = change.path
     replacing.refuse_read_only(path)
     if change.keep and change.before is not None:
+        replacing.refuse_linked(path)
         replacing.keep(path, change.before)
     if change.after is None:
         path.unlink(missing_ok=True)

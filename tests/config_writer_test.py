@@ -221,6 +221,19 @@ def test_a_config_that_cannot_be_replaced_gets_the_line_to_add(
     assert (settings.ssh_folder / "config").exists()
 
 
+def test_a_config_with_another_hard_link_gets_the_line_to_add(
+    user_config: Path, settings: Settings, tmp_path: Path
+) -> None:
+    put(user_config, b"Host a\n")
+    (tmp_path / "dotfiles").hardlink_to(user_config)
+    with pytest.raises(SmProxyError, match="hard links") as caught:
+        write(user_config, settings)
+    assert caught.value.code == "config-read-only"
+    put(user_config, f"{caught.value.hint.split('config: ')[1]}\n".encode() + b"Host a\n")
+    write(user_config, settings)
+    assert user_config.samefile(tmp_path / "dotfiles")
+
+
 @not_root
 def test_a_read_only_folder(user_config: Path, settings: Settings) -> None:
     put(user_config, b"Host a\n")

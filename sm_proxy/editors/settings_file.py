@@ -62,6 +62,7 @@ def _set(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
         return Outcome(target, config_file=config_file)
     replacing.refuse_read_only(target)
     if before is not None:
+        replacing.refuse_linked(target)
         replacing.keep(target, before)
     replacing.replace(target, after)
     return Outcome(target, changed=True, config_file=config_file)

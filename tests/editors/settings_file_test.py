@@ -56,6 +56,14 @@ def test_a_symlink_stays_one(tmp_path: Path) -> None:
     assert "linux" in real.read_text()
 
 
+def test_a_file_of_two_names_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("{}")
+    (tmp_path / "dotfiles.json").hardlink_to(path)
+    assert "hard links" in settings_file.set_values(path, LINUX).problem
+    assert path.read_text() == "{}"
+
+
 @pytest.mark.parametrize("content", [b"{", b'{"a": "\xff"}', b"[]"])
 def test_what_does_not_parse_is_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "settings.json"
