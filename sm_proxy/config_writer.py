@@ -196,19 +196,6 @@ def exclusive() -> Iterator[None]:
         yield
 
 
-def host_block(settings: Settings, program: list[str], platform: Platform | None = None) -> str:
-    """Our own config file with the one context of these settings."""
-    known = {settings.prefix: recorded(settings)}
-    base = Settings(ssh_dir=settings.ssh_dir)
-    return blocks.own_file(base, known, program, platform=platform)
-
-
-def proxy_command(settings: Settings, program: list[str], platform: Platform | None = None) -> str:
-    """The ProxyCommand's value, with the profile that this shell names."""
-    named = replace(settings, profile=settings.named_profile)
-    return blocks.proxy_command(named, program, platform)
-
-
 def recorded(settings: Settings) -> dict[str, object]:
     """The options of a context with these settings: what is not left at its default."""
     named = replace(settings, profile=settings.named_profile)

@@ -214,8 +214,7 @@ def test_a_connection_is_noted_when_it_is_over(world: World) -> None:
 def test_a_failure_is_noted_with_its_line(world: World) -> None:
     world.pump_fails = SmProxyError("session-lost", "gone", "Connect again.")
     refused(world)
-    failure = connections.last_failure("sm-my-job")
-    assert failure is not None
+    (failure,) = connections.recent("sm-my-job")
     assert failure.line == "sm-proxy: session-lost: gone. Connect again."
     assert (failure.session, failure.up, failure.down) == ("s-1", 3, 7)
 
@@ -223,8 +222,7 @@ def test_a_failure_is_noted_with_its_line(world: World) -> None:
 def test_a_refused_host_key_is_the_failure_even_where_ssh_has_left_quickly(world: World) -> None:
     world.refuses = SmProxyError("host-key-changed", "another")
     assert refused(world) is world.refuses
-    failure = connections.last_failure("sm-my-job")
-    assert failure is not None
+    (failure,) = connections.recent("sm-my-job")
     assert failure.code == "host-key-changed"
 
 

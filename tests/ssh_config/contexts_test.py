@@ -153,7 +153,7 @@ def test_control_master(base: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr("sm_proxy.ssh_config.blocks._SUN_PATH", 103)
     long = Settings(ssh_dir=str(tmp_path / ("x" * 60)), control_master=True)
     with pytest.raises(SmProxyError, match="room for host names"):
-        config_writer.host_block(long, ["/x"])
+        config_writer.planned(base / "config", long, ["/x"])
 
 
 @pytest.mark.skipif(SSH is None, reason="needs the OpenSSH client")
