@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy import paths
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import SmProxyError, printable
 
 FILE_NAME = "config.toml"
 WAIT_DEFAULT_S = 15 * 60
@@ -30,6 +30,8 @@ WAIT_DEFAULT_S = 15 * 60
 SECONDS_LIMIT = 28 * 24 * 60 * 60
 """As long as a training job may run."""
 
+_DIGITS = re.compile(r"[0-9]{1,7}")
+_SHOWN = 20
 _PRINTABLE = re.compile(r".+")
 _SHAPES = {
     "prefix": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*"), "letters, digits, `-`, `_` and `.`"),
@@ -247,14 +249,29 @@ def _boolean(name: str, value: object, where: str) -> bool:
     return word in _TRUE
 
 
+def seconds(text: str, least: int = 0) -> int:
+    """A number of seconds as an argument of the command line.
+
+    Raises:
+        ArgumentTypeError: it is no whole number, less than `least`, or more than a job may run.
+    """
+    number = _whole(text)
+    if not least <= number <= SECONDS_LIMIT:
+        shown = printable(text, _SHOWN)
+        raise argparse.ArgumentTypeError(f"{shown!r} is not {least} to {SECONDS_LIMIT} seconds")
+    return number
+
+
 def _seconds(name: str, value: object, where: str) -> int:
-    try:
-        number = int(str(value))
-    except ValueError:
-        number = -1
+    number = _whole(value)
     if not 0 <= number <= SECONDS_LIMIT:
         raise _bad(name, where, f"a number of seconds, {SECONDS_LIMIT} at most")
     return number
+
+
+def _whole(value: object) -> int:
+    """The number that plain digits write, else -1."""
+    return int(str(value)) if _DIGITS.fullmatch(str(value)) else -1
 
 
 def _bad(name: str, where: str, expected: str) -> SmProxyError:

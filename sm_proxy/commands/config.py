@@ -31,7 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="PATH",
             help="the agent that holds it: its socket, or SSH_AUTH_SOCK",
         )
-        action.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
+        action.add_argument(
+            "--wait",
+            type=settings_module.seconds,
+            metavar="S",
+            help="wait for a starting job (900)",
+        )
         action.add_argument(
             "--control-master",
             action=argparse.BooleanOptionalAction,
