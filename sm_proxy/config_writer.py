@@ -19,7 +19,7 @@ from pathlib import Path
 from sm_proxy import file_lock, replacing
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import blocks, contexts, quoting, user_file
+from sm_proxy.ssh_config import blocks, contexts, patterns, quoting, user_file
 from sm_proxy.ssh_config.blocks import Stub
 from sm_proxy.ssh_config.contexts import Contexts
 from sm_proxy.ssh_config.quoting import Platform
@@ -86,8 +86,12 @@ def planned(
         known = {**contexts.parse(content or b"", own), settings.prefix: recorded(settings)}
         settings = Settings(ssh_dir=settings.ssh_dir)
     taken = user_file.hosts(target, own)
-    stubs = [stub for stub in blocks.parse_stubs(content or b"", own) if stub.host not in taken]
-    stubs = [stub for stub in stubs if contexts.of_host(stub.host, known) is not None]
+    stubs = [
+        stub
+        for stub in blocks.parse_stubs(content or b"", own)
+        if (prefix := contexts.of_host(stub.host, known)) is not None
+        and not patterns.matches(stub.host, patterns.left_out(taken, prefix, known))
+    ]
     text = blocks.own_file(settings, known, program, stubs=stubs, taken=taken)
     line = f"Add by hand, as the first line of your ssh config: {include_line(own)}"
     return [
@@ -127,9 +131,9 @@ def planned_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
             f"{own} has no place for hosts",
             "Run `sm-proxy config write` first.",
         )
-    taken = blocks.excluded(before)  # the user's own host of that name goes first
-    stubs = [stub for stub in stubs if stub.host not in taken]
-    section = blocks.stub_section(stubs, contexts.parse(before, own)).encode()
+    known = contexts.parse(before, own)
+    stubs = [stub for stub in stubs if not blocks.is_excluded(stub.host, before, known)]
+    section = blocks.stub_section(stubs, known).encode()
     return [
         Change(own, before, before[: span[0]] + section + before[span[1] :], "Make it writable.")
     ]
