@@ -169,9 +169,15 @@ def _aws_profile() -> str | None:
 
 
 def flags_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings among parsed arguments; `--ssh-config PATH` puts our files beside PATH."""
+    """The settings among parsed arguments; `--ssh-config PATH` puts our files beside PATH.
+
+    Raises:
+        SmProxyError: `bad-setting`, PATH is empty: that must not mean the user's own config.
+    """
     flags = dict(vars(args))
-    if (path := flags.get("ssh_config")) and not flags.get("ssh_dir"):
+    if (path := flags.get("ssh_config")) == "":
+        raise _bad("ssh_config", "--ssh-config", "a path")
+    if path and not flags.get("ssh_dir"):
         flags["ssh_dir"] = str(Path(path).absolute().parent / paths.APP)
     return flags
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sm_proxy import config_writer, paths, replacing
 from sm_proxy import settings as settings_module
-from sm_proxy.config_writer import Change
+from sm_proxy.config_writer import Change, Finding
+from sm_proxy.errors import SmProxyError
 from sm_proxy.output import Result
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import asked, contexts
@@ -101,14 +102,22 @@ def _carried_out(args: argparse.Namespace, plan: Callable[[], list[Change]]) -> 
 def _told(change: Change) -> str:
     kept = change.keep and change.before is not None
     where = f" (before: {replacing.backup(change.path, 'latest')})" if kept else ""
-    return f"wrote {change.path}{where}"
+    done = "removed" if change.after is None else "wrote"
+    return f"{done} {change.path}{where}"
 
 
 def _checked(changes: list[Change], settings: Settings) -> Result:
     found = config_writer.findings(changes, settings)
     text = "\n".join(f"{item.what}. {item.fix}" for item in found) or "up to date"
     data = {**_data(changes), "findings": [{"what": item.what, "fix": item.fix} for item in found]}
-    return Result(data, text, exit_status=1 if found else 0)
+    return Result(data, text, exit_status=1 if found else 0, failure=_failure(found))
+
+
+def _failure(found: Sequence[Finding]) -> SmProxyError | None:
+    if not found:
+        return None
+    more = f", and {len(found) - 1} more" if found[1:] else ""
+    return SmProxyError("config-malformed", found[0].what + more, found[0].fix)
 
 
 def _data(changes: list[Change]) -> dict[str, object]:

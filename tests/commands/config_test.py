@@ -29,6 +29,9 @@ def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(user_config, "check", status=1)
+    told = capsys.readouterr()
+    assert told.err.startswith(f"sm-proxy: config-malformed: out of date: {user_config.parent}/")
+    assert told.err.endswith(", and 2 more. Run `sm-proxy config write`.\n")
     run(user_config, "write")
     files = tree(user_config.parent)
     assert set(files) == {
@@ -43,6 +46,8 @@ def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture
     run(user_config, "check", "--region", "eu-west-1", status=1)
     assert "out of date" in capsys.readouterr().out
     run(user_config, "remove")
+    removed = f"removed {user_config.parent}/sm-proxy/config"
+    assert capsys.readouterr().out.splitlines()[1] == removed
     assert set(tree(user_config.parent)) == {*files} - {"sm-proxy/config"}
     assert user_config.read_bytes() == b"Host a\n"
 
@@ -52,13 +57,27 @@ def test_a_dry_run_writes_nothing(
     action: str, user_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(user_config, action, "--dry-run", status=1 if action == "check" else 0)
-    assert tree(tmp_path) == {"ssh/config": b"Host a\n"}
+    assert tree(user_config.parent) == {"config": b"Host a\n"}
+    if action != "check":  # what it finds is a failure, and kept as the last one
+        assert set(tree(tmp_path)) == {"ssh/config"}
     if action == "write":
         assert "+Host sm-*" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("action", ["write", "remove", "check", "show"])
+def test_an_empty_path_is_not_the_users_own_config(
+    action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["config", action, "--ssh-config", ""]) == 1
+    assert "bad-setting: ssh_config in --ssh-config must be a path" in capsys.readouterr().err
+
+
 def test_json(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = str(user_config.parent / "sm-proxy" / "config")
+    run(user_config, "check", "--json", status=1)
+    found = answer(capsys)
+    assert (found["ok"], found["error"]["code"]) == (False, "config-malformed")
+    assert len(found["data"]["findings"]) == 3
     run(user_config, "write", "--json")
     found = answer(capsys)
     assert found["ok"] is True
