@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -159,6 +160,9 @@ def findings(changes: Sequence[Change], settings: Settings) -> list[Finding]:
     own = own_config(settings)
     found = [Finding(f"out of date: {item.path}", write) for item in changes if item.needed]
     for item in changes:
+        if _others_may_write(item.path):
+            what = f"bad permissions: others may write {item.path}, so ssh reads no config at all"
+            found.append(Finding(what, f"Run `chmod go-w {shlex.quote(str(item.path))}`."))
         if item.path != own:
             there, first = user_file.included(item.before or b"", own)
             if not there:
@@ -246,6 +250,13 @@ def _replace(change: Change) -> None:
         replacing.sync_folder(path.parent)
     else:
         replacing.replace(path, change.after)
+
+
+def _others_may_write(path: Path) -> bool:
+    try:
+        return sys.platform != "win32" and bool(path.stat().st_mode & 0o022)
+    except OSError:
+        return False
 
 
 def _shown_lines(content: bytes | None) -> list[str]:

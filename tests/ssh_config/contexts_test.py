@@ -143,6 +143,19 @@ def test_check_names_what_is_wrong(base: Path, capsys: pytest.CaptureFixture[str
     run(base, "check")
 
 
+@pytest.mark.parametrize("name", ["config", "sm-proxy/config"])
+def test_check_names_a_file_that_ssh_will_not_read(
+    base: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(base, "write")
+    run(base, "check")
+    (base / name).chmod(0o664)
+    capsys.readouterr()
+    run(base, "check", status=1)
+    told = f"bad permissions: others may write {base / name}, so ssh reads no config at all"
+    assert capsys.readouterr().out == f"{told}. Run `chmod go-w {base / name}`.\n"
+
+
 def test_control_master(base: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sm_proxy.ssh_config.blocks._SUN_PATH", 500)
     run(base, "write", "--control-master")
