@@ -105,13 +105,14 @@ class _Search:
                 self._memory.keep_container(self._target, job, found)
                 return found
             self._refuse_if_silent(job)
-            pause = random.uniform(*POLL_S)  # noqa: S311 - jitter
-            if time.monotonic() + pause > deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 raise self._nothing_yet(job, patient=patient)
             self._report(job)
+            pause = min(left, random.uniform(*POLL_S))  # noqa: S311 - jitter
             time.sleep(pause)
             # Whoever else waits for the same job may have asked in the meantime.
-            max_age = POLL_S[0]
+            max_age = min(pause, POLL_S[0])
 
     def _look(self, max_age: float) -> tuple[Job, Container | None]:
         """Nothing is refused on the strength of a memory: the job may have changed or ended."""

@@ -275,7 +275,14 @@ def test_the_wait_ends_at_its_deadline(clock: Clock) -> None:
     error = refused(aws, wait=60)
     assert error.code == "wait-timeout"
     assert "Pending" in error.message
-    assert 56 <= sum(clock.slept) <= 60
+    assert sum(clock.slept) == pytest.approx(60)
+
+
+@pytest.mark.parametrize("wait", [0.5, 1, 3.5])
+def test_a_short_wait_is_used_to_its_end(wait: float, clock: Clock) -> None:
+    aws = working(DescribeTrainingJob=[description("Pending"), description()])
+    assert resolved(aws, wait=wait).address == "10.0.1.5"
+    assert 0 < sum(clock.slept) <= wait
 
 
 def test_a_job_that_turns_terminal_ends_the_wait_at_once(clock: Clock) -> None:
