@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final
 
-from sm_proxy.jobs import records
+from sm_proxy.jobs import marker, records
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
@@ -45,6 +45,7 @@ class Memory:
             return None
         try:
             found = records.restored(Container, record)
+            _refuse_unless_possible(found)
         except ValueError:
             return None
         return replace(found, host=target.host, cached=True)
@@ -66,7 +67,8 @@ class Memory:
         try:
             asked, job = record["asked"], records.restored(Job, record["job"])
             subnets = _subnets(record["subnets"])
-        except (KeyError, TypeError, ValueError):
+            _end_of(job)
+        except (KeyError, OverflowError, TypeError, ValueError):
             return None
         if not isinstance(asked, float):
             return None
@@ -95,8 +97,19 @@ class Memory:
         return (*self._job_key(target), target.node)
 
 
+def _refuse_unless_possible(container: Container) -> None:
+    """A log would not have been believed that says this, so a record is not."""
+    ipaddress.ip_address(container.address)
+    if not 0 < container.port < 1 << 16 or not all(map(marker.is_public_key, container.host_keys)):
+        raise ValueError("no place to connect to")
+
+
 def _end_of(job: Job) -> float:
-    """When the job must have ended, and at the latest a day from now."""
+    """When the job must have ended, and at the latest a day from now.
+
+    Raises:
+        OverflowError: that is no time.
+    """
     last = time.time() + RUNNING_S
     if job.must_end_by is None:
         return last
