@@ -8,6 +8,7 @@ none of these calls, and of many connections at once only one asks about the job
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import time
@@ -176,10 +177,11 @@ class _Search:
     def _judged(self, told: Iterator[Found], subnets: Subnets) -> Found:
         """What counts of it; a form of several lines is read on while no address of it will do."""
         allow_loopback = self._settings.allow_loopback
-        for found in told:
-            inside = network.within(found.addresses, subnets, allow_loopback=allow_loopback)
-            if found.source == "marker" or inside is not None:
-                break
+        with contextlib.suppress(logs.LimitError):
+            for found in told:
+                inside = network.within(found.addresses, subnets, allow_loopback=allow_loopback)
+                if found.source == "marker" or inside is not None:
+                    break
         return found
 
     def _container(self, job: Job, stream: str, found: Found, subnets: Subnets) -> Container:

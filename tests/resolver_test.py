@@ -144,6 +144,16 @@ def test_output_over_two_pages_is_judged_as_a_whole(behind: str, address: str | 
         assert resolved(aws).address == address
 
 
+def test_a_log_whose_head_names_none_is_not_waited_for(clock: Clock) -> None:
+    lines = [[f"{number}"] * 5000 for number in range(5)]
+    pages: list[Any] = [events(*page, token=f"f/{number}") for number, page in enumerate(lines)]
+    error = refused(working(GetLogEvents=pages), wait=900)
+    assert (error.code, clock.slept) == ("no-address", [])
+    assert "15,000 lines" in error.message
+    pages = [events(IP_ADDR[0], *lines[0], token="f/0"), *pages[1:]]
+    assert refused(working(GetLogEvents=pages), wait=900, fresh=True).code == "address-refused"
+
+
 def test_no_more_is_read_than_it_takes() -> None:
     aws = working(GetLogEvents=[events(*IP_ADDR, token="f/1")])
     assert resolved(aws).address == "10.0.1.7"
