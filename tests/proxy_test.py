@@ -29,6 +29,7 @@ class World:
 
     def __init__(self) -> None:
         self.found: Container | BaseException = container()
+        self.afresh: Container | None = None
         self.blocks = False
         self.settings = Settings(ssh_dir="")
         self.dialled: list[tuple[str, int]] = []
@@ -46,9 +47,11 @@ class World:
         self.from_us, stdout = os.pipe()
         self.ends = DirectStdio(stdin, stdout)
 
-    def resolve(self, *_: Any, **__: Any) -> Container:
+    def resolve(self, *_: Any, fresh: bool = False, **__: Any) -> Container:
         if self.blocks:
             threading.Event().wait(30)
+        if fresh and self.afresh is not None:
+            return self.afresh
         if isinstance(self.found, BaseException):
             raise self.found
         return self.found
@@ -115,6 +118,15 @@ def test_the_key_is_pinned_before_the_first_byte(world: World) -> None:
     assert world.pinned_before_dialling == f"* {HOST_KEY}\n"
     assert world.closed == 1
     assert world.done_after == ["here"]
+
+
+def test_a_marker_that_came_after_what_is_remembered_counts(world: World) -> None:
+    world.found = container(host_keys=(), source="ip-addr", port=22, user=None, cached=True)
+    assert refused(world).code == "host-key-unknown"
+    world.afresh = container()
+    assert world.connect() == 0
+    assert world.dialled == [("10.0.1.5", 2222)]
+    assert world.pinned_before_dialling == f"* {HOST_KEY}\n"
 
 
 @pytest.mark.parametrize(("port", "dialled"), [(22, 2222), (2022, 2022), (2222, 2222)])
