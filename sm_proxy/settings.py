@@ -30,6 +30,7 @@ WAIT_DEFAULT_S = 15 * 60
 SECONDS_LIMIT = 28 * 24 * 60 * 60
 """As long as a training job may run."""
 
+_PATHS = frozenset({"ssh_dir", "identity_file", "identity_agent"})
 _DIGITS = re.compile(r"[0-9]{1,7}")
 _SHOWN = 20
 _PRINTABLE = re.compile(r".+")
@@ -169,15 +170,9 @@ def _aws_profile() -> str | None:
 
 
 def flags_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings among parsed arguments; `--ssh-config PATH` puts our files beside PATH.
-
-    Raises:
-        SmProxyError: `bad-setting`, PATH is empty: that must not mean the user's own config.
-    """
+    """The settings among parsed arguments; `--ssh-config PATH` puts our files beside PATH."""
     flags = dict(vars(args))
-    if (path := flags.get("ssh_config")) == "":
-        raise _bad("ssh_config", "--ssh-config", "a path")
-    if path and not flags.get("ssh_dir"):
+    if (path := flags.get("ssh_config")) and not flags.get("ssh_dir"):
         flags["ssh_dir"] = str(Path(path).absolute().parent / paths.APP)
     return flags
 
@@ -245,7 +240,18 @@ def _text(name: str, value: str, where: str) -> str:
     pattern, words = _SHAPES.get(name, (_PRINTABLE, "printable text"))
     if not pattern.fullmatch(value) or not value.isprintable():
         raise _bad(name, where, f"{words}, not {value!r}")
+    if name in _PATHS and not _has_home(value):
+        raise _bad(name, where, f"a path, and nobody has the home folder of {value!r}")
     return value
+
+
+def _has_home(value: str) -> bool:
+    """Whether a tilde that it begins with stands for a folder."""
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _boolean(name: str, value: object, where: str) -> bool:
@@ -253,6 +259,17 @@ def _boolean(name: str, value: object, where: str) -> bool:
     if word not in _TRUE | _FALSE:
         raise _bad(name, where, f"true or false, not {value!r}")
     return word in _TRUE
+
+
+def path(text: str) -> str:
+    """A path as an argument of the command line: a shell leaves the tilde in `--ssh-config=~/x`.
+
+    Raises:
+        ArgumentTypeError: it is empty, which must not mean the default, or nobody's home.
+    """
+    if not text or not _has_home(text):
+        raise argparse.ArgumentTypeError(f"{printable(text, _SHOWN)!r} is no path")
+    return os.path.expanduser(text)  # noqa: PTH111 - a string again
 
 
 def seconds(text: str, least: int = 0) -> int:

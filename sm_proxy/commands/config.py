@@ -22,7 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     for name, text in _ACTIONS.items():
         action = actions.add_parser(name, help=text)
-        action.add_argument("--ssh-config", metavar="PATH", help="instead of ~/.ssh/config")
+        action.add_argument(
+            "--ssh-config",
+            type=settings_module.path,
+            metavar="PATH",
+            help="instead of ~/.ssh/config",
+        )
         action.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
         action.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
         action.add_argument("--user", help="user to log in as (root)")

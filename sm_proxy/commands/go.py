@@ -28,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", type=settings_module.seconds, metavar="S", help="wait for a starting job (900)"
     )
-    parser.add_argument("--ssh-config", metavar="PATH", help="the config file our key goes with")
+    parser.add_argument(
+        "--ssh-config",
+        type=settings_module.path,
+        metavar="PATH",
+        help="the config file our key goes with",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
 
 

@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=_INTERVAL_S,
         help=f"with --watch: look every so many seconds ({_INTERVAL_S})",
     )
-    parser.add_argument("--ssh-config", metavar="PATH", help="instead of ~/.ssh/config")
+    parser.add_argument(
+        "--ssh-config", type=settings_module.path, metavar="PATH", help="instead of ~/.ssh/config"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
 
 

@@ -65,11 +65,30 @@ def test_a_dry_run_writes_nothing(
 
 
 @pytest.mark.parametrize("action", ["write", "remove", "check", "show"])
-def test_an_empty_path_is_not_the_users_own_config(
-    action: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("path", ["", "~no-such-user/config"])
+def test_what_is_no_path_is_not_the_users_own_config(
+    action: str, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["config", action, "--ssh-config", ""]) == 1
-    assert "bad-setting: ssh_config in --ssh-config must be a path" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["config", action, f"--ssh-config={path}"])
+    assert caught.value.code == 2
+    assert f"usage: argument --ssh-config: {path!r} is no path" in capsys.readouterr().err
+
+
+def test_a_tilde_that_the_shell_has_left_is_expanded(
+    user_config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(user_config.parent))
+    assert cli.main(["config", "write", "--ssh-config=~/config", "--json"]) == 0
+    assert answer(capsys)["data"]["files"][1]["path"] == str(user_config)
+
+
+@pytest.mark.parametrize("option", ["ssh-dir", "identity-file", "identity-agent"])
+def test_a_home_that_nobody_has_is_a_bad_setting(
+    option: str, user_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(user_config, "show", f"--{option}=~no-such-user/x", status=1)
+    assert f"in --{option} must be a path, and nobody has" in capsys.readouterr().err
 
 
 def test_json(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
