@@ -11,15 +11,16 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sm_proxy import file_lock
+from sm_proxy import file_lock, replacing
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import blocks, contexts, quoting, replacing, user_file
+from sm_proxy.ssh_config import blocks, contexts, patterns, quoting, user_file
 from sm_proxy.ssh_config.blocks import Stub
 from sm_proxy.ssh_config.contexts import Contexts
 from sm_proxy.ssh_config.quoting import Platform
@@ -86,8 +87,12 @@ def planned(
         known = {**contexts.parse(content or b"", own), settings.prefix: recorded(settings)}
         settings = Settings(ssh_dir=settings.ssh_dir)
     taken = user_file.hosts(target, own)
-    stubs = [stub for stub in blocks.parse_stubs(content or b"", own) if stub.host not in taken]
-    stubs = [stub for stub in stubs if contexts.of_host(stub.host, known) is not None]
+    stubs = [
+        stub
+        for stub in blocks.parse_stubs(content or b"", own)
+        if (prefix := contexts.of_host(stub.host, known)) is not None
+        and not patterns.matches(stub.host, patterns.left_out(taken, prefix, known))
+    ]
     text = blocks.own_file(settings, known, program, stubs=stubs, taken=taken)
     line = f"Add by hand, as the first line of your ssh config: {include_line(own)}"
     return [
@@ -127,9 +132,9 @@ def planned_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
             f"{own} has no place for hosts",
             "Run `sm-proxy config write` first.",
         )
-    taken = blocks.excluded(before)  # the user's own host of that name goes first
-    stubs = [stub for stub in stubs if stub.host not in taken]
-    section = blocks.stub_section(stubs, contexts.parse(before, own)).encode()
+    known = contexts.parse(before, own)
+    stubs = [stub for stub in stubs if not blocks.is_excluded(stub.host, before, known)]
+    section = blocks.stub_section(stubs, known).encode()
     return [
         Change(own, before, before[: span[0]] + section + before[span[1] :], "Make it writable.")
     ]
@@ -155,6 +160,9 @@ def findings(changes: Sequence[Change], settings: Settings) -> list[Finding]:
     own = own_config(settings)
     found = [Finding(f"out of date: {item.path}", write) for item in changes if item.needed]
     for item in changes:
+        if _others_may_write(item.path):
+            what = f"bad permissions: others may write {item.path}, so ssh reads no config at all"
+            found.append(Finding(what, f"Run `chmod go-w {shlex.quote(str(item.path))}`."))
         if item.path != own:
             there, first = user_file.included(item.before or b"", own)
             if not there:
@@ -196,19 +204,6 @@ def exclusive() -> Iterator[None]:
         yield
 
 
-def host_block(settings: Settings, program: list[str], platform: Platform | None = None) -> str:
-    """Our own config file with the one context of these settings."""
-    known = {settings.prefix: recorded(settings)}
-    base = Settings(ssh_dir=settings.ssh_dir)
-    return blocks.own_file(base, known, program, platform=platform)
-
-
-def proxy_command(settings: Settings, program: list[str], platform: Platform | None = None) -> str:
-    """The ProxyCommand's value, with the profile that this shell names."""
-    named = replace(settings, profile=settings.named_profile)
-    return blocks.proxy_command(named, program, platform)
-
-
 def recorded(settings: Settings) -> dict[str, object]:
     """The options of a context with these settings: what is not left at its default."""
     named = replace(settings, profile=settings.named_profile)
@@ -248,12 +243,20 @@ def _replace(change: Change) -> None:
     path = change.path
     replacing.refuse_read_only(path)
     if change.keep and change.before is not None:
+        replacing.refuse_linked(path)
         replacing.keep(path, change.before)
     if change.after is None:
         path.unlink(missing_ok=True)
         replacing.sync_folder(path.parent)
     else:
         replacing.replace(path, change.after)
+
+
+def _others_may_write(path: Path) -> bool:
+    try:
+        return sys.platform != "win32" and bool(path.stat().st_mode & 0o022)
+    except OSError:
+        return False
 
 
 def _shown_lines(content: bytes | None) -> list[str]:

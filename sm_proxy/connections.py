@@ -102,11 +102,6 @@ def recent(host: str) -> list[Record]:
     return []
 
 
-def last_failure(host: str) -> Record | None:
-    """The newest connection to a host that an error ended."""
-    return next((record for record in recent(host) if record.failed), None)
-
-
 def _path(host: str) -> Path:
     # A digest: a name that is none of ours may hold anything, slashes for instance.
     name = hashlib.sha256(host.encode(errors="surrogateescape")).hexdigest()[:32]

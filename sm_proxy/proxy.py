@@ -101,9 +101,7 @@ def _opened(
 ) -> tuple[Container, VettedStream]:
     host = facts["host"]
     try:
-        container = background.run(
-            resolver.resolve, host, settings, aws, wait=settings.wait, tell=output.status
-        )
+        container = background.run(_found, host, settings, aws)
     except SmProxyError as error:
         if error.code in {"job-ended", "job-failed"}:
             known_hosts.forget(settings, host)
@@ -131,6 +129,14 @@ def _opened(
     from sm_proxy.routes.vetted import VettedStream  # noqa: PLC0415 - while the tunnel comes up
 
     return container, VettedStream(stream, keys, error_handler.tell_now)
+
+
+def _found(host: str, settings: Settings, aws: Aws) -> Container:
+    found = resolver.resolve(host, settings, aws, wait=settings.wait, tell=output.status)
+    if found.cached and not found.host_keys and not settings.trusts_first_use(host):
+        # It would be refused; and its marker may have come after the line it is remembered by.
+        return resolver.resolve(host, settings, aws, fresh=True)
+    return found
 
 
 def _rechecked(

@@ -8,9 +8,11 @@ none of these calls, and of many connections at once only one asks about the job
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Final
 
@@ -104,13 +106,14 @@ class _Search:
                 self._memory.keep_container(self._target, job, found)
                 return found
             self._refuse_if_silent(job)
-            pause = random.uniform(*POLL_S)  # noqa: S311 - jitter
-            if time.monotonic() + pause > deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 raise self._nothing_yet(job, patient=patient)
             self._report(job)
+            pause = min(left, random.uniform(*POLL_S))  # noqa: S311 - jitter
             time.sleep(pause)
             # Whoever else waits for the same job may have asked in the meantime.
-            max_age = POLL_S[0]
+            max_age = min(pause, POLL_S[0])
 
     def _look(self, max_age: float) -> tuple[Job, Container | None]:
         """Nothing is refused on the strength of a memory: the job may have changed or ended."""
@@ -128,7 +131,7 @@ class _Search:
 
     def _look_once(self, max_age: float) -> tuple[Job, Container | None]:
         """Ask about the job, unless it is known; then read the log and the subnets side by side."""
-        reading: Background[tuple[str, Found] | None] | None = None
+        reading: Background[tuple[str, Iterator[Found]] | None] | None = None
         with self._memory.asking_about_job(self._target):
             known = self._memory.job(self._target, max_age)
             job, subnets = known or (self._describe(), self._subnets)
@@ -143,10 +146,11 @@ class _Search:
                 subnets = self._subnets = subnets or network.describe(self._aws, job.subnets)
             if known is None:
                 self._memory.keep_job(self._target, job, subnets)
-        found = reading.result() if reading is not None else None
-        if found is None or subnets is None:
+        told = reading.result() if reading is not None else None
+        if told is None or subnets is None:
             return job, None
-        return job, self._container(job, *found, subnets)
+        stream, found = told
+        return job, self._container(job, stream, self._judged(found, subnets), subnets)
 
     def _refuse_if_over(self, job: Job) -> None:
         if job.over:
@@ -159,16 +163,26 @@ class _Search:
             return kinds.again(self._aws, self._job)
         return names.find(self._aws, self._target, self._tell)
 
-    def _read_log(self, job: Job) -> tuple[str, Found] | None:
-        """The node's newest stream, and what it tells."""
+    def _read_log(self, job: Job) -> tuple[str, Iterator[Found]] | None:
+        """The node's newest stream, and what it tells: once, and again as more of it is read."""
         stream = streams.newest(self._aws, kinds.of(job.kind).streams(job, self._target.node))
         trace.step("stream", found=stream)
         if stream is None:
             return None
         node = self._target.node if kinds.of(job.kind).NODES_ARE_NAMED else None
-        pages = logs.head(self._aws, job.log_group, stream)
-        told = (sources.find(lines, node) for lines in pages)
-        return next(((stream, found) for found in told if found is not None), None)
+        told = sources.found(logs.head(self._aws, job.log_group, stream), node)
+        first = next(told, None)
+        return None if first is None else (stream, itertools.chain([first], told))
+
+    def _judged(self, told: Iterator[Found], subnets: Subnets) -> Found:
+        """What counts of it; a form of several lines is read on while no address of it will do."""
+        allow_loopback = self._settings.allow_loopback
+        with contextlib.suppress(logs.LimitError):
+            for found in told:
+                inside = network.within(found.addresses, subnets, allow_loopback=allow_loopback)
+                if found.source == "marker" or inside is not None:
+                    break
+        return found
 
     def _container(self, job: Job, stream: str, found: Found, subnets: Subnets) -> Container:
         self._refuse_if_without_server(found)

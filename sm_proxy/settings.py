@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy import paths
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import SmProxyError, printable
 
 FILE_NAME = "config.toml"
 WAIT_DEFAULT_S = 15 * 60
@@ -30,6 +30,9 @@ WAIT_DEFAULT_S = 15 * 60
 SECONDS_LIMIT = 28 * 24 * 60 * 60
 """As long as a training job may run."""
 
+_PATHS = frozenset({"ssh_dir", "identity_file", "identity_agent"})
+_DIGITS = re.compile(r"[0-9]{1,7}")
+_SHOWN = 20
 _PRINTABLE = re.compile(r".+")
 _SHAPES = {
     "prefix": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*"), "letters, digits, `-`, `_` and `.`"),
@@ -237,7 +240,18 @@ def _text(name: str, value: str, where: str) -> str:
     pattern, words = _SHAPES.get(name, (_PRINTABLE, "printable text"))
     if not pattern.fullmatch(value) or not value.isprintable():
         raise _bad(name, where, f"{words}, not {value!r}")
+    if name in _PATHS and not _has_home(value):
+        raise _bad(name, where, f"a path, and nobody has the home folder of {value!r}")
     return value
+
+
+def _has_home(value: str) -> bool:
+    """Whether a tilde that it begins with stands for a folder."""
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _boolean(name: str, value: object, where: str) -> bool:
@@ -247,14 +261,40 @@ def _boolean(name: str, value: object, where: str) -> bool:
     return word in _TRUE
 
 
+def path(text: str) -> str:
+    """A path as an argument of the command line: a shell leaves the tilde in `--ssh-config=~/x`.
+
+    Raises:
+        ArgumentTypeError: it is empty, which must not mean the default, or nobody's home.
+    """
+    if not text or not _has_home(text):
+        raise argparse.ArgumentTypeError(f"{printable(text, _SHOWN)!r} is no path")
+    return os.path.expanduser(text)  # noqa: PTH111 - a string again
+
+
+def seconds(text: str, least: int = 0) -> int:
+    """A number of seconds as an argument of the command line.
+
+    Raises:
+        ArgumentTypeError: it is no whole number, less than `least`, or more than a job may run.
+    """
+    number = _whole(text)
+    if not least <= number <= SECONDS_LIMIT:
+        shown = printable(text, _SHOWN)
+        raise argparse.ArgumentTypeError(f"{shown!r} is not {least} to {SECONDS_LIMIT} seconds")
+    return number
+
+
 def _seconds(name: str, value: object, where: str) -> int:
-    try:
-        number = int(str(value))
-    except ValueError:
-        number = -1
+    number = _whole(value)
     if not 0 <= number <= SECONDS_LIMIT:
         raise _bad(name, where, f"a number of seconds, {SECONDS_LIMIT} at most")
     return number
+
+
+def _whole(value: object) -> int:
+    """The number that plain digits write, else -1."""
+    return int(str(value)) if _DIGITS.fullmatch(str(value)) else -1
 
 
 def _bad(name: str, where: str, expected: str) -> SmProxyError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,9 +103,9 @@ def _digest(key: tuple[str, ...]) -> str:
 def _read(text: bytes, key: str | None) -> dict[str, Any] | None:
     try:
         envelope = json.loads(text)
-        good = envelope["version"] == VERSION and envelope["expires"] > time.time()
-        record = envelope["record"]
+        version, expires, record = (envelope[name] for name in ("version", "expires", "record"))
+        good = version == VERSION and math.isfinite(expires) and expires > time.time()
         good = good and isinstance(record, dict) and key in (None, envelope["key"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return record if good else None

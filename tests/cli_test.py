@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import __version__, cli, resolver
+from sm_proxy import __version__, cli
 from sm_proxy.commands import resolve
 from sm_proxy.errors import SmProxyError
 from sm_proxy.output import Result
@@ -149,24 +149,6 @@ def test_resolve_prints_what_it_found(
         *("job", "kind", "node", "address", "port", "user", "host_keys", "status", "source"),
         *("vpc_id", "cached"),
     }
-
-
-def test_resolve_waits_only_where_it_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    waits: list[float] = []
-
-    def failing(*_: object, wait: float, **__: object) -> None:
-        waits.append(wait)
-        raise SmProxyError("no-address", "none")
-
-    monkeypatch.setattr(resolver, "resolve", failing)
-    monkeypatch.setenv("SM_PROXY_WAIT", "77")
-    cli.main(["resolve", "sm-x"])
-    cli.main(["resolve", "sm-x", "--wait", "5"])
-    assert waits == [0, 5]
-    assert cli.main(["resolve", "sm-x", "--wait", "-5"]) == 1
-    assert "bad-setting" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("words", [("lab", "up"), ("demo",)])

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sm_proxy import config_writer, paths
+from sm_proxy import config_writer, paths, replacing
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.settings import load as load_settings
-from sm_proxy.ssh_config import quoting, replacing, user_file
+from sm_proxy.ssh_config import blocks, quoting, user_file
 from tests.fakes import tree
 
 SSH = shutil.which("ssh")
@@ -64,6 +64,13 @@ def user_config(tmp_path: Path) -> Path:
 
 def write(user_config: Path, settings: Settings) -> None:
     config_writer.apply(config_writer.planned(user_config, settings, PROGRAM))
+
+
+def own_text(settings: Settings) -> str:
+    """Our own file with the one context of these settings."""
+    after = config_writer.planned(Path("/no/config"), settings, PROGRAM)[0].after
+    assert after is not None
+    return after.decode()
 
 
 def remove(user_config: Path, settings: Settings) -> None:
@@ -221,6 +228,19 @@ def test_a_config_that_cannot_be_replaced_gets_the_line_to_add(
     assert (settings.ssh_folder / "config").exists()
 
 
+def test_a_config_with_another_hard_link_gets_the_line_to_add(
+    user_config: Path, settings: Settings, tmp_path: Path
+) -> None:
+    put(user_config, b"Host a\n")
+    (tmp_path / "dotfiles").hardlink_to(user_config)
+    with pytest.raises(SmProxyError, match="hard links") as caught:
+        write(user_config, settings)
+    assert caught.value.code == "config-read-only"
+    put(user_config, f"{caught.value.hint.split('config: ')[1]}\n".encode() + b"Host a\n")
+    write(user_config, settings)
+    assert user_config.samefile(tmp_path / "dotfiles")
+
+
 @not_root
 def test_a_read_only_folder(user_config: Path, settings: Settings) -> None:
     put(user_config, b"Host a\n")
@@ -272,25 +292,25 @@ def test_what_connect_needs_to_know_is_in_the_command() -> None:
         prefix="eu-",
         wait=60,
     )
-    command = config_writer.proxy_command(settings, ["/a b/100%/sm-proxy"])
+    command = blocks.proxy_command(settings, ["/a b/100%/sm-proxy"])
     assert " connect --user %r %n %p" in command
     assert shlex.split(command) == [
         *("/a b/100%%/sm-proxy", "--ssh-dir", "/x/sm-proxy", "--profile", "research team"),
         *("--region", "eu-west-1", "--bastion", "i-1", "--prefix", "eu-", "connect"),
         *("--user", "%r", "%n", "%p", "--wait", "60"),
     ]
-    assert "\n    ConnectTimeout 120\n" in config_writer.host_block(settings, PROGRAM)
+    assert "\n    ConnectTimeout 120\n" in own_text(settings)
 
 
 def test_the_profile_of_the_shell_is_written_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """An editor that is started from a menu knows nothing of the shell's variables."""
     monkeypatch.setenv("AWS_PROFILE", "research")
     settings = load_settings()
-    assert "--profile research connect" in config_writer.proxy_command(settings, PROGRAM)
+    assert "--profile research connect" in own_text(settings)
 
 
 def test_what_is_left_at_its_default_is_not() -> None:
-    command = config_writer.proxy_command(Settings(), PROGRAM)
+    command = blocks.proxy_command(Settings(), PROGRAM)
     assert command == "/opt/sm-proxy/bin/sm-proxy connect --user %r %n %p"
 
 
@@ -298,7 +318,7 @@ def test_a_relative_folder_is_made_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    block = config_writer.host_block(Settings(ssh_dir="x", identity_file="key"), PROGRAM)
+    block = own_text(Settings(ssh_dir="x", identity_file="key"))
     assert f"--ssh-dir {tmp_path}/x " in block
     assert f"IdentityFile {tmp_path}/key\n" in block
 
@@ -320,7 +340,7 @@ def test_words_for_windows(word: str, written: str, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("folder", ['a"b', "${HOME}"])
 def test_a_path_that_ssh_config_cannot_hold(folder: str, tmp_path: Path) -> None:
     with pytest.raises(SmProxyError) as caught:
-        config_writer.host_block(Settings(ssh_dir=str(tmp_path / folder)), PROGRAM)
+        own_text(Settings(ssh_dir=str(tmp_path / folder)))
     assert caught.value.code == "unsupported"
 
 
@@ -328,7 +348,7 @@ def test_paths_in_the_home_are_written_with_a_tilde(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paths, "ssh_home", lambda: tmp_path)
-    block = config_writer.host_block(Settings(), PROGRAM)
+    block = own_text(Settings())
     assert "IdentityFile ~/.ssh/sm-proxy/id_ed25519\n" in block
     assert "UserKnownHostsFile ~/.ssh/sm-proxy/known_hosts.d/%n\n" in block
     assert config_writer.include_line(tmp_path / ".ssh/sm-proxy/config") == (

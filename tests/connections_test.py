@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy import connections, paths
-from sm_proxy.connections import Record, last_failure, note, recent
+from sm_proxy.connections import Record, note, recent
 from sm_proxy.errors import SmProxyError
 from sm_proxy.signals import Hangup
 
@@ -34,7 +34,7 @@ def test_a_clean_connection() -> None:
         resumes=2,
         **facts,  # type: ignore[arg-type]
     )
-    assert last_failure("sm-j") is None
+    assert not found.failed
     assert files()[0].stat().st_mode & 0o777 == 0o600
 
 
@@ -51,17 +51,14 @@ def test_how_it_ended(error: BaseException, code: str, line: str) -> None:
     note({"host": "sm-j"}, BEGAN, error)
     (found,) = recent("sm-j")
     assert (found.code, found.line) == (code, line)
-    assert (last_failure("sm-j") is not None) == (code != "interrupted")
+    assert found.failed == (code != "interrupted")
 
 
-def test_the_last_failure_is_found_behind_later_successes() -> None:
+def test_the_newest_of_the_hosts_own_come_first() -> None:
     note({"host": "sm-j"}, BEGAN, SmProxyError("no-vpc", "first"))
     note({"host": "sm-j"}, BEGAN, SmProxyError("network", "second"))
     note({"host": "sm-j"}, BEGAN, None)
     note({"host": "sm-other"}, BEGAN, SmProxyError("throttled", "other"))
-    failure = last_failure("sm-j")
-    assert failure is not None
-    assert failure.code == "network"
     assert [record.code for record in recent("sm-j")] == ["ok", "network", "no-vpc"]
     assert recent("sm-none") == []
 

@@ -29,6 +29,7 @@ class World:
 
     def __init__(self) -> None:
         self.found: Container | BaseException = container()
+        self.afresh: Container | None = None
         self.blocks = False
         self.settings = Settings(ssh_dir="")
         self.dialled: list[tuple[str, int]] = []
@@ -46,9 +47,11 @@ class World:
         self.from_us, stdout = os.pipe()
         self.ends = DirectStdio(stdin, stdout)
 
-    def resolve(self, *_: Any, **__: Any) -> Container:
+    def resolve(self, *_: Any, fresh: bool = False, **__: Any) -> Container:
         if self.blocks:
             threading.Event().wait(30)
+        if fresh and self.afresh is not None:
+            return self.afresh
         if isinstance(self.found, BaseException):
             raise self.found
         return self.found
@@ -115,6 +118,15 @@ def test_the_key_is_pinned_before_the_first_byte(world: World) -> None:
     assert world.pinned_before_dialling == f"* {HOST_KEY}\n"
     assert world.closed == 1
     assert world.done_after == ["here"]
+
+
+def test_a_marker_that_came_after_what_is_remembered_counts(world: World) -> None:
+    world.found = container(host_keys=(), source="ip-addr", port=22, user=None, cached=True)
+    assert refused(world).code == "host-key-unknown"
+    world.afresh = container()
+    assert world.connect() == 0
+    assert world.dialled == [("10.0.1.5", 2222)]
+    assert world.pinned_before_dialling == f"* {HOST_KEY}\n"
 
 
 @pytest.mark.parametrize(("port", "dialled"), [(22, 2222), (2022, 2022), (2222, 2222)])
@@ -214,8 +226,7 @@ def test_a_connection_is_noted_when_it_is_over(world: World) -> None:
 def test_a_failure_is_noted_with_its_line(world: World) -> None:
     world.pump_fails = SmProxyError("session-lost", "gone", "Connect again.")
     refused(world)
-    failure = connections.last_failure("sm-my-job")
-    assert failure is not None
+    (failure,) = connections.recent("sm-my-job")
     assert failure.line == "sm-proxy: session-lost: gone. Connect again."
     assert (failure.session, failure.up, failure.down) == ("s-1", 3, 7)
 
@@ -223,8 +234,7 @@ def test_a_failure_is_noted_with_its_line(world: World) -> None:
 def test_a_refused_host_key_is_the_failure_even_where_ssh_has_left_quickly(world: World) -> None:
     world.refuses = SmProxyError("host-key-changed", "another")
     assert refused(world) is world.refuses
-    failure = connections.last_failure("sm-my-job")
-    assert failure is not None
+    (failure,) = connections.recent("sm-my-job")
     assert failure.code == "host-key-changed"
 
 

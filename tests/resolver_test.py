@@ -125,6 +125,41 @@ def test_an_address_outside_of_the_subnets() -> None:
     assert refused(aws).code == "address-refused"
 
 
+IP_ADDR = [
+    "    inet 169.254.172.2/22 brd 169.254.175.255 scope global eth0",
+    "    inet 10.0.1.7/20 brd 10.0.15.255 scope global eth1",
+]
+
+
+@pytest.mark.parametrize(
+    ("behind", "address"),
+    [(IP_ADDR[1], "10.0.1.7"), (marker_line(), "10.0.1.5"), ("epoch 1", None)],
+)
+def test_output_over_two_pages_is_judged_as_a_whole(behind: str, address: str | None) -> None:
+    pages: list[Any] = [events("start", IP_ADDR[0], token="f/1"), events(behind, token="f/2")]
+    aws = working(GetLogEvents=[*pages, events(token="f/2")])
+    if address is None:
+        assert refused(aws).code == "address-refused"
+    else:
+        assert resolved(aws).address == address
+
+
+def test_a_log_whose_head_names_none_is_not_waited_for(clock: Clock) -> None:
+    lines = [[f"{number}"] * 5000 for number in range(5)]
+    pages: list[Any] = [events(*page, token=f"f/{number}") for number, page in enumerate(lines)]
+    error = refused(working(GetLogEvents=pages), wait=900)
+    assert (error.code, clock.slept) == ("no-address", [])
+    assert "15,000 lines" in error.message
+    pages = [events(IP_ADDR[0], *lines[0], token="f/0"), *pages[1:]]
+    assert refused(working(GetLogEvents=pages), wait=900, fresh=True).code == "address-refused"
+
+
+def test_no_more_is_read_than_it_takes() -> None:
+    aws = working(GetLogEvents=[events(*IP_ADDR, token="f/1")])
+    assert resolved(aws).address == "10.0.1.7"
+    assert aws.operations() == ONCE
+
+
 @pytest.mark.parametrize("host", ["sm-", "sm-a_b", "my-job", "sm-x.algo-0"])
 def test_illegal_names_cost_no_call(host: str) -> None:
     aws = FakeAws()
@@ -250,7 +285,14 @@ def test_the_wait_ends_at_its_deadline(clock: Clock) -> None:
     error = refused(aws, wait=60)
     assert error.code == "wait-timeout"
     assert "Pending" in error.message
-    assert 56 <= sum(clock.slept) <= 60
+    assert sum(clock.slept) == pytest.approx(60)
+
+
+@pytest.mark.parametrize("wait", [0.5, 1, 3.5])
+def test_a_short_wait_is_used_to_its_end(wait: float, clock: Clock) -> None:
+    aws = working(DescribeTrainingJob=[description("Pending"), description()])
+    assert resolved(aws, wait=wait).address == "10.0.1.5"
+    assert 0 < sum(clock.slept) <= wait
 
 
 def test_a_job_that_turns_terminal_ends_the_wait_at_once(clock: Clock) -> None:

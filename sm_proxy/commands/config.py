@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sm_proxy import config_writer, paths
+from sm_proxy import config_writer, paths, replacing
 from sm_proxy import settings as settings_module
-from sm_proxy.config_writer import Change
+from sm_proxy.config_writer import Change, Finding
+from sm_proxy.errors import SmProxyError
 from sm_proxy.output import Result
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import asked, contexts, replacing
+from sm_proxy.ssh_config import asked, contexts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     for name, text in _ACTIONS.items():
         action = actions.add_parser(name, help=text)
-        action.add_argument("--ssh-config", metavar="PATH", help="instead of ~/.ssh/config")
+        action.add_argument(
+            "--ssh-config",
+            type=settings_module.path,
+            metavar="PATH",
+            help="instead of ~/.ssh/config",
+        )
         action.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
         action.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
         action.add_argument("--user", help="user to log in as (root)")
@@ -31,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="PATH",
             help="the agent that holds it: its socket, or SSH_AUTH_SOCK",
         )
-        action.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
+        action.add_argument(
+            "--wait",
+            type=settings_module.seconds,
+            metavar="S",
+            help="wait for a starting job (900)",
+        )
         action.add_argument(
             "--control-master",
             action=argparse.BooleanOptionalAction,
@@ -96,14 +107,22 @@ def _carried_out(args: argparse.Namespace, plan: Callable[[], list[Change]]) -> 
 def _told(change: Change) -> str:
     kept = change.keep and change.before is not None
     where = f" (before: {replacing.backup(change.path, 'latest')})" if kept else ""
-    return f"wrote {change.path}{where}"
+    done = "removed" if change.after is None else "wrote"
+    return f"{done} {change.path}{where}"
 
 
 def _checked(changes: list[Change], settings: Settings) -> Result:
     found = config_writer.findings(changes, settings)
     text = "\n".join(f"{item.what}. {item.fix}" for item in found) or "up to date"
     data = {**_data(changes), "findings": [{"what": item.what, "fix": item.fix} for item in found]}
-    return Result(data, text, exit_status=1 if found else 0)
+    return Result(data, text, exit_status=1 if found else 0, failure=_failure(found))
+
+
+def _failure(found: Sequence[Finding]) -> SmProxyError | None:
+    if not found:
+        return None
+    more = f", and {len(found) - 1} more" if found[1:] else ""
+    return SmProxyError("config-malformed", found[0].what + more, found[0].fix)
 
 
 def _data(changes: list[Change]) -> dict[str, object]:

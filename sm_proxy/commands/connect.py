@@ -11,7 +11,9 @@ from sm_proxy import settings as settings_module
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`connect [--user USER] HOST [PORT]`."""
     parser.add_argument("--user", dest="login", help="the user ssh will log in as (%%r)")
-    parser.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
+    parser.add_argument(
+        "--wait", type=settings_module.seconds, metavar="S", help="wait for a starting job (900)"
+    )
     parser.add_argument("host", metavar="HOST", help="the name as typed (%%n)")
     parser.add_argument(
         "port", metavar="PORT", nargs="?", type=_port, default=proxy.SSH_PORT, help="(%%p)"

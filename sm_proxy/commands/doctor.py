@@ -25,7 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST", nargs="?", help="as you give it to ssh")
     parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
     parser.add_argument("--bundle", metavar="FILE", help="write a report, secrets removed")
-    parser.add_argument("--ssh-config", metavar="PATH", help="the config that ssh is given by -F")
+    parser.add_argument(
+        "--ssh-config",
+        type=settings_module.path,
+        metavar="PATH",
+        help="the config that ssh is given by -F",
+    )
 
 
 def run(args: argparse.Namespace) -> Result:

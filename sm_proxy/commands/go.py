@@ -25,8 +25,15 @@ _WORDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`go HOST [--json]`: every node of the job, unless HOST names one (`sm-myjob.algo-2`)."""
     parser.add_argument("host", metavar="HOST", help="a job: all its nodes; or one, as .algo-2")
-    parser.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
-    parser.add_argument("--ssh-config", metavar="PATH", help="the config file our key goes with")
+    parser.add_argument(
+        "--wait", type=settings_module.seconds, metavar="S", help="wait for a starting job (900)"
+    )
+    parser.add_argument(
+        "--ssh-config",
+        type=settings_module.path,
+        metavar="PATH",
+        help="the config file our key goes with",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
 
 

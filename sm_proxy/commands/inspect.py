@@ -15,8 +15,15 @@ from sm_proxy.output import Result
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`inspect HOST [--json]`."""
     parser.add_argument("host", metavar="HOST")
-    parser.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
-    parser.add_argument("--ssh-config", metavar="PATH", help="the config file our key goes with")
+    parser.add_argument(
+        "--wait", type=settings_module.seconds, metavar="S", help="wait for a starting job (900)"
+    )
+    parser.add_argument(
+        "--ssh-config",
+        type=settings_module.path,
+        metavar="PATH",
+        help="the config file our key goes with",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
 
 

@@ -23,7 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         made[name] = action = actions.add_parser(name, help=text)
         action.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
         action.add_argument("--identity-file", metavar="PATH", help="your own key instead of ours")
-        action.add_argument("--ssh-config", metavar="PATH", help="the config file it goes with")
+        action.add_argument(
+            "--ssh-config",
+            type=settings_module.path,
+            metavar="PATH",
+            help="the config file it goes with",
+        )
     made["show"].add_argument(
         "--env", action="store_true", help="as NAME=VALUE for the Environment of a job request"
     )

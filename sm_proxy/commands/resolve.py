@@ -13,7 +13,9 @@ from sm_proxy.output import Result
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`resolve HOST [--wait SECONDS] [--json]`."""
     parser.add_argument("host", metavar="HOST")
-    parser.add_argument("--wait", type=int, metavar="S", help="wait for a starting job")
+    parser.add_argument(
+        "--wait", type=settings_module.seconds, metavar="S", help="wait for a starting job"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
 
 

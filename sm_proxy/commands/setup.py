@@ -36,8 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="auto",
         help="of a new key: random (kept in the keyring), ask, none",
     )
-    parser.add_argument("--wait", type=int, metavar="S", help="wait for a starting job (900)")
-    parser.add_argument("--ssh-config", metavar="PATH", help="instead of ~/.ssh/config")
+    parser.add_argument(
+        "--wait", type=settings_module.seconds, metavar="S", help="wait for a starting job (900)"
+    )
+    parser.add_argument(
+        "--ssh-config", type=settings_module.path, metavar="PATH", help="instead of ~/.ssh/config"
+    )
     parser.add_argument("--yes", action="store_true", help="never ask, take what is obvious")
     parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
 

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from sm_proxy import config_writer, output, signals
@@ -16,7 +17,7 @@ from sm_proxy.background import Background
 from sm_proxy.config_writer import Change, Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.output import Result
-from sm_proxy.settings import SECONDS_LIMIT, Settings
+from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import blocks, contexts
 from sm_proxy.survey import Survey
 
@@ -35,12 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     once_or_on.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
     parser.add_argument(
         "--interval",
-        type=_seconds,
+        type=partial(settings_module.seconds, least=1),
         metavar="S",
         default=_INTERVAL_S,
         help=f"with --watch: look every so many seconds ({_INTERVAL_S})",
     )
-    parser.add_argument("--ssh-config", metavar="PATH", help="instead of ~/.ssh/config")
+    parser.add_argument(
+        "--ssh-config", type=settings_module.path, metavar="PATH", help="instead of ~/.ssh/config"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
 
 
@@ -239,10 +242,3 @@ def _data(done: _Round) -> dict[str, Any]:
 
 def _hosts(stubs: Iterable[Stub]) -> list[dict[str, str]]:
     return [{"host": stub.host, "user": stub.user} for stub in stubs]
-
-
-def _seconds(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= SECONDS_LIMIT:
-        raise argparse.ArgumentTypeError(f"not between 1 and {SECONDS_LIMIT} seconds: {text}")
-    return number

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-wait", action="store_true", help="do not look whether it is there")
     parser.add_argument(
         "--timeout",
-        type=int,
+        type=settings_module.seconds,
         metavar="S",
         default=WAIT_DEFAULT_S,
         help=f"wait for so many seconds at most ({WAIT_DEFAULT_S})",

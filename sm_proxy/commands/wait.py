@@ -8,7 +8,7 @@ from sm_proxy import output, resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.output import Result
-from sm_proxy.settings import SECONDS_LIMIT, WAIT_DEFAULT_S
+from sm_proxy.settings import WAIT_DEFAULT_S
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST")
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=settings_module.seconds,
         metavar="S",
         default=WAIT_DEFAULT_S,
         help=f"for so many seconds at most ({WAIT_DEFAULT_S})",
@@ -34,10 +34,3 @@ def run(args: argparse.Namespace) -> Result:
     )
     where = f"{found.job} {found.node} at {found.address} port {found.port}"
     return Result(found.as_data(), f"ready: {args.host} is {where} ({found.status})")
-
-
-def _seconds(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= SECONDS_LIMIT:
-        raise argparse.ArgumentTypeError(f"not between 0 and {SECONDS_LIMIT} seconds: {text}")
-    return number

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import file_lock
+from sm_proxy import file_lock, replacing
 from sm_proxy.editors import jsonc
 from sm_proxy.editors.jsonc import JsoncError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.ssh_config import replacing
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -63,6 +62,7 @@ def _set(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
         return Outcome(target, config_file=config_file)
     replacing.refuse_read_only(target)
     if before is not None:
+        replacing.refuse_linked(target)
         replacing.keep(target, before)
     replacing.replace(target, after)
     return Outcome(target, changed=True, config_file=config_file)

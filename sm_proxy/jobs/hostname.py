@@ -60,6 +60,11 @@ def parse(host: str, prefix: str) -> Target:
     return Target(host, name, node or "algo-1", kind)
 
 
+def is_label(text: str) -> bool:
+    """Whether it may stand behind a job's name and a dot: a node or a kind."""
+    return text in KINDS or any(pattern.fullmatch(text) for pattern in (_NODE, _INSTANCE))
+
+
 def _read_labels(labels: list[str]) -> tuple[str | None, Kind | None]:
     node: str | None = None
     kind: Kind | None = None

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
 
 _HEAD_SIZES: Final = (100, 1000, 10000)
 _EMPTY_PAGES: Final = 30
@@ -15,8 +16,17 @@ _PAGES: Final = 40
 """A page holds 1 MB at most: lines of 256 KB would make thousands of pages of 10,000 lines."""
 
 
+class LimitError(SmProxyError):
+    """The log goes on, and is not read any further: its head stays what it is."""
+
+
 def head(aws: Aws, group: str, stream: str) -> Iterator[list[str]]:
-    """The first lines of a stream, in growing steps: 100, 1,000, then 10,000 lines."""
+    """The first lines of a stream, in growing steps: 100, 1,000, then 10,000 lines.
+
+    Raises:
+        LimitError: the log is longer than that.
+        SmProxyError: what a call met.
+    """
     token: str | None = None
     goals = list(itertools.accumulate(_HEAD_SIZES))
     read = empty = 0
@@ -30,9 +40,16 @@ def head(aws: Aws, group: str, stream: str) -> Iterator[list[str]]:
         # An empty page may stand before full ones; the token repeats at the end.
         empty = 0 if events else empty + 1
         at_end = page.get("nextForwardToken") in {None, token}
-        if at_end or empty == _EMPTY_PAGES or read >= goals[-1]:
+        if at_end or empty == _EMPTY_PAGES:
             return
+        if read >= goals[-1]:
+            break
         token = page["nextForwardToken"]
+    raise LimitError(
+        "no-address",
+        f"the first {read:,} lines of the log {stream} name no address",
+        "Is the sm-proxy entrypoint in the image? It prints one line when it starts.",
+    )
 
 
 def _events_page(

@@ -26,6 +26,8 @@ LINE_LIMIT: Final = 8192
 VERSION: Final = 1
 _KEY_WORD: Final = '"sm_proxy_marker"'
 _BRACES_LIMIT: Final = 64
+_WORK_LIMIT: Final = 4 * LINE_LIMIT
+"""So many characters of a line are read again for want of an object, whatever its braces say."""
 _ADDRESSES_LIMIT: Final = 32
 _KEYS_LIMIT: Final = 8
 _PROBLEMS_LIMIT: Final = 8
@@ -58,10 +60,9 @@ class Marker:
 
 def parse(line: str) -> Marker | None:
     """The marker in a log line, or None; a launcher may have put something before it."""
-    word = line.find(_KEY_WORD)
-    if word < 0:
+    if len(line) > LINE_LIMIT or _KEY_WORD not in line:
         return None
-    for document in _objects(line[max(0, word - LINE_LIMIT) :]):
+    for document in _objects(line):
         if (found := _read(document)) is not None:
             return found
     return None
@@ -71,14 +72,18 @@ def _objects(line: str) -> Iterator[dict[str, Any]]:
     """The JSON objects that begin somewhere in the line; what they hold is not looked into."""
     decoder = json.JSONDecoder()
     start = line.find("{")
+    work = 0
     for _ in range(_BRACES_LIMIT):
-        if start < 0:
+        if start < 0 or work > _WORK_LIMIT:
             return
         end = start + 1
-        with contextlib.suppress(ValueError, RecursionError):
+        try:
             document, end = decoder.raw_decode(line, start)
-            if len(line) - start <= LINE_LIMIT:
-                yield document
+            yield document
+        except json.JSONDecodeError as error:
+            work += error.pos - start
+        except (ValueError, RecursionError):
+            work += len(line) - start
         start = line.find("{", end)
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import ipaddress
 import time
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
-from datetime import datetime, timezone
+from dataclasses import replace
 from typing import Any, Final
 
+from sm_proxy.jobs import marker, records
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
@@ -44,16 +44,16 @@ class Memory:
         if record is None:
             return None
         try:
-            found = Container(**{**record, "host_keys": tuple(record["host_keys"])})
-        except (TypeError, KeyError):
+            found = records.restored(Container, record)
+            _refuse_unless_possible(found)
+        except ValueError:
             return None
         return replace(found, host=target.host, cached=True)
 
     def keep_container(self, target: Target, job: Job, container: Container) -> None:
         """Remember where the node is, until the job must have ended."""
-        record = asdict(container)
         key = (*self._job_key(target, job.name), target.node)
-        self._store.save(*key, record=record, expires=_end_of(job))
+        self._store.save(*key, record=records.plain(container), expires=_end_of(job))
 
     def forget_container(self, target: Target) -> None:
         """It is not there any more."""
@@ -65,17 +65,21 @@ class Memory:
         if record is None:
             return None
         try:
-            if time.time() - record["asked"] >= max_age:
-                return None
-            return _job(record["job"]), _subnets(record.get("subnets"))
-        except (ArithmeticError, AttributeError, KeyError, OSError, TypeError, ValueError):
+            asked, job = record["asked"], records.restored(Job, record["job"])
+            subnets = _subnets(record["subnets"])
+            _end_of(job)
+        except (KeyError, OverflowError, TypeError, ValueError):
             return None
+        if not isinstance(asked, float):
+            return None
+        age = time.time() - asked
+        return (job, subnets) if 0 <= age < max_age else None
 
     def keep_job(self, target: Target, job: Job, subnets: Subnets | None) -> None:
         """Remember the job: shortly while it starts, until its end once it runs."""
         record = {
             "asked": time.time(),
-            "job": _plain(asdict(job)),
+            "job": records.plain(job),
             "subnets": _plain_subnets(subnets),
         }
         expires = _end_of(job) if job.running else time.time() + STARTING_S
@@ -93,29 +97,23 @@ class Memory:
         return (*self._job_key(target), target.node)
 
 
+def _refuse_unless_possible(container: Container) -> None:
+    """A log would not have been believed that says this, so a record is not."""
+    ipaddress.ip_address(container.address)
+    if not 0 < container.port < 1 << 16 or not all(map(marker.is_public_key, container.host_keys)):
+        raise ValueError("no place to connect to")
+
+
 def _end_of(job: Job) -> float:
-    """When the job must have ended, and at the latest a day from now."""
+    """When the job must have ended, and at the latest a day from now.
+
+    Raises:
+        OverflowError: that is no time.
+    """
     last = time.time() + RUNNING_S
     if job.must_end_by is None:
         return last
     return min(last, job.must_end_by.timestamp())
-
-
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {"time": value.timestamp()} if isinstance(value, datetime) else value
-        for name, value in fields.items()
-    }
-
-
-def _job(fields: dict[str, Any]) -> Job:
-    return Job(**{name: _rich(value) for name, value in fields.items()})
-
-
-def _rich(value: Any) -> Any:
-    if isinstance(value, dict) and set(value) == {"time"}:
-        return datetime.fromtimestamp(value["time"], timezone.utc)
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _plain_subnets(subnets: Subnets | None) -> dict[str, Any] | None:
@@ -127,5 +125,10 @@ def _plain_subnets(subnets: Subnets | None) -> dict[str, Any] | None:
 def _subnets(record: dict[str, Any] | None) -> Subnets | None:
     if record is None:
         return None
-    networks = tuple(ipaddress.ip_network(item) for item in record["networks"])
-    return Subnets(record["vpc_id"], networks)
+    vpc_id, networks = record["vpc_id"], record["networks"]
+    if not isinstance(networks, list) or not all(
+        isinstance(item, str)
+        for item in (vpc_id, *networks)  # a number would do for an address
+    ):
+        raise ValueError("no record of subnets")
+    return Subnets(vpc_id, tuple(map(ipaddress.ip_network, networks)))

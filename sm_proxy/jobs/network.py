@@ -58,17 +58,25 @@ def choose(addresses: Iterable[str], subnets: Subnets, *, allow_loopback: bool) 
     Raises:
         SmProxyError: `address-refused`, none of them does.
     """
-    claimed = list(map(ipaddress.ip_address, addresses))
-    for address in claimed:
-        if _allowed(address, subnets, allow_loopback=allow_loopback):
-            return str(address)
-    shown = ", ".join(map(str, claimed[:4]))
+    claimed = list(addresses)
+    inside = within(claimed, subnets, allow_loopback=allow_loopback)
+    if inside is not None:
+        return inside
+    shown = ", ".join(str(ipaddress.ip_address(address)) for address in claimed[:4])
     ranges = ", ".join(map(str, subnets.networks))
     raise SmProxyError(
         "address-refused",
         f"the log claims the address {shown}, which is not in the job's subnets ({ranges})",
         "Nothing outside a job's own subnets is ever dialled: look at what the container prints.",
     )
+
+
+def within(addresses: Iterable[str], subnets: Subnets, *, allow_loopback: bool) -> str | None:
+    """The first address that lies in the job's subnets, if one does."""
+    for address in map(ipaddress.ip_address, addresses):
+        if _allowed(address, subnets, allow_loopback=allow_loopback):
+            return str(address)
+    return None
 
 
 def _allowed(address: _Address, subnets: Subnets, *, allow_loopback: bool) -> bool:

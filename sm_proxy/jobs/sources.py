@@ -2,14 +2,15 @@
 
 A form is a function from a line to what it tells, and one row of the table. Within what has been
 read of a log the forms higher in the table win, however late their line stands; within a form the
-first line wins, so that whoever writes later lines cannot move the container.
+first line wins, so that whoever writes later lines cannot move the container. What a form says over
+several lines may be cut by the end of a page: all that has been read so far is judged.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -49,19 +50,21 @@ class Found:
     ignored: int = 0
 
 
-def find(lines: Iterable[str], node: str | None) -> Found | None:
-    """The best that these lines of a node's log tell, or None.
+def found(pages: Iterable[Iterable[str]], node: str | None) -> Iterator[Found]:
+    """The best that a node's log tells so far, after each page that leaves something to tell.
 
     Args:
-        lines: of the node's log.
+        pages: the lines of its log, in order; no more of them are taken than are asked for.
         node: whose marker counts; None where containers do not know what they are called.
     """
-    read = list(lines)
-    for source, reader in _TABLE.items():
-        told = [found for line in read if (found := reader(line, node)) is not None]
-        if told:
-            return _first(told) if source == "marker" else _merged(told)
-    return None
+    told: dict[Source, list[Found]] = {source: [] for source in _TABLE}
+    for page in pages:
+        lines = list(page)
+        for source, reader in _TABLE.items():
+            told[source] += [item for line in lines if (item := reader(line, node)) is not None]
+            if told[source]:
+                yield _first(told[source]) if source == "marker" else _merged(told[source])
+                break
 
 
 def _first(told: list[Found]) -> Found:
@@ -70,11 +73,11 @@ def _first(told: list[Found]) -> Found:
 
 
 def _marker(line: str, node: str | None) -> Found | None:
-    found = marker.parse(line)
+    read = marker.parse(line)
     # A launcher such as mpirun copies what the other nodes print into the first one's log.
-    if found is None or node not in {None, found.node}:
+    if read is None or node not in {None, read.node}:
         return None
-    return Found("marker", found.addresses, found.port, found.user, found.host_keys, found.problems)
+    return Found("marker", read.addresses, read.port, read.user, read.host_keys, read.problems)
 
 
 def _ip_addr(line: str, _: str | None) -> Found | None:
@@ -103,7 +106,7 @@ def _plain(source: Source, words: list[str]) -> Found | None:
 
 def _merged(told: list[Found]) -> Found:
     """All addresses of a form that names one a line, in order, each once."""
-    addresses = dict.fromkeys(address for found in told for address in found.addresses)
+    addresses = dict.fromkeys(address for item in told for address in item.addresses)
     return Found(told[0].source, tuple(addresses)[:_ADDRESSES_LIMIT])
 
 

@@ -79,8 +79,9 @@ def _chosen(aws: Aws, vpc_id: str) -> tuple[str, bool]:
     """The bastion of a VPC, and whether it was remembered; of many processes one asks."""
     store = Store("bastions")
     with store.alone(aws.context, vpc_id):
-        if (record := store.load(aws.context, vpc_id)) is not None:
-            return str(record.get("id")), True
+        record = store.load(aws.context, vpc_id) or {}
+        if isinstance(known := record.get("id"), str):
+            return known, True
         target = find(aws, vpc_id)
         record = {"id": target}
         store.save(aws.context, vpc_id, record=record, expires=time.time() + _REMEMBERED_S)

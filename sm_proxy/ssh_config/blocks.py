@@ -13,7 +13,7 @@ from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname
 from sm_proxy.keys import identity, known_hosts
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import contexts, quoting
+from sm_proxy.ssh_config import contexts, patterns, quoting
 from sm_proxy.ssh_config.contexts import Contexts
 from sm_proxy.ssh_config.quoting import Platform
 
@@ -49,12 +49,12 @@ def own_file(
     taken: Sequence[str] = (),
     platform: Platform | None = None,
 ) -> str:
-    """The whole file: `base` holds what no context says, `taken` the names the user has himself."""
+    """The whole file: `base` holds what no context says, `taken` names the user's own hosts."""
     parts = [HEADER, stub_section(stubs, known)]
     order = contexts.longest_first(known)
     for prefix in order:
         longer = [f"{other}*" for other in order if other != prefix and other.startswith(prefix)]
-        own = [name for name in taken if contexts.of_host(name, known) == prefix]
+        own = patterns.left_out(taken, prefix, known)
         excluded = "".join(f" !{pattern}" for pattern in (*longer, *own))
         context = replace(base, **{**known[prefix], "prefix": prefix})
         parts += ["", contexts.line_of(prefix, known[prefix])]
@@ -209,11 +209,12 @@ def stub_span(content: bytes, path: Path) -> tuple[int, int] | None:
     return begins[0], ends[0]
 
 
-def excluded(content: bytes) -> set[str]:
-    """The names and patterns that our wildcard blocks leave out: the user's own hosts."""
-    lines = re.findall(rb"^Host (.*)$", content, re.MULTILINE)
-    words = (word for line in lines for word in line.decode("utf-8", "replace").split())
-    return {word[1:] for word in words if word.startswith("!")}
+def is_excluded(host: str, content: bytes, known: Contexts) -> bool:
+    """Whether the wildcard block of its prefix leaves the host out: it is the user's own."""
+    block = f"Host {contexts.of_host(host, known)}* "
+    lines = content.decode("utf-8", "replace").split("\n")
+    words = [word for line in lines if line.startswith(block) for word in line.split()]
+    return patterns.matches(host, (word[1:] for word in words if word.startswith("!")))
 
 
 def parse_stubs(content: bytes, path: Path) -> list[Stub]:

@@ -6,20 +6,22 @@ import glob
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
+from sm_proxy.ssh_config import patterns
 
 BEGIN = "# >>> sm-proxy >>> (`sm-proxy config remove` takes these lines out)"
 END = "# <<< sm-proxy <<<"
 _BEGIN_MARK = b"# >>> sm-proxy >>>"
 _BOM = b"\xef\xbb\xbf"
 _DIRECTIVE = re.compile(
-    rb'^[ \t]*"?(host|match|include)"?(?=[ \t="])[ \t]*=?([^\n]*)', re.IGNORECASE | re.MULTILINE
+    rb'^[ \t]*"?(host|match|include|hostname|proxycommand|proxyjump)"?(?=[ \t="])[ \t]*=?([^\n]*)',
+    re.IGNORECASE | re.MULTILINE,
 )
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
-_LITERAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]*")
 _INCLUDE_DEPTH = 16
 """OpenSSH's own limit."""
 
@@ -61,23 +63,39 @@ def included(content: bytes, own: Path) -> tuple[bool, bool]:
     """Whether our file is included, and whether that stands before every Host and Match."""
     shadowed = False
     for keyword, words in _directives(content):
-        if keyword != "include":
+        if keyword in {"host", "match"}:
             shadowed = True
-        elif any(os.path.realpath(path) == os.path.realpath(own) for path in _matched(words)):
+        elif keyword == "include" and _leads_to(words, own):
             return True, not shadowed
     return False, False
 
 
+@dataclass
+class _Block:
+    """A Host or Match block: the words of its Host line, and whether it says where they are."""
+
+    words: list[str]
+    located: bool = False
+
+
 def hosts(path: Path, own: Path) -> list[str]:
-    """The literal names in the Host lines of a config and of what it includes; ours left out."""
-    found: dict[str, None] = {}
+    """The user's own hosts in a config and in what it includes; ours left out.
+
+    Every name in a Host line, and the patterns of those blocks that say where their hosts are.
+    """
     seen = {os.path.realpath(own)}
-    for name in _hosts(path, seen, 0):
-        found[name] = None
-    return list(found)
+    found = list(_blocks(path, seen, 0, _Block([])))
+    words = (
+        word
+        for block in found
+        for word in block.words
+        if patterns.is_own(word) and (block.located or not patterns.is_pattern(word))
+    )
+    return list(dict.fromkeys(words))
 
 
-def _hosts(path: Path, seen: set[str], depth: int) -> Iterator[str]:
+def _blocks(path: Path, seen: set[str], depth: int, block: _Block) -> Iterator[_Block]:
+    """The Host blocks; what stands before the first of an included file belongs to `block`."""
     real = os.path.realpath(path)
     if real in seen or depth > _INCLUDE_DEPTH:
         return
@@ -87,11 +105,14 @@ def _hosts(path: Path, seen: set[str], depth: int) -> Iterator[str]:
     except OSError:
         return  # ssh may read it, or not: nothing of it is ours to judge
     for keyword, words in _directives(content):
-        if keyword == "host":
-            yield from (word for word in words if _LITERAL.fullmatch(word))
-        elif keyword == "include":
+        if keyword == "include":
             for place in _matched(words):
-                yield from _hosts(Path(place), seen, depth + 1)
+                yield from _blocks(Path(place), seen, depth + 1, block)
+        elif keyword in {"host", "match"}:
+            block = _Block(words if keyword == "host" else [])
+            yield block
+        else:
+            block.located = True
 
 
 def _directives(content: bytes) -> Iterator[tuple[str, list[str]]]:
@@ -114,6 +135,10 @@ def _matched(words: list[str]) -> Iterator[str]:
     for word in words:
         place = _located(word)
         yield from sorted(glob.glob(place)) or [place]  # noqa: PTH207 - absolute
+
+
+def _leads_to(words: list[str], own: Path) -> bool:
+    return any(os.path.realpath(path) == os.path.realpath(own) for path in _matched(words))
 
 
 def _located(word: str) -> str:

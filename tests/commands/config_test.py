@@ -29,6 +29,9 @@ def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(user_config, "check", status=1)
+    told = capsys.readouterr()
+    assert told.err.startswith(f"sm-proxy: config-malformed: out of date: {user_config.parent}/")
+    assert told.err.endswith(", and 2 more. Run `sm-proxy config write`.\n")
     run(user_config, "write")
     files = tree(user_config.parent)
     assert set(files) == {
@@ -43,6 +46,8 @@ def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture
     run(user_config, "check", "--region", "eu-west-1", status=1)
     assert "out of date" in capsys.readouterr().out
     run(user_config, "remove")
+    removed = f"removed {user_config.parent}/sm-proxy/config"
+    assert capsys.readouterr().out.splitlines()[1] == removed
     assert set(tree(user_config.parent)) == {*files} - {"sm-proxy/config"}
     assert user_config.read_bytes() == b"Host a\n"
 
@@ -52,13 +57,46 @@ def test_a_dry_run_writes_nothing(
     action: str, user_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(user_config, action, "--dry-run", status=1 if action == "check" else 0)
-    assert tree(tmp_path) == {"ssh/config": b"Host a\n"}
+    assert tree(user_config.parent) == {"config": b"Host a\n"}
+    if action != "check":  # what it finds is a failure, and kept as the last one
+        assert set(tree(tmp_path)) == {"ssh/config"}
     if action == "write":
         assert "+Host sm-*" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("action", ["write", "remove", "check", "show"])
+@pytest.mark.parametrize("path", ["", "~no-such-user/config"])
+def test_what_is_no_path_is_not_the_users_own_config(
+    action: str, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["config", action, f"--ssh-config={path}"])
+    assert caught.value.code == 2
+    assert f"usage: argument --ssh-config: {path!r} is no path" in capsys.readouterr().err
+
+
+def test_a_tilde_that_the_shell_has_left_is_expanded(
+    user_config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(user_config.parent))
+    assert cli.main(["config", "write", "--ssh-config=~/config", "--json"]) == 0
+    assert answer(capsys)["data"]["files"][1]["path"] == str(user_config)
+
+
+@pytest.mark.parametrize("option", ["ssh-dir", "identity-file", "identity-agent"])
+def test_a_home_that_nobody_has_is_a_bad_setting(
+    option: str, user_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(user_config, "show", f"--{option}=~no-such-user/x", status=1)
+    assert f"in --{option} must be a path, and nobody has" in capsys.readouterr().err
+
+
 def test_json(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = str(user_config.parent / "sm-proxy" / "config")
+    run(user_config, "check", "--json", status=1)
+    found = answer(capsys)
+    assert (found["ok"], found["error"]["code"]) == (False, "config-malformed")
+    assert len(found["data"]["findings"]) == 3
     run(user_config, "write", "--json")
     found = answer(capsys)
     assert found["ok"] is True

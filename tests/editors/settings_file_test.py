@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy import replacing
 from sm_proxy.editors import jsonc, settings_file
-from sm_proxy.ssh_config import replacing
 
 KEYS = ["remote.SSH.remotePlatform", "sm-x"]
 LINUX = [(KEYS, "linux")]
@@ -54,6 +54,14 @@ def test_a_symlink_stays_one(tmp_path: Path) -> None:
     assert settings_file.set_values(link, LINUX).path == real
     assert link.is_symlink()
     assert "linux" in real.read_text()
+
+
+def test_a_file_of_two_names_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("{}")
+    (tmp_path / "dotfiles.json").hardlink_to(path)
+    assert "hard links" in settings_file.set_values(path, LINUX).problem
+    assert path.read_text() == "{}"
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"a": "\xff"}', b"[]"])

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+import pytest
+
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import logs
@@ -42,6 +44,13 @@ class Log:
     def head(self) -> list[str]:
         return flat(logs.head(FakeAws(GetLogEvents=self), GROUP, "s"))
 
+    def cut(self) -> list[str]:
+        """The head of a log that is longer."""
+        pages: list[list[str]] = []
+        with pytest.raises(logs.LimitError, match="lines of the log s name no address"):
+            pages.extend(logs.head(FakeAws(GetLogEvents=self), GROUP, "s"))
+        return flat(pages)
+
 
 def numbered(count: int) -> list[str]:
     return [str(number) for number in range(count)]
@@ -61,7 +70,7 @@ def test_the_first_page_is_all_when_it_holds_what_is_looked_for() -> None:
 
 def test_the_steps_grow_and_end() -> None:
     log = Log(*numbered(50_000))
-    assert log.head() == numbered(11_100)
+    assert log.cut() == numbered(11_100)
     assert log.limits == [100, 1_000, 10_000]
 
 
@@ -78,7 +87,7 @@ def test_endless_empty_pages_are_not() -> None:
 
 def test_pages_of_huge_lines_are_bounded_too() -> None:
     log = Log(*numbered(20_000), per_page=4)
-    assert log.head() == numbered(160)
+    assert log.cut() == numbered(160)
     assert len(log.limits) == 40
 
 

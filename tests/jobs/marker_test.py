@@ -102,7 +102,14 @@ def test_a_line_beyond_the_limit_is_no_marker() -> None:
     room = marker.LINE_LIMIT - len(marker_line())
     assert parse(marker_line() + " " * room) is not None
     assert parse(marker_line() + " " * (room + 1)) is None
-    assert parse("x" * 300_000 + marker_line()) is not None
+    assert parse(" " * (room + 1) + marker_line()) is None
+    assert parse("x" * 300_000 + marker_line()) is None
+
+
+def test_what_stands_before_is_not_read_over_and_over() -> None:
+    start, rest = '{"sm_proxy_marker": [', "1, " * 2000
+    assert parse(start * 3 + rest + marker_line()) == parse(marker_line())
+    assert parse(start * 20 + rest + marker_line()) is None
 
 
 @pytest.mark.parametrize(

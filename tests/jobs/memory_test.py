@@ -12,7 +12,6 @@ import pytest
 
 from sm_proxy import resolver, store
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import memory
 from sm_proxy.settings import Settings
 from tests.fakes import FakeAws, container, description, events, marker_line, streams, working
 
@@ -177,13 +176,39 @@ def test_another_refusal_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> 
     assert aws.operations() == ["DescribeLogStreams"]
 
 
-def test_a_torn_record_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"another": "field"},
+        {"address": None},
+        {"address": 167772421},
+        {"address": "10.0.1"},
+        {"port": 0},
+        {"port": 65536},
+        {"host_keys": ["ssh-ed25519 AAAA\n* ssh-ed25519 BBBB"]},
+        {"port": "2222"},
+        {"port": True},
+        {"port": 2222.0},
+        {"user": 0},
+        {"host_keys": "ssh-ed25519 AAAA"},
+        {"host_keys": [["ssh-ed25519 AAAA"]]},
+        {"host_keys": None},
+        {"stream": {"time": 5}},
+        {"cached": "no"},
+    ],
+)
+def test_a_torn_record_is_asked_anew(changes: dict[str, Any]) -> None:
     aws = working()
     resolved(aws)
-    monkeypatch.setattr(memory, "Container", _of_another_version)
+    records = store.Store("jobs")
+    key = (aws.context, "", "my-job", "algo-1")
+    good = records.load(*key)
+    assert good is not None
+    records.save(*key, record={**good, **changes}, expires=time.time() + 60)
     before = len(aws.calls)
     assert resolved(aws) == container()
     assert [name for name, _ in aws.calls[before:]] == ["DescribeLogStreams", "GetLogEvents"]
+    assert resolved(aws) == container(cached=True)
 
 
 @pytest.mark.parametrize(
@@ -192,26 +217,63 @@ def test_a_torn_record_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
         {"job": None},
         {"job": []},
         {"job": {"name": "my-job"}},
-        {"job": {"created": {"time": 1e300}}},
-        {"job": {"created": {"time": "now"}}},
         {"asked": "now"},
+        {"asked": True},
+        {"asked": float("nan")},
+        {"asked": 1e300},
+        {"asked": 10**400},
         {"subnets": "vpc-1"},
+        {"subnets": {"vpc_id": "vpc-1"}},
+        {"subnets": {"vpc_id": 1, "networks": ["10.0.0.0/20"]}},
         {"subnets": {"vpc_id": "vpc-1", "networks": ["10.0.0.0/99"]}},
+        {"subnets": {"vpc_id": "vpc-1", "networks": [167772160]}},
+        {"subnets": {"vpc_id": "vpc-1", "networks": {"10.0.0.0/20": 1}}},
     ],
 )
 def test_a_jobs_torn_record_is_asked_anew(changes: dict[str, Any]) -> None:
     aws = working()
+    asked_anew(aws, {**job_record(aws), **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"created": {"time": 1e300}},
+        {"created": {"time": -1e300}},
+        {"created": {"time": "now"}},
+        {"created": 1e9},
+        {"name": {"time": 5}},
+        {"nodes": "1"},
+        {"nodes": True},
+        {"phase": "Training"},
+        {"kind": ["training"]},
+        {"subnets": [1]},
+        {"subnets": "subnet-1"},
+        {"max_runtime_s": 1.5},
+        {"max_runtime_s": 10**12},
+        {"max_runtime_s": 60, "created": {"time": 253402300799.0}},
+        {"another": "field"},
+    ],
+)
+def test_a_field_of_another_type_is_asked_anew(changes: dict[str, Any]) -> None:
+    aws = working()
+    good = job_record(aws)
+    asked_anew(aws, {**good, "job": {**good["job"], **changes}})
+
+
+def job_record(aws: FakeAws) -> dict[str, Any]:
+    """What is remembered of the job."""
     resolved(aws)
+    record = store.Store("jobs").load(aws.context, "", "my-job")
+    assert record is not None
+    return record
+
+
+def asked_anew(aws: FakeAws, record: dict[str, Any]) -> None:
+    """With this record of the job, and none of its node, all calls are made again."""
     records = store.Store("jobs")
-    key, node = (aws.context, "", "my-job"), (aws.context, "", "my-job", "algo-1")
-    good = records.load(*key)
-    assert good is not None
-    records.save(*key, record={**good, **changes}, expires=time.time() + 60)
-    records.forget(*node)
+    records.save(aws.context, "", "my-job", record=record, expires=time.time() + 60)
+    records.forget(aws.context, "", "my-job", "algo-1")
     before = len(aws.calls)
     assert resolved(aws) == container()
     assert len(aws.calls) == before + 4
-
-
-def _of_another_version(**_: Any) -> Any:
-    raise TypeError("a field of another version")

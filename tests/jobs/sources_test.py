@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sm_proxy.jobs import sources
+from sm_proxy.jobs.sources import Found
 from tests.fakes import HOST_KEY, marker_line
 
 IP_ADDR = """\
@@ -28,8 +29,13 @@ IP_ADDR = """\
 """.splitlines()
 
 
+def find(lines: list[str], node: str | None) -> Found | None:
+    """What one page tells."""
+    return next(sources.found([lines], node), None)
+
+
 def test_the_article_container() -> None:
-    found = sources.find(["----- ip addr -----", *IP_ADDR, "training"], "algo-1")
+    found = find(["----- ip addr -----", *IP_ADDR, "training"], "algo-1")
     assert found is not None
     assert found.source == "ip-addr"
     assert found.addresses == ("169.254.172.2", "10.0.159.150", "172.17.0.1")
@@ -38,27 +44,42 @@ def test_the_article_container() -> None:
 
 def test_sagemaker_ssh_helper() -> None:
     line = "[sagemaker-ssh-helper] SSH Helper Log IP: 169.254.255.130 10.0.1.5 nonsense"
-    assert sources.find([line], "algo-1") is None
-    found = sources.find(["SSH Helper Log IP: 169.254.255.130 10.0.1.5 "], "algo-1")
+    assert find([line], "algo-1") is None
+    found = find(["SSH Helper Log IP: 169.254.255.130 10.0.1.5 "], "algo-1")
     assert found is not None
     assert (found.source, found.addresses) == ("ssh-helper", ("169.254.255.130", "10.0.1.5"))
 
 
 def test_our_marker_wins_wherever_it_stands() -> None:
-    found = sources.find([*IP_ADDR, "SSH Helper Log IP: 10.0.1.9", marker_line()], "algo-1")
+    found = find([*IP_ADDR, "SSH Helper Log IP: 10.0.1.9", marker_line()], "algo-1")
     assert found is not None
     assert (found.source, found.addresses, found.ignored) == ("marker", ("10.0.1.5",), 0)
     assert (found.port, found.user, found.host_keys) == (2222, "root", (HOST_KEY,))
 
 
+def test_a_form_that_is_cut_by_the_end_of_a_page() -> None:
+    cut = [*sources.found([["x"], IP_ADDR[:9], IP_ADDR[9:], ["x"]], "algo-1")]
+    assert [item.addresses for item in cut] == [
+        ("169.254.172.2",),
+        ("169.254.172.2", "10.0.159.150", "172.17.0.1"),
+        ("169.254.172.2", "10.0.159.150", "172.17.0.1"),
+    ]
+
+
+def test_the_first_marker_wins_over_pages_too() -> None:
+    pages = [IP_ADDR, [marker_line()], [marker_line(port=22)]]
+    told = [(item.source, item.port, item.ignored) for item in sources.found(pages, "algo-1")]
+    assert told == [("ip-addr", 22, 0), ("marker", 2222, 0), ("marker", 2222, 1)]
+
+
 @pytest.mark.parametrize(("node", "counts"), [("algo-1", True), ("algo-2", False), (None, True)])
 def test_the_marker_of_another_node_does_not_count(node: str | None, *, counts: bool) -> None:
-    assert (sources.find([marker_line()], node) is not None) is counts
+    assert (find([marker_line()], node) is not None) is counts
 
 
 def test_later_markers_are_counted_where_they_differ() -> None:
     other = marker_line(port=22)
-    found = sources.find([marker_line(), marker_line(), other, other], "algo-1")
+    found = find([marker_line(), marker_line(), other, other], "algo-1")
     assert found is not None
     assert (found.port, found.ignored) == (2222, 2)
 
@@ -77,12 +98,12 @@ def test_later_markers_are_counted_where_they_differ() -> None:
     ],
 )
 def test_what_only_looks_alike(line: str) -> None:
-    assert sources.find([line], "algo-1") is None
+    assert find([line], "algo-1") is None
 
 
 @given(st.lists(st.text(max_size=200) | st.sampled_from(IP_ADDR), max_size=20))
 def test_whatever_is_printed_only_addresses_come_out(lines: list[str]) -> None:
-    found = sources.find(lines, "algo-1")
+    found = find(lines, "algo-1")
     if found is not None:
         assert 0 < len(found.addresses) <= 32
         assert all(str(ipaddress.ip_address(item)) for item in found.addresses)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import paths, signals
+from sm_proxy import paths, signals, store
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
@@ -101,6 +101,15 @@ def test_the_bastion_of_the_jobs_vpc(started: Started) -> None:
         "Reason": "sm-proxy my-job",
     }
     assert started[0][2] == Grant("s-1", "t", "wss://x")
+
+
+@pytest.mark.parametrize("record", [{}, {"id": None}, {"id": ["i-1"]}, {"id": 1}])
+def test_a_torn_record_of_it_is_asked_anew(record: dict[str, Any]) -> None:
+    aws = account()
+    expires = time.time() + 60
+    store.Store("bastions").save(aws.context, "vpc-1", record=record, expires=expires)
+    connected(aws)
+    assert dict(aws.calls)["StartSession"]["Target"] == "i-1"
 
 
 def test_an_explicit_bastion_is_looked_up_nowhere() -> None:

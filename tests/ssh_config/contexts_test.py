@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import cli, config_writer, paths
+from sm_proxy import cli, config_writer, paths, replacing
 from sm_proxy import settings as settings_module
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import blocks, replacing
+from sm_proxy.ssh_config import blocks
 
 SSH = shutil.which("ssh")
 EU = ("--prefix", "sm-eu-")
@@ -143,6 +143,19 @@ def test_check_names_what_is_wrong(base: Path, capsys: pytest.CaptureFixture[str
     run(base, "check")
 
 
+@pytest.mark.parametrize("name", ["config", "sm-proxy/config"])
+def test_check_names_a_file_that_ssh_will_not_read(
+    base: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(base, "write")
+    run(base, "check")
+    (base / name).chmod(0o664)
+    capsys.readouterr()
+    run(base, "check", status=1)
+    told = f"bad permissions: others may write {base / name}, so ssh reads no config at all"
+    assert capsys.readouterr().out == f"{told}. Run `chmod go-w {base / name}`.\n"
+
+
 def test_control_master(base: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sm_proxy.ssh_config.blocks._SUN_PATH", 500)
     run(base, "write", "--control-master")
@@ -153,7 +166,7 @@ def test_control_master(base: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr("sm_proxy.ssh_config.blocks._SUN_PATH", 103)
     long = Settings(ssh_dir=str(tmp_path / ("x" * 60)), control_master=True)
     with pytest.raises(SmProxyError, match="room for host names"):
-        config_writer.host_block(long, ["/x"])
+        config_writer.planned(base / "config", long, ["/x"])
 
 
 @pytest.mark.skipif(SSH is None, reason="needs the OpenSSH client")

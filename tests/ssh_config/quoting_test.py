@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import config_writer
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import quoting
+from sm_proxy.ssh_config import blocks, quoting
 from sm_proxy.ssh_config.quoting import Platform
 
 SSH = shutil.which("ssh")
@@ -39,7 +38,7 @@ SSH = shutil.which("ssh")
 )
 def test_words_of_the_command(platform: Platform, word: str, written: str) -> None:
     assert quoting.word(word, platform) == written
-    command = config_writer.proxy_command(Settings(), [word], platform)
+    command = blocks.proxy_command(Settings(), [word], platform)
     assert command == f"{written} connect --user %r %n %p"
 
 

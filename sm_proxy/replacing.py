@@ -3,11 +3,15 @@
 A temporary file in the target's own folder is written, synced and renamed over it. What was there
 is kept first: `.original` once, `.latest` each time, in the state folder, where no Include with a
 wildcard reads them.
+
+The new file has the mode and, where possible, the owner of the old one; on Linux also its ACL, its
+SELinux label and its extended attributes, which macOS and Windows give us no plain way to copy.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -21,6 +25,8 @@ from sm_proxy.errors import SmProxyError
 
 _STALE_S = 600
 """A temporary file as old as this belongs to a writer that was killed."""
+_KEPT_ATTRIBUTES = ("user.", "system.", "security.selinux")
+"""`system.posix_acl_access` is the ACL."""
 LIMIT = 64 << 20
 """A config of more bytes than this is none."""
 
@@ -69,8 +75,19 @@ def refuse_read_only(path: Path) -> None:
             raise PermissionError(13, "the file is read-only")
 
 
+def refuse_linked(path: Path) -> None:
+    """A rename would cut a file off from its other names, a dotfiles folder's for instance.
+
+    Raises:
+        OSError: it has several hard links.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_nlink > 1:
+            raise OSError(errno.EMLINK, "its other hard links would keep the old content")
+
+
 def replace(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, keeping the mode, and where possible the owner, of what is there.
+    """Write `content` to `path`, keeping the looks of what is there.
 
     Raises:
         OSError: the folder is not writable, the file is immutable, the disk is full, ...
@@ -144,7 +161,22 @@ def _dress(handle: int, name: Path, path: Path) -> None:
         with contextlib.suppress(OSError):
             if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
                 os.fchown(handle, old.st_uid, old.st_gid)
+    _keep_attributes(path, name)
     name.chmod(stat.S_IMODE(old.st_mode))
+
+
+def _keep_attributes(path: Path, name: Path) -> None:
+    """What stands beside a file's mode, as far as this user may set it and it is not of its bytes.
+
+    A signature of its bytes (`security.ima`) would be that of other bytes.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):
+        for attribute in os.listxattr(path):
+            if attribute.startswith(_KEPT_ATTRIBUTES):
+                with contextlib.suppress(OSError):
+                    os.setxattr(name, attribute, os.getxattr(path, attribute))
 
 
 def _unusable(path: Path, why: str) -> SmProxyError:

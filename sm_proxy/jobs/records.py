@@ -1,0 +1,58 @@
+"""Dataclasses of plain fields as JSON records, and back again: each field of its own type, or none.
+
+A record that some other hand has changed is asked anew, so nothing of it may be believed by half.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+_Kind = TypeVar("_Kind")
+_TIME: Final = "time"
+
+
+def plain(item: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON takes them: a time as `{"time": Unix seconds}`."""
+    return {
+        name: {_TIME: value.timestamp()} if isinstance(value, datetime) else value
+        for name, value in asdict(item).items()
+    }
+
+
+def restored(kind: type[_Kind], record: Any) -> _Kind:
+    """The dataclass that `plain` made the record of.
+
+    Raises:
+        ValueError: it has other fields, or one of another type.
+    """
+    hints = get_type_hints(kind)
+    if not isinstance(record, dict) or record.keys() != hints.keys():
+        raise ValueError(f"no record of a {kind.__name__}")
+    fields = {name: _rich(value) for name, value in record.items()}
+    for name, value in fields.items():
+        if not _fits(value, hints[name]):
+            raise ValueError(f"{name} of a {kind.__name__} is {value!r}")
+    return kind(**fields)
+
+
+def _rich(value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {_TIME}:
+        try:
+            return datetime.fromtimestamp(value[_TIME], timezone.utc)
+        except (ArithmeticError, OSError, TypeError) as error:
+            raise ValueError(str(error)) from None
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether the value is of the type: a class, a Literal, a union, or a tuple of one of these."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)[0]
+        return isinstance(value, tuple) and all(_fits(item, inner) for item in value)
+    if choices := get_args(hint):
+        return any(_fits(value, choice) for choice in choices)
+    return type(value) is hint  # True is no number, though Python's

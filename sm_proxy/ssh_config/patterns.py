@@ -1,0 +1,76 @@
+"""Which of the user's own hosts our wildcard block leaves to the user.
+
+A name as it is, always. A pattern only where it is narrower than ours, such as `sm-dev-*`: one that
+takes our jobs at large, such as `sm-*` or `*`, must not take them from us.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import string
+from collections.abc import Iterable
+from typing import Final
+
+from sm_proxy.jobs import hostname
+from sm_proxy.ssh_config import contexts
+
+_OWN: Final = re.compile(r"[A-Za-z0-9_*?][A-Za-z0-9_.:@*?-]*")
+_WILD: Final = frozenset("*?")
+_LABELS: Final = ("1", "algo-1", "i-0123456789abcdef0", *hostname.KINDS)
+_ANY_JOB: Final = f"{string.ascii_lowercase[::-1]}-{string.digits}-0"
+"""Every letter and digit, in an order that no pattern is meant for."""
+
+
+def is_own(word: str) -> bool:
+    """Whether a word of a Host line is a name or pattern that we could leave out."""
+    return bool(_OWN.fullmatch(word))
+
+
+def is_pattern(word: str) -> bool:
+    """Whether it has a wildcard."""
+    return bool(_WILD & set(word))
+
+
+def matches(host: str, words: Iterable[str]) -> bool:
+    """Whether a host name is one of these, or fits a pattern."""
+    return any(fnmatch.fnmatchcase(host, word) for word in words)
+
+
+def left_out(taken: Iterable[str], prefix: str, prefixes: Iterable[str]) -> list[str]:
+    """Those of the user's names and patterns that the block of `prefix` has to leave out.
+
+    Args:
+        taken: the user's names and patterns.
+        prefix: of the block.
+        prefixes: of all blocks: a word belongs to the longest that it begins with.
+    """
+    known = list(prefixes)
+    return [
+        word
+        for word in taken
+        if (
+            contexts.of_host(word, known) == prefix
+            and (not is_pattern(word) or _is_narrower(word, prefix))
+        )
+        or _is_elsewhere(word, prefix)
+    ]
+
+
+def _is_narrower(pattern: str, prefix: str) -> bool:
+    while hostname.is_label(pattern.rpartition(".")[2]):
+        pattern = pattern.rpartition(".")[0]
+    rest = pattern.removeprefix(prefix)
+    if rest[:1].isalnum():
+        return True
+    jobs = [prefix + _ANY_JOB, *(f"{prefix}{_ANY_JOB}.{label}" for label in _LABELS)]
+    return any(map(str.isalpha, rest)) and not any(matches(job, [pattern]) for job in jobs)
+
+
+def _is_elsewhere(pattern: str, prefix: str) -> bool:
+    """Whether it takes names like ours, but in a domain, as `*.example.com`: no job has one."""
+    start = re.split(r"[*?]", pattern)[0]
+    if start == pattern or not prefix.startswith(start):
+        return False
+    _, dot, domain = pattern.rpartition(".")
+    return bool(dot) and not is_pattern(domain) and not hostname.is_label(domain)

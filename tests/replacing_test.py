@@ -1,0 +1,53 @@
+"""What a file keeps when it is replaced."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import replacing
+
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", tag, rights, name)
+    for tag, rights, name in (
+        (0x01, 6, 0xFFFFFFFF),  # owner
+        (0x02, 4, 12345),  # another user may read
+        (0x04, 0, 0xFFFFFFFF),  # group
+        (0x10, 4, 0xFFFFFFFF),  # mask
+        (0x20, 0, 0xFFFFFFFF),  # others
+    )
+)
+"""linux/posix_acl_xattr.h: a version, then a tag, rights and a user's id each."""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("user.note", b"mine"), ("system.posix_acl_access", ACL)]
+)
+def test_extended_attributes_stay(tmp_path: Path, attribute: str, value: bytes) -> None:
+    if sys.platform != "linux":
+        pytest.skip("Linux only")
+    path = tmp_path / "config"
+    path.write_bytes(b"old")
+    try:
+        os.setxattr(path, attribute, value)
+    except OSError as error:
+        pytest.skip(f"this file system has none: {error}")
+    mode = path.stat().st_mode
+    replacing.replace(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert os.getxattr(path, attribute) == value
+    assert path.stat().st_mode == mode
+
+
+def test_what_stands_under_two_names_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    replacing.refuse_linked(path)
+    path.write_bytes(b"old")
+    replacing.refuse_linked(path)
+    (tmp_path / "dotfiles").hardlink_to(path)
+    with pytest.raises(OSError, match="hard links"):
+        replacing.refuse_linked(path)
