@@ -180,11 +180,13 @@ def test_streams_arrive_whole_and_programs_end_as_they_did(laptop: Laptop) -> No
     assert shown.stdout.split()[-1] == b"100000"
     # A client that is gone: its terminal hangs up, its pipes end.
     folder = laptop.box.run_dir
-    terminal = f"trap 'touch {laptop.box.inside('opt/ml/run/hung-up')}; exit' HUP; sleep 600 & wait"
-    pipes = "cat; touch $SM_PROXY_RUN_DIR/ended"
+    trap = f"trap 'touch {laptop.box.inside('opt/ml/run/hung-up')}; exit' HUP"
+    # "up" comes behind the trap: the client may be gone the moment it is read.
+    terminal = f"{trap}; echo up; sleep 600 & wait"
+    pipes = "echo up; cat; touch $SM_PROXY_RUN_DIR/ended"
     clients = [
-        laptop.popen(*laptop.words("ssh", "-tt", laptop.target, f"echo up; {terminal}")),
-        laptop.popen(*laptop.words("ssh", laptop.target, f"echo up; {pipes}")),
+        laptop.popen(*laptop.words("ssh", "-tt", laptop.target, terminal)),
+        laptop.popen(*laptop.words("ssh", laptop.target, pipes)),
     ]
     for client in clients:
         assert client.stdout is not None
