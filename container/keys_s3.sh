@@ -6,7 +6,7 @@
 # cannot be refreshed for an hour is given up: nobody who was revoked may stay on because S3 cannot
 # be reached, and no short outage locks anybody out.
 
-keys_good_for=3600
+keys_good_for=3600 # seconds
 
 exchange_say() {
     echo "sm-proxy: $*" >&2
@@ -14,11 +14,8 @@ exchange_say() {
 
 # Wait for about three quarters of a minute, and no two containers at the same time.
 exchange_nap() {
-    if [ -n "${SM_PROXY_REFRESH-}" ]; then
-        sleep "$SM_PROXY_REFRESH"
-    else
-        sleep $((30 + ($(date +%s) + $$) % 31))
-    fi
+    tick
+    sleep "${SM_PROXY_REFRESH:-$((30 + (smp_clock + $$) % 31))}"
 }
 
 # Put the authorised keys together. Two loops do this; should one overtake the other, the next
@@ -53,12 +50,14 @@ take_keys() {
 
 refresh_keys() {
     mkdir -p "$run/s3-keys"
-    good=$(date +%s)
+    tick
+    good=$smp_clock
     told=
     : >>"$run/keys.s3"
     while :; do
         if s3_any pull "$SM_PROXY_KEYS_S3" "$run/s3-keys" 2>"$run/keys.why"; then
-            good=$(date +%s)
+            tick
+            good=$smp_clock
             told=
             keys_of_mirror
             take_keys
@@ -66,7 +65,8 @@ refresh_keys() {
             why=$(cat "$run/keys.why")
             [ "$why" = "$told" ] || exchange_say "keys: S3 could not be read: $why"
             told=$why
-            if [ -s "$run/keys.s3" ] && [ $(($(date +%s) - good)) -ge "$keys_good_for" ]; then
+            tick
+            if [ -s "$run/keys.s3" ] && [ $((smp_clock - good)) -ge "$keys_good_for" ]; then
                 exchange_say "keys: those from S3 are given up, an hour after they were read last"
                 : >"$run/keys.s3.new"
                 take_keys

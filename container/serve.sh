@@ -19,6 +19,7 @@ newline='
 '
 ready_within=30 # seconds for all of it; after that the log says that there is no ssh
 umask 077
+set +euf # whatever SHELLOPTS says in the environment of the job
 
 problem() {
     problems="$problems$1; "
@@ -29,7 +30,7 @@ problem() {
 check_exchange() { :; }
 start_exchange() { :; }
 
-for part in marker keys environment sshd dropbear python exchange; do
+for part in clock marker keys environment sshd dropbear python exchange; do
     # shellcheck source=/dev/null
     [ ! -r "$here/$part.sh" ] || . "$here/$part.sh"
 done
@@ -63,8 +64,8 @@ chosen() {
 ports() {
     case ${SM_PROXY_PORT-} in
         '') ;;
-        *[!0-9]* | ??????*) problem 'SM_PROXY_PORT is not a port number' ;;
-        *) if [ "$SM_PROXY_PORT" -gt 0 ] && [ "$SM_PROXY_PORT" -lt 65536 ]; then
+        [!1-9]* | *[!0-9]* | ??????*) problem 'SM_PROXY_PORT is not a port number' ;;
+        *) if [ "$SM_PROXY_PORT" -lt 65536 ]; then
             candidates=$SM_PROXY_PORT
             return
         else
@@ -75,6 +76,17 @@ ports() {
     read -r lowest </proc/sys/net/ipv4/ip_unprivileged_port_start || lowest=1024
     [ "$uid" = 0 ] || [ "$lowest" -le 22 ] || candidates='2222 22022'
 } 2>/dev/null
+
+# Fail if we are to listen on one address and cannot know on which: not on all of them, then.
+check_address() {
+    case ${SM_PROXY_LISTEN-} in
+        *[!0-9.]* | *.*.*.*.*) ;;
+        '' | [0-9]*.[0-9]*.[0-9]*.[0-9]*) return ;;
+    esac
+    unset SM_PROXY_LISTEN
+    problem 'SM_PROXY_LISTEN is not an IPv4 address'
+    return 1
+}
 
 # The server listens: tell the world, once.
 up() {
@@ -104,7 +116,8 @@ note_peer() {
 follow() {
     return_key=$(printf '\r')
     shown=0
-    since=$(date +%s)
+    tick
+    since=$smp_clock
     while IFS= read -r line; do
         line=${line%"$return_key"}
         case $line in
@@ -125,9 +138,10 @@ follow() {
         esac
         printf '%.300s\n' "$line" >"$run/last-message"
         shown=$((shown + 1))
-        if [ "$shown" -ge 500 ] && [ $(($(date +%s) - since)) -ge 3600 ]; then
+        tick
+        if [ "$shown" -ge 500 ] && [ $((smp_clock - since)) -ge 3600 ]; then
             shown=0
-            since=$(date +%s)
+            since=$smp_clock
         fi
         [ "$shown" -le 500 ] || continue
         printf 'sm-proxy: sshd: %.500s\n' "$line" >&2
@@ -135,12 +149,20 @@ follow() {
     done
 }
 
+# Succeed if the process we serve lives; without /proc, one that nobody has waited for counts.
+lives() {
+    if [ ! -r "/proc/$$/stat" ]; then
+        kill -0 "$watched" 2>/dev/null
+    elif read -r status 2>/dev/null <"/proc/$watched/stat"; then
+        case ${status##*) } in Z* | X*) return 1 ;; esac
+    else
+        return 1
+    fi
+}
+
 # End with the process we serve. Only needed where its end is not the container's end.
 watch() {
-    while read -r status 2>/dev/null <"/proc/$watched/stat"; do
-        case ${status##*) } in Z* | X*) break ;; esac
-        sleep 1
-    done
+    while lives; do sleep 1; done
     kill "$(cat "$run/sshd.pid" 2>/dev/null)" 2>/dev/null
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
 }
@@ -185,6 +207,7 @@ try() {
 
 serve() {
     [ -n "$run" ] || { problem 'no writable place for run-time files' && return 1; }
+    check_address || return
     [ "$watched" = 1 ] || watch &
     watch_the_start &
     found=

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -114,6 +115,25 @@ def test_not_a_program(shell: Shell, tmp_path: Path, mode: int | None, code: int
         program.write_text("#!/bin/sh\n", encoding="utf-8")
         program.chmod(mode)
     assert [status(shell.start(way, [str(program)])) for way in WAYS[1:]] == [code] * 2
+
+
+def test_environment_of_the_program_is_the_jobs_own(shell: Shell) -> None:
+    """Whatever its variables are called: as ours are, for instance."""
+    sources = [ENTRYPOINT.with_name(name) for name in ("entrypoint.sh", "windows.sh", "clock.sh")]
+    text = "".join(source.read_text(encoding="utf-8") for source in sources)
+    names = {name for name in re.findall(r"\b([a-z]\w*)=|\bfor (\w+)", text) for name in name}
+    mine = dict.fromkeys(name for name in names if name and not name.startswith("smp_"))
+    mine = dict.fromkeys({*mine, "here", "run", "name", "code", "pid", "child"}, "mine")
+    shell.environment.update(mine)
+    seen = {}
+    for way in WAYS:
+        output, _ = shell.start(way, ["cat", "/proc/self/environ"]).communicate(timeout=20)
+        pairs = (entry.partition("=")[::2] for entry in output.split("\0") if entry)
+        seen[way] = {name: value for name, value in pairs if name in mine or name == "HOME"}
+    for name in mine:
+        del shell.environment[name]
+    expected = {**mine, "HOME": shell.environment["HOME"]}
+    assert [seen[way] for way in WAYS] == [expected] * 3
 
 
 LOOP = "while :; do sleep 0.05; done"

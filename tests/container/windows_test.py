@@ -47,8 +47,8 @@ def start(box: Box, key: Path, grace: int, **environment: str) -> subprocess.Pop
     """Start a program that fails with 3, once somebody has connected."""
     file = box.root / image.HOME / "windows.sh"
     text = file.read_text(encoding="utf-8")
-    assert "grace=30 " in text
-    file.write_text(text.replace("grace=30 ", f"grace={grace} "), encoding="utf-8")
+    assert "smp_grace=30 " in text
+    file.write_text(text.replace("smp_grace=30 ", f"smp_grace={grace} "), encoding="utf-8")
     public = key.with_suffix(".pub").read_text(encoding="utf-8")
     process = box.start("sh", "-c", "exit 3", SM_PROXY_AUTHORIZED_KEY=public, **environment)
     wait_for(box.run_dir / "ready", 20)
@@ -133,7 +133,7 @@ def test_other_nodes_are_nobody(tmp_path: Path, peers: str, people: list[str]) -
     (tmp_path / "connected").touch()
     script = ". ./windows.sh\npeople\nsomebody_came && echo somebody"
     done = subprocess.run(
-        ["sh", "-c", f"run={tmp_path}\n{script}"],
+        ["sh", "-c", f"smp_run={tmp_path}\n{script}"],
         cwd=Path(__file__).parents[2] / "container",
         capture_output=True,
         text=True,
