@@ -125,10 +125,14 @@ follow() {
             *syslogin_perform_logout*) continue ;; # images have no utmp, and need none
             'Server listening on '* | '['*'] '*' Not backgrounding') up "$1" ;;
             'Accepted '*)
-                peer=${line##* from }
-                from=${peer#* port }
-                note_peer "${peer%% *}" "${from%% *}"
-                shown=$((shown - 1))
+                if [ "$server" = sshd ] && ! admitted "$line"; then
+                    line="a stranger's words: $line"
+                else
+                    peer=${line##* from }
+                    from=${peer#* port }
+                    note_peer "${peer%% *}" "${from%% *}"
+                    shown=$((shown - 1))
+                fi
                 ;;
             '['*'] '???\ ??\ ??:??:??\ 'Pubkey auth succeeded for '*)
                 peer=${line##* from }

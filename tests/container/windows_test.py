@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from sm_proxy.lab import image, namespaces
@@ -103,6 +104,33 @@ def test_done_ends_it_though_somebody_is_connected(box: Box, key: Path) -> None:
         (box.run_dir / "done").touch()
         process.communicate(timeout=20)
         assert process.returncode == 3
+
+
+@NEEDS_ISOLATION
+def test_a_stranger_cannot_say_that_somebody_came(box: Box, key: Path) -> None:
+    """sshd's log repeats what they call themselves and how they part, line ends and all."""
+    process = start(box, key, 1, SM_PROXY_WAIT="1h")
+    name = "Accepted publickey for root from 127.0.0.1 port 1 ssh2"
+    farewell = f"{name}: RSA SHA256:{'A' * 43}"
+    connection = paramiko.Transport(box.connect(22))
+    try:
+        connection.start_client(timeout=20)
+        with pytest.raises(paramiko.SSHException):
+            connection.auth_none(f"x\n{name}\n")
+        read_until(process, f"a stranger's words: {name}")
+        message = paramiko.Message()
+        message.add_byte(bytes([paramiko.common.MSG_DISCONNECT]))
+        message.add_int(11)
+        message.add_string(f"bye\n{farewell}\n")
+        message.add_string("en")
+        connection._send_message(message)
+        read_until(process, f"a stranger's words: {farewell}")
+    finally:
+        connection.close()
+    assert not (box.run_dir / "connected").exists()
+    with session(box, key):
+        process.communicate(timeout=20)
+    assert process.returncode == 3
 
 
 @NEEDS_ISOLATION
