@@ -106,20 +106,42 @@ make_run_dir() {
     done
 } 2>/dev/null
 
-# Succeed if our server runs already, started by the image's entrypoint for instance. A folder that
-# outlived a container may name a process that is another today.
+# Succeed if the process $1 is not us and has $2 in its command line: a folder that outlived a
+# container may name one that is another today.
+runs() {
+    [ "$1" != "$$" ] && kill -0 "$1" 2>/dev/null || return 1
+    [ -r "/proc/$1/cmdline" ] || return 0
+    case $(tr '\000' ' ' <"/proc/$1/cmdline") in *"$2"*) ;; *) return 1 ;; esac
+}
+
+# Succeed if our ssh half or its server runs already, started by the image's entrypoint for instance.
 started_before() {
-    [ -s "$smp_run/sshd.pid" ] || return
-    smp_pid=$(cat "$smp_run/sshd.pid")
-    kill -0 "$smp_pid" 2>/dev/null || return
-    [ -r "/proc/$smp_pid/cmdline" ] || return 0
-    case $(tr '\000' ' ' <"/proc/$smp_pid/cmdline") in *"$smp_run"*) ;; *) return 1 ;; esac
+    for smp_file in serve sshd; do
+        smp_pid=none
+        read -r smp_pid 2>/dev/null <"$smp_run/$smp_file.pid"
+        if runs "$smp_pid" "$smp_run"; then return 0; fi
+    done
+    return 1
+}
+
+# Succeed if somebody else is about to start it: the processes of a distributed job call us at once.
+claimed() {
+    if (set -C && echo "$$ $0" >"$smp_run/claim") 2>/dev/null; then return 1; fi
+    smp_pid=none smp_by=
+    for smp_look in 1 2; do # it may be there and not be written yet
+        if read -r smp_pid smp_by 2>/dev/null <"$smp_run/claim"; then break; fi
+        sleep 0.02 2>/dev/null
+    done
+    if runs "$smp_pid" "$smp_by"; then return 0; fi
+    echo "$$ $0" >"$smp_run/claim"
+    return 1
 }
 
 # Start the ssh half beside the job, as nobody's child and in a session of its own.
 start_ssh() {
     if [ -n "$smp_run" ]; then
-        if started_before; then return; fi
+        echo "$1" 2>/dev/null >>"$smp_run/watched"
+        if started_before || claimed; then return; fi
         rm -f "$smp_run/ready" "$smp_run/failed" "$smp_run/connected" "$smp_run/peers" "$smp_run/go" "$smp_run/done" "$smp_run/window"
     fi
     if [ ! -r "$smp_here/serve.sh" ]; then

@@ -2,7 +2,8 @@
 # sm-proxy, the ssh half: host keys, authorised keys, a server, and the one line in the job's log (the
 # marker) by which a laptop finds this container and knows it. Started by entrypoint.sh.
 #
-#     serve.sh RUN_DIR PID PROBLEM     RUN_DIR may be empty; ssh ends when the process PID does
+#     serve.sh RUN_DIR PID PROBLEM     RUN_DIR may be empty; ssh ends when the process PID does, and
+#                                      all others that have put theirs into RUN_DIR/watched
 #
 # Never reads the job's input, never prints the job's environment. A server is three functions in a
 # file of its own: find_NAME, prepare_NAME (keys, settings, $host_keys, $features), run_NAME PORT.
@@ -19,6 +20,7 @@ newline='
 '
 ready_within=30 # seconds for all of it; after that the log says that there is no ssh
 umask 077
+[ -z "$run" ] || echo $$ >"$run/serve.pid"
 set +euf # whatever SHELLOPTS says in the environment of the job
 
 problem() {
@@ -153,22 +155,37 @@ follow() {
     done
 }
 
-# Succeed if the process we serve lives; without /proc, one that nobody has waited for counts.
+# Succeed if the process $1 lives; without /proc, one that nobody has waited for counts.
 lives() {
     if [ ! -r "/proc/$$/stat" ]; then
-        kill -0 "$watched" 2>/dev/null
-    elif read -r status 2>/dev/null <"/proc/$watched/stat"; then
+        kill -0 "$1" 2>/dev/null
+    elif read -r status 2>/dev/null <"/proc/$1/stat"; then
         case ${status##*) } in Z* | X*) return 1 ;; esac
     else
         return 1
     fi
 }
 
-# End with the process we serve. Only needed where its end is not the container's end.
+# Succeed if one of the processes that we serve lives.
+wanted() {
+    while read -r process; do
+        if lives "${process:-none}"; then return; fi
+    done 2>/dev/null <"$run/watched"
+    return 1
+}
+
+# End with the processes we serve. Only needed where their end is not the container's end.
 watch() {
-    while lives; do sleep 1; done
-    kill "$(cat "$run/sshd.pid" 2>/dev/null)" 2>/dev/null
+    while wanted; do sleep 1; done
+    server_pid=$(cat "$run/sshd.pid" 2>/dev/null)
+    forget_us
+    kill "$server_pid" 2>/dev/null
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
+}
+
+# Whoever calls the entrypoint from now on starts ssh anew.
+forget_us() {
+    [ -z "$run" ] || rm -f "$run/sshd.pid" "$run/serve.pid" "$run/claim" "$run/watched"
 }
 
 # Something hangs: say so, and give up, so that nobody waits for us.
@@ -177,6 +194,7 @@ watch_the_start() {
     if [ -e "$run/ready" ] || [ -e "$run/failed" ]; then return; fi
     problem "ssh was not there within $ready_within s"
     none
+    forget_us
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
 }
 
@@ -226,3 +244,4 @@ serve() {
 
 ports
 serve || none
+forget_us

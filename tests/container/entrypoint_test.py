@@ -246,6 +246,26 @@ def test_called_from_a_script(box: Box) -> None:
     assert code != 0
 
 
+def test_called_by_all_processes_of_a_node_at_once(box: Box) -> None:
+    """As torchrun and mpirun do: the first starts ssh, which lives as long as one of them."""
+    entry = f"{box.inside('opt/sm-proxy')}/real.sh"
+    alive = f"kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')})"
+    last = f"{entry}; {until_ready(box)}; sleep 2.5; {alive} && echo alive"
+    others = f"for rank in 1 2 3 4 5 6 7; do sh -c '{entry}; true' & done; wait"
+    _, lines = _plain(box, ["sh", "-c", f"{{ sh -c '{last}' & {others}; }} | cat"])
+    assert "alive" in lines
+    assert "sshd" in marker_of(lines)["features"]
+
+
+def test_called_by_one_script_after_the_other(box: Box) -> None:
+    """The end of the first does not end what the second counts on."""
+    entry = f"{box.inside('opt/sm-proxy')}/real.sh"
+    first = f"{entry}; {until_ready(box)}; sleep 1.2; true"
+    second = f"{entry}; sleep 2.5; kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')}) && echo alive"
+    _, lines = _plain(box, ["sh", "-c", f"{{ sh -c '{first}'; sh -c '{second}'; }} | cat"])
+    assert "alive" in lines
+
+
 @pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 def test_called_from_a_script_without_proc(box: Box) -> None:
     home, pid = box.inside("opt/sm-proxy"), box.inside("opt/ml/run/sshd.pid")
