@@ -95,5 +95,5 @@ check_keys_s3() {
 }
 
 start_keys() {
-    [ -z "${keys_s3-}" ] || refresh_keys &
+    [ -z "${keys_s3-}" ] || { refresh_keys & }
 }

@@ -230,7 +230,7 @@ try() {
 serve() {
     [ -n "$run" ] || { problem 'no writable place for run-time files' && return 1; }
     check_address || return
-    [ "$watched" = 1 ] || watch &
+    [ "$watched" = 1 ] || { watch & }
     watch_the_start &
     found=
     for server in sshd dropbear python; do

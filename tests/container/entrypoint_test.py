@@ -118,6 +118,15 @@ def test_program_is_exec_ed(box: Box) -> None:
     assert "pid=1 args=2" in lines
 
 
+@pytest.mark.skipif(not ISOLATED, reason="needs a process namespace")
+def test_no_process_of_ours_stays_dead(box: Box) -> None:
+    """The program may be process 1, and not wait for children it does not know."""
+    dead = "cat /proc/[0-9]*/stat 2>/dev/null | grep ') Z '"
+    code, lines = box.run("sh", "-c", f"{until_ready(box)}; sleep 0.5; {dead}; exec true")
+    assert code == 0
+    assert not [line for line in lines if ") Z " in line]
+
+
 def test_arguments_and_output_are_untouched(box: Box) -> None:
     _, lines = box.run("printf", "%s|\n", "a  b", "*", "$HOME", "c\\d")
     assert [line for line in lines if line.endswith("|")] == ["a  b|", "*|", "$HOME|", "c\\d|"]
