@@ -87,6 +87,13 @@ def test_what_was_never_read_is_not_given_up(tmp_path: Path) -> None:
     assert "given up" not in said
 
 
+def test_without_keys_from_s3_no_process_is_started() -> None:
+    """It would have stayed behind, dead: nobody waits for it."""
+    script = f'. {container_files.folder()}/keys_s3.sh; start_keys; echo "${{!-none}}"'
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "none\n"
+
+
 def test_a_change_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the image has no `cmp`."""
     (tmp_path / "cmp").write_text("#!/bin/sh\nexit 127\n", encoding="utf-8")
