@@ -86,8 +86,8 @@ share_environment() {
                 *"$(printf '\001')"*) continue ;;
                 *\\*) [ "$version" -ge 807 ] || continue ;; # no way to write it before
             esac
+            if [ "${#entry}" -ge 16384 ] || [ $((total + ${#entry})) -ge 131072 ]; then continue; fi
             total=$((total + ${#entry}))
-            if [ "${#entry}" -ge 16384 ] || [ "$total" -ge 131072 ]; then continue; fi
             printf ' "%s"' "$entry"
         done >"$run/setenv"
         { printf 'SetEnv' && cat "$run/setenv" && echo; } >>"$run/sshd_config"
