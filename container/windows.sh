@@ -95,11 +95,16 @@ for number in (signal.SIGINT, signal.SIGQUIT): signal.signal(number, signal.SIG_
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 os.execvp(sys.argv[1], sys.argv[1:])' "$@"
     fi
-    true 2>/dev/null <&0 || exec </dev/null # it was closed
-    exec 3<&0
-    "$@" <&3 3<&- &
-    smp_child=$!
-    exec 3<&-
+    # Else a background command reads nothing. A shell ends where it cannot do an `exec 3<&0`.
+    if (exec 3<&0) 2>/dev/null; then
+        exec 3<&0
+        "$@" <&3 3<&- &
+        smp_child=$!
+        exec 3<&-
+    else
+        "$@" <&- &
+        smp_child=$!
+    fi
     [ -z "$smp_stopped" ] || hand_on TERM # it came while the program was being started
     smp_code=127
     while :; do

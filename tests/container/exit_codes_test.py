@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -179,6 +179,13 @@ def test_signal(shell: Shell, name: str, script: str, code: int | None) -> None:
         process.send_signal(number)
     expected = 128 + number if code is None else code
     assert [status(process) for process in running] == [expected] * 3
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors(shell: Shell, closed: str) -> None:
+    wrapper = ["sh", "-c", f'exec "$@" {closed}', "sh", *shell.argv]
+    closing = replace(shell, argv=wrapper)
+    assert [status(closing.start(way, ["sh", "-c", "exit 5"])) for way in WAYS[1:]] == [5] * 2
 
 
 def test_child_of_the_program(shell: Shell) -> None:
