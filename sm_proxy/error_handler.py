@@ -90,7 +90,8 @@ def handed_over(path: Path) -> SmProxyError | None:
 
 
 def _hand_over(cleaned: SmProxyError) -> None:
-    if path := os.environ.get(ERROR_FILE):
+    path = os.environ.get(ERROR_FILE)
+    if path and Path(path).parent.is_dir():  # nobody waits any more where it is gone
         record = {name: getattr(cleaned, name) for name in ("code", "message", "hint")}
         with contextlib.suppress(OSError, SmProxyError):
             paths.write_private(Path(path), json.dumps(record).encode())
