@@ -78,7 +78,7 @@ private_folder() {
 }
 
 # Succeed if $1 may stand in the settings of a server, of a client and of a shell, quoted or not.
-plain() {
+plain_path() {
     case $1 in /*) ;; *) return 1 ;; esac
     case $1 in *[!A-Za-z0-9._/@+=:,-]*) return 1 ;; esac
 }
@@ -87,7 +87,7 @@ plain() {
 # when we are called once more, by a script in the image for instance.
 make_run_dir() {
     umask 077
-    if plain "${SM_PROXY_RUN_DIR-}" && mkdir -p -- "$SM_PROXY_RUN_DIR" && roomy "$SM_PROXY_RUN_DIR"; then
+    if plain_path "${SM_PROXY_RUN_DIR-}" && mkdir -p -- "$SM_PROXY_RUN_DIR" && roomy "$SM_PROXY_RUN_DIR"; then
         echo "$SM_PROXY_RUN_DIR"
         return
     fi
@@ -97,7 +97,7 @@ make_run_dir() {
         return
     fi
     for place in "${TMPDIR:-/tmp}" /tmp /dev/shm /var/tmp "${HOME:-/}" "${SM_PROXY_ML_DIR:-/opt/ml}/output"; do
-        plain "$place" || continue
+        plain_path "$place" || continue
         for name in "sm-proxy.$uid" "sm-proxy.$uid.$$"; do
             private_folder "$place/$name" "$uid" || continue
             echo "$place/$name"
@@ -173,7 +173,7 @@ for smp_window in wait_for keep_success keep_failure keep_connected; do
 done
 smp_run=$(make_run_dir) || :
 if [ -n "$smp_run" ] && [ "$smp_run" != "${SM_PROXY_RUN_DIR:-$smp_run}" ]; then
-    if plain "$SM_PROXY_RUN_DIR"; then
+    if plain_path "$SM_PROXY_RUN_DIR"; then
         smp_said="${smp_said}SM_PROXY_RUN_DIR cannot be written to; "
     else
         smp_said="${smp_said}SM_PROXY_RUN_DIR is no absolute path of letters, digits and ._/@+=:,-; "
