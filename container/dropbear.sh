@@ -70,7 +70,8 @@ run_dropbear() {
     # -s: no passwords. -K: dead laptops are noticed. -W: a window that does not slow a copy down.
     set -- "$@" -F -E -s -m -K 30 -W 1048576 -P "$run/sshd.pid" -p "$address"
     case $options in *authorized_keys*) set -- "$@" -D "$run/dropbear" ;; esac
-    case $options in *-c\ *) set -- "$@" -c "exec /bin/sh '$here/session.sh' '$run'" ;; esac
+    quoted_here=$(printf '%s' "$here" | sed "s/'/'\\\\''/g")
+    case $options in *-c\ *) set -- "$@" -c "exec /bin/sh '$quoted_here/session.sh' '$run'" ;; esac
     (umask 022 && exec env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$dropbear" "$@" 2>&1 </dev/null) | follow "$number"
     [ -e "$run/ready" ]
 }

@@ -14,8 +14,12 @@
 #                                   keep the container so long after the program has ended
 # SM_PROXY_KEEP_CONNECTED           and while somebody is connected, so long at most
 # Durations: 90s, 10m, 2h, 1d, 0.  More, seldom needed: README.md beside this file.
+#
+# A variable of the job's environment is exported, whoever sets it: what the shell that becomes the
+# program sets is called smp_*, so that none of the job's changes. The `|| :` are for a job whose
+# environment makes a shell end at the first error (SHELLOPTS).
 
-said= # what to tell in the marker's problems
+smp_said= # what to tell in the marker's problems
 
 say() {
     echo "sm-proxy: $*" >&2
@@ -73,11 +77,17 @@ private_folder() {
     roomy "$1"
 }
 
+# Succeed if $1 may stand in the settings of a server, of a client and of a shell, quoted or not.
+plain_path() {
+    case $1 in /*) ;; *) return 1 ;; esac
+    case $1 in *[!A-Za-z0-9._/@+=:,-]*) return 1 ;; esac
+}
+
 # Make the private folder that both halves of sm-proxy share; print its path. Its name is the same
 # when we are called once more, by a script in the image for instance.
 make_run_dir() {
     umask 077
-    if [ -n "${SM_PROXY_RUN_DIR-}" ] && mkdir -p -- "$SM_PROXY_RUN_DIR" && roomy "$SM_PROXY_RUN_DIR"; then
+    if plain_path "${SM_PROXY_RUN_DIR-}" && mkdir -p -- "$SM_PROXY_RUN_DIR" && roomy "$SM_PROXY_RUN_DIR"; then
         echo "$SM_PROXY_RUN_DIR"
         return
     fi
@@ -87,6 +97,7 @@ make_run_dir() {
         return
     fi
     for place in "${TMPDIR:-/tmp}" /tmp /dev/shm /var/tmp "${HOME:-/}" "${SM_PROXY_ML_DIR:-/opt/ml}/output"; do
+        plain_path "$place" || continue
         for name in "sm-proxy.$uid" "sm-proxy.$uid.$$"; do
             private_folder "$place/$name" "$uid" || continue
             echo "$place/$name"
@@ -95,75 +106,105 @@ make_run_dir() {
     done
 } 2>/dev/null
 
-# Succeed if our server runs already, started by the image's entrypoint for instance. A folder that
-# outlived a container may name a process that is another today.
+# Succeed if the process $1 is not us and has $2 in its command line: a folder that outlived a
+# container may name one that is another today.
+runs() {
+    [ "$1" != "$$" ] && kill -0 "$1" 2>/dev/null || return 1
+    [ -r "/proc/$1/cmdline" ] || return 0
+    case $(tr '\000' ' ' <"/proc/$1/cmdline") in *"$2"*) ;; *) return 1 ;; esac
+}
+
+# Succeed if our ssh half or its server runs already, started by the image's entrypoint for instance.
 started_before() {
-    [ -s "$run/sshd.pid" ] || return
-    pid=$(cat "$run/sshd.pid")
-    kill -0 "$pid" 2>/dev/null || return
-    [ -r "/proc/$pid/cmdline" ] || return 0
-    case $(tr '\000' ' ' <"/proc/$pid/cmdline") in *"$run"*) ;; *) return 1 ;; esac
+    for smp_file in serve sshd; do
+        smp_pid=none
+        read -r smp_pid 2>/dev/null <"$smp_run/$smp_file.pid"
+        if runs "$smp_pid" "$smp_run"; then return 0; fi
+    done
+    return 1
+}
+
+# Succeed if somebody else is about to start it: the processes of a distributed job call us at once.
+claimed() {
+    if (set -C && echo "$$ $0" >"$smp_run/claim") 2>/dev/null; then return 1; fi
+    smp_pid=none smp_by=
+    for smp_look in 1 2; do # it may be there and not be written yet
+        if read -r smp_pid smp_by 2>/dev/null <"$smp_run/claim"; then break; fi
+        sleep 0.02 2>/dev/null
+    done
+    if runs "$smp_pid" "$smp_by"; then return 0; fi
+    echo "$$ $0" >"$smp_run/claim"
+    return 1
 }
 
 # Start the ssh half beside the job, as nobody's child and in a session of its own.
 start_ssh() {
-    if [ -n "$run" ]; then
-        if started_before; then return; fi
-        rm -f "$run/ready" "$run/failed" "$run/connected" "$run/peers" "$run/go" "$run/done" "$run/window"
+    if [ -n "$smp_run" ]; then
+        echo "$1" 2>/dev/null >>"$smp_run/watched"
+        if started_before || claimed; then return; fi
+        rm -f "$smp_run/ready" "$smp_run/failed" "$smp_run/connected" "$smp_run/peers" "$smp_run/go" "$smp_run/done" "$smp_run/window"
     fi
-    if [ ! -r "$here/serve.sh" ]; then
-        say "no ssh: $here/serve.sh is not there"
-        run=
+    if [ ! -r "$smp_here/serve.sh" ]; then
+        say "no ssh: $smp_here/serve.sh is not there"
+        smp_run=
         return
     fi
     if command -v setsid >/dev/null 2>&1; then
-        (setsid /bin/sh "$here/serve.sh" "$run" "$1" "$said" </dev/null &)
+        (setsid /bin/sh "$smp_here/serve.sh" "$smp_run" "$1" "$smp_said" </dev/null &)
     else
-        (/bin/sh "$here/serve.sh" "$run" "$1" "$said" </dev/null &)
+        (/bin/sh "$smp_here/serve.sh" "$smp_run" "$1" "$smp_said" </dev/null &)
     fi
     # Let the marker come before the program's own output, if that takes no time to speak of.
-    for _ in 1 2 3 4 5 6; do
-        if [ -z "$run" ] || [ -e "$run/ready" ] || [ -e "$run/failed" ]; then break; fi
+    for smp_look in 1 2 3 4 5 6; do
+        if [ -z "$smp_run" ] || [ -e "$smp_run/ready" ] || [ -e "$smp_run/failed" ]; then break; fi
         sleep 0.02 2>/dev/null || break
     done
 }
 
-here=$(home)
-wait_for=$(window "${SM_PROXY_WAIT-}")
-keep_success=$(window "${SM_PROXY_KEEP_SUCCESS-}")
-keep_failure=$(window "${SM_PROXY_KEEP_FAILURE-}")
-keep_connected=$(window "${SM_PROXY_KEEP_CONNECTED-}")
-for name in wait_for keep_success keep_failure keep_connected; do
-    eval "[ \"\$$name\" = bad ]" || continue
-    eval "$name=0"
-    said="${said}a window of SM_PROXY_WAIT or SM_PROXY_KEEP_* is not a duration such as 10m; "
+smp_here=$(home) || :
+smp_wait_for=$(window "${SM_PROXY_WAIT-}")
+smp_keep_success=$(window "${SM_PROXY_KEEP_SUCCESS-}")
+smp_keep_failure=$(window "${SM_PROXY_KEEP_FAILURE-}")
+smp_keep_connected=$(window "${SM_PROXY_KEEP_CONNECTED-}")
+for smp_window in wait_for keep_success keep_failure keep_connected; do
+    eval "[ \"\$smp_$smp_window\" = bad ]" || continue
+    eval "smp_$smp_window=0"
+    smp_said="${smp_said}a window of SM_PROXY_WAIT or SM_PROXY_KEEP_* is not a duration such as 10m; "
 done
-run=$(make_run_dir)
-[ -z "$run" ] || [ "$run" = "${SM_PROXY_RUN_DIR:-$run}" ] || said="${said}SM_PROXY_RUN_DIR cannot be written to; "
+smp_run=$(make_run_dir) || :
+if [ -n "$smp_run" ] && [ "$smp_run" != "${SM_PROXY_RUN_DIR:-$smp_run}" ]; then
+    if plain_path "$SM_PROXY_RUN_DIR"; then
+        smp_said="${smp_said}SM_PROXY_RUN_DIR cannot be written to; "
+    else
+        smp_said="${smp_said}SM_PROXY_RUN_DIR is no absolute path of letters, digits and ._/@+=:,-; "
+    fi
+fi
 
 if [ $# = 0 ]; then
-    start_ssh "$PPID"
+    start_ssh "$PPID" || :
     exit 0
 fi
-if [ "$wait_for$keep_success$keep_failure$keep_connected" = 0000 ] || [ ! -r "$here/windows.sh" ]; then
-    start_ssh "$$"
+if [ "$smp_wait_for$smp_keep_success$smp_keep_failure$smp_keep_connected" = 0000 ] || [ ! -r "$smp_here/windows.sh" ] || [ ! -r "$smp_here/clock.sh" ]; then
+    start_ssh "$$" || :
     exec "$@"
 fi
+# shellcheck source=container/clock.sh
+. "$smp_here/clock.sh"
 # shellcheck source=container/windows.sh
-. "$here/windows.sh"
-for name in TERM INT HUP QUIT USR1 USR2; do
+. "$smp_here/windows.sh"
+for smp_signal in TERM INT HUP QUIT USR1 USR2; do
     # shellcheck disable=SC2064 # the name is meant now
-    trap "arrived $name" "$name"
+    trap "arrived $smp_signal" "$smp_signal"
 done
-start_ssh "$$"
-if [ -n "$run" ]; then
-    in_window none
-    [ "$wait_for" = 0 ] || wait_for_somebody
-    [ -z "$stopped" ] || exit "$stopped"
-    if [ "$keep_success$keep_failure$keep_connected" != 000 ]; then
-        run_program "$@"
-        keep
-        exit "$code"
+start_ssh "$$" || :
+if [ -n "$smp_run" ]; then
+    in_window none || :
+    [ "$smp_wait_for" = 0 ] || wait_for_somebody || :
+    [ -z "$smp_stopped" ] || exit "$smp_stopped"
+    if [ "$smp_keep_success$smp_keep_failure$smp_keep_connected" != 000 ]; then
+        run_program "$@" || :
+        keep || :
+        exit "$smp_code"
     fi
 fi
 # No window behind it, or no place where the ssh half could tell us who has connected.

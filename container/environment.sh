@@ -2,6 +2,8 @@
 # shellcheck disable=SC2154,SC2034 # variables of serve.sh
 # Sourced by serve.sh: the job's environment inside ssh sessions.
 
+bash_own='\(BASHOPTS\|BASH_VERSINFO\|EUID\|PPID\|SHELLOPTS\|UID\)'
+
 # Print our own environment, one variable on a line, newlines inside values as \001.
 environment() {
     tr '\000\n' '\n\001' </proc/$$/environ
@@ -24,7 +26,8 @@ wanted_environment() {
 # Write it as a file that a shell can read: for login shells, whose /etc/profile would otherwise put
 # another PATH over the job's, and for servers that cannot hand an environment over.
 write_environment_file() {
-    wanted_environment | LC_ALL=C sed "s/'/'\\\\''/g; s/^\\([^=]*\\)=\\(.*\\)\$/export \\1='\\2'/" |
+    # Not what bash lets nobody set: as `sh` it would end there, and so would every session.
+    wanted_environment | LC_ALL=C sed "/^$bash_own=/d; s/'/'\\\\''/g; s/^\\([^=]*\\)=\\(.*\\)\$/export \\1='\\2'/" |
         tr '\001' '\n' >"$run/environment.sh"
     # Where the folder was chosen for us we are not alone on this machine: touch nothing else.
     if [ "$uid" = 0 ] && [ -z "${SM_PROXY_RUN_DIR-}" ] && [ -d /etc/profile.d ]; then

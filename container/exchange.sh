@@ -8,6 +8,12 @@ done
 
 # See before the marker whether it can be done.
 check_exchange() {
+    case ${SM_PROXY_REFRESH-} in *[!0-9]* | 0* | ??????*)
+        # Nor 0: a look must not follow on the other without a pause.
+        unset SM_PROXY_REFRESH
+        problem 'SM_PROXY_REFRESH is not a number of seconds'
+        ;;
+    esac
     s3_found=
     [ -z "${SM_PROXY_KEYS_S3-}${SM_PROXY_NODES_S3-}" ] || s3_found=$(s3_tools | tr '\n' ' ')
     check_keys_s3

@@ -6,7 +6,7 @@
 # cannot be refreshed for an hour is given up: nobody who was revoked may stay on because S3 cannot
 # be reached, and no short outage locks anybody out.
 
-keys_good_for=3600
+keys_good_for=3600 # seconds
 
 exchange_say() {
     echo "sm-proxy: $*" >&2
@@ -14,11 +14,13 @@ exchange_say() {
 
 # Wait for about three quarters of a minute, and no two containers at the same time.
 exchange_nap() {
-    if [ -n "${SM_PROXY_REFRESH-}" ]; then
-        sleep "$SM_PROXY_REFRESH"
-    else
-        sleep $((30 + ($(date +%s) + $$) % 31))
-    fi
+    tick
+    sleep "${SM_PROXY_REFRESH:-$((30 + (smp_clock + $$) % 31))}"
+}
+
+# Succeed if two small text files hold the same; not every image has a `cmp`.
+same() {
+    [ -r "$1" ] && [ -r "$2" ] && [ "$(cat "$1" && echo .)" = "$(cat "$2" && echo .)" ]
 }
 
 # Put the authorised keys together. Two loops do this; should one overtake the other, the next
@@ -27,7 +29,7 @@ publish_keys() {
     for part in environment s3 nodes; do
         [ ! -e "$run/keys.$part" ] || cat "$run/keys.$part"
     done >"$run/authorized_keys.$1"
-    cmp -s "$run/authorized_keys.$1" "$run/authorized_keys" && return
+    same "$run/authorized_keys.$1" "$run/authorized_keys" && return
     mv "$run/authorized_keys.$1" "$run/authorized_keys"
     [ "${server-}" != dropbear ] || place_keys # it reads a file of its own
 }
@@ -42,7 +44,7 @@ keys_of_mirror() {
 }
 
 take_keys() {
-    if cmp -s "$run/keys.s3.new" "$run/keys.s3"; then
+    if same "$run/keys.s3.new" "$run/keys.s3"; then
         publish_keys s3
         return
     fi
@@ -53,12 +55,14 @@ take_keys() {
 
 refresh_keys() {
     mkdir -p "$run/s3-keys"
-    good=$(date +%s)
+    tick
+    good=$smp_clock
     told=
     : >>"$run/keys.s3"
     while :; do
         if s3_any pull "$SM_PROXY_KEYS_S3" "$run/s3-keys" 2>"$run/keys.why"; then
-            good=$(date +%s)
+            tick
+            good=$smp_clock
             told=
             keys_of_mirror
             take_keys
@@ -66,7 +70,8 @@ refresh_keys() {
             why=$(cat "$run/keys.why")
             [ "$why" = "$told" ] || exchange_say "keys: S3 could not be read: $why"
             told=$why
-            if [ -s "$run/keys.s3" ] && [ $(($(date +%s) - good)) -ge "$keys_good_for" ]; then
+            tick
+            if [ -s "$run/keys.s3" ] && [ $((smp_clock - good)) -ge "$keys_good_for" ]; then
                 exchange_say "keys: those from S3 are given up, an hour after they were read last"
                 : >"$run/keys.s3.new"
                 take_keys
@@ -90,5 +95,5 @@ check_keys_s3() {
 }
 
 start_keys() {
-    [ -z "${keys_s3-}" ] || refresh_keys &
+    [ -z "${keys_s3-}" ] || { refresh_keys & }
 }

@@ -125,7 +125,7 @@ exchange_cards() {
             read -r etag _ <<EOF
 $(grep "/$nodes_me\$" "$run/nodes/cards/list")
 EOF
-            ! cmp -s "$run/nodes/card" "$run/nodes/cards/obj.$etag" || sent=yes
+            ! same "$run/nodes/card" "$run/nodes/cards/obj.$etag" || sent=yes
             if [ "$missing" != "$before" ]; then
                 before=$missing
                 if [ -n "$missing" ]; then

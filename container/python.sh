@@ -25,6 +25,6 @@ prepare_python() {
 
 run_python() {
     (umask 022 && exec "$python" -W ignore "$here/server.py" --run "$run" --user "$user" \
-        --address "${SM_PROXY_LISTEN:-0.0.0.0}" --port "$1" 2>&1 </dev/null) | follow "$1"
+        --address "${SM_PROXY_LISTEN:-0.0.0.0}" --port "$1" --job $$ 2>&1 </dev/null) | follow "$1"
     [ -e "$run/ready" ]
 }

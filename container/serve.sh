@@ -2,7 +2,8 @@
 # sm-proxy, the ssh half: host keys, authorised keys, a server, and the one line in the job's log (the
 # marker) by which a laptop finds this container and knows it. Started by entrypoint.sh.
 #
-#     serve.sh RUN_DIR PID PROBLEM     RUN_DIR may be empty; ssh ends when the process PID does
+#     serve.sh RUN_DIR PID PROBLEM     RUN_DIR may be empty; ssh ends when the process PID does, and
+#                                      all others that have put theirs into RUN_DIR/watched
 #
 # Never reads the job's input, never prints the job's environment. A server is three functions in a
 # file of its own: find_NAME, prepare_NAME (keys, settings, $host_keys, $features), run_NAME PORT.
@@ -19,6 +20,8 @@ newline='
 '
 ready_within=30 # seconds for all of it; after that the log says that there is no ssh
 umask 077
+[ -z "$run" ] || echo $$ >"$run/serve.pid"
+set +euf # whatever SHELLOPTS says in the environment of the job
 
 problem() {
     problems="$problems$1; "
@@ -29,7 +32,7 @@ problem() {
 check_exchange() { :; }
 start_exchange() { :; }
 
-for part in marker keys environment sshd dropbear python exchange; do
+for part in clock marker keys environment sshd dropbear python exchange; do
     # shellcheck source=/dev/null
     [ ! -r "$here/$part.sh" ] || . "$here/$part.sh"
 done
@@ -63,8 +66,8 @@ chosen() {
 ports() {
     case ${SM_PROXY_PORT-} in
         '') ;;
-        *[!0-9]* | ??????*) problem 'SM_PROXY_PORT is not a port number' ;;
-        *) if [ "$SM_PROXY_PORT" -gt 0 ] && [ "$SM_PROXY_PORT" -lt 65536 ]; then
+        [!1-9]* | *[!0-9]* | ??????*) problem 'SM_PROXY_PORT is not a port number' ;;
+        *) if [ "$SM_PROXY_PORT" -lt 65536 ]; then
             candidates=$SM_PROXY_PORT
             return
         else
@@ -75,6 +78,17 @@ ports() {
     read -r lowest </proc/sys/net/ipv4/ip_unprivileged_port_start || lowest=1024
     [ "$uid" = 0 ] || [ "$lowest" -le 22 ] || candidates='2222 22022'
 } 2>/dev/null
+
+# Fail if we are to listen on one address and cannot know on which: not on all of them, then.
+check_address() {
+    case ${SM_PROXY_LISTEN-} in
+        *[!0-9.]* | *.*.*.*.*) ;;
+        '' | [0-9]*.[0-9]*.[0-9]*.[0-9]*) return ;;
+    esac
+    unset SM_PROXY_LISTEN
+    problem 'SM_PROXY_LISTEN is not an IPv4 address'
+    return 1
+}
 
 # The server listens: tell the world, once.
 up() {
@@ -104,7 +118,8 @@ note_peer() {
 follow() {
     return_key=$(printf '\r')
     shown=0
-    since=$(date +%s)
+    tick
+    since=$smp_clock
     while IFS= read -r line; do
         line=${line%"$return_key"}
         case $line in
@@ -112,10 +127,14 @@ follow() {
             *syslogin_perform_logout*) continue ;; # images have no utmp, and need none
             'Server listening on '* | '['*'] '*' Not backgrounding') up "$1" ;;
             'Accepted '*)
-                peer=${line##* from }
-                from=${peer#* port }
-                note_peer "${peer%% *}" "${from%% *}"
-                shown=$((shown - 1))
+                if [ "$server" = sshd ] && ! admitted "$line"; then
+                    line="a stranger's words: $line"
+                else
+                    peer=${line##* from }
+                    from=${peer#* port }
+                    note_peer "${peer%% *}" "${from%% *}"
+                    shown=$((shown - 1))
+                fi
                 ;;
             '['*'] '???\ ??\ ??:??:??\ 'Pubkey auth succeeded for '*)
                 peer=${line##* from }
@@ -125,9 +144,10 @@ follow() {
         esac
         printf '%.300s\n' "$line" >"$run/last-message"
         shown=$((shown + 1))
-        if [ "$shown" -ge 500 ] && [ $(($(date +%s) - since)) -ge 3600 ]; then
+        tick
+        if [ "$shown" -ge 500 ] && [ $((smp_clock - since)) -ge 3600 ]; then
             shown=0
-            since=$(date +%s)
+            since=$smp_clock
         fi
         [ "$shown" -le 500 ] || continue
         printf 'sm-proxy: sshd: %.500s\n' "$line" >&2
@@ -135,14 +155,37 @@ follow() {
     done
 }
 
-# End with the process we serve. Only needed where its end is not the container's end.
+# Succeed if the process $1 lives; without /proc, one that nobody has waited for counts.
+lives() {
+    if [ ! -r "/proc/$$/stat" ]; then
+        kill -0 "$1" 2>/dev/null
+    elif read -r status 2>/dev/null <"/proc/$1/stat"; then
+        case ${status##*) } in Z* | X*) return 1 ;; esac
+    else
+        return 1
+    fi
+}
+
+# Succeed if one of the processes that we serve lives.
+wanted() {
+    while read -r process; do
+        if lives "${process:-none}"; then return; fi
+    done 2>/dev/null <"$run/watched"
+    return 1
+}
+
+# End with the processes we serve. Only needed where their end is not the container's end.
 watch() {
-    while read -r status 2>/dev/null <"/proc/$watched/stat"; do
-        case ${status##*) } in Z* | X*) break ;; esac
-        sleep 1
-    done
-    kill "$(cat "$run/sshd.pid" 2>/dev/null)" 2>/dev/null
+    while wanted; do sleep 1; done
+    server_pid=$(cat "$run/sshd.pid" 2>/dev/null)
+    forget_us
+    kill "$server_pid" 2>/dev/null
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
+}
+
+# Whoever calls the entrypoint from now on starts ssh anew.
+forget_us() {
+    [ -z "$run" ] || rm -f "$run/sshd.pid" "$run/serve.pid" "$run/claim" "$run/watched"
 }
 
 # Something hangs: say so, and give up, so that nobody waits for us.
@@ -151,6 +194,7 @@ watch_the_start() {
     if [ -e "$run/ready" ] || [ -e "$run/failed" ]; then return; fi
     problem "ssh was not there within $ready_within s"
     none
+    forget_us
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
 }
 
@@ -185,7 +229,8 @@ try() {
 
 serve() {
     [ -n "$run" ] || { problem 'no writable place for run-time files' && return 1; }
-    [ "$watched" = 1 ] || watch &
+    check_address || return
+    [ "$watched" = 1 ] || { watch & }
     watch_the_start &
     found=
     for server in sshd dropbear python; do
@@ -199,3 +244,4 @@ serve() {
 
 ports
 serve || none
+forget_us

@@ -103,10 +103,21 @@ class Files(asyncssh.SFTPServer):
         self.channel.exit(0)  # goes nowhere where another status was sent, or the client is gone
 
 
+def job_environment(pid):
+    """What the job was started with: in ours, the shell has its own where names are alike."""
+    try:
+        entries = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return dict(os.environ)
+    pairs = (entry.partition(b"=") for entry in entries if b"=" in entry)
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
 def environment(process, options):
     """The job's environment with what a session has of its own."""
     home, shell = account()
-    ready = {name: value for name, value in os.environ.items() if not _HIDDEN.fullmatch(name)}
+    job = job_environment(options.job)
+    ready = {name: value for name, value in job.items() if not _HIDDEN.fullmatch(name)}
     sent = {str(name): str(value) for name, value in process.env.items()}
     ready.update((k, v) for k, v in sent.items() if k == "LANG" or k.startswith("LC_"))
     peer, own = (process.get_extra_info(name)[:2] for name in ("peername", "sockname"))
@@ -304,7 +315,8 @@ async def main():
     parser = argparse.ArgumentParser()
     for name in ("run", "user", "address"):
         parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--port", type=int, required=True)
+    for name in ("port", "job"):
+        parser.add_argument(f"--{name}", type=int, required=True)
     options = parser.parse_args()
     with contextlib.suppress(OSError):
         os.chdir(account()[0])  # where relative names of sftp and scp begin

@@ -86,8 +86,8 @@ share_environment() {
                 *"$(printf '\001')"*) continue ;;
                 *\\*) [ "$version" -ge 807 ] || continue ;; # no way to write it before
             esac
+            if [ "${#entry}" -ge 16384 ] || [ $((total + ${#entry})) -ge 131072 ]; then continue; fi
             total=$((total + ${#entry}))
-            if [ "${#entry}" -ge 16384 ] || [ "$total" -ge 131072 ]; then continue; fi
             printf ' "%s"' "$entry"
         done >"$run/setenv"
         { printf 'SetEnv' && cat "$run/setenv" && echo; } >>"$run/sshd_config"
@@ -97,6 +97,16 @@ share_environment() {
     else
         problem 'this sshd is too old to give sessions the environment of the job'
     fi
+}
+
+# Succeed if the message $1 names a key that may log in. sshd passes line ends on that stand in a
+# stranger's user name or farewell: such a line is no message of its own.
+admitted() {
+    fingerprint=${1##* }
+    case $fingerprint in *:?*) ;; *) return 1 ;; esac
+    for file in "$run/authorized_keys" "$home/.ssh/authorized_keys"; do
+        [ ! -s "$file" ] || bounded ssh-keygen -l -f "$file" 2>/dev/null </dev/null
+    done | grep -qF -- " $fingerprint "
 }
 
 # Run sshd on one port for as long as it lives. Fails if it never listened.

@@ -5,8 +5,14 @@
 #
 # The argument is the time limit in seconds (300). Fails and names the nodes that are missing.
 
+case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
+# shellcheck source=container/clock.sh
+. "$here/clock.sh"
+limit=${1:-300}
+case $limit in *[!0-9]* | ????????*) echo "sm-proxy: not a number of seconds: $limit" >&2 && exit 2 ;; esac
 run=${SM_PROXY_RUN_DIR:-/run/sm-proxy}
-until=$(($(date +%s) + ${1:-300}))
+tick
+until=$((smp_clock + limit))
 left=$(cut -d ' ' -f 1 "$run/hostfile") || exit 1
 while :; do
     still=
@@ -19,7 +25,8 @@ while :; do
     done
     left=$still
     [ -n "$left" ] || { echo "$run/hostfile" && exit; }
-    if [ "$(date +%s)" -ge "$until" ]; then break; fi
+    tick
+    if [ "$smp_clock" -ge "$until" ]; then break; fi
     sleep 1
 done
 echo "sm-proxy: ssh does not reach$left" >&2

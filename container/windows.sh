@@ -1,23 +1,10 @@
 # shellcheck shell=sh disable=SC2154,SC2034 # variables of entrypoint.sh
 # Sourced by entrypoint.sh, only where there is a window: the waiting before the program, the program
-# as a child of ours, and the keeping of the container behind it. `$run/window` says which it is.
+# as a child of ours, and the keeping of the container behind it. `$smp_run/window` says which it is.
 
-grace=30  # seconds that somebody whose connection broke has to come back
-stopped=  # 128+n of the signal that asked us to end
-child=    # the running program
-clock=0   # seconds, of no special beginning
-
-# Set $clock, by a clock that nobody sets while we look at it where there is one.
-tick() {
-    if read -r clock _ 2>/dev/null </proc/uptime; then
-        clock=${clock%%.*}
-    else
-        clock=$(date +%s 2>/dev/null) || clock=
-    fi
-    case $clock in '' | *[!0-9]*) clock=$((last_clock + 1)) ;; esac
-    last_clock=$clock
-}
-last_clock=0
+smp_grace=30  # seconds that somebody whose connection broke has to come back
+smp_stopped=  # 128+n of the signal that asked us to end
+smp_child=    # the running program
 
 # Sleep for a second, or less if a signal arrives.
 nap() {
@@ -27,24 +14,24 @@ nap() {
 
 # Tell `sm-proxy go` and `done` where we are.
 in_window() {
-    echo "$1" 2>/dev/null >"$run/window"
+    echo "$1" 2>/dev/null >"$smp_run/window"
 }
 
 # A signal for us: note it, and hand it on once there is a program. Called by traps.
 # shellcheck disable=SC2317
 arrived() {
-    signalled=yes
-    case $1 in TERM) stopped=143 ;; INT) stopped=130 ;; QUIT) stopped=131 ;; HUP) stopped=129 ;; esac
-    [ -z "$child" ] || hand_on "$1"
+    smp_signalled=yes
+    case $1 in TERM) smp_stopped=143 ;; INT) smp_stopped=130 ;; QUIT) smp_stopped=131 ;; HUP) smp_stopped=129 ;; esac
+    [ -z "$smp_child" ] || hand_on "$1"
 }
 
 hand_on() {
-    kill -s "$1" -- "-$child" 2>/dev/null || kill -s "$1" "$child" 2>/dev/null
+    kill -s "$1" -- "-$smp_child" 2>/dev/null || kill -s "$1" "$smp_child" 2>/dev/null
 }
 
 # Print the addresses of the job's own nodes, one a line, as /proc/net/tcp writes them.
 nodes_addresses() {
-    sed -n 's/^Host [^ ]*//p' "$run/nodes/ssh_config" 2>/dev/null | tr ' .' '\n ' |
+    sed -n 's/^Host [^ ]*//p' "$smp_run/nodes/ssh_config" 2>/dev/null | tr ' .' '\n ' |
         while read -r a b c d _; do
             case $a$b$c$d in '' | *[!0-9]*) ;; *) printf '%02X%02X%02X%02X\n' "$d" "$c" "$b" "$a" ;; esac
         done
@@ -55,24 +42,24 @@ people() {
     theirs=" $(nodes_addresses | tr '\n' ' ')"
     while read -r peer; do
         case $theirs in *" ${peer%:*} "*) ;; *) echo "$peer" ;; esac
-    done 2>/dev/null <"$run/peers"
+    done 2>/dev/null <"$smp_run/peers"
 }
 
 # Succeed if somebody has been let in since ssh is there.
 somebody_came() {
-    [ -e "$run/connected" ] || return
-    [ -s "$run/nodes/ssh_config" ] || return 0
-    [ -s "$run/peers" ] || nap # it is written behind `connected`
-    [ ! -s "$run/peers" ] || [ -n "$(people)" ]
+    [ -e "$smp_run/connected" ] || return
+    [ -s "$smp_run/nodes/ssh_config" ] || return 0
+    [ -s "$smp_run/peers" ] || nap # it is written behind `connected`
+    [ ! -s "$smp_run/peers" ] || [ -n "$(people)" ]
 }
 
 # Succeed if the connection of somebody who was let in is still there.
 somebody_is_here() {
-    [ -s "$run/peers" ] || return
-    here_now=" $(sed -n 's/^ *[0-9]*: [0-9A-F]*:[0-9A-F]* \(0000000000000000FFFF0000\)\{0,1\}\([0-9A-F]\{8\}:[0-9A-F]\{4\}\) 01 .*/\2/p' \
+    [ -s "$smp_run/peers" ] || return
+    smp_here_now=" $(sed -n 's/^ *[0-9]*: [0-9A-F]*:[0-9A-F]* \(0000000000000000FFFF0000\)\{0,1\}\([0-9A-F]\{8\}:[0-9A-F]\{4\}\) 01 .*/\2/p' \
         /proc/net/tcp /proc/net/tcp6 2>/dev/null | tr '\n' ' ')"
-    for peer in $(people); do
-        case $here_now in *" $peer "*) return 0 ;; esac
+    for smp_peer in $(people); do
+        case $smp_here_now in *" $smp_peer "*) return 0 ;; esac
     done
     return 1
 }
@@ -80,11 +67,11 @@ somebody_is_here() {
 # Wait until somebody has connected, `go` was said, ssh turned out impossible, or time is up.
 wait_for_somebody() {
     tick
-    until=$((clock + wait_for))
+    smp_until=$((smp_clock + smp_wait_for))
     in_window wait
     say "waiting up to $SM_PROXY_WAIT for somebody to connect before the program starts"
-    while [ -z "$stopped" ] && [ "$clock" -lt "$until" ]; do
-        if [ -e "$run/go" ] || [ -e "$run/failed" ] || somebody_came; then break; fi
+    while [ -z "$smp_stopped" ] && [ "$smp_clock" -lt "$smp_until" ]; do
+        if [ -e "$smp_run/go" ] || [ -e "$smp_run/failed" ] || somebody_came; then break; fi
         nap
         tick
     done
@@ -92,7 +79,7 @@ wait_for_somebody() {
 }
 
 # shellcheck disable=SC2016 # that is Perl
-# Run the program in a process group of its own and leave its exit code in $code.
+# Run the program in a process group of its own and leave its exit code in $smp_code.
 run_program() {
     # The shell tells "not found" from "not executable"; not every setsid and env does.
     set -- /bin/sh -c 'exec "$@"' "${0##*/}" "$@"
@@ -108,58 +95,63 @@ for number in (signal.SIGINT, signal.SIGQUIT): signal.signal(number, signal.SIG_
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 os.execvp(sys.argv[1], sys.argv[1:])' "$@"
     fi
-    true 2>/dev/null <&0 || exec </dev/null # it was closed
-    exec 3<&0
-    "$@" <&3 3<&- &
-    child=$!
-    exec 3<&-
-    [ -z "$stopped" ] || hand_on TERM # it came while the program was being started
-    code=127
+    # Else a background command reads nothing. A shell ends where it cannot do an `exec 3<&0`.
+    if (exec 3<&0) 2>/dev/null; then
+        exec 3<&0
+        "$@" <&3 3<&- &
+        smp_child=$!
+        exec 3<&-
+    else
+        "$@" <&- &
+        smp_child=$!
+    fi
+    [ -z "$smp_stopped" ] || hand_on TERM # it came while the program was being started
+    smp_code=127
     while :; do
-        signalled=
-        wait "$child"
-        result=$?
-        [ "$result" = 127 ] || code=$result
+        smp_signalled=
+        wait "$smp_child"
+        smp_result=$?
+        [ "$smp_result" = 127 ] || smp_code=$smp_result
         # A wait cut short by a signal of ours says nothing about the program: wait again.
-        if [ -z "$signalled" ] || [ "$result" = 127 ]; then break; fi
+        if [ -z "$smp_signalled" ] || [ "$smp_result" = 127 ]; then break; fi
     done
-    child=
+    smp_child=
 }
 
 # Keep the container for a while, and while somebody is connected, unless it was asked to stop.
 keep() {
-    if [ "$code" = 0 ]; then left=$keep_success; else left=$keep_failure; fi
-    if [ -n "$stopped" ] || [ "$left$keep_connected" = 00 ] || [ -e "$run/done" ]; then return; fi
-    signalled=
-    seen=
-    stays=
+    if [ "$smp_code" = 0 ]; then smp_left=$smp_keep_success; else smp_left=$smp_keep_failure; fi
+    if [ -n "$smp_stopped" ] || [ "$smp_left$smp_keep_connected" = 00 ] || [ -e "$smp_run/done" ]; then return; fi
+    smp_signalled=
+    smp_seen=
+    smp_stays=
     tick
-    until=$((clock + left))
-    latest=$((clock + keep_connected))
-    [ "$left" = 0 ] || say "the program ended with exit code $code; the container stays for $left s"
+    smp_until=$((smp_clock + smp_left))
+    smp_latest=$((smp_clock + smp_keep_connected))
+    [ "$smp_left" = 0 ] || say "the program ended with exit code $smp_code; the container stays for $smp_left s"
     in_window keep
-    while [ -z "$signalled" ] && [ ! -e "$run/done" ]; do
-        if [ -e "$run/failed" ]; then
+    while [ -z "$smp_signalled" ] && [ ! -e "$smp_run/done" ]; do
+        if [ -e "$smp_run/failed" ]; then
             say 'the container does not stay: there is no ssh by which anybody could look at it'
             break
         fi
-        if [ "$clock" -ge "$until" ] && ! may_stay; then break; fi
+        if [ "$smp_clock" -ge "$smp_until" ] && ! may_stay; then break; fi
         nap
         tick
-        [ "$clock" -lt $((until - grace)) ] || ! somebody_is_here || seen=$clock
+        [ "$smp_clock" -lt $((smp_until - smp_grace)) ] || ! somebody_is_here || smp_seen=$smp_clock
     done
     in_window none
 }
 
 # The window is over: succeed if the container stays because of who is connected.
 may_stay() {
-    [ "$keep_connected" != 0 ] || return
-    if [ "$clock" -ge "$latest" ]; then
-        [ -z "$stays" ] || say "SM_PROXY_KEEP_CONNECTED=$SM_PROXY_KEEP_CONNECTED is over: the container ends"
+    [ "$smp_keep_connected" != 0 ] || return
+    if [ "$smp_clock" -ge "$smp_latest" ]; then
+        [ -z "$smp_stays" ] || say "SM_PROXY_KEEP_CONNECTED=$SM_PROXY_KEEP_CONNECTED is over: the container ends"
         return 1
     fi
-    [ -n "$seen" ] || ! somebody_is_here || seen=$clock
-    if [ -z "$seen" ] || [ $((clock - seen)) -ge "$grace" ]; then return 1; fi
-    [ -n "$stays" ] || say "somebody is connected: the container stays, for $((latest - clock)) s at most (sm-proxy done)"
-    stays=yes
+    [ -n "$smp_seen" ] || ! somebody_is_here || smp_seen=$smp_clock
+    if [ -z "$smp_seen" ] || [ $((smp_clock - smp_seen)) -ge "$smp_grace" ]; then return 1; fi
+    [ -n "$smp_stays" ] || say "somebody is connected: the container stays, for $((smp_latest - smp_clock)) s at most (sm-proxy done)"
+    smp_stays=yes
 }

@@ -21,8 +21,6 @@ missing_packages() {
     command -v rsync >/dev/null 2>&1 || printf ' rsync'
     command -v ip >/dev/null 2>&1 || printf ' iproute2'
     command -v curl >/dev/null 2>&1 || printf ' curl'
-    # The lab's containers see this machine's programs: what runs over all nodes of a job is one.
-    [ "$(id -u)" != 0 ] || command -v pdsh >/dev/null 2>&1 || printf ' pdsh'
     if [ "$(id -u)" = 0 ] && ! unshare -m true 2>/dev/null && ! id sshd >/dev/null 2>&1; then
         printf ' openssh-server'
     fi

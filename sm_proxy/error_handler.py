@@ -23,6 +23,11 @@ from sm_proxy import __version__, output, paths, trace
 from sm_proxy.errors import EXIT_BUG, EXIT_EXPECTED, EXIT_INTERRUPTED, SmProxyError, printable
 from sm_proxy.signals import Hangup
 
+ERROR_FILE: Final = "SM_PROXY_ERROR_FILE"
+"""The variable by which a command of ours that runs ssh learns why its ProxyCommand failed.
+
+It names a file for the code and the words: on stderr, whoever runs code in the job could say them.
+"""
 _ERRORS: Final = "errors.jsonl"
 _REPORTS: Final = 20
 """Reports kept at the most."""
@@ -46,6 +51,7 @@ def guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -
         what = f"{type(error).__name__}, please report it with {_report(command)}"
         with contextlib.suppress(OSError, SmProxyError):
             output.render_error(command, SmProxyError("bug", what), as_json=as_json)
+        _hand_over(SmProxyError("bug", what))
         output.complain(f"sm-proxy: bug: {what}")
         return EXIT_BUG
 
@@ -59,6 +65,7 @@ def clean(error: SmProxyError) -> SmProxyError:
 def last_line(command: str, error: SmProxyError) -> int:
     """Keep the failure of a command and say it as the last line; return the exit status."""
     cleaned = clean(error)
+    _hand_over(cleaned)
     _remember(command, cleaned)
     if not error.told:
         output.complain(cleaned.line)
@@ -67,8 +74,27 @@ def last_line(command: str, error: SmProxyError) -> int:
 
 def tell_now(error: SmProxyError) -> None:
     """Say the last line of a failure that is still to be raised: afterwards nobody may listen."""
-    output.complain(clean(error).line)
+    cleaned = clean(error)
+    _hand_over(cleaned)
+    output.complain(cleaned.line)
     error.told = True
+
+
+def handed_over(path: Path) -> SmProxyError | None:
+    """What a ProxyCommand of ours has left in the file that ERROR_FILE named, if it failed."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return SmProxyError(record["code"], record["message"], record["hint"])
+
+
+def _hand_over(cleaned: SmProxyError) -> None:
+    path = os.environ.get(ERROR_FILE)
+    if path and Path(path).parent.is_dir():  # nobody waits any more where it is gone
+        record = {name: getattr(cleaned, name) for name in ("code", "message", "hint")}
+        with contextlib.suppress(OSError, SmProxyError):
+            paths.write_private(Path(path), json.dumps(record).encode())
 
 
 def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:

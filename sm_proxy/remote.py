@@ -1,21 +1,24 @@
 """Run a small script in a container, over the user's own ssh, for commands of ours.
 
 No ssh config is needed or read: every option of our Host block is handed over on the command line.
-What the container answers is bounded, because whoever runs code in the job decides on it.
+What the container answers is bounded, because whoever runs code in the job decides on it: on the
+output, on what stands on ssh's stderr, and on the exit status, 255 included. So the reason why our
+own ProxyCommand failed is never taken from there.
 """
 
 from __future__ import annotations
 
-import re
+import os
 import shutil
 import subprocess
 import tempfile
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import IO, Final
 
-from sm_proxy import config_writer
-from sm_proxy.errors import CODES, Code, SmProxyError, printable
+from sm_proxy import config_writer, error_handler
+from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs.container import Container
 from sm_proxy.keys import identity
 from sm_proxy.settings import Settings
@@ -24,7 +27,10 @@ from sm_proxy.ssh_config import blocks
 OUTPUT_LIMIT: Final = 2 << 20
 TIMEOUT_S: Final = 90.0
 _SSH_FAILED: Final = 255
-_OURS: Final = re.compile(r"sm-proxy: ([a-z-]+): (.*)")
+_COMPLAINTS_LIMIT: Final = 64 << 10
+_READ: Final = 16 << 10
+_LINGER_S: Final = 2.0
+"""So long may our ProxyCommand hold ssh's stderr when ssh has ended."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,16 @@ def run(
             under it, with the code and the words of that.
     """
     identity.ensure(settings)
-    with tempfile.TemporaryFile() as complaints:
+    with tempfile.TemporaryDirectory(prefix="sm-proxy-") as folder:
+        told = Path(folder, "error")
         process = subprocess.Popen(
             argv(container, settings),
+            env={**os.environ, error_handler.ERROR_FILE: str(told)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=subprocess.PIPE,
         )
+        complaints = _Complaints(process.stderr)
         timer = threading.Timer(timeout, process.kill)
         timer.start()
         try:
@@ -73,8 +82,8 @@ def run(
             timer.cancel()
             process.kill()
             process.wait()
-        complaints.seek(0)
-        said = complaints.read(OUTPUT_LIMIT).decode("utf-8", "replace")
+        said = complaints.text()
+        ours = error_handler.handed_over(told)
     if not in_time:
         raise SmProxyError(
             "session-lost",
@@ -82,8 +91,33 @@ def run(
             f"Try: ssh {container.host}",
         )
     if status == _SSH_FAILED:
-        raise _failure(container, said)
+        raise ours or _failure(container, said)
     return Answer(status, output)
+
+
+@dataclass
+class _Complaints:
+    """The end of what ssh says on stderr, read beside its output so that it never waits for us."""
+
+    stream: IO[bytes] | None
+    _kept: bytes = b""
+    _reader: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        if self.stream is None:  # not with the pipes asked for above
+            return
+        with self.stream:
+            while data := self.stream.read1(_READ):  # type: ignore[attr-defined]
+                self._kept = (self._kept + data)[-_COMPLAINTS_LIMIT:]
+
+    def text(self) -> str:
+        """All of it, once ssh has ended."""
+        self._reader.join(_LINGER_S)
+        return self._kept.decode("utf-8", "replace")
 
 
 def argv(container: Container, settings: Settings) -> list[str]:
@@ -131,12 +165,11 @@ def _exchanged(process: subprocess.Popen[bytes], script: str) -> str:
 
 
 def _failure(container: Container, said: str) -> SmProxyError:
-    """What to tell of an ssh that failed: our helper's own line, else the last one of ssh's."""
+    """What to tell of an ssh that failed: mostly its last line.
+
+    The two codes below are such as a container can bring about for real: it may as well say so.
+    """
     lines = [line for line in map(printable, said.splitlines()) if line]
-    for line in reversed(lines):
-        if (match := _OURS.fullmatch(line)) and match[1] in CODES:
-            code: Code = match[1]  # type: ignore[assignment]
-            return SmProxyError(code, match[2])
     if any("IDENTIFICATION HAS CHANGED" in line for line in lines):
         return SmProxyError(
             "host-key-changed",

@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 from sm_proxy import paths
-from sm_proxy.error_handler import guarded, last_errors, tell_now
+from sm_proxy.error_handler import ERROR_FILE, guarded, handed_over, last_errors, tell_now
 from sm_proxy.errors import SmProxyError
 from sm_proxy.signals import Hangup
 
@@ -49,6 +49,28 @@ def test_an_expected_error_is_one_line_and_a_record(
         "line": captured.err.rstrip("\n"),
     }
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_failure_is_handed_over_while_somebody_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "gone" / "error"
+    monkeypatch.setenv(ERROR_FILE, str(file))
+    error = SmProxyError("no-vpc", f"job x has none, token={TOKEN}", "Mend it.")
+    assert guarded("connect", lambda: failing(error)) == 1
+    assert not file.parent.exists()
+    assert handed_over(file) is None
+    file.parent.mkdir()
+    assert guarded("connect", lambda: failing(error)) == 1
+    told = handed_over(file)
+    assert told is not None
+    assert (told.code, told.hint) == ("no-vpc", "Mend it.")
+    assert TOKEN not in told.message
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert guarded("connect", lambda: failing(ValueError("x"))) == 70
+    told = handed_over(file)
+    assert told is not None
+    assert told.code == "bug"
 
 
 def test_json_and_the_line_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:

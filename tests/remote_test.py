@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def test_argv_needs_no_config(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("said", "code", "words"),
     [
-        ("sm-proxy: no-bastion: none runs. Start one.", "no-bastion", "none runs. Start one."),
+        # Not by us: the job's own words.
+        ("sm-proxy: no-bastion: forged", "session-lost", "no-bastion: forged"),
         ("sm-proxy: sshd: hello", "session-lost", "sshd: hello"),
         ("root@x: Permission denied (publickey).", "login-refused", "your key"),
         ("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!", "host-key-changed", "sm-x"),
@@ -74,6 +76,36 @@ def test_what_a_failure_tells(  # noqa: PLR0917
         remote.run(container(host="sm-x"), settings, "true")
     assert caught.value.code == code
     assert "\033" not in caught.value.line
+
+
+@needs_sh
+def test_our_own_failure_is_told_where_no_container_writes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
+) -> None:
+    """Our helper under ssh, a command that fails for real; the container's words stand behind."""
+    helper = f"'{sys.executable}' -m sm_proxy resolve 'sm-!' >/dev/null 2>&1"
+    fake_ssh(monkeypatch, tmp_path, f"{helper}; echo 'sm-proxy: throttled: forged' >&2; exit 255")
+    with pytest.raises(SmProxyError) as caught:
+        remote.run(container(host="sm-x"), settings, "true")
+    assert caught.value.code == "bad-name"
+    assert caught.value.message
+    assert caught.value.hint
+
+
+@needs_sh
+def test_endless_complaints(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
+) -> None:
+    """The last of them count, and they are kept nowhere."""
+    last = "root@x: Permission denied (publickey)."
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    sizes = f"find '{tmp_path}' -type f -size +100k >'{tmp_path}/large'"
+    flood = f"yes | head -c 5000000 >&2; {sizes}; echo '{last}' >&2; exit 255"
+    fake_ssh(monkeypatch, tmp_path, flood)
+    with pytest.raises(SmProxyError) as caught:
+        remote.run(container(), settings, "true")
+    assert caught.value.code == "login-refused"
+    assert not (tmp_path / "large").read_text()
 
 
 @needs_sh

@@ -28,7 +28,10 @@ _SYSTEM = (
     *("mount", "usr-is-merged", "util-linux"),
 )
 IMAGES = {
-    "debian": (*_SYSTEM, "login", "openssh-server", "openssh-client", "rsync", "python3-minimal"),
+    "debian": (
+        *(*_SYSTEM, "login", "openssh-server", "openssh-client", "rsync", "python3-minimal"),
+        *("curl", "pdsh"),  # for jobs of several nodes
+    ),
     "dropbear": ("base-files", "base-passwd", "busybox", "dropbear-bin"),
     "python": (*_SYSTEM, "python3", "python3-asyncssh"),
 }

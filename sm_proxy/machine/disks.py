@@ -11,6 +11,9 @@ from sm_proxy.machine.numbers import is_count
 _PATH_LIMIT: Final = 200
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 _MODEL: Final = re.compile(r"/sys/block/([^/]+)/device/model (.*)")
+_SPACE: Final = re.compile(
+    r"(?<=\S)\s+([0-9]{1,18})\s+([0-9]{1,18})\s+(-?[0-9]{1,18})\s+[0-9-]+%?\s+(/.*)"
+)
 _UNREAL: Final = frozenset({"loop", "ram", "zram"})
 _KERNEL: Final = frozenset(
     {"proc", "sysfs", "devpts", "cgroup", "cgroup2", "mqueue", "securityfs", "debugfs", "tracefs"}
@@ -58,20 +61,18 @@ def file_systems(found: dict[str, list[str]]) -> list[dict[str, Any]]:
     rows = []
     for line in found.get("space", []):
         # A device's name may hold spaces, the numbers do not: read from the first number on.
-        match = re.match(
-            r"(.+?)\s+([0-9]{1,18})\s+([0-9]{1,18})\s+(-?[0-9]{1,18})\s+[0-9-]+%?\s+(/.*)", line
-        )
-        if not match or not int(match[2]):
+        match = _SPACE.search(line)
+        if not match or not int(match[1]):
             continue
-        path = printable(match[5], _PATH_LIMIT)
+        path = printable(match[4], _PATH_LIMIT)
         rows.append(
             {
-                "device": printable(match[1], _PATH_LIMIT),
+                "device": printable(line[: match.start()], _PATH_LIMIT),
                 "mounted_on": path,
                 "type": kinds.get(path),
-                "bytes": int(match[2]) * 1024,
-                "used_bytes": int(match[3]) * 1024,
-                "available_bytes": max(0, int(match[4])) * 1024,
+                "bytes": int(match[1]) * 1024,
+                "used_bytes": int(match[2]) * 1024,
+                "available_bytes": max(0, int(match[3])) * 1024,
             }
         )
     return rows

@@ -12,6 +12,11 @@ from typing import Final
 
 INTERVAL_S: Final = 1
 """Between the two looks at the processes that tell who is busy."""
+_LINES: Final = {"stat1": 4000, "stat2": 4000, "commands": 4000, "sockets": 20_000}
+_FEWER_LINES: Final = 2000
+"""Of the other sections; the script's own bounds are no larger."""
+_COLUMNS: Final = 1200
+_MARKER_COLUMNS: Final = 8192
 
 _SCRIPT: Final = r"""
 PATH="$PATH:/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/nvidia/bin"
@@ -76,12 +81,20 @@ def script() -> tuple[str, str]:
 
 
 def sections(output: str, mark: str) -> dict[str, list[str]]:
-    """The lines of each section by its name; what stands before the first one is dropped."""
+    """The lines of each section by its name; what stands before the first one is dropped.
+
+    Whoever answers need not run our script: what is more or longer than that prints is left out,
+    so that no answer costs us more than a moment.
+    """
     found: dict[str, list[str]] = {}
     current: list[str] | None = None
+    most, columns = 0, 0
     for line in output.split("\n"):
         if line.startswith(f"{mark} "):
-            current = found.setdefault(line[len(mark) + 1 :].strip(), [])
-        elif current is not None and line:
-            current.append(line)
+            name = line[len(mark) + 1 :].strip()
+            current = found.setdefault(name, [])
+            most = _LINES.get(name, _FEWER_LINES)
+            columns = _MARKER_COLUMNS if name == "marker" else _COLUMNS
+        elif current is not None and line and len(current) < most:
+            current.append(line[:columns])
     return found

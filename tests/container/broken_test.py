@@ -89,6 +89,29 @@ WAYS = {
     "no setsid": ("hide setsid; export SM_PROXY_SSHD=/none", "no sshd in this image"),
     "no small tools": ("hide id; hide cut; hide tr; hide sed; hide ls; hide dd; hide date", None),
     "no tools at all": ("export PATH=/nowhere", None),
+    "a shell that ends at errors": (
+        (
+            EVERYWHERE + "mount -t tmpfs -o ro none $d; done; export SM_PROXY_SSHD=/none; "
+            "mount --bind /bin/bash /bin/sh; export SHELLOPTS=errexit:nounset"
+        ),
+        "no writable place for run-time files",
+    ),
+    "an address with a line of sshd's": (
+        "export SM_PROXY_LISTEN='127.0.0.1\nPasswordAuthentication yes'",
+        "SM_PROXY_LISTEN is not an IPv4 address",
+    ),
+    "a folder with a line of sshd's": (
+        "export SM_PROXY_SSHD=/none SM_PROXY_RUN_DIR='/tmp/x\"\nPasswordAuthentication yes'",
+        "SM_PROXY_RUN_DIR is no absolute path of letters, digits and ._/@+=:,-",
+    ),
+    "a folder that is relative": (
+        "export SM_PROXY_SSHD=/none SM_PROXY_RUN_DIR=run",
+        "SM_PROXY_RUN_DIR is no absolute path of letters, digits and ._/@+=:,-",
+    ),
+    "a refresh without a pause": (
+        "fake sshd 'exit 1'; export SM_PROXY_SSHD=$fakes/sshd SM_PROXY_REFRESH=0",
+        "SM_PROXY_REFRESH is not a number of seconds",
+    ),
     "half of us is missing": (
         "mkdir $fakes/half && cp $1 $fakes/half/ && shift && set -- $fakes/half/entrypoint.sh",
         None,
@@ -125,7 +148,7 @@ def run(tmp_path: Path, shell: str, prelude: str, *, marker: bool) -> tuple[int,
         set -- /mnt/us/entrypoint.sh
         {prelude}
         [ {argv} = /bin/sh ] || mount --bind {argv} /bin/sh
-        exec "$@" /bin/sh -c 'echo trained; read -r _; exit 42'
+        exec "$@" /bin/sh -c 'echo trained; read -r _ || :; exit 42'
     """
     namespaces = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc"]
     began = time.monotonic()

@@ -43,6 +43,17 @@ def test_marker(box: Box) -> None:
     assert SECRET not in "\n".join(lines)
 
 
+def test_a_large_variable_takes_no_others_place(box: Box) -> None:
+    """Sessions that are no login shells go without it, and have all others, in whatever order."""
+    large = {"SM_TRAINING_ENV": "x" * 130_000, "SM_HPS": "x" * 130_000}
+    small = {f"SM_{number}": "here" for number in range(50)}
+    code, _ = box.run("sh", "-c", until_ready(box), **large, **small)
+    assert code == 0
+    config = (box.run_dir / "sshd_config").read_text(encoding="utf-8")
+    assert "SM_TRAINING_ENV" not in config
+    assert [name for name in small if f'"{name}=here"' not in config] == []
+
+
 def test_marker_means_that_sshd_listens(box: Box) -> None:
     process = box.start("sleep", "30", SM_PROXY_AUTHORIZED_KEY=KEY)
     assert process.stdout is not None
@@ -86,7 +97,7 @@ def test_processing_job(box: Box) -> None:
     assert hostfile[::2] == moved["hosts"]
 
 
-def _plain(box: Box, argv: list[str]) -> tuple[int, list[str]]:
+def _plain(box: Box, argv: list[str], **environment: str) -> tuple[int, list[str]]:
     """Run something else than the entrypoint in the box."""
     home = box.root / "opt" / "sm-proxy"
     wrapper = home / "plain.sh"
@@ -95,7 +106,7 @@ def _plain(box: Box, argv: list[str]) -> tuple[int, list[str]]:
     (home / "entrypoint.sh").rename(home / "real.sh")
     wrapper.rename(home / "entrypoint.sh")
     argv = [word.replace("sm-proxy/entrypoint.sh", "sm-proxy/real.sh") for word in argv]
-    return box.run(*argv)
+    return box.run(*argv, **environment)
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 255])
@@ -170,6 +181,14 @@ def test_keep_after_failure(box: Box) -> None:
     assert expected in lines
 
 
+def test_keep_under_a_shell_that_ends_at_errors(box: Box) -> None:
+    entry = ["bash", "--posix", box.inside("opt/sm-proxy/entrypoint.sh")]
+    kept = {"SM_PROXY_KEEP_FAILURE": "1s", "SHELLOPTS": "errexit:nounset"}
+    code, lines = _plain(box, [*entry, "sh", "-c", "exit 3"], **kept)
+    assert code == 3
+    assert "sm-proxy: the program ended with exit code 3; the container stays for 1 s" in lines
+
+
 def test_keep_is_for_its_own_outcome(box: Box) -> None:
     assert box.run("sh", "-c", "exit 0", SM_PROXY_KEEP_FAILURE="1h")[0] == 0
     assert box.run("sh", "-c", "exit 3", SM_PROXY_KEEP_SUCCESS="1h")[0] == 3
@@ -236,6 +255,46 @@ def test_called_from_a_script(box: Box) -> None:
     assert {"trained", "alive"} <= set(lines)
     assert marker_of(lines)["problems"] == ["nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set"]
     assert code != 0
+
+
+def test_called_by_all_processes_of_a_node_at_once(box: Box) -> None:
+    """As torchrun and mpirun do: the first starts ssh, which lives as long as one of them."""
+    entry = f"{box.inside('opt/sm-proxy')}/real.sh"
+    alive = f"kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')})"
+    last = f"{entry}; {until_ready(box)}; sleep 2.5; {alive} && echo alive"
+    others = f"for rank in 1 2 3 4 5 6 7; do sh -c '{entry}; true' & done; wait"
+    _, lines = _plain(box, ["sh", "-c", f"{{ sh -c '{last}' & {others}; }} | cat"])
+    assert "alive" in lines
+    assert "sshd" in marker_of(lines)["features"]
+
+
+def test_called_by_one_script_after_the_other(box: Box) -> None:
+    """The end of the first does not end what the second counts on."""
+    entry = f"{box.inside('opt/sm-proxy')}/real.sh"
+    first = f"{entry}; {until_ready(box)}; sleep 1.2; true"
+    second = f"{entry}; sleep 2.5; kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')}) && echo alive"
+    _, lines = _plain(box, ["sh", "-c", f"{{ sh -c '{first}'; sh -c '{second}'; }} | cat"])
+    assert "alive" in lines
+
+
+@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+def test_called_from_a_script_without_proc(box: Box) -> None:
+    home, pid = box.inside("opt/sm-proxy"), box.inside("opt/ml/run/sshd.pid")
+    caller = f"{home}/real.sh; {until_ready(box)}; sleep 2.5; kill -0 $(cat {pid}) && echo alive"
+    script = f"mount -t tmpfs none /proc; sh -c '{caller}' | cat; sleep 2.5; kill -0 $(cat {pid})"
+    code, lines = _plain(box, ["sh", "-c", script])
+    assert "alive" in lines
+    assert code != 0
+
+
+@pytest.mark.parametrize("port", ["022", "0", "08", "65536", "22\nPermitRootLogin yes", "-1"])
+def test_a_port_that_is_none(box: Box, port: str) -> None:
+    """Told, and not taken: neither by sshd nor by the marker in a way of its own."""
+    if not ISOLATED:
+        pytest.skip("needs the usual ports")
+    marker = marker_of(box.run("sh", "-c", until_ready(box), SM_PROXY_PORT=port)[1])
+    assert "SM_PROXY_PORT is not a port number" in marker["problems"]
+    assert marker["port"] == 22
 
 
 def function(name: str) -> str:

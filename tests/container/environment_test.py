@@ -22,6 +22,23 @@ printf %s "$EVIL"
 """
 
 
+def test_what_no_shell_lets_anybody_set(tmp_path: Path) -> None:
+    """A session's shell may be bash as `sh`: setting one of its own it would end."""
+    own = dict.fromkeys(("UID", "EUID", "PPID", "SHELLOPTS", "BASHOPTS", "BASH_VERSINFO"), "1")
+    scene = _SCENE.partition("unset")[0]
+    subprocess.run(
+        ["/bin/sh", "-c", scene, "sh", str(tmp_path), str(container_files.folder())],
+        env={"PATH": os.environ["PATH"], "UID_2": "mine", **own},
+        check=True,
+    )
+    session = f". {tmp_path}/environment.sh; echo $UID_2 on"
+    for shell in (["sh"], ["bash", "--posix"], ["bash"]):
+        done = subprocess.run(
+            [*shell, "-c", session], env={}, capture_output=True, text=True, check=False
+        )
+        assert (done.stdout, done.stderr) == ("mine on\n", "")
+
+
 def test_a_byte_that_is_no_character_runs_nothing(tmp_path: Path) -> None:
     by_key, by_value = tmp_path / "by-key", tmp_path / "by-value"
     key = b"ssh-ed25519 AAAAC3 Jos\351;>" + os.fsencode(by_key)

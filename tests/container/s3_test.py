@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import pytest
@@ -247,6 +247,50 @@ def test_an_old_curl_is_not_taken(store: Store) -> None:
     (store.programs / "curl").write_text("#!/bin/sh\necho 'curl 7.81.0 (x86_64)'\n")
     (store.programs / "curl").chmod(0o755)
     assert store.sh("s3_tools").stdout.split() == ["python3", "aws"]
+
+
+class _Elsewhere(http.server.BaseHTTPRequestHandler):
+    """A bucket in eu-west-1, as S3 answers those who ask for it in another region."""
+
+    status = 301
+    asked: ClassVar[list[str]] = []
+    region = "eu-west-1"
+
+    def do_GET(self) -> None:
+        signature = self.headers["Authorization"]
+        self.asked.append(signature.split("/")[2])
+        home = f"/{self.region}/s3/" in signature
+        body = b"of ann\n" if home else b"<Error><Code>PermanentRedirect</Code></Error>"
+        self.send_response(200 if home else self.status)
+        self.send_header("x-amz-bucket-region", "eu-west-1")
+        self.send_header("ETag", '"abc"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Be silent."""
+
+
+@pytest.mark.parametrize("status", [301, 307, 400])
+def test_a_bucket_in_another_region(
+    store: Store, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(_Elsewhere, "status", status)
+    monkeypatch.setattr(_Elsewhere, "asked", [])
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        store.environment["AWS_ENDPOINT_URL_S3"] = f"http://127.0.0.1:{server.server_port}"
+        done = store.pull("curl", "ann.pub")
+        assert done.returncode == 0, done.stderr
+        assert store.mirrored() == {"ann.pub": "of ann\n"}
+        assert _Elsewhere.asked == ["us-east-1", "eu-west-1"]
+        monkeypatch.setattr(_Elsewhere, "region", "nowhere")
+        refused = store.pull("curl", "other.pub")
+        server.shutdown()
+    assert refused.returncode != 0
+    assert f"S3 said {status} PermanentRedirect" in refused.stderr
+    assert _Elsewhere.asked == ["us-east-1", "eu-west-1"] * 2  # once more, not for ever
 
 
 @pytest.mark.parametrize(

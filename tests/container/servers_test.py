@@ -57,6 +57,7 @@ def test_session(box: Box, server: str, tmp_path: Path) -> None:
         f"while [ ! -e {box.inside('opt/ml/run/done')} ]; do sleep 0.1; done; exit 7",
     )
     secrets = {"SM_CHANNEL": "it's; $HOME", "CREDENTIALS": "/v2/do-not-print-me"}
+    secrets |= {"port": "8080", "user": "me"}  # named as variables of ours
     process = box.start(
         *job,
         SM_PROXY_SSHD=server,
@@ -64,10 +65,10 @@ def test_session(box: Box, server: str, tmp_path: Path) -> None:
         **secrets,
     )
     wait_for(box.run_dir / "ready", 20)
-    asked = 'printf "%s|%s|" "$SM_CHANNEL" "$SM_PROXY_RUN_DIR"; cat >&2; exit 3'
+    asked = 'printf "%s|" "$SM_CHANNEL" "$SM_PROXY_RUN_DIR" "$port" "$user"; cat >&2; exit 3'
     done = ssh(box, key, 22, asked)
     assert done.returncode == 3, done.stderr
-    assert done.stdout == f"it's; $HOME|{box.inside('opt/ml/run')}|"
+    assert done.stdout == f"it's; $HOME|{box.inside('opt/ml/run')}|8080|me|"
     terminal = ssh(box, key, 22, "-tt", "tty")
     assert terminal.returncode == 0, terminal.stderr
     assert terminal.stdout.startswith("/dev/pts/")
@@ -180,11 +181,13 @@ def test_streams_arrive_whole_and_programs_end_as_they_did(laptop: Laptop) -> No
     assert shown.stdout.split()[-1] == b"100000"
     # A client that is gone: its terminal hangs up, its pipes end.
     folder = laptop.box.run_dir
-    terminal = f"trap 'touch {laptop.box.inside('opt/ml/run/hung-up')}; exit' HUP; sleep 600 & wait"
-    pipes = "cat; touch $SM_PROXY_RUN_DIR/ended"
+    trap = f"trap 'touch {laptop.box.inside('opt/ml/run/hung-up')}; exit' HUP"
+    # "up" comes behind the trap: the client may be gone the moment it is read.
+    terminal = f"{trap}; echo up; sleep 600 & wait"
+    pipes = "echo up; cat; touch $SM_PROXY_RUN_DIR/ended"
     clients = [
-        laptop.popen(*laptop.words("ssh", "-tt", laptop.target, f"echo up; {terminal}")),
-        laptop.popen(*laptop.words("ssh", laptop.target, f"echo up; {pipes}")),
+        laptop.popen(*laptop.words("ssh", "-tt", laptop.target, terminal)),
+        laptop.popen(*laptop.words("ssh", laptop.target, pipes)),
     ]
     for client in clients:
         assert client.stdout is not None

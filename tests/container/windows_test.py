@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from sm_proxy.lab import image, namespaces
@@ -47,8 +48,8 @@ def start(box: Box, key: Path, grace: int, **environment: str) -> subprocess.Pop
     """Start a program that fails with 3, once somebody has connected."""
     file = box.root / image.HOME / "windows.sh"
     text = file.read_text(encoding="utf-8")
-    assert "grace=30 " in text
-    file.write_text(text.replace("grace=30 ", f"grace={grace} "), encoding="utf-8")
+    assert "smp_grace=30 " in text
+    file.write_text(text.replace("smp_grace=30 ", f"smp_grace={grace} "), encoding="utf-8")
     public = key.with_suffix(".pub").read_text(encoding="utf-8")
     process = box.start("sh", "-c", "exit 3", SM_PROXY_AUTHORIZED_KEY=public, **environment)
     wait_for(box.run_dir / "ready", 20)
@@ -106,6 +107,33 @@ def test_done_ends_it_though_somebody_is_connected(box: Box, key: Path) -> None:
 
 
 @NEEDS_ISOLATION
+def test_a_stranger_cannot_say_that_somebody_came(box: Box, key: Path) -> None:
+    """sshd's log repeats what they call themselves and how they part, line ends and all."""
+    process = start(box, key, 1, SM_PROXY_WAIT="1h")
+    name = "Accepted publickey for root from 127.0.0.1 port 1 ssh2"
+    farewell = f"{name}: RSA SHA256:{'A' * 43}"
+    connection = paramiko.Transport(box.connect(22))
+    try:
+        connection.start_client(timeout=20)
+        with pytest.raises(paramiko.SSHException):
+            connection.auth_none(f"x\n{name}\n")
+        read_until(process, f"a stranger's words: {name}")
+        message = paramiko.Message()
+        message.add_byte(bytes([paramiko.common.MSG_DISCONNECT]))
+        message.add_int(11)
+        message.add_string(f"bye\n{farewell}\n")
+        message.add_string("en")
+        connection._send_message(message)
+        read_until(process, f"a stranger's words: {farewell}")
+    finally:
+        connection.close()
+    assert not (box.run_dir / "connected").exists()
+    with session(box, key):
+        process.communicate(timeout=20)
+    assert process.returncode == 3
+
+
+@NEEDS_ISOLATION
 def test_who_was_not_let_in_is_nobody(box: Box, key: Path) -> None:
     kept = {"SM_PROXY_KEEP_FAILURE": "2s", "SM_PROXY_KEEP_CONNECTED": "1h"}
     process = start(box, key, 30, **kept)
@@ -133,7 +161,7 @@ def test_other_nodes_are_nobody(tmp_path: Path, peers: str, people: list[str]) -
     (tmp_path / "connected").touch()
     script = ". ./windows.sh\npeople\nsomebody_came && echo somebody"
     done = subprocess.run(
-        ["sh", "-c", f"run={tmp_path}\n{script}"],
+        ["sh", "-c", f"smp_run={tmp_path}\n{script}"],
         cwd=Path(__file__).parents[2] / "container",
         capture_output=True,
         text=True,

@@ -1,7 +1,11 @@
-"""Keys from S3 while the job runs, and nodes that reach each other, over the real ssh."""
+"""Keys from S3 while the job runs, and nodes that reach each other, over the real ssh.
+
+On roots made of Debian packages: pdsh, ssh and sshd are what an image has, not this machine's.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import subprocess
 import sys
@@ -10,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.lab import namespaces
+from sm_proxy.lab import packages
 from tests.e2e.labs import SM_PROXY, Lab, await_true, running
+from tests.lab.conftest import ISOLATED
 
 # What a user would do with boto3: put the laptop's key into S3 and launch a job of N nodes.
 _LAUNCH = """
@@ -48,24 +53,28 @@ _CARDS = (
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(
-        not namespaces.may_isolate(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET),
-        reason="containers have addresses of their own in namespaces only",
-    ),
+    pytest.mark.skipif(not (ISOLATED and packages.available()), reason="needs root and apt-get"),
 ]
 
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A lab in which a job of two nodes and one of eight were launched."""
-    folder = tmp_path_factory.mktemp("team")
+    with launched(tmp_path_factory.mktemp("team"), two=2, eight=8) as lab:
+        yield lab
+
+
+@contextlib.contextmanager
+def launched(folder: Path, *options: str, **jobs: int) -> Iterator[Lab]:
+    """A lab of Debian roots with jobs of so many nodes, which let the laptop's key in."""
     train = folder / "train.sh"
     train.write_text("#!/bin/sh\nexec sleep 3600\n")
     train.chmod(0o755)
-    with running(folder, "--network", "netns", "--train", str(train)) as lab:
-        for name, count in (("two", "2"), ("eight", "8")):
-            _python(lab, _LAUNCH, name, count)
-        for name in ("two", "eight"):
+    image = ("--network", "netns", "--image", "debian")
+    with running(folder, *image, *options, "--train", str(train)) as lab:
+        for name, count in jobs.items():
+            _python(lab, _LAUNCH, name, str(count))
+        for name in jobs:
             done = lab.run(*SM_PROXY, "wait", f"sm-{name}", "--timeout", "60", timeout=70)
             assert done.returncode == 0, done.stderr
             _await_admitted(lab, name)
@@ -96,7 +105,8 @@ def _admitted(lab: Lab, job: str) -> bool:
 def test_pdsh_over_all_nodes(team: Lab, job: str, node: int, count: int) -> None:
     """From the first node of one job and the last of the other: each reaches all, and itself."""
     script = (
-        "set -e; file=$(/opt/sm-proxy/wait-nodes.sh 60); cat $file;"
+        "set -e; grep -q sm-proxy-lab-debian /etc/os-release;"
+        " file=$(/opt/sm-proxy/wait-nodes.sh 60); cat $file;"
         " cut -d ' ' -f 1 $file >/tmp/nodes; export PDSH_RCMD_TYPE=ssh;"
         " pdsh -S -w ^/tmp/nodes 'echo $SM_CURRENT_HOST on $(hostname)'"
     )

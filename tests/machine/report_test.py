@@ -212,3 +212,19 @@ def test_this_machine(shell: list[str], tmp_path: Path) -> None:
     assert "SECRET_OF_THE_JOB" in told["environment"]
     assert "HIDDEN" not in told["environment"]
     assert "nobody" not in done.stdout.decode("utf-8", "replace")
+
+
+def test_no_answer_is_larger_than_what_the_script_prints() -> None:
+    """Some of it is held against some other: a machine that lies could cost us an hour."""
+    one = {"partitions": "1 1 1 sda", "space": f"a{' ' * 5000}", "commands": "/proc/1/cmdline:a"}
+    answer = "".join(f"M {name}\n" + f"{line}\n" * 30_000 for name, line in one.items())
+    answer += f"M marker\n{json.dumps({'features': ['x' * 4000], 'problems': []})}\n"
+    found = probe.sections(answer, "M")
+    assert {name: len(lines) for name, lines in found.items()} == {
+        "partitions": 2000,
+        "space": 2000,
+        "commands": 4000,
+        "marker": 1,
+    }
+    assert max(len(line) for line in found["space"]) == 1200
+    assert report.of(found)["features"]  # a marker is one line of up to 8 KiB

@@ -1,0 +1,97 @@
+"""`python -m bench.container_start [--runs N]`: how much later a job's program starts with us.
+
+A program that does nothing is run to its end, bare and behind the container's entrypoint, in turns:
+with a real sshd, with none in the image, and with one that hangs. Each run has a fresh folder, so
+fresh host keys. Exits with 1 where a median is more than 0.2 s later than bare, the promise of
+`container/README.md`; on a machine that is busy with other things that says little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from sm_proxy import container_files
+from sm_proxy.lab import tools
+
+PROMISED_S: Final = 0.2
+BARE: Final = "bare"
+_PROGRAM: Final = "/bin/true"
+_PORT: Final = 22022
+
+
+def ways(folder: Path) -> dict[str, str | None]:
+    """The server of each way, None for bare."""
+    hangs = folder / "sshd"
+    hangs.write_text("#!/bin/sh\nexec sleep 60\n")
+    hangs.chmod(0o755)
+    return {
+        BARE: None,
+        "with sshd": tools.find_sshd(),
+        "without a server": "/none",
+        "with one that hangs": str(hangs),
+    }
+
+
+def took_s(server: str | None, run_dir: Path) -> float:
+    """Seconds from the start to the program's end."""
+    entrypoint = [] if server is None else [str(container_files.folder() / "entrypoint.sh")]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(run_dir.parent),
+        "SM_PROXY_RUN_DIR": str(run_dir),
+        "SM_PROXY_SSHD": server or "",
+        "SM_PROXY_LISTEN": "127.0.0.1",
+        "SM_PROXY_PORT": str(_PORT),
+    }
+    with (run_dir.parent / "log").open("ab") as log:
+        began = time.perf_counter()
+        subprocess.run(
+            [*entrypoint, _PROGRAM],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            check=True,
+        )
+        return time.perf_counter() - began
+
+
+def measured(runs: int) -> dict[str, list[float]]:
+    """Seconds of each run of each way."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        servers = ways(folder)
+        taken: dict[str, list[float]] = {way: [] for way in servers}
+        for run in range(runs):
+            for number, (way, server) in enumerate(servers.items()):
+                taken[way].append(took_s(server, folder / f"run-{run}-{number}"))
+                time.sleep(1.5)  # our ssh half sees the program's end within a second
+    return taken
+
+
+def main() -> int:
+    """Measure, and print a table and one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10, help="of each way (10)")
+    taken = measured(parser.parse_args().runs)
+    bare = statistics.median(taken[BARE])
+    rows = {}
+    for way, seconds in taken.items():
+        median = statistics.median(seconds)
+        rows[way] = {"s": round(median, 4), "later_s": round(median - bare, 4)}
+        print(f"{way:20} {median:7.3f} s  {median - bare:+7.3f} s  {median / bare:6.1f} x bare")
+    print(json.dumps({"promised_s": PROMISED_S, "runs": len(taken[BARE]), "ways": rows}))
+    return int(any(row["later_s"] > PROMISED_S for row in rows.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

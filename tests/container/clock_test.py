@@ -1,0 +1,40 @@
+"""The clock of the windows and of the keys from S3: nobody sets it while we look at it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CLOCK = Path(__file__).parents[2] / "container" / "clock.sh"
+UPTIME = Path("/proc/uptime")
+
+
+def ticks(folder: Path, uptime: str, *dates: str) -> list[str]:
+    """Look so many times, while `date` says one thing after the other."""
+    date = folder / "date"
+    date.write_text("#!/bin/sh\nread -r now <now && echo $now || exit 1\n", encoding="utf-8")
+    date.chmod(0o755)
+    clock = CLOCK.read_text(encoding="utf-8").replace("/proc/uptime", uptime)
+    look = 'for now in "$@"; do echo "$now" >now; tick; echo "$smp_clock"; done'
+    done = subprocess.run(
+        ["sh", "-c", f'{clock}\nPATH="$PWD:$PATH"\n{look}', "sh", *dates],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(not UPTIME.exists(), reason="needs /proc/uptime")
+def test_the_wall_clock_may_be_set(tmp_path: Path) -> None:
+    before = float(UPTIME.read_text(encoding="ascii").split()[0])
+    first, second = map(int, ticks(tmp_path, str(UPTIME), "1000000000", "5000000000"))
+    after = float(UPTIME.read_text(encoding="ascii").split()[0])
+    assert int(before) <= first <= second <= after
+
+
+def test_without_proc(tmp_path: Path) -> None:
+    assert ticks(tmp_path, "/none", "1000", "1001", "no number") == ["1000", "1001", "1002"]

@@ -1,0 +1,105 @@
+"""Keys from S3 that can no longer be looked at: the hour they stay, by a clock of the test's."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import container_files
+
+from .conftest import BUSYBOX
+
+OF_THE_JOB = "ssh-ed25519 AAAAjob"
+_SCENE = """
+run=$1 here=$2 SM_PROXY_KEYS_S3=s3://team/keys/
+shift 2
+for part in clock environment keys s3 keys_s3; do . "$here/$part.sh"; done
+tick() { smp_clock=$now; }
+s3_any() {
+    [ "$outcome" != denied ] || { echo 'S3 said 403' >&2 && return 1; }
+    echo "ssh-ed25519 AAAA$outcome of a laptop" >"$3/obj.1"
+    echo '1 keys/laptop.pub' >"$3/list"
+}
+look() {
+    [ "$looks" ] || exit 0
+    look=${looks%% *} looks=${looks#* }
+    now=${look%:*} outcome=${look#*:}
+}
+exchange_nap() {
+    echo "$look" $(cut -d ' ' -f 2 "$run/authorized_keys")
+    look
+}
+looks="$* "
+look
+refresh_keys
+"""
+
+
+def looks(tmp_path: Path, shell: str, *schedule: str) -> tuple[list[str], str]:
+    """Look into S3 at these times ("seconds:key" or "seconds:denied"); who may log in after each.
+
+    Returns:
+        For each look its word and the keys, and what was said.
+    """
+    if shell == "busybox" and not BUSYBOX:
+        pytest.skip("needs busybox")
+    argv = [str(BUSYBOX), "sh"] if shell == "busybox" else ["sh"]
+    for name in ("keys.environment", "authorized_keys"):
+        (tmp_path / name).write_text(f"{OF_THE_JOB}\n", encoding="utf-8")
+    done = subprocess.run(
+        [*argv, "-c", _SCENE, "sh", str(tmp_path), str(container_files.folder()), *schedule],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    return done.stdout.splitlines(), done.stderr
+
+
+@pytest.mark.parametrize("shell", ["sh", "busybox"])
+def test_they_are_given_up_after_an_hour(tmp_path: Path, shell: str) -> None:
+    shown, said = looks(
+        tmp_path,
+        shell,
+        *("1000:ann", "2000:denied", "3000:bob", "4000:denied", "6599:denied"),
+        *("6600:denied", "9000:denied", "9001:bob"),
+    )
+    assert shown == [
+        "1000:ann AAAAjob AAAAann",
+        "2000:denied AAAAjob AAAAann",
+        "3000:bob AAAAjob AAAAbob",
+        "4000:denied AAAAjob AAAAbob",
+        "6599:denied AAAAjob AAAAbob",
+        "6600:denied AAAAjob",
+        "9000:denied AAAAjob",
+        "9001:bob AAAAjob AAAAbob",
+    ]
+    assert said.count("those from S3 are given up, an hour after they were read last") == 1
+    # Once for each outage, not at each look.
+    assert said.count("S3 could not be read: S3 said 403") == 2
+
+
+def test_what_was_never_read_is_not_given_up(tmp_path: Path) -> None:
+    shown, said = looks(tmp_path, "sh", "0:denied", "4000:denied")
+    assert shown == ["0:denied AAAAjob", "4000:denied AAAAjob"]
+    assert "given up" not in said
+
+
+def test_without_keys_from_s3_no_process_is_started() -> None:
+    """It would have stayed behind, dead: nobody waits for it."""
+    script = f'. {container_files.folder()}/keys_s3.sh; start_keys; echo "${{!-none}}"'
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "none\n"
+
+
+def test_a_change_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the image has no `cmp`."""
+    (tmp_path / "cmp").write_text("#!/bin/sh\nexit 127\n", encoding="utf-8")
+    (tmp_path / "cmp").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    shown, said = looks(tmp_path, "sh", "0:ann", "60:ann", "120:bob", "180:bob")
+    assert shown[1] == "60:ann AAAAjob AAAAann"
+    assert shown[3] == "180:bob AAAAjob AAAAbob"
+    assert said.count("1 from S3 may log in") == 2

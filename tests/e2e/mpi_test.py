@@ -1,0 +1,46 @@
+"""OpenMPI over the nodes of a job, by the hostfile that the container writes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from sm_proxy.lab import packages
+from tests.e2e.labs import Lab
+from tests.e2e.nodes_test import launched
+from tests.lab.conftest import ISOLATED
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not (ISOLATED and packages.available()), reason="needs root and apt-get"),
+    pytest.mark.skipif(not os.environ.get("SM_PROXY_SOAK"), reason="script/soak: a large image"),
+]
+_PROGRAM = """
+from mpi4py import MPI
+ranks = MPI.COMM_WORLD
+names = sorted(ranks.allgather(MPI.Get_processor_name()))
+print("rank", ranks.rank, "of", ranks.size, *names, ranks.allreduce(ranks.rank + 1), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab with a job of two nodes that have OpenMPI."""
+    wanted = ("--package", "openmpi-bin", "--package", "python3-mpi4py")
+    with launched(tmp_path_factory.mktemp("pair"), *wanted, pair=2) as lab:
+        yield lab
+
+
+@pytest.mark.parametrize("node", [1, 2])
+def test_ranks_on_all_nodes_hear_each_other(pair: Lab, node: int) -> None:
+    mpirun = "mpirun --allow-run-as-root --map-by node --hostfile $file"
+    script = (
+        f"file=$(/opt/sm-proxy/wait-nodes.sh 60) && {mpirun} python3 -c {shlex.quote(_PROGRAM)}"
+    )
+    done = pair.ssh(f"sm-pair.algo-{node}", script)
+    assert done.returncode == 0, done.stderr.decode()
+    ranks = [f"rank {rank} of 2 algo-1 algo-2 3" for rank in range(2)]
+    assert sorted(done.stdout.decode().splitlines()) == ranks
