@@ -141,6 +141,8 @@ keep() {
         [ "$smp_clock" -lt $((smp_until - smp_grace)) ] || ! somebody_is_here || smp_seen=$smp_clock
     done
     in_window none
+    # The ssh that said so ends first, however slow its way: else `sm-proxy done` would seem to fail.
+    [ ! -e "$smp_run/done" ] || { nap && nap; }
 }
 
 # The window is over: succeed if the container stays because of who is connected.

@@ -54,7 +54,8 @@ def test_session(box: Box, server: str, tmp_path: Path) -> None:
     job = (
         "sh",
         "-c",
-        f"while [ ! -e {box.inside('opt/ml/run/done')} ]; do sleep 0.1; done; exit 7",
+        # The ssh that says so has to end before its container does.
+        f"while [ ! -e {box.inside('opt/ml/run/done')} ]; do sleep 0.1; done; sleep 1; exit 7",
     )
     secrets = {"SM_CHANNEL": "it's; $HOME", "CREDENTIALS": "/v2/do-not-print-me"}
     secrets |= {"port": "8080", "user": "me"}  # named as variables of ours

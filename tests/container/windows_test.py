@@ -27,16 +27,16 @@ def key(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def session(box: Box, key: Path) -> Iterator[subprocess.Popen[bytes]]:
+def session(box: Box, key: Path, command: str = "sleep 1000") -> Iterator[subprocess.Popen[bytes]]:
     """An ssh session into the box, as a laptop has one."""
     assert box.cable.netns is not None
-    command = ["ssh", "-F", "none", "-i", str(key), "-o", "BatchMode=yes"]
-    command += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    ssh = ["ssh", "-F", "none", "-i", str(key), "-o", "BatchMode=yes"]
+    ssh += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
     with namespaces.entered(box.cable.netns):
         process = subprocess.Popen(
-            [*command, f"root@{box.cable.address}", "sleep 1000"],
+            [*ssh, f"root@{box.cable.address}", command],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
     with process:
@@ -104,6 +104,20 @@ def test_done_ends_it_though_somebody_is_connected(box: Box, key: Path) -> None:
         (box.run_dir / "done").touch()
         process.communicate(timeout=20)
         assert process.returncode == 3
+
+
+@NEEDS_ISOLATION
+def test_whoever_says_done_hears_that_it_was_said(box: Box, key: Path) -> None:
+    """However slow their connection: the container waits a moment before it ends."""
+    process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_FAILURE="1h")
+    with session(box, key):
+        read_until(process, "the container stays for 3600 s")
+    slow = 'touch "$SM_PROXY_RUN_DIR/done"; sleep 1.1; echo said'
+    with session(box, key, slow) as laptop:
+        assert laptop.communicate(timeout=20)[0] == b"said\n"
+        assert laptop.returncode == 0
+    process.communicate(timeout=20)
+    assert process.returncode == 3
 
 
 @NEEDS_ISOLATION
