@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
@@ -22,6 +23,10 @@ else:
 
     def _lock(handle: int, *, wait: bool) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# A symlink that somebody has planted must make no file elsewhere; Windows has neither flag.
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextlib.contextmanager
@@ -45,7 +50,7 @@ def locked(name: str, *, wait: bool = True) -> Iterator[None]:
 def _locked_file(path: Path, *, wait: bool) -> int:
     try:
         paths.private_dir(path.parent)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        handle = os.open(path, _FLAGS, 0o600)
         try:
             _lock(handle, wait=wait)
         except BaseException:

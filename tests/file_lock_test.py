@@ -61,3 +61,13 @@ def test_one_that_is_held_is_not_waited_for_where_that_is_not_wanted() -> None:
         pass
     with locked("x", wait=False):
         pass
+
+
+def test_a_symlink_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    path = paths.private_dir(paths.state_dir()) / "x.lock"
+    path.symlink_to(elsewhere)
+    with pytest.raises(SmProxyError, match="cannot be taken") as caught, locked("x"):
+        pytest.fail("it was taken")
+    assert caught.value.code == "config-read-only"
+    assert not elsewhere.exists()
