@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
@@ -49,10 +50,27 @@ def clean(text: str) -> str:
             text = text.replace(value, "<secret>")
     lines = (trace.redact(line) for line in text.splitlines())
     told = _ACCOUNT.sub("<account>", _ACCESS_KEY.sub("<access key>", "\n".join(lines)))
-    for home in {str(paths.ssh_home()), str(Path.home())} - {"/"}:
+    for home in sorted(_homes(), key=len, reverse=True):
         told = told.replace(home, "~")
-    user = getpass.getuser()
+    user = _user()
     return told if user == "root" else re.sub(rf"\b{re.escape(user)}\b", "<user>", told)
+
+
+def _homes() -> set[str]:
+    """The user's home folder, as ssh and as $HOME have it, where there is one."""
+    found = set()
+    for home in (paths.ssh_home, Path.home):
+        with contextlib.suppress(RuntimeError):  # neither a passwd entry nor $HOME
+            found.add(str(home()))
+    return found - {"/"}
+
+
+def _user() -> str:
+    """The user's name; in a container that runs as some number there may be none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the latter from Python 3.13 on
+        return str(os.getuid())
 
 
 def _parts(patient: Patient, findings: Sequence[Finding]) -> list[tuple[str, str]]:

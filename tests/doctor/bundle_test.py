@@ -69,3 +69,22 @@ def test_a_place_that_cannot_be_written(patient: Patient, tmp_path: Path) -> Non
     with pytest.raises(SmProxyError) as caught:
         bundle.write(tmp_path / "file" / "report.txt", patient, FINDINGS)
     assert caught.value.code == "config-read-only"
+
+
+@pytest.mark.parametrize("error", [KeyError("no passwd entry"), OSError("no passwd entry")])
+def test_a_user_without_a_name_or_a_home_gets_a_report(
+    error: Exception, patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container that runs as some number."""
+
+    def nobody() -> str:
+        raise error
+
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    monkeypatch.setattr(Path, "home", nowhere)
+    path = tmp_path / "report.txt"
+    bundle.write(path, patient, FINDINGS)
+    assert "## versions" in path.read_text()
