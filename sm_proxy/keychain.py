@@ -27,6 +27,8 @@ _PIECE: Final = 1000 if sys.platform == "win32" else 1 << 20
 """Characters per item: Windows takes 2,560 bytes of UTF-16, and session tokens are longer."""
 _PIECES_LIMIT: Final = 64
 _SAID: Final = "no-keyring-said"
+_hanging: Final[list[Background[Any]]] = []
+"""The call that the keyring has not answered in time."""
 
 
 class Keychain:
@@ -123,11 +125,20 @@ def _recommended(backend: Any) -> Any | None:
 
 
 def _patiently(action: Callable[[], T]) -> T | None:
-    """What `action` returns; None if it fails or somebody has to be waited for too long."""
+    """What `action` returns; None if it fails or somebody has to be waited for too long.
+
+    A keyring that hangs is waited for once: while that call hangs, all others have nothing.
+    """
+    _hanging[:] = [work for work in _hanging if not work.done]
+    if _hanging:
+        return None
     work = Background(action)
     found = work.settled(_PATIENCE_S)
-    if found is None:
-        trace.step("the keyring did not answer" if not work.done else "the keyring has nothing")
+    if not work.done:
+        trace.step("the keyring did not answer")
+        _hanging.append(work)
+    elif found is None:
+        trace.step("the keyring has nothing")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from keyrings.alt.file import PlaintextKeyring
 
 from sm_proxy import keychain
 from sm_proxy.keychain import Keychain
+from tests.e2e.labs import await_true
 from tests.fakes import MemoryKeyring, tree
 
 
@@ -75,8 +77,15 @@ def test_a_keyring_that_waits_for_somebody(monkeypatch: pytest.MonkeyPatch) -> N
             release.wait(20)
             return super().get_password(service, username)
 
-    assert Keychain(Locked()).load("a") is None
+    chain = Keychain(Locked())
+    began = time.monotonic()
+    assert chain.load("a") is None
+    monkeypatch.setattr(keychain, "_PATIENCE_S", 20)
+    assert (chain.load("a"), chain.save("a", "b"), keychain.find()) == (None, False, None)
+    assert time.monotonic() - began < 10, "it is waited for once"
     release.set()
+    await_true(lambda: chain.save("a", "b"), 20)  # its owner has come after all
+    assert chain.load("a") == "b"
 
 
 def found(
