@@ -91,5 +91,8 @@ def sweep(settings: Settings) -> None:
             return
         paths.refuse_shared(stamp.parent)
         paths.write_private(stamp, f"{os.getpid()}\n".encode())
+        from sm_proxy.keys import first_use  # noqa: PLC0415 - once a day
+
         store.sweep_all()
         known_hosts.sweep(settings)
+        first_use.sweep()

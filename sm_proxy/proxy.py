@@ -104,7 +104,7 @@ def _opened(
         container = background.run(_found, host, settings, aws)
     except SmProxyError as error:
         if error.code in {"job-ended", "job-failed"}:
-            known_hosts.forget(settings, host)
+            _forget_keys(host, settings, aws)
         raise
     facts.update(job=container.job, node=container.node)
     facts.update(address=container.address, port=_port(container, port))
@@ -137,6 +137,16 @@ def _found(host: str, settings: Settings, aws: Aws) -> Container:
         # It would be refused; and its marker may have come after the line it is remembered by.
         return resolver.resolve(host, settings, aws, fresh=True)
     return found
+
+
+def _forget_keys(host: str, settings: Settings, aws: Aws) -> None:
+    """The job has ended: nobody is to be found by its host keys any more."""
+    from sm_proxy.jobs import hostname  # noqa: PLC0415 - both for the unlucky
+    from sm_proxy.keys import first_use  # noqa: PLC0415
+
+    known_hosts.forget(settings, host)
+    target = hostname.parse(host, settings.prefix)
+    first_use.forget(aws.context, target.job, target.node)
 
 
 def _rechecked(

@@ -143,6 +143,16 @@ def test_host_keys_of_jobs_that_must_be_over(
     assert [path.name for path in folder.iterdir()] == ["sm-new"]
 
 
+def test_keys_of_a_first_use_go_when_their_job_must_be_over() -> None:
+    paths.private_dir(paths.cache_dir())
+    folder = paths.private_dir(paths.state_dir() / "first-use")
+    for name in ("old.algo-1.0", "new.algo-1.0"):
+        (folder / name).touch()
+    os.utime(folder / "old.algo-1.0", (1, 1))
+    chores.sweep(SETTINGS)
+    assert [path.name for path in folder.iterdir()] == ["new.algo-1.0"]
+
+
 def test_without_a_cache_nothing_is_made() -> None:
     chores.sweep(SETTINGS)
     assert not paths.cache_dir().exists()

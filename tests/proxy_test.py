@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import background, chores, connections, proxy, resolver, signals, stdio
+from sm_proxy import background, chores, connections, paths, proxy, resolver, signals, stdio
 from sm_proxy.errors import Code, SmProxyError
-from sm_proxy.keys import known_hosts
+from sm_proxy.keys import first_use, known_hosts
 from sm_proxy.resolver import Container
 from sm_proxy.routes import bastion
 from sm_proxy.routes.sessions import Sessions
@@ -165,9 +165,12 @@ def test_the_host_keys_of_a_job_that_is_over_are_dropped(
     world: World, code: Code, *, left: bool
 ) -> None:
     world.connect()
+    pin = first_use._path(container(), "here")
+    paths.write_private(pin, HOST_KEY.encode())
     world.found = SmProxyError(code, "over")
     refused(world)
     assert known_hosts.path_of(world.settings, "sm-my-job").exists() == left
+    assert pin.exists() == left
 
 
 def test_a_failure_while_bytes_flow_closes_the_stream(world: World) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.marker import is_public_key
-from sm_proxy.keys import fingerprint
+from sm_proxy.keys import fingerprint, known_hosts
 from sm_proxy.routes import Stream
 from sm_proxy.settings import Settings
 from sm_proxy.stdio import CHUNK
@@ -49,7 +50,10 @@ def with_host_keys(container: Container, settings: Settings, context: str, dial:
         raise _not_asked_for(container)
     path = _path(container, context)
     key = _pinned(path)
-    if key is None:
+    if key is not None:
+        with contextlib.suppress(OSError):
+            os.utime(path)  # its age is that of its last use
+    else:
         key = _scanned(dial(container), container)
         paths.write_private(path, key.encode())
         shown = fingerprint.of_key(key)
@@ -68,6 +72,19 @@ def pinned(container: Container, settings: Settings, context: str) -> str | None
     return _pinned(_path(container, context))
 
 
+def forget(context: str, job: str, node: str) -> None:
+    """Remove the pinned key of a container whose job has ended."""
+    with contextlib.suppress(OSError, SmProxyError):
+        _file(context, job, node).unlink()
+
+
+def sweep() -> None:
+    """Remove the pinned keys of jobs that must be over: see `known_hosts.sweep`."""
+    with contextlib.suppress(OSError, SmProxyError):
+        paths.refuse_shared(_folder())
+        known_hosts.sweep_folder(_folder())
+
+
 def _not_asked_for(container: Container) -> SmProxyError:
     return SmProxyError(
         "host-key-unknown",
@@ -80,8 +97,16 @@ def _not_asked_for(container: Container) -> SmProxyError:
 
 
 def _path(container: Container, context: str) -> Path:
-    digest = hashlib.sha256(f"{context}\0{container.job}\0{container.node}".encode()).hexdigest()
-    return paths.state_dir() / "first-use" / f"{container.job}.{container.node}.{digest[:16]}"
+    return _file(context, container.job, container.node)
+
+
+def _file(context: str, job: str, node: str) -> Path:
+    digest = hashlib.sha256(f"{context}\0{job}\0{node}".encode()).hexdigest()
+    return _folder() / f"{job}.{node}.{digest[:16]}"
+
+
+def _folder() -> Path:
+    return paths.state_dir() / "first-use"
 
 
 def _pinned(path: Path) -> str | None:

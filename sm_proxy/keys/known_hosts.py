@@ -66,10 +66,15 @@ def sweep(settings: Settings, keep: Iterable[str] = ()) -> list[str]:
         settings: of this run.
         keep: hosts that are known to live.
     """
+    return sweep_folder(settings.ssh_folder / FOLDER, keep)
+
+
+def sweep_folder(folder: Path, keep: Iterable[str] = ()) -> list[str]:
+    """Remove the files that nobody used for longer than a job may live; returns their names."""
     kept, removed = set(keep), []
     before = time.time() - _LIFE_S
     with contextlib.suppress(OSError):
-        for path in sorted((settings.ssh_folder / FOLDER).iterdir()):
+        for path in sorted(folder.iterdir()):
             with contextlib.suppress(OSError):
                 found = path.lstat()
                 if path.name not in kept and found.st_mtime < before and S_ISREG(found.st_mode):

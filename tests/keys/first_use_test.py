@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import socket
 import threading
 from dataclasses import replace
@@ -142,3 +143,25 @@ def test_a_stream_that_fails_says_why() -> None:
         with_keys(ASKED, stream)
     assert caught.value.code == "connect-refused"
     assert stream.closed == 1
+
+
+def test_a_pin_is_as_old_as_its_last_use() -> None:
+    """Else the key of a job that is connected to every day would be swept away."""
+    with_keys(ASKED, SocketStream())
+    pin = next((paths.state_dir() / "first-use").iterdir())
+    os.utime(pin, (1, 1))
+    with_keys(ASKED)
+    first_use.sweep()
+    assert pin.exists()
+    os.utime(pin, (1, 1))
+    first_use.sweep()
+    assert not pin.exists()
+
+
+def test_the_pin_of_a_job_that_has_ended_goes() -> None:
+    with_keys(ASKED, SocketStream())
+    pin = next((paths.state_dir() / "first-use").iterdir())
+    first_use.forget("elsewhere", BARE.job, BARE.node)
+    assert pin.exists()
+    first_use.forget("context", BARE.job, BARE.node)
+    assert not pin.exists()
