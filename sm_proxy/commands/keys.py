@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -100,6 +101,7 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
 
     removed: list[str] = []
     encrypted: list[Identity] = []
+    unasked: list[str] = []
 
     def before(gone: Sequence[Identity]) -> None:
         from sm_proxy.keys import agent, bucket  # noqa: PLC0415 - with botocore
@@ -108,7 +110,10 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
             aws = _aws(settings)
             removed.extend(bucket.remove(aws, settings.keys_s3, key) for key in gone)
         for key in gone:
-            agent.forget(key, settings.identity_agent)
+            try:
+                agent.forget(key, settings.identity_agent)
+            except SmProxyError as error:  # noqa: PERF203 - one or two
+                unasked.append(_left_in_agent(key, error))
         encrypted.extend(key for key in gone if _is_encrypted(key))
 
     gone, left = rotation.revoke(settings, args.key, before, lambda: _new_pair(args, settings))
@@ -119,13 +124,22 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
     if left[0].path in {key.path for key in gone}:
         lines.append(f"new key in its place: {left[0].fingerprint}")
     lines += ["Still to be done, for whoever has a copy of the private key:", *_left_to_do(removed)]
+    lines += unasked
     data = {
         "revoked": _data(gone),
         "keys": _data(left),
         "environment": identity.environment(left),
         "s3": removed,
+        "agent": not unasked,
     }
     return Result(data, "\n".join(lines))
+
+
+def _left_in_agent(key: Identity, error: SmProxyError) -> str:
+    return (
+        f"  - {error.message}: if one holds the key, take it out where it runs with:\n"
+        f"    echo {shlex.quote(key.public_key)} | ssh-add -d -"
+    )
 
 
 def _left_to_do(removed: list[str]) -> list[str]:

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import trace
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import key_files
 from sm_proxy.keys.identity import Identity
@@ -53,15 +52,19 @@ def load(key: Identity, passphrase: str | None, lifetime: int, socket: str | Non
 
 
 def forget(key: Identity, socket: str | None = None) -> bool:
-    """Take `key` out of the agent again; whether it was there."""
+    """Take `key` out of the agent again; whether it was there.
+
+    Raises:
+        SmProxyError: the agent cannot be asked, so it may hold the key still: `unsupported`, it
+            is not there or does not answer; `missing-dependency`, there is no ssh-add.
+    """
     public = key_files.public_path(key.path)
     with contextlib.suppress(OSError):  # ssh-add goes by it, and a killed run may have left it out
         key_files.complete(key.path, key_files.read(key.path))
-    try:
-        return _ssh_add(["-q", "-d", str(public)], socket).returncode == 0
-    except SmProxyError as error:
-        trace.step("agent not asked", why=error)
-        return False
+    done = _ssh_add(["-q", "-d", str(public)], socket)
+    if done.returncode == _NO_AGENT:
+        raise _no_agent()
+    return done.returncode == 0
 
 
 def environment_of(socket: str | None) -> dict[str, str]:

@@ -87,7 +87,8 @@ def test_no_agent(
     with pytest.raises(SmProxyError, match="no ssh-agent") as caught:
         agent.load(encrypted, "correct horse", 0, socket)
     assert caught.value.code == "unsupported"
-    assert not agent.forget(encrypted, socket)
+    with pytest.raises(SmProxyError, match="no ssh-agent"):
+        agent.forget(encrypted, socket)
 
 
 def test_no_ssh_add(encrypted: identity.Identity, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,3 +120,22 @@ def test_the_commands(
     assert [name for _, name in ring.items] == [f"passphrase of {second.public_key.split()[1]}"]
     assert cli.main(["keys", "rotate", "--passphrase", "none"]) == 0
     assert not key_files.is_encrypted(second.path.read_bytes())
+
+
+def test_revoke_says_that_no_agent_could_be_asked_and_what_to_type_where_one_runs(
+    socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(ssh_dir=str(tmp_path / "keys"))
+    monkeypatch.setenv("SM_PROXY_SSH_DIR", str(settings.ssh_folder))
+    agent.load(identity.ensure(settings), None, 0, socket)
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere/agent")
+    assert cli.main(["keys", "revoke", "current"]) == 0
+    said = capsys.readouterr().out
+    assert "no ssh-agent that can be reached" in said
+    command = next(line for line in said.splitlines() if "ssh-add" in line)
+    environment = {"SSH_AUTH_SOCK": socket, "PATH": "/usr/bin:/bin"}
+    subprocess.run(["sh", "-c", command], env=environment, check=True, capture_output=True)
+    assert held(socket) == []
+    monkeypatch.setenv("SSH_AUTH_SOCK", socket)
+    assert cli.main(["keys", "revoke", "current"]) == 0
+    assert "ssh-add" not in capsys.readouterr().out
