@@ -136,6 +136,19 @@ def login(patient: Patient) -> str:
     )
 
 
+def resumable(patient: Patient) -> str:
+    """ResumeSession is allowed: else a connection does not outlive the laptop's network."""
+    found = needed(patient.tunnel, "the tunnel")
+    if not found.session:
+        raise SkipCheck("the session's id is not known")
+    try:
+        # The session goes on: this only makes a token, which nobody uses.
+        patient.aws.call("ssm", "ResumeSession", SessionId=found.session)
+    except ServiceError as error:
+        return f"allowed ({error.error})"
+    return "allowed"
+
+
 def ended(patient: Patient) -> str:
     """TerminateSession is allowed: else every connection leaves a session open behind it."""
     found = needed(patient.tunnel, "the tunnel")

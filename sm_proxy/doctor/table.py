@@ -40,6 +40,7 @@ _JOB: Final[tuple[Stage, ...]] = (
     (("banner", session.banner),),
     (("host-key", session.host_key),),
     (("login", session.login),),
+    (("ssm:ResumeSession", session.resumable),),
     (("ssm:TerminateSession", session.ended),),
 )
 _BASTION: Final[tuple[Stage, ...]] = (

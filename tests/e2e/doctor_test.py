@@ -36,6 +36,10 @@ def examined(lab: Lab, *words: str, **options: Any) -> tuple[dict[str, Any], int
     return json.loads(done.stdout)["data"], done.returncode
 
 
+def failed_of(data: dict[str, Any]) -> list[str]:
+    return [item["id"] for item in data["checks"] if item["result"] == "failed"]
+
+
 def test_a_healthy_lab_has_nothing_wrong(lab: Lab) -> None:
     for words in ([lab.host], []):
         data, status = examined(lab, *words)
@@ -80,6 +84,32 @@ def test_what_may_not_be_looked_at_is_skipped_with_the_reason(
     (found,) = [item for item in data["checks"] if item["id"] == check]
     assert found["result"] == "skipped"
     assert action in found["reason"]
+
+
+def test_a_session_that_may_not_be_taken_up_again(lab: Lab) -> None:
+    """A connection works until its network breaks. Doctor's own session is ended all the same."""
+    with lab.faults(deny=["ssm:ResumeSession"]):
+        words = ("ssh", "-F", lab.config, "-oBatchMode=yes", lab.host, "echo up; sleep 60")
+        process = lab.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        assert lab.cut_clients() == 1
+        _, said = process.communicate(timeout=60)
+        assert b"sm-proxy: access-denied: " in said
+        data, _ = examined(lab, lab.host)
+    assert failed_of(data) == ["ssm:ResumeSession"]
+    assert data["cause"] == "access-denied"
+    await_true(lambda: not lab.sessions(), 10, lab.sessions)
+
+
+def test_a_session_that_may_not_be_ended(lab: Lab) -> None:
+    """ssh itself fails of nothing."""
+    with lab.faults(deny=["ssm:TerminateSession"]):
+        lab.ok(lab.host, "true")
+        data, _ = examined(lab, lab.host)
+    assert failed_of(data) == ["ssm:TerminateSession"]
+    assert data["cause"] == "access-denied"
+    await_true(lambda: not lab.sessions(), 10, lab.sessions)
 
 
 def test_a_named_bastion_needs_no_look_at_the_instances(lab: Lab) -> None:
