@@ -114,7 +114,7 @@ def _opened(
         _refuse_wrong_user(found, user)
         return found
 
-    keys = ExpectedKeys(settings, container, look if container.cached else None)
+    keys = ExpectedKeys(settings, container, look)
 
     def dialled(found: Container) -> Stream:
         return _dialled(found, port, settings, aws, keys)

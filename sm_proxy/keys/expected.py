@@ -1,22 +1,26 @@
 """Which host keys the container of one connection may have, and what is said of any other.
 
-The log is the judge. Where the container was only remembered, its log is read once more before a
-key is refused: a container that restarted has printed its new keys there.
+The log is the judge, and it lags by seconds behind the container that writes it. So before a key is
+refused the log is read again, for a bounded time: a container that restarted prints its new keys
+there. Whoever else answers gains nothing by the wait.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
-from sm_proxy import trace
+from sm_proxy import output, trace
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.keys import fingerprint, known_hosts
 from sm_proxy.settings import Settings
 
 _SAY_MORE: Final = frozenset({"job-ended", "job-failed", "wrong-user", "config-read-only"})
-"""Failures of the second look that explain more than the key does."""
+"""Failures of a later look that explain more than the key does."""
+_PAUSES_S: Final = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0)
+"""Before each look at the log; the first is for a container that was only remembered."""
 
 
 class ExpectedKeys:
@@ -25,14 +29,16 @@ class ExpectedKeys:
     Args:
         settings: of this run.
         container: as it was found.
-        look: reads the log afresh; None where it was read for this connection.
+        look: reads the log afresh.
     """
 
     def __init__(
-        self, settings: Settings, container: Container, look: Callable[[], Container] | None
+        self, settings: Settings, container: Container, look: Callable[[], Container]
     ) -> None:
         self._settings = settings
         self._look = look
+        self._remembered = container.cached
+        self._said = False
         self._dialled = container
         self._port = container.port
         self._on_first_use = False
@@ -57,18 +63,30 @@ class ExpectedKeys:
         return blob in map(fingerprint.wire_form, self._expected.host_keys)
 
     def judge(self, blob: bytes, through: str) -> SmProxyError | None:
-        """Ask the log where it was not asked yet; why the key is refused, or None. Blocks.
+        """Ask the log until it knows the key; why the key is refused, or None. Blocks.
 
         Args:
             blob: the key that was seen, as on the wire.
             through: what the container is reached through, such as the bastion's instance id.
         """
-        try:
-            if self._look is not None:
-                self._look_again(self._look)
-        except SmProxyError as error:
-            return error if error.code in _SAY_MORE else self.refusal(blob, through, error.message)
-        return None if self.accepts(blob) else self.refusal(blob, through)
+        unread = ""
+        for pause in _PAUSES_S if self._remembered else _PAUSES_S[1:]:
+            if pause and not self._may_be_late():
+                break
+            self._wait(pause)
+            try:
+                self._look_again()
+            except SmProxyError as error:
+                if error.code in _SAY_MORE:
+                    return error
+                unread = error.message
+                if error.code != "no-address":  # a new stream that has no marker yet
+                    break
+            else:
+                unread = ""
+            if self.accepts(blob):
+                return None
+        return self.refusal(blob, through, unread)
 
     def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
         """Why the key is refused; `unasked` says why the log could not be read again."""
@@ -81,9 +99,26 @@ class ExpectedKeys:
             "host-key-changed", f"{seen}, {self._origin()} {names}{lag}", self._hint()
         )
 
-    def _look_again(self, look: Callable[[], Container]) -> None:
-        trace.step("a host key that is not remembered, looking afresh")
-        found = look()
+    def _may_be_late(self) -> bool:
+        """Whether the log may still come to name a key that the container has by now."""
+        now = self._expected
+        if self._on_first_use and now is self._dialled:  # it has never named one
+            return False
+        return (now.address, now.port) == (self._dialled.address, self._dialled.port)
+
+    def _wait(self, pause: float) -> None:
+        time.sleep(pause)
+        if pause and not self._said:
+            self._said = True
+            output.status(
+                f"{self._dialled.address} port {self._port} has another host key than the log of "
+                f"{self._expected.host} names; if the container has restarted, its log will say so:"
+                f" waiting for {sum(_PAUSES_S):.0f} s at the most"
+            )
+
+    def _look_again(self) -> None:
+        trace.step("a host key that is not expected, looking afresh")
+        found = self._look()
         if found.host_keys:
             self._expect(found)
 

@@ -1,6 +1,6 @@
 """A stream whose server's host key is held against the log before ssh hears of it.
 
-A key that nobody expects is held back, for a bounded time, while the log is asked once more: a
+A key that nobody expects is held back, for a bounded time, while the log is asked again: a
 container that restarted has a new stream with a new marker. If the log does not know the key
 either, the user is told what was expected and what was seen, then ssh gets the key to refuse it,
 and no byte more.
@@ -16,7 +16,8 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.routes import Stream
 from sm_proxy.routes.host_key import HostKeyReader
 
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 30.0
+"""Longer than the log may lag: see `keys/expected.py`. It is for a look that hangs."""
 _TICK_S: Final = 0.05
 
 
@@ -27,7 +28,7 @@ class Keys(Protocol):
         """Whether the key is among those that are expected."""
 
     def judge(self, blob: bytes, through: str) -> SmProxyError | None:
-        """Ask the log where it was not asked yet; why the key is refused, or None. May block."""
+        """Ask the log until it knows the key; why the key is refused, or None. May block."""
 
     def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
         """Why the key is refused; `unasked` says why the log could not be read again."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,13 +75,43 @@ def test_a_container_that_restarted_is_accepted_because_its_log_says_so(own: Lab
     assert lookups(own, before) == []
 
 
-def test_a_key_that_the_log_does_not_know_is_refused(own: Lab) -> None:
+def test_a_log_that_lags_is_waited_for_longer_than_the_connect_timeout(own: Lab) -> None:
+    """ssh has been greeted by then, and its ConnectTimeout is over with the greeting."""
+    own.ok(own.host, "true")
+    key = restarted(own)
+    address, port = where(own)
+    line = marker(address, port, own.environment["SM_PROXY_LAB_USER"], key)
+    with own.faults(log_delay_ms=6000):
+        claim(own, line, 1)
+        done = own.ssh("-oConnectTimeout=3", own.host, "echo here")
+    assert done.stdout == b"here\n", done.stderr.decode()
+    assert [line.split()[0] for line in done.stderr.decode().splitlines()] == ["sm-proxy:"]
+
+
+def test_the_wait_ends_when_ssh_goes(own: Lab) -> None:
+    own.ok(own.host, "true")
+    key = restarted(own)
+    words = ("ssh", "-F", own.config, own.host, "true")
+    process = own.popen(*words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert b"another host key" in process.stderr.readline()
+    process.kill()
+    process.communicate()
+    await_true(lambda: not own.helpers() and not own.sessions(), 8, own.helpers)
+    address, port = where(own)
+    claim(own, marker(address, port, own.environment["SM_PROXY_LAB_USER"], key), 2)
+
+
+def test_a_key_that_the_log_does_not_know_is_refused(own: Lab, tmp_path: Path) -> None:
     own.ok(own.host, "true")
     expected = known(own)
     seen = fingerprint.of(blob_of(restarted(own)))
-    first = refused(own)
-    own.forget()
-    second = refused(own)
+    unknown = {"SM_PROXY_CACHE_DIR": str(tmp_path)}
+    with ThreadPoolExecutor() as pool:  # it takes a while, until the log must have shown it
+        careless = pool.submit(refuses_whatever_ssh_was_told, own)
+        remembered = pool.submit(refused, own)
+        first, second = refused(own, env=unknown), remembered.result()
+        careless.result()
     address, port = where(own)
     for line in (first, second):
         assert all(text in line for text in (*expected, seen))
@@ -87,9 +121,9 @@ def test_a_key_that_the_log_does_not_know_is_refused(own: Lab) -> None:
     await_true(lambda: not own.sessions(), 20, own.sessions)
 
 
-def refused(lab: Lab) -> str:
+def refused(lab: Lab, **options: Any) -> str:
     """What ssh's user is told, which is kept as well; ssh itself has refused the key."""
-    done = lab.ssh(lab.host, "echo in")
+    done = lab.ssh(lab.host, "echo in", **options)
     assert (done.returncode, done.stdout) == (255, b"")
     assert code_of(done) == "host-key-changed"
     assert done.stderr.count(b"host-key-changed") == 1
@@ -105,7 +139,7 @@ def kept(lab: Lab) -> str:
     return str(json.loads(path.read_text())["line"]) if path.exists() else ""
 
 
-def test_it_is_refused_whatever_ssh_was_told(own: Lab) -> None:
+def refuses_whatever_ssh_was_told(own: Lab) -> None:
     careless = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
     done = own.ssh(*careless, own.host, "echo in")
     assert (done.returncode, done.stdout) == (255, b"")

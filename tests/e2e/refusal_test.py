@@ -211,9 +211,12 @@ def marker(address: str, port: int, user: str, key: str = KEY) -> str:
     )
 
 
-def claim(lab: Lab, line: str) -> None:
-    """Write a newer log stream for the job's first node, with this line as its first."""
-    stream = f"{lab.job}/algo-1-9999999999999"
+def claim(lab: Lab, line: str, later: int = 0) -> None:
+    """Write a newer log stream for the job's first node, with this line as its first.
+
+    Where several are written, each has to come `later` than the one before.
+    """
+    stream = f"{lab.job}/algo-1-{9_999_999_999_000 + later}"
     event = {"timestamp": 1_790_000_000_000, "message": line}
     lab.control("put_logs", "/aws/sagemaker/TrainingJobs", stream, [event])
 

@@ -9,10 +9,10 @@ import pytest
 
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.jobs.container import Container
-from sm_proxy.keys import fingerprint, known_hosts
+from sm_proxy.keys import expected, fingerprint, known_hosts
 from sm_proxy.keys.expected import ExpectedKeys
 from sm_proxy.settings import Settings
-from tests.fakes import HOST_KEY, NODE_STREAM, blob_of, container
+from tests.fakes import HOST_KEY, NODE_STREAM, Clock, blob_of, container
 
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO1WPFtcsn2Qsy5Uf9dxpbUR8VuA4tOSFOdgbgjckIHq"
 
@@ -27,7 +27,7 @@ class Place:
         self, look: Callable[[], Container] | None = None, *, on_first_use: bool = False
     ) -> ExpectedKeys:
         found = container(cached=look is not None)
-        keys = ExpectedKeys(self.settings, found, look)
+        keys = ExpectedKeys(self.settings, found, look or container)
         keys.pin(found, 2022, on_first_use=on_first_use)
         return keys
 
@@ -39,6 +39,13 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(expected, "time", found)
+    return found
 
 
 def fails(code: Code, message: str) -> Callable[[], Container]:
@@ -64,10 +71,10 @@ def test_what_is_pinned_is_accepted_and_nothing_else(place: Place) -> None:
 def test_the_refusal_says_what_was_seen_where_and_what_was_expected(place: Place) -> None:
     error = refused(place.keys())
     assert error.code == "host-key-changed"
-    seen, expected = fingerprint.of(blob_of(OTHER)), fingerprint.of(blob_of(HOST_KEY))
+    seen, named = fingerprint.of(blob_of(OTHER)), fingerprint.of(blob_of(HOST_KEY))
     assert error.message == (
         f"10.0.1.5 port 2022 (through i-1) has the host key {seen}, "
-        f"but the log of job my-job, node algo-1, stream {NODE_STREAM} names {expected}"
+        f"but the log of job my-job, node algo-1, stream {NODE_STREAM} names {named}"
     )
     assert error.hint.endswith("sm-proxy doctor sm-my-job")
 
@@ -79,32 +86,86 @@ def test_a_restarted_container_is_known_by_its_new_log(place: Place) -> None:
     assert place.pinned == f"* {OTHER}\n"
 
 
-def test_a_log_that_says_the_same_as_before_refuses(place: Place) -> None:
-    error = refused(place.keys(container))
-    assert fingerprint.of(blob_of(HOST_KEY)) in error.message
-    assert place.pinned == f"* {HOST_KEY}\n"
+class Log:
+    """A log whose new marker is shown after some seconds; before that it is as it was."""
+
+    def __init__(self, clock: Clock, lag: float, before: Code | None = None) -> None:
+        self._clock = clock
+        self._shown = clock.now + lag
+        self._before: Code | None = before
+        self.looks = 0
+
+    def look(self) -> Container:
+        self.looks += 1
+        if self._clock.now >= self._shown:
+            return container(host_keys=(OTHER,))
+        if self._before:
+            raise SmProxyError(self._before, "nothing yet")
+        return container()
 
 
-def test_one_that_has_moved_is_said_to_be_elsewhere(place: Place) -> None:
+@pytest.mark.parametrize("before", [None, "no-address"])
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_log_that_lags_is_waited_for(
+    place: Place,
+    clock: Clock,
+    capsys: pytest.CaptureFixture[str],
+    before: Code | None,
+    *,
+    remembered: bool,
+) -> None:
+    """Its new stream may be there without its marker: then there is no address."""
+    log = Log(clock, 12, before)
+    keys = ExpectedKeys(place.settings, container(cached=remembered), log.look)
+    keys.pin(container(), 2022, on_first_use=False)
+    assert keys.judge(blob_of(OTHER), "") is None
+    assert place.pinned == f"* {OTHER}\n"
+    assert log.looks <= 7
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("sm-proxy: 10.0.1.5 port 2022 has another host key")
+
+
+def test_one_that_does_not_lag_is_not_waited_for(
+    place: Place, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = Log(clock, 0)
+    assert place.keys(log.look).judge(blob_of(OTHER), "") is None
+    assert (log.looks, sum(clock.slept), capsys.readouterr().err) == (1, 0, "")
+
+
+def test_a_log_that_says_the_same_as_before_refuses(place: Place, clock: Clock) -> None:
+    for keys in (place.keys(container), place.keys()):
+        began = clock.now
+        error = refused(keys)
+        assert fingerprint.of(blob_of(HOST_KEY)) in error.message
+        assert place.pinned == f"* {HOST_KEY}\n"
+        assert clock.now - began == 20
+
+
+def test_one_that_has_moved_is_said_to_be_elsewhere(place: Place, clock: Clock) -> None:
     third = OTHER.replace("IO1W", "IO1X")
     error = refused(place.keys(lambda: container(address="10.0.1.9", host_keys=(third,))))
     assert error.code == "host-key-changed"
     assert "10.0.1.5 port 2022" in error.message
     assert fingerprint.of(blob_of(third)) in error.message
     assert error.hint == "The container is at 10.0.1.9 port 2222 by now: connect again."
+    assert sum(clock.slept) == 0
 
 
-def test_a_first_use_is_called_that(place: Place) -> None:
+def test_a_first_use_is_called_that(place: Place, clock: Clock) -> None:
     error = refused(place.keys(on_first_use=True))
     assert "another was pinned on first use of job my-job, node algo-1: SHA256:" in error.message
     kept = refused(place.keys(lambda: container(host_keys=()), on_first_use=True))
     assert "pinned on first use" in kept.message
+    assert sum(clock.slept) == 0, "such a log has never named a key"
     logged = refused(place.keys(container, on_first_use=True))
     assert "but the log of" in logged.message
 
 
-def test_a_log_that_cannot_be_read_again(place: Place) -> None:
+def test_a_log_that_cannot_be_read_again(place: Place, clock: Clock) -> None:
     error = refused(place.keys(fails("network", "no way to AWS")))
+    assert sum(clock.slept) == 0
     assert error.code == "host-key-changed"
     assert error.message.endswith("(it could not be read again: no way to AWS)")
 
