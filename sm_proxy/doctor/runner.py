@@ -15,6 +15,10 @@ from sm_proxy.errors import SmProxyError, printable
 DEADLINE_S: Final = 45.0
 """Longer than any chain of retries and time-outs of a single check."""
 ASKED_S: Final = 300.0
+_LATE: Final = {
+    "credentials": "If the AWS profile has a credential_process, run that by hand; else try again."
+}
+"""What takes so long where it is not the network, which has time-outs of its own."""
 
 
 def examine(patient: Patient, stages: Sequence[Stage]) -> list[Finding]:
@@ -46,7 +50,8 @@ def _side_by_side(patient: Patient, stage: Stage) -> Iterator[Finding]:
         limit = ASKED_S if name == "credentials" and os.isatty(0) else DEADLINE_S
         found = work.settled(max(0.0, started + limit - time.monotonic()))
         late = f"no answer within {limit:.0f} s"
-        yield found or Finding(name, "failed", late, int(limit * 1000), "Try again.", "network")
+        fix = _LATE.get(name, "Try again.")
+        yield found or Finding(name, "failed", late, int(limit * 1000), fix, "network")
 
 
 def _one(name: str, check: Check, patient: Patient) -> Finding:

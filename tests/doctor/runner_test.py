@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,21 @@ def test_nothing_is_looked_at_behind_the_first_cause() -> None:
     assert cause is not None
     assert (cause.id, cause.code, cause.fix) == ("b", "network", "mend it")
     assert "b failed" in found[2].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"), [("credentials", "credential_process"), ("vpc", "Try again.")]
+)
+def test_a_check_that_never_ends_is_given_up(
+    name: str, fix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "DEADLINE_S", 0.1)
+    monkeypatch.setattr(runner, "ASKED_S", 0.1)
+    release = threading.Event()
+    (found,) = runner.examine(patient(), (((name, lambda _: str(release.wait(20))),),))
+    release.set()
+    assert (found.result, found.code) == ("failed", "network")
+    assert fix in found.fix
 
 
 def test_what_cannot_be_checked_is_no_cause() -> None:
