@@ -21,6 +21,8 @@ missing_packages() {
     command -v rsync >/dev/null 2>&1 || printf ' rsync'
     command -v ip >/dev/null 2>&1 || printf ' iproute2'
     command -v curl >/dev/null 2>&1 || printf ' curl'
+    # It puts the lab's security groups into force; without it they count at the lab's gateway only.
+    [ "$(id -u)" != 0 ] || [ -x /usr/sbin/nft ] || printf ' nftables'
     if [ "$(id -u)" = 0 ] && ! unshare -m true 2>/dev/null && ! id sshd >/dev/null 2>&1; then
         printf ' openssh-server'
     fi

@@ -8,6 +8,8 @@ from typing import Any
 from sm_proxy.lab.network import BASTION_SUBNET, NODE_SUBNETS, VPC_CIDR
 
 REGION = "us-east-1"
+GROUP = "sm-proxy-lab"
+ENDPOINT_GROUP = "sm-proxy-lab-endpoints"
 ENFORCED = "sm-proxy-lab:enforced"  # the tag of a VPC whose records close what they do not open
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"  # the documentation's own example
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - the documentation's too
@@ -54,16 +56,17 @@ class Cloud:
             )["Subnet"]["SubnetId"]
             for index, cidr in enumerate((BASTION_SUBNET, *NODE_SUBNETS))
         ]
-        group = self._ec2.create_security_group(
-            GroupName="sm-proxy-lab", Description="internal", VpcId=vpc
-        )["GroupId"]
-        own = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}]
-        self._ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=own)
+        group, endpoints = (self._make_group(vpc, name) for name in (GROUP, ENDPOINT_GROUP))
+        own = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}
+        https = {**own, "IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
+        for target, rule in ((group, own), (endpoints, https)):
+            self._ec2.authorize_security_group_ingress(GroupId=target, IpPermissions=[rule])
         for service in ("ssm", "ssmmessages"):
             self._ec2.create_vpc_endpoint(
                 VpcId=vpc,
                 VpcEndpointType="Interface",
                 SubnetIds=[subnets[0]],
+                SecurityGroupIds=[endpoints],
                 ServiceName=f"com.amazonaws.{REGION}.{service}",
             )
         started = self._ec2.run_instances(
@@ -85,6 +88,10 @@ class Cloud:
             **({"PrivateIpAddress": bastion_address} if bastion_address else {}),
         )
         return Vpc(vpc, tuple(subnets[1:]), group, started["Instances"][0]["InstanceId"])
+
+    def _make_group(self, vpc: str, name: str) -> str:
+        made = self._ec2.create_security_group(GroupName=name, Description="internal", VpcId=vpc)
+        return str(made["GroupId"])
 
     def create_job(self, name: str, vpc: Vpc, *, nodes: int, environment: dict[str, str]) -> None:
         """Launch the lab's training job in the containers' subnets."""

@@ -112,6 +112,8 @@ class JobLife:
         await self._walk(*_BEFORE)
         self.nodes = self._machines.prepare(self._job, self._cidrs)
         hosts = [node.host for node in self.nodes]
+        addresses = [node.cable.address for node in self.nodes]
+        await self._machines.desk.call("plugged", self._job.name, addresses)
         for node in self.nodes:
             await self._machines.start(self._job, node, hosts)
         await self._move("Training")

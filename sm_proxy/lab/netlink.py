@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 
-_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 20, 24
+_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_DELROUTE = 16, 20, 24, 25
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_EXCL, _NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
 _NLMSG_ERROR = 2
 _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 3, 18, 28
@@ -20,7 +20,7 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _IFF_UP = 0x1
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST = 254, 3, 1
-_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RT_SCOPE_NOWHERE = 0, 253, 255
 
 
 def _attribute(kind: int, payload: bytes) -> bytes:
@@ -78,8 +78,21 @@ def add_address(name: str, address: str, prefix: int) -> None:
 
 def add_route(destination: str, *, device: str | None = None, via: str | None = None) -> None:
     """Add an IPv4 route to a network, on a device's own link or by way of a router."""
+    body = _route(destination, _RT_SCOPE_UNIVERSE if via else _RT_SCOPE_LINK)
+    if device:
+        body += _attribute(_RTA_OIF, struct.pack("=I", socket.if_nametoindex(device)))
+    if via:
+        body += _attribute(_RTA_GATEWAY, ipaddress.IPv4Address(via).packed)
+    _request(_RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_EXCL, body)
+
+
+def delete_route(destination: str) -> None:
+    """Remove the IPv4 route to a network."""
+    _request(_RTM_DELROUTE, 0, _route(destination, _RT_SCOPE_NOWHERE))
+
+
+def _route(destination: str, scope: int) -> bytes:
     network = ipaddress.IPv4Network(destination)
-    scope = _RT_SCOPE_UNIVERSE if via else _RT_SCOPE_LINK
     header = struct.pack(
         "=BBBBBBBBI",
         socket.AF_INET,
@@ -92,11 +105,6 @@ def add_route(destination: str, *, device: str | None = None, via: str | None = 
         _RTN_UNICAST,
         0,
     )
-    body = header
-    if network.prefixlen:
-        body += _attribute(_RTA_DST, network.network_address.packed)
-    if device:
-        body += _attribute(_RTA_OIF, struct.pack("=I", socket.if_nametoindex(device)))
-    if via:
-        body += _attribute(_RTA_GATEWAY, ipaddress.IPv4Address(via).packed)
-    _request(_RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_EXCL, body)
+    return header + (
+        _attribute(_RTA_DST, network.network_address.packed) if network.prefixlen else b""
+    )

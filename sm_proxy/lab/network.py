@@ -23,6 +23,9 @@ VPC_CIDR = "10.0.0.0/16"
 # The article's private subnets: the bastion stands in the first, containers in the others.
 BASTION_SUBNET = "10.0.128.0/20"
 NODE_SUBNETS = ("10.0.144.0/20", "10.0.160.0/20")
+BASTION_ROUTER = "10.0.128.1"
+# Where the bastion's agent finds Systems Manager: nobody serves there, but the router answers.
+SERVICE_ADDRESSES = {"ssm": "198.51.100.1", "ssmmessages": "198.51.100.2"}
 # Where SageMaker puts a job without a VpcConfig: nobody of ours gets there.
 SERVICE_SUBNET = "172.18.0.0/20"
 
@@ -144,6 +147,18 @@ class NetnsNetwork:
         self._vpc = Fabric()
         self._service: Fabric | None = None
         self.bastion = self._vpc.plug(BASTION_SUBNET)
+        # Its default route comes and goes with the records; the VPC's own is always there.
+        assert self.bastion.netns is not None  # noqa: S101 - for the type checker
+        with namespaces.entered(self.bastion.netns):
+            netlink.add_route(VPC_CIDR, via=BASTION_ROUTER)
+        with namespaces.entered(self._vpc.netns):
+            for address in SERVICE_ADDRESSES.values():
+                netlink.add_address("lo", address, 32)
+
+    @property
+    def router(self) -> int:
+        """Descriptor of the network namespace that all packets of the VPC go through."""
+        return self._vpc.netns
 
     def plug_node(self, cidr: str | None) -> Cable:
         """Plug a container into the VPC's subnet `cidr`, or outside the VPC if there is none."""

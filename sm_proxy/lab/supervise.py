@@ -15,12 +15,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sm_proxy.lab import environment, namespaces, network, reap, roots, tools
+from sm_proxy.lab import environment, namespaces, network, packet_filter, reap, roots, tools
 from sm_proxy.lab.containers import JobRequest, Machines, Software
 from sm_proxy.lab.errors import LabError
 from sm_proxy.lab.joblog import Desk
@@ -188,16 +189,31 @@ class Lab:
             netns=self._net.bastion.netns,
         )
         argv = ["--gateway", control, "--calls", calls, *latency]
-        child = self._serve(["front", "--fd", str(front.fileno()), *argv], front)
+        cables = self._cables()
+        if cables:
+            argv += ["--cables", *map(str, cables), self._net.bastion.address]
+        child = self._serve(["front", "--fd", str(front.fileno()), *argv], front, cables)
         self._spawn(self._hear_front(child))
 
-    def _serve(self, argv: list[str], server: Any, *, netns: int | None = None) -> Child:
+    def _cables(self) -> list[int]:
+        """The namespaces in which the front puts the VPC's records into force; none without nft."""
+        net = self._net
+        if not isinstance(net, network.NetnsNetwork) or net.bastion.netns is None:
+            return []
+        if not packet_filter.works(net.router):
+            _say("no packet filter (nft): security groups and routes count at the gateway only")
+            return []
+        return [net.router, net.bastion.netns]
+
+    def _serve(
+        self, argv: list[str], server: Any, fds: Sequence[int] = (), *, netns: int | None = None
+    ) -> Child:
         parent = os.getpid()
         child = Child(
             [sys.executable, "-m", f"sm_proxy.lab.{argv[0]}", *argv[1:]],
             netns=netns,
             env=self._environment,
-            pass_fds=[server.fileno()],
+            pass_fds=[server.fileno(), *fds],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             preexec_fn=lambda: namespaces.die_with_parent(parent),

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 _STDOUT = threading.Lock()
 
@@ -24,6 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     # Imported late so that a wrong command line is told at once.
     from sm_proxy.lab.front.app import Front  # noqa: PLC0415
     from sm_proxy.lab.front.calls import CallsFile  # noqa: PLC0415
+    from sm_proxy.lab.front.enforcement import Enforcement  # noqa: PLC0415
     from sm_proxy.lab.front.gateway import Gateway  # noqa: PLC0415
     from sm_proxy.lab.front.moto_app import Moto  # noqa: PLC0415
     from sm_proxy.lab.front.server import Server  # noqa: PLC0415
@@ -34,6 +36,7 @@ def main(argv: list[str] | None = None) -> None:
         calls=CallsFile(options.calls),
         emit=_emit,
         latency_s=options.latency_ms / 1000,
+        enforcement=Enforcement(_cables(options)),
     )
     front.warm()
     server = Server(socket.socket(fileno=options.fd), front)
@@ -47,7 +50,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gateway", type=Path, required=True, help="the gateway's control socket")
     parser.add_argument("--calls", type=Path, required=True, help="the file to record calls in")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="one way, of every API call")
+    cables = "the router's and the bastion's network namespaces, and the bastion's address"
+    parser.add_argument("--cables", nargs=3, metavar=("FD", "FD", "ADDRESS"), help=cables)
     return parser
+
+
+def _cables(options: argparse.Namespace) -> Any:
+    from sm_proxy.lab.front.enforcement import Cables  # noqa: PLC0415
+
+    if options.cables is None:
+        return None
+    router, bastion, address = options.cables
+    return Cables(int(router), int(bastion), address)
 
 
 def _emit(event: str, **members: object) -> None:

@@ -20,6 +20,7 @@ from sm_proxy.lab.front.ssm import Ssm
 
 if TYPE_CHECKING:
     from sm_proxy.lab.front.calls import CallsFile
+    from sm_proxy.lab.front.enforcement import Enforcement
     from sm_proxy.lab.front.gateway import Gateway
     from sm_proxy.lab.front.moto_app import Moto
     from sm_proxy.lab.front.request import Call
@@ -38,6 +39,7 @@ class Front:
         calls: CallsFile,
         emit: Callable[..., None],
         latency_s: float,
+        enforcement: Enforcement,
     ) -> None:
         self._moto = moto
         self._mfa = mfa.Mfa()
@@ -47,8 +49,9 @@ class Front:
         self.gateway = gateway
         self.sagemaker = SageMaker(moto, emit)
         self.logs = Logs(LogStore(), self.faults)
-        managed = Managed(self.faults, moto.instances)
-        ssm = Ssm(gateway, self.faults, managed, self.sagemaker)
+        self.enforcement = enforcement
+        managed = Managed(self.faults, moto.instances, enforcement.agent_reaches)
+        ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement)
         self._operations: dict[str, dict[str, Operation]] = {
             "sagemaker": dict(self.sagemaker.operations),
             "logs": dict(self.logs.operations),
@@ -99,6 +102,13 @@ class Front:
             validation.check(call)
         operation = self._operations.get(call.service, {}).get(call.operation)
         if operation is None:
-            return self._moto(call)
+            return self._by_moto(call)
         result = operation(call)
         return self._moto(call) if result is None else json_reply(call, result)
+
+    def _by_moto(self, call: Call) -> Reply:
+        """Moto's reply; by then, what it has changed is in force."""
+        reply = self._moto(call)
+        if call.service == "ec2" and not call.operation.startswith("Describe"):
+            self.enforcement.update()
+        return reply

@@ -47,6 +47,10 @@ class Control:
         body = {"status": status, "failure_reason": failure_reason}
         return dict(self._request("PUT", f"{kind}/{quote(job, safe='')}", body))
 
+    def plugged(self, job: str, addresses: list[str]) -> None:
+        """Say where a job's containers are, so that its security groups hold for them."""
+        self._request("PUT", f"plugged/{quote(job, safe='')}", {"addresses": addresses})
+
     def jobs(self) -> list[dict[str, Any]]:
         """The descriptions of all training jobs, in all regions."""
         return list(self._request("GET", "jobs"))

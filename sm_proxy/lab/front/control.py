@@ -38,8 +38,8 @@ class Control:
         kind, _, name = path.partition("/")
         if kind == "faults" and not name:
             return self._faults(method, asked)
-        if (method, kind) == ("PUT", "jobs") and name:
-            return self._move(name, asked)
+        if method == "PUT" and kind in {"jobs", "plugged"} and name:
+            return (self._move if kind == "jobs" else self._plug)(name, asked)
         if method == "PUT" and kind in {"processing", "transform"} and name:
             jobs = self._front.sagemaker.batch[kind.capitalize()]
             return jobs.move(name, asked["status"], asked.get("failure_reason")).describe()
@@ -76,6 +76,12 @@ class Control:
             raise ValueError('{"secondary": SecondaryStatus} is wanted')  # noqa: TRY004 - one kind of refusal
         move = self._front.sagemaker.move
         return move(name, secondary, asked.get("message"), asked.get("failure_reason")).describe()
+
+    def _plug(self, name: str, asked: dict[str, Any]) -> object:
+        request = self._front.sagemaker.find(name).request
+        groups = request.get("VpcConfig", {}).get("SecurityGroupIds", [])
+        self._front.enforcement.plug(asked["addresses"], groups)
+        return {}
 
     def _write(self, what: str, asked: dict[str, Any]) -> object:
         missing = {"group", "stream"} - set(asked)

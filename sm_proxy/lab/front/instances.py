@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy.lab.front import paths
 from sm_proxy.lab.front.errors import AwsError
 
 if TYPE_CHECKING:
@@ -27,16 +26,22 @@ _KEYS = {
 class Managed:
     """The managed instances of every region."""
 
-    def __init__(self, faults: Faults, running: Callable[[str], list[Instance]]) -> None:
+    def __init__(
+        self,
+        faults: Faults,
+        running: Callable[[str], list[Instance]],
+        reaches: Callable[[str, str], bool],
+    ) -> None:
         self._faults = faults
         self._running = running
+        self._reaches = reaches
 
     def online(self, region: str, target: str) -> bool:
         """Whether sessions can be started to that instance."""
         if self._faults["ping_status"] != "Online":
             return False
         there = any(instance.instance_id == target for instance in self._running(region))
-        return there and paths.to_ssm(region, target)
+        return there and self._reaches(region, target)
 
     def lines(self, region: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         """The lines of DescribeInstanceInformation that pass the request's filters."""
@@ -50,7 +55,7 @@ class Managed:
 
     def _line(self, region: str, instance: Instance) -> dict[str, Any]:
         ping = self._faults["ping_status"]
-        if ping == "Online" and not paths.to_ssm(region, instance.instance_id):
+        if ping == "Online" and not self._reaches(region, instance.instance_id):
             ping = "ConnectionLost"
         seen = time.time() - (0 if ping == "Online" else 3600)
         return {

@@ -6,11 +6,12 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy.lab.front import documents, paths, tokens
+from sm_proxy.lab.front import documents, tokens
 from sm_proxy.lab.front.errors import AwsError
 from sm_proxy.lab.front.gateway import Gateway, GatewayError
 
 if TYPE_CHECKING:
+    from sm_proxy.lab.front.enforcement import Enforcement
     from sm_proxy.lab.front.faults import Faults
     from sm_proxy.lab.front.instances import Managed
     from sm_proxy.lab.front.request import Call
@@ -31,11 +32,13 @@ class Ssm:
         faults: Faults,
         managed: Managed,
         sagemaker: SageMaker,
+        enforcement: Enforcement,
     ) -> None:
         self._gateway = gateway
         self._faults = faults
         self._managed = managed
         self._sagemaker = sagemaker
+        self._enforcement = enforcement
         self._started: dict[str, dict[str, Any]] = {}
         self.operations = {
             "StartSession": self._start,
@@ -87,20 +90,11 @@ class Ssm:
         return {name: answer[name] for name in _ANSWER}
 
     def _dropped(self, call: Call, target: str, given: dict[str, Any]) -> bool:
-        """Whether a security group drops what the agent would send to the container."""
+        """Whether the records drop what the agent would send to the container."""
         host, port = (given.get(name, [""])[0] for name in ("host", "portNumber"))
-        if not host or not port:
+        if not host or not port.isdecimal():
             return False
-        jobs = (job.request for job in self._sagemaker.jobs())
-        groups = [
-            group
-            for request in jobs
-            for group in request.get("VpcConfig", {}).get("SecurityGroupIds", [])
-        ]
-        try:
-            return not paths.to_container(call.region, target, host, int(port), groups)
-        except ValueError:  # a name instead of an address
-            return False
+        return self._enforcement.dropped(call.region, target, host, int(port))
 
     def _resume(self, call: Call) -> dict[str, Any]:
         answer = self._ask("resume", session=call.params["SessionId"])

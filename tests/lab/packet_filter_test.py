@@ -1,0 +1,133 @@
+"""The rules by themselves: what we say of a packet, and what the kernel does with it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from sm_proxy.lab import namespaces, network, packet_filter
+from sm_proxy.lab.network import BASTION_SUBNET, NODE_SUBNETS
+from sm_proxy.lab.packet_filter import Gate, Rule
+
+from .conftest import ISOLATED
+
+_ALL = (Rule(("0.0.0.0/0",)),)
+_SSH, _OTHER, _LASTING = 22, 23, 24
+
+
+class Vpc:
+    """A bastion, and a container in another subnet that listens on three ports."""
+
+    def __init__(self) -> None:
+        self._network = network.NetnsNetwork()
+        node = self._network.plug_node(NODE_SUBNETS[0])
+        self.bastion, self.node = self._network.bastion.address, node.address
+        assert node.netns is not None
+        with namespaces.entered(node.netns):
+            ports = (_SSH, _OTHER, _LASTING)
+            self.servers = [socket.create_server(("", port)) for port in ports]
+
+    @property
+    def router(self) -> int:
+        return self._network.router
+
+    def dial(self, port: int) -> socket.socket:
+        assert self._network.bastion.netns is not None
+        with namespaces.entered(self._network.bastion.netns):
+            return socket.create_connection((self.node, port), timeout=0.5)
+
+    def connects(self, port: int) -> bool:
+        try:
+            self.dial(port).close()
+        except TimeoutError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def vpc() -> Iterator[Vpc]:
+    if not ISOLATED or not packet_filter.works((found := Vpc()).router):
+        pytest.skip("needs root and nft")
+    yield found
+    for server in found.servers:
+        server.close()
+
+
+def tcp(*ports: int, peers: str = "0.0.0.0/0", allow: bool = True) -> Rule:
+    return Rule((peers,), "tcp", (ports[0], ports[-1]), allow=allow)
+
+
+@pytest.mark.parametrize(
+    ("rules", "passing"),
+    [
+        ((_ALL, _ALL, _ALL, _ALL), {_SSH, _OTHER}),
+        ((None, None, _ALL, _ALL), {_SSH, _OTHER}),
+        ((_ALL, (), _ALL, _ALL), set()),
+        (((), _ALL, _ALL, _ALL), set()),
+        ((_ALL, (tcp(_SSH),), _ALL, _ALL), {_SSH}),
+        (
+            ((tcp(_SSH, _OTHER),), (tcp(1, 65535, peers=BASTION_SUBNET),), _ALL, _ALL),
+            {_SSH, _OTHER},
+        ),
+        ((_ALL, (tcp(_SSH, peers="192.0.2.0/24"),), _ALL, _ALL), set()),
+        ((_ALL, (Rule(("0.0.0.0/0",), "udp", (_SSH, _SSH)), Rule((), "tcp")), _ALL, _ALL), set()),
+        ((_ALL, _ALL, _ALL, (tcp(_SSH, allow=False), *_ALL)), {_OTHER}),
+        ((_ALL, _ALL, _ALL, (*_ALL, tcp(_SSH, allow=False))), {_SSH, _OTHER}),
+        ((_ALL, _ALL, (tcp(32768, 60999, allow=False), *_ALL), _ALL), set()),
+        ((_ALL, _ALL, (), _ALL), set()),
+    ],
+)
+def test_what_is_said_of_a_packet_is_what_the_kernel_does(
+    vpc: Vpc, rules: tuple[tuple[Rule, ...] | None, ...], passing: set[int]
+) -> None:
+    """Out of the bastion, into the container; out of and into the container's subnet."""
+    out, into, edge_out, edge_in = rules
+    machines = [Gate(vpc.bastion, out, ()), Gate(vpc.node, (), into)]
+    subnets = [Gate(NODE_SUBNETS[0], edge_out, edge_in)]
+    said = {
+        port
+        for port in (_SSH, _OTHER)
+        if packet_filter.lets_connect(machines, subnets, vpc.bastion, vpc.node, port)
+    }
+    packet_filter.switch(vpc.router, packet_filter.ruleset(machines, subnets))
+    assert {port for port in (_SSH, _OTHER) if vpc.connects(port)} == said == passing
+
+
+def test_a_connection_that_is_up_outlives_its_group_but_no_acl(vpc: Vpc) -> None:
+    everything = [Gate(vpc.bastion, None, None), Gate(vpc.node, None, _ALL)]
+    packet_filter.switch(vpc.router, packet_filter.ruleset(everything, []))
+    client = vpc.dial(_LASTING)
+    server, _ = vpc.servers[-1].accept()
+    with client, server:
+        closed = [Gate(vpc.node, None, ())]
+        packet_filter.switch(vpc.router, packet_filter.ruleset(closed, []))
+        client.sendall(b"x")
+        server.settimeout(5)
+        assert server.recv(1) == b"x"
+        edge = [Gate(NODE_SUBNETS[0], _ALL, ())]
+        packet_filter.switch(vpc.router, packet_filter.ruleset([], edge))
+        client.sendall(b"y")
+        server.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            server.recv(1)
+
+
+def test_what_nft_does_not_take_is_an_error_and_changes_nothing(vpc: Vpc) -> None:
+    gate = Gate(vpc.node, None, ())
+    packet_filter.switch(vpc.router, packet_filter.ruleset([gate], []))
+    with pytest.raises(OSError, match="nft: "):
+        packet_filter.switch(vpc.router, "nonsense")
+    assert not vpc.connects(_SSH)
+
+
+def test_without_nft_it_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packet_filter, "program", lambda: None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    own = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        assert not packet_filter.works(own)
+    finally:
+        os.close(own)
