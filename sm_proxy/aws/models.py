@@ -27,8 +27,8 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "logs": ("DescribeLogStreams", "GetLogEvents"),
     "ec2": (
-        *("DescribeInstances", "DescribeRouteTables", "DescribeSecurityGroups"),
-        *("DescribeSubnets", "DescribeVpcEndpoints"),
+        *("DescribeInstances", "DescribeNetworkAcls", "DescribeRouteTables"),
+        *("DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcEndpoints"),
     ),
     "ssm": ("DescribeInstanceInformation", "ResumeSession", "StartSession", "TerminateSession"),
 }

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import Any, Final
 
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.doctor import groups
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import network
 from sm_proxy.routes import bastion as route
 
+_HTTPS: Final = 443
 _ENDPOINTS: Final = ("ssm", "ssmmessages")
 """What an agent of version 3 talks to (AWS documentation of Session Manager's prerequisites)."""
 
@@ -101,9 +102,9 @@ def way_out(patient: Patient) -> str:
     """A default route, or endpoints, lead from the bastion's subnet to SSM."""
     instance = needed(patient.bastion, "the bastion")
     subnet, vpc_id = needed(instance.get("SubnetId"), "the bastion's subnet"), instance["VpcId"]
-    if _looked("DescribeRouteTables", lambda: _way_out(patient, instance)):
+    if _way_out(patient, instance):
         return f"{subnet} has a default route"
-    there = _looked("DescribeVpcEndpoints", lambda: _endpoints(patient, vpc_id))
+    there = _endpoints(patient, vpc_id)
     missing = [name for name in _ENDPOINTS if name not in there]
     if not missing:
         return f"{vpc_id} has endpoints for {', '.join(_ENDPOINTS)}"
@@ -118,25 +119,47 @@ def way_out(patient: Patient) -> str:
     )
 
 
-def _looked(operation: str, look: Callable[[], Any]) -> Any:
-    """What a look at the account tells; skips where that may not be looked at."""
-    try:
-        return look()
-    except ServiceError as error:
-        raise SkipCheck(f"ec2:{operation} does not tell: {error.error}") from None
-    except SmProxyError as error:
-        if error.code != "access-denied":
-            raise
-        raise SkipCheck(f"ec2:{operation} is denied") from None
+def endpoint_groups(patient: Patient) -> str:
+    """The security groups of the VPC's endpoints let the bastion in on HTTPS.
+
+    Where there is an endpoint, its name leads there even if there is a NAT as well.
+    """
+    instance = needed(patient.bastion, "the bastion")
+    found = _endpoints(patient, needed(instance.get("VpcId"), "the bastion's VPC"))
+    guarded = {name: found[name] for name in _ENDPOINTS if found.get(name)}
+    if not guarded:
+        raise SkipCheck("the VPC has no endpoints for SSM with security groups")
+    rules = groups.described(patient, {group for ids in guarded.values() for group in ids})
+    address = str(instance.get("PrivateIpAddress", ""))
+    own = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
+    closed = [
+        name
+        for name, ids in guarded.items()
+        if not groups.lets_in(rules, ids, port=_HTTPS, address=address, peers=own)
+    ]
+    if not closed:
+        return f"{', '.join(guarded)} let {address} in"
+    if _information(patient, instance["InstanceId"]).get("PingStatus") == "Online":
+        return "the agent is online, by a way of its own"
+    group, source = (
+        guarded[closed[0]][0],
+        f"--source-group {own[0]}" if own else f"--cidr {address}/32",
+    )
+    raise SmProxyError(
+        "bastion-offline",
+        f"no ingress rule of {group}, a group of the endpoint for {closed[0]}, lets TCP from "
+        f"{address} to port {_HTTPS} pass",
+        f"aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp"
+        f" --port {_HTTPS} {source} --region {patient.aws.region}",
+    )
 
 
 def _way_out(patient: Patient, instance: dict[str, Any]) -> bool:
     """A default route that works; an internet gateway serves public addresses only."""
     subnet, vpc_id = instance["SubnetId"], instance["VpcId"]
     public = bool(instance.get("PublicIpAddress"))
-    tables = patient.aws.call(
-        "ec2", "DescribeRouteTables", Filters=[{"Name": "vpc-id", "Values": [vpc_id]}]
-    ).get("RouteTables", [])
+    filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
+    tables = groups.looked(patient, "DescribeRouteTables", Filters=filters).get("RouteTables", [])
     own = [item for item in tables if any(a.get("SubnetId") == subnet for a in _joined(item))]
     main = [item for item in tables if any(a.get("Main") for a in _joined(item))]
     return any(
@@ -152,12 +175,17 @@ def _joined(table: dict[str, Any]) -> list[dict[str, Any]]:
     return list(table.get("Associations", []))
 
 
-def _endpoints(patient: Patient, vpc_id: str) -> set[str]:
-    found = patient.aws.call(
-        "ec2", "DescribeVpcEndpoints", Filters=[{"Name": "vpc-id", "Values": [vpc_id]}]
-    ).get("VpcEndpoints", [])
+def _endpoints(patient: Patient, vpc_id: str) -> dict[str, list[str]]:
+    """The services for which the VPC has an endpoint that works, with its security groups."""
+    filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
+    found = groups.looked(patient, "DescribeVpcEndpoints", Filters=filters).get("VpcEndpoints", [])
     usable = [item for item in found if str(item.get("State", "")).lower() == "available"]
-    return {str(item["ServiceName"]).rpartition(".")[2] for item in usable}
+    return {
+        str(item["ServiceName"]).rpartition(".")[2]: [
+            str(group["GroupId"]) for group in item.get("Groups", [])
+        ]
+        for item in usable
+    }
 
 
 def _instances(patient: Patient, **asked: Any) -> list[dict[str, Any]]:

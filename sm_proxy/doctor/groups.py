@@ -20,28 +20,46 @@ def path(patient: Patient) -> str:
     ours = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
     if not ours or not theirs:
         raise SkipCheck("the security groups are not known")
-    rules = _described(patient, {*ours, *theirs})
+    rules = described(patient, {*ours, *theirs})
     port = container.port
     here, there = str(instance.get("PrivateIpAddress", "")), container.address
     if ipaddress.ip_address(there).is_loopback:
         raise SkipCheck("a loopback address has no security group")
     if not _any(rules, ours, "IpPermissionsEgress", port=port, address=there, peers=theirs):
         raise _closed(patient, ours, "egress", f"to {there} port {container.port}")
-    if not _any(rules, theirs, "IpPermissions", port=port, address=here, peers=ours):
+    if not lets_in(rules, theirs, port=port, address=here, peers=ours):
         raise _closed(patient, theirs, "ingress", f"from {here} to port {container.port}", ours[0])
     return f"{', '.join(ours)} to {', '.join(theirs)}, port {container.port}"
 
 
-def _described(patient: Patient, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+def described(patient: Patient, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The groups by their ids."""
+    answer = looked(patient, "DescribeSecurityGroups", GroupIds=sorted(ids))
+    return {item["GroupId"]: item for item in answer.get("SecurityGroups", [])}
+
+
+def looked(patient: Patient, operation: str, **parameters: Any) -> dict[str, Any]:
+    """What a look at the account's network tells; skips the check where one may not look."""
     try:
-        answer = patient.aws.call("ec2", "DescribeSecurityGroups", GroupIds=sorted(ids))
+        return patient.aws.call("ec2", operation, **parameters)
     except ServiceError as error:
-        raise SkipCheck(f"the groups cannot be looked at: {error.error}") from None
+        raise SkipCheck(f"ec2:{operation} does not tell: {error.error}") from None
     except SmProxyError as error:
         if error.code != "access-denied":
             raise
-        raise SkipCheck("ec2:DescribeSecurityGroups is denied") from None
-    return {item["GroupId"]: item for item in answer.get("SecurityGroups", [])}
+        raise SkipCheck(f"ec2:{operation} is denied") from None
+
+
+def lets_in(
+    rules: dict[str, dict[str, Any]],
+    groups: Sequence[str],
+    *,
+    port: int,
+    address: str,
+    peers: Sequence[str],
+) -> bool:
+    """Whether one of the groups lets TCP to `port` in from `address` or the groups `peers`."""
+    return _any(rules, groups, "IpPermissions", port=port, address=address, peers=peers)
 
 
 def _any(
@@ -72,14 +90,15 @@ def allows(rule: dict[str, Any], port: int, address: str, peers: Sequence[str]) 
         return False
     blocks = [item["CidrIp"] for item in rule.get("IpRanges", [])]
     blocks += [item["CidrIpv6"] for item in rule.get("Ipv6Ranges", [])]
-    if any(_within(address, block) for block in blocks):
+    if any(within(address, block) for block in blocks):
         return True
     if any(item.get("GroupId") in peers for item in rule.get("UserIdGroupPairs", [])):
         return True
     return bool(rule.get("PrefixListIds"))
 
 
-def _within(address: str, block: str) -> bool:
+def within(address: str, block: str) -> bool:
+    """Whether an address is in a block; no if either is none."""
     try:
         return ipaddress.ip_address(address) in ipaddress.ip_network(block, strict=False)
     except ValueError:

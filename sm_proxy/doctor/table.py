@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sm_proxy.doctor import account, bastion, groups, job, laptop, session, ssh_config
+from sm_proxy.doctor import account, acls, bastion, groups, job, laptop, session, ssh_config
 from sm_proxy.doctor.findings import Patient, Stage
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname
@@ -31,8 +31,10 @@ _JOB: Final[tuple[Stage, ...]] = (
     (("bastion", bastion.running), ("marker", job.marker)),
     (
         ("endpoints", bastion.way_out),
+        ("endpoint-groups", bastion.endpoint_groups),
         ("agent", bastion.agent),
         ("security-groups", groups.path),
+        ("network-acls", acls.path),
         ("user", job.user),
     ),
     (("expected-key", session.expected_key),),
@@ -45,7 +47,11 @@ _JOB: Final[tuple[Stage, ...]] = (
 )
 _BASTION: Final[tuple[Stage, ...]] = (
     (("bastion", bastion.running),),
-    (("endpoints", bastion.way_out), ("agent", bastion.agent)),
+    (
+        ("endpoints", bastion.way_out),
+        ("endpoint-groups", bastion.endpoint_groups),
+        ("agent", bastion.agent),
+    ),
 )
 # Last: ssh works with marks that are torn, `config write` does not.
 _MARKS: Final[Stage] = (("config-marks", ssh_config.marks),)

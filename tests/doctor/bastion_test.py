@@ -154,3 +154,57 @@ def test_of_two_the_one_that_a_connection_would_take_is_looked_at(
     assert bastion.running(examined) == serving
     assert examined.bastion is not None
     assert examined.bastion["InstanceId"] == serving
+
+
+def guarded(*groups: str) -> dict[str, Any]:
+    """Endpoints for both services, with these security groups."""
+    found = endpoints("ssm", "ssmmessages")["VpcEndpoints"]
+    return {
+        "VpcEndpoints": [{**item, "Groups": [{"GroupId": g} for g in groups]} for item in found]
+    }
+
+
+def group(name: str, port: int, **peers: Any) -> dict[str, Any]:
+    rule = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, **peers}
+    return {"GroupId": name, "IpPermissions": [rule]}
+
+
+BASTIONS = {"UserIdGroupPairs": [{"GroupId": "sg-bastion"}]}
+
+
+@pytest.mark.parametrize(
+    ("peers", "port", "ping", "closed"),
+    [
+        (BASTIONS, 443, "ConnectionLost", False),
+        ({"IpRanges": [{"CidrIp": "10.0.0.0/16"}]}, 443, "ConnectionLost", False),
+        (BASTIONS, 22, "ConnectionLost", True),
+        ({"IpRanges": [{"CidrIp": "10.9.0.0/16"}]}, 443, "ConnectionLost", True),
+        (BASTIONS, 22, "Online", False),
+    ],
+)
+def test_an_agent_that_is_offline_has_to_be_let_in_by_the_endpoints(
+    peers: dict[str, Any], port: int, ping: str, *, closed: bool
+) -> None:
+    own = {"PrivateIpAddress": "10.0.0.9", "SecurityGroups": [{"GroupId": "sg-bastion"}]}
+    examined = patient(
+        DescribeInstances={"Reservations": [{"Instances": [{**INSTANCE, **own}]}]},
+        DescribeInstanceInformation=information(ping),
+        DescribeVpcEndpoints=guarded("sg-1"),
+        DescribeSecurityGroups={"SecurityGroups": [group("sg-1", port, **peers)]},
+    )
+    bastion.running(examined)
+    if not closed:
+        assert bastion.endpoint_groups(examined)
+        return
+    error = failure(bastion.endpoint_groups, examined)
+    assert error.code == "bastion-offline"
+    assert "sg-1, a group of the endpoint for ssm," in error.message
+    assert error.hint.endswith("--port 443 --source-group sg-bastion --region eu-west-1")
+
+
+def test_endpoints_without_groups_or_that_may_not_be_asked_are_no_cause() -> None:
+    for found, groups in ((endpoints("ssm"), {}), (DENIED, {}), (guarded("sg-1"), DENIED)):
+        examined = patient(DescribeVpcEndpoints=found, DescribeSecurityGroups=groups)
+        bastion.running(examined)
+        with pytest.raises(SkipCheck):
+            bastion.endpoint_groups(examined)

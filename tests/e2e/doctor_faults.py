@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sm_proxy.lab.cloud import ENDPOINT_GROUP
 from tests.e2e.labs import Lab, await_true
-from tests.e2e.refusal_test import claim, marker, where
+from tests.e2e.refusal_test import marker
+from tests.fakes import HOST_KEY
 
 _EPOCHS = itertools.count(9_000_000_000_000)
 """The newest stream wins: each gets a later name than the one before."""
@@ -66,7 +68,9 @@ def _front(**faults: Any) -> Switch:
 
 
 def _api(on: str, off: str) -> Switch:
-    """Two programs with a client of EC2 `e`, the bastion `b`, its group `g` and VPC `v`."""
+    """Two programs with a client of EC2 `e`, the bastion `b`, its group `g`, its VPC `v`, and the
+    group `h` of that one's endpoints.
+    """
 
     @contextlib.contextmanager
     def switched(lab: Lab) -> Iterator[dict[str, Any]]:
@@ -249,17 +253,6 @@ def _settings_torn(lab: Lab) -> Iterator[dict[str, Any]]:
     path.unlink()
 
 
-def _foreign_log(line: Callable[[Lab], str]) -> Switch:
-    """A stream that is newer than the container's, removed again by hiding it in the past."""
-
-    @contextlib.contextmanager
-    def switched(lab: Lab) -> Iterator[dict[str, Any]]:
-        claim(lab, line(lab))
-        yield {}
-
-    return switched
-
-
 def _told(line: Callable[[dict[str, Any]], str]) -> Switch:
     """Newer log streams of the node: one that begins with this line, then one with the truth."""
 
@@ -280,6 +273,7 @@ def _told(line: Callable[[dict[str, Any]], str]) -> Switch:
             yield {"env": {"SM_PROXY_WAIT": "0"}}
         finally:
             _write_log(lab, json.dumps(true))
+            lab.forget()  # what ssh may have been told of the fault
 
     return switched
 
@@ -338,6 +332,8 @@ _HEAD = (
     "e = client('ec2'); b = os.environ['SM_PROXY_LAB_BASTION']\n"
     "i = e.describe_instances(InstanceIds=[b])['Reservations'][0]['Instances'][0]\n"
     "g = i['SecurityGroups'][0]['GroupId']; v = i['VpcId']\n"
+    f"f = [{{'Name': 'group-name', 'Values': [{ENDPOINT_GROUP!r}]}}]\n"
+    "h = e.describe_security_groups(Filters=f)['SecurityGroups'][0]['GroupId']\n"
 )
 _ENDPOINTS_OFF = (
     "n = [x['VpcEndpointId'] for x in e.describe_vpc_endpoints()['VpcEndpoints']"
@@ -346,7 +342,7 @@ _ENDPOINTS_OFF = (
 )
 _ENDPOINTS_ON = (
     "[e.create_vpc_endpoint(VpcId=v, VpcEndpointType='Interface', SubnetIds=[i['SubnetId']],"
-    " ServiceName='com.amazonaws.us-east-1.' + n) for n in {0!r}]\n"
+    " SecurityGroupIds=[h], ServiceName='com.amazonaws.us-east-1.' + n) for n in {0!r}]\n"
 )
 ROUTED = _api(
     "w = e.create_internet_gateway()['InternetGateway']['InternetGatewayId']\n"
@@ -358,9 +354,27 @@ ROUTED = _api(
 )
 """A default route from the bastion's subnet."""
 NO_ENDPOINTS = _api(_ENDPOINTS_OFF.format(""), _ENDPOINTS_ON.format(("ssm", "ssmmessages")))
+
+
+def _denied(first: int, last: int, *, egress: bool) -> Switch:
+    """The subnets' network ACL has an entry against TCP to these ports."""
+    found = (
+        "f = [{'Name': 'vpc-id', 'Values': [v]}]\n"
+        "k = {'NetworkAclId': e.describe_network_acls(Filters=f)['NetworkAcls'][0]['NetworkAclId'],"
+        f" 'RuleNumber': 50, 'Egress': {egress}}}\n"
+    )
+    ports = f"PortRange={{'From': {first}, 'To': {last}}}"
+    return _api(
+        f"{found}e.create_network_acl_entry(**k, Protocol='6', RuleAction='deny',"
+        f" CidrBlock='0.0.0.0/0', {ports})\n",
+        f"{found}e.delete_network_acl_entry(**k)\n",
+    )
+
+
 _SLEEP = "sleep 600 & wait"
 _ANY = "[{'IpProtocol':'-1','IpRanges':[{'CidrIp':'0.0.0.0/0'}]}]"
 _SELF = "[{'IpProtocol':'-1','UserIdGroupPairs':[{'GroupId':g}]}]"
+_HTTPS = "[{'IpProtocol':'tcp','FromPort':443,'ToPort':443,'UserIdGroupPairs':[{'GroupId':g}]}]"
 _NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": "/nonexistent"}
 _TAG = "e.create_tags(Resources=[b],Tags=[{{'Key':'sm-proxy:role','Value':'{0}'}}])\n"
 
@@ -492,6 +506,28 @@ FAULTS: dict[str, Fault] = {
         ssh="timed out during banner exchange",
         patience=2,
     ),
+    "endpoint's group lets nobody in": Fault(
+        _api(
+            f"e.revoke_security_group_ingress(GroupId=h,IpPermissions={_HTTPS})",
+            f"e.authorize_security_group_ingress(GroupId=h,IpPermissions={_HTTPS})",
+        ),
+        "endpoint-groups",
+        "bastion-offline",
+    ),
+    "network ACL lets nothing in": Fault(
+        _denied(22, 22, egress=False),
+        "network-acls",
+        "sshd-silent",
+        ssh="timed out during banner exchange",
+        patience=2,
+    ),
+    "network ACL lets no answer out": Fault(
+        _denied(32768, 60999, egress=True),
+        "network-acls",
+        "sshd-silent",
+        ssh="timed out during banner exchange",
+        patience=2,
+    ),
     "no endpoints and no default route": Fault(NO_ENDPOINTS, "endpoints", "bastion-offline"),
     "one endpoint of two": Fault(
         _api(_ENDPOINTS_OFF.format(".ssmmessages"), _ENDPOINTS_ON.format(("ssmmessages",))),
@@ -554,10 +590,49 @@ FAULTS: dict[str, Fault] = {
         "marker",
         "address-refused",
     ),
-    # The last ones leave a newer log stream behind, each a newer one than the one before.
     "log names another host key": Fault(
-        _foreign_log(lambda lab: marker(*where(lab), lab.environment["SM_PROXY_LAB_USER"])),
+        _told(_changed(host_keys=[HOST_KEY])),
         "host-key",
         "host-key-changed",
+        slow=True,
     ),
 }
+
+
+_RECORDS = (
+    _HEAD
+    + """
+import json
+f = [{'Name': 'vpc-id', 'Values': [v]}]
+kept = {
+    'groups': e.describe_security_groups(Filters=f)['SecurityGroups'],
+    'acls': e.describe_network_acls(Filters=f)['NetworkAcls'],
+    'routes': [x['Routes'] for x in e.describe_route_tables(Filters=f)['RouteTables']],
+    'endpoints': sorted(
+        (x['ServiceName'], [y['GroupId'] for y in x['Groups']])
+        for x in e.describe_vpc_endpoints(Filters=f)['VpcEndpoints'] if x['State'] == 'available'
+    ),
+    'bastion': [i['State'], i['Tags'], i['SecurityGroups']],
+}
+answer = [json.dumps(kept, default=str, sort_keys=True), control.faults()]
+"""
+)
+
+
+def left_behind(lab: Lab) -> dict[str, Any]:
+    """What stands in the lab after a fault: records, faults, ssh's files. All without the time."""
+    folder = Path(lab.config).parent
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.parent.name != "known_hosts.d"
+    ]
+    records, faults = lab.python(_RECORDS)
+    return {
+        "records": records,
+        "faults": faults,
+        "files": {
+            str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode)
+            for path in files
+        },
+    }

@@ -8,6 +8,7 @@ import os
 import pty
 import shutil
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,12 @@ from typing import Any
 
 import pytest
 
+from sm_proxy.lab import packet_filter
+from sm_proxy.lab.network import SERVICE_ADDRESSES
 from tests.e2e import audit_test
-from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED, Fault
+from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED, Fault, left_behind
 from tests.e2e.labs import Lab, await_true, code_of, last_line, running
+from tests.e2e.refusal_test import where
 
 pytestmark = pytest.mark.e2e
 
@@ -40,12 +44,24 @@ def failed_of(data: dict[str, Any]) -> list[str]:
     return [item["id"] for item in data["checks"] if item["result"] == "failed"]
 
 
+@pytest.fixture(scope="module")
+def whole(lab: Lab) -> dict[str, Any]:
+    """How the lab is without a fault."""
+    return left_behind(lab)
+
+
+def is_healthy(lab: Lab, *words: str) -> None:
+    """ssh works, and doctor has nothing to say but what went wrong before."""
+    lab.ok("-oBatchMode=yes", lab.host, "true")
+    data, status = examined(lab, *words)
+    wrong = [item for item in data["checks"] if item["result"] != "passed"]
+    assert [item["id"] for item in wrong] in (["last-failure"], [])
+    assert (data["cause"], status) == (None, 0)
+
+
 def test_a_healthy_lab_has_nothing_wrong(lab: Lab) -> None:
     for words in ([lab.host], []):
-        data, status = examined(lab, *words)
-        wrong = [item for item in data["checks"] if item["result"] != "passed"]
-        assert [item["id"] for item in wrong] == ["last-failure"]
-        assert (data["cause"], status) == (None, 0)
+        is_healthy(lab, *words)
 
 
 def fails_for_its_reason(done: subprocess.CompletedProcess[bytes], fault: Fault) -> None:
@@ -70,6 +86,9 @@ def test_a_default_route_does_instead_of_endpoints(lab: Lab) -> None:
     ("action", "check"),
     [
         ("ec2:DescribeSecurityGroups", "security-groups"),
+        ("ec2:DescribeSecurityGroups", "endpoint-groups"),
+        ("ec2:DescribeVpcEndpoints", "endpoint-groups"),
+        ("ec2:DescribeNetworkAcls", "network-acls"),
         ("ec2:DescribeRouteTables", "endpoints"),
         ("ssm:DescribeInstanceInformation", "agent"),
         ("sagemaker:ListTrainingJobs", "sagemaker:ListTrainingJobs"),
@@ -237,8 +256,36 @@ def test_nobody_is_asked_for_a_code_unless_stdin_is_a_terminal(lab: Lab, tmp_pat
     assert failed["ms"] < 40_000
 
 
+_CHECKED_AFTER = {*list(FAULTS)[14::15], list(FAULTS)[-1]}
+"""Faults after which a doctor comes; what they have switched is looked at after each of them."""
+
+
+def test_security_groups_and_routes_are_the_networks(lab: Lab) -> None:
+    """Not a gateway's that knows of them: what runs on the bastion meets them."""
+    if lab.environment["SM_PROXY_LAB_NETWORK"] != "netns" or packet_filter.program() is None:
+        pytest.skip("the records count at the gateway only")
+    address, port = where(lab)
+    on_bastion = lab.environment["SM_PROXY_LAB_ON_BASTION"].split()
+
+    def dialled(host: str, to: int) -> str:
+        dial = f"import socket; socket.create_connection(({host!r}, {to}), 1)"
+        done = lab.run(*on_bastion, sys.executable, "-c", dial)
+        return done.stderr.decode().strip().rpartition("\n")[2].partition(":")[0]
+
+    endpoint = SERVICE_ADDRESSES["ssm"]
+    assert (dialled(address, port), dialled(endpoint, 443)) == ("", "ConnectionRefusedError")
+    with FAULTS["job's group lets nobody in"].switch(lab):
+        assert dialled(address, port) == "TimeoutError"
+    with FAULTS["endpoint's group lets nobody in"].switch(lab):
+        assert dialled(endpoint, 443) == "TimeoutError"
+    with NO_ENDPOINTS(lab):
+        assert dialled(endpoint, 443) == "OSError"  # no route
+    assert (dialled(address, port), dialled(endpoint, 443)) == ("", "ConnectionRefusedError")
+
+
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, name: str) -> None:
+def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, whole: dict[str, Any], name: str) -> None:
+    """And nothing of it is left: the next one would be diagnosed for a patient with two."""
     fault = FAULTS[name]
     with fault.switch(lab) as options:
         host = options.get("host", lab.host) + options.get("suffix", "")
@@ -265,3 +312,6 @@ def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, name: str) -> None:
         assert f" ago: {fault.ours or fault.cause}: " in last["reason"]
     assert not any(item["reason"].startswith("the check itself") for item in data["checks"])
     await_true(lambda: not lab.sessions(), 10, lab.sessions)
+    assert left_behind(lab) == whole
+    if name in _CHECKED_AFTER:
+        is_healthy(lab, lab.host)

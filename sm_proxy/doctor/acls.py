@@ -1,0 +1,112 @@
+"""The network ACLs between the bastion's subnet and the container's: both edges, there and back."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sm_proxy.doctor.findings import Patient, SkipCheck, needed
+from sm_proxy.doctor.groups import looked, within
+from sm_proxy.errors import SmProxyError
+
+_ANSWERS: Final = (32768, 60999)
+"""Linux dials from these ports (ip_local_port_range): answers go there, and ACLs keep no state."""
+_TCP: Final = frozenset({"-1", "6"})
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """Where packets cross the edge of a subnet.
+
+    Attributes:
+        subnet: its id.
+        egress: whether they leave it.
+        peer: the address on the other side.
+        ports: the first and last one that they go to.
+    """
+
+    subnet: str
+    egress: bool
+    peer: str
+    ports: tuple[int, int]
+
+    def __str__(self) -> str:
+        """For people."""
+        first, last = self.ports
+        shown = f"port {first}" if first == last else f"ports {first} to {last}"
+        way = f"out to {self.peer}" if self.egress else f"in from {self.peer}"
+        return f"{way}, {shown}"
+
+
+def path(patient: Patient) -> str:
+    """The container's port, and the ports that its answers go to, pass both subnets' ACLs."""
+    container = needed(patient.container, "the container")
+    instance = needed(patient.bastion, "the bastion")
+    here, there = str(instance.get("PrivateIpAddress", "")), container.address
+    if ipaddress.ip_address(there).is_loopback:
+        raise SkipCheck("a loopback address has no network ACL")
+    near = needed(instance.get("SubnetId"), "the bastion's subnet")
+    far = needed(_subnet_of(patient, there), "the container's subnet")
+    if near == far:
+        return f"bastion and container are both in {near}"
+    acls = _acls(patient, near, far)
+    there_on, back_on = (container.port, container.port), _ANSWERS
+    for edge in (
+        _Edge(near, egress=True, peer=there, ports=there_on),
+        _Edge(far, egress=False, peer=here, ports=there_on),
+        _Edge(far, egress=True, peer=here, ports=back_on),
+        _Edge(near, egress=False, peer=there, ports=back_on),
+    ):
+        acl = needed(acls.get(edge.subnet), f"the network ACL of {edge.subnet}")
+        if not all(_lets(acl["Entries"], edge, port) for port in edge.ports):
+            raise _closed(patient, acl, edge)
+    return f"{near} to {far}, port {container.port}, and back"
+
+
+def _subnet_of(patient: Patient, address: str) -> str | None:
+    job = needed(patient.job, "the job")
+    answer = looked(patient, "DescribeSubnets", SubnetIds=list(job.subnets))
+    found = [item for item in answer["Subnets"] if within(address, item["CidrBlock"])]
+    return str(found[0]["SubnetId"]) if found else None
+
+
+def _acls(patient: Patient, *subnets: str) -> dict[str, dict[str, Any]]:
+    """The ACL of each subnet."""
+    filters = [{"Name": "association.subnet-id", "Values": sorted(subnets)}]
+    answer = looked(patient, "DescribeNetworkAcls", Filters=filters)
+    return {
+        joined["SubnetId"]: acl
+        for acl in answer.get("NetworkAcls", [])
+        for joined in acl.get("Associations", [])
+    }
+
+
+def _lets(entries: Sequence[dict[str, Any]], edge: _Edge, port: int) -> bool:
+    """Whether the first entry that fits, by its number, allows it."""
+    for entry in sorted(entries, key=lambda entry: int(entry["RuleNumber"])):
+        if entry["Egress"] == edge.egress and _fits(entry, edge.peer, port):
+            return bool(entry["RuleAction"] == "allow")
+    return False
+
+
+def _fits(entry: dict[str, Any], peer: str, port: int) -> bool:
+    block = entry.get("CidrBlock") or entry.get("Ipv6CidrBlock", "")
+    if str(entry["Protocol"]) not in _TCP or not within(peer, block):
+        return False
+    ranged = entry.get("PortRange") if str(entry["Protocol"]) != "-1" else None
+    return not ranged or int(ranged["From"]) <= port <= int(ranged["To"])
+
+
+def _closed(patient: Patient, acl: dict[str, Any], edge: _Edge) -> SmProxyError:
+    name, way = acl["NetworkAclId"], "egress" if edge.egress else "ingress"
+    numbers = [int(item["RuleNumber"]) for item in acl["Entries"] if item["Egress"] == edge.egress]
+    return SmProxyError(
+        "sshd-silent",
+        f"{name}, the network ACL of {edge.subnet}, lets no TCP {edge}",
+        f"aws ec2 create-network-acl-entry --network-acl-id {name} --{way} --rule-action allow"
+        f" --rule-number {max(1, min(numbers, default=101) - 1)} --protocol tcp"
+        f" --port-range From={edge.ports[0]},To={edge.ports[1]} --cidr-block {edge.peer}/32"
+        f" --region {patient.aws.region}",
+    )

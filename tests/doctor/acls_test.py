@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from sm_proxy.doctor import acls
+from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.job import Job
+from sm_proxy.settings import Settings
+from tests import fakes
+
+BASTION = {"InstanceId": "i-1", "SubnetId": "near", "PrivateIpAddress": "10.0.0.9"}
+FAR = {"Subnets": [{"SubnetId": "far", "CidrBlock": "10.0.1.0/24"}]}
+
+
+def entry(number: int, action: str, *ports: int, egress: bool, block: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "RuleNumber": number,
+        "RuleAction": action,
+        "Egress": egress,
+        "Protocol": "6" if ports else "-1",
+        "CidrBlock": block or "0.0.0.0/0",
+    }
+    if ports:
+        found["PortRange"] = {"From": ports[0], "To": ports[-1]}
+    return found
+
+
+def acl(subnet: str, *first: dict[str, Any]) -> dict[str, Any]:
+    """One that lets all pass, after these entries."""
+    usual = [entry(100, "allow", egress=way) for way in (True, False)]
+    last = [entry(32767, "deny", egress=way) for way in (True, False)]
+    return {
+        "NetworkAclId": f"acl-{subnet}",
+        "Associations": [{"SubnetId": subnet}],
+        "Entries": [*usual, *last, *first],  # in no order
+    }
+
+
+def running() -> Job:
+    now = datetime.now(timezone.utc)
+    return Job(
+        name="my-job", kind="training", status="Training", phase="running", created=now,
+        noun="job", log_group="g", status_since=now, subnets=("far", "farther"),
+    )  # fmt: skip
+
+
+def patient(near: dict[str, Any], far: dict[str, Any], **answers: Any) -> Patient:
+    given = {
+        "DescribeSubnets": FAR,
+        "DescribeNetworkAcls": {"NetworkAcls": [near, far]},
+        **answers,
+    }
+    found = fakes.container(address="10.0.1.5", port=22)
+    return Patient(
+        Settings(),
+        "sm-my-job",
+        fakes.FakeAws(**given),
+        job=running(),
+        bastion=BASTION,
+        container=found,
+    )
+
+
+def failure(examined: Patient) -> SmProxyError:
+    with pytest.raises(SmProxyError) as caught:
+        acls.path(examined)
+    return caught.value
+
+
+def test_open_ones() -> None:
+    assert acls.path(patient(acl("near"), acl("far"))) == "near to far, port 22, and back"
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "told"),
+    [
+        ([(22, 22, True)], [], "subnet near, lets no TCP out to 10.0.1.5, port 22"),
+        ([], [(20, 25, False)], "subnet far, lets no TCP in from 10.0.0.9, port 22"),
+        ([], [(60000, 65535, True)], "far, lets no TCP out to 10.0.0.9, ports 32768 to 60999"),
+        ([(1024, 40000, False)], [], "near, lets no TCP in from 10.0.1.5, ports 32768 to 60999"),
+    ],
+)
+def test_one_that_is_closed_there_or_back(
+    near: list[tuple[int, int, bool]], far: list[tuple[int, int, bool]], told: str
+) -> None:
+    def denied(ways: list[tuple[int, int, bool]]) -> list[dict[str, Any]]:
+        return [entry(50, "deny", first, last, egress=way) for first, last, way in ways]
+
+    error = failure(patient(acl("near", *denied(near)), acl("far", *denied(far))))
+    assert error.code == "sshd-silent"
+    assert told.removeprefix("subnet ") in error.message
+    assert "--rule-number 49 --protocol tcp" in error.hint
+
+
+def test_the_first_entry_that_fits_decides() -> None:
+    for other in (
+        entry(101, "deny", 22, egress=False),
+        entry(50, "deny", 22, egress=False, block="192.0.2.0/24"),
+        {**entry(50, "deny", 22, egress=False), "Protocol": "17"},
+        {**entry(50, "deny", egress=False), "CidrBlock": None, "Ipv6CidrBlock": "::/0"},
+    ):
+        assert acls.path(patient(acl("near"), acl("far", other)))
+
+
+def test_within_one_subnet_there_is_no_edge() -> None:
+    together = {"Subnets": [{"SubnetId": "near", "CidrBlock": "10.0.1.0/24"}]}
+    examined = patient(acl("near", entry(1, "deny", 22, egress=False)), acl("far"))
+    examined.aws = fakes.FakeAws(DescribeSubnets=together)
+    assert "both in near" in acls.path(examined)
+
+
+def test_what_may_not_be_looked_at_is_no_cause() -> None:
+    denied = SmProxyError("access-denied", "no")
+    with pytest.raises(SkipCheck, match="ec2:DescribeNetworkAcls is denied"):
+        acls.path(patient(acl("near"), acl("far"), DescribeNetworkAcls=denied))
+    with pytest.raises(SkipCheck, match="the network ACL of far is not known"):
+        acls.path(patient(acl("near"), acl("elsewhere")))
+
+
+def test_the_jobs_own_subnets_are_asked_about() -> None:
+    examined = patient(acl("near"), acl("far"))
+    acls.path(examined)
+    assert isinstance(examined.aws, fakes.FakeAws)
+    assert examined.aws.calls[0] == ("DescribeSubnets", {"SubnetIds": ["far", "farther"]})
