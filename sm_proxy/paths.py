@@ -85,6 +85,14 @@ def exists(path: Path) -> bool:
     return True
 
 
+def is_plain(path: Path) -> bool:
+    """Whether a plain file is there: no pipe that reading from would hang, no endless device."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
 def private_dir(path: Path) -> Path:
     """Make `path` and what is missing above it, readable by its owner only, and return it."""
     for missing in reversed([path, *path.parents]):

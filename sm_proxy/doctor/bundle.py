@@ -35,8 +35,12 @@ def write(path: Path, patient: Patient, findings: Sequence[Finding]) -> None:
         SmProxyError: `config-read-only`, it cannot be written there.
     """
     text = "\n".join(f"## {title}\n{body}\n" for title, body in _parts(patient, findings))
+    content = clean(text).encode("utf-8", "replace")
     try:
-        paths.write_private(path, clean(text).encode("utf-8", "replace"))
+        if paths.exists(path) and not paths.is_plain(path) and not path.is_dir():
+            path.write_bytes(content)  # /dev/stdout, which must stay what it is
+        else:
+            paths.write_private(path, content)
     except OSError as error:
         raise SmProxyError(
             "config-read-only", f"{path} cannot be written: {error}", "Name another file."
@@ -108,6 +112,8 @@ def _connections(host: str | None) -> str:
 
 
 def _tail(path: Path) -> str:
+    if paths.exists(path) and not paths.is_plain(path):
+        return "(no plain file)"
     try:
         return path.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace")
     except OSError as error:

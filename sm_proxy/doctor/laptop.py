@@ -128,11 +128,17 @@ def _refuse_open(path: Path, forbidden: int, command: str) -> None:
 def key(patient: Patient) -> str:
     """The identity is there, both halves."""
     path = identity.identity_path(patient.settings)
-    public = paths.exists(path.with_name(path.name + ".pub"))
+    public = paths.is_plain(path.with_name(path.name + ".pub"))
     own = not patient.settings.identity_file
     if not paths.exists(path) and (own or not public):
         raise SmProxyError(
             "no-identity", f"there is no key at {path}", "Make one with: sm-proxy config write"
+        )
+    if paths.exists(path) and not paths.is_plain(path):
+        raise SmProxyError(
+            "no-identity",
+            f"{path} is no plain file",
+            f"mv {shlex.quote(str(path))} {shlex.quote(str(path))}.away; sm-proxy config write",
         )
     if not paths.exists(path):
         raise SkipCheck(f"only the public half is at {path}: an agent has to hold the key")
@@ -174,5 +180,11 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
             timeout=_DEADLINE_S,
             stdin=subprocess.DEVNULL,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        raise SmProxyError(
+            "unsupported",
+            f"{command[0]} does not end within {_DEADLINE_S} s",
+            f"Something in its config may hang, such as a Match exec: {shlex.join(command)}",
+        ) from None
+    except OSError as error:
         raise SmProxyError("unsupported", f"{command[0]} cannot be run: {error}") from None

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from sm_proxy import paths
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.doctor.tunnel import Tunnel
@@ -203,7 +204,8 @@ def _named(patient: Patient) -> set[str]:
     found: set[str] = set()
     files = patient.effective.get("identityfile", [])
     for file in (*files, str(identity.identity_path(patient.settings))):
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            public = Path(f"{file}.pub").expanduser().read_text(encoding="utf-8")
-            found.add(public.split()[1])
+        with contextlib.suppress(OSError, IndexError, ValueError, RuntimeError):
+            public = Path(f"{file}.pub").expanduser()
+            if paths.is_plain(public):
+                found.add(public.read_text(encoding="utf-8").split()[1])
     return found

@@ -6,6 +6,7 @@ counts as if it held, which is good enough for telling the user where to look.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import re
 import shlex
@@ -73,15 +74,19 @@ class _Block:
     toolkit: bool = False
 
 
+def _lines(path: Path) -> list[str]:
+    """Of a plain file; others may hang or never end."""
+    with contextlib.suppress(OSError):
+        if paths.is_plain(path):
+            return path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    return []
+
+
 def _of_file(
     path: Path, host: str, keywords: frozenset[str], outer: _Block, depth: int
 ) -> Iterator[Setter]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    except OSError:
-        return
     block, comment = outer, ""
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines(path), 1):
         if line.lstrip().startswith("#"):
             comment = line
             continue

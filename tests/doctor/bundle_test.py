@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -88,3 +89,26 @@ def test_a_user_without_a_name_or_a_home_gets_a_report(
     path = tmp_path / "report.txt"
     bundle.write(path, patient, FINDINGS)
     assert "## versions" in path.read_text()
+
+
+def test_a_device_is_written_to_and_stays_one(patient: Patient, tmp_path: Path) -> None:
+    """`--bundle /dev/stdout`, run as root."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        bundle.write(pipe, patient, FINDINGS)
+        assert os.read(reader, 11) == b"## versions"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_pipe_in_the_place_of_what_is_told_does_not_hang(
+    patient: Patient, tmp_path: Path
+) -> None:
+    log = tmp_path / "state" / "debug.log"
+    log.unlink()
+    os.mkfifo(log)
+    bundle.write(tmp_path / "report.txt", patient, FINDINGS)
+    assert "## debug.log\n(no plain file)" in (tmp_path / "report.txt").read_text()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,11 @@ def test_a_file_that_includes_itself_ends(tmp_path: Path) -> None:
 
 def test_no_file_sets_nothing(tmp_path: Path) -> None:
     assert found(tmp_path / "none") == []
+
+
+def test_what_is_no_plain_file_is_passed_over(tmp_path: Path) -> None:
+    """Reading a pipe would hang, and some devices never end."""
+    os.mkfifo(tmp_path / "pipe")
+    path = tmp_path / "config"
+    path.write_text(f"Include {tmp_path / 'pipe'}\nProxyCommand nc %h %p\n")
+    assert [item.line for item in found(path)] == [2]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,3 +141,26 @@ def test_a_key_that_others_may_read_or_that_is_gone(patient: Patient) -> None:
     assert failure(laptop.permissions, patient).hint == f"chmod 600 {path}"
     path.unlink()
     assert "config write" in failure(laptop.key, patient).hint
+
+
+def test_a_key_that_is_a_pipe_is_not_waited_for(patient: Patient) -> None:
+    path = identity.identity_path(patient.settings)
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    assert "is no plain file" in failure(laptop.key, patient).message
+
+
+def test_a_public_half_that_is_a_pipe_is_none(patient: Patient) -> None:
+    path = identity.identity_path(patient.settings)
+    public = path.with_name(f"{path.name}.pub")
+    public.unlink()
+    os.mkfifo(public)
+    assert laptop.key(patient)
+
+
+def test_an_ssh_that_hangs_in_its_config(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(laptop, "_DEADLINE_S", 0.5)
+    put(patient, 'Match exec "exec sleep 20"\n')
+    error = failure(ssh_config.effective, patient)
+    assert "does not end" in error.message
+    assert f"ssh -F {patient.ssh_config} -G sm-job" in error.hint
