@@ -7,13 +7,11 @@ one asks. All other profiles are botocore's business alone, and cost nothing her
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import hashlib
 import json
 import os
 import shlex
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
@@ -28,7 +26,7 @@ from botocore.credentials import (
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
-from sm_proxy.aws import errors
+from sm_proxy.aws import credential_process, errors
 from sm_proxy.errors import SmProxyError
 
 _METHOD: Final = "assume-role"
@@ -105,13 +103,15 @@ class Provider:
         region = self._session.get_config_variable("region")
         resolver: Any = create_credential_resolver(self._session, cache=cache, region_name=region)
         # Neither has an option for it: a profile's own helper, and that of its source_profile.
-        resolver.get_provider("custom-process")._popen = _ending_with_us  # noqa: SLF001
+        resolver.get_provider("custom-process")._popen = credential_process.Helper  # noqa: SLF001
         builder = resolver.get_provider(_METHOD)._profile_provider_builder  # noqa: SLF001
         builder._create_process_provider = self._process_provider  # noqa: SLF001
         return resolver
 
     def _process_provider(self, profile: str) -> ProcessProvider:
-        return ProcessProvider(profile, lambda: self._session.full_config, _ending_with_us)
+        return ProcessProvider(
+            profile, lambda: self._session.full_config, credential_process.Helper
+        )
 
     def _translated(self, error: ClientError | BotoCoreError) -> Exception:
         profile = login_profile(self._session)
@@ -119,13 +119,6 @@ class Provider:
             found = errors.from_response(error.response, "sts:AssumeRole", profile)
             return found.as_failure() if isinstance(found, errors.ServiceError) else found
         return errors.from_botocore(error, "sts:AssumeRole", profile) or error
-
-
-def _ending_with_us(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
-    """Start a credential_process; one that hangs must not outlive the ssh that waited for it."""
-    process = subprocess.Popen(*words, **options)
-    atexit.register(process.terminate)
-    return process
 
 
 def _clock() -> SmProxyError:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -20,7 +17,6 @@ from keyring import core
 from sm_proxy import keychain, prompt
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
-from tests.e2e.labs import await_true
 from tests.fakes import MemoryKeyring, tree
 
 SERIAL = "arn:aws:iam::123456789012:mfa/me"
@@ -368,22 +364,3 @@ def test_a_profile_without_a_role_never_looks_at_the_keyring(
 ) -> None:
     monkeypatch.setattr(keychain, "find", lambda: pytest.fail("the keyring was opened"))
     assert key_of("keys") == "AKIALONGLIVED"
-
-
-@pytest.mark.parametrize("profile", ["helped", "from-helped"])
-def test_a_credential_process_that_hangs_does_not_outlive_us(tmp_path: Path, profile: str) -> None:
-    pid = tmp_path / "pid"
-    helper = f"sh -c 'echo $$ >{pid}.part; mv {pid}.part {pid}; exec sleep 300'"
-    config = tmp_path / "aws" / "helped"
-    config.write_text(
-        f"[profile helped]\ncredential_process = {helper}\n"
-        f"[profile from-helped]\nrole_arn = {ROLE}\nsource_profile = helped\n"
-    )
-    environment = {**os.environ, "AWS_CONFIG_FILE": str(config), "AWS_REGION": "eu-west-1"}
-    command = [sys.executable, "-m", "sm_proxy", "list", "--profile", profile]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
-    await_true(pid.exists, 20, alive=process)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (130, b"")
-    await_true(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), 10)

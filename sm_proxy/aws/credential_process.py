@@ -1,0 +1,80 @@
+"""A profile's credential_process: ended when we end, and believed only where it makes sense.
+
+botocore starts it and reads what it prints. It takes anything for credentials, and falls over what
+is none in ways that nobody can tell from a bug.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import subprocess
+from datetime import datetime, timezone
+from typing import Any
+
+from botocore.utils import parse_timestamp
+
+from sm_proxy.errors import SmProxyError
+
+
+class Helper(subprocess.Popen[bytes]):
+    """In place of the `Popen` that botocore uses.
+
+    One that hangs must not outlive the ssh that waited for it.
+    """
+
+    def __init__(self, *words: Any, **options: Any) -> None:
+        super().__init__(*words, **options)
+        atexit.register(self.terminate)
+
+    def communicate(self, *words: Any, **options: Any) -> tuple[bytes, bytes]:
+        """What it prints on stdout and stderr.
+
+        Raises:
+            SmProxyError: `aws-error` or `expired-credentials`, it has printed none.
+        """
+        printed, said = super().communicate(*words, **options)
+        if self.returncode == 0:
+            _refuse_useless(printed)
+        return printed, said
+
+
+def _refuse_useless(printed: bytes) -> None:
+    try:
+        found = json.loads(printed)
+    except ValueError:
+        raise _useless("no JSON") from None
+    if not isinstance(found, dict):
+        raise _useless("no JSON object")
+    for name in ("AccessKeyId", "SecretAccessKey"):
+        if not isinstance(found.get(name), str):
+            raise _useless(f"no {name}")
+    if not isinstance(found.get("SessionToken", ""), str | None):
+        raise _useless("a SessionToken that is no text")
+    if not isinstance(found.get("Expiration", ""), str | None):
+        raise _useless("an Expiration that is no text")
+    if found.get("Expiration") is not None:
+        _refuse_expired(found["Expiration"])
+
+
+def _refuse_expired(text: str) -> None:
+    try:
+        end: datetime = parse_timestamp(text)
+    except (ValueError, OverflowError, OSError):
+        raise _useless("an Expiration that is no time") from None
+    if end.tzinfo is None:
+        raise _useless("an Expiration without a time zone")
+    if end <= datetime.now(timezone.utc):
+        raise SmProxyError(
+            "expired-credentials",
+            f"the credential_process of the AWS profile gives credentials that ended at {end}",
+            "Log in with it anew, as its own documentation says.",
+        )
+
+
+def _useless(what: str) -> SmProxyError:
+    return SmProxyError(
+        "aws-error",
+        f"the credential_process of the AWS profile has printed {what}",
+        "Run it by hand: `credential_process` in ~/.aws/config.",
+    )

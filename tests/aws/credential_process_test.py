@@ -1,0 +1,94 @@
+"""A profile's helper that prints anything but credentials, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import Code, SmProxyError
+from tests.e2e.labs import await_true
+
+ROLE = "arn:aws:iam::123456789012:role/r"
+GOOD = {"Version": 1, "AccessKeyId": "AKIAHELPED", "SecretAccessKey": "s", "SessionToken": "t"}
+Printing = Callable[[str], Aws]
+
+
+@pytest.fixture
+def printing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Printing:
+    """Gives the calls of a profile whose helper prints this."""
+    (tmp_path / "aws").mkdir()
+    printed, config = tmp_path / "printed", tmp_path / "aws" / "config"
+    config.write_text(f"[profile helped]\ncredential_process = cat {printed}\n")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+    def aws(text: str) -> Aws:
+        printed.write_text(text)
+        return Aws(profile="helped")
+
+    return aws
+
+
+def key_of(aws: Aws) -> str:
+    client: Any = aws._client("sts")
+    return str(client._get_credentials().get_frozen_credentials().access_key)
+
+
+@pytest.mark.parametrize("more", [{}, {"SessionToken": None}, {"Expiration": None}])
+@pytest.mark.parametrize("end", ["2099-01-01T00:00:00Z", "20990101T000000Z"])
+def test_good_ones(printing: Printing, more: dict[str, Any], end: str) -> None:
+    assert key_of(printing(json.dumps({**GOOD, "Expiration": end, **more}))) == "AKIAHELPED"
+
+
+@pytest.mark.parametrize(
+    ("printed", "code", "told"),
+    [
+        ("", "aws-error", "no JSON"),
+        ("please log in", "aws-error", "no JSON"),
+        ("null", "aws-error", "no JSON object"),
+        ("[]", "aws-error", "no JSON object"),
+        ("{}", "aws-error", "no AccessKeyId"),
+        ({"AccessKeyId": 5}, "aws-error", "no AccessKeyId"),
+        ({"SecretAccessKey": None}, "aws-error", "no SecretAccessKey"),
+        ({"SessionToken": ["t"]}, "aws-error", "a SessionToken that is no text"),
+        ({"Expiration": "soon"}, "aws-error", "no time"),
+        ({"Expiration": 1}, "aws-error", "no text"),
+        ({"Expiration": "2099-01-01T00:00:00"}, "aws-error", "without a time zone"),
+        ({"Expiration": "2001-01-01T00:00:00Z"}, "expired-credentials", "2001-01-01"),
+    ],
+)
+def test_what_is_none_is_said_in_words(
+    printing: Printing, printed: str | dict[str, Any], code: Code, told: str
+) -> None:
+    text = printed if isinstance(printed, str) else json.dumps({**GOOD, **printed})
+    with pytest.raises(SmProxyError, match=told) as caught:
+        printing(text).call("sts", "GetCallerIdentity")
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("profile", ["helped", "from-helped"])
+def test_a_credential_process_that_hangs_does_not_outlive_us(tmp_path: Path, profile: str) -> None:
+    pid = tmp_path / "pid"
+    helper = f"sh -c 'echo $$ >{pid}.part; mv {pid}.part {pid}; exec sleep 300'"
+    config = tmp_path / "helped"
+    config.write_text(
+        f"[profile helped]\ncredential_process = {helper}\n"
+        f"[profile from-helped]\nrole_arn = {ROLE}\nsource_profile = helped\n"
+    )
+    environment = {**os.environ, "AWS_CONFIG_FILE": str(config), "AWS_REGION": "eu-west-1"}
+    command = [sys.executable, "-m", "sm_proxy", "list", "--profile", profile]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    await_true(pid.exists, 20, alive=process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (130, b"")
+    await_true(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), 10)
