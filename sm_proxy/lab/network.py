@@ -67,7 +67,10 @@ def choose_mode(asked: str | None) -> str:
         return NETNS
     if asked == NETNS:
         raise LabError("network namespaces are not permitted here: run as root, or use loopback")
-    sys.stderr.write("sm-proxy lab: network namespaces need root; using loopback addresses\n")
+    sys.stderr.write(
+        "sm-proxy lab: network namespaces need root; using loopback addresses,"
+        " and security groups count at the gateway only\n"
+    )
     return LOOPBACK
 
 
