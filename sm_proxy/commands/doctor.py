@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sm_proxy import settings as settings_module
+from sm_proxy import signals
 from sm_proxy.doctor import account, bundle, last, runner, table
 from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     """Examine; exit status 1 where a cause was found."""
+    signals.raise_on_hangup()  # a terminal that is closed must leave no session open
     login, _, host = (args.host or "").rpartition("@")
     patient = _patient(args, host or None, login or None)
     # Asked first: what follows may itself be put on record.

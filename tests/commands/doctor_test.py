@@ -28,6 +28,7 @@ class Api:
         self.ended.append(session_id)
 
 
+@pytest.mark.usefixtures("kept_signals")
 @pytest.mark.parametrize("interrupted", [True, False])
 def test_a_session_of_a_check_that_did_not_end_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, interrupted: bool

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 import termios
@@ -21,7 +22,7 @@ from sm_proxy.lab import packet_filter
 from sm_proxy.lab.network import SERVICE_ADDRESSES
 from tests.e2e import audit_test
 from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED, Fault, left_behind
-from tests.e2e.labs import Lab, await_true, code_of, last_line, running
+from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, last_line, running
 from tests.e2e.refusal_test import where
 
 pytestmark = pytest.mark.e2e
@@ -140,6 +141,20 @@ def test_a_named_bastion_needs_no_look_at_the_instances(lab: Lab) -> None:
     assert (data["cause"], status) == (None, 0)
     results = {item["id"]: item["result"] for item in data["checks"]}
     assert (results["ec2:DescribeInstances"], results["agent"]) == ("skipped", "passed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_whatever_interrupts_it_no_session_stays_open(lab: Lab, number: signal.Signals) -> None:
+    """As when its terminal is closed."""
+    words = ("doctor", lab.host, "--ssh-config", lab.config)
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with FAULTS["sshd silent"].switch(lab):
+        process = lab.popen(*SM_PROXY, *words, **pipes)
+        await_true(lambda: bool(lab.sessions()), 20, alive=process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out, err) == (130, b"", b"")
+        await_true(lambda: not lab.sessions(), 10, lab.sessions)
 
 
 def test_a_second_context(lab: Lab) -> None:
