@@ -93,6 +93,16 @@ def is_plain(path: Path) -> bool:
         return False
 
 
+def refuse_special(path: Path) -> None:
+    """Refuse what would hang its reader, or never end.
+
+    Raises:
+        OSError: it is no plain file, or not there.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+
+
 def private_dir(path: Path) -> Path:
     """Make `path` and what is missing above it, readable by its owner only, and return it."""
     for missing in reversed([path, *path.parents]):

@@ -187,6 +187,7 @@ def _from_environment(name: str) -> Any | None:
 
 def _from_file(path: Path) -> dict[str, Any]:
     try:
+        paths.refuse_special(path)
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return {}
@@ -211,7 +212,7 @@ def _parse_toml(text: str, path: Path) -> dict[str, Any]:
         import tomli as tomllib  # noqa: PLC0415
     try:
         table: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SmProxyError(
             "bad-setting", f"{path} is not valid TOML: {error}", "Mend it, or take it away."
         ) from None

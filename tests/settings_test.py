@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,7 @@ def test_bad_values_are_refused_and_where_they_stand_is_said(
         ("regoin = 'x'", "unknown 'regoin'"),
         ("region =", "not valid TOML"),
         ("region = 'x'\nregion = 'y'", "not valid TOML"),
+        ("region = " + "[" * 100_000, "not valid TOML"),
     ],
 )
 def test_a_bad_file_is_named(text: str, words: str) -> None:
@@ -145,6 +147,13 @@ def test_a_bad_file_is_named(text: str, words: str) -> None:
 def test_a_file_that_cannot_be_read() -> None:
     (paths.config_dir() / "config.toml").mkdir(parents=True)
     assert "cannot be read" in refused()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
+def test_a_pipe_in_its_place_is_not_waited_for() -> None:
+    paths.config_dir().mkdir()
+    os.mkfifo(paths.config_dir() / "config.toml")
+    assert "no plain file" in refused()
 
 
 def test_a_file_that_is_no_text() -> None:

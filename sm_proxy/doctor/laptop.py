@@ -92,7 +92,7 @@ def permissions(patient: Patient) -> str:
     folders = [paths.ssh_home() / ".ssh", patient.settings.ssh_folder, paths.state_dir()]
     for path in folders:
         _refuse_open(path, 0o022, "chmod go-w")
-    if key.suffix != ".pub":
+    if key.suffix != ".pub" and paths.is_plain(key):
         _refuse_open(key, 0o077, "chmod 600")
     _refuse_unwritable(patient.settings.ssh_folder / known_hosts.FOLDER)
     return "nobody else can write our folders or read the key"
@@ -131,15 +131,12 @@ def key(patient: Patient) -> str:
     public = paths.is_plain(path.with_name(path.name + ".pub"))
     own = not patient.settings.identity_file
     if not paths.exists(path) and (own or not public):
-        raise SmProxyError(
-            "no-identity", f"there is no key at {path}", "Make one with: sm-proxy config write"
-        )
+        fix = "Make one with: sm-proxy config write" if own else "Name one with --identity-file."
+        raise SmProxyError("no-identity", f"there is no key at {path}", fix)
     if paths.exists(path) and not paths.is_plain(path):
-        raise SmProxyError(
-            "no-identity",
-            f"{path} is no plain file",
-            f"mv {shlex.quote(str(path))} {shlex.quote(str(path))}.away; sm-proxy config write",
-        )
+        away = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}; sm-proxy config write"
+        fix = away if own else "Name a key file with --identity-file."
+        raise SmProxyError("no-identity", f"{path} is no plain file", fix)
     if not paths.exists(path):
         raise SkipCheck(f"only the public half is at {path}: an agent has to hold the key")
     if public and not _halves_of_one(path):
