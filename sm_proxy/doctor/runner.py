@@ -16,7 +16,8 @@ DEADLINE_S: Final = 45.0
 """Longer than any chain of retries and time-outs of a single check."""
 ASKED_S: Final = 300.0
 _LATE: Final = {
-    "credentials": "If the AWS profile has a credential_process, run that by hand; else try again."
+    "credentials": "A credential_process of the AWS profile may hang, or a locked keyring: run the"
+    " one by hand, unlock the other."
 }
 """What takes so long where it is not the network, which has time-outs of its own."""
 
