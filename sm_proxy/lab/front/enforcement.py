@@ -102,7 +102,7 @@ class Enforcement:
             gates = list(vpc.machines)
             if (way := self._way_of(self._cables.address)) is not None:
                 gates += [
-                    Gate(f"{SERVICE_ADDRESSES[name]}", None, rules)
+                    Gate(SERVICE_ADDRESSES[name], None, rules)
                     for name, rules in way.endpoints.items()
                     if name in _SERVED
                 ]
