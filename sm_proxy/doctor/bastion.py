@@ -1,20 +1,15 @@
-"""The bastion: tagged, running, its way to SSM, its agent."""
+"""The bastion: tagged, running, its agent."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Final
+from typing import Any
 
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor import groups
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import network
 from sm_proxy.routes import bastion as route
-
-_HTTPS: Final = 443
-_ENDPOINTS: Final = ("ssm", "ssmmessages")
-"""What an agent of version 3 talks to (AWS documentation of Session Manager's prerequisites)."""
 
 
 def running(patient: Patient) -> str:
@@ -61,7 +56,7 @@ def _none(patient: Patient, states: dict[str, str]) -> SmProxyError:
 def agent(patient: Patient) -> str:
     """SSM sees the agent, and it is new enough."""
     target = needed(patient.bastion, "the bastion")["InstanceId"]
-    known = _information(patient, target)
+    known = information(patient, target)
     status = known.get("PingStatus", "unknown to SSM")
     if status != "Online":
         raise SmProxyError(
@@ -82,7 +77,8 @@ def agent(patient: Patient) -> str:
     return f"Online, version {version or 'unknown'}"
 
 
-def _information(patient: Patient, target: str) -> dict[str, Any]:
+def information(patient: Patient, target: str) -> dict[str, Any]:
+    """What SSM knows of an instance."""
     try:
         answer = patient.aws.call(
             "ssm",
@@ -96,96 +92,6 @@ def _information(patient: Patient, target: str) -> dict[str, Any]:
             raise
         raise SkipCheck("ssm:DescribeInstanceInformation is denied") from None
     return next(iter(answer.get("InstanceInformationList", [])), {})
-
-
-def way_out(patient: Patient) -> str:
-    """A default route, or endpoints, lead from the bastion's subnet to SSM."""
-    instance = needed(patient.bastion, "the bastion")
-    subnet, vpc_id = needed(instance.get("SubnetId"), "the bastion's subnet"), instance["VpcId"]
-    if _way_out(patient, instance):
-        return f"{subnet} has a default route"
-    there = _endpoints(patient, vpc_id)
-    missing = [name for name in _ENDPOINTS if name not in there]
-    if not missing:
-        return f"{vpc_id} has endpoints for {', '.join(_ENDPOINTS)}"
-    if _information(patient, instance["InstanceId"]).get("PingStatus") == "Online":
-        return "the agent is online, by a way of its own"
-    raise SmProxyError(
-        "bastion-offline",
-        f"nothing leads from {subnet} to SSM: no route to a NAT or internet gateway, and "
-        f"{vpc_id} has no endpoint for {', '.join(missing)}",
-        f"Add the endpoints, or a NAT: https://{patient.aws.region}.console.aws.amazon.com/"
-        f"vpcconsole/home?region={patient.aws.region}#Endpoints:",
-    )
-
-
-def endpoint_groups(patient: Patient) -> str:
-    """The security groups of the VPC's endpoints let the bastion in on HTTPS.
-
-    Where there is an endpoint, its name leads there even if there is a NAT as well.
-    """
-    instance = needed(patient.bastion, "the bastion")
-    found = _endpoints(patient, needed(instance.get("VpcId"), "the bastion's VPC"))
-    guarded = {name: found[name] for name in _ENDPOINTS if found.get(name)}
-    if not guarded:
-        raise SkipCheck("the VPC has no endpoints for SSM with security groups")
-    rules = groups.described(patient, {group for ids in guarded.values() for group in ids})
-    address = str(instance.get("PrivateIpAddress", ""))
-    own = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
-    closed = [
-        name
-        for name, ids in guarded.items()
-        if not groups.lets_in(rules, ids, port=_HTTPS, address=address, peers=own)
-    ]
-    if not closed:
-        return f"{', '.join(guarded)} let {address} in"
-    if _information(patient, instance["InstanceId"]).get("PingStatus") == "Online":
-        return "the agent is online, by a way of its own"
-    group, source = (
-        guarded[closed[0]][0],
-        f"--source-group {own[0]}" if own else f"--cidr {address}/32",
-    )
-    raise SmProxyError(
-        "bastion-offline",
-        f"no ingress rule of {group}, a group of the endpoint for {closed[0]}, lets TCP from "
-        f"{address} to port {_HTTPS} pass",
-        f"aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp"
-        f" --port {_HTTPS} {source} --region {patient.aws.region}",
-    )
-
-
-def _way_out(patient: Patient, instance: dict[str, Any]) -> bool:
-    """A default route that works; an internet gateway serves public addresses only."""
-    subnet, vpc_id = instance["SubnetId"], instance["VpcId"]
-    public = bool(instance.get("PublicIpAddress"))
-    filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
-    tables = groups.looked(patient, "DescribeRouteTables", Filters=filters).get("RouteTables", [])
-    own = [item for item in tables if any(a.get("SubnetId") == subnet for a in _joined(item))]
-    main = [item for item in tables if any(a.get("Main") for a in _joined(item))]
-    return any(
-        route_.get("DestinationCidrBlock") == "0.0.0.0/0"
-        and route_.get("State") != "blackhole"
-        and (public or not str(route_.get("GatewayId", "")).startswith("igw-"))
-        for table in (own or main)
-        for route_ in table.get("Routes", [])
-    )
-
-
-def _joined(table: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(table.get("Associations", []))
-
-
-def _endpoints(patient: Patient, vpc_id: str) -> dict[str, list[str]]:
-    """The services for which the VPC has an endpoint that works, with its security groups."""
-    filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
-    found = groups.looked(patient, "DescribeVpcEndpoints", Filters=filters).get("VpcEndpoints", [])
-    usable = [item for item in found if str(item.get("State", "")).lower() == "available"]
-    return {
-        str(item["ServiceName"]).rpartition(".")[2]: [
-            str(group["GroupId"]) for group in item.get("Groups", [])
-        ]
-        for item in usable
-    }
 
 
 def _instances(patient: Patient, **asked: Any) -> list[dict[str, Any]]:

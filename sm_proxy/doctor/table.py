@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from sm_proxy.doctor import account, acls, bastion, groups, job, laptop, session, ssh_config
+from sm_proxy.doctor import (
+    account,
+    acls,
+    bastion,
+    groups,
+    job,
+    laptop,
+    session,
+    ssh_config,
+    way_out,
+)
 from sm_proxy.doctor.findings import Patient, Stage
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname
@@ -30,8 +40,8 @@ _JOB: Final[tuple[Stage, ...]] = (
     (("vpc", job.vpc),),
     (("bastion", bastion.running), ("marker", job.marker)),
     (
-        ("endpoints", bastion.way_out),
-        ("endpoint-groups", bastion.endpoint_groups),
+        ("endpoints", way_out.leads),
+        ("endpoint-groups", way_out.endpoint_groups),
         ("agent", bastion.agent),
         ("security-groups", groups.path),
         ("network-acls", acls.path),
@@ -48,8 +58,8 @@ _JOB: Final[tuple[Stage, ...]] = (
 _BASTION: Final[tuple[Stage, ...]] = (
     (("bastion", bastion.running),),
     (
-        ("endpoints", bastion.way_out),
-        ("endpoint-groups", bastion.endpoint_groups),
+        ("endpoints", way_out.leads),
+        ("endpoint-groups", way_out.endpoint_groups),
         ("agent", bastion.agent),
     ),
 )
