@@ -216,7 +216,7 @@ def claim(lab: Lab, line: str, later: int = 0) -> None:
 
     Where several are written, each has to come `later` than the one before.
     """
-    stream = f"{lab.job}/algo-1-{9_999_999_999_000 + later}"
+    stream = f"{lab.job}/algo-1-{9_999_999_999_999 + later}"
     event = {"timestamp": 1_790_000_000_000, "message": line}
     lab.control("put_logs", "/aws/sagemaker/TrainingJobs", stream, [event])
 
