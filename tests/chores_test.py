@@ -53,11 +53,12 @@ def test_another_context_is_left_alone() -> None:
 
 def test_they_wait_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chores, "QUIET_S", 0.01)
-    ran = threading.Event()
-    monkeypatch.setattr(chores, "run", lambda *_: ran.set())
+    ran, own = threading.Event(), FakeAws()
+    # Those of a connection in another test may still be waiting for their moment.
+    monkeypatch.setattr(chores, "run", lambda aws, _: ran.set() if aws is own else None)
     stream = FakeStream()
     stream.opened = False
-    beside = chores.Beside(FakeAws(), stream, SETTINGS)
+    beside = chores.Beside(own, stream, SETTINGS)
     assert not ran.wait(0.3)
     stream.opened = True
     assert ran.wait(10)
