@@ -19,7 +19,7 @@ from sm_proxy.settings import Settings
 
 _SAY_MORE: Final = frozenset({"job-ended", "job-failed", "wrong-user", "config-read-only"})
 """Failures of a later look that explain more than the key does."""
-_PAUSES_S: Final = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0)
+_PAUSES_S: Final = (0.0, 1.0, 2.0, 3.0)
 """Before each look at the log; the first is for a container that was only remembered."""
 
 

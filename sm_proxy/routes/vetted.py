@@ -16,7 +16,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.routes import Stream
 from sm_proxy.routes.host_key import HostKeyReader
 
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 15.0
 """Longer than the log may lag: see `keys/expected.py`. It is for a look that hangs."""
 _TICK_S: Final = 0.05
 
