@@ -37,7 +37,12 @@ class _Sent:
 
 
 class Flight:
-    """The unacknowledged messages of one direction, and the numbering of new ones."""
+    """The unacknowledged messages of one direction, and the numbering of new ones.
+
+    Attributes:
+        next_sequence: the number of the next message.
+        last_progress: when a message was acknowledged last; minus infinity if none was.
+    """
 
     def __init__(self) -> None:
         self.next_sequence = 0
@@ -46,7 +51,7 @@ class Flight:
         self._offset = 0
         self._suspect_until = -1
         """No message above this number was overtaken."""
-        self._last_progress = -_NEVER
+        self.last_progress = -_NEVER
         self._next_due = _NEVER
         self._timer = RetransmissionTimer()
 
@@ -87,7 +92,7 @@ class Flight:
         entry = self._entries.pop(sequence, None)
         if entry is None:
             return False
-        self._last_progress = now
+        self.last_progress = now
         if not entry.resends:
             self._timer.sample(now - entry.last_sent)
         self._note_overtaking(sequence, now)
@@ -147,7 +152,7 @@ class Flight:
         patience = entry.timeout
         if patience >= MINIMUM_S:  # else it is the first data message, sent to a dialling agent
             patience = max(patience, self._timer.timeout)
-        return max(entry.due, self._last_progress + patience)
+        return max(entry.due, self.last_progress + patience)
 
     def _note_overtaking(self, sequence: int, now: float) -> None:
         for earlier in range(self._oldest, sequence):

@@ -163,7 +163,8 @@ class Outbox:
     def _probe_deadline(self) -> float:
         if self._probe is None or self._paused:
             return _NEVER
-        return self._probe_since + PROBE_DEADLINE_S
+        # While older messages still find their way after a break, it may not have had its turn.
+        return max(self._probe_since, self._flight.last_progress) + PROBE_DEADLINE_S
 
     @property
     def _sendable(self) -> bool:

@@ -64,6 +64,18 @@ def test_an_unacknowledged_large_message_ends_it() -> None:
         box.frames(now, MUCH)
 
 
+def test_a_large_message_has_its_time_once_older_ones_have_arrived() -> None:
+    box = outbox()
+    box.put(bytes(1000))
+    box.frames(0.0, MUCH)
+    box.put(bytes(40_000))
+    box.frames(0.0, MUCH)
+    box.acknowledge(0, PROBE_DEADLINE_S - 1)
+    box.frames(2 * PROBE_DEADLINE_S - 1.1, MUCH)
+    with pytest.raises(LargeMessageRefusedError):
+        box.frames(2 * PROBE_DEADLINE_S - 1, MUCH)
+
+
 def test_a_large_message_that_is_cut_off_twice_ends_it() -> None:
     box = outbox()
     box.put(bytes(40_000))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -65,6 +65,21 @@ def perform(world: World, name: str, *arguments: object) -> None:
     seed=st.integers(0, 2**32),
     limit=st.sampled_from([32768, 32768, 1024, 4096]),
     agent_ends=st.booleans(),
+)
+@example(  # the large message waits for its turn behind an older one that was lost
+    plan=Plan(),
+    weather=Weather(loss=0.02, ack_loss=0.3, delay=0.0),
+    schedule=[
+        ("block", 3.0),
+        ("run", 3.0),
+        ("write", 20_000),
+        ("run", 0.5),
+        ("write", 40_000),
+        ("cut", UP, 0.001),
+    ],
+    seed=3499,
+    limit=32768,
+    agent_ends=False,
 )
 def test_streams_are_equal_or_there_is_a_reason(
     plan: Plan,
