@@ -21,10 +21,20 @@ class Helper(subprocess.Popen[bytes]):
     """In place of the `Popen` that botocore uses.
 
     One that hangs must not outlive the ssh that waited for it.
+
+    Raises:
+        SmProxyError: `aws-error`, the profile names no program.
     """
 
-    def __init__(self, *words: Any, **options: Any) -> None:
-        super().__init__(*words, **options)
+    def __init__(self, words: list[str], **options: Any) -> None:
+        if not words:
+            raise SmProxyError(
+                "aws-error",
+                "the credential_process of the AWS profile is empty",
+                "Name a program there, or take the line away: `credential_process` in"
+                " ~/.aws/config.",
+            )
+        super().__init__(words, **options)
         atexit.register(self.terminate)
 
     def communicate(self, *words: Any, **options: Any) -> tuple[bytes, bytes]:

@@ -75,6 +75,14 @@ def test_what_is_none_is_said_in_words(
     assert caught.value.code == code
 
 
+def test_an_empty_one_is_no_bug(printing: Printing, tmp_path: Path) -> None:
+    aws = printing("")
+    (tmp_path / "aws" / "config").write_text("[profile helped]\ncredential_process =\n")
+    with pytest.raises(SmProxyError, match="is empty") as caught:
+        aws.call("sts", "GetCallerIdentity")
+    assert caught.value.code == "aws-error"
+
+
 @pytest.mark.parametrize("profile", ["helped", "from-helped"])
 def test_a_credential_process_that_hangs_does_not_outlive_us(tmp_path: Path, profile: str) -> None:
     pid = tmp_path / "pid"
