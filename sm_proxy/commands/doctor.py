@@ -85,9 +85,18 @@ def _text(findings: Sequence[Finding], cause: Finding | None) -> str:
         if not item.reason.startswith("not looked at")
     ]
     if cause is None:
-        return "\n".join([*lines, "", "Nothing is wrong."])
+        return "\n".join([*lines, "", _no_cause(findings)])
     fix = f" {cause.fix}" if cause.fix else ""
     return "\n".join([*lines, "", f"{cause.code}: {cause.reason}.{fix}"])
+
+
+def _no_cause(findings: Sequence[Finding]) -> str:
+    broken = [item.id for item in findings if item.reason.startswith(runner.BROKE)]
+    if not broken:
+        return "Nothing is wrong."
+    return (
+        f"Nothing wrong was found, but a bug of ours kept us from looking at: {', '.join(broken)}."
+    )
 
 
 def _coloured(result: str) -> str:

@@ -15,6 +15,8 @@ from sm_proxy.errors import SmProxyError, printable
 DEADLINE_S: Final = 45.0
 """Longer than any chain of retries and time-outs of a single check."""
 ASKED_S: Final = 300.0
+BROKE: Final = "the check itself broke"
+"""Begins the reason of a check that is a bug of ours: it says nothing of the patient."""
 _LATE: Final = {
     "credentials": "A credential_process of the AWS profile may hang, or a locked keyring: run the"
     " one by hand, unlock the other."
@@ -71,4 +73,4 @@ def _one(name: str, check: Check, patient: Patient) -> Finding:
         return ended("failed", error.message, error.hint, error.code)
     except Exception as error:  # noqa: BLE001 - a check that breaks must not hide the others
         trace.step("check broke", id=name, error=repr(error))
-        return ended("skipped", f"the check itself broke: {type(error).__name__}: {error}")
+        return ended("skipped", f"{BROKE}: {type(error).__name__}: {error}")

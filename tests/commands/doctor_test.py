@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.commands import doctor
-from sm_proxy.doctor import runner
-from sm_proxy.doctor.findings import Finding
+from sm_proxy.doctor import runner, table
+from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.routes import bastion
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.ssm.session import Grant
@@ -58,3 +58,21 @@ def test_a_session_of_a_check_that_did_not_end_is_ended(
     else:
         assert doctor.run(args).data["cause"] == "network"
     assert api.ended == ["s-1"]
+
+
+@pytest.mark.usefixtures("kept_signals")
+def test_a_check_that_broke_does_not_count_as_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("STATE", "CACHE", "CONFIG"):
+        monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind))
+
+    def broken(_: Patient) -> str:
+        raise KeyError("x")
+
+    args = argparse.Namespace(host=None, ssh_config=None, bundle=None)
+    monkeypatch.setattr(table, "stages", lambda _: ((("vpc", lambda _: "vpc-1"),),))
+    assert doctor.run(args).text.endswith("\nNothing is wrong.")
+    monkeypatch.setattr(table, "stages", lambda _: ((("vpc", broken),),))
+    last = doctor.run(args).text.splitlines()[-1]
+    assert last == "Nothing wrong was found, but a bug of ours kept us from looking at: vpc."
