@@ -44,13 +44,16 @@ def _none(patient: Patient, states: dict[str, str]) -> SmProxyError:
     there = [name for name, state in states.items() if state in {"stopped", "stopping"}]
     shown = ", ".join(f"{name} is {state}" for name, state in states.items())
     where = f" --region {patient.aws.region}"
-    what = patient.settings.bastion or f"an instance with the tag {route.TAG}={route.TAG_VALUE}"
     if there:
         start = f"aws ec2 start-instances --instance-ids {there[0]}{where}"
         return SmProxyError("no-bastion", f"the bastion does not run: {shown}", start)
+    if named := patient.settings.bastion:
+        what = f"there is no instance {named} in {patient.aws.region}"
+        return SmProxyError("no-bastion", what, "Name another with --bastion.")
+    what = f"no instance has the tag {route.TAG}={route.TAG_VALUE}"
     pair = f"Key={route.TAG},Value={route.TAG_VALUE}"
     tag = f"aws ec2 create-tags --tags {pair}{where} --resources ID"
-    return SmProxyError("no-bastion", f"there is no {what}", f"Tag one: {tag}")
+    return SmProxyError("no-bastion", what, f"Tag one: {tag}")
 
 
 def agent(patient: Patient) -> str:

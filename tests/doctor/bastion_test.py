@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor import bastion
 from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.errors import SmProxyError
@@ -57,7 +58,16 @@ def test_one_that_is_stopped_is_told_how_to_start() -> None:
 def test_none_is_tagged() -> None:
     error = failure(bastion.running, patient(DescribeInstances={"Reservations": []}))
     assert error.code == "no-bastion"
+    assert error.message == "no instance has the tag sm-proxy:role=bastion"
     assert "Key=sm-proxy:role,Value=bastion" in error.hint
+
+
+def test_the_named_one_is_not_there() -> None:
+    gone = ServiceError("InvalidInstanceID.NotFound", "no i-9", "ec2:DescribeInstances")
+    error = failure(bastion.running, patient(Settings(bastion="i-9"), DescribeInstances=gone))
+    assert error.code == "no-bastion"
+    assert error.message == "there is no instance i-9 in eu-west-1"
+    assert error.hint == "Name another with --bastion."
 
 
 def test_a_named_one_that_may_not_be_described_is_no_cause() -> None:
