@@ -114,7 +114,8 @@ def _parser(selected: str) -> Parser:
     parser.add_argument("--version", action="version", version=f"sm-proxy {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name, text in COMMANDS.items():
-        child = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        sentence = f"{text[:1].upper()}{text[1:]}."
+        child = commands.add_parser(name, help=text, description=sentence)
         if name == selected:
             _module(name).add_arguments(child)
     return parser

@@ -71,6 +71,13 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert "--region" in capsys.readouterr().out
 
 
+def test_a_description_is_a_sentence_that_keeps_its_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert usage("demo", "--help") == 0
+    assert "\n\nThe main job on an embedded AWS, start to end.\n" in capsys.readouterr().out
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The arguments with which `resolve` is run; it fails where its host is `sm-bad`."""
