@@ -194,7 +194,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SmProxyError(
             "bad-setting",
-            f"{path} cannot be read: {error}",
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
             "Make it a readable UTF-8 file, or take it away.",
         ) from None
     known = {item.name for item in fields(Settings)}

@@ -152,8 +152,9 @@ def test_a_file_that_cannot_be_read() -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
 def test_a_pipe_in_its_place_is_not_waited_for() -> None:
     paths.config_dir().mkdir()
-    os.mkfifo(paths.config_dir() / "config.toml")
-    assert "no plain file" in refused()
+    path = paths.config_dir() / "config.toml"
+    os.mkfifo(path)
+    assert f"{path} cannot be read: it is no plain file. " in refused()
 
 
 def test_a_file_that_is_no_text() -> None:
