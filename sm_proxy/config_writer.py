@@ -161,7 +161,9 @@ def findings(changes: Sequence[Change], settings: Settings) -> list[Finding]:
     found = [Finding(f"out of date: {item.path}", write) for item in changes if item.needed]
     for item in changes:
         if _others_may_write(item.path):
-            what = f"bad permissions: others may write {item.path}, so ssh reads no config at all"
+            what = (
+                f"bad permissions: others may write {item.path}, so ssh may read no config at all"
+            )
             found.append(Finding(what, f"Run `chmod go-w {shlex.quote(str(item.path))}`."))
         if item.path != own:
             there, first = user_file.included(item.before or b"", own)

@@ -152,7 +152,7 @@ def test_check_names_a_file_that_ssh_will_not_read(
     (base / name).chmod(0o664)
     capsys.readouterr()
     run(base, "check", status=1)
-    told = f"bad permissions: others may write {base / name}, so ssh reads no config at all"
+    told = f"bad permissions: others may write {base / name}, so ssh may read no config at all"
     assert capsys.readouterr().out == f"{told}. Run `chmod go-w {base / name}`.\n"
 
 
