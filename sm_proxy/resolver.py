@@ -134,6 +134,8 @@ class _Search:
         reading: Background[tuple[str, Iterator[Found]] | None] | None = None
         with self._memory.asking_about_job(self._target):
             known = self._memory.job(self._target, max_age)
+            if known is None:  # nor may the next run believe it, should the job be over or gone
+                self._memory.forget_job(self._target)
             job, subnets = known or (self._describe(), self._subnets)
             self._job = job
             self._old = known is not None and not self._memory.job(self._target, POLL_S[0])

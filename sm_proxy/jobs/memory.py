@@ -85,6 +85,10 @@ class Memory:
         expires = _end_of(job) if job.running else time.time() + STARTING_S
         self._store.save(*self._job_key(target, job.name), record=record, expires=expires)
 
+    def forget_job(self, target: Target) -> None:
+        """It is asked about anew."""
+        self._store.forget(*self._job_key(target))
+
     def asking_about_job(self, target: Target) -> AbstractContextManager[None]:
         """Held while the job is looked up: the others wait, and find it remembered."""
         return self._store.alone(*self._job_key(target))

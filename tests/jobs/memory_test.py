@@ -129,6 +129,15 @@ def test_a_job_that_has_ended_since_is_said_to_have(monkeypatch: pytest.MonkeyPa
     assert caught.value.code == "job-failed"
 
 
+def test_a_job_that_a_fresh_look_found_over_is_not_believed_to_run() -> None:
+    resolved(working())
+    aws = working(DescribeTrainingJob=description("Failed", "Failed", FailureReason="no memory"))
+    for fresh in (True, False):
+        with pytest.raises(SmProxyError) as caught:
+            resolved(aws, fresh=fresh)
+        assert caught.value.code == "job-failed"
+
+
 def test_a_restart_since_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     began = description(
         ResourceConfig=TWO,
