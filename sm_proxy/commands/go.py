@@ -15,7 +15,7 @@ _WORDS = {
     ("go", "keep"): "was not waiting: its program has ended, the container is kept (sm-proxy done)",
     ("go", "none"): "was not waiting: its program runs already",
     ("go", "unknown"): "told to go on",
-    ("done", "wait"): "will not be kept once its program has ended; it still waits (sm-proxy go)",
+    ("done", "wait"): "will not be kept once its program has ended; that you came starts it",
     ("done", "keep"): "told that you are done: the container ends",
     ("done", "none"): "will not be kept once its program has ended",
     ("done", "unknown"): "told that you are done",
@@ -52,7 +52,8 @@ def tell(word: Word, args: argparse.Namespace) -> Result:
     job, nodes = windows.tell(word, args.host, settings, aws, output.status)
     data = {"job": job, "nodes": [_data(node) for node in nodes]}
     text = "\n".join(_line(word, node) for node in nodes)
-    return Result(data, text, exit_status=int(any(node.error for node in nodes)))
+    failure = next((node.error for node in nodes if node.error), None)
+    return Result(data, text, exit_status=1 if failure else 0, failure=failure)
 
 
 def _data(node: Told) -> dict[str, object]:

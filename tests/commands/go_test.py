@@ -1,0 +1,39 @@
+"""What is said of the nodes that were told, and of those that could not be."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sm_proxy import cli, windows
+from sm_proxy.errors import SmProxyError
+from sm_proxy.windows import Told
+
+
+@pytest.fixture
+def one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        Told("algo-1", "wait"),
+        Told("algo-2", error=SmProxyError("network", "no way", "Mend it.")),
+    ]
+    monkeypatch.setattr(windows, "tell", lambda *_: ("my-job", nodes))
+
+
+@pytest.mark.usefixtures("one_fails")
+def test_a_node_that_could_not_be_told_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["go", "sm-my-job"]) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        "algo-1  told to go on: the program starts",
+        "algo-2  network: no way. Mend it.",
+    ]
+    assert said.err == "sm-proxy: network: no way. Mend it.\n"
+
+
+@pytest.mark.usefixtures("one_fails")
+def test_scripts_get_every_node_and_the_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["done", "sm-my-job", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["ok"], found["error"]["code"]) == (False, "network")
+    assert [node["told"] for node in found["data"]["nodes"]] == [True, False]
