@@ -112,20 +112,21 @@ class Tour:
         return _equal(target / "patch.bin", _digest(self._folder / "patch.bin"))
 
     def _forward(self) -> str:
-        port, inner = _free_port(), self._sshd_port()
-        with self._background("-N", "-L", f"{port}:127.0.0.1:{inner}", self._host):
+        port, (address, inner) = _free_port(), self._sshd()
+        with self._background("-N", "-L", f"{port}:{address}:{inner}", self._host):
             return f"the container's own sshd on our port {port}: " + _greeting(port)
 
     def _vscode(self) -> str:
-        port, inner = _free_port(), self._sshd_port()
+        port, inner = _free_port(), self._sshd()
         words = ("-T", "-D", str(port), "-o", "ConnectTimeout=15", self._host, "sh")
         with self._background(*words, script="echo the script says: $(uname -sr)\n") as process:
             said = process.stdout.readline().strip() if process.stdout else ""
             return f"{said}\nand through SOCKS: " + _greeting(port, socks_to=inner)
 
-    def _sshd_port(self) -> int:
-        shown = self._run("ssh", self._host, "echo ${SSH_CONNECTION##* }")
-        return int(shown)
+    def _sshd(self) -> tuple[str, int]:
+        """Where the container's sshd listens: without namespaces not on its 127.0.0.1."""
+        address, port = self._run("ssh", self._host, "echo ${SSH_CONNECTION#* * }").split()
+        return address, int(port)
 
     def _run(self, program: str, *words: str, stdin: str = "") -> str:
         line = self._line(program, words)
@@ -192,13 +193,16 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def _greeting(port: int, socks_to: int | None = None) -> str:
-    """The first line a server says, on a local port or through SOCKS 5 (RFC 1928) behind it."""
+def _greeting(port: int, socks_to: tuple[str, int] | None = None) -> str:
+    """The first line sshd says, on a local port or through SOCKS 5 (RFC 1928) behind it."""
     _await_listener(port)
     with socket.create_connection(("127.0.0.1", port), timeout=_STEP_TIMEOUT_S) as connection:
         if socks_to is not None:
-            _socks_connect(connection, socks_to)
-        return connection.makefile().readline().strip()
+            _socks_connect(connection, *socks_to)
+        line = connection.makefile().readline().strip()
+    if not line.startswith("SSH-"):
+        raise StepError(f"no sshd answers on port {port}: {line!r}")
+    return line
 
 
 def _await_listener(port: int) -> None:
@@ -210,10 +214,11 @@ def _await_listener(port: int) -> None:
             time.sleep(0.1)
 
 
-def _socks_connect(connection: socket.socket, port: int) -> None:
+def _socks_connect(connection: socket.socket, address: str, port: int) -> None:
     connection.sendall(b"\x05\x01\x00")
     connection.recv(2)
-    connection.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01" + port.to_bytes(2, "big"))
+    target = socket.inet_aton(address) + port.to_bytes(2, "big")
+    connection.sendall(b"\x05\x01\x00\x01" + target)
     answer = connection.recv(10)
     if answer[:2] != b"\x05\x00":
         raise StepError("the SOCKS port did not connect")

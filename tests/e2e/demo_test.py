@@ -14,9 +14,9 @@ from tests.e2e.labs import SM_PROXY
 pytestmark = pytest.mark.e2e
 
 
-def demo(**changes: str) -> subprocess.CompletedProcess[str]:
+def demo(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*SM_PROXY, "demo"],
+        [*SM_PROXY, "demo", *words],
         env={**os.environ, **changes},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -26,8 +26,9 @@ def demo(**changes: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_step_does_what_it_should() -> None:
-    done = demo()
+@pytest.mark.parametrize("words", [(), ("--network", "loopback")])
+def test_every_step_does_what_it_should(words: tuple[str, ...]) -> None:
+    done = demo(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = re.split(r"^\d\. ", done.stdout, flags=re.MULTILINE)[1:]
     told = ("status Starting", "algo-1", *["on both sides"] * 2, "patch.bin", "on both sides")
