@@ -53,8 +53,12 @@ def run(args: argparse.Namespace) -> Result:
     if args.bundle:
         bundle.write(Path(args.bundle), patient, findings)
     cause = runner.first_failure(findings)
-    data = {"cause": cause.code if cause else None, "checks": [item.as_data() for item in findings]}
-    return Result(data, _text(findings, cause), EXIT_EXPECTED if cause else 0)
+    checks = [item.as_data() for item in findings]
+    if cause is None or cause.code is None:
+        return Result({"cause": None, "checks": checks}, _text(findings) + _no_cause(findings))
+    failure = SmProxyError(cause.code, cause.reason, cause.fix)
+    data = {"cause": cause.code, "checks": checks}
+    return Result(data, _text(findings), EXIT_EXPECTED, failure)
 
 
 def _patient(args: argparse.Namespace, host: str | None, login: str | None) -> Patient:
@@ -77,17 +81,17 @@ def _unsettled(args: argparse.Namespace, host: str | None) -> list[Finding]:
     return []
 
 
-def _text(findings: Sequence[Finding], cause: Finding | None) -> str:
+def _text(findings: Sequence[Finding]) -> str:
+    """A line for each check that was made, and below one that failed what mends it."""
     width = max(len(item.id) for item in findings)
-    lines = [
-        f"{_coloured(item.result)}  {item.id:{width}}  {item.ms:6} ms  {item.reason}"
-        for item in findings
-        if not item.reason.startswith("not looked at")
-    ]
-    if cause is None:
-        return "\n".join([*lines, "", _no_cause(findings)])
-    fix = f" {cause.fix}" if cause.fix else ""
-    return "\n".join([*lines, "", f"{cause.code}: {cause.reason}.{fix}"])
+    lines: list[str] = []
+    for item in findings:
+        if item.reason.startswith("not looked at"):
+            continue
+        lines.append(f"{_coloured(item.result)}  {item.id:{width}}  {item.ms:6} ms  {item.reason}")
+        if item.fix:
+            lines.append(f"{'':{width + 22}}{item.fix}")
+    return "\n".join([*lines, "", ""])
 
 
 def _no_cause(findings: Sequence[Finding]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.doctor.tunnel import Tunnel
+from sm_proxy.errors import Code
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.job import Job
 from sm_proxy.settings import Settings
@@ -30,7 +31,7 @@ class Finding:
         reason: in a few words.
         ms: how long it took, in milliseconds.
         fix: the one command, link or step that mends it; empty unless it failed.
-        code: the error code of a failure; empty otherwise.
+        code: the error code of a failure; None otherwise.
     """
 
     id: str
@@ -38,7 +39,7 @@ class Finding:
     reason: str
     ms: int = 0
     fix: str = ""
-    code: str = ""
+    code: Code | None = None
 
     def as_data(self) -> dict[str, Any]:
         """The check in `doctor`'s data."""

@@ -15,6 +15,8 @@ def failure(patient: Patient) -> str:
     if patient.host and (found := _connection(patient.host)):
         return found
     for record in reversed(error_handler.last_errors()):
+        if record.get("command") == "doctor":  # what it found last time, and may find again
+            continue
         if found := _told(record, f" (sm-proxy {record.get('command', '?')})"):
             return found
     raise SkipCheck("no failure is on record")

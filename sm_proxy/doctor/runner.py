@@ -9,8 +9,8 @@ from typing import Final
 
 from sm_proxy import trace
 from sm_proxy.background import Background
-from sm_proxy.doctor.findings import Check, Finding, Patient, SkipCheck, Stage
-from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.doctor.findings import Check, Finding, Patient, SkipCheck, Stage, Verdict
+from sm_proxy.errors import Code, SmProxyError, printable
 
 DEADLINE_S: Final = 45.0
 """Longer than any chain of retries and time-outs of a single check."""
@@ -60,10 +60,10 @@ def _side_by_side(patient: Patient, stage: Stage) -> Iterator[Finding]:
 def _one(name: str, check: Check, patient: Patient) -> Finding:
     started = time.monotonic()
 
-    def ended(result: str, reason: str, fix: str = "", code: str = "") -> Finding:
+    def ended(result: Verdict, reason: str, fix: str = "", code: Code | None = None) -> Finding:
         ms = round((time.monotonic() - started) * 1000)
         shown = printable(trace.redact(reason))
-        return Finding(name, result, shown, ms, printable(trace.redact(fix)), code)  # type: ignore[arg-type]
+        return Finding(name, result, shown, ms, printable(trace.redact(fix)), code)
 
     try:
         return ended("passed", check(patient))

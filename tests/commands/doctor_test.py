@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy import cli
 from sm_proxy.commands import doctor
 from sm_proxy.doctor import runner, table
 from sm_proxy.doctor.findings import Finding, Patient
+from sm_proxy.errors import SmProxyError
 from sm_proxy.routes import bastion
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.ssm.session import Grant
@@ -76,3 +78,24 @@ def test_a_check_that_broke_does_not_count_as_passed(
     monkeypatch.setattr(table, "stages", lambda _: ((("vpc", broken),),))
     last = doctor.run(args).text.splitlines()[-1]
     assert last == "Nothing wrong was found, but a bug of ours kept us from looking at: vpc."
+
+
+@pytest.mark.usefixtures("kept_signals")
+def test_what_failed_is_shown_with_what_mends_it_and_the_first_is_the_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("STATE", "CACHE", "CONFIG"):
+        monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind))
+
+    def offline(_: Patient) -> str:
+        raise SmProxyError("bastion-offline", "it is away", "Start it.")
+
+    monkeypatch.setattr(table, "stages", lambda _: ((("agent", offline),),))
+    assert cli.main(["doctor"]) == 1
+    shown = capsys.readouterr()
+    row, fix, *_ = shown.out.splitlines()
+    assert row.startswith("failed   agent ")
+    assert row.endswith(" ms  it is away")
+    assert fix.strip() == "Start it."
+    assert fix.index("Start") == row.index("it is away")
+    assert shown.err.splitlines()[-1] == "sm-proxy: bastion-offline: it is away. Start it."

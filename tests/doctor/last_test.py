@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import connections
+from sm_proxy import connections, error_handler
 from sm_proxy.doctor import last
 from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.errors import SmProxyError
@@ -29,6 +29,12 @@ def test_the_last_failed_connection_of_the_host_itself() -> None:
     assert told("sm-a").startswith("2 h ago: no-vpc: there is none; 1 connection")
     with pytest.raises(SkipCheck, match="no failure"):
         told("sm-b")
+
+
+def test_what_doctor_itself_found_is_no_failure_on_record() -> None:
+    error_handler.last_line("list", SmProxyError("no-credentials", "there are none"))
+    error_handler.last_line("doctor", SmProxyError("network", "no answer"))
+    assert told(None).endswith("ago: no-credentials: there are none (sm-proxy list)")
 
 
 def test_nothing_on_record() -> None:

@@ -38,7 +38,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def examined(lab: Lab, *words: str, **options: Any) -> tuple[dict[str, Any], int]:
     done = lab.sm_proxy("doctor", "--json", "--ssh-config", lab.config, *words, **options)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
-    return json.loads(done.stdout)["data"], done.returncode
+    envelope = json.loads(done.stdout)
+    if cause := envelope["data"]["cause"]:
+        assert (envelope["error"]["code"], code_of(done)) == (cause, cause)
+    return envelope["data"], done.returncode
 
 
 def failed_of(data: dict[str, Any]) -> list[str]:
