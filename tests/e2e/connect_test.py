@@ -92,18 +92,19 @@ def test_the_start_of_vs_code_remote_ssh(lab: Lab) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(b'echo "started ${SSH_CONNECTION##* }"\n')
+        process.stdin.write(b'echo "started ${SSH_CONNECTION#* * }"\n')
         process.stdin.flush()
-        word, inner = process.stdout.readline().split()
-        assert word == b"started"
+        word, address, inner = process.stdout.readline().decode().split()
+        assert word == "started"
         probe = (
             "import socket,sys\n"
             "s=socket.create_connection(('127.0.0.1',int(sys.argv[1])))\n"
             "s.sendall(b'\\5\\1\\0');s.recv(2)\n"
-            "s.sendall(b'\\5\\1\\0\\1\\x7f\\0\\0\\1'+int(sys.argv[2]).to_bytes(2,'big'))\n"
+            "inner=socket.inet_aton(sys.argv[2])+int(sys.argv[3]).to_bytes(2,'big')\n"
+            "s.sendall(b'\\5\\1\\0\\1'+inner)\n"
             "s.recv(10);print(s.makefile().readline())\n"
         )
-        said = lab.run(sys.executable, "-c", probe, str(port), inner.decode())
+        said = lab.run(sys.executable, "-c", probe, str(port), address, inner)
         assert said.stdout.startswith(b"SSH-2.0-"), said.stderr
     finally:
         process.terminate()

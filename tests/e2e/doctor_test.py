@@ -35,6 +35,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield own
 
 
+ON_LOOPBACK = {"security-groups", "network-acls"}
+"""Nothing filters a loopback address, and doctor passes them over there."""
+
+
 def examined(lab: Lab, *words: str, **options: Any) -> tuple[dict[str, Any], int]:
     done = lab.sm_proxy("doctor", "--json", "--ssh-config", lab.config, *words, **options)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
@@ -58,8 +62,8 @@ def is_healthy(lab: Lab, *words: str) -> None:
     """ssh works, and doctor has nothing to say but what went wrong before."""
     lab.ok("-oBatchMode=yes", lab.host, "true")
     data, status = examined(lab, *words)
-    wrong = [item for item in data["checks"] if item["result"] != "passed"]
-    assert [item["id"] for item in wrong] in (["last-failure"], [])
+    wrong = {item["id"] for item in data["checks"] if item["result"] != "passed"}
+    assert wrong - {"last-failure"} == (set() if lab.netns else ON_LOOPBACK)
     assert (data["cause"], status) == (None, 0)
 
 
@@ -101,6 +105,8 @@ def test_a_default_route_does_instead_of_endpoints(lab: Lab) -> None:
 def test_what_may_not_be_looked_at_is_skipped_with_the_reason(
     lab: Lab, action: str, check: str
 ) -> None:
+    if check in ON_LOOPBACK and not lab.netns:
+        pytest.skip("nothing filters a loopback address")
     with lab.faults(deny=[action]):
         data, status = examined(lab, lab.host)
     assert (data["cause"], status) == (None, 0)
@@ -167,7 +173,8 @@ def test_a_second_context(lab: Lab) -> None:
     name = f"second-{lab.job}"
     try:
         words = ("--ssh-config", lab.config, "--prefix", "second-", "--region", "us-east-1")
-        done = lab.sm_proxy("config", "write", *words)
+        user = lab.environment["SM_PROXY_LAB_USER"]
+        done = lab.sm_proxy("config", "write", *words, "--user", user)
         assert done.returncode == 0, done.stderr.decode()
         lab.ok(name, "true")
         assert examined(lab, name)[0]["cause"] is None
@@ -280,7 +287,7 @@ _CHECKED_AFTER = {*list(FAULTS)[14::15], list(FAULTS)[-1]}
 
 def test_security_groups_and_routes_are_the_networks(lab: Lab) -> None:
     """Not a gateway's that knows of them: what runs on the bastion meets them."""
-    if lab.environment["SM_PROXY_LAB_NETWORK"] != "netns" or packet_filter.program() is None:
+    if not lab.netns or packet_filter.program() is None:
         pytest.skip("the records count at the gateway only")
     address, port = where(lab)
     on_bastion = lab.environment["SM_PROXY_LAB_ON_BASTION"].split()
@@ -305,6 +312,8 @@ def test_security_groups_and_routes_are_the_networks(lab: Lab) -> None:
 def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, whole: dict[str, Any], name: str) -> None:
     """And nothing of it is left: the next one would be diagnosed for a patient with two."""
     fault = FAULTS[name]
+    if fault.check in ON_LOOPBACK and not lab.netns:
+        pytest.skip("nothing filters a loopback address")
     with fault.switch(lab) as options:
         host = options.get("host", lab.host) + options.get("suffix", "")
         login = f"{options['login']}@" if "login" in options else ""

@@ -50,8 +50,8 @@ class Lab:
         self.job = environment["SM_PROXY_LAB_JOB"]
         self.config = environment["SM_PROXY_LAB_SSH_CONFIG"]
         self.state = Path(environment["SM_PROXY_STATE_DIR"])
-        netns = environment["SM_PROXY_LAB_NETWORK"] == "netns"
-        self._enter = ["nsenter", f"--net=/proc/{pid}/ns/net", "--"] if netns else []
+        self.netns = environment["SM_PROXY_LAB_NETWORK"] == "netns"
+        self._enter = ["nsenter", f"--net=/proc/{pid}/ns/net", "--"] if self.netns else []
         self._python: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()
 

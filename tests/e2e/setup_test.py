@@ -49,7 +49,7 @@ def test_from_nothing_to_ssh(lab: Lab, tmp_path: Path) -> None:
     checks = {check["id"]: check["result"] for check in data["checks"]}
     assert checks == dict.fromkeys(["key", "config", "ssh", "credentials", "bastion"], "passed")
     assert data["environment"]["SM_PROXY_AUTHORIZED_KEY"].startswith("ssh-ed25519 ")
-    connected = lab.run("ssh", "-F", str(config), lab.host, "hostname")
+    connected = lab.run("ssh", "-F", str(config), lab.host, "echo $SM_CURRENT_HOST")
     assert connected.stdout == b"algo-1\n", connected.stderr
     before = _files(tmp_path)
     again = lab.sm_proxy("setup", "--ssh-config", str(config))
@@ -76,7 +76,7 @@ def shared(lab: Lab) -> Iterator[str]:
 
 def test_a_second_ssh_shares_the_first_ones_connection(lab: Lab, shared: str) -> None:
     for _ in range(2):
-        done = lab.run("ssh", "-F", shared, lab.host, "hostname")
+        done = lab.run("ssh", "-F", shared, lab.host, "echo $SM_CURRENT_HOST")
         assert done.stdout == b"algo-1\n", done.stderr
         assert len(lab.helpers()) == len(lab.sessions()) == 1
     helper = lab.helpers()
@@ -95,12 +95,12 @@ def test_a_killed_master_leaves_no_helper(lab: Lab, shared: str) -> None:
     told = lab.run("ssh", "-F", shared, "-O", "check", lab.host).stderr.decode()
     os.kill(int(told.split("pid=")[1].split(")")[0]), signal.SIGKILL)
     await_true(lambda: not lab.helpers() and not lab.sessions(), 30, lab.sessions)
-    done = lab.run("ssh", "-F", shared, lab.host, "hostname")  # past the socket that is left
+    done = lab.run("ssh", "-F", shared, lab.host, "echo $SM_CURRENT_HOST")  # past the socket that is left
     assert done.stdout == b"algo-1\n", done.stderr
 
 
 def test_a_name_too_long_for_a_socket_in_another_context(lab: Lab, shared: str) -> None:
-    done = lab.run("ssh", "-F", shared, OTHER + JOB, "hostname")
+    done = lab.run("ssh", "-F", shared, OTHER + JOB, "echo $SM_CURRENT_HOST")
     assert done.stdout == b"algo-1\n", done.stderr
     await_true(lambda: not lab.helpers() and not lab.sessions(), 30, lab.sessions)
 

@@ -108,7 +108,7 @@ def test_a_job_waits_for_go_and_is_kept_after_its_failure_until_done(waiting: La
     now = python(waiting, _LOOK)
     assert now.startswith("InProgress "), now
     assert "\nthe program runs\n" in now
-    assert waiting.ok("sm-held", "hostname") == b"algo-1\n"
+    assert waiting.ok("sm-held", "echo $SM_CURRENT_HOST") == b"algo-1\n"
     done = waiting.sm_proxy("done", "sm-held")
     assert done.returncode == 0, done.stderr
     shows("Failed ")
