@@ -95,7 +95,8 @@ def test_a_killed_master_leaves_no_helper(lab: Lab, shared: str) -> None:
     told = lab.run("ssh", "-F", shared, "-O", "check", lab.host).stderr.decode()
     os.kill(int(told.split("pid=")[1].split(")")[0]), signal.SIGKILL)
     await_true(lambda: not lab.helpers() and not lab.sessions(), 30, lab.sessions)
-    done = lab.run("ssh", "-F", shared, lab.host, "echo $SM_CURRENT_HOST")  # past the socket that is left
+    # Past the socket that is left.
+    done = lab.run("ssh", "-F", shared, lab.host, "echo $SM_CURRENT_HOST")
     assert done.stdout == b"algo-1\n", done.stderr
 
 
