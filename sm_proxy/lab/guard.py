@@ -1,8 +1,9 @@
 """Run the lab's CMD: `python -m sm_proxy.lab.guard SUPERVISOR_PID PROCESS_GROUP FOLDER CMD...`.
 
 Stands between the supervisor and CMD so that CMD's descendants have a reaper even if the supervisor
-and the caller's process are both killed in one blow; then it also removes the lab's FOLDER. Exits
-with CMD's status, 128+n for a signal.
+and the caller's process are both killed, in one blow or one after the other; then it also removes
+the lab's FOLDER. A supervisor that ends the lab before CMD has ended leaves both to it, by SIGUSR1.
+Exits with CMD's status, 128+n for a signal.
 """
 
 from __future__ import annotations

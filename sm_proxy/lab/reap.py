@@ -42,11 +42,12 @@ def _collect() -> None:
             pass
 
 
-def kill_descendants(timeout: float = 5.0) -> list[int]:
+def kill_descendants(timeout: float = 5.0, *, spare: int | None = None) -> list[int]:
     """Kill all descendants of this process until none is left.
 
     Args:
         timeout: seconds to keep trying.
+        spare: the pid of one that ends its own descendants and then itself; it is waited for.
 
     Returns:
         The pids that were still there when time was up (stuck in the kernel), normally none.
@@ -57,7 +58,8 @@ def kill_descendants(timeout: float = 5.0) -> list[int]:
         left = descendants(os.getpid())
         if not left or time.monotonic() > deadline:
             return left
-        for pid in left:
+        spared = [spare, *descendants(spare)] if spare is not None else []
+        for pid in [pid for pid in left if pid not in spared]:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)

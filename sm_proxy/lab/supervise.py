@@ -110,6 +110,14 @@ class Lab:
             logging.getLogger(__name__).exception("the lab broke")
             self._ending.set(LAB_FAILED)
 
+    def end_guard(self) -> int | None:
+        """Have the guard end CMD and remove the folder; return its pid if it still runs."""
+        guard = self._command
+        if guard is None or not guard.running:
+            return None
+        guard.send(signal.SIGUSR1)
+        return guard.process.pid
+
     # ---- the caller ----
 
     def _hear_caller(self) -> None:
@@ -361,7 +369,12 @@ def main() -> None:
 
 
 async def _supervise(options: Options, caller: int) -> int:
-    status = await Lab(options, caller).run()
+    lab = Lab(options, caller)
+    status = await lab.run()
+    # Should we be killed here and now, the guard is the last who could remove the folder.
+    guard = lab.end_guard()
+    if guard is not None:
+        reap.kill_descendants(spare=guard)
     # Nobody must be left to write below the folder when it is removed.
     left = reap.kill_descendants()
     if left:

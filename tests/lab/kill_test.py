@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -55,15 +56,21 @@ def _one(found: dict[int, str], module: str) -> int:
     return next(pid for pid, line in found.items() if f"sm_proxy.lab.{module}" in line)
 
 
+def _kill(pid: int) -> None:
+    # Where a caller was killed before, the supervisor may have ended by itself.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def _assert_nothing_left(lab: Runner, found: dict[int, str]) -> None:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         left = {pid: line for pid, line in found.items() if _running(pid)}
         if not left and not lab.left():
             return
         time.sleep(0.02)
     for pid in left:
-        os.kill(pid, signal.SIGKILL)
+        _kill(pid)
     raise AssertionError(f"left: {left} {lab.left()}")
 
 
@@ -73,10 +80,20 @@ def test_killed(lab: Runner, mode: str, victims: str) -> None:
     if victims in {"caller", "both"}:
         os.kill(caller, signal.SIGKILL)
     if victims in {"supervise", "both"}:
-        os.kill(_one(found, "supervise"), signal.SIGKILL)
+        _kill(_one(found, "supervise"))
     _assert_nothing_left(lab, found)
-    status = lab.started[0].wait(timeout=5)
+    status = lab.started[0].wait(timeout=30)
     assert status == (125 if victims == "supervise" else -signal.SIGKILL)
+
+
+def test_killed_one_after_the_other(lab: Runner, mode: str) -> None:
+    caller, found = _started(lab, mode)
+    command = next(pid for pid, line in found.items() if line == "sleep 998 ")
+    os.kill(caller, signal.SIGKILL)
+    while _running(command):  # from here on the supervisor is taking the lab down
+        time.sleep(0.001)
+    _kill(_one(found, "supervise"))
+    _assert_nothing_left(lab, found)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +103,7 @@ def test_killed(lab: Runner, mode: str, victims: str) -> None:
 def test_signalled(lab: Runner, number: int, status: int) -> None:
     caller, found = _started(lab, "loopback")
     os.kill(caller, number)
-    assert lab.started[0].wait(timeout=20) == status
+    assert lab.started[0].wait(timeout=30) == status
     _assert_nothing_left(lab, found)
 
 
@@ -94,7 +111,7 @@ def test_signalled(lab: Runner, number: int, status: int) -> None:
 def test_part_that_dies_fails_the_lab(lab: Runner, module: str) -> None:
     _, found = _started(lab, "loopback")
     os.kill(_one(found, module), signal.SIGKILL)
-    assert lab.started[0].wait(timeout=20) == 125
+    assert lab.started[0].wait(timeout=30) == 125
     assert lab.started[0].stderr is not None
     assert f"the lab's {module} ended by itself" in lab.started[0].stderr.read()
     _assert_nothing_left(lab, found)
@@ -107,7 +124,7 @@ def test_signal_during_start_up(lab: Runner) -> None:
     time.sleep(0.3)
     found = {pid: _command_line(pid) for pid in reap.descendants(process.pid)}
     process.terminate()
-    assert process.wait(timeout=20) == 143
+    assert process.wait(timeout=30) == 143
     _assert_nothing_left(lab, found)
 
 
