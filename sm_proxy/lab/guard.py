@@ -27,8 +27,12 @@ def main() -> None:
     with contextlib.suppress(OSError):
         os.setpgid(0, group)
     guard = os.getpid()
+    # CMD may be signalled as soon as it runs: nothing reaches us before we know what to do then.
+    signals = {*_FROM_TERMINAL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _become_command(guard, sys.argv[4:])
 
     def hand_on(number: int, _: object) -> None:
@@ -47,6 +51,7 @@ def main() -> None:
     # The supervisor asks for an interrupt by this one: a terminal's ^C must not arrive twice.
     signal.signal(signal.SIGUSR2, lambda *_: hand_on(signal.SIGINT, None))
     signal.signal(signal.SIGUSR1, end)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os._exit(_wait_for(child))
 
 
