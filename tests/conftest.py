@@ -17,6 +17,14 @@ _SIGNALS = [
 ]
 
 
+def pytest_configure() -> None:
+    """Under nohup, or behind a shell's `&`, signals are ignored, and so by all that tests start."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
+
+
 @pytest.fixture(autouse=True)
 def _isolated(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

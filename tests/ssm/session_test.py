@@ -326,7 +326,7 @@ def test_a_failed_write_does_not_hide_why_it_was_closed(monkeypatch: pytest.Monk
 
     def agent(connection: ServerConnection) -> None:
         shake_hands(connection)
-        go.wait(5)
+        go.wait(30)
         connection.send(wire.channel_closed("too long"))
         connection.recv()
 
@@ -379,7 +379,7 @@ def test_a_flooding_peer_that_never_reads_is_bounded(
     port, thread = raw_server(hello, flood * 200)
     stream, api = begin(port)
     most = 0
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not api.calls:
         assert time.monotonic() < end
         stream.advance(time.monotonic(), readable=True)
@@ -424,11 +424,11 @@ def test_closing_is_bounded_whatever_the_api_does(monkeypatch: pytest.MonkeyPatc
     block = threading.Event()
     with service(after_handshake()) as port:
         stream, api = begin(port)
-        monkeypatch.setattr(api, "terminate", lambda _: block.wait(5))
+        monkeypatch.setattr(api, "terminate", lambda _: block.wait(60))
         drive(stream, lambda: stream.opened)
         before = time.monotonic()
         stream.close()
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 30
     block.set()
 
 
@@ -441,13 +441,13 @@ def test_a_late_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
             closed.set()
 
     def attempt() -> Any:
-        go.wait(5)
+        go.wait(30)
         return ("grant", Late())
 
-    resumption = resume.Resumption(attempt, "test", time.monotonic() + 9)
+    resumption = resume.Resumption(attempt, "test", time.monotonic() + 60)
     resumption.cancel()
     go.set()
-    assert closed.wait(5)
+    assert closed.wait(30)
 
 
 def test_a_grant_does_not_show_its_token() -> None:

@@ -47,7 +47,7 @@ def test_process_serves_an_inherited_socket_and_stops_at_once(tmp_path: Path) ->
             process.send_signal(signal.SIGTERM)
             await client.until(lambda: client.closed)
             assert await asyncio.to_thread(process.wait) == 0
-            assert time.monotonic() - begin < 1
+            assert time.monotonic() - begin < 10
             await client.close()
 
         run(main())
