@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sm_proxy import config_writer, paths, replacing
+from sm_proxy import arguments, config_writer, paths, replacing
 from sm_proxy import settings as settings_module
 from sm_proxy.config_writer import Change, Finding
 from sm_proxy.errors import SmProxyError
@@ -22,14 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     for name, text in _ACTIONS.items():
         action = actions.add_parser(name, help=text)
-        action.add_argument(
-            "--ssh-config",
-            type=settings_module.path,
-            metavar="PATH",
-            help="instead of ~/.ssh/config",
-        )
+        arguments.add_ssh_config(action)
         action.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
-        action.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+        arguments.add_json(action)
         action.add_argument("--user", help="user to log in as (root)")
         action.add_argument("--identity-file", metavar="PATH", help="your own key, or its .pub")
         action.add_argument(
@@ -37,12 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="PATH",
             help="the agent that holds it: its socket, or SSH_AUTH_SOCK",
         )
-        action.add_argument(
-            "--wait",
-            type=settings_module.seconds,
-            metavar="S",
-            help="wait for a starting job (900)",
-        )
+        arguments.add_wait(action)
         action.add_argument(
             "--control-master",
             action=argparse.BooleanOptionalAction,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import proxy
+from sm_proxy import arguments, proxy
 from sm_proxy import settings as settings_module
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`connect [--user USER] HOST [PORT]`."""
     parser.add_argument("--user", dest="login", help="the user ssh will log in as (%%r)")
-    parser.add_argument(
-        "--wait", type=settings_module.seconds, metavar="S", help="wait for a starting job (900)"
-    )
+    arguments.add_wait(parser)
     parser.add_argument("host", metavar="HOST", help="the name as typed (%%n)")
     parser.add_argument(
         "port", metavar="PORT", nargs="?", type=_port, default=proxy.SSH_PORT, help="(%%p)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sm_proxy import __version__, build_context
+from sm_proxy import __version__, arguments, build_context
 from sm_proxy.build_context import File
 from sm_proxy.output import Result
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     init.add_argument("--force", action="store_true", help="overwrite what you have edited")
     init.add_argument("--dry-run", action="store_true", help="say what would be written")
-    init.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+    arguments.add_json(init)
 
 
 def run(args: argparse.Namespace) -> Result:

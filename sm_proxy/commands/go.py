@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import output, windows
+from sm_proxy import arguments, output, windows
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.output import Result
@@ -25,16 +25,9 @@ _WORDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`go HOST [--json]`: every node of the job, unless HOST names one (`sm-myjob.algo-2`)."""
     parser.add_argument("host", metavar="HOST", help="a job: all its nodes; or one, as .algo-2")
-    parser.add_argument(
-        "--wait", type=settings_module.seconds, metavar="S", help="wait for a starting job (900)"
-    )
-    parser.add_argument(
-        "--ssh-config",
-        type=settings_module.path,
-        metavar="PATH",
-        help="the config file our key goes with",
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+    arguments.add_wait(parser)
+    arguments.add_ssh_config(parser, arguments.CONFIG_OF_KEY)
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

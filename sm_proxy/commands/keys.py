@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from sm_proxy import arguments
 from sm_proxy import settings as settings_module
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import durations, identity, key_files, passphrases
@@ -22,14 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made = {}
     for name, (_, text) in _ACTIONS.items():
         made[name] = action = actions.add_parser(name, help=text)
-        action.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+        arguments.add_json(action)
         action.add_argument("--identity-file", metavar="PATH", help="your own key instead of ours")
-        action.add_argument(
-            "--ssh-config",
-            type=settings_module.path,
-            metavar="PATH",
-            help="the config file it goes with",
-        )
+        arguments.add_ssh_config(action, "the config file it goes with")
     made["show"].add_argument(
         "--env", action="store_true", help="as NAME=VALUE for the Environment of a job request"
     )

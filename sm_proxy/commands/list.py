@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timezone
 from typing import Any, Final
 
-from sm_proxy import output, reach
+from sm_proxy import arguments, output, reach
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import printable
@@ -28,7 +28,7 @@ _WORDS: Final = {True: "yes", False: "no", None: "?"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`list [--check] [--json]`."""
     parser.add_argument("--check", action="store_true", help="resolve each job that runs")
-    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

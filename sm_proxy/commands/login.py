@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from sm_proxy import arguments
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.output import Result
@@ -11,7 +12,7 @@ from sm_proxy.output import Result
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`login [--profile NAME] [--json]`."""
-    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import output, resolver
+from sm_proxy import arguments, output, resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.output import Result
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", type=settings_module.seconds, metavar="S", help="wait for a starting job"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sm_proxy import config_writer, paths
+from sm_proxy import arguments, config_writer, paths
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.keys import identity, key_files, passphrases
@@ -36,14 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="auto",
         help="of a new key: random (kept in the keyring), ask, none",
     )
-    parser.add_argument(
-        "--wait", type=settings_module.seconds, metavar="S", help="wait for a starting job (900)"
-    )
-    parser.add_argument(
-        "--ssh-config", type=settings_module.path, metavar="PATH", help="instead of ~/.ssh/config"
-    )
+    arguments.add_wait(parser)
+    arguments.add_ssh_config(parser)
     parser.add_argument("--yes", action="store_true", help="never ask, take what is obvious")
-    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from sm_proxy import config_writer, output, signals
+from sm_proxy import arguments, config_writer, output, signals
 from sm_proxy import settings as settings_module
 from sm_proxy.background import Background
 from sm_proxy.config_writer import Change, Stub
@@ -41,10 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=_INTERVAL_S,
         help=f"with --watch: look every so many seconds ({_INTERVAL_S})",
     )
-    parser.add_argument(
-        "--ssh-config", type=settings_module.path, metavar="PATH", help="instead of ~/.ssh/config"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+    arguments.add_ssh_config(parser)
+    arguments.add_json(parser)
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import output, resolver, ssh_client
+from sm_proxy import arguments, output, resolver, ssh_client
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.editors import known, remote, settings_file
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=f"also set {_TIMEOUT}, which holds for every host",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

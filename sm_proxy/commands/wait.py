@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import output, resolver
+from sm_proxy import arguments, output, resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.output import Result
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=WAIT_DEFAULT_S,
         help=f"for so many seconds at most ({WAIT_DEFAULT_S})",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:
