@@ -29,7 +29,8 @@ def missing(settings: Settings, ask: Ask | None) -> dict[str, Any]:
         ask: None where nobody can be asked.
 
     Raises:
-        SmProxyError: `no-credentials`, `bad-setting`: somebody must choose, with the flag.
+        SmProxyError: `no-credentials`, `bad-setting`: somebody must choose, with the flag, or
+            the profile that was named does not exist.
     """
     found: dict[str, Any] = {}
     if (profile := _profile(settings, ask)) is not None:
@@ -51,9 +52,16 @@ def terminal() -> Ask | None:
 
 def _profile(settings: Settings, ask: Ask | None) -> str | None:
     """The profile to write down; None for botocore's own choice."""
-    if settings.named_profile or os.environ.get("AWS_ACCESS_KEY_ID"):
-        return None
     names = profiles.names()
+    if (named := settings.named_profile) and named not in names:
+        # Written down, it would take the place of one that works.
+        raise SmProxyError(
+            "no-credentials",
+            f"there is no AWS profile {printable(named)!r} (known: {', '.join(names) or 'none'})",
+            "Choose another with --profile, or make it: aws configure --profile NAME",
+        )
+    if named or os.environ.get("AWS_ACCESS_KEY_ID"):
+        return None
     if len(names) < 2:
         return next((name for name in names if name != _DEFAULT), None)
     if ask is not None:

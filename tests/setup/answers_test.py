@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy import cli
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.setup import answers
@@ -142,3 +143,13 @@ def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> 
     assert answers.terminal() is None
     monkeypatch.setattr(sys, "stdin", None)
     assert answers.terminal() is None
+
+
+def test_a_profile_that_is_not_there_is_not_written_down(aws_files: Path) -> None:
+    aws_files.write_text(TWO)
+    config = aws_files.with_name("ssh") / "config"
+    named = ["--profile", "reserach", "--region", "eu-west-2"]
+    with pytest.raises(SmProxyError, match=r"no AWS profile 'reserach' \(known: research, prod\)"):
+        answers.missing(Settings(profile="reserach"), None)
+    assert cli.main(["setup", "--yes", "--ssh-config", str(config), *named]) == 1
+    assert not config.parent.exists()
