@@ -141,8 +141,8 @@ def test_twenty_connects_and_twenty_killed_clients_leave_nothing(lab: Lab) -> No
     for process in started:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    await_true(lambda: not lab.helpers(), 5, lab.helpers)
-    await_true(lambda: not lab.sessions(), 5, lab.sessions)
+    await_true(lambda: not lab.helpers(), 30, lab.helpers)
+    await_true(lambda: not lab.sessions(), 30, lab.sessions)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
@@ -157,7 +157,7 @@ def test_a_signalled_helper_ends_its_session(lab: Lab, number: int) -> None:
         os.kill(pid, number)
     _, err = process.communicate(timeout=20)
     assert b"sm-proxy" not in err
-    await_true(lambda: not lab.sessions(), 5, lab.sessions)
+    await_true(lambda: not lab.sessions(), 30, lab.sessions)
 
 
 def test_a_cut_websocket_is_resumed_during_an_upload(lab: Lab, tmp_path: Path) -> None:

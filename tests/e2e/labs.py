@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -20,8 +21,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from sm_proxy.lab import namespaces
+
 SM_PROXY = [sys.executable, "-m", "sm_proxy"]
-_READY_S = 60
+_READY_S = 180
 _KEPT = """
 import functools, json, os, sys, traceback
 import botocore.session
@@ -173,9 +176,15 @@ def running(folder: Path, *options: str) -> Iterator[Lab]:
     """Keep a lab up while the block runs."""
     told = folder / "environment"
     command = [*SM_PROXY, "lab", "run", *options, "--", "sh", "-c", _WAITING, str(told)]
-    log = folder / "lab.log"
+    log, parent = folder / "lab.log", os.getpid()
     with log.open("wb") as stderr:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=stderr)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stderr=stderr,
+            # A test run that is killed leaves no lab behind.
+            preexec_fn=lambda: namespaces.die_with_parent(parent, signal.SIGTERM),  # noqa: PLW1509
+        )
     try:
         await_true(told.exists, _READY_S, log.read_text, alive=process)
         pairs = told.read_bytes().decode().split("\0")
