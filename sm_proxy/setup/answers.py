@@ -30,7 +30,7 @@ def missing(settings: Settings, ask: Ask | None) -> dict[str, Any]:
 
     Raises:
         SmProxyError: `no-credentials`, `bad-setting`: somebody must choose, with the flag, or
-            the profile that was named does not exist.
+            the profile that was named is not among those there are.
     """
     found: dict[str, Any] = {}
     if (profile := _profile(settings, ask)) is not None:
@@ -52,12 +52,12 @@ def terminal() -> Ask | None:
 
 def _profile(settings: Settings, ask: Ask | None) -> str | None:
     """The profile to write down; None for botocore's own choice."""
-    names = profiles.names()
-    if (named := settings.named_profile) and named not in names:
-        # Written down, it would take the place of one that works.
+    names, named = profiles.names(), settings.named_profile
+    if names and named and named not in names:
+        # Mistyped, most likely: written down, it would take the place of one that works.
         raise SmProxyError(
             "no-credentials",
-            f"there is no AWS profile {printable(named)!r} (known: {', '.join(names) or 'none'})",
+            f"there is no AWS profile {printable(named)!r} (known: {', '.join(names)})",
             "Choose another with --profile, or make it: aws configure --profile NAME",
         )
     if named or os.environ.get("AWS_ACCESS_KEY_ID"):
