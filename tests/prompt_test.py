@@ -106,21 +106,21 @@ class Terminal:
     """A child with a terminal of its own as its controlling one, and other bytes on stdin."""
 
     def __init__(self, before: str = "") -> None:
+        stdin, self.to_stdin = os.pipe()
+        os.write(self.to_stdin, b"bytes of ssh\n")
         self.near, self.far = pty.openpty()
         assert self.echoes()
         environment = {k: v for k, v in os.environ.items() if k not in {"DISPLAY", "SSH_ASKPASS"}}
         program = CHILD.replace("{before}", before or "pass")
         self.child = subprocess.Popen(
             [sys.executable, "-c", program, str(self.far), *(["x"] if before else [])],
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=[self.far],
             env=environment,
         )
-        assert self.child.stdin is not None
-        self.child.stdin.write(b"bytes of ssh\n")
-        self.child.stdin.flush()
+        os.close(stdin)
 
     def shown(self, what: bytes) -> bytes:
         found = b""
@@ -135,8 +135,8 @@ class Terminal:
 
     def said(self) -> str:
         out, _ = self.child.communicate(timeout=60)
-        os.close(self.near)
-        os.close(self.far)
+        for descriptor in (self.near, self.far, self.to_stdin):
+            os.close(descriptor)
         return out.decode().strip()
 
 

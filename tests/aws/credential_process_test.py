@@ -95,8 +95,8 @@ def test_a_credential_process_that_hangs_does_not_outlive_us(tmp_path: Path, pro
     environment = {**os.environ, "AWS_CONFIG_FILE": str(config), "AWS_REGION": "eu-west-1"}
     command = [sys.executable, "-m", "sm_proxy", "list", "--profile", profile]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
-    await_true(pid.exists, 20, alive=process)
+    await_true(pid.exists, 60, alive=process)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, b"")
-    await_true(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), 10)
+    await_true(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), 60)
