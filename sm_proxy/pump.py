@@ -46,6 +46,7 @@ class Pump:
         self._stdin_open = True
         self._ssh_gone = False
         self._linger_until = _NEVER
+        self._looked_at = -_NEVER
         self._greeting_due = _NEVER
         self._greeted = False
         self.up = 0
@@ -60,15 +61,17 @@ class Pump:
         """
         with signals.Wakeup() as wakeup:
             ready = NOTHING
-            while not self._done():
+            while True:
                 self._step(ready)
                 self._ssh_gone = self._ssh_gone or wakeup.hung_up
-                if not self._done():
-                    ready = self._wait(wakeup.fileno())
+                if self._done():
+                    break
+                ready = self._wait(wakeup.fileno())
         self._conclude()
 
     def _done(self) -> bool:
-        if self._ssh_gone or time.monotonic() >= self._linger_until:
+        # What counts is when the last look for bytes began: we may have been stopped since then.
+        if self._ssh_gone or self._looked_at >= self._linger_until:
             return True
         return self._stream.ended and not self._backlog and not self._refill()
 
@@ -128,7 +131,7 @@ class Pump:
             self._linger_until = now + LINGER_S
 
     def _wait(self, wakeup: int) -> Ready:
-        now = time.monotonic()
+        self._looked_at = now = time.monotonic()
         if not self._stream.delivered:
             self._extend_linger(now)
         due = min(self._linger_until, self._greeting_due)

@@ -61,15 +61,17 @@ def test_they_wait_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -
     beside = chores.Beside(own, stream, SETTINGS)
     assert not ran.wait(0.3)
     stream.opened = True
-    assert ran.wait(10)
+    assert ran.wait(60)
     beside.finish()
 
 
 def test_of_a_short_connection_they_come_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Aws] = []
     monkeypatch.setattr(chores, "QUIET_S", 60)
-    monkeypatch.setattr(chores, "run", lambda aws, _: ran.append(aws))
-    beside = chores.Beside(aws := FakeAws(), FakeStream(), SETTINGS)
+    monkeypatch.setattr(chores, "PATIENCE_S", 60)
+    aws = FakeAws()
+    monkeypatch.setattr(chores, "run", lambda one, _: ran.append(one) if one is aws else None)
+    beside = chores.Beside(aws, FakeStream(), SETTINGS)
     assert ran == []
     beside.finish()
     assert ran == [aws]
@@ -92,6 +94,7 @@ def test_a_command_ends_orphans_too(monkeypatch: pytest.MonkeyPatch) -> None:
         return aws
 
     monkeypatch.setattr(chores, "Aws", client)
+    monkeypatch.setattr(chores, "PATIENCE_S", 60)
     chores.after_command(argparse.Namespace(region="eu-west-1"))
     assert made == [], "there is nothing to do"
     orphan("s-1", aws.context)

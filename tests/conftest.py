@@ -1,4 +1,8 @@
-"""What every unit test stands on: folders of its own, and no AWS setting of the machine's."""
+"""What every unit test stands on: folders of its own, and no AWS setting of the machine's.
+
+How many schedules the property tests run, a few thousand or a night full of them: `SM_PROXY_SOAK=1`
+takes the profile `soak`; script/soak sets it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+_PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
+_QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+# Before any test module is imported: its tests take the profile of that moment.
+settings.register_profile(
+    "quick",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=_PHASES,
+    suppress_health_check=_QUIET,
+)
+settings.register_profile(
+    "soak", deadline=None, phases=_PHASES, suppress_health_check=_QUIET, print_blob=True
+)
+
+SOAK = os.environ.get("SM_PROXY_SOAK") == "1"
+settings.load_profile("soak" if SOAK else "quick")
 
 _OWN = {"lab", "e2e", "container", "ssm"}
 """These have their own ground; the lab keeps unpacked programs in the user's cache."""

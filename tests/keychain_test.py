@@ -84,7 +84,7 @@ def test_a_keyring_that_waits_for_somebody(monkeypatch: pytest.MonkeyPatch) -> N
     assert (chain.load("a"), chain.save("a", "b"), keychain.find()) == (None, False, None)
     assert time.monotonic() - began < 40, "it is waited for once"
     release.set()
-    await_true(lambda: chain.save("a", "b"), 20)  # its owner has come after all
+    await_true(lambda: chain.save("a", "b"), 60)  # its owner has come after all
     assert chain.load("a") == "b"
 
 

@@ -106,25 +106,25 @@ class Terminal:
     """A child with a terminal of its own as its controlling one, and other bytes on stdin."""
 
     def __init__(self, before: str = "") -> None:
-        self.near, far = pty.openpty()
+        stdin, self.to_stdin = os.pipe()
+        os.write(self.to_stdin, b"bytes of ssh\n")
+        self.near, self.far = pty.openpty()
+        assert self.echoes()
         environment = {k: v for k, v in os.environ.items() if k not in {"DISPLAY", "SSH_ASKPASS"}}
         program = CHILD.replace("{before}", before or "pass")
         self.child = subprocess.Popen(
-            [sys.executable, "-c", program, str(far), *(["x"] if before else [])],
-            stdin=subprocess.PIPE,
+            [sys.executable, "-c", program, str(self.far), *(["x"] if before else [])],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=[far],
+            pass_fds=[self.far],
             env=environment,
         )
-        assert self.child.stdin is not None
-        self.child.stdin.write(b"bytes of ssh\n")
-        self.child.stdin.flush()
-        self.far = far
+        os.close(stdin)
 
     def shown(self, what: bytes) -> bytes:
         found = b""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while what not in found and time.monotonic() < until:
             if select.select([self.near], [], [], 0.1)[0]:
                 found += os.read(self.near, 1000)
@@ -134,15 +134,14 @@ class Terminal:
         return bool(termios.tcgetattr(self.far)[3] & termios.ECHO)
 
     def said(self) -> str:
-        out, _ = self.child.communicate(timeout=20)
-        os.close(self.near)
-        os.close(self.far)
+        out, _ = self.child.communicate(timeout=60)
+        for descriptor in (self.near, self.far, self.to_stdin):
+            os.close(descriptor)
         return out.decode().strip()
 
 
 def test_asked_on_the_terminal_without_echo() -> None:
     terminal = Terminal()
-    assert terminal.echoes()
     assert b"the code? " in terminal.shown(b"code? ")
     assert not terminal.echoes()
     os.write(terminal.near, b"654321\n")
@@ -168,6 +167,6 @@ def test_an_interrupted_question_gives_the_echo_back() -> None:
     terminal.shown(b"code? ")
     assert not terminal.echoes()
     terminal.child.terminate()
-    assert terminal.child.wait(20) == 0
+    assert terminal.child.wait(60) == 0
     assert terminal.echoes()
     terminal.said()

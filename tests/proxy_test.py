@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,7 +30,7 @@ class World:
     def __init__(self) -> None:
         self.found: Container | BaseException = container()
         self.afresh: Container | None = None
-        self.blocks = False
+        self.blocked: Callable[[], object] | None = None
         self.settings = Settings(ssh_dir="")
         self.dialled: list[tuple[str, int]] = []
         self.pinned_before_dialling = ""
@@ -48,8 +48,9 @@ class World:
         self.ends = DirectStdio(stdin, stdout)
 
     def resolve(self, *_: Any, fresh: bool = False, **__: Any) -> Container:
-        if self.blocks:
-            threading.Event().wait(30)
+        if self.blocked is not None:
+            threading.Timer(0.1, self.blocked).start()
+            threading.Event().wait(60)
         if fresh and self.afresh is not None:
             return self.afresh
         if isinstance(self.found, BaseException):
@@ -98,6 +99,8 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr(proxy, "Pump", found.pump)
     monkeypatch.setattr(signals, "detach_stderr", found.note)
     monkeypatch.setattr(bastion, "SESSIONS", Sessions())
+    monkeypatch.setattr(chores, "PATIENCE_S", 60)
+    monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)
     monkeypatch.setattr(chores, "run", lambda aws, _: found.done_after.append(aws.context))
     yield found
     for descriptor in (found.to_us, found.from_us):
@@ -188,20 +191,17 @@ def test_a_bug_while_bytes_flow_closes_the_stream(world: World) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_resolving(world: World, number: signal.Signals) -> None:
-    world.blocks = True
-    threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+    world.blocked = lambda: os.kill(os.getpid(), number)
     assert world.connect() == 130
     assert (world.dialled, world.let_go) == ([], 1)
 
 
 def test_ssh_leaving_while_resolving(world: World) -> None:
-    world.blocks = True
-
     def leave() -> None:
         descriptor, world.from_us = world.from_us, -1
         os.close(descriptor)
 
-    threading.Timer(0.1, leave).start()
+    world.blocked = leave
     assert world.connect() == 130
     assert (world.dialled, world.let_go) == ([], 1)
 
@@ -242,8 +242,7 @@ def test_a_refused_host_key_is_the_failure_even_where_ssh_has_left_quickly(world
 
 
 def test_one_that_ssh_gave_up_is_noted(world: World) -> None:
-    world.blocks = True
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGHUP)).start()
+    world.blocked = lambda: os.kill(os.getpid(), signal.SIGHUP)
     assert world.connect() == 130
     assert [record.code for record in connections.recent("sm-my-job")] == ["interrupted"]
 

@@ -8,12 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sm_proxy import pump as pump_module
-from sm_proxy import signals
+from sm_proxy import readiness, signals
 from sm_proxy.errors import SmProxyError
 from sm_proxy.pump import Pump
 from sm_proxy.stdio import DirectStdio, Stdio, ThreadedStdio
@@ -44,6 +45,7 @@ class FakeStream:
         self.stalled = False
         self.finish_called = False
         self.patience = math.inf
+        self.begun: Callable[[], object] = int
         self.turns = 0
 
     @property
@@ -74,6 +76,8 @@ class FakeStream:
     def advance(self, now: float, *, readable: bool) -> None:
         del now
         self.turns += 1
+        if self.turns == 1:
+            self.begun()
         assert self.turns < 100_000, "it spins"
         if readable and not self.ended:
             data = self._near.recv(LIMIT)
@@ -120,12 +124,18 @@ class Connection:
 
     def beside(self, work: Callable[[], object]) -> None:
         """Do `work` while the pump runs."""
-        thread = threading.Thread(target=work)
+        self._start(threading.Thread(target=work))
+
+    def later(self, seconds: float, work: Callable[..., object], *words: Any) -> None:
+        """Do `work` after some time, or later than that."""
+        self._start(threading.Timer(seconds, work, words))
+
+    def _start(self, thread: threading.Thread) -> None:
         self.threads.append(thread)
         thread.start()
 
     def ssh_stops_sending(self) -> None:
-        descriptor, self.to_us = self.to_us, None  # first: a timer and the test may both leave
+        descriptor, self.to_us = self.to_us, None
         if descriptor is not None:
             os.close(descriptor)
 
@@ -147,13 +157,13 @@ class Connection:
 
     def close(self) -> None:
         for thread in self.threads:
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
         self.ssh_leaves()
         self.stdio.finish()
         self.stream.close()
         if isinstance(self.stdio, ThreadedStdio):
-            self.stdio._reader.join(10)
+            self.stdio._reader.join(60)
             self.stdio._near.close()
             self.stdio._far.close()
 
@@ -226,21 +236,54 @@ def test_the_end_from_the_container_delivers_the_rest(
     assert let_go == []
 
 
-def test_the_end_from_ssh_still_delivers_the_answer(either: Connection) -> None:
+def test_the_end_from_ssh_still_delivers_the_answer(
+    either: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "LINGER_S", 60)
+
     def container() -> None:
         assert either.far.recv(100) == b"question"
         for part in (b"slow ", b"answer"):
             time.sleep(0.05)
             either.far.sendall(part)
+        either.far.shutdown(socket.SHUT_WR)
 
     either.ssh_sends(b"question")
     either.ssh_stops_sending()
     either.beside(container)
-    began = time.monotonic()
     either.run()
     assert either.ssh_sees() == b"slow answer"
-    assert time.monotonic() - began < 8  # it hangs without a bound
     assert either.stream.finish_called
+
+
+def test_after_the_end_from_ssh_silence_ends_it(either: Connection) -> None:
+    either.far.sendall(GREETING)
+    either.ssh_stops_sending()
+    began = time.monotonic()
+    either.run()
+    assert time.monotonic() - began < 8  # it hangs without a bound
+    assert either.ssh_sees() == GREETING
+    assert either.stream.finish_called
+
+
+def test_an_answer_that_came_while_the_machine_slept_is_delivered(
+    direct: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asleep = 0.0
+
+    def wait(readers: list[int], *others: Any) -> readiness.Ready:
+        nonlocal asleep
+        if direct.stdio.stdin not in readers and not asleep:  # ssh has ended: the time runs
+            asleep = 60.0
+            direct.far.sendall(b"answer")
+        return readiness.wait(readers, *others)
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + asleep)
+    monkeypatch.setattr(pump_module, "time", clock)
+    monkeypatch.setattr(pump_module, "readiness", SimpleNamespace(wait=wait))
+    direct.ssh_stops_sending()
+    direct.run()
+    assert direct.ssh_sees() == b"answer"
 
 
 def test_a_failure_is_raised_once_what_came_before_it_is_delivered(direct: Connection) -> None:
@@ -302,7 +345,7 @@ def test_what_ssh_does_not_read_is_not_piled_up(direct: Connection) -> None:
                 left -= direct.far.send(b"x" * min(left, LIMIT))
         sent.append(total - left)
         direct.beside(lambda: seen.append(direct.ssh_sees()))
-        direct.far.settimeout(10)
+        direct.far.settimeout(60)
         direct.far.sendall(b"x" * left)
         direct.far.shutdown(socket.SHUT_WR)
 
@@ -356,15 +399,15 @@ def test_silence_before_the_tunnel_is_up_is_the_streams_business(
 ) -> None:
     monkeypatch.setattr(pump_module, "SILENCE_S", 0.05)
     direct.stream.opened = False
-    threading.Timer(0.2, direct.far.shutdown, (socket.SHUT_WR,)).start()
+    direct.later(0.2, direct.far.shutdown, socket.SHUT_WR)
     direct.run()
     assert direct.ssh_sees() == b""
 
 
 def test_one_greeting_is_enough(direct: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump_module, "SILENCE_S", 0.1)
-    threading.Timer(0.02, direct.far.sendall, (b"S",)).start()
-    threading.Timer(0.3, direct.far.shutdown, (socket.SHUT_WR,)).start()
+    direct.far.sendall(b"S")
+    direct.later(0.3, direct.far.shutdown, socket.SHUT_WR)
     direct.run()
     assert direct.ssh_sees() == b"S"
 
@@ -377,7 +420,7 @@ def test_a_greeting_that_ssh_does_not_read_is_no_silence(
         while True:
             os.write(direct.stdio.stdout, b"x" * 4096)
     direct.far.sendall(GREETING)
-    threading.Timer(0.2, direct.ssh_leaves).start()
+    direct.later(0.2, direct.ssh_leaves)
     direct.run()
 
 
@@ -387,7 +430,7 @@ def test_ssh_leaving_ends_it_within_a_bound(
 ) -> None:
     either.stream.confirms = confirms
     either.far.sendall(GREETING)
-    threading.Timer(0.05, either.ssh_leaves).start()
+    either.later(0.05, either.ssh_leaves)
     began = time.monotonic()
     either.run()
     assert time.monotonic() - began < 8  # it hangs without a bound
@@ -403,7 +446,7 @@ def test_ssh_leaving_is_noticed_while_nothing_is_read_from_it(
         either.stream.patience = 0.1  # stands for the ticks of readiness on Windows
     either.far.sendall(GREETING)
     either.ssh_sends(b"unread")
-    threading.Timer(0.05, either.ssh_leaves).start()
+    either.later(0.05, either.ssh_leaves)
     began = time.monotonic()
     either.run()
     assert time.monotonic() - began < 8  # it hangs without a bound
@@ -416,7 +459,7 @@ def test_no_spinning_while_ssh_has_half_closed_and_the_stream_is_stalled(
     direct.stream.stalled = True
     direct.far.sendall(GREETING)
     direct.ssh_stops_sending()
-    threading.Timer(0.2, direct.ssh_leaves).start()
+    direct.later(0.2, direct.ssh_leaves)
     direct.run()
     assert direct.stream.turns < 50
 
@@ -426,7 +469,8 @@ def test_a_signal_ends_it_without_a_word(
     direct: Connection, let_go: list[bool], number: signal.Signals
 ) -> None:
     direct.far.sendall(GREETING)
-    threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+    # Not before the pump has taken the signals over.
+    direct.stream.begun = lambda: direct.later(0.05, os.kill, os.getpid(), number)
     direct.run()
     assert let_go == [True]
     assert direct.stream.finish_called

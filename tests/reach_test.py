@@ -104,7 +104,7 @@ def test_what_resolving_met(
 
 
 def test_many_are_checked_side_by_side_and_in_order(resolved: list[str]) -> None:
-    together = threading.Barrier(8, timeout=10)
+    together = threading.Barrier(8, timeout=60)
 
     def describe(TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
         together.wait()

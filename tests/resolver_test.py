@@ -73,7 +73,7 @@ def test_what_scripts_get() -> None:
 
 
 def test_the_log_and_the_subnets_are_read_side_by_side() -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     def waiting(answer: dict[str, Any]) -> Any:
         def work(**_: Any) -> dict[str, Any]:

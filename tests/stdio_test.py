@@ -45,7 +45,7 @@ def closed(ends: Ends) -> None:
     stdio = ends.stdio
     if isinstance(stdio, ThreadedStdio):
         stdio.finish()
-        stdio._reader.join(10)
+        stdio._reader.join(60)
         stdio._near.close()
         stdio._far.close()
 
@@ -58,7 +58,7 @@ def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
 
 
 def readable(stdio: Stdio) -> None:
-    assert readiness.wait([stdio.stdin], [], [], 10).readable
+    assert readiness.wait([stdio.stdin], [], [], 60).readable
 
 
 def written(stdio: Stdio, data: bytes) -> None:
@@ -107,7 +107,7 @@ def test_ten_megabytes_both_ways_at_once(ends: Ends) -> None:
         thread.start()
     assert ends.ssh_reads_all() == BIG
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert got == [BIG]
 
 
@@ -127,14 +127,14 @@ def test_ssh_leaving_is_noticed(ends: Ends) -> None:
     assert not ends.stdio.gone()
     os.close(ends.from_us)
     os.close(ends.to_us)
-    assert ends.stdio.gone(10)
+    assert ends.stdio.gone(60)
 
 
 def test_a_write_to_nobody_fails(ends: Ends) -> None:
     os.close(ends.from_us)
 
     def write_on() -> None:
-        for _ in range(1000):
+        for _ in range(20_000):  # where a thread writes, it has to find out first
             ends.stdio.write(b"x")
             time.sleep(0.002)
 
@@ -173,7 +173,7 @@ def test_one_socket_as_both_ends() -> None:
         assert read_all(stdio) == b""
         assert not stdio.gone()
         far.close()
-        assert stdio.gone(10)
+        assert stdio.gone(60)
     stdio.finish()
 
 

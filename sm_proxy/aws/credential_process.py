@@ -10,11 +10,15 @@ import atexit
 import json
 import subprocess
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Final
 
 from botocore.utils import parse_timestamp
 
+from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
+
+_START_S: Final = 2.0
+"""So long the system may take to start it, when we end meanwhile."""
 
 
 class Helper(subprocess.Popen[bytes]):
@@ -34,8 +38,17 @@ class Helper(subprocess.Popen[bytes]):
                 "Name a program there, or take the line away: `credential_process` in"
                 " ~/.aws/config.",
             )
-        super().__init__(words, **options)
-        atexit.register(self.terminate)
+        begin = super().__init__
+        # A signal that strikes while it is being started must not lose hold of it.
+        starting = Background(lambda: begin(words, **options), begin=False)
+        atexit.register(self._end, starting)
+        starting.begin()
+        starting.result()
+
+    def _end(self, starting: Background[None]) -> None:
+        starting.settled(_START_S)
+        if getattr(self, "pid", None) is not None:
+            self.terminate()
 
     def communicate(self, *words: Any, **options: Any) -> tuple[bytes, bytes]:
         """What it prints on stdout and stderr.

@@ -83,8 +83,23 @@ def test_an_empty_one_is_no_bug(printing: Printing, tmp_path: Path) -> None:
     assert caught.value.code == "aws-error"
 
 
+SLOW_START = """
+import subprocess, sys, time
+start = subprocess.Popen._execute_child
+def started(*words):
+    start(*words)
+    time.sleep(5)
+subprocess.Popen._execute_child = started
+from sm_proxy import cli
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("program", [("-m", "sm_proxy"), ("-c", SLOW_START)])
 @pytest.mark.parametrize("profile", ["helped", "from-helped"])
-def test_a_credential_process_that_hangs_does_not_outlive_us(tmp_path: Path, profile: str) -> None:
+def test_a_credential_process_that_hangs_does_not_outlive_us(
+    tmp_path: Path, profile: str, program: tuple[str, str]
+) -> None:
     pid = tmp_path / "pid"
     helper = f"sh -c 'echo $$ >{pid}.part; mv {pid}.part {pid}; exec sleep 300'"
     config = tmp_path / "helped"
@@ -93,10 +108,10 @@ def test_a_credential_process_that_hangs_does_not_outlive_us(tmp_path: Path, pro
         f"[profile from-helped]\nrole_arn = {ROLE}\nsource_profile = helped\n"
     )
     environment = {**os.environ, "AWS_CONFIG_FILE": str(config), "AWS_REGION": "eu-west-1"}
-    command = [sys.executable, "-m", "sm_proxy", "list", "--profile", profile]
+    command = [sys.executable, *program, "list", "--profile", profile]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
-    await_true(pid.exists, 20, alive=process)
+    await_true(pid.exists, 60, alive=process)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, b"")
-    await_true(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), 10)
+    await_true(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), 60)

@@ -15,6 +15,7 @@ import pytest
 from keyring import core
 
 from sm_proxy import keychain, prompt
+from sm_proxy.aws import credentials
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from tests.fakes import MemoryKeyring, tree
@@ -215,15 +216,19 @@ def test_a_session_that_ends_in_a_long_connection_is_renewed_but_not_on_its_term
     sts: Sts, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "isatty", lambda _: False)
-    sts.lasts = 5
+    monkeypatch.setattr(credentials, "_RENEWED_S", 120)
+    sts.lasts = 50
     client = Aws(profile="mfa")._client("sts")
     sts.lasts = 3600
     assert signs_with(client) == "ASIA2"
     assert asked[1].startswith("not on the terminal: ")
 
 
-def test_what_another_connection_has_asked_for_is_used_then(sts: Sts, asked: list[str]) -> None:
-    sts.lasts = 5
+def test_what_another_connection_has_asked_for_is_used_then(
+    sts: Sts, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "_RENEWED_S", 120)
+    sts.lasts = 50
     client = Aws(profile="mfa")._client("sts")
     sts.lasts = 3600
     key_of("mfa")

@@ -108,7 +108,7 @@ def test_what_people_get(account: dict[str, Answers], capsys: pytest.CaptureFixt
 def test_the_kinds_are_listed_side_by_side(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    together = threading.Barrier(4, timeout=10)
+    together = threading.Barrier(4, timeout=60)
 
     def waiting(**_: object) -> dict[str, Any]:
         together.wait()

@@ -70,6 +70,7 @@ class Run:
 
     def evidence(self) -> Evidence:
         """Every file, every word printed, every argument and environment."""
+        self.lab.settle()
         found = {
             str(path): path.read_bytes().decode(errors="replace")
             for folder in self.folders.values()
@@ -145,7 +146,8 @@ def run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
             assert run.ssh(lab.host, "true").returncode == 255
     bug = run.ssh(lab.host, "true", SM_PROXY_TEST_BUG="1")
     assert b"sm-proxy: bug: KeyError" in bug.stderr
-    lab._gateway(op="close", session=lab.sessions()[0])
+    for session in lab.sessions():  # the bug's, and what is being ended
+        lab._gateway(op="close", session=session)
     return run
 
 

@@ -22,5 +22,5 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "lab" in request.fixturenames:
         shared: Lab = request.getfixturevalue("lab")
-        await_true(lambda: not shared.helpers(), 30, shared.helpers)
-        await_true(lambda: not shared.sessions(), 30, shared.sessions)
+        shared.settle()
+        await_true(lambda: not shared.sessions(), 60, shared.sessions)

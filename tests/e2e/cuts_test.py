@@ -92,7 +92,7 @@ def test_download_with_cuts(own: Lab, tmp_path: Path) -> None:
     command = f"head -c {mib * MIB} /dev/urandom > {ml}/down.bin; sha256sum {ml}/down.bin"
     there = own.ok(own.host, command).split()[0].decode()
     target = tmp_path / "down.bin"
-    cutter = Cutter(own, 10 if SOAK else 1.5, cuts)
+    cutter = Cutter(own, 10 if SOAK else 1.0, cuts)
     started = time.monotonic()
     with cutter.at_work():
         copied = own.run(

@@ -116,7 +116,7 @@ def _job(
                 f"answer = s.describe_training_job(TrainingJobName={name!r})['SecondaryStatus']"
             )
 
-        await_true(lambda: status() == until, 20, status)
+        await_true(lambda: status() == until, 60, status)
         if log:
             now = int(time.time() * 1000)
             event = {"timestamp": now, "message": log}
@@ -177,7 +177,7 @@ def _sshd_killed(lab: Lab) -> Iterator[dict[str, Any]]:
     finally:
         for pid in serving:
             os.kill(pid, signal.SIGCONT)
-        await_true(lambda: lab.ssh(lab.host, "true").returncode == 0, 30)
+        await_true(lambda: lab.ssh(lab.host, "true").returncode == 0, 60)
 
 
 def _file(name: str, change: Callable[[str], str | None]) -> Switch:

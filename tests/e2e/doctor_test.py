@@ -118,7 +118,7 @@ def test_what_may_not_be_looked_at_is_skipped_with_the_reason(
 def test_a_session_that_may_not_be_taken_up_again(lab: Lab) -> None:
     """A connection works until its network breaks. Doctor's own session is ended all the same."""
     with lab.faults(deny=["ssm:ResumeSession"]):
-        words = ("ssh", "-F", lab.config, "-oBatchMode=yes", lab.host, "echo up; sleep 60")
+        words = ("ssh", "-F", lab.config, "-oBatchMode=yes", lab.host, "echo up; sleep 600")
         process = lab.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
@@ -128,7 +128,7 @@ def test_a_session_that_may_not_be_taken_up_again(lab: Lab) -> None:
         data, _ = examined(lab, lab.host)
     assert failed_of(data) == ["ssm:ResumeSession"]
     assert data["cause"] == "access-denied"
-    await_true(lambda: not lab.sessions(), 10, lab.sessions)
+    await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
 def test_a_session_that_may_not_be_ended(lab: Lab) -> None:
@@ -138,7 +138,7 @@ def test_a_session_that_may_not_be_ended(lab: Lab) -> None:
         data, _ = examined(lab, lab.host)
     assert failed_of(data) == ["ssm:TerminateSession"]
     assert data["cause"] == "access-denied"
-    await_true(lambda: not lab.sessions(), 10, lab.sessions)
+    await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
 def test_a_named_bastion_needs_no_look_at_the_instances(lab: Lab) -> None:
@@ -159,11 +159,11 @@ def test_whatever_interrupts_it_no_session_stays_open(lab: Lab, number: signal.S
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with FAULTS["sshd silent"].switch(lab):
         process = lab.popen(*SM_PROXY, *words, **pipes)
-        await_true(lambda: bool(lab.sessions()), 20, alive=process)
+        await_true(lambda: bool(lab.sessions()), 60, alive=process)
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (130, b"", b"")
-        await_true(lambda: not lab.sessions(), 10, lab.sessions)
+        await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
 def test_a_second_context(lab: Lab) -> None:
@@ -214,6 +214,7 @@ def test_the_report_for_a_bug_thread(lab: Lab, tmp_path: Path) -> None:
     run = audit_test.Run(lab, tmp_path)
     report = tmp_path / "report.txt"
     assert run.ssh(lab.host, "true").returncode == 0
+    lab.settle()
     lab.forget()
     with lab.faults(deny=["ssm:StartSession"]):
         assert run.ssh(lab.host, "true").returncode == 255
@@ -318,6 +319,7 @@ def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, whole: dict[str, Any], 
         host = options.get("host", lab.host) + options.get("suffix", "")
         login = f"{options['login']}@" if "login" in options else ""
         environment = {"env": options["env"]} if "env" in options else {}
+        lab.settle()
         shutil.rmtree(Path(lab.environment["SM_PROXY_STATE_DIR"]), ignore_errors=True)
         lab.forget()
         patience = [f"-oConnectTimeout={fault.patience}"] if fault.patience else []
@@ -338,7 +340,7 @@ def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, whole: dict[str, Any], 
         (last,) = [item for item in data["checks"] if item["id"] == "last-failure"]
         assert f" ago: {fault.ours or fault.cause}: " in last["reason"]
     assert not any(item["reason"].startswith("the check itself") for item in data["checks"])
-    await_true(lambda: not lab.sessions(), 10, lab.sessions)
+    await_true(lambda: not lab.sessions(), 60, lab.sessions)
     assert left_behind(lab) == whole
     if name in _CHECKED_AFTER:
         is_healthy(lab, lab.host)

@@ -79,4 +79,4 @@ def test_with_trust_it_connects_and_stays_pinned(article: Lab) -> None:
     assert b"HOST IDENTIFICATION HAS CHANGED" in refused.stderr
     assert code_of(refused) == "host-key-changed"
     assert "pinned on first use" in last_line(refused)
-    await_true(lambda: not article.sessions(), 30, article.sessions)
+    await_true(lambda: not article.sessions(), 60, article.sessions)

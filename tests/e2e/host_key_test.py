@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sm_proxy.keys import fingerprint
-from tests.e2e.cache_test import KILL_SSHD, lookups
+from tests.e2e.cache_test import KILL_SSHD, lookups, warm
 from tests.e2e.labs import Lab, await_true, code_of, last_line, running
 from tests.e2e.refusal_test import claim, marker, where
 from tests.fakes import blob_of
@@ -31,11 +31,13 @@ sshd=${{sshd:-/usr/sbin/sshd}}
 rm -f $run/ssh_host_*_key*
 ssh-keygen -q -t ed25519 -N '' -C '' -f $run/ssh_host_ed25519_key
 sed -i /ssh_host_ecdsa_key/d $run/sshd_config
+rm -f $run/sshd.pid
 for _ in 1 2 3 4 5 6 7 8 9 10; do  # the port is free when the old listener is gone
-    rm -f $run/sshd.pid
     $sshd -f $run/sshd_config -p %d </dev/null >/dev/null 2>&1
-    sleep 0.3
-    kill -0 $(cat $run/sshd.pid) 2>/dev/null && break
+    for _ in 1 2 3 4 5 6 7 8 9 10; do  # it is written once somebody listens
+        sleep 0.1
+        [ -s $run/sshd.pid ] && break 2
+    done
 done
 cut -d ' ' -f 1,2 $run/ssh_host_ed25519_key.pub
 """
@@ -70,9 +72,7 @@ def test_a_container_that_restarted_is_accepted_because_its_log_says_so(own: Lab
     assert "GetLogEvents" in lookups(own, before)
     asked = [call["operation"] for call in own.calls()[before:]]
     assert asked.count("StartSession") == 1
-    before = len(own.calls())
-    own.ok(own.host, "true")
-    assert lookups(own, before) == []
+    assert warm(own) == ["StartSession"]
 
 
 def test_a_log_that_lags_is_waited_for_longer_than_the_connect_timeout(own: Lab) -> None:
@@ -83,7 +83,7 @@ def test_a_log_that_lags_is_waited_for_longer_than_the_connect_timeout(own: Lab)
     line = marker(address, port, own.environment["SM_PROXY_LAB_USER"], key)
     with own.faults(log_delay_ms=6000):
         claim(own, line, 1)
-        done = own.ssh("-oConnectTimeout=3", own.host, "echo here")
+        done = own.ssh("-oConnectTimeout=5", own.host, "echo here")
     assert done.stdout == b"here\n", done.stderr.decode()
     assert [line.split()[0] for line in done.stderr.decode().splitlines()] == ["sm-proxy:"]
 
@@ -97,7 +97,7 @@ def test_the_wait_ends_when_ssh_goes(own: Lab) -> None:
     assert b"another host key" in process.stderr.readline()
     process.kill()
     process.communicate()
-    await_true(lambda: not own.helpers() and not own.sessions(), 8, own.helpers)
+    await_true(lambda: not own.helpers() and not own.sessions(), 60, own.helpers)
     address, port = where(own)
     claim(own, marker(address, port, own.environment["SM_PROXY_LAB_USER"], key), 2)
 
@@ -118,7 +118,7 @@ def test_a_key_that_the_log_does_not_know_is_refused(own: Lab, tmp_path: Path) -
         assert f"{address} port {port} (through {own.environment['SM_PROXY_LAB_BASTION']})" in line
         assert f"job {own.job}, node algo-1, stream {own.job}/algo-1-" in line
         assert f"sm-proxy doctor {own.host}" in line
-    await_true(lambda: not own.sessions(), 20, own.sessions)
+    await_true(lambda: not own.sessions(), 60, own.sessions)
 
 
 def refused(lab: Lab, **options: Any) -> str:
@@ -129,7 +129,7 @@ def refused(lab: Lab, **options: Any) -> str:
     assert done.stderr.count(b"host-key-changed") == 1
     assert done.stderr.index(b"host-key-changed") < done.stderr.index(b"HAS CHANGED")
     line = last_line(done)
-    await_true(lambda: kept(lab) == line, 10, lambda: (kept(lab), line))
+    await_true(lambda: kept(lab) == line, 60, lambda: (kept(lab), line))
     return line
 
 

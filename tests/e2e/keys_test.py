@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sm_proxy.lab import namespaces
-from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, running
+from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, listens, running
 
 # What a user would do with boto3: launch a job that lets all our keys in, and those in S3.
 _LAUNCH = """
@@ -75,11 +75,11 @@ def test_a_key_lives_until_it_is_revoked(lab: Lab) -> None:
 def test_a_running_job_takes_a_new_key_from_s3(lab: Lab) -> None:
     third, second = _keys(lab, "rotate", *_S3)
     _keys(lab, "revoke", second)  # that one is in the job's environment
-    await_true(lambda: lab.ssh("sm-both", "true").returncode == 0, 30)
+    await_true(lambda: lab.ssh("sm-both", "true").returncode == 0, 60)
     assert accepted(lab, "sm-both") == third
     fourth = _keys(lab, "revoke", "current", *_S3)
     assert fourth != [third]
-    await_true(lambda: lab.ssh("sm-both", "true").returncode == 255, 30)
+    await_true(lambda: lab.ssh("sm-both", "true").returncode == 255, 60)
 
 
 def test_a_passphrase_in_the_keyring_and_the_agent(lab: Lab, agent: dict[str, str]) -> None:
@@ -90,7 +90,7 @@ def test_a_passphrase_in_the_keyring_and_the_agent(lab: Lab, agent: dict[str, st
     locked = lab.ssh("-o", "BatchMode=yes", "sm-both", "true", env=agent)
     assert locked.returncode == 255
     _keys(lab, "load", "--lifetime", "10m", env=agent)
-    await_true(lambda: lab.ssh("sm-both", "true", env=agent).returncode == 0, 30)
+    await_true(lambda: lab.ssh("sm-both", "true", env=agent).returncode == 0, 60)
     assert accepted(lab, "sm-both", env=agent) == new
     assert _keys(lab, "revoke", "current", "--passphrase", "none", *_S3, env=agent) != [new]
     assert b"no identities" in lab.run("ssh-add", "-l", env=agent).stdout
@@ -105,7 +105,7 @@ def test_a_key_that_only_the_agent_holds(lab: Lab, agent: dict[str, str], tmp_pa
     done = lab.sm_proxy("config", "write", "--ssh-config", lab.config, *named)
     assert done.returncode == 0, done.stderr.decode()
     (own,) = _keys(lab, "push", *_S3)
-    await_true(lambda: lab.ssh("sm-both", "true").returncode == 0, 30)
+    await_true(lambda: lab.ssh("sm-both", "true").returncode == 0, 60)
     assert accepted(lab, "sm-both") == own
     refused = lab.sm_proxy("keys", "rotate")
     assert code_of(refused) == "unsupported"
@@ -116,10 +116,10 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The variable that leads to an empty ssh-agent."""
     path = tmp_path_factory.mktemp("a") / "s"  # a socket's path has to be short
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
-    await_true(path.exists, 20, alive=process)
+    await_true(lambda: listens(path), 60, alive=process)
     yield {"SSH_AUTH_SOCK": str(path)}
     process.terminate()
-    process.wait(20)
+    process.wait(60)
 
 
 def accepted(lab: Lab, host: str, **options: Any) -> str:
@@ -142,7 +142,7 @@ def _launch(lab: Lab) -> None:
     shown = json.loads(lab.sm_proxy("keys", "show", "--env", "--json").stdout)["data"]
     assert list(shown["environment"]) == ["SM_PROXY_AUTHORIZED_KEY", "SM_PROXY_AUTHORIZED_KEY_2"]
     _python(lab, _LAUNCH, json.dumps(shown["environment"]).encode())
-    done = lab.run(*SM_PROXY, "wait", "sm-both", "--timeout", "60", timeout=70)
+    done = lab.run(*SM_PROXY, "wait", "sm-both", "--timeout", "180", timeout=240)
     assert done.returncode == 0, done.stderr
 
 

@@ -116,7 +116,7 @@ class Lab:
     def end(self) -> None:
         """End what is kept inside."""
         if self._python is not None:
-            self._python.communicate(timeout=10)
+            self._python.communicate(timeout=60)
 
     @contextlib.contextmanager
     def faults(self, **changes: Any) -> Iterator[None]:
@@ -156,12 +156,16 @@ class Lab:
 
     def calls(self) -> list[dict[str, Any]]:
         """Every AWS call so far."""
-        lines = Path(self.environment["SM_PROXY_LAB_CALLS"]).read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        whole, _, _ = Path(self.environment["SM_PROXY_LAB_CALLS"]).read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def helpers(self) -> list[int]:
         """Pids of `connect` processes of this lab."""
         return [pid for pid in _processes() if self._is_helper(pid)]
+
+    def settle(self) -> None:
+        """Wait for the helpers, who outlive their ssh: they end their session and write it down."""
+        await_true(lambda: not self.helpers(), 60, self.helpers)
 
     def _is_helper(self, pid: int) -> bool:
         with contextlib.suppress(OSError):
@@ -196,7 +200,7 @@ def running(folder: Path, *options: str) -> Iterator[Lab]:
             lab.end()
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(60)
 
 
 def await_true(
@@ -212,6 +216,12 @@ def await_true(
         assert not ended, f"it ended early: {explain()}"
         assert time.monotonic() < deadline, f"it took more than {seconds} s: {explain()}"
         time.sleep(0.02)
+
+
+def listens(path: Path) -> bool:
+    """Whether somebody takes connections to a Unix socket: its file is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(str(path)) == 0
 
 
 def last_line(done: subprocess.CompletedProcess[bytes]) -> str:

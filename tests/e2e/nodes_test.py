@@ -75,14 +75,14 @@ def launched(folder: Path, *options: str, **jobs: int) -> Iterator[Lab]:
         for name, count in jobs.items():
             _python(lab, _LAUNCH, name, str(count))
         for name in jobs:
-            done = lab.run(*SM_PROXY, "wait", f"sm-{name}", "--timeout", "60", timeout=70)
+            done = lab.run(*SM_PROXY, "wait", f"sm-{name}", "--timeout", "180", timeout=240)
             assert done.returncode == 0, done.stderr
             _await_admitted(lab, name)
         yield lab
 
 
 def _await_admitted(lab: Lab, job: str) -> None:
-    await_true(lambda: _admitted(lab, job), 30, lambda: f"{job} does not let us in")
+    await_true(lambda: _admitted(lab, job), 60, lambda: f"{job} does not let us in")
 
 
 def _python(lab: Lab, program: str, *words: str, stdin: bytes = b"") -> bytes:
@@ -186,7 +186,7 @@ def test_a_laptop_is_revoked_and_added_while_the_job_runs(team: Lab) -> None:
     marker_lines = _markers(team, "two")
     _python(team, _DELETE, "keys/laptop.pub")
     try:
-        await_true(lambda: not _admitted(team, "two"), 30, lambda: "still let in")
+        await_true(lambda: not _admitted(team, "two"), 60, lambda: "still let in")
         done = _try(team, "two", "true")
         assert b"Permission denied" in done.stderr
     finally:
@@ -198,7 +198,7 @@ def test_a_laptop_is_revoked_and_added_while_the_job_runs(team: Lab) -> None:
 def test_an_outage_of_s3_locks_nobody_out(team: Lab) -> None:
     with team.faults(deny=["s3:*"]):
         known = "nodes: S3 could not be used: curl: S3 said 403 AccessDenied"
-        await_true(lambda: known in _log(team, "two"), 30, lambda: _log(team, "two"))
+        await_true(lambda: known in _log(team, "two"), 60, lambda: _log(team, "two"))
         assert _admitted(team, "two")
         done = _try(team, "two", "ssh -n algo-2 hostname")
         assert done.stdout == b"algo-2\n", done.stderr

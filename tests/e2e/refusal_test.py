@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.labs import Lab, await_true, code_of, last_line, running
+from tests.e2e.labs import Lab, code_of, last_line, running
 
 pytestmark = pytest.mark.e2e
 
@@ -165,7 +165,7 @@ def test_ssh_that_goes_away_while_waiting_takes_the_helper_along(tmp_path: Path)
     with running(tmp_path, "--status", "Starting") as early:
         done = early.run("timeout", "-s", "KILL", "3", "ssh", "-F", early.config, early.host)
         assert done.returncode != 0
-        await_true(lambda: not early.helpers(), 30, early.helpers)
+        early.settle()
 
 
 def test_a_job_outside_a_vpc(lab: Lab) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sm_proxy.lab import tools
-from tests.e2e.labs import await_true
+from tests.e2e.labs import await_true, listens
 
 _PACKAGES = [
     *("gnome-keyring", "dbus-daemon", "libgck-1-0", "libgcr-base-3-1", "libgcrypt20", "libcap-ng0"),
@@ -40,7 +40,7 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
     try:
         bus = [str(root / "usr/bin/dbus-daemon"), "--nofork", f"--config-file={folder}/bus.conf"]
         programs.append(subprocess.Popen(bus, env=own, stdin=subprocess.DEVNULL))
-        await_true(socket.exists, 20, alive=programs[0])
+        await_true(lambda: listens(socket), 60, alive=programs[0])
         daemon = [
             str(root / "usr/bin/gnome-keyring-daemon"),
             *("--foreground", "--unlock", "--components=secrets"),
@@ -54,7 +54,7 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
         programs[1].stdin.close()
         await_true(
             (folder / "data" / "keyrings" / "login.keyring").exists,
-            20,
+            60,
             (folder / "daemon.log").read_text,
             alive=programs[1],
         )
@@ -62,4 +62,4 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
     finally:
         for program in reversed(programs):
             program.terminate()
-            program.wait(20)
+            program.wait(60)

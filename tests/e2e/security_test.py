@@ -71,6 +71,7 @@ def test_a_record_that_another_user_planted_is_not_believed(lab: Lab, tmp_path: 
     cache = tmp_path / "cache"
     env = {"SM_PROXY_CACHE_DIR": str(cache)}
     lab.ok(lab.host, "true", env=env)
+    lab.settle()
     for path in (cache / "jobs").glob("*.json"):
         envelope = json.loads(path.read_text())
         if "address" in envelope["record"]:
@@ -93,6 +94,7 @@ def test_a_folder_that_cannot_be_written_hinders_no_connection(
 
 def test_torn_records_hinder_no_connection(lab: Lab) -> None:
     lab.ok(lab.host, "true")
+    lab.settle()
     for folder in ("connections", "open-sessions"):
         shutil.rmtree(lab.state / folder, ignore_errors=True)
         (lab.state / folder).touch()

@@ -86,7 +86,7 @@ def test_a_second_ssh_shares_the_first_ones_connection(lab: Lab, shared: str) ->
     assert b"running" in lab.run("ssh", "-F", shared, "-O", "check", lab.host).stderr
     ended = lab.run("ssh", "-F", shared, "-O", "exit", lab.host)
     assert ended.returncode == 0, ended.stderr
-    await_true(lambda: not lab.helpers() and not lab.sessions(), 30, lab.sessions)
+    await_true(lambda: not lab.helpers() and not lab.sessions(), 60, lab.sessions)
 
 
 def test_a_killed_master_leaves_no_helper(lab: Lab, shared: str) -> None:
@@ -94,7 +94,7 @@ def test_a_killed_master_leaves_no_helper(lab: Lab, shared: str) -> None:
     assert done.returncode == 0, done.stderr
     told = lab.run("ssh", "-F", shared, "-O", "check", lab.host).stderr.decode()
     os.kill(int(told.split("pid=")[1].split(")")[0]), signal.SIGKILL)
-    await_true(lambda: not lab.helpers() and not lab.sessions(), 30, lab.sessions)
+    await_true(lambda: not lab.helpers() and not lab.sessions(), 60, lab.sessions)
     # Past the socket that is left.
     done = lab.run("ssh", "-F", shared, lab.host, "echo $SM_CURRENT_HOST")
     assert done.stdout == b"algo-1\n", done.stderr
@@ -103,7 +103,7 @@ def test_a_killed_master_leaves_no_helper(lab: Lab, shared: str) -> None:
 def test_a_name_too_long_for_a_socket_in_another_context(lab: Lab, shared: str) -> None:
     done = lab.run("ssh", "-F", shared, OTHER + JOB, "echo $SM_CURRENT_HOST")
     assert done.stdout == b"algo-1\n", done.stderr
-    await_true(lambda: not lab.helpers() and not lab.sessions(), 30, lab.sessions)
+    await_true(lambda: not lab.helpers() and not lab.sessions(), 60, lab.sessions)
 
 
 def test_without_credentials_the_config_is_written_all_the_same(lab: Lab, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_asks_at_a_terminal(lab: Lab, tmp_path: Path) -> None:
 
 
 def _read_until(terminal: int, words: bytes) -> bytes:
-    shown, deadline = b"", time.monotonic() + 30
+    shown, deadline = b"", time.monotonic() + 60
     while words not in shown:
         assert select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0], shown
         shown += os.read(terminal, 4096)

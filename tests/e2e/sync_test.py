@@ -91,7 +91,7 @@ def test_vscode_opens_the_window(own: Lab, tmp_path: Path) -> None:
     done = own.sm_proxy("vscode", "sm-menu", "/opt", env={**home, "PATH": path})
     assert done.returncode == 0, done.stderr.decode()
     said = Path(f"{code}.said")
-    await_true(said.exists, 20)
+    await_true(said.exists, 60)
     assert "ssh-remote+" in said.read_text()
     assert "/opt" in said.read_text()
     settings = tmp_path / "config" / "Code" / "User" / "settings.json"
@@ -100,24 +100,25 @@ def test_vscode_opens_the_window(own: Lab, tmp_path: Path) -> None:
 
 def test_a_watch_sees_jobs_come_and_go(own: Lab, tmp_path: Path) -> None:
     config = Path(own.config).parent / "sm-proxy" / "config"
-    with (tmp_path / "told").open("wb") as told:
+    with (tmp_path / "told").open("wb") as stderr:
         watch = own.popen(
             *(*SM_PROXY, "sync", "--watch", "--interval", "1"),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=told,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
         )  # fmt: skip
     try:
-        await_true(lambda: MENU in config.read_text(), 30, alive=watch)
+        await_true(lambda: MENU in config.read_text(), 60, alive=watch)
         stopped = own.run(sys.executable, "-c", STOP, "menu")
         assert stopped.returncode == 0, stopped.stderr.decode()
         await_true(lambda: "Host sm-menu" not in config.read_text(), 60, alive=watch)
-        await_true(lambda: b"menu.algo-2" in (tmp_path / "told").read_bytes(), 20, alive=watch)
+        told = (tmp_path / "told").read_text
+        await_true(lambda: "removed sm-menu.algo-2\n" in told(), 60, told, alive=watch)
         watch.send_signal(signal.SIGTERM)
-        out, _ = watch.communicate(timeout=20)
+        out, _ = watch.communicate(timeout=60)
     finally:
         if watch.poll() is None:
             watch.kill()
-            watch.wait(10)
-    lines = (tmp_path / "told").read_text().splitlines()
+            watch.wait(60)
+    lines = told().splitlines()
     assert (watch.returncode, out) == (0, b"")
     assert lines[-2:] == ["sm-proxy: removed sm-menu", "sm-proxy: removed sm-menu.algo-2"]
     assert not list(config.parent.glob(".config*"))  # no torn write

@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ COLD = [
     "StartSession",
 ]
 _ALL_S = 240
-_DELAY_MS = 3000
 _EMPTY_PAGES = 2
 
 
@@ -90,8 +90,8 @@ def test_as_many_connections_as_nodes_at_once(tmp_path: Path) -> None:
         assert counted["DescribeLogStreams"] <= NODES
         assert counted["GetLogEvents"] <= NODES
         assert counted["StartSession"] == NODES
-        await_true(lambda: not lab.helpers(), 10, lab.helpers)
-        await_true(lambda: not lab.sessions(), 10, lab.sessions)
+        lab.settle()
+        await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
 def test_a_million_lines_cost_what_a_hundred_do(tmp_path: Path) -> None:
@@ -122,14 +122,17 @@ def test_empty_pages_before_the_marker(own: Lab) -> None:
 
 
 def test_a_marker_that_is_delivered_late_is_waited_for(own: Lab) -> None:
-    """The container's stream is there before its lines are: a newer one, delivered in 3 s."""
+    """The container's stream is there before its lines are: a newer one."""
     told = json.loads(own.sm_proxy("resolve", own.host, "--json").stdout)["data"]
-    with own.faults(log_delay_ms=_DELAY_MS):
+    newer = f"{own.job}/algo-1-9999999999999"
+    own.control("put_logs", "/aws/sagemaker/TrainingJobs", newer, [])
+    before = operations(own.calls()).count("GetLogEvents")
+    with ThreadPoolExecutor() as pool:
+        connecting = pool.submit(cold_connect, own)
+        await_true(lambda: operations(own.calls()).count("GetLogEvents") > before, 60)
         claim(own, marker(told["address"], told["port"], told["user"], told["host_keys"][0]))
-        calls = cold_connect(own)
+        calls = connecting.result()
     reads = [call for call in calls if call["operation"] == "GetLogEvents"]
     assert len(reads) > 1
-    assert {read["request"]["logStreamName"] for read in reads} == {
-        f"{own.job}/algo-1-9999999999999"
-    }
+    assert {read["request"]["logStreamName"] for read in reads} == {newer}
     assert operations(calls).count("StartSession") == 1

@@ -84,7 +84,7 @@ def test_errors_of_the_way_there_are_ours(waiting: Lab) -> None:
     with waiting.faults(deny=["ssm:StartSession"]):
         refused = waiting.sm_proxy("go", f"{waiting.host}.algo-1")
     assert (refused.returncode, code_of(refused)) == (1, "access-denied")
-    await_true(lambda: not waiting.sessions(), 30, waiting.sessions)
+    await_true(lambda: not waiting.sessions(), 60, waiting.sessions)
 
 
 def python(lab: Lab, program: str) -> str:

@@ -84,13 +84,13 @@ def test_many_nodes_at_once_ask_about_the_job_once() -> None:
 
 def test_nothing_outlives_the_jobs_time(monkeypatch: pytest.MonkeyPatch) -> None:
     job: dict[str, Any] = description()  # type: ignore[assignment]
-    job["CreationTime"] = datetime.now(timezone.utc) - timedelta(seconds=50)
-    job["StoppingCondition"] = {"MaxRuntimeInSeconds": 60}
+    job["CreationTime"] = datetime.now(timezone.utc) - timedelta(seconds=100)
+    job["StoppingCondition"] = {"MaxRuntimeInSeconds": 200}
     resolved(working(DescribeTrainingJob=job))
     aws = working(DescribeTrainingJob=job)
     assert resolved(aws).cached
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 11)
+    monkeypatch.setattr(time, "time", lambda: now + 101)
     assert not resolved(aws).cached
 
 

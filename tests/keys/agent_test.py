@@ -14,7 +14,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.keychain import Keychain
 from sm_proxy.keys import agent, identity, key_files
 from sm_proxy.settings import Settings
-from tests.e2e.labs import await_true
+from tests.e2e.labs import await_true, listens
 from tests.fakes import MemoryKeyring
 
 pytestmark = pytest.mark.skipif(
@@ -26,10 +26,10 @@ pytestmark = pytest.mark.skipif(
 def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = tmp_path_factory.mktemp("a") / "s"  # a socket's path has to be short
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
-    await_true(path.exists, 20, alive=process)
+    await_true(lambda: listens(path), 60, alive=process)
     yield str(path)
     process.terminate()
-    process.wait(20)
+    process.wait(60)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_out_although_a_killed_run_has_left_no_public_half(
 
 def test_for_a_lifetime(socket: str, encrypted: identity.Identity) -> None:
     agent.load(encrypted, "correct horse", 1, socket)
-    await_true(lambda: held(socket) == [], 20)
+    await_true(lambda: held(socket) == [], 60)
 
 
 def test_the_wrong_passphrase(socket: str, encrypted: identity.Identity) -> None:

@@ -43,17 +43,16 @@ class SocketStream:
         self._server.start()
 
     def _serve(self, far: socket.socket, greeting: bytes | None) -> None:
-        if greeting is not None:
-            far.sendall(greeting)
-            far.recv(1000)
-            far.close()
-            return
-        # Whoever only wants the key leaves in the middle of the handshake.
-        with contextlib.suppress(EOFError, OSError, paramiko.SSHException):
+        # Whoever only wants the key leaves in the middle of the handshake, or before its begin.
+        with far, contextlib.suppress(EOFError, OSError, paramiko.SSHException):
+            if greeting is not None:
+                far.sendall(greeting)
+                far.recv(1000)
+                return
             transport = paramiko.Transport(far)
             transport.add_server_key(self.key)
             transport.start_server(server=paramiko.ServerInterface())
-            transport.join(10)
+            transport.join(60)
 
     def facts(self) -> dict[str, Any]:
         return {}

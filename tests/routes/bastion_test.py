@@ -265,20 +265,22 @@ def test_a_hang_up_leaves_no_session_behind(moment: str, monkeypatch: pytest.Mon
     def slow(**_: Any) -> dict[str, Any]:
         if moment == "StartSession":
             begun.set()
-            go.wait(10)
+            go.wait(60)
         return GRANTED
 
     def start(*_: Any) -> None:
         begun.set()
-        go.wait(10)
+        go.wait(60)
 
     def ssh_leaves() -> None:
-        begun.wait(10)
+        begun.wait(60)
         os.kill(os.getpid(), signal.SIGHUP)
         time.sleep(0.1)
         go.set()
 
     monkeypatch.setattr(ssm, "start", start)
+    for module in ("session", "api"):
+        monkeypatch.setattr(f"sm_proxy.ssm.{module}.TERMINATE_DEADLINE_S", 60)
     signals.raise_on_hangup()
     threading.Thread(target=ssh_leaves).start()
     aws = account(StartSession=slow)

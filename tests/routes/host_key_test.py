@@ -86,7 +86,7 @@ def test_a_reply_of_any_bytes_is_a_key_or_none(body: bytes, kind: int) -> None:
     assert reader.blob is None or reader.blob in body
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(size=st.integers(1, 4000))
 def test_it_gives_up_within_a_bound(size: int) -> None:
     for filler in (b"x" * size, b"x\n" * size, IGNORE * size):

@@ -13,6 +13,13 @@ from sm_proxy.signals import Hangup
 from sm_proxy.ssm.api import Grant
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calls are in threads of their own, which a busy machine may begin late."""
+    monkeypatch.setattr("sm_proxy.routes.sessions._END_S", 60)
+    monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)
+
+
 class Api:
     """Grants `s-1`, when it may."""
 

@@ -33,7 +33,7 @@ class Judge:
 
     def judge(self, blob: bytes, through: str) -> SmProxyError | None:
         self.asked.append((blob, through))
-        self.may_answer.wait(10)
+        self.may_answer.wait(60)
         return self.verdict
 
     def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
@@ -61,7 +61,7 @@ class Case:
 
     def settle(self) -> None:
         """Drive it until the judge's word has been taken into account."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.stream._check is not None and time.monotonic() < deadline:
             time.sleep(0.001)
             self.stream.advance(0, readable=False)

@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -160,6 +159,4 @@ TestCommands = Commands.TestCase
 TestCommands.settings = hypothesis_settings(
     max_examples=30,
     stateful_step_count=10,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
 )

@@ -6,8 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.conftest import SOAK
 from tests.ssm.agent_model import READ, Plan
-from tests.ssm.conftest import SOAK
 from tests.ssm.world import DOWN, UP, Weather, World
 
 SCHEDULES = 200_000 if SOAK else 2000

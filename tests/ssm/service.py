@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -62,14 +63,22 @@ def shake_hands(connection: ServerConnection, **request: Any) -> dict[str, Any]:
     return document
 
 
+_SEEN: WeakKeyDictionary[ServerConnection, set[int]] = WeakKeyDictionary()
+
+
 def expect(connection: ServerConnection, payload_type: int) -> wire.Wire:
-    """The next stream message of this type; acks are passed over."""
+    """The next stream message, of this type; acks are passed over, and what comes again.
+
+    Where the script is slow to ack, the client sends once more.
+    """
+    seen = _SEEN.setdefault(connection, set())
     while True:
         frame = connection.recv()
         assert isinstance(frame, bytes)
         message = wire.unpack(frame)
-        if message.kind == "input_stream_data":
+        if message.kind == "input_stream_data" and message.sequence not in seen:
             assert message.payload_type == payload_type
+            seen.add(message.sequence)
             return message
 
 
