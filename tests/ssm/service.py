@@ -82,6 +82,12 @@ def expect(connection: ServerConnection, payload_type: int) -> wire.Wire:
             return message
 
 
+def stay(connection: ServerConnection) -> None:
+    """Leave the connection open until the client ends it, whatever it says, or says again."""
+    while True:
+        connection.recv()
+
+
 def raw_server(answer: bytes, flood: bytes = b"") -> tuple[int, threading.Thread]:
     """A service that upgrades one connection, says `answer` in the same breath, and only then
     reads; with `flood` it says that over and over and never reads again."""

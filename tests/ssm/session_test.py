@@ -18,7 +18,7 @@ from sm_proxy.ssm.session import FinalError, Options, Session, SessionEndedError
 from sm_proxy.ssm.transport import DisconnectedError
 from tests.e2e.labs import await_true
 from tests.ssm import agent_wire as wire
-from tests.ssm.service import FakeApi, Script, expect, frame, raw_server, service, shake_hands
+from tests.ssm.service import FakeApi, Script, expect, frame, raw_server, service, shake_hands, stay
 
 MUX = {"portNumber": "22", "type": "LocalPortForwarding"}
 
@@ -65,7 +65,7 @@ def test_a_whole_raw_session() -> None:
         flag = expect(connection, wire.FLAG)
         assert flag.payload == b"\0\0\0\2"
         connection.send(wire.ack(flag.sequence))
-        connection.recv()
+        stay(connection)
 
     told: list[str] = []
     with service(agent) as port:
@@ -97,7 +97,7 @@ def test_a_mux_session_ends_with_fin_then_flag() -> None:
         connection.send(wire.ack(3))
         seen.append(expect(connection, wire.FLAG).payload)
         connection.send(wire.channel_closed())
-        connection.recv()
+        stay(connection)
 
     with service(agent) as port:
         stream, api = begin(port)
@@ -132,7 +132,7 @@ def test_the_hourly_goodbye_is_resumed_with_the_same_client_and_counters() -> No
         message = expect(connection, wire.OUTPUT)
         assert message.sequence == 1
         connection.send(wire.ack(1))
-        connection.recv()
+        stay(connection)
 
     with service(agent) as port:
         stream, api = begin(port)
@@ -159,8 +159,7 @@ def after_handshake(*frames: bytes, **request: Any) -> Script:
         shake_hands(connection, **request)
         for item in frames:
             connection.send(item)
-        while True:
-            connection.recv()
+        stay(connection)
 
     return agent
 
@@ -255,14 +254,9 @@ def test_connections_that_come_to_nothing_are_bounded(monkeypatch: pytest.Monkey
     assert api.calls.count("resume s-1") < 8, "each futile one is waited for longer"
 
 
-def never_answers(connection: ServerConnection) -> None:
-    while True:
-        connection.recv()
-
-
 def test_an_agent_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "HANDSHAKE_DEADLINE_S", 0.2)
-    with service(never_answers) as port:
+    with service(stay) as port:
         stream, _ = begin(port)
         assert failed(stream).kind == "unreachable"
 
@@ -296,7 +290,7 @@ def test_after_a_sleep_a_dead_connection_is_resumed_soon(monkeypatch: pytest.Mon
         else:
             connection.recv()
             connection.send(wire.output(2, b"awake"))
-            connection.recv()
+            stay(connection)
 
     monkeypatch.setattr(liveness, "AWAKE_DEADLINE_S", 0.1)
     with service(agent) as port:
@@ -340,7 +334,7 @@ def test_a_failed_write_does_not_hide_why_it_was_closed(monkeypatch: pytest.Monk
         shake_hands(connection)
         go.wait(30)
         connection.send(wire.channel_closed("too long"))
-        connection.recv()
+        stay(connection)
 
     with service(agent) as port:
         stream, api = begin(port)
@@ -369,7 +363,7 @@ def test_a_key_that_is_denied_is_told_at_the_end(*, known: bool) -> None:
         assert b'"ActionStatus": 2' in expect(connection, wire.HS_RESPONSE).payload
         connection.send(wire.ack(0))
         connection.send(wire.channel_closed())
-        connection.recv()
+        stay(connection)
 
     with service(agent) as port:
         api = FakeApi(f"ws://127.0.0.1:{port}/")
@@ -420,7 +414,7 @@ def test_a_cut_at_any_byte(cut: int) -> None:
             connection.recv()
             for item in range(3):
                 connection.send(wire.output(2 + item, bytes([item]) * 600))
-            connection.recv()
+            stay(connection)
 
     with service(agent) as port:
         stream, _ = begin(port)

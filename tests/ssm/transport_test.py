@@ -13,7 +13,7 @@ from websockets.sync.server import ServerConnection
 
 from sm_proxy.ssm import transport
 from sm_proxy.ssm.transport import DisconnectedError, WebSocket
-from tests.ssm.service import ConnectProxy, certificate, raw_server, service
+from tests.ssm.service import ConnectProxy, certificate, raw_server, service, stay
 
 
 def echo(connection: ServerConnection) -> None:
@@ -121,7 +121,7 @@ def test_fragments_are_joined() -> None:
     def fragmented(connection: ServerConnection) -> None:
         connection.send([b"a", b"", b"b", b"c"])
         connection.send(b"whole")
-        connection.recv()
+        stay(connection)
 
     with service(fragmented) as port:
         websocket = transport.connect(f"ws://127.0.0.1:{port}/")
