@@ -20,7 +20,8 @@ newline='
 '
 ready_within=30 # seconds for all of it; after that the log says that there is no ssh
 umask 077
-[ -z "$run" ] || echo $$ >"$run/serve.pid"
+# Once more who wants us: those who end as we begin may have thrown the list away.
+[ -z "$run" ] || { echo $$ >"$run/serve.pid" && echo "$watched" >>"$run/watched"; }
 set +euf # whatever SHELLOPTS says in the environment of the job
 
 problem() {
@@ -102,7 +103,11 @@ up() {
 # Note where somebody who was let in came from, as /proc/net/tcp writes it, so that the keep window
 # knows whether they are still there. $1 is 10.0.1.2, $2 a port.
 note_peer() {
-    : >"$run/connected"
+    write_peer "$@"
+    : >"$run/connected" # last: who sees it looks for the peer
+}
+
+write_peer() {
     old_ifs=$IFS
     IFS=.
     # shellcheck disable=SC2086 # the four numbers of an address
@@ -176,7 +181,8 @@ wanted() {
 
 # End with the processes we serve. Only needed where their end is not the container's end.
 watch() {
-    while wanted; do sleep 1; done
+    # One script follows on another: look twice, for the gap between them.
+    while wanted || { sleep 1 && wanted; }; do sleep 1; done
     server_pid=$(cat "$run/sshd.pid" 2>/dev/null)
     forget_us
     kill "$server_pid" 2>/dev/null

@@ -5,6 +5,7 @@
 smp_grace=30  # seconds that somebody whose connection broke has to come back
 smp_stopped=  # 128+n of the signal that asked us to end
 smp_child=    # the running program
+smp_early=    # signals that came while it was being started
 
 # Sleep for a second, or less if a signal arrives.
 nap() {
@@ -22,7 +23,7 @@ in_window() {
 arrived() {
     smp_signalled=yes
     case $1 in TERM) smp_stopped=143 ;; INT) smp_stopped=130 ;; QUIT) smp_stopped=131 ;; HUP) smp_stopped=129 ;; esac
-    [ -z "$smp_child" ] || hand_on "$1"
+    if [ -n "$smp_child" ]; then hand_on "$1"; else smp_early="$smp_early $1"; fi
 }
 
 hand_on() {
@@ -49,7 +50,6 @@ people() {
 somebody_came() {
     [ -e "$smp_run/connected" ] || return
     [ -s "$smp_run/nodes/ssh_config" ] || return 0
-    [ -s "$smp_run/peers" ] || nap # it is written behind `connected`
     [ ! -s "$smp_run/peers" ] || [ -n "$(people)" ]
 }
 
@@ -76,6 +76,7 @@ wait_for_somebody() {
         tick
     done
     in_window none
+    smp_early= # one that stops us, the caller sees to
 }
 
 # shellcheck disable=SC2016 # that is Perl
@@ -105,7 +106,7 @@ os.execvp(sys.argv[1], sys.argv[1:])' "$@"
         "$@" <&- &
         smp_child=$!
     fi
-    [ -z "$smp_stopped" ] || hand_on TERM # it came while the program was being started
+    for smp_signal in $smp_early; do hand_on "$smp_signal"; done
     smp_code=127
     while :; do
         smp_signalled=

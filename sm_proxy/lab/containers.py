@@ -60,6 +60,18 @@ class JobRequest:
         """The job's ARN; SageMaker writes the name in lower case there."""
         return f"arn:aws:sagemaker:{self.region}:123456789012:training-job/{self.name.lower()}"
 
+    @property
+    def asked(self) -> list[str]:
+        """The entrypoint and arguments that the request names, if it does."""
+        algorithm = self.request.get("AlgorithmSpecification", {})
+        names = ("ContainerEntrypoint", "ContainerArguments")
+        return [word for name in names for word in algorithm.get(name, [])]
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether it runs the demo's training program."""
+        return self.program is None and not self.asked
+
 
 @dataclass
 class Node:
@@ -159,6 +171,8 @@ class Machines:
             root.mkdir(parents=True)
             image.write_image(root)
             image.write_ml(root, host=host, hosts=hosts, device=cable.device, request=job.request)
+            if job.is_demo:
+                image.write_checkpoint(root)
             own_users = self.software.root is not None
             image.write_etc(root, host=host, addresses=addresses, own_users=own_users)
             stream = f"{job.name}/{host}-{int(time.time() * 1000)}"
@@ -202,15 +216,11 @@ class Machines:
         return self._inside(node, "opt/ml")
 
     def _command(self, job: JobRequest, node: Node) -> list[str]:
-        algorithm = job.request.get("AlgorithmSpecification", {})
-        asked = [
-            *algorithm.get("ContainerEntrypoint", []),
-            *algorithm.get("ContainerArguments", []),
-        ]
-        if asked:
+        if job.asked:
             home = f"/{image.HOME}/"
             return [
-                self._inside(node, word[1:]) if word.startswith(home) else word for word in asked
+                self._inside(node, word[1:]) if word.startswith(home) else word
+                for word in job.asked
             ]
         if job.program is None:
             program = f"{image.HOME}/train_demo.sh"

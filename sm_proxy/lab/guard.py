@@ -18,8 +18,15 @@ from sm_proxy.lab import namespaces, reap
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 
 
+def hold_signals() -> None:
+    """Let no signal reach this process before it knows what to do then."""
+    signals = {*_FROM_TERMINAL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+
 def main() -> None:
     """Run CMD and see its descendants off."""
+    hold_signals()
     supervisor, group, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     namespaces.die_with_parent(supervisor, signal.SIGUSR1)
     namespaces.become_subreaper()
@@ -27,12 +34,10 @@ def main() -> None:
     with contextlib.suppress(OSError):
         os.setpgid(0, group)
     guard = os.getpid()
-    # CMD may be signalled as soon as it runs: nothing reaches us before we know what to do then.
-    signals = {*_FROM_TERMINAL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     child = os.fork()
     if child == 0:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as it will be: it may be there already
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
         _become_command(guard, sys.argv[4:])
 
     def hand_on(number: int, _: object) -> None:
@@ -51,7 +56,7 @@ def main() -> None:
     # The supervisor asks for an interrupt by this one: a terminal's ^C must not arrive twice.
     signal.signal(signal.SIGUSR2, lambda *_: hand_on(signal.SIGINT, None))
     signal.signal(signal.SIGUSR1, end)
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os._exit(_wait_for(child))
 
 

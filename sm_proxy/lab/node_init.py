@@ -33,6 +33,8 @@ _PRIVATE_FOLDERS = ("/root", "/run", "/var/tmp", "/dev/shm", "/etc/ssh", "/tmp")
 def main() -> None:
     """Launch the container and exit with its status, 128+n where a signal ended it."""
     spec: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    # Nothing reaches us before we have a container, and know what to do then.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
     namespaces.die_with_parent(spec["supervisor"], signal.SIGUSR1)
     if spec["netns"] is not None:
         namespaces.setns(spec["netns"], namespaces.CLONE_NEWNET)
@@ -44,13 +46,18 @@ def main() -> None:
     alive, keep_alive = os.pipe()
     child = os.fork()
     if child == 0:
+        # Process 1 of a namespace would not hear it; what we become decides for itself again.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(keep_alive)
         _become_container(spec, alive)
     os.close(alive)
+    _hand_on(child)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os._exit(_wait_for(child))
 
 
-def _wait_for(child: int) -> int:
+def _hand_on(child: int) -> None:
     def stop(*_: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGTERM)
@@ -61,6 +68,9 @@ def _wait_for(child: int) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGUSR1, kill)
+
+
+def _wait_for(child: int) -> int:
     # With a process namespace the end of its process 1 is the end of all of them.
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     reap.kill_descendants()

@@ -42,7 +42,7 @@ def _collect() -> None:
             pass
 
 
-def kill_descendants(timeout: float = 5.0, *, spare: int | None = None) -> list[int]:
+def kill_descendants(timeout: float = 20.0, *, spare: int | None = None) -> list[int]:
     """Kill all descendants of this process until none is left.
 
     Args:
@@ -65,7 +65,7 @@ def kill_descendants(timeout: float = 5.0, *, spare: int | None = None) -> list[
         time.sleep(0.01)
 
 
-def remove_folder(folder: str, timeout: float = 5.0) -> None:
+def remove_folder(folder: str, timeout: float = 20.0) -> None:
     """Remove the lab's folder, again until it is gone: the dying may still write into it.
 
     Whoever was not our descendant (the supervisor's children, when it was killed) ends by the

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sm_proxy.lab import environment, namespaces, network, packet_filter, reap, roots, tools
+from sm_proxy.lab import environment, guard, namespaces, network, packet_filter, reap, roots, tools
 from sm_proxy.lab.containers import JobRequest, Machines, Software
 from sm_proxy.lab.errors import LabError
 from sm_proxy.lab.joblog import Desk
@@ -296,9 +296,11 @@ class Lab:
 
     async def _run_command(self) -> None:
         options = self._options
-        guard = [sys.executable, "-m", "sm_proxy.lab.guard", str(os.getpid())]
+        command = [sys.executable, "-m", "sm_proxy.lab.guard", str(os.getpid())]
         self._command = Child(
-            [*guard, str(options.group), options.folder, *options.command], env=self._environment
+            [*command, str(options.group), options.folder, *options.command],
+            env=self._environment,
+            preexec_fn=guard.hold_signals,
         )
         self._ending.set(await self._command.wait())
 
@@ -352,11 +354,13 @@ def main() -> None:
     """Supervise one lab."""
     caller = int(sys.argv[1])
     os.set_inheritable(caller, False)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    # In a group of our own, a terminal's signals are for the caller and CMD.
+    # In a group of our own, a terminal's signals are for the caller and CMD. What it has sent us
+    # before is held back, as the caller's is, and dropped.
     os.setpgid(0, 0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     namespaces.become_subreaper()
     logging.basicConfig(format="sm-proxy lab: %(message)s", level=logging.WARNING)
     options = _read_options(caller)

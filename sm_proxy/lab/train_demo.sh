@@ -1,14 +1,10 @@
 #!/bin/sh
-# A training program for the demo: writes a checkpoint, then "trains" until it is stopped.
+# A training program for the demo: goes on from a checkpoint, and "trains" until it is stopped.
 
-ml=${SM_PROXY_ML_DIR:-/opt/ml}
-mkdir -p "$ml/checkpoints" "$ml/model" "$ml/output/data"
-# Random bytes: what has been copied wrong shows, and no link can compress them.
-head -c 4194304 /dev/urandom >"$ml/checkpoints/checkpoint-1.bin"
-
-trap 'echo "stopped after step $step"; exit 0' TERM INT
-echo "training on $(hostname), checkpoint in $ml/checkpoints/checkpoint-1.bin"
 step=0
+trap 'echo "stopped after step $step"; exit 0' TERM INT
+ml=${SM_PROXY_ML_DIR:-/opt/ml}
+echo "training on $(hostname), checkpoint in $ml/checkpoints/checkpoint-1.bin"
 while :; do
     step=$((step + 1))
     echo "step $step loss 0.$((9000 / (step + 9)))"

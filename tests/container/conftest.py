@@ -109,7 +109,7 @@ class Box:
 
     def run(self, *program: str, **environment: str) -> tuple[int, list[str]]:
         """Run to the end; the exit code and the log."""
-        output, _ = self.start(*program, **environment).communicate(timeout=30)
+        output, _ = self.start(*program, **environment).communicate(timeout=120)
         return self.started[-1].returncode, output.splitlines()
 
     def connect(self, port: int) -> socket.socket:
@@ -120,7 +120,7 @@ class Box:
             else namespaces.entered(self.cable.netns)
         )
         with scope:
-            return socket.create_connection((self.cable.address, port), timeout=3)
+            return socket.create_connection((self.cable.address, port), timeout=30)
 
 
 def marker_of(lines: list[str]) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def marker_of(lines: list[str]) -> dict[str, Any]:
     return dict(json.loads(found[0]))
 
 
-def wait_for(path: Path, seconds: float = 30.0) -> None:
+def wait_for(path: Path, seconds: float = 60.0) -> None:
     """Wait until a file is there."""
     until = time.monotonic() + seconds
     while not path.exists():

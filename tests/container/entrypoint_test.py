@@ -168,10 +168,10 @@ def test_problems_are_told(box: Box) -> None:
 
 def test_keep_after_failure(box: Box) -> None:
     began = time.monotonic()
-    code, lines = box.run("sh", "-c", "exit 3", SM_PROXY_KEEP_FAILURE="2s")
+    code, lines = box.run("sh", "-c", "exit 3", SM_PROXY_KEEP_FAILURE="3s")
     assert code == 3
-    assert time.monotonic() - began > 1.9
-    expected = "sm-proxy: the program ended with exit code 3; the container stays for 2 s"
+    assert time.monotonic() - began > 1.9  # its clock has no parts of seconds
+    expected = "sm-proxy: the program ended with exit code 3; the container stays for 3 s"
     assert expected in lines
 
 
@@ -192,7 +192,7 @@ def test_keep_ends_when_done_is_said(box: Box) -> None:
     process = box.start("sh", "-c", "exit 3", SM_PROXY_KEEP_FAILURE="1h")
     wait_for(box.run_dir / "ready")
     (box.run_dir / "done").touch()
-    assert process.wait(timeout=30) == 3
+    assert process.wait(timeout=60) == 3
 
 
 def test_signal_reaches_the_program_in_a_window(box: Box) -> None:
@@ -202,7 +202,7 @@ def test_signal_reaches_the_program_in_a_window(box: Box) -> None:
     while process.stdout.readline() != "on\n":
         pass
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
     assert "got" in output.splitlines()
     assert process.returncode == 5
 
@@ -213,7 +213,7 @@ def test_stop_ends_a_keep_window(box: Box) -> None:
     while "stays" not in process.stdout.readline():
         pass
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 3
 
 
@@ -227,16 +227,22 @@ def test_wait_ends_when_go_is_said(box: Box) -> None:
     process = box.start("sh", "-c", "exit 6", SM_PROXY_WAIT="1h")
     wait_for(box.run_dir / "ready")
     (box.run_dir / "go").touch()
-    assert process.wait(timeout=30) == 6
+    assert process.wait(timeout=60) == 6
 
 
 def test_stop_while_waiting(box: Box) -> None:
     process = box.start("echo", "trained", SM_PROXY_WAIT="1h")
     wait_for(box.run_dir / "sshd_config")
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "trained" not in output
+
+
+def until_gone(box: Box) -> str:
+    """Succeed while ssh is there, after some time for it to go."""
+    alive = f"kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')}) 2>/dev/null"
+    return f"n=0; while {alive} && [ $n -lt 600 ]; do n=$((n + 1)); sleep 0.1; done; {alive}"
 
 
 def test_called_from_a_script(box: Box) -> None:
@@ -244,7 +250,7 @@ def test_called_from_a_script(box: Box) -> None:
     home = box.inside("opt/sm-proxy")
     caller = f"{home}/real.sh; {until_ready(box)}; echo trained"
     alive = f"kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')}) 2>/dev/null"
-    script = f"sh -c '{caller}; {alive} && echo alive' | cat; {alive} && sleep 1.5; {alive}"
+    script = f"sh -c '{caller}; {alive} && echo alive' | cat; {until_gone(box)}"
     code, lines = _plain(box, ["sh", "-c", script])
     assert {"trained", "alive"} <= set(lines)
     assert marker_of(lines)["problems"] == ["nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set"]
@@ -275,7 +281,7 @@ def test_called_by_one_script_after_the_other(box: Box) -> None:
 def test_called_from_a_script_without_proc(box: Box) -> None:
     home, pid = box.inside("opt/sm-proxy"), box.inside("opt/ml/run/sshd.pid")
     caller = f"{home}/real.sh; {until_ready(box)}; sleep 2.5; kill -0 $(cat {pid}) && echo alive"
-    script = f"mount -t tmpfs none /proc; sh -c '{caller}' | cat; sleep 2.5; kill -0 $(cat {pid})"
+    script = f"mount -t tmpfs none /proc; sh -c '{caller}' | cat; {until_gone(box)}"
     code, lines = _plain(box, ["sh", "-c", script])
     assert "alive" in lines
     assert code != 0

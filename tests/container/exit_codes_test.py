@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -34,8 +35,8 @@ class Shell:
     def ml(self) -> Path:
         return Path(self.environment["SM_PROXY_ML_DIR"])
 
-    def start(self, way: str, program: list[str]) -> subprocess.Popen[str]:
-        entrypoint = [] if way == "without us" else [*self.argv, str(ENTRYPOINT)]
+    def start(self, way: str, program: list[str], file: Path = ENTRYPOINT) -> subprocess.Popen[str]:
+        entrypoint = [] if way == "without us" else [*self.argv, str(file)]
         process = subprocess.Popen(
             [*entrypoint, *program],
             env=self.environment | (KEPT if way == "in windows" else {}),
@@ -90,7 +91,7 @@ def shell(prepared: Shell) -> Iterator[Shell]:
 
 def status(process: subprocess.Popen[str]) -> int:
     """Its exit status, as a container engine gives it."""
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
@@ -127,7 +128,7 @@ def test_environment_of_the_program_is_the_jobs_own(shell: Shell) -> None:
     shell.environment.update(mine)
     seen = {}
     for way in WAYS:
-        output, _ = shell.start(way, ["cat", "/proc/self/environ"]).communicate(timeout=20)
+        output, _ = shell.start(way, ["cat", "/proc/self/environ"]).communicate(timeout=60)
         pairs = (entry.partition("=")[::2] for entry in output.split("\0") if entry)
         seen[way] = {name: value for name, value in pairs if name in mine or name == "HOME"}
     for name in mine:
@@ -181,6 +182,23 @@ def test_signal(shell: Shell, name: str, script: str, code: int | None) -> None:
     assert [status(process) for process in running] == [expected] * 3
 
 
+@pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
+def test_signal_while_the_program_is_being_started(shell: Shell, tmp_path: Path, name: str) -> None:
+    """It may be up before the shell that started it goes on."""
+    ours = Path(shutil.copytree(ENTRYPOINT.parent, tmp_path / "ours"))
+    windows = ours / "windows.sh"
+    text = windows.read_text(encoding="utf-8")
+    slow = text.replace("        smp_child=$!", "        sleep 0.5; smp_child=$!")
+    assert slow != text
+    windows.write_text(slow, encoding="utf-8")
+    script = ["sh", "-c", f"trap 'exit 5' {name}; echo on; {LOOP}"]
+    process = shell.start("in windows", script, ours / ENTRYPOINT.name)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "on\n"
+    process.send_signal(signal.Signals[f"SIG{name}"])
+    assert status(process) == 5
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_descriptors(shell: Shell, closed: str) -> None:
     wrapper = ["sh", "-c", f'exec "$@" {closed}', "sh", *shell.argv]
@@ -200,7 +218,7 @@ def test_child_of_the_program(shell: Shell) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "on\n"
         process.send_signal(signal.SIGTERM if way == "in windows" else signal.SIGUSR1)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
         heard[way] = (process.returncode, output)
     assert heard == {
         "without us": (6, "child\n"),

@@ -52,7 +52,7 @@ def looks(tmp_path: Path, shell: str, *schedule: str) -> tuple[list[str], str]:
         [*argv, "-c", _SCENE, "sh", str(tmp_path), str(container_files.folder()), *schedule],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     return done.stdout.splitlines(), done.stderr

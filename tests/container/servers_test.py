@@ -41,7 +41,7 @@ def ssh(box: Box, key: Path, port: int, *words: str) -> subprocess.CompletedProc
             [*command, *words[:-1], f"root@{box.cable.address}", *words[-1:]],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
 
@@ -54,8 +54,7 @@ def test_session(box: Box, server: str, tmp_path: Path) -> None:
     job = (
         "sh",
         "-c",
-        # The ssh that says so has to end before its container does.
-        f"while [ ! -e {box.inside('opt/ml/run/done')} ]; do sleep 0.1; done; sleep 1; exit 7",
+        f"while [ ! -e {box.inside('opt/ml/run/end')} ]; do sleep 0.1; done; exit 7",
     )
     secrets = {"SM_CHANNEL": "it's; $HOME", "CREDENTIALS": "/v2/do-not-print-me"}
     secrets |= {"port": "8080", "user": "me"}  # named as variables of ours
@@ -65,7 +64,7 @@ def test_session(box: Box, server: str, tmp_path: Path) -> None:
         SM_PROXY_AUTHORIZED_KEY=key.with_suffix(".pub").read_text(encoding="utf-8"),
         **secrets,
     )
-    wait_for(box.run_dir / "ready", 20)
+    wait_for(box.run_dir / "ready")
     asked = 'printf "%s|" "$SM_CHANNEL" "$SM_PROXY_RUN_DIR" "$port" "$user"; cat >&2; exit 3'
     done = ssh(box, key, 22, asked)
     assert done.returncode == 3, done.stderr
@@ -73,12 +72,14 @@ def test_session(box: Box, server: str, tmp_path: Path) -> None:
     terminal = ssh(box, key, 22, "-tt", "tty")
     assert terminal.returncode == 0, terminal.stderr
     assert terminal.stdout.startswith("/dev/pts/")
-    assert (box.run_dir / "connected").exists()
+    wait_for(box.run_dir / "connected")
     other = tmp_path / "other"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
     assert ssh(box, other, 22, "true").returncode == 255
     assert ssh(box, key, 22, 'touch "$SM_PROXY_RUN_DIR/done"').returncode == 0
-    output, _ = process.communicate(timeout=20)
+    assert (box.run_dir / "done").exists()
+    (box.run_dir / "end").touch()
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 7
     marker = marker_of(output.splitlines())
     assert {"pty", "forwarding", "environment"} <= set(marker["features"])
@@ -99,6 +100,7 @@ unix = socket.socket(socket.AF_UNIX)
 unix.bind(os.environ["SM_PROXY_RUN_DIR"] + "/echo.sock")
 unix.listen()
 threading.Thread(target=serve, args=[socket.create_server(("127.0.0.1", 7000))]).start()
+open(os.environ["SM_PROXY_RUN_DIR"] + "/listening", "w").close()
 serve(unix)
 """
 LARGE = bytes(range(256)) * 81920  # 20 MiB
@@ -138,7 +140,7 @@ class Laptop:
 
     def connect(self, port: int) -> socket.socket:
         with namespaces.entered(self._netns):
-            return socket.create_connection(("127.0.0.1", port), timeout=20)
+            return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def new_key(file: Path) -> Path:
@@ -151,7 +153,8 @@ def laptop(box: Box, tmp_path: Path) -> Laptop:
     key = new_key(tmp_path / "key")
     public = key.with_suffix(".pub").read_text(encoding="utf-8")
     box.start(PYTHON, "-c", ECHO, SM_PROXY_SSHD=PYTHON, SM_PROXY_AUTHORIZED_KEY=public)
-    wait_for(box.run_dir / "ready", 20)
+    wait_for(box.run_dir / "ready")
+    wait_for(box.run_dir / "listening")
     return Laptop(box, key)
 
 
@@ -195,8 +198,8 @@ def test_streams_arrive_whole_and_programs_end_as_they_did(laptop: Laptop) -> No
         assert client.stdout.readline().strip() == b"up"
         client.kill()
         client.communicate()
-    wait_for(folder / "hung-up", 20)
-    wait_for(folder / "ended", 20)
+    wait_for(folder / "hung-up")
+    wait_for(folder / "ended")
 
 
 @with_python
@@ -304,7 +307,7 @@ def test_dropbear_follows_the_keys_from_s3_and_takes_none_of_nodes(
         SM_PROXY_NODES_S3="s3://team/nodes/",
         SM_PROXY_REFRESH="1",
     )
-    wait_for(box.run_dir / "ready", 20)
+    wait_for(box.run_dir / "ready")
     marker = json.loads((box.run_dir / "marker").read_text(encoding="utf-8"))
     assert "keys-s3" in marker["features"]
     assert "nodes" not in marker["features"]
@@ -315,7 +318,7 @@ def test_dropbear_follows_the_keys_from_s3_and_takes_none_of_nodes(
     (store / "obj.1").write_bytes(Path(f"{other}.pub").read_bytes())
     for line, code in (("1 keys/other.pub\n", 0), ("", 255)):
         (store / "list").write_text(line, encoding="utf-8")
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while laptop.ssh("true", key=other).returncode != code:
             assert time.monotonic() < until, "the change did not reach dropbear"
         assert laptop.ssh("true").returncode == 0

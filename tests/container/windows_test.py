@@ -14,6 +14,7 @@ import pytest
 from sm_proxy.lab import image, namespaces
 
 from .conftest import ISOLATED, Box, wait_for
+from .entrypoint_test import function
 
 NEEDS_ISOLATION = pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 
@@ -40,8 +41,10 @@ def session(box: Box, key: Path, command: str = "sleep 1000") -> Iterator[subpro
             stderr=subprocess.DEVNULL,
         )
     with process:
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def start(box: Box, key: Path, grace: int, **environment: str) -> subprocess.Popen[str]:
@@ -52,7 +55,7 @@ def start(box: Box, key: Path, grace: int, **environment: str) -> subprocess.Pop
     file.write_text(text.replace("smp_grace=30 ", f"smp_grace={grace} "), encoding="utf-8")
     public = key.with_suffix(".pub").read_text(encoding="utf-8")
     process = box.start("sh", "-c", "exit 3", SM_PROXY_AUTHORIZED_KEY=public, **environment)
-    wait_for(box.run_dir / "ready", 20)
+    wait_for(box.run_dir / "ready")
     return process
 
 
@@ -81,7 +84,7 @@ def test_stays_while_somebody_is_connected(box: Box, key: Path) -> None:
         assert window(box) == "keep"
         time.sleep(2)  # longer than somebody who is gone has
         assert process.poll() is None
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 3
     assert window(box) == "none"
 
@@ -90,10 +93,10 @@ def test_stays_while_somebody_is_connected(box: Box, key: Path) -> None:
 def test_stays_no_longer_than_the_cap(box: Box, key: Path) -> None:
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="2s")
     with session(box, key) as laptop:
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
         assert process.returncode == 3
         assert "SM_PROXY_KEEP_CONNECTED=2s is over: the container ends" in output
-        assert laptop.wait(timeout=20) == 255
+        assert laptop.wait(timeout=60) == 255
 
 
 @NEEDS_ISOLATION
@@ -102,7 +105,7 @@ def test_done_ends_it_though_somebody_is_connected(box: Box, key: Path) -> None:
     with session(box, key):
         read_until(process, "somebody is connected: the container stays")
         (box.run_dir / "done").touch()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         assert process.returncode == 3
 
 
@@ -112,11 +115,13 @@ def test_whoever_says_done_hears_that_it_was_said(box: Box, key: Path) -> None:
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_FAILURE="1h")
     with session(box, key):
         read_until(process, "the container stays for 3600 s")
-    slow = 'touch "$SM_PROXY_RUN_DIR/done"; sleep 1.1; echo said'
+    # They have the moment that begins when the container has seen it.
+    seen = 'until [ "$(cat window)" = none ]; do sleep 0.02; done'
+    slow = f'cd "$SM_PROXY_RUN_DIR"; touch done; {seen}; sleep 0.3; echo said'
     with session(box, key, slow) as laptop:
-        assert laptop.communicate(timeout=20)[0] == b"said\n"
+        assert laptop.communicate(timeout=60)[0] == b"said\n"
         assert laptop.returncode == 0
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 3
 
 
@@ -143,19 +148,31 @@ def test_a_stranger_cannot_say_that_somebody_came(box: Box, key: Path) -> None:
         connection.close()
     assert not (box.run_dir / "connected").exists()
     with session(box, key):
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 3
 
 
 @NEEDS_ISOLATION
 def test_who_was_not_let_in_is_nobody(box: Box, key: Path) -> None:
     kept = {"SM_PROXY_KEEP_FAILURE": "2s", "SM_PROXY_KEEP_CONNECTED": "1h"}
-    process = start(box, key, 30, **kept)
+    process = start(box, key, 30, SM_PROXY_WAIT="1h", **kept)
     with box.connect(22):
-        output, _ = process.communicate(timeout=20)
+        (box.run_dir / "go").touch()
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "the container stays for 2 s" in output
     assert "somebody is connected" not in output
+
+
+def test_where_they_came_from_is_known_once_somebody_came(tmp_path: Path) -> None:
+    """The window looks for `connected`, and then at once for who is still there."""
+    early = 'printf() { [ -e "$run/connected" ] || command printf "$@"; }'
+    script = "\n".join([early, function("write_peer"), function("note_peer")])
+    subprocess.run(
+        ["sh", "-c", f"run=$1\n{script}\nnote_peer 10.0.1.2 54321", "sh", str(tmp_path)], check=True
+    )
+    assert (tmp_path / "connected").exists()
+    assert (tmp_path / "peers").read_text(encoding="utf-8") == "0201000A:D431\n"
 
 
 @pytest.mark.parametrize(

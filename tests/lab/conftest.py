@@ -58,7 +58,7 @@ class Runner:
     def run(self, *words: str) -> tuple[int, str, str]:
         """Run to the end; exit status, stdout, stderr."""
         process = self.start(*words)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=240)
         return process.returncode, output, errors
 
     def left(self) -> list[str]:

@@ -45,11 +45,15 @@ def _started(lab: Runner, mode: str) -> tuple[int, dict[int, str]]:
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     found: dict[int, str] = {}
-    while sum(line == "sleep 999 " for line in found.values()) < 3:
+    while not _complete(list(found.values())):  # programs and titles come a moment later
         time.sleep(0.02)
         found = {pid: _command_line(pid) for pid in reap.descendants(process.pid)}
-    assert sum("[listener]" in line for line in found.values()) == 2
     return process.pid, found
+
+
+def _complete(lines: list[str]) -> bool:
+    listeners = sum("[listener]" in line for line in lines)
+    return (lines.count("sleep 999 "), lines.count("sleep 998 "), listeners) == (3, 1, 2)
 
 
 def _one(found: dict[int, str], module: str) -> int:
@@ -128,9 +132,19 @@ def test_signal_during_start_up(lab: Runner) -> None:
     _assert_nothing_left(lab, found)
 
 
+def test_interrupted_while_cmd_is_being_started(lab: Runner) -> None:
+    process = lab.start("--status", "Starting", "--", "sleep", "99")
+    lines: list[str] = []
+    while not any("sm_proxy.lab.guard" in line for line in lines):
+        lines = [_command_line(pid) for pid in reap.descendants(process.pid)]
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
+
+
 def test_normal_end_leaves_nothing(lab: Runner, mode: str) -> None:
     process = lab.start(
         "--network", mode, "--", "sh", "-c", COMMAND.replace("exec sleep 998", "read x; exit 7")
     )
-    assert process.wait(timeout=30) == 7
+    assert process.wait(timeout=120) == 7
     assert lab.left() == []

@@ -49,7 +49,7 @@ def test_vpc() -> None:
     with server:
         for netns in (vpc.bastion.netns, second.netns, first.netns):
             with namespaces.entered(netns):
-                socket.create_connection((first.address, 22), timeout=3).close()
+                socket.create_connection((first.address, 22), timeout=30).close()
         for netns in (vpc.laptop, outside.netns):
             with namespaces.entered(netns), pytest.raises(OSError):  # noqa: PT011
                 socket.create_connection((first.address, 22), timeout=0.5).close()

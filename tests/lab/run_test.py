@@ -27,6 +27,12 @@ job = boto3.client("sagemaker").describe_training_job(TrainingJobName=name)
 print(json.dumps({"steps": [step["Status"] for step in job["SecondaryStatusTransitions"]],
     "status": job["TrainingJobStatus"], "reason": job.get("FailureReason")}))
 """
+OVER = """
+import boto3, os, time
+sm, name = boto3.client("sagemaker"), os.environ["SM_PROXY_LAB_JOB"]
+while sm.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "InProgress":
+    time.sleep(0.1)
+"""
 LOG = """
 import boto3, json
 logs = boto3.client("logs")
@@ -188,8 +194,8 @@ def test_program_of_the_job_and_its_failure(lab: Runner, tmp_path: Path) -> None
         sleep 0.3; exit 9
         """,
     )
-    wait = "import time; time.sleep(1.5)\n"
-    _, output, _ = lab.run("--train", train, "--job", "j", "--", *PYTHON, wait + DESCRIBE + LOG)
+    script = OVER + DESCRIBE + LOG
+    _, output, _ = lab.run("--train", train, "--job", "j", "--", *PYTHON, script)
     job, log = (json.loads(line) for line in output.splitlines())
     assert job["status"] == "Failed"
     assert job["reason"] == "AlgorithmError: out of luck, exit code: 9"
@@ -216,12 +222,18 @@ def test_bare(lab: Runner, tmp_path: Path) -> None:
 
 
 def test_latency(lab: Runner) -> None:
-    script = "import time; start = time.monotonic()\n" + DESCRIBE.replace(
-        "job = ", "sm = boto3.client('sagemaker'); start = time.monotonic()\njob = "
-    )
-    script += "\nprint(time.monotonic() - start)"
+    # The least of several: a busy machine delays some, never all.
+    script = """
+import boto3, os, time
+sm, name = boto3.client("sagemaker"), os.environ["SM_PROXY_LAB_JOB"]
+def seconds():
+    began = time.monotonic()
+    sm.describe_training_job(TrainingJobName=name)
+    return time.monotonic() - began
+print(min(seconds() for _ in range(5)))
+"""
     _, output, _ = lab.run("--latency-ms", "100", "--status", "Starting", "--", *PYTHON, script)
-    assert 0.2 <= float(output.splitlines()[-1]) < 1.5
+    assert 0.2 <= float(output) < 1
 
 
 def test_jobs_of_cmd_run_and_stop(lab: Runner) -> None:
@@ -241,7 +253,7 @@ def status(name):
     found = sm.describe_training_job(TrainingJobName=name)
     return found["SecondaryStatus"], found.get("FailureReason")
 def until(name, *wanted):
-    for _ in range(400):
+    for _ in range(6000):
         if status(name)[0] in wanted:
             return print(name, *status(name))
         time.sleep(0.02)
@@ -249,6 +261,12 @@ def until(name, *wanted):
 submit("ends", "exit 0"); submit("fails", "exit 7"); submit("runs")
 until("ends", "Completed", "Failed"); until("fails", "Completed", "Failed")
 until("runs", "Training")
+# Before it has set its trap, process 1 of a container does not hear that it is to stop.
+group, said = "/aws/sagemaker/TrainingJobs", []
+while not said:
+    time.sleep(0.02)
+    said = boto3.client("logs").filter_log_events(
+        logGroupName=group, logStreamNamePrefix="runs/", filterPattern="training")["events"]
 sm.stop_training_job(TrainingJobName="runs")
 until("runs", "Stopped")
 """
@@ -268,7 +286,7 @@ def test_several_at_once(lab: Runner, mode: str) -> None:
         for _ in range(3)
     ]
     for process in started:
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=240)
         assert (process.returncode, errors) == (0, "")
         assert output
     assert lab.left() == []
@@ -284,7 +302,8 @@ def test_network_namespaces_asked_for_in_vain(lab: Runner) -> None:
 def test_ctrl_c_at_a_terminal_goes_to_cmd_once(lab: Runner) -> None:
     """The terminal signals CMD itself; the lab waits for what CMD makes of it."""
     ours, theirs = pty.openpty()
-    script = "trap 'echo caught' INT; echo on; sleep 1 & wait; sleep 0.3; exit 4"
+    script = "trap 'echo caught; caught=1' INT; echo on; "
+    script += "until [ $caught ]; do sleep 0.05; done; sleep 0.3; exit 4"
     process = lab.start(
         *["--status", "Starting", "--", "sh", "-c", script],
         preexec_fn=lambda: _take_terminal(theirs),
@@ -292,7 +311,7 @@ def test_ctrl_c_at_a_terminal_goes_to_cmd_once(lab: Runner) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "on\n"
     os.write(ours, b"\x03")
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     os.close(ours)
     os.close(theirs)
     assert process.returncode == 4
@@ -314,7 +333,7 @@ def test_up(lab: Runner) -> None:
     assert "ssh -F" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     exports = process.stdout.read()
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=60) == 130
     shown = subprocess.run(
         ["sh", "-c", f"{exports}\necho $SM_PROXY_LAB_HOST $AWS_PROFILE"],
         capture_output=True,
@@ -348,7 +367,7 @@ def test_up_is_usable_from_another_shell(lab: Runner) -> None:
     process.terminate()
     assert done.returncode == 0, done.stderr
     assert '"InProgress"' in done.stdout
-    assert process.wait(timeout=30) == 143
+    assert process.wait(timeout=60) == 143
 
 
 def test_ready_in_time(lab: Runner) -> None:

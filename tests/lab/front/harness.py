@@ -104,6 +104,13 @@ class Lab:
             config=botocore.config.Config(retries={"total_max_attempts": 1}, **config),
         )
 
+    def event(self, job: str, kind: str = "job-created") -> dict[str, Any]:
+        """What the supervisor is told of a job; of the jobs of tests before it may come late."""
+        while True:
+            event = self.events.get(timeout=60)
+            if (event["event"], event["job"]) == (kind, job):
+                return event
+
     def calls(self) -> list[dict[str, Any]]:
         """What the calls file says."""
         return [json.loads(line) for line in self.calls_file.read_text().splitlines()]

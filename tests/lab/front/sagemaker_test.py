@@ -23,9 +23,7 @@ def test_a_job_is_born_starting_and_told_to_the_supervisor(lab: Lab, new_job: Ne
         "Starting the training job"
     ]
     assert "TrainingStartTime" not in job
-    event = lab.events.get(timeout=5)
-    assert (event["event"], event["job"]) == ("job-created", name)
-    assert event["request"]["Environment"] == {
+    assert lab.event(name)["request"]["Environment"] == {
         "SM_PROXY_AUTHORIZED_KEY": "ssh-ed25519 AAAA you@laptop"
     }
 
@@ -78,10 +76,9 @@ def test_a_failed_job_says_why(lab: Lab, new_job: NewJob) -> None:
 def test_stopping(lab: Lab, new_job: NewJob) -> None:
     name = new_job()
     sagemaker = lab.client("sagemaker")
-    lab.events.get(timeout=5)
     lab.control.set_status(name, "Training")
     sagemaker.stop_training_job(TrainingJobName=name)
-    assert lab.events.get(timeout=5) == {"event": "job-stop", "job": name}
+    assert lab.event(name, "job-stop") == {"event": "job-stop", "job": name}
     assert lab.control.set_status(name, "Uploading")["TrainingJobStatus"] == "Stopping"
     lab.control.set_status(name, "Stopped")
     assert refusal(sagemaker.stop_training_job, TrainingJobName=name) == (
@@ -213,7 +210,7 @@ def test_no_such_endpoint(lab: Lab) -> None:
 
 def test_logs_go_to_the_region_of_their_job(lab: Lab, new_job: NewJob) -> None:
     name = new_job(region="eu-west-1")
-    assert lab.events.get(timeout=5)["region"] == "eu-west-1"
+    assert lab.event(name)["region"] == "eu-west-1"
     group = "/aws/sagemaker/TrainingJobs"
     lab.control.put_logs(group, f"{name}/algo-1-5", [{"timestamp": 1, "message": "x"}])
     found = lab.client("logs", "eu-west-1").describe_log_streams(

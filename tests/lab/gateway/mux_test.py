@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sm_proxy.lab.gateway.port_mux import MuxPort
+
 from .scripted_client import FIN, LOCAL, NOP, PSH, REMOTE, SYN, Client, frame, frames, lab, run
 
 if TYPE_CHECKING:
@@ -96,8 +98,7 @@ def test_fin_of_the_client_delivers_what_came_before(tmp_path: Path) -> None:
             await client.handshake()
             await client.send_surely(frame(SYN, 3) + frame(PSH, 3, b"last words") + frame(FIN, 3))
             await client.until(lambda: (FIN, 3, b"") in frames(client.data))
-            await asyncio.sleep(0.02)
-            assert got == b"last words"
+            await client.until(lambda: got == b"last words")
             await client.close()
 
     run(main())
@@ -149,14 +150,24 @@ def test_old_ends_do_without_mux(tmp_path: Path, client_version: str, agent_vers
     run(main())
 
 
-def test_old_client_must_keep_smux_alive(tmp_path: Path) -> None:
+def test_old_client_must_keep_smux_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = MuxPort._watch
+
     async def main() -> None:
+        heard = asyncio.Event()
+
+        async def watch_from_then(port: MuxPort) -> None:
+            await heard.wait()
+            await watch(port)
+
+        monkeypatch.setattr(MuxPort, "_watch", watch_from_then)
         async with lab(tmp_path, smux_ping_s=0.03, smux_timeout_s=0.15) as it:
             client, _ = await it.client()
             await client.handshake("1.2.331.0")
             await _stream(client)
+            await client.until(lambda: frames(client.data)[:2] == [(NOP, 0, b""), (NOP, 0, b"")])
+            heard.set()
             await client.until(lambda: client.closed)
-            assert frames(client.data)[:2] == [(NOP, 0, b""), (NOP, 0, b"")]
             assert client.output == ""
             await client.close()
 
@@ -206,7 +217,7 @@ def test_unread_data_stops_acks_beyond_the_receive_buffer(tmp_path: Path) -> Non
 
     async def main() -> None:
         async with lab(tmp_path, slow, message_rate_limit=None) as it:
-            client, _ = await it.client()
+            client, session = await it.client()
             await client.handshake()
             await _stream(client)
 
@@ -215,11 +226,13 @@ def test_unread_data_stops_acks_beyond_the_receive_buffer(tmp_path: Path) -> Non
                     await client.send(frame(PSH, 3, bytes(32760)))
 
             sending = asyncio.create_task(upload())
+            await client.until(lambda: len(client.acked) * 32760 > 4 << 20)
+            await client.until(lambda: it.worker(session).channel._blocked)
             await asyncio.sleep(0.3)
-            assert 4 << 20 < len(client.acked) * 32760 < 19 << 20
+            assert len(client.acked) * 32760 < 19 << 20
             release.set()
             await sending
-            await client.until(lambda: len(client.acked) == 642, 5)
+            await client.until(lambda: len(client.acked) == 642)
             await client.until(lambda: total[0] == 640 * 32760)
             await client.close()
 

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from sm_proxy.lab.gateway.control import Control
 from sm_proxy.lab.gateway.service import Service
+from sm_proxy.lab.gateway.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -106,6 +107,15 @@ def frames(data: bytes) -> list[tuple[int, int, bytes]]:
     return found
 
 
+async def until(true: Callable[[], object], seconds: float = 45) -> None:
+    """Wait until something is so."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not true():
+        if asyncio.get_running_loop().time() > deadline:
+            raise asyncio.TimeoutError
+        await asyncio.sleep(0.001)
+
+
 class Client:
     """Keeps what it receives; acks and orders data by itself unless told otherwise."""
 
@@ -174,15 +184,25 @@ class Client:
         """Send until it is acknowledged: the agent rejects data before it is ready."""
         sequence, self.sequence = self.sequence, self.sequence + 1
         while sequence not in self.acked:
-            await self.send_as(sequence, payload, payload_type)
+            assert not self.closed
+            with contextlib.suppress(ConnectionClosed):  # what came before is still to be read
+                await self.send_as(sequence, payload, payload_type)
             with contextlib.suppress(asyncio.TimeoutError):
-                await self.until(lambda: sequence in self.acked, 0.02)
+                await self.until(lambda: sequence in self.acked or self.closed, 0.02)
 
     async def flag(self, value: int) -> None:
         await self.send(value.to_bytes(4, "big"), 10)
 
+    @property
+    def distinct(self) -> list[Received]:
+        """The messages without those that came again because their acks were late."""
+        found: dict[uuid.UUID, Received] = {}
+        for message in self.messages:
+            found.setdefault(message.id, message)
+        return list(found.values())
+
     def of_type(self, payload_type: int) -> list[Received]:
-        return [m for m in self.messages if m.payload_type == payload_type]
+        return [m for m in self.distinct if m.payload_type == payload_type]
 
     def named(self, kind: str) -> list[Received]:
         return [m for m in self.messages if m.type == kind]
@@ -193,12 +213,8 @@ class Client:
         closed = self.named("channel_closed")
         return closed[0].json["Output"] if closed else None
 
-    async def until(self, true: Callable[[], object], seconds: float = 15) -> None:
-        deadline = asyncio.get_running_loop().time() + seconds
-        while not true():
-            if asyncio.get_running_loop().time() > deadline:
-                raise asyncio.TimeoutError
-            await asyncio.sleep(0.001)
+    async def until(self, true: Callable[[], object], seconds: float = 45) -> None:
+        await until(true, seconds)
 
     async def close(self) -> None:
         await self.socket.close()
@@ -269,6 +285,12 @@ class Lab:
     def open_ids(self) -> list[str]:
         return self.sessions.read_text().split()
 
+    def worker(self, session: str) -> Worker:
+        """The agent's side of an open session."""
+        worker = self.service.find(session)._link.worker
+        assert worker
+        return worker
+
     async def client(self, **how: Any) -> tuple[Client, str]:
         """Start a session and open its channel."""
         given = self.start(**how)
@@ -316,11 +338,12 @@ async def lab(
         target.close()
         for writer in made:
             writer.close()
-        await asyncio.sleep(0.02)
+        for _ in range(100):  # turns of the loop: what was told to end ends in a few
+            await asyncio.sleep(0)
         left = [t for t in asyncio.all_tasks() if "gateway/" in repr(t) and "sm_proxy" in repr(t)]
         assert not left, left
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a test, which hangs for ten seconds at most."""
-    asyncio.run(asyncio.wait_for(main, 10))
+    """Run a test, which hangs for a minute at most."""
+    asyncio.run(asyncio.wait_for(main, 60))

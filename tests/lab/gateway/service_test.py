@@ -9,6 +9,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from sm_proxy.lab.gateway.agent_link import AgentLink
+
 from .scripted_client import LOCAL, PSH, SSH, SYN, Client, encode, frame, frames, lab, run
 
 if TYPE_CHECKING:
@@ -79,12 +81,10 @@ def test_client_that_vanishes_leaves_the_session_open(tmp_path: Path) -> None:
                 "sessions": [{"id": session, "target": "i-0", "state": "Connected"}]
             }
             client.vanish()
-            await asyncio.sleep(0.05)
-            assert it.ask("list")["sessions"][0]["state"] == "Disconnected"
+            await client.until(lambda: it.ask("list")["sessions"][0]["state"] == "Disconnected")
             assert it.open_ids() == [session]
             it.faults(idle_timeout_s=0.05)
-            await asyncio.sleep(0.1)
-            assert it.open_ids() == []
+            await client.until(lambda: it.open_ids() == [])
             assert it.ask("resume", session=session) == {"error": "DoesNotExistException"}
             await client.close()
 
@@ -93,13 +93,15 @@ def test_client_that_vanishes_leaves_the_session_open(tmp_path: Path) -> None:
 
 def test_idle_session_is_closed_with_a_text(tmp_path: Path) -> None:
     async def main() -> None:
-        async with lab(tmp_path, idle_timeout_s=0.3) as it:
-            client, _ = await it.client(document=SSH)
+        async with lab(tmp_path) as it:
+            client, session = await it.client(document=SSH)
             await _opened(client)
-            for _ in range(4):
-                await asyncio.sleep(0.1)
-                await client.send(b"x")
-            assert not client.closed
+            it.service.find(session)._active -= 3600  # an hour without a word
+            await client.send(b"x")
+            await client.until(lambda: client.data == b"hellox")
+            it.faults(idle_timeout_s=1800)
+            assert it.open_ids() == [session]
+            it.faults(idle_timeout_s=0.1)
             await client.until(lambda: client.closed)
             assert client.output == "Your session timed out due to inactivity."
             await client.close()
@@ -189,9 +191,10 @@ def test_late_comer_to_an_ended_session_learns_it(tmp_path: Path) -> None:
 
 def test_bye_is_not_the_end(tmp_path: Path) -> None:
     async def main() -> None:
-        async with lab(tmp_path, bye_after_s=0.1) as it:
+        async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH)
             await _opened(client)
+            it.faults(bye_after_s=0.1)
             await client.until(lambda: client.closed)
             assert (client.socket.protocol.close_code, client.socket.protocol.close_reason) == (
                 1000,
@@ -207,7 +210,15 @@ def test_bye_is_not_the_end(tmp_path: Path) -> None:
     run(main())
 
 
-def test_agent_comes_back_by_itself(tmp_path: Path) -> None:
+def test_agent_comes_back_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    due: list[AgentLink] = []
+    reconnect = AgentLink._reconnect
+
+    def reconnect_later(link: AgentLink) -> None:
+        due.append(link)
+
+    monkeypatch.setattr(AgentLink, "_reconnect", reconnect_later)
+
     async def main() -> None:
         async with lab(tmp_path, agent_reconnect_ms=100) as it:
             client, session = await it.client(document=SSH)
@@ -215,6 +226,9 @@ def test_agent_comes_back_by_itself(tmp_path: Path) -> None:
             it.ask("cut", session=session, side="agent")
             await client.until(lambda: client.named("pause_publication"))
             await client.send_as(2, b"lost")
+            await (await client.socket.ping())  # by the pong it has got there
+            await client.until(lambda: due)
+            reconnect(due[0])
             await client.until(lambda: client.named("start_publication"))
             assert 2 not in client.acked
             await client.send_as(2, b"kept")
@@ -237,7 +251,7 @@ def test_cuts_after_bytes(tmp_path: Path, side: str) -> None:
             if side == "client":
                 assert client.socket.protocol.close_code == 1006
                 await client.reopen(it.ask("resume", session=session))
-            await client.until(lambda: client.data == b"a" * 10_000, 6)
+            await client.until(lambda: client.data == b"a" * 10_000)
             await client.close()
 
     run(main())
@@ -245,10 +259,13 @@ def test_cuts_after_bytes(tmp_path: Path, side: str) -> None:
 
 def test_frozen_connection_is_not_closed(tmp_path: Path) -> None:
     async def main() -> None:
-        async with lab(tmp_path, freeze_client_after_s=0.1) as it:
+        async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH)
             await _opened(client)
-            await asyncio.sleep(0.15)
+            it.faults(freeze_client_after_s=0.1)
+            connection = it.service.find(session).client
+            assert connection
+            await client.until(lambda: connection.frozen)
             await client.send(b"into the dark")
             pong = asyncio.ensure_future(await client.socket.ping())
             await asyncio.sleep(0.1)
@@ -287,15 +304,15 @@ def test_too_long_payloads_cut_or_get_lost(tmp_path: Path) -> None:
 
 def test_too_many_messages_pause_the_agent_then_cut(tmp_path: Path) -> None:
     async def main() -> None:
-        async with lab(tmp_path, message_rate_limit=100, rate_grace_s=0.1) as it:
+        async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH)
             await _opened(client)
+            it.faults(message_rate_limit=10, rate_grace_s=0.1)  # slow machines exceed it, too
             with contextlib.suppress(ConnectionClosed):
-                for _ in range(1000):
+                while True:
                     await client.send(b"x")
                     await asyncio.sleep(0.001)
-            await client.until(lambda: client.closed, 0.1)
-            assert client.sequence < 1000
+            await client.until(lambda: client.closed)
             assert it.open_ids() == [session]
             await client.close()
 
@@ -313,7 +330,7 @@ def test_noise_is_survived_by_a_patient_client(tmp_path: Path) -> None:
                 await client.send_surely(b"%03d" % number)
             it.faults(pause_ms=0)
             want = b"hello" + b"".join(b"%03d" % number for number in range(20))
-            await client.until(lambda: client.data == want, 6)
+            await client.until(lambda: client.data == want)
             await client.close()
 
     run(main())
@@ -324,13 +341,18 @@ def test_wrong_digest_matters_only_on_demand(tmp_path: Path) -> None:
         async with lab(tmp_path) as it:
             client, _ = await it.client(document=SSH)
             await _opened(client)
-            for number, checked in ((2, False), (3, True)):
-                it.faults(verify_digest=checked)
+
+            async def is_taken(number: int) -> bool:
                 wrong = bytearray(encode("input_stream_data", b"!", number, 0, 1))
                 wrong[80] ^= 1
                 await client.socket.send(bytes(wrong))
-                await asyncio.sleep(0.05)
-                assert (number in client.acked) is not checked
+                await client.send_as(number + 1, b"?")  # acks come in the order of what came
+                await client.until(lambda: number + 1 in client.acked)
+                return number in client.acked
+
+            assert await is_taken(2)
+            it.faults(verify_digest=True)
+            assert not await is_taken(4)
             await client.close()
 
     run(main())
@@ -384,11 +406,10 @@ def test_fragments_are_joined_and_made(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, fragment=100) as it:
             client, _ = await it.client(document=SSH)
-            await client.handshake()
-            raw = encode("input_stream_data", b"a" * 900, 1, 0, 1)
-            await asyncio.sleep(0.05)
+            await _opened(client)
+            raw = encode("input_stream_data", b"a" * 900, 2, 0, 1)
             await client.socket.send([raw[:50], raw[50:500], raw[500:]])
-            await client.until(lambda: client.data == b"a" * 900)
+            await client.until(lambda: client.data == b"hello" + b"a" * 900)
             await client.close()
 
     run(main())
@@ -400,16 +421,21 @@ def test_latency_is_one_way_and_costs_no_throughput(tmp_path: Path) -> None:
             client, _ = await it.client(document=LOCAL)
             await client.handshake()
             await client.send_surely(frame(SYN, 3))
-            loop = asyncio.get_running_loop()
-            begin = loop.time()
-            await client.send(frame(PSH, 3, b"x" * 1000))
-            await client.until(lambda: frames(client.data))
-            assert 0.1 <= loop.time() - begin < 0.15
-            begin = loop.time()
-            for _ in range(100):
-                await client.send(frame(PSH, 3, b"x" * 1000))
-            await client.until(lambda: sum(len(d) for _, _, d in frames(client.data)) == 101_000)
-            assert 0.1 <= loop.time() - begin < 0.3
+
+            async def took(count: int) -> float:
+                client.data = b""
+                begin = asyncio.get_running_loop().time()
+                for _ in range(count):
+                    await client.send(frame(PSH, 3, b"x" * 1000))
+                await client.until(
+                    lambda: sum(len(d) for _, _, d in frames(client.data)) == count * 1000
+                )
+                return asyncio.get_running_loop().time() - begin
+
+            # The least of several: a busy machine delays some, never all. Half a millisecond a way
+            # is what the line may be early.
+            assert 0.099 <= min([await took(1) for _ in range(10)]) < 0.19
+            assert 0.099 <= min([await took(100) for _ in range(3)]) < 2
             await client.close()
 
     run(main())
