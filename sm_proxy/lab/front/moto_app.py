@@ -10,7 +10,7 @@ import traceback
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sm_proxy.lab.front import wording
 from sm_proxy.lab.front.errors import AwsError, Reply
@@ -37,11 +37,14 @@ class Instance:
     address: str
 
 
+LOCK: Final = threading.RLock()
+"""Moto's backends know no threads: held for a call, and to look into them."""
+
+
 class Moto:
-    """Hands calls to moto's backends; they know no threads, so one at a time."""
+    """Hands calls to moto's backends, one at a time."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
         # Read by moto when it is imported.
         os.environ["MOTO_ALLOW_NONEXISTENT_REGION"] = "true"
         os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT
@@ -78,7 +81,7 @@ class Moto:
         from moto.core.request import Request  # noqa: PLC0415
 
         request = Request.from_primitives(call.method, url, _headers(call), call.body)
-        with self._lock:
+        with LOCK:
             status, headers, body = _run(execute, request, call)
         content = body.encode() if isinstance(body, str) else bytes(body or b"")
         kept = {
@@ -94,7 +97,7 @@ class Moto:
         """The running instances of a region by id."""
         from moto.ec2.models import ec2_backends  # noqa: PLC0415
 
-        with self._lock:
+        with LOCK:
             running: list[Any] = [
                 instance
                 for instance in ec2_backends[ACCOUNT][region].all_instances()

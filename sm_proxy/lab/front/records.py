@@ -6,11 +6,13 @@ Only a VPC that carries the tag below closes what its records do not open: the l
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sm_proxy.lab.cloud import ENFORCED
+from sm_proxy.lab.front import moto_app
 from sm_proxy.lab.front.request import ACCOUNT
 from sm_proxy.lab.packet_filter import Gate, Rule
 
@@ -57,16 +59,16 @@ class WayOut:
 
 def instance(region: str, instance_id: str) -> Any | None:
     """An instance of a VPC whose records count; None for any other."""
-    backend = _backend(region)
-    found = [item for item in backend.all_instances() if item.id == instance_id]
-    return found[0] if found and _enforced(backend, found[0].vpc_id) else None
+    with _opened(region) as backend:
+        found = [item for item in backend.all_instances() if item.id == instance_id]
+        return found[0] if found and _enforced(backend, found[0].vpc_id) else None
 
 
 def instance_at(region: str, address: str) -> Any | None:
     """The same by its private address."""
-    backend = _backend(region)
-    found = [item for item in backend.all_instances() if str(item.private_ip) == address]
-    return found[0] if found and _enforced(backend, found[0].vpc_id) else None
+    with _opened(region) as backend:
+        found = [item for item in backend.all_instances() if str(item.private_ip) == address]
+        return found[0] if found and _enforced(backend, found[0].vpc_id) else None
 
 
 def vpc(region: str, containers: Mapping[str, Sequence[str]]) -> Vpc:
@@ -76,34 +78,37 @@ def vpc(region: str, containers: Mapping[str, Sequence[str]]) -> Vpc:
         region: the region.
         containers: the security groups of each container, by its address.
     """
-    backend = _backend(region)
     groups = {address: tuple(found) for address, found in containers.items()}
-    for item in backend.all_instances():
-        if item.state != "terminated" and _enforced(backend, item.vpc_id):
-            groups[str(item.private_ip)] = tuple(group.id for group in item.security_groups)
-    machines = tuple(_machine(backend, address, groups) for address in sorted(groups))
-    return Vpc(machines, tuple(_subnets(backend)))
+    with _opened(region) as backend:
+        for item in backend.all_instances():
+            if item.state != "terminated" and _enforced(backend, item.vpc_id):
+                groups[str(item.private_ip)] = tuple(group.id for group in item.security_groups)
+        machines = tuple(_machine(backend, address, groups) for address in sorted(groups))
+        return Vpc(machines, tuple(_subnets(backend)))
 
 
 def way_out(region: str, found: Any, containers: Mapping[str, Sequence[str]]) -> WayOut:
     """The way of an instance to Systems Manager."""
-    backend = _backend(region)
     members = {address: tuple(groups) for address, groups in containers.items()}
-    members[str(found.private_ip)] = tuple(group.id for group in found.security_groups)
-    endpoints = {
-        str(item.service_name).rpartition(".")[2]: _of_groups(
-            backend, item.security_group_ids, "ingress_rules", members
-        )
-        for item in list(backend.vpc_end_points.values())
-        if item.vpc_id == found.vpc_id and str(item.state).lower() == "available"
-    }
-    return WayOut(_default_route(backend, found), endpoints)
+    with _opened(region) as backend:
+        members[str(found.private_ip)] = tuple(group.id for group in found.security_groups)
+        endpoints = {
+            str(item.service_name).rpartition(".")[2]: _of_groups(
+                backend, item.security_group_ids, "ingress_rules", members
+            )
+            for item in backend.vpc_end_points.values()
+            if item.vpc_id == found.vpc_id and str(item.state).lower() == "available"
+        }
+        return WayOut(_default_route(backend, found), endpoints)
 
 
-def _backend(region: str) -> Any:
+@contextmanager
+def _opened(region: str) -> Iterator[Any]:
+    """Moto's records of a region, while no call changes them."""
     from moto.ec2.models import ec2_backends  # noqa: PLC0415 - loaded by the first call anyway
 
-    return ec2_backends[ACCOUNT][region]
+    with moto_app.LOCK:
+        yield ec2_backends[ACCOUNT][region]
 
 
 def _enforced(backend: Any, vpc_id: str) -> bool:
@@ -145,7 +150,7 @@ def _ports(first: Any, last: Any) -> tuple[int, int] | None:
 def _subnets(backend: Any) -> list[Gate]:
     acls = {
         joined.subnet_id: acl
-        for acl in list(backend.network_acls.values())
+        for acl in backend.network_acls.values()
         if _enforced(backend, acl.vpc_id)
         for joined in acl.associations
     }
@@ -174,7 +179,7 @@ def _entries(acl: Any, *, egress: bool) -> tuple[Rule, ...]:
 
 
 def _default_route(backend: Any, found: Any) -> bool:
-    tables = [item for item in list(backend.route_tables.values()) if item.vpc_id == found.vpc_id]
+    tables = [item for item in backend.route_tables.values() if item.vpc_id == found.vpc_id]
     own = [item for item in tables if found.subnet_id in _joined(item)]
     main = [item for item in tables if item.main_association_id]
     return any(
