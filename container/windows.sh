@@ -5,6 +5,7 @@
 smp_grace=30  # seconds that somebody whose connection broke has to come back
 smp_stopped=  # 128+n of the signal that asked us to end
 smp_child=    # the running program
+smp_grouped=  # it gets a process group of its own
 smp_early=    # signals that came while it was being started
 
 # Sleep for a second, or less if a signal arrives.
@@ -26,8 +27,18 @@ arrived() {
     if [ -n "$smp_child" ]; then hand_on "$1"; else smp_early="$smp_early $1"; fi
 }
 
+# Hand a signal on to the program. As long as it has no group of its own it is still this shell's
+# copy, which drops what it hears.
 hand_on() {
-    kill -s "$1" -- "-$smp_child" 2>/dev/null || kill -s "$1" "$smp_child" 2>/dev/null
+    smp_tries=0
+    until kill -s "$1" -- "-$smp_child" 2>/dev/null; do
+        if [ -z "$smp_grouped" ] || [ "$smp_tries" = 500 ] || ! kill -0 "$smp_child" 2>/dev/null; then
+            kill -s "$1" "$smp_child" 2>/dev/null
+            return
+        fi
+        smp_tries=$((smp_tries + 1))
+        sleep 0.02 2>/dev/null || sleep 1
+    done
 }
 
 # Print the addresses of the job's own nodes, one a line, as /proc/net/tcp writes them.
@@ -84,7 +95,10 @@ wait_for_somebody() {
 run_program() {
     # The shell tells "not found" from "not executable"; not every setsid and env does.
     set -- /bin/sh -c 'exec "$@"' "${0##*/}" "$@"
-    command -v setsid >/dev/null 2>&1 && set -- setsid "$@"
+    if command -v setsid >/dev/null 2>&1; then
+        smp_grouped=yes
+        set -- setsid "$@"
+    fi
     # A shell starts background commands with these two ignored: undo that where something can.
     if env --default-signal=INT,QUIT true 2>/dev/null; then
         set -- env --default-signal=INT,QUIT "$@"

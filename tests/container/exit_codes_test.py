@@ -199,6 +199,20 @@ def test_signal_while_the_program_is_being_started(shell: Shell, tmp_path: Path,
     assert status(process) == 5
 
 
+@pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
+def test_signal_before_the_program_is_one(shell: Shell, tmp_path: Path, name: str) -> None:
+    """What the shell has just forked is a shell still, which would drop it."""
+    ours = Path(shutil.copytree(ENTRYPOINT.parent, tmp_path / "ours"))
+    windows = ours / "windows.sh"
+    text = windows.read_text(encoding="utf-8")
+    early = text.replace("        exec 3<&0\n", f"        exec 3<&0; kill -s {name} $$\n")
+    assert early != text
+    windows.write_text(early, encoding="utf-8")
+    program = ["sh", "-c", "sleep 3; exit 7"]
+    process = shell.start("in windows", program, ours / ENTRYPOINT.name)
+    assert status(process) == 128 + signal.Signals[f"SIG{name}"]
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_descriptors(shell: Shell, closed: str) -> None:
     wrapper = ["sh", "-c", f'exec "$@" {closed}', "sh", *shell.argv]
