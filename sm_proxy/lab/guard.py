@@ -18,22 +18,26 @@ from sm_proxy.lab import namespaces, reap
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 
 
-def hold_signals() -> None:
-    """Let no signal reach this process before it knows what to do then."""
+def join(group: int) -> None:
+    """Enter the caller's process group: there CMD may read the terminal and hears ^C itself.
+
+    From now on no signal reaches this process before it knows what to do then. Called before the
+    guard is one, too: the supervisor leaves a terminal's signals to this group.
+    """
     signals = {*_FROM_TERMINAL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    with contextlib.suppress(OSError):
+        os.setpgid(0, group)
 
 
 def main() -> None:
     """Run CMD and see its descendants off."""
-    hold_signals()
     supervisor, group, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    join(group)
     namespaces.die_with_parent(supervisor, signal.SIGUSR1)
     namespaces.become_subreaper()
-    # In the caller's process group CMD may read the terminal and hears ^C itself.
-    with contextlib.suppress(OSError):
-        os.setpgid(0, group)
     guard = os.getpid()
+    missed = signal.sigpending().intersection(_FROM_TERMINAL)
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # as it will be: it may be there already
@@ -49,6 +53,8 @@ def main() -> None:
         reap.remove_folder(folder)
         os._exit(125)
 
+    for number in missed:
+        hand_on(number, None)
     for number in _FROM_TERMINAL:
         signal.signal(number, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -300,7 +300,7 @@ class Lab:
         self._command = Child(
             [*command, str(options.group), options.folder, *options.command],
             env=self._environment,
-            preexec_fn=guard.hold_signals,
+            preexec_fn=lambda: guard.join(options.group),
         )
         self._ending.set(await self._command.wait())
 

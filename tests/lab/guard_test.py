@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from sm_proxy.lab import guard
 
 # Its parent takes a while to go on behind fork(), as on a busy machine.
 _SLOW = """
@@ -34,3 +37,18 @@ def test_a_terminals_signal_is_for_cmd_from_the_first_moment(number: str, tmp_pa
     )
     assert (done.returncode, done.stderr) == (4, b"")
     assert tmp_path.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_a_terminals_signal_before_there_is_cmd_is_handed_on(number: int, tmp_path: Path) -> None:
+    def signalled() -> None:
+        guard.join(os.getpgrp())
+        os.kill(os.getpid(), number)
+
+    where = [str(os.getpid()), str(os.getpgrp()), str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "sm_proxy.lab.guard", *where, "sh", "-c", "sleep 3; exit 4"],
+        preexec_fn=signalled,
+        check=False,
+    )
+    assert done.returncode == 128 + number
