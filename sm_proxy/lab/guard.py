@@ -16,6 +16,7 @@ import sys
 from sm_proxy.lab import namespaces, reap
 
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+_STOPPING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 
 def join(group: int) -> None:
@@ -55,7 +56,8 @@ def main() -> None:
 
     for number in missed:
         hand_on(number, None)
-    for number in _FROM_TERMINAL:
+    # Whoever is stopped sees nobody off: a ^Z is for CMD alone.
+    for number in (*_FROM_TERMINAL, *_STOPPING):
         signal.signal(number, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, hand_on)

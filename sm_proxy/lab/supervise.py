@@ -116,6 +116,7 @@ class Lab:
         if guard is None or not guard.running:
             return None
         guard.send(signal.SIGUSR1)
+        guard.send(signal.SIGCONT)  # should somebody have stopped it
         return guard.process.pid
 
     # ---- the caller ----

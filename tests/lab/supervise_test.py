@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from sm_proxy.lab import supervise
+from sm_proxy.lab.processes import Child
+
+_OPTIONS = [field.name for field in dataclasses.fields(supervise.Options)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
@@ -29,3 +36,19 @@ def test_a_terminals_signal_while_it_starts_is_the_callers(number: int) -> None:
     )
     os.close(theirs)
     assert (done.returncode, done.stderr) == (125, b"")
+
+
+def test_a_guard_that_was_stopped_is_ended_all_the_same() -> None:
+    async def ended() -> int:
+        lab = supervise.Lab(supervise.Options(**dict.fromkeys(_OPTIONS, "")), -1)  # type: ignore[arg-type]
+        script = "trap 'exit 3' USR1; kill -STOP $$; sleep 60"
+        guard = lab._command = Child(["sh", "-c", script])
+        stopped = os.WSTOPPED | os.WNOWAIT
+        await asyncio.to_thread(os.waitid, os.P_PID, guard.process.pid, stopped)
+        assert lab.end_guard() == guard.process.pid
+        try:
+            return await asyncio.wait_for(guard.wait(), 30)
+        finally:
+            guard.send(signal.SIGKILL)
+
+    assert asyncio.run(ended()) == 3
