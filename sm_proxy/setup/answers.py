@@ -53,11 +53,12 @@ def terminal() -> Ask | None:
 def _profile(settings: Settings, ask: Ask | None) -> str | None:
     """The profile to write down; None for botocore's own choice."""
     names, named = profiles.names(), settings.named_profile
+    known = ", ".join(map(printable, names))
     if names and named and named not in names:
         # Mistyped, most likely: written down, it would take the place of one that works.
         raise SmProxyError(
             "no-credentials",
-            f"there is no AWS profile {printable(named)!r} (known: {', '.join(names)})",
+            f"there is no AWS profile {printable(named)!r} (known: {known})",
             "Choose another with --profile, or make it: aws configure --profile NAME",
         )
     if named or os.environ.get("AWS_ACCESS_KEY_ID"):
@@ -71,7 +72,7 @@ def _profile(settings: Settings, ask: Ask | None) -> str | None:
         return None
     raise SmProxyError(
         "no-credentials",
-        f"there are several AWS profiles and none is the default: {', '.join(names)}",
+        f"there are several AWS profiles and none is the default: {known}",
         "Choose one with --profile.",
     )
 
