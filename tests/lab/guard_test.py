@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,21 @@ def test_a_terminals_signal_before_there_is_cmd_is_handed_on(number: int, tmp_pa
         check=False,
     )
     assert done.returncode == 128 + number
+
+
+def _ignored(pid: int) -> set[int]:
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("SigIgn:"))
+    mask = int(line.split()[1], 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+def test_a_terminals_stop_is_for_cmd_alone(tmp_path: Path) -> None:
+    where = [str(os.getpid()), str(os.getpgrp()), str(tmp_path)]
+    command = [sys.executable, "-m", "sm_proxy.lab.guard", *where, "cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        until = time.monotonic() + 60
+        while not {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU} <= _ignored(process.pid):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    assert process.returncode == 0

@@ -100,17 +100,6 @@ def test_killed_one_after_the_other(lab: Runner, mode: str) -> None:
     _assert_nothing_left(lab, found)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGTTIN])
-def test_killed_after_a_terminal_has_stopped_them(lab: Runner, number: int) -> None:
-    caller, found = _started(lab, "loopback")
-    command = next(pid for pid, line in found.items() if line == "sleep 998 ")
-    for pid in (_one(found, "guard"), command):  # they share the caller's process group
-        os.kill(pid, number)
-    _kill(_one(found, "supervise"))
-    os.kill(caller, signal.SIGKILL)
-    _assert_nothing_left(lab, found)
-
-
 @pytest.mark.parametrize(
     ("number", "status"),
     [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],

@@ -42,7 +42,9 @@ def test_a_guard_that_was_stopped_is_ended_all_the_same() -> None:
     async def ended() -> int:
         lab = supervise.Lab(supervise.Options(**dict.fromkeys(_OPTIONS, "")), -1)  # type: ignore[arg-type]
         script = "trap 'exit 3' USR1; kill -STOP $$; sleep 60"
-        guard = lab._command = Child(["sh", "-c", script])
+        # In a session of its own: where a group with somebody stopped in it is orphaned, the kernel
+        # hangs up on all of it, and in ours are all tests.
+        guard = lab._command = Child(["sh", "-c", script], start_new_session=True)
         stopped = os.WSTOPPED | os.WNOWAIT
         await asyncio.to_thread(os.waitid, os.P_PID, guard.process.pid, stopped)
         assert lab.end_guard() == guard.process.pid
