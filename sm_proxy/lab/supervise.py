@@ -112,12 +112,12 @@ class Lab:
 
     def end_guard(self) -> int | None:
         """Have the guard end CMD and remove the folder; return its pid if it still runs."""
-        guard = self._command
-        if guard is None or not guard.running:
+        command = self._command
+        if command is None or not command.running:
             return None
-        guard.send(signal.SIGUSR1)
-        guard.send(signal.SIGCONT)  # should somebody have stopped it
-        return guard.process.pid
+        command.send(signal.SIGUSR1)
+        command.send(signal.SIGCONT)  # should somebody have stopped it
+        return command.process.pid
 
     # ---- the caller ----
 
@@ -377,9 +377,8 @@ async def _supervise(options: Options, caller: int) -> int:
     lab = Lab(options, caller)
     status = await lab.run()
     # Should we be killed here and now, the guard is the last who could remove the folder.
-    guard = lab.end_guard()
-    if guard is not None:
-        reap.kill_descendants(spare=guard)
+    if (spared := lab.end_guard()) is not None:
+        reap.kill_descendants(spare=spared)
     # Nobody must be left to write below the folder when it is removed.
     left = reap.kill_descendants()
     if left:

@@ -33,6 +33,25 @@ sys.exit(run.main(args) if sys.argv[1] == "run" else run.up(args))
 """
 
 
+_SLOW = """
+import os, time
+from sm_proxy.lab import MODULE
+fork = os.fork
+def slow():
+    child = fork()
+    if child:
+        time.sleep(0.5)
+    return child
+os.fork = slow
+MODULE.main()
+"""
+
+
+def slow_behind_fork(module: str) -> str:
+    """A program that runs a module of the lab and goes on late behind fork(), as under load."""
+    return _SLOW.replace("MODULE", module)
+
+
 @dataclass
 class Runner:
     """Starts labs whose temporary files stand below `folder`."""

@@ -13,26 +13,19 @@ import pytest
 
 from sm_proxy.lab import guard
 
-# Its parent takes a while to go on behind fork(), as on a busy machine.
-_SLOW = """
-import os, sys, time
-from sm_proxy.lab import guard
-fork = os.fork
-def slow():
-    child = fork()
-    if child:
-        time.sleep(0.5)
-    return child
-os.fork = slow
-guard.main()
-"""
+from .conftest import slow_behind_fork
+
+
+def _arguments(folder: Path, *command: str) -> list[str]:
+    """What it is started with: supervisor, the caller's process group, the lab's folder, CMD."""
+    return [str(os.getpid()), str(os.getpgrp()), str(folder), *command]
 
 
 @pytest.mark.parametrize("number", ["INT", "QUIT"])
 def test_a_terminals_signal_is_for_cmd_from_the_first_moment(number: str, tmp_path: Path) -> None:
-    where = [str(os.getpid()), str(os.getpgrp()), str(tmp_path)]
+    words = _arguments(tmp_path, "sh", "-c", f"kill -{number} $PPID; exit 4")
     done = subprocess.run(
-        [sys.executable, "-c", _SLOW, *where, "sh", "-c", f"kill -{number} $PPID; exit 4"],
+        [sys.executable, "-c", slow_behind_fork("guard"), *words],
         capture_output=True,
         check=False,
     )
@@ -46,9 +39,9 @@ def test_a_terminals_signal_before_there_is_cmd_is_handed_on(number: int, tmp_pa
         guard.join(os.getpgrp())
         os.kill(os.getpid(), number)
 
-    where = [str(os.getpid()), str(os.getpgrp()), str(tmp_path)]
+    words = _arguments(tmp_path, "sh", "-c", "sleep 3; exit 4")
     done = subprocess.run(
-        [sys.executable, "-m", "sm_proxy.lab.guard", *where, "sh", "-c", "sleep 3; exit 4"],
+        [sys.executable, "-m", "sm_proxy.lab.guard", *words],
         preexec_fn=signalled,
         check=False,
     )
@@ -63,8 +56,7 @@ def _ignored(pid: int) -> set[int]:
 
 
 def test_a_terminals_stop_is_for_cmd_alone(tmp_path: Path) -> None:
-    where = [str(os.getpid()), str(os.getpgrp()), str(tmp_path)]
-    command = [sys.executable, "-m", "sm_proxy.lab.guard", *where, "cat"]
+    command = [sys.executable, "-m", "sm_proxy.lab.guard", *_arguments(tmp_path, "cat")]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         until = time.monotonic() + 60
         while not {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU} <= _ignored(process.pid):

@@ -10,21 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ISOLATED
+from .conftest import ISOLATED, slow_behind_fork
 
-# It takes a while to go on behind fork(), as on a busy machine.
-_SLOW = """
-import os, time
-from sm_proxy.lab import node_init
-fork = os.fork
-def slow():
-    child = fork()
-    if child:
-        time.sleep(0.5)
-    return child
-os.fork = slow
-node_init.main()
-"""
 # Somebody stops the container while it is being built.
 _STOPPED = """
 import os, signal
@@ -54,7 +41,7 @@ def launched(launcher: str, folder: Path, program: str, *, isolated: bool = Fals
 def test_signals_are_for_the_container_from_its_first_moment(
     name: str, status: int, tmp_path: Path
 ) -> None:
-    assert launched(_SLOW, tmp_path, _PROGRAM.format(name)) == status
+    assert launched(slow_behind_fork("node_init"), tmp_path, _PROGRAM.format(name)) == status
 
 
 @pytest.mark.skipif(not ISOLATED, reason="needs root")
