@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy import container_files
-from sm_proxy.lab import tools
+from sm_proxy_lab import tools
 
 PROMISED_S: Final = 0.2
 BARE: Final = "bare"

@@ -68,12 +68,12 @@ class Gateway:
 
 @contextlib.contextmanager
 def running(**faults: Any) -> Iterator[Gateway]:
-    """A gateway with these faults (see sm_proxy/lab/gateway/faults.py)."""
+    """A gateway with these faults (see sm_proxy_lab/gateway/faults.py)."""
     with tempfile.TemporaryDirectory() as name, socket.create_server(("127.0.0.1", 0)) as server:
         control = Path(name) / "control"
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "sm_proxy.lab.gateway"),
+                *(sys.executable, "-m", "sm_proxy_lab.gateway"),
                 *("--fd", str(server.fileno()), "--control", str(control)),
                 *("--sessions", str(Path(name) / "sessions"), "--latency-ms", "0"),
             ],

@@ -71,4 +71,4 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
 install_packages
 make_venv .venv python3 -e '.[lab,dev]'
 # Some environments forbid Python to keep what it compiled: every ssh would compile us anew.
-.venv/bin/python -m compileall -q sm_proxy
+.venv/bin/python -m compileall -q sm_proxy sm_proxy_lab

@@ -87,7 +87,7 @@ def test_connect_imports_nothing_it_does_not_use() -> None:
     assert "botocore.session" in modules
     assert modules.isdisjoint(UNUSED)
     assert modules.isdisjoint(OURS_UNUSED)
-    assert not [name for name in modules if name.startswith("sm_proxy.lab")]
+    assert not [name for name in modules if name.startswith("sm_proxy_lab")]
 
 
 def test_the_version_costs_next_to_nothing() -> None:

@@ -9,7 +9,7 @@ from sm_proxy.errors import SmProxyError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`lab run [options] -- CMD...`, `lab up [options]`."""
-    from sm_proxy.lab import run as lab_run  # noqa: PLC0415 - its packages are an optional extra
+    from sm_proxy_lab import run as lab_run  # noqa: PLC0415 - its packages are an optional extra
 
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     run_parser = actions.add_parser("run", help="run a command inside the lab")

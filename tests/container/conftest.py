@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sm_proxy.lab import image, namespaces, network, tools
+from sm_proxy_lab import image, namespaces, network, tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +97,7 @@ class Box:
         file = self.root / "spec.json"
         file.write_text(json.dumps(spec), encoding="utf-8")
         process = subprocess.Popen(
-            [sys.executable, "-m", "sm_proxy.lab.node_init", str(file)],
+            [sys.executable, "-m", "sm_proxy_lab.node_init", str(file)],
             pass_fds=[] if self.cable.netns is None else [self.cable.netns],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -20,8 +20,8 @@ import pytest
 from botocore.config import Config
 
 from sm_proxy import container_files
-from sm_proxy.lab import cloud, role
-from sm_proxy.lab.front.client import Control
+from sm_proxy_lab import account, role
+from sm_proxy_lab.front.client import Control
 from tests.lab.front.harness import FakeGateway, start
 
 from .conftest import BUSYBOX
@@ -130,8 +130,8 @@ def store(
         "s3",
         endpoint_url=endpoint,
         region_name="us-east-1",
-        aws_access_key_id=cloud.ACCESS_KEY,
-        aws_secret_access_key=cloud.SECRET_KEY,
+        aws_access_key_id=account.ACCESS_KEY,
+        aws_secret_access_key=account.SECRET_KEY,
         config=Config(proxies={}),
     )
     bucket = f"bucket-{uuid.uuid4().hex[:8]}"

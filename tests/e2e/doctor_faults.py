@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sm_proxy.lab.cloud import ENDPOINT_GROUP
+from sm_proxy_lab.account import ENDPOINT_GROUP
 from tests.e2e.labs import Lab, await_true
 from tests.e2e.refusal_test import marker
 from tests.fakes import HOST_KEY

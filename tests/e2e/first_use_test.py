@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.lab import packages
+from sm_proxy_lab import packages
 from tests.e2e.labs import Lab, await_true, code_of, last_line, running
 from tests.e2e.refusal_test import script
 from tests.lab.conftest import ISOLATED

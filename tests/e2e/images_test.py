@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy import container_files
-from sm_proxy.lab import packages, roots
+from sm_proxy_lab import packages, roots
 from tests.e2e.labs import Lab, running
 from tests.lab.conftest import ISOLATED
 

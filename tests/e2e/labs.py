@@ -21,14 +21,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sm_proxy.lab import namespaces
+from sm_proxy_lab import namespaces
 
 SM_PROXY = [sys.executable, "-m", "sm_proxy"]
 _READY_S = 180
 _KEPT = """
 import functools, json, os, sys, traceback
 import botocore.session
-from sm_proxy.lab.front.client import Control
+from sm_proxy_lab.front.client import Control
 control = Control(os.environ["AWS_ENDPOINT_URL"])
 client = functools.cache(botocore.session.Session().create_client)
 names = {"control": control, "client": client}

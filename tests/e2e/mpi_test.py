@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sm_proxy.lab import packages
+from sm_proxy_lab import packages
 from tests.e2e.labs import Lab
 from tests.e2e.nodes_test import launched
 from tests.lab.conftest import ISOLATED

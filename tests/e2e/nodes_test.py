@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.lab import packages
+from sm_proxy_lab import packages
 from tests.e2e.labs import SM_PROXY, Lab, await_true, running
 from tests.lab.conftest import ISOLATED
 

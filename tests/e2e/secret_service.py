@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from sm_proxy.lab import tools
+from sm_proxy_lab import tools
 from tests.e2e.labs import await_true, listens
 
 _PACKAGES = [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sm_proxy.lab import namespaces
+from sm_proxy_lab import namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ ISOLATED = os.geteuid() == 0 and namespaces.may_isolate(
 NETWORKS = ["netns", "loopback"] if ISOLATED else ["loopback"]
 _PROGRAM = """
 import argparse, sys
-from sm_proxy.lab import run
+from sm_proxy_lab import run
 parser = argparse.ArgumentParser()
 if sys.argv[1] == "run":
     run.add_arguments(parser)
@@ -35,7 +35,7 @@ sys.exit(run.main(args) if sys.argv[1] == "run" else run.up(args))
 
 _SLOW = """
 import os, time
-from sm_proxy.lab import MODULE
+from sm_proxy_lab import MODULE
 fork = os.fork
 def slow():
     child = fork()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sm_proxy.lab import reap
+from sm_proxy_lab import reap
 
 if TYPE_CHECKING:
     from .conftest import Runner
@@ -57,7 +57,7 @@ def _complete(lines: list[str]) -> bool:
 
 
 def _one(found: dict[int, str], module: str) -> int:
-    return next(pid for pid, line in found.items() if f"sm_proxy.lab.{module}" in line)
+    return next(pid for pid, line in found.items() if f"sm_proxy_lab.{module}" in line)
 
 
 def _kill(pid: int) -> None:
@@ -78,16 +78,16 @@ def _assert_nothing_left(lab: Runner, found: dict[int, str]) -> None:
     raise AssertionError(f"left: {left} {lab.left()}")
 
 
-@pytest.mark.parametrize("victims", ["caller", "supervise", "both"])
+@pytest.mark.parametrize("victims", ["caller", "supervisor", "both"])
 def test_killed(lab: Runner, mode: str, victims: str) -> None:
     caller, found = _started(lab, mode)
     if victims in {"caller", "both"}:
         os.kill(caller, signal.SIGKILL)
-    if victims in {"supervise", "both"}:
-        _kill(_one(found, "supervise"))
+    if victims in {"supervisor", "both"}:
+        _kill(_one(found, "supervisor"))
     _assert_nothing_left(lab, found)
     status = lab.started[0].wait(timeout=30)
-    assert status == (125 if victims == "supervise" else -signal.SIGKILL)
+    assert status == (125 if victims == "supervisor" else -signal.SIGKILL)
 
 
 def test_killed_one_after_the_other(lab: Runner, mode: str) -> None:
@@ -96,7 +96,7 @@ def test_killed_one_after_the_other(lab: Runner, mode: str) -> None:
     os.kill(caller, signal.SIGKILL)
     while _running(command):  # from here on the supervisor is taking the lab down
         time.sleep(0.001)
-    _kill(_one(found, "supervise"))
+    _kill(_one(found, "supervisor"))
     _assert_nothing_left(lab, found)
 
 
@@ -135,7 +135,7 @@ def test_signal_during_start_up(lab: Runner) -> None:
 def test_interrupted_while_cmd_is_being_started(lab: Runner) -> None:
     process = lab.start("--status", "Starting", "--", "sleep", "99")
     lines: list[str] = []
-    while not any("sm_proxy.lab.guard" in line for line in lines):
+    while not any("sm_proxy_lab.command_guard" in line for line in lines):
         lines = [_command_line(pid) for pid in reap.descendants(process.pid)]
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60) == ("", "")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.lab import namespaces, network, tools
-from sm_proxy.lab.errors import LabError
+from sm_proxy_lab import namespaces, network, tools
+from sm_proxy_lab.errors import LabError
 
 from .conftest import ISOLATED
 

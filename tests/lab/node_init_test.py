@@ -15,7 +15,7 @@ from .conftest import ISOLATED, slow_behind_fork
 # Somebody stops the container while it is being built.
 _STOPPED = """
 import os, signal
-from sm_proxy.lab import node_init
+from sm_proxy_lab import node_init
 node_init._build_machine = lambda spec: os.kill(os.getpid(), signal.SIGTERM)
 node_init.main()
 """

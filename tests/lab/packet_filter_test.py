@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from sm_proxy.lab import namespaces, network, packet_filter
-from sm_proxy.lab.network import BASTION_SUBNET, NODE_SUBNETS
-from sm_proxy.lab.packet_filter import Gate, Rule
+from sm_proxy_lab import namespaces, network, packet_filter
+from sm_proxy_lab.network import BASTION_SUBNET, NODE_SUBNETS
+from sm_proxy_lab.packet_filter import Gate, Rule
 
 from .conftest import ISOLATED
 

@@ -7,10 +7,10 @@ import socket
 
 import pytest
 
-from sm_proxy.lab import role
-from sm_proxy.lab.front import s3
-from sm_proxy.lab.front.errors import AwsError
-from sm_proxy.lab.front.request import parse
+from sm_proxy_lab import role
+from sm_proxy_lab.front import s3
+from sm_proxy_lab.front.errors import AwsError
+from sm_proxy_lab.front.request import parse
 
 
 async def _ask(path: str) -> bytes:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.lab import packages, roots
-from sm_proxy.lab.errors import LabError
+from sm_proxy_lab import packages, roots
+from sm_proxy_lab.errors import LabError
 
 from .conftest import ISOLATED, Runner
 
 needs_debian = pytest.mark.skipif(
     not (ISOLATED and packages.available()), reason="needs root and apt-get"
 )
-FIND = "import sys; from sm_proxy.lab import roots; print(roots.find('dropbear', [], print))"
+FIND = "import sys; from sm_proxy_lab import roots; print(roots.find('dropbear', [], print))"
 
 
 @pytest.fixture

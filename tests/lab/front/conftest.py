@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sm_proxy.lab.front.client import Control
+from sm_proxy_lab.front.client import Control
 
 from .harness import REGION, FakeGateway, Lab, job_request, start
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.lab.cloud import ENFORCED
+from sm_proxy_lab.account import ENFORCED
 
 from .harness import Lab
 

@@ -20,7 +20,7 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
-from sm_proxy.lab.front.client import Control
+from sm_proxy_lab.front.client import Control
 
 REGION = "us-east-1"
 
@@ -126,7 +126,7 @@ def start(
         env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "sm_proxy.lab.front", "--fd", str(fd)),
+                *(sys.executable, "-m", "sm_proxy_lab.front", "--fd", str(fd)),
                 *("--gateway", str(folder / "gateway.sock"), "--calls", str(folder / "calls")),
                 *("--latency-ms", str(latency_ms)),
             ],

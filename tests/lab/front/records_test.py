@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from sm_proxy.lab.cloud import REGION
-from sm_proxy.lab.front import moto_app, records
+from sm_proxy_lab.account import REGION
+from sm_proxy_lab.front import moto_app, records
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # moto's own
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.lab.front.client import ControlError
+from sm_proxy_lab.front.client import ControlError
 
 from .harness import Lab, job_request, refusal
 

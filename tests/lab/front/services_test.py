@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.lab.front.kms import open_blob
+from sm_proxy_lab.front.kms import open_blob
 
 from .harness import Lab, refusal
 

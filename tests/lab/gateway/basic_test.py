@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from sm_proxy.lab.gateway import worker
-from sm_proxy.lab.gateway.port_basic import BasicPort
+from sm_proxy_lab.gateway import worker
+from sm_proxy_lab.gateway.port_basic import BasicPort
 
 from .scripted_client import LOCAL, SSH, lab, run
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sm_proxy.lab.gateway import channel
+from sm_proxy_lab.gateway import channel
 
 from .scripted_client import SSH, Client, Received, lab, run
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sm_proxy.lab.gateway import targets
-from sm_proxy.lab.gateway.worker import Worker
+from sm_proxy_lab.gateway import targets
+from sm_proxy_lab.gateway.worker import Worker
 
 from .scripted_client import LOCAL, REMOTE, SSH, SYN, Client, frame, lab, run, until
 

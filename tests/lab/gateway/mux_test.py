@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sm_proxy.lab.gateway.port_mux import MuxPort
+from sm_proxy_lab.gateway.port_mux import MuxPort
 
 from .scripted_client import FIN, LOCAL, NOP, PSH, REMOTE, SYN, Client, frame, frames, lab, run
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from sm_proxy.lab.gateway.control import Control
-from sm_proxy.lab.gateway.service import Service
-from sm_proxy.lab.gateway.worker import Worker
+from sm_proxy_lab.gateway.control import Control
+from sm_proxy_lab.gateway.service import Service
+from sm_proxy_lab.gateway.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

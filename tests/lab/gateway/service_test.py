@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from sm_proxy.lab.gateway.agent_link import AgentLink
+from sm_proxy_lab.gateway.agent_link import AgentLink
 
 from .scripted_client import LOCAL, PSH, SSH, SYN, Client, encode, frame, frames, lab, run
 

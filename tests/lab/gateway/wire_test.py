@@ -6,9 +6,9 @@ import uuid
 
 import pytest
 
-from sm_proxy.lab.gateway import wire
-from sm_proxy.lab.gateway.faults import Faults, UnknownFaultError, from_json
-from sm_proxy.lab.gateway.versions import compare
+from sm_proxy_lab.gateway import wire
+from sm_proxy_lab.gateway.faults import Faults, UnknownFaultError, from_json
+from sm_proxy_lab.gateway.versions import compare
 
 from . import scripted_client as own
 

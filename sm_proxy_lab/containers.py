@@ -1,0 +1,285 @@
+"""A training job's containers: prepared, started, watched, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab import image, image_root, namespaces
+from sm_proxy_lab import role as roles
+from sm_proxy_lab.errors import LabError
+from sm_proxy_lab.job_log import Desk, JobLog
+from sm_proxy_lab.processes import Child, chunks
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.network import Cable, Network
+
+_ISOLATION = (
+    namespaces.CLONE_NEWNS
+    | namespaces.CLONE_NEWPID
+    | namespaces.CLONE_NEWUTS
+    | namespaces.CLONE_NEWIPC
+)
+_TOOLS = "lab-tools"  # below /opt in a container
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A job as asked for, and what the lab adds to it.
+
+    Attributes:
+        name: the job's name.
+        region: where it was created.
+        request: the CreateTrainingJob request.
+        program: the lab's own training program, a file of the host; None for the demo's.
+        bare: run the program without our entrypoint.
+        filler: log lines behind the marker.
+        filler_before: log lines before the container's first.
+    """
+
+    name: str
+    region: str
+    request: dict[str, Any]
+    program: str | None = None
+    bare: bool = False
+    filler: int = 0
+    filler_before: int = 0
+
+    @property
+    def arn(self) -> str:
+        """The job's ARN; SageMaker writes the name in lower case there."""
+        return f"arn:aws:sagemaker:{self.region}:123456789012:training-job/{self.name.lower()}"
+
+    @property
+    def asked(self) -> list[str]:
+        """The entrypoint and arguments that the request names, if it does."""
+        algorithm = self.request.get("AlgorithmSpecification", {})
+        names = ("ContainerEntrypoint", "ContainerArguments")
+        return [word for name in names for word in algorithm.get(name, [])]
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether it runs the demo's training program."""
+        return self.program is None and not self.asked
+
+
+@dataclass
+class Node:
+    """One container."""
+
+    host: str
+    cable: Cable
+    root: Path
+    log: JobLog
+    child: Child | None = None
+    copying: asyncio.Task[None] | None = None
+    status: asyncio.Task[int] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port of its sshd: the marker's, or where one is to be expected."""
+        return int((self.log.marker or {}).get("port", self.cable.port or 22))
+
+
+def _refuse_without_login() -> None:
+    """Sshd lets in only whom the passwd database knows, with a shell to log in to."""
+    try:
+        entry = pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise LabError(f"uid {os.geteuid()} has no passwd entry: use an ordinary user") from None
+    if Path(entry.pw_shell).name in {"nologin", "false"}:
+        raise LabError(f"{entry.pw_name} has no login shell: run the lab as an ordinary user")
+
+
+@dataclass(frozen=True)
+class Software:
+    """What containers have installed: this machine's programs, or an image's own.
+
+    Attributes:
+        sshd: absolute path of an sshd of this machine; empty where there is an image.
+        tools: folder to show inside containers because that sshd lives there, or None.
+        root: the root of the image (see `roots`), or None for this machine's own.
+    """
+
+    sshd: str = ""
+    tools: Path | None = None
+    root: Path | None = None
+
+
+@dataclass
+class Machines:
+    """Makes containers; knows what is permitted on this machine.
+
+    Attributes:
+        folder: where the containers' files are prepared.
+        network: the cables.
+        desk: the way to the front, for logs.
+        software: what the containers have installed.
+    """
+
+    folder: Path
+    network: Network
+    desk: Desk
+    software: Software
+    role: roles.Role = field(default_factory=roles.Role)
+    isolated: bool = field(
+        default_factory=lambda: os.geteuid() == 0 and namespaces.may_isolate(_ISOLATION)
+    )
+
+    @property
+    def user(self) -> str:
+        """The user whose sshd answers in the containers."""
+        return "root" if self.isolated else getpass.getuser()
+
+    def check(self) -> None:
+        """Raise LabError where no container could have an sshd that works."""
+        if self.software.root and not (self.isolated and image_root.may_overlay()):
+            raise LabError(
+                "an image of its own needs root, and permission to mount overlays in a namespace:"
+                " leave --image away"
+            )
+        if not self.isolated:
+            _refuse_without_login()
+        if os.geteuid() == 0 and not self.isolated:
+            try:
+                pwd.getpwnam("sshd")
+            except KeyError:
+                raise LabError(
+                    "mount namespaces are not permitted here, and without them root's sshd needs"
+                    " the user `sshd`: install openssh-server, or run the lab as another user"
+                ) from None
+
+    def prepare(self, job: JobRequest, cidrs: list[str | None]) -> list[Node]:
+        """Plug the job's nodes in and write their files."""
+        count = int(job.request.get("ResourceConfig", {}).get("InstanceCount", 1))
+        hosts = [f"algo-{index + 1}" for index in range(count)]
+        cables = [self.network.plug_node(cidrs[i % len(cidrs)]) for i in range(count)]
+        addresses = {host: cable.address for host, cable in zip(hosts, cables, strict=True)}
+        nodes = []
+        for host, cable in zip(hosts, cables, strict=True):
+            root = self.folder / f"{job.name}-{host}"
+            root.mkdir(parents=True)
+            image.write_image(root)
+            image.write_ml(root, host=host, hosts=hosts, device=cable.device, request=job.request)
+            if job.is_demo:
+                image.write_checkpoint(root)
+            own_users = self.software.root is not None
+            image.write_etc(root, host=host, addresses=addresses, own_users=own_users)
+            stream = f"{job.name}/{host}-{int(time.time() * 1000)}"
+            log = JobLog(self.desk, stream, job.region, filler=job.filler)
+            nodes.append(Node(host, cable, root, log))
+        return nodes
+
+    async def start(self, job: JobRequest, node: Node, hosts: list[str]) -> None:
+        """Run a node's first process; its output goes to the log from now on."""
+        spec = {
+            "supervisor": os.getpid(),
+            "isolated": self.isolated,
+            "netns": node.cable.netns,
+            "hostname": node.host,
+            "root": str(node.root),
+            "image": str(self.software.root or ""),
+            "binds": {_TOOLS: str(self.software.tools)} if self.software.tools else {},
+            "argv": self._command(job, node),
+            "environment": self._environment(job, node, hosts),
+        }
+        file = node.root / "spec.json"
+        file.write_text(json.dumps(spec), encoding="utf-8")
+        if job.filler_before:
+            await node.log.fill(job.filler_before)
+        node.child = Child(
+            [sys.executable, "-m", "sm_proxy_lab.node_init", str(file)],
+            pass_fds=[node.cable.netns] if node.cable.netns is not None else [],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        node.copying = asyncio.create_task(node.log.copy(chunks(node.child.process.stdout)))
+        node.status = asyncio.create_task(_status(node))
+
+    def _inside(self, node: Node, path: str) -> str:
+        """Return where a file of the image stands, seen from inside."""
+        return f"/{path}" if self.isolated else str(node.root / path)
+
+    def ml_dir(self, node: Node) -> str:
+        """Return where a program in the container finds `/opt/ml`."""
+        return self._inside(node, "opt/ml")
+
+    def _command(self, job: JobRequest, node: Node) -> list[str]:
+        if job.asked:
+            home = f"/{image.HOME}/"
+            return [
+                self._inside(node, word[1:]) if word.startswith(home) else word
+                for word in job.asked
+            ]
+        if job.program is None:
+            program = f"{image.HOME}/train_demo.sh"
+        else:
+            program = image.add_program(node.root, job.program)
+        entrypoint = [] if job.bare else [self._inside(node, f"{image.HOME}/entrypoint.sh")]
+        return [*entrypoint, self._inside(node, program)]
+
+    def _environment(self, job: JobRequest, node: Node, hosts: list[str]) -> dict[str, str]:
+        environment = image.environment(
+            job=job.name,
+            arn=job.arn,
+            region=job.region,
+            host=node.host,
+            hosts=hosts,
+            device=node.cable.device,
+            request=job.request,
+        )
+        if node.cable.netns is not None:
+            self.role.paths.add(environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"])
+            environment.setdefault("AWS_ENDPOINT_URL_S3", roles.S3_ENDPOINT)
+        environment["HOME"] = "/root" if self.isolated else str(node.root)
+        if self.software.sshd:
+            environment["SM_PROXY_SSHD"] = self._sshd_inside()
+        if node.cable.port is not None:
+            environment["SM_PROXY_LISTEN"] = node.cable.address
+            environment.setdefault("SM_PROXY_PORT", str(node.cable.port))
+        if not self.isolated:
+            environment["SM_PROXY_RUN_DIR"] = str(node.root / "run")
+            environment["SM_PROXY_ML_DIR"] = str(node.root / "opt" / "ml")
+            environment["USER"] = self.user
+        return environment
+
+    def _sshd_inside(self) -> str:
+        sshd, tools = self.software.sshd, self.software.tools
+        if tools is None or not self.isolated:
+            return sshd
+        return f"/opt/{_TOOLS}/{Path(sshd).relative_to(tools)}"
+
+
+async def _status(node: Node) -> int:
+    """Wait until a container has ended and its last output is in the log."""
+    assert node.child is not None  # noqa: S101 - set just before this task is made
+    assert node.copying is not None  # noqa: S101
+    status = await node.child.wait()
+    await node.copying
+    return status
+
+
+async def stop(nodes: list[Node], grace: float) -> None:
+    """Ask containers to end, as SageMaker does, and end those that do not."""
+    running = [node for node in nodes if node.child and node.child.running]
+    for node in running:
+        if node.child:
+            node.child.send(signal.SIGTERM)
+    waiting = [node.status for node in running if node.status]
+    if waiting:
+        await asyncio.wait(waiting, timeout=grace)
+    for node in running:
+        if node.child:
+            node.child.send(signal.SIGUSR1)
+    await asyncio.gather(*waiting)

@@ -1,0 +1,96 @@
+"""What CMD finds: its environment, its ssh config, its key."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from sm_proxy_lab.account import ACCESS_KEY, REGION, SECRET_KEY
+from sm_proxy_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Settings of ours that say how the lab or the log works, not where the user's real jobs are.
+_KEPT = {"SM_PROXY_LOG", "SM_PROXY_SSHD", "SM_PROXY_LAB_TOOLS"}
+
+
+def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
+    """Return the caller's environment with everything of AWS and of ours turned to the lab.
+
+    Args:
+        folder: the lab's folder; settings, cache and state live below it.
+        endpoint: the front's URL.
+        mode: the network mode.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "SM_PROXY_")) or name in _KEPT
+    }
+    local = "127.0.0.1,localhost"
+    environment |= {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(folder / "aws" / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "aws" / "credentials"),
+        "SM_PROXY_CONFIG_DIR": str(folder / "config"),
+        "SM_PROXY_CACHE_DIR": str(folder / "cache"),
+        "SM_PROXY_STATE_DIR": str(folder / "state"),
+        "SM_PROXY_LAB_CONTROL": f"{endpoint}/_lab/",
+        "SM_PROXY_SSH_DIR": str(folder / "ssh" / "sm-proxy"),
+        "SM_PROXY_LAB_SSH_CONFIG": str(folder / "ssh" / "config"),
+        "SM_PROXY_LAB_NETWORK": mode,
+        "SM_PROXY_LAB_CALLS": str(folder / "calls.jsonl"),
+        "SM_PROXY_LAB_SESSIONS": str(folder / "sessions"),
+    }
+    for name in ("NO_PROXY", "no_proxy"):
+        others = environment.get(name, "")
+        environment[name] = f"{local},{others}" if others else local
+    if mode == "loopback":
+        environment["SM_PROXY_ALLOW_LOOPBACK"] = "1"
+    return environment
+
+
+def exports(callers: dict[str, str], environment: dict[str, str]) -> str:
+    """Return shell lines that turn the caller's environment into `environment`."""
+    gone = [name for name in callers if name not in environment]
+    lines = [f"unset {name}" for name in sorted(gone) if name.isidentifier()]
+    for name, value in sorted(environment.items()):
+        if callers.get(name) != value:
+            lines.append(f"export {name}={shlex.quote(value)}")
+    return "\n".join(lines)
+
+
+def write_ssh_config(environment: dict[str, str], user: str) -> dict[str, str]:
+    """Have the client write its ssh config and key; return the entries for the job's environment.
+
+    Raises:
+        LabError: the client refused.
+    """
+    config = environment["SM_PROXY_LAB_SSH_CONFIG"]
+    _client(environment, "config", "write", "--ssh-config", config, "--user", user)
+    shown = _client(environment, "keys", "show", "--env", "--ssh-config", config)
+    pairs = (line.partition("=") for line in shown.splitlines())
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def _client(environment: dict[str, str], *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "sm_proxy", *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise LabError(f"sm-proxy {words[0]} {words[1]}: {done.stderr.strip()[-500:]}")
+    return done.stdout

@@ -1,0 +1,56 @@
+"""Run the gateway: `python -m sm_proxy_lab.gateway --fd N --control PATH --sessions FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from sm_proxy_lab.gateway.control import Control
+from sm_proxy_lab.gateway.service import Service
+
+
+async def serve(listener: socket.socket, control: Path, sessions: Path, latency: float) -> None:
+    """Serve until a signal says stop."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    host, port = listener.getsockname()[:2]
+    service = Service(f"{host}:{port}", sessions, latency)
+    door = await loop.create_server(service.connection, sock=listener, backlog=512)
+    desk = await asyncio.start_unix_server(Control(service).serve, str(control))
+    sys.stdout.write(json.dumps({"event": "ready"}) + "\n")
+    sys.stdout.flush()
+    await stopped.wait()
+    door.close()
+    desk.close()
+    service.close()
+
+
+def main() -> int:
+    """Read the options and serve."""
+    parser = argparse.ArgumentParser(prog="python -m sm_proxy_lab.gateway")
+    parser.add_argument("--fd", type=int, required=True, help="a bound, listening TCP socket")
+    parser.add_argument("--control", type=Path, required=True, help="unix socket to make")
+    parser.add_argument("--sessions", type=Path, required=True, help="file of open session ids")
+    parser.add_argument("--latency-ms", type=float, default=0, help="one way")
+    options = parser.parse_args()
+    logging.basicConfig(format="gateway: %(message)s", level=logging.INFO)
+    # What was imported needs no looking through again in mid-stream.
+    gc.freeze()
+    listener = socket.socket(fileno=options.fd)
+    options.control.unlink(missing_ok=True)
+    asyncio.run(serve(listener, options.control, options.sessions, options.latency_ms / 1000))
+    options.control.unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

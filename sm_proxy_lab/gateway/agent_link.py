@@ -1,0 +1,99 @@
+"""The agent's own websocket to the service, shortened to a call: up or down, and counted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.gateway.session import Session
+    from sm_proxy_lab.gateway.worker import Worker
+
+
+class AgentLink:
+    """Carries messages between a session and its worker while it is up."""
+
+    def __init__(self, session: Session) -> None:
+        self.up = True
+        self.worker: Worker | None = None
+        self._session = session
+        self._moved = 0
+        self._cuts = 0
+        self._loop = asyncio.get_running_loop()
+        self._cut_timer: asyncio.TimerHandle | None = None
+        self._return_timer: asyncio.TimerHandle | None = None
+        self.arm()
+
+    def arm(self) -> None:
+        """Set the timer of the cut that the faults ask for."""
+        if self._cut_timer:
+            self._cut_timer.cancel()
+        faults = self._session.faults()
+        if faults.cut_agent_after_s is not None and (not self._cuts or faults.cut_repeat):
+            self._cut_timer = self._loop.call_later(faults.cut_agent_after_s, self.cut)
+
+    # What the agent calls.
+
+    @property
+    def congested(self) -> bool:
+        """Whether the service takes no more for now."""
+        client = self._session.client
+        return self.up and client is not None and client.congested
+
+    def send(self, data: bytes) -> None:
+        """Send to the service; lost without a word where the link is down."""
+        if self.up:
+            self._session.from_agent(data)
+            self._count(data)
+
+    def agent_ready_for_input(self) -> None:
+        """Let the client send again."""
+        self._session.agent_ready_for_input()
+
+    def agent_stalled(self) -> None:
+        """Drop the connection: no pong was seen for too long."""
+        self.cut()
+
+    # What the service calls.
+
+    def deliver(self, data: bytes) -> None:
+        """Send to the agent; lost where it is not there."""
+        if self.up and self.worker:
+            self.worker.channel.receive(data)
+            self._count(data)
+
+    def cut(self) -> None:
+        """Lose the connection; the agent comes back by itself if it may."""
+        if not self.up:
+            return
+        self.up = False
+        self._cuts += 1
+        self._session.agent_away()
+        faults = self._session.faults()
+        if faults.agent_returns:
+            seconds = faults.agent_reconnect_ms / 1000
+            self._return_timer = self._loop.call_later(seconds, self._reconnect)
+
+    def close(self) -> None:
+        """Go down for good."""
+        self.up = False
+        for timer in (self._cut_timer, self._return_timer):
+            if timer:
+                timer.cancel()
+        if self.worker:
+            self.worker.kill()
+
+    def _reconnect(self) -> None:
+        self.up = True
+        self._moved = 0
+        if self.worker:
+            self.worker.channel.resume()
+        self._session.agent_back()
+        self.arm()
+
+    def _count(self, data: bytes) -> None:
+        self._moved += len(data)
+        faults = self._session.faults()
+        limit = faults.cut_agent_after_bytes
+        if limit is not None and self._moved > limit and (not self._cuts or faults.cut_repeat):
+            self.cut()

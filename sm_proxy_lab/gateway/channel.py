@@ -1,0 +1,201 @@
+"""The agent's end of one data channel: sequence numbers, acks, the reorder buffer, resends."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from sm_proxy_lab.gateway import wire
+from sm_proxy_lab.gateway.outgoing import Outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger("sm_proxy_lab.gateway")
+
+INCOMING_CAPACITY = 100_000
+# Blocked for so long the agent misses the service's pong and takes its connection for dead.
+PONG_WAIT = 60.0
+
+
+class Outcome(enum.Enum):
+    """What became of a message's payload."""
+
+    DONE = enum.auto()  # ack it
+    BLOCKED = enum.auto()  # a write has not returned yet; `unblocked` follows
+    REJECTED = enum.auto()  # no ack, the client will send it again
+
+
+class Link(Protocol):
+    """The agent's connection to the service."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether the service takes no more for now."""
+
+    def send(self, data: bytes) -> None:
+        """Send a message; it is lost without a word where the link is down."""
+
+    def agent_ready_for_input(self) -> None:
+        """Tell that the agent reads again after it was blocked."""
+
+    def agent_stalled(self) -> None:
+        """Tell that the agent was blocked too long and drops its connection."""
+
+
+class AgentChannel:
+    """Reliability as the agent does it, its faults included.
+
+    `process` handles the payload of a message whose turn it is.
+    """
+
+    def __init__(self, link: Link, process: Callable[[wire.Message], Outcome]) -> None:
+        self.expected = 0
+        self.on_active: Callable[[], None] | None = None
+        self.backlog = 0  # bytes that wait behind a blocked write
+        self.outgoing = Outgoing(self._transmit)
+        self._link = link
+        self._process = process
+        self._sequence = 0
+        self._incoming: dict[int, wire.Message] = {}
+        self._inbox: deque[bytes] = deque()
+        self._blocked: tuple[wire.Message, bool] | None = None
+        self._blocked_since = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+
+    @property
+    def active(self) -> bool:
+        """Whether the agent may read its source: not paused, and the service takes more."""
+        return not self.outgoing.paused and not self._link.congested
+
+    # Agent to client.
+
+    def send(self, payload_type: int, payload: bytes) -> None:
+        """Send and keep one sequenced message."""
+        data = wire.encode(
+            wire.OUTPUT,
+            payload,
+            sequence=self._sequence,
+            flags=0 if self._sequence else 1,
+            payload_type=payload_type,
+        )
+        if not self.outgoing.paused:
+            self._transmit(data)
+        self.outgoing.add(self._sequence, data)
+        self._sequence += 1
+
+    def send_state(self, state: str, session: str) -> None:
+        """Send an agent_session_state, which the service keeps to itself."""
+        payload = f'{{"SchemaVersion":1,"SessionState":"{state}","SessionId":"{session}"}}'
+        self._transmit(wire.encode(wire.SESSION_STATE, payload.encode(), flags=wire.SYN_FIN))
+
+    # Client or service to agent.
+
+    def receive(self, data: bytes) -> None:
+        """Take one message off the link; one thread reads all, so a blocked write stops it."""
+        if self._closed:
+            return
+        if self._blocked:
+            self._inbox.append(data)
+            self.backlog += len(data)
+        else:
+            self._handle(data)
+
+    def resume(self) -> None:
+        """Leave the pause: any message or a new connection does it."""
+        was_paused = self.outgoing.paused
+        self.outgoing.paused = False
+        if was_paused and self.on_active:
+            self.on_active()
+
+    def unblocked(self, outcome: Outcome = Outcome.DONE) -> None:
+        """Go on after a blocked write returned: all written, or failed."""
+        if self._blocked is None:
+            return
+        message, acked = self._blocked
+        self._blocked = None
+        stalled = self._loop.time() - self._blocked_since >= PONG_WAIT
+        if outcome is Outcome.DONE:
+            self._accept(message, acked=acked)
+            self._drain()
+        while self._inbox and self._blocked is None:
+            data = self._inbox.popleft()
+            self.backlog -= len(data)
+            self._handle(data)
+        if not self._inbox:
+            self._link.agent_ready_for_input()
+        if stalled:
+            self._link.agent_stalled()
+
+    def close(self) -> None:
+        """Send, resend and take nothing any more."""
+        self._closed = True
+        self.outgoing.close()
+        self._incoming.clear()
+        self._inbox.clear()
+        self._blocked = None
+        self.backlog = 0
+
+    def _transmit(self, data: bytes) -> None:
+        if not self._closed:
+            self._link.send(data)
+
+    def _handle(self, data: bytes) -> None:
+        try:
+            message = wire.decode(data)
+            if message.type == wire.INPUT:
+                self.resume()
+                self._input(message)
+            elif message.type == wire.ACK:
+                self.resume()
+                self.outgoing.acknowledge(wire.acknowledged(message.payload))
+            elif message.type == wire.PAUSE:
+                self.outgoing.paused = True
+            elif message.type == wire.START:
+                self.resume()
+            else:
+                log.warning("agent: message of type %r ignored", message.type)
+        except wire.MalformedError as error:
+            log.warning("agent: malformed message dropped: %s", error)
+
+    def _input(self, message: wire.Message) -> None:
+        if message.sequence == self.expected:
+            if self._take(message, acked=False):
+                self._drain()
+        elif message.sequence < self.expected:
+            self._acknowledge(message)
+        elif len(self._incoming) < INCOMING_CAPACITY:
+            self._acknowledge(message)
+            self._incoming[message.sequence] = message
+
+    def _take(self, message: wire.Message, *, acked: bool) -> bool:
+        try:
+            outcome = self._process(message)
+        except wire.MalformedError as error:
+            log.warning("agent: payload of message %d refused: %s", message.sequence, error)
+            return False
+        if outcome is Outcome.DONE:
+            self._accept(message, acked=acked)
+        elif outcome is Outcome.BLOCKED:
+            self._blocked = (message, acked)
+            self._blocked_since = self._loop.time()
+        return outcome is Outcome.DONE
+
+    def _accept(self, message: wire.Message, *, acked: bool) -> None:
+        if not acked:
+            self._acknowledge(message)
+        self._incoming.pop(message.sequence, None)
+        self.expected += 1
+
+    def _drain(self) -> None:
+        while self._blocked is None:
+            message = self._incoming.get(self.expected)
+            if message is None or not self._take(message, acked=True):
+                return
+
+    def _acknowledge(self, message: wire.Message) -> None:
+        self._transmit(wire.acknowledge(message))

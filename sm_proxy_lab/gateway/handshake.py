@@ -1,0 +1,56 @@
+"""What the agent says and accepts in the handshake."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sm_proxy_lab.gateway import wire
+
+FAILED = "Encountered error while initiating handshake. "
+TIMED_OUT = (
+    f"{FAILED}Handshake timed out. Please ensure that you have the latest version of the "
+    "session manager plugin."
+)
+NO_DATA_KEY = "Fetching data key failed: Unable to retrieve data key"
+KEY_ID = "alias/lab"
+CHALLENGE = "bGFi"
+
+
+def request(agent_version: str, properties: dict[str, str], *, encrypt: bool) -> bytes:
+    """Make the HandshakeRequest of a port session."""
+    session_type = {"SessionType": "Port", "Properties": properties}
+    actions = [{"ActionType": "SessionType", "ActionParameters": session_type}]
+    if encrypt:
+        key = {"KMSKeyId": KEY_ID, "Challenge": CHALLENGE}
+        actions.append({"ActionType": "KMSEncryption", "ActionParameters": key})
+    return _json({"AgentVersion": agent_version, "RequestedClientActions": actions})
+
+
+def complete(nanoseconds: int, customer_message: str) -> bytes:
+    """Make the HandshakeComplete."""
+    return _json({"HandshakeTimeToComplete": nanoseconds, "CustomerMessage": customer_message})
+
+
+def refusal(response: dict[str, Any]) -> str:
+    """Return why the client's answer ends the session, empty if it does not.
+
+    Raises:
+        MalformedError: The answer is not shaped as it should be.
+    """
+    actions = response.get("ProcessedClientActions") or []
+    if not isinstance(actions, list) or not all(isinstance(action, dict) for action in actions):
+        raise wire.MalformedError("ProcessedClientActions is no list of objects")
+    for action in actions:
+        kind, status = action.get("ActionType"), action.get("ActionStatus")
+        if status != 1:
+            error = action.get("Error", "")
+            return f"{FAILED}{kind} failed on client with status {status} error: {error}"
+        if kind == "KMSEncryption":
+            # The hook for encryption: the data key would be fetched from a local KMS here.
+            return FAILED + NO_DATA_KEY
+    return ""
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()

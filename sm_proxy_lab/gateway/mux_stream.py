@@ -1,0 +1,106 @@
+"""One smux stream of the agent and its TCP connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from sm_proxy_lab.gateway import smux
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.gateway.port_mux import MuxPort
+
+
+class MuxStream(asyncio.BufferedProtocol):
+    """Copies both ways; the end of one way ends the other, for there is no half-close."""
+
+    def __init__(self, port: MuxPort, number: int) -> None:
+        self.number = number
+        self._port = port
+        self._transport: asyncio.Transport | None = None
+        self._pending = bytearray()  # before the dial is through
+        self._buffer = memoryview(bytearray(smux.MAX_SEND))
+        self._finishing = False
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes the target did not take yet."""
+        if self._transport is None:
+            return len(self._pending)
+        return self._transport.get_write_buffer_size()
+
+    def connection(self) -> MuxStream:
+        """Serve as the protocol of the connection about to be made."""
+        return self
+
+    def push(self, data: memoryview) -> None:
+        """Give data to the target."""
+        if self._transport is None:
+            self._pending += data
+        elif not self._transport.is_closing() and not self._finishing:
+            # The view's buffer goes away: what the socket does not take at once is copied.
+            self._transport.write(bytes(data))
+
+    def finish(self) -> None:
+        """Close the connection after what was pushed; its answer, if any, is lost."""
+        self._finishing = True
+        if self._transport and not self.waiting:
+            self.close()
+            self._port.closed(self)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._closed = True
+        self._pending.clear()
+        if self._transport:
+            if self._transport.get_write_buffer_size():
+                self._transport.abort()
+            else:
+                self._transport.close()
+
+    def resume(self) -> None:
+        """Read from the target again."""
+        if self._transport and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Deliver what came during the dial."""
+        self._transport = cast("asyncio.Transport", transport)
+        if self._closed:
+            self._transport.abort()
+            return
+        self._transport.set_write_buffer_limits(high=0)
+        if self._pending:
+            self._transport.write(bytes(self._pending))
+            self._pending.clear()
+        if self._finishing:
+            self.finish()
+        self._port.drained()
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Read like io.Copy, 32 KiB at a time."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Send what the target said, in one frame."""
+        if not self._port.send(smux.PSH, self.number, self._buffer[:nbytes]) and self._transport:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Close the stream, and with it what still comes from the client."""
+        self.close()
+        self._port.closed(self)
+        return True
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Close the stream."""
+        self._port.closed(self)
+
+    def resume_writing(self) -> None:
+        """Learn that the target took everything."""
+        if self._finishing:
+            self.finish()
+        self._port.drained()

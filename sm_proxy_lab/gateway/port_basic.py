@@ -1,0 +1,175 @@
+"""A raw port session: one TCP connection, its bytes in type-1 messages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, cast
+
+from sm_proxy_lab.gateway import targets, wire
+from sm_proxy_lab.gateway.channel import Outcome
+from sm_proxy_lab.gateway.pump import PAYLOAD, Pump
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.gateway.channel import AgentChannel
+    from sm_proxy_lab.gateway.worker import Worker
+
+log = logging.getLogger("sm_proxy_lab.gateway")
+
+FAST_READ = 64 * PAYLOAD
+
+
+class BasicPort:
+    """One connection to the target; `reconnecting` is the LocalPortForwarding variety of it."""
+
+    def __init__(self, worker: Worker, where: targets.Destination, *, reconnecting: bool) -> None:
+        self._worker = worker
+        self._channel: AgentChannel = worker.channel
+        self._where = where
+        self._reconnecting = reconnecting
+        self._connection: _Target | None = None
+        self._redial = False
+        self._dialling: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether input is taken."""
+        return self._connection is not None
+
+    async def start(self) -> None:
+        """Dial the target.
+
+        Raises:
+            OSError: Nothing answered.
+        """
+        delay = self._worker.faults().dial_ms / 1000
+        _, self._connection = await targets.dial(self._where, lambda: _Target(self), delay)
+
+    def handle(self, message: wire.Message) -> Outcome:
+        """Write a payload to the target, or do what a flag says."""
+        if message.payload_type == wire.FLAG:
+            return self._flag(message.payload)
+        if message.payload_type != wire.DATA:
+            return Outcome.DONE
+        if self._redial:
+            self._dialling = asyncio.create_task(self._dial_again(message.payload))
+            return Outcome.BLOCKED
+        return self._write(message.payload)
+
+    def wake(self) -> None:
+        """Read on: the channel is active."""
+        if self._connection:
+            self._connection.pump.wake()
+
+    def stop(self) -> None:
+        """Close the connection."""
+        if self._dialling:
+            self._dialling.cancel()
+        if self._connection:
+            self._connection.close()
+
+    def lost(self, connection: _Target, error: Exception | None) -> None:
+        """React to the end of the target's stream."""
+        if connection is not self._connection or self._redial:
+            return
+        if self._reconnecting:
+            # Tell nobody, wait for data, dial again: an end of file cannot be seen from outside.
+            connection.close()
+            self._redial = True
+        else:
+            log.info("agent: target closed the connection: %s", error or "EOF")
+            self._worker.finish()
+
+    def written(self, outcome: Outcome = Outcome.DONE) -> None:
+        """Learn that all is in the target's socket, or that it never will be."""
+        self._channel.unblocked(outcome)
+
+    @property
+    def worker(self) -> Worker:
+        """The worker that runs this session."""
+        return self._worker
+
+    def _write(self, payload: bytes) -> Outcome:
+        connection = self._connection
+        if connection is None or connection.transport is None or connection.transport.is_closing():
+            return Outcome.REJECTED
+        connection.transport.write(payload)
+        return Outcome.BLOCKED if connection.full else Outcome.DONE
+
+    def _flag(self, payload: bytes) -> Outcome:
+        flag = int.from_bytes(payload[:4], "big")
+        if flag == wire.DISCONNECT_TO_PORT and self._connection:
+            self._connection.close()
+            self.lost(self._connection, ConnectionAbortedError("closed by the client"))
+        elif flag == wire.TERMINATE_SESSION:
+            self._worker.terminate()
+        return Outcome.DONE
+
+    async def _dial_again(self, payload: bytes) -> None:
+        self._dialling = None
+        try:
+            await self.start()
+        except OSError as error:
+            log.warning("agent: Unable to connect to specified port: %s", error)
+            self._worker.finish()
+            self._channel.unblocked(Outcome.REJECTED)
+            return
+        self._redial = False
+        if self._write(payload) is Outcome.DONE:
+            self._channel.unblocked()
+
+
+class _Target(asyncio.BufferedProtocol):
+    """The TCP connection: no more than one read of 1,024 bytes is ever waiting."""
+
+    def __init__(self, port: BasicPort) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.full = False
+        faults = port.worker.faults
+        self.pump = Pump(port.worker.channel, faults, self._room)
+        self._buffer = memoryview(bytearray(PAYLOAD if faults().pause_ms else FAST_READ))
+        self._port = port
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        # A write has returned when nothing of it waits outside the socket.
+        self.transport.set_write_buffer_limits(high=0)
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.pump.feed(self._buffer[:nbytes])
+        if len(self.pump) and self.transport:
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self.pump.finish(lambda: self._port.lost(self, None))
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.full:
+            self.full = False
+            self._port.written(Outcome.REJECTED)
+        self._port.lost(self, error)
+        self.pump.close()
+
+    def pause_writing(self) -> None:
+        self.full = True
+
+    def resume_writing(self) -> None:
+        self.full = False
+        self._port.written()
+
+    def close(self) -> None:
+        self.pump.close()
+        if self.transport:
+            # What an unfinished write left over does not outlive the socket.
+            if self.full:
+                self.transport.abort()
+            else:
+                self.transport.close()
+
+    def _room(self) -> None:
+        if self.transport and not len(self.pump) and not self.transport.is_closing():
+            self.transport.resume_reading()

@@ -1,0 +1,197 @@
+"""The agent's session worker: handshake, then the port session, then its result."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sm_proxy_lab.gateway import handshake, targets, wire
+from sm_proxy_lab.gateway.channel import AgentChannel, Link, Outcome
+from sm_proxy_lab.gateway.port_basic import BasicPort
+from sm_proxy_lab.gateway.port_mux import MuxPort
+from sm_proxy_lab.gateway.versions import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sm_proxy_lab.gateway.faults import Faults
+
+log = logging.getLogger("sm_proxy_lab.gateway")
+
+CRASHED = (
+    "document process failed unexpectedly: ipc messaging received timeout signal , check "
+    "[ssm-document-worker]/[ssm-session-worker] log for crash reason"
+)
+LINGER = 2.0  # for acks of what was sent, before the worker leaves
+
+
+class WorkerRequest(NamedTuple):
+    """What the service tells the agent about a session."""
+
+    session: str
+    properties: dict[str, str]
+    agent_version: str
+    dropped: bool = False
+
+
+class CrashError(Exception):
+    """The worker process dies without a word."""
+
+
+class Worker:
+    """Runs one session on the agent's side; `report` gets its Output, once."""
+
+    def __init__(
+        self,
+        request: WorkerRequest,
+        link: Link,
+        faults: Callable[[], Faults],
+        report: Callable[[str], None],
+    ) -> None:
+        self.faults = faults
+        self.channel = AgentChannel(link, self._process)
+        self.channel.on_active = self.wake
+        self._request = request
+        self._report = report
+        self._port: BasicPort | MuxPort | None = None
+        self._client_version = ""
+        self._complete = False
+        loop = asyncio.get_running_loop()
+        self._response: asyncio.Future[None] = loop.create_future()
+        self._done: asyncio.Future[None] = loop.create_future()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(_log_failure)
+        self._begin = time.monotonic_ns()
+
+    def finish(self) -> None:
+        """End the session from within: the target is gone."""
+        if not self._done.done():
+            self._done.set_result(None)
+
+    def terminate(self) -> None:
+        """End the session because the client asked for it."""
+        if compare(self._request.agent_version, "2.3.722.0") > 0:
+            self.finish()
+
+    def kill(self) -> None:
+        """Stop at once; nothing is reported."""
+        self._task.cancel()
+        self._close()
+
+    def wake(self) -> None:
+        """Read the target again if that was held up."""
+        if self._port:
+            self._port.wake()
+
+    async def _run(self) -> None:
+        try:
+            output = await self._session()
+        except CrashError:
+            self._close()
+            await asyncio.sleep(self.faults().crash_notice_s)
+            output = CRASHED
+        except targets.SessionError as error:
+            log.info("agent: session %s: %s", self._request.session, error)
+            output = str(error)
+            await self.channel.outgoing.wait_empty(LINGER)
+        self._close()
+        self._report(output)
+
+    async def _session(self) -> str:
+        self.channel.send_state("Connected", self._request.session)
+        self._begin = time.monotonic_ns()
+        asked = self._request
+        request = handshake.request(
+            asked.agent_version, asked.properties, encrypt=self.faults().encrypt
+        )
+        self.channel.send(wire.HANDSHAKE_REQUEST, request)
+        timeout = self.faults().handshake_timeout_s
+        try:
+            await asyncio.wait_for(asyncio.shield(self._response), timeout)
+        except asyncio.TimeoutError as error:
+            raise targets.SessionError(handshake.TIMED_OUT) from error
+        port = await self._make_port()
+        try:
+            await port.start()
+        except OSError as error:
+            # This revision of the agent trips over the missing connection instead of telling.
+            if self.faults().deliver_dial_error:
+                text = f"Unable to connect to specified port: {error}"
+                raise targets.SessionError(text) from error
+            log.warning("agent: worker crashes: %s", error)
+            raise CrashError from error
+        self._port = port
+        await self._done
+        # Lets the ack of a TerminateSession go out first.
+        await asyncio.sleep(0)
+        port.stop()
+        await self.channel.outgoing.wait_empty(LINGER)
+        return ""
+
+    async def _make_port(self) -> BasicPort | MuxPort:
+        given, agent = self._request.properties, self._request.agent_version
+        kind = given.get("type", "")
+        host = given.get("host", "") if compare(agent, "3.1.1188.0") >= 0 else ""
+        where = await targets.destination(given.get("portNumber", ""), host, self.faults().vpc_cidr)
+        where = where._replace(dropped=self._request.dropped)
+        forwarding = kind == targets.LOCAL_PORT_FORWARDING
+        speaks_mux = compare(agent, "3.0.196.0") > 0
+        if forwarding and speaks_mux and compare(self._client_version, "1.1.70") >= 0:
+            keep_alive = compare(self._client_version, "1.2.331.0") <= 0
+            return MuxPort(self, where, keep_alive=keep_alive)
+        return BasicPort(self, where, reconnecting=forwarding)
+
+    def _process(self, message: wire.Message) -> Outcome:
+        if message.payload_type == wire.HANDSHAKE_RESPONSE:
+            self._handshake_response(wire.json_object(message.payload))
+            return Outcome.DONE
+        if message.payload_type == wire.ENC_CHALLENGE_RESPONSE:
+            return Outcome.DONE
+        if not self._complete:
+            log.info("agent: handshake in progress, message %d thrown away", message.sequence)
+            return Outcome.DONE
+        if self._port is None or not self._port.ready:
+            return Outcome.REJECTED
+        return self._port.handle(message)
+
+    def _handshake_response(self, response: dict[str, Any]) -> None:
+        if self._response.done():
+            return
+        self._client_version = str(response.get("ClientVersion") or "")
+        refusal = handshake.refusal(response)
+        if refusal:
+            self._response.set_exception(targets.SessionError(refusal))
+            return
+        # The real one signals this to another thread before it acks, which mostly wins.
+        complete = handshake.complete(
+            time.monotonic_ns() - self._begin, self.faults().customer_message
+        )
+        self.channel.send(wire.HANDSHAKE_COMPLETE, complete)
+        delay = self.faults().complete_ms / 1000
+        if delay:
+            loop = asyncio.get_running_loop()
+            self._timers.append(loop.call_later(delay, self._completed))
+        else:
+            self._completed()
+
+    def _completed(self) -> None:
+        self._complete = True
+        if not self._response.done():
+            self._response.set_result(None)
+
+    def _close(self) -> None:
+        if self._port:
+            self._port.stop()
+        self.channel.close()
+        for timer in self._timers:
+            timer.cancel()
+        if self._response.done() and not self._response.cancelled():
+            self._response.exception()  # retrieved, so that nobody complains
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception():
+        log.error("agent: worker failed", exc_info=task.exception())

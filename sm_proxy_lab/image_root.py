@@ -1,0 +1,96 @@
+"""Inside a container's mount namespace: make an image's root the root of everything.
+
+The image stays as it is: what a container writes goes to memory, and is gone with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from sm_proxy_lab import namespaces
+
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_LINKS = {"fd": "self/fd", "stdin": "self/fd/0", "stdout": "self/fd/1", "stderr": "self/fd/2"}
+
+
+def may_overlay() -> bool:
+    """Tell, by trying it in a child, whether an overlay in memory can be mounted."""
+
+    def mount() -> None:
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        namespaces.make_mounts_private()
+        _mount_overlay(Path("/usr"), Path(folder))
+
+    with tempfile.TemporaryDirectory(prefix="sm-proxy-probe-") as folder:
+        return namespaces.succeeds(mount)
+
+
+def enter(image: Path, prepared: Path) -> None:
+    """Become a process whose root is an overlay on `image`; mounts must be private already.
+
+    Args:
+        image: the root of an image, never written to.
+        prepared: the container's own files: `opt` is shown as it is, `etc` is copied.
+
+    Raises:
+        OSError: a mount is not permitted.
+    """
+    layers = prepared / "layers"
+    layers.mkdir()
+    root = _mount_overlay(image, layers)
+    flags = namespaces.MS_BIND | namespaces.MS_REC
+    namespaces.mount(str(prepared / "opt"), str(root / "opt"), flags=flags)
+    for file in (prepared / "etc").iterdir():
+        shutil.copy(file, root / "etc" / file.name)
+    _mount_devices(root / "dev")
+    _mount_memory(root / "run", "mode=755")
+    mount_kernel_folders(root)
+    (root / "run" / "lock").mkdir(mode=0o1777)
+    os.chdir(root)
+    with contextlib.suppress(OSError):  # not where our own root is no mount point
+        namespaces.mount(".", "/", flags=namespaces.MS_MOVE)
+    os.chroot(".")
+    os.chdir("/")
+
+
+def mount_kernel_folders(root: Path) -> None:
+    """Mount proc and, where that is permitted, sysfs below `root`."""
+    flags = namespaces.MS_NOSUID | namespaces.MS_NODEV
+    namespaces.mount("proc", str(root / "proc"), "proc", flags)
+    with contextlib.suppress(OSError):
+        namespaces.mount("sysfs", str(root / "sys"), "sysfs", flags | namespaces.MS_RDONLY)
+
+
+def _mount_overlay(lower: Path, folder: Path) -> Path:
+    """Mount an overlay whose upper layer is in memory; return where."""
+    _mount_memory(folder, "mode=755")
+    upper, work, root = (folder / name for name in ("upper", "work", "root"))
+    for layer in (upper, work, root):
+        layer.mkdir(mode=0o755)
+    data = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    namespaces.mount("overlay", str(root), "overlay", 0, data)
+    return root
+
+
+def _mount_memory(folder: Path, options: str) -> None:
+    namespaces.mount("tmpfs", str(folder), "tmpfs", namespaces.MS_NOSUID, options)
+
+
+def _mount_devices(dev: Path) -> None:
+    """The devices that every container engine gives."""
+    _mount_memory(dev, "mode=755")
+    for name in _DEVICES:
+        (dev / name).touch()
+        namespaces.mount(f"/dev/{name}", str(dev / name), flags=namespaces.MS_BIND)
+    for name, target in _LINKS.items():
+        (dev / name).symlink_to(f"/proc/{target}")
+    (dev / "shm").mkdir()
+    _mount_memory(dev / "shm", "mode=1777")
+    (dev / "pts").mkdir()
+    options = "newinstance,ptmxmode=0666,mode=620,gid=5"
+    namespaces.mount("devpts", str(dev / "pts"), "devpts", namespaces.MS_NOSUID, options)
+    (dev / "ptmx").symlink_to("pts/ptmx")

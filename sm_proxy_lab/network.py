@@ -1,0 +1,252 @@
+"""The lab's cables: a VPC of network namespaces, or loopback addresses where those are not allowed.
+
+In netns mode a fabric namespace plays the VPC's router. Every machine hangs on it by a cable of its
+own; the fabric answers ARP for everybody (as a VPC does) and forwards. The laptop has no cable at
+all, so nothing it sends to 10.x.x.x goes anywhere, and nothing reaches the host's network either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import secrets
+import shutil
+import socket
+import sys
+from dataclasses import dataclass, field
+
+from sm_proxy_lab import namespaces, netlink, role
+from sm_proxy_lab.errors import LabError
+
+VPC_CIDR = "10.0.0.0/16"
+# The article's private subnets: the bastion stands in the first, containers in the others.
+BASTION_SUBNET = "10.0.128.0/20"
+NODE_SUBNETS = ("10.0.144.0/20", "10.0.160.0/20")
+BASTION_ROUTER = "10.0.128.1"
+# Where the bastion's agent finds Systems Manager: nobody serves there, but the router answers.
+SERVICE_ADDRESSES = {"ssm": "198.51.100.1", "ssmmessages": "198.51.100.2"}
+# Where SageMaker puts a job without a VpcConfig: nobody of ours gets there.
+SERVICE_SUBNET = "172.18.0.0/20"
+
+_MACHINE = namespaces.CLONE_NEWNET | namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID
+
+NETNS = "netns"
+LOOPBACK = "loopback"
+LOOPBACK_PORT = 2222
+
+
+@dataclass(frozen=True)
+class Cable:
+    """Where one machine is plugged in.
+
+    Attributes:
+        address: its IPv4 address.
+        prefix: the prefix length of its subnet.
+        device: the interface's name inside the machine.
+        port: the port its sshd is to use, or None for the image's own choice.
+        netns: descriptor of its network namespace, or None for the host's.
+    """
+
+    address: str
+    prefix: int
+    device: str
+    port: int | None = None
+    netns: int | None = None
+
+
+def choose_mode(asked: str | None) -> str:
+    """Return the network mode to use, saying so on stderr where it is not the preferred one.
+
+    Raises:
+        LabError: network namespaces were asked for by name and are not permitted.
+    """
+    if asked == LOOPBACK:
+        return LOOPBACK
+    if _netns_works():
+        return NETNS
+    if asked == NETNS:
+        raise LabError("network namespaces are not permitted here: run as root, or use loopback")
+    sys.stderr.write(
+        "sm-proxy lab: network namespaces need root; using loopback addresses,"
+        " and security groups count at the gateway only\n"
+    )
+    return LOOPBACK
+
+
+def _netns_works() -> bool:
+    """Try it: a machine needs namespaces, a cable and a router that forwards."""
+    if os.geteuid() != 0 or not namespaces.may_isolate(_MACHINE):
+        return False
+    try:
+        cable = Fabric().plug(BASTION_SUBNET)
+    except OSError:
+        return False
+    if cable.netns is not None:
+        os.close(cable.netns)
+    return True
+
+
+@dataclass
+class Fabric:
+    """A router's namespace and the machines plugged into it."""
+
+    netns: int = field(default_factory=namespaces.new_netns)
+    _plugged: int = 0
+    _taken: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Switch the router on."""
+        with namespaces.entered(self.netns):
+            netlink.set_up("lo")
+            # Containers get there by their default route, as to a service of their host.
+            netlink.add_address("lo", role.ADDRESS, 32)
+            namespaces.write_sysctl("net.ipv4.ip_forward", "1")
+
+    def plug(self, cidr: str) -> Cable:
+        """Make a machine's namespace, with the next free address of the subnet `cidr`."""
+        subnet = ipaddress.IPv4Network(cidr)
+        router = str(subnet.network_address + 1)
+        taken = self._taken.get(cidr, 0)
+        # AWS keeps the first four addresses; a little noise makes one lab's log unlike the next's.
+        first = 4 + secrets.randbelow(100) if not taken else taken + 1
+        self._taken[cidr] = first
+        address = str(subnet.network_address + first % (subnet.num_addresses - 1))
+        here = f"port{self._plugged}"
+        self._plugged += 1
+        machine = namespaces.new_netns()
+        with namespaces.entered(self.netns):
+            netlink.add_veth(here, "eth0", machine)
+            namespaces.write_sysctl(f"net.ipv4.conf.{here}.proxy_arp", "1")
+            # Otherwise the kernel lets a random part of 0.8 s pass before it answers.
+            namespaces.write_sysctl(f"net.ipv4.neigh.{here}.proxy_delay", "0")
+            netlink.set_up(here)
+            netlink.add_address(here, router, 32)
+            netlink.add_route(f"{address}/32", device=here)
+        with namespaces.entered(machine):
+            netlink.set_up("lo")
+            netlink.set_up("eth0")
+            netlink.add_address("eth0", address, subnet.prefixlen)
+            netlink.add_route("0.0.0.0/0", via=router)
+        return Cable(address, subnet.prefixlen, "eth0", netns=machine)
+
+
+class NetnsNetwork:
+    """The VPC made of namespaces."""
+
+    mode = NETNS
+
+    def __init__(self, *, laptop_is_host: bool = False) -> None:
+        """Lay the VPC out.
+
+        Args:
+            laptop_is_host: the client is the caller's own network (for `lab up`, whose client is
+                a shell we did not start) instead of a namespace without routes.
+        """
+        self.laptop = namespaces.current_netns() if laptop_is_host else namespaces.new_netns()
+        if not laptop_is_host:
+            with namespaces.entered(self.laptop):
+                netlink.set_up("lo")
+        self._vpc = Fabric()
+        self._service: Fabric | None = None
+        self.bastion = self._vpc.plug(BASTION_SUBNET)
+        # Its default route comes and goes with the records; the VPC's own is always there.
+        assert self.bastion.netns is not None  # noqa: S101 - for the type checker
+        with namespaces.entered(self.bastion.netns):
+            netlink.add_route(VPC_CIDR, via=BASTION_ROUTER)
+        with namespaces.entered(self._vpc.netns):
+            for address in SERVICE_ADDRESSES.values():
+                netlink.add_address("lo", address, 32)
+
+    @property
+    def router(self) -> int:
+        """Descriptor of the network namespace that all packets of the VPC go through."""
+        return self._vpc.netns
+
+    def plug_node(self, cidr: str | None) -> Cable:
+        """Plug a container into the VPC's subnet `cidr`, or outside the VPC if there is none."""
+        if cidr is not None:
+            return self._vpc.plug(cidr)
+        if self._service is None:
+            self._service = Fabric()
+        return self._service.plug(SERVICE_SUBNET)
+
+    def role_sockets(self) -> tuple[socket.socket, socket.socket]:
+        """Listen where the VPC's containers ask for their role's credentials, and for S3."""
+        with namespaces.entered(self._vpc.netns):
+            return _listening((role.ADDRESS, 80)), _listening((role.ADDRESS, role.S3_PORT))
+
+    def on_bastion(self) -> list[str]:
+        """Return the command prefix that runs a program in the bastion's network."""
+        path = f"/proc/{os.getpid()}/fd/{self.bastion.netns}"
+        if shutil.which("nsenter"):
+            return ["nsenter", f"--net={path}", "--"]
+        return [sys.executable, "-m", "sm_proxy_lab.enter", path]
+
+    def enter_laptop(self) -> None:
+        """Make the calling thread, and what it starts from now on, live in the laptop."""
+        namespaces.setns(self.laptop, namespaces.CLONE_NEWNET)
+
+
+class LoopbackNetwork:
+    """Addresses of 127.0.0.0/8, a block of 254 for each lab."""
+
+    mode = LOOPBACK
+
+    def __init__(self) -> None:
+        """Claim a block that no other lab holds."""
+        self._claim, self._block = _claim_block()
+        self._next = 10
+        self.laptop: int | None = None
+        self.bastion = Cable(f"{self._block}.2", 8, "lo")
+
+    def plug_node(self, cidr: str | None) -> Cable:  # noqa: ARG002 - every subnet is loopback here
+        """Give a container the block's next address."""
+        if self._next > 254:
+            raise LabError("a lab on loopback addresses has room for 245 containers")
+        address = f"{self._block}.{self._next}"
+        self._next += 1
+        return Cable(address, 8, "lo", port=LOOPBACK_PORT)
+
+    def on_bastion(self) -> list[str]:
+        """Return a prefix that changes nothing: all machines share the host's network."""
+        return ["env"]
+
+    def enter_laptop(self) -> None:
+        """Stay: the laptop is the host."""
+
+
+Network = NetnsNetwork | LoopbackNetwork
+
+
+def _claim_block() -> tuple[socket.socket, str]:
+    """Hold a port on the block's first address for as long as the lab lives."""
+    for _ in range(100):
+        block = f"127.{16 + secrets.randbelow(224)}.{secrets.randbelow(256)}"
+        claim = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            claim.bind((f"{block}.1", LOOPBACK_PORT))
+            claim.listen(1)
+        except OSError:
+            claim.close()
+            continue
+        return claim, block
+    raise LabError("no free block of loopback addresses was found")
+
+
+def listen(network: Network) -> socket.socket:
+    """Bind a TCP socket on the client's 127.0.0.1."""
+    scope = (
+        namespaces.entered(network.laptop)
+        if network.laptop is not None
+        else contextlib.nullcontext()
+    )
+    with scope:
+        return _listening(("127.0.0.1", 0))
+
+
+def _listening(address: tuple[str, int]) -> socket.socket:
+    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    server.bind(address)
+    server.listen(512)
+    return server

@@ -1,0 +1,162 @@
+"""Become one container: `python -m sm_proxy_lab.node_init SPEC.json`.
+
+A small launcher stays outside and waits; its child becomes process 1 of the container and then the
+job's entrypoint. Where namespaces are not allowed the child is an ordinary process in a folder of
+its own, and the launcher sees to it that nothing it started outlives it.
+
+SIGTERM is handed to the container, as `docker stop` does. SIGUSR1 ends it at once; the kernel sends
+that to the launcher too when the supervisor dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from sm_proxy_lab import image_root, namespaces, reap
+
+_KINDS = (
+    namespaces.CLONE_NEWNS
+    | namespaces.CLONE_NEWPID
+    | namespaces.CLONE_NEWUTS
+    | namespaces.CLONE_NEWIPC
+)
+_PRIVATE_FOLDERS = ("/root", "/run", "/var/tmp", "/dev/shm", "/etc/ssh", "/tmp")  # noqa: S108
+
+
+def main() -> None:
+    """Launch the container and exit with its status, 128+n where a signal ended it."""
+    spec: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    # Nothing reaches us before we have a container, and know what to do then.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+    namespaces.die_with_parent(spec["supervisor"], signal.SIGUSR1)
+    if spec["netns"] is not None:
+        namespaces.setns(spec["netns"], namespaces.CLONE_NEWNET)
+        os.close(spec["netns"])
+    if spec["isolated"]:
+        namespaces.unshare(_KINDS)
+    else:
+        namespaces.become_subreaper()
+    alive, keep_alive = os.pipe()
+    child = os.fork()
+    if child == 0:
+        # Process 1 of a namespace would not hear it; what we become decides for itself again.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(keep_alive)
+        _become_container(spec, alive)
+    os.close(alive)
+    _hand_on(child)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    os._exit(_wait_for(child))
+
+
+def _hand_on(child: int) -> None:
+    def stop(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGTERM)
+
+    def kill(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGUSR1, kill)
+
+
+def _wait_for(child: int) -> int:
+    # With a process namespace the end of its process 1 is the end of all of them.
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    reap.kill_descendants()
+    return status if status >= 0 else 128 - status
+
+
+def _become_container(spec: dict[str, Any], alive: int) -> None:
+    namespaces.die_with_parent(os.getppid())
+    _end_if_orphan(alive)
+    os.setsid()
+    try:
+        if spec["isolated"]:
+            _build_machine(spec)
+            os.chdir("/")
+        else:
+            os.chdir(spec["root"])
+        os.execvpe(spec["argv"][0], spec["argv"], spec["environment"])  # noqa: S606
+    except OSError as error:
+        # What a container engine says of an image whose entrypoint is not there.
+        sys.stderr.write(f"exec {spec['argv'][0]}: {error}\n")
+        sys.stderr.flush()
+        os._exit(127)
+
+
+def _end_if_orphan(alive: int) -> None:
+    """Close the gap between the fork and the parent-death signal."""
+    os.set_blocking(alive, False)
+    with contextlib.suppress(BlockingIOError):
+        os.read(alive, 1)  # end of file: the launcher is gone
+        os._exit(125)
+    os.close(alive)
+
+
+def _build_machine(spec: dict[str, Any]) -> None:
+    """Mount what makes this process see a machine of its own."""
+    root = Path(spec["root"])
+    namespaces.make_mounts_private()
+    namespaces.sethostname(spec["hostname"])
+    if spec.get("image"):
+        image_root.enter(Path(spec["image"]), root)
+        return
+    _mount_opt(root / "opt", spec)
+    for file in (root / "etc").iterdir():
+        target = Path("/etc", file.name)
+        if target.exists():
+            namespaces.mount(str(file), str(target), flags=namespaces.MS_BIND)
+    _mount_profile()
+    for folder in _PRIVATE_FOLDERS:
+        if Path(folder).is_dir():
+            mode = "1777" if folder.endswith(("tmp", "shm")) else "755"
+            namespaces.mount("tmpfs", folder, "tmpfs", namespaces.MS_NOSUID, f"mode={mode}")
+    Path("/root").chmod(0o700)
+    Path("/run/lock").mkdir(mode=0o1777)
+    image_root.mount_kernel_folders(Path("/"))
+    with contextlib.suppress(OSError):
+        options = "newinstance,ptmxmode=0666,mode=620,gid=5"
+        namespaces.mount("devpts", "/dev/pts", "devpts", namespaces.MS_NOSUID, options)
+        namespaces.mount("/dev/pts/ptmx", "/dev/ptmx", flags=namespaces.MS_BIND)
+
+
+def _mount_opt(prepared: Path, spec: dict[str, Any]) -> None:
+    """Put the prepared `/opt` in place: /opt/ml, the image's files, and what the host has there."""
+    for entry in Path("/opt").iterdir():
+        target = prepared / entry.name
+        if entry.is_dir() and not target.exists():
+            target.mkdir()
+            flags = namespaces.MS_BIND | namespaces.MS_REC
+            namespaces.mount(str(entry), str(target), flags=flags)
+    for name, source in spec["binds"].items():
+        target = prepared / name
+        target.mkdir(exist_ok=True)
+        namespaces.mount(source, str(target), flags=namespaces.MS_BIND)
+    namespaces.mount(str(prepared), "/opt", flags=namespaces.MS_BIND | namespaces.MS_REC)
+
+
+def _mount_profile() -> None:
+    """Give the container an `/etc/profile.d` that it may write to."""
+    folder = Path("/etc/profile.d")
+    if not folder.is_dir():
+        return
+    files = [(file.name, file.read_bytes()) for file in folder.iterdir() if file.is_file()]
+    namespaces.mount("tmpfs", str(folder), "tmpfs", namespaces.MS_NOSUID, "mode=755")
+    for name, content in files:
+        (folder / name).write_bytes(content)
+        shutil.copymode("/etc/passwd", folder / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""What a VPC lets through, as a packet filter of the lab's router: nftables in its own namespace.
+
+A VPC holds security groups against a packet at a machine's interface, and network ACLs at a
+subnet's edge. In the lab every machine hangs on the router by a cable of its own, so the router
+sees the same packets. What is not let through is dropped without a word, as a VPC does it: a dial
+hangs. Connections that are up outlive a change of groups, also as there; those of ACLs do not.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sm_proxy_lab import namespaces
+
+_TABLE: Final = "ip sm_proxy_lab"
+_EPHEMERAL: Final = 40000
+"""A port that answers go to: Linux takes 32768 to 60999."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which packets are let through, or with `allow` false, not.
+
+    Attributes:
+        peers: addresses or blocks of the other side.
+        protocol: by name or number; empty for any.
+        ports: the first and last destination port; None for any.
+    """
+
+    peers: tuple[str, ...]
+    protocol: str = ""
+    ports: tuple[int, int] | None = None
+    allow: bool = True
+
+    def fits(self, peer: str, port: int) -> bool:
+        """Whether the rule is about TCP to `port` between its owner and `peer`."""
+        if self.protocol not in {"", "tcp"}:
+            return False
+        if self.ports and not self.ports[0] <= port <= self.ports[1]:
+            return False
+        where = ipaddress.ip_address(peer)
+        return any(where in ipaddress.ip_network(block, strict=False) for block in self.peers)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The first rule that fits decides; a packet that fits none is dropped.
+
+    Attributes:
+        where: a machine's address, or a subnet's block.
+        egress: of what leaves; None where that is not filtered.
+        ingress: of what arrives, likewise.
+    """
+
+    where: str
+    egress: tuple[Rule, ...] | None
+    ingress: tuple[Rule, ...] | None
+
+    def holds(self, address: str) -> bool:
+        """Whether an address is behind this gate."""
+        return ipaddress.ip_address(address) in ipaddress.ip_network(self.where)
+
+
+def lets_connect(
+    machines: Sequence[Gate], subnets: Sequence[Gate], source: str, target: str, port: int
+) -> bool:
+    """Whether TCP from `source` to `port` of `target` passes, and what is answered."""
+
+    def passes(gates: Sequence[Gate], start: str, end: str, to: int) -> bool:
+        out = [gate.egress for gate in gates if gate.holds(start) and not _within(gate, start, end)]
+        into = [gate.ingress for gate in gates if gate.holds(end) and not _within(gate, start, end)]
+        ways = [(rules, end) for rules in out] + [(rules, start) for rules in into]
+        return all(rules is None or _first(rules, peer, to) for rules, peer in ways)
+
+    there = passes(machines, source, target, port) and passes(subnets, source, target, port)
+    return there and passes(subnets, target, source, _EPHEMERAL)
+
+
+def _within(gate: Gate, start: str, end: str) -> bool:
+    return gate.holds(start) and gate.holds(end)
+
+
+def _first(rules: Sequence[Rule], peer: str, port: int) -> bool:
+    return next((rule.allow for rule in rules if rule.fits(peer, port)), False)
+
+
+def ruleset(machines: Sequence[Gate], subnets: Sequence[Gate]) -> str:
+    """The same for nft(8), in place of what was there before."""
+    chains = [*_chains("machine", machines), *_chains("subnet", subnets)]
+    # ACLs know no connections, groups do.
+    edges, ports = list(_jumps("subnet", subnets)), list(_jumps("machine", machines))
+    known = "ct state established,related accept"
+    into = [line for line in ports if line.startswith("ip daddr")]
+    hooks = [
+        *_chain("forward { type filter hook forward priority 0;", [*edges, known, *ports]),
+        *_chain("input { type filter hook input priority 0;", [known, *into]),
+    ]
+    head = [f"table {_TABLE}", f"delete table {_TABLE}", f"table {_TABLE} {{"]
+    return "\n".join([*head, *chains, *hooks, "}", ""])
+
+
+def _chains(kind: str, gates: Sequence[Gate]) -> Iterator[str]:
+    for number, gate in enumerate(gates):
+        for way, side, rules in (("out", "daddr", gate.egress), ("in", "saddr", gate.ingress)):
+            if rules is not None:
+                lines = [_line(rule, side) for rule in rules if rule.peers]
+                yield from _chain(f"{kind}_{number}_{way} {{", [*lines, "drop"])
+
+
+def _chain(head: str, lines: Sequence[str]) -> list[str]:
+    return [f"chain {head}", *(f"  {line}" for line in lines), "}"]
+
+
+def _line(rule: Rule, side: str) -> str:
+    words = [f"ip {side} {{ {', '.join(rule.peers)} }}"]
+    if rule.ports and rule.protocol in {"tcp", "udp"}:
+        words.append(f"{rule.protocol} dport {rule.ports[0]}-{rule.ports[1]}")
+    elif rule.protocol:
+        words.append(f"ip protocol {rule.protocol}")
+    return " ".join([*words, "return" if rule.allow else "drop"])
+
+
+def _jumps(kind: str, gates: Sequence[Gate]) -> Iterator[str]:
+    """To the chains of each gate; what stays within a subnet passes no edge."""
+    for number, gate in enumerate(gates):
+        name, where = f"{kind}_{number}", gate.where
+        if gate.egress is not None:
+            yield f"ip saddr {where} ip daddr != {where} jump {name}_out"
+        if gate.ingress is not None:
+            yield f"ip daddr {where} ip saddr != {where} jump {name}_in"
+
+
+def program() -> str | None:
+    """Where nft(8) is; None where it is not installed."""
+    return shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
+
+
+def switch(netns: int, rules: str) -> None:
+    """Put `rules` in place of those of a network namespace, at once and as a whole.
+
+    Raises:
+        OSError: nft does not take them, or its kernel knows no such filter.
+    """
+    with namespaces.entered(netns):
+        done = subprocess.run(
+            [program() or "nft", "-f", "-"],
+            input=rules.encode(),
+            capture_output=True,
+            check=False,
+        )
+    if done.returncode:
+        raise OSError(f"nft: {done.stderr.decode(errors='replace').strip()}")
+
+
+def works(netns: int) -> bool:
+    """Tell, by trying it, whether packets can be filtered there."""
+    gate = Gate("192.0.2.1", (), (Rule(("192.0.2.0/24",), "tcp", (1, 2)),))
+    try:
+        switch(netns, ruleset([gate], [gate]))
+        switch(netns, ruleset([], []))
+    except OSError:
+        return False
+    return True

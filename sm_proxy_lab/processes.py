@@ -1,0 +1,76 @@
+"""Child processes of the supervisor, waited for through process descriptors.
+
+The kernel's parent-death signal goes by the *thread* that forked, so all children are started by
+the main thread, which lives as long as the supervisor does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab import namespaces
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Child:
+    """A running program."""
+
+    def __init__(self, command: list[str], *, netns: int | None = None, **options: Any) -> None:
+        """Start `command`, in another network namespace if `netns` says so.
+
+        Args:
+            command: the program and its arguments.
+            netns: descriptor of a network namespace, or None for our own.
+            **options: for `subprocess.Popen`.
+        """
+        scope = namespaces.entered(netns) if netns is not None else contextlib.nullcontext()
+        with scope:
+            self.process = subprocess.Popen(command, **options)
+        self._ended = asyncio.get_running_loop().create_future()
+        self._pidfd = os.pidfd_open(self.process.pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._end)
+
+    def _end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        status = self.process.wait()
+        if not self._ended.done():
+            self._ended.set_result(status if status >= 0 else 128 - status)
+
+    async def wait(self) -> int:
+        """Return the exit status, 128+n where a signal ended it."""
+        return await asyncio.shield(self._ended)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return not self._ended.done()
+
+    def send(self, number: int) -> None:
+        """Send a signal, if it still runs."""
+        if self.running:
+            self.process.send_signal(number)
+
+
+async def lines(pipe: Any) -> AsyncIterator[str]:
+    """Yield the lines of a child's binary pipe."""
+    reader = asyncio.StreamReader(limit=1 << 24)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    async for line in reader:
+        yield line.decode("utf-8", "replace")
+
+
+async def chunks(pipe: Any) -> AsyncIterator[bytes]:
+    """Yield what comes through a child's binary pipe, as it comes."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    while data := await reader.read(1 << 16):
+        yield data

@@ -1,0 +1,200 @@
+"""Roots for containers: file systems made of Debian packages, as a user's image would be.
+
+A root is built once, in the cache folder, and never written to again: each container sees it
+through an overlay of its own. The packages' own scripts are not run; what they would have done and
+a container needs is done here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sm_proxy_lab import packages, tools
+from sm_proxy_lab.errors import LabError
+
+HOST = "host"
+"""No root at all: containers see the file system of the machine that the lab runs on."""
+_SYSTEM = (
+    *("base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "findutils"),
+    *("grep", "gzip", "hostname", "iproute2", "libc-bin", "mawk", "procps", "sed", "tar"),
+    *("mount", "usr-is-merged", "util-linux"),
+)
+IMAGES = {
+    "debian": (
+        *(*_SYSTEM, "login", "openssh-server", "openssh-client", "rsync", "python3-minimal"),
+        *("curl", "pdsh"),  # for jobs of several nodes
+    ),
+    "dropbear": ("base-files", "base-passwd", "busybox", "dropbear-bin"),
+    "python": (*_SYSTEM, "python3", "python3-asyncssh"),
+}
+"""What can be asked for, and the packages it is made of (with all that these depend on)."""
+_LAYOUT = "v1"  # raise it when roots are made in another way
+_MERGED = ("bin", "sbin", "lib", "lib64")
+_ALTERNATIVES = {
+    "awk": ("mawk",),
+    "which": ("which.debianutils",),
+    "mpirun": ("mpirun.openmpi",),
+    "mpiexec": ("mpiexec.openmpi",),
+    "nc": ("nc.openbsd", "nc.traditional"),
+}
+_PAM = {
+    "auth": "auth required pam_unix.so",
+    "account": "account required pam_unix.so",
+    "password": "password required pam_unix.so",
+    "session": "session required pam_unix.so",
+    "session-noninteractive": "session required pam_unix.so",
+}
+_SHIPPED = {  # where a package keeps a file that its script would copy
+    "etc/profile": "usr/share/base-files/profile",
+    "etc/nsswitch.conf": "usr/share/libc-bin/nsswitch.conf",
+    "root/.profile": "usr/share/base-files/dot.profile",
+    "root/.bashrc": "usr/share/base-files/dot.bashrc",
+    "etc/ssh/sshd_config": "usr/share/openssh/sshd_config",
+}
+
+
+def find(image: str, extra: list[str], tell: Callable[[str], None] = lambda _: None) -> Path:
+    """Return the root of an image, building it on the first call.
+
+    Args:
+        image: one of IMAGES.
+        extra: more Debian packages to put into it.
+        tell: takes a status line before the long work.
+
+    Raises:
+        LabError: this machine has no apt-get, or it could not bring the packages.
+    """
+    names = sorted({*IMAGES[image], *extra})
+    mark = hashlib.sha256(" ".join([_LAYOUT, *names]).encode()).hexdigest()[:12]
+    home = tools.cache_folder().absolute() / "roots"
+    root = home / f"{image}-{mark}"
+    if root.is_dir():
+        return root
+    if not packages.available():
+        raise LabError(f"the image {image} is made of Debian packages: apt-get and dpkg are needed")
+    home.mkdir(parents=True, exist_ok=True)
+    with _locked(home):
+        if not root.is_dir():
+            tell(f"making the image {image} of Debian packages, this once")
+            _build(names, image, root)
+    return root
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """One builder at a time, whatever it builds: they share the downloads."""
+    handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        for torn in home.glob("unpack-*"):  # left by a builder that was killed
+            shutil.rmtree(torn, ignore_errors=True)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _build(names: list[str], image: str, root: Path) -> None:
+    """Build beside the final place and rename: what stands there is whole."""
+    store = root.parent / "packages"
+    try:
+        _unpack(names, image, root, store)
+    except LabError:
+        # A download may have been cut short by a power failure: once more, with fresh ones.
+        if not store.is_dir():
+            raise
+        shutil.rmtree(store)
+        _unpack(names, image, root, store)
+
+
+def _unpack(names: list[str], image: str, root: Path, store: Path) -> None:
+    files = packages.download_closure(names, store)
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix="unpack-") as work:
+        tree = Path(work, "root")
+        tree.mkdir()
+        _lay_out(tree)
+        for file in files:
+            packages.unpack(file, tree)
+        _configure(tree, image)
+        tree.chmod(0o755)
+        tree.rename(root)
+
+
+def _lay_out(root: Path) -> None:
+    for name in _MERGED:
+        (root / "usr" / name).mkdir(parents=True)
+        (root / name).symlink_to(f"usr/{name}")
+    for name in ("proc", "sys", "dev", "run", "opt", "etc", "home", "root", "var"):
+        (root / name).mkdir()
+    (root / "root").chmod(0o700)
+    (root / "var" / "run").symlink_to("/run")
+    for name in ("tmp", "var/tmp"):
+        (root / name).mkdir()
+        (root / name).chmod(0o1777)
+
+
+def _configure(root: Path, image: str) -> None:
+    """Do what the packages' scripts would have done."""
+    if not (root / "usr/bin/sh").exists():
+        _link_busybox(root)
+    _write_users(root)
+    for target, source in _SHIPPED.items():
+        if (root / source).exists():
+            (root / target).parent.mkdir(exist_ok=True)
+            shutil.copyfile(root / source, root / target)
+    for name, candidates in _ALTERNATIVES.items():
+        found = [word for word in candidates if (root / "usr/bin" / word).exists()]
+        if found and not os.path.lexists(root / "usr/bin" / name):
+            (root / "usr/bin" / name).symlink_to(found[0])
+    for name, line in _PAM.items():
+        if (root / "etc/pam.d").is_dir():
+            (root / "etc/pam.d" / f"common-{name}").write_text(line + "\n", encoding="ascii")
+    with (root / "usr/lib/os-release").open("a", encoding="utf-8") as release:
+        release.write(f"VARIANT_ID=sm-proxy-lab-{image}\n")
+    if (root / "usr/sbin/ldconfig").exists():
+        _inside(root, "ldconfig")
+    if (root / "usr/lib/python3/dist-packages/asyncssh").is_dir():
+        # Compiled once, not by each container anew.
+        _inside(root, "/usr/bin/python3", "-W", "ignore", "-c", "import asyncssh")
+
+
+def _link_busybox(root: Path) -> None:
+    for name in _inside(root, "/bin/busybox", "--list").split():
+        if not os.path.lexists(root / "usr/bin" / name):
+            (root / "usr/bin" / name).symlink_to("busybox")
+
+
+def _write_users(root: Path) -> None:
+    shell = "bash" if (root / "usr/bin/bash").exists() else "sh"
+    shared = root / "usr/share/base-passwd"
+    users = (shared / "passwd.master").read_text(encoding="utf-8").splitlines()
+    users = [line.replace(":*:", ":x:", 1).replace("/bin/bash", f"/bin/{shell}") for line in users]
+    if (root / "usr/sbin/sshd").exists():
+        users.append("sshd:x:100:65534::/run/sshd:/usr/sbin/nologin")
+    # No password for anybody, and nobody locked.
+    shadow = [f"{line.split(':')[0]}:*:19000:0:99999:7:::" for line in users]
+    groups = (shared / "group.master").read_text(encoding="utf-8").splitlines()
+    for name, lines in (("passwd", users), ("group", groups), ("shadow", shadow)):
+        (root / "etc" / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (root / "etc/shadow").chmod(0o640)
+
+
+def _inside(root: Path, *command: str) -> str:
+    done = subprocess.run(
+        ["chroot", str(root), *command],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise LabError(f"{command[0]} fails in the new image: {done.stderr.strip()[-300:]}")
+    return done.stdout

@@ -1,0 +1,239 @@
+"""`sm-proxy lab run` and `sm-proxy lab up`: the process that the caller knows.
+
+Thin on purpose: it starts the supervisor, relays signals, and exits with its status. Should the
+supervisor be killed, it ends what the supervisor left behind; the supervisor does the same for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from sm_proxy_lab import namespaces, reap, roots
+
+LAB_FAILED = 125
+_RELAYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_NETWORKS = ("netns", "loopback")
+_STATUSES = (
+    "Starting",
+    "Pending",
+    "Downloading",
+    "Training",
+    "Uploading",
+    "Completed",
+    "Failed",
+    "Stopping",
+    "Stopped",
+    "Interrupted",
+    "MaxRuntimeExceeded",
+    "MaxWaitTimeExceeded",
+    "Restarting",
+    "Updating",
+)
+_SOCKET_ROOM = 60  # a unix socket's path must fit into 108 bytes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `lab run`."""
+    _add_options(parser)
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="-- CMD...",
+        help="what to run when the job shows its status",
+    )
+
+
+def add_up_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `lab up`."""
+    _add_options(parser)
+    parser.set_defaults(command=[])
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    default = f"lab-{secrets.token_hex(3)}"
+    parser.add_argument("--job", type=_job_name, default=default, help="the job's name")
+    parser.add_argument("--nodes", type=_nodes, default=1, help="how many containers (1)")
+    parser.add_argument("--network", choices=_NETWORKS, help="netns where permitted")
+    parser.add_argument(
+        "--status", choices=_STATUSES, default="Training", metavar="STATUS", help="held there"
+    )
+    parser.add_argument(
+        "--log-lines", type=_count, default=0, metavar="N", help="log lines behind the marker"
+    )
+    parser.add_argument(
+        "--log-lines-before", type=_count, default=0, metavar="N", help="and before it"
+    )
+    parser.add_argument(
+        "--latency-ms", type=_latency, default=0.0, metavar="N", help="one way, API and websocket"
+    )
+    parser.add_argument("--train", type=_program, metavar="PROGRAM", help="the job's own program")
+    parser.add_argument(
+        "--bare", action="store_true", help="run the program without our entrypoint"
+    )
+    parser.add_argument(
+        "--image",
+        choices=(roots.HOST, *roots.IMAGES),
+        default=roots.HOST,
+        help="the containers' file system: this machine's (host), or one of Debian packages with"
+        " sshd (debian), with busybox and dropbear, or with Python alone; those need root",
+    )
+    parser.add_argument(
+        "--package",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="put this Debian package into the image too (may be repeated)",
+    )
+
+
+def _job_name(text: str) -> str:
+    if not _JOB_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError("not a name that SageMaker allows")
+    return text
+
+
+def _nodes(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError("from 1 to 64")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError("a number of lines")
+    return int(text)
+
+
+def _latency(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 60_000:
+        raise argparse.ArgumentTypeError("milliseconds")
+    return value
+
+
+def _refuses_packages(args: argparse.Namespace) -> bool:
+    """Say so where there is no image to put packages into, or a name is none."""
+    wrong = [name for name in args.package if not _PACKAGE.fullmatch(name)]
+    if args.package and args.image == roots.HOST:
+        sys.stderr.write("sm-proxy: usage: --package goes into an image: add --image debian\n")
+    elif wrong:
+        sys.stderr.write(f"sm-proxy: usage: no name of a Debian package: {wrong[0]!r}\n")
+    return bool(wrong) or bool(args.package and args.image == roots.HOST)
+
+
+def _program(text: str) -> str:
+    found = shutil.which(text)
+    if not found:
+        raise argparse.ArgumentTypeError("no such program")
+    return str(Path(found).absolute())
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the lab; return the exit status of `lab run`."""
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not command:
+        sys.stderr.write("sm-proxy: usage: what shall the lab run? Write `-- CMD...` at the end.\n")
+        return 2
+    return _supervised(args, command)
+
+
+def up(args: argparse.Namespace) -> int:
+    """Keep a lab up until ^C; return the exit status of `lab up`."""
+    return _supervised(args, [])
+
+
+def _supervised(args: argparse.Namespace, command: list[str]) -> int:
+    if _refuses_packages(args):
+        return 2
+    if sys.platform != "linux":
+        sys.stderr.write("sm-proxy lab: the lab needs Linux\n")
+        return LAB_FAILED
+    if not Path("/proc/self").exists():
+        sys.stderr.write("sm-proxy lab: the lab needs /proc: mount -t proc proc /proc\n")
+        return LAB_FAILED
+    folder = _make_folder()
+    namespaces.become_subreaper()
+    options = {
+        "folder": folder,
+        "group": os.getpgrp(),
+        "command": command,
+        **{
+            name: getattr(args, name)
+            for name in (
+                "job",
+                "nodes",
+                "network",
+                "status",
+                "log_lines",
+                "log_lines_before",
+                "latency_ms",
+                "train",
+                "bare",
+                "image",
+                "package",
+            )
+        },
+    }
+    # Held back from now on and taken one by one: a signal says who sent it, and none is lost.
+    signals = {*_RELAYED, signal.SIGCHLD}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        return _watch(options)
+    finally:
+        reap.kill_descendants()
+        reap.remove_folder(folder)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _make_folder() -> str:
+    """Make the lab's private folder, at a path short enough for the sockets in it."""
+    root = tempfile.gettempdir()
+    if len(root) > _SOCKET_ROOM:
+        root = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
+    return tempfile.mkdtemp(prefix="sm-proxy-lab-", dir=root)
+
+
+def _watch(options: dict[str, object]) -> int:
+    """Start the supervisor and relay signals until it ends."""
+    theirs, ours = os.pipe()
+    supervisor = subprocess.Popen(
+        [sys.executable, "-m", "sm_proxy_lab.supervisor", str(theirs)], pass_fds=[theirs]
+    )
+    os.close(theirs)
+    _tell(ours, json.dumps(options).encode() + b"\n")
+    first: int | None = None
+    while supervisor.poll() is None:
+        arrived = signal.sigwaitinfo({*_RELAYED, signal.SIGCHLD})
+        if arrived.si_signo == signal.SIGCHLD:
+            continue
+        first = first or arrived.si_signo
+        # The kernel's own signals are a terminal's, CMD has had them too; a hang-up is for all.
+        from_terminal = arrived.si_code > 0 and arrived.si_signo != signal.SIGHUP
+        _tell(ours, bytes([arrived.si_signo, ord("t" if from_terminal else "k")]))
+    os.close(ours)
+    status = supervisor.returncode
+    if status < 0:
+        sys.stderr.write("sm-proxy lab: the lab's supervisor was killed\n")
+        return 128 + first if first else LAB_FAILED
+    return status
+
+
+def _tell(pipe: int, words: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        os.write(pipe, words)

@@ -1,0 +1,402 @@
+"""The lab's supervisor: `python -m sm_proxy_lab.supervisor FD`, started by `sm-proxy lab run`.
+
+Starts everything, sees to the jobs' lives, runs CMD and takes it all down. FD is a pipe from the
+caller's process: first a JSON line with the options, then two bytes for each signal, and its end
+means that the caller is gone, however it died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sm_proxy_lab import (
+    command_guard,
+    environment,
+    namespaces,
+    network,
+    packet_filter,
+    reap,
+    roots,
+    tools,
+)
+from sm_proxy_lab.containers import JobRequest, Machines, Software
+from sm_proxy_lab.errors import LabError
+from sm_proxy_lab.job_lifecycle import JobLife
+from sm_proxy_lab.job_log import Desk
+from sm_proxy_lab.processes import Child, lines
+
+LAB_FAILED = 125
+_START_TIMEOUT_S = 60.0
+_COMMAND_GRACE_S = 10.0  # for CMD, between a signal handed on and the end of the lab
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `lab run` and `lab up` were asked for; see `run.py`."""
+
+    folder: str
+    group: int
+    command: list[str]
+    job: str
+    nodes: int
+    network: str | None
+    status: str
+    log_lines: int
+    log_lines_before: int
+    latency_ms: float
+    train: str | None
+    bare: bool
+    image: str
+    package: list[str]
+
+
+@dataclass
+class Ending:
+    """How the lab is to end, once that is known."""
+
+    status: asyncio.Future[int] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def set(self, status: int) -> None:
+        """End with this exit status; the first word counts."""
+        if not self.status.done():
+            self.status.set_result(status)
+
+
+class Lab:
+    """One running lab."""
+
+    def __init__(self, options: Options, caller: int) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            options: what was asked for.
+            caller: the pipe from the caller's process.
+        """
+        self._options = options
+        self._folder = Path(options.folder)
+        self._caller = caller
+        self._ending = Ending()
+        self._command: Child | None = None
+        self._lives: dict[str, JobLife] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._own_job = asyncio.Event()
+        self._own_ready = asyncio.Event()
+        self._front_ready = asyncio.Event()
+
+    async def run(self) -> int:
+        """Run until CMD has ended, a signal came, the caller died or something broke."""
+        asyncio.get_running_loop().add_reader(self._caller, self._hear_caller)
+        self._spawn(self._start())
+        return await self._ending.status
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.create_task(self._guarded(coroutine))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, coroutine: Any) -> None:
+        """Let no failure of the lab's own go unheard: it ends the lab."""
+        try:
+            await coroutine
+        except LabError as error:
+            _say(str(error))
+            self._ending.set(LAB_FAILED)
+        except Exception:
+            logging.getLogger(__name__).exception("the lab broke")
+            self._ending.set(LAB_FAILED)
+
+    def end_guard(self) -> int | None:
+        """Have the guard end CMD and remove the folder; return its pid if it still runs."""
+        command = self._command
+        if command is None or not command.running:
+            return None
+        command.send(signal.SIGUSR1)
+        command.send(signal.SIGCONT)  # should somebody have stopped it
+        return command.process.pid
+
+    # ---- the caller ----
+
+    def _hear_caller(self) -> None:
+        words = os.read(self._caller, 2)
+        if len(words) < 2:
+            asyncio.get_running_loop().remove_reader(self._caller)
+            self._ending.set(128 + signal.SIGKILL)
+            return
+        number, from_terminal = words[0], words[1] == ord("t")
+        command = self._command
+        if command is None:
+            self._ending.set(128 + number)
+        elif not from_terminal:
+            # A terminal sends its signals to CMD itself.
+            command.send(signal.SIGUSR2 if number == signal.SIGINT else number)
+            self._spawn(self._end_soon(command, 128 + number))
+
+    async def _end_soon(self, command: Child, status: int) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(command.wait(), _COMMAND_GRACE_S)
+        self._ending.set(status)
+
+    # ---- start-up ----
+
+    async def _start(self) -> None:
+        options = self._options
+        # In a thread that ends with it: threads do not follow us into the laptop's network.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            software = await asyncio.get_running_loop().run_in_executor(
+                pool, _software, options.image, options.package
+            )
+        self._mode = network.choose_mode(options.network)
+        self._net: network.Network = (
+            network.NetnsNetwork(laptop_is_host=not options.command)
+            if self._mode == network.NETNS
+            else network.LoopbackNetwork()
+        )
+        front, gateway = network.listen(self._net), network.listen(self._net)
+        port = front.getsockname()[1]
+        endpoint = f"http://127.0.0.1:{port}"
+        self._environment = environment.base(self._folder, endpoint, mode=self._mode)
+        # The lab's own API calls must not fall for the caller's profiles either.
+        self._callers = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(self._environment)
+        self._start_servers(front, gateway)
+        self._net.enter_laptop()
+        self._environment["SM_PROXY_LAB_ON_BASTION"] = " ".join(self._net.on_bastion())
+        desk = Desk(_control(endpoint))
+        self._machines = Machines(self._folder / "containers", self._net, desk, software)
+        self._machines.check()
+        if isinstance(self._net, network.NetnsNetwork):
+            await self._machines.role.serve(*self._net.role_sockets(), port)
+        self._environment["SM_PROXY_LAB_USER"] = self._machines.user
+        keys, self._cloud, _ = await asyncio.gather(
+            asyncio.to_thread(environment.write_ssh_config, self._environment, self._machines.user),
+            asyncio.to_thread(_cloud, endpoint),
+            asyncio.wait_for(self._front_ready.wait(), _START_TIMEOUT_S),
+        )
+        await self._create_job(keys)
+        # What the lab itself has called is no business of CMD's.
+        os.truncate(self._environment["SM_PROXY_LAB_CALLS"], 0)
+        if options.command:
+            await self._run_command()
+        else:
+            self._show_exports()
+
+    def _start_servers(self, front: Any, gateway: Any) -> None:
+        control = str(self._folder / "gateway.sock")
+        calls = self._environment["SM_PROXY_LAB_CALLS"]
+        latency = ["--latency-ms", str(self._options.latency_ms)]
+        sessions = ["--sessions", self._environment["SM_PROXY_LAB_SESSIONS"]]
+        Path(sessions[1]).touch(mode=0o600)
+        self._serve(
+            ["gateway", "--fd", str(gateway.fileno()), "--control", control, *sessions, *latency],
+            gateway,
+            netns=self._net.bastion.netns,
+        )
+        argv = ["--gateway", control, "--calls", calls, *latency]
+        cables = self._cables()
+        if cables:
+            argv += ["--cables", *map(str, cables), self._net.bastion.address]
+        child = self._serve(["front", "--fd", str(front.fileno()), *argv], front, cables)
+        self._spawn(self._hear_front(child))
+
+    def _cables(self) -> list[int]:
+        """The namespaces in which the front puts the VPC's records into force; none without nft."""
+        net = self._net
+        if not isinstance(net, network.NetnsNetwork) or net.bastion.netns is None:
+            return []
+        if not packet_filter.works(net.router):
+            _say("no packet filter (nft): security groups and routes count at the gateway only")
+            return []
+        return [net.router, net.bastion.netns]
+
+    def _serve(
+        self, argv: list[str], server: Any, fds: Sequence[int] = (), *, netns: int | None = None
+    ) -> Child:
+        parent = os.getpid()
+        child = Child(
+            [sys.executable, "-m", f"sm_proxy_lab.{argv[0]}", *argv[1:]],
+            netns=netns,
+            env=self._environment,
+            pass_fds=[server.fileno(), *fds],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            preexec_fn=lambda: namespaces.die_with_parent(parent),
+        )
+        server.close()
+        self._spawn(self._mourn(argv[0], child))
+        return child
+
+    async def _mourn(self, name: str, child: Child) -> None:
+        status = await child.wait()
+        raise LabError(f"the lab's {name} ended by itself with status {status}")
+
+    async def _hear_front(self, child: Child) -> None:
+        async for line in lines(child.process.stdout):
+            event = json.loads(line)
+            if event["event"] == "ready":
+                self._front_ready.set()
+            elif event["event"] == "job-created":
+                self._spawn(self._live(event))
+            elif event["event"] == "job-stop" and event["job"] in self._lives:
+                self._spawn(self._lives[event["job"]].stop())
+
+    # ---- jobs ----
+
+    async def _create_job(self, keys: dict[str, str]) -> None:
+        options, bastion = self._options, self._net.bastion
+        address = bastion.address if self._mode == network.NETNS else None
+        vpc = await asyncio.to_thread(self._cloud.build_vpc, address)
+        self._environment |= {
+            "SM_PROXY_LAB_BASTION": vpc.bastion,
+            "SM_PROXY_LAB_JOB": options.job,
+            "SM_PROXY_LAB_HOST": f"sm-{options.job}",
+        }
+        await asyncio.to_thread(
+            self._cloud.create_job, options.job, vpc, nodes=options.nodes, environment=keys
+        )
+        await self._own_ready.wait()
+        nodes = self._lives[options.job].nodes
+        self._environment["SM_PROXY_LAB_ADDRESSES"] = " ".join(
+            f"{node.host}={node.cable.address}:{node.port}" for node in nodes
+        )
+        ml = self._machines.ml_dir(nodes[0]) if nodes else "/opt/ml"
+        self._environment["SM_PROXY_LAB_ML_DIR"] = ml
+
+    async def _live(self, event: dict[str, Any]) -> None:
+        options = self._options
+        own = event["job"] == options.job and not self._own_job.is_set()
+        region = event.get("region", "us-east-1")
+        if own:
+            self._own_job.set()
+            job = JobRequest(
+                event["job"],
+                region,
+                event["request"],
+                program=options.train,
+                bare=options.bare,
+                filler=options.log_lines,
+                filler_before=options.log_lines_before,
+            )
+        else:
+            job = JobRequest(event["job"], region, event["request"], program=options.train)
+        cidrs = await asyncio.to_thread(self._cloud.cidrs_of, event["request"], region)
+        life = self._lives[job.name] = JobLife(self._machines, job, cidrs)
+        if not own:
+            await life.live()
+            return
+        await life.until(options.status)
+        self._own_ready.set()
+        await life.see_through()
+
+    # ---- CMD ----
+
+    async def _run_command(self) -> None:
+        options = self._options
+        command = [sys.executable, "-m", "sm_proxy_lab.command_guard", str(os.getpid())]
+        self._command = Child(
+            [*command, str(options.group), options.folder, *options.command],
+            env=self._environment,
+            preexec_fn=lambda: command_guard.join(options.group),
+        )
+        self._ending.set(await self._command.wait())
+
+    def _show_exports(self) -> None:
+        sys.stdout.write(environment.exports(self._callers, self._environment) + "\n")
+        sys.stdout.flush()
+        config, host = (
+            self._environment["SM_PROXY_LAB_SSH_CONFIG"],
+            self._environment["SM_PROXY_LAB_HOST"],
+        )
+        _say(f"up; in a shell with these exports: ssh -F {config} {host}; ^C here ends it")
+
+
+def _control(endpoint: str) -> Any:
+    from sm_proxy_lab.front.client import Control  # noqa: PLC0415 - after the front was started
+
+    return Control(endpoint)
+
+
+def _cloud(endpoint: str) -> Any:
+    from sm_proxy_lab.account import Cloud  # noqa: PLC0415
+
+    return Cloud(endpoint)
+
+
+def _software(image: str, packages: list[str]) -> Software:
+    """Find or make what the containers have installed; may take a while the first time."""
+    if image != roots.HOST:
+        return Software(root=roots.find(image, packages, _say))
+    sshd = tools.find_sshd()
+    home = tools.cache_folder().absolute()
+    return Software(sshd=sshd, tools=home if home in Path(sshd).parents else None)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"sm-proxy lab: {text}\n")
+    sys.stderr.flush()
+
+
+def _read_options(caller: int) -> Options:
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(caller, 1)
+        if not byte:
+            os._exit(LAB_FAILED)
+        line += byte
+    return Options(**json.loads(line))
+
+
+def main() -> None:
+    """Supervise one lab."""
+    caller = int(sys.argv[1])
+    os.set_inheritable(caller, False)
+    # In a group of our own, a terminal's signals are for the caller and CMD. What it has sent us
+    # before is held back, as the caller's is, and dropped.
+    os.setpgid(0, 0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    namespaces.become_subreaper()
+    logging.basicConfig(format="sm-proxy lab: %(message)s", level=logging.WARNING)
+    options = _read_options(caller)
+    status = LAB_FAILED
+    try:
+        status = asyncio.run(_supervise(options, caller))
+    finally:
+        reap.remove_folder(options.folder)
+        os._exit(status)
+
+
+async def _supervise(options: Options, caller: int) -> int:
+    lab = Lab(options, caller)
+    status = await lab.run()
+    # Should we be killed here and now, the guard is the last who could remove the folder.
+    if (spared := lab.end_guard()) is not None:
+        reap.kill_descendants(spare=spared)
+    # Nobody must be left to write below the folder when it is removed.
+    left = reap.kill_descendants()
+    if left:
+        _say(f"could not end these processes: {left}")
+    # Threads and tasks end with the process; waiting for them could take their time-outs.
+    reap.remove_folder(options.folder)
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
