@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy import container_files
-from sm_proxy_lab import tools
+from sm_proxy_lab.machines import sshd_binary
 
 PROMISED_S: Final = 0.2
 BARE: Final = "bare"
@@ -35,7 +35,7 @@ def ways(folder: Path) -> dict[str, str | None]:
     hangs.chmod(0o755)
     return {
         BARE: None,
-        "with sshd": tools.find_sshd(),
+        "with sshd": sshd_binary.find_sshd(),
         "without a server": "/none",
         "with one that hangs": str(hangs),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sm_proxy_lab.network import BASTION_SUBNET, NODE_SUBNETS, VPC_CIDR
+from sm_proxy_lab.machines.network import BASTION_SUBNET, NODE_SUBNETS, VPC_CIDR
 
 REGION = "us-east-1"
 GROUP = "sm-proxy-lab"

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 
-from sm_proxy_lab import namespaces, reap
+from sm_proxy_lab.machines import namespaces, reap
 
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 _STOPPING = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy_lab import image, image_root, namespaces
-from sm_proxy_lab import role as roles
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.job_log import Desk, JobLog
-from sm_proxy_lab.processes import Child, chunks
+from sm_proxy_lab.machines import image, image_root, namespaces
+from sm_proxy_lab.machines import role_credentials as roles
+from sm_proxy_lab.machines.processes import Child, chunks
 
 if TYPE_CHECKING:
-    from sm_proxy_lab.network import Cable, Network
+    from sm_proxy_lab.machines.network import Cable, Network
 
 _ISOLATION = (
     namespaces.CLONE_NEWNS
@@ -108,7 +108,7 @@ class Software:
     Attributes:
         sshd: absolute path of an sshd of this machine; empty where there is an image.
         tools: folder to show inside containers because that sshd lives there, or None.
-        root: the root of the image (see `roots`), or None for this machine's own.
+        root: the root of the image (see `machines.rootfs`), or None for this machine's own.
     """
 
     sshd: str = ""
@@ -198,7 +198,7 @@ class Machines:
         if job.filler_before:
             await node.log.fill(job.filler_before)
         node.child = Child(
-            [sys.executable, "-m", "sm_proxy_lab.node_init", str(file)],
+            [sys.executable, "-m", "sm_proxy_lab.machines.container_init", str(file)],
             pass_fds=[node.cable.netns] if node.cable.netns is not None else [],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

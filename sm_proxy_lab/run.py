@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sm_proxy_lab import namespaces, reap, roots
+from sm_proxy_lab.machines import namespaces, reap, rootfs
 
 LAB_FAILED = 125
 _RELAYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -85,8 +85,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--image",
-        choices=(roots.HOST, *roots.IMAGES),
-        default=roots.HOST,
+        choices=(rootfs.HOST, *rootfs.IMAGES),
+        default=rootfs.HOST,
         help="the containers' file system: this machine's (host), or one of Debian packages with"
         " sshd (debian), with busybox and dropbear, or with Python alone; those need root",
     )
@@ -130,11 +130,11 @@ def _latency(text: str) -> float:
 def _refuses_packages(args: argparse.Namespace) -> bool:
     """Say so where there is no image to put packages into, or a name is none."""
     wrong = [name for name in args.package if not _PACKAGE.fullmatch(name)]
-    if args.package and args.image == roots.HOST:
+    if args.package and args.image == rootfs.HOST:
         sys.stderr.write("sm-proxy: usage: --package goes into an image: add --image debian\n")
     elif wrong:
         sys.stderr.write(f"sm-proxy: usage: no name of a Debian package: {wrong[0]!r}\n")
-    return bool(wrong) or bool(args.package and args.image == roots.HOST)
+    return bool(wrong) or bool(args.package and args.image == rootfs.HOST)
 
 
 def _program(text: str) -> str:

@@ -21,21 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sm_proxy_lab import (
-    command_guard,
-    environment,
-    namespaces,
-    network,
-    packet_filter,
-    reap,
-    roots,
-    tools,
-)
+from sm_proxy_lab import command_guard, environment
 from sm_proxy_lab.containers import JobRequest, Machines, Software
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.job_lifecycle import JobLife
 from sm_proxy_lab.job_log import Desk
-from sm_proxy_lab.processes import Child, lines
+from sm_proxy_lab.machines import namespaces, network, packet_filter, reap, rootfs, sshd_binary
+from sm_proxy_lab.machines.processes import Child, lines
 
 LAB_FAILED = 125
 _START_TIMEOUT_S = 60.0
@@ -338,10 +330,10 @@ def _cloud(endpoint: str) -> Any:
 
 def _software(image: str, packages: list[str]) -> Software:
     """Find or make what the containers have installed; may take a while the first time."""
-    if image != roots.HOST:
-        return Software(root=roots.find(image, packages, _say))
-    sshd = tools.find_sshd()
-    home = tools.cache_folder().absolute()
+    if image != rootfs.HOST:
+        return Software(root=rootfs.find(image, packages, _say))
+    sshd = sshd_binary.find_sshd()
+    home = sshd_binary.cache_folder().absolute()
     return Software(sshd=sshd, tools=home if home in Path(sshd).parents else None)
 
 

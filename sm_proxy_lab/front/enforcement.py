@@ -12,11 +12,11 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sm_proxy_lab import namespaces, netlink, packet_filter
 from sm_proxy_lab.account import REGION
 from sm_proxy_lab.front import records
-from sm_proxy_lab.network import BASTION_ROUTER, SERVICE_ADDRESSES
-from sm_proxy_lab.packet_filter import Gate
+from sm_proxy_lab.machines import namespaces, netlink, packet_filter
+from sm_proxy_lab.machines.network import BASTION_ROUTER, SERVICE_ADDRESSES
+from sm_proxy_lab.machines.packet_filter import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

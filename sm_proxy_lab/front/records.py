@@ -14,7 +14,7 @@ from typing import Any, Final
 from sm_proxy_lab.account import ENFORCED
 from sm_proxy_lab.front import moto_app
 from sm_proxy_lab.front.request import ACCOUNT
-from sm_proxy_lab.packet_filter import Gate, Rule
+from sm_proxy_lab.machines.packet_filter import Gate, Rule
 
 SERVICES: Final = ("ssm", "ssmmessages")
 """What an agent talks to."""

@@ -8,13 +8,17 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
-from sm_proxy_lab import account, role
+from sm_proxy_lab import account
 from sm_proxy_lab.front.errors import AwsError
+from sm_proxy_lab.machines import role_credentials
 
 if TYPE_CHECKING:
     from sm_proxy_lab.front.request import Call
 
-_SECRETS = {account.ACCESS_KEY: account.SECRET_KEY, role.ACCESS_KEY: role.SECRET_KEY}
+_SECRETS = {
+    account.ACCESS_KEY: account.SECRET_KEY,
+    role_credentials.ACCESS_KEY: role_credentials.SECRET_KEY,
+}
 _OBJECT = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 _BUCKET = {"GET": "ListBucket", "HEAD": "ListBucket", "PUT": "CreateBucket"}
 _AUTHORIZATION = re.compile(
@@ -45,7 +49,7 @@ def check(call: Call) -> None:
     if secret is None:
         words = "The AWS Access Key Id you provided does not exist in our records."
         raise AwsError("InvalidAccessKeyId", words, 403)
-    token = role.TOKEN if call.access_key == role.ACCESS_KEY else None
+    token = role_credentials.TOKEN if call.access_key == role_credentials.ACCESS_KEY else None
     if call.headers.get("x-amz-security-token") != token:
         raise AwsError("InvalidToken", "The provided token is malformed or otherwise invalid.")
     day, names, signature = found.groups()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sm_proxy_lab import image, namespaces, network, tools
+from sm_proxy_lab.machines import image, namespaces, network, sshd_binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ class Box:
             )
             argv = ["/bin/sh", "-c", script, "sh", *argv]
         binds = {"busybox": str(self.root / "busybox")} if self.shell == "busybox" else {}
-        home = tools.cache_folder().absolute()
+        home = sshd_binary.cache_folder().absolute()
         if home in Path(self.sshd).parents and ISOLATED:
             binds["lab-tools"] = str(home)
         ready = self.environment() | environment
@@ -97,7 +97,7 @@ class Box:
         file = self.root / "spec.json"
         file.write_text(json.dumps(spec), encoding="utf-8")
         process = subprocess.Popen(
-            [sys.executable, "-m", "sm_proxy_lab.node_init", str(file)],
+            [sys.executable, "-m", "sm_proxy_lab.machines.container_init", str(file)],
             pass_fds=[] if self.cable.netns is None else [self.cable.netns],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -140,7 +140,7 @@ def wait_for(path: Path, seconds: float = 60.0) -> None:
 
 @pytest.fixture(scope="session")
 def sshd() -> str:
-    return tools.find_sshd()
+    return sshd_binary.find_sshd()
 
 
 @pytest.fixture(params=["sh", "busybox"])

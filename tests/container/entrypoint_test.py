@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from sm_proxy_lab import image
+from sm_proxy_lab.machines import image
 
 from .conftest import ISOLATED, Box, marker_of, wait_for
 

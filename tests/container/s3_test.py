@@ -20,8 +20,9 @@ import pytest
 from botocore.config import Config
 
 from sm_proxy import container_files
-from sm_proxy_lab import account, role
+from sm_proxy_lab import account
 from sm_proxy_lab.front.client import Control
+from sm_proxy_lab.machines import role_credentials
 from tests.lab.front.harness import FakeGateway, start
 
 from .conftest import BUSYBOX
@@ -34,7 +35,7 @@ PATH = "/v2/credentials/secret-path"
 class _Credentials(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         known = self.path == PATH
-        body = json.dumps(role.credentials_document() if known else {}).encode()
+        body = json.dumps(role_credentials.credentials_document() if known else {}).encode()
         self.send_response(200 if known else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -237,10 +238,14 @@ def test_no_credentials_in_a_command_line(store: Store) -> None:
     assert store.pull("curl", "keys/").returncode == 0
     seen = log.read_text()
     assert "-K" in seen
-    for secret in (role.ACCESS_KEY, role.SECRET_KEY, role.TOKEN):
+    for secret in (
+        role_credentials.ACCESS_KEY,
+        role_credentials.SECRET_KEY,
+        role_credentials.TOKEN,
+    ):
         assert secret not in seen
     kept = [path.read_bytes() for path in store.folder.iterdir() if path.is_file()]
-    assert not any(role.SECRET_KEY.encode() in content for content in kept)
+    assert not any(role_credentials.SECRET_KEY.encode() in content for content in kept)
 
 
 def test_an_old_curl_is_not_taken(store: Store) -> None:

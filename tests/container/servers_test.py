@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy_lab import namespaces
+from sm_proxy_lab.machines import namespaces
 
 from .conftest import ISOLATED, Box, marker_of, wait_for
 

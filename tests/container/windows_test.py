@@ -11,7 +11,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from sm_proxy_lab import image, namespaces
+from sm_proxy_lab.machines import image, namespaces
 
 from .conftest import ISOLATED, Box, wait_for
 from .entrypoint_test import function

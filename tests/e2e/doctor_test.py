@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from sm_proxy_lab import packet_filter
-from sm_proxy_lab.network import SERVICE_ADDRESSES
+from sm_proxy_lab.machines import packet_filter
+from sm_proxy_lab.machines.network import SERVICE_ADDRESSES
 from tests.e2e import audit_test
 from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED, Fault, left_behind
 from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, last_line, running

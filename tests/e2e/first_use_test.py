@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy_lab import packages
+from sm_proxy_lab.machines import debian
 from tests.e2e.labs import Lab, await_true, code_of, last_line, running
 from tests.e2e.refusal_test import script
 from tests.lab.conftest import ISOLATED
@@ -28,7 +28,7 @@ sleep 600
 """
 
 
-ROOTS = pytest.mark.skipif(not (ISOLATED and packages.available()), reason="needs root and apt-get")
+ROOTS = pytest.mark.skipif(not (ISOLATED and debian.available()), reason="needs root and apt-get")
 
 
 @pytest.fixture(scope="module", params=["host", pytest.param("debian", marks=ROOTS)])

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from sm_proxy import container_files
-from sm_proxy_lab import packages, roots
+from sm_proxy_lab.machines import debian, rootfs
 from tests.e2e.labs import Lab, running
 from tests.lab.conftest import ISOLATED
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not (ISOLATED and packages.available()), reason="needs root and apt-get"),
+    pytest.mark.skipif(not (ISOLATED and debian.available()), reason="needs root and apt-get"),
 ]
 
 
@@ -52,7 +52,7 @@ def test_what_a_container_writes_stays_in_it(lab: Lab, image: str) -> None:
     name = "/usr/bin/written-by-a-container"
     assert lab.ok(lab.host, f"echo yes >{name} && cat {name}") == b"yes\n"
     assert not Path(name).exists()
-    assert not Path(f"{roots.find(image, [])}{name}").exists()
+    assert not Path(f"{rootfs.find(image, [])}{name}").exists()
 
 
 def test_files_are_copied_both_ways(lab: Lab, tmp_path: Path) -> None:

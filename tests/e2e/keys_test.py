@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy_lab import namespaces
+from sm_proxy_lab.machines import namespaces
 from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, listens, running
 
 # What a user would do with boto3: launch a job that lets all our keys in, and those in S3.

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sm_proxy_lab import namespaces
+from sm_proxy_lab.machines import namespaces
 
 SM_PROXY = [sys.executable, "-m", "sm_proxy"]
 _READY_S = 180

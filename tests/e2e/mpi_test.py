@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from sm_proxy_lab import packages
+from sm_proxy_lab.machines import debian
 from tests.e2e.labs import Lab
 from tests.e2e.nodes_test import launched
 from tests.lab.conftest import ISOLATED
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not (ISOLATED and packages.available()), reason="needs root and apt-get"),
+    pytest.mark.skipif(not (ISOLATED and debian.available()), reason="needs root and apt-get"),
     pytest.mark.skipif(not os.environ.get("SM_PROXY_SOAK"), reason="script/soak: a large image"),
 ]
 _PROGRAM = """

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy_lab import packages
+from sm_proxy_lab.machines import debian
 from tests.e2e.labs import SM_PROXY, Lab, await_true, running
 from tests.lab.conftest import ISOLATED
 
@@ -53,7 +53,7 @@ _CARDS = (
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not (ISOLATED and packages.available()), reason="needs root and apt-get"),
+    pytest.mark.skipif(not (ISOLATED and debian.available()), reason="needs root and apt-get"),
 ]
 
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from sm_proxy_lab import tools
+from sm_proxy_lab.machines import sshd_binary
 from tests.e2e.labs import await_true, listens
 
 _PACKAGES = [
@@ -24,7 +24,7 @@ _BUS = """<busconfig><type>session</type><listen>unix:path={path}</listen>
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[dict[str, str]]:
     """Keep one up, unlocked, with its files in `folder`; gives the variables of its users."""
-    root = tools.unpacked("gnome-keyring", _PACKAGES)
+    root = sshd_binary.unpacked("gnome-keyring", _PACKAGES)
     libraries = {str(path.parent) for path in root.rglob("lib*.so.*")}
     socket = folder / "bus"
     (folder / "bus.conf").write_text(_BUS.format(path=socket))

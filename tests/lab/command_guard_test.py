@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy_lab import command_guard
-
-from .conftest import slow_behind_fork
+from tests.lab.conftest import slow_behind_fork
 
 
 def _arguments(folder: Path, *command: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sm_proxy_lab import namespaces
+from sm_proxy_lab.machines import namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ sys.exit(run.main(args) if sys.argv[1] == "run" else run.up(args))
 
 _SLOW = """
 import os, time
-from sm_proxy_lab import MODULE
+import sm_proxy_lab.MODULE as module
 fork = os.fork
 def slow():
     child = fork()
@@ -43,7 +43,7 @@ def slow():
         time.sleep(0.5)
     return child
 os.fork = slow
-MODULE.main()
+module.main()
 """
 
 

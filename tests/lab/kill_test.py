@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sm_proxy_lab import reap
+from sm_proxy_lab.machines import reap
 
 if TYPE_CHECKING:
-    from .conftest import Runner
+    from tests.lab.conftest import Runner
 
 # CMD with children that hid as well as they could.
 COMMAND = """

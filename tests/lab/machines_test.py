@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy_lab import namespaces, network, tools
 from sm_proxy_lab.errors import LabError
-
-from .conftest import ISOLATED
+from sm_proxy_lab.machines import namespaces, network, sshd_binary
+from tests.lab.conftest import ISOLATED
 
 needs_root = pytest.mark.skipif(not ISOLATED, reason="needs root")
 
@@ -86,16 +85,16 @@ def test_entering_is_for_one_thread() -> None:
 
 def test_sshd_of_the_user_s_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SM_PROXY_SSHD", "/opt/my/sshd")
-    assert tools.find_sshd() == "/opt/my/sshd"
+    assert sshd_binary.find_sshd() == "/opt/my/sshd"
 
 
 def test_no_way_to_an_sshd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SM_PROXY_SSHD", raising=False)
     monkeypatch.setenv("SM_PROXY_LAB_TOOLS", str(tmp_path / "tools"))
-    monkeypatch.setattr(tools, "installed_sshd", lambda: None)
+    monkeypatch.setattr(sshd_binary, "installed_sshd", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LabError, match="apt-get install openssh-server"):
-        tools.find_sshd()
+        sshd_binary.find_sshd()
 
 
 def test_unpacked_sshd_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -105,12 +104,12 @@ def test_unpacked_sshd_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.delenv("SM_PROXY_SSHD", raising=False)
     folder = tmp_path / "tools with a space"
     monkeypatch.setenv("SM_PROXY_LAB_TOOLS", str(folder))
-    monkeypatch.setattr(tools, "installed_sshd", lambda: None)
+    monkeypatch.setattr(sshd_binary, "installed_sshd", lambda: None)
     try:
-        sshd = tools.find_sshd()
+        sshd = sshd_binary.find_sshd()
     except LabError as error:
         pytest.skip(str(error))
     done = subprocess.run([sshd, "-?"], capture_output=True, text=True, check=False)
     assert "OpenSSH" in done.stderr
     assert [entry.name for entry in folder.iterdir()] == ["openssh-v1"]
-    assert tools.find_sshd() == sshd
+    assert sshd_binary.find_sshd() == sshd

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import ISOLATED, Runner
+from tests.lab.conftest import ISOLATED, Runner
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from sm_proxy_lab import supervisor
-from sm_proxy_lab.processes import Child
+from sm_proxy_lab.machines.processes import Child
 
 _OPTIONS = [field.name for field in dataclasses.fields(supervisor.Options)]
 

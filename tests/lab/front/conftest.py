@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sm_proxy_lab.front.client import Control
-
-from .harness import REGION, FakeGateway, Lab, job_request, start
+from tests.lab.front.harness import REGION, FakeGateway, Lab, job_request, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from sm_proxy_lab.account import ENFORCED
-
-from .harness import Lab
+from tests.lab.front.harness import Lab
 
 _NODE = "10.0.1.9"
 _REMOTE = "AWS-StartPortForwardingSessionToRemoteHost"

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from sm_proxy_lab.front.client import ControlError
-
-from .harness import Lab, refusal
+from tests.lab.front.harness import Lab, refusal
 
 WHO = "User: arn:aws:sts::123456789012:assumed-role/LabRole/lab is not authorized to perform: "
 DESCRIBE = {"TrainingJobName": "Some-Job"}

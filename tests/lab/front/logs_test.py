@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .harness import Lab, refusal
+from tests.lab.front.harness import Lab, refusal
 
 
 def events(*messages: str, at: int = 1_700_000_000_000) -> list[dict[str, Any]]:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from sm_proxy_lab.front.client import ControlError
-
-from .harness import Lab, job_request, refusal
+from tests.lab.front.harness import Lab, job_request, refusal
 
 NewJob = Callable[..., str]
 

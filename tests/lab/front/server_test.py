@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .harness import FakeGateway, Lab, refusal, start
+from tests.lab.front.harness import FakeGateway, Lab, refusal, start
 
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=AKIALAB/20261123/us-east-1/sagemaker/aws4_request, "

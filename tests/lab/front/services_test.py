@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from sm_proxy_lab.front.kms import open_blob
-
-from .harness import Lab, refusal
+from tests.lab.front.harness import Lab, refusal
 
 
 def test_who_calls(lab: Lab) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .harness import Lab, refusal
+from tests.lab.front.harness import Lab, refusal
 
 REMOTE = "AWS-StartPortForwardingSessionToRemoteHost"
 

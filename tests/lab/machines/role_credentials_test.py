@@ -7,15 +7,15 @@ import socket
 
 import pytest
 
-from sm_proxy_lab import role
 from sm_proxy_lab.front import s3
 from sm_proxy_lab.front.errors import AwsError
 from sm_proxy_lab.front.request import parse
+from sm_proxy_lab.machines import role_credentials
 
 
 async def _ask(path: str) -> bytes:
     here, there = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
-    given = role.Role(paths={"/v2/credentials/known"})
+    given = role_credentials.Role(paths={"/v2/credentials/known"})
     await given.serve(here, there, 1)
     reader, writer = await asyncio.open_connection(*here.getsockname())
     writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -28,10 +28,10 @@ async def _ask(path: str) -> bytes:
 
 def test_only_a_path_that_was_handed_out_is_answered() -> None:
     known = asyncio.run(_ask("/v2/credentials/known"))
-    assert role.SECRET_KEY.encode() in known
+    assert role_credentials.SECRET_KEY.encode() in known
     unknown = asyncio.run(_ask("/v2/credentials/guessed"))
     assert unknown.startswith(b"HTTP/1.1 404")
-    assert role.SECRET_KEY.encode() not in unknown
+    assert role_credentials.SECRET_KEY.encode() not in unknown
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,14 @@ def test_actions(method: str, path: str, action: str) -> None:
     ("headers", "code"),
     [
         ({"x-amz-security-token": "other"}, "InvalidToken"),
-        ({"x-amz-security-token": role.TOKEN}, "AccessDenied"),  # there, but not signed
+        ({"x-amz-security-token": role_credentials.TOKEN}, "AccessDenied"),  # there, but not signed
     ],
 )
 def test_a_signature_that_leaves_something_out(headers: dict[str, str], code: str) -> None:
     signed = "host;x-amz-date"
     authorization = (
-        f"AWS4-HMAC-SHA256 Credential={role.ACCESS_KEY}/20260101/us-east-1/s3/aws4_request, "
+        f"AWS4-HMAC-SHA256 Credential={role_credentials.ACCESS_KEY}/20260101/us-east-1/s3/"
+        "aws4_request, "
         f"SignedHeaders={signed}, Signature={'0' * 64}"
     )
     call = parse("GET", "/b/k", {"authorization": authorization, "host": "h", **headers}, b"")

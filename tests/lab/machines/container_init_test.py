@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ISOLATED, slow_behind_fork
+from tests.lab.conftest import ISOLATED, slow_behind_fork
 
 # Somebody stops the container while it is being built.
 _STOPPED = """
 import os, signal
-from sm_proxy_lab import node_init
-node_init._build_machine = lambda spec: os.kill(os.getpid(), signal.SIGTERM)
-node_init.main()
+from sm_proxy_lab.machines import container_init
+container_init._build_machine = lambda spec: os.kill(os.getpid(), signal.SIGTERM)
+container_init.main()
 """
 _PROGRAM = "trap 'exit 4' TERM; kill -{} $PPID; while :; do sleep 0.05; done"
 
@@ -41,7 +41,10 @@ def launched(launcher: str, folder: Path, program: str, *, isolated: bool = Fals
 def test_signals_are_for_the_container_from_its_first_moment(
     name: str, status: int, tmp_path: Path
 ) -> None:
-    assert launched(slow_behind_fork("node_init"), tmp_path, _PROGRAM.format(name)) == status
+    assert (
+        launched(slow_behind_fork("machines.container_init"), tmp_path, _PROGRAM.format(name))
+        == status
+    )
 
 
 @pytest.mark.skipif(not ISOLATED, reason="needs root")

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from sm_proxy_lab import namespaces
+from sm_proxy_lab.machines import namespaces
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "self/fd", "stdin": "self/fd/0", "stdout": "self/fd/1", "stderr": "self/fd/2"}

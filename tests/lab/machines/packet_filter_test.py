@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from sm_proxy_lab import namespaces, network, packet_filter
-from sm_proxy_lab.network import BASTION_SUBNET, NODE_SUBNETS
-from sm_proxy_lab.packet_filter import Gate, Rule
-
-from .conftest import ISOLATED
+from sm_proxy_lab.machines import namespaces, network, packet_filter
+from sm_proxy_lab.machines.network import BASTION_SUBNET, NODE_SUBNETS
+from sm_proxy_lab.machines.packet_filter import Gate, Rule
+from tests.lab.conftest import ISOLATED
 
 _ALL = (Rule(("0.0.0.0/0",)),)
 _SSH, _OTHER, _LASTING = 22, 23, 24

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy_lab import packages, roots
 from sm_proxy_lab.errors import LabError
-
-from .conftest import ISOLATED, Runner
+from sm_proxy_lab.machines import debian, rootfs
+from tests.lab.conftest import ISOLATED, Runner
 
 needs_debian = pytest.mark.skipif(
-    not (ISOLATED and packages.available()), reason="needs root and apt-get"
+    not (ISOLATED and debian.available()), reason="needs root and apt-get"
 )
-FIND = "import sys; from sm_proxy_lab import roots; print(roots.find('dropbear', [], print))"
+FIND = "from sm_proxy_lab.machines import rootfs; print(rootfs.find('dropbear', [], print))"
 
 
 @pytest.fixture
@@ -45,26 +44,26 @@ def test_builders_at_once_share_one_whole_root(cache: Path) -> None:
 
 @needs_debian
 def test_a_damaged_download_is_brought_again(cache: Path) -> None:
-    damaged = Path(roots.find("dropbear", []))
+    damaged = Path(rootfs.find("dropbear", []))
     store = cache / "packages"
     victim = next(store.glob("busybox_*.deb"))
     # Same length: apt-get takes it for what it downloaded before.
     victim.write_bytes(victim.read_bytes()[:1000].ljust(victim.stat().st_size, b"\0"))
     damaged.rename(damaged.with_name("away"))
-    assert (roots.find("dropbear", []) / "usr/bin/busybox").stat().st_size > 100_000
+    assert (rootfs.find("dropbear", []) / "usr/bin/busybox").stat().st_size > 100_000
 
 
 @needs_debian
 def test_no_such_package(cache: Path) -> None:
     with pytest.raises(LabError, match="no-such-package-at-all"):
-        roots.find("dropbear", ["no-such-package-at-all"])
+        rootfs.find("dropbear", ["no-such-package-at-all"])
     assert not [entry for entry in cache.iterdir() if entry.name.startswith("unpack")]
 
 
 def test_without_apt(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(cache))
     with pytest.raises(LabError, match="apt-get and dpkg are needed"):
-        roots.find("debian", [])
+        rootfs.find("debian", [])
 
 
 def test_packages_need_an_image(lab: Runner) -> None:

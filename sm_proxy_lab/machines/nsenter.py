@@ -1,4 +1,4 @@
-"""Run a program inside a network namespace: `python -m sm_proxy_lab.enter PATH CMD...`.
+"""Run a program inside a network namespace: `python -m sm_proxy_lab.machines.nsenter PATH CMD...`.
 
 Stands in for nsenter(1) where util-linux's is missing.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from sm_proxy_lab import namespaces
+from sm_proxy_lab.machines import namespaces
 
 
 def main() -> None:

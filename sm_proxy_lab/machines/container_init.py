@@ -1,4 +1,4 @@
-"""Become one container: `python -m sm_proxy_lab.node_init SPEC.json`.
+"""Become one container: `python -m sm_proxy_lab.machines.container_init SPEC.json`.
 
 A small launcher stays outside and waits; its child becomes process 1 of the container and then the
 job's entrypoint. Where namespaces are not allowed the child is an ordinary process in a folder of
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sm_proxy_lab import image_root, namespaces, reap
+from sm_proxy_lab.machines import image_root, namespaces, reap
 
 _KINDS = (
     namespaces.CLONE_NEWNS

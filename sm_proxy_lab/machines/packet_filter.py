@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sm_proxy_lab import namespaces
+from sm_proxy_lab.machines import namespaces
 
 _TABLE: Final = "ip sm_proxy_lab"
 _EPHEMERAL: Final = 40000

@@ -17,7 +17,7 @@ _SSHD_USER = "sshd:x:74:65534:sshd:/run/sshd:/usr/sbin/nologin"
 
 def shipped_files() -> dict[str, bytes]:
     """Return the files of `container/` and the demo's training program."""
-    demo = Path(__file__).with_name("train_demo.sh")
+    demo = Path(__file__).parents[1] / "train_demo.sh"
     return {**container_files.read(), demo.name: demo.read_bytes()}
 
 

@@ -12,7 +12,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy_lab import namespaces
+from sm_proxy_lab.machines import namespaces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

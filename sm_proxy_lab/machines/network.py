@@ -16,8 +16,8 @@ import socket
 import sys
 from dataclasses import dataclass, field
 
-from sm_proxy_lab import namespaces, netlink, role
 from sm_proxy_lab.errors import LabError
+from sm_proxy_lab.machines import namespaces, netlink, role_credentials
 
 VPC_CIDR = "10.0.0.0/16"
 # The article's private subnets: the bastion stands in the first, containers in the others.
@@ -100,7 +100,7 @@ class Fabric:
         with namespaces.entered(self.netns):
             netlink.set_up("lo")
             # Containers get there by their default route, as to a service of their host.
-            netlink.add_address("lo", role.ADDRESS, 32)
+            netlink.add_address("lo", role_credentials.ADDRESS, 32)
             namespaces.write_sysctl("net.ipv4.ip_forward", "1")
 
     def plug(self, cidr: str) -> Cable:
@@ -174,14 +174,16 @@ class NetnsNetwork:
     def role_sockets(self) -> tuple[socket.socket, socket.socket]:
         """Listen where the VPC's containers ask for their role's credentials, and for S3."""
         with namespaces.entered(self._vpc.netns):
-            return _listening((role.ADDRESS, 80)), _listening((role.ADDRESS, role.S3_PORT))
+            return _listening((role_credentials.ADDRESS, 80)), _listening(
+                (role_credentials.ADDRESS, role_credentials.S3_PORT)
+            )
 
     def on_bastion(self) -> list[str]:
         """Return the command prefix that runs a program in the bastion's network."""
         path = f"/proc/{os.getpid()}/fd/{self.bastion.netns}"
         if shutil.which("nsenter"):
             return ["nsenter", f"--net={path}", "--"]
-        return [sys.executable, "-m", "sm_proxy_lab.enter", path]
+        return [sys.executable, "-m", "sm_proxy_lab.machines.nsenter", path]
 
     def enter_laptop(self) -> None:
         """Make the calling thread, and what it starts from now on, live in the laptop."""

@@ -17,8 +17,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sm_proxy_lab import packages, tools
 from sm_proxy_lab.errors import LabError
+from sm_proxy_lab.machines import debian, sshd_binary
 
 HOST = "host"
 """No root at all: containers see the file system of the machine that the lab runs on."""
@@ -74,11 +74,11 @@ def find(image: str, extra: list[str], tell: Callable[[str], None] = lambda _: N
     """
     names = sorted({*IMAGES[image], *extra})
     mark = hashlib.sha256(" ".join([_LAYOUT, *names]).encode()).hexdigest()[:12]
-    home = tools.cache_folder().absolute() / "roots"
+    home = sshd_binary.cache_folder().absolute() / "roots"
     root = home / f"{image}-{mark}"
     if root.is_dir():
         return root
-    if not packages.available():
+    if not debian.available():
         raise LabError(f"the image {image} is made of Debian packages: apt-get and dpkg are needed")
     home.mkdir(parents=True, exist_ok=True)
     with _locked(home):
@@ -115,13 +115,13 @@ def _build(names: list[str], image: str, root: Path) -> None:
 
 
 def _unpack(names: list[str], image: str, root: Path, store: Path) -> None:
-    files = packages.download_closure(names, store)
+    files = debian.download_closure(names, store)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix="unpack-") as work:
         tree = Path(work, "root")
         tree.mkdir()
         _lay_out(tree)
         for file in files:
-            packages.unpack(file, tree)
+            debian.unpack(file, tree)
         _configure(tree, image)
         tree.chmod(0o755)
         tree.rename(root)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import platformdirs
 
-from sm_proxy_lab import packages
 from sm_proxy_lab.errors import LabError
+from sm_proxy_lab.machines import debian
 
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 _LAYOUT = "v1"  # raise it when the unpacked tree changes shape
@@ -113,7 +113,7 @@ def _fetch(names: list[str], work: Path, root: Path) -> list[Path]:
     """Download packages and unpack them below `root`; return the package files."""
     folder = Path(tempfile.mkdtemp(dir=work))
     try:
-        files = packages.download(names, folder, work)
+        files = debian.download(names, folder, work)
     except LabError as error:
         raise LabError(f"{error}; {_HELP}") from None
     for file in files:

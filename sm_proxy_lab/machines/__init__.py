@@ -1,0 +1,1 @@
+"""The lab's machines: network namespaces and links, images, programs inside containers."""
