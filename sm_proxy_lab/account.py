@@ -31,7 +31,7 @@ class Cloud:
     """API clients at the lab's endpoint. Making them takes most of a second: do it in a thread."""
 
     def __init__(self, endpoint: str) -> None:
-        import boto3  # noqa: PLC0415 - half a second, spent while the front starts
+        import boto3  # noqa: PLC0415 - half a second, spent while the AWS endpoint starts
         from botocore.config import Config  # noqa: PLC0415
 
         session = boto3.session.Session(

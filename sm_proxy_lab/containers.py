@@ -123,7 +123,7 @@ class Machines:
     Attributes:
         folder: where the containers' files are prepared.
         network: the cables.
-        desk: the way to the front, for logs.
+        desk: the way to the AWS endpoint, for logs.
         software: what the containers have installed.
     """
 

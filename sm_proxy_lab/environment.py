@@ -23,7 +23,7 @@ def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
 
     Args:
         folder: the lab's folder; settings, cache and state live below it.
-        endpoint: the front's URL.
+        endpoint: URL of the AWS endpoint.
         mode: the network mode.
     """
     environment = {

@@ -7,8 +7,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from sm_proxy_lab.aws.control_client import ControlError
 from sm_proxy_lab.containers import JobRequest, Machines, Node, stop
-from sm_proxy_lab.front.client import ControlError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ class JobLife:
             await self._move("Completed")
 
     async def stop(self) -> None:
-        """Stop as StopTrainingJob does; the front has set Stopping already."""
+        """Stop as StopTrainingJob does; the AWS endpoint has set Stopping already."""
         self._stopping = True
         await stop(self.nodes, _STOP_GRACE_S)
         await self._walk(*(["Uploading"] if self.nodes else []), "Stopped")

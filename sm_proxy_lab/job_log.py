@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sm_proxy_lab.front.client import Control
+    from sm_proxy_lab.aws.control_client import Control
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 _BATCH_S = 0.02
@@ -20,14 +20,14 @@ _MARKER = '{"sm_proxy_marker"'
 
 
 class Desk:
-    """Talks to the front's control plane in order, off the event loop."""
+    """Talks to the AWS endpoint's control plane in order, off the event loop."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control")
 
     async def call(self, method: str, *args: Any, **options: Any) -> Any:
-        """Call a method of `front.client.Control`; calls are made one at a time, in order."""
+        """Call a method of `aws.control_client.Control`; calls are made one at a time, in order."""
         loop = asyncio.get_running_loop()
         function = getattr(self._control, method)
         return await loop.run_in_executor(self._pool, lambda: function(*args, **options))
@@ -40,7 +40,7 @@ class JobLog:
         """Prepare a stream.
 
         Args:
-            desk: the way to the front.
+            desk: the way to the AWS endpoint.
             stream: the stream's name.
             region: the job's region.
             filler: how many lines of training output to put right behind the marker.

@@ -87,7 +87,7 @@ class Lab:
         self._tasks: set[asyncio.Task[None]] = set()
         self._own_job = asyncio.Event()
         self._own_ready = asyncio.Event()
-        self._front_ready = asyncio.Event()
+        self._aws_ready = asyncio.Event()
 
     async def run(self) -> int:
         """Run until CMD has ended, a signal came, the caller died or something broke."""
@@ -157,15 +157,15 @@ class Lab:
             if self._mode == network.NETNS
             else network.LoopbackNetwork()
         )
-        front, gateway = network.listen(self._net), network.listen(self._net)
-        port = front.getsockname()[1]
+        aws, gateway = network.listen(self._net), network.listen(self._net)
+        port = aws.getsockname()[1]
         endpoint = f"http://127.0.0.1:{port}"
         self._environment = environment.base(self._folder, endpoint, mode=self._mode)
         # The lab's own API calls must not fall for the caller's profiles either.
         self._callers = dict(os.environ)
         os.environ.clear()
         os.environ.update(self._environment)
-        self._start_servers(front, gateway)
+        self._start_servers(aws, gateway)
         self._net.enter_laptop()
         self._environment["SM_PROXY_LAB_ON_BASTION"] = " ".join(self._net.on_bastion())
         desk = Desk(_control(endpoint))
@@ -177,7 +177,7 @@ class Lab:
         keys, self._cloud, _ = await asyncio.gather(
             asyncio.to_thread(environment.write_ssh_config, self._environment, self._machines.user),
             asyncio.to_thread(_cloud, endpoint),
-            asyncio.wait_for(self._front_ready.wait(), _START_TIMEOUT_S),
+            asyncio.wait_for(self._aws_ready.wait(), _START_TIMEOUT_S),
         )
         await self._create_job(keys)
         # What the lab itself has called is no business of CMD's.
@@ -187,7 +187,7 @@ class Lab:
         else:
             self._show_exports()
 
-    def _start_servers(self, front: Any, gateway: Any) -> None:
+    def _start_servers(self, aws: Any, gateway: Any) -> None:
         control = str(self._folder / "gateway.sock")
         calls = self._environment["SM_PROXY_LAB_CALLS"]
         latency = ["--latency-ms", str(self._options.latency_ms)]
@@ -202,11 +202,11 @@ class Lab:
         cables = self._cables()
         if cables:
             argv += ["--cables", *map(str, cables), self._net.bastion.address]
-        child = self._serve(["front", "--fd", str(front.fileno()), *argv], front, cables)
-        self._spawn(self._hear_front(child))
+        child = self._serve(["aws", "--fd", str(aws.fileno()), *argv], aws, cables)
+        self._spawn(self._hear_aws(child))
 
     def _cables(self) -> list[int]:
-        """The namespaces in which the front puts the VPC's records into force; none without nft."""
+        """The namespaces in which the AWS endpoint enforces the VPC; none without nft."""
         net = self._net
         if not isinstance(net, network.NetnsNetwork) or net.bastion.netns is None:
             return []
@@ -236,11 +236,11 @@ class Lab:
         status = await child.wait()
         raise LabError(f"the lab's {name} ended by itself with status {status}")
 
-    async def _hear_front(self, child: Child) -> None:
+    async def _hear_aws(self, child: Child) -> None:
         async for line in lines(child.process.stdout):
             event = json.loads(line)
             if event["event"] == "ready":
-                self._front_ready.set()
+                self._aws_ready.set()
             elif event["event"] == "job-created":
                 self._spawn(self._live(event))
             elif event["event"] == "job-stop" and event["job"] in self._lives:
@@ -317,7 +317,9 @@ class Lab:
 
 
 def _control(endpoint: str) -> Any:
-    from sm_proxy_lab.front.client import Control  # noqa: PLC0415 - after the front was started
+    from sm_proxy_lab.aws.control_client import (  # noqa: PLC0415 - after the AWS endpoint was started
+        Control,
+    )
 
     return Control(endpoint)
 

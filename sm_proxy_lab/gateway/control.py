@@ -22,7 +22,7 @@ Answer = dict[str, Any]
 
 
 class Control:
-    """Answers the front and the tests."""
+    """Answers the AWS endpoint and the tests."""
 
     def __init__(self, service: Service) -> None:
         self._service = service

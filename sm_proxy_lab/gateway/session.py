@@ -69,6 +69,11 @@ class Session:
 
     # The client's side.
 
+    @property
+    def congested(self) -> bool:
+        """Whether the client takes no more for now."""
+        return self.client is not None and self.client.congested
+
     def attach(self, client: Connection) -> None:
         """Make this connection the client's; an older one is dropped."""
         old, self.client = self.client, client

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sm_proxy_lab.gateway.faults import Faults
+    from sm_proxy_lab.gateway.port import Port
 
 log = logging.getLogger("sm_proxy_lab.gateway")
 
@@ -55,7 +56,7 @@ class Worker:
         self.channel.on_active = self.wake
         self._request = request
         self._report = report
-        self._port: BasicPort | MuxPort | None = None
+        self._port: Port | None = None
         self._client_version = ""
         self._complete = False
         loop = asyncio.get_running_loop()
@@ -131,7 +132,7 @@ class Worker:
         await self.channel.outgoing.wait_empty(LINGER)
         return ""
 
-    async def _make_port(self) -> BasicPort | MuxPort:
+    async def _make_port(self) -> Port:
         given, agent = self._request.properties, self._request.agent_version
         kind = given.get("type", "")
         host = given.get("host", "") if compare(agent, "3.1.1188.0") >= 0 else ""

@@ -35,17 +35,17 @@ class Role:
     paths: set[str] = field(default_factory=set)
     _servers: list[asyncio.Server] = field(default_factory=list)
 
-    async def serve(self, credentials: socket.socket, s3: socket.socket, front: int) -> None:
+    async def serve(self, credentials: socket.socket, s3: socket.socket, endpoint: int) -> None:
         """Answer on two listening sockets.
 
         Args:
             credentials: port 80 of `ADDRESS`.
             s3: the port of S3 there.
-            front: the port of the client's endpoint on 127.0.0.1.
+            endpoint: the port of the client's endpoint on 127.0.0.1.
         """
 
         async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await _relay(reader, writer, front)
+            await _relay(reader, writer, endpoint)
 
         self._servers.append(await asyncio.start_server(self._answer, sock=credentials))
         self._servers.append(await asyncio.start_server(relay, sock=s3))

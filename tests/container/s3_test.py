@@ -21,9 +21,9 @@ from botocore.config import Config
 
 from sm_proxy import container_files
 from sm_proxy_lab import account
-from sm_proxy_lab.front.client import Control
+from sm_proxy_lab.aws.control_client import Control
 from sm_proxy_lab.machines import role_credentials
-from tests.lab.front.harness import FakeGateway, start
+from tests.lab.aws.harness import FakeGateway, start
 
 from .conftest import BUSYBOX
 

@@ -111,7 +111,7 @@ def test_signalled(lab: Runner, number: int, status: int) -> None:
     _assert_nothing_left(lab, found)
 
 
-@pytest.mark.parametrize("module", ["front", "gateway"])
+@pytest.mark.parametrize("module", ["aws", "gateway"])
 def test_part_that_dies_fails_the_lab(lab: Runner, module: str) -> None:
     _, found = _started(lab, "loopback")
     os.kill(_one(found, module), signal.SIGKILL)

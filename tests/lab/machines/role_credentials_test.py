@@ -7,9 +7,9 @@ import socket
 
 import pytest
 
-from sm_proxy_lab.front import s3
-from sm_proxy_lab.front.errors import AwsError
-from sm_proxy_lab.front.request import parse
+from sm_proxy_lab.aws import s3
+from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.aws.http.request import parse
 from sm_proxy_lab.machines import role_credentials
 
 

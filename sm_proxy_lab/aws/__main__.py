@@ -1,0 +1,79 @@
+"""`python -m sm_proxy_lab.aws`: serve AWS on an inherited socket."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+_STDOUT = threading.Lock()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve until killed; events go to stdout, a JSON line each."""
+    began = time.monotonic()
+    options = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+    # Imported late so that a wrong command line is told at once.
+    from sm_proxy_lab.aws.app import AwsApp  # noqa: PLC0415
+    from sm_proxy_lab.aws.call_log import CallsFile  # noqa: PLC0415
+    from sm_proxy_lab.aws.http.server import Server  # noqa: PLC0415
+    from sm_proxy_lab.aws.moto_app import Moto  # noqa: PLC0415
+    from sm_proxy_lab.aws.ssm.gateway_client import Gateway  # noqa: PLC0415
+    from sm_proxy_lab.aws.vpc.enforcement import Enforcement  # noqa: PLC0415
+
+    app = AwsApp(
+        moto=Moto(),
+        gateway=Gateway(options.gateway),
+        calls=CallsFile(options.calls),
+        emit=_emit,
+        latency_s=options.latency_ms / 1000,
+        enforcement=Enforcement(_cables(options)),
+    )
+    app.warm()
+    server = Server(socket.socket(fileno=options.fd), app)
+    _emit("ready", seconds=round(time.monotonic() - began, 3))
+    server.serve_forever()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sm_proxy_lab.aws", description=__doc__)
+    parser.add_argument("--fd", type=int, required=True, help="a bound, listening TCP socket")
+    parser.add_argument("--gateway", type=Path, required=True, help="the gateway's control socket")
+    parser.add_argument("--calls", type=Path, required=True, help="the file to record calls in")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="one way, of every API call")
+    cables = "the router's and the bastion's network namespaces, and the bastion's address"
+    parser.add_argument("--cables", nargs=3, metavar=("FD", "FD", "ADDRESS"), help=cables)
+    return parser
+
+
+def _cables(options: argparse.Namespace) -> Any:
+    from sm_proxy_lab.aws.vpc.enforcement import Cables  # noqa: PLC0415
+
+    if options.cables is None:
+        return None
+    router, bastion, address = options.cables
+    return Cables(int(router), int(bastion), address)
+
+
+def _emit(event: str, **members: object) -> None:
+    """Tell the supervisor; if nobody listens any more, that is its business."""
+    line = json.dumps({"event": event, **members}, separators=(",", ":"))
+    with _STDOUT:
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except OSError:
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

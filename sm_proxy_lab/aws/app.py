@@ -1,0 +1,114 @@
+"""The AWS API without HTTP: one call in, one reply out."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab.aws import kms, mfa, s3, validation
+from sm_proxy_lab.aws.faults import Faults
+from sm_proxy_lab.aws.http.errors import AwsError, Reply, json_reply, render
+from sm_proxy_lab.aws.http.request import read_json
+from sm_proxy_lab.aws.logs.service import Logs
+from sm_proxy_lab.aws.logs.store import LogStore
+from sm_proxy_lab.aws.sagemaker.service import SageMaker
+from sm_proxy_lab.aws.ssm.instances import Managed
+from sm_proxy_lab.aws.ssm.service import Ssm
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.call_log import CallsFile
+    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.moto_app import Moto
+    from sm_proxy_lab.aws.ssm.gateway_client import Gateway
+    from sm_proxy_lab.aws.vpc.enforcement import Enforcement
+
+Operation = Callable[["Call"], "dict[str, Any] | None"]
+
+
+class AwsApp:
+    """All services behind one endpoint."""
+
+    def __init__(
+        self,
+        *,
+        moto: Moto,
+        gateway: Gateway,
+        calls: CallsFile,
+        emit: Callable[..., None],
+        latency_s: float,
+        enforcement: Enforcement,
+    ) -> None:
+        self._moto = moto
+        self._mfa = mfa.Mfa()
+        self._calls = calls
+        self._latency_s = latency_s
+        self.faults = Faults()
+        self.gateway = gateway
+        self.sagemaker = SageMaker(moto, emit)
+        self.logs = Logs(LogStore(), self.faults)
+        self.enforcement = enforcement
+        managed = Managed(self.faults, moto.instances, enforcement.agent_reaches)
+        ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement)
+        self._operations: dict[str, dict[str, Operation]] = {
+            "sagemaker": dict(self.sagemaker.operations),
+            "logs": dict(self.logs.operations),
+            "ssm": dict(ssm.operations),
+            "kms": {"GenerateDataKey": kms.generate, "Decrypt": kms.decrypt},
+        }
+
+    def warm(self) -> None:
+        """Load what the first calls need."""
+        for service, operations in self._operations.items():
+            for operation in operations:
+                validation.warm(service, operation)
+        self._moto.warm()
+
+    def answer(self, call: Call) -> Reply:
+        """The reply to an API call, recorded, delayed and faulted as asked."""
+        started = time.time()
+        self._travel()
+        error: AwsError | None = None
+        try:
+            reply = self._serve(call)
+        except AwsError as refusal:
+            error = refusal
+        except Exception:  # noqa: BLE001 - the lab's bug must not hang the client
+            traceback.print_exc(file=sys.stderr)
+            error = AwsError("InternalFailure", "The lab failed on this request.", 500)
+        if error:
+            reply = render(call, error)
+        code = error.code if error else None
+        self._calls.add(
+            call, started=started, status=reply.status, size=len(reply.body), error=code
+        )
+        self._travel()
+        return reply
+
+    def _travel(self) -> None:
+        if self._latency_s:
+            time.sleep(self._latency_s)
+
+    def _serve(self, call: Call) -> Reply:
+        if call.protocol == "json":
+            read_json(call)
+        self.faults.check(call)
+        self._mfa.check(call)
+        if call.service == "s3":
+            s3.check(call)
+        if call.service in self._operations:
+            validation.check(call)
+        operation = self._operations.get(call.service, {}).get(call.operation)
+        if operation is None:
+            return self._by_moto(call)
+        result = operation(call)
+        return self._moto(call) if result is None else json_reply(call, result)
+
+    def _by_moto(self, call: Call) -> Reply:
+        """Moto's reply; by then, what it has changed is in force."""
+        reply = self._moto(call)
+        if call.service == "ec2" and not call.operation.startswith("Describe"):
+            self.enforcement.update()
+        return reply

@@ -1,0 +1,106 @@
+"""A client of the control plane, for the supervisor and the tests."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import quote
+
+_TIMEOUT_S = 30.0
+# The AWS endpoint is on this machine; a proxy of the environment must not see these requests.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class ControlError(Exception):
+    """The control plane refused."""
+
+
+class Control:
+    """Turns the knobs of a running AWS endpoint.
+
+    Args:
+        endpoint: `http://127.0.0.1:PORT`, the AWS endpoint.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._base = endpoint.rstrip("/") + "/_lab/"
+
+    def set_status(
+        self,
+        job: str,
+        secondary: str,
+        *,
+        message: str | None = None,
+        failure_reason: str | None = None,
+    ) -> dict[str, Any]:
+        """Take a job's life one step further; its description thereafter."""
+        body = {"secondary": secondary, "message": message, "failure_reason": failure_reason}
+        answer = self._request("PUT", f"jobs/{quote(job, safe='')}", body)
+        return dict(answer)
+
+    def set_batch_status(
+        self, kind: str, job: str, status: str, *, failure_reason: str | None = None
+    ) -> dict[str, Any]:
+        """The same for a job of kind `processing` or `transform`, which has only a status."""
+        body = {"status": status, "failure_reason": failure_reason}
+        return dict(self._request("PUT", f"{kind}/{quote(job, safe='')}", body))
+
+    def plugged(self, job: str, addresses: list[str]) -> None:
+        """Say where a job's containers are, so that its security groups hold for them."""
+        self._request("PUT", f"plugged/{quote(job, safe='')}", {"addresses": addresses})
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The descriptions of all training jobs, in all regions."""
+        return list(self._request("GET", "jobs"))
+
+    def put_logs(
+        self, group: str, stream: str, events: list[dict[str, Any]], *, region: str | None = None
+    ) -> None:
+        """Write log events (`timestamp` in ms, `message`), making group and stream.
+
+        They go to the region of the job that the stream is named after, unless one is given.
+        """
+        self._request("POST", "logs", _where(group, stream, region) | {"events": events})
+
+    def filler(self, group: str, stream: str, count: int, *, region: str | None = None) -> None:
+        """Append `count` lines of an ordinary training run."""
+        self._request("POST", "filler", _where(group, stream, region) | {"count": count})
+
+    def faults(self, **changes: Any) -> dict[str, Any]:
+        """Set these faults, leaving the others; the whole document thereafter."""
+        if not changes:
+            return dict(self._request("GET", "faults"))
+        return dict(self._request("PATCH", "faults", changes))
+
+    def replace_faults(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Set exactly these faults."""
+        return dict(self._request("PUT", "faults", document))
+
+    def clear_faults(self) -> None:
+        """Let everything go well."""
+        self._request("DELETE", "faults")
+
+    def sessions(self) -> list[str]:
+        """The ids of the open sessions."""
+        return list(self._request("GET", "sessions"))
+
+    def _request(self, method: str, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310 - the endpoint is ours, http
+            self._base + path,
+            data=data,
+            method=method,
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with _OPENER.open(request, timeout=_TIMEOUT_S) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise ControlError(json.load(error)["error"]) from None
+
+
+def _where(group: str, stream: str, region: str | None) -> dict[str, Any]:
+    return {"group": group, "stream": stream, **({"region": region} if region else {})}

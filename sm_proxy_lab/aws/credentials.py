@@ -1,0 +1,94 @@
+"""Is the request signed, and by credentials that still hold."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sm_proxy_lab.aws.http.errors import AwsError
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.http.request import Call
+
+# The two calls that bring their own proof of identity.
+_UNSIGNED = {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
+_SIGNATURE_S = 300
+_EXPIRED = "The security token included in the request is expired"
+_INVALID = "The security token included in the request is invalid."
+_NOT_VALIDATED = "AWS was not able to validate the provided access credentials"
+
+
+def check(call: Call, state: str) -> None:
+    """Refuse a call whose credentials are absent, expired or unknown.
+
+    Args:
+        call: The call.
+        state: `ok`, `expired` or `invalid`: what the credentials of every caller are now.
+
+    Raises:
+        AwsError: In the words of the call's service.
+    """
+    if call.access_key is None:
+        if call.operation not in _UNSIGNED:
+            raise _unsigned(call)
+    elif state == "expired":
+        raise _expired(call)
+    elif state == "invalid":
+        raise _invalid(call)
+
+
+def check_clock(call: Call, skew_s: float) -> None:
+    """Refuse a call that was signed more than five minutes from the service's time.
+
+    Args:
+        call: The call.
+        skew_s: How far the service's clock is ahead of this machine's, in seconds.
+
+    Raises:
+        AwsError: In the words of the call's service.
+    """
+    if abs(skew_s) <= _SIGNATURE_S or call.access_key is None:
+        return
+    signed = call.headers.get("x-amz-date", "")
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + skew_s))
+    limit = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + skew_s - _SIGNATURE_S))
+    words = f"Signature expired: {signed} is now earlier than {limit} ({now} - 5 min.)"
+    if call.protocol == "json":
+        raise AwsError("InvalidSignatureException", words)
+    if call.protocol == "ec2":
+        raise AwsError("AuthFailure", words, 401)
+    raise AwsError("SignatureDoesNotMatch", words, 403)
+
+
+def _unsigned(call: Call) -> AwsError:
+    if call.headers.get("authorization"):
+        words = (
+            "Authorization header requires 'Credential' parameter. Authorization header requires "
+            "'Signature' parameter. Authorization header requires 'SignedHeaders' parameter. "
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+        )
+        if call.protocol in {"json", "rest-json"}:
+            return AwsError("IncompleteSignatureException", words)
+        return AwsError("IncompleteSignature", words)
+    if call.protocol == "ec2":
+        return AwsError("MissingParameter", "The request must contain the parameter AWSAccessKeyId")
+    words = "Request is missing Authentication Token"
+    if call.protocol in {"query", "rest-xml"}:
+        return AwsError("MissingAuthenticationToken", words, 403)
+    return AwsError("MissingAuthenticationTokenException", words)
+
+
+def _expired(call: Call) -> AwsError:
+    if call.protocol == "ec2":
+        return AwsError("RequestExpired", "Request has expired.")
+    if call.protocol in {"query", "rest-xml"}:
+        return AwsError("ExpiredToken", _EXPIRED, 403)
+    return AwsError("ExpiredTokenException", _EXPIRED)
+
+
+def _invalid(call: Call) -> AwsError:
+    if call.protocol == "ec2":
+        return AwsError("AuthFailure", _NOT_VALIDATED, 401)
+    if call.protocol in {"query", "rest-xml"}:
+        return AwsError("InvalidClientTokenId", _INVALID, 403)
+    return AwsError("UnrecognizedClientException", _INVALID)

@@ -1,0 +1,99 @@
+"""What IAM says when the caller may not do what it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab.aws.http.errors import AwsError
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.http.request import Call
+
+# The resource named in the refusal, by operation prefix and request member.
+_SAGEMAKER = {
+    "TrainingJobName": "training-job",
+    "ProcessingJobName": "processing-job",
+    "TransformJobName": "transform-job",
+    "EndpointName": "endpoint",
+    "EndpointConfigName": "endpoint-config",
+    "ModelName": "model",
+}
+_SAGEMAKER_LISTS = {
+    "ListTrainingJobs": "training-job",
+    "ListProcessingJobs": "processing-job",
+    "ListTransformJobs": "transform-job",
+    "ListEndpoints": "endpoint",
+}
+
+
+def check(call: Call, patterns: list[str]) -> None:
+    """Refuse a call whose action matches one of `patterns` (`ssm:*`; case does not count).
+
+    Raises:
+        AwsError: IAM's refusal in the words of the call's protocol.
+    """
+    # GetCallerIdentity needs no permission and cannot be denied.
+    if not patterns or call.operation == "GetCallerIdentity":
+        return
+    if any(fnmatchcase(call.action.lower(), pattern.lower()) for pattern in patterns):
+        raise refusal(call)
+
+
+def refusal(call: Call) -> AwsError:
+    """IAM's words for a call that no identity-based policy allows."""
+    why = f"because no identity-based policy allows the {call.action} action"
+    who = f"User: {call.caller} is not authorized to perform: {call.action}"
+    if call.protocol == "ec2":
+        words = f"You are not authorized to perform this operation. {who} {why}"
+        return AwsError("UnauthorizedOperation", words, 403)
+    words = f"{who} on resource: {resource(call)} {why}"
+    if call.protocol in {"query", "rest-xml"}:
+        return AwsError("AccessDenied", words, 403)
+    return AwsError("AccessDeniedException", words)
+
+
+def resource(call: Call) -> str:
+    """The ARN that a refusal of `call` names."""
+    finder = _RESOURCES.get(call.service)
+    return finder(call, call.params) if finder else "*"
+
+
+def _sagemaker(call: Call, params: dict[str, Any]) -> str:
+    for member, kind in _SAGEMAKER.items():
+        if isinstance(params.get(member), str):
+            # SageMaker writes names in its ARNs in lower case.
+            return call.arn("sagemaker", f"{kind}/{params[member].lower()}")
+    kind = _SAGEMAKER_LISTS.get(call.operation, "")
+    return call.arn("sagemaker", f"{kind}/*") if kind else "*"
+
+
+def _logs(call: Call, params: dict[str, Any]) -> str:
+    group = params.get("logGroupName") or params.get("logGroupIdentifier") or ""
+    stream = params.get("logStreamName") or ""
+    return call.arn("logs", f"log-group:{group}:log-stream:{stream}")
+
+
+def _ssm(call: Call, params: dict[str, Any]) -> str:
+    if "Target" in params:
+        target = str(params["Target"])
+        service = "ec2" if target.startswith("i-") else "ssm"
+        kind = "instance" if target.startswith("i-") else "managed-instance"
+        return call.arn(service, f"{kind}/{target}")
+    if "SessionId" in params:
+        return call.arn("ssm", f"session/{params['SessionId']}")
+    return call.arn("ssm", "*")
+
+
+def _sts(_call: Call, params: dict[str, Any]) -> str:
+    return str(params.get("RoleArn", "*"))
+
+
+_RESOURCES: dict[str, Callable[[Call, dict[str, Any]], str]] = {
+    "sagemaker": _sagemaker,
+    "logs": _logs,
+    "ssm": _ssm,
+    "sts": _sts,
+    "iam": lambda call, _: f"arn:{call.partition}:iam::123456789012:*",
+}

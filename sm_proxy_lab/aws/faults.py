@@ -1,0 +1,122 @@
+"""What goes wrong on request: denials, throttling, failures, credentials."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab.aws import credentials, denial
+from sm_proxy_lab.aws.http.errors import AwsError
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.http.request import Call
+
+DEFAULTS: dict[str, Any] = {
+    "deny": [],
+    "throttle": {},
+    "fail": {},
+    "credentials": "ok",
+    "clock_skew_s": 0,
+    "log_delay_ms": 0,
+    "empty_log_pages": 0,
+    "ping_status": "Online",
+    "agent_version": "3.3.1230.0",
+    "gateway": {},
+}
+_CHOICES = {
+    "credentials": {"ok", "expired", "invalid"},
+    "ping_status": {"Online", "ConnectionLost", "Inactive", "absent"},
+}
+
+
+class Faults:
+    """The fault document and its counters."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._now = copy.deepcopy(DEFAULTS)
+
+    def document(self) -> dict[str, Any]:
+        """The document as it stands; counters show what is left of them."""
+        with self._lock:
+            return copy.deepcopy(self._now)
+
+    @staticmethod
+    def validate(changes: dict[str, Any]) -> None:
+        """See that `changes` make sense.
+
+        Raises:
+            ValueError: A key or a value that means nothing.
+        """
+        for key, value in changes.items():
+            _check(key, value)
+
+    def merge(self, changes: dict[str, Any], *, replace: bool) -> None:
+        """Set the keys of `changes`; with `replace` all others go back to their defaults."""
+        with self._lock:
+            base = copy.deepcopy(DEFAULTS) if replace else self._now
+            self._now = base | copy.deepcopy(changes)
+
+    def __getitem__(self, key: str) -> Any:
+        """One value of the document."""
+        return self._now[key]
+
+    def check(self, call: Call) -> None:
+        """Let a call pass, or refuse it as its service would.
+
+        Raises:
+            AwsError: The refusal.
+        """
+        credentials.check(call, self._now["credentials"])
+        credentials.check_clock(call, self._now["clock_skew_s"])
+        denial.check(call, self._now["deny"])
+        if self._spend("throttle", call):
+            raise _throttled(call)
+        left = self._spend("fail", call)
+        if left:
+            raise _failed(call, 500 if left % 2 else 503)
+
+    def _spend(self, kind: str, call: Call) -> int:
+        """Take one from the counter that matches the call: what it was, 0 where there is none."""
+        if not self._now[kind]:
+            return 0
+        with self._lock:
+            counters = self._now[kind]
+            for pattern, left in counters.items():
+                if left > 0 and fnmatchcase(call.action.lower(), pattern.lower()):
+                    counters[pattern] = left - 1
+                    return int(left)
+        return 0
+
+
+def _check(key: str, value: object) -> None:
+    if key not in DEFAULTS:
+        raise ValueError(f"no such fault: {key}; there are {', '.join(DEFAULTS)}")
+    kind = type(DEFAULTS[key])
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{key} must be a JSON value like {DEFAULTS[key]!r}")  # noqa: TRY004 - one kind of refusal
+    if key in _CHOICES and value not in _CHOICES[key]:
+        raise ValueError(f"{key} must be one of {', '.join(sorted(_CHOICES[key]))}")
+    if key in {"throttle", "fail"} and isinstance(value, dict):
+        for action, left in value.items():
+            if not isinstance(left, int) or (":" not in action and action != "*"):
+                raise ValueError(
+                    f"{key} takes service:Operation and a number, not {action}: {left}"
+                )
+
+
+def _throttled(call: Call) -> AwsError:
+    if call.protocol == "ec2":
+        return AwsError("RequestLimitExceeded", "Request limit exceeded.", 503)
+    if call.protocol == "query":
+        return AwsError("Throttling", "Rate exceeded")
+    return AwsError("ThrottlingException", "Rate exceeded")
+
+
+def _failed(call: Call, status: int) -> AwsError:
+    if call.protocol == "ec2":
+        return AwsError("InternalError", "An internal error has occurred", status)
+    words = "The request processing has failed because of an unknown error, exception or failure."
+    return AwsError("InternalFailure", words, status)

@@ -1,0 +1,1 @@
+"""HTTP: requests into calls, replies and errors out."""

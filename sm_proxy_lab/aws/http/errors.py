@@ -1,0 +1,89 @@
+"""The services' own errors, in the body each protocol gives them.
+
+AwsError is what the services of the AWS endpoint raise; `render` turns it into an HTTP reply.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.http.request import Call
+
+# Namespaces of the query protocol; a client does not look at them, a person may.
+NAMESPACES = {
+    "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
+    "iam": "https://iam.amazonaws.com/doc/2010-05-08/",
+}
+
+
+class AwsError(Exception):
+    """The service refused: its error code, its words and its HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One HTTP response."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json_reply(call: Call, result: object, status: int = 200) -> Reply:
+    """The reply of a JSON service that went well."""
+    body = json.dumps(result, separators=(",", ":")).encode()
+    return Reply(status, body, _headers(call, "application/x-amz-json-1.1"))
+
+
+def render(call: Call, error: AwsError) -> Reply:
+    """The reply of a service that refuses, in the words of the call's protocol."""
+    if call.protocol == "json":
+        # Authorisation is refused before the service itself, whose key is a capital one.
+        key = "Message" if error.code == "AccessDeniedException" else "message"
+        return json_reply(call, {"__type": error.code, key: error.message}, error.status)
+    if call.protocol == "rest-json":
+        headers = _headers(call, "application/json") | {"x-amzn-ErrorType": error.code}
+        return Reply(error.status, json.dumps({"message": error.message}).encode(), headers)
+    text = {"ec2": _ec2, "rest-xml": _rest_xml}.get(call.protocol, _query)(call, error)
+    return Reply(error.status, text.encode(), _headers(call, "text/xml;charset=UTF-8"))
+
+
+def _headers(call: Call, content_type: str) -> dict[str, str]:
+    return {"Content-Type": content_type, "x-amzn-RequestId": call.request_id}
+
+
+def _ec2(call: Call, error: AwsError) -> str:
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Response><Errors><Error><Code>{error.code}</Code>"
+        f"<Message>{escape(error.message)}</Message></Error></Errors>"
+        f"<RequestID>{call.request_id}</RequestID></Response>"
+    )
+
+
+def _query(call: Call, error: AwsError) -> str:
+    fault = "Sender" if error.status < 500 else "Receiver"
+    namespace = NAMESPACES.get(call.service, f"https://{call.service}.amazonaws.com/doc/")
+    return (
+        f'<ErrorResponse xmlns="{namespace}"><Error><Type>{fault}</Type>'
+        f"<Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+        f"<RequestId>{call.request_id}</RequestId></ErrorResponse>"
+    )
+
+
+def _rest_xml(call: Call, error: AwsError) -> str:
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
+        f"<RequestId>{call.request_id}</RequestId></Error>"
+    )

@@ -1,0 +1,132 @@
+"""Which service, operation, region and access key an HTTP request is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl
+
+from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.aws.s3 import action as s3_action
+
+ACCOUNT = "123456789012"
+DEFAULT_REGION = "us-east-1"
+
+_CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
+# An unsigned request is told so in its service's own format, so the service is guessed from these.
+_TARGETS = {"SageMaker": "sagemaker", "Logs": "logs", "AmazonSSM": "ssm", "TrentService": "kms"}
+_VERSIONS = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam"}
+
+
+@dataclass
+class Call:
+    """One request to an AWS API.
+
+    Attributes:
+        service: The signing name: `sagemaker`, `logs`, `ssm`, `ec2`, ...
+        operation: `DescribeTrainingJob`, or `GET /path` for services told by their paths.
+        protocol: `json`, `query`, `ec2`, `rest-json` or `rest-xml`.
+        params: What was asked: the JSON body or the form, empty for the other protocols.
+        access_key: None where the request carries no signature.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    service: str = ""
+    operation: str = ""
+    region: str = DEFAULT_REGION
+    access_key: str | None = None
+    protocol: str = "json"
+    params: dict[str, Any] = field(default_factory=dict)
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @property
+    def partition(self) -> str:
+        """`aws`, `aws-cn` or `aws-us-gov`, as the region has it."""
+        if self.region.startswith("cn-"):
+            return "aws-cn"
+        return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
+
+    @property
+    def action(self) -> str:
+        """The IAM action."""
+        return f"{self.service}:{self.operation}"
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN in this call's partition, region and account."""
+        return f"arn:{self.partition}:{service}:{self.region}:{ACCOUNT}:{resource}"
+
+    @property
+    def caller(self) -> str:
+        """Who calls: the lab knows one role."""
+        return f"arn:{self.partition}:sts::{ACCOUNT}:assumed-role/LabRole/lab"
+
+
+def parse(method: str, target: str, headers: dict[str, str], body: bytes) -> Call:
+    """Read a request.
+
+    Args:
+        method: The HTTP method.
+        target: The request line's path and query.
+        headers: Header names in lower case.
+        body: The whole body; a JSON one is read later, by `read_json`.
+    """
+    path, _, query = target.partition("?")
+    call = Call(method, path or "/", query, headers, body)
+    _read_credential(call)
+    form = _form(call)
+    amz_target = headers.get("x-amz-target", "")
+    if amz_target:
+        call.protocol = "json"
+        call.operation = amz_target.rpartition(".")[2]
+        prefix = amz_target.partition(".")[0].partition("_")[0]
+        call.service = call.service or _TARGETS.get(prefix, prefix.lower())
+    elif "Action" in form:
+        call.service = call.service or _VERSIONS.get(form.get("Version", ""), "sts")
+        call.protocol = "ec2" if call.service == "ec2" else "query"
+        call.operation = form["Action"]
+        call.params = {k: v for k, v in form.items() if k not in {"Action", "Version"}}
+    else:
+        call.service = call.service or "s3"
+        call.protocol = "rest-xml" if call.service in {"s3", "route53"} else "rest-json"
+        named = s3_action(method, call.path) if call.service == "s3" else None
+        call.operation = named or f"{method} {call.path}"
+    return call
+
+
+def read_json(call: Call) -> None:
+    """Fill `params` of a JSON call from its body."""
+    body = call.body
+    if call.headers.get("content-encoding") == "gzip":
+        body = gzip.decompress(body)
+    try:
+        params = json.loads(body or b"{}")
+    except ValueError:
+        params = None
+    if not isinstance(params, dict):
+        raise AwsError(
+            "SerializationException", "Start of structure or map found where not expected."
+        )
+    call.params = params
+
+
+def _read_credential(call: Call) -> None:
+    text = call.headers.get("authorization", "")
+    if not text and "X-Amz-Credential" in call.query:
+        text = "Credential=" + parse_qs(call.query)["X-Amz-Credential"][0]
+    found = _CREDENTIAL.search(text)
+    if found:
+        call.access_key, _, call.region, call.service = found.groups()
+
+
+def _form(call: Call) -> dict[str, str]:
+    if call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(call.body.decode(errors="replace"), keep_blank_values=True))
+    return dict(parse_qsl(call.query, keep_blank_values=True)) if "Action=" in call.query else {}

@@ -1,0 +1,183 @@
+"""Reading logs: GetLogEvents page by page, FilterLogEvents by scanning."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import re
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.aws.logs import filter_pattern, tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sm_proxy_lab.aws.faults import Faults
+    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.logs.store import LogGroup, LogStore
+    from sm_proxy_lab.aws.logs.stream import Event, LogStream
+
+MAX_EVENTS = 10_000
+MAX_BYTES = 1 << 20
+# What the service counts for an event beside its message.
+EVENT_OVERHEAD = 26
+# f or b for the direction, 44 digits of position, 12 digits of empty pages already given.
+_TOKEN = re.compile(r"([fb])/(\d{44})(\d{12})/s")
+_BAD_TOKEN = "The specified nextToken is invalid."  # noqa: S105 - words, no secret
+
+
+class Reader:
+    """The two operations that read events."""
+
+    def __init__(self, store: LogStore, faults: Faults) -> None:
+        self._store = store
+        self._faults = faults
+
+    def get(self, call: Call) -> dict[str, Any]:
+        """GetLogEvents: a page forward or backward, and the tokens for both ways on."""
+        asked = call.params
+        with self._store.lock:
+            group = self._store.group(call.region, group_name(asked))
+            stream = group.stream(asked["logStreamName"])
+            low, high = _bounds(stream, asked)
+            forward, place, emptied = _place(asked, low, high)
+            if emptied < self._faults["empty_log_pages"]:
+                start, end, emptied = place, place, emptied + 1
+            else:
+                start, end = _span(stream, place, low, high, asked, forward=forward)
+            events = [stream[index] for index in range(start, end)]
+        return {
+            "events": [_line(event) for event in events],
+            "nextForwardToken": f"f/{end:044d}{emptied:012d}/s",
+            "nextBackwardToken": f"b/{start:044d}{emptied:012d}/s",
+        }
+
+    def filter(self, call: Call) -> dict[str, Any]:
+        """FilterLogEvents: scans a budget's worth of events of all streams by time."""
+        asked = call.params
+        matches = filter_pattern.compile_pattern(asked.get("filterPattern", ""))
+        limit = asked.get("limit", MAX_EVENTS)
+        with self._store.lock:
+            group = self._store.group(call.region, group_name(asked))
+            streams = _chosen(group, asked)
+            state = _filter_state(asked.get("nextToken"))
+            places: dict[str, int] = state["places"]
+            if state["emptied"] < self._faults["empty_log_pages"]:
+                state["emptied"] += 1
+                return {"events": [], "searchedLogStreams": [], "nextToken": tokens.seal(state)}
+            found: list[dict[str, Any]] = []
+            size = 0
+            done = True
+            for scanned, (stream, index, event) in enumerate(_merged(streams, places, asked)):
+                if scanned >= MAX_EVENTS or size >= MAX_BYTES or len(found) >= limit:
+                    done = False
+                    break
+                places[stream.name] = index + 1
+                if matches(event.message):
+                    size += len(event.message.encode()) + EVENT_OVERHEAD
+                    found.append(_filtered_line(stream, index, event))
+        answer: dict[str, Any] = {"events": found, "searchedLogStreams": []}
+        return answer if done else answer | {"nextToken": tokens.seal(state)}
+
+
+def group_name(asked: dict[str, Any]) -> str:
+    """The group asked for, by its name or as an identifier (a name or an ARN)."""
+    name = asked.get("logGroupName")
+    identifier = asked.get("logGroupIdentifier")
+    if (name is None) == (identifier is None):
+        words = "Exactly one of logGroupName and logGroupIdentifier must be specified."
+        raise AwsError("InvalidParameterException", words)
+    if name is not None:
+        return str(name)
+    return str(identifier).rpartition(":log-group:")[2].removesuffix(":*")
+
+
+def _bounds(stream: LogStream, asked: dict[str, Any]) -> tuple[int, int]:
+    """The positions between startTime (included) and endTime (not)."""
+    low = stream.position(asked["startTime"]) if "startTime" in asked else 0
+    high = stream.position(asked["endTime"]) if "endTime" in asked else len(stream)
+    return low, max(low, high)
+
+
+def _place(asked: dict[str, Any], low: int, high: int) -> tuple[bool, int, int]:
+    """Which way to read, from where, and how many empty pages were given already."""
+    token = asked.get("nextToken")
+    if token is None:
+        forward = bool(asked.get("startFromHead"))
+        return forward, low if forward else high, 0
+    found = _TOKEN.fullmatch(token)
+    if found is None:
+        raise AwsError("InvalidParameterException", _BAD_TOKEN)
+    way, place, emptied = found.groups()
+    return way == "f", int(place), int(emptied)
+
+
+def _span(
+    stream: LogStream, place: int, low: int, high: int, asked: dict[str, Any], *, forward: bool
+) -> tuple[int, int]:
+    """The positions of one page that begins (or, backward, ends) at `place`."""
+    left = asked.get("limit", MAX_EVENTS)
+    size = 0
+    start = end = place
+    while left > 0 and (end < high if forward else start > low):
+        index = end if forward else start - 1
+        size += len(stream[index].message.encode()) + EVENT_OVERHEAD
+        if size > MAX_BYTES and start != end:
+            break
+        start, end = (start, end + 1) if forward else (start - 1, end)
+        left -= 1
+    return start, end
+
+
+def _line(event: Event) -> dict[str, Any]:
+    return {
+        "timestamp": event.timestamp,
+        "message": event.message,
+        "ingestionTime": event.ingested,
+    }
+
+
+def _filtered_line(stream: LogStream, index: int, event: Event) -> dict[str, Any]:
+    digest = hashlib.sha256(f"{stream.name} {index}".encode()).hexdigest()
+    return {
+        "logStreamName": stream.name,
+        **_line(event),
+        "eventId": f"{int(digest[:40], 16):056d}"[:56],
+    }
+
+
+def _chosen(group: LogGroup, asked: dict[str, Any]) -> list[LogStream]:
+    names, prefix = asked.get("logStreamNames"), asked.get("logStreamNamePrefix")
+    if names is not None and prefix is not None:
+        words = "logStreamNames and logStreamNamePrefix cannot both be specified."
+        raise AwsError("InvalidParameterException", words)
+    if names is not None:
+        return [group.stream(name) for name in dict.fromkeys(names)]
+    return [group.stream(name) for name in sorted(group.streams) if name.startswith(prefix or "")]
+
+
+def _filter_state(token: str | None) -> dict[str, Any]:
+    if token is None:
+        return {"places": {}, "emptied": 0}
+    try:
+        state = tokens.unseal(token)
+        return {"places": dict(state["places"]), "emptied": int(state["emptied"])}
+    except (KeyError, TypeError, ValueError):
+        raise AwsError("InvalidParameterException", _BAD_TOKEN) from None
+
+
+def _merged(
+    streams: list[LogStream], places: dict[str, int], asked: dict[str, Any]
+) -> Iterator[tuple[LogStream, int, Event]]:
+    """The events of all streams by time, from the places where the last page stopped."""
+
+    def one(number: int, stream: LogStream) -> Iterator[tuple[int, int, int, Event]]:
+        low, high = _bounds(stream, asked)
+        for index in range(max(low, places.get(stream.name, 0)), high):
+            event = stream[index]
+            yield event.timestamp, number, index, event
+
+    merged = heapq.merge(*(one(number, stream) for number, stream in enumerate(streams)))
+    for _, number, index, event in merged:
+        yield streams[number], index, event

@@ -1,0 +1,161 @@
+"""CloudWatch Logs: groups, streams and what goes into them. Reading is in `logread`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.aws.logs import tokens
+from sm_proxy_lab.aws.logs.read import Reader, group_name
+from sm_proxy_lab.aws.logs.stream import Event
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.faults import Faults
+    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.logs.store import LogGroup, LogStore
+    from sm_proxy_lab.aws.logs.stream import LogStream
+
+_PAGE = 50
+
+
+class Logs:
+    """The operations on a store."""
+
+    def __init__(self, store: LogStore, faults: Faults) -> None:
+        self._store = store
+        self._faults = faults
+        reader = Reader(store, faults)
+        self.operations = {
+            "CreateLogGroup": self._create_group,
+            "CreateLogStream": self._create_stream,
+            "DeleteLogGroup": self._delete,
+            "DeleteLogStream": self._delete,
+            "PutLogEvents": self._put,
+            "DescribeLogGroups": self._groups,
+            "DescribeLogStreams": self._streams,
+            "GetLogEvents": reader.get,
+            "FilterLogEvents": reader.filter,
+        }
+
+    def put(self, region: str, group: str, stream: str, events: list[dict[str, Any]]) -> None:
+        """Write events, making group and stream where needed (the control plane's way)."""
+        now = int(time.time() * 1000)
+        taken = [Event(int(e.get("timestamp", now)), str(e["message"]), now) for e in events]
+        with self._store.lock:
+            found = self._store.ensure(region, group, stream)
+            found.put(taken, self._faults["log_delay_ms"] / 1000)
+
+    def fill(self, region: str, group: str, stream: str, count: int) -> None:
+        """Append lazily made lines (the control plane's way)."""
+        with self._store.lock:
+            found = self._store.ensure(region, group, stream)
+            found.fill(count, self._faults["log_delay_ms"] / 1000)
+
+    def _create_group(self, call: Call) -> dict[str, Any]:
+        with self._store.lock:
+            self._store.create_group(call.region, call.params["logGroupName"])
+        return {}
+
+    def _create_stream(self, call: Call) -> dict[str, Any]:
+        asked = call.params
+        with self._store.lock:
+            self._store.create_stream(call.region, asked["logGroupName"], asked["logStreamName"])
+        return {}
+
+    def _delete(self, call: Call) -> dict[str, Any]:
+        asked = call.params
+        with self._store.lock:
+            self._store.delete(call.region, asked["logGroupName"], asked.get("logStreamName"))
+        return {}
+
+    def _put(self, call: Call) -> dict[str, Any]:
+        asked = call.params
+        times = [event["timestamp"] for event in asked["logEvents"]]
+        if times != sorted(times):
+            words = "Log events in a single PutLogEvents request must be in chronological order."
+            raise AwsError("InvalidParameterException", words)
+        now = int(time.time() * 1000)
+        with self._store.lock:
+            stream = self._store.group(call.region, asked["logGroupName"]).stream(
+                asked["logStreamName"]
+            )
+            events = [Event(e["timestamp"], e["message"], now) for e in asked["logEvents"]]
+            stream.put(events, self._faults["log_delay_ms"] / 1000)
+        return {"nextSequenceToken": f"{time.time_ns():056d}"}
+
+    def _groups(self, call: Call) -> dict[str, Any]:
+        asked = call.params
+        prefix, pattern = asked.get("logGroupNamePrefix", ""), asked.get("logGroupNamePattern", "")
+        with self._store.lock:
+            groups = [
+                group
+                for group in self._store.groups(call.region)
+                if group.name.startswith(prefix) and pattern.lower() in group.name.lower()
+            ]
+        page, token = _page(groups, asked)
+        return {"logGroups": [_group_line(call, group) for group in page], **token}
+
+    def _streams(self, call: Call) -> dict[str, Any]:
+        asked = call.params
+        by_time = asked.get("orderBy") == "LastEventTime"
+        prefix = asked.get("logStreamNamePrefix")
+        if by_time and prefix is not None:
+            words = "Cannot order by LastEventTime with a logStreamNamePrefix."
+            raise AwsError("InvalidParameterException", words)
+        with self._store.lock:
+            group = self._store.group(call.region, group_name(asked))
+            streams = [s for s in group.streams.values() if s.name.startswith(prefix or "")]
+            for stream in streams:
+                stream.deliver()
+            streams.sort(key=_when if by_time else _name, reverse=bool(asked.get("descending")))
+            page, token = _page(streams, asked)
+            return {"logStreams": [_stream_line(call, group, stream) for stream in page], **token}
+
+
+def _name(stream: LogStream) -> str:
+    return stream.name
+
+
+def _when(stream: LogStream) -> int:
+    last = stream.last_event()
+    return last.timestamp if last else 0
+
+
+def _page(found: list[Any], asked: dict[str, Any]) -> tuple[list[Any], dict[str, str]]:
+    try:
+        start = int(tokens.unseal(asked["nextToken"])) if asked.get("nextToken") else 0
+    except (TypeError, ValueError):
+        words = "The specified nextToken is invalid."
+        raise AwsError("InvalidParameterException", words) from None
+    end = start + asked.get("limit", _PAGE)
+    return found[start:end], {"nextToken": tokens.seal(end)} if end < len(found) else {}
+
+
+def _group_line(call: Call, group: LogGroup) -> dict[str, Any]:
+    arn = call.arn("logs", f"log-group:{group.name}")
+    return {
+        "logGroupName": group.name,
+        "creationTime": group.created,
+        "metricFilterCount": 0,
+        "arn": f"{arn}:*",
+        "storedBytes": 0,
+        "logGroupClass": "STANDARD",
+        "logGroupArn": arn,
+    }
+
+
+def _stream_line(call: Call, group: LogGroup, stream: LogStream) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "logStreamName": stream.name,
+        "creationTime": stream.created,
+        "arn": call.arn("logs", f"log-group:{group.name}:log-stream:{stream.name}"),
+        "storedBytes": 0,
+    }
+    last = stream.last_event()
+    if last:
+        line["firstEventTimestamp"] = stream[0].timestamp
+        line["lastEventTimestamp"] = last.timestamp
+        line["lastIngestionTime"] = last.ingested
+        line["uploadSequenceToken"] = f"{last.ingested:056d}"
+    return line

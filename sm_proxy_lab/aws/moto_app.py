@@ -1,0 +1,186 @@
+"""Moto in this process: its answers, with the service's words where moto's differ."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+import traceback
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sm_proxy_lab.aws import wording
+from sm_proxy_lab.aws.http.errors import AwsError, Reply
+from sm_proxy_lab.aws.http.request import ACCOUNT, Call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# Names under which moto knows a service, where the signing name is another.
+_HOSTS = {
+    "sagemaker": "api.sagemaker.{region}",
+    "monitoring": "monitoring.{region}",
+    "s3": "s3.{region}",
+    "iam": "iam",
+}
+_WARM = (("ec2", "DescribeVpcs"), ("sts", "GetCallerIdentity"))
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A running EC2 instance."""
+
+    instance_id: str
+    address: str
+
+
+LOCK: Final = threading.RLock()
+"""Moto's backends know no threads: held for a call, and to look into them."""
+
+
+class Moto:
+    """Hands calls to moto's backends, one at a time."""
+
+    def __init__(self) -> None:
+        # Read by moto when it is imported.
+        os.environ["MOTO_ALLOW_NONEXISTENT_REGION"] = "true"
+        os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT
+        # A thousand images of Amazon's own, which nobody here looks at, cost 0.2 s a region.
+        os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+        # Moto makes boto3 sessions of its own while it is imported.
+        os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+        warnings.filterwarnings("ignore", module=r"moto\b.*")
+        warnings.filterwarnings("ignore", message=r".*AMI.*", category=PendingDeprecationWarning)
+
+    def warm(self) -> None:
+        """Load what the first calls of every run need: it takes about a second."""
+        with _models_read_once():
+            for service, operation in _WARM:
+                form = f"Action={operation}".encode()
+                kind = {"content-type": "application/x-www-form-urlencoded"}
+                call = Call("POST", "/", "", kind, form, service, operation, protocol="query")
+                self(call)
+            import moto.sagemaker.responses  # noqa: PLC0415
+            import moto.ssm.responses  # noqa: F401, PLC0415
+
+    def __call__(self, call: Call) -> Reply:
+        """Moto's answer to a call.
+
+        Raises:
+            AwsError: Moto does not do this, or fell over it.
+        """
+        url = _url(call)
+        execute = _endpoint(url)
+        if execute is None:
+            raise AwsError(
+                "UnknownService", f"The lab does not have the service {call.service}.", 501
+            )
+        from moto.core.request import Request  # noqa: PLC0415
+
+        request = Request.from_primitives(call.method, url, _headers(call), call.body)
+        with LOCK:
+            status, headers, body = _run(execute, request, call)
+        content = body.encode() if isinstance(body, str) else bytes(body or b"")
+        kept = {
+            name: str(value)
+            for name, value in headers.items()
+            if name.lower() not in {"status", "content-length", "server", "date", "connection"}
+        }
+        kept.setdefault("Content-Type", "application/x-amz-json-1.1")
+        reply = Reply(int(status), content, kept)
+        return wording.amend(call, reply)
+
+    def instances(self, region: str) -> list[Instance]:
+        """The running instances of a region by id."""
+        from moto.ec2.models import ec2_backends  # noqa: PLC0415
+
+        with LOCK:
+            running: list[Any] = [
+                instance
+                for instance in ec2_backends[ACCOUNT][region].all_instances()
+                if instance.state == "running"
+            ]
+        found = [Instance(instance.id, str(instance.private_ip)) for instance in running]
+        return sorted(found, key=lambda instance: instance.instance_id)
+
+
+@contextmanager
+def _models_read_once() -> Iterator[None]:
+    """Let botocore parse each of its data files once, however many sessions moto makes.
+
+    Moto's list of regions alone parses EC2's model of nine megabytes three times.
+    """
+    from botocore.loaders import JSONFileLoader  # noqa: PLC0415
+
+    plain = JSONFileLoader.load_file
+    seen: dict[str, Any] = {}
+
+    def load_file(self: JSONFileLoader, file_path: str) -> Any:
+        if file_path not in seen:
+            seen[file_path] = plain(self, file_path)
+        return seen[file_path]
+
+    JSONFileLoader.load_file = load_file  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        JSONFileLoader.load_file = plain  # type: ignore[method-assign]
+
+
+def _url(call: Call) -> str:
+    host = _HOSTS.get(call.service, "{service}.{region}")
+    host = host.format(service=call.service, region=call.region)
+    query = f"?{call.query}" if call.query else ""
+    return f"https://{host}.amazonaws.com{call.path}{query}"
+
+
+def _headers(call: Call) -> dict[str, str]:
+    return {name: value for name, value in call.headers.items() if name != "host"}
+
+
+def _endpoint(url: str) -> Callable[..., Any] | None:
+    """The function of moto that answers at `url`, as moto's own stub finds it."""
+    from moto import backend_index, backends  # noqa: PLC0415
+
+    clean = url.partition("?")[0]
+    for service, pattern in backend_index.backend_url_patterns:
+        if not pattern.match(clean):
+            continue
+        get_backend: Any = backends.get_backend  # typed for literal names only
+        try:
+            regions = get_backend(service)[ACCOUNT]
+        except ImportError:  # a part of moto that is not installed
+            return None
+        backend = regions["us-east-1" if "us-east-1" in regions else "aws"]
+        for path, execute in backend.urls.items():
+            if re.match(path, clean):
+                return execute  # type: ignore[no-any-return]
+    return None
+
+
+def _run(execute: Callable[..., Any], request: Any, call: Call) -> tuple[int, dict[str, Any], Any]:
+    from werkzeug.exceptions import HTTPException  # noqa: PLC0415
+
+    try:
+        status, headers, body = execute(request, request.raw_url, request.headers)
+    except HTTPException as error:
+        return error.code or 500, dict(error.get_headers()), error.get_body()
+    except NotImplementedError:
+        raise unknown_operation(call) from None
+    except Exception:  # noqa: BLE001 - moto's bugs are the service's internal failures
+        traceback.print_exc(file=sys.stderr)
+        raise AwsError("InternalFailure", "The lab's moto failed on this request.", 500) from None
+    if status == 404 and not body:
+        raise unknown_operation(call)
+    return status, headers, body
+
+
+def unknown_operation(call: Call) -> AwsError:
+    """The refusal of an operation that neither the AWS endpoint nor moto has."""
+    if call.protocol in {"query", "ec2"}:
+        words = f"The action {call.operation} is not valid for this web service."
+        return AwsError("InvalidAction", words)
+    return AwsError("UnknownOperationException", f"The lab does not have {call.action}.")

@@ -1,0 +1,96 @@
+"""What S3 looks at before it does anything, and moto does not: operation names and signatures."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote
+
+from sm_proxy_lab import account
+from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.machines import role_credentials
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.http.request import Call
+
+_SECRETS = {
+    account.ACCESS_KEY: account.SECRET_KEY,
+    role_credentials.ACCESS_KEY: role_credentials.SECRET_KEY,
+}
+_OBJECT = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+_BUCKET = {"GET": "ListBucket", "HEAD": "ListBucket", "PUT": "CreateBucket"}
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=[^/]+/(\d{8})/[^,]+,\s*"
+    r"SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})"
+)
+_UNSIGNED = ("UNSIGNED-PAYLOAD", "STREAMING-")
+
+
+def action(method: str, path: str) -> str | None:
+    """The name of the IAM action of a request, path style; None for what has no name here."""
+    bucket, _, key = path.lstrip("/").partition("/")
+    if key:
+        return _OBJECT.get(method)
+    return _BUCKET.get(method) if bucket else None
+
+
+def check(call: Call) -> None:
+    """Verify a request's signature as S3 does.
+
+    Raises:
+        AwsError: In S3's words.
+    """
+    found = _AUTHORIZATION.search(call.headers.get("authorization", ""))
+    if not found:  # a presigned address, or none of ours to judge
+        return
+    secret = _SECRETS.get(call.access_key or "")
+    if secret is None:
+        words = "The AWS Access Key Id you provided does not exist in our records."
+        raise AwsError("InvalidAccessKeyId", words, 403)
+    token = role_credentials.TOKEN if call.access_key == role_credentials.ACCESS_KEY else None
+    if call.headers.get("x-amz-security-token") != token:
+        raise AwsError("InvalidToken", "The provided token is malformed or otherwise invalid.")
+    day, names, signature = found.groups()
+    signed = names.split(";")
+    unsigned = {name for name in call.headers if name.startswith("x-amz-")} - set(signed)
+    if unsigned or "host" not in signed:
+        words = "There were headers present in the request which were not signed"
+        raise AwsError("AccessDenied", words, 403)
+    payload = call.headers.get("x-amz-content-sha256", "")
+    if not payload:
+        words = "Missing required header for this request: x-amz-content-sha256"
+        raise AwsError("InvalidRequest", words)
+    if not payload.startswith(_UNSIGNED) and payload != hashlib.sha256(call.body).hexdigest():
+        words = "The provided 'x-amz-content-sha256' header does not match what was computed."
+        raise AwsError("XAmzContentSHA256Mismatch", words)
+    if not hmac.compare_digest(_signature(call, secret, day, signed), signature):
+        words = (
+            "The request signature we calculated does not match the signature you provided. "
+            "Check your key and signing method."
+        )
+        raise AwsError("SignatureDoesNotMatch", words, 403)
+
+
+def _signature(call: Call, secret: str, day: str, signed: list[str]) -> str:
+    pairs = sorted(
+        (quote(name, safe="-_.~"), quote(value, safe="-_.~"))
+        for name, value in parse_qsl(call.query, keep_blank_values=True)
+    )
+    canonical = [
+        call.method,
+        call.path,
+        "&".join(f"{name}={value}" for name, value in pairs),
+        *(f"{name}:{' '.join(call.headers.get(name, '').split())}" for name in signed),
+        "",
+        ";".join(signed),
+        call.headers["x-amz-content-sha256"],
+    ]
+    digest = hashlib.sha256("\n".join(canonical).encode("latin-1")).hexdigest()
+    scope = f"{day}/{call.region}/s3/aws4_request"
+    words = f"AWS4-HMAC-SHA256\n{call.headers.get('x-amz-date', '')}\n{scope}\n{digest}"
+    key = f"AWS4{secret}".encode()
+    for part in (day, call.region, "s3", "aws4_request", words):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return key.hex()

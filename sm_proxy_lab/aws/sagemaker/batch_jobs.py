@@ -1,0 +1,155 @@
+"""SageMaker's processing and transform jobs: kinds with one status and no secondary one."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab.aws import validation
+from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.aws.sagemaker import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sm_proxy_lab.aws.http.request import Call
+
+STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
+_ENDS = ("Completed", "Failed", "Stopped")
+
+
+@dataclass
+class BatchJob:
+    """A job of one of these kinds."""
+
+    kind: str
+    arn: str
+    request: dict[str, Any]
+    status: str = "InProgress"
+    created: float = field(default_factory=lambda: round(time.time(), 3))
+    modified: float = field(default_factory=lambda: round(time.time(), 3))
+    ended: float | None = None
+    failure_reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The job's name, spelt as at its creation."""
+        return str(self.request[f"{self.kind}JobName"])
+
+    def move(self, status: str, reason: str | None) -> None:
+        """Take the job's life one step further.
+
+        Raises:
+            ValueError: There is no such status.
+        """
+        if status not in STATUSES:
+            raise ValueError(f"no such status: {status}")
+        self.status = status
+        self.modified = round(time.time(), 3)
+        if status in _ENDS:
+            self.ended = self.modified
+        if status == "Failed":
+            self.failure_reason = reason or "AlgorithmError: , exit code: 1"
+
+    def summary(self) -> dict[str, Any]:
+        """The job's line in the list of its kind."""
+        known = {
+            f"{self.kind}JobName": self.name,
+            f"{self.kind}JobArn": self.arn,
+            f"{self.kind}JobStatus": self.status,
+            f"{self.kind}EndTime": self.ended,
+            "CreationTime": self.created,
+            "LastModifiedTime": self.modified,
+            "FailureReason": self.failure_reason,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    def describe(self) -> dict[str, Any]:
+        """The answer of Describe: what was asked for, as far as it is told, and the state."""
+        operation = f"Describe{self.kind}Job"
+        shape = validation.model("sagemaker").operation_model(operation).output_shape
+        told = {k: v for k, v in self.request.items() if shape and k in shape.members}
+        started = {f"{self.kind}StartTime": self.created}
+        summary = {k: v for k, v in self.summary().items() if shape and k in shape.members}
+        return {**told, **started, **summary}
+
+
+class BatchJobs:
+    """All jobs of one kind.
+
+    Args:
+        kind: `Processing` or `Transform`.
+        keep_tags: Hands the creation to whoever keeps tags by ARN.
+    """
+
+    def __init__(self, kind: str, keep_tags: Callable[[Call, str], None]) -> None:
+        self._kind = kind
+        self._keep_tags = keep_tags
+        self._lock = threading.RLock()
+        self._jobs: dict[tuple[str, str], BatchJob] = {}
+        self.operations = {
+            f"Create{kind}Job": self._create,
+            f"Describe{kind}Job": self._describe,
+            f"List{kind}Jobs": self._list,
+            f"Stop{kind}Job": self._stop,
+        }
+
+    def move(self, name: str, status: str, reason: str | None) -> BatchJob:
+        """Take a job's life one step further.
+
+        Raises:
+            KeyError: There is no such job.
+            ValueError: There is no such status.
+        """
+        with self._lock:
+            for (_, which), job in self._jobs.items():
+                if which == name:
+                    job.move(status, reason)
+                    return job
+        raise KeyError(name)
+
+    def _job(self, call: Call) -> BatchJob:
+        name = call.params[f"{self._kind}JobName"]
+        try:
+            return self._jobs[call.region, name]
+        except KeyError:
+            words = f"Could not find requested job with name: {name}"
+            raise AwsError("ValidationException", words) from None
+
+    def _create(self, call: Call) -> dict[str, Any]:
+        name = call.params[f"{self._kind}JobName"]
+        arn = call.arn("sagemaker", f"{self._kind.lower()}-job/{name.lower()}")
+        with self._lock:
+            if (call.region, name) in self._jobs:
+                words = (
+                    "Job name must be unique within an AWS account and region, "
+                    f"and a job with this name already exists ({arn})"
+                )
+                raise AwsError("ResourceInUse", words)
+            self._jobs[call.region, name] = BatchJob(self._kind, arn, copy.deepcopy(call.params))
+        self._keep_tags(call, f"{self._kind}JobName")
+        return {f"{self._kind}JobArn": arn}
+
+    def _describe(self, call: Call) -> dict[str, Any]:
+        with self._lock:
+            return self._job(call).describe()
+
+    def _stop(self, call: Call) -> dict[str, Any]:
+        with self._lock:
+            job = self._job(call)
+            if job.status != "InProgress":
+                words = (
+                    f"The request was rejected because the {self._kind.lower()} job "
+                    f"is in status {job.status}."
+                )
+                raise AwsError("ValidationException", words)
+            job.move("Stopping", None)
+        return {}
+
+    def _list(self, call: Call) -> dict[str, Any]:
+        with self._lock:
+            jobs = [job for (region, _), job in self._jobs.items() if region == call.region]
+            return listing.page(jobs, call.params, f"{self._kind}JobSummaries")

@@ -1,0 +1,76 @@
+"""How SageMaker's List operations filter, sort and page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.aws.logs import tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PAGE = 10
+_FILTERS_OF_NO_JOB = ("WarmPoolStatusEquals", "TrainingPlanArnEquals")
+
+
+class Listed(Protocol):
+    """What a job of any kind has to be listed by; times in seconds of the epoch."""
+
+    created: float
+    modified: float
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+
+    @property
+    def status(self) -> str:
+        """The status that StatusEquals compares."""
+
+    def summary(self) -> dict[str, Any]:
+        """The job's line."""
+
+
+def page(jobs: Iterable[Listed], asked: dict[str, Any], member: str) -> dict[str, Any]:
+    """The answer of a List operation: one page of summaries under `member`.
+
+    Raises:
+        AwsError: The token is none of ours.
+    """
+    found = [job for job in jobs if _wanted(job, asked)]
+    found.sort(
+        key=lambda job: _sort_key(job, asked.get("SortBy", "CreationTime")),
+        reverse=asked.get("SortOrder") == "Descending",
+    )
+    start = _start(asked.get("NextToken"))
+    end = start + asked.get("MaxResults", _PAGE)
+    answer: dict[str, Any] = {member: [job.summary() for job in found[start:end]]}
+    if end < len(found):
+        answer["NextToken"] = tokens.seal(end)
+    return answer
+
+
+def _sort_key(job: Listed, by: str) -> tuple[Any, float]:
+    return {"Name": job.name, "Status": job.status}.get(by, ""), job.created
+
+
+def _start(token: str | None) -> int:
+    if token is None:
+        return 0
+    try:
+        return int(tokens.unseal(token))
+    except (TypeError, ValueError):
+        raise AwsError("ValidationException", "Invalid pagination token.") from None
+
+
+def _wanted(job: Listed, asked: dict[str, Any]) -> bool:
+    return (
+        asked.get("NameContains", "") in job.name
+        and asked.get("StatusEquals", job.status) == job.status
+        and asked.get("CreationTimeAfter", 0) <= job.created
+        and asked.get("CreationTimeBefore", float("inf")) >= job.created
+        and asked.get("LastModifiedTimeAfter", 0) <= job.modified
+        and asked.get("LastModifiedTimeBefore", float("inf")) >= job.modified
+        and not any(name in asked for name in _FILTERS_OF_NO_JOB)
+    )

@@ -1,0 +1,137 @@
+"""SageMaker's jobs; endpoints and all the rest are moto's, with the service's words."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.aws.sagemaker import listing
+from sm_proxy_lab.aws.sagemaker.batch_jobs import BatchJobs
+from sm_proxy_lab.aws.sagemaker.training_job import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sm_proxy_lab.aws.http.errors import Reply
+    from sm_proxy_lab.aws.http.request import Call
+
+_NOT_FOUND = "Requested resource not found."
+
+
+class SageMaker:
+    """The jobs of all regions."""
+
+    def __init__(self, moto: Callable[[Call], Reply], emit: Callable[..., None]) -> None:
+        self._moto = moto
+        self._emit = emit
+        self._lock = threading.RLock()
+        self._jobs: dict[tuple[str, str], Job] = {}
+        self.operations = {
+            "CreateTrainingJob": self._create,
+            "DescribeTrainingJob": self._describe,
+            "ListTrainingJobs": self._list,
+            "StopTrainingJob": self._stop,
+            "UpdateTrainingJob": self._update,
+        }
+        self.batch = {
+            kind: BatchJobs(kind, self._keep_tags) for kind in ("Processing", "Transform")
+        }
+        for jobs in self.batch.values():
+            self.operations |= jobs.operations
+
+    def find(self, name: str, region: str | None = None) -> Job:
+        """The job of that name, in whichever region has it where none is given.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for (where, which), job in list(self._jobs.items()):
+            if which == name and region in {None, where}:
+                return job
+        raise KeyError(name)
+
+    def region_of(self, name: str) -> str | None:
+        """The region that has a training job of that name, if one has."""
+        return next((region for region, known in list(self._jobs) if known == name), None)
+
+    def move(self, name: str, secondary: str, message: str | None, reason: str | None) -> Job:
+        """Take a job's life one step further (see `Job.move`)."""
+        with self._lock:
+            job = self.find(name)
+            job.move(secondary, message=message, reason=reason)
+            return job
+
+    def jobs(self) -> list[Job]:
+        """All training jobs, oldest first."""
+        return list(self._jobs.values())
+
+    def _job(self, call: Call) -> Job:
+        try:
+            return self._jobs[call.region, call.params["TrainingJobName"]]
+        except KeyError:
+            raise AwsError("ValidationException", _NOT_FOUND) from None
+
+    def _create(self, call: Call) -> dict[str, Any]:
+        name = call.params["TrainingJobName"]
+        # SageMaker writes the name in lower case in the ARN.
+        arn = call.arn("sagemaker", f"training-job/{name.lower()}")
+        with self._lock:
+            if (call.region, name) in self._jobs:
+                words = (
+                    "Training job names must be unique within an AWS account and region, "
+                    f"and a training job with this name already exists ({arn})"
+                )
+                raise AwsError("ResourceInUse", words)
+            job = Job(arn, copy.deepcopy(call.params))
+            job.request.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": 86400})
+            self._jobs[call.region, name] = job
+        self._keep_tags(call, "TrainingJobName")
+        self._emit("job-created", job=name, request=call.params, region=call.region)
+        return {"TrainingJobArn": arn}
+
+    def _describe(self, call: Call) -> dict[str, Any]:
+        with self._lock:
+            return copy.deepcopy(self._job(call).describe())
+
+    def _stop(self, call: Call) -> dict[str, Any]:
+        with self._lock:
+            job = self._job(call)
+            if job.status != "InProgress":
+                words = (
+                    f"The request was rejected because the training job is in status {job.status}."
+                )
+                raise AwsError("ValidationException", words)
+            job.move("Stopping")
+        self._emit("job-stop", job=job.name)
+        return {}
+
+    def _update(self, call: Call) -> dict[str, Any]:
+        with self._lock:
+            job = self._job(call)
+            change = call.params.get("RemoteDebugConfig")
+            if change is not None and job.secondary not in {"Downloading", "Training"}:
+                words = (  # the rule is documented, the words are ours
+                    "RemoteDebugConfig can be updated only while the SecondaryStatus is "
+                    f"Downloading or Training. The SecondaryStatus is {job.secondary}."
+                )
+                raise AwsError("ValidationException", words)
+            for name in ("RemoteDebugConfig", "ProfilerConfig", "ProfilerRuleConfigurations"):
+                if name in call.params:
+                    job.request[name] = copy.deepcopy(call.params[name])
+            return {"TrainingJobArn": job.arn}
+
+    def _list(self, call: Call) -> dict[str, Any]:
+        with self._lock:
+            jobs = [job for (region, _), job in self._jobs.items() if region == call.region]
+            return listing.page(jobs, call.params, "TrainingJobSummaries")
+
+    def _keep_tags(self, call: Call, member: str) -> None:
+        """Have moto keep the tags by the ARN, which has the name in lower case."""
+        params = call.params | {member: call.params[member].lower()}
+        with contextlib.suppress(AwsError):  # what moto cannot digest is a job all the same
+            self._moto(dataclasses.replace(call, params=params, body=json.dumps(params).encode()))

@@ -1,0 +1,1 @@
+"""SSM: instances, documents, and sessions that the gateway serves."""

@@ -1,0 +1,55 @@
+"""The AWS endpoint's end of the gateway's control socket: one JSON line there, one back."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TIMEOUT_S = 10.0
+
+
+class GatewayError(Exception):
+    """The gateway could not be asked."""
+
+
+class Gateway:
+    """Asks the gateway."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+
+    def ask(self, op: str, **request: object) -> dict[str, Any]:
+        """The gateway's answer, which may hold an `error`.
+
+        Raises:
+            GatewayError: It is not there or makes no sense.
+        """
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                self._connect(connection)
+                connection.sendall(json.dumps({"op": op, **request}).encode() + b"\n")
+                with connection.makefile("rb") as lines:
+                    answer = json.loads(lines.readline())
+        except (OSError, ValueError) as error:
+            raise GatewayError(f"the gateway does not answer: {error}") from error
+        if not isinstance(answer, dict):
+            raise GatewayError(f"the gateway answered {answer!r}")
+        return answer
+
+    def _connect(self, connection: socket.socket) -> None:
+        connection.settimeout(_TIMEOUT_S)
+        deadline = time.monotonic() + _TIMEOUT_S
+        while (failed := connection.connect_ex(self._path)) == errno.EAGAIN:
+            # Its queue is full: unlike a TCP one, a unix socket does not wait by itself.
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.005)
+        if failed:
+            raise OSError(failed, os.strerror(failed))

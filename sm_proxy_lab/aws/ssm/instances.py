@@ -1,0 +1,83 @@
+"""The instances that Systems Manager manages: all running ones, as the faults have them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab.aws.http.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sm_proxy_lab.aws.faults import Faults
+    from sm_proxy_lab.aws.moto_app import Instance
+
+# Filter keys and the members of the answer that they look at.
+_KEYS = {
+    "InstanceIds": "InstanceId",
+    "PingStatus": "PingStatus",
+    "AgentVersion": "AgentVersion",
+    "PlatformTypes": "PlatformType",
+    "ResourceType": "ResourceType",
+}
+
+
+class Managed:
+    """The managed instances of every region."""
+
+    def __init__(
+        self,
+        faults: Faults,
+        running: Callable[[str], list[Instance]],
+        reaches: Callable[[str, str], bool],
+    ) -> None:
+        self._faults = faults
+        self._running = running
+        self._reaches = reaches
+
+    def online(self, region: str, target: str) -> bool:
+        """Whether sessions can be started to that instance."""
+        if self._faults["ping_status"] != "Online":
+            return False
+        there = any(instance.instance_id == target for instance in self._running(region))
+        return there and self._reaches(region, target)
+
+    def lines(self, region: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """The lines of DescribeInstanceInformation that pass the request's filters."""
+        filters = _filters(params)
+        if self._faults["ping_status"] == "absent":
+            return []
+        lines = [self._line(region, instance) for instance in self._running(region)]
+        for key, values in filters:
+            lines = [line for line in lines if line[key] in values]
+        return lines
+
+    def _line(self, region: str, instance: Instance) -> dict[str, Any]:
+        ping = self._faults["ping_status"]
+        if ping == "Online" and not self._reaches(region, instance.instance_id):
+            ping = "ConnectionLost"
+        seen = time.time() - (0 if ping == "Online" else 3600)
+        return {
+            "InstanceId": instance.instance_id,
+            "PingStatus": ping,
+            "LastPingDateTime": round(seen, 3),
+            "AgentVersion": self._faults["agent_version"],
+            "IsLatestVersion": False,
+            "PlatformType": "Linux",
+            "PlatformName": "Amazon Linux",
+            "PlatformVersion": "2023",
+            "ResourceType": "EC2Instance",
+            "IPAddress": instance.address,
+            "ComputerName": f"ip-{instance.address.replace('.', '-')}.ec2.internal",
+        }
+
+
+def _filters(params: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """The filters of both spellings, as members of the answer and the values allowed."""
+    asked = [(f["Key"], f["Values"]) for f in params.get("Filters", [])]
+    asked += [(f["key"], f["valueSet"]) for f in params.get("InstanceInformationFilterList", [])]
+    for key, _ in asked:
+        if key not in _KEYS:
+            raise AwsError("InvalidFilterKey", f"The specified filter key isn't valid: {key}")
+    return [(_KEYS[key], values) for key, values in asked]

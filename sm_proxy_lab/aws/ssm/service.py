@@ -1,0 +1,177 @@
+"""Systems Manager: sessions and the instances they go to."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.aws.logs import tokens
+from sm_proxy_lab.aws.ssm import documents
+from sm_proxy_lab.aws.ssm.gateway_client import Gateway, GatewayError
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.faults import Faults
+    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.sagemaker.service import SageMaker
+    from sm_proxy_lab.aws.ssm.instances import Managed
+    from sm_proxy_lab.aws.vpc.enforcement import Enforcement
+
+_REMOTE_HOST_SINCE = (3, 1, 1374, 0)
+_TRAINING = re.compile(r"sagemaker-training-job:(?P<job>[A-Za-z0-9-]+)_algo-(?P<node>[1-9]\d*)")
+_ANSWER = ("SessionId", "TokenValue", "StreamUrl")
+_SHELL = "SSM-SessionManagerRunShell"
+
+
+class Ssm:
+    """The session calls and what is known of their targets."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        faults: Faults,
+        managed: Managed,
+        sagemaker: SageMaker,
+        enforcement: Enforcement,
+    ) -> None:
+        self._gateway = gateway
+        self._faults = faults
+        self._managed = managed
+        self._sagemaker = sagemaker
+        self._enforcement = enforcement
+        self._started: dict[str, dict[str, Any]] = {}
+        self.operations = {
+            "StartSession": self._start,
+            "ResumeSession": self._resume,
+            "TerminateSession": self._terminate,
+            "DescribeSessions": self._sessions,
+            "DescribeInstanceInformation": self._information,
+            "GetConnectionStatus": self._status,
+        }
+
+    def _ask(self, op: str, **request: object) -> dict[str, Any]:
+        try:
+            return self._gateway.ask(op, **request)
+        except GatewayError as error:
+            raise AwsError("InternalServerError", str(error), 500) from error
+
+    def _start(self, call: Call) -> dict[str, Any]:
+        target = call.params["Target"]
+        document = call.params.get("DocumentName", _SHELL)
+        given = documents.parameters(document, call.params.get("Parameters", {}))
+        if not self._connected(call, target):
+            raise AwsError("TargetNotConnected", f"{target} is not connected.")
+        version = self._faults["agent_version"]
+        if document == documents.REMOTE_HOST and _version(version) < _REMOTE_HOST_SINCE:
+            words = (
+                "The version of the SSM agent installed on this instance doesn't support port "
+                "forwarding to remote hosts. Install the latest version of the SSM agent to use "
+                "port forwarding sessions to remote hosts."
+            )
+            raise AwsError("BadRequest", words)
+        answer = self._ask(
+            "start",
+            target=target,
+            document=document,
+            parameters=given,
+            agent_version=version,
+            **({"dropped": True} if self._dropped(call, target, given) else {}),
+        )
+        if "error" in answer:
+            raise _gateways(answer)
+        self._started[answer["SessionId"]] = {
+            "SessionId": answer["SessionId"],
+            "Target": target,
+            "StartDate": round(time.time(), 3),
+            "DocumentName": document,
+            "Owner": call.caller,
+            "Reason": call.params.get("Reason", ""),
+        }
+        return {name: answer[name] for name in _ANSWER}
+
+    def _dropped(self, call: Call, target: str, given: dict[str, Any]) -> bool:
+        """Whether the records drop what the agent would send to the container."""
+        host, port = (given.get(name, [""])[0] for name in ("host", "portNumber"))
+        if not host or not port.isdecimal():
+            return False
+        return self._enforcement.dropped(call.region, target, host, int(port))
+
+    def _resume(self, call: Call) -> dict[str, Any]:
+        answer = self._ask("resume", session=call.params["SessionId"])
+        if "error" in answer:
+            raise _gateways(answer)
+        return {name: answer[name] for name in _ANSWER}
+
+    def _terminate(self, call: Call) -> dict[str, Any]:
+        session = call.params["SessionId"]
+        # The service answers with the id, whether there is such a session or not.
+        self._ask("terminate", session=session)
+        return {"SessionId": session}
+
+    def _sessions(self, call: Call) -> dict[str, Any]:
+        open_now = {session["id"]: session for session in self._ask("list").get("sessions", [])}
+        active = call.params["State"] == "Active"
+        found = [
+            {**session, "Status": "Connected" if active else "Terminated"}
+            for session in reversed(self._started.values())
+            if (session["SessionId"] in open_now) == active
+        ]
+        for wanted in call.params.get("Filters", []):
+            found = [session for session in found if _passes(session, wanted)]
+        return _page("Sessions", found, call.params, 50)
+
+    def _information(self, call: Call) -> dict[str, Any]:
+        lines = self._managed.lines(call.region, call.params)
+        return _page("InstanceInformationList", lines, call.params, 10)
+
+    def _status(self, call: Call) -> dict[str, Any]:
+        target = call.params["Target"]
+        connected = self._connected(call, target)
+        return {"Target": target, "Status": "connected" if connected else "notconnected"}
+
+    def _connected(self, call: Call, target: str) -> bool:
+        training = _TRAINING.fullmatch(target)
+        if training:
+            return self._debugged(call, training["job"], int(training["node"]))
+        return self._managed.online(call.region, target)
+
+    def _debugged(self, call: Call, name: str, node: int) -> bool:
+        """Whether a training container runs an agent: RemoteDebug is on and the job trains."""
+        try:
+            job = self._sagemaker.find(name, call.region)
+        except KeyError:
+            return False
+        wanted = job.request.get("RemoteDebugConfig", {}).get("EnableRemoteDebug", False)
+        return bool(wanted) and job.secondary == "Training" and node <= job.nodes
+
+
+def _gateways(answer: dict[str, Any]) -> AwsError:
+    """What the gateway refuses, as an error of the service's."""
+    code, words = str(answer["error"]), str(answer.get("message", ""))
+    if code == "DoesNotExistException":
+        return AwsError(code, words or "Session does not exist")
+    if code.isalpha() and not code.startswith("Internal"):
+        return AwsError(code, words or code)
+    return AwsError("InternalServerError", words or code, 500)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in text.split("."))
+
+
+def _passes(session: dict[str, Any], wanted: dict[str, str]) -> bool:
+    key, value = wanted["key"], wanted["value"]
+    return key not in {"Target", "Owner", "Status", "SessionId"} or session[key] == value
+
+
+def _page(
+    member: str, found: list[dict[str, Any]], params: dict[str, Any], default: int
+) -> dict[str, Any]:
+    try:
+        start = int(tokens.unseal(params["NextToken"])) if params.get("NextToken") else 0
+    except (TypeError, ValueError):
+        raise AwsError("InvalidNextToken", "The specified token isn't valid.") from None
+    end = start + params.get("MaxResults", default)
+    more = {"NextToken": tokens.seal(end)} if end < len(found) else {}
+    return {member: found[start:end], **more}

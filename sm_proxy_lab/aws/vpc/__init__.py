@@ -1,0 +1,1 @@
+"""The VPC's records (moto keeps them), and the packet filter that enforces them."""

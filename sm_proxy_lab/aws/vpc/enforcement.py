@@ -1,0 +1,135 @@
+"""The VPC's records put into force: by the router's filter and the bastion's routes, or by us.
+
+In network namespaces and with nft, packets are dropped and routes go where the records say so.
+Elsewhere the records are judged here, and the gateway lets a dial hang that they do not allow.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sm_proxy_lab.account import REGION
+from sm_proxy_lab.aws.vpc import records
+from sm_proxy_lab.machines import namespaces, netlink, packet_filter
+from sm_proxy_lab.machines.network import BASTION_ROUTER, SERVICE_ADDRESSES
+from sm_proxy_lab.machines.packet_filter import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sm_proxy_lab.aws.vpc.records import WayOut
+
+_DEFAULT: Final = "0.0.0.0/0"
+_PROBE_S: Final = 1.0
+_HTTPS: Final = 443
+_SERVED: Final = frozenset(records.SERVICES)
+
+
+@dataclass
+class Cables:
+    """What is switched.
+
+    Attributes:
+        router: descriptor of the router's network namespace.
+        bastion: of the bastion's.
+        address: the bastion's.
+    """
+
+    router: int
+    bastion: int
+    address: str
+    _rules: str = ""
+    _routes: set[str] = field(default_factory=lambda: {_DEFAULT})
+
+    def filter(self, gates: Sequence[Gate], subnets: Sequence[Gate]) -> None:
+        """Let the router drop what these gates do not let through."""
+        rules = packet_filter.ruleset(gates, subnets)
+        if rules != self._rules:
+            packet_filter.switch(self.router, rules)
+            self._rules = rules
+
+    def route(self, way: WayOut) -> None:
+        """Give the bastion the routes that lead to Systems Manager, and take away others."""
+        wanted = {f"{SERVICE_ADDRESSES[name]}/32" for name in way.endpoints if name in _SERVED}
+        wanted |= {_DEFAULT} if way.default else set()
+        with namespaces.entered(self.bastion):
+            for route in wanted - self._routes:
+                netlink.add_route(route, via=BASTION_ROUTER)
+            for route in self._routes - wanted:
+                netlink.delete_route(route)
+        self._routes = wanted
+
+    def reaches(self) -> bool:
+        """Whether the bastion's packets get to Systems Manager: the router answers them."""
+        with namespaces.entered(self.bastion):
+            return all(_answers(SERVICE_ADDRESSES[name]) for name in records.SERVICES)
+
+
+def _answers(address: str) -> bool:
+    try:
+        socket.create_connection((address, _HTTPS), timeout=_PROBE_S).close()
+    except ConnectionRefusedError:  # nobody serves there, but it is there
+        return True
+    except OSError:
+        return False
+    return True
+
+
+class Enforcement:
+    """Puts the records into force."""
+
+    def __init__(self, cables: Cables | None = None) -> None:
+        self._cables = cables
+        self._containers: dict[str, tuple[str, ...]] = {}
+        self._lock = threading.Lock()
+
+    def plug(self, addresses: Sequence[str], groups: Sequence[str]) -> None:
+        """Take note of containers and their security groups."""
+        with self._lock:
+            self._containers |= {address: tuple(groups) for address in addresses}
+        self.update()
+
+    def update(self) -> None:
+        """Switch filter and routes to what the records say now."""
+        if self._cables is None:
+            return
+        with self._lock:
+            vpc = records.vpc(REGION, self._containers)
+            gates = list(vpc.machines)
+            if (way := self._way_of(self._cables.address)) is not None:
+                gates += [
+                    Gate(SERVICE_ADDRESSES[name], None, rules)
+                    for name, rules in way.endpoints.items()
+                    if name in _SERVED
+                ]
+                self._cables.route(way)
+            self._cables.filter(gates, vpc.subnets)
+
+    def dropped(self, region: str, instance_id: str, host: str, port: int) -> bool:
+        """Whether the gateway is to let a dial hang, because no packet filter does it."""
+        found = records.instance(region, instance_id)
+        if self._cables is not None or found is None:
+            return False
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:  # a name
+            return False
+        vpc, source = records.vpc(region, self._containers), str(found.private_ip)
+        return not packet_filter.lets_connect(vpc.machines, vpc.subnets, source, host, port)
+
+    def agent_reaches(self, region: str, instance_id: str) -> bool:
+        """Whether the agent of an instance finds a way to Systems Manager."""
+        found = records.instance(region, instance_id)
+        if found is None:
+            return True
+        if self._cables is not None and str(found.private_ip) == self._cables.address:
+            return self._cables.reaches()
+        return records.way_out(region, found, self._containers).lets(str(found.private_ip))
+
+    def _way_of(self, address: str) -> WayOut | None:
+        found = records.instance_at(REGION, address)
+        return None if found is None else records.way_out(REGION, found, self._containers)

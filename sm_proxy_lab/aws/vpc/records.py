@@ -1,0 +1,193 @@
+"""The records of the lab's VPC that say who may reach whom, read from moto.
+
+Only a VPC that carries the tag below closes what its records do not open: the lab's own does.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sm_proxy_lab.account import ENFORCED
+from sm_proxy_lab.aws import moto_app
+from sm_proxy_lab.aws.http.request import ACCOUNT
+from sm_proxy_lab.machines.packet_filter import Gate, Rule
+
+SERVICES: Final = ("ssm", "ssmmessages")
+"""What an agent talks to."""
+_HTTPS: Final = 443
+_PROTOCOLS: Final = {"-1": "", "6": "tcp", "17": "udp", "1": "icmp"}
+
+
+@dataclass(frozen=True)
+class Vpc:
+    """What is to be enforced.
+
+    Attributes:
+        machines: gates of instances and containers, by their security groups.
+        subnets: gates of subnets, by their network ACLs.
+    """
+
+    machines: tuple[Gate, ...]
+    subnets: tuple[Gate, ...]
+
+
+@dataclass(frozen=True)
+class WayOut:
+    """How an instance gets to Systems Manager.
+
+    Attributes:
+        default: whether its subnet has a default route.
+        endpoints: by service, the rules of the groups of the VPC's endpoint for it.
+    """
+
+    default: bool
+    endpoints: Mapping[str, tuple[Rule, ...]]
+
+    def lets(self, address: str) -> bool:
+        """Whether the agent at `address` reaches all it needs."""
+        return all(
+            any(rule.fits(address, _HTTPS) for rule in self.endpoints[service])
+            if service in self.endpoints
+            else self.default
+            for service in SERVICES
+        )
+
+
+def instance(region: str, instance_id: str) -> Any | None:
+    """An instance of a VPC whose records count; None for any other."""
+    with _opened(region) as backend:
+        found = [item for item in backend.all_instances() if item.id == instance_id]
+        return found[0] if found and _enforced(backend, found[0].vpc_id) else None
+
+
+def instance_at(region: str, address: str) -> Any | None:
+    """The same by its private address."""
+    with _opened(region) as backend:
+        found = [item for item in backend.all_instances() if str(item.private_ip) == address]
+        return found[0] if found and _enforced(backend, found[0].vpc_id) else None
+
+
+def vpc(region: str, containers: Mapping[str, Sequence[str]]) -> Vpc:
+    """The gates of a region's enforced VPCs.
+
+    Args:
+        region: the region.
+        containers: the security groups of each container, by its address.
+    """
+    groups = {address: tuple(found) for address, found in containers.items()}
+    with _opened(region) as backend:
+        for item in backend.all_instances():
+            if item.state != "terminated" and _enforced(backend, item.vpc_id):
+                groups[str(item.private_ip)] = tuple(group.id for group in item.security_groups)
+        machines = tuple(_machine(backend, address, groups) for address in sorted(groups))
+        return Vpc(machines, tuple(_subnets(backend)))
+
+
+def way_out(region: str, found: Any, containers: Mapping[str, Sequence[str]]) -> WayOut:
+    """The way of an instance to Systems Manager."""
+    members = {address: tuple(groups) for address, groups in containers.items()}
+    with _opened(region) as backend:
+        members[str(found.private_ip)] = tuple(group.id for group in found.security_groups)
+        endpoints = {
+            str(item.service_name).rpartition(".")[2]: _of_groups(
+                backend, item.security_group_ids, "ingress_rules", members
+            )
+            for item in backend.vpc_end_points.values()
+            if item.vpc_id == found.vpc_id and str(item.state).lower() == "available"
+        }
+        return WayOut(_default_route(backend, found), endpoints)
+
+
+@contextmanager
+def _opened(region: str) -> Iterator[Any]:
+    """Moto's records of a region, while no call changes them."""
+    from moto.ec2.models import ec2_backends  # noqa: PLC0415 - loaded by the first call anyway
+
+    with moto_app.LOCK:
+        yield ec2_backends[ACCOUNT][region]
+
+
+def _enforced(backend: Any, vpc_id: str) -> bool:
+    found = backend.vpcs.get(vpc_id)
+    return found is not None and any(tag["key"] == ENFORCED for tag in found.get_tags())
+
+
+def _machine(backend: Any, address: str, groups: Mapping[str, Sequence[str]]) -> Gate:
+    own = groups[address]
+    if not own:  # a job that names none
+        return Gate(address, None, None)
+    return Gate(
+        address,
+        _of_groups(backend, own, "egress_rules", groups),
+        _of_groups(backend, own, "ingress_rules", groups),
+    )
+
+
+def _of_groups(
+    backend: Any, ids: Sequence[str], member: str, groups: Mapping[str, Sequence[str]]
+) -> tuple[Rule, ...]:
+    found = [backend.get_security_group_from_id(one) for one in ids]
+    return tuple(_rule(rule, groups) for group in found if group for rule in getattr(group, member))
+
+
+def _rule(rule: Any, groups: Mapping[str, Sequence[str]]) -> Rule:
+    peers = [block for block in [rule.ip_range.get("CidrIp")] if block]
+    if peer := rule.source_group.get("GroupId"):
+        peers += [address for address, own in groups.items() if peer in own]
+    protocol = str(rule.ip_protocol)
+    ports = None if protocol == "-1" else _ports(rule.from_port, rule.to_port)
+    return Rule(tuple(peers), _PROTOCOLS.get(protocol, protocol), ports)
+
+
+def _ports(first: Any, last: Any) -> tuple[int, int] | None:
+    return None if first in {None, ""} or int(first) < 0 else (int(first), int(last))
+
+
+def _subnets(backend: Any) -> list[Gate]:
+    acls = {
+        joined.subnet_id: acl
+        for acl in backend.network_acls.values()
+        if _enforced(backend, acl.vpc_id)
+        for joined in acl.associations
+    }
+    found = [(backend.get_subnet(subnet_id), acl) for subnet_id, acl in sorted(acls.items())]
+    return [
+        Gate(str(subnet.cidr_block), _entries(acl, egress=True), _entries(acl, egress=False))
+        for subnet, acl in found
+    ]
+
+
+def _entries(acl: Any, *, egress: bool) -> tuple[Rule, ...]:
+    entries = [
+        entry
+        for entry in acl.network_acl_entries
+        if (str(entry.egress).lower() == "true") == egress and entry.cidr_block
+    ]
+    return tuple(
+        Rule(
+            (str(ipaddress.ip_network(entry.cidr_block, strict=False)),),
+            _PROTOCOLS.get(str(entry.protocol), str(entry.protocol)),
+            _ports(entry.port_range_from, entry.port_range_to),
+            allow=entry.rule_action == "allow",
+        )
+        for entry in sorted(entries, key=lambda entry: int(entry.rule_number))
+    )
+
+
+def _default_route(backend: Any, found: Any) -> bool:
+    tables = [item for item in backend.route_tables.values() if item.vpc_id == found.vpc_id]
+    own = [item for item in tables if found.subnet_id in _joined(item)]
+    main = [item for item in tables if item.main_association_id]
+    return any(
+        route.destination_cidr_block == "0.0.0.0/0"
+        for table in own or main
+        for route in table.routes
+    )
+
+
+def _joined(table: Any) -> set[str]:
+    return {str(item["SubnetId"]) for item in table.associations if "SubnetId" in item}

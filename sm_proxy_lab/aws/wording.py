@@ -1,0 +1,80 @@
+"""The services' words in place of moto's."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sm_proxy_lab.aws.http.request import ACCOUNT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sm_proxy_lab.aws.http.errors import Reply
+    from sm_proxy_lab.aws.http.request import Call
+
+_MOTO_OTHER = re.compile(
+    r"Could not find (endpoint|model|endpoint[ _]config(?:uration)?) '([^']*)'\.?"
+)
+_MOTO_VPC = re.compile(r"VpcID [^v]*(vpc-\w+).* does not exist\.")
+_MALFORMED = re.compile(
+    r"The (?:instance|subnet) IDs? '(?!(?:i|subnet)-(?:[0-9a-f]{8}|[0-9a-f]{17})')([^',]*)'"
+    r" does not exist"
+)
+_MOTO_CALLER = re.compile(rf"<Arn>arn:[\w-]+:sts::{ACCOUNT}:user/moto</Arn>")
+_USER_ID = re.compile(r"<UserId>[^<]*</UserId>")
+
+
+def amend(call: Call, reply: Reply) -> Reply:
+    """Moto's reply as the service would have written it."""
+    change = _CHANGES.get(call.service)
+    if change is None:
+        return reply
+    return change(call, reply)
+
+
+def _sagemaker(_call: Call, reply: Reply) -> Reply:
+    if reply.status < 400:
+        return reply
+    error = json.loads(reply.body)
+    words = error.get("message") or error.get("Message") or ""
+    found = _MOTO_OTHER.search(words)
+    if found:
+        kind = "endpoint configuration" if "config" in found[1] else found[1]
+        words = f'Could not find {kind} "{found[2]}".'
+    error.pop("Message", None)
+    error["message"] = words
+    return replace(
+        reply, status=400 if reply.status < 500 else reply.status, body=json.dumps(error).encode()
+    )
+
+
+def _ec2(_call: Call, reply: Reply) -> Reply:
+    if reply.status < 400:
+        return reply
+    text = reply.body.decode()
+    text = _MOTO_VPC.sub(r"The vpc ID '\1' does not exist", text)
+    found = _MALFORMED.search(text)
+    if found:
+        # Ids that are not even of the form are refused before they are looked up.
+        text = text.replace(found[0], f'Invalid id: "{found[1]}"')
+        text = re.sub(r"<Code>(\w+)\.NotFound</Code>", r"<Code>\1.Malformed</Code>", text)
+    return replace(reply, body=text.encode())
+
+
+def _sts(call: Call, reply: Reply) -> Reply:
+    text = reply.body.decode()
+    if call.operation != "GetCallerIdentity" or not _MOTO_CALLER.search(text):
+        return reply
+    text = _MOTO_CALLER.sub(f"<Arn>{call.caller}</Arn>", text)
+    text = _USER_ID.sub("<UserId>AROA4LABROLE4EXAMPLE:lab</UserId>", text)
+    return replace(reply, body=text.encode())
+
+
+_CHANGES: dict[str, Callable[[Call, Reply], Reply]] = {
+    "sagemaker": _sagemaker,
+    "ec2": _ec2,
+    "sts": _sts,
+}

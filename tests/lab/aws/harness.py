@@ -1,0 +1,171 @@
+"""An AWS endpoint in a process of its own, beside a gateway that only pretends."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import socketserver
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import botocore.config
+import botocore.session
+import pytest
+from botocore.exceptions import ClientError
+
+from sm_proxy_lab.aws.control_client import Control
+
+REGION = "us-east-1"
+
+
+class FakeGateway(socketserver.ThreadingUnixStreamServer):
+    """Answers the gateway's control socket and remembers what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.open: dict[str, str] = {}
+        super().__init__(str(path), _Handler)
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(request)
+        operation = getattr(self, f"_{request['op']}")
+        return dict(operation(request))
+
+    def _start(self, request: dict[str, Any]) -> dict[str, Any]:
+        session = f"lab-{uuid.uuid4().hex[:17]}"
+        self.open[session] = request["target"]
+        return {"SessionId": session, "TokenValue": "token", "StreamUrl": f"ws://x/{session}"}
+
+    def _resume(self, request: dict[str, Any]) -> dict[str, Any]:
+        session = request["session"]
+        if session not in self.open:
+            return {"error": "DoesNotExistException"}
+        return {"SessionId": session, "TokenValue": "token-2", "StreamUrl": f"ws://x/{session}"}
+
+    def _terminate(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.open.pop(request["session"], None)
+        return {"SessionId": request["session"]}
+
+    def _list(self, _request: dict[str, Any]) -> dict[str, Any]:
+        known = list(self.open.items())
+        return {"sessions": [{"id": i, "target": t, "state": "Connected"} for i, t in known]}
+
+    def _faults(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"error": "no such fault: colour"} if "colour" in request["faults"] else {}
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: FakeGateway
+
+    def handle(self) -> None:
+        answer = self.server.answer(json.loads(self.rfile.readline()))
+        self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+
+@dataclass
+class Lab:
+    """A running AWS endpoint and all that a test turns on it."""
+
+    endpoint: str
+    control: Control
+    gateway: FakeGateway
+    calls_file: Path
+    events: Queue[dict[str, Any]]
+    pid: int
+    ready_seconds: float
+    _clients: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def client(self, service: str, region: str = REGION, **config: Any) -> Any:
+        """A real botocore client that never retries."""
+        key = (service, region)
+        if config:
+            return self._make(service, region, **config)
+        if key not in self._clients:
+            self._clients[key] = self._make(service, region)
+        return self._clients[key]
+
+    def _make(self, service: str, region: str, **config: Any) -> Any:
+        session = botocore.session.Session()
+        return session.create_client(
+            service,
+            region_name=region,
+            endpoint_url=self.endpoint,
+            aws_access_key_id="AKIALABLABLABLABLAB1",
+            aws_secret_access_key="secret",
+            config=botocore.config.Config(retries={"total_max_attempts": 1}, **config),
+        )
+
+    def event(self, job: str, kind: str = "job-created") -> dict[str, Any]:
+        """What the supervisor is told of a job; of the jobs of tests before it may come late."""
+        while True:
+            event = self.events.get(timeout=60)
+            if (event["event"], event["job"]) == (kind, job):
+                return event
+
+    def calls(self) -> list[dict[str, Any]]:
+        """What the calls file says."""
+        return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
+
+
+def start(
+    folder: Path, *, latency_ms: float = 0
+) -> tuple[subprocess.Popen[str], str, dict[str, Any]]:
+    """Start an AWS endpoint; it is ready when this returns."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        fd = listener.fileno()
+        port = listener.getsockname()[1]
+        env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "sm_proxy_lab.aws", "--fd", str(fd)),
+                *("--gateway", str(folder / "gateway.sock"), "--calls", str(folder / "calls")),
+                *("--latency-ms", str(latency_ms)),
+            ],
+            pass_fds=[fd],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+    assert process.stdout is not None
+    ready = json.loads(process.stdout.readline())
+    assert ready["event"] == "ready"
+    return process, f"http://127.0.0.1:{port}", ready
+
+
+def job_request(name: str) -> dict[str, Any]:
+    """A CreateTrainingJob request of the ordinary kind."""
+    return {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+        "RoleArn": "arn:aws:iam::123456789012:role/job-role",
+        "OutputDataConfig": {"S3OutputPath": "s3://bucket/output"},
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.large",
+            "InstanceCount": 2,
+            "VolumeSizeInGB": 10,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        "VpcConfig": {"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0a"]},
+        "Environment": {"SM_PROXY_AUTHORIZED_KEY": "ssh-ed25519 AAAA you@laptop"},
+        "RemoteDebugConfig": {"EnableRemoteDebug": True},
+        "EnableNetworkIsolation": False,
+        "Tags": [{"Key": "team", "Value": "lab"}],
+    }
+
+
+def refusal(call: Callable[..., Any], /, **request: Any) -> tuple[str, str, int]:
+    """The code, the words and the HTTP status of a call that is refused."""
+    with pytest.raises(ClientError) as caught:
+        call(**request)
+    response: Any = caught.value.response
+    error = response["Error"]
+    return error["Code"], error["Message"], response["ResponseMetadata"]["HTTPStatusCode"]

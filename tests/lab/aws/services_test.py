@@ -1,0 +1,89 @@
+"""What is moto's, in the services' words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sm_proxy_lab.aws.kms import open_blob
+from tests.lab.aws.harness import Lab, refusal
+
+
+def test_who_calls(lab: Lab) -> None:
+    who = lab.client("sts").get_caller_identity()
+    assert who["Account"] == "123456789012"
+    assert who["Arn"] == "arn:aws:sts::123456789012:assumed-role/LabRole/lab"
+    abroad = lab.client("sts", "cn-north-1").get_caller_identity()
+    assert abroad["Arn"].startswith("arn:aws-cn:sts::")
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "code", "words"),
+    [
+        (
+            "describe_instances",
+            {"InstanceIds": ["i-0123456789abcdef0"]},
+            "InvalidInstanceID.NotFound",
+            "The instance ID 'i-0123456789abcdef0' does not exist",
+        ),
+        (
+            "describe_instances",
+            {"InstanceIds": ["i-zz"]},
+            "InvalidInstanceID.Malformed",
+            'Invalid id: "i-zz"',
+        ),
+        (
+            "describe_subnets",
+            {"SubnetIds": ["subnet-0123456789abcdef0"]},
+            "InvalidSubnetID.NotFound",
+            "The subnet ID 'subnet-0123456789abcdef0' does not exist",
+        ),
+        (
+            "describe_vpcs",
+            {"VpcIds": ["vpc-0123456789abcdef0"]},
+            "InvalidVpcID.NotFound",
+            "The vpc ID 'vpc-0123456789abcdef0' does not exist",
+        ),
+    ],
+)
+def test_ec2_words(
+    lab: Lab, operation: str, request_: dict[str, Any], code: str, words: str
+) -> None:
+    assert refusal(getattr(lab.client("ec2"), operation), **request_) == (code, words, 400)
+
+
+def test_a_bastion_is_found_by_its_tag(lab: Lab, bastion: str) -> None:
+    found = lab.client("ec2").describe_instances(
+        Filters=[
+            {"Name": "tag:sm-proxy:role", "Values": ["bastion"]},
+            {"Name": "instance-state-name", "Values": ["running"]},
+        ]
+    )
+    instances = [i["InstanceId"] for r in found["Reservations"] for i in r["Instances"]]
+    assert instances == [bastion]
+    assert lab.client("ec2", "eu-west-1").describe_instances()["Reservations"] == []
+
+
+def test_data_keys_can_be_opened_by_the_gateway(lab: Lab) -> None:
+    kms = lab.client("kms")
+    context = {"aws:ssm:SessionId": "s", "aws:ssm:TargetId": "i-1"}
+    key = kms.generate_data_key(KeyId="alias/x", NumberOfBytes=64, EncryptionContext=context)
+    assert key["KeyId"] == "arn:aws:kms:us-east-1:123456789012:alias/x"
+    assert len(key["Plaintext"]) == 64
+    assert open_blob(key["CiphertextBlob"], context) == key["Plaintext"]
+    opened = kms.decrypt(CiphertextBlob=key["CiphertextBlob"], EncryptionContext=context)
+    assert opened["Plaintext"] == key["Plaintext"]
+    with pytest.raises(ValueError, match="context"):
+        open_blob(key["CiphertextBlob"], {})
+
+
+def test_what_nobody_has(lab: Lab) -> None:
+    faces = lab.client("rekognition").list_faces
+    assert refusal(faces, CollectionId="x")[0] == "UnknownOperationException"
+    simulate = lab.client("iam").simulate_principal_policy
+    code = refusal(
+        simulate, PolicySourceArn="arn:aws:iam::123456789012:role/x", ActionNames=["a:b"]
+    )
+    assert code[0] == "InvalidAction"
+    assert lab.client("iam").list_roles()["Roles"] == []

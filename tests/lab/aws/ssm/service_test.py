@@ -1,0 +1,131 @@
+"""Sessions and the instances they go to."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.lab.aws.harness import Lab, refusal
+
+REMOTE = "AWS-StartPortForwardingSessionToRemoteHost"
+
+
+def remote(target: str, **parameters: list[str]) -> dict[str, Any]:
+    given = {"host": ["10.0.1.2"], "portNumber": ["22"]} | parameters
+    return {"Target": target, "DocumentName": REMOTE, "Parameters": given}
+
+
+def test_a_session_is_the_gateways(lab: Lab, bastion: str) -> None:
+    ssm = lab.client("ssm")
+    session = ssm.start_session(**remote(bastion), Reason="sm-proxy")
+    assert session["StreamUrl"] == f"ws://x/{session['SessionId']}"
+    assert lab.gateway.asked == [
+        {
+            "op": "start",
+            "target": bastion,
+            "document": REMOTE,
+            "parameters": {
+                "host": ["10.0.1.2"],
+                "portNumber": ["22"],
+                "localPortNumber": ["0"],
+            },
+            "agent_version": "3.3.1230.0",
+        }
+    ]
+    assert session["SessionId"] in lab.control.sessions()
+    resumed = ssm.resume_session(SessionId=session["SessionId"])
+    assert resumed["TokenValue"] == "token-2"
+    active = ssm.describe_sessions(
+        State="Active", Filters=[{"key": "SessionId", "value": session["SessionId"]}]
+    )["Sessions"]
+    assert [(line["Target"], line["Reason"]) for line in active] == [(bastion, "sm-proxy")]
+    assert active[0]["Owner"] == "arn:aws:sts::123456789012:assumed-role/LabRole/lab"
+    ssm.terminate_session(SessionId=session["SessionId"])
+    assert session["SessionId"] not in lab.control.sessions()
+    assert refusal(ssm.resume_session, SessionId=session["SessionId"])[0] == "DoesNotExistException"
+    history = ssm.describe_sessions(State="History")["Sessions"]
+    assert session["SessionId"] in {line["SessionId"] for line in history}
+
+
+@pytest.mark.parametrize("target", ["i-0123456789abcdef0", "mi-0123456789abcdef0"])
+def test_an_unknown_target(lab: Lab, target: str) -> None:
+    assert refusal(lab.client("ssm").start_session, **remote(target)) == (
+        "TargetNotConnected",
+        f"{target} is not connected.",
+        400,
+    )
+
+
+@pytest.mark.parametrize("ping", ["ConnectionLost", "Inactive", "absent"])
+def test_a_target_that_is_not_online(lab: Lab, bastion: str, ping: str) -> None:
+    lab.control.faults(ping_status=ping)
+    ssm = lab.client("ssm")
+    assert refusal(ssm.start_session, **remote(bastion))[0] == "TargetNotConnected"
+    found = ssm.describe_instance_information()["InstanceInformationList"]
+    known = {line["InstanceId"]: line["PingStatus"] for line in found}
+    assert known.get(bastion) == (None if ping == "absent" else ping)
+
+
+def test_instance_information(lab: Lab, bastion: str) -> None:
+    ssm = lab.client("ssm")
+    lab.control.faults(agent_version="3.1.1188.0")
+    wanted = [{"Key": "InstanceIds", "Values": [bastion]}]
+    [line] = ssm.describe_instance_information(Filters=wanted)["InstanceInformationList"]
+    assert (line["PingStatus"], line["AgentVersion"]) == ("Online", "3.1.1188.0")
+    assert line["IPAddress"] == "10.0.1.9"
+    none = [{"Key": "InstanceIds", "Values": ["i-0123456789abcdef0"]}]
+    assert ssm.describe_instance_information(Filters=none)["InstanceInformationList"] == []
+    bad = [{"Key": "Colour", "Values": ["red"]}]
+    code = refusal(ssm.describe_instance_information, Filters=bad)[0]
+    assert code == "InvalidFilterKey"
+    abroad = lab.client("ssm", "eu-west-1").describe_instance_information()
+    assert abroad["InstanceInformationList"] == []
+
+
+def test_an_agent_too_old_for_remote_hosts(lab: Lab, bastion: str) -> None:
+    ssm = lab.client("ssm")
+    lab.control.faults(agent_version="3.1.1188.0")
+    code, words, _ = refusal(ssm.start_session, **remote(bastion))
+    assert code == "BadRequest"
+    assert words.startswith("The version of the SSM agent installed on this instance doesn't")
+    ssm.start_session(Target=bastion, DocumentName="AWS-StartSSHSession")
+    lab.control.faults(agent_version="3.1.1374.0")
+    ssm.start_session(**remote(bastion))
+
+
+def test_documents_and_their_parameters(lab: Lab, bastion: str) -> None:
+    start = lab.client("ssm").start_session
+    assert refusal(start, Target=bastion, DocumentName="No-Such") == (
+        "InvalidDocument",
+        "Document with name No-Such does not exist.",
+        400,
+    )
+    code, words, _ = refusal(start, **remote(bastion, portNumber=["70000"]))
+    assert code == "InvalidParameters"
+    assert words.startswith('Parameter "portNumber" has value "70000" not matching "^(')
+    assert refusal(start, **remote(bastion, colour=["red"]))[0] == "InvalidParameters"
+
+
+def test_a_training_container_with_remote_debug(lab: Lab, new_job: Callable[..., str]) -> None:
+    job = new_job()
+    off = new_job(RemoteDebugConfig={"EnableRemoteDebug": False})
+    start = lab.client("ssm").start_session
+    target = f"sagemaker-training-job:{job}_algo-2"
+    assert refusal(start, Target=target)[0] == "TargetNotConnected"
+    for name in (job, off):
+        lab.control.set_status(name, "Training")
+    start(Target=target, DocumentName="AWS-StartSSHSession")
+    for other in (f"{job}_algo-3", f"{off}_algo-1", f"no-{uuid.uuid4().hex[:8]}_algo-1"):
+        code = refusal(start, Target=f"sagemaker-training-job:{other}")[0]
+        assert code == "TargetNotConnected"
+
+
+def test_the_rest_of_ssm_is_motos(lab: Lab) -> None:
+    ssm = lab.client("ssm")
+    ssm.put_parameter(Name="/lab/x", Value="y", Type="String")
+    assert ssm.get_parameter(Name="/lab/x")["Parameter"]["Value"] == "y"
+    code = refusal(ssm.get_access_token, AccessRequestId="oi-0123456789ab")[0]
+    assert code == "UnknownOperationException"
