@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.errors import LabError
-from sm_proxy_lab.job_log import Desk, JobLog
+from sm_proxy_lab.job_log import ControlQueue, JobLog
 from sm_proxy_lab.machines import image, image_root, namespaces
 from sm_proxy_lab.machines import role_credentials as roles
 from sm_proxy_lab.machines.processes import Child, chunks
@@ -123,13 +123,13 @@ class Machines:
     Attributes:
         folder: where the containers' files are prepared.
         network: the cables.
-        desk: the way to the AWS endpoint, for logs.
+        control: the way to the AWS endpoint, for logs.
         software: what the containers have installed.
     """
 
     folder: Path
     network: Network
-    desk: Desk
+    control: ControlQueue
     software: Software
     role: roles.Role = field(default_factory=roles.Role)
     isolated: bool = field(
@@ -176,7 +176,7 @@ class Machines:
             own_users = self.software.root is not None
             image.write_etc(root, host=host, addresses=addresses, own_users=own_users)
             stream = f"{job.name}/{host}-{int(time.time() * 1000)}"
-            log = JobLog(self.desk, stream, job.region, filler=job.filler)
+            log = JobLog(self.control, stream, job.region, filler=job.filler)
             nodes.append(Node(host, cable, root, log))
         return nodes
 

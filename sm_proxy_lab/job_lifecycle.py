@@ -106,14 +106,14 @@ class JobLife:
     async def _move(self, step: str, **options: Any) -> None:
         # The job may have been ended behind our back through the control plane.
         with contextlib.suppress(ControlError):
-            await self._machines.desk.call("set_status", self._job.name, step, **options)
+            await self._machines.control.call("set_status", self._job.name, step, **options)
 
     async def _train(self) -> None:
         await self._walk(*_BEFORE)
         self.nodes = self._machines.prepare(self._job, self._cidrs)
         hosts = [node.host for node in self.nodes]
         addresses = [node.cable.address for node in self.nodes]
-        await self._machines.desk.call("plugged", self._job.name, addresses)
+        await self._machines.control.call("plugged", self._job.name, addresses)
         for node in self.nodes:
             await self._machines.start(self._job, node, hosts)
         await self._move("Training")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sm_proxy_lab.aws.control_client import Control
+    from sm_proxy_lab.aws.control_client import ControlClient
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 _BATCH_S = 0.02
@@ -19,15 +19,15 @@ _EVENT_LIMIT = 256 * 1024 - 26  # bytes of one CloudWatch event
 _MARKER = '{"sm_proxy_marker"'
 
 
-class Desk:
-    """Talks to the AWS endpoint's control plane in order, off the event loop."""
+class ControlQueue:
+    """Calls to the AWS endpoint's control plane: in order, off the event loop."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: ControlClient) -> None:
         self._control = control
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control")
 
     async def call(self, method: str, *args: Any, **options: Any) -> Any:
-        """Call a method of `aws.control_client.Control`; calls are made one at a time, in order."""
+        """Call a method of `ControlClient`; calls are made one at a time, in order."""
         loop = asyncio.get_running_loop()
         function = getattr(self._control, method)
         return await loop.run_in_executor(self._pool, lambda: function(*args, **options))
@@ -36,16 +36,16 @@ class Desk:
 class JobLog:
     """One container's log stream."""
 
-    def __init__(self, desk: Desk, stream: str, region: str, *, filler: int = 0) -> None:
+    def __init__(self, control: ControlQueue, stream: str, region: str, *, filler: int = 0) -> None:
         """Prepare a stream.
 
         Args:
-            desk: the way to the AWS endpoint.
+            control: the way to the AWS endpoint.
             stream: the stream's name.
             region: the job's region.
             filler: how many lines of training output to put right behind the marker.
         """
-        self._desk = desk
+        self._control = control
         self._stream = stream
         self._region = region
         self._filler = filler
@@ -57,7 +57,7 @@ class JobLog:
 
     async def fill(self, count: int) -> None:
         """Append `count` lines of ordinary training output."""
-        await self._desk.call("filler", GROUP, self._stream, count, region=self._region)
+        await self._control.call("filler", GROUP, self._stream, count, region=self._region)
 
     async def copy(self, output: AsyncIterator[bytes]) -> None:
         """Send all output to the log until it ends."""
@@ -104,7 +104,7 @@ class JobLog:
 
     async def _put(self, events: list[dict[str, Any]]) -> None:
         if events:
-            await self._desk.call("put_logs", GROUP, self._stream, events, region=self._region)
+            await self._control.call("put_logs", GROUP, self._stream, events, region=self._region)
 
     def _find_marker(self, events: list[dict[str, Any]]) -> int | None:
         if self.marker is not None:

@@ -25,7 +25,7 @@ from sm_proxy_lab import command_guard, environment
 from sm_proxy_lab.containers import JobRequest, Machines, Software
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.job_lifecycle import JobLife
-from sm_proxy_lab.job_log import Desk
+from sm_proxy_lab.job_log import ControlQueue
 from sm_proxy_lab.machines import namespaces, network, packet_filter, reap, rootfs, sshd_binary
 from sm_proxy_lab.machines.processes import Child, lines
 
@@ -168,8 +168,8 @@ class Lab:
         self._start_servers(aws, gateway)
         self._net.enter_laptop()
         self._environment["SM_PROXY_LAB_ON_BASTION"] = " ".join(self._net.on_bastion())
-        desk = Desk(_control(endpoint))
-        self._machines = Machines(self._folder / "containers", self._net, desk, software)
+        control = ControlQueue(_control(endpoint))
+        self._machines = Machines(self._folder / "containers", self._net, control, software)
         self._machines.check()
         if isinstance(self._net, network.NetnsNetwork):
             await self._machines.role.serve(*self._net.role_sockets(), port)
@@ -318,10 +318,10 @@ class Lab:
 
 def _control(endpoint: str) -> Any:
     from sm_proxy_lab.aws.control_client import (  # noqa: PLC0415 - after the AWS endpoint was started
-        Control,
+        ControlClient,
     )
 
-    return Control(endpoint)
+    return ControlClient(endpoint)
 
 
 def _cloud(endpoint: str) -> Any:

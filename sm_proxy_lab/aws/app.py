@@ -20,7 +20,7 @@ from sm_proxy_lab.aws.ssm.service import Ssm
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.call_log import CallsFile
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.moto_app import Moto
     from sm_proxy_lab.aws.ssm.gateway_client import Gateway
     from sm_proxy_lab.aws.vpc.enforcement import Enforcement

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
 
 # Only requests that read, or that name a session, are written down: what creates and puts may
 # hold secrets (a job's environment, a parameter's value).

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from sm_proxy_lab.aws.http.call import DEFAULT_REGION
 from sm_proxy_lab.aws.http.errors import Reply
-from sm_proxy_lab.aws.http.request import DEFAULT_REGION
 from sm_proxy_lab.aws.ssm.gateway_client import GatewayError
 
 if TYPE_CHECKING:

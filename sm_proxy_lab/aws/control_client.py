@@ -17,7 +17,7 @@ class ControlError(Exception):
     """The control plane refused."""
 
 
-class Control:
+class ControlClient:
     """Turns the knobs of a running AWS endpoint.
 
     Args:

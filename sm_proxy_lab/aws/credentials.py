@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sm_proxy_lab.aws.http.errors import AwsError
 
 if TYPE_CHECKING:
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
 
 # The two calls that bring their own proof of identity.
 _UNSIGNED = {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sm_proxy_lab.aws.http.errors import AwsError
 
 if TYPE_CHECKING:
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
 
 # The resource named in the refusal, by operation prefix and request member.
 _SAGEMAKER = {

@@ -11,7 +11,7 @@ from sm_proxy_lab.aws import credentials, denial
 from sm_proxy_lab.aws.http.errors import AwsError
 
 if TYPE_CHECKING:
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
 
 DEFAULTS: dict[str, Any] = {
     "deny": [],

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sm_proxy_lab.aws.http.errors import AwsError
 
 if TYPE_CHECKING:
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
 
 _MARK = b"sm-proxy-lab-key"
 

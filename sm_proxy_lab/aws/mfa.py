@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sm_proxy_lab.aws.http.errors import AwsError
 
 if TYPE_CHECKING:
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
 
 _ASKED_FOR = {"AssumeRole", "GetSessionToken"}
 _MARK = ":mfa/"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sm_proxy_lab.aws import wording
+from sm_proxy_lab.aws.http.call import ACCOUNT, Call
 from sm_proxy_lab.aws.http.errors import AwsError, Reply
-from sm_proxy_lab.aws.http.request import ACCOUNT, Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

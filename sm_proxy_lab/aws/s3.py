@@ -1,4 +1,4 @@
-"""What S3 looks at before it does anything, and moto does not: operation names and signatures."""
+"""What S3 looks at before it does anything, and moto does not: signatures."""
 
 from __future__ import annotations
 
@@ -13,27 +13,17 @@ from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.machines import role_credentials
 
 if TYPE_CHECKING:
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
 
 _SECRETS = {
     account.ACCESS_KEY: account.SECRET_KEY,
     role_credentials.ACCESS_KEY: role_credentials.SECRET_KEY,
 }
-_OBJECT = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
-_BUCKET = {"GET": "ListBucket", "HEAD": "ListBucket", "PUT": "CreateBucket"}
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[^/]+/(\d{8})/[^,]+,\s*"
     r"SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})"
 )
 _UNSIGNED = ("UNSIGNED-PAYLOAD", "STREAMING-")
-
-
-def action(method: str, path: str) -> str | None:
-    """The name of the IAM action of a request, path style; None for what has no name here."""
-    bucket, _, key = path.lstrip("/").partition("/")
-    if key:
-        return _OBJECT.get(method)
-    return _BUCKET.get(method) if bucket else None
 
 
 def check(call: Call) -> None:

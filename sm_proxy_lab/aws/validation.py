@@ -19,7 +19,7 @@ from botocore.model import (
 from sm_proxy_lab.aws.http.errors import AwsError
 
 if TYPE_CHECKING:
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
 
 # A request of a thousand wrong members is told of the first ten only, as the service does.
 _MOST = 10

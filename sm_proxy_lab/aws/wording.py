@@ -7,13 +7,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sm_proxy_lab.aws.http.request import ACCOUNT
+from sm_proxy_lab.aws.http.call import ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.http.errors import Reply
-    from sm_proxy_lab.aws.http.request import Call
 
 _MOTO_OTHER = re.compile(
     r"Could not find (endpoint|model|endpoint[ _]config(?:uration)?) '([^']*)'\.?"

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from sm_proxy_lab.gateway import wire
-from sm_proxy_lab.gateway.ratelimit import RateLimit, Verdict
+from sm_proxy_lab.gateway.rate_limit import RateLimit, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ class Admission(Enum):
     CUT = auto()
 
 
-class Doorman:
+class AdmissionControl:
     """Looks at the data messages of one connection."""
 
     def __init__(self, session: str, faults: Callable[[], Faults]) -> None:

@@ -7,10 +7,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from sm_proxy_lab.gateway import wire
-from sm_proxy_lab.gateway.admission import Admission, Doorman
+from sm_proxy_lab.gateway.admission import Admission, AdmissionControl
 from sm_proxy_lab.gateway.agent_link import AgentLink
 from sm_proxy_lab.gateway.handshake import TIMED_OUT
-from sm_proxy_lab.gateway.noise import Noise
+from sm_proxy_lab.gateway.message_faults import MessageFaults
 from sm_proxy_lab.gateway.outages import Outages
 from sm_proxy_lab.gateway.worker import Worker, WorkerRequest
 
@@ -48,9 +48,9 @@ class Session:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._link = AgentLink(self)
-        self._to_client = Noise(faults, self._send_client)
-        self._to_agent = Noise(faults, self._link.deliver)
-        self._doorman = Doorman(self.id, faults)
+        self._to_client = MessageFaults(faults, self._send_client)
+        self._to_agent = MessageFaults(faults, self._link.deliver)
+        self._admission = AdmissionControl(self.id, faults)
         self.outages = Outages(faults, lambda: self.client, self.end)
         self._reading_paused = False
         self._active = self._loop.time()
@@ -84,7 +84,7 @@ class Session:
             self._say_closed()
             return
         self._set_state("Connected")
-        self._doorman = Doorman(self.id, self.faults)
+        self._admission = AdmissionControl(self.id, self.faults)
         self._reading_paused = False
         if self._link.worker is None and not self.faults().worker_start_ms:
             self._start_worker()
@@ -103,7 +103,7 @@ class Session:
             return
         if wire.kind(data) == wire.INPUT:
             self._active = self._loop.time()
-            admission = self._doorman.look(data)
+            admission = self._admission.look(data)
             if admission is Admission.PAUSE:
                 self._link.deliver(wire.publication(wire.PAUSE))
             elif admission is Admission.CUT:

@@ -21,7 +21,7 @@ from botocore.config import Config
 
 from sm_proxy import container_files
 from sm_proxy_lab import account
-from sm_proxy_lab.aws.control_client import Control
+from sm_proxy_lab.aws.control_client import ControlClient
 from sm_proxy_lab.machines import role_credentials
 from tests.lab.aws.harness import FakeGateway, start
 
@@ -50,7 +50,7 @@ class Store:
     """A bucket, and a shell that has sourced s3.sh."""
 
     s3: Any
-    control: Control
+    control: ControlClient
     bucket: str
     folder: Path
     shell: list[str]
@@ -139,7 +139,7 @@ def store(
     client.create_bucket(Bucket=bucket)
     folder = tmp_path / "mirror"
     folder.mkdir()
-    control = Control(endpoint)
+    control = ControlClient(endpoint)
     yield Store(client, control, bucket, folder, shell, environment, programs)
     control.clear_faults()
     client.close()

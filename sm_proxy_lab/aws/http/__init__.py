@@ -1,1 +1,1 @@
-"""HTTP: requests into calls, replies and errors out."""
+"""A request as a call to an AWS API, and its reply or error."""

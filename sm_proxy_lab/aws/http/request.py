@@ -5,68 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import uuid
-from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 
+from sm_proxy_lab.aws.http.call import Call
 from sm_proxy_lab.aws.http.errors import AwsError
-from sm_proxy_lab.aws.s3 import action as s3_action
-
-ACCOUNT = "123456789012"
-DEFAULT_REGION = "us-east-1"
+from sm_proxy_lab.aws.http.s3_names import action as s3_action
 
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
 # An unsigned request is told so in its service's own format, so the service is guessed from these.
 _TARGETS = {"SageMaker": "sagemaker", "Logs": "logs", "AmazonSSM": "ssm", "TrentService": "kms"}
 _VERSIONS = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam"}
-
-
-@dataclass
-class Call:
-    """One request to an AWS API.
-
-    Attributes:
-        service: The signing name: `sagemaker`, `logs`, `ssm`, `ec2`, ...
-        operation: `DescribeTrainingJob`, or `GET /path` for services told by their paths.
-        protocol: `json`, `query`, `ec2`, `rest-json` or `rest-xml`.
-        params: What was asked: the JSON body or the form, empty for the other protocols.
-        access_key: None where the request carries no signature.
-    """
-
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-    body: bytes
-    service: str = ""
-    operation: str = ""
-    region: str = DEFAULT_REGION
-    access_key: str | None = None
-    protocol: str = "json"
-    params: dict[str, Any] = field(default_factory=dict)
-    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-
-    @property
-    def partition(self) -> str:
-        """`aws`, `aws-cn` or `aws-us-gov`, as the region has it."""
-        if self.region.startswith("cn-"):
-            return "aws-cn"
-        return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
-
-    @property
-    def action(self) -> str:
-        """The IAM action."""
-        return f"{self.service}:{self.operation}"
-
-    def arn(self, service: str, resource: str) -> str:
-        """An ARN in this call's partition, region and account."""
-        return f"arn:{self.partition}:{service}:{self.region}:{ACCOUNT}:{resource}"
-
-    @property
-    def caller(self) -> str:
-        """Who calls: the lab knows one role."""
-        return f"arn:{self.partition}:sts::{ACCOUNT}:assumed-role/LabRole/lab"
 
 
 def parse(method: str, target: str, headers: dict[str, str], body: bytes) -> Call:

@@ -7,14 +7,15 @@ import heapq
 import re
 from typing import TYPE_CHECKING, Any
 
+from sm_proxy_lab.aws import page_tokens
 from sm_proxy_lab.aws.http.errors import AwsError
-from sm_proxy_lab.aws.logs import filter_pattern, tokens
+from sm_proxy_lab.aws.logs import filter_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sm_proxy_lab.aws.faults import Faults
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.logs.store import LogGroup, LogStore
     from sm_proxy_lab.aws.logs.stream import Event, LogStream
 
@@ -65,7 +66,11 @@ class Reader:
             places: dict[str, int] = state["places"]
             if state["emptied"] < self._faults["empty_log_pages"]:
                 state["emptied"] += 1
-                return {"events": [], "searchedLogStreams": [], "nextToken": tokens.seal(state)}
+                return {
+                    "events": [],
+                    "searchedLogStreams": [],
+                    "nextToken": page_tokens.seal(state),
+                }
             found: list[dict[str, Any]] = []
             size = 0
             done = True
@@ -78,7 +83,7 @@ class Reader:
                     size += len(event.message.encode()) + EVENT_OVERHEAD
                     found.append(_filtered_line(stream, index, event))
         answer: dict[str, Any] = {"events": found, "searchedLogStreams": []}
-        return answer if done else answer | {"nextToken": tokens.seal(state)}
+        return answer if done else answer | {"nextToken": page_tokens.seal(state)}
 
 
 def group_name(asked: dict[str, Any]) -> str:
@@ -161,7 +166,7 @@ def _filter_state(token: str | None) -> dict[str, Any]:
     if token is None:
         return {"places": {}, "emptied": 0}
     try:
-        state = tokens.unseal(token)
+        state = page_tokens.unseal(token)
         return {"places": dict(state["places"]), "emptied": int(state["emptied"])}
     except (KeyError, TypeError, ValueError):
         raise AwsError("InvalidParameterException", _BAD_TOKEN) from None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from sm_proxy_lab.aws import page_tokens
 from sm_proxy_lab.aws.http.errors import AwsError
-from sm_proxy_lab.aws.logs import tokens
 from sm_proxy_lab.aws.logs.read import Reader, group_name
 from sm_proxy_lab.aws.logs.stream import Event
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.faults import Faults
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.logs.store import LogGroup, LogStore
     from sm_proxy_lab.aws.logs.stream import LogStream
 
@@ -124,12 +124,12 @@ def _when(stream: LogStream) -> int:
 
 def _page(found: list[Any], asked: dict[str, Any]) -> tuple[list[Any], dict[str, str]]:
     try:
-        start = int(tokens.unseal(asked["nextToken"])) if asked.get("nextToken") else 0
+        start = int(page_tokens.unseal(asked["nextToken"])) if asked.get("nextToken") else 0
     except (TypeError, ValueError):
         words = "The specified nextToken is invalid."
         raise AwsError("InvalidParameterException", words) from None
     end = start + asked.get("limit", _PAGE)
-    return found[start:end], {"nextToken": tokens.seal(end)} if end < len(found) else {}
+    return found[start:end], {"nextToken": page_tokens.seal(end)} if end < len(found) else {}
 
 
 def _group_line(call: Call, group: LogGroup) -> dict[str, Any]:

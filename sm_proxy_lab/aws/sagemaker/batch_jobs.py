@@ -15,7 +15,7 @@ from sm_proxy_lab.aws.sagemaker import listing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
 
 STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
 _ENDS = ("Completed", "Failed", "Stopped")

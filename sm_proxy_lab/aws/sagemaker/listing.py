@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sm_proxy_lab.aws import page_tokens
 from sm_proxy_lab.aws.http.errors import AwsError
-from sm_proxy_lab.aws.logs import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,7 @@ def page(jobs: Iterable[Listed], asked: dict[str, Any], member: str) -> dict[str
     end = start + asked.get("MaxResults", _PAGE)
     answer: dict[str, Any] = {member: [job.summary() for job in found[start:end]]}
     if end < len(found):
-        answer["NextToken"] = tokens.seal(end)
+        answer["NextToken"] = page_tokens.seal(end)
     return answer
 
 
@@ -59,7 +59,7 @@ def _start(token: str | None) -> int:
     if token is None:
         return 0
     try:
-        return int(tokens.unseal(token))
+        return int(page_tokens.unseal(token))
     except (TypeError, ValueError):
         raise AwsError("ValidationException", "Invalid pagination token.") from None
 

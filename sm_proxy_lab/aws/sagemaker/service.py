@@ -17,8 +17,8 @@ from sm_proxy_lab.aws.sagemaker.training_job import Job
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.http.errors import Reply
-    from sm_proxy_lab.aws.http.request import Call
 
 _NOT_FOUND = "Requested resource not found."
 

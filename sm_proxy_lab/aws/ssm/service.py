@@ -6,14 +6,14 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from sm_proxy_lab.aws import page_tokens
 from sm_proxy_lab.aws.http.errors import AwsError
-from sm_proxy_lab.aws.logs import tokens
 from sm_proxy_lab.aws.ssm import documents
 from sm_proxy_lab.aws.ssm.gateway_client import Gateway, GatewayError
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.faults import Faults
-    from sm_proxy_lab.aws.http.request import Call
+    from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.sagemaker.service import SageMaker
     from sm_proxy_lab.aws.ssm.instances import Managed
     from sm_proxy_lab.aws.vpc.enforcement import Enforcement
@@ -169,9 +169,9 @@ def _page(
     member: str, found: list[dict[str, Any]], params: dict[str, Any], default: int
 ) -> dict[str, Any]:
     try:
-        start = int(tokens.unseal(params["NextToken"])) if params.get("NextToken") else 0
+        start = int(page_tokens.unseal(params["NextToken"])) if params.get("NextToken") else 0
     except (TypeError, ValueError):
         raise AwsError("InvalidNextToken", "The specified token isn't valid.") from None
     end = start + params.get("MaxResults", default)
-    more = {"NextToken": tokens.seal(end)} if end < len(found) else {}
+    more = {"NextToken": page_tokens.seal(end)} if end < len(found) else {}
     return {member: found[start:end], **more}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sm_proxy_lab.account import ENFORCED
 from sm_proxy_lab.aws import moto_app
-from sm_proxy_lab.aws.http.request import ACCOUNT
+from sm_proxy_lab.aws.http.call import ACCOUNT
 from sm_proxy_lab.machines.packet_filter import Gate, Rule
 
 SERVICES: Final = ("ssm", "ssmmessages")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sm_proxy_lab.aws.control_client import Control
+from sm_proxy_lab.aws.control_client import ControlClient
 from tests.lab.aws.harness import REGION, FakeGateway, Lab, job_request, start
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def lab_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         reader.start()
         yield Lab(
             endpoint=endpoint,
-            control=Control(endpoint),
+            control=ControlClient(endpoint),
             gateway=gateway,
             calls_file=folder / "calls",
             events=events,

@@ -20,7 +20,7 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
-from sm_proxy_lab.aws.control_client import Control
+from sm_proxy_lab.aws.control_client import ControlClient
 
 REGION = "us-east-1"
 
@@ -76,7 +76,7 @@ class Lab:
     """A running AWS endpoint and all that a test turns on it."""
 
     endpoint: str
-    control: Control
+    control: ControlClient
     gateway: FakeGateway
     calls_file: Path
     events: Queue[dict[str, Any]]

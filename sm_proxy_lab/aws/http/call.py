@@ -1,0 +1,57 @@
+"""One call to an AWS API, whichever protocol brought it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+ACCOUNT = "123456789012"
+DEFAULT_REGION = "us-east-1"
+
+
+@dataclass
+class Call:
+    """One request to an AWS API.
+
+    Attributes:
+        service: The signing name: `sagemaker`, `logs`, `ssm`, `ec2`, ...
+        operation: `DescribeTrainingJob`, or `GET /path` for services told by their paths.
+        protocol: `json`, `query`, `ec2`, `rest-json` or `rest-xml`.
+        params: What was asked: the JSON body or the form, empty for the other protocols.
+        access_key: None where the request carries no signature.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    service: str = ""
+    operation: str = ""
+    region: str = DEFAULT_REGION
+    access_key: str | None = None
+    protocol: str = "json"
+    params: dict[str, Any] = field(default_factory=dict)
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @property
+    def partition(self) -> str:
+        """`aws`, `aws-cn` or `aws-us-gov`, as the region has it."""
+        if self.region.startswith("cn-"):
+            return "aws-cn"
+        return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
+
+    @property
+    def action(self) -> str:
+        """The IAM action."""
+        return f"{self.service}:{self.operation}"
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN in this call's partition, region and account."""
+        return f"arn:{self.partition}:{service}:{self.region}:{ACCOUNT}:{resource}"
+
+    @property
+    def caller(self) -> str:
+        """Who calls: the lab knows one role."""
+        return f"arn:{self.partition}:sts::{ACCOUNT}:assumed-role/LabRole/lab"
