@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import container_files
+from sm_proxy.local import container_files
 from sm_proxy_lab.machines import sshd_binary
 
 PROMISED_S: Final = 0.2

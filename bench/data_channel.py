@@ -20,7 +20,7 @@ from bench import gateway, player, targets
 from bench.gateway import Gateway
 from bench.reference import ReferenceClient
 from bench.targets import GREETING, Target
-from sm_proxy import readiness
+from sm_proxy.local import poll
 from sm_proxy.ssm import session as ssm
 
 MIB = 1 << 20
@@ -219,7 +219,7 @@ def read_until(stream: ssm.Session, count: int) -> bytes:
         if len(data) < count:
             writers = [stream.fileno()] if stream.wants_write else []
             wait_s = stream.deadline(now) - now
-            ready = readiness.wait([stream.fileno()], writers, [], wait_s).readable
+            ready = poll.wait([stream.fileno()], writers, [], wait_s).readable
     return data
 
 

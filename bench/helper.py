@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-from sm_proxy import stdio
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import stdio
 from sm_proxy.pump import Pump
 from sm_proxy.ssm import session as ssm
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
-from sm_proxy import __version__, container_files, paths
+from sm_proxy import __version__
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import container_files, private_files
 
 FOLDER: Final = "sm-proxy"
 NOTE: Final = ".written-by-sm-proxy.json"
@@ -181,7 +182,7 @@ def _write(file: File) -> None:
 def _replace(path: Path, content: bytes, mode: int) -> None:
     # A build context is no secret: other users' builds read it too.
     path.parent.mkdir(parents=True, exist_ok=True)
-    paths.write_private(path, content, mode)
+    private_files.write_private(path, content, mode)
 
 
 def shown(path: Path, folder: Path) -> str:

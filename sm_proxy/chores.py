@@ -13,11 +13,12 @@ import threading
 import time
 from typing import Final
 
-from sm_proxy import open_sessions, paths, store
+from sm_proxy import open_sessions, store
 from sm_proxy.aws.clients import Aws
-from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import known_hosts
+from sm_proxy.local import paths, private_files
+from sm_proxy.local.threads import Background
 from sm_proxy.routes import Stream, bastion
 from sm_proxy.settings import Settings
 
@@ -85,12 +86,15 @@ def sweep(settings: Settings) -> None:
     """
     with contextlib.suppress(OSError, SmProxyError):
         stamp = paths.cache_dir() / "swept"
-        if paths.exists(stamp) and abs(time.time() - stamp.lstat().st_mtime) < _SWEEP_EVERY_S:
+        if (
+            private_files.exists(stamp)
+            and abs(time.time() - stamp.lstat().st_mtime) < _SWEEP_EVERY_S
+        ):
             return
-        if not paths.exists(stamp.parent):
+        if not private_files.exists(stamp.parent):
             return
-        paths.refuse_shared(stamp.parent)
-        paths.write_private(stamp, f"{os.getpid()}\n".encode())
+        private_files.refuse_shared(stamp.parent)
+        private_files.write_private(stamp, f"{os.getpid()}\n".encode())
         from sm_proxy.keys import first_use  # noqa: PLC0415 - once a day
 
         store.sweep_all()

@@ -12,8 +12,9 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from sm_proxy import __version__, error_handler, output
+from sm_proxy import __version__, error_handler
 from sm_proxy.errors import EXIT_USAGE, SmProxyError, printable
+from sm_proxy.local import output
 
 COMMANDS = {
     "setup": "set this laptop up: key, ssh config, credentials, bastion",

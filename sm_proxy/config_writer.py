@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sm_proxy import file_lock, replacing
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import atomic_write, file_lock
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import blocks, contexts, patterns, quoting, user_file
 from sm_proxy.ssh_config.blocks import Stub
@@ -81,8 +81,8 @@ def planned(
         SmProxyError: `config-malformed`, our marks in one of the files are torn.
     """
     own = own_config(settings)
-    target = replacing.resolved(ssh_config)
-    before, content = replacing.read(target), replacing.read(own)
+    target = atomic_write.resolved(ssh_config)
+    before, content = atomic_write.read(target), atomic_write.read(own)
     if known is None:
         known = {**contexts.parse(content or b"", own), settings.prefix: recorded(settings)}
         settings = Settings(ssh_dir=settings.ssh_dir)
@@ -106,13 +106,13 @@ def planned(
 def planned_removal(ssh_config: Path, settings: Settings) -> list[Change]:
     """What `config remove` changes: only what we added."""
     own = own_config(settings)
-    target = replacing.resolved(ssh_config)
-    before = replacing.read(target)
+    target = atomic_write.resolved(ssh_config)
+    before = atomic_write.read(target)
     after = None if before is None else user_file.without_include(target, before)
     by_hand = "Take the lines between the sm-proxy marks out by hand."
     return [
         Change(target, before, after, by_hand, keep=True),
-        Change(own, replacing.read(own), None, "Delete it by hand."),
+        Change(own, atomic_write.read(own), None, "Delete it by hand."),
     ]
 
 
@@ -124,7 +124,7 @@ def planned_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
             `config-malformed`, our file is torn, or has not been written yet.
     """
     own = own_config(settings)
-    before = replacing.read(own)
+    before = atomic_write.read(own)
     span = blocks.stub_span(before or b"", own)
     if before is None or span is None:
         raise SmProxyError(
@@ -143,7 +143,7 @@ def planned_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
 def planned_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
     """Let the blocks that offer our own key, the first of `keys`, offer all of them."""
     own = own_config(settings)
-    before = replacing.read(own)
+    before = atomic_write.read(own)
     after = None if before is None else blocks.with_keys(before, keys)
     return [Change(own, before, after, "Then run `sm-proxy config write`.")]
 
@@ -151,7 +151,7 @@ def planned_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
 def stubs_in(settings: Settings) -> list[Stub]:
     """The stubs that stand in our own file now."""
     own = own_config(settings)
-    return blocks.parse_stubs(replacing.read(own) or b"", own)
+    return blocks.parse_stubs(atomic_write.read(own) or b"", own)
 
 
 def findings(changes: Sequence[Change], settings: Settings) -> list[Finding]:
@@ -243,15 +243,15 @@ def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
 
 def _replace(change: Change) -> None:
     path = change.path
-    replacing.refuse_read_only(path)
+    atomic_write.refuse_read_only(path)
     if change.keep and change.before is not None:
-        replacing.refuse_linked(path)
-        replacing.keep(path, change.before)
+        atomic_write.refuse_linked(path)
+        atomic_write.back_up(path, change.before)
     if change.after is None:
         path.unlink(missing_ok=True)
-        replacing.sync_folder(path.parent)
+        atomic_write.sync_folder(path.parent)
     else:
-        replacing.replace(path, change.after)
+        atomic_write.replace(path, change.after)
 
 
 def _others_may_write(path: Path) -> bool:

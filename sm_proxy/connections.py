@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import paths, trace
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.journal import Journal
+from sm_proxy.local import debug_log, paths, private_files
 
 OK: Final = "ok"
 INTERRUPTED: Final = "interrupted"
@@ -76,7 +76,7 @@ def note(facts: dict[str, Any], began: float, ended_by: BaseException | None) ->
     if ended_by is None:
         ending = {}
     elif isinstance(ended_by, SmProxyError):
-        line = printable(trace.redact(ended_by.line))
+        line = printable(debug_log.redact(ended_by.line))
         ending = {"code": ended_by.code, "line": line}
     elif isinstance(ended_by, Exception):
         ending = {"code": "bug", "line": type(ended_by).__name__}
@@ -89,7 +89,7 @@ def note(facts: dict[str, Any], began: float, ended_by: BaseException | None) ->
     record = Record(**{**facts, **when, **ending})
     with contextlib.suppress(OSError, SmProxyError):
         path = _path(record.host)
-        if not paths.exists(path):
+        if not private_files.exists(path):
             _make_room(path.parent)
         Journal(path).add(asdict(record))
 
@@ -110,9 +110,9 @@ def _path(host: str) -> Path:
 
 def _make_room(folder: Path) -> None:
     """Before a new host's log: none older than a month, and so many hosts at the most."""
-    if not paths.exists(folder):
+    if not private_files.exists(folder):
         return
-    paths.refuse_shared(folder)
+    private_files.refuse_shared(folder)
     logs = sorted(folder.glob("*.jsonl"), key=_changed, reverse=True)
     for number, log in enumerate(logs):
         if number >= HOSTS - 1 or _changed(log) < time.time() - KEEP_S:

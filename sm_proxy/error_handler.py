@@ -19,9 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import __version__, output, paths, trace
+from sm_proxy import __version__
 from sm_proxy.errors import EXIT_BUG, EXIT_EXPECTED, EXIT_INTERRUPTED, SmProxyError, printable
-from sm_proxy.signals import Hangup
+from sm_proxy.local import debug_log, output, paths, private_files
+from sm_proxy.local.signals import Hangup
 
 ERROR_FILE: Final = "SM_PROXY_ERROR_FILE"
 """The variable by which a command of ours that runs ssh learns why its ProxyCommand failed.
@@ -58,7 +59,7 @@ def guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -
 
 def clean(error: SmProxyError) -> SmProxyError:
     """The same without secrets and control characters."""
-    message, hint = (printable(trace.redact(text)) for text in (error.message, error.hint))
+    message, hint = (printable(debug_log.redact(text)) for text in (error.message, error.hint))
     return SmProxyError(error.code, message, hint)
 
 
@@ -94,7 +95,7 @@ def _hand_over(cleaned: SmProxyError) -> None:
     if path and Path(path).parent.is_dir():  # nobody waits any more where it is gone
         record = {name: getattr(cleaned, name) for name in ("code", "message", "hint")}
         with contextlib.suppress(OSError, SmProxyError):
-            paths.write_private(Path(path), json.dumps(record).encode())
+            private_files.write_private(Path(path), json.dumps(record).encode())
 
 
 def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:
@@ -109,13 +110,15 @@ def _remember(command: str, error: SmProxyError) -> None:
     record = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": command,
-        "arguments": list(map(trace.redact, sys.argv[1:])),
+        "arguments": list(map(debug_log.redact, sys.argv[1:])),
         "code": error.code,
         "line": error.line,
     }
     with contextlib.suppress(OSError, SmProxyError):
-        folder = paths.own_dir(paths.state_dir())
-        paths.write_private(folder / "last-error.json", json.dumps(record, indent=1).encode())
+        folder = private_files.own_dir(paths.state_dir())
+        private_files.write_private(
+            folder / "last-error.json", json.dumps(record, indent=1).encode()
+        )
         from sm_proxy.journal import Journal  # noqa: PLC0415 - only where something failed
 
         Journal(folder / _ERRORS).add(record)
@@ -133,13 +136,13 @@ def last_errors() -> list[dict[str, Any]]:
 def _report(command: str) -> Path | str:
     text = (
         f"sm-proxy {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
-        f"command: {command}\n\n{trace.redact(traceback.format_exc())}"
+        f"command: {command}\n\n{debug_log.redact(traceback.format_exc())}"
     )
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     try:
-        folder = paths.own_dir(paths.state_dir() / "reports")
+        folder = private_files.own_dir(paths.state_dir() / "reports")
         path = folder / name
-        paths.write_private(path, text.encode(errors="replace"))
+        private_files.write_private(path, text.encode(errors="replace"))
         for old in sorted(folder.glob("*.txt"))[:-_REPORTS]:
             old.unlink(missing_ok=True)
     except (OSError, SmProxyError) as error:

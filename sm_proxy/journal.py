@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import file_lock, paths
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import file_lock, private_files
 
 LIMIT_BYTES: Final = 16 << 10
 """Of each half."""
@@ -35,7 +35,7 @@ class Journal:
             for name, value in record.items()
         }
         with contextlib.suppress(OSError, SmProxyError, ValueError):
-            if paths.append_own(self._path, json.dumps(shown).encode()) > LIMIT_BYTES:
+            if private_files.append_own(self._path, json.dumps(shown).encode()) > LIMIT_BYTES:
                 self._turn_over()
 
     def records(self) -> list[dict[str, Any]]:
@@ -50,8 +50,8 @@ class Journal:
 
 def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        paths.refuse_shared(path.parent)
-        lines = paths.read_own(path, _READ_LIMIT).splitlines()
+        private_files.refuse_shared(path.parent)
+        lines = private_files.read_own(path, _READ_LIMIT).splitlines()
     except OSError:
         return []
     return [record for record in map(_record, lines) if record is not None]

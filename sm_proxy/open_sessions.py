@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import file_lock, paths, process_id, trace
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import debug_log, file_lock, paths, private_files, process_identity
 
 LIMIT: Final = 256
 """Files kept at the most."""
@@ -42,11 +42,13 @@ def keep(session_id: str, context: str) -> None:
         session_id: the session.
         context: what tells one account and region from another.
     """
-    record = {"session": session_id, "context": _digest(context), "process": process_id.own()}
+    record = {"session": session_id, "context": _digest(context), "process": process_identity.own()}
     with contextlib.suppress(OSError, SmProxyError):
         path = _path(session_id)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-        with os.fdopen(os.open(paths.own_dir(path.parent) / path.name, flags, 0o600), "wb") as file:
+        with os.fdopen(
+            os.open(private_files.own_dir(path.parent) / path.name, flags, 0o600), "wb"
+        ) as file:
             file.write(json.dumps(record).encode())
 
 
@@ -88,7 +90,7 @@ def end_orphans(context: str, terminate: Terminate) -> int:
     with _alone() as alone:
         for session_id in orphans(context)[:BATCH] if alone else ():
             if terminate(session_id):
-                trace.step("ended a session that was left open", id=session_id)
+                debug_log.write("ended a session that was left open", id=session_id)
                 drop(session_id)
                 ended += 1
     return ended
@@ -109,21 +111,21 @@ def _alone() -> Iterator[bool]:
 def _files() -> list[Path]:
     with contextlib.suppress(OSError, SmProxyError):
         folder = _folder()
-        paths.refuse_shared(folder)
+        private_files.refuse_shared(folder)
         return list(folder.glob("*.json"))
     return []
 
 
 def _gone(process: Any) -> bool:
     try:
-        return process_id.lives(process) is False
+        return process_identity.is_alive(process) is False
     except (KeyError, TypeError, AttributeError, OverflowError):
         return False
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads(paths.read_own(path, _READ_LIMIT))
+        record = json.loads(private_files.read_own(path, _READ_LIMIT))
         good = all(isinstance(record[name], str) for name in ("session", "context"))
         good = good and _path(record["session"]).name == path.name
     except (OSError, ValueError, TypeError, KeyError, RecursionError, SmProxyError):

@@ -11,16 +11,17 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy import background, error_handler, output, resolver, signals, stdio, trace
+from sm_proxy import error_handler, resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import EXIT_INTERRUPTED, EXIT_OK, SmProxyError
 from sm_proxy.keys import known_hosts
 from sm_proxy.keys.expected import ExpectedKeys
+from sm_proxy.local import debug_log, output, signals, stdio, threads
+from sm_proxy.local.stdio import Stdio
 from sm_proxy.pump import Pump
 from sm_proxy.resolver import Container
 from sm_proxy.routes import Stream, bastion
 from sm_proxy.settings import Settings
-from sm_proxy.stdio import Stdio
 
 if TYPE_CHECKING:
     from sm_proxy.chores import Beside
@@ -83,7 +84,7 @@ def _connected(port: int, user: str | None, settings: Settings, ssh: Stdio, fact
     finally:
         signals.ignore()
         stream.close()
-        trace.step("closed")
+        debug_log.write("closed")
     return chores
 
 
@@ -101,7 +102,7 @@ def _opened(
 ) -> tuple[Container, VettedStream]:
     host = facts["host"]
     try:
-        container = background.run(_found, host, settings, aws)
+        container = threads.run(_found, host, settings, aws)
     except SmProxyError as error:
         if error.code in {"job-ended", "job-failed"}:
             _forget_keys(host, settings, aws)

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from sm_proxy import readiness, signals, trace
 from sm_proxy.errors import SmProxyError
-from sm_proxy.readiness import NOTHING, Ready
+from sm_proxy.local import debug_log, poll, signals
+from sm_proxy.local.poll import NOTHING, Ready
+from sm_proxy.local.stdio import CHUNK, Stdio
 from sm_proxy.routes import Stream
-from sm_proxy.stdio import CHUNK, Stdio
 
 LINGER_S: Final = 2.0
 """After stdin's end the other side may still answer; SSM has no half-close to tell it."""
@@ -112,7 +112,7 @@ class Pump:
             self._greeting_due = _NEVER
         elif self._greeting_due == _NEVER:
             self._greeting_due = now + SILENCE_S
-            trace.step("tunnel up")
+            debug_log.write("tunnel up")
         elif now >= self._greeting_due:
             raise self._silent()
 
@@ -148,7 +148,7 @@ class Pump:
             hangups.append(self._stdio.stdout)
         if self._backlog:
             writers.append(self._stdio.stdout)
-        return readiness.wait(readers, writers, hangups, due - now)
+        return poll.wait(readers, writers, hangups, due - now)
 
     def _conclude(self) -> None:
         """Raise what has to be raised; else tell the far end and wait a moment for its word."""
@@ -171,7 +171,7 @@ class Pump:
             if self._stream.finished or not readers:
                 return
             due = min(until, self._stream.deadline(now)) - now
-            readable = bool(readiness.wait(readers, writers, [], due).readable)
+            readable = bool(poll.wait(readers, writers, [], due).readable)
 
 
 def _wanted(stream: Stream) -> tuple[list[int], list[int]]:

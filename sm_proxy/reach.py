@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sm_proxy import background, resolver
+from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.job import Summary
+from sm_proxy.local import threads
 from sm_proxy.settings import Settings
 
 _AT_ONCE: Final = 8
@@ -50,7 +51,7 @@ def check(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Reach]:
     """Describe what is not over, and resolve what runs, a few at a time."""
     found = [guess(job) for job in jobs]
     alive = [number for number, job in enumerate(jobs) if found[number].reachable is None]
-    answers = background.spread(
+    answers = threads.map_concurrently(
         lambda number: _checked(jobs[number], settings, aws), alive, _AT_ONCE
     )
     for number, answer in zip(alive, answers, strict=True):

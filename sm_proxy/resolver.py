@@ -16,9 +16,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Final
 
-from sm_proxy import trace
 from sm_proxy.aws.clients import Aws
-from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds, logs, names, network, sources, streams
 from sm_proxy.jobs.container import Container
@@ -27,6 +25,8 @@ from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.memory import Memory
 from sm_proxy.jobs.network import Subnets
 from sm_proxy.jobs.sources import Found
+from sm_proxy.local import debug_log
+from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings
 
 __all__ = ["Container", "forget", "resolve"]
@@ -64,7 +64,7 @@ def resolve(
     target = parse(host, settings.prefix)
     memory = Memory(aws.context)
     if not fresh and (known := memory.container(target)) is not None:
-        trace.step("remembered", address=known.address, port=known.port)
+        debug_log.write("remembered", address=known.address, port=known.port)
         return known
     memory.forget_container(target)
     search = _Search(target, settings, aws, memory, tell)
@@ -125,7 +125,7 @@ class _Search:
         else:
             if found is not None or not self._old:
                 return job, found
-        trace.step("what is remembered of the job leads nowhere, asking afresh")
+        debug_log.write("what is remembered of the job leads nowhere, asking afresh")
         self._job = self._subnets = None
         return self._look_once(POLL_S[0])
 
@@ -139,7 +139,7 @@ class _Search:
             job, subnets = known or (self._describe(), self._subnets)
             self._job = job
             self._old = known is not None and not self._memory.job(self._target, POLL_S[0])
-            trace.step("described", status=job.status, remembered=known is not None)
+            debug_log.write("described", status=job.status, remembered=known is not None)
             self._refuse_if_over(job)
             job.refuse_unless_in_vpc()
             kinds.refuse_missing_node(job, self._target.node)
@@ -168,7 +168,7 @@ class _Search:
     def _read_log(self, job: Job) -> tuple[str, Iterator[Found]] | None:
         """The node's newest stream, and what it tells: once, and again as more of it is read."""
         stream = streams.newest(self._aws, kinds.of(job.kind).streams(job, self._target.node))
-        trace.step("stream", found=stream)
+        debug_log.write("stream", found=stream)
         if stream is None:
             return None
         node = self._target.node if kinds.of(job.kind).NODES_ARE_NAMED else None
@@ -195,7 +195,7 @@ class _Search:
             )
         allow_loopback = self._settings.allow_loopback
         address = network.choose(found.addresses, subnets, allow_loopback=allow_loopback)
-        trace.step("resolved", address=address, port=found.port, source=found.source)
+        debug_log.write("resolved", address=address, port=found.port, source=found.source)
         return Container(
             host=self._target.host,
             job=job.name,

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sm_proxy import paths
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.local import paths, private_files
 
 FILE_NAME = "config.toml"
 WAIT_DEFAULT_S = 15 * 60
@@ -187,7 +187,7 @@ def _from_environment(name: str) -> Any | None:
 
 def _from_file(path: Path) -> dict[str, Any]:
     try:
-        paths.refuse_special(path)
+        private_files.refuse_special(path)
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return {}

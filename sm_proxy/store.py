@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import file_lock, paths, trace
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import debug_log, file_lock, paths, private_files
 
 VERSION: Final = 1
 _SIZE_LIMIT: Final = 1 << 20
@@ -34,12 +34,12 @@ class Store:
     def load(self, *key: str) -> dict[str, Any] | None:
         """The record of `key` if there is one and it is good."""
         try:
-            paths.refuse_shared(self._folder)
-            text = paths.read_own(self._path(key), _SIZE_LIMIT)
+            private_files.refuse_shared(self._folder)
+            text = private_files.read_own(self._path(key), _SIZE_LIMIT)
         except FileNotFoundError:
             return None
         except OSError as error:
-            trace.step("cache ignored", why=error)
+            debug_log.write("cache ignored", why=error)
             return None
         record = _read(text, _digest(key))
         if record is None:
@@ -58,8 +58,8 @@ class Store:
             "record": record,
         }
         with contextlib.suppress(OSError):
-            paths.own_dir(self._folder)
-            paths.write_private(self._path(key), json.dumps(envelope).encode())
+            private_files.own_dir(self._folder)
+            private_files.write_private(self._path(key), json.dumps(envelope).encode())
 
     def forget(self, *key: str) -> None:
         """Remove the record of `key`."""
@@ -69,10 +69,10 @@ class Store:
     def sweep(self) -> None:
         """Remove what is past its time; for a run that is slow anyway."""
         with contextlib.suppress(OSError):
-            paths.refuse_shared(self._folder)
+            private_files.refuse_shared(self._folder)
             for path in self._folder.glob("*.json"):
                 with contextlib.suppress(OSError):
-                    if _read(paths.read_own(path, _SIZE_LIMIT), None) is None:
+                    if _read(private_files.read_own(path, _SIZE_LIMIT), None) is None:
                         path.unlink()
 
     @contextlib.contextmanager

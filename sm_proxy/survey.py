@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Final
 
-from sm_proxy import background, resolver
+from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, listing, names
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.memory import Memory
+from sm_proxy.local import threads
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import contexts
 
@@ -73,7 +74,7 @@ class Survey:
         listed = listing.every(self._aws, self._tell_once, live=True)
         running = [job for job in listed if job.phase == "running"]
         running.sort(key=lambda job: (job.created, job.name), reverse=True)
-        found = background.spread(self._stubs_of, running, _AT_ONCE)
+        found = threads.map_concurrently(self._stubs_of, running, _AT_ONCE)
         return [stub for stubs in found for stub in stubs if self._is_ours(stub.host)]
 
     def _tell_once(self, line: str) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import chores, open_sessions, paths
+from sm_proxy import chores, open_sessions
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import known_hosts
+from sm_proxy.local import paths, private_files
 from sm_proxy.settings import Settings
 from sm_proxy.store import Store
 from tests.fakes import HOST_KEY, Answers, FakeAws
@@ -138,7 +139,7 @@ def test_host_keys_of_jobs_that_must_be_over(
 ) -> None:
     monkeypatch.setenv("SM_PROXY_SSH_DIR", str(tmp_path / "ssh"))
     settings = Settings(ssh_dir=str(tmp_path / "ssh"))
-    paths.private_dir(paths.cache_dir())
+    private_files.private_dir(paths.cache_dir())
     for host in ("sm-old", "sm-new"):
         known_hosts.pin(settings, host, [HOST_KEY])
     os.utime(known_hosts.path_of(settings, "sm-old"), (1, 1))
@@ -148,8 +149,8 @@ def test_host_keys_of_jobs_that_must_be_over(
 
 
 def test_keys_of_a_first_use_go_when_their_job_must_be_over() -> None:
-    paths.private_dir(paths.cache_dir())
-    folder = paths.private_dir(paths.state_dir() / "first-use")
+    private_files.private_dir(paths.cache_dir())
+    folder = private_files.private_dir(paths.state_dir() / "first-use")
     for name in ("old.algo-1.0", "new.algo-1.0"):
         (folder / name).touch()
     os.utime(folder / "old.algo-1.0", (1, 1))

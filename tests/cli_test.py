@@ -12,7 +12,7 @@ import pytest
 from sm_proxy import __version__, cli
 from sm_proxy.commands import resolve
 from sm_proxy.errors import SmProxyError
-from sm_proxy.output import Result
+from sm_proxy.local.output import Result
 from tests.fakes import working
 
 

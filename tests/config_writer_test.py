@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sm_proxy import config_writer, paths, replacing
+from sm_proxy import config_writer
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import atomic_write, paths
 from sm_proxy.settings import Settings
 from sm_proxy.settings import load as load_settings
 from sm_proxy.ssh_config import blocks, quoting, user_file
@@ -214,14 +215,14 @@ def test_a_config_that_cannot_be_replaced_gets_the_line_to_add(
     user_config: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(user_config, b"Host a\n")
-    real = replacing.replace
+    real = atomic_write.replace
 
     def failing(path: Path, content: bytes) -> None:
         if path == user_config:
             raise PermissionError(13, "Permission denied")
         real(path, content)
 
-    monkeypatch.setattr(replacing, "replace", failing)
+    monkeypatch.setattr(atomic_write, "replace", failing)
     with pytest.raises(SmProxyError, match="Permission denied") as caught:
         write(user_config, settings)
     assert caught.value.code == "config-read-only"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import connections, paths
+from sm_proxy import connections
 from sm_proxy.connections import Record, note, recent
 from sm_proxy.errors import SmProxyError
-from sm_proxy.signals import Hangup
+from sm_proxy.local import paths
+from sm_proxy.local.signals import Hangup
 
 BEGAN = 1_700_000_000.0
 TOKEN = "IQoJb3JpZ2luX2VjEJr" + "Ab3dEf9/+" * 40

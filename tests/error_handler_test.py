@@ -12,10 +12,10 @@ from typing import NoReturn
 
 import pytest
 
-from sm_proxy import paths
 from sm_proxy.error_handler import ERROR_FILE, guarded, handed_over, last_errors, tell_now
 from sm_proxy.errors import SmProxyError
-from sm_proxy.signals import Hangup
+from sm_proxy.local import paths, private_files
+from sm_proxy.local.signals import Hangup
 
 TOKEN = "IQoJb3JpZ2luX2VjEJr" + "Ab3dEf9/+" * 40
 
@@ -139,7 +139,8 @@ def test_a_reader_that_went_away_is_no_bug() -> None:
     """`sm-proxy resolve x | head -0`: neither a traceback nor Python's own complaint at exit."""
     program = (
         "import sys, time\n"
-        "from sm_proxy import error_handler, output\n"
+        "from sm_proxy import error_handler\n"
+        "from sm_proxy.local import output\n"
         "sys.stdin.read()\n"
         "text = output.Result(text='x' * 100_000)\n"
         "def action():\n"
@@ -208,7 +209,7 @@ def test_no_token_among_the_arguments_is_kept(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_reports_are_bounded() -> None:
-    folder = paths.private_dir(paths.state_dir() / "reports")
+    folder = private_files.private_dir(paths.state_dir() / "reports")
     for number in range(40):
         (folder / f"20200101-0000{number:02}-1.txt").touch()
     assert guarded("x", lambda: failing(KeyError("x"))) == 70
@@ -221,7 +222,7 @@ def test_reports_are_bounded() -> None:
 def test_the_record_of_an_error_follows_no_link(name: str, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    paths.private_dir(paths.state_dir()).joinpath(name).symlink_to(victim)
+    private_files.private_dir(paths.state_dir()).joinpath(name).symlink_to(victim)
     guarded("x", lambda: failing(SmProxyError("no-vpc", "none")))
     assert victim.read_text() == "mine"
 

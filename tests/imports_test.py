@@ -22,20 +22,23 @@ UNUSED = {
 }
 
 OURS_UNUSED = {
-    f"sm_proxy.{name}"
-    for name in (
-        *("commands.config", "commands.demo", "commands.keys", "commands.lab", "commands.resolve"),
-        *(
-            "commands.list",
-            "commands.login",
-            "commands.wait",
-            "config_writer",
-            "jobs.causes",
-            "jobs.ending",
-        ),
-        *("keychain", "keys.first_use", "keys.identity", "lab", "prompt", "routes.rechecked"),
-        "routes.vetted",
-    )
+    "sm_proxy.commands.config",
+    "sm_proxy.commands.demo",
+    "sm_proxy.commands.keys",
+    "sm_proxy.commands.lab",
+    "sm_proxy.commands.list",
+    "sm_proxy.commands.login",
+    "sm_proxy.commands.resolve",
+    "sm_proxy.commands.wait",
+    "sm_proxy.config_writer",
+    "sm_proxy.jobs.causes",
+    "sm_proxy.jobs.ending",
+    "sm_proxy.keys.first_use",
+    "sm_proxy.keys.identity",
+    "sm_proxy.local.prompt",
+    "sm_proxy.local.secret_store",
+    "sm_proxy.routes.rechecked",
+    "sm_proxy.routes.vetted",
 }
 
 WINDOWS = """
@@ -62,8 +65,8 @@ sys.modules["msvcrt"] = types.SimpleNamespace(LK_LOCK=1, locking=lambda *_: None
 import importlib
 names = %r
 for name in names:
-    importlib.import_module("sm_proxy." + name)
-from sm_proxy import signals, stdio
+    importlib.import_module(name)
+from sm_proxy.local import signals, stdio
 from sm_proxy.ssh_config import quoting
 assert not stdio.POLLABLE
 signals.raise_on_hangup()
@@ -103,18 +106,25 @@ def test_the_version_costs_next_to_nothing() -> None:
 
 def test_every_module_of_the_client_can_be_imported_on_windows() -> None:
     names = [
-        *("cli", "error_handler", "config_writer", "file_lock", "pump", "proxy", "resolver"),
-        *("commands.config", "commands.connect", "commands.keys", "commands.lab"),
-        *(
-            "commands.login",
-            "commands.resolve",
-            "keychain",
-            "prompt",
-            "keys.identity",
-            "keys.known_hosts",
-            "routes.bastion",
-            "trace",
-        ),
+        "sm_proxy.cli",
+        "sm_proxy.commands.config",
+        "sm_proxy.commands.connect",
+        "sm_proxy.commands.keys",
+        "sm_proxy.commands.lab",
+        "sm_proxy.commands.login",
+        "sm_proxy.commands.resolve",
+        "sm_proxy.config_writer",
+        "sm_proxy.error_handler",
+        "sm_proxy.keys.identity",
+        "sm_proxy.keys.known_hosts",
+        "sm_proxy.local.debug_log",
+        "sm_proxy.local.file_lock",
+        "sm_proxy.local.prompt",
+        "sm_proxy.local.secret_store",
+        "sm_proxy.proxy",
+        "sm_proxy.pump",
+        "sm_proxy.resolver",
+        "sm_proxy.routes.bastion",
     ]
     done = run(WINDOWS % names)
     assert done.returncode == 0, done.stderr

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import journal, paths
+from sm_proxy import journal
 from sm_proxy.journal import Journal
+from sm_proxy.local import paths, private_files
 
 
 def log() -> Path:
@@ -70,7 +71,7 @@ def test_a_full_disk_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> No
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(paths, "append_own", full)
+    monkeypatch.setattr(private_files, "append_own", full)
     Journal(log()).add({"n": 1})
     assert Journal(log()).records() == []
 
@@ -79,7 +80,7 @@ def test_a_full_disk_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_stands_in_its_place_is_not_written_to(plant: str, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine\n")
-    paths.private_dir(log().parent)
+    private_files.private_dir(log().parent)
     if plant == "symlink":
         log().symlink_to(victim)
     elif plant == "hard link":

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import open_sessions, paths, process_id
+from sm_proxy import open_sessions
+from sm_proxy.local import paths, process_identity
 from sm_proxy.open_sessions import drop, end_orphans, keep, orphans
 
 HERE = "profile\neu-west-1"
@@ -170,7 +171,9 @@ def test_a_torn_file_goes_away_once_it_cannot_be_half_written(content: bytes) ->
     assert files() == []
 
 
-@pytest.mark.parametrize("process", [{}, {"machine": 1}, {**process_id.here(), "pid": 1 << 80}])
+@pytest.mark.parametrize(
+    "process", [{}, {"machine": 1}, {**process_identity.here(), "pid": 1 << 80}]
+)
 def test_a_process_that_makes_no_sense_is_left_alone(process: dict[str, Any]) -> None:
     path = orphan("s-1")
     record = json.loads(path.read_text())

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import background, chores, connections, paths, proxy, resolver, signals, stdio
+from sm_proxy import chores, connections, proxy, resolver
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.keys import first_use, known_hosts
+from sm_proxy.local import private_files, signals, stdio, threads
+from sm_proxy.local.stdio import DirectStdio
 from sm_proxy.resolver import Container
 from sm_proxy.routes import bastion
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.routes.vetted import VettedStream
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import Grant
-from sm_proxy.stdio import DirectStdio
 from tests.fakes import HOST_KEY, container
 
 pytestmark = pytest.mark.usefixtures("kept_signals")
@@ -169,7 +170,7 @@ def test_the_host_keys_of_a_job_that_is_over_are_dropped(
 ) -> None:
     world.connect()
     pin = first_use._path(container(), "here")
-    paths.write_private(pin, HOST_KEY.encode())
+    private_files.write_private(pin, HOST_KEY.encode())
     world.found = SmProxyError(code, "over")
     refused(world)
     assert known_hosts.path_of(world.settings, "sm-my-job").exists() == left
@@ -283,7 +284,7 @@ def test_a_hang_up_between_dialling_and_copying_leaves_no_session(
     api = Granting()
 
     def returned_too_late(*_: Any) -> Any:
-        background.run(bastion.SESSIONS.start, api, "here")
+        threads.run(bastion.SESSIONS.start, api, "here")
         raise signals.Hangup
 
     monkeypatch.setattr(bastion, "connect", returned_too_late)

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from sm_proxy import pump as pump_module
-from sm_proxy import readiness, signals
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import poll, signals
+from sm_proxy.local.stdio import DirectStdio, Stdio, ThreadedStdio
 from sm_proxy.pump import Pump
-from sm_proxy.stdio import DirectStdio, Stdio, ThreadedStdio
 
 pytestmark = pytest.mark.usefixtures("kept_signals")
 
@@ -271,12 +271,12 @@ def test_an_answer_that_came_while_the_machine_slept_is_delivered(
 ) -> None:
     asleep = 0.0
 
-    def wait(readers: list[int], *others: Any) -> readiness.Ready:
+    def wait(readers: list[int], *others: Any) -> poll.Ready:
         nonlocal asleep
         if direct.stdio.stdin not in readers and not asleep:  # ssh has ended: the time runs
             asleep = 60.0
             direct.far.sendall(b"answer")
-        return readiness.wait(readers, *others)
+        return poll.wait(readers, *others)
 
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + asleep)
     monkeypatch.setattr(pump_module, "time", clock)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import paths, settings
+from sm_proxy import settings
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths
 from sm_proxy.settings import Settings
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import paths
+from sm_proxy.local import paths, private_files
 from sm_proxy.store import Store
 
 SOON = 3600.0
@@ -100,7 +100,7 @@ def test_an_unwritable_folder_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPat
     def refuse(*_: object) -> None:
         raise OSError("full")
 
-    monkeypatch.setattr(paths, "write_private", refuse)
+    monkeypatch.setattr(private_files, "write_private", refuse)
     store = Store("things")
     store.save("a", record={}, expires=time.time() + SOON)
     assert store.load("a") is None
@@ -134,7 +134,7 @@ def test_what_somebody_else_could_have_planted_is_not_believed(
 
 
 def test_nothing_is_put_where_others_write(tmp_path: Path) -> None:
-    folder = paths.private_dir(paths.cache_dir() / "things")
+    folder = private_files.private_dir(paths.cache_dir() / "things")
     folder.chmod(0o777)
     Store("things").save("a", record={}, expires=time.time() + SOON)
     assert list(folder.iterdir()) == []

@@ -17,9 +17,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from sm_proxy import __version__, trace
+from sm_proxy import __version__
 from sm_proxy.aws import credentials, errors, models
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import debug_log
 
 # An unreachable endpoint has to be told within the 15 s that VS Code gives ssh: 3 times 4 s, and
 # botocore's pauses of 1 and 2 s at most (at random).
@@ -136,7 +137,7 @@ class Aws:
             # Both come from what is configured: a credential_process that is not there or prints
             # no JSON, an endpoint that is no URL. The network's errors are botocore's own kinds.
             raise errors.misconfigured(error, action) from None
-        trace.step(f"called {action}")
+        debug_log.write(f"called {action}")
         return response
 
     def _client(self, service: str) -> BaseClient:
@@ -145,5 +146,5 @@ class Aws:
             if service not in self._clients:
                 models.prepare(service)
                 self._clients[service] = self._session.create_client(service, config=_CONFIG)
-                trace.step(f"client {service} ready")
+                debug_log.write(f"client {service} ready")
             return self._clients[service]

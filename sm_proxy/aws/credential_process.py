@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from botocore.utils import parse_timestamp
 
-from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local.threads import Background
 
 _START_S: Final = 2.0
 """So long the system may take to start it, when we end meanwhile."""

@@ -152,14 +152,17 @@ class _Asker:
         Raises:
             SmProxyError: nobody can be asked.
         """
-        from sm_proxy import keychain, prompt  # noqa: PLC0415 - once in the life of a session
+        from sm_proxy.local import (  # noqa: PLC0415 - once in the life of a session
+            prompt,
+            secret_store,
+        )
 
         self._asked += 1
         profile = self._session.profile or "default"
         serial = question.removeprefix("Enter MFA code for ").rstrip(": ")
         again = "That code was not accepted. " if self._asked > 1 else ""
         if not self._sessions.kept:
-            keychain.say_once_that_there_is_none("a code will be asked for at every connection")
+            secret_store.say_once_that_there_is_none("a code will be asked for at every connection")
         words = f"{again}MFA code of {serial} (AWS profile {profile}):"
         try:
             return prompt.ask(words, terminal=self._terminal).strip()
@@ -260,9 +263,9 @@ class _Sessions:
 
     def _keychain(self) -> Any:
         if not self._opened:
-            from sm_proxy import keychain  # noqa: PLC0415 - only for profiles with a role
+            from sm_proxy.local import secret_store  # noqa: PLC0415 - only for profiles with a role
 
-            self._opened, self._chain = True, keychain.find()
+            self._opened, self._chain = True, secret_store.find()
         return self._chain
 
 
@@ -293,7 +296,7 @@ def login_profile(session: Session) -> str | None:
 @contextlib.contextmanager
 def _alone(name: str) -> Iterator[None]:
     """Hold the lock of a profile; say so if somebody else asks the user meanwhile."""
-    from sm_proxy import file_lock, output  # noqa: PLC0415 - only to ask
+    from sm_proxy.local import file_lock, output  # noqa: PLC0415 - only to ask
 
     words = "waiting for another sm-proxy, which is asking for the code of the same AWS profile"
     timer = threading.Timer(1.5, output.status, [words])

@@ -17,7 +17,7 @@ from typing import Any, Final
 import botocore
 from botocore.loaders import Loader
 
-from sm_proxy import paths, trace
+from sm_proxy.local import debug_log, paths, private_files
 
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "sagemaker": (
@@ -52,9 +52,9 @@ class CachedLoader(Loader):
     def __init__(self) -> None:
         try:
             # An endpoint list or a model that somebody else wrote would lead our calls elsewhere.
-            trusted = [str(paths.own_dir(_folder()))]
+            trusted = [str(private_files.own_dir(_folder()))]
         except OSError as error:
-            trace.step("models are not cached", why=error)
+            debug_log.write("models are not cached", why=error)
             trusted = []
         super().__init__(extra_search_paths=trusted)
 
@@ -81,7 +81,7 @@ def prepare(service: str) -> None:
     """
     if service in OPERATIONS:
         with contextlib.suppress(OSError):
-            paths.own_dir(_folder())
+            private_files.own_dir(_folder())
             _ensure_endpoints(_folder())
             _ensure_model(_folder(), service)
 
@@ -103,7 +103,7 @@ def _ensure_endpoints(folder: Path) -> None:
             name: item for name, item in partition["services"].items() if name in _ENDPOINT_PREFIXES
         }
         partition["services"] = kept
-    paths.write_private(path, json.dumps(endpoints, separators=(",", ":")).encode())
+    private_files.write_private(path, json.dumps(endpoints, separators=(",", ":")).encode())
 
 
 def _ensure_model(folder: Path, service: str) -> None:
@@ -113,7 +113,7 @@ def _ensure_model(folder: Path, service: str) -> None:
     version = loader.determine_latest_version(service, _MODEL)
     model = loader.load_service_model(service, _MODEL, version)
     content = json.dumps(trimmed(model, OPERATIONS[service]), separators=(",", ":"))
-    paths.write_private(folder / service / version / f"{_MODEL}.json", content.encode())
+    private_files.write_private(folder / service / version / f"{_MODEL}.json", content.encode())
 
 
 def trimmed(model: dict[str, Any], operations: Iterable[str]) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sm_proxy import arguments, config_writer, paths, replacing
+from sm_proxy import arguments, config_writer
 from sm_proxy import settings as settings_module
 from sm_proxy.config_writer import Change, Finding
 from sm_proxy.errors import SmProxyError
-from sm_proxy.output import Result
+from sm_proxy.local import atomic_write, paths
+from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import asked, contexts
 
@@ -96,7 +97,7 @@ def _carried_out(args: argparse.Namespace, plan: Callable[[], list[Change]]) -> 
 
 def _told(change: Change) -> str:
     kept = change.keep and change.before is not None
-    where = f" (before: {replacing.backup(change.path, 'latest')})" if kept else ""
+    where = f" (before: {atomic_write.backup_path(change.path, 'latest')})" if kept else ""
     done = "removed" if change.after is None else "wrote"
     return f"{done} {change.path}{where}"
 

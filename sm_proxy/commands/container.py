@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sm_proxy import __version__, arguments, build_context
 from sm_proxy.build_context import File
-from sm_proxy.output import Result
+from sm_proxy.local.output import Result
 
 _WORDS = {
     "new": "new",

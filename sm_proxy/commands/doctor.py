@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sm_proxy import arguments, signals
+from sm_proxy import arguments
 from sm_proxy import settings as settings_module
 from sm_proxy.doctor import account, bundle, last, runner, table
 from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
-from sm_proxy.output import Result
+from sm_proxy.local import signals
+from sm_proxy.local.output import Result
 from sm_proxy.routes import bastion
 from sm_proxy.settings import Settings
 

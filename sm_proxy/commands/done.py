@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from sm_proxy.commands import go
-from sm_proxy.output import Result
+from sm_proxy.local.output import Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import arguments, output, windows
+from sm_proxy import arguments, windows
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
-from sm_proxy.output import Result
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
 from sm_proxy.windows import Told, Word
 
 _WORDS = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import arguments, output, remote, resolver
+from sm_proxy import arguments, remote, resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
 from sm_proxy.machine import probe, report, text
-from sm_proxy.output import Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

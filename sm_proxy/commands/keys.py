@@ -13,7 +13,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import durations, identity, key_files, passphrases
 from sm_proxy.keys.identity import Identity
 from sm_proxy.keys.key_files import Pair
-from sm_proxy.output import Result
+from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
 

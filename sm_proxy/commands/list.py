@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timezone
 from typing import Any, Final
 
-from sm_proxy import arguments, output, reach
+from sm_proxy import arguments, reach
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import printable
@@ -15,7 +15,8 @@ from sm_proxy.jobs import kinds, listing
 from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Summary
 from sm_proxy.jobs.times import now, spelt
-from sm_proxy.output import Result
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
 from sm_proxy.reach import Reach
 
 _RECENT: Final = 10

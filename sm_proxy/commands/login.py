@@ -7,7 +7,7 @@ import argparse
 from sm_proxy import arguments
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
-from sm_proxy.output import Result
+from sm_proxy.local.output import Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sm_proxy import arguments, config_writer, paths
+from sm_proxy import arguments, config_writer
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.keys import identity, key_files, passphrases
 from sm_proxy.keys.identity import Identity
 from sm_proxy.keys.key_files import Pair
-from sm_proxy.output import Result
+from sm_proxy.local import paths, private_files
+from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 from sm_proxy.setup import answers, steps
 from sm_proxy.setup.steps import Step
@@ -71,7 +72,7 @@ def _new_pair(mode: passphrases.Mode | None) -> Pair:
 
 
 def _key_told(key: Identity, mode: passphrases.Mode | None) -> str:
-    if mode in {None, "none"} or not paths.exists(key.path):
+    if mode in {None, "none"} or not private_files.exists(key.path):
         return str(key.path)
     if not key_files.is_encrypted(key_files.read(key.path).private):
         return f"{key.path}, without a passphrase: sm-proxy keys rotate --passphrase"

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from sm_proxy import arguments, config_writer, output, signals
+from sm_proxy import arguments, config_writer
 from sm_proxy import settings as settings_module
-from sm_proxy.background import Background
 from sm_proxy.config_writer import Change, Stub
 from sm_proxy.errors import SmProxyError
-from sm_proxy.output import Result
+from sm_proxy.local import output, signals
+from sm_proxy.local.output import Result
+from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import blocks, contexts
 from sm_proxy.survey import Survey

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import arguments, output, resolver, ssh_client
+from sm_proxy import arguments, resolver, ssh_client
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.editors import known, remote, settings_file
@@ -12,7 +12,8 @@ from sm_proxy.editors.known import Editor
 from sm_proxy.editors.settings_file import Outcome
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname
-from sm_proxy.output import Result
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
 from sm_proxy.settings import WAIT_DEFAULT_S, Settings
 
 _PLATFORM = "remote.SSH.remotePlatform"

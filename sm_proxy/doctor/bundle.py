@@ -13,10 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import __version__, connections, error_handler, paths, trace
+from sm_proxy import __version__, connections, error_handler
 from sm_proxy.doctor import laptop
 from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import debug_log, paths, private_files
 
 _TAIL_BYTES: Final = 64 << 10
 _ERRORS: Final = 20
@@ -37,10 +38,10 @@ def write(path: Path, patient: Patient, findings: Sequence[Finding]) -> None:
     text = "\n".join(f"## {title}\n{body}\n" for title, body in _parts(patient, findings))
     content = clean(text).encode("utf-8", "replace")
     try:
-        if paths.exists(path) and not paths.is_plain(path) and not path.is_dir():
+        if private_files.exists(path) and not private_files.is_plain(path) and not path.is_dir():
             path.write_bytes(content)  # /dev/stdout, which must stay what it is
         else:
-            paths.write_private(path, content)
+            private_files.write_private(path, content)
     except OSError as error:
         raise SmProxyError(
             "config-read-only", f"{path} cannot be written: {error}", "Name another file."
@@ -52,7 +53,7 @@ def clean(text: str) -> str:
     for name, value in os.environ.items():
         if len(value) >= _SECRET_LENGTH and _SECRET_NAME.search(name):
             text = text.replace(value, "<secret>")
-    lines = (trace.redact(line) for line in text.splitlines())
+    lines = (debug_log.redact(line) for line in text.splitlines())
     told = _ACCOUNT.sub("<account>", _ACCESS_KEY.sub("<access key>", "\n".join(lines)))
     for home in sorted(_homes(), key=len, reverse=True):
         told = told.replace(home, "~")
@@ -112,7 +113,7 @@ def _connections(host: str | None) -> str:
 
 
 def _tail(path: Path) -> str:
-    if paths.exists(path) and not paths.is_plain(path):
+    if private_files.exists(path) and not private_files.is_plain(path):
         return "(no plain file)"
     try:
         return path.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace")

@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import paths
 from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import identity, known_hosts
+from sm_proxy.local import paths, private_files
 
 OLDEST_PYTHON: Final = (3, 10)
 OLDEST_SSH: Final = (7, 3)
@@ -92,7 +92,7 @@ def permissions(patient: Patient) -> str:
     folders = [paths.ssh_home() / ".ssh", patient.settings.ssh_folder, paths.state_dir()]
     for path in folders:
         _refuse_open(path, 0o022, "chmod go-w")
-    if key.suffix != ".pub" and paths.is_plain(key):
+    if key.suffix != ".pub" and private_files.is_plain(key):
         _refuse_open(key, 0o077, "chmod 600")
     _refuse_unwritable(patient.settings.ssh_folder / known_hosts.FOLDER)
     return "nobody else can write our folders or read the key"
@@ -100,7 +100,7 @@ def permissions(patient: Patient) -> str:
 
 def _refuse_unwritable(folder: Path) -> None:
     """The host keys of every connection are written there before ssh reads them."""
-    if paths.exists(folder) and not (folder.is_dir() and os.access(folder, os.W_OK)):
+    if private_files.exists(folder) and not (folder.is_dir() and os.access(folder, os.W_OK)):
         what = "cannot be written to" if folder.is_dir() else "is no folder"
         fix = f"chmod u+w {folder}" if folder.is_dir() else f"rm {folder}"
         raise SmProxyError("config-read-only", f"{folder} {what}", fix)
@@ -128,16 +128,16 @@ def _refuse_open(path: Path, forbidden: int, command: str) -> None:
 def key(patient: Patient) -> str:
     """The identity is there, both halves."""
     path = identity.identity_path(patient.settings)
-    public = paths.is_plain(path.with_name(path.name + ".pub"))
+    public = private_files.is_plain(path.with_name(path.name + ".pub"))
     own = not patient.settings.identity_file
-    if not paths.exists(path) and (own or not public):
+    if not private_files.exists(path) and (own or not public):
         fix = "Make one with: sm-proxy config write" if own else "Name one with --identity-file."
         raise SmProxyError("no-identity", f"there is no key at {path}", fix)
-    if paths.exists(path) and not paths.is_plain(path):
+    if private_files.exists(path) and not private_files.is_plain(path):
         away = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}; sm-proxy config write"
         fix = away if own else "Name a key file with --identity-file."
         raise SmProxyError("no-identity", f"{path} is no plain file", fix)
-    if not paths.exists(path):
+    if not private_files.exists(path):
         raise SkipCheck(f"only the public half is at {path}: an agent has to hold the key")
     if public and not _halves_of_one(path):
         half = path.with_name(path.name + ".pub")

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from sm_proxy import trace
-from sm_proxy.background import Background
 from sm_proxy.doctor.findings import Check, Finding, Patient, SkipCheck, Stage, Verdict
 from sm_proxy.errors import Code, SmProxyError, printable
+from sm_proxy.local import debug_log
+from sm_proxy.local.threads import Background
 
 DEADLINE_S: Final = 45.0
 """Longer than any chain of retries and time-outs of a single check."""
@@ -62,8 +62,8 @@ def _one(name: str, check: Check, patient: Patient) -> Finding:
 
     def ended(result: Verdict, reason: str, fix: str = "", code: Code | None = None) -> Finding:
         ms = round((time.monotonic() - started) * 1000)
-        shown = printable(trace.redact(reason))
-        return Finding(name, result, shown, ms, printable(trace.redact(fix)), code)
+        shown = printable(debug_log.redact(reason))
+        return Finding(name, result, shown, ms, printable(debug_log.redact(fix)), code)
 
     try:
         return ended("passed", check(patient))
@@ -72,5 +72,5 @@ def _one(name: str, check: Check, patient: Patient) -> Finding:
     except SmProxyError as error:
         return ended("failed", error.message, error.hint, error.code)
     except Exception as error:  # noqa: BLE001 - a check that breaks must not hide the others
-        trace.step("check broke", id=name, error=repr(error))
+        debug_log.write("check broke", id=name, error=repr(error))
         return ended("skipped", f"{BROKE}: {type(error).__name__}: {error}")

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import paths
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import fingerprint, first_use, identity
+from sm_proxy.local import private_files
 from sm_proxy.routes import bastion
 
 _BANNER_S: Final = 10.0
@@ -206,6 +206,6 @@ def _named(patient: Patient) -> set[str]:
     for file in (*files, str(identity.identity_path(patient.settings))):
         with contextlib.suppress(OSError, IndexError, ValueError, RuntimeError):
             public = Path(f"{file}.pub").expanduser()
-            if paths.is_plain(public):
+            if private_files.is_plain(public):
                 found.add(public.read_text(encoding="utf-8").split()[1])
     return found

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import paths
+from sm_proxy.local import paths, private_files
 
 TOOLKIT: Final = "AWS Toolkit"
 _DEPTH: Final = 16
@@ -77,7 +77,7 @@ class _Block:
 def _lines(path: Path) -> list[str]:
     """Of a plain file; others may hang or never end."""
     with contextlib.suppress(OSError):
-        if paths.is_plain(path):
+        if private_files.is_plain(path):
             return path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     return []
 

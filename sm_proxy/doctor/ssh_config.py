@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import config_writer, paths
+from sm_proxy import config_writer
 from sm_proxy.doctor import account, laptop, shadow
 from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths, private_files
 from sm_proxy.ssh_config import contexts
 
 _OURS: Final = (
@@ -28,7 +29,7 @@ _WRITE: Final = "sm-proxy config write"
 def effective(patient: Patient) -> str:
     """Our block is what ssh goes by; else who shadows it, with file and line."""
     own = config_writer.own_config(patient.settings)
-    if not paths.exists(own):
+    if not private_files.exists(own):
         raise SmProxyError("config-malformed", f"there is no {own}", f"Run: {_WRITE}")
     first = patient.host or f"{patient.settings.prefix}doctor"
     others = [] if patient.host else [f"{prefix}doctor" for prefix in contexts.read(own)]

@@ -8,8 +8,8 @@ import threading
 import time
 from typing import Any, Final
 
-from sm_proxy import readiness
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import poll
 from sm_proxy.routes import Stream
 
 _TICK_S: Final = 0.2
@@ -90,7 +90,7 @@ class Tunnel:
         readers += [near.fileno()] if listening else []
         writers = [stream_fd] if stream_fd >= 0 and stream.wants_write else []
         wait = max(0.0, min(_TICK_S, stream.deadline(now) - now))
-        ready = readiness.wait(readers, writers, [], wait).readable
+        ready = poll.wait(readers, writers, [], wait).readable
         stream.advance(time.monotonic(), readable=stream_fd in ready)
         if stream.opened:
             self._opened.set()

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import file_lock, replacing
 from sm_proxy.editors import jsonc
 from sm_proxy.editors.jsonc import JsoncError
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import atomic_write, file_lock
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -39,7 +39,7 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
     """
     try:
         with file_lock.locked("editor-settings"):
-            return _set(replacing.resolved(path), values)
+            return _set(atomic_write.resolved(path), values)
     except (JsoncError, UnicodeDecodeError) as error:
         problem = str(error) if isinstance(error, JsoncError) else "it is no UTF-8"
     except SmProxyError as error:
@@ -50,7 +50,7 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
 
 
 def _set(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
-    before = replacing.read(target)
+    before = atomic_write.read(target)
     content = before or b""
     bom = _BOM if content.startswith(_BOM) else b""
     text = content[len(bom) :].decode()
@@ -60,9 +60,9 @@ def _set(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
     config_file = str(jsonc.parse(text).get("remote.SSH.configFile") or "")
     if after == content:
         return Outcome(target, config_file=config_file)
-    replacing.refuse_read_only(target)
+    atomic_write.refuse_read_only(target)
     if before is not None:
-        replacing.refuse_linked(target)
-        replacing.keep(target, before)
-    replacing.replace(target, after)
+        atomic_write.refuse_linked(target)
+        atomic_write.back_up(target, before)
+    atomic_write.replace(target, after)
     return Outcome(target, changed=True, config_file=config_file)

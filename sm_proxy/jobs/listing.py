@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Summary
+from sm_proxy.local.threads import Background
 
 
 def every(aws: Aws, tell: Callable[[str], None], *, live: bool = False) -> list[Summary]:

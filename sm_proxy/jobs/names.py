@@ -25,13 +25,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from sm_proxy import trace
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.hostname import Kind, Target
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.kinds._calls import PAGE, UnseenError
+from sm_proxy.local import debug_log
 
 LATEST: Final = "latest"
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
@@ -76,7 +76,7 @@ class _Search:
         job = kinds.of(kind).describe(self.aws, chosen.name)
         if job is None:  # deleted in between
             raise self._not_found()
-        trace.step("name", job=job.name)
+        debug_log.write("name", job=job.name)
         return job
 
     @property

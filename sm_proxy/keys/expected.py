@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from sm_proxy import output, trace
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.keys import fingerprint, known_hosts
+from sm_proxy.local import debug_log, output
 from sm_proxy.settings import Settings
 
 _SAY_MORE: Final = frozenset({"job-ended", "job-failed", "wrong-user", "config-read-only"})
@@ -117,7 +117,7 @@ class ExpectedKeys:
             )
 
     def _look_again(self) -> None:
-        trace.step("a host key that is not expected, looking afresh")
+        debug_log.write("a host key that is not expected, looking afresh")
         found = self._look()
         if found.host_keys:
             self._expect(found)

@@ -17,15 +17,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import output, paths, readiness, trace
-from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.marker import is_public_key
 from sm_proxy.keys import fingerprint, known_hosts
+from sm_proxy.local import debug_log, output, paths, poll, private_files
+from sm_proxy.local.stdio import CHUNK
+from sm_proxy.local.threads import Background
 from sm_proxy.routes import Stream
 from sm_proxy.settings import Settings
-from sm_proxy.stdio import CHUNK
 
 _SCAN_S: Final = 15.0
 _TICK_S: Final = 0.1
@@ -55,7 +55,7 @@ def with_host_keys(container: Container, settings: Settings, context: str, dial:
             os.utime(path)  # its age is that of its last use
     else:
         key = _scanned(dial(container), container)
-        paths.write_private(path, key.encode())
+        private_files.write_private(path, key.encode())
         shown = fingerprint.of_key(key)
         output.status(f"trusting {container.job}/{container.node} on first use: {shown}")
     return replace(container, host_keys=(key,))
@@ -81,7 +81,7 @@ def forget(context: str, job: str, node: str) -> None:
 def sweep() -> None:
     """Remove the pinned keys of jobs that must be over: see `known_hosts.sweep`."""
     with contextlib.suppress(OSError, SmProxyError):
-        paths.refuse_shared(_folder())
+        private_files.refuse_shared(_folder())
         known_hosts.sweep_folder(_folder())
 
 
@@ -111,8 +111,8 @@ def _folder() -> Path:
 
 def _pinned(path: Path) -> str | None:
     try:
-        paths.refuse_shared(path.parent)
-        key = paths.read_own(path, _KEY_LIMIT).decode("ascii").strip()
+        private_files.refuse_shared(path.parent)
+        key = private_files.read_own(path, _KEY_LIMIT).decode("ascii").strip()
     except (FileNotFoundError, UnicodeDecodeError):
         return None
     except OSError as error:
@@ -149,7 +149,7 @@ def _carry(stream: Stream, near: socket.socket) -> None:
     wait = min(_TICK_S, stream.deadline(now) - now)
     readers = [stream.fileno(), *([near.fileno()] if stream.room else [])]
     writers = [stream.fileno()] if stream.wants_write else []
-    ready = readiness.wait(readers, writers, [], wait).readable
+    ready = poll.wait(readers, writers, [], wait).readable
     stream.advance(time.monotonic(), readable=stream.fileno() in ready)
     # The scan closes its end as soon as it knows the key, whatever else is on its way.
     with contextlib.suppress(ConnectionError):
@@ -176,5 +176,5 @@ def _ask(far: socket.socket) -> str:
         ) from None
     finally:
         transport.close()
-    trace.step("host key read", type=key.get_name())
+    debug_log.write("host key read", type=key.get_name())
     return f"{key.get_name()} {key.get_base64()}"

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import file_lock, paths
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.marker import is_public_key
-from sm_proxy.keys import guard, key_files
+from sm_proxy.keys import key_files
 from sm_proxy.keys.key_files import Pair
+from sm_proxy.local import file_lock, permissions, private_files
 from sm_proxy.settings import Settings
 
 FILE_NAME = "id_ed25519"
@@ -114,15 +114,15 @@ def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generat
             read the key or put something into our folder.
     """
     path = identity_path(settings)
-    guard.folder(settings.ssh_folder)
+    permissions.check_folder(settings.ssh_folder)
     if settings.identity_file:
-        guard.users_key(path)
+        permissions.check_users_key(path)
         return Identity(path, _public_key(path))
     for found in offered(settings):
-        guard.own_key(found)
-    if not paths.exists(path):
+        permissions.check_own_key(found)
+    if not private_files.exists(path):
         with file_lock.locked(LOCK):
-            if not paths.exists(path):
+            if not private_files.exists(path):
                 make(path, make_pair())
     key = own(path)
     if not key_files.is_whole(path, key_files.read(path)):

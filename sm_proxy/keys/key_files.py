@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import paths
 from sm_proxy.jobs.marker import is_public_key
+from sm_proxy.local import private_files
 
 COMMENT: Final = "sm-proxy"
 _MAGIC: Final = b"openssh-key-v1\0"
@@ -67,7 +67,7 @@ def write(path: Path, pair: Pair) -> None:
     for left in path.parent.glob(f".{path.name}.*"):  # of a writer that was killed
         left.unlink(missing_ok=True)
     public_path(path).unlink(missing_ok=True)
-    paths.write_private(path, pair.private)
+    private_files.write_private(path, pair.private)
     complete(path, pair)
 
 
@@ -87,7 +87,7 @@ def read(path: Path) -> Pair:
     Raises:
         OSError: it is not there, is no plain file of ours, or no key.
     """
-    private = paths.read_own(path, _LIMIT)
+    private = private_files.read_own(path, _LIMIT)
     public = _enclosed(private)
     if public is None:
         raise OSError(f"{path} is no private key in OpenSSH's format")
@@ -109,7 +109,7 @@ def complete(path: Path, pair: Pair) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    paths.write_private(public_path(path), f"{pair.public}\n".encode(), 0o644)
+    private_files.write_private(public_path(path), f"{pair.public}\n".encode(), 0o644)
 
 
 def is_encrypted(private: bytes) -> bool:

@@ -16,9 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from stat import S_ISREG
 
-from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import guard
+from sm_proxy.local import permissions, private_files
 from sm_proxy.settings import Settings
 
 FOLDER = "known_hosts.d"
@@ -42,13 +41,13 @@ def pin(settings: Settings, host: str, host_keys: Iterable[str]) -> None:
     content = "".join(f"{_ANY_NAME} {key}\n" for key in host_keys).encode("ascii")
     path = path_of(settings, host)
     for folder in (settings.ssh_folder, path.parent):
-        guard.folder(folder)
+        permissions.check_folder(folder)
     with contextlib.suppress(OSError):
-        if paths.read_own(path, len(content) + 1) == content:
+        if private_files.read_own(path, len(content) + 1) == content:
             os.utime(path)  # its age is that of its last use
             return
     try:
-        paths.write_private(path, content)
+        private_files.write_private(path, content)
     except OSError as error:
         raise SmProxyError(
             "config-read-only",

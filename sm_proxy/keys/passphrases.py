@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from typing import Final, Literal
 
-from sm_proxy import keychain, prompt
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keychain import Keychain
 from sm_proxy.keys import key_files
 from sm_proxy.keys.identity import Identity
 from sm_proxy.keys.key_files import Pair
+from sm_proxy.local import prompt, secret_store
+from sm_proxy.local.secret_store import SecretStore
 
 Mode = Literal["auto", "random", "ask", "none"]
 MODES: Final[tuple[Mode, ...]] = ("auto", "random", "ask", "none")
@@ -33,7 +33,7 @@ def protected(mode: Mode) -> Pair:
     """
     if mode == "none":
         return key_files.generated()
-    ring = keychain.find()
+    ring = secret_store.find()
     if mode == "auto":
         mode = "random" if ring else "ask"
     passphrase = secrets.token_urlsafe(_RANDOM_BYTES) if mode == "random" else _asked_twice()
@@ -46,11 +46,11 @@ def protected(mode: Mode) -> Pair:
             "Choose one that you type: --passphrase ask",
         )
     if not kept:
-        keychain.say_once_that_there_is_none("you will be asked for the passphrase of the key")
+        secret_store.say_once_that_there_is_none("you will be asked for the passphrase of the key")
     return pair
 
 
-def _kept(ring: Keychain, name: str, passphrase: str) -> bool:
+def _kept(ring: SecretStore, name: str, passphrase: str) -> bool:
     """Whether the keyring gives back what it was given: a random one is nowhere else."""
     return ring.save(name, passphrase) and ring.load(name) == passphrase
 
@@ -61,14 +61,14 @@ def of(key: Identity) -> str:
     Raises:
         SmProxyError: `login-refused`, nobody can be asked.
     """
-    ring = keychain.find()
+    ring = secret_store.find()
     known = ring.load(_name(key.public_key)) if ring else None
     return known if known is not None else _ask(f"Passphrase of {key.path}:")
 
 
 def forget(key: Identity) -> None:
     """Remove the passphrase of a key that is gone from the keyring."""
-    ring = keychain.find()
+    ring = secret_store.find()
     if ring and ring.load(_name(key.public_key)) is not None:
         ring.forget(_name(key.public_key))
 

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import config_writer, file_lock
+from sm_proxy import config_writer
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import identity, key_files
 from sm_proxy.keys.identity import Identity
 from sm_proxy.keys.key_files import Pair
+from sm_proxy.local import file_lock
 from sm_proxy.settings import Settings
 
 OFFERED_LIMIT: Final = 5

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sm_proxy import trace
 from sm_proxy.errors import printable
+from sm_proxy.local import debug_log
 from sm_proxy.machine.numbers import is_count
 
 _SHOWN: Final = 10
@@ -109,4 +109,4 @@ def _spent(before: dict[int, Process], process: Process) -> int:
 
 
 def _clean(text: str) -> str:
-    return printable(trace.redact(text), _COMMAND_LIMIT)
+    return printable(debug_log.redact(text), _COMMAND_LIMIT)

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from sm_proxy import background, output, paths, process_id, trace
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.background import Background
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.jobs.container import Container
+from sm_proxy.local import debug_log, output, paths, private_files, process_identity, threads
+from sm_proxy.local.signals import Hangup
+from sm_proxy.local.threads import Background
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
-from sm_proxy.signals import Hangup
 from sm_proxy.ssm import session as ssm
 from sm_proxy.ssm.outbox import LARGE_PAYLOAD, SAFE_PAYLOAD
 from sm_proxy.ssm.session import FinalError, Grant, Kind, Session
@@ -63,15 +63,15 @@ def connect(container: Container, port: int, settings: Settings, aws: Aws) -> Se
     """
     if settings.bastion:
         return _through(settings.bastion, container, port, aws)
-    target, remembered = background.run(_chosen, aws, container.vpc_id)
+    target, remembered = threads.run(_chosen, aws, container.vpc_id)
     try:
         return _through(target, container, port, aws)
     except SmProxyError as error:
         Store("bastions").forget(aws.context, container.vpc_id)
         if not remembered or error.code not in _STALE:
             raise
-        trace.step("the remembered bastion does not do any more", id=target)
-    target, _ = background.run(_chosen, aws, container.vpc_id)
+        debug_log.write("the remembered bastion does not do any more", id=target)
+    target, _ = threads.run(_chosen, aws, container.vpc_id)
     return _through(target, container, port, aws)
 
 
@@ -89,10 +89,10 @@ def _chosen(aws: Aws, vpc_id: str) -> tuple[str, bool]:
 
 
 def _through(target: str, container: Container, port: int, aws: Aws) -> Session:
-    trace.step("bastion", id=target)
+    debug_log.write("bastion", id=target)
     api = SsmApi(aws, target, container.address, port, reason=f"sm-proxy {container.job}")
     options = ssm.Options(
-        payload_limit=SAFE_PAYLOAD if paths.exists(_small_only(target)) else LARGE_PAYLOAD,
+        payload_limit=SAFE_PAYLOAD if private_files.exists(_small_only(target)) else LARGE_PAYLOAD,
         ca_bundle=aws.ca_bundle,
         tell=output.status,
         failure=_failures(target),
@@ -136,10 +136,10 @@ def _opened(api: SsmApi, options: ssm.Options, context: str) -> Session:
     starting = Background(lambda: SESSIONS.start(api, context), begin=False)
     try:
         starting.begin()
-        process_id.own()  # while the service works: on macOS it takes a while
+        process_identity.own()  # while the service works: on macOS it takes a while
         grant = starting.result()
-        trace.step("session granted", id=grant.session_id)
-        return background.run(ssm.start, api, options, grant)
+        debug_log.write("session granted", id=grant.session_id)
+        return threads.run(ssm.start, api, options, grant)
     except (Hangup, KeyboardInterrupt):  # after anything else, nothing is left open
         if (granted := starting.settled(ssm.TERMINATE_DEADLINE_S)) is not None:
             ssm.terminate_within_bound(api, granted.session_id)
@@ -326,7 +326,7 @@ def _failures(target: str) -> Callable[[Kind, str], SmProxyError]:
     def failure(kind: Kind, reason: str) -> SmProxyError:
         if kind == "large":
             with contextlib.suppress(OSError):
-                paths.write_private(_small_only(target), b"")
+                private_files.write_private(_small_only(target), b"")
         if kind == "closed" and "forbidden" in reason:
             return SmProxyError(
                 "address-refused", reason, "The bastion's agent never forwards to this address."

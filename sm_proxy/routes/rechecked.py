@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from sm_proxy import trace
-from sm_proxy.background import Background
+from sm_proxy.local import debug_log
+from sm_proxy.local.threads import Background
 from sm_proxy.routes import Stream
 from sm_proxy.routes.acceptance import Acceptance
 
@@ -151,7 +151,7 @@ class RecheckedStream:
     def _look(self, now: float) -> None:
         if self._check is None:
             if now >= self._due or self._stream.ended:
-                trace.step("no answer where the cache says, looking afresh")
+                debug_log.write("no answer where the cache says, looking afresh")
                 self._check = Background(self._recheck)
             return
         if not self._check.done:
@@ -174,7 +174,7 @@ class RecheckedStream:
                 Background(unwanted.close)
 
     def _change_to(self, stream: Stream) -> None:
-        trace.step("the container has moved, dialling it anew")
+        debug_log.write("the container has moved, dialling it anew")
         Background(self._stream.close)
         self._stream = stream
         self._to_repeat = self._said

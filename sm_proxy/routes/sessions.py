@@ -11,7 +11,7 @@ import threading
 from typing import Final
 
 from sm_proxy import open_sessions
-from sm_proxy.signals import Hangup
+from sm_proxy.local.signals import Hangup
 from sm_proxy.ssm.api import TERMINATE_DEADLINE_S, Api, Grant, terminate_within_bound
 
 _END_S: Final = TERMINATE_DEADLINE_S

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local.threads import Background
 from sm_proxy.routes import Stream
 from sm_proxy.routes.host_key import HostKeyReader
 

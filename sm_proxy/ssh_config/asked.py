@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sm_proxy import config_writer, paths
+from sm_proxy import config_writer
 from sm_proxy import settings as settings_module
 from sm_proxy.keys import identity
+from sm_proxy.local import private_files
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import blocks, contexts
 
@@ -43,4 +44,4 @@ def prepare(settings: Settings, flags: Mapping[str, Any]) -> None:
         context = replace(base, **{**options, "prefix": prefix})
         identity.ensure(context)
         if context.control_master:
-            paths.private_dir(blocks.control_folder(context))
+            private_files.private_dir(blocks.control_folder(context))

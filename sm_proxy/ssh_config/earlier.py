@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sm_proxy import paths, settings
+from sm_proxy import settings
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import identity
+from sm_proxy.local import paths
 
 HEADER = b"# Written by sm-proxy:"
 _FLAGS = {"--profile": "profile", "--region": "region", "--bastion": "bastion", "--wait": "wait"}

@@ -13,8 +13,8 @@ import shlex
 from pathlib import Path
 from typing import Literal
 
-from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths
 
 Platform = Literal["posix", "windows", "msys2"]
 PARTING = frozenset(" \t'#")

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths
 from sm_proxy.ssh_config import patterns
 
 BEGIN = "# >>> sm-proxy >>> (`sm-proxy config remove` takes these lines out)"

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sm_proxy import container_files
+from sm_proxy.local import container_files
 
 # Where the lab's image has what a user's Dockerfile would have copied.
 HOME = "opt/sm-proxy"

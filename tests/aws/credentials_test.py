@@ -14,10 +14,10 @@ from urllib.parse import parse_qsl
 import pytest
 from keyring import core
 
-from sm_proxy import keychain, prompt
 from sm_proxy.aws import credentials
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import prompt, secret_store
 from tests.fakes import MemoryKeyring, tree
 
 SERIAL = "arn:aws:iam::123456789012:mfa/me"
@@ -143,7 +143,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def no_ring(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keychain, "find", lambda: None)
+    monkeypatch.setattr(secret_store, "find", lambda: None)
 
 
 def key_of(profile: str, aws: Aws | None = None) -> str:
@@ -367,5 +367,5 @@ def test_keys_in_the_environment(
 def test_a_profile_without_a_role_never_looks_at_the_keyring(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(keychain, "find", lambda: pytest.fail("the keyring was opened"))
+    monkeypatch.setattr(secret_store, "find", lambda: pytest.fail("the keyring was opened"))
     assert key_of("keys") == "AKIALONGLIVED"

@@ -9,8 +9,8 @@ import botocore.session
 import pytest
 from botocore.stub import Stubber
 
-from sm_proxy import paths
 from sm_proxy.aws import models
+from sm_proxy.local import paths, private_files
 
 
 def session() -> botocore.session.Session:
@@ -100,7 +100,7 @@ def test_an_unwritable_cache_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> None:
         raise OSError("read-only")
 
-    monkeypatch.setattr(paths, "write_private", refuse)
+    monkeypatch.setattr(private_files, "write_private", refuse)
     assert own_client("ssm").meta.service_model.operation_names
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import build_context, cli, container_files
+from sm_proxy import build_context, cli
+from sm_proxy.local import container_files
 
 RUNTIME = {"entrypoint.sh", "serve.sh", "sshd_config"}
 

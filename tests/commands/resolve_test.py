@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import cli, output, resolver
+from sm_proxy import cli, resolver
+from sm_proxy.local import output
 from sm_proxy.settings import SECONDS_LIMIT
 from tests.fakes import container
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import cli, config_writer, signals
+from sm_proxy import cli, config_writer
 from sm_proxy.commands import sync as command
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.local import signals
 from sm_proxy.settings import Settings
 from tests.fakes import Clock
 

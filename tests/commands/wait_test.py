@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import cli, output, resolver
+from sm_proxy import cli, resolver
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import output
 from tests.fakes import container
 
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from sm_proxy import container_files
+from sm_proxy.local import container_files
 
 _SCENE = """
 run=$1 uid=1000 here=$2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import container_files
+from sm_proxy.local import container_files
 
 from .conftest import BUSYBOX
 

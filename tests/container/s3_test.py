@@ -19,7 +19,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from sm_proxy import container_files
+from sm_proxy.local import container_files
 from sm_proxy_lab import account
 from sm_proxy_lab.aws.control_client import ControlClient
 from sm_proxy_lab.machines import role_credentials

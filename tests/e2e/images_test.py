@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import container_files
+from sm_proxy.local import container_files
 from sm_proxy_lab.machines import debian, rootfs
 from tests.e2e.labs import Lab, running
 from tests.lab.conftest import ISOLATED

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import replacing
 from sm_proxy.editors import jsonc, settings_file
+from sm_proxy.local import atomic_write
 
 KEYS = ["remote.SSH.remotePlatform", "sm-x"]
 LINUX = [(KEYS, "linux")]
 
 
 def backups(path: Path) -> list[bytes]:
-    return [replacing.backup(path, which).read_bytes() for which in ("original", "latest")]
+    return [atomic_write.backup_path(path, which).read_bytes() for which in ("original", "latest")]
 
 
 def test_bytes_mode_and_backups(tmp_path: Path) -> None:

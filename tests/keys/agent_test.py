@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import cli, keychain
+from sm_proxy import cli
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keychain import Keychain
 from sm_proxy.keys import agent, identity, key_files
+from sm_proxy.local import secret_store
+from sm_proxy.local.secret_store import SecretStore
 from sm_proxy.settings import Settings
 from tests.e2e.labs import await_true, listens
 from tests.fakes import MemoryKeyring
@@ -102,7 +103,7 @@ def test_the_commands(
     socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ring = MemoryKeyring()
-    monkeypatch.setattr(keychain, "find", lambda: Keychain(ring))
+    monkeypatch.setattr(secret_store, "find", lambda: SecretStore(ring))
     monkeypatch.setenv("SSH_AUTH_SOCK", socket)
     settings = Settings(ssh_dir=str(tmp_path / "keys"))
     monkeypatch.setenv("SM_PROXY_SSH_DIR", str(settings.ssh_folder))

@@ -13,10 +13,10 @@ from typing import Any
 import paramiko
 import pytest
 
-from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.keys import first_use
+from sm_proxy.local import paths
 from sm_proxy.settings import Settings
 from tests.fakes import HOST_KEY, container
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import known_hosts
+from sm_proxy.local import private_files
 from sm_proxy.settings import Settings
 from tests.fakes import HOST_KEY
 
@@ -46,7 +46,7 @@ def test_the_same_key_is_not_written_again(
     def fail(*_: object) -> None:
         raise AssertionError("it was written")
 
-    monkeypatch.setattr(paths, "write_private", fail)
+    monkeypatch.setattr(private_files, "write_private", fail)
     known_hosts.pin(settings, "sm-x", iter([HOST_KEY]))
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import keychain, prompt
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keychain import Keychain
 from sm_proxy.keys import identity, key_files, passphrases, rotation
+from sm_proxy.local import prompt, secret_store
+from sm_proxy.local.secret_store import SecretStore
 from sm_proxy.settings import Settings
 from tests.fakes import MemoryKeyring, tree
 
@@ -19,7 +19,7 @@ KEYGEN = shutil.which("ssh-keygen")
 @pytest.fixture
 def ring(monkeypatch: pytest.MonkeyPatch) -> MemoryKeyring:
     backend = MemoryKeyring()
-    monkeypatch.setattr(keychain, "find", lambda: Keychain(backend))
+    monkeypatch.setattr(secret_store, "find", lambda: SecretStore(backend))
     return backend
 
 
@@ -66,7 +66,7 @@ def test_a_random_one_is_in_the_keyring_only(
 def test_without_a_keyring_there_is_no_random_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keychain, "find", lambda: None)
+    monkeypatch.setattr(secret_store, "find", lambda: None)
     identity.ensure(settings)
     before = tree(settings.ssh_folder)
     with pytest.raises(SmProxyError, match="no keyring") as caught:
@@ -78,7 +78,7 @@ def test_without_a_keyring_there_is_no_random_one(
 def test_the_users_own_without_a_keyring(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keychain, "find", lambda: None)
+    monkeypatch.setattr(secret_store, "find", lambda: None)
     answers(monkeypatch, "correct horse", "correct horse", "typed again")
     key = identity.ensure(settings, lambda: passphrases.protected("auto"))
     assert key_files.is_encrypted(key.path.read_bytes())

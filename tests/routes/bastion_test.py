@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import paths, signals, store
+from sm_proxy import store
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths, signals
+from sm_proxy.local.signals import Hangup
+from sm_proxy.local.threads import Background
 from sm_proxy.routes import bastion
 from sm_proxy.routes.bastion import SsmApi
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
-from sm_proxy.signals import Hangup
 from sm_proxy.ssm import session as ssm
 from sm_proxy.ssm.session import FinalError, Grant, Options, SessionEndedError
 from tests.fakes import Answers, FakeAws, container

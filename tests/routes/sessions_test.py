@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from sm_proxy import paths
-from sm_proxy.background import Background
+from sm_proxy.local import paths
+from sm_proxy.local.signals import Hangup
+from sm_proxy.local.threads import Background
 from sm_proxy.routes.sessions import Sessions
-from sm_proxy.signals import Hangup
 from sm_proxy.ssm.api import Grant
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import cli, config_writer, paths, replacing
+from sm_proxy import cli, config_writer
 from sm_proxy import settings as settings_module
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import atomic_write, paths, private_files
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import blocks
 
@@ -219,8 +220,8 @@ def test_backups_are_kept(base: Path) -> None:
     run(base, "remove")
     (base / "config").write_bytes(b"Host b\n")
     run(base, "write")
-    assert replacing.backup(base / "config", "original").read_bytes() == b"Host a\n"
-    latest = replacing.backup(base / "config", "latest")
+    assert atomic_write.backup_path(base / "config", "original").read_bytes() == b"Host a\n"
+    latest = atomic_write.backup_path(base / "config", "latest")
     assert latest.read_bytes() == b"Host b\n"
     assert latest.stat().st_mode & 0o077 == 0
     run(base, "write")
@@ -259,7 +260,7 @@ def test_a_pipe_in_place_of_our_file_holds_nobody_up(
 def test_new_files_are_private_whatever_the_umask(umask: int, base: Path) -> None:
     (base / "config").unlink()
     (base / "sm-proxy").mkdir(mode=0o700)
-    paths.private_dir(paths.state_dir())
+    private_files.private_dir(paths.state_dir())
     before = os.umask(umask)
     try:
         settings = Settings(ssh_dir=str(base / "sm-proxy"))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from sm_proxy import readiness
-from sm_proxy.stdio import DirectStdio, Stdio, ThreadedStdio
+from sm_proxy.local import poll
+from sm_proxy.local.stdio import DirectStdio, Stdio, ThreadedStdio
 
 BIG = os.urandom(1 << 20) * 10
 Make = Callable[[int, int], Stdio]
@@ -58,13 +58,13 @@ def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
 
 
 def readable(stdio: Stdio) -> None:
-    assert readiness.wait([stdio.stdin], [], [], 60).readable
+    assert poll.wait([stdio.stdin], [], [], 60).readable
 
 
 def written(stdio: Stdio, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        readiness.wait([], [stdio.stdout], [], 10)
+        poll.wait([], [stdio.stdout], [], 10)
         view = view[stdio.write(view) :]
 
 
@@ -201,7 +201,7 @@ def test_the_last_bytes_wait_for_a_slow_reader() -> None:
 def test_what_prints_prints_to_stderr_once_stdout_is_taken() -> None:
     program = (
         "import os, sys\n"
-        "from sm_proxy import stdio\n"
+        "from sm_proxy.local import stdio\n"
         "ends = stdio.take()\n"
         "print('noise')\n"
         "os.system('echo child')\n"

@@ -34,14 +34,14 @@ def here() -> dict[str, str]:
 
 @functools.cache
 def own() -> dict[str, Any]:
-    """This process, as `lives` takes it; `started` is empty where that cannot be told."""
+    """This process, as `is_alive` takes it; `started` is empty where that cannot be told."""
     begun = ""
     with contextlib.suppress(PermissionError):  # no reason for a connection to fail
         begun = started(os.getpid())
     return {**here(), "pid": os.getpid(), "started": begun}
 
 
-def lives(process: dict[str, Any]) -> bool | None:
+def is_alive(process: dict[str, Any]) -> bool | None:
     """Whether a process still runs; None where that cannot be told from here.
 
     Args:

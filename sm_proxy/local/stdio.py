@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import Final, Protocol
 
-from sm_proxy import readiness
+from sm_proxy.local import poll
 
 CHUNK: Final = 1 << 16
 POLLABLE: Final = os.name == "posix"
@@ -92,7 +92,7 @@ class DirectStdio:
 
     def gone(self, within: float = 0) -> bool:
         """Whether ssh has closed its ends: a closed pipe is told even while it holds bytes."""
-        return bool(readiness.wait([], [], [self.stdout], within).hung_up)
+        return bool(poll.wait([], [], [self.stdout], within).hung_up)
 
     def finish(self) -> None:
         """Close stdout."""

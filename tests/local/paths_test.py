@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import paths
+from sm_proxy.local import paths, private_files
 from tests.fakes import tree
 
 
@@ -40,11 +40,11 @@ def test_a_user_without_an_entry_has_a_home_too(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
-    paths.write_private(path, b"one")
+    private_files.write_private(path, b"one")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     with path.open("rb") as reader:
-        paths.write_private(path, b"two", 0o644)
+        private_files.write_private(path, b"two", 0o644)
         assert reader.read() == b"one"
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert tree(path.parent) == {"file": b"two"}
@@ -61,7 +61,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="full"):
-        paths.write_private(path, b"new")
+        private_files.write_private(path, b"new")
     assert tree(tmp_path) == {"file": b"old"}
 
 
@@ -74,7 +74,7 @@ def another_user(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_missing_folders_are_private_all_the_way(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        paths.private_dir(tmp_path / "a" / "b" / "c")
+        private_files.private_dir(tmp_path / "a" / "b" / "c")
     finally:
         os.umask(before)
     for folder in ("a", "a/b", "a/b/c"):
@@ -87,37 +87,37 @@ def test_a_folder_that_others_may_write_into_is_refused(tmp_path: Path, mode: in
     folder.mkdir()
     folder.chmod(mode)
     with pytest.raises(PermissionError, match="others may write"):
-        paths.own_dir(folder)
+        private_files.own_dir(folder)
     folder.chmod(0o755)
-    assert paths.own_dir(folder) == folder
+    assert private_files.own_dir(folder) == folder
 
 
 def test_another_users_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     another_user(monkeypatch)
     with pytest.raises(PermissionError, match="another user"):
-        paths.own_dir(tmp_path)
+        private_files.own_dir(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_link_that_another_user_planted_is_refused(tmp_path: Path) -> None:
-    mine = paths.private_dir(tmp_path / "mine")
+    mine = private_files.private_dir(tmp_path / "mine")
     link = tmp_path / "link"
     link.symlink_to(mine)
-    assert paths.own_dir(link) == link, "one's own link is one's own wish"
+    assert private_files.own_dir(link) == link, "one's own link is one's own wish"
     os.chown(link, 12345, 12345, follow_symlinks=False)
     with pytest.raises(PermissionError, match="another user"):
-        paths.own_dir(link)
+        private_files.own_dir(link)
 
 
 def test_a_folder_that_anybody_could_swap_is_refused(tmp_path: Path) -> None:
-    folder = paths.private_dir(tmp_path / "open" / "mine")
+    folder = private_files.private_dir(tmp_path / "open" / "mine")
     folder.parent.chmod(0o777)
     with pytest.raises(PermissionError, match="everybody"):
-        paths.refuse_shared(folder)
+        private_files.refuse_shared(folder)
     folder.parent.chmod(0o1777)  # like /tmp: nobody can take another's folder away
-    paths.refuse_shared(folder)
+    private_files.refuse_shared(folder)
     folder.parent.chmod(0o775)  # a group of one's own, as many systems have it
-    paths.refuse_shared(folder)
+    private_files.refuse_shared(folder)
 
 
 def test_a_folder_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_folder_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
     folder.mkdir()
     folder.chmod(0o1777)
     with pytest.raises(PermissionError):
-        paths.own_dir(folder)
+        private_files.own_dir(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o1777
 
 
@@ -150,20 +150,20 @@ def test_a_file_that_is_not_ours_alone_is_not_read(
     if plant == "owner":
         another_user(monkeypatch)
     with pytest.raises(OSError, match=r"link|plain file|directory|name|others"):
-        paths.read_own(path, 100)
+        private_files.read_own(path, 100)
 
 
 def test_a_file_of_ours_is_read_up_to_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "record"
-    paths.write_private(path, b"x" * 100)
-    assert paths.read_own(path, 10) == b"x" * 10
+    private_files.write_private(path, b"x" * 100)
+    assert private_files.read_own(path, 10) == b"x" * 10
 
 
 def test_links_planted_for_temporary_files_are_not_followed(tmp_path: Path) -> None:
     """The name cannot be guessed; and were it guessed, O_EXCL follows no link."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
-    folder = paths.private_dir(tmp_path / "ours")
+    folder = private_files.private_dir(tmp_path / "ours")
     (folder / "file").symlink_to(victim)
     names: list[str] = []
     replace = Path.replace
@@ -176,7 +176,7 @@ def test_links_planted_for_temporary_files_are_not_followed(tmp_path: Path) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "replace", noted)
         for _ in range(3):
-            paths.write_private(folder / "file", b"new")
+            private_files.write_private(folder / "file", b"new")
     assert victim.read_bytes() == b"mine"
     assert not (folder / "file").is_symlink()
     assert len(set(names)) == 3

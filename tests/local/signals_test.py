@@ -10,19 +10,19 @@ import time
 
 import pytest
 
-from sm_proxy import signals
-from sm_proxy.signals import Hangup
+from sm_proxy.local import signals
+from sm_proxy.local.signals import Hangup
 
 pytestmark = pytest.mark.usefixtures("kept_signals")
 
 BLOCKED = {
     "sleep": "time.sleep(90)",
     "socket": "(lambda ends: ends[0].recv(1))(socket.socketpair())",
-    "thread": "background.run(lambda: time.sleep(90))",
+    "thread": "threads.run(lambda: time.sleep(90))",
 }
 PREAMBLE = (
     "import os, signal, socket, sys, threading, time\n"
-    "from sm_proxy import background, signals\n"
+    "from sm_proxy.local import threads, signals\n"
     "signals.raise_on_hangup()\n"
 )
 

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from sm_proxy import output, paths, trace
-from sm_proxy.background import Background
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import debug_log, output, paths, private_files
+from sm_proxy.local.threads import Background
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ _hanging: Final[list[Background[Any]]] = []
 """The call that the keyring has not answered in time."""
 
 
-class Keychain:
+class SecretStore:
     """Values by name in one backend of `keyring`.
 
     Args:
@@ -87,20 +87,20 @@ class Keychain:
         return True
 
 
-def find() -> Keychain | None:
+def find() -> SecretStore | None:
     """The user's keyring, if there is one that may be trusted with a secret."""
     backend = _patiently(_backend)
-    trace.step("keyring", backend=backend and type(backend).__module__)
-    return None if backend is None else Keychain(backend)
+    debug_log.write("keyring", backend=backend and type(backend).__module__)
+    return None if backend is None else SecretStore(backend)
 
 
 def say_once_that_there_is_none(consequence: str) -> None:
     """Tell the user, once for all runs, what it means that nothing can be kept."""
     path = paths.state_dir() / _SAID
-    if paths.exists(path):
+    if private_files.exists(path):
         return
     with contextlib.suppress(OSError, SmProxyError):
-        paths.write_private(path, b"")
+        private_files.write_private(path, b"")
     output.status(
         f"no keyring of this system can be used: {consequence}. Nothing is written to disk "
         "instead. (This is said once.)"
@@ -135,10 +135,10 @@ def _patiently(action: Callable[[], T]) -> T | None:
     work = Background(action)
     found = work.settled(_PATIENCE_S)
     if not work.done:
-        trace.step("the keyring did not answer")
+        debug_log.write("the keyring did not answer")
         _hanging.append(work)
     elif found is None:
-        trace.step("the keyring has nothing")
+        debug_log.write("the keyring has nothing")
     return found
 
 

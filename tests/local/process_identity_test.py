@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import process_id
+from sm_proxy.local import process_identity
 
 HERE = {"machine": "laptop/1234", "boot": "b-1", "world": "pid:[1]"}
 
@@ -21,32 +21,32 @@ HERE = {"machine": "laptop/1234", "boot": "b-1", "world": "pid:[1]"}
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A machine that has a name, whatever the tests run on."""
-    monkeypatch.setattr(process_id, "here", lambda: dict(HERE))
+    monkeypatch.setattr(process_identity, "here", lambda: dict(HERE))
     return HERE
 
 
 def this(**changes: Any) -> dict[str, Any]:
-    mine = {**HERE, "pid": os.getpid(), "started": process_id.started(os.getpid())}
+    mine = {**HERE, "pid": os.getpid(), "started": process_identity.started(os.getpid())}
     return {**mine, **changes}
 
 
 def test_this_process_lives() -> None:
-    assert process_id.lives(process_id.own()) is True
+    assert process_identity.is_alive(process_identity.own()) is True
 
 
 def test_a_process_that_ended_does_not(here: dict[str, str]) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    known = this(pid=child.pid, started=process_id.started(child.pid))
-    assert process_id.lives(known) is True
+    known = this(pid=child.pid, started=process_identity.started(child.pid))
+    assert process_identity.is_alive(known) is True
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert process_id.lives(known) is False, "nobody has waited for it yet: it is a zombie"
+    assert process_identity.is_alive(known) is False, "nobody has waited for it yet: it is a zombie"
     child.communicate()
-    assert process_id.lives(known) is False
+    assert process_identity.is_alive(known) is False
 
 
 def test_a_pid_that_is_used_again_is_another_process(here: dict[str, str]) -> None:
-    assert process_id.lives(this(started="1")) is False
+    assert process_identity.is_alive(this(started="1")) is False
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,16 @@ def test_a_pid_that_is_used_again_is_another_process(here: dict[str, str]) -> No
 def test_another_machine_container_or_boot(
     here: dict[str, str], elsewhere: dict[str, str], *, lives: bool | None
 ) -> None:
-    assert process_id.lives(this(**elsewhere)) is lives
+    assert process_identity.is_alive(this(**elsewhere)) is lives
 
 
 def test_without_a_machine_id_another_boot_may_be_another_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nameless = {**HERE, "machine": "localhost/"}
-    monkeypatch.setattr(process_id, "here", lambda: nameless)
-    assert process_id.lives(this(machine="localhost/", boot="b-0")) is None
-    assert process_id.lives(this(machine="localhost/")) is True
+    monkeypatch.setattr(process_identity, "here", lambda: nameless)
+    assert process_identity.is_alive(this(machine="localhost/", boot="b-0")) is None
+    assert process_identity.is_alive(this(machine="localhost/")) is True
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_without_a_machine_id_another_boot_may_be_another_machine(
 def test_where_there_is_no_proc_ps_is_asked(
     said: str, started: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_id, "_PROC", "/nowhere")
+    monkeypatch.setattr(process_identity, "_PROC", "/nowhere")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=said))
-    assert process_id.started(7) == started
+    assert process_identity.started(7) == started
 
 
 def test_a_ps_that_cannot_run_tells_nothing(
@@ -98,9 +98,9 @@ def test_a_ps_that_cannot_run_tells_nothing(
     def missing(*_: object, **__: object) -> None:
         raise FileNotFoundError
 
-    monkeypatch.setattr(process_id, "_PROC", "/nowhere")
+    monkeypatch.setattr(process_identity, "_PROC", "/nowhere")
     monkeypatch.setattr(subprocess, "run", missing)
-    assert process_id.lives(known) is None
+    assert process_identity.is_alive(known) is None
 
 
 class Kernel:
@@ -142,9 +142,9 @@ def test_on_windows(
     monkeypatch.setattr(ctypes, "get_last_error", lambda: error, raising=False)
     if started is None:
         with pytest.raises(PermissionError):
-            process_id.started(pid)
+            process_identity.started(pid)
     else:
-        assert process_id.started(pid) == started
+        assert process_identity.started(pid) == started
     assert kernel.closed == (pid == 7)
 
 
@@ -160,7 +160,7 @@ def with_restype(kernel: Kernel) -> Kernel:
 
 
 def test_a_process_whose_start_is_not_known_is_not_taken_for_dead(here: dict[str, str]) -> None:
-    assert process_id.lives(this(started="")) is None
+    assert process_identity.is_alive(this(started="")) is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is no /proc")
@@ -173,16 +173,16 @@ def test_a_process_that_cannot_be_looked_at_is_not_taken_for_dead(
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     monkeypatch.setattr(Path, "read_text", full)
-    assert process_id.lives(known) is None
+    assert process_identity.is_alive(known) is None
 
 
 def test_this_process_is_named_where_ps_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def late(*_: object, **__: object) -> None:
         raise subprocess.TimeoutExpired("ps", 5)
 
-    monkeypatch.setattr(process_id, "_PROC", "/nowhere")
+    monkeypatch.setattr(process_identity, "_PROC", "/nowhere")
     monkeypatch.setattr(subprocess, "run", late)
-    assert process_id.own.__wrapped__()["started"] == ""
+    assert process_identity.own.__wrapped__()["started"] == ""
 
 
 def test_ps_tells_the_start_whatever_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +192,7 @@ def test_ps_tells_the_start_whatever_the_time_zone(monkeypatch: pytest.MonkeyPat
         given.append(env)
         return SimpleNamespace(stdout="Ss   Tue Nov 24 00:29:02 2026\n")
 
-    monkeypatch.setattr(process_id, "_PROC", "/nowhere")
+    monkeypatch.setattr(process_identity, "_PROC", "/nowhere")
     monkeypatch.setattr(subprocess, "run", asked)
-    assert process_id.started(7)
+    assert process_identity.started(7)
     assert given[0]["TZ"] == "UTC"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import replacing
+from sm_proxy.local import atomic_write
 
 ACL = struct.pack("<I", 2) + b"".join(
     struct.pack("<HHI", tag, rights, name)
@@ -37,7 +37,7 @@ def test_extended_attributes_stay(tmp_path: Path, attribute: str, value: bytes) 
     except OSError as error:
         pytest.skip(f"this file system has none: {error}")
     mode = path.stat().st_mode
-    replacing.replace(path, b"new")
+    atomic_write.replace(path, b"new")
     assert path.read_bytes() == b"new"
     assert os.getxattr(path, attribute) == value
     assert path.stat().st_mode == mode
@@ -45,9 +45,9 @@ def test_extended_attributes_stay(tmp_path: Path, attribute: str, value: bytes) 
 
 def test_what_stands_under_two_names_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "config"
-    replacing.refuse_linked(path)
+    atomic_write.refuse_linked(path)
     path.write_bytes(b"old")
-    replacing.refuse_linked(path)
+    atomic_write.refuse_linked(path)
     (tmp_path / "dotfiles").hardlink_to(path)
     with pytest.raises(OSError, match="hard links"):
-        replacing.refuse_linked(path)
+        atomic_write.refuse_linked(path)

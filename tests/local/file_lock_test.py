@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
-from sm_proxy.file_lock import locked
+from sm_proxy.local import paths, private_files
+from sm_proxy.local.file_lock import locked
 
 HOLDER = (
     "import sys\n"
-    "from sm_proxy.file_lock import locked\n"
+    "from sm_proxy.local.file_lock import locked\n"
     "with locked('x'):\n"
     "    print('held', flush=True)\n"
     "    sys.stdin.read()\n"
@@ -65,7 +65,7 @@ def test_one_that_is_held_is_not_waited_for_where_that_is_not_wanted() -> None:
 
 def test_a_symlink_in_its_place_is_not_followed(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
-    path = paths.private_dir(paths.state_dir()) / "x.lock"
+    path = private_files.private_dir(paths.state_dir()) / "x.lock"
     path.symlink_to(elsewhere)
     with pytest.raises(SmProxyError, match="cannot be taken") as caught, locked("x"):
         pytest.fail("it was taken")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import paths, trace
+from sm_proxy.local import debug_log, paths, private_files
 from tests.fakes import HOST_KEY
 
 LONG = "Ab3dEf9" * 30
@@ -28,16 +28,16 @@ LONG = "Ab3dEf9" * 30
     ],
 )
 def test_secrets_are_struck_out(text: str) -> None:
-    redacted = trace.redact(text)
+    redacted = debug_log.redact(text)
     assert "[redacted]" in redacted
     assert LONG[12:40] not in redacted
     assert "abababababababab" not in redacted
 
 
 def test_what_tells_a_key_from_another_is_kept() -> None:
-    assert trace.redact("key AKIAIOSFODNN7EXAMPLE") == "key AKIAIOSF[redacted]"
+    assert debug_log.redact("key AKIAIOSFODNN7EXAMPLE") == "key AKIAIOSF[redacted]"
     url = "wss://host/v1/data-channel/s-1"
-    assert trace.redact(f"{url}?role=x then") == f"{url}[redacted] then"
+    assert debug_log.redact(f"{url}?role=x then") == f"{url}[redacted] then"
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_what_tells_a_key_from_another_is_kept() -> None:
     ],
 )
 def test_words_are_not(text: str) -> None:
-    assert trace.redact(text) == text
+    assert debug_log.redact(text) == text
 
 
 def test_off_costs_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    trace.step("hello")
+    debug_log.write("hello")
     assert capsys.readouterr() == ("", "")
     assert not paths.state_dir().exists()
 
@@ -65,8 +65,8 @@ def test_off_costs_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_step_is_one_redacted_line_in_both_places(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trace, "ENABLED", True)
-    trace.step("session", token=LONG, line="a\nb\x1b")
+    monkeypatch.setattr(debug_log, "ENABLED", True)
+    debug_log.write("session", token=LONG, line="a\nb\x1b")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("session token=[redacted] line=a b\ufffd")
     assert " ms  " in line
@@ -76,27 +76,27 @@ def test_a_step_is_one_redacted_line_in_both_places(
 
 
 def test_the_log_file_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "ENABLED", True)
-    monkeypatch.setattr(trace, "LOG_LIMIT_BYTES", 1_000)
+    monkeypatch.setattr(debug_log, "ENABLED", True)
+    monkeypatch.setattr(debug_log, "LOG_LIMIT_BYTES", 1_000)
     for _ in range(50):
-        trace.step("x" * 80)
+        debug_log.write("x" * 80)
     assert 0 < (paths.state_dir() / "debug.log").stat().st_size < 1_300
 
 
 def test_a_log_that_cannot_be_written_does_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(trace, "ENABLED", True)
+    monkeypatch.setattr(debug_log, "ENABLED", True)
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
     (tmp_path / "state").touch()
-    trace.step("hello")
+    debug_log.write("hello")
     assert "hello" in capsys.readouterr().err
 
 
 def test_the_log_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "ENABLED", True)
+    monkeypatch.setattr(debug_log, "ENABLED", True)
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    paths.private_dir(paths.state_dir()).joinpath("debug.log").symlink_to(victim)
-    trace.step("hello")
+    private_files.private_dir(paths.state_dir()).joinpath("debug.log").symlink_to(victim)
+    debug_log.write("hello")
     assert victim.read_text() == "mine"

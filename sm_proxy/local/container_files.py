@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_HERE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 def folder() -> Path:
     """The folder that holds them."""
-    installed = _HERE / "container"
-    return installed if installed.is_dir() else _HERE.parent / "container"
+    installed = _PACKAGE / "container"
+    return installed if installed.is_dir() else _PACKAGE.parent / "container"
 
 
 def read() -> dict[str, bytes]:

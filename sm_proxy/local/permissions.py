@@ -14,21 +14,21 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import output, paths
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import output, private_files
 
 _READ: Final = stat.S_IRWXG | stat.S_IRWXO
 _WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
-def folder(path: Path) -> None:
+def check_folder(path: Path) -> None:
     """Refuse a folder of ours that others may write into; one that is not there yet is good.
 
     Raises:
         SmProxyError: `bad-permissions`.
     """
     try:
-        paths.refuse_shared(path)
+        private_files.refuse_shared(path)
     except PermissionError as error:
         where = str(error.filename or path)
         quoted = shlex.quote(where)
@@ -43,7 +43,7 @@ def folder(path: Path) -> None:
         return
 
 
-def own_key(path: Path) -> None:
+def check_own_key(path: Path) -> None:
     """Take the reading of a private key of ours from others; refuse what they could have put there.
 
     Raises:
@@ -72,7 +72,7 @@ def own_key(path: Path) -> None:
         )
 
 
-def users_key(path: Path) -> None:
+def check_users_key(path: Path) -> None:
     """Refuse a private key of the user's that ssh would pass over; a public one is for everybody.
 
     Raises:

@@ -74,7 +74,7 @@ def run(work: Callable[..., T], *arguments: Any, **named: Any) -> T:
     return Background(lambda: work(*arguments, **named)).result()
 
 
-def spread(work: Callable[[Item], T], items: Iterable[Item], at_once: int) -> list[T]:
+def map_concurrently(work: Callable[[Item], T], items: Iterable[Item], at_once: int) -> list[T]:
     """`work(item)` for each, `at_once` at a time; the answers in the order of `items`.
 
     Raises:

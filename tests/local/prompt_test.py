@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import prompt
+from sm_proxy.local import prompt
 
 CHILD = """
 import fcntl, os, sys, termios
@@ -21,7 +21,7 @@ os.setsid()
 fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
 if len(sys.argv) > 2:
     {before}
-from sm_proxy import prompt
+from sm_proxy.local import prompt
 try:
     print(prompt.ask("the code?"))
 except prompt.NobodyToAskError as error:

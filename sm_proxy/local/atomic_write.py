@@ -20,8 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths, private_files
 
 _STALE_S = 600
 """A temporary file as old as this belongs to a writer that was killed."""
@@ -92,7 +92,7 @@ def replace(path: Path, content: bytes) -> None:
     Raises:
         OSError: the folder is not writable, the file is immutable, the disk is full, ...
     """
-    paths.private_dir(path.parent)
+    private_files.private_dir(path.parent)
     clean(path)
     handle, name = tempfile.mkstemp(prefix=_temporary(path), dir=path.parent)
     try:
@@ -129,18 +129,18 @@ def clean(path: Path) -> None:
                 left.unlink()
 
 
-def keep(path: Path, before: bytes) -> None:
+def back_up(path: Path, before: bytes) -> None:
     """Keep what is about to be replaced: the first ever for good, and the latest.
 
     Raises:
         OSError: the state folder is not writable.
     """
-    if not paths.exists(backup(path, "original")):
-        replace(backup(path, "original"), before)
-    replace(backup(path, "latest"), before)
+    if not private_files.exists(backup_path(path, "original")):
+        replace(backup_path(path, "original"), before)
+    replace(backup_path(path, "latest"), before)
 
 
-def backup(path: Path, which: str) -> Path:
+def backup_path(path: Path, which: str) -> Path:
     """Where `keep` puts what stood in `path`; `which` is `original` or `latest`."""
     place = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
     return paths.state_dir() / "backups" / f"{path.name}-{place}.sm-proxy.{which}"

@@ -12,8 +12,8 @@ import re
 import time
 from typing import Final
 
-from sm_proxy import output, paths
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.local import output, paths, private_files
 
 ENABLED: Final = os.environ.get("SM_PROXY_LOG", "").lower() == "debug"
 LOG_LIMIT_BYTES: Final = 1 << 20
@@ -31,7 +31,7 @@ _LETTERS_PER_SLASH: Final = 16
 _started = time.monotonic()
 
 
-def step(name: str, **values: object) -> None:
+def write(name: str, **values: object) -> None:
     """Note that a step was reached, with values that are safe to show."""
     if not ENABLED:
         return
@@ -59,5 +59,5 @@ def _append(line: str) -> None:
     with contextlib.suppress(OSError, SmProxyError):
         path = paths.state_dir() / "debug.log"
         stamped = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} [{os.getpid()}] {line}"
-        if paths.append_own(path, stamped.encode(errors="replace")) > LOG_LIMIT_BYTES:
+        if private_files.append_own(path, stamped.encode(errors="replace")) > LOG_LIMIT_BYTES:
             os.truncate(path, 0)

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from sm_proxy import output
 from sm_proxy.errors import SmProxyError
-from sm_proxy.output import Result
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
 
 
 def test_the_frozen_envelope_of_a_result() -> None:

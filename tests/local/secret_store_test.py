@@ -11,8 +11,8 @@ from keyring import core
 from keyring.backends import chainer, fail, null
 from keyrings.alt.file import PlaintextKeyring
 
-from sm_proxy import keychain
-from sm_proxy.keychain import Keychain
+from sm_proxy.local import secret_store
+from sm_proxy.local.secret_store import SecretStore
 from tests.e2e.labs import await_true
 from tests.fakes import MemoryKeyring, tree
 
@@ -20,7 +20,7 @@ from tests.fakes import MemoryKeyring, tree
 @pytest.mark.parametrize("size", [0, 1, 999, 1000, 1001, 3500])
 def test_what_is_saved_is_loaded_whatever_its_size(size: int) -> None:
     backend = MemoryKeyring()
-    chain = Keychain(backend, piece=1000)
+    chain = SecretStore(backend, piece=1000)
     value = ("token/+=" * 500)[:size]
     assert chain.save("a", value)
     assert chain.load("a") == value
@@ -31,13 +31,13 @@ def test_what_is_saved_is_loaded_whatever_its_size(size: int) -> None:
 def test_windows_takes_every_item() -> None:
     """CredWrite takes 2,560 bytes of UTF-16."""
     backend = MemoryKeyring()
-    Keychain(backend, piece=1000).save("a", "x" * 5000)
+    SecretStore(backend, piece=1000).save("a", "x" * 5000)
     assert max(len(item.encode("utf-16-le")) for item in backend.items.values()) <= 2560
 
 
 def test_a_shorter_value_leaves_nothing_of_a_longer_one() -> None:
     backend = MemoryKeyring()
-    chain = Keychain(backend, piece=10)
+    chain = SecretStore(backend, piece=10)
     chain.save("a", "x" * 95)
     chain.save("a", "short")
     assert list(backend.items) == [("sm-proxy", "a")]
@@ -48,7 +48,7 @@ def test_a_shorter_value_leaves_nothing_of_a_longer_one() -> None:
 
 def test_a_torn_value_is_none() -> None:
     backend = MemoryKeyring()
-    chain = Keychain(backend, piece=10)
+    chain = SecretStore(backend, piece=10)
     chain.save("a", "x" * 30)
     kept = backend.items["sm-proxy", "a"]
     chain.save("a", "y" * 30)
@@ -62,14 +62,14 @@ def test_a_torn_value_is_none() -> None:
 
 
 def test_a_keyring_that_fails_keeps_nothing() -> None:
-    chain = Keychain(fail.Keyring())  # type: ignore[no-untyped-call]
+    chain = SecretStore(fail.Keyring())  # type: ignore[no-untyped-call]
     assert chain.load("a") is None
     assert chain.save("a", "b") is False
     chain.forget("a")
 
 
 def test_a_keyring_that_waits_for_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keychain, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(secret_store, "_PATIENCE_S", 0.05)
     release = threading.Event()
 
     class Locked(MemoryKeyring):
@@ -77,11 +77,11 @@ def test_a_keyring_that_waits_for_somebody(monkeypatch: pytest.MonkeyPatch) -> N
             release.wait(60)
             return super().get_password(service, username)
 
-    chain = Keychain(Locked())
+    chain = SecretStore(Locked())
     began = time.monotonic()
     assert chain.load("a") is None
-    monkeypatch.setattr(keychain, "_PATIENCE_S", 60)
-    assert (chain.load("a"), chain.save("a", "b"), keychain.find()) == (None, False, None)
+    monkeypatch.setattr(secret_store, "_PATIENCE_S", 60)
+    assert (chain.load("a"), chain.save("a", "b"), secret_store.find()) == (None, False, None)
     assert time.monotonic() - began < 40, "it is waited for once"
     release.set()
     await_true(lambda: chain.save("a", "b"), 60)  # its owner has come after all
@@ -90,11 +90,11 @@ def test_a_keyring_that_waits_for_somebody(monkeypatch: pytest.MonkeyPatch) -> N
 
 def found(
     monkeypatch: pytest.MonkeyPatch, backend: object, named: object = None
-) -> Keychain | None:
+) -> SecretStore | None:
     monkeypatch.setattr(core, "load_env", lambda: None)
     monkeypatch.setattr(core, "load_config", lambda: named)
     monkeypatch.setattr(core, "get_keyring", lambda: backend)
-    return keychain.find()
+    return secret_store.find()
 
 
 class Weak(MemoryKeyring):
@@ -123,17 +123,17 @@ def test_of_a_chain_only_the_strong_ones_count(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_backend_named_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
-    assert keychain.find() is None
+    assert secret_store.find() is None
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "no.such.Backend")
-    assert keychain.find() is None
+    assert secret_store.find() is None
 
 
 def test_the_lack_of_one_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    keychain.say_once_that_there_is_none("it will be asked again")
+    secret_store.say_once_that_there_is_none("it will be asked again")
     said = capsys.readouterr().err
     assert "no keyring" in said
     assert "it will be asked again" in said
-    keychain.say_once_that_there_is_none("it will be asked again")
+    secret_store.say_once_that_there_is_none("it will be asked again")
     assert capsys.readouterr().err == ""
     assert tree(tmp_path) == {"state/no-keyring-said": b""}
 
@@ -144,9 +144,9 @@ def test_a_file_backend_counts_where_the_user_names_it(
     """As on systems without a Secret Service."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(core, "get_keyring", PlaintextKeyring)
-    assert keychain.find() is None
+    assert secret_store.find() is None
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyrings.alt.file.PlaintextKeyring")
-    chain = keychain.find()
+    chain = secret_store.find()
     assert chain is not None
     assert chain.save("a", "secret/+= " * 300)
     assert chain.load("a") == "secret/+= " * 300

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import paths
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths, private_files
 
 if sys.platform == "win32":
     import msvcrt
@@ -49,7 +49,7 @@ def locked(name: str, *, wait: bool = True) -> Iterator[None]:
 
 def _locked_file(path: Path, *, wait: bool) -> int:
     try:
-        paths.private_dir(path.parent)
+        private_files.private_dir(path.parent)
         handle = os.open(path, _FLAGS, 0o600)
         try:
             _lock(handle, wait=wait)

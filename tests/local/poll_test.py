@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sm_proxy.readiness import NOTHING, wait
+from sm_proxy.local.poll import NOTHING, wait
 
 Pipe = tuple[int, int]
 

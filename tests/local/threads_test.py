@@ -8,15 +8,15 @@ import threading
 
 import pytest
 
-from sm_proxy import background, signals
-from sm_proxy.background import Background
+from sm_proxy.local import signals, threads
+from sm_proxy.local.threads import Background
 
 
 def test_what_it_returns_and_raises() -> None:
-    assert background.run(divmod, 7, 2) == (3, 1)
-    assert background.run(lambda *, key: key, key=None) is None
+    assert threads.run(divmod, 7, 2) == (3, 1)
+    assert threads.run(lambda *, key: key, key=None) is None
     with pytest.raises(ZeroDivisionError):
-        background.run(divmod, 7, 0)
+        threads.run(divmod, 7, 0)
 
 
 def test_what_has_settled() -> None:
@@ -55,11 +55,11 @@ def test_a_signal_ends_the_wait_and_the_process() -> None:
     """Neither the wait nor the end of the interpreter waits for a call that is stuck."""
     program = (
         "import os, signal, threading, time\n"
-        "from sm_proxy import background, signals\n"
+        "from sm_proxy.local import threads, signals\n"
         "signals.raise_on_hangup()\n"
         "try:\n"
         "    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGHUP)).start()\n"
-        "    background.run(threading.Event().wait)\n"
+        "    threads.run(threading.Event().wait)\n"
         "except signals.Hangup:\n"
         "    print('over')\n"
     )
@@ -70,8 +70,8 @@ def test_a_signal_ends_the_wait_and_the_process() -> None:
 
 
 def test_work_on_many_items_keeps_their_order() -> None:
-    assert background.spread(lambda item: item * 2, range(20), 3) == list(range(0, 40, 2))
-    assert background.spread(str, [], 3) == []
+    assert threads.map_concurrently(lambda item: item * 2, range(20), 3) == list(range(0, 40, 2))
+    assert threads.map_concurrently(str, [], 3) == []
 
 
 def test_work_on_many_items_ends_with_the_first_failure() -> None:
@@ -82,5 +82,5 @@ def test_work_on_many_items_ends_with_the_first_failure() -> None:
         raise ValueError(item)
 
     with pytest.raises(ValueError, match="0"):
-        background.spread(work, range(20), 1)
+        threads.map_concurrently(work, range(20), 1)
     assert begun == [0]

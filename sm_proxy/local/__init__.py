@@ -1,0 +1,1 @@
+"""This machine: files, locks, signals, threads, terminal, keyring, what is printed."""
