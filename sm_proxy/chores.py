@@ -13,7 +13,6 @@ import threading
 import time
 from typing import Final
 
-from sm_proxy import open_sessions, store
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import known_hosts
@@ -21,6 +20,7 @@ from sm_proxy.local import paths, private_files
 from sm_proxy.local.threads import Background
 from sm_proxy.routes import Stream, bastion
 from sm_proxy.settings import Settings
+from sm_proxy.state import cache, open_sessions
 
 QUIET_S: Final = 1.0
 """ssh's own handshake comes first."""
@@ -97,6 +97,6 @@ def sweep(settings: Settings) -> None:
         private_files.write_private(stamp, f"{os.getpid()}\n".encode())
         from sm_proxy.keys import first_use  # noqa: PLC0415 - once a day
 
-        store.sweep_all()
+        cache.sweep_all()
         known_hosts.sweep(settings)
         first_use.sweep()

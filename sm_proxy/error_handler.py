@@ -119,14 +119,14 @@ def _remember(command: str, error: SmProxyError) -> None:
         private_files.write_private(
             folder / "last-error.json", json.dumps(record, indent=1).encode()
         )
-        from sm_proxy.journal import Journal  # noqa: PLC0415 - only where something failed
+        from sm_proxy.state.journal import Journal  # noqa: PLC0415 - only where something failed
 
         Journal(folder / _ERRORS).add(record)
 
 
 def last_errors() -> list[dict[str, Any]]:
     """The last expected errors of every command, oldest first, as in `last-error.json`."""
-    from sm_proxy.journal import Journal  # noqa: PLC0415
+    from sm_proxy.state.journal import Journal  # noqa: PLC0415
 
     with contextlib.suppress(SmProxyError):
         return Journal(paths.state_dir() / _ERRORS).records()

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from sm_proxy.chores import Beside
     from sm_proxy.routes.vetted import VettedStream
 
-Facts = dict[str, Any]
-"""What the connection's record shall say: see `connections.Record`."""
+RecordFields = dict[str, Any]
+"""What the connection's record shall say: see `connection_log.ConnectionRecord`."""
 
 SSH_PORT = 22
 """ssh's default: it then stands for whatever port the container's marker names."""
@@ -49,10 +49,10 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
     signals.raise_on_hangup()
     ssh = stdio.take()
     began = time.time()
-    facts: Facts = {"host": host}
+    record: RecordFields = {"host": host}
     ended_by: BaseException | None = None
     try:
-        chores = _connected(port, user, settings, ssh, facts)
+        chores = _connected(port, user, settings, ssh, record)
     except (signals.Hangup, KeyboardInterrupt) as error:
         # ssh is gone: whoever reads its stderr must not wait for us, and nothing is printed.
         signals.detach_stderr()
@@ -65,22 +65,24 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
         # What is left is bounded, and ssh sends its SIGHUP while our last line is being written.
         signals.ignore()
         bastion.SESSIONS.end_all()
-        _note(facts, began, ended_by)
+        _note(record, began, ended_by)
     signals.detach_stderr()
     chores.finish()
     return EXIT_OK
 
 
-def _connected(port: int, user: str | None, settings: Settings, ssh: Stdio, facts: Facts) -> Beside:
+def _connected(
+    port: int, user: str | None, settings: Settings, ssh: Stdio, record: RecordFields
+) -> Beside:
     """Connect and carry bytes until either side is done; gives what is left to do afterwards."""
     aws = Aws(settings.profile, settings.region)
     with signals.Watch(ssh.gone):
-        container, stream = _opened(port, user, settings, aws, facts)
+        container, stream = _opened(port, user, settings, aws, record)
     try:
         from sm_proxy.chores import Beside  # noqa: PLC0415 - while the tunnel comes up
 
         chores = Beside(aws, stream, settings)
-        _pumped(container, port, stream, ssh, facts)
+        _pumped(container, port, stream, ssh, record)
     finally:
         signals.ignore()
         stream.close()
@@ -88,27 +90,27 @@ def _connected(port: int, user: str | None, settings: Settings, ssh: Stdio, fact
     return chores
 
 
-def _note(facts: Facts, began: float, ended_by: BaseException | None) -> None:
+def _note(record: RecordFields, began: float, ended_by: BaseException | None) -> None:
     # Whatever it is, a new version that was installed meanwhile for instance: the connection
     # has done its work.
     with contextlib.suppress(Exception):
-        from sm_proxy import connections  # noqa: PLC0415 - not before the first byte
+        from sm_proxy.state import connection_log  # noqa: PLC0415 - not before the first byte
 
-        connections.note(facts, began, ended_by)
+        connection_log.append(record, began, ended_by)
 
 
 def _opened(
-    port: int, user: str | None, settings: Settings, aws: Aws, facts: Facts
+    port: int, user: str | None, settings: Settings, aws: Aws, record: RecordFields
 ) -> tuple[Container, VettedStream]:
-    host = facts["host"]
+    host = record["host"]
     try:
         container = threads.run(_found, host, settings, aws)
     except SmProxyError as error:
         if error.code in {"job-ended", "job-failed"}:
             _forget_keys(host, settings, aws)
         raise
-    facts.update(job=container.job, node=container.node)
-    facts.update(address=container.address, port=_port(container, port))
+    record.update(job=container.job, node=container.node)
+    record.update(address=container.address, port=_port(container, port))
 
     def look() -> Container:
         found = resolver.resolve(host, settings, aws, fresh=True)
@@ -188,7 +190,7 @@ def _port(container: Container, port: int) -> int:
 
 
 def _pumped(
-    container: Container, port: int, stream: VettedStream, ssh: Stdio, facts: Facts
+    container: Container, port: int, stream: VettedStream, ssh: Stdio, record: RecordFields
 ) -> None:
     def silent() -> SmProxyError:
         where = f"{container.address} port {_port(container, port)}"
@@ -202,7 +204,7 @@ def _pumped(
     try:
         pump.run()
     finally:
-        facts.update(stream.facts(), up=pump.up, down=pump.down)
+        record.update(stream.record_fields(), up=pump.up, down=pump.down)
     if stream.refusal is not None:  # ssh may have left before the pump could say so
         raise stream.refusal
 

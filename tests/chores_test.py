@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import chores, open_sessions
+from sm_proxy import chores
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys import known_hosts
 from sm_proxy.local import paths, private_files
 from sm_proxy.settings import Settings
-from sm_proxy.store import Store
+from sm_proxy.state import open_sessions
+from sm_proxy.state.cache import Cache
 from tests.fakes import HOST_KEY, Answers, FakeAws
-from tests.open_sessions_test import files, orphan
 from tests.routes.rechecked_test import FakeStream
+from tests.state.open_sessions_test import files, orphan
 
 SETTINGS = Settings(ssh_dir="/nowhere/ssh")
 GONE = ServiceError("DoesNotExistException", "gone", "ssm:TerminateSession")
@@ -114,7 +115,7 @@ def test_what_hinders_a_command_s_chores_is_no_error(monkeypatch: pytest.MonkeyP
 
 def test_the_cache_is_swept_once_a_day() -> None:
     for purpose in ("jobs", "bastions"):
-        Store(purpose).save("a", record={}, expires=time.time() + 3600)
+        Cache(purpose).save("a", record={}, expires=time.time() + 3600)
     cached = list(paths.cache_dir().rglob("*.json"))
     assert len(cached) == 2
 

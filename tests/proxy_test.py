@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import chores, connections, proxy, resolver
+from sm_proxy import chores, proxy, resolver
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.keys import first_use, known_hosts
 from sm_proxy.local import private_files, signals, stdio, threads
@@ -20,6 +20,7 @@ from sm_proxy.routes.sessions import Sessions
 from sm_proxy.routes.vetted import VettedStream
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import Grant
+from sm_proxy.state import connection_log
 from tests.fakes import HOST_KEY, container
 
 pytestmark = pytest.mark.usefixtures("kept_signals")
@@ -76,7 +77,7 @@ class World:
         if self.vetted is not None and self.refuses:
             self.vetted.refusal = self.refuses
 
-    def facts(self) -> dict[str, Any]:
+    def record_fields(self) -> dict[str, Any]:
         return {"bastion": "i-1", "session": "s-1", "resumes": 1}
 
     def close(self) -> None:
@@ -220,7 +221,7 @@ def test_the_sighup_of_ssh_does_not_disturb_the_last_line(world: World, *, fails
 
 def test_a_connection_is_noted_when_it_is_over(world: World) -> None:
     world.connect(2022)
-    (record,) = connections.recent("sm-my-job")
+    (record,) = connection_log.recent("sm-my-job")
     assert (record.code, record.line, record.job, record.node) == ("ok", "", "my-job", "algo-1")
     assert (record.address, record.port) == ("10.0.1.5", 2022)
     assert (record.bastion, record.session, record.resumes) == ("i-1", "s-1", 1)
@@ -230,7 +231,7 @@ def test_a_connection_is_noted_when_it_is_over(world: World) -> None:
 def test_a_failure_is_noted_with_its_line(world: World) -> None:
     world.pump_fails = SmProxyError("session-lost", "gone", "Connect again.")
     refused(world)
-    (failure,) = connections.recent("sm-my-job")
+    (failure,) = connection_log.recent("sm-my-job")
     assert failure.line == "sm-proxy: session-lost: gone. Connect again."
     assert (failure.session, failure.up, failure.down) == ("s-1", 3, 7)
 
@@ -238,14 +239,14 @@ def test_a_failure_is_noted_with_its_line(world: World) -> None:
 def test_a_refused_host_key_is_the_failure_even_where_ssh_has_left_quickly(world: World) -> None:
     world.refuses = SmProxyError("host-key-changed", "another")
     assert refused(world) is world.refuses
-    (failure,) = connections.recent("sm-my-job")
+    (failure,) = connection_log.recent("sm-my-job")
     assert failure.code == "host-key-changed"
 
 
 def test_one_that_ssh_gave_up_is_noted(world: World) -> None:
     world.blocked = lambda: os.kill(os.getpid(), signal.SIGHUP)
     assert world.connect() == 130
-    assert [record.code for record in connections.recent("sm-my-job")] == ["interrupted"]
+    assert [record.code for record in connection_log.recent("sm-my-job")] == ["interrupted"]
 
 
 def test_notes_that_cannot_be_written_do_no_harm(
@@ -254,7 +255,7 @@ def test_notes_that_cannot_be_written_do_no_harm(
     def broken(*_: object) -> None:
         raise ImportError("a new version was installed meanwhile")
 
-    monkeypatch.setattr(connections, "note", broken)
+    monkeypatch.setattr(connection_log, "append", broken)
     assert world.connect() == 0
 
 

@@ -64,7 +64,7 @@ class FakeStream:
     def wants_write(self) -> bool:
         return bool(self._outgoing) and not self.ended
 
-    def facts(self) -> dict[str, Any]:
+    def record_fields(self) -> dict[str, Any]:
         return {}
 
     def fileno(self) -> int:
@@ -280,7 +280,7 @@ def test_an_answer_that_came_while_the_machine_slept_is_delivered(
 
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + asleep)
     monkeypatch.setattr(pump_module, "time", clock)
-    monkeypatch.setattr(pump_module, "readiness", SimpleNamespace(wait=wait))
+    monkeypatch.setattr(pump_module, "poll", SimpleNamespace(wait=wait))
     direct.ssh_stops_sending()
     direct.run()
     assert direct.ssh_sees() == b"answer"

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import resolver, store
+from sm_proxy import resolver
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import memory
 from sm_proxy.resolver import Container
 from sm_proxy.settings import Settings
+from sm_proxy.state import cache
 from tests.fakes import (
     HOST_KEY,
     JOB,
@@ -32,7 +33,7 @@ ONCE = ["DescribeLogStreams", "DescribeSubnets", "DescribeTrainingJob", "GetLogE
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (resolver, memory, store):
+    for module in (resolver, memory, cache):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -13,11 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import __version__, connections, error_handler
+from sm_proxy import __version__, error_handler
 from sm_proxy.doctor import laptop
 from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, paths, private_files
+from sm_proxy.state import connection_log
 
 _TAIL_BYTES: Final = 64 << 10
 _ERRORS: Final = 20
@@ -108,7 +109,7 @@ def _connections(host: str | None) -> str:
     """The host's own log, or who else failed where no host was given."""
     if host is None:
         return "(no host was given)"
-    records = connections.recent(host)[:_ERRORS]
+    records = connection_log.recent(host)[:_ERRORS]
     return "\n".join(json.dumps(asdict(record)) for record in records) or "(none on record)"
 
 

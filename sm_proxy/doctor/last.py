@@ -6,8 +6,9 @@ import calendar
 import time
 from typing import Any
 
-from sm_proxy import connections, error_handler
+from sm_proxy import error_handler
 from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.state import connection_log
 
 
 def failure(patient: Patient) -> str:
@@ -23,11 +24,11 @@ def failure(patient: Patient) -> str:
 
 
 def _connection(host: str) -> str | None:
-    records = connections.recent(host)
+    records = connection_log.recent(host)
     at = next((number for number, record in enumerate(records) if record.failed), None)
     if at is None:
         return None
-    failed, since = records[at], sum(record.code == connections.OK for record in records[:at])
+    failed, since = records[at], sum(record.code == connection_log.OK for record in records[:at])
     through = f" (session {failed.session}, bastion {failed.bastion})" if failed.session else ""
     well = f"; {since} connection(s) since then went well" if since else ""
     return _told({"time": failed.time, "line": failed.line or failed.code}, through + well)

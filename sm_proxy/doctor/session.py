@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from sm_proxy import public_key
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import fingerprint, first_use, identity
+from sm_proxy.keys import first_use, identity
 from sm_proxy.local import private_files
 from sm_proxy.routes import bastion
 
@@ -34,8 +35,8 @@ def expected_key(patient: Patient) -> str:
         if pinned is None:
             raise SkipCheck("the first connection will trust what it meets, as you asked")
         container = patient.container = replace(container, host_keys=(pinned,))
-        return f"{fingerprint.of_key(pinned)}, of the first connection"
-    return ", ".join(map(fingerprint.of_key, container.host_keys))
+        return f"{public_key.fingerprint(pinned)}, of the first connection"
+    return ", ".join(map(public_key.fingerprint, container.host_keys))
 
 
 def tunnel(patient: Patient) -> str:
@@ -93,11 +94,11 @@ def host_key(patient: Patient) -> str:
     if not container.host_keys:
         raise SkipCheck(f"the log names no host key; the server's is {key.get_name()}")
     if seen not in container.host_keys:
-        expected = ", ".join(map(fingerprint.of_key, container.host_keys))
+        expected = ", ".join(map(public_key.fingerprint, container.host_keys))
         raise SmProxyError(
             "host-key-changed",
             f"expected from the log: {expected}; seen at {container.address}: "
-            f"{fingerprint.of(key.asbytes())}",
+            f"{public_key.fingerprint_of_blob(key.asbytes())}",
             "Do not log in: find out what answers there, and who writes the job's log.",
         )
     return str(key.get_name())

@@ -28,7 +28,7 @@ class Tunnel:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self.session = str(stream.facts().get("session", ""))
+        self.session = str(stream.record_fields().get("session", ""))
         self.socket, self._near = socket.socketpair()
         self._near.setblocking(False)
         self._opened = threading.Event()

@@ -10,8 +10,6 @@ shape is checked, and what is kept is bounded and printable.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
 import ipaddress
 import json
@@ -21,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sm_proxy.errors import printable
+from sm_proxy.public_key import is_public_key
 
 LINE_LIMIT: Final = 8192
 VERSION: Final = 1
@@ -34,7 +33,6 @@ _PROBLEMS_LIMIT: Final = 8
 PROBLEM_LIMIT: Final = 200
 _USER: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.-]{0,31}")
 _NODE: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
-_KEY: Final = re.compile(r"((?:ssh|ecdsa|sk)-[a-z0-9@.-]{1,60}) ([A-Za-z0-9+/]{16,2000}={0,2})")
 
 
 @dataclass(frozen=True)
@@ -128,19 +126,6 @@ def _problems(value: object) -> list[str]:
 def _host_keys(value: object) -> list[str]:
     keys = [item for item in _items(value)[:_KEYS_LIMIT] if isinstance(item, str)]
     return [key for key in keys if is_public_key(key)]
-
-
-def is_public_key(key: str) -> bool:
-    """Whether `key` is `"type base64"` and the base64 begins with the same type (RFC 4253, 6.6)."""
-    match = _KEY.fullmatch(key)
-    if match is None:
-        return False
-    try:
-        blob = base64.b64decode(match[2], validate=True)
-    except binascii.Error:
-        return False
-    name = match[1].encode()
-    return blob.startswith(len(name).to_bytes(4, "big") + name)
 
 
 def _items(value: object) -> list[Any]:

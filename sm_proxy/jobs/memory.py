@@ -14,12 +14,13 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Final
 
-from sm_proxy.jobs import marker, records
+from sm_proxy import public_key
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.network import Subnets
-from sm_proxy.store import Store
+from sm_proxy.state import json_records
+from sm_proxy.state.cache import Cache
 
 RUNNING_S: Final = 24 * 3600.0
 """A running job's record is good for so long at most, if its MaxRuntime allows."""
@@ -36,15 +37,15 @@ class Memory:
 
     def __init__(self, context: str) -> None:
         self._context = context
-        self._store = Store("jobs")
+        self._cache = Cache("jobs")
 
     def container(self, target: Target) -> Container | None:
         """Where the node was last found."""
-        record = self._store.load(*self._node_key(target))
+        record = self._cache.load(*self._node_key(target))
         if record is None:
             return None
         try:
-            found = records.restored(Container, record)
+            found = json_records.restored(Container, record)
             _refuse_unless_possible(found)
         except ValueError:
             return None
@@ -53,19 +54,19 @@ class Memory:
     def keep_container(self, target: Target, job: Job, container: Container) -> None:
         """Remember where the node is, until the job must have ended."""
         key = (*self._job_key(target, job.name), target.node)
-        self._store.save(*key, record=records.plain(container), expires=_end_of(job))
+        self._cache.save(*key, record=json_records.plain(container), expires=_end_of(job))
 
     def forget_container(self, target: Target) -> None:
         """It is not there any more."""
-        self._store.forget(*self._node_key(target))
+        self._cache.forget(*self._node_key(target))
 
     def job(self, target: Target, max_age: float) -> tuple[Job, Subnets | None] | None:
         """What the job was less than `max_age` seconds ago, and its subnets if they are known."""
-        record = self._store.load(*self._job_key(target))
+        record = self._cache.load(*self._job_key(target))
         if record is None:
             return None
         try:
-            asked, job = record["asked"], records.restored(Job, record["job"])
+            asked, job = record["asked"], json_records.restored(Job, record["job"])
             subnets = _subnets(record["subnets"])
             _end_of(job)
         except (KeyError, OverflowError, TypeError, ValueError):
@@ -79,19 +80,19 @@ class Memory:
         """Remember the job: shortly while it starts, until its end once it runs."""
         record = {
             "asked": time.time(),
-            "job": records.plain(job),
+            "job": json_records.plain(job),
             "subnets": _plain_subnets(subnets),
         }
         expires = _end_of(job) if job.running else time.time() + STARTING_S
-        self._store.save(*self._job_key(target, job.name), record=record, expires=expires)
+        self._cache.save(*self._job_key(target, job.name), record=record, expires=expires)
 
     def forget_job(self, target: Target) -> None:
         """It is asked about anew."""
-        self._store.forget(*self._job_key(target))
+        self._cache.forget(*self._job_key(target))
 
     def asking_about_job(self, target: Target) -> AbstractContextManager[None]:
         """Held while the job is looked up: the others wait, and find it remembered."""
-        return self._store.alone(*self._job_key(target))
+        return self._cache.alone(*self._job_key(target))
 
     def _job_key(self, target: Target, name: str = "") -> tuple[str, ...]:
         """The key of the job's own name: `sm-bert` may be another job tomorrow."""
@@ -104,7 +105,9 @@ class Memory:
 def _refuse_unless_possible(container: Container) -> None:
     """A log would not have been believed that says this, so a record is not."""
     ipaddress.ip_address(container.address)
-    if not 0 < container.port < 1 << 16 or not all(map(marker.is_public_key, container.host_keys)):
+    if not 0 < container.port < 1 << 16 or not all(
+        map(public_key.is_public_key, container.host_keys)
+    ):
         raise ValueError("no place to connect to")
 
 

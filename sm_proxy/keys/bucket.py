@@ -5,7 +5,6 @@ One object per key, named after the key: nobody's object is replaced by somebody
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from typing import Final
@@ -14,6 +13,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.keys.identity import Identity
+from sm_proxy.public_key import wire_form
 
 _URL: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/((?:[A-Za-z0-9._-]+/)*)")
 """A folder with names as the container takes them (container/README.md)."""
@@ -55,7 +55,7 @@ def location(url: str, key: Identity) -> tuple[str, str]:
             f"{url!r} is no folder in S3 whose keys a container would read",
             "Write it as s3://bucket/keys/, of letters, digits and . _ -, with the last slash.",
         )
-    digest = hashlib.sha256(base64.b64decode(key.public_key.split()[1])).hexdigest()
+    digest = hashlib.sha256(wire_form(key.public_key)).hexdigest()
     return found[1], f"{found[2]}sm-proxy-{digest[:16]}.pub"
 
 

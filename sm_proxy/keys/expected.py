@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
-from sm_proxy.keys import fingerprint, known_hosts
+from sm_proxy.keys import known_hosts
 from sm_proxy.local import debug_log, output
 from sm_proxy.settings import Settings
 
@@ -60,7 +61,7 @@ class ExpectedKeys:
 
     def accepts(self, blob: bytes) -> bool:
         """Whether the key is among those that are expected."""
-        return blob in map(fingerprint.wire_form, self._expected.host_keys)
+        return blob in map(public_key.wire_form, self._expected.host_keys)
 
     def judge(self, blob: bytes, through: str) -> SmProxyError | None:
         """Ask the log until it knows the key; why the key is refused, or None. Blocks.
@@ -92,8 +93,8 @@ class ExpectedKeys:
         """Why the key is refused; `unasked` says why the log could not be read again."""
         where = f"{self._dialled.address} port {self._port}"
         by_way = f" (through {through})" if through else ""
-        seen = f"{where}{by_way} has the host key {fingerprint.of(blob)}"
-        names = ", ".join(map(fingerprint.of_key, self._expected.host_keys))
+        seen = f"{where}{by_way} has the host key {public_key.fingerprint_of_blob(blob)}"
+        names = ", ".join(map(public_key.fingerprint, self._expected.host_keys))
         lag = f" (it could not be read again: {unasked})" if unasked else ""
         return SmProxyError(
             "host-key-changed", f"{seen}, {self._origin()} {names}{lag}", self._hint()

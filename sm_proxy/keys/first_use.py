@@ -17,13 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
-from sm_proxy.jobs.marker import is_public_key
-from sm_proxy.keys import fingerprint, known_hosts
+from sm_proxy.keys import known_hosts
 from sm_proxy.local import debug_log, output, paths, poll, private_files
 from sm_proxy.local.stdio import CHUNK
 from sm_proxy.local.threads import Background
+from sm_proxy.public_key import is_public_key
 from sm_proxy.routes import Stream
 from sm_proxy.settings import Settings
 
@@ -56,7 +57,7 @@ def with_host_keys(container: Container, settings: Settings, context: str, dial:
     else:
         key = _scanned(dial(container), container)
         private_files.write_private(path, key.encode())
-        shown = fingerprint.of_key(key)
+        shown = public_key.fingerprint(key)
         output.status(f"trusting {container.job}/{container.node} on first use: {shown}")
     return replace(container, host_keys=(key,))
 

@@ -6,9 +6,7 @@ the key before stays beside the new one, as `id_ed25519.1`, and ssh offers both.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -17,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs.marker import is_public_key
 from sm_proxy.keys import key_files
 from sm_proxy.keys.key_files import Pair
 from sm_proxy.local import file_lock, permissions, private_files
+from sm_proxy.public_key import is_public_key, sha256, wire_form
 from sm_proxy.settings import Settings
 
 FILE_NAME = "id_ed25519"
@@ -40,9 +38,7 @@ class Identity:
     @property
     def fingerprint(self) -> str:
         """As ssh-keygen -l shows it: `SHA256:...`."""
-        blob = base64.b64decode(self.public_key.split()[1])
-        digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-        return f"SHA256:{digest}"
+        return sha256(wire_form(self.public_key))
 
     def environment(self) -> dict[str, str]:
         """The entries of a job's `Environment` that let this key in.

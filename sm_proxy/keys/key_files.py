@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sm_proxy.jobs.marker import is_public_key
 from sm_proxy.local import private_files
+from sm_proxy.public_key import is_public_key
 
 COMMENT: Final = "sm-proxy"
 _MAGIC: Final = b"openssh-key-v1\0"

@@ -43,8 +43,8 @@ class Stream(Protocol):
     def wants_write(self) -> bool:
         """Whether to wait for the descriptor to be writable."""
 
-    def facts(self) -> dict[str, Any]:
-        """What a record of the connection should say: see `connections.Record`."""
+    def record_fields(self) -> dict[str, Any]:
+        """What a record of the connection should say: see `connection_log.ConnectionRecord`."""
 
     def fileno(self) -> int:
         """The descriptor to wait for; it may change at every `advance`."""

@@ -24,7 +24,7 @@ from sm_proxy.settings import Settings
 from sm_proxy.ssm import session as ssm
 from sm_proxy.ssm.outbox import LARGE_PAYLOAD, SAFE_PAYLOAD
 from sm_proxy.ssm.session import FinalError, Grant, Kind, Session
-from sm_proxy.store import Store
+from sm_proxy.state.cache import Cache
 
 DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"
 TAG: Final = "sm-proxy:role"
@@ -67,7 +67,7 @@ def connect(container: Container, port: int, settings: Settings, aws: Aws) -> Se
     try:
         return _through(target, container, port, aws)
     except SmProxyError as error:
-        Store("bastions").forget(aws.context, container.vpc_id)
+        Cache("bastions").forget(aws.context, container.vpc_id)
         if not remembered or error.code not in _STALE:
             raise
         debug_log.write("the remembered bastion does not do any more", id=target)
@@ -77,14 +77,14 @@ def connect(container: Container, port: int, settings: Settings, aws: Aws) -> Se
 
 def _chosen(aws: Aws, vpc_id: str) -> tuple[str, bool]:
     """The bastion of a VPC, and whether it was remembered; of many processes one asks."""
-    store = Store("bastions")
-    with store.alone(aws.context, vpc_id):
-        record = store.load(aws.context, vpc_id) or {}
+    cache = Cache("bastions")
+    with cache.alone(aws.context, vpc_id):
+        record = cache.load(aws.context, vpc_id) or {}
         if isinstance(known := record.get("id"), str):
             return known, True
         target = find(aws, vpc_id)
         record = {"id": target}
-        store.save(aws.context, vpc_id, record=record, expires=time.time() + _REMEMBERED_S)
+        cache.save(aws.context, vpc_id, record=record, expires=time.time() + _REMEMBERED_S)
     return target, False
 
 
@@ -97,7 +97,7 @@ def _through(target: str, container: Container, port: int, aws: Aws) -> Session:
         tell=output.status,
         failure=_failures(target),
         over=SESSIONS.over,
-        facts={"bastion": target, "address": container.address, "port": port},
+        record_fields={"bastion": target, "address": container.address, "port": port},
     )
     return _opened(api, options, aws.context)
 

@@ -96,9 +96,9 @@ class RecheckedStream:
         """Whether to wait for the descriptor to be writable."""
         return self._stream.wants_write
 
-    def facts(self) -> dict[str, Any]:
+    def record_fields(self) -> dict[str, Any]:
         """Of the stream to where the container is believed to be."""
-        return self._stream.facts()
+        return self._stream.record_fields()
 
     def fileno(self) -> int:
         """The descriptor to wait for."""

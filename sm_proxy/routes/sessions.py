@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from sm_proxy import open_sessions
 from sm_proxy.local.signals import Hangup
 from sm_proxy.ssm.api import TERMINATE_DEADLINE_S, Api, Grant, terminate_within_bound
+from sm_proxy.state import open_sessions
 
 _END_S: Final = TERMINATE_DEADLINE_S
 

@@ -98,9 +98,9 @@ class VettedStream:
         """Whether to wait for the descriptor to be writable."""
         return self._stream.wants_write
 
-    def facts(self) -> dict[str, Any]:
+    def record_fields(self) -> dict[str, Any]:
         """What a record of the connection should say."""
-        return self._stream.facts()
+        return self._stream.record_fields()
 
     def fileno(self) -> int:
         """The descriptor to wait for; none where only the log is waited for."""
@@ -155,7 +155,7 @@ class VettedStream:
         return b""
 
     def _through(self) -> str:
-        return str(self._stream.facts().get("bastion", ""))
+        return str(self._stream.record_fields().get("bastion", ""))
 
     def _settle(self, check: Background[SmProxyError | None], now: float) -> None:
         self._until = self._until or now + PATIENCE_S

@@ -86,7 +86,7 @@ class Options:
         tell: takes a line for the user (the account's CustomerMessage).
         failure: makes the exception for a session that did not end cleanly.
         over: called with the session's id once both ends know that it is over.
-        facts: what its caller wants to find again in `Session.facts`.
+        record_fields: what its caller wants to find again in `Session.record_fields`.
     """
 
     payload_limit: int = LARGE_PAYLOAD
@@ -95,7 +95,7 @@ class Options:
     tell: Callable[[str], None] = lambda _: None
     failure: Callable[[Kind, str], Exception] = SessionEndedError
     over: Callable[[str], None] = lambda _: None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    record_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 def terminate_within_bound(api: Api, session_id: str) -> None:

@@ -96,10 +96,10 @@ class Session:
         """Why it ended, if that was no clean end."""
         return self._failure
 
-    def facts(self) -> dict[str, Any]:
-        """What a record of it should say: the caller's own facts, its id and how it fared."""
+    def record_fields(self) -> dict[str, Any]:
+        """What a record of it should say: what the caller knows, its id and how it fared."""
         own = {"session": self._session_id, "resumes": self._link.resumes}
-        return {**self._options.facts, **own}
+        return {**self._options.record_fields, **own}
 
     @property
     def delivered(self) -> bool:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import connections, error_handler
+from sm_proxy import error_handler
 from sm_proxy.doctor import last
 from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
+from sm_proxy.state import connection_log
 from tests.fakes import FakeAws
 
 
@@ -24,8 +25,8 @@ def told(host: str | None) -> str:
 
 def test_the_last_failed_connection_of_the_host_itself() -> None:
     began = time.time() - 7200
-    connections.note({"host": "sm-a"}, began, SmProxyError("no-vpc", "there is none"))
-    connections.note({"host": "sm-a"}, time.time(), None)
+    connection_log.append({"host": "sm-a"}, began, SmProxyError("no-vpc", "there is none"))
+    connection_log.append({"host": "sm-a"}, time.time(), None)
     assert told("sm-a").startswith("2 h ago: no-vpc: there is none; 1 connection")
     with pytest.raises(SkipCheck, match="no failure"):
         told("sm-b")

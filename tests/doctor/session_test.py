@@ -9,15 +9,15 @@ from typing import cast
 import paramiko
 import pytest
 
+from sm_proxy import public_key
 from sm_proxy.doctor import session
 from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import fingerprint
 from sm_proxy.settings import Settings
 from tests import fakes
 
-KEY = fingerprint.of_key(fakes.HOST_KEY)
+KEY = public_key.fingerprint(fakes.HOST_KEY)
 
 
 @pytest.fixture(autouse=True)

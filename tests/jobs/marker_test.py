@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sm_proxy.jobs import marker
-from sm_proxy.jobs.marker import Marker, is_public_key, parse
+from sm_proxy.jobs.marker import Marker, parse
+from sm_proxy.public_key import is_public_key
 from tests.fakes import HOST_KEY, marker_line
 
 ECDSA = (

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import resolver, store
+from sm_proxy import resolver
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
+from sm_proxy.state import cache
 from tests.fakes import FakeAws, container, description, events, marker_line, streams, working
 
 
@@ -209,7 +210,7 @@ def test_another_refusal_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_torn_record_is_asked_anew(changes: dict[str, Any]) -> None:
     aws = working()
     resolved(aws)
-    records = store.Store("jobs")
+    records = cache.Cache("jobs")
     key = (aws.context, "", "my-job", "algo-1")
     good = records.load(*key)
     assert good is not None
@@ -273,14 +274,14 @@ def test_a_field_of_another_type_is_asked_anew(changes: dict[str, Any]) -> None:
 def job_record(aws: FakeAws) -> dict[str, Any]:
     """What is remembered of the job."""
     resolved(aws)
-    record = store.Store("jobs").load(aws.context, "", "my-job")
+    record = cache.Cache("jobs").load(aws.context, "", "my-job")
     assert record is not None
     return record
 
 
 def asked_anew(aws: FakeAws, record: dict[str, Any]) -> None:
     """With this record of the job, and none of its node, all calls are made again."""
-    records = store.Store("jobs")
+    records = cache.Cache("jobs")
     records.save(aws.context, "", "my-job", record=record, expires=time.time() + 60)
     records.forget(aws.context, "", "my-job", "algo-1")
     before = len(aws.calls)

@@ -54,7 +54,7 @@ class SocketStream:
             transport.start_server(server=paramiko.ServerInterface())
             transport.join(60)
 
-    def facts(self) -> dict[str, Any]:
+    def record_fields(self) -> dict[str, Any]:
         return {}
 
     def fileno(self) -> int:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs.marker import is_public_key
 from sm_proxy.keys import identity
 from sm_proxy.keys.identity import Identity
 from sm_proxy.local import paths
+from sm_proxy.public_key import is_public_key
 from sm_proxy.settings import Settings
 from tests.fakes import HOST_KEY, tree
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import store
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, signals
@@ -21,6 +20,7 @@ from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
 from sm_proxy.ssm import session as ssm
 from sm_proxy.ssm.session import FinalError, Grant, Options, SessionEndedError
+from sm_proxy.state import cache
 from tests.fakes import Answers, FakeAws, container
 
 GRANTED = {"SessionId": "s-1", "TokenValue": "t", "StreamUrl": "wss://x"}
@@ -108,7 +108,7 @@ def test_the_bastion_of_the_jobs_vpc(started: Started) -> None:
 def test_a_torn_record_of_it_is_asked_anew(record: dict[str, Any]) -> None:
     aws = account()
     expires = time.time() + 60
-    store.Store("bastions").save(aws.context, "vpc-1", record=record, expires=expires)
+    cache.Cache("bastions").save(aws.context, "vpc-1", record=record, expires=expires)
     connected(aws)
     assert dict(aws.calls)["StartSession"]["Target"] == "i-1"
 
@@ -417,4 +417,4 @@ def test_a_session_that_could_not_be_ended_is_left_to_a_later_run(
 
 def test_what_a_record_of_the_connection_says(started: Started) -> None:
     connected(account())
-    assert started[0][1].facts == {"bastion": "i-1", "address": "10.0.1.5", "port": 2222}
+    assert started[0][1].record_fields == {"bastion": "i-1", "address": "10.0.1.5", "port": 2222}

@@ -31,7 +31,7 @@ class FakeStream:
         self.closed = 0
         self.finish_called = 0
 
-    def facts(self) -> dict[str, Any]:
+    def record_fields(self) -> dict[str, Any]:
         return {}
 
     def fileno(self) -> int:

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
-from sm_proxy.keys import fingerprint
+from sm_proxy import public_key
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO1WPFtcsn2Qsy5Uf9dxpbUR8VuA4tOSFOdgbgjckIHq"
 SHOWN = "SHA256:F5nSvkDWHVTxeQaCsyhIWroG+gvsaYcXM2sFVzGlAMU"  # by ssh-keygen -l
 
 
 def test_it_is_what_ssh_keygen_shows() -> None:
-    assert fingerprint.of_key(KEY) == f"{SHOWN} (ssh-ed25519)"
+    assert public_key.fingerprint(KEY) == f"{SHOWN} (ssh-ed25519)"
 
 
 def test_any_bytes_have_one() -> None:
     for blob in (b"", b"\0", b"\0\0\0\x09x", b"\xff" * 9):
-        assert fingerprint.of(blob).startswith("SHA256:")
+        assert public_key.fingerprint_of_blob(blob).startswith("SHA256:")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.journal import Journal
 from sm_proxy.local import debug_log, paths, private_files
+from sm_proxy.state.journal import Journal
 
 OK: Final = "ok"
 INTERRUPTED: Final = "interrupted"
@@ -24,7 +24,7 @@ KEEP_S: Final = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
-class Record:
+class ConnectionRecord:
     """One connection.
 
     Attributes:
@@ -65,11 +65,11 @@ class Record:
         return self.code not in {OK, INTERRUPTED}
 
 
-def note(facts: dict[str, Any], began: float, ended_by: BaseException | None) -> None:
+def append(known: dict[str, Any], began: float, ended_by: BaseException | None) -> None:
     """Write down a connection that is over; nothing that hinders it is an error.
 
     Args:
-        facts: what is known of it, as in `Record`.
+        known: what is known of it, as in `ConnectionRecord`.
         began: when it began, in Unix seconds.
         ended_by: what it ended with, None for a clean end.
     """
@@ -86,7 +86,7 @@ def note(facts: dict[str, Any], began: float, ended_by: BaseException | None) ->
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         "seconds": round(time.time() - began, 3),
     }
-    record = Record(**{**facts, **when, **ending})
+    record = ConnectionRecord(**{**known, **when, **ending})
     with contextlib.suppress(OSError, SmProxyError):
         path = _path(record.host)
         if not private_files.exists(path):
@@ -94,7 +94,7 @@ def note(facts: dict[str, Any], began: float, ended_by: BaseException | None) ->
         Journal(path).add(asdict(record))
 
 
-def recent(host: str) -> list[Record]:
+def recent(host: str) -> list[ConnectionRecord]:
     """The connections to a host that are still remembered, the newest first."""
     with contextlib.suppress(SmProxyError):
         found = map(_record, Journal(_path(host)).records())
@@ -126,14 +126,14 @@ def _changed(path: Path) -> float:
     return 0.0
 
 
-def _record(found: dict[str, Any]) -> Record | None:
-    known = {item.name for item in fields(Record)}
+def _record(found: dict[str, Any]) -> ConnectionRecord | None:
+    known = {item.name for item in fields(ConnectionRecord)}
     try:
-        record = Record(**{name: value for name, value in found.items() if name in known})
+        record = ConnectionRecord(**{name: value for name, value in found.items() if name in known})
     except TypeError:
         return None
     given = asdict(record)
-    sample = asdict(Record(""))
+    sample = asdict(ConnectionRecord(""))
     good = all(isinstance(given[name], _kinds(sample[name])) for name in sample)
     return record if good else None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.local import paths, private_files
-from sm_proxy.store import Store
+from sm_proxy.state.cache import Cache
 
 SOON = 3600.0
 ENVELOPE = b'{"version": 1, "key": "%s", "expires": %%s, "record": %%s}' % (
@@ -22,23 +22,23 @@ def files() -> list[Path]:
 
 
 def test_what_was_saved_is_loaded() -> None:
-    store = Store("things")
-    store.save("a", "b", record={"x": [1]}, expires=time.time() + SOON)
-    assert store.load("a", "b") == {"x": [1]}
-    assert store.load("a") is None
-    assert store.load("ab") is None
+    cache = Cache("things")
+    cache.save("a", "b", record={"x": [1]}, expires=time.time() + SOON)
+    assert cache.load("a", "b") == {"x": [1]}
+    assert cache.load("a") is None
+    assert cache.load("ab") is None
     assert [path.stat().st_mode & 0o777 for path in files()] == [0o600]
     assert files()[0].parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_record_does_not_outlive_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store("things")
-    store.save("a", record={}, expires=time.time() - 1)
+    cache = Cache("things")
+    cache.save("a", record={}, expires=time.time() - 1)
     assert files() == []
-    store.save("a", record={}, expires=time.time() + SOON)
+    cache.save("a", record={}, expires=time.time() + SOON)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + SOON + 1)
-    assert store.load("a") is None
+    assert cache.load("a") is None
     assert files() == []
 
 
@@ -65,34 +65,34 @@ def test_a_record_does_not_outlive_its_time(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_a_bad_record_is_none_and_goes_away(content: bytes) -> None:
-    store = Store("things")
-    store.save("a", record={}, expires=time.time() + SOON)
+    cache = Cache("things")
+    cache.save("a", record={}, expires=time.time() + SOON)
     files()[0].write_bytes(content)
-    assert store.load("a") is None
+    assert cache.load("a") is None
     assert files() == []
 
 
 def test_a_good_record_put_in_its_place_is_read() -> None:
-    store = Store("things")
-    store.save("a", record={}, expires=time.time() + SOON)
+    cache = Cache("things")
+    cache.save("a", record={}, expires=time.time() + SOON)
     files()[0].write_bytes(ENVELOPE % (b"9e9", b'{"x": 1}'))
-    assert store.load("a") == {"x": 1}
+    assert cache.load("a") == {"x": 1}
 
 
 def test_the_key_itself_is_not_written() -> None:
-    Store("things").save("https://user:password@x", record={}, expires=time.time() + SOON)
+    Cache("things").save("https://user:password@x", record={}, expires=time.time() + SOON)
     assert "password" not in files()[0].read_text()
 
 
 def test_sweeping_removes_what_is_over_and_nothing_else() -> None:
-    store = Store("things")
+    cache = Cache("things")
     for name in ("a", "b", "c"):
-        store.save(name, record={"name": name}, expires=time.time() + SOON)
+        cache.save(name, record={"name": name}, expires=time.time() + SOON)
     first, second = files()[:2]
     first.write_bytes(b"{torn")
     envelope = json.loads(second.read_bytes())
     second.write_text(json.dumps({**envelope, "expires": 1}))
-    store.sweep()
+    cache.sweep()
     assert len(files()) == 1
 
 
@@ -101,11 +101,11 @@ def test_an_unwritable_folder_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPat
         raise OSError("full")
 
     monkeypatch.setattr(private_files, "write_private", refuse)
-    store = Store("things")
-    store.save("a", record={}, expires=time.time() + SOON)
-    assert store.load("a") is None
-    with store.alone("a"):
-        store.forget("a")
+    cache = Cache("things")
+    cache.save("a", record={}, expires=time.time() + SOON)
+    assert cache.load("a") is None
+    with cache.alone("a"):
+        cache.forget("a")
 
 
 @pytest.mark.parametrize("plant", ["folder", "record", "symlink", "hard link", "owner"])
@@ -113,9 +113,9 @@ def test_what_somebody_else_could_have_planted_is_not_believed(
     plant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record says where to connect to and which host keys to accept."""
-    store = Store("things")
-    store.save("a", record={"planted": True}, expires=time.time() + SOON)
-    assert store.load("a") == {"planted": True}
+    cache = Cache("things")
+    cache.save("a", record={"planted": True}, expires=time.time() + SOON)
+    assert cache.load("a") == {"planted": True}
     (path,) = files()
     if plant == "folder":
         path.parent.chmod(0o770)
@@ -130,13 +130,13 @@ def test_what_somebody_else_could_have_planted_is_not_believed(
             path.symlink_to(elsewhere)
         else:
             path.hardlink_to(elsewhere)
-    assert store.load("a") is None
+    assert cache.load("a") is None
 
 
 def test_nothing_is_put_where_others_write(tmp_path: Path) -> None:
     folder = private_files.private_dir(paths.cache_dir() / "things")
     folder.chmod(0o777)
-    Store("things").save("a", record={}, expires=time.time() + SOON)
+    Cache("things").save("a", record={}, expires=time.time() + SOON)
     assert list(folder.iterdir()) == []
 
 
@@ -148,9 +148,9 @@ def test_the_shared_folder_for_all_of_a_machine_is_refused(
     shared.mkdir()
     shared.chmod(0o777)
     monkeypatch.setenv("SM_PROXY_CACHE_DIR", str(shared / "cache"))
-    store = Store("things")
-    store.save("a", record={}, expires=time.time() + SOON)
-    assert store.load("a") is None
+    cache = Cache("things")
+    cache.save("a", record={}, expires=time.time() + SOON)
+    assert cache.load("a") is None
     shared.chmod(0o1777)
-    store.save("a", record={}, expires=time.time() + SOON)
-    assert store.load("a") == {}
+    cache.save("a", record={}, expires=time.time() + SOON)
+    assert cache.load("a") == {}

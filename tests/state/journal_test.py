@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import journal
-from sm_proxy.journal import Journal
 from sm_proxy.local import paths, private_files
+from sm_proxy.state import journal
+from sm_proxy.state.journal import Journal
 
 
 def log() -> Path:

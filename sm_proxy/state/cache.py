@@ -24,7 +24,7 @@ _SIZE_LIMIT: Final = 1 << 20
 _PURPOSES: Final = ("jobs", "bastions")
 
 
-class Store:
+class Cache:
     """The records of one purpose, such as `jobs`."""
 
     def __init__(self, purpose: str) -> None:
@@ -93,7 +93,7 @@ class Store:
 def sweep_all() -> None:
     """Sweep the records of every purpose."""
     for purpose in _PURPOSES:
-        Store(purpose).sweep()
+        Cache(purpose).sweep()
 
 
 def _digest(key: tuple[str, ...]) -> str:

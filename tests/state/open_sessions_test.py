@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import open_sessions
 from sm_proxy.local import paths, process_identity
-from sm_proxy.open_sessions import drop, end_orphans, keep, orphans
+from sm_proxy.state import open_sessions
+from sm_proxy.state.open_sessions import drop, end_orphans, keep, orphans
 
 HERE = "profile\neu-west-1"
 
@@ -65,7 +65,7 @@ def test_a_session_of_a_living_process_is_left_alone() -> None:
 def test_what_a_killed_process_left_is_ended_once() -> None:
     program = (
         "import os, signal\n"
-        "from sm_proxy import open_sessions\n"
+        "from sm_proxy.state import open_sessions\n"
         f"open_sessions.keep('s-1', {HERE!r})\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -1,0 +1,46 @@
+"""SSH public keys: the line `"type base64"`, the wire form, and the fingerprint that ssh shows."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Final
+
+_KEY: Final = re.compile(r"((?:ssh|ecdsa|sk)-[a-z0-9@.-]{1,60}) ([A-Za-z0-9+/]{16,2000}={0,2})")
+
+
+def fingerprint_of_blob(blob: bytes) -> str:
+    """`SHA256:... (ssh-ed25519)` of a key in its wire form (RFC 4253, section 6.6)."""
+    name = blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii", "replace")
+    return f"{sha256(blob)} ({name})"
+
+
+def sha256(blob: bytes) -> str:
+    """`SHA256:...` of a key in its wire form, as `ssh-keygen -l` shows it."""
+    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+    return f"SHA256:{digest}"
+
+
+def wire_form(key: str) -> bytes:
+    """The wire form of `"type base64"`, a checked one; a comment may follow."""
+    return base64.b64decode(key.split()[1])
+
+
+def fingerprint(key: str) -> str:
+    """`SHA256:... (ssh-ed25519)` of `"type base64"`."""
+    return fingerprint_of_blob(wire_form(key))
+
+
+def is_public_key(key: str) -> bool:
+    """Whether `key` is `"type base64"` and the base64 begins with the same type (RFC 4253, 6.6)."""
+    match = _KEY.fullmatch(key)
+    if match is None:
+        return False
+    try:
+        blob = base64.b64decode(match[2], validate=True)
+    except binascii.Error:
+        return False
+    name = match[1].encode()
+    return blob.startswith(len(name).to_bytes(4, "big") + name)

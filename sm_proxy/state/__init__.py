@@ -1,0 +1,1 @@
+"""What outlives a run: the cache, journals, the log of connections, the sessions that are open."""
