@@ -28,8 +28,8 @@ _READY_S = 180
 _KEPT = """
 import functools, json, os, sys, traceback
 import botocore.session
-from sm_proxy_lab.aws.control_client import Control
-control = Control(os.environ["AWS_ENDPOINT_URL"])
+from sm_proxy_lab.aws.control_client import ControlClient
+control = ControlClient(os.environ["AWS_ENDPOINT_URL"])
 client = functools.cache(botocore.session.Session().create_client)
 names = {"control": control, "client": client}
 for line in sys.stdin:

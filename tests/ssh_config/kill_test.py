@@ -13,7 +13,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and 
 SCENE = """
 import os, random, signal, sys, time
 from pathlib import Path
-from sm_proxy import config_writer, paths
+from sm_proxy import config_writer
+from sm_proxy.local import paths
 from sm_proxy.settings import Settings
 
 folder = Path(sys.argv[1])
