@@ -184,14 +184,14 @@ if [ $# = 0 ]; then
     start_ssh "$PPID" || :
     exit 0
 fi
-if [ "$smp_wait_for$smp_keep_success$smp_keep_failure$smp_keep_connected" = 0000 ] || [ ! -r "$smp_here/windows.sh" ] || [ ! -r "$smp_here/clock.sh" ]; then
+if [ "$smp_wait_for$smp_keep_success$smp_keep_failure$smp_keep_connected" = 0000 ] || [ ! -r "$smp_here/hold.sh" ] || [ ! -r "$smp_here/clock.sh" ]; then
     start_ssh "$$" || :
     exec "$@"
 fi
 # shellcheck source=container/clock.sh
 . "$smp_here/clock.sh"
-# shellcheck source=container/windows.sh
-. "$smp_here/windows.sh"
+# shellcheck source=container/hold.sh
+. "$smp_here/hold.sh"
 for smp_signal in TERM INT HUP QUIT USR1 USR2; do
     # shellcheck disable=SC2064 # the name is meant now
     trap "arrived $smp_signal" "$smp_signal"

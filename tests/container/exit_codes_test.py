@@ -120,7 +120,7 @@ def test_not_a_program(shell: Shell, tmp_path: Path, mode: int | None, code: int
 
 def test_environment_of_the_program_is_the_jobs_own(shell: Shell) -> None:
     """Whatever its variables are called: as ours are, for instance."""
-    sources = [ENTRYPOINT.with_name(name) for name in ("entrypoint.sh", "windows.sh", "clock.sh")]
+    sources = [ENTRYPOINT.with_name(name) for name in ("entrypoint.sh", "hold.sh", "clock.sh")]
     text = "".join(source.read_text(encoding="utf-8") for source in sources)
     names = {name for name in re.findall(r"\b([a-z]\w*)=|\bfor (\w+)", text) for name in name}
     mine = dict.fromkeys(name for name in names if name and not name.startswith("smp_"))
@@ -186,11 +186,11 @@ def test_signal(shell: Shell, name: str, script: str, code: int | None) -> None:
 def test_signal_while_the_program_is_being_started(shell: Shell, tmp_path: Path, name: str) -> None:
     """It may be up before the shell that started it goes on."""
     ours = Path(shutil.copytree(ENTRYPOINT.parent, tmp_path / "ours"))
-    windows = ours / "windows.sh"
-    text = windows.read_text(encoding="utf-8")
+    hold = ours / "hold.sh"
+    text = hold.read_text(encoding="utf-8")
     slow = text.replace("        smp_child=$!", "        sleep 0.5; smp_child=$!")
     assert slow != text
-    windows.write_text(slow, encoding="utf-8")
+    hold.write_text(slow, encoding="utf-8")
     script = ["sh", "-c", f"trap 'exit 5' {name}; echo on; {LOOP}"]
     process = shell.start("in windows", script, ours / ENTRYPOINT.name)
     assert process.stdout is not None
@@ -203,11 +203,11 @@ def test_signal_while_the_program_is_being_started(shell: Shell, tmp_path: Path,
 def test_signal_before_the_program_is_one(shell: Shell, tmp_path: Path, name: str) -> None:
     """What the shell has just forked is a shell still, which would drop it."""
     ours = Path(shutil.copytree(ENTRYPOINT.parent, tmp_path / "ours"))
-    windows = ours / "windows.sh"
-    text = windows.read_text(encoding="utf-8")
+    hold = ours / "hold.sh"
+    text = hold.read_text(encoding="utf-8")
     early = text.replace("        exec 3<&0\n", f"        exec 3<&0; kill -s {name} $$\n")
     assert early != text
-    windows.write_text(early, encoding="utf-8")
+    hold.write_text(early, encoding="utf-8")
     program = ["sh", "-c", "sleep 3; exit 7"]
     process = shell.start("in windows", program, ours / ENTRYPOINT.name)
     assert status(process) == 128 + signal.Signals[f"SIG{name}"]

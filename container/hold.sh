@@ -1,6 +1,7 @@
 # shellcheck shell=sh disable=SC2154,SC2034 # variables of entrypoint.sh
-# Sourced by entrypoint.sh, only where there is a window: the waiting before the program, the program
-# as a child of ours, and the keeping of the container behind it. `$smp_run/window` says which it is.
+# Sourced by entrypoint.sh, only where there is a time window: the waiting before the program, the
+# program as a child of ours, and the keeping of the container behind it. `$smp_run/window` says
+# which it is.
 
 smp_grace=30  # seconds that somebody whose connection broke has to come back
 smp_stopped=  # 128+n of the signal that asked us to end

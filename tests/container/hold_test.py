@@ -1,4 +1,4 @@
-"""Windows that depend on who is connected: the real client, sshd and /proc/net/tcp."""
+"""Time windows that depend on who is connected: the real client, sshd and /proc/net/tcp."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def session(box: Box, key: Path, command: str = "sleep 1000") -> Iterator[subpro
 
 def start(box: Box, key: Path, grace: int, **environment: str) -> subprocess.Popen[str]:
     """Start a program that fails with 3, once somebody has connected."""
-    file = box.root / image.HOME / "windows.sh"
+    file = box.root / image.HOME / "hold.sh"
     text = file.read_text(encoding="utf-8")
     assert "smp_grace=30 " in text
     file.write_text(text.replace("smp_grace=30 ", f"smp_grace={grace} "), encoding="utf-8")
@@ -190,7 +190,7 @@ def test_other_nodes_are_nobody(tmp_path: Path, peers: str, people: list[str]) -
     (tmp_path / "nodes" / "ssh_config").write_text(config, encoding="utf-8")
     (tmp_path / "peers").write_text(peers, encoding="utf-8")
     (tmp_path / "connected").touch()
-    script = ". ./windows.sh\npeople\nsomebody_came && echo somebody"
+    script = ". ./hold.sh\npeople\nsomebody_came && echo somebody"
     done = subprocess.run(
         ["sh", "-c", f"smp_run={tmp_path}\n{script}"],
         cwd=Path(__file__).parents[2] / "container",

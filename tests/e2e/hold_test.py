@@ -1,4 +1,4 @@
-"""`go` and `done`: the windows of a job, ended from the laptop."""
+"""`go` and `done`: the time windows of a job, ended from the laptop."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ for s in logs.describe_log_streams(**at, logStreamNamePrefix="held/")["logStream
 @pytest.fixture(scope="module")
 def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Two nodes."""
-    folder = tmp_path_factory.mktemp("windows")
+    folder = tmp_path_factory.mktemp("hold")
     with running(folder, "--nodes", "2", "--train", script(folder / "train", TRAIN)) as lab:
         yield lab
 
