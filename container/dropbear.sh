@@ -11,12 +11,12 @@ find_dropbear() {
 }
 
 prepare_dropbear() {
-    options=$(bounded "$dropbear" -h 2>&1 </dev/null)
+    options=$(clean_env_with_timeout "$dropbear" -h 2>&1 </dev/null)
     hosts=
     for kind in ed25519 ecdsa; do
         file=$run/dropbear_${kind}_key
-        [ -s "$file" ] || bounded "$dropbearkey" -t "$kind" -f "$file" </dev/null >/dev/null 2>&1
-        public=$(bounded "$dropbearkey" -y -f "$file" 2>/dev/null </dev/null |
+        [ -s "$file" ] || clean_env_with_timeout "$dropbearkey" -t "$kind" -f "$file" </dev/null >/dev/null 2>&1
+        public=$(clean_env_with_timeout "$dropbearkey" -y -f "$file" 2>/dev/null </dev/null |
             sed -n 's/^\(ssh-ed25519\|ecdsa-sha2-nistp256\) \([A-Za-z0-9+/=]*\).*/\1 \2/p')
         [ -n "$public" ] || { problem "dropbearkey could not make a key of type $kind" && continue; }
         host_keys="$host_keys$public; "

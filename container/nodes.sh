@@ -185,7 +185,7 @@ make_nodes_key() {
     : >>"$run/nodes/cards/list"
     rm -f "$run/nodes/ready"
     [ -s "$run/nodes/id_ed25519.pub" ] ||
-        plain ssh-keygen -q -t ed25519 -N '' -C '' -f "$run/nodes/id_ed25519" </dev/null >/dev/null 2>&1
+        clean_env ssh-keygen -q -t ed25519 -N '' -C '' -f "$run/nodes/id_ed25519" </dev/null >/dev/null 2>&1
 }
 
 # start_nodes PORT: to be called once, when the server listens there.

@@ -3,7 +3,7 @@
 # Sourced by serve.sh: server.py, where there is neither sshd nor dropbear but a Python with asyncssh.
 
 find_python() {
-    # The job's own environment, not `plain`: a conda Python may need its LD_LIBRARY_PATH.
+    # The job's own environment, not `clean_env`: a conda Python may need its LD_LIBRARY_PATH.
     for name in python3 python; do
         python=$(chosen "$name") || continue
         limited "$python" -c 'import asyncssh' </dev/null >/dev/null 2>&1 && return

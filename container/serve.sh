@@ -39,7 +39,7 @@ for part in clock marker keys environment sshd dropbear python exchange; do
 done
 
 # Programs of the system must not load the job's libraries (conda's libcrypto, for one).
-plain() {
+clean_env() {
     env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$@"
 }
 
@@ -48,7 +48,7 @@ limited() {
     if timeout 1 true 2>/dev/null; then timeout 10 "$@"; else "$@"; fi
 }
 
-bounded() {
+clean_env_with_timeout() {
     limited env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$@"
 }
 
@@ -92,7 +92,7 @@ check_address() {
 }
 
 # The server listens: tell the world, once.
-up() {
+on_listening() {
     [ ! -e "$run/ready" ] || return 0
     [ ! -s "$run/host_keys" ] || host_keys=$(cat "$run/host_keys")
     (print_marker "$1") # in a subshell: it shares our variable names
@@ -130,7 +130,7 @@ follow() {
         case $line in
             *sm_proxy_marker*) continue ;;          # a stranger's "user name": we print the only one
             *syslogin_perform_logout*) continue ;; # images have no utmp, and need none
-            'Server listening on '* | '['*'] '*' Not backgrounding') up "$1" ;;
+            'Server listening on '* | '['*'] '*' Not backgrounding') on_listening "$1" ;;
             'Accepted '*)
                 if [ "$server" = sshd ] && ! admitted "$line"; then
                     line="a stranger's words: $line"
@@ -172,7 +172,7 @@ lives() {
 }
 
 # Succeed if one of the processes that we serve lives.
-wanted() {
+any_watched_alive() {
     while read -r process; do
         if lives "${process:-none}"; then return; fi
     done 2>/dev/null <"$run/watched"
@@ -182,7 +182,7 @@ wanted() {
 # End with the processes we serve. Only needed where their end is not the container's end.
 watch() {
     # One script follows on another: look twice, for the gap between them.
-    while wanted || { sleep 1 && wanted; }; do sleep 1; done
+    while any_watched_alive || { sleep 1 && any_watched_alive; }; do sleep 1; done
     server_pid=$(cat "$run/sshd.pid" 2>/dev/null)
     forget_us
     kill "$server_pid" 2>/dev/null
@@ -199,13 +199,13 @@ watch_the_start() {
     sleep "$ready_within"
     if [ -e "$run/ready" ] || [ -e "$run/failed" ]; then return; fi
     problem "ssh was not there within $ready_within s"
-    none
+    announce_no_ssh
     forget_us
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
 }
 
 # Say that this container has no ssh.
-none() {
+announce_no_ssh() {
     host_keys=
     features=
     print_marker 0
@@ -213,7 +213,7 @@ none() {
 }
 
 # Run one kind of server for as long as it lives. Fails if it never listened.
-try() {
+try_server() {
     features=
     host_keys=
     rm -f "$run/host_keys"
@@ -242,12 +242,12 @@ serve() {
     for server in sshd dropbear python; do
         "find_$server" || continue
         found=$server
-        ! try "$server" || return 0
+        ! try_server "$server" || return 0
     done
     [ -n "$found" ] || problem 'no sshd in this image: install openssh-server'
     return 1
 }
 
 ports
-serve || none
+serve || announce_no_ssh
 forget_us

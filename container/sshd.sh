@@ -10,7 +10,7 @@ make_host_keys() {
     for kind in ed25519 ecdsa; do
         file=$run/ssh_host_${kind}_key
         if [ ! -s "$file" ]; then
-            bounded ssh-keygen -q -t "$kind" -N '' -C '' -f "$file" </dev/null >/dev/null 2>&1 ||
+            clean_env_with_timeout ssh-keygen -q -t "$kind" -N '' -C '' -f "$file" </dev/null >/dev/null 2>&1 ||
                 { problem "ssh-keygen could not make a key of type $kind" && continue; }
         fi
         read -r type base64 _ <"$file.pub"
@@ -51,8 +51,8 @@ prepare_sshd() {
     cat "$here/sshd_config" >>"$run/sshd_config"
     features="sshd; sftp; scp; pty; forwarding$features"
     # An environment sshd cannot take must not cost us the whole of ssh.
-    if ! bounded "$sshd" -t -f "$run/sshd_config" 2>/dev/null &&
-        bounded "$sshd" -t -f "$run/without-environment" 2>/dev/null; then
+    if ! clean_env_with_timeout "$sshd" -t -f "$run/sshd_config" 2>/dev/null &&
+        clean_env_with_timeout "$sshd" -t -f "$run/without-environment" 2>/dev/null; then
         cp "$run/without-environment" "$run/sshd_config"
         problem 'sessions do not get the environment of the job'
     fi
@@ -75,7 +75,7 @@ allow_keys() {
 # Hand the job's environment to sessions through sshd's private configuration.
 share_environment() {
     write_environment_file
-    version=$(bounded "$sshd" -V 2>&1 </dev/null | sed -n 's/.*OpenSSH_\([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | head -n 1)
+    version=$(clean_env_with_timeout "$sshd" -V 2>&1 </dev/null | sed -n 's/.*OpenSSH_\([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | head -n 1)
     # shellcheck disable=SC2086 # two numbers
     set -- ${version:-0 0}
     version=$(($1 * 100 + $2))
@@ -105,12 +105,12 @@ admitted() {
     fingerprint=${1##* }
     case $fingerprint in *:?*) ;; *) return 1 ;; esac
     for file in "$run/authorized_keys" "$home/.ssh/authorized_keys"; do
-        [ ! -s "$file" ] || bounded ssh-keygen -l -f "$file" 2>/dev/null </dev/null
+        [ ! -s "$file" ] || clean_env_with_timeout ssh-keygen -l -f "$file" 2>/dev/null </dev/null
     done | grep -qF -- " $fingerprint "
 }
 
 # Run sshd on one port for as long as it lives. Fails if it never listened.
 run_sshd() {
-    (umask 022 && plain "$sshd" -D -e -f "$run/sshd_config" -p "$1" 2>&1 </dev/null) | follow "$1"
+    (umask 022 && clean_env "$sshd" -D -e -f "$run/sshd_config" -p "$1" 2>&1 </dev/null) | follow "$1"
     [ -e "$run/ready" ]
 }
