@@ -3,11 +3,11 @@
 # Sourced by serve.sh: dropbear, where there is no sshd. 2017.75 (which brought `-c`) or newer.
 
 find_dropbear() {
-    dropbear=$(chosen dropbear) || return
+    dropbear=$(find_server_program dropbear) || return
     dropbearkey=${dropbear%/*}/dropbearkey
     [ -x "$dropbearkey" ] ||
         dropbearkey=$(PATH="$PATH:/usr/sbin:/usr/local/sbin:/sbin" command -v dropbearkey) ||
-        { problem 'dropbear has no dropbearkey beside it' && return 1; }
+        { add_problem 'dropbear has no dropbearkey beside it' && return 1; }
 }
 
 prepare_dropbear() {
@@ -18,7 +18,7 @@ prepare_dropbear() {
         [ -s "$file" ] || clean_env_with_timeout "$dropbearkey" -t "$kind" -f "$file" </dev/null >/dev/null 2>&1
         public=$(clean_env_with_timeout "$dropbearkey" -y -f "$file" 2>/dev/null </dev/null |
             sed -n 's/^\(ssh-ed25519\|ecdsa-sha2-nistp256\) \([A-Za-z0-9+/=]*\).*/\1 \2/p')
-        [ -n "$public" ] || { problem "dropbearkey could not make a key of type $kind" && continue; }
+        [ -n "$public" ] || { add_problem "dropbearkey could not make a key of type $kind" && continue; }
         host_keys="$host_keys$public; "
         hosts="$hosts $kind"
     done
@@ -26,21 +26,21 @@ prepare_dropbear() {
     cannot_bind=dropbear
     write_authorized_keys
     eval "home=~$user" # a name out of id(1)
-    place_keys || problem "dropbear reads $home/.ssh/authorized_keys only, and it cannot be written"
+    place_keys || add_problem "dropbear reads $home/.ssh/authorized_keys only, and it cannot be written"
     may_somebody "$run/image_keys"
     write_environment_file
     features="dropbear; pty; forwarding$features"
     case $options in
         *-c\ *) features="$features; environment" ;;
-        *) problem 'this dropbear is too old to give sessions the environment of the job' ;;
+        *) add_problem 'this dropbear is too old to give sessions the environment of the job' ;;
     esac
     for program in /usr/lib/openssh /usr/lib /usr/libexec/openssh /usr/libexec /usr/lib/ssh; do
         [ ! -x "$program/sftp-server" ] || { features="$features; sftp; scp" && return; }
     done
     if PATH="$PATH:/usr/bin:/bin" command -v scp >/dev/null 2>&1; then
-        problem 'no sftp-server in this image: only scp -O works (install openssh-sftp-server)'
+        add_problem 'no sftp-server in this image: only scp -O works (install openssh-sftp-server)'
     else
-        problem 'no sftp-server in this image: neither sftp nor scp (install openssh-sftp-server)'
+        add_problem 'no sftp-server in this image: neither sftp nor scp (install openssh-sftp-server)'
     fi
 }
 
@@ -72,6 +72,6 @@ run_dropbear() {
     case $options in *authorized_keys*) set -- "$@" -D "$run/dropbear" ;; esac
     quoted_here=$(printf '%s' "$here" | sed "s/'/'\\\\''/g")
     case $options in *-c\ *) set -- "$@" -c "exec /bin/sh '$quoted_here/session.sh' '$run'" ;; esac
-    (umask 022 && exec env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$dropbear" "$@" 2>&1 </dev/null) | follow "$number"
+    (umask 022 && exec env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$dropbear" "$@" 2>&1 </dev/null) | follow_server_log "$number"
     [ -e "$run/ready" ]
 }

@@ -11,7 +11,7 @@ check_exchange() {
     case ${SM_PROXY_REFRESH-} in *[!0-9]* | 0* | ??????*)
         # Nor 0: a look must not follow on the other without a pause.
         unset SM_PROXY_REFRESH
-        problem 'SM_PROXY_REFRESH is not a number of seconds'
+        add_problem 'SM_PROXY_REFRESH is not a number of seconds'
         ;;
     esac
     s3_found=

@@ -40,7 +40,7 @@ write_authorized_keys() {
     set +f
     chmod 600 "$run/authorized_keys"
     [ ! -s "$run/bad-keys" ] || while read -r name; do
-        problem "$name holds no public key"
+        add_problem "$name holds no public key"
     done <"$run/bad-keys"
     rm -f "$run/bad-keys"
     check_exchange
@@ -61,5 +61,5 @@ private() {
 # Tell where no key at all may log in: none of ours, none in the image's file $1, none to come.
 may_somebody() {
     [ -s "$run/authorized_keys" ] || [ -s "$1" ] || [ -n "${keys_s3-}" ] ||
-        problem 'nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set'
+        add_problem 'nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set'
 }

@@ -85,9 +85,9 @@ refresh_keys() {
 check_keys_s3() {
     [ -n "${SM_PROXY_KEYS_S3-}" ] || return 0
     if ! s3_split "$SM_PROXY_KEYS_S3"; then
-        problem 'SM_PROXY_KEYS_S3 is not of the form s3://bucket/name or s3://bucket/folder/'
+        add_problem 'SM_PROXY_KEYS_S3 is not of the form s3://bucket/name or s3://bucket/folder/'
     elif [ -z "$s3_found" ]; then
-        problem 'SM_PROXY_KEYS_S3 needs Python with boto3, the AWS CLI or curl 7.88 in the image'
+        add_problem 'SM_PROXY_KEYS_S3 needs Python with boto3, the AWS CLI or curl 7.88 in the image'
     else
         features="$features; keys-s3"
         keys_s3=yes

@@ -130,7 +130,7 @@ print_marker() {
             "$comma" "$(quoted "$device" 16)" "$(quoted "$address" 15)" "$bits"
         comma=', '
     done)
-    [ -n "$list" ] || problem 'no IPv4 address was found'
+    [ -n "$list" ] || add_problem 'no IPv4 address was found'
     node=$(configured current_host)
     line=$(printf '{"sm_proxy_marker": 1, "node": %s, "addresses": [%s], "port": %d, "user": %s, "host_keys": [%s], "features": [%s], "problems": [%s]}' \
         "$(quoted "${node:-algo-1}" 64)" "$list" "$1" "$(quoted "$user" 64)" \

@@ -162,18 +162,18 @@ check_nodes() {
     for host in "$@"; do echo "$host slots=$nodes_default"; done >"$run/hostfile"
     [ -n "${SM_PROXY_NODES_S3-}" ] || return 0
     if ! s3_split "${SM_PROXY_NODES_S3%/}/"; then
-        problem 'SM_PROXY_NODES_S3 is not of the form s3://bucket/folder/'
+        add_problem 'SM_PROXY_NODES_S3 is not of the form s3://bucket/folder/'
     elif [ -n "${cannot_bind-}" ]; then
         # Without from= a node's key would count from anywhere. dropbear 2022 takes no such line at all.
-        problem "SM_PROXY_NODES_S3: $cannot_bind cannot bind a key to an address: install openssh-server"
+        add_problem "SM_PROXY_NODES_S3: $cannot_bind cannot bind a key to an address: install openssh-server"
     elif [ -z "$s3_found" ]; then
-        problem 'SM_PROXY_NODES_S3 needs Python with boto3, the AWS CLI or curl 7.88 in the image'
+        add_problem 'SM_PROXY_NODES_S3 needs Python with boto3, the AWS CLI or curl 7.88 in the image'
     elif [ -z "$nodes_job" ] || [ -z "$nodes_me" ]; then
-        problem 'SM_PROXY_NODES_S3: the job has no name here'
+        add_problem 'SM_PROXY_NODES_S3: the job has no name here'
     elif ! command -v ssh >/dev/null 2>&1; then
-        problem 'SM_PROXY_NODES_S3: no ssh client in this image: install openssh-client'
+        add_problem 'SM_PROXY_NODES_S3: no ssh client in this image: install openssh-client'
     elif ! make_nodes_key; then
-        problem 'SM_PROXY_NODES_S3: ssh-keygen could not make a key'
+        add_problem 'SM_PROXY_NODES_S3: ssh-keygen could not make a key'
     else
         features="$features; nodes"
         nodes=yes

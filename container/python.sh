@@ -5,8 +5,8 @@
 find_python() {
     # The job's own environment, not `clean_env`: a conda Python may need its LD_LIBRARY_PATH.
     for name in python3 python; do
-        python=$(chosen "$name") || continue
-        limited "$python" -c 'import asyncssh' </dev/null >/dev/null 2>&1 && return
+        python=$(find_server_program "$name") || continue
+        with_timeout "$python" -c 'import asyncssh' </dev/null >/dev/null 2>&1 && return
     done
     return 1
 }
@@ -25,6 +25,6 @@ prepare_python() {
 
 run_python() {
     (umask 022 && exec "$python" -W ignore "$here/server.py" --run "$run" --user "$user" \
-        --address "${SM_PROXY_LISTEN:-0.0.0.0}" --port "$1" --job $$ 2>&1 </dev/null) | follow "$1"
+        --address "${SM_PROXY_LISTEN:-0.0.0.0}" --port "$1" --job $$ 2>&1 </dev/null) | follow_server_log "$1"
     [ -e "$run/ready" ]
 }

@@ -24,7 +24,7 @@ umask 077
 [ -z "$run" ] || { echo $$ >"$run/serve.pid" && echo "$watched" >>"$run/watched"; }
 set +euf # whatever SHELLOPTS says in the environment of the job
 
-problem() {
+add_problem() {
     problems="$problems$1; "
 }
 
@@ -44,16 +44,16 @@ clean_env() {
 }
 
 # Run a program for ten seconds at most, where there is a `timeout` of today's kind.
-limited() {
+with_timeout() {
     if timeout 1 true 2>/dev/null; then timeout 10 "$@"; else "$@"; fi
 }
 
 clean_env_with_timeout() {
-    limited env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$@"
+    with_timeout env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$@"
 }
 
 # Print the path of the server program called $1, if it is there and no other was asked for.
-chosen() {
+find_server_program() {
     program=${SM_PROXY_SSHD-}
     case ${program##*/} in
         '') program=$(PATH="$PATH:/usr/sbin:/usr/local/sbin:/sbin:/usr/bin" command -v "$1") ;;
@@ -64,15 +64,15 @@ chosen() {
     case $program in /*) [ -x "$program" ] && echo "$program" ;; *) return 1 ;; esac
 }
 
-ports() {
+choose_ports() {
     case ${SM_PROXY_PORT-} in
         '') ;;
-        [!1-9]* | *[!0-9]* | ??????*) problem 'SM_PROXY_PORT is not a port number' ;;
+        [!1-9]* | *[!0-9]* | ??????*) add_problem 'SM_PROXY_PORT is not a port number' ;;
         *) if [ "$SM_PROXY_PORT" -lt 65536 ]; then
             candidates=$SM_PROXY_PORT
             return
         else
-            problem 'SM_PROXY_PORT is not a port number'
+            add_problem 'SM_PROXY_PORT is not a port number'
         fi ;;
     esac
     candidates='22 2222 22022'
@@ -87,7 +87,7 @@ check_address() {
         '' | [0-9]*.[0-9]*.[0-9]*.[0-9]*) return ;;
     esac
     unset SM_PROXY_LISTEN
-    problem 'SM_PROXY_LISTEN is not an IPv4 address'
+    add_problem 'SM_PROXY_LISTEN is not an IPv4 address'
     return 1
 }
 
@@ -120,7 +120,7 @@ write_peer() {
 
 # Pass the server's messages on to the job's log, and act on those that tell us something. A port
 # scan must not fill the log: 500 lines an hour are shown, who logged in is always shown.
-follow() {
+follow_server_log() {
     return_key=$(printf '\r')
     shown=0
     tick
@@ -161,7 +161,7 @@ follow() {
 }
 
 # Succeed if the process $1 lives; without /proc, one that nobody has waited for counts.
-lives() {
+is_alive() {
     if [ ! -r "/proc/$$/stat" ]; then
         kill -0 "$1" 2>/dev/null
     elif read -r status 2>/dev/null <"/proc/$1/stat"; then
@@ -174,33 +174,33 @@ lives() {
 # Succeed if one of the processes that we serve lives.
 any_watched_alive() {
     while read -r process; do
-        if lives "${process:-none}"; then return; fi
+        if is_alive "${process:-none}"; then return; fi
     done 2>/dev/null <"$run/watched"
     return 1
 }
 
 # End with the processes we serve. Only needed where their end is not the container's end.
-watch() {
+exit_with_watched() {
     # One script follows on another: look twice, for the gap between them.
     while any_watched_alive || { sleep 1 && any_watched_alive; }; do sleep 1; done
     server_pid=$(cat "$run/sshd.pid" 2>/dev/null)
-    forget_us
+    unregister_server
     kill "$server_pid" 2>/dev/null
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
 }
 
 # Whoever calls the entrypoint from now on starts ssh anew.
-forget_us() {
+unregister_server() {
     [ -z "$run" ] || rm -f "$run/sshd.pid" "$run/serve.pid" "$run/claim" "$run/watched"
 }
 
 # Something hangs: say so, and give up, so that nobody waits for us.
-watch_the_start() {
+startup_watchdog() {
     sleep "$ready_within"
     if [ -e "$run/ready" ] || [ -e "$run/failed" ]; then return; fi
-    problem "ssh was not there within $ready_within s"
+    add_problem "ssh was not there within $ready_within s"
     announce_no_ssh
-    forget_us
+    unregister_server
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
 }
 
@@ -229,25 +229,25 @@ try_server() {
         return
     done
     message=$(cat "$run/last-message" 2>/dev/null)
-    problem "$1: ${message:-ended without a word}"
+    add_problem "$1: ${message:-ended without a word}"
     return 1
 }
 
 serve() {
-    [ -n "$run" ] || { problem 'no writable place for run-time files' && return 1; }
+    [ -n "$run" ] || { add_problem 'no writable place for run-time files' && return 1; }
     check_address || return
-    [ "$watched" = 1 ] || { watch & }
-    watch_the_start &
+    [ "$watched" = 1 ] || { exit_with_watched & }
+    startup_watchdog &
     found=
     for server in sshd dropbear python; do
         "find_$server" || continue
         found=$server
         ! try_server "$server" || return 0
     done
-    [ -n "$found" ] || problem 'no sshd in this image: install openssh-server'
+    [ -n "$found" ] || add_problem 'no sshd in this image: install openssh-server'
     return 1
 }
 
-ports
+choose_ports
 serve || announce_no_ssh
-forget_us
+unregister_server

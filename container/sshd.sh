@@ -3,7 +3,7 @@
 # Sourced by serve.sh: OpenSSH's sshd.
 
 find_sshd() {
-    sshd=$(chosen sshd)
+    sshd=$(find_server_program sshd)
 }
 
 make_host_keys() {
@@ -11,7 +11,7 @@ make_host_keys() {
         file=$run/ssh_host_${kind}_key
         if [ ! -s "$file" ]; then
             clean_env_with_timeout ssh-keygen -q -t "$kind" -N '' -C '' -f "$file" </dev/null >/dev/null 2>&1 ||
-                { problem "ssh-keygen could not make a key of type $kind" && continue; }
+                { add_problem "ssh-keygen could not make a key of type $kind" && continue; }
         fi
         read -r type base64 _ <"$file.pub"
         host_keys="$host_keys$type $base64; "
@@ -26,14 +26,14 @@ make_room_for_root() {
     # Some images lock root, and then not even a key helps. `*` lets no password in either.
     case $(sed -n 's/^root:\([^:]*\):.*/\1/p' /etc/shadow 2>/dev/null) in
         !*) { [ -z "${SM_PROXY_RUN_DIR-}" ] && usermod -p '*' root; } >/dev/null 2>&1 ||
-            problem 'the account root is locked in /etc/shadow' ;;
+            add_problem 'the account root is locked in /etc/shadow' ;;
     esac
 }
 
 prepare_sshd() {
     [ "$uid" != 0 ] || make_room_for_root
     if [ -z "$user" ]; then
-        problem "user id $uid has no entry in /etc/passwd, which sshd insists on"
+        add_problem "user id $uid has no entry in /etc/passwd, which sshd insists on"
         return 1
     fi
     printf 'PidFile "%s"\n' "$run/sshd.pid" >"$run/sshd_config"
@@ -54,7 +54,7 @@ prepare_sshd() {
     if ! clean_env_with_timeout "$sshd" -t -f "$run/sshd_config" 2>/dev/null &&
         clean_env_with_timeout "$sshd" -t -f "$run/without-environment" 2>/dev/null; then
         cp "$run/without-environment" "$run/sshd_config"
-        problem 'sessions do not get the environment of the job'
+        add_problem 'sessions do not get the environment of the job'
     fi
 }
 
@@ -95,7 +95,7 @@ share_environment() {
         echo "SetEnv \"SM_PROXY_RUN_DIR=$run\"" >>"$run/without-environment"
         features="$features; environment"
     else
-        problem 'this sshd is too old to give sessions the environment of the job'
+        add_problem 'this sshd is too old to give sessions the environment of the job'
     fi
 }
 
@@ -111,6 +111,6 @@ admitted() {
 
 # Run sshd on one port for as long as it lives. Fails if it never listened.
 run_sshd() {
-    (umask 022 && clean_env "$sshd" -D -e -f "$run/sshd_config" -p "$1" 2>&1 </dev/null) | follow "$1"
+    (umask 022 && clean_env "$sshd" -D -e -f "$run/sshd_config" -p "$1" 2>&1 </dev/null) | follow_server_log "$1"
     [ -e "$run/ready" ]
 }

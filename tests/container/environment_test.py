@@ -11,7 +11,7 @@ from sm_proxy.local import container_files
 _SCENE = """
 run=$1 uid=1000 here=$2
 check_exchange() { :; }
-problem() { echo "$*" >&2; }
+add_problem() { echo "$*" >&2; }
 . "$here/environment.sh"
 . "$here/keys.sh"
 write_authorized_keys
