@@ -3,7 +3,7 @@
 # Sourced by serve.sh: the line in the job's log by which a laptop finds this container.
 
 # Print $1 as a JSON string of at most $2 characters; only printable ASCII is left of it.
-quoted() {
+quote_json() {
     case $1 in
         *[!A-Za-z0-9\ ._:/+=@-]*)
             printf '"%s"' "$(printf '%s' "$1" | tr -cd '\040-\176' | cut -c "1-$2" | sed 's/[\\"]/\\&/g')"
@@ -13,12 +13,12 @@ quoted() {
 }
 
 # Print the parts of $1, which "; " separates, as the inside of a JSON list; ten are enough.
-listed() {
+quote_json_list() {
     comma=
     printf '%s' "$1" | sed 's/; */\n/g' | head -n 10 | while IFS= read -r part || [ -n "$part" ]; do
         [ -n "$part" ] || continue
         printf '%s' "$comma"
-        quoted "$part" 200
+        quote_json "$part" 200
         comma=', '
     done
 }
@@ -28,22 +28,22 @@ resource_config=$ml/input/config/resourceconfig.json
 [ -r "$resource_config" ] || resource_config=$ml/config/resourceconfig.json
 
 # Print the value of a string field of resourceconfig.json.
-configured() {
+read_resource_config() {
     tr -d '\r\n' 2>/dev/null <"$resource_config" |
         sed -n "s/.*\"$1\"[[:space:]]*:[[:space:]]*\"\([A-Za-z0-9._-]*\)\".*/\1/p"
 }
 
 # Print the device of the default route.
-routed() {
+default_interface() {
     while read -r device destination _ _ _ _ _ mask _; do
         [ "$destination$mask" != 0000000000000000 ] || { echo "$device" && return; }
     done 2>/dev/null </proc/net/route
 }
 
 # Print the addresses that this machine's names have in /etc/hosts.
-named() {
+addresses_from_etc_hosts() {
     # shellcheck disable=SC3028 # where it is set, it is of use
-    names=" $(configured current_host) $(hostname 2>/dev/null) ${HOSTNAME-} "
+    names=" $(read_resource_config current_host) $(hostname 2>/dev/null) ${HOSTNAME-} "
     while read -r address aliases; do
         for name in $aliases; do
             case $address in *[!0-9.]* | '') continue ;; esac
@@ -53,14 +53,14 @@ named() {
 }
 
 # Print "device address prefix" for an address that no tool could tell us about.
-place() {
+interface_of() {
     old_ifs=$IFS
     IFS=.
     # shellcheck disable=SC2086 # the four numbers of an address
     set -- $1 "$1"
     IFS=$old_ifs
     number=$(($1 + $2 * 256 + $3 * 65536 + $4 * 16777216)) # the byte order of /proc/net/route
-    device=$(routed)
+    device=$(default_interface)
     bits=32
     while read -r name destination gateway _ _ _ _ mask _; do
         case $gateway$mask in 00000000*[!0]*) ;; *) continue ;; esac
@@ -79,7 +79,7 @@ place() {
 }
 
 # Print our addresses as the kernel lists them.
-by_kernel() {
+addresses_from_kernel() {
     while read -r mark address kind; do
         case $mark in
             '|--') last=$address ;;
@@ -89,7 +89,7 @@ by_kernel() {
 }
 
 # Print one line "device address prefix" for each IPv4 address.
-addresses() {
+list_addresses() {
     if [ -n "${SM_PROXY_LISTEN-}" ]; then
         echo "lo $SM_PROXY_LISTEN 8"
         return
@@ -100,14 +100,14 @@ addresses() {
         echo "${device%%@*} ${cidr%/*} $bits"
     done)
     if [ -z "$found" ]; then
-        found=$(by_kernel | sort -u | while read -r address; do place "$address"; done)
+        found=$(addresses_from_kernel | sort -u | while read -r address; do interface_of "$address"; done)
     fi
     if [ -z "$found" ]; then # some sandboxes have no such file
-        found=$(named | sort -u | while read -r address; do place "$address"; done)
+        found=$(addresses_from_etc_hosts | sort -u | while read -r address; do interface_of "$address"; done)
     fi
     # The job's interface first, then the one the default route leaves by, then the others.
-    first=$(configured network_interface_name)
-    for wanted in "${first:-none}" "$(routed)" '*'; do
+    first=$(read_resource_config network_interface_name)
+    for wanted in "${first:-none}" "$(default_interface)" '*'; do
         echo "$found" | while read -r device address bits; do
             case $address in 127.* | 169.254.* | '') continue ;; esac
             case $wanted in
@@ -125,16 +125,16 @@ addresses() {
 # Print the marker in one write, so that nothing of the job's can get into the middle of it.
 print_marker() {
     comma=
-    list=$(addresses | while read -r device address bits; do
+    list=$(list_addresses | while read -r device address bits; do
         printf '%s{"name": %s, "address": %s, "prefix": %d}' \
-            "$comma" "$(quoted "$device" 16)" "$(quoted "$address" 15)" "$bits"
+            "$comma" "$(quote_json "$device" 16)" "$(quote_json "$address" 15)" "$bits"
         comma=', '
     done)
     [ -n "$list" ] || add_problem 'no IPv4 address was found'
-    node=$(configured current_host)
+    node=$(read_resource_config current_host)
     line=$(printf '{"sm_proxy_marker": 1, "node": %s, "addresses": [%s], "port": %d, "user": %s, "host_keys": [%s], "features": [%s], "problems": [%s]}' \
-        "$(quoted "${node:-algo-1}" 64)" "$list" "$1" "$(quoted "$user" 64)" \
-        "$(listed "$host_keys")" "$(listed "$features")" "$(listed "$problems")")
+        "$(quote_json "${node:-algo-1}" 64)" "$list" "$1" "$(quote_json "$user" 64)" \
+        "$(quote_json_list "$host_keys")" "$(quote_json_list "$features")" "$(quote_json_list "$problems")")
     if [ -n "$run" ] && printf '%s\n' "$line" >"$run/marker"; then
         dd bs=8192 count=1 <"$run/marker" 2>/dev/null || cat "$run/marker"
     else

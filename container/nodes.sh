@@ -153,7 +153,7 @@ EOF
 # See before the marker what this job wants and whether it can be done; write the first hostfile.
 check_nodes() {
     nodes_all=$(nodes_hosts)
-    nodes_me=$(configured current_host)
+    nodes_me=$(read_resource_config current_host)
     nodes_job=${TRAINING_JOB_ARN:-${TRAINING_JOB_NAME-}}
     # shellcheck disable=SC2086 # a list of names
     set -- $nodes_all
