@@ -5,7 +5,7 @@ smp_clock=0 # seconds, of no special beginning
 smp_last_clock=0
 
 # Set $smp_clock.
-tick() {
+read_clock() {
     if read -r smp_clock smp_idle 2>/dev/null </proc/uptime; then
         smp_clock=${smp_clock%%.*}
     else

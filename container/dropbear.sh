@@ -27,7 +27,7 @@ prepare_dropbear() {
     write_authorized_keys
     eval "home=~$user" # a name out of id(1)
     place_keys || add_problem "dropbear reads $home/.ssh/authorized_keys only, and it cannot be written"
-    may_somebody "$run/image_keys"
+    warn_if_no_keys "$run/image_keys"
     write_environment_file
     features="dropbear; pty; forwarding$features"
     case $options in

@@ -5,16 +5,16 @@
 bash_own='\(BASHOPTS\|BASH_VERSINFO\|EUID\|PPID\|SHELLOPTS\|UID\)'
 
 # Print our own environment, one variable on a line, newlines inside values as \001.
-environment() {
+print_environment() {
     tr '\000\n' '\n\001' </proc/$$/environ
 }
 
 # Of those, the ones a session should have. With LC_ALL=C, here and below: else a byte that is no
 # UTF-8 ends what sed takes for a character, and the rest of a value would stand there unquoted.
-wanted_environment() {
+print_session_environment() {
     # First, so that no bound on the whole cuts it off: `sm-proxy go` and `done` rely on it.
     echo "SM_PROXY_RUN_DIR=$run"
-    environment | LC_ALL=C sed -n '/^[A-Za-z_][A-Za-z0-9_]*=/p' | while IFS= read -r entry; do
+    print_environment | LC_ALL=C sed -n '/^[A-Za-z_][A-Za-z0-9_]*=/p' | while IFS= read -r entry; do
         case $entry in
             HOME=* | USER=* | LOGNAME=* | SHELL=* | PWD=* | OLDPWD=* | SHLVL=* | _=* | TERM=*) ;;
             MAIL=* | SSH_*=* | HOSTNAME=* | SM_PROXY_AUTHORIZED_KEY*=* | SM_PROXY_SSHD=* | SM_PROXY_RUN_DIR=*) ;;
@@ -27,7 +27,7 @@ wanted_environment() {
 # another PATH over the job's, and for servers that cannot hand an environment over.
 write_environment_file() {
     # Not what bash lets nobody set: as `sh` it would end there, and so would every session.
-    wanted_environment | LC_ALL=C sed "/^$bash_own=/d; s/'/'\\\\''/g; s/^\\([^=]*\\)=\\(.*\\)\$/export \\1='\\2'/" |
+    print_session_environment | LC_ALL=C sed "/^$bash_own=/d; s/'/'\\\\''/g; s/^\\([^=]*\\)=\\(.*\\)\$/export \\1='\\2'/" |
         tr '\001' '\n' >"$run/environment.sh"
     # Where the folder was chosen for us we are not alone on this machine: touch nothing else.
     if [ "$uid" = 0 ] && [ -z "${SM_PROXY_RUN_DIR-}" ] && [ -d /etc/profile.d ]; then

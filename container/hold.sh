@@ -78,14 +78,14 @@ somebody_is_here() {
 
 # Wait until somebody has connected, `go` was said, ssh turned out impossible, or time is up.
 wait_for_somebody() {
-    tick
+    read_clock
     smp_until=$((smp_clock + smp_wait_for))
     in_window wait
     say "waiting up to $SM_PROXY_WAIT for somebody to connect before the program starts"
     while [ -z "$smp_stopped" ] && [ "$smp_clock" -lt "$smp_until" ]; do
         if [ -e "$smp_run/go" ] || [ -e "$smp_run/failed" ] || somebody_came; then break; fi
         nap
-        tick
+        read_clock
     done
     in_window none
     smp_early= # one that stops us, the caller sees to
@@ -141,7 +141,7 @@ keep() {
     smp_signalled=
     smp_seen=
     smp_stays=
-    tick
+    read_clock
     smp_until=$((smp_clock + smp_left))
     smp_latest=$((smp_clock + smp_keep_connected))
     [ "$smp_left" = 0 ] || say "the program ended with exit code $smp_code; the container stays for $smp_left s"
@@ -153,7 +153,7 @@ keep() {
         fi
         if [ "$smp_clock" -ge "$smp_until" ] && ! may_stay; then break; fi
         nap
-        tick
+        read_clock
         [ "$smp_clock" -lt $((smp_until - smp_grace)) ] || ! somebody_is_here || smp_seen=$smp_clock
     done
     in_window none

@@ -22,13 +22,13 @@ bare_keys() {
 }
 
 # The names under which the job's environment may bring keys, in order.
-key_names() {
-    environment | LC_ALL=C sed -n 's/^\(SM_PROXY_AUTHORIZED_KEY\(_[0-9]\{1,4\}\)\{0,1\}\)=.*/\1/p' | sort -u
+list_key_variables() {
+    print_environment | LC_ALL=C sed -n 's/^\(SM_PROXY_AUTHORIZED_KEY\(_[0-9]\{1,4\}\)\{0,1\}\)=.*/\1/p' | sort -u
 }
 
 write_authorized_keys() {
     set -f
-    for name in $(key_names); do
+    for name in $(list_key_variables); do
         eval "value=\$$name"
         keys=$(bare_keys "$value")
         if [ -n "$keys" ]; then
@@ -47,7 +47,7 @@ write_authorized_keys() {
 }
 
 # Fail if others than us and root may write to $1 or to a folder above it.
-private() {
+passes_strict_modes() {
     path=$1
     while [ -n "$path" ]; do
         # shellcheck disable=SC2012 # the mode string is all we want
@@ -59,7 +59,7 @@ private() {
 }
 
 # Tell where no key at all may log in: none of ours, none in the image's file $1, none to come.
-may_somebody() {
+warn_if_no_keys() {
     [ -s "$run/authorized_keys" ] || [ -s "$1" ] || [ -n "${keys_s3-}" ] ||
         add_problem 'nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set'
 }

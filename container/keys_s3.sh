@@ -14,7 +14,7 @@ exchange_say() {
 
 # Wait for about three quarters of a minute, and no two containers at the same time.
 exchange_nap() {
-    tick
+    read_clock
     sleep "${SM_PROXY_REFRESH:-$((30 + (smp_clock + $$) % 31))}"
 }
 
@@ -55,13 +55,13 @@ take_keys() {
 
 refresh_keys() {
     mkdir -p "$run/s3-keys"
-    tick
+    read_clock
     good=$smp_clock
     told=
     : >>"$run/keys.s3"
     while :; do
         if s3_any pull "$SM_PROXY_KEYS_S3" "$run/s3-keys" 2>"$run/keys.why"; then
-            tick
+            read_clock
             good=$smp_clock
             told=
             keys_of_mirror
@@ -70,7 +70,7 @@ refresh_keys() {
             why=$(cat "$run/keys.why")
             [ "$why" = "$told" ] || exchange_say "keys: S3 could not be read: $why"
             told=$why
-            tick
+            read_clock
             if [ -s "$run/keys.s3" ] && [ $((smp_clock - good)) -ge "$keys_good_for" ]; then
                 exchange_say "keys: those from S3 are given up, an hour after they were read last"
                 : >"$run/keys.s3.new"

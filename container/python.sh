@@ -16,7 +16,7 @@ prepare_python() {
     write_authorized_keys
     home=${HOME:-/}
     [ -z "$user" ] || eval "home=~$user" # a name out of id(1)
-    may_somebody "$home/.ssh/authorized_keys"
+    warn_if_no_keys "$home/.ssh/authorized_keys"
     # Nothing of this needs an entry in /etc/passwd.
     [ -n "$user" ] || user=user
     features="python; sftp; scp; pty; forwarding; environment$features"

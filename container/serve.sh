@@ -123,7 +123,7 @@ write_peer() {
 follow_server_log() {
     return_key=$(printf '\r')
     shown=0
-    tick
+    read_clock
     since=$smp_clock
     while IFS= read -r line; do
         line=${line%"$return_key"}
@@ -132,7 +132,7 @@ follow_server_log() {
             *syslogin_perform_logout*) continue ;; # images have no utmp, and need none
             'Server listening on '* | '['*'] '*' Not backgrounding') on_listening "$1" ;;
             'Accepted '*)
-                if [ "$server" = sshd ] && ! admitted "$line"; then
+                if [ "$server" = sshd ] && ! names_authorized_key "$line"; then
                     line="a stranger's words: $line"
                 else
                     peer=${line##* from }
@@ -149,7 +149,7 @@ follow_server_log() {
         esac
         printf '%.300s\n' "$line" >"$run/last-message"
         shown=$((shown + 1))
-        tick
+        read_clock
         if [ "$shown" -ge 500 ] && [ $((smp_clock - since)) -ge 3600 ]; then
             shown=0
             since=$smp_clock

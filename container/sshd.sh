@@ -21,7 +21,7 @@ make_host_keys() {
 }
 
 # What a root's sshd wants and images built in a hurry lack.
-make_room_for_root() {
+enable_root_login() {
     (umask 022 && mkdir -p /run/sshd) 2>/dev/null
     # Some images lock root, and then not even a key helps. `*` lets no password in either.
     case $(sed -n 's/^root:\([^:]*\):.*/\1/p' /etc/shadow 2>/dev/null) in
@@ -31,7 +31,7 @@ make_room_for_root() {
 }
 
 prepare_sshd() {
-    [ "$uid" != 0 ] || make_room_for_root
+    [ "$uid" != 0 ] || enable_root_login
     if [ -z "$user" ]; then
         add_problem "user id $uid has no entry in /etc/passwd, which sshd insists on"
         return 1
@@ -64,12 +64,12 @@ allow_keys() {
     home=
     eval "home=~$user" # a name out of id(1)
     theirs=" \"$home/.ssh/authorized_keys\""
-    if ! private "$run"; then
+    if ! passes_strict_modes "$run"; then
         echo 'StrictModes no' >>"$run/sshd_config"
-        private "$home/.ssh/authorized_keys" || theirs=
+        passes_strict_modes "$home/.ssh/authorized_keys" || theirs=
     fi
     echo "AuthorizedKeysFile \"$run/authorized_keys\"$theirs" >>"$run/sshd_config"
-    may_somebody "$home/.ssh/authorized_keys"
+    warn_if_no_keys "$home/.ssh/authorized_keys"
 }
 
 # Hand the job's environment to sessions through sshd's private configuration.
@@ -81,7 +81,7 @@ share_environment() {
     version=$(($1 * 100 + $2))
     if [ "$version" -ge 708 ]; then
         total=0
-        wanted_environment | LC_ALL=C sed 's/[\\"]/\\&/g' | while IFS= read -r entry; do
+        print_session_environment | LC_ALL=C sed 's/[\\"]/\\&/g' | while IFS= read -r entry; do
             case $entry in
                 *"$(printf '\001')"*) continue ;;
                 *\\*) [ "$version" -ge 807 ] || continue ;; # no way to write it before
@@ -101,7 +101,7 @@ share_environment() {
 
 # Succeed if the message $1 names a key that may log in. sshd passes line ends on that stand in a
 # stranger's user name or farewell: such a line is no message of its own.
-admitted() {
+names_authorized_key() {
     fingerprint=${1##* }
     case $fingerprint in *:?*) ;; *) return 1 ;; esac
     for file in "$run/authorized_keys" "$home/.ssh/authorized_keys"; do

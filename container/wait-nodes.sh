@@ -11,7 +11,7 @@ case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
 limit=${1:-300}
 case $limit in *[!0-9]* | ????????*) echo "sm-proxy: not a number of seconds: $limit" >&2 && exit 2 ;; esac
 run=${SM_PROXY_RUN_DIR:-/run/sm-proxy}
-tick
+read_clock
 until=$((smp_clock + limit))
 left=$(cut -d ' ' -f 1 "$run/hostfile") || exit 1
 while :; do
@@ -25,7 +25,7 @@ while :; do
     done
     left=$still
     [ -n "$left" ] || { echo "$run/hostfile" && exit; }
-    tick
+    read_clock
     if [ "$smp_clock" -ge "$until" ]; then break; fi
     sleep 1
 done

@@ -17,7 +17,7 @@ def ticks(folder: Path, uptime: str, *dates: str) -> list[str]:
     date.write_text("#!/bin/sh\nread -r now <now && echo $now || exit 1\n", encoding="utf-8")
     date.chmod(0o755)
     clock = CLOCK.read_text(encoding="utf-8").replace("/proc/uptime", uptime)
-    look = 'for now in "$@"; do echo "$now" >now; tick; echo "$smp_clock"; done'
+    look = 'for now in "$@"; do echo "$now" >now; read_clock; echo "$smp_clock"; done'
     done = subprocess.run(
         ["sh", "-c", f'{clock}\nPATH="$PWD:$PATH"\n{look}', "sh", *dates],
         cwd=folder,
