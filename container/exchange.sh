@@ -23,6 +23,6 @@ check_exchange() {
 # start_exchange PORT: do it behind the marker, once the server listens.
 start_exchange() {
     cp "$run/authorized_keys" "$run/keys.environment"
-    start_keys
+    start_keys_s3
     start_nodes "$1"
 }

@@ -13,29 +13,29 @@ exchange_say() {
 }
 
 # Wait for about three quarters of a minute, and no two containers at the same time.
-exchange_nap() {
+sleep_until_refresh() {
     read_clock
     sleep "${SM_PROXY_REFRESH:-$((30 + (smp_clock + $$) % 31))}"
 }
 
 # Succeed if two small text files hold the same; not every image has a `cmp`.
-same() {
+files_equal() {
     [ -r "$1" ] && [ -r "$2" ] && [ "$(cat "$1" && echo .)" = "$(cat "$2" && echo .)" ]
 }
 
 # Put the authorised keys together. Two loops do this; should one overtake the other, the next
 # round of either makes it good.
-publish_keys() {
+merge_authorized_keys() {
     for part in environment s3 nodes; do
         [ ! -e "$run/keys.$part" ] || cat "$run/keys.$part"
     done >"$run/authorized_keys.$1"
-    same "$run/authorized_keys.$1" "$run/authorized_keys" && return
+    files_equal "$run/authorized_keys.$1" "$run/authorized_keys" && return
     mv "$run/authorized_keys.$1" "$run/authorized_keys"
     [ "${server-}" != dropbear ] || place_keys # it reads a file of its own
 }
 
 # Write the keys of the mirrored objects to a file.
-keys_of_mirror() {
+collect_mirrored_keys() {
     set -f
     while read -r etag _; do
         bare_keys "$(cat "$run/s3-keys/obj.$etag")"
@@ -43,13 +43,13 @@ keys_of_mirror() {
     set +f
 }
 
-take_keys() {
-    if same "$run/keys.s3.new" "$run/keys.s3"; then
-        publish_keys s3
+apply_s3_keys() {
+    if files_equal "$run/keys.s3.new" "$run/keys.s3"; then
+        merge_authorized_keys s3
         return
     fi
     mv "$run/keys.s3.new" "$run/keys.s3"
-    publish_keys s3
+    merge_authorized_keys s3
     exchange_say "keys: $(wc -l <"$run/keys.s3" | tr -d ' ') from S3 may log in"
 }
 
@@ -64,8 +64,8 @@ refresh_keys() {
             read_clock
             good=$smp_clock
             told=
-            keys_of_mirror
-            take_keys
+            collect_mirrored_keys
+            apply_s3_keys
         else
             why=$(cat "$run/keys.why")
             [ "$why" = "$told" ] || exchange_say "keys: S3 could not be read: $why"
@@ -74,10 +74,10 @@ refresh_keys() {
             if [ -s "$run/keys.s3" ] && [ $((smp_clock - good)) -ge "$keys_good_for" ]; then
                 exchange_say "keys: those from S3 are given up, an hour after they were read last"
                 : >"$run/keys.s3.new"
-                take_keys
+                apply_s3_keys
             fi
         fi
-        exchange_nap
+        sleep_until_refresh
     done
 }
 
@@ -94,6 +94,6 @@ check_keys_s3() {
     fi
 }
 
-start_keys() {
+start_keys_s3() {
     [ -z "${keys_s3-}" ] || { refresh_keys & }
 }

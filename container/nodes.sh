@@ -87,7 +87,7 @@ nodes_write() {
     mv "$new/known_hosts" "$new/ssh_config" "$run/nodes/"
     mv "$new/hostfile" "$run/hostfile"
     mv "$new/keys" "$run/keys.nodes"
-    publish_keys nodes
+    merge_authorized_keys nodes
 }
 
 # Make the ssh client of this container read our part. The user's own settings are read first.
@@ -125,7 +125,7 @@ exchange_cards() {
             read -r etag _ <<EOF
 $(grep "/$nodes_me\$" "$run/nodes/cards/list")
 EOF
-            ! same "$run/nodes/card" "$run/nodes/cards/obj.$etag" || sent=yes
+            ! files_equal "$run/nodes/card" "$run/nodes/cards/obj.$etag" || sent=yes
             if [ "$missing" != "$before" ]; then
                 before=$missing
                 if [ -n "$missing" ]; then
@@ -145,7 +145,7 @@ EOF
         if [ "$round" -le 60 ] || { [ -n "$missing" ] && [ "$round" -le 300 ]; }; then
             sleep $((2 + $$ % 3))
         else
-            exchange_nap
+            sleep_until_refresh
         fi
     done
 }

@@ -27,7 +27,7 @@ look() {
     look=${looks%% *} looks=${looks#* }
     now=${look%:*} outcome=${look#*:}
 }
-exchange_nap() {
+sleep_until_refresh() {
     echo "$look" $(cut -d ' ' -f 2 "$run/authorized_keys")
     look
 }
@@ -89,7 +89,7 @@ def test_what_was_never_read_is_not_given_up(tmp_path: Path) -> None:
 
 def test_without_keys_from_s3_no_process_is_started() -> None:
     """It would have stayed behind, dead: nobody waits for it."""
-    script = f'. {container_files.folder()}/keys_s3.sh; start_keys; echo "${{!-none}}"'
+    script = f'. {container_files.folder()}/keys_s3.sh; start_keys_s3; echo "${{!-none}}"'
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "none\n"
 
