@@ -6,13 +6,13 @@
 # A node's key counts only from the address that its name has in the job's own network, and only
 # names of the job's own list count: why that is sound stands in docs/nodes.md.
 
-nodes_hosts() {
+list_nodes() {
     tr -d '\r\n' 2>/dev/null <"$resource_config" | tr ',[]{}: ' '\n\n\n\n\n\n\n' |
         sed -n 's/^"\([a-z][a-z0-9]\{0,20\}-[0-9]\{1,5\}\)"$/\1/p' | sort -t - -k 2n -u
 }
 
 # Print how many processes fit on this node: its accelerators, or one.
-nodes_slots() {
+count_node_slots() {
     count=$(find /dev -maxdepth 1 -name 'nvidia[0-9]*' 2>/dev/null | wc -l)
     [ "$count" -gt 0 ] || count=$(find /dev -maxdepth 1 -name 'neuron[0-9]*' 2>/dev/null | wc -l)
     [ "$count" -gt 0 ] || count=1
@@ -20,7 +20,7 @@ nodes_slots() {
 }
 
 # Print the IPv4 addresses that a node's name has here, comma-separated.
-nodes_resolve() {
+resolve_node() {
     {
         getent ahostsv4 "$1" || getent hosts "$1" || awk -v n="$1" '{for (i = 2; i <= NF; i++) if ($i == n) print}' /etc/hosts
     } 2>/dev/null | while read -r address _; do
@@ -29,30 +29,30 @@ nodes_resolve() {
 }
 
 # Print what this node tells the others.
-nodes_card() {
+print_node_card() {
     printf 'sm-proxy-node 1\njob %s\nnode %s\nport %s\nuser %s\nslots %s\n' \
-        "$nodes_job" "$nodes_me" "$1" "$user" "$(nodes_slots)"
+        "$nodes_job" "$nodes_me" "$1" "$user" "$(count_node_slots)"
     read -r type base64 _ <"$run/nodes/id_ed25519.pub"
     echo "client $type $base64"
     printf '%s' "$host_keys" | sed 's/; */\n/g' | sed -n 's/^\([a-z0-9-]* [A-Za-z0-9+/=]*\)$/host \1/p'
 }
 
 # Print the first value of a field of the card in $1, if it is of the plain form that $3 forbids not.
-nodes_field() {
+read_card_field() {
     value=$(sed -n "s/^$2 //p" "$1" | head -n 1)
     case $value in '' | *[!A-Za-z0-9._:/-]*) return 1 ;; esac
     echo "$value"
 }
 
 # Take one node's card into the files that are being made.
-nodes_take() {
+add_node_card() {
     file=$1 name=$2
-    [ "$(nodes_field "$file" job)" = "$nodes_job" ] && [ "$(nodes_field "$file" node)" = "$name" ] || return 1
-    their_port=$(nodes_field "$file" port) && their_user=$(nodes_field "$file" user) || return 1
-    their_slots=$(nodes_field "$file" slots) || their_slots=1
+    [ "$(read_card_field "$file" job)" = "$nodes_job" ] && [ "$(read_card_field "$file" node)" = "$name" ] || return 1
+    their_port=$(read_card_field "$file" port) && their_user=$(read_card_field "$file" user) || return 1
+    their_slots=$(read_card_field "$file" slots) || their_slots=1
     case $their_port in *[!0-9]* | ??????*) return 1 ;; esac
     case $their_slots in *[!0-9]* | ?????*) their_slots=1 ;; esac
-    places=$(nodes_resolve "$name")
+    places=$(resolve_node "$name")
     [ -n "$places" ] || return 1 # its name will resolve later
     [ "$name" != "$nodes_me" ] || places="$places,127.0.0.1"
     bare_keys "$(sed -n 's/^client //p' "$file")" | head -n 1 | sed "s/^/from=\"$places\" /" >>"$new/keys"
@@ -68,7 +68,7 @@ nodes_take() {
 }
 
 # Make the files anew from the cards that are here; each is replaced by a rename. Sets $missing.
-nodes_write() {
+write_node_files() {
     new=$run/nodes/new
     mkdir -p "$new"
     : >"$new/keys" && : >"$new/known_hosts" && : >"$new/ssh_config" && : >"$new/hostfile"
@@ -80,7 +80,7 @@ nodes_write() {
         while read -r etag key; do
             [ "${key##*/}" != "$host" ] || card=$run/nodes/cards/obj.$etag
         done <"$run/nodes/cards/list"
-        if [ -z "$card" ] || ! nodes_take "$card" "$host"; then missing="$missing $host"; fi
+        if [ -z "$card" ] || ! add_node_card "$card" "$host"; then missing="$missing $host"; fi
         echo "$host slots=$their_slots" >>"$new/hostfile"
     done
     set +f
@@ -91,7 +91,7 @@ nodes_write() {
 }
 
 # Make the ssh client of this container read our part. The user's own settings are read first.
-nodes_tell_ssh() {
+include_ssh_config() {
     command -v ssh >/dev/null 2>&1 || return
     if [ "$uid" = 0 ] && [ -d /etc/ssh/ssh_config.d ] && [ -w /etc/ssh/ssh_config.d ] &&
         grep -qi '^[[:space:]]*Include[[:space:]].*/ssh_config\.d/' /etc/ssh/ssh_config 2>/dev/null; then
@@ -119,7 +119,7 @@ exchange_cards() {
         if { [ -n "$sent" ] || s3_any put "$run/nodes/card" "$where/$nodes_me"; } 2>"$run/nodes/why" &&
             s3_any pull "$where/" "$run/nodes/cards" 2>"$run/nodes/why"; then
             told=
-            nodes_write
+            write_node_files
             # Ours may be gone by a lifecycle rule, or another's may stand in its place.
             sent=
             read -r etag _ <<EOF
@@ -152,13 +152,13 @@ EOF
 
 # See before the marker what this job wants and whether it can be done; write the first hostfile.
 check_nodes() {
-    nodes_all=$(nodes_hosts)
+    nodes_all=$(list_nodes)
     nodes_me=$(read_resource_config current_host)
     nodes_job=${TRAINING_JOB_ARN:-${TRAINING_JOB_NAME-}}
     # shellcheck disable=SC2086 # a list of names
     set -- $nodes_all
     [ $# -gt 1 ] || return 0
-    nodes_default=$(nodes_slots)
+    nodes_default=$(count_node_slots)
     for host in "$@"; do echo "$host slots=$nodes_default"; done >"$run/hostfile"
     [ -n "${SM_PROXY_NODES_S3-}" ] || return 0
     if ! s3_split "${SM_PROXY_NODES_S3%/}/"; then
@@ -191,7 +191,7 @@ make_nodes_key() {
 # start_nodes PORT: to be called once, when the server listens there.
 start_nodes() {
     [ -n "${nodes-}" ] || return 0
-    nodes_card "$1" >"$run/nodes/card"
-    nodes_tell_ssh
+    print_node_card "$1" >"$run/nodes/card"
+    include_ssh_config
     exchange_cards &
 }
