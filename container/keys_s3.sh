@@ -60,7 +60,7 @@ refresh_keys() {
     told=
     : >>"$run/keys.s3"
     while :; do
-        if s3_any pull "$SM_PROXY_KEYS_S3" "$run/s3-keys" 2>"$run/keys.why"; then
+        if s3_with_any_tool pull "$SM_PROXY_KEYS_S3" "$run/s3-keys" 2>"$run/keys.why"; then
             read_clock
             good=$smp_clock
             told=
@@ -84,7 +84,7 @@ refresh_keys() {
 # See before the marker whether it can be done at all.
 check_keys_s3() {
     [ -n "${SM_PROXY_KEYS_S3-}" ] || return 0
-    if ! s3_split "$SM_PROXY_KEYS_S3"; then
+    if ! s3_parse_url "$SM_PROXY_KEYS_S3"; then
         add_problem 'SM_PROXY_KEYS_S3 is not of the form s3://bucket/name or s3://bucket/folder/'
     elif [ -z "$s3_found" ]; then
         add_problem 'SM_PROXY_KEYS_S3 needs Python with boto3, the AWS CLI or curl 7.88 in the image'

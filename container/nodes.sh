@@ -116,8 +116,8 @@ exchange_cards() {
     where=${SM_PROXY_NODES_S3%/}/$(printf '%s' "$nodes_job" | tr -c 'A-Za-z0-9._-' -)
     told='' sent='' round=0 before=none missing=$nodes_all
     while :; do
-        if { [ -n "$sent" ] || s3_any put "$run/nodes/card" "$where/$nodes_me"; } 2>"$run/nodes/why" &&
-            s3_any pull "$where/" "$run/nodes/cards" 2>"$run/nodes/why"; then
+        if { [ -n "$sent" ] || s3_with_any_tool put "$run/nodes/card" "$where/$nodes_me"; } 2>"$run/nodes/why" &&
+            s3_with_any_tool pull "$where/" "$run/nodes/cards" 2>"$run/nodes/why"; then
             told=
             write_node_files
             # Ours may be gone by a lifecycle rule, or another's may stand in its place.
@@ -161,7 +161,7 @@ check_nodes() {
     nodes_default=$(count_node_slots)
     for host in "$@"; do echo "$host slots=$nodes_default"; done >"$run/hostfile"
     [ -n "${SM_PROXY_NODES_S3-}" ] || return 0
-    if ! s3_split "${SM_PROXY_NODES_S3%/}/"; then
+    if ! s3_parse_url "${SM_PROXY_NODES_S3%/}/"; then
         add_problem 'SM_PROXY_NODES_S3 is not of the form s3://bucket/folder/'
     elif [ -n "${cannot_bind-}" ]; then
         # Without from= a node's key would count from anywhere. dropbear 2022 takes no such line at all.

@@ -10,7 +10,7 @@
 s3_most=65536 # bytes of one object; a list has at most 1,000 objects
 
 # Take s3://bucket/key apart. Keys are of letters, digits and ._-/ so that no tool has to quote any.
-s3_split() {
+s3_parse_url() {
     s3_bucket=${1#s3://}
     s3_key=${s3_bucket#*/}
     s3_bucket=${s3_bucket%%/*}
@@ -41,7 +41,7 @@ s3_tools() {
 
 # ---- curl ------------------------------------------------------------------------------------
 
-s3_field() {
+s3_json_field() {
     printf '%s' "$s3_answer" | tr -d '\r\n' | sed -n 's/.*"'"$1"'" *: *"\([^"]*\)".*/\1/p'
 }
 
@@ -63,7 +63,7 @@ s3_credentials() {
         [ -z "$s3_proof" ] || printf 'header = "Authorization: %s"\n' "$s3_proof"
     } | curl -q -sS -f --noproxy '*' --max-time 5 -K - 2>&1) ||
         { echo "the role's credentials: ${s3_answer#*) }" | sed "s|$s3_from|...|g" >&2 && return 1; }
-    s3_id=$(s3_field AccessKeyId) s3_secret=$(s3_field SecretAccessKey) s3_token=$(s3_field Token)
+    s3_id=$(s3_json_field AccessKeyId) s3_secret=$(s3_json_field SecretAccessKey) s3_token=$(s3_json_field Token)
     s3_answer=
     [ -n "$s3_id" ] || { echo "the role's credentials were not understood" >&2 && return 1; }
 }
@@ -106,7 +106,7 @@ s3_curl() {
 }
 
 # The same, once more where the bucket says that it stands in another region.
-s3_ask() {
+s3_request() {
     s3_elsewhere=
     : >"$4"
     s3_curl "$@" || return 1
@@ -132,7 +132,7 @@ s3_ask() {
 
 # Print "ETAG SIZE KEY" for each object below $s3_key.
 s3_list_curl() {
-    s3_ask GET "?list-type=2&max-keys=1000&prefix=$(printf '%s' "$s3_key" | sed 's|/|%2F|g')" '' "$1" '' list || return 1
+    s3_request GET "?list-type=2&max-keys=1000&prefix=$(printf '%s' "$s3_key" | sed 's|/|%2F|g')" '' "$1" '' list || return 1
     tr '<' '\n' <"$1" | while IFS= read -r line; do
         case $line in
             Contents\>*) name='' etag='' size='' ;;
@@ -146,12 +146,12 @@ s3_list_curl() {
 
 # s3_get_curl KEY ETAG FILE: fetch what is not that ETag; $s3_etag is set. 4: unchanged; 3: none.
 s3_get_curl() {
-    s3_ask GET "$1" '' "$3" "${2:+if-none-match: \"$2\"}" || return
+    s3_request GET "$1" '' "$3" "${2:+if-none-match: \"$2\"}" || return
     s3_etag=$(tr -d '\r"' <"$3.head" | sed -n 's/^[Ee][Tt]ag: *\([A-Za-z0-9-]*\)$/\1/p' | tail -n 1)
 }
 
 s3_put_curl() {
-    s3_ask PUT "$s3_key" "$1" "$1.answer" ''
+    s3_request PUT "$s3_key" "$1" "$1.answer" ''
 }
 
 # ---- the AWS CLI -----------------------------------------------------------------------------
@@ -187,7 +187,7 @@ s3_put_aws() {
 # s3_pull TOOL URL FOLDER: mirror an object, or what is below a URL that ends with "/". Fails with
 # a reason on stderr and leaves the folder's list as it was.
 s3_pull() (
-    s3_split "$2" || { echo 'not of the form s3://bucket/name' >&2 && exit 1; }
+    s3_parse_url "$2" || { echo 'not of the form s3://bucket/name' >&2 && exit 1; }
     cd "$3" || exit 1
     : >>list
     case $1 in
@@ -233,7 +233,7 @@ s3_pull() (
 
 # s3_put TOOL FILE URL
 s3_put() (
-    s3_split "$3" || { echo 'not of the form s3://bucket/name' >&2 && exit 1; }
+    s3_parse_url "$3" || { echo 'not of the form s3://bucket/name' >&2 && exit 1; }
     case $1 in
         python*) exec "$1" "$here/s3.py" put "$s3_bucket" "$s3_key" "$2" </dev/null ;;
         curl) s3_credentials || exit 1 ;;
@@ -241,9 +241,9 @@ s3_put() (
     "s3_put_$1" "$2"
 )
 
-# s3_any COMMAND ARGUMENTS...: do it with the tool that worked last, else with the first that works.
-# Where all fail the reason is on stderr.
-s3_any() {
+# s3_with_any_tool COMMAND ARGUMENTS...: do it with the tool that worked last, else with the first
+# that works. Where all fail the reason is on stderr.
+s3_with_any_tool() {
     s3_said=
     s3_do=$1
     shift

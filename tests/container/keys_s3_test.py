@@ -17,7 +17,7 @@ run=$1 here=$2 SM_PROXY_KEYS_S3=s3://team/keys/
 shift 2
 for part in clock environment keys s3 keys_s3; do . "$here/$part.sh"; done
 read_clock() { smp_clock=$now; }
-s3_any() {
+s3_with_any_tool() {
     [ "$outcome" != denied ] || { echo 'S3 said 403' >&2 && return 1; }
     echo "ssh-ed25519 AAAA$outcome of a laptop" >"$3/obj.1"
     echo '1 keys/laptop.pub' >"$3/list"

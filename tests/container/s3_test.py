@@ -219,10 +219,10 @@ def test_the_next_tool_is_tried(store: Store) -> None:
     store.put("keys/ann.pub", "of ann\n")
     url = f"s3://{store.bucket}/keys/"
     done = store.sh(
-        f's3_found="curl python3"; s3_any pull {url} {store.folder} && echo "$s3_works"'
+        f's3_found="curl python3"; s3_with_any_tool pull {url} {store.folder} && echo "$s3_works"'
     )
     assert done.stdout == "python3\n", done.stderr
-    done = store.sh(f"s3_found=curl; s3_any pull {url} {store.folder}")
+    done = store.sh(f"s3_found=curl; s3_with_any_tool pull {url} {store.folder}")
     assert done.returncode != 0
     assert "curl: " in done.stderr
 

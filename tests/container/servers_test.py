@@ -283,8 +283,8 @@ def test_a_key_that_was_taken_out_opens_nothing_any_more(laptop: Laptop, tmp_pat
 
 STORE = """
 s3_tools() { echo curl; }
-s3_split() { :; }
-s3_any() { for name in "$run"/store/*; do cp "$name" "$3/${name##*/}"; done; }
+s3_parse_url() { :; }
+s3_with_any_tool() { for name in "$run"/store/*; do cp "$name" "$3/${name##*/}"; done; }
 """
 
 
