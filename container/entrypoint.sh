@@ -26,7 +26,7 @@ say() {
 }
 
 # Print the folder that the rest of sm-proxy lies in, wherever links to us lie.
-home() {
+find_script_dir() {
     file=$0
     case $file in */*) ;; *) [ -e "$file" ] || file=$(command -v "$file") ;; esac
     for _ in 1 2 3 4 5 6 7 8; do
@@ -39,7 +39,7 @@ home() {
 }
 
 # Print a duration as seconds, or fail.
-seconds() {
+parse_duration() {
     number=${1%[smhd]}
     case $number in '' | *[!0-9]* | ????????*) return 1 ;; esac
     while [ "$number" != "${number#0}" ] && [ "$number" != 0 ]; do number=${number#0}; done
@@ -52,13 +52,13 @@ seconds() {
 }
 
 # Print the seconds of a window; 0 where it is not set, "bad" where it makes no sense.
-window() {
+parse_window() {
     [ -n "$1" ] || { echo 0 && return; }
-    seconds "$1" || echo bad
+    parse_duration "$1" || echo bad
 }
 
 # Succeed if we can put some 64 KiB into the folder $1: on a full disk, folders can be had still.
-roomy() {
+has_free_space() {
     printf '%065536d' 0 >"$1/room.$$"
     room=$?
     rm -f "$1/room.$$"
@@ -66,7 +66,7 @@ roomy() {
 }
 
 # Make the folder $1, private; one that is there must be ours, for others may write beside it.
-private_folder() {
+make_private_dir() {
     mkdir "$1" || {
         # shellcheck disable=SC2012 # mode and owner are all we want
         case "$(ls -ldn "$1" | tr -s ' ' | cut -d ' ' -f 1-3) " in
@@ -74,11 +74,11 @@ private_folder() {
             *) return 1 ;;
         esac
     }
-    roomy "$1"
+    has_free_space "$1"
 }
 
 # Succeed if $1 may stand in the settings of a server, of a client and of a shell, quoted or not.
-plain_path() {
+is_plain_path() {
     case $1 in /*) ;; *) return 1 ;; esac
     case $1 in *[!A-Za-z0-9._/@+=:,-]*) return 1 ;; esac
 }
@@ -87,19 +87,19 @@ plain_path() {
 # when we are called once more, by a script in the image for instance.
 make_run_dir() {
     umask 077
-    if plain_path "${SM_PROXY_RUN_DIR-}" && mkdir -p -- "$SM_PROXY_RUN_DIR" && roomy "$SM_PROXY_RUN_DIR"; then
+    if is_plain_path "${SM_PROXY_RUN_DIR-}" && mkdir -p -- "$SM_PROXY_RUN_DIR" && has_free_space "$SM_PROXY_RUN_DIR"; then
         echo "$SM_PROXY_RUN_DIR"
         return
     fi
     uid=$(id -u) || uid=0
-    if [ "$uid" = 0 ] && private_folder /run/sm-proxy 0; then
+    if [ "$uid" = 0 ] && make_private_dir /run/sm-proxy 0; then
         echo /run/sm-proxy
         return
     fi
     for place in "${TMPDIR:-/tmp}" /tmp /dev/shm /var/tmp "${HOME:-/}" "${SM_PROXY_ML_DIR:-/opt/ml}/output"; do
-        plain_path "$place" || continue
+        is_plain_path "$place" || continue
         for name in "sm-proxy.$uid" "sm-proxy.$uid.$$"; do
-            private_folder "$place/$name" "$uid" || continue
+            make_private_dir "$place/$name" "$uid" || continue
             echo "$place/$name"
             return
         done
@@ -108,31 +108,32 @@ make_run_dir() {
 
 # Succeed if the process $1 is not us and has $2 in its command line: a folder that outlived a
 # container may name one that is another today.
-runs() {
+is_running_with() {
     [ "$1" != "$$" ] && kill -0 "$1" 2>/dev/null || return 1
     [ -r "/proc/$1/cmdline" ] || return 0
     case $(tr '\000' ' ' <"/proc/$1/cmdline") in *"$2"*) ;; *) return 1 ;; esac
 }
 
 # Succeed if our ssh half or its server runs already, started by the image's entrypoint for instance.
-started_before() {
+is_ssh_running() {
     for smp_file in serve sshd; do
         smp_pid=none
         read -r smp_pid 2>/dev/null <"$smp_run/$smp_file.pid"
-        if runs "$smp_pid" "$smp_run"; then return 0; fi
+        if is_running_with "$smp_pid" "$smp_run"; then return 0; fi
     done
     return 1
 }
 
-# Succeed if somebody else is about to start it: the processes of a distributed job call us at once.
-claimed() {
+# Claim the start of it. Succeed if somebody else has: the processes of a distributed job call us at
+# once.
+failed_to_claim() {
     if (set -C && echo "$$ $0" >"$smp_run/claim") 2>/dev/null; then return 1; fi
     smp_pid=none smp_by=
     for smp_look in 1 2; do # it may be there and not be written yet
         if read -r smp_pid smp_by 2>/dev/null <"$smp_run/claim"; then break; fi
         sleep 0.02 2>/dev/null
     done
-    if runs "$smp_pid" "$smp_by"; then return 0; fi
+    if is_running_with "$smp_pid" "$smp_by"; then return 0; fi
     echo "$$ $0" >"$smp_run/claim"
     return 1
 }
@@ -141,7 +142,7 @@ claimed() {
 start_ssh() {
     if [ -n "$smp_run" ]; then
         echo "$1" 2>/dev/null >>"$smp_run/watched"
-        if started_before || claimed; then return; fi
+        if is_ssh_running || failed_to_claim; then return; fi
         rm -f "$smp_run/ready" "$smp_run/failed" "$smp_run/connected" "$smp_run/peers" "$smp_run/go" "$smp_run/done" "$smp_run/window"
     fi
     if [ ! -r "$smp_here/serve.sh" ]; then
@@ -161,11 +162,11 @@ start_ssh() {
     done
 }
 
-smp_here=$(home) || :
-smp_wait_for=$(window "${SM_PROXY_WAIT-}")
-smp_keep_success=$(window "${SM_PROXY_KEEP_SUCCESS-}")
-smp_keep_failure=$(window "${SM_PROXY_KEEP_FAILURE-}")
-smp_keep_connected=$(window "${SM_PROXY_KEEP_CONNECTED-}")
+smp_here=$(find_script_dir) || :
+smp_wait_for=$(parse_window "${SM_PROXY_WAIT-}")
+smp_keep_success=$(parse_window "${SM_PROXY_KEEP_SUCCESS-}")
+smp_keep_failure=$(parse_window "${SM_PROXY_KEEP_FAILURE-}")
+smp_keep_connected=$(parse_window "${SM_PROXY_KEEP_CONNECTED-}")
 for smp_window in wait_for keep_success keep_failure keep_connected; do
     eval "[ \"\$smp_$smp_window\" = bad ]" || continue
     eval "smp_$smp_window=0"
@@ -173,7 +174,7 @@ for smp_window in wait_for keep_success keep_failure keep_connected; do
 done
 smp_run=$(make_run_dir) || :
 if [ -n "$smp_run" ] && [ "$smp_run" != "${SM_PROXY_RUN_DIR:-$smp_run}" ]; then
-    if plain_path "$SM_PROXY_RUN_DIR"; then
+    if is_plain_path "$SM_PROXY_RUN_DIR"; then
         smp_said="${smp_said}SM_PROXY_RUN_DIR cannot be written to; "
     else
         smp_said="${smp_said}SM_PROXY_RUN_DIR is no absolute path of letters, digits and ._/@+=:,-; "

@@ -329,7 +329,7 @@ def function(name: str) -> str:
     ],
 )
 def test_durations(text: str, seconds: str) -> None:
-    script = function("seconds") + '\nseconds "$1"'
+    script = function("parse_duration") + '\nparse_duration "$1"'
     done = subprocess.run(
         ["sh", "-c", script, "sh", text], capture_output=True, text=True, check=False
     )
