@@ -195,16 +195,16 @@ fi
 . "$smp_here/hold.sh"
 for smp_signal in TERM INT HUP QUIT USR1 USR2; do
     # shellcheck disable=SC2064 # the name is meant now
-    trap "arrived $smp_signal" "$smp_signal"
+    trap "on_signal $smp_signal" "$smp_signal"
 done
 start_ssh "$$" || :
 if [ -n "$smp_run" ]; then
-    in_window none || :
-    [ "$smp_wait_for" = 0 ] || wait_for_somebody || :
+    write_window none || :
+    [ "$smp_wait_for" = 0 ] || wait_for_connection || :
     [ -z "$smp_stopped" ] || exit "$smp_stopped"
     if [ "$smp_keep_success$smp_keep_failure$smp_keep_connected" != 000 ]; then
         run_program "$@" || :
-        keep || :
+        keep_container || :
         exit "$smp_code"
     fi
 fi

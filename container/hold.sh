@@ -10,27 +10,27 @@ smp_grouped=  # it gets a process group of its own
 smp_early=    # signals that came while it was being started
 
 # Sleep for a second, or less if a signal arrives.
-nap() {
+sleep_interruptibly() {
     sleep 1 &
     wait $!
 }
 
 # Tell `sm-proxy go` and `done` where we are.
-in_window() {
+write_window() {
     echo "$1" 2>/dev/null >"$smp_run/window"
 }
 
 # A signal for us: note it, and hand it on once there is a program. Called by traps.
 # shellcheck disable=SC2317
-arrived() {
+on_signal() {
     smp_signalled=yes
     case $1 in TERM) smp_stopped=143 ;; INT) smp_stopped=130 ;; QUIT) smp_stopped=131 ;; HUP) smp_stopped=129 ;; esac
-    if [ -n "$smp_child" ]; then hand_on "$1"; else smp_early="$smp_early $1"; fi
+    if [ -n "$smp_child" ]; then forward_signal "$1"; else smp_early="$smp_early $1"; fi
 }
 
 # Hand a signal on to the program. As long as it has no group of its own it is still this shell's
 # copy, which drops what it hears.
-hand_on() {
+forward_signal() {
     smp_tries=0
     until kill -s "$1" -- "-$smp_child" 2>/dev/null; do
         if [ -z "$smp_grouped" ] || [ "$smp_tries" = 500 ] || ! kill -0 "$smp_child" 2>/dev/null; then
@@ -51,7 +51,7 @@ nodes_addresses() {
 }
 
 # Print who was let in, "address:port" a line, without the job's other nodes: they are nobody.
-people() {
+list_user_peers() {
     theirs=" $(nodes_addresses | tr '\n' ' ')"
     while read -r peer; do
         case $theirs in *" ${peer%:*} "*) ;; *) echo "$peer" ;; esac
@@ -59,35 +59,35 @@ people() {
 }
 
 # Succeed if somebody has been let in since ssh is there.
-somebody_came() {
+somebody_has_connected() {
     [ -e "$smp_run/connected" ] || return
     [ -s "$smp_run/nodes/ssh_config" ] || return 0
-    [ ! -s "$smp_run/peers" ] || [ -n "$(people)" ]
+    [ ! -s "$smp_run/peers" ] || [ -n "$(list_user_peers)" ]
 }
 
 # Succeed if the connection of somebody who was let in is still there.
-somebody_is_here() {
+somebody_is_connected() {
     [ -s "$smp_run/peers" ] || return
     smp_here_now=" $(sed -n 's/^ *[0-9]*: [0-9A-F]*:[0-9A-F]* \(0000000000000000FFFF0000\)\{0,1\}\([0-9A-F]\{8\}:[0-9A-F]\{4\}\) 01 .*/\2/p' \
         /proc/net/tcp /proc/net/tcp6 2>/dev/null | tr '\n' ' ')"
-    for smp_peer in $(people); do
+    for smp_peer in $(list_user_peers); do
         case $smp_here_now in *" $smp_peer "*) return 0 ;; esac
     done
     return 1
 }
 
 # Wait until somebody has connected, `go` was said, ssh turned out impossible, or time is up.
-wait_for_somebody() {
+wait_for_connection() {
     read_clock
     smp_until=$((smp_clock + smp_wait_for))
-    in_window wait
+    write_window wait
     say "waiting up to $SM_PROXY_WAIT for somebody to connect before the program starts"
     while [ -z "$smp_stopped" ] && [ "$smp_clock" -lt "$smp_until" ]; do
-        if [ -e "$smp_run/go" ] || [ -e "$smp_run/failed" ] || somebody_came; then break; fi
-        nap
+        if [ -e "$smp_run/go" ] || [ -e "$smp_run/failed" ] || somebody_has_connected; then break; fi
+        sleep_interruptibly
         read_clock
     done
-    in_window none
+    write_window none
     smp_early= # one that stops us, the caller sees to
 }
 
@@ -121,7 +121,7 @@ os.execvp(sys.argv[1], sys.argv[1:])' "$@"
         "$@" <&- &
         smp_child=$!
     fi
-    for smp_signal in $smp_early; do hand_on "$smp_signal"; done
+    for smp_signal in $smp_early; do forward_signal "$smp_signal"; done
     smp_code=127
     while :; do
         smp_signalled=
@@ -135,7 +135,7 @@ os.execvp(sys.argv[1], sys.argv[1:])' "$@"
 }
 
 # Keep the container for a while, and while somebody is connected, unless it was asked to stop.
-keep() {
+keep_container() {
     if [ "$smp_code" = 0 ]; then smp_left=$smp_keep_success; else smp_left=$smp_keep_failure; fi
     if [ -n "$smp_stopped" ] || [ "$smp_left$smp_keep_connected" = 00 ] || [ -e "$smp_run/done" ]; then return; fi
     smp_signalled=
@@ -145,30 +145,30 @@ keep() {
     smp_until=$((smp_clock + smp_left))
     smp_latest=$((smp_clock + smp_keep_connected))
     [ "$smp_left" = 0 ] || say "the program ended with exit code $smp_code; the container stays for $smp_left s"
-    in_window keep
+    write_window keep
     while [ -z "$smp_signalled" ] && [ ! -e "$smp_run/done" ]; do
         if [ -e "$smp_run/failed" ]; then
             say 'the container does not stay: there is no ssh by which anybody could look at it'
             break
         fi
-        if [ "$smp_clock" -ge "$smp_until" ] && ! may_stay; then break; fi
-        nap
+        if [ "$smp_clock" -ge "$smp_until" ] && ! kept_by_connection; then break; fi
+        sleep_interruptibly
         read_clock
-        [ "$smp_clock" -lt $((smp_until - smp_grace)) ] || ! somebody_is_here || smp_seen=$smp_clock
+        [ "$smp_clock" -lt $((smp_until - smp_grace)) ] || ! somebody_is_connected || smp_seen=$smp_clock
     done
-    in_window none
+    write_window none
     # The ssh that said so ends first, however slow its way: else `sm-proxy done` would seem to fail.
-    [ ! -e "$smp_run/done" ] || { nap && nap; }
+    [ ! -e "$smp_run/done" ] || { sleep_interruptibly && sleep_interruptibly; }
 }
 
 # The window is over: succeed if the container stays because of who is connected.
-may_stay() {
+kept_by_connection() {
     [ "$smp_keep_connected" != 0 ] || return
     if [ "$smp_clock" -ge "$smp_latest" ]; then
         [ -z "$smp_stays" ] || say "SM_PROXY_KEEP_CONNECTED=$SM_PROXY_KEEP_CONNECTED is over: the container ends"
         return 1
     fi
-    [ -n "$smp_seen" ] || ! somebody_is_here || smp_seen=$smp_clock
+    [ -n "$smp_seen" ] || ! somebody_is_connected || smp_seen=$smp_clock
     if [ -z "$smp_seen" ] || [ $((smp_clock - smp_seen)) -ge "$smp_grace" ]; then return 1; fi
     [ -n "$smp_stays" ] || say "somebody is connected: the container stays, for $((smp_latest - smp_clock)) s at most (sm-proxy done)"
     smp_stays=yes

@@ -190,7 +190,7 @@ def test_other_nodes_are_nobody(tmp_path: Path, peers: str, people: list[str]) -
     (tmp_path / "nodes" / "ssh_config").write_text(config, encoding="utf-8")
     (tmp_path / "peers").write_text(peers, encoding="utf-8")
     (tmp_path / "connected").touch()
-    script = ". ./hold.sh\npeople\nsomebody_came && echo somebody"
+    script = ". ./hold.sh\nlist_user_peers\nsomebody_has_connected && echo somebody"
     done = subprocess.run(
         ["sh", "-c", f"smp_run={tmp_path}\n{script}"],
         cwd=Path(__file__).parents[2] / "container",
