@@ -34,7 +34,7 @@ def say(message):
     sys.stdout.flush()
 
 
-def account():
+def home_and_shell():
     """Home and shell of the user we are; an entry in /etc/passwd is not needed."""
     try:
         entry = pwd.getpwuid(os.getuid())
@@ -48,7 +48,7 @@ def key_files(run):
     """The files whose keys count, as far as they are there."""
     files = (
         pathlib.Path(run, "authorized_keys"),
-        pathlib.Path(account()[0], ".ssh/authorized_keys"),
+        pathlib.Path(home_and_shell()[0], ".ssh/authorized_keys"),
     )
     return [str(file) for file in files if file.is_file() and file.stat().st_size]
 
@@ -96,7 +96,7 @@ class Server(asyncssh.SSHServer):
         return True
 
 
-class Files(asyncssh.SFTPServer):
+class SftpServer(asyncssh.SFTPServer):
     """sftp and scp, with the exit status that the library forgets and OpenSSH's scp insists on."""
 
     def exit(self):
@@ -113,15 +113,15 @@ def job_environment(pid):
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 
-def environment(process, options):
+def session_environment(process, options):
     """The job's environment with what a session has of its own."""
-    home, shell = account()
+    home, shell = home_and_shell()
     job = job_environment(options.job)
-    ready = {name: value for name, value in job.items() if not _HIDDEN.fullmatch(name)}
+    variables = {name: value for name, value in job.items() if not _HIDDEN.fullmatch(name)}
     sent = {str(name): str(value) for name, value in process.env.items()}
-    ready.update((k, v) for k, v in sent.items() if k == "LANG" or k.startswith("LC_"))
+    variables.update((k, v) for k, v in sent.items() if k == "LANG" or k.startswith("LC_"))
     peer, own = (process.get_extra_info(name)[:2] for name in ("peername", "sockname"))
-    ready.update(
+    variables.update(
         HOME=home,
         USER=options.user,
         LOGNAME=options.user,
@@ -132,22 +132,22 @@ def environment(process, options):
     )
     agent = process.channel.get_agent_path()
     if agent:
-        ready["SSH_AUTH_SOCK"] = agent
-    return ready
+        variables["SSH_AUTH_SOCK"] = agent
+    return variables
 
 
 async def serve_session(process, options):
     """Run what the client asked for, and hand its exit status or signal over."""
-    home, shell = account()
+    home, shell = home_and_shell()
     command = process.command
     arguments = [shell, "-c", command] if command else ["-" + os.path.basename(shell)]
     settings = {
         "executable": shell,
-        "env": environment(process, options),
+        "env": session_environment(process, options),
         "cwd": home if os.path.isdir(home) else "/",
         "start_new_session": True,
     }
-    run = on_pipes if process.term_type is None else on_terminal
+    run = run_on_pipes if process.term_type is None else run_on_terminal
     try:
         status = await run(process, arguments, settings)
     except OSError as error:
@@ -159,22 +159,22 @@ async def serve_session(process, options):
         process.exit(status)
 
 
-async def on_pipes(process, arguments, settings):
+async def run_on_pipes(process, arguments, settings):
     # Not the library's own redirection: it loses data and the connection when a client is slow.
     with contextlib.ExitStack() as ours:
         with contextlib.ExitStack() as theirs:
-            stdin, typed = pipe(theirs, ours)
-            shown, stdout = pipe(ours, theirs)
-            complained, stderr = pipe(ours, theirs)
+            stdin, stdin_writer = open_pipe(theirs, ours)
+            stdout_reader, stdout = open_pipe(ours, theirs)
+            stderr_reader, stderr = open_pipe(ours, theirs)
             child = await asyncio.create_subprocess_exec(
                 *arguments, stdin=stdin, stdout=stdout, stderr=stderr, **settings
             )
-        outputs = (shown, process.stdout), (complained, process.stderr)
-        await converse(process, child, typed, outputs)
+        outputs = (stdout_reader, process.stdout), (stderr_reader, process.stderr)
+        await copy_both_ways(process, child, stdin_writer, outputs)
     return await child.wait()
 
 
-def pipe(reader, writer):
+def open_pipe(reader, writer):
     """Make a pipe as two unbuffered files, each to be closed with the stack it is given to."""
     source, target = os.pipe()
     return (
@@ -183,48 +183,50 @@ def pipe(reader, writer):
     )
 
 
-def terminal(size, ours, theirs):
+def open_terminal(size, ours, theirs):
     """The same for both sides of a terminal. When ours is closed, the kernel hangs up on theirs."""
-    near, far = os.openpty()
-    set_size(near, size)
+    pty, tty = os.openpty()
+    set_size(pty, size)
     return (
-        ours.enter_context(open(near, "r+b", 0)),
-        theirs.enter_context(open(far, "r+b", 0)),
+        ours.enter_context(open(pty, "r+b", 0)),
+        theirs.enter_context(open(tty, "r+b", 0)),
     )
 
 
-async def on_terminal(process, arguments, settings):
+async def run_on_terminal(process, arguments, settings):
     with contextlib.ExitStack() as ours:
         with contextlib.ExitStack() as theirs:
-            shown, inner = terminal(process.get_terminal_size(), ours, theirs)
+            pty, tty = open_terminal(process.get_terminal_size(), ours, theirs)
             settings["env"]["TERM"] = process.term_type
-            settings["env"]["SSH_TTY"] = os.ttyname(inner.fileno())
+            settings["env"]["SSH_TTY"] = os.ttyname(tty.fileno())
             child = await asyncio.create_subprocess_exec(
                 *arguments,
-                stdin=inner,
-                stdout=inner,
-                stderr=inner,
+                stdin=tty,
+                stdout=tty,
+                stderr=tty,
                 preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
                 **settings,
             )
-        await converse(process, child, shown, [(shown, process.stdout)])
+        await copy_both_ways(process, child, pty, [(pty, process.stdout)])
     return await child.wait()
 
 
-async def converse(process, child, typed, outputs):
+async def copy_both_ways(process, child, stdin_writer, outputs):
     """Copy both ways until everything was shown, or the client is gone.
 
     As with sshd it is the end of the output that counts, not the end of the program.
     """
-    for file in [typed] + [source for source, _ in outputs]:
+    for file in [stdin_writer] + [source for source, _ in outputs]:
         os.set_blocking(file.fileno(), False)
-    typing = asyncio.ensure_future(type_in(process, child, typed))
-    showing = [asyncio.ensure_future(show(source, target)) for source, target in outputs]
-    shown = asyncio.gather(*showing, return_exceptions=True)
-    gone = asyncio.ensure_future(process.channel.wait_closed())
-    await asyncio.wait([shown, gone], return_when=asyncio.FIRST_COMPLETED)
+    input_task = asyncio.ensure_future(copy_input(process, child, stdin_writer))
+    output_tasks = [
+        asyncio.ensure_future(copy_output(source, target)) for source, target in outputs
+    ]
+    output_ended = asyncio.gather(*output_tasks, return_exceptions=True)
+    client_gone = asyncio.ensure_future(process.channel.wait_closed())
+    await asyncio.wait([output_ended, client_gone], return_when=asyncio.FIRST_COMPLETED)
     # All of them have to end before the files are closed: the event loop keeps their numbers.
-    tasks = [typing, gone, *showing]
+    tasks = [input_task, client_gone, *output_tasks]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -236,7 +238,7 @@ def set_size(terminal, size):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, packed)
 
 
-async def until(add, remove, file):
+async def wait_until_ready(add, remove, file):
     """Wait until a file can be read, or written."""
     loop = asyncio.get_running_loop()
     able = asyncio.Event()
@@ -247,7 +249,7 @@ async def until(add, remove, file):
         getattr(loop, remove)(file)
 
 
-async def show(source, target):
+async def copy_output(source, target):
     """Copy what a program puts out, no faster than the client takes it."""
     while True:
         try:
@@ -255,7 +257,7 @@ async def show(source, target):
         except OSError:  # EIO: nobody holds the other side of the terminal any more
             return
         if data is None:
-            await until("add_reader", "remove_reader", source)
+            await wait_until_ready("add_reader", "remove_reader", source)
         elif data:
             target.write(data)
             await target.drain()
@@ -263,7 +265,7 @@ async def show(source, target):
             return
 
 
-async def type_in(process, child, target):
+async def copy_input(process, child, target):
     """Copy what the client types, or sends, to its end."""
     while True:
         try:
@@ -294,12 +296,12 @@ async def write_all(target, data):
     while data:
         written = target.write(data)
         if written is None:
-            await until("add_writer", "remove_writer", target)
+            await wait_until_ready("add_writer", "remove_writer", target)
         else:
             data = data[written:]
 
 
-def host_key(run):
+def ensure_host_key(run):
     """The container's own key, made on the first start; its public half stands in `host_keys`."""
     file = pathlib.Path(run, "ssh_host_ed25519_key")
     if not file.exists():
@@ -319,15 +321,15 @@ async def main():
         parser.add_argument(f"--{name}", type=int, required=True)
     options = parser.parse_args()
     with contextlib.suppress(OSError):
-        os.chdir(account()[0])  # where relative names of sftp and scp begin
+        os.chdir(home_and_shell()[0])  # where relative names of sftp and scp begin
     pathlib.Path(options.run, "sshd.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
     acceptor = await asyncssh.listen(
         options.address,
         options.port,
         server_factory=lambda: Server(options),
-        server_host_keys=[host_key(options.run)],
+        server_host_keys=[ensure_host_key(options.run)],
         process_factory=lambda process: serve_session(process, options),
-        sftp_factory=Files,
+        sftp_factory=SftpServer,
         allow_scp=True,
         encoding=None,
         line_editor=False,
