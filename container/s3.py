@@ -7,8 +7,8 @@ import os
 import re
 import sys
 
-MOST = 65536
-PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
+MAX_BYTES = 65536
+PLAIN_KEY = re.compile(r"[A-Za-z0-9._/-]+")
 
 
 def client():
@@ -21,7 +21,7 @@ def client():
     return boto3.client("s3", region_name=region, config=config)
 
 
-def read(s3, bucket, key, etag=None):
+def get_object(s3, bucket, key, etag=None):
     """One object's content and ETag; None where it is not there, the same ETag where unchanged."""
     from botocore.exceptions import ClientError
 
@@ -35,13 +35,13 @@ def read(s3, bucket, key, etag=None):
         if code == "NoSuchKey":
             return None
         raise
-    content = answer["Body"].read(MOST + 1)
-    if len(content) > MOST:
+    content = answer["Body"].read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
         raise ValueError("the object is too large")
     return content, answer["ETag"].strip('"')
 
 
-def write(folder, name, content):
+def write_atomically(folder, name, content):
     """A file, all or nothing."""
     part = os.path.join(folder, "part")
     with open(part, "wb") as file:
@@ -49,41 +49,41 @@ def write(folder, name, content):
     os.replace(part, os.path.join(folder, name))
 
 
-def below(s3, bucket, prefix, folder):
+def pull_prefix(s3, bucket, prefix, folder):
     """Bring the objects below a prefix; what the list says of them."""
     found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1000).get("Contents", [])
     lines = []
     for entry in found:
         key, etag = entry["Key"], entry["ETag"].strip('"')
-        if not PLAIN.fullmatch(key) or key.endswith("/") or entry["Size"] > MOST:
+        if not PLAIN_KEY.fullmatch(key) or key.endswith("/") or entry["Size"] > MAX_BYTES:
             continue
         if not os.path.exists(os.path.join(folder, "obj." + etag)):
-            answer = read(s3, bucket, key)
+            answer = get_object(s3, bucket, key)
             if answer is None:
                 continue
-            write(folder, "obj." + etag, answer[0])
+            write_atomically(folder, "obj." + etag, answer[0])
         lines.append((etag, key))
     return lines
 
 
-def single(s3, bucket, key, folder):
+def pull_object(s3, bucket, key, folder):
     """Bring one object; what the list says of it."""
     with open(os.path.join(folder, "list")) as file:
         words = file.readline().split()
-    answer = read(s3, bucket, key, words[0] if words else None)
+    answer = get_object(s3, bucket, key, words[0] if words else None)
     if answer is None:
         return []
     content, etag = answer
     if content is not None:
-        write(folder, "obj." + etag, content)
+        write_atomically(folder, "obj." + etag, content)
     return [(etag, key)]
 
 
 def pull(s3, bucket, key, folder):
     """Mirror an object or a prefix into a folder."""
-    bring = below if not key or key.endswith("/") else single
+    bring = pull_prefix if not key or key.endswith("/") else pull_object
     lines = bring(s3, bucket, key, folder)
-    write(folder, "list", "".join("%s %s\n" % line for line in lines).encode())
+    write_atomically(folder, "list", "".join("%s %s\n" % line for line in lines).encode())
     wanted = {"obj." + etag for etag, _ in lines}
     for name in os.listdir(folder):
         if name.startswith("obj.") and name not in wanted:
