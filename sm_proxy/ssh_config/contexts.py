@@ -50,10 +50,6 @@ def parse(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
         if line.startswith(MARK):
             record = _record(line.removeprefix(MARK), path, number)
             found[record.pop("prefix")] = record
-    if content and not found:
-        from sm_proxy.ssh_config import earlier  # noqa: PLC0415 - hardly ever needed
-
-        return earlier.parse(content, path)
     return found
 
 
