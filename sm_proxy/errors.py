@@ -10,7 +10,7 @@ promise to scripts (`doctor`, CI, wrappers); the words are for people and may ch
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 Code = Literal[
     "bad-name",
@@ -51,8 +51,6 @@ Code = Literal[
     "no-identity",
     "key-refused",
 ]
-
-CODES: frozenset[str] = frozenset(get_args(Code))
 
 EXIT_OK = 0
 EXIT_EXPECTED = 1

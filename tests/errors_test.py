@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sm_proxy.errors import CODES, SmProxyError, printable
+from sm_proxy.errors import Code, SmProxyError, printable
 
 PROMISED = """bad-name job-not-found job-ambiguous job-ended job-failed no-vpc no-address
 address-refused no-bastion bastion-offline agent-too-old no-credentials expired-credentials
@@ -13,7 +15,7 @@ wrong-user session-lost wait-timeout config-malformed config-read-only unsupport
 
 
 def test_the_promised_codes_are_there() -> None:
-    assert set(PROMISED.split()) <= CODES
+    assert set(PROMISED.split()) <= set(get_args(Code))
 
 
 def test_a_line_says_what_why_and_what_next() -> None:

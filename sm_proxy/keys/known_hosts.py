@@ -56,30 +56,23 @@ def pin(settings: Settings, host: str, host_keys: Iterable[str]) -> None:
         ) from None
 
 
-def sweep(settings: Settings, keep: Iterable[str] = ()) -> list[str]:
-    """Remove the files of hosts whose job must be over; returns the hosts.
+def sweep(settings: Settings) -> None:
+    """Remove the files of hosts whose job must be over.
 
     A training job runs for 28 days at most, so a file that nobody wrote for 30 is of no job.
-
-    Args:
-        settings: of this run.
-        keep: hosts that are known to live.
     """
-    return sweep_folder(settings.ssh_folder / FOLDER, keep)
+    sweep_folder(settings.ssh_folder / FOLDER)
 
 
-def sweep_folder(folder: Path, keep: Iterable[str] = ()) -> list[str]:
-    """Remove the files that nobody used for longer than a job may live; returns their names."""
-    kept, removed = set(keep), []
+def sweep_folder(folder: Path) -> None:
+    """Remove the files that nobody used for longer than a job may live."""
     before = time.time() - _LIFE_S
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
             with contextlib.suppress(OSError):
                 found = path.lstat()
-                if path.name not in kept and found.st_mtime < before and S_ISREG(found.st_mode):
+                if found.st_mtime < before and S_ISREG(found.st_mode):
                     path.unlink()
-                    removed.append(path.name)
-    return removed
 
 
 def forget(settings: Settings, host: str) -> None:
