@@ -19,10 +19,10 @@ from pathlib import Path
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, file_lock
-from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import blocks, contexts, patterns, quoting, user_file
+from sm_proxy.settings import Settings, contexts
+from sm_proxy.settings.contexts import Contexts
+from sm_proxy.ssh_config import blocks, patterns, quoting, user_file
 from sm_proxy.ssh_config.blocks import Stub
-from sm_proxy.ssh_config.contexts import Contexts
 from sm_proxy.ssh_config.quoting import Platform
 from sm_proxy.ssh_config.user_file import BEGIN, END
 
@@ -209,7 +209,9 @@ def exclusive() -> Iterator[None]:
 def recorded(settings: Settings) -> dict[str, object]:
     """The options of a context with these settings: what is not left at its default."""
     named = replace(settings, profile=settings.named_profile)
-    options = contexts.placed({name: getattr(named, name) for name in contexts.OPTIONS})
+    options = contexts.with_absolute_paths(
+        {name: getattr(named, name) for name in contexts.OPTIONS}
+    )
     return {name: value for name, value in options.items() if value != getattr(Settings, name)}
 
 

@@ -14,8 +14,7 @@ from sm_proxy.jobs import hostname, listing, names
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.memory import Memory
 from sm_proxy.local import threads
-from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import contexts
+from sm_proxy.settings import Settings, contexts
 
 _AT_ONCE: Final = 8
 """Few enough for the rate limits of Describe calls."""

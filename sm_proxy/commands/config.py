@@ -8,14 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sm_proxy import arguments, config_writer
+from sm_proxy import config_writer
 from sm_proxy import settings as settings_module
+from sm_proxy.commands import options
 from sm_proxy.config_writer import Change, Finding
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, paths
 from sm_proxy.local.output import Result
-from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import asked, contexts
+from sm_proxy.settings import Settings, contexts
+from sm_proxy.settings.sources import from_file
+from sm_proxy.ssh_config import asked
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     for name, text in _ACTIONS.items():
         action = actions.add_parser(name, help=text)
-        arguments.add_ssh_config(action)
+        options.add_ssh_config(action)
         action.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
-        arguments.add_json(action)
+        options.add_json(action)
         action.add_argument("--user", help="user to log in as (root)")
         action.add_argument("--identity-file", metavar="PATH", help="your own key, or its .pub")
         action.add_argument(
@@ -33,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="PATH",
             help="the agent that holds it: its socket, or SSH_AUTH_SOCK",
         )
-        arguments.add_wait(action)
+        options.add_wait(action)
         action.add_argument(
             "--control-master",
             action=argparse.BooleanOptionalAction,
@@ -80,7 +82,7 @@ def _removal(ssh_config: Path, settings: Settings, flags: Mapping[str, Any]) -> 
     known.pop(settings.prefix, None)
     if not known:
         return config_writer.planned_removal(ssh_config, settings)
-    base = replace(settings_module.from_file(), ssh_dir=settings.ssh_dir)
+    base = replace(from_file(), ssh_dir=settings.ssh_dir)
     return config_writer.planned(ssh_config, base, config_writer.own_program(), known)
 
 

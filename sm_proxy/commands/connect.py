@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import arguments, proxy
+from sm_proxy import proxy
 from sm_proxy import settings as settings_module
+from sm_proxy.commands import options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`connect [--user USER] HOST [PORT]`."""
     parser.add_argument("--user", dest="login", help="the user ssh will log in as (%%r)")
-    arguments.add_wait(parser)
+    options.add_wait(parser)
     parser.add_argument("host", metavar="HOST", help="the name as typed (%%n)")
     parser.add_argument(
         "port", metavar="PORT", nargs="?", type=_port, default=proxy.SSH_PORT, help="(%%p)"

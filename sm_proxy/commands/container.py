@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sm_proxy import __version__, arguments, build_context
+from sm_proxy import __version__, build_context
 from sm_proxy.build_context import File
+from sm_proxy.commands import options
 from sm_proxy.local.output import Result
 
 _WORDS = {
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     init.add_argument("--force", action="store_true", help="overwrite what you have edited")
     init.add_argument("--dry-run", action="store_true", help="say what would be written")
-    arguments.add_json(init)
+    options.add_json(init)
 
 
 def run(args: argparse.Namespace) -> Result:

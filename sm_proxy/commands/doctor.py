@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sm_proxy import arguments
 from sm_proxy import settings as settings_module
+from sm_proxy.commands import options
 from sm_proxy.doctor import account, bundle, last, runner, table
 from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
@@ -25,9 +25,9 @@ _COLOURS = {"passed": "32", "failed": "31", "skipped": "2"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`doctor [HOST] [--json] [--bundle FILE] [--ssh-config PATH]`."""
     parser.add_argument("host", metavar="HOST", nargs="?", help="as you give it to ssh")
-    arguments.add_json(parser)
+    options.add_json(parser)
     parser.add_argument("--bundle", metavar="FILE", help="write a report, secrets removed")
-    arguments.add_ssh_config(parser, "the config that ssh is given by -F")
+    options.add_ssh_config(parser, "the config that ssh is given by -F")
 
 
 def run(args: argparse.Namespace) -> Result:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import arguments, windows
 from sm_proxy import settings as settings_module
+from sm_proxy import windows
 from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.windows import Told, Word
@@ -26,9 +27,9 @@ _WORDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`go HOST [--json]`: every node of the job, unless HOST names one (`sm-myjob.algo-2`)."""
     parser.add_argument("host", metavar="HOST", help="a job: all its nodes; or one, as .algo-2")
-    arguments.add_wait(parser)
-    arguments.add_ssh_config(parser, arguments.CONFIG_OF_KEY)
-    arguments.add_json(parser)
+    options.add_wait(parser)
+    options.add_ssh_config(parser, options.CONFIG_OF_KEY)
+    options.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import arguments, remote, resolver
+from sm_proxy import remote, resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
@@ -16,9 +17,9 @@ from sm_proxy.machine import probe, report, text
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`inspect HOST [--json]`."""
     parser.add_argument("host", metavar="HOST")
-    arguments.add_wait(parser)
-    arguments.add_ssh_config(parser, arguments.CONFIG_OF_KEY)
-    arguments.add_json(parser)
+    options.add_wait(parser)
+    options.add_ssh_config(parser, options.CONFIG_OF_KEY)
+    options.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

@@ -7,14 +7,14 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from sm_proxy import arguments
 from sm_proxy import settings as settings_module
+from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import durations, identity, key_files, passphrases
+from sm_proxy.keys import identity, key_files, passphrases
 from sm_proxy.keys.identity import Identity
 from sm_proxy.keys.key_files import Pair
 from sm_proxy.local.output import Result
-from sm_proxy.settings import Settings
+from sm_proxy.settings import Settings, durations
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made = {}
     for name, (_, text) in _ACTIONS.items():
         made[name] = action = actions.add_parser(name, help=text)
-        arguments.add_json(action)
+        options.add_json(action)
         action.add_argument("--identity-file", metavar="PATH", help="your own key instead of ours")
-        arguments.add_ssh_config(action, "the config file it goes with")
+        options.add_ssh_config(action, "the config file it goes with")
     made["show"].add_argument(
         "--env", action="store_true", help="as NAME=VALUE for the Environment of a job request"
     )
@@ -155,7 +155,7 @@ def _left_to_do(removed: list[str]) -> list[str]:
 def _load(args: argparse.Namespace, settings: Settings) -> Result:
     from sm_proxy.keys import agent  # noqa: PLC0415 - seldom
 
-    lifetime = durations.seconds(args.lifetime, "--lifetime")
+    lifetime = durations.parse(args.lifetime, "--lifetime")
     if settings.identity_file:
         raise SmProxyError(
             "unsupported",

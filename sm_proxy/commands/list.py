@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import timezone
 from typing import Any, Final
 
-from sm_proxy import arguments, reach
+from sm_proxy import reach
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
 from sm_proxy.errors import printable
 from sm_proxy.jobs import kinds, listing
 from sm_proxy.jobs.hostname import Kind
@@ -29,7 +30,7 @@ _WORDS: Final = {True: "yes", False: "no", None: "?"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`list [--check] [--json]`."""
     parser.add_argument("--check", action="store_true", help="resolve each job that runs")
-    arguments.add_json(parser)
+    options.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import arguments
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
 from sm_proxy.local.output import Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`login [--profile NAME] [--json]`."""
-    arguments.add_json(parser)
+    options.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

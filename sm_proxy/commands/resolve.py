@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import arguments, resolver
+from sm_proxy import resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 
@@ -14,10 +15,8 @@ from sm_proxy.local.output import Result
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`resolve HOST [--wait SECONDS] [--json]`."""
     parser.add_argument("host", metavar="HOST")
-    parser.add_argument(
-        "--wait", type=settings_module.seconds, metavar="S", help="wait for a starting job"
-    )
-    arguments.add_json(parser)
+    parser.add_argument("--wait", type=options.seconds, metavar="S", help="wait for a starting job")
+    options.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

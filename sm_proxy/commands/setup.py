@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sm_proxy import arguments, config_writer
+from sm_proxy import config_writer
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
 from sm_proxy.keys import identity, key_files, passphrases
 from sm_proxy.keys.identity import Identity
 from sm_proxy.keys.key_files import Pair
@@ -37,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="auto",
         help="of a new key: random (kept in the keyring), ask, none",
     )
-    arguments.add_wait(parser)
-    arguments.add_ssh_config(parser)
+    options.add_wait(parser)
+    options.add_ssh_config(parser)
     parser.add_argument("--yes", action="store_true", help="never ask, take what is obvious")
-    arguments.add_json(parser)
+    options.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

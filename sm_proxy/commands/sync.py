@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from sm_proxy import arguments, config_writer
+from sm_proxy import config_writer
 from sm_proxy import settings as settings_module
+from sm_proxy.commands import options
 from sm_proxy.config_writer import Change, Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output, signals
 from sm_proxy.local.output import Result
 from sm_proxy.local.threads import Background
-from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import blocks, contexts
+from sm_proxy.settings import Settings, contexts
+from sm_proxy.ssh_config import blocks
 from sm_proxy.survey import Survey
 
 _INTERVAL_S: Final = 60
@@ -37,13 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     once_or_on.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
     parser.add_argument(
         "--interval",
-        type=partial(settings_module.seconds, least=1),
+        type=partial(options.seconds, least=1),
         metavar="S",
         default=_INTERVAL_S,
         help=f"with --watch: look every so many seconds ({_INTERVAL_S})",
     )
-    arguments.add_ssh_config(parser)
-    arguments.add_json(parser)
+    options.add_ssh_config(parser)
+    options.add_json(parser)
 
 
 @dataclass
@@ -165,10 +166,10 @@ def _surveys(flags: Mapping[str, Any], known: Mapping[str, Survey]) -> dict[str,
             f"Known are {', '.join(recorded) or 'none'}; add one with `sm-proxy config write`.",
         )
     found: dict[str, Survey] = {}
-    for prefix, options in recorded.items():
+    for prefix, recorded_options in recorded.items():
         if only in {None, prefix}:
             # As flags, for so the ProxyCommand gives them: no variable of this shell wins.
-            said = {**options, "prefix": prefix, "ssh_dir": flags.get("ssh_dir")}
+            said = {**recorded_options, "prefix": prefix, "ssh_dir": flags.get("ssh_dir")}
             context = settings_module.load(said)
             old = known.get(prefix)
             same = old is not None and old.is_of(context, recorded)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import arguments, resolver, ssh_client
+from sm_proxy import resolver, ssh_client
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
 from sm_proxy.editors import known, remote, settings_file
 from sm_proxy.editors.known import Editor
 from sm_proxy.editors.settings_file import Outcome
@@ -14,7 +15,8 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
-from sm_proxy.settings import WAIT_DEFAULT_S, Settings
+from sm_proxy.settings import Settings
+from sm_proxy.settings.schema import WAIT_DEFAULT_S
 
 _PLATFORM = "remote.SSH.remotePlatform"
 _TIMEOUT = "remote.SSH.connectTimeout"
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-wait", action="store_true", help="do not look whether it is there")
     parser.add_argument(
         "--timeout",
-        type=settings_module.seconds,
+        type=options.seconds,
         metavar="S",
         default=WAIT_DEFAULT_S,
         help=f"wait for so many seconds at most ({WAIT_DEFAULT_S})",
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=f"also set {_TIMEOUT}, which holds for every host",
     )
-    arguments.add_json(parser)
+    options.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

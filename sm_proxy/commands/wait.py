@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import arguments, resolver
+from sm_proxy import resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import options
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
-from sm_proxy.settings import WAIT_DEFAULT_S
+from sm_proxy.settings.schema import WAIT_DEFAULT_S
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,12 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST")
     parser.add_argument(
         "--timeout",
-        type=settings_module.seconds,
+        type=options.seconds,
         metavar="S",
         default=WAIT_DEFAULT_S,
         help=f"for so many seconds at most ({WAIT_DEFAULT_S})",
     )
-    arguments.add_json(parser)
+    options.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> Result:

@@ -14,7 +14,7 @@ from sm_proxy.doctor import account, laptop, shadow
 from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, private_files
-from sm_proxy.ssh_config import contexts
+from sm_proxy.settings import contexts
 
 _OURS: Final = (
     *("proxycommand", "userknownhostsfile", "stricthostkeychecking", "identityfile"),

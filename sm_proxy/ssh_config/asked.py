@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from sm_proxy import config_writer
-from sm_proxy import settings as settings_module
 from sm_proxy.keys import identity
 from sm_proxy.local import private_files
-from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import blocks, contexts
+from sm_proxy.settings import Settings, contexts
+from sm_proxy.settings.sources import from_file, from_flags
+from sm_proxy.ssh_config import blocks
 
 
 def contexts_of(
@@ -22,10 +22,12 @@ def contexts_of(
     An option that is given now changes its context; AWS variables count for a new one only, so
     that what is written does not change with the shell that a rewrite is started from.
     """
-    base = replace(settings_module.from_file(), ssh_dir=settings.ssh_dir)
+    base = replace(from_file(), ssh_dir=settings.ssh_dir)
     known = contexts.read(config_writer.own_config(settings))
-    told = settings_module.given(flags, own_variables=True)
-    changed = contexts.placed({name: told[name] for name in contexts.OPTIONS if name in told})
+    told = from_flags(flags, own_variables=True)
+    changed = contexts.with_absolute_paths(
+        {name: told[name] for name in contexts.OPTIONS if name in told}
+    )
     prefix = settings.prefix
     if prefix in known:
         known[prefix] |= changed

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sm_proxy import settings as settings_module
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname
 from sm_proxy.keys import identity, known_hosts
-from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import contexts, patterns, quoting
-from sm_proxy.ssh_config.contexts import Contexts
+from sm_proxy.settings import Settings, contexts
+from sm_proxy.settings.contexts import Contexts
+from sm_proxy.settings.schema import validate
+from sm_proxy.ssh_config import patterns, quoting
 from sm_proxy.ssh_config.quoting import Platform
 
 HEADER = "# Written by sm-proxy: do not edit, `sm-proxy config write` replaces it."
@@ -186,7 +186,7 @@ def stub_section(stubs: Sequence[Stub], known: Contexts) -> str:
 def _refuse_bad(stub: Stub, known: Contexts) -> None:
     prefix = contexts.of_host(stub.host, known)
     hostname.parse(stub.host, prefix if prefix is not None else next(iter(known), Settings.prefix))
-    settings_module.converted("user", stub.user, f"the stub of {stub.host}")
+    validate("user", stub.user, f"the stub of {stub.host}")
 
 
 def stub_span(content: bytes, path: Path) -> tuple[int, int] | None:

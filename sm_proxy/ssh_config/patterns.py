@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from sm_proxy.jobs import hostname
-from sm_proxy.ssh_config import contexts
+from sm_proxy.settings import contexts
 
 _OWN: Final = re.compile(r"[A-Za-z0-9_*?][A-Za-z0-9_.:@*?-]*")
 _WILD: Final = frozenset("*?")

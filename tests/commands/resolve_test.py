@@ -7,7 +7,7 @@ import pytest
 
 from sm_proxy import cli, resolver
 from sm_proxy.local import output
-from sm_proxy.settings import SECONDS_LIMIT
+from sm_proxy.settings.schema import SECONDS_LIMIT
 from tests.fakes import container
 
 

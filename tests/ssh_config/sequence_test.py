@@ -19,8 +19,7 @@ from hypothesis.stateful import (
 
 from sm_proxy import cli, config_writer
 from sm_proxy.config_writer import Stub
-from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import contexts
+from sm_proxy.settings import Settings, contexts
 
 BOM = b"\xef\xbb\xbf"
 PREFIXES = ("sm-", "sm-eu-", "sm-eu-west-", "s", "other.")

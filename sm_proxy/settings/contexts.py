@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.settings.schema import validate
 
 OPTIONS = (
     *("profile", "region", "bastion", "user", "identity_file", "identity_agent", "wait"),
@@ -59,7 +60,7 @@ def line_of(prefix: str, options: Options) -> str:
     return MARK + json.dumps({"prefix": prefix, **known})
 
 
-def placed(options: Options) -> dict[str, Any]:
+def with_absolute_paths(options: Options) -> dict[str, Any]:
     """`options` with absolute paths: a file is read from other folders than the one at hand."""
     found = dict(options)
     for name in ("identity_file", "identity_agent"):
@@ -80,12 +81,10 @@ def longest_first(prefixes: Iterable[str]) -> list[str]:
 
 
 def _record(text: str, path: Path, number: int) -> dict[str, Any]:
-    from sm_proxy import settings  # noqa: PLC0415 - it asks us in turn
-
     where = f"{path}:{number}"
     try:
         record = json.loads(text)
-        known = {name: settings.converted(name, value, where) for name, value in record.items()}
+        known = {name: validate(name, value, where) for name, value in record.items()}
         unknown = known.keys() - {"prefix", *OPTIONS}
     except (ValueError, AttributeError, SmProxyError) as error:
         known, unknown, why = {}, set(), str(error)

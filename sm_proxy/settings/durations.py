@@ -10,7 +10,7 @@ from sm_proxy.errors import SmProxyError
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def seconds(text: str, where: str) -> int:
+def parse(text: str, where: str) -> int:
     """The seconds of `90`, `10m`, `8h` or `2d`.
 
     Args:

@@ -1,0 +1,53 @@
+"""Options that several commands take, each worded once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Final
+
+from sm_proxy.errors import printable
+from sm_proxy.settings.schema import SECONDS_LIMIT, WAIT_DEFAULT_S, has_home, whole_number
+
+CONFIG_OF_KEY: Final = "the config file our key goes with"
+_SHOWN: Final = 20
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`: the result as one envelope."""
+    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+
+
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    """`--wait S`: for a job that is starting."""
+    text = f"wait for a starting job ({WAIT_DEFAULT_S})"
+    parser.add_argument("--wait", type=seconds, metavar="S", help=text)
+
+
+def add_ssh_config(parser: argparse.ArgumentParser, text: str = "instead of ~/.ssh/config") -> None:
+    """`--ssh-config PATH`: our files stand beside it, see `settings.flags_of`."""
+    parser.add_argument("--ssh-config", type=path, metavar="PATH", help=text)
+
+
+def path(text: str) -> str:
+    """A path as an argument of the command line: a shell leaves the tilde in `--ssh-config=~/x`.
+
+    Raises:
+        ArgumentTypeError: it is empty, which must not mean the default, or nobody's home.
+    """
+    if not text or not has_home(text):
+        raise argparse.ArgumentTypeError(f"{printable(text, _SHOWN)!r} is no path")
+    return os.path.expanduser(text)  # noqa: PTH111 - a string again
+
+
+def seconds(text: str, least: int = 0) -> int:
+    """A number of seconds as an argument of the command line.
+
+    Raises:
+        ArgumentTypeError: it is no whole number, less than `least`, or more than a job may run.
+    """
+    number = whole_number(text)
+    if not least <= number <= SECONDS_LIMIT:
+        shown = printable(text, _SHOWN)
+        raise argparse.ArgumentTypeError(f"{shown!r} is not {least} to {SECONDS_LIMIT} seconds")
+    return number

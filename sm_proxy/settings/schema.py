@@ -1,0 +1,154 @@
+"""Every setting in one frozen record, and what a value of it has to look like."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths
+
+WAIT_DEFAULT_S = 15 * 60
+
+SECONDS_LIMIT = 28 * 24 * 60 * 60
+"""As long as a training job may run."""
+
+_PATHS = frozenset({"ssh_dir", "identity_file", "identity_agent"})
+_DIGITS = re.compile(r"[0-9]{1,7}")
+_SHOWN = 20
+_PRINTABLE = re.compile(r".+")
+_SHAPES = {
+    "prefix": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*"), "letters, digits, `-`, `_` and `.`"),
+    "user": (re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*"), "a user name"),
+    "bastion": (re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]*"), "an instance id"),
+}
+_WORDS: dict[type, str] = {str: "a string", dict: "a table"}
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for, from all four places.
+
+    Attributes:
+        prefix: what stands before the job name in a host name.
+        profile: AWS profile, or None for botocore's own choice, by AWS_PROFILE among others: a
+            profile that is named makes it pass over the keys in the environment.
+        region: AWS region, or None for botocore's own choice.
+        bastion: instance id of the bastion, or None to find it by tag in the job's VPC.
+        user: the user to log in as, for the ssh config block.
+        identity_file: the private key for the ssh config block; None for our own.
+        identity_agent: socket of the agent that holds the key, or SSH_AUTH_SOCK, for the block;
+            None for ssh's own choice.
+        keys_s3: folder in S3 (`s3://bucket/keys/`) where containers look for public keys.
+        ssh_dir: folder of our ssh files; None for `~/.ssh/sm-proxy`.
+        wait: how long `connect` waits for a starting job, in seconds.
+        allow_loopback: let a container live on a loopback address (the lab without namespaces).
+        trust_first_use: believe whatever host key answers first, where the log names none.
+        control_master: let further connections share the first one's, in the ssh config block.
+        hosts: settings of single hosts, by host name.
+    """
+
+    prefix: str = "sm-"
+    profile: str | None = None
+    region: str | None = None
+    bastion: str | None = None
+    user: str = "root"
+    identity_file: str | None = None
+    identity_agent: str | None = None
+    keys_s3: str | None = None
+    ssh_dir: str | None = None
+    wait: int = WAIT_DEFAULT_S
+    allow_loopback: bool = False
+    trust_first_use: bool = False
+    control_master: bool = False
+    hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def ssh_folder(self) -> Path:
+        """The folder with our ssh config, key and known_hosts.d."""
+        if not self.ssh_dir:
+            return paths.default_ssh_dir()
+        return Path(self.ssh_dir).expanduser().absolute()
+
+    def trusts_first_use(self, host: str) -> bool:
+        """Whether the user has asked for it, for this host or for this run."""
+        return self.trust_first_use or self.hosts.get(host, {}).get("trust_first_use") is True
+
+    @property
+    def named_profile(self) -> str | None:
+        """The profile of this run by name, also where it is botocore's own choice."""
+        return self.profile or aws_profile()
+
+
+_AWS_PROFILES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
+
+
+def aws_profile() -> str | None:
+    """The profile that the AWS variables name."""
+    return next(filter(None, map(os.environ.get, _AWS_PROFILES)), None)
+
+
+def validate(name: str, value: object, where: str) -> Any:
+    """`value` of the setting `name` in its own type; `where` it stands is for the message.
+
+    Raises:
+        SmProxyError: `bad-setting`.
+    """
+    default = getattr(Settings, name, None)
+    if isinstance(default, bool):
+        return _boolean(name, value, where)
+    if isinstance(default, int):
+        return _seconds(name, value, where)
+    expected: type = dict if name == "hosts" else str
+    if not isinstance(value, expected):
+        raise _bad(name, where, _WORDS[expected])
+    return _text(name, value, where) if isinstance(value, str) else value
+
+
+def _text(name: str, value: str, where: str) -> str:
+    """`value` as it is: most of them end up in the ssh config, where a space starts a new word."""
+    pattern, words = _SHAPES.get(name, (_PRINTABLE, "printable text"))
+    if not pattern.fullmatch(value) or not value.isprintable():
+        raise _bad(name, where, f"{words}, not {value!r}")
+    if name in _PATHS and not has_home(value):
+        raise _bad(name, where, f"a path, and nobody has the home folder of {value!r}")
+    return value
+
+
+def has_home(value: str) -> bool:
+    """Whether a tilde that it begins with stands for a folder."""
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _boolean(name: str, value: object, where: str) -> bool:
+    word = str(value).lower()
+    if word not in _TRUE | _FALSE:
+        raise _bad(name, where, f"true or false, not {value!r}")
+    return word in _TRUE
+
+
+def _seconds(name: str, value: object, where: str) -> int:
+    number = whole_number(value)
+    if not 0 <= number <= SECONDS_LIMIT:
+        raise _bad(name, where, f"a number of seconds, {SECONDS_LIMIT} at most")
+    return number
+
+
+def whole_number(value: object) -> int:
+    """The number that plain digits write, else -1."""
+    return int(str(value)) if _DIGITS.fullmatch(str(value)) else -1
+
+
+def _bad(name: str, where: str, expected: str) -> SmProxyError:
+    what = f"{name} in {where} must be {expected}"
+    return SmProxyError("bad-setting", what, f"Change {name} there, or take it away.")

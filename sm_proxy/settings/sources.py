@@ -1,0 +1,140 @@
+"""Where settings come from: flag, then SM_PROXY_*, then the AWS variable, then the file.
+
+The file is `config.toml` in the settings folder:
+
+    region = "eu-west-1"
+    profile = "research"
+    bastion = "i-0123456789abcdef0"
+
+    [hosts.sm-myjob]
+    trust_first_use = true
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths, private_files
+from sm_proxy.settings.schema import Settings, aws_profile, validate
+
+FILE_NAME = "config.toml"
+_AWS_VARIABLES = {"region": ("AWS_REGION", "AWS_DEFAULT_REGION")}
+_FLAG_ONLY = frozenset({"hosts"})
+
+
+def load(
+    flags: Mapping[str, Any] | None = None, context: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings of this run.
+
+    Args:
+        flags: those given on the command line (None = not given).
+        context: options of the host name's context: they win over the file only.
+
+    Raises:
+        SmProxyError: `bad-setting` when a value has the wrong shape, with where it stands.
+    """
+    result = replace(from_file(), **(context or {}))
+    if aws_profile():
+        result = replace(result, profile=None)
+    found = {name: value for name in _names() if (value := _from_environment(name)) is not None}
+    return replace(result, **{**found, **from_flags(flags or {})})
+
+
+def load_for(flags: Mapping[str, Any], host: str | None = None) -> Settings:
+    """The settings of a command typed by hand: those of `load`, and the context's of `host`.
+
+    The prefix that is given as an option decides; else the longest recorded one that `host`
+    begins with; without a host the configured one.
+    """
+    from sm_proxy.settings import contexts  # noqa: PLC0415 - the ssh path does without
+
+    settings = load(flags)
+    known = contexts.read(settings.ssh_folder / "config")
+    prefix = settings.prefix
+    if host is not None and not (flags.get("prefix") or os.environ.get("SM_PROXY_PREFIX")):
+        prefix = contexts.of_host(host, {*known, prefix}) or prefix
+    if prefix not in known:
+        return settings
+    return load(flags, {**known[prefix], "prefix": prefix})
+
+
+def from_file() -> Settings:
+    """What the file says, and else the defaults."""
+    return replace(Settings(), **_from_file(paths.config_dir() / FILE_NAME))
+
+
+def from_flags(flags: Mapping[str, Any], *, own_variables: bool = False) -> dict[str, Any]:
+    """The settings among `flags`, and with `own_variables` also those of SM_PROXY_*."""
+    variables = {name: os.environ.get(f"SM_PROXY_{name.upper()}") for name in _names()}
+    named = {
+        name: validate(name, value, f"SM_PROXY_{name.upper()}")
+        for name, value in variables.items()
+        if own_variables and value
+    }
+    return named | {
+        name: validate(name, flags[name], f"--{name.replace('_', '-')}")
+        for name in _names()
+        if flags.get(name) is not None
+    }
+
+
+def flags_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings among parsed arguments; `--ssh-config PATH` puts our files beside PATH."""
+    flags = dict(vars(args))
+    if (path := flags.get("ssh_config")) and not flags.get("ssh_dir"):
+        flags["ssh_dir"] = str(Path(path).absolute().parent / paths.APP)
+    return flags
+
+
+def _names() -> list[str]:
+    return [item.name for item in fields(Settings) if item.name not in _FLAG_ONLY]
+
+
+def _from_environment(name: str) -> Any | None:
+    own = f"SM_PROXY_{name.upper()}"
+    for variable in (own, *_AWS_VARIABLES.get(name, ())):
+        if value := os.environ.get(variable):
+            return validate(name, value, variable)
+    return None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        private_files.refuse_special(path)
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SmProxyError(
+            "bad-setting",
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
+            "Make it a readable UTF-8 file, or take it away.",
+        ) from None
+    known = {item.name for item in fields(Settings)}
+    table = _parse_toml(text, path)
+    if unknown := sorted(set(table) - known):
+        names = ", ".join(sorted(known))
+        raise SmProxyError("bad-setting", f"{path}: unknown {unknown[0]!r}", f"Known are {names}.")
+    return {name: validate(name, value, str(path)) for name, value in table.items()}
+
+
+def _parse_toml(text: str, path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415 - only where there is a file
+    else:
+        import tomli as tomllib  # noqa: PLC0415
+    try:
+        table: dict[str, Any] = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SmProxyError(
+            "bad-setting", f"{path} is not valid TOML: {error}", "Mend it, or take it away."
+        ) from None
+    return table
