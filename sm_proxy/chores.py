@@ -15,7 +15,7 @@ from typing import Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import known_hosts
+from sm_proxy.host_keys import known_hosts
 from sm_proxy.local import paths, private_files
 from sm_proxy.local.threads import Background
 from sm_proxy.routes import Stream, bastion
@@ -95,8 +95,8 @@ def sweep(settings: Settings) -> None:
             return
         private_files.refuse_shared(stamp.parent)
         private_files.write_private(stamp, f"{os.getpid()}\n".encode())
-        from sm_proxy.keys import first_use  # noqa: PLC0415 - once a day
+        from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - once a day
 
         cache.sweep_all()
         known_hosts.sweep(settings)
-        first_use.sweep()
+        trust_on_first_use.sweep()

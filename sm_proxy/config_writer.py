@@ -148,6 +148,12 @@ def planned_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
     return [Change(own, before, after, "Then run `sm-proxy config write`.")]
 
 
+def offer_keys(settings: Settings, keys: Sequence[Path]) -> None:
+    """Let our own file, where it has been written, offer these keys; the first is our own."""
+    with exclusive():
+        apply(planned_keys(settings, keys))
+
+
 def stubs_in(settings: Settings) -> list[Stub]:
     """The stubs that stand in our own file now."""
     own = own_config(settings)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from sm_proxy import error_handler, resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import EXIT_INTERRUPTED, EXIT_OK, SmProxyError
-from sm_proxy.keys import known_hosts
-from sm_proxy.keys.expected import ExpectedKeys
+from sm_proxy.host_keys import known_hosts
+from sm_proxy.host_keys.policy import HostKeyPolicy
 from sm_proxy.local import debug_log, output, signals, stdio, threads
 from sm_proxy.local.stdio import Stdio
 from sm_proxy.pump import Pump
@@ -117,7 +117,7 @@ def _opened(
         _refuse_wrong_user(found, user)
         return found
 
-    keys = ExpectedKeys(settings, container, look)
+    keys = HostKeyPolicy(settings, container, look)
 
     def dialled(found: Container) -> Stream:
         return _dialled(found, port, settings, aws, keys)
@@ -144,12 +144,12 @@ def _found(host: str, settings: Settings, aws: Aws) -> Container:
 
 def _forget_keys(host: str, settings: Settings, aws: Aws) -> None:
     """The job has ended: nobody is to be found by its host keys any more."""
+    from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415
     from sm_proxy.jobs import hostname  # noqa: PLC0415 - both for the unlucky
-    from sm_proxy.keys import first_use  # noqa: PLC0415
 
     known_hosts.forget(settings, host)
     target = hostname.parse(host, settings.prefix)
-    first_use.forget(aws.context, target.job, target.node)
+    trust_on_first_use.forget(aws.context, target.job, target.node)
 
 
 def _rechecked(
@@ -169,7 +169,7 @@ def _rechecked(
 
 
 def _dialled(
-    container: Container, port: int, settings: Settings, aws: Aws, keys: ExpectedKeys
+    container: Container, port: int, settings: Settings, aws: Aws, keys: HostKeyPolicy
 ) -> Stream:
     """A stream to the container, after ssh has been told which host keys it may have."""
 
@@ -178,9 +178,11 @@ def _dialled(
 
     logged = bool(container.host_keys)
     if not logged:
-        from sm_proxy.keys import first_use  # noqa: PLC0415 - containers without our marker
+        from sm_proxy.host_keys import (  # noqa: PLC0415 - containers without our marker
+            trust_on_first_use,
+        )
 
-        container = first_use.with_host_keys(container, settings, aws.context, dial)
+        container = trust_on_first_use.with_host_keys(container, settings, aws.context, dial)
     keys.pin(container, _port(container, port), on_first_use=not logged)
     return dial(container)
 

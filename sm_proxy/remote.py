@@ -19,8 +19,8 @@ from typing import IO, Final
 
 from sm_proxy import config_writer, error_handler
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.identity import identities
 from sm_proxy.jobs.container import Container
-from sm_proxy.keys import identity
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import blocks
 
@@ -61,7 +61,7 @@ def run(
         SmProxyError: no ssh here, or none to the container; where our own ProxyCommand failed
             under it, with the code and the words of that.
     """
-    identity.ensure(settings)
+    identities.ensure(settings)
     with tempfile.TemporaryDirectory(prefix="sm-proxy-") as folder:
         told = Path(folder, "error")
         process = subprocess.Popen(

@@ -13,7 +13,7 @@ from sm_proxy import chores
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import known_hosts
+from sm_proxy.host_keys import known_hosts
 from sm_proxy.local import paths, private_files
 from sm_proxy.settings import Settings
 from sm_proxy.state import open_sessions

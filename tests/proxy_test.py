@@ -11,7 +11,7 @@ import pytest
 
 from sm_proxy import chores, proxy, resolver
 from sm_proxy.errors import Code, SmProxyError
-from sm_proxy.keys import first_use, known_hosts
+from sm_proxy.host_keys import known_hosts, trust_on_first_use
 from sm_proxy.local import private_files, signals, stdio, threads
 from sm_proxy.local.stdio import DirectStdio
 from sm_proxy.resolver import Container
@@ -170,7 +170,7 @@ def test_the_host_keys_of_a_job_that_is_over_are_dropped(
     world: World, code: Code, *, left: bool
 ) -> None:
     world.connect()
-    pin = first_use._path(container(), "here")
+    pin = trust_on_first_use._path(container(), "here")
     private_files.write_private(pin, HOST_KEY.encode())
     world.found = SmProxyError(code, "over")
     refused(world)

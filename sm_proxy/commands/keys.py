@@ -7,12 +7,13 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from sm_proxy import config_writer
 from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import identity, key_files, passphrases
-from sm_proxy.keys.identity import Identity
-from sm_proxy.keys.key_files import Pair
+from sm_proxy.identity import identities, key_files, passphrases
+from sm_proxy.identity.identities import Identity
+from sm_proxy.identity.key_files import Pair
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, durations
 
@@ -59,14 +60,14 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def _show(args: argparse.Namespace, settings: Settings) -> Result:
-    key = identity.ensure(settings)
-    variables = identity.environment(identity.identities(settings)) if args.env else {}
+    key = identities.ensure(settings)
+    variables = identities.environment(identities.ensure_all(settings)) if args.env else {}
     data = {"path": str(key.path), "public_key": key.public_key, "environment": variables}
     return Result(data, _assignments(variables) if args.env else key.public_key)
 
 
 def _list(_: argparse.Namespace, settings: Settings) -> Result:
-    keys = identity.identities(settings)
+    keys = identities.ensure_all(settings)
     lines = [
         f"{'current' if key is keys[0] else 'before':8} {key.fingerprint}  {key.path}"
         for key in keys
@@ -75,44 +76,48 @@ def _list(_: argparse.Namespace, settings: Settings) -> Result:
 
 
 def _rotate(args: argparse.Namespace, settings: Settings) -> Result:
-    from sm_proxy.keys import rotation  # noqa: PLC0415 - with cryptography
+    from sm_proxy.identity import rotation  # noqa: PLC0415 - with cryptography
 
-    new, old = rotation.rotate(settings, lambda: _new_pair(args, settings))
-    keys = identity.identities(settings)
+    new, old = rotation.rotate(
+        settings, config_writer.offer_keys, lambda: _new_pair(args, settings)
+    )
+    keys = identities.ensure_all(settings)
     pushed = _pushed(settings, [new])
-    variables = identity.environment(keys)
+    variables = identities.environment(keys)
     lines = [
         f"new key {new.fingerprint} ({new.path})",
         f"ssh offers the old one too, for jobs that know no other: {old.fingerprint}",
         *(f"put {address}" for address in pushed),
         "New jobs take it from their Environment:",
-        f"    {_assignments(identity.environment([new]))}",
+        f"    {_assignments(identities.environment([new]))}",
         f"When no job needs the old one any more: sm-proxy keys revoke {old.fingerprint}",
     ]
     return Result({"keys": _data(keys), "environment": variables, "s3": pushed}, "\n".join(lines))
 
 
 def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
-    from sm_proxy.keys import rotation  # noqa: PLC0415 - with cryptography
+    from sm_proxy.identity import rotation  # noqa: PLC0415 - with cryptography
 
     removed: list[str] = []
     encrypted: list[Identity] = []
     unasked: list[str] = []
 
     def before(gone: Sequence[Identity]) -> None:
-        from sm_proxy.keys import agent, bucket  # noqa: PLC0415 - with botocore
+        from sm_proxy.identity import s3, ssh_agent  # noqa: PLC0415 - with botocore
 
         if settings.keys_s3:
             aws = _aws(settings)
-            removed.extend(bucket.remove(aws, settings.keys_s3, key) for key in gone)
+            removed.extend(s3.remove(aws, settings.keys_s3, key) for key in gone)
         for key in gone:
             try:
-                agent.forget(key, settings.identity_agent)
+                ssh_agent.forget(key, settings.identity_agent)
             except SmProxyError as error:  # noqa: PERF203 - one or two
                 unasked.append(_left_in_agent(key, error))
         encrypted.extend(key for key in gone if _is_encrypted(key))
 
-    gone, left = rotation.revoke(settings, args.key, before, lambda: _new_pair(args, settings))
+    gone, left = rotation.revoke(
+        settings, args.key, config_writer.offer_keys, before, lambda: _new_pair(args, settings)
+    )
     for key in encrypted:
         passphrases.forget(key)
     lines = [f"removed from this machine: {key.fingerprint} ({key.path})" for key in gone]
@@ -124,7 +129,7 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
     data = {
         "revoked": _data(gone),
         "keys": _data(left),
-        "environment": identity.environment(left),
+        "environment": identities.environment(left),
         "s3": removed,
         "agent": not unasked,
     }
@@ -153,7 +158,7 @@ def _left_to_do(removed: list[str]) -> list[str]:
 
 
 def _load(args: argparse.Namespace, settings: Settings) -> Result:
-    from sm_proxy.keys import agent  # noqa: PLC0415 - seldom
+    from sm_proxy.identity import ssh_agent  # noqa: PLC0415 - seldom
 
     lifetime = durations.parse(args.lifetime, "--lifetime")
     if settings.identity_file:
@@ -162,10 +167,10 @@ def _load(args: argparse.Namespace, settings: Settings) -> Result:
             f"{settings.identity_file} is your own key",
             f"Load it with: ssh-add {settings.identity_file}",
         )
-    keys = identity.identities(settings)
+    keys = identities.ensure_all(settings)
     for key in keys:
         passphrase = passphrases.of(key) if _is_encrypted(key) else None
-        agent.load(key, passphrase, lifetime, settings.identity_agent)
+        ssh_agent.load(key, passphrase, lifetime, settings.identity_agent)
     until = f" for {args.lifetime}" if lifetime else ""
     lines = [f"in the agent{until}: {key.fingerprint}" for key in keys]
     return Result({"keys": _data(keys), "lifetime": lifetime}, "\n".join(lines))
@@ -175,8 +180,8 @@ def _new_pair(args: argparse.Namespace, settings: Settings) -> Pair:
     """The new key's pair, with a passphrase if that is asked for, or if the one before has one."""
     mode = args.passphrase
     if mode is None:
-        path = identity.identity_path(settings)
-        mode = "auto" if _is_encrypted(identity.own(path)) else "none"
+        path = identities.identity_path(settings)
+        mode = "auto" if _is_encrypted(identities.own(path)) else "none"
     return passphrases.protected(mode)
 
 
@@ -189,7 +194,7 @@ def _push(_: argparse.Namespace, settings: Settings) -> Result:
         raise SmProxyError(
             "bad-setting", "no folder in S3 is named", "Say where: --keys-s3 s3://bucket/keys/"
         )
-    key = identity.ensure(settings)
+    key = identities.ensure(settings)
     pushed = _pushed(settings, [key])
     return Result({"keys": _data([key]), "s3": pushed}, f"put {pushed[0]}")
 
@@ -197,10 +202,10 @@ def _push(_: argparse.Namespace, settings: Settings) -> Result:
 def _pushed(settings: Settings, keys: Sequence[Identity]) -> list[str]:
     if not settings.keys_s3:
         return []
-    from sm_proxy.keys import bucket  # noqa: PLC0415 - with botocore
+    from sm_proxy.identity import s3  # noqa: PLC0415 - with botocore
 
     aws = _aws(settings)
-    return [bucket.push(aws, settings.keys_s3, key) for key in keys]
+    return [s3.push(aws, settings.keys_s3, key) for key in keys]
 
 
 def _aws(settings: Settings) -> Any:

@@ -11,9 +11,9 @@ from sm_proxy import config_writer
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
-from sm_proxy.keys import identity, key_files, passphrases
-from sm_proxy.keys.identity import Identity
-from sm_proxy.keys.key_files import Pair
+from sm_proxy.identity import identities, key_files, passphrases
+from sm_proxy.identity.identities import Identity
+from sm_proxy.identity.key_files import Pair
 from sm_proxy.local import paths, private_files
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> Result:
     ask = None if args.yes else answers.terminal()
     flags |= answers.missing(settings_module.load_for(flags), ask)
     ssh_config = Path(args.ssh_config) if args.ssh_config else None
-    key = identity.ensure(settings_module.load_for(flags), lambda: _new_pair(args.passphrase))
+    key = identities.ensure(settings_module.load_for(flags), lambda: _new_pair(args.passphrase))
     taken = [
         Step("key", "passed", _key_told(key, args.passphrase)),
         _written(flags, ssh_config or paths.user_ssh_config()),

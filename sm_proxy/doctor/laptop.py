@@ -17,7 +17,7 @@ from typing import Final
 
 from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import identity, known_hosts
+from sm_proxy.identity import identities
 from sm_proxy.local import paths, private_files
 
 OLDEST_PYTHON: Final = (3, 10)
@@ -88,13 +88,13 @@ def permissions(patient: Patient) -> str:
     """Folders and keys that ssh, or others, must not find open."""
     if sys.platform == "win32":
         raise SkipCheck("Windows keeps access lists instead of modes")
-    key = identity.identity_path(patient.settings)
+    key = identities.identity_path(patient.settings)
     folders = [paths.ssh_home() / ".ssh", patient.settings.ssh_folder, paths.state_dir()]
     for path in folders:
         _refuse_open(path, 0o022, "chmod go-w")
     if key.suffix != ".pub" and private_files.is_plain(key):
         _refuse_open(key, 0o077, "chmod 600")
-    _refuse_unwritable(patient.settings.ssh_folder / known_hosts.FOLDER)
+    _refuse_unwritable(patient.settings.known_hosts_folder)
     return "nobody else can write our folders or read the key"
 
 
@@ -127,7 +127,7 @@ def _refuse_open(path: Path, forbidden: int, command: str) -> None:
 
 def key(patient: Patient) -> str:
     """The identity is there, both halves."""
-    path = identity.identity_path(patient.settings)
+    path = identities.identity_path(patient.settings)
     public = private_files.is_plain(path.with_name(path.name + ".pub"))
     own = not patient.settings.identity_file
     if not private_files.exists(path) and (own or not public):

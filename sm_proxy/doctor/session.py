@@ -16,7 +16,8 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import first_use, identity
+from sm_proxy.host_keys import trust_on_first_use
+from sm_proxy.identity import identities
 from sm_proxy.local import private_files
 from sm_proxy.routes import bastion
 
@@ -31,7 +32,7 @@ def expected_key(patient: Patient) -> str:
     """A host key to hold the server against is known: else ssh does not connect at all."""
     container = needed(patient.container, "the container")
     if not container.host_keys:
-        pinned = first_use.pinned(container, patient.settings, patient.aws.context)
+        pinned = trust_on_first_use.pinned(container, patient.settings, patient.aws.context)
         if pinned is None:
             raise SkipCheck("the first connection will trust what it meets, as you asked")
         container = patient.container = replace(container, host_keys=(pinned,))
@@ -129,7 +130,7 @@ def login(patient: Patient) -> str:
         raise SmProxyError(
             "key-refused",
             "; ".join(tried),
-            f"ssh-add {shlex.quote(str(identity.identity_path(patient.settings)))}",
+            f"ssh-add {shlex.quote(str(identities.identity_path(patient.settings)))}",
         )
     raise SmProxyError(
         "key-refused",
@@ -168,7 +169,7 @@ def _keys(patient: Patient, paramiko: Any, tried: list[str]) -> list[tuple[str, 
     """The keys that ssh would offer: ours, and of the agent's those that its config names."""
     held = _agent_keys(patient, paramiko)
     own: list[tuple[str, Any]] = []
-    for path in identity.offered(patient.settings):
+    for path in identities.offered(patient.settings):
         try:
             own.append((str(path), paramiko.PKey.from_path(path)))
         except FileNotFoundError:  # noqa: PERF203 - two keys at most
@@ -204,7 +205,7 @@ def _named(patient: Patient) -> set[str]:
     """The public keys, in base64, beside the identity files that ssh goes by."""
     found: set[str] = set()
     files = patient.effective.get("identityfile", [])
-    for file in (*files, str(identity.identity_path(patient.settings))):
+    for file in (*files, str(identities.identity_path(patient.settings))):
         with contextlib.suppress(OSError, IndexError, ValueError, RuntimeError):
             public = Path(f"{file}.pub").expanduser()
             if private_files.is_plain(public):

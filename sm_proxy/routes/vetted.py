@@ -17,12 +17,12 @@ from sm_proxy.routes import Stream
 from sm_proxy.routes.host_key import HostKeyReader
 
 PATIENCE_S: Final = 15.0
-"""Longer than the log may lag: see `keys/expected.py`. It is for a look that hangs."""
+"""Longer than the log may lag: see `host_keys/policy.py`. It is for a look that hangs."""
 _TICK_S: Final = 0.05
 
 
 class Keys(Protocol):
-    """Which host keys may be accepted: see `keys/expected.py`."""
+    """Which host keys may be accepted: see `host_keys/policy.py`."""
 
     def accepts(self, blob: bytes) -> bool:
         """Whether the key is among those that are expected."""

@@ -76,6 +76,11 @@ class Settings:
             return paths.default_ssh_dir()
         return Path(self.ssh_dir).expanduser().absolute()
 
+    @property
+    def known_hosts_folder(self) -> Path:
+        """The folder of the files, one for each host, that tell ssh its host keys."""
+        return self.ssh_folder / "known_hosts.d"
+
     def trusts_first_use(self, host: str) -> bool:
         """Whether the user has asked for it, for this host or for this run."""
         return self.trust_first_use or self.hosts.get(host, {}).get("trust_first_use") is True

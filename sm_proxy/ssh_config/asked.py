@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sm_proxy import config_writer
-from sm_proxy.keys import identity
+from sm_proxy.identity import identities
 from sm_proxy.local import private_files
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.sources import from_file, from_flags
@@ -44,6 +44,6 @@ def prepare(settings: Settings, flags: Mapping[str, Any]) -> None:
     base, known = contexts_of(settings, flags)
     for prefix, options in known.items():
         context = replace(base, **{**options, "prefix": prefix})
-        identity.ensure(context)
+        identities.ensure(context)
         if context.control_master:
             private_files.private_dir(blocks.control_folder(context))

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.identity import identities
 from sm_proxy.jobs import hostname
-from sm_proxy.keys import identity, known_hosts
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.contexts import Contexts
 from sm_proxy.settings.schema import validate
@@ -67,11 +67,11 @@ def own_file(
 
 def options(settings: Settings, program: list[str], platform: Platform | None = None) -> list[str]:
     """The options of one context, indented."""
-    folder = quoting.tilde(settings.ssh_folder / known_hosts.FOLDER)
+    folder = quoting.tilde(settings.known_hosts_folder)
     return [
         f"    ProxyCommand {proxy_command(settings, program, platform)}",
         f"    User {settings.user}",
-        *_identity_lines(identity.offered(settings), platform),
+        *_identity_lines(identities.offered(settings), platform),
         *_agent_lines(settings.identity_agent, platform),
         "    IdentitiesOnly yes",
         "    StrictHostKeyChecking yes",

@@ -44,7 +44,7 @@ def test_without_one_ssh_refuses_unless_the_user_trusts_the_first_use() -> None:
 
 def test_the_pinned_key_is_expected_later(monkeypatch: pytest.MonkeyPatch) -> None:
     examined = patient(Settings(trust_first_use=True))
-    monkeypatch.setattr("sm_proxy.keys.first_use._pinned", lambda _: fakes.HOST_KEY)
+    monkeypatch.setattr("sm_proxy.host_keys.trust_on_first_use._pinned", lambda _: fakes.HOST_KEY)
     assert session.expected_key(examined) == f"{KEY}, of the first connection"
     assert examined.container is not None
     assert examined.container.host_keys == (fakes.HOST_KEY,)

@@ -10,7 +10,7 @@ from sm_proxy import config_writer
 from sm_proxy.doctor import laptop, ssh_config
 from sm_proxy.doctor.findings import Patient
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import identity
+from sm_proxy.identity import identities
 from sm_proxy.settings import Settings
 from tests.fakes import FakeAws
 
@@ -25,7 +25,7 @@ def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     settings = Settings(ssh_dir=str(tmp_path / "ssh" / "sm-proxy"))
-    identity.ensure(settings)
+    identities.ensure(settings)
     config = tmp_path / "ssh" / "config"
     config_writer.apply(config_writer.planned(config, settings, [str(program)]))
     return Patient(settings, "sm-job", FakeAws(), ssh_config=config)
@@ -136,7 +136,7 @@ def test_a_known_hosts_folder_that_is_none(patient: Patient) -> None:
 
 
 def test_a_key_that_others_may_read_or_that_is_gone(patient: Patient) -> None:
-    path = identity.identity_path(patient.settings)
+    path = identities.identity_path(patient.settings)
     path.chmod(0o644)
     assert failure(laptop.permissions, patient).hint == f"chmod 600 {path}"
     path.unlink()
@@ -144,14 +144,14 @@ def test_a_key_that_others_may_read_or_that_is_gone(patient: Patient) -> None:
 
 
 def test_a_key_that_is_a_pipe_is_not_waited_for(patient: Patient) -> None:
-    path = identity.identity_path(patient.settings)
+    path = identities.identity_path(patient.settings)
     path.unlink()
     os.mkfifo(path, 0o600)
     assert "is no plain file" in failure(laptop.key, patient).message
 
 
 def test_a_public_half_that_is_a_pipe_is_none(patient: Patient) -> None:
-    path = identity.identity_path(patient.settings)
+    path = identities.identity_path(patient.settings)
     public = path.with_name(f"{path.name}.pub")
     public.unlink()
     os.mkfifo(public)

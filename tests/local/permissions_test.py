@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy import config_writer
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import identity, known_hosts, rotation
+from sm_proxy.host_keys import known_hosts
+from sm_proxy.identity import identities, rotation
 from sm_proxy.settings import Settings
 from tests.fakes import HOST_KEY, tree
 
@@ -29,7 +31,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def refused(settings: Settings) -> SmProxyError:
     with pytest.raises(SmProxyError) as caught:
-        identity.ensure(settings)
+        identities.ensure(settings)
     assert caught.value.code == "bad-permissions"
     return caught.value
 
@@ -38,24 +40,24 @@ def refused(settings: Settings) -> SmProxyError:
 def test_a_key_that_others_could_read_is_closed_and_told(
     mode: int, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    key = identity.ensure(settings)
-    rotation.rotate(settings)
-    old = identity.offered(settings)[1]
+    key = identities.ensure(settings)
+    rotation.rotate(settings, config_writer.offer_keys)
+    old = identities.offered(settings)[1]
     old.chmod(mode)
     capsys.readouterr()
-    identity.ensure(settings)
+    identities.ensure(settings)
     assert stat.S_IMODE(old.stat().st_mode) == 0o600
     said = capsys.readouterr().err
     assert str(old) in said
     assert "keys rotate" in said
-    identity.ensure(settings)
+    identities.ensure(settings)
     assert capsys.readouterr().err == ""
-    assert identity.own(old).public_key == key.public_key
+    assert identities.own(old).public_key == key.public_key
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_a_key_that_others_could_have_written_is_refused(mode: int, settings: Settings) -> None:
-    key = identity.ensure(settings)
+    key = identities.ensure(settings)
     key.path.chmod(mode)
     assert "rm " in refused(settings).hint
     assert stat.S_IMODE(key.path.stat().st_mode) == mode
@@ -64,7 +66,7 @@ def test_a_key_that_others_could_have_written_is_refused(mode: int, settings: Se
 @as_root
 @pytest.mark.parametrize("name", ["", "id_ed25519"])
 def test_what_belongs_to_another_user(name: str, settings: Settings) -> None:
-    identity.ensure(settings)
+    identities.ensure(settings)
     os.chown(settings.ssh_folder / name, STRANGER, STRANGER)
     refused(settings)
 
@@ -87,7 +89,7 @@ def test_a_folder_in_one_that_everybody_may_write_to(settings: Settings) -> None
 
 
 def test_a_key_that_is_a_symlink(settings: Settings, tmp_path: Path) -> None:
-    theirs = identity.ensure(Settings(ssh_dir=str(tmp_path / "theirs"))).path
+    theirs = identities.ensure(Settings(ssh_dir=str(tmp_path / "theirs"))).path
     settings.ssh_folder.mkdir(parents=True, mode=0o700)
     before = tree(tmp_path)
     (settings.ssh_folder / "id_ed25519").symlink_to(theirs)
@@ -102,11 +104,11 @@ def test_a_key_that_is_a_symlink(settings: Settings, tmp_path: Path) -> None:
 def test_what_lies_in_wait_for_the_next_rotation(settings: Settings, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    identity.ensure(settings)
+    identities.ensure(settings)
     (settings.ssh_folder / "id_ed25519.pub").unlink()
     (settings.ssh_folder / "id_ed25519.pub").symlink_to(victim)
     (settings.ssh_folder / "id_ed25519.1.pub").symlink_to(victim)
-    rotation.rotate(settings)
+    rotation.rotate(settings, config_writer.offer_keys)
     assert victim.read_text() == "mine"
     assert not any(path.is_symlink() for path in settings.ssh_folder.iterdir())
 
@@ -139,7 +141,7 @@ def test_a_folder_of_host_keys_that_a_stranger_has_linked(
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     settings.ssh_folder.mkdir(parents=True, mode=0o700)
-    link = settings.ssh_folder / known_hosts.FOLDER
+    link = settings.known_hosts_folder
     link.symlink_to(theirs)
     os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
     with pytest.raises(SmProxyError) as caught:
@@ -150,11 +152,11 @@ def test_a_folder_of_host_keys_that_a_stranger_has_linked(
 
 @pytest.mark.parametrize("mode", [0o640, 0o644, 0o666])
 def test_the_users_own_key_is_not_touched(mode: int, tmp_path: Path) -> None:
-    made = identity.ensure(Settings(ssh_dir=str(tmp_path / "made")))
+    made = identities.ensure(Settings(ssh_dir=str(tmp_path / "made")))
     settings = Settings(identity_file=str(made.path), ssh_dir=str(tmp_path / "ssh"))
-    assert identity.ensure(settings) == made
+    assert identities.ensure(settings) == made
     made.path.chmod(mode)
     assert "chmod 600" in refused(settings).hint
     assert stat.S_IMODE(made.path.stat().st_mode) == mode
     public = Settings(identity_file=f"{made.path}.pub", ssh_dir=str(tmp_path / "ssh"))
-    assert identity.ensure(public).public_key == made.public_key
+    assert identities.ensure(public).public_key == made.public_key

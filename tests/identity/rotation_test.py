@@ -15,8 +15,8 @@ import pytest
 
 from sm_proxy import config_writer
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import identity, rotation
-from sm_proxy.keys.identity import Identity
+from sm_proxy.identity import identities, rotation
+from sm_proxy.identity.identities import Identity
 from sm_proxy.settings import Settings
 from tests.fakes import tree
 
@@ -29,11 +29,15 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def publics(settings: Settings) -> list[str]:
-    return [key.public_key for key in identity.identities(settings)]
+    return [key.public_key for key in identities.ensure_all(settings)]
+
+
+def rotated(settings: Settings) -> tuple[Identity, Identity]:
+    return rotation.rotate(settings, config_writer.offer_keys)
 
 
 def revoked(settings: Settings, named: str | None = None) -> list[Identity]:
-    return rotation.revoke(settings, named, lambda _: None)[0]
+    return rotation.revoke(settings, named, config_writer.offer_keys, lambda _: None)[0]
 
 
 def written(settings: Settings) -> Path:
@@ -50,17 +54,17 @@ def offers(config: Path) -> list[str]:
 
 
 def test_the_old_key_is_offered_behind_the_new_one(settings: Settings) -> None:
-    first = identity.ensure(settings)
+    first = identities.ensure(settings)
     config = written(settings)
     before = config.read_text().splitlines()
-    new, old = rotation.rotate(settings)
+    new, old = rotated(settings)
     assert (old.public_key, old.path.name) == (first.public_key, "id_ed25519.1")
-    third, _ = rotation.rotate(settings)
+    third, _ = rotated(settings)
     assert publics(settings) == [third.public_key, new.public_key, first.public_key]
     assert offers(config) == ["id_ed25519", "id_ed25519.2", "id_ed25519.1"]
     after = [line for line in config.read_text().splitlines() if "_ed25519." not in line]
     assert after == before
-    for path in identity.offered(settings):
+    for path in identities.offered(settings):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert path.with_name(path.name + ".pub").read_text().split()[1] in "".join(
             publics(settings)
@@ -68,18 +72,18 @@ def test_the_old_key_is_offered_behind_the_new_one(settings: Settings) -> None:
 
 
 def test_a_config_written_later_offers_both_too(settings: Settings) -> None:
-    identity.ensure(settings)
-    rotation.rotate(settings)
+    identities.ensure(settings)
+    rotated(settings)
     assert not config_writer.own_config(settings).exists()
     assert offers(written(settings)) == ["id_ed25519", "id_ed25519.1"]
 
 
 def test_blocks_with_the_users_own_key_stay(settings: Settings, tmp_path: Path) -> None:
-    identity.ensure(settings)
+    identities.ensure(settings)
     known: dict[str, dict[str, Any]] = {"sm-": {}, "eu-": {"identity_file": "/my/key"}}
     user = tmp_path / ".ssh" / "config"
     config_writer.apply(config_writer.planned(user, settings, ["/bin/true"], known))
-    rotation.rotate(settings)
+    rotated(settings)
     config = config_writer.own_config(settings)
     assert sorted(offers(config)) == ["id_ed25519", "id_ed25519.1", "key"]
     revoked(settings)
@@ -87,11 +91,11 @@ def test_blocks_with_the_users_own_key_stay(settings: Settings, tmp_path: Path) 
 
 
 def test_revoke_takes_the_keys_before_the_current_one(settings: Settings) -> None:
-    identity.ensure(settings)
+    identities.ensure(settings)
     config = written(settings)
     bare = config.read_bytes()
-    rotation.rotate(settings)
-    new, _ = rotation.rotate(settings)
+    rotated(settings)
+    new, _ = rotated(settings)
     assert len(revoked(settings)) == 2
     assert publics(settings) == [new.public_key]
     assert config.read_bytes() == bare
@@ -102,9 +106,9 @@ def test_revoke_takes_the_keys_before_the_current_one(settings: Settings) -> Non
 
 @pytest.mark.parametrize("how", ["fingerprint", "beginning", "path"])
 def test_revoke_one_by_name(how: str, settings: Settings) -> None:
-    first = identity.ensure(settings)
-    _, old = rotation.rotate(settings)
-    rotation.rotate(settings)
+    first = identities.ensure(settings)
+    _, old = rotated(settings)
+    rotated(settings)
     names = {
         "fingerprint": old.fingerprint,
         "beginning": old.fingerprint.removeprefix("SHA256:")[:10],
@@ -126,7 +130,7 @@ def test_what_names_no_key(named: str, settings: Settings) -> None:
 
 
 def test_the_current_key_is_replaced_at_once(settings: Settings) -> None:
-    first = identity.ensure(settings)
+    first = identities.ensure(settings)
     gone = revoked(settings, "current")
     assert [key.public_key for key in gone] == [first.public_key]
     (left,) = publics(settings)
@@ -134,48 +138,50 @@ def test_the_current_key_is_replaced_at_once(settings: Settings) -> None:
 
 
 def test_what_is_to_be_done_first_may_refuse(settings: Settings) -> None:
-    identity.ensure(settings)
-    rotation.rotate(settings)
+    identities.ensure(settings)
+    rotated(settings)
     before = tree(settings.ssh_folder)
 
     def fail(keys: object) -> None:
         raise SmProxyError("access-denied", "no")
 
     with pytest.raises(SmProxyError, match="no"):
-        rotation.revoke(settings, None, fail)
+        rotation.revoke(settings, None, config_writer.offer_keys, fail)
     assert tree(settings.ssh_folder) == before
 
 
 def test_no_more_keys_than_a_server_takes(settings: Settings) -> None:
-    oldest = identity.ensure(settings)
+    oldest = identities.ensure(settings)
     for _ in range(4):
-        rotation.rotate(settings)
+        rotated(settings)
     before = tree(settings.ssh_folder)
     with pytest.raises(SmProxyError, match="5 keys are offered") as caught:
-        rotation.rotate(settings)
+        rotated(settings)
     assert oldest.fingerprint in caught.value.hint
     assert tree(settings.ssh_folder) == before
     revoked(settings, oldest.fingerprint)
-    rotation.rotate(settings)
+    rotated(settings)
 
 
 def test_the_users_own_key_is_left_alone(tmp_path: Path) -> None:
     settings = Settings(identity_file=str(tmp_path / "key"))
-    for action in (rotation.rotate, revoked):
+    for action in (rotated, revoked):
         with pytest.raises(SmProxyError, match="your own key") as caught:
             action(settings)
         assert caught.value.code == "unsupported"
 
 
 def test_rotations_at_once_take_turns(settings: Settings) -> None:
-    first = identity.ensure(settings)
+    first = identities.ensure(settings)
     config = written(settings)
     program = (
         "import sys\n"
-        "from sm_proxy.keys import rotation\n"
+        "from sm_proxy.identity import rotation\n"
         "from sm_proxy.settings import Settings\n"
+        "from sm_proxy.config_writer import offer_keys\n"
+        "settings = Settings(ssh_dir=sys.argv[1])\n"
         "sys.stdin.read()\n"
-        "print(rotation.rotate(Settings(ssh_dir=sys.argv[1]))[0].public_key)\n"
+        "print(rotation.rotate(settings, offer_keys)[0].public_key)\n"
     )
     command = [sys.executable, "-c", program, str(settings.ssh_folder)]
     processes = [
@@ -193,7 +199,7 @@ def test_rotations_at_once_take_turns(settings: Settings) -> None:
         assert process.wait(60) == 0
     assert set(publics(settings)) == {first.public_key, *made}
     assert len(made) == 3
-    assert offers(config) == [path.name for path in identity.offered(settings)]
+    assert offers(config) == [path.name for path in identities.offered(settings)]
 
 
 class Killed(BaseException):
@@ -228,12 +234,12 @@ def test_a_kill_at_any_step_leaves_a_usable_key(
     steps = 0
     for step in range(1, 100):
         settings = Settings(ssh_dir=str(tmp_path / str(step) / "sm-proxy"))
-        identity.ensure(settings)
+        identities.ensure(settings)
         config = written(settings)
-        rotation.rotate(settings)
+        rotated(settings)
         old = publics(settings)
         actions: dict[str, Callable[[], object]] = {
-            "rotate": lambda chosen=settings: rotation.rotate(chosen),  # type: ignore[misc]
+            "rotate": lambda chosen=settings: rotated(chosen),  # type: ignore[misc]
             "revoke": lambda chosen=settings: revoked(chosen),  # type: ignore[misc]
             "revoke current": lambda chosen=settings: revoked(chosen, "current"),  # type: ignore[misc]
         }
@@ -243,11 +249,13 @@ def test_a_kill_at_any_step_leaves_a_usable_key(
         _is_usable(settings)
         if what == "rotate":
             assert set(old) <= set(publics(settings))
-            told = [identity.own(settings.ssh_folder / name).public_key for name in offers(config)]
+            told = [
+                identities.own(settings.ssh_folder / name).public_key for name in offers(config)
+            ]
             assert set(old) <= set(told), "running jobs know these only"
         # ssh is told of no key that is gone, and the next run mends the rest.
         assert all((settings.ssh_folder / name).exists() for name in offers(config))
-        rotation.rotate(settings)
+        rotated(settings)
         assert len(publics(settings)) == len(set(publics(settings)))
         assert offers(config)[0] == "id_ed25519"
         assert not list(settings.ssh_folder.glob(".id_ed25519.??*"))
@@ -256,12 +264,12 @@ def test_a_kill_at_any_step_leaves_a_usable_key(
 
 def _is_usable(settings: Settings) -> None:
     """Private half and, if there is one, public half beside it are of one key, for ssh too."""
-    path = identity.identity_path(settings)
+    path = identities.identity_path(settings)
     assert KEYGEN is not None
     command = [KEYGEN, "-y", "-P", "", "-f", str(path)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[:2]
     beside = path.with_name("id_ed25519.pub")
     if beside.exists():
         assert beside.read_text().split()[:2] == told
-    assert identity.ensure(settings).public_key.split()[:2] == told
+    assert identities.ensure(settings).public_key.split()[:2] == told
     assert beside.read_text().split()[:2] == told

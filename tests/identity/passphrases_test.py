@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy.config_writer import offer_keys
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import identity, key_files, passphrases, rotation
+from sm_proxy.identity import identities, key_files, passphrases, rotation
 from sm_proxy.local import prompt, secret_store
 from sm_proxy.local.secret_store import SecretStore
 from sm_proxy.settings import Settings
@@ -47,7 +48,7 @@ def settings(tmp_path: Path) -> Settings:
 def test_a_random_one_is_in_the_keyring_only(
     mode: passphrases.Mode, settings: Settings, ring: MemoryKeyring
 ) -> None:
-    key = identity.ensure(settings, lambda: passphrases.protected(mode))
+    key = identities.ensure(settings, lambda: passphrases.protected(mode))
     passphrase = passphrases.of(key)
     assert len(passphrase) >= 32
     assert key_files.is_encrypted(key.path.read_bytes())
@@ -67,10 +68,10 @@ def test_without_a_keyring_there_is_no_random_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secret_store, "find", lambda: None)
-    identity.ensure(settings)
+    identities.ensure(settings)
     before = tree(settings.ssh_folder)
     with pytest.raises(SmProxyError, match="no keyring") as caught:
-        rotation.rotate(settings, lambda: passphrases.protected("random"))
+        rotation.rotate(settings, offer_keys, lambda: passphrases.protected("random"))
     assert caught.value.code == "missing-dependency"
     assert tree(settings.ssh_folder) == before
 
@@ -80,7 +81,7 @@ def test_the_users_own_without_a_keyring(
 ) -> None:
     monkeypatch.setattr(secret_store, "find", lambda: None)
     answers(monkeypatch, "correct horse", "correct horse", "typed again")
-    key = identity.ensure(settings, lambda: passphrases.protected("auto"))
+    key = identities.ensure(settings, lambda: passphrases.protected("auto"))
     assert key_files.is_encrypted(key.path.read_bytes())
     assert passphrases.of(key) == "typed again"
 
@@ -89,7 +90,7 @@ def test_the_users_own_is_kept_in_the_keyring(
     settings: Settings, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = answers(monkeypatch, "correct horse", "correct horse")
-    key = identity.ensure(settings, lambda: passphrases.protected("ask"))
+    key = identities.ensure(settings, lambda: passphrases.protected("ask"))
     assert passphrases.of(key) == "correct horse"
     assert len(asked) == 2
 
@@ -99,17 +100,17 @@ def test_what_is_no_passphrase_changes_nothing(
     given: list[str], settings: Settings, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers(monkeypatch, *given)
-    identity.ensure(settings)
+    identities.ensure(settings)
     before = tree(settings.ssh_folder)
     with pytest.raises(SmProxyError) as caught:
-        rotation.rotate(settings, lambda: passphrases.protected("ask"))
+        rotation.rotate(settings, offer_keys, lambda: passphrases.protected("ask"))
     assert caught.value.code == "login-refused"
     assert tree(settings.ssh_folder) == before
     assert not ring.items
 
 
 def test_none_is_none(settings: Settings, ring: MemoryKeyring) -> None:
-    key = identity.ensure(settings, lambda: passphrases.protected("none"))
+    key = identities.ensure(settings, lambda: passphrases.protected("none"))
     assert not key_files.is_encrypted(key.path.read_bytes())
     assert not ring.items
 
@@ -118,9 +119,9 @@ def test_a_keyring_that_keeps_nothing_gets_no_random_one(
     settings: Settings, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody else would know it: the new key would be lost at once."""
-    key = identity.ensure(settings)
+    key = identities.ensure(settings)
     monkeypatch.setattr(ring, "set_password", lambda *_: None)
     with pytest.raises(SmProxyError) as caught:
-        rotation.rotate(settings, lambda: passphrases.protected("random"))
+        rotation.rotate(settings, offer_keys, lambda: passphrases.protected("random"))
     assert caught.value.code == "missing-dependency"
-    assert identity.ensure(settings) == key
+    assert identities.ensure(settings) == key

@@ -12,7 +12,7 @@ from typing import Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys.identity import Identity
+from sm_proxy.identity.identities import Identity
 from sm_proxy.public_key import wire_form
 
 _URL: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/((?:[A-Za-z0-9._-]+/)*)")

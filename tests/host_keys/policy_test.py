@@ -9,9 +9,9 @@ import pytest
 
 from sm_proxy import public_key
 from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.host_keys import known_hosts, policy
+from sm_proxy.host_keys.policy import HostKeyPolicy
 from sm_proxy.jobs.container import Container
-from sm_proxy.keys import expected, known_hosts
-from sm_proxy.keys.expected import ExpectedKeys
 from sm_proxy.settings import Settings
 from tests.fakes import HOST_KEY, NODE_STREAM, Clock, blob_of, container
 
@@ -26,9 +26,9 @@ class Place:
 
     def keys(
         self, look: Callable[[], Container] | None = None, *, on_first_use: bool = False
-    ) -> ExpectedKeys:
+    ) -> HostKeyPolicy:
         found = container(cached=look is not None)
-        keys = ExpectedKeys(self.settings, found, look or container)
+        keys = HostKeyPolicy(self.settings, found, look or container)
         keys.pin(found, 2022, on_first_use=on_first_use)
         return keys
 
@@ -45,7 +45,7 @@ def place(tmp_path: Path) -> Place:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(expected, "time", found)
+    monkeypatch.setattr(policy, "time", found)
     return found
 
 
@@ -56,7 +56,7 @@ def fails(code: Code, message: str) -> Callable[[], Container]:
     return look
 
 
-def refused(keys: ExpectedKeys, key: str = OTHER) -> SmProxyError:
+def refused(keys: HostKeyPolicy, key: str = OTHER) -> SmProxyError:
     error = keys.judge(blob_of(key), "i-1")
     assert error is not None
     return error
@@ -120,7 +120,7 @@ def test_a_log_that_lags_is_waited_for(
 ) -> None:
     """Its new stream may be there without its marker: then there is no address."""
     log = Log(clock, 5, before)
-    keys = ExpectedKeys(place.settings, container(cached=remembered), log.look)
+    keys = HostKeyPolicy(place.settings, container(cached=remembered), log.look)
     keys.pin(container(), 2022, on_first_use=False)
     assert keys.judge(blob_of(OTHER), "") is None
     assert place.pinned == f"* {OTHER}\n"

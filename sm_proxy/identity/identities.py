@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import key_files
-from sm_proxy.keys.key_files import Pair
+from sm_proxy.identity import key_files
+from sm_proxy.identity.key_files import Pair
 from sm_proxy.local import file_lock, permissions, private_files
 from sm_proxy.public_key import is_public_key, sha256, wire_form
 from sm_proxy.settings import Settings
@@ -97,7 +97,7 @@ def previous(current: Path) -> list[Path]:
     return [path for _, path in sorted(numbered, reverse=True)]
 
 
-def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generated) -> Identity:
+def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generate) -> Identity:
     """The identity, made now if it is ours and does not exist.
 
     Args:
@@ -129,7 +129,7 @@ def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generat
     return key
 
 
-def identities(settings: Settings) -> list[Identity]:
+def ensure_all(settings: Settings) -> list[Identity]:
     """Every key that ssh offers, each once; the first one is made now if it does not exist.
 
     Raises:

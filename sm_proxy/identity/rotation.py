@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sm_proxy import config_writer
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import identity, key_files
-from sm_proxy.keys.identity import Identity
-from sm_proxy.keys.key_files import Pair
+from sm_proxy.identity import identities, key_files
+from sm_proxy.identity.identities import Identity
+from sm_proxy.identity.key_files import Pair
 from sm_proxy.local import file_lock
 from sm_proxy.settings import Settings
 
@@ -25,15 +24,18 @@ OFFERED_LIMIT: Final = 5
 
 
 MakePair = Callable[[], Pair]
+Offer = Callable[[Settings, Sequence[Path]], None]
+"""Lets our ssh config, where it has been written, name these keys."""
 
 
 def rotate(
-    settings: Settings, make_pair: MakePair = key_files.generated
+    settings: Settings, offer: Offer, make_pair: MakePair = key_files.generate
 ) -> tuple[Identity, Identity]:
     """Make a new key and keep the current one as the first of those before it.
 
     Args:
         settings: of this run.
+        offer: has ssh offer the keys.
         make_pair: makes the new one, before anything is changed.
 
     Returns:
@@ -54,16 +56,17 @@ def rotate(
             )
         pair = make_pair()
         old = _set_aside(current)
-        offer(settings, identity.offered(settings))
-        identity.make(current.path, pair)
-        return identity.own(current.path), old
+        offer(settings, identities.offered(settings))
+        identities.make(current.path, pair)
+        return identities.own(current.path), old
 
 
 def revoke(
     settings: Settings,
     named: str | None,
+    offer: Offer,
     before: Callable[[Sequence[Identity]], None],
-    make_pair: MakePair = key_files.generated,
+    make_pair: MakePair = key_files.generate,
 ) -> tuple[list[Identity], list[Identity]]:
     """End keys: those before the current one, or the one that is named.
 
@@ -72,6 +75,7 @@ def revoke(
     Args:
         settings: of this run.
         named: fingerprint, or a unique beginning of one, path, or `current`.
+        offer: has ssh offer the keys that are left.
         before: what is to be done first, with the keys that go: afterwards nobody knows them.
         make_pair: makes a new one where the current one goes.
 
@@ -84,39 +88,33 @@ def revoke(
     """
     _refuse_the_users(settings)
     with _alone(settings) as keys:
-        current = identity.identity_path(settings)
+        current = identities.identity_path(settings)
         gone = _chosen(keys, named)
         pair = make_pair() if keys[0] in gone else None
         before(gone)
         lost = {key.public_key for key in gone}
         doomed = [
-            path for path in identity.previous(current) if identity.own(path).public_key in lost
+            path for path in identities.previous(current) if identities.own(path).public_key in lost
         ]
         if pair:
-            identity.make(current, pair)
-        offer(settings, [path for path in identity.offered(settings) if path not in doomed])
+            identities.make(current, pair)
+        offer(settings, [path for path in identities.offered(settings) if path not in doomed])
         _remove(doomed)
-        return gone, identity.known(settings)
-
-
-def offer(settings: Settings, keys: Sequence[Path]) -> None:
-    """Let our ssh config, where it has been written, name these keys."""
-    with config_writer.exclusive():
-        config_writer.apply(config_writer.planned_keys(settings, keys))
+        return gone, identities.known(settings)
 
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[list[Identity]]:
     """The keys as they are, while nobody else changes them."""
-    identity.ensure(settings)
-    with file_lock.locked(identity.LOCK):
-        yield identity.known(settings)
+    identities.ensure(settings)
+    with file_lock.locked(identities.LOCK):
+        yield identities.known(settings)
 
 
 def _set_aside(current: Identity) -> Identity:
     """A copy of the current key under the next number, unless a killed run has made it."""
-    older = identity.previous(current.path)
-    copies = [path for path in older if identity.own(path).public_key == current.public_key]
+    older = identities.previous(current.path)
+    copies = [path for path in older if identities.own(path).public_key == current.public_key]
     if copies:
         return Identity(copies[0], current.public_key)
     number = int(older[0].suffix[1:]) + 1 if older else 1
@@ -124,7 +122,7 @@ def _set_aside(current: Identity) -> Identity:
     try:
         key_files.write(path, key_files.read(current.path))
     except OSError as error:
-        raise identity.unwritable(path, error) from None
+        raise identities.unwritable(path, error) from None
     return Identity(path, current.public_key)
 
 
@@ -133,7 +131,7 @@ def _remove(doomed: Sequence[Path]) -> None:
         try:
             key_files.remove(path)
         except OSError as error:  # noqa: PERF203 - one or two
-            raise identity.unwritable(path, error) from None
+            raise identities.unwritable(path, error) from None
 
 
 def _chosen(keys: Sequence[Identity], named: str | None) -> list[Identity]:

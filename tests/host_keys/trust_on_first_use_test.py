@@ -14,8 +14,8 @@ import paramiko
 import pytest
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.jobs.container import Container
-from sm_proxy.keys import first_use
 from sm_proxy.local import paths
 from sm_proxy.settings import Settings
 from tests.fakes import HOST_KEY, container
@@ -90,7 +90,7 @@ def never(_: Container) -> SocketStream:
 
 def with_keys(settings: Settings, stream: SocketStream | None = None) -> Container:
     dial = never if stream is None else lambda _: stream
-    return first_use.with_host_keys(BARE, settings, "context", dial)
+    return trust_on_first_use.with_host_keys(BARE, settings, "context", dial)
 
 
 def test_unasked_nothing_is_dialled() -> None:
@@ -115,7 +115,7 @@ def test_another_node_or_account_has_a_pin_of_its_own() -> None:
     other = replace(BARE, node="algo-2")
     for found, context in ((other, "context"), (BARE, "elsewhere")):
         with pytest.raises(AssertionError, match="dialled"):
-            first_use.with_host_keys(found, ASKED, context, never)
+            trust_on_first_use.with_host_keys(found, ASKED, context, never)
 
 
 def test_a_torn_pin_is_no_key() -> None:
@@ -150,17 +150,17 @@ def test_a_pin_is_as_old_as_its_last_use() -> None:
     pin = next((paths.state_dir() / "first-use").iterdir())
     os.utime(pin, (1, 1))
     with_keys(ASKED)
-    first_use.sweep()
+    trust_on_first_use.sweep()
     assert pin.exists()
     os.utime(pin, (1, 1))
-    first_use.sweep()
+    trust_on_first_use.sweep()
     assert not pin.exists()
 
 
 def test_the_pin_of_a_job_that_has_ended_goes() -> None:
     with_keys(ASKED, SocketStream())
     pin = next((paths.state_dir() / "first-use").iterdir())
-    first_use.forget("elsewhere", BARE.job, BARE.node)
+    trust_on_first_use.forget("elsewhere", BARE.job, BARE.node)
     assert pin.exists()
-    first_use.forget("context", BARE.job, BARE.node)
+    trust_on_first_use.forget("context", BARE.job, BARE.node)
     assert not pin.exists()

@@ -19,8 +19,8 @@ from typing import Final
 
 from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError
+from sm_proxy.host_keys import known_hosts
 from sm_proxy.jobs.container import Container
-from sm_proxy.keys import known_hosts
 from sm_proxy.local import debug_log, output, paths, poll, private_files
 from sm_proxy.local.stdio import CHUNK
 from sm_proxy.local.threads import Background

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import key_files
-from sm_proxy.keys.identity import Identity
+from sm_proxy.identity import key_files
+from sm_proxy.identity.identities import Identity
 
 FROM_ENVIRONMENT: Final = "SSH_AUTH_SOCK"
 """ssh_config's own word for the usual agent."""

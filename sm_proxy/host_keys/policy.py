@@ -13,8 +13,8 @@ from typing import Final
 
 from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError
+from sm_proxy.host_keys import known_hosts
 from sm_proxy.jobs.container import Container
-from sm_proxy.keys import known_hosts
 from sm_proxy.local import debug_log, output
 from sm_proxy.settings import Settings
 
@@ -24,7 +24,7 @@ _PAUSES_S: Final = (0.0, 1.0, 2.0, 3.0)
 """Before each look at the log; the first is for a container that was only remembered."""
 
 
-class ExpectedKeys:
+class HostKeyPolicy:
     """The host keys of one connection; ssh is told of the same ones.
 
     Args:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import identity
-from sm_proxy.keys.identity import Identity
+from sm_proxy.identity import identities
+from sm_proxy.identity.identities import Identity
 from sm_proxy.local import paths
 from sm_proxy.public_key import is_public_key
 from sm_proxy.settings import Settings
@@ -33,20 +33,20 @@ def own_key(folder: Path, *options: str) -> Settings:
 
 
 def test_a_key_is_made_once_and_private(tmp_path: Path) -> None:
-    key = identity.ensure(ours(tmp_path))
+    key = identities.ensure(ours(tmp_path))
     assert is_public_key(key.public_key.rsplit(" ", 1)[0])
     assert key.public_key.endswith(" sm-proxy")
     assert stat.S_IMODE(key.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(key.path.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(key.path.parent.parent.stat().st_mode) == 0o700
     before = tree(tmp_path)
-    assert identity.ensure(ours(tmp_path)) == key
+    assert identities.ensure(ours(tmp_path)) == key
     assert tree(tmp_path) == before
 
 
 @needs_keygen
 def test_ssh_keygen_takes_it_and_agrees(tmp_path: Path) -> None:
-    key = identity.ensure(ours(tmp_path))
+    key = identities.ensure(ours(tmp_path))
     assert KEYGEN is not None
     done = subprocess.run(
         [KEYGEN, "-y", "-P", "", "-f", str(key.path)], capture_output=True, text=True, check=True
@@ -55,17 +55,17 @@ def test_ssh_keygen_takes_it_and_agrees(tmp_path: Path) -> None:
 
 
 def test_it_fits_into_a_jobs_environment(tmp_path: Path) -> None:
-    key = identity.ensure(ours(tmp_path))
+    key = identities.ensure(ours(tmp_path))
     assert key.environment() == {"SM_PROXY_AUTHORIZED_KEY": key.public_key}
 
 
 def test_processes_at_once_agree_on_one_key(tmp_path: Path) -> None:
     program = (
         "import sys\n"
-        "from sm_proxy.keys import identity\n"
+        "from sm_proxy.identity import identities\n"
         "from sm_proxy.settings import Settings\n"
         "sys.stdin.read()\n"
-        "print(identity.ensure(Settings(ssh_dir=sys.argv[1])).public_key)\n"
+        "print(identities.ensure(Settings(ssh_dir=sys.argv[1])).public_key)\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "ssh")]
     processes = [
@@ -89,7 +89,7 @@ def test_processes_at_once_agree_on_one_key(tmp_path: Path) -> None:
 def test_the_users_own_key_is_used_as_it_is(tmp_path: Path) -> None:
     settings = own_key(tmp_path, "-t", "ecdsa", "-C", "me  at   home")
     before = tree(tmp_path)
-    key = identity.ensure(settings)
+    key = identities.ensure(settings)
     assert key.path == tmp_path / "my key"
     assert key.public_key.startswith("ecdsa-sha2-nistp256 ")
     assert key.public_key.endswith(" me at home")
@@ -98,7 +98,7 @@ def test_the_users_own_key_is_used_as_it_is(tmp_path: Path) -> None:
 
 @needs_keygen
 def test_a_key_too_long_for_the_environment(tmp_path: Path) -> None:
-    key = identity.ensure(own_key(tmp_path, "-t", "rsa", "-b", "3072"))
+    key = identities.ensure(own_key(tmp_path, "-t", "rsa", "-b", "3072"))
     with pytest.raises(SmProxyError, match="512") as caught:
         key.environment()
     assert caught.value.code == "unsupported"
@@ -129,7 +129,7 @@ def test_a_key_without_a_readable_public_half(content: bytes | None, tmp_path: P
     if content is not None:
         (tmp_path / "my key.pub").write_bytes(content)
     with pytest.raises(SmProxyError, match="no public key can be read") as caught:
-        identity.ensure(Settings(identity_file=str(tmp_path / "my key")))
+        identities.ensure(Settings(identity_file=str(tmp_path / "my key")))
     assert caught.value.code == "bad-setting"
     assert f"ssh-keygen -y -f '{tmp_path}/my key' > '{tmp_path}/my key.pub'" in caught.value.hint
 
@@ -137,33 +137,33 @@ def test_a_key_without_a_readable_public_half(content: bytes | None, tmp_path: P
 def test_the_home_in_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     settings = Settings(identity_file="~/.ssh/id_ed25519")
-    assert identity.identity_path(settings) == tmp_path / ".ssh" / "id_ed25519"
+    assert identities.identity_path(settings) == tmp_path / ".ssh" / "id_ed25519"
     default = paths.default_ssh_dir() / "id_ed25519"
-    assert identity.identity_path(Settings()) == default
+    assert identities.identity_path(Settings()) == default
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SmProxyError, match="cannot be written") as caught:
-        identity.ensure(Settings(ssh_dir=str(tmp_path / "file" / "sm-proxy")))
+        identities.ensure(Settings(ssh_dir=str(tmp_path / "file" / "sm-proxy")))
     assert caught.value.code == "config-read-only"
 
 
 @needs_keygen
 def test_the_public_half_stands_for_a_key_in_an_agent(tmp_path: Path) -> None:
     settings = own_key(tmp_path, "-t", "ed25519", "-C", "1Password")
-    whole = identity.ensure(settings)
+    whole = identities.ensure(settings)
     whole.path.unlink()
     # Both spellings: with a public key in its place, ssh asks the agent for just that one.
-    assert identity.ensure(settings).public_key == whole.public_key
-    bare = identity.ensure(Settings(identity_file=f"{whole.path}.pub"))
+    assert identities.ensure(settings).public_key == whole.public_key
+    bare = identities.ensure(Settings(identity_file=f"{whole.path}.pub"))
     assert bare.public_key == whole.public_key
-    assert identity.offered(Settings(identity_file=f"{whole.path}.pub")) == [bare.path]
+    assert identities.offered(Settings(identity_file=f"{whole.path}.pub")) == [bare.path]
 
 
 def test_a_file_of_all_the_agents_keys(tmp_path: Path) -> None:
     path = tmp_path / "agent.pub"
     path.write_text(f"{HOST_KEY} one\n{HOST_KEY} two\n")
     with pytest.raises(SmProxyError, match="more than one line") as caught:
-        identity.ensure(Settings(identity_file=str(path)))
+        identities.ensure(Settings(identity_file=str(path)))
     assert "ssh-add -L" in caught.value.hint

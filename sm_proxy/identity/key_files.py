@@ -29,7 +29,7 @@ class Pair:
     public: str
 
 
-def generated(passphrase: str | None = None) -> Pair:
+def generate(passphrase: str | None = None) -> Pair:
     """A new ed25519 pair, the private half in OpenSSH's format.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import known_hosts
+from sm_proxy.host_keys import known_hosts
 from sm_proxy.local import private_files
 from sm_proxy.settings import Settings
 from tests.fakes import HOST_KEY

@@ -6,8 +6,8 @@ import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import bucket
-from sm_proxy.keys.identity import Identity
+from sm_proxy.identity import s3
+from sm_proxy.identity.identities import Identity
 from tests.fakes import HOST_KEY, FakeAws
 
 KEY = Identity(Path("k"), f"{HOST_KEY} sm-proxy")
@@ -15,19 +15,19 @@ KEY = Identity(Path("k"), f"{HOST_KEY} sm-proxy")
 
 def test_one_object_for_each_key() -> None:
     aws = FakeAws(PutObject={}, DeleteObject={})
-    address = bucket.push(aws, "s3://team-keys/some/keys/", KEY)
+    address = s3.push(aws, "s3://team-keys/some/keys/", KEY)
     assert address.startswith("s3://team-keys/some/keys/sm-proxy-")
-    assert bucket.remove(aws, "s3://team-keys/some/keys/", KEY) == address
+    assert s3.remove(aws, "s3://team-keys/some/keys/", KEY) == address
     (_, put), (_, deleted) = aws.calls
     assert put["Body"] == f"{HOST_KEY} sm-proxy\n".encode()
     assert {name: put[name] for name in ("Bucket", "Key")} == deleted
     other = Identity(Path("k"), HOST_KEY.replace("JkD", "JkE"))
-    assert bucket.push(aws, "s3://team-keys/some/keys/", other) != address
+    assert s3.push(aws, "s3://team-keys/some/keys/", other) != address
 
 
 def test_its_name_does_not_hang_on_the_comment() -> None:
     bare = Identity(Path("k"), HOST_KEY)
-    assert bucket.location("s3://keys/", bare) == bucket.location("s3://keys/", KEY)
+    assert s3.location("s3://keys/", bare) == s3.location("s3://keys/", KEY)
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def test_its_name_does_not_hang_on_the_comment() -> None:
 )
 def test_what_is_no_folder(url: str) -> None:
     with pytest.raises(SmProxyError, match="no folder") as caught:
-        bucket.push(FakeAws(), url, KEY)
+        s3.push(FakeAws(), url, KEY)
     assert caught.value.code == "bad-setting"
 
 
 def test_what_s3_refuses() -> None:
     aws = FakeAws(PutObject=ServiceError("NoSuchBucket", "it is not there", "s3:PutObject"))
     with pytest.raises(SmProxyError, match="NoSuchBucket"):
-        bucket.push(aws, "s3://keys/", KEY)
+        s3.push(aws, "s3://keys/", KEY)

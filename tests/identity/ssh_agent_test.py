@@ -11,7 +11,7 @@ import pytest
 
 from sm_proxy import cli
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import agent, identity, key_files
+from sm_proxy.identity import identities, key_files, ssh_agent
 from sm_proxy.local import secret_store
 from sm_proxy.local.secret_store import SecretStore
 from sm_proxy.settings import Settings
@@ -34,9 +34,9 @@ def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def encrypted(tmp_path: Path) -> identity.Identity:
+def encrypted(tmp_path: Path) -> identities.Identity:
     settings = Settings(ssh_dir=str(tmp_path / "sm-proxy"))
-    return identity.ensure(settings, lambda: key_files.generated("correct horse"))
+    return identities.ensure(settings, lambda: key_files.generate("correct horse"))
 
 
 def held(socket: str) -> list[str]:
@@ -47,55 +47,55 @@ def held(socket: str) -> list[str]:
     return [line.split()[1] for line in done.stdout.splitlines() if line.startswith("ssh-")]
 
 
-def test_in_and_out(socket: str, encrypted: identity.Identity) -> None:
-    agent.load(encrypted, "correct horse", 3600, socket)
+def test_in_and_out(socket: str, encrypted: identities.Identity) -> None:
+    ssh_agent.load(encrypted, "correct horse", 3600, socket)
     assert held(socket) == [encrypted.public_key.split()[1]]
-    assert agent.forget(encrypted, socket)
+    assert ssh_agent.forget(encrypted, socket)
     assert held(socket) == []
-    assert not agent.forget(encrypted, socket)
+    assert not ssh_agent.forget(encrypted, socket)
 
 
 @pytest.mark.parametrize("beside", [None, "ssh-ed25519 AAAA another's"])
 def test_out_although_a_killed_run_has_left_no_public_half(
-    beside: str | None, socket: str, encrypted: identity.Identity
+    beside: str | None, socket: str, encrypted: identities.Identity
 ) -> None:
-    agent.load(encrypted, "correct horse", 3600, socket)
+    ssh_agent.load(encrypted, "correct horse", 3600, socket)
     public = key_files.public_path(encrypted.path)
     public.unlink()
     if beside:
         public.write_text(beside)
-    assert agent.forget(encrypted, socket)
+    assert ssh_agent.forget(encrypted, socket)
     assert held(socket) == []
 
 
-def test_for_a_lifetime(socket: str, encrypted: identity.Identity) -> None:
-    agent.load(encrypted, "correct horse", 1, socket)
+def test_for_a_lifetime(socket: str, encrypted: identities.Identity) -> None:
+    ssh_agent.load(encrypted, "correct horse", 1, socket)
     await_true(lambda: held(socket) == [], 60)
 
 
-def test_the_wrong_passphrase(socket: str, encrypted: identity.Identity) -> None:
+def test_the_wrong_passphrase(socket: str, encrypted: identities.Identity) -> None:
     with pytest.raises(SmProxyError, match="not the passphrase") as caught:
-        agent.load(encrypted, "wrong", 0, socket)
+        ssh_agent.load(encrypted, "wrong", 0, socket)
     assert caught.value.code == "login-refused"
     assert held(socket) == []
 
 
 @pytest.mark.parametrize("socket", ["/nowhere/agent", None])
 def test_no_agent(
-    socket: str | None, encrypted: identity.Identity, monkeypatch: pytest.MonkeyPatch
+    socket: str | None, encrypted: identities.Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     with pytest.raises(SmProxyError, match="no ssh-agent") as caught:
-        agent.load(encrypted, "correct horse", 0, socket)
+        ssh_agent.load(encrypted, "correct horse", 0, socket)
     assert caught.value.code == "unsupported"
     with pytest.raises(SmProxyError, match="no ssh-agent"):
-        agent.forget(encrypted, socket)
+        ssh_agent.forget(encrypted, socket)
 
 
-def test_no_ssh_add(encrypted: identity.Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_ssh_add(encrypted: identities.Identity, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SmProxyError) as caught:
-        agent.load(encrypted, "correct horse", 0)
+        ssh_agent.load(encrypted, "correct horse", 0)
     assert caught.value.code == "missing-dependency"
 
 
@@ -107,16 +107,16 @@ def test_the_commands(
     monkeypatch.setenv("SSH_AUTH_SOCK", socket)
     settings = Settings(ssh_dir=str(tmp_path / "keys"))
     monkeypatch.setenv("SM_PROXY_SSH_DIR", str(settings.ssh_folder))
-    plain = identity.ensure(settings)
+    plain = identities.ensure(settings)
     assert cli.main(["keys", "rotate", "--passphrase"]) == 0
     assert cli.main(["keys", "load", "--lifetime", "1h"]) == 0
     assert "for 1h" in capsys.readouterr().out
-    first = identity.ensure(settings)
+    first = identities.ensure(settings)
     assert set(held(socket)) == {key.public_key.split()[1] for key in (plain, first)}
     # The next key has a passphrase because this one has.
     assert cli.main(["keys", "revoke", "current"]) == 0
     assert held(socket) == [plain.public_key.split()[1]]
-    second = identity.ensure(settings)
+    second = identities.ensure(settings)
     assert key_files.is_encrypted(second.path.read_bytes())
     assert [name for _, name in ring.items] == [f"passphrase of {second.public_key.split()[1]}"]
     assert cli.main(["keys", "rotate", "--passphrase", "none"]) == 0
@@ -128,7 +128,7 @@ def test_revoke_says_that_no_agent_could_be_asked_and_what_to_type_where_one_run
 ) -> None:
     settings = Settings(ssh_dir=str(tmp_path / "keys"))
     monkeypatch.setenv("SM_PROXY_SSH_DIR", str(settings.ssh_folder))
-    agent.load(identity.ensure(settings), None, 0, socket)
+    ssh_agent.load(identities.ensure(settings), None, 0, socket)
     monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere/agent")
     assert cli.main(["keys", "revoke", "current"]) == 0
     said = capsys.readouterr().out

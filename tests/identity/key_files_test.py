@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.keys import key_files
+from sm_proxy.identity import key_files
 
 KEYGEN = shutil.which("ssh-keygen")
 
@@ -15,12 +15,12 @@ KEYGEN = shutil.which("ssh-keygen")
 def test_the_public_half_is_read_out_of_the_private_one(
     passphrase: str | None, tmp_path: Path
 ) -> None:
-    pair = key_files.generated(passphrase)
+    pair = key_files.generate(passphrase)
     key_files.write(tmp_path / "key", pair)
     assert key_files.read(tmp_path / "key") == pair
     assert key_files.is_encrypted(pair.private) is (passphrase is not None)
     assert key_files.is_whole(tmp_path / "key", pair)
-    key_files.public_path(tmp_path / "key").write_text(key_files.generated().public)
+    key_files.public_path(tmp_path / "key").write_text(key_files.generate().public)
     assert not key_files.is_whole(tmp_path / "key", pair)
 
 
@@ -37,7 +37,7 @@ def test_keys_that_openssh_made(kind: str, tmp_path: Path) -> None:
 
 
 def test_what_is_no_key(tmp_path: Path) -> None:
-    good = key_files.generated().private
+    good = key_files.generate().private
     for content in (b"", b"\xff", b"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n", good[:90], good[:36]):
         (tmp_path / "key").write_bytes(content)
         (tmp_path / "key").chmod(0o600)
@@ -49,7 +49,7 @@ def test_what_is_no_key(tmp_path: Path) -> None:
 def test_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
     (tmp_path / ".key.abc").write_bytes(b"half a key")
     (tmp_path / ".other.abc").write_bytes(b"not ours")
-    key_files.write(tmp_path / "key", key_files.generated())
+    key_files.write(tmp_path / "key", key_files.generate())
     assert {path.name for path in tmp_path.iterdir()} == {"key", "key.pub", ".other.abc"}
     key_files.remove(tmp_path / "key")
     key_files.remove(tmp_path / "key")

@@ -20,7 +20,6 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import permissions, private_files
 from sm_proxy.settings import Settings
 
-FOLDER = "known_hosts.d"
 _LIFE_S = 30 * 24 * 60 * 60
 _ANY_NAME = "*"
 """The file belongs to one host: whatever alias or port ssh looks up, these are its keys."""
@@ -28,7 +27,7 @@ _ANY_NAME = "*"
 
 def path_of(settings: Settings, host: str) -> Path:
     """The file for `host`, spelled as the user typed it (ssh's %n)."""
-    return settings.ssh_folder / FOLDER / host
+    return settings.known_hosts_folder / host
 
 
 def pin(settings: Settings, host: str, host_keys: Iterable[str]) -> None:
@@ -61,7 +60,7 @@ def sweep(settings: Settings) -> None:
 
     A training job runs for 28 days at most, so a file that nobody wrote for 30 is of no job.
     """
-    sweep_folder(settings.ssh_folder / FOLDER)
+    sweep_folder(settings.known_hosts_folder)
 
 
 def sweep_folder(folder: Path) -> None:

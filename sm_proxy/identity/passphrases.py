@@ -6,9 +6,9 @@ import secrets
 from typing import Final, Literal
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.keys import key_files
-from sm_proxy.keys.identity import Identity
-from sm_proxy.keys.key_files import Pair
+from sm_proxy.identity import key_files
+from sm_proxy.identity.identities import Identity
+from sm_proxy.identity.key_files import Pair
 from sm_proxy.local import prompt, secret_store
 from sm_proxy.local.secret_store import SecretStore
 
@@ -32,12 +32,12 @@ def protected(mode: Mode) -> Pair:
             nobody can be asked, or the two answers differ.
     """
     if mode == "none":
-        return key_files.generated()
+        return key_files.generate()
     ring = secret_store.find()
     if mode == "auto":
         mode = "random" if ring else "ask"
     passphrase = secrets.token_urlsafe(_RANDOM_BYTES) if mode == "random" else _asked_twice()
-    pair = key_files.generated(passphrase)
+    pair = key_files.generate(passphrase)
     kept = ring is not None and _kept(ring, _name(pair.public), passphrase)
     if not kept and mode == "random":
         raise SmProxyError(

@@ -1,1 +1,0 @@
-"""Identity keys and known_hosts."""
