@@ -11,8 +11,8 @@ import sys
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import stdio
-from sm_proxy.pump import Pump
 from sm_proxy.ssm import session as ssm
+from sm_proxy.tunnel.pump import Pump
 
 
 class NoApi:

@@ -18,9 +18,10 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.local import paths, private_files
 from sm_proxy.local.threads import Background
-from sm_proxy.routes import Stream, bastion
+from sm_proxy.routes import bastion
 from sm_proxy.settings import Settings
 from sm_proxy.state import cache, open_sessions
+from sm_proxy.tunnel.stream import Stream
 
 QUIET_S: Final = 1.0
 """ssh's own handshake comes first."""

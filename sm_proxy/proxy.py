@@ -18,14 +18,15 @@ from sm_proxy.host_keys import known_hosts
 from sm_proxy.host_keys.policy import HostKeyPolicy
 from sm_proxy.local import debug_log, output, signals, stdio, threads
 from sm_proxy.local.stdio import Stdio
-from sm_proxy.pump import Pump
 from sm_proxy.resolver import Container
-from sm_proxy.routes import Stream, bastion
+from sm_proxy.routes import bastion
 from sm_proxy.settings import Settings
+from sm_proxy.tunnel.pump import Pump
+from sm_proxy.tunnel.stream import Stream
 
 if TYPE_CHECKING:
     from sm_proxy.chores import Beside
-    from sm_proxy.routes.vetted import VettedStream
+    from sm_proxy.tunnel.host_key_check import HostKeyCheckedStream
 
 RecordFields = dict[str, Any]
 """What the connection's record shall say: see `connection_log.ConnectionRecord`."""
@@ -101,7 +102,7 @@ def _note(record: RecordFields, began: float, ended_by: BaseException | None) ->
 
 def _opened(
     port: int, user: str | None, settings: Settings, aws: Aws, record: RecordFields
-) -> tuple[Container, VettedStream]:
+) -> tuple[Container, HostKeyCheckedStream]:
     host = record["host"]
     try:
         container = threads.run(_found, host, settings, aws)
@@ -129,9 +130,11 @@ def _opened(
     stream = dialled(container)
     if container.cached:
         stream = _rechecked(stream, container, look, dialled, forget)
-    from sm_proxy.routes.vetted import VettedStream  # noqa: PLC0415 - while the tunnel comes up
+    from sm_proxy.tunnel.host_key_check import (  # noqa: PLC0415 - while the tunnel comes up
+        HostKeyCheckedStream,
+    )
 
-    return container, VettedStream(stream, keys, error_handler.tell_now)
+    return container, HostKeyCheckedStream(stream, keys, error_handler.tell_now)
 
 
 def _found(host: str, settings: Settings, aws: Aws) -> Container:
@@ -159,13 +162,15 @@ def _rechecked(
     dialled: Callable[[Container], Stream],
     forget: Callable[[], None],
 ) -> Stream:
-    from sm_proxy.routes.rechecked import RecheckedStream  # noqa: PLC0415 - second connections
+    from sm_proxy.tunnel.stale_address import (  # noqa: PLC0415 - second connections
+        StaleAddressStream,
+    )
 
     def recheck() -> Stream | None:
         now = look()
         return None if now.same_place(container) else dialled(now)
 
-    return RecheckedStream(stream, recheck, forget, time.monotonic())
+    return StaleAddressStream(stream, recheck, forget, time.monotonic())
 
 
 def _dialled(
@@ -192,7 +197,7 @@ def _port(container: Container, port: int) -> int:
 
 
 def _pumped(
-    container: Container, port: int, stream: VettedStream, ssh: Stdio, record: RecordFields
+    container: Container, port: int, stream: HostKeyCheckedStream, ssh: Stdio, record: RecordFields
 ) -> None:
     def silent() -> SmProxyError:
         where = f"{container.address} port {_port(container, port)}"

@@ -37,8 +37,8 @@ OURS_UNUSED = {
     "sm_proxy.identity.identities",
     "sm_proxy.local.prompt",
     "sm_proxy.local.secret_store",
-    "sm_proxy.routes.rechecked",
-    "sm_proxy.routes.vetted",
+    "sm_proxy.tunnel.stale_address",
+    "sm_proxy.tunnel.host_key_check",
 }
 
 WINDOWS = """
@@ -122,7 +122,7 @@ def test_every_module_of_the_client_can_be_imported_on_windows() -> None:
         "sm_proxy.local.prompt",
         "sm_proxy.local.secret_store",
         "sm_proxy.proxy",
-        "sm_proxy.pump",
+        "sm_proxy.tunnel.pump",
         "sm_proxy.resolver",
         "sm_proxy.routes.bastion",
     ]

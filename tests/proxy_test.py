@@ -17,10 +17,10 @@ from sm_proxy.local.stdio import DirectStdio
 from sm_proxy.resolver import Container
 from sm_proxy.routes import bastion
 from sm_proxy.routes.sessions import Sessions
-from sm_proxy.routes.vetted import VettedStream
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import Grant
 from sm_proxy.state import connection_log
+from sm_proxy.tunnel.host_key_check import HostKeyCheckedStream
 from tests.fakes import HOST_KEY, container
 
 pytestmark = pytest.mark.usefixtures("kept_signals")
@@ -43,7 +43,7 @@ class World:
         self.done_after: list[str] = []
         self.pump_fails: BaseException | None = None
         self.silent: SmProxyError | None = None
-        self.vetted: VettedStream | None = None
+        self.vetted: HostKeyCheckedStream | None = None
         self.refuses: SmProxyError | None = None
         stdin, self.to_us = os.pipe()
         self.from_us, stdout = os.pipe()
@@ -65,7 +65,7 @@ class World:
         self.pinned_before_dialling = path.read_text()
         return self
 
-    def pump(self, stream: VettedStream, ends: object, silent: Any) -> Any:
+    def pump(self, stream: HostKeyCheckedStream, ends: object, silent: Any) -> Any:
         behind: object = stream._stream
         assert (behind, ends) == (self, self.ends)
         self.silent, self.vetted = silent(), stream

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
-from sm_proxy.doctor import account, bundle, last, runner, table
+from sm_proxy.doctor import account, bundle, last, runner, session, table
 from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
 from sm_proxy.local import signals
@@ -42,8 +42,7 @@ def run(args: argparse.Namespace) -> Result:
         if not findings:
             findings = runner.examine(patient, table.stages(patient))
     finally:
-        if patient.tunnel is not None:
-            patient.tunnel.close()
+        session.close(patient)
         bastion.SESSIONS.end_all()  # of a check that was interrupted or took too long
     findings = [*findings, *remembered]
     if args.bundle:

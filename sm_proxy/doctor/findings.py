@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import Code
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.job import Job
 from sm_proxy.settings import Settings
+from sm_proxy.tunnel.blocking_socket import BlockingSocket
 
 Verdict = Literal["passed", "failed", "skipped"]
 
@@ -61,6 +61,8 @@ class Patient:
         date_skew_s: AWS's clock less ours, in seconds.
         groups: the job's security groups; None where they are not known.
         bastion: the bastion's instance, as DescribeInstances tells it.
+        tunnel: to the container, once it is up.
+        ssh: the paramiko transport through it, once there is one.
     """
 
     settings: Settings
@@ -75,7 +77,8 @@ class Patient:
     bastion: dict[str, Any] | None = None
     agent: dict[str, Any] | None = None
     container: Container | None = None
-    tunnel: Tunnel | None = None
+    tunnel: BlockingSocket | None = None
+    ssh: Any = None
 
 
 Check = Callable[[Patient], str]

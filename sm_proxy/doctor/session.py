@@ -14,12 +14,12 @@ from typing import Any, Final
 from sm_proxy import public_key
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
-from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.identity import identities
 from sm_proxy.local import private_files
 from sm_proxy.routes import bastion
+from sm_proxy.tunnel.blocking_socket import BlockingSocket
 
 _BANNER_S: Final = 10.0
 _STEP_S: Final = 15.0
@@ -44,7 +44,7 @@ def tunnel(patient: Patient) -> str:
     """StartSession, and the data channel up to the agent's word that it is open."""
     container = needed(patient.container, "the container")
     stream = bastion.connect(container, container.port, patient.settings, patient.aws)
-    patient.tunnel = Tunnel(stream)
+    patient.tunnel = BlockingSocket(stream)
     patient.tunnel.wait_open()
     return "the data channel is open"
 
@@ -77,7 +77,7 @@ def host_key(patient: Patient) -> str:
 
     found = needed(patient.tunnel, "the tunnel")
     container = needed(patient.container, "the container")
-    transport = found.ssh = paramiko.Transport(found.socket)
+    transport = patient.ssh = paramiko.Transport(found.socket)
     types = {name for key in container.host_keys for name in _signatures(key.split()[0])}
     options = transport.get_security_options()
     if known := [name for name in options.key_types if name in types]:
@@ -114,9 +114,8 @@ def login(patient: Patient) -> str:
     """Our key, then the agent's, opens the door."""
     import paramiko  # noqa: PLC0415
 
-    found = needed(patient.tunnel, "the tunnel")
     container = needed(patient.container, "the container")
-    ssh = needed(found.ssh, "the SSH connection")
+    ssh = needed(patient.ssh, "the SSH connection")
     user = container.user or patient.login or patient.settings.user
     tried: list[str] = []
     for name, key in _keys(patient, paramiko, tried):
@@ -155,7 +154,7 @@ def resumable(patient: Patient) -> str:
 def ended(patient: Patient) -> str:
     """TerminateSession is allowed: else every connection leaves a session open behind it."""
     found = needed(patient.tunnel, "the tunnel")
-    found.close()
+    close(patient)
     if not found.session:
         raise SkipCheck("the session's id is not known")
     try:
@@ -163,6 +162,14 @@ def ended(patient: Patient) -> str:
     except ServiceError as error:
         raise error.as_failure() from None
     return "the session is over"
+
+
+def close(patient: Patient) -> None:
+    """End the connection, as far as it has come; nothing is left open."""
+    if patient.ssh is not None:
+        patient.ssh.close()
+    if patient.tunnel is not None:
+        patient.tunnel.close()
 
 
 def _keys(patient: Patient, paramiko: Any, tried: list[str]) -> list[tuple[str, Any]]:

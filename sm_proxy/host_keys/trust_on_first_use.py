@@ -21,15 +21,15 @@ from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.jobs.container import Container
-from sm_proxy.local import debug_log, output, paths, poll, private_files
-from sm_proxy.local.stdio import CHUNK
+from sm_proxy.local import debug_log, output, paths, private_files
 from sm_proxy.local.threads import Background
 from sm_proxy.public_key import is_public_key
-from sm_proxy.routes import Stream
 from sm_proxy.settings import Settings
+from sm_proxy.tunnel.blocking_socket import BlockingSocket
+from sm_proxy.tunnel.stream import Stream
 
 _SCAN_S: Final = 15.0
-_TICK_S: Final = 0.1
+_TICK_S: Final = 0.25
 _KEY_LIMIT: Final = 1 << 14
 
 Dial = Callable[[Container], Stream]
@@ -127,38 +127,20 @@ def _pinned(path: Path) -> str | None:
 
 def _scanned(stream: Stream, container: Container) -> str:
     """The host key of whatever answers behind the stream, which is closed in the end."""
-    near, far = socket.socketpair()
-    near.setblocking(False)
-    scan = Background(lambda: _ask(far))
+    tunnel = BlockingSocket(stream)
+    scan = Background(lambda: _ask(tunnel.socket))
     until = time.monotonic() + _SCAN_S
     try:
-        while not scan.done and time.monotonic() < until:
-            _carry(stream, near)
-            if stream.ended and stream.failure is not None:
-                raise stream.failure
+        while (key := scan.settled(_TICK_S)) is None and not scan.done:
+            if time.monotonic() >= until:
+                break
+        if key is None:
+            tunnel.raise_failure()
     finally:
-        near.close()
-        stream.close()
+        tunnel.close()
     if not scan.done:
         raise SmProxyError("sshd-silent", f"nothing told its host key at {container.address}")
     return scan.result()
-
-
-def _carry(stream: Stream, near: socket.socket) -> None:
-    """One turn of copying between the stream and the scan."""
-    now = time.monotonic()
-    wait = min(_TICK_S, stream.deadline(now) - now)
-    readers = [stream.fileno(), *([near.fileno()] if stream.room else [])]
-    writers = [stream.fileno()] if stream.wants_write else []
-    ready = poll.wait(readers, writers, [], wait).readable
-    stream.advance(time.monotonic(), readable=stream.fileno() in ready)
-    # The scan closes its end as soon as it knows the key, whatever else is on its way.
-    with contextlib.suppress(ConnectionError):
-        if data := stream.read():
-            near.sendall(data)
-        if near.fileno() in ready and stream.room:
-            stream.write(near.recv(min(CHUNK, stream.room)))
-            stream.advance(time.monotonic(), readable=False)
 
 
 def _ask(far: socket.socket) -> str:

@@ -12,9 +12,9 @@ import pytest
 from sm_proxy import public_key
 from sm_proxy.doctor import session
 from sm_proxy.doctor.findings import Patient, SkipCheck
-from sm_proxy.doctor.tunnel import Tunnel
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
+from sm_proxy.tunnel.blocking_socket import BlockingSocket
 from tests import fakes
 
 KEY = public_key.fingerprint(fakes.HOST_KEY)
@@ -59,11 +59,10 @@ def test_a_log_that_names_an_rsa_key_only_is_asked_for_that_one() -> None:
     near.add_server_key(paramiko.ECDSAKey.generate())
     near.start_server(event=threading.Event(), server=paramiko.ServerInterface())
     examined = patient(Settings(), f"ssh-rsa {rsa.get_base64()}")
-    tunnel = SimpleNamespace(socket=client, ssh=None)
-    examined.tunnel = cast("Tunnel", tunnel)
+    tunnel = SimpleNamespace(socket=client, close=client.close)
+    examined.tunnel = cast(BlockingSocket, tunnel)
     try:
         assert session.host_key(examined) == "ssh-rsa"
     finally:
         near.close()
-        if tunnel.ssh is not None:
-            tunnel.ssh.close()
+        session.close(examined)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.routes import vetted
-from sm_proxy.routes.vetted import VettedStream
-from tests.routes.host_key_test import BLOB, GREETING, KEXINIT, NEWKEYS, REPLY, portions
-from tests.routes.rechecked_test import FakeStream
+from sm_proxy.tunnel import host_key_check
+from sm_proxy.tunnel.host_key_check import HostKeyCheckedStream
+from tests.tunnel.ssh_packets_test import BLOB, GREETING, KEXINIT, NEWKEYS, REPLY, portions
+from tests.tunnel.stale_address_test import FakeStream
 
 EXCHANGE = GREETING + KEXINIT + REPLY + NEWKEYS + b"encrypted"
 
@@ -48,7 +48,7 @@ class Case:
         self.inner = FakeStream()
         self.told: list[tuple[SmProxyError, bytes]] = []
         self.got = b""
-        self.stream = VettedStream(self.inner, judge, self._tell)
+        self.stream = HostKeyCheckedStream(self.inner, judge, self._tell)
 
     def _tell(self, error: SmProxyError) -> None:
         self.told.append((error, self.got))
@@ -124,7 +124,7 @@ def test_nothing_ends_while_the_log_is_asked() -> None:
     case.inner.ended = True
     assert case.got == GREETING + KEXINIT
     assert (case.stream.ended, case.stream.fileno()) == (False, -1)  # of a socket that is closed
-    assert case.stream.deadline(5) == pytest.approx(5 + vetted._TICK_S)
+    assert case.stream.deadline(5) == pytest.approx(5 + host_key_check._TICK_S)
     judge.may_answer.set()
     case.settle()
     assert case.got == GREETING + KEXINIT + REPLY
@@ -137,11 +137,11 @@ def test_a_log_that_does_not_answer_is_not_waited_for_for_ever() -> None:
     case = Case(judge)
     case.take(EXCHANGE)
     case.stream.advance(100, readable=False)
-    case.stream.advance(100 + vetted.PATIENCE_S - 0.1, readable=False)
+    case.stream.advance(100 + host_key_check.PATIENCE_S - 0.1, readable=False)
     assert case.stream.failure is None
-    case.stream.advance(100 + vetted.PATIENCE_S, readable=False)
+    case.stream.advance(100 + host_key_check.PATIENCE_S, readable=False)
     judge.may_answer.set()
-    assert str(case.stream.failure) == f"no answer in {vetted.PATIENCE_S:.0f} s"
+    assert str(case.stream.failure) == f"no answer in {host_key_check.PATIENCE_S:.0f} s"
     assert case.stream.read() == EXCHANGE
 
 

@@ -14,7 +14,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, poll, signals
 from sm_proxy.local.poll import NOTHING, Ready
 from sm_proxy.local.stdio import CHUNK, Stdio
-from sm_proxy.routes import Stream
+from sm_proxy.tunnel.stream import Stream
 
 LINGER_S: Final = 2.0
 """After stdin's end the other side may still answer; SSM has no half-close to tell it."""

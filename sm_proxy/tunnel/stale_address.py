@@ -9,12 +9,12 @@ dialled anew and hears everything again; ssh never notices. After the first byte
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from sm_proxy.local import debug_log
 from sm_proxy.local.threads import Background
-from sm_proxy.routes import Stream
-from sm_proxy.routes.acceptance import Acceptance
+from sm_proxy.tunnel.ssh_packets import Acceptance
+from sm_proxy.tunnel.stream import Stream, StreamWrapper
 
 PATIENCE_S: Final = 2.0
 _TICK_S: Final = 0.05
@@ -25,7 +25,7 @@ Recheck = Callable[[], "Stream | None"]
 """Looks the container up afresh and, if it has moved, gives a stream to where it is now."""
 
 
-class RecheckedStream:
+class StaleAddressStream(StreamWrapper):
     """A `Stream` that may change under its driver until the first byte has come down.
 
     Args:
@@ -38,7 +38,7 @@ class RecheckedStream:
     def __init__(
         self, stream: Stream, recheck: Recheck, forget: Callable[[], None], now: float
     ) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._recheck = recheck
         self._forget = forget
         self._acceptance = Acceptance()
@@ -73,11 +73,6 @@ class RecheckedStream:
         return not self._to_repeat and self._stream.delivered
 
     @property
-    def finished(self) -> bool:
-        """Whether both ends know that it is over."""
-        return self._stream.finished
-
-    @property
     def room(self) -> int:
         """How many bytes `write` takes now."""
         if self._settled:
@@ -85,24 +80,6 @@ class RecheckedStream:
         if self._check is not None or self._to_repeat:
             return 0
         return min(self._stream.room, _REMEMBERED_BYTES - len(self._said))
-
-    @property
-    def wants_read(self) -> bool:
-        """Whether to wait for the descriptor to be readable."""
-        return self._stream.wants_read
-
-    @property
-    def wants_write(self) -> bool:
-        """Whether to wait for the descriptor to be writable."""
-        return self._stream.wants_write
-
-    def record_fields(self) -> dict[str, Any]:
-        """Of the stream to where the container is believed to be."""
-        return self._stream.record_fields()
-
-    def fileno(self) -> int:
-        """The descriptor to wait for."""
-        return self._stream.fileno()
 
     def deadline(self, now: float) -> float:
         """When to call `advance` although nothing is ready."""

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import pump as pump_module
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import poll, signals
 from sm_proxy.local.stdio import DirectStdio, Stdio, ThreadedStdio
-from sm_proxy.pump import Pump
+from sm_proxy.tunnel import pump as pump_module
+from sm_proxy.tunnel.pump import Pump
 
 pytestmark = pytest.mark.usefixtures("kept_signals")
 

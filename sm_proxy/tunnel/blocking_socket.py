@@ -1,4 +1,4 @@
-"""The tunnel as a blocking socket, so that paramiko can speak SSH through it."""
+"""A stream as a blocking socket, so that paramiko can speak SSH through it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import contextlib
 import socket
 import threading
 import time
-from typing import Any, Final
+from typing import Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import poll
-from sm_proxy.routes import Stream
+from sm_proxy.tunnel.stream import Stream
 
 _TICK_S: Final = 0.2
 _OPEN_S: Final = 32.0
 _CHUNK: Final = 1 << 15
 
 
-class Tunnel:
+class BlockingSocket:
     """Carries bytes between a route's stream and a socket in a thread of its own.
 
     Attributes:
         socket: this side's end.
-        ssh: the paramiko transport on it, once there is one.
         session: the SSM session's id, empty where the route has none.
     """
 
@@ -34,7 +33,6 @@ class Tunnel:
         self._opened = threading.Event()
         self._over = threading.Event()
         self._leave = threading.Event()
-        self.ssh: Any = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -57,8 +55,6 @@ class Tunnel:
 
     def close(self) -> None:
         """End the session; nothing is left open."""
-        if self.ssh is not None:
-            self.ssh.close()
         self._leave.set()
         self._thread.join(5)
         self.socket.close()

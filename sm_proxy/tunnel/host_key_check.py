@@ -9,12 +9,12 @@ and no byte more.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local.threads import Background
-from sm_proxy.routes import Stream
-from sm_proxy.routes.host_key import HostKeyReader
+from sm_proxy.tunnel.ssh_packets import HostKeyReader
+from sm_proxy.tunnel.stream import Stream, StreamWrapper
 
 PATIENCE_S: Final = 15.0
 """Longer than the log may lag: see `host_keys/policy.py`. It is for a look that hangs."""
@@ -34,7 +34,7 @@ class Keys(Protocol):
         """Why the key is refused; `unasked` says why the log could not be read again."""
 
 
-class VettedStream:
+class HostKeyCheckedStream(StreamWrapper):
     """A `Stream` that gives no byte after a host key that is refused.
 
     Args:
@@ -47,19 +47,14 @@ class VettedStream:
     """
 
     def __init__(self, stream: Stream, keys: Keys, tell: Callable[[SmProxyError], None]) -> None:
+        super().__init__(stream)
         self.refusal: SmProxyError | None = None
-        self._stream = stream
         self._keys = keys
         self._tell = tell
         self._reader = HostKeyReader()
         self._held = b""
         self._check: Background[SmProxyError | None] | None = None
         self._until = 0.0
-
-    @property
-    def opened(self) -> bool:
-        """Whether bytes can flow."""
-        return self._stream.opened
 
     @property
     def ended(self) -> bool:
@@ -74,33 +69,9 @@ class VettedStream:
         return self.refusal or self._stream.failure
 
     @property
-    def delivered(self) -> bool:
-        """Whether everything written has reached the other side."""
-        return self._stream.delivered
-
-    @property
-    def finished(self) -> bool:
-        """Whether both ends know that it is over."""
-        return self._stream.finished
-
-    @property
     def room(self) -> int:
         """How many bytes `write` takes now."""
         return self._stream.room if self.refusal is None else 0
-
-    @property
-    def wants_read(self) -> bool:
-        """Whether to wait for the descriptor to be readable."""
-        return self._stream.wants_read
-
-    @property
-    def wants_write(self) -> bool:
-        """Whether to wait for the descriptor to be writable."""
-        return self._stream.wants_write
-
-    def record_fields(self) -> dict[str, Any]:
-        """What a record of the connection should say."""
-        return self._stream.record_fields()
 
     def fileno(self) -> int:
         """The descriptor to wait for; none where only the log is waited for."""
@@ -131,18 +102,6 @@ class VettedStream:
         if data and not self._reader.over:
             return self._vetted(data)
         return data
-
-    def write(self, data: bytes) -> None:
-        """Take at most `room` bytes for the other side."""
-        self._stream.write(data)
-
-    def finish(self) -> None:
-        """Deliver what was written, then end."""
-        self._stream.finish()
-
-    def close(self) -> None:
-        """Free everything; what the log may still answer goes nowhere."""
-        self._stream.close()
 
     def _vetted(self, data: bytes) -> bytes:
         self._reader.feed(data)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.routes import Stream, rechecked
-from sm_proxy.routes.rechecked import RecheckedStream
+from sm_proxy.tunnel import stale_address
+from sm_proxy.tunnel.stale_address import StaleAddressStream
+from sm_proxy.tunnel.stream import Stream
 from tests.e2e.labs import await_true
 
 
@@ -76,13 +77,13 @@ class Look:
 FORGOTTEN: list[str] = []
 
 
-def rechecked_stream(stream: FakeStream, look: Look, now: float = 0) -> RecheckedStream:
+def rechecked_stream(stream: FakeStream, look: Look, now: float = 0) -> StaleAddressStream:
     """The stream under test; what it forgets is counted."""
     FORGOTTEN.clear()
-    return RecheckedStream(stream, look, lambda: FORGOTTEN.append("x"), now)
+    return StaleAddressStream(stream, look, lambda: FORGOTTEN.append("x"), now)
 
 
-def step(stream: RecheckedStream, now: float) -> None:
+def step(stream: StaleAddressStream, now: float) -> None:
     """Drive it until a look-up that was started has been taken into account."""
     stream.advance(now, readable=False)
     deadline = time.monotonic() + 60
@@ -91,7 +92,7 @@ def step(stream: RecheckedStream, now: float) -> None:
         stream.advance(now, readable=False)
 
 
-LATE = rechecked.PATIENCE_S + 0.1
+LATE = stale_address.PATIENCE_S + 0.1
 
 
 def test_a_greeting_in_time_needs_no_look() -> None:
@@ -107,7 +108,7 @@ def test_a_greeting_in_time_needs_no_look() -> None:
 
 def test_the_wait_is_bounded_by_the_patience() -> None:
     stream = rechecked_stream(FakeStream(), Look(), 10)
-    assert stream.deadline(10) == 10 + rechecked.PATIENCE_S
+    assert stream.deadline(10) == 10 + stale_address.PATIENCE_S
 
 
 def test_a_container_that_has_moved_hears_everything_again() -> None:

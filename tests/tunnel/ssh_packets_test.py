@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sm_proxy.routes.acceptance import Acceptance
-from sm_proxy.routes.host_key import HostKeyReader
+from sm_proxy.tunnel.ssh_packets import Acceptance, HostKeyReader
 from tests.fakes import HOST_KEY, blob_of
 
 BLOB = blob_of(HOST_KEY)

@@ -1,0 +1,1 @@
+"""From ssh to a byte stream and back: the pump, and what stands between both on the way."""

@@ -1,0 +1,147 @@
+"""What SSH says in the clear: its packets, the server's host key, whether the client accepts it.
+
+Lines come first, the last of them begins with `SSH-`; then packets: uint32 length, byte padding
+length, payload, padding (RFC 4253, sections 4.2 and 6). Neither side encrypts before its NEWKEYS
+(7.3), where readers stop.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+NEWKEYS: Final = 21
+_REPLIES: Final = frozenset({31, 33})
+_NAME: Final = re.compile(rb"[a-z][a-z0-9@.-]{2,63}")
+_CERTIFICATE: Final = b"-cert-v01@openssh.com"
+_BUFFER_LIMIT: Final = 1 << 16
+"""OpenSSH takes no packet of a key exchange that is longer than 35000 bytes or so."""
+_LINE_LIMIT: Final = 1 << 13
+"""Nor a line that is longer than this."""
+_TOTAL_LIMIT: Final = 1 << 18
+
+
+class ClearPackets:
+    """Takes bytes in any portions, gives payloads.
+
+    Attributes:
+        lost: whether this is no SSH, or more of it than a key exchange needs; nothing comes any
+            more.
+    """
+
+    def __init__(self) -> None:
+        self.lost = False
+        self._buffer = bytearray()
+        self._total = 0
+        self._greeted = False
+
+    def add(self, data: bytes) -> None:
+        """Take more bytes."""
+        self._total += len(data)
+        self._buffer += data
+
+    def take(self) -> bytes | None:
+        """The next payload, of at least one byte; None until all of it is there."""
+        while not self._greeted and self._take_line():
+            pass
+        payload = self._take_packet() if self._greeted and not self.lost else None
+        waiting = len(self._buffer)
+        if payload is None and (
+            waiting > (_BUFFER_LIMIT if self._greeted else _LINE_LIMIT)
+            or self._total - waiting > _TOTAL_LIMIT
+        ):
+            self.lost = True
+        if self.lost:
+            self._buffer.clear()
+        return payload
+
+    def _take_line(self) -> bool:
+        end = self._buffer.find(b"\n")
+        if end < 0:
+            return False
+        self._greeted = self._buffer.startswith(b"SSH-")
+        del self._buffer[: end + 1]
+        return True
+
+    def _take_packet(self) -> bytes | None:
+        if len(self._buffer) < 5:
+            return None
+        length, padding = int.from_bytes(self._buffer[:4], "big"), self._buffer[4]
+        if not padding + 2 <= length <= _BUFFER_LIMIT:
+            self.lost = True
+            return None
+        if len(self._buffer) < 4 + length:
+            return None
+        payload = bytes(self._buffer[5 : 4 + length - padding])
+        del self._buffer[: 4 + length]
+        return payload
+
+
+class HostKeyReader:
+    """The server's host key, read from what the server sends.
+
+    Its reply in a key exchange begins with `string K_S`, its public host key: message 31 of plain
+    and elliptic Diffie-Hellman and of the hybrids with sntrup761 and ML-KEM (RFC 4253, section 8;
+    RFC 5656, section 4), message 33 where the group is negotiated, whose message 31 is a prime
+    (RFC 4419, section 5). Nothing here verifies the signature over it: ssh does.
+
+    Attributes:
+        blob: the host key as on the wire; None while, or because, it is not known.
+        over: whether there is nothing more to see: known, a certificate (which only ssh can
+            judge), encrypted, or no SSH.
+    """
+
+    def __init__(self) -> None:
+        self.blob: bytes | None = None
+        self.over = False
+        self._packets = ClearPackets()
+
+    def feed(self, data: bytes) -> None:
+        """Look at more of what the server sends; never raises."""
+        if self.over:
+            return
+        self._packets.add(data)
+        while not self.over and (payload := self._packets.take()) is not None:
+            self._look(payload)
+        self.over = self.over or self._packets.lost
+
+    def _look(self, payload: bytes) -> None:
+        self.over = payload[0] == NEWKEYS
+        if payload[0] not in _REPLIES:
+            return
+        blob = _string(payload[1:])
+        name = _string(blob)
+        if not _NAME.fullmatch(name):
+            return
+        self.over = True
+        self.blob = None if name.endswith(_CERTIFICATE) else blob
+
+
+class Acceptance:
+    """Whether ssh has accepted the server's host key, read from what ssh sends.
+
+    A client sends its NEWKEYS only after it has verified the server's key (RFC 4253, sections 7.3
+    and 8). So an ssh that leaves without it did not find the host it was told to expect.
+
+    Attributes:
+        given: true from NEWKEYS on, or when this is no SSH.
+    """
+
+    def __init__(self) -> None:
+        self.given = False
+        self._packets = ClearPackets()
+
+    def feed(self, data: bytes) -> None:
+        """Look at more of what ssh sends."""
+        if self.given:
+            return
+        self._packets.add(data)
+        while not self.given and (payload := self._packets.take()) is not None:
+            self.given = payload[0] == NEWKEYS
+        self.given = self.given or self._packets.lost
+
+
+def _string(data: bytes) -> bytes:
+    """The `string` that the data begin with (RFC 4251, section 5); empty where there is none."""
+    end = 4 + int.from_bytes(data[:4], "big")
+    return data[4:end] if 4 < end <= len(data) else b""

@@ -1,0 +1,151 @@
+"""A byte stream to a container, and the base of streams that stand around another one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Stream(Protocol):
+    """A duplex byte stream that never blocks; whoever drives it waits, then calls `advance`.
+
+    The driver waits for `fileno` (readable, and writable if `wants_write`) or `deadline`.
+    """
+
+    @property
+    def opened(self) -> bool:
+        """Whether bytes can flow."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more bytes will come; what `read` still holds may be taken."""
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why it ended, unless cleanly."""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether everything written has reached the other side."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether both ends know that it is over."""
+
+    @property
+    def room(self) -> int:
+        """How many bytes `write` takes now; 0 means: do not read the source."""
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether to wait for the descriptor to be readable."""
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether to wait for the descriptor to be writable."""
+
+    def record_fields(self) -> dict[str, Any]:
+        """What a record of the connection should say: see `connection_log.ConnectionRecord`."""
+
+    def fileno(self) -> int:
+        """The descriptor to wait for; it may change at every `advance`."""
+
+    def deadline(self, now: float) -> float:
+        """When to call `advance` although nothing is ready, in the time of `time.monotonic`."""
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        """Do everything that can be done without waiting."""
+
+    def read(self) -> bytes:
+        """The bytes that have come since the last call."""
+
+    def write(self, data: bytes) -> None:
+        """Take at most `room` bytes for the other side."""
+
+    def finish(self) -> None:
+        """Deliver what was written, then end; go on advancing until `ended`."""
+
+    def close(self) -> None:
+        """Free everything, within about two seconds."""
+
+
+class StreamWrapper:
+    """A `Stream` around another one: hands everything on; override what is to change.
+
+    Args:
+        stream: the one inside.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    @property
+    def opened(self) -> bool:
+        """Whether bytes can flow."""
+        return self._stream.opened
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more bytes will come."""
+        return self._stream.ended
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why it ended, unless cleanly."""
+        return self._stream.failure
+
+    @property
+    def delivered(self) -> bool:
+        """Whether everything written has reached the other side."""
+        return self._stream.delivered
+
+    @property
+    def finished(self) -> bool:
+        """Whether both ends know that it is over."""
+        return self._stream.finished
+
+    @property
+    def room(self) -> int:
+        """How many bytes `write` takes now."""
+        return self._stream.room
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether to wait for the descriptor to be readable."""
+        return self._stream.wants_read
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether to wait for the descriptor to be writable."""
+        return self._stream.wants_write
+
+    def record_fields(self) -> dict[str, Any]:
+        """What a record of the connection should say."""
+        return self._stream.record_fields()
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+        return self._stream.fileno()
+
+    def deadline(self, now: float) -> float:
+        """When to call `advance` although nothing is ready."""
+        return self._stream.deadline(now)
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        """Do everything that can be done without waiting."""
+        self._stream.advance(now, readable=readable)
+
+    def read(self) -> bytes:
+        """The bytes that have come since the last call."""
+        return self._stream.read()
+
+    def write(self, data: bytes) -> None:
+        """Take at most `room` bytes for the other side."""
+        self._stream.write(data)
+
+    def finish(self) -> None:
+        """Deliver what was written, then end."""
+        self._stream.finish()
+
+    def close(self) -> None:
+        """Free everything."""
+        self._stream.close()
