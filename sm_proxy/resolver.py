@@ -18,13 +18,13 @@ from typing import Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import kinds, logs, names, network, sources, streams
+from sm_proxy.jobs import kinds, log_formats, log_streams, logs, lookup
+from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target, parse
 from sm_proxy.jobs.job import Job
-from sm_proxy.jobs.memory import Memory
-from sm_proxy.jobs.network import Subnets
-from sm_proxy.jobs.sources import Found
+from sm_proxy.jobs.log_formats import LogAddress
+from sm_proxy.jobs.subnets import Subnets, choose_address, describe_subnets, first_inside
 from sm_proxy.local import debug_log
 from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings
@@ -62,18 +62,18 @@ def resolve(
         SmProxyError: with the code that fits.
     """
     target = parse(host, settings.prefix)
-    memory = Memory(aws.context)
-    if not fresh and (known := memory.container(target)) is not None:
+    cache = JobCache(aws.context)
+    if not fresh and (known := cache.container(target)) is not None:
         debug_log.write("remembered", address=known.address, port=known.port)
         return known
-    memory.forget_container(target)
-    search = _Search(target, settings, aws, memory, tell)
+    cache.forget_container(target)
+    search = _Search(target, settings, aws, cache, tell)
     return search.run(time.monotonic() + wait, fresh=fresh)
 
 
 def forget(host: str, settings: Settings, aws: Aws) -> None:
     """Do not believe again what is remembered of this host."""
-    Memory(aws.context).forget_container(parse(host, settings.prefix))
+    JobCache(aws.context).forget_container(parse(host, settings.prefix))
 
 
 class _Search:
@@ -84,13 +84,13 @@ class _Search:
         target: Target,
         settings: Settings,
         aws: Aws,
-        memory: Memory,
+        cache: JobCache,
         tell: Callable[[str], None],
     ) -> None:
         self._target = target
         self._settings = settings
         self._aws = aws
-        self._memory = memory
+        self._cache = cache
         self._tell = tell
         self._subnets: Subnets | None = None
         self._shown = ""
@@ -103,7 +103,7 @@ class _Search:
         while True:
             job, found = self._look(max_age)
             if found is not None:
-                self._memory.keep_container(self._target, job, found)
+                self._cache.keep_container(self._target, job, found)
                 return found
             self._refuse_if_silent(job)
             left = deadline - time.monotonic()
@@ -116,7 +116,7 @@ class _Search:
             max_age = min(pause, POLL_S[0])
 
     def _look(self, max_age: float) -> tuple[Job, Container | None]:
-        """Nothing is refused on the strength of a memory: the job may have changed or ended."""
+        """Look again before failing on cached data: the job may have changed or ended."""
         try:
             job, found = self._look_once(max_age)
         except SmProxyError as error:
@@ -131,23 +131,23 @@ class _Search:
 
     def _look_once(self, max_age: float) -> tuple[Job, Container | None]:
         """Ask about the job, unless it is known; then read the log and the subnets side by side."""
-        reading: Background[tuple[str, Iterator[Found]] | None] | None = None
-        with self._memory.asking_about_job(self._target):
-            known = self._memory.job(self._target, max_age)
+        reading: Background[tuple[str, Iterator[LogAddress]] | None] | None = None
+        with self._cache.asking_about_job(self._target):
+            known = self._cache.job(self._target, max_age)
             if known is None:  # nor may the next run believe it, should the job be over or gone
-                self._memory.forget_job(self._target)
+                self._cache.forget_job(self._target)
             job, subnets = known or (self._describe(), self._subnets)
             self._job = job
-            self._old = known is not None and not self._memory.job(self._target, POLL_S[0])
+            self._old = known is not None and not self._cache.job(self._target, POLL_S[0])
             debug_log.write("described", status=job.status, remembered=known is not None)
             self._refuse_if_over(job)
             job.refuse_unless_in_vpc()
             kinds.refuse_missing_node(job, self._target.node)
             if job.running:
                 reading = Background(lambda: self._read_log(job))
-                subnets = self._subnets = subnets or network.describe(self._aws, job.subnets)
+                subnets = self._subnets = subnets or describe_subnets(self._aws, job.subnets)
             if known is None:
-                self._memory.keep_job(self._target, job, subnets)
+                self._cache.keep_job(self._target, job, subnets)
         told = reading.result() if reading is not None else None
         if told is None or subnets is None:
             return job, None
@@ -156,37 +156,37 @@ class _Search:
 
     def _refuse_if_over(self, job: Job) -> None:
         if job.over:
-            from sm_proxy.jobs import ending  # noqa: PLC0415 - its patterns are for the unlucky
+            from sm_proxy.jobs import failure  # noqa: PLC0415 - its patterns are for the unlucky
 
-            raise ending.explain(self._aws, job, self._tell)
+            raise failure.explain(self._aws, job, self._tell)
 
     def _describe(self) -> Job:
         if self._job is not None:
             return kinds.again(self._aws, self._job)
-        return names.find(self._aws, self._target, self._tell)
+        return lookup.find(self._aws, self._target, self._tell)
 
-    def _read_log(self, job: Job) -> tuple[str, Iterator[Found]] | None:
+    def _read_log(self, job: Job) -> tuple[str, Iterator[LogAddress]] | None:
         """The node's newest stream, and what it tells: once, and again as more of it is read."""
-        stream = streams.newest(self._aws, kinds.of(job.kind).streams(job, self._target.node))
+        stream = log_streams.newest(self._aws, kinds.of(job.kind).streams(job, self._target.node))
         debug_log.write("stream", found=stream)
         if stream is None:
             return None
         node = self._target.node if kinds.of(job.kind).NODES_ARE_NAMED else None
-        told = sources.found(logs.head(self._aws, job.log_group, stream), node)
+        told = log_formats.read(logs.head(self._aws, job.log_group, stream), node)
         first = next(told, None)
         return None if first is None else (stream, itertools.chain([first], told))
 
-    def _judged(self, told: Iterator[Found], subnets: Subnets) -> Found:
+    def _judged(self, told: Iterator[LogAddress], subnets: Subnets) -> LogAddress:
         """What counts of it; a form of several lines is read on while no address of it will do."""
         allow_loopback = self._settings.allow_loopback
         with contextlib.suppress(logs.LimitError):
             for found in told:
-                inside = network.within(found.addresses, subnets, allow_loopback=allow_loopback)
+                inside = first_inside(found.addresses, subnets, allow_loopback=allow_loopback)
                 if found.source == "marker" or inside is not None:
                     break
         return found
 
-    def _container(self, job: Job, stream: str, found: Found, subnets: Subnets) -> Container:
+    def _container(self, job: Job, stream: str, found: LogAddress, subnets: Subnets) -> Container:
         self._refuse_if_without_server(found)
         if found.ignored:
             self._tell(
@@ -194,7 +194,7 @@ class _Search:
                 "that say something else: ignored"
             )
         allow_loopback = self._settings.allow_loopback
-        address = network.choose(found.addresses, subnets, allow_loopback=allow_loopback)
+        address = choose_address(found.addresses, subnets, allow_loopback=allow_loopback)
         debug_log.write("resolved", address=address, port=found.port, source=found.source)
         return Container(
             host=self._target.host,
@@ -211,7 +211,7 @@ class _Search:
             stream=stream,
         )
 
-    def _refuse_if_without_server(self, found: Found) -> None:
+    def _refuse_if_without_server(self, found: LogAddress) -> None:
         if found.port and found.addresses:
             return
         if found.port and not found.problems:

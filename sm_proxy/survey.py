@@ -10,9 +10,9 @@ from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import hostname, listing, names
+from sm_proxy.jobs import hostname, listing, lookup
+from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.job import Job, Summary
-from sm_proxy.jobs.memory import Memory
 from sm_proxy.local import threads
 from sm_proxy.settings import Settings, contexts
 
@@ -114,14 +114,14 @@ class Survey:
         """What is remembered of it, if that is recent, or what the service says."""
         host = f"{self._settings.prefix}{listed.name}{suffix}"
         target = hostname.parse(host, self._settings.prefix)
-        memory = Memory(self._aws.context)
-        if (known := memory.job(target, _DESCRIBED_S)) is not None:
+        cache = JobCache(self._aws.context)
+        if (known := cache.job(target, _DESCRIBED_S)) is not None:
             return known[0]
-        job = names.find(self._aws, target)
-        known = memory.job(target, float("inf"))
+        job = lookup.find(self._aws, target)
+        known = cache.job(target, float("inf"))
         # An endpoint may have moved to other subnets.
         same = known is not None and known[0].subnets == job.subnets
-        memory.keep_job(target, job, known[1] if known and same else None)
+        cache.keep_job(target, job, known[1] if known and same else None)
         return job
 
     def _user(self, host: str) -> str:

@@ -16,8 +16,8 @@ from sm_proxy import remote, resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname
+from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
-from sm_proxy.jobs.memory import Memory
 from sm_proxy.settings import Settings
 
 Word = Literal["go", "done"]
@@ -85,7 +85,7 @@ def _names_a_node(host: str, settings: Settings) -> bool:
 def _all_hosts(first: Container, host: str, settings: Settings, aws: Aws) -> list[str]:
     """A host name for each node; the job was remembered a moment ago, when `first` was found."""
     target = replace(hostname.parse(host, settings.prefix), job=first.job)
-    remembered = Memory(aws.context).job(target, float("inf"))
+    remembered = JobCache(aws.context).job(target, float("inf"))
     nodes = remembered[0].nodes if remembered else 1
     if nodes <= 1 or not first.node.startswith("algo-"):
         return [host]

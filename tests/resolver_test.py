@@ -8,7 +8,7 @@ import pytest
 
 from sm_proxy import resolver
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import memory
+from sm_proxy.jobs import cache as job_cache
 from sm_proxy.resolver import Container
 from sm_proxy.settings import Settings
 from sm_proxy.state import cache
@@ -33,7 +33,7 @@ ONCE = ["DescribeLogStreams", "DescribeSubnets", "DescribeTrainingJob", "GetLogE
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (resolver, memory, cache):
+    for module in (resolver, job_cache, cache):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -19,7 +19,7 @@ from sm_proxy.doctor.findings import Check, Patient, SkipCheck, Stage
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, kinds
 from sm_proxy.jobs.hostname import Kind, Target
-from sm_proxy.jobs.streams import Streams
+from sm_proxy.jobs.log_streams import Streams
 from sm_proxy.settings import Settings
 
 SKEW_LIMIT_S: Final = 300

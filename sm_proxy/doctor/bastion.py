@@ -8,7 +8,7 @@ from typing import Any
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import network
+from sm_proxy.jobs.subnets import describe_subnets
 from sm_proxy.routes import bastion as route
 
 
@@ -20,7 +20,7 @@ def running(patient: Patient) -> str:
     else:
         filters = [{"Name": f"tag:{route.TAG}", "Values": [route.TAG_VALUE]}]
         if patient.job is not None:
-            vpc_id = network.describe(patient.aws, patient.job.subnets).vpc_id
+            vpc_id = describe_subnets(patient.aws, patient.job.subnets).vpc_id
             filters.append({"Name": "vpc-id", "Values": [vpc_id]})
         found = _instances(patient, Filters=filters)
     states = {item["InstanceId"]: item.get("State", {}).get("Name", "?") for item in found}

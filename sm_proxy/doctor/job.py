@@ -10,9 +10,10 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import ending, hostname, kinds, names, network
+from sm_proxy.jobs import failure, hostname, kinds, lookup
 from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Job
+from sm_proxy.jobs.subnets import describe_subnets
 
 Config = dict[str, Any]
 
@@ -26,9 +27,9 @@ def name(patient: Patient) -> str:
 def state(patient: Patient) -> str:
     """The job is there and its containers run."""
     target = hostname.parse(str(patient.host), patient.settings.prefix)
-    job = patient.job = names.find(patient.aws, target, lambda _: None)
+    job = patient.job = lookup.find(patient.aws, target, lambda _: None)
     if job.over:
-        raise ending.explain(patient.aws, job, lambda _: None)
+        raise failure.explain(patient.aws, job, lambda _: None)
     kinds.refuse_missing_node(job, target.node)
     if not job.running:
         raise SmProxyError(
@@ -43,7 +44,7 @@ def vpc(patient: Patient) -> str:
     """It runs in subnets that are there."""
     job = needed(patient.job, "the job")
     job.refuse_unless_in_vpc()
-    found = network.describe(patient.aws, job.subnets)
+    found = describe_subnets(patient.aws, job.subnets)
     return f"{found.vpc_id}, {', '.join(map(str, found.networks))}"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import hostname, names
+from sm_proxy.jobs import hostname, lookup
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.kinds import training
 from tests.fakes import JOB, FakeAws, description
@@ -110,6 +110,6 @@ def test_no_such_job() -> None:
     aws = FakeAws(DescribeTrainingJob=gone, ListTrainingJobs={"TrainingJobSummaries": []})
     target = hostname.parse("sm-my-job.training", "sm-")
     with pytest.raises(SmProxyError, match="my-job in eu-west-1") as caught:
-        names.find(aws, target, lambda _: None)
+        lookup.find(aws, target, lambda _: None)
     assert caught.value.code == "job-not-found"
     assert "--region" in caught.value.hint

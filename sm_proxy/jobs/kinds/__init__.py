@@ -12,7 +12,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Job, Summary
-from sm_proxy.jobs.streams import Streams
+from sm_proxy.jobs.log_streams import Streams
 
 _TABLE: Final[dict[Kind, str]] = {
     "training": "training",

@@ -10,7 +10,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.job import Phase, Summary
-from sm_proxy.jobs.streams import INSTANCE, Streams
+from sm_proxy.jobs.log_streams import INSTANCE, Streams
 
 PAGE: Final = 100
 """MaxResults of every List operation at most."""

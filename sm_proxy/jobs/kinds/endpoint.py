@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.jobs import console
+from sm_proxy.jobs import console_url
 from sm_proxy.jobs.job import Job, Phase, Summary
 from sm_proxy.jobs.kinds import _calls
-from sm_proxy.jobs.streams import INSTANCE, Streams
+from sm_proxy.jobs.log_streams import INSTANCE, Streams
 from sm_proxy.jobs.times import moment
 
 NOUN: Final = "endpoint"
@@ -101,5 +101,5 @@ def _read(answer: Mapping[str, Any], line: Summary, subnets: tuple[str, ...]) ->
         vpc_source=str(answer.get("EndpointConfigName", "")),
         # None is there yet while it is created, and a serverless variant never tells.
         nodes=max(1, sum(int(item.get("CurrentInstanceCount", 0)) for item in variants)),
-        console=console.link(str(answer.get("EndpointArn", "")), "endpoints", line.name),
+        console=console_url.link(str(answer.get("EndpointArn", "")), "endpoints", line.name),
     )

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.jobs import console
+from sm_proxy.jobs import console_url
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.kinds import _calls
-from sm_proxy.jobs.streams import Streams
+from sm_proxy.jobs.log_streams import Streams
 from sm_proxy.jobs.times import moment
 
 NOUN: Final = "processing job"
@@ -68,7 +68,9 @@ def _read(answer: Mapping[str, Any]) -> Job:
         subnets=_calls.subnets_of(answer.get("NetworkConfig", {}).get("VpcConfig")),
         nodes=int(cluster.get("InstanceCount", 1)),
         max_runtime_s=answer.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
-        console=console.link(str(answer.get("ProcessingJobArn", "")), "processing-jobs", line.name),
+        console=console_url.link(
+            str(answer.get("ProcessingJobArn", "")), "processing-jobs", line.name
+        ),
     )
 
 

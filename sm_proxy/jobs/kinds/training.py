@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.jobs import console
+from sm_proxy.jobs import console_url
 from sm_proxy.jobs.job import Job, Phase, Summary
 from sm_proxy.jobs.kinds import _calls
-from sm_proxy.jobs.streams import Streams
+from sm_proxy.jobs.log_streams import Streams
 from sm_proxy.jobs.times import moment, spelt
 
 NOUN: Final = "training job"
@@ -83,7 +83,7 @@ def _read(answer: Mapping[str, Any]) -> Job:
         nodes=_nodes(answer.get("ResourceConfig", {})),
         max_runtime_s=stopping.get("MaxRuntimeInSeconds"),
         max_wait_s=stopping.get("MaxWaitTimeInSeconds"),
-        console=console.link(str(answer.get("TrainingJobArn", "")), "jobs", line.name),
+        console=console_url.link(str(answer.get("TrainingJobArn", "")), "jobs", line.name),
     )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.jobs import console
+from sm_proxy.jobs import console_url
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.kinds import _calls
-from sm_proxy.jobs.streams import Streams
+from sm_proxy.jobs.log_streams import Streams
 from sm_proxy.jobs.times import moment
 
 NOUN: Final = "transform job"
@@ -72,5 +72,7 @@ def _read(answer: Mapping[str, Any], line: Summary, subnets: tuple[str, ...]) ->
         subnets=subnets,
         vpc_source=str(answer.get("ModelName", "")),
         nodes=int(answer.get("TransformResources", {}).get("InstanceCount", 1)),
-        console=console.link(str(answer.get("TransformJobArn", "")), "transform-jobs", line.name),
+        console=console_url.link(
+            str(answer.get("TransformJobArn", "")), "transform-jobs", line.name
+        ),
     )

@@ -28,7 +28,7 @@ _SSH_HELPER: Final = re.compile(r".*\bSSH Helper Log IP: *([0-9a-fA-F.: ]{2,1000
 
 
 @dataclass(frozen=True)
-class Found:
+class LogAddress:
     """What a log tells of its container.
 
     Attributes:
@@ -50,64 +50,66 @@ class Found:
     ignored: int = 0
 
 
-def found(pages: Iterable[Iterable[str]], node: str | None) -> Iterator[Found]:
+def read(pages: Iterable[Iterable[str]], node: str | None) -> Iterator[LogAddress]:
     """The best that a node's log tells so far, after each page that leaves something to tell.
 
     Args:
         pages: the lines of its log, in order; no more of them are taken than are asked for.
         node: whose marker counts; None where containers do not know what they are called.
     """
-    told: dict[Source, list[Found]] = {source: [] for source in _TABLE}
+    reported: dict[Source, list[LogAddress]] = {source: [] for source in _TABLE}
     for page in pages:
         lines = list(page)
         for source, reader in _TABLE.items():
-            told[source] += [item for line in lines if (item := reader(line, node)) is not None]
-            if told[source]:
-                yield _first(told[source]) if source == "marker" else _merged(told[source])
+            reported[source] += [item for line in lines if (item := reader(line, node)) is not None]
+            if reported[source]:
+                yield _first(reported[source]) if source == "marker" else _merged(reported[source])
                 break
 
 
-def _first(told: list[Found]) -> Found:
+def _first(reported: list[LogAddress]) -> LogAddress:
     """The first marker; whoever can write to the log cannot move the container by a later one."""
-    return replace(told[0], ignored=sum(other != told[0] for other in told[1:]))
+    return replace(reported[0], ignored=sum(other != reported[0] for other in reported[1:]))
 
 
-def _marker(line: str, node: str | None) -> Found | None:
-    read = marker.parse(line)
+def _marker(line: str, node: str | None) -> LogAddress | None:
+    parsed = marker.parse(line)
     # A launcher such as mpirun copies what the other nodes print into the first one's log.
-    if read is None or node not in {None, read.node}:
+    if parsed is None or node not in {None, parsed.node}:
         return None
-    return Found("marker", read.addresses, read.port, read.user, read.host_keys, read.problems)
+    return LogAddress(
+        "marker", parsed.addresses, parsed.port, parsed.user, parsed.host_keys, parsed.problems
+    )
 
 
-def _ip_addr(line: str, _: str | None) -> Found | None:
+def _ip_addr(line: str, _: str | None) -> LogAddress | None:
     """A line of `ip addr`: `    inet 10.0.159.150/19 brd 10.0.159.255 scope global eth0`."""
     match = _IP_ADDR.fullmatch(line) if len(line) <= _LINE_LIMIT else None
     return _plain("ip-addr", [match[1]]) if match else None
 
 
-def _ssh_helper(line: str, _: str | None) -> Found | None:
+def _ssh_helper(line: str, _: str | None) -> LogAddress | None:
     """A line of sagemaker-ssh-helper: its container's `hostname -I`."""
     match = _SSH_HELPER.fullmatch(line) if len(line) <= _LINE_LIMIT else None
     return _plain("ssh-helper", match[1].split()) if match else None
 
 
-_TABLE: Final[dict[Source, Callable[[str, str | None], Found | None]]] = {
+_TABLE: Final[dict[Source, Callable[[str, str | None], LogAddress | None]]] = {
     "marker": _marker,
     "ip-addr": _ip_addr,
     "ssh-helper": _ssh_helper,
 }
 
 
-def _plain(source: Source, words: list[str]) -> Found | None:
+def _plain(source: Source, words: list[str]) -> LogAddress | None:
     addresses = tuple(word for word in words[:_ADDRESSES_LIMIT] if _is_address(word))
-    return Found(source, addresses) if addresses else None
+    return LogAddress(source, addresses) if addresses else None
 
 
-def _merged(told: list[Found]) -> Found:
+def _merged(reported: list[LogAddress]) -> LogAddress:
     """All addresses of a form that names one a line, in order, each once."""
-    addresses = dict.fromkeys(address for item in told for address in item.addresses)
-    return Found(told[0].source, tuple(addresses)[:_ADDRESSES_LIMIT])
+    addresses = dict.fromkeys(address for item in reported for address in item.addresses)
+    return LogAddress(reported[0].source, tuple(addresses)[:_ADDRESSES_LIMIT])
 
 
 def _is_address(text: str) -> bool:

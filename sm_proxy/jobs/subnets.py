@@ -26,7 +26,7 @@ class Subnets:
     networks: tuple[_Network, ...]
 
 
-def describe(aws: Aws, subnet_ids: Iterable[str]) -> Subnets:
+def describe_subnets(aws: Aws, subnet_ids: Iterable[str]) -> Subnets:
     """Look the job's subnets up.
 
     Raises:
@@ -52,14 +52,14 @@ def describe(aws: Aws, subnet_ids: Iterable[str]) -> Subnets:
     return Subnets(str(found[0]["VpcId"]), networks)
 
 
-def choose(addresses: Iterable[str], subnets: Subnets, *, allow_loopback: bool) -> str:
+def choose_address(addresses: Iterable[str], subnets: Subnets, *, allow_loopback: bool) -> str:
     """The first address that lies in the job's subnets.
 
     Raises:
         SmProxyError: `address-refused`, none of them does.
     """
     claimed = list(addresses)
-    inside = within(claimed, subnets, allow_loopback=allow_loopback)
+    inside = first_inside(claimed, subnets, allow_loopback=allow_loopback)
     if inside is not None:
         return inside
     shown = ", ".join(str(ipaddress.ip_address(address)) for address in claimed[:4])
@@ -71,7 +71,7 @@ def choose(addresses: Iterable[str], subnets: Subnets, *, allow_loopback: bool) 
     )
 
 
-def within(addresses: Iterable[str], subnets: Subnets, *, allow_loopback: bool) -> str | None:
+def first_inside(addresses: Iterable[str], subnets: Subnets, *, allow_loopback: bool) -> str | None:
     """The first address that lies in the job's subnets, if one does."""
     for address in map(ipaddress.ip_address, addresses):
         if _allowed(address, subnets, allow_loopback=allow_loopback):

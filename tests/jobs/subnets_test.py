@@ -6,8 +6,7 @@ import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import network
-from sm_proxy.jobs.network import Subnets
+from sm_proxy.jobs.subnets import Subnets, choose_address, describe_subnets
 from tests.fakes import SUBNETS, FakeAws
 
 
@@ -16,7 +15,7 @@ def subnets(*blocks: str) -> Subnets:
 
 
 def chosen(*addresses: str, among: Subnets, allow_loopback: bool = False) -> str:
-    return network.choose(addresses, among, allow_loopback=allow_loopback)
+    return choose_address(addresses, among, allow_loopback=allow_loopback)
 
 
 @pytest.mark.parametrize(
@@ -101,11 +100,11 @@ def test_the_ranges_of_a_jobs_subnets() -> None:
         ]
     }
     aws = FakeAws(DescribeSubnets=answer)
-    assert network.describe(aws, ("subnet-1", "subnet-2")) == subnets(
+    assert describe_subnets(aws, ("subnet-1", "subnet-2")) == subnets(
         "10.0.0.0/20", "10.0.16.0/20", "2001:db8::/64"
     )
     assert aws.calls == [("DescribeSubnets", {"SubnetIds": ["subnet-1", "subnet-2"]})]
-    assert network.describe(FakeAws(DescribeSubnets=SUBNETS), ["subnet-1"]).vpc_id == "vpc-1"
+    assert describe_subnets(FakeAws(DescribeSubnets=SUBNETS), ["subnet-1"]).vpc_id == "vpc-1"
 
 
 @pytest.mark.parametrize(
@@ -117,12 +116,12 @@ def test_the_ranges_of_a_jobs_subnets() -> None:
 )
 def test_subnets_that_are_gone(answer: ServiceError | dict[str, object]) -> None:
     with pytest.raises(SmProxyError, match="gone") as caught:
-        network.describe(FakeAws(DescribeSubnets=answer), ["subnet-1"])
+        describe_subnets(FakeAws(DescribeSubnets=answer), ["subnet-1"])
     assert caught.value.code == "no-vpc"
 
 
 def test_another_answer_is_told_as_it_is() -> None:
     aws = FakeAws(DescribeSubnets=ServiceError("InternalError", "oops", "ec2:DescribeSubnets"))
     with pytest.raises(SmProxyError, match="ec2:DescribeSubnets: InternalError: oops") as caught:
-        network.describe(aws, ["subnet-1"])
+        describe_subnets(aws, ["subnet-1"])
     assert caught.value.code == "aws-error"

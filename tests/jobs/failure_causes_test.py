@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sm_proxy.jobs.causes import likely
+from sm_proxy.jobs.failure_causes import likely
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import names
+from sm_proxy.jobs import lookup
 from sm_proxy.jobs.hostname import parse
 from sm_proxy.jobs.job import Job
 from tests.fakes import Answers, FakeAws, description
@@ -68,7 +68,7 @@ def overall(status: str) -> str:
 
 def found(aws: FakeAws, host: str) -> tuple[Job, list[str]]:
     told: list[str] = []
-    return names.find(aws, parse(host, "sm-"), told.append), told
+    return lookup.find(aws, parse(host, "sm-"), told.append), told
 
 
 def refused(aws: FakeAws, host: str) -> SmProxyError:

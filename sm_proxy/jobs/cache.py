@@ -3,7 +3,7 @@
 Two kinds of records in the cache folder. A job's: what it is and where its subnets lie, shared by
 all its nodes, so that 64 connections to 64 nodes describe it once. A node's: where its container
 was found. Neither outlives the time at which the job must have ended, and whatever comes from here
-is marked as cached: the first byte from the container confirms it (`routes/rechecked.py`).
+is marked as cached: the first byte from the container confirms it (`tunnel/stale_address.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sm_proxy import public_key
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
-from sm_proxy.jobs.network import Subnets
+from sm_proxy.jobs.subnets import Subnets
 from sm_proxy.state import json_records
 from sm_proxy.state.cache import Cache
 
@@ -28,7 +28,7 @@ STARTING_S: Final = 2.0
 """A starting job changes: its record only spares processes that ask at the same moment."""
 
 
-class Memory:
+class JobCache:
     """The records of one context: profile, region, endpoint.
 
     Args:

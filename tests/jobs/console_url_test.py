@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sm_proxy.jobs.console import link
+from sm_proxy.jobs.console_url import link
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import causes, kinds, streams
+from sm_proxy.jobs import failure_causes, kinds, log_streams
 from sm_proxy.jobs.job import Job
 
 _LINES: Final = 10
@@ -44,18 +44,18 @@ def explain(aws: Aws, job: Job, tell: Callable[[str], None]) -> SmProxyError:
     return SmProxyError(error.code, error.message, advice + where)
 
 
-def _cause(job: Job, tail: list[str]) -> causes.Cause | None:
+def _cause(job: Job, tail: list[str]) -> failure_causes.Cause | None:
     if job.status == "Completed":  # whatever its log says, it was not fatal
         return None
     said = [job.failure_reason, job.status, job.status_message]
-    return causes.likely(said) or causes.likely(tail)
+    return failure_causes.likely(said) or failure_causes.likely(tail)
 
 
 def _tail(aws: Aws, job: Job) -> list[str]:
     """The last lines of the first node's newest stream."""
     wanted = kinds.of(job.kind).streams(job, "algo-1")
     try:
-        stream = streams.newest(aws, wanted)
+        stream = log_streams.newest(aws, wanted)
         return _last_lines(aws, wanted.group, stream) if stream else []
     except (SmProxyError, ServiceError):
         return []

@@ -6,7 +6,7 @@ import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import ending
+from sm_proxy.jobs import failure
 from sm_proxy.jobs.kinds import training
 from tests.fakes import (
     JOB,
@@ -35,7 +35,7 @@ def explained(
     job = training.describe(FakeAws(DescribeTrainingJob=answer), JOB)
     assert job is not None
     aws, told = FakeAws(**answers), list[str]()
-    error = ending.explain(aws, job, told.append)
+    error = failure.explain(aws, job, told.append)
     assert error.line.isprintable()
     return error, told, aws
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sm_proxy.jobs import sources
-from sm_proxy.jobs.sources import Found
+from sm_proxy.jobs import log_formats
+from sm_proxy.jobs.log_formats import LogAddress
 from tests.fakes import HOST_KEY, marker_line
 
 IP_ADDR = """\
@@ -29,9 +29,9 @@ IP_ADDR = """\
 """.splitlines()
 
 
-def find(lines: list[str], node: str | None) -> Found | None:
+def find(lines: list[str], node: str | None) -> LogAddress | None:
     """What one page tells."""
-    return next(sources.found([lines], node), None)
+    return next(log_formats.read([lines], node), None)
 
 
 def test_the_article_container() -> None:
@@ -58,7 +58,7 @@ def test_our_marker_wins_wherever_it_stands() -> None:
 
 
 def test_a_form_that_is_cut_by_the_end_of_a_page() -> None:
-    cut = [*sources.found([["x"], IP_ADDR[:9], IP_ADDR[9:], ["x"]], "algo-1")]
+    cut = [*log_formats.read([["x"], IP_ADDR[:9], IP_ADDR[9:], ["x"]], "algo-1")]
     assert [item.addresses for item in cut] == [
         ("169.254.172.2",),
         ("169.254.172.2", "10.0.159.150", "172.17.0.1"),
@@ -68,7 +68,7 @@ def test_a_form_that_is_cut_by_the_end_of_a_page() -> None:
 
 def test_the_first_marker_wins_over_pages_too() -> None:
     pages = [IP_ADDR, [marker_line()], [marker_line(port=22)]]
-    told = [(item.source, item.port, item.ignored) for item in sources.found(pages, "algo-1")]
+    told = [(item.source, item.port, item.ignored) for item in log_formats.read(pages, "algo-1")]
     assert told == [("ip-addr", 22, 0), ("marker", 2222, 0), ("marker", 2222, 1)]
 
 
