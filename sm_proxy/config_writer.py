@@ -14,19 +14,33 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, file_lock
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.contexts import Contexts
-from sm_proxy.ssh_config import blocks, patterns, quoting, user_file
+from sm_proxy.ssh_config import blocks, host_patterns, our_file, user_file
 from sm_proxy.ssh_config.blocks import Stub
-from sm_proxy.ssh_config.quoting import Platform
 from sm_proxy.ssh_config.user_file import BEGIN, END
 
-__all__ = ["BEGIN", "END", "Change", "Finding", "Stub", "planned", "planned_stubs", "stubs_in"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "Change",
+    "Finding",
+    "Stub",
+    "apply",
+    "exclusive",
+    "findings",
+    "offer_keys",
+    "planned",
+    "planned_keys",
+    "planned_removal",
+    "planned_stubs",
+    "stubs_in",
+]
 
 
 @dataclass(frozen=True)
@@ -80,21 +94,24 @@ def planned(
     Raises:
         SmProxyError: `config-malformed`, our marks in one of the files are torn.
     """
-    own = own_config(settings)
+    own = our_file.path_of(settings)
     target = atomic_write.resolved(ssh_config)
     before, content = atomic_write.read(target), atomic_write.read(own)
     if known is None:
-        known = {**contexts.parse(content or b"", own), settings.prefix: recorded(settings)}
+        known = {
+            **contexts.parse(content or b"", own),
+            settings.prefix: our_file.recorded_options(settings),
+        }
         settings = Settings(ssh_dir=settings.ssh_dir)
     taken = user_file.hosts(target, own)
     stubs = [
         stub
         for stub in blocks.parse_stubs(content or b"", own)
         if (prefix := contexts.of_host(stub.host, known)) is not None
-        and not patterns.matches(stub.host, patterns.left_out(taken, prefix, known))
+        and not host_patterns.matches(stub.host, host_patterns.left_out(taken, prefix, known))
     ]
     text = blocks.own_file(settings, known, program, stubs=stubs, taken=taken)
-    line = f"Add by hand, as the first line of your ssh config: {include_line(own)}"
+    line = f"Add by hand, as the first line of your ssh config: {our_file.include_line(own)}"
     return [
         Change(
             own, content, text.encode(), "Make its folder writable, or name another: --ssh-dir."
@@ -105,7 +122,7 @@ def planned(
 
 def planned_removal(ssh_config: Path, settings: Settings) -> list[Change]:
     """What `config remove` changes: only what we added."""
-    own = own_config(settings)
+    own = our_file.path_of(settings)
     target = atomic_write.resolved(ssh_config)
     before = atomic_write.read(target)
     after = None if before is None else user_file.without_include(target, before)
@@ -123,7 +140,7 @@ def planned_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
         SmProxyError: `bad-name`, `bad-setting`, a stub is not what it has to be;
             `config-malformed`, our file is torn, or has not been written yet.
     """
-    own = own_config(settings)
+    own = our_file.path_of(settings)
     before = atomic_write.read(own)
     span = blocks.stub_span(before or b"", own)
     if before is None or span is None:
@@ -142,7 +159,7 @@ def planned_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
 
 def planned_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
     """Let the blocks that offer our own key, the first of `keys`, offer all of them."""
-    own = own_config(settings)
+    own = our_file.path_of(settings)
     before = atomic_write.read(own)
     after = None if before is None else blocks.with_keys(before, keys)
     return [Change(own, before, after, "Then run `sm-proxy config write`.")]
@@ -156,14 +173,14 @@ def offer_keys(settings: Settings, keys: Sequence[Path]) -> None:
 
 def stubs_in(settings: Settings) -> list[Stub]:
     """The stubs that stand in our own file now."""
-    own = own_config(settings)
+    own = our_file.path_of(settings)
     return blocks.parse_stubs(atomic_write.read(own) or b"", own)
 
 
 def findings(changes: Sequence[Change], settings: Settings) -> list[Finding]:
     """What is wrong with what stands on disk, given what `planned` would change."""
     write = "Run `sm-proxy config write`."
-    own = own_config(settings)
+    own = our_file.path_of(settings)
     found = [Finding(f"out of date: {item.path}", write) for item in changes if item.needed]
     for item in changes:
         if _others_may_write(item.path):
@@ -212,41 +229,12 @@ def exclusive() -> Iterator[None]:
         yield
 
 
-def recorded(settings: Settings) -> dict[str, object]:
-    """The options of a context with these settings: what is not left at its default."""
-    named = replace(settings, profile=settings.named_profile)
-    options = contexts.with_absolute_paths(
-        {name: getattr(named, name) for name in contexts.OPTIONS}
-    )
-    return {name: value for name, value in options.items() if value != getattr(Settings, name)}
-
-
-def own_program() -> list[str]:
-    """How to start this very program again, by absolute path, however it was started now."""
-    suffix = ".exe" if sys.platform == "win32" else ""
-    beside = Path(sys.executable).with_name(f"sm-proxy{suffix}")
-    for script in (Path(sys.argv[0]), beside):
-        if script.name.startswith("sm-proxy") and script.is_file() and os.access(script, os.X_OK):
-            return [str(script.absolute())]
-    return [sys.executable, "-m", "sm_proxy"]
-
-
-def include_line(own: Path, platform: Platform | None = None) -> str:
-    """The Include for our file: with a tilde where it stands in the passwd home."""
-    return quoting.include(quoting.tilde(own), platform)
-
-
-def own_config(settings: Settings) -> Path:
-    """Our own file."""
-    return settings.ssh_folder / "config"
-
-
 def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
     content = before or b""
     bare = user_file.without_include(target, content)
     if bare == content and user_file.included(content, own) == (True, True):
         return content  # added by hand, where the file is managed by something else
-    return user_file.with_include(target, before, include_line(own))
+    return user_file.with_include(target, before, our_file.include_line(own))
 
 
 def _replace(change: Change) -> None:

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Final
 
-from sm_proxy import config_writer, error_handler
+from sm_proxy import error_handler
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.identity import identities
 from sm_proxy.jobs.container import Container
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import blocks
+from sm_proxy.ssh_config import blocks, our_file
 
 OUTPUT_LIMIT: Final = 2 << 20
 TIMEOUT_S: Final = 90.0
@@ -129,7 +129,7 @@ def argv(container: Container, settings: Settings) -> list[str]:
         )
     # A connection of its own: a master that persists would keep our pipes open.
     alone = replace(settings, control_master=False)
-    lines = [line.strip() for line in blocks.options(alone, config_writer.own_program())]
+    lines = [line.strip() for line in blocks.options(alone, our_file.own_program())]
     options = [word for line in ("BatchMode yes", *lines) for word in ("-o", line)]
     user = container.user or settings.user
     # `--`: a host name of ours never begins with a hyphen, a prefix in a settings file may change.

@@ -8,13 +8,13 @@ from typing import Final
 
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
-from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, listing, lookup
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.local import threads
 from sm_proxy.settings import Settings, contexts
+from sm_proxy.ssh_config.blocks import Stub
 
 _AT_ONCE: Final = 8
 """Few enough for the rate limits of Describe calls."""

@@ -19,7 +19,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, paths
 from sm_proxy.settings import Settings
 from sm_proxy.settings import load as load_settings
-from sm_proxy.ssh_config import blocks, quoting, user_file
+from sm_proxy.ssh_config import blocks, our_file, quoting, user_file
 from tests.fakes import tree
 
 SSH = shutil.which("ssh")
@@ -354,7 +354,7 @@ def test_paths_in_the_home_are_written_with_a_tilde(
     block = own_text(Settings())
     assert "IdentityFile ~/.ssh/sm-proxy/id_ed25519\n" in block
     assert "UserKnownHostsFile ~/.ssh/sm-proxy/known_hosts.d/%n\n" in block
-    assert config_writer.include_line(tmp_path / ".ssh/sm-proxy/config") == (
+    assert our_file.include_line(tmp_path / ".ssh/sm-proxy/config") == (
         "Include ~/.ssh/sm-proxy/config"
     )
 
@@ -427,16 +427,16 @@ def test_how_to_start_this_program_again(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "bin" / "python"))
     script = tmp_path / "bin" / "sm-proxy"
     monkeypatch.setattr(sys, "argv", [str(script)])
-    assert config_writer.own_program() == [sys.executable, "-m", "sm_proxy"]
+    assert our_file.own_program() == [sys.executable, "-m", "sm_proxy"]
     script.parent.mkdir()
     script.touch(0o755)
-    assert config_writer.own_program() == [str(script)]
+    assert our_file.own_program() == [str(script)]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["bin/sm-proxy"])
-    assert config_writer.own_program() == [str(script)]
+    assert our_file.own_program() == [str(script)]
     monkeypatch.setattr(sys, "argv", ["/x/sm_proxy/__main__.py"])
-    assert config_writer.own_program() == [sys.executable, "-m", "sm_proxy"]
+    assert our_file.own_program() == [sys.executable, "-m", "sm_proxy"]
     beside = Path(sys.executable).with_name("sm-proxy")
     beside.parent.mkdir(parents=True)
     beside.touch(0o755)
-    assert config_writer.own_program() == [str(beside)]
+    assert our_file.own_program() == [str(beside)]

@@ -17,7 +17,7 @@ from sm_proxy.local import atomic_write, paths
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.sources import from_file
-from sm_proxy.ssh_config import asked
+from sm_proxy.ssh_config import our_file, requested
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> Result:
         return _carried_out(args, lambda: _removal(ssh_config, settings, flags))
 
     def plan() -> list[Change]:
-        base, known = asked.contexts_of(settings, flags)
-        return config_writer.planned(ssh_config, base, config_writer.own_program(), known)
+        base, known = requested.contexts_of(settings, flags)
+        return config_writer.planned(ssh_config, base, our_file.own_program(), known)
 
     if args.action == "show":
         block = (plan()[0].after or b"").decode()
@@ -70,20 +70,20 @@ def run(args: argparse.Namespace) -> Result:
     if args.action == "check":
         return _checked(plan(), settings)
     if not args.dry_run:
-        asked.prepare(settings, flags)
+        requested.prepare(settings, flags)
     return _carried_out(args, plan)
 
 
 def _removal(ssh_config: Path, settings: Settings, flags: Mapping[str, Any]) -> list[Change]:
     """All of it, or with `--prefix` that context only."""
-    known = contexts.read(config_writer.own_config(settings)) if flags.get("prefix") else {}
+    known = contexts.read(our_file.path_of(settings)) if flags.get("prefix") else {}
     if flags.get("prefix") and settings.prefix not in known:
         return []
     known.pop(settings.prefix, None)
     if not known:
         return config_writer.planned_removal(ssh_config, settings)
     base = replace(from_file(), ssh_dir=settings.ssh_dir)
-    return config_writer.planned(ssh_config, base, config_writer.own_program(), known)
+    return config_writer.planned(ssh_config, base, our_file.own_program(), known)
 
 
 def _carried_out(args: argparse.Namespace, plan: Callable[[], list[Change]]) -> Result:

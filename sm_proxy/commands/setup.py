@@ -19,7 +19,7 @@ from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 from sm_proxy.setup import answers, steps
 from sm_proxy.setup.steps import Step
-from sm_proxy.ssh_config import asked
+from sm_proxy.ssh_config import our_file, requested
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,10 +87,10 @@ def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:
         SmProxyError: `config-malformed`, `config-read-only`: there is nothing to go on with.
     """
     settings = settings_module.load(flags)
-    asked.prepare(settings, flags)
+    requested.prepare(settings, flags)
     with config_writer.exclusive():
-        base, known = asked.contexts_of(settings, flags)
-        changes = config_writer.planned(ssh_config, base, config_writer.own_program(), known)
+        base, known = requested.contexts_of(settings, flags)
+        changes = config_writer.planned(ssh_config, base, our_file.own_program(), known)
         config_writer.apply(changes)
     done = [str(change.path) for change in changes if change.needed]
     return Step("config", "passed", f"wrote {', '.join(done)}" if done else "up to date")

@@ -20,7 +20,7 @@ from sm_proxy.local import output, signals
 from sm_proxy.local.output import Result
 from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings, contexts
-from sm_proxy.ssh_config import blocks
+from sm_proxy.ssh_config import blocks, our_file
 from sm_proxy.survey import Survey
 
 _INTERVAL_S: Final = 60
@@ -148,7 +148,7 @@ def _surveys(flags: Mapping[str, Any], known: Mapping[str, Survey]) -> dict[str,
         SmProxyError: `config-malformed`, there is nothing to add to; `bad-setting`.
     """
     settings = settings_module.load(flags)
-    own = config_writer.own_config(settings)
+    own = our_file.path_of(settings)
     config_writer.planned_stubs(settings, config_writer.stubs_in(settings))  # refuses early
     recorded = contexts.read(own)
     for name in _OF_A_CONTEXT:
@@ -208,7 +208,7 @@ def _caught(survey: Survey) -> Callable[[], list[Stub] | SmProxyError]:
 
 def _planned(settings: Settings, known: Mapping[str, list[Stub]]) -> Change:
     """Our file with these contexts' stubs, and the others' as they are."""
-    recorded = contexts.read(config_writer.own_config(settings))
+    recorded = contexts.read(our_file.path_of(settings))
     kept: dict[str, list[Stub]] = {prefix: [] for prefix in recorded}
     for stub in config_writer.stubs_in(settings):
         prefix = contexts.of_host(stub.host, recorded)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import resolver, ssh_client
+from sm_proxy import resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
@@ -17,6 +17,7 @@ from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 from sm_proxy.settings.schema import WAIT_DEFAULT_S
+from sm_proxy.ssh_config.effective import effective_options
 
 _PLATFORM = "remote.SSH.remotePlatform"
 _TIMEOUT = "remote.SSH.connectTimeout"
@@ -82,7 +83,7 @@ def _awaited_user(host: str, settings: Settings, seconds: float) -> str | None:
     if found.user is None:
         return None
     try:
-        configured = ssh_client.effective(host).get("user")
+        configured = effective_options(host).get("user")
     except SmProxyError as error:
         output.status(error.text)
         return None

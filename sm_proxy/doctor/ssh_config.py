@@ -15,6 +15,7 @@ from sm_proxy.doctor.findings import Patient, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, private_files
 from sm_proxy.settings import contexts
+from sm_proxy.ssh_config import our_file
 
 _OURS: Final = (
     *("proxycommand", "userknownhostsfile", "stricthostkeychecking", "identityfile"),
@@ -28,7 +29,7 @@ _WRITE: Final = "sm-proxy config write"
 
 def effective(patient: Patient) -> str:
     """Our block is what ssh goes by; else who shadows it, with file and line."""
-    own = config_writer.own_config(patient.settings)
+    own = our_file.path_of(patient.settings)
     if not private_files.exists(own):
         raise SmProxyError("config-malformed", f"there is no {own}", f"Run: {_WRITE}")
     first = patient.host or f"{patient.settings.prefix}doctor"
@@ -53,13 +54,13 @@ def _effective(patient: Patient, own: Path, host: str) -> None:
 def marks(patient: Patient) -> str:
     """Our marks and records in both files are whole, and every context's program is there."""
     config = patient.ssh_config or paths.user_ssh_config()
-    program = config_writer.own_program()
+    program = our_file.own_program()
     changes = config_writer.planned(config, patient.settings, program)
     for found in config_writer.findings(changes, patient.settings):
         # What ssh makes of the Include has been seen, and an older block still does.
         if found.what.startswith("program missing"):
             raise SmProxyError("config-malformed", found.what, found.fix)
-    return f"{config} and {config_writer.own_config(patient.settings)} are whole"
+    return f"{config} and {our_file.path_of(patient.settings)} are whole"
 
 
 def _only_more(keyword: str, theirs: dict[str, list[str]], ours: dict[str, list[str]]) -> bool:
@@ -119,7 +120,7 @@ def _shadowed(patient: Patient, host: str, keyword: str, values: list[str]) -> S
     names = (keyword, *_RIVALS.get(keyword, ()))
     system = patient.ssh_config is None
     where = next(shadow.setters(config, host, names, system=system), None)
-    own = config_writer.own_config(patient.settings)
+    own = our_file.path_of(patient.settings)
     if where is None or where.path.resolve() == own.resolve():
         what = f"{config} does not lead to our block: {keyword} is {value or 'not set'}"
         return SmProxyError("config-malformed", what, f"Put the Include back with: {_WRITE}")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sm_proxy import ssh_client
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.routes.bastion import TAG, TAG_VALUE
 from sm_proxy.settings import Settings
+from sm_proxy.ssh_config.effective import effective_options
 
 Outcome = Literal["passed", "failed", "warning", "skipped"]
 _PROBE = "setup-check"
@@ -72,7 +72,7 @@ def failed(name: str, error: SmProxyError) -> Step:
 def ssh(settings: Settings, ssh_config: Path | None) -> Step:
     """What ssh itself makes of a host name of ours, by `ssh -G`."""
     host = f"{settings.prefix}{_PROBE}"
-    options = ssh_client.effective(host, ssh_config)
+    options = effective_options(host, ssh_config)
     command = options.get("proxycommand", "none")
     strict = options.get("stricthostkeychecking", "")
     if "connect --user %r %n %p" in command and strict in {"true", "yes"}:

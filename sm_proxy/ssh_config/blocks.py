@@ -14,7 +14,7 @@ from sm_proxy.jobs import hostname
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.contexts import Contexts
 from sm_proxy.settings.schema import validate
-from sm_proxy.ssh_config import patterns, quoting
+from sm_proxy.ssh_config import host_patterns, quoting
 from sm_proxy.ssh_config.quoting import Platform
 
 HEADER = "# Written by sm-proxy: do not edit, `sm-proxy config write` replaces it."
@@ -54,7 +54,7 @@ def own_file(
     order = contexts.longest_first(known)
     for prefix in order:
         longer = [f"{other}*" for other in order if other != prefix and other.startswith(prefix)]
-        own = patterns.left_out(taken, prefix, known)
+        own = host_patterns.left_out(taken, prefix, known)
         excluded = "".join(f" !{pattern}" for pattern in (*longer, *own))
         context = replace(base, **{**known[prefix], "prefix": prefix})
         parts += ["", contexts.line_of(prefix, known[prefix])]
@@ -214,7 +214,7 @@ def is_excluded(host: str, content: bytes, known: Contexts) -> bool:
     block = f"Host {contexts.of_host(host, known)}* "
     lines = content.decode("utf-8", "replace").split("\n")
     words = [word for line in lines if line.startswith(block) for word in line.split()]
-    return patterns.matches(host, (word[1:] for word in words if word.startswith("!")))
+    return host_patterns.matches(host, (word[1:] for word in words if word.startswith("!")))
 
 
 def parse_stubs(content: bytes, path: Path) -> list[Stub]:

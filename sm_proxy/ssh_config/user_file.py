@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths
-from sm_proxy.ssh_config import patterns
+from sm_proxy.ssh_config import host_patterns
 
 BEGIN = "# >>> sm-proxy >>> (`sm-proxy config remove` takes these lines out)"
 END = "# <<< sm-proxy <<<"
@@ -89,7 +89,7 @@ def hosts(path: Path, own: Path) -> list[str]:
         word
         for block in found
         for word in block.words
-        if patterns.is_own(word) and (block.located or not patterns.is_pattern(word))
+        if host_patterns.is_own(word) and (block.located or not host_patterns.is_pattern(word))
     )
     return list(dict.fromkeys(words))
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import cli, ssh_client
+from sm_proxy import cli
+from sm_proxy.ssh_config.effective import effective_options
 from tests.fakes import tree
 
 
@@ -139,7 +140,7 @@ def test_the_agent_that_holds_the_key(
     run(user_config, "write")  # the context remembers it
     block = (user_config.parent / "sm-proxy" / "config").read_text()
     assert f"    IdentityAgent {written}\n" in block
-    found = ssh_client.effective("sm-x", user_config)
+    found = effective_options("sm-x", user_config)
     assert found["identityagent"] == given
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import cli, resolver, ssh_client
+from sm_proxy import cli, resolver
 from sm_proxy.editors import jsonc
+from sm_proxy.ssh_config import effective
 from tests.fakes import container
 
 FAKE = """#!/bin/sh
@@ -26,7 +27,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
     monkeypatch.setenv("RECORD", str(tmp_path / "argv"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setattr(ssh_client, "effective", lambda _: {"user": "root"})
+    monkeypatch.setattr(effective, "effective_options", lambda _: {"user": "root"})
     return tmp_path / "argv"
 
 

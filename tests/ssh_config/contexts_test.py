@@ -14,7 +14,7 @@ from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, paths, private_files
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import blocks
+from sm_proxy.ssh_config import blocks, our_file
 
 SSH = shutil.which("ssh")
 EU = ("--prefix", "sm-eu-")
@@ -128,7 +128,7 @@ def test_check_names_what_is_wrong(base: Path, capsys: pytest.CaptureFixture[str
     marked = (base / "config").read_bytes()
     (base / "config").write_bytes(b"Host a\n" + marked)
     text = own(base)
-    program = config_writer.own_program()[0]
+    program = our_file.own_program()[0]
     (base / "sm-proxy" / "config").write_text(text.replace(program, "/gone/sm-proxy"))
     capsys.readouterr()
     run(base, "check", "--json", status=1)
@@ -175,7 +175,7 @@ def test_a_name_too_long_for_a_socket_has_a_connection_of_its_own(base: Path) ->
     """ssh ends at once where a ControlPath is too long, so it must not get one."""
     folder = Path("/tmp") / f"{os.getpid()}"
     settings = Settings(ssh_dir=str(folder), control_master=True)
-    known = {prefix: config_writer.recorded(settings) for prefix in ("sm-", "sm-eu-", "x")}
+    known = {prefix: our_file.recorded_options(settings) for prefix in ("sm-", "sm-eu-", "x")}
     mine = ("sm-" + "m" * 90,)
     (base / "config").write_text(
         blocks.own_file(Settings(ssh_dir=str(folder)), known, ["false"], taken=mine)

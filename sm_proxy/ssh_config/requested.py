@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sm_proxy import config_writer
 from sm_proxy.identity import identities
 from sm_proxy.local import private_files
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.sources import from_file, from_flags
-from sm_proxy.ssh_config import blocks
+from sm_proxy.ssh_config import blocks, our_file
 
 
 def contexts_of(
@@ -23,7 +22,7 @@ def contexts_of(
     that what is written does not change with the shell that a rewrite is started from.
     """
     base = replace(from_file(), ssh_dir=settings.ssh_dir)
-    known = contexts.read(config_writer.own_config(settings))
+    known = contexts.read(our_file.path_of(settings))
     told = from_flags(flags, own_variables=True)
     changed = contexts.with_absolute_paths(
         {name: told[name] for name in contexts.OPTIONS if name in told}
@@ -32,7 +31,7 @@ def contexts_of(
     if prefix in known:
         known[prefix] |= changed
     elif not known or changed or "prefix" in told:
-        new = config_writer.recorded(settings)
+        new = our_file.recorded_options(settings)
         filed = {name: getattr(base, name) for name in contexts.OPTIONS}
         kept = {name: value for name, value in new.items() if value != filed[name]}
         known[prefix] = {**kept, **changed}

@@ -11,7 +11,7 @@ import pytest
 from sm_proxy import config_writer
 from sm_proxy.config_writer import Stub
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import patterns
+from sm_proxy.ssh_config import host_patterns
 
 SSH = shutil.which("ssh")
 OURS = " connect --user %r %n %p"
@@ -125,7 +125,7 @@ def test_no_stub_stands_in_the_way_of_a_pattern(base: Path) -> None:
 def test_each_context_leaves_out_its_own() -> None:
     taken = ["sm-mine", "sm-eu-mine", "sm-dev-*", "sm-eu*", "sm-eu-dev-*", "sm-*-dev", "*.lan", "*"]
     known = ["sm-", "sm-eu-"]
-    assert patterns.left_out(taken, "sm-eu-", known) == ["sm-eu-mine", "sm-eu-dev-*", "*.lan"]
-    assert patterns.left_out(taken, "sm-", known) == [
+    assert host_patterns.left_out(taken, "sm-eu-", known) == ["sm-eu-mine", "sm-eu-dev-*", "*.lan"]
+    assert host_patterns.left_out(taken, "sm-", known) == [
         *("sm-mine", "sm-dev-*", "sm-eu*", "sm-*-dev", "*.lan"),
     ]

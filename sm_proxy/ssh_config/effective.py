@@ -8,7 +8,7 @@ from pathlib import Path
 from sm_proxy.errors import SmProxyError
 
 
-def effective(host: str, ssh_config: Path | None = None) -> dict[str, str]:
+def effective_options(host: str, ssh_config: Path | None = None) -> dict[str, str]:
     """The options that `ssh -G` shows for a host, by lower-case name; of several the first.
 
     Args:

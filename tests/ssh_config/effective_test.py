@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import ssh_client
 from sm_proxy.errors import SmProxyError
+from sm_proxy.ssh_config.effective import effective_options
 
 
 def test_options_of_a_host(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("Host sm-*\n  User someone\n  ProxyCommand helper %n\n  SendEnv A\n")
-    options = ssh_client.effective("sm-x", config)
+    options = effective_options("sm-x", config)
     assert options["user"] == "someone"
     assert options["proxycommand"] == "helper %n"
-    assert ssh_client.effective("other", config)["user"] != "someone"
+    assert effective_options("other", config)["user"] != "someone"
 
 
 def test_a_config_that_ssh_refuses(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("Host x\n  NoSuchOption yes\n")
     with pytest.raises(SmProxyError) as caught:
-        ssh_client.effective("x", config)
+        effective_options("x", config)
     assert caught.value.code == "config-malformed"
     assert "line 2" in caught.value.message
 
@@ -31,5 +31,5 @@ def test_a_config_that_ssh_refuses(tmp_path: Path) -> None:
 def test_no_ssh_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SmProxyError) as caught:
-        ssh_client.effective("x")
+        effective_options("x")
     assert caught.value.code == "missing-dependency"
