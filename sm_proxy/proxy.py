@@ -19,7 +19,7 @@ from sm_proxy.host_keys.policy import HostKeyPolicy
 from sm_proxy.local import debug_log, output, signals, stdio, threads
 from sm_proxy.local.stdio import Stdio
 from sm_proxy.resolver import Container
-from sm_proxy.routes import bastion
+from sm_proxy.routes import table
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.pump import Pump
 from sm_proxy.tunnel.stream import Stream
@@ -65,7 +65,7 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
     finally:
         # What is left is bounded, and ssh sends its SIGHUP while our last line is being written.
         signals.ignore()
-        bastion.SESSIONS.end_all()
+        table.end_all()
         _note(record, began, ended_by)
     signals.detach_stderr()
     chores.finish()
@@ -179,7 +179,7 @@ def _dialled(
     """A stream to the container, after ssh has been told which host keys it may have."""
 
     def dial(found: Container) -> Stream:
-        return bastion.connect(found, _port(found, port), settings, aws)
+        return table.connect(found, _port(found, port), settings, aws)
 
     logged = bool(container.host_keys)
     if not logged:

@@ -15,7 +15,7 @@ from sm_proxy.host_keys import known_hosts, trust_on_first_use
 from sm_proxy.local import private_files, signals, stdio, threads
 from sm_proxy.local.stdio import DirectStdio
 from sm_proxy.resolver import Container
-from sm_proxy.routes import bastion
+from sm_proxy.routes import bastion, sessions
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import Grant
@@ -100,7 +100,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr(bastion, "connect", found.dial)
     monkeypatch.setattr(proxy, "Pump", found.pump)
     monkeypatch.setattr(signals, "detach_stderr", found.note)
-    monkeypatch.setattr(bastion, "SESSIONS", Sessions())
+    monkeypatch.setattr(sessions, "SESSIONS", Sessions())
     monkeypatch.setattr(chores, "PATIENCE_S", 60)
     monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)
     monkeypatch.setattr(chores, "run", lambda aws, _: found.done_after.append(aws.context))
@@ -285,7 +285,7 @@ def test_a_hang_up_between_dialling_and_copying_leaves_no_session(
     api = Granting()
 
     def returned_too_late(*_: Any) -> Any:
-        threads.run(bastion.SESSIONS.start, api, "here")
+        threads.run(sessions.SESSIONS.start, api, "here")
         raise signals.Hangup
 
     monkeypatch.setattr(bastion, "connect", returned_too_late)

@@ -16,7 +16,7 @@ from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
 from sm_proxy.local import signals
 from sm_proxy.local.output import Result
-from sm_proxy.routes import bastion
+from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
 
 _COLOURS = {"passed": "32", "failed": "31", "skipped": "2"}
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> Result:
             findings = runner.examine(patient, table.stages(patient))
     finally:
         session.close(patient)
-        bastion.SESSIONS.end_all()  # of a check that was interrupted or took too long
+        routes.end_all()  # of a check that was interrupted or took too long
     findings = [*findings, *remembered]
     if args.bundle:
         bundle.write(Path(args.bundle), patient, findings)

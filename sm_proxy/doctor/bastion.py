@@ -9,7 +9,7 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.findings import Patient, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.subnets import describe_subnets
-from sm_proxy.routes import bastion as route
+from sm_proxy.routes import bastion_lookup
 
 
 def running(patient: Patient) -> str:
@@ -18,7 +18,7 @@ def running(patient: Patient) -> str:
     if wanted:
         found = _instances(patient, InstanceIds=[wanted])
     else:
-        filters = [{"Name": f"tag:{route.TAG}", "Values": [route.TAG_VALUE]}]
+        filters = [{"Name": f"tag:{bastion_lookup.TAG}", "Values": [bastion_lookup.TAG_VALUE]}]
         if patient.job is not None:
             vpc_id = describe_subnets(patient.aws, patient.job.subnets).vpc_id
             filters.append({"Name": "vpc-id", "Values": [vpc_id]})
@@ -36,7 +36,7 @@ def _serving(patient: Patient, up: list[str]) -> str:
     """The one that a connection would take; the first where it would take none."""
     if len(up) > 1:
         with contextlib.suppress(SmProxyError):
-            return route.usable(patient.aws, up)
+            return bastion_lookup.usable(patient.aws, up)
     return up[0]
 
 
@@ -50,8 +50,8 @@ def _none(patient: Patient, states: dict[str, str]) -> SmProxyError:
     if named := patient.settings.bastion:
         what = f"there is no instance {named} in {patient.aws.region}"
         return SmProxyError("no-bastion", what, "Name another with --bastion.")
-    what = f"no instance has the tag {route.TAG}={route.TAG_VALUE}"
-    pair = f"Key={route.TAG},Value={route.TAG_VALUE}"
+    what = f"no instance has the tag {bastion_lookup.TAG}={bastion_lookup.TAG_VALUE}"
+    pair = f"Key={bastion_lookup.TAG},Value={bastion_lookup.TAG_VALUE}"
     tag = f"aws ec2 create-tags --tags {pair}{where} --resources ID"
     return SmProxyError("no-bastion", what, f"Tag one: {tag}")
 
@@ -70,7 +70,7 @@ def agent(patient: Patient) -> str:
         )
     version = str(known.get("AgentVersion") or "")
     parts = tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
-    if version and parts < route.OLDEST_AGENT:
+    if version and parts < bastion_lookup.OLDEST_AGENT:
         raise SmProxyError(
             "agent-too-old",
             f"the agent of {target} is {version}, and it takes 3.1.1374.0",

@@ -18,7 +18,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.identity import identities
 from sm_proxy.local import private_files
-from sm_proxy.routes import bastion
+from sm_proxy.routes import session_api, table
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 
 _BANNER_S: Final = 10.0
@@ -43,7 +43,7 @@ def expected_key(patient: Patient) -> str:
 def tunnel(patient: Patient) -> str:
     """StartSession, and the data channel up to the agent's word that it is open."""
     container = needed(patient.container, "the container")
-    stream = bastion.connect(container, container.port, patient.settings, patient.aws)
+    stream = table.connect(container, container.port, patient.settings, patient.aws)
     patient.tunnel = BlockingSocket(stream)
     patient.tunnel.wait_open()
     return "the data channel is open"
@@ -158,7 +158,7 @@ def ended(patient: Patient) -> str:
     if not found.session:
         raise SkipCheck("the session's id is not known")
     try:
-        bastion.end(patient.aws, found.session)
+        session_api.end(patient.aws, found.session)
     except ServiceError as error:
         raise error.as_failure() from None
     return "the session is over"

@@ -75,3 +75,7 @@ class Sessions:
             ender.start()
         for ender in enders:
             ender.join()
+
+
+SESSIONS: Final = Sessions()
+"""Those of this process."""

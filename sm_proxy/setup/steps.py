@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.routes.bastion import TAG, TAG_VALUE
+from sm_proxy.routes.bastion_lookup import TAG, TAG_VALUE
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config.effective import effective_options
 

@@ -12,7 +12,7 @@ from sm_proxy.commands import doctor
 from sm_proxy.doctor import runner, table
 from sm_proxy.doctor.findings import Finding, Patient
 from sm_proxy.errors import SmProxyError
-from sm_proxy.routes import bastion
+from sm_proxy.routes import sessions
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.ssm.session import Grant
 
@@ -38,7 +38,7 @@ def test_a_session_of_a_check_that_did_not_end_is_ended(
     """It took too long, or its user lost patience: nobody has hold of its tunnel."""
     for kind in ("STATE", "CACHE", "CONFIG"):
         monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind))
-    monkeypatch.setattr(bastion, "SESSIONS", Sessions())
+    monkeypatch.setattr(sessions, "SESSIONS", Sessions())
     api = Api()
     calls = 0
 
@@ -47,7 +47,7 @@ def test_a_session_of_a_check_that_did_not_end_is_ended(
         calls += 1
         if calls == 1:  # the last failure on record
             return []
-        bastion.SESSIONS.start(api, "here")  # type: ignore[arg-type] # of this only
+        sessions.SESSIONS.start(api, "here")  # type: ignore[arg-type] # of this only
         if interrupted:
             raise KeyboardInterrupt
         return [Finding("tunnel", "failed", "no answer within 45 s", code="network")]

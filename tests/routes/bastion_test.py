@@ -14,8 +14,8 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, signals
 from sm_proxy.local.signals import Hangup
 from sm_proxy.local.threads import Background
-from sm_proxy.routes import bastion
-from sm_proxy.routes.bastion import SsmApi
+from sm_proxy.routes import bastion, bastion_lookup, sessions
+from sm_proxy.routes.session_api import SsmApi
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
 from sm_proxy.ssm import session as ssm
@@ -65,7 +65,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
         return "a session"
 
     monkeypatch.setattr(ssm, "start", start)
-    monkeypatch.setattr(bastion, "SESSIONS", Sessions())
+    monkeypatch.setattr(sessions, "SESSIONS", Sessions())
     return calls
 
 
@@ -136,12 +136,12 @@ def test_the_lowest_id_that_is_online(
         DescribeInstances=instances(*((name, "running") for name in running)),
         DescribeInstanceInformation=agents(*((n, p, "3.3.0.0") for n, p in known.items())),
     )
-    assert bastion.find(aws, "vpc-1") == chosen
+    assert bastion_lookup.find(aws, "vpc-1") == chosen
 
 
 def test_one_that_does_not_run_is_passed_over() -> None:
     aws = account(DescribeInstances=instances(("i-0", "stopped"), ("i-1", "running")))
-    assert bastion.find(aws, "vpc-1") == "i-1"
+    assert bastion_lookup.find(aws, "vpc-1") == "i-1"
 
 
 @pytest.mark.parametrize("unknown", [DENIED, ServiceError("InternalError", "x", "ssm:X")])
@@ -203,7 +203,7 @@ def test_one_with_a_new_agent_is_preferred() -> None:
             ("i-1", "Online", "2.3.0.0"), ("i-2", "Online", "3.3.0.0")
         ),
     )
-    assert bastion.find(aws, "vpc-1") == "i-2"
+    assert bastion_lookup.find(aws, "vpc-1") == "i-2"
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstances", "StartSession"])
@@ -411,7 +411,7 @@ def test_a_session_that_could_not_be_ended_is_left_to_a_later_run(
     with contextlib.suppress(SmProxyError):
         api(aws).terminate("s-1")
     assert len(list((paths.state_dir() / "open-sessions").iterdir())) == left
-    bastion.SESSIONS.end_all()
+    sessions.SESSIONS.end_all()
     assert aws.operations().count("TerminateSession") == 1
 
 

@@ -42,12 +42,12 @@ def _plain(value: object) -> object:
 
 def _break_at_the_worst_moment() -> None:
     """A bug of ours whose message is the token itself."""
-    from sm_proxy.routes import bastion
+    from sm_proxy.routes import session_api
 
     def broken(answer: dict[str, str]) -> None:
         raise KeyError(answer["TokenValue"])
 
-    bastion._grant = broken  # type: ignore[assignment]
+    session_api._grant = broken  # type: ignore[assignment]
 
 
 _note("start", sys.orig_argv, dict(os.environ))

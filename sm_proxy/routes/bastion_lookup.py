@@ -1,0 +1,113 @@
+"""Which bastion serves a VPC: a running instance with our tag, online in SSM."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+
+TAG: Final = "sm-proxy:role"
+TAG_VALUE: Final = "bastion"
+OLDEST_AGENT: Final = (3, 1, 1374, 0)
+"""The first agent that forwards to remote hosts (AWS documentation of the document)."""
+_PAGE: Final = 50
+"""DescribeInstanceInformation gives 10 a page unless asked, 50 at most."""
+
+
+def find(aws: Aws, vpc_id: str) -> str:
+    """The bastion of a VPC, by its tag.
+
+    Raises:
+        SmProxyError: `no-bastion`, `bastion-offline` or `agent-too-old`.
+    """
+    instances = _tagged(aws, vpc_id)
+    running = sorted(item["InstanceId"] for item in instances if _state(item) == "running")
+    if not running:
+        stopped = ", ".join(f"{item['InstanceId']} is {_state(item)}" for item in instances)
+        raise SmProxyError(
+            "no-bastion",
+            f"no running instance in {vpc_id} has the tag {TAG}={TAG_VALUE}"
+            + (f" ({stopped})" if stopped else ""),
+            "Tag one, start one, or name one with --bastion.",
+        )
+    return usable(aws, running)
+
+
+def usable(aws: Aws, running: list[str]) -> str:
+    """The first of some running instances whose agent serves.
+
+    Raises:
+        SmProxyError: `bastion-offline` or `agent-too-old`.
+    """
+    known = agents(aws, running)
+    return running[0] if known is None else _first_usable(running, known)
+
+
+def _first_usable(running: list[str], known: dict[str, dict[str, Any]]) -> str:
+    online = [item for item in running if known.get(item, {}).get("PingStatus") == "Online"]
+    if not online:
+        status = known.get(running[0], {}).get("PingStatus", "unknown to SSM")
+        raise SmProxyError(
+            "bastion-offline",
+            f"the bastion {running[0]} is not online in SSM: it is {status}",
+            "Check its SSM agent, its instance profile and its way to the SSM endpoints.",
+        )
+    for item in online:
+        if not is_too_old(known[item]):
+            return item
+    raise agent_too_old(online[0], known[online[0]])
+
+
+def _tagged(aws: Aws, vpc_id: str) -> list[dict[str, Any]]:
+    filters = [
+        {"Name": "vpc-id", "Values": [vpc_id]},
+        {"Name": f"tag:{TAG}", "Values": [TAG_VALUE]},
+        {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+    ]
+    try:
+        answer = aws.call("ec2", "DescribeInstances", Filters=filters)
+    except ServiceError as error:
+        raise error.as_failure() from None
+    return [item for group in answer.get("Reservations", []) for item in group["Instances"]]
+
+
+def _state(instance: dict[str, Any]) -> str:
+    return str(instance.get("State", {}).get("Name", ""))
+
+
+def agents(aws: Aws, ids: list[str]) -> dict[str, dict[str, Any]] | None:
+    """What SSM knows of the instances; None where that may not be asked: StartSession will tell."""
+    try:
+        answer = aws.call(
+            "ssm",
+            "DescribeInstanceInformation",
+            Filters=[{"Key": "InstanceIds", "Values": ids[:_PAGE]}],
+            MaxResults=_PAGE,
+        )
+    except ServiceError:
+        return None
+    except SmProxyError as error:
+        if error.code == "access-denied":
+            return None
+        raise
+    return {item["InstanceId"]: item for item in answer.get("InstanceInformationList", [])}
+
+
+def is_too_old(information: dict[str, Any]) -> bool:
+    """Whether SSM knows the agent's version and it is too low."""
+    version = str(information.get("AgentVersion") or "")
+    parts = tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
+    return bool(version) and parts < OLDEST_AGENT
+
+
+def agent_too_old(target: str, information: dict[str, Any]) -> SmProxyError:
+    """The error for an agent that cannot forward to another host."""
+    oldest = ".".join(map(str, OLDEST_AGENT))
+    version = information.get("AgentVersion")
+    return SmProxyError(
+        "agent-too-old",
+        f"the SSM agent of {target} is {version}, and forwarding to another host needs {oldest}",
+        "Update it, for example with the document AWS-UpdateSSMAgent.",
+    )

@@ -1,0 +1,121 @@
+"""The API calls of one SSM session: start, resume and end it, and the key that encrypts it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.routes import bastion_lookup, sessions
+from sm_proxy.ssm.session import FinalError, Grant
+
+DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"
+_KEY_BYTES: Final = 64
+
+
+class SsmApi:
+    """The session's API calls for one target, host and port."""
+
+    def __init__(self, aws: Aws, target: str, host: str, port: int, reason: str) -> None:
+        self._aws = aws
+        self._target = target
+        self._parameters = {"host": [host], "portNumber": [str(port)], "localPortNumber": ["0"]}
+        self._reason = reason
+
+    def start(self) -> Grant:
+        """StartSession on the bastion."""
+        try:
+            answer = self._aws.call(
+                "ssm",
+                "StartSession",
+                Target=self._target,
+                DocumentName=DOCUMENT,
+                Parameters=self._parameters,
+                Reason=self._reason,
+            )
+        except ServiceError as error:
+            raise self._diagnosed(error) from None
+        return _grant(answer)
+
+    def resume(self, session_id: str) -> Grant | None:
+        """ResumeSession; None when the service no longer knows the session."""
+        try:
+            answer = self._aws.call("ssm", "ResumeSession", SessionId=session_id)
+        except ServiceError as error:
+            if error.error == "DoesNotExistException":
+                return None
+            raise
+        except SmProxyError as error:
+            if error.code in {"access-denied", "no-credentials", "expired-credentials"}:
+                what = f"the connection was lost and cannot be resumed: {error.message}"
+                raise FinalError(SmProxyError(error.code, what, error.hint)) from None
+            raise
+        return _grant(answer) if answer.get("TokenValue") else None
+
+    def terminate(self, session_id: str) -> None:
+        """TerminateSession."""
+        sessions.SESSIONS.leave(session_id)
+        end(self._aws, session_id)
+        sessions.SESSIONS.over(session_id)
+
+    def data_key(self, key_id: str, session_id: str, challenge: str) -> tuple[bytes, bytes]:
+        """GenerateDataKey with the context the agent will check (A: crypto/blockcipher.go)."""
+        context = {"aws:ssm:SessionId": session_id, "aws:ssm:TargetId": self._target}
+        if challenge:
+            context["aws:ssm:RandomChallenge"] = challenge
+        try:
+            answer = self._aws.call(
+                "kms",
+                "GenerateDataKey",
+                KeyId=key_id,
+                NumberOfBytes=_KEY_BYTES,
+                EncryptionContext=context,
+            )
+        except SmProxyError as error:
+            what = f"sessions are encrypted with the KMS key {key_id}: {error.message}"
+            raise FinalError(SmProxyError(error.code, what, error.hint)) from None
+        return answer["CiphertextBlob"], answer["Plaintext"]
+
+    def _diagnosed(self, error: ServiceError) -> SmProxyError:
+        """Why StartSession failed: only now is it worth asking what SSM knows of the target."""
+        try:
+            known = bastion_lookup.agents(self._aws, [self._target])
+        except SmProxyError:
+            known = None  # what StartSession met is the news, not this
+        information = (known or {}).get(self._target, {})
+        if bastion_lookup.is_too_old(information):
+            return bastion_lookup.agent_too_old(self._target, information)
+        if error.error == "TargetNotConnected":
+            status = information.get("PingStatus", "unknown to SSM")
+            shown = "" if known is None else f" ({status})"
+            return SmProxyError(
+                "bastion-offline",
+                f"the bastion {self._target} is not connected to SSM{shown}: {error.message}",
+                "Check its SSM agent, its instance profile and its way to the SSM endpoints.",
+            )
+        if error.error == "InvalidTarget":
+            return SmProxyError(
+                "no-bastion",
+                f"{self._target} is no instance that SSM could reach: {error.message}",
+                "Name a running instance with --bastion.",
+            )
+        return error.as_failure()
+
+
+def end(aws: Aws, session_id: str) -> None:
+    """TerminateSession; done also where the service no longer knows the session.
+
+    Raises:
+        SmProxyError: it may still be open.
+        ServiceError: likewise.
+    """
+    try:
+        aws.call("ssm", "TerminateSession", SessionId=session_id)
+    except ServiceError as error:
+        if error.error != "DoesNotExistException":
+            raise
+
+
+def _grant(answer: dict[str, Any]) -> Grant:
+    return Grant(answer["SessionId"], answer["TokenValue"], answer.get("StreamUrl", ""))

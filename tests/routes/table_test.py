@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from sm_proxy.routes import table
+from sm_proxy.routes.table import Route
+from sm_proxy.settings import Settings
+from tests.fakes import FakeAws, container
+
+
+class Recorded:
+    """A route that only writes down what is asked of it."""
+
+    def __init__(self, name: str, *, usable: bool) -> None:
+        self.NAME = name
+        self.usable = usable
+        self.ended = 0
+
+    def applies(self, *_: Any) -> bool:
+        return self.usable
+
+    def connect(self, *_: Any) -> Any:
+        return SimpleNamespace(through=self.NAME)
+
+    def end_all(self) -> None:
+        self.ended += 1
+
+
+def through(monkeypatch: pytest.MonkeyPatch, *routes: Recorded) -> str:
+    monkeypatch.setattr(table, "ROUTES", cast("tuple[Route, ...]", routes))
+    stream: Any = table.connect(container(), 22, Settings(), FakeAws())
+    return str(stream.through)
+
+
+def test_the_first_route_that_applies_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = (Recorded(name, usable=name != "a") for name in "abc")
+    assert through(monkeypatch, first, second, third) == "b"
+
+
+def test_where_none_applies_the_first_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert through(monkeypatch, *(Recorded(name, usable=False) for name in "ab")) == "a"
+
+
+def test_every_route_ends_what_it_holds_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = [Recorded(name, usable=False) for name in "ab"]
+    monkeypatch.setattr(table, "ROUTES", cast("tuple[Route, ...]", tuple(routes)))
+    table.end_all()
+    assert [route.ended for route in routes] == [1, 1]
+
+
+def test_every_row_has_a_name_of_its_own() -> None:
+    names = [route.NAME for route in table.ROUTES]
+    assert names == list(dict.fromkeys(names))
+    assert names[0] == "bastion"
