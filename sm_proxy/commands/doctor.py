@@ -11,8 +11,15 @@ from pathlib import Path
 
 from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
-from sm_proxy.doctor import account, bundle, last, runner, session, table
-from sm_proxy.doctor.findings import Finding, Patient
+from sm_proxy.doctor import (
+    account,
+    checks,
+    connection,
+    last_failure,
+    runner,
+    support_bundle,
+)
+from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
 from sm_proxy.local import signals
 from sm_proxy.local.output import Result
@@ -34,29 +41,29 @@ def run(args: argparse.Namespace) -> Result:
     """Examine; exit status 1 where a cause was found."""
     signals.raise_on_hangup()  # a terminal that is closed must leave no session open
     login, _, host = (args.host or "").rpartition("@")
-    patient = _patient(args, host or None, login or None)
+    context = _context(args, host or None, login or None)
     # Asked first: what follows may itself be put on record.
-    remembered = runner.examine(patient, ((("last-failure", last.failure),),))
-    findings = _unsettled(args, patient.host)
+    remembered = runner.examine(context, ((("last-failure", last_failure.failure),),))
+    findings = _unsettled(args, context.host)
     try:
         if not findings:
-            findings = runner.examine(patient, table.stages(patient))
+            findings = runner.examine(context, checks.stages(context))
     finally:
-        session.close(patient)
+        connection.close(context)
         routes.end_all()  # of a check that was interrupted or took too long
     findings = [*findings, *remembered]
     if args.bundle:
-        bundle.write(Path(args.bundle), patient, findings)
+        support_bundle.write(Path(args.bundle), context, findings)
     cause = runner.first_failure(findings)
-    checks = [item.as_data() for item in findings]
+    shown = [item.as_data() for item in findings]
     if cause is None or cause.code is None:
-        return Result({"cause": None, "checks": checks}, _text(findings) + _no_cause(findings))
+        return Result({"cause": None, "checks": shown}, _text(findings) + _no_cause(findings))
     failure = SmProxyError(cause.code, cause.reason, cause.fix)
-    data = {"cause": cause.code, "checks": checks}
+    data = {"cause": cause.code, "checks": shown}
     return Result(data, _text(findings), EXIT_EXPECTED, failure)
 
 
-def _patient(args: argparse.Namespace, host: str | None, login: str | None) -> Patient:
+def _context(args: argparse.Namespace, host: str | None, login: str | None) -> Context:
     flags = settings_module.flags_of(args)
     try:
         settings = settings_module.load_for(flags, host)
@@ -64,7 +71,7 @@ def _patient(args: argparse.Namespace, host: str | None, login: str | None) -> P
         ssh_dir = flags.get("ssh_dir") or os.environ.get("SM_PROXY_SSH_DIR")
         settings = replace(Settings(), ssh_dir=ssh_dir)
     config = Path(args.ssh_config) if args.ssh_config else None
-    return Patient(settings, host, account.client(settings), login, config)
+    return Context(settings, host, account.client(settings), login, config)
 
 
 def _unsettled(args: argparse.Namespace, host: str | None) -> list[Finding]:

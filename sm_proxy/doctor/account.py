@@ -15,7 +15,7 @@ from botocore.utils import get_environ_proxies
 from sm_proxy.aws import errors
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor.findings import Check, Patient, SkipCheck, Stage
+from sm_proxy.doctor.check import Check, Context, SkipCheck, Stage
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, kinds
 from sm_proxy.jobs.hostname import Kind, Target
@@ -40,9 +40,9 @@ def client(settings: Settings) -> Aws:
     return Aws(settings.profile, settings.region, terminal=False)
 
 
-def region(patient: Patient) -> str:
+def region(context: Context) -> str:
     """A region is set and looks like one."""
-    name = patient.aws.region
+    name = context.aws.region
     if not name:
         raise SmProxyError("bad-setting", "no AWS region is set", "Set AWS_REGION or use --region.")
     if not _REGION.fullmatch(name):
@@ -50,16 +50,16 @@ def region(patient: Patient) -> str:
     return name
 
 
-def endpoint(patient: Patient) -> str:
+def endpoint(context: Context) -> str:
     """Something answers at SageMaker's endpoint, through proxy and TLS as configured."""
     from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - the same door as the calls use
 
     try:
-        url = patient.aws.endpoint("sagemaker")
+        url = context.aws.endpoint("sagemaker")
     except SmProxyError as error:  # a profile that is not there, a torn file: see credentials
         raise SkipCheck(f"the AWS configuration tells none: {error.message}") from None
     session = URLLib3Session(
-        verify=patient.aws.ca_bundle,  # type: ignore[arg-type] # a path is taken too
+        verify=context.aws.ca_bundle,  # type: ignore[arg-type] # a path is taken too
         proxies=get_environ_proxies(url),
         timeout=6,
     )
@@ -72,40 +72,40 @@ def endpoint(patient: Patient) -> str:
     finally:
         session.close()
     if date := answer.headers.get("Date"):
-        patient.date_skew_s = parsedate_to_datetime(date).timestamp() - (sent + time.time()) / 2
+        context.date_skew_s = parsedate_to_datetime(date).timestamp() - (sent + time.time()) / 2
     return url
 
 
-def clock(patient: Patient) -> str:
+def clock(context: Context) -> str:
     """Our clock against the Date of that answer."""
-    if patient.date_skew_s is None:
+    if context.date_skew_s is None:
         raise SkipCheck("the answer had no date")
-    off = abs(patient.date_skew_s)
+    off = abs(context.date_skew_s)
     if off > SKEW_LIMIT_S:
         raise SmProxyError(
             "no-credentials",
             f"this machine's clock is {off / 60:.0f} min "
-            f"{'behind' if patient.date_skew_s > 0 else 'ahead'}: AWS refuses its signatures",
+            f"{'behind' if context.date_skew_s > 0 else 'ahead'}: AWS refuses its signatures",
             "Set the clock, for example with: timedatectl set-ntp true",
         )
     return f"within {max(1, round(off))} s of AWS's"
 
 
-def credentials(patient: Patient) -> str:
+def credentials(context: Context) -> str:
     """Who we are."""
-    answer = _call(patient, "sts", "GetCallerIdentity")
+    answer = _call(context, "sts", "GetCallerIdentity")
     return str(answer.get("Arn", "?"))
 
 
 def _action(service: str, operation: str, **parameters: Any) -> Check:
     """A check that tries one call which changes nothing."""
 
-    def check(patient: Patient) -> str:
+    def check(context: Context) -> str:
         given = {
-            name: value(patient) if callable(value) else value for name, value in parameters.items()
+            name: value(context) if callable(value) else value for name, value in parameters.items()
         }
         try:
-            patient.aws.call(service, operation, **given)
+            context.aws.call(service, operation, **given)
         except ServiceError as error:
             # There is no such thing, then: to be told so takes the permission.
             return f"allowed ({error.error})"
@@ -114,14 +114,14 @@ def _action(service: str, operation: str, **parameters: Any) -> Check:
     return check
 
 
-def _optional(check: Check, needed: Callable[[Patient], bool] = lambda _: False) -> Check:
+def _optional(check: Check, needed: Callable[[Context], bool] = lambda _: False) -> Check:
     """The same for an action that we can do without, at least where it is not `needed`."""
 
-    def tried(patient: Patient) -> str:
+    def tried(context: Context) -> str:
         try:
-            return check(patient)
+            return check(context)
         except SmProxyError as error:
-            if error.code != "access-denied" or needed(patient):
+            if error.code != "access-denied" or needed(context):
                 raise
             raise SkipCheck(f"not needed, and denied: {error.message}") from None
 
@@ -139,22 +139,22 @@ def describing(target: Target | None) -> Stage:
     return ((f"sagemaker:Describe{kind}", check),)
 
 
-def _streams(patient: Patient) -> Streams | None:
-    if patient.job is None or patient.host is None:
+def _streams(context: Context) -> Streams | None:
+    if context.job is None or context.host is None:
         return None
-    target = hostname.parse(patient.host, patient.settings.prefix)
-    return kinds.of(patient.job.kind).streams(patient.job, target.node)
+    target = hostname.parse(context.host, context.settings.prefix)
+    return kinds.of(context.job.kind).streams(context.job, target.node)
 
 
-def _group(patient: Patient) -> str:
+def _group(context: Context) -> str:
     """The log group of the job's own kind."""
-    found = _streams(patient)
+    found = _streams(context)
     return found.group if found else _GROUP
 
 
-def _stream(patient: Patient) -> str:
+def _stream(context: Context) -> str:
     """A stream that is not there, and would be the job's own: policies may name no others."""
-    found = _streams(patient)
+    found = _streams(context)
     return f"{found.prefix if found else ''}{_NOBODY}"
 
 
@@ -178,7 +178,7 @@ OTHERS: Final[Stage] = (
         "ec2:DescribeInstances",
         _optional(
             _action("ec2", "DescribeInstances", MaxResults=5),
-            needed=lambda patient: not patient.settings.bastion,
+            needed=lambda context: not context.settings.bastion,
         ),
     ),
     (
@@ -189,8 +189,8 @@ OTHERS: Final[Stage] = (
 """StartSession is tried by the tunnel: nothing less than a session tells."""
 
 
-def _call(patient: Patient, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+def _call(context: Context, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
     try:
-        return patient.aws.call(service, operation, **parameters)
+        return context.aws.call(service, operation, **parameters)
     except ServiceError as error:
         raise error.as_failure() from None

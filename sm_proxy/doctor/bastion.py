@@ -6,49 +6,49 @@ import contextlib
 from typing import Any
 
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor.findings import Patient, SkipCheck, needed
+from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.subnets import describe_subnets
 from sm_proxy.routes import bastion_lookup
 
 
-def running(patient: Patient) -> str:
+def running(context: Context) -> str:
     """An instance that may serve, and runs."""
-    wanted = patient.settings.bastion
+    wanted = context.settings.bastion
     if wanted:
-        found = _instances(patient, InstanceIds=[wanted])
+        found = _instances(context, InstanceIds=[wanted])
     else:
         filters = [{"Name": f"tag:{bastion_lookup.TAG}", "Values": [bastion_lookup.TAG_VALUE]}]
-        if patient.job is not None:
-            vpc_id = describe_subnets(patient.aws, patient.job.subnets).vpc_id
+        if context.job is not None:
+            vpc_id = describe_subnets(context.aws, context.job.subnets).vpc_id
             filters.append({"Name": "vpc-id", "Values": [vpc_id]})
-        found = _instances(patient, Filters=filters)
+        found = _instances(context, Filters=filters)
     states = {item["InstanceId"]: item.get("State", {}).get("Name", "?") for item in found}
     up = sorted(name for name, state in states.items() if state == "running")
     if not up:
-        raise _none(patient, states)
-    serving = _serving(patient, up)
-    patient.bastion = next(item for item in found if item["InstanceId"] == serving)
+        raise _none(context, states)
+    serving = _serving(context, up)
+    context.bastion = next(item for item in found if item["InstanceId"] == serving)
     return serving
 
 
-def _serving(patient: Patient, up: list[str]) -> str:
+def _serving(context: Context, up: list[str]) -> str:
     """The one that a connection would take; the first where it would take none."""
     if len(up) > 1:
         with contextlib.suppress(SmProxyError):
-            return bastion_lookup.usable(patient.aws, up)
+            return bastion_lookup.usable(context.aws, up)
     return up[0]
 
 
-def _none(patient: Patient, states: dict[str, str]) -> SmProxyError:
+def _none(context: Context, states: dict[str, str]) -> SmProxyError:
     there = [name for name, state in states.items() if state in {"stopped", "stopping"}]
     shown = ", ".join(f"{name} is {state}" for name, state in states.items())
-    where = f" --region {patient.aws.region}"
+    where = f" --region {context.aws.region}"
     if there:
         start = f"aws ec2 start-instances --instance-ids {there[0]}{where}"
         return SmProxyError("no-bastion", f"the bastion does not run: {shown}", start)
-    if named := patient.settings.bastion:
-        what = f"there is no instance {named} in {patient.aws.region}"
+    if named := context.settings.bastion:
+        what = f"there is no instance {named} in {context.aws.region}"
         return SmProxyError("no-bastion", what, "Name another with --bastion.")
     what = f"no instance has the tag {bastion_lookup.TAG}={bastion_lookup.TAG_VALUE}"
     pair = f"Key={bastion_lookup.TAG},Value={bastion_lookup.TAG_VALUE}"
@@ -56,17 +56,17 @@ def _none(patient: Patient, states: dict[str, str]) -> SmProxyError:
     return SmProxyError("no-bastion", what, f"Tag one: {tag}")
 
 
-def agent(patient: Patient) -> str:
+def agent(context: Context) -> str:
     """SSM sees the agent, and it is new enough."""
-    target = needed(patient.bastion, "the bastion")["InstanceId"]
-    known = information(patient, target)
+    target = needed(context.bastion, "the bastion")["InstanceId"]
+    known = information(context, target)
     status = known.get("PingStatus", "unknown to SSM")
     if status != "Online":
         raise SmProxyError(
             "bastion-offline",
             f"the agent of {target} is {status}",
             "Its instance profile needs AmazonSSMManagedInstanceCore; then restart it with: "
-            f"aws ec2 reboot-instances --instance-ids {target} --region {patient.aws.region}",
+            f"aws ec2 reboot-instances --instance-ids {target} --region {context.aws.region}",
         )
     version = str(known.get("AgentVersion") or "")
     parts = tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
@@ -75,15 +75,15 @@ def agent(patient: Patient) -> str:
             "agent-too-old",
             f"the agent of {target} is {version}, and it takes 3.1.1374.0",
             f"aws ssm send-command --document-name AWS-UpdateSSMAgent --instance-ids {target}"
-            f" --region {patient.aws.region}",
+            f" --region {context.aws.region}",
         )
     return f"Online, version {version or 'unknown'}"
 
 
-def information(patient: Patient, target: str) -> dict[str, Any]:
+def information(context: Context, target: str) -> dict[str, Any]:
     """What SSM knows of an instance."""
     try:
-        answer = patient.aws.call(
+        answer = context.aws.call(
             "ssm",
             "DescribeInstanceInformation",
             Filters=[{"Key": "InstanceIds", "Values": [target]}],
@@ -97,16 +97,16 @@ def information(patient: Patient, target: str) -> dict[str, Any]:
     return next(iter(answer.get("InstanceInformationList", [])), {})
 
 
-def _instances(patient: Patient, **asked: Any) -> list[dict[str, Any]]:
+def _instances(context: Context, **asked: Any) -> list[dict[str, Any]]:
     try:
-        answer = patient.aws.call("ec2", "DescribeInstances", **asked)
+        answer = context.aws.call("ec2", "DescribeInstances", **asked)
     except ServiceError as error:
         if error.error.startswith("InvalidInstanceID"):
             return []
         raise error.as_failure() from None
     except SmProxyError as error:
-        if error.code != "access-denied" or not patient.settings.bastion:
+        if error.code != "access-denied" or not context.settings.bastion:
             raise
-        patient.bastion = {"InstanceId": patient.settings.bastion}
+        context.bastion = {"InstanceId": context.settings.bastion}
         raise SkipCheck("ec2:DescribeInstances is denied, and the bastion was named") from None
     return [item for group in answer.get("Reservations", []) for item in group["Instances"]]

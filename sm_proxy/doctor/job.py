@@ -8,7 +8,7 @@ from typing import Any, Final
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor.findings import Patient, SkipCheck, needed
+from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import failure, hostname, kinds, lookup
 from sm_proxy.jobs.hostname import Kind
@@ -18,64 +18,64 @@ from sm_proxy.jobs.subnets import describe_subnets
 Config = dict[str, Any]
 
 
-def name(patient: Patient) -> str:
+def name(context: Context) -> str:
     """The host name is one of ours."""
-    target = hostname.parse(str(patient.host), patient.settings.prefix)
+    target = hostname.parse(str(context.host), context.settings.prefix)
     return f"job {target.job}, node {target.node}"
 
 
-def state(patient: Patient) -> str:
+def state(context: Context) -> str:
     """The job is there and its containers run."""
-    target = hostname.parse(str(patient.host), patient.settings.prefix)
-    job = patient.job = lookup.find(patient.aws, target, lambda _: None)
+    target = hostname.parse(str(context.host), context.settings.prefix)
+    job = context.job = lookup.find(context.aws, target, lambda _: None)
     if job.over:
-        raise failure.explain(patient.aws, job, lambda _: None)
+        raise failure.explain(context.aws, job, lambda _: None)
     kinds.refuse_missing_node(job, target.node)
     if not job.running:
         raise SmProxyError(
             "no-address",
             f"job {job.name} is {job.status}: it has no running container yet",
-            f"Wait for it: sm-proxy wait {patient.host}",
+            f"Wait for it: sm-proxy wait {context.host}",
         )
     return f"{job.noun} {job.name} is {job.status}"
 
 
-def vpc(patient: Patient) -> str:
+def vpc(context: Context) -> str:
     """It runs in subnets that are there."""
-    job = needed(patient.job, "the job")
+    job = needed(context.job, "the job")
     job.refuse_unless_in_vpc()
-    found = describe_subnets(patient.aws, job.subnets)
+    found = describe_subnets(context.aws, job.subnets)
     return f"{found.vpc_id}, {', '.join(map(str, found.networks))}"
 
 
-def marker(patient: Patient) -> str:
+def marker(context: Context) -> str:
     """Its log names an address in those subnets, asked anew."""
-    found = resolver.resolve(str(patient.host), patient.settings, patient.aws, fresh=True)
-    patient.container = found
+    found = resolver.resolve(str(context.host), context.settings, context.aws, fresh=True)
+    context.container = found
     return f"{found.address} port {found.port}, from the log's {found.source}"
 
 
-def user(patient: Patient) -> str:
+def user(context: Context) -> str:
     """The container serves the user that ssh logs in as."""
-    container = needed(patient.container, "the container")
-    configured = next(iter(patient.effective.get("user", [])), None)
-    login = patient.login or configured
+    container = needed(context.container, "the container")
+    configured = next(iter(context.effective.get("user", [])), None)
+    login = context.login or configured
     if container.user is None or login is None:
         raise SkipCheck("the log does not say whom the container serves")
     if login != container.user:
         raise SmProxyError(
             "wrong-user",
             f"the container lets {container.user} in, not {login}",
-            f"Use: ssh {container.user}@{patient.host}",
+            f"Use: ssh {container.user}@{context.host}",
         )
     return login
 
 
-def security_groups(patient: Patient) -> tuple[str, ...]:
+def security_groups(context: Context) -> tuple[str, ...]:
     """The ids of the job's security groups, from where its kind keeps them."""
-    job = needed(patient.job, "the job")
+    job = needed(context.job, "the job")
     try:
-        config = _VPC_CONFIGS[job.kind](patient.aws, job)
+        config = _VPC_CONFIGS[job.kind](context.aws, job)
     except ServiceError as error:
         raise SkipCheck(f"the job's groups are not told: {error.error}") from None
     except SmProxyError as error:

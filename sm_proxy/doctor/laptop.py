@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
 from sm_proxy.local import paths, private_files
@@ -27,7 +27,7 @@ _VERSION: Final = re.compile(r"OpenSSH_(?:for_Windows_)?(\d+)\.(\d+)")
 _DEADLINE_S: Final = 10
 
 
-def python(_: Patient) -> str:
+def python(_: Context) -> str:
     """The interpreter."""
     version = platform.python_version()
     if sys.version_info < OLDEST_PYTHON:
@@ -35,7 +35,7 @@ def python(_: Patient) -> str:
     return f"Python {version}"
 
 
-def package(_: Patient) -> str:
+def package(_: Context) -> str:
     """Every package that ours asks for is there, in a version that it can be asked about."""
     try:
         wanted = importlib.metadata.requires("sm-proxy") or []
@@ -64,7 +64,7 @@ def _there(name: str) -> bool:
     return True
 
 
-def ssh_version(_: Patient) -> str:
+def ssh_version(_: Context) -> str:
     """The ssh that PATH gives, and which of Windows' two it is."""
     program = shutil.which("ssh")
     if program is None:
@@ -84,17 +84,17 @@ def _flavour(program: str) -> str:
     return ", Windows' own" if inbox else ", MSYS2: Git's, its paths differ from Windows' own"
 
 
-def permissions(patient: Patient) -> str:
+def permissions(context: Context) -> str:
     """Folders and keys that ssh, or others, must not find open."""
     if sys.platform == "win32":
         raise SkipCheck("Windows keeps access lists instead of modes")
-    key = identities.identity_path(patient.settings)
-    folders = [paths.ssh_home() / ".ssh", patient.settings.ssh_folder, paths.state_dir()]
+    key = identities.identity_path(context.settings)
+    folders = [paths.ssh_home() / ".ssh", context.settings.ssh_folder, paths.state_dir()]
     for path in folders:
         _refuse_open(path, 0o022, "chmod go-w")
     if key.suffix != ".pub" and private_files.is_plain(key):
         _refuse_open(key, 0o077, "chmod 600")
-    _refuse_unwritable(patient.settings.known_hosts_folder)
+    _refuse_unwritable(context.settings.known_hosts_folder)
     return "nobody else can write our folders or read the key"
 
 
@@ -125,11 +125,11 @@ def _refuse_open(path: Path, forbidden: int, command: str) -> None:
         )
 
 
-def key(patient: Patient) -> str:
+def key(context: Context) -> str:
     """The identity is there, both halves."""
-    path = identities.identity_path(patient.settings)
+    path = identities.identity_path(context.settings)
     public = private_files.is_plain(path.with_name(path.name + ".pub"))
-    own = not patient.settings.identity_file
+    own = not context.settings.identity_file
     if not private_files.exists(path) and (own or not public):
         fix = "Make one with: sm-proxy config write" if own else "Name one with --identity-file."
         raise SmProxyError("no-identity", f"there is no key at {path}", fix)

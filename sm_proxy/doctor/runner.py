@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from sm_proxy.doctor.findings import Check, Finding, Patient, SkipCheck, Stage, Verdict
+from sm_proxy.doctor.check import Check, Context, Finding, SkipCheck, Stage, Verdict
 from sm_proxy.errors import Code, SmProxyError, printable
 from sm_proxy.local import debug_log
 from sm_proxy.local.threads import Background
@@ -16,7 +16,7 @@ DEADLINE_S: Final = 45.0
 """Longer than any chain of retries and time-outs of a single check."""
 ASKED_S: Final = 300.0
 BROKE: Final = "the check itself broke"
-"""Begins the reason of a check that is a bug of ours: it says nothing of the patient."""
+"""Begins the reason of a check that is a bug of ours: it says nothing about the connection."""
 _LATE: Final = {
     "credentials": "A credential_process of the AWS profile may hang, or a locked keyring: run the"
     " one by hand, unlock the other."
@@ -24,7 +24,7 @@ _LATE: Final = {
 """What takes so long where it is not the network, which has time-outs of its own."""
 
 
-def examine(patient: Patient, stages: Sequence[Stage]) -> list[Finding]:
+def examine(context: Context, stages: Sequence[Stage]) -> list[Finding]:
     """Run the checks; those of a stage side by side, none after the first that fails."""
     findings: list[Finding] = []
     for stage in stages:
@@ -33,7 +33,7 @@ def examine(patient: Patient, stages: Sequence[Stage]) -> list[Finding]:
             why = f"not looked at: {cause.id} failed"
             findings += [Finding(name, "skipped", why) for name, _ in stage]
         else:
-            findings += _side_by_side(patient, stage)
+            findings += _side_by_side(context, stage)
     return findings
 
 
@@ -42,10 +42,10 @@ def first_failure(findings: Sequence[Finding]) -> Finding | None:
     return next((item for item in findings if item.result == "failed"), None)
 
 
-def _side_by_side(patient: Patient, stage: Stage) -> Iterator[Finding]:
+def _side_by_side(context: Context, stage: Stage) -> Iterator[Finding]:
     started = time.monotonic()
     running = [
-        (name, Background(lambda name=name, check=check: _one(name, check, patient)))  # type: ignore[misc]
+        (name, Background(lambda name=name, check=check: _one(name, check, context)))  # type: ignore[misc]
         for name, check in stage
     ]
     for name, work in running:
@@ -57,7 +57,7 @@ def _side_by_side(patient: Patient, stage: Stage) -> Iterator[Finding]:
         yield found or Finding(name, "failed", late, int(limit * 1000), fix, "network")
 
 
-def _one(name: str, check: Check, patient: Patient) -> Finding:
+def _one(name: str, check: Check, context: Context) -> Finding:
     started = time.monotonic()
 
     def ended(result: Verdict, reason: str, fix: str = "", code: Code | None = None) -> Finding:
@@ -66,7 +66,7 @@ def _one(name: str, check: Check, patient: Patient) -> Finding:
         return Finding(name, result, shown, ms, printable(debug_log.redact(fix)), code)
 
     try:
-        return ended("passed", check(patient))
+        return ended("passed", check(context))
     except SkipCheck as skipped:
         return ended("skipped", str(skipped))
     except SmProxyError as error:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy import config_writer
-from sm_proxy.doctor import account, laptop, shadow
-from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.doctor import account, laptop, option_origin
+from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, private_files
 from sm_proxy.settings import contexts
@@ -27,20 +27,20 @@ _RIVALS: Final = {"proxycommand": ("proxyjump",)}
 _WRITE: Final = "sm-proxy config write"
 
 
-def effective(patient: Patient) -> str:
+def effective(context: Context) -> str:
     """Our block is what ssh goes by; else who shadows it, with file and line."""
-    own = our_file.path_of(patient.settings)
+    own = our_file.path_of(context.settings)
     if not private_files.exists(own):
         raise SmProxyError("config-malformed", f"there is no {own}", f"Run: {_WRITE}")
-    first = patient.host or f"{patient.settings.prefix}doctor"
-    others = [] if patient.host else [f"{prefix}doctor" for prefix in contexts.read(own)]
+    first = context.host or f"{context.settings.prefix}doctor"
+    others = [] if context.host else [f"{prefix}doctor" for prefix in contexts.read(own)]
     for host in dict.fromkeys([*others, first]):  # ours last: the next checks go by it
-        _effective(patient, own, host)
+        _effective(context, own, host)
     return f"ssh goes by {own}"
 
 
-def _effective(patient: Patient, own: Path, host: str) -> None:
-    theirs = patient.effective = _asked(patient.ssh_config, host)
+def _effective(context: Context, own: Path, host: str) -> None:
+    theirs = context.effective = _asked(context.ssh_config, host)
     ours = _asked(own, host)
     if "proxycommand" not in ours:
         raise SmProxyError(
@@ -48,19 +48,19 @@ def _effective(patient: Patient, own: Path, host: str) -> None:
         )
     for keyword in _OURS:
         if theirs.get(keyword) != ours.get(keyword) and not _only_more(keyword, theirs, ours):
-            raise _shadowed(patient, host, keyword, theirs.get(keyword, []))
+            raise _shadowed(context, host, keyword, theirs.get(keyword, []))
 
 
-def marks(patient: Patient) -> str:
+def marks(context: Context) -> str:
     """Our marks and records in both files are whole, and every context's program is there."""
-    config = patient.ssh_config or paths.user_ssh_config()
+    config = context.ssh_config or paths.user_ssh_config()
     program = our_file.own_program()
-    changes = config_writer.planned(config, patient.settings, program)
-    for found in config_writer.findings(changes, patient.settings):
+    changes = config_writer.planned(config, context.settings, program)
+    for found in config_writer.findings(changes, context.settings):
         # What ssh makes of the Include has been seen, and an older block still does.
         if found.what.startswith("program missing"):
             raise SmProxyError("config-malformed", found.what, found.fix)
-    return f"{config} and {our_file.path_of(patient.settings)} are whole"
+    return f"{config} and {our_file.path_of(context.settings)} are whole"
 
 
 def _only_more(keyword: str, theirs: dict[str, list[str]], ours: dict[str, list[str]]) -> bool:
@@ -69,9 +69,9 @@ def _only_more(keyword: str, theirs: dict[str, list[str]], ours: dict[str, list[
     return keyword == "identityfile" and theirs.get(keyword, [])[: len(mine)] == mine
 
 
-def program(patient: Patient) -> str:
+def program(context: Context) -> str:
     """The program in the ProxyCommand is still where it was."""
-    command = next(iter(patient.effective.get("proxycommand", [])), "")
+    command = next(iter(context.effective.get("proxycommand", [])), "")
     words = shlex.split(command, posix=os.name != "nt")
     if not words:
         raise SkipCheck("ssh -G tells no ProxyCommand")
@@ -82,19 +82,19 @@ def program(patient: Patient) -> str:
             f"the ProxyCommand starts {found}, and there is no such program",
             f"Write its new place with: {_WRITE}",
         )
-    _follow(patient, words)
+    _follow(context, words)
     return found
 
 
-def _follow(patient: Patient, words: list[str]) -> None:
+def _follow(context: Context, words: list[str]) -> None:
     """Look where a connection will: profile, region and bastion as the ProxyCommand gives them."""
     named = {
         name: words[words.index(f"--{name}") + 1].replace("%%", "%")
         for name in ("profile", "region", "bastion")
         if f"--{name}" in words[:-1]
     }
-    patient.settings = replace(patient.settings, **named)  # type: ignore[arg-type]
-    patient.aws = account.client(patient.settings)
+    context.settings = replace(context.settings, **named)  # type: ignore[arg-type]
+    context.aws = account.client(context.settings)
 
 
 def _asked(config: Path | None, host: str) -> dict[str, list[str]]:
@@ -114,13 +114,13 @@ def _asked(config: Path | None, host: str) -> dict[str, list[str]]:
     return values
 
 
-def _shadowed(patient: Patient, host: str, keyword: str, values: list[str]) -> SmProxyError:
-    config = patient.ssh_config or paths.user_ssh_config()
+def _shadowed(context: Context, host: str, keyword: str, values: list[str]) -> SmProxyError:
+    config = context.ssh_config or paths.user_ssh_config()
     value = values[0] if values else ""
     names = (keyword, *_RIVALS.get(keyword, ()))
-    system = patient.ssh_config is None
-    where = next(shadow.setters(config, host, names, system=system), None)
-    own = our_file.path_of(patient.settings)
+    system = context.ssh_config is None
+    where = next(option_origin.setters(config, host, names, system=system), None)
+    own = our_file.path_of(context.settings)
     if where is None or where.path.resolve() == own.resolve():
         what = f"{config} does not lead to our block: {keyword} is {value or 'not set'}"
         return SmProxyError("config-malformed", what, f"Put the Include back with: {_WRITE}")

@@ -9,8 +9,8 @@ import pytest
 
 from sm_proxy import cli
 from sm_proxy.commands import doctor
-from sm_proxy.doctor import runner, table
-from sm_proxy.doctor.findings import Finding, Patient
+from sm_proxy.doctor import checks, runner
+from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import SmProxyError
 from sm_proxy.routes import sessions
 from sm_proxy.routes.sessions import Sessions
@@ -69,13 +69,13 @@ def test_a_check_that_broke_does_not_count_as_passed(
     for kind in ("STATE", "CACHE", "CONFIG"):
         monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind))
 
-    def broken(_: Patient) -> str:
+    def broken(_: Context) -> str:
         raise KeyError("x")
 
     args = argparse.Namespace(host=None, ssh_config=None, bundle=None)
-    monkeypatch.setattr(table, "stages", lambda _: ((("vpc", lambda _: "vpc-1"),),))
+    monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", lambda _: "vpc-1"),),))
     assert doctor.run(args).text.endswith("\nNothing is wrong.")
-    monkeypatch.setattr(table, "stages", lambda _: ((("vpc", broken),),))
+    monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", broken),),))
     last = doctor.run(args).text.splitlines()[-1]
     assert last == "Nothing wrong was found, but a bug of ours kept us from looking at: vpc."
 
@@ -87,10 +87,10 @@ def test_what_failed_is_shown_with_what_mends_it_and_the_first_is_the_last_line(
     for kind in ("STATE", "CACHE", "CONFIG"):
         monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind))
 
-    def offline(_: Patient) -> str:
+    def offline(_: Context) -> str:
         raise SmProxyError("bastion-offline", "it is away", "Start it.")
 
-    monkeypatch.setattr(table, "stages", lambda _: ((("agent", offline),),))
+    monkeypatch.setattr(checks, "stages", lambda _: ((("agent", offline),),))
     assert cli.main(["doctor"]) == 1
     shown = capsys.readouterr()
     row, fix, *_ = shown.out.splitlines()

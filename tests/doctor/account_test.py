@@ -6,7 +6,7 @@ import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor import account
-from sm_proxy.doctor.findings import Check, Patient, SkipCheck
+from sm_proxy.doctor.check import Check, Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname
 from sm_proxy.settings import Settings
@@ -17,20 +17,20 @@ ABSENT = ServiceError("ResourceNotFoundException", "not found", "logs:GetLogEven
 CHECKS: dict[str, Check] = dict((*account.LOGS, *account.OTHERS))
 
 
-def patient(host: str | None = "sm-my-job", **answers: Any) -> Patient:
-    return Patient(Settings(), host, FakeAws(**answers))
+def context(host: str | None = "sm-my-job", **answers: Any) -> Context:
+    return Context(Settings(), host, FakeAws(**answers))
 
 
 def test_what_is_not_there_is_allowed_to_be_asked() -> None:
-    found = CHECKS["logs:GetLogEvents"](patient(GetLogEvents=ABSENT))
+    found = CHECKS["logs:GetLogEvents"](context(GetLogEvents=ABSENT))
     assert found == "allowed (ResourceNotFoundException)"
 
 
 def test_a_denied_action_is_a_cause_unless_ssh_does_without() -> None:
     with pytest.raises(SmProxyError, match="denied"):
-        CHECKS["logs:GetLogEvents"](patient(GetLogEvents=DENIED))
+        CHECKS["logs:GetLogEvents"](context(GetLogEvents=DENIED))
     with pytest.raises(SkipCheck, match="not needed"):
-        CHECKS["ssm:DescribeInstanceInformation"](patient(DescribeInstanceInformation=DENIED))
+        CHECKS["ssm:DescribeInstanceInformation"](context(DescribeInstanceInformation=DENIED))
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_the_call_that_finds_the_kind_is_asked_for(host: str, operation: str) ->
     ((name, check),) = account.describing(hostname.parse(host, "sm-"))
     assert name == f"sagemaker:{operation}"
     with pytest.raises(SmProxyError):
-        check(patient(host, **{operation: DENIED}))
+        check(context(host, **{operation: DENIED}))
 
 
 def test_a_named_bastion_is_not_looked_for() -> None:
-    examined = patient(DescribeInstances=DENIED)
+    examined = context(DescribeInstances=DENIED)
     with pytest.raises(SmProxyError):
         CHECKS["ec2:DescribeInstances"](examined)
     examined.settings = Settings(bastion="i-1")
@@ -57,8 +57,8 @@ def test_a_named_bastion_is_not_looked_for() -> None:
         CHECKS["ec2:DescribeInstances"](examined)
 
 
-def skewed(seconds: float | None) -> Patient:
-    examined = patient()
+def skewed(seconds: float | None) -> Context:
+    examined = context()
     examined.date_skew_s = seconds
     return examined
 

@@ -7,7 +7,7 @@ import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor import bastion
-from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from tests import fakes
@@ -26,37 +26,37 @@ def information(ping: str = "Online", version: str = "3.3.1230.0") -> dict[str, 
     return {"InstanceInformationList": [item]}
 
 
-def patient(settings: Settings | None = None, **answers: Any) -> Patient:
+def context(settings: Settings | None = None, **answers: Any) -> Context:
     given = {
         "DescribeInstances": {"Reservations": [{"Instances": [INSTANCE]}]},
         "DescribeInstanceInformation": information(),
         **answers,
     }
-    return Patient(settings or Settings(), None, fakes.working(**given))
+    return Context(settings or Settings(), None, fakes.working(**given))
 
 
-def failure(check: Callable[[Patient], str], examined: Patient) -> SmProxyError:
+def failure(check: Callable[[Context], str], examined: Context) -> SmProxyError:
     with pytest.raises(SmProxyError) as caught:
         check(examined)
     return caught.value
 
 
 def test_a_good_one() -> None:
-    examined = patient()
+    examined = context()
     assert bastion.running(examined) == "i-1"
     assert "3.3.1230.0" in bastion.agent(examined)
 
 
 def test_one_that_is_stopped_is_told_how_to_start() -> None:
     stopped = {**INSTANCE, "State": {"Name": "stopped"}}
-    examined = patient(DescribeInstances={"Reservations": [{"Instances": [stopped]}]})
+    examined = context(DescribeInstances={"Reservations": [{"Instances": [stopped]}]})
     error = failure(bastion.running, examined)
     assert error.code == "no-bastion"
     assert error.hint == "aws ec2 start-instances --instance-ids i-1 --region eu-west-1"
 
 
 def test_none_is_tagged() -> None:
-    error = failure(bastion.running, patient(DescribeInstances={"Reservations": []}))
+    error = failure(bastion.running, context(DescribeInstances={"Reservations": []}))
     assert error.code == "no-bastion"
     assert error.message == "no instance has the tag sm-proxy:role=bastion"
     assert "Key=sm-proxy:role,Value=bastion" in error.hint
@@ -64,7 +64,7 @@ def test_none_is_tagged() -> None:
 
 def test_the_named_one_is_not_there() -> None:
     gone = ServiceError("InvalidInstanceID.NotFound", "no i-9", "ec2:DescribeInstances")
-    error = failure(bastion.running, patient(Settings(bastion="i-9"), DescribeInstances=gone))
+    error = failure(bastion.running, context(Settings(bastion="i-9"), DescribeInstances=gone))
     assert error.code == "no-bastion"
     assert error.message == "there is no instance i-9 in eu-west-1"
     assert error.hint == "Name another with --bastion."
@@ -72,12 +72,12 @@ def test_the_named_one_is_not_there() -> None:
 
 def test_a_named_one_that_may_not_be_described_is_no_cause() -> None:
     with pytest.raises(SkipCheck):
-        bastion.running(patient(Settings(bastion="i-1"), DescribeInstances=DENIED))
-    assert failure(bastion.running, patient(DescribeInstances=DENIED)).code == "access-denied"
+        bastion.running(context(Settings(bastion="i-1"), DescribeInstances=DENIED))
+    assert failure(bastion.running, context(DescribeInstances=DENIED)).code == "access-denied"
 
 
 def test_an_old_agent() -> None:
-    examined = patient(DescribeInstanceInformation=information(version="3.1.501.0"))
+    examined = context(DescribeInstanceInformation=information(version="3.1.501.0"))
     bastion.running(examined)
     error = failure(bastion.agent, examined)
     assert error.code == "agent-too-old"
@@ -85,7 +85,7 @@ def test_an_old_agent() -> None:
 
 
 def test_agents_that_may_not_be_asked_are_no_cause() -> None:
-    examined = patient(DescribeInstanceInformation=DENIED)
+    examined = context(DescribeInstanceInformation=DENIED)
     bastion.running(examined)
     with pytest.raises(SkipCheck):
         bastion.agent(examined)
@@ -100,7 +100,7 @@ def test_of_two_the_one_that_a_connection_would_take_is_looked_at(
         {"InstanceId": f"i-{number}", "PingStatus": ping, "AgentVersion": "3.3.1230.0"}
         for number, ping in enumerate(pings, 1)
     ]
-    examined = patient(
+    examined = context(
         DescribeInstances={"Reservations": [{"Instances": both}]},
         DescribeInstanceInformation={"InstanceInformationList": known},
     )

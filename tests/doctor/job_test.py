@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 from sm_proxy.doctor import account, job
-from sm_proxy.doctor.findings import Patient
+from sm_proxy.doctor.check import Context
 from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Job
 from sm_proxy.settings import Settings
@@ -27,9 +27,9 @@ def found(kind: Kind) -> Job:
 @pytest.mark.parametrize(("kind", "prefix"), [("processing", "x/algo-1-"), ("endpoint", "")])
 def test_the_log_group_and_stream_are_those_of_the_kind(kind: Kind, prefix: str) -> None:
     aws = FakeAws(DescribeLogStreams={}, GetLogEvents={})
-    patient = Patient(Settings(), "sm-x", aws, job=found(kind))
+    context = Context(Settings(), "sm-x", aws, job=found(kind))
     for _, check in account.LOGS:
-        assert check(patient) == "allowed"
+        assert check(context) == "allowed"
     (_, listed), (_, read) = aws.calls
     assert listed["logGroupName"] == read["logGroupName"] == GROUPS[kind]
     assert read["logStreamName"].startswith(f"{prefix}sm-proxy-doctor")
@@ -41,6 +41,6 @@ def test_security_groups_of_an_endpoint_are_its_models() -> None:
         DescribeEndpointConfig={"ProductionVariants": [{}, {"ModelName": "m"}]},
         DescribeModel={"VpcConfig": {"SecurityGroupIds": ["sg-1"]}},
     )
-    patient = Patient(Settings(), "sm-x", aws, job=found("endpoint"))
-    assert job.security_groups(patient) == ("sg-1",)
+    context = Context(Settings(), "sm-x", aws, job=found("endpoint"))
+    assert job.security_groups(context) == ("sg-1",)
     assert aws.calls[-1] == ("DescribeModel", {"ModelName": "m"})

@@ -7,35 +7,35 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.doctor import bundle, groups, runner
-from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.doctor import runner, security_groups, support_bundle
+from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from tests.fakes import FakeAws
 
 
-def patient() -> Patient:
-    return Patient(Settings(), None, FakeAws())
+def context() -> Context:
+    return Context(Settings(), None, FakeAws())
 
 
-def good(_: Patient) -> str:
+def good(_: Context) -> str:
     return "fine"
 
 
-def bad(_: Patient) -> str:
+def bad(_: Context) -> str:
     raise SmProxyError("network", "no way", "mend it")
 
 
-def none(_: Patient) -> str:
+def none(_: Context) -> str:
     raise SkipCheck("not here")
 
 
-def broken(_: Patient) -> str:
+def broken(_: Context) -> str:
     raise KeyError("x")
 
 
 def test_nothing_is_looked_at_behind_the_first_cause() -> None:
-    found = runner.examine(patient(), ((("a", good), ("b", bad)), (("c", good),)))
+    found = runner.examine(context(), ((("a", good), ("b", bad)), (("c", good),)))
     assert [item.result for item in found] == ["passed", "failed", "skipped"]
     cause = runner.first_failure(found)
     assert cause is not None
@@ -52,14 +52,14 @@ def test_a_check_that_never_ends_is_given_up(
     monkeypatch.setattr(runner, "DEADLINE_S", 0.1)
     monkeypatch.setattr(runner, "ASKED_S", 0.1)
     release = threading.Event()
-    (found,) = runner.examine(patient(), (((name, lambda _: str(release.wait(20))),),))
+    (found,) = runner.examine(context(), (((name, lambda _: str(release.wait(20))),),))
     release.set()
     assert (found.result, found.code) == ("failed", "network")
     assert fix in found.fix
 
 
 def test_what_cannot_be_checked_is_no_cause() -> None:
-    found = runner.examine(patient(), ((("a", none), ("b", broken)), (("c", good),)))
+    found = runner.examine(context(), ((("a", none), ("b", broken)), (("c", good),)))
     assert [item.result for item in found] == ["skipped", "skipped", "passed"]
     assert runner.first_failure(found) is None
 
@@ -81,16 +81,16 @@ def rule(**changes: object) -> dict[str, object]:
     ],
 )
 def test_a_rule_lets_pass_what_it_says(given: dict[str, object], passes: bool) -> None:
-    assert groups.allows(given, 22, "10.0.0.5", ["sg-1"]) is passes
+    assert security_groups.allows(given, 22, "10.0.0.5", ["sg-1"]) is passes
 
 
 def test_the_report_holds_no_secret(tmp_path: Path) -> None:
-    said = bundle.clean(
+    said = support_bundle.clean(
         f"AKIAIOSFODNN7EXAMPLE 123456789012 {Path.home()}/x token=abcdefgh SessionToken: "
         + "q" * 40
     )
     for secret in ("AKIAIOSFODNN7EXAMPLE", "123456789012", "abcdefgh", "q" * 40):
         assert secret not in said
     path = tmp_path / "report.txt"
-    bundle.write(path, patient(), [])
+    support_bundle.write(path, context(), [])
     assert path.stat().st_mode & 0o777 == 0o600

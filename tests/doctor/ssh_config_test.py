@@ -8,7 +8,7 @@ import pytest
 
 from sm_proxy import config_writer
 from sm_proxy.doctor import laptop, ssh_config
-from sm_proxy.doctor.findings import Patient
+from sm_proxy.doctor.check import Context
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
 from sm_proxy.settings import Settings
@@ -16,7 +16,7 @@ from tests.fakes import FakeAws
 
 
 @pytest.fixture
-def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     """Our config beside a user's own, both as `config write` makes them."""
     for kind in ("CONFIG", "STATE", "CACHE"):
         monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind.lower()))
@@ -28,30 +28,30 @@ def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
     identities.ensure(settings)
     config = tmp_path / "ssh" / "config"
     config_writer.apply(config_writer.planned(config, settings, [str(program)]))
-    return Patient(settings, "sm-job", FakeAws(), ssh_config=config)
+    return Context(settings, "sm-job", FakeAws(), ssh_config=config)
 
 
-def failure(check: Callable[[Patient], str], patient: Patient) -> SmProxyError:
+def failure(check: Callable[[Context], str], context: Context) -> SmProxyError:
     with pytest.raises(SmProxyError) as caught:
-        check(patient)
+        check(context)
     return caught.value
 
 
-def config_of(patient: Patient) -> Path:
-    assert patient.ssh_config is not None
-    return patient.ssh_config
+def config_of(context: Context) -> Path:
+    assert context.ssh_config is not None
+    return context.ssh_config
 
 
-def put(patient: Patient, text: str, *, behind: bool = False) -> None:
-    config = config_of(patient)
+def put(context: Context, text: str, *, behind: bool = False) -> None:
+    config = config_of(context)
     config.write_text(config.read_text() + text if behind else text + config.read_text())
 
 
-def test_all_is_well(patient: Patient, tmp_path: Path) -> None:
-    assert ssh_config.effective(patient).startswith("ssh goes by")
-    assert ssh_config.program(patient) == str(tmp_path / "bin" / "sm-proxy")
-    assert laptop.permissions(patient)
-    assert laptop.key(patient)
+def test_all_is_well(context: Context, tmp_path: Path) -> None:
+    assert ssh_config.effective(context).startswith("ssh goes by")
+    assert ssh_config.program(context) == str(tmp_path / "bin" / "sm-proxy")
+    assert laptop.permissions(context)
+    assert laptop.key(context)
 
 
 @pytest.mark.parametrize(
@@ -64,19 +64,19 @@ def test_all_is_well(patient: Patient, tmp_path: Path) -> None:
         ("# AWS Toolkit for VSCode\nHost sm*\n  ProxyCommand x '%n'\n", 3),
     ],
 )
-def test_who_shadows_is_named_with_its_line(patient: Patient, block: str, line: int) -> None:
-    put(patient, block)
-    error = failure(ssh_config.effective, patient)
+def test_who_shadows_is_named_with_its_line(context: Context, block: str, line: int) -> None:
+    put(context, block)
+    error = failure(ssh_config.effective, context)
     assert error.code == "config-malformed"
-    assert f"{config_of(patient)}:{line}" in error.message
+    assert f"{config_of(context)}:{line}" in error.message
     assert ("AWS Toolkit" in error.message) == ("AWS Toolkit" in block)
 
 
-def test_who_shadows_is_found_in_an_included_file(patient: Patient, tmp_path: Path) -> None:
+def test_who_shadows_is_found_in_an_included_file(context: Context, tmp_path: Path) -> None:
     other = tmp_path / "other.conf"
     other.write_text("Host *\n  ProxyCommand nc %h %p\n")
-    put(patient, f'Include "{other}"\n')
-    assert f"{other}:2" in failure(ssh_config.effective, patient).message
+    put(context, f'Include "{other}"\n')
+    assert f"{other}:2" in failure(ssh_config.effective, context).message
 
 
 @pytest.mark.parametrize(
@@ -86,81 +86,81 @@ def test_who_shadows_is_found_in_an_included_file(patient: Patient, tmp_path: Pa
         "Host sm-*\n  User ubuntu\n",
     ],
 )
-def test_what_stands_behind_ours_does_no_harm(patient: Patient, block: str) -> None:
-    put(patient, block, behind=True)
-    assert ssh_config.effective(patient)
+def test_what_stands_behind_ours_does_no_harm(context: Context, block: str) -> None:
+    put(context, block, behind=True)
+    assert ssh_config.effective(context)
 
 
-def test_a_user_of_ones_own_is_no_shadow(patient: Patient) -> None:
-    put(patient, "Host sm-job\n  User ubuntu\n  RequestTTY yes\n")
-    assert ssh_config.effective(patient)
+def test_a_user_of_ones_own_is_no_shadow(context: Context) -> None:
+    put(context, "Host sm-job\n  User ubuntu\n  RequestTTY yes\n")
+    assert ssh_config.effective(context)
 
 
-def test_ours_is_not_included(patient: Patient) -> None:
-    config_of(patient).write_text("# nothing\n")
-    assert "does not lead to our block" in failure(ssh_config.effective, patient).message
+def test_ours_is_not_included(context: Context) -> None:
+    config_of(context).write_text("# nothing\n")
+    assert "does not lead to our block" in failure(ssh_config.effective, context).message
 
 
-def test_a_config_that_ssh_refuses(patient: Patient) -> None:
-    put(patient, "Nonsense x\n")
-    assert "onsense" in failure(ssh_config.effective, patient).message
+def test_a_config_that_ssh_refuses(context: Context) -> None:
+    put(context, "Nonsense x\n")
+    assert "onsense" in failure(ssh_config.effective, context).message
 
 
-def test_the_program_has_moved(patient: Patient, tmp_path: Path) -> None:
+def test_the_program_has_moved(context: Context, tmp_path: Path) -> None:
     (tmp_path / "bin" / "sm-proxy").unlink()
-    ssh_config.effective(patient)
-    assert str(tmp_path / "bin" / "sm-proxy") in failure(ssh_config.program, patient).message
+    ssh_config.effective(context)
+    assert str(tmp_path / "bin" / "sm-proxy") in failure(ssh_config.program, context).message
 
 
-def test_what_ssh_will_run_decides_where_is_looked(patient: Patient) -> None:
-    own = patient.settings.ssh_folder / "config"
+def test_what_ssh_will_run_decides_where_is_looked(context: Context) -> None:
+    own = context.settings.ssh_folder / "config"
     options = "--profile prod --region eu-west-1 --prefix sm- connect"
     own.write_text(own.read_text().replace("connect", options, 1))
-    ssh_config.effective(patient)
-    ssh_config.program(patient)
-    assert (patient.settings.profile, patient.settings.region) == ("prod", "eu-west-1")
+    ssh_config.effective(context)
+    ssh_config.program(context)
+    assert (context.settings.profile, context.settings.region) == ("prod", "eu-west-1")
 
 
-def test_a_folder_that_others_may_write_to(patient: Patient) -> None:
-    folder = patient.settings.ssh_folder
+def test_a_folder_that_others_may_write_to(context: Context) -> None:
+    folder = context.settings.ssh_folder
     folder.chmod(0o777)
-    error = failure(laptop.permissions, patient)
+    error = failure(laptop.permissions, context)
     assert (error.code, error.hint) == ("bad-permissions", f"chmod go-w {folder}")
 
 
-def test_a_known_hosts_folder_that_is_none(patient: Patient) -> None:
-    place = patient.settings.ssh_folder / "known_hosts.d"
+def test_a_known_hosts_folder_that_is_none(context: Context) -> None:
+    place = context.settings.ssh_folder / "known_hosts.d"
     place.write_text("")
-    error = failure(laptop.permissions, patient)
+    error = failure(laptop.permissions, context)
     assert (error.code, error.hint) == ("config-read-only", f"rm {place}")
 
 
-def test_a_key_that_others_may_read_or_that_is_gone(patient: Patient) -> None:
-    path = identities.identity_path(patient.settings)
+def test_a_key_that_others_may_read_or_that_is_gone(context: Context) -> None:
+    path = identities.identity_path(context.settings)
     path.chmod(0o644)
-    assert failure(laptop.permissions, patient).hint == f"chmod 600 {path}"
+    assert failure(laptop.permissions, context).hint == f"chmod 600 {path}"
     path.unlink()
-    assert "config write" in failure(laptop.key, patient).hint
+    assert "config write" in failure(laptop.key, context).hint
 
 
-def test_a_key_that_is_a_pipe_is_not_waited_for(patient: Patient) -> None:
-    path = identities.identity_path(patient.settings)
+def test_a_key_that_is_a_pipe_is_not_waited_for(context: Context) -> None:
+    path = identities.identity_path(context.settings)
     path.unlink()
     os.mkfifo(path, 0o600)
-    assert "is no plain file" in failure(laptop.key, patient).message
+    assert "is no plain file" in failure(laptop.key, context).message
 
 
-def test_a_public_half_that_is_a_pipe_is_none(patient: Patient) -> None:
-    path = identities.identity_path(patient.settings)
+def test_a_public_half_that_is_a_pipe_is_none(context: Context) -> None:
+    path = identities.identity_path(context.settings)
     public = path.with_name(f"{path.name}.pub")
     public.unlink()
     os.mkfifo(public)
-    assert laptop.key(patient)
+    assert laptop.key(context)
 
 
-def test_an_ssh_that_hangs_in_its_config(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ssh_that_hangs_in_its_config(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(laptop, "_DEADLINE_S", 0.5)
-    put(patient, 'Match exec "exec sleep 20"\n')
-    error = failure(ssh_config.effective, patient)
+    put(context, 'Match exec "exec sleep 20"\n')
+    error = failure(ssh_config.effective, context)
     assert "does not end" in error.message
-    assert f"ssh -F {patient.ssh_config} -G sm-job" in error.hint
+    assert f"ssh -F {context.ssh_config} -G sm-job" in error.hint

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.doctor.shadow import Setter, setters
+from sm_proxy.doctor.option_origin import Setter, setters
 
 
 def found(path: Path, host: str = "sm-job") -> list[Setter]:

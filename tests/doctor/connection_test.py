@@ -10,8 +10,8 @@ import paramiko
 import pytest
 
 from sm_proxy import public_key
-from sm_proxy.doctor import session
-from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.doctor import connection
+from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
@@ -25,27 +25,27 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
 
 
-def patient(settings: Settings, *host_keys: str) -> Patient:
+def context(settings: Settings, *host_keys: str) -> Context:
     container = fakes.container(host_keys=host_keys)
-    return Patient(settings, "sm-my-job", fakes.FakeAws(), container=container)
+    return Context(settings, "sm-my-job", fakes.FakeAws(), container=container)
 
 
 def test_the_key_of_the_log_is_expected() -> None:
-    assert session.expected_key(patient(Settings(), fakes.HOST_KEY)) == KEY
+    assert connection.expected_key(context(Settings(), fakes.HOST_KEY)) == KEY
 
 
 def test_without_one_ssh_refuses_unless_the_user_trusts_the_first_use() -> None:
     with pytest.raises(SmProxyError) as caught:
-        session.expected_key(patient(Settings()))
+        connection.expected_key(context(Settings()))
     assert caught.value.code == "host-key-unknown"
     with pytest.raises(SkipCheck, match="first connection"):
-        session.expected_key(patient(Settings(trust_first_use=True)))
+        connection.expected_key(context(Settings(trust_first_use=True)))
 
 
 def test_the_pinned_key_is_expected_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    examined = patient(Settings(trust_first_use=True))
+    examined = context(Settings(trust_first_use=True))
     monkeypatch.setattr("sm_proxy.host_keys.trust_on_first_use._pinned", lambda _: fakes.HOST_KEY)
-    assert session.expected_key(examined) == f"{KEY}, of the first connection"
+    assert connection.expected_key(examined) == f"{KEY}, of the first connection"
     assert examined.container is not None
     assert examined.container.host_keys == (fakes.HOST_KEY,)
 
@@ -58,11 +58,11 @@ def test_a_log_that_names_an_rsa_key_only_is_asked_for_that_one() -> None:
     near.add_server_key(rsa)
     near.add_server_key(paramiko.ECDSAKey.generate())
     near.start_server(event=threading.Event(), server=paramiko.ServerInterface())
-    examined = patient(Settings(), f"ssh-rsa {rsa.get_base64()}")
+    examined = context(Settings(), f"ssh-rsa {rsa.get_base64()}")
     tunnel = SimpleNamespace(socket=client, close=client.close)
     examined.tunnel = cast(BlockingSocket, tunnel)
     try:
-        assert session.host_key(examined) == "ssh-rsa"
+        assert connection.host_key(examined) == "ssh-rsa"
     finally:
         near.close()
-        session.close(examined)
+        connection.close(examined)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sm_proxy.doctor import bastion, groups
-from sm_proxy.doctor.findings import Patient, SkipCheck, needed
+from sm_proxy.doctor import bastion, security_groups
+from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 
 _HTTPS: Final = 443
@@ -13,70 +13,72 @@ _ENDPOINTS: Final = ("ssm", "ssmmessages")
 """What an agent of version 3 talks to (AWS documentation of Session Manager's prerequisites)."""
 
 
-def leads(patient: Patient) -> str:
+def leads(context: Context) -> str:
     """A default route, or endpoints, lead from the bastion's subnet to SSM."""
-    instance = needed(patient.bastion, "the bastion")
+    instance = needed(context.bastion, "the bastion")
     subnet, vpc_id = needed(instance.get("SubnetId"), "the bastion's subnet"), instance["VpcId"]
-    if _default_route(patient, instance):
+    if _default_route(context, instance):
         return f"{subnet} has a default route"
-    there = _endpoints(patient, vpc_id)
+    there = _endpoints(context, vpc_id)
     missing = [name for name in _ENDPOINTS if name not in there]
     if not missing:
         return f"{vpc_id} has endpoints for {', '.join(_ENDPOINTS)}"
-    if _online(patient, instance):
+    if _online(context, instance):
         return "the agent is online, by a way of its own"
     raise SmProxyError(
         "bastion-offline",
         f"nothing leads from {subnet} to SSM: no route to a NAT or internet gateway, and "
         f"{vpc_id} has no endpoint for {', '.join(missing)}",
-        f"Add the endpoints, or a NAT: https://{patient.aws.region}.console.aws.amazon.com/"
-        f"vpcconsole/home?region={patient.aws.region}#Endpoints:",
+        f"Add the endpoints, or a NAT: https://{context.aws.region}.console.aws.amazon.com/"
+        f"vpcconsole/home?region={context.aws.region}#Endpoints:",
     )
 
 
-def endpoint_groups(patient: Patient) -> str:
+def endpoint_groups(context: Context) -> str:
     """The security groups of the VPC's endpoints let the bastion in on HTTPS.
 
     Where there is an endpoint, its name leads there even if there is a NAT as well.
     """
-    instance = needed(patient.bastion, "the bastion")
-    found = _endpoints(patient, needed(instance.get("VpcId"), "the bastion's VPC"))
+    instance = needed(context.bastion, "the bastion")
+    found = _endpoints(context, needed(instance.get("VpcId"), "the bastion's VPC"))
     guarded = {name: found[name] for name in _ENDPOINTS if found.get(name)}
     if not guarded:
         raise SkipCheck("the VPC has no endpoints for SSM with security groups")
-    rules = groups.described(patient, {group for ids in guarded.values() for group in ids})
+    rules = security_groups.described(context, {group for ids in guarded.values() for group in ids})
     address = str(instance.get("PrivateIpAddress", ""))
     own = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
     for name, ids in guarded.items():
-        if not groups.lets_in(rules, ids, port=_HTTPS, address=address, peers=own):
-            if _online(patient, instance):
+        if not security_groups.lets_in(rules, ids, port=_HTTPS, address=address, peers=own):
+            if _online(context, instance):
                 return "the agent is online, by a way of its own"
-            raise _closed(patient, name, ids[0], f"--source-group {own[0]}" if own else "")
+            raise _closed(context, name, ids[0], f"--source-group {own[0]}" if own else "")
     return f"{', '.join(guarded)} let {address} in"
 
 
-def _closed(patient: Patient, service: str, group: str, source: str) -> SmProxyError:
-    address = needed(patient.bastion, "the bastion")["PrivateIpAddress"]
+def _closed(context: Context, service: str, group: str, source: str) -> SmProxyError:
+    address = needed(context.bastion, "the bastion")["PrivateIpAddress"]
     return SmProxyError(
         "bastion-offline",
         f"no ingress rule of {group}, a group of the endpoint for {service}, lets TCP from "
         f"{address} to port {_HTTPS} pass",
         f"aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp"
-        f" --port {_HTTPS} {source or f'--cidr {address}/32'} --region {patient.aws.region}",
+        f" --port {_HTTPS} {source or f'--cidr {address}/32'} --region {context.aws.region}",
     )
 
 
-def _online(patient: Patient, instance: dict[str, Any]) -> bool:
-    known = bastion.information(patient, instance["InstanceId"])
+def _online(context: Context, instance: dict[str, Any]) -> bool:
+    known = bastion.information(context, instance["InstanceId"])
     return bool(known.get("PingStatus") == "Online")
 
 
-def _default_route(patient: Patient, instance: dict[str, Any]) -> bool:
+def _default_route(context: Context, instance: dict[str, Any]) -> bool:
     """A default route that works; an internet gateway serves public addresses only."""
     subnet, vpc_id = instance["SubnetId"], instance["VpcId"]
     public = bool(instance.get("PublicIpAddress"))
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
-    tables = groups.looked(patient, "DescribeRouteTables", Filters=filters).get("RouteTables", [])
+    tables = security_groups.looked(context, "DescribeRouteTables", Filters=filters).get(
+        "RouteTables", []
+    )
     own = [item for item in tables if any(a.get("SubnetId") == subnet for a in _joined(item))]
     main = [item for item in tables if any(a.get("Main") for a in _joined(item))]
     return any(
@@ -92,10 +94,12 @@ def _joined(table: dict[str, Any]) -> list[dict[str, Any]]:
     return list(table.get("Associations", []))
 
 
-def _endpoints(patient: Patient, vpc_id: str) -> dict[str, list[str]]:
+def _endpoints(context: Context, vpc_id: str) -> dict[str, list[str]]:
     """The services for which the VPC has an endpoint that works, with its security groups."""
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
-    found = groups.looked(patient, "DescribeVpcEndpoints", Filters=filters).get("VpcEndpoints", [])
+    found = security_groups.looked(context, "DescribeVpcEndpoints", Filters=filters).get(
+        "VpcEndpoints", []
+    )
     usable = [item for item in found if str(item.get("State", "")).lower() == "available"]
     return {
         str(item["ServiceName"]).rpartition(".")[2]: [

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sm_proxy.doctor.findings import Patient, SkipCheck, needed
-from sm_proxy.doctor.groups import looked, within
+from sm_proxy.doctor.check import Context, SkipCheck, needed
+from sm_proxy.doctor.security_groups import looked, within
 from sm_proxy.errors import SmProxyError
 
 _ANSWERS: Final = (32768, 60999)
@@ -40,18 +40,18 @@ class _Edge:
         return f"{way}, {shown}"
 
 
-def path(patient: Patient) -> str:
+def path(context: Context) -> str:
     """The container's port, and the ports that its answers go to, pass both subnets' ACLs."""
-    container = needed(patient.container, "the container")
-    instance = needed(patient.bastion, "the bastion")
+    container = needed(context.container, "the container")
+    instance = needed(context.bastion, "the bastion")
     here, there = str(instance.get("PrivateIpAddress", "")), container.address
     if ipaddress.ip_address(there).is_loopback:
         raise SkipCheck("a loopback address has no network ACL")
     near = needed(instance.get("SubnetId"), "the bastion's subnet")
-    far = needed(_subnet_of(patient, there), "the container's subnet")
+    far = needed(_subnet_of(context, there), "the container's subnet")
     if near == far:
         return f"bastion and container are both in {near}"
-    acls = _acls(patient, near, far)
+    acls = _acls(context, near, far)
     there_on, back_on = (container.port, container.port), _ANSWERS
     for edge in (
         _Edge(near, egress=True, peer=there, ports=there_on),
@@ -61,21 +61,21 @@ def path(patient: Patient) -> str:
     ):
         acl = needed(acls.get(edge.subnet), f"the network ACL of {edge.subnet}")
         if not all(_lets(acl["Entries"], edge, port) for port in edge.ports):
-            raise _closed(patient, acl, edge)
+            raise _closed(context, acl, edge)
     return f"{near} to {far}, port {container.port}, and back"
 
 
-def _subnet_of(patient: Patient, address: str) -> str | None:
-    job = needed(patient.job, "the job")
-    answer = looked(patient, "DescribeSubnets", SubnetIds=list(job.subnets))
+def _subnet_of(context: Context, address: str) -> str | None:
+    job = needed(context.job, "the job")
+    answer = looked(context, "DescribeSubnets", SubnetIds=list(job.subnets))
     found = [item for item in answer["Subnets"] if within(address, item["CidrBlock"])]
     return str(found[0]["SubnetId"]) if found else None
 
 
-def _acls(patient: Patient, *subnets: str) -> dict[str, dict[str, Any]]:
+def _acls(context: Context, *subnets: str) -> dict[str, dict[str, Any]]:
     """The ACL of each subnet."""
     filters = [{"Name": "association.subnet-id", "Values": sorted(subnets)}]
-    answer = looked(patient, "DescribeNetworkAcls", Filters=filters)
+    answer = looked(context, "DescribeNetworkAcls", Filters=filters)
     return {
         joined["SubnetId"]: acl
         for acl in answer.get("NetworkAcls", [])
@@ -99,7 +99,7 @@ def _fits(entry: dict[str, Any], peer: str, port: int) -> bool:
     return not ranged or int(ranged["From"]) <= port <= int(ranged["To"])
 
 
-def _closed(patient: Patient, acl: dict[str, Any], edge: _Edge) -> SmProxyError:
+def _closed(context: Context, acl: dict[str, Any], edge: _Edge) -> SmProxyError:
     name, way = acl["NetworkAclId"], "egress" if edge.egress else "ingress"
     numbers = [int(item["RuleNumber"]) for item in acl["Entries"] if item["Egress"] == edge.egress]
     return SmProxyError(
@@ -108,5 +108,5 @@ def _closed(patient: Patient, acl: dict[str, Any], edge: _Edge) -> SmProxyError:
         f"aws ec2 create-network-acl-entry --network-acl-id {name} --{way} --rule-action allow"
         f" --rule-number {max(1, min(numbers, default=101) - 1)} --protocol tcp"
         f" --port-range From={edge.ports[0]},To={edge.ports[1]} --cidr-block {edge.peer}/32"
-        f" --region {patient.aws.region}",
+        f" --region {context.aws.region}",
     )

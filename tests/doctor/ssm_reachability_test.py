@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.doctor import bastion, way_out
-from sm_proxy.doctor.findings import SkipCheck
-from tests.doctor.bastion_test import DENIED, INSTANCE, failure, information, patient
+from sm_proxy.doctor import bastion, ssm_reachability
+from sm_proxy.doctor.check import SkipCheck
+from tests.doctor.bastion_test import DENIED, INSTANCE, context, failure, information
 
 
 def default_route(**via: str) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def test_an_agent_that_is_offline_needs_a_way_out(
     routes: Any, there: Any, public: str, lacking: str
 ) -> None:
     instance = {**INSTANCE, "PublicIpAddress": public}
-    examined = patient(
+    examined = context(
         DescribeInstances={"Reservations": [{"Instances": [instance]}]},
         DescribeInstanceInformation=information("ConnectionLost"),
         DescribeRouteTables=routes,
@@ -50,20 +50,20 @@ def test_an_agent_that_is_offline_needs_a_way_out(
     )
     bastion.running(examined)
     if lacking:
-        error = failure(way_out.leads, examined)
+        error = failure(ssm_reachability.leads, examined)
         assert error.code == "bastion-offline"
         assert error.message.endswith(f"no endpoint for {lacking}")
     else:
-        assert way_out.leads(examined)
+        assert ssm_reachability.leads(examined)
     assert failure(bastion.agent, examined).message == "the agent of i-1 is ConnectionLost"
 
 
 def test_routes_that_may_not_be_asked_are_no_cause() -> None:
     offline = information("ConnectionLost")
-    examined = patient(DescribeInstanceInformation=offline, DescribeRouteTables=DENIED)
+    examined = context(DescribeInstanceInformation=offline, DescribeRouteTables=DENIED)
     bastion.running(examined)
     with pytest.raises(SkipCheck, match="denied"):
-        way_out.leads(examined)
+        ssm_reachability.leads(examined)
 
 
 def guarded(*groups: str) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def test_an_agent_that_is_offline_has_to_be_let_in_by_the_endpoints(
     peers: dict[str, Any], port: int, ping: str, *, closed: bool
 ) -> None:
     own = {"PrivateIpAddress": "10.0.0.9", "SecurityGroups": [{"GroupId": "sg-bastion"}]}
-    examined = patient(
+    examined = context(
         DescribeInstances={"Reservations": [{"Instances": [{**INSTANCE, **own}]}]},
         DescribeInstanceInformation=information(ping),
         DescribeVpcEndpoints=guarded("sg-1"),
@@ -104,9 +104,9 @@ def test_an_agent_that_is_offline_has_to_be_let_in_by_the_endpoints(
     )
     bastion.running(examined)
     if not closed:
-        assert way_out.endpoint_groups(examined)
+        assert ssm_reachability.endpoint_groups(examined)
         return
-    error = failure(way_out.endpoint_groups, examined)
+    error = failure(ssm_reachability.endpoint_groups, examined)
     assert error.code == "bastion-offline"
     assert "sg-1, a group of the endpoint for ssm," in error.message
     assert error.hint.endswith("--port 443 --source-group sg-bastion --region eu-west-1")
@@ -114,7 +114,7 @@ def test_an_agent_that_is_offline_has_to_be_let_in_by_the_endpoints(
 
 def test_endpoints_without_groups_or_that_may_not_be_asked_are_no_cause() -> None:
     for found, groups in ((endpoints("ssm"), {}), (DENIED, {}), (guarded("sg-1"), DENIED)):
-        examined = patient(DescribeVpcEndpoints=found, DescribeSecurityGroups=groups)
+        examined = context(DescribeVpcEndpoints=found, DescribeSecurityGroups=groups)
         bastion.running(examined)
         with pytest.raises(SkipCheck):
-            way_out.endpoint_groups(examined)
+            ssm_reachability.endpoint_groups(examined)

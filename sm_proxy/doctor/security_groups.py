@@ -8,40 +8,40 @@ from typing import Any
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor import job
-from sm_proxy.doctor.findings import Patient, SkipCheck, needed
+from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 
 
-def path(patient: Patient) -> str:
+def path(context: Context) -> str:
     """Egress of the bastion's groups and ingress of the job's allow the container's port."""
-    container = needed(patient.container, "the container")
-    instance = needed(patient.bastion, "the bastion")
-    theirs = job.security_groups(patient)
+    container = needed(context.container, "the container")
+    instance = needed(context.bastion, "the bastion")
+    theirs = job.security_groups(context)
     ours = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
     if not ours or not theirs:
         raise SkipCheck("the security groups are not known")
-    rules = described(patient, {*ours, *theirs})
+    rules = described(context, {*ours, *theirs})
     port = container.port
     here, there = str(instance.get("PrivateIpAddress", "")), container.address
     if ipaddress.ip_address(there).is_loopback:
         raise SkipCheck("a loopback address has no security group")
     if not _any(rules, ours, "IpPermissionsEgress", port=port, address=there, peers=theirs):
-        raise _closed(patient, ours, "egress", f"to {there} port {container.port}")
+        raise _closed(context, ours, "egress", f"to {there} port {container.port}")
     if not lets_in(rules, theirs, port=port, address=here, peers=ours):
-        raise _closed(patient, theirs, "ingress", f"from {here} to port {container.port}", ours[0])
+        raise _closed(context, theirs, "ingress", f"from {here} to port {container.port}", ours[0])
     return f"{', '.join(ours)} to {', '.join(theirs)}, port {container.port}"
 
 
-def described(patient: Patient, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+def described(context: Context, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The groups by their ids."""
-    answer = looked(patient, "DescribeSecurityGroups", GroupIds=sorted(ids))
+    answer = looked(context, "DescribeSecurityGroups", GroupIds=sorted(ids))
     return {item["GroupId"]: item for item in answer.get("SecurityGroups", [])}
 
 
-def looked(patient: Patient, operation: str, **parameters: Any) -> dict[str, Any]:
+def looked(context: Context, operation: str, **parameters: Any) -> dict[str, Any]:
     """What a look at the account's network tells; skips the check where one may not look."""
     try:
-        return patient.aws.call("ec2", operation, **parameters)
+        return context.aws.call("ec2", operation, **parameters)
     except ServiceError as error:
         raise SkipCheck(f"ec2:{operation} does not tell: {error.error}") from None
     except SmProxyError as error:
@@ -106,13 +106,13 @@ def within(address: str, block: str) -> bool:
 
 
 def _closed(
-    patient: Patient, groups: Sequence[str], way: str, what: str, peer: str = ""
+    context: Context, groups: Sequence[str], way: str, what: str, peer: str = ""
 ) -> SmProxyError:
-    container = needed(patient.container, "the container")
+    container = needed(context.container, "the container")
     source = f"--source-group {peer}" if peer else f"--cidr {container.address}/32"
     return SmProxyError(
         "sshd-silent",
         f"no {way} rule of {', '.join(groups)} lets TCP {what} pass",
         f"aws ec2 authorize-security-group-{way} --group-id {groups[0]} --protocol tcp"
-        f" --port {container.port} {source} --region {patient.aws.region}",
+        f" --port {container.port} {source} --region {context.aws.region}",
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sm_proxy import error_handler
-from sm_proxy.doctor import last
-from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.doctor import last_failure
+from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.state import connection_log
@@ -20,7 +20,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told(host: str | None) -> str:
-    return last.failure(Patient(Settings(), host, FakeAws()))
+    return last_failure.failure(Context(Settings(), host, FakeAws()))
 
 
 def test_the_last_failed_connection_of_the_host_itself() -> None:

@@ -48,8 +48,8 @@ class Finding:
 
 
 @dataclass
-class Patient:
-    """Who is examined, and what the checks so far have found out.
+class Context:
+    """What is examined, and what the checks so far have found out.
 
     Attributes:
         settings: of this run.
@@ -59,7 +59,6 @@ class Patient:
         aws: for the calls.
         effective: what `ssh -G` says, lower-case keyword to values.
         date_skew_s: AWS's clock less ours, in seconds.
-        groups: the job's security groups; None where they are not known.
         bastion: the bastion's instance, as DescribeInstances tells it.
         tunnel: to the container, once it is up.
         ssh: the paramiko transport through it, once there is one.
@@ -73,15 +72,13 @@ class Patient:
     effective: dict[str, list[str]] = field(default_factory=dict)
     date_skew_s: float | None = None
     job: Job | None = None
-    groups: tuple[str, ...] | None = None
     bastion: dict[str, Any] | None = None
-    agent: dict[str, Any] | None = None
     container: Container | None = None
     tunnel: BlockingSocket | None = None
     ssh: Any = None
 
 
-Check = Callable[[Patient], str]
+Check = Callable[[Context], str]
 Stage = Sequence[tuple[str, Check]]
 """Checks that do not wait for one another, by name."""
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sm_proxy import public_key
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor.findings import Patient, SkipCheck, needed
+from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.identity import identities
@@ -28,31 +28,31 @@ _OFFERED: Final = 6
 """So many keys a server takes by default (MaxAuthTries in sshd_config)."""
 
 
-def expected_key(patient: Patient) -> str:
+def expected_key(context: Context) -> str:
     """A host key to hold the server against is known: else ssh does not connect at all."""
-    container = needed(patient.container, "the container")
+    container = needed(context.container, "the container")
     if not container.host_keys:
-        pinned = trust_on_first_use.pinned(container, patient.settings, patient.aws.context)
+        pinned = trust_on_first_use.pinned(container, context.settings, context.aws.context)
         if pinned is None:
             raise SkipCheck("the first connection will trust what it meets, as you asked")
-        container = patient.container = replace(container, host_keys=(pinned,))
+        container = context.container = replace(container, host_keys=(pinned,))
         return f"{public_key.fingerprint(pinned)}, of the first connection"
     return ", ".join(map(public_key.fingerprint, container.host_keys))
 
 
-def tunnel(patient: Patient) -> str:
+def tunnel(context: Context) -> str:
     """StartSession, and the data channel up to the agent's word that it is open."""
-    container = needed(patient.container, "the container")
-    stream = table.connect(container, container.port, patient.settings, patient.aws)
-    patient.tunnel = BlockingSocket(stream)
-    patient.tunnel.wait_open()
+    container = needed(context.container, "the container")
+    stream = table.connect(container, container.port, context.settings, context.aws)
+    context.tunnel = BlockingSocket(stream)
+    context.tunnel.wait_open()
     return "the data channel is open"
 
 
-def banner(patient: Patient) -> str:
+def banner(context: Context) -> str:
     """An SSH server greets."""
-    found = needed(patient.tunnel, "the tunnel")
-    container = needed(patient.container, "the container")
+    found = needed(context.tunnel, "the tunnel")
+    container = needed(context.container, "the container")
     ready, _, _ = select.select([found.socket], [], [], _BANNER_S)
     text = found.socket.recv(255, socket.MSG_PEEK) if ready else b""
     where = f"{container.address} port {container.port}"
@@ -71,13 +71,13 @@ def banner(patient: Patient) -> str:
     return text.splitlines()[0].decode("ascii", "replace")
 
 
-def host_key(patient: Patient) -> str:
+def host_key(context: Context) -> str:
     """The server's key is one of those in the log."""
     import paramiko  # noqa: PLC0415 - 180 ms that the earlier checks do not need
 
-    found = needed(patient.tunnel, "the tunnel")
-    container = needed(patient.container, "the container")
-    transport = patient.ssh = paramiko.Transport(found.socket)
+    found = needed(context.tunnel, "the tunnel")
+    container = needed(context.container, "the container")
+    transport = context.ssh = paramiko.Transport(found.socket)
     types = {name for key in container.host_keys for name in _signatures(key.split()[0])}
     options = transport.get_security_options()
     if known := [name for name in options.key_types if name in types]:
@@ -110,15 +110,15 @@ def _signatures(kind: str) -> tuple[str, ...]:
     return ("rsa-sha2-512", "rsa-sha2-256", kind) if kind == "ssh-rsa" else (kind,)
 
 
-def login(patient: Patient) -> str:
+def login(context: Context) -> str:
     """Our key, then the agent's, opens the door."""
     import paramiko  # noqa: PLC0415
 
-    container = needed(patient.container, "the container")
-    ssh = needed(patient.ssh, "the SSH connection")
-    user = container.user or patient.login or patient.settings.user
+    container = needed(context.container, "the container")
+    ssh = needed(context.ssh, "the SSH connection")
+    user = container.user or context.login or context.settings.user
     tried: list[str] = []
-    for name, key in _keys(patient, paramiko, tried):
+    for name, key in _keys(context, paramiko, tried):
         try:
             ssh.auth_publickey(user, key)
         except (paramiko.SSHException, EOFError, OSError) as error:
@@ -129,7 +129,7 @@ def login(patient: Patient) -> str:
         raise SmProxyError(
             "key-refused",
             "; ".join(tried),
-            f"ssh-add {shlex.quote(str(identities.identity_path(patient.settings)))}",
+            f"ssh-add {shlex.quote(str(identities.identity_path(context.settings)))}",
         )
     raise SmProxyError(
         "key-refused",
@@ -138,45 +138,45 @@ def login(patient: Patient) -> str:
     )
 
 
-def resumable(patient: Patient) -> str:
+def resumable(context: Context) -> str:
     """ResumeSession is allowed: else a connection does not outlive the laptop's network."""
-    found = needed(patient.tunnel, "the tunnel")
+    found = needed(context.tunnel, "the tunnel")
     if not found.session:
         raise SkipCheck("the session's id is not known")
     try:
         # The session goes on: this only makes a token, which nobody uses.
-        patient.aws.call("ssm", "ResumeSession", SessionId=found.session)
+        context.aws.call("ssm", "ResumeSession", SessionId=found.session)
     except ServiceError as error:
         return f"allowed ({error.error})"
     return "allowed"
 
 
-def ended(patient: Patient) -> str:
+def ended(context: Context) -> str:
     """TerminateSession is allowed: else every connection leaves a session open behind it."""
-    found = needed(patient.tunnel, "the tunnel")
-    close(patient)
+    found = needed(context.tunnel, "the tunnel")
+    close(context)
     if not found.session:
         raise SkipCheck("the session's id is not known")
     try:
-        session_api.end(patient.aws, found.session)
+        session_api.end(context.aws, found.session)
     except ServiceError as error:
         raise error.as_failure() from None
     return "the session is over"
 
 
-def close(patient: Patient) -> None:
+def close(context: Context) -> None:
     """End the connection, as far as it has come; nothing is left open."""
-    if patient.ssh is not None:
-        patient.ssh.close()
-    if patient.tunnel is not None:
-        patient.tunnel.close()
+    if context.ssh is not None:
+        context.ssh.close()
+    if context.tunnel is not None:
+        context.tunnel.close()
 
 
-def _keys(patient: Patient, paramiko: Any, tried: list[str]) -> list[tuple[str, Any]]:
+def _keys(context: Context, paramiko: Any, tried: list[str]) -> list[tuple[str, Any]]:
     """The keys that ssh would offer: ours, and of the agent's those that its config names."""
-    held = _agent_keys(patient, paramiko)
+    held = _agent_keys(context, paramiko)
     own: list[tuple[str, Any]] = []
-    for path in identities.offered(patient.settings):
+    for path in identities.offered(context.settings):
         try:
             own.append((str(path), paramiko.PKey.from_path(path)))
         except FileNotFoundError:  # noqa: PERF203 - two keys at most
@@ -189,8 +189,8 @@ def _keys(patient: Patient, paramiko: Any, tried: list[str]) -> list[tuple[str, 
     return own + held
 
 
-def _agent_keys(patient: Patient, paramiko: Any) -> list[tuple[str, Any]]:
-    socket_path = next(iter(patient.effective.get("identityagent", [])), "")
+def _agent_keys(context: Context, paramiko: Any) -> list[tuple[str, Any]]:
+    socket_path = next(iter(context.effective.get("identityagent", [])), "")
     if socket_path.startswith(("/", "~")):
         os.environ["SSH_AUTH_SOCK"] = str(Path(socket_path).expanduser())
     if socket_path == "none":
@@ -199,8 +199,8 @@ def _agent_keys(patient: Patient, paramiko: Any) -> list[tuple[str, Any]]:
         held = paramiko.Agent().get_keys()
     except (paramiko.SSHException, OSError):
         return []
-    named = _named(patient)
-    only = "yes" in patient.effective.get("identitiesonly", [])
+    named = _named(context)
+    only = "yes" in context.effective.get("identitiesonly", [])
     return [
         (f"agent key {key.get_name()} {key.get_base64()[-8:]}", key)
         for key in held
@@ -208,11 +208,11 @@ def _agent_keys(patient: Patient, paramiko: Any) -> list[tuple[str, Any]]:
     ][:_OFFERED]
 
 
-def _named(patient: Patient) -> set[str]:
+def _named(context: Context) -> set[str]:
     """The public keys, in base64, beside the identity files that ssh goes by."""
     found: set[str] = set()
-    files = patient.effective.get("identityfile", [])
-    for file in (*files, str(identities.identity_path(patient.settings))):
+    files = context.effective.get("identityfile", [])
+    for file in (*files, str(identities.identity_path(context.settings))):
         with contextlib.suppress(OSError, IndexError, ValueError, RuntimeError):
             public = Path(f"{file}.pub").expanduser()
             if private_files.is_plain(public):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.doctor import bundle
-from sm_proxy.doctor.findings import Finding, Patient
+from sm_proxy.doctor import support_bundle
+from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from tests.fakes import FakeAws
@@ -17,7 +17,7 @@ TOKEN = "IQoJb3JpZ2luX2VjEXAMPLETOKEN"
 
 
 @pytest.fixture
-def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
@@ -29,15 +29,15 @@ def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
     (tmp_path / "ssh" / "config").write_text("Host sm-*\n    User root\n")
     empty = tmp_path / "config"
     empty.write_text("")
-    return Patient(Settings(ssh_dir=str(tmp_path / "ssh")), "sm-job", FakeAws(), ssh_config=empty)
+    return Context(Settings(ssh_dir=str(tmp_path / "ssh")), "sm-job", FakeAws(), ssh_config=empty)
 
 
 FINDINGS = [Finding("python", "passed", f"3.11 {SECRET}", 1)]
 
 
-def test_it_holds_what_helps_and_no_secret(patient: Patient, tmp_path: Path) -> None:
+def test_it_holds_what_helps_and_no_secret(context: Context, tmp_path: Path) -> None:
     path = tmp_path / "report.txt"
-    bundle.write(path, patient, FINDINGS)
+    support_bundle.write(path, context, FINDINGS)
     text = path.read_text()
     for part in ("## versions", "python", "Host sm-*", "step one", "AWS_PROFILE=research"):
         assert part in text
@@ -57,24 +57,24 @@ def test_it_holds_what_helps_and_no_secret(patient: Patient, tmp_path: Path) -> 
     ],
 )
 def test_the_login_at_a_proxy_is_struck_out_however_it_is_written(
-    proxy: str, shown: str, patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    proxy: str, shown: str, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     path = tmp_path / "report.txt"
-    bundle.write(path, patient, FINDINGS)
+    support_bundle.write(path, context, FINDINGS)
     assert f"HTTPS_PROXY={shown}\n" in path.read_text()
 
 
-def test_a_place_that_cannot_be_written(patient: Patient, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written(context: Context, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SmProxyError) as caught:
-        bundle.write(tmp_path / "file" / "report.txt", patient, FINDINGS)
+        support_bundle.write(tmp_path / "file" / "report.txt", context, FINDINGS)
     assert caught.value.code == "config-read-only"
 
 
 @pytest.mark.parametrize("error", [KeyError("no passwd entry"), OSError("no passwd entry")])
 def test_a_user_without_a_name_or_a_home_gets_a_report(
-    error: Exception, patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a container that runs as some number."""
 
@@ -87,17 +87,17 @@ def test_a_user_without_a_name_or_a_home_gets_a_report(
     monkeypatch.setattr("getpass.getuser", nobody)
     monkeypatch.setattr(Path, "home", nowhere)
     path = tmp_path / "report.txt"
-    bundle.write(path, patient, FINDINGS)
+    support_bundle.write(path, context, FINDINGS)
     assert "## versions" in path.read_text()
 
 
-def test_a_device_is_written_to_and_stays_one(patient: Patient, tmp_path: Path) -> None:
+def test_a_device_is_written_to_and_stays_one(context: Context, tmp_path: Path) -> None:
     """`--bundle /dev/stdout`, run as root."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        bundle.write(pipe, patient, FINDINGS)
+        support_bundle.write(pipe, context, FINDINGS)
         assert os.read(reader, 11) == b"## versions"
     finally:
         os.close(reader)
@@ -105,10 +105,10 @@ def test_a_device_is_written_to_and_stays_one(patient: Patient, tmp_path: Path) 
 
 
 def test_a_pipe_in_the_place_of_what_is_told_does_not_hang(
-    patient: Patient, tmp_path: Path
+    context: Context, tmp_path: Path
 ) -> None:
     log = tmp_path / "state" / "debug.log"
     log.unlink()
     os.mkfifo(log)
-    bundle.write(tmp_path / "report.txt", patient, FINDINGS)
+    support_bundle.write(tmp_path / "report.txt", context, FINDINGS)
     assert "## debug.log\n(no plain file)" in (tmp_path / "report.txt").read_text()

@@ -15,7 +15,7 @@ from typing import Final
 
 from sm_proxy import __version__, error_handler
 from sm_proxy.doctor import laptop
-from sm_proxy.doctor.findings import Finding, Patient
+from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, paths, private_files
 from sm_proxy.state import connection_log
@@ -30,13 +30,13 @@ _ACCOUNT: Final = re.compile(r"\b\d{12}\b")
 _ACCESS_KEY: Final = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}")
 
 
-def write(path: Path, patient: Patient, findings: Sequence[Finding]) -> None:
+def write(path: Path, context: Context, findings: Sequence[Finding]) -> None:
     """Write the report.
 
     Raises:
         SmProxyError: `config-read-only`, it cannot be written there.
     """
-    text = "\n".join(f"## {title}\n{body}\n" for title, body in _parts(patient, findings))
+    text = "\n".join(f"## {title}\n{body}\n" for title, body in _parts(context, findings))
     content = clean(text).encode("utf-8", "replace")
     try:
         if private_files.exists(path) and not private_files.is_plain(path) and not path.is_dir():
@@ -79,18 +79,18 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _parts(patient: Patient, findings: Sequence[Finding]) -> list[tuple[str, str]]:
+def _parts(context: Context, findings: Sequence[Finding]) -> list[tuple[str, str]]:
     state = paths.state_dir()
-    config = ["-F", str(patient.ssh_config)] if patient.ssh_config else []
-    host = patient.host or f"{patient.settings.prefix}doctor"
+    config = ["-F", str(context.ssh_config)] if context.ssh_config else []
+    host = context.host or f"{context.settings.prefix}doctor"
     versions = f"sm-proxy {__version__}\nPython {platform.python_version()}\n{platform.platform()}"
     return [
         ("versions", versions),
         ("checks", json.dumps([item.as_data() for item in findings], indent=1)),
         ("ssh -G", laptop.run(["ssh", *config, "-G", host]).stdout),
-        ("our ssh config", _tail(patient.settings.ssh_folder / "config")),
+        ("our ssh config", _tail(context.settings.ssh_folder / "config")),
         ("environment", _environment()),
-        ("connections", _connections(patient.host)),
+        ("connections", _connections(context.host)),
         ("last errors", "\n".join(map(json.dumps, error_handler.last_errors()[-_ERRORS:]))),
         ("debug.log", _tail(state / "debug.log")),
     ]

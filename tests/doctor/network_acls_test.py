@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.doctor import acls
-from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.doctor import network_acls
+from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.job import Job
 from sm_proxy.settings import Settings
@@ -48,14 +48,14 @@ def running() -> Job:
     )  # fmt: skip
 
 
-def patient(near: dict[str, Any], far: dict[str, Any], **answers: Any) -> Patient:
+def context(near: dict[str, Any], far: dict[str, Any], **answers: Any) -> Context:
     given = {
         "DescribeSubnets": FAR,
         "DescribeNetworkAcls": {"NetworkAcls": [near, far]},
         **answers,
     }
     found = fakes.container(address="10.0.1.5", port=22)
-    return Patient(
+    return Context(
         Settings(),
         "sm-my-job",
         fakes.FakeAws(**given),
@@ -65,14 +65,14 @@ def patient(near: dict[str, Any], far: dict[str, Any], **answers: Any) -> Patien
     )
 
 
-def failure(examined: Patient) -> SmProxyError:
+def failure(examined: Context) -> SmProxyError:
     with pytest.raises(SmProxyError) as caught:
-        acls.path(examined)
+        network_acls.path(examined)
     return caught.value
 
 
 def test_open_ones() -> None:
-    assert acls.path(patient(acl("near"), acl("far"))) == "near to far, port 22, and back"
+    assert network_acls.path(context(acl("near"), acl("far"))) == "near to far, port 22, and back"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_one_that_is_closed_there_or_back(
     def denied(ways: list[tuple[int, int, bool]]) -> list[dict[str, Any]]:
         return [entry(50, "deny", first, last, egress=way) for first, last, way in ways]
 
-    error = failure(patient(acl("near", *denied(near)), acl("far", *denied(far))))
+    error = failure(context(acl("near", *denied(near)), acl("far", *denied(far))))
     assert error.code == "sshd-silent"
     assert told.removeprefix("subnet ") in error.message
     assert "--rule-number 49 --protocol tcp" in error.hint
@@ -103,26 +103,26 @@ def test_the_first_entry_that_fits_decides() -> None:
         {**entry(50, "deny", 22, egress=False), "Protocol": "17"},
         {**entry(50, "deny", egress=False), "CidrBlock": None, "Ipv6CidrBlock": "::/0"},
     ):
-        assert acls.path(patient(acl("near"), acl("far", other)))
+        assert network_acls.path(context(acl("near"), acl("far", other)))
 
 
 def test_within_one_subnet_there_is_no_edge() -> None:
     together = {"Subnets": [{"SubnetId": "near", "CidrBlock": "10.0.1.0/24"}]}
-    examined = patient(acl("near", entry(1, "deny", 22, egress=False)), acl("far"))
+    examined = context(acl("near", entry(1, "deny", 22, egress=False)), acl("far"))
     examined.aws = fakes.FakeAws(DescribeSubnets=together)
-    assert "both in near" in acls.path(examined)
+    assert "both in near" in network_acls.path(examined)
 
 
 def test_what_may_not_be_looked_at_is_no_cause() -> None:
     denied = SmProxyError("access-denied", "no")
     with pytest.raises(SkipCheck, match="ec2:DescribeNetworkAcls is denied"):
-        acls.path(patient(acl("near"), acl("far"), DescribeNetworkAcls=denied))
+        network_acls.path(context(acl("near"), acl("far"), DescribeNetworkAcls=denied))
     with pytest.raises(SkipCheck, match="the network ACL of far is not known"):
-        acls.path(patient(acl("near"), acl("elsewhere")))
+        network_acls.path(context(acl("near"), acl("elsewhere")))
 
 
 def test_the_jobs_own_subnets_are_asked_about() -> None:
-    examined = patient(acl("near"), acl("far"))
-    acls.path(examined)
+    examined = context(acl("near"), acl("far"))
+    network_acls.path(examined)
     assert isinstance(examined.aws, fakes.FakeAws)
     assert examined.aws.calls[0] == ("DescribeSubnets", {"SubnetIds": ["far", "farther"]})

@@ -7,13 +7,13 @@ import time
 from typing import Any
 
 from sm_proxy import error_handler
-from sm_proxy.doctor.findings import Patient, SkipCheck
+from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.state import connection_log
 
 
-def failure(patient: Patient) -> str:
+def failure(context: Context) -> str:
     """What the last failed connection to the host said, else the last failed command, and when."""
-    if patient.host and (found := _connection(patient.host)):
+    if context.host and (found := _connection(context.host)):
         return found
     for record in reversed(error_handler.last_errors()):
         if record.get("command") == "doctor":  # what it found last time, and may find again

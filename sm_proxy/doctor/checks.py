@@ -6,16 +6,16 @@ from typing import Final
 
 from sm_proxy.doctor import (
     account,
-    acls,
     bastion,
-    groups,
+    connection,
     job,
     laptop,
-    session,
+    network_acls,
+    security_groups,
     ssh_config,
-    way_out,
+    ssm_reachability,
 )
-from sm_proxy.doctor.findings import Patient, Stage
+from sm_proxy.doctor.check import Context, Stage
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname
 
@@ -40,26 +40,26 @@ _JOB: Final[tuple[Stage, ...]] = (
     (("vpc", job.vpc),),
     (("bastion", bastion.running), ("marker", job.marker)),
     (
-        ("endpoints", way_out.leads),
-        ("endpoint-groups", way_out.endpoint_groups),
+        ("endpoints", ssm_reachability.leads),
+        ("endpoint-groups", ssm_reachability.endpoint_groups),
         ("agent", bastion.agent),
-        ("security-groups", groups.path),
-        ("network-acls", acls.path),
+        ("security-groups", security_groups.path),
+        ("network-acls", network_acls.path),
         ("user", job.user),
     ),
-    (("expected-key", session.expected_key),),
-    (("tunnel", session.tunnel),),
-    (("banner", session.banner),),
-    (("host-key", session.host_key),),
-    (("login", session.login),),
-    (("ssm:ResumeSession", session.resumable),),
-    (("ssm:TerminateSession", session.ended),),
+    (("expected-key", connection.expected_key),),
+    (("tunnel", connection.tunnel),),
+    (("banner", connection.banner),),
+    (("host-key", connection.host_key),),
+    (("login", connection.login),),
+    (("ssm:ResumeSession", connection.resumable),),
+    (("ssm:TerminateSession", connection.ended),),
 )
 _BASTION: Final[tuple[Stage, ...]] = (
     (("bastion", bastion.running),),
     (
-        ("endpoints", way_out.leads),
-        ("endpoint-groups", way_out.endpoint_groups),
+        ("endpoints", ssm_reachability.leads),
+        ("endpoint-groups", ssm_reachability.endpoint_groups),
         ("agent", bastion.agent),
     ),
 )
@@ -67,13 +67,13 @@ _BASTION: Final[tuple[Stage, ...]] = (
 _MARKS: Final[Stage] = (("config-marks", ssh_config.marks),)
 
 
-def stages(patient: Patient) -> tuple[Stage, ...]:
+def stages(context: Context) -> tuple[Stage, ...]:
     """The checks for one host, or those of the laptop and the account alone."""
-    if patient.host is None:
+    if context.host is None:
         actions = (*account.describing(None), *account.OTHERS, *account.LOGS)
         return (*_LAPTOP, actions, *_BASTION, _MARKS)
     try:
-        target = hostname.parse(patient.host, patient.settings.prefix)
+        target = hostname.parse(context.host, context.settings.prefix)
     except SmProxyError:  # the first check will say so
         target = None
     actions = (*account.describing(target), *account.OTHERS)
