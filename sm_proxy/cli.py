@@ -102,9 +102,9 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
         return result
     output.render(name, result, as_json=as_json)
     if "sm_proxy.aws.clients" in sys.modules:
-        from sm_proxy import chores  # noqa: PLC0415 - behind what called AWS
+        from sm_proxy import housekeeping  # noqa: PLC0415 - behind what called AWS
 
-        chores.after_command(args)
+        housekeeping.after_command(args)
     if result.failure is not None:
         return error_handler.last_line(name, result.failure)
     return int(result.exit_status)

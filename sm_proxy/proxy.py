@@ -25,7 +25,7 @@ from sm_proxy.tunnel.pump import Pump
 from sm_proxy.tunnel.stream import Stream
 
 if TYPE_CHECKING:
-    from sm_proxy.chores import Beside
+    from sm_proxy.housekeeping import BackgroundHousekeeping
     from sm_proxy.tunnel.host_key_check import HostKeyCheckedStream
 
 RecordFields = dict[str, Any]
@@ -53,7 +53,7 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
     record: RecordFields = {"host": host}
     ended_by: BaseException | None = None
     try:
-        chores = _connected(port, user, settings, ssh, record)
+        housekeeping = _connected(port, user, settings, ssh, record)
     except (signals.Hangup, KeyboardInterrupt) as error:
         # ssh is gone: whoever reads its stderr must not wait for us, and nothing is printed.
         signals.detach_stderr()
@@ -68,27 +68,29 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
         table.end_all()
         _note(record, began, ended_by)
     signals.detach_stderr()
-    chores.finish()
+    housekeeping.finish()
     return EXIT_OK
 
 
 def _connected(
     port: int, user: str | None, settings: Settings, ssh: Stdio, record: RecordFields
-) -> Beside:
+) -> BackgroundHousekeeping:
     """Connect and carry bytes until either side is done; gives what is left to do afterwards."""
     aws = Aws(settings.profile, settings.region)
     with signals.Watch(ssh.gone):
         container, stream = _opened(port, user, settings, aws, record)
     try:
-        from sm_proxy.chores import Beside  # noqa: PLC0415 - while the tunnel comes up
+        from sm_proxy.housekeeping import (  # noqa: PLC0415 - while the tunnel comes up
+            BackgroundHousekeeping,
+        )
 
-        chores = Beside(aws, stream, settings)
+        housekeeping = BackgroundHousekeeping(aws, stream, settings)
         _pumped(container, port, stream, ssh, record)
     finally:
         signals.ignore()
         stream.close()
         debug_log.write("closed")
-    return chores
+    return housekeeping
 
 
 def _note(record: RecordFields, began: float, ended_by: BaseException | None) -> None:
@@ -138,7 +140,7 @@ def _opened(
 
 
 def _found(host: str, settings: Settings, aws: Aws) -> Container:
-    found = resolver.resolve(host, settings, aws, wait=settings.wait, tell=output.status)
+    found = resolver.resolve(host, settings, aws, wait=settings.wait, on_status=output.status)
     if found.cached and not found.host_keys and not settings.trusts_first_use(host):
         # It would be refused; and its marker may have come after the line it is remembered by.
         return resolver.resolve(host, settings, aws, fresh=True)

@@ -45,7 +45,7 @@ def resolve(
     aws: Aws,
     *,
     wait: float = 0,
-    tell: Callable[[str], None] = lambda _: None,
+    on_status: Callable[[str], None] = lambda _: None,
     fresh: bool = False,
 ) -> Container:
     """Find the container behind a host name.
@@ -55,7 +55,7 @@ def resolve(
         settings: of this run.
         aws: for the calls.
         wait: how long to wait for a job that is still starting, in seconds.
-        tell: takes a status line when a wait gets longer.
+        on_status: takes a status line when a wait gets longer.
         fresh: ask AWS even where the answer is remembered.
 
     Raises:
@@ -67,7 +67,7 @@ def resolve(
         debug_log.write("remembered", address=known.address, port=known.port)
         return known
     cache.forget_container(target)
-    search = _Search(target, settings, aws, cache, tell)
+    search = _Search(target, settings, aws, cache, on_status)
     return search.run(time.monotonic() + wait, fresh=fresh)
 
 
@@ -85,13 +85,13 @@ class _Search:
         settings: Settings,
         aws: Aws,
         cache: JobCache,
-        tell: Callable[[str], None],
+        on_status: Callable[[str], None],
     ) -> None:
         self._target = target
         self._settings = settings
         self._aws = aws
         self._cache = cache
-        self._tell = tell
+        self._on_status = on_status
         self._subnets: Subnets | None = None
         self._shown = ""
         self._job: Job | None = None
@@ -158,12 +158,12 @@ class _Search:
         if job.over:
             from sm_proxy.jobs import failure  # noqa: PLC0415 - its patterns are for the unlucky
 
-            raise failure.explain(self._aws, job, self._tell)
+            raise failure.explain(self._aws, job, self._on_status)
 
     def _describe(self) -> Job:
         if self._job is not None:
             return kinds.again(self._aws, self._job)
-        return lookup.find(self._aws, self._target, self._tell)
+        return lookup.find(self._aws, self._target, self._on_status)
 
     def _read_log(self, job: Job) -> tuple[str, Iterator[LogAddress]] | None:
         """The node's newest stream, and what it tells: once, and again as more of it is read."""
@@ -189,7 +189,7 @@ class _Search:
     def _container(self, job: Job, stream: str, found: LogAddress, subnets: Subnets) -> Container:
         self._refuse_if_without_server(found)
         if found.ignored:
-            self._tell(
+            self._on_status(
                 f"the log of {job.name}/{self._target.node} holds {found.ignored} more marker(s) "
                 "that say something else: ignored"
             )
@@ -258,4 +258,4 @@ class _Search:
         shown = f"{job.name}: {job.progress}"
         if shown != self._shown:
             self._shown = shown
-            self._tell(shown)
+            self._on_status(shown)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import chores, proxy, resolver
+from sm_proxy import housekeeping, proxy, resolver
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.host_keys import known_hosts, trust_on_first_use
 from sm_proxy.local import private_files, signals, stdio, threads
@@ -101,9 +101,9 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr(proxy, "Pump", found.pump)
     monkeypatch.setattr(signals, "detach_stderr", found.note)
     monkeypatch.setattr(sessions, "SESSIONS", Sessions())
-    monkeypatch.setattr(chores, "PATIENCE_S", 60)
+    monkeypatch.setattr(housekeeping, "PATIENCE_S", 60)
     monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)
-    monkeypatch.setattr(chores, "run", lambda aws, _: found.done_after.append(aws.context))
+    monkeypatch.setattr(housekeeping, "run", lambda aws, _: found.done_after.append(aws.context))
     yield found
     for descriptor in (found.to_us, found.from_us):
         if descriptor >= 0:

@@ -245,7 +245,7 @@ def test_a_later_marker_is_ignored_and_reported() -> None:
     other = marker_line(addresses=[{"name": "eth0", "address": "10.0.1.6", "prefix": 20}])
     told: list[str] = []
     lines = (marker_line(), "epoch 1", other, marker_line(), other)
-    found = resolved(working(GetLogEvents=events(*lines)), tell=told.append)
+    found = resolved(working(GetLogEvents=events(*lines)), on_status=told.append)
     assert found.address == "10.0.1.5"
     assert told == [
         "the log of my-job/algo-1 holds 2 more marker(s) that say something else: ignored"
@@ -270,7 +270,7 @@ def test_a_starting_job_is_waited_for(clock: Clock) -> None:
         DescribeTrainingJob=states,
         GetLogEvents=[events(), events(), events("x"), events(marker_line())],
     )
-    assert resolved(aws, wait=900, tell=told.append).address == "10.0.1.5"
+    assert resolved(aws, wait=900, on_status=told.append).address == "10.0.1.5"
     assert told == [
         "my-job: Starting",
         "my-job: Downloading",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sm_proxy import __version__, build_context
-from sm_proxy.build_context import File
+from sm_proxy import __version__
 from sm_proxy.commands import options
 from sm_proxy.local.output import Result
+from sm_proxy.setup import build_context
+from sm_proxy.setup.build_context import File
 
 _WORDS = {
     "new": "new",

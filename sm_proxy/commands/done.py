@@ -15,4 +15,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     """End the keeping; before the program has ended: see to it that nothing is kept."""
-    return go.tell("done", args)
+    return go.end_window("done", args)

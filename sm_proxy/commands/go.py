@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 
 from sm_proxy import settings as settings_module
-from sm_proxy import windows
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
-from sm_proxy.windows import Told, Word
+from sm_proxy.remote.release import Release, ReleasedNode, release_nodes
 
 _WORDS = {
     ("go", "wait"): "told to go on: the program starts",
@@ -34,24 +33,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     """End the waiting."""
-    return tell("go", args)
+    return end_window("go", args)
 
 
-def tell(word: Word, args: argparse.Namespace) -> Result:
+def end_window(release: Release, args: argparse.Namespace) -> Result:
     """End a window; data: `{"job", "nodes": [{"node", "window", "told", "error"}]}`.
 
     `window` is what the node was in: wait, keep, none or unknown. `error` has the envelope's shape.
     """
     settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
-    job, nodes = windows.tell(word, args.host, settings, aws, output.status)
+    job, nodes = release_nodes(release, args.host, settings, aws, output.status)
     data = {"job": job, "nodes": [_data(node) for node in nodes]}
-    text = "\n".join(_line(word, node) for node in nodes)
+    text = "\n".join(_line(release, node) for node in nodes)
     failure = next((node.error for node in nodes if node.error), None)
     return Result(data, text, exit_status=1 if failure else 0, failure=failure)
 
 
-def _data(node: Told) -> dict[str, object]:
+def _data(node: ReleasedNode) -> dict[str, object]:
     error = node.error and {
         "code": node.error.code,
         "message": node.error.message,
@@ -60,7 +59,7 @@ def _data(node: Told) -> dict[str, object]:
     return {"node": node.node, "window": node.window, "told": not error, "error": error}
 
 
-def _line(word: Word, node: Told) -> str:
+def _line(release: Release, node: ReleasedNode) -> str:
     if node.error:
         return f"{node.node}  {node.error.code}: {node.error.text}"
-    return f"{node.node}  {_WORDS[word, node.window]}"
+    return f"{node.node}  {_WORDS[release, node.window]}"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import remote, resolver
+from sm_proxy import resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
-from sm_proxy.machine import probe, report, text
+from sm_proxy.remote.machine import probe, report, text
+from sm_proxy.remote.run import run_script
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +30,11 @@ def run(args: argparse.Namespace) -> Result:
     """
     settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
-    container = resolver.resolve(args.host, settings, aws, wait=settings.wait, tell=output.status)
+    container = resolver.resolve(
+        args.host, settings, aws, wait=settings.wait, on_status=output.status
+    )
     script, mark = probe.script()
-    answer = remote.run(container, settings, script)
+    answer = run_script(container, settings, script)
     found = probe.sections(answer.output, mark)
     if not found:
         raise SmProxyError(

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from datetime import timezone
 from typing import Any, Final
 
-from sm_proxy import reach
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.errors import printable
+from sm_proxy.inventory import reachable
+from sm_proxy.inventory.reachable import Reachability
 from sm_proxy.jobs import kinds, listing
 from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Summary
 from sm_proxy.jobs.times import now, spelt
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
-from sm_proxy.reach import Reach
 
 _RECENT: Final = 10
 """So many jobs of a kind that are over are worth showing."""
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> Result:
     settings = settings_module.load_for(settings_module.flags_of(args))
     aws = Aws(settings.profile, settings.region)
     jobs = _shown(listing.every(aws, output.status))
-    found = reach.check(jobs, settings, aws) if args.check else list(map(reach.guess, jobs))
+    found = reachable.check(jobs, settings, aws) if args.check else list(map(reachable.guess, jobs))
     return Result({"jobs": list(map(_data, jobs, found))}, _table(jobs, found))
 
 
@@ -54,7 +54,7 @@ def _of(kind: Kind, jobs: Sequence[Summary]) -> list[Summary]:
     return [job for job in jobs if job.kind == kind]
 
 
-def _data(job: Summary, found: Reach) -> dict[str, Any]:
+def _data(job: Summary, found: Reachability) -> dict[str, Any]:
     return {
         "job": job.name,
         "kind": job.kind,
@@ -66,7 +66,7 @@ def _data(job: Summary, found: Reach) -> dict[str, Any]:
     }
 
 
-def _table(jobs: Sequence[Summary], found: Sequence[Reach]) -> str:
+def _table(jobs: Sequence[Summary], found: Sequence[Reachability]) -> str:
     if not jobs:
         return "no jobs"
     rows = [_HEADINGS, *(_row(job, reach_) for job, reach_ in zip(jobs, found, strict=True))]
@@ -77,7 +77,7 @@ def _table(jobs: Sequence[Summary], found: Sequence[Reach]) -> str:
     )
 
 
-def _row(job: Summary, found: Reach) -> tuple[str, ...]:
+def _row(job: Summary, found: Reachability) -> tuple[str, ...]:
     why = f": {printable(found.reason, _REASON_SHOWN)}" if found.reason else ""
     return (
         printable(job.name),

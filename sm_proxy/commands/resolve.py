@@ -23,7 +23,9 @@ def run(args: argparse.Namespace) -> Result:
     """Find the container; waits only where `--wait` says so."""
     settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
-    container = resolver.resolve(args.host, settings, aws, wait=args.wait or 0, tell=output.status)
+    container = resolver.resolve(
+        args.host, settings, aws, wait=args.wait or 0, on_status=output.status
+    )
     data = container.as_data()
     shown = {**data, "host_keys": ", ".join(container.host_keys) or "none"}
     return Result(data, "\n".join(f"{name:10} {value}" for name, value in shown.items()))

@@ -16,12 +16,12 @@ from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
 from sm_proxy.config_writer import Change, Stub
 from sm_proxy.errors import SmProxyError
+from sm_proxy.inventory.running import RunningHosts
 from sm_proxy.local import output, signals
 from sm_proxy.local.output import Result
 from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.ssh_config import blocks, our_file
-from sm_proxy.survey import Survey
 
 _INTERVAL_S: Final = 60
 _LONGEST_PAUSE_S: Final = 600.0
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 class _Watched:
     """A context, when to look at it next, and what has been said about it."""
 
-    survey: Survey
+    hosts: RunningHosts
     due: float = 0.0
     pause: float = 0.0
     told: set[str] = field(default_factory=set)
@@ -84,8 +84,8 @@ def run(args: argparse.Namespace) -> Result:
     flags = settings_module.flags_of(args)
     if args.watch:
         return _watched(flags, float(args.interval))
-    surveys = _surveys(flags, {})
-    done = _round(flags, surveys, dry_run=args.dry_run)
+    running = _running_hosts(flags, {})
+    done = _round(flags, running, dry_run=args.dry_run)
     if done.errors:
         for line in done.told():
             output.status(line)
@@ -101,10 +101,10 @@ def _watched(flags: Mapping[str, Any], interval: float) -> Result:
     try:
         while True:
             # Contexts that were written in the meantime count.
-            known = {prefix: item.survey for prefix, item in watched.items()}
+            known = {prefix: item.hosts for prefix, item in watched.items()}
             watched = {
-                prefix: watched[prefix] if known.get(prefix) is survey else _Watched(survey)
-                for prefix, survey in _surveys(flags, known).items()
+                prefix: watched[prefix] if known.get(prefix) is hosts else _Watched(hosts)
+                for prefix, hosts in _running_hosts(flags, known).items()
             }
             _look(flags, watched, interval)
             now = time.monotonic()
@@ -119,7 +119,7 @@ def _watched(flags: Mapping[str, Any], interval: float) -> Result:
 def _look(flags: Mapping[str, Any], watched: Mapping[str, _Watched], interval: float) -> None:
     """Ask the contexts whose time has come; each that fails is asked less and less often."""
     now = time.monotonic()
-    due = {prefix: item.survey for prefix, item in watched.items() if item.due <= now}
+    due = {prefix: item.hosts for prefix, item in watched.items() if item.due <= now}
     if not due:
         return
     done = _round(flags, due)
@@ -133,7 +133,7 @@ def _look(flags: Mapping[str, Any], watched: Mapping[str, _Watched], interval: f
             item.told.clear()
         else:
             _refuse_final(error)
-            item.survey.renew()
+            item.hosts.renew()
             item.pause = min((item.pause or interval) * 2, max(_LONGEST_PAUSE_S, interval))
             if error.code not in item.told:
                 item.told.add(error.code)
@@ -141,8 +141,10 @@ def _look(flags: Mapping[str, Any], watched: Mapping[str, _Watched], interval: f
         item.due = time.monotonic() + item.pause * random.uniform(*_JITTER)  # noqa: S311 - jitter
 
 
-def _surveys(flags: Mapping[str, Any], known: Mapping[str, Survey]) -> dict[str, Survey]:
-    """A survey for each context, with what ssh gives `connect` there; `--prefix` means one.
+def _running_hosts(
+    flags: Mapping[str, Any], known: Mapping[str, RunningHosts]
+) -> dict[str, RunningHosts]:
+    """The running hosts of each context, with what ssh gives `connect` there; `--prefix` means one.
 
     Raises:
         SmProxyError: `config-malformed`, there is nothing to add to; `bad-setting`.
@@ -165,7 +167,7 @@ def _surveys(flags: Mapping[str, Any], known: Mapping[str, Survey]) -> dict[str,
             f"{own} has no context of the prefix {only}",
             f"Known are {', '.join(recorded) or 'none'}; add one with `sm-proxy config write`.",
         )
-    found: dict[str, Survey] = {}
+    found: dict[str, RunningHosts] = {}
     for prefix, recorded_options in recorded.items():
         if only in {None, prefix}:
             # As flags, for so the ProxyCommand gives them: no variable of this shell wins.
@@ -173,15 +175,17 @@ def _surveys(flags: Mapping[str, Any], known: Mapping[str, Survey]) -> dict[str,
             context = settings_module.load(said)
             old = known.get(prefix)
             same = old is not None and old.is_of(context, recorded)
-            found[prefix] = old if old and same else Survey(context, set(recorded), output.status)
+            found[prefix] = (
+                old if old and same else RunningHosts(context, set(recorded), output.status)
+            )
     return found
 
 
 def _round(
-    flags: Mapping[str, Any], surveys: Mapping[str, Survey], *, dry_run: bool = False
+    flags: Mapping[str, Any], running: Mapping[str, RunningHosts], *, dry_run: bool = False
 ) -> _Round:
     """Ask these contexts side by side; the stubs of all others, and of those that fail, stay."""
-    asked = {prefix: Background(_caught(survey)) for prefix, survey in surveys.items()}
+    asked = {prefix: Background(_caught(hosts)) for prefix, hosts in running.items()}
     answers = {prefix: background.result() for prefix, background in asked.items()}
     errors = {
         prefix: answer for prefix, answer in answers.items() if isinstance(answer, SmProxyError)
@@ -196,12 +200,12 @@ def _round(
     return _Round(change, errors)
 
 
-def _caught(survey: Survey) -> Callable[[], list[Stub] | SmProxyError]:
+def _caught(hosts: RunningHosts) -> Callable[[], list[Stub] | SmProxyError]:
     def work() -> list[Stub] | SmProxyError:
         try:
-            return survey.stubs()
+            return hosts.stubs()
         except SmProxyError as error:
-            return SmProxyError(error.code, f"{survey.prefix}*: {error.message}", error.hint)
+            return SmProxyError(error.code, f"{hosts.prefix}*: {error.message}", error.hint)
 
     return work
 

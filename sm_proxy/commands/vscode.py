@@ -8,8 +8,8 @@ from sm_proxy import resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
-from sm_proxy.editors import known, remote, settings_file
-from sm_proxy.editors.known import Editor
+from sm_proxy.editors import catalog, launch, settings_file
+from sm_proxy.editors.catalog import Editor
 from sm_proxy.editors.settings_file import Outcome
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST")
     parser.add_argument("path", metavar="PATH", nargs="?", type=_absolute)
     parser.add_argument(
-        "--editor", choices=known.NAMES, help="instead of the first that is on this machine"
+        "--editor", choices=catalog.NAMES, help="instead of the first that is on this machine"
     )
     parser.add_argument("--no-wait", action="store_true", help="do not look whether it is there")
     parser.add_argument(
@@ -52,11 +52,13 @@ def run(args: argparse.Namespace) -> Result:
     """Wait, set the host's platform in the editor's settings, open the window."""
     settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     hostname.parse(args.host, settings.prefix)
-    editor, program = known.found([known.named(args.editor)] if args.editor else known.EDITORS)
+    editor, program = catalog.found(
+        [catalog.named(args.editor)] if args.editor else catalog.EDITORS
+    )
     user = None if args.no_wait else _awaited_user(args.host, settings, args.timeout)
     outcome = _prepared(editor, args.host, global_timeout=args.global_timeout)
-    words = remote.command(program, args.host, args.path, user)
-    remote.start(words)
+    words = launch.command(program, args.host, args.path, user)
+    launch.start(words)
     data = {
         "editor": editor.name,
         "command": words,
@@ -79,7 +81,7 @@ def _awaited_user(host: str, settings: Settings, seconds: float) -> str | None:
     """Wait until it can be reached; the user it serves, where ssh would take another."""
     aws = Aws(settings.profile, settings.region)
     # The editor gives ssh 15 s: whatever takes longer has to happen before.
-    found = resolver.resolve(host, settings, aws, wait=seconds, tell=output.status, fresh=True)
+    found = resolver.resolve(host, settings, aws, wait=seconds, on_status=output.status, fresh=True)
     if found.user is None:
         return None
     try:
@@ -95,7 +97,7 @@ def _prepared(editor: Editor, host: str, *, global_timeout: bool) -> Outcome:
     values: list[tuple[list[str], object]] = [([_PLATFORM, host], "linux")]
     if global_timeout:
         values.append(([_TIMEOUT], _PATIENCE_S))
-    outcome = settings_file.set_values(known.user_settings(editor), values)
+    outcome = settings_file.set_values(catalog.user_settings(editor), values)
     if outcome.problem:
         output.status(
             f"{outcome.path} is left alone: {outcome.problem}. "

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> Result:
     aws = Aws(settings.profile, settings.region)
     # What is remembered may be of a container that is gone: "ready" is said of one that was seen.
     found = resolver.resolve(
-        args.host, settings, aws, wait=args.timeout, tell=output.status, fresh=True
+        args.host, settings, aws, wait=args.timeout, on_status=output.status, fresh=True
     )
     where = f"{found.job} {found.node} at {found.address} port {found.port}"
     return Result(found.as_data(), f"ready: {args.host} is {where} ({found.status})")

@@ -19,7 +19,7 @@ _SHOWN: Final = 300
 """Of a line on the terminal; the causes are looked for in more of it."""
 
 
-def explain(aws: Aws, job: Job, tell: Callable[[str], None]) -> SmProxyError:
+def explain(aws: Aws, job: Job, on_status: Callable[[str], None]) -> SmProxyError:
     """The error for a job that is over, after what its log says has been told.
 
     Two calls at least, DescribeLogStreams and GetLogEvents; a log that cannot be read is passed
@@ -28,17 +28,17 @@ def explain(aws: Aws, job: Job, tell: Callable[[str], None]) -> SmProxyError:
     Args:
         aws: for the calls.
         job: one that is over.
-        tell: takes one line at a time.
+        on_status: takes one line at a time.
     """
     tail = _tail(aws, job)
     if tail:
-        tell(f"the end of the log of {job.name}:")
+        on_status(f"the end of the log of {job.name}:")
         for line in tail:
-            tell(f"| {printable(line, _SHOWN)}")
+            on_status(f"| {printable(line, _SHOWN)}")
     error = job.ending()
     cause = _cause(job, tail)
     if cause:
-        tell(f"likely cause: {cause.what}")
+        on_status(f"likely cause: {cause.what}")
     advice = cause.advice if cause else error.hint
     where = f" See {job.console}" if job.console else ""
     return SmProxyError(error.code, error.message, advice + where)

@@ -13,12 +13,12 @@ from sm_proxy.jobs.job import Summary
 from sm_proxy.local.threads import Background
 
 
-def every(aws: Aws, tell: Callable[[str], None], *, live: bool = False) -> list[Summary]:
+def every(aws: Aws, on_status: Callable[[str], None], *, live: bool = False) -> list[Summary]:
     """One page of each kind; a kind that may not be listed is noted and left out.
 
     Args:
         aws: for the calls.
-        tell: takes one line for each kind that is left out.
+        on_status: takes one line for each kind that is left out.
         live: those that have not ended, so that others do not fill the page.
 
     Raises:
@@ -30,7 +30,7 @@ def every(aws: Aws, tell: Callable[[str], None], *, live: bool = False) -> list[
     if len(denied) == len(answers):
         raise denied[0]
     for error in denied:
-        tell(f"left out: {error.message}")
+        on_status(f"left out: {error.message}")
     return [job for answer in answers if isinstance(answer, list) for job in answer]
 
 

@@ -39,7 +39,7 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
 _SHOWN: Final = 3
 
 
-def find(aws: Aws, target: Target, tell: Callable[[str], None] = lambda _: None) -> Job:
+def find(aws: Aws, target: Target, on_status: Callable[[str], None] = lambda _: None) -> Job:
     """The job that a name means.
 
     A name typed in part means the newest running job that begins with it, else the newest that is
@@ -48,12 +48,12 @@ def find(aws: Aws, target: Target, tell: Callable[[str], None] = lambda _: None)
     Args:
         aws: for the calls.
         target: the name.
-        tell: takes one line when the job is called otherwise than what was typed.
+        on_status: takes one line when the job is called otherwise than what was typed.
 
     Raises:
         SmProxyError: `job-not-found`, `job-ambiguous`, or what a call met.
     """
-    return _Search(aws, target).run(tell)
+    return _Search(aws, target).run(on_status)
 
 
 @dataclass
@@ -65,14 +65,14 @@ class _Search:
     unseen: list[str] = field(default_factory=list)
     near: list[Summary] = field(default_factory=list)
 
-    def run(self, tell: Callable[[str], None]) -> Job:
+    def run(self, on_status: Callable[[str], None]) -> Job:
         if (job := self._exact()) is not None:
             return job
         kind = self.target.kind or kinds.ORDER[0]
         chosen, others = self._choose(self._candidates(kind))
         if chosen is None:
             raise self._not_found()
-        tell(f"{self.target.host} is {chosen.name}{others}")
+        on_status(f"{self.target.host} is {chosen.name}{others}")
         job = kinds.of(kind).describe(self.aws, chosen.name)
         if job is None:  # deleted in between
             raise self._not_found()

@@ -98,7 +98,7 @@ def _through(target: str, container: Container, port: int, aws: Aws) -> Session:
     options = ssm.Options(
         payload_limit=SAFE_PAYLOAD if private_files.exists(_small_only(target)) else LARGE_PAYLOAD,
         ca_bundle=aws.ca_bundle,
-        tell=output.status,
+        on_status=output.status,
         failure=_failures(target),
         over=sessions.SESSIONS.over,
         record_fields={"bastion": target, "address": container.address, "port": port},

@@ -83,7 +83,7 @@ class Options:
         payload_limit: largest message payload to try, in bytes.
         messages_per_s: data messages a second at the most.
         ca_bundle: file or folder of trusted certificates, None for the system's.
-        tell: takes a line for the user (the account's CustomerMessage).
+        on_status: takes a line for the user (the account's CustomerMessage).
         failure: makes the exception for a session that did not end cleanly.
         over: called with the session's id once both ends know that it is over.
         record_fields: what its caller wants to find again in `Session.record_fields`.
@@ -92,7 +92,7 @@ class Options:
     payload_limit: int = LARGE_PAYLOAD
     messages_per_s: float = MESSAGES_PER_S
     ca_bundle: str | None = None
-    tell: Callable[[str], None] = lambda _: None
+    on_status: Callable[[str], None] = lambda _: None
     failure: Callable[[Kind, str], Exception] = SessionEndedError
     over: Callable[[str], None] = lambda _: None
     record_fields: Mapping[str, Any] = field(default_factory=dict)

@@ -234,7 +234,7 @@ class Session:
             self._smux = smux.Reader()
             self._channel.write(smux.open_stream())
         if event.customer_message:
-            self._options.tell(event.customer_message)
+            self._options.on_status(event.customer_message)
 
     def _on_key_wanted(self, event: KeyWanted) -> None:
         wanted = event.encryption

@@ -40,17 +40,19 @@ class HostKeyCheckedStream(StreamWrapper):
     Args:
         stream: to the container.
         keys: which of its keys may be accepted.
-        tell: shows the refusal to the user; called before ssh gets the key.
+        on_refusal: shows the refusal to the user; called before ssh gets the key.
 
     Attributes:
         refusal: why the server's key is refused.
     """
 
-    def __init__(self, stream: Stream, keys: Keys, tell: Callable[[SmProxyError], None]) -> None:
+    def __init__(
+        self, stream: Stream, keys: Keys, on_refusal: Callable[[SmProxyError], None]
+    ) -> None:
         super().__init__(stream)
         self.refusal: SmProxyError | None = None
         self._keys = keys
-        self._tell = tell
+        self._on_refusal = on_refusal
         self._reader = HostKeyReader()
         self._held = b""
         self._check: Background[SmProxyError | None] | None = None
@@ -127,4 +129,4 @@ class HostKeyCheckedStream(StreamWrapper):
             return
         self._check = None
         if self.refusal is not None:
-            self._tell(self.refusal)
+            self._on_refusal(self.refusal)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import build_context, cli
+from sm_proxy import cli
 from sm_proxy.local import container_files
+from sm_proxy.setup import build_context
 
 RUNTIME = {"entrypoint.sh", "serve.sh", "sshd_config"}
 

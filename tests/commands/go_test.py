@@ -6,18 +6,19 @@ import json
 
 import pytest
 
-from sm_proxy import cli, windows
+from sm_proxy import cli
+from sm_proxy.commands import go
 from sm_proxy.errors import SmProxyError
-from sm_proxy.windows import Told
+from sm_proxy.remote.release import ReleasedNode
 
 
 @pytest.fixture
 def one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [
-        Told("algo-1", "wait"),
-        Told("algo-2", error=SmProxyError("network", "no way", "Mend it.")),
+        ReleasedNode("algo-1", "wait"),
+        ReleasedNode("algo-2", error=SmProxyError("network", "no way", "Mend it.")),
     ]
-    monkeypatch.setattr(windows, "tell", lambda *_: ("my-job", nodes))
+    monkeypatch.setattr(go, "release_nodes", lambda *_: ("my-job", nodes))
 
 
 @pytest.mark.usefixtures("one_fails")

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import cli, reach
+from sm_proxy import cli
 from sm_proxy.commands import list as command
 from sm_proxy.errors import SmProxyError
-from sm_proxy.reach import Reach
+from sm_proxy.inventory import reachable
+from sm_proxy.inventory.reachable import Reachability
 from tests.fakes import Answers, FakeAws
 
 DENIED = SmProxyError("access-denied", "sagemaker:ListEndpoints is denied: no", "ask")
@@ -166,10 +167,10 @@ def test_with_a_check(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def check(jobs: list[Any], *_: object) -> list[Reach]:
-        return [Reach(reachable=True, nodes=len(job.name)) for job in jobs]
+    def check(jobs: list[Any], *_: object) -> list[Reachability]:
+        return [Reachability(reachable=True, nodes=len(job.name)) for job in jobs]
 
-    monkeypatch.setattr(reach, "check", check)
+    monkeypatch.setattr(reachable, "check", check)
     jobs = data(capsys, "--check")
     assert all(job["reachable"] is True and job["reason"] is None for job in jobs)
     assert jobs[0]["nodes"] == 4

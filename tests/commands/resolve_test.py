@@ -16,8 +16,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long each resolution was told to wait."""
     seen: list[float] = []
 
-    def resolve(host: str, *_: Any, wait: float, tell: Any) -> Any:
-        assert tell is output.status
+    def resolve(host: str, *_: Any, wait: float, on_status: Any) -> Any:
+        assert on_status is output.status
         seen.append(wait)
         return container(host=host)
 

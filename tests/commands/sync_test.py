@@ -23,26 +23,26 @@ Answer = list[str] | SmProxyError
 DOWN = SmProxyError("network", "down", "Check it.")
 
 
-class FakeSurvey:
+class FakeHosts:
     """What the contexts answer, by prefix; a list of answers gives one after the other."""
 
     answers: dict[str, list[Answer]]
     made: list[Settings]
     renewed: list[str]
 
-    def __init__(self, settings: Settings, prefixes: set[str], tell: object) -> None:
-        del tell
+    def __init__(self, settings: Settings, prefixes: set[str], on_status: object) -> None:
+        del on_status
         self.settings, self.prefixes, self.prefix = settings, prefixes, settings.prefix
-        FakeSurvey.made.append(settings)
+        FakeHosts.made.append(settings)
 
     def is_of(self, settings: Settings, prefixes: dict[str, Any]) -> bool:
         return (self.settings, self.prefixes) == (settings, set(prefixes))
 
     def renew(self) -> None:
-        FakeSurvey.renewed.append(self.prefix)
+        FakeHosts.renewed.append(self.prefix)
 
     def stubs(self) -> list[Stub]:
-        answers = FakeSurvey.answers[self.prefix]
+        answers = FakeHosts.answers[self.prefix]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, SmProxyError):
             raise answer
@@ -52,9 +52,9 @@ class FakeSurvey:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where our file stands, with two contexts."""
-    FakeSurvey.answers = {"sm-": [["sm-bert"]], "sm-eu-": [["sm-eu-x"]]}
-    FakeSurvey.made, FakeSurvey.renewed = [], []
-    monkeypatch.setattr(command, "Survey", FakeSurvey)
+    FakeHosts.answers = {"sm-": [["sm-bert"]], "sm-eu-": [["sm-eu-x"]]}
+    FakeHosts.made, FakeHosts.renewed = [], []
+    monkeypatch.setattr(command, "RunningHosts", FakeHosts)
     (tmp_path / "ssh").mkdir()
     (tmp_path / "ssh" / "config").write_bytes(b"Host a\r\n\tUser b")
     write(tmp_path / "ssh")
@@ -84,7 +84,7 @@ def test_hosts_come_and_go(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert b"Host sm-bert\n    User ubuntu\n" in (folder / "sm-proxy" / "config").read_bytes()
     sync(folder)
     assert capsys.readouterr() == ("nothing to do\n", "")
-    FakeSurvey.answers = {"sm-": [[]], "sm-eu-": [[]]}
+    FakeHosts.answers = {"sm-": [[]], "sm-eu-": [[]]}
     sync(folder)
     assert capsys.readouterr() == ("removed sm-eu-x\nremoved sm-bert\n", "")
     assert (folder / "sm-proxy" / "config").read_bytes() == empty
@@ -103,7 +103,7 @@ def test_each_context_has_its_own_settings(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_PROFILE", "shell")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     sync(folder)
-    found = {made.prefix: (made.profile, made.region) for made in FakeSurvey.made}
+    found = {made.prefix: (made.profile, made.region) for made in FakeHosts.made}
     # As the ProxyCommand has it: what is recorded wins over the shell, what is not does not.
     assert found == {"sm-": (None, "us-east-1"), "sm-eu-": ("prod", "eu-west-1")}
 
@@ -134,7 +134,7 @@ def test_one_context_that_fails_keeps_its_hosts(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sync(folder)
-    FakeSurvey.answers = {"sm-": [["sm-new"]], "sm-eu-": [DOWN]}
+    FakeHosts.answers = {"sm-": [["sm-new"]], "sm-eu-": [DOWN]}
     capsys.readouterr()
     sync(folder, status=1)
     assert listed(folder) == ["sm-eu-x", "sm-new"]
@@ -148,7 +148,7 @@ def test_one_context_that_fails_keeps_its_hosts(
 
 
 def test_the_order_stays_that_of_the_jobs(folder: Path) -> None:
-    FakeSurvey.answers["sm-"] = [["sm-c", "sm-a", "sm-b"], DOWN]
+    FakeHosts.answers["sm-"] = [["sm-c", "sm-a", "sm-b"], DOWN]
     sync(folder)
     sync(folder, status=1)
     assert listed(folder) == ["sm-eu-x", "sm-c", "sm-a", "sm-b"]
@@ -156,7 +156,7 @@ def test_the_order_stays_that_of_the_jobs(folder: Path) -> None:
 
 def test_one_context_only(folder: Path) -> None:
     sync(folder)
-    FakeSurvey.answers = {"sm-": [["sm-new"]], "sm-eu-": [[]]}
+    FakeHosts.answers = {"sm-": [["sm-new"]], "sm-eu-": [[]]}
     sync(folder, "--prefix", "sm-eu-")
     assert listed(folder) == ["sm-bert"]
 
@@ -169,7 +169,7 @@ def test_what_no_context_has(
 ) -> None:
     sync(folder, *words, status=1)
     assert "sm-proxy: bad-setting: " in capsys.readouterr().err
-    assert FakeSurvey.made == []
+    assert FakeHosts.made == []
 
 
 def test_before_the_config_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,7 +221,7 @@ def watch(folder: Path, monkeypatch: pytest.MonkeyPatch, kept_signals: None) -> 
 
 
 def test_a_watch(watch: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    FakeSurvey.answers["sm-"] = [[], ["sm-bert"], []]
+    FakeHosts.answers["sm-"] = [[], ["sm-bert"], []]
     capsys.readouterr()
     clock = watch(3)
     assert clock.slept == [60, 60, 60]
@@ -229,7 +229,7 @@ def test_a_watch(watch: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -
         "",
         "sm-proxy: added sm-eu-x\nsm-proxy: added sm-bert\nsm-proxy: removed sm-bert\n",
     )
-    assert len(FakeSurvey.made) == 2  # one for each context, for good
+    assert len(FakeHosts.made) == 2  # one for each context, for good
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -251,16 +251,16 @@ def test_a_failure_is_asked_less_and_less_often_and_told_once(
         ["config", "remove", "--prefix", "sm-eu-", "--ssh-config", str(folder / "config")]
     ) == 0  # fmt: skip
     down: list[Answer] = [DOWN] * 6
-    FakeSurvey.answers["sm-"] = [*down, ["sm-bert"], DOWN]
+    FakeHosts.answers["sm-"] = [*down, ["sm-bert"], DOWN]
     looked: list[float] = []
-    answer = FakeSurvey.stubs
+    answer = FakeHosts.stubs
     module: Any = command
 
-    def stubs(self: FakeSurvey) -> list[Stub]:
+    def stubs(self: FakeHosts) -> list[Stub]:
         looked.append(module.time.monotonic())
         return answer(self)
 
-    monkeypatch.setattr(FakeSurvey, "stubs", stubs)
+    monkeypatch.setattr(FakeHosts, "stubs", stubs)
     capsys.readouterr()
     watch(60)
     pauses = [later - earlier for earlier, later in itertools.pairwise(looked)]
@@ -271,38 +271,38 @@ def test_a_failure_is_asked_less_and_less_often_and_told_once(
         "sm-proxy: network: sm-*: down. Check it.",
     ]
     # Every failure makes a new session: a login that has happened meanwhile counts.
-    assert len(FakeSurvey.renewed) == len(looked) - 1
+    assert len(FakeHosts.renewed) == len(looked) - 1
 
 
 def test_a_failing_context_does_not_slow_the_others(
     watch: Any, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    FakeSurvey.answers = {"sm-": [["sm-a"], ["sm-b"], ["sm-c"]], "sm-eu-": [DOWN]}
+    FakeHosts.answers = {"sm-": [["sm-a"], ["sm-b"], ["sm-c"]], "sm-eu-": [DOWN]}
     watch(3)
     assert listed(folder) == ["sm-c"]
-    assert len(FakeSurvey.renewed) == 2  # at once, and after 120 s
+    assert len(FakeHosts.renewed) == 2  # at once, and after 120 s
 
 
 def test_a_context_that_is_added_meanwhile(
     watch: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    FakeSurvey.answers["ml-"] = [["ml-x"]]
-    first = FakeSurvey.stubs
+    FakeHosts.answers["ml-"] = [["ml-x"]]
+    first = FakeHosts.stubs
 
-    def stubs(self: FakeSurvey) -> list[Stub]:
+    def stubs(self: FakeHosts) -> list[Stub]:
         found = first(self)
-        if self.prefix == "sm-" and len(FakeSurvey.made) == 2:
+        if self.prefix == "sm-" and len(FakeHosts.made) == 2:
             write(folder, "--prefix", "ml-")
         return found
 
-    monkeypatch.setattr(FakeSurvey, "stubs", stubs)
+    monkeypatch.setattr(FakeHosts, "stubs", stubs)
     watch(3)
     assert "ml-x" in listed(folder)
 
 
 @pytest.mark.parametrize("code", ["config-malformed", "bad-setting"])
 def test_what_ends_a_watch(code: Code, watch: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    FakeSurvey.answers["sm-"] = [SmProxyError(code, "torn")]
+    FakeHosts.answers["sm-"] = [SmProxyError(code, "torn")]
     capsys.readouterr()
     clock = watch(9, status=1)
     assert clock.slept == []
@@ -328,7 +328,7 @@ def test_a_signal_ends_the_process(number: int, status: int, folder: Path) -> No
         "    def __init__(self, *_): pass\n"
         "    def is_of(self, *_): return True\n"
         f"    def stubs(self): os.kill(os.getpid(), {int(number)}); time.sleep(60)\n"
-        "sync.Survey = Survey\n"
+        "sync.RunningHosts = Survey\n"
         "sys.exit(cli.main(sys.argv[1:]))\n"
     )
     done = subprocess.run(

@@ -36,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     """The hosts that were waited for, and how long."""
     seen: list[tuple[str, float]] = []
 
-    def resolve(host: str, *_: Any, wait: float, tell: Any, fresh: bool) -> Any:
+    def resolve(host: str, *_: Any, wait: float, on_status: Any, fresh: bool) -> Any:
         seen.append((host, wait))
         return container(host=host, user="ubuntu" if "ubuntu" in host else "root")
 

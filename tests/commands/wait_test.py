@@ -16,8 +16,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     """The hosts that were waited for, and how long."""
     seen: list[tuple[str, float]] = []
 
-    def resolve(host: str, *_: Any, wait: float, tell: Any, fresh: bool) -> Any:
-        assert tell is output.status
+    def resolve(host: str, *_: Any, wait: float, on_status: Any, fresh: bool) -> Any:
+        assert on_status is output.status
         assert fresh
         seen.append((host, wait))
         if host == "sm-late":

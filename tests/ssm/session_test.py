@@ -69,7 +69,7 @@ def test_a_whole_raw_session() -> None:
 
     told: list[str] = []
     with service(agent) as port:
-        stream, api = begin(port, tell=told.append)
+        stream, api = begin(port, on_status=told.append)
         drive(stream, lambda: stream.opened)
         stream.write(b"\n")
         assert drive(stream, lambda: stream.delivered) in {b"", b"pong:\n"}

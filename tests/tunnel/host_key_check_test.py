@@ -48,9 +48,9 @@ class Case:
         self.inner = FakeStream()
         self.told: list[tuple[SmProxyError, bytes]] = []
         self.got = b""
-        self.stream = HostKeyCheckedStream(self.inner, judge, self._tell)
+        self.stream = HostKeyCheckedStream(self.inner, judge, self._on_refusal)
 
-    def _tell(self, error: SmProxyError) -> None:
+    def _on_refusal(self, error: SmProxyError) -> None:
         self.told.append((error, self.got))
 
     def take(self, *chunks: bytes) -> None:

@@ -46,7 +46,7 @@ class Answer:
     output: str
 
 
-def run(
+def run_script(
     container: Container, settings: Settings, script: str, timeout: float = TIMEOUT_S
 ) -> Answer:
     """Run a POSIX sh script in the container.
@@ -65,7 +65,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="sm-proxy-") as folder:
         told = Path(folder, "error")
         process = subprocess.Popen(
-            argv(container, settings),
+            ssh_command(container, settings),
             env={**os.environ, error_handler.ERROR_FILE: str(told)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -120,7 +120,7 @@ class _Complaints:
         return self._kept.decode("utf-8", "replace")
 
 
-def argv(container: Container, settings: Settings) -> list[str]:
+def ssh_command(container: Container, settings: Settings) -> list[str]:
     """The ssh command: no config file, the options of our Host block, nothing asked for."""
     program = shutil.which("ssh")
     if program is None:

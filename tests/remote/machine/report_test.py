@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.machine import probe, report, text
+from sm_proxy.remote.machine import probe, report, text
 
 P4D = """
 Welcome to the image!

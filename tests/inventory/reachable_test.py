@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import reach, resolver
+from sm_proxy import resolver
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.inventory import reachable
+from sm_proxy.inventory.reachable import Reachability
 from sm_proxy.jobs.job import Phase, Summary
-from sm_proxy.reach import Reach
 from sm_proxy.settings import Settings
 from tests.fakes import JOB, FakeAws, container, description
 
@@ -34,30 +35,30 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return hosts
 
 
-def checked(aws: FakeAws, *jobs: Summary) -> list[Reach]:
-    return reach.check(jobs, Settings(), aws)
+def checked(aws: FakeAws, *jobs: Summary) -> list[Reachability]:
+    return reachable.check(jobs, Settings(), aws)
 
 
 @pytest.mark.parametrize(
     ("job", "expected"),
     [
-        (summary(), Reach()),
-        (summary(phase="starting"), Reach()),
-        (summary(phase="ended"), Reach(reachable=False, reason="it has ended")),
-        (summary(phase="failed"), Reach(reachable=False, reason="it has failed")),
+        (summary(), Reachability()),
+        (summary(phase="starting"), Reachability()),
+        (summary(phase="ended"), Reachability(reachable=False, reason="it has ended")),
+        (summary(phase="failed"), Reachability(reachable=False, reason="it has failed")),
         (
             summary(phase="failed", failure_reason="no data"),
-            Reach(reachable=False, reason="no data"),
+            Reachability(reachable=False, reason="no data"),
         ),
     ],
 )
-def test_what_the_list_alone_tells(job: Summary, expected: Reach) -> None:
-    assert reach.guess(job) == expected
+def test_what_the_list_alone_tells(job: Summary, expected: Reachability) -> None:
+    assert reachable.guess(job) == expected
 
 
 def test_a_job_that_resolves(resolved: list[str]) -> None:
     aws = FakeAws(DescribeTrainingJob=description(ResourceConfig={"InstanceCount": 4}))
-    assert checked(aws, summary()) == [Reach(reachable=True, nodes=4)]
+    assert checked(aws, summary()) == [Reachability(reachable=True, nodes=4)]
     assert resolved == ["sm-my-job.training"]
 
 
@@ -100,7 +101,7 @@ def test_what_resolving_met(
 
     monkeypatch.setattr(resolver, "resolve", resolve)
     (found,) = checked(FakeAws(DescribeTrainingJob=description()), summary())
-    assert found == Reach(reachable=reachable, reason=f"{code}: words", nodes=1)
+    assert found == Reachability(reachable=reachable, reason=f"{code}: words", nodes=1)
 
 
 def test_many_are_checked_side_by_side_and_in_order(resolved: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import chores
+from sm_proxy import housekeeping
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
@@ -41,7 +41,7 @@ GONE = ServiceError("DoesNotExistException", "gone", "ssm:TerminateSession")
 def test_an_orphan_is_ended_or_kept_for_a_later_run(answer: Answers, *, kept: bool) -> None:
     aws = FakeAws(TerminateSession=answer)
     orphan("s-1", aws.context)
-    chores.run(aws, SETTINGS)
+    housekeeping.run(aws, SETTINGS)
     assert aws.calls == [("TerminateSession", {"SessionId": "s-1"})]
     assert bool(files()) is kept
 
@@ -49,18 +49,18 @@ def test_an_orphan_is_ended_or_kept_for_a_later_run(answer: Answers, *, kept: bo
 def test_another_context_is_left_alone() -> None:
     orphan("s-1", "another")
     aws = FakeAws()
-    chores.run(aws, SETTINGS)
+    housekeeping.run(aws, SETTINGS)
     assert aws.calls == []
 
 
 def test_they_wait_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chores, "QUIET_S", 0.01)
+    monkeypatch.setattr(housekeeping, "QUIET_S", 0.01)
     ran, own = threading.Event(), FakeAws()
     # Those of a connection in another test may still be waiting for their moment.
-    monkeypatch.setattr(chores, "run", lambda aws, _: ran.set() if aws is own else None)
+    monkeypatch.setattr(housekeeping, "run", lambda aws, _: ran.set() if aws is own else None)
     stream = FakeStream()
     stream.opened = False
-    beside = chores.Beside(own, stream, SETTINGS)
+    beside = housekeeping.BackgroundHousekeeping(own, stream, SETTINGS)
     assert not ran.wait(0.3)
     stream.opened = True
     assert ran.wait(60)
@@ -69,21 +69,21 @@ def test_they_wait_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -
 
 def test_of_a_short_connection_they_come_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Aws] = []
-    monkeypatch.setattr(chores, "QUIET_S", 60)
-    monkeypatch.setattr(chores, "PATIENCE_S", 60)
+    monkeypatch.setattr(housekeeping, "QUIET_S", 60)
+    monkeypatch.setattr(housekeeping, "PATIENCE_S", 60)
     aws = FakeAws()
-    monkeypatch.setattr(chores, "run", lambda one, _: ran.append(one) if one is aws else None)
-    beside = chores.Beside(aws, FakeStream(), SETTINGS)
+    monkeypatch.setattr(housekeeping, "run", lambda one, _: ran.append(one) if one is aws else None)
+    beside = housekeeping.BackgroundHousekeeping(aws, FakeStream(), SETTINGS)
     assert ran == []
     beside.finish()
     assert ran == [aws]
 
 
 def test_their_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chores, "PATIENCE_S", 0.1)
-    monkeypatch.setattr(chores, "run", lambda *_: threading.Event().wait(90))
+    monkeypatch.setattr(housekeeping, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(housekeeping, "run", lambda *_: threading.Event().wait(90))
     began = time.monotonic()
-    chores.Beside(FakeAws(), FakeStream(), SETTINGS).finish()
+    housekeeping.BackgroundHousekeeping(FakeAws(), FakeStream(), SETTINGS).finish()
     assert time.monotonic() - began < 60
 
 
@@ -95,12 +95,12 @@ def test_a_command_ends_orphans_too(monkeypatch: pytest.MonkeyPatch) -> None:
         made.append(words)
         return aws
 
-    monkeypatch.setattr(chores, "Aws", client)
-    monkeypatch.setattr(chores, "PATIENCE_S", 60)
-    chores.after_command(argparse.Namespace(region="eu-west-1"))
+    monkeypatch.setattr(housekeeping, "Aws", client)
+    monkeypatch.setattr(housekeeping, "PATIENCE_S", 60)
+    housekeeping.after_command(argparse.Namespace(region="eu-west-1"))
     assert made == [], "there is nothing to do"
     orphan("s-1", aws.context)
-    chores.after_command(argparse.Namespace(region="eu-west-1"))
+    housekeeping.after_command(argparse.Namespace(region="eu-west-1"))
     assert made == [(None, "eu-west-1")]
     assert aws.operations() == ["TerminateSession"]
 
@@ -110,7 +110,7 @@ def test_what_hinders_a_command_s_chores_is_no_error(monkeypatch: pytest.MonkeyP
         raise KeyError("x")
 
     monkeypatch.setattr(open_sessions, "orphans", broken)
-    chores.after_command(argparse.Namespace())
+    housekeeping.after_command(argparse.Namespace())
 
 
 def test_the_cache_is_swept_once_a_day() -> None:
@@ -124,14 +124,14 @@ def test_the_cache_is_swept_once_a_day() -> None:
             path.write_bytes(b"{torn")
 
     spoil()
-    chores.sweep(SETTINGS)
+    housekeeping.sweep(SETTINGS)
     assert not any(path.exists() for path in cached)
     spoil()
-    chores.sweep(SETTINGS)
+    housekeeping.sweep(SETTINGS)
     assert all(path.exists() for path in cached), "it was done today"
     yesterday = time.time() - 25 * 3600
     os.utime(paths.cache_dir() / "swept", (yesterday, yesterday))
-    chores.sweep(SETTINGS)
+    housekeeping.sweep(SETTINGS)
     assert not any(path.exists() for path in cached)
 
 
@@ -144,7 +144,7 @@ def test_host_keys_of_jobs_that_must_be_over(
     for host in ("sm-old", "sm-new"):
         known_hosts.pin(settings, host, [HOST_KEY])
     os.utime(known_hosts.path_of(settings, "sm-old"), (1, 1))
-    chores.after_command(argparse.Namespace())
+    housekeeping.after_command(argparse.Namespace())
     folder = known_hosts.path_of(settings, "sm-old").parent
     assert [path.name for path in folder.iterdir()] == ["sm-new"]
 
@@ -155,10 +155,10 @@ def test_keys_of_a_first_use_go_when_their_job_must_be_over() -> None:
     for name in ("old.algo-1.0", "new.algo-1.0"):
         (folder / name).touch()
     os.utime(folder / "old.algo-1.0", (1, 1))
-    chores.sweep(SETTINGS)
+    housekeeping.sweep(SETTINGS)
     assert [path.name for path in folder.iterdir()] == ["new.algo-1.0"]
 
 
 def test_without_a_cache_nothing_is_made() -> None:
-    chores.sweep(SETTINGS)
+    housekeeping.sweep(SETTINGS)
     assert not paths.cache_dir().exists()

@@ -12,15 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from sm_proxy import remote, resolver
+from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
+from sm_proxy.remote.run import run_script
 from sm_proxy.settings import Settings
 
-Word = Literal["go", "done"]
+Release = Literal["go", "done"]
+"""The file that ends a window: the waiting, or the keeping."""
 _AT_ONCE: Final = 8
 _WINDOWS: Final = frozenset({"wait", "keep", "none"})
 _SCRIPT: Final = """
@@ -34,7 +36,7 @@ echo "sm-proxy-window ${window:-unknown}"
 
 
 @dataclass(frozen=True)
-class Told:
+class ReleasedNode:
     """What became of one node.
 
     Attributes:
@@ -48,9 +50,9 @@ class Told:
     error: SmProxyError | None = None
 
 
-def tell(
-    word: Word, host: str, settings: Settings, aws: Aws, say: Callable[[str], None]
-) -> tuple[str, list[Told]]:
+def release_nodes(
+    release: Release, host: str, settings: Settings, aws: Aws, on_status: Callable[[str], None]
+) -> tuple[str, list[ReleasedNode]]:
     """End a window on the node that `host` names, or on every node of the job.
 
     Returns:
@@ -59,22 +61,22 @@ def tell(
     Raises:
         SmProxyError: the host cannot be resolved, or there is but one node and it cannot be told.
     """
-    first = resolver.resolve(host, settings, aws, wait=settings.wait, tell=say)
+    first = resolver.resolve(host, settings, aws, wait=settings.wait, on_status=on_status)
 
-    def one(name: str) -> Told:
+    def one(name: str) -> ReleasedNode:
         node = hostname.parse(name, settings.prefix).node
         try:
             found = first if node == first.node else resolver.resolve(name, settings, aws)
-            return _told(word, found, settings)
+            return _release_node(release, found, settings)
         except SmProxyError as error:
-            return Told(node, error=error)
+            return ReleasedNode(node, error=error)
 
     hosts = [host] if _names_a_node(host, settings) else _all_hosts(first, host, settings, aws)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        told = list(pool.map(one, hosts))
-    if len(told) == 1 and told[0].error:
-        raise told[0].error
-    return first.job, told
+        released = list(pool.map(one, hosts))
+    if len(released) == 1 and released[0].error:
+        raise released[0].error
+    return first.job, released
 
 
 def _names_a_node(host: str, settings: Settings) -> bool:
@@ -93,8 +95,8 @@ def _all_hosts(first: Container, host: str, settings: Settings, aws: Aws) -> lis
     return [f"{name}.algo-{number + 1}.{first.kind}" for number in range(nodes)]
 
 
-def _told(word: Word, container: Container, settings: Settings) -> Told:
-    answer = remote.run(container, settings, _SCRIPT.replace("@WORD@", word))
+def _release_node(release: Release, container: Container, settings: Settings) -> ReleasedNode:
+    answer = run_script(container, settings, _SCRIPT.replace("@WORD@", release))
     lines = [line.split() for line in answer.output.splitlines()]
     window = next((rest[0] for key, *rest in filter(None, lines) if _is_ours(key, rest)), "")
     if window in {"absent", ""} or answer.status:
@@ -105,7 +107,7 @@ def _told(word: Word, container: Container, settings: Settings) -> Told:
             "Is the sm-proxy entrypoint in the image, and does its server pass the environment on?",
         )
     shown = window if window in _WINDOWS else "unknown"
-    return Told(container.node, printable(shown, 20))
+    return ReleasedNode(container.node, printable(shown, 20))
 
 
 def _is_ours(key: str, rest: list[str]) -> bool:

@@ -29,21 +29,21 @@ _OTHER: Final = frozenset({"access-denied", "job-ambiguous", "job-not-found"})
 """What a plain name meets that leads to no job of the kind that is meant."""
 
 
-class Survey:
+class RunningHosts:
     """Looks for the running jobs of one context, as often as it is asked.
 
     Args:
         settings: of the context.
         prefixes: of all contexts; a host that begins with a longer one is theirs.
-        tell: takes one line for people.
+        on_status: takes one line for people.
     """
 
     def __init__(
-        self, settings: Settings, prefixes: Collection[str], tell: Callable[[str], None]
+        self, settings: Settings, prefixes: Collection[str], on_status: Callable[[str], None]
     ) -> None:
         self._settings = settings
         self._prefixes = prefixes
-        self._tell = tell
+        self._on_status = on_status
         self._told: set[str] = set()
         self._looks: Counter[str] = Counter()
         self._aws = Aws(settings.profile, settings.region)
@@ -79,7 +79,7 @@ class Survey:
     def _tell_once(self, line: str) -> None:
         if line not in self._told:
             self._told.add(line)
-            self._tell(line)
+            self._on_status(line)
 
     def _is_ours(self, host: str) -> bool:
         return contexts.of_host(host, self._prefixes) == self._settings.prefix

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import survey
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
+from sm_proxy.inventory import running
+from sm_proxy.inventory.running import RunningHosts
 from sm_proxy.settings import Settings
-from sm_proxy.survey import Survey
 from tests.fakes import SUBNETS, Answers, FakeAws, description, events, marker_line, streams
 
 NOW = datetime.now(timezone.utc)
@@ -77,14 +77,14 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeAws]:
             "DescribeSubnets": SUBNETS,
         }
         fake = FakeAws(**{**answers, **changes})
-        monkeypatch.setattr(survey, "Aws", lambda *_: fake)
+        monkeypatch.setattr(running, "Aws", lambda *_: fake)
         return fake
 
     return made
 
 
-def look(*prefixes: str, **settings: Any) -> Survey:
-    return Survey(Settings(**settings), {"sm-", *prefixes}, lambda _: None)
+def look(*prefixes: str, **settings: Any) -> RunningHosts:
+    return RunningHosts(Settings(**settings), {"sm-", *prefixes}, lambda _: None)
 
 
 def test_a_job_with_the_user_of_its_log(aws: Callable[..., FakeAws]) -> None:
@@ -195,7 +195,7 @@ def test_nothing_is_known_when_a_call_fails(operation: str, aws: Callable[..., F
 def test_a_denied_kind_is_told_once(aws: Callable[..., FakeAws]) -> None:
     aws(ListEndpoints=DENIED)
     told: list[str] = []
-    looking = Survey(Settings(), {"sm-"}, told.append)
+    looking = RunningHosts(Settings(), {"sm-"}, told.append)
     assert looking.stubs() == looking.stubs() != []
     assert told == ["left out: denied"]
 

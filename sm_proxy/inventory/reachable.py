@@ -24,7 +24,7 @@ _UNKNOWN: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Reach:
+class Reachability:
     """Whether a job can be reached.
 
     Attributes:
@@ -38,16 +38,16 @@ class Reach:
     nodes: int | None = None
 
 
-def guess(job: Summary) -> Reach:
+def guess(job: Summary) -> Reachability:
     """What the list alone tells: a job that is over cannot be reached."""
     if job.phase == "failed":
-        return Reach(reachable=False, reason=job.failure_reason or "it has failed")
+        return Reachability(reachable=False, reason=job.failure_reason or "it has failed")
     if job.phase == "ended":
-        return Reach(reachable=False, reason="it has ended")
-    return Reach()
+        return Reachability(reachable=False, reason="it has ended")
+    return Reachability()
 
 
-def check(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Reach]:
+def check(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Reachability]:
     """Describe what is not over, and resolve what runs, a few at a time."""
     found = [guess(job) for job in jobs]
     alive = [number for number, job in enumerate(jobs) if found[number].reachable is None]
@@ -59,20 +59,22 @@ def check(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Reach]:
     return found
 
 
-def _checked(listed: Summary, settings: Settings, aws: Aws) -> Reach:
+def _checked(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
     nodes: int | None = None
     try:
         job = kinds.of(listed.kind).describe(aws, listed.name)
         if job is None:
-            return Reach(reachable=False, reason="it is gone")
+            return Reachability(reachable=False, reason="it is gone")
         nodes = job.nodes
         job.refuse_if_over()
         job.refuse_unless_in_vpc()
         if not job.running:
-            return Reach(reason=f"it is {job.status}", nodes=nodes)
+            return Reachability(reason=f"it is {job.status}", nodes=nodes)
         host = f"{settings.prefix}{job.name}.{job.kind}"
         resolver.resolve(host, settings, aws, fresh=True)
     except SmProxyError as error:
         reachable = None if error.code in _UNKNOWN else False
-        return Reach(reachable=reachable, reason=f"{error.code}: {error.message}", nodes=nodes)
-    return Reach(reachable=True, nodes=nodes)
+        return Reachability(
+            reachable=reachable, reason=f"{error.code}: {error.message}", nodes=nodes
+        )
+    return Reachability(reachable=True, nodes=nodes)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sm_proxy.errors import printable
 from sm_proxy.local import debug_log
-from sm_proxy.machine.numbers import is_count
+from sm_proxy.remote.machine.numbers import is_count
 
 _MIB: Final = 1 << 20
 _FIELDS: Final = 8

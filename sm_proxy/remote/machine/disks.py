@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from sm_proxy.errors import printable
-from sm_proxy.machine.numbers import is_count
+from sm_proxy.remote.machine.numbers import is_count
 
 _PATH_LIMIT: Final = 200
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")

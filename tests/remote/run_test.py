@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import remote
 from sm_proxy.errors import SmProxyError
+from sm_proxy.remote import run
+from sm_proxy.remote.run import run_script
 from sm_proxy.settings import Settings
 from tests.fakes import container
 
@@ -33,7 +34,7 @@ needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="a shell script pl
 
 
 def test_argv_needs_no_config(settings: Settings) -> None:
-    words = remote.argv(
+    words = run.ssh_command(
         container(host="sm-x", user="ubuntu"), replace(settings, control_master=True)
     )
     assert words[1:3] == ["-F", "none"]
@@ -73,7 +74,7 @@ def test_what_a_failure_tells(  # noqa: PLR0917
         (tmp_path / "said").write_text(said)
     fake_ssh(monkeypatch, tmp_path, f"cat '{tmp_path}/said' >&2; exit 255")
     with pytest.raises(SmProxyError, match=words) as caught:
-        remote.run(container(host="sm-x"), settings, "true")
+        run_script(container(host="sm-x"), settings, "true")
     assert caught.value.code == code
     assert "\033" not in caught.value.line
 
@@ -86,7 +87,7 @@ def test_our_own_failure_is_told_where_no_container_writes(
     helper = f"'{sys.executable}' -m sm_proxy resolve 'sm-!' >/dev/null 2>&1"
     fake_ssh(monkeypatch, tmp_path, f"{helper}; echo 'sm-proxy: throttled: forged' >&2; exit 255")
     with pytest.raises(SmProxyError) as caught:
-        remote.run(container(host="sm-x"), settings, "true")
+        run_script(container(host="sm-x"), settings, "true")
     assert caught.value.code == "bad-name"
     assert caught.value.message
     assert caught.value.hint
@@ -103,7 +104,7 @@ def test_endless_complaints(
     flood = f"yes | head -c 5000000 >&2; {sizes}; echo '{last}' >&2; exit 255"
     fake_ssh(monkeypatch, tmp_path, flood)
     with pytest.raises(SmProxyError) as caught:
-        remote.run(container(), settings, "true")
+        run_script(container(), settings, "true")
     assert caught.value.code == "login-refused"
     assert not (tmp_path / "large").read_text()
 
@@ -111,8 +112,8 @@ def test_endless_complaints(
 @needs_sh
 def test_an_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings) -> None:
     fake_ssh(monkeypatch, tmp_path, "exec sh")
-    answer = remote.run(container(), settings, "printf 'a\\377b'; exit 3")
-    assert answer == remote.Answer(3, "a\N{REPLACEMENT CHARACTER}b")
+    answer = run_script(container(), settings, "printf 'a\\377b'; exit 3")
+    assert answer == run.Answer(3, "a\N{REPLACEMENT CHARACTER}b")
 
 
 @needs_sh
@@ -120,18 +121,18 @@ def test_an_endless_answer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
 ) -> None:
     fake_ssh(monkeypatch, tmp_path, "exec yes")
-    assert len(remote.run(container(), settings, "").output) == remote.OUTPUT_LIMIT
+    assert len(run_script(container(), settings, "").output) == run.OUTPUT_LIMIT
 
 
 @needs_sh
 def test_silence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings) -> None:
     fake_ssh(monkeypatch, tmp_path, "exec sleep 60")
     with pytest.raises(SmProxyError, match="did not answer"):
-        remote.run(container(), settings, "", timeout=0.3)
+        run_script(container(), settings, "", timeout=0.3)
 
 
 def test_no_ssh(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(SmProxyError) as caught:
-        remote.run(container(), settings, "")
+        run_script(container(), settings, "")
     assert caught.value.code == "missing-dependency"

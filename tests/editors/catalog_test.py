@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.editors import known
+from sm_proxy.editors import catalog
 from sm_proxy.errors import SmProxyError
 
-CODE = known.named("code")
+CODE = catalog.named("code")
 
 
 def program(path: Path) -> Path:
@@ -29,14 +29,14 @@ def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_first_on_the_path(empty_path: Path) -> None:
     wanted = program(empty_path / "vscodium")
-    assert known.found() == (known.named("codium"), str(wanted))
+    assert catalog.found() == (catalog.named("codium"), str(wanted))
     code = program(empty_path / "code")
-    assert known.found() == (CODE, str(code))
+    assert catalog.found() == (CODE, str(code))
 
 
 def test_there_is_none() -> None:
     with pytest.raises(SmProxyError, match="code, cursor, windsurf") as caught:
-        known.found()
+        catalog.found()
     assert caught.value.code == "unsupported"
 
 
@@ -44,7 +44,7 @@ def test_in_a_macos_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "platform", "darwin")
     bundle = tmp_path / "Applications" / "Visual Studio Code - Insiders.app"
     wanted = program(bundle / "Contents" / "Resources" / "app" / "bin" / "code")
-    assert known.program_of(known.named("code-insiders")) == str(wanted)
+    assert catalog.program_of(catalog.named("code-insiders")) == str(wanted)
 
 
 def test_where_windows_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_where_windows_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
     wanted = program(tmp_path / "Programs" / "Microsoft VS Code" / "bin" / "code.cmd")
-    assert known.program_of(CODE) == str(wanted)
+    assert catalog.program_of(CODE) == str(wanted)
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_where_the_settings_are(
     monkeypatch.setattr(sys, "platform", platform)
     for name, value in variables.items():
         monkeypatch.setenv(name, value.format(home=tmp_path))
-    assert known.user_settings(CODE) == tmp_path / below / "settings.json"
+    assert catalog.user_settings(CODE) == tmp_path / below / "settings.json"

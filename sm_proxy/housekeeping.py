@@ -29,8 +29,8 @@ PATIENCE_S: Final = 3.0
 _SWEEP_EVERY_S: Final = 24 * 3600.0
 
 
-class Beside:
-    """The chores of a connection: beside it once it is up, else after its end."""
+class BackgroundHousekeeping:
+    """The housekeeping of a connection: beside it once it is up, else after its end."""
 
     def __init__(self, aws: Aws, stream: Stream, settings: Settings) -> None:
         self._aws = aws

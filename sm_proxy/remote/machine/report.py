@@ -22,8 +22,8 @@ import re
 from typing import Any, Final
 
 from sm_proxy.errors import printable
-from sm_proxy.machine import disks, gpus, net, processes
-from sm_proxy.machine.numbers import is_count
+from sm_proxy.remote.machine import disks, gpus, net, processes
+from sm_proxy.remote.machine.numbers import is_count
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _NO_LIMIT: Final = 1 << 60  # what cgroup v1 calls none

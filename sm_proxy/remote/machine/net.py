@@ -8,7 +8,7 @@ import struct
 from typing import Any, Final
 
 from sm_proxy.errors import printable
-from sm_proxy.machine.numbers import is_count
+from sm_proxy.remote.machine.numbers import is_count
 
 _IP: Final = re.compile(r"[0-9]+: (\S+)\s+inet6? ([0-9a-fA-F.:]+)(?:/([0-9]+))?")
 _HEX_V4, _HEX_V6 = 8, 32

@@ -1,0 +1,1 @@
+"""Many jobs at once: which can be reached, and which hosts run."""
