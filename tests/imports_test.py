@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import pkgutil
 import subprocess
 import sys
+
+import sm_proxy
 
 CONNECT = """
 import json, sys
@@ -105,27 +109,15 @@ def test_the_version_costs_next_to_nothing() -> None:
 
 
 def test_every_module_of_the_client_can_be_imported_on_windows() -> None:
-    names = [
-        "sm_proxy.cli",
-        "sm_proxy.commands.config",
-        "sm_proxy.commands.connect",
-        "sm_proxy.commands.keys",
-        "sm_proxy.commands.lab",
-        "sm_proxy.commands.login",
-        "sm_proxy.commands.resolve",
-        "sm_proxy.config_writer",
-        "sm_proxy.error_handler",
-        "sm_proxy.identity.identities",
-        "sm_proxy.host_keys.known_hosts",
-        "sm_proxy.local.debug_log",
-        "sm_proxy.local.file_lock",
-        "sm_proxy.local.prompt",
-        "sm_proxy.local.secret_store",
-        "sm_proxy.proxy",
-        "sm_proxy.tunnel.pump",
-        "sm_proxy.resolver",
-        "sm_proxy.routes.bastion",
-    ]
+    found = pkgutil.walk_packages(sm_proxy.__path__, "sm_proxy.")
+    names = [module.name for module in found if not module.name.endswith("__main__")]
+    assert "sm_proxy.local.stdio" in names
     done = run(WINDOWS % names)
     assert done.returncode == 0, done.stderr
     assert done.stdout == '"C:/Program Files/x.exe"\n'
+
+
+def test_what_connect_does_without_is_there_at_all() -> None:
+    """A module that was renamed would be missing among the imports in any case."""
+    for name in OURS_UNUSED:
+        assert importlib.util.find_spec(name) is not None, name

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_PACKAGE = Path(__file__).parents[1]
-
 
 def folder() -> Path:
     """The folder that holds them."""
-    installed = _PACKAGE / "container"
-    return installed if installed.is_dir() else _PACKAGE.parent / "container"
+    package = Path(__file__).parents[1]
+    installed = package / "container"
+    return installed if installed.is_dir() else package.parent / "container"
 
 
 def read() -> dict[str, bytes]:
