@@ -37,7 +37,9 @@ settings.load_profile("soak" if SOAK else "quick")
 _OWN = {"lab", "e2e", "container", "ssm"}
 """These have their own ground; the lab keeps unpacked programs in the user's cache."""
 _SIGNALS = [
-    getattr(signal, name) for name in ("SIGHUP", "SIGTERM", "SIGINT") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGHUP", "SIGTERM", "SIGINT", "SIGQUIT")
+    if hasattr(signal, name)
 ]
 
 
