@@ -1,7 +1,7 @@
 """What `sm-proxy demo` shows: the main job with the real OpenSSH client, checked step by step.
 
 Runs as CMD of `sm-proxy lab run`. Each step prints the command as a user would type it, what came
-of it and how long it took; a step that does not do what it should ends the tour with status 1.
+of it and how long it took; a step that does not do what it should ends the demo with status 1.
 """
 
 from __future__ import annotations

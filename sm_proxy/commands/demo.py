@@ -14,12 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the tour inside a lab of its own; the exit status tells whether all of it worked."""
+    """Run the demo inside a lab of its own; the exit status tells whether all of it worked."""
     require_extra()
     from sm_proxy_lab import run as lab_run  # noqa: PLC0415 - an optional extra
 
     parser = argparse.ArgumentParser()
     lab_run.add_arguments(parser)
     network = ["--network", args.network] if args.network else []
-    tour = [sys.executable, "-m", "sm_proxy_lab.demo"]
-    return lab_run.main(parser.parse_args([*network, "--", *tour]))
+    program = [sys.executable, "-m", "sm_proxy_lab.demo"]
+    return lab_run.main(parser.parse_args([*network, "--", *program]))

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Look, over one ssh connection; the data's shape stands in `machine/report.py`.
+    """Look, over one ssh connection; the data's shape stands in `remote/machine/report.py`.
 
     Beside it: `job` and `node`.
     """
