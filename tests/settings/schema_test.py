@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import settings
+from sm_proxy.local import paths
+from tests.settings.helpers import refused, write_file
+
+
+@pytest.mark.parametrize("word", ["0", "false", "No", "OFF"])
+def test_no_is_no(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_file("allow_loopback = true")
+    monkeypatch.setenv("SM_PROXY_ALLOW_LOOPBACK", word)
+    assert settings.load().allow_loopback is False
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("wait", "-1"),
+        ("wait", "ten"),
+        ("wait", "1.5"),
+        ("wait", "9" * 400),
+        ("wait", "9" * 5000),
+        ("wait", "2419201"),
+        ("allow_loopback", "maybe"),
+        ("prefix", "sm-* other"),
+        ("prefix", "-x"),
+        ("prefix", "sm-\nHost *"),
+        ("prefix", "sm/"),
+        ("user", "root\n    ProxyCommand id"),
+        ("user", "-l"),
+        ("user", "%h"),
+        ("bastion", "i-1 --x"),
+        ("bastion", "../i-1"),
+        ("profile", "a\nb"),
+        ("region", "\x1b[31m"),
+        ("identity_file", "/x\n/y"),
+        ("ssh_dir", "/x\x00"),
+    ],
+)
+def test_bad_values_are_refused_and_where_they_stand_is_said(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    assert f"{name} in {flag} must be" in refused({name: value})
+    if "\0" not in value:
+        monkeypatch.setenv(f"SM_PROXY_{name.upper()}", value)
+        assert f"{name} in SM_PROXY_{name.upper()} must be" in refused()
+
+
+def test_the_folder_of_our_ssh_files_is_absolute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert settings.load({"ssh_dir": "x"}).ssh_folder == tmp_path / "x"
+    assert settings.load({"ssh_dir": "~/x"}).ssh_folder == tmp_path / "x"
+    assert settings.load().ssh_folder == paths.default_ssh_dir()
