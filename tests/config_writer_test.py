@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -10,24 +11,22 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from sm_proxy import config_writer
+from sm_proxy.config_writer import Stub
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import atomic_write, paths
+from sm_proxy.local import atomic_write, paths, private_files
 from sm_proxy.settings import Settings
-from sm_proxy.settings import load as load_settings
-from sm_proxy.ssh_config import blocks, our_file, quoting, user_file
+from sm_proxy.ssh_config import our_file
+from tests.config_command import own, run
 from tests.fakes import tree
+from tests.ssh_config.helpers import PROGRAM
 
 SSH = shutil.which("ssh")
 needs_ssh = pytest.mark.skipif(SSH is None, reason="needs the OpenSSH client")
 not_root = pytest.mark.skipif(
     sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere"
 )
-PROGRAM = ["/opt/sm-proxy/bin/sm-proxy"]
 BOM = b"\xef\xbb\xbf"
 CORPUS = {
     "empty": b"",
@@ -67,13 +66,6 @@ def write(user_config: Path, settings: Settings) -> None:
     config_writer.apply(config_writer.planned(user_config, settings, PROGRAM))
 
 
-def own_text(settings: Settings) -> str:
-    """Our own file with the one context of these settings."""
-    after = config_writer.planned(Path("/no/config"), settings, PROGRAM)[0].after
-    assert after is not None
-    return after.decode()
-
-
 def remove(user_config: Path, settings: Settings) -> None:
     config_writer.apply(config_writer.planned_removal(user_config, settings))
 
@@ -102,19 +94,6 @@ def test_the_bytes_outside_of_our_marks_never_change(
     remove(user_config, settings)
     assert user_config.read_bytes() == before
     assert stat.S_IMODE(user_config.stat().st_mode) == 0o644
-
-
-@given(content=st.binary(max_size=200))
-@hypothesis_settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-def test_any_bytes_come_back(content: bytes, tmp_path: Path) -> None:
-    # Newer versions of hypothesis take our own marks out of the code; torn ones have tests below.
-    assume(b"sm-proxy" not in content)
-    own = tmp_path / "sm-proxy" / "config"
-    once = config_writer._with_include(tmp_path, content, own)
-    assert config_writer._with_include(tmp_path, once, own) == once
-    assert user_file.without_include(tmp_path, once) == content
 
 
 def test_the_include_stands_first_in_the_files_own_line_ends(
@@ -286,79 +265,6 @@ def test_writers_at_once_all_succeed(user_config: Path, settings: Settings) -> N
     assert user_config.read_bytes() == CORPUS["plain"]
 
 
-def test_what_connect_needs_to_know_is_in_the_command() -> None:
-    settings = Settings(
-        ssh_dir="/x/sm-proxy",
-        profile="research team",
-        region="eu-west-1",
-        bastion="i-1",
-        prefix="eu-",
-        wait=60,
-    )
-    command = blocks.proxy_command(settings, ["/a b/100%/sm-proxy"])
-    assert " connect --user %r %n %p" in command
-    assert shlex.split(command) == [
-        *("/a b/100%%/sm-proxy", "--ssh-dir", "/x/sm-proxy", "--profile", "research team"),
-        *("--region", "eu-west-1", "--bastion", "i-1", "--prefix", "eu-", "connect"),
-        *("--user", "%r", "%n", "%p", "--wait", "60"),
-    ]
-    assert "\n    ConnectTimeout 120\n" in own_text(settings)
-
-
-def test_the_profile_of_the_shell_is_written_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An editor that is started from a menu knows nothing of the shell's variables."""
-    monkeypatch.setenv("AWS_PROFILE", "research")
-    settings = load_settings()
-    assert "--profile research connect" in own_text(settings)
-
-
-def test_what_is_left_at_its_default_is_not() -> None:
-    command = blocks.proxy_command(Settings(), PROGRAM)
-    assert command == "/opt/sm-proxy/bin/sm-proxy connect --user %r %n %p"
-
-
-def test_a_relative_folder_is_made_absolute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    block = own_text(Settings(ssh_dir="x", identity_file="key"))
-    assert f"--ssh-dir {tmp_path}/x " in block
-    assert f"IdentityFile {tmp_path}/key\n" in block
-
-
-@pytest.mark.parametrize(
-    ("word", "written"),
-    [
-        (r"C:\Tools\sm-proxy.exe", "C:/Tools/sm-proxy.exe"),
-        (r"C:\Program Files\x.exe", '"C:/Program Files/x.exe"'),
-        (r"C:\100%\x.exe", "C:/100%%/x.exe"),
-        (r"C:\Users\Bjørn\x.exe", "C:/Users/Bjørn/x.exe"),
-    ],
-)
-def test_words_for_windows(word: str, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "name", "nt")
-    assert quoting.word(word) == written
-
-
-@pytest.mark.parametrize("folder", ['a"b', "${HOME}"])
-def test_a_path_that_ssh_config_cannot_hold(folder: str, tmp_path: Path) -> None:
-    with pytest.raises(SmProxyError) as caught:
-        own_text(Settings(ssh_dir=str(tmp_path / folder)))
-    assert caught.value.code == "unsupported"
-
-
-def test_paths_in_the_home_are_written_with_a_tilde(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paths, "ssh_home", lambda: tmp_path)
-    block = own_text(Settings())
-    assert "IdentityFile ~/.ssh/sm-proxy/id_ed25519\n" in block
-    assert "UserKnownHostsFile ~/.ssh/sm-proxy/known_hosts.d/%n\n" in block
-    assert our_file.include_line(tmp_path / ".ssh/sm-proxy/config") == (
-        "Include ~/.ssh/sm-proxy/config"
-    )
-
-
 def asked(user_config: Path, host: str) -> dict[str, str]:
     """What the real ssh makes of the config for a host."""
     assert SSH is not None
@@ -400,43 +306,132 @@ def test_the_real_ssh_reads_what_we_mean(folder: str, tmp_path: Path) -> None:
     assert (asked(user_config, "other"), asked(user_config, "elsewhere")) == before
 
 
-@needs_ssh
-def test_ssh_runs_the_command_with_what_was_typed(tmp_path: Path) -> None:
-    """Through the user's shell, from a folder with a space, a quote and a percent sign."""
-    base = tmp_path / "O'Brien 100%"
-    base.mkdir(mode=0o700)
-    program = base / "sm-proxy"
-    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$0.seen"\n')
-    program.chmod(0o700)
-    settings = Settings(ssh_dir=str(base / "sm-proxy.d"), profile="my team")
-    config_writer.apply(config_writer.planned(base / "config", settings, [str(program)]))
-    assert SSH is not None
-    subprocess.run(
-        [SSH, "-F", str(base / "config"), "-p", "2222", "sm-My-Job.2"],
-        capture_output=True,
-        check=False,
-        timeout=20,
-    )
-    assert Path(f"{program}.seen").read_text().splitlines() == [
-        *("--ssh-dir", str(base / "sm-proxy.d"), "--profile", "my team", "connect"),
-        *("--user", "root", "sm-My-Job.2", "2222"),
-    ]
+def test_stubs_are_replaced_and_survive_a_write(dot_ssh: Path) -> None:
+    run(dot_ssh, "write")
+    settings = Settings(ssh_dir=str(dot_ssh / "sm-proxy"))
+    bare = own(dot_ssh)
+    stubs = [Stub("sm-one", "root", "Training"), Stub("sm-two.algo-2", "me", "")]
+    config_writer.apply(config_writer.planned_stubs(settings, stubs))
+    assert config_writer.stubs_in(settings) == stubs
+    run(dot_ssh, "write")
+    assert config_writer.stubs_in(settings) == stubs
+    assert (dot_ssh / "config").read_bytes().endswith(b"Host a\n")
+    config_writer.apply(config_writer.planned_stubs(settings, []))
+    assert own(dot_ssh) == bare
 
 
-def test_how_to_start_this_program_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "bin" / "python"))
-    script = tmp_path / "bin" / "sm-proxy"
-    monkeypatch.setattr(sys, "argv", [str(script)])
-    assert our_file.own_program() == [sys.executable, "-m", "sm_proxy"]
-    script.parent.mkdir()
-    script.touch(0o755)
-    assert our_file.own_program() == [str(script)]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["bin/sm-proxy"])
-    assert our_file.own_program() == [str(script)]
-    monkeypatch.setattr(sys, "argv", ["/x/sm_proxy/__main__.py"])
-    assert our_file.own_program() == [sys.executable, "-m", "sm_proxy"]
-    beside = Path(sys.executable).with_name("sm-proxy")
-    beside.parent.mkdir(parents=True)
-    beside.touch(0o755)
-    assert our_file.own_program() == [str(beside)]
+def test_check_names_what_is_wrong(dot_ssh: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(dot_ssh, "write")
+    marked = (dot_ssh / "config").read_bytes()
+    (dot_ssh / "config").write_bytes(b"Host a\n" + marked)
+    text = own(dot_ssh)
+    program = our_file.own_program()[0]
+    (dot_ssh / "sm-proxy" / "config").write_text(text.replace(program, "/gone/sm-proxy"))
+    capsys.readouterr()
+    run(dot_ssh, "check", "--json", status=1)
+    told = json.loads(capsys.readouterr().out)["data"]["findings"]
+    assert {item["what"].split(":")[0] for item in told} == {
+        *("out of date", "shadowed", "program missing"),
+    }
+    assert all("config write" in item["fix"] for item in told)
+    (dot_ssh / "config").write_bytes(b"# Include nothing\nHost a\n")
+    run(dot_ssh, "check", status=1)
+    assert "not included: " in capsys.readouterr().out
+    run(dot_ssh, "write")
+    run(dot_ssh, "check")
+
+
+@pytest.mark.parametrize("name", ["config", "sm-proxy/config"])
+def test_check_names_a_file_that_ssh_will_not_read(
+    dot_ssh: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(dot_ssh, "write")
+    run(dot_ssh, "check")
+    (dot_ssh / name).chmod(0o664)
+    capsys.readouterr()
+    run(dot_ssh, "check", status=1)
+    told = f"bad permissions: others may write {dot_ssh / name}, so ssh may read no config at all"
+    assert capsys.readouterr().out == f"{told}. Run `chmod go-w {dot_ssh / name}`.\n"
+
+
+def test_a_read_only_config_gets_the_line_and_then_is_left_alone(
+    dot_ssh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (dot_ssh / "config").chmod(0o400)
+    run(dot_ssh, "write", status=1)
+    told = capsys.readouterr().err
+    assert "config-read-only" in told
+    line = f'Include "{dot_ssh}/sm-proxy/config"'
+    assert line in told
+    (dot_ssh / "config").chmod(0o600)
+    (dot_ssh / "config").write_text(f"{line}\nHost a\n")
+    (dot_ssh / "config").chmod(0o400)
+    run(dot_ssh, "write")
+    run(dot_ssh, "check")
+    assert (dot_ssh / "config").read_text() == f"{line}\nHost a\n"
+
+
+def test_backups_are_kept(dot_ssh: Path) -> None:
+    run(dot_ssh, "write")
+    run(dot_ssh, "remove")
+    (dot_ssh / "config").write_bytes(b"Host b\n")
+    run(dot_ssh, "write")
+    assert atomic_write.backup_path(dot_ssh / "config", "original").read_bytes() == b"Host a\n"
+    latest = atomic_write.backup_path(dot_ssh / "config", "latest")
+    assert latest.read_bytes() == b"Host b\n"
+    assert latest.stat().st_mode & 0o077 == 0
+    run(dot_ssh, "write")
+    assert latest.read_bytes() == b"Host b\n"
+
+
+def test_links_and_odd_files(dot_ssh: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = dot_ssh / "config"
+    config.unlink()
+    config.symlink_to("config")
+    run(dot_ssh, "write", status=1)
+    assert "circle" in capsys.readouterr().err
+    config.unlink()
+    os.mkfifo(config)
+    run(dot_ssh, "write", status=1)
+    assert "no regular file" in capsys.readouterr().err
+    config.unlink()
+    config.symlink_to("dotfiles/config")
+    run(dot_ssh, "write")
+    assert config.is_symlink()
+    assert (dot_ssh / "dotfiles" / "config").read_text().startswith(config_writer.BEGIN)
+
+
+@pytest.mark.parametrize("umask", [0, 0o77, 0o277])
+def test_new_files_are_private_whatever_the_umask(umask: int, dot_ssh: Path) -> None:
+    (dot_ssh / "config").unlink()
+    (dot_ssh / "sm-proxy").mkdir(mode=0o700)
+    private_files.private_dir(paths.state_dir())
+    before = os.umask(umask)
+    try:
+        settings = Settings(ssh_dir=str(dot_ssh / "sm-proxy"))
+        config_writer.apply(config_writer.planned(dot_ssh / "config", settings, ["/x"]))
+    finally:
+        os.umask(before)
+    for path in (dot_ssh / "config", dot_ssh / "sm-proxy" / "config"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["config", "."])
+def test_an_immutable_file_or_folder_is_left_alone(
+    name: str, dot_ssh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (dot_ssh / "sm-proxy").mkdir()
+    command = ["chattr", "+i", str(dot_ssh / name)]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no chattr")
+    if done.returncode:
+        pytest.skip("this file system, or this user, makes nothing immutable")
+    try:
+        run(dot_ssh, "write", status=1)
+    finally:
+        subprocess.run(["chattr", "-i", str(dot_ssh / name)], check=True)
+    assert f'Include "{dot_ssh}/sm-proxy/config"' in capsys.readouterr().err
+    assert sorted(path.name for path in dot_ssh.iterdir()) == ["config", "sm-proxy"]
+    assert (dot_ssh / "config").read_bytes() == b"Host a\n"

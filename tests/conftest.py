@@ -70,6 +70,15 @@ def _isolated(
 
 
 @pytest.fixture
+def dot_ssh(tmp_path: Path) -> Path:
+    """A folder like ~/.ssh, with a `config` of the user's own."""
+    folder = tmp_path / "s"
+    folder.mkdir(mode=0o700)
+    (folder / "config").write_bytes(b"Host a\n")
+    return folder
+
+
+@pytest.fixture
 def kept_signals() -> Iterator[None]:
     """For tests of what takes signals over: the handlers are as before when the test is over."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}

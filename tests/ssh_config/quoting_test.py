@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -109,3 +110,17 @@ def test_the_real_ssh_and_a_shell_read_the_same_words(words: list[str], tmp_path
     assert b"quotes" not in done.stderr
     told = program.with_name("told.words").read_bytes().decode().split("\0")
     assert told[:-1] == words
+
+
+@pytest.mark.parametrize(
+    ("word", "written"),
+    [
+        (r"C:\Tools\sm-proxy.exe", "C:/Tools/sm-proxy.exe"),
+        (r"C:\Program Files\x.exe", '"C:/Program Files/x.exe"'),
+        (r"C:\100%\x.exe", "C:/100%%/x.exe"),
+        (r"C:\Users\Bjørn\x.exe", "C:/Users/Bjørn/x.exe"),
+    ],
+)
+def test_words_for_windows(word: str, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "name", "nt")
+    assert quoting.word(word) == written

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import config_writer
+from sm_proxy.config_writer import Stub
+from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths
+from sm_proxy.settings import Settings
+from sm_proxy.ssh_config import blocks, our_file
+from tests.config_command import own, run
+from tests.ssh_config.helpers import PROGRAM, own_text
+
+SSH = shutil.which("ssh")
+needs_ssh = pytest.mark.skipif(SSH is None, reason="needs the OpenSSH client")
+
+
+@pytest.mark.parametrize(
+    "stub",
+    [
+        Stub("sm-*", "root", ""),
+        Stub("other", "root", ""),
+        Stub("sm-a\nProxyCommand x", "root", ""),
+        Stub("sm-a !sm-b", "root", ""),
+        Stub("sm-a", "root\n  ProxyCommand x", ""),
+        Stub("sm-a", "-oProxyCommand=x", ""),
+    ],
+)
+def test_a_hostile_stub_is_refused(stub: Stub, dot_ssh: Path) -> None:
+    run(dot_ssh, "write")
+    with pytest.raises(SmProxyError):
+        config_writer.planned_stubs(Settings(ssh_dir=str(dot_ssh / "sm-proxy")), [stub])
+
+
+def test_a_hostile_comment_stays_one(dot_ssh: Path) -> None:
+    run(dot_ssh, "write")
+    settings = Settings(ssh_dir=str(dot_ssh / "sm-proxy"))
+    comment = "x\n# <<< sm-proxy stubs <<<\nHost *\n  User evil\x1b[0m"
+    config_writer.apply(config_writer.planned_stubs(settings, [Stub("sm-a", "root", comment)]))
+    assert len(config_writer.stubs_in(settings)) == 1
+    assert "\nHost *" not in own(dot_ssh)
+    assert "\x1b" not in own(dot_ssh)
+
+
+def test_control_master(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sm_proxy.ssh_config.blocks._SUN_PATH", 500)
+    run(dot_ssh, "write", "--control-master")
+    assert f"    ControlPath {dot_ssh}/sm-proxy/cm/%r@%n:%p\n" in own(dot_ssh)
+    assert (dot_ssh / "sm-proxy" / "cm").stat().st_mode & 0o077 == 0
+    run(dot_ssh, "write", "--no-control-master")
+    assert "ControlMaster" not in own(dot_ssh)
+    monkeypatch.setattr("sm_proxy.ssh_config.blocks._SUN_PATH", 103)
+    long = Settings(ssh_dir=str(tmp_path / ("x" * 60)), control_master=True)
+    with pytest.raises(SmProxyError, match="room for host names"):
+        config_writer.planned(dot_ssh / "config", long, ["/x"])
+
+
+@needs_ssh
+def test_a_name_too_long_for_a_socket_has_a_connection_of_its_own(dot_ssh: Path) -> None:
+    """ssh ends at once where a ControlPath is too long, so it must not get one."""
+    folder = Path("/tmp") / f"{os.getpid()}"
+    settings = Settings(ssh_dir=str(folder), control_master=True)
+    known = {prefix: our_file.recorded_options(settings) for prefix in ("sm-", "sm-eu-", "x")}
+    mine = ("sm-" + "m" * 90,)
+    (dot_ssh / "config").write_text(
+        blocks.own_file(Settings(ssh_dir=str(folder)), known, ["false"], taken=mine)
+    )
+    (dot_ssh / "config").chmod(0o600)
+    room = 108 - 1 - len(f"{folder}/cm/root@:22") - 17  # of a name on Linux
+
+    def ssh(*words: str) -> str:
+        assert SSH is not None
+        command = [SSH, "-F", str(dot_ssh / "config"), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    for prefix in known:
+        for length in (len(prefix) + 1, 43, room - 8, room, room + 1, room + 17, room + 18, 200):
+            name = prefix + "a" * (length - len(prefix))
+            assert "ControlPath too long" not in ssh("-p", "65535", name, "true")
+            assert ("controlpath " in ssh("-G", name)) is (length <= room - 8), length
+    assert "controlpath none" not in ssh("-G", *mine)
+    assert "proxycommand" not in ssh("-G", *mine)
+
+
+def test_what_connect_needs_to_know_is_in_the_command() -> None:
+    settings = Settings(
+        ssh_dir="/x/sm-proxy",
+        profile="research team",
+        region="eu-west-1",
+        bastion="i-1",
+        prefix="eu-",
+        wait=60,
+    )
+    command = blocks.proxy_command(settings, ["/a b/100%/sm-proxy"])
+    assert " connect --user %r %n %p" in command
+    assert shlex.split(command) == [
+        *("/a b/100%%/sm-proxy", "--ssh-dir", "/x/sm-proxy", "--profile", "research team"),
+        *("--region", "eu-west-1", "--bastion", "i-1", "--prefix", "eu-", "connect"),
+        *("--user", "%r", "%n", "%p", "--wait", "60"),
+    ]
+    assert "\n    ConnectTimeout 120\n" in own_text(settings)
+
+
+def test_what_is_left_at_its_default_is_not() -> None:
+    command = blocks.proxy_command(Settings(), PROGRAM)
+    assert command == "/opt/sm-proxy/bin/sm-proxy connect --user %r %n %p"
+
+
+def test_a_relative_folder_is_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    block = own_text(Settings(ssh_dir="x", identity_file="key"))
+    assert f"--ssh-dir {tmp_path}/x " in block
+    assert f"IdentityFile {tmp_path}/key\n" in block
+
+
+@pytest.mark.parametrize("folder", ['a"b', "${HOME}"])
+def test_a_path_that_ssh_config_cannot_hold(folder: str, tmp_path: Path) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        own_text(Settings(ssh_dir=str(tmp_path / folder)))
+    assert caught.value.code == "unsupported"
+
+
+def test_paths_in_the_home_are_written_with_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "ssh_home", lambda: tmp_path)
+    block = own_text(Settings())
+    assert "IdentityFile ~/.ssh/sm-proxy/id_ed25519\n" in block
+    assert "UserKnownHostsFile ~/.ssh/sm-proxy/known_hosts.d/%n\n" in block
+    assert our_file.include_line(tmp_path / ".ssh/sm-proxy/config") == (
+        "Include ~/.ssh/sm-proxy/config"
+    )
+
+
+@needs_ssh
+def test_ssh_runs_the_command_with_what_was_typed(tmp_path: Path) -> None:
+    """Through the user's shell, from a folder with a space, a quote and a percent sign."""
+    base = tmp_path / "O'Brien 100%"
+    base.mkdir(mode=0o700)
+    program = base / "sm-proxy"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$0.seen"\n')
+    program.chmod(0o700)
+    settings = Settings(ssh_dir=str(base / "sm-proxy.d"), profile="my team")
+    config_writer.apply(config_writer.planned(base / "config", settings, [str(program)]))
+    assert SSH is not None
+    subprocess.run(
+        [SSH, "-F", str(base / "config"), "-p", "2222", "sm-My-Job.2"],
+        capture_output=True,
+        check=False,
+        timeout=20,
+    )
+    assert Path(f"{program}.seen").read_text().splitlines() == [
+        *("--ssh-dir", str(base / "sm-proxy.d"), "--profile", "my team", "connect"),
+        *("--user", "root", "sm-My-Job.2", "2222"),
+    ]

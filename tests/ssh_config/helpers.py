@@ -1,0 +1,17 @@
+"""What several modules write into our own ssh file, as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sm_proxy import config_writer
+from sm_proxy.settings import Settings
+
+PROGRAM = ["/opt/sm-proxy/bin/sm-proxy"]
+
+
+def own_text(settings: Settings) -> str:
+    """Our own file with the one context of these settings."""
+    after = config_writer.planned(Path("/no/config"), settings, PROGRAM)[0].after
+    assert after is not None
+    return after.decode()

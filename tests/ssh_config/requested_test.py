@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.config_command import EU, own, run
+
+
+def test_contexts_survive_and_change(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(dot_ssh, "write", "--user", "ubuntu")
+    run(dot_ssh, "write", *EU, "--profile", "prod", "--region", "eu-west-1", "--wait", "30")
+    both = own(dot_ssh)
+    assert both.index("Host sm-eu-*\n") < both.index("Host sm-* !sm-eu-*\n")
+    assert "--profile prod --region eu-west-1 --prefix sm-eu- connect" in both
+    monkeypatch.setenv("AWS_PROFILE", "another")  # of some other shell
+    run(dot_ssh, "write")
+    run(dot_ssh, "check")
+    assert own(dot_ssh) == both
+    run(dot_ssh, "write", *EU, "--region", "eu-north-1")
+    assert own(dot_ssh) == both.replace("eu-west-1", "eu-north-1")
+    run(dot_ssh, "remove", *EU)
+    assert "sm-eu-" not in own(dot_ssh)
+    assert "User ubuntu" in own(dot_ssh)
+    run(dot_ssh, "remove", "--prefix", "sm-")
+    assert not (dot_ssh / "sm-proxy" / "config").exists()
+    assert (dot_ssh / "config").read_bytes() == b"Host a\n"
