@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.routes import bastion_lookup
+from tests.routes.helpers import DENIED, account, agents, connected, instances, refused
+
+pytestmark = pytest.mark.usefixtures("started")
+
+
+@pytest.mark.parametrize(
+    ("running", "known", "chosen"),
+    [
+        (["i-3", "i-1", "i-2"], {"i-1": "Online", "i-2": "Online", "i-3": "Online"}, "i-1"),
+        (["i-1", "i-2"], {"i-1": "ConnectionLost", "i-2": "Online"}, "i-2"),
+        (["i-1", "i-2"], {"i-2": "Online"}, "i-2"),
+    ],
+)
+def test_the_lowest_id_that_is_online(
+    running: list[str], known: dict[str, str], chosen: str
+) -> None:
+    aws = account(
+        DescribeInstances=instances(*((name, "running") for name in running)),
+        DescribeInstanceInformation=agents(*((n, p, "3.3.0.0") for n, p in known.items())),
+    )
+    assert bastion_lookup.find(aws, "vpc-1") == chosen
+
+
+def test_one_that_does_not_run_is_passed_over() -> None:
+    aws = account(DescribeInstances=instances(("i-0", "stopped"), ("i-1", "running")))
+    assert bastion_lookup.find(aws, "vpc-1") == "i-1"
+
+
+@pytest.mark.parametrize("unknown", [DENIED, ServiceError("InternalError", "x", "ssm:X")])
+def test_where_the_agents_may_not_be_asked_it_goes_on(unknown: Exception) -> None:
+    aws = account(
+        DescribeInstances=instances(("i-2", "running"), ("i-1", "running")),
+        DescribeInstanceInformation=unknown,
+    )
+    connected(aws)
+    assert dict(aws.calls)["StartSession"]["Target"] == "i-1"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ((), "no running instance in vpc-1 has the tag sm-proxy:role=bastion"),
+        ((("i-1", "stopped"), ("i-2", "pending")), "(i-1 is stopped, i-2 is pending)"),
+    ],
+)
+def test_no_bastion(found: tuple[tuple[str, str], ...], words: str) -> None:
+    error = refused(account(DescribeInstances=instances(*found)))
+    assert error.code == "no-bastion"
+    assert words in error.message
+    assert "--bastion" in error.hint
+
+
+@pytest.mark.parametrize("ping", ["ConnectionLost", "Inactive", None])
+def test_a_bastion_that_is_offline(ping: str | None) -> None:
+    known = agents(("i-1", ping, "3.3.0.0")) if ping else agents()
+    error = refused(account(DescribeInstanceInformation=known))
+    assert error.code == "bastion-offline"
+    assert (ping or "unknown to SSM") in error.message
+    assert "i-1" in error.message
+
+
+def test_an_agent_that_is_too_old() -> None:
+    known = agents(("i-1", "Online", "3.1.1373.9"))
+    aws = account(DescribeInstanceInformation=known)
+    error = refused(aws)
+    assert error.code == "agent-too-old"
+    assert "3.1.1373.9" in error.message
+    assert "3.1.1374.0" in error.message
+    assert "StartSession" not in aws.operations()
+
+
+@pytest.mark.parametrize("version", ["3.1.1374.0", "3.2.0.0", "10.0", "3.1.1374", None, ""])
+def test_agents_that_will_do(version: str | None) -> None:
+    known = agents(("i-1", "Online", version))
+    if version == "3.1.1374":
+        assert refused(account(DescribeInstanceInformation=known)).code == "agent-too-old"
+    else:
+        assert connected(account(DescribeInstanceInformation=known)) == "a session"
+
+
+def test_one_with_a_new_agent_is_preferred() -> None:
+    aws = account(
+        DescribeInstances=instances(("i-1", "running"), ("i-2", "running")),
+        DescribeInstanceInformation=agents(
+            ("i-1", "Online", "2.3.0.0"), ("i-2", "Online", "3.3.0.0")
+        ),
+    )
+    assert bastion_lookup.find(aws, "vpc-1") == "i-2"
+
+
+@pytest.mark.parametrize("code", ["throttled", "network", "expired-credentials"])
+def test_what_hinders_every_call_is_told_at_once(code: Any) -> None:
+    failing = SmProxyError(code, "no", "mend")
+    aws = account(DescribeInstanceInformation=failing)
+    assert refused(aws) is failing
+    assert "StartSession" not in aws.operations()
