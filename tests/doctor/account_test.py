@@ -9,7 +9,9 @@ from sm_proxy.doctor import account
 from sm_proxy.doctor.check import Check, Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname
+from sm_proxy.jobs.hostname import Kind
 from sm_proxy.settings import Settings
+from tests.doctor.helpers import GROUPS, job_of
 from tests.fakes import FakeAws
 
 DENIED = SmProxyError("access-denied", "it is denied", "Have it allowed.")
@@ -73,3 +75,15 @@ def test_a_clock_that_is_right_or_unknown() -> None:
     assert account.clock(skewed(-20.0)) == "within 20 s of AWS's"
     with pytest.raises(SkipCheck):
         account.clock(skewed(None))
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [("processing", "x/algo-1-"), ("endpoint", "")])
+def test_the_log_group_and_stream_are_those_of_the_kind(kind: Kind, prefix: str) -> None:
+    aws = FakeAws(DescribeLogStreams={}, GetLogEvents={})
+    context = Context(Settings(), "sm-x", aws, job=job_of(kind))
+    for _, check in account.LOGS:
+        assert check(context) == "allowed"
+    (_, listed), (_, read) = aws.calls
+    assert listed["logGroupName"] == read["logGroupName"] == GROUPS[kind]
+    assert read["logStreamName"].startswith(f"{prefix}sm-proxy-doctor")
+    assert listed["logStreamNamePrefix"] == read["logStreamName"]

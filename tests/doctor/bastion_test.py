@@ -1,44 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor import bastion
-from sm_proxy.doctor.check import Context, SkipCheck
-from sm_proxy.errors import SmProxyError
+from sm_proxy.doctor.check import SkipCheck
 from sm_proxy.settings import Settings
-from tests import fakes
-
-INSTANCE = {
-    "InstanceId": "i-1",
-    "State": {"Name": "running"},
-    "SubnetId": "subnet-9",
-    "VpcId": "vpc-1",
-}
-DENIED = SmProxyError("access-denied", "it is denied")
-
-
-def information(ping: str = "Online", version: str = "3.3.1230.0") -> dict[str, Any]:
-    item = {"InstanceId": "i-1", "PingStatus": ping, "AgentVersion": version}
-    return {"InstanceInformationList": [item]}
-
-
-def context(settings: Settings | None = None, **answers: Any) -> Context:
-    given = {
-        "DescribeInstances": {"Reservations": [{"Instances": [INSTANCE]}]},
-        "DescribeInstanceInformation": information(),
-        **answers,
-    }
-    return Context(settings or Settings(), None, fakes.working(**given))
-
-
-def failure(check: Callable[[Context], str], examined: Context) -> SmProxyError:
-    with pytest.raises(SmProxyError) as caught:
-        check(examined)
-    return caught.value
+from tests.doctor.bastions import DENIED, INSTANCE, context, information
+from tests.doctor.helpers import failure
 
 
 def test_a_good_one() -> None:

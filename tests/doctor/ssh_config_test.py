@@ -1,40 +1,12 @@
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sm_proxy import config_writer
 from sm_proxy.doctor import laptop, ssh_config
 from sm_proxy.doctor.check import Context
-from sm_proxy.errors import SmProxyError
-from sm_proxy.identity import identities
-from sm_proxy.settings import Settings
-from tests.fakes import FakeAws
-
-
-@pytest.fixture
-def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
-    """Our config beside a user's own, both as `config write` makes them."""
-    for kind in ("CONFIG", "STATE", "CACHE"):
-        monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind.lower()))
-    program = tmp_path / "bin" / "sm-proxy"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    settings = Settings(ssh_dir=str(tmp_path / "ssh" / "sm-proxy"))
-    identities.ensure(settings)
-    config = tmp_path / "ssh" / "config"
-    config_writer.apply(config_writer.planned(config, settings, [str(program)]))
-    return Context(settings, "sm-job", FakeAws(), ssh_config=config)
-
-
-def failure(check: Callable[[Context], str], context: Context) -> SmProxyError:
-    with pytest.raises(SmProxyError) as caught:
-        check(context)
-    return caught.value
+from tests.doctor.helpers import failure
 
 
 def config_of(context: Context) -> Path:
@@ -119,43 +91,6 @@ def test_what_ssh_will_run_decides_where_is_looked(context: Context) -> None:
     ssh_config.effective(context)
     ssh_config.program(context)
     assert (context.settings.profile, context.settings.region) == ("prod", "eu-west-1")
-
-
-def test_a_folder_that_others_may_write_to(context: Context) -> None:
-    folder = context.settings.ssh_folder
-    folder.chmod(0o777)
-    error = failure(laptop.permissions, context)
-    assert (error.code, error.hint) == ("bad-permissions", f"chmod go-w {folder}")
-
-
-def test_a_known_hosts_folder_that_is_none(context: Context) -> None:
-    place = context.settings.ssh_folder / "known_hosts.d"
-    place.write_text("")
-    error = failure(laptop.permissions, context)
-    assert (error.code, error.hint) == ("config-read-only", f"rm {place}")
-
-
-def test_a_key_that_others_may_read_or_that_is_gone(context: Context) -> None:
-    path = identities.identity_path(context.settings)
-    path.chmod(0o644)
-    assert failure(laptop.permissions, context).hint == f"chmod 600 {path}"
-    path.unlink()
-    assert "config write" in failure(laptop.key, context).hint
-
-
-def test_a_key_that_is_a_pipe_is_not_waited_for(context: Context) -> None:
-    path = identities.identity_path(context.settings)
-    path.unlink()
-    os.mkfifo(path, 0o600)
-    assert "is no plain file" in failure(laptop.key, context).message
-
-
-def test_a_public_half_that_is_a_pipe_is_none(context: Context) -> None:
-    path = identities.identity_path(context.settings)
-    public = path.with_name(f"{path.name}.pub")
-    public.unlink()
-    os.mkfifo(public)
-    assert laptop.key(context)
 
 
 def test_an_ssh_that_hangs_in_its_config(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from sm_proxy.doctor import bastion, ssm_reachability
 from sm_proxy.doctor.check import SkipCheck
-from tests.doctor.bastion_test import DENIED, INSTANCE, context, failure, information
+from tests.doctor.bastions import DENIED, INSTANCE, context, information
+from tests.doctor.helpers import failure
 
 
 def default_route(**via: str) -> dict[str, Any]:

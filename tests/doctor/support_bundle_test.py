@@ -112,3 +112,15 @@ def test_a_pipe_in_the_place_of_what_is_told_does_not_hang(
     os.mkfifo(log)
     support_bundle.write(tmp_path / "report.txt", context, FINDINGS)
     assert "## debug.log\n(no plain file)" in (tmp_path / "report.txt").read_text()
+
+
+def test_the_report_holds_no_secret(tmp_path: Path) -> None:
+    said = support_bundle.clean(
+        f"AKIAIOSFODNN7EXAMPLE 123456789012 {Path.home()}/x token=abcdefgh SessionToken: "
+        + "q" * 40
+    )
+    for secret in ("AKIAIOSFODNN7EXAMPLE", "123456789012", "abcdefgh", "q" * 40):
+        assert secret not in said
+    path = tmp_path / "report.txt"
+    support_bundle.write(path, Context(Settings(), None, FakeAws()), [])
+    assert path.stat().st_mode & 0o777 == 0o600
