@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from sm_proxy.remote.machine import text
+from tests.remote.machine.p4d import P4D, read
+
+
+def test_for_people() -> None:
+    shown = text.render(read(P4D))
+    assert "96 CPUs (Intel Xeon), up 1 d 1:01, load 1.5 2 3.25" in shown
+    assert "NVIDIA A100-SXM4-40GB  98%   29G of 40G" in shown
+    assert "problem: no sftp-server" in shown
+    assert "cut short" not in shown
+
+
+def test_an_answer_that_was_cut_short() -> None:
+    told = read(P4D[:600])
+    assert not told["complete"]
+    assert "cut short" in text.render(told)
