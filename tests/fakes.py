@@ -16,6 +16,10 @@ from sm_proxy.resolver import Container
 JOB = "my-job"
 NODE_STREAM = f"{JOB}/algo-1-1700000000"
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJkDdj3xIk/WDszqsnSE8HbvRo+vYtA6sEMd8/FqWEuA"
+ECDSA_KEY = (
+    "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHjCZJT6pEW1Z9kkJ3aU+D"
+    "yjt/j4sIh4mZZ6AvxI+KqaDcCIEnzOdPXAjIq2MrZjeZW+3eweuZ7hy1R5mG8zVFA="
+)
 
 Answer = dict[str, Any] | Exception
 Answers = Answer | list[Answer] | Callable[..., dict[str, Any]]

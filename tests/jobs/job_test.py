@@ -7,14 +7,10 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import hostname, lookup
 from sm_proxy.jobs.job import Job
-from sm_proxy.jobs.kinds import training
-from tests.fakes import JOB, FakeAws, description
+from tests.fakes import JOB
 
-ACTION = "sagemaker:DescribeTrainingJob"
 CREATED = datetime(2026, 11, 23, 9, tzinfo=timezone.utc)
 
 
@@ -95,21 +91,3 @@ def test_its_fields_can_be_written_to_a_file() -> None:
     assert set(fields) - set(plain) == {"created", "status_since"}
     read = json.loads(json.dumps(plain))
     assert all(isinstance(value, str | int | list | None) for value in read.values())
-
-
-def test_a_training_job_by_its_exact_name() -> None:
-    aws = FakeAws(DescribeTrainingJob=description())
-    found = training.describe(aws, JOB)
-    assert found is not None
-    assert found.name == JOB
-    assert aws.calls == [("DescribeTrainingJob", {"TrainingJobName": JOB})]
-
-
-def test_no_such_job() -> None:
-    gone = ServiceError("ValidationException", "Requested resource not found.", ACTION)
-    aws = FakeAws(DescribeTrainingJob=gone, ListTrainingJobs={"TrainingJobSummaries": []})
-    target = hostname.parse("sm-my-job.training", "sm-")
-    with pytest.raises(SmProxyError, match="my-job in eu-west-1") as caught:
-        lookup.find(aws, target, lambda _: None)
-    assert caught.value.code == "job-not-found"
-    assert "--region" in caught.value.hint

@@ -12,6 +12,7 @@ from sm_proxy.jobs.hostname import parse
 from sm_proxy.jobs.job import Job
 from tests.fakes import Answers, FakeAws, description
 
+ACTION = "sagemaker:DescribeTrainingJob"
 GONE = ServiceError("ValidationException", "Requested resource not found.", "x")
 DENIED = SmProxyError("access-denied", "sagemaker:X is denied", "ask")
 EXACT = ["DescribeTrainingJob", "DescribeProcessingJob", "DescribeTransformJob", "DescribeEndpoint"]
@@ -275,3 +276,13 @@ def test_a_job_deleted_in_between() -> None:
     listed = [{"TrainingJobName": "bert-1", "TrainingJobStatus": "InProgress"}]
     aws = Account(ListTrainingJobs={"TrainingJobSummaries": listed})
     assert refused(aws, "sm-bert").code == "job-not-found"
+
+
+def test_no_such_job() -> None:
+    gone = ServiceError("ValidationException", "Requested resource not found.", ACTION)
+    aws = FakeAws(DescribeTrainingJob=gone, ListTrainingJobs={"TrainingJobSummaries": []})
+    target = parse("sm-my-job.training", "sm-")
+    with pytest.raises(SmProxyError, match="my-job in eu-west-1") as caught:
+        lookup.find(aws, target, lambda _: None)
+    assert caught.value.code == "job-not-found"
+    assert "--region" in caught.value.hint

@@ -177,3 +177,11 @@ def test_the_streams_of_a_node() -> None:
     assert (wanted.group, wanted.prefix) == ("/aws/sagemaker/TrainingJobs", "my-job/algo-1-")
     names = ("my-job/algo-1-17", "my-job/algo-10-18", "my-job/algo-1-19/ssm", "my-job-2/algo-1-20")
     assert wanted.choose({"logStreamName": name} for name in names) == "my-job/algo-1-17"
+
+
+def test_a_training_job_by_its_exact_name() -> None:
+    aws = FakeAws(DescribeTrainingJob=description())
+    found = training.describe(aws, JOB)
+    assert found is not None
+    assert found.name == JOB
+    assert aws.calls == [("DescribeTrainingJob", {"TrainingJobName": JOB})]
