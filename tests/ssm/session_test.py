@@ -438,29 +438,6 @@ def test_closing_is_bounded_whatever_the_api_does(monkeypatch: pytest.MonkeyPatc
     block.set()
 
 
-def test_a_late_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, go, closed = threading.Event(), threading.Event(), threading.Event()
-
-    class Late:
-        def close(self) -> None:
-            closed.set()
-
-    def attempt() -> Any:
-        begun.set()
-        go.wait(30)
-        return ("grant", Late())
-
-    resumption = resume.Resumption(attempt, "test", time.monotonic() + 60)
-    assert begun.wait(30)
-    resumption.cancel()
-    go.set()
-    assert closed.wait(30)
-
-
-def test_a_grant_does_not_show_its_token() -> None:
-    assert "token" not in repr(FakeApi("ws://x/").start())
-
-
 def test_importing_a_session_is_cheap() -> None:
     code = (
         "import sys, sm_proxy.ssm.session\n"
