@@ -13,7 +13,6 @@ from sm_proxy import __version__, cli
 from sm_proxy.commands import resolve
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local.output import Result
-from tests.fakes import working
 
 
 def usage(*words: str) -> int:
@@ -140,33 +139,6 @@ def test_an_expected_error_is_rendered(
     assert json.loads(captured.out)["error"]["code"] == "no-vpc"
     assert captured.err == "sm-proxy: no-vpc: none. mend\n"
     assert len(asked) == 2
-
-
-def test_resolve_prints_what_it_found(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(resolve, "Aws", lambda *_: working())
-    assert cli.main(["resolve", "sm-my-job"]) == 0
-    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert lines["address"] == "10.0.1.5"
-    assert lines["host_keys"].startswith("ssh-ed25519 ")
-    assert cli.main(["resolve", "sm-my-job", "--json"]) == 0
-    data = json.loads(capsys.readouterr().out)["data"]
-    assert set(data) == {
-        *("job", "kind", "node", "address", "port", "user", "host_keys", "status", "source"),
-        *("vpc_id", "cached"),
-    }
-
-
-@pytest.mark.parametrize("words", [("lab", "up"), ("demo",)])
-def test_without_the_extra_the_lab_says_what_to_install(
-    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert cli.main(list(words)) == 1
-    line = capsys.readouterr().err
-    assert line.startswith("sm-proxy: missing-dependency: ")
-    assert "sm-proxy[lab]" in line
 
 
 def test_json_of_another_program_is_not_ours(

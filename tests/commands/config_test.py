@@ -1,31 +1,18 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sm_proxy import cli
 from sm_proxy.ssh_config.effective import effective_options
+from tests.commands.helpers import answer
 from tests.fakes import tree
-
-
-@pytest.fixture
-def user_config(tmp_path: Path) -> Path:
-    folder = tmp_path / "ssh"
-    folder.mkdir(mode=0o700)
-    (folder / "config").write_bytes(b"Host a\n")
-    return folder / "config"
 
 
 def run(user_config: Path, *words: str, status: int = 0) -> None:
     action, *rest = words
     assert cli.main(["config", action, "--ssh-config", str(user_config), *rest]) == status
-
-
-def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    return dict(json.loads(capsys.readouterr().out))
 
 
 def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,25 +50,6 @@ def test_a_dry_run_writes_nothing(
         assert set(tree(tmp_path)) == {"ssh/config"}
     if action == "write":
         assert "+Host sm-*" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("action", ["write", "remove", "check", "show"])
-@pytest.mark.parametrize("path", ["", "~no-such-user/config"])
-def test_what_is_no_path_is_not_the_users_own_config(
-    action: str, path: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["config", action, f"--ssh-config={path}"])
-    assert caught.value.code == 2
-    assert f"usage: argument --ssh-config: {path!r} is no path" in capsys.readouterr().err
-
-
-def test_a_tilde_that_the_shell_has_left_is_expanded(
-    user_config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("HOME", str(user_config.parent))
-    assert cli.main(["config", "write", "--ssh-config=~/config", "--json"]) == 0
-    assert answer(capsys)["data"]["files"][1]["path"] == str(user_config)
 
 
 @pytest.mark.parametrize("option", ["ssh-dir", "identity-file", "identity-agent"])

@@ -1,0 +1,35 @@
+"""What the tests of several commands stand on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy import resolver
+from sm_proxy.local import output
+from tests.fakes import container
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each resolution was told to wait."""
+    seen: list[float] = []
+
+    def resolve(host: str, *_: Any, wait: float, on_status: Any) -> Any:
+        assert on_status is output.status
+        seen.append(wait)
+        return container(host=host)
+
+    monkeypatch.setattr(resolver, "resolve", resolve)
+    return seen
+
+
+@pytest.fixture
+def user_config(tmp_path: Path) -> Path:
+    """The config of a user, who has one host."""
+    folder = tmp_path / "ssh"
+    folder.mkdir(mode=0o700)
+    (folder / "config").write_bytes(b"Host a\n")
+    return folder / "config"

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sm_proxy import cli
+from sm_proxy.settings.schema import SECONDS_LIMIT
+from tests.commands.helpers import answer
+
+
+@pytest.mark.parametrize("command", ["resolve --wait", "wait --timeout", "connect --wait"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("", "-5", "-0", "nan", "inf", "-inf", "1e3", "5.5", "0x10", "1_000", " 5", "five"),
+        *("\N{ARABIC-INDIC DIGIT THREE}", str(SECONDS_LIMIT + 1), "9" * 5000),
+    ],
+)
+def test_odd_numbers_of_seconds_are_a_matter_of_usage(
+    command: str, given: str, waits: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, option = command.split()
+    with pytest.raises(SystemExit) as caught:
+        cli.main([name, "sm-my-job", f"{option}={given}"])
+    assert caught.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"sm-proxy: usage: argument {option}: ")
+    assert "seconds" in line
+    assert len(line) < 200
+    assert waits == []
+
+
+@pytest.mark.parametrize("action", ["write", "remove", "check", "show"])
+@pytest.mark.parametrize("path", ["", "~no-such-user/config"])
+def test_what_is_no_path_is_not_the_users_own_config(
+    action: str, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["config", action, f"--ssh-config={path}"])
+    assert caught.value.code == 2
+    assert f"usage: argument --ssh-config: {path!r} is no path" in capsys.readouterr().err
+
+
+def test_a_tilde_that_the_shell_has_left_is_expanded(
+    user_config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(user_config.parent))
+    assert cli.main(["config", "write", "--ssh-config=~/config", "--json"]) == 0
+    assert answer(capsys)["data"]["files"][1]["path"] == str(user_config)
