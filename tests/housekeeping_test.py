@@ -19,8 +19,8 @@ from sm_proxy.settings import Settings
 from sm_proxy.state import open_sessions
 from sm_proxy.state.cache import Cache
 from tests.fakes import HOST_KEY, Answers, FakeAws
-from tests.state.open_sessions_test import files, orphan
-from tests.tunnel.stale_address_test import FakeStream
+from tests.state.helpers import files, orphan
+from tests.tunnel.fakes import FakeStream
 
 SETTINGS = Settings(ssh_dir="/nowhere/ssh")
 GONE = ServiceError("DoesNotExistException", "gone", "ssm:TerminateSession")

@@ -13,31 +13,10 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.local import paths, process_identity
+from sm_proxy.local import process_identity
 from sm_proxy.state import open_sessions
 from sm_proxy.state.open_sessions import drop, end_orphans, keep, orphans
-
-HERE = "profile\neu-west-1"
-
-
-def files() -> list[Path]:
-    return sorted((paths.state_dir() / "open-sessions").glob("*"))
-
-
-def changed(path: Path, **process: Any) -> None:
-    """The record as another process, or machine, would have written it."""
-    record = json.loads(path.read_text())
-    record["process"].update(process)
-    path.write_text(json.dumps(record))
-
-
-def orphan(session_id: str, context: str = HERE) -> Path:
-    """A record whose process is gone: its pid is in use again."""
-    before = set(files())
-    keep(session_id, context)
-    (path,) = set(files()) - before
-    changed(path, started="1")
-    return path
+from tests.state.helpers import HERE, changed, files, orphan
 
 
 def end(context: str = HERE) -> list[str]:

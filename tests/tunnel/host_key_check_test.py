@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sm_proxy.errors import SmProxyError
 from sm_proxy.tunnel import host_key_check
 from sm_proxy.tunnel.host_key_check import HostKeyCheckedStream
-from tests.tunnel.ssh_packets_test import BLOB, GREETING, KEXINIT, NEWKEYS, REPLY, portions
-from tests.tunnel.stale_address_test import FakeStream
+from tests.tunnel.fakes import FakeStream
+from tests.tunnel.packets import BLOB, GREETING, KEXINIT, NEWKEYS, REPLY, portions
 
 EXCHANGE = GREETING + KEXINIT + REPLY + NEWKEYS + b"encrypted"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import socket
 import threading
 from typing import Any
@@ -14,24 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sm_proxy.tunnel.ssh_packets import Acceptance, HostKeyReader
-from tests.fakes import HOST_KEY, blob_of
+from tests.tunnel.packets import BLOB, GREETING, KEXINIT, NEWKEYS, REPLY, packet, portions, string
 
-BLOB = blob_of(HOST_KEY)
-GREETING = b"hello\r\nSSH-2.0-server\r\n"
-
-
-def string(data: bytes) -> bytes:
-    return len(data).to_bytes(4, "big") + data
-
-
-def packet(payload: bytes, padding: int = 4) -> bytes:
-    length = 1 + len(payload) + padding
-    return length.to_bytes(4, "big") + bytes([padding]) + payload + b"\0" * padding
-
-
-KEXINIT = packet(b"\x14" + b"k" * 600)
-REPLY = packet(b"\x1f" + string(BLOB) + string(b"q" * 1184) + string(b"s" * 83))
-NEWKEYS = packet(b"\x15", 10)
 PRIME = packet(b"\x1f" + string(b"\0" + b"\xf5" * 256) + string(b"\2"))
 GEX_REPLY = packet(b"\x21" + string(BLOB) + string(b"f" * 256) + string(b"s" * 83))
 IGNORE = packet(b"\2" + string(b"nothing"))
@@ -42,11 +25,6 @@ def fed(*portions: bytes) -> HostKeyReader:
     for portion in portions:
         reader.feed(portion)
     return reader
-
-
-def portions(data: bytes, cuts: list[int]) -> list[bytes]:
-    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @pytest.mark.parametrize(

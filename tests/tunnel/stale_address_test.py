@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 import pytest
 
@@ -13,51 +12,7 @@ from sm_proxy.tunnel import stale_address
 from sm_proxy.tunnel.stale_address import StaleAddressStream
 from sm_proxy.tunnel.stream import Stream
 from tests.e2e.labs import await_true
-
-
-class FakeStream:
-    """A stream whose far end is a list of bytes."""
-
-    def __init__(self, *, room: int = 1000) -> None:
-        self.sent = b""
-        self.coming = b""
-        self.opened = True
-        self.ended = False
-        self.finished = False
-        self.failure: Exception | None = None
-        self.delivered = True
-        self.room = room
-        self.wants_read = True
-        self.wants_write = False
-        self.closed = 0
-        self.finish_called = 0
-
-    def record_fields(self) -> dict[str, Any]:
-        return {}
-
-    def fileno(self) -> int:
-        return 0
-
-    def deadline(self, now: float) -> float:
-        del now
-        return math.inf
-
-    def advance(self, now: float, *, readable: bool) -> None:
-        """Nothing to drive."""
-
-    def read(self) -> bytes:
-        data, self.coming = self.coming, b""
-        return data
-
-    def write(self, data: bytes) -> None:
-        assert len(data) <= self.room
-        self.sent += data
-
-    def finish(self) -> None:
-        self.finish_called += 1
-
-    def close(self) -> None:
-        self.closed += 1
+from tests.tunnel.fakes import FakeStream
 
 
 class Look:
