@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ISOLATED = os.geteuid() == 0 and namespaces.may_isolate(
     namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNET
 )
+needs_root = pytest.mark.skipif(not ISOLATED, reason="needs root")
 NETWORKS = ["netns", "loopback"] if ISOLATED else ["loopback"]
 _PROGRAM = """
 import argparse, sys

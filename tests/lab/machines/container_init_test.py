@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import ISOLATED, slow_behind_fork
+from tests.lab.conftest import needs_root, slow_behind_fork
 
 # Somebody stops the container while it is being built.
 _STOPPED = """
@@ -47,6 +47,6 @@ def test_signals_are_for_the_container_from_its_first_moment(
     )
 
 
-@pytest.mark.skipif(not ISOLATED, reason="needs root")
+@needs_root
 def test_stopped_while_it_is_built(tmp_path: Path) -> None:
     assert launched(_STOPPED, tmp_path, "exit 9", isolated=True) == 143

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from sm_proxy_lab.machines import namespaces, network
+from tests.lab.conftest import ISOLATED, needs_root
+
+
+@needs_root
+def test_vpc() -> None:
+    vpc = network.NetnsNetwork()
+    first, second = (vpc.plug_node(cidr) for cidr in network.NODE_SUBNETS)
+    outside = vpc.plug_node(None)
+    assert first.address.startswith("10.0.14")
+    assert first.netns is not None
+    assert vpc.bastion.netns is not None
+    assert second.netns is not None
+    assert outside.netns is not None
+    assert vpc.laptop is not None
+    with namespaces.entered(first.netns):
+        server = socket.create_server(("", 22))
+    with server:
+        for netns in (vpc.bastion.netns, second.netns, first.netns):
+            with namespaces.entered(netns):
+                socket.create_connection((first.address, 22), timeout=30).close()
+        for netns in (vpc.laptop, outside.netns):
+            with namespaces.entered(netns), pytest.raises(OSError):  # noqa: PT011
+                socket.create_connection((first.address, 22), timeout=0.5).close()
+
+
+def test_loopback_labs_do_not_meet() -> None:
+    labs = [network.LoopbackNetwork() for _ in range(20)]
+    addresses = {lab.plug_node(None).address for lab in labs}
+    assert len(addresses) == 20
+    assert all(address.startswith("127.") for address in addresses)
+    for lab in labs:
+        lab._claim.close()
+
+
+def test_mode_that_is_asked_for() -> None:
+    assert network.choose_mode("loopback") == "loopback"
+    assert network.choose_mode(None) == ("netns" if ISOLATED else "loopback")
