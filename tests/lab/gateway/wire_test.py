@@ -7,8 +7,6 @@ import uuid
 import pytest
 
 from sm_proxy_lab.gateway import wire
-from sm_proxy_lab.gateway.faults import Faults, UnknownFaultError, from_json
-from sm_proxy_lab.gateway.versions import compare
 
 from . import scripted_client as own
 
@@ -71,20 +69,3 @@ def test_malformed(start: int) -> None:
         wire.decode(bytes(raw))
     with pytest.raises(wire.MalformedError):
         wire.decode(bytes(raw)[:119])
-
-
-def test_versions_compare_by_number() -> None:
-    assert compare("1.2.677.0", "1.2.331.0") > 0
-    assert compare("1.1.70", "1.1.70") == 0
-    assert compare("0.0.1", "1.1.70") < 0
-    assert compare("1.1.70.0", "1.1.70") > 0
-    assert compare("1.x.1", "1.y.1") < 0
-
-
-def test_faults_are_checked() -> None:
-    assert from_json({}) == Faults()
-    assert from_json({"drop": 1, "max_payload": 5, "message_rate_limit": None}).max_payload == 5
-    with pytest.raises(UnknownFaultError):
-        from_json({"dorp": 1})
-    with pytest.raises(UnknownFaultError):
-        from_json({"encrypt": "yes"})

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+
+from sm_proxy_lab.aws.http.request import parse
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "action"),
+    [
+        ("GET", "/b?list-type=2", "s3:ListBucket"),
+        ("GET", "/b/k", "s3:GetObject"),
+        ("PUT", "/b/k", "s3:PutObject"),
+        ("PUT", "/b", "s3:CreateBucket"),
+        ("GET", "/", "s3:GET /"),
+    ],
+)
+def test_actions(method: str, path: str, action: str) -> None:
+    assert parse(method, path, {}, b"").action == action
