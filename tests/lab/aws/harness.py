@@ -23,6 +23,8 @@ from botocore.exceptions import ClientError
 from sm_proxy_lab.aws.control_client import ControlClient
 
 REGION = "us-east-1"
+DESCRIBE = {"TrainingJobName": "Some-Job"}
+"""What is asked about a job that is not there."""
 
 
 class FakeGateway(socketserver.ThreadingUnixStreamServer):

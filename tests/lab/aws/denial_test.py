@@ -1,0 +1,48 @@
+"""Denials, in each protocol's words."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.aws.harness import DESCRIBE, Lab, refusal
+
+WHO = "User: arn:aws:sts::123456789012:assumed-role/LabRole/lab is not authorized to perform: "
+
+
+@pytest.mark.parametrize("pattern", ["sagemaker:DescribeTrainingJob", "SageMaker:*", "*"])
+def test_denied_by_a_json_service(lab: Lab, pattern: str) -> None:
+    lab.control.faults(deny=[pattern])
+    assert refusal(lab.client("sagemaker").describe_training_job, **DESCRIBE) == (
+        "AccessDeniedException",
+        (
+            f"{WHO}sagemaker:DescribeTrainingJob on resource: "
+            "arn:aws:sagemaker:us-east-1:123456789012:training-job/some-job because no "
+            "identity-based policy allows the sagemaker:DescribeTrainingJob action"
+        ),
+        400,
+    )
+
+
+def test_denied_resources(lab: Lab) -> None:
+    lab.control.faults(deny=["logs:*", "ssm:*"])
+    _, words, _ = refusal(
+        lab.client("logs").get_log_events, logGroupName="/a", logStreamName="job/algo-1-5"
+    )
+    assert "arn:aws:logs:us-east-1:123456789012:log-group:/a:log-stream:job/algo-1-5" in words
+    _, words, _ = refusal(lab.client("ssm").start_session, Target="i-0123")
+    assert " on resource: arn:aws:ec2:us-east-1:123456789012:instance/i-0123 because" in words
+
+
+def test_denied_by_ec2_and_others_pass(lab: Lab) -> None:
+    lab.control.faults(deny=["ec2:DescribeSubnets", "sts:GetCallerIdentity"])
+    ec2 = lab.client("ec2")
+    assert refusal(ec2.describe_subnets) == (
+        "UnauthorizedOperation",
+        (
+            f"You are not authorized to perform this operation. {WHO}ec2:DescribeSubnets because "
+            "no identity-based policy allows the ec2:DescribeSubnets action"
+        ),
+        403,
+    )
+    ec2.describe_vpcs()
+    lab.client("sts").get_caller_identity()  # cannot be denied
