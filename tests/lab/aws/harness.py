@@ -25,6 +25,8 @@ from sm_proxy_lab.aws.control_client import ControlClient
 REGION = "us-east-1"
 DESCRIBE = {"TrainingJobName": "Some-Job"}
 """What is asked about a job that is not there."""
+NewJob = Callable[..., str]
+"""The fixture new_job: makes a training job and gives its name."""
 
 
 class FakeGateway(socketserver.ThreadingUnixStreamServer):

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from tests.lab.aws.harness import Lab, refusal
-
-REMOTE = "AWS-StartPortForwardingSessionToRemoteHost"
-
-
-def remote(target: str, **parameters: list[str]) -> dict[str, Any]:
-    given = {"host": ["10.0.1.2"], "portNumber": ["22"]} | parameters
-    return {"Target": target, "DocumentName": REMOTE, "Parameters": given}
+from tests.lab.aws.ssm.helpers import REMOTE, remote
 
 
 def test_a_session_is_the_gateways(lab: Lab, bastion: str) -> None:
@@ -59,32 +52,6 @@ def test_an_unknown_target(lab: Lab, target: str) -> None:
     )
 
 
-@pytest.mark.parametrize("ping", ["ConnectionLost", "Inactive", "absent"])
-def test_a_target_that_is_not_online(lab: Lab, bastion: str, ping: str) -> None:
-    lab.control.faults(ping_status=ping)
-    ssm = lab.client("ssm")
-    assert refusal(ssm.start_session, **remote(bastion))[0] == "TargetNotConnected"
-    found = ssm.describe_instance_information()["InstanceInformationList"]
-    known = {line["InstanceId"]: line["PingStatus"] for line in found}
-    assert known.get(bastion) == (None if ping == "absent" else ping)
-
-
-def test_instance_information(lab: Lab, bastion: str) -> None:
-    ssm = lab.client("ssm")
-    lab.control.faults(agent_version="3.1.1188.0")
-    wanted = [{"Key": "InstanceIds", "Values": [bastion]}]
-    [line] = ssm.describe_instance_information(Filters=wanted)["InstanceInformationList"]
-    assert (line["PingStatus"], line["AgentVersion"]) == ("Online", "3.1.1188.0")
-    assert line["IPAddress"] == "10.0.1.9"
-    none = [{"Key": "InstanceIds", "Values": ["i-0123456789abcdef0"]}]
-    assert ssm.describe_instance_information(Filters=none)["InstanceInformationList"] == []
-    bad = [{"Key": "Colour", "Values": ["red"]}]
-    code = refusal(ssm.describe_instance_information, Filters=bad)[0]
-    assert code == "InvalidFilterKey"
-    abroad = lab.client("ssm", "eu-west-1").describe_instance_information()
-    assert abroad["InstanceInformationList"] == []
-
-
 def test_an_agent_too_old_for_remote_hosts(lab: Lab, bastion: str) -> None:
     ssm = lab.client("ssm")
     lab.control.faults(agent_version="3.1.1188.0")
@@ -94,19 +61,6 @@ def test_an_agent_too_old_for_remote_hosts(lab: Lab, bastion: str) -> None:
     ssm.start_session(Target=bastion, DocumentName="AWS-StartSSHSession")
     lab.control.faults(agent_version="3.1.1374.0")
     ssm.start_session(**remote(bastion))
-
-
-def test_documents_and_their_parameters(lab: Lab, bastion: str) -> None:
-    start = lab.client("ssm").start_session
-    assert refusal(start, Target=bastion, DocumentName="No-Such") == (
-        "InvalidDocument",
-        "Document with name No-Such does not exist.",
-        400,
-    )
-    code, words, _ = refusal(start, **remote(bastion, portNumber=["70000"]))
-    assert code == "InvalidParameters"
-    assert words.startswith('Parameter "portNumber" has value "70000" not matching "^(')
-    assert refusal(start, **remote(bastion, colour=["red"]))[0] == "InvalidParameters"
 
 
 def test_a_training_container_with_remote_debug(lab: Lab, new_job: Callable[..., str]) -> None:

@@ -1,0 +1,113 @@
+"""Every way of reading a log."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.lab.aws.harness import Lab, refusal
+from tests.lab.aws.logs.helpers import events, put, texts
+
+
+def test_what_is_not_there(lab: Lab, stream: dict[str, str]) -> None:
+    logs = lab.client("logs")
+    assert refusal(logs.get_log_events, logGroupName="nope", logStreamName="nope") == (
+        "ResourceNotFoundException",
+        "The specified log group does not exist.",
+        400,
+    )
+    assert refusal(logs.get_log_events, **stream | {"logStreamName": "nope"})[:2] == (
+        "ResourceNotFoundException",
+        "The specified log stream does not exist.",
+    )
+
+
+def test_forward_until_the_token_repeats(lab: Lab, stream: dict[str, str]) -> None:
+    logs = lab.client("logs")
+    put(lab, stream, *"abcde")
+    seen: list[str] = []
+    asked: dict[str, Any] = {"startFromHead": True, "limit": 2}
+    while True:
+        page = logs.get_log_events(**stream, **asked)
+        seen += texts(page)
+        if page["nextForwardToken"] == asked.get("nextToken"):
+            break
+        asked["nextToken"] = page["nextForwardToken"]
+    assert seen == list("abcde")
+    put(lab, stream, "f", at=1_700_000_001_000)
+    assert texts(logs.get_log_events(**stream, **asked)) == ["f"]
+
+
+def test_backward_from_the_end(lab: Lab, stream: dict[str, str]) -> None:
+    logs = lab.client("logs")
+    put(lab, stream, *"abcde")
+    page = logs.get_log_events(**stream, limit=2)
+    assert texts(page) == ["d", "e"]
+    page = logs.get_log_events(**stream, limit=2, nextToken=page["nextBackwardToken"])
+    assert texts(page) == ["b", "c"]
+    page = logs.get_log_events(**stream, limit=2, nextToken=page["nextBackwardToken"])
+    assert texts(page) == ["a"]
+    last = logs.get_log_events(**stream, nextToken=page["nextBackwardToken"])
+    assert (texts(last), last["nextBackwardToken"]) == ([], page["nextBackwardToken"])
+    assert refusal(logs.get_log_events, **stream, nextToken="nonsense")[:2] == (
+        "InvalidParameterException",
+        "The specified nextToken is invalid.",
+    )
+
+
+def test_between_two_times(lab: Lab, stream: dict[str, str]) -> None:
+    put(lab, stream, *"abcde")
+    page = lab.client("logs").get_log_events(
+        **stream, startTime=1_700_000_000_001, endTime=1_700_000_000_003, startFromHead=True
+    )
+    assert texts(page) == ["b", "c"]
+
+
+def test_a_page_holds_a_megabyte(lab: Lab, stream: dict[str, str]) -> None:
+    put(lab, stream, *["x" * 200_000] * 7)
+    page = lab.client("logs").get_log_events(**stream, startFromHead=True)
+    assert len(page["events"]) == 5
+
+
+def test_empty_pages_while_more_follow(lab: Lab, stream: dict[str, str]) -> None:
+    logs = lab.client("logs")
+    put(lab, stream, "a")
+    lab.control.faults(empty_log_pages=2)
+    found: list[list[str]] = []
+    token: dict[str, str] = {}
+    for _ in range(4):
+        page = logs.get_log_events(**stream, startFromHead=True, **token)
+        found.append(texts(page))
+        repeated = page["nextForwardToken"] == token.get("nextToken")
+        token = {"nextToken": page["nextForwardToken"]}
+    assert (found, repeated) == ([[], [], ["a"], []], True)
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=stream["logGroupName"])
+    assert [texts(page) for page in pages] == [[], [], ["a"]]
+
+
+def test_filter_by_streams(lab: Lab, stream: dict[str, str]) -> None:
+    logs = lab.client("logs")
+    group = stream["logGroupName"]
+    lab.control.put_logs(group, "job/algo-1-5", events("one", at=1000))
+    lab.control.put_logs(group, "job/algo-10-5", events("ten", at=500))
+    lab.control.put_logs(group, "other", events("other", at=1))
+
+    def found(**asked: Any) -> list[str]:
+        return texts(logs.filter_log_events(logGroupName=group, **asked))
+
+    assert found(logStreamNamePrefix="job/algo-1") == ["ten", "one"]
+    assert found(logStreamNames=["job/algo-1-5"]) == ["one"]
+    assert found(startTime=600) == ["one"]
+    code = refusal(
+        logs.filter_log_events, logGroupName=group, logStreamNames=["a"], logStreamNamePrefix="a"
+    )[0]
+    assert code == "InvalidParameterException"
+
+
+def test_a_filter_scans_and_gives_empty_pages(lab: Lab, stream: dict[str, str]) -> None:
+    group, name = stream.values()
+    lab.control.filler(group, name, 25_000)
+    lab.control.put_logs(group, name, [{"timestamp": int(time.time() * 1000), "message": "needle"}])
+    pages = lab.client("logs").get_paginator("filter_log_events")
+    found = [texts(p) for p in pages.paginate(logGroupName=group, filterPattern="needle")]
+    assert found == [[], [], ["needle"]]

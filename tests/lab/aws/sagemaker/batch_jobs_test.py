@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from tests.lab.aws.harness import Lab, refusal
+
+
+def test_processing_jobs(lab: Lab) -> None:
+    sagemaker = lab.client("sagemaker")
+    name = f"processing-{uuid.uuid4().hex[:8]}"
+    network = {"VpcConfig": {"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0a"]}}
+    cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 10}
+    sagemaker.create_processing_job(
+        ProcessingJobName=name,
+        ProcessingResources={"ClusterConfig": cluster},
+        AppSpecification={"ImageUri": "image"},
+        RoleArn="arn:aws:iam::123456789012:role/job-role",
+        Environment={"A": "b"},
+        NetworkConfig=network,
+    )
+    job = sagemaker.describe_processing_job(ProcessingJobName=name)
+    assert job["ProcessingJobStatus"] == "InProgress"
+    assert (job["NetworkConfig"], job["Environment"]) == (network, {"A": "b"})
+    lab.control.set_batch_status("processing", name, "Failed", failure_reason="out of memory")
+    found = sagemaker.list_processing_jobs(NameContains=name)["ProcessingJobSummaries"]
+    assert [job["ProcessingJobStatus"] for job in found] == ["Failed"]
+
+
+@pytest.mark.parametrize("kind", ["processing", "transform"])
+def test_no_such_job_of_another_kind(lab: Lab, kind: str) -> None:
+    describe = getattr(lab.client("sagemaker"), f"describe_{kind}_job")
+    member = f"{kind.capitalize()}JobName"
+    assert refusal(describe, **{member: "nope"}) == (
+        "ValidationException",
+        "Could not find requested job with name: nope",
+        400,
+    )

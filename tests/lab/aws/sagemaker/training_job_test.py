@@ -1,0 +1,53 @@
+"""The life of one training job, as DescribeTrainingJob tells it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sm_proxy_lab.aws.control_client import ControlError
+from tests.lab.aws.harness import Lab, NewJob, job_request
+
+
+def test_what_was_asked_for_comes_back(lab: Lab, new_job: NewJob) -> None:
+    name = new_job()
+    job = lab.client("sagemaker").describe_training_job(TrainingJobName=name)
+    asked = job_request(name)
+    del asked["Tags"]
+    assert {key: job[key] for key in asked} == asked
+    tags = lab.client("sagemaker").list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
+    assert tags == [{"Key": "team", "Value": "lab"}]
+
+
+def test_the_whole_life_of_a_job(lab: Lab, new_job: NewJob) -> None:
+    name = new_job()
+    life = ["Pending", "Downloading", "Training", "Uploading", "Completed"]
+    for status in life:
+        lab.control.set_status(name, status)
+    job = lab.client("sagemaker").describe_training_job(TrainingJobName=name)
+    steps = job["SecondaryStatusTransitions"]
+    assert [step["Status"] for step in steps] == ["Starting", *life]
+    assert all("EndTime" in step for step in steps)
+    assert steps[3]["StatusMessage"] == ("Training image download completed. Training in progress.")
+    assert job["TrainingJobStatus"] == "Completed"
+    assert job["CreationTime"] <= job["TrainingStartTime"] <= job["TrainingEndTime"]
+    assert job["ModelArtifacts"]["S3ModelArtifacts"].endswith(f"/{name}/output/model.tar.gz")
+    with pytest.raises(ControlError, match="has ended"):
+        lab.control.set_status(name, "Training")
+
+
+def test_the_same_status_only_changes_its_message(lab: Lab, new_job: NewJob) -> None:
+    name = new_job()
+    lab.control.set_status(name, "Starting", message="Launching requested ML instances")
+    job = lab.client("sagemaker").describe_training_job(TrainingJobName=name)
+    messages = [step["StatusMessage"] for step in job["SecondaryStatusTransitions"]]
+    assert messages == ["Launching requested ML instances"]
+
+
+def test_a_failed_job_says_why(lab: Lab, new_job: NewJob) -> None:
+    name = new_job()
+    lab.control.set_status(name, "Failed", failure_reason="AlgorithmError: out of memory")
+    job = lab.client("sagemaker").describe_training_job(TrainingJobName=name)
+    assert (job["TrainingJobStatus"], job["FailureReason"]) == (
+        "Failed",
+        "AlgorithmError: out of memory",
+    )
