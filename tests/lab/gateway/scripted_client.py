@@ -344,6 +344,13 @@ async def lab(
         assert not left, left
 
 
+async def opened(client: Client) -> None:
+    """Shake hands, send `hello` and wait until the target has echoed it."""
+    await client.handshake()
+    await client.send_surely(b"hello")
+    await client.until(lambda: client.data == b"hello")
+
+
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a test, which hangs for a minute at most."""
     asyncio.run(asyncio.wait_for(main, 60))
