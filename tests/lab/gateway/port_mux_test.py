@@ -121,21 +121,6 @@ def test_failed_dial_is_a_flag_and_a_fin(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["169.254.169.254", "10.0.0.2", "10.0.255.255", "fd00:ec2::254"]
-)
-def test_forbidden_addresses(tmp_path: Path, address: str) -> None:
-    async def main() -> None:
-        async with lab(tmp_path, vpc_cidr="10.0.0.0/16") as it:
-            client, _ = await it.client(host=address)
-            await client.handshake()
-            await client.until(lambda: client.closed)
-            assert client.output == f"Forwarding to IP address {address} is forbidden."
-            await client.close()
-
-    run(main())
-
-
-@pytest.mark.parametrize(
     ("client_version", "agent_version"), [("0.0.1", "3.3.1230.0"), ("1.2.677.0", "3.0.196.0")]
 )
 def test_old_ends_do_without_mux(tmp_path: Path, client_version: str, agent_version: str) -> None:

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .scripted_client import lab, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "10.0.0.2", "10.0.255.255", "fd00:ec2::254"]
+)
+def test_forbidden_addresses(tmp_path: Path, address: str) -> None:
+    async def main() -> None:
+        async with lab(tmp_path, vpc_cidr="10.0.0.0/16") as it:
+            client, _ = await it.client(host=address)
+            await client.handshake()
+            await client.until(lambda: client.closed)
+            assert client.output == f"Forwarding to IP address {address} is forbidden."
+            await client.close()
+
+    run(main())
