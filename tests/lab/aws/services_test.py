@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from sm_proxy_lab.aws.kms import open_blob
 from tests.lab.aws.harness import Lab, refusal
 
 
@@ -63,19 +62,6 @@ def test_a_bastion_is_found_by_its_tag(lab: Lab, bastion: str) -> None:
     instances = [i["InstanceId"] for r in found["Reservations"] for i in r["Instances"]]
     assert instances == [bastion]
     assert lab.client("ec2", "eu-west-1").describe_instances()["Reservations"] == []
-
-
-def test_data_keys_can_be_opened_by_the_gateway(lab: Lab) -> None:
-    kms = lab.client("kms")
-    context = {"aws:ssm:SessionId": "s", "aws:ssm:TargetId": "i-1"}
-    key = kms.generate_data_key(KeyId="alias/x", NumberOfBytes=64, EncryptionContext=context)
-    assert key["KeyId"] == "arn:aws:kms:us-east-1:123456789012:alias/x"
-    assert len(key["Plaintext"]) == 64
-    assert open_blob(key["CiphertextBlob"], context) == key["Plaintext"]
-    opened = kms.decrypt(CiphertextBlob=key["CiphertextBlob"], EncryptionContext=context)
-    assert opened["Plaintext"] == key["Plaintext"]
-    with pytest.raises(ValueError, match="context"):
-        open_blob(key["CiphertextBlob"], {})
 
 
 def test_what_nobody_has(lab: Lab) -> None:
