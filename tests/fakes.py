@@ -35,7 +35,7 @@ class FakeAws(Aws):
     def __init__(self, **answers: Answers) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self._answers = answers
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     @property
     def profile(self) -> str | None:
@@ -55,7 +55,7 @@ class FakeAws(Aws):
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         del service
-        with self._guard:
+        with self._lock:
             self.calls.append((operation, parameters))
             answer = self._answers[operation]
             if isinstance(answer, list):

@@ -53,33 +53,33 @@ def test_another_context_is_left_alone() -> None:
     assert aws.calls == []
 
 
-def test_they_wait_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_waits_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "QUIET_S", 0.01)
     ran, own = threading.Event(), FakeAws()
-    # Those of a connection in another test may still be waiting for their moment.
+    # That of a connection in another test may still be waiting for its moment.
     monkeypatch.setattr(housekeeping, "run", lambda aws, _: ran.set() if aws is own else None)
     stream = FakeStream()
     stream.opened = False
-    beside = housekeeping.BackgroundHousekeeping(own, stream, SETTINGS)
+    background = housekeeping.BackgroundHousekeeping(own, stream, SETTINGS)
     assert not ran.wait(0.3)
     stream.opened = True
     assert ran.wait(60)
-    beside.finish()
+    background.finish()
 
 
-def test_of_a_short_connection_they_come_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_short_connection_it_comes_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Aws] = []
     monkeypatch.setattr(housekeeping, "QUIET_S", 60)
     monkeypatch.setattr(housekeeping, "PATIENCE_S", 60)
     aws = FakeAws()
     monkeypatch.setattr(housekeeping, "run", lambda one, _: ran.append(one) if one is aws else None)
-    beside = housekeeping.BackgroundHousekeeping(aws, FakeStream(), SETTINGS)
+    background = housekeeping.BackgroundHousekeeping(aws, FakeStream(), SETTINGS)
     assert ran == []
-    beside.finish()
+    background.finish()
     assert ran == [aws]
 
 
-def test_their_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "PATIENCE_S", 0.1)
     monkeypatch.setattr(housekeeping, "run", lambda *_: threading.Event().wait(90))
     began = time.monotonic()
@@ -105,7 +105,7 @@ def test_a_command_ends_orphans_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert aws.operations() == ["TerminateSession"]
 
 
-def test_what_hinders_a_command_s_chores_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_hinders_a_commands_housekeeping_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> list[str]:
         raise KeyError("x")
 

@@ -43,7 +43,7 @@ class World:
         self.done_after: list[str] = []
         self.pump_fails: BaseException | None = None
         self.silent: SmProxyError | None = None
-        self.vetted: HostKeyCheckedStream | None = None
+        self.checked: HostKeyCheckedStream | None = None
         self.refuses: SmProxyError | None = None
         stdin, self.to_us = os.pipe()
         self.from_us, stdout = os.pipe()
@@ -68,14 +68,14 @@ class World:
     def pump(self, stream: HostKeyCheckedStream, ends: object, silent: Any) -> Any:
         behind: object = stream._stream
         assert (behind, ends) == (self, self.ends)
-        self.silent, self.vetted = silent(), stream
+        self.silent, self.checked = silent(), stream
         return self
 
     def run(self) -> None:
         if self.pump_fails:
             raise self.pump_fails
-        if self.vetted is not None and self.refuses:
-            self.vetted.refusal = self.refuses
+        if self.checked is not None and self.refuses:
+            self.checked.refusal = self.refuses
 
     def record_fields(self) -> dict[str, Any]:
         return {"bastion": "i-1", "session": "s-1", "resumes": 1}

@@ -323,12 +323,12 @@ def test_a_signal_ends_the_process(number: int, status: int, folder: Path) -> No
         "import os, sys, threading, time\n"
         "from sm_proxy import cli\n"
         "from sm_proxy.commands import sync\n"
-        "class Survey:\n"
+        "class FakeHosts:\n"
         "    prefix = 'sm-'\n"
         "    def __init__(self, *_): pass\n"
         "    def is_of(self, *_): return True\n"
         f"    def stubs(self): os.kill(os.getpid(), {int(number)}); time.sleep(60)\n"
-        "sync.RunningHosts = Survey\n"
+        "sync.RunningHosts = FakeHosts\n"
         "sys.exit(cli.main(sys.argv[1:]))\n"
     )
     done = subprocess.run(

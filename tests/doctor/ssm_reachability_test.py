@@ -39,7 +39,7 @@ def endpoints(*names: str) -> dict[str, Any]:
         (IGW, endpoints(), "203.0.113.9", ""),
     ],
 )
-def test_an_agent_that_is_offline_needs_a_way_out(
+def test_an_agent_that_is_offline_needs_a_way_to_ssm(
     routes: Any, there: Any, public: str, lacking: str
 ) -> None:
     instance = {**INSTANCE, "PublicIpAddress": public}
@@ -67,7 +67,7 @@ def test_routes_that_may_not_be_asked_are_no_cause() -> None:
         ssm_reachability.leads(examined)
 
 
-def guarded(*groups: str) -> dict[str, Any]:
+def with_groups(*groups: str) -> dict[str, Any]:
     """Endpoints for both services, with these security groups."""
     found = endpoints("ssm", "ssmmessages")["VpcEndpoints"]
     return {
@@ -100,7 +100,7 @@ def test_an_agent_that_is_offline_has_to_be_let_in_by_the_endpoints(
     examined = context(
         DescribeInstances={"Reservations": [{"Instances": [{**INSTANCE, **own}]}]},
         DescribeInstanceInformation=information(ping),
-        DescribeVpcEndpoints=guarded("sg-1"),
+        DescribeVpcEndpoints=with_groups("sg-1"),
         DescribeSecurityGroups={"SecurityGroups": [group("sg-1", port, **peers)]},
     )
     bastion.running(examined)
@@ -114,7 +114,7 @@ def test_an_agent_that_is_offline_has_to_be_let_in_by_the_endpoints(
 
 
 def test_endpoints_without_groups_or_that_may_not_be_asked_are_no_cause() -> None:
-    for found, groups in ((endpoints("ssm"), {}), (DENIED, {}), (guarded("sg-1"), DENIED)):
+    for found, groups in ((endpoints("ssm"), {}), (DENIED, {}), (with_groups("sg-1"), DENIED)):
         examined = context(DescribeVpcEndpoints=found, DescribeSecurityGroups=groups)
         bastion.running(examined)
         with pytest.raises(SkipCheck):

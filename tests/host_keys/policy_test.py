@@ -109,18 +109,18 @@ class Log:
 
 
 @pytest.mark.parametrize("before", [None, "no-address"])
-@pytest.mark.parametrize("remembered", [True, False])
+@pytest.mark.parametrize("cached", [True, False])
 def test_a_log_that_lags_is_waited_for(
     place: Place,
     clock: Clock,
     capsys: pytest.CaptureFixture[str],
     before: Code | None,
     *,
-    remembered: bool,
+    cached: bool,
 ) -> None:
     """Its new stream may be there without its marker: then there is no address."""
     log = Log(clock, 5, before)
-    keys = HostKeyPolicy(place.settings, container(cached=remembered), log.look)
+    keys = HostKeyPolicy(place.settings, container(cached=cached), log.look)
     keys.pin(container(), 2022, on_first_use=False)
     assert keys.judge(blob_of(OTHER), "") is None
     assert place.pinned == f"* {OTHER}\n"

@@ -83,43 +83,43 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeAws]:
     return made
 
 
-def look(*prefixes: str, **settings: Any) -> RunningHosts:
+def running_hosts(*prefixes: str, **settings: Any) -> RunningHosts:
     return RunningHosts(Settings(**settings), {"sm-", *prefixes}, lambda _: None)
 
 
 def test_a_job_with_the_user_of_its_log(aws: Callable[..., FakeAws]) -> None:
     aws()
-    assert look().stubs() == [Stub("sm-bert", "ubuntu", "training job")]
+    assert running_hosts().stubs() == [Stub("sm-bert", "ubuntu", "training job")]
 
 
 def test_a_second_look_asks_for_the_lists_only(aws: Callable[..., FakeAws]) -> None:
     fake = aws()
-    looking = look()
-    first = looking.stubs()
+    hosts = running_hosts()
+    first = hosts.stubs()
     fake.calls.clear()
-    assert looking.stubs() == first
+    assert hosts.stubs() == first
     assert fake.operations() == LISTS
     fake.calls.clear()
-    assert look().stubs() == first  # nor does another process
+    assert running_hosts().stubs() == first  # nor does another process
     assert fake.operations() == LISTS
 
 
 def test_only_live_jobs_are_listed(aws: Callable[..., FakeAws]) -> None:
     fake = aws()
-    look().stubs()
+    running_hosts().stubs()
     asked = dict(fake.calls)
     assert asked["ListTrainingJobs"]["StatusEquals"] == "InProgress"
 
 
 def test_the_newest_first(aws: Callable[..., FakeAws]) -> None:
     aws(ListTrainingJobs=training("c", "a", "b"))
-    assert [stub.host for stub in look().stubs()] == ["sm-c", "sm-a", "sm-b"]
+    assert [stub.host for stub in running_hosts().stubs()] == ["sm-c", "sm-a", "sm-b"]
 
 
 @pytest.mark.parametrize(("count", "last"), [(2, "sm-bert.algo-2"), (64, "sm-bert.algo-16")])
 def test_nodes(count: int, last: str, aws: Callable[..., FakeAws]) -> None:
     aws(DescribeTrainingJob=described(ResourceConfig={"InstanceCount": count}))
-    found = look().stubs()
+    found = running_hosts().stubs()
     assert [stub.host for stub in found[:2]] == ["sm-bert", "sm-bert.algo-2"]
     assert (len(found), found[-1]) == (min(count, 16), Stub(last, "ubuntu", "training job"))
 
@@ -127,28 +127,28 @@ def test_nodes(count: int, last: str, aws: Callable[..., FakeAws]) -> None:
 @pytest.mark.parametrize("status", ["Starting", "Downloading", "Uploading", "Interrupted"])
 def test_what_does_not_run(status: str, aws: Callable[..., FakeAws]) -> None:
     fake = aws(ListTrainingJobs=training("bert", status=status))
-    assert look().stubs() == []
+    assert running_hosts().stubs() == []
     assert fake.operations() == LISTS
 
 
 def test_what_has_no_vpc_or_is_gone(aws: Callable[..., FakeAws]) -> None:
     aws(DescribeTrainingJob=described(VpcConfig={}))
-    assert look().stubs() == []
+    assert running_hosts().stubs() == []
     gone = dict.fromkeys(("DescribeProcessingJob", "DescribeTransformJob"), ABSENT)
     aws(
         ListTrainingJobs=[training("new"), {}],
         DescribeTrainingJob=ABSENT, DescribeEndpoint=ABSENT, **gone,
     )  # fmt: skip
-    assert look().stubs() == []
+    assert running_hosts().stubs() == []
 
 
 def test_a_log_that_names_no_user(aws: Callable[..., FakeAws]) -> None:
     fake = aws(GetLogEvents=events("nothing"))
-    looking = look(user="trainer")
+    hosts = running_hosts(user="trainer")
     for _ in range(5):
-        assert looking.stubs() == [Stub("sm-bert", "trainer", "training job")]
+        assert hosts.stubs() == [Stub("sm-bert", "trainer", "training job")]
     fake.calls.clear()
-    looking.stubs()
+    hosts.stubs()
     assert fake.operations() == LISTS  # it never will
 
 
@@ -159,7 +159,7 @@ def test_another_kind_by_its_plain_name(aws: Callable[..., FakeAws]) -> None:
         DescribeTrainingJob=ABSENT,
         DescribeProcessingJob=described_processing,
     )
-    assert look().stubs() == [Stub("sm-prep", "ubuntu", "processing job")]
+    assert running_hosts().stubs() == [Stub("sm-prep", "ubuntu", "processing job")]
 
 
 @pytest.mark.parametrize("plain", [described(status="Completed", overall="Completed"), DENIED])
@@ -172,31 +172,31 @@ def test_a_kind_where_the_plain_name_leads_elsewhere(
         DescribeTrainingJob=plain,
         DescribeProcessingJob=described_processing,
     )
-    assert look().stubs() == [Stub("sm-prep.processing", "ubuntu", "processing job")]
+    assert running_hosts().stubs() == [Stub("sm-prep.processing", "ubuntu", "processing job")]
 
 
 def test_a_host_that_belongs_to_a_longer_prefix(aws: Callable[..., FakeAws]) -> None:
     aws(ListTrainingJobs=training("eu-x", "bert"))
-    assert [stub.host for stub in look("sm-eu-").stubs()] == ["sm-bert"]
+    assert [stub.host for stub in running_hosts("sm-eu-").stubs()] == ["sm-bert"]
 
 
 def test_a_name_that_is_none(aws: Callable[..., FakeAws]) -> None:
     aws(ListTrainingJobs=training("x\n    ProxyCommand evil", "bert"))
-    assert [stub.host for stub in look().stubs()] == ["sm-bert"]
+    assert [stub.host for stub in running_hosts().stubs()] == ["sm-bert"]
 
 
 @pytest.mark.parametrize("operation", ["ListTransformJobs", "DescribeTrainingJob"])
 def test_nothing_is_known_when_a_call_fails(operation: str, aws: Callable[..., FakeAws]) -> None:
     aws(**{operation: SmProxyError("throttled", "slow")})
     with pytest.raises(SmProxyError, match="slow"):
-        look().stubs()
+        running_hosts().stubs()
 
 
 def test_a_denied_kind_is_told_once(aws: Callable[..., FakeAws]) -> None:
     aws(ListEndpoints=DENIED)
     told: list[str] = []
-    looking = RunningHosts(Settings(), {"sm-"}, told.append)
-    assert looking.stubs() == looking.stubs() != []
+    hosts = RunningHosts(Settings(), {"sm-"}, told.append)
+    assert hosts.stubs() == hosts.stubs() != []
     assert told == ["left out: denied"]
 
 
@@ -212,4 +212,4 @@ def test_an_endpoint_that_is_updated_stays(aws: Callable[..., FakeAws]) -> None:
         DescribeEndpointConfig={"VpcConfig": {"Subnets": ["subnet-1"]}},
         DescribeLogStreams={},
     )
-    assert look().stubs() == [Stub("sm-chat", "root", "endpoint")]
+    assert running_hosts().stubs() == [Stub("sm-chat", "root", "endpoint")]

@@ -103,7 +103,7 @@ SECOND = {
 }
 
 
-def remembered(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
+def cached_ten_minutes_ago(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
     """The job as it was ten minutes ago, as a connection to its first node left it."""
     now = time.time()
     with monkeypatch.context() as patch:
@@ -112,14 +112,14 @@ def remembered(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
 
 
 def test_a_node_that_has_come_since_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered(monkeypatch)
+    cached_ten_minutes_ago(monkeypatch)
     aws = working(DescribeTrainingJob=description(ResourceConfig=TWO), **SECOND)
     assert resolved(aws, "sm-my-job.2").node == "algo-2"
     assert aws.operations().count("DescribeTrainingJob") == 1
 
 
 def test_a_job_that_has_ended_since_is_said_to_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
+    cached_ten_minutes_ago(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
     aws = working(
         DescribeTrainingJob=description("Failed", "Failed", FailureReason="no memory"),
         DescribeLogStreams=streams("my-job/algo-2-1700000000"),
@@ -144,7 +144,7 @@ def test_a_restart_since_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
         ResourceConfig=TWO,
         SecondaryStatusTransitions=[{"StartTime": MINUTES_AGO}],
     )
-    remembered(monkeypatch, DescribeTrainingJob=began)
+    cached_ten_minutes_ago(monkeypatch, DescribeTrainingJob=began)
     monkeypatch.setattr(resolver, "POLL_S", (0.01, 0.02))
     aws = working(
         DescribeTrainingJob=description(ResourceConfig=TWO),  # Training since now
@@ -155,7 +155,7 @@ def test_a_restart_since_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_subnets_that_have_changed_since_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
+    cached_ten_minutes_ago(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
     moved = marker_line(node="algo-2", addresses=[{"address": "10.9.0.5"}])
     subnets = {"Subnets": [{"VpcId": "vpc-9", "CidrBlock": "10.9.0.0/24"}]}
     aws = working(
@@ -179,7 +179,7 @@ def test_what_was_asked_a_moment_ago_is_not_asked_again(monkeypatch: pytest.Monk
 
 
 def test_another_refusal_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
+    cached_ten_minutes_ago(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
     aws = working(DescribeLogStreams=SmProxyError("throttled", "slow", "later"))
     with pytest.raises(SmProxyError, match="slow"):
         resolved(aws, "sm-my-job.2")
@@ -272,7 +272,7 @@ def test_a_field_of_another_type_is_asked_anew(changes: dict[str, Any]) -> None:
 
 
 def job_record(aws: FakeAws) -> dict[str, Any]:
-    """What is remembered of the job."""
+    """What is cached of the job."""
     resolved(aws)
     record = cache.Cache("jobs").load(aws.context, "", "my-job")
     assert record is not None

@@ -30,11 +30,11 @@ def this(**changes: Any) -> dict[str, Any]:
     return {**mine, **changes}
 
 
-def test_this_process_lives() -> None:
+def test_this_process_is_alive() -> None:
     assert process_identity.is_alive(process_identity.own()) is True
 
 
-def test_a_process_that_ended_does_not(here: dict[str, str]) -> None:
+def test_a_process_that_ended_is_not_alive(here: dict[str, str]) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     known = this(pid=child.pid, started=process_identity.started(child.pid))
     assert process_identity.is_alive(known) is True
@@ -50,7 +50,7 @@ def test_a_pid_that_is_used_again_is_another_process(here: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("elsewhere", "lives"),
+    ("elsewhere", "alive"),
     [
         ({"machine": "server/1234"}, None),
         ({"machine": "laptop/5678"}, None),
@@ -60,9 +60,9 @@ def test_a_pid_that_is_used_again_is_another_process(here: dict[str, str]) -> No
     ],
 )
 def test_another_machine_container_or_boot(
-    here: dict[str, str], elsewhere: dict[str, str], *, lives: bool | None
+    here: dict[str, str], elsewhere: dict[str, str], *, alive: bool | None
 ) -> None:
-    assert process_identity.is_alive(this(**elsewhere)) is lives
+    assert process_identity.is_alive(this(**elsewhere)) is alive
 
 
 def test_without_a_machine_id_another_boot_may_be_another_machine(

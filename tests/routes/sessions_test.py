@@ -14,7 +14,7 @@ from sm_proxy.ssm.api import Grant
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def generous_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """The calls are in threads of their own, which a busy machine may begin late."""
     monkeypatch.setattr("sm_proxy.routes.sessions._END_S", 60)
     monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)

@@ -24,7 +24,7 @@ MUX = {"portNumber": "22", "type": "LocalPortForwarding"}
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def generous_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """TerminateSession is in a thread of its own, which a busy machine may begin late."""
     monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)
 

@@ -42,7 +42,7 @@ class Judge:
 
 
 class Case:
-    """A vetted stream, with what its user was told."""
+    """A stream whose host key is checked, with what its user was told."""
 
     def __init__(self, judge: Judge) -> None:
         self.inner = FakeStream()

@@ -443,7 +443,7 @@ def test_ssh_leaving_is_noticed_while_nothing_is_read_from_it(
 ) -> None:
     either.stream.stalled = True
     if isinstance(either.stdio, ThreadedStdio):
-        either.stream.patience = 0.1  # stands for the ticks of readiness on Windows
+        either.stream.patience = 0.1  # stands for the ticks of poll on Windows
     either.far.sendall(GREETING)
     either.ssh_sends(b"unread")
     either.later(0.05, either.ssh_leaves)

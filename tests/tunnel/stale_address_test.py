@@ -32,7 +32,7 @@ class Look:
 FORGOTTEN: list[str] = []
 
 
-def rechecked_stream(stream: FakeStream, look: Look, now: float = 0) -> StaleAddressStream:
+def stale_address_stream(stream: FakeStream, look: Look, now: float = 0) -> StaleAddressStream:
     """The stream under test; what it forgets is counted."""
     FORGOTTEN.clear()
     return StaleAddressStream(stream, look, lambda: FORGOTTEN.append("x"), now)
@@ -52,7 +52,7 @@ LATE = stale_address.PATIENCE_S + 0.1
 
 def test_a_greeting_in_time_needs_no_look() -> None:
     old, look = FakeStream(), Look()
-    stream = rechecked_stream(old, look)
+    stream = stale_address_stream(old, look)
     stream.write(b"hello")
     old.coming = b"SSH-2.0"
     step(stream, 0.5)
@@ -62,13 +62,13 @@ def test_a_greeting_in_time_needs_no_look() -> None:
 
 
 def test_the_wait_is_bounded_by_the_patience() -> None:
-    stream = rechecked_stream(FakeStream(), Look(), 10)
+    stream = stale_address_stream(FakeStream(), Look(), 10)
     assert stream.deadline(10) == 10 + stale_address.PATIENCE_S
 
 
 def test_a_container_that_has_moved_hears_everything_again() -> None:
     old, new = FakeStream(), FakeStream(room=4)
-    stream = rechecked_stream(old, Look(new))
+    stream = stale_address_stream(old, Look(new))
     stream.write(b"hello ")
     stream.write(b"again")
     new_room, new.room = new.room, 0
@@ -87,7 +87,7 @@ def test_a_container_that_has_moved_hears_everything_again() -> None:
 
 def test_a_container_that_is_still_there_is_waited_for() -> None:
     old, look = FakeStream(), Look(None)
-    stream = rechecked_stream(old, look)
+    stream = stale_address_stream(old, look)
     stream.write(b"hello")
     step(stream, LATE)
     step(stream, LATE + 5)
@@ -97,7 +97,7 @@ def test_a_container_that_is_still_there_is_waited_for() -> None:
 def test_an_end_before_the_first_byte_is_looked_into_at_once() -> None:
     old, new = FakeStream(), FakeStream()
     old.ended, old.failure = True, SmProxyError("connect-refused", "no")
-    stream = rechecked_stream(old, Look(new))
+    stream = stale_address_stream(old, Look(new))
     assert (stream.ended, stream.failure) == (False, None)
     step(stream, 0.1)
     assert (stream.ended, stream.failure) == (False, None)
@@ -107,7 +107,7 @@ def test_an_end_before_the_first_byte_is_looked_into_at_once() -> None:
 def test_the_streams_own_failure_stands_where_nothing_has_moved() -> None:
     old = FakeStream()
     old.ended, old.failure = True, SmProxyError("connect-refused", "no")
-    stream = rechecked_stream(old, Look(None))
+    stream = stale_address_stream(old, Look(None))
     step(stream, 0.1)
     assert stream.ended
     assert stream.failure is old.failure
@@ -115,7 +115,7 @@ def test_the_streams_own_failure_stands_where_nothing_has_moved() -> None:
 
 def test_what_the_look_meets_is_the_failure() -> None:
     error = SmProxyError("job-ended", "over")
-    stream = rechecked_stream(FakeStream(), Look(error))
+    stream = stale_address_stream(FakeStream(), Look(error))
     stream.advance(LATE, readable=False)
     deadline = time.monotonic() + 60
     while not stream.ended and time.monotonic() < deadline:
@@ -124,14 +124,14 @@ def test_what_the_look_meets_is_the_failure() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    stream = rechecked_stream(FakeStream(room=1 << 20), Look())
+    stream = stale_address_stream(FakeStream(room=1 << 20), Look())
     stream.write(b"x" * stream.room)
     assert stream.room == 0
 
 
 def test_a_first_byte_beside_the_look_wins_and_the_late_stream_is_closed() -> None:
     old, new = FakeStream(), FakeStream()
-    stream = rechecked_stream(old, Look(new))
+    stream = stale_address_stream(old, Look(new))
     stream.advance(LATE, readable=False)
     old.coming = b"SSH-2.0"
     assert stream.read() == b"SSH-2.0"
@@ -142,7 +142,7 @@ def test_a_first_byte_beside_the_look_wins_and_the_late_stream_is_closed() -> No
 
 def test_finishing_is_not_held_up_by_a_look() -> None:
     old = FakeStream()
-    stream = rechecked_stream(old, Look())
+    stream = stale_address_stream(old, Look())
     stream.finish()
     old.ended = True
     assert (old.finish_called, stream.ended) == (1, True)
@@ -151,7 +151,7 @@ def test_finishing_is_not_held_up_by_a_look() -> None:
 @pytest.mark.parametrize("checked", [False, True])
 def test_closing_closes_whatever_is_there(*, checked: bool) -> None:
     old, new = FakeStream(), FakeStream()
-    stream = rechecked_stream(old, Look(new))
+    stream = stale_address_stream(old, Look(new))
     if checked:
         stream.advance(LATE, readable=False)
         assert stream._check is not None
@@ -167,7 +167,7 @@ NEWKEYS = b"\0\0\0\x0c\x0a\x15" + b"\0" * 10
 @pytest.mark.parametrize(("sent", "forgotten"), [(KEXINIT, 1), (KEXINIT + NEWKEYS, 0)])
 def test_a_host_that_ssh_did_not_accept_is_forgotten(sent: bytes, forgotten: int) -> None:
     old = FakeStream()
-    stream = rechecked_stream(old, Look())
+    stream = stale_address_stream(old, Look())
     old.coming = b"SSH-2.0-server\r\n"
     assert stream.read()
     for byte in b"SSH-2.0-client\r\n" + sent:
@@ -177,7 +177,7 @@ def test_a_host_that_ssh_did_not_accept_is_forgotten(sent: bytes, forgotten: int
 
 
 def test_what_never_answered_is_not_forgotten_for_that() -> None:
-    stream = rechecked_stream(FakeStream(), Look())
+    stream = stale_address_stream(FakeStream(), Look())
     stream.write(b"SSH-2.0-client\r\n")
     stream.close()
     assert FORGOTTEN == []
@@ -185,7 +185,7 @@ def test_what_never_answered_is_not_forgotten_for_that() -> None:
 
 def test_what_is_no_ssh_is_not_judged() -> None:
     old = FakeStream(room=1 << 20)
-    stream = rechecked_stream(old, Look())
+    stream = stale_address_stream(old, Look())
     old.coming = b"x"
     assert stream.read()
     stream.write(b"y" * (1 << 17))
