@@ -191,9 +191,9 @@ def test_trains_all_the_same(tmp_path: Path, shell: str, way: str) -> None:
 
 @pytest.mark.parametrize("way", ["no server", "nowhere to write", "half of us is missing"])
 def test_nobody_is_waited_for(tmp_path: Path, way: str) -> None:
-    """Windows are for people, who cannot come."""
-    windows = "export SM_PROXY_WAIT=1h SM_PROXY_KEEP_FAILURE=1h SM_PROXY_KEEP_CONNECTED=1h; "
-    code, log, took = run(tmp_path, "sh", windows + WAYS[way][0], marker=False)
+    """Time windows are for people, who cannot come."""
+    time_windows = "export SM_PROXY_WAIT=1h SM_PROXY_KEEP_FAILURE=1h SM_PROXY_KEEP_CONNECTED=1h; "
+    code, log, took = run(tmp_path, "sh", time_windows + WAYS[way][0], marker=False)
     assert code == 42, log
     assert took < 40, log
 

@@ -1,4 +1,4 @@
-"""The job's own behaviour: exit codes and signals with us, in windows, and without us."""
+"""The job's own behaviour: exit codes and signals with us, in time windows, and without us."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .conftest import BUSYBOX, write_busybox
 
 ENTRYPOINT = Path(__file__).parents[2] / "container" / "entrypoint.sh"
 KEPT = {"SM_PROXY_KEEP_SUCCESS": "1h", "SM_PROXY_KEEP_FAILURE": "1h"}
-WAYS = ("without us", "with us", "in windows")
+WAYS = ("without us", "with us", "in time windows")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Shell:
         entrypoint = [] if way == "without us" else [*self.argv, str(file)]
         process = subprocess.Popen(
             [*entrypoint, *program],
-            env=self.environment | (KEPT if way == "in windows" else {}),
+            env=self.environment | (KEPT if way == "in time windows" else {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -192,7 +192,7 @@ def test_signal_while_the_program_is_being_started(shell: Shell, tmp_path: Path,
     assert slow != text
     hold.write_text(slow, encoding="utf-8")
     script = ["sh", "-c", f"trap 'exit 5' {name}; echo on; {LOOP}"]
-    process = shell.start("in windows", script, ours / ENTRYPOINT.name)
+    process = shell.start("in time windows", script, ours / ENTRYPOINT.name)
     assert process.stdout is not None
     assert process.stdout.readline() == "on\n"
     process.send_signal(signal.Signals[f"SIG{name}"])
@@ -209,7 +209,7 @@ def test_signal_before_the_program_is_one(shell: Shell, tmp_path: Path, name: st
     assert early != text
     hold.write_text(early, encoding="utf-8")
     program = ["sh", "-c", "sleep 3; exit 7"]
-    process = shell.start("in windows", program, ours / ENTRYPOINT.name)
+    process = shell.start("in time windows", program, ours / ENTRYPOINT.name)
     assert status(process) == 128 + signal.Signals[f"SIG{name}"]
 
 
@@ -231,13 +231,13 @@ def test_child_of_the_program(shell: Shell) -> None:
         process = shell.start(way, ["sh", "-c", script])
         assert process.stdout is not None
         assert process.stdout.readline() == "on\n"
-        process.send_signal(signal.SIGTERM if way == "in windows" else signal.SIGUSR1)
+        process.send_signal(signal.SIGTERM if way == "in time windows" else signal.SIGUSR1)
         output, _ = process.communicate(timeout=60)
         heard[way] = (process.returncode, output)
     assert heard == {
         "without us": (6, "child\n"),
         "with us": (6, "child\n"),
-        "in windows": (5, "child\n"),
+        "in time windows": (5, "child\n"),
     }
 
 

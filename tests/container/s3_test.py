@@ -1,4 +1,4 @@
-"""Small objects from S3 by curl, boto3 and the AWS CLI, held against a front that verifies them."""
+"""Small objects from S3 by curl, boto3 and the AWS CLI, held against an AWS that verifies them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Store:
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("front")
+    folder = tmp_path_factory.mktemp("aws")
     with FakeGateway(folder / "gateway.sock") as gateway:
         threading.Thread(target=gateway.serve_forever, args=(0.05,), daemon=True).start()
         process, where, _ = start(folder)

@@ -58,7 +58,7 @@ def _options(**options: Any) -> Switch:
     return switched
 
 
-def _front(**faults: Any) -> Switch:
+def _aws(**faults: Any) -> Switch:
     @contextlib.contextmanager
     def switched(lab: Lab) -> Iterator[dict[str, Any]]:
         with lab.faults(**faults):
@@ -454,21 +454,19 @@ FAULTS: dict[str, Fault] = {
         "network",
     ),
     "no credentials": Fault(_options(env=_NO_KEYS), "credentials", "no-credentials"),
-    "credentials expired": Fault(
-        _front(credentials="expired"), "credentials", "expired-credentials"
-    ),
-    "credentials unknown": Fault(_front(credentials="invalid"), "credentials", "no-credentials"),
-    "clock wrong": Fault(_front(clock_skew_s=900), "clock", "no-credentials"),
+    "credentials expired": Fault(_aws(credentials="expired"), "credentials", "expired-credentials"),
+    "credentials unknown": Fault(_aws(credentials="invalid"), "credentials", "no-credentials"),
+    "clock wrong": Fault(_aws(clock_skew_s=900), "clock", "no-credentials"),
     **{
-        f"{action} denied": Fault(_front(deny=[action]), action, "access-denied")
+        f"{action} denied": Fault(_aws(deny=[action]), action, "access-denied")
         for action in (
             *("sagemaker:DescribeTrainingJob", "logs:DescribeLogStreams", "logs:GetLogEvents"),
             *("ec2:DescribeSubnets", "ec2:DescribeInstances"),
         )
     },
-    "ssm:StartSession denied": Fault(_front(deny=["ssm:StartSession"]), "tunnel", "access-denied"),
+    "ssm:StartSession denied": Fault(_aws(deny=["ssm:StartSession"]), "tunnel", "access-denied"),
     "throttled": Fault(
-        _front(throttle={"sagemaker:DescribeTrainingJob": 10_000}),
+        _aws(throttle={"sagemaker:DescribeTrainingJob": 10_000}),
         "sagemaker:DescribeTrainingJob",
         "throttled",
         slow=True,
@@ -485,9 +483,9 @@ FAULTS: dict[str, Fault] = {
         "bastion",
         "no-bastion",
     ),
-    "agent away": Fault(_front(ping_status="ConnectionLost"), "agent", "bastion-offline"),
-    "agent too old": Fault(_front(agent_version="3.1.501.0"), "agent", "agent-too-old"),
-    "websocket refused": Fault(_front(gateway={"refuse_upgrade": 403}), "tunnel", "session-lost"),
+    "agent away": Fault(_aws(ping_status="ConnectionLost"), "agent", "bastion-offline"),
+    "agent too old": Fault(_aws(agent_version="3.1.501.0"), "agent", "agent-too-old"),
+    "websocket refused": Fault(_aws(gateway={"refuse_upgrade": 403}), "tunnel", "session-lost"),
     "job's group lets nobody in": Fault(
         _api(
             f"e.revoke_security_group_ingress(GroupId=g,IpPermissions={_SELF})",
@@ -578,7 +576,7 @@ FAULTS: dict[str, Fault] = {
         ours="bastion-offline",
     ),
     "session ended by its owner": Fault(
-        _front(gateway={"close_with_text": "ended by its owner"}), "tunnel", "session-lost"
+        _aws(gateway={"close_with_text": "ended by its owner"}), "tunnel", "session-lost"
     ),
     "log names no host key": Fault(_told(_plain_address), "expected-key", "host-key-unknown"),
     "log names no server": Fault(

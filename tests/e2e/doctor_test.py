@@ -311,7 +311,7 @@ def test_security_groups_and_routes_are_the_networks(lab: Lab) -> None:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, whole: dict[str, Any], name: str) -> None:
-    """And nothing of it is left: the next one would be diagnosed for a patient with two."""
+    """And nothing of it is left: the next one would be diagnosed for a machine with two faults."""
     fault = FAULTS[name]
     if fault.check in ON_LOOPBACK and not lab.netns:
         pytest.skip("nothing filters a loopback address")

@@ -22,10 +22,10 @@ _LAUNCH = """
 import os, boto3
 sagemaker = boto3.client("sagemaker")
 other = sagemaker.describe_training_job(TrainingJobName=os.environ["SM_PROXY_LAB_JOB"])
-windows = {"SM_PROXY_WAIT": "10m", "SM_PROXY_KEEP_FAILURE": "10m", "LAB_EXIT": "9"}
+time_windows = {"SM_PROXY_WAIT": "10m", "SM_PROXY_KEEP_FAILURE": "10m", "LAB_EXIT": "9"}
 sagemaker.create_training_job(
     TrainingJobName="held",
-    Environment={**other["Environment"], **windows},
+    Environment={**other["Environment"], **time_windows},
     ResourceConfig={**other["ResourceConfig"], "InstanceCount": 1},
     **{k: other[k] for k in (
         "AlgorithmSpecification", "RoleArn", "OutputDataConfig", "VpcConfig", "StoppingCondition"

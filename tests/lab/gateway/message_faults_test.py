@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_noise_is_survived_by_a_patient_client(tmp_path: Path) -> None:
+def test_message_faults_are_survived_by_a_patient_client(tmp_path: Path) -> None:
     async def main() -> None:
-        noise = {"drop": 0.1, "duplicate": 0.1, "reorder": 0.1, "ack_loss": 0.1, "seed": 1}
+        message_faults = {"drop": 0.1, "duplicate": 0.1, "reorder": 0.1, "ack_loss": 0.1, "seed": 1}
         async with lab(tmp_path, pause_ms=0) as it:
             client, _ = await it.client(document=SSH)
             await opened(client)
-            it.faults(pause_ms=0, **noise)
+            it.faults(pause_ms=0, **message_faults)
             for number in range(20):
                 await client.send_surely(b"%03d" % number)
             it.faults(pause_ms=0)
