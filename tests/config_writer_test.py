@@ -384,7 +384,9 @@ def test_backups_are_kept(dot_ssh: Path) -> None:
     assert latest.read_bytes() == b"Host b\n"
 
 
-def test_links_and_odd_files(dot_ssh: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_links_are_followed_and_odd_files_refused(
+    dot_ssh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = dot_ssh / "config"
     config.unlink()
     config.symlink_to("config")

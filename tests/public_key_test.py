@@ -12,11 +12,11 @@ def test_it_is_what_ssh_keygen_shows() -> None:
     assert public_key.fingerprint(KEY) == f"{SHOWN} (ssh-ed25519)"
 
 
-def test_any_bytes_have_one() -> None:
+def test_any_bytes_have_a_fingerprint() -> None:
     for blob in (b"", b"\0", b"\0\0\0\x09x", b"\xff" * 9):
         assert public_key.fingerprint_of_blob(blob).startswith("SHA256:")
 
 
-def test_public_keys() -> None:
+def test_public_keys_are_taken_for_public_keys() -> None:
     assert is_public_key(HOST_KEY)
     assert is_public_key(ECDSA_KEY)

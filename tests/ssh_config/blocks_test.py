@@ -48,7 +48,9 @@ def test_a_hostile_comment_stays_one(dot_ssh: Path) -> None:
     assert "\x1b" not in own(dot_ssh)
 
 
-def test_control_master(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_control_master_has_a_private_folder_and_room_for_host_names(
+    dot_ssh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("sm_proxy.ssh_config.blocks._SUN_PATH", 500)
     run(dot_ssh, "write", "--control-master")
     assert f"    ControlPath {dot_ssh}/sm-proxy/cm/%r@%n:%p\n" in own(dot_ssh)

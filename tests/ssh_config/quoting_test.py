@@ -59,7 +59,9 @@ def test_words_of_the_command(platform: Platform, word: str, written: str) -> No
         ("msys2", "~/.ssh/k", "~/.ssh/k", "Include ~/.ssh/k"),
     ],
 )
-def test_paths(platform: Platform, path: str, value: str, include: str) -> None:
+def test_paths_are_written_as_each_platform_reads_them(
+    platform: Platform, path: str, value: str, include: str
+) -> None:
     assert quoting.path_value(path, platform) == value
     assert quoting.include(path, platform) == include
 

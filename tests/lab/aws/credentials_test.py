@@ -44,7 +44,7 @@ from tests.lab.aws.harness import Lab, refusal
         ),
     ],
 )
-def test_credentials(
+def test_expired_and_unknown_credentials_are_refused(
     lab: Lab, service: str, operation: str, expired: tuple[Any, ...], invalid: tuple[Any, ...]
 ) -> None:
     call = getattr(lab.client(service), operation)

@@ -19,7 +19,7 @@ def test_throttling_wears_off(lab: Lab) -> None:
     assert lab.control.faults()["throttle"] == {"sagemaker:DescribeTrainingJob": 0, "ec2:*": 0}
 
 
-def test_failures(lab: Lab) -> None:
+def test_failures_are_internal_ones(lab: Lab) -> None:
     lab.control.faults(fail={"sagemaker:DescribeTrainingJob": 2})
     describe = lab.client("sagemaker").describe_training_job
     failures = [refusal(describe, **DESCRIBE) for _ in range(2)]

@@ -17,7 +17,7 @@ from tests.lab.aws.harness import Lab, job_request, refusal
         ("x" * 64, "have length less than or equal to 63"),
     ],
 )
-def test_illegal_names(lab: Lab, name: str, rule: str) -> None:
+def test_illegal_names_are_refused(lab: Lab, name: str, rule: str) -> None:
     words = (
         f"1 validation error detected: Value '{name}' at 'trainingJobName' failed to satisfy "
         f"constraint: Member must {rule}"
@@ -26,7 +26,7 @@ def test_illegal_names(lab: Lab, name: str, rule: str) -> None:
     assert refusal(describe, TrainingJobName=name) == ("ValidationException", words, 400)
 
 
-def test_limits_of_the_environment(lab: Lab) -> None:
+def test_an_environment_beyond_its_limits_is_refused(lab: Lab) -> None:
     create = lab.client("sagemaker").create_training_job
     request = job_request("too-much") | {"Environment": {"KEY": "x" * 513}}
     code, words, _ = refusal(create, **request)

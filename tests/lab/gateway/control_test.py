@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_control_errors(tmp_path: Path) -> None:
+def test_bad_control_requests_are_answered_with_an_error(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             assert "error" in it.ask("nonsense")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_url_and_path(tmp_path: Path) -> None:
+def test_only_the_url_that_was_given_opens(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             given = it.start()

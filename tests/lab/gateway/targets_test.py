@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     "address", ["169.254.169.254", "10.0.0.2", "10.0.255.255", "fd00:ec2::254"]
 )
-def test_forbidden_addresses(tmp_path: Path, address: str) -> None:
+def test_forbidden_addresses_end_the_session(tmp_path: Path, address: str) -> None:
     async def main() -> None:
         async with lab(tmp_path, vpc_cidr="10.0.0.0/16") as it:
             client, _ = await it.client(host=address)

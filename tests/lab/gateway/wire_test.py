@@ -62,7 +62,7 @@ def test_nul_padding_and_longer_headers_are_read() -> None:
 
 
 @pytest.mark.parametrize("start", [0, 40], ids=["header length", "created date"])
-def test_malformed(start: int) -> None:
+def test_malformed_messages_are_refused(start: int) -> None:
     raw = bytearray(own.encode("input_stream_data", b""))
     raw[start : start + 8] = bytes(8)
     with pytest.raises(wire.MalformedError):

@@ -9,7 +9,7 @@ from tests.lab.conftest import ISOLATED, needs_root
 
 
 @needs_root
-def test_vpc() -> None:
+def test_the_vpcs_subnets_reach_a_node_and_nobody_else_does() -> None:
     vpc = network.NetnsNetwork()
     first, second = (vpc.plug_node(cidr) for cidr in network.NODE_SUBNETS)
     outside = vpc.plug_node(None)
@@ -39,6 +39,6 @@ def test_loopback_labs_do_not_meet() -> None:
         lab._claim.close()
 
 
-def test_mode_that_is_asked_for() -> None:
+def test_the_mode_that_is_asked_for_is_taken() -> None:
     assert network.choose_mode("loopback") == "loopback"
     assert network.choose_mode(None) == ("netns" if ISOLATED else "loopback")

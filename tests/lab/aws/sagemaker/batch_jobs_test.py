@@ -7,7 +7,7 @@ import pytest
 from tests.lab.aws.harness import Lab, refusal
 
 
-def test_processing_jobs(lab: Lab) -> None:
+def test_a_processing_job_is_made_moved_and_listed(lab: Lab) -> None:
     sagemaker = lab.client("sagemaker")
     name = f"processing-{uuid.uuid4().hex[:8]}"
     network = {"VpcConfig": {"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0a"]}}

@@ -6,7 +6,7 @@ from typing import Any
 from tests.lab.aws.harness import Lab, NewJob, refusal
 
 
-def test_lists(lab: Lab, new_job: NewJob) -> None:
+def test_lists_are_filtered_sorted_and_paged(lab: Lab, new_job: NewJob) -> None:
     mark = uuid.uuid4().hex[:8]
     names = [new_job(f"{mark}-{number}") for number in range(12)]
     lab.control.set_status(names[3], "Failed")

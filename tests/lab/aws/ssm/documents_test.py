@@ -4,7 +4,7 @@ from tests.lab.aws.harness import Lab, refusal
 from tests.lab.aws.ssm.helpers import remote
 
 
-def test_documents_and_their_parameters(lab: Lab, bastion: str) -> None:
+def test_unknown_documents_and_parameters_are_refused(lab: Lab, bastion: str) -> None:
     start = lab.client("ssm").start_session
     assert refusal(start, Target=bastion, DocumentName="No-Such") == (
         "InvalidDocument",

@@ -16,7 +16,7 @@ def test_a_target_that_is_not_online(lab: Lab, bastion: str, ping: str) -> None:
     assert known.get(bastion) == (None if ping == "absent" else ping)
 
 
-def test_instance_information(lab: Lab, bastion: str) -> None:
+def test_instance_information_is_filtered_by_id_and_region(lab: Lab, bastion: str) -> None:
     ssm = lab.client("ssm")
     lab.control.faults(agent_version="3.1.1188.0")
     wanted = [{"Key": "InstanceIds", "Values": [bastion]}]
