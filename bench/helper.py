@@ -38,7 +38,7 @@ class NoApi:
 def main() -> None:
     """Pump until either side is done."""
     session_id, url, rate = sys.argv[1:]
-    streams = stdio.take()
+    streams = stdio.take_over()
     grant = ssm.Grant(session_id, os.environ["BENCH_TOKEN"], url)
     api = NoApi()
     stream = ssm.start(api, ssm.Options(messages_per_s=float(rate)), grant)

@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
         if "--json" in sys.argv:
             problem = SmProxyError("usage", printable(message), hint)
             output.render_error(_command_name(sys.argv[1:]), problem, as_json=True)
-        output.complain(f"sm-proxy: usage: {printable(message)}. {hint}")
+        output.write_to_stderr(f"sm-proxy: usage: {printable(message)}. {hint}")
         sys.exit(EXIT_USAGE)
 
 
@@ -78,7 +78,9 @@ def main(argv: list[str] | None = None) -> int:
     # Asked for even where parsing itself fails; what stands behind `--` is another program's.
     own = words[: words.index("--")] if "--" in words else words
     as_json = "--json" in own
-    return error_handler.guarded(name, lambda: _run(name, words, as_json=as_json), as_json=as_json)
+    return error_handler.run_guarded(
+        name, lambda: _run(name, words, as_json=as_json), as_json=as_json
+    )
 
 
 def _open_standard_descriptors() -> None:
@@ -106,7 +108,7 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
 
         housekeeping.after_command(args)
     if result.failure is not None:
-        return error_handler.last_line(name, result.failure)
+        return error_handler.report_last_line(name, result.failure)
     return int(result.exit_status)
 
 

@@ -32,14 +32,14 @@ __all__ = [
     "Finding",
     "Stub",
     "apply",
-    "exclusive",
     "findings",
     "offer_keys",
-    "planned",
-    "planned_keys",
-    "planned_removal",
-    "planned_stubs",
-    "stubs_in",
+    "plan",
+    "plan_keys",
+    "plan_removal",
+    "plan_stubs",
+    "read_stubs",
+    "writers_lock",
 ]
 
 
@@ -80,7 +80,7 @@ class Finding:
     fix: str
 
 
-def planned(
+def plan(
     ssh_config: Path, settings: Settings, program: list[str], known: Contexts | None = None
 ) -> list[Change]:
     """What `config write` changes: our own file first, then the user's.
@@ -95,7 +95,7 @@ def planned(
         SmProxyError: `config-malformed`, our marks in one of the files are torn.
     """
     own = our_file.path_of(settings)
-    target = atomic_write.resolved(ssh_config)
+    target = atomic_write.follow_symlinks(ssh_config)
     before, content = atomic_write.read(target), atomic_write.read(own)
     if known is None:
         known = {
@@ -103,14 +103,16 @@ def planned(
             settings.prefix: our_file.recorded_options(settings),
         }
         settings = Settings(ssh_dir=settings.ssh_dir)
-    taken = user_file.hosts(target, own)
+    taken = user_file.user_hosts(target, own)
     stubs = [
         stub
         for stub in blocks.parse_stubs(content or b"", own)
-        if (prefix := contexts.of_host(stub.host, known)) is not None
-        and not host_patterns.matches(stub.host, host_patterns.left_out(taken, prefix, known))
+        if (prefix := contexts.prefix_of(stub.host, known)) is not None
+        and not host_patterns.matches(
+            stub.host, host_patterns.excluded_patterns(taken, prefix, known)
+        )
     ]
-    text = blocks.own_file(settings, known, program, stubs=stubs, taken=taken)
+    text = blocks.render(settings, known, program, stubs=stubs, taken=taken)
     line = f"Add by hand, as the first line of your ssh config: {our_file.include_line(own)}"
     return [
         Change(
@@ -120,10 +122,10 @@ def planned(
     ]
 
 
-def planned_removal(ssh_config: Path, settings: Settings) -> list[Change]:
+def plan_removal(ssh_config: Path, settings: Settings) -> list[Change]:
     """What `config remove` changes: only what we added."""
     own = our_file.path_of(settings)
-    target = atomic_write.resolved(ssh_config)
+    target = atomic_write.follow_symlinks(ssh_config)
     before = atomic_write.read(target)
     after = None if before is None else user_file.without_include(target, before)
     by_hand = "Take the lines between the sm-proxy marks out by hand."
@@ -133,7 +135,7 @@ def planned_removal(ssh_config: Path, settings: Settings) -> list[Change]:
     ]
 
 
-def planned_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
+def plan_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
     """Replace the concrete Host blocks of our own file; nothing else of it changes.
 
     Raises:
@@ -157,7 +159,7 @@ def planned_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
     ]
 
 
-def planned_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
+def plan_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
     """Let the blocks that offer our own key, the first of `keys`, offer all of them."""
     own = our_file.path_of(settings)
     before = atomic_write.read(own)
@@ -167,11 +169,11 @@ def planned_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
 
 def offer_keys(settings: Settings, keys: Sequence[Path]) -> None:
     """Let our own file, where it has been written, offer these keys; the first is our own."""
-    with exclusive():
-        apply(planned_keys(settings, keys))
+    with writers_lock():
+        apply(plan_keys(settings, keys))
 
 
-def stubs_in(settings: Settings) -> list[Stub]:
+def read_stubs(settings: Settings) -> list[Stub]:
     """The stubs that stand in our own file now."""
     own = our_file.path_of(settings)
     return blocks.parse_stubs(atomic_write.read(own) or b"", own)
@@ -189,7 +191,7 @@ def findings(changes: Sequence[Change], settings: Settings) -> list[Finding]:
             )
             found.append(Finding(what, f"Run `chmod go-w {shlex.quote(str(item.path))}`."))
         if item.path != own:
-            there, first = user_file.included(item.before or b"", own)
+            there, first = user_file.find_include(item.before or b"", own)
             if not there:
                 found.append(Finding(f"not included: {own} by {item.path}", write))
             elif not first:
@@ -223,7 +225,7 @@ def apply(changes: Sequence[Change]) -> None:
 
 
 @contextlib.contextmanager
-def exclusive() -> Iterator[None]:
+def writers_lock() -> Iterator[None]:
     """Hold the writers' lock, so that two writers at once both succeed."""
     with file_lock.locked("ssh-config"):
         yield
@@ -232,7 +234,7 @@ def exclusive() -> Iterator[None]:
 def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
     content = before or b""
     bare = user_file.without_include(target, content)
-    if bare == content and user_file.included(content, own) == (True, True):
+    if bare == content and user_file.find_include(content, own) == (True, True):
         return content  # added by hand, where the file is managed by something else
     return user_file.with_include(target, before, our_file.include_line(own))
 

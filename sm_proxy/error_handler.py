@@ -34,7 +34,7 @@ _REPORTS: Final = 20
 """Reports kept at the most."""
 
 
-def guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -> int:
+def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -> int:
     """Run `action` and turn whatever it raises into an exit status."""
     try:
         return action()
@@ -53,35 +53,35 @@ def guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -
         with contextlib.suppress(OSError, SmProxyError):
             output.render_error(command, SmProxyError("bug", what), as_json=as_json)
         _hand_over(SmProxyError("bug", what))
-        output.complain(f"sm-proxy: bug: {what}")
+        output.write_to_stderr(f"sm-proxy: bug: {what}")
         return EXIT_BUG
 
 
-def clean(error: SmProxyError) -> SmProxyError:
+def redacted(error: SmProxyError) -> SmProxyError:
     """The same without secrets and control characters."""
     message, hint = (printable(debug_log.redact(text)) for text in (error.message, error.hint))
     return SmProxyError(error.code, message, hint)
 
 
-def last_line(command: str, error: SmProxyError) -> int:
+def report_last_line(command: str, error: SmProxyError) -> int:
     """Keep the failure of a command and say it as the last line; return the exit status."""
-    cleaned = clean(error)
+    cleaned = redacted(error)
     _hand_over(cleaned)
     _remember(command, cleaned)
-    if not error.told:
-        output.complain(cleaned.line)
+    if not error.reported:
+        output.write_to_stderr(cleaned.line)
     return EXIT_EXPECTED
 
 
-def tell_now(error: SmProxyError) -> None:
+def report_now(error: SmProxyError) -> None:
     """Say the last line of a failure that is still to be raised: afterwards nobody may listen."""
-    cleaned = clean(error)
+    cleaned = redacted(error)
     _hand_over(cleaned)
-    output.complain(cleaned.line)
-    error.told = True
+    output.write_to_stderr(cleaned.line)
+    error.reported = True
 
 
-def handed_over(path: Path) -> SmProxyError | None:
+def read_handed_over(path: Path) -> SmProxyError | None:
     """What a ProxyCommand of ours has left in the file that ERROR_FILE named, if it failed."""
     try:
         record = json.loads(path.read_bytes())
@@ -100,10 +100,10 @@ def _hand_over(cleaned: SmProxyError) -> None:
 
 def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:
     try:
-        output.render_error(command, clean(error), as_json=as_json)
+        output.render_error(command, redacted(error), as_json=as_json)
     except (OSError, SmProxyError):  # nobody reads stdout: the last line is still worth saying
         _silence_stdout()
-    last_line(command, error)
+    report_last_line(command, error)
 
 
 def _remember(command: str, error: SmProxyError) -> None:
@@ -115,7 +115,7 @@ def _remember(command: str, error: SmProxyError) -> None:
         "line": error.line,
     }
     with contextlib.suppress(OSError, SmProxyError):
-        folder = private_files.own_dir(paths.state_dir())
+        folder = private_files.ensure_own_dir(paths.state_dir())
         private_files.write_private(
             folder / "last-error.json", json.dumps(record, indent=1).encode()
         )
@@ -140,7 +140,7 @@ def _report(command: str) -> Path | str:
     )
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     try:
-        folder = private_files.own_dir(paths.state_dir() / "reports")
+        folder = private_files.ensure_own_dir(paths.state_dir() / "reports")
         path = folder / name
         private_files.write_private(path, text.encode(errors="replace"))
         for old in sorted(folder.glob("*.txt"))[:-_REPORTS]:

@@ -63,7 +63,7 @@ class SmProxyError(Exception):
     """An expected failure: what happened and why, what to do next, and a stable code.
 
     Attributes:
-        told: whether its line has been shown already.
+        reported: whether its line has been shown already.
     """
 
     def __init__(self, code: Code, message: str, hint: str = "") -> None:
@@ -71,7 +71,7 @@ class SmProxyError(Exception):
         self.code: Code = code
         self.message = message
         self.hint = hint
-        self.told = False
+        self.reported = False
 
     @property
     def line(self) -> str:

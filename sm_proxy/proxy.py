@@ -48,7 +48,7 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
         SmProxyError: with the code that fits.
     """
     signals.raise_on_hangup()
-    ssh = stdio.take()
+    ssh = stdio.take_over()
     began = time.time()
     record: RecordFields = {"host": host}
     ended_by: BaseException | None = None
@@ -136,7 +136,7 @@ def _opened(
         HostKeyCheckedStream,
     )
 
-    return container, HostKeyCheckedStream(stream, keys, error_handler.tell_now)
+    return container, HostKeyCheckedStream(stream, keys, error_handler.report_now)
 
 
 def _found(host: str, settings: Settings, aws: Aws) -> Container:

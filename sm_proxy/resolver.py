@@ -148,10 +148,10 @@ class _Search:
                 subnets = self._subnets = subnets or describe_subnets(self._aws, job.subnets)
             if known is None:
                 self._cache.keep_job(self._target, job, subnets)
-        told = reading.result() if reading is not None else None
-        if told is None or subnets is None:
+        reported = reading.result() if reading is not None else None
+        if reported is None or subnets is None:
             return job, None
-        stream, found = told
+        stream, found = reported
         return job, self._container(job, stream, self._judged(found, subnets), subnets)
 
     def _refuse_if_over(self, job: Job) -> None:
@@ -162,25 +162,27 @@ class _Search:
 
     def _describe(self) -> Job:
         if self._job is not None:
-            return kinds.again(self._aws, self._job)
+            return kinds.describe_again(self._aws, self._job)
         return lookup.find(self._aws, self._target, self._on_status)
 
     def _read_log(self, job: Job) -> tuple[str, Iterator[LogAddress]] | None:
         """The node's newest stream, and what it tells: once, and again as more of it is read."""
-        stream = log_streams.newest(self._aws, kinds.of(job.kind).streams(job, self._target.node))
+        stream = log_streams.find_newest(
+            self._aws, kinds.of(job.kind).streams(job, self._target.node)
+        )
         debug_log.write("stream", found=stream)
         if stream is None:
             return None
         node = self._target.node if kinds.of(job.kind).NODES_ARE_NAMED else None
-        told = log_formats.read(logs.head(self._aws, job.log_group, stream), node)
-        first = next(told, None)
-        return None if first is None else (stream, itertools.chain([first], told))
+        reported = log_formats.read(logs.head(self._aws, job.log_group, stream), node)
+        first = next(reported, None)
+        return None if first is None else (stream, itertools.chain([first], reported))
 
-    def _judged(self, told: Iterator[LogAddress], subnets: Subnets) -> LogAddress:
+    def _judged(self, reported: Iterator[LogAddress], subnets: Subnets) -> LogAddress:
         """What counts of it; a form of several lines is read on while no address of it will do."""
         allow_loopback = self._settings.allow_loopback
         with contextlib.suppress(logs.LimitError):
-            for found in told:
+            for found in reported:
                 inside = first_inside(found.addresses, subnets, allow_loopback=allow_loopback)
                 if found.source == "marker" or inside is not None:
                     break

@@ -27,7 +27,7 @@ class Vpc:
     bastion: str
 
 
-class Cloud:
+class Account:
     """API clients at the lab's endpoint. Making them takes most of a second: do it in a thread."""
 
     def __init__(self, endpoint: str) -> None:

@@ -131,7 +131,7 @@ class Machines:
     network: Network
     control: ControlQueue
     software: Software
-    role: roles.Role = field(default_factory=roles.Role)
+    role: roles.RoleCredentials = field(default_factory=roles.RoleCredentials)
     isolated: bool = field(
         default_factory=lambda: os.geteuid() == 0 and namespaces.may_isolate(_ISOLATION)
     )

@@ -49,7 +49,7 @@ class StepError(Exception):
     """A step did not do what it should."""
 
 
-class Tour:
+class Demo:
     """The steps, in order, against one job."""
 
     def __init__(self, folder: Path) -> None:
@@ -165,7 +165,7 @@ class Tour:
 def main() -> int:
     """Walk through the steps; 0 if all of them did what they should."""
     with tempfile.TemporaryDirectory(prefix="sm-proxy-demo-") as name:
-        for number, (title, step) in enumerate(Tour(Path(name)).steps(), 1):
+        for number, (title, step) in enumerate(Demo(Path(name)).steps(), 1):
             print(f"\n{number}. {title}")  # noqa: T201
             started = time.monotonic()
             try:

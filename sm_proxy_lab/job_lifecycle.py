@@ -38,7 +38,7 @@ _STOP_GRACE_S = 120.0  # what SageMaker gives a container between SIGTERM and SI
 _MARKER_TIMEOUT_S = 30.0
 
 
-class JobLife:
+class JobLifecycle:
     """One job from its creation on."""
 
     def __init__(self, machines: Machines, job: JobRequest, cidrs: list[str | None]) -> None:

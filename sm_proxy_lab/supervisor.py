@@ -24,7 +24,7 @@ from typing import Any
 from sm_proxy_lab import command_guard, environment
 from sm_proxy_lab.containers import JobRequest, Machines, Software
 from sm_proxy_lab.errors import LabError
-from sm_proxy_lab.job_lifecycle import JobLife
+from sm_proxy_lab.job_lifecycle import JobLifecycle
 from sm_proxy_lab.job_log import ControlQueue
 from sm_proxy_lab.machines import namespaces, network, packet_filter, reap, rootfs, sshd_binary
 from sm_proxy_lab.machines.processes import Child, lines
@@ -83,7 +83,7 @@ class Lab:
         self._caller = caller
         self._ending = Ending()
         self._command: Child | None = None
-        self._lives: dict[str, JobLife] = {}
+        self._lives: dict[str, JobLifecycle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._own_job = asyncio.Event()
         self._own_ready = asyncio.Event()
@@ -286,7 +286,7 @@ class Lab:
         else:
             job = JobRequest(event["job"], region, event["request"], program=options.train)
         cidrs = await asyncio.to_thread(self._cloud.cidrs_of, event["request"], region)
-        life = self._lives[job.name] = JobLife(self._machines, job, cidrs)
+        life = self._lives[job.name] = JobLifecycle(self._machines, job, cidrs)
         if not own:
             await life.live()
             return
@@ -325,9 +325,9 @@ def _control(endpoint: str) -> Any:
 
 
 def _cloud(endpoint: str) -> Any:
-    from sm_proxy_lab.account import Cloud  # noqa: PLC0415
+    from sm_proxy_lab.account import Account  # noqa: PLC0415
 
-    return Cloud(endpoint)
+    return Account(endpoint)
 
 
 def _software(image: str, packages: list[str]) -> Software:

@@ -63,11 +63,11 @@ def user_config(tmp_path: Path) -> Path:
 
 
 def write(user_config: Path, settings: Settings) -> None:
-    config_writer.apply(config_writer.planned(user_config, settings, PROGRAM))
+    config_writer.apply(config_writer.plan(user_config, settings, PROGRAM))
 
 
 def remove(user_config: Path, settings: Settings) -> None:
-    config_writer.apply(config_writer.planned_removal(user_config, settings))
+    config_writer.apply(config_writer.plan_removal(user_config, settings))
 
 
 def put(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -170,7 +170,7 @@ def test_torn_marks_are_refused_with_their_line(
 
 def test_a_plan_writes_nothing(user_config: Path, settings: Settings) -> None:
     put(user_config, CORPUS["latin-1"])
-    changes = config_writer.planned(user_config, settings, PROGRAM)
+    changes = config_writer.plan(user_config, settings, PROGRAM)
     diff = "".join(change.diff() for change in changes)
     assert "+Host sm-*\n" in diff
     assert f'+Include "{settings.ssh_folder}/config"\n' in diff
@@ -180,13 +180,13 @@ def test_a_plan_writes_nothing(user_config: Path, settings: Settings) -> None:
 
 def test_a_diff_of_a_file_without_a_final_newline(user_config: Path, settings: Settings) -> None:
     put(user_config, b"Host a")
-    _, change = config_writer.planned(user_config, settings, PROGRAM)
+    _, change = config_writer.plan(user_config, settings, PROGRAM)
     assert change.diff().endswith(" Host a\n\\ No newline at end of file\n")
 
 
 def test_no_change_is_no_diff(user_config: Path, settings: Settings) -> None:
     write(user_config, settings)
-    changes = config_writer.planned(user_config, settings, PROGRAM)
+    changes = config_writer.plan(user_config, settings, PROGRAM)
     assert [(change.needed, change.diff()) for change in changes] == [(False, ""), (False, "")]
 
 
@@ -249,9 +249,9 @@ def test_writers_at_once_all_succeed(user_config: Path, settings: Settings) -> N
     def work() -> None:
         try:
             for _ in range(10):
-                with config_writer.exclusive():
+                with config_writer.writers_lock():
                     write(user_config, settings)
-                with config_writer.exclusive():
+                with config_writer.writers_lock():
                     remove(user_config, settings)
         except BaseException as error:  # noqa: BLE001 - told by the assertion
             failures.append(error)
@@ -287,7 +287,7 @@ def test_the_real_ssh_reads_what_we_mean(folder: str, tmp_path: Path) -> None:
     before = asked(user_config, "other"), asked(user_config, "elsewhere")
     settings = Settings(ssh_dir=str(base / "sm-proxy"), region="eu-west-1")
     program = base / "bin" / "sm-proxy"
-    write_with = config_writer.planned(user_config, settings, [str(program)])
+    write_with = config_writer.plan(user_config, settings, [str(program)])
     config_writer.apply(write_with)
     found = asked(user_config, "sm-job")
     # %h and %n are left for the connection: ssh -G shows what it has expanded so far.
@@ -311,12 +311,12 @@ def test_stubs_are_replaced_and_survive_a_write(dot_ssh: Path) -> None:
     settings = Settings(ssh_dir=str(dot_ssh / "sm-proxy"))
     bare = own(dot_ssh)
     stubs = [Stub("sm-one", "root", "Training"), Stub("sm-two.algo-2", "me", "")]
-    config_writer.apply(config_writer.planned_stubs(settings, stubs))
-    assert config_writer.stubs_in(settings) == stubs
+    config_writer.apply(config_writer.plan_stubs(settings, stubs))
+    assert config_writer.read_stubs(settings) == stubs
     run(dot_ssh, "write")
-    assert config_writer.stubs_in(settings) == stubs
+    assert config_writer.read_stubs(settings) == stubs
     assert (dot_ssh / "config").read_bytes().endswith(b"Host a\n")
-    config_writer.apply(config_writer.planned_stubs(settings, []))
+    config_writer.apply(config_writer.plan_stubs(settings, []))
     assert own(dot_ssh) == bare
 
 
@@ -407,11 +407,11 @@ def test_links_are_followed_and_odd_files_refused(
 def test_new_files_are_private_whatever_the_umask(umask: int, dot_ssh: Path) -> None:
     (dot_ssh / "config").unlink()
     (dot_ssh / "sm-proxy").mkdir(mode=0o700)
-    private_files.private_dir(paths.state_dir())
+    private_files.ensure_private_dir(paths.state_dir())
     before = os.umask(umask)
     try:
         settings = Settings(ssh_dir=str(dot_ssh / "sm-proxy"))
-        config_writer.apply(config_writer.planned(dot_ssh / "config", settings, ["/x"]))
+        config_writer.apply(config_writer.plan(dot_ssh / "config", settings, ["/x"]))
     finally:
         os.umask(before)
     for path in (dot_ssh / "config", dot_ssh / "sm-proxy" / "config"):

@@ -12,7 +12,13 @@ from typing import NoReturn
 
 import pytest
 
-from sm_proxy.error_handler import ERROR_FILE, guarded, handed_over, last_errors, tell_now
+from sm_proxy.error_handler import (
+    ERROR_FILE,
+    last_errors,
+    read_handed_over,
+    report_now,
+    run_guarded,
+)
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, private_files
 from sm_proxy.local.signals import Hangup
@@ -25,7 +31,7 @@ def failing(error: BaseException) -> NoReturn:
 
 
 def test_a_success_is_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded("x", lambda: 3) == 3
+    assert run_guarded("x", lambda: 3) == 3
     assert capsys.readouterr() == ("", "")
     assert not paths.state_dir().exists()
 
@@ -35,7 +41,7 @@ def test_an_expected_error_is_one_line_and_a_record(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["sm-proxy", "connect", "sm-x"])
     error = SmProxyError("no-vpc", "job x\n\x1b[31m has none", "Mend it.")
-    assert guarded("connect", lambda: failing(error)) == 1
+    assert run_guarded("connect", lambda: failing(error)) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "sm-proxy: no-vpc: job x \ufffd[31m has none. Mend it.\n"
@@ -57,25 +63,25 @@ def test_a_failure_is_handed_over_while_somebody_waits_for_it(
     file = tmp_path / "gone" / "error"
     monkeypatch.setenv(ERROR_FILE, str(file))
     error = SmProxyError("no-vpc", f"job x has none, token={TOKEN}", "Mend it.")
-    assert guarded("connect", lambda: failing(error)) == 1
+    assert run_guarded("connect", lambda: failing(error)) == 1
     assert not file.parent.exists()
-    assert handed_over(file) is None
+    assert read_handed_over(file) is None
     file.parent.mkdir()
-    assert guarded("connect", lambda: failing(error)) == 1
-    told = handed_over(file)
+    assert run_guarded("connect", lambda: failing(error)) == 1
+    told = read_handed_over(file)
     assert told is not None
     assert (told.code, told.hint) == ("no-vpc", "Mend it.")
     assert TOKEN not in told.message
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert guarded("connect", lambda: failing(ValueError("x"))) == 70
-    told = handed_over(file)
+    assert run_guarded("connect", lambda: failing(ValueError("x"))) == 70
+    told = read_handed_over(file)
     assert told is not None
     assert told.code == "bug"
 
 
 def test_json_and_the_line_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     error = SmProxyError("no-vpc", "job x\nhas none", "Mend it.")
-    assert guarded("resolve", lambda: failing(error), as_json=True) == 1
+    assert run_guarded("resolve", lambda: failing(error), as_json=True) == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out)["error"] == {
         "code": "no-vpc",
@@ -88,7 +94,7 @@ def test_json_and_the_line_say_the_same(capsys: pytest.CaptureFixture[str]) -> N
 def test_no_token_gets_out_by_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     words = f"the Canonical String should have been 'POST x-amz-security-token:{TOKEN} x'"
     error = SmProxyError("no-credentials", words, f"token={TOKEN}")
-    guarded("resolve", lambda: failing(error), as_json=True)
+    run_guarded("resolve", lambda: failing(error), as_json=True)
     captured = capsys.readouterr()
     record = (paths.state_dir() / "last-error.json").read_text()
     for text in (captured.out, captured.err, record):
@@ -97,7 +103,7 @@ def test_no_token_gets_out_by_an_error(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_bug_becomes_a_report(capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded("connect", lambda: failing(KeyError(f"TokenValue={TOKEN}"))) == 70
+    assert run_guarded("connect", lambda: failing(KeyError(f"TokenValue={TOKEN}"))) == 70
     captured = capsys.readouterr()
     (report,) = (paths.state_dir() / "reports").iterdir()
     assert captured.out == ""
@@ -118,7 +124,7 @@ def test_without_a_state_folder_the_line_is_still_there(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "file" / "state"))
-    assert guarded("x", lambda: failing(error)) in {1, 70}
+    assert run_guarded("x", lambda: failing(error)) in {1, 70}
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -126,13 +132,13 @@ def test_without_a_state_folder_the_line_is_still_there(
 def test_an_interruption_is_silent(
     error: BaseException, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert guarded("x", lambda: failing(error)) == 130
+    assert run_guarded("x", lambda: failing(error)) == 130
     assert capsys.readouterr() == ("", "")
 
 
 def test_usage_errors_pass() -> None:
     with pytest.raises(SystemExit):
-        guarded("x", lambda: failing(SystemExit(2)))
+        run_guarded("x", lambda: failing(SystemExit(2)))
 
 
 def test_a_reader_that_went_away_is_no_bug() -> None:
@@ -146,7 +152,7 @@ def test_a_reader_that_went_away_is_no_bug() -> None:
         "def action():\n"
         "    output.render('x', text, as_json=False)\n"
         "    return 0\n"
-        "sys.exit(error_handler.guarded('x', action))\n"
+        "sys.exit(error_handler.run_guarded('x', action))\n"
     )
     reader, writer = os.pipe()
     process = subprocess.Popen(
@@ -170,7 +176,7 @@ def test_the_line_is_said_though_nobody_reads_the_json(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Broken())
-    assert guarded("x", lambda: failing(SmProxyError("no-vpc", "none")), as_json=True) == 1
+    assert run_guarded("x", lambda: failing(SmProxyError("no-vpc", "none")), as_json=True) == 1
     assert capsys.readouterr().err == "sm-proxy: no-vpc: none\n"
 
 
@@ -194,7 +200,7 @@ def test_a_full_disk_under_stdout_is_an_expected_error(options: tuple[str, ...])
 def test_the_last_errors_are_kept_and_bounded() -> None:
     for number in range(200):
         error = SmProxyError("no-vpc", f"number {number} " * 20)
-        guarded("x", partial(failing, error))
+        run_guarded("x", partial(failing, error))
     found = last_errors()
     assert found[-1]["line"].startswith("sm-proxy: no-vpc: number 199")
     assert 10 < len(found) < 200
@@ -203,16 +209,16 @@ def test_the_last_errors_are_kept_and_bounded() -> None:
 
 def test_no_token_among_the_arguments_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["sm-proxy", "resolve", f"token={TOKEN}"])
-    guarded("resolve", lambda: failing(SmProxyError("bad-name", "no")))
+    run_guarded("resolve", lambda: failing(SmProxyError("bad-name", "no")))
     for path in paths.state_dir().iterdir():
         assert TOKEN[20:60] not in path.read_text()
 
 
 def test_reports_are_bounded() -> None:
-    folder = private_files.private_dir(paths.state_dir() / "reports")
+    folder = private_files.ensure_private_dir(paths.state_dir() / "reports")
     for number in range(40):
         (folder / f"20200101-0000{number:02}-1.txt").touch()
-    assert guarded("x", lambda: failing(KeyError("x"))) == 70
+    assert run_guarded("x", lambda: failing(KeyError("x"))) == 70
     left = sorted(path.name for path in folder.iterdir())
     assert len(left) == 20
     assert not left[-1].startswith("2020")
@@ -222,8 +228,8 @@ def test_reports_are_bounded() -> None:
 def test_the_record_of_an_error_follows_no_link(name: str, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    private_files.private_dir(paths.state_dir()).joinpath(name).symlink_to(victim)
-    guarded("x", lambda: failing(SmProxyError("no-vpc", "none")))
+    private_files.ensure_private_dir(paths.state_dir()).joinpath(name).symlink_to(victim)
+    run_guarded("x", lambda: failing(SmProxyError("no-vpc", "none")))
     assert victim.read_text() == "mine"
 
 
@@ -231,9 +237,9 @@ def test_what_was_told_already_is_kept_but_not_told_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     error = SmProxyError("host-key-changed", "another\x1b key", "Look.")
-    tell_now(error)
+    report_now(error)
     line = "sm-proxy: host-key-changed: another\ufffd key. Look.\n"
     assert capsys.readouterr() == ("", line)
-    assert guarded("connect", lambda: failing(error)) == 1
+    assert run_guarded("connect", lambda: failing(error)) == 1
     assert capsys.readouterr() == ("", "")
     assert last_errors()[-1]["line"] == line.rstrip("\n")

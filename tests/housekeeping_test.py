@@ -140,7 +140,7 @@ def test_host_keys_of_jobs_that_must_be_over(
 ) -> None:
     monkeypatch.setenv("SM_PROXY_SSH_DIR", str(tmp_path / "ssh"))
     settings = Settings(ssh_dir=str(tmp_path / "ssh"))
-    private_files.private_dir(paths.cache_dir())
+    private_files.ensure_private_dir(paths.cache_dir())
     for host in ("sm-old", "sm-new"):
         known_hosts.pin(settings, host, [HOST_KEY])
     os.utime(known_hosts.path_of(settings, "sm-old"), (1, 1))
@@ -150,8 +150,8 @@ def test_host_keys_of_jobs_that_must_be_over(
 
 
 def test_keys_of_a_first_use_go_when_their_job_must_be_over() -> None:
-    private_files.private_dir(paths.cache_dir())
-    folder = private_files.private_dir(paths.state_dir() / "first-use")
+    private_files.ensure_private_dir(paths.cache_dir())
+    folder = private_files.ensure_private_dir(paths.state_dir() / "first-use")
     for name in ("old.algo-1.0", "new.algo-1.0"):
         (folder / name).touch()
     os.utime(folder / "old.algo-1.0", (1, 1))

@@ -74,7 +74,7 @@ from sm_proxy.local import signals, stdio
 from sm_proxy.ssh_config import quoting
 assert not stdio.POLLABLE
 signals.raise_on_hangup()
-print(quoting.word(r"C:\\Program Files\\x.exe"))
+print(quoting.quote_word(r"C:\\Program Files\\x.exe"))
 """
 
 

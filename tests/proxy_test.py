@@ -94,7 +94,7 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     found = World()
     found.settings = Settings(ssh_dir=str(tmp_path / "ssh"))
-    monkeypatch.setattr(stdio, "take", lambda: found.ends)
+    monkeypatch.setattr(stdio, "take_over", lambda: found.ends)
     monkeypatch.setattr(proxy, "Aws", lambda *_: SimpleNamespace(context="here"))
     monkeypatch.setattr(resolver, "resolve", found.resolve)
     monkeypatch.setattr(bastion, "connect", found.dial)

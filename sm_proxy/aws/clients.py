@@ -50,7 +50,7 @@ class Aws:
         if region:
             self._session.set_config_variable("region", region)
         self._session.register_component("data_loader", models.CachedLoader())
-        provider = credentials.Provider(self._session, terminal=terminal)
+        provider = credentials.CredentialProvider(self._session, terminal=terminal)
         self._session.register_component("credential_provider", provider)
         self._clients: dict[str, BaseClient] = {}
         self._lock = threading.Lock()
@@ -86,7 +86,7 @@ class Aws:
             SmProxyError: it cannot be told: no region, a broken configuration.
         """
         try:
-            models.prepare(service)
+            models.ensure_trimmed(service)
             # Any keys will do: a client of our own might ask for a code now.
             with self._lock:
                 client = self._session.create_client(
@@ -98,7 +98,7 @@ class Aws:
             return str(client.meta.endpoint_url)
         except (BotoCoreError, OSError, ValueError) as error:
             failure = errors.from_botocore(error, service, self.profile)
-            raise failure or errors.misconfigured(error, service) from None
+            raise failure or errors.misconfiguration(error, service) from None
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make one API call and return its response.
@@ -136,7 +136,7 @@ class Aws:
         except (OSError, ValueError) as error:
             # Both come from what is configured: a credential_process that is not there or prints
             # no JSON, an endpoint that is no URL. The network's errors are botocore's own kinds.
-            raise errors.misconfigured(error, action) from None
+            raise errors.misconfiguration(error, action) from None
         debug_log.write(f"called {action}")
         return response
 
@@ -144,7 +144,7 @@ class Aws:
         # Making a client is not thread-safe in botocore; using one is.
         with self._lock:
             if service not in self._clients:
-                models.prepare(service)
+                models.ensure_trimmed(service)
                 self._clients[service] = self._session.create_client(service, config=_CONFIG)
                 debug_log.write(f"client {service} ready")
             return self._clients[service]

@@ -21,7 +21,7 @@ _START_S: Final = 2.0
 """So long the system may take to start it, when we end meanwhile."""
 
 
-class Helper(subprocess.Popen[bytes]):
+class CredentialProcess(subprocess.Popen[bytes]):
     """In place of the `Popen` that botocore uses.
 
     One that hangs must not outlive the ssh that waited for it.
@@ -56,10 +56,10 @@ class Helper(subprocess.Popen[bytes]):
         Raises:
             SmProxyError: `aws-error` or `expired-credentials`, it has printed none.
         """
-        printed, said = super().communicate(*words, **options)
+        printed, complaints = super().communicate(*words, **options)
         if self.returncode == 0:
             _refuse_useless(printed)
-        return printed, said
+        return printed, complaints
 
 
 def _refuse_useless(printed: bytes) -> None:

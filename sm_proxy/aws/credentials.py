@@ -40,7 +40,7 @@ _TRIES: Final = 3
 _WRONG_CODE: Final = ("MultiFactorAuthentication failed", "tokenCode")
 
 
-class Provider:
+class CredentialProvider:
     """botocore's `credential_provider` component, for any profile.
 
     Args:
@@ -103,14 +103,14 @@ class Provider:
         region = self._session.get_config_variable("region")
         resolver: Any = create_credential_resolver(self._session, cache=cache, region_name=region)
         # Neither has an option for it: a profile's own helper, and that of its source_profile.
-        resolver.get_provider("custom-process")._popen = credential_process.Helper  # noqa: SLF001
+        resolver.get_provider("custom-process")._popen = credential_process.CredentialProcess  # noqa: SLF001
         builder = resolver.get_provider(_METHOD)._profile_provider_builder  # noqa: SLF001
         builder._create_process_provider = self._process_provider  # noqa: SLF001
         return resolver
 
     def _process_provider(self, profile: str) -> ProcessProvider:
         return ProcessProvider(
-            profile, lambda: self._session.full_config, credential_process.Helper
+            profile, lambda: self._session.full_config, credential_process.CredentialProcess
         )
 
     def _translated(self, error: ClientError | BotoCoreError) -> Exception:
@@ -162,7 +162,7 @@ class _Asker:
         serial = question.removeprefix("Enter MFA code for ").rstrip(": ")
         again = "That code was not accepted. " if self._asked > 1 else ""
         if not self._sessions.kept:
-            secret_store.say_once_that_there_is_none("a code will be asked for at every connection")
+            secret_store.say_once_that_none_is_there("a code will be asked for at every connection")
         words = f"{again}MFA code of {serial} (AWS profile {profile}):"
         try:
             return prompt.ask(words, terminal=self._terminal).strip()
@@ -214,7 +214,7 @@ class _Sessions:
     @property
     def kept(self) -> bool:
         """Whether there is a keyring that keeps what is put in."""
-        return self._keychain() is not None
+        return self._secret_store() is not None
 
     def read_again(self) -> None:
         """Forget what was not there: another process may have put it in."""
@@ -246,11 +246,11 @@ class _Sessions:
         """Keep the response of AssumeRole."""
         given = response["Credentials"]
         self._latest = self._known[key] = {**given, "Expiration": _text_of(given["Expiration"])}
-        if chain := self._keychain():
+        if chain := self._secret_store():
             chain.save(self._item(key), json.dumps(self._latest))
 
     def _load(self, key: str) -> None:
-        chain = self._keychain()
+        chain = self._secret_store()
         found = _credentials(chain.load(self._item(key))) if chain else None
         if found and _time_of(found["Expiration"]) - _MARGIN > datetime.now(timezone.utc):
             self._known[key] = found
@@ -261,7 +261,7 @@ class _Sessions:
     def _item(self, key: str) -> str:
         return f"{self._profile} {_digest(key, self.name)}"
 
-    def _keychain(self) -> Any:
+    def _secret_store(self) -> Any:
         if not self._opened:
             from sm_proxy.local import secret_store  # noqa: PLC0415 - only for profiles with a role
 

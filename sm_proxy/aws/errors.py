@@ -102,7 +102,7 @@ def from_response(
     error = str(response.get("Error", {}).get("Code", ""))
     message = str(response.get("Error", {}).get("Message", ""))
     if error in _EXPIRED:
-        return expired(message, profile)
+        return expired_credentials(message, profile)
     if error in _DENIED:
         return SmProxyError(
             "access-denied",
@@ -127,7 +127,7 @@ def from_botocore(error: Exception, action: str, profile: str | None) -> SmProxy
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & (_SSO_EXPIRED | _LOGIN_EXPIRED):
         command = "aws login" if names & _LOGIN_EXPIRED else "aws sso login"
-        return expired(str(error), profile, command)
+        return expired_credentials(str(error), profile, command)
     if names & _NO_CREDENTIALS:
         return _no_credentials(str(error))
     if "NoRegionError" in names:
@@ -148,7 +148,7 @@ def _hint(code: Code, names: set[str]) -> str:
     return "Check the AWS configuration."
 
 
-def misconfigured(error: Exception, action: str) -> SmProxyError:
+def misconfiguration(error: Exception, action: str) -> SmProxyError:
     """The error for what botocore lets through from a broken configuration."""
     return _failure(
         "aws-error",
@@ -157,7 +157,9 @@ def misconfigured(error: Exception, action: str) -> SmProxyError:
     )
 
 
-def expired(message: str, profile: str | None, command: str = "aws sso login") -> SmProxyError:
+def expired_credentials(
+    message: str, profile: str | None, command: str = "aws sso login"
+) -> SmProxyError:
     """Credentials that have run out, with the command that renews them."""
     login = f"{command} --profile {shlex.quote(profile)}" if profile else command
     kind = "" if command == "aws login" else ", for SSO"

@@ -52,7 +52,7 @@ class CachedLoader(Loader):
     def __init__(self) -> None:
         try:
             # An endpoint list or a model that somebody else wrote would lead our calls elsewhere.
-            trusted = [str(private_files.own_dir(_folder()))]
+            trusted = [str(private_files.ensure_own_dir(_folder()))]
         except OSError as error:
             debug_log.write("models are not cached", why=error)
             trusted = []
@@ -74,14 +74,14 @@ class CachedLoader(Loader):
         return loaded
 
 
-def prepare(service: str) -> None:
+def ensure_trimmed(service: str) -> None:
     """Cut the models of `service` down, if that has not been done.
 
     A cache that cannot be written costs time, never the connection.
     """
     if service in OPERATIONS:
         with contextlib.suppress(OSError):
-            private_files.own_dir(_folder())
+            private_files.ensure_own_dir(_folder())
             _ensure_endpoints(_folder())
             _ensure_model(_folder(), service)
 
@@ -112,11 +112,11 @@ def _ensure_model(folder: Path, service: str) -> None:
     loader = Loader()
     version = loader.determine_latest_version(service, _MODEL)
     model = loader.load_service_model(service, _MODEL, version)
-    content = json.dumps(trimmed(model, OPERATIONS[service]), separators=(",", ":"))
+    content = json.dumps(trim(model, OPERATIONS[service]), separators=(",", ":"))
     private_files.write_private(folder / service / version / f"{_MODEL}.json", content.encode())
 
 
-def trimmed(model: dict[str, Any], operations: Iterable[str]) -> dict[str, Any]:
+def trim(model: dict[str, Any], operations: Iterable[str]) -> dict[str, Any]:
     """`model` with these operations and the shapes they reach, without documentation."""
     kept = {name: _without_documentation(model["operations"][name]) for name in operations}
     shapes: dict[str, Any] = {}

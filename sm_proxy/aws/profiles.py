@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError
 from sm_proxy.errors import SmProxyError
 
 
-def names() -> list[str]:
+def list_profiles() -> list[str]:
     """Every profile by name, as botocore finds them.
 
     Raises:

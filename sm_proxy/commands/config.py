@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> Result:
 
     def plan() -> list[Change]:
         base, known = requested.contexts_of(settings, flags)
-        return config_writer.planned(ssh_config, base, our_file.own_program(), known)
+        return config_writer.plan(ssh_config, base, our_file.own_program(), known)
 
     if args.action == "show":
         block = (plan()[0].after or b"").decode()
@@ -81,23 +81,23 @@ def _removal(ssh_config: Path, settings: Settings, flags: Mapping[str, Any]) -> 
         return []
     known.pop(settings.prefix, None)
     if not known:
-        return config_writer.planned_removal(ssh_config, settings)
+        return config_writer.plan_removal(ssh_config, settings)
     base = replace(from_file(), ssh_dir=settings.ssh_dir)
-    return config_writer.planned(ssh_config, base, our_file.own_program(), known)
+    return config_writer.plan(ssh_config, base, our_file.own_program(), known)
 
 
 def _carried_out(args: argparse.Namespace, plan: Callable[[], list[Change]]) -> Result:
     if args.dry_run:
         changes = plan()
         return Result(_data(changes), "".join(change.diff() for change in changes))
-    with config_writer.exclusive():
+    with config_writer.writers_lock():
         changes = plan()
         config_writer.apply(changes)
-    done = [_told(change) for change in changes if change.needed]
+    done = [_message(change) for change in changes if change.needed]
     return Result(_data(changes), "\n".join(done) or "nothing to do")
 
 
-def _told(change: Change) -> str:
+def _message(change: Change) -> str:
     kept = change.keep and change.before is not None
     where = f" (before: {atomic_write.backup_path(change.path, 'latest')})" if kept else ""
     done = "removed" if change.after is None else "wrote"

@@ -71,7 +71,7 @@ def _context(args: argparse.Namespace, host: str | None, login: str | None) -> C
         ssh_dir = flags.get("ssh_dir") or os.environ.get("SM_PROXY_SSH_DIR")
         settings = replace(Settings(), ssh_dir=ssh_dir)
     config = Path(args.ssh_config) if args.ssh_config else None
-    return Context(settings, host, account.client(settings), login, config)
+    return Context(settings, host, account.make_client(settings), login, config)
 
 
 def _unsettled(args: argparse.Namespace, host: str | None) -> list[Finding]:

@@ -169,7 +169,7 @@ def _load(args: argparse.Namespace, settings: Settings) -> Result:
         )
     keys = identities.ensure_all(settings)
     for key in keys:
-        passphrase = passphrases.of(key) if _is_encrypted(key) else None
+        passphrase = passphrases.find_passphrase(key) if _is_encrypted(key) else None
         ssh_agent.load(key, passphrase, lifetime, settings.identity_agent)
     until = f" for {args.lifetime}" if lifetime else ""
     lines = [f"in the agent{until}: {key.fingerprint}" for key in keys]
@@ -180,9 +180,9 @@ def _new_pair(args: argparse.Namespace, settings: Settings) -> Pair:
     """The new key's pair, with a passphrase if that is asked for, or if the one before has one."""
     mode = args.passphrase
     if mode is None:
-        path = identities.identity_path(settings)
-        mode = "auto" if _is_encrypted(identities.own(path)) else "none"
-    return passphrases.protected(mode)
+        path = identities.private_key_path(settings)
+        mode = "auto" if _is_encrypted(identities.read_own(path)) else "none"
+    return passphrases.make_protected_pair(mode)
 
 
 def _is_encrypted(key: Identity) -> bool:

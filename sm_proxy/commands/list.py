@@ -16,7 +16,7 @@ from sm_proxy.inventory.reachable import Reachability
 from sm_proxy.jobs import kinds, listing
 from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Summary
-from sm_proxy.jobs.times import now, spelt
+from sm_proxy.jobs.times import in_words, now
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 
@@ -37,8 +37,10 @@ def run(args: argparse.Namespace) -> Result:
     """One page of each kind, side by side; with `--check`, each running job as well."""
     settings = settings_module.load_for(settings_module.flags_of(args))
     aws = Aws(settings.profile, settings.region)
-    jobs = _shown(listing.every(aws, output.status))
-    found = reachable.check(jobs, settings, aws) if args.check else list(map(reachable.guess, jobs))
+    jobs = _shown(listing.list_all(aws, output.status))
+    found = (
+        reachable.check_all(jobs, settings, aws) if args.check else list(map(reachable.guess, jobs))
+    )
     return Result({"jobs": list(map(_data, jobs, found))}, _table(jobs, found))
 
 
@@ -83,7 +85,7 @@ def _row(job: Summary, found: Reachability) -> tuple[str, ...]:
         printable(job.name),
         job.kind,
         printable(job.status),
-        spelt((now() - job.created).total_seconds()),
+        in_words((now() - job.created).total_seconds()),
         "?" if found.nodes is None else str(found.nodes),
         _WORDS[found.reachable] + why,
     )

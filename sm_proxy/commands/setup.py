@@ -47,16 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Result:
     """Choose, write, check, and say what to type next."""
     flags = settings_module.flags_of(args)
-    ask = None if args.yes else answers.terminal()
-    flags |= answers.missing(settings_module.load_for(flags), ask)
+    ask = None if args.yes else answers.terminal_asker()
+    flags |= answers.ask_missing(settings_module.load_for(flags), ask)
     ssh_config = Path(args.ssh_config) if args.ssh_config else None
     key = identities.ensure(settings_module.load_for(flags), lambda: _new_pair(args.passphrase))
     taken = [
-        Step("key", "passed", _key_told(key, args.passphrase)),
+        Step("key", "passed", _key_message(key, args.passphrase)),
         _written(flags, ssh_config or paths.user_ssh_config()),
     ]
     settings = settings_module.load_for(flags)
-    taken.append(steps.taken("ssh", lambda: steps.ssh(settings, ssh_config)))
+    taken.append(steps.run_step("ssh", lambda: steps.ssh(settings, ssh_config)))
     taken += _outside(settings)
     failure = next((step.failure for step in taken if step.failure), None)
     after = f"ssh {settings.prefix}<job>" if failure is None else "sm-proxy setup"
@@ -69,10 +69,10 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def _new_pair(mode: passphrases.Mode | None) -> Pair:
-    return passphrases.protected(mode or "none")
+    return passphrases.make_protected_pair(mode or "none")
 
 
-def _key_told(key: Identity, mode: passphrases.Mode | None) -> str:
+def _key_message(key: Identity, mode: passphrases.Mode | None) -> str:
     if mode in {None, "none"} or not private_files.exists(key.path):
         return str(key.path)
     if not key_files.is_encrypted(key_files.read(key.path).private):
@@ -88,9 +88,9 @@ def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:
     """
     settings = settings_module.load(flags)
     requested.prepare(settings, flags)
-    with config_writer.exclusive():
+    with config_writer.writers_lock():
         base, known = requested.contexts_of(settings, flags)
-        changes = config_writer.planned(ssh_config, base, our_file.own_program(), known)
+        changes = config_writer.plan(ssh_config, base, our_file.own_program(), known)
         config_writer.apply(changes)
     done = [str(change.path) for change in changes if change.needed]
     return Step("config", "passed", f"wrote {', '.join(done)}" if done else "up to date")
@@ -99,10 +99,10 @@ def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:
 def _outside(settings: Settings) -> list[Step]:
     """What AWS says."""
     aws = Aws(settings.profile, settings.region)
-    first = steps.taken("credentials", lambda: steps.credentials(aws))
+    first = steps.run_step("credentials", lambda: steps.credentials(aws))
     if first.failure:
         return [first, Step("bastion", "skipped", "it takes credentials")]
-    return [first, steps.taken("bastion", lambda: steps.bastion(aws, settings))]
+    return [first, steps.run_step("bastion", lambda: steps.bastion(aws, settings))]
 
 
 def _text(taken: list[Step], data: dict[str, Any]) -> str:

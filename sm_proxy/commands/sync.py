@@ -54,7 +54,7 @@ class _Watched:
     hosts: RunningHosts
     due: float = 0.0
     pause: float = 0.0
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class _Round:
     def after(self) -> list[Stub]:
         return blocks.parse_stubs(self.change.after or b"", self.change.path)
 
-    def told(self) -> list[str]:
+    def messages(self) -> list[str]:
         """One line for each host that came or went."""
         before, after = ({stub.host for stub in stubs} for stubs in (self.before, self.after))
         gone = [f"removed {stub.host}" for stub in self.before if stub.host not in after]
@@ -87,10 +87,10 @@ def run(args: argparse.Namespace) -> Result:
     running = _running_hosts(flags, {})
     done = _round(flags, running, dry_run=args.dry_run)
     if done.errors:
-        for line in done.told():
+        for line in done.messages():
             output.status(line)
         raise _first_of(done.errors)
-    text = done.change.diff() if args.dry_run else "\n".join(done.told())
+    text = done.change.diff() if args.dry_run else "\n".join(done.messages())
     return Result(_data(done), text or "nothing to do")
 
 
@@ -113,7 +113,7 @@ def _watched(flags: Mapping[str, Any], interval: float) -> Result:
     except signals.Hangup as hangup:
         if hangup.args == (signal.SIGINT,):
             raise
-        return Result({"hosts": _hosts(config_writer.stubs_in(settings_module.load(flags)))})
+        return Result({"hosts": _hosts(config_writer.read_stubs(settings_module.load(flags)))})
 
 
 def _look(flags: Mapping[str, Any], watched: Mapping[str, _Watched], interval: float) -> None:
@@ -123,21 +123,21 @@ def _look(flags: Mapping[str, Any], watched: Mapping[str, _Watched], interval: f
     if not due:
         return
     done = _round(flags, due)
-    for line in done.told():
+    for line in done.messages():
         output.status(line)
     for prefix in due:
         item = watched[prefix]
         error = done.errors.get(prefix)
         if error is None:
             item.pause = interval
-            item.told.clear()
+            item.reported.clear()
         else:
             _refuse_final(error)
             item.hosts.renew()
             item.pause = min((item.pause or interval) * 2, max(_LONGEST_PAUSE_S, interval))
-            if error.code not in item.told:
-                item.told.add(error.code)
-                output.complain(error.line)
+            if error.code not in item.reported:
+                item.reported.add(error.code)
+                output.write_to_stderr(error.line)
         item.due = time.monotonic() + item.pause * random.uniform(*_JITTER)  # noqa: S311 - jitter
 
 
@@ -151,7 +151,7 @@ def _running_hosts(
     """
     settings = settings_module.load(flags)
     own = our_file.path_of(settings)
-    config_writer.planned_stubs(settings, config_writer.stubs_in(settings))  # refuses early
+    config_writer.plan_stubs(settings, config_writer.read_stubs(settings))  # refuses early
     recorded = contexts.read(own)
     for name in _OF_A_CONTEXT:
         if flags.get(name):
@@ -194,7 +194,7 @@ def _round(
     settings = settings_module.load(flags)
     if dry_run:
         return _Round(_planned(settings, known), errors)
-    with config_writer.exclusive():
+    with config_writer.writers_lock():
         change = _planned(settings, known)
         config_writer.apply([change])
     return _Round(change, errors)
@@ -214,20 +214,20 @@ def _planned(settings: Settings, known: Mapping[str, list[Stub]]) -> Change:
     """Our file with these contexts' stubs, and the others' as they are."""
     recorded = contexts.read(our_file.path_of(settings))
     kept: dict[str, list[Stub]] = {prefix: [] for prefix in recorded}
-    for stub in config_writer.stubs_in(settings):
-        prefix = contexts.of_host(stub.host, recorded)
+    for stub in config_writer.read_stubs(settings):
+        prefix = contexts.prefix_of(stub.host, recorded)
         if prefix is not None:
             kept[prefix].append(stub)
     # A context that was removed while its jobs were looked for is left out.
     stubs = [stub for prefix, old in kept.items() for stub in known.get(prefix, old)]
-    return config_writer.planned_stubs(settings, stubs)[0]
+    return config_writer.plan_stubs(settings, stubs)[0]
 
 
 def _first_of(errors: Mapping[str, SmProxyError]) -> SmProxyError:
     """The error to end with; the others are told before."""
     first, *others = errors.values()
     for error in others:
-        output.complain(error.line)
+        output.write_to_stderr(error.line)
     return first
 
 

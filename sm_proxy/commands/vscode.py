@@ -52,12 +52,12 @@ def run(args: argparse.Namespace) -> Result:
     """Wait, set the host's platform in the editor's settings, open the window."""
     settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     hostname.parse(args.host, settings.prefix)
-    editor, program = catalog.found(
-        [catalog.named(args.editor)] if args.editor else catalog.EDITORS
+    editor, program = catalog.find_installed(
+        [catalog.by_name(args.editor)] if args.editor else catalog.EDITORS
     )
     user = None if args.no_wait else _awaited_user(args.host, settings, args.timeout)
     outcome = _prepared(editor, args.host, global_timeout=args.global_timeout)
-    words = launch.command(program, args.host, args.path, user)
+    words = launch.editor_command(program, args.host, args.path, user)
     launch.start(words)
     data = {
         "editor": editor.name,

@@ -35,7 +35,7 @@ _OPERATIONS: Final[dict[Kind, str]] = {
 _NOBODY: Final = "sm-proxy-doctor-asks-whether-it-may"
 
 
-def client(settings: Settings) -> Aws:
+def make_client(settings: Settings) -> Aws:
     """For the calls; a code is asked for at a terminal only, for a check must not hang on it."""
     return Aws(settings.profile, settings.region, terminal=False)
 
@@ -128,7 +128,7 @@ def _optional(check: Check, needed: Callable[[Context], bool] = lambda _: False)
     return tried
 
 
-def describing(target: Target | None) -> Stage:
+def describe_checks(target: Target | None) -> Stage:
     """The call that a search for a job begins with: of training jobs, unless the name has a kind.
 
     What the other kinds take is asked where there is no training job of that name: by the search.

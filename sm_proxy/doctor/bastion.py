@@ -36,7 +36,7 @@ def _serving(context: Context, up: list[str]) -> str:
     """The one that a connection would take; the first where it would take none."""
     if len(up) > 1:
         with contextlib.suppress(SmProxyError):
-            return bastion_lookup.usable(context.aws, up)
+            return bastion_lookup.first_usable(context.aws, up)
     return up[0]
 
 

@@ -40,7 +40,7 @@ _JOB: Final[tuple[Stage, ...]] = (
     (("vpc", job.vpc),),
     (("bastion", bastion.running), ("marker", job.marker)),
     (
-        ("endpoints", ssm_reachability.leads),
+        ("endpoints", ssm_reachability.way_to_ssm),
         ("endpoint-groups", ssm_reachability.endpoint_groups),
         ("agent", bastion.agent),
         ("security-groups", security_groups.path),
@@ -58,7 +58,7 @@ _JOB: Final[tuple[Stage, ...]] = (
 _BASTION: Final[tuple[Stage, ...]] = (
     (("bastion", bastion.running),),
     (
-        ("endpoints", ssm_reachability.leads),
+        ("endpoints", ssm_reachability.way_to_ssm),
         ("endpoint-groups", ssm_reachability.endpoint_groups),
         ("agent", bastion.agent),
     ),
@@ -70,11 +70,11 @@ _MARKS: Final[Stage] = (("config-marks", ssh_config.marks),)
 def stages(context: Context) -> tuple[Stage, ...]:
     """The checks for one host, or those of the laptop and the account alone."""
     if context.host is None:
-        actions = (*account.describing(None), *account.OTHERS, *account.LOGS)
+        actions = (*account.describe_checks(None), *account.OTHERS, *account.LOGS)
         return (*_LAPTOP, actions, *_BASTION, _MARKS)
     try:
         target = hostname.parse(context.host, context.settings.prefix)
     except SmProxyError:  # the first check will say so
         target = None
-    actions = (*account.describing(target), *account.OTHERS)
+    actions = (*account.describe_checks(target), *account.OTHERS)
     return ((("name", job.name),), *_LAPTOP, actions, *_JOB, _MARKS)

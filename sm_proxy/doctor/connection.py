@@ -129,7 +129,7 @@ def login(context: Context) -> str:
         raise SmProxyError(
             "key-refused",
             "; ".join(tried),
-            f"ssh-add {shlex.quote(str(identities.identity_path(context.settings)))}",
+            f"ssh-add {shlex.quote(str(identities.private_key_path(context.settings)))}",
         )
     raise SmProxyError(
         "key-refused",
@@ -176,7 +176,7 @@ def _keys(context: Context, paramiko: Any, tried: list[str]) -> list[tuple[str, 
     """The keys that ssh would offer: ours, and of the agent's those that its config names."""
     held = _agent_keys(context, paramiko)
     own: list[tuple[str, Any]] = []
-    for path in identities.offered(context.settings):
+    for path in identities.offered_paths(context.settings):
         try:
             own.append((str(path), paramiko.PKey.from_path(path)))
         except FileNotFoundError:  # noqa: PERF203 - two keys at most
@@ -212,7 +212,7 @@ def _named(context: Context) -> set[str]:
     """The public keys, in base64, beside the identity files that ssh goes by."""
     found: set[str] = set()
     files = context.effective.get("identityfile", [])
-    for file in (*files, str(identities.identity_path(context.settings))):
+    for file in (*files, str(identities.private_key_path(context.settings))):
         with contextlib.suppress(OSError, IndexError, ValueError, RuntimeError):
             public = Path(f"{file}.pub").expanduser()
             if private_files.is_plain(public):

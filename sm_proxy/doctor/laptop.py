@@ -88,7 +88,7 @@ def permissions(context: Context) -> str:
     """Folders and keys that ssh, or others, must not find open."""
     if sys.platform == "win32":
         raise SkipCheck("Windows keeps access lists instead of modes")
-    key = identities.identity_path(context.settings)
+    key = identities.private_key_path(context.settings)
     folders = [paths.ssh_home() / ".ssh", context.settings.ssh_folder, paths.state_dir()]
     for path in folders:
         _refuse_open(path, 0o022, "chmod go-w")
@@ -127,7 +127,7 @@ def _refuse_open(path: Path, forbidden: int, command: str) -> None:
 
 def key(context: Context) -> str:
     """The identity is there, both halves."""
-    path = identities.identity_path(context.settings)
+    path = identities.private_key_path(context.settings)
     public = private_files.is_plain(path.with_name(path.name + ".pub"))
     own = not context.settings.identity_file
     if not private_files.exists(path) and (own or not public):

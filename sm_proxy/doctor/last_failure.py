@@ -18,7 +18,7 @@ def failure(context: Context) -> str:
     for record in reversed(error_handler.last_errors()):
         if record.get("command") == "doctor":  # what it found last time, and may find again
             continue
-        if found := _told(record, f" (sm-proxy {record.get('command', '?')})"):
+        if found := _message(record, f" (sm-proxy {record.get('command', '?')})"):
             return found
     raise SkipCheck("no failure is on record")
 
@@ -31,10 +31,10 @@ def _connection(host: str) -> str | None:
     failed, since = records[at], sum(record.code == connection_log.OK for record in records[:at])
     through = f" (session {failed.session}, bastion {failed.bastion})" if failed.session else ""
     well = f"; {since} connection(s) since then went well" if since else ""
-    return _told({"time": failed.time, "line": failed.line or failed.code}, through + well)
+    return _message({"time": failed.time, "line": failed.line or failed.code}, through + well)
 
 
-def _told(record: dict[str, Any], more: str) -> str | None:
+def _message(record: dict[str, Any], more: str) -> str | None:
     try:
         at = calendar.timegm(time.strptime(record["time"], "%Y-%m-%dT%H:%M:%SZ"))
         line = str(record["line"]).removeprefix("sm-proxy: ")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sm_proxy.doctor.check import Context, SkipCheck, needed
-from sm_proxy.doctor.security_groups import looked, within
+from sm_proxy.doctor.security_groups import ask_ec2, is_within
 from sm_proxy.errors import SmProxyError
 
 _ANSWERS: Final = (32768, 60999)
@@ -67,15 +67,15 @@ def path(context: Context) -> str:
 
 def _subnet_of(context: Context, address: str) -> str | None:
     job = needed(context.job, "the job")
-    answer = looked(context, "DescribeSubnets", SubnetIds=list(job.subnets))
-    found = [item for item in answer["Subnets"] if within(address, item["CidrBlock"])]
+    answer = ask_ec2(context, "DescribeSubnets", SubnetIds=list(job.subnets))
+    found = [item for item in answer["Subnets"] if is_within(address, item["CidrBlock"])]
     return str(found[0]["SubnetId"]) if found else None
 
 
 def _acls(context: Context, *subnets: str) -> dict[str, dict[str, Any]]:
     """The ACL of each subnet."""
     filters = [{"Name": "association.subnet-id", "Values": sorted(subnets)}]
-    answer = looked(context, "DescribeNetworkAcls", Filters=filters)
+    answer = ask_ec2(context, "DescribeNetworkAcls", Filters=filters)
     return {
         joined["SubnetId"]: acl
         for acl in answer.get("NetworkAcls", [])
@@ -93,7 +93,7 @@ def _lets(entries: Sequence[dict[str, Any]], edge: _Edge, port: int) -> bool:
 
 def _fits(entry: dict[str, Any], peer: str, port: int) -> bool:
     block = entry.get("CidrBlock") or entry.get("Ipv6CidrBlock", "")
-    if str(entry["Protocol"]) not in _TCP or not within(peer, block):
+    if str(entry["Protocol"]) not in _TCP or not is_within(peer, block):
         return False
     ranged = entry.get("PortRange") if str(entry["Protocol"]) != "-1" else None
     return not ranged or int(ranged["From"]) <= port <= int(ranged["To"])

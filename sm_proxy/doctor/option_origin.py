@@ -51,7 +51,7 @@ class Setter:
         return f"{self.path}:{self.line}{under}{writer}"
 
 
-def setters(
+def find_setters(
     path: Path, host: str, keywords: Sequence[str], *, system: bool = False
 ) -> Iterator[Setter]:
     """The lines that set one of `keywords` (lower case) for `host`; the first of each wins.

@@ -20,7 +20,7 @@ def path(context: Context) -> str:
     ours = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
     if not ours or not theirs:
         raise SkipCheck("the security groups are not known")
-    rules = described(context, {*ours, *theirs})
+    rules = describe_groups(context, {*ours, *theirs})
     port = container.port
     here, there = str(instance.get("PrivateIpAddress", "")), container.address
     if ipaddress.ip_address(there).is_loopback:
@@ -32,13 +32,13 @@ def path(context: Context) -> str:
     return f"{', '.join(ours)} to {', '.join(theirs)}, port {container.port}"
 
 
-def described(context: Context, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+def describe_groups(context: Context, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The groups by their ids."""
-    answer = looked(context, "DescribeSecurityGroups", GroupIds=sorted(ids))
+    answer = ask_ec2(context, "DescribeSecurityGroups", GroupIds=sorted(ids))
     return {item["GroupId"]: item for item in answer.get("SecurityGroups", [])}
 
 
-def looked(context: Context, operation: str, **parameters: Any) -> dict[str, Any]:
+def ask_ec2(context: Context, operation: str, **parameters: Any) -> dict[str, Any]:
     """What a look at the account's network tells; skips the check where one may not look."""
     try:
         return context.aws.call("ec2", operation, **parameters)
@@ -90,14 +90,14 @@ def allows(rule: dict[str, Any], port: int, address: str, peers: Sequence[str]) 
         return False
     blocks = [item["CidrIp"] for item in rule.get("IpRanges", [])]
     blocks += [item["CidrIpv6"] for item in rule.get("Ipv6Ranges", [])]
-    if any(within(address, block) for block in blocks):
+    if any(is_within(address, block) for block in blocks):
         return True
     if any(item.get("GroupId") in peers for item in rule.get("UserIdGroupPairs", [])):
         return True
     return bool(rule.get("PrefixListIds"))
 
 
-def within(address: str, block: str) -> bool:
+def is_within(address: str, block: str) -> bool:
     """Whether an address is in a block; no if either is none."""
     try:
         return ipaddress.ip_address(address) in ipaddress.ip_network(block, strict=False)

@@ -55,7 +55,7 @@ def marks(context: Context) -> str:
     """Our marks and records in both files are whole, and every context's program is there."""
     config = context.ssh_config or paths.user_ssh_config()
     program = our_file.own_program()
-    changes = config_writer.planned(config, context.settings, program)
+    changes = config_writer.plan(config, context.settings, program)
     for found in config_writer.findings(changes, context.settings):
         # What ssh makes of the Include has been seen, and an older block still does.
         if found.what.startswith("program missing"):
@@ -94,7 +94,7 @@ def _follow(context: Context, words: list[str]) -> None:
         if f"--{name}" in words[:-1]
     }
     context.settings = replace(context.settings, **named)  # type: ignore[arg-type]
-    context.aws = account.client(context.settings)
+    context.aws = account.make_client(context.settings)
 
 
 def _asked(config: Path | None, host: str) -> dict[str, list[str]]:
@@ -119,7 +119,7 @@ def _shadowed(context: Context, host: str, keyword: str, values: list[str]) -> S
     value = values[0] if values else ""
     names = (keyword, *_RIVALS.get(keyword, ()))
     system = context.ssh_config is None
-    where = next(option_origin.setters(config, host, names, system=system), None)
+    where = next(option_origin.find_setters(config, host, names, system=system), None)
     own = our_file.path_of(context.settings)
     if where is None or where.path.resolve() == own.resolve():
         what = f"{config} does not lead to our block: {keyword} is {value or 'not set'}"

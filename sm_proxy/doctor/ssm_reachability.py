@@ -13,7 +13,7 @@ _ENDPOINTS: Final = ("ssm", "ssmmessages")
 """What an agent of version 3 talks to (AWS documentation of Session Manager's prerequisites)."""
 
 
-def leads(context: Context) -> str:
+def way_to_ssm(context: Context) -> str:
     """A default route, or endpoints, lead from the bastion's subnet to SSM."""
     instance = needed(context.bastion, "the bastion")
     subnet, vpc_id = needed(instance.get("SubnetId"), "the bastion's subnet"), instance["VpcId"]
@@ -44,7 +44,9 @@ def endpoint_groups(context: Context) -> str:
     guarded = {name: found[name] for name in _ENDPOINTS if found.get(name)}
     if not guarded:
         raise SkipCheck("the VPC has no endpoints for SSM with security groups")
-    rules = security_groups.described(context, {group for ids in guarded.values() for group in ids})
+    rules = security_groups.describe_groups(
+        context, {group for ids in guarded.values() for group in ids}
+    )
     address = str(instance.get("PrivateIpAddress", ""))
     own = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
     for name, ids in guarded.items():
@@ -76,7 +78,7 @@ def _default_route(context: Context, instance: dict[str, Any]) -> bool:
     subnet, vpc_id = instance["SubnetId"], instance["VpcId"]
     public = bool(instance.get("PublicIpAddress"))
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
-    tables = security_groups.looked(context, "DescribeRouteTables", Filters=filters).get(
+    tables = security_groups.ask_ec2(context, "DescribeRouteTables", Filters=filters).get(
         "RouteTables", []
     )
     own = [item for item in tables if any(a.get("SubnetId") == subnet for a in _joined(item))]
@@ -97,7 +99,7 @@ def _joined(table: dict[str, Any]) -> list[dict[str, Any]]:
 def _endpoints(context: Context, vpc_id: str) -> dict[str, list[str]]:
     """The services for which the VPC has an endpoint that works, with its security groups."""
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
-    found = security_groups.looked(context, "DescribeVpcEndpoints", Filters=filters).get(
+    found = security_groups.ask_ec2(context, "DescribeVpcEndpoints", Filters=filters).get(
         "VpcEndpoints", []
     )
     usable = [item for item in found if str(item.get("State", "")).lower() == "available"]

@@ -55,11 +55,11 @@ def clean(text: str) -> str:
         if len(value) >= _SECRET_LENGTH and _SECRET_NAME.search(name):
             text = text.replace(value, "<secret>")
     lines = (debug_log.redact(line) for line in text.splitlines())
-    told = _ACCOUNT.sub("<account>", _ACCESS_KEY.sub("<access key>", "\n".join(lines)))
+    cleaned = _ACCOUNT.sub("<account>", _ACCESS_KEY.sub("<access key>", "\n".join(lines)))
     for home in sorted(_homes(), key=len, reverse=True):
-        told = told.replace(home, "~")
+        cleaned = cleaned.replace(home, "~")
     user = _user()
-    return told if user == "root" else re.sub(rf"\b{re.escape(user)}\b", "<user>", told)
+    return cleaned if user == "root" else re.sub(rf"\b{re.escape(user)}\b", "<user>", cleaned)
 
 
 def _homes() -> set[str]:

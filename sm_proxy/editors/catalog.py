@@ -55,12 +55,12 @@ EDITORS: Final = (
 NAMES: Final = tuple(name for editor in EDITORS for name in (editor.name, *editor.aliases))
 
 
-def named(name: str) -> Editor:
+def by_name(name: str) -> Editor:
     """The editor of that program name, which is one of `NAMES`."""
     return next(editor for editor in EDITORS if name in (editor.name, *editor.aliases))
 
 
-def found(editors: Iterable[Editor] = EDITORS) -> tuple[Editor, str]:
+def find_installed(editors: Iterable[Editor] = EDITORS) -> tuple[Editor, str]:
     """The first editor that is on this machine, and the path of its program.
 
     Raises:

@@ -16,7 +16,7 @@ _BATCH_SPECIAL: Final = re.compile(r'["%^&|<>!\r\n]')
 """What cmd.exe would read as its own: `code` on Windows is a batch file."""
 
 
-def authority(host: str, user: str | None = None) -> str:
+def remote_authority(host: str, user: str | None = None) -> str:
     """The remote authority of a host, such as `ssh-remote+sm-myjob`.
 
     The editors lower-case an authority (microsoft/vscode-remote-release 9289) and job names have
@@ -28,7 +28,7 @@ def authority(host: str, user: str | None = None) -> str:
     return "ssh-remote+" + json.dumps(parts, separators=(",", ":")).encode().hex()
 
 
-def command(program: str, host: str, path: str | None, user: str | None = None) -> list[str]:
+def editor_command(program: str, host: str, path: str | None, user: str | None = None) -> list[str]:
     """The editor's command line.
 
     Args:
@@ -40,7 +40,7 @@ def command(program: str, host: str, path: str | None, user: str | None = None) 
     Raises:
         SmProxyError: `unsupported`, the path cannot be handed to a batch file.
     """
-    words = [program, "--remote", authority(host, user)]
+    words = [program, "--remote", remote_authority(host, user)]
     if path is None:
         return words
     if sys.platform == "win32" and _BATCH_SPECIAL.search(path):

@@ -39,7 +39,7 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
     """
     try:
         with file_lock.locked("editor-settings"):
-            return _set(atomic_write.resolved(path), values)
+            return _set(atomic_write.follow_symlinks(path), values)
     except (JsoncError, UnicodeDecodeError) as error:
         problem = str(error) if isinstance(error, JsoncError) else "it is no UTF-8"
     except SmProxyError as error:

@@ -69,7 +69,7 @@ def environment(keys: Sequence[Identity]) -> dict[str, str]:
     return found
 
 
-def identity_path(settings: Settings) -> Path:
+def private_key_path(settings: Settings) -> Path:
     """Where the private key is: the setting `identity_file`, else our own.
 
     Where an agent or a piece of hardware holds the private key, `identity_file` may be the public
@@ -80,13 +80,13 @@ def identity_path(settings: Settings) -> Path:
     return settings.ssh_folder / FILE_NAME
 
 
-def offered(settings: Settings) -> list[Path]:
+def offered_paths(settings: Settings) -> list[Path]:
     """The private keys that ssh offers: the current one, then those before, the newest first."""
-    current = identity_path(settings)
-    return [current] if settings.identity_file else [current, *previous(current)]
+    current = private_key_path(settings)
+    return [current] if settings.identity_file else [current, *previous_paths(current)]
 
 
-def previous(current: Path) -> list[Path]:
+def previous_paths(current: Path) -> list[Path]:
     """The keys before `current` that are still offered, the newest first."""
     pattern = re.compile(rf"{re.escape(current.name)}\.(\d{{1,9}})")
     try:
@@ -109,23 +109,23 @@ def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generat
             no key; `config-read-only`, ours cannot be written; `bad-permissions`, others could
             read the key or put something into our folder.
     """
-    path = identity_path(settings)
+    path = private_key_path(settings)
     permissions.check_folder(settings.ssh_folder)
     if settings.identity_file:
         permissions.check_users_key(path)
         return Identity(path, _public_key(path))
-    for found in offered(settings):
+    for found in offered_paths(settings):
         permissions.check_own_key(found)
     if not private_files.exists(path):
         with file_lock.locked(LOCK):
             if not private_files.exists(path):
-                make(path, make_pair())
-    key = own(path)
+                write_own(path, make_pair())
+    key = read_own(path)
     if not key_files.is_whole(path, key_files.read(path)):
         with file_lock.locked(LOCK):
-            key = own(path)
+            key = read_own(path)
             with contextlib.suppress(OSError):  # the private half is what counts
-                key_files.complete(path, key_files.read(path))
+                key_files.restore_public_half(path, key_files.read(path))
     return key
 
 
@@ -136,10 +136,10 @@ def ensure_all(settings: Settings) -> list[Identity]:
         SmProxyError: as `ensure`.
     """
     ensure(settings)
-    return known(settings)
+    return read_offered(settings)
 
 
-def known(settings: Settings) -> list[Identity]:
+def read_offered(settings: Settings) -> list[Identity]:
     """Every key that ssh offers, as they are, each once; for who holds the lock.
 
     Raises:
@@ -148,14 +148,14 @@ def known(settings: Settings) -> list[Identity]:
     if settings.identity_file:
         return [ensure(settings)]
     found: dict[str, Identity] = {}
-    for path in offered(settings):
-        key = own(path)
+    for path in offered_paths(settings):
+        key = read_own(path)
         # A rotation that was killed half-way leaves one key under two names.
         found.setdefault(key.public_key, key)
     return list(found.values())
 
 
-def own(path: Path) -> Identity:
+def read_own(path: Path) -> Identity:
     """A key of ours by its path.
 
     Raises:
@@ -171,7 +171,7 @@ def own(path: Path) -> Identity:
         ) from None
 
 
-def make(path: Path, pair: Pair) -> None:
+def write_own(path: Path, pair: Pair) -> None:
     """Put a new key in place of whatever stands at `path`.
 
     Raises:
@@ -180,10 +180,10 @@ def make(path: Path, pair: Pair) -> None:
     try:
         key_files.write(path, pair)
     except OSError as error:
-        raise unwritable(path, error) from None
+        raise unwritable_key(path, error) from None
 
 
-def unwritable(path: Path, error: OSError) -> SmProxyError:
+def unwritable_key(path: Path, error: OSError) -> SmProxyError:
     """What to say where a key of ours cannot be written or removed."""
     return SmProxyError(
         "config-read-only",

@@ -68,7 +68,7 @@ def write(path: Path, pair: Pair) -> None:
         left.unlink(missing_ok=True)
     public_path(path).unlink(missing_ok=True)
     private_files.write_private(path, pair.private)
-    complete(path, pair)
+    restore_public_half(path, pair)
 
 
 def remove(path: Path) -> None:
@@ -103,7 +103,7 @@ def is_whole(path: Path, pair: Pair) -> bool:
     return words[:2] == pair.public.split()[:2]
 
 
-def complete(path: Path, pair: Pair) -> None:
+def restore_public_half(path: Path, pair: Pair) -> None:
     """Put the public half back that a killed run has left out.
 
     Raises:

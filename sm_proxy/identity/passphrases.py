@@ -19,7 +19,7 @@ _SHORTEST: Final = 5
 _RANDOM_BYTES: Final = 24
 
 
-def protected(mode: Mode) -> Pair:
+def make_protected_pair(mode: Mode) -> Pair:
     """A new pair whose private half is encrypted, its passphrase in the keyring by then.
 
     Args:
@@ -46,7 +46,7 @@ def protected(mode: Mode) -> Pair:
             "Choose one that you type: --passphrase ask",
         )
     if not kept:
-        secret_store.say_once_that_there_is_none("you will be asked for the passphrase of the key")
+        secret_store.say_once_that_none_is_there("you will be asked for the passphrase of the key")
     return pair
 
 
@@ -55,7 +55,7 @@ def _kept(ring: SecretStore, name: str, passphrase: str) -> bool:
     return ring.save(name, passphrase) and ring.load(name) == passphrase
 
 
-def of(key: Identity) -> str:
+def find_passphrase(key: Identity) -> str:
     """The passphrase of `key`: from the keyring, else from the user.
 
     Raises:

@@ -56,9 +56,9 @@ def rotate(
             )
         pair = make_pair()
         old = _set_aside(current)
-        offer(settings, identities.offered(settings))
-        identities.make(current.path, pair)
-        return identities.own(current.path), old
+        offer(settings, identities.offered_paths(settings))
+        identities.write_own(current.path, pair)
+        return identities.read_own(current.path), old
 
 
 def revoke(
@@ -88,19 +88,21 @@ def revoke(
     """
     _refuse_the_users(settings)
     with _alone(settings) as keys:
-        current = identities.identity_path(settings)
+        current = identities.private_key_path(settings)
         gone = _chosen(keys, named)
         pair = make_pair() if keys[0] in gone else None
         before(gone)
         lost = {key.public_key for key in gone}
         doomed = [
-            path for path in identities.previous(current) if identities.own(path).public_key in lost
+            path
+            for path in identities.previous_paths(current)
+            if identities.read_own(path).public_key in lost
         ]
         if pair:
-            identities.make(current, pair)
-        offer(settings, [path for path in identities.offered(settings) if path not in doomed])
+            identities.write_own(current, pair)
+        offer(settings, [path for path in identities.offered_paths(settings) if path not in doomed])
         _remove(doomed)
-        return gone, identities.known(settings)
+        return gone, identities.read_offered(settings)
 
 
 @contextmanager
@@ -108,13 +110,13 @@ def _alone(settings: Settings) -> Iterator[list[Identity]]:
     """The keys as they are, while nobody else changes them."""
     identities.ensure(settings)
     with file_lock.locked(identities.LOCK):
-        yield identities.known(settings)
+        yield identities.read_offered(settings)
 
 
 def _set_aside(current: Identity) -> Identity:
     """A copy of the current key under the next number, unless a killed run has made it."""
-    older = identities.previous(current.path)
-    copies = [path for path in older if identities.own(path).public_key == current.public_key]
+    older = identities.previous_paths(current.path)
+    copies = [path for path in older if identities.read_own(path).public_key == current.public_key]
     if copies:
         return Identity(copies[0], current.public_key)
     number = int(older[0].suffix[1:]) + 1 if older else 1
@@ -122,7 +124,7 @@ def _set_aside(current: Identity) -> Identity:
     try:
         key_files.write(path, key_files.read(current.path))
     except OSError as error:
-        raise identities.unwritable(path, error) from None
+        raise identities.unwritable_key(path, error) from None
     return Identity(path, current.public_key)
 
 
@@ -131,7 +133,7 @@ def _remove(doomed: Sequence[Path]) -> None:
         try:
             key_files.remove(path)
         except OSError as error:  # noqa: PERF203 - one or two
-            raise identities.unwritable(path, error) from None
+            raise identities.unwritable_key(path, error) from None
 
 
 def _chosen(keys: Sequence[Identity], named: str | None) -> list[Identity]:

@@ -25,7 +25,7 @@ def push(aws: Aws, url: str, key: Identity) -> str:
     Raises:
         SmProxyError: `bad-setting`, it is no folder in S3; or what S3 says.
     """
-    bucket, name = location(url, key)
+    bucket, name = object_location(url, key)
     body = f"{key.public_key}\n".encode()
     _call(aws, "PutObject", bucket, name, Body=body, ContentType="text/plain")
     return f"s3://{bucket}/{name}"
@@ -37,12 +37,12 @@ def remove(aws: Aws, url: str, key: Identity) -> str:
     Raises:
         SmProxyError: as `push`.
     """
-    bucket, name = location(url, key)
+    bucket, name = object_location(url, key)
     _call(aws, "DeleteObject", bucket, name)
     return f"s3://{bucket}/{name}"
 
 
-def location(url: str, key: Identity) -> tuple[str, str]:
+def object_location(url: str, key: Identity) -> tuple[str, str]:
     """Bucket and name of the object of `key` below the folder `url`.
 
     Raises:

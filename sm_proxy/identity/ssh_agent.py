@@ -60,7 +60,7 @@ def forget(key: Identity, socket: str | None = None) -> bool:
     """
     public = key_files.public_path(key.path)
     with contextlib.suppress(OSError):  # ssh-add goes by it, and a killed run may have left it out
-        key_files.complete(key.path, key_files.read(key.path))
+        key_files.restore_public_half(key.path, key_files.read(key.path))
     done = _ssh_add(["-q", "-d", str(public)], socket)
     if done.returncode == _NO_AGENT:
         raise _no_agent()

@@ -47,7 +47,7 @@ def guess(job: Summary) -> Reachability:
     return Reachability()
 
 
-def check(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Reachability]:
+def check_all(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Reachability]:
     """Describe what is not over, and resolve what runs, a few at a time."""
     found = [guess(job) for job in jobs]
     alive = [number for number, job in enumerate(jobs) if found[number].reachable is None]

@@ -44,7 +44,7 @@ class RunningHosts:
         self._settings = settings
         self._prefixes = prefixes
         self._on_status = on_status
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._looks: Counter[str] = Counter()
         self._aws = Aws(settings.profile, settings.region)
 
@@ -70,19 +70,19 @@ class RunningHosts:
         Raises:
             SmProxyError: what a call met; nothing is known then.
         """
-        listed = listing.every(self._aws, self._tell_once, live=True)
+        listed = listing.list_all(self._aws, self._tell_once, live=True)
         running = [job for job in listed if job.phase == "running"]
         running.sort(key=lambda job: (job.created, job.name), reverse=True)
         found = threads.map_concurrently(self._stubs_of, running, _AT_ONCE)
         return [stub for stubs in found for stub in stubs if self._is_ours(stub.host)]
 
     def _tell_once(self, line: str) -> None:
-        if line not in self._told:
-            self._told.add(line)
+        if line not in self._reported:
+            self._reported.add(line)
             self._on_status(line)
 
     def _is_ours(self, host: str) -> bool:
-        return contexts.of_host(host, self._prefixes) == self._settings.prefix
+        return contexts.prefix_of(host, self._prefixes) == self._settings.prefix
 
     def _stubs_of(self, listed: Summary) -> list[Stub]:
         try:

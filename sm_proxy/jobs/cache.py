@@ -45,7 +45,7 @@ class JobCache:
         if record is None:
             return None
         try:
-            found = json_records.restored(Container, record)
+            found = json_records.from_record(Container, record)
             _refuse_unless_possible(found)
         except ValueError:
             return None
@@ -54,7 +54,7 @@ class JobCache:
     def keep_container(self, target: Target, job: Job, container: Container) -> None:
         """Remember where the node is, until the job must have ended."""
         key = (*self._job_key(target, job.name), target.node)
-        self._cache.save(*key, record=json_records.plain(container), expires=_end_of(job))
+        self._cache.save(*key, record=json_records.to_record(container), expires=_end_of(job))
 
     def forget_container(self, target: Target) -> None:
         """It is not there any more."""
@@ -66,7 +66,7 @@ class JobCache:
         if record is None:
             return None
         try:
-            asked, job = record["asked"], json_records.restored(Job, record["job"])
+            asked, job = record["asked"], json_records.from_record(Job, record["job"])
             subnets = _subnets(record["subnets"])
             _end_of(job)
         except (KeyError, OverflowError, TypeError, ValueError):
@@ -80,7 +80,7 @@ class JobCache:
         """Remember the job: shortly while it starts, until its end once it runs."""
         record = {
             "asked": time.time(),
-            "job": json_records.plain(job),
+            "job": json_records.to_record(job),
             "subnets": _plain_subnets(subnets),
         }
         expires = _end_of(job) if job.running else time.time() + STARTING_S

@@ -47,15 +47,15 @@ def explain(aws: Aws, job: Job, on_status: Callable[[str], None]) -> SmProxyErro
 def _cause(job: Job, tail: list[str]) -> failure_causes.Cause | None:
     if job.status == "Completed":  # whatever its log says, it was not fatal
         return None
-    said = [job.failure_reason, job.status, job.status_message]
-    return failure_causes.likely(said) or failure_causes.likely(tail)
+    messages = [job.failure_reason, job.status, job.status_message]
+    return failure_causes.find_likely(messages) or failure_causes.find_likely(tail)
 
 
 def _tail(aws: Aws, job: Job) -> list[str]:
     """The last lines of the first node's newest stream."""
     wanted = kinds.of(job.kind).streams(job, "algo-1")
     try:
-        stream = log_streams.newest(aws, wanted)
+        stream = log_streams.find_newest(aws, wanted)
         return _last_lines(aws, wanted.group, stream) if stream else []
     except (SmProxyError, ServiceError):
         return []

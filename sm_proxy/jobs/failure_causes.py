@@ -172,7 +172,7 @@ _TABLE: Final = (
 )
 
 
-def likely(texts: Iterable[str]) -> Cause | None:
+def find_likely(texts: Iterable[str]) -> Cause | None:
     """The cause these texts speak of; the first row of the table that fits one of them."""
     bounded = [text[:_LINE_LIMIT].strip() for text in texts]
     return next((cause for cause in _TABLE if any(map(cause.fits, bounded))), None)

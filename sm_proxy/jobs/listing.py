@@ -13,7 +13,7 @@ from sm_proxy.jobs.job import Summary
 from sm_proxy.local.threads import Background
 
 
-def every(aws: Aws, on_status: Callable[[str], None], *, live: bool = False) -> list[Summary]:
+def list_all(aws: Aws, on_status: Callable[[str], None], *, live: bool = False) -> list[Summary]:
     """One page of each kind; a kind that may not be listed is noted and left out.
 
     Args:

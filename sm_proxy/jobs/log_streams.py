@@ -63,7 +63,7 @@ class Streams:
         return ids.get(int(self.node.removeprefix("algo-")), "")
 
 
-def newest(aws: Aws, wanted: Streams) -> str | None:
+def find_newest(aws: Aws, wanted: Streams) -> str | None:
     """The node's newest stream, if there is one: one call, or a few where there are very many.
 
     Raises:

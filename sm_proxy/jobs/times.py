@@ -9,7 +9,7 @@ _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
 
 
-def moment(*values: object) -> datetime:
+def first_time(*values: object) -> datetime:
     """The first of these that is a time; now where none is."""
     return next((value for value in values if isinstance(value, datetime)), now())
 
@@ -19,7 +19,7 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def spelt(seconds: float) -> str:
+def in_words(seconds: float) -> str:
     """A span in its largest unit: `40 s`, `2 min`, `3 h`, `5 d`."""
     whole = max(0, int(seconds))
     for unit, length in (("d", _DAY), ("h", _HOUR), ("min", _MINUTE)):

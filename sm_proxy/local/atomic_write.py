@@ -31,7 +31,7 @@ LIMIT = 64 << 20
 """A config of more bytes than this is none."""
 
 
-def resolved(path: Path) -> Path:
+def follow_symlinks(path: Path) -> Path:
     """The file a symlink leads to: dotfile managers link ~/.ssh/config into a repository.
 
     Raises:
@@ -92,8 +92,8 @@ def replace(path: Path, content: bytes) -> None:
     Raises:
         OSError: the folder is not writable, the file is immutable, the disk is full, ...
     """
-    private_files.private_dir(path.parent)
-    clean(path)
+    private_files.ensure_private_dir(path.parent)
+    remove_stale(path)
     handle, name = tempfile.mkstemp(prefix=_temporary(path), dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -121,7 +121,7 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def clean(path: Path) -> None:
+def remove_stale(path: Path) -> None:
     """Remove what writers that were killed have left beside `path`."""
     for left in path.parent.glob(f"{_temporary(path)}*"):
         with contextlib.suppress(OSError):

@@ -38,7 +38,7 @@ def write(name: str, **values: object) -> None:
     shown = "".join(f" {key}={value}" for key, value in values.items())
     elapsed = (time.monotonic() - _started) * 1000
     line = f"{elapsed:9.1f} ms  {printable(redact(name + shown))}"
-    output.complain(line)
+    output.write_to_stderr(line)
     _append(line)
 
 

@@ -49,7 +49,7 @@ def locked(name: str, *, wait: bool = True) -> Iterator[None]:
 
 def _locked_file(path: Path, *, wait: bool) -> int:
     try:
-        private_files.private_dir(path.parent)
+        private_files.ensure_private_dir(path.parent)
         handle = os.open(path, _FLAGS, 0o600)
         try:
             _lock(handle, wait=wait)

@@ -59,10 +59,10 @@ def envelope(
 
 def status(message: str) -> None:
     """One line for the user on stderr, for waits of more than a second."""
-    complain(f"sm-proxy: {printable(message)}")
+    write_to_stderr(f"sm-proxy: {printable(message)}")
 
 
-def complain(line: str) -> None:
+def write_to_stderr(line: str) -> None:
     """Write one line to stderr; nothing fails because nobody reads it any more."""
     # AttributeError: Python has no sys.stderr when it was started with it closed.
     with contextlib.suppress(OSError, ValueError, AttributeError):

@@ -41,7 +41,7 @@ def refuse_special(path: Path) -> None:
         raise OSError(errno.EINVAL, "it is no plain file", str(path))
 
 
-def private_dir(path: Path) -> Path:
+def ensure_private_dir(path: Path) -> Path:
     """Make `path` and what is missing above it, readable by its owner only, and return it."""
     for missing in reversed([path, *path.parents]):
         # With `parents`, mkdir gives the mode to the last folder only.
@@ -52,14 +52,14 @@ def private_dir(path: Path) -> Path:
     return path
 
 
-def own_dir(path: Path) -> Path:
+def ensure_own_dir(path: Path) -> Path:
     """Make `path` if need be and return it, if nobody but its owner can put anything into it.
 
     Raises:
         PermissionError: it is another user's, or others may write into it.
         OSError: it cannot be made.
     """
-    private_dir(path)
+    ensure_private_dir(path)
     refuse_shared(path)
     return path
 
@@ -109,7 +109,7 @@ def append_own(path: Path, line: bytes) -> int:
         PermissionError: the folder or the file is not ours alone.
         OSError: the disk is full, ...
     """
-    own_dir(path.parent)
+    ensure_own_dir(path.parent)
     handle = _open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     with os.fdopen(handle, "r+b", buffering=0) as file:
         if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
@@ -148,7 +148,7 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
     Raises:
         OSError: the folder is not writable, the disk is full, ...
     """
-    private_dir(path.parent)
+    ensure_private_dir(path.parent)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -22,7 +22,7 @@ _ACCESS_DENIED: Final = 5
 _PROC: Final = "/proc"
 
 
-def here() -> dict[str, str]:
+def this_machine() -> dict[str, str]:
     """This machine (`machine`), its present boot (`boot`) and the space of its pids (`world`)."""
     names = [socket.gethostname(), _text("/etc/machine-id")]
     return {
@@ -33,12 +33,12 @@ def here() -> dict[str, str]:
 
 
 @functools.cache
-def own() -> dict[str, Any]:
+def this_process() -> dict[str, Any]:
     """This process, as `is_alive` takes it; `started` is empty where that cannot be told."""
     begun = ""
     with contextlib.suppress(PermissionError):  # no reason for a connection to fail
-        begun = started(os.getpid())
-    return {**here(), "pid": os.getpid(), "started": begun}
+        begun = start_time(os.getpid())
+    return {**this_machine(), "pid": os.getpid(), "started": begun}
 
 
 def is_alive(process: dict[str, Any]) -> bool | None:
@@ -47,7 +47,7 @@ def is_alive(process: dict[str, Any]) -> bool | None:
     Args:
         process: what `own` gave in it.
     """
-    now = here()
+    now = this_machine()
     if process["machine"] != now["machine"]:
         return None
     if process["boot"] != now["boot"]:
@@ -56,12 +56,12 @@ def is_alive(process: dict[str, Any]) -> bool | None:
     if process["world"] != now["world"] or not process["started"]:
         return None
     try:
-        return bool(started(process["pid"]) == process["started"])
+        return bool(start_time(process["pid"]) == process["started"])
     except PermissionError:
         return None
 
 
-def started(pid: int) -> str:
+def start_time(pid: int) -> str:
     """When the process started, in words that only this process has; empty if there is none.
 
     Raises:

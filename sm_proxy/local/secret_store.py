@@ -94,7 +94,7 @@ def find() -> SecretStore | None:
     return None if backend is None else SecretStore(backend)
 
 
-def say_once_that_there_is_none(consequence: str) -> None:
+def say_once_that_none_is_there(consequence: str) -> None:
     """Tell the user, once for all runs, what it means that nothing can be kept."""
     path = paths.state_dir() / _SAID
     if private_files.exists(path):

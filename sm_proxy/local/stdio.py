@@ -49,7 +49,7 @@ class Stdio(Protocol):
         """Close stdout once everything given to `write` has reached ssh."""
 
 
-def take() -> Stdio:
+def take_over() -> Stdio:
     """Take stdin and stdout over; whatever prints from now on prints to stderr.
 
     Whatever reads stdin from now on, such as a credential_process, finds its end: ssh's bytes are

@@ -63,10 +63,10 @@ def run_script(
     """
     identities.ensure(settings)
     with tempfile.TemporaryDirectory(prefix="sm-proxy-") as folder:
-        told = Path(folder, "error")
+        error_file = Path(folder, "error")
         process = subprocess.Popen(
             ssh_command(container, settings),
-            env={**os.environ, error_handler.ERROR_FILE: str(told)},
+            env={**os.environ, error_handler.ERROR_FILE: str(error_file)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -82,8 +82,8 @@ def run_script(
             timer.cancel()
             process.kill()
             process.wait()
-        said = complaints.text()
-        ours = error_handler.handed_over(told)
+        complaint = complaints.text()
+        ours = error_handler.read_handed_over(error_file)
     if not in_time:
         raise SmProxyError(
             "session-lost",
@@ -91,7 +91,7 @@ def run_script(
             f"Try: ssh {container.host}",
         )
     if status == _SSH_FAILED:
-        raise ours or _failure(container, said)
+        raise ours or _failure(container, complaint)
     return Answer(status, output)
 
 
@@ -129,7 +129,7 @@ def ssh_command(container: Container, settings: Settings) -> list[str]:
         )
     # A connection of its own: a master that persists would keep our pipes open.
     alone = replace(settings, control_master=False)
-    lines = [line.strip() for line in blocks.options(alone, our_file.own_program())]
+    lines = [line.strip() for line in blocks.option_lines(alone, our_file.own_program())]
     options = [word for line in ("BatchMode yes", *lines) for word in ("-o", line)]
     user = container.user or settings.user
     # `--`: a host name of ours never begins with a hyphen, a prefix in a settings file may change.
@@ -164,12 +164,12 @@ def _exchanged(process: subprocess.Popen[bytes], script: str) -> str:
     return output.decode("utf-8", "replace")
 
 
-def _failure(container: Container, said: str) -> SmProxyError:
+def _failure(container: Container, complaint: str) -> SmProxyError:
     """What to tell of an ssh that failed: mostly its last line.
 
     The two codes below are such as a container can bring about for real: it may as well say so.
     """
-    lines = [line for line in map(printable, said.splitlines()) if line]
+    lines = [line for line in map(printable, complaint.splitlines()) if line]
     if any("IDENTIFICATION HAS CHANGED" in line for line in lines):
         return SmProxyError(
             "host-key-changed",

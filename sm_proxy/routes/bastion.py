@@ -111,7 +111,7 @@ def _opened(api: session_api.SsmApi, options: ssm.Options, context: str) -> Sess
     starting = Background(lambda: sessions.SESSIONS.start(api, context), begin=False)
     try:
         starting.begin()
-        process_identity.own()  # while the service works: on macOS it takes a while
+        process_identity.this_process()  # while the service works: on macOS it takes a while
         grant = starting.result()
         debug_log.write("session granted", id=grant.session_id)
         return threads.run(ssm.start, api, options, grant)

@@ -32,20 +32,20 @@ def find(aws: Aws, vpc_id: str) -> str:
             + (f" ({stopped})" if stopped else ""),
             "Tag one, start one, or name one with --bastion.",
         )
-    return usable(aws, running)
+    return first_usable(aws, running)
 
 
-def usable(aws: Aws, running: list[str]) -> str:
+def first_usable(aws: Aws, running: list[str]) -> str:
     """The first of some running instances whose agent serves.
 
     Raises:
         SmProxyError: `bastion-offline` or `agent-too-old`.
     """
     known = agents(aws, running)
-    return running[0] if known is None else _first_usable(running, known)
+    return running[0] if known is None else _first_online(running, known)
 
 
-def _first_usable(running: list[str], known: dict[str, dict[str, Any]]) -> str:
+def _first_online(running: list[str], known: dict[str, dict[str, Any]]) -> str:
     online = [item for item in running if known.get(item, {}).get("PingStatus") == "Online"]
     if not online:
         status = known.get(running[0], {}).get("PingStatus", "unknown to SSM")

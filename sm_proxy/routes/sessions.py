@@ -44,7 +44,7 @@ class Sessions:
             grant = api.start()
             with self._changed:
                 self._open[grant.session_id] = api
-            open_sessions.keep(grant.session_id, context)
+            open_sessions.add(grant.session_id, context)
         finally:
             with self._changed:
                 self._asked_for -= 1
@@ -59,7 +59,7 @@ class Sessions:
     def over(self, session_id: str) -> None:
         """It is over for good."""
         self.leave(session_id)
-        open_sessions.drop(session_id)
+        open_sessions.remove(session_id)
 
     def end_all(self) -> None:
         """End what is open; from now on none is started. Takes some four seconds at the most."""

@@ -54,7 +54,7 @@ def parse(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def line_of(prefix: str, options: Options) -> str:
+def record_line(prefix: str, options: Options) -> str:
     """The record of one context."""
     known = {name: options[name] for name in OPTIONS if options.get(name) is not None}
     return MARK + json.dumps({"prefix": prefix, **known})
@@ -70,7 +70,7 @@ def with_absolute_paths(options: Options) -> dict[str, Any]:
     return found
 
 
-def of_host(host: str, prefixes: Iterable[str]) -> str | None:
+def prefix_of(host: str, prefixes: Iterable[str]) -> str | None:
     """The longest of `prefixes` that `host` begins with."""
     return max((prefix for prefix in prefixes if host.startswith(prefix)), key=len, default=None)
 

@@ -60,7 +60,7 @@ def load_for(flags: Mapping[str, Any], host: str | None = None) -> Settings:
     known = contexts.read(settings.ssh_folder / "config")
     prefix = settings.prefix
     if host is not None and not (flags.get("prefix") or os.environ.get("SM_PROXY_PREFIX")):
-        prefix = contexts.of_host(host, {*known, prefix}) or prefix
+        prefix = contexts.prefix_of(host, {*known, prefix}) or prefix
     if prefix not in known:
         return settings
     return load(flags, {**known[prefix], "prefix": prefix})

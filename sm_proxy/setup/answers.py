@@ -21,7 +21,7 @@ _DEFAULT = "default"
 _TRIES = 3
 
 
-def missing(settings: Settings, ask: Ask | None) -> dict[str, Any]:
+def ask_missing(settings: Settings, ask: Ask | None) -> dict[str, Any]:
     """The flags that nobody has given and that cannot do without.
 
     Args:
@@ -40,7 +40,7 @@ def missing(settings: Settings, ask: Ask | None) -> dict[str, Any]:
     return found
 
 
-def terminal() -> Ask | None:
+def terminal_asker() -> Ask | None:
     """How to ask, if there is a terminal for the question and for the answer."""
     # AttributeError: Python has neither where it was started with them closed.
     try:
@@ -52,7 +52,7 @@ def terminal() -> Ask | None:
 
 def _profile(settings: Settings, ask: Ask | None) -> str | None:
     """The profile to write down; None for botocore's own choice."""
-    names, named = profiles.names(), settings.named_profile
+    names, named = profiles.list_profiles(), settings.named_profile
     known = ", ".join(map(printable, names))
     if names and named and named not in names:
         # Mistyped, most likely: written down, it would take the place of one that works.

@@ -54,7 +54,7 @@ class Step:
         return {"id": self.id, "result": self.result, "reason": self.reason, "fix": self.fix}
 
 
-def taken(name: str, step: Callable[[], Step]) -> Step:
+def run_step(name: str, step: Callable[[], Step]) -> Step:
     """The step's outcome, also where it raises."""
     try:
         return step()

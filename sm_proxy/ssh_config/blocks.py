@@ -40,7 +40,7 @@ class Stub:
     comment: str
 
 
-def own_file(
+def render(
     base: Settings,
     known: Contexts,
     program: list[str],
@@ -54,24 +54,26 @@ def own_file(
     order = contexts.longest_first(known)
     for prefix in order:
         longer = [f"{other}*" for other in order if other != prefix and other.startswith(prefix)]
-        own = host_patterns.left_out(taken, prefix, known)
+        own = host_patterns.excluded_patterns(taken, prefix, known)
         excluded = "".join(f" !{pattern}" for pattern in (*longer, *own))
         context = replace(base, **{**known[prefix], "prefix": prefix})
-        parts += ["", contexts.line_of(prefix, known[prefix])]
+        parts += ["", contexts.record_line(prefix, known[prefix])]
         if context.control_master:
             parts += [f"Host {_too_long(context)}{excluded}", "    ControlPath none"]
         parts.append(f"Host {prefix}*{excluded}")
-        parts += options(context, program, platform)
+        parts += option_lines(context, program, platform)
     return "\n".join(parts) + "\n"
 
 
-def options(settings: Settings, program: list[str], platform: Platform | None = None) -> list[str]:
+def option_lines(
+    settings: Settings, program: list[str], platform: Platform | None = None
+) -> list[str]:
     """The options of one context, indented."""
-    folder = quoting.tilde(settings.known_hosts_folder)
+    folder = quoting.with_tilde(settings.known_hosts_folder)
     return [
         f"    ProxyCommand {proxy_command(settings, program, platform)}",
         f"    User {settings.user}",
-        *_identity_lines(identities.offered(settings), platform),
+        *_identity_lines(identities.offered_paths(settings), platform),
         *_agent_lines(settings.identity_agent, platform),
         "    IdentitiesOnly yes",
         "    StrictHostKeyChecking yes",
@@ -88,7 +90,7 @@ def options(settings: Settings, program: list[str], platform: Platform | None = 
 
 
 def _identity_lines(keys: Sequence[Path], platform: Platform | None) -> list[str]:
-    values = [quoting.path_value(quoting.tilde(key), platform) for key in keys]
+    values = [quoting.path_value(quoting.with_tilde(key), platform) for key in keys]
     return [f"    IdentityFile {value}" for value in values]
 
 
@@ -97,7 +99,7 @@ def _agent_lines(agent: str | None, platform: Platform | None) -> list[str]:
         return []
     if agent not in contexts.AGENT_WORDS:
         path = Path(agent).expanduser()
-        agent = quoting.path_value(quoting.tilde(path), platform)
+        agent = quoting.path_value(quoting.with_tilde(path), platform)
     return [f"    IdentityAgent {agent}"]
 
 
@@ -110,14 +112,14 @@ def with_keys(content: bytes, keys: Sequence[Path], platform: Platform | None = 
 
 def proxy_command(settings: Settings, program: list[str], platform: Platform | None = None) -> str:
     """The ProxyCommand's value: absolute program, quoted for a shell, `%` escaped for ssh."""
-    words = [quoting.word(word, platform) for word in program]
+    words = [quoting.quote_word(word, platform) for word in program]
     if settings.ssh_dir:
-        words += ["--ssh-dir", quoting.word(str(settings.ssh_folder), platform)]
+        words += ["--ssh-dir", quoting.quote_word(str(settings.ssh_folder), platform)]
     for flag in ("profile", "region", "bastion"):
         if value := getattr(settings, flag):
-            words += [f"--{flag}", quoting.word(str(value), platform)]
+            words += [f"--{flag}", quoting.quote_word(str(value), platform)]
     if settings.prefix != Settings.prefix:
-        words += ["--prefix", quoting.word(settings.prefix, platform)]
+        words += ["--prefix", quoting.quote_word(settings.prefix, platform)]
     words.append("connect --user %r %n %p")
     if settings.wait != Settings.wait:  # ConnectTimeout is made for it
         words.append(f"--wait {settings.wait}")
@@ -133,7 +135,7 @@ def _control_master(settings: Settings, platform: Platform | None) -> list[str]:
     """On `%n`: `%C` is the same for names that differ only in case."""
     if not settings.control_master:
         return []
-    if (platform or quoting.here()) != "posix":
+    if (platform or quoting.current_platform()) != "posix":
         raise SmProxyError(
             "unsupported", "ssh on Windows has no ControlMaster", "Use --no-control-master."
         )
@@ -145,7 +147,7 @@ def _control_master(settings: Settings, platform: Platform | None) -> list[str]:
             f"sockets in {folder} have room for host names of {max(room, 0)} characters only",
             "Choose a shorter folder with --ssh-dir, or --no-control-master.",
         )
-    path = quoting.path_value(quoting.tilde(folder), platform, "/%r@%n:%p")
+    path = quoting.path_value(quoting.with_tilde(folder), platform, "/%r@%n:%p")
     return ["    ControlMaster auto", f"    ControlPath {path}", f"    ControlPersist {_PERSIST}"]
 
 
@@ -184,7 +186,7 @@ def stub_section(stubs: Sequence[Stub], known: Contexts) -> str:
 
 
 def _refuse_bad(stub: Stub, known: Contexts) -> None:
-    prefix = contexts.of_host(stub.host, known)
+    prefix = contexts.prefix_of(stub.host, known)
     hostname.parse(stub.host, prefix if prefix is not None else next(iter(known), Settings.prefix))
     validate("user", stub.user, f"the stub of {stub.host}")
 
@@ -211,7 +213,7 @@ def stub_span(content: bytes, path: Path) -> tuple[int, int] | None:
 
 def is_excluded(host: str, content: bytes, known: Contexts) -> bool:
     """Whether the wildcard block of its prefix leaves the host out: it is the user's own."""
-    block = f"Host {contexts.of_host(host, known)}* "
+    block = f"Host {contexts.prefix_of(host, known)}* "
     lines = content.decode("utf-8", "replace").split("\n")
     words = [word for line in lines if line.startswith(block) for word in line.split()]
     return host_patterns.matches(host, (word[1:] for word in words if word.startswith("!")))

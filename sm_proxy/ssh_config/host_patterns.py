@@ -37,7 +37,7 @@ def matches(host: str, words: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(host, word) for word in words)
 
 
-def left_out(taken: Iterable[str], prefix: str, prefixes: Iterable[str]) -> list[str]:
+def excluded_patterns(taken: Iterable[str], prefix: str, prefixes: Iterable[str]) -> list[str]:
     """Those of the user's names and patterns that the block of `prefix` has to leave out.
 
     Args:
@@ -50,7 +50,7 @@ def left_out(taken: Iterable[str], prefix: str, prefixes: Iterable[str]) -> list
         word
         for word in taken
         if (
-            contexts.of_host(word, known) == prefix
+            contexts.prefix_of(word, known) == prefix
             and (not is_pattern(word) or _is_narrower(word, prefix))
         )
         or _is_elsewhere(word, prefix)

@@ -19,7 +19,7 @@ def path_of(settings: Settings) -> Path:
 
 def include_line(own: Path, platform: Platform | None = None) -> str:
     """The Include for our file: with a tilde where it stands in the passwd home."""
-    return quoting.include(quoting.tilde(own), platform)
+    return quoting.include(quoting.with_tilde(own), platform)
 
 
 def own_program() -> list[str]:

@@ -25,20 +25,20 @@ _ESCAPING = re.compile(r"\\(?=[\\'\"])")
 _GLOB = re.compile(r"[*?[]")
 
 
-def here() -> Platform:
+def current_platform() -> Platform:
     """The kind of this machine's ssh; within an MSYS2 shell it is that of MSYS2."""
     if os.name != "nt":
         return "posix"
     return "msys2" if os.environ.get("MSYSTEM") else "windows"
 
 
-def word(text: str, platform: Platform | None = None) -> str:
+def quote_word(text: str, platform: Platform | None = None) -> str:
     """One word of the ProxyCommand, `%` escaped for ssh.
 
     Raises:
         SmProxyError: `unsupported`, there is no way to write it into a config.
     """
-    kind = platform or here()
+    kind = platform or current_platform()
     escaped = _one_line(text).replace("%", "%%")
     if kind == "posix":
         # ssh itself looks whether the quotes of the line are in pairs, before the shell sees it.
@@ -46,7 +46,7 @@ def word(text: str, platform: Platform | None = None) -> str:
     slashed = escaped.replace("\\", "/")
     if kind == "msys2":
         return shlex.quote(slashed)
-    unquotable(slashed)
+    require_quotable(slashed)
     return f'"{slashed}"' if {" ", "\t"} & set(slashed) else slashed
 
 
@@ -56,7 +56,7 @@ def path_value(path: str, platform: Platform | None = None, tokens: str = "") ->
     Raises:
         SmProxyError: `unsupported`, ssh_config has no way to write it.
     """
-    value = unquotable(slashed(path, platform)).replace("%", "%%") + tokens
+    value = require_quotable(with_slashes(path, platform)).replace("%", "%%") + tokens
     return f'"{value}"' if PARTING & set(value) else value
 
 
@@ -66,7 +66,7 @@ def include(path: str, platform: Platform | None = None) -> str:
     Raises:
         SmProxyError: `unsupported`, ssh_config has no way to write it.
     """
-    shown = _GLOB.sub(r"[\g<0>]", unquotable(slashed(path, platform)))
+    shown = _GLOB.sub(r"[\g<0>]", require_quotable(with_slashes(path, platform)))
     if "\\" in shown:  # ssh's quotes, and then its glob, each take it for an escape
         raise _impossible(path)
     # From OpenSSH 9.9 on `%` begins a token here; before, `%%` is two of them. `?` is either.
@@ -74,9 +74,9 @@ def include(path: str, platform: Platform | None = None) -> str:
     return f"Include {shown}" if shown.startswith("~") else f'Include "{shown}"'
 
 
-def slashed(path: str, platform: Platform | None = None) -> str:
+def with_slashes(path: str, platform: Platform | None = None) -> str:
     """A path with the slashes, and the drive, as this ssh understands them."""
-    kind = platform or here()
+    kind = platform or current_platform()
     if kind == "posix":
         return path
     forward = path.replace("\\", "/")
@@ -85,7 +85,7 @@ def slashed(path: str, platform: Platform | None = None) -> str:
     return forward
 
 
-def tilde(path: Path) -> str:
+def with_tilde(path: Path) -> str:
     """`path` from the passwd home, as ssh expands it, or absolute with forward slashes."""
     home = paths.ssh_home()
     absolute = path.absolute()
@@ -94,7 +94,7 @@ def tilde(path: Path) -> str:
     return absolute.as_posix()
 
 
-def unquotable(value: str) -> str:
+def require_quotable(value: str) -> str:
     """`value` itself.
 
     Raises:

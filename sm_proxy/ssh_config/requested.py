@@ -23,14 +23,14 @@ def contexts_of(
     """
     base = replace(from_file(), ssh_dir=settings.ssh_dir)
     known = contexts.read(our_file.path_of(settings))
-    told = from_flags(flags, own_variables=True)
+    given = from_flags(flags, own_variables=True)
     changed = contexts.with_absolute_paths(
-        {name: told[name] for name in contexts.OPTIONS if name in told}
+        {name: given[name] for name in contexts.OPTIONS if name in given}
     )
     prefix = settings.prefix
     if prefix in known:
         known[prefix] |= changed
-    elif not known or changed or "prefix" in told:
+    elif not known or changed or "prefix" in given:
         new = our_file.recorded_options(settings)
         filed = {name: getattr(base, name) for name in contexts.OPTIONS}
         kept = {name: value for name, value in new.items() if value != filed[name]}
@@ -45,4 +45,4 @@ def prepare(settings: Settings, flags: Mapping[str, Any]) -> None:
         context = replace(base, **{**options, "prefix": prefix})
         identities.ensure(context)
         if context.control_master:
-            private_files.private_dir(blocks.control_folder(context))
+            private_files.ensure_private_dir(blocks.control_folder(context))

@@ -59,7 +59,7 @@ def without_include(target: Path, content: bytes) -> bytes:
     return b"".join(kept)
 
 
-def included(content: bytes, own: Path) -> tuple[bool, bool]:
+def find_include(content: bytes, own: Path) -> tuple[bool, bool]:
     """Whether our file is included, and whether that stands before every Host and Match."""
     shadowed = False
     for keyword, words in _directives(content):
@@ -78,7 +78,7 @@ class _Block:
     located: bool = False
 
 
-def hosts(path: Path, own: Path) -> list[str]:
+def user_hosts(path: Path, own: Path) -> list[str]:
     """The user's own hosts in a config and in what it includes; ours left out.
 
     Every name in a Host line, and the patterns of those blocks that say where their hosts are.

@@ -58,7 +58,7 @@ class Cache:
             "record": record,
         }
         with contextlib.suppress(OSError):
-            private_files.own_dir(self._folder)
+            private_files.ensure_own_dir(self._folder)
             private_files.write_private(self._path(key), json.dumps(envelope).encode())
 
     def forget(self, *key: str) -> None:

@@ -13,7 +13,7 @@ _Kind = TypeVar("_Kind")
 _TIME: Final = "time"
 
 
-def plain(item: Any) -> dict[str, Any]:
+def to_record(item: Any) -> dict[str, Any]:
     """The fields of a dataclass as JSON takes them: a time as `{"time": Unix seconds}`."""
     return {
         name: {_TIME: value.timestamp()} if isinstance(value, datetime) else value
@@ -21,7 +21,7 @@ def plain(item: Any) -> dict[str, Any]:
     }
 
 
-def restored(kind: type[_Kind], record: Any) -> _Kind:
+def from_record(kind: type[_Kind], record: Any) -> _Kind:
     """The dataclass that `plain` made the record of.
 
     Raises:

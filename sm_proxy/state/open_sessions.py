@@ -35,24 +35,28 @@ Terminate = Callable[[str], bool]
 """Ends a session by its id; whether it is over for good, or may not be ended by us anyway."""
 
 
-def keep(session_id: str, context: str) -> None:
+def add(session_id: str, context: str) -> None:
     """Write down that this process holds a session open; what hinders it is passed over.
 
     Args:
         session_id: the session.
         context: what tells one account and region from another.
     """
-    record = {"session": session_id, "context": _digest(context), "process": process_identity.own()}
+    record = {
+        "session": session_id,
+        "context": _digest(context),
+        "process": process_identity.this_process(),
+    }
     with contextlib.suppress(OSError, SmProxyError):
         path = _path(session_id)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         with os.fdopen(
-            os.open(private_files.own_dir(path.parent) / path.name, flags, 0o600), "wb"
+            os.open(private_files.ensure_own_dir(path.parent) / path.name, flags, 0o600), "wb"
         ) as file:
             file.write(json.dumps(record).encode())
 
 
-def drop(session_id: str) -> None:
+def remove(session_id: str) -> None:
     """The session is over."""
     with contextlib.suppress(OSError, SmProxyError):
         _path(session_id).unlink(missing_ok=True)
@@ -91,7 +95,7 @@ def end_orphans(context: str, terminate: Terminate) -> int:
         for session_id in orphans(context)[:BATCH] if alone else ():
             if terminate(session_id):
                 debug_log.write("ended a session that was left open", id=session_id)
-                drop(session_id)
+                remove(session_id)
                 ended += 1
     return ended
 

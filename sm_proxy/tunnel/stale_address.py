@@ -47,7 +47,7 @@ class StaleAddressStream(StreamWrapper):
         self._check: Background[Stream | None] | None = None
         self._settled = False
         self._failure: Exception | None = None
-        self._said = b""
+        self._sent = b""
         self._to_repeat = b""
 
     @property
@@ -79,7 +79,7 @@ class StaleAddressStream(StreamWrapper):
             return 0 if self._to_repeat else self._stream.room
         if self._check is not None or self._to_repeat:
             return 0
-        return min(self._stream.room, _REMEMBERED_BYTES - len(self._said))
+        return min(self._stream.room, _REMEMBERED_BYTES - len(self._sent))
 
     def deadline(self, now: float) -> float:
         """When to call `advance` although nothing is ready."""
@@ -108,7 +108,7 @@ class StaleAddressStream(StreamWrapper):
     def write(self, data: bytes) -> None:
         """Take bytes, and remember them while the container may turn out to be elsewhere."""
         if not self._settled:
-            self._said += data
+            self._sent += data
         self._acceptance.feed(data)
         self._stream.write(data)
 
@@ -154,11 +154,11 @@ class StaleAddressStream(StreamWrapper):
         debug_log.write("the container has moved, dialling it anew")
         Background(self._stream.close)
         self._stream = stream
-        self._to_repeat = self._said
+        self._to_repeat = self._sent
 
     def _settle(self) -> None:
         self._settled = True
-        self._said = b""
+        self._sent = b""
 
     def _repeat(self, now: float) -> None:
         while self._to_repeat and (room := self._stream.room):

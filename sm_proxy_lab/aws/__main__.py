@@ -24,16 +24,16 @@ def main(argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     # Imported late so that a wrong command line is told at once.
     from sm_proxy_lab.aws.app import AwsApp  # noqa: PLC0415
-    from sm_proxy_lab.aws.call_log import CallsFile  # noqa: PLC0415
+    from sm_proxy_lab.aws.call_log import CallLog  # noqa: PLC0415
     from sm_proxy_lab.aws.moto_app import Moto  # noqa: PLC0415
     from sm_proxy_lab.aws.server import Server  # noqa: PLC0415
-    from sm_proxy_lab.aws.ssm.gateway_client import Gateway  # noqa: PLC0415
+    from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient  # noqa: PLC0415
     from sm_proxy_lab.aws.vpc.enforcement import Enforcement  # noqa: PLC0415
 
     app = AwsApp(
         moto=Moto(),
-        gateway=Gateway(options.gateway),
-        calls=CallsFile(options.calls),
+        gateway=GatewayClient(options.gateway),
+        calls=CallLog(options.calls),
         emit=_emit,
         latency_s=options.latency_ms / 1000,
         enforcement=Enforcement(_cables(options)),

@@ -15,14 +15,14 @@ from sm_proxy_lab.aws.http.request import read_json
 from sm_proxy_lab.aws.logs.service import Logs
 from sm_proxy_lab.aws.logs.store import LogStore
 from sm_proxy_lab.aws.sagemaker.service import SageMaker
-from sm_proxy_lab.aws.ssm.instances import Managed
+from sm_proxy_lab.aws.ssm.instances import ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
 
 if TYPE_CHECKING:
-    from sm_proxy_lab.aws.call_log import CallsFile
+    from sm_proxy_lab.aws.call_log import CallLog
     from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.moto_app import Moto
-    from sm_proxy_lab.aws.ssm.gateway_client import Gateway
+    from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient
     from sm_proxy_lab.aws.vpc.enforcement import Enforcement
 
 Operation = Callable[["Call"], "dict[str, Any] | None"]
@@ -35,8 +35,8 @@ class AwsApp:
         self,
         *,
         moto: Moto,
-        gateway: Gateway,
-        calls: CallsFile,
+        gateway: GatewayClient,
+        calls: CallLog,
         emit: Callable[..., None],
         latency_s: float,
         enforcement: Enforcement,
@@ -50,7 +50,7 @@ class AwsApp:
         self.sagemaker = SageMaker(moto, emit)
         self.logs = Logs(LogStore(), self.faults)
         self.enforcement = enforcement
-        managed = Managed(self.faults, moto.instances, enforcement.agent_reaches)
+        managed = ManagedInstances(self.faults, moto.instances, enforcement.agent_reaches)
         ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement)
         self._operations: dict[str, dict[str, Operation]] = {
             "sagemaker": dict(self.sagemaker.operations),

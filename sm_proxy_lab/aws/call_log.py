@@ -20,7 +20,7 @@ _HARMLESS = re.compile(
 _SERVICES = {"sagemaker", "logs", "ssm", "ec2"}
 
 
-class CallsFile:
+class CallLog:
     """One JSON line per API call, in the order the answers were ready."""
 
     def __init__(self, path: Path) -> None:

@@ -25,7 +25,7 @@ _ARN = "arn:aws:iam::123456789012:role/sm-proxy-lab"
 
 
 @dataclass
-class Role:
+class RoleCredentials:
     """The endpoint that gives containers their role's credentials.
 
     Attributes:

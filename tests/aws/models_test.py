@@ -23,7 +23,7 @@ def session() -> botocore.session.Session:
 
 def own_client(service: str) -> Any:
     """A client on the cut-down model."""
-    models.prepare(service)
+    models.ensure_trimmed(service)
     return session().create_client(service, aws_access_key_id="a", aws_secret_access_key="b")
 
 
@@ -61,7 +61,7 @@ def test_endpoints_are_found_in_every_partition() -> None:
         ("us-gov-west-1", "amazonaws.com"),
     ):
         for service in models.OPERATIONS:
-            models.prepare(service)
+            models.ensure_trimmed(service)
             own = session().create_client(
                 service, region, aws_access_key_id="a", aws_secret_access_key="b"
             )
@@ -86,12 +86,12 @@ def test_credential_services_still_have_their_models() -> None:
 
 
 def test_models_are_made_once_and_are_private() -> None:
-    models.prepare("ssm")
+    models.ensure_trimmed("ssm")
     found = list((paths.cache_dir() / "models").rglob("service-2.json"))
     assert len(found) == 1
     assert found[0].stat().st_mode & 0o077 == 0
     before = found[0].stat().st_mtime_ns
-    models.prepare("ssm")
+    models.ensure_trimmed("ssm")
     assert found[0].stat().st_mtime_ns == before
     assert b"documentation" not in found[0].read_bytes()
 
@@ -106,7 +106,7 @@ def test_an_unwritable_cache_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("name", ["service-2.json", "endpoints.json"])
 def test_a_torn_file_is_removed_and_botocores_own_is_taken(name: str) -> None:
-    models.prepare("ssm")
+    models.ensure_trimmed("ssm")
     path = next((paths.cache_dir() / "models").rglob(name))
     path.write_text('{"torn":')
     assert own_client("ssm").meta.endpoint_url == "https://ssm.eu-west-1.amazonaws.com"
@@ -123,7 +123,7 @@ def test_trimming_follows_recursive_shapes() -> None:
         },
         "metadata": {"x": 1},
     }
-    kept = models.trimmed(model, ["A"])
+    kept = models.trim(model, ["A"])
     assert sorted(kept["shapes"]) == ["S", "T"]
     assert sorted(kept["operations"]) == ["A"]
     assert "documentation" not in json.dumps(kept)
@@ -131,7 +131,7 @@ def test_trimming_follows_recursive_shapes() -> None:
 
 def test_models_that_others_could_have_written_are_not_used() -> None:
     """An endpoint list of theirs would lead our calls, and what comes back, to them."""
-    models.prepare("ssm")
+    models.ensure_trimmed("ssm")
     endpoints = models._folder() / "endpoints.json"
     text = endpoints.read_text().replace("amazonaws.com", "attacker.example")
     endpoints.write_text(text)
@@ -141,7 +141,7 @@ def test_models_that_others_could_have_written_are_not_used() -> None:
         return str(client.meta.endpoint_url)
 
     models._folder().chmod(0o770)
-    models.prepare("ssm")
+    models.ensure_trimmed("ssm")
     assert "attacker" not in str(session().get_component("data_loader").load_data("endpoints"))
     assert host() == "https://ssm.eu-west-1.amazonaws.com"
     models._folder().chmod(0o700)

@@ -170,7 +170,7 @@ def test_with_a_check(
     def check(jobs: list[Any], *_: object) -> list[Reachability]:
         return [Reachability(reachable=True, nodes=len(job.name)) for job in jobs]
 
-    monkeypatch.setattr(reachable, "check", check)
+    monkeypatch.setattr(reachable, "check_all", check)
     jobs = data(capsys, "--check")
     assert all(job["reachable"] is True and job["reason"] is None for job in jobs)
     assert jobs[0]["nodes"] == 4

@@ -72,7 +72,7 @@ def sync(folder: Path, *words: str, status: int = 0) -> None:
 
 def listed(folder: Path) -> list[str]:
     settings = Settings(ssh_dir=str(folder / "sm-proxy"))
-    return [stub.host for stub in config_writer.stubs_in(settings)]
+    return [stub.host for stub in config_writer.read_stubs(settings)]
 
 
 def test_hosts_come_and_go(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

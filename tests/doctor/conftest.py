@@ -25,5 +25,5 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     settings = Settings(ssh_dir=str(tmp_path / "ssh" / "sm-proxy"))
     identities.ensure(settings)
     config = tmp_path / "ssh" / "config"
-    config_writer.apply(config_writer.planned(config, settings, [str(program)]))
+    config_writer.apply(config_writer.plan(config, settings, [str(program)]))
     return Context(settings, "sm-job", FakeAws(), ssh_config=config)

@@ -23,7 +23,7 @@ def test_a_known_hosts_folder_that_is_none(context: Context) -> None:
 
 
 def test_a_key_that_others_may_read_or_that_is_gone(context: Context) -> None:
-    path = identities.identity_path(context.settings)
+    path = identities.private_key_path(context.settings)
     path.chmod(0o644)
     assert failure(laptop.permissions, context).hint == f"chmod 600 {path}"
     path.unlink()
@@ -31,14 +31,14 @@ def test_a_key_that_others_may_read_or_that_is_gone(context: Context) -> None:
 
 
 def test_a_key_that_is_a_pipe_is_not_waited_for(context: Context) -> None:
-    path = identities.identity_path(context.settings)
+    path = identities.private_key_path(context.settings)
     path.unlink()
     os.mkfifo(path, 0o600)
     assert "is no plain file" in failure(laptop.key, context).message
 
 
 def test_a_public_half_that_is_a_pipe_is_none(context: Context) -> None:
-    path = identities.identity_path(context.settings)
+    path = identities.private_key_path(context.settings)
     public = path.with_name(f"{path.name}.pub")
     public.unlink()
     os.mkfifo(public)

@@ -33,8 +33,8 @@ def test_the_last_failed_connection_of_the_host_itself() -> None:
 
 
 def test_what_doctor_itself_found_is_no_failure_on_record() -> None:
-    error_handler.last_line("list", SmProxyError("no-credentials", "there are none"))
-    error_handler.last_line("doctor", SmProxyError("network", "no answer"))
+    error_handler.report_last_line("list", SmProxyError("no-credentials", "there are none"))
+    error_handler.report_last_line("doctor", SmProxyError("network", "no answer"))
     assert told(None).endswith("ago: no-credentials: there are none (sm-proxy list)")
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.doctor.option_origin import Setter, setters
+from sm_proxy.doctor.option_origin import Setter, find_setters
 
 
 def found(path: Path, host: str = "sm-job") -> list[Setter]:
-    return list(setters(path, host, ("proxycommand",)))
+    return list(find_setters(path, host, ("proxycommand",)))
 
 
 @pytest.mark.parametrize(

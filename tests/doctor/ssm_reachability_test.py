@@ -51,11 +51,11 @@ def test_an_agent_that_is_offline_needs_a_way_to_ssm(
     )
     bastion.running(examined)
     if lacking:
-        error = failure(ssm_reachability.leads, examined)
+        error = failure(ssm_reachability.way_to_ssm, examined)
         assert error.code == "bastion-offline"
         assert error.message.endswith(f"no endpoint for {lacking}")
     else:
-        assert ssm_reachability.leads(examined)
+        assert ssm_reachability.way_to_ssm(examined)
     assert failure(bastion.agent, examined).message == "the agent of i-1 is ConnectionLost"
 
 
@@ -64,7 +64,7 @@ def test_routes_that_may_not_be_asked_are_no_cause() -> None:
     examined = context(DescribeInstanceInformation=offline, DescribeRouteTables=DENIED)
     bastion.running(examined)
     with pytest.raises(SkipCheck, match="denied"):
-        ssm_reachability.leads(examined)
+        ssm_reachability.way_to_ssm(examined)
 
 
 def with_groups(*groups: str) -> dict[str, Any]:

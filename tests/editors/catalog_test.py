@@ -9,7 +9,7 @@ import pytest
 from sm_proxy.editors import catalog
 from sm_proxy.errors import SmProxyError
 
-CODE = catalog.named("code")
+CODE = catalog.by_name("code")
 
 
 def program(path: Path) -> Path:
@@ -29,14 +29,14 @@ def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_first_on_the_path(empty_path: Path) -> None:
     wanted = program(empty_path / "vscodium")
-    assert catalog.found() == (catalog.named("codium"), str(wanted))
+    assert catalog.find_installed() == (catalog.by_name("codium"), str(wanted))
     code = program(empty_path / "code")
-    assert catalog.found() == (CODE, str(code))
+    assert catalog.find_installed() == (CODE, str(code))
 
 
 def test_there_is_none() -> None:
     with pytest.raises(SmProxyError, match="code, cursor, windsurf") as caught:
-        catalog.found()
+        catalog.find_installed()
     assert caught.value.code == "unsupported"
 
 
@@ -44,7 +44,7 @@ def test_in_a_macos_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "platform", "darwin")
     bundle = tmp_path / "Applications" / "Visual Studio Code - Insiders.app"
     wanted = program(bundle / "Contents" / "Resources" / "app" / "bin" / "code")
-    assert catalog.program_of(catalog.named("code-insiders")) == str(wanted)
+    assert catalog.program_of(catalog.by_name("code-insiders")) == str(wanted)
 
 
 def test_where_windows_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,12 @@ from sm_proxy.errors import SmProxyError
 
 
 def test_a_plain_name_stays_readable() -> None:
-    assert launch.authority("sm-job.algo-2") == "ssh-remote+sm-job.algo-2"
+    assert launch.remote_authority("sm-job.algo-2") == "ssh-remote+sm-job.algo-2"
 
 
 @pytest.mark.parametrize(("host", "user"), [("sm-MyJob", None), ("sm-job", "ubuntu")])
 def test_case_and_user_survive(host: str, user: str | None) -> None:
-    scheme, _, digits = launch.authority(host, user).partition("+")
+    scheme, _, digits = launch.remote_authority(host, user).partition("+")
     assert (scheme, digits) == ("ssh-remote", digits.lower())
     known = {"hostName": host, "user": user} if user else {"hostName": host}
     assert json.loads(bytes.fromhex(digits)) == known
@@ -35,14 +35,14 @@ def test_case_and_user_survive(host: str, user: str | None) -> None:
 )
 def test_the_command_line(path: str | None, words: list[str]) -> None:
     expected = ["/bin/code", "--remote", "ssh-remote+sm-x", *words]
-    assert launch.command("/bin/code", "sm-x", path) == expected
+    assert launch.editor_command("/bin/code", "sm-x", path) == expected
 
 
 def test_a_batch_file_gets_nothing_that_cmd_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
-    assert launch.command("code.cmd", "sm-x", "/a b")[-1] == "/a b"
+    assert launch.editor_command("code.cmd", "sm-x", "/a b")[-1] == "/a b"
     with pytest.raises(SmProxyError, match=r"cmd\.exe"):
-        launch.command("code.cmd", "sm-x", "/a&calc")
+        launch.editor_command("code.cmd", "sm-x", "/a&calc")
 
 
 @pytest.mark.parametrize("program", ["/nowhere/code", "false"])

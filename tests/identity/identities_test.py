@@ -137,9 +137,9 @@ def test_a_key_without_a_readable_public_half(content: bytes | None, tmp_path: P
 def test_the_home_in_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     settings = Settings(identity_file="~/.ssh/id_ed25519")
-    assert identities.identity_path(settings) == tmp_path / ".ssh" / "id_ed25519"
+    assert identities.private_key_path(settings) == tmp_path / ".ssh" / "id_ed25519"
     default = paths.default_ssh_dir() / "id_ed25519"
-    assert identities.identity_path(Settings()) == default
+    assert identities.private_key_path(Settings()) == default
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_the_public_half_stands_for_a_key_in_an_agent(tmp_path: Path) -> None:
     assert identities.ensure(settings).public_key == whole.public_key
     bare = identities.ensure(Settings(identity_file=f"{whole.path}.pub"))
     assert bare.public_key == whole.public_key
-    assert identities.offered(Settings(identity_file=f"{whole.path}.pub")) == [bare.path]
+    assert identities.offered_paths(Settings(identity_file=f"{whole.path}.pub")) == [bare.path]
 
 
 def test_a_file_of_all_the_agents_keys(tmp_path: Path) -> None:

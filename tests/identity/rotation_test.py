@@ -43,7 +43,7 @@ def revoked(settings: Settings, named: str | None = None) -> list[Identity]:
 
 def written(settings: Settings) -> Path:
     user = settings.ssh_folder.parent / "config"
-    for change in (changes := config_writer.planned(user, settings, ["/bin/true"])):
+    for change in (changes := config_writer.plan(user, settings, ["/bin/true"])):
         assert change.needed
     config_writer.apply(changes)
     return our_file.path_of(settings)
@@ -65,7 +65,7 @@ def test_the_old_key_is_offered_behind_the_new_one(settings: Settings) -> None:
     assert offers(config) == ["id_ed25519", "id_ed25519.2", "id_ed25519.1"]
     after = [line for line in config.read_text().splitlines() if "_ed25519." not in line]
     assert after == before
-    for path in identities.offered(settings):
+    for path in identities.offered_paths(settings):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert path.with_name(path.name + ".pub").read_text().split()[1] in "".join(
             publics(settings)
@@ -83,7 +83,7 @@ def test_blocks_with_the_users_own_key_stay(settings: Settings, tmp_path: Path) 
     identities.ensure(settings)
     known: dict[str, dict[str, Any]] = {"sm-": {}, "eu-": {"identity_file": "/my/key"}}
     user = tmp_path / ".ssh" / "config"
-    config_writer.apply(config_writer.planned(user, settings, ["/bin/true"], known))
+    config_writer.apply(config_writer.plan(user, settings, ["/bin/true"], known))
     rotated(settings)
     config = our_file.path_of(settings)
     assert sorted(offers(config)) == ["id_ed25519", "id_ed25519.1", "key"]
@@ -200,7 +200,7 @@ def test_rotations_at_once_take_turns(settings: Settings) -> None:
         assert process.wait(60) == 0
     assert set(publics(settings)) == {first.public_key, *made}
     assert len(made) == 3
-    assert offers(config) == [path.name for path in identities.offered(settings)]
+    assert offers(config) == [path.name for path in identities.offered_paths(settings)]
 
 
 class Killed(BaseException):
@@ -251,7 +251,8 @@ def test_a_kill_at_any_step_leaves_a_usable_key(
         if what == "rotate":
             assert set(old) <= set(publics(settings))
             told = [
-                identities.own(settings.ssh_folder / name).public_key for name in offers(config)
+                identities.read_own(settings.ssh_folder / name).public_key
+                for name in offers(config)
             ]
             assert set(old) <= set(told), "running jobs know these only"
         # ssh is told of no key that is gone, and the next run mends the rest.
@@ -265,7 +266,7 @@ def test_a_kill_at_any_step_leaves_a_usable_key(
 
 def _is_usable(settings: Settings) -> None:
     """Private half and, if there is one, public half beside it are of one key, for ssh too."""
-    path = identities.identity_path(settings)
+    path = identities.private_key_path(settings)
     assert KEYGEN is not None
     command = [KEYGEN, "-y", "-P", "", "-f", str(path)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[:2]

@@ -27,7 +27,7 @@ def test_one_object_for_each_key() -> None:
 
 def test_its_name_does_not_hang_on_the_comment() -> None:
     bare = Identity(Path("k"), HOST_KEY)
-    assert s3.location("s3://keys/", bare) == s3.location("s3://keys/", KEY)
+    assert s3.object_location("s3://keys/", bare) == s3.object_location("s3://keys/", KEY)
 
 
 @pytest.mark.parametrize(

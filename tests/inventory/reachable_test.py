@@ -36,7 +36,7 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def checked(aws: FakeAws, *jobs: Summary) -> list[Reachability]:
-    return reachable.check(jobs, Settings(), aws)
+    return reachable.check_all(jobs, Settings(), aws)
 
 
 @pytest.mark.parametrize(

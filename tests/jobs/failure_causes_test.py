@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sm_proxy.jobs.failure_causes import likely
+from sm_proxy.jobs.failure_causes import find_likely
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ from sm_proxy.jobs.failure_causes import likely
     ],
 )
 def test_a_sign_and_its_cause(line: str, words: str) -> None:
-    cause = likely(["epoch 1 loss 0.3", line, "bye"])
+    cause = find_likely(["epoch 1 loss 0.3", line, "bye"])
     assert cause is not None
     assert words in cause.what
     assert cause.advice.endswith(".")
@@ -70,17 +70,17 @@ def test_a_sign_and_its_cause(line: str, words: str) -> None:
     ],
 )
 def test_what_is_no_sign(line: str) -> None:
-    assert likely([line]) is None
+    assert find_likely([line]) is None
 
 
 def test_the_particular_wins_over_the_general() -> None:
-    cause = likely(["AlgorithmError: , exit code: 137", "CUDA out of memory"])
+    cause = find_likely(["AlgorithmError: , exit code: 137", "CUDA out of memory"])
     assert cause is not None
     assert "GPU" in cause.what
 
 
 def test_a_hostile_line_costs_little() -> None:
     started = time.perf_counter()
-    likely(["denied s3 exec: sh: manifest sshd: " * 10_000] * 10)
+    find_likely(["denied s3 exec: sh: manifest sshd: " * 10_000] * 10)
     assert time.perf_counter() - started < 20  # far longer with a pattern that backtracks
-    assert likely(["x" * 5000 + "CUDA out of memory"]) is None
+    assert find_likely(["x" * 5000 + "CUDA out of memory"]) is None

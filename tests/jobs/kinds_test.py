@@ -28,7 +28,7 @@ def test_a_job_once_more() -> None:
     aws = FakeAws(DescribeTrainingJob=[description("Starting"), description()])
     first = training.describe(aws, "my-job")
     assert first is not None
-    assert (first.running, kinds.again(aws, first).running) == (False, True)
+    assert (first.running, kinds.describe_again(aws, first).running) == (False, True)
 
 
 def test_a_job_that_was_deleted() -> None:
@@ -45,5 +45,5 @@ def test_a_job_that_was_deleted() -> None:
     )
     aws = FakeAws(DescribeEndpoint=ServiceError("ValidationException", "Could not find", "x"))
     with pytest.raises(SmProxyError, match="endpoint x is gone") as caught:
-        kinds.again(aws, job)
+        kinds.describe_again(aws, job)
     assert caught.value.code == "job-not-found"

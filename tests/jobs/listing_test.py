@@ -16,19 +16,19 @@ def account(**changes: Answers) -> FakeAws:
 
 def test_only_what_is_live() -> None:
     aws = account()
-    assert listing.every(aws, print, live=True) == []
+    assert listing.list_all(aws, print, live=True) == []
     asked = dict(aws.calls)
     found = {name: asked[name].get("StatusEquals") for name in LISTS}
     # An endpoint that is being updated goes on serving.
     assert found == {**dict.fromkeys(LISTS, "InProgress"), "ListEndpoints": None}
     aws = account()
-    assert listing.every(aws, print) == []
+    assert listing.list_all(aws, print) == []
     assert not any("StatusEquals" in parameters for _, parameters in aws.calls)
 
 
 def test_a_denied_kind_is_told_and_left_out() -> None:
     told: list[str] = []
-    assert listing.every(account(ListEndpoints=DENIED), told.append) == []
+    assert listing.list_all(account(ListEndpoints=DENIED), told.append) == []
     assert told == ["left out: denied"]
 
 
@@ -36,6 +36,6 @@ def test_a_denied_kind_is_told_and_left_out() -> None:
 def test_no_list_at_all(error: SmProxyError) -> None:
     told: list[str] = []
     with pytest.raises(SmProxyError) as caught:
-        listing.every(account(**dict.fromkeys(LISTS, error)), told.append)
+        listing.list_all(account(**dict.fromkeys(LISTS, error)), told.append)
     assert caught.value is error
     assert told == []

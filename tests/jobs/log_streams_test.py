@@ -50,7 +50,7 @@ def test_neighbours_never_count(neighbour: str) -> None:
 
 def test_one_call_for_a_node_that_carries_its_name() -> None:
     aws = FakeAws(DescribeLogStreams={**page("job/algo-1-1"), "nextToken": "t"})
-    assert log_streams.newest(aws, NAMED) == "job/algo-1-1"
+    assert log_streams.find_newest(aws, NAMED) == "job/algo-1-1"
     assert aws.calls == [
         (
             "DescribeLogStreams",
@@ -67,17 +67,17 @@ def test_one_call_for_a_node_that_carries_its_name() -> None:
 def test_the_pages_are_followed_and_bounded() -> None:
     ssm = {**page("job/algo-1-1/ssm"), "nextToken": "t"}
     aws = FakeAws(DescribeLogStreams=[ssm, ssm, page("job/algo-1-1")])
-    assert log_streams.newest(aws, NAMED) == "job/algo-1-1"
+    assert log_streams.find_newest(aws, NAMED) == "job/algo-1-1"
     assert [asked.get("nextToken") for _, asked in aws.calls] == [None, "t", "t"]
     aws = FakeAws(DescribeLogStreams=ssm)
-    assert log_streams.newest(aws, NAMED) is None
+    assert log_streams.find_newest(aws, NAMED) is None
     assert len(aws.calls) == 4
 
 
 def test_instances_are_counted_when_all_have_been_seen() -> None:
     first = {"logStreams": made(i_2=5), "nextToken": "t"}
     aws = FakeAws(DescribeLogStreams=[first, {"logStreams": made(i_1=4)}])
-    assert log_streams.newest(aws, instances("algo-1", 2)) == "i-1"
+    assert log_streams.find_newest(aws, instances("algo-1", 2)) == "i-1"
     assert len(aws.calls) == 2
     assert "logStreamNamePrefix" not in aws.calls[0][1]
     assert aws.calls[0][1]["orderBy"] == "LastEventTime"
@@ -94,11 +94,11 @@ def test_only_as_many_instances_as_the_job_has_and_the_newest_of_them() -> None:
 
 def test_no_group_is_no_stream() -> None:
     gone = ServiceError("ResourceNotFoundException", "no group", "logs:DescribeLogStreams")
-    assert log_streams.newest(FakeAws(DescribeLogStreams=gone), NAMED) is None
-    assert log_streams.newest(FakeAws(DescribeLogStreams={}), NAMED) is None
+    assert log_streams.find_newest(FakeAws(DescribeLogStreams=gone), NAMED) is None
+    assert log_streams.find_newest(FakeAws(DescribeLogStreams={}), NAMED) is None
 
 
 def test_other_answers_are_told() -> None:
     failing = FakeAws(DescribeLogStreams=ServiceError("InternalFailure", "oops", "x"))
     with pytest.raises(SmProxyError, match="oops"):
-        log_streams.newest(failing, NAMED)
+        log_streams.find_newest(failing, NAMED)

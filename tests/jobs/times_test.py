@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from sm_proxy.jobs.times import moment, now, spelt
+from sm_proxy.jobs.times import first_time, in_words, now
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ from sm_proxy.jobs.times import moment, now, spelt
     ],
 )
 def test_spans_in_words(seconds: float, words: str) -> None:
-    assert spelt(seconds) == words
+    assert in_words(seconds) == words
 
 
 def test_the_first_moment_there_is() -> None:
     then = datetime(2026, 11, 23, tzinfo=timezone.utc)
-    assert moment(None, "x", then, now()) is then
-    assert abs((moment(None) - now()).total_seconds()) < 5
+    assert first_time(None, "x", then, now()) is then
+    assert abs((first_time(None) - now()).total_seconds()) < 5

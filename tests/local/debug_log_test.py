@@ -97,6 +97,6 @@ def test_the_log_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(debug_log, "ENABLED", True)
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    private_files.private_dir(paths.state_dir()).joinpath("debug.log").symlink_to(victim)
+    private_files.ensure_private_dir(paths.state_dir()).joinpath("debug.log").symlink_to(victim)
     debug_log.write("hello")
     assert victim.read_text() == "mine"

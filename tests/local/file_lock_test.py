@@ -65,7 +65,7 @@ def test_one_that_is_held_is_not_waited_for_where_that_is_not_wanted() -> None:
 
 def test_a_symlink_in_its_place_is_not_followed(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
-    path = private_files.private_dir(paths.state_dir()) / "x.lock"
+    path = private_files.ensure_private_dir(paths.state_dir()) / "x.lock"
     path.symlink_to(elsewhere)
     with pytest.raises(SmProxyError, match="cannot be taken") as caught, locked("x"):
         pytest.fail("it was taken")

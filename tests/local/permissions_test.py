@@ -42,7 +42,7 @@ def test_a_key_that_others_could_read_is_closed_and_told(
 ) -> None:
     key = identities.ensure(settings)
     rotation.rotate(settings, config_writer.offer_keys)
-    old = identities.offered(settings)[1]
+    old = identities.offered_paths(settings)[1]
     old.chmod(mode)
     capsys.readouterr()
     identities.ensure(settings)
@@ -52,7 +52,7 @@ def test_a_key_that_others_could_read_is_closed_and_told(
     assert "keys rotate" in said
     identities.ensure(settings)
     assert capsys.readouterr().err == ""
-    assert identities.own(old).public_key == key.public_key
+    assert identities.read_own(old).public_key == key.public_key
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])

@@ -46,7 +46,7 @@ def another_user(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_missing_folders_are_private_all_the_way(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        private_files.private_dir(tmp_path / "a" / "b" / "c")
+        private_files.ensure_private_dir(tmp_path / "a" / "b" / "c")
     finally:
         os.umask(before)
     for folder in ("a", "a/b", "a/b/c"):
@@ -59,30 +59,30 @@ def test_a_folder_that_others_may_write_into_is_refused(tmp_path: Path, mode: in
     folder.mkdir()
     folder.chmod(mode)
     with pytest.raises(PermissionError, match="others may write"):
-        private_files.own_dir(folder)
+        private_files.ensure_own_dir(folder)
     folder.chmod(0o755)
-    assert private_files.own_dir(folder) == folder
+    assert private_files.ensure_own_dir(folder) == folder
 
 
 def test_another_users_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     another_user(monkeypatch)
     with pytest.raises(PermissionError, match="another user"):
-        private_files.own_dir(tmp_path)
+        private_files.ensure_own_dir(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_link_that_another_user_planted_is_refused(tmp_path: Path) -> None:
-    mine = private_files.private_dir(tmp_path / "mine")
+    mine = private_files.ensure_private_dir(tmp_path / "mine")
     link = tmp_path / "link"
     link.symlink_to(mine)
-    assert private_files.own_dir(link) == link, "one's own link is one's own wish"
+    assert private_files.ensure_own_dir(link) == link, "one's own link is one's own wish"
     os.chown(link, 12345, 12345, follow_symlinks=False)
     with pytest.raises(PermissionError, match="another user"):
-        private_files.own_dir(link)
+        private_files.ensure_own_dir(link)
 
 
 def test_a_folder_that_anybody_could_swap_is_refused(tmp_path: Path) -> None:
-    folder = private_files.private_dir(tmp_path / "open" / "mine")
+    folder = private_files.ensure_private_dir(tmp_path / "open" / "mine")
     folder.parent.chmod(0o777)
     with pytest.raises(PermissionError, match="everybody"):
         private_files.refuse_shared(folder)
@@ -98,7 +98,7 @@ def test_a_folder_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
     folder.mkdir()
     folder.chmod(0o1777)
     with pytest.raises(PermissionError):
-        private_files.own_dir(folder)
+        private_files.ensure_own_dir(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o1777
 
 
@@ -135,7 +135,7 @@ def test_links_planted_for_temporary_files_are_not_followed(tmp_path: Path) -> N
     """The name cannot be guessed; and were it guessed, O_EXCL follows no link."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
-    folder = private_files.private_dir(tmp_path / "ours")
+    folder = private_files.ensure_private_dir(tmp_path / "ours")
     (folder / "file").symlink_to(victim)
     names: list[str] = []
     replace = Path.replace

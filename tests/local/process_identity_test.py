@@ -21,22 +21,22 @@ HERE = {"machine": "laptop/1234", "boot": "b-1", "world": "pid:[1]"}
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A machine that has a name, whatever the tests run on."""
-    monkeypatch.setattr(process_identity, "here", lambda: dict(HERE))
+    monkeypatch.setattr(process_identity, "this_machine", lambda: dict(HERE))
     return HERE
 
 
 def this(**changes: Any) -> dict[str, Any]:
-    mine = {**HERE, "pid": os.getpid(), "started": process_identity.started(os.getpid())}
+    mine = {**HERE, "pid": os.getpid(), "started": process_identity.start_time(os.getpid())}
     return {**mine, **changes}
 
 
 def test_this_process_is_alive() -> None:
-    assert process_identity.is_alive(process_identity.own()) is True
+    assert process_identity.is_alive(process_identity.this_process()) is True
 
 
 def test_a_process_that_ended_is_not_alive(here: dict[str, str]) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    known = this(pid=child.pid, started=process_identity.started(child.pid))
+    known = this(pid=child.pid, started=process_identity.start_time(child.pid))
     assert process_identity.is_alive(known) is True
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -69,7 +69,7 @@ def test_without_a_machine_id_another_boot_may_be_another_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nameless = {**HERE, "machine": "localhost/"}
-    monkeypatch.setattr(process_identity, "here", lambda: nameless)
+    monkeypatch.setattr(process_identity, "this_machine", lambda: nameless)
     assert process_identity.is_alive(this(machine="localhost/", boot="b-0")) is None
     assert process_identity.is_alive(this(machine="localhost/")) is True
 
@@ -87,7 +87,7 @@ def test_where_there_is_no_proc_ps_is_asked(
 ) -> None:
     monkeypatch.setattr(process_identity, "_PROC", "/nowhere")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=said))
-    assert process_identity.started(7) == started
+    assert process_identity.start_time(7) == started
 
 
 def test_a_ps_that_cannot_run_tells_nothing(
@@ -142,9 +142,9 @@ def test_on_windows(
     monkeypatch.setattr(ctypes, "get_last_error", lambda: error, raising=False)
     if started is None:
         with pytest.raises(PermissionError):
-            process_identity.started(pid)
+            process_identity.start_time(pid)
     else:
-        assert process_identity.started(pid) == started
+        assert process_identity.start_time(pid) == started
     assert kernel.closed == (pid == 7)
 
 
@@ -182,7 +182,7 @@ def test_this_process_is_named_where_ps_does_not_answer(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(process_identity, "_PROC", "/nowhere")
     monkeypatch.setattr(subprocess, "run", late)
-    assert process_identity.own.__wrapped__()["started"] == ""
+    assert process_identity.this_process.__wrapped__()["started"] == ""
 
 
 def test_ps_tells_the_start_whatever_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,5 +194,5 @@ def test_ps_tells_the_start_whatever_the_time_zone(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(process_identity, "_PROC", "/nowhere")
     monkeypatch.setattr(subprocess, "run", asked)
-    assert process_identity.started(7)
+    assert process_identity.start_time(7)
     assert given[0]["TZ"] == "UTC"

@@ -202,7 +202,7 @@ def test_what_prints_prints_to_stderr_once_stdout_is_taken() -> None:
     program = (
         "import os, sys\n"
         "from sm_proxy.local import stdio\n"
-        "ends = stdio.take()\n"
+        "ends = stdio.take_over()\n"
         "print('noise')\n"
         "os.system('echo child')\n"
         "os.write(1, b'raw\\n')\n"

@@ -43,18 +43,18 @@ def aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_one_profile_with_a_region_is_obvious(aws_files: Path) -> None:
     aws_files.write_text(ONE)
-    assert answers.missing(Settings(), None) == {"profile": "research"}
+    assert answers.ask_missing(Settings(), None) == {"profile": "research"}
 
 
 def test_default_profile_is_botocores_own_choice(aws_files: Path) -> None:
     aws_files.write_text(WITH_DEFAULT)
-    assert answers.missing(Settings(), None) == {}
+    assert answers.ask_missing(Settings(), None) == {}
 
 
 def test_several_profiles_need_a_choice(aws_files: Path) -> None:
     aws_files.write_text(TWO)
     with pytest.raises(SmProxyError) as caught:
-        answers.missing(Settings(), None)
+        answers.ask_missing(Settings(), None)
     assert caught.value.code == "no-credentials"
     assert "research, prod" in caught.value.message
     assert "--profile" in caught.value.hint
@@ -63,7 +63,7 @@ def test_several_profiles_need_a_choice(aws_files: Path) -> None:
 def test_asks_for_profile_then_region(aws_files: Path) -> None:
     aws_files.write_text(TWO)
     person = Person("prod", "eu-central-1")
-    found = answers.missing(Settings(), person)
+    found = answers.ask_missing(Settings(), person)
     assert found == {"profile": "prod", "region": "eu-central-1"}
     assert person.asked[0][1:] == (["research", "prod"], "")
 
@@ -71,13 +71,13 @@ def test_asks_for_profile_then_region(aws_files: Path) -> None:
 def test_asked_default_is_not_written_down(aws_files: Path) -> None:
     aws_files.write_text(WITH_DEFAULT)
     person = Person("default")
-    assert answers.missing(Settings(), person) == {}
+    assert answers.ask_missing(Settings(), person) == {}
     assert person.asked[0][2] == "default"
 
 
 def test_nothing_is_asked_that_is_known(aws_files: Path) -> None:
     aws_files.write_text(TWO)
-    assert answers.missing(Settings(profile="prod", region="eu-west-2"), Person()) == {}
+    assert answers.ask_missing(Settings(profile="prod", region="eu-west-2"), Person()) == {}
 
 
 def test_keys_in_the_environment_are_a_choice(
@@ -85,13 +85,13 @@ def test_keys_in_the_environment_are_a_choice(
 ) -> None:
     aws_files.write_text(TWO)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-    assert answers.missing(Settings(region="eu-west-2"), None) == {}
+    assert answers.ask_missing(Settings(region="eu-west-2"), None) == {}
 
 
 @pytest.mark.usefixtures("aws_files")
 def test_no_region_anywhere_names_the_flag() -> None:
     with pytest.raises(SmProxyError) as caught:
-        answers.missing(Settings(), None)
+        answers.ask_missing(Settings(), None)
     assert caught.value.code == "bad-setting"
     assert "--region" in caught.value.hint
 
@@ -99,7 +99,7 @@ def test_no_region_anywhere_names_the_flag() -> None:
 def test_a_file_that_is_none_is_told(aws_files: Path) -> None:
     aws_files.write_text("[profile research\nregion")
     with pytest.raises(SmProxyError) as caught:
-        answers.missing(Settings(), None)
+        answers.ask_missing(Settings(), None)
     assert caught.value.code == "bad-setting"
 
 
@@ -117,7 +117,7 @@ def _typed(monkeypatch: pytest.MonkeyPatch, text: str) -> Terminal:
 
 def test_asks_again_until_it_is_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = _typed(monkeypatch, "prot\nprod\n")
-    ask = answers.terminal()
+    ask = answers.terminal_asker()
     assert ask is not None
     assert ask("Which?", ["research", "prod"], "") == "prod"
     assert shown.getvalue().count("Which? (research, prod)") == 2
@@ -125,14 +125,14 @@ def test_asks_again_until_it_is_one_of_them(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_return_takes_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     _typed(monkeypatch, "\n")
-    ask = answers.terminal()
+    ask = answers.terminal_asker()
     assert ask is not None
     assert ask("Which?", ["default", "prod"], "default") == "default"
 
 
 def test_end_of_input_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     _typed(monkeypatch, "")
-    ask = answers.terminal()
+    ask = answers.terminal_asker()
     assert ask is not None
     with pytest.raises(SmProxyError, match="no answer"):
         ask("Which?", [], "")
@@ -140,9 +140,9 @@ def test_end_of_input_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("prod\n"))
-    assert answers.terminal() is None
+    assert answers.terminal_asker() is None
     monkeypatch.setattr(sys, "stdin", None)
-    assert answers.terminal() is None
+    assert answers.terminal_asker() is None
 
 
 def test_a_profile_that_is_not_there_is_not_written_down(aws_files: Path) -> None:
@@ -150,6 +150,6 @@ def test_a_profile_that_is_not_there_is_not_written_down(aws_files: Path) -> Non
     config = aws_files.with_name("ssh") / "config"
     named = ["--profile", "reserach", "--region", "eu-west-2"]
     with pytest.raises(SmProxyError, match=r"no AWS profile 'reserach' \(known: research, prod\)"):
-        answers.missing(Settings(profile="reserach"), None)
+        answers.ask_missing(Settings(profile="reserach"), None)
     assert cli.main(["setup", "--yes", "--ssh-config", str(config), *named]) == 1
     assert not config.parent.exists()

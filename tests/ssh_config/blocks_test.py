@@ -35,15 +35,15 @@ needs_ssh = pytest.mark.skipif(SSH is None, reason="needs the OpenSSH client")
 def test_a_hostile_stub_is_refused(stub: Stub, dot_ssh: Path) -> None:
     run(dot_ssh, "write")
     with pytest.raises(SmProxyError):
-        config_writer.planned_stubs(Settings(ssh_dir=str(dot_ssh / "sm-proxy")), [stub])
+        config_writer.plan_stubs(Settings(ssh_dir=str(dot_ssh / "sm-proxy")), [stub])
 
 
 def test_a_hostile_comment_stays_one(dot_ssh: Path) -> None:
     run(dot_ssh, "write")
     settings = Settings(ssh_dir=str(dot_ssh / "sm-proxy"))
     comment = "x\n# <<< sm-proxy stubs <<<\nHost *\n  User evil\x1b[0m"
-    config_writer.apply(config_writer.planned_stubs(settings, [Stub("sm-a", "root", comment)]))
-    assert len(config_writer.stubs_in(settings)) == 1
+    config_writer.apply(config_writer.plan_stubs(settings, [Stub("sm-a", "root", comment)]))
+    assert len(config_writer.read_stubs(settings)) == 1
     assert "\nHost *" not in own(dot_ssh)
     assert "\x1b" not in own(dot_ssh)
 
@@ -60,7 +60,7 @@ def test_control_master_has_a_private_folder_and_room_for_host_names(
     monkeypatch.setattr("sm_proxy.ssh_config.blocks._SUN_PATH", 103)
     long = Settings(ssh_dir=str(tmp_path / ("x" * 60)), control_master=True)
     with pytest.raises(SmProxyError, match="room for host names"):
-        config_writer.planned(dot_ssh / "config", long, ["/x"])
+        config_writer.plan(dot_ssh / "config", long, ["/x"])
 
 
 @needs_ssh
@@ -71,7 +71,7 @@ def test_a_name_too_long_for_a_socket_has_a_connection_of_its_own(dot_ssh: Path)
     known = {prefix: our_file.recorded_options(settings) for prefix in ("sm-", "sm-eu-", "x")}
     mine = ("sm-" + "m" * 90,)
     (dot_ssh / "config").write_text(
-        blocks.own_file(Settings(ssh_dir=str(folder)), known, ["false"], taken=mine)
+        blocks.render(Settings(ssh_dir=str(folder)), known, ["false"], taken=mine)
     )
     (dot_ssh / "config").chmod(0o600)
     room = 108 - 1 - len(f"{folder}/cm/root@:22") - 17  # of a name on Linux
@@ -152,7 +152,7 @@ def test_ssh_runs_the_command_with_what_was_typed(tmp_path: Path) -> None:
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$0.seen"\n')
     program.chmod(0o700)
     settings = Settings(ssh_dir=str(base / "sm-proxy.d"), profile="my team")
-    config_writer.apply(config_writer.planned(base / "config", settings, [str(program)]))
+    config_writer.apply(config_writer.plan(base / "config", settings, [str(program)]))
     assert SSH is not None
     subprocess.run(
         [SSH, "-F", str(base / "config"), "-p", "2222", "sm-My-Job.2"],

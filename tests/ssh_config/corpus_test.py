@@ -99,7 +99,7 @@ def put(path: Path, content: bytes) -> Path:
 
 
 def write(config: Path, settings: Settings) -> None:
-    config_writer.apply(config_writer.planned(config, settings, ["/opt/bin/sm-proxy"]))
+    config_writer.apply(config_writer.plan(config, settings, ["/opt/bin/sm-proxy"]))
 
 
 @pytest.mark.parametrize("name", AS_BYTES)
@@ -116,11 +116,11 @@ def test_every_step_leaves_the_users_bytes_alone(name: str, tmp_path: Path) -> N
     assert once != before
     write(config, settings)
     assert config.read_bytes() == once
-    config_writer.apply(config_writer.planned_stubs(settings, [Stub("sm-job", "root", "")]))
+    config_writer.apply(config_writer.plan_stubs(settings, [Stub("sm-job", "root", "")]))
     assert config.read_bytes() == once
     if readable:
         assert asked(config, before) == answers
-    config_writer.apply(config_writer.planned_removal(config, settings))
+    config_writer.apply(config_writer.plan_removal(config, settings))
     assert config.read_bytes() == before
 
 
@@ -136,8 +136,8 @@ def test_own_hosts_of_included_files_are_left_out(tmp_path: Path) -> None:
     write(config, settings)
     own = (settings.ssh_folder / "config").read_text()
     assert "Host sm-* !sm-mine\n" in own
-    config_writer.apply(config_writer.planned_stubs(settings, [Stub("sm-mine", "root", "")]))
-    assert config_writer.stubs_in(settings) == []
+    config_writer.apply(config_writer.plan_stubs(settings, [Stub("sm-mine", "root", "")]))
+    assert config_writer.read_stubs(settings) == []
     more.unlink()
     write(config, settings)
     assert "Host sm-*\n" in (settings.ssh_folder / "config").read_text()

@@ -12,6 +12,6 @@ PROGRAM = ["/opt/sm-proxy/bin/sm-proxy"]
 
 def own_text(settings: Settings) -> str:
     """Our own file with the one context of these settings."""
-    after = config_writer.planned(Path("/no/config"), settings, PROGRAM)[0].after
+    after = config_writer.plan(Path("/no/config"), settings, PROGRAM)[0].after
     assert after is not None
     return after.decode()

@@ -58,7 +58,7 @@ def written(base: Path, user: str) -> tuple[Path, Settings]:
     config.write_text(user)
     config.chmod(0o600)
     settings = Settings(ssh_dir=str(base / "sm-proxy"))
-    config_writer.apply(config_writer.planned(config, settings, ["/opt/bin/sm-proxy"]))
+    config_writer.apply(config_writer.plan(config, settings, ["/opt/bin/sm-proxy"]))
     return config, settings
 
 
@@ -115,17 +115,21 @@ def test_what_an_included_file_says_belongs_to_the_block(base: Path) -> None:
 def test_no_stub_stands_in_the_way_of_a_pattern(base: Path) -> None:
     config, settings = written(base, "Host sm-dev-*\n    HostName 192.0.2.9\n")
     stubs = [Stub("sm-dev-1", "root", ""), Stub("sm-eu-1", "root", "")]
-    config_writer.apply(config_writer.planned_stubs(settings, stubs))
-    assert config_writer.stubs_in(settings) == stubs[1:]
+    config_writer.apply(config_writer.plan_stubs(settings, stubs))
+    assert config_writer.read_stubs(settings) == stubs[1:]
     config.write_text("Host sm-eu-?\n    HostName 192.0.2.9\n")
-    config_writer.apply(config_writer.planned(config, settings, ["/opt/bin/sm-proxy"]))
-    assert config_writer.stubs_in(settings) == []
+    config_writer.apply(config_writer.plan(config, settings, ["/opt/bin/sm-proxy"]))
+    assert config_writer.read_stubs(settings) == []
 
 
 def test_each_context_leaves_out_its_own() -> None:
     taken = ["sm-mine", "sm-eu-mine", "sm-dev-*", "sm-eu*", "sm-eu-dev-*", "sm-*-dev", "*.lan", "*"]
     known = ["sm-", "sm-eu-"]
-    assert host_patterns.left_out(taken, "sm-eu-", known) == ["sm-eu-mine", "sm-eu-dev-*", "*.lan"]
-    assert host_patterns.left_out(taken, "sm-", known) == [
+    assert host_patterns.excluded_patterns(taken, "sm-eu-", known) == [
+        "sm-eu-mine",
+        "sm-eu-dev-*",
+        "*.lan",
+    ]
+    assert host_patterns.excluded_patterns(taken, "sm-", known) == [
         *("sm-mine", "sm-dev-*", "sm-eu*", "sm-*-dev", "*.lan"),
     ]

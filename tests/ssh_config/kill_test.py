@@ -24,12 +24,12 @@ own = folder / "sm-proxy" / "config"
 plain = b"Host a\\n  User me\\n" * 500
 
 def write():
-    with config_writer.exclusive():
-        config_writer.apply(config_writer.planned(user, settings, ["/bin/true"]))
+    with config_writer.writers_lock():
+        config_writer.apply(config_writer.plan(user, settings, ["/bin/true"]))
 
 def remove():
-    with config_writer.exclusive():
-        config_writer.apply(config_writer.planned_removal(user, settings))
+    with config_writer.writers_lock():
+        config_writer.apply(config_writer.plan_removal(user, settings))
 
 user.write_bytes(plain)
 user.chmod(0o600)

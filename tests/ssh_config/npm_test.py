@@ -58,9 +58,9 @@ def test_what_vs_code_reads_and_rewrites(major: str, packages: Path, tmp_path: P
     config.write_bytes(b"# mine\nHost other\n    User me\n")
     config.chmod(0o600)
     settings = Settings(ssh_dir=str(base / "sm-proxy"), profile="my team")
-    config_writer.apply(config_writer.planned(config, settings, ["/opt/my tools/sm-proxy"]))
+    config_writer.apply(config_writer.plan(config, settings, ["/opt/my tools/sm-proxy"]))
     stubs = [Stub("sm-one", "root", "Training"), Stub("sm-Two.algo-2", "ubuntu", "")]
-    config_writer.apply(config_writer.planned_stubs(settings, stubs))
+    config_writer.apply(config_writer.plan_stubs(settings, stubs))
     before = asked(config, "sm-one"), asked(config, "other")
 
     own = settings.ssh_folder / "config"
@@ -74,5 +74,5 @@ def test_what_vs_code_reads_and_rewrites(major: str, packages: Path, tmp_path: P
     assert (asked(config, "sm-one"), asked(config, "other")) == before
     assert asked(config, "added")["hostname"] == "192.0.2.7"
     assert "my tools" in before[0]["proxycommand"]
-    config_writer.apply(config_writer.planned(config, settings, ["/opt/my tools/sm-proxy"]))
+    config_writer.apply(config_writer.plan(config, settings, ["/opt/my tools/sm-proxy"]))
     assert (asked(config, "sm-one"), asked(config, "other")) == before

@@ -38,7 +38,7 @@ SSH = shutil.which("ssh")
     ],
 )
 def test_words_of_the_command(platform: Platform, word: str, written: str) -> None:
-    assert quoting.word(word, platform) == written
+    assert quoting.quote_word(word, platform) == written
     command = blocks.proxy_command(Settings(), [word], platform)
     assert command == f"{written} connect --user %r %n %p"
 
@@ -78,7 +78,7 @@ def test_a_path_that_cannot_be_written(path: str, platform: Platform) -> None:
 @pytest.mark.parametrize("platform", ["posix", "windows", "msys2"])
 def test_a_word_that_cannot_be_written(word: str, platform: Platform) -> None:
     with pytest.raises(SmProxyError) as caught:
-        quoting.word(word, platform)
+        quoting.quote_word(word, platform)
     assert caught.value.code == "unsupported"
 
 
@@ -104,7 +104,7 @@ def test_the_real_ssh_and_a_shell_read_the_same_words(words: list[str], tmp_path
     program.write_text('#!/bin/sh\nprintf "%s\\0" "$@" >"$0.words"\n')
     program.chmod(0o700)
     config = tmp_path / "config"
-    command = " ".join(map(quoting.word, [str(program), *words]))
+    command = " ".join(map(quoting.quote_word, [str(program), *words]))
     config.write_text(f"Host x\n    ProxyCommand {command}\n")
     config.chmod(0o600)
     assert SSH is not None
@@ -125,4 +125,4 @@ def test_the_real_ssh_and_a_shell_read_the_same_words(words: list[str], tmp_path
 )
 def test_words_for_windows(word: str, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "name", "nt")
-    assert quoting.word(word) == written
+    assert quoting.quote_word(word) == written

@@ -100,10 +100,10 @@ class Commands(RuleBasedStateMachine):
         self.ran("write")
         prefix = next(iter(self.known))
         wanted = [Stub(prefix + job, "root", "Training") for job in jobs]
-        config_writer.apply(config_writer.planned_stubs(self.settings, wanted))
+        config_writer.apply(config_writer.plan_stubs(self.settings, wanted))
         taken = {"sm-mine", "sm-eu-mine"} if b"Host sm-mine" in self.user else set()
         expected = [stub for stub in wanted if stub.host not in taken]
-        assert config_writer.stubs_in(self.settings) == expected
+        assert config_writer.read_stubs(self.settings) == expected
 
     @rule(prefix=st.sampled_from(PREFIXES))
     def remove_one(self, prefix: str) -> None:

@@ -134,7 +134,7 @@ def test_what_somebody_else_could_have_planted_is_not_believed(
 
 
 def test_nothing_is_put_where_others_write(tmp_path: Path) -> None:
-    folder = private_files.private_dir(paths.cache_dir() / "things")
+    folder = private_files.ensure_private_dir(paths.cache_dir() / "things")
     folder.chmod(0o777)
     Cache("things").save("a", record={}, expires=time.time() + SOON)
     assert list(folder.iterdir()) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy.local import paths
-from sm_proxy.state.open_sessions import keep
+from sm_proxy.state.open_sessions import add
 
 HERE = "profile\neu-west-1"
 
@@ -26,7 +26,7 @@ def changed(path: Path, **process: Any) -> None:
 def orphan(session_id: str, context: str = HERE) -> Path:
     """A record whose process is gone: its pid is in use again."""
     before = set(files())
-    keep(session_id, context)
+    add(session_id, context)
     (path,) = set(files()) - before
     changed(path, started="1")
     return path

@@ -80,7 +80,7 @@ def test_a_full_disk_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_stands_in_its_place_is_not_written_to(plant: str, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine\n")
-    private_files.private_dir(log().parent)
+    private_files.ensure_private_dir(log().parent)
     if plant == "symlink":
         log().symlink_to(victim)
     elif plant == "hard link":

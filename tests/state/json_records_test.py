@@ -21,13 +21,13 @@ class Thing:
 
 
 def written(thing: Thing) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(json.dumps(json_records.plain(thing)))
+    record: dict[str, Any] = json.loads(json.dumps(json_records.to_record(thing)))
     return record
 
 
 @pytest.mark.parametrize("thing", [Thing("a"), Thing("b", "large", parts=("x", "y"), count=3)])
 def test_what_was_written_is_read_again(thing: Thing) -> None:
-    assert json_records.restored(Thing, written(thing)) == thing
+    assert json_records.from_record(Thing, written(thing)) == thing
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,10 @@ def test_what_was_written_is_read_again(thing: Thing) -> None:
 )
 def test_a_field_of_another_type_makes_it_none(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        json_records.restored(Thing, {**written(Thing("a")), **changes})
+        json_records.from_record(Thing, {**written(Thing("a")), **changes})
 
 
 @pytest.mark.parametrize("record", [None, [], "x", {}, {"name": "a"}])
 def test_what_is_no_record_of_it(record: object) -> None:
     with pytest.raises(ValueError, match="no record of a Thing"):
-        json_records.restored(Thing, record)
+        json_records.from_record(Thing, record)

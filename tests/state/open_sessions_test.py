@@ -15,7 +15,7 @@ import pytest
 
 from sm_proxy.local import process_identity
 from sm_proxy.state import open_sessions
-from sm_proxy.state.open_sessions import drop, end_orphans, keep, orphans
+from sm_proxy.state.open_sessions import add, end_orphans, orphans, remove
 from tests.state.helpers import HERE, changed, files, orphan
 
 
@@ -32,12 +32,12 @@ def end(context: str = HERE) -> list[str]:
 
 
 def test_a_session_of_a_living_process_is_left_alone() -> None:
-    keep("s-1", HERE)
+    add("s-1", HERE)
     assert [path.stat().st_mode & 0o777 for path in files()] == [0o600]
     assert files()[0].parent.stat().st_mode & 0o777 == 0o700
     assert end() == []
     assert len(files()) == 1
-    drop("s-1")
+    remove("s-1")
     assert files() == []
 
 
@@ -45,7 +45,7 @@ def test_what_a_killed_process_left_is_ended_once() -> None:
     program = (
         "import os, signal\n"
         "from sm_proxy.state import open_sessions\n"
-        f"open_sessions.keep('s-1', {HERE!r})\n"
+        f"open_sessions.add('s-1', {HERE!r})\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
@@ -55,7 +55,7 @@ def test_what_a_killed_process_left_is_ended_once() -> None:
 
 
 def test_nothing_but_ids_and_names_is_written() -> None:
-    keep("s-1", "profile\neu-west-1\nAKIAIOSFODNN7EXAMPLE\nAWS_ENDPOINT_URL=http://u:pw@x")
+    add("s-1", "profile\neu-west-1\nAKIAIOSFODNN7EXAMPLE\nAWS_ENDPOINT_URL=http://u:pw@x")
     text = files()[0].read_text()
     assert "AKIA" not in text
     assert "pw" not in text
@@ -151,7 +151,7 @@ def test_a_torn_file_goes_away_once_it_cannot_be_half_written(content: bytes) ->
 
 
 @pytest.mark.parametrize(
-    "process", [{}, {"machine": 1}, {**process_identity.here(), "pid": 1 << 80}]
+    "process", [{}, {"machine": 1}, {**process_identity.this_machine(), "pid": 1 << 80}]
 )
 def test_a_process_that_makes_no_sense_is_left_alone(process: dict[str, Any]) -> None:
     path = orphan("s-1")
@@ -172,6 +172,6 @@ def test_an_unwritable_folder_is_no_reason_to_fail(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "file" / "state"))
-    keep("s-1", HERE)
-    drop("s-1")
+    add("s-1", HERE)
+    remove("s-1")
     assert end() == []

@@ -63,7 +63,7 @@ def of(kind: Kind) -> JobKind:
     return cast("JobKind", importlib.import_module(f"{__name__}.{_TABLE[kind]}"))
 
 
-def again(aws: Aws, job: Job) -> Job:
+def describe_again(aws: Aws, job: Job) -> Job:
     """The same job once more, for who waits: one call.
 
     Raises:

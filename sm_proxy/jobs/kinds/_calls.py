@@ -21,7 +21,7 @@ class UnseenError(SmProxyError):
     """Whether there is a job of that name may not be asked."""
 
 
-def described(aws: Aws, operation: str, **parameters: str) -> dict[str, Any] | None:
+def describe_if_there(aws: Aws, operation: str, **parameters: str) -> dict[str, Any] | None:
     """What a Describe call answers; None when there is no such thing.
 
     Raises:
@@ -40,7 +40,7 @@ def described(aws: Aws, operation: str, **parameters: str) -> dict[str, Any] | N
         raise
 
 
-def listed(
+def list_page(
     aws: Aws,
     operation: str,
     member: str,
@@ -102,13 +102,13 @@ def batch_phase(status: str, *, started: bool) -> Phase:
     return "running" if started else "starting"
 
 
-def named_nodes(group: str, job: str, node: str) -> Streams:
+def streams_of_named_nodes(group: str, job: str, node: str) -> Streams:
     """The streams of a kind whose containers call themselves algo-n."""
     pattern = rf"{re.escape(job)}/(?P<node>{re.escape(node)})-(?P<epoch>[0-9]+)"
     return Streams(group, f"{job}/{node}-", re.compile(pattern), node)
 
 
-def instances_of(group: str, job: str, node: str, count: int) -> Streams:
+def streams_of_instances(group: str, job: str, node: str, count: int) -> Streams:
     """The streams of a kind whose containers are told apart by their instances."""
     pattern = rf"{re.escape(job)}/(?P<node>{INSTANCE})-(?P<epoch>[0-9]+)"
     return Streams(group, f"{job}/", re.compile(pattern), node, max(1, count))

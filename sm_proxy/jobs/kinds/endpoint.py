@@ -12,7 +12,7 @@ from sm_proxy.jobs import console_url
 from sm_proxy.jobs.job import Job, Phase, Summary
 from sm_proxy.jobs.kinds import _calls
 from sm_proxy.jobs.log_streams import INSTANCE, Streams
-from sm_proxy.jobs.times import moment
+from sm_proxy.jobs.times import first_time
 
 NOUN: Final = "endpoint"
 NODES_ARE_NAMED: Final = False
@@ -38,7 +38,7 @@ def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
     Three calls; two where the configuration itself has the VpcConfig; one while the endpoint keeps
     the configuration that is known, or when it is over.
     """
-    answer = _calls.described(aws, "DescribeEndpoint", EndpointName=name)
+    answer = _calls.describe_if_there(aws, "DescribeEndpoint", EndpointName=name)
     if answer is None:
         return None
     line, config = _line(answer), str(answer.get("EndpointConfigName", ""))
@@ -51,7 +51,9 @@ def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
 def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]:
     """ListEndpoints: one call."""
     status = "InService" if live else ""
-    return _calls.listed(aws, "ListEndpoints", "Endpoints", _line, contains=contains, status=status)
+    return _calls.list_page(
+        aws, "ListEndpoints", "Endpoints", _line, contains=contains, status=status
+    )
 
 
 def streams(job: Job, node: str) -> Streams:
@@ -79,7 +81,7 @@ def _line(item: Mapping[str, Any]) -> Summary:
         kind="endpoint",
         status=status,
         phase=_PHASES.get(status, "starting"),
-        created=moment(item.get("CreationTime")),
+        created=first_time(item.get("CreationTime")),
         failure_reason=str(item.get("FailureReason", "")),
     )
 
@@ -95,7 +97,7 @@ def _read(answer: Mapping[str, Any], line: Summary, subnets: tuple[str, ...]) ->
         failure_reason=line.failure_reason,
         noun=NOUN,
         log_group=_GROUP + line.name,
-        status_since=moment(answer.get("LastModifiedTime"), line.created),
+        status_since=first_time(answer.get("LastModifiedTime"), line.created),
         progress=line.status,
         subnets=subnets,
         vpc_source=str(answer.get("EndpointConfigName", "")),

@@ -10,7 +10,7 @@ from sm_proxy.jobs import console_url
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.kinds import _calls
 from sm_proxy.jobs.log_streams import Streams
-from sm_proxy.jobs.times import moment
+from sm_proxy.jobs.times import first_time
 
 NOUN: Final = "processing job"
 NODES_ARE_NAMED: Final = True
@@ -20,21 +20,21 @@ _GROUP: Final = "/aws/sagemaker/ProcessingJobs"
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
     """DescribeProcessingJob: one call."""
     del known  # it is all in one answer
-    answer = _calls.described(aws, "DescribeProcessingJob", ProcessingJobName=name)
+    answer = _calls.describe_if_there(aws, "DescribeProcessingJob", ProcessingJobName=name)
     return None if answer is None else _read(answer)
 
 
 def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]:
     """ListProcessingJobs: one call."""
     status = "InProgress" if live else ""
-    return _calls.listed(
+    return _calls.list_page(
         aws, "ListProcessingJobs", "ProcessingJobSummaries", _line, contains=contains, status=status
     )
 
 
 def streams(job: Job, node: str) -> Streams:
     """`<job>/algo-<n>-<epoch>`."""
-    return _calls.named_nodes(job.log_group, job.name, node)
+    return _calls.streams_of_named_nodes(job.log_group, job.name, node)
 
 
 def _line(item: Mapping[str, Any]) -> Summary:
@@ -45,7 +45,7 @@ def _line(item: Mapping[str, Any]) -> Summary:
         kind="processing",
         status=status,
         phase=_calls.batch_phase(status, started=True),
-        created=moment(item.get("CreationTime")),
+        created=first_time(item.get("CreationTime")),
         failure_reason=_reason(item),
     )
 
@@ -63,7 +63,7 @@ def _read(answer: Mapping[str, Any]) -> Job:
         failure_reason=line.failure_reason,
         noun=NOUN,
         log_group=_GROUP,
-        status_since=moment(answer.get("ProcessingEndTime"), started, line.created),
+        status_since=first_time(answer.get("ProcessingEndTime"), started, line.created),
         progress=line.status,
         subnets=_calls.subnets_of(answer.get("NetworkConfig", {}).get("VpcConfig")),
         nodes=int(cluster.get("InstanceCount", 1)),

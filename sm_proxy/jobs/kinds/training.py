@@ -10,7 +10,7 @@ from sm_proxy.jobs import console_url
 from sm_proxy.jobs.job import Job, Phase, Summary
 from sm_proxy.jobs.kinds import _calls
 from sm_proxy.jobs.log_streams import Streams
-from sm_proxy.jobs.times import moment, spelt
+from sm_proxy.jobs.times import first_time, in_words
 
 NOUN: Final = "training job"
 NODES_ARE_NAMED: Final = True
@@ -25,21 +25,21 @@ _WORTH_TELLING_S: Final = 60
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
     """DescribeTrainingJob: one call."""
     del known  # it is all in one answer
-    answer = _calls.described(aws, "DescribeTrainingJob", TrainingJobName=name)
+    answer = _calls.describe_if_there(aws, "DescribeTrainingJob", TrainingJobName=name)
     return None if answer is None else _read(answer)
 
 
 def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]:
     """ListTrainingJobs: one call."""
     status = "InProgress" if live else ""
-    return _calls.listed(
+    return _calls.list_page(
         aws, "ListTrainingJobs", "TrainingJobSummaries", _line, contains=contains, status=status
     )
 
 
 def streams(job: Job, node: str) -> Streams:
     """`<job>/algo-<n>-<epoch>`; a spot restart or a retry begins a new one."""
-    return _calls.named_nodes(job.log_group, job.name, node)
+    return _calls.streams_of_named_nodes(job.log_group, job.name, node)
 
 
 def _phase(overall: str, status: str) -> Phase:
@@ -59,7 +59,7 @@ def _line(item: Mapping[str, Any]) -> Summary:
         kind="training",
         status=status,
         phase=_phase(overall, status),
-        created=moment(item.get("CreationTime")),
+        created=first_time(item.get("CreationTime")),
     )
 
 
@@ -76,7 +76,7 @@ def _read(answer: Mapping[str, Any]) -> Job:
         failure_reason=str(answer.get("FailureReason", "")),
         noun=NOUN,
         log_group=_GROUP,
-        status_since=moment(steps[-1].get("StartTime"), answer.get("LastModifiedTime")),
+        status_since=first_time(steps[-1].get("StartTime"), answer.get("LastModifiedTime")),
         status_message=str(steps[-1].get("StatusMessage", "")),
         progress=_progress(steps),
         subnets=_calls.subnets_of(answer.get("VpcConfig")),
@@ -101,7 +101,7 @@ def _progress(steps: list[dict[str, Any]]) -> str:
 
 
 def _step(step: Mapping[str, Any]) -> str:
-    started = moment(step.get("StartTime"))
-    seconds = (moment(step.get("EndTime"), started) - started).total_seconds()
-    took = f" ({spelt(seconds)})" if seconds >= _WORTH_TELLING_S else ""
+    started = first_time(step.get("StartTime"))
+    seconds = (first_time(step.get("EndTime"), started) - started).total_seconds()
+    took = f" ({in_words(seconds)})" if seconds >= _WORTH_TELLING_S else ""
     return f"{step['Status']}{took}"

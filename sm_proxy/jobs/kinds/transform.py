@@ -10,7 +10,7 @@ from sm_proxy.jobs import console_url
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.kinds import _calls
 from sm_proxy.jobs.log_streams import Streams
-from sm_proxy.jobs.times import moment
+from sm_proxy.jobs.times import first_time
 
 NOUN: Final = "transform job"
 NODES_ARE_NAMED: Final = False
@@ -19,7 +19,7 @@ _GROUP: Final = "/aws/sagemaker/TransformJobs"
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
     """DescribeTransformJob, and DescribeModel unless the model is known: two calls, then one."""
-    answer = _calls.described(aws, "DescribeTransformJob", TransformJobName=name)
+    answer = _calls.describe_if_there(aws, "DescribeTransformJob", TransformJobName=name)
     if answer is None:
         return None
     job, model = _line(answer), str(answer.get("ModelName", ""))
@@ -33,14 +33,14 @@ def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
 def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]:
     """ListTransformJobs: one call."""
     status = "InProgress" if live else ""
-    return _calls.listed(
+    return _calls.list_page(
         aws, "ListTransformJobs", "TransformJobSummaries", _line, contains=contains, status=status
     )
 
 
 def streams(job: Job, node: str) -> Streams:
     """`<job>/<instance-id>-<epoch>`."""
-    return _calls.instances_of(job.log_group, job.name, node, job.nodes)
+    return _calls.streams_of_instances(job.log_group, job.name, node, job.nodes)
 
 
 def _line(item: Mapping[str, Any]) -> Summary:
@@ -51,7 +51,7 @@ def _line(item: Mapping[str, Any]) -> Summary:
         kind="transform",
         status=status,
         phase=_calls.batch_phase(status, started=True),
-        created=moment(item.get("CreationTime")),
+        created=first_time(item.get("CreationTime")),
         failure_reason=str(item.get("FailureReason", "")),
     )
 
@@ -67,7 +67,7 @@ def _read(answer: Mapping[str, Any], line: Summary, subnets: tuple[str, ...]) ->
         failure_reason=line.failure_reason,
         noun=NOUN,
         log_group=_GROUP,
-        status_since=moment(answer.get("TransformEndTime"), started, line.created),
+        status_since=first_time(answer.get("TransformEndTime"), started, line.created),
         progress=line.status,
         subnets=subnets,
         vpc_source=str(answer.get("ModelName", "")),

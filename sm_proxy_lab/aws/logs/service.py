@@ -1,4 +1,4 @@
-"""CloudWatch Logs: groups, streams and what goes into them. Reading is in `logread`."""
+"""CloudWatch Logs: groups, streams and what goes into them. Reading is in `read`."""
 
 from __future__ import annotations
 

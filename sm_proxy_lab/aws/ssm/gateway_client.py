@@ -19,7 +19,7 @@ class GatewayError(Exception):
     """The gateway could not be asked."""
 
 
-class Gateway:
+class GatewayClient:
     """Asks the gateway."""
 
     def __init__(self, path: Path) -> None:

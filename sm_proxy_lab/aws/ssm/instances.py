@@ -23,7 +23,7 @@ _KEYS = {
 }
 
 
-class Managed:
+class ManagedInstances:
     """The managed instances of every region."""
 
     def __init__(

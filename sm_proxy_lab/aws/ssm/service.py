@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from sm_proxy_lab.aws import page_tokens
 from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.ssm import documents
-from sm_proxy_lab.aws.ssm.gateway_client import Gateway, GatewayError
+from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient, GatewayError
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.faults import Faults
     from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.sagemaker.service import SageMaker
-    from sm_proxy_lab.aws.ssm.instances import Managed
+    from sm_proxy_lab.aws.ssm.instances import ManagedInstances
     from sm_proxy_lab.aws.vpc.enforcement import Enforcement
 
 _REMOTE_HOST_SINCE = (3, 1, 1374, 0)
@@ -29,9 +29,9 @@ class Ssm:
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: GatewayClient,
         faults: Faults,
-        managed: Managed,
+        managed: ManagedInstances,
         sagemaker: SageMaker,
         enforcement: Enforcement,
     ) -> None:

@@ -10,7 +10,7 @@ from sm_proxy_lab.machines import role_credentials
 
 async def _ask(path: str) -> bytes:
     here, there = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
-    given = role_credentials.Role(paths={"/v2/credentials/known"})
+    given = role_credentials.RoleCredentials(paths={"/v2/credentials/known"})
     await given.serve(here, there, 1)
     reader, writer = await asyncio.open_connection(*here.getsockname())
     writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
