@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
-import socket
 import threading
 from dataclasses import replace
-from typing import Any
 
 import paramiko
 import pytest
@@ -19,76 +16,40 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.local import paths
 from sm_proxy.settings import Settings
 from tests.fakes import HOST_KEY, container
+from tests.tunnel.fakes import SocketStream
 
 ASKED = Settings(hosts={"sm-my-job": {"trust_first_use": True}})
 BARE = replace(container(), host_keys=())
 
 
-class SocketStream:
-    """A stream to a server in a thread."""
+class ServerStream(SocketStream):
+    """A stream to a server in a thread; one that greets is no SSH server."""
 
     def __init__(self, greeting: bytes | None = None) -> None:
-        self._near, far = socket.socketpair()
-        self._near.setblocking(False)
+        super().__init__()
         self.key = paramiko.ECDSAKey.generate()
-        self.opened = True
-        self.ended = self.finished = False
-        self.failure: Exception | None = None
-        self.delivered = True
-        self.room = 1 << 16
-        self.wants_read, self.wants_write = True, False
-        self.closed = 0
-        self._received = b""
-        self._server = threading.Thread(target=self._serve, args=(far, greeting), daemon=True)
+        self.far.settimeout(None)
+        self._server = threading.Thread(target=self._serve, args=(greeting,), daemon=True)
         self._server.start()
 
-    def _serve(self, far: socket.socket, greeting: bytes | None) -> None:
+    def _serve(self, greeting: bytes | None) -> None:
         # Whoever only wants the key leaves in the middle of the handshake, or before its begin.
-        with far, contextlib.suppress(EOFError, OSError, paramiko.SSHException):
+        with self.far, contextlib.suppress(EOFError, OSError, paramiko.SSHException):
             if greeting is not None:
-                far.sendall(greeting)
-                far.recv(1000)
+                self.far.sendall(greeting)
+                self.far.recv(1000)
                 return
-            transport = paramiko.Transport(far)
+            transport = paramiko.Transport(self.far)
             transport.add_server_key(self.key)
             transport.start_server(server=paramiko.ServerInterface())
             transport.join(60)
 
-    def record_fields(self) -> dict[str, Any]:
-        return {}
 
-    def fileno(self) -> int:
-        return self._near.fileno()
-
-    def deadline(self, now: float) -> float:
-        del now
-        return math.inf
-
-    def advance(self, now: float, *, readable: bool) -> None:
-        del now
-        if readable:
-            self._received += self._near.recv(1 << 16)
-
-    def read(self) -> bytes:
-        data, self._received = self._received, b""
-        return data
-
-    def write(self, data: bytes) -> None:
-        self._near.sendall(data)
-
-    def finish(self) -> None:
-        """Nothing to deliver."""
-
-    def close(self) -> None:
-        self.closed += 1
-        self._near.close()
-
-
-def never(_: Container) -> SocketStream:
+def never(_: Container) -> ServerStream:
     raise AssertionError("nothing may be dialled")
 
 
-def with_keys(settings: Settings, stream: SocketStream | None = None) -> Container:
+def with_keys(settings: Settings, stream: ServerStream | None = None) -> Container:
     dial = never if stream is None else lambda _: stream
     return trust_on_first_use.with_host_keys(BARE, settings, "context", dial)
 
@@ -101,17 +62,17 @@ def test_unasked_nothing_is_dialled() -> None:
 
 
 def test_the_first_key_is_read_and_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    stream = SocketStream()
+    stream = ServerStream()
     found = with_keys(ASKED, stream)
     expected = f"{stream.key.get_name()} {stream.key.get_base64()}"
     assert found.host_keys == (expected,)
-    assert stream.closed == 1
+    assert stream.events.count("close") == 1
     assert "on first use" in capsys.readouterr().err
     assert with_keys(ASKED).host_keys == (expected,)
 
 
 def test_another_node_or_account_has_a_pin_of_its_own() -> None:
-    with_keys(ASKED, SocketStream())
+    with_keys(ASKED, ServerStream())
     other = replace(BARE, node="algo-2")
     for found, context in ((other, "context"), (BARE, "elsewhere")):
         with pytest.raises(AssertionError, match="dialled"):
@@ -119,34 +80,34 @@ def test_another_node_or_account_has_a_pin_of_its_own() -> None:
 
 
 def test_a_torn_pin_is_no_key() -> None:
-    with_keys(ASKED, SocketStream())
+    with_keys(ASKED, ServerStream())
     pin = next((paths.state_dir() / "first-use").iterdir())
     pin.write_text(HOST_KEY[:30])
-    stream = SocketStream()
+    stream = ServerStream()
     assert with_keys(ASKED, stream).host_keys[0].endswith(stream.key.get_base64())
 
 
 def test_what_is_no_ssh_server_is_told() -> None:
-    stream = SocketStream(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    stream = ServerStream(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     with pytest.raises(SmProxyError, match="could not be read") as caught:
         with_keys(ASKED, stream)
     assert caught.value.code == "host-key-unknown"
-    assert stream.closed == 1
+    assert stream.events.count("close") == 1
     assert not (paths.state_dir() / "first-use").exists()
 
 
 def test_a_stream_that_fails_says_why() -> None:
-    stream = SocketStream(b"")
+    stream = ServerStream(b"")
     stream.ended, stream.failure = True, SmProxyError("connect-refused", "no")
     with pytest.raises(SmProxyError) as caught:
         with_keys(ASKED, stream)
     assert caught.value.code == "connect-refused"
-    assert stream.closed == 1
+    assert stream.events.count("close") == 1
 
 
 def test_a_pin_is_as_old_as_its_last_use() -> None:
     """Else the key of a job that is connected to every day would be swept away."""
-    with_keys(ASKED, SocketStream())
+    with_keys(ASKED, ServerStream())
     pin = next((paths.state_dir() / "first-use").iterdir())
     os.utime(pin, (1, 1))
     with_keys(ASKED)
@@ -158,7 +119,7 @@ def test_a_pin_is_as_old_as_its_last_use() -> None:
 
 
 def test_the_pin_of_a_job_that_has_ended_goes() -> None:
-    with_keys(ASKED, SocketStream())
+    with_keys(ASKED, ServerStream())
     pin = next((paths.state_dir() / "first-use").iterdir())
     trust_on_first_use.forget("elsewhere", BARE.job, BARE.node)
     assert pin.exists()

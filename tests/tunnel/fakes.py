@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import socket
 from typing import Any
 
 
@@ -49,3 +51,49 @@ class FakeStream:
 
     def close(self) -> None:
         self.closed += 1
+
+
+class SocketStream:
+    """A stream whose other end is the socket `far`."""
+
+    def __init__(self) -> None:
+        self._near, self.far = socket.socketpair()
+        self._near.setblocking(False)
+        self.far.settimeout(60)
+        self.opened = True
+        self.ended = False
+        self.failure: Exception | None = None
+        self.finished = False
+        self.confirms = True
+        self.room = 1 << 16
+        self.wants_read, self.wants_write, self.delivered = True, False, True
+        self.events: list[str] = []
+
+    def record_fields(self) -> dict[str, Any]:
+        return {"session": "s-1"}
+
+    def fileno(self) -> int:
+        return self._near.fileno()
+
+    def deadline(self, now: float) -> float:
+        del now
+        return math.inf
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        """Nothing to do: `read` and `write` use the socket."""
+
+    def read(self) -> bytes:
+        with contextlib.suppress(BlockingIOError):
+            return self._near.recv(1 << 16)
+        return b""
+
+    def write(self, data: bytes) -> None:
+        self._near.sendall(data)
+
+    def finish(self) -> None:
+        self.events.append("finish")
+        self.finished = self.confirms
+
+    def close(self) -> None:
+        self.events.append("close")
+        self._near.close()
