@@ -29,15 +29,15 @@ __all__ = [
     "BEGIN",
     "END",
     "Change",
-    "Finding",
+    "Problem",
     "Stub",
     "apply",
-    "findings",
     "offer_keys",
     "plan",
     "plan_keys",
     "plan_removal",
     "plan_stubs",
+    "problems",
     "read_stubs",
     "writers_lock",
 ]
@@ -73,7 +73,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Problem:
     """One thing that is wrong with what stands on disk, and the next step."""
 
     what: str
@@ -179,29 +179,29 @@ def read_stubs(settings: Settings) -> list[Stub]:
     return blocks.parse_stubs(atomic_write.read(own) or b"", own)
 
 
-def findings(changes: Sequence[Change], settings: Settings) -> list[Finding]:
+def problems(changes: Sequence[Change], settings: Settings) -> list[Problem]:
     """What is wrong with what stands on disk, given what `planned` would change."""
     write = "Run `sm-proxy config write`."
     own = our_file.path_of(settings)
-    found = [Finding(f"out of date: {item.path}", write) for item in changes if item.needed]
+    found = [Problem(f"out of date: {item.path}", write) for item in changes if item.needed]
     for item in changes:
         if _others_may_write(item.path):
             what = (
                 f"bad permissions: others may write {item.path}, so ssh may read no config at all"
             )
-            found.append(Finding(what, f"Run `chmod go-w {shlex.quote(str(item.path))}`."))
+            found.append(Problem(what, f"Run `chmod go-w {shlex.quote(str(item.path))}`."))
         if item.path != own:
             there, first = user_file.find_include(item.before or b"", own)
             if not there:
-                found.append(Finding(f"not included: {own} by {item.path}", write))
+                found.append(Problem(f"not included: {own} by {item.path}", write))
             elif not first:
                 where = f"{item.path}: our Include stands behind a Host or Match"
-                found.append(Finding(f"shadowed: {where}", write))
+                found.append(Problem(f"shadowed: {where}", write))
             continue
         for program in blocks.programs(item.before or b""):
             if not (Path(program).is_absolute() and os.access(program, os.X_OK)):
                 what = f"program missing: {program!r} of a ProxyCommand cannot be run"
-                found.append(Finding(what, f"Install it there again, or: {write}"))
+                found.append(Problem(what, f"Install it there again, or: {write}"))
     return found
 
 

@@ -21,7 +21,8 @@ from typing import Any, Final
 
 from sm_proxy import __version__
 from sm_proxy.errors import EXIT_BUG, EXIT_EXPECTED, EXIT_INTERRUPTED, SmProxyError, printable
-from sm_proxy.local import debug_log, output, paths, private_files
+from sm_proxy.local import output, paths, private_files
+from sm_proxy.local.redaction import redact
 from sm_proxy.local.signals import Hangup
 
 ERROR_FILE: Final = "SM_PROXY_ERROR_FILE"
@@ -59,7 +60,7 @@ def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = Fals
 
 def redacted(error: SmProxyError) -> SmProxyError:
     """The same without secrets and control characters."""
-    message, hint = (printable(debug_log.redact(text)) for text in (error.message, error.hint))
+    message, hint = (printable(redact(text)) for text in (error.message, error.hint))
     return SmProxyError(error.code, message, hint)
 
 
@@ -110,7 +111,7 @@ def _remember(command: str, error: SmProxyError) -> None:
     record = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": command,
-        "arguments": list(map(debug_log.redact, sys.argv[1:])),
+        "arguments": list(map(redact, sys.argv[1:])),
         "code": error.code,
         "line": error.line,
     }
@@ -136,7 +137,7 @@ def last_errors() -> list[dict[str, Any]]:
 def _report(command: str) -> Path | str:
     text = (
         f"sm-proxy {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
-        f"command: {command}\n\n{debug_log.redact(traceback.format_exc())}"
+        f"command: {command}\n\n{redact(traceback.format_exc())}"
     )
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     try:

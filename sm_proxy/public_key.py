@@ -11,13 +11,13 @@ from typing import Final
 _KEY: Final = re.compile(r"((?:ssh|ecdsa|sk)-[a-z0-9@.-]{1,60}) ([A-Za-z0-9+/]{16,2000}={0,2})")
 
 
-def fingerprint_of_blob(blob: bytes) -> str:
+def describe_blob(blob: bytes) -> str:
     """`SHA256:... (ssh-ed25519)` of a key in its wire form (RFC 4253, section 6.6)."""
     name = blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii", "replace")
-    return f"{sha256(blob)} ({name})"
+    return f"{fingerprint(blob)} ({name})"
 
 
-def sha256(blob: bytes) -> str:
+def fingerprint(blob: bytes) -> str:
     """`SHA256:...` of a key in its wire form, as `ssh-keygen -l` shows it."""
     digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
     return f"SHA256:{digest}"
@@ -28,9 +28,9 @@ def wire_form(key: str) -> bytes:
     return base64.b64decode(key.split()[1])
 
 
-def fingerprint(key: str) -> str:
+def describe(key: str) -> str:
     """`SHA256:... (ssh-ed25519)` of `"type base64"`."""
-    return fingerprint_of_blob(wire_form(key))
+    return describe_blob(wire_form(key))
 
 
 def is_public_key(key: str) -> bool:

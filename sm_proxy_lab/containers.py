@@ -117,7 +117,7 @@ class Software:
 
 
 @dataclass
-class Machines:
+class ContainerRunner:
     """Makes containers; knows what is permitted on this machine.
 
     Attributes:

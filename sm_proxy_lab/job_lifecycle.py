@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws.control_client import ControlError
-from sm_proxy_lab.containers import JobRequest, Machines, Node, stop
+from sm_proxy_lab.containers import ContainerRunner, JobRequest, Node, stop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ _MARKER_TIMEOUT_S = 30.0
 class JobLifecycle:
     """One job from its creation on."""
 
-    def __init__(self, machines: Machines, job: JobRequest, cidrs: list[str | None]) -> None:
+    def __init__(self, machines: ContainerRunner, job: JobRequest, cidrs: list[str | None]) -> None:
         """Take a job that was just created.
 
         Args:

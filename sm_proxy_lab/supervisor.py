@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy_lab import command_guard, environment
-from sm_proxy_lab.containers import JobRequest, Machines, Software
+from sm_proxy_lab.containers import ContainerRunner, JobRequest, Software
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.job_lifecycle import JobLifecycle
 from sm_proxy_lab.job_log import ControlQueue
@@ -169,7 +169,7 @@ class Lab:
         self._net.enter_laptop()
         self._environment["SM_PROXY_LAB_ON_BASTION"] = " ".join(self._net.on_bastion())
         control = ControlQueue(_control(endpoint))
-        self._machines = Machines(self._folder / "containers", self._net, control, software)
+        self._machines = ContainerRunner(self._folder / "containers", self._net, control, software)
         self._machines.check()
         if isinstance(self._net, network.NetnsNetwork):
             await self._machines.role.serve(*self._net.role_sockets(), port)

@@ -9,12 +9,12 @@ SHOWN = "SHA256:F5nSvkDWHVTxeQaCsyhIWroG+gvsaYcXM2sFVzGlAMU"  # by ssh-keygen -l
 
 
 def test_it_is_what_ssh_keygen_shows() -> None:
-    assert public_key.fingerprint(KEY) == f"{SHOWN} (ssh-ed25519)"
+    assert public_key.describe(KEY) == f"{SHOWN} (ssh-ed25519)"
 
 
 def test_any_bytes_have_a_fingerprint() -> None:
     for blob in (b"", b"\0", b"\0\0\0\x09x", b"\xff" * 9):
-        assert public_key.fingerprint_of_blob(blob).startswith("SHA256:")
+        assert public_key.describe_blob(blob).startswith("SHA256:")
 
 
 def test_public_keys_are_taken_for_public_keys() -> None:

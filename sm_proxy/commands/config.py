@@ -11,7 +11,7 @@ from typing import Any
 from sm_proxy import config_writer
 from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
-from sm_proxy.config_writer import Change, Finding
+from sm_proxy.config_writer import Change, Problem
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, paths
 from sm_proxy.local.output import Result
@@ -105,13 +105,13 @@ def _message(change: Change) -> str:
 
 
 def _checked(changes: list[Change], settings: Settings) -> Result:
-    found = config_writer.findings(changes, settings)
+    found = config_writer.problems(changes, settings)
     text = "\n".join(f"{item.what}. {item.fix}" for item in found) or "up to date"
     data = {**_data(changes), "findings": [{"what": item.what, "fix": item.fix} for item in found]}
     return Result(data, text, exit_status=1 if found else 0, failure=_failure(found))
 
 
-def _failure(found: Sequence[Finding]) -> SmProxyError | None:
+def _failure(found: Sequence[Problem]) -> SmProxyError | None:
     if not found:
         return None
     more = f", and {len(found) - 1} more" if found[1:] else ""

@@ -9,7 +9,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
-from sm_proxy.remote.release import Release, ReleasedNode, release_nodes
+from sm_proxy.remote.release import EndWord, NodeOutcome, release_nodes
 
 _WORDS = {
     ("go", "wait"): "told to go on: the program starts",
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> Result:
     return end_window("go", args)
 
 
-def end_window(release: Release, args: argparse.Namespace) -> Result:
+def end_window(release: EndWord, args: argparse.Namespace) -> Result:
     """End a window; data: `{"job", "nodes": [{"node", "window", "told", "error"}]}`.
 
     `window` is what the node was in: wait, keep, none or unknown. `error` has the envelope's shape.
@@ -50,7 +50,7 @@ def end_window(release: Release, args: argparse.Namespace) -> Result:
     return Result(data, text, exit_status=1 if failure else 0, failure=failure)
 
 
-def _data(node: ReleasedNode) -> dict[str, object]:
+def _data(node: NodeOutcome) -> dict[str, object]:
     error = node.error and {
         "code": node.error.code,
         "message": node.error.message,
@@ -59,7 +59,7 @@ def _data(node: ReleasedNode) -> dict[str, object]:
     return {"node": node.node, "window": node.window, "told": not error, "error": error}
 
 
-def _line(release: Release, node: ReleasedNode) -> str:
+def _line(release: EndWord, node: NodeOutcome) -> str:
     if node.error:
         return f"{node.node}  {node.error.code}: {node.error.text}"
     return f"{node.node}  {_WORDS[release, node.window]}"

@@ -61,13 +61,13 @@ def run(args: argparse.Namespace) -> Result:
 
 def _show(args: argparse.Namespace, settings: Settings) -> Result:
     key = identities.ensure(settings)
-    variables = identities.environment(identities.ensure_all(settings)) if args.env else {}
+    variables = identities.environment(identities.offered(settings)) if args.env else {}
     data = {"path": str(key.path), "public_key": key.public_key, "environment": variables}
     return Result(data, _assignments(variables) if args.env else key.public_key)
 
 
 def _list(_: argparse.Namespace, settings: Settings) -> Result:
-    keys = identities.ensure_all(settings)
+    keys = identities.offered(settings)
     lines = [
         f"{'current' if key is keys[0] else 'before':8} {key.fingerprint}  {key.path}"
         for key in keys
@@ -81,7 +81,7 @@ def _rotate(args: argparse.Namespace, settings: Settings) -> Result:
     new, old = rotation.rotate(
         settings, config_writer.offer_keys, lambda: _new_pair(args, settings)
     )
-    keys = identities.ensure_all(settings)
+    keys = identities.offered(settings)
     pushed = _pushed(settings, [new])
     variables = identities.environment(keys)
     lines = [
@@ -167,9 +167,9 @@ def _load(args: argparse.Namespace, settings: Settings) -> Result:
             f"{settings.identity_file} is your own key",
             f"Load it with: ssh-add {settings.identity_file}",
         )
-    keys = identities.ensure_all(settings)
+    keys = identities.offered(settings)
     for key in keys:
-        passphrase = passphrases.find_passphrase(key) if _is_encrypted(key) else None
+        passphrase = passphrases.find_or_ask(key) if _is_encrypted(key) else None
         ssh_agent.load(key, passphrase, lifetime, settings.identity_agent)
     until = f" for {args.lifetime}" if lifetime else ""
     lines = [f"in the agent{until}: {key.fingerprint}" for key in keys]
@@ -181,8 +181,8 @@ def _new_pair(args: argparse.Namespace, settings: Settings) -> Pair:
     mode = args.passphrase
     if mode is None:
         path = identities.private_key_path(settings)
-        mode = "auto" if _is_encrypted(identities.read_own(path)) else "none"
-    return passphrases.make_protected_pair(mode)
+        mode = "auto" if _is_encrypted(identities.read_identity(path)) else "none"
+    return passphrases.make_pair(mode)
 
 
 def _is_encrypted(key: Identity) -> bool:

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def _new_pair(mode: passphrases.Mode | None) -> Pair:
-    return passphrases.make_protected_pair(mode or "none")
+    return passphrases.make_pair(mode or "none")
 
 
 def _key_message(key: Identity, mode: passphrases.Mode | None) -> str:

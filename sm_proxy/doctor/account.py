@@ -128,7 +128,7 @@ def _optional(check: Check, needed: Callable[[Context], bool] = lambda _: False)
     return tried
 
 
-def describe_checks(target: Target | None) -> Stage:
+def describe_call_stage(target: Target | None) -> Stage:
     """The call that a search for a job begins with: of training jobs, unless the name has a kind.
 
     What the other kinds take is asked where there is no training job of that name: by the search.

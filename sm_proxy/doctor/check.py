@@ -61,6 +61,7 @@ class Context:
         date_skew_s: AWS's clock less ours, in seconds.
         bastion: the bastion's instance, as DescribeInstances tells it.
         tunnel: to the container, once it is up.
+        session_id: of the SSM session under it; empty where the route has none.
         ssh: the paramiko transport through it, once there is one.
     """
 
@@ -75,6 +76,7 @@ class Context:
     bastion: dict[str, Any] | None = None
     container: Container | None = None
     tunnel: BlockingSocket | None = None
+    session_id: str = ""
     ssh: Any = None
 
 

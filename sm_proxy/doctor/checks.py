@@ -70,11 +70,11 @@ _MARKS: Final[Stage] = (("config-marks", ssh_config.marks),)
 def stages(context: Context) -> tuple[Stage, ...]:
     """The checks for one host, or those of the laptop and the account alone."""
     if context.host is None:
-        actions = (*account.describe_checks(None), *account.OTHERS, *account.LOGS)
+        actions = (*account.describe_call_stage(None), *account.OTHERS, *account.LOGS)
         return (*_LAPTOP, actions, *_BASTION, _MARKS)
     try:
         target = hostname.parse(context.host, context.settings.prefix)
     except SmProxyError:  # the first check will say so
         target = None
-    actions = (*account.describe_checks(target), *account.OTHERS)
+    actions = (*account.describe_call_stage(target), *account.OTHERS)
     return ((("name", job.name),), *_LAPTOP, actions, *_JOB, _MARKS)

@@ -36,14 +36,15 @@ def expected_key(context: Context) -> str:
         if pinned is None:
             raise SkipCheck("the first connection will trust what it meets, as you asked")
         container = context.container = replace(container, host_keys=(pinned,))
-        return f"{public_key.fingerprint(pinned)}, of the first connection"
-    return ", ".join(map(public_key.fingerprint, container.host_keys))
+        return f"{public_key.describe(pinned)}, of the first connection"
+    return ", ".join(map(public_key.describe, container.host_keys))
 
 
 def tunnel(context: Context) -> str:
     """StartSession, and the data channel up to the agent's word that it is open."""
     container = needed(context.container, "the container")
     stream = table.connect(container, container.port, context.settings, context.aws)
+    context.session_id = str(stream.record_fields().get("session", ""))
     context.tunnel = BlockingSocket(stream)
     context.tunnel.wait_open()
     return "the data channel is open"
@@ -95,11 +96,11 @@ def host_key(context: Context) -> str:
     if not container.host_keys:
         raise SkipCheck(f"the log names no host key; the server's is {key.get_name()}")
     if seen not in container.host_keys:
-        expected = ", ".join(map(public_key.fingerprint, container.host_keys))
+        expected = ", ".join(map(public_key.describe, container.host_keys))
         raise SmProxyError(
             "host-key-changed",
             f"expected from the log: {expected}; seen at {container.address}: "
-            f"{public_key.fingerprint_of_blob(key.asbytes())}",
+            f"{public_key.describe_blob(key.asbytes())}",
             "Do not log in: find out what answers there, and who writes the job's log.",
         )
     return str(key.get_name())
@@ -140,12 +141,12 @@ def login(context: Context) -> str:
 
 def resumable(context: Context) -> str:
     """ResumeSession is allowed: else a connection does not outlive the laptop's network."""
-    found = needed(context.tunnel, "the tunnel")
-    if not found.session:
+    needed(context.tunnel, "the tunnel")
+    if not context.session_id:
         raise SkipCheck("the session's id is not known")
     try:
         # The session goes on: this only makes a token, which nobody uses.
-        context.aws.call("ssm", "ResumeSession", SessionId=found.session)
+        context.aws.call("ssm", "ResumeSession", SessionId=context.session_id)
     except ServiceError as error:
         return f"allowed ({error.error})"
     return "allowed"
@@ -153,12 +154,12 @@ def resumable(context: Context) -> str:
 
 def ended(context: Context) -> str:
     """TerminateSession is allowed: else every connection leaves a session open behind it."""
-    found = needed(context.tunnel, "the tunnel")
+    needed(context.tunnel, "the tunnel")
     close(context)
-    if not found.session:
+    if not context.session_id:
         raise SkipCheck("the session's id is not known")
     try:
-        session_api.end(context.aws, found.session)
+        session_api.end(context.aws, context.session_id)
     except ServiceError as error:
         raise error.as_failure() from None
     return "the session is over"

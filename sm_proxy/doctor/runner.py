@@ -10,6 +10,7 @@ from typing import Final
 from sm_proxy.doctor.check import Check, Context, Finding, SkipCheck, Stage, Verdict
 from sm_proxy.errors import Code, SmProxyError, printable
 from sm_proxy.local import debug_log
+from sm_proxy.local.redaction import redact
 from sm_proxy.local.threads import Background
 
 DEADLINE_S: Final = 45.0
@@ -62,8 +63,8 @@ def _one(name: str, check: Check, context: Context) -> Finding:
 
     def ended(result: Verdict, reason: str, fix: str = "", code: Code | None = None) -> Finding:
         ms = round((time.monotonic() - started) * 1000)
-        shown = printable(debug_log.redact(reason))
-        return Finding(name, result, shown, ms, printable(debug_log.redact(fix)), code)
+        shown = printable(redact(reason))
+        return Finding(name, result, shown, ms, printable(redact(fix)), code)
 
     try:
         return ended("passed", check(context))

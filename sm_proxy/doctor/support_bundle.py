@@ -17,7 +17,8 @@ from sm_proxy import __version__, error_handler
 from sm_proxy.doctor import laptop
 from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import debug_log, paths, private_files
+from sm_proxy.local import paths, private_files
+from sm_proxy.local.redaction import redact
 from sm_proxy.state import connection_log
 
 _TAIL_BYTES: Final = 64 << 10
@@ -54,7 +55,7 @@ def clean(text: str) -> str:
     for name, value in os.environ.items():
         if len(value) >= _SECRET_LENGTH and _SECRET_NAME.search(name):
             text = text.replace(value, "<secret>")
-    lines = (debug_log.redact(line) for line in text.splitlines())
+    lines = (redact(line) for line in text.splitlines())
     cleaned = _ACCOUNT.sub("<account>", _ACCESS_KEY.sub("<access key>", "\n".join(lines)))
     for home in sorted(_homes(), key=len, reverse=True):
         cleaned = cleaned.replace(home, "~")

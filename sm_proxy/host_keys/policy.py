@@ -93,8 +93,8 @@ class HostKeyPolicy:
         """Why the key is refused; `unasked` says why the log could not be read again."""
         where = f"{self._dialled.address} port {self._port}"
         by_way = f" (through {through})" if through else ""
-        seen = f"{where}{by_way} has the host key {public_key.fingerprint_of_blob(blob)}"
-        names = ", ".join(map(public_key.fingerprint, self._expected.host_keys))
+        seen = f"{where}{by_way} has the host key {public_key.describe_blob(blob)}"
+        names = ", ".join(map(public_key.describe, self._expected.host_keys))
         lag = f" (it could not be read again: {unasked})" if unasked else ""
         return SmProxyError(
             "host-key-changed", f"{seen}, {self._origin()} {names}{lag}", self._hint()

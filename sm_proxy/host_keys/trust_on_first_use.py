@@ -29,7 +29,7 @@ from sm_proxy.tunnel.blocking_socket import BlockingSocket
 from sm_proxy.tunnel.stream import Stream
 
 _SCAN_S: Final = 15.0
-_TICK_S: Final = 0.25
+_TICK_S: Final = 0.1
 _KEY_LIMIT: Final = 1 << 14
 
 Dial = Callable[[Container], Stream]
@@ -57,7 +57,7 @@ def with_host_keys(container: Container, settings: Settings, context: str, dial:
     else:
         key = _scanned(dial(container), container)
         private_files.write_private(path, key.encode())
-        shown = public_key.fingerprint(key)
+        shown = public_key.describe(key)
         output.status(f"trusting {container.job}/{container.node} on first use: {shown}")
     return replace(container, host_keys=(key,))
 
@@ -126,19 +126,22 @@ def _pinned(path: Path) -> str | None:
 
 
 def _scanned(stream: Stream, container: Container) -> str:
-    """The host key of whatever answers behind the stream, which is closed in the end."""
+    """The host key of whatever answers behind the stream, which is closed in the end.
+
+    Without a farewell: ssh waits for its own connection, and a hang-up leaves two seconds.
+    """
     tunnel = BlockingSocket(stream)
     scan = Background(lambda: _ask(tunnel.socket))
     until = time.monotonic() + _SCAN_S
     try:
-        while (key := scan.settled(_TICK_S)) is None and not scan.done:
-            if time.monotonic() >= until:
-                break
-        if key is None:
+        while not scan.done and time.monotonic() < until:
+            scan.settled(_TICK_S)
+        answered = scan.done
+        if scan.settled(0) is None:
             tunnel.raise_failure()
     finally:
-        tunnel.close()
-    if not scan.done:
+        tunnel.close(farewell=False)
+    if not answered:
         raise SmProxyError("sshd-silent", f"nothing told its host key at {container.address}")
     return scan.result()
 
@@ -148,8 +151,9 @@ def _ask(far: socket.socket) -> str:
     import paramiko  # noqa: PLC0415 - 180 ms, once in a container's life
 
     transport = paramiko.Transport(far)
+    transport.banner_timeout = 2 * _SCAN_S  # the caller's time is up before
     try:
-        transport.start_client(timeout=_SCAN_S)
+        transport.start_client(timeout=2 * _SCAN_S)
         key = transport.get_remote_server_key()
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise SmProxyError(

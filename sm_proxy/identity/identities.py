@@ -18,7 +18,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import key_files
 from sm_proxy.identity.key_files import Pair
 from sm_proxy.local import file_lock, permissions, private_files
-from sm_proxy.public_key import is_public_key, sha256, wire_form
+from sm_proxy.public_key import fingerprint, is_public_key, wire_form
 from sm_proxy.settings import Settings
 
 FILE_NAME = "id_ed25519"
@@ -38,7 +38,7 @@ class Identity:
     @property
     def fingerprint(self) -> str:
         """As ssh-keygen -l shows it: `SHA256:...`."""
-        return sha256(wire_form(self.public_key))
+        return fingerprint(wire_form(self.public_key))
 
     def environment(self) -> dict[str, str]:
         """The entries of a job's `Environment` that let this key in.
@@ -115,21 +115,21 @@ def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generat
         permissions.check_users_key(path)
         return Identity(path, _public_key(path))
     for found in offered_paths(settings):
-        permissions.check_own_key(found)
+        permissions.secure_own_key(found)
     if not private_files.exists(path):
         with file_lock.locked(LOCK):
             if not private_files.exists(path):
-                write_own(path, make_pair())
-    key = read_own(path)
+                write_identity(path, make_pair())
+    key = read_identity(path)
     if not key_files.is_whole(path, key_files.read(path)):
         with file_lock.locked(LOCK):
-            key = read_own(path)
+            key = read_identity(path)
             with contextlib.suppress(OSError):  # the private half is what counts
                 key_files.restore_public_half(path, key_files.read(path))
     return key
 
 
-def ensure_all(settings: Settings) -> list[Identity]:
+def offered(settings: Settings) -> list[Identity]:
     """Every key that ssh offers, each once; the first one is made now if it does not exist.
 
     Raises:
@@ -149,13 +149,13 @@ def read_offered(settings: Settings) -> list[Identity]:
         return [ensure(settings)]
     found: dict[str, Identity] = {}
     for path in offered_paths(settings):
-        key = read_own(path)
+        key = read_identity(path)
         # A rotation that was killed half-way leaves one key under two names.
         found.setdefault(key.public_key, key)
     return list(found.values())
 
 
-def read_own(path: Path) -> Identity:
+def read_identity(path: Path) -> Identity:
     """A key of ours by its path.
 
     Raises:
@@ -171,7 +171,7 @@ def read_own(path: Path) -> Identity:
         ) from None
 
 
-def write_own(path: Path, pair: Pair) -> None:
+def write_identity(path: Path, pair: Pair) -> None:
     """Put a new key in place of whatever stands at `path`.
 
     Raises:

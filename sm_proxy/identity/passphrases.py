@@ -19,7 +19,7 @@ _SHORTEST: Final = 5
 _RANDOM_BYTES: Final = 24
 
 
-def make_protected_pair(mode: Mode) -> Pair:
+def make_pair(mode: Mode) -> Pair:
     """A new pair whose private half is encrypted, its passphrase in the keyring by then.
 
     Args:
@@ -55,7 +55,7 @@ def _kept(ring: SecretStore, name: str, passphrase: str) -> bool:
     return ring.save(name, passphrase) and ring.load(name) == passphrase
 
 
-def find_passphrase(key: Identity) -> str:
+def find_or_ask(key: Identity) -> str:
     """The passphrase of `key`: from the keyring, else from the user.
 
     Raises:

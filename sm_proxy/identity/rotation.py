@@ -57,8 +57,8 @@ def rotate(
         pair = make_pair()
         old = _set_aside(current)
         offer(settings, identities.offered_paths(settings))
-        identities.write_own(current.path, pair)
-        return identities.read_own(current.path), old
+        identities.write_identity(current.path, pair)
+        return identities.read_identity(current.path), old
 
 
 def revoke(
@@ -96,10 +96,10 @@ def revoke(
         doomed = [
             path
             for path in identities.previous_paths(current)
-            if identities.read_own(path).public_key in lost
+            if identities.read_identity(path).public_key in lost
         ]
         if pair:
-            identities.write_own(current, pair)
+            identities.write_identity(current, pair)
         offer(settings, [path for path in identities.offered_paths(settings) if path not in doomed])
         _remove(doomed)
         return gone, identities.read_offered(settings)
@@ -116,7 +116,9 @@ def _alone(settings: Settings) -> Iterator[list[Identity]]:
 def _set_aside(current: Identity) -> Identity:
     """A copy of the current key under the next number, unless a killed run has made it."""
     older = identities.previous_paths(current.path)
-    copies = [path for path in older if identities.read_own(path).public_key == current.public_key]
+    copies = [
+        path for path in older if identities.read_identity(path).public_key == current.public_key
+    ]
     if copies:
         return Identity(copies[0], current.public_key)
     number = int(older[0].suffix[1:]) + 1 if older else 1

@@ -43,7 +43,7 @@ def check_folder(path: Path) -> None:
         return
 
 
-def check_own_key(path: Path) -> None:
+def secure_own_key(path: Path) -> None:
     """Take the reading of a private key of ours from others; refuse what they could have put there.
 
     Raises:

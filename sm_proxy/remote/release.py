@@ -21,7 +21,7 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.remote.run import run_script
 from sm_proxy.settings import Settings
 
-Release = Literal["go", "done"]
+EndWord = Literal["go", "done"]
 """The file that ends a window: the waiting, or the keeping."""
 _AT_ONCE: Final = 8
 _WINDOWS: Final = frozenset({"wait", "keep", "none"})
@@ -36,7 +36,7 @@ echo "sm-proxy-window ${window:-unknown}"
 
 
 @dataclass(frozen=True)
-class ReleasedNode:
+class NodeOutcome:
     """What became of one node.
 
     Attributes:
@@ -51,8 +51,8 @@ class ReleasedNode:
 
 
 def release_nodes(
-    release: Release, host: str, settings: Settings, aws: Aws, on_status: Callable[[str], None]
-) -> tuple[str, list[ReleasedNode]]:
+    release: EndWord, host: str, settings: Settings, aws: Aws, on_status: Callable[[str], None]
+) -> tuple[str, list[NodeOutcome]]:
     """End a window on the node that `host` names, or on every node of the job.
 
     Returns:
@@ -63,13 +63,13 @@ def release_nodes(
     """
     first = resolver.resolve(host, settings, aws, wait=settings.wait, on_status=on_status)
 
-    def one(name: str) -> ReleasedNode:
+    def one(name: str) -> NodeOutcome:
         node = hostname.parse(name, settings.prefix).node
         try:
             found = first if node == first.node else resolver.resolve(name, settings, aws)
             return _release_node(release, found, settings)
         except SmProxyError as error:
-            return ReleasedNode(node, error=error)
+            return NodeOutcome(node, error=error)
 
     hosts = [host] if _names_a_node(host, settings) else _all_hosts(first, host, settings, aws)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -95,7 +95,7 @@ def _all_hosts(first: Container, host: str, settings: Settings, aws: Aws) -> lis
     return [f"{name}.algo-{number + 1}.{first.kind}" for number in range(nodes)]
 
 
-def _release_node(release: Release, container: Container, settings: Settings) -> ReleasedNode:
+def _release_node(release: EndWord, container: Container, settings: Settings) -> NodeOutcome:
     answer = run_script(container, settings, _SCRIPT.replace("@WORD@", release))
     lines = [line.split() for line in answer.output.splitlines()]
     window = next((rest[0] for key, *rest in filter(None, lines) if _is_ours(key, rest)), "")
@@ -107,7 +107,7 @@ def _release_node(release: Release, container: Container, settings: Settings) ->
             "Is the sm-proxy entrypoint in the image, and does its server pass the environment on?",
         )
     shown = window if window in _WINDOWS else "unknown"
-    return ReleasedNode(container.node, printable(shown, 20))
+    return NodeOutcome(container.node, printable(shown, 20))
 
 
 def _is_ours(key: str, rest: list[str]) -> bool:

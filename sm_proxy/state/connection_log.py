@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.local import debug_log, paths, private_files
+from sm_proxy.local import paths, private_files
+from sm_proxy.local.redaction import redact
 from sm_proxy.state.journal import Journal
 
 OK: Final = "ok"
@@ -76,7 +77,7 @@ def append(known: dict[str, Any], began: float, ended_by: BaseException | None) 
     if ended_by is None:
         ending = {}
     elif isinstance(ended_by, SmProxyError):
-        line = printable(debug_log.redact(ended_by.line))
+        line = printable(redact(ended_by.line))
         ending = {"code": ended_by.code, "line": line}
     elif isinstance(ended_by, Exception):
         ending = {"code": "bug", "line": type(ended_by).__name__}

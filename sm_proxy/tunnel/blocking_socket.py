@@ -22,17 +22,17 @@ class BlockingSocket:
 
     Attributes:
         socket: this side's end.
-        session: the SSM session's id, empty where the route has none.
     """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self.session = str(stream.record_fields().get("session", ""))
         self.socket, self._near = socket.socketpair()
         self._near.setblocking(False)
         self._opened = threading.Event()
         self._over = threading.Event()
         self._leave = threading.Event()
+        self._farewell = True
+        self._listening = True
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -53,8 +53,13 @@ class BlockingSocket:
         if self._stream.failure is not None:
             raise self._stream.failure
 
-    def close(self) -> None:
-        """End the session; nothing is left open."""
+    def close(self, *, farewell: bool = True) -> None:
+        """End the session; nothing is left open.
+
+        Args:
+            farewell: whether the far end is told first, and given a second to confirm.
+        """
+        self._farewell = farewell
         self._leave.set()
         self._thread.join(5)
         self.socket.close()
@@ -65,8 +70,9 @@ class BlockingSocket:
                 self._turn()
         finally:
             self._over.set()
-            with contextlib.suppress(Exception):
-                self._conclude()
+            if self._farewell:
+                with contextlib.suppress(Exception):
+                    self._conclude()
             self._stream.close()
             self._near.close()
 
@@ -82,7 +88,7 @@ class BlockingSocket:
         now = time.monotonic()
         stream_fd = stream.fileno()
         readers = [stream_fd] if stream_fd >= 0 and stream.wants_read else []
-        listening = bool(stream.room) and not self._over.is_set()
+        listening = self._listening and bool(stream.room) and not self._over.is_set()
         readers += [near.fileno()] if listening else []
         writers = [stream_fd] if stream_fd >= 0 and stream.wants_write else []
         wait = max(0.0, min(_TICK_S, stream.deadline(now) - now))
@@ -95,10 +101,12 @@ class BlockingSocket:
                 near.setblocking(True)
                 near.sendall(data)
                 near.setblocking(False)
-            if (
-                listening
-                and near.fileno() in ready
-                and (sent := near.recv(min(_CHUNK, stream.room)))
-            ):
-                stream.write(sent)
-                stream.advance(time.monotonic(), readable=False)
+            if listening and near.fileno() in ready:
+                self._take(near.recv(min(_CHUNK, stream.room)))
+
+    def _take(self, data: bytes) -> None:
+        if not data:  # the user has closed the socket: it would be readable for ever
+            self._listening = False
+            return
+        self._stream.write(data)
+        self._stream.advance(time.monotonic(), readable=False)

@@ -21,7 +21,7 @@ PATIENCE_S: Final = 15.0
 _TICK_S: Final = 0.05
 
 
-class Keys(Protocol):
+class HostKeyJudge(Protocol):
     """Which host keys may be accepted: see `host_keys/policy.py`."""
 
     def accepts(self, blob: bytes) -> bool:
@@ -47,7 +47,7 @@ class HostKeyCheckedStream(StreamWrapper):
     """
 
     def __init__(
-        self, stream: Stream, keys: Keys, on_refusal: Callable[[SmProxyError], None]
+        self, stream: Stream, keys: HostKeyJudge, on_refusal: Callable[[SmProxyError], None]
     ) -> None:
         super().__init__(stream)
         self.refusal: SmProxyError | None = None

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy_lab.aws import kms, mfa, s3, validation
+from sm_proxy_lab.aws import kms, mfa, s3_signature, validation
 from sm_proxy_lab.aws.faults import Faults
 from sm_proxy_lab.aws.http.errors import AwsError, Reply, json_reply, render
 from sm_proxy_lab.aws.http.request import read_json
@@ -97,7 +97,7 @@ class AwsApp:
         self.faults.check(call)
         self._mfa.check(call)
         if call.service == "s3":
-            s3.check(call)
+            s3_signature.check(call)
         if call.service in self._operations:
             validation.check(call)
         operation = self._operations.get(call.service, {}).get(call.operation)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sm_proxy_lab.gateway import wire
 from sm_proxy_lab.gateway.admission import Admission, AdmissionControl
 from sm_proxy_lab.gateway.agent_link import AgentLink
+from sm_proxy_lab.gateway.faulty_relay import FaultyRelay
 from sm_proxy_lab.gateway.handshake import TIMED_OUT
-from sm_proxy_lab.gateway.message_faults import MessageFaults
 from sm_proxy_lab.gateway.outages import Outages
 from sm_proxy_lab.gateway.worker import Worker, WorkerRequest
 
@@ -48,8 +48,8 @@ class Session:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._link = AgentLink(self)
-        self._to_client = MessageFaults(faults, self._send_client)
-        self._to_agent = MessageFaults(faults, self._link.deliver)
+        self._to_client = FaultyRelay(faults, self._send_client)
+        self._to_agent = FaultyRelay(faults, self._link.deliver)
         self._admission = AdmissionControl(self.id, faults)
         self.outages = Outages(faults, lambda: self.client, self.end)
         self._reading_paused = False

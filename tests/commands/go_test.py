@@ -9,14 +9,14 @@ import pytest
 from sm_proxy import cli
 from sm_proxy.commands import go
 from sm_proxy.errors import SmProxyError
-from sm_proxy.remote.release import ReleasedNode
+from sm_proxy.remote.release import NodeOutcome
 
 
 @pytest.fixture
 def one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [
-        ReleasedNode("algo-1", "wait"),
-        ReleasedNode("algo-2", error=SmProxyError("network", "no way", "Mend it.")),
+        NodeOutcome("algo-1", "wait"),
+        NodeOutcome("algo-2", error=SmProxyError("network", "no way", "Mend it.")),
     ]
     monkeypatch.setattr(go, "release_nodes", lambda *_: ("my-job", nodes))
 

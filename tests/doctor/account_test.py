@@ -44,7 +44,7 @@ def test_a_denied_action_is_a_cause_unless_ssh_does_without() -> None:
     ],
 )
 def test_the_call_that_finds_the_kind_is_asked_for(host: str, operation: str) -> None:
-    ((name, check),) = account.describe_checks(hostname.parse(host, "sm-"))
+    ((name, check),) = account.describe_call_stage(hostname.parse(host, "sm-"))
     assert name == f"sagemaker:{operation}"
     with pytest.raises(SmProxyError):
         check(context(host, **{operation: DENIED}))

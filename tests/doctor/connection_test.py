@@ -17,7 +17,7 @@ from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 from tests import fakes
 
-KEY = public_key.fingerprint(fakes.HOST_KEY)
+KEY = public_key.describe(fakes.HOST_KEY)
 
 
 @pytest.fixture(autouse=True)

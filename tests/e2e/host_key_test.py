@@ -58,7 +58,7 @@ def restarted(lab: Lab) -> str:
 def known(lab: Lab) -> list[str]:
     """The fingerprints that the log's newest marker names."""
     data = json.loads(lab.sm_proxy("resolve", lab.host, "--json").stdout)["data"]
-    return [public_key.fingerprint_of_blob(blob_of(key)) for key in data["host_keys"]]
+    return [public_key.describe_blob(blob_of(key)) for key in data["host_keys"]]
 
 
 def test_a_container_that_restarted_is_accepted_because_its_log_says_so(own: Lab) -> None:
@@ -105,7 +105,7 @@ def test_the_wait_ends_when_ssh_goes(own: Lab) -> None:
 def test_a_key_that_the_log_does_not_know_is_refused(own: Lab, tmp_path: Path) -> None:
     own.ok(own.host, "true")
     expected = known(own)
-    seen = public_key.fingerprint_of_blob(blob_of(restarted(own)))
+    seen = public_key.describe_blob(blob_of(restarted(own)))
     unknown = {"SM_PROXY_CACHE_DIR": str(tmp_path)}
     with ThreadPoolExecutor() as pool:  # it takes a while, until the log must have shown it
         careless = pool.submit(refuses_whatever_ssh_was_told, own)

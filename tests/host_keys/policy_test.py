@@ -73,8 +73,8 @@ def test_the_refusal_says_what_was_seen_where_and_what_was_expected(place: Place
     error = refused(place.keys())
     assert error.code == "host-key-changed"
     seen, named = (
-        public_key.fingerprint_of_blob(blob_of(OTHER)),
-        public_key.fingerprint_of_blob(blob_of(HOST_KEY)),
+        public_key.describe_blob(blob_of(OTHER)),
+        public_key.describe_blob(blob_of(HOST_KEY)),
     )
     assert error.message == (
         f"10.0.1.5 port 2022 (through i-1) has the host key {seen}, "
@@ -142,7 +142,7 @@ def test_a_log_that_says_the_same_as_before_refuses(place: Place, clock: Clock) 
     for keys in (place.keys(container), place.keys()):
         began = clock.now
         error = refused(keys)
-        assert public_key.fingerprint_of_blob(blob_of(HOST_KEY)) in error.message
+        assert public_key.describe_blob(blob_of(HOST_KEY)) in error.message
         assert place.pinned == f"* {HOST_KEY}\n"
         assert clock.now - began == 6
 
@@ -152,7 +152,7 @@ def test_one_that_has_moved_is_said_to_be_elsewhere(place: Place, clock: Clock) 
     error = refused(place.keys(lambda: container(address="10.0.1.9", host_keys=(third,))))
     assert error.code == "host-key-changed"
     assert "10.0.1.5 port 2022" in error.message
-    assert public_key.fingerprint_of_blob(blob_of(third)) in error.message
+    assert public_key.describe_blob(blob_of(third)) in error.message
     assert error.hint == "The container is at 10.0.1.9 port 2222 by now: connect again."
     assert sum(clock.slept) == 0
 

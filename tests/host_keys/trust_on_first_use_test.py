@@ -45,11 +45,11 @@ class ServerStream(SocketStream):
             transport.join(60)
 
 
-def never(_: Container) -> ServerStream:
+def never(_: Container) -> SocketStream:
     raise AssertionError("nothing may be dialled")
 
 
-def with_keys(settings: Settings, stream: ServerStream | None = None) -> Container:
+def with_keys(settings: Settings, stream: SocketStream | None = None) -> Container:
     dial = never if stream is None else lambda _: stream
     return trust_on_first_use.with_host_keys(BARE, settings, "context", dial)
 
@@ -94,6 +94,23 @@ def test_what_is_no_ssh_server_is_told() -> None:
     assert caught.value.code == "host-key-unknown"
     assert stream.events.count("close") == 1
     assert not (paths.state_dir() / "first-use").exists()
+
+
+def test_a_server_that_says_nothing_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust_on_first_use, "_SCAN_S", 1.0)
+    stream = ServerStream(b"")
+    with pytest.raises(SmProxyError, match="nothing told its host key") as caught:
+        with_keys(ASKED, stream)
+    assert caught.value.code == "sshd-silent"
+    assert stream.events == ["close"]
+
+
+def test_a_server_that_hangs_up_is_not_waited_for() -> None:
+    stream = SocketStream()
+    stream.ended = True
+    with stream.far, pytest.raises(SmProxyError, match="could not be read") as caught:
+        with_keys(ASKED, stream)
+    assert caught.value.code == "host-key-unknown"
 
 
 def test_a_stream_that_fails_says_why() -> None:

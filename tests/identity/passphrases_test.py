@@ -48,8 +48,8 @@ def settings(tmp_path: Path) -> Settings:
 def test_a_random_one_is_in_the_keyring_only(
     mode: passphrases.Mode, settings: Settings, ring: MemoryKeyring
 ) -> None:
-    key = identities.ensure(settings, lambda: passphrases.make_protected_pair(mode))
-    passphrase = passphrases.find_passphrase(key)
+    key = identities.ensure(settings, lambda: passphrases.make_pair(mode))
+    passphrase = passphrases.find_or_ask(key)
     assert len(passphrase) >= 32
     assert key_files.is_encrypted(key.path.read_bytes())
     assert not any(passphrase.encode() in content for content in tree(settings.ssh_folder).values())
@@ -71,7 +71,7 @@ def test_without_a_keyring_there_is_no_random_one(
     identities.ensure(settings)
     before = tree(settings.ssh_folder)
     with pytest.raises(SmProxyError, match="no keyring") as caught:
-        rotation.rotate(settings, offer_keys, lambda: passphrases.make_protected_pair("random"))
+        rotation.rotate(settings, offer_keys, lambda: passphrases.make_pair("random"))
     assert caught.value.code == "missing-dependency"
     assert tree(settings.ssh_folder) == before
 
@@ -81,17 +81,17 @@ def test_the_users_own_without_a_keyring(
 ) -> None:
     monkeypatch.setattr(secret_store, "find", lambda: None)
     answers(monkeypatch, "correct horse", "correct horse", "typed again")
-    key = identities.ensure(settings, lambda: passphrases.make_protected_pair("auto"))
+    key = identities.ensure(settings, lambda: passphrases.make_pair("auto"))
     assert key_files.is_encrypted(key.path.read_bytes())
-    assert passphrases.find_passphrase(key) == "typed again"
+    assert passphrases.find_or_ask(key) == "typed again"
 
 
 def test_the_users_own_is_kept_in_the_keyring(
     settings: Settings, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = answers(monkeypatch, "correct horse", "correct horse")
-    key = identities.ensure(settings, lambda: passphrases.make_protected_pair("ask"))
-    assert passphrases.find_passphrase(key) == "correct horse"
+    key = identities.ensure(settings, lambda: passphrases.make_pair("ask"))
+    assert passphrases.find_or_ask(key) == "correct horse"
     assert len(asked) == 2
 
 
@@ -103,14 +103,14 @@ def test_what_is_no_passphrase_changes_nothing(
     identities.ensure(settings)
     before = tree(settings.ssh_folder)
     with pytest.raises(SmProxyError) as caught:
-        rotation.rotate(settings, offer_keys, lambda: passphrases.make_protected_pair("ask"))
+        rotation.rotate(settings, offer_keys, lambda: passphrases.make_pair("ask"))
     assert caught.value.code == "login-refused"
     assert tree(settings.ssh_folder) == before
     assert not ring.items
 
 
 def test_none_is_none(settings: Settings, ring: MemoryKeyring) -> None:
-    key = identities.ensure(settings, lambda: passphrases.make_protected_pair("none"))
+    key = identities.ensure(settings, lambda: passphrases.make_pair("none"))
     assert not key_files.is_encrypted(key.path.read_bytes())
     assert not ring.items
 
@@ -122,6 +122,6 @@ def test_a_keyring_that_keeps_nothing_gets_no_random_one(
     key = identities.ensure(settings)
     monkeypatch.setattr(ring, "set_password", lambda *_: None)
     with pytest.raises(SmProxyError) as caught:
-        rotation.rotate(settings, offer_keys, lambda: passphrases.make_protected_pair("random"))
+        rotation.rotate(settings, offer_keys, lambda: passphrases.make_pair("random"))
     assert caught.value.code == "missing-dependency"
     assert identities.ensure(settings) == key

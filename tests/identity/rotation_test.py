@@ -30,7 +30,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def publics(settings: Settings) -> list[str]:
-    return [key.public_key for key in identities.ensure_all(settings)]
+    return [key.public_key for key in identities.offered(settings)]
 
 
 def rotated(settings: Settings) -> tuple[Identity, Identity]:
@@ -251,7 +251,7 @@ def test_a_kill_at_any_step_leaves_a_usable_key(
         if what == "rotate":
             assert set(old) <= set(publics(settings))
             told = [
-                identities.read_own(settings.ssh_folder / name).public_key
+                identities.read_identity(settings.ssh_folder / name).public_key
                 for name in offers(config)
             ]
             assert set(old) <= set(told), "running jobs know these only"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.local import debug_log, paths, private_files
+from sm_proxy.local.redaction import redact
 from tests.fakes import HOST_KEY
 
 LONG = "Ab3dEf9" * 30
@@ -28,16 +29,16 @@ LONG = "Ab3dEf9" * 30
     ],
 )
 def test_secrets_are_struck_out(text: str) -> None:
-    redacted = debug_log.redact(text)
+    redacted = redact(text)
     assert "[redacted]" in redacted
     assert LONG[12:40] not in redacted
     assert "abababababababab" not in redacted
 
 
 def test_what_tells_a_key_from_another_is_kept() -> None:
-    assert debug_log.redact("key AKIAIOSFODNN7EXAMPLE") == "key AKIAIOSF[redacted]"
+    assert redact("key AKIAIOSFODNN7EXAMPLE") == "key AKIAIOSF[redacted]"
     url = "wss://host/v1/data-channel/s-1"
-    assert debug_log.redact(f"{url}?role=x then") == f"{url}[redacted] then"
+    assert redact(f"{url}?role=x then") == f"{url}[redacted] then"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_what_tells_a_key_from_another_is_kept() -> None:
     ],
 )
 def test_words_are_not(text: str) -> None:
-    assert debug_log.redact(text) == text
+    assert redact(text) == text
 
 
 def test_off_costs_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ def test_a_key_that_others_could_read_is_closed_and_told(
     assert "keys rotate" in said
     identities.ensure(settings)
     assert capsys.readouterr().err == ""
-    assert identities.read_own(old).public_key == key.public_key
+    assert identities.read_identity(old).public_key == key.public_key
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])

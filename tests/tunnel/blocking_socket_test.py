@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -42,7 +43,6 @@ def received(source: socket.socket, size: int) -> bytes:
 def test_bytes_go_both_ways(stream: SocketStream) -> None:
     up, down = os.urandom(300_000), os.urandom(300_000)
     with carried(stream) as tunnel:
-        assert tunnel.session == "s-1"
         for source, target, data in (
             (tunnel.socket, stream.far, up),
             (stream.far, tunnel.socket, down),
@@ -85,8 +85,29 @@ def test_the_far_end_is_told_before_the_stream_is_closed(
     assert stream.events == ["finish", "close"]
 
 
+def test_without_a_farewell_it_is_closed_at_once(stream: SocketStream) -> None:
+    stream.confirms = False
+    tunnel = BlockingSocket(stream)
+    tunnel.close(farewell=False)
+    assert stream.events == ["close"]
+
+
 def test_it_ends_although_its_user_has_closed_the_socket(stream: SocketStream) -> None:
     """As paramiko does it: closing its transport closes the socket."""
     with carried(stream) as tunnel:
         tunnel.socket.close()
     assert stream.events == ["finish", "close"]
+
+
+def test_a_socket_that_its_user_has_closed_is_not_read_any_more(stream: SocketStream) -> None:
+    with carried(stream) as tunnel:
+        tunnel.socket.close()
+        turns = 0
+
+        def counted(now: float, *, readable: bool) -> None:
+            nonlocal turns
+            turns += 1
+
+        stream.advance = counted  # type: ignore[method-assign]
+        time.sleep(0.5)
+        assert turns < 50  # it would be thousands

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any, Final
 
 from sm_proxy.errors import printable
-from sm_proxy.local import debug_log
+from sm_proxy.local.redaction import redact
 from sm_proxy.remote.machine.numbers import is_count
 
 _MIB: Final = 1 << 20
@@ -26,7 +26,7 @@ def parse(found: dict[str, list[str]]) -> list[dict[str, Any]]:
             processes.setdefault(words[0], []).append(
                 {
                     "pid": int(words[1]),
-                    "command": printable(debug_log.redact(words[3]), 200),
+                    "command": printable(redact(words[3]), 200),
                     "memory_bytes": _bytes(words[2]),
                 }
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sm_proxy.errors import printable
-from sm_proxy.local import debug_log
+from sm_proxy.local.redaction import redact
 from sm_proxy.remote.machine.numbers import is_count
 
 _SHOWN: Final = 10
@@ -109,4 +109,4 @@ def _spent(before: dict[int, Process], process: Process) -> int:
 
 
 def _clean(text: str) -> str:
-    return printable(debug_log.redact(text), _COMMAND_LIMIT)
+    return printable(redact(text), _COMMAND_LIMIT)

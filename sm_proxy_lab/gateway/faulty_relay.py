@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HOLD = 0.03
 
 
-class MessageFaults:
+class FaultyRelay:
     """Passes messages on, the way the faults say."""
 
     def __init__(self, faults: Callable[[], Faults], deliver: Callable[[bytes], None]) -> None:

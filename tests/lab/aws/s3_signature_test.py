@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sm_proxy_lab.aws import s3
+from sm_proxy_lab.aws import s3_signature
 from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.http.request import parse
 from sm_proxy_lab.machines import role_credentials
@@ -26,5 +26,5 @@ def test_a_signature_that_leaves_something_out(headers: dict[str, str], code: st
     )
     call = parse("GET", "/b/k", {"authorization": authorization, "host": "h", **headers}, b"")
     with pytest.raises(AwsError) as refused:
-        s3.check(call)
+        s3_signature.check(call)
     assert refused.value.code == code
