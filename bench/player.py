@@ -34,7 +34,6 @@ _HANDSHAKE = {
 }
 _GREETING = b"SSH-2.0-bench\r\n"
 _CHUNK = 1024 - 8
-_WINDOW = 4096
 
 Start = Callable[[Grant, str], "subprocess.Popen[bytes]"]
 

@@ -1,4 +1,4 @@
-"""The managed part of the user's ssh config: the public door of `sm_proxy.ssh_config`.
+"""The managed part of the user's ssh config: every change of it is planned and made here.
 
 Two files: our own `sm-proxy/config` with stubs and Host blocks, and the user's config, into which
 goes one marked `Include` as its very first lines. First, because in ssh_config the first value
@@ -94,7 +94,7 @@ def plan(
     Raises:
         SmProxyError: `config-malformed`, our marks in one of the files are torn.
     """
-    own = our_file.path_of(settings)
+    own = settings.ssh_config_file
     target = atomic_write.follow_symlinks(ssh_config)
     before, content = atomic_write.read(target), atomic_write.read(own)
     if known is None:
@@ -124,7 +124,7 @@ def plan(
 
 def plan_removal(ssh_config: Path, settings: Settings) -> list[Change]:
     """What `config remove` changes: only what we added."""
-    own = our_file.path_of(settings)
+    own = settings.ssh_config_file
     target = atomic_write.follow_symlinks(ssh_config)
     before = atomic_write.read(target)
     after = None if before is None else user_file.without_include(target, before)
@@ -142,7 +142,7 @@ def plan_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
         SmProxyError: `bad-name`, `bad-setting`, a stub is not what it has to be;
             `config-malformed`, our file is torn, or has not been written yet.
     """
-    own = our_file.path_of(settings)
+    own = settings.ssh_config_file
     before = atomic_write.read(own)
     span = blocks.stub_span(before or b"", own)
     if before is None or span is None:
@@ -161,7 +161,7 @@ def plan_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
 
 def plan_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
     """Let the blocks that offer our own key, the first of `keys`, offer all of them."""
-    own = our_file.path_of(settings)
+    own = settings.ssh_config_file
     before = atomic_write.read(own)
     after = None if before is None else blocks.with_keys(before, keys)
     return [Change(own, before, after, "Then run `sm-proxy config write`.")]
@@ -175,14 +175,14 @@ def offer_keys(settings: Settings, keys: Sequence[Path]) -> None:
 
 def read_stubs(settings: Settings) -> list[Stub]:
     """The stubs that stand in our own file now."""
-    own = our_file.path_of(settings)
+    own = settings.ssh_config_file
     return blocks.parse_stubs(atomic_write.read(own) or b"", own)
 
 
 def problems(changes: Sequence[Change], settings: Settings) -> list[Problem]:
-    """What is wrong with what stands on disk, given what `planned` would change."""
+    """What is wrong with what stands on disk, given what `plan` would change."""
     write = "Run `sm-proxy config write`."
-    own = our_file.path_of(settings)
+    own = settings.ssh_config_file
     found = [Problem(f"out of date: {item.path}", write) for item in changes if item.needed]
     for item in changes:
         if _others_may_write(item.path):

@@ -2,7 +2,7 @@
 
     SmProxyError    an expected failure: one line for the user, exit status 1
 
-`Hangup` (see `signals.py`) is no error: ssh went away, and nobody reads what we would say.
+`Hangup` (see `local/signals.py`) is no error: ssh went away, and nobody reads what we would say.
 
 Every expected failure says three things: what happened, why, and what to do next. The code is a
 promise to scripts (`doctor`, CI, wrappers); the words are for people and may change.

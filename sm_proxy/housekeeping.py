@@ -63,7 +63,7 @@ def run(aws: Aws, settings: Settings) -> None:
             return False
         return True
 
-    open_sessions.end_orphans(aws.context, terminate)
+    open_sessions.end_orphans(aws.scope, terminate)
     sweep(settings)
 
 

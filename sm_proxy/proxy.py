@@ -19,7 +19,7 @@ from sm_proxy.host_keys.policy import HostKeyPolicy
 from sm_proxy.local import debug_log, output, signals, stdio, threads
 from sm_proxy.local.stdio import Stdio
 from sm_proxy.resolver import Container
-from sm_proxy.routes import table
+from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.pump import Pump
 from sm_proxy.tunnel.stream import Stream
@@ -65,7 +65,7 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
     finally:
         # What is left is bounded, and ssh sends its SIGHUP while our last line is being written.
         signals.ignore()
-        table.end_all()
+        routes.end_all()
         _note(record, began, ended_by)
     signals.detach_stderr()
     housekeeping.finish()
@@ -154,7 +154,7 @@ def _forget_keys(host: str, settings: Settings, aws: Aws) -> None:
 
     known_hosts.forget(settings, host)
     target = hostname.parse(host, settings.prefix)
-    trust_on_first_use.forget(aws.context, target.job, target.node)
+    trust_on_first_use.forget(aws.scope, target.job, target.node)
 
 
 def _rechecked(
@@ -181,7 +181,7 @@ def _dialled(
     """A stream to the container, after ssh has been told which host keys it may have."""
 
     def dial(found: Container) -> Stream:
-        return table.connect(found, _port(found, port), settings, aws)
+        return routes.connect(found, _port(found, port), settings, aws)
 
     logged = bool(container.host_keys)
     if not logged:
@@ -189,7 +189,7 @@ def _dialled(
             trust_on_first_use,
         )
 
-        container = trust_on_first_use.with_host_keys(container, settings, aws.context, dial)
+        container = trust_on_first_use.with_host_keys(container, settings, aws.scope, dial)
     keys.pin(container, _port(container, port), on_first_use=not logged)
     return dial(container)
 

@@ -62,7 +62,7 @@ def resolve(
         SmProxyError: with the code that fits.
     """
     target = parse(host, settings.prefix)
-    cache = JobCache(aws.context)
+    cache = JobCache(aws.scope)
     if not fresh and (known := cache.container(target)) is not None:
         debug_log.write("remembered", address=known.address, port=known.port)
         return known
@@ -73,7 +73,7 @@ def resolve(
 
 def forget(host: str, settings: Settings, aws: Aws) -> None:
     """Do not believe again what is remembered of this host."""
-    JobCache(aws.context).forget_container(parse(host, settings.prefix))
+    JobCache(aws.scope).forget_container(parse(host, settings.prefix))
 
 
 class _Search:

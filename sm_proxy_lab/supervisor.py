@@ -174,9 +174,9 @@ class Lab:
         if isinstance(self._net, network.NetnsNetwork):
             await self._machines.role.serve(*self._net.role_sockets(), port)
         self._environment["SM_PROXY_LAB_USER"] = self._machines.user
-        keys, self._cloud, _ = await asyncio.gather(
+        keys, self._account, _ = await asyncio.gather(
             asyncio.to_thread(environment.write_ssh_config, self._environment, self._machines.user),
-            asyncio.to_thread(_cloud, endpoint),
+            asyncio.to_thread(_account, endpoint),
             asyncio.wait_for(self._aws_ready.wait(), _START_TIMEOUT_S),
         )
         await self._create_job(keys)
@@ -251,14 +251,14 @@ class Lab:
     async def _create_job(self, keys: dict[str, str]) -> None:
         options, bastion = self._options, self._net.bastion
         address = bastion.address if self._mode == network.NETNS else None
-        vpc = await asyncio.to_thread(self._cloud.build_vpc, address)
+        vpc = await asyncio.to_thread(self._account.build_vpc, address)
         self._environment |= {
             "SM_PROXY_LAB_BASTION": vpc.bastion,
             "SM_PROXY_LAB_JOB": options.job,
             "SM_PROXY_LAB_HOST": f"sm-{options.job}",
         }
         await asyncio.to_thread(
-            self._cloud.create_job, options.job, vpc, nodes=options.nodes, environment=keys
+            self._account.create_job, options.job, vpc, nodes=options.nodes, environment=keys
         )
         await self._own_ready.wait()
         nodes = self._lives[options.job].nodes
@@ -285,7 +285,7 @@ class Lab:
             )
         else:
             job = JobRequest(event["job"], region, event["request"], program=options.train)
-        cidrs = await asyncio.to_thread(self._cloud.cidrs_of, event["request"], region)
+        cidrs = await asyncio.to_thread(self._account.cidrs_of, event["request"], region)
         life = self._lives[job.name] = JobLifecycle(self._machines, job, cidrs)
         if not own:
             await life.live()
@@ -324,7 +324,7 @@ def _control(endpoint: str) -> Any:
     return ControlClient(endpoint)
 
 
-def _cloud(endpoint: str) -> Any:
+def _account(endpoint: str) -> Any:
     from sm_proxy_lab.account import Account  # noqa: PLC0415
 
     return Account(endpoint)

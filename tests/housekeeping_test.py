@@ -40,7 +40,7 @@ GONE = ServiceError("DoesNotExistException", "gone", "ssm:TerminateSession")
 )
 def test_an_orphan_is_ended_or_kept_for_a_later_run(answer: Answers, *, kept: bool) -> None:
     aws = FakeAws(TerminateSession=answer)
-    orphan("s-1", aws.context)
+    orphan("s-1", aws.scope)
     housekeeping.run(aws, SETTINGS)
     assert aws.calls == [("TerminateSession", {"SessionId": "s-1"})]
     assert bool(files()) is kept
@@ -99,7 +99,7 @@ def test_a_command_ends_orphans_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "PATIENCE_S", 60)
     housekeeping.after_command(argparse.Namespace(region="eu-west-1"))
     assert made == [], "there is nothing to do"
-    orphan("s-1", aws.context)
+    orphan("s-1", aws.scope)
     housekeeping.after_command(argparse.Namespace(region="eu-west-1"))
     assert made == [(None, "eu-west-1")]
     assert aws.operations() == ["TerminateSession"]

@@ -35,14 +35,19 @@ OURS_UNUSED = {
     "sm_proxy.commands.resolve",
     "sm_proxy.commands.wait",
     "sm_proxy.config_writer",
-    "sm_proxy.jobs.failure_causes",
-    "sm_proxy.jobs.failure",
     "sm_proxy.host_keys.trust_on_first_use",
+    "sm_proxy.housekeeping",
     "sm_proxy.identity.identities",
+    "sm_proxy.jobs.failure",
+    "sm_proxy.jobs.failure_causes",
     "sm_proxy.local.prompt",
     "sm_proxy.local.secret_store",
-    "sm_proxy.tunnel.stale_address",
+    "sm_proxy.settings.contexts",
+    "sm_proxy.settings.durations",
+    "sm_proxy.ssh_config.blocks",
+    "sm_proxy.tunnel.blocking_socket",
     "sm_proxy.tunnel.host_key_check",
+    "sm_proxy.tunnel.stale_address",
 }
 
 WINDOWS = """

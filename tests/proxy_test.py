@@ -95,7 +95,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     found = World()
     found.settings = Settings(ssh_dir=str(tmp_path / "ssh"))
     monkeypatch.setattr(stdio, "take_over", lambda: found.ends)
-    monkeypatch.setattr(proxy, "Aws", lambda *_: SimpleNamespace(context="here"))
+    monkeypatch.setattr(proxy, "Aws", lambda *_: SimpleNamespace(scope="here"))
     monkeypatch.setattr(resolver, "resolve", found.resolve)
     monkeypatch.setattr(bastion, "connect", found.dial)
     monkeypatch.setattr(proxy, "Pump", found.pump)
@@ -103,7 +103,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr(sessions, "SESSIONS", Sessions())
     monkeypatch.setattr(housekeeping, "PATIENCE_S", 60)
     monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)
-    monkeypatch.setattr(housekeeping, "run", lambda aws, _: found.done_after.append(aws.context))
+    monkeypatch.setattr(housekeeping, "run", lambda aws, _: found.done_after.append(aws.scope))
     yield found
     for descriptor in (found.to_us, found.from_us):
         if descriptor >= 0:

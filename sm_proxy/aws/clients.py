@@ -67,7 +67,7 @@ class Aws:
         return str(self._session.get_config_variable("region") or "")
 
     @property
-    def context(self) -> str:
+    def scope(self) -> str:
         """What tells one account, region and endpoint from another; holds no secret."""
         endpoints = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
         parts = [self.profile or "", self.region, os.environ.get("AWS_ACCESS_KEY_ID", "")]

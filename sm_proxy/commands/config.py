@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> Result:
 
 def _removal(ssh_config: Path, settings: Settings, flags: Mapping[str, Any]) -> list[Change]:
     """All of it, or with `--prefix` that context only."""
-    known = contexts.read(our_file.path_of(settings)) if flags.get("prefix") else {}
+    known = contexts.read(settings.ssh_config_file) if flags.get("prefix") else {}
     if flags.get("prefix") and settings.prefix not in known:
         return []
     known.pop(settings.prefix, None)

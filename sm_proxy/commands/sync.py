@@ -21,7 +21,7 @@ from sm_proxy.local import output, signals
 from sm_proxy.local.output import Result
 from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings, contexts
-from sm_proxy.ssh_config import blocks, our_file
+from sm_proxy.ssh_config import blocks
 
 _INTERVAL_S: Final = 60
 _LONGEST_PAUSE_S: Final = 600.0
@@ -150,7 +150,7 @@ def _running_hosts(
         SmProxyError: `config-malformed`, there is nothing to add to; `bad-setting`.
     """
     settings = settings_module.load(flags)
-    own = our_file.path_of(settings)
+    own = settings.ssh_config_file
     config_writer.plan_stubs(settings, config_writer.read_stubs(settings))  # refuses early
     recorded = contexts.read(own)
     for name in _OF_A_CONTEXT:
@@ -212,7 +212,7 @@ def _caught(hosts: RunningHosts) -> Callable[[], list[Stub] | SmProxyError]:
 
 def _planned(settings: Settings, known: Mapping[str, list[Stub]]) -> Change:
     """Our file with these contexts' stubs, and the others' as they are."""
-    recorded = contexts.read(our_file.path_of(settings))
+    recorded = contexts.read(settings.ssh_config_file)
     kept: dict[str, list[Stub]] = {prefix: [] for prefix in recorded}
     for stub in config_writer.read_stubs(settings):
         prefix = contexts.prefix_of(stub.host, recorded)

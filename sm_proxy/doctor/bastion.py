@@ -69,11 +69,11 @@ def agent(context: Context) -> str:
             f"aws ec2 reboot-instances --instance-ids {target} --region {context.aws.region}",
         )
     version = str(known.get("AgentVersion") or "")
-    parts = tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
-    if version and parts < bastion_lookup.OLDEST_AGENT:
+    if bastion_lookup.is_too_old(known):
+        oldest = ".".join(map(str, bastion_lookup.OLDEST_AGENT))
         raise SmProxyError(
             "agent-too-old",
-            f"the agent of {target} is {version}, and it takes 3.1.1374.0",
+            f"the agent of {target} is {version}, and it takes {oldest}",
             f"aws ssm send-command --document-name AWS-UpdateSSMAgent --instance-ids {target}"
             f" --region {context.aws.region}",
         )

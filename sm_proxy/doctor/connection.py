@@ -18,7 +18,8 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.identity import identities
 from sm_proxy.local import private_files
-from sm_proxy.routes import session_api, table
+from sm_proxy.routes import session_api
+from sm_proxy.routes import table as routes
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 
 _BANNER_S: Final = 10.0
@@ -32,7 +33,7 @@ def expected_key(context: Context) -> str:
     """A host key to hold the server against is known: else ssh does not connect at all."""
     container = needed(context.container, "the container")
     if not container.host_keys:
-        pinned = trust_on_first_use.pinned(container, context.settings, context.aws.context)
+        pinned = trust_on_first_use.pinned(container, context.settings, context.aws.scope)
         if pinned is None:
             raise SkipCheck("the first connection will trust what it meets, as you asked")
         container = context.container = replace(container, host_keys=(pinned,))
@@ -43,7 +44,7 @@ def expected_key(context: Context) -> str:
 def tunnel(context: Context) -> str:
     """StartSession, and the data channel up to the agent's word that it is open."""
     container = needed(context.container, "the container")
-    stream = table.connect(container, container.port, context.settings, context.aws)
+    stream = routes.connect(container, container.port, context.settings, context.aws)
     context.session_id = str(stream.record_fields().get("session", ""))
     context.tunnel = BlockingSocket(stream)
     context.tunnel.wait_open()

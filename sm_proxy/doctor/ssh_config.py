@@ -29,7 +29,7 @@ _WRITE: Final = "sm-proxy config write"
 
 def effective(context: Context) -> str:
     """Our block is what ssh goes by; else who shadows it, with file and line."""
-    own = our_file.path_of(context.settings)
+    own = context.settings.ssh_config_file
     if not private_files.exists(own):
         raise SmProxyError("config-malformed", f"there is no {own}", f"Run: {_WRITE}")
     first = context.host or f"{context.settings.prefix}doctor"
@@ -57,10 +57,10 @@ def marks(context: Context) -> str:
     program = our_file.own_program()
     changes = config_writer.plan(config, context.settings, program)
     for found in config_writer.problems(changes, context.settings):
-        # What ssh makes of the Include has been seen, and an older block still does.
+        # What ssh makes of the Include has been seen, and a block that is out of date still does.
         if found.what.startswith("program missing"):
             raise SmProxyError("config-malformed", found.what, found.fix)
-    return f"{config} and {our_file.path_of(context.settings)} are whole"
+    return f"{config} and {context.settings.ssh_config_file} are whole"
 
 
 def _only_more(keyword: str, theirs: dict[str, list[str]], ours: dict[str, list[str]]) -> bool:
@@ -120,7 +120,7 @@ def _shadowed(context: Context, host: str, keyword: str, values: list[str]) -> S
     names = (keyword, *_RIVALS.get(keyword, ()))
     system = context.ssh_config is None
     where = next(option_origin.find_setters(config, host, names, system=system), None)
-    own = our_file.path_of(context.settings)
+    own = context.settings.ssh_config_file
     if where is None or where.path.resolve() == own.resolve():
         what = f"{config} does not lead to our block: {keyword} is {value or 'not set'}"
         return SmProxyError("config-malformed", what, f"Put the Include back with: {_WRITE}")

@@ -89,7 +89,7 @@ def _parts(context: Context, findings: Sequence[Finding]) -> list[tuple[str, str
         ("versions", versions),
         ("checks", json.dumps([item.as_data() for item in findings], indent=1)),
         ("ssh -G", laptop.run(["ssh", *config, "-G", host]).stdout),
-        ("our ssh config", _tail(context.settings.ssh_folder / "config")),
+        ("our ssh config", _tail(context.settings.ssh_config_file)),
         ("environment", _environment()),
         ("connections", _connections(context.host)),
         ("last errors", "\n".join(map(json.dumps, error_handler.last_errors()[-_ERRORS:]))),

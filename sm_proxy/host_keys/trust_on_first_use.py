@@ -35,13 +35,13 @@ _KEY_LIMIT: Final = 1 << 14
 Dial = Callable[[Container], Stream]
 
 
-def with_host_keys(container: Container, settings: Settings, context: str, dial: Dial) -> Container:
+def with_host_keys(container: Container, settings: Settings, scope: str, dial: Dial) -> Container:
     """The container with the host key that it had at its first use.
 
     Args:
         container: one whose log names no host key.
         settings: of this run.
-        context: what tells one account and region from another.
+        scope: what tells one account and region from another.
         dial: opens a stream to it.
 
     Raises:
@@ -49,7 +49,7 @@ def with_host_keys(container: Container, settings: Settings, context: str, dial:
     """
     if not settings.trusts_first_use(container.host):
         raise _not_asked_for(container)
-    path = _path(container, context)
+    path = _path(container, scope)
     key = _pinned(path)
     if key is not None:
         with contextlib.suppress(OSError):
@@ -62,7 +62,7 @@ def with_host_keys(container: Container, settings: Settings, context: str, dial:
     return replace(container, host_keys=(key,))
 
 
-def pinned(container: Container, settings: Settings, context: str) -> str | None:
+def pinned(container: Container, settings: Settings, scope: str) -> str | None:
     """The host key that the first use of a container has pinned; None before that.
 
     Raises:
@@ -70,13 +70,13 @@ def pinned(container: Container, settings: Settings, context: str) -> str | None
     """
     if not settings.trusts_first_use(container.host):
         raise _not_asked_for(container)
-    return _pinned(_path(container, context))
+    return _pinned(_path(container, scope))
 
 
-def forget(context: str, job: str, node: str) -> None:
+def forget(scope: str, job: str, node: str) -> None:
     """Remove the pinned key of a container whose job has ended."""
     with contextlib.suppress(OSError, SmProxyError):
-        _file(context, job, node).unlink()
+        _file(scope, job, node).unlink()
 
 
 def sweep() -> None:
@@ -97,12 +97,12 @@ def _not_asked_for(container: Container) -> SmProxyError:
     )
 
 
-def _path(container: Container, context: str) -> Path:
-    return _file(context, container.job, container.node)
+def _path(container: Container, scope: str) -> Path:
+    return _file(scope, container.job, container.node)
 
 
-def _file(context: str, job: str, node: str) -> Path:
-    digest = hashlib.sha256(f"{context}\0{job}\0{node}".encode()).hexdigest()
+def _file(scope: str, job: str, node: str) -> Path:
+    digest = hashlib.sha256(f"{scope}\0{job}\0{node}".encode()).hexdigest()
     return _folder() / f"{job}.{node}.{digest[:16]}"
 
 

@@ -29,14 +29,14 @@ STARTING_S: Final = 2.0
 
 
 class JobCache:
-    """The records of one context: profile, region, endpoint.
+    """The records of one scope: profile, region, endpoint.
 
     Args:
-        context: what tells one account and region from another.
+        scope: what tells one account and region from another.
     """
 
-    def __init__(self, context: str) -> None:
-        self._context = context
+    def __init__(self, scope: str) -> None:
+        self._scope = scope
         self._cache = Cache("jobs")
 
     def container(self, target: Target) -> Container | None:
@@ -96,7 +96,7 @@ class JobCache:
 
     def _job_key(self, target: Target, name: str = "") -> tuple[str, ...]:
         """The key of the job's own name: `sm-bert` may be another job tomorrow."""
-        return (self._context, target.kind or "", name or target.job)
+        return (self._scope, target.kind or "", name or target.job)
 
     def _node_key(self, target: Target) -> tuple[str, ...]:
         return (*self._job_key(target), target.node)

@@ -141,7 +141,7 @@ def back_up(path: Path, before: bytes) -> None:
 
 
 def backup_path(path: Path, which: str) -> Path:
-    """Where `keep` puts what stood in `path`; `which` is `original` or `latest`."""
+    """Where `back_up` puts what stood in `path`; `which` is `original` or `latest`."""
     place = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
     return paths.state_dir() / "backups" / f"{path.name}-{place}.sm-proxy.{which}"
 

@@ -45,7 +45,7 @@ def is_alive(process: dict[str, Any]) -> bool | None:
     """Whether a process still runs; None where that cannot be told from here.
 
     Args:
-        process: what `own` gave in it.
+        process: what `this_process` gave in it.
     """
     now = this_machine()
     if process["machine"] != now["machine"]:

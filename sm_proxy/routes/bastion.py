@@ -7,7 +7,6 @@ The bastion is the one the user names, else the running instance in the job's VP
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -23,10 +22,8 @@ from sm_proxy.settings import Settings
 from sm_proxy.ssm import session as ssm
 from sm_proxy.ssm.outbox import LARGE_PAYLOAD, SAFE_PAYLOAD
 from sm_proxy.ssm.session import Kind, Session
-from sm_proxy.state.cache import Cache
 
 NAME: Final = "bastion"
-_REMEMBERED_S: Final = 3600.0
 _STALE: Final = frozenset({"bastion-offline", "no-bastion", "agent-too-old"})
 """What a remembered bastion may meet that another one would not."""
 
@@ -60,34 +57,21 @@ def connect(container: Container, port: int, settings: Settings, aws: Aws) -> Se
     """
     if settings.bastion:
         return _through(settings.bastion, container, port, aws)
-    target, remembered = threads.run(_chosen, aws, container.vpc_id)
+    target, remembered = threads.run(bastion_lookup.choose, aws, container.vpc_id)
     try:
         return _through(target, container, port, aws)
     except SmProxyError as error:
-        Cache("bastions").forget(aws.context, container.vpc_id)
+        bastion_lookup.forget(aws, container.vpc_id)
         if not remembered or error.code not in _STALE:
             raise
         debug_log.write("the remembered bastion does not do any more", id=target)
-    target, _ = threads.run(_chosen, aws, container.vpc_id)
+    target, _ = threads.run(bastion_lookup.choose, aws, container.vpc_id)
     return _through(target, container, port, aws)
 
 
 def end_all() -> None:
     """End the sessions that this process holds open; from now on none is started."""
     sessions.SESSIONS.end_all()
-
-
-def _chosen(aws: Aws, vpc_id: str) -> tuple[str, bool]:
-    """The bastion of a VPC, and whether it was remembered; of many processes one asks."""
-    cache = Cache("bastions")
-    with cache.alone(aws.context, vpc_id):
-        record = cache.load(aws.context, vpc_id) or {}
-        if isinstance(known := record.get("id"), str):
-            return known, True
-        target = bastion_lookup.find(aws, vpc_id)
-        record = {"id": target}
-        cache.save(aws.context, vpc_id, record=record, expires=time.time() + _REMEMBERED_S)
-    return target, False
 
 
 def _through(target: str, container: Container, port: int, aws: Aws) -> Session:
@@ -103,12 +87,12 @@ def _through(target: str, container: Container, port: int, aws: Aws) -> Session:
         over=sessions.SESSIONS.over,
         record_fields={"bastion": target, "address": container.address, "port": port},
     )
-    return _opened(api, options, aws.context)
+    return _opened(api, options, aws.scope)
 
 
-def _opened(api: session_api.SsmApi, options: ssm.Options, context: str) -> Session:
+def _opened(api: session_api.SsmApi, options: ssm.Options, scope: str) -> Session:
     """StartSession and the websocket; a hang-up meanwhile must not leave a session behind."""
-    starting = Background(lambda: sessions.SESSIONS.start(api, context), begin=False)
+    starting = Background(lambda: sessions.SESSIONS.start(api, scope), begin=False)
     try:
         starting.begin()
         process_identity.this_process()  # while the service works: on macOS it takes a while

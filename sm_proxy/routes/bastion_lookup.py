@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
+from sm_proxy.state.cache import Cache
 
 TAG: Final = "sm-proxy:role"
 TAG_VALUE: Final = "bastion"
 OLDEST_AGENT: Final = (3, 1, 1374, 0)
 """The first agent that forwards to remote hosts (AWS documentation of the document)."""
+_CACHE: Final = "bastions"
+_REMEMBERED_S: Final = 3600.0
 _PAGE: Final = 50
 """DescribeInstanceInformation gives 10 a page unless asked, 50 at most."""
+
+
+def choose(aws: Aws, vpc_id: str) -> tuple[str, bool]:
+    """The bastion of a VPC, and whether it was remembered; of many processes one asks.
+
+    Raises:
+        SmProxyError: as `find`.
+    """
+    cache = Cache(_CACHE)
+    with cache.alone(aws.scope, vpc_id):
+        record = cache.load(aws.scope, vpc_id) or {}
+        if isinstance(known := record.get("id"), str):
+            return known, True
+        target = find(aws, vpc_id)
+        record = {"id": target}
+        cache.save(aws.scope, vpc_id, record=record, expires=time.time() + _REMEMBERED_S)
+    return target, False
+
+
+def forget(aws: Aws, vpc_id: str) -> None:
+    """Ask for the bastion of a VPC anew the next time."""
+    Cache(_CACHE).forget(aws.scope, vpc_id)
 
 
 def find(aws: Aws, vpc_id: str) -> str:

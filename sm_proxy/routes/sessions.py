@@ -26,12 +26,12 @@ class Sessions:
         self._asked_for = 0
         self._at_end = False
 
-    def start(self, api: Api, context: str) -> Grant:
+    def start(self, api: Api, scope: str) -> Grant:
         """A new session; call it in a thread that no signal interrupts.
 
         Args:
             api: what starts it, and would end it.
-            context: what tells one account and region from another.
+            scope: what tells one account and region from another.
 
         Raises:
             Hangup: the process is at its end.
@@ -44,7 +44,7 @@ class Sessions:
             grant = api.start()
             with self._changed:
                 self._open[grant.session_id] = api
-            open_sessions.add(grant.session_id, context)
+            open_sessions.add(grant.session_id, scope)
         finally:
             with self._changed:
                 self._asked_for -= 1

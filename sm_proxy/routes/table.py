@@ -5,6 +5,7 @@ A route is a module with the members of `Route`. Whoever connects asks here and 
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final, Protocol
 
 from sm_proxy.aws.clients import Aws
@@ -50,5 +51,6 @@ def connect(container: Container, port: int, settings: Settings, aws: Aws) -> St
 
 def end_all() -> None:
     """End what any route holds open; from now on nothing is started."""
-    for route in ROUTES:
-        route.end_all()
+    with contextlib.ExitStack() as stack:  # one that fails keeps no other from it
+        for route in ROUTES:
+            stack.callback(route.end_all)

@@ -19,7 +19,6 @@ SECONDS_LIMIT = 28 * 24 * 60 * 60
 
 _PATHS = frozenset({"ssh_dir", "identity_file", "identity_agent"})
 _DIGITS = re.compile(r"[0-9]{1,7}")
-_SHOWN = 20
 _PRINTABLE = re.compile(r".+")
 _SHAPES = {
     "prefix": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*"), "letters, digits, `-`, `_` and `.`"),
@@ -75,6 +74,11 @@ class Settings:
         if not self.ssh_dir:
             return paths.default_ssh_dir()
         return Path(self.ssh_dir).expanduser().absolute()
+
+    @property
+    def ssh_config_file(self) -> Path:
+        """Our own ssh config, which the user's includes."""
+        return self.ssh_folder / "config"
 
     @property
     def known_hosts_folder(self) -> Path:

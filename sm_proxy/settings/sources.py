@@ -26,7 +26,7 @@ from sm_proxy.settings.schema import Settings, aws_profile, validate
 
 FILE_NAME = "config.toml"
 _AWS_VARIABLES = {"region": ("AWS_REGION", "AWS_DEFAULT_REGION")}
-_FLAG_ONLY = frozenset({"hosts"})
+_FILE_ONLY = frozenset({"hosts"})
 
 
 def load(
@@ -57,7 +57,7 @@ def load_for(flags: Mapping[str, Any], host: str | None = None) -> Settings:
     from sm_proxy.settings import contexts  # noqa: PLC0415 - the ssh path does without
 
     settings = load(flags)
-    known = contexts.read(settings.ssh_folder / "config")
+    known = contexts.read(settings.ssh_config_file)
     prefix = settings.prefix
     if host is not None and not (flags.get("prefix") or os.environ.get("SM_PROXY_PREFIX")):
         prefix = contexts.prefix_of(host, {*known, prefix}) or prefix
@@ -95,7 +95,7 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _names() -> list[str]:
-    return [item.name for item in fields(Settings) if item.name not in _FLAG_ONLY]
+    return [item.name for item in fields(Settings) if item.name not in _FILE_ONLY]
 
 
 def _from_environment(name: str) -> Any | None:

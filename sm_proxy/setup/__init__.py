@@ -1,1 +1,1 @@
-"""`sm-proxy setup`: what is asked (`answers`), and what is done and checked (`steps`)."""
+"""Once per laptop: `setup` (answers, steps); once per image: `container init` (build_context)."""

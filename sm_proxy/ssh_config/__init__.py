@@ -1,1 +1,4 @@
-"""The parts of the ssh config writer; `sm_proxy.config_writer` is their public door."""
+"""The parts of the ssh config: our own file and the user's, blocks, patterns, quoting.
+
+`sm_proxy.config_writer` plans and makes every change of them.
+"""

@@ -12,11 +12,6 @@ from sm_proxy.ssh_config import quoting
 from sm_proxy.ssh_config.quoting import Platform
 
 
-def path_of(settings: Settings) -> Path:
-    """Our own file."""
-    return settings.ssh_folder / "config"
-
-
 def include_line(own: Path, platform: Platform | None = None) -> str:
     """The Include for our file: with a tilde where it stands in the passwd home."""
     return quoting.include(quoting.with_tilde(own), platform)

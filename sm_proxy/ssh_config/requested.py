@@ -22,7 +22,7 @@ def contexts_of(
     that what is written does not change with the shell that a rewrite is started from.
     """
     base = replace(from_file(), ssh_dir=settings.ssh_dir)
-    known = contexts.read(our_file.path_of(settings))
+    known = contexts.read(settings.ssh_config_file)
     given = from_flags(flags, own_variables=True)
     changed = contexts.with_absolute_paths(
         {name: given[name] for name in contexts.OPTIONS if name in given}

@@ -22,7 +22,7 @@ def to_record(item: Any) -> dict[str, Any]:
 
 
 def from_record(kind: type[_Kind], record: Any) -> _Kind:
-    """The dataclass that `plain` made the record of.
+    """The dataclass that `to_record` made the record of.
 
     Raises:
         ValueError: it has other fields, or one of another type.

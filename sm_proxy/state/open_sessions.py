@@ -35,16 +35,16 @@ Terminate = Callable[[str], bool]
 """Ends a session by its id; whether it is over for good, or may not be ended by us anyway."""
 
 
-def add(session_id: str, context: str) -> None:
+def add(session_id: str, scope: str) -> None:
     """Write down that this process holds a session open; what hinders it is passed over.
 
     Args:
         session_id: the session.
-        context: what tells one account and region from another.
+        scope: what tells one account and region from another.
     """
     record = {
         "session": session_id,
-        "context": _digest(context),
+        "context": _digest(scope),
         "process": process_identity.this_process(),
     }
     with contextlib.suppress(OSError, SmProxyError):
@@ -62,14 +62,14 @@ def remove(session_id: str) -> None:
         _path(session_id).unlink(missing_ok=True)
 
 
-def orphans(context: str | None = None) -> list[str]:
+def orphans(scope: str | None = None) -> list[str]:
     """The sessions whose process is gone, and files that are of no more use removed.
 
     Args:
-        context: only those of this account and region; None for all.
+        scope: only those of this account and region; None for all.
     """
     found = []
-    wanted = None if context is None else _digest(context)
+    wanted = None if scope is None else _digest(scope)
     for number, path in enumerate(sorted(_files(), key=_age)):
         record = _read(path)
         too_old = _age(path) > (KEEP_S if record else _TORN_AFTER_S)
@@ -81,18 +81,18 @@ def orphans(context: str | None = None) -> list[str]:
     return found
 
 
-def end_orphans(context: str, terminate: Terminate) -> int:
+def end_orphans(scope: str, terminate: Terminate) -> int:
     """End what dead processes left open; returns how many. One run at a time does it.
 
     Args:
-        context: what tells one account and region from another.
+        scope: what tells one account and region from another.
         terminate: ends one of them.
     """
     ended = 0
-    if not orphans(context):
+    if not orphans(scope):
         return ended
     with _alone() as alone:
-        for session_id in orphans(context)[:BATCH] if alone else ():
+        for session_id in orphans(scope)[:BATCH] if alone else ():
             if terminate(session_id):
                 debug_log.write("ended a session that was left open", id=session_id)
                 remove(session_id)

@@ -102,10 +102,10 @@ class HostKeyCheckedStream(StreamWrapper):
             return data
         data = self._stream.read()
         if data and not self._reader.over:
-            return self._vetted(data)
+            return self._checked(data)
         return data
 
-    def _vetted(self, data: bytes) -> bytes:
+    def _checked(self, data: bytes) -> bytes:
         self._reader.feed(data)
         blob = self._reader.blob
         if blob is None or self._keys.accepts(blob):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sm_proxy_lab.gateway.worker import Worker
 
 
-class LinkHost(Protocol):
+class LinkedSession(Protocol):
     """The session, as the agent's connection sees it."""
 
     faults: Callable[[], Faults]
@@ -37,10 +37,10 @@ class LinkHost(Protocol):
 class AgentLink:
     """Carries messages between a session and its worker while it is up."""
 
-    def __init__(self, host: LinkHost) -> None:
+    def __init__(self, session: LinkedSession) -> None:
         self.up = True
         self.worker: Worker | None = None
-        self._host = host
+        self._session = session
         self._moved = 0
         self._cuts = 0
         self._loop = asyncio.get_running_loop()
@@ -52,7 +52,7 @@ class AgentLink:
         """Set the timer of the cut that the faults ask for."""
         if self._cut_timer:
             self._cut_timer.cancel()
-        faults = self._host.faults()
+        faults = self._session.faults()
         if faults.cut_agent_after_s is not None and (not self._cuts or faults.cut_repeat):
             self._cut_timer = self._loop.call_later(faults.cut_agent_after_s, self.cut)
 
@@ -61,17 +61,17 @@ class AgentLink:
     @property
     def congested(self) -> bool:
         """Whether the service takes no more for now."""
-        return self.up and self._host.congested
+        return self.up and self._session.congested
 
     def send(self, data: bytes) -> None:
         """Send to the service; lost without a word where the link is down."""
         if self.up:
-            self._host.from_agent(data)
+            self._session.from_agent(data)
             self._count(data)
 
     def agent_ready_for_input(self) -> None:
         """Let the client send again."""
-        self._host.agent_ready_for_input()
+        self._session.agent_ready_for_input()
 
     def agent_stalled(self) -> None:
         """Drop the connection: no pong was seen for too long."""
@@ -91,8 +91,8 @@ class AgentLink:
             return
         self.up = False
         self._cuts += 1
-        self._host.agent_away()
-        faults = self._host.faults()
+        self._session.agent_away()
+        faults = self._session.faults()
         if faults.agent_returns:
             seconds = faults.agent_reconnect_ms / 1000
             self._return_timer = self._loop.call_later(seconds, self._reconnect)
@@ -111,12 +111,12 @@ class AgentLink:
         self._moved = 0
         if self.worker:
             self.worker.channel.resume()
-        self._host.agent_back()
+        self._session.agent_back()
         self.arm()
 
     def _count(self, data: bytes) -> None:
         self._moved += len(data)
-        faults = self._host.faults()
+        faults = self._session.faults()
         limit = faults.cut_agent_after_bytes
         if limit is not None and self._moved > limit and (not self._cuts or faults.cut_repeat):
             self.cut()

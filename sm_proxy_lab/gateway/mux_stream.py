@@ -8,7 +8,7 @@ from typing import Protocol, cast
 from sm_proxy_lab.gateway import smux
 
 
-class StreamHost(Protocol):
+class StreamPort(Protocol):
     """The port session, as its streams see it."""
 
     def send(self, command: int, stream: int, data: bytes | memoryview = b"") -> bool:
@@ -24,9 +24,9 @@ class StreamHost(Protocol):
 class MuxStream(asyncio.BufferedProtocol):
     """Copies both ways; the end of one way ends the other, for there is no half-close."""
 
-    def __init__(self, host: StreamHost, number: int) -> None:
+    def __init__(self, port: StreamPort, number: int) -> None:
         self.number = number
-        self._host = host
+        self._port = port
         self._transport: asyncio.Transport | None = None
         self._pending = bytearray()  # before the dial is through
         self._buffer = memoryview(bytearray(smux.MAX_SEND))
@@ -57,7 +57,7 @@ class MuxStream(asyncio.BufferedProtocol):
         self._finishing = True
         if self._transport and not self.waiting:
             self.close()
-            self._host.closed(self)
+            self._port.closed(self)
 
     def close(self) -> None:
         """Close the connection."""
@@ -88,7 +88,7 @@ class MuxStream(asyncio.BufferedProtocol):
             self._pending.clear()
         if self._finishing:
             self.finish()
-        self._host.drained()
+        self._port.drained()
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Read like io.Copy, 32 KiB at a time."""
@@ -96,21 +96,21 @@ class MuxStream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Send what the target said, in one frame."""
-        if not self._host.send(smux.PSH, self.number, self._buffer[:nbytes]) and self._transport:
+        if not self._port.send(smux.PSH, self.number, self._buffer[:nbytes]) and self._transport:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Close the stream, and with it what still comes from the client."""
         self.close()
-        self._host.closed(self)
+        self._port.closed(self)
         return True
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Close the stream."""
-        self._host.closed(self)
+        self._port.closed(self)
 
     def resume_writing(self) -> None:
         """Learn that the target took everything."""
         if self._finishing:
             self.finish()
-        self._host.drained()
+        self._port.drained()

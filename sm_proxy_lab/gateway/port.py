@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sm_proxy_lab.gateway.faults import Faults
 
 
-class PortHost(Protocol):
+class PortWorker(Protocol):
     """The worker, as its port session sees it."""
 
     channel: AgentChannel

@@ -12,7 +12,7 @@ from sm_proxy_lab.gateway.pump import PAYLOAD, Pump
 
 if TYPE_CHECKING:
     from sm_proxy_lab.gateway.channel import AgentChannel
-    from sm_proxy_lab.gateway.port import PortHost
+    from sm_proxy_lab.gateway.port import PortWorker
 
 log = logging.getLogger("sm_proxy_lab.gateway")
 
@@ -22,9 +22,11 @@ FAST_READ = 64 * PAYLOAD
 class BasicPort:
     """One connection to the target; `reconnecting` is the LocalPortForwarding variety of it."""
 
-    def __init__(self, host: PortHost, where: targets.Destination, *, reconnecting: bool) -> None:
-        self._host = host
-        self._channel: AgentChannel = host.channel
+    def __init__(
+        self, worker: PortWorker, where: targets.Destination, *, reconnecting: bool
+    ) -> None:
+        self._worker = worker
+        self._channel: AgentChannel = worker.channel
         self._where = where
         self._reconnecting = reconnecting
         self._connection: _Target | None = None
@@ -42,7 +44,7 @@ class BasicPort:
         Raises:
             OSError: Nothing answered.
         """
-        delay = self._host.faults().dial_ms / 1000
+        delay = self._worker.faults().dial_ms / 1000
         _, self._connection = await targets.dial(self._where, lambda: _Target(self), delay)
 
     def handle(self, message: wire.Message) -> Outcome:
@@ -78,16 +80,16 @@ class BasicPort:
             self._redial = True
         else:
             log.info("agent: target closed the connection: %s", error or "EOF")
-            self._host.finish()
+            self._worker.finish()
 
     def written(self, outcome: Outcome = Outcome.DONE) -> None:
         """Learn that all is in the target's socket, or that it never will be."""
         self._channel.unblocked(outcome)
 
     @property
-    def host(self) -> PortHost:
+    def worker(self) -> PortWorker:
         """The worker that runs this session."""
-        return self._host
+        return self._worker
 
     def _write(self, payload: bytes) -> Outcome:
         connection = self._connection
@@ -102,7 +104,7 @@ class BasicPort:
             self._connection.close()
             self.lost(self._connection, ConnectionAbortedError("closed by the client"))
         elif flag == wire.TERMINATE_SESSION:
-            self._host.terminate()
+            self._worker.terminate()
         return Outcome.DONE
 
     async def _dial_again(self, payload: bytes) -> None:
@@ -111,7 +113,7 @@ class BasicPort:
             await self.start()
         except OSError as error:
             log.warning("agent: Unable to connect to specified port: %s", error)
-            self._host.finish()
+            self._worker.finish()
             self._channel.unblocked(Outcome.REJECTED)
             return
         self._redial = False
@@ -125,8 +127,8 @@ class _Target(asyncio.BufferedProtocol):
     def __init__(self, port: BasicPort) -> None:
         self.transport: asyncio.Transport | None = None
         self.full = False
-        faults = port.host.faults
-        self.pump = Pump(port.host.channel, faults, self._room)
+        faults = port.worker.faults
+        self.pump = Pump(port.worker.channel, faults, self._room)
         self._buffer = memoryview(bytearray(PAYLOAD if faults().pause_ms else FAST_READ))
         self._port = port
 

@@ -14,7 +14,7 @@ from sm_proxy_lab.gateway.pump import Pump
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sm_proxy_lab.gateway.port import PortHost
+    from sm_proxy_lab.gateway.port import PortWorker
 
 log = logging.getLogger("sm_proxy_lab.gateway")
 
@@ -27,9 +27,9 @@ RECEIVE_BUFFER = 4 << 20
 class MuxPort:
     """The smux server side of a session."""
 
-    def __init__(self, host: PortHost, where: targets.Destination, *, keep_alive: bool) -> None:
-        self.pump = Pump(host.channel, host.faults, self._room)
-        self._host = host
+    def __init__(self, worker: PortWorker, where: targets.Destination, *, keep_alive: bool) -> None:
+        self.pump = Pump(worker.channel, worker.faults, self._room)
+        self._worker = worker
         self._where = where
         self._keep_alive = keep_alive
         self._parser = smux.Parser()
@@ -58,7 +58,7 @@ class MuxPort:
         if message.payload_type == wire.FLAG:
             # DisconnectToPort means nothing here.
             if int.from_bytes(message.payload[:4], "big") == wire.TERMINATE_SESSION:
-                self._host.terminate()
+                self._worker.terminate()
             return Outcome.DONE
         if message.payload_type != wire.DATA:
             return Outcome.DONE
@@ -96,7 +96,7 @@ class MuxPort:
         self._read()
         if self._blocked and not (self._is_stalled() and len(self._parser) > SOCKET_BUFFER):
             self._blocked = False
-            self._host.channel.unblocked()
+            self._worker.channel.unblocked()
 
     def closed(self, stream: MuxStream) -> None:
         """Forget a stream after saying so to the client."""
@@ -146,27 +146,27 @@ class MuxPort:
     async def _accept(self) -> None:
         while True:
             stream = await self._dials.get()
-            delay = self._host.faults().dial_ms / 1000
+            delay = self._worker.faults().dial_ms / 1000
             try:
                 await targets.dial(self._where, stream.connection, delay)
             except OSError as error:
                 log.warning("agent: Unable to dial connection to server: %s", error)
                 flag = wire.CONNECT_TO_PORT_ERROR.to_bytes(4, "big")
-                self._host.channel.send(wire.FLAG, flag)
+                self._worker.channel.send(wire.FLAG, flag)
                 stream.close()
                 self.closed(stream)
 
     async def _ping(self) -> None:
         while True:
-            await asyncio.sleep(self._host.faults().smux_ping_s)
+            await asyncio.sleep(self._worker.faults().smux_ping_s)
             self.send(smux.NOP, 0)
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(self._host.faults().smux_timeout_s)
+            await asyncio.sleep(self._worker.faults().smux_timeout_s)
             if not self._heard and not self._is_stalled():
                 log.info("agent: smux keep-alive timed out")
-                self._host.finish()
+                self._worker.finish()
                 return
             self._heard = False
 

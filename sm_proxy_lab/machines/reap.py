@@ -12,6 +12,8 @@ import signal
 import time
 from pathlib import Path
 
+_PATIENCE_S = 20.0
+
 
 def _parent_of(pid: int) -> int | None:
     """Return the parent's pid, or None where the process is gone."""
@@ -42,17 +44,16 @@ def _collect() -> None:
             pass
 
 
-def kill_descendants(timeout: float = 20.0, *, spare: int | None = None) -> list[int]:
+def kill_descendants(*, spare: int | None = None) -> list[int]:
     """Kill all descendants of this process until none is left.
 
     Args:
-        timeout: seconds to keep trying.
         spare: the pid of one that ends its own descendants and then itself; it is waited for.
 
     Returns:
         The pids that were still there when time was up (stuck in the kernel), normally none.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + _PATIENCE_S
     while True:
         _collect()
         left = descendants(os.getpid())
@@ -65,7 +66,7 @@ def kill_descendants(timeout: float = 20.0, *, spare: int | None = None) -> list
         time.sleep(0.01)
 
 
-def remove_folder(folder: str, timeout: float = 20.0) -> None:
+def remove_folder(folder: str) -> None:
     """Remove the lab's folder, again until it is gone: the dying may still write into it.
 
     Whoever was not our descendant (the supervisor's children, when it was killed) ends by the
@@ -73,9 +74,8 @@ def remove_folder(folder: str, timeout: float = 20.0) -> None:
 
     Args:
         folder: the path; it may be gone already.
-        timeout: seconds to keep trying.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + _PATIENCE_S
     while Path(folder).exists() and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.01)

@@ -18,7 +18,6 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities, rotation
 from sm_proxy.identity.identities import Identity
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config import our_file
 from tests.fakes import tree
 
 KEYGEN = shutil.which("ssh-keygen")
@@ -46,7 +45,7 @@ def written(settings: Settings) -> Path:
     for change in (changes := config_writer.plan(user, settings, ["/bin/true"])):
         assert change.needed
     config_writer.apply(changes)
-    return our_file.path_of(settings)
+    return settings.ssh_config_file
 
 
 def offers(config: Path) -> list[str]:
@@ -75,7 +74,7 @@ def test_the_old_key_is_offered_behind_the_new_one(settings: Settings) -> None:
 def test_a_config_written_later_offers_both_too(settings: Settings) -> None:
     identities.ensure(settings)
     rotated(settings)
-    assert not our_file.path_of(settings).exists()
+    assert not settings.ssh_config_file.exists()
     assert offers(written(settings)) == ["id_ed25519", "id_ed25519.1"]
 
 
@@ -85,7 +84,7 @@ def test_blocks_with_the_users_own_key_stay(settings: Settings, tmp_path: Path) 
     user = tmp_path / ".ssh" / "config"
     config_writer.apply(config_writer.plan(user, settings, ["/bin/true"], known))
     rotated(settings)
-    config = our_file.path_of(settings)
+    config = settings.ssh_config_file
     assert sorted(offers(config)) == ["id_ed25519", "id_ed25519.1", "key"]
     revoked(settings)
     assert sorted(offers(config)) == ["id_ed25519", "key"]

@@ -211,7 +211,7 @@ def test_a_torn_record_is_asked_anew(changes: dict[str, Any]) -> None:
     aws = working()
     resolved(aws)
     records = cache.Cache("jobs")
-    key = (aws.context, "", "my-job", "algo-1")
+    key = (aws.scope, "", "my-job", "algo-1")
     good = records.load(*key)
     assert good is not None
     records.save(*key, record={**good, **changes}, expires=time.time() + 60)
@@ -274,7 +274,7 @@ def test_a_field_of_another_type_is_asked_anew(changes: dict[str, Any]) -> None:
 def job_record(aws: FakeAws) -> dict[str, Any]:
     """What is cached of the job."""
     resolved(aws)
-    record = cache.Cache("jobs").load(aws.context, "", "my-job")
+    record = cache.Cache("jobs").load(aws.scope, "", "my-job")
     assert record is not None
     return record
 
@@ -282,8 +282,8 @@ def job_record(aws: FakeAws) -> dict[str, Any]:
 def asked_anew(aws: FakeAws, record: dict[str, Any]) -> None:
     """With this record of the job, and none of its node, all calls are made again."""
     records = cache.Cache("jobs")
-    records.save(aws.context, "", "my-job", record=record, expires=time.time() + 60)
-    records.forget(aws.context, "", "my-job", "algo-1")
+    records.save(aws.scope, "", "my-job", record=record, expires=time.time() + 60)
+    records.forget(aws.scope, "", "my-job", "algo-1")
     before = len(aws.calls)
     assert resolved(aws) == container()
     assert len(aws.calls) == before + 4

@@ -50,7 +50,7 @@ def test_the_bastion_of_the_jobs_vpc(started: Started) -> None:
 def test_a_torn_record_of_it_is_asked_anew(record: dict[str, Any]) -> None:
     aws = account()
     expires = time.time() + 60
-    cache.Cache("bastions").save(aws.context, "vpc-1", record=record, expires=expires)
+    cache.Cache("bastions").save(aws.scope, "vpc-1", record=record, expires=expires)
     connected(aws)
     assert dict(aws.calls)["StartSession"]["Target"] == "i-1"
 
