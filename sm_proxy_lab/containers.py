@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.job_log import ControlQueue, JobLog
-from sm_proxy_lab.machines import image, image_root, namespaces
-from sm_proxy_lab.machines import role_credentials as roles
+from sm_proxy_lab.machines import image, image_root, namespaces, role_credentials
 from sm_proxy_lab.machines.processes import Child, chunks
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ class ContainerRunner:
     network: Network
     control: ControlQueue
     software: Software
-    role: roles.RoleCredentials = field(default_factory=roles.RoleCredentials)
+    role: role_credentials.RoleCredentials = field(default_factory=role_credentials.RoleCredentials)
     isolated: bool = field(
         default_factory=lambda: os.geteuid() == 0 and namespaces.may_isolate(_ISOLATION)
     )
@@ -241,7 +240,7 @@ class ContainerRunner:
         )
         if node.cable.netns is not None:
             self.role.paths.add(environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"])
-            environment.setdefault("AWS_ENDPOINT_URL_S3", roles.S3_ENDPOINT)
+            environment.setdefault("AWS_ENDPOINT_URL_S3", role_credentials.S3_ENDPOINT)
         environment["HOME"] = "/root" if self.isolated else str(node.root)
         if self.software.sshd:
             environment["SM_PROXY_SSHD"] = self._sshd_inside()

@@ -83,7 +83,7 @@ class Lab:
         self._caller = caller
         self._ending = Ending()
         self._command: Child | None = None
-        self._lives: dict[str, JobLifecycle] = {}
+        self._lifecycles: dict[str, JobLifecycle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._own_job = asyncio.Event()
         self._own_ready = asyncio.Event()
@@ -243,8 +243,8 @@ class Lab:
                 self._aws_ready.set()
             elif event["event"] == "job-created":
                 self._spawn(self._live(event))
-            elif event["event"] == "job-stop" and event["job"] in self._lives:
-                self._spawn(self._lives[event["job"]].stop())
+            elif event["event"] == "job-stop" and event["job"] in self._lifecycles:
+                self._spawn(self._lifecycles[event["job"]].stop())
 
     # ---- jobs ----
 
@@ -261,7 +261,7 @@ class Lab:
             self._account.create_job, options.job, vpc, nodes=options.nodes, environment=keys
         )
         await self._own_ready.wait()
-        nodes = self._lives[options.job].nodes
+        nodes = self._lifecycles[options.job].nodes
         self._environment["SM_PROXY_LAB_ADDRESSES"] = " ".join(
             f"{node.host}={node.cable.address}:{node.port}" for node in nodes
         )
@@ -286,13 +286,13 @@ class Lab:
         else:
             job = JobRequest(event["job"], region, event["request"], program=options.train)
         cidrs = await asyncio.to_thread(self._account.cidrs_of, event["request"], region)
-        life = self._lives[job.name] = JobLifecycle(self._machines, job, cidrs)
+        lifecycle = self._lifecycles[job.name] = JobLifecycle(self._machines, job, cidrs)
         if not own:
-            await life.live()
+            await lifecycle.live()
             return
-        await life.until(options.status)
+        await lifecycle.until(options.status)
         self._own_ready.set()
-        await life.see_through()
+        await lifecycle.see_through()
 
     # ---- CMD ----
 

@@ -209,7 +209,7 @@ class _Sessions:
         self._missing: set[str] = set()
         self._latest: dict[str, Any] = {}
         self._opened = False
-        self._chain: Any = None
+        self._store: Any = None
 
     @property
     def kept(self) -> bool:
@@ -246,12 +246,12 @@ class _Sessions:
         """Keep the response of AssumeRole."""
         given = response["Credentials"]
         self._latest = self._known[key] = {**given, "Expiration": _text_of(given["Expiration"])}
-        if chain := self._secret_store():
-            chain.save(self._item(key), json.dumps(self._latest))
+        if store := self._secret_store():
+            store.save(self._item(key), json.dumps(self._latest))
 
     def _load(self, key: str) -> None:
-        chain = self._secret_store()
-        found = _credentials(chain.load(self._item(key))) if chain else None
+        store = self._secret_store()
+        found = _credentials(store.load(self._item(key))) if store else None
         if found and _time_of(found["Expiration"]) - _MARGIN > datetime.now(timezone.utc):
             self._known[key] = found
             return
@@ -265,8 +265,8 @@ class _Sessions:
         if not self._opened:
             from sm_proxy.local import secret_store  # noqa: PLC0415 - only for profiles with a role
 
-            self._opened, self._chain = True, secret_store.find()
-        return self._chain
+            self._opened, self._store = True, secret_store.find()
+        return self._store
 
 
 def assumes_role(session: Session) -> bool:

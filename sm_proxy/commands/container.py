@@ -62,6 +62,6 @@ def _data(file: File, *, written: bool) -> dict[str, object]:
 def _text(folder: Path, files: list[File], lines: list[str], example: Path | None) -> str:
     shown = [f"{build_context.shown(file.path, folder)}  ({_WORDS[file.state]})" for file in files]
     if example is None:
-        told = "In your Dockerfile, with your own program behind the entrypoint:"
-        return "\n".join([*shown, "", told, "", *(f"    {line}" for line in lines)])
+        heading = "In your Dockerfile, with your own program behind the entrypoint:"
+        return "\n".join([*shown, "", heading, "", *(f"    {line}" for line in lines)])
     return "\n".join([*shown, "", f"{example.name} is a Dockerfile to start from."])

@@ -171,8 +171,12 @@ def _running_hosts(
     for prefix, recorded_options in recorded.items():
         if only in {None, prefix}:
             # As flags, for so the ProxyCommand gives them: no variable of this shell wins.
-            said = {**recorded_options, "prefix": prefix, "ssh_dir": flags.get("ssh_dir")}
-            context = settings_module.load(said)
+            flags_of_context = {
+                **recorded_options,
+                "prefix": prefix,
+                "ssh_dir": flags.get("ssh_dir"),
+            }
+            context = settings_module.load(flags_of_context)
             old = known.get(prefix)
             same = old is not None and old.is_of(context, recorded)
             found[prefix] = (

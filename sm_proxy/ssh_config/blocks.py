@@ -47,7 +47,6 @@ def render(
     *,
     stubs: Sequence[Stub] = (),
     taken: Sequence[str] = (),
-    platform: Platform | None = None,
 ) -> str:
     """The whole file: `base` holds what no context says, `taken` names the user's own hosts."""
     parts = [HEADER, stub_section(stubs, known)]
@@ -61,7 +60,7 @@ def render(
         if context.control_master:
             parts += [f"Host {_too_long(context)}{excluded}", "    ControlPath none"]
         parts.append(f"Host {prefix}*{excluded}")
-        parts += option_lines(context, program, platform)
+        parts += option_lines(context, program)
     return "\n".join(parts) + "\n"
 
 
@@ -89,7 +88,7 @@ def option_lines(
     ]
 
 
-def _identity_lines(keys: Sequence[Path], platform: Platform | None) -> list[str]:
+def _identity_lines(keys: Sequence[Path], platform: Platform | None = None) -> list[str]:
     values = [quoting.path_value(quoting.with_tilde(key), platform) for key in keys]
     return [f"    IdentityFile {value}" for value in values]
 
@@ -103,9 +102,9 @@ def _agent_lines(agent: str | None, platform: Platform | None) -> list[str]:
     return [f"    IdentityAgent {agent}"]
 
 
-def with_keys(content: bytes, keys: Sequence[Path], platform: Platform | None = None) -> bytes:
+def with_keys(content: bytes, keys: Sequence[Path]) -> bytes:
     """Our own file with these keys in the blocks that offer the first of them; else as it is."""
-    lines = [line.encode() for line in _identity_lines(keys, platform)]
+    lines = [line.encode() for line in _identity_lines(keys)]
     pattern = rb"^%b$(?:\n    IdentityFile .*$)*" % re.escape(lines[0])
     return re.sub(pattern, lambda _: b"\n".join(lines), content, flags=re.MULTILINE)
 

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.ssh_config import quoting
-from sm_proxy.ssh_config.quoting import Platform
 
 
-def include_line(own: Path, platform: Platform | None = None) -> str:
+def include_line(own: Path) -> str:
     """The Include for our file: with a tilde where it stands in the passwd home."""
-    return quoting.include(quoting.with_tilde(own), platform)
+    return quoting.include(quoting.with_tilde(own))
 
 
 def own_program() -> list[str]:
