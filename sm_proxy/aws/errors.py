@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sm_proxy.aws import denials
 from sm_proxy.errors import Code, SmProxyError
 
 _EXPIRED: Final = frozenset(
@@ -107,7 +108,7 @@ def from_response(
         return SmProxyError(
             "access-denied",
             f"{action} is denied: {message}",
-            f"Have {action} allowed in the IAM policy of these credentials.",
+            denials.remedy(message, action),
         )
     if error in _UNKNOWN_KEY and any(words in message for words in _CLOCK):
         return _failure(

@@ -37,11 +37,11 @@ def describe_subnets(aws: Aws, subnet_ids: Iterable[str]) -> Subnets:
         answer = aws.call("ec2", "DescribeSubnets", SubnetIds=ids)
     except ServiceError as error:
         if error.error == "InvalidSubnetID.NotFound":
-            raise SmProxyError("no-vpc", f"the job's subnets are gone: {error.message}") from None
+            raise _gone(error.message) from None
         raise error.as_failure() from None
     found = answer.get("Subnets", [])
     if not found:
-        raise SmProxyError("no-vpc", f"the job's subnets {', '.join(ids)} are gone")
+        raise _gone(f"{', '.join(ids)} not found")
     blocks = [item["CidrBlock"] for item in found] + [
         block["Ipv6CidrBlock"]
         for item in found
@@ -50,6 +50,16 @@ def describe_subnets(aws: Aws, subnet_ids: Iterable[str]) -> Subnets:
     ]
     networks = tuple(ipaddress.ip_network(block) for block in blocks)
     return Subnets(str(found[0]["VpcId"]), networks)
+
+
+def _gone(message: str) -> SmProxyError:
+    """Subnets in use cannot be deleted, but their owner can take them out of a shared VPC."""
+    return SmProxyError(
+        "no-vpc",
+        f"the job's subnets are gone, or no longer shared with this account: {message}",
+        "Submit the job again with subnets that are there; of a VPC that another account shares, "
+        "ask its owner to share them again.",
+    )
 
 
 def choose_address(addresses: Iterable[str], subnets: Subnets, *, allow_loopback: bool) -> str:

@@ -28,27 +28,52 @@ _SAGEMAKER_LISTS = {
 }
 
 
-def check(call: Call, patterns: list[str]) -> None:
+IDENTITY = "identity-based policy"
+_KEY = "KMS key"
+"""No policy of the call itself: the key that the answer is encrypted with may not be used."""
+_NAMES = (
+    *(IDENTITY, "permissions boundary", "session policy", "service control policy"),
+    *("resource control policy", "VPC endpoint policy", "resource-based policy", _KEY),
+)
+POLICIES = {*_NAMES, *(f"{name}: Deny" for name in _NAMES)}
+"""Those that may refuse a call; with `Deny` explicitly."""
+
+
+def check(call: Call, patterns: list[str], policies: dict[str, list[str]]) -> None:
     """Refuse a call whose action matches one of `patterns` (`ssm:*`; case does not count).
+
+    Args:
+        call: The call.
+        patterns: What no identity-based policy allows.
+        policies: What other policies refuse, by their name in POLICIES. All have to agree.
 
     Raises:
         AwsError: IAM's refusal in the words of the call's protocol.
     """
     # GetCallerIdentity needs no permission and cannot be denied.
-    if not patterns or call.operation == "GetCallerIdentity":
+    if call.operation == "GetCallerIdentity":
         return
-    if any(fnmatchcase(call.action.lower(), pattern.lower()) for pattern in patterns):
-        raise refusal(call)
+    for policy, refused in {**policies, IDENTITY: patterns}.items():
+        if any(fnmatchcase(call.action.lower(), pattern.lower()) for pattern in refused):
+            raise refusal(call, policy)
 
 
-def refusal(call: Call) -> AwsError:
-    """IAM's words for a call that no identity-based policy allows."""
-    why = f"because no identity-based policy allows the {call.action} action"
-    who = f"User: {call.caller} is not authorized to perform: {call.action}"
+def refusal(call: Call, policy: str = IDENTITY) -> AwsError:
+    """IAM's words for a call that a policy does not allow, or denies."""
+    name, _, explicit = policy.partition(": ")
+    action, where = call.action, resource(call)
+    if name == _KEY:
+        name, action = "resource-based policy", "kms:Decrypt"
+        where = call.arn("kms", "key/11111111-2222-3333-4444-555555555555")
+    article = "an" if name == IDENTITY else "a"
+    why = f"because no {name} allows the {action} action"
+    if explicit:
+        why = f"with an explicit deny in {article} {name}"
+    who = f"User: {call.caller} is not authorized to perform: {action}"
     if call.protocol == "ec2":
         words = f"You are not authorized to perform this operation. {who} {why}"
         return AwsError("UnauthorizedOperation", words, 403)
-    words = f"{who} on resource: {resource(call)} {why}"
+    words = f"{who} on resource: {where} {why}"
     if call.protocol in {"query", "rest-xml"}:
         return AwsError("AccessDenied", words, 403)
     return AwsError("AccessDeniedException", words)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULTS: dict[str, Any] = {
     "deny": [],
+    "policies": {},
     "throttle": {},
     "fail": {},
     "credentials": "ok",
@@ -71,7 +72,7 @@ class Faults:
         """
         credentials.check(call, self._now["credentials"])
         credentials.check_clock(call, self._now["clock_skew_s"])
-        denial.check(call, self._now["deny"])
+        denial.check(call, self._now["deny"], self._now["policies"])
         if self._spend("throttle", call):
             raise _throttled(call)
         left = self._spend("fail", call)
@@ -99,6 +100,8 @@ def _check(key: str, value: object) -> None:
         raise ValueError(f"{key} must be a JSON value like {DEFAULTS[key]!r}")  # noqa: TRY004 - one kind of refusal
     if key in _CHOICES and value not in _CHOICES[key]:
         raise ValueError(f"{key} must be one of {', '.join(sorted(_CHOICES[key]))}")
+    if key == "policies" and (unknown := set(value) - denial.POLICIES):
+        raise ValueError(f"no such policy: {sorted(unknown)}")
     if key in {"throttle", "fail"} and isinstance(value, dict):
         for action, left in value.items():
             if not isinstance(left, int) or (":" not in action and action != "*"):

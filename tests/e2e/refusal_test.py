@@ -63,6 +63,25 @@ def test_a_denied_action_is_named(lab: Lab, denied: str, code: str) -> None:
     assert denied in line
 
 
+@pytest.mark.parametrize(
+    ("policy", "action", "remedy"),
+    [
+        ("service control policy: Deny", "ssm:StartSession", "ask those who administer the org"),
+        ("VPC endpoint policy", "sagemaker:DescribeTrainingJob", "in the endpoint policy"),
+        ("KMS key", "logs:GetLogEvents", "have it allowed in the policy of the key"),
+    ],
+)
+def test_a_policy_that_no_iam_policy_outdoes_is_named(
+    lab: Lab, policy: str, action: str, remedy: str
+) -> None:
+    with lab.faults(policies={policy: [action]}):
+        code, line = refused(lab, lab.host)
+    assert code == "access-denied"
+    assert remedy in line
+    lab.forget()
+    lab.ok(lab.host, "true")  # that policy was all that stood in the way
+
+
 def test_denied_instance_information_does_not_stop_us(lab: Lab) -> None:
     lab.forget()
     with lab.faults(deny=["ssm:DescribeInstanceInformation"]):

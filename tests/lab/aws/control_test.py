@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sm_proxy_lab.aws.control_client import ControlError
@@ -14,7 +16,11 @@ def test_the_faults_are_one_document_to_change_or_replace(lab: Lab) -> None:
     assert lab.control.replace_faults({"log_delay_ms": 1})["deny"] == []
     lab.control.clear_faults()
     assert lab.control.faults() == document | {"deny": []}
-    for wrong in ({"colour": 1}, {"credentials": "maybe"}, {"throttle": {"x": 1}}, {"deny": "x"}):
+    documents: list[dict[str, Any]] = [
+        *({"colour": 1}, {"credentials": "maybe"}, {"throttle": {"x": 1}}, {"deny": "x"}),
+        {"policies": {"x": []}},
+    ]
+    for wrong in documents:
         with pytest.raises(ControlError):
             lab.control.replace_faults(wrong)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sm_proxy.aws import denials
 from tests.lab.aws.harness import DESCRIBE, Lab, refusal
 
 WHO = "User: arn:aws:sts::123456789012:assumed-role/LabRole/lab is not authorized to perform: "
@@ -46,3 +47,40 @@ def test_denied_by_ec2_and_others_pass(lab: Lab) -> None:
     )
     ec2.describe_vpcs()
     lab.client("sts").get_caller_identity()  # cannot be denied
+
+
+@pytest.mark.parametrize(
+    ("policy", "named"),
+    [
+        ("identity-based policy: Deny", "lift the Deny of logs:GetLogEvents"),
+        ("permissions boundary", "permissions boundary"),
+        ("permissions boundary: Deny", "permissions boundary"),
+        ("session policy", "session"),
+        ("session policy: Deny", "session"),
+        ("service control policy", "service control policy (SCP)"),
+        ("service control policy: Deny", "service control policy (SCP)"),
+        ("resource control policy", "resource control policy (RCP)"),
+        ("resource control policy: Deny", "resource control policy (RCP)"),
+        ("VPC endpoint policy", "VPC endpoint"),
+        ("VPC endpoint policy: Deny", "VPC endpoint"),
+        ("resource-based policy", "The resource has a policy of its own"),
+        ("resource-based policy: Deny", "The resource has a policy of its own"),
+        ("KMS key", "kms:Decrypt"),
+        ("KMS key: Deny", "kms:Decrypt"),
+    ],
+)
+def test_the_clients_remedy_is_the_one_that_mends(
+    lab: Lab, stream: dict[str, str], policy: str, named: str
+) -> None:
+    read = lab.client("logs").get_log_events
+    lab.control.faults(policies={policy: ["logs:GetLogEvents"]})
+    _, words, _ = refusal(read, **stream)
+    hint = denials.remedy(words, "logs:GetLogEvents")
+    assert named in hint
+    lifted = policy.endswith("Deny")
+    assert ("Deny" in hint) is lifted
+    # What the IAM policy of the credentials allows does not help.
+    lab.control.faults(deny=[])
+    assert refusal(read, **stream)[1] == words
+    lab.control.faults(policies={policy: []})
+    read(**stream)

@@ -1,0 +1,146 @@
+"""AWS's words for a denial, of each kind of policy: who can mend it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sm_proxy.aws import denials, errors
+from sm_proxy.errors import SmProxyError
+
+ACTION = "sagemaker:DescribeTrainingJob"
+WHO = "User: arn:aws:sts::123456789012:assumed-role/Research/me"
+JOB = "arn:aws:sagemaker:eu-west-1:123456789012:training-job/j"
+SAYS = f"{WHO} is not authorized to perform: {ACTION} on resource: {JOB} "
+POLICY_ARN = "arn:aws:organizations::111122223333:policy/o-abc/service_control_policy/p-abc"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"
+ROLE = "arn:aws:iam::123456789012:role/r"
+ASSUME = f"{WHO} is not authorized to perform: sts:AssumeRole on resource: {ROLE}"
+IAM = f"Have {ACTION} allowed in the IAM policy of these credentials."
+
+
+@pytest.mark.parametrize(
+    ("reason", "part"),
+    [
+        (f"because no identity-based policy allows the {ACTION} action", IAM),
+        ("", IAM),
+        ("with an explicit deny in an identity-based policy", "The IAM policy of these"),
+        ("with an explicit deny", "Some policy denies it"),
+        (f"because no service control policy allows the {ACTION} action", "(SCP)"),
+        ("with an explicit deny in a service control policy", "(SCP)"),
+        (f"with an explicit deny in a service control policy: {POLICY_ARN}", "(SCP)"),
+        (f"because no resource control policy allows the {ACTION} action", "(RCP)"),
+        ("with an explicit deny in a resource control policy", "(RCP)"),
+        (f"because no permissions boundary allows the {ACTION} action", "boundary of this user"),
+        ("with an explicit deny in a permissions boundary", "boundary of this user"),
+        (f"because no session policy allows the {ACTION} action", "The session has a policy"),
+        ("with an explicit deny in a session policy", "The session has a policy"),
+        (f"because no VPC endpoint policy allows the {ACTION} action", "VPC endpoint"),
+        ("with an explicit deny in a VPC endpoint policy", "VPC endpoint"),
+        (f"because no resource-based policy allows the {ACTION} action", "a policy of its own"),
+        ("with an explicit deny in a resource-based policy", "a policy of its own"),
+        ("with an\n  explicit deny in a service\n  control policy", "(SCP)"),
+    ],
+)
+def test_each_policy_has_its_remedy(reason: str, part: str) -> None:
+    hint = denials.remedy(SAYS + reason, ACTION)
+    assert part in hint
+    assert ACTION in hint
+    assert ("lift the Deny of" in hint) is ("explicit" in reason)
+    assert hint.endswith(".")
+    assert (hint == IAM) is (part == IAM)
+
+
+def test_what_a_permission_set_allows_is_not_written_in_iam() -> None:
+    role = "assumed-role/AWSReservedSSO_Data-Scientist_0123456789abcdef/me@example.com"
+    says = SAYS.replace("assumed-role/Research/me", role)
+    for reason in (f"because no identity-based policy allows the {ACTION} action", ""):
+        hint = denials.remedy(says + reason, ACTION)
+        assert "the permission set Data-Scientist of IAM Identity Center" in hint
+        assert "IAM policy" not in hint
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (
+            f"{WHO} is not authorized to perform: kms:Decrypt on resource: {KEY} because no "
+            "identity-based policy allows the kms:Decrypt action"
+        ),
+        (
+            f"{WHO} is not authorized to perform: kms:Decrypt on resource: {KEY} because no "
+            "resource-based policy allows the kms:Decrypt action"
+        ),
+        (
+            f"{WHO} is not authorized to perform: kms:Decrypt on resource: {KEY} with an explicit "
+            "deny in a resource-based policy"
+        ),
+        (
+            f"{WHO} is not authorized to perform: kms:Decrypt on the resource associated with this "
+            "ciphertext because the resource does not exist in this Region, no resource-based "
+            "policies allow access, or a resource-based policy explicitly denies access"
+        ),
+        (
+            "The ciphertext refers to a customer master key that does not exist, does not exist in "
+            "this region, or you are not allowed to access."
+        ),
+    ],
+)
+def test_a_key_that_may_not_be_used(words: str) -> None:
+    """Allowing logs:GetLogEvents, which was called, would not help."""
+    hint = denials.remedy(words, "logs:GetLogEvents")
+    assert "kms:Decrypt" in hint
+    assert "policy of the key" in hint
+    assert "logs:" not in hint
+    assert (KEY in hint) is (KEY in words)
+
+
+def test_a_key_that_an_scp_keeps_from_us() -> None:
+    words = f"{WHO} is not authorized to perform: kms:Decrypt on resource: {KEY} with an explicit "
+    hint = denials.remedy(f"{words}deny in a service control policy", "logs:GetLogEvents")
+    assert "(SCP)" in hint
+    assert f"kms:Decrypt on {KEY}" in hint
+
+
+@pytest.mark.parametrize(
+    ("words", "trust", "own"),
+    [
+        (ASSUME, True, True),
+        (
+            f"{ASSUME} because no identity-based policy allows the sts:AssumeRole action",
+            False,
+            True,
+        ),
+        (f"{ASSUME} because no role trust policy allows the sts:AssumeRole action", True, False),
+        (f"{ASSUME} with an explicit deny in the role trust policy", True, False),
+        ("Not authorized to perform sts:AssumeRoleWithWebIdentity", True, False),
+    ],
+)
+def test_a_role_that_does_not_let_us_in(words: str, trust: bool, own: bool) -> None:
+    action = "sts:AssumeRoleWithWebIdentity" if "Web" in words else "sts:AssumeRole"
+    hint = denials.remedy(words, action)
+    assert ("trust policy" in hint) is trust
+    assert ("the IAM policy of these credentials" in hint) is own
+
+
+def test_a_code_that_was_wrong_is_no_matter_of_policies() -> None:
+    words = "MultiFactorAuthentication failed with invalid MFA one time pass code. "
+    hint = denials.remedy(words, "sts:AssumeRole")
+    assert "next code" in hint
+    assert "policy" not in hint
+
+
+def test_a_session_needs_the_document_as_well_as_the_instance() -> None:
+    document = "arn:aws:ssm:eu-west-1::document/AWS-StartPortForwardingSessionToRemoteHost"
+    words = (
+        f"{WHO} is not authorized to perform: ssm:StartSession on resource: {document} because no"
+        " identity-based policy allows the ssm:StartSession action"
+    )
+    assert f"ssm:StartSession allowed on {document} in" in denials.remedy(words, "ssm:StartSession")
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"])
+def test_it_is_the_hint_of_the_failure(code: str) -> None:
+    message = f"{SAYS}with an explicit deny in a service control policy"
+    failure = errors.from_response({"Error": {"Code": code, "Message": message}}, ACTION, None)
+    assert isinstance(failure, SmProxyError)
+    assert (failure.code, failure.hint) == ("access-denied", denials.remedy(message, ACTION))
