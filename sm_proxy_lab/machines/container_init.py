@@ -27,6 +27,7 @@ _KINDS = (
     | namespaces.CLONE_NEWUTS
     | namespaces.CLONE_NEWIPC
 )
+_TREE = namespaces.MS_BIND | namespaces.MS_REC
 _PRIVATE_FOLDERS = ("/root", "/run", "/var/tmp", "/dev/shm", "/etc/ssh", "/tmp")  # noqa: S108
 
 
@@ -113,10 +114,7 @@ def _build_machine(spec: dict[str, Any]) -> None:
         image_root.enter(Path(spec["image"]), root)
         return
     _mount_opt(root / "opt", spec)
-    for file in (root / "etc").iterdir():
-        target = Path("/etc", file.name)
-        if target.exists():
-            namespaces.mount(str(file), str(target), flags=namespaces.MS_BIND)
+    _mount_etc(root / "etc")
     _mount_profile()
     for folder in _PRIVATE_FOLDERS:
         if Path(folder).is_dir():
@@ -133,17 +131,44 @@ def _build_machine(spec: dict[str, Any]) -> None:
 
 def _mount_opt(prepared: Path, spec: dict[str, Any]) -> None:
     """Put the prepared `/opt` in place: /opt/ml, the image's files, and what the host has there."""
-    for entry in Path("/opt").iterdir():
-        target = prepared / entry.name
-        if entry.is_dir() and not target.exists():
-            target.mkdir()
-            flags = namespaces.MS_BIND | namespaces.MS_REC
-            namespaces.mount(str(entry), str(target), flags=flags)
+    _show_folders(Path("/opt"), prepared)
     for name, source in spec["binds"].items():
         target = prepared / name
         target.mkdir(exist_ok=True)
         namespaces.mount(source, str(target), flags=namespaces.MS_BIND)
-    namespaces.mount(str(prepared), "/opt", flags=namespaces.MS_BIND | namespaces.MS_REC)
+    namespaces.mount(str(prepared), "/opt", flags=_TREE)
+
+
+def _mount_etc(prepared: Path) -> None:
+    """Put the prepared `/etc` in place, with copies of the files that the host has besides.
+
+    Copies: a file that the host replaces (useradd renames a new one over /etc/passwd) takes
+    every mount away that stands on it, in all namespaces.
+    """
+    for entry in Path("/etc").iterdir():
+        if entry.is_symlink() or entry.is_file():
+            _copy(entry, prepared / entry.name)
+    _show_folders(Path("/etc"), prepared)
+    namespaces.mount(str(prepared), "/etc", flags=_TREE)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file with its owner and mode, a link as a link, unless there is one already."""
+    with contextlib.suppress(OSError):  # it went away in between
+        if os.path.lexists(target):
+            return
+        status = source.lstat()
+        shutil.copy2(source, target, follow_symlinks=False)
+        os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+
+
+def _show_folders(theirs: Path, prepared: Path) -> None:
+    """Show the host's folders in `theirs` below `prepared`, but for those prepared already."""
+    for entry in theirs.iterdir():
+        target = prepared / entry.name
+        if entry.is_dir() and not entry.is_symlink() and not target.exists():
+            target.mkdir()
+            namespaces.mount(str(entry), str(target), flags=_TREE)
 
 
 def _mount_profile() -> None:

@@ -55,16 +55,17 @@ def slow_behind_fork(module: str) -> str:
 
 @dataclass
 class Runner:
-    """Starts labs whose temporary files stand below `folder`."""
+    """Starts labs whose temporary files stand below `folder`, behind the words `before`."""
 
     folder: Path
+    before: list[str] = field(default_factory=list)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *words: str, what: str = "run", **options: object) -> subprocess.Popen[str]:
         if "--network" not in words:  # asked for, it goes without the notice on stderr
             words = ("--network", NETWORKS[0], *words)
         process: subprocess.Popen[str] = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, what, *words],
+            [*self.before, sys.executable, "-c", _PROGRAM, what, *words],
             env={**os.environ, "TMPDIR": str(self.folder), "AWS_PROFILE": "not-to-be-used"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import needs_root, slow_behind_fork
+from sm_proxy_lab.machines import container_init
+from tests.lab.conftest import Runner, needs_root, slow_behind_fork
 
 # Somebody stops the container while it is being built.
 _STOPPED = """
@@ -50,3 +51,43 @@ def test_signals_are_for_the_container_from_its_first_moment(
 @needs_root
 def test_stopped_while_it_is_built(tmp_path: Path) -> None:
     assert launched(_STOPPED, tmp_path, "exit 9", isolated=True) == 143
+
+
+_OWN_ETC = """
+mkdir "$0" && cp -a /etc/. "$0" && mount --bind "$0" /etc && exec "$@"
+"""
+_REPLACED = """
+login() { ssh -F "$SM_PROXY_LAB_SSH_CONFIG" "$SM_PROXY_LAB_HOST" "$@" || exit 9; }
+login true
+for file in passwd group shadow hosts hostname nsswitch.conf resolv.conf login.defs; do
+    if test -f /etc/$file; then cp -p /etc/$file /etc/$file+ && mv /etc/$file+ /etc/$file; fi
+done
+login 'id -un; cat /etc/hostname; getent hosts algo-1 | wc -l; useradd -M new && id -gn new
+    for file in /etc/*; do test -f "$file" && grep -q " $file " /proc/self/mounts && echo "$file"
+    done; true'
+grep -c ^new: /etc/passwd
+"""
+
+
+@needs_root
+def test_files_that_the_host_replaces_are_the_containers_own(lab: Runner, tmp_path: Path) -> None:
+    lab.before = ["unshare", "--mount", "sh", "-c", _OWN_ETC, str(tmp_path / "etc")]
+    status, output, errors = lab.run("--", "sh", "-c", _REPLACED)
+    assert (status, output.split()) == (1, ["root", "algo-1", "1", "new", "0"]), errors
+
+
+@needs_root
+def test_copies_keep_owner_and_mode(tmp_path: Path) -> None:
+    source, link, target = (tmp_path / name for name in ("source", "link", "target"))
+    source.write_text("x")
+    source.chmod(0o640)
+    os.chown(source, 0, 42)
+    link.symlink_to("../elsewhere")
+    container_init._copy(source, target)
+    container_init._copy(link, tmp_path / "same")
+    container_init._copy(link, target)
+    status = target.stat()
+    assert (status.st_mode & 0o777, status.st_gid, target.read_text()) == (0o640, 42, "x")
+    assert (tmp_path / "same").readlink() == Path("../elsewhere")
+    container_init._copy(tmp_path / "gone", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
