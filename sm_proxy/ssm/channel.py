@@ -90,8 +90,10 @@ class Channel:
     Attributes:
         malformed: how many messages were dropped because they made no sense.
         unread: bytes of memory that wait for `read`.
-        paused_at: when the service said that the agent is away, or the agent was last heard
-            since; None while it is there.
+        paused_at: when the service said that the agent is away, or something new of the agent
+            came since; None while it is there.
+        progress: how many times something new has come: the target's bytes, or an ack. What a
+            peer can repeat for ever (copies, old acks, pauses, handshakes) does not count.
         confirmed: whether the far end knows that the session is over.
     """
 
@@ -106,6 +108,7 @@ class Channel:
         self.malformed = 0
         self.unread = 0
         self.paused_at: float | None = None
+        self.progress = 0
         self.confirmed = False
         self._wall_ms_at_zero = wall_ms - now * 1000
         self._negotiation = Negotiation()
@@ -151,7 +154,8 @@ class Channel:
             self._on_channel_closed(received.payload)
         elif received.kind == message.PAUSE_PUBLICATION:
             self._outbox.pause()
-            self.paused_at = now
+            if self.paused_at is None:
+                self.paused_at = now
         elif received.kind == message.START_PUBLICATION:
             self._unpause(now)
 
@@ -238,7 +242,7 @@ class Channel:
             ack = message.encode_ack(received, int(self._wall_ms_at_zero + now * 1000))
             add = self._acks.add_again if known else self._acks.add
             add(received.sequence, ack, now)
-        if self.paused_at is not None:
+        if self.paused_at is not None and not known:
             self.paused_at = now
         for content in contents:
             if content.payload_type == PayloadType.OUTPUT:
@@ -257,6 +261,7 @@ class Channel:
                 self._close(str(error))
                 return
         if payload:
+            self.progress += 1
             self._received.append(payload)
             self.unread += len(payload) + _PIECE_BYTES
 
@@ -303,7 +308,7 @@ class Channel:
             self.malformed += 1
             return
         self.paused_at = None
-        self._outbox.acknowledge(sequence, now)
+        self.progress += self._outbox.acknowledge(sequence, now)
         if self.state is State.FINISHING:
             self._terminate_when_drained()
 

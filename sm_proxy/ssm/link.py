@@ -95,12 +95,14 @@ class Link:
         """
         pongs = websocket.pongs
         messages = websocket.receive()
-        if messages:
-            self._futile = 0
         self._liveness.heard(now)
         if websocket.pongs > pongs:
             self._liveness.pong(now)
         return messages
+
+    def came_to_something(self) -> None:
+        """The session has got further over this connection: it was worth taking up."""
+        self._futile = 0
 
     def keep_alive(self, websocket: WebSocket, now: float, *, deaf: bool) -> None:
         """Ping when it is time, and notice a dead connection.
@@ -147,12 +149,14 @@ class Link:
             resumption.cancel()
             self.cause = resumption.cause
             self.given_up = f"the connection was lost ({resumption.reason}) and {outcome}"
+            if self._futile:
+                self.given_up += f"; nothing new came over the last {self._futile} that were"
             return False
         resumption.take()
         self.resumes += 1
         grant, self.websocket = outcome
         self._connected_at = now
-        self._futile += 1  # until a message comes over it
+        self._futile += 1  # until something new comes over it
         self._liveness = Liveness(now, time.time())
         self._introduce(self.websocket, grant)
         return True

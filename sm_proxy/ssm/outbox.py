@@ -99,12 +99,14 @@ class Outbox:
             self._probe_since = now
             self._flight.look_again()
 
-    def acknowledge(self, sequence: int, now: float) -> None:
-        """An ack arrived; one for an unknown number is a no-op."""
+    def acknowledge(self, sequence: int, now: float) -> bool:
+        """An ack arrived; False, and a no-op, if it is for an unknown number or not the first."""
         self.unpause(now)
-        if self._flight.acknowledge(sequence, now) and sequence == self._probe:
+        known = self._flight.acknowledge(sequence, now)
+        if known and sequence == self._probe:
             self._limit = self._goal
             self._probe = None
+        return known
 
     def handshake_complete(self, now: float) -> None:
         """The agent says so: our next message may go when it has noted that itself."""

@@ -206,11 +206,17 @@ class Session:
 
     def _exchange(self, websocket: WebSocket, now: float, *, readable: bool) -> None:
         if (readable or websocket.readable_now) and self.wants_read:
-            for frame in self._link.receive(websocket, now):
-                self._channel.receive(frame, now)
+            self._take(self._link.receive(websocket, now), now)
             self._handle_events()
         self._link.keep_alive(websocket, now, deaf=self._channel.unread >= RECEIVED_LIMIT)
         self._send(websocket, now)
+
+    def _take(self, frames: list[bytes], now: float) -> None:
+        before = self._channel.progress
+        for frame in frames:
+            self._channel.receive(frame, now)
+        if self._channel.progress > before:
+            self._link.came_to_something()
 
     def _handle_events(self) -> None:
         for event in self._channel.events():
@@ -264,8 +270,7 @@ class Session:
                 messages = self._link.websocket.receive()
                 if not messages:
                     break
-                for frame in messages:
-                    self._channel.receive(frame, now)
+                self._take(messages, now)
         self._handle_events()
 
     def _check_patience(self, now: float) -> None:

@@ -207,6 +207,37 @@ def test_unknown_types_and_noise_change_nothing() -> None:
     assert acked(sent(channel)) == [2]
 
 
+def test_progress_is_what_cannot_be_said_twice() -> None:
+    channel = opened()
+    begun = channel.progress
+    for frame in (
+        wire.ack(0),
+        wire.output(0, b"", wire.HS_REQUEST),
+        wire.output(3, b"early"),
+        wire.pause(),
+        wire.start(),
+        b"?",
+    ):
+        channel.receive(frame, 1.0)
+    assert channel.progress == begun
+    channel.receive(wire.output(2, b"in order"), 1.0)
+    assert channel.progress == begun + 2
+    channel.write(b"up")
+    sent(channel)
+    channel.receive(wire.ack(1), 1.0)
+    channel.receive(wire.ack(1), 1.0)
+    assert channel.progress == begun + 3
+
+
+def test_neither_copies_nor_more_pauses_make_a_pause_longer() -> None:
+    channel = opened()
+    channel.receive(wire.output(2, b"x"), 1.0)
+    channel.receive(wire.pause(), 2.0)
+    channel.receive(wire.pause(), 3.0)
+    channel.receive(wire.output(2, b"x"), 4.0)
+    assert channel.paused_at == 2.0
+
+
 def test_pause_and_start() -> None:
     channel = opened()
     channel.receive(wire.pause(), 1.0)

@@ -236,22 +236,70 @@ def test_attempts_are_bounded_and_wait() -> None:
     assert "could not be resumed" in failed(stream).reason
 
 
-def test_connections_that_come_to_nothing_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "RESUME_DEADLINE_S", 1.0)
-    opened = False
+REQUEST = wire.output(0, wire.handshake_request(), wire.HS_REQUEST)
+MIXED: list[bytes | str] = [wire.ack(0), wire.pause(), b"?", "text"]
+NOTHING_NEW: dict[str, Callable[[int], list[bytes | str]]] = {
+    "nothing": lambda _: [],
+    "a copy": lambda _: [wire.output(2, b"first,")],
+    "old acks": lambda _: [wire.ack(0), wire.ack(0)],
+    "another handshake": lambda turn: [REQUEST, wire.output(2 + turn, b"{}", wire.HS_REQUEST)],
+    "a pause": lambda _: [wire.pause()],
+    "a flag": lambda turn: [wire.output(2 + turn, b"\0\0\0\7", wire.FLAG)],
+    "what comes too early": lambda turn: [wire.output(50 + turn, b"later")],
+    "garbage": lambda _: [b"\0" * 200, "text"],
+    "now this, now that": lambda turn: [MIXED[turn % 4]],
+}
+
+
+@pytest.mark.parametrize("said", NOTHING_NEW.values(), ids=NOTHING_NEW.keys())
+def test_connections_that_bring_nothing_new_are_bounded(
+    said: Callable[[int], list[bytes | str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "RESUME_DEADLINE_S", 0.4)
+    turns = 0
 
     def agent(connection: ServerConnection) -> None:
-        nonlocal opened
-        if not opened:
-            opened = True
+        nonlocal turns
+        if not turns:
             shake_hands(connection)
+            if said is NOTHING_NEW["a copy"]:
+                connection.send(wire.output(2, b"first,"))
+        else:
             connection.recv()
+            for item in said(turns - 1):
+                connection.send(item)
+        turns += 1
 
     with service(agent) as port:
         stream, api = begin(port)
         failure = failed(stream)
     assert failure.kind == "lost"
+    assert "nothing new came over the last" in failure.reason
     assert api.calls.count("resume s-1") < 8, "each futile one is waited for longer"
+
+
+def test_connections_that_each_bring_a_byte_go_on_for_ever() -> None:
+    turns = 0
+
+    def agent(connection: ServerConnection) -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            shake_hands(connection)
+        else:
+            connection.recv()
+        connection.send(wire.output(1 + turns, bytes([turns])))
+        if turns == 30:
+            stay(connection)
+
+    with service(agent) as port:
+        stream, api = begin(port)
+        out = b""
+        while len(out) < 30:
+            out += drive(stream, lambda: True)
+        stream.close()
+    assert out == bytes(range(1, 31))
+    assert api.calls.count("resume s-1") == 29
 
 
 def test_an_agent_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
