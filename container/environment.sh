@@ -1,12 +1,22 @@
 #!/bin/sh
 # shellcheck disable=SC2154,SC2034 # variables of serve.sh
-# Sourced by serve.sh: the job's environment inside ssh sessions.
+# Sourced by serve.sh, before anything else: the job's environment, also inside ssh sessions.
+
+# The environment that we were started with, one variable on a line, newlines inside values as \001.
+# /proc tells it whatever this shell has set since. Where it does not, programs tell what the shell
+# hands to them: the same, as long as no variable of ours has taken the place of one of the job's.
+smp_environment=$(tr '\000\n' '\n\001' 2>/dev/null </proc/$$/environ)
+[ -n "$smp_environment" ] || smp_environment=$(env -0 2>/dev/null | tr '\000\n' '\n\001')
+# shellcheck disable=SC2016 # that is awk
+[ -n "$smp_environment" ] || smp_environment=$(awk 'BEGIN {
+    for (name in ENVIRON) { value = ENVIRON[name]; gsub("\n", "\001", value); print name "=" value }
+}' 2>/dev/null)
+[ -n "$smp_environment" ] || smp_environment=$(env)
 
 bash_own='\(BASHOPTS\|BASH_VERSINFO\|EUID\|PPID\|SHELLOPTS\|UID\)'
 
-# Print our own environment, one variable on a line, newlines inside values as \001.
 print_environment() {
-    tr '\000\n' '\n\001' </proc/$$/environ
+    printf '%s\n' "$smp_environment"
 }
 
 # Of those, the ones a session should have. With LC_ALL=C, here and below: else a byte that is no

@@ -24,7 +24,7 @@ prepare_python() {
 }
 
 run_python() {
-    (umask 022 && exec "$python" -W ignore "$here/server.py" --run "$run" --user "$user" \
-        --address "${SM_PROXY_LISTEN:-0.0.0.0}" --port "$1" --job $$ 2>&1 </dev/null) | follow_server_log "$1"
+    (umask 022 && print_environment | "$python" -W ignore "$here/server.py" --run "$run" --user "$user" \
+        --address "${SM_PROXY_LISTEN:-0.0.0.0}" --port "$1" 2>&1) | follow_server_log "$1"
     [ -e "$run/ready" ]
 }

@@ -9,6 +9,10 @@
 # file of its own: find_NAME, prepare_NAME (keys, settings, $host_keys, $features), run_NAME PORT.
 # shellcheck disable=SC2034 # the parts use our variables
 
+set +aefu # whatever SHELLOPTS says in the environment of the job
+# shellcheck source=container/environment.sh
+[ ! -r "${0%/*}/environment.sh" ] || . "${0%/*}/environment.sh" # before we set a variable
+
 run=$1
 watched=$2
 problems=$3
@@ -22,7 +26,6 @@ ready_within=30 # seconds for all of it; after that the log says that there is n
 umask 077
 # Once more who wants us: those who end as we begin may have thrown the list away.
 [ -z "$run" ] || { echo $$ >"$run/serve.pid" && echo "$watched" >>"$run/watched"; }
-set +euf # whatever SHELLOPTS says in the environment of the job
 
 add_problem() {
     problems="$problems$1; "
@@ -33,7 +36,7 @@ add_problem() {
 check_exchange() { :; }
 start_exchange() { :; }
 
-for part in clock marker keys environment sshd dropbear python exchange; do
+for part in clock marker keys sshd dropbear python exchange; do
     # shellcheck source=/dev/null
     [ ! -r "$here/$part.sh" ] || . "$here/$part.sh"
 done
@@ -236,6 +239,8 @@ try_server() {
 serve() {
     [ -n "$run" ] || { add_problem 'no writable place for run-time files' && return 1; }
     check_address || return
+    [ -z "${SM_PROXY_KEEP_CONNECTED-}" ] || [ -r /proc/net/tcp ] ||
+        add_problem 'SM_PROXY_KEEP_CONNECTED: there is no /proc/net/tcp to tell who is connected'
     [ "$watched" = 1 ] || { exit_with_watched & }
     startup_watchdog &
     found=

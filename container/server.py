@@ -103,20 +103,16 @@ class SftpServer(asyncssh.SFTPServer):
         self.channel.exit(0)  # goes nowhere where another status was sent, or the client is gone
 
 
-def job_environment(pid):
-    """What the job was started with: in ours, the shell has its own where names are alike."""
-    try:
-        entries = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return dict(os.environ)
-    pairs = (entry.partition(b"=") for entry in entries if b"=" in entry)
-    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+def read_environment(stream):
+    """What the job was started with, as environment.sh prints it."""
+    pairs = (line.partition(b"=") for line in stream.read().split(b"\n") if b"=" in line)
+    return {os.fsdecode(n): os.fsdecode(v.replace(b"\1", b"\n")) for n, _, v in pairs}
 
 
 def session_environment(process, options):
     """The job's environment with what a session has of its own."""
     home, shell = home_and_shell()
-    job = job_environment(options.job)
+    job = options.environment
     variables = {name: value for name, value in job.items() if not _HIDDEN.fullmatch(name)}
     sent = {str(name): str(value) for name, value in process.env.items()}
     variables.update((k, v) for k, v in sent.items() if k == "LANG" or k.startswith("LC_"))
@@ -317,9 +313,9 @@ async def main():
     parser = argparse.ArgumentParser()
     for name in ("run", "user", "address"):
         parser.add_argument(f"--{name}", required=True)
-    for name in ("port", "job"):
-        parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
+    options.environment = read_environment(sys.stdin.buffer)
     with contextlib.suppress(OSError):
         os.chdir(home_and_shell()[0])  # where relative names of sftp and scp begin
     pathlib.Path(options.run, "sshd.pid").write_text(f"{os.getpid()}\n", encoding="ascii")

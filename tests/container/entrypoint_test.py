@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -80,6 +81,36 @@ def test_addresses_without_any_tool(box: Box, *, proc: bool) -> None:
     if not proc:  # all that is left is /etc/hosts
         found |= {"name": "unknown", "prefix": 32}
     assert marker_of(lines)["addresses"] == [found]
+
+
+@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+@pytest.mark.parametrize("tools", ["env -0", "awk", "env"])
+def test_the_jobs_environment_where_there_is_no_proc(box: Box, tools: str) -> None:
+    """Keys and all, whichever program of the image tells it."""
+    if box.shell == "busybox" and tools != "env -0":
+        pytest.skip("this busybox has its own env and awk built in")
+    real = "/opt/program/env"
+    weak = f'#!/bin/sh\n[ "$1" != -0 ] || exit 1\nexec {real} "$@"\n'
+    hide = "mount -t tmpfs none /proc; "
+    if tools != "env -0":
+        (box.root / "opt/program").mkdir()
+        shutil.copy("/usr/bin/env", box.root / "opt/program/env")
+        (box.root / "opt/program/weak").write_text(weak, encoding="utf-8")
+        (box.root / "opt/program/weak").chmod(0o755)
+        hide += "mount --bind /opt/program/weak /usr/bin/env; "
+    if tools == "env":
+        hide += "mount --bind /dev/null $(readlink -f /usr/bin/awk); "
+    entry = ["sh", "-c", f'{hide} exec "$@"', "sh", box.inside("opt/sm-proxy/entrypoint.sh")]
+    job = {"SM_PROXY_AUTHORIZED_KEY_2": KEY, "SM_PROXY_KEEP_CONNECTED": "1s", "run": "of the job"}
+    code, lines = _plain(box, [*entry, "sh", "-c", until_ready(box)], **job, TEXT="a='b'\nc=d")
+    assert code == 0, lines
+    told = "SM_PROXY_KEEP_CONNECTED: there is no /proc/net/tcp to tell who is connected"
+    assert marker_of(lines)["problems"] == [told]
+    assert (box.run_dir / "authorized_keys").read_text(encoding="utf-8") == f"{KEY}\n"
+    words = ["sh", "-c", '. "$0"; echo "$run"; echo "$TEXT"', str(box.run_dir / "environment.sh")]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    # The last of them takes the lines of a value for variables.
+    assert shown == "of the job\na='b'\n" + ("" if tools == "env" else "c=d\n")
 
 
 def test_processing_job(box: Box) -> None:
