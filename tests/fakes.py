@@ -12,6 +12,7 @@ from typing import Any
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.resolver import Container
+from sm_proxy.ssm.dial import DIRECT, Network
 
 JOB = "my-job"
 NODE_STREAM = f"{JOB}/algo-1-1700000000"
@@ -46,8 +47,11 @@ class FakeAws(Aws):
         return "eu-west-1"
 
     @property
-    def ca_bundle(self) -> str:
-        return ""
+    def network(self) -> Network:
+        return DIRECT
+
+    def stream_url(self, url: str) -> str:
+        return url
 
     def operations(self) -> list[str]:
         """The names of the operations called, sorted: some run side by side."""

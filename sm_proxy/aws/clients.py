@@ -6,21 +6,21 @@ import os
 import random
 import threading
 import time
-from pathlib import Path
 from typing import Any, Final
 
-import botocore
 import botocore.session
 from botocore import xform_name
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from sm_proxy import __version__
-from sm_proxy.aws import credentials, errors, models
+from sm_proxy.aws import credentials, errors, models, network
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log
+from sm_proxy.ssm.dial import Network
 
 # An unreachable endpoint has to be told within the 15 s that VS Code gives ssh: 3 times 4 s, and
 # botocore's pauses of 1 and 2 s at most (at random).
@@ -52,6 +52,7 @@ class Aws:
         self._session.register_component("data_loader", models.CachedLoader())
         provider = credentials.CredentialProvider(self._session, terminal=terminal)
         self._session.register_component("credential_provider", provider)
+        self._session.register("before-send", _vet)
         self._clients: dict[str, BaseClient] = {}
         self._lock = threading.Lock()
 
@@ -74,10 +75,21 @@ class Aws:
         return "\n".join(parts + [f"{name}={os.environ[name]}" for name in endpoints])
 
     @property
-    def ca_bundle(self) -> str:
-        """The file of trusted certificates (AWS_CA_BUNDLE, `ca_bundle`, else botocore's own)."""
-        configured = self._session.get_config_variable("ca_bundle")
-        return str(configured or Path(botocore.__file__).with_name("cacert.pem"))
+    def network(self) -> Network:
+        """How the data channel gets to AWS: as the calls do.
+
+        Raises:
+            SmProxyError: `bad-setting` or `network`, what is configured cannot serve.
+        """
+        return Network(network.ca_bundle(self._session), network.proxy_for)
+
+    def stream_url(self, url: str) -> str:
+        """The URL of a session's stream, at the endpoint that is configured for it.
+
+        Raises:
+            SmProxyError: `bad-setting`, that is no URL.
+        """
+        return network.stream_url(self._session, url)
 
     def endpoint(self, service: str) -> str:
         """The URL that calls to a service go to.
@@ -87,10 +99,12 @@ class Aws:
         """
         try:
             models.ensure_trimmed(service)
-            # Any keys will do: a client of our own might ask for a code now.
+            # Any keys will do: a client of our own might ask for a code now. It never makes a
+            # call, so whom it would trust is another check's business.
             with self._lock:
                 client = self._session.create_client(
                     service,
+                    verify=False,
                     config=_CONFIG,
                     aws_access_key_id="none",
                     aws_secret_access_key="none",  # noqa: S106 - nothing is signed with it
@@ -145,6 +159,14 @@ class Aws:
         with self._lock:
             if service not in self._clients:
                 models.ensure_trimmed(service)
+                # For the clients that fetch credentials, too: botocore makes them by itself.
+                self._session.set_config_variable("ca_bundle", network.ca_bundle(self._session))
                 self._clients[service] = self._session.create_client(service, config=_CONFIG)
                 debug_log.write(f"client {service} ready")
             return self._clients[service]
+
+
+def _vet(**event: Any) -> None:
+    """What botocore calls before it sends a request of any client."""
+    request: AWSPreparedRequest = event["request"]
+    network.proxy_for(request.url)

@@ -138,10 +138,20 @@ def from_botocore(error: Exception, action: str, profile: str | None) -> SmProxy
     if "ParamValidationError" in names:
         return None  # a bug of ours
     code: Code = "network" if names & _NETWORK else "aws-error"
-    return _failure(code, f"{action} failed: {error}", _hint(code, names))
+    why = f" ({inner})" if (inner := _proxys_words(error)) else ""
+    return _failure(code, f"{action} failed: {error}{why}", _hint(code, names))
+
+
+def _proxys_words(error: Exception) -> str:
+    """What a proxy answered to CONNECT, which botocore keeps to itself."""
+    inner = getattr(error, "kwargs", {}).get("error")
+    root = getattr(inner, "original_error", None)  # of urllib3's ProxyError
+    return str(root) if isinstance(root, OSError) else ""
 
 
 def _hint(code: Code, names: set[str]) -> str:
+    if "ProxyConnectionError" in names:
+        return "Mend HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT, or name the host in NO_PROXY."
     if "SSLError" in names:
         return "Behind a proxy that reads TLS, name its certificates with AWS_CA_BUNDLE."
     if code == "network":

@@ -58,8 +58,10 @@ def endpoint(context: Context) -> str:
         url = context.aws.endpoint("sagemaker")
     except SmProxyError as error:  # a profile that is not there, a torn file: see credentials
         raise SkipCheck(f"the AWS configuration tells none: {error.message}") from None
+    network = context.aws.network
+    network.proxy_for(url)  # one that cannot serve is refused
     session = URLLib3Session(
-        verify=context.aws.ca_bundle,  # type: ignore[arg-type] # a path is taken too
+        verify=network.ca_bundle,  # type: ignore[arg-type] # a path is taken too
         proxies=get_environ_proxies(url),
         timeout=6,
     )

@@ -29,6 +29,7 @@ _STALE: Final = frozenset({"bastion-offline", "no-bastion", "agent-too-old"})
 
 _CODES: Final[dict[Kind, Code]] = {
     "lost": "session-lost",
+    "unopened": "network",
     "unreachable": "bastion-offline",
     "refused": "connect-refused",
     "closed": "session-lost",
@@ -36,6 +37,7 @@ _CODES: Final[dict[Kind, Code]] = {
 }
 _HINTS: Final[dict[Kind, str]] = {
     "lost": "Connect again.",
+    "unopened": "Check the network, proxy and VPN: the data channel has a host of its own.",
     "unreachable": "Is the instance running, and its SSM agent?",
     "refused": "Is sshd running in the container, and does its security group let the bastion in?",
     "closed": "Connect again.",
@@ -81,7 +83,7 @@ def _through(target: str, container: Container, port: int, aws: Aws) -> Session:
     )
     options = ssm.Options(
         payload_limit=SAFE_PAYLOAD if private_files.exists(_small_only(target)) else LARGE_PAYLOAD,
-        ca_bundle=aws.ca_bundle,
+        network=aws.network,
         on_status=output.status,
         failure=_failures(target),
         over=sessions.SESSIONS.over,

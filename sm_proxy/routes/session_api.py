@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
@@ -36,7 +37,7 @@ class SsmApi:
             )
         except ServiceError as error:
             raise self._diagnosed(error) from None
-        return _grant(answer)
+        return self._placed(_grant(answer))
 
     def resume(self, session_id: str) -> Grant | None:
         """ResumeSession; None when the service no longer knows the session."""
@@ -51,7 +52,7 @@ class SsmApi:
                 what = f"the connection was lost and cannot be resumed: {error.message}"
                 raise FinalError(SmProxyError(error.code, what, error.hint)) from None
             raise
-        return _grant(answer) if answer.get("TokenValue") else None
+        return self._placed(_grant(answer)) if answer.get("TokenValue") else None
 
     def terminate(self, session_id: str) -> None:
         """TerminateSession."""
@@ -76,6 +77,11 @@ class SsmApi:
             what = f"sessions are encrypted with the KMS key {key_id}: {error.message}"
             raise FinalError(SmProxyError(error.code, what, error.hint)) from None
         return answer["CiphertextBlob"], answer["Plaintext"]
+
+    def _placed(self, grant: Grant) -> Grant:
+        """With its stream at the endpoint that is configured for streams."""
+        url = grant.stream_url
+        return replace(grant, stream_url=self._aws.stream_url(url)) if url else grant
 
     def _diagnosed(self, error: ServiceError) -> SmProxyError:
         """Why StartSession failed: only now is it worth asking what SSM knows of the target."""

@@ -8,19 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
+from sm_proxy.ssm.dial import DIRECT, Network
 from sm_proxy.ssm.outbox import LARGE_PAYLOAD
 from sm_proxy.ssm.timing import MESSAGES_PER_S
 
 TERMINATE_DEADLINE_S: Final = 2.0
 
-Kind = Literal["lost", "unreachable", "refused", "closed", "large"]
+Kind = Literal["lost", "unopened", "unreachable", "refused", "closed", "large"]
 
 
 class SessionEndedError(Exception):
     """The session ended otherwise than by a clean end.
 
     Attributes:
-        kind: `lost` the connection could not be resumed, `unreachable` the agent did not answer,
+        kind: `lost` the connection could not be resumed, `unopened` there never was one,
+            `unreachable` the agent did not answer,
             `refused` the target port refused, `closed` the service ended it with a text,
             `large` this target takes messages of 1,024 bytes only.
     """
@@ -82,7 +84,7 @@ class Options:
     Attributes:
         payload_limit: largest message payload to try, in bytes.
         messages_per_s: data messages a second at the most.
-        ca_bundle: file or folder of trusted certificates, None for the system's.
+        network: how the service is reached.
         on_status: takes a line for the user (the account's CustomerMessage).
         failure: makes the exception for a session that did not end cleanly.
         over: called with the session's id once both ends know that it is over.
@@ -91,7 +93,7 @@ class Options:
 
     payload_limit: int = LARGE_PAYLOAD
     messages_per_s: float = MESSAGES_PER_S
-    ca_bundle: str | None = None
+    network: Network = DIRECT
     on_status: Callable[[str], None] = lambda _: None
     failure: Callable[[Kind, str], Exception] = SessionEndedError
     over: Callable[[str], None] = lambda _: None

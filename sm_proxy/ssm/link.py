@@ -14,6 +14,7 @@ from typing import Final
 
 from sm_proxy.ssm import transport
 from sm_proxy.ssm.api import Api, Grant
+from sm_proxy.ssm.dial import Network
 from sm_proxy.ssm.handshake import CLIENT_VERSION
 from sm_proxy.ssm.liveness import Liveness
 from sm_proxy.ssm.resume import RESUME_DEADLINE_S, Resumption
@@ -35,7 +36,7 @@ class Link:
     """
 
     def __init__(
-        self, api: Api, grant: Grant, websocket: WebSocket, ca_bundle: str | None, now: float
+        self, api: Api, grant: Grant, websocket: WebSocket, network: Network, now: float
     ) -> None:
         self.websocket: WebSocket | None = websocket
         self.given_up = ""
@@ -43,7 +44,7 @@ class Link:
         self.resumes = 0
         self._api = api
         self._grant = grant
-        self._ca_bundle = ca_bundle
+        self._network = network
         self._client_id = str(uuid.uuid4())
         self._resumption: Resumption | None = None
         self._resume_until = 0.0
@@ -192,4 +193,4 @@ class Link:
         if grant is None:
             return None
         url = grant.stream_url or self._grant.stream_url
-        return grant, transport.connect(url, self._ca_bundle)
+        return grant, transport.connect(url, self._network)

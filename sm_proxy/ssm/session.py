@@ -26,7 +26,7 @@ from sm_proxy.ssm.api import (
 from sm_proxy.ssm.channel import Channel, Event, KeyWanted, Opened, PortRefused, State
 from sm_proxy.ssm.encryption import DataKeyCipher
 from sm_proxy.ssm.link import Link
-from sm_proxy.ssm.transport import DisconnectedError, WebSocket
+from sm_proxy.ssm.transport import DisconnectedError, UnreachableError, WebSocket
 
 __all__ = [
     "TERMINATE_DEADLINE_S",
@@ -66,7 +66,7 @@ class Session:
         self._channel = Channel(
             now, int(time.time() * 1000), options.payload_limit, options.messages_per_s
         )
-        self._link = Link(api, grant, websocket, options.ca_bundle, now)
+        self._link = Link(api, grant, websocket, options.network, now)
         self._smux: smux.Reader | None = None
         self._opened = False
         self._finishing = False
@@ -291,14 +291,15 @@ def start(api: Api, options: Options, grant: Grant) -> Session:
     """Open the websocket of a granted session; the handshake happens while it is advanced.
 
     Raises:
-        Exception: `options.failure` of `lost`: the websocket cannot be opened. The session is
-            terminated.
+        Exception: `options.failure` of `unopened` or `lost`: the websocket cannot be opened, or
+            the service refuses it. The session is terminated.
     """
     try:
         return Session(api, grant, _connected(grant, options), options)
     except DisconnectedError as error:
         terminate_within_bound(api, grant.session_id)
-        raise options.failure("lost", f"the data channel cannot be opened: {error}") from None
+        kind: Kind = "unopened" if isinstance(error, UnreachableError) else "lost"
+        raise options.failure(kind, f"the data channel cannot be opened: {error}") from None
     except BaseException:
         terminate_within_bound(api, grant.session_id)
         raise
@@ -309,8 +310,8 @@ def _connected(grant: Grant, options: Options) -> WebSocket:
     until = time.monotonic() + _CONNECT_RETRY_WITHIN_S
     for delay in _CONNECT_DELAYS_S:
         with contextlib.suppress(DisconnectedError):
-            return transport.connect(grant.stream_url, options.ca_bundle)
+            return transport.connect(grant.stream_url, options.network)
         if time.monotonic() >= until:
             break
         time.sleep(delay)
-    return transport.connect(grant.stream_url, options.ca_bundle)
+    return transport.connect(grant.stream_url, options.network)

@@ -19,9 +19,17 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from sm_proxy.ssm.dial import CONNECT_TIMEOUT_S, DisconnectedError, dial, words
+from sm_proxy.ssm.dial import (
+    CONNECT_TIMEOUT_S,
+    DIRECT,
+    DisconnectedError,
+    Network,
+    UnreachableError,
+    dial,
+    words,
+)
 
-__all__ = ["DisconnectedError", "WebSocket", "connect"]
+__all__ = ["DisconnectedError", "UnreachableError", "WebSocket", "connect"]
 
 MESSAGE_LIMIT: Final = 256 << 10
 """The agent's messages have about 1 KiB; a handshake document has a few."""
@@ -181,25 +189,28 @@ class WebSocket:
             raise DisconnectedError(self._gone)
 
 
-def connect(url: str, ca_bundle: str | None = None) -> WebSocket:
+def connect(url: str, network: Network = DIRECT) -> WebSocket:
     """Open a websocket, blocking; afterwards it does not block.
 
     Args:
         url: `wss://...`, used as it is; `ws://` only to a loopback address.
-        ca_bundle: a file or folder of trusted certificates instead of the system's.
+        network: how to get there.
 
     Raises:
-        DisconnectedError: no connection, not trusted, or refused by the service.
+        UnreachableError: no connection, or not trusted.
+        DisconnectedError: refused by the service.
     """
     sock: socket.socket | None = None
     try:
-        sock = dial(url, ca_bundle)
+        sock = dial(url, network)
         return _upgrade(sock, url)
     except (OSError, ValueError, EOFError, WebSocketException) as error:
         if sock is not None:
             sock.close()
         host = url.partition("?")[0]  # the query may name what is nobody's business
-        raise DisconnectedError(f"{host}: {words(error)}") from None
+        refused = isinstance(error, WebSocketException)
+        kind = DisconnectedError if refused else UnreachableError
+        raise kind(f"{host}: {words(error)}") from None
 
 
 def _upgrade(sock: socket.socket, url: str) -> WebSocket:

@@ -284,9 +284,3 @@ def test_a_call_that_we_made_wrongly_is_a_bug(server: Server) -> None:
     with pytest.raises(Exception, match="TrainingJobName"):
         Aws(region="eu-west-1").call("sagemaker", "DescribeTrainingJob")
     assert server.requests == []
-
-
-def test_whom_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Path(Aws().ca_bundle).name == "cacert.pem"
-    monkeypatch.setenv("AWS_CA_BUNDLE", "/my/ca.pem")
-    assert Aws().ca_bundle == "/my/ca.pem"

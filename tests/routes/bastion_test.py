@@ -123,6 +123,7 @@ def test_a_hang_up_before_a_session_is_granted_ends_none(monkeypatch: pytest.Mon
     ("kind", "code"),
     [
         ("lost", "session-lost"),
+        ("unopened", "network"),
         ("unreachable", "bastion-offline"),
         ("refused", "connect-refused"),
         ("closed", "session-lost"),

@@ -55,6 +55,16 @@ def test_a_session_is_taken_up_again() -> None:
     assert api(FakeAws(ResumeSession=without_url)).resume("s-1") == Grant("s-1", "t", "")
 
 
+def test_the_stream_is_opened_at_its_private_endpoint(
+    monkeypatch: pytest.MonkeyPatch, started: Started
+) -> None:
+    placed = lambda _, url: url.replace("wss://x", "wss://vpce-1")  # noqa: E731
+    monkeypatch.setattr(FakeAws, "stream_url", placed)
+    connected(account())
+    assert started[0][2].stream_url == "wss://vpce-1"
+    assert api(FakeAws(ResumeSession=GRANTED)).resume("s-1") == Grant("s-1", "t", "wss://vpce-1")
+
+
 @pytest.mark.parametrize(
     "answer", [{"SessionId": "s-1"}, ServiceError("DoesNotExistException", "gone", "x")]
 )

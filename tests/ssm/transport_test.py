@@ -6,12 +6,14 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from websockets.sync.server import ServerConnection
 
 from sm_proxy.ssm import transport
+from sm_proxy.ssm.dial import DIRECT, Network, Proxy, UnreachableError
 from sm_proxy.ssm.transport import DisconnectedError, WebSocket
 from tests.ssm.service import ConnectProxy, certificate, raw_server, service, stay
 
@@ -19,13 +21,6 @@ from tests.ssm.service import ConnectProxy, certificate, raw_server, service, st
 def echo(connection: ServerConnection) -> None:
     for message in connection:
         connection.send(message)
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
 
 
 def collect(websocket: WebSocket, count: int, seconds: float = 60) -> list[bytes]:
@@ -40,8 +35,8 @@ def collect(websocket: WebSocket, count: int, seconds: float = 60) -> list[bytes
     return messages
 
 
-def round_trip(url: str, ca: str | None = None) -> None:
-    websocket = transport.connect(url, ca)
+def round_trip(url: str, network: Network = DIRECT) -> None:
+    websocket = transport.connect(url, network)
     try:
         websocket.send_frames([b"one", bytes(100_000)])
         assert collect(websocket, 2) == [b"one", bytes(100_000)]
@@ -50,10 +45,10 @@ def round_trip(url: str, ca: str | None = None) -> None:
 
 
 @pytest.fixture
-def tls(tmp_path: Path) -> Iterator[tuple[str, str]]:
+def tls(tmp_path: Path) -> Iterator[tuple[str, Network]]:
     context, ca = certificate(tmp_path)
     with service(echo, context) as port:
-        yield f"wss://127.0.0.1:{port}/v1/data-channel/s?role=x&cell=1", ca
+        yield f"wss://127.0.0.1:{port}/v1/data-channel/s?role=x&cell=1", Network(ca)
 
 
 def test_clear_text_to_loopback() -> None:
@@ -67,54 +62,46 @@ def test_clear_text_elsewhere_is_refused_before_a_connection(url: str) -> None:
         transport.connect(url)
 
 
-def test_tls_with_a_ca_bundle(tls: tuple[str, str]) -> None:
+def test_tls_with_a_ca_bundle(tls: tuple[str, Network]) -> None:
     round_trip(*tls)
 
 
-def test_an_unknown_ca_is_refused_in_words(tls: tuple[str, str]) -> None:
-    with pytest.raises(DisconnectedError, match="not trusted") as caught:
+def test_an_unknown_ca_is_refused_in_words(tls: tuple[str, Network]) -> None:
+    with pytest.raises(UnreachableError, match="not trusted") as caught:
         transport.connect(tls[0])
     assert "cell=1" not in str(caught.value)
 
 
-def test_a_missing_bundle_is_an_ordinary_failure(tls: tuple[str, str]) -> None:
-    with pytest.raises(DisconnectedError, match="No such file"):
-        transport.connect(tls[0], "/nonexistent/ca.pem")
+def test_a_missing_bundle_is_an_ordinary_failure(tls: tuple[str, Network]) -> None:
+    with pytest.raises(UnreachableError, match="No such file"):
+        transport.connect(tls[0], Network("/nonexistent/ca.pem"))
 
 
-def test_https_proxy_with_credentials(
-    tls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def through(proxy: ConnectProxy, network: Network, **headers: str) -> Network:
+    return replace(network, proxy_for=lambda _: Proxy("127.0.0.1", proxy.port, headers))
+
+
+def test_through_a_proxy_with_its_headers(tls: tuple[str, Network]) -> None:
     proxy = ConnectProxy()
-    monkeypatch.setenv("HTTPS_PROXY", f"http://me:p%40ss@127.0.0.1:{proxy.port}")
-    round_trip(*tls)
+    url, network = tls
+    round_trip(url, through(proxy, network, Authorized="yes"))
     proxy.close()
     assert proxy.requests[0].startswith("CONNECT 127.0.0.1:")
-    assert "Basic bWU6cEBzcw==" in proxy.requests[0]
+    assert "Authorized: yes" in proxy.requests[0]
 
 
-@pytest.mark.parametrize("exception", ["127.0.0.1", "*"])
-def test_no_proxy_wins(
-    tls: tuple[str, str], monkeypatch: pytest.MonkeyPatch, exception: str
-) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("NO_PROXY", exception)
-    round_trip(*tls)
-
-
-def test_a_refusing_proxy_is_named(tls: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusing_proxy_is_named(tls: tuple[str, Network]) -> None:
     proxy = ConnectProxy(refuse=True)
-    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
-    with pytest.raises(DisconnectedError, match="407"):
-        transport.connect(*tls)
+    url, network = tls
+    with pytest.raises(UnreachableError, match="407"):
+        transport.connect(url, through(proxy, network))
     proxy.close()
 
 
-def test_clear_text_never_goes_to_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+def test_clear_text_never_goes_to_a_proxy() -> None:
+    network = Network(proxy_for=lambda _: Proxy("127.0.0.1", 1))
     with service(echo) as port:
-        round_trip(f"ws://127.0.0.1:{port}/")
+        round_trip(f"ws://127.0.0.1:{port}/", network)
 
 
 def test_fragments_are_joined() -> None:

@@ -1,0 +1,136 @@
+"""How AWS is reached: certificates, proxy and endpoints, judged as botocore judges them.
+
+The API's calls and the data channel go by this one judgement, and so does `doctor`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from botocore.httpsession import ProxyConfiguration, get_cert_path
+from botocore.session import Session
+from botocore.utils import ensure_boolean, get_environ_proxies
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.ssm.dial import Proxy
+
+_STREAMS: Final = "ssmmessages"
+"""The service of the data channel, in the names of variables and settings for endpoints."""
+_SCHEMES: Final = {"http": "ws", "https": "wss"}
+_PROXY_PORT: Final = 80
+
+
+def ca_bundle(session: Session) -> str:
+    """The file of trusted certificates.
+
+    It is AWS_CA_BUNDLE's, that of `ca_bundle` in the profile, REQUESTS_CA_BUNDLE's, else the one
+    that botocore brings along.
+
+    Raises:
+        SmProxyError: `bad-setting`, one of them is empty; `network`, the file cannot be read.
+    """
+    configured = session.get_config_variable("ca_bundle")
+    if configured is None:
+        configured = os.environ.get("REQUESTS_CA_BUNDLE")
+    if configured is None:
+        return str(get_cert_path(True))
+    # Some releases of botocore take an empty name for "trust everybody".
+    if not str(configured).strip():
+        raise SmProxyError(
+            "bad-setting",
+            "the file of trusted certificates has an empty name",
+            "Unset AWS_CA_BUNDLE and REQUESTS_CA_BUNDLE, and `ca_bundle` of the AWS profile, or"
+            " name a file there.",
+        )
+    path = Path(os.path.expanduser(str(configured)))  # noqa: PTH111 - `~nobody` stays as it is
+    try:
+        with path.open("rb"):
+            return str(path)
+    except OSError as error:
+        raise SmProxyError(
+            "network",
+            f"the file of trusted certificates {path} cannot be read: {error.strerror}",
+            "Mend AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or `ca_bundle` of the AWS profile.",
+        ) from None
+
+
+def proxy_for(url: str) -> Proxy | None:
+    """The proxy for a URL, by HTTPS_PROXY, HTTP_PROXY and NO_PROXY or the system's settings.
+
+    Args:
+        url: `https://...`, or `wss://...`, which goes the same way; `http://...`.
+
+    Raises:
+        SmProxyError: `network`, a proxy of a kind that cannot serve.
+    """
+    parts = urlsplit(url)
+    asked = parts._replace(scheme={"wss": "https", "ws": "http"}.get(parts.scheme, parts.scheme))
+    configuration = ProxyConfiguration(get_environ_proxies(asked.geturl()))
+    proxy = configuration.proxy_url_for(asked.geturl())
+    if not proxy:
+        return None
+    found = _split(proxy)
+    if found is None:
+        raise SmProxyError(
+            "network",
+            f"{parts.hostname} would be reached through a proxy that is no http:// one",
+            f"Name an http:// proxy in {asked.scheme.upper()}_PROXY, or the host in NO_PROXY.",
+        )
+    headers = configuration.proxy_headers_for(proxy)
+    return Proxy(found.hostname or "", found.port or _PROXY_PORT, headers)
+
+
+def _split(proxy: str) -> SplitResult | None:
+    """The URL of a proxy; None if it is none, or not one of http."""
+    try:
+        found = urlsplit(proxy)
+        named = bool(found.hostname) and found.port != 0
+    except ValueError:
+        return None
+    # botocore puts `http://` before every scheme that it does not know.
+    foreign = "://" in proxy.removeprefix("http://")
+    return found if found.scheme == "http" and named and not foreign else None
+
+
+def stream_url(session: Session, url: str) -> str:
+    """The URL of a session's stream, at the endpoint that the user has named for it.
+
+    A private endpoint replaces the host, as for every API; token, path and query stay. The
+    endpoint for all services does not count: whoever answers for SSM has named the stream's host.
+
+    Raises:
+        SmProxyError: `bad-setting`, it is no URL.
+    """
+    endpoint = _stream_endpoint(session)
+    if not endpoint:
+        return url
+    try:
+        named = urlsplit(endpoint)
+        scheme, _ = _SCHEMES[named.scheme], named.port
+    except (KeyError, ValueError):
+        scheme = ""
+    if not scheme or not named.hostname or any(not letter.isprintable() for letter in endpoint):
+        raise SmProxyError(
+            "bad-setting",
+            f"the endpoint of {_STREAMS} is no URL: {endpoint!r}",
+            f"Mend AWS_ENDPOINT_URL_{_STREAMS.upper()}, or `{_STREAMS}` in the `services` section"
+            " of the AWS profile: https://HOST",
+        )
+    parts = urlsplit(url)
+    path = named.path.rstrip("/") + parts.path
+    return parts._replace(scheme=scheme, netloc=named.netloc, path=path).geturl()
+
+
+def _stream_endpoint(session: Session) -> str:
+    ignored = session.get_config_variable("ignore_configured_endpoint_urls")
+    if ensure_boolean(ignored or False):
+        return ""
+    if named := os.environ.get(f"AWS_ENDPOINT_URL_{_STREAMS.upper()}"):
+        return named
+    section = session.get_scoped_config().get("services")
+    services: dict[str, Any] = session.full_config.get("services", {}).get(section, {})
+    own = services.get(_STREAMS)
+    return str(own.get("endpoint_url", "")) if isinstance(own, dict) else ""
