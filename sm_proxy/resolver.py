@@ -8,16 +8,14 @@ none of these calls, and of many connections at once only one asks about the job
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import kinds, log_formats, log_streams, logs, lookup
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
@@ -25,6 +23,7 @@ from sm_proxy.jobs.hostname import Target, parse
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.log_formats import LogAddress
 from sm_proxy.jobs.subnets import Subnets, choose_address, describe_subnets, first_inside
+from sm_proxy.jobs.times import in_words
 from sm_proxy.local import debug_log
 from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings
@@ -33,8 +32,10 @@ __all__ = ["Container", "forget", "resolve"]
 
 POLL_S: Final = (2.0, 4.0)
 """Between two looks at a starting job: at random within these bounds."""
-MARKER_GRACE_S: Final = 120.0
-"""So long after a job's start its log may still be silent; later it will stay so."""
+_SLOWER_AFTER: Final = 10
+"""So many looks at a log that names no address, then the pauses grow: each reads it anew."""
+_SLOWEST: Final = 4
+_WORDS_SHOWN: Final = 200
 _CHANGING: Final = frozenset({"address-refused", "bad-name", "no-address", "no-vpc"})
 """Refusals that rest on what the job was when it was described."""
 
@@ -62,18 +63,18 @@ def resolve(
         SmProxyError: with the code that fits.
     """
     target = parse(host, settings.prefix)
-    cache = JobCache(aws.scope)
+    cache = JobCache(aws)
     if not fresh and (known := cache.container(target)) is not None:
         debug_log.write("remembered", address=known.address, port=known.port)
         return known
     cache.forget_container(target)
     search = _Search(target, settings, aws, cache, on_status)
-    return search.run(time.monotonic() + wait, fresh=fresh)
+    return search.run(wait, fresh=fresh)
 
 
 def forget(host: str, settings: Settings, aws: Aws) -> None:
     """Do not believe again what is remembered of this host."""
-    JobCache(aws.scope).forget_container(parse(host, settings.prefix))
+    JobCache(aws).forget_container(parse(host, settings.prefix))
 
 
 class _Search:
@@ -92,28 +93,37 @@ class _Search:
         self._aws = aws
         self._cache = cache
         self._on_status = on_status
+        self._patient = False
+        self._silent = 0
+        self._refusal: SmProxyError | None = None
         self._subnets: Subnets | None = None
         self._shown = ""
         self._job: Job | None = None
         self._old = False
 
-    def run(self, deadline: float, *, fresh: bool) -> Container:
-        patient = deadline > time.monotonic()
+    def run(self, wait: float, *, fresh: bool) -> Container:
+        deadline = time.monotonic() + wait
+        self._patient = wait > 0
         max_age = 0.0 if fresh else float("inf")
         while True:
+            self._refusal = None
             job, found = self._look(max_age)
             if found is not None:
                 self._cache.keep_container(self._target, job, found)
                 return found
-            self._refuse_if_silent(job)
             left = deadline - time.monotonic()
             if left <= 0:
-                raise self._nothing_yet(job, patient=patient)
+                raise self._refusal or self._nothing_yet(job, wait)
             self._report(job)
-            pause = min(left, random.uniform(*POLL_S))  # noqa: S311 - jitter
+            pause = min(left, self._pause(job))
             time.sleep(pause)
             # Whoever else waits for the same job may have asked in the meantime.
             max_age = min(pause, POLL_S[0])
+
+    def _pause(self, job: Job) -> float:
+        self._silent = self._silent + 1 if job.running else 0
+        slower = min(1 + self._silent // _SLOWER_AFTER, _SLOWEST)
+        return slower * random.uniform(*POLL_S)  # noqa: S311 - jitter
 
     def _look(self, max_age: float) -> tuple[Job, Container | None]:
         """Look again before failing on cached data: the job may have changed or ended."""
@@ -151,8 +161,15 @@ class _Search:
         reported = reading.result() if reading is not None else None
         if reported is None or subnets is None:
             return job, None
-        stream, found = reported
-        return job, self._container(job, stream, self._judged(found, subnets), subnets)
+        stream, addresses = reported
+        found, final = self._judged(addresses, subnets)
+        try:
+            return job, self._container(job, stream, found, subnets)
+        except SmProxyError as error:
+            if final or not self._patient:
+                raise
+            self._refusal = error
+            return job, None
 
     def _refuse_if_over(self, job: Job) -> None:
         if job.over:
@@ -178,15 +195,21 @@ class _Search:
         first = next(reported, None)
         return None if first is None else (stream, itertools.chain([first], reported))
 
-    def _judged(self, reported: Iterator[LogAddress], subnets: Subnets) -> LogAddress:
-        """What counts of it; a form of several lines is read on while no address of it will do."""
+    def _judged(self, reported: Iterator[LogAddress], subnets: Subnets) -> tuple[LogAddress, bool]:
+        """What counts of it, and whether it stays so however the log goes on.
+
+        A form of several lines is read on while no address of it will do; it may even end in the
+        middle, for a log comes in pieces.
+        """
         allow_loopback = self._settings.allow_loopback
-        with contextlib.suppress(logs.LimitError):
+        try:
             for found in reported:
                 inside = first_inside(found.addresses, subnets, allow_loopback=allow_loopback)
                 if found.source == "marker" or inside is not None:
-                    break
-        return found
+                    return found, True
+        except logs.LimitError:
+            return found, True
+        return found, False
 
     def _container(self, job: Job, stream: str, found: LogAddress, subnets: Subnets) -> Container:
         self._refuse_if_without_server(found)
@@ -229,35 +252,35 @@ class _Search:
             "Mend what it names, in the image or in the job's environment.",
         )
 
-    def _refuse_if_silent(self, job: Job) -> None:
-        age = (datetime.now(timezone.utc) - job.status_since).total_seconds()
-        if job.running and age > MARKER_GRACE_S:
-            raise self._no_address(job)
-
-    def _nothing_yet(self, job: Job, *, patient: bool) -> SmProxyError:
-        if job.running or not patient:
-            return self._no_address(job)
+    def _nothing_yet(self, job: Job, wait: float) -> SmProxyError:
+        what, hint = (
+            f"job {job.name} is {_status(job)}: it has no running container yet",
+            "Wait for it",
+        )
+        if job.running:
+            what = f"job {job.name} is {_status(job)}, and {self._silence(job)}"
+            hint = "Is the sm-proxy entrypoint in the image? It prints one line. If so, wait"
+        more = f" --timeout {int(2 * wait)} (ssh: SM_PROXY_WAIT)" if wait else ""
         return SmProxyError(
-            "wait-timeout",
-            f"job {job.name} is still {job.status}",
-            "Wait longer, with --wait or SM_PROXY_WAIT in seconds.",
+            "wait-timeout" if wait else "no-address",
+            f"{what}, after {in_words(wait)}" if wait else what,
+            f"{hint} with: sm-proxy wait {self._target.host}{more}",
         )
 
-    def _no_address(self, job: Job) -> SmProxyError:
-        if not job.running:
-            return SmProxyError(
-                "no-address",
-                f"job {job.name} is {job.status}: it has no running container yet",
-                "Wait for it, with --wait or SM_PROXY_WAIT in seconds.",
-            )
-        return SmProxyError(
-            "no-address",
-            f"the log of {job.name}/{self._target.node} names no address yet",
-            "Is the sm-proxy entrypoint in the image? It prints one line when it starts.",
-        )
+    def _silence(self, job: Job) -> str:
+        return f"the log of {job.name}/{self._target.node} names no address yet"
 
     def _report(self, job: Job) -> None:
         shown = f"{job.name}: {job.progress}"
+        if job.running and self._silent:  # longer than it takes a line to get into the log
+            known = self._refusal.message if self._refusal else self._silence(job)
+            shown = f"{known}; waiting, for the job is {_status(job)}"
         if shown != self._shown:
             self._shown = shown
             self._on_status(shown)
+
+
+def _status(job: Job) -> str:
+    """`Training (Downloading the training image)`: in the service's words, where it has some."""
+    words = printable(job.status_message.rstrip(". "), _WORDS_SHOWN)
+    return f"{job.status} ({words})" if words else job.status

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from sm_proxy import resolver
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import cache as job_cache
+from sm_proxy.jobs import kinds
+from sm_proxy.jobs.kinds import training
 from sm_proxy.resolver import Container
 from sm_proxy.settings import Settings
 from sm_proxy.state import cache
@@ -151,8 +154,10 @@ def test_a_log_whose_head_names_none_is_not_waited_for(clock: Clock) -> None:
     error = refused(working(GetLogEvents=pages), wait=900)
     assert (error.code, clock.slept) == ("no-address", [])
     assert "15,000 lines" in error.message
-    pages = [events(IP_ADDR[0], *lines[0], token="f/0"), *pages[1:]]
-    assert refused(working(GetLogEvents=pages), wait=900, fresh=True).code == "address-refused"
+    pages = [events(IP_ADDR[0], *lines[0], token="f/0")]
+    pages += [events(*page, token=f"f/{number}") for number, page in enumerate(lines[1:], 1)]
+    error = refused(working(GetLogEvents=pages), wait=900, fresh=True)
+    assert (error.code, clock.slept) == ("address-refused", [])
 
 
 def test_no_more_is_read_than_it_takes() -> None:
@@ -308,14 +313,94 @@ def test_a_job_that_turns_terminal_ends_the_wait_at_once(clock: Clock) -> None:
     assert len(clock.slept) == 1
 
 
-def test_a_log_that_stays_silent_is_not_waited_for_forever(clock: Clock) -> None:
-    long_ago = datetime.now(timezone.utc) - timedelta(seconds=resolver.MARKER_GRACE_S + 5)
-    old = description(SecondaryStatusTransitions=[{"StartTime": long_ago}])
-    aws = working(DescribeTrainingJob=old, GetLogEvents=events("epoch 1"))
-    assert refused(aws, wait=900).code == "no-address"
-    assert clock.slept == []
-    young = working(GetLogEvents=[events(), events("x"), events(marker_line())])
-    assert resolved(young, wait=900, fresh=True).port == 2222
+LONG_AGO = {"Status": "Training", "StartTime": datetime.now(timezone.utc) - timedelta(hours=3)}
+AHEAD = {"Status": "Training", "StartTime": datetime.now(timezone.utc) + timedelta(minutes=9)}
+SILENT = "the log of my-job/algo-1 names no address yet"
+PULLING = {"StatusMessage": "Downloading the training image."}
+
+
+@pytest.mark.parametrize("began", [LONG_AGO, AHEAD], ids=["long-ago", "by-another-clock"])
+@pytest.mark.parametrize("silence", [events(), events("epoch 1")], ids=["empty", "other-lines"])
+def test_a_silent_log_is_waited_for_while_the_job_is_alive(
+    began: dict[str, Any], silence: Any, clock: Clock
+) -> None:
+    job = description(SecondaryStatusTransitions=[{**began, **PULLING}])
+    begun = clock.now
+
+    def log(**_: Any) -> Any:
+        return events(marker_line()) if clock.now - begun > 600 else silence
+
+    told: list[str] = []
+    aws = working(DescribeTrainingJob=job, GetLogEvents=log)
+    assert resolved(aws, wait=900, on_status=told.append).port == 2222
+    assert told == [
+        "my-job: Training",
+        f"{SILENT}; waiting, for the job is Training (Downloading the training image)",
+    ]
+
+
+@pytest.mark.parametrize("wait", [5, 300, 900])
+def test_a_log_that_stays_silent_ends_with_the_wait(wait: int, clock: Clock) -> None:
+    aws = working(
+        DescribeTrainingJob=description(SecondaryStatusTransitions=[{**LONG_AGO, **PULLING}]),
+        DescribeLogStreams=streams(),
+    )
+    error = refused(aws, wait=wait)
+    assert error.code == "wait-timeout"
+    assert sum(clock.slept) == pytest.approx(wait)
+    assert "Training (Downloading the training image)" in error.message
+    assert "entrypoint" in error.hint
+    assert len(clock.slept) < 110  # each look reads the log anew
+
+
+def test_without_a_wait_a_silent_log_is_told_at_once(clock: Clock) -> None:
+    for began in (LONG_AGO, AHEAD):
+        job = description(SecondaryStatusTransitions=[{**began, **PULLING}])
+        error = refused(working(DescribeTrainingJob=job, GetLogEvents=events("x")), fresh=True)
+        assert (error.code, clock.slept) == ("no-address", [])
+        assert "Downloading the training image" in error.message
+
+
+def test_a_silent_job_that_ends_ends_the_wait(clock: Clock) -> None:
+    alive = description(SecondaryStatusTransitions=[LONG_AGO])
+    over = description("Failed", "Failed", FailureReason="no image")
+    aws = working(DescribeTrainingJob=[alive] * 9 + [over], GetLogEvents=events("x"))
+    assert refused(aws, wait=900).code == "job-failed"
+    assert len(clock.slept) == 9
+
+
+@pytest.mark.parametrize(("behind", "source"), [(IP_ADDR[1], "ip-addr"), (marker_line(), "marker")])
+def test_output_that_has_come_in_part_is_waited_for(behind: str, source: str, clock: Clock) -> None:
+    begun = clock.now
+
+    def log(**_: Any) -> Any:
+        return events(IP_ADDR[0], *[behind] * (clock.now - begun > 30))
+
+    assert resolved(working(GetLogEvents=log), wait=60).source == source
+    aws = working(GetLogEvents=events(IP_ADDR[0]))
+    assert refused(aws, wait=60, fresh=True).code == "address-refused"
+
+
+@pytest.mark.parametrize("kind", ["processing", "transform", "endpoint"])
+def test_the_other_kinds_are_waited_for_alike(
+    kind: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = description(SecondaryStatusTransitions=[LONG_AGO])
+    job = training.describe(FakeAws(DescribeTrainingJob=answer), JOB)
+    monkeypatch.setattr(kinds.of(kind), "describe", lambda *_: replace(job, kind=kind))  # type: ignore[type-var, arg-type]
+    aws = working(DescribeLogStreams=streams())
+    assert refused(aws, f"sm-my-job.{kind}").code == "no-address"
+    assert refused(aws, f"sm-my-job.{kind}", wait=300).code == "wait-timeout"
+    assert sum(clock.slept) == pytest.approx(300)
+
+
+def test_who_waits_in_vain_is_told_what_waits_longer() -> None:
+    for job in (description("Pending"), description()):
+        aws = working(DescribeTrainingJob=job, GetLogEvents=events())
+        hint = refused(aws, wait=60, fresh=True).hint
+        assert "sm-proxy wait sm-my-job --timeout 120" in hint
+        assert "--wait" not in hint
+        assert "sm-proxy wait sm-my-job" in refused(aws, fresh=True).hint
 
 
 def test_a_failure_of_the_wait_itself_is_told() -> None:

@@ -6,6 +6,8 @@ import os
 import random
 import threading
 import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 import botocore.session
@@ -17,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from sm_proxy import __version__
-from sm_proxy.aws import credentials, errors, models, network
+from sm_proxy.aws import clock, credentials, errors, models, network
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log
 from sm_proxy.ssm.dial import Network
@@ -41,7 +43,13 @@ class Aws:
         profile: profile name, None for botocore's choice.
         region: region name, None for botocore's choice.
         terminal: whether a code may be asked for on the terminal where stdin is none.
+
+    Attributes:
+        clock_offset_s: how far the service's clock is ahead of this machine's, by the Date of its
+            last answer; 0 before there is one.
     """
+
+    clock_offset_s = 0.0
 
     def __init__(
         self, profile: str | None = None, region: str | None = None, *, terminal: bool = True
@@ -73,6 +81,10 @@ class Aws:
         endpoints = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
         parts = [self.profile or "", self.region, os.environ.get("AWS_ACCESS_KEY_ID", "")]
         return "\n".join(parts + [f"{name}={os.environ[name]}" for name in endpoints])
+
+    def now(self) -> datetime:
+        """The time by the service's clock: the one to hold the times in its answers against."""
+        return datetime.now(timezone.utc) + timedelta(seconds=self.clock_offset_s)
 
     @property
     def network(self) -> Network:
@@ -141,6 +153,7 @@ class Aws:
             client = self._client(service)
             response: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
         except ClientError as error:
+            self._note_clock(error.response)
             raise errors.from_response(error.response, action, self.profile) from None
         except (BotoCoreError, ResponseParserError) as error:
             failure = errors.from_botocore(error, action, self.profile)
@@ -151,8 +164,13 @@ class Aws:
             # Both come from what is configured: a credential_process that is not there or prints
             # no JSON, an endpoint that is no URL. The network's errors are botocore's own kinds.
             raise errors.misconfiguration(error, action) from None
+        self._note_clock(response)
         debug_log.write(f"called {action}")
         return response
+
+    def _note_clock(self, response: Mapping[str, Any]) -> None:
+        if (offset := clock.offset_s(response)) is not None:
+            self.clock_offset_s = offset
 
     def _client(self, service: str) -> BaseClient:
         # Making a client is not thread-safe in botocore; using one is.

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sm_proxy.aws import denials
+from sm_proxy.aws import clock, denials
 from sm_proxy.errors import Code, SmProxyError
 
 _EXPIRED: Final = frozenset(
@@ -102,6 +102,10 @@ def from_response(
     """The error for a response of the service."""
     error = str(response.get("Error", {}).get("Code", ""))
     message = str(response.get("Error", {}).get("Message", ""))
+    if error in _UNKNOWN_KEY | {"RequestExpired"} and _is_by_clock(response, message):
+        return _failure(
+            "no-credentials", f"AWS refuses the signature: {message}", "Set this machine's clock."
+        )
     if error in _EXPIRED:
         return expired_credentials(message, profile)
     if error in _DENIED:
@@ -110,10 +114,6 @@ def from_response(
             f"{action} is denied: {message}",
             denials.remedy(message, action),
         )
-    if error in _UNKNOWN_KEY and any(words in message for words in _CLOCK):
-        return _failure(
-            "no-credentials", f"AWS refuses the signature: {message}", "Set this machine's clock."
-        )
     if error in _UNKNOWN_KEY:
         return _no_credentials(f"AWS does not accept the credentials: {message}")
     if error in _THROTTLED:
@@ -121,6 +121,12 @@ def from_response(
             "throttled", f"{action} was throttled again and again: {message}", "Try again later."
         )
     return ServiceError(error, message, action)
+
+
+def _is_by_clock(response: Mapping[str, Any], message: str) -> bool:
+    """Whether this machine's clock is to blame: the words say so, or the service's own clock."""
+    named = any(words in message for words in _CLOCK)
+    return named or abs(clock.offset_s(response) or 0) > clock.SIGNATURE_S
 
 
 def from_botocore(error: Exception, action: str, profile: str | None) -> SmProxyError | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import timezone
+from datetime import datetime, timezone
 from typing import Any, Final
 
 from sm_proxy import settings as settings_module
@@ -16,7 +16,7 @@ from sm_proxy.inventory.reachable import Reachability
 from sm_proxy.jobs import kinds, listing
 from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Summary
-from sm_proxy.jobs.times import in_words, now
+from sm_proxy.jobs.times import in_words
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> Result:
     found = (
         reachable.check_all(jobs, settings, aws) if args.check else list(map(reachable.guess, jobs))
     )
-    return Result({"jobs": list(map(_data, jobs, found))}, _table(jobs, found))
+    return Result({"jobs": list(map(_data, jobs, found))}, _table(jobs, found, aws.now()))
 
 
 def _shown(jobs: Sequence[Summary]) -> list[Summary]:
@@ -68,10 +68,10 @@ def _data(job: Summary, found: Reachability) -> dict[str, Any]:
     }
 
 
-def _table(jobs: Sequence[Summary], found: Sequence[Reachability]) -> str:
+def _table(jobs: Sequence[Summary], found: Sequence[Reachability], now: datetime) -> str:
     if not jobs:
         return "no jobs"
-    rows = [_HEADINGS, *(_row(job, reach_) for job, reach_ in zip(jobs, found, strict=True))]
+    rows = [_HEADINGS, *(_row(job, reach_, now) for job, reach_ in zip(jobs, found, strict=True))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return "\n".join(
         "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
@@ -79,13 +79,13 @@ def _table(jobs: Sequence[Summary], found: Sequence[Reachability]) -> str:
     )
 
 
-def _row(job: Summary, found: Reachability) -> tuple[str, ...]:
+def _row(job: Summary, found: Reachability, now: datetime) -> tuple[str, ...]:
     why = f": {printable(found.reason, _REASON_SHOWN)}" if found.reason else ""
     return (
         printable(job.name),
         job.kind,
         printable(job.status),
-        in_words((now() - job.created).total_seconds()),
+        in_words((now - job.created).total_seconds()),
         "?" if found.nodes is None else str(found.nodes),
         _WORDS[found.reachable] + why,
     )

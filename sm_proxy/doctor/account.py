@@ -14,6 +14,7 @@ from botocore.utils import get_environ_proxies
 
 from sm_proxy.aws import errors
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.clock import SIGNATURE_S
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.check import Check, Context, SkipCheck, Stage
 from sm_proxy.errors import SmProxyError
@@ -22,8 +23,6 @@ from sm_proxy.jobs.hostname import Kind, Target
 from sm_proxy.jobs.log_streams import Streams
 from sm_proxy.settings import Settings
 
-SKEW_LIMIT_S: Final = 300
-"""A signature is good for five minutes (AWS General Reference, Signature Version 4)."""
 _REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
 _GROUP: Final = "/aws/sagemaker/TrainingJobs"
 _OPERATIONS: Final[dict[Kind, str]] = {
@@ -83,7 +82,7 @@ def clock(context: Context) -> str:
     if context.date_skew_s is None:
         raise SkipCheck("the answer had no date")
     off = abs(context.date_skew_s)
-    if off > SKEW_LIMIT_S:
+    if off > SIGNATURE_S:
         raise SmProxyError(
             "no-credentials",
             f"this machine's clock is {off / 60:.0f} min "

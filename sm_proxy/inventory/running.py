@@ -114,7 +114,7 @@ class RunningHosts:
         """What is remembered of it, if that is recent, or what the service says."""
         host = f"{self._settings.prefix}{listed.name}{suffix}"
         target = hostname.parse(host, self._settings.prefix)
-        cache = JobCache(self._aws.scope)
+        cache = JobCache(self._aws)
         if (known := cache.job(target, _DESCRIBED_S)) is not None:
             return known[0]
         job = lookup.find(self._aws, target)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sm_proxy import public_key
+from sm_proxy.aws.clients import Aws
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
@@ -32,11 +33,12 @@ class JobCache:
     """The records of one scope: profile, region, endpoint.
 
     Args:
-        scope: what tells one account and region from another.
+        aws: whose scope tells one account and region from another, and whose clock times jobs.
     """
 
-    def __init__(self, scope: str) -> None:
-        self._scope = scope
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+        self._scope = aws.scope
         self._cache = Cache("jobs")
 
     def container(self, target: Target) -> Container | None:
@@ -54,7 +56,7 @@ class JobCache:
     def keep_container(self, target: Target, job: Job, container: Container) -> None:
         """Remember where the node is, until the job must have ended."""
         key = (*self._job_key(target, job.name), target.node)
-        self._cache.save(*key, record=json_records.to_record(container), expires=_end_of(job))
+        self._cache.save(*key, record=json_records.to_record(container), expires=self._end_of(job))
 
     def forget_container(self, target: Target) -> None:
         """It is not there any more."""
@@ -68,7 +70,7 @@ class JobCache:
         try:
             asked, job = record["asked"], json_records.from_record(Job, record["job"])
             subnets = _subnets(record["subnets"])
-            _end_of(job)
+            self._end_of(job)
         except (KeyError, OverflowError, TypeError, ValueError):
             return None
         if not isinstance(asked, float):
@@ -83,7 +85,7 @@ class JobCache:
             "job": json_records.to_record(job),
             "subnets": _plain_subnets(subnets),
         }
-        expires = _end_of(job) if job.running else time.time() + STARTING_S
+        expires = self._end_of(job) if job.running else time.time() + STARTING_S
         self._cache.save(*self._job_key(target, job.name), record=record, expires=expires)
 
     def forget_job(self, target: Target) -> None:
@@ -93,6 +95,17 @@ class JobCache:
     def asking_about_job(self, target: Target) -> AbstractContextManager[None]:
         """Held while the job is looked up: the others wait, and find it remembered."""
         return self._cache.alone(*self._job_key(target))
+
+    def _end_of(self, job: Job) -> float:
+        """When the job must have ended by this machine's clock, and at the latest in a day.
+
+        Raises:
+            OverflowError: that is no time.
+        """
+        last = time.time() + RUNNING_S
+        if job.must_end_by is None:
+            return last
+        return min(last, job.must_end_by.timestamp() - self._aws.clock_offset_s)
 
     def _job_key(self, target: Target, name: str = "") -> tuple[str, ...]:
         """The key of the job's own name: `sm-bert` may be another job tomorrow."""
@@ -109,18 +122,6 @@ def _refuse_unless_possible(container: Container) -> None:
         map(public_key.is_public_key, container.host_keys)
     ):
         raise ValueError("no place to connect to")
-
-
-def _end_of(job: Job) -> float:
-    """When the job must have ended, and at the latest a day from now.
-
-    Raises:
-        OverflowError: that is no time.
-    """
-    last = time.time() + RUNNING_S
-    if job.must_end_by is None:
-        return last
-    return min(last, job.must_end_by.timestamp())
 
 
 def _plain_subnets(subnets: Subnets | None) -> dict[str, Any] | None:

@@ -87,7 +87,7 @@ def _names_a_node(host: str, settings: Settings) -> bool:
 def _all_hosts(first: Container, host: str, settings: Settings, aws: Aws) -> list[str]:
     """A host name for each node; the job was remembered a moment ago, when `first` was found."""
     target = replace(hostname.parse(host, settings.prefix), job=first.job)
-    remembered = JobCache(aws.scope).job(target, float("inf"))
+    remembered = JobCache(aws).job(target, float("inf"))
     nodes = remembered[0].nodes if remembered else 1
     if nodes <= 1 or not first.node.startswith("algo-"):
         return [host]

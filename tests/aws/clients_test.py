@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sm_proxy.aws import clients
+from sm_proxy.aws import clients, clock
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
@@ -25,6 +29,7 @@ class Server:
     def __init__(self) -> None:
         self.answers: list[tuple[int, object]] = [(200, {})]
         self.requests: list[dict[str, Any]] = []
+        self.ahead_s = 0.0
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,6 +44,10 @@ class Server:
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                del timestamp
+                return formatdate(time.time() + server.ahead_s, usegmt=True)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -103,6 +112,37 @@ def test_a_call_and_its_answer(server: Server) -> None:
     assert "/eu-west-1/sagemaker/aws4_request" in headers["Authorization"]
     assert "sm-proxy/" in headers["User-Agent"]
     assert json.loads(request["body"]) == {"TrainingJobName": "x"}
+
+
+@pytest.mark.parametrize("ahead_s", [-7200, -240, 0, 240, 7200])
+@pytest.mark.parametrize("status", [200, 400])
+def test_the_time_is_the_services(server: Server, ahead_s: int, status: int) -> None:
+    server.ahead_s = ahead_s
+    server.answers = [(status, {"__type": "ValidationException", "message": "words"})]
+    aws = Aws(region="eu-west-1")
+    assert aws.clock_offset_s == 0
+    with contextlib.suppress(ServiceError):
+        describe(aws)
+    off = (aws.now() - datetime.now(timezone.utc)).total_seconds()
+    assert off == pytest.approx(ahead_s, abs=60)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Sat, 99 Nov 2026 00:00:00 GMT", None])
+def test_an_answer_without_a_date_tells_no_time(date: str | None) -> None:
+    headers = {} if date is None else {"date": date}
+    assert clock.offset_s({"ResponseMetadata": {"HTTPHeaders": headers}}) is None
+    assert clock.offset_s({}) is None
+
+
+@pytest.mark.parametrize("code", ["RequestExpired", "AuthFailure", "SignatureDoesNotMatch"])
+@pytest.mark.parametrize("ahead_s", [-600, 600])
+def test_a_refusal_is_the_clocks_where_the_date_says_so(
+    server: Server, code: str, ahead_s: int
+) -> None:
+    server.fails_with(code)
+    assert "clock" not in refused().hint
+    server.ahead_s = ahead_s
+    assert (refused().code, refused().hint) == ("no-credentials", "Set this machine's clock.")
 
 
 def test_one_client_for_each_service_shared_by_threads(

@@ -106,6 +106,16 @@ def test_what_people_get(account: dict[str, Answers], capsys: pytest.CaptureFixt
     assert all(line.isprintable() for line in lines)
 
 
+def test_a_jobs_age_is_by_the_services_clock(
+    account: dict[str, Answers],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeAws, "clock_offset_s", 2 * 3600)
+    assert cli.main(["list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[3:5] == ["5", "h"]
+
+
 def test_the_kinds_are_listed_side_by_side(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -303,6 +303,7 @@ def test_something_silent_listens_on_the_port(tmp_path: Path) -> None:
 def test_a_bare_container_names_no_address_yet(tmp_path: Path) -> None:
     program = script(tmp_path / "train", "echo hello; sleep 600\n")
     with running(tmp_path, "--bare", "--train", program) as bare:
-        code, line = refused(bare, bare.host, env={"SM_PROXY_WAIT": "0"})
-        assert code == "no-address"
-        assert "entrypoint" in line
+        for wait, expected in (("0", "no-address"), ("3", "wait-timeout")):
+            code, line = refused(bare, bare.host, env={"SM_PROXY_WAIT": wait})
+            assert code == expected
+            assert "entrypoint" in line

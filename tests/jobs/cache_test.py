@@ -95,6 +95,20 @@ def test_nothing_outlives_the_jobs_time(monkeypatch: pytest.MonkeyPatch) -> None
     assert not resolved(aws).cached
 
 
+@pytest.mark.parametrize("ahead_s", [-3600, 3600])
+def test_the_jobs_time_is_the_services(ahead_s: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    job: dict[str, Any] = description()  # type: ignore[assignment]
+    job["CreationTime"] = datetime.now(timezone.utc) + timedelta(seconds=ahead_s - 100)
+    job["StoppingCondition"] = {"MaxRuntimeInSeconds": 200}
+    aws = working(DescribeTrainingJob=job)
+    aws.clock_offset_s = ahead_s
+    resolved(aws)
+    assert resolved(aws).cached
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 101)
+    assert not resolved(aws).cached
+
+
 MINUTES_AGO = datetime.now(timezone.utc) - timedelta(minutes=10)
 TWO = {"InstanceCount": 2}
 SECOND = {
