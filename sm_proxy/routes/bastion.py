@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.local import debug_log, output, paths, private_files, process_identity, threads
 from sm_proxy.local.signals import Hangup
@@ -26,23 +26,6 @@ from sm_proxy.ssm.session import Kind, Session
 NAME: Final = "bastion"
 _STALE: Final = frozenset({"bastion-offline", "no-bastion", "agent-too-old"})
 """What a remembered bastion may meet that another one would not."""
-
-_CODES: Final[dict[Kind, Code]] = {
-    "lost": "session-lost",
-    "unopened": "network",
-    "unreachable": "bastion-offline",
-    "refused": "connect-refused",
-    "closed": "session-lost",
-    "large": "session-lost",
-}
-_HINTS: Final[dict[Kind, str]] = {
-    "lost": "Connect again.",
-    "unopened": "Check the network, proxy and VPN: the data channel has a host of its own.",
-    "unreachable": "Is the instance running, and its SSM agent?",
-    "refused": "Is sshd running in the container, and does its security group let the bastion in?",
-    "closed": "Connect again.",
-    "large": "Connect again: from now on this bastion gets small messages.",
-}
 
 
 def applies(settings: Settings, container: Container) -> bool:
@@ -114,11 +97,7 @@ def _failures(target: str) -> Callable[[Kind, str], SmProxyError]:
         if kind == "large":
             with contextlib.suppress(OSError):
                 private_files.write_private(_small_only(target), b"")
-        if kind == "closed" and "forbidden" in reason:
-            return SmProxyError(
-                "address-refused", reason, "The bastion's agent never forwards to this address."
-            )
-        return SmProxyError(_CODES[kind], reason, _HINTS[kind])
+        return session_api.failure(kind, reason)
 
     return failure
 

@@ -7,12 +7,39 @@ from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.routes import bastion_lookup, sessions
-from sm_proxy.ssm.session import FinalError, Grant
+from sm_proxy.ssm.dial_failure import dial_failure
+from sm_proxy.ssm.session import FinalError, Grant, Kind
 
 DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"
 _KEY_BYTES: Final = 64
+_CODES: Final[dict[Kind, Code]] = {
+    "lost": "session-lost",
+    "unopened": "network",
+    "unreachable": "bastion-offline",
+    "refused": "connect-refused",
+    "unanswered": "connect-refused",
+    "barred": "connect-refused",
+    "unresolved": "no-address",
+    "forbidden": "address-refused",
+    "closed": "session-lost",
+    "large": "session-lost",
+}
+_HINTS: Final[dict[Kind, str]] = {
+    "lost": "Connect again.",
+    "unopened": "Check the network, proxy and VPN: the data channel has a host of its own.",
+    "unreachable": "Is the instance running, and its SSM agent?",
+    "refused": "Is sshd running in the container, and does its security group let the bastion in?",
+    "unanswered": "Let the bastion in through the job's security group, its subnets' network ACLs "
+    "and its route tables.",
+    "barred": "Is there a firewall on the bastion, or a policy, that forbids its agent to connect?",
+    "unresolved": "The bastion cannot resolve it: look at its VPC's DNS, or at the job's log for "
+    "an address.",
+    "forbidden": "The bastion's agent never forwards to this address.",
+    "closed": "Connect again.",
+    "large": "Connect again: from now on this bastion gets small messages.",
+}
 
 
 class SsmApi:
@@ -100,6 +127,8 @@ class SsmApi:
                 f"the bastion {self._target} is not connected to SSM{shown}: {error.message}",
                 "Check its SSM agent, its instance profile and its way to the SSM endpoints.",
             )
+        if (kind := dial_failure(error.message)) is not None:
+            return failure(kind, error.message)
         if error.error == "InvalidTarget":
             return SmProxyError(
                 "no-bastion",
@@ -107,6 +136,11 @@ class SsmApi:
                 "Name a running instance with --bastion.",
             )
         return error.as_failure()
+
+
+def failure(kind: Kind, reason: str) -> SmProxyError:
+    """The failure for a session that did not end cleanly, or never began."""
+    return SmProxyError(_CODES[kind], reason, _HINTS[kind])
 
 
 def end(aws: Aws, session_id: str) -> None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from sm_proxy.ssm.dial import DIRECT, Network
+from sm_proxy.ssm.dial_failure import DialKind
 from sm_proxy.ssm.outbox import LARGE_PAYLOAD
 from sm_proxy.ssm.timing import MESSAGES_PER_S
 
 TERMINATE_DEADLINE_S: Final = 2.0
 
-Kind = Literal["lost", "unopened", "unreachable", "refused", "closed", "large"]
+Kind = DialKind | Literal["lost", "unopened", "unreachable", "closed", "large"]
 
 
 class SessionEndedError(Exception):
@@ -22,9 +23,9 @@ class SessionEndedError(Exception):
 
     Attributes:
         kind: `lost` the connection could not be resumed, `unopened` there never was one,
-            `unreachable` the agent did not answer,
-            `refused` the target port refused, `closed` the service ended it with a text,
-            `large` this target takes messages of 1,024 bytes only.
+            `unreachable` the agent did not answer, `closed` the service ended it with a text,
+            `large` this target takes messages of 1,024 bytes only; or how the agent's dial failed,
+            see `dial_failure`.
     """
 
     def __init__(self, kind: Kind, reason: str) -> None:

@@ -60,13 +60,20 @@ class PortRefused:
 
 
 @dataclass(frozen=True)
+class Told:
+    """The agent said something in words, beside the target's bytes."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Closed:
     """The end. An empty reason means a clean end."""
 
     reason: str = ""
 
 
-Event = Opened | KeyWanted | PortRefused | Closed
+Event = Opened | KeyWanted | PortRefused | Told | Closed
 
 
 class State(Enum):
@@ -158,6 +165,8 @@ class Channel:
                 self.paused_at = now
         elif received.kind == message.START_PUBLICATION:
             self._unpause(now)
+        elif received.kind == message.SESSION_STATE:
+            self._events += map(Told, _texts(received.payload))
 
     def reconnected(self, now: float) -> None:
         """A new connection carries the same session on: nothing is reset.
@@ -268,6 +277,8 @@ class Channel:
     def _on_control(self, content: Content, now: float) -> None:
         if content == (PayloadType.FLAG, Flag.CONNECT_TO_PORT_ERROR.payload()):
             self._events.append(PortRefused())
+        elif content.payload_type in {PayloadType.ERROR, PayloadType.STDERR}:
+            self._events.append(Told(content.payload.decode(errors="replace")))
         if self.state is not State.HANDSHAKE:
             return
         try:
@@ -351,6 +362,15 @@ def _acknowledged(payload: bytes) -> int | None:
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return sequence if type(sequence) is int else None
+
+
+def _texts(payload: bytes) -> list[str]:
+    """What a JSON document says in words; nothing if it is none."""
+    try:
+        values = read_document(payload).values()
+    except HandshakeError:
+        return []
+    return [value for value in values if isinstance(value, str) and " " in value]
 
 
 def _closing_text(payload: bytes) -> str:

@@ -38,6 +38,7 @@ ACKNOWLEDGE: Final = "acknowledge"
 CHANNEL_CLOSED: Final = "channel_closed"
 START_PUBLICATION: Final = "start_publication"
 PAUSE_PUBLICATION: Final = "pause_publication"
+SESSION_STATE: Final = "agent_session_state"
 
 _INPUT_FIELD: Final = INPUT.encode().ljust(32)
 _ACK_FIELD: Final = ACKNOWLEDGE.encode().ljust(32)

@@ -23,7 +23,8 @@ from sm_proxy.ssm.api import (
     SessionEndedError,
     terminate_within_bound,
 )
-from sm_proxy.ssm.channel import Channel, Event, KeyWanted, Opened, PortRefused, State
+from sm_proxy.ssm.channel import Channel, Event, KeyWanted, Opened, PortRefused, State, Told
+from sm_proxy.ssm.dial_failure import dial_failure
 from sm_proxy.ssm.encryption import DataKeyCipher
 from sm_proxy.ssm.link import Link
 from sm_proxy.ssm.transport import DisconnectedError, UnreachableError, WebSocket
@@ -52,6 +53,9 @@ SEND_BUDGET: Final = 128 << 10
 _CONNECT_DELAYS_S: Final = (0.2, 0.4)
 _CONNECT_RETRY_WITHIN_S: Final = 10.0
 _ACK_BYTES: Final = 320
+_CRASHED: Final = "document process failed unexpectedly"
+"""What the service says of an agent that trips over a dial that failed, outside of smux (measured
+with 3.3.1230; A: session/plugins/port/port_basic.go:112-116)."""
 _NEVER: Final = float("inf")
 
 
@@ -68,6 +72,8 @@ class Session:
         )
         self._link = Link(api, grant, websocket, options.network, now)
         self._smux: smux.Reader | None = None
+        self._spoken = False
+        self._told = ""
         self._opened = False
         self._finishing = False
         self._open_until = now + HANDSHAKE_DEADLINE_S
@@ -135,14 +141,15 @@ class Session:
     def read(self) -> bytes:
         """The target's bytes since the last call, about a megabyte at the most."""
         while data := self._channel.read(RECEIVED_LIMIT):
-            if self._smux is None:
-                return data
+            if not self._spoken and self._is_farewell(data):
+                return b""
             try:
-                stream = self._smux.feed(data)
+                stream = self._smux.feed(data) if self._smux is not None else data
             except smux.SmuxError as error:
                 self._fail("lost", str(error))
                 return b""
             if stream:
+                self._spoken = True
                 return stream
         return b""
 
@@ -229,10 +236,13 @@ class Session:
             self._on_key_wanted(event)
         elif isinstance(event, PortRefused):
             self._fail("refused", "the bastion's agent could not connect to the target port")
+        elif isinstance(event, Told):
+            self._on_told(event.text)
         elif event.reason == channel_module.LARGE_REFUSED:
             self._fail("large", event.reason)
-        elif event.reason and not self._finishing:
-            self._fail("closed", event.reason)
+        elif not self._finishing and (reason := event.reason or self._unsaid):
+            crashed = _CRASHED in reason and self._opened and self._dials_at_once
+            self._fail(dial_failure(reason) or ("refused" if crashed else "closed"), reason)
 
     def _on_opened(self, event: Opened) -> None:
         self._opened = True
@@ -241,6 +251,33 @@ class Session:
             self._channel.write(smux.open_stream())
         if event.customer_message:
             self._options.on_status(event.customer_message)
+
+    def _on_told(self, text: str) -> None:
+        """Once the target has spoken, the agent's dial is no question any more."""
+        if self._spoken or self._channel.unread:
+            return
+        self._told = text
+        if kind := dial_failure(text):
+            self._fail(kind, text)
+
+    @property
+    def _dials_at_once(self) -> bool:
+        """Whether all that the agent had to do, and has not done yet, is its dial."""
+        return self._smux is None and not self._spoken and not self._channel.unread
+
+    @property
+    def _unsaid(self) -> str:
+        """What the agent said before an end without a reason, and the target nothing."""
+        return "" if self._spoken or self._channel.unread else self._told
+
+    def _is_farewell(self, data: bytes) -> bool:
+        """Whether an agent that could not dial says so where the target's bytes should be."""
+        text = data.decode(errors="replace").strip()
+        if data.startswith(b"SSH-") or not text.isprintable():
+            return False
+        if kind := dial_failure(text):
+            self._fail(kind, text)
+        return kind is not None
 
     def _on_key_wanted(self, event: KeyWanted) -> None:
         wanted = event.encryption

@@ -72,6 +72,26 @@ def test_a_session_that_is_over(answer: dict[str, Any] | ServiceError) -> None:
     assert api(FakeAws(ResumeSession=answer)).resume("s-1") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Unable to connect to specified port: connection refused", "connect-refused"),
+        ("dial tcp 10.0.0.7:22: i/o timeout", "connect-refused"),
+        ("lookup x: no such host", "no-address"),
+        ("Forwarding to IP address 10.0.0.2 is forbidden.", "address-refused"),
+        ("something else", "aws-error"),
+    ],
+)
+def test_a_dial_that_start_session_speaks_of(text: str, code: str) -> None:
+    aws = FakeAws(
+        StartSession=ServiceError("InternalServerError", text, "ssm:StartSession"),
+        DescribeInstanceInformation={},
+    )
+    with pytest.raises(SmProxyError) as caught:
+        api(aws).start()
+    assert caught.value.code == code
+
+
 @pytest.mark.parametrize("code", ["access-denied", "no-credentials", "expired-credentials"])
 def test_what_no_further_attempt_will_mend(code: Any) -> None:
     with pytest.raises(FinalError, match="why") as caught:

@@ -192,6 +192,56 @@ def test_a_refused_port() -> None:
     assert api.calls == ["terminate s-1"]
 
 
+REFUSED = "Unable to connect to specified port: dial tcp 10.0.0.7:22: connect: connection refused"
+STATE = {"SchemaVersion": 1, "SessionState": "Terminating", "SessionId": "s-1"}
+CLOSED = wire.channel_closed()
+CHANNELS: dict[str, list[bytes]] = {
+    "channel_closed": [wire.channel_closed(REFUSED)],
+    "an error payload": [wire.output(2, REFUSED.encode(), 2)],
+    "a stderr payload, then a clean end": [wire.output(2, REFUSED.encode(), 11), CLOSED],
+    "where the target's bytes should be": [wire.output(2, REFUSED.encode() + b"\n"), CLOSED],
+    "agent_session_state": [wire.pack_json("agent_session_state", {**STATE, "Output": REFUSED})],
+}
+
+
+@pytest.mark.parametrize("properties", [MUX, None], ids=["mux", "basic"])
+@pytest.mark.parametrize("frames", CHANNELS.values(), ids=CHANNELS.keys())
+def test_a_refused_dial_on_whatever_channel_it_is_told(
+    frames: list[bytes], properties: dict[str, str] | None
+) -> None:
+    with service(after_handshake(*frames, properties=properties)) as port:
+        stream, _ = begin(port)
+        failure = failed(stream)
+    assert (failure.kind, failure.reason.strip()) == ("refused", REFUSED)
+
+
+def test_the_text_of_a_refused_dial_in_what_the_target_says_is_the_targets() -> None:
+    greeting = b"SSH-2.0-x\r\n"
+    text = REFUSED.encode()
+    frames = [wire.output(2, greeting), wire.output(3, text), wire.output(4, text, 11), CLOSED]
+    with service(after_handshake(*frames)) as port:
+        stream, _ = begin(port)
+        assert drive(stream, lambda: stream.ended) + stream.read() == greeting + text
+        assert stream.failure is None
+        stream.close()
+
+
+def test_an_agent_that_breaks_off_at_its_dial() -> None:
+    """As the real one does, 60 s later, outside of smux."""
+    text = "document process failed unexpectedly: ipc messaging received timeout signal"
+    for properties, kind in ((None, "refused"), (MUX, "closed")):
+        with service(after_handshake(wire.channel_closed(text), properties=properties)) as port:
+            stream, _ = begin(port)
+            assert failed(stream).kind == kind
+
+
+def test_what_the_agent_said_before_an_end_without_a_reason() -> None:
+    with service(after_handshake(wire.output(2, b"out of ideas", 11), CLOSED)) as port:
+        stream, _ = begin(port)
+        failure = failed(stream)
+    assert (failure.kind, failure.reason) == ("closed", "out of ideas")
+
+
 def test_what_is_no_smux_is_a_failure() -> None:
     with service(after_handshake(wire.output(2, b"SSH-2.0-x"), properties=MUX)) as port:
         stream, _ = begin(port)

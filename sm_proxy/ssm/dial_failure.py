@@ -1,0 +1,66 @@
+"""What an agent's text says about its dial to the target.
+
+Texts are Go's, behind the agent's own words (A: session/plugins/port/port_basic.go:152-157,
+port.go:113-128,327), or those of Windows' sockets. They may come as the Output of channel_closed,
+as a payload, or as an API's error, so one place judges them all.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+DialKind = Literal["refused", "unanswered", "unresolved", "barred", "forbidden"]
+
+_DIAL: Final = (
+    r"unable to (dial|connect)|failed to connect|could not connect|dial (tcp|udp|ip)|connect: "
+    r"|connection to (the )?\w+ (port|host|server) failed"
+)
+_OWN_BUSINESS: Final = r"https?://|wss?://|RequestError"
+"""The agent's way to the service, not to the target."""
+_UNRESOLVED: Final = (
+    r"no such host|\blookup \S+.*: |name resolution|name or service not known|missing address"
+    r"|nodename nor servname|no suitable address|unknown host"
+    r"|(cannot|could not) (be )?resolved?\b"
+)
+_UNANSWERED: Final = (
+    r"no route to host|(network|host) is (unreachable|down)|unreachable (network|host)"
+    r"|did not properly respond"
+)
+_KINDS: Final[tuple[tuple[DialKind, str, str], ...]] = (
+    ("forbidden", r"forwarding to ip address .* is forbidden", ""),
+    ("unresolved", _UNRESOLVED, ""),
+    ("refused", r"(connection|actively) refused", ""),
+    ("unanswered", _UNANSWERED, r"timed? ?out|timeout|deadline exceeded"),
+    (
+        "barred",
+        r"forbidden by its access permissions",
+        r"permission denied|operation not permitted",
+    ),
+)
+"""A kind, words that say so anywhere, and words that do so only about a dial, or alone."""
+
+
+def dial_failure(text: str) -> DialKind | None:
+    """How the agent's dial to the target failed; None if the text does not speak of that.
+
+    Returns:
+        `refused` nothing listens there, `unanswered` no answer or no way, `unresolved` the name has
+        no address, `barred` the agent's machine may not, `forbidden` the agent never goes there.
+    """
+    if re.search(_OWN_BUSINESS, text, re.IGNORECASE):
+        return None
+    dialled = bool(re.search(_DIAL, text, re.IGNORECASE))
+    for kind, anywhere, of_a_dial in _KINDS:
+        if re.search(anywhere, text, re.IGNORECASE):
+            return kind
+        if of_a_dial and _says(of_a_dial, text, dialled=dialled):
+            return kind
+    return "refused" if dialled else None
+
+
+def _says(words: str, text: str, *, dialled: bool) -> bool:
+    if dialled:
+        return bool(re.search(words, text, re.IGNORECASE))
+    alone = rf"\W*((i/o|connection|operation) )?({words})\W*"
+    return bool(re.fullmatch(alone, text, re.IGNORECASE))
