@@ -51,11 +51,19 @@ prepare_sshd() {
     cat "$here/sshd_config" >>"$run/sshd_config"
     features="sshd; sftp; scp; pty; forwarding$features"
     # An environment sshd cannot take must not cost us the whole of ssh.
-    if ! clean_env_with_timeout "$sshd" -t -f "$run/sshd_config" 2>/dev/null &&
-        clean_env_with_timeout "$sshd" -t -f "$run/without-environment" 2>/dev/null; then
+    if ! print_settings "$run/sshd_config" && print_settings "$run/without-environment"; then
         cp "$run/without-environment" "$run/sshd_config"
         add_problem 'sessions do not get the environment of the job'
     fi
+    # Since 9.8, sshd shuts out for minutes the address of whoever failed to log in. All of us come
+    # from the bastion's: one wrong key would lock the whole team out.
+    ! grep -qi '^persourcepenalties ' "$run/settings" || echo 'PerSourcePenalties no' >>"$run/sshd_config"
+    rm -f "$run/settings"
+}
+
+# Write all settings that this sshd knows, as the file $1 has them; fail if it cannot take that file.
+print_settings() {
+    clean_env_with_timeout "$sshd" -T -f "$1" 2>/dev/null >"$run/settings"
 }
 
 # Say whose keys count. sshd refuses key files below a folder that others may write to, such as

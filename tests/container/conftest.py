@@ -51,12 +51,28 @@ class Box:
     def user(self) -> str:
         return "root" if ISOLATED else __import__("getpass").getuser()
 
+    @property
+    def server(self) -> str:
+        """The sshd, as programs in the container see it."""
+        home = sshd_binary.cache_folder().absolute()
+        if ISOLATED and home in Path(self.sshd).parents:
+            return f"/opt/lab-tools/{Path(self.sshd).relative_to(home)}"
+        return self.sshd
+
+    def add_program(self, name: str, script: str) -> str:
+        """Put a script of /bin/sh into the image; its path there."""
+        file = self.root / "opt/program" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        file.chmod(0o755)
+        return self.inside(f"opt/program/{name}")
+
     def environment(self) -> dict[str, str]:
         ready = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/root" if ISOLATED else str(self.root),
             "SM_PROXY_RUN_DIR": self.inside("opt/ml/run"),
-            "SM_PROXY_SSHD": self.sshd,
+            "SM_PROXY_SSHD": self.server,
         }
         if not ISOLATED:
             ready |= {
@@ -78,12 +94,9 @@ class Box:
             )
             argv = ["/bin/sh", "-c", script, "sh", *argv]
         binds = {"busybox": str(self.root / "busybox")} if self.shell == "busybox" else {}
-        home = sshd_binary.cache_folder().absolute()
-        if home in Path(self.sshd).parents and ISOLATED:
-            binds["lab-tools"] = str(home)
+        if self.server != self.sshd:
+            binds["lab-tools"] = str(sshd_binary.cache_folder().absolute())
         ready = self.environment() | environment
-        if ISOLATED and "lab-tools" in binds and ready["SM_PROXY_SSHD"] == self.sshd:
-            ready["SM_PROXY_SSHD"] = f"/opt/lab-tools/{Path(self.sshd).relative_to(home)}"
         spec: dict[str, Any] = {
             "supervisor": os.getpid(),
             "isolated": ISOLATED,

@@ -63,6 +63,23 @@ def test_marker_means_that_sshd_listens(box: Box) -> None:
         assert connection.recv(8).startswith(b"SSH-2.0-")
 
 
+@pytest.mark.parametrize("newer", [True, False])
+def test_one_wrong_key_does_not_lock_the_bastion_out(box: Box, *, newer: bool) -> None:
+    """Where sshd has penalties for an address they are off; where it has none it still starts."""
+    dump = " && echo 'PerSourcePenalties crash:90.000000 authfail:5.000000'" if newer else ""
+    script = (  # this machine's sshd, which says that it knows the option, and does not
+        f'case " $* " in *" -T "*) {box.server} "$@"{dump}; exit ;; esac; config=$4\n'
+        f'sed "s/^PerSourcePenalties no$//" $config >$config.older\n'
+        f'shift 4; exec {box.server} -D -e -f $config.older "$@"'
+    )
+    sshd = box.add_program("sshd", script)
+    code, lines = box.run("sh", "-c", until_ready(box), SM_PROXY_SSHD=sshd)
+    assert code == 0, lines
+    assert "sshd" in marker_of(lines)["features"]
+    config = (box.run_dir / "sshd_config").read_text(encoding="utf-8").splitlines()
+    assert ("PerSourcePenalties no" in config) == newer
+
+
 HIDE_IP = "for t in /sbin/ip /bin/ip /usr/bin/ip /usr/sbin/ip; do [ -e $t ] && "
 HIDE_IP += "mount --bind /dev/null $t; done; "
 
@@ -89,15 +106,11 @@ def test_the_jobs_environment_where_there_is_no_proc(box: Box, tools: str) -> No
     """Keys and all, whichever program of the image tells it."""
     if box.shell == "busybox" and tools != "env -0":
         pytest.skip("this busybox has its own env and awk built in")
-    real = "/opt/program/env"
-    weak = f'#!/bin/sh\n[ "$1" != -0 ] || exit 1\nexec {real} "$@"\n'
     hide = "mount -t tmpfs none /proc; "
     if tools != "env -0":
-        (box.root / "opt/program").mkdir()
+        weak = box.add_program("weak", '[ "$1" != -0 ] || exit 1\nexec /opt/program/env "$@"')
         shutil.copy("/usr/bin/env", box.root / "opt/program/env")
-        (box.root / "opt/program/weak").write_text(weak, encoding="utf-8")
-        (box.root / "opt/program/weak").chmod(0o755)
-        hide += "mount --bind /opt/program/weak /usr/bin/env; "
+        hide += f"mount --bind {weak} /usr/bin/env; "
     if tools == "env":
         hide += "mount --bind /dev/null $(readlink -f /usr/bin/awk); "
     entry = ["sh", "-c", f'{hide} exec "$@"', "sh", box.inside("opt/sm-proxy/entrypoint.sh")]
