@@ -23,6 +23,7 @@ from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.contexts import Contexts
 from sm_proxy.ssh_config import blocks, host_patterns, our_file, user_file
 from sm_proxy.ssh_config.blocks import Stub
+from sm_proxy.ssh_config.judgement import Rewrite
 from sm_proxy.ssh_config.user_file import BEGIN, END
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "plan_stubs",
     "problems",
     "read_stubs",
+    "rewrite_of",
     "writers_lock",
 ]
 
@@ -203,6 +205,14 @@ def problems(changes: Sequence[Change], settings: Settings) -> list[Problem]:
                 what = f"program missing: {program!r} of a ProxyCommand cannot be run"
                 found.append(Problem(what, f"Install it there again, or: {write}"))
     return found
+
+
+def rewrite_of(changes: Sequence[Change]) -> Rewrite:
+    """What carrying these changes of `plan` out would do for ssh."""
+    own, users = changes
+    lines = (own.after or b"").decode("utf-8", "replace").splitlines()
+    words = (line.split()[0].lower() for line in lines if line.startswith("    "))
+    return Rewrite(frozenset(words), moves=users.needed)
 
 
 def apply(changes: Sequence[Change]) -> None:

@@ -10,20 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy import config_writer
-from sm_proxy.doctor import account, laptop, option_origin
+from sm_proxy.doctor import account
 from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, private_files
 from sm_proxy.settings import contexts
-from sm_proxy.ssh_config import our_file
+from sm_proxy.ssh_config import judgement, our_file
+from sm_proxy.ssh_config.judgement import Rewrite
 
-_OURS: Final = (
-    *("proxycommand", "userknownhostsfile", "stricthostkeychecking", "identityfile"),
-    *("proxyjump", "port", "remotecommand"),
-)
-"""The keywords whose value has to be the one of our block; a user of one's own is judged later."""
-_RIVALS: Final = {"proxycommand": ("proxyjump",)}
-"""Whichever comes first of them decides."""
 _WRITE: Final = "sm-proxy config write"
 
 
@@ -40,15 +34,19 @@ def effective(context: Context) -> str:
 
 
 def _effective(context: Context, own: Path, host: str) -> None:
-    theirs = context.effective = _asked(context.ssh_config, host)
-    ours = _asked(own, host)
-    if "proxycommand" not in ours:
-        raise SmProxyError(
-            "config-malformed", f"{own} has no block for {host}", f"Write it anew: {_WRITE}"
-        )
-    for keyword in _OURS:
-        if theirs.get(keyword) != ours.get(keyword) and not _only_more(keyword, theirs, ours):
-            raise _shadowed(context, host, keyword, theirs.get(keyword, []))
+    config = context.ssh_config or paths.user_ssh_config()
+    prefix = contexts.prefix_of(host, contexts.read(own)) or context.settings.prefix
+    asked = judgement.ask(host, prefix, config, own)
+    context.effective = asked.options
+    judgement.judge(asked, _rewrite(context, config))
+
+
+def _rewrite(context: Context, config: Path) -> Rewrite:
+    try:
+        changes = config_writer.plan(config, context.settings, our_file.own_program())
+    except SmProxyError:  # `marks` will say so
+        return Rewrite(frozenset(), moves=False)
+    return config_writer.rewrite_of(changes)
 
 
 def marks(context: Context) -> str:
@@ -61,12 +59,6 @@ def marks(context: Context) -> str:
         if found.what.startswith("program missing"):
             raise SmProxyError("config-malformed", found.what, found.fix)
     return f"{config} and {context.settings.ssh_config_file} are whole"
-
-
-def _only_more(keyword: str, theirs: dict[str, list[str]], ours: dict[str, list[str]]) -> bool:
-    """Further identity files behind ours do no harm."""
-    mine = ours.get(keyword, [])
-    return keyword == "identityfile" and theirs.get(keyword, [])[: len(mine)] == mine
 
 
 def program(context: Context) -> str:
@@ -95,37 +87,3 @@ def _follow(context: Context, words: list[str]) -> None:
     }
     context.settings = replace(context.settings, **named)  # type: ignore[arg-type]
     context.aws = account.make_client(context.settings)
-
-
-def _asked(config: Path | None, host: str) -> dict[str, list[str]]:
-    command = ["ssh", *(["-F", str(config)] if config else []), "-G", host]
-    done = laptop.run(command)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise SmProxyError(
-            "config-malformed",
-            f"ssh refuses its config: {'; '.join(lines[:2])}",
-            "Mend or take out the line that it names.",
-        )
-    values: dict[str, list[str]] = {}
-    for line in done.stdout.splitlines():
-        keyword, _, value = line.partition(" ")
-        values.setdefault(keyword.lower(), []).append(value)
-    return values
-
-
-def _shadowed(context: Context, host: str, keyword: str, values: list[str]) -> SmProxyError:
-    config = context.ssh_config or paths.user_ssh_config()
-    value = values[0] if values else ""
-    names = (keyword, *_RIVALS.get(keyword, ()))
-    system = context.ssh_config is None
-    where = next(option_origin.find_setters(config, host, names, system=system), None)
-    own = context.settings.ssh_config_file
-    if where is None or where.path.resolve() == own.resolve():
-        what = f"{config} does not lead to our block: {keyword} is {value or 'not set'}"
-        return SmProxyError("config-malformed", what, f"Put the Include back with: {_WRITE}")
-    return SmProxyError(
-        "config-malformed",
-        f"{where} sets {where.keyword} to {where.value} before {own} sets {keyword}",
-        f"Move our Include to the top with: {_WRITE}",
-    )

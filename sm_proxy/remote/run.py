@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
@@ -127,9 +127,8 @@ def ssh_command(container: Container, settings: Settings) -> list[str]:
         raise SmProxyError(
             "missing-dependency", "there is no ssh here", "Install OpenSSH's client."
         )
-    # A connection of its own: a master that persists would keep our pipes open.
-    alone = replace(settings, control_master=False)
-    lines = [line.strip() for line in blocks.option_lines(alone, our_file.own_program())]
+    # Without a ControlPath: a master that persists would keep our pipes open.
+    lines = [line.strip() for line in blocks.option_lines(settings, our_file.own_program())]
     options = [word for line in ("BatchMode yes", *lines) for word in ("-o", line)]
     user = container.user or settings.user
     # `--`: a host name of ours never begins with a hyphen, a prefix in a settings file may change.

@@ -14,7 +14,7 @@ from sm_proxy.jobs import hostname
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.contexts import Contexts
 from sm_proxy.settings.schema import validate
-from sm_proxy.ssh_config import host_patterns, quoting
+from sm_proxy.ssh_config import host_patterns, pinned, quoting
 from sm_proxy.ssh_config.quoting import Platform
 
 HEADER = "# Written by sm-proxy: do not edit, `sm-proxy config write` replaces it."
@@ -57,17 +57,19 @@ def render(
         excluded = "".join(f" !{pattern}" for pattern in (*longer, *own))
         context = replace(base, **{**known[prefix], "prefix": prefix})
         parts += ["", contexts.record_line(prefix, known[prefix])]
-        if context.control_master:
+        if _has_room(context):
             parts += [f"Host {_too_long(context)}{excluded}", "    ControlPath none"]
         parts.append(f"Host {prefix}*{excluded}")
         parts += option_lines(context, program)
+        parts += [f"    {line}" for line in pinned.lines(context)]
+        parts += _control_path(context)
     return "\n".join(parts) + "\n"
 
 
 def option_lines(
     settings: Settings, program: list[str], platform: Platform | None = None
 ) -> list[str]:
-    """The options of one context, indented."""
+    """The options that a connection needs even where ssh reads nothing else, indented."""
     folder = quoting.with_tilde(settings.known_hosts_folder)
     return [
         f"    ProxyCommand {proxy_command(settings, program, platform)}",
@@ -84,7 +86,6 @@ def option_lines(
         "    ServerAliveInterval 30",
         "    ServerAliveCountMax 4",
         "    Compression yes",
-        *_control_master(settings, platform),
     ]
 
 
@@ -126,28 +127,49 @@ def proxy_command(settings: Settings, program: list[str], platform: Platform | N
 
 
 def control_folder(settings: Settings) -> Path:
-    """The private folder of the ControlMaster's sockets."""
-    return settings.ssh_folder / "cm"
+    """The private folder of the ControlMaster's sockets.
+
+    Where sharing is the user's own choice it is one that is there in any case: an ssh that cannot
+    make its socket ends.
+    """
+    return settings.ssh_folder / "cm" if settings.control_master else settings.ssh_folder
 
 
-def _control_master(settings: Settings, platform: Platform | None) -> list[str]:
-    """On `%n`: `%C` is the same for names that differ only in case."""
-    if not settings.control_master:
-        return []
+def _control_path(settings: Settings, platform: Platform | None = None) -> list[str]:
+    """A ControlPath of ours also where sharing is the user's own choice, or nobody's.
+
+    It is on `%n`: `%h` and `%C` are the same for names that differ only in case, so with them a
+    second job's `ssh` would end up in the first job's container. And ssh gives up where a path is
+    too long.
+    """
+    folder = control_folder(settings)
+    if settings.control_master:
+        _require_control_master(settings, platform)
+    if not _has_room(settings, platform):
+        return ["    ControlPath none"]
+    path = quoting.path_value(quoting.with_tilde(folder), platform, "/%r@%n:%p")
+    sharing = ["    ControlMaster auto", f"    ControlPersist {_PERSIST}"]
+    return [f"    ControlPath {path}", *(sharing if settings.control_master else [])]
+
+
+def _require_control_master(settings: Settings, platform: Platform | None) -> None:
     if (platform or quoting.current_platform()) != "posix":
         raise SmProxyError(
             "unsupported", "ssh on Windows has no ControlMaster", "Use --no-control-master."
         )
-    folder = control_folder(settings)
-    room = _name_room(settings)
-    if room < _NAME_ROOM:
+    if not _has_room(settings, platform):
+        folder, room = control_folder(settings), max(_name_room(settings), 0)
         raise SmProxyError(
             "unsupported",
-            f"sockets in {folder} have room for host names of {max(room, 0)} characters only",
+            f"sockets in {folder} have room for host names of {room} characters only",
             "Choose a shorter folder with --ssh-dir, or --no-control-master.",
         )
-    path = quoting.path_value(quoting.with_tilde(folder), platform, "/%r@%n:%p")
-    return ["    ControlMaster auto", f"    ControlPath {path}", f"    ControlPersist {_PERSIST}"]
+
+
+def _has_room(settings: Settings, platform: Platform | None = None) -> bool:
+    """Whether the sockets of usual host names can stand in our folder."""
+    kind = platform or quoting.current_platform()
+    return kind == "posix" and _name_room(settings) >= _NAME_ROOM
 
 
 def _too_long(settings: Settings) -> str:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import contextlib
+import os
+import shlex
 from pathlib import Path
 
 import pytest
 
+from sm_proxy import config_writer
 from sm_proxy.doctor import laptop, ssh_config
 from sm_proxy.doctor.check import Context
+from sm_proxy.ssh_config import effective, our_file
 from tests.doctor.helpers import failure
 
 
@@ -63,6 +68,116 @@ def test_what_stands_behind_ours_does_no_harm(context: Context, block: str) -> N
     assert ssh_config.effective(context)
 
 
+PINNED = {
+    "Port": "2200",
+    "ProxyUseFdpass": "yes",
+    "RemoteCommand": "tmux",
+    "SessionType": "none",
+    "StdinNull": "yes",
+    "PreferredAuthentications": "password",
+    "PubkeyAuthentication": "no",
+    "PubkeyAcceptedAlgorithms": "rsa-sha2-512",
+    "HostKeyAlgorithms": "rsa-sha2-512",
+    "KnownHostsCommand": "/bin/true",
+    "VerifyHostKeyDNS": "yes",
+    "NoHostAuthenticationForLocalhost": "yes",
+    "CanonicalizeHostname": "always",
+    "ControlPath": "/tmp/" + "x" * 90 + "%n",
+}
+"""What our block leaves open no more."""
+OPEN = {
+    "Ciphers": "aes128-cbc,3des-cbc",
+    "KexAlgorithms": "diffie-hellman-group1-sha1",
+    "MACs": "hmac-md5",
+    "RevokedHostKeys": "/no/such/list",
+}
+"""What it leaves to the user, with values that keep ssh from every container."""
+
+
+def unpin(context: Context, *keywords: str) -> None:
+    """Our block as an earlier version of ours has written it."""
+    own = context.settings.ssh_config_file
+    lines = own.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if line.split()[:1] not in [[word] for word in keywords]]
+    own.write_text("".join(kept))
+
+
+@pytest.mark.parametrize(("keyword", "value"), PINNED.items())
+def test_an_option_that_an_old_block_leaves_open(
+    context: Context, keyword: str, value: str
+) -> None:
+    put(context, f"Host *\n  {keyword} {value}\n", behind=True)
+    assert ssh_config.effective(context)
+    unpin(context, keyword, keyword.replace("Algorithms", "KeyTypes"))
+    where = f"{config_of(context)}:{len(config_of(context).read_text().splitlines())}"
+    error = failure(ssh_config.effective, context)
+    assert f"{where} under `Host *` sets {keyword.lower()} to {value}" in error.message
+    assert error.hint == "Write our block anew: sm-proxy config write"
+    program = our_file.own_program()
+    config_writer.apply(config_writer.plan(config_of(context), context.settings, program))
+    assert ssh_config.effective(context)
+
+
+@pytest.mark.parametrize(("keyword", "value"), OPEN.items())
+def test_an_option_that_is_the_users(context: Context, keyword: str, value: str) -> None:
+    line = f"  {keyword} {value}\n"
+    put(context, f"Host *\n{line}", behind=True)
+    error = failure(ssh_config.effective, context)
+    number = len(config_of(context).read_text().splitlines())
+    assert f"{config_of(context)}:{number}" in error.message
+    assert keyword.lower() in error.message
+    narrow = "Host * !sm-*"
+    assert error.hint.endswith(narrow)
+    text = config_of(context).read_text()
+    config_of(context).write_text(text.replace(f"Host *\n{line}", f"{narrow}\n{line}"))
+    assert ssh_config.effective(context)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Ciphers aes256-ctr",
+        "KexAlgorithms curve25519-sha256,x",
+        "HostKeyAlgorithms ssh-ed25519",
+        "PreferredAuthentications publickey",
+        "PubkeyAcceptedAlgorithms ssh-ed25519",
+        "ControlPath /tmp/%n",
+        "ForwardAgent yes",
+        "AddressFamily inet6",
+        "BindAddress 127.0.0.9",
+        "HostKeyAlias gate",
+    ],
+)
+def test_what_lets_ssh_through_is_no_fault(context: Context, line: str) -> None:
+    put(context, f"Host *\n  {line}\n".replace(",x", ""))
+    assert ssh_config.effective(context)
+
+
+def test_a_line_above_an_include_added_by_hand(context: Context) -> None:
+    """`config write` leaves such a file as it is."""
+    own = context.settings.ssh_config_file
+    config_of(context).write_text(f'Port 2200\nInclude "{own}"\n')
+    error = failure(ssh_config.effective, context)
+    assert f"{config_of(context)}:1 sets port to 2200 before" in error.message
+    assert error.hint.startswith(f"Take line 1 of {config_of(context)} out")
+
+
+def test_a_config_of_another_users(context: Context) -> None:
+    """Of root's and one's own ssh takes any; here it says what it would say of a third's."""
+    error = effective._refused("Bad owner or permissions on /home/a b/.ssh/config\r\n")
+    assert error.code == "bad-permissions"
+    assert error.hint == "chmod go-w '/home/a b/.ssh/config'"
+    with contextlib.suppress(PermissionError):  # who is not root cannot give a file away
+        os.chown(config_of(context), 1234, -1)
+        path = shlex.quote(str(config_of(context)))
+        error = effective._refused(f"Bad owner or permissions on {config_of(context)}")
+        assert "belongs to another user (uid 1234)" in error.message
+        assert error.hint == f"chown 0 {path}"
+        config_of(context).chmod(0o666)
+        error = effective._refused(f"Bad owner or permissions on {config_of(context)}")
+        assert error.hint == f"chown 0 {path} && chmod go-w {path}"
+
+
 def test_a_user_of_ones_own_is_no_shadow(context: Context) -> None:
     put(context, "Host sm-job\n  User ubuntu\n  RequestTTY yes\n")
     assert ssh_config.effective(context)
@@ -94,7 +209,7 @@ def test_what_ssh_will_run_decides_where_is_looked(context: Context) -> None:
 
 
 def test_an_ssh_that_hangs_in_its_config(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(laptop, "_DEADLINE_S", 0.5)
+    monkeypatch.setattr(effective, "_DEADLINE_S", 0.5)
     put(context, 'Match exec "exec sleep 20"\n')
     error = failure(ssh_config.effective, context)
     assert "does not end" in error.message

@@ -121,6 +121,29 @@ def test_a_restricted_host_key_file_is_written_before_the_first_byte(lab: Lab) -
     assert pinned.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_host_star_of_the_users_keeps_no_ssh_out(lab: Lab, tmp_path: Path) -> None:
+    """Each of these alone did."""
+    config = tmp_path / "config"
+    harmful = (
+        *("Port 2200", "ProxyUseFdpass yes", "RemoteCommand false", "SessionType none"),
+        *("StdinNull yes", "ForkAfterAuthentication yes", "PreferredAuthentications password"),
+        *("PubkeyAuthentication no", "PubkeyAcceptedAlgorithms rsa-sha2-512"),
+        *("HostKeyAlgorithms ecdsa-sha2-nistp521", "KnownHostsCommand /bin/false"),
+        *("CanonicalizeHostname always", "CanonicalizeFallbackLocal no", "ProxyJump gate"),
+        *("HostName gate.example.com", "HostKeyAlias gate", "AddressFamily inet6"),
+        *("BindAddress 192.0.2.1", "BindInterface none0", "ConnectionAttempts 3"),
+        *("PKCS11Provider /no/token.so", "GSSAPIAuthentication yes", "CheckHostIP yes"),
+        *("VerifyHostKeyDNS yes", "HostbasedAuthentication yes", "EnableSSHKeysign yes"),
+        *("ControlMaster auto", "ControlPath /tmp/" + "x" * 90),
+    )
+    lines = "".join(f"    {line}\n" for line in harmful)
+    config.write_text(f"{Path(lab.config).read_text()}\nHost *\n{lines}")
+    done = lab.run("ssh", "-F", str(config), lab.host, "cat; echo out", stdin=b"in\n")
+    assert (done.returncode, done.stdout) == (0, b"in\nout\n"), done.stderr
+    told = lab.run("sftp", "-q", "-b", "-", "-F", str(config), lab.host, stdin=b"pwd\n")
+    assert b"Remote working directory" in told.stdout, told.stderr
+
+
 def test_wrong_user_is_told_before_a_session_is_started(lab: Lab) -> None:
     before = sum(call["operation"] == "StartSession" for call in lab.calls())
     done = lab.ssh(f"nobody-we-know@{lab.host}", "true")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.doctor.option_origin import Setter, find_setters
+from sm_proxy.ssh_config.option_origin import Setter, find_setters
 
 
 def found(path: Path, host: str = "sm-job") -> list[Setter]:
