@@ -143,7 +143,8 @@ start_ssh() {
     if [ -n "$smp_run" ]; then
         echo "$1" 2>/dev/null >>"$smp_run/watched"
         if is_ssh_running || failed_to_claim; then return; fi
-        rm -f "$smp_run/ready" "$smp_run/failed" "$smp_run/connected" "$smp_run/peers" "$smp_run/go" "$smp_run/done" "$smp_run/window"
+        rm -f "$smp_run/ready" "$smp_run/failed" "$smp_run/connected" "$smp_run/peers" "$smp_run/go" "$smp_run/done"
+        echo none 2>/dev/null >"$smp_run/window" # until there is one
     fi
     if [ ! -r "$smp_here/serve.sh" ]; then
         say "no ssh: $smp_here/serve.sh is not there"

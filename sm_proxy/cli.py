@@ -59,6 +59,13 @@ class Parser(argparse.ArgumentParser):
         for option, metavar, text in _SETTINGS:
             group.add_argument(option, metavar=metavar, help=text, default=argparse.SUPPRESS)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse's; the command that does not know a word says so, not the parser above it."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where help is; exit 2."""
         self.print_usage(sys.stderr)

@@ -53,6 +53,34 @@ def test_usage_errors(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
     assert last.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("words", "helps"),
+    [
+        *(
+            (f"{name} sm-x --bogus", f"sm-proxy {name}")
+            for name in ("list", "wait", "resolve", "go")
+        ),
+        ("list more", "sm-proxy list"),
+        ("connect sm-x 22 more", "sm-proxy connect"),
+        ("doctor --bogus --json", "sm-proxy doctor"),
+        ("setup --region x --bogus", "sm-proxy setup"),
+        ("config check --bogus", "sm-proxy config check"),
+        ("keys show --bogus", "sm-proxy keys show"),
+        ("keys revoke a b", "sm-proxy keys revoke"),
+        ("container init dir --bogus", "sm-proxy container init"),
+        ("lab run --bogus -- true", "sm-proxy lab run"),
+        ("--bogus list", "sm-proxy"),
+    ],
+)
+def test_the_help_that_is_named_is_the_commands_own(
+    words: str, helps: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert usage(*words.split()) == 2
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[-1].endswith(f"Try `{helps} --help`.")
+    assert shown[0].startswith(f"usage: {helps} [-h]")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert usage("--version") == 0
     assert capsys.readouterr().out == f"sm-proxy {__version__}\n"

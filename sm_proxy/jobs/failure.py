@@ -8,11 +8,16 @@ from typing import Any, Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import failure_causes, kinds, log_streams
+from sm_proxy.jobs import failure_causes, kinds, log_streams, logs, marker
 from sm_proxy.jobs.job import Job
 
 _LINES: Final = 10
 _PAGES: Final = 3
+_KEEP: Final = "Start it again, with SM_PROXY_KEEP_SUCCESS=2h to keep its container for a while."
+_KEEP_ELSEWHERE: Final = (
+    "Start it again, and connect while it runs; with the sm-proxy entrypoint in its image, its "
+    "container could be kept for a while."
+)
 _MARKER: Final = '"sm_proxy_marker"'
 """Our own line in a short log says nothing about the end."""
 _SHOWN: Final = 300
@@ -22,15 +27,16 @@ _SHOWN: Final = 300
 def explain(aws: Aws, job: Job, on_status: Callable[[str], None]) -> SmProxyError:
     """The error for a job that is over, after what its log says has been told.
 
-    Two calls at least, DescribeLogStreams and GetLogEvents; a log that cannot be read is passed
-    over in silence.
+    Two calls at least, DescribeLogStreams and GetLogEvents, and one more for a job that has done
+    its work; a log that cannot be read is passed over in silence.
 
     Args:
         aws: for the calls.
         job: one that is over.
         on_status: takes one line at a time.
     """
-    tail = _tail(aws, job)
+    stream = _stream(aws, job)
+    tail = _last_lines(aws, job.log_group, stream) if stream else []
     if tail:
         on_status(f"the end of the log of {job.name}:")
         for line in tail:
@@ -40,6 +46,8 @@ def explain(aws: Aws, job: Job, on_status: Callable[[str], None]) -> SmProxyErro
     if cause:
         on_status(f"likely cause: {cause.what}")
     advice = cause.advice if cause else error.hint
+    if stream and not cause and job.could_have_been_kept:
+        advice = _KEEP if _is_ours(aws, job, stream) else _KEEP_ELSEWHERE
     where = f" See {job.console}" if job.console else ""
     return SmProxyError(error.code, error.message, advice + where)
 
@@ -51,28 +59,39 @@ def _cause(job: Job, tail: list[str]) -> failure_causes.Cause | None:
     return failure_causes.find_likely(messages) or failure_causes.find_likely(tail)
 
 
-def _tail(aws: Aws, job: Job) -> list[str]:
-    """The last lines of the first node's newest stream."""
-    wanted = kinds.of(job.kind).streams(job, "algo-1")
+def _stream(aws: Aws, job: Job) -> str | None:
+    """The first node's newest stream."""
     try:
-        stream = log_streams.find_newest(aws, wanted)
-        return _last_lines(aws, wanted.group, stream) if stream else []
+        return log_streams.find_newest(aws, kinds.of(job.kind).streams(job, "algo-1"))
     except (SmProxyError, ServiceError):
-        return []
+        return None
+
+
+def _is_ours(aws: Aws, job: Job, stream: str) -> bool:
+    """Whether its container had our entrypoint: no other reads SM_PROXY_KEEP_SUCCESS."""
+    try:
+        page = next(logs.head(aws, job.log_group, stream), [])
+    except SmProxyError:
+        return False
+    return any(marker.parse(line) for line in page)
 
 
 def _last_lines(aws: Aws, group: str, stream: str) -> list[str]:
+    """The last lines of a stream."""
     token: dict[str, Any] = {}
     for _ in range(_PAGES):  # an empty page may stand before full ones
-        page = aws.call(
-            "logs",
-            "GetLogEvents",
-            logGroupName=group,
-            logStreamName=stream,
-            startFromHead=False,
-            limit=_LINES,
-            **token,
-        )
+        try:
+            page = aws.call(
+                "logs",
+                "GetLogEvents",
+                logGroupName=group,
+                logStreamName=stream,
+                startFromHead=False,
+                limit=_LINES,
+                **token,
+            )
+        except (SmProxyError, ServiceError):
+            break
         if lines := [str(event.get("message", "")) for event in page.get("events", [])]:
             return [line for line in lines[-_LINES:] if _MARKER not in line]
         before = token.get("nextToken")

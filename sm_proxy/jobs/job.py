@@ -97,8 +97,17 @@ class Job(Summary):
         return SmProxyError(
             "job-ended",
             f"{self.noun} {self.name} is {self.status}: its container is gone",
-            "Start it again, with SM_PROXY_KEEP_SUCCESS=2h to keep its container for a while.",
+            "Start it again, and connect while it runs.",
         )
+
+    @property
+    def could_have_been_kept(self) -> bool:
+        """Whether its container went because its program was done, and could have stayed.
+
+        The service itself ends the containers of transform jobs and endpoints, and what is stopped.
+        """
+        done = self.status in {"Completed", "Uploading"}
+        return done and self.kind in {"training", "processing"}
 
     def refuse_if_over(self) -> None:
         """Raise if there is, and will be, no container.

@@ -38,3 +38,17 @@ def test_scripts_get_every_node_and_the_error(capsys: pytest.CaptureFixture[str]
     found = json.loads(capsys.readouterr().out)
     assert (found["ok"], found["error"]["code"]) == (False, "network")
     assert [node["told"] for node in found["data"]["nodes"]] == [True, False]
+
+
+@pytest.mark.parametrize("word", ["go", "done"])
+@pytest.mark.parametrize("window", ["none", "keep", "unknown"])
+def test_nobody_is_said_to_go_on_who_may_not_wait(
+    word: str, window: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [NodeOutcome("algo-1", window)]
+    monkeypatch.setattr(go, "release_nodes", lambda *_: ("my-job", nodes))
+    assert cli.main([word, "sm-my-job"]) == 0
+    told = capsys.readouterr().out.strip()
+    assert told not in {"algo-1  told to go on", "algo-1  told that you are done"}
+    assert ("was not waiting" in told) is (word == "go" and window != "unknown")
+    assert ("does not say" in told) is (window == "unknown")

@@ -232,6 +232,13 @@ def test_keep_is_for_its_own_outcome(box: Box) -> None:
     assert box.run("sh", "-c", "exit 3", SM_PROXY_KEEP_SUCCESS="1h")[0] == 3
 
 
+@pytest.mark.parametrize("windows", [{}, {"SM_PROXY_KEEP_FAILURE": "1h"}])
+def test_a_program_that_runs_is_held_back_by_nothing(box: Box, windows: dict[str, str]) -> None:
+    """And `sm-proxy go` can say so, whether or not there is a window behind it."""
+    code, lines = box.run("cat", box.inside("opt/ml/run/window"), **windows)
+    assert (code, lines[-1]) == (0, "none")
+
+
 def test_keep_ends_when_done_is_said(box: Box) -> None:
     process = box.start("sh", "-c", "exit 3", SM_PROXY_KEEP_FAILURE="1h")
     wait_for(box.run_dir / "ready")

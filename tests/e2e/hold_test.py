@@ -65,6 +65,7 @@ def test_a_job_means_all_its_nodes(waiting: Lab) -> None:
         ("algo-1", True),
         ("algo-2", True),
     ]
+    assert [node["window"] for node in data["nodes"]] == ["none", "none"]
     assert touched(waiting, "algo-1", "go")
     assert touched(waiting, "algo-2", "go")
 

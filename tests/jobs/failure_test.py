@@ -18,6 +18,7 @@ from tests.fakes import (
     marker_line,
     streams,
 )
+from tests.jobs.job_test import a_job
 
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012:training-job/my-job"
 CONSOLE = "https://eu-west-1.console.aws.amazon.com/sagemaker/home?region=eu-west-1#/jobs/my-job"
@@ -82,10 +83,39 @@ def test_a_status_may_say_it_all(status: str) -> None:
 
 
 def test_a_completed_job_had_no_fatal_cause() -> None:
-    error, told, _ = explained("MemoryError: tried again", status="Completed", overall="Completed")
+    lines = (marker_line(), "MemoryError: tried again")
+    error, told, _ = explained(*lines, status="Completed", overall="Completed")
     assert "| MemoryError: tried again" in told
     assert not any(line.startswith("likely cause") for line in told)
     assert "SM_PROXY_KEEP_SUCCESS" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "overall", "lines", "kept"),
+    [
+        ("Completed", "Completed", [marker_line()], True),
+        ("Uploading", "InProgress", ["hello", "x" + marker_line()], True),
+        ("Completed", "Completed", ["hello"], False),
+        ("Completed", "Completed", [], False),
+        ("Stopped", "Stopped", [marker_line()], False),
+        ("Stopping", "Stopping", [marker_line()], False),
+        ("MaxRuntimeExceeded", "Stopped", [marker_line()], False),
+        ("Failed", "Failed", [marker_line()], False),
+    ],
+)
+def test_keeping_is_advised_where_it_would_have_kept(
+    status: str, overall: str, lines: list[str], *, kept: bool
+) -> None:
+    error, *_ = explained(*lines, status=status, overall=overall)
+    assert ("SM_PROXY_KEEP_" in error.line) is kept
+    assert error.hint
+
+
+@pytest.mark.parametrize("kind", ["transform", "endpoint"])
+def test_what_the_service_itself_ends_cannot_be_kept(kind: Any) -> None:
+    for status in ("Completed", "Uploading", "Stopped", "OutOfService", "Deleting"):
+        assert not a_job(phase="ended", kind=kind, status=status).could_have_been_kept
+    assert a_job(phase="ended", kind="processing", status="Completed").could_have_been_kept
 
 
 def test_a_hostile_log_is_shown_harmlessly() -> None:

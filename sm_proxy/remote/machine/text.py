@@ -169,7 +169,7 @@ def _processes(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 def _ours(report: dict[str, Any]) -> list[str]:
     lines = [f"features: {', '.join(report['features']) or 'not told'}"]
     lines += [f"problem: {problem}" for problem in report["problems"]]
-    if report["window"]:
+    if report["window"] not in {None, "none"}:
         lines.append(f"window: {report['window']}")
     return lines
 
