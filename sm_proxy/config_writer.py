@@ -237,7 +237,7 @@ def apply(changes: Sequence[Change]) -> None:
 @contextlib.contextmanager
 def writers_lock() -> Iterator[None]:
     """Hold the writers' lock, so that two writers at once both succeed."""
-    with file_lock.locked("ssh-config"):
+    with file_lock.locked("ssh-config", what="the ssh config"):
         yield
 
 

@@ -50,6 +50,7 @@ Code = Literal[
     "bad-permissions",
     "no-identity",
     "key-refused",
+    "busy",
 ]
 
 EXIT_OK = 0

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shlex
-import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
@@ -76,7 +75,7 @@ class CredentialProvider:
         sessions = _Sessions(self._session)
         with contextlib.suppress(_WouldAskError):
             return self._assumed(sessions, _refuse_to_ask)
-        with _alone(sessions.name):
+        with _alone(sessions):
             sessions.read_again()  # whoever held the lock has just asked
             asker = _Asker(self._session, sessions, terminal=terminal)
             return self._assumed(sessions, asker.ask, asker)
@@ -205,6 +204,7 @@ class _Sessions:
         self.name = _digest(session.profile or "default", *_endpoints())
         self.expired = False
         self._profile = session.profile or "default"
+        self.what = f"the code of AWS profile {self._profile}, which it asks for"
         self._known: dict[str, dict[str, Any]] = {}
         self._missing: set[str] = set()
         self._latest: dict[str, Any] = {}
@@ -294,22 +294,21 @@ def login_profile(session: Session) -> str | None:
 
 
 @contextlib.contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """Hold the lock of a profile; say so if somebody else asks the user meanwhile."""
-    from sm_proxy.local import file_lock, output  # noqa: PLC0415 - only to ask
+def _alone(sessions: _Sessions) -> Iterator[None]:
+    """Hold the lock of a profile: its user is asked once.
 
-    words = "waiting for another sm-proxy, which is asking for the code of the same AWS profile"
-    timer = threading.Timer(1.5, output.status, [words])
-    timer.daemon = True
-    timer.start()
-    try:
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(SmProxyError):  # without a lock they all ask
-                stack.enter_context(file_lock.locked(f"login-{name[:16]}"))
-            timer.cancel()
-            yield
-    finally:
-        timer.cancel()
+    Raises:
+        SmProxyError: `busy`, another process asks, and nobody answers it.
+    """
+    from sm_proxy.local import file_lock  # noqa: PLC0415 - only to ask
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock.locked(f"login-{sessions.name[:16]}", what=sessions.what))
+        except SmProxyError as error:
+            if error.code == "busy":
+                raise
+        yield  # without a lock they all ask
 
 
 def _endpoints() -> list[str]:

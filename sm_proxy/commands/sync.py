@@ -27,7 +27,7 @@ _INTERVAL_S: Final = 60
 _LONGEST_PAUSE_S: Final = 600.0
 _JITTER: Final = (0.8, 1.2)
 _OF_A_CONTEXT: Final = ("profile", "region", "bastion")
-_FINAL: Final = ("config-", "bad-setting")
+_FINAL: Final = ("config-", "bad-setting", "bad-permissions")
 """Beginnings of the codes that no later round does better at."""
 
 
@@ -122,12 +122,19 @@ def _look(flags: Mapping[str, Any], watched: Mapping[str, _Watched], interval: f
     due = {prefix: item.hosts for prefix, item in watched.items() if item.due <= now}
     if not due:
         return
-    done = _round(flags, due)
-    for line in done.messages():
-        output.status(line)
+    try:
+        done = _round(flags, due)
+    except SmProxyError as busy:
+        if busy.code != "busy":
+            raise
+        errors: Mapping[str, SmProxyError] = dict.fromkeys(due, busy)  # a later round does better
+    else:
+        errors = done.errors
+        for line in done.messages():
+            output.status(line)
     for prefix in due:
         item = watched[prefix]
-        error = done.errors.get(prefix)
+        error = errors.get(prefix)
         if error is None:
             item.pause = interval
             item.reported.clear()

@@ -38,7 +38,7 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
     Whatever is in the way is told in the outcome: an editor opens without it as well.
     """
     try:
-        with file_lock.locked("editor-settings"):
+        with file_lock.locked("editor-settings", what="the editors' settings"):
             return _set(atomic_write.follow_symlinks(path), values)
     except (JsoncError, UnicodeDecodeError) as error:
         problem = str(error) if isinstance(error, JsoncError) else "it is no UTF-8"

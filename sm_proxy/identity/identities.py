@@ -23,6 +23,7 @@ from sm_proxy.settings import Settings
 
 FILE_NAME = "id_ed25519"
 LOCK: Final = "identity"
+LOCKED: Final = "our keys"
 ENVIRONMENT_NAME = "SM_PROXY_AUTHORIZED_KEY"
 ENVIRONMENT_LIMIT = 512
 """Characters that CreateTrainingJob allows for the value of an Environment entry."""
@@ -117,12 +118,12 @@ def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generat
     for found in offered_paths(settings):
         permissions.secure_own_key(found)
     if not private_files.exists(path):
-        with file_lock.locked(LOCK):
+        with file_lock.locked(LOCK, what=LOCKED):
             if not private_files.exists(path):
                 write_identity(path, make_pair())
     key = read_identity(path)
     if not key_files.is_whole(path, key_files.read(path)):
-        with file_lock.locked(LOCK):
+        with file_lock.locked(LOCK, what=LOCKED):
             key = read_identity(path)
             with contextlib.suppress(OSError):  # the private half is what counts
                 key_files.restore_public_half(path, key_files.read(path))

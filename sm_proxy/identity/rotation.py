@@ -109,7 +109,7 @@ def revoke(
 def _alone(settings: Settings) -> Iterator[list[Identity]]:
     """The keys as they are, while nobody else changes them."""
     identities.ensure(settings)
-    with file_lock.locked(identities.LOCK):
+    with file_lock.locked(identities.LOCK, what=identities.LOCKED):
         yield identities.read_offered(settings)
 
 

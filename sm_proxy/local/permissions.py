@@ -30,17 +30,28 @@ def check_folder(path: Path) -> None:
     try:
         private_files.refuse_shared(path)
     except PermissionError as error:
-        where = str(error.filename or path)
-        quoted = shlex.quote(where)
-        raise SmProxyError(
-            "bad-permissions",
-            f"{where} cannot be trusted: {error.strerror or error}",
-            f"Look what stands there, then: chmod go-w {quoted}"
-            if _is_ours(Path(where))
-            else "Name a folder of your own with --ssh-dir.",
-        ) from None
+        raise not_ours(error, path, "--ssh-dir") from None
     except OSError:
         return
+
+
+def not_ours(error: PermissionError, path: Path, instead: str) -> SmProxyError:
+    """What to say where a folder or file of ours is not ours alone.
+
+    Args:
+        error: what refused it.
+        path: the folder or file.
+        instead: the option or variable that names another one.
+    """
+    where = str(error.filename or path)
+    quoted = shlex.quote(where)
+    return SmProxyError(
+        "bad-permissions",
+        f"{where} cannot be trusted: {error.strerror or error}",
+        f"Look what stands there, then: chmod go-w {quoted}"
+        if _is_ours(Path(where))
+        else f"Name a folder of your own with {instead}.",
+    )
 
 
 def secure_own_key(path: Path) -> None:

@@ -14,6 +14,13 @@ import tempfile
 from pathlib import Path
 
 
+class NotOursError(PermissionError):
+    """Somebody else could have put something into a file or folder, or it is no plain file."""
+
+    def __init__(self, what: str, path: Path) -> None:
+        super().__init__(errno.EPERM, what, str(path))
+
+
 def exists(path: Path) -> bool:
     """Whether `path` is there, as far as we may know: what we may not look at is not."""
     try:
@@ -56,7 +63,7 @@ def ensure_own_dir(path: Path) -> Path:
     """Make `path` if need be and return it, if nobody but its owner can put anything into it.
 
     Raises:
-        PermissionError: it is another user's, or others may write into it.
+        NotOursError: it is another user's, or others may write into it.
         OSError: it cannot be made.
     """
     ensure_private_dir(path)
@@ -72,30 +79,30 @@ def refuse_shared(path: Path) -> None:
     lists do this.
 
     Raises:
-        PermissionError: it is another user's, or others may write into it.
+        NotOursError: it is another user's, or others may write into it.
         OSError: it is not there.
     """
     if sys.platform == "win32":
         return
     me = os.geteuid()
     if path.lstat().st_uid not in {0, me} or path.stat().st_uid != me:
-        raise PermissionError(errno.EPERM, "the folder is another user's", str(path))
+        raise NotOursError("the folder is another user's", path)
     if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(errno.EPERM, "others may write into the folder", str(path))
+        raise NotOursError("others may write into the folder", path)
     for above in path.resolve().parents:
         mode = above.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise PermissionError(errno.EPERM, "everybody may write into the folder", str(above))
+            raise NotOursError("everybody may write into the folder", above)
 
 
 def read_own(path: Path, limit: int) -> bytes:
     """The first `limit` bytes of a file that is ours alone to write.
 
     Raises:
-        PermissionError: another user's file, one that others may write to, or no plain file.
+        NotOursError: another user's file, one that others may write to, or no plain file.
         OSError: it is not there, it is a symlink.
     """
-    with os.fdopen(_open_own(path, os.O_RDONLY), "rb") as file:
+    with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
         return file.read(limit)
 
 
@@ -106,11 +113,11 @@ def append_own(path: Path, line: bytes) -> int:
     stays alone on its line.
 
     Raises:
-        PermissionError: the folder or the file is not ours alone.
+        NotOursError: the folder or the file is not ours alone.
         OSError: the disk is full, ...
     """
     ensure_own_dir(path.parent)
-    handle = _open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    handle = open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     with os.fdopen(handle, "r+b", buffering=0) as file:
         if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
             line = b"\n" + line
@@ -118,7 +125,13 @@ def append_own(path: Path, line: bytes) -> int:
         return file.seek(0, os.SEEK_END)
 
 
-def _open_own(path: Path, flags: int) -> int:
+def open_own(path: Path, flags: int) -> int:
+    """A descriptor of a file that is ours alone to write; the caller closes it.
+
+    Raises:
+        NotOursError: as `read_own`.
+        OSError: likewise.
+    """
     # O_NONBLOCK: a named pipe in its place must not hold us up.
     for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):
         flags |= getattr(os, name, 0)
@@ -133,13 +146,13 @@ def _open_own(path: Path, flags: int) -> int:
 
 def _refuse_foreign(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise PermissionError(errno.EPERM, "it is no plain file", str(path))
+        raise NotOursError("it is no plain file", path)
     if sys.platform == "win32":
         return
     if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(errno.EPERM, "others may write to the file", str(path))
+        raise NotOursError("others may write to the file", path)
     if found.st_nlink > 1:  # another name of it may be somebody's file elsewhere
-        raise PermissionError(errno.EPERM, "the file has another name as well", str(path))
+        raise NotOursError("the file has another name as well", path)
 
 
 def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import debug_log, file_lock, paths, private_files
+from sm_proxy.local import debug_log, file_lock, output, paths, private_files
 
 VERSION: Final = 1
 _SIZE_LIMIT: Final = 1 << 20
+_LOCK_LIFE_S: Final = 24 * 3600.0
 _PURPOSES: Final = ("jobs", "bastions")
 
 
@@ -30,6 +31,7 @@ class Cache:
     def __init__(self, purpose: str) -> None:
         self._purpose = purpose
         self._folder = paths.cache_dir() / purpose
+        self._patient = True
 
     def load(self, *key: str) -> dict[str, Any] | None:
         """The record of `key` if there is one and it is good."""
@@ -74,16 +76,33 @@ class Cache:
                 with contextlib.suppress(OSError):
                     if _read(private_files.read_own(path, _SIZE_LIMIT), None) is None:
                         path.unlink()
+            # Two processes hold a lock whose file was just removed: both ask, and that is all.
+            for path in self._folder.glob("*.lock"):
+                with contextlib.suppress(OSError):
+                    if path.lstat().st_mtime < time.time() - _LOCK_LIFE_S:
+                        path.unlink()
 
     @contextlib.contextmanager
     def alone(self, *key: str) -> Iterator[None]:
         """Hold the lock of `key`, so that of many processes one asks and the others read.
 
-        Never inside another one: few lock files serve all keys.
+        Whoever holds it may be stopped, or wait for a service that never answers: after a moment
+        everybody asks, and this run waits for nobody again.
         """
         with contextlib.ExitStack() as stack:
-            with contextlib.suppress(SmProxyError):  # without a lock they all ask
-                stack.enter_context(file_lock.locked(f"{self._purpose}-{_digest(key)[:1]}"))
+            try:
+                stack.enter_context(
+                    file_lock.locked(
+                        _digest(key),
+                        what=f"the cache of {self._purpose}",
+                        wait=self._patient,
+                        cache=self._folder,
+                    )
+                )
+            except SmProxyError as error:  # without a lock they all ask
+                if error.code == "busy" and self._patient:
+                    output.status(f"{error.message}: asking AWS as well")
+                    self._patient = False
             yield
 
     def _path(self, key: tuple[str, ...]) -> Path:

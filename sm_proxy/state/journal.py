@@ -43,7 +43,7 @@ class Journal:
         return [*_records(self._older), *_records(self._path)]
 
     def _turn_over(self) -> None:
-        with file_lock.locked("journal"):
+        with file_lock.locked("journal", wait=False):  # whoever holds it does the same
             if self._path.stat().st_size > LIMIT_BYTES:  # nobody else has done it meanwhile
                 self._path.replace(self._older)
 

@@ -17,7 +17,7 @@ from keyring import core
 from sm_proxy.aws import credentials
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import prompt, secret_store
+from sm_proxy.local import file_lock, prompt, secret_store
 from tests.fakes import MemoryKeyring, tree
 
 SERIAL = "arn:aws:iam::123456789012:mfa/me"
@@ -369,3 +369,24 @@ def test_a_profile_without_a_role_never_looks_at_the_keyring(
 ) -> None:
     monkeypatch.setattr(secret_store, "find", lambda: pytest.fail("the keyring was opened"))
     assert key_of("keys") == "AKIALONGLIVED"
+
+
+def test_whoever_asks_in_vain_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
+    monkeypatch.setattr(file_lock, "WRITER_S", 0)
+    given = threading.Event()
+
+    def ask(question: str, *, terminal: bool) -> str:
+        del question, terminal
+        with pytest.raises(SmProxyError) as caught:
+            key_of("mfa")
+        asked.append(caught.value.line)
+        given.set()
+        return "000001"
+
+    monkeypatch.setattr(prompt, "ask", ask)
+    assert key_of("mfa") == "ASIA1"
+    assert given.is_set()
+    assert asked[0].startswith(f"sm-proxy: busy: process {os.getpid()} (since ")
+    assert "the code of AWS profile mfa, which it asks for" in asked[0]

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from sm_proxy import cli
+from sm_proxy import cli, config_writer
+from sm_proxy.local import file_lock
 from sm_proxy.ssh_config.effective import effective_options
 from tests.commands.helpers import answer
 from tests.fakes import tree
@@ -118,3 +123,39 @@ def test_a_key_of_the_users_own_has_to_be_there(
     run(user_config, "write", "--identity-file", "/nowhere/key", status=1)
     assert capsys.readouterr().err.startswith("sm-proxy: bad-setting: no public key")
     assert tree(user_config.parent) == {"config": b"Host a\n"}
+
+
+@pytest.mark.parametrize("action", ["write", "remove"])
+def test_a_writer_that_another_one_holds_up_says_so(
+    action: str,
+    user_config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(user_config, "write")
+    before = tree(user_config.parent)
+    monkeypatch.setattr(file_lock, "WRITER_S", 0.1)
+    capsys.readouterr()
+    with config_writer.writers_lock():
+        run(user_config, action, status=1)
+        told = capsys.readouterr().err
+    assert told.startswith(f"sm-proxy: busy: process {os.getpid()} (since ")
+    assert "holds the lock of the ssh config and does not let go" in told
+    assert tree(user_config.parent) == before
+    run(user_config, "write")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT for one process")
+def test_a_writers_wait_says_whom_it_waits_for_and_ends_on_ctrl_c(user_config: Path) -> None:
+    program = [sys.executable, "-m", "sm_proxy", "config", "write"]
+    with config_writer.writers_lock():
+        process = subprocess.Popen(
+            [*program, "--ssh-config", str(user_config)], stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    assert line.startswith(f"sm-proxy: waiting for process {os.getpid()} (since ")
+    assert line.endswith(", to have the lock of the ssh config\n")
+    assert (rest, process.returncode) == ("", 130)

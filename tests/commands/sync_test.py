@@ -15,7 +15,7 @@ from sm_proxy import cli, config_writer
 from sm_proxy.commands import sync as command
 from sm_proxy.config_writer import Stub
 from sm_proxy.errors import Code, SmProxyError
-from sm_proxy.local import signals
+from sm_proxy.local import file_lock, signals
 from sm_proxy.settings import Settings
 from tests.fakes import Clock
 
@@ -336,3 +336,16 @@ def test_a_signal_ends_the_process(number: int, status: int, folder: Path) -> No
         capture_output=True, timeout=30, check=False, env={**os.environ},
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (status, b"", b"")
+
+
+def test_a_watch_outlasts_a_config_that_another_process_is_writing(
+    watch: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(file_lock, "WRITER_S", 0)
+    capsys.readouterr()
+    with config_writer.writers_lock():
+        watch(5)
+    assert "sm-proxy: busy: process" in (told := capsys.readouterr().err)
+    assert told.count("busy") == 2, "once for each prefix"
+    watch(1)
+    assert "added sm-bert" in capsys.readouterr().err

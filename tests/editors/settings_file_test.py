@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.editors import jsonc, settings_file
-from sm_proxy.local import atomic_write
+from sm_proxy.local import atomic_write, file_lock
 
 KEYS = ["remote.SSH.remotePlatform", "sm-x"]
 LINUX = [(KEYS, "linux")]
@@ -128,3 +128,15 @@ def test_a_kill_leaves_the_old_or_the_new(tmp_path: Path) -> None:
         text = path.read_text()
         number = jsonc.parse(text)["n"]
         assert text == f'{{\n    "n": {number} {filling}\n}}\n'
+
+
+def test_settings_that_another_process_holds_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_lock, "WRITER_S", 0)
+    path = tmp_path / "settings.json"
+    path.write_text("{}")
+    with file_lock.locked("editor-settings"):
+        outcome = settings_file.set_values(path, LINUX)
+    assert (outcome.changed, path.read_text()) == (False, "{}")
+    assert f"process {os.getpid()} (since " in outcome.problem

@@ -17,6 +17,7 @@ from sm_proxy import config_writer
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities, rotation
 from sm_proxy.identity.identities import Identity
+from sm_proxy.local import file_lock
 from sm_proxy.settings import Settings
 from tests.fakes import tree
 
@@ -274,3 +275,22 @@ def _is_usable(settings: Settings) -> None:
         assert beside.read_text().split()[:2] == told
     assert identities.ensure(settings).public_key.split()[:2] == told
     assert beside.read_text().split()[:2] == told
+
+
+def test_keys_that_another_process_holds(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_lock, "WRITER_S", 0)
+    with file_lock.locked(identities.LOCK):
+        with pytest.raises(SmProxyError, match="holds the lock of our keys") as caught:
+            identities.ensure(settings)
+        assert caught.value.code == "busy"
+    identities.ensure(settings)
+    with file_lock.locked(identities.LOCK):
+        for action in (rotated, revoked):
+            with pytest.raises(SmProxyError, match="holds the lock of our keys"):
+                action(settings)
+    before = tree(settings.ssh_folder)
+    with file_lock.locked("ssh-config"), pytest.raises(SmProxyError, match="of the ssh config"):
+        rotated(settings)
+    assert before.items() <= tree(settings.ssh_folder).items(), "nothing is lost"

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import signal
+import socket
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sm_proxy.local import paths, private_files
+from sm_proxy.local import file_lock, paths, private_files
 from sm_proxy.state.cache import Cache
 
 SOON = 3600.0
@@ -154,3 +160,118 @@ def test_the_shared_folder_for_all_of_a_machine_is_refused(
     shared.chmod(0o1777)
     cache.save("a", record={}, expires=time.time() + SOON)
     assert cache.load("a") == {}
+
+
+def lock_of(cache: Cache, *key: str) -> Path:
+    with cache.alone(*key):
+        (path,) = (paths.cache_dir() / "things").glob("*.lock")
+    return path
+
+
+def test_nobody_waits_long_for_who_asks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(file_lock, "CACHE_S", 0.1)
+    cache = Cache("things")
+    with Cache("things").alone("a"):
+        with cache.alone("a"):
+            assert "asking AWS as well" in capsys.readouterr().err
+        monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited again"))
+        with cache.alone("a"), cache.alone("b"):
+            assert capsys.readouterr().err == ""
+
+
+def test_two_keys_have_two_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited"))
+    cache = Cache("things")
+    with contextlib.ExitStack() as stack:
+        for number in range(100):
+            stack.enter_context(cache.alone(str(number)))
+
+
+def test_locks_that_nobody_used_for_a_day_are_swept() -> None:
+    cache = Cache("things")
+    path = lock_of(cache, "a")
+    cache.sweep()
+    assert path.exists()
+    os.utime(path, (1, 1))
+    cache.sweep()
+    assert not path.exists()
+
+
+class Silent:
+    """An AWS that takes connections and never answers, and the runs of ours that ask it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.processes: list[subprocess.Popen[str]] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._taken: list[socket.socket] = []
+        host, port = self._listener.getsockname()
+        self._environment = {
+            **os.environ,
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_REGION": "eu-west-1",
+        }
+        self._log = folder / "stderr"
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command of ours."""
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sm_proxy", *words],
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                text=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def asked(self, within: float) -> None:
+        """One more run has asked."""
+        self._listener.settimeout(within)
+        self._taken.append(self._listener.accept()[0])
+
+    def said(self) -> str:
+        """What they have said."""
+        return self._log.read_text()
+
+    def end(self) -> None:
+        """Nothing is left."""
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+        for taken in (self._listener, *self._taken):
+            taken.close()
+
+
+@pytest.fixture
+def silent(tmp_path: Path) -> Iterator[Silent]:
+    """An AWS that never answers."""
+    found = Silent(tmp_path)
+    yield found
+    found.end()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGSTOP")
+def test_a_stopped_connection_holds_no_other_run_up(silent: Silent) -> None:
+    first = silent.start("connect", "--user", "root", "sm-my-job", "22")
+    silent.asked(60)
+    first.send_signal(signal.SIGSTOP)
+    for words in (("resolve", "sm-my-job"), ("connect", "--user", "root", "sm-my-job", "22")):
+        silent.start(*words)
+        silent.asked(60)  # the first one, stopped, asks no more
+    assert silent.said().count(f"process {first.pid} (since ") == 2
+
+
+def test_several_runs_ask_an_aws_that_never_answers_side_by_side(silent: Silent) -> None:
+    for _ in range(5):
+        silent.start("resolve", "sm-my-job")
+    until = time.monotonic() + 60
+    while silent.said().count("asking AWS as well") < 4:
+        assert time.monotonic() < until, silent.said()
+        time.sleep(0.05)
+    assert [process.poll() for process in silent.processes] == [None] * 5, silent.said()
