@@ -49,6 +49,8 @@ Code = Literal[
     "file-edited",
     "bad-permissions",
     "no-identity",
+    "no-keyring",
+    "bad-passphrase",
     "key-refused",
     "busy",
 ]

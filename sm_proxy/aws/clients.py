@@ -61,6 +61,7 @@ class Aws:
         provider = credentials.CredentialProvider(self._session, terminal=terminal)
         self._session.register_component("credential_provider", provider)
         self._session.register("before-send", _vet)
+        self._provider = provider
         self._clients: dict[str, BaseClient] = {}
         self._lock = threading.Lock()
 
@@ -102,6 +103,11 @@ class Aws:
             SmProxyError: `bad-setting`, that is no URL.
         """
         return network.stream_url(self._session, url)
+
+    @property
+    def not_kept(self) -> str:
+        """Why the session that a code was asked for is kept nowhere; empty if all is well."""
+        return self._provider.not_kept
 
     def endpoint(self, service: str) -> str:
         """The URL that calls to a service go to.

@@ -8,12 +8,9 @@ one asks. All other profiles are botocore's business alone, and cost nothing her
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 from botocore.credentials import (
@@ -25,16 +22,13 @@ from botocore.credentials import (
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
-from sm_proxy.aws import credential_process, errors
+from sm_proxy.aws import credential_process, errors, role_sessions
+from sm_proxy.aws.role_sessions import RoleSessions
 from sm_proxy.errors import SmProxyError
 
 _METHOD: Final = "assume-role"
-_MARGIN: Final = timedelta(seconds=60)
-"""A kept session with less time left is not used: the calls of one connection take seconds."""
 _RENEWED_S: Final = 10
 """A session in use is renewed so long before its end: asking earlier would ask twice."""
-_BOTOCORE_WINDOW: Final = timedelta(minutes=15)
-"""botocore takes what expires within it for expired; a session may be made for just as long."""
 _TRIES: Final = 3
 _WRONG_CODE: Final = ("MultiFactorAuthentication failed", "tokenCode")
 
@@ -50,6 +44,8 @@ class CredentialProvider:
     def __init__(self, session: Session, *, terminal: bool = True) -> None:
         self._session = session
         self._first = terminal
+        self.not_kept = ""
+        """Why the session that a code was asked for is kept nowhere; empty if all is well."""
 
     def load_credentials(self) -> Credentials | None:
         """The credentials, refreshing themselves where they expire; None if there are none.
@@ -72,16 +68,18 @@ class CredentialProvider:
         """One session's keys as botocore's metadata: a kept one, or a new one."""
         # ssh has a session on the terminal by the time that credentials are renewed.
         terminal, self._first = self._first or os.isatty(0), False
-        sessions = _Sessions(self._session)
+        sessions = RoleSessions(self._session)
         with contextlib.suppress(_WouldAskError):
             return self._assumed(sessions, _refuse_to_ask)
         with _alone(sessions):
             sessions.read_again()  # whoever held the lock has just asked
             asker = _Asker(self._session, sessions, terminal=terminal)
-            return self._assumed(sessions, asker.ask, asker)
+            found = self._assumed(sessions, asker.ask, asker)
+            self.not_kept = sessions.not_kept if asker.has_asked else ""
+            return found
 
     def _assumed(
-        self, sessions: _Sessions, prompter: Any, asker: _Asker | None = None
+        self, sessions: RoleSessions, prompter: Any, asker: _Asker | None = None
     ) -> dict[str, str]:
         while True:
             resolver = self._resolver(sessions)
@@ -139,7 +137,7 @@ def _refuse_to_ask(_: str) -> str:
 class _Asker:
     """Gives botocore the codes it asks for."""
 
-    def __init__(self, session: Session, sessions: _Sessions, *, terminal: bool) -> None:
+    def __init__(self, session: Session, sessions: RoleSessions, *, terminal: bool) -> None:
         self._session = session
         self._sessions = sessions
         self._terminal = terminal
@@ -160,13 +158,18 @@ class _Asker:
         profile = self._session.profile or "default"
         serial = question.removeprefix("Enter MFA code for ").rstrip(": ")
         again = "That code was not accepted. " if self._asked > 1 else ""
-        if not self._sessions.kept:
+        if self._sessions.trouble:
             secret_store.say_once_that_none_is_there("a code will be asked for at every connection")
         words = f"{again}MFA code of {serial} (AWS profile {profile}):"
         try:
             return prompt.ask(words, terminal=self._terminal).strip()
         except prompt.NobodyToAskError as reason:
             raise self._nobody(serial, reason) from None
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether somebody has typed a code."""
+        return self._asked > 0
 
     def wrong_code(self, error: ClientError) -> bool:
         """Whether the service refused a code and one may ask again."""
@@ -176,97 +179,25 @@ class _Asker:
 
     def _nobody(self, serial: str, reason: Exception) -> SmProxyError:
         expired = self._sessions.expired
+        from sm_proxy.local import secret_store  # noqa: PLC0415 - only where nobody can be asked
+
         state = "the session has expired and " if expired else ""
         profile = self._session.profile
         login = f"sm-proxy login --profile {shlex.quote(profile)}" if profile else "sm-proxy login"
-        hint = (
-            f"Type the code once in a terminal: {login}"
-            if self._sessions.kept
-            else "Connect from a terminal, or set SSH_ASKPASS; with a keyring "
-            f"`{login}` would be enough."
-        )
+        hint = f"Type the code once in a terminal: {login}"
+        if self._sessions.trouble == role_sessions.NO_KEYRING:
+            hint = (
+                "Connect from a terminal, or set SSH_ASKPASS; with a keyring "
+                f"`{login}` would be enough."
+            )
+        elif self._sessions.trouble:
+            hint = f"{secret_store.remedy()}, then type the code once in a terminal: {login}"
         return SmProxyError(
             "expired-credentials" if expired else "no-credentials",
             f"{state}the role of AWS profile {profile or 'default'} wants a code of {serial}, and "
             f"{reason}",
             hint,
         )
-
-
-class _Sessions:
-    """The mapping that botocore keeps assumed roles in: the keyring, opened when first needed.
-
-    It tells botocore that a session ends a quarter of an hour later than it does, because botocore
-    takes the last quarter of an hour for expired; `metadata` has the true end.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self.name = _digest(session.profile or "default", *_endpoints())
-        self.expired = False
-        self._profile = session.profile or "default"
-        self.what = f"the code of AWS profile {self._profile}, which it asks for"
-        self._known: dict[str, dict[str, Any]] = {}
-        self._missing: set[str] = set()
-        self._latest: dict[str, Any] = {}
-        self._opened = False
-        self._store: Any = None
-
-    @property
-    def kept(self) -> bool:
-        """Whether there is a keyring that keeps what is put in."""
-        return self._secret_store() is not None
-
-    def read_again(self) -> None:
-        """Forget what was not there: another process may have put it in."""
-        self._missing.clear()
-
-    def metadata(self) -> dict[str, str]:
-        """The session that botocore ended up with, in its names, with its true end."""
-        found = self._latest
-        return {
-            "access_key": found["AccessKeyId"],
-            "secret_key": found["SecretAccessKey"],
-            "token": found["SessionToken"],
-            "expiry_time": _text_of(found["Expiration"]),
-        }
-
-    def __contains__(self, key: str) -> bool:
-        """Whether there is a session that will last."""
-        if key not in self._known and key not in self._missing:
-            self._load(key)
-        return key in self._known
-
-    def __getitem__(self, key: str) -> dict[str, Any]:
-        """The response of AssumeRole, as botocore wants it."""
-        found = self._latest = self._known[key]
-        end = _time_of(found["Expiration"]) + _BOTOCORE_WINDOW - _MARGIN
-        return {"Credentials": {**found, "Expiration": end.isoformat()}}
-
-    def __setitem__(self, key: str, response: Mapping[str, Any]) -> None:
-        """Keep the response of AssumeRole."""
-        given = response["Credentials"]
-        self._latest = self._known[key] = {**given, "Expiration": _text_of(given["Expiration"])}
-        if store := self._secret_store():
-            store.save(self._item(key), json.dumps(self._latest))
-
-    def _load(self, key: str) -> None:
-        store = self._secret_store()
-        found = _credentials(store.load(self._item(key))) if store else None
-        if found and _time_of(found["Expiration"]) - _MARGIN > datetime.now(timezone.utc):
-            self._known[key] = found
-            return
-        self.expired = self.expired or found is not None
-        self._missing.add(key)
-
-    def _item(self, key: str) -> str:
-        return f"{self._profile} {_digest(key, self.name)}"
-
-    def _secret_store(self) -> Any:
-        if not self._opened:
-            from sm_proxy.local import secret_store  # noqa: PLC0415 - only for profiles with a role
-
-            self._opened, self._store = True, secret_store.find()
-        return self._store
 
 
 def assumes_role(session: Session) -> bool:
@@ -294,7 +225,7 @@ def login_profile(session: Session) -> str | None:
 
 
 @contextlib.contextmanager
-def _alone(sessions: _Sessions) -> Iterator[None]:
+def _alone(sessions: RoleSessions) -> Iterator[None]:
     """Hold the lock of a profile: its user is asked once.
 
     Raises:
@@ -309,35 +240,3 @@ def _alone(sessions: _Sessions) -> Iterator[None]:
             if error.code == "busy":
                 raise
         yield  # without a lock they all ask
-
-
-def _endpoints() -> list[str]:
-    names = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
-    return [f"{name}={os.environ[name]}" for name in names]
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-def _credentials(text: str | None) -> dict[str, Any] | None:
-    """What was kept, if it is whole."""
-    try:
-        found = json.loads(text or "")
-        _time_of(found["Expiration"])
-        whole = all(
-            isinstance(found[name], str)
-            for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
-    return found if whole else None
-
-
-def _text_of(moment: datetime | str) -> str:
-    return moment if isinstance(moment, str) else moment.isoformat()
-
-
-def _time_of(text: str) -> datetime:
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

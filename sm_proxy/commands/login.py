@@ -7,6 +7,8 @@ import argparse
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
+from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
+from sm_proxy.local import secret_store
 from sm_proxy.local.output import Result
 
 
@@ -21,4 +23,18 @@ def run(args: argparse.Namespace) -> Result:
     aws = Aws(settings.profile, settings.region)
     caller = aws.call("sts", "GetCallerIdentity")
     data = {"profile": aws.profile, "account": caller["Account"], "arn": caller["Arn"]}
-    return Result(data, f"{caller['Arn']} of account {caller['Account']}")
+    text = f"{caller['Arn']} of account {caller['Account']}"
+    if not aws.not_kept:
+        return Result(data, text)
+    return Result(data, text, EXIT_EXPECTED, _not_kept(aws.not_kept))
+
+
+def _not_kept(why: str) -> SmProxyError:
+    """AWS has given a session, and the next ssh asks again all the same."""
+    remedy = secret_store.remedy() if secret_store.trouble() else "Install one that keyring knows"
+    return SmProxyError(
+        "no-keyring",
+        f"the code was right, but its session is kept nowhere: of this system's keyring, {why}",
+        f"{remedy}, then again: sm-proxy login. Until then connect from a terminal, where the code "
+        "is asked for each time, or set SSH_ASKPASS.",
+    )

@@ -28,8 +28,8 @@ def make_pair(mode: Mode) -> Pair:
             asked for; `none`: no passphrase at all.
 
     Raises:
-        SmProxyError: `missing-dependency`, there is no keyring for a random one; `login-refused`,
-            nobody can be asked, or the two answers differ.
+        SmProxyError: `missing-dependency`, there is no keyring for a random one; `bad-passphrase`,
+            nobody can be asked, it is too short, or the two answers differ.
     """
     if mode == "none":
         return key_files.generate()
@@ -40,10 +40,12 @@ def make_pair(mode: Mode) -> Pair:
     pair = key_files.generate(passphrase)
     kept = ring is not None and _kept(ring, _name(pair.public), passphrase)
     if not kept and mode == "random":
+        why = f": {secret_store.trouble()}" if secret_store.trouble() else ""
+        first = f"{secret_store.remedy()}, or choose" if why else "Choose"
         raise SmProxyError(
             "missing-dependency",
-            "no keyring of this system can keep a random passphrase",
-            "Choose one that you type: --passphrase ask",
+            f"no keyring of this system can keep a random passphrase{why}",
+            f"{first} one that you type: --passphrase ask",
         )
     if not kept:
         secret_store.say_once_that_none_is_there("you will be asked for the passphrase of the key")
@@ -59,7 +61,7 @@ def find_or_ask(key: Identity) -> str:
     """The passphrase of `key`: from the keyring, else from the user.
 
     Raises:
-        SmProxyError: `login-refused`, nobody can be asked.
+        SmProxyError: `bad-passphrase`, nobody can be asked.
     """
     ring = secret_store.find()
     known = ring.load(_name(key.public_key)) if ring else None
@@ -82,13 +84,13 @@ def _asked_twice() -> str:
     first = _ask("Passphrase for the new key:")
     if len(first) < _SHORTEST:
         raise SmProxyError(
-            "login-refused",
-            f"a passphrase has {_SHORTEST} characters at least",
+            "bad-passphrase",
+            f"a passphrase needs at least {_SHORTEST} characters",
             "Nothing was changed. Try again.",
         )
     if _ask("The same once more:") != first:
         raise SmProxyError(
-            "login-refused", "the two passphrases differ", "Nothing was changed. Try again."
+            "bad-passphrase", "the two passphrases differ", "Nothing was changed. Try again."
         )
     return first
 
@@ -98,7 +100,7 @@ def _ask(question: str) -> str:
         return prompt.ask(question)
     except prompt.NobodyToAskError as error:
         raise SmProxyError(
-            "login-refused",
+            "bad-passphrase",
             f"the passphrase cannot be asked for: {error}",
             "Run this in a terminal, or name an SSH_ASKPASS program.",
         ) from None

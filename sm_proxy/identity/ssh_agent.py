@@ -35,7 +35,7 @@ def load(key: Identity, passphrase: str | None, lifetime: int, socket: str | Non
         socket: of the agent; None for SSH_AUTH_SOCK.
 
     Raises:
-        SmProxyError: `login-refused`, it is not the passphrase; `unsupported`, there is no agent
+        SmProxyError: `bad-passphrase`, it is not the passphrase; `unsupported`, there is no agent
             or it takes no keys; `missing-dependency`, there is no ssh-add.
     """
     opened = _opened(key, passphrase)
@@ -90,7 +90,7 @@ def _opened(key: Identity, passphrase: str | None) -> bytes:
         loaded = load_ssh_private_key(private, (passphrase or "").encode())
     except ValueError:
         raise SmProxyError(
-            "login-refused",
+            "bad-passphrase",
             f"that is not the passphrase of {key.path}",
             "Try again, or make a new key: sm-proxy keys rotate",
         ) from None

@@ -2,8 +2,8 @@
 
 A backend whose priority is below 1 counts as none unless the user has named it (with
 PYTHON_KEYRING_BACKEND or keyring's own keyringrc.cfg): such backends write plain files. Everything
-that can go wrong in a keyring (locked, no D-Bus, a dialogue that was dismissed) means that nothing
-is kept, never that a connection fails.
+that can go wrong in a keyring (locked, no D-Bus, a dialogue that was dismissed, no answer) means
+that nothing is kept, never that a connection fails; `trouble` says why.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.local import debug_log, output, paths, private_files
 from sm_proxy.local.threads import Background
 
 T = TypeVar("T")
 
 SERVICE: Final = "sm-proxy"
-_PATIENCE_S: Final = 60.0
+_SAY_AFTER_S: Final = 2.0
+_PATIENCE_S: Final = 10.0
 """A locked keyring asks its owner in a window; nobody may be there to see it."""
 _PIECE: Final = 1000 if sys.platform == "win32" else 1 << 20
 """Characters per item: Windows takes 2,560 bytes of UTF-16, and session tokens are longer."""
@@ -29,6 +30,14 @@ _PIECES_LIMIT: Final = 64
 _SAID: Final = "no-keyring-said"
 _hanging: Final[list[Background[Any]]] = []
 """The call that the keyring has not answered in time."""
+_trouble: Final[list[str]] = []
+_LOCKED: Final = "it is locked"
+_SILENT: Final = f"it did not answer within {_PATIENCE_S:.0f} s"
+_UNLOCK: Final = {
+    "darwin": "security unlock-keychain",
+    "linux": "log in to your desktop; over ssh, for GNOME's: read -rs P; "
+    'printf %s "$P" | gnome-keyring-daemon --replace --unlock',
+}
 
 
 class SecretStore:
@@ -94,6 +103,18 @@ def find() -> SecretStore | None:
     return None if backend is None else SecretStore(backend)
 
 
+def trouble() -> str:
+    """Why the keyring's last call has brought nothing; empty where nothing was wrong."""
+    return _trouble[0] if _trouble else ""
+
+
+def remedy() -> str:
+    """What mends the keyring that `trouble` speaks of: the beginning of a sentence."""
+    if trouble() in {_LOCKED, _SILENT}:
+        return f"Unlock the keyring ({_UNLOCK.get(sys.platform, 'log in to your desktop')})"
+    return f"Mend the keyring ({trouble() or 'it keeps nothing'})"
+
+
 def say_once_that_none_is_there(consequence: str) -> None:
     """Tell the user, once for all runs, what it means that nothing can be kept."""
     path = paths.state_dir() / _SAID
@@ -101,8 +122,9 @@ def say_once_that_none_is_there(consequence: str) -> None:
         return
     with contextlib.suppress(OSError, SmProxyError):
         private_files.write_private(path, b"")
+    why = f" ({trouble()})" if trouble() else ""
     output.status(
-        f"no keyring of this system can be used: {consequence}. Nothing is written to disk "
+        f"no keyring of this system can be used{why}: {consequence}. Nothing is written to disk "
         "instead. (This is said once.)"
     )
 
@@ -133,13 +155,24 @@ def _patiently(action: Callable[[], T]) -> T | None:
     if _hanging:
         return None
     work = Background(action)
-    found = work.settled(_PATIENCE_S)
+    work.settled(_SAY_AFTER_S)
     if not work.done:
-        debug_log.write("the keyring did not answer")
+        output.status("waiting for this system's keyring; it may ask in a window to be unlocked")
+    found = work.settled(_PATIENCE_S - _SAY_AFTER_S)
+    if not work.done:
         _hanging.append(work)
-    elif found is None:
-        debug_log.write("the keyring has nothing")
+        output.status(f"the keyring is left alone: {_SILENT}")
+    _trouble[:] = [_why(work)] if work.error or not work.done else []
+    debug_log.write("keyring", has=found is not None, trouble=trouble())
     return found
+
+
+def _why(work: Background[Any]) -> str:
+    if not work.done:
+        return _SILENT
+    if type(work.error).__name__ == "KeyringLocked":
+        return _LOCKED
+    return printable(f"{type(work.error).__name__}: {work.error}", 200)
 
 
 def _opened(item: str | None) -> tuple[int, str, str]:

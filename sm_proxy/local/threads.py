@@ -54,6 +54,11 @@ class Background(Generic[T]):
         """Whether `result` gives its answer at once."""
         return self._ended.is_set()
 
+    @property
+    def error(self) -> BaseException | None:
+        """What `work` has raised, so far as it has ended."""
+        return self._error
+
     def settled(self, within: float) -> T | None:
         """What `work` has returned within so many seconds; None if nothing, or if it failed."""
         if self._begun:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import secret_service
-from tests.e2e.labs import Lab, code_of, last_line, running
+from tests.e2e.labs import Lab, await_true, code_of, last_line, running
 
 pytestmark = pytest.mark.e2e
 
@@ -41,19 +41,29 @@ for item in secretstorage.get_default_collection(bus).get_all_items():
     kept["Expiration"] = "2020-01-01T00:00:00+00:00"
     item.set_secret(f"{count} {tag} {json.dumps(kept)}".encode())
 """
+LOCK = """
+import secretstorage
+secretstorage.get_default_collection(secretstorage.dbus_init()).lock()
+"""
+IS_OPEN = """
+import sys, secretstorage
+sys.exit(secretstorage.get_default_collection(secretstorage.dbus_init()).is_locked())
+"""
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A lab whose user has a profile with a role and a keyring."""
     folder = tmp_path_factory.mktemp("credentials")
-    with secret_service.running(tmp_path_factory.mktemp("ring")) as bus, running(folder) as lab:
+    ring = tmp_path_factory.mktemp("ring")
+    with secret_service.running(ring) as bus, running(folder) as lab:
         config = Path(lab.environment["AWS_CONFIG_FILE"])
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(CONFIG)
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE"):
             lab.environment.pop(name, None)
         lab.environment |= {**bus, "SM_PROXY_PROFILE": "mfa", "AWS_ACCESS_KEY_ID": ""}
+        lab.environment["RING"] = str(ring)
         yield lab
 
 
@@ -131,3 +141,28 @@ def test_nothing_of_it_is_on_disk_and_two_at_once_ask_once(own: Lab, tmp_path: P
     assert (tmp_path / "asked").read_text() == "x\n"
     login = own.sm_proxy("login", start_new_session=True)
     assert b"assumed-role/research" in login.stdout
+
+
+def test_a_locked_keyring_does_not_send_its_user_round_in_a_circle(
+    own: Lab, tmp_path: Path
+) -> None:
+    """`login` says that it kept nothing, and what it advises mends it."""
+    own.run(sys.executable, "-c", LOCK)
+    askpass = tmp_path / "askpass"
+    askpass.write_text("#!/bin/sh\necho 112233\n")
+    askpass.chmod(0o755)
+    asking = {"SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force"}
+    login = own.sm_proxy("login", env=asking, start_new_session=True)
+    assert (login.returncode, code_of(login)) == (1, "no-keyring")
+    assert b"assumed-role/research" in login.stdout
+    unlock = last_line(login).partition("over ssh, for GNOME's: ")[2].partition(")")[0]
+    assert "it is locked" in last_line(login)
+    refused = own.ssh(own.host, "true", start_new_session=True)
+    assert code_of(refused) == "no-credentials"
+    assert "Unlock the keyring" in last_line(refused)
+    with secret_service.unlocked(Path(own.environment["RING"]), unlock):
+        opened = lambda: own.run(sys.executable, "-c", IS_OPEN).returncode == 0  # noqa: E731
+        await_true(opened, 60)
+        # What was kept before it was locked is there again, and nobody is asked.
+        own.ok(own.host, "true", start_new_session=True)
+        assert own.sm_proxy("login", start_new_session=True).returncode == 0

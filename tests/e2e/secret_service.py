@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,26 +17,51 @@ _PACKAGES = [
     *("libglib2.0-0", "libp11-kit0", "libdbus-1-3", "libexpat1", "libapparmor1", "libaudit1"),
     *("libsystemd0", "libgpg-error0", "libffi8", "libpcre2-8-0"),
 ]
+_PASSWORD = "password of the keyring"
 _BUS = """<busconfig><type>session</type><listen>unix:path={path}</listen>
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>
 <allow own="*"/></policy></busconfig>"""
 
 
-@contextlib.contextmanager
-def running(folder: Path) -> Iterator[dict[str, str]]:
-    """Keep one up, unlocked, with its files in `folder`; gives the variables of its users."""
+def _installed(folder: Path) -> tuple[Path, dict[str, str]]:
+    """Where the programs are, and the variables that they run with."""
     root = sshd_binary.unpacked("gnome-keyring", _PACKAGES)
     libraries = {str(path.parent) for path in root.rglob("lib*.so.*")}
-    socket = folder / "bus"
-    (folder / "bus.conf").write_text(_BUS.format(path=socket))
-    own = {
+    return root, {
         **os.environ,
         "LD_LIBRARY_PATH": ":".join(sorted(libraries)),
         "HOME": str(folder),
         "XDG_DATA_HOME": str(folder / "data"),
         "XDG_RUNTIME_DIR": str(folder),
-        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={socket}",
+        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={folder / 'bus'}",
     }
+
+
+@contextlib.contextmanager
+def unlocked(folder: Path, command: str) -> Iterator[None]:
+    """Run a user's `command` that unlocks the one in `folder`, typing its password.
+
+    It may put another daemon in the place of the first.
+    """
+    root, own = _installed(folder)
+    words = ["bash", "-c", command.replace("--unlock", "--unlock --foreground")]
+    own["PATH"] = f"{root}/usr/bin:{own['PATH']}"
+    with subprocess.Popen(words, env=own, stdin=subprocess.PIPE, start_new_session=True) as shell:
+        assert shell.stdin is not None
+        shell.stdin.write(f"{_PASSWORD}\n".encode())
+        shell.stdin.flush()
+        try:
+            yield
+        finally:
+            os.killpg(shell.pid, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[dict[str, str]]:
+    """Keep one up, unlocked, with its files in `folder`; gives the variables of its users."""
+    root, own = _installed(folder)
+    socket = folder / "bus"
+    (folder / "bus.conf").write_text(_BUS.format(path=socket))
     programs: list[subprocess.Popen[bytes]] = []
     try:
         bus = [str(root / "usr/bin/dbus-daemon"), "--nofork", f"--config-file={folder}/bus.conf"]
@@ -50,7 +76,7 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
                 subprocess.Popen(daemon, env=own, stdin=subprocess.PIPE, stdout=log, stderr=log)
             )
         assert programs[1].stdin is not None
-        programs[1].stdin.write(b"password of the keyring")
+        programs[1].stdin.write(_PASSWORD.encode())
         programs[1].stdin.close()
         await_true(
             (folder / "data" / "keyrings" / "login.keyring").exists,

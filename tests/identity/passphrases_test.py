@@ -104,7 +104,7 @@ def test_what_is_no_passphrase_changes_nothing(
     before = tree(settings.ssh_folder)
     with pytest.raises(SmProxyError) as caught:
         rotation.rotate(settings, offer_keys, lambda: passphrases.make_pair("ask"))
-    assert caught.value.code == "login-refused"
+    assert caught.value.code == "bad-passphrase"
     assert tree(settings.ssh_folder) == before
     assert not ring.items
 

@@ -76,7 +76,7 @@ def test_for_a_lifetime(socket: str, encrypted: identities.Identity) -> None:
 def test_the_wrong_passphrase(socket: str, encrypted: identities.Identity) -> None:
     with pytest.raises(SmProxyError, match="not the passphrase") as caught:
         ssh_agent.load(encrypted, "wrong", 0, socket)
-    assert caught.value.code == "login-refused"
+    assert caught.value.code == "bad-passphrase"
     assert held(socket) == []
 
 

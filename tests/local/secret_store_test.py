@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from keyring import core
 from keyring.backends import chainer, fail, null
+from keyring.errors import InitError, KeyringLocked
 from keyrings.alt.file import PlaintextKeyring
 
-from sm_proxy.local import secret_store
+from sm_proxy.local import output, secret_store
 from sm_proxy.local.secret_store import SecretStore
 from tests.e2e.labs import await_true
 from tests.fakes import MemoryKeyring, tree
@@ -68,24 +70,84 @@ def test_a_keyring_that_fails_keeps_nothing() -> None:
     chain.forget("a")
 
 
-def test_a_keyring_that_waits_for_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secret_store, "_PATIENCE_S", 0.05)
-    release = threading.Event()
+class Hanging(MemoryKeyring):
+    """It answers when its owner comes."""
 
-    class Locked(MemoryKeyring):
-        def get_password(self, service: str, username: str) -> str | None:
-            release.wait(60)
-            return super().get_password(service, username)
+    def __init__(self) -> None:
+        super().__init__()
+        self.owner = threading.Event()
 
-    chain = SecretStore(Locked())
+    def get_password(self, service: str, username: str) -> str | None:
+        self.owner.wait(60)
+        return super().get_password(service, username)
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    backend = Hanging()
+    yield backend
+    backend.owner.set()
+    for work in secret_store._hanging:
+        work.settled(60)
+    secret_store._trouble.clear()
+
+
+def test_a_keyring_that_hangs_is_left_alone_after_ten_seconds() -> None:
+    assert (secret_store._SAY_AFTER_S, secret_store._PATIENCE_S) == (2, 10)
+
+
+def test_a_keyring_that_waits_for_somebody(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(secret_store, "_SAY_AFTER_S", 0.05)
+    monkeypatch.setattr(secret_store, "_PATIENCE_S", 0.1)
+    chain = SecretStore(hanging)
     began = time.monotonic()
     assert chain.load("a") is None
+    first, last = capsys.readouterr().err.splitlines()
+    assert "waiting for this system's keyring" in first
+    assert "is left alone" in last
+    assert "did not answer" in secret_store.trouble()
+    assert secret_store.remedy().startswith("Unlock the keyring (")
     monkeypatch.setattr(secret_store, "_PATIENCE_S", 60)
     assert (chain.load("a"), chain.save("a", "b"), secret_store.find()) == (None, False, None)
     assert time.monotonic() - began < 40, "it is waited for once"
-    release.set()
+    assert "did not answer" in secret_store.trouble()
+    hanging.owner.set()
     await_true(lambda: chain.save("a", "b"), 60)  # its owner has come after all
     assert chain.load("a") == "b"
+    assert secret_store.trouble() == ""
+
+
+def test_a_keyring_whose_owner_comes_in_time(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(secret_store, "_SAY_AFTER_S", 0.01)
+    monkeypatch.setattr(secret_store, "_PATIENCE_S", 60)
+    hanging.items["sm-proxy", "a"] = "1 tag b"
+    monkeypatch.setattr(output, "status", lambda _: hanging.owner.set())
+    assert SecretStore(hanging).load("a") == "b"
+    assert secret_store.trouble() == ""
+
+
+def test_a_locked_keyring_is_told_from_a_broken_one() -> None:
+    class Failing(MemoryKeyring):
+        error: Exception = KeyringLocked("Failed to unlock the collection!")
+
+        def get_password(self, *_: str) -> str | None:
+            raise self.error
+
+    backend = Failing()
+    chain = SecretStore(backend)
+    assert chain.load("a") is None
+    assert secret_store.trouble() == "it is locked"
+    assert secret_store.remedy().startswith("Unlock the keyring (")
+    backend.error = InitError("Failed to create\nthe collection")
+    assert chain.save("a", "b") is False
+    assert secret_store.trouble() == "InitError: Failed to create the collection"
+    assert secret_store.remedy().startswith("Mend the keyring (InitError")
+    assert SecretStore(MemoryKeyring()).load("a") is None
+    assert secret_store.trouble() == ""  # that it has no such item is no trouble
 
 
 def found(
