@@ -7,7 +7,13 @@
 
 cd "$(dirname "$0")/.." || exit 1
 
-say() { printf '\033[2m== %s\033[0m\n' "$*" >&2; }
+say() {
+    if [ -t 2 ] && [ -z "${NO_COLOR-}" ] && [ "${TERM-dumb}" != dumb ]; then
+        printf '\033[2m== %s\033[0m\n' "$*" >&2
+    else
+        printf '== %s\n' "$*" >&2
+    fi
+}
 
 stop() {
     printf 'setup: %s\n' "$*" >&2

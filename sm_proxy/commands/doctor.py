@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from sm_proxy.doctor import (
 )
 from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
-from sm_proxy.local import signals
+from sm_proxy.local import output, signals
 from sm_proxy.local.output import Result
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
@@ -107,4 +106,4 @@ def _no_cause(findings: Sequence[Finding]) -> str:
 
 def _coloured(result: str) -> str:
     shown = f"{result:7}"
-    return f"\033[{_COLOURS[result]}m{shown}\033[0m" if sys.stdout.isatty() else shown
+    return f"\033[{_COLOURS[result]}m{shown}\033[0m" if output.takes_colours() else shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -22,8 +21,8 @@ from sm_proxy.jobs import hostname, kinds
 from sm_proxy.jobs.hostname import Kind, Target
 from sm_proxy.jobs.log_streams import Streams
 from sm_proxy.settings import Settings
+from sm_proxy.settings.schema import is_region
 
-_REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
 _GROUP: Final = "/aws/sagemaker/TrainingJobs"
 _OPERATIONS: Final[dict[Kind, str]] = {
     "training": "TrainingJob",
@@ -44,7 +43,7 @@ def region(context: Context) -> str:
     name = context.aws.region
     if not name:
         raise SmProxyError("bad-setting", "no AWS region is set", "Set AWS_REGION or use --region.")
-    if not _REGION.fullmatch(name):
+    if not is_region(name):
         raise SmProxyError("bad-setting", f"{name!r} is no AWS region", "Mend AWS_REGION.")
     return name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,6 +56,13 @@ def envelope(
             "error": problem or None,
         }
     )
+
+
+def takes_colours() -> bool:
+    """Whether stdout is a terminal that shows colours, and nobody asked for none (no-color.org)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "") in {"dumb", "unknown"}:
+        return False
+    return sys.stdout.isatty()
 
 
 def status(message: str) -> None:

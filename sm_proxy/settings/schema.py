@@ -25,6 +25,7 @@ _SHAPES = {
     "user": (re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*"), "a user name"),
     "bastion": (re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]*"), "an instance id"),
 }
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
 _WORDS: dict[type, str] = {str: "a string", dict: "a table"}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -128,6 +129,11 @@ def _text(name: str, value: str, where: str) -> str:
     if name in _PATHS and not has_home(value):
         raise _bad(name, where, f"a path, and nobody has the home folder of {value!r}")
     return value
+
+
+def is_region(name: str) -> bool:
+    """Whether `name` looks like an AWS region, of whatever partition."""
+    return _REGION.fullmatch(name) is not None
 
 
 def has_home(value: str) -> bool:

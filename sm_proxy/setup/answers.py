@@ -8,14 +8,35 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sm_proxy.aws import profiles
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.settings import Settings
+from sm_proxy.settings.schema import is_region
 
-Ask = Callable[[str, Sequence[str], str], str]
-"""Asks a question: its words, the answers that are possible (none: any), the default."""
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be answered.
+
+    Attributes:
+        words: for the user.
+        option: that answers it without being asked.
+        refusal: why an answer is none; empty where it is one.
+        choices: the answers to name.
+        default: what Return alone means; empty for none.
+    """
+
+    words: str
+    option: str
+    refusal: Callable[[str], str]
+    choices: Sequence[str] = ()
+    default: str = ""
+
+
+Ask = Callable[[Question], str]
 
 _DEFAULT = "default"
 _TRIES = 3
@@ -35,8 +56,11 @@ def ask_missing(settings: Settings, ask: Ask | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if (profile := _profile(settings, ask)) is not None:
         found["profile"] = profile
-    if settings.region is None and profiles.region_of(profile or settings.profile) is None:
+    named = settings.region or profiles.region_of(profile or settings.profile)
+    if named is None:
         found["region"] = _region(ask)
+    elif problem := _no_region(named):
+        raise SmProxyError("bad-setting", problem, "Name the jobs' one with --region.")
     return found
 
 
@@ -66,7 +90,10 @@ def _profile(settings: Settings, ask: Ask | None) -> str | None:
     if len(names) < 2:
         return next((name for name in names if name != _DEFAULT), None)
     if ask is not None:
-        answer = ask("Which AWS profile?", names, _DEFAULT if _DEFAULT in names else "")
+        default = _DEFAULT if _DEFAULT in names else ""
+        answer = ask(
+            Question("Which AWS profile?", "--profile", _no_profile(names), names, default)
+        )
         return None if answer == _DEFAULT else answer
     if _DEFAULT in names:
         return None
@@ -77,25 +104,42 @@ def _profile(settings: Settings, ask: Ask | None) -> str | None:
     )
 
 
+def _no_profile(names: Sequence[str]) -> Callable[[str], str]:
+    return lambda answer: (
+        "" if answer in names else f"there is no AWS profile {printable(answer)!r}"
+    )
+
+
+def _no_region(name: str) -> str:
+    return "" if is_region(name) else f"{printable(name)!r} is no AWS region such as eu-west-1"
+
+
 def _region(ask: Ask | None) -> str:
     if ask is None:
         raise SmProxyError(
             "bad-setting", "no AWS region is set anywhere", "Name the jobs' one with --region."
         )
-    return ask("Which AWS region do your jobs run in?", (), "")
+    return ask(Question("Which AWS region do your jobs run in?", "--region", _no_region))
 
 
-def _asked(question: str, choices: Sequence[str], default: str) -> str:
+def _asked(question: Question) -> str:
     """Ask on the terminal: stdout belongs to the result."""
-    listed = f" ({', '.join(map(printable, choices))})" if choices else ""
-    shown = f" [{default}]" if default else ""
+    listed = f" ({', '.join(map(printable, question.choices))})" if question.choices else ""
+    shown = f" [{question.default}]" if question.default else ""
+    why = ""
     for _ in range(_TRIES):
-        sys.stderr.write(f"{question}{listed}{shown} ")
+        sys.stderr.write(f"{question.words}{listed}{shown} ")
         sys.stderr.flush()
         line = sys.stdin.readline()
-        answer = line.strip() or default
-        if answer and (not choices or answer in choices):
+        answer = line.strip() or question.default
+        why = question.refusal(answer) if answer else ""
+        if answer and not why:
             return answer
         if not line:
             break
-    raise SmProxyError("bad-setting", f"no answer to: {question}", "Give it as an option.")
+        sys.stderr.write(f"sm-proxy: {why or 'that is no answer'}\n")
+    raise SmProxyError(
+        "bad-setting",
+        why or f"no answer to: {question.words}",
+        f"Give it as an option: sm-proxy setup {question.option} ...",
+    )

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from sm_proxy.commands import doctor
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
@@ -78,3 +79,28 @@ def test_nobody_listens_to_stderr(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr)
     output.status("hello")
+
+
+@pytest.mark.parametrize(
+    ("variables", "terminal", "coloured"),
+    [
+        ({"TERM": "xterm-256color"}, True, True),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True, True),  # no-color.org: empty counts as not set
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True, False),
+        ({"TERM": "xterm", "NO_COLOR": "0"}, True, False),
+        ({"TERM": "dumb"}, True, False),
+        ({"TERM": "xterm"}, False, False),
+        ({"TERM": "dumb", "NO_COLOR": "1"}, False, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(
+    variables: dict[str, str], terminal: bool, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    shown = io.StringIO()
+    shown.isatty = lambda: terminal  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdout", shown)
+    assert output.takes_colours() is coloured
+    assert ("\033" in doctor._coloured("failed")) is coloured

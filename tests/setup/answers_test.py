@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from sm_proxy import cli
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.setup import answers
+from sm_proxy.setup.answers import Question
 
 ONE = "[profile research]\nregion = eu-west-1\n"
 TWO = "[profile research]\nregion = eu-west-1\n[profile prod]\n"
@@ -26,9 +26,18 @@ class Person:
         self.words = list(words)
         self.asked: list[tuple[str, list[str], str]] = []
 
-    def __call__(self, question: str, choices: Sequence[str], default: str) -> str:
-        self.asked.append((question, list(choices), default))
+    def __call__(self, question: Question) -> str:
+        self.asked.append((question.words, list(question.choices), question.default))
         return self.words.pop(0)
+
+
+def refusal(answer: str) -> str:
+    """Of everything but `prod`."""
+    return "" if answer == "prod" else f"{answer} is none"
+
+
+def which(default: str = "") -> Question:
+    return Question("Which?", "--profile", refusal, ["research", "prod"], default)
 
 
 @pytest.fixture
@@ -119,15 +128,81 @@ def test_asks_again_until_it_is_one_of_them(monkeypatch: pytest.MonkeyPatch) -> 
     shown = _typed(monkeypatch, "prot\nprod\n")
     ask = answers.terminal_asker()
     assert ask is not None
-    assert ask("Which?", ["research", "prod"], "") == "prod"
-    assert shown.getvalue().count("Which? (research, prod)") == 2
+    assert ask(which()) == "prod"
+    assert shown.getvalue() == (
+        "Which? (research, prod) sm-proxy: prot is none\nWhich? (research, prod) "
+    )
+
+
+def test_the_last_refusal_names_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    _typed(monkeypatch, "a\n\nc\nprod\n")
+    ask = answers.terminal_asker()
+    assert ask is not None
+    with pytest.raises(SmProxyError, match="c is none") as caught:
+        ask(which())
+    assert "--profile" in caught.value.hint
+
+
+NO_REGIONS = ["Eu-West", "eu-west", "EU-WEST-1", "eu_west_1", "eu-west-1a", "Ireland"]
+REGIONS = ["eu-west-1", "us-gov-west-1", "cn-north-1", "us-isob-east-1", "eusc-de-east-1"]
+
+
+@pytest.mark.parametrize("region", NO_REGIONS)
+def test_what_is_no_region_is_not_written_down(
+    aws_files: Path,
+    region: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    aws_files.write_text(TWO)
+    monkeypatch.setenv("SM_PROXY_CONFIG_DIR", str(aws_files.with_name("settings")))
+    config = aws_files.with_name("ssh") / "config"
+    words = ["--yes", "--profile", "prod", "--ssh-config", str(config)]
+    for option, variable in (
+        (["--region", region], {}),
+        ([], {"AWS_REGION": region}),
+        ([], {"SM_PROXY_REGION": region}),
+    ):
+        with monkeypatch.context() as context:
+            for name, value in variable.items():
+                context.setenv(name, value)
+            assert cli.main(["setup", *words, *option]) == 1
+        line = capsys.readouterr().err
+        assert f"sm-proxy: bad-setting: '{region}' is no AWS region" in line
+        assert "--region" in line
+        assert not config.parent.exists()
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_regions_of_every_partition(aws_files: Path, region: str) -> None:
+    aws_files.write_text(f"[profile prod]\nregion = {region}\n")
+    assert answers.ask_missing(Settings(profile="prod"), None) == {}
+    assert answers.ask_missing(Settings(profile="prod", region=region), None) == {}
+
+
+def test_a_region_that_was_mistyped_is_asked_for_again(
+    aws_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = _typed(monkeypatch, "Eu-West\neu-west-1\n")
+    found = answers.ask_missing(Settings(), answers.terminal_asker())
+    assert found == {"region": "eu-west-1"}
+    assert "'Eu-West' is no AWS region" in shown.getvalue()
+
+
+def test_a_profile_that_was_mistyped_is_asked_for_again(
+    aws_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws_files.write_text(WITH_DEFAULT)
+    shown = _typed(monkeypatch, "prot\nprod\n")
+    assert answers.ask_missing(Settings(), answers.terminal_asker()) == {"profile": "prod"}
+    assert "there is no AWS profile 'prot'" in shown.getvalue()
 
 
 def test_return_takes_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     _typed(monkeypatch, "\n")
     ask = answers.terminal_asker()
     assert ask is not None
-    assert ask("Which?", ["default", "prod"], "default") == "default"
+    assert ask(which("prod")) == "prod"
 
 
 def test_end_of_input_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +210,7 @@ def test_end_of_input_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     ask = answers.terminal_asker()
     assert ask is not None
     with pytest.raises(SmProxyError, match="no answer"):
-        ask("Which?", [], "")
+        ask(which())
 
 
 def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
