@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import atomic_write, file_lock
+from sm_proxy.local import atomic_write, file_lock, permissions, private_files
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.contexts import Contexts
 from sm_proxy.ssh_config import blocks, host_patterns, our_file, user_file
@@ -219,13 +219,18 @@ def apply(changes: Sequence[Change]) -> None:
     """Carry the changes out, each file replaced as a whole.
 
     Raises:
-        SmProxyError: `config-read-only`, with the lines to add by hand.
+        SmProxyError: `config-read-only`, with the lines to add by hand; `bad-permissions`, a
+            folder of ours is not ours alone.
     """
     for change in changes:
         if not change.needed:
             continue
+        if not change.keep:
+            permissions.check_folder(change.path.parent)
         try:
             _replace(change)
+        except private_files.NotOursError as error:
+            raise permissions.not_ours(error, change.path, "SM_PROXY_STATE_DIR") from None
         except OSError as error:
             raise SmProxyError(
                 "config-read-only",

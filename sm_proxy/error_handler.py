@@ -96,7 +96,7 @@ def _hand_over(cleaned: SmProxyError) -> None:
     if path and Path(path).parent.is_dir():  # nobody waits any more where it is gone
         record = {name: getattr(cleaned, name) for name in ("code", "message", "hint")}
         with contextlib.suppress(OSError, SmProxyError):
-            private_files.write_private(Path(path), json.dumps(record).encode())
+            private_files.write_whole(Path(path), json.dumps(record).encode())
 
 
 def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:

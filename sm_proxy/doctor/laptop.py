@@ -89,7 +89,8 @@ def permissions(context: Context) -> str:
     if sys.platform == "win32":
         raise SkipCheck("Windows keeps access lists instead of modes")
     key = identities.private_key_path(context.settings)
-    folders = [paths.ssh_home() / ".ssh", context.settings.ssh_folder, paths.state_dir()]
+    ssh_folders = [paths.ssh_home() / ".ssh", context.settings.ssh_folder]
+    folders = [*ssh_folders, *paths.private_dirs()]
     for path in folders:
         _refuse_open(path, 0o022, "chmod go-w")
     if key.suffix != ".pub" and private_files.is_plain(key):

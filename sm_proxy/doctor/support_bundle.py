@@ -43,7 +43,8 @@ def write(path: Path, context: Context, findings: Sequence[Finding]) -> None:
         if private_files.exists(path) and not private_files.is_plain(path) and not path.is_dir():
             path.write_bytes(content)  # /dev/stdout, which must stay what it is
         else:
-            private_files.write_private(path, content)
+            private_files.ensure_private_dir(path.parent)
+            private_files.write_whole(path, content)
     except OSError as error:
         raise SmProxyError(
             "config-read-only", f"{path} cannot be written: {error}", "Name another file."

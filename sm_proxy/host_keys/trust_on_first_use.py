@@ -21,7 +21,7 @@ from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.jobs.container import Container
-from sm_proxy.local import debug_log, output, paths, private_files
+from sm_proxy.local import debug_log, output, paths, permissions, private_files
 from sm_proxy.local.threads import Background
 from sm_proxy.public_key import is_public_key
 from sm_proxy.settings import Settings
@@ -45,7 +45,8 @@ def with_host_keys(container: Container, settings: Settings, scope: str, dial: D
         dial: opens a stream to it.
 
     Raises:
-        SmProxyError: `host-key-unknown` where the user has not asked for it; or why it failed.
+        SmProxyError: `host-key-unknown` where the user has not asked for it; `config-read-only`
+            or `bad-permissions`, it cannot be kept; or why it failed.
     """
     if not settings.trusts_first_use(container.host):
         raise _not_asked_for(container)
@@ -56,7 +57,7 @@ def with_host_keys(container: Container, settings: Settings, scope: str, dial: D
             os.utime(path)  # its age is that of its last use
     else:
         key = _scanned(dial(container), container)
-        private_files.write_private(path, key.encode())
+        _keep(path, key)
         shown = public_key.describe(key)
         output.status(f"trusting {container.job}/{container.node} on first use: {shown}")
     return replace(container, host_keys=(key,))
@@ -123,6 +124,19 @@ def _pinned(path: Path) -> str | None:
             "Delete it to trust on first use once more.",
         ) from None
     return key if is_public_key(key) else None
+
+
+def _keep(path: Path, key: str) -> None:
+    try:
+        private_files.write_private(path, key.encode())
+    except private_files.NotOursError as error:
+        raise permissions.not_ours(error, path, "SM_PROXY_STATE_DIR") from None
+    except OSError as error:
+        raise SmProxyError(
+            "config-read-only",
+            f"the host key of a first use cannot be kept in {path}: {error.strerror or error}",
+            "Make its folder writable, or name another one with SM_PROXY_STATE_DIR.",
+        ) from None
 
 
 def _scanned(stream: Stream, container: Container) -> str:

@@ -27,6 +27,8 @@ _STALE_S = 600
 """A temporary file as old as this belongs to a writer that was killed."""
 _KEPT_ATTRIBUTES = ("user.", "system.", "security.selinux")
 """`system.posix_acl_access` is the ACL."""
+BACKUPS = "backups"
+"""The folder for what was replaced, in the state folder."""
 LIMIT = 64 << 20
 """A config of more bytes than this is none."""
 
@@ -133,8 +135,10 @@ def back_up(path: Path, before: bytes) -> None:
     """Keep what is about to be replaced: the first ever for good, and the latest.
 
     Raises:
+        NotOursError: the folder for it is another user's, or others may write into it.
         OSError: the state folder is not writable.
     """
+    private_files.ensure_own_dir(paths.state_dir() / BACKUPS)
     if not private_files.exists(backup_path(path, "original")):
         replace(backup_path(path, "original"), before)
     replace(backup_path(path, "latest"), before)
@@ -143,7 +147,7 @@ def back_up(path: Path, before: bytes) -> None:
 def backup_path(path: Path, which: str) -> Path:
     """Where `back_up` puts what stood in `path`; `which` is `original` or `latest`."""
     place = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-    return paths.state_dir() / "backups" / f"{path.name}-{place}.sm-proxy.{which}"
+    return paths.state_dir() / BACKUPS / f"{path.name}-{place}.sm-proxy.{which}"
 
 
 def _temporary(path: Path) -> str:

@@ -54,6 +54,13 @@ def state_dir() -> Path:
     return _folder("state")
 
 
+def private_dirs() -> list[Path]:
+    """The folders that only this user may write into; none where there is no home folder."""
+    with contextlib.suppress(SmProxyError):
+        return [cache_dir(), state_dir()]
+    return []
+
+
 def _folder(kind: Literal["config", "cache", "state"]) -> Path:
     if override := os.environ.get(f"SM_PROXY_{kind.upper()}_DIR"):
         return Path(override)

@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from sm_proxy.local import paths
+
 
 class NotOursError(PermissionError):
     """Somebody else could have put something into a file or folder, or it is no plain file."""
@@ -66,22 +68,28 @@ def ensure_own_dir(path: Path) -> Path:
         NotOursError: it is another user's, or others may write into it.
         OSError: it cannot be made.
     """
+    _refuse_swappable(path)
     ensure_private_dir(path)
-    refuse_shared(path)
+    _refuse_foreign_dir(path)
     return path
 
 
 def refuse_shared(path: Path) -> None:
     """Refuse a folder that somebody else could put something into.
 
-    Of the folders above it only those are refused that everybody may write to without the sticky
-    bit: a home that its owner's group may write to is common. On Windows the profile's access
-    lists do this.
+    Of the folders above it those of ours must not be another user's. Of all others only those are
+    refused that everybody may write to without the sticky bit: a home that its owner's group may
+    write to is common. On Windows the profile's access lists do this.
 
     Raises:
         NotOursError: it is another user's, or others may write into it.
         OSError: it is not there.
     """
+    _refuse_foreign_dir(path)
+    _refuse_swappable(path)
+
+
+def _refuse_foreign_dir(path: Path) -> None:
     if sys.platform == "win32":
         return
     me = os.geteuid()
@@ -89,10 +97,22 @@ def refuse_shared(path: Path) -> None:
         raise NotOursError("the folder is another user's", path)
     if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise NotOursError("others may write into the folder", path)
+
+
+def _refuse_swappable(path: Path) -> None:
+    """Look at what stands above a folder, which need not be there yet."""
+    if sys.platform == "win32":
+        return
+    ours = [folder.resolve() for folder in paths.private_dirs()]
     for above in path.resolve().parents:
-        mode = above.stat().st_mode
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        try:
+            found = above.stat()
+        except FileNotFoundError:
+            continue
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
             raise NotOursError("everybody may write into the folder", above)
+        if found.st_uid not in {0, os.geteuid()} and any(map(above.is_relative_to, ours)):
+            raise NotOursError("the folder is another user's", above)
 
 
 def read_own(path: Path, limit: int) -> bytes:
@@ -156,12 +176,24 @@ def _refuse_foreign(found: os.stat_result, path: Path) -> None:
 
 
 def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace `path` by `content` so that a reader sees the old or the new file, never a part.
+    """Replace a file of ours in a folder of ours, as `write_whole` does.
 
     Raises:
+        NotOursError: the folder is another user's, or others may write into it.
         OSError: the folder is not writable, the disk is full, ...
     """
-    ensure_private_dir(path.parent)
+    ensure_own_dir(path.parent)
+    write_whole(path, content, mode)
+
+
+def write_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace `path` by `content` so that a reader sees the old or the new file, never a part.
+
+    In whatever folder: that of a build context may be a team's, a report may go to `/tmp`.
+
+    Raises:
+        OSError: the folder is not there or not writable, the disk is full, ...
+    """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

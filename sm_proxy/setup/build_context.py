@@ -182,7 +182,7 @@ def _write(file: File) -> None:
 def _replace(path: Path, content: bytes, mode: int) -> None:
     # A build context is no secret: other users' builds read it too.
     path.parent.mkdir(parents=True, exist_ok=True)
-    private_files.write_private(path, content, mode)
+    private_files.write_whole(path, content, mode)
 
 
 def shown(path: Path, folder: Path) -> str:

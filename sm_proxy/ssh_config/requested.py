@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sm_proxy.identity import identities
-from sm_proxy.local import private_files
+from sm_proxy.local import permissions, private_files
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.sources import from_file, from_flags
 from sm_proxy.ssh_config import blocks, our_file
@@ -45,4 +45,6 @@ def prepare(settings: Settings, flags: Mapping[str, Any]) -> None:
         context = replace(base, **{**options, "prefix": prefix})
         identities.ensure(context)
         if context.control_master:
-            private_files.ensure_private_dir(blocks.control_folder(context))
+            permissions.check_folder(
+                private_files.ensure_private_dir(blocks.control_folder(context))
+            )
