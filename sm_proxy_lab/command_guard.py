@@ -12,7 +12,9 @@ import contextlib
 import os
 import signal
 import sys
+from pathlib import Path
 
+from sm_proxy_lab import ssh_programs
 from sm_proxy_lab.machines import namespaces, reap
 
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
@@ -43,7 +45,7 @@ def main() -> None:
     if child == 0:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # as it will be: it may be there already
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        _become_command(guard, sys.argv[4:])
+        _become_command(guard, Path(folder), sys.argv[4:])
 
     def hand_on(number: int, _: object) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -77,8 +79,9 @@ def _wait_for(child: int) -> int:
             return code if code >= 0 else 128 - code
 
 
-def _become_command(guard: int, command: list[str]) -> None:
+def _become_command(guard: int, folder: Path, command: list[str]) -> None:
     namespaces.die_with_parent(guard)
+    ssh_programs.cover(folder)
     try:
         os.execvp(command[0], command)  # noqa: S606
     except FileNotFoundError:

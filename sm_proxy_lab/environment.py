@@ -8,12 +8,15 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from sm_proxy_lab import ssh_programs
 from sm_proxy_lab.account import ACCESS_KEY, REGION, SECRET_KEY
 from sm_proxy_lab.errors import LabError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+# What leads our commands to files and keyrings of the user's.
+_DROPPED = {"VSCODE_PORTABLE", "DBUS_SESSION_BUS_ADDRESS", "PYTHON_KEYRING_BACKEND"}
 # Settings of ours that say how the lab or the log works, not where the user's real jobs are.
 _KEPT = {"SM_PROXY_LOG", "SM_PROXY_SSHD", "SM_PROXY_LAB_TOOLS"}
 
@@ -29,8 +32,9 @@ def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "SM_PROXY_")) or name in _KEPT
+        if name in _KEPT or not (name.startswith(("AWS_", "SM_PROXY_")) or name in _DROPPED)
     }
+    config = str(folder / "ssh" / "config")
     local = "127.0.0.1,localhost"
     environment |= {
         "AWS_ENDPOINT_URL": endpoint,
@@ -46,7 +50,10 @@ def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
         "SM_PROXY_STATE_DIR": str(folder / "state"),
         "SM_PROXY_LAB_CONTROL": f"{endpoint}/_lab/",
         "SM_PROXY_SSH_DIR": str(folder / "ssh" / "sm-proxy"),
-        "SM_PROXY_LAB_SSH_CONFIG": str(folder / "ssh" / "config"),
+        "SM_PROXY_SSH_CONFIG": config,
+        "SM_PROXY_LAB_SSH_CONFIG": config,
+        "PATH": ssh_programs.write(folder, config, environment.get("PATH", os.defpath)),
+        "VSCODE_APPDATA": str(folder / "editors"),  # where editors keep the user's settings
         "SM_PROXY_LAB_NETWORK": mode,
         "SM_PROXY_LAB_CALLS": str(folder / "calls.jsonl"),
         "SM_PROXY_LAB_SESSIONS": str(folder / "sessions"),

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sm_proxy_lab import command_guard, environment
+from sm_proxy_lab import command_guard, environment, ssh_programs
 from sm_proxy_lab.containers import ContainerRunner, JobRequest, Software
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.job_lifecycle import JobLifecycle
@@ -298,6 +298,9 @@ class Lab:
 
     async def _run_command(self) -> None:
         options = self._options
+        if self._machines.isolated:  # then a mount in a namespace of its own stays there
+            config = self._environment["SM_PROXY_LAB_SSH_CONFIG"]
+            ssh_programs.prepare_covers(self._folder, config)
         command = [sys.executable, "-m", "sm_proxy_lab.command_guard", str(os.getpid())]
         self._command = Child(
             [*command, str(options.group), options.folder, *options.command],
@@ -309,11 +312,8 @@ class Lab:
     def _show_exports(self) -> None:
         sys.stdout.write(environment.exports(self._callers, self._environment) + "\n")
         sys.stdout.flush()
-        config, host = (
-            self._environment["SM_PROXY_LAB_SSH_CONFIG"],
-            self._environment["SM_PROXY_LAB_HOST"],
-        )
-        _say(f"up; in a shell with these exports: ssh -F {config} {host}; ^C here ends it")
+        host = self._environment["SM_PROXY_LAB_HOST"]
+        _say(f"up; in a shell with these exports: ssh {host}; ^C here ends it")
 
 
 def _control(endpoint: str) -> Any:

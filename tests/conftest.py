@@ -11,10 +11,15 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.home_watch import HomeWatch
+
+_HOME: Final = HomeWatch()
+"""Before any test module is imported."""
 _PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
@@ -49,6 +54,13 @@ def pytest_configure() -> None:
         if signal.getsignal(number) == signal.SIG_IGN:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, default)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _home_is_left_alone() -> Iterator[None]:
+    """No test, and no lab, writes to the home folder of whoever runs them."""
+    yield
+    assert not _HOME.offences(), "tests have written outside their folders"
 
 
 @pytest.fixture(autouse=True)

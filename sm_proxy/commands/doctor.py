@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +19,10 @@ from sm_proxy.doctor import (
 )
 from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
-from sm_proxy.local import output, signals
+from sm_proxy.local import output, paths, signals
 from sm_proxy.local.output import Result
 from sm_proxy.routes import table as routes
-from sm_proxy.settings import Settings
+from sm_proxy.settings import Settings, sources
 
 _COLOURS = {"passed": "32", "failed": "31", "skipped": "2"}
 
@@ -67,9 +66,9 @@ def _context(args: argparse.Namespace, host: str | None, login: str | None) -> C
     try:
         settings = settings_module.load_for(flags, host)
     except SmProxyError:
-        ssh_dir = flags.get("ssh_dir") or os.environ.get("SM_PROXY_SSH_DIR")
+        ssh_dir = flags.get("ssh_dir") or sources.ssh_dir_of_variables()
         settings = replace(Settings(), ssh_dir=ssh_dir)
-    config = Path(args.ssh_config) if args.ssh_config else None
+    config = Path(args.ssh_config) if args.ssh_config else paths.named_ssh_config()
     return Context(settings, host, account.make_client(settings), login, config)
 
 

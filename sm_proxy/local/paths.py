@@ -29,8 +29,20 @@ def ssh_home() -> Path:
     return Path.home()
 
 
+def named_ssh_config() -> Path | None:
+    """The ssh config that SM_PROXY_SSH_CONFIG names: what ssh is given by -F; None for its own."""
+    named = os.environ.get("SM_PROXY_SSH_CONFIG")
+    # Not Path's own: it raises where nobody has that home.
+    return Path(os.path.expanduser(named)).absolute() if named else None  # noqa: PTH111
+
+
 def user_ssh_config() -> Path:
-    """The user's `~/.ssh/config`, whether it exists or not."""
+    """The ssh config of the user's that includes ours, whether it exists or not."""
+    return named_ssh_config() or default_ssh_config()
+
+
+def default_ssh_config() -> Path:
+    """`~/.ssh/config`: what ssh reads where it is given no other."""
     return ssh_home() / ".ssh" / "config"
 
 

@@ -100,10 +100,21 @@ def _names() -> list[str]:
 
 def _from_environment(name: str) -> Any | None:
     own = f"SM_PROXY_{name.upper()}"
+    if name == "ssh_dir":
+        value = ssh_dir_of_variables()
+        return None if value is None else validate(name, value, own)
     for variable in (own, *_AWS_VARIABLES.get(name, ())):
         if value := os.environ.get(variable):
             return validate(name, value, variable)
     return None
+
+
+def ssh_dir_of_variables() -> str | None:
+    """SM_PROXY_SSH_DIR, else the folder beside the config that SM_PROXY_SSH_CONFIG names."""
+    if named := os.environ.get("SM_PROXY_SSH_DIR"):
+        return named
+    config = paths.named_ssh_config()
+    return str(config.parent / paths.APP) if config else None
 
 
 def _from_file(path: Path) -> dict[str, Any]:

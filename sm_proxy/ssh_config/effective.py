@@ -23,15 +23,17 @@ def all_options(host: str, ssh_config: Path | None = None) -> dict[str, list[str
 
     Args:
         host: as the user would type it.
-        ssh_config: read instead of the user's and the system's; the user's own file means both.
+        ssh_config: read instead of the user's and the system's; the user's own file means both;
+            None for the one that SM_PROXY_SSH_CONFIG names, else OpenSSH's own choice.
 
     Raises:
         SmProxyError: `missing-dependency`, there is no ssh; `bad-permissions`, it reads no file
             that others could have written; `config-malformed`, it refuses its config or hangs
             in it.
     """
-    own_choice = ssh_config is None or ssh_config == paths.user_ssh_config()
-    words = ["ssh", *([] if own_choice else ["-F", str(ssh_config)]), "-G", host]
+    named = ssh_config or paths.named_ssh_config()
+    own_choice = named is None or named == paths.default_ssh_config()
+    words = ["ssh", *([] if own_choice else ["-F", str(named)]), "-G", host]
     try:
         done = subprocess.run(
             words,

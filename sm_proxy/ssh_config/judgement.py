@@ -176,7 +176,7 @@ def judge(asked: Asked, rewrite: Rewrite) -> None:
 
 def _fault(asked: Asked, keyword: str, rewrite: Rewrite) -> SmProxyError:
     names = (keyword, *_OTHER_NAMES.get(keyword, ()))
-    system = asked.ssh_config == paths.user_ssh_config()
+    system = asked.ssh_config == paths.default_ssh_config()
     found = list(option_origin.find_setters(asked.ssh_config, asked.host, names, system=system))
     ours = [setter for setter in found if setter.path.resolve() == asked.own.resolve()]
     if not found or found[0] in ours:

@@ -31,6 +31,7 @@ MS_BIND = 0x1000
 MS_MOVE = 0x2000
 MS_REC = 0x4000
 MS_PRIVATE = 0x4_0000
+MS_SLAVE = 0x8_0000
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -124,21 +125,24 @@ def new_netns() -> int:
         os.close(home)
 
 
-def make_mounts_private() -> None:
+def make_mounts_private(*, keep_up: bool = False) -> None:
     """In a new mount namespace: let no mount of ours show outside.
+
+    With `keep_up`, what the host mounts and unmounts later still shows inside.
 
     The root of a chroot is no mount point and cannot be asked for. Entering our own namespace once
     more leads to its true root; from there everything is asked for, and the chroot taken up again.
     """
+    flags = MS_REC | (MS_SLAVE if keep_up else MS_PRIVATE)
     try:
-        mount("none", "/", flags=MS_REC | MS_PRIVATE)
+        mount("none", "/", flags=flags)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
         home = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
         own = os.open("/proc/self/ns/mnt", os.O_RDONLY)
         setns(own, CLONE_NEWNS)
-        mount("none", "/", flags=MS_REC | MS_PRIVATE)
+        mount("none", "/", flags=flags)
         os.fchdir(home)
         os.chroot(".")
         os.close(own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,10 @@ def test_it_brings_the_container_side_along(installed: Path, tmp_path: Path) -> 
 def test_without_the_labs_extra_it_says_what_to_install(installed: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [str(installed / "sm-proxy"), "demo"],
+        env={
+            **os.environ,
+            **{f"SM_PROXY_{kind}_DIR": str(tmp_path) for kind in ("STATE", "CACHE")},
+        },
         check=False,
         capture_output=True,
         text=True,

@@ -87,6 +87,19 @@ class Runner:
         return [entry.name for entry in self.folder.iterdir()]
 
 
+_OWN_ETC = """
+cp -a /etc/. "$0" && mount --bind "$0" /etc || exit 99
+test -z "$1" || sed -i "s|^\\([^:]*:[^:]*:$(id -u):[^:]*:[^:]*\\):[^:]*|\\1:$1|" /etc/passwd
+export HOME="${1:-$HOME}"; shift; exec "$@"
+"""
+
+
+def with_own_etc(folder: Path, home: Path | None = None) -> list[str]:
+    """Words that run a command where /etc is a copy, made in `folder`, which names that home."""
+    folder.mkdir()
+    return ["unshare", "--mount", "sh", "-c", _OWN_ETC, str(folder), str(home or "")]
+
+
 @pytest.fixture
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     # A short path: unix sockets stand below it.

@@ -330,7 +330,7 @@ def test_up(lab: Runner) -> None:
     process = lab.start("--job", "up-job", what="up")
     assert process.stderr is not None
     assert process.stdout is not None
-    assert "ssh -F" in process.stderr.readline()
+    assert "ssh sm-up-job;" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     exports = process.stdout.read()
     assert process.wait(timeout=60) == 130
@@ -355,7 +355,7 @@ def test_up_is_usable_from_another_shell(lab: Runner) -> None:
         [
             "sh",
             "-c",
-            f'{exports}\n{SSH}\nin_container id -un && exec "$@"',
+            f'{exports}\n{SSH}\nin_container id -un && ssh "$SM_PROXY_LAB_HOST" true && exec "$@"',
             "sh",
             *PYTHON,
             DESCRIBE,

@@ -30,6 +30,20 @@ def test_the_home_is_that_of_the_passwd_database(monkeypatch: pytest.MonkeyPatch
     assert paths.default_ssh_dir() == home / ".ssh" / "sm-proxy"
 
 
+def test_a_variable_names_another_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for named, path in (
+        ("/a/b", Path("/a/b")),
+        ("~/c", tmp_path / "c"),
+        ("c", tmp_path / "c"),
+        ("~no.body/c", tmp_path / "~no.body" / "c"),
+    ):
+        monkeypatch.setenv("SM_PROXY_SSH_CONFIG", named)
+        assert paths.named_ssh_config() == paths.user_ssh_config() == path
+    monkeypatch.setenv("SM_PROXY_SSH_CONFIG", "")
+    assert paths.named_ssh_config() is None
+
+
 def test_a_user_without_an_entry_has_a_home_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
     monkeypatch.setenv("HOME", "/somewhere")

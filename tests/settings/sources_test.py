@@ -119,3 +119,15 @@ def test_our_files_stand_beside_another_ssh_config(monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir("/tmp")
     relative = argparse.Namespace(ssh_config="config")
     assert settings.load(settings.flags_of(relative)).ssh_folder == Path("/tmp/sm-proxy")
+
+
+def test_our_files_stand_beside_the_ssh_config_of_a_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SM_PROXY_SSH_CONFIG", "/a/b/config")
+    assert settings.load().ssh_folder == Path("/a/b/sm-proxy")
+    given = settings.flags_of(argparse.Namespace(ssh_config="/d/config"))
+    assert settings.load(given).ssh_folder == Path("/d/sm-proxy")
+    monkeypatch.setenv("SM_PROXY_SSH_DIR", "/c")
+    assert settings.load().ssh_folder == Path("/c")
+    assert settings.load(given).ssh_folder == Path("/d/sm-proxy")

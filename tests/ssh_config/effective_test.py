@@ -28,6 +28,14 @@ def test_a_config_that_ssh_refuses(tmp_path: Path) -> None:
     assert "line 2" in caught.value.message
 
 
+def test_the_config_that_a_variable_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"User {name}\n")
+    monkeypatch.setenv("SM_PROXY_SSH_CONFIG", str(tmp_path / "one"))
+    assert effective_options("x")["user"] == "one"
+    assert effective_options("x", tmp_path / "two")["user"] == "two"
+
+
 def test_no_ssh_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SmProxyError) as caught:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy_lab.machines import container_init
-from tests.lab.conftest import Runner, needs_root, slow_behind_fork
+from tests.lab.conftest import Runner, needs_root, slow_behind_fork, with_own_etc
 
 # Somebody stops the container while it is being built.
 _STOPPED = """
@@ -53,9 +53,6 @@ def test_stopped_while_it_is_built(tmp_path: Path) -> None:
     assert launched(_STOPPED, tmp_path, "exit 9", isolated=True) == 143
 
 
-_OWN_ETC = """
-mkdir "$0" && cp -a /etc/. "$0" && mount --bind "$0" /etc && exec "$@"
-"""
 _REPLACED = """
 login() { ssh -F "$SM_PROXY_LAB_SSH_CONFIG" "$SM_PROXY_LAB_HOST" "$@" || exit 9; }
 login true
@@ -71,7 +68,7 @@ grep -c ^new: /etc/passwd
 
 @needs_root
 def test_files_that_the_host_replaces_are_the_containers_own(lab: Runner, tmp_path: Path) -> None:
-    lab.before = ["unshare", "--mount", "sh", "-c", _OWN_ETC, str(tmp_path / "etc")]
+    lab.before = with_own_etc(tmp_path / "etc")
     status, output, errors = lab.run("--", "sh", "-c", _REPLACED)
     assert (status, output.split()) == (1, ["root", "algo-1", "1", "new", "0"]), errors
 

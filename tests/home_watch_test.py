@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.home_watch import HomeWatch, _places
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text("Host mine\n")
+    return tmp_path
+
+
+def test_what_other_programs_write_is_no_offence(home: Path) -> None:
+    watch = HomeWatch([home / ".ssh", home / ".ssh" / "config", home / ".aws"])
+    assert watch.offences() == []
+    (home / ".ssh" / "config").write_text("Host mine\nHost other\n")
+    (home / ".ssh" / "known_hosts").write_text("host ssh-ed25519 AAAA\n")
+    (home / ".ssh" / "loop").symlink_to("loop")
+    assert watch.offences() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# >>> sm-proxy >>>\n",
+        'Include "/tmp/sm-proxy-lab-x1/ssh/sm-proxy/config"\n',
+        "IdentityFile /tmp/pytest-of-me/pytest-1/key\n",
+        "x = http://127.0.0.1:4711\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["config", "new"])
+def test_what_only_a_test_can_have_written_is(home: Path, name: str, text: str) -> None:
+    watch = HomeWatch([home / ".ssh"])
+    file = home / ".ssh" / name
+    file.write_text(text + (file.read_text() if file.exists() else ""))
+    assert watch.offences() == [str(file)]
+
+
+def test_what_was_not_there_before_is(home: Path) -> None:
+    watch = HomeWatch([home / ".ssh", home / ".ssh" / "sm-proxy", home / ".local"])
+    (home / ".local").mkdir()
+    (home / ".ssh" / "sm-proxy").symlink_to("nowhere")
+    assert watch.offences() == [str(home / ".local"), str(home / ".ssh" / "sm-proxy")]
+
+
+def test_what_stood_there_already_is_not(home: Path) -> None:
+    (home / ".ssh" / "config").write_text("# >>> sm-proxy >>>\n")
+    assert HomeWatch([home / ".ssh"]).offences() == []
+
+
+def test_the_places_are_those_of_our_own_files() -> None:
+    from sm_proxy.local import paths
+
+    places = set(_places())
+    assert {paths.ssh_home() / ".ssh" / "config", paths.default_ssh_dir()} <= places
+    assert Path(os.environ["HOME"], ".ssh") in places

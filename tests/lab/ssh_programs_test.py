@@ -1,0 +1,66 @@
+"""The scripts that give `ssh`, `scp` and `sftp` the lab's config."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sm_proxy_lab import environment, ssh_programs
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    """A folder with programs of these names, which print their words."""
+    folder = tmp_path / "it's real"
+    folder.mkdir()
+    for name in ("ssh", "scp", "sftp"):
+        (folder / name).write_text('#!/bin/sh\nprintf "%s\\n" "${0##*/}" "$@"\n')
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def called(path: str, *words: str) -> list[str]:
+    done = subprocess.run(
+        words, env={"PATH": path}, check=True, stdout=subprocess.PIPE, encoding="utf-8"
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["ssh", "scp", "sftp"])
+def test_the_labs_config_stands_before_the_callers_words(
+    name: str, tmp_path: Path, real: Path
+) -> None:
+    config = tmp_path / "a b" / "config"
+    config.parent.mkdir()
+    config.touch()
+    inner = tmp_path / "lab"
+    inner.mkdir()
+    path = ssh_programs.write(inner, str(config), f"{real}:{os.defpath}")
+    assert called(path, name, "-F", "mine", "a  b", "") == [
+        *(name, "-F", str(config)),
+        *("-F", "mine", "a  b", ""),
+    ]
+    config.unlink()  # `config remove`: no other config takes its place
+    assert called(path, name, "x") == [name, "-F", "none", "x"]
+
+
+def test_a_program_that_is_not_there_is_not_made_up(tmp_path: Path, real: Path) -> None:
+    (real / "sftp").unlink()
+    ssh_programs.write(tmp_path, "/none", str(real))
+    assert {file.name for file in (tmp_path / "bin").iterdir()} == {"ssh", "scp"}
+    assert ssh_programs.write(tmp_path, "/none", str(tmp_path / "empty")).endswith("empty")
+
+
+def test_what_leads_to_files_of_the_users_is_not_handed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VSCODE_PORTABLE", "VSCODE_APPDATA", "SM_PROXY_SSH_CONFIG"):
+        monkeypatch.setenv(name, "/theirs")
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/theirs")
+    given = environment.base(tmp_path, "http://127.0.0.1:1", mode="netns")
+    theirs = [name for name, value in given.items() if "/theirs" in value]
+    assert not theirs
+    assert given["SM_PROXY_SSH_CONFIG"] == given["SM_PROXY_LAB_SSH_CONFIG"]
