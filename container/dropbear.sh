@@ -25,9 +25,8 @@ prepare_dropbear() {
     [ -n "$host_keys" ] || return
     cannot_bind=dropbear
     write_authorized_keys
-    eval "home=~$user" # a name out of id(1)
     place_keys || add_problem "dropbear reads $home/.ssh/authorized_keys only, and it cannot be written"
-    warn_if_no_keys "$run/image_keys"
+    warn_if_no_keys
     write_environment_file
     features="dropbear; pty; forwarding$features"
     case $options in
@@ -56,8 +55,7 @@ place_keys() {
         ;;
     esac
     # What the image brought counts too, and stays when a key of ours goes.
-    [ -e "$run/image_keys" ] || cat "$home/.ssh/authorized_keys" >"$run/image_keys" 2>/dev/null
-    { cat "$run/image_keys" "$run/authorized_keys" >"$1/authorized_keys.new" &&
+    { cat "$run/image_keys" "$run/authorized_keys" | without_exposed_keys >"$1/authorized_keys.new" &&
         mv -f "$1/authorized_keys.new" "$1/authorized_keys"; } 2>/dev/null
 }
 

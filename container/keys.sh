@@ -43,7 +43,17 @@ write_authorized_keys() {
         add_problem "$name holds no public key"
     done <"$run/bad-keys"
     rm -f "$run/bad-keys"
+    drop_exposed_keys
+    write_image_keys
     check_exchange
+}
+
+# What the image itself lets in. Old dropbears have ours in the same file from then on.
+write_image_keys() {
+    [ "${server-}" != dropbear ] || [ ! -e "$run/image_keys" ] || return 0
+    : >"$run/image_keys"
+    [ -n "${image_keys_doubtful-}" ] ||
+        without_exposed_keys 2>/dev/null <"$home/.ssh/authorized_keys" >"$run/image_keys"
 }
 
 # Fail if others than us and root may write to $1 or to a folder above it.
@@ -58,8 +68,8 @@ passes_strict_modes() {
     done
 }
 
-# Tell where no key at all may log in: none of ours, none in the image's file $1, none to come.
+# Tell where no key at all may log in: none of ours, none of the image's, none to come.
 warn_if_no_keys() {
-    [ -s "$run/authorized_keys" ] || [ -s "$1" ] || [ -n "${keys_s3-}" ] ||
+    [ -s "$run/authorized_keys" ] || [ -s "$run/image_keys" ] || [ -n "${keys_s3-}" ] ||
         add_problem 'nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set'
 }

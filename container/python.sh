@@ -14,9 +14,7 @@ find_python() {
 prepare_python() {
     cannot_bind=
     write_authorized_keys
-    home=${HOME:-/}
-    [ -z "$user" ] || eval "home=~$user" # a name out of id(1)
-    warn_if_no_keys "$home/.ssh/authorized_keys"
+    warn_if_no_keys
     # Nothing of this needs an entry in /etc/passwd.
     [ -n "$user" ] || user=user
     features="python; sftp; scp; pty; forwarding; environment$features"
@@ -24,7 +22,9 @@ prepare_python() {
 }
 
 run_python() {
-    (umask 022 && print_environment | "$python" -W ignore "$here/server.py" --run "$run" --user "$user" \
+    theirs=$home/.ssh/authorized_keys
+    [ -z "${image_keys_doubtful-}" ] || theirs=
+    (umask 022 && print_environment | "$python" -W ignore "$here/server.py" --run "$run" --user "$user" --image-keys "$theirs" \
         --address "${SM_PROXY_LISTEN:-0.0.0.0}" --port "$1" 2>&1) | follow_server_log "$1"
     [ -e "$run/ready" ]
 }

@@ -20,6 +20,8 @@ here=${0%/*}
 ml=${SM_PROXY_ML_DIR:-/opt/ml}
 uid=$(id -u 2>/dev/null || sed -n 's/^Uid:[^0-9]*\([0-9]*\).*/\1/p' /proc/$$/status)
 user=$(id -un 2>/dev/null) || user=$(sed -n "s/^\([^:]*\):[^:]*:$uid:.*/\1/p" /etc/passwd | head -n 1)
+home=${HOME:-/}
+[ -z "$user" ] || eval "home=~$user" # a name out of id(1)
 newline='
 '
 ready_within=30 # seconds for all of it; after that the log says that there is no ssh
@@ -27,8 +29,9 @@ umask 077
 # Once more who wants us: those who end as we begin may have thrown the list away.
 [ -z "$run" ] || { echo $$ >"$run/serve.pid" && echo "$watched" >>"$run/watched"; }
 
+# Each once: several servers may be tried.
 add_problem() {
-    problems="$problems$1; "
+    case "; $problems" in *"; $1; "*) ;; *) problems="$problems$1; " ;; esac
 }
 
 # What exchanges keys through S3, where that part is there, overrides these two: the first runs
@@ -36,7 +39,11 @@ add_problem() {
 check_exchange() { :; }
 start_exchange() { :; }
 
-for part in clock marker keys sshd dropbear python exchange; do
+# The same for keys whose private half lies in the image.
+drop_exposed_keys() { :; }
+without_exposed_keys() { cat; }
+
+for part in clock marker keys exposed_keys sshd dropbear python exchange; do
     # shellcheck source=/dev/null
     [ ! -r "$here/$part.sh" ] || . "$here/$part.sh"
 done

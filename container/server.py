@@ -44,13 +44,20 @@ def home_and_shell():
     return entry.pw_dir, shell
 
 
-def key_files(run):
-    """The files whose keys count, as far as they are there."""
-    files = (
-        pathlib.Path(run, "authorized_keys"),
-        pathlib.Path(home_and_shell()[0], ".ssh/authorized_keys"),
-    )
-    return [str(file) for file in files if file.is_file() and file.stat().st_size]
+def authorized_keys(options):
+    """The lines of the files whose keys count, without keys whose private half is in the image."""
+    run = pathlib.Path(options.run)
+    exposed = {line.split()[1] for line in read_lines(run / "exposed_keys")}
+    files = [run / "authorized_keys"]
+    if options.image_keys:
+        files.append(pathlib.Path(options.image_keys))
+    lines = [line for file in files for line in read_lines(file)]
+    return "\n".join(line for line in lines if exposed.isdisjoint(line.split()))
+
+
+def read_lines(file):
+    """The lines of a file; none where there is no such file."""
+    return file.read_text(errors="replace").splitlines() if file.is_file() else []
 
 
 class Server(asyncssh.SSHServer):
@@ -64,9 +71,10 @@ class Server(asyncssh.SSHServer):
         self._connection = conn
 
     def begin_auth(self, username):
-        files = key_files(self._options.run) if username == self._options.user else []
         try:
-            self._connection.set_authorized_keys(files or b"")
+            text = authorized_keys(self._options) if username == self._options.user else ""
+            keys = asyncssh.import_authorized_keys(text) if text else b""
+            self._connection.set_authorized_keys(keys)
         except (OSError, ValueError) as error:
             say(f"error: authorised keys: {error}")
             self._connection.set_authorized_keys(b"")
@@ -311,7 +319,7 @@ def ensure_host_key(run):
 
 async def main():
     parser = argparse.ArgumentParser()
-    for name in ("run", "user", "address"):
+    for name in ("run", "user", "address", "image-keys"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()

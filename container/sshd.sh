@@ -69,15 +69,16 @@ print_settings() {
 # Say whose keys count. sshd refuses key files below a folder that others may write to, such as
 # /tmp. Ours is private by itself; the image's file is then left out unless it is private too.
 allow_keys() {
-    home=
-    eval "home=~$user" # a name out of id(1)
     theirs=" \"$home/.ssh/authorized_keys\""
     if ! passes_strict_modes "$run"; then
         echo 'StrictModes no' >>"$run/sshd_config"
         passes_strict_modes "$home/.ssh/authorized_keys" || theirs=
     fi
+    [ -z "${image_keys_doubtful-}" ] || theirs=
     echo "AuthorizedKeysFile \"$run/authorized_keys\"$theirs" >>"$run/sshd_config"
-    warn_if_no_keys "$home/.ssh/authorized_keys"
+    # Theirs is read at each log-in, and keys from S3 may come: those exposed are refused by themselves.
+    [ ! -s "$run/exposed_keys" ] || echo "RevokedKeys \"$run/exposed_keys\"" >>"$run/sshd_config"
+    warn_if_no_keys
 }
 
 # Hand the job's environment to sessions through sshd's private configuration.

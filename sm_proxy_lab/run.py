@@ -88,7 +88,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         choices=(rootfs.HOST, *rootfs.IMAGES),
         default=rootfs.HOST,
         help="the containers' file system: this machine's (host), or one of Debian packages with"
-        " sshd (debian), with busybox and dropbear, or with Python alone; those need root",
+        " sshd (debian), that with a key pair for mpirun (framework), with busybox and dropbear,"
+        " or with Python alone; those need root",
     )
     parser.add_argument(
         "--package",

@@ -27,15 +27,21 @@ _SYSTEM = (
     *("grep", "gzip", "hostname", "iproute2", "libc-bin", "mawk", "procps", "sed", "tar"),
     *("mount", "usr-is-merged", "util-linux"),
 )
+_DEBIAN = (
+    *(*_SYSTEM, "login", "openssh-server", "openssh-client", "rsync", "python3-minimal"),
+    *("curl", "pdsh"),  # for jobs of several nodes
+)
 IMAGES = {
-    "debian": (
-        *(*_SYSTEM, "login", "openssh-server", "openssh-client", "rsync", "python3-minimal"),
-        *("curl", "pdsh"),  # for jobs of several nodes
-    ),
+    "debian": _DEBIAN,
+    "framework": _DEBIAN,
     "dropbear": ("base-files", "base-passwd", "busybox", "dropbear-bin"),
     "python": (*_SYSTEM, "python3", "python3-asyncssh"),
 }
-"""What can be asked for, and the packages it is made of (with all that these depend on)."""
+"""What can be asked for, and the packages it is made of (with all that these depend on).
+
+`framework` is made for mpirun as those of AWS are: a key pair that may log in, both halves
+of it, and an ssh client that checks no host key.
+"""
 _LAYOUT = "v1"  # raise it when roots are made in another way
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _ALTERNATIVES = {
@@ -149,13 +155,12 @@ def _configure(root: Path, image: str) -> None:
         if (root / source).exists():
             (root / target).parent.mkdir(exist_ok=True)
             shutil.copyfile(root / source, root / target)
-    for name, candidates in _ALTERNATIVES.items():
-        found = [word for word in candidates if (root / "usr/bin" / word).exists()]
-        if found and not os.path.lexists(root / "usr/bin" / name):
-            (root / "usr/bin" / name).symlink_to(found[0])
+    _link_alternatives(root)
     for name, line in _PAM.items():
         if (root / "etc/pam.d").is_dir():
             (root / "etc/pam.d" / f"common-{name}").write_text(line + "\n", encoding="ascii")
+    if image == "framework":
+        _prepare_for_mpirun(root)
     with (root / "usr/lib/os-release").open("a", encoding="utf-8") as release:
         release.write(f"VARIANT_ID=sm-proxy-lab-{image}\n")
     if (root / "usr/sbin/ldconfig").exists():
@@ -163,6 +168,24 @@ def _configure(root: Path, image: str) -> None:
     if (root / "usr/lib/python3/dist-packages/asyncssh").is_dir():
         # Compiled once, not by each container anew.
         _inside(root, "/usr/bin/python3", "-W", "ignore", "-c", "import asyncssh")
+
+
+def _link_alternatives(root: Path) -> None:
+    for name, candidates in _ALTERNATIVES.items():
+        found = [word for word in candidates if (root / "usr/bin" / word).exists()]
+        if found and not os.path.lexists(root / "usr/bin" / name):
+            (root / "usr/bin" / name).symlink_to(found[0])
+
+
+def _prepare_for_mpirun(root: Path) -> None:
+    folder = root / "root/.ssh"
+    folder.mkdir(mode=0o700)
+    # By this machine's program: in a root without devices it does not run.
+    words = ("ssh-keygen", "-q", "-t", "rsa", "-N", "", "-C", "root", "-f", str(folder / "id_rsa"))
+    subprocess.run(words, check=True)
+    shutil.copyfile(folder / "id_rsa.pub", folder / "authorized_keys")
+    config = "Host *\n    StrictHostKeyChecking no\n    UserKnownHostsFile /dev/null\n"
+    (folder / "config").write_text(config, encoding="ascii")
 
 
 def _link_busybox(root: Path) -> None:

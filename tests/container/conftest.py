@@ -37,6 +37,8 @@ class Box:
     cable: network.Cable
     sshd: str
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    prelude: str = ""
+    """What a shell of the container does before its entrypoint: the rest of a Dockerfile."""
 
     def inside(self, path: str) -> str:
         """A path of the image, as programs in the container see it."""
@@ -86,6 +88,8 @@ class Box:
         """Run the image's entrypoint with the job's program."""
         entrypoint = self.inside("opt/sm-proxy/entrypoint.sh")
         argv = [entrypoint, *program]
+        if self.prelude:
+            argv = ["/bin/sh", "-c", f'{self.prelude}\nexec "$@"', "sh", *argv]
         if self.shell == "busybox":
             # This machine's /bin/sh and small tools become busybox's for this container.
             script = (

@@ -1,0 +1,125 @@
+# shellcheck shell=sh disable=SC2154,SC2034 # variables of serve.sh
+# sm-proxy: keys whose private half lies in the image. Sourced by serve.sh.
+#
+# Framework images bring a key pair for mpirun, both halves, and let its public half log in: so whoever
+# can pull the image could. Such a key counts nowhere, whoever authorises it. What a file holds decides,
+# not its name. Our own keys are made at run time, below $run, and never looked at.
+
+# Print the folders where images have keys, one a line.
+list_key_folders() {
+    printf '%s\n' /etc/ssh /etc/dropbear /.ssh /ssh /keys /opt/ssh /opt/.ssh "$home/.ssh" "${HOME:-/root}/.ssh"
+    sed -n 's/^[^:]*:[^:]*:[^:]*:[^:]*:[^:]*:\(\/[^:]*\):.*/\1\/.ssh/p' /etc/passwd | sort -u
+}
+
+# Print the files that an ssh client of this image would take keys from, one a line.
+list_identity_files() {
+    sed -n 's/^[[:space:]]*[Ii][Dd][Ee][Nn][Tt][Ii][Tt][Yy][Ff][Ii][Ll][Ee][[:space:]=]*"*\([^"]*[^"[:space:]]\).*/\1/p' \
+        "$home/.ssh/config" /etc/ssh/ssh_config /etc/ssh/ssh_config.d/* | sed "s|^~/|$home/|; s|^%d/|$home/|"
+}
+
+# Print the files that hold a private key, one a line. Large ones hold none.
+list_private_keys() {
+    {
+        list_key_folders | find_below 2
+        printf '%s\n' / /opt /tmp "$home" "$PWD" | find_below 1
+        list_identity_files | find_below 0
+    } 2>/dev/null | sort -u | while IFS= read -r file; do
+        case $file in "$run"/*) ;; *) echo "$file" ;; esac
+    done | head -n 64
+}
+
+# Of the places on our input, print the files with a private key that lie at most $1 folders below.
+find_below() {
+    depth=$1
+    set --
+    while IFS= read -r place; do
+        [ ! -e "$place" ] || set -- "$@" "$place"
+    done
+    [ $# != 0 ] || return 0
+    with_timeout find -L "$@" -maxdepth "$depth" -type f -size -128 \
+        -exec grep -l -e '-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----' {} +
+    with_timeout find -L "$@" -maxdepth "$depth" -type f -size -128 \
+        \( -name 'id_dropbear*' -o -name 'dropbear_*_key' \) ! -name '*.pub'
+}
+
+# Print the public halves of the private key in the file $1 as "type base64", as far as they can be told.
+print_public_halves() {
+    known=
+    [ ! -r "$1.pub" ] || known=$(bare_key <"$1.pub")
+    [ -z "$known" ] || echo "$known"
+    case ${known:+${1##*/}} in ssh_host_*) return ;; esac # dozens of milliseconds for nothing
+    # As a private file: ssh-keygen refuses one that others may read.
+    tr -d '\r' <"$1" >"$run/half" || return
+    {
+        clean_env_with_timeout ssh-keygen -y -P '' -f "$run/half" </dev/null ||
+            (print_openssh_half "$run/half") ||
+            PATH="$PATH:/usr/sbin:/usr/bin:/usr/local/bin" with_timeout dropbearkey -y -f "$1" </dev/null
+    } 2>/dev/null | bare_key
+}
+
+# Print the first public key on our input as "type base64".
+bare_key() {
+    tr '\r' '\n' | sed -n 's/^\([a-z0-9@.-]*\) \(AAAA[A-Za-z0-9+/=]*\).*/\1 \2/p' | head -n 1
+}
+
+# The same for OpenSSH's own format, in which the public half stands in clear text before a private
+# half that a passphrase may protect: "openssh-key-v1", 0, cipher, kdf, its options, how many, the key.
+print_openssh_half() {
+    grep -q -e '-----BEGIN OPENSSH PRIVATE KEY-----' "$1" || return
+    sed '/^-/d' "$1" | tr -d ' \t' | base64 -d >"$1.bytes" || return
+    at=15
+    for _ in cipher kdf options; do at=$((at + 4 + $(number_at "$at"))); done
+    at=$((at + 4))
+    key=$(tail -c "+$((at + 5))" "$1.bytes" | head -c "$(number_at "$at")" | base64 | tr -d '\n')
+    at=$((at + 4))
+    echo "$(tail -c "+$((at + 5))" "$1.bytes" | head -c "$(number_at "$at")") $key"
+}
+
+# Print the four bytes at offset $1 as a number.
+number_at() {
+    tail -c "+$(($1 + 1))" "$run/half.bytes" | head -c 4 | od -A n -t u1 | {
+        read -r a b c d
+        echo $((a * 16777216 + b * 65536 + c * 256 + d))
+    }
+}
+
+# Write the public halves to $run/exposed_keys, take them out of $run/authorized_keys, and say so. Sets
+# $image_keys_doubtful where a key pair of the image might open this container and we cannot tell.
+drop_exposed_keys() {
+    image_keys_doubtful=
+    : >"$run/exposed_keys"
+    command -v find >/dev/null 2>&1 || image_keys_doubtful='there is no find'
+    list_private_keys >"$run/private_keys"
+    while IFS= read -r file; do
+        print_public_halves "$file" | sort -u >"$run/halves"
+        if [ -s "$run/halves" ]; then
+            cat "$run/halves" >>"$run/exposed_keys"
+            say_exposed "$file"
+        else
+            case $file in *ssh* | *dropbear*) image_keys_doubtful=$file ;; esac
+        fi
+    done <"$run/private_keys"
+    without_exposed_keys <"$run/authorized_keys" >"$run/authorized_keys.new"
+    mv "$run/authorized_keys.new" "$run/authorized_keys"
+    rm -f "$run/half" "$run/half.bytes" "$run/halves" "$run/private_keys"
+    if [ -n "$image_keys_doubtful" ] && [ -s "$home/.ssh/authorized_keys" ]; then
+        add_problem "keys in $home/.ssh/authorized_keys do not count: private halves of them may lie in this image ($image_keys_doubtful)"
+    fi
+}
+
+# Say which of the keys in $run/halves would have let somebody in.
+say_exposed() {
+    while read -r _ key; do
+        ! grep -qF -- "$key" "$home/.ssh/authorized_keys" ||
+            add_problem "a key in $home/.ssh/authorized_keys does not count: its private half lies in this image ($1)"
+        ! grep -qF -- "$key" "$run/authorized_keys" ||
+            add_problem "a key of SM_PROXY_AUTHORIZED_KEY does not count: its private half lies in this image ($1)"
+    done 2>/dev/null <"$run/halves"
+}
+
+# Copy lines of authorised keys, without those that hold an exposed one.
+without_exposed_keys() {
+    [ -s "$run/exposed_keys" ] || { cat && return; }
+    cut -d ' ' -f 2 "$run/exposed_keys" >"$run/exposed_keys.base64"
+    grep -vF -f "$run/exposed_keys.base64" || :
+}

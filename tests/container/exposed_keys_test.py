@@ -1,0 +1,154 @@
+"""Keys whose private half lies in the image open nothing, whatever authorises them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.local import container_files
+
+from .conftest import BUSYBOX, ISOLATED, Box, wait_for
+from .servers_test import SERVERS, Laptop, new_key
+
+# How a private key may lie in an image: what ssh-keygen is asked for, and where the file is.
+PAIRS = {
+    "the usual pair": (["-t", "rsa", "-b", "2048"], "root/.ssh/id_rsa"),
+    "another name": (["-t", "ecdsa"], "root/.ssh/cluster.key"),
+    "old format": (["-t", "rsa", "-b", "2048", "-m", "PEM"], "root/.ssh/id_pem"),
+    "PKCS 8": (["-t", "ecdsa", "-m", "PKCS8"], "opt/ssh/mpi"),
+    "a passphrase": (["-t", "ed25519", "-N", "secret"], "root/.ssh/locked"),
+    "another user's": (["-t", "ed25519"], "var/mail/.ssh/id_ed25519"),
+    "a folder below": (["-t", "ed25519"], "etc/ssh/keys/id"),
+    "named in ssh's settings": (["-t", "ed25519"], "srv/it/here"),
+    "a host key": (["-t", "ed25519"], "etc/ssh/ssh_host_ed25519_key"),
+}
+WITH_PUBLIC = {"the usual pair", "a host key"}
+SETTINGS = 'Host algo-*\n  IdentityFile "/srv/it/here"\n'
+
+
+def write_pairs(root: Path) -> dict[str, Path]:
+    """Make each pair below `root`, the public halves authorised; the private halves."""
+    made = {}
+    authorised = root / "root/.ssh/authorized_keys"
+    for name, (words, place) in PAIRS.items():
+        file = root / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        passphrase = [] if "-N" in words else ["-N", ""]
+        subprocess.run(["ssh-keygen", "-q", *words, *passphrase, "-f", str(file)], check=True)
+        public = Path(f"{file}.pub")
+        with authorised.open("a", encoding="utf-8") as lines:
+            lines.write(f"no-agent-forwarding {public.read_text(encoding='utf-8')}")
+        if name not in WITH_PUBLIC:
+            public.unlink()
+        made[name] = file
+    (root / "root/.ssh/config").write_text(SETTINGS, encoding="utf-8")
+    made["named in ssh's settings"].chmod(0o644)  # ssh-keygen does not like to read such
+    content = made["another name"].read_bytes().replace(b"\n", b"\r\n")
+    made["another name"].write_bytes(content)
+    return made
+
+
+_SCENE = """
+run=$1 here=$2 home=$3/root root=$3
+umask 077
+cd "$run" # where a Dockerfile's WORKDIR may hold keys
+for part in clock environment keys exposed_keys; do . "$here/$part.sh"; done
+add_problem() { echo "$*"; }
+check_exchange() { :; }
+with_timeout() { "$@"; }
+clean_env_with_timeout() { [ "$1" = "$TOOL" ] && "$@"; }
+list_key_folders() {
+    printf '%s\\n' "$root/etc/ssh" "$root/opt/ssh" "$home/.ssh" "$root/var/mail/.ssh"
+}
+list_identity_files() { echo "$root/srv/it/here"; }
+write_authorized_keys
+cat "$run/image_keys"
+"""
+
+
+@pytest.mark.parametrize("shell", ["sh", "busybox"])
+@pytest.mark.parametrize("tool", ["ssh-keygen", "none"])
+def test_what_is_in_a_file_decides(tmp_path: Path, shell: str, tool: str) -> None:
+    """Without ssh-keygen the formats of OpenSSL remain: then no key of the image counts."""
+    if shell == "busybox" and not BUSYBOX:
+        pytest.skip("needs busybox")
+    root, run = tmp_path / "root", tmp_path / "run"
+    run.mkdir()
+    made = write_pairs(root)
+    authorised = root / "root/.ssh/authorized_keys"
+    good = new_key(tmp_path / "good").with_suffix(".pub").read_text(encoding="utf-8")
+    with authorised.open("a", encoding="utf-8") as lines:
+        lines.write(f'command="it is" {good}')
+    environment = {**os.environ, "TOOL": tool, "SM_PROXY_AUTHORIZED_KEY": good}
+    environment["SM_PROXY_AUTHORIZED_KEY_2"] = next(
+        line for line in authorised.read_text(encoding="utf-8").splitlines() if "ssh-rsa" in line
+    )
+    argv = [str(BUSYBOX), "sh"] if shell == "busybox" else ["sh"]
+    words = ["sh", str(run), str(container_files.folder()), str(root)]
+    done = subprocess.run(
+        [*argv, "-c", _SCENE, *words], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    told = done.stdout.splitlines()
+    assert (run / "authorized_keys").read_text() == " ".join(good.split()[:2]) + "\n"
+    pair = made["the usual pair"]
+    assert (
+        "a key of SM_PROXY_AUTHORIZED_KEY does not count: its private half lies in this image"
+        f" ({pair})"
+    ) in told
+    readable = {name for name, (words, _) in PAIRS.items() if "-m" not in words}
+    for name in PAIRS if tool == "ssh-keygen" else readable:
+        one = f"a key in {authorised} does not count: its private half lies in this image"
+        assert f"{one} ({made[name]})" in told, name
+    if tool == "ssh-keygen":
+        assert told[-1] == f'command="it is" {good.strip()}'
+        assert not [line for line in told if "may lie" in line]
+    else:
+        assert "private halves of them may lie in this image" in told[-1]
+    assert {file.name for file in run.iterdir()} <= {
+        "authorized_keys",
+        "exposed_keys",
+        "exposed_keys.base64",
+        "image_keys",
+    }
+
+
+@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+@pytest.mark.parametrize("server", [None, *SERVERS])
+def test_they_let_nobody_in(box: Box, server: str | None, tmp_path: Path) -> None:
+    image = box.root / "opt/image"
+    made = write_pairs(image)
+    authorised = image / "root/.ssh/authorized_keys"
+    good, mine, later = (new_key(tmp_path / name) for name in ("good", "mine", "later"))
+    with authorised.open("a", encoding="utf-8") as lines:
+        lines.write(f"no-x11-forwarding {Path(f'{good}.pub').read_text(encoding='utf-8')}")
+    box.prelude = "cp -a /opt/image/root/.ssh /root/; chmod 700 /root/.ssh; chown -R 0:0 /root/.ssh"
+    box.prelude += "; cp -a /opt/image/etc/ssh/. /etc/ssh; mount --bind /opt/image/srv /srv"
+    box.prelude += "; mkdir -p /opt/ssh /var/mail; cp -a /opt/image/opt/ssh/. /opt/ssh/"
+    box.prelude += "; mount --bind /opt/image/var/mail /var/mail"
+    own = {
+        "SM_PROXY_AUTHORIZED_KEY": Path(f"{mine}.pub").read_text(encoding="utf-8"),
+        "SM_PROXY_AUTHORIZED_KEY_2": Path(f"{made['the usual pair']}.pub").read_text("utf-8"),
+    }
+    box.start("sleep", "600", **own, **({"SM_PROXY_SSHD": server} if server else {}))
+    wait_for(box.run_dir / "ready")
+    marker = json.loads((box.run_dir / "marker").read_text(encoding="utf-8"))
+    laptop = Laptop(box, mine)
+    for key in (mine, good):
+        assert laptop.ssh("true", key=key).returncode == 0, key
+    for name, file in made.items():
+        if name != "a passphrase":  # a client would have to be asked for it
+            file.chmod(0o600)
+            assert laptop.ssh("true", key=file).returncode == 255, name
+    pair = "its private half lies in this image (/root/.ssh/id_rsa)"
+    assert f"a key in /root/.ssh/authorized_keys does not count: {pair}" in marker["problems"]
+    assert f"a key of SM_PROXY_AUTHORIZED_KEY does not count: {pair}" in marker["problems"]
+    if server is None or "python" in server:  # what is added by hand counts from now on
+        add = f"echo '{Path(f'{later}.pub').read_text('utf-8').strip()}' >>~/.ssh/authorized_keys"
+        assert laptop.ssh(add).returncode == 0
+        assert laptop.ssh("true", key=later).returncode == 0
