@@ -163,6 +163,8 @@ class _Search:
             return job, None
         stream, addresses = reported
         found, final = self._judged(addresses, subnets)
+        if found.masked:
+            found, final = self._unmasked(job, stream, subnets) or found, True
         try:
             return job, self._container(job, stream, found, subnets)
         except SmProxyError as error:
@@ -190,10 +192,27 @@ class _Search:
         debug_log.write("stream", found=stream)
         if stream is None:
             return None
+        reported = self._reported(job, stream)
+        return None if reported is None else (stream, reported)
+
+    def _reported(
+        self, job: Job, stream: str, *, unmask: bool = False
+    ) -> Iterator[LogAddress] | None:
         node = self._target.node if kinds.of(job.kind).NODES_ARE_NAMED else None
-        reported = log_formats.read(logs.head(self._aws, job.log_group, stream), node)
+        head = logs.head(self._aws, job.log_group, stream, unmask=unmask)
+        reported = log_formats.read(head, node, alone=job.nodes == 1)
         first = next(reported, None)
-        return None if first is None else (stream, itertools.chain([first], reported))
+        return None if first is None else itertools.chain([first], reported)
+
+    def _unmasked(self, job: Job, stream: str, subnets: Subnets) -> LogAddress | None:
+        """What the log tells whoever may see what is masked; None for whoever may not."""
+        try:
+            reported = self._reported(job, stream, unmask=True)
+        except SmProxyError as error:
+            if error.code != "access-denied":
+                raise
+            return None
+        return None if reported is None else self._judged(reported, subnets)[0]
 
     def _judged(self, reported: Iterator[LogAddress], subnets: Subnets) -> tuple[LogAddress, bool]:
         """What counts of it, and whether it stays so however the log goes on.
@@ -212,6 +231,7 @@ class _Search:
         return found, False
 
     def _container(self, job: Job, stream: str, found: LogAddress, subnets: Subnets) -> Container:
+        self._refuse_if_masked(job, found, subnets)
         self._refuse_if_without_server(found)
         if found.ignored:
             self._on_status(
@@ -234,6 +254,24 @@ class _Search:
             source=found.source,
             vpc_id=subnets.vpc_id,
             stream=stream,
+        )
+
+    def _refuse_if_masked(self, job: Job, found: LogAddress, subnets: Subnets) -> None:
+        if not found.masked or (found.problems and not found.port):
+            return
+        allow_loopback = self._settings.allow_loopback
+        inside = first_inside(found.addresses, subnets, allow_loopback=allow_loopback)
+        placed = bool(inside and found.port)
+        trusted = found.source != "marker" or self._settings.trusts_first_use(self._target.host)
+        if placed and (found.host_keys or trusted):
+            return
+        raise SmProxyError(
+            "host-key-unknown" if placed else "no-address",
+            f"the log of {job.name}/{self._target.node} has asterisks for the "
+            f"{'host key' if placed else 'address'} of its container: a data protection policy of "
+            "CloudWatch Logs masks it",
+            f"Have logs:Unmask allowed on the log group {job.log_group} for these credentials, or "
+            "that taken out of its policy.",
         )
 
     def _refuse_if_without_server(self, found: LogAddress) -> None:

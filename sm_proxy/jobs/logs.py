@@ -20,19 +20,26 @@ class LimitError(SmProxyError):
     """The log goes on, and is not read any further: its head stays what it is."""
 
 
-def head(aws: Aws, group: str, stream: str) -> Iterator[list[str]]:
+def head(aws: Aws, group: str, stream: str, *, unmask: bool = False) -> Iterator[list[str]]:
     """The first lines of a stream, in growing steps: 100, 1,000, then 10,000 lines.
+
+    Args:
+        aws: for the calls.
+        group: the log group.
+        stream: the log stream.
+        unmask: with what a data protection policy hides, which takes logs:Unmask.
 
     Raises:
         LimitError: the log is longer than that.
         SmProxyError: what a call met.
     """
+    unmasked: dict[str, Any] = {"unmask": True} if unmask else {}
     token: str | None = None
     goals = list(itertools.accumulate(_HEAD_SIZES))
     read = empty = 0
     for _ in range(_PAGES):
         limit = next(goal for goal in goals if goal > read) - read
-        page = _events_page(aws, group, stream, token, limit)
+        page = _events_page(aws, group, stream, {**unmasked, **_next(token), "limit": limit})
         events = page.get("events", [])
         if events:
             yield [str(event.get("message", "")) for event in events]
@@ -52,10 +59,11 @@ def head(aws: Aws, group: str, stream: str) -> Iterator[list[str]]:
     )
 
 
-def _events_page(
-    aws: Aws, group: str, stream: str, token: str | None, limit: int
-) -> dict[str, Any]:
-    parameters: dict[str, Any] = {"nextToken": token} if token else {}
+def _next(token: str | None) -> dict[str, Any]:
+    return {"nextToken": token} if token else {}
+
+
+def _events_page(aws: Aws, group: str, stream: str, options: dict[str, Any]) -> dict[str, Any]:
     try:
         return aws.call(
             "logs",
@@ -63,8 +71,7 @@ def _events_page(
             logGroupName=group,
             logStreamName=stream,
             startFromHead=True,
-            limit=limit,
-            **parameters,
+            **options,
         )
     except ServiceError as error:
         if error.error == "ResourceNotFoundException":

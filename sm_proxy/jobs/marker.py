@@ -22,11 +22,13 @@ from sm_proxy.errors import printable
 from sm_proxy.public_key import is_public_key
 
 LINE_LIMIT: Final = 8192
+"""Of the marker itself; what a launcher joins to it may be longer."""
 VERSION: Final = 1
 _KEY_WORD: Final = '"sm_proxy_marker"'
-_BRACES_LIMIT: Final = 64
+_TORN_LIMIT: Final = 256
 _WORK_LIMIT: Final = 4 * LINE_LIMIT
 """So many characters of a line are read again for want of an object, whatever its braces say."""
+_MASKED_NUMBER: Final = re.compile(r"(?<=: )\*+(?=[,}])|(?<=:)\*+(?=[,}])")
 _ADDRESSES_LIMIT: Final = 32
 _KEYS_LIMIT: Final = 8
 _PROBLEMS_LIMIT: Final = 8
@@ -46,6 +48,8 @@ class Marker:
         user: the user it serves.
         host_keys: each `"type base64"`.
         problems: why something is missing, in the container's words.
+        masked: whether a data protection policy of CloudWatch Logs has put asterisks into it; what
+            is hidden is empty here, the port 0.
     """
 
     node: str
@@ -54,61 +58,73 @@ class Marker:
     user: str
     host_keys: tuple[str, ...]
     problems: tuple[str, ...] = ()
+    masked: bool = False
 
 
 def parse(line: str) -> Marker | None:
-    """The marker in a log line, or None; a launcher may have put something before it."""
-    if len(line) > LINE_LIMIT or _KEY_WORD not in line:
+    """The marker in a log line, or None; a launcher may have put something around it."""
+    if _KEY_WORD not in line:
         return None
-    for document in _objects(line):
-        if (found := _read(document)) is not None:
-            return found
-    return None
+    found = next(filter(None, map(_read, _objects(line))), None)
+    if found is None and "*" in line:
+        # Where a number stood, asterisks leave no JSON.
+        quoted = _MASKED_NUMBER.sub('"*"', line)
+        found = next(filter(None, map(_read, _objects(quoted))), None)
+    return found
 
 
 def _objects(line: str) -> Iterator[dict[str, Any]]:
     """The JSON objects that begin somewhere in the line; what they hold is not looked into."""
     decoder = json.JSONDecoder()
     start = line.find("{")
-    work = 0
-    for _ in range(_BRACES_LIMIT):
-        if start < 0 or work > _WORK_LIMIT:
-            return
+    work = torn = 0
+    while start >= 0 and work <= _WORK_LIMIT and torn < _TORN_LIMIT:
         end = start + 1
         try:
             document, end = decoder.raw_decode(line, start)
-            yield document
         except json.JSONDecodeError as error:
             work += error.pos - start
+            torn += 1
         except (ValueError, RecursionError):
             work += len(line) - start
+        else:
+            if end - start <= LINE_LIMIT:
+                yield document
         start = line.find("{", end)
 
 
 def _read(document: dict[str, Any]) -> Marker | None:
+    if type(document.get("sm_proxy_marker")) is not int or document["sm_proxy_marker"] != VERSION:
+        return None  # True is no number of a version, though Python's
     node, port, user = (document.get(name) for name in ("node", "port", "user"))
-    version = document.get("sm_proxy_marker")
-    if any(type(number) is not int for number in (version, port)):  # True is none, though Python's
+    masked = [name for name in ("node", "port", "user") if _is_masked(document.get(name))]
+    if "node" not in masked and not (isinstance(node, str) and _NODE.fullmatch(node)):
         return None
-    if version != VERSION or not isinstance(port, int):
+    if "port" not in masked and not (type(port) is int and 0 <= port < 1 << 16):
         return None
-    if not isinstance(node, str) or not _NODE.fullmatch(node):
+    if "user" not in masked and not (isinstance(user, str) and _USER.fullmatch(user)):
         return None
-    if not isinstance(user, str) or not _USER.fullmatch(user) or not 0 <= port < 1 << 16:
-        return None
+    addresses, keys = _items(document.get("addresses")), _items(document.get("host_keys"))
+    claimed = [item.get("address") for item in addresses if isinstance(item, dict)]
     return Marker(
-        node,
-        tuple(_addresses(document.get("addresses"))),
-        port,
-        user,
-        tuple(_host_keys(document.get("host_keys"))),
+        "" if "node" in masked else str(node),
+        tuple(_addresses(addresses)),
+        0 if "port" in masked else int(str(port)),
+        "" if "user" in masked else str(user),
+        tuple(_host_keys(keys)),
         tuple(_problems(document.get("problems"))),
+        masked=bool(masked) or any(map(_is_masked, claimed + keys)),
     )
 
 
-def _addresses(value: object) -> list[str]:
+def _is_masked(value: object) -> bool:
+    """Whether asterisks stand in it: none of what we print there has any."""
+    return isinstance(value, str) and "*" in value
+
+
+def _addresses(items: list[Any]) -> list[str]:
     found: list[str] = []
-    for item in _items(value)[:_ADDRESSES_LIMIT]:
+    for item in items[:_ADDRESSES_LIMIT]:
         text = item.get("address") if isinstance(item, dict) else None
         # Behind a `%` ipaddress takes any text as the zone, and no zone of theirs is one of ours.
         if not isinstance(text, str) or "%" in text:
@@ -123,8 +139,8 @@ def _problems(value: object) -> list[str]:
     return [printable(item[:PROBLEM_LIMIT], PROBLEM_LIMIT) for item in words]
 
 
-def _host_keys(value: object) -> list[str]:
-    keys = [item for item in _items(value)[:_KEYS_LIMIT] if isinstance(item, str)]
+def _host_keys(items: list[Any]) -> list[str]:
+    keys = [item for item in items[:_KEYS_LIMIT] if isinstance(item, str)]
     return [key for key in keys if is_public_key(key)]
 
 

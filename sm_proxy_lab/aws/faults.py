@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "clock_skew_s": 0,
     "log_delay_ms": 0,
     "empty_log_pages": 0,
+    "masked_logs": "",
     "ping_status": "Online",
     "agent_version": "3.3.1230.0",
     "gateway": {},
@@ -72,12 +73,20 @@ class Faults:
         """
         credentials.check(call, self._now["credentials"])
         credentials.check_clock(call, self._now["clock_skew_s"])
-        denial.check(call, self._now["deny"], self._now["policies"])
+        self.check_action(call)
         if self._spend("throttle", call):
             raise _throttled(call)
         left = self._spend("fail", call)
         if left:
             raise _failed(call, 500 if left % 2 else 503)
+
+    def check_action(self, call: Call) -> None:
+        """Refuse an action that the caller may not do; some calls take a second one.
+
+        Raises:
+            AwsError: The refusal.
+        """
+        denial.check(call, self._now["deny"], self._now["policies"])
 
     def _spend(self, kind: str, call: Call) -> int:
         """Take one from the counter that matches the call: what it was, 0 where there is none."""

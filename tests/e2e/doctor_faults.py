@@ -579,6 +579,9 @@ FAULTS: dict[str, Fault] = {
         _aws(gateway={"close_with_text": "ended by its owner"}), "tunnel", "session-lost"
     ),
     "log names no host key": Fault(_told(_plain_address), "expected-key", "host-key-unknown"),
+    "log masks the address": Fault(
+        _aws(masked_logs="10[.][0-9.]+", deny=["logs:Unmask"]), "marker", "no-address"
+    ),
     "log names no server": Fault(
         _told(_changed(port=0, problems=["no sshd in this image"])), "marker", "no-address"
     ),

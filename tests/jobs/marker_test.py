@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,12 +96,59 @@ def test_another_version_is_no_marker(version: str) -> None:
     )
 
 
-def test_a_line_beyond_the_limit_is_no_marker() -> None:
-    room = marker.LINE_LIMIT - len(marker_line())
-    assert parse(marker_line() + " " * room) is not None
-    assert parse(marker_line() + " " * (room + 1)) is None
-    assert parse(" " * (room + 1) + marker_line()) is None
-    assert parse("x" * 300_000 + marker_line()) is None
+def test_the_limit_is_the_markers_not_the_lines() -> None:
+    """An event holds 256 KB, and carriage returns or a launcher join others to our line."""
+    spare = marker.LINE_LIMIT - len(marker_line(later=""))
+    assert parse(marker_line(later="x" * spare)) is not None
+    assert parse(marker_line(later="x" * (spare + 1))) is None
+    whole = parse(marker_line())
+    for joined in ("x" * 250_000, " " * 8192, "{'loss': 0.3} " * 200, '{"loss": 0.3} ' * 9000):
+        assert parse(joined + marker_line()) == whole
+        assert parse(marker_line() + joined) == whole
+
+
+def test_what_a_large_object_holds_is_not_looked_into() -> None:
+    prompt = '{"prompt": "' + "x" * 9000 + '", "data": ' + marker_line() + "}"
+    assert parse(prompt) is None
+    assert parse(prompt + marker_line(port=22)) == parse(marker_line(port=22))
+
+
+STARS = "*" * 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({"addresses": [{"name": "eth0", "address": STARS, "prefix": 20}]}, {"addresses": ()}),
+        ({"addresses": [{"address": "10.0.*.*"}]}, {"addresses": ()}),
+        ({"host_keys": [STARS]}, {"host_keys": ()}),
+        ({"host_keys": ["ssh-ed25519 AAAA" + STARS]}, {"host_keys": ()}),
+        ({"user": "****"}, {"user": ""}),
+        ({"node": "******"}, {"node": ""}),
+        ({"port": "****"}, {"port": 0}),
+    ],
+)
+def test_asterisks_of_a_data_protection_policy(
+    changes: dict[str, Any], left: dict[str, Any]
+) -> None:
+    assert parsed(**changes) == replace(parsed(), **left, masked=True)
+
+
+@pytest.mark.parametrize("number", ['"port": 2222', '"port": 2222, "user": "root"'])
+def test_asterisks_for_a_number_leave_no_json(number: str) -> None:
+    stars = re.sub("[0-9a-z]", "*", number.split("port", 1)[1])
+    line = "x" + marker_line().replace(number, f'"port{stars}')
+    if '"****":' in line:  # the name of a field is gone: it is no marker
+        assert parse(line) is None
+        return
+    assert parse(line) == replace(parsed(), port=0, masked=True)
+    assert parse(line.replace(": ****", ":****")) == parse(line)
+
+
+def test_asterisks_elsewhere_are_no_mask() -> None:
+    found = parsed(problems=["sshd: bad Match *", "**"], features=["*"])
+    assert found.masked is False
+    assert found.problems == ("sshd: bad Match *", "**")
 
 
 def test_what_stands_before_is_not_read_over_and_over() -> None:

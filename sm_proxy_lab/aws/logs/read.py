@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws import page_tokens
@@ -38,6 +39,10 @@ class Reader:
     def get(self, call: Call) -> dict[str, Any]:
         """GetLogEvents: a page forward or backward, and the tokens for both ways on."""
         asked = call.params
+        masked = re.compile(self._faults["masked_logs"] or "(?!)")
+        if asked.get("unmask"):
+            self._faults.check_action(replace(call, operation="Unmask"))
+            masked = re.compile("(?!)")
         with self._store.lock:
             group = self._store.group(call.region, group_name(asked))
             stream = group.stream(asked["logStreamName"])
@@ -49,7 +54,7 @@ class Reader:
                 start, end = _span(stream, place, low, high, asked, forward=forward)
             events = [stream[index] for index in range(start, end)]
         return {
-            "events": [_line(event) for event in events],
+            "events": [_line(event, masked) for event in events],
             "nextForwardToken": f"f/{end:044d}{emptied:012d}/s",
             "nextBackwardToken": f"b/{start:044d}{emptied:012d}/s",
         }
@@ -135,10 +140,11 @@ def _span(
     return start, end
 
 
-def _line(event: Event) -> dict[str, Any]:
+def _line(event: Event, masked: re.Pattern[str] = re.compile("(?!)")) -> dict[str, Any]:
+    """An event, with asterisks for what a data protection policy of the group finds in it."""
     return {
         "timestamp": event.timestamp,
-        "message": event.message,
+        "message": masked.sub(lambda found: "*" * len(found[0]), event.message),
         "ingestionTime": event.ingested,
     }
 

@@ -85,6 +85,19 @@ def test_empty_pages_while_more_follow(lab: Lab, stream: dict[str, str]) -> None
     assert [texts(page) for page in pages] == [[], [], ["a"]]
 
 
+def test_masked_unless_the_caller_may_unmask(lab: Lab, stream: dict[str, str]) -> None:
+    logs = lab.client("logs")
+    put(lab, stream, "at 10.0.1.5, port 22")
+    lab.control.faults(masked_logs=r"10\.[0-9.]+")
+    assert texts(logs.get_log_events(**stream)) == ["at ********, port 22"]
+    assert texts(logs.get_log_events(**stream, unmask=True)) == ["at 10.0.1.5, port 22"]
+    lab.control.faults(deny=["logs:Unmask"])
+    assert texts(logs.get_log_events(**stream)) == ["at ********, port 22"]
+    code, words, _ = refusal(logs.get_log_events, **stream, unmask=True)
+    assert code == "AccessDeniedException"
+    assert "not authorized to perform: logs:Unmask" in words
+
+
 def test_filter_by_streams(lab: Lab, stream: dict[str, str]) -> None:
     logs = lab.client("logs")
     group = stream["logGroupName"]
