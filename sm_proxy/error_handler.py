@@ -50,12 +50,27 @@ def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = Fals
         _silence_stdout()
         return EXIT_EXPECTED
     except Exception as error:  # noqa: BLE001 - the last line of defence
+        if missing := _missing_package(error):
+            _tell(command, missing, as_json=as_json)
+            return EXIT_EXPECTED
         what = f"{type(error).__name__}, please report it with {_report(command)}"
         with contextlib.suppress(OSError, SmProxyError):
             output.render_error(command, SmProxyError("bug", what), as_json=as_json)
         _hand_over(SmProxyError("bug", what))
         output.write_to_stderr(f"sm-proxy: bug: {what}")
         return EXIT_BUG
+
+
+def _missing_package(error: Exception) -> SmProxyError | None:
+    """A package of others' that has gone since we were installed; None for what else it is."""
+    name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    if name.partition(".")[0] in {"", "sm_proxy", "sm_proxy_lab", *sys.stdlib_module_names}:
+        return None
+    return SmProxyError(
+        "missing-dependency",
+        f"the package {name} is missing from {sys.executable}",
+        f"{sys.executable} -m pip install --force-reinstall sm-proxy",
+    )
 
 
 def redacted(error: SmProxyError) -> SmProxyError:

@@ -9,7 +9,6 @@ import os
 import pwd
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.job_log import ControlQueue, JobLog
 from sm_proxy_lab.machines import image, image_root, namespaces, role_credentials
 from sm_proxy_lab.machines.processes import Child, chunks
+from sm_proxy_lab.python import python_module
 
 if TYPE_CHECKING:
     from sm_proxy_lab.machines.network import Cable, Network
@@ -197,7 +197,7 @@ class ContainerRunner:
         if job.filler_before:
             await node.log.fill(job.filler_before)
         node.child = Child(
-            [sys.executable, "-m", "sm_proxy_lab.machines.container_init", str(file)],
+            [*python_module("sm_proxy_lab.machines.container_init"), str(file)],
             pass_fds=[node.cable.netns] if node.cable.netns is not None else [],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from sm_proxy_lab import ssh_programs
 from sm_proxy_lab.account import ACCESS_KEY, REGION, SECRET_KEY
 from sm_proxy_lab.errors import LabError
+from sm_proxy_lab.python import python_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +91,7 @@ def write_ssh_config(environment: dict[str, str], user: str) -> dict[str, str]:
 
 def _client(environment: dict[str, str], *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "sm_proxy", *words],
+        [*python_module("sm_proxy"), *words],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,

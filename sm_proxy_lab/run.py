@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 from sm_proxy_lab.machines import namespaces, reap, rootfs
+from sm_proxy_lab.python import python_module
 
 LAB_FAILED = 125
 _RELAYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -214,7 +215,7 @@ def _watch(options: dict[str, object]) -> int:
     """Start the supervisor and relay signals until it ends."""
     theirs, ours = os.pipe()
     supervisor = subprocess.Popen(
-        [sys.executable, "-m", "sm_proxy_lab.supervisor", str(theirs)], pass_fds=[theirs]
+        [*python_module("sm_proxy_lab.supervisor"), str(theirs)], pass_fds=[theirs]
     )
     os.close(theirs)
     _tell(ours, json.dumps(options).encode() + b"\n")

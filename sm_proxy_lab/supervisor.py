@@ -28,6 +28,7 @@ from sm_proxy_lab.job_lifecycle import JobLifecycle
 from sm_proxy_lab.job_log import ControlQueue
 from sm_proxy_lab.machines import namespaces, network, packet_filter, reap, rootfs, sshd_binary
 from sm_proxy_lab.machines.processes import Child, lines
+from sm_proxy_lab.python import python_module
 
 LAB_FAILED = 125
 _START_TIMEOUT_S = 60.0
@@ -220,7 +221,7 @@ class Lab:
     ) -> Child:
         parent = os.getpid()
         child = Child(
-            [sys.executable, "-m", f"sm_proxy_lab.{argv[0]}", *argv[1:]],
+            [*python_module(f"sm_proxy_lab.{argv[0]}"), *argv[1:]],
             netns=netns,
             env=self._environment,
             pass_fds=[server.fileno(), *fds],
@@ -301,7 +302,7 @@ class Lab:
         if self._machines.isolated:  # then a mount in a namespace of its own stays there
             config = self._environment["SM_PROXY_LAB_SSH_CONFIG"]
             ssh_programs.prepare_covers(self._folder, config)
-        command = [sys.executable, "-m", "sm_proxy_lab.command_guard", str(os.getpid())]
+        command = [*python_module("sm_proxy_lab.command_guard"), str(os.getpid())]
         self._command = Child(
             [*command, str(options.group), options.folder, *options.command],
             env=self._environment,

@@ -243,3 +243,20 @@ def test_what_was_told_already_is_kept_but_not_told_again(
     assert run_guarded("connect", lambda: failing(error)) == 1
     assert capsys.readouterr() == ("", "")
     assert last_errors()[-1]["line"] == line.rstrip("\n")
+
+
+def test_a_package_that_has_gone_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    def action() -> int:
+        raise ModuleNotFoundError("No module named 'botocore'", name="botocore.session")
+
+    assert run_guarded("list", action) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("sm-proxy: missing-dependency: the package botocore.session is missing")
+    assert told.endswith(" -m pip install --force-reinstall sm-proxy\n")
+
+
+def test_a_module_of_ours_that_has_gone_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def action() -> int:
+        raise ModuleNotFoundError("No module named 'sm_proxy.x'", name="sm_proxy.x")
+
+    assert run_guarded("list", action) == 70

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from sm_proxy.commands.lab import require_extra
 
@@ -17,9 +16,10 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo inside a lab of its own; the exit status tells whether all of it worked."""
     require_extra()
     from sm_proxy_lab import run as lab_run  # noqa: PLC0415 - an optional extra
+    from sm_proxy_lab.python import python_module  # noqa: PLC0415
 
     parser = argparse.ArgumentParser()
     lab_run.add_arguments(parser)
     network = ["--network", args.network] if args.network else []
-    program = [sys.executable, "-m", "sm_proxy_lab.demo"]
+    program = python_module("sm_proxy_lab.demo")
     return lab_run.main(parser.parse_args([*network, "--", *program]))

@@ -18,7 +18,7 @@ from typing import Final
 from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
-from sm_proxy.local import paths, private_files
+from sm_proxy.local import paths, private_files, python_environment
 
 OLDEST_PYTHON: Final = (3, 10)
 OLDEST_SSH: Final = (7, 3)
@@ -32,7 +32,8 @@ def python(_: Context) -> str:
     version = platform.python_version()
     if sys.version_info < OLDEST_PYTHON:
         raise SmProxyError("unsupported", f"Python {version} is too old", "Install 3.10 or newer.")
-    return f"Python {version}"
+    names = python_environment.misleading()
+    return f"Python {version}" + (f"; ssh starts it without {', '.join(names)}" if names else "")
 
 
 def package(_: Context) -> str:

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Final
 
 from sm_proxy import config_writer
-from sm_proxy.doctor import account
+from sm_proxy.doctor import account, laptop
 from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import paths, private_files
+from sm_proxy.local import paths, private_files, python_environment
 from sm_proxy.settings import contexts
 from sm_proxy.ssh_config import judgement, our_file
 from sm_proxy.ssh_config.judgement import Rewrite
 
+_IMPORTS: Final = (
+    "import botocore.session, cryptography, keyring, platformdirs, websockets, sm_proxy.proxy"
+)
+"""What a connection may need: a package that is half gone shows by its import."""
 _WRITE: Final = "sm-proxy config write"
 
 
@@ -62,26 +66,51 @@ def marks(context: Context) -> str:
 
 
 def program(context: Context) -> str:
-    """The program in the ProxyCommand is still where it was."""
+    """The program in the ProxyCommand is still where it was, with all that a connection imports."""
     command = next(iter(context.effective.get("proxycommand", [])), "")
-    words = shlex.split(command, posix=os.name != "nt")
+    split = shlex.split(command, posix=os.name != "nt")
+    words = [word.replace("%%", "%").strip('"') for word in split]
     if not words:
         raise SkipCheck("ssh -G tells no ProxyCommand")
-    found = words[0].replace("%%", "%").strip('"')
+    found = words[0]
     if shutil.which(found) is None:
         raise SmProxyError(
             "config-malformed",
             f"the ProxyCommand starts {found}, and there is no such program",
             f"Write its new place with: {_WRITE}",
         )
+    done = laptop.run(_probe(words))
+    if done.returncode:
+        raise _does_not_start(found, done.stderr, isolated="-I" in words)
     _follow(context, words)
     return found
+
+
+def _probe(words: list[str]) -> list[str]:
+    """The program of a ProxyCommand with something to do that shows whether it works."""
+    if "-m" in words[:4]:
+        return [*words[: words.index("-m")], "-c", _IMPORTS]
+    package = [word for word in words[1:3] if word == "-I" or word.endswith("__main__.py")]
+    return [words[0], *package, "--version"]
+
+
+def _does_not_start(program: str, complaint: str, *, isolated: bool) -> SmProxyError:
+    last = next((line for line in reversed(complaint.splitlines()) if line.strip()), "")
+    what = f"the ProxyCommand starts {program}, which fails: {last or 'it says nothing'}"
+    names = python_environment.misleading()
+    if names and not isolated:
+        what += f"; it goes by {', '.join(names)}, which your shell sets"
+        return SmProxyError("config-malformed", what, f"Write it anew, immune to them: {_WRITE}")
+    reinstall = f"{shlex.quote(program)} -m pip install --force-reinstall sm-proxy"
+    if "python" not in Path(program).name.lower():
+        reinstall = "install sm-proxy again"
+    return SmProxyError("missing-dependency", what, f"{reinstall}; then: {_WRITE}")
 
 
 def _follow(context: Context, words: list[str]) -> None:
     """Look where a connection will: profile, region and bastion as the ProxyCommand gives them."""
     named = {
-        name: words[words.index(f"--{name}") + 1].replace("%%", "%")
+        name: words[words.index(f"--{name}") + 1]
         for name in ("profile", "region", "bastion")
         if f"--{name}" in words[:-1]
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import functools
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import sm_proxy
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.ssh_config import quoting
 
@@ -17,13 +19,28 @@ def include_line(own: Path) -> str:
 
 
 def own_program() -> list[str]:
-    """How to start this very program again, by absolute path, however it was started now."""
-    suffix = ".exe" if sys.platform == "win32" else ""
-    beside = Path(sys.executable).with_name(f"sm-proxy{suffix}")
-    for script in (Path(sys.argv[0]), beside):
-        if script.name.startswith("sm-proxy") and script.is_file() and os.access(script, os.X_OK):
-            return [str(script.absolute())]
-    return [sys.executable, "-m", "sm_proxy"]
+    """How to start this very program again, by absolute path, whatever the environment says.
+
+    `-I` keeps a foreign Python's variables and folders out. It leaves out a user's own
+    site-packages as well (`pip install --user`): there, and in a folder that is not installed, the
+    package is named by its path.
+    """
+    return list(_own_program(sys.executable))
+
+
+@functools.cache
+def _own_program(python: str) -> tuple[str, ...]:
+    package = Path(sm_proxy.__file__).parent
+    probe = "import sys, sm_proxy; sys.stdout.write(sm_proxy.__file__)"
+    command = [python, "-I", "-c", probe]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        found = Path(done.stdout).parent if done.returncode == 0 else None
+    except (OSError, subprocess.TimeoutExpired):
+        found = None
+    if found is not None and found.resolve() == package.resolve():
+        return (python, "-I", "-m", "sm_proxy")
+    return (python, "-I", str(package / "__main__.py"))
 
 
 def recorded_options(settings: Settings) -> dict[str, object]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines import namespaces, netlink, role_credentials
+from sm_proxy_lab.python import python_module
 
 VPC_CIDR = "10.0.0.0/16"
 # The article's private subnets: the bastion stands in the first, containers in the others.
@@ -183,7 +184,7 @@ class NetnsNetwork:
         path = f"/proc/{os.getpid()}/fd/{self.bastion.netns}"
         if shutil.which("nsenter"):
             return ["nsenter", f"--net={path}", "--"]
-        return [sys.executable, "-m", "sm_proxy_lab.machines.nsenter", path]
+        return [*python_module("sm_proxy_lab.machines.nsenter"), path]
 
     def enter_laptop(self) -> None:
         """Make the calling thread, and what it starts from now on, live in the laptop."""

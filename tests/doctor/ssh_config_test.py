@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -197,6 +200,55 @@ def test_the_program_has_moved(context: Context, tmp_path: Path) -> None:
     (tmp_path / "bin" / "sm-proxy").unlink()
     ssh_config.effective(context)
     assert str(tmp_path / "bin" / "sm-proxy") in failure(ssh_config.program, context).message
+
+
+@pytest.fixture
+def bare_python(tmp_path: Path) -> Path:
+    """An interpreter whose packages have gone, as after an upgrade under a virtual environment."""
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True
+    )
+    return tmp_path / "bare" / "bin" / "python"
+
+
+def set_program(context: Context, *words: str) -> None:
+    own = context.settings.ssh_config_file
+    command = f"    ProxyCommand {shlex.join(words)} connect --user %r %n %p"
+    own.write_text(re.sub("    ProxyCommand .*", command, own.read_text()))
+    ssh_config.effective(context)
+
+
+def test_the_packages_have_gone(context: Context, bare_python: Path) -> None:
+    set_program(context, str(bare_python), "-I", "-m", "sm_proxy")
+    error = failure(ssh_config.program, context)
+    assert error.code == "missing-dependency"
+    assert str(bare_python) in error.message
+    assert "No module named" in error.message
+    assert error.hint.startswith(f"{bare_python} -m pip install")
+    set_program(context, sys.executable, "-I", "-m", "sm_proxy")
+    assert ssh_config.program(context) == sys.executable
+
+
+def test_an_old_block_in_another_pythons_environment(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "types.py").write_text("raise SystemExit('of somebody else')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    set_program(context, sys.executable, "-I", "-m", "sm_proxy")
+    assert ssh_config.program(context) == sys.executable
+    assert laptop.python(context).endswith("; ssh starts it without PYTHONPATH")
+    set_program(context, sys.executable, "-m", "sm_proxy")
+    error = failure(ssh_config.program, context)
+    assert "PYTHONPATH" in error.message
+    assert error.hint.endswith("sm-proxy config write")
+
+
+def test_a_program_that_fails(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "sm-proxy").write_text("#!/bin/sh\necho torn >&2; exit 3\n")
+    ssh_config.effective(context)
+    error = failure(ssh_config.program, context)
+    assert "torn" in error.message
+    assert "install sm-proxy again" in error.hint
 
 
 def test_what_ssh_will_run_decides_where_is_looked(context: Context) -> None:

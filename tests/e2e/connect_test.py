@@ -144,6 +144,19 @@ def test_a_host_star_of_the_users_keeps_no_ssh_out(lab: Lab, tmp_path: Path) -> 
     assert b"Remote working directory" in told.stdout, told.stderr
 
 
+def test_another_pythons_environment_reaches_no_helper(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "types.py").write_text("raise SystemExit('types of somebody else')\n")
+    foreign = {
+        **dict.fromkeys(("PYTHONPATH", "PYTHONUSERBASE", "VIRTUAL_ENV"), str(tmp_path)),
+        **dict.fromkeys(("PYTHONHOME", "PYTHONPLATLIBDIR"), "/nowhere"),
+        "PYTHONSTARTUP": str(tmp_path / "types.py"),
+        "PYTHONWARNINGS": "error",
+        "PYTHONINSPECT": "1",
+    }
+    done = lab.ssh(lab.host, "echo out", env=foreign, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"out\n", b"")
+
+
 def test_wrong_user_is_told_before_a_session_is_started(lab: Lab) -> None:
     before = sum(call["operation"] == "StartSession" for call in lab.calls())
     done = lab.ssh(f"nobody-we-know@{lab.host}", "true")

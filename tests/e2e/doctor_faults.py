@@ -411,10 +411,10 @@ FAULTS: dict[str, Fault] = {
         ssh="Could not resolve hostname",
     ),
     "program moved": Fault(
-        _file("sm-proxy/config", lambda text: text.replace("/bin/sm-proxy", "/bin/moved")),
+        _file("sm-proxy/config", lambda text: text.replace(" -I -m ", "-moved -I -m ")),
         "program",
         "config-malformed",
-        ssh="/bin/moved: ",
+        ssh="-moved: ",
     ),
     "key open to others": Fault(
         _open_key, "permissions", "bad-permissions", ssh="UNPROTECTED PRIVATE KEY FILE"

@@ -39,7 +39,10 @@ def test_it_connects_from_there(installed: Path, lab: Lab, tmp_path: Path) -> No
         "--user", user, cwd=tmp_path,
     )  # fmt: skip
     assert written.returncode == 0, written.stderr
-    assert program in (tmp_path / "sm-proxy" / "config").read_text()
+    command = f"ProxyCommand {installed}/python"
+    text = (tmp_path / "sm-proxy" / "config").read_text()
+    assert command in text
+    assert " -I -m sm_proxy " in text
     done = lab.run("ssh", "-F", config, lab.host, "id -un", cwd=tmp_path)
     assert (done.stdout.decode().strip(), done.stderr) == (user, b"")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.conftest import ISOLATED, Runner
+from tests.lab.conftest import ISOLATED, NETWORKS, Runner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +71,19 @@ def program(path: Path, text: str) -> str:
 def test_exits_with_the_status_of_cmd(lab: Runner, status: int) -> None:
     assert lab.run("--status", "Starting", "--", "sh", "-c", f"exit {status}")[0] == status
     assert lab.left() == []
+
+
+def test_another_pythons_environment_is_cmds_alone(lab: Runner, tmp_path: Path) -> None:
+    for name in ("logging", "asyncio", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('of somebody else')\n")
+    foreign = {"PYTHONPATH": str(tmp_path), "PYTHONWARNINGS": "error"}
+    words = ("run", "--status", "Starting", "--network", NETWORKS[0], "--")
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "sm_proxy", "lab", *words, "printenv", *foreign],
+        env={**os.environ, **foreign, "TMPDIR": str(lab.folder)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}\nerror\n"), done.stderr
 
 
 def test_cmd_that_a_signal_ends(lab: Runner) -> None:
