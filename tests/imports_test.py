@@ -26,6 +26,9 @@ UNUSED = {
 }
 
 OURS_UNUSED = {
+    "sm_proxy.aws.caller",
+    "sm_proxy.aws.role_sessions",
+    "sm_proxy.aws.sso",
     "sm_proxy.commands.config",
     "sm_proxy.commands.demo",
     "sm_proxy.commands.keys",

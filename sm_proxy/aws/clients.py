@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 import botocore.session
-from botocore import xform_name
+from botocore import UNSIGNED, xform_name
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.parsers import ResponseParserError
+from botocore.session import Session
 
 from sm_proxy import __version__
-from sm_proxy.aws import clock, credentials, errors, models, network
+from sm_proxy.aws import clock, credentials, errors, models, network, renewal
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log
 from sm_proxy.ssm.dial import Network
@@ -109,6 +111,48 @@ class Aws:
         """Why the session that a code was asked for is kept nowhere; empty if all is well."""
         return self._provider.not_kept
 
+    @property
+    def session(self) -> Session:
+        """Botocore's session: the user's configuration, and this run's choices."""
+        return self._session
+
+    @property
+    def credential_source(self) -> str:
+        """Botocore's word for where the credentials came from; empty if they did not come."""
+        used = getattr(self._session, "_credentials", None)
+        return str(getattr(used, "method", ""))
+
+    def ensure_credentials(self) -> None:
+        """Get the credentials, asking for what they take, and call nothing with them.
+
+        Raises:
+            SmProxyError: as `call`.
+        """
+        with self._translated("getting credentials"), self._lock:
+            self._prepare_session()
+            found = self._session.get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            found.get_frozen_credentials()
+
+    def unsigned_client(self, service: str, region: str) -> BaseClient:
+        """A client for the calls of a login, which no credentials sign.
+
+        Raises:
+            SmProxyError: the configuration does not allow it.
+        """
+        config = _CONFIG.merge(Config(signature_version=UNSIGNED))
+        with self._translated(service), self._lock:
+            self._prepare_session()
+            # Any keys will do, and none must be asked for.
+            return self._session.create_client(
+                service,
+                region_name=region,
+                config=config,
+                aws_access_key_id="none",
+                aws_secret_access_key="none",  # noqa: S106 - nothing is signed with it
+            )
+
     def endpoint(self, service: str) -> str:
         """The URL that calls to a service go to.
 
@@ -155,12 +199,24 @@ class Aws:
 
     def _call(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         action = f"{service}:{operation}"
-        try:
+        with self._translated(action):
             client = self._client(service)
             response: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+        self._note_clock(response)
+        debug_log.write(f"called {action}")
+        return response
+
+    @contextlib.contextmanager
+    def _translated(self, action: str) -> Iterator[None]:
+        """Whatever botocore raises in the block, in our codes."""
+        try:
+            yield
         except ClientError as error:
             self._note_clock(error.response)
-            raise errors.from_response(error.response, action, self.profile) from None
+            found = errors.from_response(error.response, action, self.profile)
+            if isinstance(found, SmProxyError) and found.code == "expired-credentials":
+                found.hint = renewal.hint(self.credential_source, self.profile)
+            raise found from None
         except (BotoCoreError, ResponseParserError) as error:
             failure = errors.from_botocore(error, action, self.profile)
             if failure is None:
@@ -170,9 +226,6 @@ class Aws:
             # Both come from what is configured: a credential_process that is not there or prints
             # no JSON, an endpoint that is no URL. The network's errors are botocore's own kinds.
             raise errors.misconfiguration(error, action) from None
-        self._note_clock(response)
-        debug_log.write(f"called {action}")
-        return response
 
     def _note_clock(self, response: Mapping[str, Any]) -> None:
         if (offset := clock.offset_s(response)) is not None:
@@ -183,11 +236,14 @@ class Aws:
         with self._lock:
             if service not in self._clients:
                 models.ensure_trimmed(service)
-                # For the clients that fetch credentials, too: botocore makes them by itself.
-                self._session.set_config_variable("ca_bundle", network.ca_bundle(self._session))
+                self._prepare_session()
                 self._clients[service] = self._session.create_client(service, config=_CONFIG)
                 debug_log.write(f"client {service} ready")
             return self._clients[service]
+
+    def _prepare_session(self) -> None:
+        """For the clients that fetch credentials, too: botocore makes them by itself."""
+        self._session.set_config_variable("ca_bundle", network.ca_bundle(self._session))
 
 
 def _vet(**event: Any) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.credentials import (
     Credentials,
@@ -22,9 +22,11 @@ from botocore.credentials import (
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
-from sm_proxy.aws import credential_process, errors, role_sessions
-from sm_proxy.aws.role_sessions import RoleSessions
+from sm_proxy.aws import credential_process, errors
 from sm_proxy.errors import SmProxyError
+
+if TYPE_CHECKING:
+    from sm_proxy.aws.role_sessions import RoleSessions
 
 _METHOD: Final = "assume-role"
 _RENEWED_S: Final = 10
@@ -66,6 +68,8 @@ class CredentialProvider:
 
     def _fetch(self) -> dict[str, str]:
         """One session's keys as botocore's metadata: a kept one, or a new one."""
+        from sm_proxy.aws.role_sessions import RoleSessions  # noqa: PLC0415 - only for a role
+
         # ssh has a session on the terminal by the time that credentials are renewed.
         terminal, self._first = self._first or os.isatty(0), False
         sessions = RoleSessions(self._session)
@@ -179,13 +183,14 @@ class _Asker:
 
     def _nobody(self, serial: str, reason: Exception) -> SmProxyError:
         expired = self._sessions.expired
-        from sm_proxy.local import secret_store  # noqa: PLC0415 - only where nobody can be asked
+        from sm_proxy.aws.role_sessions import NO_KEYRING  # noqa: PLC0415 - as in `_fetch`
+        from sm_proxy.local import secret_store  # noqa: PLC0415 - likewise
 
         state = "the session has expired and " if expired else ""
         profile = self._session.profile
         login = f"sm-proxy login --profile {shlex.quote(profile)}" if profile else "sm-proxy login"
         hint = f"Type the code once in a terminal: {login}"
-        if self._sessions.trouble == role_sessions.NO_KEYRING:
+        if self._sessions.trouble == NO_KEYRING:
             hint = (
                 "Connect from a terminal, or set SSH_ASKPASS; with a keyring "
                 f"`{login}` would be enough."

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sm_proxy.aws import clock, denials
+from sm_proxy.aws import clock, denials, renewal
 from sm_proxy.errors import Code, SmProxyError
 
 _EXPIRED: Final = frozenset(
@@ -57,7 +56,10 @@ _NO_CREDENTIALS: Final = frozenset(
 _SSO_EXPIRED: Final = frozenset(
     {"SSOTokenLoadError", "TokenRetrievalError", "UnauthorizedSSOTokenError"}
 )
-_LOGIN_EXPIRED: Final = frozenset({"LoginRefreshRequired", "LoginTokenLoadError"})
+_LOGIN_EXPIRED: Final = frozenset({"LoginError", "LoginTokenLoadError"})
+_SIGN_IN: Final = "signin:CreateOAuth2Token"
+_CRT: Final = "botocore[crt]"
+"""All that botocore itself may miss: keys of `aws login`."""
 _NETWORK: Final = frozenset(
     {
         "ConnectionClosedError",
@@ -132,11 +134,8 @@ def _is_by_clock(response: Mapping[str, Any], message: str) -> bool:
 def from_botocore(error: Exception, action: str, profile: str | None) -> SmProxyError | None:
     """The error for what botocore itself raised; None if it is none of the expected ones."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names & (_SSO_EXPIRED | _LOGIN_EXPIRED):
-        command = "aws login" if names & _LOGIN_EXPIRED else "aws sso login"
-        return expired_credentials(str(error), profile, command)
-    if names & _NO_CREDENTIALS:
-        return _no_credentials(str(error))
+    if (failure := _of_credentials(error, names, profile)) is not None:
+        return failure
     if "NoRegionError" in names:
         return _failure("bad-setting", "no AWS region is set", "Set AWS_REGION or use --region.")
     if "InvalidRegionError" in names:
@@ -146,6 +145,18 @@ def from_botocore(error: Exception, action: str, profile: str | None) -> SmProxy
     code: Code = "network" if names & _NETWORK else "aws-error"
     why = f" ({inner})" if (inner := _proxys_words(error)) else ""
     return _failure(code, f"{action} failed: {error}{why}", _hint(code, names))
+
+
+def _of_credentials(error: Exception, names: set[str], profile: str | None) -> SmProxyError | None:
+    """The error for credentials that botocore did not get."""
+    if "LoginInsufficientPermissions" in names:
+        return _failure("access-denied", str(error), denials.remedy("", _SIGN_IN))
+    if names & (_SSO_EXPIRED | _LOGIN_EXPIRED):
+        source = "login" if names & _LOGIN_EXPIRED else "sso"
+        return expired_credentials(str(error), profile, source)
+    if "MissingDependencyException" in names:
+        return _failure("missing-dependency", str(error), renewal.install(_CRT))
+    return _no_credentials(str(error)) if names & _NO_CREDENTIALS else None
 
 
 def _proxys_words(error: Exception) -> str:
@@ -174,17 +185,10 @@ def misconfiguration(error: Exception, action: str) -> SmProxyError:
     )
 
 
-def expired_credentials(
-    message: str, profile: str | None, command: str = "aws sso login"
-) -> SmProxyError:
-    """Credentials that have run out, with the command that renews them."""
-    login = f"{command} --profile {shlex.quote(profile)}" if profile else command
-    kind = "" if command == "aws login" else ", for SSO"
-    return SmProxyError(
-        "expired-credentials",
-        f"the AWS credentials have expired: {message}",
-        f"Renew them{kind} with: {login}",
-    )
+def expired_credentials(message: str, profile: str | None, source: str = "") -> SmProxyError:
+    """Credentials that have run out, with what renews them: see `renewal.hint`."""
+    what = f"the AWS credentials have expired: {message}"
+    return SmProxyError("expired-credentials", what, renewal.hint(source, profile))
 
 
 def _no_credentials(message: str) -> SmProxyError:

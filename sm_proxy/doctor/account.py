@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
-from sm_proxy.aws import errors
+from sm_proxy.aws import caller, errors
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.clock import SIGNATURE_S
 from sm_proxy.aws.errors import ServiceError
@@ -92,9 +92,11 @@ def clock(context: Context) -> str:
 
 
 def credentials(context: Context) -> str:
-    """Who we are."""
-    answer = _call(context, "sts", "GetCallerIdentity")
-    return str(answer.get("Arn", "?"))
+    """There are credentials, and AWS knows them."""
+    found = caller.identify(context.aws)
+    if found.arn is None:
+        raise SkipCheck(f"they are there; whose, STS does not say, nor need it: {found.unknown}")
+    return found.arn
 
 
 def _action(service: str, operation: str, **parameters: Any) -> Check:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sm_proxy.aws import caller
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
@@ -89,8 +90,10 @@ def ssh(settings: Settings, ssh_config: Path | None) -> Step:
 
 def credentials(aws: Aws) -> Step:
     """Whether AWS knows us, and as whom."""
-    answer = aws.call("sts", "GetCallerIdentity")
-    return Step("credentials", "passed", f"{answer.get('Arn', 'unknown')}, region {aws.region}")
+    found = caller.identify(aws)
+    if found.arn is None:
+        return Step("credentials", "warning", f"STS does not say whose they are: {found.unknown}")
+    return Step("credentials", "passed", f"{found.arn}, region {aws.region}")
 
 
 def bastion(aws: Aws, settings: Settings) -> Step:

@@ -342,7 +342,7 @@ def test_sso_that_has_expired_names_the_profile_to_log_in_with(sts: Sts) -> None
     for profile in ("sso", "from-sso"):
         error = refusal(profile)
         assert error.code == "expired-credentials"
-        assert error.hint.endswith("aws sso login --profile sso")
+        assert error.hint.endswith("sm-proxy login --profile sso")
     assert sts.requests == []
 
 

@@ -71,8 +71,9 @@ def test_an_answer_without_an_error_is_one_too() -> None:
 
 
 def test_how_to_renew() -> None:
-    assert "aws sso login --profile 'my team'" in answered("ExpiredToken", profile="my team").hint
-    assert answered("ExpiredToken").hint.endswith("aws sso login")
+    hint = answered("ExpiredToken", profile="my team").hint
+    assert hint == "Renew them, for SSO with: sm-proxy login --profile 'my team'"
+    assert answered("ExpiredToken").hint.endswith("sm-proxy login")
 
 
 def test_a_wrong_clock_is_told_from_a_wrong_key() -> None:
@@ -96,6 +97,11 @@ def test_a_wrong_clock_is_told_from_a_wrong_key() -> None:
         (raised.SSOTokenLoadError(profile_name="x", error_msg="y"), "expired-credentials"),
         (raised.UnauthorizedSSOTokenError(), "expired-credentials"),
         (raised.TokenRetrievalError(provider="sso", error_msg="y"), "expired-credentials"),
+        (raised.LoginTokenLoadError(error_msg="x"), "expired-credentials"),
+        (raised.LoginRefreshRequired(), "expired-credentials"),
+        (raised.LoginAuthorizationCodeError(error_msg="x"), "expired-credentials"),
+        (raised.LoginInsufficientPermissions(), "access-denied"),
+        (raised.MissingDependencyException(msg="x"), "missing-dependency"),
         (raised.NoRegionError(), "bad-setting"),
         (raised.InvalidRegionError(region_name="x y"), "bad-setting"),
         (raised.EndpointConnectionError(endpoint_url="x"), "network"),

@@ -92,7 +92,7 @@ def test_expired_and_invalid_credentials(lab: Lab) -> None:
     with lab.faults(credentials="expired"):
         code, line = refused(lab, lab.host)
     assert code == "expired-credentials"
-    assert "aws sso login" in line
+    assert "sm-proxy login" in line
     with lab.faults(credentials="invalid"):
         code, _ = refused(lab, lab.host)
     assert code == "no-credentials"

@@ -1,0 +1,44 @@
+"""What renews credentials that have run out, by where they came from."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Final
+
+_KEYS: Final = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+_HINTS: Final = {
+    "env": f"Renew {_KEYS} where they came from; or unset them and log in to a profile: {{login}}",
+    "shared-credentials-file": "Put new keys into ~/.aws/credentials{of}; for SSO: {login}",
+    "config-file": "Put new keys into ~/.aws/config{of}; for SSO: {login}",
+    "custom-process": "Log in anew with the credential_process{of}, as its own documentation says.",
+    "sso": "Renew them with: {login}",
+    "login": "Renew them with: aws login{option} (AWS CLI 2.32 or newer)",
+    "assume-role-with-web-identity": "Renew the token file of the web identity{of}.",
+}
+"""By botocore's name of the provider (METHOD of `botocore.credentials`)."""
+_UNKNOWN: Final = "Renew them, for SSO with: {login}"
+
+
+def hint(source: str, profile: str | None) -> str:
+    """What to do.
+
+    Args:
+        source: the `method` of botocore's credentials; empty if it is not known.
+        profile: whose they are.
+    """
+    option = f" --profile {shlex.quote(profile)}" if profile else ""
+    of = f" of AWS profile {profile}" if profile else ""
+    words = _HINTS.get(source, _UNKNOWN)
+    return words.format(login=f"sm-proxy login{option}", option=option, of=of)
+
+
+def install(requirement: str) -> str:
+    """How a package gets to where this program is installed, not to some other Python."""
+    parts = {part.lower() for part in Path(sys.prefix).parts}
+    if "pipx" in parts:
+        return f"Install it: pipx inject sm-proxy '{requirement}'"
+    if {"uv", "tools"} <= parts:
+        return f"Install it: uv tool install --with '{requirement}' sm-proxy"
+    return f"Install it: {shlex.quote(sys.executable)} -m pip install '{requirement}'"

@@ -1,0 +1,252 @@
+"""The login of an SSO profile, without the AWS CLI: by device code (RFC 8628), in any browser.
+
+botocore makes the calls; the token goes where botocore, boto3 and the AWS CLI look for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final
+
+from botocore.client import BaseClient
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from sm_proxy.aws import credentials, errors
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.local import private_files
+
+_DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
+_SCOPE: Final = "sso:account:access"
+"""What the AWS CLI asks for where `sso_registration_scopes` names none: with refresh tokens."""
+_SLOWER_S: Final = 5.0
+"""RFC 8628, 3.5: so much longer between two questions, for good."""
+_WAITS: Final = {
+    "AuthorizationPendingException": 0.0,
+    "SlowDownException": _SLOWER_S,
+    "InternalServerException": _SLOWER_S,
+}
+"""Refusals that pass, and what each adds to the pause."""
+_POLL: Final = "sso-oidc:CreateToken"
+_PAUSE_S: Final = (1.0, 60.0)
+_LIFE_S: Final = (30.0, 1800.0)
+"""Bounds for what the service says: a code lives 10 minutes."""
+
+
+@dataclass(frozen=True)
+class Portal:
+    """Where the users of a profile log in.
+
+    Attributes:
+        start_url: of the access portal.
+        region: of IAM Identity Center, often not the jobs' one.
+        session_name: of the `sso-session` section; None for a profile that has it all itself.
+        scopes: to register for; empty for such a profile.
+    """
+
+    start_url: str
+    region: str
+    session_name: str | None = None
+    scopes: tuple[str, ...] = ()
+
+    @property
+    def token_file(self) -> Path:
+        """Where the token is kept: named as `botocore.utils.SSOTokenLoader` does."""
+        name = hashlib.sha1((self.session_name or self.start_url).encode()).hexdigest()  # noqa: S324
+        folder = os.path.expanduser("~/.aws/sso/cache")  # noqa: PTH111 - as botocore finds it
+        return Path(folder) / f"{name}.json"
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What the user needs.
+
+    Attributes:
+        url: to open in a browser, on whatever machine.
+        code: that the page has to show.
+        lasts_s: seconds until it is void.
+    """
+
+    url: str
+    code: str
+    lasts_s: float
+
+
+def portal_of(aws: Aws) -> Portal | None:
+    """The portal that the profile, or the one that it takes its keys from, logs in to.
+
+    Raises:
+        SmProxyError: `bad-setting`, its configuration is not whole.
+    """
+    config = aws.session.full_config
+    profile = credentials.login_profile(aws.session) or "default"
+    own = config.get("profiles", {}).get(profile, {})
+    name = own.get("sso_session")
+    if name is None and "sso_start_url" not in own:
+        return None
+    found = own if name is None else config.get("sso_sessions", {}).get(name)
+    if found is None:
+        raise _misconfigured(f"AWS profile {profile} names an sso-session {name}: there is none")
+    where = f"AWS profile {profile}" if name is None else f"sso-session {name}"
+    for key in ("sso_start_url", "sso_region"):
+        if not isinstance(found.get(key), str):
+            raise _misconfigured(f"{where} has no {key}")
+    listed = str(found.get("sso_registration_scopes", _SCOPE)).split(",")
+    scopes = tuple(scope.strip() for scope in listed if scope.strip()) if name else ()
+    return Portal(found["sso_start_url"], found["sso_region"], name, scopes)
+
+
+def log_in(aws: Aws, portal: Portal, invite: Callable[[Invitation], None]) -> None:
+    """Get a token for a portal and keep it; waits until the user has confirmed the code.
+
+    Args:
+        aws: makes the calls.
+        portal: to log in to.
+        invite: shows the user where to go; called once.
+
+    Raises:
+        SmProxyError: `access-denied`, the user or an administrator said no; `wait-timeout`, nobody
+            confirmed in time; `bad-permissions`, the token cannot be kept; or what a call met.
+    """
+    ask = _Oidc(aws.unsigned_client("sso-oidc", portal.region), portal)
+    scopes = {"scopes": list(portal.scopes)} if portal.scopes else {}
+    registered = ask("register_client", clientName="sm-proxy", clientType="public", **scopes)
+    own = {name: _text(registered, name) for name in ("clientId", "clientSecret")}
+    begun = ask("start_device_authorization", **own, startUrl=portal.start_url)
+    url = "verificationUriComplete" if "verificationUriComplete" in begun else "verificationUri"
+    lasts_s = _within(begun.get("expiresIn"), _LIFE_S)
+    invitation = Invitation(_text(begun, url), _text(begun, "userCode"), lasts_s)
+    invite(invitation)
+    pause = _within(begun.get("interval"), _PAUSE_S)
+    token = _await_token(ask, {**own, "deviceCode": _text(begun, "deviceCode")}, invitation, pause)
+    kept = {
+        "startUrl": portal.start_url,
+        "region": portal.region,
+        "accessToken": _text(token, "accessToken"),
+        "expiresAt": _moment(time.time() + _number(token, "expiresIn")),
+        **own,
+        "registrationExpiresAt": _moment(_number(registered, "clientSecretExpiresAt")),
+    }
+    if "refreshToken" in token:
+        kept["refreshToken"] = _text(token, "refreshToken")
+    _keep(portal.token_file, kept)
+
+
+@dataclass(frozen=True)
+class _Oidc:
+    """Calls of `sso-oidc`, whose refusals are those of OAuth."""
+
+    client: BaseClient
+    portal: Portal
+
+    def __call__(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        action = f"sso-oidc:{operation.title().replace('_', '')}"
+        try:
+            answer: dict[str, Any] = getattr(self.client, operation)(**parameters)
+        except ClientError as error:
+            raise self._judged(error, action) from None
+        except (BotoCoreError, ResponseParserError) as error:
+            raise errors.from_botocore(error, action, None) or error from None
+        except (ValueError, TypeError):  # what botocore's parsers let through
+            raise _no_answer(f"response to {action}") from None
+        return answer
+
+    def _judged(self, error: ClientError, action: str) -> SmProxyError | ServiceError:
+        details = error.response.get("Error", {})
+        code, words = str(details.get("Code", "")), str(details.get("Message", ""))
+        if code == "AccessDeniedException":
+            return SmProxyError(
+                "access-denied",
+                f"the login was refused, in the browser or by an administrator: {words or code}",
+                "Run it again, and confirm only a code that you have just been shown.",
+            )
+        if code == "ExpiredTokenException":
+            return _too_late("the code is no longer good")
+        if code in {"InvalidRequestException", "InvalidRequestRegionException"}:
+            where = f"{self.portal.start_url} in {self.portal.region}"
+            return _misconfigured(f"there is no access portal {where}: {words or code}")
+        if code in _WAITS and action == _POLL:
+            return ServiceError(code, words, action)
+        found = errors.from_response(error.response, action, None)
+        return found.as_failure() if isinstance(found, ServiceError) else found
+
+
+def _await_token(
+    ask: _Oidc, parameters: Mapping[str, Any], invitation: Invitation, pause: float
+) -> dict[str, Any]:
+    """The token, once the user has confirmed; what fails for a moment is asked again."""
+    until = time.monotonic() + invitation.lasts_s
+    lost: SmProxyError | None = None
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(pause, left))
+        try:
+            return ask("create_token", grantType=_DEVICE, **parameters)
+        except ServiceError as error:
+            lost, pause = None, pause + _WAITS[error.error]
+        except SmProxyError as error:
+            if error.code != "network":
+                raise
+            lost, pause = error, pause + _SLOWER_S
+    minutes = round(invitation.lasts_s / 60)
+    raise lost or _too_late(f"nobody confirmed the code {invitation.code} within {minutes} min")
+
+
+def _too_late(what: str) -> SmProxyError:
+    return SmProxyError("wait-timeout", what, "Run it again, for another code.")
+
+
+def _text(answer: Mapping[str, Any], name: str) -> str:
+    value = answer.get(name)
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise _no_answer(name)
+    return value
+
+
+def _number(answer: Mapping[str, Any], name: str) -> float:
+    value = answer.get(name)
+    if not isinstance(value, int | float):
+        raise _no_answer(name)
+    return float(value)
+
+
+def _no_answer(name: str) -> SmProxyError:
+    return SmProxyError(
+        "aws-error",
+        f"IAM Identity Center has answered without a usable {name}",
+        "See that nothing stands between this machine and AWS, a proxy for instance.",
+    )
+
+
+def _keep(path: Path, token: Mapping[str, Any]) -> None:
+    try:
+        private_files.write_private(path, json.dumps(token).encode())
+    except OSError as error:
+        raise SmProxyError(
+            "bad-permissions",
+            f"the login is good, but its token cannot be kept: {path}: {error.strerror or error}",
+            "Make that folder yours and writable, then again: sm-proxy login",
+        ) from None
+
+
+def _misconfigured(what: str) -> SmProxyError:
+    return SmProxyError(
+        "bad-setting", what, "Mend sso_start_url, sso_region and sso_session in ~/.aws/config."
+    )
+
+
+def _within(value: object, bounds: tuple[float, float]) -> float:
+    least, most = bounds
+    return min(max(float(value), least), most) if isinstance(value, int | float) else least
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
