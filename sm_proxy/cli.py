@@ -26,7 +26,7 @@ COMMANDS = {
     "config": "write, show, check or remove the ssh config block",
     "sync": "list running jobs in our ssh config, for editors and tab completion",
     "keys": "show, rotate or revoke the key that jobs have to let in",
-    "login": "get the AWS credentials now, asking for a code where one is needed",
+    "login": "get the AWS credentials now: log in to SSO, type the code of a role",
     "inspect": "look at a job's machine: GPUs, disks, memory, network, processes",
     "go": "end the waiting before a job's program",
     "done": "end the time that a job's container is kept for you",

@@ -115,6 +115,16 @@ def test_what_may_not_be_looked_at_is_skipped_with_the_reason(
     assert action in found["reason"]
 
 
+def test_an_sts_endpoint_that_nothing_needs(lab: Lab) -> None:
+    """As behind a firewall that lets through what the way to a container takes."""
+    cut = {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9"}
+    lab.ok("-oBatchMode=yes", lab.host, "true", env=cut)
+    data, status = examined(lab, lab.host, env=cut)
+    assert (data["cause"], status) == (None, 0)
+    (found,) = [item for item in data["checks"] if item["id"] == "credentials"]
+    assert (found["result"], "127.0.0.1:9" in found["reason"]) == ("skipped", True)
+
+
 def test_a_session_that_may_not_be_taken_up_again(lab: Lab) -> None:
     """A connection works until its network breaks. Doctor's own session is ended all the same."""
     with lab.faults(deny=["ssm:ResumeSession"]):
