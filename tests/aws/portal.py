@@ -1,4 +1,4 @@
-"""IAM Identity Center on loopback: `sso-oidc`, `sso`, and STS to say who somebody is."""
+"""What credentials come from, on loopback: Identity Center, STS, sign-in, metadata services."""
 
 from __future__ import annotations
 
@@ -75,9 +75,16 @@ class Portal:
                     status, answer = portal.answer(path, json.loads(body))
                     self._send(status, json.dumps(answer), "application/json")
 
+            def do_PUT(self) -> None:
+                self._send(200, "metadata-token", "text/plain")
+
             def do_GET(self) -> None:
                 found = urlsplit(self.path)
+                if found.path.endswith("/security-credentials/"):
+                    self._send(200, "a-role", "text/plain")
+                    return
                 query = {name: values[0] for name, values in parse_qs(found.query).items()}
+                query["authorization"] = self.headers.get("Authorization", "")
                 query["token"] = self.headers.get("x-amz-sso_bearer_token", "")
                 status, answer = portal.answer(found.path, query)
                 self._send(status, json.dumps(answer), "application/json")
@@ -102,6 +109,8 @@ class Portal:
         self.asked.append((path, request))
         if refused := self.refuses.get(path):
             return 400, {"__type": refused[0], "error": "x", "error_description": refused.pop(0)}
+        if path.endswith("/security-credentials/a-role"):
+            path = "/container"
         if path == "/federation/credentials" and request["token"] not in self.valid:
             return 401, {"__type": "UnauthorizedException", "message": "Session token not found"}
         found = {**self._answers()[path], **self.changes.get(path, {})}
@@ -131,6 +140,23 @@ class Portal:
                 "refreshToken": f"refresh~{number}",
                 "expiresIn": 28800,
             },
+            "/container": {
+                "Code": "Success",
+                "AccessKeyId": "ASIACONTAINER",
+                "SecretAccessKey": "s",
+                "Token": "t",
+                "Expiration": "2999-01-01T00:00:00Z",
+            },
+            "/v1/token": {
+                "accessToken": {
+                    "accessKeyId": "ASIALOGIN2",
+                    "secretAccessKey": "s",
+                    "sessionToken": "t",
+                },
+                "tokenType": "aws_sigv4",
+                "expiresIn": 900,
+                "refreshToken": "refresh~login",
+            },
             "/federation/credentials": {
                 "roleCredentials": {
                     "accessKeyId": "ASIASSO",
@@ -146,7 +172,9 @@ class Portal:
         self.asked.append((action, {}))
         if self.sts:
             return 403, _REFUSED.format(self.sts)
-        return 200, _ASSUMED if action == "AssumeRole" else _CALLER
+        if action == "GetCallerIdentity":
+            return 200, _CALLER
+        return 200, _ASSUMED.replace("AssumeRole", action)
 
     def paths(self) -> list[str]:
         return [path for path, _ in self.asked]
