@@ -1,0 +1,90 @@
+"""`sm-proxy login` as a process of its own, against an Identity Center on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.aws.portal import CODE, CONFIG, Portal
+from tests.e2e.labs import await_true
+
+URL = f"https://device.example/?user_code={CODE}"
+
+
+@pytest.fixture
+def portal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Portal]:
+    running = Portal()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "aws").mkdir()
+    (tmp_path / "aws" / "config").write_text(CONFIG)
+    yield running
+    running.close()
+
+
+@contextlib.contextmanager
+def started(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """The command, without a terminal; ended in any case."""
+    command = [sys.executable, "-m", "sm_proxy", "login", "--profile", "team", *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_without_a_terminal_and_with_a_browser(
+    portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho noise; echo noise >&2\necho "$1" >> {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    portal.refuses["/token"] = ["AuthorizationPendingException"]
+    with started("--json") as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out)["data"]["profile"] == "team"
+    assert URL in err
+    assert CODE in err
+    assert "noise" not in err
+    opened = tmp_path / "opened"
+    await_true(lambda: opened.exists() and opened.read_text() == f"{URL}\n", 60)
+    assert len(list((tmp_path / ".aws" / "sso" / "cache").glob("*.json"))) == 1
+    with started() as process:  # nobody is asked again
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, CODE in err) == (0, False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_whoever_gives_up_is_let_go_at_once(portal: Portal, tmp_path: Path) -> None:
+    portal.changes["/device_authorization"] = {"interval": 60}
+    with started() as process:
+        assert process.stderr is not None
+        said = ""
+        while "waiting until" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (out, "Traceback" in err) == ("", False)
+    assert not (tmp_path / ".aws").exists()
