@@ -13,6 +13,15 @@ from sm_proxy.ssm.dial_failure import dial_failure
 from sm_proxy.ssm.session import FinalError, Grant, Kind
 
 DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"
+_KEY_IS_NONE: Final = frozenset(
+    {
+        "DisabledException",
+        "InvalidKeyUsageException",
+        "KMSInvalidStateException",
+        "NotFoundException",
+    }
+)
+"""What KMS says of a key that no further attempt will find in order."""
 _KEY_BYTES: Final = 64
 _CODES: Final[dict[Kind, Code]] = {
     "lost": "session-lost",
@@ -103,6 +112,12 @@ class SsmApi:
         except SmProxyError as error:
             what = f"sessions are encrypted with the KMS key {key_id}: {error.message}"
             raise FinalError(SmProxyError(error.code, what, error.hint)) from None
+        except ServiceError as error:
+            if error.error not in _KEY_IS_NONE:
+                raise
+            what = f"sessions are encrypted with the KMS key {key_id}, which is no use: {error}"
+            hint = "Whoever sets up Session Manager has to enable the key, or to name another one."
+            raise FinalError(SmProxyError("aws-error", what, hint)) from None
         return answer["CiphertextBlob"], answer["Plaintext"]
 
     def _placed(self, grant: Grant) -> Grant:

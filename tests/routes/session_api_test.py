@@ -130,6 +130,21 @@ def test_a_key_that_is_denied_is_the_sessions_failure() -> None:
     assert (cause.code, cause.hint) == ("access-denied", "mend")
 
 
+@pytest.mark.parametrize(
+    "word", ["DisabledException", "KMSInvalidStateException", "NotFoundException"]
+)
+def test_a_key_that_is_none_is_not_tried_again(word: str) -> None:
+    gone = ServiceError(word, "arn:k is disabled.", "kms:GenerateDataKey")
+    with pytest.raises(FinalError, match="key k, which is no use") as caught:
+        api(FakeAws(GenerateDataKey=gone)).data_key("k", "s-1", "")
+    cause = caught.value.cause
+    assert isinstance(cause, SmProxyError)
+    assert "enable the key" in cause.hint
+    late = ServiceError("KMSInternalException", "oops", "kms:GenerateDataKey")
+    with pytest.raises(ServiceError):
+        api(FakeAws(GenerateDataKey=late)).data_key("k", "s-1", "")
+
+
 def test_what_is_open_stands_in_the_state_folder_until_it_is_over(started: Started) -> None:
     folder = paths.state_dir() / "open-sessions"
     aws = account()
