@@ -21,6 +21,7 @@ from sm_proxy.local.stdio import Stdio
 from sm_proxy.resolver import Container
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
+from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.pump import Pump
 from sm_proxy.tunnel.stream import Stream
 
@@ -201,12 +202,9 @@ def _port(container: Container, port: int) -> int:
 def _pumped(
     container: Container, port: int, stream: HostKeyCheckedStream, ssh: Stdio, record: RecordFields
 ) -> None:
-    def silent() -> SmProxyError:
-        where = f"{container.address} port {_port(container, port)}"
-        return SmProxyError(
-            "sshd-silent",
-            f"the tunnel is up, nothing answers at {where}: is sshd running?",
-            "Look at the job's log, and let the bastion in through the job's security group.",
+    def silent(greeting: Greeting | None = None) -> SmProxyError:
+        return (greeting or Greeting()).failure(
+            f"{container.address} port {_port(container, port)}"
         )
 
     pump = Pump(stream, ssh, silent)

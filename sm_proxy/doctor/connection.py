@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import shlex
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +18,7 @@ from sm_proxy.identity import identities
 from sm_proxy.local import private_files
 from sm_proxy.routes import session_api
 from sm_proxy.routes import table as routes
-from sm_proxy.tunnel.blocking_socket import BlockingSocket
+from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko
 
 _BANNER_S: Final = 10.0
 _STEP_S: Final = 15.0
@@ -55,28 +53,12 @@ def banner(context: Context) -> str:
     """An SSH server greets."""
     found = needed(context.tunnel, "the tunnel")
     container = needed(context.container, "the container")
-    ready, _, _ = select.select([found.socket], [], [], _BANNER_S)
-    text = found.socket.recv(255, socket.MSG_PEEK) if ready else b""
-    where = f"{container.address} port {container.port}"
-    if not text:
-        found.raise_failure()
-    if not ready:
-        raise SmProxyError(
-            "sshd-silent",
-            f"the tunnel is up, nothing answers at {where}",
-            "Look at the job's log: is sshd running? Do the network ACLs let it through?",
-        )
-    if not text.startswith(b"SSH-"):
-        raise SmProxyError(
-            "connect-refused", f"no SSH server answers at {where}", "Is sshd running in the job?"
-        )
-    return text.splitlines()[0].decode("ascii", "replace")
+    return str(found.await_greeting(_BANNER_S, f"{container.address} port {container.port}"))
 
 
 def host_key(context: Context) -> str:
     """The server's key is one of those in the log."""
-    import paramiko  # noqa: PLC0415 - 180 ms that the earlier checks do not need
-
+    paramiko = import_paramiko()
     found = needed(context.tunnel, "the tunnel")
     container = needed(context.container, "the container")
     transport = context.ssh = paramiko.Transport(found.socket)
@@ -114,8 +96,7 @@ def _signatures(kind: str) -> tuple[str, ...]:
 
 def login(context: Context) -> str:
     """Our key, then the agent's, opens the door."""
-    import paramiko  # noqa: PLC0415
-
+    paramiko = import_paramiko()
     container = needed(context.container, "the container")
     ssh = needed(context.ssh, "the SSH connection")
     user = container.user or context.login or context.settings.user

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,10 +24,11 @@ from sm_proxy.local import debug_log, output, paths, permissions, private_files
 from sm_proxy.local.threads import Background
 from sm_proxy.public_key import is_public_key
 from sm_proxy.settings import Settings
-from sm_proxy.tunnel.blocking_socket import BlockingSocket
+from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko
 from sm_proxy.tunnel.stream import Stream
 
 _SCAN_S: Final = 15.0
+_GREETING_S: Final = 10.0
 _TICK_S: Final = 0.1
 _KEY_LIMIT: Final = 1 << 14
 
@@ -145,7 +145,7 @@ def _scanned(stream: Stream, container: Container) -> str:
     Without a farewell: ssh waits for its own connection, and a hang-up leaves two seconds.
     """
     tunnel = BlockingSocket(stream)
-    scan = Background(lambda: _ask(tunnel.socket))
+    scan = Background(lambda: _ask(tunnel, f"{container.address} port {container.port}"))
     until = time.monotonic() + _SCAN_S
     try:
         while not scan.done and time.monotonic() < until:
@@ -160,11 +160,11 @@ def _scanned(stream: Stream, container: Container) -> str:
     return scan.result()
 
 
-def _ask(far: socket.socket) -> str:
+def _ask(tunnel: BlockingSocket, where: str) -> str:
     """Shake hands as an SSH client and give the server's key as `"type base64"`."""
-    import paramiko  # noqa: PLC0415 - 180 ms, once in a container's life
-
-    transport = paramiko.Transport(far)
+    tunnel.await_greeting(_GREETING_S, where)
+    paramiko = import_paramiko()
+    transport = paramiko.Transport(tunnel.socket)
     transport.banner_timeout = 2 * _SCAN_S  # the caller's time is up before
     try:
         transport.start_client(timeout=2 * _SCAN_S)

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
-from typing import Final
+import warnings
+from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import poll
+from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.stream import Stream
 
 _TICK_S: Final = 0.2
+_PEEK_S: Final = 0.05
 _OPEN_S: Final = 32.0
 _CHUNK: Final = 1 << 15
+
+
+def import_paramiko() -> Any:
+    """paramiko, which takes 180 ms to import, without its own words.
+
+    Its threads log tracebacks, which Python shows on stderr unless somebody takes them; its old
+    releases use ciphers that new ones of cryptography warn of.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import paramiko  # noqa: PLC0415
+    log = logging.getLogger("paramiko")
+    log.propagate = False
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+    return paramiko
 
 
 class BlockingSocket:
@@ -47,6 +67,39 @@ class BlockingSocket:
             if time.monotonic() > until:
                 raise SmProxyError("session-lost", "the data channel never opened", "Try again.")
         self.raise_failure()
+
+    def await_greeting(self, seconds: float, where: str) -> str:
+        """Wait for the server's greeting, which stays in the socket for whoever reads it next.
+
+        Args:
+            seconds: so long it may take.
+            where: address and port, for people.
+
+        Raises:
+            Exception: the stream's failure.
+            SmProxyError: `sshd-silent`, with what came instead.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            over = self._over.is_set()  # before the look: what came before the end is there then
+            greeting = Greeting()
+            greeting.feed(self._peek(min(_TICK_S, max(0.0, until - time.monotonic()))))
+            greeting.ended = over
+            if greeting.given:
+                return greeting.version
+            if greeting.impossible or over or time.monotonic() >= until:
+                self.raise_failure()
+                raise greeting.failure(where)
+            if greeting.text:  # the socket is readable for what was seen already
+                self._over.wait(_PEEK_S)
+
+    def _peek(self, seconds: float) -> bytes:
+        if not poll.wait([self.socket.fileno()], [], [], seconds).readable:
+            return b""
+        try:
+            return self.socket.recv(_CHUNK, socket.MSG_PEEK)
+        except OSError:
+            return b""
 
     def raise_failure(self) -> None:
         """Raise why the stream has ended, if it has failed."""

@@ -14,6 +14,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, poll, signals
 from sm_proxy.local.poll import NOTHING, Ready
 from sm_proxy.local.stdio import CHUNK, Stdio
+from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.stream import Stream
 
 LINGER_S: Final = 2.0
@@ -22,6 +23,8 @@ FINISH_S: Final = 1.0
 """How long the far end may take to confirm the end, once ssh is gone or done."""
 SILENCE_S: Final = 10.0
 """An SSH server greets first: a tunnel that is up and silent for so long has none behind it."""
+GREETING_S: Final = 30.0
+"""Lines that come before the greeting do not make its wait longer than this."""
 _NEVER: Final = float("inf")
 
 
@@ -31,14 +34,15 @@ class Pump:
     Args:
         stream: to the container.
         stdio: to ssh.
-        silent: makes the failure for a tunnel behind which nothing answers.
+        silent: makes the failure for a tunnel behind which no SSH server greets; takes the
+            `Greeting`, as far as it came, or nothing where nothing came.
 
     Attributes:
         up: bytes that came from ssh so far.
         down: bytes that ssh has taken so far.
     """
 
-    def __init__(self, stream: Stream, stdio: Stdio, silent: Callable[[], SmProxyError]) -> None:
+    def __init__(self, stream: Stream, stdio: Stdio, silent: Callable[..., SmProxyError]) -> None:
         self._stream = stream
         self._stdio = stdio
         self._silent = silent
@@ -47,8 +51,8 @@ class Pump:
         self._ssh_gone = False
         self._linger_until = _NEVER
         self._looked_at = -_NEVER
-        self._greeting_due = _NEVER
-        self._greeted = False
+        self._greeting_due = self._greeting_limit = _NEVER
+        self._greeting = Greeting()
         self.up = 0
         self.down = 0
 
@@ -57,7 +61,7 @@ class Pump:
 
         Raises:
             Exception: the stream's failure, once everything that came before it was delivered.
-            SmProxyError: `sshd-silent`.
+            SmProxyError: `sshd-silent`, unless ssh left first.
         """
         with signals.Wakeup() as wakeup:
             ready = NOTHING
@@ -103,18 +107,29 @@ class Pump:
         return self._stdio.write(self._backlog)
 
     def _refill(self) -> bool:
-        self._backlog = memoryview(self._stream.read())
-        self._greeted = self._greeted or bool(self._backlog)
-        return bool(self._backlog)
+        data = self._stream.read()
+        if data and not self._greeting.given:
+            self._greeting.feed(data)
+            self._greeting_due = _NEVER  # it speaks: the silence begins anew
+            if self._greeting.impossible:
+                raise self._silent(self._greeting)
+        self._backlog = memoryview(data)
+        return bool(data)
 
     def _check_greeting(self, now: float) -> None:
-        if self._greeted or self._stream.ended or not self._stream.opened:
+        # ssh that does not take what came keeps us from reading on: that is no silence. And once
+        # it has said all, `LINGER_S` bounds the wait.
+        done = self._greeting.given or self._stream.ended or not self._stdin_open
+        if done or self._backlog or not self._stream.opened:
             self._greeting_due = _NEVER
-        elif self._greeting_due == _NEVER:
-            self._greeting_due = now + SILENCE_S
+            return
+        if self._greeting_limit == _NEVER:
+            self._greeting_limit = now + GREETING_S
             debug_log.write("tunnel up")
-        elif now >= self._greeting_due:
-            raise self._silent()
+        if self._greeting_due == _NEVER:
+            self._greeting_due = min(now + SILENCE_S, self._greeting_limit)
+        if now >= self._greeting_due:
+            raise self._silent(self._greeting) if self._greeting.text else self._silent()
 
     def _carry_up(self, now: float) -> None:
         data = self._stdio.read(min(CHUNK, self._stream.room))
@@ -150,12 +165,21 @@ class Pump:
             writers.append(self._stdio.stdout)
         return poll.wait(readers, writers, hangups, due - now)
 
+    @property
+    def _ended_ungreeted(self) -> bool:
+        """Whether the far end left before its greeting; not where ssh said goodbye first."""
+        far_end_left = self._stream.ended and self._stream.opened and self._stdin_open
+        return far_end_left and not self._greeting.given
+
     def _conclude(self) -> None:
         """Raise what has to be raised; else tell the far end and wait a moment for its word."""
         if self._ssh_gone:
             signals.detach_stderr()
         elif self._stream.failure is not None:
             raise self._stream.failure
+        elif self._ended_ungreeted and not self._stdio.gone():
+            self._greeting.ended = True
+            raise self._silent(self._greeting)
         else:
             self._stdio.finish()
         self._stream.finish()

@@ -300,6 +300,44 @@ def test_something_silent_listens_on_the_port(tmp_path: Path) -> None:
         assert "is sshd running?" in line
 
 
+ANSWERS = {
+    b"": "hangs up without a greeting",
+    b"Exceeded MaxStartups\r\n": "its MaxStartups",
+    b"Not allowed at this time\r\n": "PerSourcePenalties",
+    b"HTTP/1.1 400 Bad Request\r\n\r\n": "a web server answers",
+    b"SSH-2.0-Ope": "in the middle of its greeting",
+}
+
+
+def test_what_answers_and_does_not_greet(tmp_path: Path) -> None:
+    with running(tmp_path) as own:
+        address, port = where(own)
+        program = (
+            "import socket, threading\n"
+            "def serve(listener, answer):\n"
+            "    while True:\n"
+            "        peer = listener.accept()[0]\n"
+            "        peer.sendall(answer)\n"
+            "        peer.shutdown(socket.SHUT_WR)\n"
+            "        while peer.recv(99): pass\n"
+            f"for i, answer in enumerate({list(ANSWERS)!r}, {port + 1}):\n"
+            f"    s = socket.create_server(('{address}', i))\n"
+            "    threading.Thread(target=serve, args=(s, answer)).start()\n"
+            "print('ready', flush=True)\n"
+        )
+        started = "cat > $HOME/p.py; nohup python3 $HOME/p.py > $HOME/p.log 2>&1 &"
+        wait = " while ! grep -q ready $HOME/p.log; do sleep 0.1; done"
+        own.ok(own.host, started + wait, stdin=program.encode())
+        for number, words in enumerate(ANSWERS.values(), port + 1):
+            done = own.ssh("-p", str(number), own.host, "true")
+            assert code_of(done) == "sshd-silent"
+            assert words in last_line(done)
+        claim(own, marker(address, port + 1, own.environment["SM_PROXY_LAB_USER"]))
+        done = own.sm_proxy("doctor", own.host, "--json", "--ssh-config", own.config)
+        assert json.loads(done.stdout)["data"]["cause"] == "sshd-silent"
+        assert b"hangs up without a greeting" in done.stdout
+
+
 def test_a_bare_container_names_no_address_yet(tmp_path: Path) -> None:
     program = script(tmp_path / "train", "echo hello; sleep 600\n")
     with running(tmp_path, "--bare", "--train", program) as bare:

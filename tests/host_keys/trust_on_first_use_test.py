@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -89,9 +91,9 @@ def test_a_torn_pin_is_no_key() -> None:
 
 def test_what_is_no_ssh_server_is_told() -> None:
     stream = ServerStream(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    with pytest.raises(SmProxyError, match="could not be read") as caught:
+    with pytest.raises(SmProxyError, match="a web server answers at") as caught:
         with_keys(ASKED, stream)
-    assert caught.value.code == "host-key-unknown"
+    assert caught.value.code == "sshd-silent"
     assert stream.events.count("close") == 1
     assert not (paths.state_dir() / "first-use").exists()
 
@@ -108,9 +110,28 @@ def test_a_server_that_says_nothing_is_silent(monkeypatch: pytest.MonkeyPatch) -
 def test_a_server_that_hangs_up_is_not_waited_for() -> None:
     stream = SocketStream()
     stream.ended = True
-    with stream.far, pytest.raises(SmProxyError, match="could not be read") as caught:
+    with stream.far, pytest.raises(SmProxyError, match="hangs up without a greeting") as caught:
         with_keys(ASKED, stream)
-    assert caught.value.code == "host-key-unknown"
+    assert caught.value.code == "sshd-silent"
+
+
+def test_a_handshake_that_fails_leaves_no_traceback() -> None:
+    """paramiko's thread logs one, and Python shows what nobody takes."""
+    program = (
+        "import socket, threading\n"
+        "from sm_proxy.errors import SmProxyError\n"
+        "from sm_proxy.host_keys import trust_on_first_use\n"
+        "from tests.tunnel.fakes import SocketStream\n"
+        "from sm_proxy.tunnel.blocking_socket import BlockingSocket\n"
+        "stream = SocketStream()\n"
+        "stream.far.sendall(b'SSH-2.0-x\\r\\n' + b'\\xff' * 64)\n"
+        "try:\n"
+        "    trust_on_first_use._ask(BlockingSocket(stream), 'here')\n"
+        "except SmProxyError as error:\n"
+        "    print(error.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert (done.stdout, done.stderr) == (b"host-key-unknown\n", b"")
 
 
 def test_a_stream_that_fails_says_why() -> None:

@@ -17,6 +17,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import poll, signals
 from sm_proxy.local.stdio import DirectStdio, Stdio, ThreadedStdio
 from sm_proxy.tunnel import pump as pump_module
+from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.pump import Pump
 
 pytestmark = pytest.mark.usefixtures("kept_signals")
@@ -106,6 +107,10 @@ class FakeStream:
         self.far.close()
 
 
+def silent(greeting: Greeting | None = None) -> SmProxyError:
+    return (greeting or Greeting()).failure("there")
+
+
 class Connection:
     """A pump between ssh's pipes and a stream, all three ends in the test's hand."""
 
@@ -120,7 +125,7 @@ class Connection:
         self.threads: list[threading.Thread] = []
 
     def run(self) -> None:
-        Pump(self.stream, self.stdio, lambda: SmProxyError("sshd-silent", "silent")).run()
+        Pump(self.stream, self.stdio, silent).run()
 
     def beside(self, work: Callable[[], object]) -> None:
         """Do `work` while the pump runs."""
@@ -201,7 +206,7 @@ def received(far: socket.socket) -> bytes:
 
 def test_megabytes_both_ways_until_the_container_ends(either: Connection) -> None:
     data = os.urandom(1 << 20) * 3
-    answer = data[::-1]
+    answer = GREETING + data[::-1]
     got: list[bytes] = []
 
     def container() -> None:
@@ -338,6 +343,7 @@ def test_what_ssh_does_not_read_is_not_piled_up(direct: Connection) -> None:
 
     def container() -> None:
         direct.far.setblocking(True)
+        direct.far.sendall(GREETING)
         direct.far.settimeout(0.2)
         left = total
         with contextlib.suppress(TimeoutError):
@@ -353,7 +359,7 @@ def test_what_ssh_does_not_read_is_not_piled_up(direct: Connection) -> None:
     direct.run()
     direct.close()
     assert sent[0] < 2 << 20
-    assert [len(data) for data in seen] == [total]
+    assert [len(data) for data in seen] == [len(GREETING) + total]
 
 
 def test_what_the_container_does_not_read_is_left_with_ssh(direct: Connection) -> None:
@@ -406,10 +412,77 @@ def test_silence_before_the_tunnel_is_up_is_the_streams_business(
 
 def test_one_greeting_is_enough(direct: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump_module, "SILENCE_S", 0.1)
-    direct.far.sendall(b"S")
+    direct.far.sendall(GREETING)
     direct.later(0.3, direct.far.shutdown, socket.SHUT_WR)
     direct.run()
-    assert direct.ssh_sees() == b"S"
+    assert direct.ssh_sees() == GREETING
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "hangs up without a greeting"),
+        (b"Exceeded MaxStartups\r\n", "MaxStartups"),
+        (b"Not allowed at this time\r\n", "PerSourcePenalties"),
+        (b"SSH-2.0-Op", "in the middle of its greeting"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "web server"),
+        (b"sshd: error while loading shared libraries: libz.so\n", "error while loading"),
+        (b"220 mail.example.org ESMTP\r\n", "220 mail.example.org"),
+        (b"\x4a\0\0\0\x0a8.0.36\0", "8.0.36"),
+    ],
+)
+def test_an_end_without_a_greeting_says_why(
+    either: Connection, let_go: list[bool], text: bytes, words: str
+) -> None:
+    either.ssh_sends(GREETING)
+    either.far.sendall(text)
+    either.far.shutdown(socket.SHUT_WR)
+    with pytest.raises(SmProxyError) as caught:
+        either.run()
+    assert caught.value.code == "sshd-silent"
+    assert words in f"{caught.value.message} {caught.value.hint}"
+    assert let_go == []
+
+
+def test_binary_garbage_is_told_before_ssh_runs_away_from_it(direct: Connection) -> None:
+    direct.far.sendall(b"\x15\x03\x01\x00\x02\x02\x46")  # what a TLS server thinks of ssh
+    with pytest.raises(SmProxyError, match="is not sshd"):
+        direct.run()
+    direct.stdio.finish()
+    assert direct.ssh_sees() == b""
+
+
+def test_lines_before_the_greeting_are_legal(
+    direct: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "SILENCE_S", 0.3)
+    lines = b"Welcome.\r\nAll is logged.\n"
+    direct.far.sendall(lines)
+    direct.later(0.05, direct.far.sendall, GREETING[:5])
+    direct.later(0.1, direct.far.sendall, GREETING[5:])
+    direct.later(0.5, direct.far.shutdown, socket.SHUT_WR)
+    direct.run()
+    assert direct.ssh_sees() == lines + GREETING
+
+
+def test_lines_without_an_end_are_no_greeting(
+    direct: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a tarpit does: one line now and then, and each puts the silence off."""
+    monkeypatch.setattr(pump_module, "SILENCE_S", 30)
+    monkeypatch.setattr(pump_module, "GREETING_S", 0.2)
+    direct.far.sendall(b"wait...\r\n")
+    with pytest.raises(SmProxyError, match=r"it says .wait"):
+        direct.run()
+
+
+@pytest.mark.parametrize("leaves", [Connection.ssh_stops_sending, Connection.ssh_leaves])
+def test_where_ssh_goes_first_nobody_is_blamed(
+    either: Connection, leaves: Callable[[Connection], None]
+) -> None:
+    leaves(either)
+    either.later(0.05, either.far.shutdown, socket.SHUT_WR)
+    either.run()
 
 
 def test_a_greeting_that_ssh_does_not_read_is_no_silence(
