@@ -16,6 +16,7 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from sm_proxy.local import secret_values
 from tests.home_watch import HomeWatch
 
 _HOME: Final = HomeWatch()
@@ -67,6 +68,7 @@ def _home_is_left_alone() -> Iterator[None]:
 def _isolated(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    secret_values._kept.clear()
     if _OWN & set(request.path.relative_to(Path(__file__).parent).parts):
         return
     for name in os.environ:

@@ -7,24 +7,33 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import botocore.session
 from botocore import UNSIGNED, xform_name
-from botocore.awsrequest import AWSPreparedRequest
 from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-from botocore.parsers import ResponseParserError
+from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.session import Session
 
 from sm_proxy import __version__
-from sm_proxy.aws import clock, credentials, errors, models, network, renewal
+from sm_proxy.aws import (
+    clock,
+    credential_failures,
+    credentials,
+    errors,
+    models,
+    network,
+    renewal,
+)
+from sm_proxy.aws.vetting import Vetting
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import debug_log
+from sm_proxy.local import debug_log, secret_values
 from sm_proxy.ssm.dial import Network
+
+_Value = TypeVar("_Value")
 
 # An unreachable endpoint has to be told within the 15 s that VS Code gives ssh: 3 times 4 s, and
 # botocore's pauses of 1 and 2 s at most (at random).
@@ -60,9 +69,9 @@ class Aws:
         if region:
             self._session.set_config_variable("region", region)
         self._session.register_component("data_loader", models.CachedLoader())
-        provider = credentials.CredentialProvider(self._session, terminal=terminal)
+        self._vetting = Vetting(self._session, self._explained)
+        provider = credentials.CredentialProvider(self._session, self._explained, terminal=terminal)
         self._session.register_component("credential_provider", provider)
-        self._session.register("before-send", _vet)
         self._provider = provider
         self._clients: dict[str, BaseClient] = {}
         self._lock = threading.Lock()
@@ -76,7 +85,8 @@ class Aws:
     @property
     def region(self) -> str:
         """The region that calls go to; empty if none is set."""
-        return str(self._session.get_config_variable("region") or "")
+        read = self._session.get_config_variable
+        return str(self._setting(lambda: read("region"), "the AWS region") or "")
 
     @property
     def scope(self) -> str:
@@ -96,7 +106,8 @@ class Aws:
         Raises:
             SmProxyError: `bad-setting` or `network`, what is configured cannot serve.
         """
-        return Network(network.ca_bundle(self._session), network.proxy_for)
+        trusted = self._setting(lambda: network.ca_bundle(self._session), "the certificates")
+        return Network(trusted, network.proxy_for)
 
     def stream_url(self, url: str) -> str:
         """The URL of a session's stream, at the endpoint that is configured for it.
@@ -104,7 +115,7 @@ class Aws:
         Raises:
             SmProxyError: `bad-setting`, that is no URL.
         """
-        return network.stream_url(self._session, url)
+        return self._setting(lambda: network.stream_url(self._session, url), "the endpoint")
 
     @property
     def not_kept(self) -> str:
@@ -172,9 +183,8 @@ class Aws:
                     aws_secret_access_key="none",  # noqa: S106 - nothing is signed with it
                 )
             return str(client.meta.endpoint_url)
-        except (BotoCoreError, OSError, ValueError) as error:
-            failure = errors.from_botocore(error, service, self.profile)
-            raise failure or errors.misconfiguration(error, service) from None
+        except Exception as error:  # noqa: BLE001 - it reads the user's files
+            raise self._failure(error, service) from None
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make one API call and return its response.
@@ -204,11 +214,12 @@ class Aws:
             response: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
         self._note_clock(response)
         debug_log.write(f"called {action}")
-        return response
+        return _Answer(response, action)
 
     @contextlib.contextmanager
     def _translated(self, action: str) -> Iterator[None]:
         """Whatever botocore raises in the block, in our codes."""
+        self._vetting.forget()
         try:
             yield
         except ClientError as error:
@@ -217,15 +228,10 @@ class Aws:
             if isinstance(found, SmProxyError) and found.code == "expired-credentials":
                 found.hint = renewal.hint(self.credential_source, self.profile)
             raise found from None
-        except (BotoCoreError, ResponseParserError) as error:
-            failure = errors.from_botocore(error, action, self.profile)
-            if failure is None:
+        except Exception as error:
+            if errors.is_ours(error):
                 raise
-            raise failure from None
-        except (OSError, ValueError) as error:
-            # Both come from what is configured: a credential_process that is not there or prints
-            # no JSON, an endpoint that is no URL. The network's errors are botocore's own kinds.
-            raise errors.misconfiguration(error, action) from None
+            raise self._failure(error, action) from None
 
     def _note_clock(self, response: Mapping[str, Any]) -> None:
         if (offset := clock.offset_s(response)) is not None:
@@ -235,6 +241,7 @@ class Aws:
         # Making a client is not thread-safe in botocore; using one is.
         with self._lock:
             if service not in self._clients:
+                self._refuse_damaged_region()
                 models.ensure_trimmed(service)
                 self._prepare_session()
                 self._clients[service] = self._session.create_client(service, config=_CONFIG)
@@ -244,9 +251,44 @@ class Aws:
     def _prepare_session(self) -> None:
         """For the clients that fetch credentials, too: botocore makes them by itself."""
         self._session.set_config_variable("ca_bundle", network.ca_bundle(self._session))
+        secret_values.keep_fields(self._session.full_config)
+
+    def _refuse_damaged_region(self) -> None:
+        if not self.region.isprintable() or self.region != self.region.strip():
+            raise SmProxyError(
+                "bad-setting",
+                f"the AWS region {self.region!r} holds a character that none has",
+                "Mend AWS_REGION, --region, or `region` in ~/.aws/config.",
+            )
+
+    def _explained(self, error: Exception) -> SmProxyError:
+        return credential_failures.explain(error, self._session, self._vetting.refusal)
+
+    def _setting(self, read: Callable[[], _Value], what: str) -> _Value:
+        """What is configured, as botocore finds it: it reads the user's files to know.
+
+        Raises:
+            SmProxyError: there is no such profile, or its files are damaged.
+        """
+        try:
+            return read()
+        except Exception as error:  # noqa: BLE001 - of a parser, of a disk
+            raise self._failure(error, what) from None
+
+    def _failure(self, error: Exception, action: str) -> SmProxyError:
+        if isinstance(error, SmProxyError):
+            return error
+        found = errors.from_botocore(error, action, self.profile)
+        return found or errors.misconfiguration(error, action)
 
 
-def _vet(**event: Any) -> None:
-    """What botocore calls before it sends a request of any client."""
-    request: AWSPreparedRequest = event["request"]
-    network.proxy_for(request.url)
+class _Answer(dict[str, Any]):
+    """The answer to a call: what it lacks, AWS would have given."""
+
+    def __init__(self, answer: dict[str, Any], action: str) -> None:
+        super().__init__(answer)
+        self._action = action
+
+    def __missing__(self, name: str) -> Any:
+        status = self.get("ResponseMetadata", {}).get("HTTPStatusCode", "unknown")
+        raise errors.not_aws(f"{self._action} ({name} is missing)", status)

@@ -9,14 +9,20 @@ from __future__ import annotations
 import atexit
 import json
 import subprocess
+import threading
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from botocore.utils import parse_timestamp
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import output, secret_values
 from sm_proxy.local.threads import Background
 
+_SAID_AFTER_S: Final = 3.0
+_LIMIT_S: Final = 300.0
+"""Some open a browser, and a person has to log in there."""
+_WAITING: Final = "waiting for the credential_process of the AWS profile"
 _START_S: Final = 2.0
 """So long the system may take to start it, when we end meanwhile."""
 
@@ -54,24 +60,50 @@ class CredentialProcess(subprocess.Popen[bytes]):
         """What it prints on stdout and stderr.
 
         Raises:
-            SmProxyError: `aws-error` or `expired-credentials`, it has printed none.
+            SmProxyError: `no-credentials`, it has failed or does not end; `aws-error` or
+                `expired-credentials`, it has printed none.
         """
-        printed, complaints = super().communicate(*words, **options)
-        if self.returncode == 0:
-            _refuse_useless(printed)
+        patience = threading.Timer(_SAID_AFTER_S, output.status, [_WAITING])
+        patience.daemon = True
+        patience.start()
+        try:
+            printed, complaints = super().communicate(*words, **{"timeout": _LIMIT_S, **options})
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise _failed(f"has not ended within {_LIMIT_S:.0f} s", b"") from None
+        finally:
+            patience.cancel()
+        if self.returncode < 0:
+            raise _failed(f"was ended by signal {-self.returncode}", complaints)
+        if self.returncode:
+            raise _failed(f"has failed with status {self.returncode}", complaints)
+        _refuse_useless(printed)
         return printed, complaints
+
+
+def _failed(how: str, complaints: bytes) -> SmProxyError:
+    words = complaints.decode("utf-8", "replace").strip()
+    return SmProxyError(
+        "no-credentials",
+        f"the credential_process of the AWS profile {how}{': ' * bool(words)}{words}",
+        "Run it by hand: `credential_process` in ~/.aws/config.",
+    )
 
 
 def _refuse_useless(printed: bytes) -> None:
     try:
         found = json.loads(printed)
-    except ValueError:
+    except (ValueError, RecursionError):
+        secret_values.keep(*printed.split())  # half an answer may hold a whole secret
         raise _useless("no JSON") from None
     if not isinstance(found, dict):
         raise _useless("no JSON object")
+    secret_values.keep_fields(found)
     for name in ("AccessKeyId", "SecretAccessKey"):
         if not isinstance(found.get(name), str):
             raise _useless(f"no {name}")
+    if found.get("Version") != 1:
+        raise _useless(f"version {found.get('Version')!r} of the format, where AWS has only 1")
     if not isinstance(found.get("SessionToken", ""), str | None):
         raise _useless("a SessionToken that is no text")
     if not isinstance(found.get("Expiration", ""), str | None):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.credentials import (
@@ -19,10 +20,10 @@ from botocore.credentials import (
     RefreshableCredentials,
     create_credential_resolver,
 )
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from botocore.session import Session
 
-from sm_proxy.aws import credential_process, errors
+from sm_proxy.aws import credential_process
 from sm_proxy.errors import SmProxyError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _METHOD: Final = "assume-role"
 _RENEWED_S: Final = 10
 """A session in use is renewed so long before its end: asking earlier would ask twice."""
 _TRIES: Final = 3
+_CODE: Final = re.compile(r"[0-9]{6}")
+"""What STS takes for one (the model of AssumeRole)."""
 _WRONG_CODE: Final = ("MultiFactorAuthentication failed", "tokenCode")
 
 
@@ -40,11 +43,19 @@ class CredentialProvider:
 
     Args:
         session: whose profile and settings count.
+        explain: makes our error of what went wrong on the way.
         terminal: whether the first code may be asked for on the terminal where stdin is none.
     """
 
-    def __init__(self, session: Session, *, terminal: bool = True) -> None:
+    def __init__(
+        self,
+        session: Session,
+        explain: Callable[[Exception], Exception],
+        *,
+        terminal: bool = True,
+    ) -> None:
         self._session = session
+        self._explain = explain
         self._first = terminal
         self.not_kept = ""
         """Why the session that a code was asked for is kept nowhere; empty if all is well."""
@@ -53,9 +64,14 @@ class CredentialProvider:
         """The credentials, refreshing themselves where they expire; None if there are none.
 
         Raises:
-            SmProxyError: `no-credentials` or `expired-credentials`, with the command that helps.
-            BotoCoreError: anything else botocore finds wrong with the configuration.
+            SmProxyError: with the operation that was refused and the command that helps.
         """
+        try:
+            return self._load()
+        except Exception as error:  # noqa: BLE001 - files, programs and services of all kinds
+            raise self._explain(error) from None
+
+    def _load(self) -> Credentials | None:
         if not assumes_role(self._session):
             return self._resolver({}).load_credentials()  # type: ignore[no-any-return]
         return RefreshableCredentials.create_from_metadata(
@@ -92,11 +108,7 @@ class CredentialProvider:
                 resolver.load_credentials().get_frozen_credentials()
             except ClientError as error:
                 if asker is None or not asker.wrong_code(error):
-                    raise self._translated(error) from None
-            except BotoCoreError as error:
-                raise self._translated(error) from None
-            except RuntimeError:  # botocore's only word for it
-                raise _clock() from None
+                    raise
             else:
                 return sessions.metadata()
 
@@ -113,21 +125,6 @@ class CredentialProvider:
         return ProcessProvider(
             profile, lambda: self._session.full_config, credential_process.CredentialProcess
         )
-
-    def _translated(self, error: ClientError | BotoCoreError) -> Exception:
-        profile = login_profile(self._session)
-        if isinstance(error, ClientError):
-            found = errors.from_response(error.response, "sts:AssumeRole", profile)
-            return found.as_failure() if isinstance(found, errors.ServiceError) else found
-        return errors.from_botocore(error, "sts:AssumeRole", profile) or error
-
-
-def _clock() -> SmProxyError:
-    return SmProxyError(
-        "expired-credentials",
-        "AWS gave a session that has already expired by this machine's clock",
-        "Set this machine's clock.",
-    )
 
 
 class _WouldAskError(Exception):
@@ -166,9 +163,19 @@ class _Asker:
             secret_store.say_once_that_none_is_there("a code will be asked for at every connection")
         words = f"{again}MFA code of {serial} (AWS profile {profile}):"
         try:
-            return prompt.ask(words, terminal=self._terminal).strip()
+            code = prompt.ask(words, terminal=self._terminal)
         except prompt.NobodyToAskError as reason:
             raise self._nobody(serial, reason) from None
+        code = "".join(code.split())  # as apps show it: in two halves
+        if _CODE.fullmatch(code):
+            return code
+        if self._asked < _TRIES:
+            return self.ask(question)
+        raise SmProxyError(
+            "no-credentials",
+            f"the role of AWS profile {profile} wants a code of {serial}, which has six digits",
+            "Try again with the code that the device shows.",
+        )
 
     @property
     def has_asked(self) -> bool:

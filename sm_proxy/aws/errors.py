@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -60,6 +61,7 @@ _LOGIN_EXPIRED: Final = frozenset({"LoginError", "LoginTokenLoadError"})
 _SIGN_IN: Final = "signin:CreateOAuth2Token"
 _CRT: Final = "botocore[crt]"
 """All that botocore itself may miss: keys of `aws login`."""
+_BOTOCORE: Final = frozenset({"BotoCoreError", "ResponseParserError"})
 _NETWORK: Final = frozenset(
     {
         "ConnectionClosedError",
@@ -101,7 +103,17 @@ class ServiceError(Exception):
 def from_response(
     response: Mapping[str, Any], action: str, profile: str | None
 ) -> SmProxyError | ServiceError:
-    """The error for a response of the service."""
+    """The error for a response of the service, or of what stands in its place."""
+    error = str(response.get("Error", {}).get("Code", ""))
+    if error.isdecimal():  # botocore has found no more than the status
+        location = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("location", "")
+        return not_aws(action, error, location)
+    return _of_service(response, action, profile)
+
+
+def _of_service(
+    response: Mapping[str, Any], action: str, profile: str | None
+) -> SmProxyError | ServiceError:
     error = str(response.get("Error", {}).get("Code", ""))
     message = str(response.get("Error", {}).get("Message", ""))
     if error in _UNKNOWN_KEY | {"RequestExpired"} and _is_by_clock(response, message):
@@ -133,9 +145,15 @@ def _is_by_clock(response: Mapping[str, Any], message: str) -> bool:
 
 def from_botocore(error: Exception, action: str, profile: str | None) -> SmProxyError | None:
     """The error for what botocore itself raised; None if it is none of the expected ones."""
-    names = {kind.__name__ for kind in type(error).__mro__}
+    names = kinds(error)
+    if not names & _BOTOCORE:
+        return not_aws(action, "unknown") if _was_parsing(error) else None
     if (failure := _of_credentials(error, names, profile)) is not None:
         return failure
+    return _of_kind(error, names, action)
+
+
+def _of_kind(error: Exception, names: set[str], action: str) -> SmProxyError | None:
     if "NoRegionError" in names:
         return _failure("bad-setting", "no AWS region is set", "Set AWS_REGION or use --region.")
     if "InvalidRegionError" in names:
@@ -151,12 +169,44 @@ def _of_credentials(error: Exception, names: set[str], profile: str | None) -> S
     """The error for credentials that botocore did not get."""
     if "LoginInsufficientPermissions" in names:
         return _failure("access-denied", str(error), denials.remedy("", _SIGN_IN))
-    if names & (_SSO_EXPIRED | _LOGIN_EXPIRED):
-        source = "login" if names & _LOGIN_EXPIRED else "sso"
+    if source := expired_source(error):
         return expired_credentials(str(error), profile, source)
     if "MissingDependencyException" in names:
         return _failure("missing-dependency", str(error), renewal.install(_CRT))
     return _no_credentials(str(error)) if names & _NO_CREDENTIALS else None
+
+
+def is_ours(error: Exception) -> bool:
+    """Whether it is a bug of ours: a call with wrong parameters, or what our own code raised."""
+    names, modules = kinds(error), _modules(error)
+    own = bool(modules) and modules[-1].startswith("sm_proxy.")
+    return "ParamValidationError" in names or (own and not names & _BOTOCORE)
+
+
+def _was_parsing(error: Exception) -> bool:
+    """Whether botocore stumbled over an answer: it expects JSON and XML of the right shape."""
+    return "botocore.parsers" in _modules(error)
+
+
+def _modules(error: Exception) -> list[str]:
+    """The modules that the error has passed, from the outermost to where it was raised."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]
+
+
+def kinds(error: Exception) -> set[str]:
+    """The names of an error's classes: not every release of botocore has all of them."""
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+def expired_source(error: Exception) -> str:
+    """Which login is over, as `renewal.hint` takes it; empty where botocore says no such thing."""
+    names = kinds(error)
+    if "LoginInsufficientPermissions" in names:
+        return ""
+    if names & _LOGIN_EXPIRED:
+        return "login"
+    return "sso" if names & _SSO_EXPIRED else ""
 
 
 def _proxys_words(error: Exception) -> str:
@@ -176,12 +226,30 @@ def _hint(code: Code, names: set[str]) -> str:
     return "Check the AWS configuration."
 
 
+def not_aws(action: str, status: object, location: str = "") -> SmProxyError:
+    """The error for an answer that something else has given in AWS's place.
+
+    Args:
+        action: what was asked for.
+        status: the HTTP status.
+        location: where a redirection leads.
+    """
+    where = f", and leads to {location.partition('?')[0]}" if location else ""
+    return _failure(
+        "network",
+        f"{action} was answered by something that is not AWS (HTTP status {status}{where})",
+        "A proxy, a VPN or a network's login page stands between: log in there, or mend"
+        " HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL.",
+    )
+
+
 def misconfiguration(error: Exception, action: str) -> SmProxyError:
     """The error for what botocore lets through from a broken configuration."""
+    words = str(error) if isinstance(error, OSError | ValueError) else repr(error)
     return _failure(
         "aws-error",
-        f"{action} cannot be asked: {error}",
-        "Check the AWS configuration: endpoint and credential_process.",
+        f"{action} cannot be asked: {words}",
+        "Check the AWS configuration: AWS_ENDPOINT_URL, ~/.aws/config, ~/.aws/credentials.",
     )
 
 
@@ -189,6 +257,15 @@ def expired_credentials(message: str, profile: str | None, source: str = "") -> 
     """Credentials that have run out, with what renews them: see `renewal.hint`."""
     what = f"the AWS credentials have expired: {message}"
     return SmProxyError("expired-credentials", what, renewal.hint(source, profile))
+
+
+def expired_by_clock() -> SmProxyError:
+    """The error for a session that is over when it has just been made."""
+    return SmProxyError(
+        "expired-credentials",
+        "AWS gave a session that has already expired by this machine's clock",
+        "Set this machine's clock.",
+    )
 
 
 def _no_credentials(message: str) -> SmProxyError:

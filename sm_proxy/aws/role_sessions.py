@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from botocore.session import Session
 
+from sm_proxy.local import secret_values
+
 NO_KEYRING: Final = "there is none"
 _MARGIN: Final = timedelta(seconds=60)
 """A kept session with less time left is not used: the calls of one connection take seconds."""
@@ -82,6 +84,7 @@ class RoleSessions:
     def _load(self, key: str) -> None:
         store = self._secret_store()
         found = _credentials(store.load(self._item(key))) if store else None
+        secret_values.keep_fields(found)
         if found and _time_of(found["Expiration"]) - _MARGIN > datetime.now(timezone.utc):
             self._known[key] = found
             return

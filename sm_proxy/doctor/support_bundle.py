@@ -56,7 +56,8 @@ def clean(text: str) -> str:
     for name, value in os.environ.items():
         if len(value) >= _SECRET_LENGTH and _SECRET_NAME.search(name):
             text = text.replace(value, "<secret>")
-    lines = (redact(line) for line in text.splitlines())
+    # As a whole first: what a secret is broken into stands on several lines.
+    lines = (redact(line) for line in redact(text).splitlines())
     cleaned = _ACCOUNT.sub("<account>", _ACCESS_KEY.sub("<access key>", "\n".join(lines)))
     for home in sorted(_homes(), key=len, reverse=True):
         cleaned = cleaned.replace(home, "~")

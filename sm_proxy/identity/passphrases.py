@@ -9,7 +9,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import key_files
 from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
-from sm_proxy.local import prompt, secret_store
+from sm_proxy.local import prompt, secret_store, secret_values
 from sm_proxy.local.secret_store import SecretStore
 
 Mode = Literal["auto", "random", "ask", "none"]
@@ -37,6 +37,7 @@ def make_pair(mode: Mode) -> Pair:
     if mode == "auto":
         mode = "random" if ring else "ask"
     passphrase = secrets.token_urlsafe(_RANDOM_BYTES) if mode == "random" else _asked_twice()
+    secret_values.keep(passphrase)
     pair = key_files.generate(passphrase)
     kept = ring is not None and _kept(ring, _name(pair.public), passphrase)
     if not kept and mode == "random":
@@ -65,6 +66,7 @@ def find_or_ask(key: Identity) -> str:
     """
     ring = secret_store.find()
     known = ring.load(_name(key.public_key)) if ring else None
+    secret_values.keep(known)
     return known if known is not None else _ask(f"Passphrase of {key.path}:")
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.local import secret_values
+from sm_proxy.local.redaction import redact
 
 ENVELOPE_VERSION = 1
 
@@ -67,7 +69,7 @@ def takes_colours() -> bool:
 
 def status(message: str) -> None:
     """One line for the user on stderr, for waits of more than a second."""
-    write_to_stderr(f"sm-proxy: {printable(message)}")
+    write_to_stderr(f"sm-proxy: {printable(redact(message))}")
 
 
 def write_to_stderr(line: str) -> None:
@@ -86,7 +88,7 @@ def _write(text: str) -> None:
         SmProxyError: `output-failed`, a full disk for instance.
     """
     try:
-        _written(text)
+        _written(secret_values.strike(text, in_data=True))
     except BrokenPipeError:
         raise
     except OSError as error:

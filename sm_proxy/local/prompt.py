@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from sm_proxy.errors import printable
+from sm_proxy.local import secret_values
 
 _LINE_LIMIT: Final = 1024
 _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
@@ -36,7 +37,12 @@ def ask(question: str, *, terminal: bool = True) -> str:
     Raises:
         NobodyToAskError: nobody can be asked, or nobody answered.
     """
-    question = printable(question) + " "
+    answer = _answer(printable(question) + " ", terminal=terminal)
+    secret_values.keep(answer)
+    return answer
+
+
+def _answer(question: str, *, terminal: bool) -> str:
     required = os.environ.get("SSH_ASKPASS_REQUIRE", "").lower()
     allowed = required == "force" or (
         required != "never" and any(os.environ.get(name) for name in _DISPLAYS)

@@ -1,12 +1,16 @@
-"""Secrets struck out of what is shown or written: tokens, keys, signatures, passwords."""
+"""Secrets struck out of what is shown or written: by their values, and by their looks."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
+from sm_proxy.local import secret_values
+
 _SECRETS: Final = re.compile(
     r"(?P<url>(?i:wss?)://[^\s?]+)\?\S+"
+    r"|(?P<login>\b(?i:[a-z][a-z0-9+]*)://)[^\s/@\"']*:[^\s\"']*(?=@)"
+    r"|(?P<pem>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?s:.*?)(?:(?=-----END)|\Z)"
     r"|(?P<key>\b(?:AKIA|ASIA)[A-Z0-9]{4})[A-Z0-9]+"
     # Behind a bare colon only what is too long for a word: "the credentials: The token ..."
     r"|(?P<name>(?i:token|secret|signature|password|credential)\w*"
@@ -18,8 +22,8 @@ _LETTERS_PER_SLASH: Final = 16
 
 
 def redact(text: str) -> str:
-    """`text` without tokens, secrets, signatures and key material."""
-    return _SECRETS.sub(_shortened, text)
+    """`text` without the secrets of this run, tokens, signatures and key material."""
+    return _SECRETS.sub(_shortened, secret_values.strike(text))
 
 
 def _shortened(match: re.Match[str]) -> str:

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from sm_proxy.aws import credential_process
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.local.redaction import redact
 from tests.e2e.labs import await_true
 
 ROLE = "arn:aws:iam::123456789012:role/r"
@@ -57,6 +59,11 @@ def test_good_ones(printing: Printing, more: dict[str, Any], end: str) -> None:
         ("null", "aws-error", "no JSON object"),
         ("[]", "aws-error", "no JSON object"),
         ("{}", "aws-error", "no AccessKeyId"),
+        ({"Version": 2}, "aws-error", "version 2"),
+        ({"Version": "1"}, "aws-error", "version '1'"),
+        ({"Version": None}, "aws-error", "version None"),
+        ({"Version": {}}, "aws-error", "version {}"),
+        ("[" * 100_000, "aws-error", "no JSON"),
         ({"AccessKeyId": 5}, "aws-error", "no AccessKeyId"),
         ({"SecretAccessKey": None}, "aws-error", "no SecretAccessKey"),
         ({"SessionToken": ["t"]}, "aws-error", "a SessionToken that is no text"),
@@ -73,6 +80,50 @@ def test_what_is_none_is_said_in_words(
     with pytest.raises(SmProxyError, match=told) as caught:
         printing(text).call("sts", "GetCallerIdentity")
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "told"),
+    [
+        ("echo who are you >&2; exit 3", "no-credentials", "status 3: who are you"),
+        ("printf '\\\\377' >&2; exit 255", "no-credentials", "status 255: \ufffd"),
+        ("exit 1", "no-credentials", "status 1$"),
+        ("kill -9 $$", "no-credentials", "signal 9"),
+        ("printf '\\\\377'", "aws-error", "no JSON"),
+    ],
+)
+def test_how_it_ends_is_said_in_words(
+    printing: Printing, tmp_path: Path, program: str, code: Code, told: str
+) -> None:
+    aws = printing("")
+    config = f'[profile helped]\ncredential_process = sh -c "{program}"\n'
+    (tmp_path / "aws" / "config").write_text(config)
+    with pytest.raises(SmProxyError, match=told) as caught:
+        aws.call("sts", "GetCallerIdentity")
+    assert (caught.value.code, "by hand" in caught.value.hint) == (code, True)
+
+
+def test_one_that_does_not_end_is_ended(
+    printing: Printing,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(credential_process, "_SAID_AFTER_S", 0.1)
+    monkeypatch.setattr(credential_process, "_LIMIT_S", 1.0)
+    aws = printing("")
+    (tmp_path / "aws" / "config").write_text("[profile helped]\ncredential_process = sleep 300\n")
+    with pytest.raises(SmProxyError, match="not ended within 1 s") as caught:
+        aws.call("sts", "GetCallerIdentity")
+    assert caught.value.code == "no-credentials"
+    assert "waiting for the credential_process" in capsys.readouterr().err
+
+
+def test_half_an_answer_is_a_secret(printing: Printing) -> None:
+    secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+    with pytest.raises(SmProxyError):
+        printing(f'{{"AccessKeyId": "AKIAX", "SecretAccessKey": "{secret}').call("sts", "X")
+    assert secret not in redact(f"it said {secret}")
 
 
 def test_an_empty_one_is_no_bug(printing: Printing, tmp_path: Path) -> None:
@@ -113,5 +164,6 @@ def test_a_credential_process_that_hangs_does_not_outlive_us(
     await_true(pid.exists, 60, alive=process)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert (process.returncode, said) == (130, b"")
+    waiting = f"sm-proxy: {credential_process._WAITING}\n".encode()  # on a slow machine
+    assert (process.returncode, said.replace(waiting, b"")) == (130, b"")
     await_true(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), 60)

@@ -1,0 +1,207 @@
+"""Why there are no credentials: which operation was refused, or which file or program is to blame.
+
+The call that wanted them is only the occasion: what it says of itself would lead astray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+from botocore.session import Session
+
+from sm_proxy.aws import errors, renewal
+from sm_proxy.aws.credentials import login_profile
+from sm_proxy.aws.vetting import Refusal, called
+from sm_proxy.errors import Code, SmProxyError
+
+_GET_ROLE: Final = "GetRoleCredentials"
+_WEB_IDENTITY: Final = "AssumeRoleWithWebIdentity"
+_KEYS: Final = (
+    "Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for a session, AWS_SESSION_TOKEN again."
+)
+_FILES: Final = "Mend ~/.aws/config and ~/.aws/credentials, or name another profile with --profile."
+_ASSIGNMENT: Final = (
+    "Have the permission set assigned to you in IAM Identity Center, or mend sso_account_id and"
+    " sso_role_name of the AWS profile."
+)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where credentials are to come from.
+
+    Attributes:
+        name: for people.
+        remedy: what helps if it fails.
+        code: of a failure that has no better one.
+        path: of the file that it reads, where that is one of its own.
+    """
+
+    name: str
+    remedy: str
+    code: Code = "no-credentials"
+    path: str = ""
+
+
+def explain(error: Exception, session: Session, refusal: Refusal | None) -> SmProxyError:
+    """Our error for what went wrong while credentials were fetched.
+
+    Args:
+        error: of whatever kind: botocore lets files, programs and services raise theirs.
+        session: whose credentials.
+        refusal: the last call that a service has refused meanwhile.
+    """
+    chain = list(_chain(error))
+    for known in chain:
+        if isinstance(known, SmProxyError):
+            return known
+    source = _source(session)
+    profile = _login_profile(session)
+    if login := errors.expired_source(error):
+        words = f"{refusal.action} was refused: {refusal.words}" if refusal else str(error)
+        return errors.expired_credentials(words, profile, login)
+    for refused in chain:
+        if isinstance(refused, ClientError):
+            return _refused(refused, source, profile)
+    if "ParamValidationError" not in errors.kinds(error):
+        action = called(error) or "fetching AWS credentials"
+        found = errors.from_botocore(error, action, profile)
+        if found is not None:
+            return _with_remedy(found, error, source)
+    return _unusable(error, source, profile)
+
+
+def _refused(error: ClientError, source: _Source, profile: str | None) -> SmProxyError:
+    operation = error.operation_name
+    action = f"{_SERVICES.get(operation, 'sts')}:{operation}"
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    if operation == _GET_ROLE and code in {"ForbiddenException", "ResourceNotFoundException"}:
+        return SmProxyError("access-denied", f"{action} is denied: {message}", _ASSIGNMENT)
+    found = errors.from_response(error.response, action, profile)
+    if isinstance(found, errors.ServiceError):
+        words = f"{action} was refused: {code}: {message}"
+        return SmProxyError(source.code, words, source.remedy)
+    named = found.message if action in found.message else f"{action} was refused: {found.message}"
+    if operation == _WEB_IDENTITY and found.code in {"expired-credentials", "no-credentials"}:
+        return SmProxyError(found.code, named, source.remedy)
+    return SmProxyError(found.code, named, found.hint)
+
+
+_SERVICES: Final = {
+    "CreateOAuth2Token": "signin",
+    "CreateToken": "sso-oidc",
+    "RegisterClient": "sso-oidc",
+    "StartDeviceAuthorization": "sso-oidc",
+    _GET_ROLE: "sso",
+}
+"""The service of an operation that fetches credentials; of any other it is STS."""
+
+
+def _with_remedy(found: SmProxyError, error: Exception, source: _Source) -> SmProxyError:
+    """The same with the remedy of the source, where botocore blames it in general terms."""
+    general = {"CredentialRetrievalError", "InvalidConfigError", "MetadataRetrievalError"}
+    if errors.kinds(error) & general:
+        # Where settings are missing, no login mends it.
+        login = source.code == "expired-credentials"
+        remedy = _FILES if login and "InvalidConfigError" in errors.kinds(error) else source.remedy
+        return SmProxyError(found.code, f"{source.name}: {found.message}", remedy)
+    return found
+
+
+def _unusable(error: Exception, source: _Source, profile: str | None) -> SmProxyError:
+    if isinstance(error, RuntimeError):  # botocore's only word for it
+        return errors.expired_by_clock()
+    if source.code == "expired-credentials":
+        # No more of it: what is damaged may be the token.
+        words = f"{source.name} cannot be used: its token in ~/.aws/sso/cache is damaged"
+        return errors.expired_credentials(f"{words} ({type(error).__name__})", profile, "sso")
+    if isinstance(error, OSError) and error.filename not in {None, source.path}:
+        where, why = f" needs {error.filename}", error.strerror
+        return SmProxyError("aws-error", f"{source.name}{where}: {why}", source.remedy)
+    words = f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError):
+        words = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return SmProxyError(source.code, f"{source.name} cannot be used: {words}", source.remedy)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it was raised for."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _login_profile(session: Session) -> str | None:
+    with contextlib.suppress(Exception):  # a torn file, which is what the error says
+        return login_profile(session)
+    return None
+
+
+def _source(session: Session) -> _Source:
+    """Where botocore looks: in its own order, as far as that is told from what is configured."""
+    named = session.instance_variables().get("profile") is not None
+    if not named and os.environ.get("AWS_ACCESS_KEY_ID"):
+        return _Source("the credentials in AWS_ variables", _KEYS)
+    config = _settings(session)
+    file = "" if named else os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE", "")
+    if file := file or str(config.get("web_identity_token_file", "")):
+        return _web_identity(file)
+    name = str(session.profile or "default")
+    return _of_profile(config, name) or _container() or _Source(f"AWS profile {name}", _FILES)
+
+
+def _of_profile(config: dict[str, Any], name: str) -> _Source | None:
+    if any(key.startswith("sso_") for key in config):
+        login = renewal.hint("sso", name)
+        return _Source(f"the SSO login of AWS profile {name}", login, "expired-credentials")
+    if "credential_process" in config:
+        by_hand = "Run it by hand: `credential_process` in ~/.aws/config."
+        return _Source(f"the credential_process of AWS profile {name}", by_hand)
+    if "role_arn" in config:
+        mend = "Mend role_arn, source_profile, mfa_serial and duration_seconds of the AWS profile."
+        return _Source(f"the role of AWS profile {name}", mend)
+    return None
+
+
+def _container() -> _Source | None:
+    for variable in filter(os.environ.get, _CONTAINER):
+        return _Source(
+            f"the container's credentials ({variable})",
+            f"They are there in a container or notebook of AWS only: unset {variable} elsewhere, or"
+            " see that its endpoint and its authorization token are right.",
+            path=os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", ""),
+        )
+    return None
+
+
+_CONTAINER: Final = (
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+
+
+def _web_identity(file: str) -> _Source:
+    return _Source(
+        f"the web identity token file {file} for sts:{_WEB_IDENTITY}",
+        "Whoever writes that file (Kubernetes, a CI system) has to write it anew, and the role's"
+        " trust policy has to name them; elsewhere unset AWS_WEB_IDENTITY_TOKEN_FILE.",
+        path=file,
+    )
+
+
+def _settings(session: Session) -> dict[str, Any]:
+    """What the profile says, and the profiles that it takes its credentials from."""
+    merged: dict[str, Any] = {}
+    with contextlib.suppress(Exception):  # a torn file, which is what the error says
+        profiles = session.full_config.get("profiles", {})
+        name: Any = session.profile or "default"
+        for _ in range(len(profiles)):
+            merged = {**profiles.get(name, {}), **merged}
+            name = profiles.get(name, {}).get("source_profile")
+    return merged

@@ -1,0 +1,165 @@
+"""The secrets that this process has loaded or received, struck out of text wherever they stand.
+
+A token is known by its value, not by its looks: whole, in pieces, broken over lines, or as `repr`,
+JSON, a URL or a header writes it. Matching ignores white space, control characters and backslashes:
+a value may hold some, and a message escapes or replaces them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+SHORTEST: Final = 8
+"""What is shorter, a code for instance, counts only where it stands alone."""
+_SHORTEST_WORD: Final = 4
+_SPLITTABLE: Final = 20
+"""Long enough to be known by a piece; a shorter one may be made of words that others use."""
+_PIECE: Final = 8
+_GAP: Final = 3
+"""So many characters between two pieces may be what an unknown escape has put there."""
+_REDACTED: Final = "[redacted]"
+_IGNORED: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\N{REPLACEMENT CHARACTER}\\]+")
+_VARIABLES: Final = re.compile(
+    r"AWS_BEARER_TOKEN_\w+"
+    r"|(AWS|SM_PROXY)_(\w+_)?(SECRET|TOKEN|PASSWORD|PASSPHRASE|API_KEY|SECRET_ACCESS_KEY)"
+)
+_FILE_VARIABLE: Final = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+_TOKEN_LIMIT: Final = 16 << 10
+_FIELDS: Final = frozenset(
+    {"accesstoken", "clientsecret", "codeverifier", "devicecode", "dpopkey", "idtoken"}
+    | {"plaintext", "refreshtoken", "samlassertion", "secretaccesskey", "sessiontoken", "token"}
+    | {"tokenvalue", "webidentitytoken"}
+    | {"aws_secret_access_key", "aws_security_token", "aws_session_token"}
+)
+"""Fields of requests, answers, AWS profiles and kept sessions that hold a secret."""
+
+_kept: Final[set[str]] = set()
+
+
+def keep(*values: object) -> None:
+    """Remember secrets of this run: text or bytes; anything else counts as none."""
+    for value in values:
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if isinstance(text, str) and text:
+            _kept.add(text)
+
+
+def keep_fields(document: Any) -> None:
+    """Remember what stands in the secret fields of a request, an answer or a profile."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            # A lab's or a test's keys may be words; nobody else's are so short.
+            if str(name).lower() in _FIELDS and isinstance(value, str | bytes):
+                keep(value if len(value) >= SHORTEST else None)
+            keep_fields(value)
+    elif isinstance(document, list | tuple):
+        for item in document:
+            keep_fields(item)
+
+
+def strike(text: str, *, in_data: bool = False) -> str:
+    """`text` without secrets.
+
+    Args:
+        text: what is to be shown or written.
+        in_data: for programs to read: only whole secrets count, and no short ones.
+    """
+    forms, words, pieces = _index(frozenset({*_kept, *_of_environment()}))
+    if not forms and not words:
+        return text
+    squeezed, places = _squeeze(text)
+    found = [match for form in forms for match in _occurrences(form, squeezed)]
+    if pieces and not in_data:
+        ends = range(_PIECE, len(squeezed) + 1)
+        found += [(end - _PIECE, end) for end in ends if squeezed[end - _PIECE : end] in pieces]
+    spans = [(places[start], places[end - 1] + 1) for start, end in found]
+    if not in_data:
+        spans += [match for word in words for match in _alone(word, text)]
+    if not spans:
+        return text
+    marked = bytearray(len(text))
+    for start, end in spans:
+        marked[start:end] = b"\x01" * (end - start)
+    return _without(text, bytes(marked))
+
+
+@lru_cache(maxsize=4)
+def _index(
+    secrets: frozenset[str],
+) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """What to look for: whole secrets as they may be written, short ones, pieces of long ones."""
+    forms = {form for secret in secrets for form in _forms(secret)}
+    long = {form for form in forms if len(form) >= SHORTEST}
+    words = {form for form in forms - long if len(form) >= _SHORTEST_WORD}
+    pieces = {
+        form[at : at + _PIECE]
+        for form in long
+        if len(form) >= _SPLITTABLE
+        for at in range(len(form) - _PIECE + 1)
+    }
+    return frozenset(long), frozenset(words), frozenset(pieces)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret as `repr`, JSON, URLs and headers write it, without what is ignored."""
+    import base64  # noqa: PLC0415 - where something is to be shown
+    import json  # noqa: PLC0415
+    from urllib.parse import quote, quote_plus  # noqa: PLC0415
+
+    data = secret.encode("utf-8", "surrogateescape")
+    written = [secret, repr(secret)[1:-1], repr(data)[2:-1], json.dumps(secret)[1:-1]]
+    for quoted in (quote(data), quote(data, safe=""), quote_plus(data)):
+        written += [quoted, re.sub("%..", lambda found: found[0].lower(), quoted)]
+    if len(secret) >= SHORTEST:
+        # Behind a user's name and a colon, a secret begins at any of three places.
+        for lead, unsure in enumerate((0, 2, 3)):
+            encoded = base64.b64encode(b"\0" * lead + data).decode().rstrip("=")
+            written.append(encoded[unsure:-1])
+    for form in written:
+        yield _IGNORED.sub("", form)
+
+
+def _of_environment() -> Iterator[str]:
+    """Secrets in variables, by their names, and passwords in the addresses of proxies."""
+    for name, value in os.environ.items():
+        if len(value) >= SHORTEST and _VARIABLES.fullmatch(name):
+            yield value
+        elif name.lower().endswith("_proxy") and "@" in value:
+            yield (value.partition("://")[2] or value).rpartition("@")[0].partition(":")[2]
+        elif name == _FILE_VARIABLE:  # botocore reads it, and nobody else is told
+            with contextlib.suppress(OSError, ValueError), open(value, encoding="utf-8") as file:  # noqa: PTH123
+                yield file.read(_TOKEN_LIMIT)
+
+
+def _occurrences(form: str, text: str) -> Iterator[tuple[int, int]]:
+    at = text.find(form)
+    while at >= 0:
+        yield at, at + len(form)
+        at = text.find(form, at + 1)
+
+
+def _alone(word: str, text: str) -> Iterator[tuple[int, int]]:
+    found = re.finditer(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", text)
+    return (match.span() for match in found)
+
+
+def _squeeze(text: str) -> tuple[str, list[int]]:
+    """The text without what is ignored, and where each of its characters stood."""
+    ignored = {at for match in _IGNORED.finditer(text) for at in range(*match.span())}
+    places = [at for at in range(len(text)) if at not in ignored]
+    return "".join(text[at] for at in places), places
+
+
+def _without(text: str, marked: bytes) -> str:
+    """The text with one word in place of each marked stretch."""
+    parts: list[str] = []
+    end = 0
+    for match in re.finditer(b"\x01+(?:\x00{1,%d}\x01+)*" % _GAP, marked):
+        parts += [text[end : match.start()], _REDACTED]
+        end = match.end()
+    return "".join([*parts, text[end:]])
