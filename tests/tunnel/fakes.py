@@ -88,7 +88,9 @@ class SocketStream:
         return b""
 
     def write(self, data: bytes) -> None:
+        self._near.settimeout(60)  # a stream takes what it has room for, however slow the far end
         self._near.sendall(data)
+        self._near.setblocking(False)
 
     def finish(self) -> None:
         self.events.append("finish")
