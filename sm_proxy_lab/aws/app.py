@@ -17,6 +17,7 @@ from sm_proxy_lab.aws.logs.store import LogStore
 from sm_proxy_lab.aws.sagemaker.service import SageMaker
 from sm_proxy_lab.aws.ssm.instances import ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
+from sm_proxy_lab.aws.vpc import dependencies
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.call_log import CallLog
@@ -51,11 +52,11 @@ class AwsApp:
         self.logs = Logs(LogStore(), self.faults)
         self.enforcement = enforcement
         managed = ManagedInstances(self.faults, moto.instances, enforcement.agent_reaches)
-        ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement)
+        self.ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement)
         self._operations: dict[str, dict[str, Operation]] = {
             "sagemaker": dict(self.sagemaker.operations),
             "logs": dict(self.logs.operations),
-            "ssm": dict(ssm.operations),
+            "ssm": dict(self.ssm.operations),
             "kms": {"GenerateDataKey": kms.generate, "Decrypt": kms.decrypt},
         }
 
@@ -108,7 +109,15 @@ class AwsApp:
 
     def _by_moto(self, call: Call) -> Reply:
         """Moto's reply; by then, what it has changed is in force."""
+        if call.service != "ec2" or call.operation.startswith("Describe"):
+            return self._moto(call)
+        dependencies.check(call)
         reply = self._moto(call)
-        if call.service == "ec2" and not call.operation.startswith("Describe"):
-            self.enforcement.update()
+        self.enforcement.update()
+        self.ssm.end_sessions(_rebooted(call))
         return reply
+
+
+def _rebooted(call: Call) -> set[str]:
+    """The instances that a call restarts."""
+    return set(map(str, call.params.values())) if call.operation == "RebootInstances" else set()

@@ -75,7 +75,9 @@ class Control:
         if not isinstance(secondary, str):
             raise ValueError('{"secondary": SecondaryStatus} is wanted')  # noqa: TRY004 - one kind of refusal
         move = self._app.sagemaker.move
-        return move(name, secondary, asked.get("message"), asked.get("failure_reason")).describe()
+        job = move(name, secondary, asked.get("message"), asked.get("failure_reason"))
+        self._app.ssm.end_sessions()
+        return job.describe()
 
     def _plug(self, name: str, asked: dict[str, Any]) -> object:
         request = self._app.sagemaker.find(name).request

@@ -40,8 +40,11 @@ class ManagedInstances:
         """Whether sessions can be started to that instance."""
         if self._faults["ping_status"] != "Online":
             return False
-        there = any(instance.instance_id == target for instance in self._running(region))
-        return there and self._reaches(region, target)
+        return self.runs(region, target) and self._reaches(region, target)
+
+    def runs(self, region: str, target: str) -> bool:
+        """Whether that instance is running."""
+        return any(instance.instance_id == target for instance in self._running(region))
 
     def lines(self, region: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         """The lines of DescribeInstanceInformation that pass the request's filters."""

@@ -12,6 +12,8 @@ from sm_proxy_lab.aws.ssm import documents
 from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient, GatewayError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sm_proxy_lab.aws.faults import Faults
     from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.sagemaker.service import SageMaker
@@ -41,6 +43,7 @@ class Ssm:
         self._sagemaker = sagemaker
         self._enforcement = enforcement
         self._started: dict[str, dict[str, Any]] = {}
+        self._regions: dict[str, str] = {}
         self.operations = {
             "StartSession": self._start,
             "ResumeSession": self._resume,
@@ -49,6 +52,15 @@ class Ssm:
             "DescribeInstanceInformation": self._information,
             "GetConnectionStatus": self._status,
         }
+
+    def end_sessions(self, restarted: Collection[str] = ()) -> None:
+        """End the sessions whose target is not there any more, or has just been restarted."""
+        if not self._started:  # then there need not be a gateway
+            return
+        for session in self._ask("list").get("sessions", []):
+            target, region = session["target"], self._regions.get(session["id"])
+            if region and (target in restarted or not self._is_there(region, target)):
+                self._ask("terminate", session=session["id"])
 
     def _ask(self, op: str, **request: object) -> dict[str, Any]:
         try:
@@ -80,6 +92,7 @@ class Ssm:
         )
         if "error" in answer:
             raise _gateways(answer)
+        self._regions[answer["SessionId"]] = call.region
         self._started[answer["SessionId"]] = {
             "SessionId": answer["SessionId"],
             "Target": target,
@@ -133,13 +146,20 @@ class Ssm:
     def _connected(self, call: Call, target: str) -> bool:
         training = _TRAINING.fullmatch(target)
         if training:
-            return self._debugged(call, training["job"], int(training["node"]))
+            return self._debugged(call.region, training["job"], int(training["node"]))
         return self._managed.online(call.region, target)
 
-    def _debugged(self, call: Call, name: str, node: int) -> bool:
+    def _is_there(self, region: str, target: str) -> bool:
+        """Whether the machine runs, be it connected or not."""
+        training = _TRAINING.fullmatch(target)
+        if training:
+            return self._debugged(region, training["job"], int(training["node"]))
+        return self._managed.runs(region, target)
+
+    def _debugged(self, region: str, name: str, node: int) -> bool:
         """Whether a training container runs an agent: RemoteDebug is on and the job trains."""
         try:
-            job = self._sagemaker.find(name, call.region)
+            job = self._sagemaker.find(name, region)
         except KeyError:
             return False
         wanted = job.request.get("RemoteDebugConfig", {}).get("EnableRemoteDebug", False)

@@ -71,6 +71,19 @@ def instance_at(region: str, address: str) -> Any | None:
         return found[0] if found and _enforced(backend, found[0].vpc_id) else None
 
 
+def in_use(region: str) -> set[str]:
+    """The subnets in which interfaces stand, and the groups of instances and endpoints."""
+    with _opened(region) as backend:
+        instances = [item for item in backend.all_instances() if item.state != "terminated"]
+        groups = [group.id for item in instances for group in item.security_groups]
+        for item in backend.vpc_end_points.values():
+            if str(item.state).lower() == "available":
+                groups += item.security_group_ids or []
+        # Moto leaves the interfaces of what was terminated.
+        kept = [i for i in backend.enis.values() if i.instance is None or i.instance in instances]
+        return {*groups, *(str(interface.subnet.id) for interface in kept)}
+
+
 def vpc(region: str, containers: Mapping[str, Sequence[str]]) -> Vpc:
     """The gates of a region's enforced VPCs.
 
@@ -154,10 +167,16 @@ def _subnets(backend: Any) -> list[Gate]:
         if _enforced(backend, acl.vpc_id)
         for joined in acl.associations
     }
-    found = [(backend.get_subnet(subnet_id), acl) for subnet_id, acl in sorted(acls.items())]
+    # Moto keeps the association of a subnet that was deleted.
+    there = {name: subnet for zone in backend.subnets.values() for name, subnet in zone.items()}
     return [
-        Gate(str(subnet.cidr_block), _entries(acl, egress=True), _entries(acl, egress=False))
-        for subnet, acl in found
+        Gate(
+            str(there[subnet_id].cidr_block),
+            _entries(acl, egress=True),
+            _entries(acl, egress=False),
+        )
+        for subnet_id, acl in sorted(acls.items())
+        if subnet_id in there
     ]
 
 

@@ -52,6 +52,40 @@ def test_an_unknown_target(lab: Lab, target: str) -> None:
     )
 
 
+@pytest.mark.parametrize("operation", ["stop", "terminate", "reboot"])
+def test_a_session_ends_with_the_life_of_its_instance(
+    lab: Lab, bastion: str, operation: str
+) -> None:
+    ssm, ec2 = lab.client("ssm"), lab.client("ec2")
+    made = ec2.run_instances(ImageId="ami-12345678", MinCount=2, MaxCount=2)["Instances"]
+    targets = [made[0]["InstanceId"], made[1]["InstanceId"], bastion]
+    first, *others = [ssm.start_session(**remote(target))["SessionId"] for target in targets]
+    assert {first, *others} <= set(lab.control.sessions())
+    ec2.create_tags(Resources=targets, Tags=[{"Key": "any", "Value": "change"}])
+    assert first in lab.control.sessions()
+    getattr(ec2, f"{operation}_instances")(InstanceIds=targets[:1])
+    assert first not in lab.control.sessions()
+    assert set(others) <= set(lab.control.sessions())
+    if operation == "reboot":
+        ssm.start_session(**remote(targets[0]))
+    else:
+        assert refusal(ssm.start_session, **remote(targets[0]))[0] == "TargetNotConnected"
+
+
+def test_a_session_into_a_training_container_ends_with_the_job(
+    lab: Lab, new_job: Callable[..., str]
+) -> None:
+    job = new_job()
+    lab.control.set_status(job, "Training")
+    target = f"sagemaker-training-job:{job}_algo-1"
+    started = lab.client("ssm").start_session(Target=target, DocumentName="AWS-StartSSHSession")
+    other = new_job()
+    lab.control.set_status(other, "Training")
+    assert started["SessionId"] in lab.control.sessions()
+    lab.control.set_status(job, "Uploading")
+    assert started["SessionId"] not in lab.control.sessions()
+
+
 def test_an_agent_too_old_for_remote_hosts(lab: Lab, bastion: str) -> None:
     ssm = lab.client("ssm")
     lab.control.faults(agent_version="3.1.1188.0")

@@ -1,0 +1,31 @@
+"""What EC2 refuses to delete because something stands in it or carries it; moto deletes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.aws.vpc import records
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.http.call import Call
+
+_REFUSALS: Final = {
+    "DeleteSubnet": ("SubnetId", "The subnet '{}' has dependencies and cannot be deleted."),
+    "DeleteSecurityGroup": ("GroupId", "resource {} has a dependent object"),
+}
+"""By operation: the parameter that names what is to go, and the words."""
+
+
+def check(call: Call) -> None:
+    """Refuse to delete what is in use.
+
+    Raises:
+        AwsError: DependencyViolation.
+    """
+    if call.operation not in _REFUSALS:
+        return
+    parameter, words = _REFUSALS[call.operation]
+    wanted = str(call.params.get(parameter, ""))
+    if wanted in records.in_use(call.region):
+        raise AwsError("DependencyViolation", words.format(wanted))
