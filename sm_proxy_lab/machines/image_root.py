@@ -47,9 +47,10 @@ def enter(image: Path, prepared: Path) -> None:
     for file in (prepared / "etc").iterdir():
         shutil.copy(file, root / "etc" / file.name)
     _mount_devices(root / "dev")
-    _mount_memory(root / "run", "mode=755")
     mount_kernel_folders(root)
-    (root / "run" / "lock").mkdir(mode=0o1777)
+    lock = root / "run" / "lock"
+    lock.mkdir(parents=True, exist_ok=True)
+    lock.chmod(0o1777)
     os.chdir(root)
     with contextlib.suppress(OSError):  # not where our own root is no mount point
         namespaces.mount(".", "/", flags=namespaces.MS_MOVE)

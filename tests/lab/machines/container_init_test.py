@@ -10,26 +10,34 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy_lab.machines import container_init
-from tests.lab.conftest import Runner, needs_root, slow_behind_fork, with_own_etc
+from sm_proxy_lab.machines import container_init, debian, rootfs
+from tests.lab.conftest import ISOLATED, Runner, needs_root, slow_behind_fork, with_own_etc
 
 # Somebody stops the container while it is being built.
 _STOPPED = """
 import os, signal
-from sm_proxy_lab.machines import container_init
+from sm_proxy_lab.machines import container_init, debian, rootfs
 container_init._build_machine = lambda spec: os.kill(os.getpid(), signal.SIGTERM)
 container_init.main()
 """
+_MAIN = "from sm_proxy_lab.machines import container_init; container_init.main()"
 _PROGRAM = "trap 'exit 4' TERM; kill -{} $PPID; while :; do sleep 0.05; done"
+needs_debian = pytest.mark.skipif(
+    not (ISOLATED and debian.available()), reason="needs root and apt-get"
+)
 
 
-def launched(launcher: str, folder: Path, program: str, *, isolated: bool = False) -> int:
+def launched(
+    launcher: str, folder: Path, program: str, *, isolated: bool = False, image: str = ""
+) -> int:
     """Run a launcher; its exit status."""
     spec = folder / "spec.json"
     content = {
         "supervisor": os.getpid(),
         "isolated": isolated,
         "netns": None,
+        "hostname": "algo-1",
+        "image": image,
         "root": str(folder),
         "argv": ["sh", "-c", program],
         "environment": {"PATH": os.environ["PATH"]},
@@ -88,3 +96,22 @@ def test_copies_keep_owner_and_mode(tmp_path: Path) -> None:
     assert (tmp_path / "same").readlink() == Path("../elsewhere")
     container_init._copy(tmp_path / "gone", tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+@needs_debian
+def test_the_images_own_run_folder_is_seen_and_left_alone(tmp_path: Path) -> None:
+    image, machine = tmp_path / "image", tmp_path / "machine"
+    (image / "run" / "sshd").mkdir(parents=True)
+    (image / "run" / "sshd" / "made").write_text("by the image")
+    for name in ("etc", "opt"):
+        (machine / name).mkdir(parents=True)
+    script = """
+        grep -q "by the image" /run/sshd/made || exit 9
+        echo changed >/run/sshd/made && touch /run/new /run/lock/new && exit 7
+    """
+    # An overlay of two layers is an image with a file more.
+    layers = f"{image}:{rootfs.find('dropbear', [])}"
+    status = launched(_MAIN, machine, script, isolated=True, image=layers)
+    assert status == 7
+    assert (image / "run" / "sshd" / "made").read_text() == "by the image"
+    assert {file.name for file in (image / "run").iterdir()} == {"sshd"}
