@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from sm_proxy_lab.gateway import wire
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -43,6 +45,8 @@ class AgentLink:
         self._session = session
         self._moved = 0
         self._cuts = 0
+        self._reset = False
+        self._in_flight = 0
         self._loop = asyncio.get_running_loop()
         self._cut_timer: asyncio.TimerHandle | None = None
         self._return_timer: asyncio.TimerHandle | None = None
@@ -63,11 +67,22 @@ class AgentLink:
         """Whether the service takes no more for now."""
         return self.up and self._session.congested
 
-    def send(self, data: bytes) -> None:
-        """Send to the service; lost without a word where the link is down."""
+    def send(self, data: bytes) -> bool:
+        """Send to the service; lost where the link is down.
+
+        Returns:
+            Whether the agent takes it for sent: not where its socket was reset.
+        """
+        kind = wire.kind(data)
+        if kind == wire.ACK and self._due(self._session.faults().reset_agent_after_bytes):
+            self.cut(reset=True)
         if self.up:
             self._session.from_agent(data)
             self._count(data)
+        elif self._in_flight and kind == wire.OUTPUT:
+            self._in_flight -= 1
+            self._session.from_agent(data)
+        return not self._reset
 
     def agent_ready_for_input(self) -> None:
         """Let the client send again."""
@@ -85,11 +100,19 @@ class AgentLink:
             self.worker.channel.receive(data)
             self._count(data)
 
-    def cut(self) -> None:
-        """Lose the connection; the agent comes back by itself if it may."""
+    def cut(self, *, reset: bool = False) -> None:
+        """Lose the connection; the agent comes back by itself if it may.
+
+        Nothing gets to the agent from now on; what it has written last still gets to the service.
+
+        Args:
+            reset: the agent's writes fail until it is back.
+        """
         if not self.up:
             return
         self.up = False
+        self._reset = reset
+        self._in_flight = 1
         self._cuts += 1
         self._session.agent_away()
         faults = self._session.faults()
@@ -108,6 +131,8 @@ class AgentLink:
 
     def _reconnect(self) -> None:
         self.up = True
+        self._reset = False
+        self._in_flight = 0
         self._moved = 0
         if self.worker:
             self.worker.channel.resume()
@@ -116,7 +141,10 @@ class AgentLink:
 
     def _count(self, data: bytes) -> None:
         self._moved += len(data)
-        faults = self._session.faults()
-        limit = faults.cut_agent_after_bytes
-        if limit is not None and self._moved > limit and (not self._cuts or faults.cut_repeat):
+        if self._due(self._session.faults().cut_agent_after_bytes):
             self.cut()
+
+    def _due(self, limit: int | None) -> bool:
+        """Whether so much has moved that the connection is to be lost now."""
+        again = not self._cuts or self._session.faults().cut_repeat
+        return self.up and limit is not None and self._moved > limit and again

@@ -36,8 +36,8 @@ class Link(Protocol):
     def congested(self) -> bool:
         """Whether the service takes no more for now."""
 
-    def send(self, data: bytes) -> None:
-        """Send a message; it is lost without a word where the link is down."""
+    def send(self, data: bytes) -> bool:
+        """Send a message; False where the agent sees that it is lost."""
 
     def agent_ready_for_input(self) -> None:
         """Tell that the agent reads again after it was blocked."""
@@ -140,9 +140,8 @@ class AgentChannel:
         self._blocked = None
         self.backlog = 0
 
-    def _transmit(self, data: bytes) -> None:
-        if not self._closed:
-            self._link.send(data)
+    def _transmit(self, data: bytes) -> bool:
+        return not self._closed and self._link.send(data)
 
     def _handle(self, data: bytes) -> None:
         try:
@@ -168,8 +167,7 @@ class AgentChannel:
                 self._drain()
         elif message.sequence < self.expected:
             self._acknowledge(message)
-        elif len(self._incoming) < INCOMING_CAPACITY:
-            self._acknowledge(message)
+        elif len(self._incoming) < INCOMING_CAPACITY and self._acknowledge(message):
             self._incoming[message.sequence] = message
 
     def _take(self, message: wire.Message, *, acked: bool) -> bool:
@@ -186,8 +184,8 @@ class AgentChannel:
         return outcome is Outcome.DONE
 
     def _accept(self, message: wire.Message, *, acked: bool) -> None:
-        if not acked:
-            self._acknowledge(message)
+        if not acked and not self._acknowledge(message):
+            return  # it counts for nothing, though its payload is written: a resend is written too
         self._incoming.pop(message.sequence, None)
         self.expected += 1
 
@@ -197,5 +195,6 @@ class AgentChannel:
             if message is None or not self._take(message, acked=True):
                 return
 
-    def _acknowledge(self, message: wire.Message) -> None:
-        self._transmit(wire.acknowledge(message))
+    def _acknowledge(self, message: wire.Message) -> bool:
+        """Ack it; False where that fails, and the agent knows."""
+        return self._transmit(wire.acknowledge(message))

@@ -115,7 +115,7 @@ class Control:
     def _cut(self, request: dict[str, Any]) -> Answer:
         session = self._find(request)
         if request.get("side") == "agent":
-            session.cut_agent()
+            session.cut_agent(reset=bool(request.get("reset")))
         else:
             session.outages.cut()
         return {}

@@ -22,6 +22,7 @@ class Faults:
     worker_start_ms: float = 0  # from StartSession; 0: it waits for the client (an ideal start)
     pause_ms: float = 1  # sleep after each 1,024 bytes read; 0: none
     dial_ms: float = 0  # each dial takes so much longer; data is rejected meanwhile
+    complete_first: float = 3 / 46  # chance of HandshakeComplete before the ack it comes after
     complete_ms: float = 0  # HandshakeComplete is out, data still acked and thrown away
     handshake_timeout_s: float = 15
     customer_message: str = ""
@@ -55,6 +56,7 @@ class Faults:
     cut_client_after_s: float | None = None
     cut_agent_after_bytes: int | None = None
     cut_agent_after_s: float | None = None
+    reset_agent_after_bytes: int | None = None  # between the agent's write of a message and its ack
     cut_repeat: bool = False  # cut every connection, not only the session's first
     freeze_client_after_bytes: int | None = None  # the connection goes dead without a close
     freeze_client_after_s: float | None = None

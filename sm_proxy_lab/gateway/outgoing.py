@@ -18,7 +18,7 @@ MAX_RTO = 1.0
 class Outgoing:
     """The unacknowledged messages of one direction, with the agent's timers."""
 
-    def __init__(self, resend: Callable[[bytes], None]) -> None:
+    def __init__(self, resend: Callable[[bytes], object]) -> None:
         self.paused = False
         self.rto = 0.2
         self._srtt = 0.1

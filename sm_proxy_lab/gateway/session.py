@@ -188,9 +188,9 @@ class Session:
             if self.client:
                 self.outages.arm()
 
-    def cut_agent(self) -> None:
-        """Cut the agent's connection."""
-        self._link.cut()
+    def cut_agent(self, *, reset: bool) -> None:
+        """Cut the agent's connection; with `reset` its writes fail then."""
+        self._link.cut(reset=reset)
 
     # The inside.
 

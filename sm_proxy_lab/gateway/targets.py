@@ -65,7 +65,7 @@ async def destination(port: str, host: str, vpc_cidr: str | None) -> Destination
     """Find the addresses behind the properties of a session.
 
     Raises:
-        SessionError: The port is missing or an address is forbidden.
+        SessionError: The port is missing, the host has no address or a forbidden one.
     """
     if not port:
         raise SessionError("Port number is empty in session properties. map[]")
@@ -124,8 +124,8 @@ async def _look_up(host: str) -> list[str]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return []  # not an error yet: each dial fails for it
+    except (OSError, UnicodeError) as error:
+        raise SessionError(f"lookup {host}: no such host") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

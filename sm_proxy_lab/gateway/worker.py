@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,11 +59,12 @@ class Worker:
         self._report = report
         self._port: Port | None = None
         self._client_version = ""
+        self._race = random.Random(faults().seed)  # noqa: S311 - no secret depends on it
         self._complete = False
         loop = asyncio.get_running_loop()
         self._response: asyncio.Future[None] = loop.create_future()
         self._done: asyncio.Future[None] = loop.create_future()
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: list[asyncio.Handle] = []
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(_log_failure)
         self._begin = time.monotonic_ns()
@@ -166,7 +168,13 @@ class Worker:
         if refusal:
             self._response.set_exception(targets.SessionError(refusal))
             return
-        # The real one signals this to another thread before it acks, which mostly wins.
+        # The real one signals this to another thread before it acks: mostly the ack is out first.
+        if self._race.random() < self.faults().complete_first:
+            self._say_complete()
+        else:
+            self._timers.append(asyncio.get_running_loop().call_soon(self._say_complete))
+
+    def _say_complete(self) -> None:
         complete = handshake.complete(
             time.monotonic_ns() - self._begin, self.faults().customer_message
         )

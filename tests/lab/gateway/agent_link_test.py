@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,6 +37,52 @@ def test_agent_comes_back_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert 2 not in client.acked
             await client.send_as(2, b"kept")
             await client.until(lambda: client.data == b"hellokept")
+            await client.close()
+
+    run(main())
+
+
+_FLOOD = 64 << 10
+
+
+async def _flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(bytes(_FLOOD))
+    await writer.drain()
+    await reader.read()
+
+
+@pytest.mark.parametrize("reacking", [False, True], ids=["reference client", "acks again"])
+def test_cuts_stall_a_client_that_acks_nothing_twice(tmp_path: Path, *, reacking: bool) -> None:
+    """As with the real agent and plugin: the agent sends its oldest message again, for ever."""
+
+    async def main() -> None:
+        async with lab(tmp_path, _flood, agent_reconnect_ms=10, pause_ms=5) as it:
+            client, session = await it.client(document=SSH)
+            client.reacking = reacking
+            await client.handshake()
+            await client.send_surely(b"x")
+            link = it.service.find(session)._link
+            outgoing = it.worker(session).channel.outgoing
+            for _ in range(2):
+                # All that was sent is acknowledged: lost is only what a cut takes with it.
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await client.until(lambda: not len(outgoing), 1)
+                it.ask("cut", session=session, side="agent")
+                await client.until(lambda: link.up)
+            if reacking:
+                await client.until(lambda: len(client.data) == _FLOOD)
+                await client.close()
+                return
+            (oldest, *_), had = outgoing._messages, len(client.data)
+
+            def again() -> int:
+                return [message.sequence for message in client.messages].count(oldest)
+
+            before = again()
+            await client.until(lambda: again() >= before + 5)
+            assert oldest < client.expected
+            assert len(client.data) == had < _FLOOD
             await client.close()
 
     run(main())

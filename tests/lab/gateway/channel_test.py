@@ -7,7 +7,7 @@ import pytest
 
 from sm_proxy_lab.gateway import channel
 
-from .scripted_client import SSH, Client, Received, lab, run
+from .scripted_client import PSH, REMOTE, SSH, SYN, Client, Received, frame, lab, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,6 +160,68 @@ def test_agent_blocked_too_long_drops_its_connection(
             release.set()
             await client.until(lambda: client.named("start_publication"))
             await client.send_surely(b"x")
+            await client.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize(("fault", "times"), [("reset_agent", 2), ("cut_agent", 1)])
+@pytest.mark.parametrize("document", [SSH, REMOTE])
+def test_a_message_whose_ack_fails_for_a_reset_is_written_again(
+    tmp_path: Path, document: str, fault: str, times: int
+) -> None:
+    """Measured with the real agent: in 3 of 3 resets during an upload, in 0 of 2 other cuts."""
+    got = bytearray()
+
+    async def sink(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            got.extend(data)
+
+    async def main() -> None:
+        async with lab(tmp_path, sink, agent_reconnect_ms=10) as it:
+            client, session = await it.client(document=document)
+            await client.handshake()
+            mux = document == REMOTE
+            await client.send_surely((frame(SYN, 3) + frame(PSH, 3, b"<")) if mux else b"<")
+            it.faults(agent_reconnect_ms=10, **{f"{fault}_after_bytes": 0})
+            for word in (b"message", b">"):
+                await client.send_surely(frame(PSH, 3, word) if mux else word)
+            await client.until(lambda: got.endswith(b">"))
+            assert got == b"<" + times * b"message" + b">"
+            assert it.open_ids() == [session]
+            await client.close()
+
+    run(main())
+
+
+def test_a_write_that_ends_while_the_socket_is_reset_is_made_again(tmp_path: Path) -> None:
+    release = asyncio.Event()
+    total = [0]
+
+    async def slow(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await release.wait()
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
+        while data := await reader.read(1 << 20):
+            total[0] += len(data)
+
+    async def main() -> None:
+        async with lab(tmp_path, slow, agent_returns=False) as it:
+            client, session = await it.client(document=SSH)
+            await client.handshake()
+            await client.send_surely(b"x")
+            await client.send(bytes(12 << 20))
+            channel_ = it.worker(session).channel
+            await client.until(lambda: channel_._blocked)
+            assert it.ask("cut", session=session, side="agent", reset=True) == {}
+            release.set()
+            await client.until(lambda: total[0] == (12 << 20) + 1)
+            await client.until(lambda: not channel_._blocked)
+            assert channel_.expected == 2
+            it.service.find(session)._link._reconnect()
+            client.sequence = 2
+            await client.send_surely(bytes(12 << 20))
+            await client.until(lambda: total[0] == 2 * (12 << 20) + 1)
             await client.close()
 
     run(main())
