@@ -1,7 +1,7 @@
 """Did the tests write to the home folder of whoever runs them?
 
 Other programs write there too while tests run. So a file counts where nothing of its kind was
-before, and else where it has changed and names what only a test or a lab can have written.
+before, and else where it names more of what only a test or a lab can have written.
 """
 
 from __future__ import annotations
@@ -33,23 +33,18 @@ class HomeWatch:
         """Look at these files and folders; at all that we know of where none are named."""
         self._places = tuple(dict.fromkeys(_places() if places is None else places))
         self._absent = [place for place in self._places if not os.path.lexists(place)]
-        self._before = self._fingerprints()
+        self._before = self._marked()
 
     def offences(self) -> list[str]:
         """What only a test can have written since."""
         found = [str(place) for place in self._absent if os.path.lexists(place)]
-        for path, fingerprint in self._fingerprints().items():
-            if self._before.get(path) != fingerprint and _is_marked(path):
-                found.append(str(path))
+        now = self._marked()
+        found += [str(path) for path in now if now[path] > self._before.get(path, 0)]
         return sorted(set(found))
 
-    def _fingerprints(self) -> dict[Path, tuple[int, int, int]]:
-        found = {}
-        for place in self._places:
-            for path in _files(place):
-                status = path.stat()
-                found[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
-        return found
+    def _marked(self) -> dict[Path, int]:
+        """How many marks each file has."""
+        return {path: _marks(path) for place in self._places for path in _files(place)}
 
 
 def _places() -> Iterator[Path]:
@@ -76,10 +71,10 @@ def _files(place: Path) -> Iterator[Path]:
             yield path
 
 
-def _is_marked(path: Path) -> bool:
+def _marks(path: Path) -> int:
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST)
     except OSError:
-        return False
-    return any(mark in content for mark in _MARKS)
+        return 0
+    return sum(map(content.count, _MARKS))

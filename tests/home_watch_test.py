@@ -49,8 +49,13 @@ def test_what_was_not_there_before_is(home: Path) -> None:
 
 
 def test_what_stood_there_already_is_not(home: Path) -> None:
-    (home / ".ssh" / "config").write_text("# >>> sm-proxy >>>\n")
-    assert HomeWatch([home / ".ssh"]).offences() == []
+    config = home / ".ssh" / "config"
+    config.write_text("# >>> sm-proxy >>>\n")
+    watch = HomeWatch([home / ".ssh"])
+    config.write_text(config.read_text() + "Host other\n")
+    assert watch.offences() == []
+    config.write_text(config.read_text() * 2)
+    assert watch.offences() == [str(config)]
 
 
 def test_the_places_are_those_of_our_own_files() -> None:
