@@ -53,7 +53,7 @@ def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = Fals
         if missing := _missing_package(error):
             _tell(command, missing, as_json=as_json)
             return EXIT_EXPECTED
-        what = f"{type(error).__name__}, please report it with {_report(command)}"
+        what = f"{type(error).__name__}, please report it with {report(command)}"
         with contextlib.suppress(OSError, SmProxyError):
             output.render_error(command, SmProxyError("bug", what), as_json=as_json)
         _hand_over(SmProxyError("bug", what))
@@ -149,7 +149,8 @@ def last_errors() -> list[dict[str, Any]]:
     return []
 
 
-def _report(command: str) -> Path | str:
+def report(command: str) -> Path | str:
+    """Write the report of the bug that is being handled; gives its path, or why there is none."""
     text = (
         f"sm-proxy {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
         f"command: {command}\n\n{redact(traceback.format_exc())}"

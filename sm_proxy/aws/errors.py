@@ -45,6 +45,9 @@ _THROTTLED: Final = frozenset(
 _NO_CREDENTIALS: Final = frozenset(
     {
         "CredentialRetrievalError",
+        "InvalidIMDSEndpointError",
+        "InvalidIMDSEndpointModeError",
+        "NoAuthTokenError",
         "NoCredentialsError",
         "PartialCredentialsError",
         "ProfileNotFound",
@@ -52,10 +55,12 @@ _NO_CREDENTIALS: Final = frozenset(
         "InfiniteLoopConfigError",
         "InvalidConfigError",
         "MetadataRetrievalError",
+        "RefreshWithMFAUnsupportedError",
+        "UnknownCredentialError",
     }
 )
 _SSO_EXPIRED: Final = frozenset(
-    {"SSOTokenLoadError", "TokenRetrievalError", "UnauthorizedSSOTokenError"}
+    {"SSOError", "SSOTokenLoadError", "TokenRetrievalError", "UnauthorizedSSOTokenError"}
 )
 _LOGIN_EXPIRED: Final = frozenset({"LoginError", "LoginTokenLoadError"})
 _SIGN_IN: Final = "signin:CreateOAuth2Token"
@@ -64,11 +69,14 @@ _CRT: Final = "botocore[crt]"
 _BOTOCORE: Final = frozenset({"BotoCoreError", "ResponseParserError"})
 _NETWORK: Final = frozenset(
     {
+        "ChecksumError",
         "ConnectionClosedError",
         "ConnectionError",
         "ConnectTimeoutError",
         "EndpointConnectionError",
+        "FlexibleChecksumError",
         "HTTPClientError",
+        "IncompleteReadError",
         "ProxyConnectionError",
         "ReadTimeoutError",
         "ResponseParserError",  # an answer that is none of AWS: a captive portal, a proxy
@@ -160,6 +168,10 @@ def _of_kind(error: Exception, names: set[str], action: str) -> SmProxyError | N
         return _failure("bad-setting", str(error), "Mend AWS_REGION or --region.")
     if "ParamValidationError" in names:
         return None  # a bug of ours
+    if "CapacityNotAvailableError" in names:  # botocore's own brake, in an adaptive retry mode
+        return _failure("throttled", f"{action} was throttled: {error}", "Try again later.")
+    if "ConfigParseError" in names:
+        return _failure("aws-error", f"{action}: {error}", f"Mend that file{_line_of(error)}.")
     code: Code = "network" if names & _NETWORK else "aws-error"
     why = f" ({inner})" if (inner := _proxys_words(error)) else ""
     return _failure(code, f"{action} failed: {error}{why}", _hint(code, names))
@@ -214,6 +226,13 @@ def _proxys_words(error: Exception) -> str:
     inner = getattr(error, "kwargs", {}).get("error")
     root = getattr(inner, "original_error", None)  # of urllib3's ProxyError
     return str(root) if isinstance(root, OSError) else ""
+
+
+def _line_of(error: Exception) -> str:
+    """Which line of a file of settings the parser did not understand, where it says so."""
+    parser = getattr(error, "kwargs", {}).get("error")
+    found = getattr(parser, "lineno", None) or next(iter(getattr(parser, "errors", [])), [None])[0]
+    return f", line {found}" if isinstance(found, int) else ""
 
 
 def _hint(code: Code, names: set[str]) -> str:

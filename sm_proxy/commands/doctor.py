@@ -52,13 +52,23 @@ def run(args: argparse.Namespace) -> Result:
     findings = [*findings, *remembered]
     if args.bundle:
         support_bundle.write(Path(args.bundle), context, findings)
+    failure = _failure(findings)
+    data = {
+        "cause": failure.code if failure else None,
+        "checks": [item.as_data() for item in findings],
+    }
+    text = _text(findings) + _conclusion(findings)
+    return Result(data, text, EXIT_EXPECTED if failure else 0, failure)
+
+
+def _failure(findings: Sequence[Finding]) -> SmProxyError | None:
+    """The cause: the first check that failed, else one that is a bug of ours."""
     cause = runner.first_failure(findings)
-    shown = [item.as_data() for item in findings]
-    if cause is None or cause.code is None:
-        return Result({"cause": None, "checks": shown}, _text(findings) + _no_cause(findings))
-    failure = SmProxyError(cause.code, cause.reason, cause.fix)
-    data = {"cause": cause.code, "checks": shown}
-    return Result(data, _text(findings), EXIT_EXPECTED, failure)
+    if cause is not None:
+        return SmProxyError(cause.code or "bug", cause.reason, cause.fix)
+    for item in runner.broken(findings):
+        return SmProxyError("bug", f"{item.id}: {item.reason}", item.fix)
+    return None
 
 
 def _context(args: argparse.Namespace, host: str | None, login: str | None) -> Context:
@@ -94,13 +104,13 @@ def _text(findings: Sequence[Finding]) -> str:
     return "\n".join([*lines, "", ""])
 
 
-def _no_cause(findings: Sequence[Finding]) -> str:
-    broken = [item.id for item in findings if item.reason.startswith(runner.BROKE)]
+def _conclusion(findings: Sequence[Finding]) -> str:
+    if runner.first_failure(findings) is not None:
+        return ""
+    broken = ", ".join(item.id for item in runner.broken(findings))
     if not broken:
         return "Nothing is wrong."
-    return (
-        f"Nothing wrong was found, but a bug of ours kept us from looking at: {', '.join(broken)}."
-    )
+    return f"Nothing wrong was found, but a bug of ours kept us from looking at: {broken}."
 
 
 def _coloured(result: str) -> str:

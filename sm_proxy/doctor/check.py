@@ -30,7 +30,7 @@ class Finding:
         result: passed, failed or skipped.
         reason: in a few words.
         ms: how long it took, in milliseconds.
-        fix: the one command, link or step that mends it; empty unless it failed.
+        fix: the one command, link or step that mends it; empty unless it failed or broke.
         code: the error code of a failure; None otherwise.
     """
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from sm_proxy import error_handler
 from sm_proxy.doctor.check import Check, Context, Finding, SkipCheck, Stage, Verdict
 from sm_proxy.errors import Code, SmProxyError, printable
 from sm_proxy.local import debug_log
@@ -43,6 +44,11 @@ def first_failure(findings: Sequence[Finding]) -> Finding | None:
     return next((item for item in findings if item.result == "failed"), None)
 
 
+def broken(findings: Sequence[Finding]) -> list[Finding]:
+    """The checks that are bugs of ours: where nothing else failed, they are the cause."""
+    return [item for item in findings if item.reason.startswith(BROKE)]
+
+
 def _side_by_side(context: Context, stage: Stage) -> Iterator[Finding]:
     started = time.monotonic()
     running = [
@@ -74,4 +80,5 @@ def _one(name: str, check: Check, context: Context) -> Finding:
         return ended("failed", error.message, error.hint, error.code)
     except Exception as error:  # noqa: BLE001 - a check that breaks must not hide the others
         debug_log.write("check broke", id=name, error=repr(error))
-        return ended("skipped", f"{BROKE}: {type(error).__name__}: {error}")
+        fix = f"Please report it with {error_handler.report(f'doctor, check {name}')}"
+        return ended("skipped", f"{BROKE}: {type(error).__name__}: {error}", fix)

@@ -281,6 +281,30 @@ def test_a_wrong_code_is_asked_for_again(sts: Sts, asked: list[str]) -> None:
     assert sts.codes() == ["000001", "000002"]
 
 
+@pytest.mark.parametrize(
+    "typed", ["", "12345", "1234567", "12345x", "\u0661\u0662\u0663\u0664\u0665\u0666", "-12345"]
+)
+def test_what_is_no_code_is_asked_for_again_and_never_sent(
+    sts: Sts, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    answers = [typed, typed, "123456"]
+    monkeypatch.setattr(prompt, "ask", lambda *_, **__: answers.pop(0))
+    assert key_of("mfa") == "ASIA1"
+    assert sts.codes() == ["123456"]
+    answers = [typed] * 9
+    error = refusal("other")
+    assert error.code == "no-credentials"
+    assert "six digits" in error.message
+    assert len(answers) == 6
+    assert sts.codes() == ["123456"]
+
+
+def test_a_code_as_an_app_shows_it(sts: Sts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt, "ask", lambda *_, **__: " 123 456\n")
+    assert key_of("mfa") == "ASIA1"
+    assert sts.codes() == ["123456"]
+
+
 def test_but_three_times_at_most(sts: Sts, asked: list[str]) -> None:
     sts.refuses = [WRONG] * 9
     error = refusal("mfa")

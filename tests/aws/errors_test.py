@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import configparser
+from string import Formatter
 from typing import Any
 
 import botocore.exceptions as raised
@@ -141,3 +143,61 @@ def test_a_certificate_that_is_not_trusted() -> None:
     )
     assert error is not None
     assert "AWS_CA_BUNDLE" in error.hint
+
+
+def made(kind: type[Exception]) -> Exception:
+    """One of botocore's errors, with something in each gap of its words."""
+    fields = {name for _, name, _, _ in Formatter().parse(getattr(kind, "fmt", "")) if name}
+    if kind is raised.WaiterError:
+        return raised.WaiterError("x", "x", {})
+    return kind(**{**dict.fromkeys(fields, "x"), "error": OSError("x")} if fields else {})
+
+
+KINDS = [
+    kind
+    for kind in vars(raised).values()
+    if isinstance(kind, type)
+    and issubclass(kind, raised.BotoCoreError)
+    and kind.__module__ == raised.__name__
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_of_botocore_is_expected(kind: type[Exception]) -> None:
+    found = errors.from_botocore(made(kind), ACTION, "p")
+    if kind is raised.ParamValidationError:
+        assert found is None, "a call that we made wrongly is a bug"
+        return
+    assert isinstance(found, SmProxyError)
+    assert found.code != "bug"
+    assert found.message
+    assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (raised.CapacityNotAvailableError, "throttled"),
+        (raised.IncompleteReadError, "network"),
+        (raised.RefreshWithMFAUnsupportedError, "no-credentials"),
+        (raised.InvalidIMDSEndpointError, "no-credentials"),
+        (raised.SSOError, "expired-credentials"),
+    ],
+)
+def test_the_codes_of_rarer_ones(kind: type[Exception], code: str) -> None:
+    found = errors.from_botocore(made(kind), ACTION, None)
+    assert found is not None
+    assert found.code == code
+
+
+def test_the_line_of_a_torn_file_is_told() -> None:
+    parsing = configparser.ParsingError("f")
+    parsing.append(3, "x")
+    for parser, line in ((configparser.MissingSectionHeaderError("f", 7, "x"), 7), (parsing, 3)):
+        error = raised.ConfigParseError(path="/f", error=parser)
+        found = errors.from_botocore(error, ACTION, None)
+        assert found is not None
+        assert (found.code, found.hint) == ("aws-error", f"Mend that file, line {line}.")
+    plain = errors.from_botocore(raised.ConfigParseError(path="/f"), ACTION, None)
+    assert plain is not None
+    assert plain.hint == "Mend that file."

@@ -76,8 +76,35 @@ def test_a_check_that_broke_does_not_count_as_passed(
     monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", lambda _: "vpc-1"),),))
     assert doctor.run(args).text.endswith("\nNothing is wrong.")
     monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", broken),),))
-    last = doctor.run(args).text.splitlines()[-1]
+    found = doctor.run(args)
+    last = found.text.splitlines()[-1]
     assert last == "Nothing wrong was found, but a bug of ours kept us from looking at: vpc."
+    assert (found.data["cause"], found.exit_status) == ("bug", 1)
+    assert found.failure is not None
+    assert "reports" in found.failure.hint
+
+
+@pytest.mark.usefixtures("kept_signals")
+def test_a_check_that_broke_does_not_hide_a_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("STATE", "CACHE", "CONFIG"):
+        monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind))
+
+    def broken(_: Context) -> str:
+        raise KeyError("x")
+
+    def failing(_: Context) -> str:
+        raise SmProxyError("no-vpc", "none", "Mend it.")
+
+    args = argparse.Namespace(host=None, ssh_config=None, bundle=None)
+    for stages in (
+        ((("a", broken),), (("b", failing),)),
+        ((("a", broken), ("b", failing)),),
+        ((("b", failing),), (("a", broken),)),
+    ):
+        monkeypatch.setattr(checks, "stages", lambda _, stages=stages: stages)
+        assert doctor.run(args).data["cause"] == "no-vpc"
 
 
 @pytest.mark.usefixtures("kept_signals")

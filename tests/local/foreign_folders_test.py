@@ -80,7 +80,7 @@ def last_error() -> None:
 
 
 def bug() -> None:
-    error_handler._report("list")
+    error_handler.report("list")
 
 
 def session() -> None:
