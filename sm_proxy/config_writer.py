@@ -155,7 +155,8 @@ def plan_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
         )
     known = contexts.parse(before, own)
     stubs = [stub for stub in stubs if not blocks.is_excluded(stub.host, before, known)]
-    section = blocks.stub_section(stubs, known).encode()
+    lines = before[span[1] :].decode("utf-8", "replace").splitlines()
+    section = blocks.stub_section(stubs, known, lines).encode()
     return [
         Change(own, before, before[: span[0]] + section + before[span[1] :], "Make it writable.")
     ]

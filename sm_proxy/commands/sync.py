@@ -16,6 +16,7 @@ from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
 from sm_proxy.config_writer import Change, Stub
 from sm_proxy.errors import SmProxyError
+from sm_proxy.host_keys import known_hosts
 from sm_proxy.inventory.running import RunningHosts
 from sm_proxy.local import output, signals
 from sm_proxy.local.output import Result
@@ -208,7 +209,18 @@ def _round(
     with config_writer.writers_lock():
         change = _planned(settings, known)
         config_writer.apply([change])
+    _pin_keys(settings, known)
     return _Round(change, errors)
+
+
+def _pin_keys(settings: Settings, known: Mapping[str, list[Stub]]) -> None:
+    """Write the host keys of all hosts: some clients read them before they start the ProxyCommand.
+
+    Raises:
+        SmProxyError: as `known_hosts.pin`.
+    """
+    for stub in (stub for stubs in known.values() for stub in stubs if stub.host_keys):
+        known_hosts.pin(settings, stub.host, stub.host_keys)
 
 
 def _caught(hosts: RunningHosts) -> Callable[[], list[Stub] | SmProxyError]:

@@ -11,6 +11,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, listing, lookup
 from sm_proxy.jobs.cache import JobCache
+from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.local import threads
 from sm_proxy.settings import Settings, contexts
@@ -46,6 +47,7 @@ class RunningHosts:
         self._on_status = on_status
         self._reported: set[str] = set()
         self._looks: Counter[str] = Counter()
+        self._nodes_seen: set[str] = set()
         self._aws = Aws(settings.profile, settings.region)
 
     @property
@@ -93,9 +95,13 @@ class RunningHosts:
                 return []
             raise
         plain = f"{self._settings.prefix}{job.name}"
-        user = self._user(f"{plain}{suffix}")
         nodes = ["", *(f".algo-{number}" for number in range(2, min(job.nodes, _NODES) + 1))]
-        return [Stub(f"{plain}{node}{suffix}", user, job.noun) for node in nodes]
+        hosts = [f"{plain}{node}{suffix}" for node in nodes]
+        first = self._container(hosts[0])
+        user = first.user if first and first.user else self._settings.user
+        others = [self._new_container(host) for host in hosts[1:]]
+        keys = [tuple(found.host_keys) if found else () for found in (first, *others)]
+        return [Stub(host, user, job.noun, kept) for host, kept in zip(hosts, keys, strict=True)]
 
     def _named(self, listed: Summary) -> tuple[Job, str]:
         """The job, and `.<kind>` where its plain name leads to another one."""
@@ -124,13 +130,18 @@ class RunningHosts:
         cache.keep_job(target, job, known[1] if known and same else None)
         return job
 
-    def _user(self, host: str) -> str:
-        """The user its container serves; the context's where its log does not say."""
+    def _container(self, host: str) -> Container | None:
+        """The container, with the user it serves and its host keys; None where it does not say."""
         if self._looks[host] < _LOOKS:
             try:
-                found = resolver.resolve(host, self._settings, self._aws)
+                return resolver.resolve(host, self._settings, self._aws)
             except SmProxyError:
                 self._looks[host] += 1
-            else:
-                return found.user or self._settings.user
-        return self._settings.user
+        return None
+
+    def _new_container(self, host: str) -> Container | None:
+        """Another node's, the first time only: each look is a call, and `ssh` looks for itself."""
+        found = None if host in self._nodes_seen else self._container(host)
+        if found is not None:
+            self._nodes_seen.add(host)
+        return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sm_proxy.errors import SmProxyError, printable
@@ -31,13 +31,25 @@ _NAME_ROOM = 43
 _PERSIST = "10m"
 
 
+_NAMED_BY_TOKEN = ("    ProxyCommand ", "    UserKnownHostsFile ")
+_TOKEN = re.compile(r"(?<!%)((?:%%)*)%n")
+
+
 @dataclass(frozen=True)
 class Stub:
-    """One concrete host, for editors and completion, which list no wildcard."""
+    """One concrete host, for editors and completion, which list no wildcard.
+
+    Attributes:
+        host: its name.
+        user: to log in as.
+        comment: for people.
+        host_keys: `"type base64"` each, as far as they are known; written elsewhere.
+    """
 
     host: str
     user: str
     comment: str
+    host_keys: tuple[str, ...] = field(default=(), compare=False)
 
 
 def render(
@@ -49,7 +61,7 @@ def render(
     taken: Sequence[str] = (),
 ) -> str:
     """The whole file: `base` holds what no context says, `taken` names the user's own hosts."""
-    parts = [HEADER, stub_section(stubs, known)]
+    parts: list[str] = []
     order = contexts.longest_first(known)
     for prefix in order:
         longer = [f"{other}*" for other in order if other != prefix and other.startswith(prefix)]
@@ -63,7 +75,7 @@ def render(
         parts += option_lines(context, program)
         parts += [f"    {line}" for line in pinned.lines(context)]
         parts += _control_path(context)
-    return "\n".join(parts) + "\n"
+    return "\n".join([HEADER, stub_section(stubs, known, parts), *parts]) + "\n"
 
 
 def option_lines(
@@ -186,8 +198,13 @@ def _name_room(settings: Settings) -> int:
     return _SUN_PATH - _MUX_SUFFIX - len(known.encode())
 
 
-def stub_section(stubs: Sequence[Stub], known: Contexts) -> str:
+def stub_section(stubs: Sequence[Stub], known: Contexts, lines_of_blocks: Sequence[str]) -> str:
     """The marked section with one Host block per stub; the first of a name wins.
+
+    Args:
+        stubs: the concrete hosts.
+        known: every context.
+        lines_of_blocks: the wildcard blocks that stand behind the section.
 
     Raises:
         SmProxyError: `bad-name`, `bad-setting`: a stub is not what it has to be.
@@ -200,10 +217,29 @@ def stub_section(stubs: Sequence[Stub], known: Contexts) -> str:
             continue
         seen.add(stub.host)
         lines += [f"Host {stub.host}", f"    User {stub.user}"]
+        lines += _literal_lines(stub.host, known, lines_of_blocks)
         if comment := printable(stub.comment, 200):
             # Indented: no comment can look like one of our marks.
             lines.append(f"    # {comment}")
     return "\n".join([*lines, STUBS_END])
+
+
+def _literal_lines(host: str, known: Contexts, lines_of_blocks: Sequence[str]) -> list[str]:
+    """The options of its wildcard block that have `%n` in them, with the name instead.
+
+    Clients with an ssh library of their own (asyncssh, paramiko, ssh2) know no `%n`.
+    """
+    block = f"Host {contexts.prefix_of(host, known)}*"
+    found: list[str] = []
+    inside = False
+    for line in lines_of_blocks:
+        if line.startswith("Host "):
+            inside = f"{line} ".startswith(f"{block} ")
+        elif inside and line.startswith(_NAMED_BY_TOKEN) and _TOKEN.search(line):
+            found.append(_TOKEN.sub(rf"\g<1>{host}", line))
+            if line.startswith(_NAMED_BY_TOKEN[1]):  # others take our `none` for a file's name
+                found.append(found[-1].replace("    User", "    Global", 1))
+    return found
 
 
 def _refuse_bad(stub: Stub, known: Contexts) -> None:

@@ -41,3 +41,17 @@ def test_the_user_is_ssh_s_and_no_setting(
     monkeypatch.setenv("SM_PROXY_USER", "ubuntu")
     cli.main(["connect", "--user", "DOMAIN\\me", "sm-x"])
     assert connected == [("sm-x", 22, "DOMAIN\\me", Settings(user="ubuntu"))]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("%n",), ("%h", "22"), ("--user", "%r", "sm-x", "22"), ("sm-x", "%p"), ("--user", "%u", "x")],
+)
+def test_a_token_that_the_client_has_left(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["connect", *words]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("sm-proxy: unsupported: this ssh client has put nothing in the place of")
+    assert next(word for word in words if word.startswith("%")) in told
+    assert "sm-proxy sync" in told

@@ -23,6 +23,15 @@ import botocore.session
 sagemaker = botocore.session.Session().create_client("sagemaker")
 sagemaker.stop_training_job(TrainingJobName=sys.argv[1])
 """
+PYTHON = "/usr/bin/python3"
+"""The system's, which has asyncssh where the tests are set up."""
+ASYNCSSH = """
+import asyncio, asyncssh, sys
+async def main():
+    async with asyncssh.connect(sys.argv[2], config=[sys.argv[1]]) as connection:
+        print((await connection.run("echo $SM_CURRENT_HOST")).stdout, end="")
+asyncio.run(main())
+"""
 CODE = '#!/bin/sh\nprintf "%s\\n" "$@" > "$0.part" && mv "$0.part" "$0.said"\n'
 
 
@@ -63,6 +72,19 @@ def test_what_runs_is_listed_and_nothing_else_is_touched(own: Lab) -> None:
     stamp = (Path(own.config).parent / "sm-proxy" / "config").stat().st_mtime_ns
     assert hosts(own) == ["sm-menu", "sm-menu.algo-2"]
     assert (Path(own.config).parent / "sm-proxy" / "config").stat().st_mtime_ns == stamp
+
+
+def test_a_client_with_a_library_of_its_own(own: Lab) -> None:
+    """It reads the config, the host keys too, before the ProxyCommand has run once."""
+    if subprocess.run(
+        [PYTHON, "-c", "import asyncssh"], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("needs asyncssh")
+    hosts(own)
+    config = str(Path(own.config).parent / "sm-proxy" / "config")
+    for host in ("sm-menu", "sm-menu.algo-2"):
+        done = own.run(PYTHON, "-W", "ignore", "-c", ASYNCSSH, config, host)
+        assert done.stdout == f"{host.partition('.')[2] or 'algo-1'}\n".encode(), done.stderr
 
 
 def test_a_second_look_costs_only_the_lists(own: Lab) -> None:

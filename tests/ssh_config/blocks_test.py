@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from sm_proxy import config_writer
@@ -164,3 +165,41 @@ def test_ssh_runs_the_command_with_what_was_typed(tmp_path: Path) -> None:
         *("--ssh-dir", str(base / "sm-proxy.d"), "--profile", "my team", "connect"),
         *("--user", "root", "sm-My-Job.2", "2222"),
     ]
+
+
+def test_a_stub_serves_clients_that_know_no_token(dot_ssh: Path) -> None:
+    """Paramiko hands `%n` over as it is; asyncssh ends at it."""
+    run(dot_ssh, "write", "--region", "eu-west-1")
+    settings = Settings(ssh_dir=str(dot_ssh / "sm-proxy"))
+    hosts = ["sm-My-Job", "sm-My-Job.algo-2"]
+    stubs = [Stub(host, "me", "training job") for host in hosts]
+    config_writer.apply(config_writer.plan_stubs(settings, stubs))
+    once = own(dot_ssh)
+    run(dot_ssh, "write", "--region", "eu-west-1")
+    assert own(dot_ssh) == once  # `config write` renders them alike
+    config = paramiko.SSHConfig.from_path(str(dot_ssh / "sm-proxy" / "config"))
+    for host in hosts:
+        found = config.lookup(host)
+        assert found["user"] == "me"
+        assert found["proxycommand"].endswith(f"connect --user me {host} 22")
+        assert "--region eu-west-1 " in found["proxycommand"]
+        assert found["userknownhostsfile"] == f"{dot_ssh}/sm-proxy/known_hosts.d/{host}"
+        assert found["stricthostkeychecking"] == "yes"
+    assert "%n" in config.lookup("sm-other")["proxycommand"]
+
+
+def test_the_stub_of_a_longer_prefix_has_that_context(dot_ssh: Path) -> None:
+    run(dot_ssh, "write", "--region", "us-east-1")
+    run(dot_ssh, "write", "--prefix", "sm-eu-", "--region", "eu-west-1")
+    settings = Settings(ssh_dir=str(dot_ssh / "sm-proxy"))
+    stubs = [Stub("sm-eu-a", "root", ""), Stub("sm-a", "root", "")]
+    config_writer.apply(config_writer.plan_stubs(settings, stubs))
+    config = paramiko.SSHConfig.from_path(str(dot_ssh / "sm-proxy" / "config"))
+    for host, region in (("sm-eu-a", "eu-west-1"), ("sm-a", "us-east-1")):
+        assert f"--region {region} " in config.lookup(host)["proxycommand"]
+
+
+def test_a_percent_sign_of_a_folder_is_no_token() -> None:
+    lines = ["Host sm-*", "    UserKnownHostsFile /100%%n/%%%n/%n"]
+    section = blocks.stub_section([Stub("sm-a", "root", "")], {"sm-": {}}, lines)
+    assert "    UserKnownHostsFile /100%%n/%%sm-a/sm-a\n" in section
