@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # sm-proxy: what needs S3 (s3.sh): keys from there and the nodes' exchange. Sourced by serve.sh.
 
-for part in s3 keys_s3 nodes; do
+for part in s3 keys_s3 nodes nodes_ssh; do
     # shellcheck source=/dev/null
     . "$here/$part.sh"
 done

@@ -53,26 +53,24 @@ add_node_card() {
     case $their_port in *[!0-9]* | ??????*) return 1 ;; esac
     case $their_slots in *[!0-9]* | ?????*) their_slots=1 ;; esac
     places=$(resolve_node "$name")
-    [ -n "$places" ] || return 1 # its name will resolve later
+    [ -n "$places" ] || { unresolved=yes && return 1; }
+    aliases="$name $(echo "$places" | tr , ' ')"
     [ "$name" != "$nodes_me" ] || places="$places,127.0.0.1"
     bare_keys "$(sed -n 's/^client //p' "$file")" | head -n 1 | sed "s/^/from=\"$places\" /" >>"$new/keys"
     bare_keys "$(sed -n 's/^host //p' "$file")" | head -n 8 | sed "s/^/$name /" >>"$new/known_hosts"
-    {
-        printf 'Host %s %s\n' "$name" "$(echo "${places%,127.0.0.1}" | tr , ' ')"
-        printf '  User %s\n  Port %s\n  HostKeyAlias %s\n' "$their_user" "$their_port" "$name"
-        printf '  IdentityFile %s\n  IdentitiesOnly yes\n' "$run/nodes/id_ed25519"
-        printf '  UserKnownHostsFile %s\n  GlobalKnownHostsFile /dev/null\n' "$run/nodes/known_hosts"
-        printf '  StrictHostKeyChecking yes\n  UpdateHostKeys no\n'
-        [ -z "${SM_PROXY_LISTEN-}" ] || printf '  BindAddress %s\n' "$SM_PROXY_LISTEN"
-    } >>"$new/ssh_config"
+    printf 'Host %s\n  User %s\n  Port %s\n  HostKeyAlias %s\n' "$aliases" "$their_user" "$their_port" "$name" >>"$new/ssh_config"
+    nodes_patterns="$nodes_patterns $aliases"
 }
 
 # Make the files anew from the cards that are here; each is replaced by a rename. Sets $missing.
 write_node_files() {
+    # What is the same as before needs no second look, unless a name did not resolve yet.
+    [ -n "$unresolved" ] || ! files_equal "$run/nodes/cards/list" "$run/nodes/list" || return 0
+    cp "$run/nodes/cards/list" "$run/nodes/list"
     new=$run/nodes/new
     mkdir -p "$new"
     : >"$new/keys" && : >"$new/known_hosts" && : >"$new/ssh_config" && : >"$new/hostfile"
-    missing=
+    missing='' unresolved='' nodes_patterns=$nodes_all
     set -f
     for host in $nodes_all; do
         their_slots=$nodes_default
@@ -80,46 +78,31 @@ write_node_files() {
         while read -r etag key; do
             [ "${key##*/}" != "$host" ] || card=$run/nodes/cards/obj.$etag
         done <"$run/nodes/cards/list"
-        if [ -z "$card" ] || ! add_node_card "$card" "$host"; then missing="$missing $host"; fi
+        if [ -z "$card" ] || ! add_node_card "$card" "$host"; then
+            missing="$missing $host"
+            add_missing_node "$host" >>"$new/ssh_config"
+        fi
         echo "$host slots=$their_slots" >>"$new/hostfile"
     done
     set +f
+    # shellcheck disable=SC2086 # a list of patterns
+    { echo Host $nodes_patterns && cat "$run/nodes/ssh_options"; } >>"$new/ssh_config"
     mv "$new/known_hosts" "$new/ssh_config" "$run/nodes/"
     mv "$new/hostfile" "$run/hostfile"
     mv "$new/keys" "$run/keys.nodes"
     merge_authorized_keys nodes
 }
 
-# Make the ssh client of this container read our part. The user's own settings are read first.
-include_ssh_config() {
-    command -v ssh >/dev/null 2>&1 || return
-    if [ "$uid" = 0 ] && [ -d /etc/ssh/ssh_config.d ] && [ -w /etc/ssh/ssh_config.d ] &&
-        grep -qi '^[[:space:]]*Include[[:space:]].*/ssh_config\.d/' /etc/ssh/ssh_config 2>/dev/null; then
-        echo "Include $run/nodes/ssh_config" >/etc/ssh/ssh_config.d/sm-proxy.conf
-        chmod 644 /etc/ssh/ssh_config.d/sm-proxy.conf
-        return
-    fi
-    eval "home=~$user" # a name out of id(1)
-    mkdir -p "$home/.ssh" && : >>"$home/.ssh/config" || return
-    grep -qF "Include $run/nodes/ssh_config" "$home/.ssh/config" && return
-    {
-        echo "Include $run/nodes/ssh_config # by sm-proxy: the nodes of this job"
-        sed '/ # by sm-proxy: the nodes of this job$/d' "$home/.ssh/config"
-    } >"$home/.ssh/config.sm-proxy"
-    # Through the file itself, so that its mode and owner stay.
-    cat "$home/.ssh/config.sm-proxy" >"$home/.ssh/config"
-    rm -f "$home/.ssh/config.sm-proxy"
-} 2>/dev/null
-
 # Exchange cards for as long as the container lives: a restarted node has new keys.
 exchange_cards() {
     where=${SM_PROXY_NODES_S3%/}/$(printf '%s' "$nodes_job" | tr -c 'A-Za-z0-9._-' -)
-    told='' sent='' round=0 before=none missing=$nodes_all
+    told='' sent='' round=0 before=none missing=$nodes_all unresolved=yes
     while :; do
         if { [ -n "$sent" ] || s3_with_any_tool put "$run/nodes/card" "$where/$nodes_me"; } 2>"$run/nodes/why" &&
             s3_with_any_tool pull "$where/" "$run/nodes/cards" 2>"$run/nodes/why"; then
             told=
             write_node_files
+            include_ssh_config # a script of the job may have written that file anew
             # Ours may be gone by a lifecycle rule, or another's may stand in its place.
             sent=
             read -r etag _ <<EOF
@@ -175,8 +158,13 @@ check_nodes() {
     elif ! make_nodes_key; then
         add_problem 'SM_PROXY_NODES_S3: ssh-keygen could not make a key'
     else
-        features="$features; nodes"
         nodes=yes
+        write_ssh_options "$1"
+        if tell_ssh_of_nodes "$1"; then
+            features="$features; nodes"
+        else
+            add_problem "SM_PROXY_NODES_S3: ssh does not take our settings: $(cat "$run/nodes/problem")"
+        fi
     fi
 }
 
@@ -192,6 +180,5 @@ make_nodes_key() {
 start_nodes() {
     [ -n "${nodes-}" ] || return 0
     print_node_card "$1" >"$run/nodes/card"
-    include_ssh_config
     exchange_cards &
 }

@@ -10,17 +10,36 @@ case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
 . "$here/clock.sh"
 limit=${1:-300}
 case $limit in *[!0-9]* | ????????*) echo "sm-proxy: not a number of seconds: $limit" >&2 && exit 2 ;; esac
-run=${SM_PROXY_RUN_DIR:-/run/sm-proxy}
+uid=$(id -u)
+# Where the entrypoint puts it: a job's own program is not told.
+set --
+for place in "${TMPDIR:-/tmp}" /tmp /dev/shm /var/tmp "${HOME:-/}" "${SM_PROXY_ML_DIR:-/opt/ml}/output"; do
+    set -- "$@" "$place/sm-proxy.$uid"
+done
+for run in "${SM_PROXY_RUN_DIR:-/run/sm-proxy}" "$@"; do
+    if [ -O "$run" ] && [ -r "$run/hostfile" ]; then break; fi
+done
 read_clock
 until=$((smp_clock + limit))
-left=$(cut -d ' ' -f 1 "$run/hostfile") || exit 1
+left=$(cut -d ' ' -f 1 "$run/hostfile" 2>/dev/null) ||
+    { echo 'sm-proxy: no hostfile: ssh is not there yet, this job has one node, or SM_PROXY_RUN_DIR is missing here' >&2 && exit 1; }
+if [ ! -d "$run/nodes" ]; then
+    echo 'sm-proxy: the nodes exchange no keys: set SM_PROXY_NODES_S3; if it is set, the marker in the log says what is missing' >&2
+    exit 1
+fi
+said=$(mktemp 2>/dev/null) || said=/dev/null
+trap 'rm -f "$said"' EXIT
 while :; do
     still=
+    why=
     for host in $left; do
         # No try before its keys are known: an ssh of its own accord would ask another host.
-        if ! grep -q "^$host " "$run/nodes/known_hosts" 2>/dev/null ||
-            ! ssh -n -o BatchMode=yes -o ConnectTimeout=5 "$host" true 2>/dev/null; then
+        if ! grep -q "^$host " "$run/nodes/known_hosts" 2>/dev/null; then
             still="$still $host"
+            why="$why; $host: its host key is not in S3 yet, or its name does not resolve"
+        elif ! ssh -n -o BatchMode=yes -o ConnectTimeout=5 "$host" true 2>"$said"; then
+            still="$still $host"
+            why="$why; $host: $(tail -n 1 "$said")"
         fi
     done
     left=$still
@@ -29,5 +48,8 @@ while :; do
     if [ "$smp_clock" -ge "$until" ]; then break; fi
     sleep 1
 done
-echo "sm-proxy: ssh does not reach$left" >&2
+if [ -s "$run/nodes/problem" ]; then
+    why="; ssh does not take our settings: $(cat "$run/nodes/problem"), so give it: ssh -F $run/nodes/ssh_config"
+fi
+echo "sm-proxy: ssh does not reach$left. ${why#; }" >&2
 exit 1

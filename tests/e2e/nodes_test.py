@@ -1,11 +1,13 @@
 """Keys from S3 while the job runs, and nodes that reach each other, over the real ssh.
 
-On roots made of Debian packages: pdsh, ssh and sshd are what an image has, not this machine's.
+On roots made of Debian packages: pdsh, ssh and sshd are what an image has, not this machine's. The
+image is one that was made for mpirun: with a key pair of its own, and without checks of host keys.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import subprocess
 import sys
@@ -70,7 +72,7 @@ def launched(folder: Path, *options: str, **jobs: int) -> Iterator[Lab]:
     train = folder / "train.sh"
     train.write_text("#!/bin/sh\nexec sleep 3600\n")
     train.chmod(0o755)
-    image = ("--network", "netns", "--image", "debian")
+    image = ("--network", "netns", "--image", "framework")
     with running(folder, *image, *options, "--train", str(train)) as lab:
         for name, count in jobs.items():
             _python(lab, _LAUNCH, name, str(count))
@@ -105,7 +107,7 @@ def _admitted(lab: Lab, job: str) -> bool:
 def test_pdsh_over_all_nodes(team: Lab, job: str, node: int, count: int) -> None:
     """From the first node of one job and the last of the other: each reaches all, and itself."""
     script = (
-        "set -e; grep -q sm-proxy-lab-debian /etc/os-release;"
+        "set -e; grep -q sm-proxy-lab-framework /etc/os-release;"
         " file=$(/opt/sm-proxy/wait-nodes.sh 60); cat $file;"
         " cut -d ' ' -f 1 $file >/tmp/nodes; export PDSH_RCMD_TYPE=ssh;"
         " pdsh -S -w ^/tmp/nodes 'echo $SM_CURRENT_HOST on $(hostname)'"
@@ -131,6 +133,22 @@ def test_nodes_are_verified(team: Lab) -> None:
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().split() == ["algo-2", "algo-2"]
     assert done.stderr.decode().count("Host key verification failed") == 2
+
+
+def test_the_images_own_key_pair_lets_nobody_in(team: Lab, tmp_path: Path) -> None:
+    """Neither us, who pulled the image, nor another node."""
+    pair = tmp_path / "pair"
+    pair.write_bytes(_try(team, "two", "cat /root/.ssh/id_rsa").stdout)
+    pair.chmod(0o600)
+    mine = ("-F", "none", "-o", "IdentitiesOnly=yes", "-i", str(pair))
+    done = team.ssh(*mine, *_only(team, "two"), "true")
+    assert b"Permission denied (publickey" in done.stderr
+    with_pair = "ssh -n -o IdentityFile=/root/.ssh/id_rsa -F /dev/null -o BatchMode=yes"
+    to_node = f"{with_pair} -o StrictHostKeyChecking=no algo-2 true"
+    assert b"Permission denied (publickey" in _try(team, "two", to_node).stderr
+    shown = json.loads(team.sm_proxy("inspect", "sm-two", "--json").stdout)["data"]["problems"]
+    where = "/root/.ssh/authorized_keys does not count: its private half lies in this image"
+    assert f"a key in {where} (/root/.ssh/id_rsa)" in shown
 
 
 def test_only_public_halves_leave_a_container(team: Lab) -> None:

@@ -1,0 +1,86 @@
+# shellcheck shell=sh disable=SC2154,SC2034 # variables of serve.sh
+# sm-proxy: how this container's ssh client is told of the job's nodes. Sourced by serve.sh.
+#
+# In an Include that is the first line of ~/.ssh/config: of an option the first value counts, and the
+# image's own `Host *` may switch checking off or lead elsewhere. For the same reason each option that
+# can keep us from a node, or let another machine answer for it, has a value here.
+
+# Write the options that hold for all nodes, as far as this image's ssh knows them, tried with node $1.
+write_ssh_options() {
+    cat >"$run/nodes/ssh_options" <<END
+  StrictHostKeyChecking yes
+  UserKnownHostsFile $run/nodes/known_hosts
+  GlobalKnownHostsFile /dev/null
+  IdentityFile $run/nodes/id_ed25519
+  IdentitiesOnly yes
+  HostName %h
+  ProxyCommand none
+  PubkeyAuthentication yes
+  PreferredAuthentications publickey
+  CheckHostIP no
+  NoHostAuthenticationForLocalhost no
+  VerifyHostKeyDNS no
+  ControlMaster no
+  ControlPath none
+  AddressFamily inet
+  PermitLocalCommand no
+  Tunnel no
+  UpdateHostKeys no
+  CanonicalizeHostname no
+  AddKeysToAgent no
+  RemoteCommand none
+  KnownHostsCommand none
+  SessionType default
+  StdinNull no
+  ForkAfterAuthentication no
+  HostKeyAlgorithms +ssh-ed25519,ecdsa-sha2-nistp256
+  PubkeyAcceptedKeyTypes +ssh-ed25519
+END
+    [ -z "${SM_PROXY_LISTEN-}" ] || echo "  BindAddress $SM_PROXY_LISTEN" >>"$run/nodes/ssh_options"
+    for _ in 1 2 3 4 5 6 7 8 9; do
+        with_timeout ssh -G -F "$run/nodes/ssh_options" "$1" </dev/null >/dev/null 2>"$run/nodes/why" && return
+        unknown=$(sed -n 's/.*line \([0-9][0-9]*\)[^0-9].*/\1d/p' "$run/nodes/why")
+        [ -n "$unknown" ] || return
+        sed "$unknown" "$run/nodes/ssh_options" >"$run/nodes/ssh_options.new"
+        mv "$run/nodes/ssh_options.new" "$run/nodes/ssh_options"
+    done
+}
+
+# Print what ssh has to know of a node that has not shown its host key yet: it is not to be asked.
+add_missing_node() {
+    printf 'Host %s\n  ProxyCommand sh -c "echo %s >&2; exit 1"\n' "$1" \
+        "'sm-proxy: $1 has not shown its host key yet. $here/wait-nodes.sh waits until all nodes have'"
+}
+
+# Make ssh take our settings before any card is here, and see with node $1 whether it does. Else fail,
+# with the reason in $run/nodes/problem.
+tell_ssh_of_nodes() {
+    for host in $nodes_all; do add_missing_node "$host"; done >"$run/nodes/ssh_config"
+    # shellcheck disable=SC2086 # a list of names
+    { echo Host $nodes_all && cat "$run/nodes/ssh_options"; } >>"$run/nodes/ssh_config"
+    : >"$run/nodes/problem"
+    include_ssh_config || echo "$home/.ssh/config cannot be written" >"$run/nodes/problem"
+    taken=$(with_timeout ssh -G "$1" 2>"$run/nodes/why" </dev/null)
+    for wanted in 'stricthostkeychecking \(true\|yes\)' "userknownhostsfile $run/nodes/known_hosts"; do
+        [ ! -s "$run/nodes/problem" ] || break
+        echo "$taken" | grep -qi "^$wanted\$" ||
+            echo "ssh -G $1 shows others $(tail -n 1 "$run/nodes/why")" >"$run/nodes/problem"
+    done
+    [ ! -s "$run/nodes/problem" ]
+}
+
+# Let our settings be the first that ssh reads. ssh takes the home folder from /etc/passwd, as we do.
+include_ssh_config() {
+    config=$home/.ssh/config
+    ours="Include $run/nodes/ssh_config # by sm-proxy: the nodes of this job"
+    mkdir -p "$home/.ssh" && : >>"$config" || return
+    first=
+    IFS= read -r first <"$config" || :
+    [ "$first" != "$ours" ] || return 0
+    {
+        echo "$ours"
+        sed '/ # by sm-proxy: the nodes of this job$/d' "$config"
+    } >"$config.sm-proxy" || return
+    # Through the file itself, so that its mode and owner stay.
+    cat "$config.sm-proxy" >"$config" && rm -f "$config.sm-proxy"
+} 2>/dev/null
