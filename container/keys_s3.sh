@@ -34,14 +34,27 @@ merge_authorized_keys() {
     [ "${server-}" != dropbear ] || place_keys # it reads a file of its own
 }
 
-# Write the keys of the mirrored objects to a file.
-collect_mirrored_keys() {
-    set -f
-    while read -r etag _; do
-        bare_keys "$(cat "$run/s3-keys/obj.$etag")"
-    done <"$run/s3-keys/list" | head -n 500 >"$run/keys.s3.new"
-    set +f
-}
+# Write the keys of the mirrored objects to $run/keys.s3.new; fail if all objects are as they were.
+# Each is parsed once: 1,000 of them, at every look, would keep a core busy.
+collect_mirrored_keys() (
+    cd "$run/s3-keys" || exit
+    # shellcheck disable=SC2046 # names, which have nothing that a shell would expand
+    {
+        cat list && cksum /dev/null $(sed 's/ .*//; s/^/obj./' list)
+    } >looked_at 2>/dev/null
+    ! files_equal looked_at looked_at.before || exit 1
+    sed -n 's/^\([0-9]*\) \([0-9]*\) obj\.\(.*\)/\3 keys.\3.\1.\2/p' looked_at >wanted
+    while read -r etag file; do
+        [ -e "$file" ] || { bare_keys "$(cat "obj.$etag")" >part && mv part "$file"; }
+    done <wanted
+    # shellcheck disable=SC2046
+    cat /dev/null $(sed 's/.* //' wanted) | without_exposed_keys | head -n 500 >"$run/keys.s3.new"
+    names=$(sed 's/.* //; s/^/ /; s/$/ /' wanted)
+    for file in keys.*; do
+        case $names in *" $file "*) ;; *) rm -f "$file" ;; esac
+    done
+    mv looked_at looked_at.before
+)
 
 apply_s3_keys() {
     if files_equal "$run/keys.s3.new" "$run/keys.s3"; then
@@ -64,8 +77,7 @@ refresh_keys() {
             read_clock
             good=$smp_clock
             told=
-            collect_mirrored_keys
-            apply_s3_keys
+            if collect_mirrored_keys; then apply_s3_keys; else merge_authorized_keys s3; fi
         else
             why=$(cat "$run/keys.why")
             [ "$why" = "$told" ] || exchange_say "keys: S3 could not be read: $why"
@@ -74,6 +86,7 @@ refresh_keys() {
             if [ -s "$run/keys.s3" ] && [ $((smp_clock - good)) -ge "$keys_good_for" ]; then
                 exchange_say "keys: those from S3 are given up, an hour after they were read last"
                 : >"$run/keys.s3.new"
+                rm -f "$run/s3-keys/looked_at.before"
                 apply_s3_keys
             fi
         fi

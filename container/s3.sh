@@ -133,11 +133,11 @@ s3_request() {
 # Print "ETAG SIZE KEY" for each object below $s3_key.
 s3_list_curl() {
     s3_request GET "?list-type=2&max-keys=1000&prefix=$(printf '%s' "$s3_key" | sed 's|/|%2F|g')" '' "$1" '' list || return 1
-    tr '<' '\n' <"$1" | while IFS= read -r line; do
+    tr '<' '\n' <"$1" | sed '/^ETag>/s/&[#a-z0-9]*;//g; /^ETag>/s/"//g' | while IFS= read -r line; do
         case $line in
             Contents\>*) name='' etag='' size='' ;;
             Key\>*) name=${line#Key>} ;;
-            ETag\>*) etag=$(printf '%s' "${line#ETag>}" | sed 's/&[#a-z0-9]*;//g; s/"//g') ;;
+            ETag\>*) etag=${line#ETag>} ;;
             Size\>*) size=${line#Size>} ;;
             /Contents\>*) echo "$etag $size $name" ;;
         esac
@@ -225,9 +225,12 @@ s3_pull() (
             esac
             ;;
     esac
+    # No program for each object: there may be a thousand, and we come again every minute.
+    if [ "$(cat new && echo .)" = "$(cat list && echo .)" ]; then exit; fi
     mv new list
+    listed=$(sed 's/ .*//; s/^/ /; s/$/ /' list)
     for file in obj.*; do
-        grep -q "^${file#obj.} " list || rm -f "$file"
+        case $listed in *" ${file#obj.} "*) ;; *) rm -f "$file" ;; esac
     done
 )
 

@@ -39,10 +39,6 @@ add_problem() {
 check_exchange() { :; }
 start_exchange() { :; }
 
-# The same for keys whose private half lies in the image.
-drop_exposed_keys() { :; }
-without_exposed_keys() { cat; }
-
 for part in clock marker keys exposed_keys sshd dropbear python exchange; do
     # shellcheck source=/dev/null
     [ ! -r "$here/$part.sh" ] || . "$here/$part.sh"
@@ -74,6 +70,19 @@ find_server_program() {
     case $program in /*) [ -x "$program" ] && echo "$program" ;; *) return 1 ;; esac
 }
 
+# Succeed if the job's framework will start `sshd -D` on port 22, for mpirun: where ours has that port
+# no node gets through to another. SageMaker's toolkit is told by a hyperparameter, version 3 of its SDK
+# brings a script (mpi.py and smdataparallel.py there, mpi_driver.py and mpi_utils_remote.py here).
+starts_own_sshd() {
+    for told in "$(cat "$ml/input/config/hyperparameters.json")" "${SM_FRAMEWORK_PARAMS-}" "${SM_TRAINING_ENV-}" "${SM_HPS-}"; do
+        case $(printf '%s' "$told" | tr -d '\\" \t\r\n' | tr A-Z a-z) in
+            *sagemaker_mpi_enabled:[t1]* | *sagemaker_distributed_dataparallel_enabled:[t1]*) return 0 ;;
+        esac
+    done
+    grep -q -e '^[^#]*mpi_driver\.py' -e '^[^#]*mpi_utils_remote' "$ml/input/data/sm_drivers/sm_train.sh" \
+        "$ml/input/data/sagemaker_remote_function_bootstrap/job_driver.sh"
+} 2>/dev/null
+
 choose_ports() {
     case ${SM_PROXY_PORT-} in
         '') ;;
@@ -86,6 +95,10 @@ choose_ports() {
         fi ;;
     esac
     candidates='22 2222 22022'
+    if starts_own_sshd; then
+        candidates='2222 22022'
+        add_problem 'this is an MPI job, whose nodes need port 22 for an sshd of their own: ours listens elsewhere'
+    fi
     read -r lowest </proc/sys/net/ipv4/ip_unprivileged_port_start || lowest=1024
     [ "$uid" = 0 ] || [ "$lowest" -le 22 ] || candidates='2222 22022'
 } 2>/dev/null

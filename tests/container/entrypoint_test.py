@@ -80,6 +80,44 @@ def test_one_wrong_key_does_not_lock_the_bastion_out(box: Box, *, newer: bool) -
     assert ("PerSourcePenalties no" in config) == newer
 
 
+PARAMETERS = "input/config/hyperparameters.json"
+DRIVERS = "input/data/sm_drivers/sm_train.sh"
+REMOTE = "input/data/sagemaker_remote_function_bootstrap/job_driver.sh"
+_DRIVER = "$SM_PYTHON_CMD /opt/ml/input/data/sm_drivers/distributed_drivers"
+
+
+@pytest.mark.skipif(not ISOLATED, reason="needs port 22 to be free")
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+@pytest.mark.parametrize(
+    ("files", "environment", "port"),
+    [
+        ({PARAMETERS: '{"sagemaker_mpi_enabled": "true", "epochs": "3"}'}, {}, 2222),
+        ({PARAMETERS: '{"sagemaker_distributed_dataparallel_enabled" : "True"}'}, {}, 2222),
+        ({}, {"SM_FRAMEWORK_PARAMS": '{"sagemaker_mpi_enabled":true}'}, 2222),
+        ({}, {"SM_TRAINING_ENV": '{"a":{"sagemaker_mpi_enabled":true}}'}, 2222),
+        ({DRIVERS: f"#!/bin/bash\n{_DRIVER}/mpi_driver.py\n"}, {}, 2222),
+        ({REMOTE: "python /opt/ml/x/mpi_utils_remote.py\n"}, {}, 2222),
+        ({PARAMETERS: '{"sagemaker_mpi_enabled": "true"}'}, {"SM_PROXY_PORT": "22"}, 22),
+        ({PARAMETERS: '{"sagemaker_mpi_enabled": "false", "x": "true"}'}, {}, 22),
+        ({DRIVERS: f"{_DRIVER}/torchrun_driver.py\n"}, {}, 22),
+    ],
+)
+def test_an_mpi_job_keeps_port_22(
+    box: Box, files: dict[str, str], environment: dict[str, str], port: int
+) -> None:
+    """For the sshd that its framework starts: without it no node gets through to another."""
+    for name, content in files.items():
+        file = box.root / "opt/ml" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content, encoding="utf-8")
+    code, lines = box.run("sh", "-c", until_ready(box), SM_PROXY_AUTHORIZED_KEY=KEY, **environment)
+    assert code == 0, lines
+    marker = marker_of(lines)
+    assert marker["port"] == port
+    told = "this is an MPI job, whose nodes need port 22 for an sshd of their own"
+    assert [line[: len(told)] for line in marker["problems"]] == ([told] if port != 22 else [])
+
+
 HIDE_IP = "for t in /sbin/ip /bin/ip /usr/bin/ip /usr/sbin/ip; do [ -e $t ] && "
 HIDE_IP += "mount --bind /dev/null $t; done; "
 

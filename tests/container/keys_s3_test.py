@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -103,3 +104,55 @@ def test_a_change_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert shown[1] == "60:ann AAAAjob AAAAann"
     assert shown[3] == "180:bob AAAAjob AAAAbob"
     assert said.count("1 from S3 may log in") == 2
+
+
+_MANY = """
+run=$1 here=$2 SM_PROXY_KEYS_S3=s3://team/keys/
+PATH=$run/programs:$PATH
+for part in clock environment keys s3 keys_s3; do . "$here/$part.sh"; done
+exchange_say() { :; }
+s3_with_any_tool() { :; }
+round=0
+sleep_until_refresh() {
+    round=$((round + 1))
+    echo "$round $(wc -l <"$run/forks") $(wc -l <"$run/authorized_keys")"
+    : >"$run/forks"
+    [ "$round" != 2 ] || echo 'ssh-ed25519 AAAAnew' >"$run/s3-keys/obj.7"
+    [ "$round" != 3 ] || sed -i '/^8 /d' "$run/s3-keys/list"
+    [ "$round" != 4 ] || exit 0
+}
+refresh_keys
+"""
+
+
+def test_only_what_changed_is_parsed(tmp_path: Path) -> None:
+    """Of 300 objects, by the programs that are started for it."""
+    mirror, programs = tmp_path / "s3-keys", tmp_path / "programs"
+    for folder in (mirror, programs):
+        folder.mkdir()
+    for name in ("tr", "sed", "cat", "grep", "cksum", "cut", "rm", "mv"):
+        real = shutil.which(name)
+        script = f'#!/bin/sh\necho {name} >>{tmp_path}/forks\nexec {real} "$@"\n'
+        (programs / name).write_text(script, encoding="utf-8")
+        (programs / name).chmod(0o755)
+    for name in ("keys.environment", "authorized_keys", "forks"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    for number in range(300):
+        text = "some words of no use\n" * 20 + f"ssh-ed25519 AAAA{number} of somebody\n"
+        (mirror / f"obj.{number}").write_text(text, encoding="utf-8")
+    lines = [f"{number} keys/{number}.pub\n" for number in range(300)]
+    (mirror / "list").write_text("".join(lines), encoding="utf-8")
+    done = subprocess.run(
+        ["sh", "-c", _MANY, "sh", str(tmp_path), str(container_files.folder())],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    rounds = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert [keys for _, _, keys in rounds] == [300, 300, 300, 299]
+    first, unchanged, one_changed, one_gone = (forks for _, forks, _ in rounds)
+    assert first > 300
+    assert max(unchanged, one_changed, one_gone) < 40
+    assert "AAAAnew" in (tmp_path / "authorized_keys").read_text(encoding="utf-8")
+    assert len(list(mirror.glob("keys.*"))) == 299
