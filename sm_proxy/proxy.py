@@ -142,10 +142,19 @@ def _opened(
 
 def _found(host: str, settings: Settings, aws: Aws) -> Container:
     found = resolver.resolve(host, settings, aws, wait=settings.wait, on_status=output.status)
-    if found.cached and not found.host_keys and not settings.trusts_first_use(host):
+    if found.cached and not found.host_keys and not _is_trusted(found, settings, aws):
         # It would be refused; and its marker may have come after the line it is remembered by.
         return resolver.resolve(host, settings, aws, fresh=True)
     return found
+
+
+def _is_trusted(container: Container, settings: Settings, aws: Aws) -> bool:
+    from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - without our marker
+
+    with contextlib.suppress(SmProxyError):
+        trust_on_first_use.pinned(container, settings, aws.scope)
+        return True
+    return False
 
 
 def _forget_keys(host: str, settings: Settings, aws: Aws) -> None:

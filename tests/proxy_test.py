@@ -170,7 +170,7 @@ def test_the_host_keys_of_a_job_that_is_over_are_dropped(
     world: World, code: Code, *, left: bool
 ) -> None:
     world.connect()
-    pin = trust_on_first_use._path(container(), "here")
+    pin = trust_on_first_use.pin_path(container(), "here")
     private_files.write_private(pin, HOST_KEY.encode())
     world.found = SmProxyError(code, "over")
     refused(world)

@@ -29,7 +29,9 @@ _WORDS: Final = {True: "yes", False: "no", None: "?"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`list [--check] [--json]`."""
-    parser.add_argument("--check", action="store_true", help="resolve each job that runs")
+    parser.add_argument(
+        "--check", action="store_true", help="go to each job that runs, as ssh would"
+    )
     options.add_json(parser)
 
 

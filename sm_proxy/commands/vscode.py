@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
@@ -12,6 +11,7 @@ from sm_proxy.editors import catalog, launch, settings_file
 from sm_proxy.editors.catalog import Editor
 from sm_proxy.editors.settings_file import Outcome
 from sm_proxy.errors import SmProxyError
+from sm_proxy.inventory import trial
 from sm_proxy.jobs import hostname
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
@@ -81,7 +81,7 @@ def _awaited_user(host: str, settings: Settings, seconds: float) -> str | None:
     """Wait until it can be reached; the user it serves, where ssh would take another."""
     aws = Aws(settings.profile, settings.region)
     # The editor gives ssh 15 s: whatever takes longer has to happen before.
-    found = resolver.resolve(host, settings, aws, wait=seconds, on_status=output.status, fresh=True)
+    found = trial.wait_until_answering(host, settings, aws, seconds, output.status)
     if found.user is None:
         return None
     try:

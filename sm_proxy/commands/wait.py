@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import resolver
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
+from sm_proxy.inventory import trial
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings.schema import WAIT_DEFAULT_S
@@ -27,12 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Wait; the data are those of `resolve`."""
+    """Wait until `ssh` would get there; the data are those of `resolve`."""
     settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
-    # What is remembered may be of a container that is gone: "ready" is said of one that was seen.
-    found = resolver.resolve(
-        args.host, settings, aws, wait=args.timeout, on_status=output.status, fresh=True
-    )
+    found = trial.wait_until_answering(args.host, settings, aws, args.timeout, output.status)
     where = f"{found.job} {found.node} at {found.address} port {found.port}"
-    return Result(found.as_data(), f"ready: {args.host} is {where} ({found.status})")
+    other = (
+        f"; log in as {found.user}@{args.host}" if found.user not in {None, settings.user} else ""
+    )
+    return Result(found.as_data(), f"ready: {args.host} is {where} ({found.status}){other}")

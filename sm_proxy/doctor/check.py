@@ -60,6 +60,8 @@ class Context:
         effective: what `ssh -G` says, lower-case keyword to values.
         date_skew_s: AWS's clock less ours, in seconds.
         bastion: the bastion's instance, as DescribeInstances tells it.
+        pinned: the file with the host key that the first use has pinned; None where the log names
+            one.
         tunnel: to the container, once it is up.
         session_id: of the SSM session under it; empty where the route has none.
         ssh: the paramiko transport through it, once there is one.
@@ -75,6 +77,7 @@ class Context:
     job: Job | None = None
     bastion: dict[str, Any] | None = None
     container: Container | None = None
+    pinned: Path | None = None
     tunnel: BlockingSocket | None = None
     session_id: str = ""
     ssh: Any = None

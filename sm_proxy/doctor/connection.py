@@ -34,8 +34,9 @@ def expected_key(context: Context) -> str:
         pinned = trust_on_first_use.pinned(container, context.settings, context.aws.scope)
         if pinned is None:
             raise SkipCheck("the first connection will trust what it meets, as you asked")
-        container = context.container = replace(container, host_keys=(pinned,))
-        return f"{public_key.describe(pinned)}, of the first connection"
+        context.container = replace(container, host_keys=(pinned,))
+        context.pinned = trust_on_first_use.pin_path(container, context.aws.scope)
+        return f"{public_key.describe(pinned)}, pinned on first use"
     return ", ".join(map(public_key.describe, container.host_keys))
 
 
@@ -51,27 +52,24 @@ def tunnel(context: Context) -> str:
 
 def banner(context: Context) -> str:
     """An SSH server greets."""
-    found = needed(context.tunnel, "the tunnel")
+    found: BlockingSocket = needed(context.tunnel, "the tunnel")
     container = needed(context.container, "the container")
-    return str(found.await_greeting(_BANNER_S, f"{container.address} port {container.port}"))
+    return found.await_greeting(_BANNER_S, f"{container.address} port {container.port}")
 
 
 def host_key(context: Context) -> str:
-    """The server's key is one of those in the log."""
+    """The server's key is one of those that are expected."""
     paramiko = import_paramiko()
     found = needed(context.tunnel, "the tunnel")
     container = needed(context.container, "the container")
     transport = context.ssh = paramiko.Transport(found.socket)
-    types = {name for key in container.host_keys for name in _signatures(key.split()[0])}
-    options = transport.get_security_options()
-    if known := [name for name in options.key_types if name in types]:
-        options.key_types = known
+    trust_on_first_use.prefer_kinds(transport, container.host_keys)
     try:
         transport.start_client(timeout=_STEP_S)
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise SmProxyError(
             "host-key-unknown" if not container.host_keys else "host-key-changed",
-            f"no key of the log's kind was agreed on: {error}",
+            f"no key of the kind that is expected was agreed on: {error}",
             "Is that port's server the container's own sshd?",
         ) from None
     key = transport.get_remote_server_key()
@@ -80,18 +78,17 @@ def host_key(context: Context) -> str:
         raise SkipCheck(f"the log names no host key; the server's is {key.get_name()}")
     if seen not in container.host_keys:
         expected = ", ".join(map(public_key.describe, container.host_keys))
+        origin, next_step = "expected from the log", "and who writes the job's log."
+        if context.pinned:
+            origin = "pinned on first use"
+            next_step = f"and if its container was replaced, delete {context.pinned} to trust anew."
         raise SmProxyError(
             "host-key-changed",
-            f"expected from the log: {expected}; seen at {container.address}: "
+            f"{origin}: {expected}; seen at {container.address}: "
             f"{public_key.describe_blob(key.asbytes())}",
-            "Do not log in: find out what answers there, and who writes the job's log.",
+            f"Do not log in: find out what answers there, {next_step}",
         )
     return str(key.get_name())
-
-
-def _signatures(kind: str) -> tuple[str, ...]:
-    """The algorithms that a host key of a kind signs with (RFC 8332 for RSA)."""
-    return ("rsa-sha2-512", "rsa-sha2-256", kind) if kind == "ssh-rsa" else (kind,)
 
 
 def login(context: Context) -> str:
@@ -117,7 +114,7 @@ def login(context: Context) -> str:
     raise SmProxyError(
         "key-refused",
         f"the container does not let {user} in with {'; '.join(tried) or 'any key, there is none'}",
-        "Submit the job with the key in its environment: sm-proxy keys show --env",
+        container.key_advice,
     )
 
 

@@ -2,7 +2,8 @@
 
 The key is read through the tunnel once, before ssh connects, and kept for that job and node in the
 state folder; ssh itself stays strict. What a first use cannot tell is whether it met the right
-container: that is why it has to be asked for, host by host.
+container: that is why it has to be asked for, host by host. A key that is kept needs no asking any
+more: from then on another one is refused.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError
@@ -24,6 +26,7 @@ from sm_proxy.local import debug_log, output, paths, permissions, private_files
 from sm_proxy.local.threads import Background
 from sm_proxy.public_key import is_public_key
 from sm_proxy.settings import Settings
+from sm_proxy.settings.sources import FILE_NAME
 from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko
 from sm_proxy.tunnel.stream import Stream
 
@@ -48,10 +51,8 @@ def with_host_keys(container: Container, settings: Settings, scope: str, dial: D
         SmProxyError: `host-key-unknown` where the user has not asked for it; `config-read-only`
             or `bad-permissions`, it cannot be kept; or why it failed.
     """
-    if not settings.trusts_first_use(container.host):
-        raise _not_asked_for(container)
-    path = _path(container, scope)
-    key = _pinned(path)
+    path = pin_path(container, scope)
+    key = pinned(container, settings, scope)
     if key is not None:
         with contextlib.suppress(OSError):
             os.utime(path)  # its age is that of its last use
@@ -67,11 +68,17 @@ def pinned(container: Container, settings: Settings, scope: str) -> str | None:
     """The host key that the first use of a container has pinned; None before that.
 
     Raises:
-        SmProxyError: `host-key-unknown` where the user has not asked for it.
+        SmProxyError: `host-key-unknown` where there is none and the user has not asked for it.
     """
-    if not settings.trusts_first_use(container.host):
+    key = _pinned(pin_path(container, scope))
+    if key is None and not settings.trusts_first_use(container.host):
         raise _not_asked_for(container)
-    return _pinned(_path(container, scope))
+    return key
+
+
+def pin_path(container: Container, scope: str) -> Path:
+    """The file with the key that the first use of a container has pinned."""
+    return _file(scope, container.job, container.node)
 
 
 def forget(scope: str, job: str, node: str) -> None:
@@ -93,13 +100,10 @@ def _not_asked_for(container: Container) -> SmProxyError:
         f"the log of {container.host} names no host key, so its container cannot be told from "
         "another",
         "Use the sm-proxy entrypoint in the image, which prints the key; or trust what answers "
-        f"first, with trust_first_use = true under [hosts.{container.host}] in config.toml, or "
-        "SM_PROXY_TRUST_FIRST_USE=1 for one connection.",
+        f'first, with trust_first_use = true under [hosts."{container.host}"] in '
+        f"{paths.config_dir() / FILE_NAME}, or with SM_PROXY_TRUST_FIRST_USE=1 for the first "
+        "connection.",
     )
-
-
-def _path(container: Container, scope: str) -> Path:
-    return _file(scope, container.job, container.node)
 
 
 def _file(scope: str, job: str, node: str) -> Path:
@@ -156,16 +160,33 @@ def _scanned(stream: Stream, container: Container) -> str:
     finally:
         tunnel.close(farewell=False)
     if not answered:
-        raise SmProxyError("sshd-silent", f"nothing told its host key at {container.address}")
+        raise SmProxyError(
+            "sshd-silent",
+            f"nothing told its host key at {container.address} port {container.port}",
+            "Look at the job's log: is sshd running? Do the network ACLs let it through?",
+        )
     return scan.result()
 
 
 def _ask(tunnel: BlockingSocket, where: str) -> str:
-    """Shake hands as an SSH client and give the server's key as `"type base64"`."""
     tunnel.await_greeting(_GREETING_S, where)
+    return read_host_key(tunnel.socket)
+
+
+def read_host_key(far: socket.socket, expected: Iterable[str] = ()) -> str:
+    """Shake hands as an SSH client and give the server's key as `"type base64"`.
+
+    Args:
+        far: to the server.
+        expected: keys `"type base64"`: of several the server gives one of their kinds, as to ssh.
+
+    Raises:
+        SmProxyError: `host-key-unknown`.
+    """
     paramiko = import_paramiko()
-    transport = paramiko.Transport(tunnel.socket)
+    transport = paramiko.Transport(far)
     transport.banner_timeout = 2 * _SCAN_S  # the caller's time is up before
+    prefer_kinds(transport, expected)
     try:
         transport.start_client(timeout=2 * _SCAN_S)
         key = transport.get_remote_server_key()
@@ -179,3 +200,18 @@ def _ask(tunnel: BlockingSocket, where: str) -> str:
         transport.close()
     debug_log.write("host key read", type=key.get_name())
     return f"{key.get_name()} {key.get_base64()}"
+
+
+def prefer_kinds(transport: Any, keys: Iterable[str]) -> None:
+    """Have a server, asked by paramiko's `transport`, give a key of the kind of one of these.
+
+    Where it has none of that kind it gives another, as to ssh, and is told by it.
+    """
+    wanted = {name for key in keys for name in _signatures(key.split()[0])}
+    options = transport.get_security_options()
+    options.key_types = sorted(options.key_types, key=lambda name: name not in wanted)
+
+
+def _signatures(kind: str) -> tuple[str, ...]:
+    """The algorithms that a host key of a kind signs with (RFC 8332 for RSA)."""
+    return ("rsa-sha2-512", "rsa-sha2-256", kind) if kind == "ssh-rsa" else (kind,)

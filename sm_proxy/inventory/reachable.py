@@ -1,14 +1,15 @@
-"""Whether listed jobs can be reached: by what their list says, or by resolving each."""
+"""Whether listed jobs can be reached: by what their list says, or by a look at each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
+from sm_proxy.inventory import trial
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.job import Summary
 from sm_proxy.local import threads
@@ -48,7 +49,7 @@ def guess(job: Summary) -> Reachability:
 
 
 def check_all(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Reachability]:
-    """Describe what is not over, and resolve what runs, a few at a time."""
+    """Describe what is not over, and go to what runs as `connect` does, a few at a time."""
     found = [guess(job) for job in jobs]
     alive = [number for number, job in enumerate(jobs) if found[number].reachable is None]
     answers = threads.map_concurrently(
@@ -70,8 +71,12 @@ def _checked(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
         job.refuse_unless_in_vpc()
         if not job.running:
             return Reachability(reason=f"it is {job.status}", nodes=nodes)
-        host = f"{settings.prefix}{job.name}.{job.kind}"
-        resolver.resolve(host, settings, aws, fresh=True)
+        plain = f"{settings.prefix}{job.name}"
+        found = resolver.resolve(f"{plain}.{job.kind}", settings, aws, fresh=True)
+        # Which name of it the user types, and trusts, is not known: any will do.
+        names = (f"{plain}.{job.kind}", f"{plain}.{job.kind}.algo-1", f"{plain}.algo-1", plain)
+        host = next(filter(settings.trusts_first_use, names), plain)
+        trial.refuse_unless_answering(replace(found, host=host), settings, aws)
     except SmProxyError as error:
         reachable = None if error.code in _UNKNOWN else False
         return Reachability(

@@ -46,6 +46,13 @@ class Container:
         del data["host"], data["stream"]
         return {**data, "host_keys": list(self.host_keys)}
 
+    @property
+    def key_advice(self) -> str:
+        """How it gets a public key to let in; only our entrypoint reads the environment."""
+        if self.source == "marker":
+            return "Submit the job with the key in its environment: sm-proxy keys show --env"
+        return "Have its image or its program put the key into authorized_keys: sm-proxy keys show"
+
     def same_place(self, other: Container) -> bool:
         """Whether both are one and the same running container."""
         return (self.address, self.port, self.host_keys) == (

@@ -172,14 +172,15 @@ def _failure(container: Container, complaint: str) -> SmProxyError:
     if any("IDENTIFICATION HAS CHANGED" in line for line in lines):
         return SmProxyError(
             "host-key-changed",
-            f"the host key of {container.host} is not the one in the job's log",
+            f"the host key of {container.host} is not the one "
+            + ("in the job's log" if container.host_keys else "pinned on first use"),
             "Somebody may be in between: look before you connect.",
         )
     if any("Permission denied" in line for line in lines):
         return SmProxyError(
             "login-refused",
             f"{container.host} does not let your key in",
-            "Put it into the job's Environment: sm-proxy keys show --env",
+            container.key_advice,
         )
     last = lines[-1] if lines else "no reason given"
     return SmProxyError(

@@ -8,6 +8,7 @@ import pytest
 
 from sm_proxy import cli, resolver
 from sm_proxy.editors import jsonc
+from sm_proxy.inventory import trial
 from sm_proxy.ssh_config import effective
 from tests.fakes import container
 
@@ -41,6 +42,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
         return container(host=host, user="ubuntu" if "ubuntu" in host else "root")
 
     monkeypatch.setattr(resolver, "resolve", resolve)
+    monkeypatch.setattr(trial, "refuse_unless_answering", lambda *_: None)
     return seen
 
 

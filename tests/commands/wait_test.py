@@ -7,6 +7,8 @@ import pytest
 
 from sm_proxy import cli, resolver
 from sm_proxy.errors import SmProxyError
+from sm_proxy.inventory import trial
+from sm_proxy.jobs.container import Container
 from sm_proxy.local import output
 from tests.fakes import container
 
@@ -22,17 +24,44 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
         seen.append((host, wait))
         if host == "sm-late":
             raise SmProxyError("wait-timeout", "still Pending", "Wait longer.")
-        return container(host=host)
+        return container(host=host, user="ubuntu" if "ubuntu" in host else "root")
 
     monkeypatch.setattr(resolver, "resolve", resolve)
+    monkeypatch.setattr(trial, "refuse_unless_answering", lambda found, *_: tried.append(found))
     return seen
+
+
+tried: list[Container] = []
+"""The containers that `connect` was found to get to."""
 
 
 def test_ready(asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["wait", "sm-my-job"]) == 0
     assert asked == [("sm-my-job", 900)]
+    assert tried.pop() == container()
     line = "ready: sm-my-job is my-job algo-1 at 10.0.1.5 port 2222 (Training)\n"
     assert capsys.readouterr() == (line, "")
+
+
+def test_another_user_is_named(
+    asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["wait", "sm-ubuntu"]) == 0
+    assert capsys.readouterr().out.endswith("(Training); log in as ubuntu@sm-ubuntu\n")
+
+
+def test_where_ssh_would_be_refused_it_is_not_ready(
+    asked: list[tuple[str, float]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise SmProxyError("host-key-unknown", "its log names none", "Trust it.")
+
+    monkeypatch.setattr(trial, "refuse_unless_answering", refuse)
+    assert cli.main(["wait", "sm-my-job"]) == 1
+    line = "sm-proxy: host-key-unknown: its log names none. Trust it.\n"
+    assert capsys.readouterr() == ("", line)
 
 
 def test_for_scripts(asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_without_one_ssh_refuses_unless_the_user_trusts_the_first_use() -> None:
 def test_the_pinned_key_is_expected_later(monkeypatch: pytest.MonkeyPatch) -> None:
     examined = context(Settings(trust_first_use=True))
     monkeypatch.setattr("sm_proxy.host_keys.trust_on_first_use._pinned", lambda _: fakes.HOST_KEY)
-    assert connection.expected_key(examined) == f"{KEY}, of the first connection"
+    assert connection.expected_key(examined) == f"{KEY}, pinned on first use"
     assert examined.container is not None
     assert examined.container.host_keys == (fakes.HOST_KEY,)
 
@@ -66,3 +66,10 @@ def test_a_log_that_names_an_rsa_key_only_is_asked_for_that_one() -> None:
     finally:
         near.close()
         connection.close(examined)
+
+
+@pytest.mark.parametrize(("source", "env"), [("marker", True), ("ip-addr", False)])
+def test_advice_names_only_what_is_read_there(source: str, *, env: bool) -> None:
+    advice = fakes.container(source=source).key_advice
+    assert ("keys show --env" in advice) is env
+    assert "sm-proxy keys show" in advice

@@ -55,14 +55,45 @@ def test_it_is_refused_without_the_users_trust(article: Lab) -> None:
     done = article.ssh(article.host, "true")
     assert done.returncode == 255
     assert code_of(done) == "host-key-unknown"
-    assert "trust_first_use" in last_line(done)
+    asked_for = f'trust_first_use = true under [hosts."{article.host}"] in {settings(article)},'
+    assert asked_for in last_line(done)
+    # Nor does anything else say that one could get there.
+    waited = article.sm_proxy("wait", article.host)
+    assert (waited.returncode, code_of(waited)) == (1, "host-key-unknown")
+    assert listed(article) == (False, "host-key-unknown")
     assert not any(call["operation"] == "StartSession" for call in article.calls())
 
 
+def settings(lab: Lab) -> Path:
+    return Path(lab.environment["SM_PROXY_CONFIG_DIR"]) / "config.toml"
+
+
+def listed(lab: Lab) -> tuple[bool | None, str | None]:
+    """Whether the list says that the job can be reached, and the code of the reason."""
+    data = json.loads(lab.sm_proxy("list", "--check", "--json").stdout)["data"]
+    (job,) = (job for job in data["jobs"] if job["job"] == lab.job)
+    return job["reachable"], job["reason"] and job["reason"].split(":")[0]
+
+
+def test_a_key_that_is_pinned_once_needs_no_asking_any_more(article: Lab) -> None:
+    asked = article.ssh(article.host, "id -un", env={"SM_PROXY_TRUST_FIRST_USE": "1"})
+    assert asked.stdout == b"root\n", asked.stderr
+    assert b"on first use" in asked.stderr
+    before = len(article.calls())
+    later = article.ssh(article.host, "id -un")
+    assert (later.stdout, later.stderr) == (b"root\n", b"")
+    assert [call["operation"] for call in article.calls()[before:]][:1] == ["StartSession"]
+    waited = article.sm_proxy("wait", article.host)
+    assert waited.returncode == 0, waited.stderr
+    assert listed(article) == (True, None)
+    (pin,) = (article.state / "first-use").iterdir()
+    pin.unlink()
+    assert code_of(article.ssh(article.host, "true")) == "host-key-unknown"
+
+
 def test_with_trust_it_connects_and_stays_pinned(article: Lab) -> None:
-    config = Path(article.environment["SM_PROXY_CONFIG_DIR"])
-    config.mkdir(parents=True, exist_ok=True)
-    (config / "config.toml").write_text(f'[hosts."{article.host}"]\ntrust_first_use = true\n')
+    settings(article).parent.mkdir(parents=True, exist_ok=True)
+    settings(article).write_text(f'[hosts."{article.host}"]\ntrust_first_use = true\n')
     first = article.ssh(article.host, "id -un")
     assert first.stdout == b"root\n", first.stderr
     assert b"on first use" in first.stderr
@@ -79,4 +110,13 @@ def test_with_trust_it_connects_and_stays_pinned(article: Lab) -> None:
     assert b"HOST IDENTIFICATION HAS CHANGED" in refused.stderr
     assert code_of(refused) == "host-key-changed"
     assert "pinned on first use" in last_line(refused)
+    assert listed(article) == (False, "host-key-changed")
+    examined = json.loads(
+        article.sm_proxy("doctor", article.host, "--ssh-config", article.config, "--json").stdout
+    )["data"]
+    assert examined["cause"] == "host-key-changed"
+    (check,) = (check for check in examined["checks"] if check["id"] == "host-key")
+    assert "pinned on first use: SHA256:" in check["reason"]
+    assert "log" not in check["reason"]
+    assert f"delete {pin} to trust anew" in check["fix"]
     await_true(lambda: not article.sessions(), 60, article.sessions)

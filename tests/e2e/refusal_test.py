@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.labs import Lab, code_of, last_line, running
+from tests.e2e.labs import Lab, await_true, code_of, last_line, running
 
 pytestmark = pytest.mark.e2e
 
@@ -276,6 +276,13 @@ def test_nothing_listens_on_the_port(tmp_path: Path) -> None:
         claim(own, marker(address, 9, own.environment["SM_PROXY_LAB_USER"]))
         code, _ = refused(own, own.host)
         assert code == "connect-refused"
+        waited = own.sm_proxy("wait", own.host, "--timeout", "1")
+        assert (waited.returncode, code_of(waited)) == (1, "connect-refused")
+        assert b"waiting, for its server may still be starting" in waited.stderr
+        (job,) = json.loads(own.sm_proxy("list", "--check", "--json").stdout)["data"]["jobs"]
+        assert job["reachable"] is False
+        assert job["reason"].startswith("connect-refused: ")
+        await_true(lambda: not own.sessions(), 60, own.sessions)
 
 
 def test_something_silent_listens_on_the_port(tmp_path: Path) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import paramiko
 import pytest
 
+from sm_proxy import settings
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.jobs.container import Container
@@ -71,6 +74,29 @@ def test_the_first_key_is_read_and_kept(capsys: pytest.CaptureFixture[str]) -> N
     assert stream.events.count("close") == 1
     assert "on first use" in capsys.readouterr().err
     assert with_keys(ASKED).host_keys == (expected,)
+
+
+def test_a_key_that_is_kept_needs_no_asking_any_more() -> None:
+    stream = ServerStream()
+    once = with_keys(Settings(trust_first_use=True), stream)
+    assert once.host_keys[0].endswith(stream.key.get_base64())
+    assert with_keys(Settings()) == once
+    assert trust_on_first_use.pinned(BARE, Settings(), "context") == once.host_keys[0]
+    with pytest.raises(SmProxyError, match="no host key"):
+        trust_on_first_use.with_host_keys(
+            replace(BARE, node="algo-2"), Settings(), "context", never
+        )
+
+
+@pytest.mark.parametrize("host", ["sm-my-job", "sm-my-job.algo-2", "sm-my-job.processing"])
+def test_the_opt_in_is_named_as_it_has_to_be_written(host: str, tmp_path: Path) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        trust_on_first_use.with_host_keys(replace(BARE, host=host), Settings(), "context", never)
+    (table,) = re.findall(r"(\[hosts.*?\]) in", caught.value.hint)
+    (path,) = re.findall(r"in (/.*?config\.toml),", caught.value.hint)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(f"{table}\ntrust_first_use = true\n")
+    assert settings.load().trusts_first_use(host)
 
 
 def test_another_node_or_account_has_a_pin_of_its_own() -> None:

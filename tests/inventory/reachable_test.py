@@ -9,8 +9,9 @@ import pytest
 from sm_proxy import resolver
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import Code, SmProxyError
-from sm_proxy.inventory import reachable
+from sm_proxy.inventory import reachable, trial
 from sm_proxy.inventory.reachable import Reachability
+from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.job import Phase, Summary
 from sm_proxy.settings import Settings
 from tests.fakes import JOB, FakeAws, container, description
@@ -32,6 +33,7 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return container()
 
     monkeypatch.setattr(resolver, "resolve", resolve)
+    monkeypatch.setattr(trial, "refuse_unless_answering", lambda *_: None)
     return hosts
 
 
@@ -102,6 +104,41 @@ def test_what_resolving_met(
     monkeypatch.setattr(resolver, "resolve", resolve)
     (found,) = checked(FakeAws(DescribeTrainingJob=description()), summary())
     assert found == Reachability(reachable=reachable, reason=f"{code}: words", nodes=1)
+
+
+@pytest.mark.parametrize(
+    ("code", "reachable"),
+    [
+        *(("host-key-unknown", False), ("host-key-changed", False), ("connect-refused", False)),
+        *(("sshd-silent", False), ("bastion-offline", False), ("throttled", None)),
+    ],
+)
+def test_what_ssh_would_meet_counts(
+    code: Code, reachable: bool | None, resolved: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise SmProxyError(code, "words")
+
+    monkeypatch.setattr(trial, "refuse_unless_answering", refuse)
+    (found,) = checked(FakeAws(DescribeTrainingJob=description()), summary())
+    assert found == Reachability(reachable=reachable, reason=f"{code}: words", nodes=1)
+
+
+@pytest.mark.parametrize("name", ["", ".training", ".algo-1", ".training.algo-1"])
+def test_trust_counts_under_whichever_name(
+    name: str, resolved: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted: list[bool] = []
+
+    def refuse(found: Container, settings: Settings, _: object) -> None:
+        trusted.append(settings.trusts_first_use(found.host))
+
+    monkeypatch.setattr(trial, "refuse_unless_answering", refuse)
+    settings = Settings(hosts={f"sm-{JOB}{name}": {"trust_first_use": True}})
+    aws = FakeAws(DescribeTrainingJob=description())
+    reachable.check_all([summary()], settings, aws)
+    reachable.check_all([summary()], Settings(), aws)
+    assert trusted == [True, False]
 
 
 def test_many_are_checked_side_by_side_and_in_order(resolved: list[str]) -> None:

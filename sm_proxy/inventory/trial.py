@@ -1,0 +1,95 @@
+"""Whether `connect` would get to a container: all that it does, short of the bytes.
+
+Where a container is, its log says; whether its host key may be known, and whether a server listens
+there, only a look tells. It opens one session and ends it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from sm_proxy import public_key, resolver
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError
+from sm_proxy.host_keys import trust_on_first_use
+from sm_proxy.jobs.container import Container
+from sm_proxy.routes import table as routes
+from sm_proxy.settings import Settings
+from sm_proxy.tunnel.blocking_socket import BlockingSocket
+
+_GREETING_S: Final = 10.0
+_COMING: Final = frozenset({"connect-refused", "sshd-silent", "session-lost"})
+"""What a server meets that is still being started."""
+
+
+def wait_until_answering(
+    host: str, settings: Settings, aws: Aws, wait: float, on_status: Callable[[str], None]
+) -> Container:
+    """The container behind a host name, once `connect` would get to it.
+
+    Args:
+        host: as the user typed it.
+        settings: of this run.
+        aws: for the calls.
+        wait: so long at most, in seconds, for the job, its log and its server.
+        on_status: takes a line when the wait gets longer.
+
+    Raises:
+        SmProxyError: what `connect` would meet.
+    """
+    deadline, left = time.monotonic() + wait, wait
+    shown = ""
+    while True:
+        # What is remembered may be of a container that is gone.
+        found = resolver.resolve(host, settings, aws, wait=left, on_status=on_status, fresh=True)
+        try:
+            refuse_unless_answering(found, settings, aws)
+        except SmProxyError as error:
+            left = deadline - time.monotonic()
+            if error.code not in _COMING or left <= 0:
+                raise
+            if error.message != shown:
+                shown = error.message
+                on_status(f"{shown}; waiting, for its server may still be starting")
+        else:
+            return found
+        time.sleep(min(left, random.uniform(*resolver.POLL_S)))  # noqa: S311 - jitter
+        left = max(0.0, deadline - time.monotonic())
+
+
+def refuse_unless_answering(container: Container, settings: Settings, aws: Aws) -> None:
+    """Raise what `connect` would meet on its way to the container's SSH server.
+
+    Raises:
+        SmProxyError: with the code that fits.
+    """
+    if not container.host_keys:
+        pinned = trust_on_first_use.pinned(container, settings, aws.scope)
+        container = replace(container, host_keys=(pinned,) if pinned else ())
+    tunnel = BlockingSocket(routes.connect(container, container.port, settings, aws))
+    try:
+        tunnel.wait_open()
+        tunnel.await_greeting(_GREETING_S, f"{container.address} port {container.port}")
+        if container.host_keys:
+            _refuse_another_key(container, tunnel)
+    finally:
+        tunnel.close()
+
+
+def _refuse_another_key(container: Container, tunnel: BlockingSocket) -> None:
+    try:
+        seen = trust_on_first_use.read_host_key(tunnel.socket, container.host_keys)
+    except SmProxyError:  # it speaks another dialect than our reader: ssh may well understand it
+        return
+    if seen not in container.host_keys:
+        names = ", ".join(map(public_key.describe, container.host_keys))
+        raise SmProxyError(
+            "host-key-changed",
+            f"{container.address} port {container.port} has the host key "
+            f"{public_key.describe(seen)}, but {names} is expected",
+            f"Find out why with: sm-proxy doctor {container.host}",
+        )

@@ -1,0 +1,193 @@
+"""A container is reachable where `connect` would get to it, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sm_proxy import resolver
+from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.host_keys import trust_on_first_use
+from sm_proxy.inventory import trial
+from sm_proxy.jobs.container import Container
+from sm_proxy.local import paths, private_files
+from sm_proxy.routes import table as routes
+from sm_proxy.settings import Settings
+from tests.fakes import HOST_KEY, Clock, FakeAws, container
+from tests.host_keys.trust_on_first_use_test import ServerStream
+from tests.tunnel.fakes import SocketStream
+
+ASKED = Settings(hosts={"sm-my-job": {"trust_first_use": True}})
+BARE = container(host_keys=(), source="ip-addr", user=None, port=22)
+
+
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> list[SocketStream]:
+    """The streams to be had; what is asked for beyond them fails the test."""
+    streams: list[SocketStream] = []
+    monkeypatch.setattr(routes, "connect", lambda *_: streams.pop(0))
+    return streams
+
+
+def tried(found: Container, settings: Settings | None = None) -> SmProxyError | None:
+    try:
+        trial.refuse_unless_answering(found, settings or Settings(), FakeAws())
+    except SmProxyError as error:
+        return error
+    return None
+
+
+def key_of(stream: ServerStream) -> str:
+    return f"{stream.key.get_name()} {stream.key.get_base64()}"
+
+
+def test_a_server_with_the_key_of_the_log(dialled: list[SocketStream]) -> None:
+    stream = ServerStream()
+    dialled.append(stream)
+    assert tried(container(host_keys=(HOST_KEY, key_of(stream)))) is None
+    assert stream.events[-1] == "close"
+
+
+def test_a_server_with_another_key(dialled: list[SocketStream]) -> None:
+    stream = ServerStream()
+    dialled.append(stream)
+    error = tried(container(host_keys=(HOST_KEY,)))
+    assert error is not None
+    assert error.code == "host-key-changed"
+    assert "sm-proxy doctor sm-my-job" in error.hint
+    assert stream.events[-1] == "close"
+
+
+def test_a_key_that_nobody_knows_is_not_dialled(dialled: list[SocketStream]) -> None:
+    error = tried(BARE)
+    assert error is not None
+    assert error.code == "host-key-unknown"
+
+
+def test_with_trust_the_server_answers_and_nothing_is_pinned(dialled: list[SocketStream]) -> None:
+    dialled.append(ServerStream())
+    assert tried(BARE, ASKED) is None
+    assert not (paths.state_dir() / "first-use").exists()
+
+
+def test_a_pinned_key_is_what_counts(dialled: list[SocketStream]) -> None:
+    stream = ServerStream()
+    pin = trust_on_first_use.pin_path(BARE, FakeAws().scope)
+    private_files.write_private(pin, key_of(stream).encode())
+    dialled += [stream, ServerStream()]
+    assert tried(BARE) is None
+    error = tried(BARE)
+    assert error is not None
+    assert error.code == "host-key-changed"
+
+
+@pytest.mark.parametrize(
+    ("greeting", "code"), [(b"", "sshd-silent"), (b"HTTP/1.1 400 Bad\r\n", "sshd-silent")]
+)
+@pytest.mark.parametrize("found", [container(), BARE], ids=["marker", "bare"])
+def test_what_does_not_greet(
+    greeting: bytes,
+    code: str,
+    found: Container,
+    dialled: list[SocketStream],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trial, "_GREETING_S", 1.0)
+    stream = ServerStream(greeting)
+    dialled.append(stream)
+    error = tried(found, ASKED)
+    assert error is not None
+    assert error.code == code
+    assert stream.events[-1] == "close"
+
+
+def test_a_stream_that_fails_says_why(dialled: list[SocketStream]) -> None:
+    stream = SocketStream()
+    stream.ended, stream.failure = True, SmProxyError("connect-refused", "no", "mend")
+    dialled.append(stream)
+    with stream.far:
+        assert tried(container()) is stream.failure
+
+
+def test_a_server_of_another_dialect_answers_all_the_same(dialled: list[SocketStream]) -> None:
+    dialled.append(ServerStream(b"SSH-2.0-Other\r\nand no key exchange that we would know\r\n"))
+    assert tried(container()) is None
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(trial, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def resolved(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each resolution was to wait."""
+    waits: list[float] = []
+
+    def resolve(host: str, *_: Any, wait: float, fresh: bool, on_status: Any) -> Container:
+        del on_status
+        assert fresh
+        waits.append(wait)
+        return container(host=host)
+
+    monkeypatch.setattr(resolver, "resolve", resolve)
+    return waits
+
+
+def meets(monkeypatch: pytest.MonkeyPatch, *errors: SmProxyError | None) -> None:
+    """What each try meets; the last one again and again."""
+    left = list(errors)
+
+    def refuse(*_: object) -> None:
+        if (error := left.pop(0) if len(left) > 1 else left[0]) is not None:
+            raise error
+
+    monkeypatch.setattr(trial, "refuse_unless_answering", refuse)
+
+
+def waited(seconds: float, told: Callable[[str], None] = lambda _: None) -> Container:
+    return trial.wait_until_answering("sm-x", Settings(), FakeAws(), seconds, told)
+
+
+REFUSED = SmProxyError("connect-refused", "nothing listens at 10.0.1.5 port 22", "mend")
+
+
+def test_a_server_that_is_still_starting_is_waited_for(
+    resolved: list[float], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meets(monkeypatch, REFUSED, REFUSED, SmProxyError("sshd-silent", "silent", "mend"), None)
+    told: list[str] = []
+    assert waited(900, told.append).host == "sm-x"
+    assert told == [
+        f"{words}; waiting, for its server may still be starting"
+        for words in ("nothing listens at 10.0.1.5 port 22", "silent")
+    ]
+    assert resolved[0] == 900
+    assert len(resolved) == 4
+    assert resolved == sorted(resolved, reverse=True)
+
+
+@pytest.mark.parametrize("seconds", [0, 5, 300])
+def test_the_wait_for_a_server_ends(
+    seconds: int, resolved: list[float], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meets(monkeypatch, REFUSED)
+    with pytest.raises(SmProxyError) as caught:
+        waited(seconds)
+    assert caught.value is REFUSED
+    assert sum(clock.slept) == pytest.approx(seconds)
+    assert resolved[0] == seconds
+
+
+@pytest.mark.parametrize("code", ["host-key-unknown", "host-key-changed", "no-bastion"])
+def test_what_no_wait_mends_is_told_at_once(
+    code: Code, resolved: list[float], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meets(monkeypatch, SmProxyError(code, "words", "mend"))
+    with pytest.raises(SmProxyError, match="words"):
+        waited(900)
+    assert clock.slept == []
