@@ -24,6 +24,7 @@ from sm_proxy.errors import EXIT_BUG, EXIT_EXPECTED, EXIT_INTERRUPTED, SmProxyEr
 from sm_proxy.local import output, paths, private_files
 from sm_proxy.local.redaction import redact
 from sm_proxy.local.signals import Hangup
+from sm_proxy.local.threads import Background
 
 ERROR_FILE: Final = "SM_PROXY_ERROR_FILE"
 """The variable by which a command of ours that runs ssh learns why its ProxyCommand failed.
@@ -33,6 +34,8 @@ It names a file for the code and the words: on stderr, whoever runs code in the 
 _ERRORS: Final = "errors.jsonl"
 _REPORTS: Final = 20
 """Reports kept at the most."""
+_DISK_S: Final = 2.0
+"""Nobody waits longer for a disk to take what is only for later."""
 
 
 def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -> int:
@@ -53,11 +56,7 @@ def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = Fals
         if missing := _missing_package(error):
             _tell(command, missing, as_json=as_json)
             return EXIT_EXPECTED
-        what = f"{type(error).__name__}, please report it with {report(command)}"
-        with contextlib.suppress(OSError, SmProxyError):
-            output.render_error(command, SmProxyError("bug", what), as_json=as_json)
-        _hand_over(SmProxyError("bug", what))
-        output.write_to_stderr(f"sm-proxy: bug: {what}")
+        report_bug_now(command, error, as_json=as_json)
         return EXIT_BUG
 
 
@@ -80,21 +79,49 @@ def redacted(error: SmProxyError) -> SmProxyError:
 
 
 def report_last_line(command: str, error: SmProxyError) -> int:
-    """Keep the failure of a command and say it as the last line; return the exit status."""
-    cleaned = redacted(error)
-    _hand_over(cleaned)
-    _remember(command, cleaned)
+    """Say the failure of a command as the last line, and keep it; return the exit status."""
     if not error.reported:
-        output.write_to_stderr(cleaned.line)
+        _say(error)
+    if not error.kept:
+        _keep(command, error)
     return EXIT_EXPECTED
 
 
 def report_now(error: SmProxyError) -> None:
     """Say the last line of a failure that is still to be raised: afterwards nobody may listen."""
-    cleaned = redacted(error)
-    _hand_over(cleaned)
-    output.write_to_stderr(cleaned.line)
     error.reported = True
+    _say(error)
+
+
+def keep_now(command: str, error: SmProxyError) -> None:
+    """Keep a failure that is still to be raised."""
+    error.kept = True
+    _keep(command, error)
+
+
+def report_bug_now(command: str, error: Exception, *, as_json: bool = False) -> None:
+    """Write the report of a bug and say where it is, once."""
+    if getattr(error, "reported", False) or _missing_package(error):
+        return
+    setattr(error, "reported", True)  # noqa: B010 - it may be of any class
+    text = "".join(traceback.format_exception(error))
+    written = Background(lambda: report(command, text)).settled(_DISK_S)
+    where = written or "what you did (no report could be written: the disk does not answer)"
+    what = f"{type(error).__name__}, please report it with {where}"
+    with contextlib.suppress(OSError, SmProxyError):
+        output.render_error(command, SmProxyError("bug", what), as_json=as_json)
+    output.write_to_stderr(f"sm-proxy: bug: {what}")
+    _hand_over(SmProxyError("bug", what))
+
+
+def _say(error: SmProxyError) -> None:
+    cleaned = redacted(error)
+    output.write_to_stderr(cleaned.line)
+    _hand_over(cleaned)
+
+
+def _keep(command: str, error: SmProxyError) -> None:
+    Background(lambda: _remember(command, redacted(error))).settled(_DISK_S)
 
 
 def read_handed_over(path: Path) -> SmProxyError | None:
@@ -149,11 +176,11 @@ def last_errors() -> list[dict[str, Any]]:
     return []
 
 
-def report(command: str) -> Path | str:
-    """Write the report of the bug that is being handled; gives its path, or why there is none."""
+def report(command: str, trace: str = "") -> Path | str:
+    """Write the report of a bug, the one at hand unless given: its path, or why there is none."""
     text = (
         f"sm-proxy {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
-        f"command: {command}\n\n{redact(traceback.format_exc())}"
+        f"command: {command}\n\n{redact(trace or traceback.format_exc())}"
     )
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     try:

@@ -67,6 +67,7 @@ class SmProxyError(Exception):
 
     Attributes:
         reported: whether its line has been shown already.
+        kept: whether it stands in the state folder already.
     """
 
     def __init__(self, code: Code, message: str, hint: str = "") -> None:
@@ -75,6 +76,7 @@ class SmProxyError(Exception):
         self.message = message
         self.hint = hint
         self.reported = False
+        self.kept = False
 
     @property
     def line(self) -> str:

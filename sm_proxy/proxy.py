@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from sm_proxy import error_handler, resolver
 from sm_proxy.aws.clients import Aws
@@ -18,6 +19,7 @@ from sm_proxy.host_keys import known_hosts
 from sm_proxy.host_keys.policy import HostKeyPolicy
 from sm_proxy.local import debug_log, output, signals, stdio, threads
 from sm_proxy.local.stdio import Stdio
+from sm_proxy.local.threads import Background
 from sm_proxy.resolver import Container
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 RecordFields = dict[str, Any]
 """What the connection's record shall say: see `connection_log.ConnectionRecord`."""
 
+FAREWELL_S: Final = 5.0
+"""How long a connection may take to clean up, once its last line is said."""
+SAY_S: Final = 2.5
+"""How long its last line may take; a bug's report is written first."""
+_TICK_S: Final = 0.1
 SSH_PORT = 22
 """ssh's default: it then stands for whatever port the container's marker names."""
 
@@ -53,45 +60,80 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
     began = time.time()
     record: RecordFields = {"host": host}
     ended_by: BaseException | None = None
+    left = _Left()
     try:
-        housekeeping = _connected(port, user, settings, ssh, record)
+        aws = Aws(settings.profile, settings.region)
+        with signals.Watch(ssh.gone):
+            container, stream = _opened(port, user, settings, aws, record)
+            left.stream = stream
+        from sm_proxy.housekeeping import (  # noqa: PLC0415 - while the tunnel comes up
+            BackgroundHousekeeping,
+        )
+
+        left.housekeeping = BackgroundHousekeeping(aws, stream, settings)
+        _pumped(container, port, stream, ssh, record)
     except (signals.Hangup, KeyboardInterrupt) as error:
-        # ssh is gone: whoever reads its stderr must not wait for us, and nothing is printed.
-        signals.detach_stderr()
-        ended_by = error
+        ended_by = error  # ssh is gone, and nothing is printed
         return EXIT_INTERRUPTED
     except Exception as error:
         ended_by = error
         raise
     finally:
-        # What is left is bounded, and ssh sends its SIGHUP while our last line is being written.
-        signals.ignore()
-        routes.end_all()
-        _note(record, began, ended_by)
-    signals.detach_stderr()
-    housekeeping.finish()
+        signals.ignore()  # ssh sends its SIGHUP while our last line is being written
+        if isinstance(ended_by, Exception):
+            _say(ended_by)
+        else:  # whoever reads stderr must not wait for what is left
+            signals.detach_stderr()
+        _finish(left, record, began, ended_by)
     return EXIT_OK
 
 
-def _connected(
-    port: int, user: str | None, settings: Settings, ssh: Stdio, record: RecordFields
-) -> BackgroundHousekeeping:
-    """Connect and carry bytes until either side is done; gives what is left to do afterwards."""
-    aws = Aws(settings.profile, settings.region)
-    with signals.Watch(ssh.gone):
-        container, stream = _opened(port, user, settings, aws, record)
-    try:
-        from sm_proxy.housekeeping import (  # noqa: PLC0415 - while the tunnel comes up
-            BackgroundHousekeeping,
-        )
+@dataclass
+class _Left:
+    """What a connection leaves to do at its end."""
 
-        housekeeping = BackgroundHousekeeping(aws, stream, settings)
-        _pumped(container, port, stream, ssh, record)
-    finally:
-        signals.ignore()
-        stream.close()
-        debug_log.write("closed")
-    return housekeeping
+    stream: Stream | None = None
+    housekeeping: BackgroundHousekeeping | None = None
+
+
+def _say(failure: Exception) -> None:
+    """Say the last line, while ssh still waits for us; a reader that hangs does not keep us."""
+
+    def work() -> None:
+        if not isinstance(failure, SmProxyError):
+            error_handler.report_bug_now("connect", failure)
+        elif not failure.reported:
+            error_handler.report_now(failure)
+
+    Background(work).settled(SAY_S)
+
+
+def _finish(
+    left: _Left, record: RecordFields, began: float, ended_by: BaseException | None
+) -> None:
+    """Do what is left, in a thread: no disk or service that hangs keeps this process."""
+
+    def work() -> None:
+        with contextlib.ExitStack() as steps:  # from the last to the first, whatever one meets
+            if left.housekeeping is not None and ended_by is None:
+                steps.callback(left.housekeeping.finish)
+            steps.callback(_note, record, began, ended_by)
+            if isinstance(ended_by, SmProxyError):
+                steps.callback(error_handler.keep_now, "connect", ended_by)
+            steps.callback(routes.end_all)
+            if left.stream is not None:
+                steps.callback(debug_log.write, "closed")
+                steps.callback(left.stream.close)
+
+    farewell = Background(work)
+    farewell.settled(_TICK_S)
+    if not farewell.done:
+        signals.detach_stderr()
+    with signals.Deadline(FAREWELL_S) as deadline:
+        while not farewell.done and (within := deadline.left()):
+            farewell.settled(min(within, _TICK_S))
+    if farewell.done:
+        farewell.result()
 
 
 def _note(record: RecordFields, began: float, ended_by: BaseException | None) -> None:

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sm_proxy import housekeeping, proxy, resolver
+from sm_proxy import error_handler, housekeeping, proxy, resolver
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.host_keys import known_hosts, trust_on_first_use
 from sm_proxy.local import private_files, signals, stdio, threads
@@ -38,6 +42,7 @@ class World:
         self.pinned_before_dialling = ""
         self.closed = 0
         self.let_go = 0
+        self.let_go_before_the_end = 0
         self.up, self.down = 3, 7
         self.opened = True
         self.done_after: list[str] = []
@@ -82,6 +87,7 @@ class World:
 
     def close(self) -> None:
         self.closed += 1
+        self.let_go_before_the_end = self.let_go
 
     def note(self) -> None:
         self.let_go += 1
@@ -292,3 +298,120 @@ def test_a_hang_up_between_dialling_and_copying_leaves_no_session(
     assert world.connect() == 130
     assert world.closed == 0
     assert api.ended == ["s-1"]
+
+
+def test_stderr_is_let_go_before_what_is_left(world: World) -> None:
+    world.connect()
+    assert (world.closed, world.let_go_before_the_end) == (1, 1)
+
+
+def test_the_last_line_stands_before_what_is_left(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(world, "close", lambda: said.append(capsys.readouterr().err))
+    world.pump_fails = SmProxyError("session-lost", "gone", "Connect again.")
+    refused(world)
+    assert said == ["sm-proxy: session-lost: gone. Connect again.\n"]
+    world.pump_fails = KeyError("x")
+    with pytest.raises(KeyError):
+        world.connect()
+    assert said[1].startswith("sm-proxy: bug: KeyError, please report it with ")
+
+
+HANGS = {
+    "log": (connection_log, "append"),
+    "housekeeping": (housekeeping, "run"),
+    "sessions": (bastion, "end_all"),
+    "errors": (error_handler, "_remember"),
+}
+
+
+@pytest.mark.parametrize("fails", [True, False])
+@pytest.mark.parametrize("what", [*HANGS, "close"])
+def test_nothing_that_hangs_keeps_a_connection_that_is_over(
+    what: str, world: World, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    hung = threading.Event()
+    place, name = HANGS.get(what, (world, what))
+    monkeypatch.setattr(place, name, lambda *_: hung.wait(60))
+    monkeypatch.setattr(proxy, "FAREWELL_S", 0.3)
+    began = time.monotonic()
+    if fails:
+        world.pump_fails = SmProxyError("session-lost", "gone")
+        assert refused(world) is world.pump_fails
+    else:
+        assert world.connect() == 0
+    assert time.monotonic() - began < 20
+    hung.set()
+
+
+HELPER = """
+import os, sys, threading
+from sm_proxy import cli, proxy
+from sm_proxy.local import signals
+from sm_proxy.state import connection_log
+
+def append(*_):
+    os.write(told, b"hanging\\n")
+    threading.Event().wait()
+
+told = os.dup(1)
+connection_log.append = append
+proxy.FAREWELL_S, signals.HURRY_S = {}, {}
+sys.exit(cli.main(["connect", "no-name-of-ours"]))
+"""
+
+
+def helper(farewell: float, hurry: float, **options: Any) -> subprocess.Popen[bytes]:
+    """A helper whose clean-up hangs; its state folder is that of this test."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HELPER.format(farewell, hurry)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        **options,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"hanging\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_clean_up_that_hangs(number: signal.Signals) -> None:
+    process = helper(600, 0.1, stderr=subprocess.PIPE)
+    while process.poll() is None:
+        process.send_signal(number)  # the first may come before it is listened for
+        time.sleep(0.05)
+    _, err = process.communicate()
+    assert process.returncode == 1
+    assert err.startswith(b"sm-proxy: bad-name: ")
+
+
+def test_a_clean_up_that_hangs_holds_nobodys_stderr() -> None:
+    process = helper(600, 600, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    told = process.stderr.read()  # to its end
+    assert process.poll() is None
+    process.kill()
+    process.communicate()
+    assert told.startswith(b"sm-proxy: bad-name: ")
+
+
+def test_a_clean_up_that_hangs_ends() -> None:
+    process = helper(0.1, 600, stderr=subprocess.PIPE)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+
+
+def test_a_reader_of_stderr_that_hangs_keeps_nobody() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    try:
+        helper(0.1, 0.1, stderr=writer).communicate(timeout=60)
+    finally:
+        os.close(reader)
+        os.close(writer)

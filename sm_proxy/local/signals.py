@@ -17,16 +17,21 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from types import FrameType
 from typing import Any
 
 _WATCH_TICK_S = 0.25
+HURRY_S = 2.5
+"""What a signal leaves of a clean-up: ssh's own SIGHUP comes at every ordinary end."""
 _AGAIN_S = 0.01
 _RACE = "ignored due to race condition"
 """CPython's words for a signal that came just before it was to be ignored (signalmodule.c)."""
 _NAMES = ("SIGHUP", "SIGTERM", "SIGINT")
 _ALL = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+_ignored: set[int] = set()
+"""Signals that we ignore for a while, not those that were ignored when we were started."""
 _hooks: list[Callable[[Any], object]] = []
 """What was told of dropped exceptions before us."""
 
@@ -54,12 +59,18 @@ def raise_on_hangup() -> None:
 def ignore() -> None:
     """From now on SIGHUP, SIGTERM and SIGINT do nothing: for the bounded clean-up."""
     for number in _ALL:
-        signal.signal(number, signal.SIG_IGN)
+        if signal.signal(number, signal.SIG_IGN) != signal.SIG_IGN:
+            _ignored.add(number)
 
 
 def detach_stderr() -> None:
-    """Point stderr at nothing: whoever waits for ssh's output must not wait for our clean-up."""
+    """Point stderr at nothing: whoever waits for ssh's output must not wait for our clean-up.
+
+    And stdout, where `stdio.take_over` has made it the same.
+    """
     null = os.open(os.devnull, os.O_WRONLY)
+    if os.path.sameopenfile(1, 2):
+        os.dup2(null, 1)
     os.dup2(null, 2)
     os.close(null)
 
@@ -92,6 +103,34 @@ class Wakeup:
     def _note(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self.hung_up = True
+
+
+class Deadline:
+    """The end of a clean-up: while entered, SIGHUP, SIGTERM and SIGINT bring it nearer.
+
+    Args:
+        seconds: how long it may take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """How many seconds are left."""
+        return max(0.0, self._until - time.monotonic())
+
+    def __enter__(self) -> Deadline:  # noqa: PYI034 - Self is 3.11
+        """Take the signals over, those too that were ignored since the first one."""
+        _handle(self._hurry, _ignored)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """What comes after it is short."""
+        ignore()
+
+    def _hurry(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._until = min(self._until, time.monotonic() + HURRY_S)
 
 
 class Watch:
@@ -128,10 +167,10 @@ class Watch:
             signal.pthread_kill(self._main.ident, signal.SIGTERM)
 
 
-def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
+def _handle(handler: Callable[[int, FrameType | None], None], again: Collection[int] = ()) -> None:
     for number in _ALL:
         # SIGTERM is always heard: it is how `Watch` reaches the main thread.
-        if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
+        if number in {signal.SIGTERM, *again} or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
 
 

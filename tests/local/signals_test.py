@@ -177,3 +177,33 @@ except signals.Hangup as hangup:
 """
     status, out, err = ended(python(program))
     assert (status, out, err) == (0, "True\n", "")
+
+
+DEADLINE = (
+    "import contextlib\n"
+    "signals.HURRY_S = 1\n"
+    "with contextlib.suppress(signals.Hangup):\n    os.kill(os.getpid(), signal.SIGHUP)\n"
+    "with signals.Deadline(600) as deadline:\n"
+    "    assert deadline.left() > 500\n"
+    "    os.kill(os.getpid(), {})\n"
+    "    print(deadline.left() < 2)\n"
+    "os.kill(os.getpid(), {})\n"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_brings_the_end_of_a_clean_up_nearer(number: int) -> None:
+    program = DEADLINE.format(int(number), int(number))
+    assert ended(python(program)) == (0, "True\n", "")
+
+
+def test_a_clean_up_under_nohup_is_not_hurried_by_the_terminal() -> None:
+    program = DEADLINE.format(int(signal.SIGHUP), int(signal.SIGHUP))
+    ignored = python(program, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    assert ended(ignored) == (0, "False\n", "")
+
+
+def test_a_deadline_passes() -> None:
+    with signals.Deadline(0.01) as deadline:
+        time.sleep(0.02)
+        assert deadline.left() == 0
