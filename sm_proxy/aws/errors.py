@@ -291,7 +291,7 @@ def _no_credentials(message: str) -> SmProxyError:
     return _failure(
         "no-credentials",
         message,
-        "Name a profile with --profile or AWS_PROFILE, or run `aws configure`.",
+        "Name a profile with --profile or AWS_PROFILE; ~/.aws/config has them.",
     )
 
 

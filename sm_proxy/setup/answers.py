@@ -83,7 +83,7 @@ def _profile(settings: Settings, ask: Ask | None) -> str | None:
         raise SmProxyError(
             "no-credentials",
             f"there is no AWS profile {printable(named)!r} (known: {known})",
-            "Choose another with --profile, or make it: aws configure --profile NAME",
+            "Choose another with --profile, or write that one into ~/.aws/config.",
         )
     if named or os.environ.get("AWS_ACCESS_KEY_ID"):
         return None
