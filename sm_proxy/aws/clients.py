@@ -139,12 +139,16 @@ class Aws:
         Raises:
             SmProxyError: as `call`.
         """
-        with self._translated("getting credentials"), self._lock:
-            self._prepare_session()
-            found = self._session.get_credentials()
-            if found is None:
-                raise NoCredentialsError
-            found.get_frozen_credentials()
+        self._vetting.forget()
+        try:
+            with self._lock:
+                self._prepare_session()
+                found = self._session.get_credentials()
+                if found is None:
+                    raise NoCredentialsError  # noqa: TRY301 - as botocore does in a call
+                found.get_frozen_credentials()
+        except Exception as error:  # noqa: BLE001 - files, programs and services of all kinds
+            raise self._explained(error) from None
 
     def unsigned_client(self, service: str, region: str) -> BaseClient:
         """A client for the calls of a login, which no credentials sign.

@@ -63,6 +63,8 @@ _SSO_EXPIRED: Final = frozenset(
     {"SSOError", "SSOTokenLoadError", "TokenRetrievalError", "UnauthorizedSSOTokenError"}
 )
 _LOGIN_EXPIRED: Final = frozenset({"LoginError", "LoginTokenLoadError"})
+_BOTOCORES_ADVICE: Final = " To refresh this SSO session run"
+"""It goes on with `aws sso login`, a program that need not be here."""
 _SIGN_IN: Final = "signin:CreateOAuth2Token"
 _CRT: Final = "botocore[crt]"
 """All that botocore itself may miss: keys of `aws login`."""
@@ -274,7 +276,8 @@ def misconfiguration(error: Exception, action: str) -> SmProxyError:
 
 def expired_credentials(message: str, profile: str | None, source: str = "") -> SmProxyError:
     """Credentials that have run out, with what renews them: see `renewal.hint`."""
-    what = f"the AWS credentials have expired: {message}"
+    told, _, _ = message.partition(_BOTOCORES_ADVICE)
+    what = f"the AWS credentials have expired: {told}"
     return SmProxyError("expired-credentials", what, renewal.hint(source, profile))
 
 

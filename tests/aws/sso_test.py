@@ -166,6 +166,39 @@ def test_a_token_that_was_revoked_is_replaced(portal: Portal) -> None:
     assert key_of("team") == "ASIASSO"
 
 
+@pytest.mark.parametrize("profile", ["team", "legacy"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "{}", "\0", '"x"', '{"accessToken": "x"}'),
+        '{"accessToken": "x", "expiresAt": "soon"}',
+        '{"accessToken": 5, "expiresAt": "2999-01-01T00:00:00Z"}',
+        '{"accessToken": "a\\u0001b", "expiresAt": "2999-01-01T00:00:00Z"}',
+    ],
+)
+def test_a_token_file_that_is_damaged_is_replaced(
+    text: str, profile: str, portal: Portal, cache: Path
+) -> None:
+    cache.mkdir(parents=True)
+    for name in ("corp", "https://old.awsapps.com/start"):
+        (cache / f"{hashlib.sha1(name.encode()).hexdigest()}.json").write_text(text)  # noqa: S324
+    with pytest.raises(SmProxyError) as caught:
+        Aws(profile).call("sagemaker", "ListTrainingJobs")
+    assert caught.value.code == "expired-credentials"
+    assert caught.value.hint == f"Renew them with: sm-proxy login --profile {profile}"
+    assert logged_in(profile) == 0
+    assert key_of(profile) == "ASIASSO"
+
+
+def test_nobody_is_sent_to_a_program_that_need_not_be_there(portal: Portal) -> None:
+    assert logged_in("team") == 0
+    portal.valid.clear()
+    with pytest.raises(SmProxyError) as caught:
+        Aws("team").call("sagemaker", "ListTrainingJobs")
+    assert "aws sso login" not in caught.value.line
+    assert caught.value.line.endswith("Renew them with: sm-proxy login --profile team")
+
+
 def test_a_refresh_token_spares_the_user(portal: Portal, cache: Path) -> None:
     assert logged_in("team") == 0
     (path,) = cache.iterdir()
