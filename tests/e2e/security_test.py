@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -104,3 +105,48 @@ def test_torn_records_hinder_no_connection(lab: Lab) -> None:
     finally:
         for folder in ("connections", "open-sessions"):
             (lab.state / folder).unlink()
+
+
+SSO = """
+[profile sso]
+sso_start_url = https://example.awsapps.com/start
+sso_region = eu-west-1
+sso_account_id = 123456789012
+sso_role_name = r
+"""
+WORDS = "an-sso:token.of+words/only" * 3
+
+
+def pieces(token: str) -> list[str]:
+    return [token[at : at + 8] for at in range(len(token) - 7)]
+
+
+def test_a_damaged_sso_token_comes_out_nowhere(lab: Lab, tmp_path: Path) -> None:
+    """Neither on stderr or stdout, nor in what is kept, nor in a report for a bug thread."""
+    token = f"{WORDS[:30]}\n{WORDS[30:]}"
+    cached = hashlib.sha1(b"https://example.awsapps.com/start")  # noqa: S324 - botocore's name
+    path = tmp_path / ".aws" / "sso" / "cache" / f"{cached.hexdigest()}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"accessToken": token, "expiresAt": "2099-01-01T00:00:00Z"}))
+    (tmp_path / "config").write_text(SSO)
+    state, bundle = tmp_path / "state", tmp_path / "bundle"
+    own = {"HOME": str(tmp_path), "AWS_CONFIG_FILE": str(tmp_path / "config")}
+    own |= {"SM_PROXY_STATE_DIR": str(state), "SM_PROXY_PROFILE": "sso", "SM_PROXY_LOG": "debug"}
+    before = len(lab.calls())
+    done = [
+        lab.ssh(lab.host, "true", env=own),
+        lab.sm_proxy("resolve", lab.host, "--json", env=own),
+        lab.sm_proxy("list", "--check", "--json", env=own),
+        lab.sm_proxy("doctor", lab.host, "--ssh-config", lab.config, "--bundle", str(bundle),
+                     "--json", env=own),
+    ]  # fmt: skip
+    assert [one.returncode for one in done] == [255, 1, 1, 1]
+    assert code_of(done[0]) == "expired-credentials"
+    assert json.loads(done[3].stdout)["data"]["cause"] == "expired-credentials"
+    # doctor looks whether the endpoint is there, without a token.
+    assert {call["operation"] for call in lab.calls()[before:]} == {"GET /"}
+    kept = [file.read_text() for file in state.rglob("*") if file.is_file()]
+    assert len(kept) >= 4
+    shown = [text.decode() for one in done for text in (one.stdout, one.stderr)]
+    for text in [*kept, *shown, bundle.read_text()]:
+        assert not [piece for piece in pieces(WORDS) if piece in text], text

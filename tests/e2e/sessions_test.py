@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +87,42 @@ def test_a_denied_end_is_no_error_and_not_tried_for_ever(lab: Lab, orphan: str) 
         assert (done.returncode, done.stderr) == (0, b"")
         await_true(lambda: not records(lab), 60)
     assert orphan in lab.sessions()
+
+
+RELAY = """
+import socket, sys, threading
+to, listener = int(sys.argv[1]), socket.create_server(("127.0.0.1", 0))
+def copy(source, sink):
+    while data := source.recv(1 << 16):
+        sink.sendall(data)
+    sink.shutdown(socket.SHUT_WR)
+print(listener.getsockname()[1], flush=True)
+while True:
+    near, _ = listener.accept()
+    far = socket.create_connection(("127.0.0.1", to))
+    print("relayed", flush=True)
+    for pair in ((near, far), (far, near)):
+        threading.Thread(target=copy, args=pair, daemon=True).start()
+"""
+STREAM = """
+from urllib.parse import urlsplit
+names = {"host": ["10.0.0.1"], "portNumber": ["22"], "localPortNumber": ["0"]}
+given = client("ssm").start_session(
+    Target=%r, DocumentName="AWS-StartPortForwardingSessionToRemoteHost", Parameters=names)
+client("ssm").terminate_session(SessionId=given["SessionId"])
+answer = urlsplit(given["StreamUrl"]).port
+"""
+
+
+def test_a_private_endpoint_takes_the_stream(lab: Lab) -> None:
+    port = lab.python(STREAM % lab.environment["SM_PROXY_LAB_BASTION"])
+    relay = lab.popen(sys.executable, "-c", RELAY, str(port), stdout=subprocess.PIPE)
+    try:
+        assert relay.stdout is not None
+        own = f"http://127.0.0.1:{relay.stdout.readline().decode().strip()}"
+        done = lab.ok(lab.host, "echo ok", env={"AWS_ENDPOINT_URL_SSMMESSAGES": own})
+        assert done == b"ok\n"
+    finally:
+        relay.kill()
+        said, _ = relay.communicate(timeout=60)
+    assert said == b"relayed\n"
