@@ -19,6 +19,8 @@ _RESOURCE: Final = re.compile(r"\bon resource:? \"?(arn:[^\s\"]+)")
 _PERMISSION_SET: Final = re.compile(r"assumed-role/AWSReservedSSO_([\w+=,.@-]+)_[0-9a-f]{16}/")
 """The role that IAM Identity Center makes of a permission set: IAM refuses to change it."""
 _KMS: Final = re.compile(r"\bkms:|customer master key|KMS key")
+_ENCRYPTED: Final = {"logs": "The log group is", "s3": "The bucket is", "kms": "Sessions are"}
+"""What a key keeps from us, by the service that was called; of KMS itself we ask for sessions."""
 _WRONG_CODE: Final = "MultiFactorAuthentication failed"
 
 _OTHERS: Final = (
@@ -105,7 +107,7 @@ def remedy(message: str, action: str) -> str:
         if piece in denial.policy:
             return words.format(change=denial.change)
     if _KMS.search(message):
-        return _kms(denial)
+        return _kms(denial, _ENCRYPTED.get(action.partition(":")[0], "What is asked for is"))
     if denial.action.startswith("sts:AssumeRole"):
         return _trust(denial)
     if denial.policy.startswith("resource"):
@@ -126,13 +128,12 @@ def _parsed(message: str, action: str) -> _Denial:
     )
 
 
-def _kms(denial: _Denial) -> str:
+def _kms(denial: _Denial, what: str) -> str:
     action = denial.action if denial.action.startswith("kms:") else "kms:Decrypt"
-    what = {"kms:Decrypt": "What is asked for is", "kms:GenerateDataKey": "Sessions are"}
     key = denial.resource or "a KMS key of your organization's"
     verb = "the Deny of it lifted" if denial.explicit else "it allowed"
     return (
-        f"{what.get(action, 'It is')} encrypted with {key}, and that takes {action}: have {verb}"
+        f"{what} encrypted with {key}, and that takes {action}: have {verb}"
         f" in the policy of the key and in {denial.own_policy}."
     )
 

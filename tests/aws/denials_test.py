@@ -94,6 +94,20 @@ def test_a_key_that_may_not_be_used(words: str) -> None:
     assert (KEY in hint) is (KEY in words)
 
 
+@pytest.mark.parametrize(
+    ("called", "key_action", "what"),
+    [
+        ("logs:GetLogEvents", "kms:Decrypt", "The log group is encrypted"),
+        ("kms:GenerateDataKey", "kms:GenerateDataKey", "Sessions are encrypted"),
+        ("s3:PutObject", "kms:GenerateDataKey", "The bucket is encrypted"),
+    ],
+)
+def test_what_the_key_encrypts_is_named(called: str, key_action: str, what: str) -> None:
+    words = f"{WHO} is not authorized to perform: {key_action} on resource: {KEY} because no "
+    hint = denials.remedy(f"{words}identity-based policy allows the {key_action} action", called)
+    assert hint.startswith(f"{what} with {KEY}, and that takes {key_action}")
+
+
 def test_a_key_that_an_scp_keeps_from_us() -> None:
     words = f"{WHO} is not authorized to perform: kms:Decrypt on resource: {KEY} with an explicit "
     hint = denials.remedy(f"{words}deny in a service control policy", "logs:GetLogEvents")

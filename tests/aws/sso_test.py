@@ -368,6 +368,20 @@ def test_only_an_address_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
         login._open(url)
 
 
+def test_the_profile_of_setup_is_logged_in(
+    portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the one of another prefix."""
+    config = ["--ssh-config", str(tmp_path / "s" / "config")]
+    for words in (["--profile", "team"], ["--prefix", "sm-old-", "--profile", "legacy"]):
+        assert cli.main(["config", "write", *config, *words]) == 0
+    monkeypatch.setenv("SM_PROXY_SSH_DIR", str(tmp_path / "s" / "sm-proxy"))
+    assert cli.main(["login"]) == 0
+    assert cli.main(["login", "--prefix", "sm-old-"]) == 0
+    starts = [body["startUrl"] for path, body in portal.asked if path == "/device_authorization"]
+    assert starts == ["https://corp.awsapps.com/start", "https://old.awsapps.com/start"]
+
+
 def test_json_says_who_we_are_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert logged_in("team", "--json") == 0
     data = json.loads(capsys.readouterr().out)["data"]
