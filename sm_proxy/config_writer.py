@@ -21,7 +21,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, file_lock, permissions, private_files
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.contexts import Contexts
-from sm_proxy.ssh_config import blocks, host_patterns, our_file, user_file
+from sm_proxy.ssh_config import blocks, host_patterns, judgement, our_file, user_file
 from sm_proxy.ssh_config.blocks import Stub
 from sm_proxy.ssh_config.judgement import Rewrite
 from sm_proxy.ssh_config.user_file import BEGIN, END
@@ -43,6 +43,11 @@ __all__ = [
     "rewrite_of",
     "writers_lock",
 ]
+
+
+_WRITE = "Run `sm-proxy config write`."
+_PROBE = "zyx-check"
+"""A job that nobody has a Host line of his own for."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,8 @@ def plan_removal(ssh_config: Path, settings: Settings) -> list[Change]:
     target = atomic_write.follow_symlinks(ssh_config)
     before = atomic_write.read(target)
     after = None if before is None else user_file.without_include(target, before)
+    if after == b"" and before and not atomic_write.backup_path(target, "original").is_file():
+        after = None  # we have made it: what was there before would have been kept
     by_hand = "Take the lines between the sm-proxy marks out by hand."
     return [
         Change(target, before, after, by_hand, keep=True),
@@ -182,30 +189,47 @@ def read_stubs(settings: Settings) -> list[Stub]:
     return blocks.parse_stubs(atomic_write.read(own) or b"", own)
 
 
-def problems(changes: Sequence[Change], settings: Settings) -> list[Problem]:
-    """What is wrong with what stands on disk, given what `plan` would change."""
-    write = "Run `sm-proxy config write`."
-    own = settings.ssh_config_file
-    found = [Problem(f"out of date: {item.path}", write) for item in changes if item.needed]
+def problems(changes: Sequence[Change], ssh_config: Path) -> list[Problem]:
+    """What is wrong with what stands on disk, given what `plan` would change.
+
+    Args:
+        changes: by `plan`.
+        ssh_config: the user's file, as ssh is told it.
+    """
+    own, users = changes
+    there, first = user_file.find_include(users.before or b"", own.path)
+    if own.before is None and not there:
+        return [Problem(f"not installed: there is no {own.path}", _WRITE)]
+    found = [Problem(f"out of date: {item.path}", _WRITE) for item in changes if item.needed]
     for item in changes:
         if _others_may_write(item.path):
             what = (
                 f"bad permissions: others may write {item.path}, so ssh may read no config at all"
             )
             found.append(Problem(what, f"Run `chmod go-w {shlex.quote(str(item.path))}`."))
-        if item.path != own:
-            there, first = user_file.find_include(item.before or b"", own)
-            if not there:
-                found.append(Problem(f"not included: {own} by {item.path}", write))
-            elif not first:
-                where = f"{item.path}: our Include stands behind a Host or Match"
-                found.append(Problem(f"shadowed: {where}", write))
-            continue
-        for program in blocks.programs(item.before or b""):
-            if not (Path(program).is_absolute() and os.access(program, os.X_OK)):
-                what = f"program missing: {program!r} of a ProxyCommand cannot be run"
-                found.append(Problem(what, f"Install it there again, or: {write}"))
-    return found
+    if not there:
+        found.append(Problem(f"not included: {own.path} by {users.path}", _WRITE))
+    elif not first:
+        where = f"{users.path}: our Include stands behind a Host or Match"
+        found.append(Problem(f"shadowed: {where}", _WRITE))
+    for program in blocks.programs(own.before or b""):
+        if not (Path(program).is_absolute() and os.access(program, os.X_OK)):
+            what = f"program missing: {program!r} of a ProxyCommand cannot be run"
+            found.append(Problem(what, f"Install it there again, or: {_WRITE}"))
+    return found or _ignored(changes, ssh_config)
+
+
+def _ignored(changes: Sequence[Change], ssh_config: Path) -> list[Problem]:
+    """What ssh itself, which decides, makes of files that are as we would write them."""
+    own = changes[0]
+    try:
+        for prefix in contexts.parse(own.before or b"", own.path):
+            asked = judgement.ask(f"{prefix}{_PROBE}", prefix, ssh_config, own.path)
+            judgement.judge(asked, rewrite_of(changes))
+    except SmProxyError as error:
+        if error.code != "missing-dependency":  # without an ssh there is nobody to ask
+            return [Problem(f"not in effect: {error.message}", error.hint)]
+    return []
 
 
 def rewrite_of(changes: Sequence[Change]) -> Rewrite:

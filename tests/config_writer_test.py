@@ -113,9 +113,44 @@ def test_without_a_config_one_is_made_private(user_config: Path, settings: Setti
     assert stat.S_IMODE(user_config.stat().st_mode) == 0o600
     assert stat.S_IMODE((settings.ssh_folder / "config").stat().st_mode) == 0o600
     remove(user_config, settings)
-    assert user_config.read_bytes() == b""
+    assert not user_config.exists()
     assert not (settings.ssh_folder / "config").exists()
     remove(user_config, settings)
+
+
+def test_an_empty_file_that_was_there_stays(user_config: Path, settings: Settings) -> None:
+    put(user_config, b"")
+    write(user_config, settings)
+    remove(user_config, settings)
+    assert user_config.read_bytes() == b""
+
+
+def test_a_file_of_ours_that_the_user_has_gone_on_with_stays(
+    user_config: Path, settings: Settings
+) -> None:
+    write(user_config, settings)
+    put(user_config, user_config.read_bytes() + b"Host a\n")
+    remove(user_config, settings)
+    assert user_config.read_bytes() == b"Host a\n"
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        b"# >>> sm-proxy >>> my own notes\n",
+        b"# >>> sm-proxy >>>\n",
+        b"# >>> sm-proxy >>>> x\n",
+        b"# <<< sm-proxy <<< and more\n",
+    ],
+)
+def test_a_comment_that_begins_like_our_mark_is_the_users(
+    comment: bytes, user_config: Path, settings: Settings
+) -> None:
+    put(user_config, comment + b"Host a\n")
+    write(user_config, settings)
+    assert user_config.read_bytes().endswith(comment + b"Host a\n")
+    remove(user_config, settings)
+    assert user_config.read_bytes() == comment + b"Host a\n"
 
 
 def test_removing_what_was_never_written(user_config: Path, settings: Settings) -> None:

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> Result:
         block = (plan()[0].after or b"").decode()
         return Result({"block": block}, block)
     if args.action == "check":
-        return _checked(plan(), settings)
+        return _checked(plan(), ssh_config)
     if not args.dry_run:
         requested.prepare(settings, flags)
     return _carried_out(args, plan)
@@ -104,8 +104,8 @@ def _message(change: Change) -> str:
     return f"{done} {change.path}{where}"
 
 
-def _checked(changes: list[Change], settings: Settings) -> Result:
-    found = config_writer.problems(changes, settings)
+def _checked(changes: list[Change], ssh_config: Path) -> Result:
+    found = config_writer.problems(changes, ssh_config)
     text = "\n".join(f"{item.what}. {item.fix}" for item in found) or "up to date"
     data = {**_data(changes), "findings": [{"what": item.what, "fix": item.fix} for item in found]}
     return Result(data, text, exit_status=1 if found else 0, failure=_failure(found))

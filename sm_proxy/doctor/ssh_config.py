@@ -58,7 +58,7 @@ def marks(context: Context) -> str:
     config = context.ssh_config or paths.user_ssh_config()
     program = our_file.own_program()
     changes = config_writer.plan(config, context.settings, program)
-    for found in config_writer.problems(changes, context.settings):
+    for found in config_writer.problems(changes, config):
         # What ssh makes of the Include has been seen, and a block that is out of date still does.
         if found.what.startswith("program missing"):
             raise SmProxyError("config-malformed", found.what, found.fix)

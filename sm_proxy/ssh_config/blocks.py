@@ -82,7 +82,7 @@ def option_lines(
     settings: Settings, program: list[str], platform: Platform | None = None
 ) -> list[str]:
     """The options that a connection needs even where ssh reads nothing else, indented."""
-    folder = quoting.with_tilde(settings.known_hosts_folder)
+    folder = settings.known_hosts_folder
     return [
         f"    ProxyCommand {proxy_command(settings, program, platform)}",
         f"    User {settings.user}",
@@ -102,7 +102,7 @@ def option_lines(
 
 
 def _identity_lines(keys: Sequence[Path], platform: Platform | None = None) -> list[str]:
-    values = [quoting.path_value(quoting.with_tilde(key), platform) for key in keys]
+    values = [quoting.path_value(key, platform) for key in keys]
     return [f"    IdentityFile {value}" for value in values]
 
 
@@ -111,7 +111,7 @@ def _agent_lines(agent: str | None, platform: Platform | None) -> list[str]:
         return []
     if agent not in contexts.AGENT_WORDS:
         path = Path(agent).expanduser()
-        agent = quoting.path_value(quoting.with_tilde(path), platform)
+        agent = quoting.path_value(path, platform)
     return [f"    IdentityAgent {agent}"]
 
 
@@ -159,7 +159,7 @@ def _control_path(settings: Settings, platform: Platform | None = None) -> list[
         _require_control_master(settings, platform)
     if not _has_room(settings, platform):
         return ["    ControlPath none"]
-    path = quoting.path_value(quoting.with_tilde(folder), platform, "/%r@%n:%p")
+    path = quoting.path_value(folder, platform, "/%r@%n:%p")
     sharing = ["    ControlMaster auto", f"    ControlPersist {_PERSIST}"]
     return [f"    ControlPath {path}", *(sharing if settings.control_master else [])]
 

@@ -15,7 +15,7 @@ from sm_proxy.ssh_config import quoting
 
 def include_line(own: Path) -> str:
     """The Include for our file: with a tilde where it stands in the passwd home."""
-    return quoting.include(quoting.with_tilde(own))
+    return quoting.include(own)
 
 
 def own_program() -> list[str]:

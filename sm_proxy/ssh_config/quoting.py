@@ -22,6 +22,8 @@ PARTING = frozenset(" \t'#")
 _DRIVE = re.compile(r"([A-Za-z]):/")
 _ESCAPING = re.compile(r"\\(?=[\\'\"])")
 """A backslash that ssh, unlike a shell, takes for an escape within single quotes as well."""
+_EXPANDED = re.compile(r"[%*?\[\\]|\$\{")
+"""What ssh's tilde brings in, and ssh then takes for a token, a variable or a pattern."""
 _GLOB = re.compile(r"[*?[]")
 
 
@@ -50,27 +52,52 @@ def quote_word(text: str, platform: Platform | None = None) -> str:
     return f'"{slashed}"' if {" ", "\t"} & set(slashed) else slashed
 
 
-def path_value(path: str, platform: Platform | None = None, tokens: str = "") -> str:
+def path_value(path: str | Path, platform: Platform | None = None, tokens: str = "") -> str:
     """A path as a value of ssh_config, with tokens such as `/%n` behind it.
+
+    A `Path` within the home folder is written relative to that, so that a config serves several
+    machines: with a tilde, or with `%d` where the home folder's name has characters that ssh would
+    expand once more.
 
     Raises:
         SmProxyError: `unsupported`, ssh_config has no way to write it.
     """
-    value = require_quotable(with_slashes(path, platform)).replace("%", "%%") + tokens
+    start = ""
+    if isinstance(path, Path):
+        start, path = _from_home(path)
+    value = start + require_quotable(with_slashes(path, platform)).replace("%", "%%") + tokens
     return f'"{value}"' if PARTING & set(value) else value
 
 
-def include(path: str, platform: Platform | None = None) -> str:
-    """The Include of a file: with a tilde as it is, else absolute and quoted.
+def _from_home(path: Path) -> tuple[str, str]:
+    """How ssh names the home folder, and the rest; where it is elsewhere, nothing and all of it."""
+    home, absolute = paths.ssh_home(), path.absolute()
+    if not absolute.is_relative_to(home):
+        return "", absolute.as_posix()
+    rest = f"/{absolute.relative_to(home).as_posix()}"
+    plain = not _EXPANDED.search(home.as_posix())
+    if plain and PARTING & set(rest):
+        return "", absolute.as_posix()  # no tilde counts within quotes
+    return ("~" if plain else "%d"), rest
+
+
+def include(path: str | Path, platform: Platform | None = None) -> str:
+    """The Include of a file: in the home folder with a tilde, else absolute and quoted.
 
     Raises:
         SmProxyError: `unsupported`, ssh_config has no way to write it.
     """
-    shown = _GLOB.sub(r"[\g<0>]", require_quotable(with_slashes(path, platform)))
+    if isinstance(path, Path):
+        start, rest = _from_home(path)
+        # Its tilde leads to $HOME (glob's own), and what stands there is a pattern.
+        home = os.environ.get("HOME") if os.name == "posix" else None
+        usual = start == "~" and (not home or Path(home) == paths.ssh_home())
+        path = f"~{rest}" if usual else path.absolute().as_posix()
+    shown = _GLOB.sub(r"[\g<0>]", _one_line(with_slashes(path, platform)))
     if "\\" in shown:  # ssh's quotes, and then its glob, each take it for an escape
         raise _impossible(path)
-    # From OpenSSH 9.9 on `%` begins a token here; before, `%%` is two of them. `?` is either.
-    shown = shown.replace("%", "?")
+    # From OpenSSH 9.9 on `%` begins a token here, and `${` a variable; before, `%%` is two of them.
+    shown = shown.replace("%", "?").replace('"', "?").replace("${", "[$]{")
     return f"Include {shown}" if shown.startswith("~") else f'Include "{shown}"'
 
 
@@ -83,15 +110,6 @@ def with_slashes(path: str, platform: Platform | None = None) -> str:
     if kind == "msys2":
         return _DRIVE.sub(lambda found: f"/{found[1].lower()}/", forward, count=1)
     return forward
-
-
-def with_tilde(path: Path) -> str:
-    """`path` from the passwd home, as ssh expands it, or absolute with forward slashes."""
-    home = paths.ssh_home()
-    absolute = path.absolute()
-    if absolute.is_relative_to(home) and not PARTING & set(str(absolute.relative_to(home))):
-        return f"~/{absolute.relative_to(home).as_posix()}"
-    return absolute.as_posix()
 
 
 def require_quotable(value: str) -> str:

@@ -15,13 +15,13 @@ from sm_proxy.ssh_config import host_patterns
 
 BEGIN = "# >>> sm-proxy >>> (`sm-proxy config remove` takes these lines out)"
 END = "# <<< sm-proxy <<<"
-_BEGIN_MARK = b"# >>> sm-proxy >>>"
 _BOM = b"\xef\xbb\xbf"
 _DIRECTIVE = re.compile(
     rb'^[ \t]*"?(host|match|include|hostname|proxycommand|proxyjump)"?(?=[ \t="])[ \t]*=?([^\n]*)',
     re.IGNORECASE | re.MULTILINE,
 )
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
+_QUOTED = re.compile(r"""\"([^"]*)\"|'([^']*)'""")
 _INCLUDE_DEPTH = 16
 """OpenSSH's own limit."""
 
@@ -45,7 +45,7 @@ def without_include(target: Path, content: bytes) -> bytes:
     opened = 0
     for number, line in enumerate(content.splitlines(keepends=True), 1):
         bare = line.strip().removeprefix(_BOM)
-        if bare.startswith(_BEGIN_MARK):
+        if bare == BEGIN.encode():
             _refuse_if(bool(opened), target, number, "begins again")
             opened = number
             if line.startswith(_BOM):
@@ -126,7 +126,7 @@ def _words(text: str) -> list[str]:
     for found in _WORD.findall(text):
         if found.startswith("#"):
             break
-        words.append(re.sub(r"[\"']", "", found))
+        words.append(_QUOTED.sub(lambda part: part[1] or part[2] or "", found))
     return words
 
 
@@ -134,7 +134,8 @@ def _matched(words: list[str]) -> Iterator[str]:
     """What the words of an Include lead to; each that is no pattern also where there is nothing."""
     for word in words:
         place = _located(word)
-        yield from sorted(glob.glob(place)) or [place]  # noqa: PTH207 - absolute
+        found = sorted(glob.glob(place))  # noqa: PTH207 - absolute
+        yield from found or ([] if glob.has_magic(place) else [place])
 
 
 def _leads_to(words: list[str], own: Path) -> bool:

@@ -23,8 +23,8 @@ def run(user_config: Path, *words: str, status: int = 0) -> None:
 def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(user_config, "check", status=1)
     told = capsys.readouterr()
-    assert told.err.startswith(f"sm-proxy: config-malformed: out of date: {user_config.parent}/")
-    assert told.err.endswith(", and 2 more. Run `sm-proxy config write`.\n")
+    missing = f"not installed: there is no {user_config.parent}/sm-proxy/config"
+    assert told.err == f"sm-proxy: config-malformed: {missing}. Run `sm-proxy config write`.\n"
     run(user_config, "write")
     files = tree(user_config.parent)
     assert set(files) == {
@@ -43,6 +43,29 @@ def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.splitlines()[1] == removed
     assert set(tree(user_config.parent)) == {*files} - {"sm-proxy/config"}
     assert user_config.read_bytes() == b"Host a\n"
+    run(user_config, "check", status=1)
+    assert "not installed: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Host *\n  Ciphers aes128-cbc\n",
+        "Host *\n  RevokedHostKeys /no/such/list\n",
+        "NoSuchOption yes\n",
+    ],
+)
+def test_check_asks_ssh_what_counts(
+    line: str, user_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(user_config, "write")
+    run(user_config, "check")
+    user_config.write_text(user_config.read_text() + line)
+    capsys.readouterr()
+    run(user_config, "check", status=1)
+    told = capsys.readouterr().out
+    assert told.startswith("not in effect: ")
+    assert f"{user_config}:" in told
 
 
 @pytest.mark.parametrize("action", ["write", "remove", "check", "show"])
@@ -70,7 +93,7 @@ def test_json(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(user_config, "check", "--json", status=1)
     found = answer(capsys)
     assert (found["ok"], found["error"]["code"]) == (False, "config-malformed")
-    assert len(found["data"]["findings"]) == 3
+    assert len(found["data"]["findings"]) == 1
     run(user_config, "write", "--json")
     found = answer(capsys)
     assert found["ok"] is True

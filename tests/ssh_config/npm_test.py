@@ -68,8 +68,8 @@ def test_what_vs_code_reads_and_rewrites(major: str, packages: Path, tmp_path: P
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     listed: dict[str, Any] = dict(json.loads(done.stdout))
-    assert listed["sm-one"] == [["User", "root"]]
-    assert listed["sm-Two.algo-2"] == [["User", "ubuntu"]]
+    assert listed["sm-one"][0] == ["User", "root"]
+    assert listed["sm-Two.algo-2"][0] == ["User", "ubuntu"]
 
     assert (asked(config, "sm-one"), asked(config, "other")) == before
     assert asked(config, "added")["hostname"] == "192.0.2.7"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,10 @@ class Commands(RuleBasedStateMachine):
         before = self.own.read_bytes(), self.config.read_bytes()
         self.ran("write")
         assert (self.own.read_bytes(), self.config.read_bytes()) == before
-        self.ran("check")
+        # Some lines of the user's no ssh takes, and then it goes by nothing.
+        command = ["ssh", "-F", str(self.config), "-G", "x"]
+        refused = subprocess.run(command, capture_output=True, check=False).returncode != 0
+        assert cli.main(["config", "check", "--ssh-config", str(self.config)]) == int(refused)
 
     @precondition(lambda self: self.known)
     @rule(jobs=JOBS)
