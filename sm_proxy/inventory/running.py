@@ -24,7 +24,7 @@ _NODES: Final = 16
 _DESCRIBED_S: Final = 15 * 60.0
 """So old a description is asked for again: an endpoint's instances come and go."""
 _LOOKS: Final = 5
-"""At a log that names no user: a container says it when it starts, or never."""
+"""At a log that names no user, one a round; then ever fewer, for a log may come late by minutes."""
 _UNREACHABLE: Final = frozenset({"bad-name", "job-ended", "job-failed", "job-not-found", "no-vpc"})
 _OTHER: Final = frozenset({"access-denied", "job-ambiguous", "job-not-found"})
 """What a plain name meets that leads to no job of the kind that is meant."""
@@ -46,7 +46,7 @@ class RunningHosts:
         self._prefixes = prefixes
         self._on_status = on_status
         self._reported: set[str] = set()
-        self._looks: Counter[str] = Counter()
+        self._rounds: Counter[str] = Counter()
         self._nodes_seen: set[str] = set()
         self._aws = Aws(settings.profile, settings.region)
 
@@ -132,12 +132,15 @@ class RunningHosts:
 
     def _container(self, host: str) -> Container | None:
         """The container, with the user it serves and its host keys; None where it does not say."""
-        if self._looks[host] < _LOOKS:
-            try:
-                return resolver.resolve(host, self._settings, self._aws)
-            except SmProxyError:
-                self._looks[host] += 1
-        return None
+        self._rounds[host] += 1
+        if self._rounds[host] > _LOOKS and self._rounds[host].bit_count() > 1:
+            return None  # in rounds 8, 16, 32 and so on there is a look
+        try:
+            found = resolver.resolve(host, self._settings, self._aws)
+        except SmProxyError:
+            return None
+        del self._rounds[host]
+        return found
 
     def _new_container(self, host: str) -> Container | None:
         """Another node's, the first time only: each look is a call, and `ssh` looks for itself."""

@@ -149,7 +149,19 @@ def test_a_log_that_names_no_user(aws: Callable[..., FakeAws]) -> None:
         assert hosts.stubs() == [Stub("sm-bert", "trainer", "training job")]
     fake.calls.clear()
     hosts.stubs()
-    assert fake.operations() == LISTS  # it never will
+    assert fake.operations() == LISTS  # it will hardly do so any more
+
+
+def test_a_log_that_comes_late_by_many_rounds(aws: Callable[..., FakeAws]) -> None:
+    fake = aws(GetLogEvents=events("nothing"))
+    hosts = running_hosts(user="trainer")
+    for _ in range(40):
+        assert hosts.stubs()[0].user == "trainer"
+    assert fake.operations().count("GetLogEvents") < 30
+    fake._answers["GetLogEvents"] = events(marker_line(user="ubuntu"))
+    users = [hosts.stubs()[0].user for _ in range(25)]
+    assert users[-1] == "ubuntu"
+    assert "trainer" not in users[users.index("ubuntu") :]
 
 
 def test_another_kind_by_its_plain_name(aws: Callable[..., FakeAws]) -> None:
