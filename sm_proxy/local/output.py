@@ -48,7 +48,11 @@ def envelope(
     command: str, *, data: dict[str, Any] | None, error: SmProxyError | None, ok: bool = True
 ) -> str:
     """The frozen envelope: `{"sm_proxy": 1, "command", "ok", "data", "error"}`."""
-    problem = error and {"code": error.code, "message": error.message, "hint": error.hint}
+    problem = error and {
+        "code": error.code,
+        "message": redact(error.message),
+        "hint": redact(error.hint),
+    }
     return json.dumps(
         {
             "sm_proxy": ENVELOPE_VERSION,

@@ -164,6 +164,8 @@ def test_status_lines_and_results_are_struck(capsys: pytest.CaptureFixture[str])
     output.render("list", Result({"reason": f"aws-error: {TOKEN}"}), as_json=True)
     output.render("list", Result({}, f"aws-error: {TOKEN}"), as_json=False)
     output.render_error("list", SmProxyError("aws-error", TOKEN), as_json=True)
+    failure = SmProxyError("aws-error", TOKEN[:30], TOKEN[30:])
+    output.render("list", Result({}, exit_status=1, failure=failure), as_json=True)
     captured = capsys.readouterr()
     assert not leaks(TOKEN, captured.out + captured.err)
     assert json.loads(captured.out.splitlines()[0])["data"] == {"reason": "aws-error: [redacted]"}
