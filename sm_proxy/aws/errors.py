@@ -65,6 +65,7 @@ _SSO_EXPIRED: Final = frozenset(
 _LOGIN_EXPIRED: Final = frozenset({"LoginError", "LoginTokenLoadError"})
 _BOTOCORES_ADVICE: Final = " To refresh this SSO session run"
 """It goes on with `aws sso login`, a program that need not be here."""
+_REGIONS: Final = "Mend AWS_REGION, --region, or `region` and `sso_region` in ~/.aws/config."
 _SIGN_IN: Final = "signin:CreateOAuth2Token"
 _CRT: Final = "botocore[crt]"
 """All that botocore itself may miss: keys of `aws login`."""
@@ -167,7 +168,7 @@ def _of_kind(error: Exception, names: set[str], action: str) -> SmProxyError | N
     if "NoRegionError" in names:
         return _failure("bad-setting", "no AWS region is set", "Set AWS_REGION or use --region.")
     if "InvalidRegionError" in names:
-        return _failure("bad-setting", str(error), "Mend AWS_REGION or --region.")
+        return _failure("bad-setting", str(error), _REGIONS)
     if "ParamValidationError" in names:
         return None  # a bug of ours
     if "CapacityNotAvailableError" in names:  # botocore's own brake, in an adaptive retry mode

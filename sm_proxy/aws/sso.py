@@ -36,6 +36,7 @@ _WAITS: Final = {
     "InternalServerException": _SLOWER_S,
 }
 """Refusals that pass, and what each adds to the pause."""
+_NO_PORTAL: Final = frozenset({"InvalidRequestException", "InvalidRequestRegionException"})
 _POLL: Final = "sso-oidc:CreateToken"
 _PAUSE_S: Final = (1.0, 60.0)
 _LIFE_S: Final = (30.0, 1800.0)
@@ -171,7 +172,7 @@ class _Oidc:
             )
         if code == "ExpiredTokenException":
             return _too_late("the code is no longer good")
-        if code in {"InvalidRequestException", "InvalidRequestRegionException"}:
+        if code in _NO_PORTAL and action != _POLL:
             where = f"{self.portal.start_url} in {self.portal.region}"
             return _misconfigured(f"there is no access portal {where}: {words or code}")
         if code in _WAITS and action == _POLL:

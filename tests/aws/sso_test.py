@@ -254,6 +254,7 @@ def test_nobody_confirms(
         ("/token", "AccessDeniedException", "access-denied", "refused, in the browser"),
         ("/token", "ExpiredTokenException", "wait-timeout", "no longer good"),
         ("/token", "InvalidGrantException", "aws-error", "sso-oidc:CreateToken"),
+        ("/token", "InvalidRequestException", "aws-error", "sso-oidc:CreateToken"),
         ("/device_authorization", "InvalidRequestException", "bad-setting", "sso_start_url"),
         ("/device_authorization", "UnauthorizedClientException", "aws-error", "sso-oidc:"),
         ("/client/register", "SlowDownException", "aws-error", "sso-oidc:RegisterClient"),
@@ -323,6 +324,7 @@ def test_a_token_that_cannot_be_kept(
     [
         ("[sso-session corp]", "[sso-session other]", "corp"),
         ("sso_region = eu-central-1\nsso_reg", "sso_reg", "sso_region"),
+        ("sso_region = eu-central-1\nsso_reg", "sso_region = EU Central\nsso_reg", "sso_region"),
     ],
 )
 def test_a_configuration_that_is_not_whole(

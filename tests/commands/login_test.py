@@ -15,6 +15,7 @@ import pytest
 
 from tests.aws.portal import CODE, CONFIG, Portal
 from tests.e2e.labs import await_true
+from tests.fakes import tree
 
 URL = f"https://device.example/?user_code={CODE}"
 
@@ -71,6 +72,22 @@ def test_without_a_terminal_and_with_a_browser(
     with started() as process:  # nobody is asked again
         out, err = process.communicate(timeout=60)
     assert (process.returncode, CODE in err) == (0, False)
+
+
+def test_the_token_stands_where_it_belongs_and_nowhere_else(
+    portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where each step is logged, and where the keys that it brings are refused."""
+    monkeypatch.setenv("SM_PROXY_LOG", "debug")
+    portal.sts = "InvalidClientTokenId"
+    with started() as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    kept = {name: content for name, content in tree(tmp_path).items() if "sso/cache" not in name}
+    assert any("debug.log" in name for name in kept)
+    for secret in ("access~", "refresh~", "client-secret", "device-code", "role-secret"):
+        assert secret not in out + err
+        assert not [name for name, content in kept.items() if secret.encode() in content]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
