@@ -19,6 +19,7 @@ from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
 from sm_proxy.local import paths, private_files, python_environment
+from sm_proxy.local.permissions import check_folder
 
 OLDEST_PYTHON: Final = (3, 10)
 OLDEST_SSH: Final = (7, 3)
@@ -96,7 +97,12 @@ def permissions(context: Context) -> str:
         _refuse_open(path, 0o022, "chmod go-w")
     if key.suffix != ".pub" and private_files.is_plain(key):
         _refuse_open(key, 0o077, "chmod 600")
-    _refuse_unwritable(context.settings.known_hosts_folder)
+    known_hosts_folder = context.settings.known_hosts_folder
+    for folder in (context.settings.ssh_folder, known_hosts_folder):
+        check_folder(folder)  # as every connection does
+    _refuse_unwritable(known_hosts_folder)
+    if context.host is not None:
+        _refuse_folder(known_hosts_folder / context.host)
     return "nobody else can write our folders or read the key"
 
 
@@ -106,6 +112,13 @@ def _refuse_unwritable(folder: Path) -> None:
         what = "cannot be written to" if folder.is_dir() else "is no folder"
         fix = f"chmod u+w {folder}" if folder.is_dir() else f"rm {folder}"
         raise SmProxyError("config-read-only", f"{folder} {what}", fix)
+
+
+def _refuse_folder(path: Path) -> None:
+    """A connection replaces its host's file of host keys whatever it is, but for a folder."""
+    if path.is_dir() and not path.is_symlink():
+        fix = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}"
+        raise SmProxyError("config-read-only", f"{path} is a folder", fix)
 
 
 def _refuse_open(path: Path, forbidden: int, command: str) -> None:
@@ -119,11 +132,13 @@ def _refuse_open(path: Path, forbidden: int, command: str) -> None:
             "bad-permissions",
             f"{path} has mode {mode:04o}: others may {'write' if forbidden == 0o022 else 'read'} it"
             + ("" if forbidden == 0o022 else ", so ssh passes over it"),
-            f"{command} {path}",
+            f"{command} {shlex.quote(str(path))}",
         )
     if found.st_uid not in {os.getuid(), 0}:
         raise SmProxyError(
-            "bad-permissions", f"{path} belongs to another user", f"chown {os.getuid()} {path}"
+            "bad-permissions",
+            f"{path} belongs to another user",
+            f"{'sudo ' if os.getuid() else ''}chown {os.getuid()} {shlex.quote(str(path))}",
         )
 
 

@@ -11,9 +11,11 @@ from sm_proxy.aws import caller
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import paths
 from sm_proxy.routes.bastion_lookup import TAG, TAG_VALUE
 from sm_proxy.settings import Settings
-from sm_proxy.ssh_config.effective import effective_options
+from sm_proxy.ssh_config import judgement
+from sm_proxy.ssh_config.judgement import Rewrite
 
 Outcome = Literal["passed", "failed", "warning", "skipped"]
 _PROBE = "setup-check"
@@ -71,21 +73,12 @@ def failed(name: str, error: SmProxyError) -> Step:
 
 
 def ssh(settings: Settings, ssh_config: Path | None) -> Step:
-    """What ssh itself makes of a host name of ours, by `ssh -G`."""
+    """What ssh itself makes of a host name of ours now, by `ssh -G`."""
+    config = ssh_config or paths.user_ssh_config()
     host = f"{settings.prefix}{_PROBE}"
-    options = effective_options(host, ssh_config)
-    command = options.get("proxycommand", "none")
-    strict = options.get("stricthostkeychecking", "")
-    if "connect --user %r %n %p" in command and strict in {"true", "yes"}:
-        return Step("ssh", "passed", f"`ssh {settings.prefix}<job>` goes through sm-proxy")
-    return failed(
-        "ssh",
-        SmProxyError(
-            "config-malformed",
-            f"for {host}, ssh takes ProxyCommand {command!r} and StrictHostKeyChecking {strict!r}",
-            "Something comes before our Include: look with `sm-proxy config check`.",
-        ),
-    )
+    asked = judgement.ask(host, settings.prefix, config, settings.ssh_config_file)
+    judgement.judge(asked, Rewrite(frozenset(), moves=False))  # it has just been written
+    return Step("ssh", "passed", f"`ssh {settings.prefix}<job>` goes through sm-proxy")
 
 
 def credentials(aws: Aws) -> Step:

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from sm_proxy.doctor import laptop
 from sm_proxy.doctor.check import Context
+from sm_proxy.errors import SmProxyError
+from sm_proxy.host_keys import known_hosts
 from sm_proxy.identity import identities
 from tests.doctor.helpers import failure
 
@@ -20,6 +24,38 @@ def test_a_known_hosts_folder_that_is_none(context: Context) -> None:
     place.write_text("")
     error = failure(laptop.permissions, context)
     assert (error.code, error.hint) == ("config-read-only", f"rm {place}")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777])
+def test_a_known_hosts_folder_that_a_connection_refuses(context: Context, mode: int) -> None:
+    place = context.settings.known_hosts_folder
+    place.mkdir(mode=0o700)
+    assert laptop.permissions(context)
+    place.chmod(mode)
+    error = failure(laptop.permissions, context)
+    with pytest.raises(SmProxyError) as refused:
+        known_hosts.pin(context.settings, "sm-job", ["ssh-ed25519 AAAA"])
+    assert (error.code, error.hint) == (refused.value.code, refused.value.hint)
+    assert f"chmod go-w {place}" in error.hint
+    place.chmod(0o700)
+    (place / "sm-job").mkdir()
+    error = failure(laptop.permissions, context)
+    with pytest.raises(SmProxyError) as refused:
+        known_hosts.pin(context.settings, "sm-job", ["ssh-ed25519 AAAA"])
+    assert error.code == refused.value.code == "config-read-only"
+    (place / "sm-job").rmdir()
+    assert laptop.permissions(context)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="who is not root cannot give a folder away")
+def test_a_known_hosts_folder_of_another_users(context: Context) -> None:
+    place = context.settings.known_hosts_folder
+    place.mkdir(mode=0o700)
+    os.chown(place, 1234, -1)
+    error = failure(laptop.permissions, context)
+    with pytest.raises(SmProxyError) as refused:
+        known_hosts.pin(context.settings, "sm-job", ["ssh-ed25519 AAAA"])
+    assert (error.code, error.hint) == (refused.value.code, refused.value.hint)
 
 
 def test_a_key_that_others_may_read_or_that_is_gone(context: Context) -> None:

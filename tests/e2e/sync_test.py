@@ -108,7 +108,7 @@ def test_vscode_opens_the_window(own: Lab, tmp_path: Path) -> None:
     code.parent.mkdir()
     code.write_text(CODE)
     code.chmod(0o755)
-    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    home = {"HOME": str(tmp_path), "VSCODE_APPDATA": str(tmp_path / "config")}
     path = f"{code.parent}:{own.environment['PATH']}"
     done = own.sm_proxy("vscode", "sm-menu", "/opt", env={**home, "PATH": path})
     assert done.returncode == 0, done.stderr.decode()
