@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import websockets.version
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,6 +25,9 @@ from websockets.sync.server import ServerConnection, serve
 from sm_proxy.ssm.api import Grant
 from tests.ssm import agent_wire as wire
 
+_NO_PINGS: dict[str, Any] = {"ping_interval": None}
+if int(websockets.version.version.partition(".")[0]) < 15:  # they send none, and know no option
+    _NO_PINGS.clear()
 Script = Callable[[ServerConnection], None]
 
 
@@ -38,7 +42,7 @@ def service(script: Script, context: ssl.SSLContext | None = None) -> Iterator[i
         with suppress(Exception):
             script(connection)
 
-    with serve(run, "127.0.0.1", 0, ssl=context, ping_interval=None, close_timeout=1) as server:
+    with serve(run, "127.0.0.1", 0, ssl=context, close_timeout=1, **_NO_PINGS) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
