@@ -11,10 +11,12 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import random
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sm_proxy.errors import SmProxyError
@@ -33,6 +35,7 @@ __all__ = [
     "Problem",
     "Stub",
     "apply",
+    "carry_out",
     "offer_keys",
     "plan",
     "plan_keys",
@@ -43,6 +46,10 @@ __all__ = [
     "rewrite_of",
     "writers_lock",
 ]
+
+_RACE_S = 10.0
+"""So long another program may save a file again and again before we give up."""
+_PAUSE_S = (0.05, 0.2)
 
 
 _WRITE = "Run `sm-proxy config write`."
@@ -179,8 +186,7 @@ def plan_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
 
 def offer_keys(settings: Settings, keys: Sequence[Path]) -> None:
     """Let our own file, where it has been written, offer these keys; the first is our own."""
-    with writers_lock():
-        apply(plan_keys(settings, keys))
+    carry_out(lambda: plan_keys(settings, keys))
 
 
 def read_stubs(settings: Settings) -> list[Stub]:
@@ -245,7 +251,8 @@ def apply(changes: Sequence[Change]) -> None:
 
     Raises:
         SmProxyError: `config-read-only`, with the lines to add by hand; `bad-permissions`, a
-            folder of ours is not ours alone.
+            folder of ours is not ours alone; `busy`, another program has saved one of the files
+            since it was planned, and its save stands.
     """
     for change in changes:
         if not change.needed:
@@ -254,6 +261,12 @@ def apply(changes: Sequence[Change]) -> None:
             permissions.check_folder(change.path.parent)
         try:
             _replace(change)
+        except atomic_write.ChangedError as error:
+            raise SmProxyError(
+                "busy",
+                f"{change.path} is being changed by another program",
+                "Save it there, then run the command again.",
+            ) from error
         except private_files.NotOursError as error:
             raise permissions.not_ours(error, change.path, "SM_PROXY_STATE_DIR") from None
         except OSError as error:
@@ -262,6 +275,38 @@ def apply(changes: Sequence[Change]) -> None:
                 f"{change.path} cannot be written: {error.strerror or error}",
                 change.by_hand,
             ) from None
+
+
+def carry_out(plan_changes: Callable[[], list[Change]]) -> list[Change]:
+    """Plan changes and make them under the writers' lock.
+
+    They are planned anew where another program saves a file in between.
+
+    Args:
+        plan_changes: reads the files and says what is to become of them.
+
+    Returns:
+        What was changed, since the first plan.
+
+    Raises:
+        SmProxyError: as `apply`; `busy`, also where another writer holds the lock.
+    """
+    first: dict[Path, bytes | None] = {}
+    with writers_lock():
+        until = time.monotonic() + _RACE_S
+        while True:
+            changes = plan_changes()
+            for change in changes:
+                first.setdefault(change.path, change.before)
+            try:
+                apply(changes)
+            except SmProxyError as error:
+                changed = isinstance(error.__cause__, atomic_write.ChangedError)
+                if not changed or time.monotonic() >= until:
+                    raise
+                time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - jitter
+            else:
+                return [replace(change, before=first[change.path]) for change in changes]
 
 
 @contextlib.contextmanager
@@ -282,14 +327,14 @@ def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
 def _replace(change: Change) -> None:
     path = change.path
     atomic_write.refuse_read_only(path)
-    if change.keep and change.before is not None:
-        atomic_write.refuse_linked(path)
-        atomic_write.back_up(path, change.before)
-    if change.after is None:
-        path.unlink(missing_ok=True)
-        atomic_write.sync_folder(path.parent)
-    else:
-        atomic_write.replace(path, change.after)
+    with contextlib.ExitStack() as stack:
+        if change.keep and change.before is not None:
+            atomic_write.refuse_linked(path)
+            stack.enter_context(atomic_write.backed_up(path, change.before))
+        if change.after is not None:
+            atomic_write.exchange(path, change.before, change.after)
+        elif change.before is not None:
+            atomic_write.remove(path, change.before)
 
 
 def _others_may_write(path: Path) -> bool:

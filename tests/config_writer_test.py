@@ -229,14 +229,14 @@ def test_a_config_that_cannot_be_replaced_gets_the_line_to_add(
     user_config: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(user_config, b"Host a\n")
-    real = atomic_write.replace
+    real = atomic_write.exchange
 
-    def failing(path: Path, content: bytes) -> None:
+    def failing(path: Path, before: bytes | None, content: bytes) -> None:
         if path == user_config:
             raise PermissionError(13, "Permission denied")
-        real(path, content)
+        real(path, before, content)
 
-    monkeypatch.setattr(atomic_write, "replace", failing)
+    monkeypatch.setattr(atomic_write, "exchange", failing)
     with pytest.raises(SmProxyError, match="Permission denied") as caught:
         write(user_config, settings)
     assert caught.value.code == "config-read-only"

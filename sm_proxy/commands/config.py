@@ -90,9 +90,7 @@ def _carried_out(args: argparse.Namespace, plan: Callable[[], list[Change]]) -> 
     if args.dry_run:
         changes = plan()
         return Result(_data(changes), "".join(change.diff() for change in changes))
-    with config_writer.writers_lock():
-        changes = plan()
-        config_writer.apply(changes)
+    changes = config_writer.carry_out(plan)
     done = [_message(change) for change in changes if change.needed]
     return Result(_data(changes), "\n".join(done) or "nothing to do")
 

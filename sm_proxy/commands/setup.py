@@ -11,6 +11,7 @@ from sm_proxy import config_writer
 from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
+from sm_proxy.config_writer import Change
 from sm_proxy.identity import identities, key_files, passphrases
 from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
@@ -88,10 +89,12 @@ def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:
     """
     settings = settings_module.load(flags)
     requested.prepare(settings, flags)
-    with config_writer.writers_lock():
+
+    def plan() -> list[Change]:
         base, known = requested.contexts_of(settings, flags)
-        changes = config_writer.plan(ssh_config, base, our_file.own_program(), known)
-        config_writer.apply(changes)
+        return config_writer.plan(ssh_config, base, our_file.own_program(), known)
+
+    changes = config_writer.carry_out(plan)
     done = [str(change.path) for change in changes if change.needed]
     return Step("config", "passed", f"wrote {', '.join(done)}" if done else "up to date")
 

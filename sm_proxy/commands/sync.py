@@ -206,9 +206,7 @@ def _round(
     settings = settings_module.load(flags)
     if dry_run:
         return _Round(_planned(settings, known), errors)
-    with config_writer.writers_lock():
-        change = _planned(settings, known)
-        config_writer.apply([change])
+    (change,) = config_writer.carry_out(lambda: [_planned(settings, known)])
     _pin_keys(settings, known)
     return _Round(change, errors)
 

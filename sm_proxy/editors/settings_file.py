@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from sm_proxy.editors.jsonc import JsoncError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, file_lock
 
+_TRIES: Final = 20
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -39,7 +41,7 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
     """
     try:
         with file_lock.locked("editor-settings", what="the editors' settings"):
-            return _set(atomic_write.follow_symlinks(path), values)
+            return _set_at_last(atomic_write.follow_symlinks(path), values)
     except (JsoncError, UnicodeDecodeError) as error:
         problem = str(error) if isinstance(error, JsoncError) else "it is no UTF-8"
     except SmProxyError as error:
@@ -47,6 +49,14 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
     except OSError as error:
         problem = error.strerror or str(error)
     return Outcome(path, problem=problem)
+
+
+def _set_at_last(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
+    """Set them in what the editor has saved last."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(atomic_write.ChangedError):
+            return _set(target, values)
+    return _set(target, values)
 
 
 def _set(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
@@ -61,8 +71,9 @@ def _set(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
     if after == content:
         return Outcome(target, config_file=config_file)
     atomic_write.refuse_read_only(target)
-    if before is not None:
-        atomic_write.refuse_linked(target)
-        atomic_write.back_up(target, before)
-    atomic_write.replace(target, after)
+    with contextlib.ExitStack() as stack:
+        if before is not None:
+            atomic_write.refuse_linked(target)
+            stack.enter_context(atomic_write.backed_up(target, before))
+        atomic_write.exchange(target, before, after)
     return Outcome(target, changed=True, config_file=config_file)

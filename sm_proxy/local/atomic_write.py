@@ -4,6 +4,12 @@ A temporary file in the target's own folder is written, synced and renamed over 
 is kept first: `.original` once, `.latest` each time, in the state folder, where no Include with a
 wildcard reads them.
 
+Other programs save such files too. Where the system can swap two files, what stood there is looked
+at once more when it has been replaced: if it is not what the new content was made of, it is put
+back, and the caller reads it again. On Linux that look waits for whoever is saving in place. Where
+two files cannot be swapped, it is looked at just before, and a save within the next microseconds is
+lost, except for what its editor has of it.
+
 The new file has the mode and, where possible, the owner of the old one; on Linux also its ACL, its
 SELinux label and its extended attributes, which macOS and Windows give us no plain way to copy.
 """
@@ -14,14 +20,16 @@ import contextlib
 import errno
 import hashlib
 import os
+import signal
 import stat
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import paths, private_files
+from sm_proxy.local import paths, private_files, rename
 
 _STALE_S = 600
 """A temporary file as old as this belongs to a writer that was killed."""
@@ -29,6 +37,12 @@ _KEPT_ATTRIBUTES = ("user.", "system.", "security.selinux")
 """`system.posix_acl_access` is the ACL."""
 BACKUPS = "backups"
 """The folder for what was replaced, in the state folder."""
+_RECENT_S = 2.0
+_SETTLE_S = 0.1
+"""Who truncates a file and fills it again is done within it."""
+_LOOKS = 500
+_LOOK_S = 0.001
+_SWAPS = 100
 LIMIT = 64 << 20
 """A config of more bytes than this is none."""
 
@@ -88,27 +102,166 @@ def refuse_linked(path: Path) -> None:
             raise OSError(errno.EMLINK, "its other hard links would keep the old content")
 
 
+class ChangedError(OSError):
+    """Another program has saved the file since it was read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.EBUSY, "another program is changing it", str(path))
+
+
 def replace(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, keeping the looks of what is there.
+    """Write `content` to `path`, keeping the looks of what is there; for files that are ours alone.
 
     Raises:
         OSError: the folder is not writable, the file is immutable, the disk is full, ...
     """
+    with _prepared(path, content) as new:
+        new.replace(path)
+
+
+def exchange(path: Path, before: bytes | None, content: bytes) -> None:
+    """Write `content` to `path` in place of `before`, None where no file was.
+
+    Raises:
+        ChangedError: something else stands there by now, and still does.
+        OSError: as `replace`.
+    """
+    with _prepared(path, content) as new:
+        if before is None:
+            _put_where_none_is(new, path)
+        else:
+            _put_instead(new, path, before, content)
+
+
+def remove(path: Path, before: bytes) -> None:
+    """Remove `path`, which holds `before`.
+
+    Raises:
+        ChangedError: it holds something else by now, and still does.
+        OSError: the folder is not writable, ...
+    """
+    with _prepared(path, b"") as aside:
+        path.replace(aside)
+        if _content(aside) != before:
+            with contextlib.suppress(ChangedError):  # saved again: that is the newer one
+                _put_where_none_is(aside, path)
+            raise ChangedError(path)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _prepared(path: Path, content: bytes) -> Iterator[Path]:
+    """A file beside `path` with that content and the looks of `path`; gone in the end."""
     private_files.ensure_private_dir(path.parent)
     remove_stale(path)
     handle, name = tempfile.mkstemp(prefix=_temporary(path), dir=path.parent)
+    new = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            _dress(file.fileno(), Path(name), path)
+            _dress(file.fileno(), new, path)
             os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
+        yield new
+    finally:
         with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+            new.unlink()
     sync_folder(path.parent)
+
+
+def _put_where_none_is(new: Path, path: Path) -> None:
+    try:
+        if rename.rename_new(new, path):
+            return
+    except FileExistsError:
+        raise ChangedError(path) from None
+    if path.exists():
+        raise ChangedError(path)
+    new.replace(path)
+
+
+def _put_instead(new: Path, path: Path, before: bytes, content: bytes) -> None:
+    # Seldom does the look at what was replaced find what this one did not: meanwhile, others would
+    # read what was made of an older save, or of half a save.
+    with _nobody_writing(path):
+        if _content(path) != before:
+            raise ChangedError(path)
+        try:
+            swapped = rename.swap(new, path)
+        except FileNotFoundError:
+            raise ChangedError(path) from None
+    if not swapped:
+        new.replace(path)
+    elif not _is_still(new, before):
+        _put_back(new, path, content)
+        raise ChangedError(path)
+
+
+def _is_still(displaced: Path, before: bytes) -> bool:
+    """Whether it is what was read, once nobody who saves in place is writing into it any more."""
+    recent = abs(time.time() - displaced.stat().st_mtime) < _RECENT_S
+    with _nobody_writing(displaced) as known:
+        if not known and recent and _content(displaced) == before:
+            time.sleep(_SETTLE_S)
+        return _content(displaced) == before
+
+
+@contextlib.contextmanager
+def _nobody_writing(path: Path) -> Iterator[bool]:
+    """While entered, nobody has the file open for writing; False where that cannot be had.
+
+    A read lease (fcntl(2), F_SETLEASE) is granted only where nobody has, and whoever opens the file
+    then waits until it ends with the handle.
+    """
+    if sys.platform != "linux":
+        yield False
+        return
+    import fcntl  # noqa: PLC0415 - there is none on Windows
+
+    with contextlib.ExitStack() as stack:
+        known = False
+        with contextlib.suppress(OSError):  # no such file, not our own, or no leases there
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            stack.callback(os.close, handle)
+            # Who waits for us is told by a signal: by one that nobody heeds, SIGIO would end us.
+            fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
+            known = _leased(handle)
+        yield known
+
+
+def _leased(handle: int) -> bool:
+    import fcntl  # noqa: PLC0415 - there is none on Windows
+
+    for _ in range(_LOOKS):
+        try:
+            fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except BlockingIOError:  # noqa: PERF203 - somebody writes: not for long
+            time.sleep(_LOOK_S)
+        else:
+            return True
+    return True  # somebody keeps it open, and need not write
+
+
+def _put_back(displaced: Path, path: Path, ours: bytes) -> None:
+    """Let the newest save of another program stand at `path` again."""
+    last = ours
+    for _ in range(_SWAPS):
+        save = _content(displaced)
+        try:
+            rename.swap(displaced, path)
+        except FileNotFoundError:  # another one is moved there just now
+            with contextlib.suppress(ChangedError):
+                _put_where_none_is(displaced, path)
+            return
+        if _content(displaced) in {ours, last}:
+            return
+        last = save or b""  # a newer save was there: it goes back
+
+
+def _content(path: Path) -> bytes | None:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return None
 
 
 def sync_folder(folder: Path) -> None:
@@ -142,6 +295,24 @@ def back_up(path: Path, before: bytes) -> None:
     if not private_files.exists(backup_path(path, "original")):
         replace(backup_path(path, "original"), before)
     replace(backup_path(path, "latest"), before)
+
+
+@contextlib.contextmanager
+def backed_up(path: Path, before: bytes) -> Iterator[None]:
+    """Keep what is replaced inside; where it was not, it is no original.
+
+    Raises:
+        OSError: as `back_up`.
+    """
+    original = backup_path(path, "original")
+    first = not private_files.exists(original)
+    back_up(path, before)
+    try:
+        yield
+    except ChangedError:
+        if first:
+            original.unlink()
+        raise
 
 
 def backup_path(path: Path, which: str) -> Path:

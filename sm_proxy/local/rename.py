@@ -1,0 +1,60 @@
+"""Renames that look before they leap, where the system has them: swap two files, or replace none.
+
+A rename drops what it replaces unseen. A swap keeps it under the other name, so that one can look
+afterwards whether it was what one had read (renameat2(2) of Linux, renamex_np(2) of macOS).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+_AT_FDCWD: Final = -100
+_FLAGS: Final = {"linux": {"swap": 2, "new": 1}, "darwin": {"swap": 2, "new": 4}}
+"""RENAME_EXCHANGE and RENAME_NOREPLACE; RENAME_SWAP and RENAME_EXCL."""
+
+
+def swap(one: Path, other: Path) -> bool:
+    """Let two files change their names, at once; False where that cannot be done here.
+
+    Raises:
+        FileNotFoundError: one of them is not there.
+    """
+    return _renamed(one, other, "swap")
+
+
+def rename_new(old: Path, new: Path) -> bool:
+    """Rename a file, never over another one; False where that cannot be done here.
+
+    Raises:
+        FileExistsError: there is one of that name.
+        FileNotFoundError: there is none of the old name.
+    """
+    if sys.platform == "win32":
+        old.rename(new)
+        return True
+    return _renamed(old, new, "new")
+
+
+def _renamed(old: Path, new: Path, how: str) -> bool:
+    flag = _FLAGS.get(sys.platform, {}).get(how)
+    if flag is None:
+        return False
+    import ctypes  # noqa: PLC0415 - only to replace a file of the user's
+
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        call = libc.renamex_np if sys.platform == "darwin" else libc.renameat2
+    except (AttributeError, OSError):  # an old libc has neither
+        return False
+    one, other = os.fsencode(old), os.fsencode(new)
+    words = (one, other) if sys.platform == "darwin" else (_AT_FDCWD, one, _AT_FDCWD, other)
+    if call(*words, flag) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in {errno.ENOENT, errno.EEXIST}:
+        raise OSError(number, os.strerror(number), str(old), None, str(new))
+    return False
