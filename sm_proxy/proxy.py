@@ -38,6 +38,8 @@ FAREWELL_S: Final = 5.0
 """How long a connection may take to clean up, once its last line is said."""
 SAY_S: Final = 2.5
 """How long its last line may take; a bug's report is written first."""
+_HELD_S: Final = 2.0
+"""So long stderr is held after a failure, unless ssh has gone: ssh itself waits for our end."""
 _TICK_S: Final = 0.1
 SSH_PORT = 22
 """ssh's default: it then stands for whatever port the container's marker names."""
@@ -60,7 +62,7 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
     began = time.time()
     record: RecordFields = {"host": host}
     ended_by: BaseException | None = None
-    left = _Left()
+    left = _Left(ssh)
     try:
         aws = Aws(settings.profile, settings.region)
         with signals.Watch(ssh.gone):
@@ -92,6 +94,7 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
 class _Left:
     """What a connection leaves to do at its end."""
 
+    ssh: Stdio
     stream: Stream | None = None
     housekeeping: BackgroundHousekeeping | None = None
 
@@ -126,12 +129,13 @@ def _finish(
                 steps.callback(left.stream.close)
 
     farewell = Background(work)
-    farewell.settled(_TICK_S)
-    if not farewell.done:
-        signals.detach_stderr()
+    held = isinstance(ended_by, Exception)
     with signals.Deadline(FAREWELL_S) as deadline:
         while not farewell.done and (within := deadline.left()):
             farewell.settled(min(within, _TICK_S))
+            if held and (left.ssh.gone() or within < FAREWELL_S - _HELD_S):
+                held = False
+                signals.detach_stderr()
     if farewell.done:
         farewell.result()
 
