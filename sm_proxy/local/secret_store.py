@@ -32,6 +32,10 @@ _hanging: Final[list[Background[Any]]] = []
 """The call that the keyring has not answered in time."""
 _trouble: Final[list[str]] = []
 _LOCKED: Final = "it is locked"
+_LOCKED_ERRORS: Final = frozenset({"KeyringLocked", "LockedException", "PromptDismissedException"})
+"""Of keyring, and of the Secret Service below it."""
+_MACOS_LOCKED: Final = "-25308"
+"""errSecInteractionNotAllowed: no window may ask, over ssh for instance."""
 _SILENT: Final = f"it did not answer within {_PATIENCE_S:.0f} s"
 _UNLOCK: Final = {
     "darwin": "security unlock-keychain",
@@ -170,7 +174,7 @@ def _patiently(action: Callable[[], T]) -> T | None:
 def _why(work: Background[Any]) -> str:
     if not work.done:
         return _SILENT
-    if type(work.error).__name__ == "KeyringLocked":
+    if type(work.error).__name__ in _LOCKED_ERRORS or _MACOS_LOCKED in str(work.error):
         return _LOCKED
     return printable(f"{type(work.error).__name__}: {work.error}", 200)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from keyring import core
 from keyring.backends import chainer, fail, null
-from keyring.errors import InitError, KeyringLocked
+from keyring.errors import InitError, KeyringError, KeyringLocked
 from keyrings.alt.file import PlaintextKeyring
 
 from sm_proxy.local import output, secret_store
@@ -68,6 +68,10 @@ def test_a_keyring_that_fails_keeps_nothing() -> None:
     assert chain.load("a") is None
     assert chain.save("a", "b") is False
     chain.forget("a")
+
+
+class PromptDismissedException(Exception):  # noqa: N818 - secretstorage's name
+    """Of the Secret Service, where nobody types the password."""
 
 
 class Hanging(MemoryKeyring):
@@ -142,6 +146,10 @@ def test_a_locked_keyring_is_told_from_a_broken_one() -> None:
     assert chain.load("a") is None
     assert secret_store.trouble() == "it is locked"
     assert secret_store.remedy().startswith("Unlock the keyring (")
+    for error in (PromptDismissedException("x"), KeyringError("Can't get it: (-25308, 'Unknown')")):
+        backend.error = error
+        assert chain.load("a") is None
+        assert secret_store.trouble() == "it is locked"
     backend.error = InitError("Failed to create\nthe collection")
     assert chain.save("a", "b") is False
     assert secret_store.trouble() == "InitError: Failed to create the collection"
