@@ -229,7 +229,9 @@ def _no_answer(name: str) -> SmProxyError:
 
 def _keep(path: Path, token: Mapping[str, Any]) -> None:
     try:
-        private_files.write_private(path, json.dumps(token).encode())
+        # The AWS CLI's folder: its group may write to it, where that is the machine's custom.
+        private_files.ensure_private_dir(path.parent)
+        private_files.write_whole(path, json.dumps(token).encode())
     except OSError as error:
         raise SmProxyError(
             "bad-permissions",

@@ -13,7 +13,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,6 +44,8 @@ IMAGES = {
 `framework` is made for mpirun as those of AWS are: a key pair that may log in, both halves
 of it, and an ssh client that checks no host key.
 """
+_BUILD_S = 900.0
+"""Longer than an image takes: whoever holds the lock for it all is stopped."""
 _LAYOUT = "v1"  # raise it when roots are made in another way
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _ALTERNATIVES = {
@@ -99,12 +103,31 @@ def _locked(home: Path) -> Iterator[None]:
     """One builder at a time, whatever it builds: they share the downloads."""
     handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        _await_lock(handle, home)
         for torn in home.glob("unpack-*"):  # left by a builder that was killed
             shutil.rmtree(torn, ignore_errors=True)
         yield
     finally:
         os.close(handle)
+
+
+def _await_lock(handle: int, home: Path) -> None:
+    began, told = time.monotonic(), False
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = time.monotonic() - began
+        else:
+            return
+        if waited >= _BUILD_S:
+            raise LabError(
+                f"another lab has been making an image in {home} for {waited:.0f} s: end it"
+            )
+        if waited >= 1 and not told:
+            told = True
+            sys.stderr.write(f"waiting for another lab, which makes an image in {home}\n")
+        time.sleep(0.1)
 
 
 def _build(names: list[str], image: str, root: Path) -> None:

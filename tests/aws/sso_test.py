@@ -198,6 +198,15 @@ def test_nobody_is_sent_to_a_program_that_need_not_be_there(portal: Portal) -> N
     assert caught.value.line.endswith("Renew them with: sm-proxy login --profile team")
 
 
+def test_a_folder_that_the_aws_cli_made_for_the_group_too_takes_the_token(
+    portal: Portal, cache: Path
+) -> None:
+    cache.mkdir(parents=True)
+    cache.chmod(0o775)
+    assert logged_in("team") == 0
+    assert len(list(cache.iterdir())) == 1
+
+
 def test_a_refresh_token_spares_the_user(portal: Portal, cache: Path) -> None:
     assert logged_in("team") == 0
     (path,) = cache.iterdir()

@@ -66,6 +66,17 @@ def test_without_apt(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         rootfs.find("debian", [])
 
 
+def test_a_builder_that_is_stopped_is_not_waited_for_for_ever(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(debian, "available", lambda: True)
+    monkeypatch.setattr(rootfs, "_BUILD_S", 1.2)
+    cache.mkdir(parents=True)
+    with rootfs._locked(cache), pytest.raises(LabError, match="another lab has been making"):
+        rootfs.find("debian", [])
+    assert capsys.readouterr().err.startswith("waiting for another lab")
+
+
 def test_packages_need_an_image(lab: Runner) -> None:
     for words in (["--package", "curl"], ["--image", "debian", "--package", "-o"]):
         status, output, errors = lab.run(*[f"{w}" for w in words[:-1]], words[-1], "--", "true")
