@@ -67,6 +67,8 @@ run_dropbear() {
     shift 2
     # -s: no passwords. -K: dead laptops are noticed. -W: a window that does not slow a copy down.
     set -- "$@" -F -E -s -m -K 30 -W 1048576 -P "$run/sshd.pid" -p "$address"
+    # As MaxAuthTries in sshd_config.
+    case $options in *'authentication tries'*) set -- "$@" -T 50 ;; esac
     case $options in *authorized_keys*) set -- "$@" -D "$run/dropbear" ;; esac
     quoted_here=$(printf '%s' "$here" | sed "s/'/'\\\\''/g")
     case $options in *-c\ *) set -- "$@" -c "exec /bin/sh '$quoted_here/session.sh' '$run'" ;; esac

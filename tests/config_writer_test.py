@@ -138,8 +138,8 @@ def test_a_file_of_ours_that_the_user_has_gone_on_with_stays(
     "comment",
     [
         b"# >>> sm-proxy >>> my own notes\n",
-        b"# >>> sm-proxy >>>\n",
         b"# >>> sm-proxy >>>> x\n",
+        b"# >>> sm-proxy >>> (mine)\n",
         b"# <<< sm-proxy <<< and more\n",
     ],
 )

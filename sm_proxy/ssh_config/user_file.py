@@ -15,6 +15,8 @@ from sm_proxy.ssh_config import host_patterns
 
 BEGIN = "# >>> sm-proxy >>> (`sm-proxy config remove` takes these lines out)"
 END = "# <<< sm-proxy <<<"
+_BEGINS = (BEGIN.encode(), BEGIN.partition(" (")[0].encode())
+"""With what it says to people, or without; a comment that goes on in another way is the user's."""
 _BOM = b"\xef\xbb\xbf"
 _DIRECTIVE = re.compile(
     rb'^[ \t]*"?(host|match|include|hostname|proxycommand|proxyjump)"?(?=[ \t="])[ \t]*=?([^\n]*)',
@@ -45,7 +47,7 @@ def without_include(target: Path, content: bytes) -> bytes:
     opened = 0
     for number, line in enumerate(content.splitlines(keepends=True), 1):
         bare = line.strip().removeprefix(_BOM)
-        if bare == BEGIN.encode():
+        if bare in _BEGINS:
             _refuse_if(bool(opened), target, number, "begins again")
             opened = number
             if line.startswith(_BOM):

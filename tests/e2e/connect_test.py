@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,29 @@ def test_a_host_star_of_the_users_keeps_no_ssh_out(lab: Lab, tmp_path: Path) -> 
     assert (done.returncode, done.stdout) == (0, b"in\nout\n"), done.stderr
     told = lab.run("sftp", "-q", "-b", "-", "-F", str(config), lab.host, stdin=b"pwd\n")
     assert b"Remote working directory" in told.stdout, told.stderr
+
+
+def test_many_keys_of_the_users_agent_come_before_ours(lab: Lab, tmp_path: Path) -> None:
+    """Of a Host * with as many IdentityFile lines: OpenSSH offers first what an agent holds."""
+    folder = Path(tempfile.mkdtemp(prefix="sm-proxy-", dir="/tmp"))
+    socket = folder / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    try:
+        await_true(socket.exists, 20)
+        variable = {"SSH_AUTH_SOCK": str(socket)}
+        keys = [str(tmp_path / f"key{number}") for number in range(9)]
+        for key in keys:
+            subprocess.run(["ssh-keygen", "-qt", "ed25519", "-N", "", "-f", key], check=True)
+        subprocess.run(["ssh-add", "-q", *keys], env={**os.environ, **variable}, check=True)
+        config = tmp_path / "config"
+        lines = "".join(f"  IdentityFile {key}\n" for key in keys)
+        config.write_text(f"{Path(lab.config).read_text()}\nHost *\n{lines}")
+        done = lab.run("ssh", "-F", str(config), lab.host, "echo out", env=variable)
+        assert (done.returncode, done.stdout) == (0, b"out\n"), done.stderr
+    finally:
+        agent.terminate()
+        agent.wait()
+        shutil.rmtree(folder)
 
 
 def test_another_pythons_environment_reaches_no_helper(lab: Lab, tmp_path: Path) -> None:
