@@ -27,6 +27,7 @@ from sm_proxy.jobs.times import in_words
 from sm_proxy.local import debug_log
 from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings
+from sm_proxy.settings.schema import SECONDS_LIMIT
 
 __all__ = ["Container", "forget", "resolve"]
 
@@ -298,7 +299,9 @@ class _Search:
         if job.running:
             what = f"job {job.name} is {_status(job)}, and {self._silence(job)}"
             hint = "Is the sm-proxy entrypoint in the image? It prints one line. If so, wait"
-        more = f" --timeout {int(2 * wait)} (ssh: SM_PROXY_WAIT)" if wait else ""
+        more = (
+            f" --timeout {min(int(2 * wait), SECONDS_LIMIT)} (ssh: SM_PROXY_WAIT)" if wait else ""
+        )
         return SmProxyError(
             "wait-timeout" if wait else "no-address",
             f"{what}, after {in_words(wait)}" if wait else what,

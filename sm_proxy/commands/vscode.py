@@ -81,7 +81,8 @@ def _awaited_user(host: str, settings: Settings, seconds: float) -> str | None:
     """Wait until it can be reached; the user it serves, where ssh would take another."""
     aws = Aws(settings.profile, settings.region)
     # The editor gives ssh 15 s: whatever takes longer has to happen before.
-    found = trial.wait_until_answering(host, settings, aws, seconds, output.status)
+    with trial.no_session_left_open():
+        found = trial.wait_until_answering(host, settings, aws, seconds, output.status)
     if found.user is None:
         return None
     try:

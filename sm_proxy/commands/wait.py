@@ -30,7 +30,8 @@ def run(args: argparse.Namespace) -> Result:
     """Wait until `ssh` would get there; the data are those of `resolve`."""
     settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
-    found = trial.wait_until_answering(args.host, settings, aws, args.timeout, output.status)
+    with trial.no_session_left_open():
+        found = trial.wait_until_answering(args.host, settings, aws, args.timeout, output.status)
     where = f"{found.job} {found.node} at {found.address} port {found.port}"
     other = (
         f"; log in as {found.user}@{args.host}" if found.user not in {None, settings.user} else ""

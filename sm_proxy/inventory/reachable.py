@@ -52,9 +52,10 @@ def check_all(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Rea
     """Describe what is not over, and go to what runs as `connect` does, a few at a time."""
     found = [guess(job) for job in jobs]
     alive = [number for number, job in enumerate(jobs) if found[number].reachable is None]
-    answers = threads.map_concurrently(
-        lambda number: _checked(jobs[number], settings, aws), alive, _AT_ONCE
-    )
+    with trial.no_session_left_open():
+        answers = threads.map_concurrently(
+            lambda number: _checked(jobs[number], settings, aws), alive, _AT_ONCE
+        )
     for number, answer in zip(alive, answers, strict=True):
         found[number] = answer
     return found

@@ -6,9 +6,10 @@ there, only a look tells. It opens one session and ends it.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +18,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.jobs.container import Container
+from sm_proxy.local import signals
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
@@ -24,6 +26,16 @@ from sm_proxy.tunnel.blocking_socket import BlockingSocket
 _GREETING_S: Final = 10.0
 _COMING: Final = frozenset({"connect-refused", "sshd-silent", "session-lost"})
 """What a server meets that is still being started."""
+
+
+@contextlib.contextmanager
+def no_session_left_open() -> Iterator[None]:
+    """For a run that tries: a signal, or a terminal that is closed, leaves no session behind."""
+    signals.raise_on_hangup()
+    try:
+        yield
+    finally:
+        routes.end_all()
 
 
 def wait_until_answering(

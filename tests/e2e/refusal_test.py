@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.labs import Lab, await_true, code_of, last_line, running
+from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, last_line, running
 
 pytestmark = pytest.mark.e2e
 
@@ -278,7 +280,6 @@ def test_nothing_listens_on_the_port(tmp_path: Path) -> None:
         assert code == "connect-refused"
         waited = own.sm_proxy("wait", own.host, "--timeout", "1")
         assert (waited.returncode, code_of(waited)) == (1, "connect-refused")
-        assert b"waiting, for its server may still be starting" in waited.stderr
         (job,) = json.loads(own.sm_proxy("list", "--check", "--json").stdout)["data"]["jobs"]
         assert job["reachable"] is False
         assert job["reason"].startswith("connect-refused: ")
@@ -305,6 +306,19 @@ def test_something_silent_listens_on_the_port(tmp_path: Path) -> None:
         code, line = refused(own, own.host)
         assert code == "sshd-silent"
         assert "is sshd running?" in line
+        for words in (("wait", own.host), ("list", "--check")):
+            leaves_no_session_when_it_is_stopped(own, *words)
+
+
+def leaves_no_session_when_it_is_stopped(lab: Lab, *words: str) -> None:
+    await_true(lambda: not lab.sessions(), 60, lab.sessions)
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = lab.popen(*SM_PROXY, *words, **pipes)
+    await_true(lambda: bool(lab.sessions()), 60, alive=process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
 ANSWERS = {
