@@ -20,7 +20,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import signal
 import stat
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import paths, private_files, rename
+from sm_proxy.local import lease, paths, private_files, rename
 
 _STALE_S = 600
 """A temporary file as old as this belongs to a writer that was killed."""
@@ -40,8 +39,6 @@ BACKUPS = "backups"
 _RECENT_S = 2.0
 _SETTLE_S = 0.1
 """Who truncates a file and fills it again is done within it."""
-_LOOKS = 500
-_LOOK_S = 0.001
 _SWAPS = 100
 LIMIT = 64 << 20
 """A config of more bytes than this is none."""
@@ -183,7 +180,7 @@ def _put_where_none_is(new: Path, path: Path) -> None:
 def _put_instead(new: Path, path: Path, before: bytes, content: bytes) -> None:
     # Seldom does the look at what was replaced find what this one did not: meanwhile, others would
     # read what was made of an older save, or of half a save.
-    with _nobody_writing(path):
+    with lease.nobody_writing(path):
         if _content(path) != before:
             raise ChangedError(path)
         try:
@@ -200,46 +197,10 @@ def _put_instead(new: Path, path: Path, before: bytes, content: bytes) -> None:
 def _is_still(displaced: Path, before: bytes) -> bool:
     """Whether it is what was read, once nobody who saves in place is writing into it any more."""
     recent = abs(time.time() - displaced.stat().st_mtime) < _RECENT_S
-    with _nobody_writing(displaced) as known:
+    with lease.nobody_writing(displaced) as known:
         if not known and recent and _content(displaced) == before:
             time.sleep(_SETTLE_S)
         return _content(displaced) == before
-
-
-@contextlib.contextmanager
-def _nobody_writing(path: Path) -> Iterator[bool]:
-    """While entered, nobody has the file open for writing; False where that cannot be had.
-
-    A read lease (fcntl(2), F_SETLEASE) is granted only where nobody has, and whoever opens the file
-    then waits until it ends with the handle.
-    """
-    if sys.platform != "linux":
-        yield False
-        return
-    import fcntl  # noqa: PLC0415 - there is none on Windows
-
-    with contextlib.ExitStack() as stack:
-        known = False
-        with contextlib.suppress(OSError):  # no such file, not our own, or no leases there
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            stack.callback(os.close, handle)
-            # Who waits for us is told by a signal: by one that nobody heeds, SIGIO would end us.
-            fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
-            known = _leased(handle)
-        yield known
-
-
-def _leased(handle: int) -> bool:
-    import fcntl  # noqa: PLC0415 - there is none on Windows
-
-    for _ in range(_LOOKS):
-        try:
-            fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except BlockingIOError:  # noqa: PERF203 - somebody writes: not for long
-            time.sleep(_LOOK_S)
-        else:
-            return True
-    return True  # somebody keeps it open, and need not write
 
 
 def _put_back(displaced: Path, path: Path, ours: bytes) -> None:

@@ -16,7 +16,7 @@ import pytest
 from sm_proxy import config_writer
 from sm_proxy.editors import settings_file
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import atomic_write, rename
+from sm_proxy.local import atomic_write, lease, rename
 from sm_proxy.local.atomic_write import ChangedError, exchange
 from sm_proxy.settings import Settings
 from tests.fakes import tree
@@ -181,7 +181,7 @@ def test_without_leases_the_file_has_to_lie_still(
     def no_leases(_: Path) -> contextlib.AbstractContextManager[bool]:
         return contextlib.nullcontext(enter_result=False)
 
-    monkeypatch.setattr(atomic_write, "_nobody_writing", no_leases)
+    monkeypatch.setattr(lease, "nobody_writing", no_leases)
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     exchange(path, b"old", b"new")
