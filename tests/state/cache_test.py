@@ -235,9 +235,12 @@ class Silent:
         self._listener.settimeout(within)
         self._taken.append(self._listener.accept()[0])
 
-    def said(self) -> str:
-        """What they have said."""
-        return self._log.read_text()
+    def say(self, words: str, times: int) -> None:
+        """Wait until they have said this so often."""
+        until = time.monotonic() + 60
+        while (said := self._log.read_text()).count(words) < times:
+            assert time.monotonic() < until, said
+            time.sleep(0.05)
 
     def end(self) -> None:
         """Nothing is left."""
@@ -261,17 +264,14 @@ def test_a_stopped_connection_holds_no_other_run_up(silent: Silent) -> None:
     first = silent.start("connect", "--user", "root", "sm-my-job", "22")
     silent.asked(60)
     first.send_signal(signal.SIGSTOP)
-    for words in (("resolve", "sm-my-job"), ("connect", "--user", "root", "sm-my-job", "22")):
-        silent.start(*words)
-        silent.asked(60)  # the first one, stopped, asks no more
-    assert silent.said().count(f"process {first.pid} (since ") == 2
+    silent.start("resolve", "sm-my-job")
+    silent.asked(60)  # the first one, stopped, asks no more
+    silent.start("connect", "--user", "root", "sm-my-job", "22")
+    silent.say(f"process {first.pid} (since ", 2)
 
 
 def test_several_runs_ask_an_aws_that_never_answers_side_by_side(silent: Silent) -> None:
     for _ in range(5):
         silent.start("resolve", "sm-my-job")
-    until = time.monotonic() + 60
-    while silent.said().count("asking AWS as well") < 4:
-        assert time.monotonic() < until, silent.said()
-        time.sleep(0.05)
-    assert [process.poll() for process in silent.processes] == [None] * 5, silent.said()
+    silent.asked(60)
+    silent.say("asking AWS as well", 4)
