@@ -32,7 +32,11 @@ HOLDER = (
 
 def started() -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # the kernel may send SIGHUP to all beside one that is stopped
     )
     assert process.stdout is not None
     return process

@@ -226,6 +226,7 @@ class Silent:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 text=True,
+                start_new_session=True,  # the kernel may send SIGHUP to all beside one stopped
             )
         self.processes.append(process)
         return process
