@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from tests.e2e.labs import Lab
 pytestmark = pytest.mark.e2e
 
 WATCH = Path(__file__).parent / "watch"
+WATCHED = [sys.executable, str(WATCH / "run.py")]
 ACCESS_KEY = "ASIA" + "ABCDEFGH" + "IJKL2345"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -45,16 +47,20 @@ class Run:
             "SM_PROXY_LOG": "debug",
             "SM_PROXY_TEST_WATCH": str(self.log),
             "PYTHONPATH": str(WATCH),
+            "TMPDIR": str(folder),
         }
         self.said: list[str] = []
 
     def ssh(self, *words: str, **env: str) -> subprocess.CompletedProcess[bytes]:
-        done = self.lab.ssh(*words, env={**self.given, **env})
+        config = self.lab.ssh("-G", words[0]).stdout.decode()
+        (command,) = re.findall(r"^proxycommand .* -m sm_proxy (.*)$", config, re.MULTILINE)
+        watched = f"ProxyCommand={' '.join(WATCHED)} {command}"
+        done = self.lab.ssh("-o", watched, *words, env={**self.given, **env})
         self.said += [done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")]
         return done
 
     def sm_proxy(self, *words: str, **env: str) -> subprocess.CompletedProcess[bytes]:
-        done = self.lab.sm_proxy(*words, env={**self.given, **env})
+        done = self.lab.run(*WATCHED, *words, env={**self.given, **env})
         self.said += [done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")]
         return done
 
