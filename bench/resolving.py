@@ -27,7 +27,7 @@ from typing import Any, Final
 
 Measured = dict[str, Any]
 
-SM_PROXY: Final = (sys.executable, "-m", "sm_proxy")
+SM_PROXY: Final = (sys.executable, "-I", "-m", "sm_proxy")
 FORGOTTEN: Final = ("jobs", "bastions")
 LINES: Final = (100, 10_000, 1_000_000)
 NODES: Final = (8, 64)

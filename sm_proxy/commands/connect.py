@@ -9,7 +9,7 @@ from typing import Final
 from sm_proxy import proxy
 from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
-from sm_proxy.errors import SmProxyError
+from sm_proxy.errors import Code, SmProxyError
 
 _TOKEN: Final = re.compile(r"%[A-Za-z]")
 
@@ -26,24 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Tunnel stdin and stdout into the container."""
-    _refuse_token(args.host)
-    _refuse_token(args.login or "")
+    _refuse_token(args.host, "bad-name")
+    _refuse_token(args.login or "", "unsupported")
     settings = settings_module.load(settings_module.flags_of(args))
     return proxy.connect(args.host, args.port, args.login, settings)
 
 
 def _port(text: str) -> int:
-    _refuse_token(text)
+    _refuse_token(text, "unsupported")
     if not text.isdecimal() or not 0 < int(text) < 1 << 16:
         raise argparse.ArgumentTypeError(f"{text!r} is no port number")
     return int(text)
 
 
-def _refuse_token(word: str) -> None:
+def _refuse_token(word: str, code: Code) -> None:
     """Raise where the client has left a token of ours as it is."""
     if found := _TOKEN.search(word):
         raise SmProxyError(
-            "unsupported",
+            code,
             f"this ssh client has put nothing in the place of {found[0]}: it has a library of its "
             "own, which reads our Host block in part only",
             "Run `sm-proxy sync`: the hosts that it lists have their names written out.",
