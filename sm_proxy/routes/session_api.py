@@ -34,6 +34,7 @@ _CODES: Final[dict[Kind, Code]] = {
     "forbidden": "address-refused",
     "closed": "session-lost",
     "large": "session-lost",
+    "doubled": "session-lost",
 }
 _HINTS: Final[dict[Kind, str]] = {
     "lost": "Connect again.",
@@ -47,6 +48,7 @@ _HINTS: Final[dict[Kind, str]] = {
     "an address.",
     "forbidden": "The bastion's agent never forwards to this address.",
     "closed": "Connect again.",
+    "doubled": "Connect again, and send once more what was being sent.",
     "large": "Connect again: from now on this bastion gets small messages.",
 }
 

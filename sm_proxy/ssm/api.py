@@ -15,7 +15,7 @@ from sm_proxy.ssm.timing import MESSAGES_PER_S
 
 TERMINATE_DEADLINE_S: Final = 2.0
 
-Kind = DialKind | Literal["lost", "unopened", "unreachable", "closed", "large"]
+Kind = DialKind | Literal["lost", "unopened", "unreachable", "closed", "large", "doubled"]
 
 
 class SessionEndedError(Exception):
@@ -24,7 +24,8 @@ class SessionEndedError(Exception):
     Attributes:
         kind: `lost` the connection could not be resumed, `unopened` there never was one,
             `unreachable` the agent did not answer, `closed` the service ended it with a text,
-            `large` this target takes messages of 1,024 bytes only; or how the agent's dial failed,
+            `large` this target takes messages of 1,024 bytes only, `doubled` the target may have
+            got some bytes twice; or how the agent's dial failed,
             see `dial_failure`.
     """
 

@@ -101,6 +101,8 @@ class Channel:
             came since; None while it is there.
         progress: how many times something new has come: the target's bytes, or an ack. What a
             peer can repeat for ever (copies, old acks, pauses, handshakes) does not count.
+        repeated_at: when the agent was last away with messages of ours on their way. What it wrote
+            without getting the ack out, it writes once more when it comes again (measured).
         confirmed: whether the far end knows that the session is over.
     """
 
@@ -116,6 +118,7 @@ class Channel:
         self.unread = 0
         self.paused_at: float | None = None
         self.progress = 0
+        self.repeated_at: float | None = None
         self.confirmed = False
         self._wall_ms_at_zero = wall_ms - now * 1000
         self._negotiation = Negotiation()
@@ -163,6 +166,7 @@ class Channel:
             self._outbox.pause()
             if self.paused_at is None:
                 self.paused_at = now
+            self._note_repeating(now)
         elif received.kind == message.START_PUBLICATION:
             self._unpause(now)
         elif received.kind == message.SESSION_STATE:
@@ -318,7 +322,7 @@ class Channel:
         if sequence is None:
             self.malformed += 1
             return
-        self.paused_at = None
+        self._back(now)
         self.progress += self._outbox.acknowledge(sequence, now)
         if self.state is State.FINISHING:
             self._terminate_when_drained()
@@ -333,8 +337,18 @@ class Channel:
         self._close(reason)
 
     def _unpause(self, now: float) -> None:
-        self.paused_at = None
+        self._back(now)
         self._outbox.unpause(now)
+
+    def _back(self, now: float) -> None:
+        """The agent is there: what it may have written before, it gets again from now on."""
+        if self.paused_at is not None:
+            self._note_repeating(now)
+        self.paused_at = None
+
+    def _note_repeating(self, now: float) -> None:
+        if self._outbox.under_way and self.state is not State.HANDSHAKE:
+            self.repeated_at = now
 
     def _terminate_when_drained(self) -> None:
         if not self._outbox.empty:

@@ -74,6 +74,11 @@ class Outbox:
         """Everything handed over has been acknowledged."""
         return not (self._queue or self._controls or self._flight)
 
+    @property
+    def under_way(self) -> bool:
+        """Something was sent that no ack has come for."""
+        return bool(self._flight)
+
     def put(self, data: bytes) -> None:
         """Queue bytes of the stream."""
         self._queue += data

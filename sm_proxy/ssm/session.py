@@ -26,6 +26,7 @@ from sm_proxy.ssm.api import (
 from sm_proxy.ssm.channel import Channel, Event, KeyWanted, Opened, PortRefused, State, Told
 from sm_proxy.ssm.dial_failure import dial_failure
 from sm_proxy.ssm.encryption import DataKeyCipher
+from sm_proxy.ssm.held_back import HeldBack
 from sm_proxy.ssm.link import Link
 from sm_proxy.ssm.transport import DisconnectedError, UnreachableError, WebSocket
 
@@ -53,6 +54,8 @@ SEND_BUDGET: Final = 128 << 10
 _CONNECT_DELAYS_S: Final = (0.2, 0.4)
 _CONNECT_RETRY_WITHIN_S: Final = 10.0
 _ACK_BYTES: Final = 320
+_DOUBLED_WITHIN_S: Final = 10.0
+"""So soon a target ends that got some bytes twice: ssh finds the MAC of the next packet wrong."""
 _CRASHED: Final = "document process failed unexpectedly"
 """What the service says of an agent that trips over a dial that failed, outside of smux (measured
 with 3.3.1230; A: session/plugins/port/port_basic.go:112-116)."""
@@ -72,6 +75,7 @@ class Session:
         )
         self._link = Link(api, grant, websocket, options.network, now)
         self._smux: smux.Reader | None = None
+        self._held_back = HeldBack()
         self._spoken = False
         self._told = ""
         self._opened = False
@@ -102,6 +106,14 @@ class Session:
         """Why it ended, if that was no clean end."""
         return self._failure
 
+    @property
+    def suspicion(self) -> Exception | None:
+        """Why a clean end may be none, where it was the target's and not ours."""
+        if not self._repeated_lately:
+            return None
+        words = "the bastion's agent was cut off and may have written data twice"
+        return self._options.failure("doubled", words)
+
     def record_fields(self) -> dict[str, Any]:
         """What a record of it should say: what the caller knows, its id and how it fared."""
         own = {"session": self._session_id, "resumes": self._link.resumes}
@@ -131,7 +143,9 @@ class Session:
         """When to call `advance` although nothing is ready."""
         if self._failure is not None:
             return _NEVER
-        due = min(self._link.deadline(listening=self.wants_read), self._patience)
+        due = min(
+            self._link.deadline(listening=self.wants_read), self._patience, self._held_back.until
+        )
         return max(now, min(due, self._channel.deadline) if self._link.can_send else due)
 
     def write(self, data: bytes) -> None:
@@ -150,8 +164,8 @@ class Session:
                 return b""
             if stream:
                 self._spoken = True
-                return stream
-        return b""
+                return self._held_back.passed(stream, time.monotonic(), hold=self._held)
+        return self._held_back.passed(b"", time.monotonic(), hold=self._held)
 
     def advance(self, now: float, *, readable: bool) -> None:
         """Do everything that can be done without waiting."""
@@ -269,6 +283,16 @@ class Session:
     def _unsaid(self) -> str:
         """What the agent said before an end without a reason, and the target nothing."""
         return "" if self._spoken or self._channel.unread else self._told
+
+    @property
+    def _repeated_lately(self) -> bool:
+        """Whether the target may have got some bytes twice just now."""
+        since = self._channel.repeated_at
+        return since is not None and time.monotonic() - since < _DOUBLED_WITHIN_S
+
+    @property
+    def _held(self) -> bool:
+        return self._repeated_lately and not (self.ended or self._finishing)
 
     def _is_farewell(self, data: bytes) -> bool:
         """Whether an agent that could not dial says so where the target's bytes should be."""

@@ -177,6 +177,8 @@ class Pump:
             signals.detach_stderr()
         elif self._stream.failure is not None:
             raise self._stream.failure
+        elif self._stdin_open and self._stream.ended and (failure := self._stream.suspicion):
+            raise failure
         elif self._ended_ungreeted and not self._stdio.gone():
             self._greeting.ended = True
             raise self._silent(self._greeting)

@@ -24,6 +24,10 @@ class Stream(Protocol):
         """Why it ended, unless cleanly."""
 
     @property
+    def suspicion(self) -> Exception | None:
+        """Why a clean end may be none, where it was the target's and not ours."""
+
+    @property
     def delivered(self) -> bool:
         """Whether everything written has reached the other side."""
 
@@ -92,6 +96,11 @@ class StreamWrapper:
     def failure(self) -> Exception | None:
         """Why it ended, unless cleanly."""
         return self._stream.failure
+
+    @property
+    def suspicion(self) -> Exception | None:
+        """Why a clean end may be none."""
+        return self._stream.suspicion
 
     @property
     def delivered(self) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.labs import Lab, running
+from tests.e2e.labs import Lab, code_of, last_line, running
 
 pytestmark = pytest.mark.e2e
 
@@ -102,3 +102,20 @@ def test_download_with_cuts(own: Lab, tmp_path: Path) -> None:
     assert copied.returncode == 0, copied.stderr
     assert cutter.done == cuts, time.monotonic() - started
     assert digest(target) == there
+
+
+def test_an_agent_that_writes_twice_is_named_as_the_cause(own: Lab, tmp_path: Path) -> None:
+    """As the real one does when its socket is reset between a write and its ack."""
+    source = tmp_path / "up.bin"
+    write_random(source, 8)
+    told = set()
+    for _ in range(3):  # where ssh is the quicker one, nobody hears us
+        with own.faults(gateway={"reset_agent_after_bytes": 2 * MIB}):
+            copied = own.run(
+                "scp", "-qF", own.config, "-oCompression=no", str(source), f"{own.host}:/tmp/up.bin"
+            )
+        assert copied.returncode != 0
+        if b"sm-proxy: " in copied.stderr:
+            told.add((code_of(copied), "may have written data twice" in last_line(copied)))
+            break
+    assert told == {("session-lost", True)}

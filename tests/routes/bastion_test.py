@@ -132,6 +132,7 @@ def test_a_hang_up_before_a_session_is_granted_ends_none(monkeypatch: pytest.Mon
         ("forbidden", "address-refused"),
         ("closed", "session-lost"),
         ("large", "session-lost"),
+        ("doubled", "session-lost"),
     ],
 )
 def test_how_a_session_ends_badly(kind: Any, code: str, started: Started) -> None:

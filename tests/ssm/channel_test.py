@@ -248,6 +248,24 @@ def test_pause_and_start() -> None:
     assert channel.paused_at is None
 
 
+def test_an_agent_that_was_away_may_have_written_what_was_on_its_way() -> None:
+    channel = opened()
+    channel.receive(wire.pause(), 1.0)
+    channel.receive(wire.start(), 2.0)
+    assert not channel.repeated_at, "nothing was on its way"
+    channel.write(b"up")
+    sent(channel, 3.0)
+    channel.receive(wire.pause(), 4.0)
+    assert channel.repeated_at == 4.0
+    channel.receive(wire.start(), 6.0)
+    channel.receive(wire.start(), 7.0)
+    channel.receive(wire.ack(1), 8.0)
+    assert channel.repeated_at == 6.0
+    channel.receive(wire.pause(), 9.0)
+    channel.receive(wire.start(), 10.0)
+    assert channel.repeated_at == 6.0, "all had been acknowledged"
+
+
 def test_a_refused_large_message_ends_the_channel() -> None:
     channel = opened()
     channel.write(bytes(40_000))

@@ -116,6 +116,45 @@ def test_a_mux_session_ends_with_fin_then_flag() -> None:
     assert api.calls == []
 
 
+@pytest.mark.parametrize("properties", [MUX, {}], ids=["mux", "raw"])
+@pytest.mark.parametrize("case", ["doubled", "never away", "long ago"])
+def test_a_target_that_ends_after_a_resend_may_have_got_it_twice(
+    properties: dict[str, str], case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if case == "long ago":
+        monkeypatch.setattr(session, "_DOUBLED_WITHIN_S", -1.0)
+
+    def agent(connection: ServerConnection) -> None:
+        shake_hands(connection, properties=properties)
+        if properties:
+            connection.send(wire.ack(expect(connection, wire.OUTPUT).sequence))
+        data = expect(connection, wire.OUTPUT)
+        if case != "never away":
+            connection.send(wire.pause())
+            connection.send(wire.start())
+        connection.send(wire.ack(data.sequence))
+        if properties:
+            connection.send(wire.output(2, b"\1\1\0\0\3\0\0\0"))
+        else:
+            connection.send(wire.channel_closed())
+        stay(connection)
+
+    with service(agent) as port:
+        stream, _ = begin(port)
+        drive(stream, lambda: stream.opened and stream.delivered)
+        stream.write(b"SSH-2.0-x and more")
+        drive(stream, lambda: stream.ended)
+        stream.close()
+    assert stream.failure is None
+    suspicion = stream.suspicion
+    if case == "doubled":
+        assert isinstance(suspicion, SessionEndedError)
+        assert suspicion.kind == "doubled"
+        assert "twice" in suspicion.reason
+    else:
+        assert suspicion is None
+
+
 def test_the_hourly_goodbye_is_resumed_with_the_same_client_and_counters() -> None:
     documents: list[dict[str, Any]] = []
 

@@ -18,6 +18,7 @@ class FakeStream:
         self.ended = False
         self.finished = False
         self.failure: Exception | None = None
+        self.suspicion: Exception | None = None
         self.delivered = True
         self.room = room
         self.wants_read = True
@@ -63,6 +64,7 @@ class SocketStream:
         self.opened = True
         self.ended = False
         self.failure: Exception | None = None
+        self.suspicion: Exception | None = None
         self.finished = False
         self.confirms = True
         self.room = 1 << 16

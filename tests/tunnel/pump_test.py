@@ -40,6 +40,7 @@ class FakeStream:
         self.opened = True
         self.ended = False
         self.failure: Exception | None = None
+        self.suspicion: Exception | None = None
         self.failure_at_end: Exception | None = None
         self.finished = False
         self.confirms = True
@@ -289,6 +290,14 @@ def test_an_answer_that_came_while_the_machine_slept_is_delivered(
     direct.ssh_stops_sending()
     direct.run()
     assert direct.ssh_sees() == b"answer"
+
+
+def test_a_suspicion_is_raised_where_the_far_end_left_first(direct: Connection) -> None:
+    direct.stream.suspicion = SmProxyError("session-lost", "doubled")
+    direct.far.sendall(GREETING)
+    direct.far.shutdown(socket.SHUT_WR)
+    with pytest.raises(SmProxyError, match="doubled"):
+        direct.run()
 
 
 def test_a_failure_is_raised_once_what_came_before_it_is_delivered(direct: Connection) -> None:
