@@ -41,7 +41,7 @@ def _port(text: str) -> int:
 
 def _refuse_token(word: str, code: Code) -> None:
     """Raise where the client has left a token of ours as it is."""
-    if found := _TOKEN.search(word):
+    if found := _TOKEN.fullmatch(word):  # our block writes each as a word
         raise SmProxyError(
             code,
             f"this ssh client has put nothing in the place of {found[0]}: it has a library of its "
