@@ -65,6 +65,7 @@ class Context:
         tunnel: to the container, once it is up.
         session_id: of the SSM session under it; empty where the route has none.
         ssh: the paramiko transport through it, once there is one.
+        login_methods: which ways to log in its server offers.
     """
 
     settings: Settings
@@ -81,6 +82,7 @@ class Context:
     tunnel: BlockingSocket | None = None
     session_id: str = ""
     ssh: Any = None
+    login_methods: tuple[str, ...] = ()
 
 
 Check = Callable[[Context], str]

@@ -12,6 +12,7 @@ from sm_proxy.doctor import (
     laptop,
     network_acls,
     security_groups,
+    shell,
     ssh_config,
     ssm_reachability,
 )
@@ -52,6 +53,7 @@ _JOB: Final[tuple[Stage, ...]] = (
     (("banner", connection.banner),),
     (("host-key", connection.host_key),),
     (("login", connection.login),),
+    (("shell", shell.answers),),
     (("ssm:ResumeSession", connection.resumable),),
     (("ssm:TerminateSession", connection.ended),),
 )

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sm_proxy import public_key
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.doctor import refusal
 from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
@@ -98,9 +99,14 @@ def login(context: Context) -> str:
     ssh = needed(context.ssh, "the SSH connection")
     user = container.user or context.login or context.settings.user
     tried: list[str] = []
-    for name, key in _keys(context, paramiko, tried):
+    more: list[str] = []
+    keys = _keys(context, paramiko, tried)
+    context.login_methods = refusal.methods(ssh, user, paramiko)
+    if ssh.is_authenticated():
+        return f"{user}, and without any key: whoever reaches the server is let in"
+    for name, key in keys:
         try:
-            ssh.auth_publickey(user, key)
+            more += ssh.auth_publickey(user, key)
         except (paramiko.SSHException, EOFError, OSError) as error:
             tried.append(f"{name}: {error}")
         if ssh.is_authenticated():
@@ -111,11 +117,7 @@ def login(context: Context) -> str:
             "; ".join(tried),
             f"ssh-add {shlex.quote(str(identities.private_key_path(context.settings)))}",
         )
-    raise SmProxyError(
-        "key-refused",
-        f"the container does not let {user} in with {'; '.join(tried) or 'any key, there is none'}",
-        container.key_advice,
-    )
+    raise refusal.explain(context, user, tried, [key for _, key in keys], more)
 
 
 def resumable(context: Context) -> str:
