@@ -25,7 +25,12 @@ prepare_dropbear() {
     [ -n "$host_keys" ] || return
     cannot_bind=dropbear
     write_authorized_keys
-    place_keys || add_problem "dropbear reads $home/.ssh/authorized_keys only, and it cannot be written"
+    listed_shell || return
+    find_keys_folder || return
+    if ! place_keys; then
+        add_problem "dropbear reads $keys_folder/authorized_keys only, and it cannot be written"
+        return 1
+    fi
     warn_if_no_keys
     write_environment_file
     features="dropbear; pty; forwarding$features"
@@ -43,20 +48,45 @@ prepare_dropbear() {
     fi
 }
 
-# Put our keys where dropbear looks, again after each change of them: newer ones can be told, older ones know the user's home only.
-place_keys() {
+# Fail, and say so, where dropbear would refuse our user: it takes login shells of /etc/shells only.
+listed_shell() {
+    shell=$(find_login_shell)
+    if [ -e /etc/shells ]; then
+        ! grep -qxF -- "$shell" /etc/shells || return 0
+    else
+        case $shell in /bin/sh | /bin/csh) return 0 ;; esac
+    fi
+    add_problem "dropbear lets nobody in as $user: the login shell $shell is not in /etc/shells"
+    return 1
+}
+
+# Set $keys_folder to a folder from which dropbear takes keys: newer ones can be told one, older ones
+# know ~/.ssh only. Neither takes any below a folder that others may write to, such as /tmp.
+find_keys_folder() {
+    keys_folder=
     case $options in *authorized_keys*)
-        mkdir -p "$run/dropbear" || return
-        set -- "$run/dropbear"
-        ;;
-    *)
-        (umask 077 && mkdir -p "$home/.ssh") 2>/dev/null
-        set -- "$home/.ssh"
+        mkdir -p "$run/dropbear" && passes_strict_modes "$run/dropbear" && keys_folder=$run/dropbear && return
         ;;
     esac
+    (umask 077 && mkdir -p "$home/.ssh") 2>/dev/null
+    if passes_strict_modes "$home/.ssh"; then
+        keys_folder=$home/.ssh
+        return
+    fi
+    if [ -e "$path" ]; then
+        path="$path can be written to by $writers"
+    else
+        path="$path is not there"
+    fi
+    add_problem "dropbear takes no keys from $home/.ssh or $run: $path. Set SM_PROXY_RUN_DIR"
+    return 1
+}
+
+# Put our keys where dropbear looks, again after each change of them.
+place_keys() {
     # What the image brought counts too, and stays when a key of ours goes.
-    { cat "$run/image_keys" "$run/authorized_keys" | without_exposed_keys >"$1/authorized_keys.new" &&
-        mv -f "$1/authorized_keys.new" "$1/authorized_keys"; } 2>/dev/null
+    { cat "$run/image_keys" "$run/authorized_keys" | without_exposed_keys >"$keys_folder/authorized_keys.new" &&
+        mv -f "$keys_folder/authorized_keys.new" "$keys_folder/authorized_keys"; } 2>/dev/null
 }
 
 run_dropbear() {
@@ -69,7 +99,7 @@ run_dropbear() {
     set -- "$@" -F -E -s -m -K 30 -W 1048576 -P "$run/sshd.pid" -p "$address"
     # As MaxAuthTries in sshd_config.
     case $options in *'authentication tries'*) set -- "$@" -T 50 ;; esac
-    case $options in *authorized_keys*) set -- "$@" -D "$run/dropbear" ;; esac
+    [ "$keys_folder" != "$run/dropbear" ] || set -- "$@" -D "$keys_folder"
     quoted_here=$(printf '%s' "$here" | sed "s/'/'\\\\''/g")
     case $options in *-c\ *) set -- "$@" -c "exec /bin/sh '$quoted_here/session.sh' '$run'" ;; esac
     (umask 022 && exec env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$dropbear" "$@" 2>&1 </dev/null) | follow_server_log "$number"

@@ -50,16 +50,31 @@ write_image_keys() {
         without_exposed_keys 2>/dev/null <"$home/.ssh/authorized_keys" >"$run/image_keys"
 }
 
-# Fail if others than us and root may write to $1 or to a folder above it.
+# Fail if others than us and root may write to $1 or to a folder above it, up to the user's home: sshd
+# and dropbear take no keys from there. Sets $path to what can be written to, and $writers: "its group"
+# or "others". Debian's sshd trusts a group in which nobody else is.
 passes_strict_modes() {
-    path=$1
-    while [ -n "$path" ]; do
-        # shellcheck disable=SC2012 # the mode string is all we want
-        case $(ls -ld -- "$path" 2>/dev/null) in
-            ?????w* | ????????w* | '') return 1 ;;
+    top=$(readlink -f -- "$home" 2>/dev/null) || top=$home
+    path=$(readlink -f -- "$1" 2>/dev/null) || path=$1
+    while :; do
+        # shellcheck disable=SC2046 # mode, links, owner: the first words
+        set -- $(ls -ldn -- "$path" 2>/dev/null)
+        writers=others
+        case ${3-} in 0 | "$uid") ;; *) return 1 ;; esac
+        case $1 in
+            ????????w*) return 1 ;;
+            ?????w*) writers='its group' && return 1 ;;
         esac
+        if [ "$path" = "$top" ] || [ "$path" = / ]; then return 0; fi
         path=${path%/*}
+        path=${path:-/}
     done
+}
+
+# Print the login shell of our user; an empty field means /bin/sh.
+find_login_shell() {
+    entry=$(sed -n "s/^$user:.*:\([^:]*\)\$/\1/p" /etc/passwd | head -n 1)
+    echo "${entry:-/bin/sh}"
 }
 
 # Tell where no key at all may log in: none of ours, none of the image's, none to come.

@@ -30,12 +30,29 @@ enable_root_login() {
     esac
 }
 
+# Fail, and say why, where sshd would refuse our user whatever the key.
+lets_user_in() {
+    shell=$(find_login_shell)
+    if [ ! -x "$shell" ]; then
+        add_problem "sshd lets nobody in as $user: the login shell $shell is not there"
+        return 1
+    fi
+    if [ "$uid" != 0 ] && [ -e /etc/nologin ]; then
+        add_problem 'sshd lets nobody in but root, because of the file /etc/nologin'
+        return 1
+    fi
+    case $shell in
+        */nologin | */false) add_problem "the login shell of $user is $shell: no session can run anything" ;;
+    esac
+}
+
 prepare_sshd() {
     [ "$uid" != 0 ] || enable_root_login
     if [ -z "$user" ]; then
         add_problem "user id $uid has no entry in /etc/passwd, which sshd insists on"
         return 1
     fi
+    lets_user_in || return
     printf 'PidFile "%s"\n' "$run/sshd.pid" >"$run/sshd_config"
     if [ -n "${SM_PROXY_LISTEN-}" ]; then
         echo "ListenAddress $SM_PROXY_LISTEN"
@@ -70,11 +87,21 @@ print_settings() {
 # /tmp. Ours is private by itself; the image's file is then left out unless it is private too.
 allow_keys() {
     theirs=" \"$home/.ssh/authorized_keys\""
-    if ! passes_strict_modes "$run"; then
-        echo 'StrictModes no' >>"$run/sshd_config"
-        passes_strict_modes "$home/.ssh/authorized_keys" || theirs=
-    fi
     [ -z "${image_keys_doubtful-}" ] || theirs=
+    strict=
+    passes_strict_modes "$run" || strict=no
+    if ! passes_strict_modes "$home/.ssh/authorized_keys"; then
+        [ -z "$strict" ] || theirs=
+        if [ ! -s "$run/image_keys" ]; then
+            :
+        elif [ "$writers$theirs" = 'its group' ] || [ "$writers" = others ]; then
+            add_problem "keys in $home/.ssh/authorized_keys do not count: $writers may write to $path"
+            : >"$run/image_keys"
+        else
+            add_problem "keys in $home/.ssh/authorized_keys may not count: $writers may write to $path"
+        fi
+    fi
+    [ -z "$strict" ] || echo 'StrictModes no' >>"$run/sshd_config"
     echo "AuthorizedKeysFile \"$run/authorized_keys\"$theirs" >>"$run/sshd_config"
     # Theirs is read at each log-in, and keys from S3 may come: those exposed are refused by themselves.
     [ ! -s "$run/exposed_keys" ] || echo "RevokedKeys \"$run/exposed_keys\"" >>"$run/sshd_config"

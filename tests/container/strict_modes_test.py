@@ -1,0 +1,179 @@
+"""What servers refuse by themselves: keys that others may write to, users without a shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sm_proxy.local import container_files
+
+from .conftest import BUSYBOX, ISOLATED, Box, wait_for
+from .servers_test import DROPBEAR, Laptop, new_key
+
+needs_container = pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+needs_dropbear = pytest.mark.skipif(not DROPBEAR, reason="needs dropbear")
+_RULE = '. "$1/keys.sh"; uid=$(id -u) home=$2; passes_strict_modes "$3" || echo "$path"'
+
+
+def refused_for(shell: list[str], home: Path, file: Path) -> str:
+    words = ["sh", str(container_files.folder()), str(home), str(file)]
+    done = subprocess.run([*shell, "-c", _RULE, *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("shell", ["sh", "busybox"])
+def test_the_rule_of_sshd_and_dropbear(tmp_path: Path, shell: str) -> None:
+    """Up to the user's home, whatever is above it; else up to the root."""
+    if shell == "busybox" and not BUSYBOX:
+        pytest.skip("needs busybox")
+    argv = [str(BUSYBOX), "sh"] if shell == "busybox" else ["sh"]
+    shared, home = tmp_path / "a folder", tmp_path / "a folder/home"
+    file = home / ".ssh/authorized_keys"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    shared.chmod(0o1777)
+    for place in (home, file.parent, file):
+        place.chmod(0o700)
+    assert refused_for(argv, home, file) == ""
+    assert refused_for(argv, tmp_path / "elsewhere", file) == str(shared)
+    link = tmp_path / "link"
+    link.symlink_to(file.parent)
+    assert refused_for(argv, home, link / file.name) == ""
+    for place in (home, file.parent, file):
+        for mode in (0o770, 0o702):
+            place.chmod(mode)
+            assert refused_for(argv, home, file) == str(place)
+        place.chmod(0o700)
+    assert refused_for(argv, home, file.parent / "none") == str(file.parent / "none")
+    if os.geteuid() == 0:
+        os.chown(file.parent, 12345, -1)
+        assert refused_for(argv, home, file) == str(file.parent)
+
+
+def served(box: Box, tmp_path: Path, **environment: str) -> tuple[Laptop, dict[str, Any]]:
+    """A container with a key in its environment and one in its image; its marker."""
+    mine, images = new_key(tmp_path / "mine"), new_key(tmp_path / "images")
+    file = box.root / "opt/image/authorized_keys"
+    file.parent.mkdir()
+    file.write_text(Path(f"{images}.pub").read_text(encoding="utf-8"), encoding="utf-8")
+    keys = "mkdir -m 700 /root/.ssh; cp /opt/image/authorized_keys /root/.ssh/"
+    box.prelude = f"{keys}; chmod 600 /root/.ssh/*; {box.prelude}"
+    public = Path(f"{mine}.pub").read_text(encoding="utf-8")
+    environment.setdefault("SM_PROXY_AUTHORIZED_KEY", public)
+    box.start("sleep", "600", **environment)
+    wait_for(box.run_dir / "marker")
+    marker: dict[str, Any] = {}
+    while not marker:
+        text = (box.run_dir / "marker").read_text(encoding="utf-8")
+        marker = json.loads(text) if text.endswith("\n") else {}
+    return Laptop(box, mine), marker
+
+
+@needs_container
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+@pytest.mark.parametrize("place", ["/root", "/root/.ssh", "/root/.ssh/authorized_keys"])
+def test_sshd_and_the_images_keys(box: Box, tmp_path: Path, place: str) -> None:
+    box.prelude = f"chmod o+w {place}"
+    laptop, marker = served(box, tmp_path)
+    told = "keys in /root/.ssh/authorized_keys do not count: others may write to"
+    assert marker["problems"] == [f"{told} {place}"]
+    assert laptop.ssh("true").returncode == 0
+    assert laptop.ssh("true", key=tmp_path / "images").returncode == 255
+
+
+@needs_container
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+def test_a_group_that_some_sshds_trust(box: Box, tmp_path: Path) -> None:
+    """Debian's does where nobody else is in it."""
+    box.prelude = "chmod g+w /root"
+    _, marker = served(box, tmp_path)
+    told = "keys in /root/.ssh/authorized_keys may not count: its group may write to /root"
+    assert marker["problems"] == [told]
+
+
+@needs_container
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+def test_sshd_where_nobody_is_left(box: Box, tmp_path: Path) -> None:
+    box.prelude = "chmod 777 /root /opt/ml"
+    _, marker = served(box, tmp_path, SM_PROXY_AUTHORIZED_KEY="")
+    assert marker["problems"] == [
+        "keys in /root/.ssh/authorized_keys do not count: others may write to /root",
+        "nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set",
+    ]
+
+
+# This machine's dropbear, which says that it can be told a folder, and cannot.
+_NEWER = """case " $* " in *" -h "*) echo '-D DIR  with authorized_keys'; exec REAL "$@" ;; esac
+n=$#; while [ "$n" != 0 ]; do word=$1; shift; n=$((n - 1))
+if [ "$word" = -D ]; then shift; n=$((n - 1)); else set -- "$@" "$word"; fi; done
+exec REAL "$@"
+"""
+
+
+@needs_container
+@needs_dropbear
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+@pytest.mark.parametrize("newer", [True, False])
+def test_dropbear_with_a_run_folder_that_others_could_swap(
+    box: Box, tmp_path: Path, *, newer: bool
+) -> None:
+    """The keys go to the home folder then."""
+    box.prelude = "chmod 1777 /opt/ml"
+    program = str(DROPBEAR)
+    if newer:
+        program = box.add_program("dropbear", _NEWER.replace("REAL", program))
+        (box.root / "opt/program/dropbearkey").symlink_to("/usr/bin/dropbearkey")
+    laptop, marker = served(box, tmp_path, SM_PROXY_SSHD=program)
+    assert "dropbear" in marker["features"], marker["problems"]
+    for key in ("mine", "images"):
+        assert laptop.ssh("true", key=tmp_path / key).returncode == 0
+
+
+@needs_container
+@needs_dropbear
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (
+            "chmod 770 /root",
+            "dropbear takes no keys from /root/.ssh or /opt/ml/run: /root can be written to by {}",
+        ),
+        (
+            "chmod 700 /opt/image/shells; mount --bind /opt/image/shells /etc/shells",
+            "dropbear lets nobody in as root: the login shell /bin/bash is not in /etc/shells",
+        ),
+    ],
+    ids=["home", "shell"],
+)
+def test_dropbear_that_would_refuse_everybody_is_not_started(
+    box: Box, tmp_path: Path, fault: str, told: str
+) -> None:
+    (box.root / "opt/image").mkdir()
+    (box.root / "opt/image/shells").write_text("/bin/other\n", encoding="utf-8")
+    (box.root / "opt/image").rename(box.root / "opt/kept")
+    box.prelude = fault.replace("/opt/image", "/opt/kept")
+    _, marker = served(box, tmp_path, SM_PROXY_SSHD=str(DROPBEAR))
+    assert told.format("its group. Set SM_PROXY_RUN_DIR") in marker["problems"]
+    assert (marker["port"], marker["features"]) == (0, [])
+
+
+@needs_container
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+@pytest.mark.parametrize("shell", ["/bin/gone", "/usr/sbin/nologin"])
+def test_a_user_whose_shell_is_not_there(box: Box, tmp_path: Path, shell: str) -> None:
+    passwd = (box.root / "etc/passwd").read_text(encoding="utf-8").splitlines()
+    passwd[0] = f"root:x:0:0:root:/root:{shell}"
+    (box.root / "etc/passwd").write_text("\n".join(passwd) + "\n", encoding="utf-8")
+    _, marker = served(box, tmp_path)
+    if shell == "/bin/gone":
+        told = "sshd lets nobody in as root: the login shell /bin/gone is not there"
+        assert "sshd" not in marker["features"]
+    else:
+        told = f"the login shell of root is {shell}: no session can run anything"
+    assert told in marker["problems"]
