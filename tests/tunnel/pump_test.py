@@ -300,14 +300,6 @@ def test_a_suspicion_is_raised_where_the_far_end_left_first(direct: Connection) 
         direct.run()
 
 
-def test_nothing_is_suspected_where_ssh_left_first(direct: Connection) -> None:
-    direct.stream.suspicion = SmProxyError("session-lost", "doubled")
-    direct.far.sendall(GREETING)
-    direct.ssh_stops_sending()
-    direct.later(0.2, direct.far.shutdown, socket.SHUT_WR)
-    direct.run()
-
-
 def test_a_failure_is_raised_once_what_came_before_it_is_delivered(direct: Connection) -> None:
     data = GREETING + os.urandom(300_000)
     direct.stream.failure_at_end = SmProxyError("session-lost", "gone")
