@@ -101,7 +101,7 @@ drop_exposed_keys() {
     done <"$run/private_keys"
     without_exposed_keys <"$run/authorized_keys" >"$run/authorized_keys.new"
     mv "$run/authorized_keys.new" "$run/authorized_keys"
-    rm -f "$run/half" "$run/half.bytes" "$run/halves" "$run/private_keys"
+    rm -f "$run/half" "$run/half.bytes" "$run/halves" "$run/halves.patterns" "$run/private_keys"
     if [ -n "$image_keys_doubtful" ] && [ -s "$home/.ssh/authorized_keys" ]; then
         add_problem "keys in $home/.ssh/authorized_keys do not count: private halves of them may lie in this image ($image_keys_doubtful)"
     fi
@@ -109,17 +109,32 @@ drop_exposed_keys() {
 
 # Say which of the keys in $run/halves would have let somebody in.
 say_exposed() {
-    while read -r _ key; do
-        ! grep -qF -- "$key" "$home/.ssh/authorized_keys" ||
-            add_problem "a key in $home/.ssh/authorized_keys does not count: its private half lies in this image ($1)"
-        ! grep -qF -- "$key" "$run/authorized_keys" ||
-            add_problem "a key of SM_PROXY_AUTHORIZED_KEY does not count: its private half lies in this image ($1)"
-    done 2>/dev/null <"$run/halves"
+    print_key_patterns <"$run/halves" >"$run/halves.patterns"
+    ! grep -q -f "$run/halves.patterns" "$home/.ssh/authorized_keys" ||
+        add_problem "a key in $home/.ssh/authorized_keys does not count: its private half lies in this image ($1)"
+    ! grep -q -f "$run/halves.patterns" "$run/authorized_keys" ||
+        add_problem "a key of SM_PROXY_AUTHORIZED_KEY does not count: its private half lies in this image ($1)"
+} 2>/dev/null
+
+# Print what finds the keys on our input in lines of authorised keys: as whole words, for a file that
+# was cut short has the beginning of everybody's key.
+print_key_patterns() {
+    sed -n 's/^[^ ]* \(.*\)$/[[:space:]]\1[[:space:]]\n[[:space:]]\1$/p'
+}
+
+# Write to $run/revoked_keys those that this sshd knows: of a line that it cannot read it concludes that
+# every key is revoked.
+write_revoked_keys() {
+    while IFS= read -r line; do
+        echo "$line" >"$run/half"
+        ! clean_env_with_timeout ssh-keygen -l -f "$run/half" >/dev/null 2>&1 </dev/null || echo "$line"
+    done <"$run/exposed_keys" >"$run/revoked_keys"
+    rm -f "$run/half"
 }
 
 # Copy lines of authorised keys, without those that hold an exposed one.
 without_exposed_keys() {
     [ -s "$run/exposed_keys" ] || { cat && return; }
-    cut -d ' ' -f 2 "$run/exposed_keys" >"$run/exposed_keys.base64"
-    grep -vF -f "$run/exposed_keys.base64" || :
+    print_key_patterns <"$run/exposed_keys" >"$run/exposed_keys.patterns"
+    grep -v -f "$run/exposed_keys.patterns" || :
 }

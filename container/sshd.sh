@@ -104,7 +104,9 @@ allow_keys() {
     [ -z "$strict" ] || echo 'StrictModes no' >>"$run/sshd_config"
     echo "AuthorizedKeysFile \"$run/authorized_keys\"$theirs" >>"$run/sshd_config"
     # Theirs is read at each log-in, and keys from S3 may come: those exposed are refused by themselves.
-    [ ! -s "$run/exposed_keys" ] || echo "RevokedKeys \"$run/exposed_keys\"" >>"$run/sshd_config"
+    if [ -s "$run/exposed_keys" ] && write_revoked_keys && [ -s "$run/revoked_keys" ]; then
+        echo "RevokedKeys \"$run/revoked_keys\"" >>"$run/sshd_config"
+    fi
     warn_if_no_keys
 }
 

@@ -112,7 +112,7 @@ def test_what_is_in_a_file_decides(tmp_path: Path, shell: str, tool: str) -> Non
     assert {file.name for file in run.iterdir()} <= {
         "authorized_keys",
         "exposed_keys",
-        "exposed_keys.base64",
+        "exposed_keys.patterns",
         "image_keys",
     }
 
@@ -152,3 +152,38 @@ def test_they_let_nobody_in(box: Box, server: str | None, tmp_path: Path) -> Non
         add = f"echo '{Path(f'{later}.pub').read_text('utf-8').strip()}' >>~/.ssh/authorized_keys"
         assert laptop.ssh(add).returncode == 0
         assert laptop.ssh("true", key=later).returncode == 0
+
+
+@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+@pytest.mark.parametrize(
+    "public",
+    [
+        "ssh-rsa AAAA",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
+        "ssh-ed448 AAAACXNzaC1lZDQ0OAAAADkKPp",
+        "ssh-dss AAAAB3NzaC1kc3MAAACBAP",
+        "AAAA",
+        "",
+    ],
+)
+def test_a_public_half_that_cannot_be_read_locks_nobody_out(
+    box: Box, public: str, tmp_path: Path
+) -> None:
+    """sshd takes every key for revoked where it cannot read a line of those that are."""
+    image = box.root / "opt/image"
+    (image / ".ssh").mkdir(parents=True)
+    pair = new_key(image / ".ssh/id_ed25519")
+    half = Path(f"{pair}.pub")
+    exposed, mine = half.read_text("utf-8"), new_key(tmp_path / "mine")
+    half.write_text(f"{public} us@here\n", encoding="utf-8")
+    box.prelude = "cp -a /opt/image/.ssh /root/; chmod 700 /root/.ssh; chown -R 0:0 /root/.ssh"
+    own = Path(f"{mine}.pub").read_text("utf-8")
+    box.start("sleep", "600", SM_PROXY_AUTHORIZED_KEY=own, SM_PROXY_AUTHORIZED_KEY_2=exposed)
+    wait_for(box.run_dir / "ready")
+    laptop = Laptop(box, mine)
+    assert laptop.ssh("true").returncode == 0
+    assert laptop.ssh("true", key=pair).returncode == 255
+    marker = json.loads((box.run_dir / "marker").read_text(encoding="utf-8"))
+    assert len(marker["problems"]) == 1, marker["problems"]
+    assert "a key of SM_PROXY_AUTHORIZED_KEY does not count" in marker["problems"][0]
