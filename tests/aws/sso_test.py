@@ -320,7 +320,7 @@ def test_a_token_that_cannot_be_kept(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(private_files, "write_private", full)
+    monkeypatch.setattr(private_files, "write_whole", full)
     assert logged_in("team") == 1
     line = last_line(capsys)
     assert line.startswith("sm-proxy: bad-permissions: the login is good, but ")

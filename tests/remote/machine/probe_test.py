@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from sm_proxy.remote.machine import probe, report
 @pytest.mark.parametrize("shell", [["sh"], ["busybox", "sh"]])
 def test_this_machine(shell: list[str], tmp_path: Path) -> None:
     script, mark = probe.script()
-    environment = {**os.environ, "SECRET_OF_THE_JOB": "to-be-seen-by-nobody\nHIDDEN=too"}
+    value = secrets.token_hex()  # the command line of another program may hold any word
+    environment = {**os.environ, "SECRET_OF_THE_JOB": f"{value}\nHIDDEN=too"}
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         try:
@@ -36,7 +38,7 @@ def test_this_machine(shell: list[str], tmp_path: Path) -> None:
     assert (port, os.getpid()) in [(row["port"], row["pid"]) for row in told["listening"]]
     assert "SECRET_OF_THE_JOB" in told["environment"]
     assert "HIDDEN" not in told["environment"]
-    assert "nobody" not in done.stdout.decode("utf-8", "replace")
+    assert value not in done.stdout.decode("utf-8", "replace")
 
 
 def test_no_answer_is_larger_than_what_the_script_prints() -> None:
