@@ -33,6 +33,11 @@ def describe(key: str) -> str:
     return describe_blob(wire_form(key))
 
 
+def signature_algorithms(kind: str) -> frozenset[str]:
+    """The algorithms that a key of a type signs with today (RFC 8332 for `ssh-rsa`)."""
+    return frozenset({"rsa-sha2-512", "rsa-sha2-256"} if kind == "ssh-rsa" else {kind})
+
+
 def is_public_key(key: str) -> bool:
     """Whether `key` is `"type base64"` and the base64 begins with the same type (RFC 4253, 6.6)."""
     match = _KEY.fullmatch(key)

@@ -16,6 +16,7 @@ from sm_proxy.doctor.check import Context
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity.identities import ENVIRONMENT_NAME
 from sm_proxy.jobs.container import Container
+from sm_proxy.public_key import signature_algorithms
 
 _DESCRIBE: Final = {
     "training": ("DescribeTrainingJob", "TrainingJobName"),
@@ -104,13 +105,9 @@ def _unwanted(ssh: Any, keys: list[Any]) -> str:
     told = getattr(ssh, "server_extensions", {}).get("server-sig-algs", b"")
     wanted = set(told.decode(errors="replace").split(",")) - {""}
     kinds = {str(key.get_name()) for key in keys}
-    if not wanted or any(_signatures(kind) & wanted for kind in kinds):
+    if not wanted or any(signature_algorithms(kind) & wanted for kind in kinds):
         return ""
     return ", ".join(sorted(kinds))
-
-
-def _signatures(kind: str) -> set[str]:
-    return {"rsa-sha2-512", "rsa-sha2-256"} if kind == "ssh-rsa" else {kind}
 
 
 def _given(context: Context, container: Container, keys: list[Any]) -> bool:

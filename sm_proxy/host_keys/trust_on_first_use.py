@@ -24,7 +24,7 @@ from sm_proxy.host_keys import known_hosts
 from sm_proxy.jobs.container import Container
 from sm_proxy.local import debug_log, output, paths, permissions, private_files
 from sm_proxy.local.threads import Background
-from sm_proxy.public_key import is_public_key
+from sm_proxy.public_key import is_public_key, signature_algorithms
 from sm_proxy.settings import Settings
 from sm_proxy.settings.sources import FILE_NAME
 from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko
@@ -207,11 +207,7 @@ def prefer_kinds(transport: Any, keys: Iterable[str]) -> None:
 
     Where it has none of that kind it gives another, as to ssh, and is told by it.
     """
-    wanted = {name for key in keys for name in _signatures(key.split()[0])}
+    kinds = {key.split()[0] for key in keys}
+    wanted = kinds.union(*map(signature_algorithms, kinds))
     options = transport.get_security_options()
     options.key_types = sorted(options.key_types, key=lambda name: name not in wanted)
-
-
-def _signatures(kind: str) -> tuple[str, ...]:
-    """The algorithms that a host key of a kind signs with (RFC 8332 for RSA)."""
-    return ("rsa-sha2-512", "rsa-sha2-256", kind) if kind == "ssh-rsa" else (kind,)

@@ -14,6 +14,7 @@ from typing import Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths
+from sm_proxy.public_key import signature_algorithms
 from sm_proxy.ssh_config import effective, option_origin
 from sm_proxy.ssh_config.option_origin import Setter
 
@@ -95,7 +96,7 @@ def _signs_with_key(asked: Asked, keyword: str) -> bool:
         kind = Path(f"{key}.pub").expanduser().read_text(encoding="utf-8").split()[0]
     except (OSError, ValueError, IndexError):
         return True  # the checks of the key will say so
-    return bool(theirs & ({"rsa-sha2-256", "rsa-sha2-512"} if kind == "ssh-rsa" else {kind}))
+    return bool(theirs & signature_algorithms(kind))
 
 
 def _offers_keys(asked: Asked, keyword: str) -> bool:
