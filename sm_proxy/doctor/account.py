@@ -18,13 +18,13 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.check import Check, Context, SkipCheck, Stage
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, kinds
-from sm_proxy.jobs.hostname import Kind, Target
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.log_streams import Streams
 from sm_proxy.settings import Settings
 from sm_proxy.settings.schema import is_region
 
 _GROUP: Final = "/aws/sagemaker/TrainingJobs"
-_OPERATIONS: Final[dict[Kind, str]] = {
+_OPERATIONS: Final[dict[str, str]] = {
     "training": "TrainingJob",
     "processing": "ProcessingJob",
     "transform": "TransformJob",
@@ -135,10 +135,15 @@ def describe_call_stage(target: Target | None) -> Stage:
 
     What the other kinds take is asked where there is no training job of that name: by the search.
     """
-    kind = "TrainingJob" if target is None or not target.kind else _OPERATIONS[target.kind]
-    name = target.job if target else _NOBODY
-    check = _action("sagemaker", f"Describe{kind}", **{f"{kind}Name": name})
-    return ((f"sagemaker:Describe{kind}", check),)
+    kind = (target and target.kind) or "training"
+    operation, parameters = describe_call(kind, target.job if target else _NOBODY)
+    return ((f"sagemaker:{operation}", _action("sagemaker", operation, **parameters)),)
+
+
+def describe_call(kind: str, name: str) -> tuple[str, dict[str, str]]:
+    """The operation that describes a job of that kind and name, and its parameters."""
+    what = _OPERATIONS[kind]
+    return f"Describe{what}", {f"{what}Name": name}
 
 
 def _streams(context: Context) -> Streams | None:

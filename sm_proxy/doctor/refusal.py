@@ -12,17 +12,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.doctor import account
 from sm_proxy.doctor.check import Context
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity.identities import ENVIRONMENT_NAME
 from sm_proxy.jobs.container import Container
 from sm_proxy.public_key import signature_algorithms
 
-_DESCRIBE: Final = {
-    "training": ("DescribeTrainingJob", "TrainingJobName"),
-    "processing": ("DescribeProcessingJob", "ProcessingJobName"),
-    "transform": ("DescribeTransformJob", "TransformJobName"),
-}
 _FORBIDDEN: Final = (
     "The key is not what is missing: look into the container's sshd_config for AllowUsers, "
     "DenyUsers, AllowGroups, PermitRootLogin, PubkeyAcceptedAlgorithms and AuthorizedKeysFile; "
@@ -124,11 +120,9 @@ def _given(context: Context, container: Container, keys: list[Any]) -> bool:
 
 
 def _environment(context: Context, container: Container) -> Mapping[str, str]:
-    if container.kind not in _DESCRIBE:
-        return {}
-    operation, parameter = _DESCRIBE[container.kind]
+    operation, parameters = account.describe_call(container.kind, container.job)
     try:
-        answer = context.aws.call("sagemaker", operation, **{parameter: container.job})
+        answer = context.aws.call("sagemaker", operation, **parameters)
     except (ServiceError, SmProxyError):
         return {}
     return {str(name): str(value) for name, value in (answer.get("Environment") or {}).items()}
