@@ -35,10 +35,10 @@ def identify(aws: Aws) -> Caller:
     aws.ensure_credentials()
     try:
         answer = aws.call("sts", "GetCallerIdentity")
+        return Caller(str(answer["Arn"]), str(answer["Account"]))
     except ServiceError as error:
         return Caller(None, None, str(error))
     except SmProxyError as error:
         if error.code in {"no-credentials", "expired-credentials"}:
             raise
         return Caller(None, None, error.message)
-    return Caller(str(answer.get("Arn")), str(answer.get("Account")))

@@ -18,7 +18,6 @@ from sm_proxy.commands import options
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
 from sm_proxy.local import output, secret_store, threads
 from sm_proxy.local.output import Result
-from sm_proxy.settings import Settings
 
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 _BROWSER_STARTS_S = 30
@@ -43,7 +42,7 @@ def run(args: argparse.Namespace) -> Result:
         if portal is None:
             raise
         sso.log_in(aws, portal, lambda invited: _invite(invited, portal, browser=_browser(args)))
-        aws = _anew(settings)
+        aws = Aws(settings.profile, settings.region)  # the other one has no credentials for good
         found = caller.identify(aws)
     data = {"profile": aws.profile, "account": found.account, "arn": found.arn}
     text = f"{found.arn} of account {found.account}"
@@ -52,10 +51,6 @@ def run(args: argparse.Namespace) -> Result:
     if not aws.not_kept:
         return Result(data, text)
     return Result(data, text, EXIT_EXPECTED, _not_kept(aws.not_kept))
-
-
-def _anew(settings: Settings) -> Aws:
-    return Aws(settings.profile, settings.region)
 
 
 def _portal_that_helps(aws: Aws, error: SmProxyError) -> Portal | None:
