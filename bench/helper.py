@@ -43,7 +43,7 @@ def main() -> None:
     api = NoApi()
     stream = ssm.start(api, ssm.Options(messages_per_s=float(rate)), grant)
     try:
-        Pump(stream, streams, lambda: SmProxyError("sshd-silent", "nothing answers")).run()
+        Pump(stream, streams, lambda _: SmProxyError("sshd-silent", "nothing answers")).run()
     finally:
         stream.close()
 

@@ -257,12 +257,10 @@ def _port(container: Container, port: int) -> int:
 def _pumped(
     container: Container, port: int, stream: HostKeyCheckedStream, ssh: Stdio, record: RecordFields
 ) -> None:
-    def silent(greeting: Greeting | None = None) -> SmProxyError:
-        return (greeting or Greeting()).failure(
-            f"{container.address} port {_port(container, port)}"
-        )
+    def ungreeted(greeting: Greeting) -> SmProxyError:
+        return greeting.failure(f"{container.address} port {_port(container, port)}")
 
-    pump = Pump(stream, ssh, silent)
+    pump = Pump(stream, ssh, ungreeted)
     try:
         pump.run()
     finally:

@@ -24,6 +24,7 @@ from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import Grant
 from sm_proxy.state import connection_log
+from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.host_key_check import HostKeyCheckedStream
 from tests.fakes import HOST_KEY, container
 
@@ -70,10 +71,10 @@ class World:
         self.pinned_before_dialling = path.read_text()
         return self
 
-    def pump(self, stream: HostKeyCheckedStream, ends: object, silent: Any) -> Any:
+    def pump(self, stream: HostKeyCheckedStream, ends: object, ungreeted: Any) -> Any:
         behind: object = stream._stream
         assert (behind, ends) == (self, self.ends)
-        self.silent, self.checked = silent(), stream
+        self.silent, self.checked = ungreeted(Greeting()), stream
         return self
 
     def run(self) -> None:

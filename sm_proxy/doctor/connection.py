@@ -21,7 +21,6 @@ from sm_proxy.routes import session_api
 from sm_proxy.routes import table as routes
 from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko
 
-_BANNER_S: Final = 10.0
 _STEP_S: Final = 15.0
 _LOCKED: Final = "has a passphrase, and no agent holds the key"
 _OFFERED: Final = 6
@@ -55,7 +54,7 @@ def banner(context: Context) -> str:
     """An SSH server greets."""
     found: BlockingSocket = needed(context.tunnel, "the tunnel")
     container = needed(context.container, "the container")
-    return found.await_greeting(_BANNER_S, f"{container.address} port {container.port}")
+    return found.await_greeting(f"{container.address} port {container.port}")
 
 
 def host_key(context: Context) -> str:

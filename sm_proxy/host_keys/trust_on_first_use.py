@@ -31,7 +31,6 @@ from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko
 from sm_proxy.tunnel.stream import Stream
 
 _SCAN_S: Final = 15.0
-_GREETING_S: Final = 10.0
 _TICK_S: Final = 0.1
 _KEY_LIMIT: Final = 1 << 14
 
@@ -169,7 +168,7 @@ def _scanned(stream: Stream, container: Container) -> str:
 
 
 def _ask(tunnel: BlockingSocket, where: str) -> str:
-    tunnel.await_greeting(_GREETING_S, where)
+    tunnel.await_greeting(where)
     return read_host_key(tunnel.socket)
 
 

@@ -23,7 +23,6 @@ from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 
-_GREETING_S: Final = 10.0
 _COMING: Final = frozenset({"connect-refused", "sshd-silent", "session-lost"})
 """What a server meets that is still being started."""
 
@@ -85,7 +84,7 @@ def refuse_unless_answering(container: Container, settings: Settings, aws: Aws) 
     tunnel = BlockingSocket(routes.connect(container, container.port, settings, aws))
     try:
         tunnel.wait_open()
-        tunnel.await_greeting(_GREETING_S, f"{container.address} port {container.port}")
+        tunnel.await_greeting(f"{container.address} port {container.port}")
         if container.host_keys:
             _refuse_another_key(container, tunnel)
     finally:

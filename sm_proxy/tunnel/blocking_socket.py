@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import poll
-from sm_proxy.tunnel.greeting import Greeting
+from sm_proxy.tunnel.greeting import SILENCE_S, Greeting
 from sm_proxy.tunnel.stream import Stream
 
 _TICK_S: Final = 0.2
@@ -68,18 +68,17 @@ class BlockingSocket:
                 raise SmProxyError("session-lost", "the data channel never opened", "Try again.")
         self.raise_failure()
 
-    def await_greeting(self, seconds: float, where: str) -> str:
-        """Wait for the server's greeting, which stays in the socket for whoever reads it next.
+    def await_greeting(self, where: str) -> str:
+        """Wait for the greeting, which stays in the socket for whoever reads next.
 
         Args:
-            seconds: so long it may take.
             where: address and port, for people.
 
         Raises:
             Exception: the stream's failure.
             SmProxyError: `sshd-silent`, with what came instead.
         """
-        until = time.monotonic() + seconds
+        until = time.monotonic() + SILENCE_S
         while True:
             over = self._over.is_set()  # before the look: what came before the end is there then
             greeting = Greeting()

@@ -10,6 +10,8 @@ from typing import Final
 
 from sm_proxy.errors import SmProxyError
 
+SILENCE_S: Final = 10.0
+"""An SSH server greets first: a tunnel that is up and silent for so long has none behind it."""
 _LINE_LIMIT: Final = 1 << 13
 _LINES_LIMIT: Final = 1024
 """OpenSSH's client takes no longer lines, nor more of them (sshconnect.c, kex.c)."""

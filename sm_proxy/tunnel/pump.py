@@ -14,15 +14,13 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, poll, signals
 from sm_proxy.local.poll import NOTHING, Ready
 from sm_proxy.local.stdio import CHUNK, Stdio
-from sm_proxy.tunnel.greeting import Greeting
+from sm_proxy.tunnel.greeting import SILENCE_S, Greeting
 from sm_proxy.tunnel.stream import Stream
 
 LINGER_S: Final = 2.0
 """After stdin's end the other side may still answer; SSM has no half-close to tell it."""
 FINISH_S: Final = 1.0
 """How long the far end may take to confirm the end, once ssh is gone or done."""
-SILENCE_S: Final = 10.0
-"""An SSH server greets first: a tunnel that is up and silent for so long has none behind it."""
 GREETING_S: Final = 30.0
 """Lines that come before the greeting do not make its wait longer than this."""
 _NEVER: Final = float("inf")
@@ -34,18 +32,20 @@ class Pump:
     Args:
         stream: to the container.
         stdio: to ssh.
-        silent: makes the failure for a tunnel behind which no SSH server greets; takes the
-            `Greeting`, as far as it came, or nothing where nothing came.
+        ungreeted: makes the failure for a tunnel behind which no SSH server greets, from what came
+            of its greeting.
 
     Attributes:
         up: bytes that came from ssh so far.
         down: bytes that ssh has taken so far.
     """
 
-    def __init__(self, stream: Stream, stdio: Stdio, silent: Callable[..., SmProxyError]) -> None:
+    def __init__(
+        self, stream: Stream, stdio: Stdio, ungreeted: Callable[[Greeting], SmProxyError]
+    ) -> None:
         self._stream = stream
         self._stdio = stdio
-        self._silent = silent
+        self._ungreeted = ungreeted
         self._backlog = memoryview(b"")
         self._stdin_open = True
         self._ssh_gone = False
@@ -112,7 +112,7 @@ class Pump:
             self._greeting.feed(data)
             self._greeting_due = _NEVER  # it speaks: the silence begins anew
             if self._greeting.impossible:
-                raise self._silent(self._greeting)
+                raise self._ungreeted(self._greeting)
         self._backlog = memoryview(data)
         return bool(data)
 
@@ -129,7 +129,7 @@ class Pump:
         if self._greeting_due == _NEVER:
             self._greeting_due = min(now + SILENCE_S, self._greeting_limit)
         if now >= self._greeting_due:
-            raise self._silent(self._greeting) if self._greeting.text else self._silent()
+            raise self._ungreeted(self._greeting)
 
     def _carry_up(self, now: float) -> None:
         data = self._stdio.read(min(CHUNK, self._stream.room))
@@ -181,7 +181,7 @@ class Pump:
             raise failure
         elif self._ended_ungreeted and not self._stdio.gone():
             self._greeting.ended = True
-            raise self._silent(self._greeting)
+            raise self._ungreeted(self._greeting)
         else:
             self._stdio.finish()
         self._stream.finish()

@@ -15,6 +15,7 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.local import paths, private_files
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
+from sm_proxy.tunnel import blocking_socket
 from tests.fakes import HOST_KEY, Clock, FakeAws, container
 from tests.host_keys.trust_on_first_use_test import ServerStream
 from tests.tunnel.fakes import SocketStream
@@ -94,7 +95,7 @@ def test_what_does_not_greet(
     dialled: list[SocketStream],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trial, "_GREETING_S", 1.0)
+    monkeypatch.setattr(blocking_socket, "SILENCE_S", 1.0)
     stream = ServerStream(greeting)
     dialled.append(stream)
     error = tried(found, ASKED)

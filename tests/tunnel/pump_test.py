@@ -108,8 +108,8 @@ class FakeStream:
         self.far.close()
 
 
-def silent(greeting: Greeting | None = None) -> SmProxyError:
-    return (greeting or Greeting()).failure("there")
+def ungreeted(greeting: Greeting) -> SmProxyError:
+    return greeting.failure("there")
 
 
 class Connection:
@@ -126,7 +126,7 @@ class Connection:
         self.threads: list[threading.Thread] = []
 
     def run(self) -> None:
-        Pump(self.stream, self.stdio, silent).run()
+        Pump(self.stream, self.stdio, ungreeted).run()
 
     def beside(self, work: Callable[[], object]) -> None:
         """Do `work` while the pump runs."""
