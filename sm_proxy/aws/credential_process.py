@@ -23,6 +23,7 @@ _SAID_AFTER_S: Final = 3.0
 _LIMIT_S: Final = 300.0
 """Some open a browser, and a person has to log in there."""
 _WAITING: Final = "waiting for the credential_process of the AWS profile"
+_LONG_WORD: Final = 16
 _START_S: Final = 2.0
 """So long the system may take to start it, when we end meanwhile."""
 
@@ -73,6 +74,7 @@ class CredentialProcess(subprocess.Popen[bytes]):
             raise _failed(f"has not ended within {_LIMIT_S:.0f} s", b"") from None
         finally:
             patience.cancel()
+        _keep(printed)
         if self.returncode < 0:
             raise _failed(f"was ended by signal {-self.returncode}", complaints)
         if self.returncode:
@@ -90,17 +92,24 @@ def _failed(how: str, complaints: bytes) -> SmProxyError:
     )
 
 
+def _keep(printed: bytes) -> None:
+    """Remember its secrets, before anything is said of what it complained about."""
+    try:
+        secret_values.keep_fields(json.loads(printed))
+    except (ValueError, RecursionError):
+        # Half an answer may hold a whole secret; shorter words are those of a complaint.
+        secret_values.keep(*(word for word in printed.split() if len(word) >= _LONG_WORD))
+
+
 def _refuse_useless(printed: bytes) -> None:
     try:
         found = json.loads(printed)
     except (ValueError, RecursionError):
-        secret_values.keep(*printed.split())  # half an answer may hold a whole secret
         raise _useless("no JSON") from None
     if not isinstance(found, dict):
         raise _useless("no JSON object")
-    secret_values.keep_fields(found)
     for name in ("AccessKeyId", "SecretAccessKey"):
-        if not isinstance(found.get(name), str):
+        if not (isinstance(found.get(name), str) and found[name]):
             raise _useless(f"no {name}")
     if found.get("Version") != 1:
         raise _useless(f"version {found.get('Version')!r} of the format, where AWS has only 1")

@@ -240,7 +240,10 @@ def _line_of(error: Exception) -> str:
 
 def _hint(code: Code, names: set[str]) -> str:
     if "ProxyConnectionError" in names:
-        return "Mend HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT, or name the host in NO_PROXY."
+        return (
+            "Mend HTTPS_PROXY: http://HOST:PORT, with USER:PASSWORD@ before HOST where the proxy"
+            " asks for it; or name the host in NO_PROXY."
+        )
     if "SSLError" in names:
         return "Behind a proxy that reads TLS, name its certificates with AWS_CA_BUNDLE."
     if code == "network":

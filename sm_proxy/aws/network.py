@@ -77,7 +77,7 @@ def proxy_for(url: str) -> Proxy | None:
         raise SmProxyError(
             "network",
             f"{parts.hostname} would be reached through a proxy that is no http:// one",
-            f"Name an http:// proxy in {asked.scheme.upper()}_PROXY, or the host in NO_PROXY.",
+            f"Name an http://HOST:PORT in {asked.scheme.upper()}_PROXY, or the host in NO_PROXY.",
         )
     headers = configuration.proxy_headers_for(proxy)
     return Proxy(found.hostname or "", found.port or _PROXY_PORT, headers)

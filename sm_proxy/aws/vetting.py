@@ -7,6 +7,7 @@ that is none of AWS is told from one that is.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -146,6 +147,16 @@ def _is_plain(text: object) -> bool:
     return isinstance(text, str) and text.isascii() and text.isprintable()
 
 
+def _is_refusal(body: bytes) -> bool:
+    """Whether an error is told as AWS tells one: botocore takes its code and words on trust."""
+    try:
+        told = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        return False
+    names = {"__type", "code", "error", "error_description", "message"}
+    return all(isinstance(told[name], str) for name in told if name.lower() in names)
+
+
 def _vet_answer(**event: Any) -> None:
     """Tell a page of a proxy or of a hotel's network from an answer of AWS."""
     model, answer = event["operation_model"], event["response_dict"]
@@ -156,6 +167,7 @@ def _vet_answer(**event: Any) -> None:
     status, action = answer["status_code"], f"{service.service_name}:{model.name}"
     if protocol in _JSON:
         ours = body.lstrip()[:1] == b"{" or not (body or model.output_shape)
+        ours = ours and (status < _REFUSED or _is_refusal(body))
     else:
         named = b"<Error" if status >= _REFUSED else f"{model.name}Response".encode()
         ours = named in body[:_HEAD_BYTES]

@@ -130,10 +130,19 @@ def _of_environment() -> Iterator[str]:
         if len(value) >= SHORTEST and _VARIABLES.fullmatch(name):
             yield value
         elif name.lower().endswith("_proxy") and "@" in value:
-            yield (value.partition("://")[2] or value).rpartition("@")[0].partition(":")[2]
+            yield from _of_login((value.partition("://")[2] or value).rpartition("@")[0])
         elif name == _FILE_VARIABLE:  # botocore reads it, and nobody else is told
             with contextlib.suppress(OSError, ValueError), open(value, encoding="utf-8") as file:  # noqa: PTH123
                 yield file.read(_TOKEN_LIMIT)
+
+
+def _of_login(login: str) -> Iterator[str]:
+    """A proxy's password as its address writes it, and as it is sent; a lone name may be one."""
+    from urllib.parse import unquote  # noqa: PLC0415 - where there is one
+
+    name, _, password = login.partition(":")
+    secret = password or (name if len(name) >= _SPLITTABLE else "")
+    yield from {secret, unquote(secret)} - {""}
 
 
 def _occurrences(form: str, text: str) -> Iterator[tuple[int, int]]:

@@ -65,6 +65,8 @@ def test_good_ones(printing: Printing, more: dict[str, Any], end: str) -> None:
         ({"Version": {}}, "aws-error", "version {}"),
         ("[" * 100_000, "aws-error", "no JSON"),
         ({"AccessKeyId": 5}, "aws-error", "no AccessKeyId"),
+        ({"AccessKeyId": ""}, "aws-error", "no AccessKeyId"),
+        ({"SecretAccessKey": ""}, "aws-error", "no SecretAccessKey"),
         ({"SecretAccessKey": None}, "aws-error", "no SecretAccessKey"),
         ({"SessionToken": ["t"]}, "aws-error", "a SessionToken that is no text"),
         ({"Expiration": "soon"}, "aws-error", "no time"),
@@ -124,6 +126,17 @@ def test_half_an_answer_is_a_secret(printing: Printing) -> None:
     with pytest.raises(SmProxyError):
         printing(f'{{"AccessKeyId": "AKIAX", "SecretAccessKey": "{secret}').call("sts", "X")
     assert secret not in redact(f"it said {secret}")
+
+
+def test_what_it_complains_about_tells_no_secret(printing: Printing, tmp_path: Path) -> None:
+    secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+    aws = printing(json.dumps({**GOOD, "SecretAccessKey": secret}))
+    program = f"cat {tmp_path}/printed; echo got {secret} >&2; exit 3"
+    config = f'[profile helped]\ncredential_process = sh -c "{program}"\n'
+    (tmp_path / "aws" / "config").write_text(config)
+    with pytest.raises(SmProxyError, match="status 3: got") as caught:
+        aws.call("sts", "GetCallerIdentity")
+    assert redact(caught.value.message).endswith("got [redacted]")
 
 
 def test_an_empty_one_is_no_bug(printing: Printing, tmp_path: Path) -> None:

@@ -53,6 +53,12 @@ RENEWABLE = {
     "registrationExpiresAt": LATER,
 }
 Response = tuple[int, dict[str, str], bytes]
+KEYS = {"accessKeyId": "AKIAX", "secretAccessKey": "x" * 40, "sessionToken": TOKEN}
+GOOD_KEYS: Response = (
+    200,
+    {},
+    json.dumps({"roleCredentials": {**KEYS, "expiration": 4_000_000_000_000}}).encode(),
+)
 
 
 def refusing(code: str, message: str = "words", status: int = 400) -> Response:
@@ -601,3 +607,27 @@ def test_a_profile_that_is_not_there(service: Service) -> None:
     with pytest.raises(SmProxyError) as caught:
         assert Aws("nonsense").scope
     assert (caught.value.code, "nonsense" in caught.value.message) == ("no-credentials", True)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"code": ["a"]},
+        {"Code": {"a": 1}},
+        {"__type": {"a": 1}},
+        {"__type": 5, "message": 7},
+        {"__type": None},
+        {"__type": "x", "Message": {"a": 1}},
+        {"message": [TOKEN]},
+    ],
+)
+@pytest.mark.parametrize("operation", ["DescribeTrainingJob", "federation/credentials"])
+def test_a_refusal_that_is_none_of_aws(
+    service: Service, sso_cache: Path, operation: str, told: dict[str, object]
+) -> None:
+    service.answers[operation] = (400, {}, json.dumps(told).encode())
+    keep_token(sso_cache, "sso", GOOD)
+    service.answers.setdefault("federation/credentials", GOOD_KEYS)
+    error = refused("sso")
+    assert error.code == "network"
+    assert "not AWS (HTTP status 400)" in error.message

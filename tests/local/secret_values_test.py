@@ -7,7 +7,7 @@ import json
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import quote, quote_plus, unquote, urlencode
 
 import pytest
 
@@ -139,6 +139,17 @@ def test_the_password_of_a_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     assert "s3cr" not in redact(f"Failed to connect to proxy URL: {proxy}")
     assert "s3cr" not in redact("the proxy refuses s3cr%40t")
+
+
+@pytest.mark.parametrize("login", ["me:P%40ssw%2Frd%21XyZ", "P%40ssw%2Frd%21XyZ-for-all"])
+def test_a_proxys_password_as_it_is_sent(login: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore sends what the address escapes, and a proxy may repeat it in its refusal."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{login}@proxy:3128")
+    sent = unquote(login)
+    header = base64.b64encode(sent.encode()).decode()
+    shown = redact(f"502 no entry for {sent} ({header}) at http://{login}@proxy:3128")
+    assert not any(leak in shown for leak in ("P@ss", "P%40", header[8:16], "XyZ")), shown
+    assert shown.startswith("502 no entry for ")
 
 
 def test_the_login_in_any_address() -> None:
