@@ -30,6 +30,9 @@ write_ssh_options() {
   AddKeysToAgent no
   RemoteCommand none
   KnownHostsCommand none
+  RevokedHostKeys none
+  PKCS11Provider none
+  ExitOnForwardFailure no
   SessionType default
   StdinNull no
   ForkAfterAuthentication no
@@ -59,7 +62,7 @@ tell_ssh_of_nodes() {
     # shellcheck disable=SC2086 # a list of names
     { echo Host $nodes_all && cat "$run/nodes/ssh_options"; } >>"$run/nodes/ssh_config"
     : >"$run/nodes/problem"
-    include_ssh_config || echo "$home/.ssh/config cannot be written" >"$run/nodes/problem"
+    include_ssh_config || echo "$include_problem" >"$run/nodes/problem"
     taken=$(with_timeout ssh -G "$1" 2>"$run/nodes/why" </dev/null)
     for wanted in 'stricthostkeychecking \(true\|yes\)' "userknownhostsfile $run/nodes/known_hosts"; do
         [ ! -s "$run/nodes/problem" ] || break
@@ -70,8 +73,16 @@ tell_ssh_of_nodes() {
 }
 
 # Let our settings be the first that ssh reads. ssh takes the home folder from /etc/passwd, as we do.
+# Where ssh knows no Include it would go nowhere any more: there the file stays as it is.
 include_ssh_config() {
     config=$home/.ssh/config
+    if [ -z "${include_known-}" ]; then
+        echo "Include $run/nodes/ssh_options" >"$run/nodes/include"
+        include_problem='this ssh knows no Include (OpenSSH 7.3 brought it)'
+        with_timeout ssh -G -F "$run/nodes/include" localhost >/dev/null </dev/null || return
+        include_known=yes
+    fi
+    include_problem="$config cannot be written"
     ours="Include $run/nodes/ssh_config # by sm-proxy: the nodes of this job"
     mkdir -p "$home/.ssh" && : >>"$config" || return
     first=

@@ -54,6 +54,11 @@ ELSEWHERE = """Host *
   CheckHostIP yes
   VerifyHostKeyDNS yes
   NoHostAuthenticationForLocalhost yes
+  RevokedHostKeys /no/such/file
+  PKCS11Provider /no/such/library
+  LocalForward 127.0.0.1:1 127.0.0.1:1
+  LocalForward /no/such/folder/socket 127.0.0.1:1
+  ExitOnForwardFailure yes
 """
 JUMP = "Host algo-*\n  ProxyJump nobody@127.0.0.9\n  StrictHostKeyChecking accept-new\n"
 # From inside: by name, by address, and with other keys in the place of the right ones.
@@ -149,6 +154,26 @@ def test_an_old_ssh_gets_what_it_knows(box: Box) -> None:
     assert "StrictHostKeyChecking yes" in options
     assert "ForkAfterAuthentication no" in options
     assert "SessionType" not in options
+
+
+def test_an_ssh_without_include_keeps_its_settings(box: Box) -> None:
+    """Ours in its file would keep ssh from going anywhere."""
+    box.add_program(
+        "ssh",
+        'case "$*" in *-F*) echo "Bad configuration option: include" >&2; exit 255 ;; esac\n'
+        'exec /usr/bin/ssh "$@"',
+    )
+    (box.root / "opt/sm-proxy/s3.sh").write_text(STORE, encoding="utf-8")
+    box.prelude = "mkdir -m 700 /root/.ssh; echo 'Compression no' >/root/.ssh/config"
+    path = f"{box.inside('opt/program')}:/usr/sbin:/usr/bin:/sbin:/bin"
+    again = "until [ -e /opt/ml/run/nodes/known_hosts ]; do sleep 0.1; done; sleep 1"
+    process = box.start("sh", "-c", f"{again}; cat /root/.ssh/config", PATH=path, **NODES)
+    output, _ = process.communicate(timeout=120)
+    assert output.splitlines()[-1] == "Compression no"
+    marker = next(line for line in output.splitlines() if "sm_proxy_marker" in line)
+    about = "SM_PROXY_NODES_S3: ssh does not take our settings: this ssh knows no Include (Op"
+    assert any(line.startswith(about) for line in json.loads(marker)["problems"])
+    assert "by sm-proxy" not in output
 
 
 def test_wait_nodes_says_why(box: Box) -> None:
