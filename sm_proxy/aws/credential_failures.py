@@ -80,7 +80,7 @@ def _refused(error: ClientError, source: _Source, profile: str | None) -> SmProx
     operation = error.operation_name
     action = f"{_SERVICES.get(operation, 'sts')}:{operation}"
     code = str(error.response.get("Error", {}).get("Code", ""))
-    message = str(error.response.get("Error", {}).get("Message", ""))
+    message = str(error.response.get("Error", {}).get("Message") or "it gives no reason")
     if operation == _GET_ROLE and code in {"ForbiddenException", "ResourceNotFoundException"}:
         return SmProxyError("access-denied", f"{action} is denied: {message}", _ASSIGNMENT)
     found = errors.from_response(error.response, action, profile)

@@ -126,7 +126,7 @@ def _of_service(
     response: Mapping[str, Any], action: str, profile: str | None
 ) -> SmProxyError | ServiceError:
     error = str(response.get("Error", {}).get("Code", ""))
-    message = str(response.get("Error", {}).get("Message", ""))
+    message = str(response.get("Error", {}).get("Message") or "it gives no reason")
     if error in _UNKNOWN_KEY | {"RequestExpired"} and _is_by_clock(response, message):
         return _failure(
             "no-credentials", f"AWS refuses the signature: {message}", "Set this machine's clock."

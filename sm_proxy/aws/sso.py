@@ -163,7 +163,7 @@ class _Oidc:
 
     def _judged(self, error: ClientError, action: str) -> SmProxyError | ServiceError:
         details = error.response.get("Error", {})
-        code, words = str(details.get("Code", "")), str(details.get("Message", ""))
+        code, words = str(details.get("Code", "")), str(details.get("Message") or "")
         if code == "AccessDeniedException":
             return SmProxyError(
                 "access-denied",

@@ -153,8 +153,11 @@ def _is_refusal(body: bytes) -> bool:
         told = json.loads(body or b"{}")
     except (ValueError, RecursionError):
         return False
-    names = {"__type", "code", "error", "error_description", "message"}
-    return all(isinstance(told[name], str) for name in told if name.lower() in names)
+    fields = {name.lower(): value for name, value in told.items()}
+    codes = [fields[name] for name in ("__type", "code", "error") if name in fields]
+    # Some services have no words, and say so with null.
+    words = [fields.get(name) or "" for name in ("message", "error_description")]
+    return all(isinstance(value, str) for value in codes + words)
 
 
 def _vet_answer(**event: Any) -> None:

@@ -609,6 +609,14 @@ def test_a_profile_that_is_not_there(service: Service) -> None:
     assert (caught.value.code, "nonsense" in caught.value.message) == ("no-credentials", True)
 
 
+@pytest.mark.parametrize("name", ["message", "Message"])
+def test_a_refusal_without_words_is_one(service: Service, keys: None, name: str) -> None:
+    told = {"__type": "ValidationException", name: None}
+    service.answers["DescribeTrainingJob"] = (400, {}, json.dumps(told).encode())
+    with pytest.raises(ServiceError, match="ValidationException: it gives no reason"):
+        Aws(None, "eu-west-1").call("sagemaker", "DescribeTrainingJob", TrainingJobName="x")
+
+
 @pytest.mark.parametrize(
     "told",
     [
