@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from sm_proxy.local import secret_values
+from sm_proxy.local.threads import Background
 from tests.home_watch import HomeWatch
 
 _HOME: Final = HomeWatch()
@@ -42,6 +44,8 @@ settings.load_profile("soak" if SOAK else "quick")
 
 _OWN = {"lab", "e2e", "container", "ssm"}
 """These have their own ground; the lab keeps unpacked programs in the user's cache."""
+_THREADS_S: Final = 20.0
+"""How long a thread that a test has started may take to end after it."""
 _SIGNALS = [
     getattr(signal, name)
     for name in ("SIGHUP", "SIGTERM", "SIGINT", "SIGQUIT")
@@ -67,10 +71,14 @@ def _home_is_left_alone() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _isolated(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[None]:
     secret_values._kept.clear()
     if _OWN & set(request.path.relative_to(Path(__file__).parent).parts):
+        yield
         return
+    begun: list[Background[Any]] = []
+    begin = Background.begin
+    monkeypatch.setattr(Background, "begin", lambda self: (begun.append(self), begin(self))[1])
     for name in os.environ:
         if name.startswith(("AWS_", "SM_PROXY_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -81,6 +89,12 @@ def _isolated(
         monkeypatch.setenv(variable, str(tmp_path / "aws" / name))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
+    yield
+    # What goes on now would find the folders of whoever runs the tests.
+    until = time.monotonic() + _THREADS_S
+    for background in begun:
+        background.settled(max(0.0, until - time.monotonic()))
+    assert all(background.done for background in begun), "a thread outlives its test"
 
 
 @pytest.fixture

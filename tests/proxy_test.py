@@ -38,6 +38,7 @@ class World:
         self.found: Container | BaseException = container()
         self.afresh: Container | None = None
         self.blocked: Callable[[], object] | None = None
+        self.over = threading.Event()
         self.settings = Settings(ssh_dir="")
         self.dialled: list[tuple[str, int]] = []
         self.pinned_before_dialling = ""
@@ -58,7 +59,7 @@ class World:
     def resolve(self, *_: Any, fresh: bool = False, **__: Any) -> Container:
         if self.blocked is not None:
             threading.Timer(0.1, self.blocked).start()
-            threading.Event().wait(60)
+            self.over.wait(60)
         if fresh and self.afresh is not None:
             return self.afresh
         if isinstance(self.found, BaseException):
@@ -112,6 +113,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)
     monkeypatch.setattr(housekeeping, "run", lambda aws, _: found.done_after.append(aws.scope))
     yield found
+    found.over.set()
     for descriptor in (found.to_us, found.from_us):
         if descriptor >= 0:
             os.close(descriptor)
@@ -333,9 +335,8 @@ HANGS = {
 def test_nothing_that_hangs_keeps_a_connection_that_is_over(
     what: str, world: World, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:
-    hung = threading.Event()
     place, name = HANGS.get(what, (world, what))
-    monkeypatch.setattr(place, name, lambda *_: hung.wait(60))
+    monkeypatch.setattr(place, name, lambda *_: world.over.wait(60))
     monkeypatch.setattr(proxy, "FAREWELL_S", 0.3)
     began = time.monotonic()
     if fails:
@@ -344,7 +345,6 @@ def test_nothing_that_hangs_keeps_a_connection_that_is_over(
     else:
         assert world.connect() == 0
     assert time.monotonic() - began < 20
-    hung.set()
 
 
 HELPER = """
