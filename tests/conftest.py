@@ -78,7 +78,12 @@ def _isolated(
         return
     begun: list[Background[Any]] = []
     begin = Background.begin
-    monkeypatch.setattr(Background, "begin", lambda self: (begun.append(self), begin(self))[1])
+
+    def noted(background: Background[Any]) -> None:
+        begun.append(background)
+        begin(background)
+
+    monkeypatch.setattr(Background, "begin", noted)
     for name in os.environ:
         if name.startswith(("AWS_", "SM_PROXY_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

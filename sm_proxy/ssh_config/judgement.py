@@ -82,6 +82,13 @@ def _shares_one(asked: Asked, keyword: str) -> bool:
     return not ours or bool(theirs & ours)
 
 
+def _needs_no_mac(asked: Asked, keyword: str) -> bool:
+    """Such a cipher checks what it carries by itself, and every server of today has one."""
+    theirs, _ = asked.listed("ciphers")
+    itself = any(word.startswith("chacha20-poly1305") or "-gcm" in word for word in theirs)
+    return itself or _shares_one(asked, keyword)
+
+
 def _serves_ed25519(asked: Asked, keyword: str) -> bool:
     """Our servers have such a host key, whatever else; some clients do not know the type."""
     theirs, ours = asked.listed(keyword)
@@ -111,8 +118,8 @@ def _fits(asked: Asked, keyword: str) -> bool:
 
 def _is_readable(asked: Asked, keyword: str) -> bool:
     """Where ssh cannot read the list, it takes every host key for revoked."""
-    paths_of = (Path(path).expanduser() for path in asked.options.get(keyword, []))
-    return all(os.access(path, os.R_OK) for path in paths_of)
+    named = (os.path.expanduser(path) for path in asked.options.get(keyword, []))  # noqa: PTH111
+    return all(os.access(path, os.R_OK) and not Path(path).is_dir() for path in named)
 
 
 _JUDGES: Final[dict[str, _Judge]] = {
@@ -122,7 +129,7 @@ _JUDGES: Final[dict[str, _Judge]] = {
             *("userknownhostsfile", "globalknownhostsfile", "stricthostkeychecking"),
             *("knownhostscommand", "verifyhostkeydns", "nohostauthenticationforlocalhost"),
             *("remotecommand", "sessiontype", "stdinnull", "forkafterauthentication"),
-            *("pubkeyauthentication",),
+            *("pubkeyauthentication", "gssapikeyexchange"),
         ),
         _never,
     ),
@@ -130,7 +137,8 @@ _JUDGES: Final[dict[str, _Judge]] = {
     "preferredauthentications": _offers_keys,
     "hostkeyalgorithms": _serves_ed25519,
     "pubkeyacceptedalgorithms": _signs_with_key,
-    **dict.fromkeys(("ciphers", "macs", "kexalgorithms"), _shares_one),
+    **dict.fromkeys(("ciphers", "kexalgorithms"), _shares_one),
+    "macs": _needs_no_mac,
     "controlpath": _fits,
     "revokedhostkeys": _is_readable,
 }

@@ -38,6 +38,7 @@ _PINNED: Final = (
     "KnownHostsCommand none",
     "VerifyHostKeyDNS no",
     "NoHostAuthenticationForLocalhost no",
+    "GSSAPIKeyExchange no",  # of some distributions: Kerberos instead of the host key
 )
 _FOR_OUR_KEY: Final = ("PubkeyAcceptedKeyTypes +ssh-ed25519", "PKCS11Provider none")
 """A key of the user's own may be of another type, or in a token. The old name of

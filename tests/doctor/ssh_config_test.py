@@ -91,7 +91,6 @@ PINNED = {
 OPEN = {
     "Ciphers": "aes128-cbc,3des-cbc",
     "KexAlgorithms": "diffie-hellman-group1-sha1",
-    "MACs": "hmac-md5",
     "RevokedHostKeys": "/no/such/list",
 }
 """What it leaves to the user, with values that keep ssh from every container."""
@@ -136,10 +135,23 @@ def test_an_option_that_is_the_users(context: Context, keyword: str, value: str)
     assert ssh_config.effective(context)
 
 
+def test_a_list_of_macs_counts_where_the_ciphers_need_one(context: Context) -> None:
+    put(context, "Host *\n  MACs hmac-md5\n", behind=True)
+    assert ssh_config.effective(context)
+    put(context, "Host *\n  Ciphers aes128-ctr\n", behind=True)
+    assert "sets macs to hmac-md5" in failure(ssh_config.effective, context).message
+
+
+def test_a_folder_is_no_list_of_revoked_keys(context: Context, tmp_path: Path) -> None:
+    put(context, f"Host *\n  RevokedHostKeys {tmp_path}\n", behind=True)
+    assert "ssh accepts no host key" in failure(ssh_config.effective, context).message
+
+
 @pytest.mark.parametrize(
     "line",
     [
         "Ciphers aes256-ctr",
+        "RevokedHostKeys /dev/null",
         "KexAlgorithms curve25519-sha256,x",
         "HostKeyAlgorithms ssh-ed25519",
         "PreferredAuthentications publickey",

@@ -15,6 +15,9 @@ from tests.config_command import own, run
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs the OpenSSH client")
 HOST = "sm-My-Job"
+_GSSAPI = pytest.mark.skipif(
+    not pinned._taken_by_all(("ssh",), ("GSSAPIKeyExchange no",)), reason="this ssh has no such"
+)
 HARMFUL = (
     "Port 2200",
     "CanonicalizeHostname always",
@@ -33,6 +36,7 @@ HARMFUL = (
     "KnownHostsCommand /bin/echo %H",
     "VerifyHostKeyDNS yes",
     "NoHostAuthenticationForLocalhost yes",
+    pytest.param("GSSAPIKeyExchange yes", marks=_GSSAPI),
     "PKCS11Provider /usr/lib/token.so",
     "StrictHostKeyChecking no",
     "UserKnownHostsFile /dev/null",
