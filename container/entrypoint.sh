@@ -57,7 +57,7 @@ parse_window() {
     parse_duration "$1" || echo bad
 }
 
-# Succeed if we can put some 64 KiB into the folder $1: on a full disk, folders can be had still.
+# Succeed if we can put some 64 KiB into the folder $1: on a full disk, mkdir may still succeed.
 has_free_space() {
     printf '%065536d' 0 >"$1/room.$$"
     room=$?

@@ -50,7 +50,7 @@ nodes_addresses() {
         done
 }
 
-# Print who was let in, "address:port" a line, without the job's other nodes: they are nobody.
+# Print who was let in, "address:port" a line, without the job's other nodes: they do not count.
 list_user_peers() {
     theirs=" $(nodes_addresses | tr '\n' ' ')"
     while read -r peer; do

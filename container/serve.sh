@@ -26,7 +26,7 @@ newline='
 '
 ready_within=30 # seconds for all of it; after that the log says that there is no ssh
 umask 077
-# Once more who wants us: those who end as we begin may have thrown the list away.
+# Re-register the caller: those who end as we begin may have thrown the list away.
 [ -z "$run" ] || { echo $$ >"$run/serve.pid" && echo "$watched" >>"$run/watched"; }
 
 # Each once: several servers may be tried.

@@ -31,7 +31,7 @@ COMMANDS = {
     "go": "end the waiting before a job's program",
     "done": "end the time that a job's container is kept for you",
     "container": "write what goes into a training image into a build context",
-    "doctor": "say why it does not work, and what mends it",
+    "doctor": "diagnose connection problems and suggest fixes",
     "demo": "the main job on an embedded AWS, start to end",
     "lab": "run a command, or a shell, inside an embedded AWS",
 }

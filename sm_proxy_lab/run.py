@@ -69,7 +69,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nodes", type=_nodes, default=1, help="how many containers (1)")
     parser.add_argument("--network", choices=_NETWORKS, help="netns where permitted")
     parser.add_argument(
-        "--status", choices=_STATUSES, default="Training", metavar="STATUS", help="held there"
+        "--status",
+        choices=_STATUSES,
+        default="Training",
+        metavar="STATUS",
+        help="keep the job in this status",
     )
     parser.add_argument(
         "--log-lines", type=_count, default=0, metavar="N", help="log lines behind the marker"
@@ -150,7 +154,7 @@ def main(args: argparse.Namespace) -> int:
     """Run the lab; return the exit status of `lab run`."""
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
-        sys.stderr.write("sm-proxy: usage: what shall the lab run? Write `-- CMD...` at the end.\n")
+        sys.stderr.write("sm-proxy: usage: no command given: write `-- CMD...` at the end.\n")
         return 2
     return _supervised(args, command)
 

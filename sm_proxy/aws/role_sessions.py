@@ -32,7 +32,7 @@ class RoleSessions:
         self.expired = False
         self.not_kept = ""
         self._profile = session.profile or "default"
-        self.what = f"the code of AWS profile {self._profile}, which it asks for"
+        self.what = f"AWS profile {self._profile}, whose MFA code it asks for"
         self._known: dict[str, dict[str, Any]] = {}
         self._missing: set[str] = set()
         self._latest: dict[str, Any] = {}

@@ -16,7 +16,7 @@ _WORDS = {
     ("go", "keep"): "was not waiting: its program has ended, the container is kept (sm-proxy done)",
     ("go", "none"): "was not waiting: its program runs already",
     ("go", "unknown"): "told to go on, should it be waiting: it does not say",
-    ("done", "wait"): "will not be kept once its program has ended; that you came starts it",
+    ("done", "wait"): "will not be kept once its program has ended; your connection starts it",
     ("done", "keep"): "told that you are done: the container ends",
     ("done", "none"): "will not be kept once its program has ended",
     ("done", "unknown"): "told that you are done, should it be kept: it does not say",

@@ -114,5 +114,5 @@ def _text(taken: list[Step], data: dict[str, Any]) -> str:
     lines += [f"    {name}={value}" for name, value in data["environment"].items()]
     lines += ["", f"Next: sm-proxy list, then {data['next']}"]
     if any(step.failure for step in taken):
-        lines[-1] = f"Next: mend what FAILED, then again: {data['next']}"
+        lines[-1] = f"Next: fix the failed checks, then run again: {data['next']}"
     return "\n".join(lines)

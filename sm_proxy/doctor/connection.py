@@ -28,7 +28,7 @@ _OFFERED: Final = 6
 
 
 def expected_key(context: Context) -> str:
-    """A host key to hold the server against is known: else ssh does not connect at all."""
+    """We know which host key to expect: else ssh does not connect at all."""
     container = needed(context.container, "the container")
     if not container.host_keys:
         pinned = trust_on_first_use.pinned(container, context.settings, context.aws.scope)

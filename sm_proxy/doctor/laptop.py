@@ -109,7 +109,7 @@ def permissions(context: Context) -> str:
 def _refuse_unwritable(folder: Path) -> None:
     """The host keys of every connection are written there before ssh reads them."""
     if private_files.exists(folder) and not (folder.is_dir() and os.access(folder, os.W_OK)):
-        what = "cannot be written to" if folder.is_dir() else "is no folder"
+        what = "cannot be written to" if folder.is_dir() else "is not a folder"
         fix = f"chmod u+w {folder}" if folder.is_dir() else f"rm {folder}"
         raise SmProxyError("config-read-only", f"{folder} {what}", fix)
 

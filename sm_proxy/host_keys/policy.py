@@ -101,7 +101,7 @@ class HostKeyPolicy:
         )
 
     def _may_be_late(self) -> bool:
-        """Whether the log may still come to name a key that the container has by now."""
+        """May the log still be lagging behind the container's new key?"""
         now = self._expected
         if self._on_first_use and now is self._dialled:  # it has never named one
             return False

@@ -104,7 +104,7 @@ def _wait(handle: int, path: Path, what: str, *, spares: bool) -> None:
     told = False
     while waited < (CACHE_S if spares else WRITER_S):
         if waited >= _TELL_S and not told:
-            output.status(f"waiting for {_holder(handle)}, to have the lock of {what}")
+            output.status(f"waiting for {_holder(handle)}, which holds the lock of {what}")
             told = True
         time.sleep(pause)
         if _taken(handle, path):
@@ -119,7 +119,7 @@ def _wait(handle: int, path: Path, what: str, *, spares: bool) -> None:
 def _busy(handle: int, path: Path, what: str, waited: float) -> SmProxyError:
     return SmProxyError(
         "busy",
-        f"{_holder(handle)} holds the lock of {what} and does not let go in {waited:.0f} s",
+        f"{_holder(handle)} holds the lock of {what} and did not release it within {waited:.0f} s",
         f"Let it finish, or end it, then try again; the lock is {path}.",
     )
 

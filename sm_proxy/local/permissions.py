@@ -1,7 +1,7 @@
 """Modes of our ssh folder and of keys: what others could read or write is mended, or refused.
 
-Mended, and said, is what nobody can have used for more than reading. What others could have
-written is refused: a key, a host key or a ProxyCommand of theirs may stand there by now.
+Read-only exposure is fixed, and the user is told. What others could have written is refused: a
+key, a host key or a ProxyCommand of theirs may stand there by now.
 """
 
 from __future__ import annotations

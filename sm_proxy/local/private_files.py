@@ -24,7 +24,7 @@ class NotOursError(PermissionError):
 
 
 def exists(path: Path) -> bool:
-    """Whether `path` is there, as far as we may know: what we may not look at is not."""
+    """Whether `path` is there; False where stat is denied."""
     try:
         path.stat()
     except OSError:

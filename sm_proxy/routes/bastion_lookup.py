@@ -104,7 +104,7 @@ def _state(instance: dict[str, Any]) -> str:
 
 
 def agents(aws: Aws, ids: list[str]) -> dict[str, dict[str, Any]] | None:
-    """What SSM knows of the instances; None where that may not be asked: StartSession will tell."""
+    """What SSM knows of the instances; None where the call is denied: StartSession will tell."""
     try:
         answer = aws.call(
             "ssm",

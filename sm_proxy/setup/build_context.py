@@ -61,7 +61,7 @@ def planned(folder: Path) -> list[File]:
     """
     if not folder.is_dir():
         raise SmProxyError(
-            "bad-setting", f"{folder} is no folder", "Name the folder with your Dockerfile."
+            "bad-setting", f"{folder} is not a folder", "Name the folder with your Dockerfile."
         )
     target = folder / FOLDER
     known = _note(target / NOTE)

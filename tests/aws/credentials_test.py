@@ -413,4 +413,4 @@ def test_whoever_asks_in_vain_is_not_waited_for(
     assert key_of("mfa") == "ASIA1"
     assert given.is_set()
     assert asked[0].startswith(f"sm-proxy: busy: process {os.getpid()} (since ")
-    assert "the code of AWS profile mfa, which it asks for" in asked[0]
+    assert "AWS profile mfa, whose MFA code it asks for" in asked[0]

@@ -163,7 +163,7 @@ def test_a_writer_that_another_one_holds_up_says_so(
         run(user_config, action, status=1)
         told = capsys.readouterr().err
     assert told.startswith(f"sm-proxy: busy: process {os.getpid()} (since ")
-    assert "holds the lock of the ssh config and does not let go" in told
+    assert "holds the lock of the ssh config and did not release it" in told
     assert tree(user_config.parent) == before
     run(user_config, "write")
 
@@ -180,5 +180,5 @@ def test_a_writers_wait_says_whom_it_waits_for_and_ends_on_ctrl_c(user_config: P
         process.send_signal(signal.SIGINT)
         _, rest = process.communicate(timeout=60)
     assert line.startswith(f"sm-proxy: waiting for process {os.getpid()} (since ")
-    assert line.endswith(", to have the lock of the ssh config\n")
+    assert line.endswith(", which holds the lock of the ssh config\n")
     assert (rest, process.returncode) == ("", 130)

@@ -78,7 +78,7 @@ def test_other_answers_are_told(operation: str) -> None:
 @pytest.mark.usefixtures("kept_signals")
 @pytest.mark.parametrize("moment", ["StartSession", "websocket"])
 def test_a_hang_up_leaves_no_session_behind(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wait is interrupted, not the call: what it brings later is ended at once."""
+    """The wait is interrupted, not the call: a session that arrives late is terminated."""
     begun, go = threading.Event(), threading.Event()
 
     def slow(**_: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ _ABSENT: Final = frozenset({"ValidationException", "ResourceNotFound"})
 
 
 class UnseenError(SmProxyError):
-    """Whether there is a job of that name may not be asked."""
+    """Describe is denied: the job's existence is unknown."""
 
 
 def describe_if_there(aws: Aws, operation: str, **parameters: str) -> dict[str, Any] | None:
