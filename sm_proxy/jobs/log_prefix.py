@@ -36,12 +36,14 @@ _LEVEL: Final = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERR(?:OR)?|CRITICAL|FA
 _NAME: Final = r"[A-Za-z_][\w./-]{0,63}(?::[\w<>.]{1,40}){0,2}"
 _APART: Final = r"(?: *[:|-] *| +)"
 _TIME: Final = r"\d\d:\d\d(?::\d\d)?(?:[.,]\d{1,9})?"
+_PROCESS: Final = r"[\w./-]{1,64}\[\d{1,9}\]:"
 _WORD: Final = r"[\w.,:@/+-]"
 _PARTS: Final = re.compile(
     "|".join(
         (
             rf"\[{_LEVEL} *\] *{_NAME} *[:|-]",
-            rf"\[{_WORD}{{0,64}}(?: {_WORD}{{1,32}}){{0,2}}\]",
+            rf"\[{_WORD}{{0,64}}(?: {_WORD}{{1,32}}){{0,2}} *\]",
+            r"\{[\w.-]{1,64}:\d{1,6}\}",
             r"\((?:\w{1,64} )?(?:pid|ip)=[^()]{1,80}\)",
             r"\([\w-]{1,40}\)",
             r"<std(?:out|err)>",
@@ -49,13 +51,16 @@ _PARTS: Final = re.compile(
             rf"[IWEF]\d{{4}} {_TIME} +\d{{1,9}} {_NAME}:\d{{1,6}}\]",
             rf"\d{{4}}[-/]\d\d[-/]\d\d(?:[T ]{_TIME})?(?:Z| ?[+-]\d\d:?\d\d| UTC| GMT)?",
             rf"(?:\d\d/\d\d/\d{{2,4}} )?{_TIME}",
-            rf"(?:[A-Z][a-z]{{2}} )?[A-Z][a-z]{{2}} [ \d]\d {_TIME}(?: \d{{4}})?",
+            rf"[A-Z][a-z]{{2}} [ \d]\d {_TIME} [\w.-]{{1,64}} {_PROCESS}",
+            rf"(?:[A-Z][a-z]{{2}} )?[A-Z][a-z]{{2}} [ \d]\d {_TIME}(?: [A-Z]{{3,5}})?(?: \d{{4}})?",
             r"\d{1,13}(?:\.\d{1,9})?",
             r"algo-\d{1,4}(?:-[\w.-]{1,64})? *[:|]",
-            r"[\w.-]{1,64}[-_]\d{1,4} *\|",
+            r"[\w.-]{1,64}[-_.]\d{1,4} *\|",
+            _PROCESS,
             rf"{_LEVEL}{_APART}{_NAME} *[:|-]",
             rf"{_NAME}{_APART}{_LEVEL}\b",
             rf"{_LEVEL}\b",
+            r"(?i:trace|debug|info|notice|warn(?:ing)?) *[:|-]",
         )
     )
 )
