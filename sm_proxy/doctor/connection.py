@@ -17,11 +17,13 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.identity import identities
 from sm_proxy.local import private_files
+from sm_proxy.local.threads import Background
 from sm_proxy.routes import session_api
 from sm_proxy.routes import table as routes
 from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko
 
 _STEP_S: Final = 15.0
+_AGENT_S: Final = 5.0
 _LOCKED: Final = "has a passphrase, and no agent holds the key"
 _OFFERED: Final = 6
 """So many keys a server takes by default (MaxAuthTries in sshd_config)."""
@@ -176,10 +178,18 @@ def _agent_keys(context: Context, paramiko: Any) -> list[tuple[str, Any]]:
         os.environ["SSH_AUTH_SOCK"] = str(Path(socket_path).expanduser())
     if socket_path == "none":
         return []
-    try:
-        held = paramiko.Agent().get_keys()
-    except (paramiko.SSHException, OSError):
+    asked = Background(lambda: paramiko.Agent().get_keys())
+    asked.settled(_AGENT_S)
+    if not asked.done:
+        raise SmProxyError(
+            "unsupported",
+            f"the ssh-agent at {os.environ.get('SSH_AUTH_SOCK', 'its usual place')} does not "
+            f"answer within {_AGENT_S:.0f} s, and ssh waits for it",
+            "End it and start another, or do without: unset SSH_AUTH_SOCK.",
+        )
+    if isinstance(asked.error, (paramiko.SSHException, OSError)):
         return []
+    held = asked.result()
     named = _named(context)
     only = "yes" in context.effective.get("identitiesonly", [])
     return [

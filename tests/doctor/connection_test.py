@@ -73,3 +73,15 @@ def test_advice_names_only_what_is_read_there(source: str, *, env: bool) -> None
     advice = fakes.container(source=source).key_advice
     assert ("keys show --env" in advice) is env
     assert "sm-proxy keys show" in advice
+
+
+def test_an_agent_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ssh would wait for it without an end."""
+    answers = threading.Event()
+    library = SimpleNamespace(Agent=answers.wait, SSHException=paramiko.SSHException)
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+    monkeypatch.setattr(connection, "_AGENT_S", 0.1)
+    with pytest.raises(SmProxyError) as caught:
+        connection._agent_keys(context(Settings()), library)
+    answers.set()
+    assert "the ssh-agent at /run/agent does not answer" in caught.value.message
