@@ -15,7 +15,7 @@ import botocore.session
 from botocore import UNSIGNED, xform_name
 from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.session import Session
 
 from sm_proxy import __version__
@@ -282,8 +282,15 @@ class Aws:
     def _failure(self, error: Exception, action: str) -> SmProxyError:
         if isinstance(error, SmProxyError):
             return error
+        if isinstance(error, NoCredentialsError) and "login_session" in self._scoped_config():
+            return errors.login_unsupported("this botocore is too old for profiles of `aws login`")
         found = errors.from_botocore(error, action, self.profile)
         return found or errors.misconfiguration(error, action)
+
+    def _scoped_config(self) -> dict[str, Any]:
+        with contextlib.suppress(BotoCoreError):
+            return dict(self._session.get_scoped_config())
+        return {}
 
 
 class _Answer(dict[str, Any]):

@@ -67,7 +67,7 @@ _BOTOCORES_ADVICE: Final = " To refresh this SSO session run"
 """It goes on with `aws sso login`, a program that need not be here."""
 _REGIONS: Final = "Mend AWS_REGION, --region, or `region` and `sso_region` in ~/.aws/config."
 _SIGN_IN: Final = "signin:CreateOAuth2Token"
-_CRT: Final = "botocore[crt]"
+_CRT: Final = "botocore[crt]>=1.41.6"
 """All that botocore itself may miss: keys of `aws login`."""
 _BOTOCORE: Final = frozenset({"BotoCoreError", "ResponseParserError"})
 _NETWORK: Final = frozenset(
@@ -187,8 +187,13 @@ def _of_credentials(error: Exception, names: set[str], profile: str | None) -> S
     if source := expired_source(error):
         return expired_credentials(str(error), profile, source)
     if "MissingDependencyException" in names:
-        return _failure("missing-dependency", str(error), renewal.install(_CRT))
+        return login_unsupported(str(error))
     return _no_credentials(str(error)) if names & _NO_CREDENTIALS else None
+
+
+def login_unsupported(message: str) -> SmProxyError:
+    """The error for a profile of `aws login`, whose keys this botocore cannot fetch or renew."""
+    return _failure("missing-dependency", message, renewal.install(_CRT))
 
 
 def is_ours(error: Exception) -> bool:

@@ -274,11 +274,11 @@ def test_a_source_reaches_us(
 @pytest.mark.parametrize(
     ("prefix", "command"),
     [
-        ("/usr", f"{sys.executable} -m pip install 'botocore[crt]'"),
-        ("/home/me/.local/pipx/venvs/sm-proxy", "pipx inject sm-proxy 'botocore[crt]'"),
+        ("/usr", f"{sys.executable} -m pip install 'botocore[crt]>=1.41.6'"),
+        ("/home/me/.local/pipx/venvs/sm-proxy", "pipx inject sm-proxy 'botocore[crt]>=1.41.6'"),
         (
             "/home/me/.local/share/uv/tools/sm-proxy",
-            "uv tool install --with 'botocore[crt]' sm-proxy",
+            "uv tool install --with 'botocore[crt]>=1.41.6' sm-proxy",
         ),
     ],
 )
@@ -291,6 +291,24 @@ def test_keys_of_aws_login_name_the_package_that_they_need(
         Aws(login(place)).call("sts", "GetCallerIdentity")
     assert caught.value.code == "missing-dependency"
     assert caught.value.hint == f"Install it: {command}"
+
+
+def test_keys_of_aws_login_are_unknown_to_an_older_botocore(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unaware:
+        METHOD = "login"
+
+        def load(self) -> None:
+            return None
+
+    monkeypatch.setattr(
+        botocore.credentials, "LoginProvider", lambda *_, **__: Unaware(), raising=False
+    )
+    with pytest.raises(SmProxyError) as caught:
+        Aws(login(place)).call("sts", "GetCallerIdentity")
+    assert caught.value.code == "missing-dependency"
+    assert "botocore[crt]>=1.41.6" in caught.value.hint
 
 
 @needs_login
