@@ -28,6 +28,16 @@ list_private_keys() {
     done | head -n 64
 }
 
+# Print what else looks like a key by its path and holds a private one, where the image lets somebody in
+# by itself. Of these, many are of TLS, and what cannot be read of them says nothing.
+list_stray_keys() {
+    [ -s "$home/.ssh/authorized_keys" ] || return 0
+    with_timeout find /etc /home /mnt /opt /srv /usr/local /usr/share /usr/src /var -xdev -maxdepth 5 -type f -size -32 \
+        \( -path '*key*' -o -path '*ssh*' -o -path '*id_*' -o -path '*rsa*' -o -path '*dsa*' -o -path '*25519*' -o -path '*.pem' \) \
+        -exec grep -l -e '-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----' {} + 2>/dev/null |
+        grep -vxF -e / -f "$run/private_keys" | head -n 64
+}
+
 # Of the places on our input, print the files with a private key that lie at most $1 folders below.
 find_below() {
     depth=$1
@@ -90,6 +100,7 @@ drop_exposed_keys() {
     : >"$run/exposed_keys"
     command -v find >/dev/null 2>&1 || image_keys_doubtful='there is no find'
     list_private_keys >"$run/private_keys"
+    list_stray_keys >"$run/stray_keys"
     while IFS= read -r file; do
         print_public_halves "$file" | sort -u >"$run/halves"
         if [ -s "$run/halves" ]; then
@@ -99,9 +110,14 @@ drop_exposed_keys() {
             case $file in *ssh* | *dropbear*) image_keys_doubtful=$file ;; esac
         fi
     done <"$run/private_keys"
+    while IFS= read -r file; do
+        print_public_halves "$file" | sort -u >"$run/halves"
+        cat "$run/halves" >>"$run/exposed_keys"
+        say_exposed "$file"
+    done <"$run/stray_keys"
     without_exposed_keys <"$run/authorized_keys" >"$run/authorized_keys.new"
     mv "$run/authorized_keys.new" "$run/authorized_keys"
-    rm -f "$run/half" "$run/half.bytes" "$run/halves" "$run/halves.patterns" "$run/private_keys"
+    rm -f "$run/half" "$run/half.bytes" "$run/halves" "$run/halves.patterns" "$run/private_keys" "$run/stray_keys"
     if [ -n "$image_keys_doubtful" ] && [ -s "$home/.ssh/authorized_keys" ]; then
         add_problem "keys in $home/.ssh/authorized_keys do not count: private halves of them may lie in this image ($image_keys_doubtful)"
     fi
@@ -109,6 +125,7 @@ drop_exposed_keys() {
 
 # Say which of the keys in $run/halves would have let somebody in.
 say_exposed() {
+    [ -s "$run/halves" ] || return 0
     print_key_patterns <"$run/halves" >"$run/halves.patterns"
     ! grep -q -f "$run/halves.patterns" "$home/.ssh/authorized_keys" ||
         add_problem "a key in $home/.ssh/authorized_keys does not count: its private half lies in this image ($1)"

@@ -24,6 +24,7 @@ PAIRS = {
     "another user's": (["-t", "ed25519"], "var/mail/.ssh/id_ed25519"),
     "a folder below": (["-t", "ed25519"], "etc/ssh/keys/id"),
     "named in ssh's settings": (["-t", "ed25519"], "srv/it/here"),
+    "in a folder of anybody's": (["-t", "ed25519"], "srv/keys/mpi/cluster"),
     "a host key": (["-t", "ed25519"], "etc/ssh/ssh_host_ed25519_key"),
 }
 WITH_PUBLIC = {"the usual pair", "a host key"}
@@ -65,6 +66,7 @@ list_key_folders() {
     printf '%s\\n' "$root/etc/ssh" "$root/opt/ssh" "$home/.ssh" "$root/var/mail/.ssh"
 }
 list_identity_files() { echo "$root/srv/it/here"; }
+list_stray_keys() { echo "$root/srv/keys/mpi/cluster"; }
 write_authorized_keys
 cat "$run/image_keys"
 """
