@@ -100,6 +100,7 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
+    before = set(threading.enumerate())
     found = World()
     found.settings = Settings(ssh_dir=str(tmp_path / "ssh"))
     monkeypatch.setattr(stdio, "take_over", lambda: found.ends)
@@ -114,6 +115,8 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr(housekeeping, "run", lambda aws, _: found.done_after.append(aws.scope))
     yield found
     found.over.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)  # what it still writes belongs into the folders of this test
     for descriptor in (found.to_us, found.from_us):
         if descriptor >= 0:
             os.close(descriptor)
