@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -42,6 +43,7 @@ role_arn = arn:aws:iam::123456789012:role/r
 source_profile = sso
 """
 NAMES = {"sso": "s", "legacy": START, "from-sso": "s"}
+PROFILES = list(NAMES)
 LATER = (datetime.now(timezone.utc) + timedelta(hours=8)).strftime("%Y-%m-%dT%H:%M:%SZ")
 SOON = (datetime.now(timezone.utc) + timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
 PAST = "2020-01-01T00:00:00Z"
@@ -53,12 +55,19 @@ RENEWABLE = {
     "registrationExpiresAt": LATER,
 }
 Response = tuple[int, dict[str, str], bytes]
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 KEYS = {"accessKeyId": "AKIAX", "secretAccessKey": "x" * 40, "sessionToken": TOKEN}
 GOOD_KEYS: Response = (
     200,
     {},
     json.dumps({"roleCredentials": {**KEYS, "expiration": 4_000_000_000_000}}).encode(),
 )
+
+
+def crossed(some: list[_A], others: list[_B]) -> list[tuple[_A, _B]]:
+    """The first of `some` with each of `others`, the rest with the first: each has its turn."""
+    return [*((some[0], item) for item in others), *((item, others[0]) for item in some[1:])]
 
 
 def refusing(code: str, message: str = "words", status: int = 400) -> Response:
@@ -155,8 +164,10 @@ def refused(profile: str | None = None) -> SmProxyError:
     return caught.value
 
 
-@pytest.mark.parametrize("profile", NAMES)
-@pytest.mark.parametrize("broken", ["\n", "\r", "\r\nx: y", "\0", "\x0b", "\u2028", "\u00fc", "\t"])
+@pytest.mark.parametrize(
+    ("profile", "broken"),
+    crossed(PROFILES, ["\n", "\r", "\r\nx: y", "\0", "\x0b", "\u2028", "\u00fc", "\t"]),
+)
 def test_an_sso_token_that_no_header_can_carry(
     service: Service, sso_cache: Path, profile: str, broken: str
 ) -> None:
@@ -171,36 +182,35 @@ def test_an_sso_token_that_no_header_can_carry(
     assert TOKEN[:20] not in redact(f"{token!r}")
 
 
-@pytest.mark.parametrize("profile", NAMES)
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b'{"accessToken": "' + TOKEN.encode(),
-        b"\xff\xfe",
-        b"null",
-        b"5",
-        b'"' + TOKEN.encode() + b'"',
-        [TOKEN],
-        {},
-        {"accessToken": TOKEN},
-        {**GOOD, "accessToken": 5},
-        {**GOOD, "accessToken": None},
-        {**GOOD, "accessToken": {"x": TOKEN}},
-        {**GOOD, "accessToken": ""},
-        {**GOOD, "expiresAt": "soon"},
-        {**GOOD, "expiresAt": 5},
-        {**GOOD, "expiresAt": None},
-        {**GOOD, "expiresAt": ""},
-        {**GOOD, "expiresAt": "2099-01-01T00:00:00"},
-        {**GOOD, "expiresAt": "99999-01-01T00:00:00Z"},
-        {**GOOD, "expiresAt": PAST},
-        {**GOOD, **RENEWABLE, "expiresAt": PAST, "registrationExpiresAt": "soon"},
-        {**GOOD, **RENEWABLE, "expiresAt": PAST, "registrationExpiresAt": 5},
-        {**GOOD, **RENEWABLE, "expiresAt": PAST, "refreshToken": 5},
-        {**GOOD, **RENEWABLE, "expiresAt": PAST, "clientSecret": None},
-    ],
-)
+TORN_TOKENS: list[object] = [
+    b"",
+    b'{"accessToken": "' + TOKEN.encode(),
+    b"\xff\xfe",
+    b"null",
+    b"5",
+    b'"' + TOKEN.encode() + b'"',
+    [TOKEN],
+    {},
+    {"accessToken": TOKEN},
+    {**GOOD, "accessToken": 5},
+    {**GOOD, "accessToken": None},
+    {**GOOD, "accessToken": {"x": TOKEN}},
+    {**GOOD, "accessToken": ""},
+    {**GOOD, "expiresAt": "soon"},
+    {**GOOD, "expiresAt": 5},
+    {**GOOD, "expiresAt": None},
+    {**GOOD, "expiresAt": ""},
+    {**GOOD, "expiresAt": "2099-01-01T00:00:00"},
+    {**GOOD, "expiresAt": "99999-01-01T00:00:00Z"},
+    {**GOOD, "expiresAt": PAST},
+    {**GOOD, **RENEWABLE, "expiresAt": PAST, "registrationExpiresAt": "soon"},
+    {**GOOD, **RENEWABLE, "expiresAt": PAST, "registrationExpiresAt": 5},
+    {**GOOD, **RENEWABLE, "expiresAt": PAST, "refreshToken": 5},
+    {**GOOD, **RENEWABLE, "expiresAt": PAST, "clientSecret": None},
+]
+
+
+@pytest.mark.parametrize(("profile", "content"), crossed(PROFILES, TORN_TOKENS))
 def test_a_torn_sso_cache(service: Service, sso_cache: Path, profile: str, content: object) -> None:
     service.answers["federation/credentials"] = refusing("UnauthorizedException", status=401)
     keep_token(sso_cache, profile, content)
@@ -401,18 +411,21 @@ def test_a_containers_settings_are_named(
     assert service.requests == []
 
 
-@pytest.mark.parametrize("name", ["access_key_id", "secret_access_key", "session_token"])
 @pytest.mark.parametrize(
-    ("from_file", "broken"),
-    [(False, one) for one in ("\n", "\r\n", "\x1b", "\u00fc", "\u2028")]
-    + [(True, one) for one in ("\0", "\x1b", "\u00fc", "\u2028")],
+    ("name", "broken", "from_file"),
+    [
+        *(("session_token", one, False) for one in ("\n", "\r\n", "\x1b", "\u00fc", "\u2028")),
+        *(("session_token", one, True) for one in ("\0", "\x1b", "\u00fc", "\u2028")),
+        *(("secret_access_key", "\n", False), ("secret_access_key", "\0", True)),
+        *(("access_key_id", "\n", False), ("access_key_id", "\0", True)),
+    ],
 )
 def test_keys_with_a_character_that_none_has(  # noqa: PLR0917
     service: Service,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    broken: str,
     name: str,
+    broken: str,
     from_file: bool,
 ) -> None:
     values = {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": TOKEN[:40]}
@@ -567,8 +580,10 @@ TORN: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("file", ["config", "credentials"])
-@pytest.mark.parametrize("torn", TORN)
+@pytest.mark.parametrize(
+    ("file", "torn"),
+    [*(("config", name) for name in TORN), *(("credentials", name) for name in list(TORN)[:14])],
+)
 def test_a_torn_file_of_settings(
     cache: Path, tmp_path: Path, file: str, torn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
