@@ -30,4 +30,4 @@ def _shortened(match: re.Match[str]) -> str:
     if match["blob"] and match[0].count("/") * _LETTERS_PER_SLASH > len(match[0]):
         return match[0]
     kept = next((part for part in match.groups() if part), "")
-    return f"{kept}[redacted]"
+    return f"{kept}{secret_values.REDACTED}"

@@ -22,7 +22,7 @@ _SPLITTABLE: Final = 20
 _PIECE: Final = 8
 _GAP: Final = 3
 """So many characters between two pieces may be what an unknown escape has put there."""
-_REDACTED: Final = "[redacted]"
+REDACTED: Final = "[redacted]"
 _IGNORED: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\N{REPLACEMENT CHARACTER}\\]+")
 _VARIABLES: Final = re.compile(
     r"AWS_BEARER_TOKEN_\w+"
@@ -169,6 +169,6 @@ def _without(text: str, marked: bytes) -> str:
     parts: list[str] = []
     end = 0
     for match in re.finditer(b"\x01+(?:\x00{1,%d}\x01+)*" % _GAP, marked):
-        parts += [text[end : match.start()], _REDACTED]
+        parts += [text[end : match.start()], REDACTED]
         end = match.end()
     return "".join([*parts, text[end:]])
