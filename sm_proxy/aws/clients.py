@@ -229,7 +229,7 @@ class Aws:
         except ClientError as error:
             self._note_clock(error.response)
             found = errors.from_response(error.response, action, self.profile)
-            if isinstance(found, SmProxyError) and found.code == "expired-credentials":
+            if isinstance(found, SmProxyError) and found.hint == renewal.hint("", self.profile):
                 found.hint = renewal.hint(self.credential_source, self.profile)
             raise found from None
         except Exception as error:

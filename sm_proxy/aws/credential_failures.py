@@ -19,6 +19,8 @@ from sm_proxy.aws.credentials import login_profile
 from sm_proxy.aws.vetting import Refusal, called
 from sm_proxy.errors import Code, SmProxyError
 
+_IN_TROUBLE: Final = 500
+"""HTTP statuses from which on it is the service that has failed."""
 _GET_ROLE: Final = "GetRoleCredentials"
 _WEB_IDENTITY: Final = "AssumeRoleWithWebIdentity"
 _KEYS: Final = (
@@ -40,12 +42,14 @@ class _Source:
         remedy: what helps if it fails.
         code: of a failure that has no better one.
         path: of the file that it reads, where that is one of its own.
+        login: which one is kept in ~/.aws, `sso` or `login`; empty for what needs none.
     """
 
     name: str
     remedy: str
     code: Code = "no-credentials"
     path: str = ""
+    login: str = ""
 
 
 def explain(error: Exception, session: Session, refusal: Refusal | None) -> SmProxyError:
@@ -86,6 +90,8 @@ def _refused(error: ClientError, source: _Source, profile: str | None) -> SmProx
     found = errors.from_response(error.response, action, profile)
     if isinstance(found, errors.ServiceError):
         words = f"{action} was refused: {code}: {message}"
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= _IN_TROUBLE:
+            return SmProxyError("aws-error", words, "AWS is in trouble there: try again later.")
         return SmProxyError(source.code, words, source.remedy)
     named = found.message if action in found.message else f"{action} was refused: {found.message}"
     if operation == _WEB_IDENTITY and found.code in {"expired-credentials", "no-credentials"}:
@@ -117,10 +123,11 @@ def _with_remedy(found: SmProxyError, error: Exception, source: _Source) -> SmPr
 def _unusable(error: Exception, source: _Source, profile: str | None) -> SmProxyError:
     if isinstance(error, RuntimeError):  # botocore's only word for it
         return errors.expired_by_clock()
-    if source.code == "expired-credentials":
+    if source.login:
         # No more of it: what is damaged may be the token.
-        words = f"{source.name} cannot be used: its token in ~/.aws/sso/cache is damaged"
-        return errors.expired_credentials(f"{words} ({type(error).__name__})", profile, "sso")
+        where = f"its token in ~/.aws/{source.login}/cache is damaged ({type(error).__name__})"
+        words = f"{source.name} cannot be used: {where}"
+        return errors.expired_credentials(words, profile, source.login)
     if isinstance(error, OSError) and error.filename not in {None, source.path}:
         where, why = f" needs {error.filename}", error.strerror
         return SmProxyError("aws-error", f"{source.name}{where}: {why}", source.remedy)
@@ -157,9 +164,11 @@ def _source(session: Session) -> _Source:
 
 
 def _of_profile(config: dict[str, Any], name: str) -> _Source | None:
-    if any(key.startswith("sso_") for key in config):
-        login = renewal.hint("sso", name)
-        return _Source(f"the SSO login of AWS profile {name}", login, "expired-credentials")
+    for login, known in (("sso", "the SSO login"), ("login", "the `aws login` session")):
+        if any(key.startswith(f"{login}_") for key in config):
+            remedy = renewal.hint(login, name)
+            words = f"{known} of AWS profile {name}"
+            return _Source(words, remedy, "expired-credentials", login=login)
     if "credential_process" in config:
         by_hand = "Run it by hand: `credential_process` in ~/.aws/config."
         return _Source(f"the credential_process of AWS profile {name}", by_hand)

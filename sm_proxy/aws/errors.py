@@ -140,7 +140,8 @@ def _of_service(
             denials.remedy(message, action),
         )
     if error in _UNKNOWN_KEY:
-        return _no_credentials(f"AWS does not accept the credentials: {message}")
+        what = f"AWS does not accept the credentials: {message}"
+        return SmProxyError("no-credentials", what, renewal.hint("", profile))
     if error in _THROTTLED:
         return SmProxyError(
             "throttled", f"{action} was throttled again and again: {message}", "Try again later."

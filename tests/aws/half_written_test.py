@@ -296,6 +296,29 @@ def test_a_refusal_of_sts_is_named(
     assert "sagemaker" not in error.line
 
 
+@pytest.mark.parametrize("profile", ["role", "sso"])
+def test_a_service_in_trouble_is_not_the_profiles_fault(
+    service: Service, tmp_path: Path, sso_cache: Path, profile: str
+) -> None:
+    (tmp_path / "aws" / "config").write_text(CONFIG + ROLE.format(secret="x" * 40))
+    service.answers["AssumeRole"] = sts_refusing("ServiceUnavailable", "words", 503)
+    service.answers["federation/credentials"] = refusing("InternalServerException", status=500)
+    keep_token(sso_cache, "sso", GOOD)
+    error = refused(profile)
+    assert (error.code, error.hint) == ("aws-error", "AWS is in trouble there: try again later.")
+    assert "was refused" in error.message
+
+
+@pytest.mark.parametrize("code", ["UnrecognizedClientException", "InvalidSignatureException"])
+def test_keys_that_are_not_accepted_are_renewed_where_they_came_from(
+    service: Service, keys: None, code: str
+) -> None:
+    service.answers["DescribeTrainingJob"] = refusing(code)
+    error = refused()
+    assert error.code == "no-credentials"
+    assert error.hint.startswith("Renew AWS_ACCESS_KEY_ID")
+
+
 @pytest.fixture
 def token_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "web-token"

@@ -325,3 +325,23 @@ def test_keys_of_aws_login_that_have_run_out(
         Aws(profile).call("sts", "GetCallerIdentity")
     assert caught.value.code == "expired-credentials"
     assert caught.value.hint == "Renew them with: aws login --profile x (AWS CLI 2.32 or newer)"
+
+
+@needs_login
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"null", b"[]", b"{", b"\xff\xfe", b'{"accessToken": 5}', b"whole, with a wrong date"],
+)
+def test_a_torn_session_of_aws_login(
+    content: bytes, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(botocore.credentials, "EC", Ec)
+    profile = login(place)
+    path = next((place.folder / "login").iterdir())
+    whole = json.loads(path.read_text())
+    whole["accessToken"]["expiresAt"] = 5
+    path.write_bytes(json.dumps(whole).encode() if content.startswith(b"whole") else content)
+    with pytest.raises(SmProxyError) as caught:
+        Aws(profile).call("sts", "GetCallerIdentity")
+    assert caught.value.code == "expired-credentials"
+    assert caught.value.hint == "Renew them with: aws login --profile x (AWS CLI 2.32 or newer)"
