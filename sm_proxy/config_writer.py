@@ -142,8 +142,8 @@ def plan_removal(ssh_config: Path, settings: Settings) -> list[Change]:
     target = atomic_write.follow_symlinks(ssh_config)
     before = atomic_write.read(target)
     after = None if before is None else user_file.without_include(target, before)
-    if after == b"" and before and not atomic_write.backup_path(target, "original").is_file():
-        after = None  # we have made it: what was there before would have been kept
+    if after == b"" and before and _made_by_us(target):
+        after = None
     by_hand = "Take the lines between the sm-proxy marks out by hand."
     return [
         Change(target, before, after, by_hand, keep=True),
@@ -322,6 +322,14 @@ def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
     if bare == content and user_file.find_include(content, own) == (True, True):
         return content  # added by hand, where the file is managed by something else
     return user_file.with_include(target, before, our_file.include_line(own))
+
+
+def _made_by_us(target: Path) -> bool:
+    """Whether no file of the user's was there: it would have been kept, with more than our part."""
+    original = atomic_write.read(atomic_write.backup_path(target, "original"))
+    return original is None or (
+        original != b"" and user_file.without_include(target, original) == b""
+    )
 
 
 def _replace(change: Change) -> None:

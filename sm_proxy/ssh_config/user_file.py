@@ -15,13 +15,15 @@ from sm_proxy.ssh_config import host_patterns
 
 BEGIN = "# >>> sm-proxy >>> (`sm-proxy config remove` takes these lines out)"
 END = "# <<< sm-proxy <<<"
-_BEGINS = (BEGIN.encode(), BEGIN.partition(" (")[0].encode())
-"""With what it says to people, or without; a comment that goes on in another way is the user's."""
+_SHORT = BEGIN.partition(" (")[0].encode()
+"""Without what it says to people; a comment that goes on in another way is the user's."""
 _BOM = b"\xef\xbb\xbf"
 _DIRECTIVE = re.compile(
     rb'^[ \t]*"?(host|match|include|hostname|proxycommand|proxyjump)"?(?=[ \t="])[ \t]*=?([^\n]*)',
     re.IGNORECASE | re.MULTILINE,
 )
+_INCLUDE = re.compile(rb"[ \t]*#?[ \t]*include\b", re.IGNORECASE)
+"""Ours, though somebody may have turned it off."""
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
 _QUOTED = re.compile(r"""\"([^"]*)\"|'([^']*)'""")
 _INCLUDE_DEPTH = 16
@@ -38,7 +40,7 @@ def with_include(target: Path, before: bytes | None, include: str) -> bytes:
 
 
 def without_include(target: Path, content: bytes) -> bytes:
-    """`content` without our marked lines.
+    """`content` without our marks and the Include between them: whatever else is there is not ours.
 
     Raises:
         SmProxyError: `config-malformed`, a mark stands without its twin.
@@ -46,16 +48,17 @@ def without_include(target: Path, content: bytes) -> bytes:
     kept: list[bytes] = []
     opened = 0
     for number, line in enumerate(content.splitlines(keepends=True), 1):
-        bare = line.strip().removeprefix(_BOM)
-        if bare in _BEGINS:
+        flush = line.rstrip().removeprefix(_BOM)  # as we write them; who indents has other words
+        bare = flush.lstrip()
+        if bare == BEGIN.encode() or flush == _SHORT:
             _refuse_if(bool(opened), target, number, "begins again")
             opened = number
             if line.startswith(_BOM):
                 kept.append(_BOM)
-        elif bare == END.encode():
+        elif bare == END.encode() and (opened or flush == bare):
             _refuse_if(not opened, target, number, "ends without a begin")
             opened = 0
-        elif not opened:
+        elif not (opened and _INCLUDE.match(line)):
             kept.append(line)
     _refuse_if(bool(opened), target, opened, "begins and never ends")
     return b"".join(kept)

@@ -182,3 +182,43 @@ def test_a_writers_wait_says_whom_it_waits_for_and_ends_on_ctrl_c(user_config: P
     assert line.startswith(f"sm-proxy: waiting for process {os.getpid()} (since ")
     assert line.endswith(", which holds the lock of the ssh config\n")
     assert (rest, process.returncode) == ("", 130)
+
+
+USERS = (
+    b"Host a\n    # >>> sm-proxy >>>\n    User b\n    # <<< sm-proxy <<<\n",
+    b"# >>> sm-proxy >>> my notes\nHost a\n# <<< sm-proxy <<< their end\n",
+    b"# >>> SM-PROXY >>>\n#>>> sm-proxy >>>\nHost a\n",
+)
+
+
+@pytest.mark.parametrize("content", USERS)
+def test_a_comment_that_looks_like_our_mark_is_the_users(content: bytes, user_config: Path) -> None:
+    user_config.write_bytes(content)
+    for action in ("write", "write"):
+        assert cli.main(["config", action, "--ssh-config", str(user_config)]) == 0
+        assert user_config.read_bytes().endswith(content)
+    assert cli.main(["config", "remove", "--ssh-config", str(user_config)]) == 0
+    assert user_config.read_bytes() == content
+
+
+@pytest.mark.parametrize("action", ["write", "remove"])
+def test_what_a_user_put_between_our_marks_stays(action: str, user_config: Path) -> None:
+    assert cli.main(["config", "write", "--ssh-config", str(user_config)]) == 0
+    theirs = "Host mine\n    User me\n"
+    text = user_config.read_text().replace("# <<<", f"{theirs}# <<<")
+    user_config.write_text(text)
+    assert cli.main(["config", action, "--ssh-config", str(user_config)]) == 0
+    assert user_config.read_text().endswith(f"{theirs}Host a\n")
+    assert user_config.read_text().count("Include") == (action == "write")
+
+
+def test_a_file_that_held_nothing_but_ours_goes(user_config: Path) -> None:
+    """Although it has been written anew, and what stood there kept."""
+    user_config.unlink()
+    assert cli.main(["config", "write", "--ssh-config", str(user_config)]) == 0
+    text = user_config.read_text()
+    user_config.write_text(text.replace(" (`sm-proxy config remove` takes these lines out)", ""))
+    assert cli.main(["config", "write", "--ssh-config", str(user_config)]) == 0
+    assert user_config.read_text() == text
+    assert cli.main(["config", "remove", "--ssh-config", str(user_config)]) == 0
+    assert not user_config.exists()
