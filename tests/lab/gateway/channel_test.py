@@ -7,7 +7,7 @@ import pytest
 
 from sm_proxy_lab.gateway import channel
 
-from .scripted_client import PSH, REMOTE, SSH, SYN, Client, Received, frame, lab, run
+from .scripted_client import PSH, REMOTE, SSH, SYN, Client, LateReader, Received, frame, lab, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,15 +104,7 @@ def test_nobody_reads_behind_a_pause(tmp_path: Path) -> None:
 
 def test_acks_wait_for_the_write(tmp_path: Path) -> None:
     async def main() -> None:
-        release = asyncio.Event()
-        total = [0]
-
-        async def slow(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-            reader._transport.pause_reading()  # type: ignore[attr-defined]
-            await release.wait()
-            reader._transport.resume_reading()  # type: ignore[attr-defined]
-            while data := await reader.read(1 << 20):
-                total[0] += len(data)
+        slow = LateReader()
 
         async with lab(tmp_path, slow) as it:
             client, session = await it.client(document=SSH)
@@ -126,10 +118,10 @@ def test_acks_wait_for_the_write(tmp_path: Path) -> None:
             await client.until(lambda: it.worker(session).channel._blocked)
             await asyncio.sleep(0.3)
             assert len(client.acked) < 14
-            release.set()
+            slow.release.set()
             await sending
             await client.until(lambda: len(client.acked) == 18)
-            await client.until(lambda: total[0] == (16 << 20) + 1)
+            await client.until(lambda: slow.total == (16 << 20) + 1)
             await client.close()
 
     run(main())
@@ -195,15 +187,7 @@ def test_a_message_whose_ack_fails_for_a_reset_is_written_again(
 
 
 def test_a_write_that_ends_while_the_socket_is_reset_is_made_again(tmp_path: Path) -> None:
-    release = asyncio.Event()
-    total = [0]
-
-    async def slow(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
-        await release.wait()
-        reader._transport.resume_reading()  # type: ignore[attr-defined]
-        while data := await reader.read(1 << 20):
-            total[0] += len(data)
+    slow = LateReader()
 
     async def main() -> None:
         async with lab(tmp_path, slow, agent_returns=False) as it:
@@ -214,14 +198,14 @@ def test_a_write_that_ends_while_the_socket_is_reset_is_made_again(tmp_path: Pat
             channel_ = it.worker(session).channel
             await client.until(lambda: channel_._blocked)
             assert it.ask("cut", session=session, side="agent", reset=True) == {}
-            release.set()
-            await client.until(lambda: total[0] == (12 << 20) + 1)
+            slow.release.set()
+            await client.until(lambda: slow.total == (12 << 20) + 1)
             await client.until(lambda: not channel_._blocked)
             assert channel_.expected == 2
             it.service.find(session)._link._reconnect()
             client.sequence = 2
             await client.send_surely(bytes(12 << 20))
-            await client.until(lambda: total[0] == 2 * (12 << 20) + 1)
+            await client.until(lambda: slow.total == 2 * (12 << 20) + 1)
             await client.close()
 
     run(main())

@@ -7,7 +7,20 @@ import pytest
 
 from sm_proxy_lab.gateway.port_mux import MuxPort
 
-from .scripted_client import FIN, LOCAL, NOP, PSH, REMOTE, SYN, Client, frame, frames, lab, run
+from .scripted_client import (
+    FIN,
+    LOCAL,
+    NOP,
+    PSH,
+    REMOTE,
+    SYN,
+    Client,
+    LateReader,
+    frame,
+    frames,
+    lab,
+    run,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,15 +203,7 @@ def test_wrong_smux_leaves_the_session_deaf(tmp_path: Path) -> None:
 
 
 def test_unread_data_stops_acks_beyond_the_receive_buffer(tmp_path: Path) -> None:
-    release = asyncio.Event()
-    total = [0]
-
-    async def slow(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
-        await release.wait()
-        reader._transport.resume_reading()  # type: ignore[attr-defined]
-        while data := await reader.read(1 << 20):
-            total[0] += len(data)
+    slow = LateReader()
 
     async def main() -> None:
         async with lab(tmp_path, slow, message_rate_limit=None) as it:
@@ -215,10 +220,10 @@ def test_unread_data_stops_acks_beyond_the_receive_buffer(tmp_path: Path) -> Non
             await client.until(lambda: it.worker(session).channel._blocked)
             await asyncio.sleep(0.3)
             assert len(client.acked) * 32760 < 19 << 20
-            release.set()
+            slow.release.set()
             await sending
             await client.until(lambda: len(client.acked) == 642)
-            await client.until(lambda: total[0] == 640 * 32760)
+            await client.until(lambda: slow.total == 640 * 32760)
             await client.close()
 
     run(main())

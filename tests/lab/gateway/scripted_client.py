@@ -345,6 +345,22 @@ async def lab(
         assert not left, left
 
 
+class LateReader:
+    """A target that reads nothing before `release` is set, then everything."""
+
+    def __init__(self) -> None:
+        self.release = asyncio.Event()
+        self.total = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await self.release.wait()
+        reader._transport.resume_reading()  # type: ignore[attr-defined]
+        while data := await reader.read(1 << 20):
+            self.total += len(data)
+
+
 async def opened(client: Client) -> None:
     """Shake hands, send `hello` and wait until the target has echoed it."""
     await client.handshake()
