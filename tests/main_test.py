@@ -48,7 +48,7 @@ def started(words: list[str], cwd: Path, **variables: str) -> subprocess.Complet
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_isolated_it_is_immune(name: str, evil: Path) -> None:
+def test_isolated_python_heeds_no_variable(name: str, evil: Path) -> None:
     """As the ProxyCommand starts it."""
     value = FOREIGN[name].format(evil=evil)
     for program in (["-m", "sm_proxy"], [str(PACKAGE / "__main__.py")]):

@@ -42,7 +42,7 @@ def resolved(aws: FakeAws, settings: Settings | None = None, wait: int = 0) -> C
 
 
 @pytest.mark.parametrize(("plain", "masked"), MASKS.items())
-def test_whoever_may_see_it_connects(plain: str, masked: str) -> None:
+def test_whoever_may_unmask_the_log_connects(plain: str, masked: str) -> None:
     aws = account("hello", masked, plain)
     assert resolved(aws).address == "10.0.1.5"
     asked = [parameters.get("unmask") for name, parameters in aws.calls if name == "GetLogEvents"]

@@ -40,20 +40,20 @@ def silent(request: pytest.FixtureRequest, portal: Portal, monkeypatch: pytest.M
     return "words"
 
 
-def test_who_we_are() -> None:
+def test_sts_names_the_caller() -> None:
     found = caller.identify(Aws(KEYS))
     assert found == caller.Caller(
         "arn:aws:sts::123456789012:assumed-role/research/me", "123456789012"
     )
 
 
-def test_doctor_goes_on(silent: str) -> None:
+def test_doctor_goes_on_without_sts(silent: str) -> None:
     with pytest.raises(SkipCheck, match=silent) as caught:
         account.credentials(Context(Settings(), None, Aws(KEYS)))
     assert "nor need it" in str(caught.value)
 
 
-def test_setup_goes_on(silent: str) -> None:
+def test_setup_goes_on_without_sts(silent: str) -> None:
     step = steps.run_step("credentials", lambda: steps.credentials(Aws(KEYS)))
     assert (step.result, step.failure) == ("warning", None)
     assert silent in step.reason

@@ -65,7 +65,7 @@ def test_a_secret_however_it_is_written(secret: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("piece", PIECES)
-def test_a_piece_of_one(piece: str) -> None:
+def test_a_piece_of_a_secret(piece: str) -> None:
     secret_values.keep(TOKEN, KEY)
     shown = redact(f"it begins with {piece}... and so on")
     assert piece not in shown
@@ -107,7 +107,7 @@ def test_what_a_test_account_has_for_a_key_is_a_word() -> None:
         [{"clientSecret": TOKEN}],
     ],
 )
-def test_fields_that_hold_one(document: object) -> None:
+def test_fields_that_hold_a_secret(document: object) -> None:
     secret_values.keep_fields(document)
     assert not leaks(TOKEN, redact(f"it says {TOKEN}"))
 
@@ -120,7 +120,7 @@ def test_fields_that_hold_one(document: object) -> None:
         "SM_PROXY_TEST_PASSPHRASE",
     ],
 )
-def test_variables_that_hold_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_hold_a_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, TOKEN)
     assert not leaks(TOKEN, redact(f"it says {TOKEN}"))
 

@@ -71,5 +71,5 @@ def test_what_speaks_of_the_dial(kind: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", OTHERS)
-def test_what_does_not(text: str) -> None:
+def test_what_does_not_speak_of_the_dial(text: str) -> None:
     assert dial_failure(text) is None

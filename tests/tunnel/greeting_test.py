@@ -23,12 +23,12 @@ def test_a_greeting_in_any_portions() -> None:
 @pytest.mark.parametrize(
     "data", [b"a\0b", b"x" * 9000, b"hello\n" * 1030, b"HTTP/1.1 400 Bad Request\r\n"]
 )
-def test_what_cannot_become_one(data: bytes) -> None:
+def test_what_cannot_become_a_greeting(data: bytes) -> None:
     assert fed(data).impossible
 
 
 @pytest.mark.parametrize("data", [b"", b"S", b"SSH-2.0-x", b"hello\n" * 1000, b"SSH 2\r\n"])
-def test_what_may_become_one(data: bytes) -> None:
+def test_what_may_become_a_greeting(data: bytes) -> None:
     greeting = fed(data)
     assert not greeting.given
     assert not greeting.impossible
