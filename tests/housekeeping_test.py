@@ -81,10 +81,12 @@ def test_of_a_short_connection_it_comes_at_its_end(monkeypatch: pytest.MonkeyPat
 
 def test_its_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "PATIENCE_S", 0.1)
-    monkeypatch.setattr(housekeeping, "run", lambda *_: threading.Event().wait(90))
+    hung = threading.Event()
+    monkeypatch.setattr(housekeeping, "run", lambda *_: hung.wait(90))
     began = time.monotonic()
     housekeeping.BackgroundHousekeeping(FakeAws(), FakeStream(), SETTINGS).finish()
     assert time.monotonic() - began < 60
+    hung.set()
 
 
 def test_a_command_ends_orphans_too(monkeypatch: pytest.MonkeyPatch) -> None:
