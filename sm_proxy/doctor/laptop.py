@@ -19,7 +19,7 @@ from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
 from sm_proxy.local import paths, private_files, python_environment
-from sm_proxy.local.permissions import check_folder
+from sm_proxy.local.permissions import check_folder, move_away
 
 OLDEST_PYTHON: Final = (3, 10)
 OLDEST_SSH: Final = (7, 3)
@@ -117,7 +117,7 @@ def _refuse_unwritable(folder: Path) -> None:
 def _refuse_folder(path: Path) -> None:
     """A connection replaces its host's file of host keys whatever it is, but for a folder."""
     if path.is_dir() and not path.is_symlink():
-        fix = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}"
+        fix = move_away(path)
         raise SmProxyError("config-read-only", f"{path} is a folder", fix)
 
 
@@ -151,7 +151,7 @@ def key(context: Context) -> str:
         fix = "Make one with: sm-proxy config write" if own else "Name one with --identity-file."
         raise SmProxyError("no-identity", f"there is no key at {path}", fix)
     if private_files.exists(path) and not private_files.is_plain(path):
-        away = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}; sm-proxy config write"
+        away = f"{move_away(path)}; sm-proxy config write"
         fix = away if own else "Name a key file with --identity-file."
         raise SmProxyError("no-identity", f"{path} is no plain file", fix)
     if not private_files.exists(path):

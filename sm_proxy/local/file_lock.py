@@ -186,6 +186,8 @@ def _unusable(path: Path, error: OSError) -> SmProxyError:
         return permissions.not_ours(error, path, "SM_PROXY_STATE_DIR")
     if error.errno in _NO_LOCKS:
         hint = "Its file system has no locks: name a folder on another with SM_PROXY_STATE_DIR."
+    elif path.is_symlink() or path.is_dir():
+        hint = f"Look what stands there, then: {permissions.move_away(path)}"
     else:
         hint = "Make its folder writable, or name another one with SM_PROXY_STATE_DIR."
     why = f"the lock {path} cannot be taken: {error.strerror or error}"

@@ -44,14 +44,28 @@ def not_ours(error: PermissionError, path: Path, instead: str) -> SmProxyError:
         instead: the option or variable that names another one.
     """
     where = str(error.filename or path)
-    quoted = shlex.quote(where)
     return SmProxyError(
         "bad-permissions",
         f"{where} cannot be trusted: {error.strerror or error}",
-        f"Look what stands there, then: chmod go-w {quoted}"
+        f"Look what stands there, then: {_mends(Path(where))}"
         if _is_ours(Path(where))
         else f"Name a folder of your own with {instead}.",
     )
+
+
+def _mends(path: Path) -> str:
+    """The command for what is ours: taking others' rights away, or else the thing itself."""
+    try:
+        mode = path.lstat().st_mode
+        writable = bool(mode & _WRITE) and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    except OSError:
+        writable = False
+    return f"chmod go-w {shlex.quote(str(path))}" if writable else move_away(path)
+
+
+def move_away(path: Path) -> str:
+    """The command that keeps what stands in the way of a file of ours, under another name."""
+    return f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}"
 
 
 def secure_own_key(path: Path) -> None:

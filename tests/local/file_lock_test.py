@@ -280,3 +280,34 @@ def test_a_cache_waits_longer_on_a_busy_machine(
             now[0], running[0] = 0.0, runnable
             assert refused(cache=tmp_path).code == "busy"
             assert longest <= now[0] < longest + 2, runnable
+
+
+def _linked_twice(path: Path) -> None:
+    path.write_bytes(b"")
+    os.link(path, path.with_name("other"))
+
+
+def _anybodys(path: Path) -> None:
+    path.write_bytes(b"")
+    path.chmod(0o666)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        os.mkfifo,
+        Path.mkdir,
+        lambda path: path.symlink_to("elsewhere"),
+        _linked_twice,
+        _anybodys,
+    ],
+)
+def test_the_hint_mends_what_stands_in_its_place(make: Callable[[Path], None]) -> None:
+    place = private_files.ensure_own_dir(paths.state_dir()) / "x.lock"
+    make(place)
+    with pytest.raises(SmProxyError) as caught, locked("x"):
+        pass
+    command = caught.value.hint.partition("then: ")[2]
+    subprocess.run(command, shell=True, check=True)  # noqa: S602 - what a user would type
+    with locked("x"):
+        pass
