@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import load as load_settings
+from tests.aws.local_service import LocalService
 
 TOKEN = "IQoJb3JpZ2luX2VjEJr" * 10
 
 
-class Server:
+class Server(LocalService):
     """An AWS of one endpoint: gives its answers in turn and then repeats the last."""
 
     def __init__(self) -> None:
@@ -52,19 +53,11 @@ class Server:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
-        self._thread.start()
+        super().__init__(Handler)
 
     def fails_with(self, code: str, times: int | None = None, status: int = 400) -> None:
         refusal = (status, {"__type": code, "message": "words"})
         self.answers = [refusal] if times is None else [refusal] * times + [(200, {"x": 1})]
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join(10)
 
 
 @pytest.fixture

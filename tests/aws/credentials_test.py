@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,6 +18,7 @@ from sm_proxy.aws import credentials
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import file_lock, prompt, secret_store
+from tests.aws.local_service import LocalService
 from tests.fakes import MemoryKeyring, tree
 
 SERIAL = "arn:aws:iam::123456789012:mfa/me"
@@ -62,7 +63,7 @@ REFUSED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><E
 WRONG = "MultiFactorAuthentication failed with invalid MFA one time pass code. "
 
 
-class Sts:
+class Sts(LocalService):
     """Assumes roles, for as many seconds as it is told."""
 
     def __init__(self) -> None:
@@ -94,18 +95,10 @@ class Sts:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
-        self._thread.start()
+        super().__init__(Handler)
 
     def codes(self) -> list[str | None]:
         return [request.get("TokenCode") for request in self.requests]
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join(10)
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local.redaction import redact
+from tests.aws.local_service import LocalService
 
 TOKEN = "aoaAAAAAGhx-words:of+a/token" * 3
 START = "https://example.awsapps.com/start"
@@ -83,7 +83,7 @@ def sts_refusing(code: str, message: str, status: int = 400) -> Response:
     return status, {"Content-Type": "text/xml"}, text.encode()
 
 
-class Service:
+class Service(LocalService):
     """An endpoint for all services: its answer depends on the path or on the operation."""
 
     def __init__(self) -> None:
@@ -111,15 +111,7 @@ class Service:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join(10)
+        super().__init__(Handler)
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.aws.local_service import LocalService
 
 CONFIG = """
 [profile team]
@@ -46,7 +47,7 @@ _REFUSED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><
 <Code>{0}</Code><Message>words</Message></Error></ErrorResponse>"""
 
 
-class Portal:
+class Portal(LocalService):
     """Answers; attributes say how.
 
     Attributes:
@@ -100,10 +101,7 @@ class Portal:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
-        self._thread.start()
+        super().__init__(Handler)
 
     def answer(self, path: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self.asked.append((path, request))
@@ -178,8 +176,3 @@ class Portal:
 
     def paths(self) -> list[str]:
         return [path for path, _ in self.asked]
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join(10)
