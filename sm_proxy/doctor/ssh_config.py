@@ -18,10 +18,10 @@ from sm_proxy.settings import contexts
 from sm_proxy.ssh_config import judgement, our_file
 from sm_proxy.ssh_config.judgement import Rewrite
 
-_IMPORTS: Final = (
-    "import botocore.session, cryptography, keyring, platformdirs, websockets, sm_proxy.proxy"
-)
+_IMPORTS: Final = "import botocore.session, cryptography, keyring, platformdirs, websockets"
 """What a connection may need: a package that is half gone shows by its import."""
+_SAID: Final = "sm-proxy"
+"""What the program says of itself."""
 _WRITE: Final = "sm-proxy config write"
 
 
@@ -82,6 +82,12 @@ def program(context: Context) -> str:
     done = laptop.run(_probe(words))
     if done.returncode:
         raise _does_not_start(found, done.stderr, isolated="-I" in words)
+    if _SAID not in done.stdout:
+        raise SmProxyError(
+            "config-malformed",
+            f"the ProxyCommand starts {found}, which is not sm-proxy",
+            f"Write it anew: {_WRITE}",
+        )
     _follow(context, words)
     return found
 
@@ -89,7 +95,9 @@ def program(context: Context) -> str:
 def _probe(words: list[str]) -> list[str]:
     """The program of a ProxyCommand with something to do that shows whether it works."""
     if "-m" in words[:4]:
-        return [*words[: words.index("-m")], "-c", _IMPORTS]
+        module = words[words.index("-m") + 1 :][:1]
+        tried = f"{_IMPORTS}, {''.join(module)}.proxy; print({_SAID!r})"
+        return [*words[: words.index("-m")], "-c", tried]
     package = [word for word in words[1:3] if word == "-I" or word.endswith("__main__.py")]
     return [words[0], *package, "--version"]
 

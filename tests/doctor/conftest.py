@@ -20,7 +20,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
         monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind.lower()))
     program = tmp_path / "bin" / "sm-proxy"
     program.parent.mkdir()
-    program.write_text("#!/bin/sh\n")
+    program.write_text("#!/bin/sh\necho sm-proxy 1.0\n")
     program.chmod(0o755)
     settings = Settings(ssh_dir=str(tmp_path / "ssh" / "sm-proxy"))
     identities.ensure(settings)

@@ -214,6 +214,14 @@ def test_the_program_has_moved(context: Context, tmp_path: Path) -> None:
     assert str(tmp_path / "bin" / "sm-proxy") in failure(ssh_config.program, context).message
 
 
+@pytest.mark.parametrize("words", [["/bin/true"], [sys.executable, "-I", "-m", "sm_proxi"]])
+def test_a_program_that_is_not_ours(words: list[str], context: Context) -> None:
+    set_program(context, *words)
+    error = failure(ssh_config.program, context)
+    assert words[0] in error.message
+    assert "sm-proxy config write" in error.hint
+
+
 @pytest.fixture
 def bare_python(tmp_path: Path) -> Path:
     """An interpreter whose packages have gone, as after an upgrade under a virtual environment."""
