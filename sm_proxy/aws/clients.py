@@ -266,7 +266,7 @@ class Aws:
             )
 
     def _explained(self, error: Exception) -> SmProxyError:
-        return credential_failures.explain(error, self._session, self._vetting.refusal)
+        return credential_failures.explain(error, self._session, self._vetting)
 
     def _setting(self, read: Callable[[], _Value], what: str) -> _Value:
         """What is configured, as botocore finds it: it reads the user's files to know.

@@ -16,7 +16,7 @@ from botocore.session import Session
 
 from sm_proxy.aws import errors, renewal
 from sm_proxy.aws.credentials import login_profile
-from sm_proxy.aws.vetting import Refusal, called
+from sm_proxy.aws.vetting import Vetting, called
 from sm_proxy.errors import Code, SmProxyError
 
 _IN_TROUBLE: Final = 500
@@ -52,15 +52,16 @@ class _Source:
     login: str = ""
 
 
-def explain(error: Exception, session: Session, refusal: Refusal | None) -> SmProxyError:
+def explain(error: Exception, session: Session, vetting: Vetting) -> SmProxyError:
     """Our error for what went wrong while credentials were fetched.
 
     Args:
         error: of whatever kind: botocore lets files, programs and services raise theirs.
         session: whose credentials.
-        refusal: the last call that a service has refused meanwhile.
+        vetting: of the calls that were made for them.
     """
-    chain = list(_chain(error))
+    refusal = vetting.refusal
+    chain = list(_chain(error, vetting.handled))
     for known in chain:
         if isinstance(known, SmProxyError):
             return known
@@ -137,9 +138,9 @@ def _unusable(error: Exception, source: _Source, profile: str | None) -> SmProxy
     return SmProxyError(source.code, f"{source.name} cannot be used: {words}", source.remedy)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what it was raised for."""
-    while error is not None:
+def _chain(error: BaseException | None, end: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it was raised for, up to what was there before."""
+    while error is not None and error is not end:
         yield error
         error = error.__cause__ or error.__context__
 

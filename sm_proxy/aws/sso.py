@@ -41,6 +41,8 @@ _POLL: Final = "sso-oidc:CreateToken"
 _PAUSE_S: Final = (1.0, 60.0)
 _LIFE_S: Final = (30.0, 1800.0)
 """Bounds for what the service says: a code lives 10 minutes."""
+_YEAR_3000_S: Final = 32_503_680_000
+"""After 1970."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class _Oidc:
             raise self._judged(error, action) from None
         except (BotoCoreError, ResponseParserError) as error:
             raise errors.from_botocore(error, action, None) or error from None
-        except (ValueError, TypeError):  # what botocore's parsers let through
+        except (ValueError, TypeError, OverflowError):  # what botocore's parsers let through
             raise _no_answer(f"response to {action}") from None
         return answer
 
@@ -214,7 +216,8 @@ def _text(answer: Mapping[str, Any], name: str) -> str:
 
 def _number(answer: Mapping[str, Any], name: str) -> float:
     value = answer.get(name)
-    if not isinstance(value, int | float):
+    # Other numbers have no date.
+    if not isinstance(value, int | float) or not 0 <= value < _YEAR_3000_S:
         raise _no_answer(name)
     return float(value)
 

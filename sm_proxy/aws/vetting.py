@@ -8,6 +8,7 @@ that is none of AWS is told from one that is.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,6 +75,12 @@ class Vetting:
     def forget(self) -> None:
         """Begin anew: what was refused so far has led to nothing."""
         self._latest.refusal = None
+        self._latest.handled = sys.exc_info()[1]
+
+    @property
+    def handled(self) -> BaseException | None:
+        """What the caller was about to handle: Python takes it for the reason of what followed."""
+        return getattr(self._latest, "handled", None)
 
     def _note(self, **event: Any) -> None:
         model, parsed = event["model"], event["parsed"]

@@ -88,7 +88,7 @@ class SecretStore:
             item = f"{name}#{number}" if number else name
             self._backend.set_password(SERVICE, item, f"{len(pieces)} {tag} {piece}")
         self._remove(name, len(pieces))
-        return True
+        return self._load(name) == value  # some take everything, and keep nothing
 
     def _remove(self, name: str, first: int) -> bool:
         """Remove the pieces of `name` from number `first` on, up to the first that is not there."""

@@ -312,6 +312,33 @@ def test_an_answer_that_is_not_whole(  # noqa: PLR0917 - fixtures
     assert not cache.exists()
 
 
+@pytest.mark.parametrize(
+    ("path", "name"), [("/client/register", "clientSecretExpiresAt"), ("/token", "expiresIn")]
+)
+@pytest.mark.parametrize("value", [1e30, float("inf"), float("nan"), -5])
+def test_a_number_that_is_no_time(  # noqa: PLR0917 - fixtures
+    path: str,
+    name: str,
+    value: float,
+    portal: Portal,
+    cache: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    portal.changes[path] = {name: value}
+    assert logged_in("team") == 1
+    assert last_line(capsys).startswith("sm-proxy: aws-error: ")
+    assert not cache.exists()
+
+
+def test_what_fails_after_the_login_is_told_not_what_it_has_mended(
+    portal: Portal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portal.refuses["/federation/credentials"] = ["ForbiddenException"]
+    assert logged_in("team") == 1
+    line = last_line(capsys)
+    assert line.startswith("sm-proxy: access-denied: sso:GetRoleCredentials is denied")
+
+
 def test_a_token_that_cannot_be_kept(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,6 +70,12 @@ def test_a_keyring_that_fails_keeps_nothing() -> None:
     chain.forget("a")
 
 
+def test_a_keyring_that_takes_everything_and_keeps_nothing() -> None:
+    backend = MemoryKeyring()
+    backend.set_password = lambda *_: None  # type: ignore[method-assign]
+    assert SecretStore(backend).save("a", "b") is False
+
+
 class PromptDismissedException(Exception):  # noqa: N818 - secretstorage's name
     """Of the Secret Service, where nobody types the password."""
 
