@@ -7,6 +7,7 @@ a path that fits and a list with the right algorithm in it are as good as ours.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,8 @@ from sm_proxy.ssh_config.option_origin import Setter
 
 _Judge = Callable[["Asked", str], bool]
 """Whether what holds for an option will do although it is not as in our file."""
-_SUN_PATH: Final = 107 - 17
-"""Bytes of a Unix socket's path on Linux, less what ssh appends while it binds it."""
+_SUN_PATH: Final = (107 if sys.platform == "linux" else 103) - 17
+"""Bytes of a Unix socket's path, less what ssh appends while it binds it."""
 _WRITE: Final = "sm-proxy config write"
 
 
