@@ -23,7 +23,7 @@ from typing import Any
 
 from sm_proxy_lab.machines import namespaces
 
-SM_PROXY = [sys.executable, "-m", "sm_proxy"]
+SM_PROXY = [sys.executable, "-I", "-m", "sm_proxy"]
 _READY_S = 180
 _KEPT = """
 import functools, json, os, sys, traceback

@@ -220,7 +220,7 @@ class Silent:
         """Start a command of ours."""
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "sm_proxy", *words],
+                [sys.executable, "-I", "-m", "sm_proxy", *words],
                 env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
