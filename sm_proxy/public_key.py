@@ -1,4 +1,4 @@
-"""SSH public keys: the line `"type base64"`, the wire form, and the fingerprint that ssh shows."""
+"""SSH public keys: the line `"type base64"`, the wire form, the fingerprint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fingerprint(blob: bytes) -> str:
 
 
 def wire_form(key: str) -> bytes:
-    """The wire form of `"type base64"`, a checked one; a comment may follow."""
+    """The wire form of a valid `"type base64"`; a comment may follow."""
     return base64.b64decode(key.split()[1])
 
 
@@ -34,7 +34,7 @@ def describe(key: str) -> str:
 
 
 def signature_algorithms(kind: str) -> frozenset[str]:
-    """The algorithms that a key of a type signs with today (RFC 8332 for `ssh-rsa`)."""
+    """The signature algorithms of a key type (RFC 8332 for `ssh-rsa`)."""
     return frozenset({"rsa-sha2-512", "rsa-sha2-256"} if kind == "ssh-rsa" else {kind})
 
 

@@ -1,1 +1,1 @@
-"""Our own keys: made, rotated, revoked, handed to an agent or put into S3."""
+"""The user's identity keys: create, rotate, revoke, load into an ssh-agent, push to S3."""

@@ -1,7 +1,7 @@
-"""The identity: an ed25519 key of our own, made once, or the user's own key.
+"""The identity: our own ed25519 key, made once, or a key that the user names.
 
-A container knows the public keys that its job was given when it was created. So after a rotation
-the key before stays beside the new one, as `id_ed25519.1`, and ssh offers both.
+A container accepts the public keys that its job was created with. So after a rotation the previous
+key stays beside the new one, as `id_ed25519.1`, and ssh offers both.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ ENVIRONMENT_LIMIT = 512
 
 @dataclass(frozen=True)
 class Identity:
-    """A key pair on disk: the private key's path and the public key's line."""
+    """A key pair on disk.
+
+    Attributes:
+        path: of the private key.
+        public_key: the line `"type base64 comment"`.
+    """
 
     path: Path
     public_key: str
@@ -51,7 +56,9 @@ class Identity:
 
 
 def environment(keys: Sequence[Identity]) -> dict[str, str]:
-    """The entries of a job's `Environment` that let these keys in, the first one unnumbered.
+    """The entries of a job's `Environment` that let these keys in.
+
+    The first is `SM_PROXY_AUTHORIZED_KEY`, the next ones end in `_2`, `_3` and so on.
 
     Raises:
         SmProxyError: `unsupported`, a key is too long for the service's limit.
@@ -71,10 +78,10 @@ def environment(keys: Sequence[Identity]) -> dict[str, str]:
 
 
 def private_key_path(settings: Settings) -> Path:
-    """Where the private key is: the setting `identity_file`, else our own.
+    """The path of the private key: the setting `identity_file`, else our own key.
 
-    Where an agent or a piece of hardware holds the private key, `identity_file` may be the public
-    one: ssh then uses just that key of the agent's.
+    If an agent or hardware holds the private key, `identity_file` may name the public key: ssh then
+    uses that one key of the agent.
     """
     if settings.identity_file:
         return Path(settings.identity_file).expanduser()
@@ -82,13 +89,13 @@ def private_key_path(settings: Settings) -> Path:
 
 
 def offered_paths(settings: Settings) -> list[Path]:
-    """The private keys that ssh offers: the current one, then those before, the newest first."""
+    """The private keys that ssh offers: the current one, then the previous ones, newest first."""
     current = private_key_path(settings)
     return [current] if settings.identity_file else [current, *previous_paths(current)]
 
 
 def previous_paths(current: Path) -> list[Path]:
-    """The keys before `current` that are still offered, the newest first."""
+    """The previous keys that ssh still offers, newest first."""
     pattern = re.compile(rf"{re.escape(current.name)}\.(\d{{1,9}})")
     try:
         found = [(pattern.fullmatch(path.name), path) for path in current.parent.iterdir()]
@@ -99,16 +106,16 @@ def previous_paths(current: Path) -> list[Path]:
 
 
 def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generate) -> Identity:
-    """The identity, made now if it is ours and does not exist.
+    """The identity. Our own key is created if it does not exist.
 
     Args:
         settings: of this run.
-        make_pair: makes it.
+        make_pair: creates the key pair.
 
     Raises:
-        SmProxyError: `bad-setting`, the user's own key has no readable public half, or ours is
-            no key; `config-read-only`, ours cannot be written; `bad-permissions`, others could
-            read the key or put something into our folder.
+        SmProxyError: `bad-setting`, the user's key has no readable public half, or our file is
+            not a key; `config-read-only`, our key cannot be written; `bad-permissions`, others
+            could read the key or put something into our folder.
     """
     path = private_key_path(settings)
     permissions.check_folder(settings.ssh_folder)
@@ -125,13 +132,13 @@ def ensure(settings: Settings, make_pair: Callable[[], Pair] = key_files.generat
     if not key_files.is_whole(path, key_files.read(path)):
         with file_lock.locked(LOCK, what=LOCKED):
             key = read_identity(path)
-            with contextlib.suppress(OSError):  # the private half is what counts
+            with contextlib.suppress(OSError):  # ssh can log in without the public half
                 key_files.restore_public_half(path, key_files.read(path))
     return key
 
 
 def offered(settings: Settings) -> list[Identity]:
-    """Every key that ssh offers, each once; the first one is made now if it does not exist.
+    """Every key that ssh offers, each once. Our own key is created if it does not exist.
 
     Raises:
         SmProxyError: as `ensure`.
@@ -141,7 +148,7 @@ def offered(settings: Settings) -> list[Identity]:
 
 
 def read_offered(settings: Settings) -> list[Identity]:
-    """Every key that ssh offers, as they are, each once; for who holds the lock.
+    """Every key that ssh offers, each once. The caller holds the lock, and nothing is created.
 
     Raises:
         SmProxyError: as `ensure`.
@@ -157,10 +164,10 @@ def read_offered(settings: Settings) -> list[Identity]:
 
 
 def read_identity(path: Path) -> Identity:
-    """A key of ours by its path.
+    """Read one of our own keys.
 
     Raises:
-        SmProxyError: `bad-setting`, it is none, or not ours alone.
+        SmProxyError: `bad-setting`, the file is not a key, or others may write to it.
     """
     try:
         return Identity(path, key_files.read(path).public)
@@ -168,15 +175,15 @@ def read_identity(path: Path) -> Identity:
         raise SmProxyError(
             "bad-setting",
             f"the key {path} cannot be used: {error.strerror or error}",
-            "Delete it to have a new one made, which running jobs do not know.",
+            "Delete it to get a new key; jobs that are running do not accept the new one.",
         ) from None
 
 
 def write_identity(path: Path, pair: Pair) -> None:
-    """Put a new key in place of whatever stands at `path`.
+    """Write a new key to `path`, replacing what is there.
 
     Raises:
-        SmProxyError: `config-read-only`, it cannot be written.
+        SmProxyError: `config-read-only`, the file cannot be written.
     """
     try:
         key_files.write(path, pair)
@@ -185,11 +192,11 @@ def write_identity(path: Path, pair: Pair) -> None:
 
 
 def unwritable_key(path: Path, error: OSError) -> SmProxyError:
-    """What to say where a key of ours cannot be written or removed."""
+    """The error for a key of ours that cannot be written or removed."""
     return SmProxyError(
         "config-read-only",
         f"the key {path} cannot be written: {error.strerror or error}",
-        "Make its folder writable, or name a key of your own with --identity-file.",
+        "Make its folder writable, or name your own key with --identity-file.",
     )
 
 
@@ -202,7 +209,7 @@ def _public_key(path: Path) -> str:
     if len(lines) > 1:
         raise _unreadable(path, public, "it holds more than one line")
     words = " ".join(lines).split()
-    # One line of one key: what is not, sshd would pass over without a word.
+    # sshd silently ignores a line that is not exactly one key, so refuse it here.
     if not is_public_key(" ".join(words[:2])) or not all(map(str.isprintable, words)):
         raise _unreadable(path, public, "it holds no OpenSSH public key")
     return " ".join(words)
@@ -210,7 +217,7 @@ def _public_key(path: Path) -> str:
 
 def _unreadable(path: Path, public: Path, why: str) -> SmProxyError:
     if public == path:
-        hint = f"Where an agent holds the key: ssh-add -L | grep NAME > {shlex.quote(str(public))}"
+        hint = f"If an agent holds the key: ssh-add -L | grep NAME > {shlex.quote(str(public))}"
     else:
         words = (shlex.quote(str(path)), shlex.quote(str(public)))
         hint = "Write it with: ssh-keygen -y -f {} > {}".format(*words)

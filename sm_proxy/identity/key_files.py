@@ -1,7 +1,8 @@
-"""Key pairs on disk: made, read, moved and removed so that a kill at any point leaves a usable key.
+"""Key pairs on disk. A kill at any point leaves a usable key.
 
-The public half goes first and comes last: OpenSSH's private format holds it in the clear, so a
-private key without its `.pub` is whole, and one beside a foreign `.pub` is not.
+The public half is removed first and written last. OpenSSH's private format holds the public key in
+the clear, so a private key without its `.pub` can be completed; a private key beside another key's
+`.pub` would mislead ssh.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ _LIMIT: Final = 1 << 16
 
 @dataclass(frozen=True)
 class Pair:
-    """A new key pair: the private key's file and the public key's line."""
+    """A key pair in memory.
+
+    Attributes:
+        private: the content of the private key's file.
+        public: the line `"type base64 comment"`.
+    """
 
     private: bytes
     public: str
@@ -54,17 +60,17 @@ def generate(passphrase: str | None = None) -> Pair:
 
 
 def public_path(path: Path) -> Path:
-    """Where the public half of the private key `path` stands."""
+    """The path of the public half of the private key `path`."""
     return path.with_name(path.name + ".pub")
 
 
 def write(path: Path, pair: Pair) -> None:
-    """Put a pair in place of whatever stands at `path`; for who holds the lock.
+    """Write a pair to `path`, replacing what is there. The caller holds the lock.
 
     Raises:
         OSError: it cannot be written.
     """
-    for left in path.parent.glob(f".{path.name}.*"):  # of a writer that was killed
+    for left in path.parent.glob(f".{path.name}.*"):  # temporary files of a killed writer
         left.unlink(missing_ok=True)
     public_path(path).unlink(missing_ok=True)
     private_files.write_private(path, pair.private)
@@ -72,7 +78,7 @@ def write(path: Path, pair: Pair) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a pair; what is not there is no failure.
+    """Remove a pair; a missing file is not an error.
 
     Raises:
         OSError: it cannot be removed.
@@ -82,15 +88,15 @@ def remove(path: Path) -> None:
 
 
 def read(path: Path) -> Pair:
-    """A pair of ours, as its private half tells it.
+    """Read one of our own pairs from its private half, which holds the public key too.
 
     Raises:
-        OSError: it is not there, is no plain file of ours, or no key.
+        OSError: the file is missing, is not a plain file of ours, or is not a key.
     """
     private = private_files.read_own(path, _LIMIT)
     public = _enclosed(private)
     if public is None:
-        raise OSError(f"{path} is no private key in OpenSSH's format")
+        raise OSError(f"{path} is not a private key in OpenSSH's format")
     return Pair(private, f"{public} {COMMENT}")
 
 
@@ -104,7 +110,7 @@ def is_whole(path: Path, pair: Pair) -> bool:
 
 
 def restore_public_half(path: Path, pair: Pair) -> None:
-    """Put the public half back that a killed run has left out.
+    """Write the public half, which a killed run may have left out.
 
     Raises:
         OSError: it cannot be written.
@@ -113,20 +119,20 @@ def restore_public_half(path: Path, pair: Pair) -> None:
 
 
 def is_encrypted(private: bytes) -> bool:
-    """Whether a private key in OpenSSH's format asks for a passphrase."""
+    """Whether a private key in OpenSSH's format needs a passphrase."""
     blob = _blob(private)
     return blob is not None and _string(blob, len(_MAGIC))[0] != b"none"
 
 
 def _enclosed(private: bytes) -> str | None:
-    """The public key that stands in a private one (PROTOCOL.key of OpenSSH), encrypted or not."""
+    """The public key inside a private one, encrypted or not (PROTOCOL.key of OpenSSH)."""
     blob = _blob(private)
     if blob is None:
         return None
     at = len(_MAGIC)
     for _ in ("cipher", "kdf", "options of the kdf"):
         _, at = _string(blob, at)
-    public, _ = _string(blob, at + 4)  # behind the number of keys
+    public, _ = _string(blob, at + 4)  # after the number of keys
     kind, _ = _string(public, 0)
     line = f"{kind.decode('ascii', 'replace')} {base64.b64encode(public).decode()}"
     return line if is_public_key(line) else None
@@ -143,7 +149,7 @@ def _blob(private: bytes) -> bytes | None:
 
 
 def _string(blob: bytes, at: int) -> tuple[bytes, int]:
-    """The string at `at` with its length before it, and where the next field begins."""
+    """The length-prefixed string at offset `at`, and the offset of the next field."""
     prefix = blob[at : at + 4]
     length = struct.unpack(">I", prefix)[0] if len(prefix) == 4 else 0
     return blob[at + 4 : at + 4 + length], at + 4 + length

@@ -1,4 +1,4 @@
-"""Passphrases of our keys: made or asked for, and kept in the OS keyring, never anywhere else."""
+"""Passphrases of our keys: generated or asked for, and kept in the OS keyring only."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from sm_proxy.local.secret_store import SecretStore
 Mode = Literal["auto", "random", "ask", "none"]
 MODES: Final[tuple[Mode, ...]] = ("auto", "random", "ask", "none")
 _SHORTEST: Final = 5
-"""As ssh-keygen has it."""
+"""Characters; ssh-keygen's own limit."""
 _RANDOM_BYTES: Final = 24
 
 
 def make_pair(mode: Mode) -> Pair:
-    """A new pair whose private half is encrypted, its passphrase in the keyring by then.
+    """Create a pair with an encrypted private half, and save its passphrase in the keyring.
 
     Args:
-        mode: `random`: nobody has to know it, so there must be a keyring; `ask`: the user's own,
-            kept in the keyring if there is one; `auto`: random where there is a keyring, else
-            asked for; `none`: no passphrase at all.
+        mode: `random`: nobody knows the passphrase, so a keyring is required; `ask`: the user
+            types one, and the keyring keeps it if there is one; `auto`: `random` with a keyring,
+            else `ask`; `none`: no passphrase.
 
     Raises:
-        SmProxyError: `missing-dependency`, there is no keyring for a random one; `bad-passphrase`,
-            nobody can be asked, it is too short, or the two answers differ.
+        SmProxyError: `missing-dependency`, no keyring keeps a random passphrase;
+            `bad-passphrase`, nobody can be asked, it is too short, or the two answers differ.
     """
     if mode == "none":
         return key_files.generate()
@@ -46,7 +46,7 @@ def make_pair(mode: Mode) -> Pair:
         raise SmProxyError(
             "missing-dependency",
             f"no keyring of this system can keep a random passphrase{why}",
-            f"{first} one that you type: --passphrase ask",
+            f"{first} a passphrase that you type: --passphrase ask",
         )
     if not kept:
         secret_store.say_once_that_none_is_there("you will be asked for the passphrase of the key")
@@ -54,7 +54,7 @@ def make_pair(mode: Mode) -> Pair:
 
 
 def _kept(ring: SecretStore, name: str, passphrase: str) -> bool:
-    """Whether the keyring gives back what it was given: a random one is nowhere else."""
+    """Save a passphrase and read it back: a random one exists nowhere else."""
     return ring.save(name, passphrase) and ring.load(name) == passphrase
 
 
@@ -71,14 +71,14 @@ def find_or_ask(key: Identity) -> str:
 
 
 def forget(key: Identity) -> None:
-    """Remove the passphrase of a key that is gone from the keyring."""
+    """Remove the passphrase of a deleted key from the keyring."""
     ring = secret_store.find()
     if ring and ring.load(_name(key.public_key)) is not None:
         ring.forget(_name(key.public_key))
 
 
 def _name(public: str) -> str:
-    """The item's name: the public key is no secret."""
+    """The name of the keyring's item: it holds the public key, which is not a secret."""
     return f"passphrase of {public.split()[1]}"
 
 
@@ -90,7 +90,7 @@ def _asked_twice() -> str:
             f"a passphrase needs at least {_SHORTEST} characters",
             "Nothing was changed. Try again.",
         )
-    if _ask("The same once more:") != first:
+    if _ask("Enter the same passphrase again:") != first:
         raise SmProxyError(
             "bad-passphrase", "the two passphrases differ", "Nothing was changed. Try again."
         )

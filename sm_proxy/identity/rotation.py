@@ -1,8 +1,8 @@
-"""A new key in place of the current one, and the end of a key: both whole wherever they are killed.
+"""Rotate and revoke our keys. A kill at any point leaves ssh with a key that works.
 
-A rotation first copies the current key to its next number, then has ssh offer both, then replaces
-it: ssh never goes without a key that running jobs know. A revocation first has ssh offer the
-others, then removes the key.
+A rotation copies the current key to the next number, lets ssh offer both, and then replaces the
+current key. So ssh always offers a key that running jobs accept. A revocation lets ssh offer the
+remaining keys, and then removes the key.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from sm_proxy.local import file_lock
 from sm_proxy.settings import Settings
 
 OFFERED_LIMIT: Final = 5
-"""sshd hangs up at the sixth failure (MaxAuthTries), and every key it does not know is one."""
+"""sshd hangs up at the sixth failure (MaxAuthTries), and each unknown key is a failure."""
 
 
 MakePair = Callable[[], Pair]
 Offer = Callable[[Settings, Sequence[Path]], None]
-"""Lets our ssh config, where it has been written, name these keys."""
+"""Makes our ssh config, if it has been written, name these keys."""
 
 
 def rotate(
     settings: Settings, offer: Offer, make_pair: MakePair = key_files.generate
 ) -> tuple[Identity, Identity]:
-    """Make a new key and keep the current one as the first of those before it.
+    """Create a new key, and keep the current one as the newest previous key.
 
     Args:
         settings: of this run.
-        offer: has ssh offer the keys.
-        make_pair: makes the new one, before anything is changed.
+        offer: makes ssh offer the keys.
+        make_pair: creates the new key; it runs before anything is changed.
 
     Returns:
-        The new key, and the old one where it stands now.
+        The new key, and the old one at its new path.
 
     Raises:
-        SmProxyError: `unsupported`, the key is the user's own, or there are too many;
-            `config-read-only`.
+        SmProxyError: `unsupported`, the key is the user's own, or there are too many keys;
+            `config-read-only`, a key cannot be written.
     """
     _refuse_the_users(settings)
     with _alone(settings) as keys:
@@ -51,8 +51,8 @@ def rotate(
         if len(keys) >= OFFERED_LIMIT:
             raise SmProxyError(
                 "unsupported",
-                f"{len(keys)} keys are offered already, and a server hangs up on more",
-                f"Take the oldest away first: sm-proxy keys revoke {keys[-1].fingerprint}",
+                f"ssh offers {len(keys)} keys already, and a server hangs up after more",
+                f"Revoke the oldest first: sm-proxy keys revoke {keys[-1].fingerprint}",
             )
         pair = make_pair()
         old = _set_aside(current)
@@ -68,23 +68,24 @@ def revoke(
     before: Callable[[Sequence[Identity]], None],
     make_pair: MakePair = key_files.generate,
 ) -> tuple[list[Identity], list[Identity]]:
-    """End keys: those before the current one, or the one that is named.
+    """Remove all previous keys, or the one key that is named.
 
-    The current one is replaced by a new one at once: there is always one to log in with.
+    A revoked current key is replaced by a new one at once, so there is always a key to log in with.
 
     Args:
         settings: of this run.
-        named: fingerprint, or a unique beginning of one, path, or `current`.
-        offer: has ssh offer the keys that are left.
-        before: what is to be done first, with the keys that go: afterwards nobody knows them.
-        make_pair: makes a new one where the current one goes.
+        named: a fingerprint or its unique beginning, a path, or `current`; None for all previous
+            keys.
+        offer: makes ssh offer the remaining keys.
+        before: called with the keys to remove, while they still exist.
+        make_pair: creates the new key if the current one is revoked.
 
     Returns:
-        The keys that are gone, and those that are left.
+        The removed keys, and the remaining ones.
 
     Raises:
-        SmProxyError: `unsupported`, the key is the user's own; `bad-setting`, none is so named;
-            `config-read-only`.
+        SmProxyError: `unsupported`, the key is the user's own; `bad-setting`, no key or several
+            keys have that name; `config-read-only`, a key cannot be written or removed.
     """
     _refuse_the_users(settings)
     with _alone(settings) as keys:
@@ -107,14 +108,14 @@ def revoke(
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[list[Identity]]:
-    """The keys as they are, while nobody else changes them."""
+    """The keys, under the lock that every writer of keys holds."""
     identities.ensure(settings)
     with file_lock.locked(identities.LOCK, what=identities.LOCKED):
         yield identities.read_offered(settings)
 
 
 def _set_aside(current: Identity) -> Identity:
-    """A copy of the current key under the next number, unless a killed run has made it."""
+    """Copy the current key to the next number, unless a killed run has done so already."""
     older = identities.previous_paths(current.path)
     copies = [
         path for path in older if identities.read_identity(path).public_key == current.public_key
@@ -144,14 +145,14 @@ def _chosen(keys: Sequence[Identity], named: str | None) -> list[Identity]:
             return list(keys[1:])
         raise SmProxyError(
             "bad-setting",
-            "there is no key before the current one",
-            "To have a new key at once and end the current one: sm-proxy keys revoke current",
+            "there is no previous key",
+            "To replace the current key by a new one: sm-proxy keys revoke current",
         )
     found = [key for index, key in enumerate(keys) if _is_named(key, index, named)]
     if len(found) == 1:
         return found
-    why = "more than one key is" if found else "no key is"
-    raise SmProxyError("bad-setting", f"{why} {named!r}", "`sm-proxy keys list` shows them.")
+    why = "more than one key matches" if found else "no key matches"
+    raise SmProxyError("bad-setting", f"{why} {named!r}", "List them with: sm-proxy keys list")
 
 
 def _is_named(key: Identity, index: int, named: str) -> bool:
@@ -167,5 +168,5 @@ def _refuse_the_users(settings: Settings) -> None:
         raise SmProxyError(
             "unsupported",
             f"{settings.identity_file} is your own key",
-            "We make and remove our own only: change it with ssh-keygen, or leave --identity-file.",
+            "sm-proxy changes only the keys it made: use ssh-keygen, or leave out --identity-file.",
         )

@@ -1,6 +1,6 @@
-"""The public key as an object in S3, where containers with SM_PROXY_KEYS_S3 look for it.
+"""Public keys in S3, where containers with SM_PROXY_KEYS_S3 look for them.
 
-One object per key, named after the key: nobody's object is replaced by somebody else's.
+Each key is one object, named after the key, so users cannot overwrite each other's objects.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from sm_proxy.identity.identities import Identity
 from sm_proxy.public_key import wire_form
 
 _URL: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/((?:[A-Za-z0-9._-]+/)*)")
-"""A folder with names as the container takes them (container/README.md)."""
+"""A folder whose names the container accepts (container/README.md)."""
 
 
 def push(aws: Aws, url: str, key: Identity) -> str:
-    """Let `key` into the containers that look at `url`; returns the object's address.
+    """Put `key` below `url`, so that containers which look there accept it.
+
+    Returns:
+        The object's address, `s3://bucket/name`.
 
     Raises:
-        SmProxyError: `bad-setting`, it is no folder in S3; or what S3 says.
+        SmProxyError: `bad-setting`, `url` is not a folder in S3; or S3's own error.
     """
     bucket, name = object_location(url, key)
     body = f"{key.public_key}\n".encode()
@@ -32,7 +35,10 @@ def push(aws: Aws, url: str, key: Identity) -> str:
 
 
 def remove(aws: Aws, url: str, key: Identity) -> str:
-    """Take `key` out again; returns the object's address. One that is not there is no failure.
+    """Delete the object of `key`; a missing object is not an error.
+
+    Returns:
+        The object's address, `s3://bucket/name`.
 
     Raises:
         SmProxyError: as `push`.
@@ -43,17 +49,17 @@ def remove(aws: Aws, url: str, key: Identity) -> str:
 
 
 def object_location(url: str, key: Identity) -> tuple[str, str]:
-    """Bucket and name of the object of `key` below the folder `url`.
+    """The bucket and the name of the object of `key` below the folder `url`.
 
     Raises:
-        SmProxyError: `bad-setting`, it is no folder in S3.
+        SmProxyError: `bad-setting`, `url` is not a folder in S3.
     """
     found = _URL.fullmatch(url)
     if found is None:
         raise SmProxyError(
             "bad-setting",
-            f"{url!r} is no folder in S3 whose keys a container would read",
-            "Write it as s3://bucket/keys/, of letters, digits and . _ -, with the last slash.",
+            f"{url!r} is not an S3 folder that a container would read keys from",
+            "Write it as s3://bucket/keys/ with the last slash, of letters, digits and . _ - only.",
         )
     digest = hashlib.sha256(wire_form(key.public_key)).hexdigest()
     return found[1], f"{found[2]}sm-proxy-{digest[:16]}.pub"

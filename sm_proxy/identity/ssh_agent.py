@@ -1,7 +1,7 @@
-"""The user's ssh-agent: our keys go into it for a lifetime, through ssh-add.
+"""Load our keys into the user's ssh-agent for a lifetime, and remove them, with ssh-add.
 
-The private key goes through ssh-add's stdin, opened already: no passphrase stands in an argument,
-in the environment or in a log, and ssh-add knows every agent and every platform.
+ssh-add works with every agent on every platform. It gets the private key decrypted on its stdin, so
+no passphrase appears in an argument, in the environment or in a log.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from sm_proxy.identity import key_files
 from sm_proxy.identity.identities import Identity
 
 FROM_ENVIRONMENT: Final = "SSH_AUTH_SOCK"
-"""ssh_config's own word for the usual agent."""
+"""ssh_config's word for the agent that the environment names."""
 _PATIENCE_S: Final = 60.0
-"""Some agents ask their owner in a window."""
+"""Some agents ask the user in a window."""
 _NO_AGENT: Final = 2
-"""ssh-add's status where it cannot reach an agent."""
+"""ssh-add's exit status if it cannot reach an agent."""
 
 
 def load(key: Identity, passphrase: str | None, lifetime: int, socket: str | None = None) -> None:
-    """Hand the private half of `key` to the agent.
+    """Load the private half of `key` into the agent.
 
     Args:
-        key: of ours.
-        passphrase: None where it has none.
-        lifetime: seconds until the agent forgets it, 0 for as long as the agent lives.
+        key: one of our own.
+        passphrase: None if the key has none.
+        lifetime: seconds until the agent drops the key; 0 keeps it as long as the agent runs.
         socket: of the agent; None for SSH_AUTH_SOCK.
 
     Raises:
-        SmProxyError: `bad-passphrase`, it is not the passphrase; `unsupported`, there is no agent
-            or it takes no keys; `missing-dependency`, there is no ssh-add.
+        SmProxyError: `bad-passphrase`, the passphrase is wrong; `unsupported`, there is no agent,
+            or it accepts no keys; `missing-dependency`, there is no ssh-add.
     """
     opened = _opened(key, passphrase)
     done = _ssh_add(["-q", *(["-t", str(lifetime)] if lifetime else []), "-"], socket, opened)
@@ -45,21 +45,24 @@ def load(key: Identity, passphrase: str | None, lifetime: int, socket: str | Non
     if done.returncode:
         raise SmProxyError(
             "unsupported",
-            f"the agent does not take the key: {done.stderr.decode(errors='replace').strip()}",
-            "Some agents hold their own keys only (1Password, hardware), and Windows' agent knows "
-            "no lifetime: try --lifetime 0, or let ssh ask for the passphrase.",
+            f"the agent refused the key: {done.stderr.decode(errors='replace').strip()}",
+            "Some agents accept no keys (1Password, hardware), and Windows' agent supports no "
+            "lifetime: try --lifetime 0, or let ssh ask for the passphrase.",
         )
 
 
 def forget(key: Identity, socket: str | None = None) -> bool:
-    """Take `key` out of the agent again; whether it was there.
+    """Remove `key` from the agent.
+
+    Returns:
+        Whether the agent had it.
 
     Raises:
-        SmProxyError: the agent cannot be asked, so it may hold the key still: `unsupported`, it
-            is not there or does not answer; `missing-dependency`, there is no ssh-add.
+        SmProxyError: the agent cannot be asked and may still hold the key. `unsupported`, there
+            is no agent or it does not answer; `missing-dependency`, there is no ssh-add.
     """
     public = key_files.public_path(key.path)
-    with contextlib.suppress(OSError):  # ssh-add goes by it, and a killed run may have left it out
+    with contextlib.suppress(OSError):  # ssh-add reads it, and a killed run may have left it out
         key_files.restore_public_half(key.path, key_files.read(key.path))
     done = _ssh_add(["-q", "-d", str(public)], socket)
     if done.returncode == _NO_AGENT:
@@ -68,14 +71,14 @@ def forget(key: Identity, socket: str | None = None) -> bool:
 
 
 def environment_of(socket: str | None) -> dict[str, str]:
-    """The variable that leads other programs to the agent that ssh_config names."""
+    """The environment variable that makes other programs use the agent in ssh_config."""
     if not socket or socket == FROM_ENVIRONMENT:
         return {}
     return {FROM_ENVIRONMENT: str(Path(socket).expanduser())}
 
 
 def _opened(key: Identity, passphrase: str | None) -> bytes:
-    """The private key as ssh-add takes it from its stdin."""
+    """The private key without its passphrase, for ssh-add's stdin."""
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - seldom
         Encoding,
         NoEncryption,
@@ -128,4 +131,4 @@ def _no_agent() -> SmProxyError:
         hint += "Automatic -PassThru | Start-Service"
     else:
         hint = 'Start one with: eval "$(ssh-agent)"; without one ssh asks for the passphrase.'
-    return SmProxyError("unsupported", "there is no ssh-agent that can be reached", hint)
+    return SmProxyError("unsupported", "no ssh-agent can be reached", hint)

@@ -32,7 +32,7 @@ def own_key(folder: Path, *options: str) -> Settings:
     return Settings(identity_file=str(path))
 
 
-def test_a_key_is_made_once_and_private(tmp_path: Path) -> None:
+def test_a_key_is_created_once_and_private(tmp_path: Path) -> None:
     key = identities.ensure(ours(tmp_path))
     assert is_public_key(key.public_key.rsplit(" ", 1)[0])
     assert key.public_key.endswith(" sm-proxy")
@@ -45,7 +45,7 @@ def test_a_key_is_made_once_and_private(tmp_path: Path) -> None:
 
 
 @needs_keygen
-def test_ssh_keygen_takes_it_and_agrees(tmp_path: Path) -> None:
+def test_ssh_keygen_accepts_the_key_and_shows_the_same_fingerprint(tmp_path: Path) -> None:
     key = identities.ensure(ours(tmp_path))
     assert KEYGEN is not None
     done = subprocess.run(
@@ -54,12 +54,12 @@ def test_ssh_keygen_takes_it_and_agrees(tmp_path: Path) -> None:
     assert done.stdout.split()[:2] == key.public_key.split()[:2]
 
 
-def test_it_fits_into_a_jobs_environment(tmp_path: Path) -> None:
+def test_the_public_key_fits_into_a_jobs_environment(tmp_path: Path) -> None:
     key = identities.ensure(ours(tmp_path))
     assert key.environment() == {"SM_PROXY_AUTHORIZED_KEY": key.public_key}
 
 
-def test_processes_at_once_agree_on_one_key(tmp_path: Path) -> None:
+def test_concurrent_processes_create_one_key(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from sm_proxy.identity import identities\n"
@@ -86,7 +86,7 @@ def test_processes_at_once_agree_on_one_key(tmp_path: Path) -> None:
 
 
 @needs_keygen
-def test_the_users_own_key_is_used_as_it_is(tmp_path: Path) -> None:
+def test_the_users_own_key_is_used_unchanged(tmp_path: Path) -> None:
     settings = own_key(tmp_path, "-t", "ecdsa", "-C", "me  at   home")
     before = tree(tmp_path)
     key = identities.ensure(settings)
@@ -97,7 +97,7 @@ def test_the_users_own_key_is_used_as_it_is(tmp_path: Path) -> None:
 
 
 @needs_keygen
-def test_a_key_too_long_for_the_environment(tmp_path: Path) -> None:
+def test_a_key_too_long_for_the_environment_is_refused(tmp_path: Path) -> None:
     key = identities.ensure(own_key(tmp_path, "-t", "rsa", "-b", "3072"))
     with pytest.raises(SmProxyError, match="512") as caught:
         key.environment()
@@ -105,7 +105,7 @@ def test_a_key_too_long_for_the_environment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("length", "fits"), [(512, True), (513, False)])
-def test_the_limit_is_the_services(length: int, *, fits: bool) -> None:
+def test_the_limit_is_that_of_the_service(length: int, *, fits: bool) -> None:
     key = Identity(Path("k"), "x" * length)
     if fits:
         assert key.environment()
@@ -125,7 +125,9 @@ def test_the_limit_is_the_services(length: int, *, fits: bool) -> None:
         HOST_KEY.encode() + b" \x1b[31mcomment",
     ],
 )
-def test_a_key_without_a_readable_public_half(content: bytes | None, tmp_path: Path) -> None:
+def test_a_key_without_a_readable_public_half_is_refused(
+    content: bytes | None, tmp_path: Path
+) -> None:
     if content is not None:
         (tmp_path / "my key.pub").write_bytes(content)
     with pytest.raises(SmProxyError, match="no public key can be read") as caught:
@@ -134,7 +136,7 @@ def test_a_key_without_a_readable_public_half(content: bytes | None, tmp_path: P
     assert f"ssh-keygen -y -f '{tmp_path}/my key' > '{tmp_path}/my key.pub'" in caught.value.hint
 
 
-def test_the_home_in_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_tilde_in_the_path_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     settings = Settings(identity_file="~/.ssh/id_ed25519")
     assert identities.private_key_path(settings) == tmp_path / ".ssh" / "id_ed25519"
@@ -142,7 +144,7 @@ def test_the_home_in_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert identities.private_key_path(Settings()) == default
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SmProxyError, match="cannot be written") as caught:
         identities.ensure(Settings(ssh_dir=str(tmp_path / "file" / "sm-proxy")))
@@ -150,18 +152,18 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @needs_keygen
-def test_the_public_half_stands_for_a_key_in_an_agent(tmp_path: Path) -> None:
+def test_a_public_key_can_name_a_key_in_an_agent(tmp_path: Path) -> None:
     settings = own_key(tmp_path, "-t", "ed25519", "-C", "1Password")
     whole = identities.ensure(settings)
     whole.path.unlink()
-    # Both spellings: with a public key in its place, ssh asks the agent for just that one.
+    # With the path of a public key, ssh asks the agent for that one key.
     assert identities.ensure(settings).public_key == whole.public_key
     bare = identities.ensure(Settings(identity_file=f"{whole.path}.pub"))
     assert bare.public_key == whole.public_key
     assert identities.offered_paths(Settings(identity_file=f"{whole.path}.pub")) == [bare.path]
 
 
-def test_a_file_of_all_the_agents_keys(tmp_path: Path) -> None:
+def test_a_file_with_several_public_keys_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "agent.pub"
     path.write_text(f"{HOST_KEY} one\n{HOST_KEY} two\n")
     with pytest.raises(SmProxyError, match="more than one line") as caught:

@@ -12,7 +12,7 @@ KEYGEN = shutil.which("ssh-keygen")
 
 
 @pytest.mark.parametrize("passphrase", [None, "correct horse", "\u00fc"])
-def test_the_public_half_is_read_out_of_the_private_one(
+def test_the_public_half_is_read_from_the_private_half(
     passphrase: str | None, tmp_path: Path
 ) -> None:
     pair = key_files.generate(passphrase)
@@ -26,7 +26,7 @@ def test_the_public_half_is_read_out_of_the_private_one(
 
 @pytest.mark.skipif(KEYGEN is None, reason="needs ssh-keygen")
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_keys_that_openssh_made(kind: str, tmp_path: Path) -> None:
+def test_keys_made_by_openssh_are_read(kind: str, tmp_path: Path) -> None:
     assert KEYGEN is not None
     path = tmp_path / "key"
     command = [KEYGEN, "-q", "-t", kind, "-N", "correct horse", "-f", str(path)]
@@ -36,7 +36,7 @@ def test_keys_that_openssh_made(kind: str, tmp_path: Path) -> None:
     assert key_files.is_encrypted(found.private)
 
 
-def test_what_is_no_key(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_key_is_refused(tmp_path: Path) -> None:
     good = key_files.generate().private
     for content in (b"", b"\xff", b"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n", good[:90], good[:36]):
         (tmp_path / "key").write_bytes(content)
@@ -46,7 +46,7 @@ def test_what_is_no_key(tmp_path: Path) -> None:
         assert not key_files.is_encrypted(content) or content == good[:90]
 
 
-def test_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".key.abc").write_bytes(b"half a key")
     (tmp_path / ".other.abc").write_bytes(b"not ours")
     key_files.write(tmp_path / "key", key_files.generate())

@@ -45,7 +45,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.mark.skipif(KEYGEN is None, reason="needs ssh-keygen")
 @pytest.mark.parametrize("mode", ["random", "auto"])
-def test_a_random_one_is_in_the_keyring_only(
+def test_a_random_passphrase_is_in_the_keyring_only(
     mode: passphrases.Mode, settings: Settings, ring: MemoryKeyring
 ) -> None:
     key = identities.ensure(settings, lambda: passphrases.make_pair(mode))
@@ -64,7 +64,7 @@ def test_a_random_one_is_in_the_keyring_only(
     assert not ring.items
 
 
-def test_without_a_keyring_there_is_no_random_one(
+def test_a_random_passphrase_needs_a_keyring(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secret_store, "find", lambda: None)
@@ -76,7 +76,7 @@ def test_without_a_keyring_there_is_no_random_one(
     assert tree(settings.ssh_folder) == before
 
 
-def test_the_users_own_without_a_keyring(
+def test_a_typed_passphrase_needs_no_keyring(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secret_store, "find", lambda: None)
@@ -86,7 +86,7 @@ def test_the_users_own_without_a_keyring(
     assert passphrases.find_or_ask(key) == "typed again"
 
 
-def test_the_users_own_is_kept_in_the_keyring(
+def test_a_typed_passphrase_is_kept_in_the_keyring(
     settings: Settings, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = answers(monkeypatch, "correct horse", "correct horse")
@@ -96,7 +96,7 @@ def test_the_users_own_is_kept_in_the_keyring(
 
 
 @pytest.mark.parametrize("given", [["abcd"], ["one of them", "another"], []])
-def test_what_is_no_passphrase_changes_nothing(
+def test_a_refused_passphrase_changes_nothing(
     given: list[str], settings: Settings, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers(monkeypatch, *given)
@@ -109,16 +109,16 @@ def test_what_is_no_passphrase_changes_nothing(
     assert not ring.items
 
 
-def test_none_is_none(settings: Settings, ring: MemoryKeyring) -> None:
+def test_mode_none_encrypts_nothing(settings: Settings, ring: MemoryKeyring) -> None:
     key = identities.ensure(settings, lambda: passphrases.make_pair("none"))
     assert not key_files.is_encrypted(key.path.read_bytes())
     assert not ring.items
 
 
-def test_a_keyring_that_keeps_nothing_gets_no_random_one(
+def test_no_random_passphrase_for_a_keyring_that_keeps_nothing(
     settings: Settings, ring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody else would know it: the new key would be lost at once."""
+    """Nothing else holds the passphrase, so the new key would be unusable."""
     key = identities.ensure(settings)
     monkeypatch.setattr(ring, "set_password", lambda *_: None)
     with pytest.raises(SmProxyError) as caught:

@@ -1,4 +1,4 @@
-"""Rotation and revocation, and what a kill at any step of them leaves."""
+"""Rotation and revocation of keys, also when they are killed at any step."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def offers(config: Path) -> list[str]:
     return [Path(line.split()[1]).name for line in lines if "IdentityFile" in line]
 
 
-def test_the_old_key_is_offered_behind_the_new_one(settings: Settings) -> None:
+def test_the_old_key_is_offered_after_the_new_one(settings: Settings) -> None:
     first = identities.ensure(settings)
     config = written(settings)
     before = config.read_text().splitlines()
@@ -72,14 +72,14 @@ def test_the_old_key_is_offered_behind_the_new_one(settings: Settings) -> None:
         )
 
 
-def test_a_config_written_later_offers_both_too(settings: Settings) -> None:
+def test_a_config_written_later_offers_both_keys(settings: Settings) -> None:
     identities.ensure(settings)
     rotated(settings)
     assert not settings.ssh_config_file.exists()
     assert offers(written(settings)) == ["id_ed25519", "id_ed25519.1"]
 
 
-def test_blocks_with_the_users_own_key_stay(settings: Settings, tmp_path: Path) -> None:
+def test_blocks_with_the_users_own_key_are_unchanged(settings: Settings, tmp_path: Path) -> None:
     identities.ensure(settings)
     known: dict[str, dict[str, Any]] = {"sm-": {}, "eu-": {"identity_file": "/my/key"}}
     user = tmp_path / ".ssh" / "config"
@@ -91,7 +91,7 @@ def test_blocks_with_the_users_own_key_stay(settings: Settings, tmp_path: Path) 
     assert sorted(offers(config)) == ["id_ed25519", "key"]
 
 
-def test_revoke_takes_the_keys_before_the_current_one(settings: Settings) -> None:
+def test_revoke_removes_all_previous_keys(settings: Settings) -> None:
     identities.ensure(settings)
     config = written(settings)
     bare = config.read_bytes()
@@ -106,7 +106,7 @@ def test_revoke_takes_the_keys_before_the_current_one(settings: Settings) -> Non
 
 
 @pytest.mark.parametrize("how", ["fingerprint", "beginning", "path"])
-def test_revoke_one_by_name(how: str, settings: Settings) -> None:
+def test_revoke_removes_the_named_key(how: str, settings: Settings) -> None:
     first = identities.ensure(settings)
     _, old = rotated(settings)
     rotated(settings)
@@ -122,9 +122,9 @@ def test_revoke_one_by_name(how: str, settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("named", ["", "nothing", "SHA256:", "/no/such/key"])
-def test_what_names_no_key(named: str, settings: Settings) -> None:
+def test_a_name_that_matches_no_single_key_is_refused(named: str, settings: Settings) -> None:
     before = publics(settings)
-    with pytest.raises(SmProxyError, match="no key is") as caught:
+    with pytest.raises(SmProxyError, match="no key matches") as caught:
         revoked(settings, named)
     assert caught.value.code == "bad-setting"
     assert publics(settings) == before
@@ -138,7 +138,7 @@ def test_the_current_key_is_replaced_at_once(settings: Settings) -> None:
     assert left != first.public_key
 
 
-def test_what_is_to_be_done_first_may_refuse(settings: Settings) -> None:
+def test_a_failure_of_the_first_step_stops_the_revocation(settings: Settings) -> None:
     identities.ensure(settings)
     rotated(settings)
     before = tree(settings.ssh_folder)
@@ -151,7 +151,7 @@ def test_what_is_to_be_done_first_may_refuse(settings: Settings) -> None:
     assert tree(settings.ssh_folder) == before
 
 
-def test_no_more_keys_than_a_server_takes(settings: Settings) -> None:
+def test_no_more_keys_than_sshd_lets_ssh_try(settings: Settings) -> None:
     oldest = identities.ensure(settings)
     for _ in range(4):
         rotated(settings)
@@ -164,7 +164,7 @@ def test_no_more_keys_than_a_server_takes(settings: Settings) -> None:
     rotated(settings)
 
 
-def test_the_users_own_key_is_left_alone(tmp_path: Path) -> None:
+def test_the_users_own_key_is_never_rotated(tmp_path: Path) -> None:
     settings = Settings(identity_file=str(tmp_path / "key"))
     for action in (rotated, revoked):
         with pytest.raises(SmProxyError, match="your own key") as caught:
@@ -172,7 +172,7 @@ def test_the_users_own_key_is_left_alone(tmp_path: Path) -> None:
         assert caught.value.code == "unsupported"
 
 
-def test_rotations_at_once_take_turns(settings: Settings) -> None:
+def test_concurrent_rotations_take_turns(settings: Settings) -> None:
     first = identities.ensure(settings)
     config = written(settings)
     program = (
@@ -204,11 +204,11 @@ def test_rotations_at_once_take_turns(settings: Settings) -> None:
 
 
 class Killed(BaseException):
-    """A kill in place of a step."""
+    """Raised in place of a file operation, as if the process had been killed there."""
 
 
 def killed_at(step: int, action: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Run `action` up to its file operation number `step`; whether it came that far."""
+    """Run `action` and stop it at file operation number `step`; False if it ended before."""
     count = 0
     with monkeypatch.context() as patch:
         for name in ("replace", "unlink"):
@@ -217,7 +217,7 @@ def killed_at(step: int, action: Callable[[], object], monkeypatch: pytest.Monke
             def counted(path: Path, *rest: Any, do: Any = original, **named: Any) -> Any:
                 nonlocal count
                 count += 1
-                if count >= step:  # nothing after it happens either
+                if count >= step:  # nothing after this operation happens either
                     raise Killed
                 return do(path, *rest, **named)
 
@@ -254,8 +254,8 @@ def test_a_kill_at_any_step_leaves_a_usable_key(
                 identities.read_identity(settings.ssh_folder / name).public_key
                 for name in offers(config)
             ]
-            assert set(old) <= set(told), "running jobs know these only"
-        # ssh is told of no key that is gone, and the next run mends the rest.
+            assert set(old) <= set(told), "running jobs accept only these"
+        # ssh offers no key that is missing, and the next run repairs the rest.
         assert all((settings.ssh_folder / name).exists() for name in offers(config))
         rotated(settings)
         assert len(publics(settings)) == len(set(publics(settings)))
@@ -265,7 +265,7 @@ def test_a_kill_at_any_step_leaves_a_usable_key(
 
 
 def _is_usable(settings: Settings) -> None:
-    """Private half and, if there is one, public half beside it are of one key, for ssh too."""
+    """The private half and an existing public half belong together, also for ssh."""
     path = identities.private_key_path(settings)
     assert KEYGEN is not None
     command = [KEYGEN, "-y", "-P", "", "-f", str(path)]
@@ -277,7 +277,7 @@ def _is_usable(settings: Settings) -> None:
     assert beside.read_text().split()[:2] == told
 
 
-def test_keys_that_another_process_holds(
+def test_a_lock_held_by_another_process_is_an_error(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_lock, "WRITER_S", 0)

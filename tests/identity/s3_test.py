@@ -13,7 +13,7 @@ from tests.fakes import HOST_KEY, FakeAws
 KEY = Identity(Path("k"), f"{HOST_KEY} sm-proxy")
 
 
-def test_one_object_for_each_key() -> None:
+def test_each_key_is_one_object() -> None:
     aws = FakeAws(PutObject={}, DeleteObject={})
     address = s3.push(aws, "s3://team-keys/some/keys/", KEY)
     assert address.startswith("s3://team-keys/some/keys/sm-proxy-")
@@ -25,7 +25,7 @@ def test_one_object_for_each_key() -> None:
     assert s3.push(aws, "s3://team-keys/some/keys/", other) != address
 
 
-def test_its_name_does_not_hang_on_the_comment() -> None:
+def test_the_objects_name_does_not_depend_on_the_comment() -> None:
     bare = Identity(Path("k"), HOST_KEY)
     assert s3.object_location("s3://keys/", bare) == s3.object_location("s3://keys/", KEY)
 
@@ -34,13 +34,13 @@ def test_its_name_does_not_hang_on_the_comment() -> None:
     "url",
     ["", "keys/", "s3://", "s3:///keys/", "s3://keys", "s3://keys/one.pub", "s3://keys/a b/"],
 )
-def test_what_is_no_folder(url: str) -> None:
+def test_a_url_that_is_not_a_folder_is_refused(url: str) -> None:
     with pytest.raises(SmProxyError, match="no folder") as caught:
         s3.push(FakeAws(), url, KEY)
     assert caught.value.code == "bad-setting"
 
 
-def test_what_s3_refuses() -> None:
+def test_a_refusal_of_s3_is_reported() -> None:
     aws = FakeAws(PutObject=ServiceError("NoSuchBucket", "it is not there", "s3:PutObject"))
     with pytest.raises(SmProxyError, match="NoSuchBucket"):
         s3.push(aws, "s3://keys/", KEY)

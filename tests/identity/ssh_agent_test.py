@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    path = tmp_path_factory.mktemp("a") / "s"  # a socket's path has to be short
+    path = tmp_path_factory.mktemp("a") / "s"  # a socket's path must be short
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
     await_true(lambda: listens(path), 60, alive=process)
     yield str(path)
@@ -47,7 +47,7 @@ def held(socket: str) -> list[str]:
     return [line.split()[1] for line in done.stdout.splitlines() if line.startswith("ssh-")]
 
 
-def test_in_and_out(socket: str, encrypted: identities.Identity) -> None:
+def test_a_key_is_loaded_and_removed(socket: str, encrypted: identities.Identity) -> None:
     ssh_agent.load(encrypted, "correct horse", 3600, socket)
     assert held(socket) == [encrypted.public_key.split()[1]]
     assert ssh_agent.forget(encrypted, socket)
@@ -56,7 +56,7 @@ def test_in_and_out(socket: str, encrypted: identities.Identity) -> None:
 
 
 @pytest.mark.parametrize("beside", [None, "ssh-ed25519 AAAA another's"])
-def test_out_although_a_killed_run_has_left_no_public_half(
+def test_a_key_without_its_public_half_is_removed(
     beside: str | None, socket: str, encrypted: identities.Identity
 ) -> None:
     ssh_agent.load(encrypted, "correct horse", 3600, socket)
@@ -68,12 +68,14 @@ def test_out_although_a_killed_run_has_left_no_public_half(
     assert held(socket) == []
 
 
-def test_for_a_lifetime(socket: str, encrypted: identities.Identity) -> None:
+def test_the_agent_drops_the_key_after_its_lifetime(
+    socket: str, encrypted: identities.Identity
+) -> None:
     ssh_agent.load(encrypted, "correct horse", 1, socket)
     await_true(lambda: held(socket) == [], 60)
 
 
-def test_the_wrong_passphrase(socket: str, encrypted: identities.Identity) -> None:
+def test_a_wrong_passphrase_is_an_error(socket: str, encrypted: identities.Identity) -> None:
     with pytest.raises(SmProxyError, match="not the passphrase") as caught:
         ssh_agent.load(encrypted, "wrong", 0, socket)
     assert caught.value.code == "bad-passphrase"
@@ -81,7 +83,7 @@ def test_the_wrong_passphrase(socket: str, encrypted: identities.Identity) -> No
 
 
 @pytest.mark.parametrize("socket", ["/nowhere/agent", None])
-def test_no_agent(
+def test_a_missing_agent_is_an_error(
     socket: str | None, encrypted: identities.Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
@@ -92,14 +94,16 @@ def test_no_agent(
         ssh_agent.forget(encrypted, socket)
 
 
-def test_no_ssh_add(encrypted: identities.Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ssh_add_is_an_error(
+    encrypted: identities.Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SmProxyError) as caught:
         ssh_agent.load(encrypted, "correct horse", 0)
     assert caught.value.code == "missing-dependency"
 
 
-def test_the_commands(
+def test_keys_load_and_revoke_change_the_agent(
     socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ring = MemoryKeyring()
@@ -113,7 +117,7 @@ def test_the_commands(
     assert "for 1h" in capsys.readouterr().out
     first = identities.ensure(settings)
     assert set(held(socket)) == {key.public_key.split()[1] for key in (plain, first)}
-    # The next key has a passphrase because this one has.
+    # A new key gets a passphrase if the one before it has one.
     assert cli.main(["keys", "revoke", "current"]) == 0
     assert held(socket) == [plain.public_key.split()[1]]
     second = identities.ensure(settings)
@@ -123,7 +127,7 @@ def test_the_commands(
     assert not key_files.is_encrypted(second.path.read_bytes())
 
 
-def test_revoke_says_that_no_agent_could_be_asked_and_what_to_type_where_one_runs(
+def test_revoke_without_an_agent_tells_how_to_remove_the_key_later(
     socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(ssh_dir=str(tmp_path / "keys"))
@@ -132,7 +136,7 @@ def test_revoke_says_that_no_agent_could_be_asked_and_what_to_type_where_one_run
     monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere/agent")
     assert cli.main(["keys", "revoke", "current"]) == 0
     said = capsys.readouterr().out
-    assert "no ssh-agent that can be reached" in said
+    assert "no ssh-agent can be reached" in said
     command = next(line for line in said.splitlines() if "ssh-add" in line)
     environment = {"SSH_AUTH_SOCK": socket, "PATH": "/usr/bin:/bin"}
     subprocess.run(["sh", "-c", command], env=environment, check=True, capture_output=True)
