@@ -8,7 +8,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO1WPFtcsn2Qsy5Uf9dxpbUR8VuA4tOSFOdgb
 SHOWN = "SHA256:F5nSvkDWHVTxeQaCsyhIWroG+gvsaYcXM2sFVzGlAMU"  # by ssh-keygen -l
 
 
-def test_it_is_what_ssh_keygen_shows() -> None:
+def test_the_fingerprint_is_that_of_ssh_keygen() -> None:
     assert public_key.describe(KEY) == f"{SHOWN} (ssh-ed25519)"
 
 
@@ -17,6 +17,6 @@ def test_any_bytes_have_a_fingerprint() -> None:
         assert public_key.describe_blob(blob).startswith("SHA256:")
 
 
-def test_public_keys_are_taken_for_public_keys() -> None:
+def test_valid_public_keys_are_recognised() -> None:
     assert is_public_key(HOST_KEY)
     assert is_public_key(ECDSA_KEY)

@@ -1,1 +1,1 @@
-"""The editors of the VS Code family: where they are, their settings, how they open a folder."""
+"""The VS Code family of editors: where they are, their settings, how they open a folder."""

@@ -1,7 +1,7 @@
-"""The editors we know: their programs, their application bundles and their settings folders.
+"""The editors that `sm-proxy vscode` can open: programs, application bundles, settings folders.
 
-Sources: each project's product.json (applicationName, nameLong, dataFolderName) and installers;
-the settings' place is that of VS Code's documentation, with the product's name in it.
+Sources: each project's product.json (applicationName, nameLong, dataFolderName) and installer. VS
+Code's documentation gives the place of the settings; the product's name is part of it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Editor:
     """An editor of the VS Code family.
 
     Attributes:
-        name: of its program.
-        title: of its macOS bundle, and what people call it.
-        folder: the folder of its settings.
-        aliases: other names of its program.
-        bundled: the name of the program inside the macOS bundle.
-        windows: the folder that its Windows installer makes.
+        name: the program's name.
+        title: the name of the macOS bundle, and what people call it.
+        folder: the name of the settings folder.
+        aliases: other names of the program.
+        bundled: the program's name inside the macOS bundle, if it differs.
+        windows: the folder of the Windows installer, if it is not `title`.
     """
 
     name: str
@@ -56,15 +56,15 @@ NAMES: Final = tuple(name for editor in EDITORS for name in (editor.name, *edito
 
 
 def by_name(name: str) -> Editor:
-    """The editor of that program name, which is one of `NAMES`."""
+    """The editor with this program name, one of `NAMES`."""
     return next(editor for editor in EDITORS if name in (editor.name, *editor.aliases))
 
 
 def find_installed(editors: Iterable[Editor] = EDITORS) -> tuple[Editor, str]:
-    """The first editor that is on this machine, and the path of its program.
+    """The first editor that is installed, and the path of its program.
 
     Raises:
-        SmProxyError: `unsupported`, there is none.
+        SmProxyError: `unsupported`, no editor is installed.
     """
     wanted = list(editors)
     for editor in wanted:
@@ -73,14 +73,14 @@ def find_installed(editors: Iterable[Editor] = EDITORS) -> tuple[Editor, str]:
     names = ", ".join(editor.name for editor in wanted)
     raise SmProxyError(
         "unsupported",
-        f"there is no editor on this machine: looked for {names}",
+        f"no editor found on this machine: looked for {names}",
         "Install one with its Remote-SSH extension and its shell command, or run "
         "`Remote-SSH: Connect to Host...` in the editor's own window.",
     )
 
 
 def program_of(editor: Editor) -> str | None:
-    """The path of its program: on PATH, else where its installer puts it."""
+    """The path of an editor's program: on PATH, else where its installer puts it."""
     for name in (editor.name, *editor.aliases):
         if on_path := shutil.which(name):
             return on_path
@@ -105,7 +105,7 @@ def _installed(editor: Editor) -> list[Path]:
 
 
 def user_settings(editor: Editor) -> Path:
-    """The user's settings.json, whether it exists or not."""
+    """The path of the user's settings.json, which may not exist."""
     if portable := os.environ.get("VSCODE_PORTABLE"):
         return Path(portable) / "user-data" / "User" / "settings.json"
     return _data_root() / editor.folder / "User" / "settings.json"

@@ -1,7 +1,7 @@
-"""Setting one value in a JSON text with comments, and leaving every other byte as it is.
+"""Set one value in JSON with comments, and keep every other byte.
 
-The grammar is the one VS Code takes for its settings: JSON, `//` and `/* */` comments, and a comma
-behind the last item. What does not fit is refused, never mended.
+The grammar is that of VS Code's settings: JSON with `//` and `/* */` comments, and a comma allowed
+after the last item. Other text is refused, never repaired.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _DEFAULT_INDENT: Final = " " * 4
 
 
 class JsoncError(ValueError):
-    """The text is no JSON with comments, or holds something else where an object is needed."""
+    """The text is not JSON with comments, or has another value where an object is needed."""
 
 
 @dataclass
 class _Node:
-    """A value and where it stands.
+    """A value and its place in the text.
 
     Attributes:
-        start: of its text.
-        end: behind its text.
-        value: what it means, as Python has it.
-        members: of an object: the key, where the key begins, and the value.
-        comma: of an object: where the comma behind its last member ends, if it has one.
+        start: offset of the value's first character.
+        end: offset after its last character.
+        value: in Python.
+        members: of an object: key, offset of the key, and value of each member.
+        comma: of an object or array: the offset after the comma that follows the last item, if any.
     """
 
     start: int
@@ -42,25 +42,25 @@ class _Node:
     comma: int | None = None
 
     def last(self, key: str) -> _Node | None:
-        """The member of that name which counts: the last one."""
+        """The last member with this key, which is the one that counts."""
         return next((node for name, _, node in reversed(self.members) if name == key), None)
 
 
 def parse(text: str) -> Any:
-    """What the text means; an empty one is an empty object, as the editors take it.
+    """The value of the text; an empty text is an empty object, as it is to the editors.
 
     Raises:
-        JsoncError: it means nothing.
+        JsoncError: the text is invalid.
     """
     root = _document(text)
     return {} if root is None else root.value
 
 
 def with_value(text: str, keys: Sequence[str], value: Any) -> str:
-    """`text` with `value` under `keys`, one key for each level of objects.
+    """`text` with `value` set under `keys`, one key for each level of objects.
 
     Raises:
-        JsoncError: the text does not parse, or something else than an object is on the way.
+        JsoncError: the text is invalid, or a value on the way is not an object.
     """
     root = _document(text)
     if root is None:
@@ -68,7 +68,7 @@ def with_value(text: str, keys: Sequence[str], value: Any) -> str:
     node = root
     for depth, key in enumerate(keys):
         if not isinstance(node.value, dict):
-            raise JsoncError("there is something else where an object is needed")
+            raise JsoncError("another value stands where an object is needed")
         found = node.last(key)
         if found is None:
             return _inserted(text, node, key, _nested(keys[depth + 1 :], value), root)
@@ -90,7 +90,7 @@ def _first_object(text: str, keys: Sequence[str], value: Any) -> str:
 
 
 def _inserted(text: str, node: _Node, key: str, value: Any, root: _Node) -> str:
-    """`text` with a new last member in the object `node`."""
+    """`text` with a new member at the end of the object `node`."""
     in_one_line = not _LINE_BREAK.search(text, node.start, node.end)
     if node.members and in_one_line:
         at = node.members[-1][2].end
@@ -124,7 +124,7 @@ def _dumped(value: Any) -> str:
 
 
 def _line_end(text: str, position: int) -> int:
-    """Behind the blanks and comments that share the line; a comment of more lines is left."""
+    """The offset after the blanks and comments on this line; a longer comment does not count."""
     match = _REST_OF_LINE.match(text, position)
     return match.end() if match else position
 
@@ -135,13 +135,13 @@ def _newline(text: str) -> str:
 
 
 def _indent_at(text: str, position: int) -> str:
-    """The blanks that the line of `position` begins with."""
+    """The indentation of the line at `position`."""
     start = max(text.rfind("\n", 0, position), text.rfind("\r", 0, position)) + 1
     return text[start : start + len(text[start:position]) - len(text[start:position].lstrip(" \t"))]
 
 
 def _member_indent(text: str, node: _Node) -> str | None:
-    """The blanks before the last member that begins its line."""
+    """The indentation of the last member that begins a line."""
     for _, start, _node in reversed(node.members):
         indent = _indent_at(text, start)
         before = text[: start - len(indent)]
@@ -211,7 +211,7 @@ def _array(text: str, start: int) -> _Node:
 
 
 def _after_item(text: str, end: int) -> tuple[int, int | None]:
-    """Where the next token begins, and where the comma before it ends, if there is one."""
+    """The offset of the next token, and the offset after the comma before it, if there is one."""
     position = _skipped(text, end)
     if not text.startswith(",", position):
         return position, None

@@ -1,4 +1,4 @@
-"""How an editor is told to open a folder of a host."""
+"""Open an editor's window on a folder of a host."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from sm_proxy.errors import SmProxyError
 
 _WORKSPACE: Final = ".code-workspace"
 _BATCH_SPECIAL: Final = re.compile(r'["%^&|<>!\r\n]')
-"""What cmd.exe would read as its own: `code` on Windows is a batch file."""
+"""Characters that cmd.exe would interpret: `code` on Windows is a batch file."""
 
 
 def remote_authority(host: str, user: str | None = None) -> str:
-    """The remote authority of a host, such as `ssh-remote+sm-myjob`.
+    """The editors' name for a host, such as `ssh-remote+sm-myjob`.
 
-    The editors lower-case an authority (microsoft/vscode-remote-release 9289) and job names have
-    case, so such a host is written as they do it themselves: the hex digits of a JSON object.
+    The editors lower-case this name (microsoft/vscode-remote-release 9289), but job names are
+    case-sensitive. So a host with capitals is written as the editors write it: as the hex digits
+    of a JSON object.
     """
     if user is None and host == host.lower():
         return f"ssh-remote+{host}"
@@ -34,11 +35,11 @@ def editor_command(program: str, host: str, path: str | None, user: str | None =
     Args:
         program: the editor's program.
         host: as ssh knows it.
-        path: an absolute path in the container; None opens a window without a folder.
-        user: to log in as, where that is not what the ssh config says.
+        path: an absolute path in the container; None for a window without a folder.
+        user: to log in as, if the ssh config names another one.
 
     Raises:
-        SmProxyError: `unsupported`, the path cannot be handed to a batch file.
+        SmProxyError: `unsupported`, the path cannot be passed to a batch file.
     """
     words = [program, "--remote", remote_authority(host, user)]
     if path is None:
@@ -47,19 +48,19 @@ def editor_command(program: str, host: str, path: str | None, user: str | None =
         raise SmProxyError(
             "unsupported",
             f"cmd.exe would change the path {path!r}",
-            "Leave PATH out, and open the folder in the editor's window.",
+            "Leave out PATH, and open the folder in the editor's window.",
         )
     return [*words, _as_folder(path)]
 
 
 def _as_folder(path: str) -> str:
-    """Without a slash at its end, a name with a dot in it would be opened as a file."""
+    """The path with a slash at its end if an editor would take it for a file: it has a dot."""
     dotted = "." in posixpath.basename(path) and not path.endswith(_WORKSPACE)
     return path + "/" if dotted else path
 
 
 def start(words: list[str]) -> None:
-    """Run the editor's program, which ends as soon as the window is told to open.
+    """Run the editor's program, which ends when it has asked for the window.
 
     Raises:
         SmProxyError: `unsupported`, it cannot be started or reports a failure.
@@ -73,7 +74,7 @@ def start(words: list[str]) -> None:
 
 
 def _stderr() -> int:
-    """Its words go to stderr: stdout is for our own answer."""
+    """Its output goes to stderr: stdout is for our own result."""
     return 2
 
 

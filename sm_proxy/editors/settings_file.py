@@ -1,4 +1,4 @@
-"""An editor's settings.json: single values set, comments and layout kept, a backup of the rest."""
+"""Set single values in an editor's settings.json; comments and layout stay, with a backup."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the settings.
+    """The result of `set_values`.
 
     Attributes:
-        path: of the file itself, no symlink to it where that can be told.
+        path: of the file; symlinks are resolved where possible.
         changed: whether it was written.
-        problem: why it was left alone; empty if it was not.
-        config_file: the ssh config that the editor is told to read instead of the user's.
+        problem: why it was left alone; empty if there was no problem.
+        config_file: the ssh config that these settings name instead of the user's; may be empty.
     """
 
     path: Path
@@ -37,13 +37,13 @@ class Outcome:
 def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
     """Set each value under its keys; the file is replaced as a whole, or left alone.
 
-    Whatever is in the way is told in the outcome: an editor opens without it as well.
+    A problem is reported in the outcome and not raised: the editor opens without the settings too.
     """
     try:
         with file_lock.locked("editor-settings", what="the editors' settings"):
             return _set_at_last(atomic_write.follow_symlinks(path), values)
     except (JsoncError, UnicodeDecodeError) as error:
-        problem = str(error) if isinstance(error, JsoncError) else "it is no UTF-8"
+        problem = str(error) if isinstance(error, JsoncError) else "it is not UTF-8"
     except SmProxyError as error:
         problem = error.message
     except OSError as error:
@@ -52,7 +52,7 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
 
 
 def _set_at_last(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
-    """Set them in what the editor has saved last."""
+    """Set the values; start again if the editor saves the file meanwhile."""
     for _ in range(_TRIES - 1):
         with contextlib.suppress(atomic_write.ChangedError):
             return _set(target, values)

@@ -1,10 +1,10 @@
-"""Our own known_hosts: one file per host name, written before ssh asks for it.
+"""Our own known_hosts: one file per host name, written before ssh reads it.
 
-ssh reads `UserKnownHostsFile` only after the ProxyCommand's first byte, so a file written before
-that byte is honoured for that same connection under `StrictHostKeyChecking yes` (measured on
-OpenSSH 9.2, no cost). It reads the file once more when it has the server's key in hand, so a
-restarted container's key can still be pinned by then. One file per host, so two connections never
-write the same file, and a key of one job is never accepted for another.
+ssh reads `UserKnownHostsFile` only after the ProxyCommand's first byte. A file written before that
+byte counts for the same connection under `StrictHostKeyChecking yes` (measured on OpenSSH 9.2, at
+no cost). ssh reads the file again when it has the server's key, so the key of a restarted container
+can be pinned until then. With one file per host, two connections never write the same file, and a
+key of one job is never accepted for another.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sm_proxy.settings import Settings
 
 _LIFE_S = 30 * 24 * 60 * 60
 _ANY_NAME = "*"
-"""The file belongs to one host: whatever alias or port ssh looks up, these are its keys."""
+"""The file belongs to one host, so its keys count for every alias and port that ssh looks up."""
 
 
 def path_of(settings: Settings, host: str) -> Path:
@@ -31,11 +31,11 @@ def path_of(settings: Settings, host: str) -> Path:
 
 
 def pin(settings: Settings, host: str, host_keys: Iterable[str]) -> None:
-    """Let ssh accept exactly `host_keys` (each `"type base64"`) for `host`.
+    """Make ssh accept exactly `host_keys` (each `"type base64"`) for `host`.
 
     Raises:
         SmProxyError: `config-read-only`, the folder cannot be written; `bad-permissions`, others
-            could put their own host keys into it.
+            could put their own host keys into the folder.
     """
     content = "".join(f"{_ANY_NAME} {key}\n" for key in host_keys).encode("ascii")
     path = path_of(settings, host)
@@ -43,7 +43,7 @@ def pin(settings: Settings, host: str, host_keys: Iterable[str]) -> None:
         permissions.check_folder(folder)
     with contextlib.suppress(OSError):
         if private_files.read_own(path, len(content) + 1) == content:
-            os.utime(path)  # its age is that of its last use
+            os.utime(path)  # `sweep` goes by the last use
             return
     try:
         private_files.write_private(path, content)
@@ -56,15 +56,15 @@ def pin(settings: Settings, host: str, host_keys: Iterable[str]) -> None:
 
 
 def sweep(settings: Settings) -> None:
-    """Remove the files of hosts whose job must be over.
+    """Remove the files of hosts whose job must have ended.
 
-    A training job runs for 28 days at most, so a file that nobody wrote for 30 is of no job.
+    A training job runs for 28 days at most, so a file unused for 30 days belongs to no job.
     """
     sweep_folder(settings.known_hosts_folder)
 
 
 def sweep_folder(folder: Path) -> None:
-    """Remove the files that nobody used for longer than a job may live."""
+    """Remove the files that were unused for longer than a job may run."""
     before = time.time() - _LIFE_S
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):

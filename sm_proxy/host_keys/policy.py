@@ -1,8 +1,8 @@
-"""Which host keys the container of one connection may have, and what is said of any other.
+"""Which host keys the container of one connection may have, and why another key is refused.
 
-The log is the judge, and it lags by seconds behind the container that writes it. So before a key is
-refused the log is read again, for a bounded time: a container that restarted prints its new keys
-there. Whoever else answers gains nothing by the wait.
+The job's log decides, and it lags by seconds behind the container that writes it. A container that
+restarted prints its new keys there. So before a key is refused, the log is read again for a bounded
+time. An impostor gains nothing from the wait.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from sm_proxy.local import debug_log, output
 from sm_proxy.settings import Settings
 
 _SAY_MORE: Final = frozenset({"job-ended", "job-failed", "wrong-user", "config-read-only"})
-"""Failures of a later look that explain more than the key does."""
+"""Failures of a later look at the log that explain more than the wrong key does."""
 _PAUSES_S: Final = (0.0, 1.0, 2.0, 3.0)
-"""Before each look at the log; the first is for a container that was only remembered."""
+"""Seconds before each look at the log; the first look is for a container from the cache only."""
 
 
 class HostKeyPolicy:
-    """The host keys of one connection; ssh is told of the same ones.
+    """The host keys that one connection expects. ssh is told the same keys.
 
     Args:
         settings: of this run.
-        container: as it was found.
-        look: reads the log afresh.
+        container: as it was resolved.
+        look: resolves the container again, reading the log afresh.
     """
 
     def __init__(
@@ -46,29 +46,32 @@ class HostKeyPolicy:
         self._expected = container
 
     def pin(self, container: Container, port: int, *, on_first_use: bool) -> None:
-        """Expect the keys of a container that is about to be dialled, and let ssh accept them.
+        """Expect the keys of a container that is about to be dialled, and make ssh accept them.
 
         Args:
-            container: with the keys.
-            port: where it is dialled.
-            on_first_use: whether they were seen at the first use; otherwise the log names them.
+            container: with its host keys.
+            port: that is dialled.
+            on_first_use: True if the keys were pinned on first use; False if the log names them.
 
         Raises:
-            SmProxyError: `config-read-only`.
+            SmProxyError: `config-read-only`, the keys cannot be written for ssh.
         """
         self._dialled, self._port, self._on_first_use = container, port, on_first_use
         self._expect(container)
 
     def accepts(self, blob: bytes) -> bool:
-        """Whether the key is among those that are expected."""
+        """Whether the key (in wire form) is expected."""
         return blob in map(public_key.wire_form, self._expected.host_keys)
 
     def judge(self, blob: bytes, through: str) -> SmProxyError | None:
-        """Ask the log until it knows the key; why the key is refused, or None. Blocks.
+        """Read the log until it names the key. Blocks for up to the sum of the pauses.
 
         Args:
-            blob: the key that was seen, as on the wire.
+            blob: the key that was seen, in wire form.
             through: what the container is reached through, such as the bastion's instance id.
+
+        Returns:
+            None if the log names the key; else the error that says why it is refused.
         """
         unread = ""
         for pause in _PAUSES_S if self._remembered else _PAUSES_S[1:]:
@@ -81,7 +84,7 @@ class HostKeyPolicy:
                 if error.code in _SAY_MORE:
                     return error
                 unread = error.message
-                if error.code != "no-address":  # a new stream that has no marker yet
+                if error.code != "no-address":  # `no-address`: a new stream without a marker yet
                     break
             else:
                 unread = ""
@@ -90,7 +93,7 @@ class HostKeyPolicy:
         return self.refusal(blob, through, unread)
 
     def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
-        """Why the key is refused; `unasked` says why the log could not be read again."""
+        """The error for a refused key; `unasked` says why the log could not be read again."""
         where = f"{self._dialled.address} port {self._port}"
         by_way = f" (through {through})" if through else ""
         seen = f"{where}{by_way} has the host key {public_key.describe_blob(blob)}"
@@ -103,7 +106,7 @@ class HostKeyPolicy:
     def _may_be_late(self) -> bool:
         """May the log still be lagging behind the container's new key?"""
         now = self._expected
-        if self._on_first_use and now is self._dialled:  # it has never named one
+        if self._on_first_use and now is self._dialled:  # this log has never named a key
             return False
         return (now.address, now.port) == (self._dialled.address, self._dialled.port)
 
@@ -113,12 +116,12 @@ class HostKeyPolicy:
             self._said = True
             output.status(
                 f"{self._dialled.address} port {self._port} has another host key than the log of "
-                f"{self._expected.host} names; if the container has restarted, its log will say so:"
-                f" waiting for {sum(_PAUSES_S):.0f} s at the most"
+                f"{self._expected.host} names; the container may have restarted: waiting up to "
+                f"{sum(_PAUSES_S):.0f} s for its log"
             )
 
     def _look_again(self) -> None:
-        debug_log.write("a host key that is not expected, looking afresh")
+        debug_log.write("unexpected host key, reading the log again")
         found = self._look()
         if found.host_keys:
             self._expect(found)
@@ -138,8 +141,8 @@ class HostKeyPolicy:
     def _hint(self) -> str:
         then, now = self._dialled, self._expected
         if (then.address, then.port) != (now.address, now.port):
-            return f"The container is at {now.address} port {now.port} by now: connect again."
+            return f"The container is at {now.address} port {now.port} now: connect again."
         return (
-            "Something else may answer in its place, so ssh does not log in there. "
+            "Something else may answer in the container's place, so ssh does not log in. "
             f"Find out why with: sm-proxy doctor {now.host}"
         )

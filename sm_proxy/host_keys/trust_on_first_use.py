@@ -1,9 +1,9 @@
-"""Trust on first use, for containers whose log names no host key: off unless the user asks for it.
+"""Trust on first use, for containers whose log names no host key. Off unless the user opts in.
 
-The key is read through the tunnel once, before ssh connects, and kept for that job and node in the
-state folder; ssh itself stays strict. What a first use cannot tell is whether it met the right
-container: that is why it has to be asked for, host by host. A key that is kept needs no asking any
-more: from then on another one is refused.
+The key is read through the tunnel once, before ssh connects, and pinned for that job and node in
+the state folder; ssh itself stays strict. A first use cannot tell whether it met the right
+container, so the user opts in host by host. A pinned key needs no opt-in any more, and any other
+key is refused from then on.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ Dial = Callable[[Container], Stream]
 
 
 def with_host_keys(container: Container, settings: Settings, scope: str, dial: Dial) -> Container:
-    """The container with the host key that it had at its first use.
+    """The container with its pinned host key, which is read and pinned now if there is none.
 
     Args:
         container: one whose log names no host key.
         settings: of this run.
-        scope: what tells one account and region from another.
-        dial: opens a stream to it.
+        scope: identifies the account and region (`Aws.scope`).
+        dial: opens a stream to the container.
 
     Raises:
-        SmProxyError: `host-key-unknown` where the user has not asked for it; `config-read-only`
-            or `bad-permissions`, it cannot be kept; or why it failed.
+        SmProxyError: `host-key-unknown`, the user has not opted in; `config-read-only` or
+            `bad-permissions`, the key cannot be kept; or what dialling met.
     """
     path = pin_path(container, scope)
     key = pinned(container, settings, scope)
     if key is not None:
         with contextlib.suppress(OSError):
-            os.utime(path)  # its age is that of its last use
+            os.utime(path)  # `sweep` goes by the last use
     else:
         key = _scanned(dial(container), container)
         _keep(path, key)
@@ -64,10 +64,10 @@ def with_host_keys(container: Container, settings: Settings, scope: str, dial: D
 
 
 def pinned(container: Container, settings: Settings, scope: str) -> str | None:
-    """The host key that the first use of a container has pinned; None before that.
+    """The pinned host key of a container; None before its first use.
 
     Raises:
-        SmProxyError: `host-key-unknown` where there is none and the user has not asked for it.
+        SmProxyError: `host-key-unknown`, no key is pinned and the user has not opted in.
     """
     key = _pinned(pin_path(container, scope))
     if key is None and not settings.trusts_first_use(container.host):
@@ -76,7 +76,7 @@ def pinned(container: Container, settings: Settings, scope: str) -> str | None:
 
 
 def pin_path(container: Container, scope: str) -> Path:
-    """The file with the key that the first use of a container has pinned."""
+    """The file that holds the pinned key of a container."""
     return _file(scope, container.job, container.node)
 
 
@@ -87,7 +87,7 @@ def forget(scope: str, job: str, node: str) -> None:
 
 
 def sweep() -> None:
-    """Remove the pinned keys of jobs that must be over: see `known_hosts.sweep`."""
+    """Remove the pinned keys of jobs that must have ended: see `known_hosts.sweep`."""
     with contextlib.suppress(OSError, SmProxyError):
         private_files.refuse_shared(_folder())
         known_hosts.sweep_folder(_folder())
@@ -98,9 +98,9 @@ def _not_asked_for(container: Container) -> SmProxyError:
         "host-key-unknown",
         f"the log of {container.host} names no host key, so its container cannot be told from "
         "another",
-        "Use the sm-proxy entrypoint in the image, which prints the key; or trust what answers "
-        f'first, with trust_first_use = true under [hosts."{container.host}"] in '
-        f"{paths.config_dir() / FILE_NAME}, or with SM_PROXY_TRUST_FIRST_USE=1 for the first "
+        "Use the sm-proxy entrypoint in the image, which prints the key. Or trust the first key "
+        f'that answers: set trust_first_use = true under [hosts."{container.host}"] in '
+        f"{paths.config_dir() / FILE_NAME}, or set SM_PROXY_TRUST_FIRST_USE=1 for the first "
         "connection.",
     )
 
@@ -123,8 +123,8 @@ def _pinned(path: Path) -> str | None:
     except OSError as error:
         raise SmProxyError(
             "host-key-unknown",
-            f"the pinned host key {path} cannot be believed: {error}",
-            "Delete it to trust on first use once more.",
+            f"the pinned host key {path} cannot be trusted: {error}",
+            "Delete it to trust on first use again.",
         ) from None
     return key if is_public_key(key) else None
 
@@ -137,15 +137,16 @@ def _keep(path: Path, key: str) -> None:
     except OSError as error:
         raise SmProxyError(
             "config-read-only",
-            f"the host key of a first use cannot be kept in {path}: {error.strerror or error}",
-            "Make its folder writable, or name another one with SM_PROXY_STATE_DIR.",
+            f"the host key cannot be pinned in {path}: {error.strerror or error}",
+            "Make its folder writable, or name another folder with SM_PROXY_STATE_DIR.",
         ) from None
 
 
 def _scanned(stream: Stream, container: Container) -> str:
-    """The host key of whatever answers behind the stream, which is closed in the end.
+    """Read the host key of the server behind the stream, and close the stream.
 
-    Without a farewell: ssh waits for its own connection, and a hang-up leaves two seconds.
+    It is closed without a farewell, because ssh is waiting for its own connection and a hang-up
+    leaves two seconds.
     """
     tunnel = BlockingSocket(stream)
     scan = Background(lambda: _ask(tunnel, f"{container.address} port {container.port}"))
@@ -161,8 +162,8 @@ def _scanned(stream: Stream, container: Container) -> str:
     if not answered:
         raise SmProxyError(
             "sshd-silent",
-            f"nothing told its host key at {container.address} port {container.port}",
-            "Look at the job's log: is sshd running? Do the network ACLs let it through?",
+            f"no server showed a host key at {container.address} port {container.port}",
+            "Look at the job's log: is sshd running? Do the network ACLs allow the connection?",
         )
     return scan.result()
 
@@ -173,18 +174,19 @@ def _ask(tunnel: BlockingSocket, where: str) -> str:
 
 
 def read_host_key(far: socket.socket, expected: Iterable[str] = ()) -> str:
-    """Shake hands as an SSH client and give the server's key as `"type base64"`.
+    """Do the handshake of an SSH client, and return the server's key as `"type base64"`.
 
     Args:
-        far: to the server.
-        expected: keys `"type base64"`: of several the server gives one of their kinds, as to ssh.
+        far: a socket to the server.
+        expected: keys `"type base64"`. A server with several keys shows one of these types, as it
+            does to ssh.
 
     Raises:
-        SmProxyError: `host-key-unknown`.
+        SmProxyError: `host-key-unknown`, the handshake failed.
     """
     paramiko = import_paramiko()
     transport = paramiko.Transport(far)
-    transport.banner_timeout = 2 * _SCAN_S  # the caller's time is up before
+    transport.banner_timeout = 2 * _SCAN_S  # the caller gives up before that
     prefer_kinds(transport, expected)
     try:
         transport.start_client(timeout=2 * _SCAN_S)
@@ -193,7 +195,7 @@ def read_host_key(far: socket.socket, expected: Iterable[str] = ()) -> str:
         raise SmProxyError(
             "host-key-unknown",
             f"the container's host key could not be read: {error}",
-            "Is that port's server an SSH server?",
+            "Is the server on that port an SSH server?",
         ) from None
     finally:
         transport.close()
@@ -202,9 +204,9 @@ def read_host_key(far: socket.socket, expected: Iterable[str] = ()) -> str:
 
 
 def prefer_kinds(transport: Any, keys: Iterable[str]) -> None:
-    """Have a server, asked by paramiko's `transport`, give a key of the kind of one of these.
+    """Make paramiko's `transport` ask the server for a key of the type of one of `keys`.
 
-    Where it has none of that kind it gives another, as to ssh, and is told by it.
+    A server without such a key shows another one, as it does to ssh, and the caller sees that.
     """
     kinds = {key.split()[0] for key in keys}
     wanted = kinds.union(*map(signature_algorithms, kinds))

@@ -1,4 +1,4 @@
-"""Whether listed jobs can be reached: by what their list says, or by a look at each."""
+"""Whether listed jobs can be reached: from the list alone, or by trying each one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sm_proxy.local import threads
 from sm_proxy.settings import Settings
 
 _AT_ONCE: Final = 8
-"""Few enough for the rate limits of Describe calls."""
+"""Concurrent checks: few enough for the rate limits of Describe calls."""
 _UNKNOWN: Final = frozenset(
     {"access-denied", "aws-error", "expired-credentials", "network", "no-credentials"}
     | {"throttled", "unsupported"}
 )
-"""What says nothing about the job itself."""
+"""Errors that say nothing about the job itself."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Reachability:
     """Whether a job can be reached.
 
     Attributes:
-        reachable: None where that is not known.
-        reason: why not, or why that is not known; None where there is nothing to say.
-        nodes: how many the job has; None where its list does not say.
+        reachable: None if unknown.
+        reason: why not, or why it is unknown; else None.
+        nodes: the number of nodes; None if unknown.
     """
 
     reachable: bool | None = None
@@ -40,7 +40,7 @@ class Reachability:
 
 
 def guess(job: Summary) -> Reachability:
-    """What the list alone tells: a job that is over cannot be reached."""
+    """What the list alone shows: an ended job cannot be reached."""
     if job.phase == "failed":
         return Reachability(reachable=False, reason=job.failure_reason or "it has failed")
     if job.phase == "ended":
@@ -49,7 +49,7 @@ def guess(job: Summary) -> Reachability:
 
 
 def check_all(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Reachability]:
-    """Describe what is not over, and go to what runs as `connect` does, a few at a time."""
+    """Try each job that has not ended, as `connect` would, a few at a time."""
     found = [guess(job) for job in jobs]
     alive = [number for number, job in enumerate(jobs) if found[number].reachable is None]
     with trial.no_session_left_open():
@@ -74,7 +74,7 @@ def _checked(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
             return Reachability(reason=f"it is {job.status}", nodes=nodes)
         plain = f"{settings.prefix}{job.name}"
         found = resolver.resolve(f"{plain}.{job.kind}", settings, aws, fresh=True)
-        # Which name of it the user types, and trusts, is not known: any will do.
+        # The user may have opted in to trust under any of the job's names.
         names = (f"{plain}.{job.kind}", f"{plain}.{job.kind}.algo-1", f"{plain}.algo-1", plain)
         host = next(filter(settings.trusts_first_use, names), plain)
         trial.refuse_unless_answering(replace(found, host=host), settings, aws)

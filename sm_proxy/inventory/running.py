@@ -1,4 +1,4 @@
-"""The hosts of one context: what of its account runs now, and the user each container serves."""
+"""The hosts of one context: the jobs that run now, and the user that each container serves."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from sm_proxy.settings import Settings, contexts
 from sm_proxy.ssh_config.blocks import Stub
 
 _AT_ONCE: Final = 8
-"""Few enough for the rate limits of Describe calls."""
+"""Concurrent jobs: few enough for the rate limits of Describe calls."""
 _NODES: Final = 16
-"""Of a larger job the others are typed by hand: a menu of hundreds helps nobody."""
+"""Nodes of a job that get a host each; a menu with hundreds of hosts would help nobody."""
 _DESCRIBED_S: Final = 15 * 60.0
-"""So old a description is asked for again: an endpoint's instances come and go."""
+"""An older description is fetched again, because an endpoint's instances come and go."""
 _LOOKS: Final = 5
-"""At a log that names no user, one a round; then ever fewer, for a log may come late by minutes."""
+"""Rounds in which a log without a user is read; later only in rounds 8, 16, 32 and so on."""
 _UNREACHABLE: Final = frozenset({"bad-name", "job-ended", "job-failed", "job-not-found", "no-vpc"})
 _OTHER: Final = frozenset({"access-denied", "job-ambiguous", "job-not-found"})
-"""What a plain name meets that leads to no job of the kind that is meant."""
+"""Errors of a plain name that does not lead to the listed job; `.<kind>` may."""
 
 
 class RunningHosts:
-    """Looks for the running jobs of one context, as often as it is asked.
+    """Finds the running jobs of one context; `sync` asks it once a round.
 
     Args:
         settings: of the context.
-        prefixes: of all contexts; a host that begins with a longer one is theirs.
+        prefixes: of all contexts; a host belongs to the longest prefix that it begins with.
         on_status: takes one line for people.
     """
 
@@ -52,25 +52,25 @@ class RunningHosts:
 
     @property
     def prefix(self) -> str:
-        """What its hosts begin with."""
+        """The prefix of its hosts."""
         return self._settings.prefix
 
     def is_of(self, settings: Settings, prefixes: Collection[str]) -> bool:
-        """Whether it was made for just this."""
+        """Whether it was made for these arguments."""
         return self._settings == settings and set(self._prefixes) == set(prefixes)
 
     def renew(self) -> None:
-        """Look with new credentials: those of a login that has happened in the meantime."""
+        """Read the credentials again: the user may have logged in since."""
         self._aws = Aws(self._settings.profile, self._settings.region)
 
     def stubs(self) -> list[Stub]:
-        """A stub for each node that runs and may be reachable, the newest job first.
+        """A stub for each running node that may be reachable, newest job first.
 
-        Calls: four lists, and for a job that has not been seen before those of a connection;
-        what they tell is remembered for connections to come.
+        It makes four list calls, and the calls of a connection for each new job; later connections
+        find their answers in the cache.
 
         Raises:
-            SmProxyError: what a call met; nothing is known then.
+            SmProxyError: the error of a list or Describe call.
         """
         listed = listing.list_all(self._aws, self._tell_once, live=True)
         running = [job for job in listed if job.phase == "running"]
@@ -104,7 +104,7 @@ class RunningHosts:
         return [Stub(host, user, job.noun, kept) for host, kept in zip(hosts, keys, strict=True)]
 
     def _named(self, listed: Summary) -> tuple[Job, str]:
-        """The job, and `.<kind>` where its plain name leads to another one."""
+        """The job, and the suffix `.<kind>` if its plain name leads to another job, else ``""``."""
         try:
             job = self._described(listed, "")
         except SmProxyError as error:
@@ -117,7 +117,7 @@ class RunningHosts:
         return self._described(listed, suffix), suffix
 
     def _described(self, listed: Summary, suffix: str) -> Job:
-        """What is remembered of it, if that is recent, or what the service says."""
+        """The job from the cache if that is recent, else from the service."""
         host = f"{self._settings.prefix}{listed.name}{suffix}"
         target = hostname.parse(host, self._settings.prefix)
         cache = JobCache(self._aws)
@@ -131,10 +131,10 @@ class RunningHosts:
         return job
 
     def _container(self, host: str) -> Container | None:
-        """The container, with the user it serves and its host keys; None where it does not say."""
+        """The container with its user and host keys; None if its log does not name them yet."""
         self._rounds[host] += 1
         if self._rounds[host] > _LOOKS and self._rounds[host].bit_count() > 1:
-            return None  # in rounds 8, 16, 32 and so on there is a look
+            return None  # the log is read in rounds 8, 16, 32 and so on
         try:
             found = resolver.resolve(host, self._settings, self._aws)
         except SmProxyError:
@@ -143,7 +143,7 @@ class RunningHosts:
         return found
 
     def _new_container(self, host: str) -> Container | None:
-        """Another node's, the first time only: each look is a call, and `ssh` looks for itself."""
+        """The container of another node, until it is found: then `ssh` itself looks it up."""
         found = None if host in self._nodes_seen else self._container(host)
         if found is not None:
             self._nodes_seen.add(host)

@@ -1,7 +1,7 @@
-"""Whether `connect` would get to a container: all that it does, short of the bytes.
+"""Whether `connect` would reach a container: all of its steps, without the user's bytes.
 
-Where a container is, its log says; whether its host key may be known, and whether a server listens
-there, only a look tells. It opens one session and ends it.
+The log says where a container is. Whether a server listens there, with the right host key, shows
+only a trial. It opens one session and ends it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 
 _COMING: Final = frozenset({"connect-refused", "sshd-silent", "session-lost"})
-"""What a server meets that is still being started."""
+"""Errors of a server that may still be starting."""
 
 
 @contextlib.contextmanager
 def no_session_left_open() -> Iterator[None]:
-    """For a run that tries: a signal, or a terminal that is closed, leaves no session behind."""
+    """End the sessions of trials, also on a signal or when the terminal is closed."""
     signals.raise_on_hangup()
     try:
         yield
@@ -40,22 +40,22 @@ def no_session_left_open() -> Iterator[None]:
 def wait_until_answering(
     host: str, settings: Settings, aws: Aws, wait: float, on_status: Callable[[str], None]
 ) -> Container:
-    """The container behind a host name, once `connect` would get to it.
+    """Wait until `connect` would reach the container of a host name.
 
     Args:
         host: as the user typed it.
         settings: of this run.
         aws: for the calls.
-        wait: so long at most, in seconds, for the job, its log and its server.
-        on_status: takes a line when the wait gets longer.
+        wait: the longest wait in seconds, for the job, its log and its server together.
+        on_status: takes a line for people while it waits.
 
     Raises:
-        SmProxyError: what `connect` would meet.
+        SmProxyError: the error that `connect` would end with.
     """
     deadline, left = time.monotonic() + wait, wait
     shown = ""
     while True:
-        # What is remembered may be of a container that is gone.
+        # The cache may name a container that is gone.
         found = resolver.resolve(host, settings, aws, wait=left, on_status=on_status, fresh=True)
         try:
             refuse_unless_answering(found, settings, aws)
@@ -65,7 +65,7 @@ def wait_until_answering(
                 raise
             if error.message != shown:
                 shown = error.message
-                on_status(f"{shown}; waiting, for its server may still be starting")
+                on_status(f"{shown}; waiting, its server may still be starting")
         else:
             return found
         time.sleep(min(left, random.uniform(*resolver.POLL_S)))  # noqa: S311 - jitter
@@ -73,10 +73,10 @@ def wait_until_answering(
 
 
 def refuse_unless_answering(container: Container, settings: Settings, aws: Aws) -> None:
-    """Raise what `connect` would meet on its way to the container's SSH server.
+    """Connect to the container's SSH server and check its host key.
 
     Raises:
-        SmProxyError: with the code that fits.
+        SmProxyError: the error that `connect` would end with.
     """
     if not container.host_keys:
         pinned = trust_on_first_use.pinned(container, settings, aws.scope)
@@ -94,7 +94,7 @@ def refuse_unless_answering(container: Container, settings: Settings, aws: Aws) 
 def _refuse_another_key(container: Container, tunnel: BlockingSocket) -> None:
     try:
         seen = trust_on_first_use.read_host_key(tunnel.socket, container.host_keys)
-    except SmProxyError:  # it speaks another dialect than our reader: ssh may well understand it
+    except SmProxyError:  # ssh may understand a server that our reader does not
         return
     if seen not in container.host_keys:
         names = ", ".join(map(public_key.describe, container.host_keys))

@@ -1,1 +1,1 @@
-"""Once per laptop: `setup` (answers, steps); once per image: `container init` (build_context)."""
+"""`setup`, once per laptop (answers, steps); `container init`, once per image (build_context)."""

@@ -1,6 +1,6 @@
-"""What `setup` has to know before it writes: the profile and the region.
+"""What `setup` must know before it writes: the profile and the region.
 
-Every answer is a flag as well; a question is asked only where somebody sits at a terminal.
+Every answer can be given as a flag. Questions are asked only on a terminal.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from sm_proxy.settings.schema import is_region
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be answered.
+    """A question to the user.
 
     Attributes:
-        words: for the user.
-        option: that answers it without being asked.
-        refusal: why an answer is none; empty where it is one.
-        choices: the answers to name.
-        default: what Return alone means; empty for none.
+        words: the question itself.
+        option: the flag that answers it.
+        refusal: says why an answer is invalid; returns ``""`` for a valid one.
+        choices: answers to suggest.
+        default: the answer that Return alone gives; empty for none.
     """
 
     words: str
@@ -43,15 +43,15 @@ _TRIES = 3
 
 
 def ask_missing(settings: Settings, ask: Ask | None) -> dict[str, Any]:
-    """The flags that nobody has given and that cannot do without.
+    """The required flags that were not given.
 
     Args:
         settings: of this run, with what an earlier `setup` has recorded.
-        ask: None where nobody can be asked.
+        ask: asks the user; None if nobody can be asked.
 
     Raises:
-        SmProxyError: `no-credentials`, `bad-setting`: somebody must choose, with the flag, or
-            the profile that was named is not among those there are.
+        SmProxyError: `no-credentials` or `bad-setting`: the user must choose with a flag, or the
+            named profile does not exist.
     """
     found: dict[str, Any] = {}
     if (profile := _profile(settings, ask)) is not None:
@@ -60,13 +60,13 @@ def ask_missing(settings: Settings, ask: Ask | None) -> dict[str, Any]:
     if named is None:
         found["region"] = _region(ask)
     elif problem := _no_region(named):
-        raise SmProxyError("bad-setting", problem, "Name the jobs' one with --region.")
+        raise SmProxyError("bad-setting", problem, "Name the region of your jobs with --region.")
     return found
 
 
 def terminal_asker() -> Ask | None:
-    """How to ask, if there is a terminal for the question and for the answer."""
-    # AttributeError: Python has neither where it was started with them closed.
+    """A function that asks, if stdin and stderr are a terminal; else None."""
+    # AttributeError: both are None if Python was started with them closed.
     try:
         there = sys.stdin.isatty() and sys.stderr.isatty()
     except (AttributeError, ValueError):
@@ -75,15 +75,15 @@ def terminal_asker() -> Ask | None:
 
 
 def _profile(settings: Settings, ask: Ask | None) -> str | None:
-    """The profile to write down; None for botocore's own choice."""
+    """The profile to record; None for botocore's own choice."""
     names, named = profiles.list_profiles(), settings.named_profile
     known = ", ".join(map(printable, names))
     if names and named and named not in names:
-        # Mistyped, most likely: written down, it would take the place of one that works.
+        # Most likely mistyped: recording it would replace a profile that works.
         raise SmProxyError(
             "no-credentials",
             f"there is no AWS profile {printable(named)!r} (known: {known})",
-            "Choose another with --profile, or write that one into ~/.aws/config.",
+            "Choose another with --profile, or add that one to ~/.aws/config.",
         )
     if named or os.environ.get("AWS_ACCESS_KEY_ID"):
         return None
@@ -99,7 +99,7 @@ def _profile(settings: Settings, ask: Ask | None) -> str | None:
         return None
     raise SmProxyError(
         "no-credentials",
-        f"there are several AWS profiles and none is the default: {known}",
+        f"there are several AWS profiles and no default: {known}",
         "Choose one with --profile.",
     )
 
@@ -111,19 +111,21 @@ def _no_profile(names: Sequence[str]) -> Callable[[str], str]:
 
 
 def _no_region(name: str) -> str:
-    return "" if is_region(name) else f"{printable(name)!r} is no AWS region such as eu-west-1"
+    if is_region(name):
+        return ""
+    return f"{printable(name)!r} is not an AWS region such as eu-west-1"
 
 
 def _region(ask: Ask | None) -> str:
     if ask is None:
         raise SmProxyError(
-            "bad-setting", "no AWS region is set anywhere", "Name the jobs' one with --region."
+            "bad-setting", "no AWS region is set", "Name the region of your jobs with --region."
         )
     return ask(Question("Which AWS region do your jobs run in?", "--region", _no_region))
 
 
 def _asked(question: Question) -> str:
-    """Ask on the terminal: stdout belongs to the result."""
+    """Ask on stderr, because stdout is for the result."""
     listed = f" ({', '.join(map(printable, question.choices))})" if question.choices else ""
     shown = f" [{question.default}]" if question.default else ""
     why = ""
@@ -137,7 +139,7 @@ def _asked(question: Question) -> str:
             return answer
         if not line:
             break
-        sys.stderr.write(f"sm-proxy: {why or 'that is no answer'}\n")
+        sys.stderr.write(f"sm-proxy: {why or 'please answer'}\n")
     raise SmProxyError(
         "bad-setting",
         why or f"no answer to: {question.words}",

@@ -1,7 +1,7 @@
-"""The container's files inside a user's build context: `DIR/sm-proxy/`, and what to write beside.
+"""The container's files in a user's build context, `DIR/sm-proxy/`, and an example Dockerfile.
 
-A note in that folder holds the digest of every file as we wrote it. So a later run tells a file of
-an older version, which it replaces, from one that the user has edited, which it leaves alone.
+A note in that folder holds the digest of every file as we wrote it. So a later run can replace a
+file of an older version, and leave alone a file that the user has edited.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class File:
     """One file to write.
 
     Attributes:
-        path: where.
-        content: what.
-        state: `new`, `same` as what is there, `older` (there as a version of ours wrote it), or
-            `edited` (there, and not ours any more).
-        program: whether it has to be executable.
+        path: of the file.
+        content: to write.
+        state: of the file on disk: `new` (missing), `same`, `older` (as an older version of ours
+            wrote it), or `edited` (by the user).
+        program: whether it must be executable.
     """
 
     path: Path
@@ -49,19 +49,19 @@ class File:
 
     @property
     def needed(self) -> bool:
-        """Whether it has to be written."""
+        """Whether it must be written."""
         return self.state != "same"
 
 
 def planned(folder: Path) -> list[File]:
-    """What `container init` writes below `folder`, and what stands there now.
+    """What `container init` would write below `folder`.
 
     Raises:
-        SmProxyError: `bad-setting`, the folder is none; `config-read-only`, it cannot be read.
+        SmProxyError: `bad-setting`, it is not a folder; `config-read-only`, it cannot be read.
     """
     if not folder.is_dir():
         raise SmProxyError(
-            "bad-setting", f"{folder} is not a folder", "Name the folder with your Dockerfile."
+            "bad-setting", f"{folder} is not a directory", "Name the folder with your Dockerfile."
         )
     target = folder / FOLDER
     known = _note(target / NOTE)
@@ -73,7 +73,7 @@ def planned(folder: Path) -> list[File]:
 
 
 def apply(folder: Path, files: list[File], *, force: bool) -> None:
-    """Write them; nothing at all if one of them was edited and `force` is not given.
+    """Write the files; without `force`, write nothing if the user has edited one of them.
 
     Raises:
         SmProxyError: `file-edited`; `config-read-only`, the folder is not writable.
@@ -82,8 +82,8 @@ def apply(folder: Path, files: list[File], *, force: bool) -> None:
     if edited and not force:
         raise SmProxyError(
             "file-edited",
-            f"{', '.join(edited)}: changed since sm-proxy wrote it, or written by somebody else",
-            "Look at --dry-run; --force overwrites.",
+            f"{', '.join(edited)}: changed since sm-proxy wrote it, or not written by sm-proxy",
+            "See the difference with --dry-run; overwrite with --force.",
         )
     digests = {file.path.relative_to(folder / FOLDER).as_posix(): _digest(file) for file in files}
     note = {"version": __version__, "sha256": digests}
@@ -106,16 +106,19 @@ def dockerfile_lines(*, python_server: bool) -> list[str]:
 
 
 def write_example(folder: Path, lines: list[str]) -> Path | None:
-    """Write a Dockerfile to start from where the folder has none; return its path.
+    """Write an example Dockerfile if the folder has none.
+
+    Returns:
+        Its path; None if nothing was written.
 
     Raises:
-        SmProxyError: `config-read-only`.
+        SmProxyError: `config-read-only`, it cannot be written.
     """
     path = folder / EXAMPLE
     if (folder / "Dockerfile").exists() or path.exists():
         return None
     words = [
-        "# An example of sm-proxy: put your own image and your own program in.",
+        "# An example for sm-proxy: replace the image and the program by your own.",
         "FROM python:3.12-slim",
         *lines[:-1],
         "WORKDIR /opt/program",
@@ -149,7 +152,7 @@ def _state(path: Path, name: str, content: bytes, known: dict[str, str]) -> Stat
         raise SmProxyError(
             "config-read-only", f"{path} cannot be read: {error.strerror or error}"
         ) from None
-    # A checkout on Windows may have given it other line ends: that is no edit.
+    # A checkout on Windows may have changed the line ends: that is not an edit.
     plain = there.replace(b"\r\n", b"\n")
     if there == content:
         return "same"
@@ -158,7 +161,7 @@ def _state(path: Path, name: str, content: bytes, known: dict[str, str]) -> Stat
 
 
 def _note(path: Path) -> dict[str, str]:
-    """The digests by name; none where there is no note, or none that makes sense."""
+    """The digests by file name; empty if the note is missing or damaged."""
     try:
         document: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -180,11 +183,11 @@ def _write(file: File) -> None:
 
 
 def _replace(path: Path, content: bytes, mode: int) -> None:
-    # A build context is no secret: other users' builds read it too.
+    # A build context is not secret: other users' builds read it too.
     path.parent.mkdir(parents=True, exist_ok=True)
     private_files.write_whole(path, content, mode)
 
 
 def shown(path: Path, folder: Path) -> str:
-    """A path as people write it: from the build context."""
+    """A path relative to the build context, with forward slashes."""
     return PurePosixPath(*path.relative_to(folder).parts).as_posix()

@@ -1,4 +1,4 @@
-"""The steps of `setup`, from the laptop outwards; each says what it found."""
+"""The steps of `setup`, from the laptop outwards. Each reports what it found."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _MARKS: dict[Outcome, str] = {
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that was done or looked at.
+    """The result of one step.
 
     Attributes:
         id: stable name, for scripts.
         result: how it went.
         reason: what was found.
-        fix: the next step, where one is needed.
-        failure: what made it fail.
+        fix: what the user should do; empty if nothing.
+        failure: the error that made it fail.
     """
 
     id: str
@@ -47,18 +47,18 @@ class Step:
 
     @property
     def line(self) -> str:
-        """For people."""
+        """The step as people read it; a second line has the fix."""
         return f"{_MARKS[self.result]}  {self.id:<13}{self.reason}" + (
             f"\n{'':22}{self.fix}" if self.fix else ""
         )
 
     def data(self) -> dict[str, Any]:
-        """For scripts."""
+        """The step as JSON for scripts."""
         return {"id": self.id, "result": self.result, "reason": self.reason, "fix": self.fix}
 
 
 def run_step(name: str, step: Callable[[], Step]) -> Step:
-    """The step's outcome, also where it raises."""
+    """Run a step; an error becomes a failed step."""
     try:
         return step()
     except ServiceError as error:
@@ -68,29 +68,30 @@ def run_step(name: str, step: Callable[[], Step]) -> Step:
 
 
 def failed(name: str, error: SmProxyError) -> Step:
-    """A step that could not be taken."""
+    """A failed step."""
     return Step(name, "failed", f"{error.code}: {error.message}", error.hint, error)
 
 
 def ssh(settings: Settings, ssh_config: Path | None) -> Step:
-    """What ssh itself makes of a host name of ours now, by `ssh -G`."""
+    """Whether ssh uses our block for a host name of ours, by `ssh -G`."""
     config = ssh_config or paths.user_ssh_config()
     host = f"{settings.prefix}{_PROBE}"
     asked = judgement.ask(host, settings.prefix, config, settings.ssh_config_file)
-    judgement.judge(asked, Rewrite(frozenset(), moves=False))  # it has just been written
+    judgement.judge(asked, Rewrite(frozenset(), moves=False))  # the file has just been written
     return Step("ssh", "passed", f"`ssh {settings.prefix}<job>` goes through sm-proxy")
 
 
 def credentials(aws: Aws) -> Step:
-    """Whether AWS knows us, and as whom."""
+    """Whether AWS accepts the credentials, and whose they are."""
     found = caller.identify(aws)
     if found.arn is None:
-        return Step("credentials", "warning", f"STS does not say whose they are: {found.unknown}")
+        reason = f"STS did not say whose the credentials are: {found.unknown}"
+        return Step("credentials", "warning", reason)
     return Step("credentials", "passed", f"{found.arn}, region {aws.region}")
 
 
 def bastion(aws: Aws, settings: Settings) -> Step:
-    """Whether there is a bastion; a missing one is no failure, jobs may be in another VPC."""
+    """Whether a bastion runs. A missing one is a warning only: jobs may be in another VPC."""
     if settings.bastion:
         return Step("bastion", "passed", f"{settings.bastion}, as configured")
     filters = [
@@ -114,5 +115,5 @@ def bastion(aws: Aws, settings: Settings) -> Step:
         "bastion",
         "warning",
         f"no running instance in {aws.region} has the tag {TAG}={TAG_VALUE}",
-        "Make one as the README says, tag one, or name one with --bastion.",
+        "Create one as the README says, tag one, or name one with --bastion.",
     )

@@ -102,7 +102,7 @@ def test_no_editor(
     assert cli.main(["vscode", "sm-x"]) == 1
     assert asked == []
     err = capsys.readouterr().err
-    assert err.startswith("sm-proxy: unsupported: there is no editor on this machine")
+    assert err.startswith("sm-proxy: unsupported: no editor found on this machine")
     assert "Remote-SSH: Connect to Host" in err
 
 

@@ -27,27 +27,31 @@ def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "bin"
 
 
-def test_the_first_on_the_path(empty_path: Path) -> None:
+def test_the_first_editor_on_path_is_found(empty_path: Path) -> None:
     wanted = program(empty_path / "vscodium")
     assert catalog.find_installed() == (catalog.by_name("codium"), str(wanted))
     code = program(empty_path / "code")
     assert catalog.find_installed() == (CODE, str(code))
 
 
-def test_there_is_none() -> None:
+def test_no_editor_is_an_error() -> None:
     with pytest.raises(SmProxyError, match="code, cursor, windsurf") as caught:
         catalog.find_installed()
     assert caught.value.code == "unsupported"
 
 
-def test_in_a_macos_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_editor_is_found_in_its_macos_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     bundle = tmp_path / "Applications" / "Visual Studio Code - Insiders.app"
     wanted = program(bundle / "Contents" / "Resources" / "app" / "bin" / "code")
     assert catalog.program_of(catalog.by_name("code-insiders")) == str(wanted)
 
 
-def test_where_windows_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_editor_is_found_where_windows_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
@@ -65,7 +69,7 @@ def test_where_windows_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("win32", {"APPDATA": "{home}/Roaming"}, "Roaming/Code/User"),
     ],
 )
-def test_where_the_settings_are(
+def test_each_platform_has_its_settings_folder(
     platform: str,
     variables: dict[str, str],
     below: str,

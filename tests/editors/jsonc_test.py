@@ -62,14 +62,14 @@ def edited(text: str) -> str:
             '{"remote.SSH.remotePlatform": {"sm-job": /* ? */ "macOS"}}',
             '{"remote.SSH.remotePlatform": {"sm-job": /* ? */ "linux"}}',
         ),
-        # Of two members of one name the last counts.
+        # Of two members with one name, the last counts.
         (
             '{"remote.SSH.remotePlatform": 1, "remote.SSH.remotePlatform": {"sm-job": ""}}',
             '{"remote.SSH.remotePlatform": 1, "remote.SSH.remotePlatform": {"sm-job": "linux"}}',
         ),
     ],
 )
-def test_the_text_afterwards(before: str, after: str) -> None:
+def test_a_value_is_set_and_the_layout_kept(before: str, after: str) -> None:
     assert edited(before) == after
     assert edited(after) == after
 
@@ -83,12 +83,12 @@ def test_the_text_afterwards(before: str, after: str) -> None:
         *('{"remote.SSH.remotePlatform": []}', "{1: 2}", "<<<<<<< mine\n{}", "[" * 100_000),
     ],
 )
-def test_what_is_refused(text: str) -> None:
+def test_invalid_text_is_refused(text: str) -> None:
     with pytest.raises(JsoncError):
         edited(text)
 
 
-def test_true_is_not_one() -> None:
+def test_true_does_not_equal_one() -> None:
     assert jsonc.with_value('{"a": true}', ["a"], 1) == '{"a": 1}'
 
 
@@ -110,7 +110,7 @@ SCALARS = st.one_of(
 
 @st.composite
 def texts(draw: st.DrawFn, depth: int = 3, *, root: bool = True) -> tuple[str, Any]:
-    """A text with comments and what it means."""
+    """A text with comments, and its value."""
     value: Any
     kind: str = "object" if root else draw(st.sampled_from(["scalar", "object", "array"]))
     if kind == "scalar" or depth == 0:
@@ -139,7 +139,7 @@ def texts(draw: st.DrawFn, depth: int = 3, *, root: bool = True) -> tuple[str, A
 
 @MORE
 @given(texts())
-def test_it_means_what_it_meant_and_the_new_value(case: tuple[str, Any]) -> None:
+def test_only_the_set_value_changes_the_meaning(case: tuple[str, Any]) -> None:
     text, meaning = case
     assert jsonc.parse(text) == meaning
     platforms = meaning.get(KEYS[0], {})
@@ -154,7 +154,7 @@ def test_it_means_what_it_meant_and_the_new_value(case: tuple[str, Any]) -> None
 
 @MORE
 @given(texts())
-def test_nothing_is_lost_but_the_old_value(case: tuple[str, Any]) -> None:
+def test_all_other_text_is_kept(case: tuple[str, Any]) -> None:
     text, meaning = case
     platforms = meaning.get(KEYS[0], {})
     if isinstance(platforms, dict) and KEYS[1] not in platforms:

@@ -33,12 +33,12 @@ def test_case_and_user_survive(host: str, user: str | None) -> None:
         ("/a b/100%", ["/a b/100%"]),
     ],
 )
-def test_the_command_line(path: str | None, words: list[str]) -> None:
+def test_the_command_line_names_host_and_folder(path: str | None, words: list[str]) -> None:
     expected = ["/bin/code", "--remote", "ssh-remote+sm-x", *words]
     assert launch.editor_command("/bin/code", "sm-x", path) == expected
 
 
-def test_a_batch_file_gets_nothing_that_cmd_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_special_characters_of_cmd_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     assert launch.editor_command("code.cmd", "sm-x", "/a b")[-1] == "/a b"
     with pytest.raises(SmProxyError, match=r"cmd\.exe"):
@@ -46,7 +46,7 @@ def test_a_batch_file_gets_nothing_that_cmd_reads(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("program", ["/nowhere/code", "false"])
-def test_an_editor_that_fails(program: str) -> None:
+def test_a_failing_editor_is_an_error(program: str) -> None:
     with pytest.raises(SmProxyError, match="could not open") as caught:
         launch.start([program])
     assert caught.value.code == "unsupported"

@@ -20,7 +20,7 @@ def backups(path: Path) -> list[bytes]:
     return [atomic_write.backup_path(path, which).read_bytes() for which in ("original", "latest")]
 
 
-def test_bytes_mode_and_backups(tmp_path: Path) -> None:
+def test_bytes_mode_and_backups_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     first = b'\xef\xbb\xbf{\r\n\t"a": 1, // \xc3\xa4\r\n}\r\n'
     path.write_bytes(first)
@@ -39,14 +39,14 @@ def test_bytes_mode_and_backups(tmp_path: Path) -> None:
     assert backups(path) == [first, second]
 
 
-def test_there_is_none_yet(tmp_path: Path) -> None:
+def test_a_missing_file_is_created(tmp_path: Path) -> None:
     path = tmp_path / "Code" / "User" / "settings.json"
     assert settings_file.set_values(path, LINUX).changed
     assert jsonc.parse(path.read_text()) == {KEYS[0]: {KEYS[1]: "linux"}}
     assert [item.name for item in path.parent.iterdir()] == ["settings.json"]
 
 
-def test_a_symlink_stays_one(tmp_path: Path) -> None:
+def test_a_symlink_stays_a_symlink(tmp_path: Path) -> None:
     real = tmp_path / "dotfiles.json"
     real.write_text("{}")
     link = tmp_path / "settings.json"
@@ -56,7 +56,7 @@ def test_a_symlink_stays_one(tmp_path: Path) -> None:
     assert "linux" in real.read_text()
 
 
-def test_a_file_of_two_names_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_with_two_hard_links_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text("{}")
     (tmp_path / "dotfiles.json").hardlink_to(path)
@@ -65,7 +65,7 @@ def test_a_file_of_two_names_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"a": "\xff"}', b"[]"])
-def test_what_does_not_parse_is_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_invalid_settings_are_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "settings.json"
     path.write_bytes(content)
     outcome = settings_file.set_values(path, LINUX)
@@ -75,13 +75,13 @@ def test_what_does_not_parse_is_left_alone(tmp_path: Path, content: bytes) -> No
     assert list(tmp_path.glob("settings*")) == [path]
 
 
-def test_it_cannot_be_written(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     outcome = settings_file.set_values(tmp_path / "file" / "settings.json", LINUX)
     assert (outcome.changed, bool(outcome.problem)) == (False, True)
 
 
-def test_what_cannot_or_may_not_be_replaced_is_left_alone(tmp_path: Path) -> None:
+def test_a_protected_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     os.mkfifo(path)
     assert "no regular file" in settings_file.set_values(path, LINUX).problem
@@ -96,7 +96,7 @@ def test_what_cannot_or_may_not_be_replaced_is_left_alone(tmp_path: Path) -> Non
     assert path.read_text() == "{}"
 
 
-def test_another_ssh_config_is_noticed(tmp_path: Path) -> None:
+def test_another_ssh_config_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text('{"remote.SSH.configFile": "~/other"}')
     assert settings_file.set_values(path, LINUX).config_file == "~/other"
@@ -114,7 +114,7 @@ for number in itertools.count():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_kill_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+def test_a_kill_leaves_the_old_or_the_new_file(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     filling = "// " + "x" * 200_000
     path.write_text('{\n    "n": -1 ' + filling + "\n}\n")
@@ -130,7 +130,7 @@ def test_a_kill_leaves_the_old_or_the_new(tmp_path: Path) -> None:
         assert text == f'{{\n    "n": {number} {filling}\n}}\n'
 
 
-def test_settings_that_another_process_holds_are_left_alone(
+def test_settings_locked_by_another_process_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_lock, "WRITER_S", 0)

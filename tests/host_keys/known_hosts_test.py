@@ -23,7 +23,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(ssh_dir=str(tmp_path / "ssh"))
 
 
-def test_one_private_file_for_each_name(settings: Settings) -> None:
+def test_each_host_name_has_a_private_file(settings: Settings) -> None:
     known_hosts.pin(settings, "sm-x.algo-2", [HOST_KEY, OTHER])
     known_hosts.pin(settings, "sm-x", [OTHER])
     path = known_hosts.path_of(settings, "sm-x.algo-2")
@@ -50,7 +50,7 @@ def test_the_same_key_is_not_written_again(
     known_hosts.pin(settings, "sm-x", iter([HOST_KEY]))
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SmProxyError, match="host key of sm-x") as caught:
         known_hosts.pin(Settings(ssh_dir=str(tmp_path / "file")), "sm-x", [HOST_KEY])
@@ -69,7 +69,7 @@ def test_openssh_finds_the_key_under_any_name(looked_up: str, settings: Settings
     assert HOST_KEY in done.stdout
 
 
-def test_old_files_are_swept(settings: Settings, tmp_path: Path) -> None:
+def test_unused_files_are_removed(settings: Settings, tmp_path: Path) -> None:
     for host in ("sm-old", "sm-new", "sm-again"):
         known_hosts.pin(settings, host, [HOST_KEY])
         if host != "sm-new":

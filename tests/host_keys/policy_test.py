@@ -1,4 +1,4 @@
-"""Which host keys are expected, and what is said of one that is not."""
+"""Which host keys a connection accepts, and what the refusal of another key says."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def refused(keys: HostKeyPolicy, key: str = OTHER) -> SmProxyError:
     return error
 
 
-def test_what_is_pinned_is_accepted_and_nothing_else(place: Place) -> None:
+def test_only_pinned_keys_are_accepted(place: Place) -> None:
     keys = place.keys()
     assert keys.accepts(blob_of(HOST_KEY))
     assert not keys.accepts(blob_of(OTHER))
     assert place.pinned == f"* {HOST_KEY}\n"
 
 
-def test_the_refusal_says_what_was_seen_where_and_what_was_expected(place: Place) -> None:
+def test_the_refusal_names_both_keys_and_the_place(place: Place) -> None:
     error = refused(place.keys())
     assert error.code == "host-key-changed"
     seen, named = (
@@ -83,7 +83,7 @@ def test_the_refusal_says_what_was_seen_where_and_what_was_expected(place: Place
     assert error.hint.endswith("sm-proxy doctor sm-my-job")
 
 
-def test_a_restarted_container_is_known_by_its_new_log(place: Place) -> None:
+def test_a_restarted_container_is_accepted_by_its_new_log(place: Place) -> None:
     keys = place.keys(lambda: container(host_keys=(OTHER,)))
     assert not keys.accepts(blob_of(OTHER))
     assert keys.judge(blob_of(OTHER), "") is None
@@ -91,7 +91,7 @@ def test_a_restarted_container_is_known_by_its_new_log(place: Place) -> None:
 
 
 class Log:
-    """A log whose new marker is shown after some seconds; before that it is as it was."""
+    """A log that shows its new marker after some seconds."""
 
     def __init__(self, clock: Clock, lag: float, before: Code | None = None) -> None:
         self._clock = clock
@@ -110,7 +110,7 @@ class Log:
 
 @pytest.mark.parametrize("before", [None, "no-address"])
 @pytest.mark.parametrize("cached", [True, False])
-def test_a_log_that_lags_is_waited_for(
+def test_a_lagging_log_is_read_again(
     place: Place,
     clock: Clock,
     capsys: pytest.CaptureFixture[str],
@@ -118,7 +118,7 @@ def test_a_log_that_lags_is_waited_for(
     *,
     cached: bool,
 ) -> None:
-    """Its new stream may be there without its marker: then there is no address."""
+    """A new stream may exist before its marker: then there is no address."""
     log = Log(clock, 5, before)
     keys = HostKeyPolicy(place.settings, container(cached=cached), log.look)
     keys.pin(container(), 2022, on_first_use=False)
@@ -130,7 +130,7 @@ def test_a_log_that_lags_is_waited_for(
     assert said[0].startswith("sm-proxy: 10.0.1.5 port 2022 has another host key")
 
 
-def test_one_that_does_not_lag_is_not_waited_for(
+def test_a_log_that_is_current_causes_no_wait(
     place: Place, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = Log(clock, 0)
@@ -138,7 +138,7 @@ def test_one_that_does_not_lag_is_not_waited_for(
     assert (log.looks, sum(clock.slept), capsys.readouterr().err) == (1, 0, "")
 
 
-def test_a_log_that_says_the_same_as_before_refuses(place: Place, clock: Clock) -> None:
+def test_a_key_that_the_log_never_names_is_refused(place: Place, clock: Clock) -> None:
     for keys in (place.keys(container), place.keys()):
         began = clock.now
         error = refused(keys)
@@ -147,17 +147,17 @@ def test_a_log_that_says_the_same_as_before_refuses(place: Place, clock: Clock) 
         assert clock.now - began == 6
 
 
-def test_one_that_has_moved_is_said_to_be_elsewhere(place: Place, clock: Clock) -> None:
+def test_the_refusal_names_the_new_address_of_a_moved_container(place: Place, clock: Clock) -> None:
     third = OTHER.replace("IO1W", "IO1X")
     error = refused(place.keys(lambda: container(address="10.0.1.9", host_keys=(third,))))
     assert error.code == "host-key-changed"
     assert "10.0.1.5 port 2022" in error.message
     assert public_key.describe_blob(blob_of(third)) in error.message
-    assert error.hint == "The container is at 10.0.1.9 port 2222 by now: connect again."
+    assert error.hint == "The container is at 10.0.1.9 port 2222 now: connect again."
     assert sum(clock.slept) == 0
 
 
-def test_a_first_use_is_called_that(place: Place, clock: Clock) -> None:
+def test_the_refusal_says_that_the_key_was_pinned_on_first_use(place: Place, clock: Clock) -> None:
     error = refused(place.keys(on_first_use=True))
     assert "another was pinned on first use of job my-job, node algo-1: SHA256:" in error.message
     kept = refused(place.keys(lambda: container(host_keys=()), on_first_use=True))
@@ -167,14 +167,14 @@ def test_a_first_use_is_called_that(place: Place, clock: Clock) -> None:
     assert "but the log of" in logged.message
 
 
-def test_a_log_that_cannot_be_read_again(place: Place, clock: Clock) -> None:
+def test_the_refusal_says_why_the_log_cannot_be_read_again(place: Place, clock: Clock) -> None:
     error = refused(place.keys(fails("network", "no way to AWS")))
     assert sum(clock.slept) == 0
     assert error.code == "host-key-changed"
     assert error.message.endswith("(it could not be read again: no way to AWS)")
 
 
-def test_what_explains_more_than_the_key_is_said_instead(place: Place) -> None:
+def test_the_end_of_the_job_is_reported_instead_of_the_key(place: Place) -> None:
     codes: tuple[Code, ...] = ("job-ended", "job-failed", "wrong-user")
     for code in codes:
         assert refused(place.keys(fails(code, "so it is"))).code == code

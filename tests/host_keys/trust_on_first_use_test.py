@@ -1,4 +1,4 @@
-"""Trust on first use: only where asked for, once, then pinned."""
+"""Trust on first use: only with the opt-in, once, then pinned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BARE = replace(container(), host_keys=())
 
 
 class ServerStream(SocketStream):
-    """A stream to a server in a thread; one that greets is no SSH server."""
+    """A stream to a server in a thread; with `greeting` it is not an SSH server."""
 
     def __init__(self, greeting: bytes | None = None) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class ServerStream(SocketStream):
         self._server.start()
 
     def _serve(self, greeting: bytes | None) -> None:
-        # Whoever only wants the key leaves in the middle of the handshake, or before its begin.
+        # A client that only wants the key leaves during the handshake, or before it.
         with self.far, contextlib.suppress(EOFError, OSError, paramiko.SSHException):
             if greeting is not None:
                 self.far.sendall(greeting)
@@ -59,14 +59,14 @@ def with_keys(settings: Settings, stream: SocketStream | None = None) -> Contain
     return trust_on_first_use.with_host_keys(BARE, settings, "context", dial)
 
 
-def test_unasked_nothing_is_dialled() -> None:
+def test_nothing_is_dialled_without_the_opt_in() -> None:
     with pytest.raises(SmProxyError, match="no host key") as caught:
         with_keys(Settings(hosts={"sm-other": {"trust_first_use": True}}))
     assert caught.value.code == "host-key-unknown"
     assert "trust_first_use" in caught.value.hint
 
 
-def test_the_first_key_is_read_and_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_key_is_read_and_pinned(capsys: pytest.CaptureFixture[str]) -> None:
     stream = ServerStream()
     found = with_keys(ASKED, stream)
     expected = f"{stream.key.get_name()} {stream.key.get_base64()}"
@@ -76,7 +76,7 @@ def test_the_first_key_is_read_and_kept(capsys: pytest.CaptureFixture[str]) -> N
     assert with_keys(ASKED).host_keys == (expected,)
 
 
-def test_a_key_that_is_kept_needs_no_asking_any_more() -> None:
+def test_a_pinned_key_needs_no_opt_in() -> None:
     stream = ServerStream()
     once = with_keys(Settings(trust_first_use=True), stream)
     assert once.host_keys[0].endswith(stream.key.get_base64())
@@ -89,7 +89,7 @@ def test_a_key_that_is_kept_needs_no_asking_any_more() -> None:
 
 
 @pytest.mark.parametrize("host", ["sm-my-job", "sm-my-job.algo-2", "sm-my-job.processing"])
-def test_the_opt_in_is_named_as_it_has_to_be_written(host: str, tmp_path: Path) -> None:
+def test_the_hint_shows_a_valid_opt_in(host: str, tmp_path: Path) -> None:
     with pytest.raises(SmProxyError) as caught:
         trust_on_first_use.with_host_keys(replace(BARE, host=host), Settings(), "context", never)
     (table,) = re.findall(r"(\[hosts.*?\]) in", caught.value.hint)
@@ -107,7 +107,7 @@ def test_another_node_or_account_has_a_pin_of_its_own() -> None:
             trust_on_first_use.with_host_keys(found, ASKED, context, never)
 
 
-def test_a_torn_pin_is_no_key() -> None:
+def test_a_damaged_pin_is_ignored() -> None:
     with_keys(ASKED, ServerStream())
     pin = next((paths.state_dir() / "first-use").iterdir())
     pin.write_text(HOST_KEY[:30])
@@ -115,7 +115,7 @@ def test_a_torn_pin_is_no_key() -> None:
     assert with_keys(ASKED, stream).host_keys[0].endswith(stream.key.get_base64())
 
 
-def test_what_is_no_ssh_server_is_told() -> None:
+def test_a_server_without_ssh_is_an_error() -> None:
     stream = ServerStream(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     with pytest.raises(SmProxyError, match="a web server answers at") as caught:
         with_keys(ASKED, stream)
@@ -124,16 +124,16 @@ def test_what_is_no_ssh_server_is_told() -> None:
     assert not (paths.state_dir() / "first-use").exists()
 
 
-def test_a_server_that_says_nothing_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_sshd_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trust_on_first_use, "_SCAN_S", 1.0)
     stream = ServerStream(b"")
-    with pytest.raises(SmProxyError, match="nothing told its host key") as caught:
+    with pytest.raises(SmProxyError, match="no server showed a host key") as caught:
         with_keys(ASKED, stream)
     assert caught.value.code == "sshd-silent"
     assert stream.events == ["close"]
 
 
-def test_a_server_that_hangs_up_is_not_waited_for() -> None:
+def test_a_server_that_hangs_up_ends_the_wait() -> None:
     stream = SocketStream()
     stream.ended = True
     with stream.far, pytest.raises(SmProxyError, match="hangs up without a greeting") as caught:
@@ -141,8 +141,8 @@ def test_a_server_that_hangs_up_is_not_waited_for() -> None:
     assert caught.value.code == "sshd-silent"
 
 
-def test_a_handshake_that_fails_leaves_no_traceback() -> None:
-    """paramiko's thread logs one, and Python shows what nobody takes."""
+def test_a_failed_handshake_leaves_no_traceback() -> None:
+    """paramiko's thread logs a traceback, and Python prints log records that have no handler."""
     program = (
         "import socket, threading\n"
         "from sm_proxy.errors import SmProxyError\n"
@@ -160,7 +160,7 @@ def test_a_handshake_that_fails_leaves_no_traceback() -> None:
     assert (done.stdout, done.stderr) == (b"host-key-unknown\n", b"")
 
 
-def test_a_stream_that_fails_says_why() -> None:
+def test_the_failure_of_the_stream_is_reported() -> None:
     stream = ServerStream(b"")
     stream.ended, stream.failure = True, SmProxyError("connect-refused", "no")
     with pytest.raises(SmProxyError) as caught:
@@ -169,8 +169,8 @@ def test_a_stream_that_fails_says_why() -> None:
     assert stream.events.count("close") == 1
 
 
-def test_a_pin_is_as_old_as_its_last_use() -> None:
-    """Else the key of a job that is connected to every day would be swept away."""
+def test_using_a_pin_renews_its_age() -> None:
+    """Otherwise the key of a job that is used every day would be removed."""
     with_keys(ASKED, ServerStream())
     pin = next((paths.state_dir() / "first-use").iterdir())
     os.utime(pin, (1, 1))
@@ -182,7 +182,7 @@ def test_a_pin_is_as_old_as_its_last_use() -> None:
     assert not pin.exists()
 
 
-def test_the_pin_of_a_job_that_has_ended_goes() -> None:
+def test_the_pin_of_an_ended_job_is_removed() -> None:
     with_keys(ASKED, ServerStream())
     pin = next((paths.state_dir() / "first-use").iterdir())
     trust_on_first_use.forget("elsewhere", BARE.job, BARE.node)

@@ -41,7 +41,7 @@ def test_a_file_that_is_not_a_key_is_refused(tmp_path: Path) -> None:
     for content in (b"", b"\xff", b"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n", good[:90], good[:36]):
         (tmp_path / "key").write_bytes(content)
         (tmp_path / "key").chmod(0o600)
-        with pytest.raises(OSError, match="no private key"):
+        with pytest.raises(OSError, match="is not a private key"):
             key_files.read(tmp_path / "key")
         assert not key_files.is_encrypted(content) or content == good[:90]
 

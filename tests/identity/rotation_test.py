@@ -101,7 +101,7 @@ def test_revoke_removes_all_previous_keys(settings: Settings) -> None:
     assert publics(settings) == [new.public_key]
     assert config.read_bytes() == bare
     assert set(tree(settings.ssh_folder)) == {"config", "id_ed25519", "id_ed25519.pub"}
-    with pytest.raises(SmProxyError, match="no key before"):
+    with pytest.raises(SmProxyError, match="no previous key"):
         revoked(settings)
 
 
@@ -156,7 +156,7 @@ def test_no_more_keys_than_sshd_lets_ssh_try(settings: Settings) -> None:
     for _ in range(4):
         rotated(settings)
     before = tree(settings.ssh_folder)
-    with pytest.raises(SmProxyError, match="5 keys are offered") as caught:
+    with pytest.raises(SmProxyError, match="offers 5 keys") as caught:
         rotated(settings)
     assert oldest.fingerprint in caught.value.hint
     assert tree(settings.ssh_folder) == before

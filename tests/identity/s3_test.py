@@ -35,7 +35,7 @@ def test_the_objects_name_does_not_depend_on_the_comment() -> None:
     ["", "keys/", "s3://", "s3:///keys/", "s3://keys", "s3://keys/one.pub", "s3://keys/a b/"],
 )
 def test_a_url_that_is_not_a_folder_is_refused(url: str) -> None:
-    with pytest.raises(SmProxyError, match="no folder") as caught:
+    with pytest.raises(SmProxyError, match="is not an S3 folder") as caught:
         s3.push(FakeAws(), url, KEY)
     assert caught.value.code == "bad-setting"
 

@@ -60,17 +60,17 @@ def checked(aws: FakeAws, *jobs: Summary) -> list[Reachability]:
         ),
     ],
 )
-def test_what_the_list_alone_tells(job: Summary, expected: Reachability) -> None:
+def test_a_list_alone_shows_that_a_job_has_ended(job: Summary, expected: Reachability) -> None:
     assert reachable.guess(job) == expected
 
 
-def test_a_job_that_resolves(resolved: list[str]) -> None:
+def test_a_running_job_that_resolves_is_reachable(resolved: list[str]) -> None:
     aws = FakeAws(DescribeTrainingJob=description(ResourceConfig={"InstanceCount": 4}))
     assert checked(aws, summary()) == [Reachability(reachable=True, nodes=4)]
     assert resolved == ["sm-my-job.training"]
 
 
-def test_what_is_over_costs_no_call(resolved: list[str]) -> None:
+def test_an_ended_job_costs_no_call(resolved: list[str]) -> None:
     aws = FakeAws()
     jobs = [summary(phase="ended"), summary(phase="failed")]
     assert [found.reachable for found in checked(aws, *jobs)] == [False, False]
@@ -87,7 +87,7 @@ def test_what_is_over_costs_no_call(resolved: list[str]) -> None:
         (SmProxyError("throttled", "slow"), None, "throttled: slow"),
     ],
 )
-def test_what_stands_against_it(
+def test_a_job_that_cannot_be_reached_says_why(
     answer: Any, reachable: bool | None, words: str, resolved: list[str]
 ) -> None:
     (found,) = checked(FakeAws(DescribeTrainingJob=answer), summary())
@@ -101,7 +101,7 @@ def test_what_stands_against_it(
     ("code", "reachable"),
     [("no-address", False), ("address-refused", False), ("access-denied", None)],
 )
-def test_what_resolving_met(
+def test_a_failed_resolution_says_why(
     code: Code, reachable: bool | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resolve(*_: object, **__: object) -> object:
@@ -119,7 +119,7 @@ def test_what_resolving_met(
         *(("sshd-silent", False), ("bastion-offline", False), ("throttled", None)),
     ],
 )
-def test_what_ssh_would_meet_counts(
+def test_a_failed_trial_makes_a_job_unreachable(
     code: Code, reachable: bool | None, resolved: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -131,7 +131,7 @@ def test_what_ssh_would_meet_counts(
 
 
 @pytest.mark.parametrize("name", ["", ".training", ".algo-1", ".training.algo-1"])
-def test_trust_counts_under_whichever_name(
+def test_trust_on_first_use_counts_under_each_name_of_the_job(
     name: str, resolved: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trusted: list[bool] = []
@@ -147,7 +147,7 @@ def test_trust_counts_under_whichever_name(
     assert trusted == [True, False]
 
 
-def test_many_are_checked_side_by_side_and_in_order(resolved: list[str]) -> None:
+def test_jobs_are_checked_concurrently_and_returned_in_order(resolved: list[str]) -> None:
     together = threading.Barrier(8, timeout=60)
 
     def describe(TrainingJobName: str) -> dict[str, Any]:  # noqa: N803

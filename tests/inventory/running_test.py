@@ -65,7 +65,7 @@ def streams_of(logStreamNamePrefix: str, **_: Any) -> dict[str, Any]:  # noqa: N
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeAws]:
-    """An account with the training job bert, that answers as is said."""
+    """An account with the training job bert; arguments change its answers."""
 
     def made(**changes: Answers) -> FakeAws:
         answers: dict[str, Answers] = {
@@ -87,12 +87,12 @@ def running_hosts(*prefixes: str, **settings: Any) -> RunningHosts:
     return RunningHosts(Settings(**settings), {"sm-", *prefixes}, lambda _: None)
 
 
-def test_a_job_with_the_user_of_its_log(aws: Callable[..., FakeAws]) -> None:
+def test_a_stub_has_the_user_from_the_log(aws: Callable[..., FakeAws]) -> None:
     aws()
     assert running_hosts().stubs() == [Stub("sm-bert", "ubuntu", "training job")]
 
 
-def test_a_second_look_asks_for_the_lists_only(aws: Callable[..., FakeAws]) -> None:
+def test_a_second_look_calls_the_lists_only(aws: Callable[..., FakeAws]) -> None:
     fake = aws()
     hosts = running_hosts()
     first = hosts.stubs()
@@ -111,13 +111,15 @@ def test_only_live_jobs_are_listed(aws: Callable[..., FakeAws]) -> None:
     assert asked["ListTrainingJobs"]["StatusEquals"] == "InProgress"
 
 
-def test_the_newest_first(aws: Callable[..., FakeAws]) -> None:
+def test_the_newest_job_comes_first(aws: Callable[..., FakeAws]) -> None:
     aws(ListTrainingJobs=training("c", "a", "b"))
     assert [stub.host for stub in running_hosts().stubs()] == ["sm-c", "sm-a", "sm-b"]
 
 
 @pytest.mark.parametrize(("count", "last"), [(2, "sm-bert.algo-2"), (64, "sm-bert.algo-16")])
-def test_nodes(count: int, last: str, aws: Callable[..., FakeAws]) -> None:
+def test_each_node_has_a_stub_up_to_the_limit(
+    count: int, last: str, aws: Callable[..., FakeAws]
+) -> None:
     aws(DescribeTrainingJob=described(ResourceConfig={"InstanceCount": count}))
     found = running_hosts().stubs()
     assert [stub.host for stub in found[:2]] == ["sm-bert", "sm-bert.algo-2"]
@@ -125,13 +127,13 @@ def test_nodes(count: int, last: str, aws: Callable[..., FakeAws]) -> None:
 
 
 @pytest.mark.parametrize("status", ["Starting", "Downloading", "Uploading", "Interrupted"])
-def test_what_does_not_run(status: str, aws: Callable[..., FakeAws]) -> None:
+def test_a_job_that_does_not_run_has_no_stub(status: str, aws: Callable[..., FakeAws]) -> None:
     fake = aws(ListTrainingJobs=training("bert", status=status))
     assert running_hosts().stubs() == []
     assert fake.operations() == LISTS
 
 
-def test_what_has_no_vpc_or_is_gone(aws: Callable[..., FakeAws]) -> None:
+def test_a_job_without_a_vpc_or_that_is_gone_has_no_stub(aws: Callable[..., FakeAws]) -> None:
     aws(DescribeTrainingJob=described(VpcConfig={}))
     assert running_hosts().stubs() == []
     gone = dict.fromkeys(("DescribeProcessingJob", "DescribeTransformJob"), ABSENT)
@@ -142,17 +144,17 @@ def test_what_has_no_vpc_or_is_gone(aws: Callable[..., FakeAws]) -> None:
     assert running_hosts().stubs() == []
 
 
-def test_a_log_that_names_no_user(aws: Callable[..., FakeAws]) -> None:
+def test_a_log_without_a_user_is_read_ever_less_often(aws: Callable[..., FakeAws]) -> None:
     fake = aws(GetLogEvents=events("nothing"))
     hosts = running_hosts(user="trainer")
     for _ in range(5):
         assert hosts.stubs() == [Stub("sm-bert", "trainer", "training job")]
     fake.calls.clear()
     hosts.stubs()
-    assert fake.operations() == LISTS  # it will hardly do so any more
+    assert fake.operations() == LISTS  # after five looks, the log is read less often
 
 
-def test_a_log_that_comes_late_by_many_rounds(aws: Callable[..., FakeAws]) -> None:
+def test_a_user_that_the_log_names_late_is_found(aws: Callable[..., FakeAws]) -> None:
     fake = aws(GetLogEvents=events("nothing"))
     hosts = running_hosts(user="trainer")
     for _ in range(40):
@@ -164,7 +166,7 @@ def test_a_log_that_comes_late_by_many_rounds(aws: Callable[..., FakeAws]) -> No
     assert "trainer" not in users[users.index("ubuntu") :]
 
 
-def test_another_kind_by_its_plain_name(aws: Callable[..., FakeAws]) -> None:
+def test_another_kind_has_a_plain_name(aws: Callable[..., FakeAws]) -> None:
     aws(
         ListTrainingJobs={},
         ListProcessingJobs=processing("prep"),
@@ -175,7 +177,7 @@ def test_another_kind_by_its_plain_name(aws: Callable[..., FakeAws]) -> None:
 
 
 @pytest.mark.parametrize("plain", [described(status="Completed", overall="Completed"), DENIED])
-def test_a_kind_where_the_plain_name_leads_elsewhere(
+def test_a_name_taken_by_another_kind_gets_a_suffix(
     plain: Answers, aws: Callable[..., FakeAws]
 ) -> None:
     aws(
@@ -187,24 +189,24 @@ def test_a_kind_where_the_plain_name_leads_elsewhere(
     assert running_hosts().stubs() == [Stub("sm-prep.processing", "ubuntu", "processing job")]
 
 
-def test_a_host_that_belongs_to_a_longer_prefix(aws: Callable[..., FakeAws]) -> None:
+def test_a_host_of_a_longer_prefix_is_left_out(aws: Callable[..., FakeAws]) -> None:
     aws(ListTrainingJobs=training("eu-x", "bert"))
     assert [stub.host for stub in running_hosts("sm-eu-").stubs()] == ["sm-bert"]
 
 
-def test_a_name_that_is_none(aws: Callable[..., FakeAws]) -> None:
+def test_a_job_whose_name_is_not_a_host_name_is_left_out(aws: Callable[..., FakeAws]) -> None:
     aws(ListTrainingJobs=training("x\n    ProxyCommand evil", "bert"))
     assert [stub.host for stub in running_hosts().stubs()] == ["sm-bert"]
 
 
 @pytest.mark.parametrize("operation", ["ListTransformJobs", "DescribeTrainingJob"])
-def test_nothing_is_known_when_a_call_fails(operation: str, aws: Callable[..., FakeAws]) -> None:
+def test_a_failed_call_is_raised(operation: str, aws: Callable[..., FakeAws]) -> None:
     aws(**{operation: SmProxyError("throttled", "slow")})
     with pytest.raises(SmProxyError, match="slow"):
         running_hosts().stubs()
 
 
-def test_a_denied_kind_is_told_once(aws: Callable[..., FakeAws]) -> None:
+def test_a_denied_kind_is_reported_once(aws: Callable[..., FakeAws]) -> None:
     aws(ListEndpoints=DENIED)
     told: list[str] = []
     hosts = RunningHosts(Settings(), {"sm-"}, told.append)
@@ -212,7 +214,7 @@ def test_a_denied_kind_is_told_once(aws: Callable[..., FakeAws]) -> None:
     assert told == ["left out: denied"]
 
 
-def test_an_endpoint_that_is_updated_stays(aws: Callable[..., FakeAws]) -> None:
+def test_an_endpoint_keeps_its_stub_during_an_update(aws: Callable[..., FakeAws]) -> None:
     line = {"EndpointName": "chat", "EndpointStatus": "Updating", "CreationTime": NOW}
     aws(
         ListTrainingJobs={},

@@ -1,4 +1,4 @@
-"""A container is reachable where `connect` would get to it, and nowhere else."""
+"""A container counts as reachable exactly if `connect` would reach it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BARE = container(host_keys=(), source="ip-addr", user=None, port=22)
 
 @pytest.fixture
 def dialled(monkeypatch: pytest.MonkeyPatch) -> list[SocketStream]:
-    """The streams to be had; what is asked for beyond them fails the test."""
+    """The streams that dialling returns; dialling more often fails the test."""
     streams: list[SocketStream] = []
     monkeypatch.setattr(routes, "connect", lambda *_: streams.pop(0))
     return streams
@@ -44,14 +44,14 @@ def key_of(stream: ServerStream) -> str:
     return f"{stream.key.get_name()} {stream.key.get_base64()}"
 
 
-def test_a_server_with_the_key_of_the_log(dialled: list[SocketStream]) -> None:
+def test_a_server_with_the_logs_key_passes(dialled: list[SocketStream]) -> None:
     stream = ServerStream()
     dialled.append(stream)
     assert tried(container(host_keys=(HOST_KEY, key_of(stream)))) is None
     assert stream.events[-1] == "close"
 
 
-def test_a_server_with_another_key(dialled: list[SocketStream]) -> None:
+def test_a_server_with_another_key_is_refused(dialled: list[SocketStream]) -> None:
     stream = ServerStream()
     dialled.append(stream)
     error = tried(container(host_keys=(HOST_KEY,)))
@@ -61,19 +61,19 @@ def test_a_server_with_another_key(dialled: list[SocketStream]) -> None:
     assert stream.events[-1] == "close"
 
 
-def test_a_key_that_nobody_knows_is_not_dialled(dialled: list[SocketStream]) -> None:
+def test_without_a_known_key_nothing_is_dialled(dialled: list[SocketStream]) -> None:
     error = tried(BARE)
     assert error is not None
     assert error.code == "host-key-unknown"
 
 
-def test_with_trust_the_server_answers_and_nothing_is_pinned(dialled: list[SocketStream]) -> None:
+def test_a_trial_with_trust_on_first_use_pins_nothing(dialled: list[SocketStream]) -> None:
     dialled.append(ServerStream())
     assert tried(BARE, ASKED) is None
     assert not (paths.state_dir() / "first-use").exists()
 
 
-def test_a_pinned_key_is_what_counts(dialled: list[SocketStream]) -> None:
+def test_a_pinned_key_is_checked(dialled: list[SocketStream]) -> None:
     stream = ServerStream()
     pin = trust_on_first_use.pin_path(BARE, FakeAws().scope)
     private_files.write_private(pin, key_of(stream).encode())
@@ -88,7 +88,7 @@ def test_a_pinned_key_is_what_counts(dialled: list[SocketStream]) -> None:
     ("greeting", "code"), [(b"", "sshd-silent"), (b"HTTP/1.1 400 Bad\r\n", "sshd-silent")]
 )
 @pytest.mark.parametrize("found", [container(), BARE], ids=["marker", "bare"])
-def test_what_does_not_greet(
+def test_a_server_without_a_greeting_is_refused(
     greeting: bytes,
     code: str,
     found: Container,
@@ -104,7 +104,7 @@ def test_what_does_not_greet(
     assert stream.events[-1] == "close"
 
 
-def test_a_stream_that_fails_says_why(dialled: list[SocketStream]) -> None:
+def test_the_failure_of_the_stream_is_reported(dialled: list[SocketStream]) -> None:
     stream = SocketStream()
     stream.ended, stream.failure = True, SmProxyError("connect-refused", "no", "mend")
     dialled.append(stream)
@@ -112,7 +112,7 @@ def test_a_stream_that_fails_says_why(dialled: list[SocketStream]) -> None:
         assert tried(container()) is stream.failure
 
 
-def test_a_server_of_another_dialect_answers_all_the_same(dialled: list[SocketStream]) -> None:
+def test_a_server_that_our_reader_does_not_understand_passes(dialled: list[SocketStream]) -> None:
     dialled.append(ServerStream(b"SSH-2.0-Other\r\nand no key exchange that we would know\r\n"))
     assert tried(container()) is None
 
@@ -126,7 +126,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def resolved(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long each resolution was to wait."""
+    """The wait that each resolution was given, in seconds."""
     waits: list[float] = []
 
     def resolve(host: str, *_: Any, wait: float, fresh: bool, on_status: Any) -> Container:
@@ -140,7 +140,7 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def meets(monkeypatch: pytest.MonkeyPatch, *errors: SmProxyError | None) -> None:
-    """What each try meets; the last one again and again."""
+    """The outcome of each trial; the last one repeats."""
     left = list(errors)
 
     def refuse(*_: object) -> None:
@@ -164,7 +164,7 @@ def test_a_server_that_is_still_starting_is_waited_for(
     told: list[str] = []
     assert waited(900, told.append).host == "sm-x"
     assert told == [
-        f"{words}; waiting, for its server may still be starting"
+        f"{words}; waiting, its server may still be starting"
         for words in ("nothing listens at 10.0.1.5 port 22", "silent")
     ]
     assert resolved[0] == 900
@@ -185,7 +185,7 @@ def test_the_wait_for_a_server_ends(
 
 
 @pytest.mark.parametrize("code", ["host-key-unknown", "host-key-changed", "no-bastion"])
-def test_what_no_wait_mends_is_told_at_once(
+def test_a_failure_that_waiting_cannot_fix_ends_the_wait(
     code: Code, resolved: list[float], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meets(monkeypatch, SmProxyError(code, "words", "mend"))

@@ -1,4 +1,4 @@
-"""What `setup` takes, asks and refuses to guess."""
+"""What `setup` takes from flags and files, what it asks, and what it refuses to guess."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WITH_DEFAULT = "[default]\nregion = us-west-2\n[profile prod]\nregion = eu-north
 
 
 class Person:
-    """Answers in turn, and remembers what was asked."""
+    """Gives the answers in order, and records the questions."""
 
     def __init__(self, *words: str) -> None:
         self.words = list(words)
@@ -50,17 +50,17 @@ def aws_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "config"
 
 
-def test_one_profile_with_a_region_is_obvious(aws_files: Path) -> None:
+def test_a_single_profile_with_a_region_needs_no_question(aws_files: Path) -> None:
     aws_files.write_text(ONE)
     assert answers.ask_missing(Settings(), None) == {"profile": "research"}
 
 
-def test_default_profile_is_botocores_own_choice(aws_files: Path) -> None:
+def test_the_default_profile_is_left_to_botocore(aws_files: Path) -> None:
     aws_files.write_text(WITH_DEFAULT)
     assert answers.ask_missing(Settings(), None) == {}
 
 
-def test_several_profiles_need_a_choice(aws_files: Path) -> None:
+def test_several_profiles_without_a_default_need_a_flag(aws_files: Path) -> None:
     aws_files.write_text(TWO)
     with pytest.raises(SmProxyError) as caught:
         answers.ask_missing(Settings(), None)
@@ -77,19 +77,19 @@ def test_asks_for_profile_then_region(aws_files: Path) -> None:
     assert person.asked[0][1:] == (["research", "prod"], "")
 
 
-def test_asked_default_is_not_written_down(aws_files: Path) -> None:
+def test_the_default_profile_is_not_written_down(aws_files: Path) -> None:
     aws_files.write_text(WITH_DEFAULT)
     person = Person("default")
     assert answers.ask_missing(Settings(), person) == {}
     assert person.asked[0][2] == "default"
 
 
-def test_nothing_is_asked_that_is_known(aws_files: Path) -> None:
+def test_known_answers_are_not_asked_for(aws_files: Path) -> None:
     aws_files.write_text(TWO)
     assert answers.ask_missing(Settings(profile="prod", region="eu-west-2"), Person()) == {}
 
 
-def test_keys_in_the_environment_are_a_choice(
+def test_keys_in_the_environment_need_no_profile(
     aws_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws_files.write_text(TWO)
@@ -98,14 +98,14 @@ def test_keys_in_the_environment_are_a_choice(
 
 
 @pytest.mark.usefixtures("aws_files")
-def test_no_region_anywhere_names_the_flag() -> None:
+def test_a_missing_region_names_the_flag() -> None:
     with pytest.raises(SmProxyError) as caught:
         answers.ask_missing(Settings(), None)
     assert caught.value.code == "bad-setting"
     assert "--region" in caught.value.hint
 
 
-def test_a_file_that_is_none_is_told(aws_files: Path) -> None:
+def test_a_broken_aws_config_is_an_error(aws_files: Path) -> None:
     aws_files.write_text("[profile research\nregion")
     with pytest.raises(SmProxyError) as caught:
         answers.ask_missing(Settings(), None)
@@ -124,7 +124,7 @@ def _typed(monkeypatch: pytest.MonkeyPatch, text: str) -> Terminal:
     return shown
 
 
-def test_asks_again_until_it_is_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_answer_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = _typed(monkeypatch, "prot\nprod\n")
     ask = answers.terminal_asker()
     assert ask is not None
@@ -148,7 +148,7 @@ REGIONS = ["eu-west-1", "us-gov-west-1", "cn-north-1", "us-isob-east-1", "eusc-d
 
 
 @pytest.mark.parametrize("region", NO_REGIONS)
-def test_what_is_no_region_is_not_written_down(
+def test_an_invalid_region_is_not_written_down(
     aws_files: Path,
     region: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -168,28 +168,28 @@ def test_what_is_no_region_is_not_written_down(
                 context.setenv(name, value)
             assert cli.main(["setup", *words, *option]) == 1
         line = capsys.readouterr().err
-        assert f"sm-proxy: bad-setting: '{region}' is no AWS region" in line
+        assert f"sm-proxy: bad-setting: '{region}' is not an AWS region" in line
         assert "--region" in line
         assert not config.parent.exists()
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_regions_of_every_partition(aws_files: Path, region: str) -> None:
+def test_regions_of_every_partition_are_accepted(aws_files: Path, region: str) -> None:
     aws_files.write_text(f"[profile prod]\nregion = {region}\n")
     assert answers.ask_missing(Settings(profile="prod"), None) == {}
     assert answers.ask_missing(Settings(profile="prod", region=region), None) == {}
 
 
-def test_a_region_that_was_mistyped_is_asked_for_again(
+def test_a_mistyped_region_is_asked_for_again(
     aws_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = _typed(monkeypatch, "Eu-West\neu-west-1\n")
     found = answers.ask_missing(Settings(), answers.terminal_asker())
     assert found == {"region": "eu-west-1"}
-    assert "'Eu-West' is no AWS region" in shown.getvalue()
+    assert "'Eu-West' is not an AWS region" in shown.getvalue()
 
 
-def test_a_profile_that_was_mistyped_is_asked_for_again(
+def test_a_mistyped_profile_is_asked_for_again(
     aws_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws_files.write_text(WITH_DEFAULT)
@@ -198,14 +198,14 @@ def test_a_profile_that_was_mistyped_is_asked_for_again(
     assert "there is no AWS profile 'prot'" in shown.getvalue()
 
 
-def test_return_takes_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_answer_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     _typed(monkeypatch, "\n")
     ask = answers.terminal_asker()
     assert ask is not None
     assert ask(which("prod")) == "prod"
 
 
-def test_end_of_input_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_of_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     _typed(monkeypatch, "")
     ask = answers.terminal_asker()
     assert ask is not None
@@ -213,14 +213,14 @@ def test_end_of_input_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         ask(which())
 
 
-def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_there_are_no_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("prod\n"))
     assert answers.terminal_asker() is None
     monkeypatch.setattr(sys, "stdin", None)
     assert answers.terminal_asker() is None
 
 
-def test_a_profile_that_is_not_there_is_not_written_down(aws_files: Path) -> None:
+def test_an_unknown_profile_is_not_written_down(aws_files: Path) -> None:
     aws_files.write_text(TWO)
     config = aws_files.with_name("ssh") / "config"
     named = ["--profile", "reserach", "--region", "eu-west-2"]

@@ -10,7 +10,7 @@ from sm_proxy.setup import build_context
 from tests.setup.helpers import init, states
 
 
-def test_an_older_version_is_replaced_and_an_edit_is_not(
+def test_an_older_version_is_replaced_but_not_an_edited_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = container_files.read()
@@ -27,7 +27,7 @@ def test_an_older_version_is_replaced_and_an_edit_is_not(
     error = capsys.readouterr().err
     assert error.startswith("sm-proxy: file-edited: ")
     assert "sshd_config" in error
-    # Not one of them: files of two versions do not go together.
+    # No file is written: files of two versions do not work together.
     assert (tmp_path / "sm-proxy" / "serve.sh").read_bytes() == older["serve.sh"]
 
     init(capsys, tmp_path, "--force")
@@ -35,7 +35,9 @@ def test_an_older_version_is_replaced_and_an_edit_is_not(
     assert set(states(init(capsys, tmp_path)).values()) == {"same"}
 
 
-def test_files_that_somebody_else_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_we_did_not_write_are_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = tmp_path / "sm-proxy" / "entrypoint.sh"
     target.parent.mkdir()
     target.write_text("theirs")
@@ -45,7 +47,9 @@ def test_files_that_somebody_else_wrote(tmp_path: Path, capsys: pytest.CaptureFi
     assert target.read_text() == "theirs"
 
 
-def test_other_line_ends_are_no_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_line_ends_do_not_count_as_an_edit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     init(capsys, tmp_path)
     file = tmp_path / "sm-proxy" / "serve.sh"
     file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
