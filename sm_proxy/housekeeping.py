@@ -18,7 +18,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.local import paths, private_files
 from sm_proxy.local.threads import Background
-from sm_proxy.routes import session_api
+from sm_proxy.routes import sessions
 from sm_proxy.settings import Settings
 from sm_proxy.state import cache, open_sessions
 from sm_proxy.tunnel.stream import Stream
@@ -52,18 +52,8 @@ class BackgroundHousekeeping:
 
 
 def run(aws: Aws, settings: Settings) -> None:
-    """Do what is to be done; nothing that hinders it is an error."""
-
-    def terminate(session_id: str) -> bool:
-        try:
-            session_api.end(aws, session_id)
-        except SmProxyError as error:
-            return error.code == "access-denied"  # its idle timeout will have to do it
-        except Exception:  # noqa: BLE001 - whatever it is, a later run tries again
-            return False
-        return True
-
-    open_sessions.end_orphans(aws.scope, terminate)
+    """End orphaned sessions and sweep old files; failures are ignored."""
+    sessions.end_orphans(aws)
     sweep(settings)
 
 

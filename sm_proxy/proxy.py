@@ -21,6 +21,7 @@ from sm_proxy.local import debug_log, output, signals, stdio, threads
 from sm_proxy.local.stdio import Stdio
 from sm_proxy.local.threads import Background
 from sm_proxy.resolver import Container
+from sm_proxy.routes import sessions
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.greeting import Greeting
@@ -123,7 +124,7 @@ def _finish(
             steps.callback(_note, record, began, ended_by)
             if isinstance(ended_by, SmProxyError):
                 steps.callback(error_handler.keep_now, "connect", ended_by)
-            steps.callback(routes.end_all)
+            steps.callback(sessions.SESSIONS.end_all)
             if left.stream is not None:
                 steps.callback(debug_log.write, "closed")
                 steps.callback(left.stream.close)

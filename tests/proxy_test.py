@@ -328,7 +328,7 @@ def test_the_last_line_stands_before_what_is_left(
 HANGS = {
     "log": (connection_log, "append"),
     "housekeeping": (housekeeping, "run"),
-    "sessions": (bastion, "end_all"),
+    "sessions": (Sessions, "end_all"),
     "errors": (error_handler, "_remember"),
 }
 

@@ -21,7 +21,7 @@ from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
 from sm_proxy.local import output, paths, signals
 from sm_proxy.local.output import Result
-from sm_proxy.routes import table as routes
+from sm_proxy.routes import sessions
 from sm_proxy.settings import Settings, sources
 
 _COLOURS = {"passed": "32", "failed": "31", "skipped": "2"}
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> Result:
             findings = runner.examine(context, checks.stages(context))
     finally:
         connection.close(context)
-        routes.end_all()  # of a check that was interrupted or took too long
+        sessions.SESSIONS.end_all()  # of a check that was interrupted or took too long
     findings = [*findings, *remembered]
     if args.bundle:
         support_bundle.write(Path(args.bundle), context, findings)

@@ -18,7 +18,7 @@ from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.identity import identities
 from sm_proxy.local import private_files
 from sm_proxy.local.threads import Background
-from sm_proxy.routes import session_api
+from sm_proxy.routes import sessions
 from sm_proxy.routes import table as routes
 from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko
 
@@ -141,7 +141,7 @@ def ended(context: Context) -> str:
     if not context.session_id:
         raise SkipCheck("the session's id is not known")
     try:
-        session_api.end(context.aws, context.session_id)
+        sessions.terminate(context.aws, context.session_id)
     except ServiceError as error:
         raise error.as_failure() from None
     return "the session is over"

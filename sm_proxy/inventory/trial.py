@@ -19,6 +19,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.jobs.container import Container
 from sm_proxy.local import signals
+from sm_proxy.routes import sessions
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
@@ -34,7 +35,7 @@ def no_session_left_open() -> Iterator[None]:
     try:
         yield
     finally:
-        routes.end_all()
+        sessions.SESSIONS.end_all()
 
 
 def wait_until_answering(

@@ -54,11 +54,6 @@ def connect(container: Container, port: int, settings: Settings, aws: Aws) -> Se
     return _through(target, container, port, aws)
 
 
-def end_all() -> None:
-    """End the sessions that this process holds open; from now on none is started."""
-    sessions.SESSIONS.end_all()
-
-
 def _through(target: str, container: Container, port: int, aws: Aws) -> Session:
     debug_log.write("bastion", id=target)
     api = session_api.SsmApi(

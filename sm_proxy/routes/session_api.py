@@ -95,7 +95,7 @@ class SsmApi:
     def terminate(self, session_id: str) -> None:
         """TerminateSession."""
         sessions.SESSIONS.leave(session_id)
-        end(self._aws, session_id)
+        sessions.terminate(self._aws, session_id)
         sessions.SESSIONS.over(session_id)
 
     def data_key(self, key_id: str, session_id: str, challenge: str) -> tuple[bytes, bytes]:
@@ -158,20 +158,6 @@ class SsmApi:
 def failure(kind: Kind, reason: str) -> SmProxyError:
     """The failure for a session that did not end cleanly, or never began."""
     return SmProxyError(_CODES[kind], reason, _HINTS[kind])
-
-
-def end(aws: Aws, session_id: str) -> None:
-    """TerminateSession; done also where the service no longer knows the session.
-
-    Raises:
-        SmProxyError: it may still be open.
-        ServiceError: likewise.
-    """
-    try:
-        aws.call("ssm", "TerminateSession", SessionId=session_id)
-    except ServiceError as error:
-        if error.error != "DoesNotExistException":
-            raise
 
 
 def _grant(answer: dict[str, Any]) -> Grant:

@@ -1,8 +1,8 @@
-"""The SSM sessions of this process: none is left open when it ends, whatever it was doing.
+"""The SSM sessions of this process, whatever route opened them: none stays open when it ends.
 
-A signal may strike between any two steps, and a session may be granted to a thread nobody waits for
-any more. So whoever gets one enters it here, in the thread that asked for it, which no signal
-interrupts; and `end_all` waits for what was asked for, and ends what nobody has ended.
+A signal may strike between any two steps, and a session may be granted to a thread that nobody
+waits for any more. So the thread that asks for a session enters it here, and no signal interrupts
+that thread. `end_all` waits for the sessions that were asked for, and ends those still open.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
 from sm_proxy.local.signals import Hangup
 from sm_proxy.ssm.api import TERMINATE_DEADLINE_S, Api, Grant, terminate_within_bound
 from sm_proxy.state import open_sessions
@@ -18,7 +21,7 @@ _END_S: Final = TERMINATE_DEADLINE_S
 
 
 class Sessions:
-    """Those that were granted and nobody has tried to end."""
+    """The sessions that were granted and that nobody has tried to end."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -27,14 +30,14 @@ class Sessions:
         self._at_end = False
 
     def start(self, api: Api, scope: str) -> Grant:
-        """A new session; call it in a thread that no signal interrupts.
+        """Start a session; call this in a thread that no signal interrupts.
 
         Args:
-            api: what starts it, and would end it.
-            scope: what tells one account and region from another.
+            api: starts the session, and ends it later.
+            scope: distinguishes accounts and regions.
 
         Raises:
-            Hangup: the process is at its end.
+            Hangup: the process is ending.
         """
         with self._changed:
             if self._at_end:
@@ -52,17 +55,17 @@ class Sessions:
         return grant
 
     def leave(self, session_id: str) -> None:
-        """It is over, or somebody is ending it."""
+        """Forget a session that is over or that the caller is ending."""
         with self._changed:
             self._open.pop(session_id, None)
 
     def over(self, session_id: str) -> None:
-        """It is over for good."""
+        """Forget a session that is over, on disk too."""
         self.leave(session_id)
         open_sessions.remove(session_id)
 
     def end_all(self) -> None:
-        """End what is open; from now on none is started. Takes some four seconds at the most."""
+        """End all open sessions and start no more. Takes about four seconds at most."""
         with self._changed:
             self._at_end = True
             self._changed.wait_for(lambda: not self._asked_for, _END_S)
@@ -78,4 +81,33 @@ class Sessions:
 
 
 SESSIONS: Final = Sessions()
-"""Those of this process."""
+"""The sessions of this process."""
+
+
+def terminate(aws: Aws, session_id: str) -> None:
+    """TerminateSession; also succeeds if the service no longer knows the session.
+
+    Raises:
+        SmProxyError: the session may still be open.
+        ServiceError: the same.
+    """
+    try:
+        aws.call("ssm", "TerminateSession", SessionId=session_id)
+    except ServiceError as error:
+        if error.error != "DoesNotExistException":
+            raise
+
+
+def end_orphans(aws: Aws) -> None:
+    """End the sessions that killed processes of this account and region left open."""
+
+    def ended(session_id: str) -> bool:
+        try:
+            terminate(aws, session_id)
+        except SmProxyError as error:
+            return error.code == "access-denied"  # its idle timeout will end it
+        except Exception:  # noqa: BLE001 - whatever it is, a later run tries again
+            return False
+        return True
+
+    open_sessions.end_orphans(aws.scope, ended)

@@ -1,11 +1,10 @@
-"""The routes to a container, in the order in which they are tried: one row a route.
+"""The routes to a container, in the order in which they are tried: one row per route.
 
-A route is a module with the members of `Route`. Whoever connects asks here and names none.
+A route is a module with the members of `Route`. Callers ask this table and name no route.
 """
 
 from __future__ import annotations
 
-import contextlib
 from typing import Final, Protocol
 
 from sm_proxy.aws.clients import Aws
@@ -16,41 +15,36 @@ from sm_proxy.tunnel.stream import Stream
 
 
 class Route(Protocol):
-    """What a module of a route offers."""
+    """The members of a route's module."""
 
     @property
     def NAME(self) -> str:  # noqa: N802 - a constant of the module
-        """What users call it."""
+        """The name that users know."""
 
     def applies(self, settings: Settings, container: Container) -> bool:
-        """Whether it can lead to this container; asks nobody and sends nothing."""
+        """Whether this route can lead to the container; makes no call and sends no packet."""
 
     def connect(self, container: Container, port: int, settings: Settings, aws: Aws) -> Stream:
         """Open a stream to the container's port.
 
+        A route that starts an SSM session does so through `sessions.SESSIONS`, which ends it when
+        the process ends early.
+
         Raises:
             SmProxyError: with the code that fits.
         """
-
-    def end_all(self) -> None:
-        """End what this process holds open; from now on nothing is started."""
 
 
 ROUTES: Final[tuple[Route, ...]] = (bastion,)
 
 
 def connect(container: Container, port: int, settings: Settings, aws: Aws) -> Stream:
-    """Open a stream by the first route that applies; where none does, the first says why.
+    """Open a stream by the first route that applies.
+
+    If no route applies, the first one is tried: its error tells the user why.
 
     Raises:
         SmProxyError: with the code that fits.
     """
     usable = (route for route in ROUTES if route.applies(settings, container))
     return next(usable, ROUTES[0]).connect(container, port, settings, aws)
-
-
-def end_all() -> None:
-    """End what any route holds open; from now on nothing is started."""
-    with contextlib.ExitStack() as stack:  # one that fails keeps no other from it
-        for route in ROUTES:
-            stack.callback(route.end_all)

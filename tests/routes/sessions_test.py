@@ -21,9 +21,10 @@ def generous_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Api:
-    """Grants `s-1`, when it may."""
+    """Grants one session, when it may."""
 
-    def __init__(self, *, slow: bool = False) -> None:
+    def __init__(self, session_id: str = "s-1", *, slow: bool = False) -> None:
+        self.session_id = session_id
         self.asked, self.go = threading.Event(), threading.Event()
         self.ended: list[str] = []
         if not slow:
@@ -32,7 +33,7 @@ class Api:
     def start(self) -> Grant:
         self.asked.set()
         self.go.wait(30)
-        return Grant("s-1", "token", "wss://x")
+        return Grant(self.session_id, "token", "wss://x")
 
     def resume(self, session_id: str) -> Grant | None:
         raise NotImplementedError
@@ -55,6 +56,14 @@ def test_one_that_nobody_has_ended_is_ended() -> None:
     sessions.end_all()
     assert api.ended == ["s-1"]
     assert records() == 1, "terminated or not: `terminate` has to say so"
+
+
+def test_every_open_session_is_ended() -> None:
+    sessions, apis = Sessions(), [Api("s-1"), Api("s-2")]
+    for api in apis:
+        sessions.start(api, "here")
+    sessions.end_all()
+    assert [api.ended for api in apis] == [["s-1"], ["s-2"]]
 
 
 def test_one_that_is_over_is_left_alone() -> None:

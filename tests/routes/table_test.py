@@ -17,16 +17,12 @@ class Recorded:
     def __init__(self, name: str, *, usable: bool) -> None:
         self.NAME = name
         self.usable = usable
-        self.ended = 0
 
     def applies(self, *_: Any) -> bool:
         return self.usable
 
     def connect(self, *_: Any) -> Any:
         return SimpleNamespace(through=self.NAME)
-
-    def end_all(self) -> None:
-        self.ended += 1
 
 
 def through(monkeypatch: pytest.MonkeyPatch, *routes: Recorded) -> str:
@@ -42,13 +38,6 @@ def test_the_first_route_that_applies_is_taken(monkeypatch: pytest.MonkeyPatch) 
 
 def test_where_none_applies_the_first_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert through(monkeypatch, *(Recorded(name, usable=False) for name in "ab")) == "a"
-
-
-def test_every_route_ends_what_it_holds_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    routes = [Recorded(name, usable=False) for name in "ab"]
-    monkeypatch.setattr(table, "ROUTES", cast("tuple[Route, ...]", tuple(routes)))
-    table.end_all()
-    assert [route.ended for route in routes] == [1, 1]
 
 
 def test_every_row_has_a_name_of_its_own() -> None:
