@@ -1,7 +1,8 @@
 """The command line: parses, imports the one command it needs, renders its result.
 
-Every command is a module of `sm_proxy.commands` with `add_arguments(parser)` and `run(args)`.
-Only the module of the command at hand is imported: `connect` runs at every ssh.
+Every command is a module of `sm_proxy.commands` with `add_arguments(parser)` and
+`run(args, settings)`; it may have a `load_settings(args)` of its own. Only the
+module of the command at hand is imported: `connect` runs at every ssh.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 from sm_proxy import __version__, error_handler
 from sm_proxy.errors import EXIT_USAGE, SmProxyError, printable
 from sm_proxy.local import output
+from sm_proxy.settings import load_for_command
 
 COMMANDS = {
     "setup": "set this laptop up: key, ssh config, credentials, bastion",
@@ -106,14 +108,16 @@ def _open_standard_descriptors() -> None:
 
 def _run(name: str, words: list[str], *, as_json: bool) -> int:
     args = _parser(name).parse_args(words)
-    result = _module(name).run(args)
+    command = _module(name)
+    settings = getattr(command, "load_settings", load_for_command)(args)
+    result = command.run(args, settings)
     if isinstance(result, int):
         return result
     output.render(name, result, as_json=as_json)
     if "sm_proxy.aws.clients" in sys.modules:
         from sm_proxy import housekeeping  # noqa: PLC0415 - behind what called AWS
 
-        housekeeping.after_command(args)
+        housekeeping.after_command(settings)
     if result.failure is not None:
         return error_handler.report_last_line(name, result.failure)
     return int(result.exit_status)

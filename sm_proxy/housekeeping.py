@@ -6,7 +6,6 @@ their time and host keys of jobs that must be over go away.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import threading
@@ -57,12 +56,9 @@ def run(aws: Aws, settings: Settings) -> None:
     sweep(settings)
 
 
-def after_command(args: argparse.Namespace) -> None:
+def after_command(settings: Settings) -> None:
     """Behind a command that has called AWS; it costs a client only where there is work to do."""
-    from sm_proxy import settings as settings_module  # noqa: PLC0415 - seldom
-
     with contextlib.suppress(Exception):
-        settings = settings_module.load(settings_module.flags_of(args))
         if not open_sessions.orphans():
             sweep(settings)
             return

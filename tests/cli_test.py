@@ -13,6 +13,7 @@ from sm_proxy import __version__, cli
 from sm_proxy.commands import resolve
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
 
 
 def usage(*words: str) -> int:
@@ -110,7 +111,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The arguments with which `resolve` is run; it fails where its host is `sm-bad`."""
     seen: list[Any] = []
 
-    def run(args: Any) -> Result:
+    def run(args: Any, _: Settings) -> Result:
         seen.append(args)
         if args.host == "sm-bad":
             raise SmProxyError("no-vpc", "none", "mend")

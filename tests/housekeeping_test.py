@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import os
 import threading
 import time
@@ -99,10 +98,10 @@ def test_a_command_ends_orphans_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(housekeeping, "Aws", client)
     monkeypatch.setattr(housekeeping, "PATIENCE_S", 60)
-    housekeeping.after_command(argparse.Namespace(region="eu-west-1"))
+    housekeeping.after_command(Settings(region="eu-west-1"))
     assert made == [], "there is nothing to do"
     orphan("s-1", aws.scope)
-    housekeeping.after_command(argparse.Namespace(region="eu-west-1"))
+    housekeeping.after_command(Settings(region="eu-west-1"))
     assert made == [(None, "eu-west-1")]
     assert aws.operations() == ["TerminateSession"]
 
@@ -112,7 +111,7 @@ def test_what_hinders_a_commands_housekeeping_is_no_error(monkeypatch: pytest.Mo
         raise KeyError("x")
 
     monkeypatch.setattr(open_sessions, "orphans", broken)
-    housekeeping.after_command(argparse.Namespace())
+    housekeeping.after_command(SETTINGS)
 
 
 def test_the_cache_is_swept_once_a_day() -> None:
@@ -146,7 +145,7 @@ def test_host_keys_of_jobs_that_must_be_over(
     for host in ("sm-old", "sm-new"):
         known_hosts.pin(settings, host, [HOST_KEY])
     os.utime(known_hosts.path_of(settings, "sm-old"), (1, 1))
-    housekeeping.after_command(argparse.Namespace())
+    housekeeping.after_command(settings)
     folder = known_hosts.path_of(settings, "sm-old").parent
     assert [path.name for path in folder.iterdir()] == ["sm-new"]
 

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy import config_writer
-from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
 from sm_proxy.config_writer import Change, Problem
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, paths
 from sm_proxy.local.output import Result
-from sm_proxy.settings import Settings, contexts
-from sm_proxy.settings.sources import from_file
+from sm_proxy.settings import Settings, contexts, flags_of, sources
 from sm_proxy.ssh_config import our_file, requested
 
 
@@ -52,10 +50,12 @@ _ACTIONS = {
 }
 
 
-def run(args: argparse.Namespace) -> Result:
+load_settings = sources.load_without_contexts
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Plan the change, then print it or carry it out."""
-    flags = settings_module.flags_of(args)
-    settings = settings_module.load(flags)
+    flags = flags_of(args)
     ssh_config = Path(args.ssh_config) if args.ssh_config else paths.user_ssh_config()
     if args.action == "remove":
         return _carried_out(args, lambda: _removal(ssh_config, settings, flags))
@@ -82,7 +82,7 @@ def _removal(ssh_config: Path, settings: Settings, flags: Mapping[str, Any]) -> 
     known.pop(settings.prefix, None)
     if not known:
         return config_writer.plan_removal(ssh_config, settings)
-    base = replace(from_file(), ssh_dir=settings.ssh_dir)
+    base = replace(sources.from_file(), ssh_dir=settings.ssh_dir)
     return config_writer.plan(ssh_config, base, our_file.own_program(), known)
 
 

@@ -7,9 +7,9 @@ import re
 from typing import Final
 
 from sm_proxy import proxy
-from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
 from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.settings import Settings, sources
 
 _TOKEN: Final = re.compile(r"%[A-Za-z]")
 
@@ -24,11 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    """Tunnel stdin and stdout into the container."""
+def load_settings(args: argparse.Namespace) -> Settings:
+    """The ProxyCommand names its context's options itself."""
     _refuse_token(args.host, "bad-name")
     _refuse_token(args.login or "", "unsupported")
-    settings = settings_module.load(settings_module.flags_of(args))
+    return sources.load_without_contexts(args)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Tunnel stdin and stdout into the container."""
     return proxy.connect(args.host, args.port, args.login, settings)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from sm_proxy import __version__
 from sm_proxy.commands import options
 from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings, sources
 from sm_proxy.setup import build_context
 from sm_proxy.setup.build_context import File
 
@@ -34,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(init)
 
 
-def run(args: argparse.Namespace) -> Result:
+load_settings = sources.load_nothing
+
+
+def run(args: argparse.Namespace, _: Settings) -> Result:
     """Write; data: `{"version", "files": [{"path", "state", "written"}], "dockerfile": [lines]}`.
 
     `state` is what was there before: new, same, older or edited.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from sm_proxy.commands.lab import require_extra
+from sm_proxy.settings import Settings, sources
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", choices=("netns", "loopback"), help="netns where permitted")
 
 
-def run(args: argparse.Namespace) -> int:
+load_settings = sources.load_nothing
+
+
+def run(args: argparse.Namespace, _: Settings) -> int:
     """Run the demo inside a lab of its own; the exit status tells whether all of it worked."""
     require_extra()
     from sm_proxy_lab import run as lab_run  # noqa: PLC0415 - an optional extra

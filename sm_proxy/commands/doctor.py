@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
 from sm_proxy.doctor import (
     account,
@@ -22,7 +21,7 @@ from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
 from sm_proxy.local import output, paths, signals
 from sm_proxy.local.output import Result
 from sm_proxy.routes import sessions
-from sm_proxy.settings import Settings, sources
+from sm_proxy.settings import Settings, flags_of, load_for, sources
 
 _COLOURS = {"passed": "32", "failed": "31", "skipped": "2"}
 
@@ -35,14 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_ssh_config(parser, "the config that ssh is given by -F")
 
 
-def run(args: argparse.Namespace) -> Result:
+def load_settings(args: argparse.Namespace) -> Settings:
+    """The settings, or as much of them as is needed to examine why they cannot be read."""
+    flags = flags_of(args)
+    try:
+        return load_for(flags, _host(args))
+    except SmProxyError:
+        ssh_dir = flags.get("ssh_dir") or sources.ssh_dir_of_variables()
+        return replace(Settings(), ssh_dir=ssh_dir)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Examine; exit status 1 where a cause was found."""
     signals.raise_on_hangup()  # a terminal that is closed must leave no session open
-    login, _, host = (args.host or "").rpartition("@")
-    context = _context(args, host or None, login or None)
+    context = _context(args, settings)
     # Asked first: what follows may itself be put on record.
     remembered = runner.examine(context, ((("last-failure", last_failure.failure),),))
-    findings = _unsettled(args, context.host)
+    findings = _unreadable_settings(args)
     try:
         if not findings:
             findings = runner.examine(context, checks.stages(context))
@@ -71,21 +79,21 @@ def _failure(findings: Sequence[Finding]) -> SmProxyError | None:
     return None
 
 
-def _context(args: argparse.Namespace, host: str | None, login: str | None) -> Context:
-    flags = settings_module.flags_of(args)
-    try:
-        settings = settings_module.load_for(flags, host)
-    except SmProxyError:
-        ssh_dir = flags.get("ssh_dir") or sources.ssh_dir_of_variables()
-        settings = replace(Settings(), ssh_dir=ssh_dir)
+def _host(args: argparse.Namespace) -> str | None:
+    """The host name of `USER@HOST`."""
+    return (args.host or "").rpartition("@")[2] or None
+
+
+def _context(args: argparse.Namespace, settings: Settings) -> Context:
+    login = (args.host or "").rpartition("@")[0] or None
     config = Path(args.ssh_config) if args.ssh_config else paths.named_ssh_config()
-    return Context(settings, host, account.make_client(settings), login, config)
+    return Context(settings, _host(args), account.make_client(settings), login, config)
 
 
-def _unsettled(args: argparse.Namespace, host: str | None) -> list[Finding]:
-    """The finding of settings that cannot be read: nothing can be looked at without them."""
+def _unreadable_settings(args: argparse.Namespace) -> list[Finding]:
+    """The finding of settings that cannot be read: no other check can be made without them."""
     try:
-        settings_module.load_for(settings_module.flags_of(args), host)
+        load_for(flags_of(args), _host(args))
     except SmProxyError as error:
         return [Finding("settings", "failed", error.message, 0, error.hint, error.code)]
     return []

@@ -6,6 +6,7 @@ import argparse
 
 from sm_proxy.commands import go
 from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     go.add_arguments(parser)
 
 
-def run(args: argparse.Namespace) -> Result:
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """End the keeping; before the program has ended: see to it that nothing is kept."""
-    return go.end_window("done", args)
+    return go.end_window("done", args, settings)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.remote.release import EndWord, NodeOutcome, release_nodes
+from sm_proxy.settings import Settings
 
 _WORDS = {
     ("go", "wait"): "told to go on: the program starts",
@@ -31,17 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> Result:
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """End the waiting."""
-    return end_window("go", args)
+    return end_window("go", args, settings)
 
 
-def end_window(release: EndWord, args: argparse.Namespace) -> Result:
+def end_window(release: EndWord, args: argparse.Namespace, settings: Settings) -> Result:
     """End a window; data: `{"job", "nodes": [{"node", "window", "told", "error"}]}`.
 
     `window` is what the node was in: wait, keep, none or unknown. `error` has the envelope's shape.
     """
-    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
     job, nodes = release_nodes(release, args.host, settings, aws, output.status)
     data = {"job": job, "nodes": [_data(node) for node in nodes]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from sm_proxy import resolver
-from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError
@@ -13,6 +12,7 @@ from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.remote.machine import probe, report, text
 from sm_proxy.remote.run import run_script
+from sm_proxy.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> Result:
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Look, over one ssh connection; the data's shape stands in `remote/machine/report.py`.
 
     Beside it: `job` and `node`.
     """
-    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
     container = resolver.resolve(
         args.host, settings, aws, wait=settings.wait, on_status=output.status

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sm_proxy import config_writer
-from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities, key_files, passphrases
@@ -53,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def run(args: argparse.Namespace) -> Result:
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Do what the action says."""
     action, _ = _ACTIONS[args.action]
-    return action(args, settings_module.load_for(settings_module.flags_of(args)))
+    return action(args, settings)
 
 
 def _show(args: argparse.Namespace, settings: Settings) -> Result:

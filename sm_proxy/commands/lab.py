@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import Settings, sources
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     up_parser.set_defaults(main=lab_run.up)
 
 
-def run(args: argparse.Namespace) -> int:
+load_settings = sources.load_nothing
+
+
+def run(args: argparse.Namespace, _: Settings) -> int:
     """Run the lab; the exit status is the command's own."""
     require_extra()
     return int(args.main(args))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.errors import printable
@@ -19,6 +18,7 @@ from sm_proxy.jobs.job import Summary
 from sm_proxy.jobs.times import in_words
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
 
 _RECENT: Final = 10
 """So many jobs of a kind that are over are worth showing."""
@@ -35,9 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> Result:
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """One page of each kind, side by side; with `--check`, each running job as well."""
-    settings = settings_module.load_for(settings_module.flags_of(args))
     aws = Aws(settings.profile, settings.region)
     jobs = _shown(listing.list_all(aws, output.status))
     found = (

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 
-from sm_proxy import settings as settings_module
 from sm_proxy.aws import caller, sso
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.sso import Invitation, Portal
@@ -18,6 +17,7 @@ from sm_proxy.commands import options
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
 from sm_proxy.local import output, secret_store, threads
 from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
 
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 _BROWSER_STARTS_S = 30
@@ -31,9 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> Result:
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Get credentials, asking where that is needed, and say whose they are."""
-    settings = settings_module.load_for(settings_module.flags_of(args))
     aws = Aws(settings.profile, settings.region)
     try:
         found = caller.identify(aws)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from sm_proxy import resolver
-from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> Result:
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Find the container; waits only where `--wait` says so."""
-    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
     container = resolver.resolve(
         args.host, settings, aws, wait=args.wait or 0, on_status=output.status

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy import config_writer
-from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.config_writer import Change
@@ -17,7 +16,7 @@ from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
 from sm_proxy.local import paths, private_files
 from sm_proxy.local.output import Result
-from sm_proxy.settings import Settings
+from sm_proxy.settings import Settings, flags_of, load, load_for
 from sm_proxy.setup import answers, steps
 from sm_proxy.setup.steps import Step
 from sm_proxy.ssh_config import our_file, requested
@@ -45,18 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> Result:
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Choose, write, check, and say what to type next."""
-    flags = settings_module.flags_of(args)
     ask = None if args.yes else answers.terminal_asker()
-    flags |= answers.ask_missing(settings_module.load_for(flags), ask)
+    flags = flags_of(args) | answers.ask_missing(settings, ask)
+    settings = load_for(flags)
     ssh_config = Path(args.ssh_config) if args.ssh_config else None
-    key = identities.ensure(settings_module.load_for(flags), lambda: _new_pair(args.passphrase))
+    key = identities.ensure(settings, lambda: _new_pair(args.passphrase))
     taken = [
         Step("key", "passed", _key_message(key, args.passphrase)),
         _written(flags, ssh_config or paths.user_ssh_config()),
     ]
-    settings = settings_module.load_for(flags)
+    settings = load_for(flags)  # the context is on record now
     taken.append(steps.run_step("ssh", lambda: steps.ssh(settings, ssh_config)))
     taken += _outside(settings)
     failure = next((step.failure for step in taken if step.failure), None)
@@ -87,7 +86,7 @@ def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:
     Raises:
         SmProxyError: `config-malformed`, `config-read-only`: there is nothing to go on with.
     """
-    settings = settings_module.load(flags)
+    settings = load(flags)
     requested.prepare(settings, flags)
 
     def plan() -> list[Change]:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, Final
 
 from sm_proxy import config_writer
-from sm_proxy import settings as settings_module
 from sm_proxy.commands import options
 from sm_proxy.config_writer import Change, Stub
 from sm_proxy.errors import SmProxyError
@@ -21,7 +20,7 @@ from sm_proxy.inventory.running import RunningHosts
 from sm_proxy.local import output, signals
 from sm_proxy.local.output import Result
 from sm_proxy.local.threads import Background
-from sm_proxy.settings import Settings, contexts
+from sm_proxy.settings import Settings, contexts, flags_of, load, sources
 from sm_proxy.ssh_config import blocks
 
 _INTERVAL_S: Final = 60
@@ -80,13 +79,16 @@ class _Round:
         return gone + [f"added {stub.host}" for stub in self.after if stub.host not in before]
 
 
-def run(args: argparse.Namespace) -> Result:
+load_settings = sources.load_without_contexts
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """One round, or with `--watch` one after the other."""
-    flags = settings_module.flags_of(args)
+    flags = flags_of(args)
     if args.watch:
-        return _watched(flags, float(args.interval))
-    running = _running_hosts(flags, {})
-    done = _round(flags, running, dry_run=args.dry_run)
+        return _watched(flags, settings, float(args.interval))
+    running = _running_hosts(flags, settings, {})
+    done = _round(settings, running, dry_run=args.dry_run)
     if done.errors:
         for line in done.messages():
             output.status(line)
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> Result:
     return Result(_data(done), text or "nothing to do")
 
 
-def _watched(flags: Mapping[str, Any], interval: float) -> Result:
+def _watched(flags: Mapping[str, Any], settings: Settings, interval: float) -> Result:
     """Round after round until a signal: SIGTERM and SIGHUP are its ordinary end."""
     signals.raise_on_hangup()
     watched: dict[str, _Watched] = {}
@@ -105,26 +107,26 @@ def _watched(flags: Mapping[str, Any], interval: float) -> Result:
             known = {prefix: item.hosts for prefix, item in watched.items()}
             watched = {
                 prefix: watched[prefix] if known.get(prefix) is hosts else _Watched(hosts)
-                for prefix, hosts in _running_hosts(flags, known).items()
+                for prefix, hosts in _running_hosts(flags, settings, known).items()
             }
-            _look(flags, watched, interval)
+            _look(settings, watched, interval)
             now = time.monotonic()
             soonest = min((item.due for item in watched.values()), default=now + interval)
             time.sleep(max(0.0, min(soonest - now, interval)))
     except signals.Hangup as hangup:
         if hangup.args == (signal.SIGINT,):
             raise
-        return Result({"hosts": _hosts(config_writer.read_stubs(settings_module.load(flags)))})
+        return Result({"hosts": _hosts(config_writer.read_stubs(settings))})
 
 
-def _look(flags: Mapping[str, Any], watched: Mapping[str, _Watched], interval: float) -> None:
+def _look(settings: Settings, watched: Mapping[str, _Watched], interval: float) -> None:
     """Ask the contexts whose time has come; each that fails is asked less and less often."""
     now = time.monotonic()
     due = {prefix: item.hosts for prefix, item in watched.items() if item.due <= now}
     if not due:
         return
     try:
-        done = _round(flags, due)
+        done = _round(settings, due)
     except SmProxyError as busy:
         if busy.code != "busy":
             raise
@@ -150,14 +152,13 @@ def _look(flags: Mapping[str, Any], watched: Mapping[str, _Watched], interval: f
 
 
 def _running_hosts(
-    flags: Mapping[str, Any], known: Mapping[str, RunningHosts]
+    flags: Mapping[str, Any], settings: Settings, known: Mapping[str, RunningHosts]
 ) -> dict[str, RunningHosts]:
     """The running hosts of each context, with what ssh gives `connect` there; `--prefix` means one.
 
     Raises:
         SmProxyError: `config-malformed`, there is nothing to add to; `bad-setting`.
     """
-    settings = settings_module.load(flags)
     own = settings.ssh_config_file
     config_writer.plan_stubs(settings, config_writer.read_stubs(settings))  # refuses early
     recorded = contexts.read(own)
@@ -184,7 +185,7 @@ def _running_hosts(
                 "prefix": prefix,
                 "ssh_dir": flags.get("ssh_dir"),
             }
-            context = settings_module.load(flags_of_context)
+            context = load(flags_of_context)
             old = known.get(prefix)
             same = old is not None and old.is_of(context, recorded)
             found[prefix] = (
@@ -194,7 +195,7 @@ def _running_hosts(
 
 
 def _round(
-    flags: Mapping[str, Any], running: Mapping[str, RunningHosts], *, dry_run: bool = False
+    settings: Settings, running: Mapping[str, RunningHosts], *, dry_run: bool = False
 ) -> _Round:
     """Ask these contexts side by side; the stubs of all others, and of those that fail, stay."""
     asked = {prefix: Background(_caught(hosts)) for prefix, hosts in running.items()}
@@ -203,7 +204,6 @@ def _round(
         prefix: answer for prefix, answer in answers.items() if isinstance(answer, SmProxyError)
     }
     known = {prefix: answer for prefix, answer in answers.items() if isinstance(answer, list)}
-    settings = settings_module.load(flags)
     if dry_run:
         return _Round(_planned(settings, known), errors)
     (change,) = config_writer.carry_out(lambda: [_planned(settings, known)])

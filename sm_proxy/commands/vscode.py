@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.editors import catalog, launch, settings_file
@@ -48,9 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> Result:
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Wait, set the host's platform in the editor's settings, open the window."""
-    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     hostname.parse(args.host, settings.prefix)
     editor, program = catalog.find_installed(
         [catalog.by_name(args.editor)] if args.editor else catalog.EDITORS

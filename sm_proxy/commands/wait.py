@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from sm_proxy import settings as settings_module
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
 from sm_proxy.inventory import trial
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
 from sm_proxy.settings.schema import WAIT_DEFAULT_S
 
 
@@ -26,9 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
 
 
-def run(args: argparse.Namespace) -> Result:
+def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Wait until `ssh` would get there; the data are those of `resolve`."""
-    settings = settings_module.load_for(settings_module.flags_of(args), args.host)
     aws = Aws(settings.profile, settings.region)
     with trial.no_session_left_open():
         found = trial.wait_until_answering(args.host, settings, aws, args.timeout, output.status)

@@ -66,6 +66,29 @@ def load_for(flags: Mapping[str, Any], host: str | None = None) -> Settings:
     return load(flags, {**known[prefix], "prefix": prefix})
 
 
+def load_for_command(args: argparse.Namespace) -> Settings:
+    """The settings of a command that a person types, with the context of its HOST if it has one.
+
+    Raises:
+        SmProxyError: `bad-setting`, `config-malformed`.
+    """
+    return load_for(flags_of(args), getattr(args, "host", None))
+
+
+def load_without_contexts(args: argparse.Namespace) -> Settings:
+    """The settings of a command that reads the contexts itself, or does without them.
+
+    Raises:
+        SmProxyError: `bad-setting`.
+    """
+    return load(flags_of(args))
+
+
+def load_nothing(_: argparse.Namespace) -> Settings:
+    """The defaults, for a command without settings: a bad config file must not stop it."""
+    return Settings()
+
+
 def from_file() -> Settings:
     """What the file says, and else the defaults."""
     return replace(Settings(), **_from_file(paths.config_dir() / FILE_NAME))

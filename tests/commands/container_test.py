@@ -51,3 +51,13 @@ def test_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_no_such_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["container", "init", str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.startswith("sm-proxy: bad-setting: ")
+
+
+def test_a_bad_settings_file_does_not_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SM_PROXY_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "config.toml").write_text("not TOML")
+    assert cli.main(["list"]) == 1
+    assert "bad-setting" in capsys.readouterr().err
+    assert init(capsys, tmp_path)["files"]

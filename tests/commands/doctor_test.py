@@ -56,9 +56,9 @@ def test_a_session_of_a_check_that_did_not_end_is_ended(
     args = argparse.Namespace(host="sm-my-job", ssh_config=None, bundle=None)
     if interrupted:
         with pytest.raises(KeyboardInterrupt):
-            doctor.run(args)
+            doctor.run(args, doctor.load_settings(args))
     else:
-        assert doctor.run(args).data["cause"] == "network"
+        assert doctor.run(args, doctor.load_settings(args)).data["cause"] == "network"
     assert api.ended == ["s-1"]
 
 
@@ -74,9 +74,9 @@ def test_a_check_that_broke_does_not_count_as_passed(
 
     args = argparse.Namespace(host=None, ssh_config=None, bundle=None)
     monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", lambda _: "vpc-1"),),))
-    assert doctor.run(args).text.endswith("\nNothing is wrong.")
+    assert doctor.run(args, doctor.load_settings(args)).text.endswith("\nNothing is wrong.")
     monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", broken),),))
-    found = doctor.run(args)
+    found = doctor.run(args, doctor.load_settings(args))
     last = found.text.splitlines()[-1]
     assert last == "Nothing wrong was found, but a bug of ours kept us from looking at: vpc."
     assert (found.data["cause"], found.exit_status) == ("bug", 1)
@@ -104,7 +104,7 @@ def test_a_check_that_broke_does_not_hide_a_cause(
         ((("b", failing),), (("a", broken),)),
     ):
         monkeypatch.setattr(checks, "stages", lambda _, stages=stages: stages)
-        assert doctor.run(args).data["cause"] == "no-vpc"
+        assert doctor.run(args, doctor.load_settings(args)).data["cause"] == "no-vpc"
 
 
 @pytest.mark.usefixtures("kept_signals")
