@@ -1,1 +1,1 @@
-"""The only place that knows botocore."""
+"""AWS through botocore; no other package imports botocore."""

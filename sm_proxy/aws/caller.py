@@ -1,4 +1,4 @@
-"""Whose the credentials are: STS says so, and nothing on the way to a container needs to know."""
+"""Whose credentials we use, according to STS. Connecting to a container does not need to know."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sm_proxy.errors import SmProxyError
 
 @dataclass(frozen=True)
 class Caller:
-    """Who AWS takes us for.
+    """The owner of the credentials.
 
     Attributes:
-        arn: None where STS does not say.
-        account: likewise.
-        unknown: why it does not say.
+        arn: None if STS did not say.
+        account: the account's id; None if STS did not say.
+        unknown: why STS did not say; else empty.
     """
 
     arn: str | None
@@ -27,10 +27,10 @@ class Caller:
 def identify(aws: Aws) -> Caller:
     """Get the credentials, and ask STS whose they are.
 
-    A network without a way to STS, or a policy against it, keeps nobody from a container.
+    A failure of STS itself (no route, a policy) is reported in `unknown`: ssh works without STS.
 
     Raises:
-        SmProxyError: there are no credentials, or AWS does not take them.
+        SmProxyError: there are no credentials, or AWS does not accept them.
     """
     aws.ensure_credentials()
     try:

@@ -1,4 +1,4 @@
-"""botocore clients of one profile and region: made when first used, shared by threads."""
+"""botocore clients for one profile and region, created on first use and shared by threads."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from sm_proxy.ssm.dial import Network
 
 _Value = TypeVar("_Value")
 
-# An unreachable endpoint has to be told within the 15 s that VS Code gives ssh: 3 times 4 s, and
-# botocore's pauses of 1 and 2 s at most (at random).
+# VS Code gives ssh 15 s, within which an unreachable endpoint must be reported: three attempts of
+# 4 s, and botocore's random pauses of up to 1 and 2 s.
 _CONFIG = Config(
     connect_timeout=4,
     read_timeout=10,
@@ -44,7 +44,7 @@ _CONFIG = Config(
     user_agent_extra=f"sm-proxy/{__version__}",
 )
 _THROTTLE_PAUSES_S: Final = ((0.3, 1.0), (0.5, 1.5))
-"""A throttled call gets two more rounds, each behind a pause at random within these bounds."""
+"""Bounds in seconds of the random pauses before the second and third try of a throttled call."""
 
 
 class Aws:
@@ -53,11 +53,11 @@ class Aws:
     Args:
         profile: profile name, None for botocore's choice.
         region: region name, None for botocore's choice.
-        terminal: whether a code may be asked for on the terminal where stdin is none.
+        terminal: whether an MFA code may be asked for on /dev/tty if stdin is not a terminal.
 
     Attributes:
-        clock_offset_s: how far the service's clock is ahead of this machine's, by the Date of its
-            last answer; 0 before there is one.
+        clock_offset_s: seconds that the service's clock is ahead of this machine's, by the Date of
+            the last response; 0 before the first.
     """
 
     clock_offset_s = 0.0
@@ -78,7 +78,7 @@ class Aws:
 
     @property
     def profile(self) -> str | None:
-        """The profile whose credentials are used; None if none is named anywhere."""
+        """The profile whose credentials are used; None if no profile is named."""
         name = self._session.profile
         return str(name) if name else None
 
@@ -90,51 +90,51 @@ class Aws:
 
     @property
     def scope(self) -> str:
-        """What tells one account, region and endpoint from another; holds no secret."""
+        """Identifies account, region and endpoints, for names of cached records. Not a secret."""
         endpoints = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
         parts = [self.profile or "", self.region, os.environ.get("AWS_ACCESS_KEY_ID", "")]
         return "\n".join(parts + [f"{name}={os.environ[name]}" for name in endpoints])
 
     def now(self) -> datetime:
-        """The time by the service's clock: the one to hold the times in its answers against."""
+        """The time by the service's clock. Compare times in its responses with this one."""
         return datetime.now(timezone.utc) + timedelta(seconds=self.clock_offset_s)
 
     @property
     def network(self) -> Network:
-        """How the data channel gets to AWS: as the calls do.
+        """How the data channel reaches AWS: the same way as API calls.
 
         Raises:
-            SmProxyError: `bad-setting` or `network`, what is configured cannot serve.
+            SmProxyError: `bad-setting` or `network`, the configured certificates are unusable.
         """
         trusted = self._setting(lambda: network.ca_bundle(self._session), "the certificates")
         return Network(trusted, network.proxy_for)
 
     def stream_url(self, url: str) -> str:
-        """The URL of a session's stream, at the endpoint that is configured for it.
+        """The URL of a session's stream, with the configured endpoint for the data channel.
 
         Raises:
-            SmProxyError: `bad-setting`, that is no URL.
+            SmProxyError: `bad-setting`, the endpoint is not a URL.
         """
         return self._setting(lambda: network.stream_url(self._session, url), "the endpoint")
 
     @property
     def not_kept(self) -> str:
-        """Why the session that a code was asked for is kept nowhere; empty if all is well."""
+        """Why a role's new session was not kept; empty if it was, or if there is none."""
         return self._provider.not_kept
 
     @property
     def session(self) -> Session:
-        """Botocore's session: the user's configuration, and this run's choices."""
+        """The botocore session: the user's configuration with this run's profile and region."""
         return self._session
 
     @property
     def credential_source(self) -> str:
-        """Botocore's word for where the credentials came from; empty if they did not come."""
+        """botocore's name of the credentials' source, such as `sso`; empty without credentials."""  # noqa: D403
         used = getattr(self._session, "_credentials", None)
         return str(getattr(used, "method", ""))
 
     def ensure_credentials(self) -> None:
-        """Get the credentials, asking for what they take, and call nothing with them.
+        """Get the credentials, asking the user for a code if needed, without making a call.
 
         Raises:
             SmProxyError: as `call`.
@@ -151,15 +151,15 @@ class Aws:
             raise self._explained(error) from None
 
     def unsigned_client(self, service: str, region: str) -> BaseClient:
-        """A client for the calls of a login, which no credentials sign.
+        """A client for the calls of a login, which are not signed.
 
         Raises:
-            SmProxyError: the configuration does not allow it.
+            SmProxyError: the AWS configuration is broken.
         """
         config = _CONFIG.merge(Config(signature_version=UNSIGNED))
         with self._translated(service), self._lock:
             self._prepare_session()
-            # Any keys will do, and none must be asked for.
+            # Dummy keys keep botocore from looking for credentials.
             return self._session.create_client(
                 service,
                 region_name=region,
@@ -172,12 +172,12 @@ class Aws:
         """The URL that calls to a service go to.
 
         Raises:
-            SmProxyError: it cannot be told: no region, a broken configuration.
+            SmProxyError: there is no region, or the configuration is broken.
         """
         try:
             models.ensure_trimmed(service)
-            # Any keys will do: a client of our own might ask for a code now. It never makes a
-            # call, so whom it would trust is another check's business.
+            # Dummy keys keep botocore from asking for an MFA code now. This client never makes a
+            # call, so it need not verify certificates.
             with self._lock:
                 client = self._session.create_client(
                     service,
@@ -199,8 +199,8 @@ class Aws:
             **parameters: as the API spells them.
 
         Raises:
-            SmProxyError: credentials, permission, throttling or network.
-            ServiceError: anything else the service answers.
+            SmProxyError: for credentials, permissions, throttling or the network.
+            ServiceError: any other error of the service.
         """
         for shortest, longest in _THROTTLE_PAUSES_S:
             try:
@@ -222,7 +222,7 @@ class Aws:
 
     @contextlib.contextmanager
     def _translated(self, action: str) -> Iterator[None]:
-        """Whatever botocore raises in the block, in our codes."""
+        """Translate botocore's exceptions into ours."""
         self._vetting.forget()
         try:
             yield
@@ -253,7 +253,7 @@ class Aws:
             return self._clients[service]
 
     def _prepare_session(self) -> None:
-        """For the clients that fetch credentials, too: botocore makes them by itself."""
+        """Set what also counts for the clients that botocore creates to fetch credentials."""
         self._session.set_config_variable("ca_bundle", network.ca_bundle(self._session))
         secret_values.keep_fields(self._session.full_config)
 
@@ -261,22 +261,22 @@ class Aws:
         if not self.region.isprintable() or self.region != self.region.strip():
             raise SmProxyError(
                 "bad-setting",
-                f"the AWS region {self.region!r} holds a character that none has",
-                "Mend AWS_REGION, --region, or `region` in ~/.aws/config.",
+                f"the AWS region {self.region!r} has an invalid character",
+                "Correct AWS_REGION, --region, or `region` in ~/.aws/config.",
             )
 
     def _explained(self, error: Exception) -> SmProxyError:
         return credential_failures.explain(error, self._session, self._vetting)
 
     def _setting(self, read: Callable[[], _Value], what: str) -> _Value:
-        """What is configured, as botocore finds it: it reads the user's files to know.
+        """Read a setting with botocore, which parses the user's files for it.
 
         Raises:
-            SmProxyError: there is no such profile, or its files are damaged.
+            SmProxyError: the profile does not exist, or the files are damaged.
         """
         try:
             return read()
-        except Exception as error:  # noqa: BLE001 - of a parser, of a disk
+        except Exception as error:  # noqa: BLE001 - parsers and files raise all kinds
             raise self._failure(error, what) from None
 
     def _failure(self, error: Exception, action: str) -> SmProxyError:
@@ -294,7 +294,7 @@ class Aws:
 
 
 class _Answer(dict[str, Any]):
-    """The answer to a call: what it lacks, AWS would have given."""
+    """The response of a call. A missing field means that something else than AWS has answered."""
 
     def __init__(self, answer: dict[str, Any], action: str) -> None:
         super().__init__(answer)

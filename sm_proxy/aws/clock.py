@@ -1,4 +1,4 @@
-"""The service's clock, as the Date of its answers tells it: a laptop's may be minutes off."""
+"""The service's clock, from the Date header of its responses: a laptop's may be minutes off."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 SIGNATURE_S: Final = 300
-"""A signature is good for five minutes (AWS General Reference, Signature Version 4)."""
+"""Seconds that a signature is valid (AWS General Reference, Signature Version 4)."""
 
 
 def offset_s(response: Mapping[str, Any]) -> float | None:
-    """How far the service's clock is ahead of this machine's, in seconds; None where it is silent.
+    """Seconds that the service's clock is ahead of this machine's; None without a valid Date.
 
     Args:
-        response: what botocore gives, or what its ClientError holds, a moment after it came.
+        response: from botocore or its ClientError, just received.
     """
     date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:
         return parsedate_to_datetime(date).timestamp() - time.time()
-    except (ValueError, TypeError, OverflowError):  # no date, or no such thing
+    except (ValueError, TypeError, OverflowError):  # a missing or invalid date
         return None

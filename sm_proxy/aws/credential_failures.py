@@ -1,6 +1,6 @@
-"""Why there are no credentials: which operation was refused, or which file or program is to blame.
+"""Why there are no credentials: the operation that was refused, or the file or program at fault.
 
-The call that wanted them is only the occasion: what it says of itself would lead astray.
+The call that needed the credentials is not the cause, so the error does not name it.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ from sm_proxy.aws.vetting import Vetting, called
 from sm_proxy.errors import Code, SmProxyError
 
 _IN_TROUBLE: Final = 500
-"""HTTP statuses from which on it is the service that has failed."""
+"""From this HTTP status on, the service itself has failed."""
 _GET_ROLE: Final = "GetRoleCredentials"
 _WEB_IDENTITY: Final = "AssumeRoleWithWebIdentity"
 _KEYS: Final = (
     "Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for a session, AWS_SESSION_TOKEN again."
 )
-_FILES: Final = "Mend ~/.aws/config and ~/.aws/credentials, or name another profile with --profile."
+_TRY_LATER: Final = "The AWS service has a problem: try again later."
+_FILES: Final = "Correct ~/.aws/config and ~/.aws/credentials, or choose another --profile."
 _ASSIGNMENT: Final = (
-    "Have the permission set assigned to you in IAM Identity Center, or mend sso_account_id and"
+    "Have the permission set assigned to you in IAM Identity Center, or correct sso_account_id and"
     " sso_role_name of the AWS profile."
 )
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where credentials are to come from.
+    """A source of credentials.
 
     Attributes:
         name: for people.
-        remedy: what helps if it fails.
-        code: of a failure that has no better one.
-        path: of the file that it reads, where that is one of its own.
-        login: which one is kept in ~/.aws, `sso` or `login`; empty for what needs none.
+        remedy: the hint if it fails.
+        code: of its failures, unless a more precise code fits.
+        path: of the file that only this source reads; else empty.
+        login: the folder of its login below ~/.aws, `sso` or `login`; empty without a login.
     """
 
     name: str
@@ -53,12 +54,12 @@ class _Source:
 
 
 def explain(error: Exception, session: Session, vetting: Vetting) -> SmProxyError:
-    """Our error for what went wrong while credentials were fetched.
+    """Our error for a failure to get credentials.
 
     Args:
-        error: of whatever kind: botocore lets files, programs and services raise theirs.
-        session: whose credentials.
-        vetting: of the calls that were made for them.
+        error: of any class: botocore passes on those of files, programs and services.
+        session: whose credentials were wanted.
+        vetting: has watched the calls that botocore made for them.
     """
     refusal = vetting.refusal
     chain = list(_chain(error, vetting.handled))
@@ -92,7 +93,7 @@ def _refused(error: ClientError, source: _Source, profile: str | None) -> SmProx
     if isinstance(found, errors.ServiceError):
         words = f"{action} was refused: {code}: {message}"
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= _IN_TROUBLE:
-            return SmProxyError("aws-error", words, "AWS is in trouble there: try again later.")
+            return SmProxyError("aws-error", words, _TRY_LATER)
         return SmProxyError(source.code, words, source.remedy)
     named = found.message if action in found.message else f"{action} was refused: {found.message}"
     if operation == _WEB_IDENTITY and found.code in {"expired-credentials", "no-credentials"}:
@@ -107,14 +108,14 @@ _SERVICES: Final = {
     "StartDeviceAuthorization": "sso-oidc",
     _GET_ROLE: "sso",
 }
-"""The service of an operation that fetches credentials; of any other it is STS."""
+"""The service of an operation that gets credentials; for all others it is STS."""
 
 
 def _with_remedy(found: SmProxyError, error: Exception, source: _Source) -> SmProxyError:
-    """The same with the remedy of the source, where botocore blames it in general terms."""
+    """The error with the source's own hint, if botocore's error is a general one."""
     general = {"CredentialRetrievalError", "InvalidConfigError", "MetadataRetrievalError"}
     if errors.kinds(error) & general:
-        # Where settings are missing, no login mends it.
+        # A login does not help if settings are missing.
         login = source.code == "expired-credentials"
         remedy = _FILES if login and "InvalidConfigError" in errors.kinds(error) else source.remedy
         return SmProxyError(found.code, f"{source.name}: {found.message}", remedy)
@@ -122,10 +123,10 @@ def _with_remedy(found: SmProxyError, error: Exception, source: _Source) -> SmPr
 
 
 def _unusable(error: Exception, source: _Source, profile: str | None) -> SmProxyError:
-    if isinstance(error, RuntimeError):  # botocore's only word for it
+    if isinstance(error, RuntimeError):  # all that botocore raises for new but expired credentials
         return errors.expired_by_clock()
     if source.login:
-        # No more of it: what is damaged may be the token.
+        # The error's text may hold the damaged token, so it is left out.
         where = f"its token in ~/.aws/{source.login}/cache is damaged ({type(error).__name__})"
         words = f"{source.name} cannot be used: {where}"
         return errors.expired_credentials(words, profile, source.login)
@@ -139,20 +140,20 @@ def _unusable(error: Exception, source: _Source, profile: str | None) -> SmProxy
 
 
 def _chain(error: BaseException | None, end: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what it was raised for, up to what was there before."""
+    """The error and its causes, up to the exception `end` that was handled before."""
     while error is not None and error is not end:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _login_profile(session: Session) -> str | None:
-    with contextlib.suppress(Exception):  # a torn file, which is what the error says
+    with contextlib.suppress(Exception):  # a damaged file: the error to explain says so
         return login_profile(session)
     return None
 
 
 def _source(session: Session) -> _Source:
-    """Where botocore looks: in its own order, as far as that is told from what is configured."""
+    """The source that botocore uses, by its own order and what is configured."""
     named = session.instance_variables().get("profile") is not None
     if not named and os.environ.get("AWS_ACCESS_KEY_ID"):
         return _Source("the credentials in AWS_ variables", _KEYS)
@@ -171,11 +172,11 @@ def _of_profile(config: dict[str, Any], name: str) -> _Source | None:
             words = f"{known} of AWS profile {name}"
             return _Source(words, remedy, "expired-credentials", login=login)
     if "credential_process" in config:
-        by_hand = "Run it by hand: `credential_process` in ~/.aws/config."
+        by_hand = "Run it by hand; its command is `credential_process` in ~/.aws/config."
         return _Source(f"the credential_process of AWS profile {name}", by_hand)
     if "role_arn" in config:
-        mend = "Mend role_arn, source_profile, mfa_serial and duration_seconds of the AWS profile."
-        return _Source(f"the role of AWS profile {name}", mend)
+        fix = "Check role_arn, source_profile, mfa_serial and duration_seconds of the AWS profile."
+        return _Source(f"the role of AWS profile {name}", fix)
     return None
 
 
@@ -183,8 +184,8 @@ def _container() -> _Source | None:
     for variable in filter(os.environ.get, _CONTAINER):
         return _Source(
             f"the container's credentials ({variable})",
-            f"They are there in a container or notebook of AWS only: unset {variable} elsewhere, or"
-            " see that its endpoint and its authorization token are right.",
+            f"They exist in containers and notebooks on AWS only: unset {variable} elsewhere, or"
+            " check its endpoint and its authorization token.",
             path=os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", ""),
         )
     return None
@@ -199,16 +200,16 @@ _CONTAINER: Final = (
 def _web_identity(file: str) -> _Source:
     return _Source(
         f"the web identity token file {file} for sts:{_WEB_IDENTITY}",
-        "Whoever writes that file (Kubernetes, a CI system) has to write it anew, and the role's"
-        " trust policy has to name them; elsewhere unset AWS_WEB_IDENTITY_TOKEN_FILE.",
+        "The system that writes this file (Kubernetes, CI) must write it again, and the role's"
+        " trust policy must name that system. Elsewhere, unset AWS_WEB_IDENTITY_TOKEN_FILE.",
         path=file,
     )
 
 
 def _settings(session: Session) -> dict[str, Any]:
-    """What the profile says, and the profiles that it takes its credentials from."""
+    """The settings of the profile and of its source profiles; the nearer profile wins."""
     merged: dict[str, Any] = {}
-    with contextlib.suppress(Exception):  # a torn file, which is what the error says
+    with contextlib.suppress(Exception):  # a damaged file: the error to explain says so
         profiles = session.full_config.get("profiles", {})
         name: Any = session.profile or "default"
         for _ in range(len(profiles)):

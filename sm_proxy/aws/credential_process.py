@@ -1,7 +1,7 @@
-"""A profile's credential_process: ended when we end, and believed only where it makes sense.
+"""A profile's credential_process: it ends when we end, and its output is checked.
 
-botocore starts it and reads what it prints. It takes anything for credentials, and falls over what
-is none in ways that nobody can tell from a bug.
+botocore starts it and reads its output unchecked. Invalid output would make botocore fail in ways
+that look like a bug.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from sm_proxy.local.threads import Background
 
 _SAID_AFTER_S: Final = 3.0
 _LIMIT_S: Final = 300.0
-"""Some open a browser, and a person has to log in there."""
+"""Some of them open a browser, in which a person must log in."""
 _WAITING: Final = "waiting for the credential_process of the AWS profile"
+_BY_HAND: Final = "Run it by hand; its command is `credential_process` in ~/.aws/config."
 _LONG_WORD: Final = 16
 _START_S: Final = 2.0
-"""So long the system may take to start it, when we end meanwhile."""
+"""Seconds that its start may take if we end meanwhile."""
 
 
 class CredentialProcess(subprocess.Popen[bytes]):
-    """In place of the `Popen` that botocore uses.
+    """Replaces the `Popen` that botocore uses.
 
-    One that hangs must not outlive the ssh that waited for it.
+    A hanging program is ended with us, so that it does not outlive the ssh that waits for it.
 
     Raises:
         SmProxyError: `aws-error`, the profile names no program.
@@ -42,11 +43,10 @@ class CredentialProcess(subprocess.Popen[bytes]):
             raise SmProxyError(
                 "aws-error",
                 "the credential_process of the AWS profile is empty",
-                "Name a program there, or take the line away: `credential_process` in"
-                " ~/.aws/config.",
+                "Name a program, or remove the line `credential_process` from ~/.aws/config.",
             )
         begin = super().__init__
-        # A signal that strikes while it is being started must not lose hold of it.
+        # In a thread: a signal during the start must not lose the process.
         starting = Background(lambda: begin(words, **options), begin=False)
         atexit.register(self._end, starting)
         starting.begin()
@@ -58,11 +58,11 @@ class CredentialProcess(subprocess.Popen[bytes]):
             self.terminate()
 
     def communicate(self, *words: Any, **options: Any) -> tuple[bytes, bytes]:
-        """What it prints on stdout and stderr.
+        """Its stdout and stderr.
 
         Raises:
             SmProxyError: `no-credentials`, it has failed or does not end; `aws-error` or
-                `expired-credentials`, it has printed none.
+                `expired-credentials`, it has printed no valid credentials.
         """
         patience = threading.Timer(_SAID_AFTER_S, output.status, [_WAITING])
         patience.daemon = True
@@ -71,7 +71,7 @@ class CredentialProcess(subprocess.Popen[bytes]):
             printed, complaints = super().communicate(*words, **{"timeout": _LIMIT_S, **options})
         except subprocess.TimeoutExpired:
             self.kill()
-            raise _failed(f"has not ended within {_LIMIT_S:.0f} s", b"") from None
+            raise _failed(f"did not end within {_LIMIT_S:.0f} s", b"") from None
         finally:
             patience.cancel()
         _keep(printed)
@@ -88,16 +88,16 @@ def _failed(how: str, complaints: bytes) -> SmProxyError:
     return SmProxyError(
         "no-credentials",
         f"the credential_process of the AWS profile {how}{': ' * bool(words)}{words}",
-        "Run it by hand: `credential_process` in ~/.aws/config.",
+        _BY_HAND,
     )
 
 
 def _keep(printed: bytes) -> None:
-    """Remember its secrets, before anything is said of what it complained about."""
+    """Note its secrets for redaction, before any text of it is shown."""
     try:
         secret_values.keep_fields(json.loads(printed))
     except (ValueError, RecursionError):
-        # Half an answer may hold a whole secret; shorter words are those of a complaint.
+        # Broken JSON may hold a whole secret. Shorter words belong to an error message.
         secret_values.keep(*(word for word in printed.split() if len(word) >= _LONG_WORD))
 
 
@@ -107,16 +107,16 @@ def _refuse_useless(printed: bytes) -> None:
     except (ValueError, RecursionError):
         raise _useless("no JSON") from None
     if not isinstance(found, dict):
-        raise _useless("no JSON object")
+        raise _useless("JSON that is not an object")
     for name in ("AccessKeyId", "SecretAccessKey"):
         if not (isinstance(found.get(name), str) and found[name]):
             raise _useless(f"no {name}")
     if found.get("Version") != 1:
-        raise _useless(f"version {found.get('Version')!r} of the format, where AWS has only 1")
+        raise _useless(f"version {found.get('Version')!r} of the format; only version 1 exists")
     if not isinstance(found.get("SessionToken", ""), str | None):
-        raise _useless("a SessionToken that is no text")
+        raise _useless("a SessionToken that is not a string")
     if not isinstance(found.get("Expiration", ""), str | None):
-        raise _useless("an Expiration that is no text")
+        raise _useless("an Expiration that is not a string")
     if found.get("Expiration") is not None:
         _refuse_expired(found["Expiration"])
 
@@ -125,14 +125,14 @@ def _refuse_expired(text: str) -> None:
     try:
         end: datetime = parse_timestamp(text)
     except (ValueError, OverflowError, OSError):
-        raise _useless("an Expiration that is no time") from None
+        raise _useless("an Expiration that is not a time") from None
     if end.tzinfo is None:
         raise _useless("an Expiration without a time zone")
     if end <= datetime.now(timezone.utc):
         raise SmProxyError(
             "expired-credentials",
-            f"the credential_process of the AWS profile gives credentials that ended at {end}",
-            "Log in with it anew, as its own documentation says.",
+            f"the credential_process of the AWS profile printed credentials that expired at {end}",
+            "Log in with it again, as its own documentation says.",
         )
 
 
@@ -140,5 +140,5 @@ def _useless(what: str) -> SmProxyError:
     return SmProxyError(
         "aws-error",
         f"the credential_process of the AWS profile has printed {what}",
-        "Run it by hand: `credential_process` in ~/.aws/config.",
+        _BY_HAND,
     )

@@ -1,8 +1,8 @@
-"""Credentials of profiles that assume a role: asked for once, kept in the OS keyring.
+"""Credentials of profiles that assume a role: one MFA code, and a session kept in the OS keyring.
 
-botocore does the assuming, along the whole chain of profiles; this module gives it a prompt that
-leaves stdin to ssh, a cache that is the keyring, and a lock, so that of many connections at once
-one asks. All other profiles are botocore's business alone, and cost nothing here.
+botocore assumes the roles, along the whole chain of profiles. This module gives it a prompt that
+leaves stdin to ssh, the keyring as its cache, and a lock, so that only one of many concurrent
+connections asks. Profiles without a role are left to botocore.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 _METHOD: Final = "assume-role"
 _RENEWED_S: Final = 10
-"""A session in use is renewed so long before its end: asking earlier would ask twice."""
+"""Seconds before its end at which a session in use is renewed; earlier, the user is asked twice."""
 _TRIES: Final = 3
 _CODE: Final = re.compile(r"[0-9]{6}")
-"""What STS takes for one (the model of AssumeRole)."""
+"""The pattern of TokenCode in the model of sts:AssumeRole."""
 _WRONG_CODE: Final = ("MultiFactorAuthentication failed", "tokenCode")
 
 
@@ -42,9 +42,9 @@ class CredentialProvider:
     """botocore's `credential_provider` component, for any profile.
 
     Args:
-        session: whose profile and settings count.
-        explain: makes our error of what went wrong on the way.
-        terminal: whether the first code may be asked for on the terminal where stdin is none.
+        session: its profile and settings count.
+        explain: turns any error into ours.
+        terminal: whether the first code may be asked for on /dev/tty if stdin is not a terminal.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class CredentialProvider:
         self._explain = explain
         self._first = terminal
         self.not_kept = ""
-        """Why the session that a code was asked for is kept nowhere; empty if all is well."""
+        """Why a new session that needed a code was not kept; empty if it was kept."""
 
     def load_credentials(self) -> Credentials | None:
-        """The credentials, refreshing themselves where they expire; None if there are none.
+        """The credentials, which refresh themselves when they expire; None if there are none.
 
         Raises:
-            SmProxyError: with the operation that was refused and the command that helps.
+            SmProxyError: names the operation that was refused, and the command that helps.
         """
         try:
             return self._load()
@@ -83,16 +83,16 @@ class CredentialProvider:
         )
 
     def _fetch(self) -> dict[str, str]:
-        """One session's keys as botocore's metadata: a kept one, or a new one."""
+        """The keys of a session, kept or new, as botocore's metadata."""
         from sm_proxy.aws.role_sessions import RoleSessions  # noqa: PLC0415 - only for a role
 
-        # ssh has a session on the terminal by the time that credentials are renewed.
+        # Only the first code: at a renewal, the user's ssh session is on the terminal.
         terminal, self._first = self._first or os.isatty(0), False
         sessions = RoleSessions(self._session)
         with contextlib.suppress(_WouldAskError):
             return self._assumed(sessions, _refuse_to_ask)
         with _alone(sessions):
-            sessions.read_again()  # whoever held the lock has just asked
+            sessions.read_again()  # the previous holder of the lock may have asked
             asker = _Asker(self._session, sessions, terminal=terminal)
             found = self._assumed(sessions, asker.ask, asker)
             self.not_kept = sessions.not_kept if asker.has_asked else ""
@@ -115,7 +115,7 @@ class CredentialProvider:
     def _resolver(self, cache: Any) -> Any:
         region = self._session.get_config_variable("region")
         resolver: Any = create_credential_resolver(self._session, cache=cache, region_name=region)
-        # Neither has an option for it: a profile's own helper, and that of its source_profile.
+        # botocore has no option for this: the profile's credential_process, and its source's.
         resolver.get_provider("custom-process")._popen = credential_process.CredentialProcess  # noqa: SLF001
         builder = resolver.get_provider(_METHOD)._profile_provider_builder  # noqa: SLF001
         builder._create_process_provider = self._process_provider  # noqa: SLF001
@@ -128,7 +128,7 @@ class CredentialProvider:
 
 
 class _WouldAskError(Exception):
-    """There is no kept session: a code has to be asked for."""
+    """There is no kept session, and a code must be asked for."""
 
 
 def _refuse_to_ask(_: str) -> str:
@@ -136,7 +136,7 @@ def _refuse_to_ask(_: str) -> str:
 
 
 class _Asker:
-    """Gives botocore the codes it asks for."""
+    """Asks the user for the MFA codes that botocore needs."""
 
     def __init__(self, session: Session, sessions: RoleSessions, *, terminal: bool) -> None:
         self._session = session
@@ -145,10 +145,10 @@ class _Asker:
         self._asked = 0
 
     def ask(self, question: str) -> str:
-        """A code of six digits.
+        """Ask for a code of six digits, up to three times.
 
         Raises:
-            SmProxyError: nobody can be asked.
+            SmProxyError: nobody can be asked, or no answer was a code.
         """
         from sm_proxy.local import (  # noqa: PLC0415 - once in the life of a session
             prompt,
@@ -166,24 +166,24 @@ class _Asker:
             code = prompt.ask(words, terminal=self._terminal)
         except prompt.NobodyToAskError as reason:
             raise self._nobody(serial, reason) from None
-        code = "".join(code.split())  # as apps show it: in two halves
+        code = "".join(code.split())  # apps show it in two halves
         if _CODE.fullmatch(code):
             return code
         if self._asked < _TRIES:
             return self.ask(question)
         raise SmProxyError(
             "no-credentials",
-            f"the role of AWS profile {profile} wants a code of {serial}, which has six digits",
+            f"the role of AWS profile {profile} needs a code of {serial}; a code has six digits",
             "Try again with the code that the device shows.",
         )
 
     @property
     def has_asked(self) -> bool:
-        """Whether somebody has typed a code."""
+        """Whether the user was asked."""
         return self._asked > 0
 
     def wrong_code(self, error: ClientError) -> bool:
-        """Whether the service refused a code and one may ask again."""
+        """Whether the service refused a code and the user may try again."""
         message = str(error.response.get("Error", {}).get("Message", ""))
         wrong = any(words in message for words in _WRONG_CODE)
         return wrong and 0 < self._asked < _TRIES
@@ -199,21 +199,21 @@ class _Asker:
         hint = f"Type the code once in a terminal: {login}"
         if self._sessions.trouble == NO_KEYRING:
             hint = (
-                "Connect from a terminal, or set SSH_ASKPASS; with a keyring "
-                f"`{login}` would be enough."
+                "Connect from a terminal, or set SSH_ASKPASS. With a keyring, run this once: "
+                f"{login}"
             )
         elif self._sessions.trouble:
             hint = f"{secret_store.remedy()}, then type the code once in a terminal: {login}"
         return SmProxyError(
             "expired-credentials" if expired else "no-credentials",
-            f"{state}the role of AWS profile {profile or 'default'} wants a code of {serial}, and "
+            f"{state}the role of AWS profile {profile or 'default'} needs a code of {serial}, and "
             f"{reason}",
             hint,
         )
 
 
 def assumes_role(session: Session) -> bool:
-    """Whether the session's profile assumes a role with a person's or another profile's keys.
+    """Whether the profile assumes a role with another profile's keys (not with a web identity).
 
     Keys in the environment win over a profile that is not named on the command line.
     """
@@ -225,7 +225,7 @@ def assumes_role(session: Session) -> bool:
 
 
 def login_profile(session: Session) -> str | None:
-    """The profile to log in with: along `source_profile`, the one that speaks of SSO."""
+    """The profile to log in with: the first along `source_profile` that has login settings."""
     profiles: Mapping[str, Any] = session.full_config.get("profiles", {})
     name = first = session.profile
     for _ in range(len(profiles)):
@@ -238,10 +238,10 @@ def login_profile(session: Session) -> str | None:
 
 @contextlib.contextmanager
 def _alone(sessions: RoleSessions) -> Iterator[None]:
-    """Hold the lock of a profile: its user is asked once.
+    """Hold the lock of a profile, so that its user is asked once.
 
     Raises:
-        SmProxyError: `busy`, another process asks, and nobody answers it.
+        SmProxyError: `busy`, another process has asked and got no answer yet.
     """
     from sm_proxy.local import file_lock  # noqa: PLC0415 - only to ask
 
@@ -251,4 +251,4 @@ def _alone(sessions: RoleSessions) -> Iterator[None]:
         except SmProxyError as error:
             if error.code == "busy":
                 raise
-        yield  # without a lock they all ask
+        yield  # also if no lock can be had: then each connection asks

@@ -1,4 +1,4 @@
-"""What botocore raises, as the codes our users know."""
+"""Translate botocore's errors into ours."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ _SSO_EXPIRED: Final = frozenset(
 )
 _LOGIN_EXPIRED: Final = frozenset({"LoginError", "LoginTokenLoadError"})
 _BOTOCORES_ADVICE: Final = " To refresh this SSO session run"
-"""It goes on with `aws sso login`, a program that need not be here."""
-_REGIONS: Final = "Mend AWS_REGION, --region, or `region` and `sso_region` in ~/.aws/config."
+"""Cut off: it names `aws sso login`, and the AWS CLI may not be installed."""
+_REGIONS: Final = "Correct AWS_REGION, --region, or `region` and `sso_region` in ~/.aws/config."
 _SIGN_IN: Final = "signin:CreateOAuth2Token"
 _CRT: Final = "botocore[crt]>=1.41.6"
-"""All that botocore itself may miss: keys of `aws login`."""
+"""What botocore needs for profiles of `aws login`; it needs no other extra."""
 _BOTOCORE: Final = frozenset({"BotoCoreError", "ResponseParserError"})
 _NETWORK: Final = frozenset(
     {
@@ -82,7 +82,7 @@ _NETWORK: Final = frozenset(
         "IncompleteReadError",
         "ProxyConnectionError",
         "ReadTimeoutError",
-        "ResponseParserError",  # an answer that is none of AWS: a captive portal, a proxy
+        "ResponseParserError",  # not from AWS: from a captive portal or a proxy
         "ResponseStreamingError",
         "SSLError",
     }
@@ -90,11 +90,11 @@ _NETWORK: Final = frozenset(
 
 
 class ServiceError(Exception):
-    """The service refused a call for a reason that the caller has to judge.
+    """The service refused a call, and the caller must decide what that means.
 
     Attributes:
         error: the service's error code, such as `ValidationException`.
-        message: the service's words.
+        message: the service's message.
         action: the IAM action, such as `sagemaker:DescribeTrainingJob`.
     """
 
@@ -105,7 +105,7 @@ class ServiceError(Exception):
         self.action = action
 
     def as_failure(self) -> SmProxyError:
-        """The same, for a caller that has no better words."""
+        """The error for users, if the caller has no more precise one."""
         return SmProxyError(
             "aws-error", str(self), "If it persists, report it with SM_PROXY_LOG=debug."
         )
@@ -114,9 +114,9 @@ class ServiceError(Exception):
 def from_response(
     response: Mapping[str, Any], action: str, profile: str | None
 ) -> SmProxyError | ServiceError:
-    """The error for a response of the service, or of what stands in its place."""
+    """The error for a response of the service, or of a proxy in its place."""
     error = str(response.get("Error", {}).get("Code", ""))
-    if error.isdecimal():  # botocore has found no more than the status
+    if error.isdecimal():  # botocore found no error code, so it took the HTTP status
         location = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("location", "")
         return not_aws(action, error, location)
     return _of_service(response, action, profile)
@@ -129,7 +129,7 @@ def _of_service(
     message = str(response.get("Error", {}).get("Message") or "it gives no reason")
     if error in _UNKNOWN_KEY | {"RequestExpired"} and _is_by_clock(response, message):
         return _failure(
-            "no-credentials", f"AWS refuses the signature: {message}", "Set this machine's clock."
+            "no-credentials", f"AWS refused the signature: {message}", "Set this machine's clock."
         )
     if error in _EXPIRED:
         return expired_credentials(message, profile)
@@ -144,19 +144,19 @@ def _of_service(
         return SmProxyError("no-credentials", what, renewal.hint("", profile))
     if error in _THROTTLED:
         return SmProxyError(
-            "throttled", f"{action} was throttled again and again: {message}", "Try again later."
+            "throttled", f"{action} was throttled repeatedly: {message}", "Try again later."
         )
     return ServiceError(error, message, action)
 
 
 def _is_by_clock(response: Mapping[str, Any], message: str) -> bool:
-    """Whether this machine's clock is to blame: the words say so, or the service's own clock."""
+    """Whether this machine's clock is wrong: by the message, or by the response's Date."""
     named = any(words in message for words in _CLOCK)
     return named or abs(clock.offset_s(response) or 0) > clock.SIGNATURE_S
 
 
 def from_botocore(error: Exception, action: str, profile: str | None) -> SmProxyError | None:
-    """The error for what botocore itself raised; None if it is none of the expected ones."""
+    """The error for an exception of botocore; None if it is an unexpected one."""
     names = kinds(error)
     if not names & _BOTOCORE:
         return not_aws(action, "unknown") if _was_parsing(error) else None
@@ -172,17 +172,17 @@ def _of_kind(error: Exception, names: set[str], action: str) -> SmProxyError | N
         return _failure("bad-setting", str(error), _REGIONS)
     if "ParamValidationError" in names:
         return None  # a bug of ours
-    if "CapacityNotAvailableError" in names:  # botocore's own brake, in an adaptive retry mode
+    if "CapacityNotAvailableError" in names:  # botocore's own rate limit, in adaptive retry mode
         return _failure("throttled", f"{action} was throttled: {error}", "Try again later.")
     if "ConfigParseError" in names:
-        return _failure("aws-error", f"{action}: {error}", f"Mend that file{_line_of(error)}.")
+        return _failure("aws-error", f"{action}: {error}", f"Correct that file{_line_of(error)}.")
     code: Code = "network" if names & _NETWORK else "aws-error"
     why = f" ({inner})" if (inner := _proxys_words(error)) else ""
     return _failure(code, f"{action} failed: {error}{why}", _hint(code, names))
 
 
 def _of_credentials(error: Exception, names: set[str], profile: str | None) -> SmProxyError | None:
-    """The error for credentials that botocore did not get."""
+    """The error if botocore could not get credentials; else None."""
     if "LoginInsufficientPermissions" in names:
         return _failure("access-denied", str(error), denials.remedy("", _SIGN_IN))
     if source := expired_source(error):
@@ -198,30 +198,30 @@ def login_unsupported(message: str) -> SmProxyError:
 
 
 def is_ours(error: Exception) -> bool:
-    """Whether it is a bug of ours: a call with wrong parameters, or what our own code raised."""
+    """Whether it is our bug: a call with wrong parameters, or an error raised in our own code."""
     names, modules = kinds(error), _modules(error)
     own = bool(modules) and modules[-1].startswith("sm_proxy.")
     return "ParamValidationError" in names or (own and not names & _BOTOCORE)
 
 
 def _was_parsing(error: Exception) -> bool:
-    """Whether botocore stumbled over an answer: it expects JSON and XML of the right shape."""
+    """Whether botocore failed to parse a response, which so is not AWS's."""
     return "botocore.parsers" in _modules(error)
 
 
 def _modules(error: Exception) -> list[str]:
-    """The modules that the error has passed, from the outermost to where it was raised."""
+    """The modules in the error's traceback, from the outermost to where it was raised."""
     frames = traceback.walk_tb(error.__traceback__)
     return [str(frame.f_globals.get("__name__", "")) for frame, _ in frames]
 
 
 def kinds(error: Exception) -> set[str]:
-    """The names of an error's classes: not every release of botocore has all of them."""
+    """The names of an error's classes. Not classes: older botocore releases lack some."""
     return {kind.__name__ for kind in type(error).__mro__}
 
 
 def expired_source(error: Exception) -> str:
-    """Which login is over, as `renewal.hint` takes it; empty where botocore says no such thing."""
+    """The kind of login that has expired, for `renewal.hint`; empty if none has."""
     names = kinds(error)
     if "LoginInsufficientPermissions" in names:
         return ""
@@ -231,14 +231,14 @@ def expired_source(error: Exception) -> str:
 
 
 def _proxys_words(error: Exception) -> str:
-    """What a proxy answered to CONNECT, which botocore keeps to itself."""
+    """A proxy's answer to CONNECT, which botocore's message leaves out."""
     inner = getattr(error, "kwargs", {}).get("error")
     root = getattr(inner, "original_error", None)  # of urllib3's ProxyError
     return str(root) if isinstance(root, OSError) else ""
 
 
 def _line_of(error: Exception) -> str:
-    """Which line of a file of settings the parser did not understand, where it says so."""
+    """`, line N` of the settings file that could not be parsed, if the parser says so."""
     parser = getattr(error, "kwargs", {}).get("error")
     found = getattr(parser, "lineno", None) or next(iter(getattr(parser, "errors", [])), [None])[0]
     return f", line {found}" if isinstance(found, int) else ""
@@ -247,52 +247,52 @@ def _line_of(error: Exception) -> str:
 def _hint(code: Code, names: set[str]) -> str:
     if "ProxyConnectionError" in names:
         return (
-            "Mend HTTPS_PROXY: http://HOST:PORT, with USER:PASSWORD@ before HOST where the proxy"
-            " asks for it; or name the host in NO_PROXY."
+            "Set HTTPS_PROXY to http://HOST:PORT, with USER:PASSWORD@ before HOST if the proxy"
+            " asks for them; or name the host in NO_PROXY."
         )
     if "SSLError" in names:
-        return "Behind a proxy that reads TLS, name its certificates with AWS_CA_BUNDLE."
+        return "If a proxy inspects TLS, name its certificates with AWS_CA_BUNDLE."
     if code == "network":
-        return "Check the network, proxy and VPN, and retry."
+        return "Check the network, proxy and VPN, and try again."
     return "Check the AWS configuration."
 
 
 def not_aws(action: str, status: object, location: str = "") -> SmProxyError:
-    """The error for an answer that something else has given in AWS's place.
+    """The error for a response that is not AWS's.
 
     Args:
-        action: what was asked for.
+        action: the call.
         status: the HTTP status.
-        location: where a redirection leads.
+        location: the target of a redirection; may be empty.
     """
-    where = f", and leads to {location.partition('?')[0]}" if location else ""
+    where = f", redirected to {location.partition('?')[0]}" if location else ""
     return _failure(
         "network",
         f"{action} was answered by something that is not AWS (HTTP status {status}{where})",
-        "A proxy, a VPN or a network's login page stands between: log in there, or mend"
+        "A proxy, a VPN or a network's login page may have answered: log in there, or correct"
         " HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL.",
     )
 
 
 def misconfiguration(error: Exception, action: str) -> SmProxyError:
-    """The error for what botocore lets through from a broken configuration."""
+    """The error for a broken configuration for which botocore has no error of its own."""
     words = str(error) if isinstance(error, OSError | ValueError) else repr(error)
     return _failure(
         "aws-error",
-        f"{action} cannot be asked: {words}",
+        f"{action} cannot be called: {words}",
         "Check the AWS configuration: AWS_ENDPOINT_URL, ~/.aws/config, ~/.aws/credentials.",
     )
 
 
 def expired_credentials(message: str, profile: str | None, source: str = "") -> SmProxyError:
-    """Credentials that have run out, with what renews them: see `renewal.hint`."""
+    """The error for expired credentials, with the command that renews them (`renewal.hint`)."""
     told, _, _ = message.partition(_BOTOCORES_ADVICE)
     what = f"the AWS credentials have expired: {told}"
     return SmProxyError("expired-credentials", what, renewal.hint(source, profile))
 
 
 def expired_by_clock() -> SmProxyError:
-    """The error for a session that is over when it has just been made."""
+    """The error for a new session that counts as expired."""
     return SmProxyError(
         "expired-credentials",
         "AWS gave a session that has already expired by this machine's clock",
@@ -304,7 +304,7 @@ def _no_credentials(message: str) -> SmProxyError:
     return _failure(
         "no-credentials",
         message,
-        "Name a profile with --profile or AWS_PROFILE; ~/.aws/config has them.",
+        "Name a profile of ~/.aws/config with --profile or AWS_PROFILE.",
     )
 
 

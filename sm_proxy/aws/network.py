@@ -1,6 +1,6 @@
-"""How AWS is reached: certificates, proxy and endpoints, judged as botocore judges them.
+"""How AWS is reached: certificates, proxy and endpoints, by botocore's own rules.
 
-The API's calls and the data channel go by this one judgement, and so does `doctor`.
+API calls, the data channel and `doctor` all use this module, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.ssm.dial import Proxy
 
 _STREAMS: Final = "ssmmessages"
-"""The service of the data channel, in the names of variables and settings for endpoints."""
+"""The data channel's service, as variables and settings for endpoints name it."""
 _SCHEMES: Final = {"http": "ws", "https": "wss"}
 _PROXY_PORT: Final = 80
 
@@ -26,24 +26,24 @@ _PROXY_PORT: Final = 80
 def ca_bundle(session: Session) -> str:
     """The file of trusted certificates.
 
-    It is AWS_CA_BUNDLE's, that of `ca_bundle` in the profile, REQUESTS_CA_BUNDLE's, else the one
-    that botocore brings along.
+    The first of these: AWS_CA_BUNDLE, `ca_bundle` in the profile, REQUESTS_CA_BUNDLE, botocore's
+    own.
 
     Raises:
-        SmProxyError: `bad-setting`, one of them is empty; `network`, the file cannot be read.
+        SmProxyError: `bad-setting`, the name is empty; `network`, the file cannot be read.
     """
     configured = session.get_config_variable("ca_bundle")
     if configured is None:
         configured = os.environ.get("REQUESTS_CA_BUNDLE")
     if configured is None:
         return str(get_cert_path(True))
-    # Some releases of botocore take an empty name for "trust everybody".
+    # Some releases of botocore would trust every certificate if the name is empty.
     if not str(configured).strip():
         raise SmProxyError(
             "bad-setting",
             "the file of trusted certificates has an empty name",
-            "Unset AWS_CA_BUNDLE and REQUESTS_CA_BUNDLE, and `ca_bundle` of the AWS profile, or"
-            " name a file there.",
+            "Unset AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE and `ca_bundle` of the AWS profile, or set one"
+            " of them to a file.",
         )
     path = Path(os.path.expanduser(str(configured)))  # noqa: PTH111 - `~nobody` stays as it is
     try:
@@ -53,7 +53,7 @@ def ca_bundle(session: Session) -> str:
         raise SmProxyError(
             "network",
             f"the file of trusted certificates {path} cannot be read: {error.strerror}",
-            "Mend AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or `ca_bundle` of the AWS profile.",
+            "Correct AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or `ca_bundle` of the AWS profile.",
         ) from None
 
 
@@ -61,10 +61,10 @@ def proxy_for(url: str) -> Proxy | None:
     """The proxy for a URL, by HTTPS_PROXY, HTTP_PROXY and NO_PROXY or the system's settings.
 
     Args:
-        url: `https://...`, or `wss://...`, which goes the same way; `http://...`.
+        url: `https://...` or `http://...`; `wss` counts as `https`, `ws` as `http`.
 
     Raises:
-        SmProxyError: `network`, a proxy of a kind that cannot serve.
+        SmProxyError: `network`, the proxy is not an `http://` one.
     """
     parts = urlsplit(url)
     asked = parts._replace(scheme={"wss": "https", "ws": "http"}.get(parts.scheme, parts.scheme))
@@ -76,33 +76,34 @@ def proxy_for(url: str) -> Proxy | None:
     if found is None:
         raise SmProxyError(
             "network",
-            f"{parts.hostname} would be reached through a proxy that is no http:// one",
-            f"Name an http://HOST:PORT in {asked.scheme.upper()}_PROXY, or the host in NO_PROXY.",
+            f"the proxy for {parts.hostname} is not an http:// proxy",
+            f"Set {asked.scheme.upper()}_PROXY to http://HOST:PORT, or name the host in NO_PROXY.",
         )
     headers = configuration.proxy_headers_for(proxy)
     return Proxy(found.hostname or "", found.port or _PROXY_PORT, headers)
 
 
 def _split(proxy: str) -> SplitResult | None:
-    """The URL of a proxy; None if it is none, or not one of http."""
+    """The parsed URL of an `http://` proxy; None for any other text."""
     try:
         found = urlsplit(proxy)
         named = bool(found.hostname) and found.port != 0
     except ValueError:
         return None
-    # botocore puts `http://` before every scheme that it does not know.
+    # botocore puts `http://` in front of a scheme that it does not know.
     foreign = "://" in proxy.removeprefix("http://")
     return found if found.scheme == "http" and named and not foreign else None
 
 
 def stream_url(session: Session, url: str) -> str:
-    """The URL of a session's stream, at the endpoint that the user has named for it.
+    """The URL of a session's stream, with the host of the configured endpoint, if there is one.
 
-    A private endpoint replaces the host, as for every API; token, path and query stay. The
-    endpoint for all services does not count: whoever answers for SSM has named the stream's host.
+    A private endpoint replaces the host, as for every API; token, path and query stay.
+    `AWS_ENDPOINT_URL`, the endpoint for all services, does not count, because SSM's own response
+    names the host of the stream.
 
     Raises:
-        SmProxyError: `bad-setting`, it is no URL.
+        SmProxyError: `bad-setting`, the endpoint is not a URL.
     """
     endpoint = _stream_endpoint(session)
     if not endpoint:
@@ -115,9 +116,9 @@ def stream_url(session: Session, url: str) -> str:
     if not scheme or not named.hostname or any(not letter.isprintable() for letter in endpoint):
         raise SmProxyError(
             "bad-setting",
-            f"the endpoint of {_STREAMS} is no URL: {endpoint!r}",
-            f"Mend AWS_ENDPOINT_URL_{_STREAMS.upper()}, or `{_STREAMS}` in the `services` section"
-            " of the AWS profile: https://HOST",
+            f"the endpoint of {_STREAMS} is not a URL: {endpoint!r}",
+            f"Set AWS_ENDPOINT_URL_{_STREAMS.upper()}, or `{_STREAMS}` in the `services` section"
+            " of the AWS profile, to https://HOST",
         )
     parts = urlsplit(url)
     path = named.path.rstrip("/") + parts.path

@@ -9,7 +9,7 @@ from sm_proxy.errors import SmProxyError
 
 
 def list_profiles() -> list[str]:
-    """Every profile by name, as botocore finds them.
+    """The names of all profiles that botocore finds.
 
     Raises:
         SmProxyError: `bad-setting`, the files cannot be parsed.
@@ -18,14 +18,14 @@ def list_profiles() -> list[str]:
         return list(botocore.session.Session().available_profiles)
     except BotoCoreError as error:
         raise SmProxyError(
-            "bad-setting", f"the AWS configuration cannot be read: {error}", "Mend that file."
+            "bad-setting", f"the AWS configuration cannot be read: {error}", "Correct that file."
         ) from None
 
 
 def region_of(profile: str | None) -> str | None:
-    """The region that botocore would take with this profile; None where nothing names one."""
+    """The region that botocore uses with this profile; None if none is set."""
     try:
         region = botocore.session.Session(profile=profile).get_config_variable("region")
-    except BotoCoreError:  # there is no such profile: the credentials' check will say so
+    except BotoCoreError:  # no such profile: the check of the credentials reports that
         return None
     return str(region) if region else None

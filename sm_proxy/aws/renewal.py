@@ -1,4 +1,4 @@
-"""What renews credentials that have run out, by where they came from."""
+"""How to renew expired credentials, by their source."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Final
 
 _KEYS: Final = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
 _HINTS: Final = {
-    "env": f"Renew {_KEYS} where they came from; or unset them and log in to a profile: {{login}}",
+    "env": f"Get new {_KEYS}, or unset them and log in to a profile: {{login}}",
     "shared-credentials-file": "Put new keys into ~/.aws/credentials{of}; for SSO: {login}",
     "config-file": "Put new keys into ~/.aws/config{of}; for SSO: {login}",
-    "custom-process": "Log in anew with the credential_process{of}, as its own documentation says.",
+    "custom-process": "Log in with the credential_process{of}, as its own documentation says.",
     "sso": "Renew them with: {login}",
     "login": "Renew them with: aws login{option} (AWS CLI 2.32 or newer)",
     "assume-role-with-web-identity": "Renew the token file of the web identity{of}.",
 }
-"""By botocore's name of the provider (METHOD of `botocore.credentials`)."""
-_UNKNOWN: Final = "Renew them, for SSO with: {login}"
+"""By botocore's name of the source (METHOD of the providers in `botocore.credentials`)."""
+_UNKNOWN: Final = "Renew them; for SSO: {login}"
 
 
 def hint(source: str, profile: str | None) -> str:
-    """What to do.
+    """The hint for expired credentials.
 
     Args:
-        source: the `method` of botocore's credentials; empty if it is not known.
-        profile: whose they are.
+        source: the `method` of botocore's credentials; empty if unknown.
+        profile: that the credentials belong to.
     """
     option = f" --profile {shlex.quote(profile)}" if profile else ""
     of = f" of AWS profile {profile}" if profile else ""
@@ -35,7 +35,7 @@ def hint(source: str, profile: str | None) -> str:
 
 
 def install(requirement: str) -> str:
-    """How a package gets to where this program is installed, not to some other Python."""
+    """The hint that installs a package into the environment of this program."""
     parts = {part.lower() for part in Path(sys.prefix).parts}
     if "pipx" in parts:
         return f"Install it: pipx inject sm-proxy '{requirement}'"

@@ -1,4 +1,4 @@
-"""Sessions of assumed roles, kept in the OS keyring: what botocore calls their cache."""
+"""Sessions of assumed roles in the OS keyring, as the cache that botocore asks for."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NO_KEYRING: Final = "there is none"
 _MARGIN: Final = timedelta(seconds=60)
 """A kept session with less time left is not used: the calls of one connection take seconds."""
 _BOTOCORE_WINDOW: Final = timedelta(minutes=15)
-"""botocore takes what expires within it for expired; a session may be made for just as long."""
+"""botocore treats a session with less time left as expired, and some sessions last no longer."""
 
 
 class RoleSessions:
-    """The mapping that botocore keeps assumed roles in: the keyring, opened when first needed.
+    """The mapping in which botocore caches assumed roles; the keyring is opened on first use.
 
-    It tells botocore that a session ends a quarter of an hour later than it does, because botocore
-    takes the last quarter of an hour for expired; `metadata` has the true end.
+    botocore ignores a session in its last quarter of an hour. So this cache reports an end that is
+    almost a quarter of an hour too late; `metadata` has the true end.
     """
 
     def __init__(self, session: Session) -> None:
@@ -41,18 +41,18 @@ class RoleSessions:
 
     @property
     def trouble(self) -> str:
-        """Why nothing is kept, as far as one can tell; empty where the keyring is well."""
+        """Why sessions are not kept; empty if the keyring works."""
         from sm_proxy.local import secret_store  # noqa: PLC0415 - only for profiles with a role
 
         there = self._secret_store() is not None
         return secret_store.trouble() or ("" if there else NO_KEYRING)
 
     def read_again(self) -> None:
-        """Forget what was not there: another process may have put it in."""
+        """Look up missing sessions again: another process may have saved them."""
         self._missing.clear()
 
     def metadata(self) -> dict[str, str]:
-        """The session that botocore ended up with, in its names, with its true end."""
+        """The session that botocore uses, as its metadata, with the true end."""
         found = self._latest
         return {
             "access_key": found["AccessKeyId"],
@@ -62,19 +62,19 @@ class RoleSessions:
         }
 
     def __contains__(self, key: str) -> bool:
-        """Whether there is a session that will last."""
+        """Whether there is a session with enough time left."""
         if key not in self._known and key not in self._missing:
             self._load(key)
         return key in self._known
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        """The response of AssumeRole, as botocore wants it."""
+        """The response of AssumeRole, with a later end: see the class."""
         found = self._latest = self._known[key]
         end = _time_of(found["Expiration"]) + _BOTOCORE_WINDOW - _MARGIN
         return {"Credentials": {**found, "Expiration": end.isoformat()}}
 
     def __setitem__(self, key: str, response: Mapping[str, Any]) -> None:
-        """Keep the response of AssumeRole."""
+        """Save the response of AssumeRole in the keyring."""
         given = response["Credentials"]
         self._latest = self._known[key] = {**given, "Expiration": _text_of(given["Expiration"])}
         store = self._secret_store()
@@ -112,7 +112,7 @@ def _digest(*parts: str) -> str:
 
 
 def _credentials(text: str | None) -> dict[str, Any] | None:
-    """What was kept, if it is whole."""
+    """The credentials in a keyring item; None if it is damaged."""
     try:
         found = json.loads(text or "")
         _time_of(found["Expiration"])

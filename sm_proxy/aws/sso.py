@@ -1,6 +1,6 @@
-"""The login of an SSO profile, without the AWS CLI: by device code (RFC 8628), in any browser.
+"""Log in to an SSO profile by device code (RFC 8628) in any browser, without the AWS CLI.
 
-botocore makes the calls; the token goes where botocore, boto3 and the AWS CLI look for it.
+botocore makes the calls. The token is saved where botocore, boto3 and the AWS CLI look for it.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from sm_proxy.local import private_files
 
 _DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _SCOPE: Final = "sso:account:access"
-"""What the AWS CLI asks for where `sso_registration_scopes` names none: with refresh tokens."""
+"""The AWS CLI's default for `sso_registration_scopes`; it gives a refresh token."""
 _SLOWER_S: Final = 5.0
-"""RFC 8628, 3.5: so much longer between two questions, for good."""
+"""Added to the pause between two polls from then on (RFC 8628, section 3.5)."""
 _WAITS: Final = {
     "AuthorizationPendingException": 0.0,
     "SlowDownException": _SLOWER_S,
     "InternalServerException": _SLOWER_S,
 }
-"""Refusals that pass, and what each adds to the pause."""
+"""Errors after which polling goes on, and the seconds that each adds to the pause."""
 _NO_PORTAL: Final = frozenset({"InvalidRequestException", "InvalidRequestRegionException"})
 _POLL: Final = "sso-oidc:CreateToken"
 _PAUSE_S: Final = (1.0, 60.0)
 _LIFE_S: Final = (30.0, 1800.0)
-"""Bounds for what the service says: a code lives 10 minutes."""
+"""Bounds for the service's values; a code usually lives 10 minutes."""
 _YEAR_3000_S: Final = 32_503_680_000
-"""After 1970."""
+"""Seconds after 1970: a larger number is not a date."""
 
 
 @dataclass(frozen=True)
 class Portal:
-    """Where the users of a profile log in.
+    """The access portal that the users of a profile log in to.
 
     Attributes:
         start_url: of the access portal.
-        region: of IAM Identity Center, often not the jobs' one.
-        session_name: of the `sso-session` section; None for a profile that has it all itself.
-        scopes: to register for; empty for such a profile.
+        region: of IAM Identity Center, often another one than the jobs'.
+        session_name: of the `sso-session` section; None if the profile itself has the settings.
+        scopes: to register for; empty without an `sso-session`.
     """
 
     start_url: str
@@ -63,7 +63,7 @@ class Portal:
 
     @property
     def token_file(self) -> Path:
-        """Where the token is kept: named as `botocore.utils.SSOTokenLoader` does."""
+        """The file of the token, named as by `botocore.utils.SSOTokenLoader`."""
         name = hashlib.sha1((self.session_name or self.start_url).encode()).hexdigest()  # noqa: S324
         folder = os.path.expanduser("~/.aws/sso/cache")  # noqa: PTH111 - as botocore finds it
         return Path(folder) / f"{name}.json"
@@ -71,12 +71,12 @@ class Portal:
 
 @dataclass(frozen=True)
 class Invitation:
-    """What the user needs.
+    """What the user needs to log in.
 
     Attributes:
-        url: to open in a browser, on whatever machine.
-        code: that the page has to show.
-        lasts_s: seconds until it is void.
+        url: to open in a browser, on any machine.
+        code: that the page must show.
+        lasts_s: seconds until the code expires.
     """
 
     url: str
@@ -85,10 +85,10 @@ class Invitation:
 
 
 def portal_of(aws: Aws) -> Portal | None:
-    """The portal that the profile, or the one that it takes its keys from, logs in to.
+    """The portal of the profile or of its source profile; None if no SSO is configured.
 
     Raises:
-        SmProxyError: `bad-setting`, its configuration is not whole.
+        SmProxyError: `bad-setting`, a setting of the login is missing.
     """
     config = aws.session.full_config
     profile = credentials.login_profile(aws.session) or "default"
@@ -98,7 +98,7 @@ def portal_of(aws: Aws) -> Portal | None:
         return None
     found = own if name is None else config.get("sso_sessions", {}).get(name)
     if found is None:
-        raise _misconfigured(f"AWS profile {profile} names an sso-session {name}: there is none")
+        raise _misconfigured(f"AWS profile {profile} names an unknown sso-session {name}")
     where = f"AWS profile {profile}" if name is None else f"sso-session {name}"
     for key in ("sso_start_url", "sso_region"):
         if not isinstance(found.get(key), str):
@@ -109,16 +109,16 @@ def portal_of(aws: Aws) -> Portal | None:
 
 
 def log_in(aws: Aws, portal: Portal, invite: Callable[[Invitation], None]) -> None:
-    """Get a token for a portal and keep it; waits until the user has confirmed the code.
+    """Get a token for a portal and save it. Waits until the user has confirmed the code.
 
     Args:
         aws: makes the calls.
         portal: to log in to.
-        invite: shows the user where to go; called once.
+        invite: shows the invitation to the user; called once.
 
     Raises:
-        SmProxyError: `access-denied`, the user or an administrator said no; `wait-timeout`, nobody
-            confirmed in time; `bad-permissions`, the token cannot be kept; or what a call met.
+        SmProxyError: `access-denied`, the user or an administrator refused; `wait-timeout`, nobody
+            confirmed in time; `bad-permissions`, the token cannot be saved; or a call's error.
     """
     ask = _Oidc(aws.unsigned_client("sso-oidc", portal.region), portal)
     scopes = {"scopes": list(portal.scopes)} if portal.scopes else {}
@@ -146,7 +146,7 @@ def log_in(aws: Aws, portal: Portal, invite: Callable[[Invitation], None]) -> No
 
 @dataclass(frozen=True)
 class _Oidc:
-    """Calls of `sso-oidc`, whose refusals are those of OAuth."""
+    """Calls of `sso-oidc`, whose errors follow OAuth."""
 
     client: BaseClient
     portal: Portal
@@ -159,7 +159,7 @@ class _Oidc:
             raise self._judged(error, action) from None
         except (BotoCoreError, ResponseParserError) as error:
             raise errors.from_botocore(error, action, None) or error from None
-        except (ValueError, TypeError, OverflowError):  # what botocore's parsers let through
+        except (ValueError, TypeError, OverflowError):  # raised by botocore's parsers
             raise _no_answer(f"response to {action}") from None
         return answer
 
@@ -170,10 +170,10 @@ class _Oidc:
             return SmProxyError(
                 "access-denied",
                 f"the login was refused, in the browser or by an administrator: {words or code}",
-                "Run it again, and confirm only a code that you have just been shown.",
+                "Run the command again, and confirm the code that it shows.",
             )
         if code == "ExpiredTokenException":
-            return _too_late("the code is no longer good")
+            return _too_late("the code has expired")
         if code in _NO_PORTAL and action != _POLL:
             where = f"{self.portal.start_url} in {self.portal.region}"
             return _misconfigured(f"there is no access portal {where}: {words or code}")
@@ -186,7 +186,7 @@ class _Oidc:
 def _await_token(
     ask: _Oidc, parameters: Mapping[str, Any], invitation: Invitation, pause: float
 ) -> dict[str, Any]:
-    """The token, once the user has confirmed; what fails for a moment is asked again."""
+    """Poll for the token until the user has confirmed; temporary errors do not end it."""
     until = time.monotonic() + invitation.lasts_s
     lost: SmProxyError | None = None
     while (left := until - time.monotonic()) > 0:
@@ -204,7 +204,7 @@ def _await_token(
 
 
 def _too_late(what: str) -> SmProxyError:
-    return SmProxyError("wait-timeout", what, "Run it again, for another code.")
+    return SmProxyError("wait-timeout", what, "Run the command again to get another code.")
 
 
 def _text(answer: Mapping[str, Any], name: str) -> str:
@@ -216,7 +216,6 @@ def _text(answer: Mapping[str, Any], name: str) -> str:
 
 def _number(answer: Mapping[str, Any], name: str) -> float:
     value = answer.get(name)
-    # Other numbers have no date.
     if not isinstance(value, int | float) or not 0 <= value < _YEAR_3000_S:
         raise _no_answer(name)
     return float(value)
@@ -225,27 +224,28 @@ def _number(answer: Mapping[str, Any], name: str) -> float:
 def _no_answer(name: str) -> SmProxyError:
     return SmProxyError(
         "aws-error",
-        f"IAM Identity Center has answered without a usable {name}",
-        "See that nothing stands between this machine and AWS, a proxy for instance.",
+        f"IAM Identity Center has answered without a valid {name}",
+        "Check whether a proxy or a login page answers in AWS's place.",
     )
 
 
 def _keep(path: Path, token: Mapping[str, Any]) -> None:
     try:
-        # The AWS CLI's folder: its group may write to it, where that is the machine's custom.
+        # The AWS CLI's folder, which may be writable for a group on purpose.
         private_files.ensure_private_dir(path.parent)
         private_files.write_whole(path, json.dumps(token).encode())
     except OSError as error:
         raise SmProxyError(
             "bad-permissions",
-            f"the login is good, but its token cannot be kept: {path}: {error.strerror or error}",
-            "Make that folder yours and writable, then again: sm-proxy login",
+            f"the login succeeded, but its token cannot be saved in {path}: "
+            f"{error.strerror or error}",
+            "Make that folder yours and writable, then run: sm-proxy login",
         ) from None
 
 
 def _misconfigured(what: str) -> SmProxyError:
     return SmProxyError(
-        "bad-setting", what, "Mend sso_start_url, sso_region and sso_session in ~/.aws/config."
+        "bad-setting", what, "Correct sso_start_url, sso_region and sso_session in ~/.aws/config."
     )
 
 

@@ -1,8 +1,8 @@
-"""What passes between botocore and AWS, looked at on its way: for every call, nested ones as well.
+"""Checks on every request and response between botocore and AWS, including nested calls.
 
-Secrets are remembered, so that they are struck out of every text. A value that no header can carry
-is refused before a request is made, for the HTTP client would repeat it in its own words. An answer
-that is none of AWS is told from one that is.
+Secrets are noted, so that they are struck out of every text. A value that no header can carry is
+refused before the request, because the HTTP client would repeat it in its error. A response that is
+not AWS's is recognised.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import secret_values
 
 _SECRET_SERVICES: Final = frozenset({"kms", "signin", "ssm", "sso", "sso-oidc", "sts"})
-"""Those whose answers hold secrets."""
+"""Services whose responses hold secrets."""
 _JSON: Final = frozenset({"json", "rest-json"})
 _XML: Final = frozenset({"ec2", "query"})
 _HEAD_BYTES: Final = 2000
 _REFUSED: Final = 300
 _IN_TROUBLE: Final = 500
-"""HTTP statuses from which on a call has failed, and from which on it may be tried again."""
+"""From these HTTP statuses on, a call was refused, and a call may be tried again."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a service has refused.
+    """A call that a service has refused.
 
     Attributes:
-        action: the service and its operation, such as `sso:GetRoleCredentials`.
-        words: the service's code and message.
+        action: service and operation, such as `sso:GetRoleCredentials`.
+        words: the service's error code and message.
     """
 
     action: str
@@ -46,11 +46,11 @@ class Refusal:
 
 
 class Vetting:
-    """Looks at everything that a session's clients send and receive.
+    """Watches what a session's clients send and receive.
 
     Args:
-        session: whose clients, made from now on.
-        explain: makes our error of what went wrong while credentials were fetched.
+        session: its clients are watched if they are created from now on.
+        explain: turns a failure to get credentials into our error.
     """
 
     def __init__(self, session: Session, explain: Callable[[Exception], SmProxyError]) -> None:
@@ -69,17 +69,17 @@ class Vetting:
 
     @property
     def refusal(self) -> Refusal | None:
-        """The last call of this thread that a service has refused; botocore passes over some."""
+        """The last refused call of this thread; botocore ignores some refusals."""
         return getattr(self._latest, "refusal", None)
 
     def forget(self) -> None:
-        """Begin anew: what was refused so far has led to nothing."""
+        """Start again: earlier refusals do not count."""
         self._latest.refusal = None
         self._latest.handled = sys.exc_info()[1]
 
     @property
     def handled(self) -> BaseException | None:
-        """What the caller was about to handle: Python takes it for the reason of what followed."""
+        """The exception that was being handled at `forget`: Python chains later ones to it."""
         return getattr(self._latest, "handled", None)
 
     def _note(self, **event: Any) -> None:
@@ -94,12 +94,12 @@ class Vetting:
 
     def _vet_keys(self, **event: Any) -> None:
         if event["signature_version"] == botocore.UNSIGNED:
-            return  # and whoever fetches credentials must not ask for them here
-        credentials = event["request_signer"]._credentials  # noqa: SLF001 - botocore tells nobody
+            return  # these calls get the credentials, so they must not ask for them
+        credentials = event["request_signer"]._credentials  # noqa: SLF001 - there is no other way
         if credentials is None:
             return
         try:
-            keys = credentials.get_frozen_credentials()  # fetches them where that is put off
+            keys = credentials.get_frozen_credentials()  # may fetch them now
         except Exception as error:  # noqa: BLE001 - files, programs and services of all kinds
             raise self._explain(error) from None
         named = {"SecretAccessKey": keys.secret_key, "SessionToken": keys.token}
@@ -108,9 +108,9 @@ class Vetting:
             if value and not _is_plain(value):
                 raise SmProxyError(
                     "no-credentials",
-                    f"the {name} of the AWS credentials ({credentials.method}) holds a line break"
-                    " or another character that none has",
-                    "Set it again, without what was pasted or read along with it.",
+                    f"the {name} of the AWS credentials ({credentials.method}) has a line break"
+                    " or another invalid character",
+                    "Set it again, without the characters that were pasted with it.",
                 )
 
     def _vet_request(self, **event: Any) -> None:
@@ -122,23 +122,23 @@ class Vetting:
                 continue
             secret_values.keep(text)
             if name.lower() == "x-amz-sso_bearer_token":
-                words = "the SSO token in ~/.aws/sso/cache holds a character that none has"
+                words = "the SSO token in ~/.aws/sso/cache has an invalid character"
                 raise errors.expired_credentials(words, login_profile(self._session), "sso")
             raise SmProxyError(
                 "bad-setting",
-                f"the header {name} of a request would hold a line break or another character"
-                " that none may hold",
-                "Mend the AWS_ variable or the line of ~/.aws/config that it comes from.",
+                f"the header {name} of a request would have a line break or another invalid"
+                " character",
+                "Correct the AWS_ variable or the line of ~/.aws/config that it comes from.",
             )
 
 
 def called(error: BaseException) -> str | None:
-    """The call that an error ended, such as `sts:AssumeRole`: the innermost."""
+    """The innermost call that raised an error, such as `sts:AssumeRole`; None if unknown."""
     return getattr(error, "sm_proxy_action", None)
 
 
 def _name_call(**event: Any) -> None:
-    # Of a call that another one needs, this is heard first.
+    # A nested call comes first, so its name stays.
     error = event["exception"]
     if called(error) is None:
         _, service, operation = event["event_name"].split(".")
@@ -150,25 +150,25 @@ def _keep_parameters(**event: Any) -> None:
 
 
 def _is_plain(text: object) -> bool:
-    """Whether it is text that any header can carry; a nested setting is none."""
+    """Whether it is text that a header can carry; a nested setting is not text."""
     return isinstance(text, str) and text.isascii() and text.isprintable()
 
 
 def _is_refusal(body: bytes) -> bool:
-    """Whether an error is told as AWS tells one: botocore takes its code and words on trust."""
+    """Whether the body has the form of AWS's errors; botocore does not check that."""
     try:
         told = json.loads(body or b"{}")
     except (ValueError, RecursionError):
         return False
     fields = {name.lower(): value for name, value in told.items()}
     codes = [fields[name] for name in ("__type", "code", "error") if name in fields]
-    # Some services have no words, and say so with null.
+    # Some services send null in place of a message.
     words = [fields.get(name) or "" for name in ("message", "error_description")]
     return all(isinstance(value, str) for value in codes + words)
 
 
 def _vet_answer(**event: Any) -> None:
-    """Tell a page of a proxy or of a hotel's network from an answer of AWS."""
+    """Refuse a response that is not AWS's, such as the login page of a hotel's network."""
     model, answer = event["operation_model"], event["response_dict"]
     service, body = model.service_model, answer["body"]
     protocol = getattr(service, "resolved_protocol", None) or service.metadata["protocol"]
@@ -184,6 +184,6 @@ def _vet_answer(**event: Any) -> None:
     if ours:
         return
     if protocol in _JSON and status >= _REFUSED:
-        answer["body"] = b"{}"  # the status says enough, and botocore may try again
+        answer["body"] = b"{}"  # the status is enough, and botocore may try again
     elif status < _IN_TROUBLE:
         raise errors.not_aws(action, status, answer["headers"].get("location", ""))

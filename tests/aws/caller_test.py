@@ -1,4 +1,4 @@
-"""An STS that does not answer is nothing that keeps anybody from a container."""
+"""Whose the credentials are; an STS that does not answer stops nobody."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def portal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Portal]:
 
 @pytest.fixture(params=["unreachable", "AccessDenied", "InternalFailure", "Throttling"])
 def silent(request: pytest.FixtureRequest, portal: Portal, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An STS that does not say who somebody is; the words for it."""
+    """An STS that does not name the caller; returns the reason that is reported."""
     if request.param == "unreachable":
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
         return "127.0.0.1:9"
@@ -60,14 +60,14 @@ def test_setup_goes_on_without_sts(silent: str) -> None:
 
 
 @pytest.mark.parametrize("refusal", ["InvalidClientTokenId", "ExpiredToken"])
-def test_keys_that_aws_does_not_take_are_a_cause(refusal: str, portal: Portal) -> None:
+def test_keys_that_aws_refuses_are_an_error(refusal: str, portal: Portal) -> None:
     portal.sts = refusal
     with pytest.raises(SmProxyError):
         account.credentials(Context(Settings(), None, Aws(KEYS)))
 
 
 def test_a_role_needs_sts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It is STS that gives its keys."""
+    """STS itself gives the keys of a role."""
     role = "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = keys\n"
     (tmp_path / "aws" / "config").write_text(f"{CONFIG}\n{role}region = eu-west-1\n")
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
@@ -76,7 +76,7 @@ def test_a_role_needs_sts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert caught.value.code == "network"
 
 
-def test_no_credentials_at_all_are_a_cause(tmp_path: Path) -> None:
+def test_missing_credentials_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "aws" / "config").write_text("[default]\nregion = eu-west-1\n")
     with pytest.raises(SmProxyError) as caught:
         account.credentials(Context(Settings(), None, Aws()))

@@ -25,7 +25,7 @@ TOKEN = "IQoJb3JpZ2luX2VjEJr" * 10
 
 
 class Server(LocalService):
-    """An AWS of one endpoint: gives its answers in turn and then repeats the last."""
+    """AWS behind one endpoint: gives its answers in order and then repeats the last."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, object]] = [(200, {})]
@@ -77,7 +77,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Neither botocore nor we really sleep."""
+    """The pauses of botocore and of ours, without sleeping."""
     slept: list[float] = []
     monkeypatch.setattr("botocore.endpoint.time.sleep", slept.append)
     return slept
@@ -96,7 +96,7 @@ def refused(aws: Aws | None = None) -> SmProxyError:
     return caught.value
 
 
-def test_a_call_and_its_answer(server: Server) -> None:
+def test_a_call_returns_the_response(server: Server) -> None:
     server.answers = [(200, {"TrainingJobName": "x"})]
     assert describe()["TrainingJobName"] == "x"
     (request,) = server.requests
@@ -109,7 +109,7 @@ def test_a_call_and_its_answer(server: Server) -> None:
 
 @pytest.mark.parametrize("ahead_s", [-7200, -240, 0, 240, 7200])
 @pytest.mark.parametrize("status", [200, 400])
-def test_the_time_is_the_services(server: Server, ahead_s: int, status: int) -> None:
+def test_now_is_the_services_time(server: Server, ahead_s: int, status: int) -> None:
     server.ahead_s = ahead_s
     server.answers = [(status, {"__type": "ValidationException", "message": "words"})]
     aws = Aws(region="eu-west-1")
@@ -121,7 +121,7 @@ def test_the_time_is_the_services(server: Server, ahead_s: int, status: int) -> 
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Sat, 99 Nov 2026 00:00:00 GMT", None])
-def test_an_answer_without_a_date_tells_no_time(date: str | None) -> None:
+def test_a_response_without_a_date_changes_no_clock(date: str | None) -> None:
     headers = {} if date is None else {"date": date}
     assert clock.offset_s({"ResponseMetadata": {"HTTPHeaders": headers}}) is None
     assert clock.offset_s({}) is None
@@ -129,16 +129,14 @@ def test_an_answer_without_a_date_tells_no_time(date: str | None) -> None:
 
 @pytest.mark.parametrize("code", ["RequestExpired", "AuthFailure", "SignatureDoesNotMatch"])
 @pytest.mark.parametrize("ahead_s", [-600, 600])
-def test_a_refusal_is_the_clocks_where_the_date_says_so(
-    server: Server, code: str, ahead_s: int
-) -> None:
+def test_a_refused_signature_blames_a_wrong_clock(server: Server, code: str, ahead_s: int) -> None:
     server.fails_with(code)
     assert "clock" not in refused().hint
     server.ahead_s = ahead_s
     assert (refused().code, refused().hint) == ("no-credentials", "Set this machine's clock.")
 
 
-def test_one_client_for_each_service_shared_by_threads(
+def test_threads_share_one_client_per_service(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws = Aws(region="eu-west-1")
@@ -167,7 +165,7 @@ def test_a_throttled_call_is_repeated(server: Server, times: int, pauses: list[f
     assert len(pauses) == times
 
 
-def test_but_not_for_ever(server: Server, pauses: list[float]) -> None:
+def test_a_throttled_call_ends_after_some_tries(server: Server, pauses: list[float]) -> None:
     server.fails_with("ThrottlingException")
     error = refused()
     assert error.code == "throttled"
@@ -176,7 +174,7 @@ def test_but_not_for_ever(server: Server, pauses: list[float]) -> None:
     assert 0.8 < sum(pauses) < 14
 
 
-def test_the_pauses_are_at_random(server: Server, pauses: list[float]) -> None:
+def test_the_pauses_are_random(server: Server, pauses: list[float]) -> None:
     server.fails_with("ThrottlingException")
     refused()
     first = list(pauses)
@@ -187,7 +185,7 @@ def test_the_pauses_are_at_random(server: Server, pauses: list[float]) -> None:
         assert shortest <= pauses[index] <= longest
 
 
-def test_a_service_in_trouble_is_asked_again(server: Server) -> None:
+def test_a_server_error_is_tried_again(server: Server) -> None:
     server.fails_with("InternalFailure", 2, status=500)
     describe()
     server.fails_with("InternalFailure", status=500)
@@ -203,21 +201,25 @@ def test_a_service_in_trouble_is_asked_again(server: Server) -> None:
         ("UnrecognizedClientException", "no-credentials"),
     ],
 )
-def test_a_refusal_is_final(server: Server, code: str, ours: str, pauses: list[float]) -> None:
+def test_a_refusal_is_not_tried_again(
+    server: Server, code: str, ours: str, pauses: list[float]
+) -> None:
     server.fails_with(code)
     assert refused().code == ours
     assert len(server.requests) == 1
     assert pauses == []
 
 
-def test_an_answer_of_somebody_else(server: Server) -> None:
+def test_a_response_that_is_not_aws_is_an_error(server: Server) -> None:
     server.answers = [(200, b"<html>Please log in to the hotel's network<br></html>")]
     with pytest.raises(SmProxyError) as caught:
         Aws(region="eu-west-1").call("ec2", "DescribeSubnets")
     assert caught.value.code == "network"
 
 
-def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
+def test_an_endpoint_without_a_server_is_a_network_error(
+    monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
@@ -227,20 +229,20 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) ->
     assert len(pauses) == 2
 
 
-def test_an_unreachable_endpoint_is_told_before_vs_code_gives_up() -> None:
+def test_an_unreachable_endpoint_is_reported_within_15_s() -> None:
     attempts = clients._CONFIG.retries["total_max_attempts"]  # type: ignore[attr-defined]
     timeout = clients._CONFIG.connect_timeout  # type: ignore[attr-defined]
     pauses = sum(2**number for number in range(attempts - 1)) / 2  # on average
     assert attempts * timeout + pauses < 15
 
 
-def test_no_region(server: Server) -> None:
+def test_a_missing_region_is_an_error(server: Server) -> None:
     error = refused(Aws())
     assert (error.code, "AWS_REGION" in error.hint) == ("bad-setting", True)
     assert server.requests == []
 
 
-def test_the_region_of_the_profile(server: Server, tmp_path: Path) -> None:
+def test_the_region_of_the_profile_counts(server: Server, tmp_path: Path) -> None:
     (tmp_path / "aws").mkdir()
     (tmp_path / "aws" / "config").write_text(
         "[profile p]\nregion = eu-north-1\naws_access_key_id = AKIAPROFILE\n"
@@ -254,10 +256,10 @@ def test_the_region_of_the_profile(server: Server, tmp_path: Path) -> None:
     assert Aws().region == ""
 
 
-def test_keys_in_the_environment_beat_the_profile_of_the_environment(
+def test_keys_in_the_environment_win_over_the_profile_of_the_environment(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As everywhere in AWS: only a profile that is named on the command line beats them."""
+    """As everywhere in AWS: only a profile named on the command line wins over them."""
     (tmp_path / "aws").mkdir()
     (tmp_path / "aws" / "config").write_text("[profile p]\nregion = eu-north-1\n")
     monkeypatch.setenv("AWS_PROFILE", "p")
@@ -269,13 +271,13 @@ def test_keys_in_the_environment_beat_the_profile_of_the_environment(
     assert aws.profile == "p"
 
 
-def test_no_such_profile() -> None:
+def test_an_unknown_profile_is_an_error() -> None:
     error = refused(Aws(profile="nonsense", region="eu-west-1"))
     assert error.code == "no-credentials"
     assert "nonsense" in error.message
 
 
-def test_no_credentials(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+def test_missing_credentials_are_an_error(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     assert refused().code == "no-credentials"
     assert server.requests == []
@@ -289,7 +291,7 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch, server: Server) -> None
         ("sh -c 'echo who are you? >&2; exit 1'", "no-credentials"),
     ],
 )
-def test_a_credential_process_that_fails(
+def test_a_failing_credential_process_is_an_error(
     process: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -300,20 +302,22 @@ def test_a_credential_process_that_fails(
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://"])
-def test_an_endpoint_that_is_none(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_is_not_a_url_is_an_error(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     error = refused()
     assert error.code in {"aws-error", "network"}
 
 
-def test_a_broken_config_file(tmp_path: Path, server: Server) -> None:
+def test_a_broken_config_file_is_an_error(tmp_path: Path, server: Server) -> None:
     (tmp_path / "aws").mkdir()
     (tmp_path / "aws" / "config").write_text("region = eu-west-1\n")
     assert refused().code == "aws-error"
     assert server.requests == []
 
 
-def test_a_call_that_we_made_wrongly_is_a_bug(server: Server) -> None:
+def test_a_call_with_wrong_parameters_is_a_bug(server: Server) -> None:
     with pytest.raises(Exception, match="TrainingJobName"):
         Aws(region="eu-west-1").call("sagemaker", "DescribeTrainingJob")
     assert server.requests == []

@@ -1,4 +1,4 @@
-"""A profile's helper that prints anything but credentials, or nothing at all."""
+"""A credential_process that prints invalid credentials, fails or hangs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Printing = Callable[[str], Aws]
 
 @pytest.fixture
 def printing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Printing:
-    """Gives the calls of a profile whose helper prints this."""
+    """The calls of a profile whose credential_process prints the given text."""
     (tmp_path / "aws").mkdir()
     printed, config = tmp_path / "printed", tmp_path / "aws" / "config"
     config.write_text(f"[profile helped]\ncredential_process = cat {printed}\n")
@@ -47,7 +47,7 @@ def key_of(aws: Aws) -> str:
 
 @pytest.mark.parametrize("more", [{}, {"SessionToken": None}, {"Expiration": None}])
 @pytest.mark.parametrize("end", ["2099-01-01T00:00:00Z", "20990101T000000Z"])
-def test_good_ones(printing: Printing, more: dict[str, Any], end: str) -> None:
+def test_valid_output_is_accepted(printing: Printing, more: dict[str, Any], end: str) -> None:
     assert key_of(printing(json.dumps({**GOOD, "Expiration": end, **more}))) == "AKIAHELPED"
 
 
@@ -56,8 +56,8 @@ def test_good_ones(printing: Printing, more: dict[str, Any], end: str) -> None:
     [
         ("", "aws-error", "no JSON"),
         ("please log in", "aws-error", "no JSON"),
-        ("null", "aws-error", "no JSON object"),
-        ("[]", "aws-error", "no JSON object"),
+        ("null", "aws-error", "JSON that is not an object"),
+        ("[]", "aws-error", "JSON that is not an object"),
         ("{}", "aws-error", "no AccessKeyId"),
         ({"Version": 2}, "aws-error", "version 2"),
         ({"Version": "1"}, "aws-error", "version '1'"),
@@ -68,14 +68,14 @@ def test_good_ones(printing: Printing, more: dict[str, Any], end: str) -> None:
         ({"AccessKeyId": ""}, "aws-error", "no AccessKeyId"),
         ({"SecretAccessKey": ""}, "aws-error", "no SecretAccessKey"),
         ({"SecretAccessKey": None}, "aws-error", "no SecretAccessKey"),
-        ({"SessionToken": ["t"]}, "aws-error", "a SessionToken that is no text"),
-        ({"Expiration": "soon"}, "aws-error", "no time"),
-        ({"Expiration": 1}, "aws-error", "no text"),
+        ({"SessionToken": ["t"]}, "aws-error", "a SessionToken that is not a string"),
+        ({"Expiration": "soon"}, "aws-error", "not a time"),
+        ({"Expiration": 1}, "aws-error", "not a string"),
         ({"Expiration": "2099-01-01T00:00:00"}, "aws-error", "without a time zone"),
         ({"Expiration": "2001-01-01T00:00:00Z"}, "expired-credentials", "2001-01-01"),
     ],
 )
-def test_what_is_none_is_said_in_words(
+def test_invalid_output_is_explained(
     printing: Printing, printed: str | dict[str, Any], code: Code, told: str
 ) -> None:
     text = printed if isinstance(printed, str) else json.dumps({**GOOD, **printed})
@@ -94,7 +94,7 @@ def test_what_is_none_is_said_in_words(
         ("printf '\\\\377'", "aws-error", "no JSON"),
     ],
 )
-def test_how_it_ends_is_said_in_words(
+def test_its_exit_status_is_explained(
     printing: Printing, tmp_path: Path, program: str, code: Code, told: str
 ) -> None:
     aws = printing("")
@@ -105,7 +105,7 @@ def test_how_it_ends_is_said_in_words(
     assert (caught.value.code, "by hand" in caught.value.hint) == (code, True)
 
 
-def test_one_that_does_not_end_is_ended(
+def test_a_program_that_does_not_end_is_killed(
     printing: Printing,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -115,20 +115,20 @@ def test_one_that_does_not_end_is_ended(
     monkeypatch.setattr(credential_process, "_LIMIT_S", 1.0)
     aws = printing("")
     (tmp_path / "aws" / "config").write_text("[profile helped]\ncredential_process = sleep 300\n")
-    with pytest.raises(SmProxyError, match="not ended within 1 s") as caught:
+    with pytest.raises(SmProxyError, match="did not end within 1 s") as caught:
         aws.call("sts", "GetCallerIdentity")
     assert caught.value.code == "no-credentials"
     assert "waiting for the credential_process" in capsys.readouterr().err
 
 
-def test_half_an_answer_is_a_secret(printing: Printing) -> None:
+def test_broken_output_is_treated_as_secret(printing: Printing) -> None:
     secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
     with pytest.raises(SmProxyError):
         printing(f'{{"AccessKeyId": "AKIAX", "SecretAccessKey": "{secret}').call("sts", "X")
     assert secret not in redact(f"it said {secret}")
 
 
-def test_what_it_complains_about_tells_no_secret(printing: Printing, tmp_path: Path) -> None:
+def test_its_error_message_shows_no_secret(printing: Printing, tmp_path: Path) -> None:
     secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
     aws = printing(json.dumps({**GOOD, "SecretAccessKey": secret}))
     program = f"cat {tmp_path}/printed; echo got {secret} >&2; exit 3"
@@ -139,7 +139,7 @@ def test_what_it_complains_about_tells_no_secret(printing: Printing, tmp_path: P
     assert redact(caught.value.message).endswith("got [redacted]")
 
 
-def test_an_empty_one_is_no_bug(printing: Printing, tmp_path: Path) -> None:
+def test_an_empty_command_is_an_expected_error(printing: Printing, tmp_path: Path) -> None:
     aws = printing("")
     (tmp_path / "aws" / "config").write_text("[profile helped]\ncredential_process =\n")
     with pytest.raises(SmProxyError, match="is empty") as caught:

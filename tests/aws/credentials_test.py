@@ -1,4 +1,4 @@
-"""Roles that are assumed: asked for once, kept in the keyring, never on disk."""
+"""Assumed roles: the code is asked for once, the session is kept in the keyring only."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ WRONG = "MultiFactorAuthentication failed with invalid MFA one time pass code. "
 
 
 class Sts(LocalService):
-    """Assumes roles, for as many seconds as it is told."""
+    """An STS whose sessions last a given number of seconds."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, str]] = []
@@ -123,7 +123,7 @@ def ring(monkeypatch: pytest.MonkeyPatch) -> MemoryKeyring:
 
 @pytest.fixture(autouse=True)
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Whoever is asked types the number of the question."""
+    """The questions; each is answered with its number."""
     questions: list[str] = []
 
     def ask(question: str, *, terminal: bool) -> str:
@@ -190,8 +190,10 @@ def test_each_endpoint_has_a_session_of_its_own(
 
 
 @pytest.mark.parametrize(("lasts", "times"), [(30, 2), (900, 1), (3600, 1)])
-def test_until_it_expires(lasts: int, times: int, sts: Sts, asked: list[str]) -> None:
-    """Also one of a quarter of an hour, the shortest there is, which botocore takes for expired."""
+def test_a_kept_session_is_used_until_it_expires(
+    lasts: int, times: int, sts: Sts, asked: list[str]
+) -> None:
+    """Also one of a quarter of an hour, the shortest possible, which botocore treats as expired."""
     sts.lasts = lasts
     key_of("mfa")
     sts.lasts = 3600
@@ -199,13 +201,13 @@ def test_until_it_expires(lasts: int, times: int, sts: Sts, asked: list[str]) ->
     assert len(asked) == times
 
 
-def test_a_clock_that_is_wrong(sts: Sts, asked: list[str]) -> None:
+def test_a_wrong_clock_is_an_error(sts: Sts, asked: list[str]) -> None:
     sts.lasts = -5
     error = refusal("mfa")
     assert (error.code, error.hint) == ("expired-credentials", "Set this machine's clock.")
 
 
-def test_a_session_that_ends_in_a_long_connection_is_renewed_but_not_on_its_terminal(
+def test_a_renewal_during_a_connection_does_not_ask_on_its_terminal(
     sts: Sts, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "isatty", lambda _: False)
@@ -217,7 +219,7 @@ def test_a_session_that_ends_in_a_long_connection_is_renewed_but_not_on_its_term
     assert asked[1].startswith("not on the terminal: ")
 
 
-def test_what_another_connection_has_asked_for_is_used_then(
+def test_a_session_saved_by_another_connection_is_used(
     sts: Sts, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(credentials, "_RENEWED_S", 120)
@@ -229,7 +231,7 @@ def test_what_another_connection_has_asked_for_is_used_then(
     assert len(asked) == 2
 
 
-def test_many_at_once_ask_once(sts: Sts, asked: list[str]) -> None:
+def test_concurrent_connections_ask_once(sts: Sts, asked: list[str]) -> None:
     found: list[str] = []
     threads = [threading.Thread(target=lambda: found.append(key_of("mfa"))) for _ in range(4)]
     for thread in threads:
@@ -240,18 +242,18 @@ def test_many_at_once_ask_once(sts: Sts, asked: list[str]) -> None:
     assert len(asked) == 1
 
 
-def test_a_role_without_a_code_is_kept_too(sts: Sts, asked: list[str]) -> None:
+def test_a_role_without_mfa_is_kept_too(sts: Sts, asked: list[str]) -> None:
     assert key_of("plain") == key_of("plain") == "ASIA1"
     assert asked == []
 
 
-def test_a_chain_of_roles_asks_for_the_code_of_the_inner_one(sts: Sts, asked: list[str]) -> None:
+def test_a_chain_of_roles_asks_for_the_code_of_the_inner_role(sts: Sts, asked: list[str]) -> None:
     assert key_of("chained") == key_of("chained") == "ASIA2"
     assert [request["RoleArn"] for request in sts.requests] == [ROLE, f"{ROLE}2"]
     assert len(asked) == 1
 
 
-def test_without_a_keyring_it_is_asked_each_time(
+def test_without_a_keyring_each_connection_asks(
     no_ring: None, asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (key_of("mfa"), key_of("mfa")) == ("ASIA1", "ASIA2")
@@ -260,7 +262,7 @@ def test_without_a_keyring_it_is_asked_each_time(
     assert set(tree(tmp_path / "state").values()) == {b""}
 
 
-def test_without_a_keyring_a_role_without_a_code_says_nothing(
+def test_without_a_keyring_a_role_without_mfa_is_silent(
     no_ring: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key_of("plain")
@@ -277,7 +279,7 @@ def test_a_wrong_code_is_asked_for_again(sts: Sts, asked: list[str]) -> None:
 @pytest.mark.parametrize(
     "typed", ["", "12345", "1234567", "12345x", "\u0661\u0662\u0663\u0664\u0665\u0666", "-12345"]
 )
-def test_what_is_no_code_is_asked_for_again_and_never_sent(
+def test_an_invalid_code_is_asked_for_again_and_never_sent(
     sts: Sts, monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:
     answers = [typed, typed, "123456"]
@@ -292,13 +294,13 @@ def test_what_is_no_code_is_asked_for_again_and_never_sent(
     assert sts.codes() == ["123456"]
 
 
-def test_a_code_as_an_app_shows_it(sts: Sts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_code_with_a_space_is_accepted(sts: Sts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt, "ask", lambda *_, **__: " 123 456\n")
     assert key_of("mfa") == "ASIA1"
     assert sts.codes() == ["123456"]
 
 
-def test_but_three_times_at_most(sts: Sts, asked: list[str]) -> None:
+def test_a_code_is_asked_for_three_times_at_most(sts: Sts, asked: list[str]) -> None:
     sts.refuses = [WRONG] * 9
     error = refusal("mfa")
     assert error.code == "access-denied"
@@ -307,7 +309,7 @@ def test_but_three_times_at_most(sts: Sts, asked: list[str]) -> None:
     assert len(asked) == 3
 
 
-def test_a_role_that_may_not_be_assumed(sts: Sts, asked: list[str]) -> None:
+def test_a_role_that_may_not_be_assumed_is_an_error(sts: Sts, asked: list[str]) -> None:
     sts.refuses = ["User is not authorized to perform: sts:AssumeRole"]
     error = refusal("mfa")
     assert error.code == "access-denied"
@@ -322,14 +324,16 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt, "ask", ask)
 
 
-def test_nobody_to_ask(nobody: None) -> None:
+def test_without_a_terminal_the_login_command_is_named(nobody: None) -> None:
     error = refusal("mfa")
     assert error.code == "no-credentials"
     assert SERIAL in error.message
     assert error.hint == "Type the code once in a terminal: sm-proxy login --profile mfa"
 
 
-def test_nobody_to_ask_again(sts: Sts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_code_without_a_terminal_is_an_error(
+    sts: Sts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sts.lasts = 30
     key_of("mfa")
 
@@ -340,12 +344,12 @@ def test_nobody_to_ask_again(sts: Sts, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal("mfa").code == "expired-credentials"
 
 
-def test_nobody_to_ask_and_no_keyring(nobody: None, no_ring: None) -> None:
+def test_without_a_terminal_and_keyring_the_hint_says_so(nobody: None, no_ring: None) -> None:
     hint = refusal("mfa").hint
-    assert hint.startswith("Connect from a terminal, or set SSH_ASKPASS; with a keyring")
+    assert hint.startswith("Connect from a terminal, or set SSH_ASKPASS. With a keyring")
 
 
-def test_what_somebody_else_wrote_into_the_keyring(ring: MemoryKeyring, asked: list[str]) -> None:
+def test_a_damaged_keyring_item_is_ignored(ring: MemoryKeyring, asked: list[str]) -> None:
     key_of("mfa")
     ((name, item),) = ring.items.items()
     for number, nonsense in enumerate(("{}", "[]", "nonsense", '{"Expiration": 5}'), 2):
@@ -355,7 +359,7 @@ def test_what_somebody_else_wrote_into_the_keyring(ring: MemoryKeyring, asked: l
         assert len(asked) == number
 
 
-def test_sso_that_has_expired_names_the_profile_to_log_in_with(sts: Sts) -> None:
+def test_an_expired_sso_login_names_its_profile(sts: Sts) -> None:
     for profile in ("sso", "from-sso"):
         error = refusal(profile)
         assert error.code == "expired-credentials"
@@ -363,14 +367,14 @@ def test_sso_that_has_expired_names_the_profile_to_log_in_with(sts: Sts) -> None
     assert sts.requests == []
 
 
-def test_a_profile_that_cannot_work(sts: Sts) -> None:
+def test_a_profile_that_cannot_work_is_an_error(sts: Sts) -> None:
     assert refusal("no-source").code == "no-credentials"
 
 
 @pytest.mark.parametrize(
     ("named", "keys", "role"), [(True, True, True), (False, True, False), (False, False, True)]
 )
-def test_keys_in_the_environment(
+def test_keys_in_the_environment_win_over_a_role(
     named: bool, keys: bool, role: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "mfa")
@@ -388,7 +392,7 @@ def test_a_profile_without_a_role_never_looks_at_the_keyring(
     assert key_of("keys") == "AKIALONGLIVED"
 
 
-def test_whoever_asks_in_vain_is_not_waited_for(
+def test_the_wait_for_another_process_that_asks_ends(
     monkeypatch: pytest.MonkeyPatch, asked: list[str]
 ) -> None:
     monkeypatch.setattr(file_lock, "WRITER_S", 0)

@@ -1,4 +1,4 @@
-"""AWS's words for a denial, of each kind of policy: who can mend it."""
+"""AWS's message for a denial by each kind of policy, and the hint: who can change it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POLICY_ARN = "arn:aws:organizations::111122223333:policy/o-abc/service_control_p
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"
 ROLE = "arn:aws:iam::123456789012:role/r"
 ASSUME = f"{WHO} is not authorized to perform: sts:AssumeRole on resource: {ROLE}"
-IAM = f"Have {ACTION} allowed in the IAM policy of these credentials."
+IAM = f"Allow {ACTION} in the IAM policy of these credentials."
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ IAM = f"Have {ACTION} allowed in the IAM policy of these credentials."
         (f"because no identity-based policy allows the {ACTION} action", IAM),
         ("", IAM),
         ("with an explicit deny in an identity-based policy", "The IAM policy of these"),
-        ("with an explicit deny", "Some policy denies it"),
+        ("with an explicit deny", "A policy denies it"),
         (f"because no service control policy allows the {ACTION} action", "(SCP)"),
         ("with an explicit deny in a service control policy", "(SCP)"),
         (f"with an explicit deny in a service control policy: {POLICY_ARN}", "(SCP)"),
@@ -32,16 +32,19 @@ IAM = f"Have {ACTION} allowed in the IAM policy of these credentials."
         ("with an explicit deny in a resource control policy", "(RCP)"),
         (f"because no permissions boundary allows the {ACTION} action", "boundary of this user"),
         ("with an explicit deny in a permissions boundary", "boundary of this user"),
-        (f"because no session policy allows the {ACTION} action", "The session has a policy"),
-        ("with an explicit deny in a session policy", "The session has a policy"),
+        (f"because no session policy allows the {ACTION} action", "The session has its own policy"),
+        ("with an explicit deny in a session policy", "The session has its own policy"),
         (f"because no VPC endpoint policy allows the {ACTION} action", "VPC endpoint"),
         ("with an explicit deny in a VPC endpoint policy", "VPC endpoint"),
-        (f"because no resource-based policy allows the {ACTION} action", "a policy of its own"),
-        ("with an explicit deny in a resource-based policy", "a policy of its own"),
+        (
+            f"because no resource-based policy allows the {ACTION} action",
+            "The resource has its own policy",
+        ),
+        ("with an explicit deny in a resource-based policy", "The resource has its own policy"),
         ("with an\n  explicit deny in a service\n  control policy", "(SCP)"),
     ],
 )
-def test_each_policy_has_its_remedy(reason: str, part: str) -> None:
+def test_each_kind_of_policy_has_its_hint(reason: str, part: str) -> None:
     hint = denials.remedy(SAYS + reason, ACTION)
     assert part in hint
     assert ACTION in hint
@@ -50,7 +53,7 @@ def test_each_policy_has_its_remedy(reason: str, part: str) -> None:
     assert (hint == IAM) is (part == IAM)
 
 
-def test_what_a_permission_set_allows_is_not_written_in_iam() -> None:
+def test_a_permission_set_is_named_instead_of_iam() -> None:
     role = "assumed-role/AWSReservedSSO_Data-Scientist_0123456789abcdef/me@example.com"
     says = SAYS.replace("assumed-role/Research/me", role)
     for reason in (f"because no identity-based policy allows the {ACTION} action", ""):
@@ -85,8 +88,8 @@ def test_what_a_permission_set_allows_is_not_written_in_iam() -> None:
         ),
     ],
 )
-def test_a_key_that_may_not_be_used(words: str) -> None:
-    """Allowing logs:GetLogEvents, which was called, would not help."""
+def test_a_denied_kms_key_is_named(words: str) -> None:
+    """Allowing the called action, logs:GetLogEvents, would not help."""
     hint = denials.remedy(words, "logs:GetLogEvents")
     assert "kms:Decrypt" in hint
     assert "policy of the key" in hint
@@ -102,13 +105,13 @@ def test_a_key_that_may_not_be_used(words: str) -> None:
         ("s3:PutObject", "kms:GenerateDataKey", "The bucket is encrypted"),
     ],
 )
-def test_what_the_key_encrypts_is_named(called: str, key_action: str, what: str) -> None:
+def test_the_hint_names_what_the_key_encrypts(called: str, key_action: str, what: str) -> None:
     words = f"{WHO} is not authorized to perform: {key_action} on resource: {KEY} because no "
     hint = denials.remedy(f"{words}identity-based policy allows the {key_action} action", called)
-    assert hint.startswith(f"{what} with {KEY}, and that takes {key_action}")
+    assert hint.startswith(f"{what} with {KEY}, and that needs {key_action}")
 
 
-def test_a_key_that_an_scp_keeps_from_us() -> None:
+def test_an_scp_that_denies_a_key_is_named() -> None:
     words = f"{WHO} is not authorized to perform: kms:Decrypt on resource: {KEY} with an explicit "
     hint = denials.remedy(f"{words}deny in a service control policy", "logs:GetLogEvents")
     assert "(SCP)" in hint
@@ -129,31 +132,33 @@ def test_a_key_that_an_scp_keeps_from_us() -> None:
         ("Not authorized to perform sts:AssumeRoleWithWebIdentity", True, False),
     ],
 )
-def test_a_role_that_does_not_let_us_in(words: str, trust: bool, own: bool) -> None:
+def test_a_role_that_may_not_be_assumed_names_its_trust_policy(
+    words: str, trust: bool, own: bool
+) -> None:
     action = "sts:AssumeRoleWithWebIdentity" if "Web" in words else "sts:AssumeRole"
     hint = denials.remedy(words, action)
     assert ("trust policy" in hint) is trust
     assert ("the IAM policy of these credentials" in hint) is own
 
 
-def test_a_code_that_was_wrong_is_no_matter_of_policies() -> None:
+def test_a_wrong_mfa_code_blames_no_policy() -> None:
     words = "MultiFactorAuthentication failed with invalid MFA one time pass code. "
     hint = denials.remedy(words, "sts:AssumeRole")
     assert "next code" in hint
     assert "policy" not in hint
 
 
-def test_a_session_needs_the_document_as_well_as_the_instance() -> None:
+def test_a_denied_document_is_named_for_start_session() -> None:
     document = "arn:aws:ssm:eu-west-1::document/AWS-StartPortForwardingSessionToRemoteHost"
     words = (
         f"{WHO} is not authorized to perform: ssm:StartSession on resource: {document} because no"
         " identity-based policy allows the ssm:StartSession action"
     )
-    assert f"ssm:StartSession allowed on {document} in" in denials.remedy(words, "ssm:StartSession")
+    assert f"Allow ssm:StartSession on {document} in" in denials.remedy(words, "ssm:StartSession")
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"])
-def test_it_is_the_hint_of_the_failure(code: str) -> None:
+def test_a_denial_has_the_hint(code: str) -> None:
     message = f"{SAYS}with an explicit deny in a service control policy"
     failure = errors.from_response({"Error": {"Code": code, "Message": message}}, ACTION, None)
     assert isinstance(failure, SmProxyError)

@@ -40,7 +40,7 @@ def answered(code: str, message: str = "words", profile: str | None = None) -> A
         ("TooManyRequestsException", "throttled"),
     ],
 )
-def test_what_the_services_say(code: str, ours: str) -> None:
+def test_a_services_error_has_our_code(code: str, ours: str) -> None:
     error = answered(code)
     assert isinstance(error, SmProxyError)
     assert error.code == ours
@@ -60,7 +60,7 @@ def test_the_policy_to_change_is_named() -> None:
 @pytest.mark.parametrize(
     "code", ["ValidationException", "InternalFailure", "TargetNotConnected", ""]
 )
-def test_anything_else_is_the_callers_to_judge(code: str) -> None:
+def test_another_error_is_a_service_error(code: str) -> None:
     error = answered(code)
     assert isinstance(error, ServiceError)
     assert (error.error, error.message, error.action) == (code, "words", ACTION)
@@ -68,13 +68,13 @@ def test_anything_else_is_the_callers_to_judge(code: str) -> None:
     assert ACTION in error.as_failure().message
 
 
-def test_an_answer_without_an_error_is_one_too() -> None:
+def test_a_response_without_an_error_code_is_a_service_error() -> None:
     assert isinstance(errors.from_response({}, ACTION, None), ServiceError)
 
 
-def test_how_to_renew() -> None:
+def test_expired_credentials_name_the_command() -> None:
     hint = answered("ExpiredToken", profile="my team").hint
-    assert hint == "Renew them, for SSO with: sm-proxy login --profile 'my team'"
+    assert hint == "Renew them; for SSO: sm-proxy login --profile 'my team'"
     assert answered("ExpiredToken").hint.endswith("sm-proxy login")
 
 
@@ -115,7 +115,7 @@ def test_a_wrong_clock_is_told_from_a_wrong_key() -> None:
         (raised.UnknownServiceError(service_name="x", known_service_names=[]), "aws-error"),
     ],
 )
-def test_what_botocore_raises(error: Exception, ours: str) -> None:
+def test_an_exception_of_botocore_has_our_code(error: Exception, ours: str) -> None:
     found = errors.from_botocore(error, ACTION, None)
     assert found is not None
     assert found.code == ours
@@ -132,7 +132,7 @@ def test_what_botocore_raises(error: Exception, ours: str) -> None:
         ("LoginInsufficientPermissions", "access-denied"),
     ],
 )
-def test_what_botocore_raises_of_aws_login(name: str, ours: str) -> None:
+def test_an_exception_for_aws_login_has_our_code(name: str, ours: str) -> None:
     kind = getattr(raised, name, None)
     if kind is None:
         pytest.skip("this botocore knows no such profiles")
@@ -142,18 +142,18 @@ def test_what_botocore_raises_of_aws_login(name: str, ours: str) -> None:
     assert found.hint
 
 
-def test_a_call_that_we_made_wrongly_is_a_bug() -> None:
+def test_a_call_with_wrong_parameters_is_a_bug() -> None:
     error = raised.ParamValidationError(report="x")
     assert errors.from_botocore(error, ACTION, None) is None
 
 
-def test_every_name_in_the_tables_is_one_of_botocore() -> None:
+def test_every_name_in_the_tables_exists_in_botocore() -> None:
     known = {*dir(raised), "ResponseParserError"}
     tables = errors._NO_CREDENTIALS | errors._NETWORK | errors._SSO_EXPIRED
     assert tables - known == set()
 
 
-def test_a_certificate_that_is_not_trusted() -> None:
+def test_an_untrusted_certificate_names_the_variable() -> None:
     error = errors.from_botocore(
         raised.SSLError(endpoint_url="x", error=OSError("y")), ACTION, None
     )
@@ -162,7 +162,7 @@ def test_a_certificate_that_is_not_trusted() -> None:
 
 
 def made(kind: type[Exception]) -> Exception:
-    """One of botocore's errors, with something in each gap of its words."""
+    """An instance of one of botocore's errors, with a value for each placeholder."""
     fields = {name for _, name, _, _ in Formatter().parse(getattr(kind, "fmt", "")) if name}
     if kind is raised.WaiterError:
         return raised.WaiterError("x", "x", {})
@@ -200,20 +200,20 @@ def test_every_error_of_botocore_is_expected(kind: type[Exception]) -> None:
         (raised.SSOError, "expired-credentials"),
     ],
 )
-def test_the_codes_of_rarer_ones(kind: type[Exception], code: str) -> None:
+def test_a_rare_exception_has_its_code(kind: type[Exception], code: str) -> None:
     found = errors.from_botocore(made(kind), ACTION, None)
     assert found is not None
     assert found.code == code
 
 
-def test_the_line_of_a_torn_file_is_told() -> None:
+def test_the_line_of_a_broken_file_is_named() -> None:
     parsing = configparser.ParsingError("f")
     parsing.append(3, "x")
     for parser, line in ((configparser.MissingSectionHeaderError("f", 7, "x"), 7), (parsing, 3)):
         error = raised.ConfigParseError(path="/f", error=parser)
         found = errors.from_botocore(error, ACTION, None)
         assert found is not None
-        assert (found.code, found.hint) == ("aws-error", f"Mend that file, line {line}.")
+        assert (found.code, found.hint) == ("aws-error", f"Correct that file, line {line}.")
     plain = errors.from_botocore(raised.ConfigParseError(path="/f"), ACTION, None)
     assert plain is not None
-    assert plain.hint == "Mend that file."
+    assert plain.hint == "Correct that file."

@@ -66,7 +66,7 @@ GOOD_KEYS: Response = (
 
 
 def crossed(some: list[_A], others: list[_B]) -> list[tuple[_A, _B]]:
-    """The first of `some` with each of `others`, the rest with the first: each has its turn."""
+    """Pairs in which each of `some` and each of `others` occurs."""
     return [*((some[0], item) for item in others), *((item, others[0]) for item in some[1:])]
 
 
@@ -84,7 +84,7 @@ def sts_refusing(code: str, message: str, status: int = 400) -> Response:
 
 
 class Service(LocalService):
-    """An endpoint for all services: its answer depends on the path or on the operation."""
+    """One endpoint for all services; the answer depends on the path or the operation."""
 
     def __init__(self) -> None:
         self.requests: list[str] = []
@@ -160,7 +160,7 @@ def refused(profile: str | None = None) -> SmProxyError:
     ("profile", "broken"),
     crossed(PROFILES, ["\n", "\r", "\r\nx: y", "\0", "\x0b", "\u2028", "\u00fc", "\t"]),
 )
-def test_an_sso_token_that_no_header_can_carry(
+def test_an_sso_token_with_an_invalid_character_is_refused(
     service: Service, sso_cache: Path, profile: str, broken: str
 ) -> None:
     token = TOKEN[:40] + broken + TOKEN[40:]
@@ -203,7 +203,9 @@ TORN_TOKENS: list[object] = [
 
 
 @pytest.mark.parametrize(("profile", "content"), crossed(PROFILES, TORN_TOKENS))
-def test_a_torn_sso_cache(service: Service, sso_cache: Path, profile: str, content: object) -> None:
+def test_a_damaged_sso_cache_asks_for_a_login(
+    service: Service, sso_cache: Path, profile: str, content: object
+) -> None:
     service.answers["federation/credentials"] = refusing("UnauthorizedException", status=401)
     keep_token(sso_cache, profile, content)
     error = refused(profile)
@@ -247,7 +249,7 @@ def test_a_renewal_that_sso_refuses_is_named(service: Service, sso_cache: Path) 
         assert secret not in redact(f"it said {secret}")
 
 
-def test_a_renewal_that_is_refused_is_passed_over_while_the_token_lasts(
+def test_a_refused_renewal_is_ignored_while_the_token_is_valid(
     service: Service, sso_cache: Path
 ) -> None:
     service.answers["token"] = refusing("InvalidGrantException")
@@ -289,7 +291,7 @@ def test_a_refusal_of_sts_is_named(
 
 
 @pytest.mark.parametrize("profile", ["role", "sso"])
-def test_a_service_in_trouble_is_not_the_profiles_fault(
+def test_a_server_error_does_not_blame_the_profile(
     service: Service, tmp_path: Path, sso_cache: Path, profile: str
 ) -> None:
     (tmp_path / "aws" / "config").write_text(CONFIG + ROLE.format(secret="x" * 40))
@@ -297,18 +299,21 @@ def test_a_service_in_trouble_is_not_the_profiles_fault(
     service.answers["federation/credentials"] = refusing("InternalServerException", status=500)
     keep_token(sso_cache, "sso", GOOD)
     error = refused(profile)
-    assert (error.code, error.hint) == ("aws-error", "AWS is in trouble there: try again later.")
+    assert (error.code, error.hint) == (
+        "aws-error",
+        "The AWS service has a problem: try again later.",
+    )
     assert "was refused" in error.message
 
 
 @pytest.mark.parametrize("code", ["UnrecognizedClientException", "InvalidSignatureException"])
-def test_keys_that_are_not_accepted_are_renewed_where_they_came_from(
+def test_refused_keys_name_how_their_source_renews_them(
     service: Service, keys: None, code: str
 ) -> None:
     service.answers["DescribeTrainingJob"] = refusing(code)
     error = refused()
     assert error.code == "no-credentials"
-    assert error.hint.startswith("Renew AWS_ACCESS_KEY_ID")
+    assert error.hint.startswith("Get new AWS_ACCESS_KEY_ID")
 
 
 @pytest.fixture
@@ -344,7 +349,9 @@ def test_a_refusal_of_a_web_identity_is_named(
 
 
 @pytest.mark.parametrize("how", ["missing", "folder", "empty", "binary"])
-def test_a_web_identity_without_its_token(service: Service, token_file: Path, how: str) -> None:
+def test_a_missing_web_identity_token_is_named(
+    service: Service, token_file: Path, how: str
+) -> None:
     token_file.unlink()
     if how == "folder":
         token_file.mkdir()
@@ -370,7 +377,7 @@ def test_a_web_identity_without_its_token(service: Service, token_file: Path, ho
         (200, {}, b"\xff\xfe"),
     ],
 )
-def test_a_containers_endpoint_is_named(
+def test_a_failing_container_endpoint_is_named(
     service: Service, monkeypatch: pytest.MonkeyPatch, answer: Response
 ) -> None:
     monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)
@@ -392,7 +399,7 @@ def test_a_containers_endpoint_is_named(
         (b"r", b'{"AccessKeyId": "A", "SecretAccessKey": "s", "Token": "t", "Expiration": "x"}'),
     ],
 )
-def test_an_instances_metadata_that_make_no_sense(
+def test_invalid_instance_metadata_is_an_error(
     service: Service, monkeypatch: pytest.MonkeyPatch, role: bytes, answer: bytes
 ) -> None:
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
@@ -414,7 +421,7 @@ def test_an_instances_metadata_that_make_no_sense(
         {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/"},
     ],
 )
-def test_a_containers_settings_are_named(
+def test_invalid_container_settings_are_named(
     service: Service, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     uri = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{service.url}/creds"}
@@ -466,7 +473,9 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("region", ["eu-west-1\n", "eu-west-1\r", " eu-west-1", "eu\0west", "a b"])
-def test_a_region_with_a_character_that_none_has(service: Service, keys: None, region: str) -> None:
+def test_a_region_with_an_invalid_character_is_refused(
+    service: Service, keys: None, region: str
+) -> None:
     with pytest.raises(SmProxyError) as caught:
         Aws(None, region).call("ec2", "DescribeSubnets")
     assert caught.value.code == "bad-setting"
@@ -478,7 +487,7 @@ def test_a_region_with_a_character_that_none_has(service: Service, keys: None, r
     "endpoint",
     ["http://127.0.0.1:x", "http://a b", "http://a\x0bb", "//", "ftp://x", "http://[::1"],
 )
-def test_an_endpoint_that_is_no_url(
+def test_an_endpoint_that_is_not_a_url_is_an_error(
     service: Service, keys: None, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
@@ -515,7 +524,7 @@ STRANGERS: list[Response] = [
 ]
 
 
-def test_an_answer_of_somebody_else_to_json(service: Service, keys: None) -> None:
+def test_a_json_response_that_is_not_aws_is_an_error(service: Service, keys: None) -> None:
     aws = Aws(None, "eu-west-1")
     for answer in STRANGERS:
         service.answers["DescribeTrainingJob"] = service.answers["StartSession"] = answer
@@ -533,7 +542,7 @@ def told_as_the_networks(aws: Aws) -> None:
     assert caught.value.code == "network"
 
 
-def test_an_answer_of_somebody_else_to_xml(service: Service, keys: None) -> None:
+def test_an_xml_response_that_is_not_aws_is_an_error(service: Service, keys: None) -> None:
     aws = Aws(None, "eu-west-1")
     for answer in STRANGERS:
         service.answers["DescribeSubnets"] = service.answers["GetCallerIdentity"] = answer
@@ -545,7 +554,7 @@ def test_an_answer_of_somebody_else_to_xml(service: Service, keys: None) -> None
 
 
 @pytest.mark.parametrize("answer", STRANGERS[::3])
-def test_an_answer_of_somebody_else_to_what_fetches_credentials(
+def test_a_credentials_response_that_is_not_aws_is_an_error(
     service: Service, sso_cache: Path, tmp_path: Path, answer: Response
 ) -> None:
     service.answers |= {"federation/credentials": answer, "AssumeRole": answer}
@@ -559,7 +568,7 @@ def test_an_answer_of_somebody_else_to_what_fetches_credentials(
         assert "DescribeTrainingJob" not in error.line
 
 
-def test_a_real_refusal_is_still_one(service: Service, keys: None) -> None:
+def test_a_real_refusal_is_still_reported(service: Service, keys: None) -> None:
     service.answers["DescribeTrainingJob"] = refusing("ValidationException")
     with pytest.raises(ServiceError, match="ValidationException"):
         Aws(None, "eu-west-1").call("sagemaker", "DescribeTrainingJob", TrainingJobName="x")
@@ -603,7 +612,7 @@ TORN: dict[str, bytes] = {
     ("file", "torn"),
     [*(("config", name) for name in TORN), *(("credentials", name) for name in list(TORN)[:14])],
 )
-def test_a_torn_file_of_settings(
+def test_a_damaged_settings_file_is_named(
     cache: Path, tmp_path: Path, file: str, torn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SM_PROXY_CACHE_DIR", str(cache))
@@ -634,7 +643,7 @@ def answers_or_fails_as_expected(look: Callable[[], object]) -> bool:
     return error is None or (error.code != "bug" and bool(error.hint))
 
 
-def test_a_profile_that_is_not_there(service: Service) -> None:
+def test_an_unknown_profile_is_an_error(service: Service) -> None:
     aws = Aws("nonsense", "eu-west-1")
     for look in (lambda: aws.scope, lambda: aws.network, lambda: aws.endpoint("ssm")):
         assert answers_or_fails_as_expected(look)
@@ -644,7 +653,9 @@ def test_a_profile_that_is_not_there(service: Service) -> None:
 
 
 @pytest.mark.parametrize("name", ["message", "Message"])
-def test_a_refusal_without_words_is_one(service: Service, keys: None, name: str) -> None:
+def test_a_refusal_without_a_message_is_still_reported(
+    service: Service, keys: None, name: str
+) -> None:
     told = {"__type": "ValidationException", name: None}
     service.answers["DescribeTrainingJob"] = (400, {}, json.dumps(told).encode())
     with pytest.raises(ServiceError, match="ValidationException: it gives no reason"):
@@ -664,7 +675,7 @@ def test_a_refusal_without_words_is_one(service: Service, keys: None, name: str)
     ],
 )
 @pytest.mark.parametrize("operation", ["DescribeTrainingJob", "federation/credentials"])
-def test_a_refusal_that_is_none_of_aws(
+def test_a_refusal_in_another_form_is_not_aws(
     service: Service, sso_cache: Path, operation: str, told: dict[str, object]
 ) -> None:
     service.answers[operation] = (400, {}, json.dumps(told).encode())

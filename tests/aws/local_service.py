@@ -1,4 +1,4 @@
-"""A service in AWS's place, on a port of this machine."""
+"""A local HTTP service that plays AWS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class LocalService:
-    """Answers by `handler` at `url` until it is closed."""
+    """Serves `handler` at `url` until it is closed."""
 
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)

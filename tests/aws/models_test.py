@@ -1,4 +1,4 @@
-"""Cut-down service models: the same requests and answers as botocore's own, at less cost."""
+"""Cut-down service models give the same requests and responses as botocore's own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def own_client(service: str) -> Any:
 
 
 @pytest.mark.parametrize("service", sorted(models.OPERATIONS))
-def test_what_is_kept_is_botocores_own(service: str) -> None:
+def test_the_kept_operations_equal_botocores(service: str) -> None:
     own = own_client(service).meta.service_model
     full = botocore.session.Session().get_service_model(service)
     assert sorted(own.operation_names) == sorted(models.OPERATIONS[service])
@@ -40,7 +40,7 @@ def test_what_is_kept_is_botocores_own(service: str) -> None:
 
 
 def _shape(shape: Any, depth: int = 6) -> object:
-    """A shape as far as it matters on the wire."""
+    """The parts of a shape that count on the wire."""
     if shape is None or depth == 0:
         return None
     members = getattr(shape, "members", None) if shape.type_name == "structure" else None
@@ -72,7 +72,7 @@ def test_endpoints_are_found_in_every_partition() -> None:
             assert own.meta.endpoint_url.endswith(suffix)
 
 
-def test_answers_are_parsed_alike() -> None:
+def test_responses_are_parsed_alike() -> None:
     client = own_client("sagemaker")
     with Stubber(client) as stub:
         stub.add_client_error("describe_training_job", "ValidationException", "Requested ...")
@@ -85,7 +85,7 @@ def test_credential_services_still_have_their_models() -> None:
     assert hasattr(client, "assume_role")
 
 
-def test_models_are_made_once_and_are_private() -> None:
+def test_models_are_written_once_and_private() -> None:
     models.ensure_trimmed("ssm")
     found = list((paths.cache_dir() / "models").rglob("service-2.json"))
     assert len(found) == 1
@@ -96,7 +96,7 @@ def test_models_are_made_once_and_are_private() -> None:
     assert b"documentation" not in found[0].read_bytes()
 
 
-def test_an_unwritable_cache_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_does_not_stop_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("read-only")
 
@@ -105,7 +105,7 @@ def test_an_unwritable_cache_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("name", ["service-2.json", "endpoints.json"])
-def test_a_torn_file_is_removed_and_botocores_own_is_taken(name: str) -> None:
+def test_a_damaged_model_is_replaced_by_botocores(name: str) -> None:
     models.ensure_trimmed("ssm")
     path = next((paths.cache_dir() / "models").rglob(name))
     path.write_text('{"torn":')
@@ -130,7 +130,7 @@ def test_trimming_follows_recursive_shapes() -> None:
 
 
 def test_models_that_others_could_have_written_are_not_used() -> None:
-    """An endpoint list of theirs would lead our calls, and what comes back, to them."""
+    """Their endpoint list could send our calls elsewhere."""
     models.ensure_trimmed("ssm")
     endpoints = models._folder() / "endpoints.json"
     text = endpoints.read_text().replace("amazonaws.com", "attacker.example")

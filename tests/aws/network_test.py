@@ -1,4 +1,4 @@
-"""One judgement of proxies, certificates and endpoints: botocore's, for the data channel too."""
+"""Proxies, certificates and endpoints count for API and data channel alike, as in botocore."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STREAM = "wss://ssmmessages.eu-west-1.amazonaws.com/v1/data-channel/s-1?role=x&c
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all: cutting the models down takes most of a test's time."""
+    """One cache for all tests: cutting the models down takes most of a test's time."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -88,7 +88,7 @@ class World:
         self.ports = {f"127.0.0.1:{api}", f"127.0.0.1:{stream}"}
 
     def outcomes(self) -> list[str]:
-        """How the API, the data channel and doctor fare: `ok`, or a code."""
+        """The outcome for the API, the data channel and doctor: `ok` or an error code."""
         return [outcome(part, self) for part in (call, channel, doctor)]
 
 
@@ -130,7 +130,7 @@ def profile(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "ca_bundle"])
 @pytest.mark.parametrize("tilde", [False, True])
-def test_certificates_of_both(
+def test_configured_certificates_count_for_both(
     world: World, name: str, tilde: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert world.outcomes() == ["network"] * 3
@@ -142,7 +142,7 @@ def test_certificates_of_both(
     assert world.outcomes() == ["ok"] * 3
 
 
-def test_certificates_of_openssl_count_for_neither(
+def test_certificates_of_openssls_variables_count_for_neither(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", world.ca)
@@ -160,7 +160,7 @@ def test_certificates_of_openssl_count_for_neither(
     ],
 )
 @pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
-def test_a_file_of_certificates_that_is_none(
+def test_an_unreadable_certificate_file_is_an_error_for_both(
     world: World, name: str, path: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, path)
@@ -168,7 +168,9 @@ def test_a_file_of_certificates_that_is_none(
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
-def test_a_proxy_for_both(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_proxy_is_used_by_both(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", world.ca)
     proxy = ConnectProxy()
     monkeypatch.setenv(name, f"http://me:p%40ss@127.0.0.1:{proxy.port}")
@@ -181,7 +183,7 @@ def test_a_proxy_for_both(world: World, name: str, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"])
-def test_what_is_no_proxy_of_botocore_is_none_for_the_data_channel(
+def test_a_variable_that_botocore_ignores_is_ignored_by_both(
     world: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", world.ca)
@@ -203,7 +205,7 @@ def test_what_is_no_proxy_of_botocore_is_none_for_the_data_channel(
         ("", "network"),
     ],
 )
-def test_who_needs_no_proxy(
+def test_a_host_in_no_proxy_is_reached_directly(
     world: World, exception: str, outcome: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", world.ca)
@@ -212,7 +214,7 @@ def test_who_needs_no_proxy(
     assert world.outcomes() == [outcome] * 3
 
 
-def test_a_port_that_the_url_does_not_name_is_none_that_no_proxy_could(
+def test_a_port_in_no_proxy_counts_only_if_the_url_has_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
@@ -231,7 +233,7 @@ def test_a_port_that_the_url_does_not_name_is_none_that_no_proxy_could(
         "http://127.0.0.1:port",
     ],
 )
-def test_a_proxy_that_cannot_serve_is_refused_for_both(
+def test_an_unsupported_proxy_is_refused_by_both(
     world: World, proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", world.ca)
@@ -243,7 +245,7 @@ def test_a_proxy_that_cannot_serve_is_refused_for_both(
         assert "HTTPS_PROXY" in caught.value.hint
 
 
-def test_a_proxy_without_a_scheme_is_one_of_http(
+def test_a_proxy_without_a_scheme_is_an_http_proxy(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", world.ca)
@@ -254,9 +256,9 @@ def test_a_proxy_without_a_scheme_is_one_of_http(
     assert len(proxy.requests) == 3
 
 
-# http.client of Python 3.10 leaves the answer of a proxy that refuses unclosed.
+# http.client of Python 3.10 does not close the response of a proxy that refuses.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_proxy_that_wants_a_password_is_told_by_both(
+def test_a_proxy_that_asks_for_a_password_is_reported_by_both(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", world.ca)
@@ -290,7 +292,7 @@ ssmmessages =
         ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/"),
     ],
 )
-def test_a_private_endpoint_for_the_stream(
+def test_a_private_endpoint_replaces_the_streams_host(
     endpoint: str, start: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws = Aws(region="eu-west-1")
@@ -302,7 +304,9 @@ def test_a_private_endpoint_for_the_stream(
     assert Aws(region="eu-west-1").stream_url(STREAM) == STREAM
 
 
-def test_a_private_endpoint_of_the_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_private_endpoint_in_the_profile_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     profile(tmp_path, SERVICES)
     placed = STREAM.replace("ssmmessages.eu-west-1.amazonaws.com", "vpce-2.example.com")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://everything.example.com")
@@ -315,7 +319,7 @@ def test_a_private_endpoint_of_the_profile(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("endpoint", ["vpce-1.example.com", "ftp://x", "https://", "https://x:y"])
-def test_an_endpoint_for_the_stream_that_is_none(
+def test_a_stream_endpoint_that_is_not_a_url_is_an_error(
     endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSMMESSAGES", endpoint)

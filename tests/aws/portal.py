@@ -1,4 +1,4 @@
-"""What credentials come from, on loopback: Identity Center, STS, sign-in, metadata services."""
+"""Sources of credentials on loopback: Identity Center, STS, sign-in, metadata services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every source of credentials that botocore knows reaches us: its own list is what is walked."""
+"""Each source of credentials in botocore's own list works with our client."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PRINTS = json.dumps({"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKe
 
 
 class Place:
-    """Where a test puts what a source reads."""
+    """The files, variables and services that a source reads."""
 
     def __init__(self, folder: Path, portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -211,9 +211,9 @@ SOURCES: dict[str, list[tuple[Callable[[Place], str | None], str]]] = {
     "container-role": [(container, "ASIACONTAINER"), (pod_identity, "ASIACONTAINER")],
     "iam-role": [(metadata, "ASIACONTAINER")],
 }
-"""By botocore's name of the provider: how it is set up, and whose key comes of it."""
+"""By botocore's name of the provider: how to set it up, and the access key that it gives."""
 KNOWS_LOGIN = hasattr(botocore.credentials, "LoginProvider")
-"""An older one does not."""
+"""An older botocore does not."""
 EACH = [
     (method, *row)
     for method, rows in SOURCES.items()
@@ -224,7 +224,7 @@ needs_login = pytest.mark.skipif(not KNOWS_LOGIN, reason="this botocore has no s
 
 
 class Ec:
-    """`awscrt.crypto.EC`, which tests do without: as much of it as botocore asks for."""
+    """A stand-in for `awscrt.crypto.EC`, with what botocore calls."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
         self._key = key
@@ -249,13 +249,13 @@ class Ec:
         )
 
 
-def test_there_is_no_source_that_nobody_tries() -> None:
+def test_every_source_of_botocore_is_tested() -> None:
     resolver: Any = botocore.credentials.create_credential_resolver(botocore.session.Session())
     assert {provider.METHOD for provider in resolver.providers} | {"login"} == set(SOURCES)
 
 
 @pytest.mark.parametrize(("method", "prepare", "key"), EACH, ids=[row[1].__name__ for row in EACH])
-def test_a_source_reaches_us(
+def test_a_source_gives_credentials(
     method: str,
     prepare: Callable[[Place], str | None],
     key: str,
@@ -282,7 +282,7 @@ def test_a_source_reaches_us(
         ),
     ],
 )
-def test_keys_of_aws_login_name_the_package_that_they_need(
+def test_aws_login_without_the_crt_names_the_package(
     prefix: str, command: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(botocore.credentials, "EC", None)
@@ -293,7 +293,7 @@ def test_keys_of_aws_login_name_the_package_that_they_need(
     assert caught.value.hint == f"Install it: {command}"
 
 
-def test_keys_of_aws_login_are_unknown_to_an_older_botocore(
+def test_aws_login_with_an_older_botocore_names_the_package(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Unaware:
@@ -313,7 +313,7 @@ def test_keys_of_aws_login_are_unknown_to_an_older_botocore(
 
 @needs_login
 @pytest.mark.parametrize("broken", ["refused", "absent"])
-def test_keys_of_aws_login_that_have_run_out(
+def test_an_expired_aws_login_names_its_command(
     broken: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(botocore.credentials, "EC", Ec)
@@ -332,7 +332,7 @@ def test_keys_of_aws_login_that_have_run_out(
     "content",
     [b"", b"null", b"[]", b"{", b"\xff\xfe", b'{"accessToken": 5}', b"whole, with a wrong date"],
 )
-def test_a_torn_session_of_aws_login(
+def test_a_damaged_aws_login_session_asks_for_a_login(
     content: bytes, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(botocore.credentials, "EC", Ec)

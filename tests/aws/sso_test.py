@@ -1,4 +1,4 @@
-"""The login of an SSO profile, start to end, and what botocore makes of the token it leaves."""
+"""The login of an SSO profile from start to end, and botocore's use of its token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRETS = ("access~", "refresh~", "client-secret", "device-code", "role-secret")
 
 
 class Clock:
-    """Sleeping takes no time; the code of the user runs out all the same."""
+    """Sleeping only advances the clock, so codes still expire."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -49,7 +49,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture(autouse=True)
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that a browser is opened at."""
+    """The addresses that were opened in a browser."""
     urls: list[str] = []
     monkeypatch.setattr(login, "_open", urls.append)
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
@@ -59,7 +59,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """botocore looks for its home when it is imported; we do when we write."""
+    """botocore finds the home folder when it is imported; we find it when we write."""
     folder = tmp_path / ".aws" / "sso" / "cache"
     monkeypatch.setattr(SSOProvider, "_SSO_TOKEN_CACHE_DIR", str(folder))
     monkeypatch.setattr(SSOTokenProvider, "_SSO_TOKEN_CACHE_DIR", str(folder))
@@ -94,7 +94,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("profile", ["team", "legacy"])
-def test_a_login_leaves_what_botocore_signs_with(
+def test_botocore_signs_with_the_token_of_a_login(
     profile: str, portal: Portal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert logged_in(profile) == 0
@@ -107,7 +107,7 @@ def test_a_login_leaves_what_botocore_signs_with(
     assert "10 min at most" in said.err
     assert not [secret for secret in SECRETS if secret in said.out + said.err]
     assert key_of(profile) == "ASIASSO"
-    # From now on nobody is asked.
+    # From now on the user is not asked.
     asked = len(portal.asked)
     assert logged_in(profile) == 0
     assert portal.paths()[asked:] == ["/federation/credentials", "GetCallerIdentity"]
@@ -120,7 +120,7 @@ def test_a_login_leaves_what_botocore_signs_with(
         ("legacy", "https://old.awsapps.com/start", None),
     ],
 )
-def test_the_token_is_kept_as_others_keep_it(
+def test_the_token_file_has_the_form_of_the_aws_cli(
     profile: str, name: str, scopes: list[str] | None, portal: Portal, cache: Path
 ) -> None:
     assert logged_in(profile) == 0
@@ -142,7 +142,9 @@ def test_the_token_is_kept_as_others_keep_it(
     assert "device-code" not in path.read_text()
 
 
-def test_a_role_behind_an_sso_profile(portal: Portal, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_role_with_an_sso_source_profile_works(
+    portal: Portal, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SmProxyError) as caught:
         caller.identify(Aws("through"))
     assert caught.value.hint == "Renew them with: sm-proxy login --profile team"
@@ -151,14 +153,14 @@ def test_a_role_behind_an_sso_profile(portal: Portal, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("profile", ["team", "legacy"])
-def test_expired_names_our_own_command(profile: str) -> None:
+def test_an_expired_login_names_our_own_command(profile: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         Aws(profile).call("sts", "GetCallerIdentity")
     assert caught.value.code == "expired-credentials"
     assert caught.value.hint == f"Renew them with: sm-proxy login --profile {profile}"
 
 
-def test_a_token_that_was_revoked_is_replaced(portal: Portal) -> None:
+def test_a_revoked_token_is_replaced(portal: Portal) -> None:
     assert logged_in("team") == 0
     portal.valid.clear()
     assert logged_in("team") == 0
@@ -173,7 +175,7 @@ def test_a_token_that_was_revoked_is_replaced(portal: Portal) -> None:
         ('{"accessToken": "a\\u0001b", "expiresAt": "2999-01-01T00:00:00Z"}', "legacy"),
     ],
 )
-def test_a_token_file_that_is_damaged_is_replaced(
+def test_a_damaged_token_file_is_replaced(
     text: str, profile: str, portal: Portal, cache: Path
 ) -> None:
     cache.mkdir(parents=True)
@@ -187,7 +189,7 @@ def test_a_token_file_that_is_damaged_is_replaced(
     assert key_of(profile) == "ASIASSO"
 
 
-def test_nobody_is_sent_to_a_program_that_need_not_be_there(portal: Portal) -> None:
+def test_no_hint_names_the_aws_cli_for_sso(portal: Portal) -> None:
     assert logged_in("team") == 0
     portal.valid.clear()
     with pytest.raises(SmProxyError) as caught:
@@ -196,16 +198,14 @@ def test_nobody_is_sent_to_a_program_that_need_not_be_there(portal: Portal) -> N
     assert caught.value.line.endswith("Renew them with: sm-proxy login --profile team")
 
 
-def test_a_folder_that_the_aws_cli_made_for_the_group_too_takes_the_token(
-    portal: Portal, cache: Path
-) -> None:
+def test_a_group_writable_folder_of_the_aws_cli_is_accepted(portal: Portal, cache: Path) -> None:
     cache.mkdir(parents=True)
     cache.chmod(0o775)
     assert logged_in("team") == 0
     assert len(list(cache.iterdir())) == 1
 
 
-def test_a_refresh_token_spares_the_user(portal: Portal, cache: Path) -> None:
+def test_a_refresh_token_saves_a_login(portal: Portal, cache: Path) -> None:
     assert logged_in("team") == 0
     (path,) = cache.iterdir()
     token = json.loads(path.read_text())
@@ -218,14 +218,14 @@ def test_a_refresh_token_spares_the_user(portal: Portal, cache: Path) -> None:
         "clientSecret": "client-secret",
         "refreshToken": "refresh~1",
     }
-    # One that is void does not.
+    # An expired refresh token does not.
     path.write_text(json.dumps({**token, "expiresAt": "2020-01-01T00:00:00Z"}))
     portal.refuses["/token"] = ["InvalidGrantException"]
     assert logged_in("team") == 0
     assert portal.paths().count("/device_authorization") == 2
 
 
-def test_it_asks_as_seldom_as_it_is_told(portal: Portal, clock: Clock) -> None:
+def test_polling_keeps_the_given_interval(portal: Portal, clock: Clock) -> None:
     portal.changes["/device_authorization"] = {"interval": 7}
     portal.refuses["/token"] = [
         *("AuthorizationPendingException", "SlowDownException", "AuthorizationPendingException"),
@@ -235,13 +235,13 @@ def test_it_asks_as_seldom_as_it_is_told(portal: Portal, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("interval", [None, 0, -1, 10**9])
-def test_it_never_asks_without_a_pause(interval: int | None, portal: Portal, clock: Clock) -> None:
+def test_polling_always_pauses(interval: int | None, portal: Portal, clock: Clock) -> None:
     portal.changes["/device_authorization"] = {"interval": interval}
     assert logged_in("team") == 0
     assert 1 <= clock.slept[0] <= 60
 
 
-def test_nobody_confirms(
+def test_an_unconfirmed_code_times_out(
     portal: Portal, clock: Clock, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     portal.refuses["/token"] = ["AuthorizationPendingException"] * 1000
@@ -258,7 +258,7 @@ def test_nobody_confirms(
     ("path", "refusal", "code", "part"),
     [
         ("/token", "AccessDeniedException", "access-denied", "refused, in the browser"),
-        ("/token", "ExpiredTokenException", "wait-timeout", "no longer good"),
+        ("/token", "ExpiredTokenException", "wait-timeout", "the code has expired"),
         ("/token", "InvalidGrantException", "aws-error", "sso-oidc:CreateToken"),
         ("/token", "InvalidRequestException", "aws-error", "sso-oidc:CreateToken"),
         ("/device_authorization", "InvalidRequestException", "bad-setting", "sso_start_url"),
@@ -330,7 +330,7 @@ def test_a_number_that_is_no_time(  # noqa: PLR0917 - fixtures
     assert not cache.exists()
 
 
-def test_what_fails_after_the_login_is_told_not_what_it_has_mended(
+def test_an_error_after_the_login_is_reported_by_itself(
     portal: Portal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     portal.refuses["/federation/credentials"] = ["ForbiddenException"]
@@ -339,7 +339,7 @@ def test_what_fails_after_the_login_is_told_not_what_it_has_mended(
     assert line.startswith("sm-proxy: access-denied: sso:GetRoleCredentials is denied")
 
 
-def test_a_token_that_cannot_be_kept(
+def test_a_token_that_cannot_be_saved_is_an_error(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*_: object) -> None:
@@ -348,7 +348,7 @@ def test_a_token_that_cannot_be_kept(
     monkeypatch.setattr(private_files, "write_whole", full)
     assert logged_in("team") == 1
     line = last_line(capsys)
-    assert line.startswith("sm-proxy: bad-permissions: the login is good, but ")
+    assert line.startswith("sm-proxy: bad-permissions: the login succeeded, but ")
     assert "No space left" in line
 
 
@@ -360,7 +360,7 @@ def test_a_token_that_cannot_be_kept(
         ("sso_region = eu-central-1\nsso_reg", "sso_region = EU Central\nsso_reg", "sso_region"),
     ],
 )
-def test_a_configuration_that_is_not_whole(
+def test_an_incomplete_configuration_is_an_error(
     old: str, new: str, part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "aws" / "config").write_text(CONFIG.replace(old, new))
@@ -396,17 +396,17 @@ def test_a_browser_is_opened_where_there_is_one(  # noqa: PLR0917 - fixtures
     assert CODE in capsys.readouterr().err, "the address and the code are shown all the same"
 
 
-def test_only_an_address_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_an_http_address_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("it was run"))
     for url in ("file:///etc/passwd", "--help", "javascript:x", "$(id)"):
         login._open(url)
 
 
-def test_the_profile_of_setup_is_logged_in(
+def test_login_uses_the_profile_that_setup_recorded(
     portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also the one of another prefix."""
+    """Also the profile of another prefix."""
     config = ["--ssh-config", str(tmp_path / "s" / "config")]
     for words in (["--profile", "team"], ["--prefix", "sm-old-", "--profile", "legacy"]):
         assert cli.main(["config", "write", *config, *words]) == 0
@@ -417,14 +417,14 @@ def test_the_profile_of_setup_is_logged_in(
     assert starts == ["https://corp.awsapps.com/start", "https://old.awsapps.com/start"]
 
 
-def test_json_says_who_we_are_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_names_the_caller_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert logged_in("team", "--json") == 0
     data = json.loads(capsys.readouterr().out)["data"]
     assert data["account"] == "123456789012"
 
 
 @pytest.mark.parametrize("refusal", ["AccessDenied", "InternalFailure", "Throttling"])
-def test_a_login_does_without_sts(
+def test_a_login_succeeds_without_sts(
     refusal: str,
     portal: Portal,
     monkeypatch: pytest.MonkeyPatch,
@@ -436,10 +436,10 @@ def test_a_login_does_without_sts(
     assert "STS does not say whose" in capsys.readouterr().out
 
 
-def test_keys_in_the_environment_that_have_expired(
+def test_expired_keys_in_the_environment_name_their_renewal(
     portal: Portal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A login of the profile would not help: they win over it."""
+    """Logging in to the profile would not help, because these keys win over it."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("AWS_PROFILE", "team")
@@ -447,11 +447,11 @@ def test_keys_in_the_environment_that_have_expired(
     assert cli.main(["login"]) == 1
     line = last_line(capsys)
     assert line.startswith("sm-proxy: expired-credentials: ")
-    assert "Renew AWS_ACCESS_KEY_ID" in line
+    assert "Get new AWS_ACCESS_KEY_ID" in line
     assert "/device_authorization" not in portal.paths()
 
 
-def test_keys_of_a_profile_that_have_expired(
+def test_expired_keys_of_a_profile_name_their_renewal(
     portal: Portal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     portal.sts = "ExpiredToken"
@@ -459,7 +459,7 @@ def test_keys_of_a_profile_that_have_expired(
     assert "Put new keys into ~/.aws/config of AWS profile keys" in last_line(capsys)
 
 
-def test_the_real_home_is_where_it_is_kept(tmp_path: Path) -> None:
+def test_the_token_is_saved_in_the_real_home(tmp_path: Path) -> None:
     assert os.environ["HOME"] == str(tmp_path)
     portal = sso.Portal("https://a", "eu-west-1", "name")
     assert portal.token_file.parent == tmp_path / ".aws" / "sso" / "cache"

@@ -288,7 +288,7 @@ def test_nobody_is_asked_for_a_code_unless_stdin_is_a_terminal(lab: Lab, tmp_pat
         os.close(far)
     (failed,) = [item for item in data["checks"] if item["result"] == "failed"]
     assert (failed["id"], data["cause"]) == ("credentials", "no-credentials")
-    assert "wants a code of arn:aws:iam::123456789012:mfa/me" in failed["reason"]
+    assert "needs a code of arn:aws:iam::123456789012:mfa/me" in failed["reason"]
     assert failed["ms"] < 40_000
 
 

@@ -68,9 +68,13 @@ def test_a_denied_action_is_named(lab: Lab, denied: str, code: str) -> None:
 @pytest.mark.parametrize(
     ("policy", "action", "remedy"),
     [
-        ("service control policy: Deny", "ssm:StartSession", "ask those who administer the org"),
+        (
+            "service control policy: Deny",
+            "ssm:StartSession",
+            "the administrators of the organization",
+        ),
         ("VPC endpoint policy", "sagemaker:DescribeTrainingJob", "in the endpoint policy"),
-        ("KMS key", "logs:GetLogEvents", "have it allowed in the policy of the key"),
+        ("KMS key", "logs:GetLogEvents", "allow it in the policy of the key"),
     ],
 )
 def test_a_policy_that_no_iam_policy_outdoes_is_named(
