@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from typing import Any
 
+from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines.network import BASTION_SUBNET, NODE_SUBNETS, VPC_CIDR
 
 REGION = "us-east-1"
@@ -13,6 +20,7 @@ ENDPOINT_GROUP = "sm-proxy-lab-endpoints"
 ENFORCED = "sm-proxy-lab:enforced"  # the tag of a VPC whose records close what they do not open
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"  # the documentation's own example
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - the documentation's too
+_TIMEOUT_S = 30.0
 _ROLE = "arn:aws:iam::123456789012:role/sm-proxy-lab"
 _IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sm-proxy-lab:latest"
 
@@ -28,19 +36,16 @@ class Vpc:
 
 
 class Account:
-    """API clients at the lab's endpoint. Making them takes most of a second: do it in a thread."""
+    """Calls to the lab's AWS endpoint: EC2's query API and SageMaker's JSON.
+
+    boto3 would parse EC2's whole model for a dozen calls: 0.4 s of CPU at each start of a lab.
+    """
 
     def __init__(self, endpoint: str) -> None:
-        import boto3  # noqa: PLC0415 - half a second, spent while the AWS endpoint starts
-        from botocore.config import Config  # noqa: PLC0415
-
-        session = boto3.session.Session(
-            aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=REGION
-        )
-        config = Config(proxies={}, retries={"total_max_attempts": 1}, read_timeout=30)
-        self._session, self._options = session, {"endpoint_url": endpoint, "config": config}
-        self._ec2: Any = session.client("ec2", **self._options)
-        self._sagemaker: Any = session.client("sagemaker", **self._options)
+        """Prepare; `endpoint` is the AWS endpoint's URL."""
+        self._endpoint = endpoint
+        # A proxy of the environment must not see these requests.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def build_vpc(self, bastion_address: str | None) -> Vpc:
         """Make a VPC with the bastion's subnet and the containers'.
@@ -48,73 +53,129 @@ class Account:
         Args:
             bastion_address: the bastion's address in its subnet, or None for any.
         """
-        tag = {"ResourceType": "vpc", "Tags": [{"Key": ENFORCED, "Value": "yes"}]}
-        vpc = self._ec2.create_vpc(CidrBlock=VPC_CIDR, TagSpecifications=[tag])["Vpc"]["VpcId"]
+        enforced = _tags("vpc", **{ENFORCED: "yes"})
+        vpc = self._make("vpcId", "CreateVpc", CidrBlock=VPC_CIDR, **enforced)
         subnets = [
-            self._ec2.create_subnet(
-                VpcId=vpc, CidrBlock=cidr, AvailabilityZone=f"{REGION}{'abc'[index]}"
-            )["Subnet"]["SubnetId"]
+            self._make(
+                "subnetId",
+                "CreateSubnet",
+                VpcId=vpc,
+                CidrBlock=cidr,
+                AvailabilityZone=f"{REGION}{'abc'[index]}",
+            )
             for index, cidr in enumerate((BASTION_SUBNET, *NODE_SUBNETS))
         ]
-        group, endpoints = (self._make_group(vpc, name) for name in (GROUP, ENDPOINT_GROUP))
-        own = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}
-        https = {**own, "IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
-        for target, rule in ((group, own), (endpoints, https)):
-            self._ec2.authorize_security_group_ingress(GroupId=target, IpPermissions=[rule])
+        group, endpoints = (
+            self._make(
+                "groupId",
+                "CreateSecurityGroup",
+                GroupName=name,
+                GroupDescription="internal",
+                VpcId=vpc,
+            )
+            for name in (GROUP, ENDPOINT_GROUP)
+        )
+        self._admit(group, group, IpProtocol="-1")
+        self._admit(endpoints, group, IpProtocol="tcp", FromPort="443", ToPort="443")
         for service in ("ssm", "ssmmessages"):
-            self._ec2.create_vpc_endpoint(
+            self._make(
+                "vpcEndpointId",
+                "CreateVpcEndpoint",
                 VpcId=vpc,
                 VpcEndpointType="Interface",
-                SubnetIds=[subnets[0]],
-                SecurityGroupIds=[endpoints],
                 ServiceName=f"com.amazonaws.{REGION}.{service}",
+                **{"SubnetId.1": subnets[0], "SecurityGroupId.1": endpoints},
             )
-        started = self._ec2.run_instances(
+        bastion = self._run_bastion(subnets[0], group, bastion_address)
+        return Vpc(vpc, tuple(subnets[1:]), group, bastion)
+
+    def _run_bastion(self, subnet: str, group: str, address: str | None) -> str:
+        return self._make(
+            "instanceId",
+            "RunInstances",
             ImageId="ami-0123456789abcdef0",
             InstanceType="t3.micro",
-            MinCount=1,
-            MaxCount=1,
-            SubnetId=subnets[0],
-            SecurityGroupIds=[group],
-            TagSpecifications=[
-                {
-                    "ResourceType": "instance",
-                    "Tags": [
-                        {"Key": "Name", "Value": "bastion"},
-                        {"Key": "sm-proxy:role", "Value": "bastion"},
-                    ],
-                }
-            ],
-            **({"PrivateIpAddress": bastion_address} if bastion_address else {}),
+            MinCount="1",
+            MaxCount="1",
+            SubnetId=subnet,
+            **{"SecurityGroupId.1": group, "PrivateIpAddress": address or ""},
+            **_tags("instance", **{"Name": "bastion", "sm-proxy:role": "bastion"}),
         )
-        return Vpc(vpc, tuple(subnets[1:]), group, started["Instances"][0]["InstanceId"])
 
-    def _make_group(self, vpc: str, name: str) -> str:
-        made = self._ec2.create_security_group(GroupName=name, Description="internal", VpcId=vpc)
-        return str(made["GroupId"])
+    def _admit(self, target: str, source: str, **rule: str) -> None:
+        """Let the members of the security group `source` send to those of `target`."""
+        words = {f"IpPermissions.1.{name}": value for name, value in rule.items()}
+        words["IpPermissions.1.Groups.1.GroupId"] = source
+        self._ec2("AuthorizeSecurityGroupIngress", GroupId=target, **words)
 
     def create_job(self, name: str, vpc: Vpc, *, nodes: int, environment: dict[str, str]) -> None:
         """Launch the lab's training job in the containers' subnets."""
-        self._sagemaker.create_training_job(
-            TrainingJobName=name,
-            AlgorithmSpecification={"TrainingImage": _IMAGE, "TrainingInputMode": "File"},
-            RoleArn=_ROLE,
-            OutputDataConfig={"S3OutputPath": "s3://sm-proxy-lab/output"},
-            ResourceConfig={
+        request = {
+            "TrainingJobName": name,
+            "AlgorithmSpecification": {"TrainingImage": _IMAGE, "TrainingInputMode": "File"},
+            "RoleArn": _ROLE,
+            "OutputDataConfig": {"S3OutputPath": "s3://sm-proxy-lab/output"},
+            "ResourceConfig": {
                 "InstanceType": "ml.m5.xlarge",
                 "InstanceCount": nodes,
                 "VolumeSizeInGB": 30,
             },
-            VpcConfig={"Subnets": list(vpc.subnets), "SecurityGroupIds": [vpc.group]},
-            StoppingCondition={"MaxRuntimeInSeconds": 86400},
-            Environment=environment,
-        )
+            "VpcConfig": {"Subnets": list(vpc.subnets), "SecurityGroupIds": [vpc.group]},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
+            "Environment": environment,
+        }
+        headers = {
+            "Content-Type": "application/x-amz-json-1.1",
+            "X-Amz-Target": "SageMaker.CreateTrainingJob",
+        }
+        self._call("sagemaker", REGION, headers, json.dumps(request).encode())
 
     def cidrs_of(self, request: dict[str, Any], region: str) -> list[str | None]:
         """Return the blocks of a job's subnets; `[None]` where it is in no VPC."""
         subnets = request.get("VpcConfig", {}).get("Subnets", [])
         if not subnets:
             return [None]
-        client: Any = self._session.client("ec2", **{**self._options, "region_name": region})
-        found = client.describe_subnets(SubnetIds=subnets)["Subnets"]
-        return [subnet["CidrBlock"] for subnet in found]
+        ids = {f"SubnetId.{number}": subnet for number, subnet in enumerate(subnets, 1)}
+        found = self._ec2("DescribeSubnets", region=region, **ids)
+        return [block.text for block in found.iterfind(".//{*}item/{*}cidrBlock")]
+
+    def _make(self, member: str, action: str, **parameters: str) -> str:
+        """Call EC2; return what its answer holds as `member`: the id of what was made."""
+        made = self._ec2(action, **parameters).findtext(f".//{{*}}{member}")
+        if made is None:
+            raise LabError(f"{action} answered without {member}")
+        return made
+
+    def _ec2(self, action: str, *, region: str = REGION, **parameters: str) -> ET.Element:
+        """Call EC2's query API; parameters without a value are left out."""
+        given = {name: value for name, value in parameters.items() if value}
+        form = urllib.parse.urlencode({"Action": action, "Version": "2016-11-15", **given})
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return ET.fromstring(self._call("ec2", region, headers, form.encode()))  # noqa: S314 - ours
+
+    def _call(self, service: str, region: str, headers: dict[str, str], body: bytes) -> bytes:
+        """Send one request; return the answer's body.
+
+        Raises:
+            LabError: the endpoint refused.
+        """
+        scope = f"{ACCESS_KEY}/{time.strftime('%Y%m%d', time.gmtime())}/{region}/{service}"
+        # The lab looks at the credential's scope only, not at the signature.
+        headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential={scope}/aws4_request"
+        request = urllib.request.Request(self._endpoint, body, headers)  # noqa: S310 - ours, http
+        try:
+            with self._opener.open(request, timeout=_TIMEOUT_S) as response:
+                return bytes(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                refusal = error.read().decode(errors="replace")
+            raise LabError(f"{service} refused the lab's own call: {refusal}") from None
+
+
+def _tags(kind: str, **tags: str) -> dict[str, str]:
+    """Return the parameters that tag what is made, a resource of this kind."""
+    words = {"TagSpecification.1.ResourceType": kind}
+    for number, (key, value) in enumerate(tags.items(), 1):
+        words[f"TagSpecification.1.Tag.{number}.Key"] = key
+        words[f"TagSpecification.1.Tag.{number}.Value"] = value
+    return words

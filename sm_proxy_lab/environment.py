@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sm_proxy_lab import ssh_programs
 from sm_proxy_lab.account import ACCESS_KEY, REGION, SECRET_KEY
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.python import python_module
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # What leads our commands to files and keyrings of the user's.
 _DROPPED = {"VSCODE_PORTABLE", "DBUS_SESSION_BUS_ADDRESS", "PYTHON_KEYRING_BACKEND"}
@@ -84,9 +81,8 @@ def write_ssh_config(environment: dict[str, str], user: str) -> dict[str, str]:
     """
     config = environment["SM_PROXY_LAB_SSH_CONFIG"]
     _client(environment, "config", "write", "--ssh-config", config, "--user", user)
-    shown = _client(environment, "keys", "show", "--env", "--ssh-config", config)
-    pairs = (line.partition("=") for line in shown.splitlines())
-    return {name: value for name, equals, value in pairs if equals}
+    public = Path(config).parent / "sm-proxy" / "id_ed25519.pub"
+    return {"SM_PROXY_AUTHORIZED_KEY": public.read_text(encoding="ascii").strip()}
 
 
 def _client(environment: dict[str, str], *words: str) -> str:

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy_lab import command_guard, environment, ssh_programs
+from sm_proxy_lab.account import Account
+from sm_proxy_lab.aws.control_client import ControlClient
 from sm_proxy_lab.containers import ContainerRunner, JobRequest, Software
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.job_lifecycle import JobLifecycle
@@ -169,15 +171,15 @@ class Lab:
         self._start_servers(aws, gateway)
         self._net.enter_laptop()
         self._environment["SM_PROXY_LAB_ON_BASTION"] = " ".join(self._net.on_bastion())
-        control = ControlQueue(_control(endpoint))
+        control = ControlQueue(ControlClient(endpoint))
         self._machines = ContainerRunner(self._folder / "containers", self._net, control, software)
         self._machines.check()
         if isinstance(self._net, network.NetnsNetwork):
             await self._machines.role.serve(*self._net.role_sockets(), port)
         self._environment["SM_PROXY_LAB_USER"] = self._machines.user
-        keys, self._account, _ = await asyncio.gather(
+        self._account = Account(endpoint)
+        keys, _ = await asyncio.gather(
             asyncio.to_thread(environment.write_ssh_config, self._environment, self._machines.user),
-            asyncio.to_thread(_account, endpoint),
             asyncio.wait_for(self._aws_ready.wait(), _START_TIMEOUT_S),
         )
         await self._create_job(keys)
@@ -315,20 +317,6 @@ class Lab:
         sys.stdout.flush()
         host = self._environment["SM_PROXY_LAB_HOST"]
         _say(f"up; in a shell with these exports: ssh {host}; ^C here ends it")
-
-
-def _control(endpoint: str) -> Any:
-    from sm_proxy_lab.aws.control_client import (  # noqa: PLC0415 - after the AWS endpoint was started
-        ControlClient,
-    )
-
-    return ControlClient(endpoint)
-
-
-def _account(endpoint: str) -> Any:
-    from sm_proxy_lab.account import Account  # noqa: PLC0415
-
-    return Account(endpoint)
 
 
 def _software(image: str, packages: list[str]) -> Software:

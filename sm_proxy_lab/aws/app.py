@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy_lab.aws import kms, mfa, s3_signature, validation
+from sm_proxy_lab.aws import kms, mfa, models, s3_signature, validation
 from sm_proxy_lab.aws.faults import Faults
 from sm_proxy_lab.aws.http.errors import AwsError, Reply, json_reply, render
 from sm_proxy_lab.aws.http.request import read_json
@@ -62,10 +62,11 @@ class AwsApp:
 
     def warm(self) -> None:
         """Load what the first calls need."""
-        for service, operations in self._operations.items():
-            for operation in operations:
-                validation.warm(service, operation)
-        self._moto.warm()
+        with models.read_once():
+            for service, operations in self._operations.items():
+                for operation in operations:
+                    validation.warm(service, operation)
+            self._moto.warm()
 
     def answer(self, call: Call) -> Reply:
         """The reply to an API call, recorded, delayed and faulted as asked."""

@@ -8,7 +8,6 @@ import sys
 import threading
 import traceback
 import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +16,7 @@ from sm_proxy_lab.aws.http.call import ACCOUNT, Call
 from sm_proxy_lab.aws.http.errors import AwsError, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 # Names under which moto knows a service, where the signing name is another.
 _HOSTS = {
@@ -57,14 +56,13 @@ class Moto:
 
     def warm(self) -> None:
         """Load what the first calls of every run need: it takes about a second."""
-        with _models_read_once():
-            for service, operation in _WARM:
-                form = f"Action={operation}".encode()
-                kind = {"content-type": "application/x-www-form-urlencoded"}
-                call = Call("POST", "/", "", kind, form, service, operation, protocol="query")
-                self(call)
-            import moto.sagemaker.responses  # noqa: PLC0415
-            import moto.ssm.responses  # noqa: F401, PLC0415
+        for service, operation in _WARM:
+            form = f"Action={operation}".encode()
+            kind = {"content-type": "application/x-www-form-urlencoded"}
+            call = Call("POST", "/", "", kind, form, service, operation, protocol="query")
+            self(call)
+        import moto.sagemaker.responses  # noqa: PLC0415
+        import moto.ssm.responses  # noqa: F401, PLC0415
 
     def __call__(self, call: Call) -> Reply:
         """Moto's answer to a call.
@@ -105,29 +103,6 @@ class Moto:
             ]
         found = [Instance(instance.id, str(instance.private_ip)) for instance in running]
         return sorted(found, key=lambda instance: instance.instance_id)
-
-
-@contextmanager
-def _models_read_once() -> Iterator[None]:
-    """Let botocore parse each of its data files once, however many sessions moto makes.
-
-    Moto's list of regions alone parses EC2's model of nine megabytes three times.
-    """
-    from botocore.loaders import JSONFileLoader  # noqa: PLC0415
-
-    plain = JSONFileLoader.load_file
-    seen: dict[str, Any] = {}
-
-    def load_file(self: JSONFileLoader, file_path: str) -> Any:
-        if file_path not in seen:
-            seen[file_path] = plain(self, file_path)
-        return seen[file_path]
-
-    JSONFileLoader.load_file = load_file  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        JSONFileLoader.load_file = plain  # type: ignore[method-assign]
 
 
 def _url(call: Call) -> str:

@@ -6,16 +6,15 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
 from botocore.model import (
     ListShape,
     MapShape,
     OperationNotFoundError,
-    ServiceModel,
     Shape,
     StructureShape,
 )
 
+from sm_proxy_lab.aws import models
 from sm_proxy_lab.aws.http.errors import AwsError
 
 if TYPE_CHECKING:
@@ -23,15 +22,6 @@ if TYPE_CHECKING:
 
 # A request of a thousand wrong members is told of the first ten only, as the service does.
 _MOST = 10
-
-
-@lru_cache
-def model(service: str) -> ServiceModel:
-    """The botocore model of `service`."""
-    session = botocore.session.Session()
-    return ServiceModel(
-        session.get_component("data_loader").load_service_model(service, "service-2")
-    )
 
 
 def check(call: Call) -> None:
@@ -42,7 +32,7 @@ def check(call: Call) -> None:
             or UnknownOperationException.
     """
     try:
-        shape = model(call.service).operation_model(call.operation).input_shape
+        shape = models.of_service(call.service).operation_model(call.operation).input_shape
     except OperationNotFoundError:
         words = f"{call.service} has no operation {call.operation}."
         raise AwsError("UnknownOperationException", words) from None
@@ -57,7 +47,7 @@ def check(call: Call) -> None:
 
 def warm(service: str, operation: str) -> None:
     """Load an operation's shapes ahead of its first call."""
-    check_input = model(service).operation_model(operation).input_shape
+    check_input = models.of_service(service).operation_model(operation).input_shape
     if check_input is not None:
         found: list[str] = []
         _structure(check_input, {}, "", found)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy_lab.aws import validation
+from sm_proxy_lab.aws import models
 from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.sagemaker import listing
 
@@ -70,7 +70,7 @@ class BatchJob:
     def describe(self) -> dict[str, Any]:
         """The answer of Describe: what was asked for, as far as it is told, and the state."""
         operation = f"Describe{self.kind}Job"
-        shape = validation.model("sagemaker").operation_model(operation).output_shape
+        shape = models.of_service("sagemaker").operation_model(operation).output_shape
         told = {k: v for k, v in self.request.items() if shape and k in shape.members}
         started = {f"{self.kind}StartTime": self.created}
         summary = {k: v for k, v in self.summary().items() if shape and k in shape.members}
