@@ -17,6 +17,8 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import EXIT_INTERRUPTED, EXIT_OK, SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.host_keys.policy import HostKeyPolicy
+from sm_proxy.jobs import hostname
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.local import debug_log, output, signals, stdio, threads
 from sm_proxy.local.stdio import Stdio
 from sm_proxy.local.threads import Background
@@ -153,18 +155,18 @@ def _note(record: RecordFields, began: float, ended_by: BaseException | None) ->
 def _opened(
     port: int, user: str | None, settings: Settings, aws: Aws, record: RecordFields
 ) -> tuple[Container, HostKeyCheckedStream]:
-    host = record["host"]
+    target = hostname.parse(record["host"], settings.prefix)
     try:
-        container = threads.run(_found, host, settings, aws)
+        container = threads.run(_found, target, settings, aws)
     except SmProxyError as error:
         if error.code in {"job-ended", "job-failed"}:
-            _forget_keys(host, settings, aws)
+            _forget_keys(target, settings, aws)
         raise
     record.update(job=container.job, node=container.node)
     record.update(address=container.address, port=_port(container, port))
 
     def look() -> Container:
-        found = resolver.resolve(host, settings, aws, fresh=True)
+        found = resolver.resolve(target, settings, aws, fresh=True)
         _refuse_wrong_user(found, user)
         return found
 
@@ -174,7 +176,7 @@ def _opened(
         return _dialled(found, port, settings, aws, keys)
 
     def forget() -> None:
-        resolver.forget(host, settings, aws)
+        resolver.forget(target, aws)
 
     _refuse_wrong_user(container, user)
     stream = dialled(container)
@@ -187,11 +189,11 @@ def _opened(
     return container, HostKeyCheckedStream(stream, keys, error_handler.report_now)
 
 
-def _found(host: str, settings: Settings, aws: Aws) -> Container:
-    found = resolver.resolve(host, settings, aws, wait=settings.wait, on_status=output.status)
+def _found(target: Target, settings: Settings, aws: Aws) -> Container:
+    found = resolver.resolve(target, settings, aws, wait=settings.wait, on_status=output.status)
     if found.cached and not found.host_keys and not _is_trusted(found, settings, aws):
         # It would be refused; and its marker may have come after the line it is remembered by.
-        return resolver.resolve(host, settings, aws, fresh=True)
+        return resolver.resolve(target, settings, aws, fresh=True)
     return found
 
 
@@ -204,13 +206,11 @@ def _is_trusted(container: Container, settings: Settings, aws: Aws) -> bool:
     return False
 
 
-def _forget_keys(host: str, settings: Settings, aws: Aws) -> None:
-    """The job has ended: nobody is to be found by its host keys any more."""
-    from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415
-    from sm_proxy.jobs import hostname  # noqa: PLC0415 - both for the unlucky
+def _forget_keys(target: Target, settings: Settings, aws: Aws) -> None:
+    """Forget the host keys of a job that has ended: no server may be accepted by them any more."""
+    from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - only for an ended job
 
-    known_hosts.forget(settings, host)
-    target = hostname.parse(host, settings.prefix)
+    known_hosts.forget(settings, target.host)
     trust_on_first_use.forget(aws.scope, target.job, target.node)
 
 

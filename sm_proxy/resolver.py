@@ -19,7 +19,7 @@ from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import kinds, log_formats, log_streams, logs, lookup
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
-from sm_proxy.jobs.hostname import Target, parse
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.log_formats import LogAddress
 from sm_proxy.jobs.subnets import Subnets, choose_address, describe_subnets, first_inside
@@ -42,7 +42,7 @@ _CHANGING: Final = frozenset({"address-refused", "bad-name", "no-address", "no-v
 
 
 def resolve(
-    host: str,
+    target: Target,
     settings: Settings,
     aws: Aws,
     *,
@@ -50,10 +50,10 @@ def resolve(
     on_status: Callable[[str], None] = lambda _: None,
     fresh: bool = False,
 ) -> Container:
-    """Find the container behind a host name.
+    """Find the container that a host name asks for.
 
     Args:
-        host: as the user typed it.
+        target: the host name, parsed.
         settings: of this run.
         aws: for the calls.
         wait: how long to wait for a job that is still starting, in seconds.
@@ -63,7 +63,6 @@ def resolve(
     Raises:
         SmProxyError: with the code that fits.
     """
-    target = parse(host, settings.prefix)
     cache = JobCache(aws)
     if not fresh and (known := cache.container(target)) is not None:
         debug_log.write("remembered", address=known.address, port=known.port)
@@ -73,9 +72,9 @@ def resolve(
     return search.run(wait, fresh=fresh)
 
 
-def forget(host: str, settings: Settings, aws: Aws) -> None:
-    """Do not believe again what is remembered of this host."""
-    JobCache(aws).forget_container(parse(host, settings.prefix))
+def forget(target: Target, aws: Aws) -> None:
+    """Remove the container from the cache."""
+    JobCache(aws).forget_container(target)
 
 
 class _Search:

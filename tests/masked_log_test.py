@@ -8,6 +8,7 @@ import pytest
 
 from sm_proxy import resolver
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.hostname import parse
 from sm_proxy.resolver import Container
 from sm_proxy.settings import Settings
 from tests.fakes import JOB, FakeAws, container, events, marker_line, working
@@ -38,7 +39,7 @@ def account(line: str, masked: str, unmasked: str | SmProxyError) -> FakeAws:
 
 
 def resolved(aws: FakeAws, settings: Settings | None = None, wait: int = 0) -> Container:
-    return resolver.resolve("sm-my-job", settings or Settings(), aws, wait=wait)
+    return resolver.resolve(parse("sm-my-job", "sm-"), settings or Settings(), aws, wait=wait)
 
 
 @pytest.mark.parametrize(("plain", "masked"), MASKS.items())

@@ -11,6 +11,7 @@ from sm_proxy import resolver
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import cache as job_cache
 from sm_proxy.jobs import kinds
+from sm_proxy.jobs.hostname import parse
 from sm_proxy.jobs.kinds import training
 from sm_proxy.resolver import Container
 from sm_proxy.settings import Settings
@@ -43,7 +44,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def resolved(aws: FakeAws, host: str = "sm-my-job", **options: Any) -> Container:
     settings = options.pop("settings", Settings())
-    return resolver.resolve(host, settings, aws, **options)
+    return resolver.resolve(parse(host, settings.prefix), settings, aws, **options)
 
 
 def refused(aws: FakeAws, host: str = "sm-my-job", **options: Any) -> SmProxyError:

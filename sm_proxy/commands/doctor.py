@@ -18,6 +18,7 @@ from sm_proxy.doctor import (
 )
 from sm_proxy.doctor.check import Context, Finding
 from sm_proxy.errors import EXIT_EXPECTED, SmProxyError
+from sm_proxy.jobs import hostname
 from sm_proxy.local import output, paths, signals
 from sm_proxy.local.output import Result
 from sm_proxy.routes import sessions
@@ -87,7 +88,13 @@ def _host(args: argparse.Namespace) -> str | None:
 def _context(args: argparse.Namespace, settings: Settings) -> Context:
     login = (args.host or "").rpartition("@")[0] or None
     config = Path(args.ssh_config) if args.ssh_config else paths.named_ssh_config()
-    return Context(settings, _host(args), account.make_client(settings), login, config)
+    context = Context(settings, _host(args), account.make_client(settings), login, config)
+    if context.host is not None:
+        try:
+            context.target = hostname.parse(context.host, settings.prefix)
+        except SmProxyError as error:
+            context.bad_name = error
+    return context
 
 
 def _unreadable_settings(args: argparse.Namespace) -> list[Finding]:

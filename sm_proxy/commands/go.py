@@ -41,8 +41,9 @@ def end_window(release: EndWord, args: argparse.Namespace, settings: Settings) -
 
     `window` is what the node was in: wait, keep, none or unknown. `error` has the envelope's shape.
     """
+    target = options.target_of(args, settings)
     aws = Aws(settings.profile, settings.region)
-    job, nodes = release_nodes(release, args.host, settings, aws, output.status)
+    job, nodes = release_nodes(release, target, settings, aws, output.status)
     data = {"job": job, "nodes": [_data(node) for node in nodes]}
     text = "\n".join(_line(release, node) for node in nodes)
     failure = next((node.error for node in nodes if node.error), None)

@@ -28,10 +28,9 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
     Beside it: `job` and `node`.
     """
+    target = options.target_of(args, settings)
     aws = Aws(settings.profile, settings.region)
-    container = resolver.resolve(
-        args.host, settings, aws, wait=settings.wait, on_status=output.status
-    )
+    container = resolver.resolve(target, settings, aws, wait=settings.wait, on_status=output.status)
     script, mark = probe.script()
     answer = run_script(container, settings, script)
     found = probe.sections(answer.output, mark)

@@ -7,6 +7,9 @@ import os
 from typing import Final
 
 from sm_proxy.errors import printable
+from sm_proxy.jobs import hostname
+from sm_proxy.jobs.hostname import Target
+from sm_proxy.settings import Settings
 from sm_proxy.settings.schema import SECONDS_LIMIT, WAIT_DEFAULT_S, has_home, whole_number
 
 CONFIG_OF_KEY: Final = "the config file our key goes with"
@@ -16,6 +19,15 @@ _SHOWN: Final = 20
 def add_json(parser: argparse.ArgumentParser) -> None:
     """`--json`: the result as one envelope."""
     parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+
+
+def target_of(args: argparse.Namespace, settings: Settings) -> Target:
+    """What the HOST of a command asks for.
+
+    Raises:
+        SmProxyError: `bad-name`.
+    """
+    return hostname.parse(args.host, settings.prefix)
 
 
 def add_wait(parser: argparse.ArgumentParser) -> None:

@@ -21,9 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Find the container; waits only where `--wait` says so."""
+    target = options.target_of(args, settings)
     aws = Aws(settings.profile, settings.region)
     container = resolver.resolve(
-        args.host, settings, aws, wait=args.wait or 0, on_status=output.status
+        target, settings, aws, wait=args.wait or 0, on_status=output.status
     )
     data = container.as_data()
     shown = {**data, "host_keys": ", ".join(container.host_keys) or "none"}

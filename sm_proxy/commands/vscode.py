@@ -11,7 +11,7 @@ from sm_proxy.editors.catalog import Editor
 from sm_proxy.editors.settings_file import Outcome
 from sm_proxy.errors import SmProxyError
 from sm_proxy.inventory import trial
-from sm_proxy.jobs import hostname
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
@@ -49,11 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Wait, set the host's platform in the editor's settings, open the window."""
-    hostname.parse(args.host, settings.prefix)
+    target = options.target_of(args, settings)
     editor, program = catalog.find_installed(
         [catalog.by_name(args.editor)] if args.editor else catalog.EDITORS
     )
-    user = None if args.no_wait else _awaited_user(args.host, settings, args.timeout)
+    user = None if args.no_wait else _awaited_user(target, settings, args.timeout)
     outcome = _prepared(editor, args.host, global_timeout=args.global_timeout)
     words = launch.editor_command(program, args.host, args.path, user)
     launch.start(words)
@@ -75,16 +75,16 @@ def _absolute(path: str) -> str:
     return path
 
 
-def _awaited_user(host: str, settings: Settings, seconds: float) -> str | None:
+def _awaited_user(target: Target, settings: Settings, seconds: float) -> str | None:
     """Wait until it can be reached; the user it serves, where ssh would take another."""
     aws = Aws(settings.profile, settings.region)
     # The editor gives ssh 15 s: whatever takes longer has to happen before.
     with trial.no_session_left_open():
-        found = trial.wait_until_answering(host, settings, aws, seconds, output.status)
+        found = trial.wait_until_answering(target, settings, aws, seconds, output.status)
     if found.user is None:
         return None
     try:
-        configured = effective_options(host).get("user")
+        configured = effective_options(target.host).get("user")
     except SmProxyError as error:
         output.status(error.text)
         return None

@@ -28,9 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
     """Wait until `ssh` would get there; the data are those of `resolve`."""
+    target = options.target_of(args, settings)
     aws = Aws(settings.profile, settings.region)
     with trial.no_session_left_open():
-        found = trial.wait_until_answering(args.host, settings, aws, args.timeout, output.status)
+        found = trial.wait_until_answering(target, settings, aws, args.timeout, output.status)
     where = f"{found.job} {found.node} at {found.address} port {found.port}"
     other = (
         f"; log in as {found.user}@{args.host}" if found.user not in {None, settings.user} else ""

@@ -17,7 +17,7 @@ from sm_proxy.aws.clock import SIGNATURE_S
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.check import Check, Context, SkipCheck, Stage
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import hostname, kinds
+from sm_proxy.jobs import kinds
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.log_streams import Streams
 from sm_proxy.settings import Settings
@@ -147,10 +147,9 @@ def describe_call(kind: str, name: str) -> tuple[str, dict[str, str]]:
 
 
 def _streams(context: Context) -> Streams | None:
-    if context.job is None or context.host is None:
+    if context.job is None or context.target is None:
         return None
-    target = hostname.parse(context.host, context.settings.prefix)
-    return kinds.of(context.job.kind).streams(context.job, target.node)
+    return kinds.of(context.job.kind).streams(context.job, context.target.node)
 
 
 def _group(context: Context) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.errors import Code
+from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
@@ -57,6 +58,8 @@ class Context:
         login: the user given with the host name (`user@host`).
         ssh_config: the user's ssh config; None for OpenSSH's own choice.
         aws: for the calls.
+        target: what the host name asks for; None without a host name, or with a bad one.
+        bad_name: why the host name cannot be parsed.
         effective: what `ssh -G` says, lower-case keyword to values.
         date_skew_s: AWS's clock less ours, in seconds.
         bastion: the bastion's instance, as DescribeInstances tells it.
@@ -73,6 +76,8 @@ class Context:
     aws: Aws
     login: str | None = None
     ssh_config: Path | None = None
+    target: Target | None = None
+    bad_name: SmProxyError | None = None
     effective: dict[str, list[str]] = field(default_factory=dict)
     date_skew_s: float | None = None
     job: Job | None = None

@@ -17,8 +17,6 @@ from sm_proxy.doctor import (
     ssm_reachability,
 )
 from sm_proxy.doctor.check import Context, Stage
-from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import hostname
 
 _LAPTOP: Final[tuple[Stage, ...]] = (
     (
@@ -74,9 +72,5 @@ def stages(context: Context) -> tuple[Stage, ...]:
     if context.host is None:
         actions = (*account.describe_call_stage(None), *account.OTHERS, *account.LOGS)
         return (*_LAPTOP, actions, *_BASTION, _MARKS)
-    try:
-        target = hostname.parse(context.host, context.settings.prefix)
-    except SmProxyError:  # the first check will say so
-        target = None
-    actions = (*account.describe_call_stage(target), *account.OTHERS)
+    actions = (*account.describe_call_stage(context.target), *account.OTHERS)
     return ((("name", job.name),), *_LAPTOP, actions, *_JOB, _MARKS)

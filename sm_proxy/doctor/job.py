@@ -10,7 +10,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import failure, hostname, kinds, lookup
+from sm_proxy.jobs import failure, kinds, lookup
 from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.subnets import describe_subnets
@@ -19,14 +19,16 @@ Config = dict[str, Any]
 
 
 def name(context: Context) -> str:
-    """The host name is one of ours."""
-    target = hostname.parse(str(context.host), context.settings.prefix)
+    """The host name can be parsed."""
+    if context.bad_name is not None:
+        raise context.bad_name
+    target = needed(context.target, "the host name")
     return f"job {target.job}, node {target.node}"
 
 
 def state(context: Context) -> str:
     """The job is there and its containers run."""
-    target = hostname.parse(str(context.host), context.settings.prefix)
+    target = needed(context.target, "the host name")
     job = context.job = lookup.find(context.aws, target, lambda _: None)
     if job.over:
         raise failure.explain(context.aws, job, lambda _: None)
@@ -50,7 +52,8 @@ def vpc(context: Context) -> str:
 
 def marker(context: Context) -> str:
     """Its log names an address in those subnets, asked anew."""
-    found = resolver.resolve(str(context.host), context.settings, context.aws, fresh=True)
+    target = needed(context.target, "the host name")
+    found = resolver.resolve(target, context.settings, context.aws, fresh=True)
     context.container = found
     return f"{found.address} port {found.port}, from the log's {found.source}"
 

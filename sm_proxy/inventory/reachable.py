@@ -10,7 +10,7 @@ from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.inventory import trial
-from sm_proxy.jobs import kinds
+from sm_proxy.jobs import hostname, kinds
 from sm_proxy.jobs.job import Summary
 from sm_proxy.local import threads
 from sm_proxy.settings import Settings
@@ -72,8 +72,9 @@ def _checked(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
         job.refuse_unless_in_vpc()
         if not job.running:
             return Reachability(reason=f"it is {job.status}", nodes=nodes)
+        target = hostname.compose(settings.prefix, job.name, kind=job.kind)
+        found = resolver.resolve(target, settings, aws, fresh=True)
         plain = f"{settings.prefix}{job.name}"
-        found = resolver.resolve(f"{plain}.{job.kind}", settings, aws, fresh=True)
         # The user may have opted in to trust under any of the job's names.
         names = (f"{plain}.{job.kind}", f"{plain}.{job.kind}.algo-1", f"{plain}.algo-1", plain)
         host = next(filter(settings.trusts_first_use, names), plain)

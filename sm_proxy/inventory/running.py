@@ -12,6 +12,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, listing, lookup
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.hostname import Kind, Target
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.local import threads
 from sm_proxy.settings import Settings, contexts
@@ -88,38 +89,39 @@ class RunningHosts:
 
     def _stubs_of(self, listed: Summary) -> list[Stub]:
         try:
-            job, suffix = self._named(listed)
+            job, kind = self._named(listed)
             job.refuse_unless_in_vpc()
         except SmProxyError as error:
             if error.code in _UNREACHABLE:
                 return []
             raise
-        plain = f"{self._settings.prefix}{job.name}"
-        nodes = ["", *(f".algo-{number}" for number in range(2, min(job.nodes, _NODES) + 1))]
-        hosts = [f"{plain}{node}{suffix}" for node in nodes]
-        first = self._container(hosts[0])
+        nodes = [None, *(f"algo-{number}" for number in range(2, min(job.nodes, _NODES) + 1))]
+        prefix = self._settings.prefix
+        targets = [hostname.compose(prefix, job.name, node, kind) for node in nodes]
+        first = self._container(targets[0])
         user = first.user if first and first.user else self._settings.user
-        others = [self._new_container(host) for host in hosts[1:]]
-        keys = [tuple(found.host_keys) if found else () for found in (first, *others)]
-        return [Stub(host, user, job.noun, kept) for host, kept in zip(hosts, keys, strict=True)]
+        others = [self._new_container(target) for target in targets[1:]]
+        keys = [found.host_keys if found else () for found in (first, *others)]
+        return [
+            Stub(target.host, user, job.noun, kept)
+            for target, kept in zip(targets, keys, strict=True)
+        ]
 
-    def _named(self, listed: Summary) -> tuple[Job, str]:
-        """The job, and the suffix `.<kind>` if its plain name leads to another job, else ``""``."""
+    def _named(self, listed: Summary) -> tuple[Job, Kind | None]:
+        """The job, and its kind if its plain name leads to another job."""
         try:
-            job = self._described(listed, "")
+            job = self._described(listed, None)
         except SmProxyError as error:
             if error.code not in _OTHER:
                 raise
         else:
             if (job.name, job.kind) == (listed.name, listed.kind):
-                return job, ""
-        suffix = f".{listed.kind}"
-        return self._described(listed, suffix), suffix
+                return job, None
+        return self._described(listed, listed.kind), listed.kind
 
-    def _described(self, listed: Summary, suffix: str) -> Job:
+    def _described(self, listed: Summary, kind: Kind | None) -> Job:
         """The job from the cache if that is recent, else from the service."""
-        host = f"{self._settings.prefix}{listed.name}{suffix}"
-        target = hostname.parse(host, self._settings.prefix)
+        target = hostname.compose(self._settings.prefix, listed.name, kind=kind)
         cache = JobCache(self._aws)
         if (known := cache.job(target, _DESCRIBED_S)) is not None:
             return known[0]
@@ -130,21 +132,22 @@ class RunningHosts:
         cache.keep_job(target, job, known[1] if known and same else None)
         return job
 
-    def _container(self, host: str) -> Container | None:
+    def _container(self, target: Target) -> Container | None:
         """The container with its user and host keys; None if its log does not name them yet."""
+        host = target.host
         self._rounds[host] += 1
         if self._rounds[host] > _LOOKS and self._rounds[host].bit_count() > 1:
             return None  # the log is read in rounds 8, 16, 32 and so on
         try:
-            found = resolver.resolve(host, self._settings, self._aws)
+            found = resolver.resolve(target, self._settings, self._aws)
         except SmProxyError:
             return None
         del self._rounds[host]
         return found
 
-    def _new_container(self, host: str) -> Container | None:
+    def _new_container(self, target: Target) -> Container | None:
         """The container of another node, until it is found: then `ssh` itself looks it up."""
-        found = None if host in self._nodes_seen else self._container(host)
+        found = None if target.host in self._nodes_seen else self._container(target)
         if found is not None:
-            self._nodes_seen.add(host)
+            self._nodes_seen.add(target.host)
         return found

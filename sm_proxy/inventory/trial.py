@@ -18,6 +18,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.local import signals
 from sm_proxy.routes import sessions
 from sm_proxy.routes import table as routes
@@ -39,12 +40,12 @@ def no_session_left_open() -> Iterator[None]:
 
 
 def wait_until_answering(
-    host: str, settings: Settings, aws: Aws, wait: float, on_status: Callable[[str], None]
+    target: Target, settings: Settings, aws: Aws, wait: float, on_status: Callable[[str], None]
 ) -> Container:
     """Wait until `connect` would reach the container of a host name.
 
     Args:
-        host: as the user typed it.
+        target: the host name, parsed.
         settings: of this run.
         aws: for the calls.
         wait: the longest wait in seconds, for the job, its log and its server together.
@@ -57,7 +58,7 @@ def wait_until_answering(
     shown = ""
     while True:
         # The cache may name a container that is gone.
-        found = resolver.resolve(host, settings, aws, wait=left, on_status=on_status, fresh=True)
+        found = resolver.resolve(target, settings, aws, wait=left, on_status=on_status, fresh=True)
         try:
             refuse_unless_answering(found, settings, aws)
         except SmProxyError as error:

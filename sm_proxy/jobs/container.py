@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sm_proxy.jobs.hostname import Kind
+
 
 @dataclass(frozen=True)
 class Container:
@@ -28,7 +30,7 @@ class Container:
 
     host: str
     job: str
-    kind: str
+    kind: Kind
     node: str
     address: str
     port: int

@@ -14,6 +14,7 @@ from sm_proxy.errors import SmProxyError, printable
 
 Kind = Literal["training", "processing", "transform", "endpoint"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
+FIRST_NODE: Final = "algo-1"
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}")
 """CreateTrainingJob's own pattern; the other kinds share it."""
@@ -28,16 +29,20 @@ class Target:
     """What a host name asks for.
 
     Attributes:
-        host: the name as typed.
+        host: the whole name, as typed.
+        prefix: what stands before the job's name.
         job: the job's name without prefix.
-        node: `algo-2`; the first node where the name has none.
-        kind: None where the name leaves it open.
+        node: `algo-2`; the first node unless the name has one.
+        kind: of the job; None if the name has none.
+        names_node: whether the name has a node.
     """
 
     host: str
+    prefix: str
     job: str
-    node: str = "algo-1"
+    node: str = FIRST_NODE
     kind: Kind | None = None
+    names_node: bool = False
 
 
 def parse(host: str, prefix: str) -> Target:
@@ -49,20 +54,41 @@ def parse(host: str, prefix: str) -> Target:
     if not host.startswith(prefix):
         raise _bad(host, prefix, f"it does not begin with {prefix!r}")
     name, *labels = host[len(prefix) :].split(".")
-    if len(name) > NAME_LIMIT:
-        raise _bad(host, prefix, f"a job name has {NAME_LIMIT} characters at most, not {len(name)}")
-    if not _NAME.fullmatch(name):
-        raise _bad(host, prefix, "a job name has letters and digits, and hyphens between them")
+    _refuse_bad_name(host, prefix, name)
     try:
         node, kind = _read_labels(labels)
     except ValueError as error:
         raise _bad(host, prefix, str(error)) from None
-    return Target(host, name, node or "algo-1", kind)
+    return Target(host, prefix, name, node or FIRST_NODE, kind, names_node=node is not None)
+
+
+def compose(prefix: str, job: str, node: str | None = None, kind: Kind | None = None) -> Target:
+    """The host name that leads to a job of the account.
+
+    Args:
+        prefix: what stands before the job's name.
+        job: its name.
+        node: such as `algo-2`; None leaves it out of the name, which then means the first node.
+        kind: None leaves it out of the name.
+
+    Raises:
+        SmProxyError: `bad-name`, the job's name does not fit into a host name.
+    """
+    host = ".".join([f"{prefix}{job}", *filter(None, (node, kind))])
+    _refuse_bad_name(host, prefix, job)
+    return Target(host, prefix, job, node or FIRST_NODE, kind, names_node=node is not None)
 
 
 def is_label(text: str) -> bool:
     """Whether it may stand behind a job's name and a dot: a node or a kind."""
     return text in KINDS or any(pattern.fullmatch(text) for pattern in (_NODE, _INSTANCE))
+
+
+def _refuse_bad_name(host: str, prefix: str, name: str) -> None:
+    if len(name) > NAME_LIMIT:
+        raise _bad(host, prefix, f"a job name has {NAME_LIMIT} characters at most, not {len(name)}")
+    if not _NAME.fullmatch(name):
+        raise _bad(host, prefix, "a job name has letters and digits, and hyphens between them")
 
 
 def _read_labels(labels: list[str]) -> tuple[str | None, Kind | None]:
@@ -86,6 +112,6 @@ def _read_labels(labels: list[str]) -> tuple[str | None, Kind | None]:
 def _bad(host: str, prefix: str, why: str) -> SmProxyError:
     return SmProxyError(
         "bad-name",
-        f"{printable(host, 100)!r} is no host name of ours: {why}",
+        f"{printable(host, 100)!r} is not an sm-proxy host name: {why}",
         f"Write {prefix}<job>, {prefix}<job>.algo-2 or {prefix}<job>.<kind>.",
     )

@@ -18,6 +18,7 @@ from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.remote.run import run_script
 from sm_proxy.settings import Settings
 
@@ -51,9 +52,9 @@ class NodeOutcome:
 
 
 def release_nodes(
-    release: EndWord, host: str, settings: Settings, aws: Aws, on_status: Callable[[str], None]
+    release: EndWord, target: Target, settings: Settings, aws: Aws, on_status: Callable[[str], None]
 ) -> tuple[str, list[NodeOutcome]]:
-    """End a window on the node that `host` names, or on every node of the job.
+    """End a window on the node that the host name has, or on every node of the job.
 
     Returns:
         The job's name, and each node with what became of it, in the order of the nodes.
@@ -61,38 +62,33 @@ def release_nodes(
     Raises:
         SmProxyError: the host cannot be resolved, or there is but one node and it cannot be told.
     """
-    first = resolver.resolve(host, settings, aws, wait=settings.wait, on_status=on_status)
+    first = resolver.resolve(target, settings, aws, wait=settings.wait, on_status=on_status)
 
-    def one(name: str) -> NodeOutcome:
-        node = hostname.parse(name, settings.prefix).node
+    def one(node: Target) -> NodeOutcome:
         try:
-            found = first if node == first.node else resolver.resolve(name, settings, aws)
+            found = first if node.node == first.node else resolver.resolve(node, settings, aws)
             return _release_node(release, found, settings)
         except SmProxyError as error:
-            return NodeOutcome(node, error=error)
+            return NodeOutcome(node.node, error=error)
 
-    hosts = [host] if _names_a_node(host, settings) else _all_hosts(first, host, settings, aws)
+    nodes = [target] if target.names_node else _all_nodes(first, target, aws)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        released = list(pool.map(one, hosts))
+        released = list(pool.map(one, nodes))
     if len(released) == 1 and released[0].error:
         raise released[0].error
     return first.job, released
 
 
-def _names_a_node(host: str, settings: Settings) -> bool:
-    labels = host[len(settings.prefix) :].split(".")[1:]
-    return any(label not in hostname.KINDS for label in labels)
-
-
-def _all_hosts(first: Container, host: str, settings: Settings, aws: Aws) -> list[str]:
-    """A host name for each node; the job was remembered a moment ago, when `first` was found."""
-    target = replace(hostname.parse(host, settings.prefix), job=first.job)
-    remembered = JobCache(aws).job(target, float("inf"))
-    nodes = remembered[0].nodes if remembered else 1
+def _all_nodes(first: Container, target: Target, aws: Aws) -> list[Target]:
+    """Each node of the job, which the cache holds since `first` was found a moment ago."""
+    cached = JobCache(aws).job(replace(target, job=first.job), float("inf"))
+    nodes = cached[0].nodes if cached else 1
     if nodes <= 1 or not first.node.startswith("algo-"):
-        return [host]
-    name = f"{settings.prefix}{first.job}"
-    return [f"{name}.algo-{number + 1}.{first.kind}" for number in range(nodes)]
+        return [target]
+    return [
+        hostname.compose(target.prefix, first.job, f"algo-{number + 1}", first.kind)
+        for number in range(nodes)
+    ]
 
 
 def _release_node(release: EndWord, container: Container, settings: Settings) -> NodeOutcome:

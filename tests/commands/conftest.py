@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sm_proxy import resolver
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.local import output
 from tests.fakes import container
 
@@ -17,10 +18,10 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long each resolution was told to wait."""
     seen: list[float] = []
 
-    def resolve(host: str, *_: Any, wait: float, on_status: Any) -> Any:
+    def resolve(target: Target, *_: Any, wait: float, on_status: Any) -> Any:
         assert on_status is output.status
         seen.append(wait)
-        return container(host=host)
+        return container(host=target.host)
 
     monkeypatch.setattr(resolver, "resolve", resolve)
     return seen

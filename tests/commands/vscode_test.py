@@ -10,6 +10,7 @@ import pytest
 from sm_proxy import cli, resolver
 from sm_proxy.editors import jsonc
 from sm_proxy.inventory import trial
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.ssh_config import effective
 from tests.fakes import container
 
@@ -38,7 +39,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     """The hosts that were waited for, and how long."""
     seen: list[tuple[str, float]] = []
 
-    def resolve(host: str, *_: Any, wait: float, on_status: Any, fresh: bool) -> Any:
+    def resolve(target: Target, *_: Any, wait: float, on_status: Any, fresh: bool) -> Any:
+        host = target.host
         seen.append((host, wait))
         return container(host=host, user="ubuntu" if "ubuntu" in host else "root")
 

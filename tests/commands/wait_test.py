@@ -10,6 +10,7 @@ from sm_proxy import cli, resolver
 from sm_proxy.errors import SmProxyError
 from sm_proxy.inventory import trial
 from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.local import output
 from tests.fakes import container
 
@@ -19,9 +20,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     """The hosts that were waited for, and how long."""
     seen: list[tuple[str, float]] = []
 
-    def resolve(host: str, *_: Any, wait: float, on_status: Any, fresh: bool) -> Any:
+    def resolve(target: Target, *_: Any, wait: float, on_status: Any, fresh: bool) -> Any:
         assert on_status is output.status
         assert fresh
+        host = target.host
         seen.append((host, wait))
         if host == "sm-late":
             raise SmProxyError("wait-timeout", "still Pending", "Wait longer.")

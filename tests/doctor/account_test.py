@@ -80,7 +80,8 @@ def test_a_clock_that_is_right_or_unknown() -> None:
 @pytest.mark.parametrize(("kind", "prefix"), [("processing", "x/algo-1-"), ("endpoint", "")])
 def test_the_log_group_and_stream_are_those_of_the_kind(kind: Kind, prefix: str) -> None:
     aws = FakeAws(DescribeLogStreams={}, GetLogEvents={})
-    context = Context(Settings(), "sm-x", aws, job=job_of(kind))
+    target = hostname.parse("sm-x", "sm-")
+    context = Context(Settings(), "sm-x", aws, job=job_of(kind), target=target)
     for _, check in account.LOGS:
         assert check(context) == "allowed"
     (_, listed), (_, read) = aws.calls

@@ -13,6 +13,7 @@ from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.inventory import reachable, trial
 from sm_proxy.inventory.reachable import Reachability
 from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Phase, Summary
 from sm_proxy.settings import Settings
 from tests.fakes import JOB, FakeAws, container, description
@@ -33,9 +34,9 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The hosts that were resolved."""
     hosts: list[str] = []
 
-    def resolve(host: str, *_: object, **options: object) -> object:
+    def resolve(target: Target, *_: object, **options: object) -> object:
         assert options == {"fresh": True}  # and no wait
-        hosts.append(host)
+        hosts.append(target.host)
         return container()
 
     monkeypatch.setattr(resolver, "resolve", resolve)

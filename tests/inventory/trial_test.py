@@ -12,6 +12,7 @@ from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.inventory import trial
 from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.hostname import Target, parse
 from sm_proxy.local import paths, private_files
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
@@ -129,11 +130,11 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The wait that each resolution was given, in seconds."""
     waits: list[float] = []
 
-    def resolve(host: str, *_: Any, wait: float, fresh: bool, on_status: Any) -> Container:
+    def resolve(target: Target, *_: Any, wait: float, fresh: bool, on_status: Any) -> Container:
         del on_status
         assert fresh
         waits.append(wait)
-        return container(host=host)
+        return container(host=target.host)
 
     monkeypatch.setattr(resolver, "resolve", resolve)
     return waits
@@ -151,7 +152,7 @@ def meets(monkeypatch: pytest.MonkeyPatch, *errors: SmProxyError | None) -> None
 
 
 def waited(seconds: float, told: Callable[[str], None] = lambda _: None) -> Container:
-    return trial.wait_until_answering("sm-x", Settings(), FakeAws(), seconds, told)
+    return trial.wait_until_answering(parse("sm-x", "sm-"), Settings(), FakeAws(), seconds, told)
 
 
 REFUSED = SmProxyError("connect-refused", "nothing listens at 10.0.1.5 port 22", "mend")

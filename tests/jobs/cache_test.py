@@ -12,13 +12,14 @@ import pytest
 
 from sm_proxy import resolver
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.hostname import parse
 from sm_proxy.settings import Settings
 from sm_proxy.state import cache
 from tests.fakes import FakeAws, container, description, events, marker_line, streams, working
 
 
 def resolved(aws: FakeAws, host: str = "sm-my-job", **options: Any) -> resolver.Container:
-    return resolver.resolve(host, Settings(), aws, **options)
+    return resolver.resolve(parse(host, "sm-"), Settings(), aws, **options)
 
 
 def test_a_warm_resolution_makes_no_call() -> None:

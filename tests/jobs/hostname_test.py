@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sm_proxy
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs.hostname import Target, parse
+from sm_proxy.jobs.hostname import Kind, Target, compose, parse
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,7 @@ def test_the_hint_shows_the_prefix_in_use() -> None:
 
 
 def test_another_prefix_is_stripped_once() -> None:
-    assert parse("eu-eu-x", "eu-") == Target("eu-eu-x", "eu-x")
+    assert parse("eu-eu-x", "eu-") == Target("eu-eu-x", "eu-", "eu-x")
 
 
 @given(st.text(max_size=100))
@@ -112,3 +116,37 @@ def outcome(host: str) -> Target | SmProxyError:
         return parse(host, "sm-")
     except SmProxyError as error:
         return error
+
+
+@pytest.mark.parametrize("kind", [None, "training", "endpoint"])
+@pytest.mark.parametrize("node", [None, "algo-1", "algo-12"])
+def test_a_composed_name_parses_back_to_the_same_target(
+    node: str | None, kind: Kind | None
+) -> None:
+    composed = compose("sm-", "bert", node, kind)
+    assert parse(composed.host, "sm-") == composed
+    assert composed.names_node == (node is not None)
+
+
+@pytest.mark.parametrize("job", ["", "-x", "x_y", "x.training", "x" * 64])
+def test_a_job_whose_name_does_not_fit_gets_no_host_name(job: str) -> None:
+    with pytest.raises(SmProxyError) as caught:
+        compose("sm-", job)
+    assert caught.value.code == "bad-name"
+
+
+def test_host_names_are_parsed_only_where_they_come_in() -> None:
+    """From ssh, from a command line (twice: `doctor` goes on with a bad one), from our ssh file."""
+    root = Path(sm_proxy.__file__).parent
+    parsing = re.compile(r"\bhostname\.parse\(|\bhostname import .*\bparse\b")
+    found = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if parsing.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {
+        "proxy.py",
+        "commands/options.py",
+        "commands/doctor.py",
+        "ssh_config/blocks.py",
+    }
