@@ -1,7 +1,6 @@
 """What every unit test stands on: folders of its own, and no AWS setting of the machine's.
 
-How many schedules the property tests run, a few thousand or a night full of them: `SM_PROXY_SOAK=1`
-takes the profile `soak`; script/soak sets it.
+`tests/soak.py` says how many examples the property tests try.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from sm_proxy.local import secret_values
 from sm_proxy.local.threads import Background
 from tests.home_watch import HomeWatch
+from tests.soak import SOAK
 
 _HOME: Final = HomeWatch()
 """Before any test module is imported."""
@@ -39,7 +39,6 @@ settings.register_profile(
     "soak", deadline=None, phases=_PHASES, suppress_health_check=_QUIET, print_blob=True
 )
 
-SOAK = os.environ.get("SM_PROXY_SOAK") == "1"
 settings.load_profile("soak" if SOAK else "quick")
 
 _OWN = {"lab", "e2e", "container", "ssm"}

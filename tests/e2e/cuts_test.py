@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import threading
 import time
@@ -14,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.labs import Lab, code_of, last_line, running
+from tests.soak import SOAK
 
 pytestmark = pytest.mark.e2e
 
-SOAK = bool(os.environ.get("SM_PROXY_SOAK"))
 MIB = 1 << 20
 
 

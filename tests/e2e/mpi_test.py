@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator
 
@@ -12,11 +11,12 @@ from sm_proxy_lab.machines import debian
 from tests.e2e.labs import Lab
 from tests.e2e.nodes_test import launched
 from tests.lab.conftest import ISOLATED
+from tests.soak import only_in_soak
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(not (ISOLATED and debian.available()), reason="needs root and apt-get"),
-    pytest.mark.skipif(not os.environ.get("SM_PROXY_SOAK"), reason="script/soak: a large image"),
+    only_in_soak,  # a large image
 ]
 _PROGRAM = """
 from mpi4py import MPI

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 
 from tests.e2e.labs import Lab, await_true, running
 from tests.e2e.refusal_test import claim, marker
+from tests.soak import only_in_soak
 
 pytestmark = pytest.mark.e2e
 
@@ -58,7 +58,7 @@ def operations(calls: list[dict[str, Any]]) -> list[str]:
     return sorted(call["operation"] for call in calls)
 
 
-@pytest.mark.skipif(not os.environ.get("SM_PROXY_SOAK"), reason="script/soak: both cores at once")
+@only_in_soak  # it needs both cores at once
 def test_as_many_connections_as_nodes_at_once(tmp_path: Path) -> None:
     with running(tmp_path, "--nodes", str(NODES)) as lab:
         nodes = [f"algo-{number}" for number in range(1, NODES + 1)]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.soak import SOAK
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 
-STEP = 1 if os.environ.get("SM_PROXY_SOAK") else 3
+STEP = 1 if SOAK else 3
 """The first call of a kind and every third one; script/soak kills at each."""
 SCENE = """
 import os, random, signal, sys, time

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.conftest import SOAK
+from tests.soak import SOAK
 from tests.ssm.agent_model import READ, Plan
 from tests.ssm.world import DOWN, UP, Weather, World
 
