@@ -38,23 +38,10 @@ find_script_dir() {
     echo "${file%/*}"
 }
 
-# Print a duration as seconds, or fail.
-parse_duration() {
-    number=${1%[smhd]}
-    case $number in '' | *[!0-9]* | ????????*) return 1 ;; esac
-    while [ "$number" != "${number#0}" ] && [ "$number" != 0 ]; do number=${number#0}; done
-    case $1 in
-        *m) echo $((number * 60)) ;;
-        *h) echo $((number * 3600)) ;;
-        *d) echo $((number * 86400)) ;;
-        *) echo "$number" ;;
-    esac
-}
-
 # Print the seconds of a window; 0 where it is not set, "bad" where it makes no sense.
 parse_window() {
     [ -n "$1" ] || { echo 0 && return; }
-    parse_duration "$1" || echo bad
+    parse_duration "$1" 2>/dev/null || echo bad
 }
 
 # Succeed if we can put some 64 KiB into the folder $1: on a full disk, mkdir may still succeed.
@@ -164,6 +151,8 @@ start_ssh() {
 }
 
 smp_here=$(find_script_dir) || :
+# shellcheck source=container/duration.sh
+[ ! -r "$smp_here/duration.sh" ] || . "$smp_here/duration.sh"
 smp_wait_for=$(parse_window "${SM_PROXY_WAIT-}")
 smp_keep_success=$(parse_window "${SM_PROXY_KEEP_SUCCESS-}")
 smp_keep_failure=$(parse_window "${SM_PROXY_KEEP_FAILURE-}")

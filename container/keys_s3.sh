@@ -15,7 +15,7 @@ exchange_say() {
 # Wait for about three quarters of a minute, and no two containers at the same time.
 sleep_until_refresh() {
     read_clock
-    sleep "${SM_PROXY_REFRESH:-$((30 + (smp_clock + $$) % 31))}"
+    sleep "${refresh:-$((30 + (smp_clock + $$) % 31))}"
 }
 
 # Succeed if two small text files hold the same; not every image has a `cmp`.

@@ -26,8 +26,7 @@ from sm_proxy.jobs.subnets import Subnets, choose_address, describe_subnets, fir
 from sm_proxy.jobs.times import in_words
 from sm_proxy.local import debug_log
 from sm_proxy.local.threads import Background
-from sm_proxy.settings import Settings
-from sm_proxy.settings.schema import SECONDS_LIMIT
+from sm_proxy.settings import Settings, durations
 
 __all__ = ["Container", "forget", "resolve"]
 
@@ -298,9 +297,8 @@ class _Search:
         if job.running:
             what = f"job {job.name} is {_status(job)}, and {self._silence(job)}"
             hint = "Is the sm-proxy entrypoint in the image? It prints one line. If so, wait"
-        more = (
-            f" --timeout {min(int(2 * wait), SECONDS_LIMIT)} (ssh: SM_PROXY_WAIT)" if wait else ""
-        )
+        longer = durations.form(min(int(2 * wait), durations.LONGEST_WAIT_S))
+        more = f" --timeout {longer} (ssh: SM_PROXY_WAIT={longer})" if wait else ""
         return SmProxyError(
             "wait-timeout" if wait else "no-address",
             f"{what}, after {in_words(wait)}" if wait else what,

@@ -46,7 +46,6 @@ OURS_UNUSED = {
     "sm_proxy.local.prompt",
     "sm_proxy.local.secret_store",
     "sm_proxy.settings.contexts",
-    "sm_proxy.settings.durations",
     "sm_proxy.ssh_config.blocks",
     "sm_proxy.tunnel.blocking_socket",
     "sm_proxy.tunnel.host_key_check",

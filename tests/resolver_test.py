@@ -399,7 +399,7 @@ def test_who_waits_in_vain_is_told_what_waits_longer() -> None:
     for job in (description("Pending"), description()):
         aws = working(DescribeTrainingJob=job, GetLogEvents=events())
         hint = refused(aws, wait=60, fresh=True).hint
-        assert "sm-proxy wait sm-my-job --timeout 120" in hint
+        assert "sm-proxy wait sm-my-job --timeout 2m (ssh: SM_PROXY_WAIT=2m)" in hint
         assert "--wait" not in hint
         assert "sm-proxy wait sm-my-job" in refused(aws, fresh=True).hint
 

@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made["load"].add_argument(
         "--lifetime",
         default="8h",
-        metavar="TIME",
-        help="the agent forgets them then (8h; 0: never)",
+        metavar="DURATION",
+        help="how long the agent keeps them (8h; 0: as long as it runs)",
     )
     for name in ("rotate", "revoke", "push"):
         made[name].add_argument(
@@ -159,7 +159,7 @@ def _left_to_do(removed: list[str]) -> list[str]:
 def _load(args: argparse.Namespace, settings: Settings) -> Result:
     from sm_proxy.identity import ssh_agent  # noqa: PLC0415 - seldom
 
-    lifetime = durations.parse(args.lifetime, "--lifetime")
+    lifetime = _lifetime(args.lifetime)
     if settings.identity_file:
         raise SmProxyError(
             "unsupported",
@@ -173,6 +173,14 @@ def _load(args: argparse.Namespace, settings: Settings) -> Result:
     until = f" for {args.lifetime}" if lifetime else ""
     lines = [f"in the agent{until}: {key.fingerprint}" for key in keys]
     return Result({"keys": _data(keys), "lifetime": lifetime}, "\n".join(lines))
+
+
+def _lifetime(text: str) -> int:
+    try:
+        return durations.parse(text, most=durations.LONGEST_LIFETIME_S)
+    except ValueError as error:
+        what = f"--lifetime must be {error}"
+        raise SmProxyError("bad-setting", what, "Give --lifetime another value.") from None
 
 
 def _new_pair(args: argparse.Namespace, settings: Settings) -> Pair:

@@ -9,8 +9,8 @@ from typing import Final
 from sm_proxy.errors import printable
 from sm_proxy.jobs import hostname
 from sm_proxy.jobs.hostname import Target
-from sm_proxy.settings import Settings
-from sm_proxy.settings.schema import SECONDS_LIMIT, WAIT_DEFAULT_S, has_home, whole_number
+from sm_proxy.settings import Settings, durations
+from sm_proxy.settings.schema import WAIT_DEFAULT_S, has_home
 
 CONFIG_OF_KEY: Final = "the config file our key goes with"
 _SHOWN: Final = 20
@@ -31,9 +31,17 @@ def target_of(args: argparse.Namespace, settings: Settings) -> Target:
 
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
-    """`--wait S`: for a job that is starting."""
-    text = f"wait for a starting job ({WAIT_DEFAULT_S})"
-    parser.add_argument("--wait", type=seconds, metavar="S", help=text)
+    """`--wait DURATION`: for a job that is starting."""
+    text = f"wait for a starting job ({durations.form(WAIT_DEFAULT_S)})"
+    parser.add_argument("--wait", type=duration, metavar="DURATION", help=text)
+
+
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """`--timeout DURATION`: when to give up waiting for a starting job."""
+    text = f"wait no longer than this ({durations.form(WAIT_DEFAULT_S)})"
+    parser.add_argument(
+        "--timeout", type=duration, metavar="DURATION", default=WAIT_DEFAULT_S, help=text
+    )
 
 
 def add_ssh_config(parser: argparse.ArgumentParser, text: str = "instead of ~/.ssh/config") -> None:
@@ -52,14 +60,14 @@ def path(text: str) -> str:
     return os.path.expanduser(text)  # noqa: PTH111 - a string again
 
 
-def seconds(text: str, least: int = 0) -> int:
-    """A number of seconds as an argument of the command line.
+def duration(text: str, least: int = 0) -> int:
+    """The seconds of a duration on the command line.
 
     Raises:
-        ArgumentTypeError: it is no whole number, less than `least`, or more than a job may run.
+        ArgumentTypeError: it is no duration, shorter than `least` seconds, or longer than a job
+            may run.
     """
-    number = whole_number(text)
-    if not least <= number <= SECONDS_LIMIT:
-        shown = printable(text, _SHOWN)
-        raise argparse.ArgumentTypeError(f"{shown!r} is not {least} to {SECONDS_LIMIT} seconds")
-    return number
+    try:
+        return durations.parse(text, least=least)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"it must be {error}") from None

@@ -13,9 +13,11 @@ from sm_proxy.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`resolve HOST [--wait SECONDS] [--json]`."""
+    """`resolve HOST [--wait DURATION] [--json]`."""
     parser.add_argument("host", metavar="HOST")
-    parser.add_argument("--wait", type=options.seconds, metavar="S", help="wait for a starting job")
+    parser.add_argument(
+        "--wait", type=options.duration, metavar="DURATION", help="wait for a starting job"
+    )
     options.add_json(parser)
 
 

@@ -20,7 +20,7 @@ from sm_proxy.inventory.running import RunningHosts
 from sm_proxy.local import output, signals
 from sm_proxy.local.output import Result
 from sm_proxy.local.threads import Background
-from sm_proxy.settings import Settings, contexts, flags_of, load, sources
+from sm_proxy.settings import Settings, contexts, durations, flags_of, load, sources
 from sm_proxy.ssh_config import blocks
 
 _INTERVAL_S: Final = 60
@@ -32,16 +32,16 @@ _FINAL: Final = ("config-", "bad-setting", "bad-permissions")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`sync [--watch] [--interval S] [--dry-run] [--json]`."""
+    """`sync [--watch] [--interval DURATION] [--dry-run] [--json]`."""
     once_or_on = parser.add_mutually_exclusive_group()
     once_or_on.add_argument("--watch", action="store_true", help="go on until it is ended")
     once_or_on.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
     parser.add_argument(
         "--interval",
-        type=partial(options.seconds, least=1),
-        metavar="S",
+        type=partial(options.duration, least=1),
+        metavar="DURATION",
         default=_INTERVAL_S,
-        help=f"with --watch: look every so many seconds ({_INTERVAL_S})",
+        help=f"with --watch: time between two looks ({durations.form(_INTERVAL_S)})",
     )
     options.add_ssh_config(parser)
     options.add_json(parser)

@@ -25,20 +25,14 @@ _PATIENCE_S = WAIT_DEFAULT_S + 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`vscode HOST [PATH] [--editor NAME] [--no-wait] [--timeout S] [--global-timeout]`."""
+    """`vscode HOST [PATH] [--editor NAME] [--no-wait] [--timeout DURATION] [--global-timeout]`."""
     parser.add_argument("host", metavar="HOST")
     parser.add_argument("path", metavar="PATH", nargs="?", type=_absolute)
     parser.add_argument(
         "--editor", choices=catalog.NAMES, help="instead of the first that is on this machine"
     )
     parser.add_argument("--no-wait", action="store_true", help="do not look whether it is there")
-    parser.add_argument(
-        "--timeout",
-        type=options.seconds,
-        metavar="S",
-        default=WAIT_DEFAULT_S,
-        help=f"wait for so many seconds at most ({WAIT_DEFAULT_S})",
-    )
+    options.add_timeout(parser)
     parser.add_argument(
         "--global-timeout",
         action="store_true",

@@ -10,19 +10,12 @@ from sm_proxy.inventory import trial
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
-from sm_proxy.settings.schema import WAIT_DEFAULT_S
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`wait HOST [--timeout S] [--json]`."""
+    """`wait HOST [--timeout DURATION] [--json]`."""
     parser.add_argument("host", metavar="HOST")
-    parser.add_argument(
-        "--timeout",
-        type=options.seconds,
-        metavar="S",
-        default=WAIT_DEFAULT_S,
-        help=f"for so many seconds at most ({WAIT_DEFAULT_S})",
-    )
+    options.add_timeout(parser)
     options.add_json(parser)
 
 

@@ -11,14 +11,11 @@ from typing import Any
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths
+from sm_proxy.settings import durations
 
 WAIT_DEFAULT_S = 15 * 60
 
-SECONDS_LIMIT = 28 * 24 * 60 * 60
-"""As long as a training job may run."""
-
 _PATHS = frozenset({"ssh_dir", "identity_file", "identity_agent"})
-_DIGITS = re.compile(r"[0-9]{1,7}")
 _PRINTABLE = re.compile(r".+")
 _SHAPES = {
     "prefix": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*"), "letters, digits, `-`, `_` and `.`"),
@@ -114,7 +111,7 @@ def validate(name: str, value: object, where: str) -> Any:
     if isinstance(default, bool):
         return _boolean(name, value, where)
     if isinstance(default, int):
-        return _seconds(name, value, where)
+        return _duration(name, value, where)
     expected: type = dict if name == "hosts" else str
     if not isinstance(value, expected):
         raise _bad(name, where, _WORDS[expected])
@@ -152,16 +149,11 @@ def _boolean(name: str, value: object, where: str) -> bool:
     return word in _TRUE
 
 
-def _seconds(name: str, value: object, where: str) -> int:
-    number = whole_number(value)
-    if not 0 <= number <= SECONDS_LIMIT:
-        raise _bad(name, where, f"a number of seconds, {SECONDS_LIMIT} at most")
-    return number
-
-
-def whole_number(value: object) -> int:
-    """The number that plain digits write, else -1."""
-    return int(str(value)) if _DIGITS.fullmatch(str(value)) else -1
+def _duration(name: str, value: object, where: str) -> int:
+    try:
+        return durations.parse(str(value))
+    except ValueError as error:
+        raise _bad(name, where, str(error)) from None
 
 
 def _bad(name: str, where: str, expected: str) -> SmProxyError:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy import cli
-from sm_proxy.settings.schema import SECONDS_LIMIT
+from sm_proxy.settings.durations import LONGEST_WAIT_S
 from tests.commands.helpers import answer
 
 
@@ -13,11 +13,26 @@ from tests.commands.helpers import answer
 @pytest.mark.parametrize(
     "given",
     [
-        *("", "-5", "-0", "nan", "inf", "-inf", "1e3", "5.5", "0x10", "1_000", " 5", "five"),
-        *("\N{ARABIC-INDIC DIGIT THREE}", str(SECONDS_LIMIT + 1), "9" * 5000),
+        *(
+            "",
+            "-5",
+            "-0",
+            "nan",
+            "inf",
+            "-inf",
+            "1e3",
+            "5.5",
+            "0x10",
+            "1_000",
+            " 5",
+            "five",
+            "5w",
+            "2 h",
+        ),
+        *("\N{ARABIC-INDIC DIGIT THREE}", str(LONGEST_WAIT_S + 1), "29d", "9" * 5000),
     ],
 )
-def test_odd_numbers_of_seconds_are_a_matter_of_usage(
+def test_a_value_that_is_no_duration_is_a_usage_error(
     command: str, given: str, waits: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     name, option = command.split()
@@ -26,7 +41,7 @@ def test_odd_numbers_of_seconds_are_a_matter_of_usage(
     assert caught.value.code == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith(f"sm-proxy: usage: argument {option}: ")
-    assert "seconds" in line
+    assert "must be a duration such as 90s, 10m, 2h or 1d, from 0 to 28d" in line
     assert len(line) < 200
     assert waits == []
 

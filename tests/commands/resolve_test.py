@@ -6,7 +6,7 @@ import pytest
 
 from sm_proxy import cli
 from sm_proxy.commands import resolve
-from sm_proxy.settings.schema import SECONDS_LIMIT
+from sm_proxy.settings.durations import LONGEST_WAIT_S
 from tests.fakes import working
 
 
@@ -15,9 +15,9 @@ def test_it_waits_only_where_the_option_says_so(
 ) -> None:
     monkeypatch.setenv("SM_PROXY_WAIT", "60")
     assert cli.main(["resolve", "sm-my-job"]) == 0
-    for given in ("0", "5", str(SECONDS_LIMIT)):
+    for given in ("0", "5", str(LONGEST_WAIT_S), "10m"):
         assert cli.main(["resolve", "sm-my-job", "--wait", given, "--json"]) == 0
-    assert waits == [0, 0, 5, SECONDS_LIMIT]
+    assert waits == [0, 0, 5, LONGEST_WAIT_S, 600]
     out = capsys.readouterr().out.splitlines()
     assert json.loads(out[-1])["data"]["port"] == 2222
 

@@ -112,7 +112,7 @@ WAYS = {
     ),
     "a refresh without a pause": (
         "fake sshd 'exit 1'; export SM_PROXY_SSHD=$fakes/sshd SM_PROXY_REFRESH=0",
-        "SM_PROXY_REFRESH is not a number of seconds",
+        "SM_PROXY_REFRESH is not a duration such as 90s or 5m, from 1s to 99999s",
     ),
     "half of us is missing": (
         "mkdir $fakes/half && cp $1 $fakes/half/ && shift && set -- $fakes/half/entrypoint.sh",

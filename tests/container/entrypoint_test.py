@@ -396,36 +396,6 @@ def function(name: str) -> str:
     raise LookupError(name)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0", "0"),
-        ("90s", "90"),
-        ("90", "90"),
-        ("10m", "600"),
-        ("2h", "7200"),
-        ("1d", "86400"),
-        ("007m", "420"),
-        ("08s", "8"),
-        ("00", "0"),
-        ("soon", ""),
-        ("m", ""),
-        ("-5m", ""),
-        ("1.5h", ""),
-        ("10 m", ""),
-        ("1m;reboot", ""),
-        ("99999999999h", ""),
-    ],
-)
-def test_durations(text: str, seconds: str) -> None:
-    script = function("parse_duration") + '\nparse_duration "$1"'
-    done = subprocess.run(
-        ["sh", "-c", script, "sh", text], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip() == seconds
-    assert (done.returncode == 0) == bool(seconds)
-
-
 RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQDFoo=="
 
 

@@ -120,7 +120,10 @@ def test_not_a_program(shell: Shell, tmp_path: Path, mode: int | None, code: int
 
 def test_environment_of_the_program_is_the_jobs_own(shell: Shell) -> None:
     """Whatever its variables are called: as ours are, for instance."""
-    sources = [ENTRYPOINT.with_name(name) for name in ("entrypoint.sh", "hold.sh", "clock.sh")]
+    sources = [
+        ENTRYPOINT.with_name(name)
+        for name in ("entrypoint.sh", "duration.sh", "hold.sh", "clock.sh")
+    ]
     text = "".join(source.read_text(encoding="utf-8") for source in sources)
     names = {name for name in re.findall(r"\b([a-z]\w*)=|\bfor (\w+)", text) for name in name}
     mine = dict.fromkeys(name for name in names if name and not name.startswith("smp_"))

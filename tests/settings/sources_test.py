@@ -71,9 +71,10 @@ def test_every_kind_of_value_from_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("wait = -1", "a number of seconds"),
-        ("wait = true", "a number of seconds"),
-        ("wait = 1.5", "a number of seconds"),
+        ("wait = -1", "a duration such as"),
+        ("wait = true", "a duration such as"),
+        ("wait = 1.5", "a duration such as"),
+        ('wait = "2w"', "a duration such as"),
         ("region = 5", "region in"),
         ('hosts = "x"', "a table"),
         ("allow_loopback = 2", "true or false"),
