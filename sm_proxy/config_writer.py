@@ -1,9 +1,9 @@
-"""The managed part of the user's ssh config: every change of it is planned and made here.
+"""The managed part of the user's ssh config. Every change to it is planned and made here.
 
-Two files: our own `sm-proxy/config` with stubs and Host blocks, and the user's config, into which
-goes one marked `Include` as its very first lines. First, because in ssh_config the first value
-wins and an Include behind a Host block belongs to that block. Every byte of the user's file
-outside our marks stays as it is.
+There are two files: our own `sm-proxy/config` with stubs and Host blocks, and the user's config,
+which gets one marked `Include` as its first lines. It must come first, because in ssh_config the
+first value wins, and an Include after a Host line belongs to that block. Every byte of the user's
+file outside our marks stays.
 """
 
 from __future__ import annotations
@@ -48,25 +48,25 @@ __all__ = [
 ]
 
 _RACE_S = 10.0
-"""So long another program may save a file again and again before we give up."""
+"""Seconds after which we give up if another program keeps saving the file."""
 _PAUSE_S = (0.05, 0.2)
 
 
 _WRITE = "Run `sm-proxy config write`."
 _PROBE = "zyx-check"
-"""A job that nobody has a Host line of his own for."""
+"""A job name for `ssh -G` that no user has a Host line for."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One file as it was and as it shall be; None where there is no file.
+    """One file before and after a change; None means no file.
 
     Attributes:
-        path: the file itself, no symlink to it.
-        before: its bytes.
-        after: the bytes to come.
-        by_hand: what the user can do where it cannot be written.
-        keep: whether what was there is kept as a backup: the user's file, not our own.
+        path: of the file, with symlinks resolved.
+        before: its bytes now.
+        after: its new bytes.
+        by_hand: what the user can do if it cannot be written.
+        keep: whether to keep a backup: yes for the user's file, no for our own.
     """
 
     path: Path
@@ -77,7 +77,7 @@ class Change:
 
     @property
     def needed(self) -> bool:
-        """Whether the file has to be written at all."""
+        """Whether the file must be written."""
         return self.before != self.after
 
     def diff(self) -> str:
@@ -88,7 +88,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with what stands on disk, and the next step."""
+    """One problem of the files on disk, and how to fix it."""
 
     what: str
     fix: str
@@ -101,12 +101,12 @@ def plan(
 
     Args:
         ssh_config: the user's file.
-        settings: what no context says; without `known` also the options of its prefix's context.
-        program: how to start us again.
-        known: every context there shall be; without it those on disk and that of `settings`.
+        settings: for what no context sets; without `known` also the context of their prefix.
+        program: the command that starts sm-proxy.
+        known: every context after the change; None for those on disk and that of `settings`.
 
     Raises:
-        SmProxyError: `config-malformed`, our marks in one of the files are torn.
+        SmProxyError: `config-malformed`, a mark of ours is missing or repeated in one of the files.
     """
     own = settings.ssh_config_file
     target = atomic_write.follow_symlinks(ssh_config)
@@ -137,14 +137,14 @@ def plan(
 
 
 def plan_removal(ssh_config: Path, settings: Settings) -> list[Change]:
-    """What `config remove` changes: only what we added."""
+    """What `config remove` changes: it removes only what we added."""
     own = settings.ssh_config_file
     target = atomic_write.follow_symlinks(ssh_config)
     before = atomic_write.read(target)
     after = None if before is None else user_file.without_include(target, before)
     if after == b"" and before and _made_by_us(target):
         after = None
-    by_hand = "Take the lines between the sm-proxy marks out by hand."
+    by_hand = "Delete the lines between the sm-proxy marks by hand."
     return [
         Change(target, before, after, by_hand, keep=True),
         Change(own, atomic_write.read(own), None, "Delete it by hand."),
@@ -152,11 +152,11 @@ def plan_removal(ssh_config: Path, settings: Settings) -> list[Change]:
 
 
 def plan_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
-    """Replace the concrete Host blocks of our own file; nothing else of it changes.
+    """Replace the concrete Host blocks of our own file; nothing else in it changes.
 
     Raises:
-        SmProxyError: `bad-name`, `bad-setting`, a stub is not what it has to be;
-            `config-malformed`, our file is torn, or has not been written yet.
+        SmProxyError: `bad-name` or `bad-setting`, a stub has an invalid name or user;
+            `config-malformed`, our file is damaged or has not been written yet.
     """
     own = settings.ssh_config_file
     before = atomic_write.read(own)
@@ -164,7 +164,7 @@ def plan_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
     if before is None or span is None:
         raise SmProxyError(
             "config-malformed",
-            f"{own} has no place for hosts",
+            f"{own} has no section for hosts",
             "Run `sm-proxy config write` first.",
         )
     known = contexts.parse(before, own)
@@ -177,7 +177,7 @@ def plan_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
 
 
 def plan_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
-    """Let the blocks that offer our own key, the first of `keys`, offer all of them."""
+    """Make the blocks that offer our own key, the first of `keys`, offer all of `keys`."""
     own = settings.ssh_config_file
     before = atomic_write.read(own)
     after = None if before is None else blocks.with_keys(before, keys)
@@ -185,22 +185,22 @@ def plan_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
 
 
 def offer_keys(settings: Settings, keys: Sequence[Path]) -> None:
-    """Let our own file, where it has been written, offer these keys; the first is our own."""
+    """Make our own file, if it exists, offer these keys; the first one is our own."""
     carry_out(lambda: plan_keys(settings, keys))
 
 
 def read_stubs(settings: Settings) -> list[Stub]:
-    """The stubs that stand in our own file now."""
+    """The stubs that are in our own file now."""
     own = settings.ssh_config_file
     return blocks.parse_stubs(atomic_write.read(own) or b"", own)
 
 
 def problems(changes: Sequence[Change], ssh_config: Path) -> list[Problem]:
-    """What is wrong with what stands on disk, given what `plan` would change.
+    """The problems of the files on disk.
 
     Args:
-        changes: by `plan`.
-        ssh_config: the user's file, as ssh is told it.
+        changes: that `plan` would make.
+        ssh_config: the user's file, before symlinks are resolved.
     """
     own, users = changes
     there, first = user_file.find_include(users.before or b"", own.path)
@@ -216,30 +216,30 @@ def problems(changes: Sequence[Change], ssh_config: Path) -> list[Problem]:
     if not there:
         found.append(Problem(f"not included: {own.path} by {users.path}", _WRITE))
     elif not first:
-        where = f"{users.path}: our Include stands behind a Host or Match"
+        where = f"{users.path}: our Include is after a Host or Match line"
         found.append(Problem(f"shadowed: {where}", _WRITE))
     for program in blocks.programs(own.before or b""):
         if not (Path(program).is_absolute() and os.access(program, os.X_OK)):
             what = f"program missing: {program!r} of a ProxyCommand cannot be run"
-            found.append(Problem(what, f"Install it there again, or: {_WRITE}"))
+            found.append(Problem(what, f"Install it there again. Or: {_WRITE}"))
     return found or _ignored(changes, ssh_config)
 
 
 def _ignored(changes: Sequence[Change], ssh_config: Path) -> list[Problem]:
-    """What ssh itself, which decides, makes of files that are as we would write them."""
+    """Problems that only `ssh -G` shows, if the files are as we would write them."""
     own = changes[0]
     try:
         for prefix in contexts.parse(own.before or b"", own.path):
             asked = judgement.ask(f"{prefix}{_PROBE}", prefix, ssh_config, own.path)
             judgement.judge(asked, rewrite_of(changes))
     except SmProxyError as error:
-        if error.code != "missing-dependency":  # without an ssh there is nobody to ask
+        if error.code != "missing-dependency":  # there is no ssh to ask
             return [Problem(f"not in effect: {error.message}", error.hint)]
     return []
 
 
 def rewrite_of(changes: Sequence[Change]) -> Rewrite:
-    """What carrying these changes of `plan` out would do for ssh."""
+    """What ssh would see after these changes of `plan`."""
     own, users = changes
     lines = (own.after or b"").decode("utf-8", "replace").splitlines()
     words = (line.split()[0].lower() for line in lines if line.startswith("    "))
@@ -247,12 +247,12 @@ def rewrite_of(changes: Sequence[Change]) -> Rewrite:
 
 
 def apply(changes: Sequence[Change]) -> None:
-    """Carry the changes out, each file replaced as a whole.
+    """Make the changes. Each file is replaced as a whole.
 
     Raises:
-        SmProxyError: `config-read-only`, with the lines to add by hand; `bad-permissions`, a
-            folder of ours is not ours alone; `busy`, another program has saved one of the files
-            since it was planned, and its save stands.
+        SmProxyError: `config-read-only`, with the lines to add by hand; `bad-permissions`, others
+            may write to a folder of ours; `busy`, another program has saved one of the files
+            since the plan, and its version stays.
     """
     for change in changes:
         if not change.needed:
@@ -264,8 +264,8 @@ def apply(changes: Sequence[Change]) -> None:
         except atomic_write.ChangedError as error:
             raise SmProxyError(
                 "busy",
-                f"{change.path} is being changed by another program",
-                "Save it there, then run the command again.",
+                f"another program is changing {change.path}",
+                "Save the file there, then run the command again.",
             ) from error
         except private_files.NotOursError as error:
             raise permissions.not_ours(error, change.path, "SM_PROXY_STATE_DIR") from None
@@ -280,16 +280,16 @@ def apply(changes: Sequence[Change]) -> None:
 def carry_out(plan_changes: Callable[[], list[Change]]) -> list[Change]:
     """Plan changes and make them under the writers' lock.
 
-    They are planned anew where another program saves a file in between.
+    If another program saves a file in between, the changes are planned again.
 
     Args:
-        plan_changes: reads the files and says what is to become of them.
+        plan_changes: reads the files and returns the changes.
 
     Returns:
-        What was changed, since the first plan.
+        The changes that were made, each with the content before the first plan.
 
     Raises:
-        SmProxyError: as `apply`; `busy`, also where another writer holds the lock.
+        SmProxyError: as `apply`; `busy` also if another writer holds the lock.
     """
     first: dict[Path, bytes | None] = {}
     with writers_lock():
@@ -311,7 +311,7 @@ def carry_out(plan_changes: Callable[[], list[Change]]) -> list[Change]:
 
 @contextlib.contextmanager
 def writers_lock() -> Iterator[None]:
-    """Hold the writers' lock, so that two writers at once both succeed."""
+    """Hold the writers' lock, so that concurrent writers all succeed."""
     with file_lock.locked("ssh-config", what="the ssh config"):
         yield
 
@@ -320,12 +320,12 @@ def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
     content = before or b""
     bare = user_file.without_include(target, content)
     if bare == content and user_file.find_include(content, own) == (True, True):
-        return content  # added by hand, where the file is managed by something else
+        return content  # the user has added the Include by hand
     return user_file.with_include(target, before, our_file.include_line(own))
 
 
 def _made_by_us(target: Path) -> bool:
-    """Whether no file of the user's was there: it would have been kept, with more than our part."""
+    """Whether we created the user's file: there is no backup, or it holds our part only."""
     original = atomic_write.read(atomic_write.backup_path(target, "original"))
     return original is None or (
         original != b"" and user_file.without_include(target, original) == b""

@@ -76,7 +76,7 @@ def put(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(CORPUS))
-def test_the_bytes_outside_of_our_marks_never_change(
+def test_the_bytes_outside_our_marks_never_change(
     name: str, user_config: Path, settings: Settings
 ) -> None:
     before = CORPUS[name]
@@ -96,7 +96,7 @@ def test_the_bytes_outside_of_our_marks_never_change(
     assert stat.S_IMODE(user_config.stat().st_mode) == 0o644
 
 
-def test_the_include_stands_first_in_the_files_own_line_ends(
+def test_the_include_comes_first_with_the_files_line_ends(
     user_config: Path, settings: Settings
 ) -> None:
     put(user_config, CORPUS["crlf"])
@@ -108,7 +108,7 @@ def test_the_include_stands_first_in_the_files_own_line_ends(
     assert b"\n" not in b"".join(lines)
 
 
-def test_without_a_config_one_is_made_private(user_config: Path, settings: Settings) -> None:
+def test_a_missing_config_is_created_private(user_config: Path, settings: Settings) -> None:
     write(user_config, settings)
     assert stat.S_IMODE(user_config.stat().st_mode) == 0o600
     assert stat.S_IMODE((settings.ssh_folder / "config").stat().st_mode) == 0o600
@@ -118,14 +118,14 @@ def test_without_a_config_one_is_made_private(user_config: Path, settings: Setti
     remove(user_config, settings)
 
 
-def test_an_empty_file_that_was_there_stays(user_config: Path, settings: Settings) -> None:
+def test_an_empty_file_stays_after_removal(user_config: Path, settings: Settings) -> None:
     put(user_config, b"")
     write(user_config, settings)
     remove(user_config, settings)
     assert user_config.read_bytes() == b""
 
 
-def test_a_file_of_ours_that_the_user_has_gone_on_with_stays(
+def test_a_file_that_we_created_and_the_user_edited_stays(
     user_config: Path, settings: Settings
 ) -> None:
     write(user_config, settings)
@@ -153,7 +153,7 @@ def test_a_comment_that_begins_like_our_mark_is_the_users(
     assert user_config.read_bytes() == comment + b"Host a\n"
 
 
-def test_removing_what_was_never_written(user_config: Path, settings: Settings) -> None:
+def test_removing_without_a_config_changes_nothing(user_config: Path, settings: Settings) -> None:
     remove(user_config, settings)
     assert not user_config.exists()
 
@@ -166,7 +166,7 @@ def test_our_lines_move_to_the_top_again(user_config: Path, settings: Settings) 
     assert user_config.read_bytes() == ours + b"Host a\nHost b\n"
 
 
-def test_a_symlink_stays_one(user_config: Path, settings: Settings, tmp_path: Path) -> None:
+def test_a_symlink_stays_a_symlink(user_config: Path, settings: Settings, tmp_path: Path) -> None:
     target = tmp_path / "dotfiles" / "ssh config"
     target.parent.mkdir()
     put(target, CORPUS["plain"], 0o640)
@@ -190,7 +190,7 @@ def test_a_symlink_stays_one(user_config: Path, settings: Settings, tmp_path: Pa
         ("{begin}\r\n{end}\r\nHost a\r\n  {begin}\r\n", 4, "never ends"),
     ],
 )
-def test_torn_marks_are_refused_with_their_line(
+def test_a_missing_mark_is_refused_with_its_line(
     content: str, line: int, what: str, user_config: Path, settings: Settings
 ) -> None:
     before = content.format(begin=config_writer.BEGIN, end=config_writer.END).encode()
@@ -219,7 +219,7 @@ def test_a_diff_of_a_file_without_a_final_newline(user_config: Path, settings: S
     assert change.diff().endswith(" Host a\n\\ No newline at end of file\n")
 
 
-def test_no_change_is_no_diff(user_config: Path, settings: Settings) -> None:
+def test_no_change_gives_an_empty_diff(user_config: Path, settings: Settings) -> None:
     write(user_config, settings)
     changes = config_writer.plan(user_config, settings, PROGRAM)
     assert [(change.needed, change.diff()) for change in changes] == [(False, ""), (False, "")]
@@ -259,7 +259,7 @@ def test_a_config_with_another_hard_link_gets_the_line_to_add(
 
 
 @not_root
-def test_a_read_only_folder(user_config: Path, settings: Settings) -> None:
+def test_a_read_only_folder_is_an_error(user_config: Path, settings: Settings) -> None:
     put(user_config, b"Host a\n")
     user_config.parent.chmod(0o500)
     try:
@@ -270,14 +270,14 @@ def test_a_read_only_folder(user_config: Path, settings: Settings) -> None:
     assert caught.value.code == "config-read-only"
 
 
-def test_a_config_that_is_no_file(user_config: Path, settings: Settings) -> None:
+def test_a_config_that_is_not_a_file_is_refused(user_config: Path, settings: Settings) -> None:
     user_config.mkdir()
     with pytest.raises(SmProxyError, match="cannot be read") as caught:
         write(user_config, settings)
     assert caught.value.code == "config-read-only"
 
 
-def test_writers_at_once_all_succeed(user_config: Path, settings: Settings) -> None:
+def test_concurrent_writers_all_succeed(user_config: Path, settings: Settings) -> None:
     put(user_config, CORPUS["plain"])
     failures: list[BaseException] = []
 
@@ -301,7 +301,7 @@ def test_writers_at_once_all_succeed(user_config: Path, settings: Settings) -> N
 
 
 def asked(user_config: Path, host: str) -> dict[str, str]:
-    """What the real ssh makes of the config for a host."""
+    """The real ssh's options for a host."""
     assert SSH is not None
     done = subprocess.run(
         [SSH, "-G", "-F", str(user_config), host], capture_output=True, text=True, check=False
@@ -314,7 +314,7 @@ def asked(user_config: Path, host: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     "folder", ["plain", "with space", "100%", "O'Brien", "a#b #c", "日本", "a[b]*?"]
 )
-def test_the_real_ssh_reads_what_we_mean(folder: str, tmp_path: Path) -> None:
+def test_the_real_ssh_reads_our_block_as_intended(folder: str, tmp_path: Path) -> None:
     base = tmp_path / folder
     base.mkdir(mode=0o700)
     user_config = base / "config"
@@ -325,7 +325,7 @@ def test_the_real_ssh_reads_what_we_mean(folder: str, tmp_path: Path) -> None:
     write_with = config_writer.plan(user_config, settings, [str(program)])
     config_writer.apply(write_with)
     found = asked(user_config, "sm-job")
-    # %h and %n are left for the connection: ssh -G shows what it has expanded so far.
+    # ssh -G does not expand %h and %n in these options.
     assert found["identityfile"].replace("%%", "%") == str(base / "sm-proxy" / "id_ed25519")
     known_hosts = found["userknownhostsfile"].replace("%%", "%")
     assert known_hosts.replace("%n", "sm-job").endswith("/known_hosts.d/sm-job")
@@ -419,7 +419,7 @@ def test_backups_are_kept(dot_ssh: Path) -> None:
     assert latest.read_bytes() == b"Host b\n"
 
 
-def test_links_are_followed_and_odd_files_refused(
+def test_links_are_followed_and_special_files_refused(
     dot_ssh: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = dot_ssh / "config"

@@ -1,4 +1,4 @@
-"""The parts of the ssh config: our own file and the user's, blocks, patterns, quoting.
+"""The parts of the ssh config: our own file, the user's file, blocks, patterns, quoting.
 
-`sm_proxy.config_writer` plans and makes every change of them.
+`sm_proxy.config_writer` plans and makes every change to them.
 """

@@ -1,4 +1,4 @@
-"""What stands in our own ssh file: concrete stubs first, then one wildcard block per context."""
+"""The content of our own ssh file: concrete hosts (stubs), then one wildcard block per context."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ HEADER = "# Written by sm-proxy: do not edit, `sm-proxy config write` replaces i
 STUBS_BEGIN = "# >>> sm-proxy stubs >>>"
 STUBS_END = "# <<< sm-proxy stubs <<<"
 _CONNECT_SLACK_S = 60
-"""ConnectTimeout covers the helper's whole life up to the server's banner: the wait and this."""
+"""Seconds added to the wait: ConnectTimeout covers the whole time until the server's banner."""
 _SUN_PATH = 103
-"""Bytes of a socket's path that every system takes (macOS has room for 104 with its NUL)."""
+"""Bytes of a socket's path that every system accepts (macOS has 104 with the NUL)."""
 _MUX_SUFFIX = 17
-"""ssh binds a temporary name first, this much longer."""
+"""ssh first binds a temporary name that is this many bytes longer."""
 _NAME_ROOM = 43
-"""A host name must fit that long: `sm-` and the 40 characters of a usual job name."""
+"""A socket's path must have room for this many bytes of host name: `sm-` and a usual job name."""
 _PERSIST = "10m"
 
 
@@ -37,13 +37,13 @@ _TOKEN = re.compile(r"(?<!%)((?:%%)*)%n")
 
 @dataclass(frozen=True)
 class Stub:
-    """One concrete host, for editors and completion, which list no wildcard.
+    """One concrete host, for editors and tab completion, which do not list wildcards.
 
     Attributes:
         host: its name.
         user: to log in as.
         comment: for people.
-        host_keys: `"type base64"` each, as far as they are known; written elsewhere.
+        host_keys: `"type base64"` each, if known; they are not written to this file.
     """
 
     host: str
@@ -60,7 +60,15 @@ def render(
     stubs: Sequence[Stub] = (),
     taken: Sequence[str] = (),
 ) -> str:
-    """The whole file: `base` holds what no context says, `taken` names the user's own hosts."""
+    """The text of the whole file.
+
+    Args:
+        base: settings for what no context sets.
+        known: every context, by prefix.
+        program: how to start sm-proxy.
+        stubs: the concrete hosts.
+        taken: the user's own host names and patterns, which our blocks exclude.
+    """
     parts: list[str] = []
     order = contexts.longest_first(known)
     for prefix in order:
@@ -81,7 +89,7 @@ def render(
 def option_lines(
     settings: Settings, program: list[str], platform: Platform | None = None
 ) -> list[str]:
-    """The options that a connection needs even where ssh reads nothing else, indented."""
+    """The indented options that a connection needs if ssh reads no other config."""
     folder = settings.known_hosts_folder
     return [
         f"    ProxyCommand {proxy_command(settings, program, platform)}",
@@ -116,14 +124,14 @@ def _agent_lines(agent: str | None, platform: Platform | None) -> list[str]:
 
 
 def with_keys(content: bytes, keys: Sequence[Path]) -> bytes:
-    """Our own file with these keys in the blocks that offer the first of them; else as it is."""
+    """Our file's content, with all of `keys` in the blocks that offer the first of them."""
     lines = [line.encode() for line in _identity_lines(keys)]
     pattern = rb"^%b$(?:\n    IdentityFile .*$)*" % re.escape(lines[0])
     return re.sub(pattern, lambda _: b"\n".join(lines), content, flags=re.MULTILINE)
 
 
 def proxy_command(settings: Settings, program: list[str], platform: Platform | None = None) -> str:
-    """The ProxyCommand's value: absolute program, quoted for a shell, `%` escaped for ssh."""
+    """The ProxyCommand's value: absolute path, quoted for a shell, `%` escaped for ssh."""
     words = [quoting.quote_word(word, platform) for word in program]
     if settings.ssh_dir:
         words += ["--ssh-dir", quoting.quote_word(str(settings.ssh_folder), platform)]
@@ -133,7 +141,7 @@ def proxy_command(settings: Settings, program: list[str], platform: Platform | N
     if settings.prefix != Settings.prefix:
         words += ["--prefix", quoting.quote_word(settings.prefix, platform)]
     words.append("connect --user %r %n %p")
-    if settings.wait != Settings.wait:  # ConnectTimeout is made for it
+    if settings.wait != Settings.wait:  # ConnectTimeout depends on it
         words.append(f"--wait {settings.wait}")
     return " ".join(words)
 
@@ -141,18 +149,17 @@ def proxy_command(settings: Settings, program: list[str], platform: Platform | N
 def control_folder(settings: Settings) -> Path:
     """The private folder of the ControlMaster's sockets.
 
-    Where sharing is the user's own choice it is one that is there in any case: an ssh that cannot
-    make its socket ends.
+    Without `control_master` it is a folder that exists in any case: the user's own `Host *` may
+    switch sharing on, and an ssh that cannot create its socket ends.
     """
     return settings.ssh_folder / "cm" if settings.control_master else settings.ssh_folder
 
 
 def _control_path(settings: Settings, platform: Platform | None = None) -> list[str]:
-    """A ControlPath of ours also where sharing is the user's own choice, or nobody's.
+    """The ControlPath lines, also without `control_master`: the user's `Host *` may share.
 
-    It is on `%n`: `%h` and `%C` are the same for names that differ only in case, so with them a
-    second job's `ssh` would end up in the first job's container. And ssh gives up where a path is
-    too long.
+    The path has `%n`, because `%h` and `%C` are the same for names that differ only in case: ssh to
+    a second job would end up in the first job's container. ssh ends if the path is too long.
     """
     folder = control_folder(settings)
     if settings.control_master:
@@ -179,35 +186,35 @@ def _require_control_master(settings: Settings, platform: Platform | None) -> No
 
 
 def _has_room(settings: Settings, platform: Platform | None = None) -> bool:
-    """Whether the sockets of usual host names can stand in our folder."""
+    """Whether a socket's path in our folder has room for usual host names."""
     kind = platform or quoting.current_platform()
     return kind == "posix" and _name_room(settings) >= _NAME_ROOM
 
 
 def _too_long(settings: Settings) -> str:
-    """A pattern of the host names that no socket's path has room for.
+    """The pattern of host names that are too long for a socket's path.
 
-    ssh gives up where a ControlPath is too long: such a host gets a connection of its own.
+    ssh ends if a ControlPath is too long, so such a host gets `ControlPath none`.
     """
     return settings.prefix.ljust(_name_room(settings) + 1, "?") + "*"
 
 
 def _name_room(settings: Settings) -> int:
-    """How many bytes of a host name fit into a socket's path, whatever the port."""
+    """How many bytes of a host name fit into a socket's path, with the longest port."""
     known = f"{control_folder(settings)}/{settings.user}@:65535"
     return _SUN_PATH - _MUX_SUFFIX - len(known.encode())
 
 
 def stub_section(stubs: Sequence[Stub], known: Contexts, lines_of_blocks: Sequence[str]) -> str:
-    """The marked section with one Host block per stub; the first of a name wins.
+    """The marked section with one Host block per stub; of two stubs with one name, the first.
 
     Args:
         stubs: the concrete hosts.
-        known: every context.
-        lines_of_blocks: the wildcard blocks that stand behind the section.
+        known: every context, by prefix.
+        lines_of_blocks: the wildcard blocks that follow the section.
 
     Raises:
-        SmProxyError: `bad-name`, `bad-setting`: a stub is not what it has to be.
+        SmProxyError: `bad-name` or `bad-setting`, a stub has an invalid name or user.
     """
     lines = [STUBS_BEGIN]
     seen: set[str] = set()
@@ -219,15 +226,15 @@ def stub_section(stubs: Sequence[Stub], known: Contexts, lines_of_blocks: Sequen
         lines += [f"Host {stub.host}", f"    User {stub.user}"]
         lines += _literal_lines(stub.host, known, lines_of_blocks)
         if comment := printable(stub.comment, 200):
-            # Indented: no comment can look like one of our marks.
+            # Indented, so that no comment can look like one of our marks.
             lines.append(f"    # {comment}")
     return "\n".join([*lines, STUBS_END])
 
 
 def _literal_lines(host: str, known: Contexts, lines_of_blocks: Sequence[str]) -> list[str]:
-    """The options of its wildcard block that have `%n` in them, with the name instead.
+    """The options of the host's wildcard block that contain `%n`, with the name in its place.
 
-    Clients with an ssh library of their own (asyncssh, paramiko, ssh2) know no `%n`.
+    Clients with an ssh library of their own (asyncssh, paramiko, ssh2) do not know `%n`.
     """
     block = f"Host {contexts.prefix_of(host, known)}*"
     found: list[str] = []
@@ -237,7 +244,7 @@ def _literal_lines(host: str, known: Contexts, lines_of_blocks: Sequence[str]) -
             inside = f"{line} ".startswith(f"{block} ")
         elif inside and line.startswith(_NAMED_BY_TOKEN) and _TOKEN.search(line):
             found.append(_TOKEN.sub(rf"\g<1>{host}", line))
-            if line.startswith(_NAMED_BY_TOKEN[1]):  # others take our `none` for a file's name
+            if line.startswith(_NAMED_BY_TOKEN[1]):  # they read `none` as the name of a file
                 found.append(found[-1].replace("    User", "    Global", 1))
     return found
 
@@ -249,10 +256,10 @@ def _refuse_bad(stub: Stub, known: Contexts) -> None:
 
 
 def stub_span(content: bytes, path: Path) -> tuple[int, int] | None:
-    """Where the section stands in our file, its marks included; None where there is none.
+    """Start and end offset of the section in our file, with its marks; None if there is none.
 
     Raises:
-        SmProxyError: `config-malformed`, a mark stands without its twin, or twice.
+        SmProxyError: `config-malformed`, one of the two marks is missing or repeated.
     """
     begins = [m.start() for m in re.finditer(rf"^{STUBS_BEGIN}$".encode(), content, re.MULTILINE)]
     ends = [m.end() for m in re.finditer(rf"^{STUBS_END}$".encode(), content, re.MULTILINE)]
@@ -262,14 +269,14 @@ def stub_span(content: bytes, path: Path) -> tuple[int, int] | None:
         number = content.count(b"\n", 0, (begins or ends)[-1]) + 1
         raise SmProxyError(
             "config-malformed",
-            f"{path}:{number}: the marks of the stubs are torn",
+            f"{path}:{number}: a mark of the stubs is missing or repeated",
             f"Delete {path}, then run `sm-proxy config write`.",
         )
     return begins[0], ends[0]
 
 
 def is_excluded(host: str, content: bytes, known: Contexts) -> bool:
-    """Whether the wildcard block of its prefix leaves the host out: it is the user's own."""
+    """Whether the wildcard block of its prefix excludes the host, because it is the user's own."""
     block = f"Host {contexts.prefix_of(host, known)}* "
     lines = content.decode("utf-8", "replace").split("\n")
     words = [word for line in lines if line.startswith(block) for word in line.split()]
@@ -277,7 +284,7 @@ def is_excluded(host: str, content: bytes, known: Contexts) -> bool:
 
 
 def parse_stubs(content: bytes, path: Path) -> list[Stub]:
-    """The stubs of our own file."""
+    """The stubs in our own file."""
     span = stub_span(content, path)
     if span is None:
         return []
@@ -294,7 +301,7 @@ def parse_stubs(content: bytes, path: Path) -> list[Stub]:
 
 
 def programs(content: bytes) -> list[str]:
-    """The program of every ProxyCommand in our own file."""
+    """The programs of the ProxyCommands in our own file, each once."""
     found: dict[str, None] = {}
     for match in re.finditer(rb"^[ \t]+ProxyCommand (.*)$", content, re.MULTILINE):
         try:

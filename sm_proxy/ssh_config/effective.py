@@ -1,4 +1,4 @@
-"""What the user's own ssh makes of a host name, as `ssh -G` tells."""
+"""The options that ssh uses for a host name, according to `ssh -G`."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ _BAD_OWNER: Final = re.compile(r"Bad owner or permissions on (.+)")
 
 
 def all_options(host: str, ssh_config: Path | None = None) -> dict[str, list[str]]:
-    """Every value that `ssh -G` shows for a host, by lower-case name.
+    """The values that `ssh -G` shows for a host, by lower-case keyword.
 
     Args:
         host: as the user would type it.
-        ssh_config: read instead of the user's and the system's; the user's own file means both;
-            None for the one that SM_PROXY_SSH_CONFIG names, else OpenSSH's own choice.
+        ssh_config: the only file to read; the user's own `~/.ssh/config` means that one and the
+            system's; None for the file in SM_PROXY_SSH_CONFIG, else OpenSSH's own choice.
 
     Raises:
-        SmProxyError: `missing-dependency`, there is no ssh; `bad-permissions`, it reads no file
-            that others could have written; `config-malformed`, it refuses its config or hangs
-            in it.
+        SmProxyError: `missing-dependency`, there is no ssh; `bad-permissions`, ssh refuses a file
+            that others could have written; `config-malformed`, ssh refuses its config or hangs.
     """
     named = ssh_config or paths.named_ssh_config()
     own_choice = named is None or named == paths.default_ssh_config()
@@ -45,8 +44,8 @@ def all_options(host: str, ssh_config: Path | None = None) -> dict[str, list[str
     except subprocess.TimeoutExpired:
         raise SmProxyError(
             "config-malformed",
-            f"ssh does not end within {_DEADLINE_S} s",
-            f"Something in its config may hang, such as a Match exec: {shlex.join(words)}",
+            f"ssh did not end within {_DEADLINE_S} s",
+            f"Something in its config may hang, such as a Match exec. Try: {shlex.join(words)}",
         ) from None
     except OSError as error:
         raise SmProxyError(
@@ -64,7 +63,7 @@ def all_options(host: str, ssh_config: Path | None = None) -> dict[str, list[str
 
 
 def effective_options(host: str, ssh_config: Path | None = None) -> dict[str, str]:
-    """As `all_options`; of several values the first."""
+    """As `all_options`, with the first value of each option."""
     return {name: values[0] for name, values in all_options(host, ssh_config).items()}
 
 
@@ -76,12 +75,12 @@ def _refused(complaint: str) -> SmProxyError:
     return SmProxyError(
         "config-malformed",
         f"ssh refuses its config: {shown}",
-        "Mend or take out the line that it names.",
+        "Correct or delete the line that it names.",
     )
 
 
 def _bad_owner(path: Path) -> SmProxyError:
-    """Files have to be the user's or root's, and nobody else may write them (ssh_config(5))."""
+    """The error for a file that others may write or own, which ssh refuses (ssh_config(5))."""
     quoted = shlex.quote(str(path))
     why, fix = "others could have written it", f"chmod go-w {quoted}"
     if sys.platform == "win32":
@@ -94,5 +93,5 @@ def _bad_owner(path: Path) -> SmProxyError:
                 fix = f"{'sudo ' if os.getuid() else ''}chown {os.getuid()} {quoted}"
                 fix += f" && chmod go-w {quoted}" if found.st_mode & 0o022 else ""
     return SmProxyError(
-        "bad-permissions", f"ssh reads no config, for no host, because of {path}: {why}", fix
+        "bad-permissions", f"ssh does not start, for any host, because of {path}: {why}", fix
     )

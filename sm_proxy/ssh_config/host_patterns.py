@@ -1,7 +1,7 @@
-"""Which of the user's own hosts our wildcard block leaves to the user.
+"""Which of the user's own hosts our wildcard block excludes.
 
-A name as it is, always. A pattern only where it is narrower than ours, such as `sm-dev-*`: one that
-takes our jobs at large, such as `sm-*` or `*`, must not take them from us.
+A plain name is always excluded. A pattern is excluded only if it is narrower than ours, such as
+`sm-dev-*`. A pattern that matches our jobs in general, such as `sm-*` or `*`, is not.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _OWN: Final = re.compile(r"[A-Za-z0-9_*?][A-Za-z0-9_.:@*?-]*")
 _WILD: Final = frozenset("*?")
 _LABELS: Final = ("1", "algo-1", "i-0123456789abcdef0", *hostname.KINDS)
 _ANY_JOB: Final = f"{string.ascii_lowercase[::-1]}-{string.digits}-0"
-"""Every letter and digit, in an order that no pattern is meant for."""
+"""A job name with every letter and digit: only a general pattern matches it."""
 
 
 def is_own(word: str) -> bool:
-    """Whether a word of a Host line is a name or pattern that we could leave out."""
+    """Whether a word of a Host line is a name or pattern that a block can exclude."""
     return bool(_OWN.fullmatch(word))
 
 
@@ -33,17 +33,17 @@ def is_pattern(word: str) -> bool:
 
 
 def matches(host: str, words: Iterable[str]) -> bool:
-    """Whether a host name is one of these, or fits a pattern."""
+    """Whether a host name equals or matches one of these words."""
     return any(fnmatch.fnmatchcase(host, word) for word in words)
 
 
 def excluded_patterns(taken: Iterable[str], prefix: str, prefixes: Iterable[str]) -> list[str]:
-    """Those of the user's names and patterns that the block of `prefix` has to leave out.
+    """The names and patterns that the block of `prefix` must exclude.
 
     Args:
         taken: the user's names and patterns.
         prefix: of the block.
-        prefixes: of all blocks: a word belongs to the longest that it begins with.
+        prefixes: of all blocks; a word belongs to the longest prefix that it begins with.
     """
     known = list(prefixes)
     return [
@@ -68,7 +68,7 @@ def _is_narrower(pattern: str, prefix: str) -> bool:
 
 
 def _is_elsewhere(pattern: str, prefix: str) -> bool:
-    """Whether it takes names like ours, but in a domain, as `*.example.com`: no job has one."""
+    """Whether it matches names like ours in a domain, as `*.example.com`: no job has a domain."""
     start = re.split(r"[*?]", pattern)[0]
     if start == pattern or not prefix.startswith(start):
         return False

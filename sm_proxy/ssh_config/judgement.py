@@ -1,7 +1,7 @@
-"""Whether ssh goes by our block: `ssh -G` with the user's config against our file alone.
+"""Whether our block counts: `ssh -G` with the user's config, compared with our file alone.
 
-Judged is every option that can keep ssh from a container or change what it checks, by what it does:
-a path that fits and a list with the right algorithm in it are as good as ours.
+It compares every option that can keep ssh from a container or change what ssh checks. Another value
+is accepted if it has the same effect: a path that fits, a list with the right algorithm in it.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from sm_proxy.ssh_config import effective, option_origin
 from sm_proxy.ssh_config.option_origin import Setter
 
 _Judge = Callable[["Asked", str], bool]
-"""Whether what holds for an option will do although it is not as in our file."""
+"""Whether an option's value is acceptable although it differs from our file's."""
 _SUN_PATH: Final = (107 if sys.platform == "linux" else 103) - 17
-"""Bytes of a Unix socket's path, less what ssh appends while it binds it."""
+"""Bytes of a Unix socket's path, less those that ssh appends while it binds."""
 _WRITE: Final = "sm-proxy config write"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A host as `ssh -G` sees it.
+    """The options of a host, according to `ssh -G`.
 
     Attributes:
         host: as typed.
-        prefix: of our host names, that this one begins with.
+        prefix: that the host begins with.
         ssh_config: the user's file.
         own: our file.
-        options: what holds, values by lower-case keyword.
-        ours: what our file alone would give.
+        options: the values in effect, by lower-case keyword.
+        ours: the values that our file alone gives.
     """
 
     host: str
@@ -47,7 +47,7 @@ class Asked:
     ours: dict[str, list[str]]
 
     def listed(self, keyword: str) -> tuple[set[str], set[str]]:
-        """The words of a list with commas, as it holds and as our file alone would give it."""
+        """The words of a comma-separated option: in effect, and by our file alone."""
         found = (side.get(keyword, []) for side in (self.options, self.ours))
         theirs, ours = ({word for value in values for word in value.split(",")} for values in found)
         return theirs, ours
@@ -59,7 +59,7 @@ class Rewrite:
 
     Attributes:
         sets: the lower-case keywords that our blocks would set.
-        moves: whether the Include would go to the top of the user's file.
+        moves: whether the Include would move to the top of the user's file.
     """
 
     sets: frozenset[str]
@@ -67,43 +67,43 @@ class Rewrite:
 
 
 def _never(_: Asked, __: str) -> bool:
-    """Ours is the one right value."""
+    """Only our value is right."""
     return False
 
 
 def _begins_with_ours(asked: Asked, keyword: str) -> bool:
-    """Further ones behind ours do no harm."""
+    """More values after ours do no harm."""
     ours = asked.ours.get(keyword, [])
     return asked.options.get(keyword, [])[: len(ours)] == ours
 
 
 def _shares_one(asked: Asked, keyword: str) -> bool:
-    """Our file leaves the list to ssh; one of these is enough to agree with a server of today."""
+    """Our file leaves this list to ssh's default; one algorithm of it is enough."""
     theirs, ours = asked.listed(keyword)
     return not ours or bool(theirs & ours)
 
 
 def _needs_no_mac(asked: Asked, keyword: str) -> bool:
-    """Such a cipher checks what it carries by itself, and every server of today has one."""
+    """An AEAD cipher needs no MAC, and every current server supports one."""
     theirs, _ = asked.listed("ciphers")
     itself = any(word.startswith("chacha20-poly1305") or "-gcm" in word for word in theirs)
     return itself or _shares_one(asked, keyword)
 
 
 def _serves_ed25519(asked: Asked, keyword: str) -> bool:
-    """Our servers have such a host key, whatever else; some clients do not know the type."""
+    """Our servers always have an ed25519 host key; some clients do not support the type."""
     theirs, ours = asked.listed(keyword)
     return "ssh-ed25519" in theirs or "ssh-ed25519" not in ours
 
 
 def _signs_with_key(asked: Asked, keyword: str) -> bool:
-    """The key that ssh offers first is of a type that it may use."""
+    """The key that ssh offers first must have an allowed type."""
     theirs, _ = asked.listed(keyword)
     key = next(iter(asked.ours.get("identityfile", [])), "").removesuffix(".pub")
     try:
         kind = Path(f"{key}.pub").expanduser().read_text(encoding="utf-8").split()[0]
     except (OSError, ValueError, IndexError):
-        return True  # the checks of the key will say so
+        return True  # the checks of the key report that
     return bool(theirs & signature_algorithms(kind))
 
 
@@ -113,12 +113,12 @@ def _offers_keys(asked: Asked, keyword: str) -> bool:
 
 
 def _fits(asked: Asked, keyword: str) -> bool:
-    """A longer one ends ssh; sharing itself is a matter of taste."""
+    """A path that is too long ends ssh; sharing connections is otherwise the user's choice."""
     return all(len(os.fsencode(path)) <= _SUN_PATH for path in asked.options.get(keyword, []))
 
 
 def _is_readable(asked: Asked, keyword: str) -> bool:
-    """Where ssh cannot read the list, it takes every host key for revoked."""
+    """A list that ssh cannot read makes it treat every host key as revoked."""
     named = (os.path.expanduser(path) for path in asked.options.get(keyword, []))  # noqa: PTH111
     return all(os.access(path, os.R_OK) and not Path(path).is_dir() for path in named)
 
@@ -143,14 +143,14 @@ _JUDGES: Final[dict[str, _Judge]] = {
     "controlpath": _fits,
     "revokedhostkeys": _is_readable,
 }
-"""By lower-case keyword, as `ssh -G` shows it. A user of one's own is judged elsewhere."""
+"""By lower-case keyword of `ssh -G`. `User` is not here: doctor checks it against the marker."""
 _EFFECTS: Final = {
-    **dict.fromkeys(("ciphers", "macs", "kexalgorithms"), "no server of today agrees to these"),
+    **dict.fromkeys(("ciphers", "macs", "kexalgorithms"), "no current server supports these"),
     "controlpath": "that is too long for a socket",
     "revokedhostkeys": "ssh accepts no host key while it cannot read that file",
 }
 _OTHER_NAMES: Final = {
-    "proxycommand": ("proxyjump",),  # whichever comes first of them decides
+    "proxycommand": ("proxyjump",),  # the first of them counts
     "pubkeyacceptedalgorithms": ("pubkeyacceptedkeytypes",),
     "globalknownhostsfile": ("globalknownhostsfile2",),
     "userknownhostsfile": ("userknownhostsfile2",),
@@ -158,7 +158,7 @@ _OTHER_NAMES: Final = {
 
 
 def ask(host: str, prefix: str, ssh_config: Path, own: Path) -> Asked:
-    """Ask ssh twice.
+    """Run `ssh -G` with the user's config, and with our file alone.
 
     Raises:
         SmProxyError: as `effective.all_options`; `config-malformed`, our file has no block for
@@ -168,16 +168,16 @@ def ask(host: str, prefix: str, ssh_config: Path, own: Path) -> Asked:
     ours = effective.all_options(host, own)
     if "proxycommand" not in ours:
         raise SmProxyError(
-            "config-malformed", f"{own} has no block for {host}", f"Write it anew: {_WRITE}"
+            "config-malformed", f"{own} has no block for {host}", f"Write it again: {_WRITE}"
         )
     return Asked(host, prefix, ssh_config, own, options, ours)
 
 
 def judge(asked: Asked, rewrite: Rewrite) -> None:
-    """Refuse the first option that keeps ssh from the host, or changes what it checks.
+    """Refuse the first option that keeps ssh from the host, or changes what ssh checks.
 
     Raises:
-        SmProxyError: `config-malformed`, with the option, its place and what mends it.
+        SmProxyError: `config-malformed`, names the option, the line that sets it, and the fix.
     """
     for keyword, will_do in _JUDGES.items():
         if asked.options.get(keyword) != asked.ours.get(keyword) and not will_do(asked, keyword):
@@ -191,7 +191,7 @@ def _fault(asked: Asked, keyword: str, rewrite: Rewrite) -> SmProxyError:
     ours = [setter for setter in found if setter.path.resolve() == asked.own.resolve()]
     if not found or found[0] in ours:
         value = " ".join(asked.options.get(keyword, [])) or "not set"
-        what = f"{asked.ssh_config} does not lead to our block: {keyword} is {value}"
+        what = f"{asked.ssh_config} does not include our block: {keyword} is {value}"
         return SmProxyError("config-malformed", what, f"Put the Include back with: {_WRITE}")
     first = found[0]
     what = f"{first} sets {first.keyword} to {first.value}"
@@ -205,13 +205,13 @@ def _fault(asked: Asked, keyword: str, rewrite: Rewrite) -> SmProxyError:
     else:
         what += f", for {asked.host} as well, and {_EFFECTS.get(keyword, 'ssh needs another')}"
         helps = rewrite.sets & set(names)
-        fix = f"Write our block anew: {_WRITE}" if helps else _narrowed(asked, first)
+        fix = f"Write our block again: {_WRITE}" if helps else _narrowed(asked, first)
     return SmProxyError("config-malformed", what, fix)
 
 
 def _narrowed(asked: Asked, setter: Setter) -> str:
-    """What `config write` cannot do: the line is the user's."""
+    """The hint for a line of the user's, which `config write` does not change."""
     return (
-        f"Take line {setter.line} of {setter.path} out, or put it under a Host line that leaves "
-        f"our hosts out: Host * !{asked.prefix}*"
+        f"Delete line {setter.line} of {setter.path}, or put it under a Host line that excludes "
+        f"our hosts: Host * !{asked.prefix}*"
     )

@@ -1,7 +1,7 @@
-"""Who sets an option of ssh for a host: file and line, in the order in which ssh reads.
+"""Which line sets an option of ssh for a host: file and line, in the order in which ssh reads.
 
-`ssh -G` tells what holds, not where it stands. What a `Match exec` would decide is not run here: it
-counts as if it held, which is good enough for telling the user where to look.
+`ssh -G` shows the value but not the line. A `Match exec` is not run and counts as matching, which
+is good enough to tell the user where to look.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Setter:
         path: the file.
         line: counted from 1.
         keyword: in lower case.
-        value: as it is written.
-        block: the Host or Match line that it stands under; empty at a file's top.
+        value: as written.
+        block: the Host or Match line above it; empty before the first one.
         toolkit: whether the AWS Toolkit wrote the block.
     """
 
@@ -45,7 +45,7 @@ class Setter:
     toolkit: bool = False
 
     def __str__(self) -> str:
-        """For people."""
+        """`FILE:LINE`, with the block, for people."""
         under = f" under `{self.block}`" if self.block else ""
         writer = f", written by the {TOOLKIT}" if self.toolkit else ""
         return f"{self.path}:{self.line}{under}{writer}"
@@ -54,13 +54,13 @@ class Setter:
 def find_setters(
     path: Path, host: str, keywords: Sequence[str], *, system: bool = False
 ) -> Iterator[Setter]:
-    """The lines that set one of `keywords` (lower case) for `host`; the first of each wins.
+    """The lines that set one of `keywords` for `host`; ssh uses the first line of each keyword.
 
     Args:
         path: the user's config.
         host: as typed.
-        keywords: options by their names in lower case.
-        system: whether ssh reads the machine's own config as well.
+        keywords: in lower case.
+        system: whether ssh also reads the system's config.
     """
     yield from _of_file(path, host, frozenset(keywords), _Block(), 0)
     if system:
@@ -75,7 +75,7 @@ class _Block:
 
 
 def _lines(path: Path) -> list[str]:
-    """Of a plain file; others may hang or never end."""
+    """The lines of a plain file; reading anything else may hang."""
     with contextlib.suppress(OSError):
         if private_files.is_plain(path):
             return path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -123,7 +123,7 @@ def _words(text: str) -> list[str]:
 
 
 def _matches_host(patterns: Sequence[str], host: str) -> bool:
-    """One of the patterns fits, and none behind a `!`."""
+    """Whether a pattern matches, and no pattern after a `!` does."""
     if any(_fits(pattern[1:], host) for pattern in patterns if pattern.startswith("!")):
         return False
     return any(_fits(pattern, host) for pattern in patterns if not pattern.startswith("!"))

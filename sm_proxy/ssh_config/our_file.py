@@ -1,4 +1,4 @@
-"""Our own ssh file: where it stands, how it is included, what starts us again, what it records."""
+"""Our own ssh file: how it is included, which program it starts, which options it records."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sm_proxy.ssh_config import quoting
 
 
 def include_line(own: Path) -> str:
-    """The Include for our file: with a tilde where it stands in the passwd home."""
+    """The Include line for our file, with a tilde if it is in the home folder of passwd."""
     return quoting.include(own)
 
 
 def own_program() -> list[str]:
-    """How to start this very program again, by absolute path, whatever the environment says.
+    """The command that starts this program, by absolute path, in any environment.
 
-    `-I` keeps a foreign Python's variables and folders out. It leaves out a user's own
-    site-packages as well (`pip install --user`): there, and in a folder that is not installed, the
-    package is named by its path.
+    `-I` ignores the variables and folders of other Pythons. It also ignores a user's own
+    site-packages (`pip install --user`): there, and in a folder that is not installed, the command
+    names the package by its path.
     """
     return list(_own_program(sys.executable))
 
@@ -44,7 +44,7 @@ def _own_program(python: str) -> tuple[str, ...]:
 
 
 def recorded_options(settings: Settings) -> dict[str, object]:
-    """The options of a context with these settings: what is not left at its default."""
+    """The options to record for these settings: those that are not at their default."""
     named = replace(settings, profile=settings.named_profile)
     options = contexts.with_absolute_paths(
         {name: getattr(named, name) for name in contexts.OPTIONS}

@@ -1,12 +1,12 @@
-"""The options of ssh_config(5) that have one right value for a container, and who takes them.
+"""The options of ssh_config(5) that have one right value for a container.
 
-ssh takes the first value that it reads, so what our block leaves open a `Host *` of the user's
-fills in. Pinned here is what could keep ssh from a container (another port, a helper that must pass
-a descriptor, no public keys) or change what it checks (another source of host keys). What is a
-matter of taste is left alone: forwards, terminal, escape character, log level, ciphers.
+ssh uses the first value that it reads, so the user's `Host *` could set what our block leaves open.
+Pinned are the options that could keep ssh from a container (another port, a helper that must pass a
+descriptor, no public keys) or change what ssh checks (another source of host keys). Matters of
+taste are left alone: forwards, terminal, escape character, log level, ciphers.
 
-An option that an ssh does not know ends it for every host. So only those are written that every
-ssh of this machine takes; never with `IgnoreUnknown`, whose first value would be ours as well.
+An ssh ends, for every host, at an option that it does not know. So only options that every ssh on
+this machine knows are written. `IgnoreUnknown` is no way out: ours would replace the user's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Final
 from sm_proxy.settings import Settings
 
 _PINNED: Final = (
-    "Port 22",  # stands for the marker's port; `ssh -p` is read before any file
+    "Port 22",  # means the marker's port; `ssh -p` wins over any file
     "CanonicalizeHostname no",  # `always` renames proxied hosts too
     "ProxyUseFdpass no",
     "RemoteCommand none",
@@ -33,16 +33,16 @@ _PINNED: Final = (
     "ForkAfterAuthentication no",
     "PreferredAuthentications publickey,keyboard-interactive,password",
     "PubkeyAuthentication yes",
-    # `+` begins with the client's own list, and leaves its order to the known host keys.
+    # `+` keeps the client's own list, which ssh then sorts by the known host keys.
     "HostKeyAlgorithms +ssh-ed25519",
     "KnownHostsCommand none",
     "VerifyHostKeyDNS no",
     "NoHostAuthenticationForLocalhost no",
-    "GSSAPIKeyExchange no",  # of some distributions: Kerberos instead of the host key
+    "GSSAPIKeyExchange no",  # in some distributions: Kerberos instead of the host key
 )
 _FOR_OUR_KEY: Final = ("PubkeyAcceptedKeyTypes +ssh-ed25519", "PKCS11Provider none")
-"""A key of the user's own may be of another type, or in a token. The old name of
-PubkeyAcceptedAlgorithms is the one that every version knows."""
+"""Only for our own key: the user's key may be of another type, or in a token. The option is the old
+name of PubkeyAcceptedAlgorithms, which every version knows."""
 _LINE: Final = re.compile(r"\bline (\d+)\b")
 _DEADLINE_S: Final = 5
 _PLACES: Final = (
@@ -52,14 +52,14 @@ _PLACES: Final = (
 
 
 def lines(settings: Settings) -> list[str]:
-    """The options, `Keyword value` each, that every ssh here takes."""
+    """The lines `Keyword value` that every ssh on this machine accepts."""
     wanted = _PINNED if settings.identity_file else (*_PINNED, *_FOR_OUR_KEY)
     taken = _taken_by_all(tuple(_clients()), (*_PINNED, *_FOR_OUR_KEY))
     return [line for line in wanted if line in taken]
 
 
 def _clients() -> Iterator[str]:
-    """Every ssh of this machine: they read one config, and editors choose for themselves."""
+    """Every ssh on this machine: they share one config, and an editor may use any of them."""
     seen: set[str] = set()
     for folder in os.get_exec_path():
         found = shutil.which("ssh", path=folder) if folder else None
@@ -74,13 +74,13 @@ def _clients() -> Iterator[str]:
 
 @functools.cache
 def _taken_by_all(clients: Sequence[str], options: Sequence[str]) -> frozenset[str]:
-    """Those of `options` that each of `clients` takes; none where no client can be asked."""
+    """The `options` that all `clients` accept; none if no client can be asked."""
     answers = [answer for client in clients if (answer := _taken(client, options)) is not None]
     return frozenset.intersection(*answers) if answers else frozenset()
 
 
 def _taken(client: str, options: Sequence[str]) -> frozenset[str] | None:
-    """What `ssh -G` does not complain about; None where it is no OpenSSH that can tell."""
+    """The `options` that `ssh -G` accepts; None if the client is not an OpenSSH with `-G`."""
     left = list(options)
     with tempfile.TemporaryDirectory(prefix="sm-proxy-") as folder:
         config = Path(folder, "config")

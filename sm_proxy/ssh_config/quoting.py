@@ -1,8 +1,8 @@
-"""How paths and words are written into ssh_config, for each kind of ssh client.
+"""How to write paths and words into ssh_config, for each kind of ssh client.
 
-`posix` runs the ProxyCommand through the user's shell. `windows` (Win32-OpenSSH) hands it to
-CreateProcess: forward slashes, and double quotes only where a space or tab is. `msys2` (the ssh of
-Git for Windows) runs it through a shell too, and takes no drive letter in an Include.
+`posix` runs the ProxyCommand through the user's shell. `windows` (Win32-OpenSSH) passes it to
+CreateProcess: it needs forward slashes, and double quotes only around a space or tab. `msys2` (the
+ssh of Git for Windows) uses a shell too, and accepts no drive letter in an Include.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from sm_proxy.local import paths
 
 Platform = Literal["posix", "windows", "msys2"]
 PARTING = frozenset(" \t'#")
-"""What ends a word of ssh_config, or begins a comment, unless it stands in double quotes."""
+"""Characters that end a word of ssh_config or begin a comment, unless in double quotes."""
 _DRIVE = re.compile(r"([A-Za-z]):/")
 _ESCAPING = re.compile(r"\\(?=[\\'\"])")
-"""A backslash that ssh, unlike a shell, takes for an escape within single quotes as well."""
+"""A backslash that ssh, unlike a shell, reads as an escape even in single quotes."""
 _EXPANDED = re.compile(r"[%*?\[\\]|\$\{")
-"""What ssh's tilde brings in, and ssh then takes for a token, a variable or a pattern."""
+"""Characters of the home folder's path that ssh, after expanding `~`, would interpret again."""
 _GLOB = re.compile(r"[*?[]")
 
 
 def current_platform() -> Platform:
-    """The kind of this machine's ssh; within an MSYS2 shell it is that of MSYS2."""
+    """The kind of this machine's ssh; in an MSYS2 shell it is `msys2`."""
     if os.name != "nt":
         return "posix"
     return "msys2" if os.environ.get("MSYSTEM") else "windows"
 
 
 def quote_word(text: str, platform: Platform | None = None) -> str:
-    """One word of the ProxyCommand, `%` escaped for ssh.
+    """Quote one word of the ProxyCommand; `%` is escaped for ssh.
 
     Raises:
-        SmProxyError: `unsupported`, there is no way to write it into a config.
+        SmProxyError: `unsupported`, ssh_config cannot hold the word.
     """
     kind = platform or current_platform()
     escaped = _one_line(text).replace("%", "%%")
     if kind == "posix":
-        # ssh itself looks whether the quotes of the line are in pairs, before the shell sees it.
+        # ssh checks that the line's quotes are balanced, before the shell sees it.
         return _ESCAPING.sub(lambda _: "'\"\\\\\"'", shlex.quote(escaped))
     slashed = escaped.replace("\\", "/")
     if kind == "msys2":
@@ -53,14 +53,14 @@ def quote_word(text: str, platform: Platform | None = None) -> str:
 
 
 def path_value(path: str | Path, platform: Platform | None = None, tokens: str = "") -> str:
-    """A path as a value of ssh_config, with tokens such as `/%n` behind it.
+    """Write a path as a value of ssh_config, followed by tokens such as `/%n`.
 
-    A `Path` within the home folder is written relative to that, so that a config serves several
-    machines: with a tilde, or with `%d` where the home folder's name has characters that ssh would
-    expand once more.
+    A `Path` in the home folder is written relative to it, so that one config works on several
+    machines: with a tilde, or with `%d` if ssh would interpret characters of the home folder's
+    name.
 
     Raises:
-        SmProxyError: `unsupported`, ssh_config has no way to write it.
+        SmProxyError: `unsupported`, ssh_config cannot hold the path.
     """
     start = ""
     if isinstance(path, Path):
@@ -70,39 +70,39 @@ def path_value(path: str | Path, platform: Platform | None = None, tokens: str =
 
 
 def _from_home(path: Path) -> tuple[str, str]:
-    """How ssh names the home folder, and the rest; where it is elsewhere, nothing and all of it."""
+    """`~` or `%d` and the rest of the path; outside the home folder ``""`` and the whole path."""
     home, absolute = paths.ssh_home(), path.absolute()
     if not absolute.is_relative_to(home):
         return "", absolute.as_posix()
     rest = f"/{absolute.relative_to(home).as_posix()}"
     plain = not _EXPANDED.search(home.as_posix())
     if plain and PARTING & set(rest):
-        return "", absolute.as_posix()  # no tilde counts within quotes
+        return "", absolute.as_posix()  # ssh expands no tilde in quotes
     return ("~" if plain else "%d"), rest
 
 
 def include(path: str | Path, platform: Platform | None = None) -> str:
-    """The Include of a file: in the home folder with a tilde, else absolute and quoted.
+    """The Include line of a file: in the home folder with a tilde, else absolute and quoted.
 
     Raises:
-        SmProxyError: `unsupported`, ssh_config has no way to write it.
+        SmProxyError: `unsupported`, ssh_config cannot hold the path.
     """
     if isinstance(path, Path):
         start, rest = _from_home(path)
-        # Its tilde leads to $HOME (glob's own), and what stands there is a pattern.
+        # In an Include, glob expands the tilde to $HOME, and the result is a pattern.
         home = os.environ.get("HOME") if os.name == "posix" else None
         usual = start == "~" and (not home or Path(home) == paths.ssh_home())
         path = f"~{rest}" if usual else path.absolute().as_posix()
     shown = _GLOB.sub(r"[\g<0>]", _one_line(with_slashes(path, platform)))
-    if "\\" in shown:  # ssh's quotes, and then its glob, each take it for an escape
+    if "\\" in shown:  # an escape for ssh's quotes and again for its glob
         raise _impossible(path)
-    # From OpenSSH 9.9 on `%` begins a token here, and `${` a variable; before, `%%` is two of them.
+    # Since OpenSSH 9.9 `%` begins a token here and `${` a variable; before, `%%` means two signs.
     shown = shown.replace("%", "?").replace('"', "?").replace("${", "[$]{")
     return f"Include {shown}" if shown.startswith("~") else f'Include "{shown}"'
 
 
 def with_slashes(path: str, platform: Platform | None = None) -> str:
-    """A path with the slashes, and the drive, as this ssh understands them."""
+    """A path with the slashes and the drive letter in the form of this ssh."""
     kind = platform or current_platform()
     if kind == "posix":
         return path
@@ -113,10 +113,10 @@ def with_slashes(path: str, platform: Platform | None = None) -> str:
 
 
 def require_quotable(value: str) -> str:
-    """`value` itself.
+    """Return `value` if it can be written in quotes.
 
     Raises:
-        SmProxyError: `unsupported`, quotes do not help.
+        SmProxyError: `unsupported`, quoting does not help.
     """
     if '"' in value or "${" in value:
         raise _impossible(value)
@@ -124,7 +124,7 @@ def require_quotable(value: str) -> str:
 
 
 def _one_line(value: str) -> str:
-    if not value.isprintable():  # also what is no UTF-8
+    if not value.isprintable():  # includes bytes that are not UTF-8
         raise _impossible(value)
     return value
 

@@ -1,4 +1,4 @@
-"""The contexts as a command line asks for them, with the keys and folders that they need."""
+"""The contexts that a command line asks for, and the keys and folders that they need."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sm_proxy.ssh_config import blocks, our_file
 def contexts_of(
     settings: Settings, flags: Mapping[str, Any]
 ) -> tuple[Settings, dict[str, dict[str, Any]]]:
-    """What no context says, and every context as it shall be.
+    """The settings for what no context sets, and every context after this command.
 
-    An option that is given now changes its context; AWS variables count for a new one only, so
-    that what is written does not change with the shell that a rewrite is started from.
+    An option that is given now changes its context. AWS variables count for a new context only, so
+    that running the command again from another shell changes nothing.
     """
     base = replace(from_file(), ssh_dir=settings.ssh_dir)
     known = contexts.read(settings.ssh_config_file)
@@ -39,7 +39,7 @@ def contexts_of(
 
 
 def prepare(settings: Settings, flags: Mapping[str, Any]) -> None:
-    """The keys and folders that the blocks name."""
+    """Create the keys and folders that the blocks name."""
     base, known = contexts_of(settings, flags)
     for prefix, options in known.items():
         context = replace(base, **{**options, "prefix": prefix})

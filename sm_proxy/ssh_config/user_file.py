@@ -16,14 +16,14 @@ from sm_proxy.ssh_config import host_patterns
 BEGIN = "# >>> sm-proxy >>> (`sm-proxy config remove` takes these lines out)"
 END = "# <<< sm-proxy <<<"
 _SHORT = BEGIN.partition(" (")[0].encode()
-"""Without what it says to people; a comment that goes on in another way is the user's."""
+"""The mark without its explanation; a comment that continues differently is the user's."""
 _BOM = b"\xef\xbb\xbf"
 _DIRECTIVE = re.compile(
     rb'^[ \t]*"?(host|match|include|hostname|proxycommand|proxyjump)"?(?=[ \t="])[ \t]*=?([^\n]*)',
     re.IGNORECASE | re.MULTILINE,
 )
 _INCLUDE = re.compile(rb"[ \t]*#?[ \t]*include\b", re.IGNORECASE)
-"""Ours, though somebody may have turned it off."""
+"""Our Include; the user may have commented it out."""
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
 _QUOTED = re.compile(r"""\"([^"]*)\"|'([^']*)'""")
 _INCLUDE_DEPTH = 16
@@ -40,15 +40,15 @@ def with_include(target: Path, before: bytes | None, include: str) -> bytes:
 
 
 def without_include(target: Path, content: bytes) -> bytes:
-    """`content` without our marks and the Include between them: whatever else is there is not ours.
+    """`content` without our marks and the Include between them; other lines there are the user's.
 
     Raises:
-        SmProxyError: `config-malformed`, a mark stands without its twin.
+        SmProxyError: `config-malformed`, one of the two marks is missing or repeated.
     """
     kept: list[bytes] = []
     opened = 0
     for number, line in enumerate(content.splitlines(keepends=True), 1):
-        flush = line.rstrip().removeprefix(_BOM)  # as we write them; who indents has other words
+        flush = line.rstrip().removeprefix(_BOM)  # we never indent a mark
         bare = flush.lstrip()
         if bare == BEGIN.encode() or flush == _SHORT:
             _refuse_if(bool(opened), target, number, "begins again")
@@ -65,7 +65,7 @@ def without_include(target: Path, content: bytes) -> bytes:
 
 
 def find_include(content: bytes, own: Path) -> tuple[bool, bool]:
-    """Whether our file is included, and whether that stands before every Host and Match."""
+    """Whether our file is included, and whether the Include is before every Host and Match."""
     shadowed = False
     for keyword, words in _directives(content):
         if keyword in {"host", "match"}:
@@ -77,16 +77,22 @@ def find_include(content: bytes, own: Path) -> tuple[bool, bool]:
 
 @dataclass
 class _Block:
-    """A Host or Match block: the words of its Host line, and whether it says where they are."""
+    """A Host or Match block.
+
+    Attributes:
+        words: of its Host line.
+        located: whether it has a HostName, ProxyCommand or ProxyJump.
+    """
 
     words: list[str]
     located: bool = False
 
 
 def user_hosts(path: Path, own: Path) -> list[str]:
-    """The user's own hosts in a config and in what it includes; ours left out.
+    """The user's own hosts in a config and its included files, without our file.
 
-    Every name in a Host line, and the patterns of those blocks that say where their hosts are.
+    These are all names in Host lines, and the patterns of blocks with a HostName, ProxyCommand or
+    ProxyJump.
     """
     seen = {os.path.realpath(own)}
     found = list(_blocks(path, seen, 0, _Block([])))
@@ -100,7 +106,7 @@ def user_hosts(path: Path, own: Path) -> list[str]:
 
 
 def _blocks(path: Path, seen: set[str], depth: int, block: _Block) -> Iterator[_Block]:
-    """The Host blocks; what stands before the first of an included file belongs to `block`."""
+    """The Host blocks; options before the first one of an included file belong to `block`."""
     real = os.path.realpath(path)
     if real in seen or depth > _INCLUDE_DEPTH:
         return
@@ -108,7 +114,7 @@ def _blocks(path: Path, seen: set[str], depth: int, block: _Block) -> Iterator[_
     try:
         content = path.read_bytes() if path.is_file() else b""
     except OSError:
-        return  # ssh may read it, or not: nothing of it is ours to judge
+        return  # a file that we cannot read names no hosts
     for keyword, words in _directives(content):
         if keyword == "include":
             for place in _matched(words):
@@ -136,7 +142,7 @@ def _words(text: str) -> list[str]:
 
 
 def _matched(words: list[str]) -> Iterator[str]:
-    """What the words of an Include lead to; each that is no pattern also where there is nothing."""
+    """The paths that an Include names; a plain path is returned even if no file is there."""
     for word in words:
         place = _located(word)
         found = sorted(glob.glob(place))  # noqa: PTH207 - absolute
@@ -159,5 +165,5 @@ def _refuse_if(torn: bool, target: Path, number: int, what: str) -> None:
         raise SmProxyError(
             "config-malformed",
             f"{target}:{number}: the sm-proxy part {what}",
-            "Mend or delete these marked lines by hand, then run the command again.",
+            "Correct or delete these marked lines by hand, then run the command again.",
         )

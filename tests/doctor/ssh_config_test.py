@@ -114,7 +114,7 @@ def test_an_option_that_an_old_block_leaves_open(
     where = f"{config_of(context)}:{len(config_of(context).read_text().splitlines())}"
     error = failure(ssh_config.effective, context)
     assert f"{where} under `Host *` sets {keyword.lower()} to {value}" in error.message
-    assert error.hint == "Write our block anew: sm-proxy config write"
+    assert error.hint == "Write our block again: sm-proxy config write"
     program = our_file.own_program()
     config_writer.apply(config_writer.plan(config_of(context), context.settings, program))
     assert ssh_config.effective(context)
@@ -174,7 +174,7 @@ def test_a_line_above_an_include_added_by_hand(context: Context) -> None:
     config_of(context).write_text(f'Port 2200\nInclude "{own}"\n')
     error = failure(ssh_config.effective, context)
     assert f"{config_of(context)}:1 sets port to 2200 before" in error.message
-    assert error.hint.startswith(f"Take line 1 of {config_of(context)} out")
+    assert error.hint.startswith(f"Delete line 1 of {config_of(context)}")
 
 
 def test_a_config_of_another_users(context: Context) -> None:
@@ -200,7 +200,7 @@ def test_a_user_of_ones_own_is_no_shadow(context: Context) -> None:
 
 def test_ours_is_not_included(context: Context) -> None:
     config_of(context).write_text("# nothing\n")
-    assert "does not lead to our block" in failure(ssh_config.effective, context).message
+    assert "does not include our block" in failure(ssh_config.effective, context).message
 
 
 def test_a_config_that_ssh_refuses(context: Context) -> None:
@@ -284,5 +284,5 @@ def test_an_ssh_that_hangs_in_its_config(context: Context, monkeypatch: pytest.M
     monkeypatch.setattr(effective, "_DEADLINE_S", 0.5)
     put(context, 'Match exec "exec sleep 20"\n')
     error = failure(ssh_config.effective, context)
-    assert "does not end" in error.message
+    assert "did not end" in error.message
     assert f"ssh -F {context.ssh_config} -G sm-job" in error.hint

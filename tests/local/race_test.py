@@ -229,7 +229,7 @@ def test_a_file_that_never_lies_still(path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(atomic_write, "exchange", late)
     monkeypatch.setattr(config_writer, "_RACE_S", 0.3)
     path.write_bytes(b"Host a\n")
-    with pytest.raises(SmProxyError, match="is being changed by another program") as caught:
+    with pytest.raises(SmProxyError, match="another program is changing") as caught:
         written(path)
     assert caught.value.code == "busy"
     assert path.read_bytes().startswith(b"Host a\n\n")

@@ -39,7 +39,7 @@ def test_a_hostile_stub_is_refused(stub: Stub, dot_ssh: Path) -> None:
         config_writer.plan_stubs(Settings(ssh_dir=str(dot_ssh / "sm-proxy")), [stub])
 
 
-def test_a_hostile_comment_stays_one(dot_ssh: Path) -> None:
+def test_a_hostile_comment_stays_a_comment(dot_ssh: Path) -> None:
     run(dot_ssh, "write")
     settings = Settings(ssh_dir=str(dot_ssh / "sm-proxy"))
     comment = "x\n# <<< sm-proxy stubs <<<\nHost *\n  User evil\x1b[0m"
@@ -65,8 +65,8 @@ def test_control_master_has_a_private_folder_and_room_for_host_names(
 
 
 @needs_ssh
-def test_a_name_too_long_for_a_socket_has_a_connection_of_its_own(dot_ssh: Path) -> None:
-    """ssh ends at once where a ControlPath is too long, so it must not get one."""
+def test_a_name_too_long_for_a_socket_gets_no_control_path(dot_ssh: Path) -> None:
+    """An ssh with too long a ControlPath ends at once, so this host must not get one."""
     folder = Path("/tmp") / f"{os.getpid()}"
     settings = Settings(ssh_dir=str(folder), control_master=True)
     known = {prefix: our_file.recorded_options(settings) for prefix in ("sm-", "sm-eu-", "x")}
@@ -92,7 +92,7 @@ def test_a_name_too_long_for_a_socket_has_a_connection_of_its_own(dot_ssh: Path)
     assert "proxycommand" not in ssh("-G", *mine)
 
 
-def test_what_connect_needs_to_know_is_in_the_command() -> None:
+def test_options_of_the_context_are_in_the_command() -> None:
     settings = Settings(
         ssh_dir="/x/sm-proxy",
         profile="research team",
@@ -111,7 +111,7 @@ def test_what_connect_needs_to_know_is_in_the_command() -> None:
     assert "\n    ConnectTimeout 120\n" in own_text(settings)
 
 
-def test_what_is_left_at_its_default_is_not() -> None:
+def test_defaults_are_not_in_the_command() -> None:
     command = blocks.proxy_command(Settings(), PROGRAM)
     assert command == "/opt/sm-proxy/bin/sm-proxy connect --user %r %n %p"
 
@@ -126,7 +126,7 @@ def test_a_relative_folder_is_made_absolute(
 
 
 @pytest.mark.parametrize("folder", ['a"b', "${HOME}"])
-def test_a_path_that_ssh_config_cannot_hold(folder: str, tmp_path: Path) -> None:
+def test_a_path_that_ssh_config_cannot_hold_is_refused(folder: str, tmp_path: Path) -> None:
     with pytest.raises(SmProxyError) as caught:
         own_text(Settings(ssh_dir=str(tmp_path / folder)))
     assert caught.value.code == "unsupported"
@@ -145,7 +145,7 @@ def test_paths_in_the_home_are_written_with_a_tilde(
 
 
 @needs_ssh
-def test_ssh_runs_the_command_with_what_was_typed(tmp_path: Path) -> None:
+def test_ssh_runs_the_command_with_the_name_as_typed(tmp_path: Path) -> None:
     """Through the user's shell, from a folder with a space, a quote and a percent sign."""
     base = tmp_path / "O'Brien 100%"
     base.mkdir(mode=0o700)
@@ -167,8 +167,8 @@ def test_ssh_runs_the_command_with_what_was_typed(tmp_path: Path) -> None:
     ]
 
 
-def test_a_stub_serves_clients_that_know_no_token(dot_ssh: Path) -> None:
-    """Paramiko hands `%n` over as it is; asyncssh ends at it."""
+def test_a_stub_serves_clients_that_do_not_know_tokens(dot_ssh: Path) -> None:
+    """Paramiko passes `%n` on unchanged; asyncssh ends with an error."""
     run(dot_ssh, "write", "--region", "eu-west-1")
     settings = Settings(ssh_dir=str(dot_ssh / "sm-proxy"))
     hosts = ["sm-My-Job", "sm-My-Job.algo-2"]
@@ -176,7 +176,7 @@ def test_a_stub_serves_clients_that_know_no_token(dot_ssh: Path) -> None:
     config_writer.apply(config_writer.plan_stubs(settings, stubs))
     once = own(dot_ssh)
     run(dot_ssh, "write", "--region", "eu-west-1")
-    assert own(dot_ssh) == once  # `config write` renders them alike
+    assert own(dot_ssh) == once  # `config write` renders them in the same way
     config = paramiko.SSHConfig.from_path(str(dot_ssh / "sm-proxy" / "config"))
     for host in hosts:
         found = config.lookup(host)
@@ -199,7 +199,7 @@ def test_the_stub_of_a_longer_prefix_has_that_context(dot_ssh: Path) -> None:
         assert f"--region {region} " in config.lookup(host)["proxycommand"]
 
 
-def test_a_percent_sign_of_a_folder_is_no_token() -> None:
+def test_a_percent_sign_in_a_folder_is_not_a_token() -> None:
     lines = ["Host sm-*", "    UserKnownHostsFile /100%%n/%%%n/%n"]
     section = blocks.stub_section([Stub("sm-a", "root", "")], {"sm-": {}}, lines)
     assert "    UserKnownHostsFile /100%%n/%%sm-a/sm-a\n" in section

@@ -1,4 +1,4 @@
-"""Configs shaped like those of real people: nothing outside of our marks ever changes."""
+"""Configs as real people have them: nothing outside our marks ever changes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ AS_SSH_READS: dict[str, bytes] = {
     "coder": b"# ------------START-CODER-----------\nHost coder.*\n  User c\n# ---END-CODER---\n",
     "huge": b"".join(b"Host h%d\n  User u\n" % number for number in range(20_000)),
 }
-"""Configs that ssh takes."""
+"""Configs that ssh accepts."""
 AS_BYTES = {
     **AS_SSH_READS,
     "bom": BOM + b"Host other\n",
@@ -80,7 +80,7 @@ AS_BYTES = {
 
 
 def asked(config: Path, mine: bytes) -> list[str]:
-    """What the real ssh makes of other hosts, among them a `sm-mine` that is the user's own."""
+    """The real ssh's options for other hosts, also for `sm-mine`, which is the user's own."""
     assert SSH is not None
     hosts = (*OTHERS, "sm-mine") if b"sm-mine" in mine else OTHERS
     return [
@@ -103,7 +103,7 @@ def write(config: Path, settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("name", AS_BYTES)
-def test_every_step_leaves_the_users_bytes_alone(name: str, tmp_path: Path) -> None:
+def test_every_command_keeps_the_users_bytes(name: str, tmp_path: Path) -> None:
     before = AS_BYTES[name]
     config = put(tmp_path / "ssh" / "config", before)
     settings = Settings(ssh_dir=str(tmp_path / "ssh" / "sm-proxy"))
@@ -128,7 +128,7 @@ def test_the_corpus_is_large() -> None:
     assert len(AS_BYTES) >= 40
 
 
-def test_own_hosts_of_included_files_are_left_out(tmp_path: Path) -> None:
+def test_own_hosts_of_included_files_are_excluded(tmp_path: Path) -> None:
     more = put(tmp_path / "ssh" / "more.conf", b"Host sm-mine\n  HostName 192.0.2.9\n")
     loop = f'Include "{tmp_path}/ssh/*.conf"\nInclude {tmp_path}/ssh/config\n'
     config = put(tmp_path / "ssh" / "config", loop.encode())

@@ -1,4 +1,4 @@
-"""What several modules write into our own ssh file, as text."""
+"""The text of our own ssh file, for several test modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PROGRAM = ["/opt/sm-proxy/bin/sm-proxy"]
 
 
 def own_text(settings: Settings) -> str:
-    """Our own file with the one context of these settings."""
+    """Our own file with one context, that of these settings."""
     after = config_writer.plan(Path("/no/config"), settings, PROGRAM)[0].after
     assert after is not None
     return after.decode()

@@ -47,10 +47,8 @@ def may_unshare() -> bool:
         *((name, False) for name in ("plain", "a'b", "a[b]")),
     ],
 )
-def test_ssh_reads_our_block_whatever_the_home_is_called(
-    name: str, same: bool, tmp_path: Path
-) -> None:
-    """`same`: whether $HOME says so too. An Include's tilde goes by $HOME, others do not."""
+def test_ssh_reads_our_block_in_a_home_of_any_name(name: str, same: bool, tmp_path: Path) -> None:
+    """`same`: whether $HOME names this folder. Only the tilde of an Include goes by $HOME."""
     home = tmp_path / name
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     passwd = tmp_path / "passwd"

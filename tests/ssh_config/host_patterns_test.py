@@ -1,4 +1,4 @@
-"""Hosts of the user's own stay theirs, and our jobs stay ours."""
+"""The user's own hosts keep their options, and our jobs keep ours."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def written(base: Path, user: str) -> tuple[Path, Settings]:
 
 
 def answer(config: Path, host: str) -> str:
-    """What the real ssh makes of a host."""
+    """The real ssh's options for a host."""
     if SSH is None:
         pytest.skip("needs the OpenSSH client")
     words = [SSH, "-G", "-F", str(config), host]
@@ -73,7 +73,7 @@ def answer(config: Path, host: str) -> str:
 @pytest.mark.parametrize(
     "option", ["HostName 192.0.2.9", "ProxyJump gate", "ProxyCommand nc %h 22"]
 )
-def test_a_narrower_pattern_that_says_where_its_hosts_are(base: Path, option: str) -> None:
+def test_a_narrower_pattern_with_a_destination_is_the_users(base: Path, option: str) -> None:
     user = "".join(f"Host {pattern}\n    {option}\n" for pattern in NARROWER)
     (base / "alone").write_text(user)
     (base / "alone").chmod(0o600)
@@ -85,7 +85,7 @@ def test_a_narrower_pattern_that_says_where_its_hosts_are(base: Path, option: st
 
 
 @pytest.mark.parametrize("pattern", AT_LARGE)
-def test_our_jobs_at_large_stay_ours(base: Path, pattern: str) -> None:
+def test_a_general_pattern_takes_no_job_from_us(base: Path, pattern: str) -> None:
     config, _ = written(base, f"Host {pattern}\n    HostName 192.0.2.9\n    ProxyJump gate\n")
     for job in JOBS:
         assert OURS in answer(config, f"sm-{job}"), job
@@ -99,12 +99,12 @@ def test_our_jobs_at_large_stay_ours(base: Path, pattern: str) -> None:
         "Host sm-dev-*\nMatch host other\n    ProxyJump gate\n",
     ],
 )
-def test_a_block_that_does_not_say_where_takes_nothing(base: Path, user: str) -> None:
+def test_a_block_without_a_destination_takes_no_job_from_us(base: Path, user: str) -> None:
     config, _ = written(base, user)
     assert OURS in answer(config, "sm-dev-1")
 
 
-def test_what_an_included_file_says_belongs_to_the_block(base: Path) -> None:
+def test_options_of_an_included_file_belong_to_the_block(base: Path) -> None:
     (base / "where").write_text("HostName 192.0.2.9\nHost sm-far-*\n    User me\n")
     (base / "where").chmod(0o600)
     config, _ = written(base, f"Host sm-dev-*\n    Include {base}/where\n    User me\n")
@@ -112,7 +112,7 @@ def test_what_an_included_file_says_belongs_to_the_block(base: Path) -> None:
     assert OURS in answer(config, "sm-far-1")
 
 
-def test_no_stub_stands_in_the_way_of_a_pattern(base: Path) -> None:
+def test_a_stub_that_matches_an_excluded_pattern_is_removed(base: Path) -> None:
     config, settings = written(base, "Host sm-dev-*\n    HostName 192.0.2.9\n")
     stubs = [Stub("sm-dev-1", "root", ""), Stub("sm-eu-1", "root", "")]
     config_writer.apply(config_writer.plan_stubs(settings, stubs))
@@ -122,7 +122,7 @@ def test_no_stub_stands_in_the_way_of_a_pattern(base: Path) -> None:
     assert config_writer.read_stubs(settings) == []
 
 
-def test_each_context_leaves_out_its_own() -> None:
+def test_each_context_excludes_the_hosts_of_its_prefix() -> None:
     taken = ["sm-mine", "sm-eu-mine", "sm-dev-*", "sm-eu*", "sm-eu-dev-*", "sm-*-dev", "*.lan", "*"]
     known = ["sm-", "sm-eu-"]
     assert host_patterns.excluded_patterns(taken, "sm-eu-", known) == [

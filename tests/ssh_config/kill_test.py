@@ -1,4 +1,4 @@
-"""A writer that is killed at any moment leaves the old or the new file, whole."""
+"""A writer that is killed at any moment leaves the complete old or new file."""
 
 from __future__ import annotations
 
@@ -136,12 +136,12 @@ for action, before in ((write, remove), (remove, write)):
         pid = forked(dying(action, number, theirs))
         _, status = os.waitpid(pid, 0)
         check()
-        action()  # the next one succeeds
-        for left in left_over():  # or each run would have more files to look at
+        action()  # the next writer succeeds
+        for left in left_over():  # otherwise each run would have more files to look at
             os.utime(left, (1, 1))
         assert user.read_bytes() == (written if action is write else plain)
         if os.WIFEXITED(status):
-            assert status == 0, status  # it has made fewer calls this time
+            assert status == 0, status  # the writer made fewer calls this time
             continue
         assert os.WTERMSIG(status) == signal.SIGKILL
     assert os.WIFEXITED(status), "it never came to its end"

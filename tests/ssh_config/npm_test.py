@@ -1,4 +1,4 @@
-"""VS Code reads and rewrites ssh configs through the npm package `ssh-config`: so do we here."""
+"""Our config survives the npm package `ssh-config`, with which VS Code rewrites ssh configs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def asked(config: Path, host: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("major", ["v4", "v5"])
-def test_what_vs_code_reads_and_rewrites(major: str, packages: Path, tmp_path: Path) -> None:
+def test_vs_code_can_read_and_rewrite_our_config(
+    major: str, packages: Path, tmp_path: Path
+) -> None:
     base = tmp_path / "my ssh"
     base.mkdir(mode=0o700)
     config = base / "config"

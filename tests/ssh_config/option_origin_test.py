@@ -30,13 +30,15 @@ def found(path: Path, host: str = "sm-job") -> list[Setter]:
         ("Match exec true", True),
     ],
 )
-def test_a_block_holds_for_the_hosts_it_names(tmp_path: Path, header: str, holds: bool) -> None:
+def test_a_block_counts_for_the_hosts_that_it_names(
+    tmp_path: Path, header: str, holds: bool
+) -> None:
     path = tmp_path / "config"
     path.write_text(f"User x\n{header}\n  ProxyCommand nc %h %p\n")
     assert [item.line for item in found(path)] == ([3] if holds else [])
 
 
-def test_the_place_is_told(tmp_path: Path) -> None:
+def test_the_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text("\n# mine\nHost *\n\tProxyCommand=nc %h %p\n")
     only = found(path)[0]
@@ -44,7 +46,7 @@ def test_the_place_is_told(tmp_path: Path) -> None:
     assert only.value == "nc %h %p"
 
 
-def test_the_toolkits_block_is_known_by_its_comment(tmp_path: Path) -> None:
+def test_the_toolkits_block_is_recognised_by_its_comment(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text(
         "# Created by AWS Toolkit for VSCode. https://github.com/aws/aws-toolkit-vscode\n"
@@ -55,7 +57,7 @@ def test_the_toolkits_block_is_known_by_its_comment(tmp_path: Path) -> None:
     assert "AWS Toolkit" in str(found(path)[0])
 
 
-def test_includes_are_read_where_they_stand(tmp_path: Path) -> None:
+def test_includes_are_read_in_place(tmp_path: Path) -> None:
     path, first, second = (tmp_path / name for name in ("config", "a.conf", "b.conf"))
     first.write_text("Host sm-*\n  ProxyCommand one\n")
     second.write_text("ProxyCommand two\n")
@@ -66,18 +68,18 @@ def test_includes_are_read_where_they_stand(tmp_path: Path) -> None:
     assert [item.value for item in found(path)] == ["one", "two", "three"]
 
 
-def test_a_file_that_includes_itself_ends(tmp_path: Path) -> None:
+def test_a_file_that_includes_itself_is_read_to_an_end(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text(f"Include {path}\nProxyCommand one\n")
     assert found(path)
 
 
-def test_no_file_sets_nothing(tmp_path: Path) -> None:
+def test_a_missing_file_sets_nothing(tmp_path: Path) -> None:
     assert found(tmp_path / "none") == []
 
 
-def test_what_is_no_plain_file_is_passed_over(tmp_path: Path) -> None:
-    """Reading a pipe would hang, and some devices never end."""
+def test_a_file_that_is_not_plain_is_ignored(tmp_path: Path) -> None:
+    """Reading a pipe would hang, and reading some devices never ends."""
     os.mkfifo(tmp_path / "pipe")
     path = tmp_path / "config"
     path.write_text(f"Include {tmp_path / 'pipe'}\nProxyCommand nc %h %p\n")

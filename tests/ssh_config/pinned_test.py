@@ -1,4 +1,4 @@
-"""What a `Host *` of the user's cannot do to our hosts, as the real `ssh -G` tells."""
+"""What the user's `Host *` cannot change for our hosts, according to the real `ssh -G`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ TASTE = (
 
 
 @pytest.mark.parametrize("line", HARMFUL)
-def test_an_option_with_one_right_value_is_ours(line: str, dot_ssh: Path) -> None:
+def test_a_pinned_option_wins_over_host_star(line: str, dot_ssh: Path) -> None:
     config = dot_ssh / "config"
     config.write_text(f"Host *\n    {line}\n")
     run(dot_ssh, "write")
@@ -74,7 +74,7 @@ def test_an_option_with_one_right_value_is_ours(line: str, dot_ssh: Path) -> Non
 
 
 @pytest.mark.parametrize(("keyword", "value"), TASTE)
-def test_what_is_a_matter_of_taste_is_the_users(keyword: str, value: str, dot_ssh: Path) -> None:
+def test_an_option_of_taste_is_left_to_the_user(keyword: str, value: str, dot_ssh: Path) -> None:
     config = dot_ssh / "config"
     config.write_text(f"Host *\n    {keyword} {value}\n")
     run(dot_ssh, "write")
@@ -82,14 +82,14 @@ def test_what_is_a_matter_of_taste_is_the_users(keyword: str, value: str, dot_ss
     assert ours[keyword.lower()] == others[keyword.lower()]
 
 
-def test_the_command_line_wins(dot_ssh: Path) -> None:
+def test_the_command_line_wins_over_pinned_options(dot_ssh: Path) -> None:
     run(dot_ssh, "write")
     command = ["ssh", "-F", str(dot_ssh / "config"), "-p", "2222", "-N", "-n", "-G", HOST]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert {"port 2222", "sessiontype none", "stdinnull yes"} <= {*told}
 
 
-def test_names_that_differ_in_case_share_no_socket(
+def test_names_that_differ_in_case_do_not_share_a_socket(
     dot_ssh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sm_proxy.ssh_config.blocks._SUN_PATH", 500)
@@ -102,7 +102,7 @@ def test_names_that_differ_in_case_share_no_socket(
     assert first != second
 
 
-def test_what_is_for_our_own_key_leaves_a_key_of_the_users_alone() -> None:
+def test_options_for_our_own_key_are_not_set_for_the_users_key() -> None:
     ours = set(pinned.lines(Settings()))
     assert set(pinned.lines(Settings(identity_file="/k"))) == {
         line for line in ours if not line.startswith(("PubkeyAccepted", "PKCS11"))
@@ -111,7 +111,7 @@ def test_what_is_for_our_own_key_leaves_a_key_of_the_users_alone() -> None:
 
 
 def old_ssh(folder: Path, *unknown: str) -> Path:
-    """An ssh that does not know some options, and says so as OpenSSH does."""
+    """An ssh that does not know some options, with OpenSSH's error messages."""
     folder.mkdir()
     program = folder / "ssh"
     patterns = "|".join(unknown)
@@ -127,7 +127,7 @@ exec {shutil.which("ssh")} "$@"
     return folder
 
 
-def test_only_what_every_ssh_here_takes_is_written(
+def test_only_options_that_every_ssh_knows_are_written(
     dot_ssh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = old_ssh(tmp_path / "one", "SessionType", "StdinNull", "ForkAfterAuthentication")
@@ -148,7 +148,7 @@ def test_only_what_every_ssh_here_takes_is_written(
 
 
 @pytest.mark.parametrize("program", ["exit 0", "echo no such option >&2; exit 1", "exit 127"])
-def test_an_ssh_that_cannot_be_asked_has_no_say(
+def test_an_ssh_that_cannot_be_asked_is_ignored(
     program: str, dot_ssh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = tmp_path / "bin" / "ssh"

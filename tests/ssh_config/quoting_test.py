@@ -37,7 +37,7 @@ SSH = shutil.which("ssh")
         ("msys2", r"C:\Users\Bjørn\$x.exe", "'C:/Users/Bjørn/$x.exe'"),
     ],
 )
-def test_words_of_the_command(platform: Platform, word: str, written: str) -> None:
+def test_words_of_the_command_are_quoted(platform: Platform, word: str, written: str) -> None:
     assert quoting.quote_word(word, platform) == written
     command = blocks.proxy_command(Settings(), [word], platform)
     assert command == f"{written} connect --user %r %n %p"
@@ -59,7 +59,7 @@ def test_words_of_the_command(platform: Platform, word: str, written: str) -> No
         ("msys2", "~/.ssh/k", "~/.ssh/k", "Include ~/.ssh/k"),
     ],
 )
-def test_paths_are_written_as_each_platform_reads_them(
+def test_paths_have_the_form_of_each_platform(
     platform: Platform, path: str, value: str, include: str
 ) -> None:
     assert quoting.path_value(path, platform) == value
@@ -68,7 +68,7 @@ def test_paths_are_written_as_each_platform_reads_them(
 
 @pytest.mark.parametrize("path", ['/a"b', "/${HOME}/k", "/a\nProxyCommand x"])
 @pytest.mark.parametrize("platform", ["posix", "windows", "msys2"])
-def test_a_path_that_cannot_be_written(path: str, platform: Platform) -> None:
+def test_a_path_that_cannot_be_written_is_refused(path: str, platform: Platform) -> None:
     with pytest.raises(SmProxyError) as caught:
         quoting.path_value(path, platform)
     assert caught.value.code == "unsupported"
@@ -76,13 +76,13 @@ def test_a_path_that_cannot_be_written(path: str, platform: Platform) -> None:
 
 @pytest.mark.parametrize("word", ["/a\nUser x", "/no utf-8 \udcff", "\x1b[2J"])
 @pytest.mark.parametrize("platform", ["posix", "windows", "msys2"])
-def test_a_word_that_cannot_be_written(word: str, platform: Platform) -> None:
+def test_a_word_that_cannot_be_written_is_refused(word: str, platform: Platform) -> None:
     with pytest.raises(SmProxyError) as caught:
         quoting.quote_word(word, platform)
     assert caught.value.code == "unsupported"
 
 
-def test_no_include_has_a_backslash() -> None:
+def test_an_include_with_a_backslash_is_refused() -> None:
     with pytest.raises(SmProxyError, match="cannot hold"):
         quoting.include("/a\\b/config", "posix")
 
@@ -123,6 +123,8 @@ def test_the_real_ssh_and_a_shell_read_the_same_words(words: list[str], tmp_path
         (r"C:\Users\Bjørn\x.exe", "C:/Users/Bjørn/x.exe"),
     ],
 )
-def test_words_for_windows(word: str, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_gets_double_quotes_only_where_needed(
+    word: str, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "name", "nt")
     assert quoting.quote_word(word) == written

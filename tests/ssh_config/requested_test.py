@@ -7,7 +7,9 @@ import pytest
 from tests.config_command import EU, own, run
 
 
-def test_contexts_survive_and_change(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_changes_only_the_named_context(
+    dot_ssh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(dot_ssh, "write", "--user", "ubuntu")
     run(dot_ssh, "write", *EU, "--profile", "prod", "--region", "eu-west-1", "--wait", "30")
     both = own(dot_ssh)

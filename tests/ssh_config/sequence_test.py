@@ -1,4 +1,4 @@
-"""Any commands, in any order: the user's bytes stay, and nothing is ever half written."""
+"""Any commands in any order keep the user's bytes, and never leave a half-written file."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ JOBS = st.lists(st.sampled_from(["a", "b-2", "C.algo-2", "mine"]), unique=True)
 
 
 class Commands(RuleBasedStateMachine):
-    """The real command line over one config, and what it should know by now."""
+    """The real command line on one config, and a model of what the config should hold."""
 
     @initialize(content=CONTENTS, linked=st.booleans())
     def begin(self, content: bytes, linked: bool) -> None:
-        """A user's config, perhaps a link into a folder of dotfiles."""
+        """Create a user's config, possibly as a symlink into a folder of dotfiles."""
         self.place = tempfile.TemporaryDirectory()
         base = Path(self.place.name)
         self.before = dict(os.environ)
@@ -79,7 +79,7 @@ class Commands(RuleBasedStateMachine):
 
     @rule(prefix=st.sampled_from(PREFIXES), options=OPTIONS)
     def write(self, prefix: str, options: dict[str, Any]) -> None:
-        """A new context, or a change of one."""
+        """Add or change a context."""
         words = [f"--{name}={value}" for name, value in options.items()]
         self.ran("write", f"--prefix={prefix}", *words)
         self.known.setdefault(prefix, {}).update(options)
@@ -87,12 +87,12 @@ class Commands(RuleBasedStateMachine):
     @precondition(lambda self: self.known)
     @rule()
     def write_again(self) -> None:
-        """The second time nothing changes; the first, hosts that the user has added may."""
+        """The second write changes nothing; the first may exclude hosts that the user has added."""
         self.ran("write")
         before = self.own.read_bytes(), self.config.read_bytes()
         self.ran("write")
         assert (self.own.read_bytes(), self.config.read_bytes()) == before
-        # Some lines of the user's no ssh takes, and then it goes by nothing.
+        # ssh refuses some of the user's lines, and then no option counts.
         command = ["ssh", "-F", str(self.config), "-G", "x"]
         refused = subprocess.run(command, capture_output=True, check=False).returncode != 0
         assert cli.main(["config", "check", "--ssh-config", str(self.config)]) == int(refused)
@@ -100,7 +100,7 @@ class Commands(RuleBasedStateMachine):
     @precondition(lambda self: self.known)
     @rule(jobs=JOBS)
     def stubs(self, jobs: list[str]) -> None:
-        """As `sync` does it."""
+        """Replace the stubs, as `sync` does."""
         self.ran("write")
         prefix = next(iter(self.known))
         wanted = [Stub(prefix + job, "root", "Training") for job in jobs]
@@ -111,19 +111,19 @@ class Commands(RuleBasedStateMachine):
 
     @rule(prefix=st.sampled_from(PREFIXES))
     def remove_one(self, prefix: str) -> None:
-        """Only that context."""
+        """Remove one context."""
         self.ran("remove", f"--prefix={prefix}")
         self.known.pop(prefix, None)
 
     @rule()
     def remove(self) -> None:
-        """All of it."""
+        """Remove everything."""
         self.ran("remove")
         self.known.clear()
 
     @rule(line=LINES)
     def edit(self, line: bytes) -> None:
-        """The user goes on with his file."""
+        """The user edits the file."""
         added = b"\n" + line
         with self.config.open("ab") as file:
             file.write(added)
@@ -131,7 +131,7 @@ class Commands(RuleBasedStateMachine):
 
     @invariant()
     def unharmed(self) -> None:
-        """The user's bytes, the contexts, no litter."""
+        """The user's bytes and the contexts are there, and no temporary files."""
         if not hasattr(self, "config"):
             return
         content = self.config.read_bytes()
@@ -152,7 +152,7 @@ class Commands(RuleBasedStateMachine):
         assert names <= {"config", "id_ed25519", "id_ed25519.pub"}
 
     def teardown(self) -> None:
-        """As it was."""
+        """Removing everything restores the file."""
         os.environ.clear()
         os.environ.update(self.before)
         self.place.cleanup()

@@ -14,8 +14,8 @@ from sm_proxy.ssh_config import user_file
 @hypothesis_settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-def test_any_bytes_come_back(content: bytes, tmp_path: Path) -> None:
-    # Newer versions of hypothesis take our marks out of the code; config_writer_test tears them.
+def test_removing_the_include_restores_any_bytes(content: bytes, tmp_path: Path) -> None:
+    # Newer versions of hypothesis collect our marks from the code; config_writer_test breaks them.
     assume(b"sm-proxy" not in content)
     own = tmp_path / "sm-proxy" / "config"
     once = config_writer._with_include(tmp_path, content, own)
