@@ -43,6 +43,8 @@ settings.load_profile("soak" if SOAK else "quick")
 
 _OWN = {"lab", "e2e", "container", "ssm"}
 """These have their own ground; the lab keeps unpacked programs in the user's cache."""
+_SUITES: Final = ("e2e", "lab", "container", "client")
+"""In the order in which they are begun."""
 _THREADS_S: Final = 20.0
 """How long a thread that a test has started may take to end after it."""
 _SIGNALS = [
@@ -58,6 +60,29 @@ def pytest_configure() -> None:
         if signal.getsignal(number) == signal.SIG_IGN:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, default)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Schedule for several workers: what takes long first, what shares a fixture on one worker.
+
+    A worker takes groups before single tests, the largest group first (`--dist loadgroup`).
+    """
+    items.sort(key=lambda item: _SUITES.index(_suite(item)))
+    for item in items:
+        if _shares_fixture(item) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def _suite(item: pytest.Item) -> str:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    return folder if folder in _SUITES else _SUITES[-1]
+
+
+def _shares_fixture(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture, a lab for example, that is made once for its module."""
+    known = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return any(found[-1].scope == "module" for found in known.values())
 
 
 @pytest.fixture(autouse=True, scope="session")
