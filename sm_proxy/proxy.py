@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from sm_proxy import error_handler, resolver
 from sm_proxy.aws.clients import Aws
@@ -26,26 +25,23 @@ from sm_proxy.resolver import Container
 from sm_proxy.routes import sessions
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
-from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.pump import Pump
 from sm_proxy.tunnel.stream import Stream
 
 if TYPE_CHECKING:
     from sm_proxy.housekeeping import BackgroundHousekeeping
+    from sm_proxy.state.connection_log import ConnectionRecord
     from sm_proxy.tunnel.host_key_check import HostKeyCheckedStream
 
-RecordFields = dict[str, Any]
-"""What the connection's record shall say: see `connection_log.ConnectionRecord`."""
-
 FAREWELL_S: Final = 5.0
-"""How long a connection may take to clean up, once its last line is said."""
+"""How long a connection may take to clean up, once its last line is printed."""
 SAY_S: Final = 2.5
-"""How long its last line may take; a bug's report is written first."""
+"""How long its last line may take; for a bug, a report is written first."""
 _HELD_S: Final = 2.0
-"""So long stderr is held after a failure, unless ssh has gone: ssh itself waits for our end."""
+"""How long stderr stays open after a failure, unless ssh has gone: ssh waits for our exit."""
 _TICK_S: Final = 0.1
 SSH_PORT = 22
-"""ssh's default: it then stands for whatever port the container's marker names."""
+"""ssh's default port; it stands for the port that the container's marker names."""
 
 
 def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
@@ -61,24 +57,12 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
         SmProxyError: with the code that fits.
     """
     signals.raise_on_hangup()
-    ssh = stdio.take_over()
-    began = time.time()
-    record: RecordFields = {"host": host}
+    connection = _Connection(host, stdio.take_over(), time.time())
     ended_by: BaseException | None = None
-    left = _Left(ssh)
     try:
-        aws = Aws(settings.profile, settings.region)
-        with signals.Watch(ssh.gone):
-            container, stream = _opened(port, user, settings, aws, record)
-            left.stream = stream
-        from sm_proxy.housekeeping import (  # noqa: PLC0415 - while the tunnel comes up
-            BackgroundHousekeeping,
-        )
-
-        left.housekeeping = BackgroundHousekeeping(aws, stream, settings)
-        _pumped(container, port, stream, ssh, record)
+        _run(connection, port, user, settings)
     except (signals.Hangup, KeyboardInterrupt) as error:
-        ended_by = error  # ssh is gone, and nothing is printed
+        ended_by = error  # ssh has gone, so nothing is printed
         return EXIT_INTERRUPTED
     except Exception as error:
         ended_by = error
@@ -86,24 +70,185 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
     finally:
         signals.ignore()  # ssh sends its SIGHUP while our last line is being written
         if isinstance(ended_by, Exception):
-            _say(ended_by)
-        else:  # whoever reads stderr must not wait for what is left
+            _print_last_line(ended_by)
+        else:  # a program that reads stderr to its end must not wait for the clean-up
             signals.detach_stderr()
-        _finish(left, record, began, ended_by)
+        _clean_up(connection, ended_by)
     return EXIT_OK
 
 
 @dataclass
-class _Left:
-    """What a connection leaves to do at its end."""
+class _Connection:
+    """A connection as far as it has come: a signal may end it at any step.
 
+    Attributes:
+        host: as the user typed it.
+        ssh: its two ends.
+        began: when, in Unix seconds.
+        dialler: once the host name is parsed.
+        stream: once the container is dialled.
+        housekeeping: once it runs beside the connection.
+        pump: once bytes may flow.
+    """
+
+    host: str
     ssh: Stdio
-    stream: Stream | None = None
+    began: float
+    dialler: _Dialler | None = None
+    stream: HostKeyCheckedStream | None = None
     housekeeping: BackgroundHousekeeping | None = None
+    pump: Pump | None = None
 
 
-def _say(failure: Exception) -> None:
-    """Say the last line, while ssh still waits for us; a reader that hangs does not keep us."""
+def _run(connection: _Connection, port: int, user: str | None, settings: Settings) -> None:
+    """The steps of a connection, from ssh's start to its end."""
+    with signals.Watch(connection.ssh.gone):
+        target = hostname.parse(connection.host, settings.prefix)
+        aws = Aws(settings.profile, settings.region)
+        connection.dialler = dialler = _Dialler(target, port, user, settings, aws)
+        container = dialler.find()
+        connection.stream = stream = dialler.open_stream(container)
+    from sm_proxy.housekeeping import (  # noqa: PLC0415 - while the tunnel comes up
+        BackgroundHousekeeping,
+    )
+
+    connection.housekeeping = BackgroundHousekeeping(aws, stream, settings)
+    where = f"{container.address} port {container.port}"
+    connection.pump = Pump(stream, connection.ssh, lambda greeting: greeting.failure(where))
+    connection.pump.run()
+    if stream.refusal is not None:  # ssh may have left before the pump could raise it
+        raise stream.refusal
+
+
+class _Dialler:
+    """Finds the container that ssh asked for and dials it, again where the cache was wrong.
+
+    Attributes:
+        container: the one that was found or dialled last; None before the first was found.
+    """
+
+    def __init__(
+        self, target: Target, port: int, user: str | None, settings: Settings, aws: Aws
+    ) -> None:
+        self.container: Container | None = None
+        self._target = target
+        self._port = port
+        self._user = user
+        self._settings = settings
+        self._aws = aws
+
+    def find(self) -> Container:
+        """The container from the cache or from AWS, waiting for a starting job.
+
+        Raises:
+            SmProxyError: as `resolver.resolve`.
+        """
+        try:
+            self.container = threads.run(self._resolve)
+        except SmProxyError as error:
+            if error.code in {"job-ended", "job-failed"}:
+                self._forget_host_keys()
+            raise
+        return self.container
+
+    def open_stream(self, container: Container) -> HostKeyCheckedStream:
+        """Dial the container; no byte comes from it after a wrong host key.
+
+        Raises:
+            SmProxyError: `wrong-user`, `host-key-unknown`, or what dialling met.
+        """
+        self._refuse_wrong_user(container)
+        keys = HostKeyPolicy(self._settings, container, self._resolve_afresh)
+        stream = self._dial(container, keys)
+        if container.cached:
+            stream = self._watched_for_a_move(stream, container, keys)
+        from sm_proxy.tunnel.host_key_check import (  # noqa: PLC0415 - while the tunnel comes up
+            HostKeyCheckedStream,
+        )
+
+        return HostKeyCheckedStream(stream, keys, error_handler.report_now)
+
+    def _resolve(self) -> Container:
+        settings, aws = self._settings, self._aws
+        found = resolver.resolve(
+            self._target, settings, aws, wait=settings.wait, on_status=output.status
+        )
+        if found.cached and not found.host_keys and not self._is_trusted(found):
+            # It would be refused, but the log may have got its marker since it was cached.
+            found = resolver.resolve(self._target, settings, aws, fresh=True)
+        return self._with_port(found)
+
+    def _resolve_afresh(self) -> Container:
+        found = resolver.resolve(self._target, self._settings, self._aws, fresh=True)
+        self._refuse_wrong_user(found)
+        return self._with_port(found)
+
+    def _with_port(self, container: Container) -> Container:
+        return container if self._port == SSH_PORT else replace(container, port=self._port)
+
+    def _refuse_wrong_user(self, container: Container) -> None:
+        if self._user is None or container.user is None or self._user == container.user:
+            return
+        raise SmProxyError(
+            "wrong-user",
+            f"the container of {container.host} lets {container.user} in, not {self._user}",
+            f"Use: ssh {container.user}@{container.host}",
+        )
+
+    def _is_trusted(self, container: Container) -> bool:
+        """Whether the user has opted in to trust on first use, or a key is pinned already."""
+        from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - without our marker
+
+        with contextlib.suppress(SmProxyError):
+            trust_on_first_use.pinned(container, self._settings, self._aws.scope)
+            return True
+        return False
+
+    def _forget_host_keys(self) -> None:
+        """Forget the keys of a job that has ended: no server may be accepted by them any more."""
+        from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - only for an ended job
+
+        known_hosts.forget(self._settings, self._target.host)
+        trust_on_first_use.forget(self._aws.scope, self._target.job, self._target.node)
+
+    def _dial(self, container: Container, keys: HostKeyPolicy) -> Stream:
+        """Dial the container, once ssh has been told which host keys to accept."""
+        self.container = container
+        logged = bool(container.host_keys)
+        if not logged:
+            from sm_proxy.host_keys import (  # noqa: PLC0415 - containers without our marker
+                trust_on_first_use,
+            )
+
+            container = trust_on_first_use.with_host_keys(
+                container, self._settings, self._aws.scope, self._connect
+            )
+        keys.pin(container, on_first_use=not logged)
+        return self._connect(container)
+
+    def _connect(self, container: Container) -> Stream:
+        return routes.connect(container, self._settings, self._aws)
+
+    def _watched_for_a_move(
+        self, stream: Stream, container: Container, keys: HostKeyPolicy
+    ) -> Stream:
+        """The stream to a cached container, which may have ended or moved since it was cached."""
+        from sm_proxy.tunnel.stale_address import (  # noqa: PLC0415 - second connections
+            StaleAddressStream,
+        )
+
+        def recheck() -> Stream | None:
+            now = self._resolve_afresh()
+            return None if now.same_place(container) else self._dial(now, keys)
+
+        def forget() -> None:
+            resolver.forget(self._target, self._aws)
+
+        return StaleAddressStream(stream, recheck, forget, time.monotonic())
+
+
+def _print_last_line(failure: Exception) -> None:
+    """Print the last line while ssh still waits for us, in a thread: stderr may be blocked."""
 
     def work() -> None:
         if not isinstance(failure, SmProxyError):
@@ -114,167 +259,61 @@ def _say(failure: Exception) -> None:
     Background(work).settled(SAY_S)
 
 
-def _finish(
-    left: _Left, record: RecordFields, began: float, ended_by: BaseException | None
-) -> None:
-    """Do what is left, in a thread: no disk or service that hangs keeps this process."""
+def _clean_up(connection: _Connection, ended_by: BaseException | None) -> None:
+    """Do what is left, in a thread: no disk or service that hangs keeps this process alive."""
 
     def work() -> None:
-        with contextlib.ExitStack() as steps:  # from the last to the first, whatever one meets
-            if left.housekeeping is not None and ended_by is None:
-                steps.callback(left.housekeeping.finish)
-            steps.callback(_note, record, began, ended_by)
+        with contextlib.ExitStack() as steps:  # from the last to the first, even if one fails
+            if connection.housekeeping is not None and ended_by is None:
+                steps.callback(connection.housekeeping.finish)
+            steps.callback(_log, connection, ended_by)
             if isinstance(ended_by, SmProxyError):
                 steps.callback(error_handler.keep_now, "connect", ended_by)
             steps.callback(sessions.SESSIONS.end_all)
-            if left.stream is not None:
+            if connection.stream is not None:
                 steps.callback(debug_log.write, "closed")
-                steps.callback(left.stream.close)
+                steps.callback(connection.stream.close)
 
     farewell = Background(work)
     held = isinstance(ended_by, Exception)
     with signals.Deadline(FAREWELL_S) as deadline:
         while not farewell.done and (within := deadline.left()):
             farewell.settled(min(within, _TICK_S))
-            if held and (left.ssh.gone() or within < FAREWELL_S - _HELD_S):
+            if held and (connection.ssh.gone() or within < FAREWELL_S - _HELD_S):
                 held = False
                 signals.detach_stderr()
     if farewell.done:
         farewell.result()
 
 
-def _note(record: RecordFields, began: float, ended_by: BaseException | None) -> None:
-    # Whatever it is, a new version that was installed meanwhile for instance: the connection
-    # has done its work.
-    with contextlib.suppress(Exception):
+def _log(connection: _Connection, ended_by: BaseException | None) -> None:
+    """Write the connection's record; no error matters, the connection has done its work."""
+    with contextlib.suppress(Exception):  # a new version may have been installed meanwhile
         from sm_proxy.state import connection_log  # noqa: PLC0415 - not before the first byte
 
-        connection_log.append(record, began, ended_by)
+        connection_log.append(_record(connection), connection.began, ended_by)
 
 
-def _opened(
-    port: int, user: str | None, settings: Settings, aws: Aws, record: RecordFields
-) -> tuple[Container, HostKeyCheckedStream]:
-    target = hostname.parse(record["host"], settings.prefix)
-    try:
-        container = threads.run(_found, target, settings, aws)
-    except SmProxyError as error:
-        if error.code in {"job-ended", "job-failed"}:
-            _forget_keys(target, settings, aws)
-        raise
-    record.update(job=container.job, node=container.node)
-    record.update(address=container.address, port=_port(container, port))
+def _record(connection: _Connection) -> ConnectionRecord:
+    from sm_proxy.state.connection_log import ConnectionRecord  # noqa: PLC0415 - as above
 
-    def look() -> Container:
-        found = resolver.resolve(target, settings, aws, fresh=True)
-        _refuse_wrong_user(found, user)
-        return found
-
-    keys = HostKeyPolicy(settings, container, look)
-
-    def dialled(found: Container) -> Stream:
-        return _dialled(found, port, settings, aws, keys)
-
-    def forget() -> None:
-        resolver.forget(target, aws)
-
-    _refuse_wrong_user(container, user)
-    stream = dialled(container)
-    if container.cached:
-        stream = _rechecked(stream, container, look, dialled, forget)
-    from sm_proxy.tunnel.host_key_check import (  # noqa: PLC0415 - while the tunnel comes up
-        HostKeyCheckedStream,
-    )
-
-    return container, HostKeyCheckedStream(stream, keys, error_handler.report_now)
-
-
-def _found(target: Target, settings: Settings, aws: Aws) -> Container:
-    found = resolver.resolve(target, settings, aws, wait=settings.wait, on_status=output.status)
-    if found.cached and not found.host_keys and not _is_trusted(found, settings, aws):
-        # It would be refused; and its marker may have come after the line it is remembered by.
-        return resolver.resolve(target, settings, aws, fresh=True)
-    return found
-
-
-def _is_trusted(container: Container, settings: Settings, aws: Aws) -> bool:
-    from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - without our marker
-
-    with contextlib.suppress(SmProxyError):
-        trust_on_first_use.pinned(container, settings, aws.scope)
-        return True
-    return False
-
-
-def _forget_keys(target: Target, settings: Settings, aws: Aws) -> None:
-    """Forget the host keys of a job that has ended: no server may be accepted by them any more."""
-    from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - only for an ended job
-
-    known_hosts.forget(settings, target.host)
-    trust_on_first_use.forget(aws.scope, target.job, target.node)
-
-
-def _rechecked(
-    stream: Stream,
-    container: Container,
-    look: Callable[[], Container],
-    dialled: Callable[[Container], Stream],
-    forget: Callable[[], None],
-) -> Stream:
-    from sm_proxy.tunnel.stale_address import (  # noqa: PLC0415 - second connections
-        StaleAddressStream,
-    )
-
-    def recheck() -> Stream | None:
-        now = look()
-        return None if now.same_place(container) else dialled(now)
-
-    return StaleAddressStream(stream, recheck, forget, time.monotonic())
-
-
-def _dialled(
-    container: Container, port: int, settings: Settings, aws: Aws, keys: HostKeyPolicy
-) -> Stream:
-    """A stream to the container, after ssh has been told which host keys it may have."""
-
-    def dial(found: Container) -> Stream:
-        return routes.connect(found, _port(found, port), settings, aws)
-
-    logged = bool(container.host_keys)
-    if not logged:
-        from sm_proxy.host_keys import (  # noqa: PLC0415 - containers without our marker
-            trust_on_first_use,
+    record = ConnectionRecord(connection.host)
+    dialler = connection.dialler
+    if dialler is not None and (container := dialler.container) is not None:
+        record = replace(
+            record,
+            job=container.job,
+            node=container.node,
+            address=container.address,
+            port=container.port,
         )
-
-        container = trust_on_first_use.with_host_keys(container, settings, aws.scope, dial)
-    keys.pin(container, _port(container, port), on_first_use=not logged)
-    return dial(container)
-
-
-def _port(container: Container, port: int) -> int:
-    return container.port if port == SSH_PORT else port
-
-
-def _pumped(
-    container: Container, port: int, stream: HostKeyCheckedStream, ssh: Stdio, record: RecordFields
-) -> None:
-    def ungreeted(greeting: Greeting) -> SmProxyError:
-        return greeting.failure(f"{container.address} port {_port(container, port)}")
-
-    pump = Pump(stream, ssh, ungreeted)
-    try:
-        pump.run()
-    finally:
-        record.update(stream.record_fields(), up=pump.up, down=pump.down)
-    if stream.refusal is not None:  # ssh may have left before the pump could say so
-        raise stream.refusal
-
-
-def _refuse_wrong_user(container: Container, user: str | None) -> None:
-    if user is None or container.user is None or user == container.user:
-        return
-    raise SmProxyError(
-        "wrong-user",
-        f"the container of {container.host} lets {container.user} in, not {user}",
-        f"Use: ssh {container.user}@{container.host}",
-    )
+    if connection.pump is not None and (stream := connection.stream) is not None:
+        record = replace(
+            record,
+            through=stream.through,
+            session=stream.session_id,
+            resumes=stream.resumes,
+            up=connection.pump.up,
+            down=connection.pump.down,
+        )
+    return record

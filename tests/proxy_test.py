@@ -46,6 +46,7 @@ class World:
         self.let_go = 0
         self.let_go_before_the_end = 0
         self.up, self.down = 3, 7
+        self.through, self.session_id, self.resumes = "i-1", "s-1", 1
         self.opened = True
         self.done_after: list[str] = []
         self.pump_fails: BaseException | None = None
@@ -66,8 +67,8 @@ class World:
             raise self.found
         return self.found
 
-    def dial(self, found: Container, port: int, settings: Settings, _: object) -> Any:
-        self.dialled.append((found.address, port))
+    def dial(self, found: Container, settings: Settings, _: object) -> Any:
+        self.dialled.append((found.address, found.port))
         path = known_hosts.path_of(settings, found.host)
         self.pinned_before_dialling = path.read_text()
         return self
@@ -83,9 +84,6 @@ class World:
             raise self.pump_fails
         if self.checked is not None and self.refuses:
             self.checked.refusal = self.refuses
-
-    def record_fields(self) -> dict[str, Any]:
-        return {"bastion": "i-1", "session": "s-1", "resumes": 1}
 
     def close(self) -> None:
         self.closed += 1
@@ -236,7 +234,7 @@ def test_a_connection_is_noted_when_it_is_over(world: World) -> None:
     (record,) = connection_log.recent("sm-my-job")
     assert (record.code, record.line, record.job, record.node) == ("ok", "", "my-job", "algo-1")
     assert (record.address, record.port) == ("10.0.1.5", 2022)
-    assert (record.bastion, record.session, record.resumes) == ("i-1", "s-1", 1)
+    assert (record.through, record.session, record.resumes) == ("i-1", "s-1", 1)
     assert (record.up, record.down) == (3, 7)
 
 

@@ -45,8 +45,8 @@ def expected_key(context: Context) -> str:
 def tunnel(context: Context) -> str:
     """StartSession, and the data channel up to the agent's word that it is open."""
     container = needed(context.container, "the container")
-    stream = routes.connect(container, container.port, context.settings, context.aws)
-    context.session_id = str(stream.record_fields().get("session", ""))
+    stream = routes.connect(container, context.settings, context.aws)
+    context.session_id = stream.session_id
     context.tunnel = BlockingSocket(stream)
     context.tunnel.wait_open()
     return "the data channel is open"

@@ -41,22 +41,20 @@ class HostKeyPolicy:
         self._remembered = container.cached
         self._said = False
         self._dialled = container
-        self._port = container.port
         self._on_first_use = False
         self._expected = container
 
-    def pin(self, container: Container, port: int, *, on_first_use: bool) -> None:
+    def pin(self, container: Container, *, on_first_use: bool) -> None:
         """Expect the keys of a container that is about to be dialled, and make ssh accept them.
 
         Args:
-            container: with its host keys.
-            port: that is dialled.
+            container: with its host keys and the port that is dialled.
             on_first_use: True if the keys were pinned on first use; False if the log names them.
 
         Raises:
             SmProxyError: `config-read-only`, the keys cannot be written for ssh.
         """
-        self._dialled, self._port, self._on_first_use = container, port, on_first_use
+        self._dialled, self._on_first_use = container, on_first_use
         self._expect(container)
 
     def accepts(self, blob: bytes) -> bool:
@@ -94,14 +92,17 @@ class HostKeyPolicy:
 
     def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
         """The error for a refused key; `unasked` says why the log could not be read again."""
-        where = f"{self._dialled.address} port {self._port}"
         by_way = f" (through {through})" if through else ""
-        seen = f"{where}{by_way} has the host key {public_key.describe_blob(blob)}"
+        seen = f"{self._where}{by_way} has the host key {public_key.describe_blob(blob)}"
         names = ", ".join(map(public_key.describe, self._expected.host_keys))
         lag = f" (it could not be read again: {unasked})" if unasked else ""
         return SmProxyError(
             "host-key-changed", f"{seen}, {self._origin()} {names}{lag}", self._hint()
         )
+
+    @property
+    def _where(self) -> str:
+        return f"{self._dialled.address} port {self._dialled.port}"
 
     def _may_be_late(self) -> bool:
         """May the log still be lagging behind the container's new key?"""
@@ -115,8 +116,8 @@ class HostKeyPolicy:
         if pause and not self._said:
             self._said = True
             output.status(
-                f"{self._dialled.address} port {self._port} has another host key than the log of "
-                f"{self._expected.host} names; the container may have restarted: waiting up to "
+                f"{self._where} has another host key than the log of {self._expected.host} names; "
+                "the container may have restarted: waiting up to "
                 f"{sum(_PAUSES_S):.0f} s for its log"
             )
 

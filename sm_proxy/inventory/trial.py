@@ -83,7 +83,7 @@ def refuse_unless_answering(container: Container, settings: Settings, aws: Aws) 
     if not container.host_keys:
         pinned = trust_on_first_use.pinned(container, settings, aws.scope)
         container = replace(container, host_keys=(pinned,) if pinned else ())
-    tunnel = BlockingSocket(routes.connect(container, container.port, settings, aws))
+    tunnel = BlockingSocket(routes.connect(container, settings, aws))
     try:
         tunnel.wait_open()
         tunnel.await_greeting(f"{container.address} port {container.port}")

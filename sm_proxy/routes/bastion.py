@@ -34,38 +34,37 @@ def applies(settings: Settings, container: Container) -> bool:
     return bool(container.address)
 
 
-def connect(container: Container, port: int, settings: Settings, aws: Aws) -> Session:
+def connect(container: Container, settings: Settings, aws: Aws) -> Session:
     """Open a stream to the container's port through the bastion.
 
     Raises:
         SmProxyError: no bastion, offline, too old, denied, or the data channel cannot be opened.
     """
     if settings.bastion:
-        return _through(settings.bastion, container, port, aws)
+        return _through(settings.bastion, container, aws)
     target, remembered = threads.run(bastion_lookup.choose, aws, container.vpc_id)
     try:
-        return _through(target, container, port, aws)
+        return _through(target, container, aws)
     except SmProxyError as error:
         bastion_lookup.forget(aws, container.vpc_id)
         if not remembered or error.code not in _STALE:
             raise
         debug_log.write("the remembered bastion does not do any more", id=target)
     target, _ = threads.run(bastion_lookup.choose, aws, container.vpc_id)
-    return _through(target, container, port, aws)
+    return _through(target, container, aws)
 
 
-def _through(target: str, container: Container, port: int, aws: Aws) -> Session:
+def _through(target: str, container: Container, aws: Aws) -> Session:
     debug_log.write("bastion", id=target)
-    api = session_api.SsmApi(
-        aws, target, container.address, port, reason=f"sm-proxy {container.job}"
-    )
+    reason = f"sm-proxy {container.job}"
+    api = session_api.SsmApi(aws, target, container.address, container.port, reason)
     options = ssm.Options(
         payload_limit=SAFE_PAYLOAD if private_files.exists(_small_only(target)) else LARGE_PAYLOAD,
         network=aws.network,
         on_status=output.status,
         failure=_failures(target),
         over=sessions.SESSIONS.over,
-        record_fields={"bastion": target, "address": container.address, "port": port},
+        target=target,
     )
     return _opened(api, options, aws.scope)
 

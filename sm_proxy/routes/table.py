@@ -24,7 +24,7 @@ class Route(Protocol):
     def applies(self, settings: Settings, container: Container) -> bool:
         """Whether this route can lead to the container; makes no call and sends no packet."""
 
-    def connect(self, container: Container, port: int, settings: Settings, aws: Aws) -> Stream:
+    def connect(self, container: Container, settings: Settings, aws: Aws) -> Stream:
         """Open a stream to the container's port.
 
         A route that starts an SSM session does so through `sessions.SESSIONS`, which ends it when
@@ -38,7 +38,7 @@ class Route(Protocol):
 ROUTES: Final[tuple[Route, ...]] = (bastion,)
 
 
-def connect(container: Container, port: int, settings: Settings, aws: Aws) -> Stream:
+def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
     """Open a stream by the first route that applies.
 
     If no route applies, the first one is tried: its error tells the user why.
@@ -47,4 +47,4 @@ def connect(container: Container, port: int, settings: Settings, aws: Aws) -> St
         SmProxyError: with the code that fits.
     """
     usable = (route for route in ROUTES if route.applies(settings, container))
-    return next(usable, ROUTES[0]).connect(container, port, settings, aws)
+    return next(usable, ROUTES[0]).connect(container, settings, aws)

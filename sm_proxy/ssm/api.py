@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
 
 from sm_proxy.ssm.dial import DIRECT, Network
 from sm_proxy.ssm.dial_failure import DialKind
@@ -90,7 +90,7 @@ class Options:
         on_status: takes a line for the user (the account's CustomerMessage).
         failure: makes the exception for a session that did not end cleanly.
         over: called with the session's id once both ends know that it is over.
-        record_fields: what its caller wants to find again in `Session.record_fields`.
+        target: the session's target, such as an instance id: see `Session.through`.
     """
 
     payload_limit: int = LARGE_PAYLOAD
@@ -99,7 +99,7 @@ class Options:
     on_status: Callable[[str], None] = lambda _: None
     failure: Callable[[Kind, str], Exception] = SessionEndedError
     over: Callable[[str], None] = lambda _: None
-    record_fields: Mapping[str, Any] = field(default_factory=dict)
+    target: str = ""
 
 
 def terminate_within_bound(api: Api, session_id: str) -> None:

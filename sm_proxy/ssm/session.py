@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Final
+from typing import Final
 
 from sm_proxy.ssm import channel as channel_module
 from sm_proxy.ssm import smux, transport
@@ -114,10 +114,20 @@ class Session:
         words = "the bastion's agent was cut off and may have written data twice"
         return self._options.failure("doubled", words)
 
-    def record_fields(self) -> dict[str, Any]:
-        """What a record of it should say: what the caller knows, its id and how it fared."""
-        own = {"session": self._session_id, "resumes": self._link.resumes}
-        return {**self._options.record_fields, **own}
+    @property
+    def through(self) -> str:
+        """The target whose agent forwards the bytes."""
+        return self._options.target
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self._session_id
+
+    @property
+    def resumes(self) -> int:
+        """How often a lost connection was resumed."""
+        return self._link.resumes
 
     @property
     def delivered(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +38,8 @@ class ConnectionRecord:
         node: such as `algo-1`.
         address: of the container.
         port: of its SSH server; 0 if it is not known.
-        bastion: instance id; empty if no session was opened.
+        through: the machine it went through, such as the bastion's instance id; empty if it has
+            not got that far.
         session: the SSM session's id.
         up: bytes to the container.
         down: bytes from the container.
@@ -54,7 +55,7 @@ class ConnectionRecord:
     node: str = ""
     address: str = ""
     port: int = 0
-    bastion: str = ""
+    through: str = ""
     session: str = ""
     up: int = 0
     down: int = 0
@@ -66,33 +67,38 @@ class ConnectionRecord:
         return self.code not in {OK, INTERRUPTED}
 
 
-def append(known: dict[str, Any], began: float, ended_by: BaseException | None) -> None:
-    """Write down a connection that is over; nothing that hinders it is an error.
+def append(record: ConnectionRecord, began: float, ended_by: BaseException | None) -> None:
+    """Write down a connection that is over; failures are ignored.
 
     Args:
-        known: what is known of it, as in `ConnectionRecord`.
+        record: what is known of it; the fields that say when and how it ended are filled in here.
         began: when it began, in Unix seconds.
         ended_by: what it ended with, None for a clean end.
     """
-    if ended_by is None:
-        ending = {}
-    elif isinstance(ended_by, SmProxyError):
-        line = printable(redact(ended_by.line))
-        ending = {"code": ended_by.code, "line": line}
-    elif isinstance(ended_by, Exception):
-        ending = {"code": "bug", "line": type(ended_by).__name__}
-    else:
-        ending = {"code": INTERRUPTED}
-    when = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
-        "seconds": round(time.time() - began, 3),
-    }
-    record = ConnectionRecord(**{**known, **when, **ending})
+    code, line = _ending(ended_by)
+    record = replace(
+        record,
+        time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        seconds=round(time.time() - began, 3),
+        code=code,
+        line=line,
+    )
     with contextlib.suppress(OSError, SmProxyError):
         path = _path(record.host)
         if not private_files.exists(path):
             _make_room(path.parent)
         Journal(path).add(asdict(record))
+
+
+def _ending(ended_by: BaseException | None) -> tuple[str, str]:
+    """The code of a connection's end, and the line that the user was to see."""
+    if ended_by is None:
+        return OK, ""
+    if isinstance(ended_by, SmProxyError):
+        return ended_by.code, printable(redact(ended_by.line))
+    if isinstance(ended_by, Exception):
+        return "bug", type(ended_by).__name__
+    return INTERRUPTED, ""
 
 
 def recent(host: str) -> list[ConnectionRecord]:

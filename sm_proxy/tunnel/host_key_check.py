@@ -111,12 +111,9 @@ class HostKeyCheckedStream(StreamWrapper):
         if blob is None or self._keys.accepts(blob):
             return data
         self._held = data
-        through = self._through()
+        through = self.through
         self._check = Background(lambda: self._keys.judge(blob, through))
         return b""
-
-    def _through(self) -> str:
-        return str(self._stream.record_fields().get("bastion", ""))
 
     def _settle(self, check: Background[SmProxyError | None], now: float) -> None:
         self._until = self._until or now + PATIENCE_S
@@ -124,7 +121,7 @@ class HostKeyCheckedStream(StreamWrapper):
             self.refusal = check.result()
         elif now >= self._until and self._reader.blob is not None:
             unasked = f"no answer in {PATIENCE_S:.0f} s"
-            self.refusal = self._keys.refusal(self._reader.blob, self._through(), unasked)
+            self.refusal = self._keys.refusal(self._reader.blob, self.through, unasked)
         else:
             return
         self._check = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 
 class Stream(Protocol):
@@ -47,8 +47,17 @@ class Stream(Protocol):
     def wants_write(self) -> bool:
         """Whether to wait for the descriptor to be writable."""
 
-    def record_fields(self) -> dict[str, Any]:
-        """What a record of the connection should say: see `connection_log.ConnectionRecord`."""
+    @property
+    def through(self) -> str:
+        """The machine that the bytes pass through, such as a bastion's id; empty if none."""
+
+    @property
+    def session_id(self) -> str:
+        """The id of the SSM session below the stream; empty if the route has none."""
+
+    @property
+    def resumes(self) -> int:
+        """How often a lost connection was resumed."""
 
     def fileno(self) -> int:
         """The descriptor to wait for; it may change at every `advance`."""
@@ -127,9 +136,20 @@ class StreamWrapper:
         """Whether to wait for the descriptor to be writable."""
         return self._stream.wants_write
 
-    def record_fields(self) -> dict[str, Any]:
-        """What a record of the connection should say."""
-        return self._stream.record_fields()
+    @property
+    def through(self) -> str:
+        """The machine that the bytes pass through."""
+        return self._stream.through
+
+    @property
+    def session_id(self) -> str:
+        """The id of the SSM session below the stream."""
+        return self._stream.session_id
+
+    @property
+    def resumes(self) -> int:
+        """How often a lost connection was resumed."""
+        return self._stream.resumes
 
     def fileno(self) -> int:
         """The descriptor to wait for."""

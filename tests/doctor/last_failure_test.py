@@ -11,6 +11,7 @@ from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.settings import Settings
 from sm_proxy.state import connection_log
+from sm_proxy.state.connection_log import ConnectionRecord
 from tests.fakes import FakeAws
 
 
@@ -25,8 +26,8 @@ def told(host: str | None) -> str:
 
 def test_the_last_failed_connection_of_the_host_itself() -> None:
     began = time.time() - 7200
-    connection_log.append({"host": "sm-a"}, began, SmProxyError("no-vpc", "there is none"))
-    connection_log.append({"host": "sm-a"}, time.time(), None)
+    connection_log.append(ConnectionRecord("sm-a"), began, SmProxyError("no-vpc", "there is none"))
+    connection_log.append(ConnectionRecord("sm-a"), time.time(), None)
     assert told("sm-a").startswith("2 h ago: no-vpc: there is none; 1 connection")
     with pytest.raises(SkipCheck, match="no failure"):
         told("sm-b")

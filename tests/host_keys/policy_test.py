@@ -29,7 +29,7 @@ class Place:
     ) -> HostKeyPolicy:
         found = container(cached=look is not None)
         keys = HostKeyPolicy(self.settings, found, look or container)
-        keys.pin(found, 2022, on_first_use=on_first_use)
+        keys.pin(found, on_first_use=on_first_use)
         return keys
 
     @property
@@ -77,7 +77,7 @@ def test_the_refusal_names_both_keys_and_the_place(place: Place) -> None:
         public_key.describe_blob(blob_of(HOST_KEY)),
     )
     assert error.message == (
-        f"10.0.1.5 port 2022 (through i-1) has the host key {seen}, "
+        f"10.0.1.5 port 2222 (through i-1) has the host key {seen}, "
         f"but the log of job my-job, node algo-1, stream {NODE_STREAM} names {named}"
     )
     assert error.hint.endswith("sm-proxy doctor sm-my-job")
@@ -121,13 +121,13 @@ def test_a_lagging_log_is_read_again(
     """A new stream may exist before its marker: then there is no address."""
     log = Log(clock, 5, before)
     keys = HostKeyPolicy(place.settings, container(cached=cached), log.look)
-    keys.pin(container(), 2022, on_first_use=False)
+    keys.pin(container(), on_first_use=False)
     assert keys.judge(blob_of(OTHER), "") is None
     assert place.pinned == f"* {OTHER}\n"
     assert log.looks <= 4
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
-    assert said[0].startswith("sm-proxy: 10.0.1.5 port 2022 has another host key")
+    assert said[0].startswith("sm-proxy: 10.0.1.5 port 2222 has another host key")
 
 
 def test_a_log_that_is_current_causes_no_wait(
@@ -151,7 +151,7 @@ def test_the_refusal_names_the_new_address_of_a_moved_container(place: Place, cl
     third = OTHER.replace("IO1W", "IO1X")
     error = refused(place.keys(lambda: container(address="10.0.1.9", host_keys=(third,))))
     assert error.code == "host-key-changed"
-    assert "10.0.1.5 port 2022" in error.message
+    assert "10.0.1.5 port 2222" in error.message
     assert public_key.describe_blob(blob_of(third)) in error.message
     assert error.hint == "The container is at 10.0.1.9 port 2222 now: connect again."
     assert sum(clock.slept) == 0

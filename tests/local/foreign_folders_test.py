@@ -19,6 +19,7 @@ from sm_proxy.routes import bastion
 from sm_proxy.settings import Settings
 from sm_proxy.state import connection_log, open_sessions
 from sm_proxy.state.cache import Cache
+from sm_proxy.state.connection_log import ConnectionRecord
 from tests.fakes import HOST_KEY, container, tree
 
 pytestmark = pytest.mark.skipif(
@@ -68,7 +69,7 @@ def first_use() -> None:
 
 
 def log() -> None:
-    connection_log.append({"host": "sm-x"}, 0.0, None)
+    connection_log.append(ConnectionRecord("sm-x"), 0.0, None)
 
 
 def debug(step: str = "step") -> None:

@@ -153,6 +153,6 @@ def test_a_target_that_refused_a_large_message_gets_small_ones(started: Started)
     assert list((paths.cache_dir() / "small-messages").iterdir())
 
 
-def test_what_a_record_of_the_connection_says(started: Started) -> None:
+def test_the_session_knows_its_target(started: Started) -> None:
     connected(account())
-    assert started[0][1].record_fields == {"bastion": "i-1", "address": "10.0.1.5", "port": 2222}
+    assert started[0][1].target == "i-1"

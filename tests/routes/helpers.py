@@ -44,7 +44,7 @@ def account(**changes: Answers) -> FakeAws:
 
 
 def connected(aws: FakeAws, settings: Settings | None = None, port: int = 2222) -> object:
-    return bastion.connect(container(), port, settings or Settings(), aws)
+    return bastion.connect(container(port=port), settings or Settings(), aws)
 
 
 def refused(aws: FakeAws, settings: Settings | None = None) -> SmProxyError:

@@ -27,7 +27,7 @@ class Recorded:
 
 def through(monkeypatch: pytest.MonkeyPatch, *routes: Recorded) -> str:
     monkeypatch.setattr(table, "ROUTES", cast("tuple[Route, ...]", routes))
-    stream: Any = table.connect(container(), 22, Settings(), FakeAws())
+    stream: Any = table.connect(container(), Settings(), FakeAws())
     return str(stream.through)
 
 

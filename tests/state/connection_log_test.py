@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,19 +23,14 @@ def files() -> list[Path]:
 
 
 def test_a_clean_connection() -> None:
-    facts = {"job": "j", "node": "algo-1", "address": "10.0.1.5", "port": 22, "up": 3, "down": 7}
-    append({"host": "sm-j", **facts, "bastion": "i-1", "session": "s-1", "resumes": 2}, BEGAN, None)
+    record = ConnectionRecord(
+        host="sm-j", job="j", node="algo-1", address="10.0.1.5", port=22, up=3, down=7,
+        through="i-1", session="s-1", resumes=2,
+    )  # fmt: skip
+    append(record, BEGAN, None)
     (found,) = recent("sm-j")
     assert found.seconds > 0
-    assert found == ConnectionRecord(
-        host="sm-j",
-        time="2023-11-14T22:13:20Z",
-        seconds=found.seconds,
-        bastion="i-1",
-        session="s-1",
-        resumes=2,
-        **facts,  # type: ignore[arg-type]
-    )
+    assert found == replace(record, time="2023-11-14T22:13:20Z", seconds=found.seconds)
     assert not found.failed
     assert files()[0].stat().st_mode & 0o777 == 0o600
 
@@ -49,24 +45,26 @@ def test_a_clean_connection() -> None:
     ],
 )
 def test_how_it_ended(error: BaseException, code: str, line: str) -> None:
-    append({"host": "sm-j"}, BEGAN, error)
+    append(ConnectionRecord("sm-j"), BEGAN, error)
     (found,) = recent("sm-j")
     assert (found.code, found.line) == (code, line)
     assert found.failed == (code != "interrupted")
 
 
 def test_the_newest_of_the_hosts_own_come_first() -> None:
-    append({"host": "sm-j"}, BEGAN, SmProxyError("no-vpc", "first"))
-    append({"host": "sm-j"}, BEGAN, SmProxyError("network", "second"))
-    append({"host": "sm-j"}, BEGAN, None)
-    append({"host": "sm-other"}, BEGAN, SmProxyError("throttled", "other"))
+    append(ConnectionRecord("sm-j"), BEGAN, SmProxyError("no-vpc", "first"))
+    append(ConnectionRecord("sm-j"), BEGAN, SmProxyError("network", "second"))
+    append(ConnectionRecord("sm-j"), BEGAN, None)
+    append(ConnectionRecord("sm-other"), BEGAN, SmProxyError("throttled", "other"))
     assert [record.code for record in recent("sm-j")] == ["ok", "network", "no-vpc"]
     assert recent("sm-none") == []
 
 
 def test_no_token_is_kept() -> None:
     append(
-        {"host": "sm-j"}, BEGAN, SmProxyError("network", f"x-amz-security-token:{TOKEN} refused")
+        ConnectionRecord("sm-j"),
+        BEGAN,
+        SmProxyError("network", f"x-amz-security-token:{TOKEN} refused"),
     )
     assert TOKEN[20:60] not in files()[0].read_text()
     assert "[redacted]" in recent("sm-j")[0].line
@@ -74,7 +72,7 @@ def test_no_token_is_kept() -> None:
 
 @pytest.mark.parametrize("host", ["../../../x", "a/b", "-oProxyCommand=id", "\udcff", "x" * 9_000])
 def test_a_hostile_name_stays_in_the_folder(host: str) -> None:
-    append({"host": host}, BEGAN, SmProxyError("bad-name", "no"))
+    append(ConnectionRecord(host), BEGAN, SmProxyError("bad-name", "no"))
     assert [path.parent.name for path in files()] == ["connections"]
     assert len(files()[0].name) < 60
 
@@ -82,7 +80,7 @@ def test_a_hostile_name_stays_in_the_folder(host: str) -> None:
 def test_hosts_are_bounded_in_number_and_age(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_log, "HOSTS", 5)
     for number in range(9):
-        append({"host": f"sm-{number}"}, BEGAN, None)
+        append(ConnectionRecord(f"sm-{number}"), BEGAN, None)
         moment = time.time() - 1000 + number
         for path in files():
             if f'"sm-{number}"' in path.read_text():
@@ -90,7 +88,7 @@ def test_hosts_are_bounded_in_number_and_age(monkeypatch: pytest.MonkeyPatch) ->
     assert [bool(recent(f"sm-{number}")) for number in range(9)] == [False] * 4 + [True] * 5
     for path in files():
         os.utime(path, (1, 1))
-    append({"host": "sm-new"}, BEGAN, None)
+    append(ConnectionRecord("sm-new"), BEGAN, None)
     assert len(files()) == 1
 
 
@@ -99,15 +97,15 @@ def test_hosts_are_bounded_in_number_and_age(monkeypatch: pytest.MonkeyPatch) ->
     [{"host": 1}, {"host": "sm-other"}, {"up": "x"}, {"seconds": None}, {"code": []}],
 )
 def test_a_record_of_the_wrong_shape_is_none(change: dict[str, object]) -> None:
-    append({"host": "sm-j"}, BEGAN, None)
+    append(ConnectionRecord("sm-j"), BEGAN, None)
     record = json.loads(files()[0].read_text())
     files()[0].write_text(json.dumps({**record, **change}) + "\n")
-    append({"host": "sm-j"}, BEGAN, None)
+    append(ConnectionRecord("sm-j"), BEGAN, None)
     assert len(recent("sm-j")) == 1
 
 
 def test_a_later_version_may_know_more() -> None:
-    append({"host": "sm-j"}, BEGAN, None)
+    append(ConnectionRecord("sm-j"), BEGAN, None)
     record = json.loads(files()[0].read_text())
     files()[0].write_text(json.dumps({**record, "weather": "fine"}) + "\n")
     assert len(recent("sm-j")) == 1
@@ -118,5 +116,5 @@ def test_an_unwritable_folder_is_no_reason_to_fail(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "file" / "state"))
-    append({"host": "sm-j"}, BEGAN, None)
+    append(ConnectionRecord("sm-j"), BEGAN, None)
     assert recent("sm-j") == []

@@ -48,6 +48,7 @@ class FakeStream:
         self.finish_called = False
         self.patience = math.inf
         self.begun: Callable[[], object] = int
+        self.through, self.session_id, self.resumes = "", "", 0
         self.turns = 0
 
     @property
@@ -65,9 +66,6 @@ class FakeStream:
     @property
     def wants_write(self) -> bool:
         return bool(self._outgoing) and not self.ended
-
-    def record_fields(self) -> dict[str, Any]:
-        return {}
 
     def fileno(self) -> int:
         return -1 if self.ended else self._near.fileno()
