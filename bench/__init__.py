@@ -1,1 +1,1 @@
-"""Figures against what a user would pick instead: what was measured, how, and against what."""
+"""Measurements against what a user would use instead; each names what it compares, and how."""

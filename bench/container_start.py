@@ -1,9 +1,9 @@
 """`python -m bench.container_start [--runs N]`: how much later a job's program starts with us.
 
-A program that does nothing is run to its end, bare and behind the container's entrypoint, in turns:
-with a real sshd, with none in the image, and with one that hangs. Each run has a fresh folder, so
-fresh host keys. Exits with 1 where a median is more than 0.2 s later than bare, the promise of
-`container/README.md`; on a machine that is busy with other things that says little.
+A program that does nothing runs to its end, alternately bare and behind the container's entrypoint:
+with a real sshd, without one, and with one that hangs. Each run has a new folder and so new host
+keys. The exit status is 1 if a median is more than 0.2 s later than bare, the promise of
+`container/README.md`. On a busy machine the result means little.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PORT: Final = 22022
 
 
 def ways(folder: Path) -> dict[str, str | None]:
-    """The server of each way, None for bare."""
+    """The server of each variant; None for the bare program."""
     hangs = folder / "sshd"
     hangs.write_text("#!/bin/sh\nexec sleep 60\n")
     hangs.chmod(0o755)
@@ -66,7 +66,7 @@ def took_s(server: str | None, run_dir: Path) -> float:
 
 
 def measured(runs: int) -> dict[str, list[float]]:
-    """Seconds of each run of each way."""
+    """The seconds of each run, by variant."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         servers = ways(folder)
@@ -74,7 +74,7 @@ def measured(runs: int) -> dict[str, list[float]]:
         for run in range(runs):
             for number, (way, server) in enumerate(servers.items()):
                 taken[way].append(took_s(server, folder / f"run-{run}-{number}"))
-                time.sleep(1.5)  # our ssh half sees the program's end within a second
+                time.sleep(1.5)  # our ssh server ends within a second after the program
     return taken
 
 

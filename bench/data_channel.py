@@ -1,7 +1,7 @@
-"""`python -m bench.data_channel [--quick]`: against a model of the reference client.
+"""`python -m bench.data_channel [--quick]`: our data channel and a model of the reference client.
 
-Everything runs on this machine's loopback against the lab's session gateway, which keeps the real
-agent's pauses unless a line says otherwise. Ratios count; seconds are for orientation.
+Everything runs on loopback with the lab's session gateway, which pauses as the real agent does
+unless a line says otherwise. Compare ratios; seconds depend on the machine.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def helper(grant: ssm.Grant, rate: str = PACED) -> subprocess.Popen[bytes]:
 
 
 def uploads(agent: Gateway, runs: int, mib: int) -> None:
-    """Incompressible bytes up: ours, and the model of the reference client with a 32nd of them."""
+    """Upload random bytes with our client, and 1/32 of them with the reference client's model."""
     data = os.urandom(mib * MIB)
     small = data[: len(data) // 32]
     ours, theirs = [], []
@@ -64,7 +64,7 @@ def uploads(agent: Gateway, runs: int, mib: int) -> None:
 
 
 def upload(agent: Gateway, data: bytes) -> float:
-    """MB/s from the helper's stdin to the target, from the greeting on."""
+    """MB/s from the helper's stdin to the target, counted from the greeting."""
     target = Target(targets.sink)
     process = greeted(agent.to(target.port).start())
     started = time.perf_counter()
@@ -78,7 +78,7 @@ def upload(agent: Gateway, data: bytes) -> float:
 
 
 def greeted(grant: ssm.Grant) -> subprocess.Popen[bytes]:
-    """A helper that has passed the greeting on."""
+    """A helper that has printed the greeting."""
     process = helper(grant)
     if process.stdout is None or process.stdout.readline() != GREETING:
         raise RuntimeError("no greeting")
@@ -86,7 +86,7 @@ def greeted(grant: ssm.Grant) -> subprocess.Popen[bytes]:
 
 
 def reference_upload(agent: Gateway, data: bytes) -> float:
-    """The same through the model."""
+    """MB/s of an upload through the model."""
     target = Target(targets.sink)
     client = ReferenceClient(agent.to(target.port).start())
     client.await_received(len(GREETING))
@@ -99,7 +99,7 @@ def reference_upload(agent: Gateway, data: bytes) -> float:
 
 
 def downloads(agent: Gateway, runs: int, mib: int) -> None:
-    """Bytes down: ours against a client that only acknowledges and throws away."""
+    """Download with our client, and with a client that only acknowledges and discards."""
     data = os.urandom(mib * MIB)
     ours, drained = [], []
     for _ in range(runs):
@@ -109,7 +109,7 @@ def downloads(agent: Gateway, runs: int, mib: int) -> None:
 
 
 def download(agent: Gateway, data: bytes) -> float:
-    """MB/s out of the helper's stdout, from the greeting on."""
+    """MB/s out of the helper's stdout, counted from the greeting."""
     process = greeted(agent.to(Target(targets.source(data)).port).start())
     started = time.perf_counter()
     if process.stdout is None or process.stdout.read(len(data)) != data:
@@ -120,7 +120,7 @@ def download(agent: Gateway, data: bytes) -> float:
 
 
 def drain(agent: Gateway, data: bytes) -> float:
-    """The same by the ack-only client."""
+    """MB/s of a download by the client that only acknowledges."""
     client = ReferenceClient(agent.to(Target(targets.source(data)).port).start())
     client.await_received(len(GREETING))
     started = time.perf_counter()
@@ -131,7 +131,7 @@ def drain(agent: Gateway, data: bytes) -> float:
 
 
 def first_byte(agent: Gateway, runs: int) -> None:
-    """From StartSession's answer to the SSH server's greeting, in this process."""
+    """Time from StartSession's answer to the SSH server's greeting, in this process."""
     target = Target(targets.sink)
     ours, theirs = [], []
     for _ in range(runs):
@@ -151,7 +151,7 @@ def first_byte(agent: Gateway, runs: int) -> None:
 
 
 def echoes(agent: Gateway, runs: int) -> None:
-    """One byte there and back: a plain TCP connection, idle, and beside a bulk upload."""
+    """Round trip of one byte: over plain TCP, over an idle session, and during an upload."""
     target = Target(targets.echo)
     with socket.create_connection(("127.0.0.1", target.port)) as plain:
         plain.recv(100)
@@ -174,7 +174,7 @@ def echoes(agent: Gateway, runs: int) -> None:
 
 
 def refill(process: subprocess.Popen[bytes], block: bytes) -> None:
-    """Keep the pipe of a bulk copy full without waiting for it."""
+    """Keep the pipe of an upload full without blocking."""
     try:
         os.write(process.stdin.fileno() if process.stdin else -1, block)
     except BlockingIOError:
@@ -182,13 +182,13 @@ def refill(process: subprocess.Popen[bytes], block: bytes) -> None:
 
 
 def plain_echo(connection: socket.socket) -> None:
-    """One byte there and back over TCP."""
+    """Round trip of one byte over TCP."""
     connection.sendall(b"x")
     connection.recv(1)
 
 
 def ceilings(runs: int, mib: int) -> None:
-    """The helper alone: a player sends it frames made beforehand, or acknowledges what it sends."""
+    """The helper's own limit, with a player that sends prepared frames or only acknowledges."""
     down = [player.download_rate(helper, mib * MIB // 4) for _ in range(runs)]
     print(f"{'ceiling down, 1,024-byte messages, MB/s':45} {statistics.median(down):8.1f}")
     up, cpu = [], []
@@ -201,13 +201,13 @@ def ceilings(runs: int, mib: int) -> None:
 
 
 def children_cpu() -> float:
-    """CPU seconds of the processes that have ended so far."""
+    """CPU seconds of all child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def read_until(stream: ssm.Session, count: int) -> bytes:
-    """Drive a session until so many bytes have come."""
+    """Drive a session until `count` bytes have arrived."""
     data = b""
     ready: frozenset[int] = frozenset()
     while len(data) < count:
@@ -224,7 +224,7 @@ def read_until(stream: ssm.Session, count: int) -> bytes:
 
 
 def echo(stream: ssm.Session) -> None:
-    """One byte there and back."""
+    """Send one byte and wait for its return."""
     stream.write(b"x")
     read_until(stream, 1)
 
@@ -251,7 +251,7 @@ def report(
     *,
     more_is_better: bool = False,
 ) -> None:
-    """One line: our median, the baseline's, their ratio or difference."""
+    """Print our median, the baseline's, and their ratio or difference."""
     mine, other = statistics.median(ours), statistics.median(baseline)
     ratio = mine / other if more_is_better else other / mine
     print(

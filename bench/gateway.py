@@ -18,7 +18,7 @@ DOCUMENT = "AWS-StartPortForwardingSessionToRemoteHost"
 
 
 class Gateway:
-    """Starts sessions to ports of 127.0.0.1; an Api of `sm_proxy.ssm` for one port."""
+    """Starts sessions to one port of 127.0.0.1, as an Api of `sm_proxy.ssm`."""
 
     def __init__(self, control: Path, port: int = 0) -> None:
         self._control = control
@@ -54,11 +54,11 @@ class Gateway:
         self.ask(op="terminate", session=session_id)
 
     def data_key(self, key_id: str, session_id: str, challenge: str) -> tuple[bytes, bytes]:
-        """Never asked for here."""
+        """Never called."""
         raise NotImplementedError(key_id, session_id, challenge)
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """One request on the control socket."""
+        """Send one request to the control socket and return its answer."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self._control))
             connection.sendall(json.dumps(request).encode() + b"\n")
@@ -68,7 +68,7 @@ class Gateway:
 
 @contextlib.contextmanager
 def running(**faults: Any) -> Iterator[Gateway]:
-    """A gateway with these faults (see sm_proxy_lab/gateway/faults.py)."""
+    """Run a gateway with these faults (see sm_proxy_lab/gateway/faults.py)."""
     with tempfile.TemporaryDirectory() as name, socket.create_server(("127.0.0.1", 0)) as server:
         control = Path(name) / "control"
         process = subprocess.Popen(

@@ -1,7 +1,7 @@
-"""The helper process without its resolver: one granted session, pumped to stdin and stdout.
+"""The ProxyCommand process without its resolver: pump one granted session to stdin and stdout.
 
-argv: the session id, the stream URL, data messages a second (`inf`: as fast as possible); the
-token is read from the environment.
+Arguments: session id, stream URL, data messages per second (`inf`: no limit). The environment
+variable BENCH_TOKEN holds the token.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sm_proxy.tunnel.pump import Pump
 
 
 class NoApi:
-    """Whatever a benchmark does not need."""
+    """An Api for a session that was started elsewhere and is never resumed."""
 
     def start(self) -> ssm.Grant:
         """Never called."""
         raise NotImplementedError
 
     def resume(self, session_id: str) -> ssm.Grant | None:
-        """A cut is the end here."""
+        """Nothing: a lost connection ends the benchmark."""
         del session_id
         return None
 
@@ -31,12 +31,12 @@ class NoApi:
         """Nothing to end."""
 
     def data_key(self, key_id: str, session_id: str, challenge: str) -> tuple[bytes, bytes]:
-        """Never asked for."""
+        """Never called."""
         raise NotImplementedError(key_id, session_id, challenge)
 
 
 def main() -> None:
-    """Pump until either side is done."""
+    """Pump until one side ends."""
     session_id, url, rate = sys.argv[1:]
     streams = stdio.take_over()
     grant = ssm.Grant(session_id, os.environ["BENCH_TOKEN"], url)

@@ -1,6 +1,6 @@
-"""A peer without an agent's pauses: plays frames made beforehand, or acknowledges what it gets.
+"""A peer without the agent's pauses: it sends prepared frames, or acknowledges what it receives.
 
-It runs in a process of its own, so that what is measured is the helper.
+It runs in its own process, so that only the ProxyCommand process is measured.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Start = Callable[[Grant, str], "subprocess.Popen[bytes]"]
 
 
 def download_rate(start: Start, size: int) -> float:
-    """MB/s from a player with `size` bytes in 1,024-byte messages through the helper's stdout."""
+    """MB/s through the helper's stdout, from a player with `size` bytes in 1,024-byte messages."""
     with _player("down", size) as url:
         process = start(Grant("s", "t", url), "inf")
         if process.stdout is None:
@@ -138,7 +138,7 @@ def _serve(mode: str, size: int) -> None:
         else:
             _play_up(connection, size)
 
-    # Unbounded queue: acks pile up there while the frames are played.
+    # Unbounded queue: acks wait there while the frames are sent.
     options = {"compression": None, "max_size": None, "max_queue": None}
     with serve(play, "127.0.0.1", 0, **options) as server:
         print(f"ws://127.0.0.1:{server.socket.getsockname()[1]}/", flush=True)

@@ -1,9 +1,9 @@
-"""A model of the reference client: 1,024 bytes a message, then a pause of 1 ms, one ack a message.
+"""A model of the reference client, session-manager-plugin, after its sources.
 
-As read in its sources (config.go:27, standardstreamforwarding.go:57-71); blocking, one thread each
-way; every 100 ms the oldest message is resent if it is 200 ms old and unacknowledged. It shares the
-wire format with our client and nothing else. Without sending it is also the ack-only drain that
-downloads are held against.
+It sends 1,024 bytes in a message, pauses for 1 ms, and acknowledges each message (config.go:27,
+standardstreamforwarding.go:57-71). It blocks, with one thread for each direction. Every 100 ms it
+resends the oldest message if that is 200 ms old and unacknowledged. It shares only the wire format
+with our client. Downloads are compared with this model too, which then only acknowledges.
 """
 
 from __future__ import annotations

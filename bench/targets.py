@@ -1,4 +1,4 @@
-"""What stands behind the agent in a benchmark: a sink, a source, an echo. Each greets first."""
+"""Servers behind the agent in a benchmark: a sink, a source, an echo. Each greets first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GREETING = b"SSH-2.0-bench\r\n"
 
 
 class Target:
-    """A server on loopback whose connections `behave`; `received` counts what came."""
+    """A server on loopback that runs `behave` for each connection; `received` counts bytes."""
 
     def __init__(self, behave: Callable[[Target, socket.socket], None]) -> None:
         self.received = 0
@@ -21,7 +21,7 @@ class Target:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def await_received(self, count: int, timeout: float = 300) -> None:
-        """Wait until `count` bytes have come."""
+        """Wait until `count` bytes have arrived."""
         deadline = time.monotonic() + timeout
         while self.received < count:
             if time.monotonic() > deadline:
@@ -41,20 +41,20 @@ class Target:
 
 
 def sink(target: Target, connection: socket.socket) -> None:
-    """Take everything."""
+    """Read everything."""
     while data := connection.recv(1 << 20):
         target.received += len(data)
 
 
 def echo(target: Target, connection: socket.socket) -> None:
-    """Give everything back."""
+    """Send everything back."""
     while data := connection.recv(1 << 16):
         target.received += len(data)
         connection.sendall(data)
 
 
 def source(data: bytes) -> Callable[[Target, socket.socket], None]:
-    """Send `data`, then wait for the end."""
+    """Send `data`, then read until the end."""
 
     def behave(target: Target, connection: socket.socket) -> None:
         connection.sendall(data)
