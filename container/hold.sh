@@ -3,15 +3,17 @@
 # program as a child of ours, and the keeping of the container behind it. `$smp_run/window` says
 # which it is.
 
-smp_grace=30  # seconds that somebody whose connection broke has to come back
-smp_stopped=  # 128+n of the signal that asked us to end
-smp_child=    # the running program
-smp_grouped=  # it gets a process group of its own
-smp_early=    # signals that came while it was being started
+smp_pause=1     # seconds between two looks at who is connected
+smp_grace=30    # seconds that a user whose connection broke has to come back
+smp_farewell=2  # seconds that the ssh session which ran `sm-proxy done` has to end by itself
+smp_stopped=    # 128+n of the signal that asked us to end
+smp_child=      # the running program
+smp_grouped=    # it gets a process group of its own
+smp_early=      # signals that came while it was being started
 
-# Sleep for a second, or less if a signal arrives.
+# Sleep for $1 seconds, or less if a signal arrives.
 sleep_interruptibly() {
-    sleep 1 &
+    sleep "$1" &
     wait $!
 }
 
@@ -84,7 +86,7 @@ wait_for_connection() {
     say "waiting up to $SM_PROXY_WAIT for somebody to connect before the program starts"
     while [ -z "$smp_stopped" ] && [ "$smp_clock" -lt "$smp_until" ]; do
         if [ -e "$smp_run/go" ] || [ -e "$smp_run/failed" ] || somebody_has_connected; then break; fi
-        sleep_interruptibly
+        sleep_interruptibly "$smp_pause"
         read_clock
     done
     write_window none
@@ -152,13 +154,13 @@ keep_container() {
             break
         fi
         if [ "$smp_clock" -ge "$smp_until" ] && ! kept_by_connection; then break; fi
-        sleep_interruptibly
+        sleep_interruptibly "$smp_pause"
         read_clock
         [ "$smp_clock" -lt $((smp_until - smp_grace)) ] || ! somebody_is_connected || smp_seen=$smp_clock
     done
     write_window none
-    # The ssh that said so ends first, however slow its way: else `sm-proxy done` would seem to fail.
-    [ ! -e "$smp_run/done" ] || { sleep_interruptibly && sleep_interruptibly; }
+    # Let that ssh session end first, however slow its network: else `sm-proxy done` would seem to fail.
+    [ ! -e "$smp_run/done" ] || sleep_interruptibly "$smp_farewell"
 }
 
 # The window is over: succeed if the container stays because of who is connected.

@@ -25,6 +25,7 @@ home=${HOME:-/}
 newline='
 '
 ready_within=30 # seconds for all of it; after that the log says that there is no ssh
+watch_pause=1   # seconds between two looks at the processes that we serve
 umask 077
 # Re-register the caller: those who end as we begin may have thrown the list away.
 [ -z "$run" ] || { echo $$ >"$run/serve.pid" && echo "$watched" >>"$run/watched"; }
@@ -205,7 +206,7 @@ any_watched_alive() {
 # End with the processes we serve. Only needed where their end is not the container's end.
 exit_with_watched() {
     # One script follows on another: look twice, for the gap between them.
-    while any_watched_alive || { sleep 1 && any_watched_alive; }; do sleep 1; done
+    while any_watched_alive || { sleep "$watch_pause" && any_watched_alive; }; do sleep "$watch_pause"; done
     server_pid=$(cat "$run/sshd.pid" 2>/dev/null)
     unregister_server
     kill "$server_pid" 2>/dev/null

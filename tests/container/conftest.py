@@ -26,6 +26,21 @@ ISOLATED = os.geteuid() == 0 and namespaces.may_isolate(
 )
 BUSYBOX = os.environ.get("SM_PROXY_TEST_BUSYBOX") or shutil.which("busybox-static")
 BUSYBOX = BUSYBOX or shutil.which("busybox")
+SHELLS = ["sh", "busybox"]
+OTHER_SHELL = "busybox" if BUSYBOX and ISOLATED else "sh"
+"""The shell that is slower and more likely to differ, where it can be had."""
+
+
+def shell_argv(shell: str) -> list[str]:
+    """The command of one of SHELLS. Skips the test where this machine has no busybox."""
+    if shell == "sh":
+        return ["sh"]
+    if not BUSYBOX:
+        pytest.skip("needs busybox")
+    return [BUSYBOX, "sh"]
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKS+jA/vc2OBXwOon2mo2vJxYnJ0CkvNHuu0SaqNuTlZ"
 
 
 @dataclass
@@ -68,6 +83,19 @@ class Box:
         file.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         file.chmod(0o755)
         return self.inside(f"opt/program/{name}")
+
+    def replace(self, file: str, old: str, new: str) -> None:
+        """Change one place in a script of ours, a pause for example."""
+        path = self.root / "opt/sm-proxy" / file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1, f"{file} has no single {old!r}"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def hurry(self) -> None:
+        """Let the scripts look often, so that tests need not wait for them."""
+        self.replace("hold.sh", "smp_pause=1 ", "smp_pause=0.1 ")
+        self.replace("hold.sh", "smp_farewell=2 ", "smp_farewell=0 ")
+        self.replace("serve.sh", "watch_pause=1 ", "watch_pause=0.2 ")
 
     def environment(self) -> dict[str, str]:
         ready = {
@@ -129,6 +157,16 @@ class Box:
         output, _ = self.start(*program, **environment).communicate(timeout=120)
         return self.started[-1].returncode, output.splitlines()
 
+    def run_directly(self, argv: list[str], **environment: str) -> tuple[int, list[str]]:
+        """Run something else than the entrypoint, which is called real.sh then."""
+        home = self.root / "opt" / "sm-proxy"
+        (home / "entrypoint.sh").rename(home / "real.sh")
+        wrapper = home / "entrypoint.sh"
+        wrapper.write_text('#!/bin/sh\nexec "$@"\n')
+        wrapper.chmod(0o755)
+        argv = [word.replace("sm-proxy/entrypoint.sh", "sm-proxy/real.sh") for word in argv]
+        return self.run(*argv, **environment)
+
     def connect(self, port: int) -> socket.socket:
         """Connect to the container from the network it hangs on."""
         scope = (
@@ -155,12 +193,26 @@ def wait_for(path: Path, seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
+def until_ready(box: Box) -> str:
+    return f"while [ ! -e {box.inside('opt/ml/run/ready')} ]; do sleep 0.02; done"
+
+
+def shell_function(name: str) -> str:
+    """The source of a shell function of ours."""
+    for file in sorted(name for name in image.shipped_files() if name.endswith(".sh")):
+        lines = image.shipped_files()[file].decode().splitlines()
+        if f"{name}() {{" in lines:
+            start = lines.index(f"{name}() {{")
+            return "\n".join(lines[start : lines.index("}", start) + 1])
+    raise LookupError(name)
+
+
 @pytest.fixture(scope="session")
 def sshd() -> str:
     return sshd_binary.find_sshd()
 
 
-@pytest.fixture(params=["sh", "busybox"])
+@pytest.fixture(params=SHELLS)
 def box(request: pytest.FixtureRequest, tmp_path: Path, sshd: str) -> Iterator[Box]:
     if request.param == "busybox" and not (BUSYBOX and ISOLATED):
         pytest.skip("needs busybox and root")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from sm_proxy.local import container_files
 
-from .conftest import BUSYBOX, ISOLATED, Box, wait_for
+from .conftest import ISOLATED, SHELLS, Box, shell_argv, wait_for
 from .servers_test import SERVERS, Laptop, new_key
 
 # How a private key may lie in an image: what ssh-keygen is asked for, and where the file is.
@@ -28,11 +29,14 @@ PAIRS = {
     "a host key": (["-t", "ed25519"], "etc/ssh/ssh_host_ed25519_key"),
 }
 WITH_PUBLIC = {"the usual pair", "a host key"}
+Pairs = tuple[Path, dict[str, Path]]
 SETTINGS = 'Host algo-*\n  IdentityFile "/srv/it/here"\n'
 
 
-def write_pairs(root: Path) -> dict[str, Path]:
-    """Make each pair below `root`, the public halves authorised; the private halves."""
+@pytest.fixture(scope="session")
+def image_with_pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
+    """An image's files: each pair, the public halves authorised; and the private halves."""
+    root = tmp_path_factory.mktemp("pairs")
     made = {}
     authorised = root / "root/.ssh/authorized_keys"
     for name, (words, place) in PAIRS.items():
@@ -50,7 +54,14 @@ def write_pairs(root: Path) -> dict[str, Path]:
     made["named in ssh's settings"].chmod(0o644)  # ssh-keygen does not like to read such
     content = made["another name"].read_bytes().replace(b"\n", b"\r\n")
     made["another name"].write_bytes(content)
-    return made
+    return root, made
+
+
+def copy_pairs(image: Pairs, root: Path) -> dict[str, Path]:
+    """Copy the image's files below `root`; the private halves there."""
+    source, made = image
+    shutil.copytree(source, root, dirs_exist_ok=True)
+    return {name: root / file.relative_to(source) for name, file in made.items()}
 
 
 _SCENE = """
@@ -72,15 +83,15 @@ cat "$run/image_keys"
 """
 
 
-@pytest.mark.parametrize("shell", ["sh", "busybox"])
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("tool", ["ssh-keygen", "none"])
-def test_what_is_in_a_file_decides(tmp_path: Path, shell: str, tool: str) -> None:
+def test_what_is_in_a_file_decides(
+    image_with_pairs: Pairs, tmp_path: Path, shell: str, tool: str
+) -> None:
     """Without ssh-keygen the formats of OpenSSL remain: then no key of the image counts."""
-    if shell == "busybox" and not BUSYBOX:
-        pytest.skip("needs busybox")
     root, run = tmp_path / "root", tmp_path / "run"
     run.mkdir()
-    made = write_pairs(root)
+    made = copy_pairs(image_with_pairs, root)
     authorised = root / "root/.ssh/authorized_keys"
     good = new_key(tmp_path / "good").with_suffix(".pub").read_text(encoding="utf-8")
     with authorised.open("a", encoding="utf-8") as lines:
@@ -89,10 +100,13 @@ def test_what_is_in_a_file_decides(tmp_path: Path, shell: str, tool: str) -> Non
     environment["SM_PROXY_AUTHORIZED_KEY_2"] = next(
         line for line in authorised.read_text(encoding="utf-8").splitlines() if "ssh-rsa" in line
     )
-    argv = [str(BUSYBOX), "sh"] if shell == "busybox" else ["sh"]
     words = ["sh", str(run), str(container_files.folder()), str(root)]
     done = subprocess.run(
-        [*argv, "-c", _SCENE, *words], env=environment, capture_output=True, text=True, check=True
+        [*shell_argv(shell), "-c", _SCENE, *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stderr == ""
     told = done.stdout.splitlines()
@@ -122,9 +136,11 @@ def test_what_is_in_a_file_decides(tmp_path: Path, shell: str, tool: str) -> Non
 @pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
 @pytest.mark.parametrize("server", [None, *SERVERS])
-def test_they_let_nobody_in(box: Box, server: str | None, tmp_path: Path) -> None:
+def test_they_let_nobody_in(
+    image_with_pairs: Pairs, box: Box, server: str | None, tmp_path: Path
+) -> None:
     image = box.root / "opt/image"
-    made = write_pairs(image)
+    made = copy_pairs(image_with_pairs, image)
     authorised = image / "root/.ssh/authorized_keys"
     good, mine, later = (new_key(tmp_path / name) for name in ("good", "mine", "later"))
     with authorised.open("a", encoding="utf-8") as lines:
@@ -156,36 +172,40 @@ def test_they_let_nobody_in(box: Box, server: str | None, tmp_path: Path) -> Non
         assert laptop.ssh("true", key=later).returncode == 0
 
 
+# What may stand in the .pub file of a key pair: nothing that ssh-keygen can read.
+BAD_HALVES = [
+    "ssh-rsa AAAA",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
+    "ssh-ed448 AAAACXNzaC1lZDQ0OAAAADkKPp",
+    "ssh-dss AAAAB3NzaC1kc3MAAACBAP",
+    "AAAA",
+    "",
+]
+
+
 @pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
-@pytest.mark.parametrize(
-    "public",
-    [
-        "ssh-rsa AAAA",
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
-        "ssh-ed448 AAAACXNzaC1lZDQ0OAAAADkKPp",
-        "ssh-dss AAAAB3NzaC1kc3MAAACBAP",
-        "AAAA",
-        "",
-    ],
-)
-def test_a_public_half_that_cannot_be_read_locks_nobody_out(
-    box: Box, public: str, tmp_path: Path
-) -> None:
+def test_a_public_half_that_cannot_be_read_locks_nobody_out(box: Box, tmp_path: Path) -> None:
     """sshd takes every key for revoked where it cannot read a line of those that are."""
-    image = box.root / "opt/image"
-    (image / ".ssh").mkdir(parents=True)
-    pair = new_key(image / ".ssh/id_ed25519")
-    half = Path(f"{pair}.pub")
-    exposed, mine = half.read_text("utf-8"), new_key(tmp_path / "mine")
-    half.write_text(f"{public} us@here\n", encoding="utf-8")
+    folder = box.root / "opt/image/.ssh"
+    folder.mkdir(parents=True)
+    mine = new_key(tmp_path / "mine")
+    keys = {"SM_PROXY_AUTHORIZED_KEY": Path(f"{mine}.pub").read_text("utf-8")}
+    pairs = [new_key(folder / f"id_{number}") for number in range(len(BAD_HALVES))]
+    for number, (pair, bad) in enumerate(zip(pairs, BAD_HALVES, strict=True), 2):
+        half = Path(f"{pair}.pub")
+        keys[f"SM_PROXY_AUTHORIZED_KEY_{number}"] = half.read_text("utf-8")
+        half.write_text(f"{bad} us@here\n", encoding="utf-8")
     box.prelude = "cp -a /opt/image/.ssh /root/; chmod 700 /root/.ssh; chown -R 0:0 /root/.ssh"
-    own = Path(f"{mine}.pub").read_text("utf-8")
-    box.start("sleep", "600", SM_PROXY_AUTHORIZED_KEY=own, SM_PROXY_AUTHORIZED_KEY_2=exposed)
+    box.start("sleep", "600", **keys)
     wait_for(box.run_dir / "ready")
     laptop = Laptop(box, mine)
     assert laptop.ssh("true").returncode == 0
-    assert laptop.ssh("true", key=pair).returncode == 255
+    for pair, bad in zip(pairs, BAD_HALVES, strict=True):
+        assert laptop.ssh("true", key=pair).returncode == 255, bad
     marker = json.loads((box.run_dir / "marker").read_text(encoding="utf-8"))
-    assert len(marker["problems"]) == 1, marker["problems"]
-    assert "a key of SM_PROXY_AUTHORIZED_KEY does not count" in marker["problems"][0]
+    assert marker["problems"] == [
+        "a key of SM_PROXY_AUTHORIZED_KEY does not count: its private half lies in this image"
+        f" (/root/.ssh/{pair.name})"
+        for pair in pairs
+    ]

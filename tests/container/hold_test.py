@@ -11,12 +11,15 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from sm_proxy_lab.machines import image, namespaces
+from sm_proxy_lab.machines import namespaces
+from tests.soak import cases
 
-from .conftest import ISOLATED, Box, wait_for
-from .entrypoint_test import function
+from .conftest import ISOLATED, OTHER_SHELL, SHELLS, Box, shell_function, wait_for
 
 NEEDS_ISOLATION = pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+
+in_sh = pytest.mark.parametrize("box", cases(SHELLS, ["sh"]), indirect=True)
+in_other_shell = pytest.mark.parametrize("box", cases(SHELLS, [OTHER_SHELL]), indirect=True)
 
 
 @pytest.fixture
@@ -49,10 +52,8 @@ def session(box: Box, key: Path, command: str = "sleep 1000") -> Iterator[subpro
 
 def start(box: Box, key: Path, grace: int, **environment: str) -> subprocess.Popen[str]:
     """Start a program that fails with 3, once somebody has connected."""
-    file = box.root / image.HOME / "hold.sh"
-    text = file.read_text(encoding="utf-8")
-    assert "smp_grace=30 " in text
-    file.write_text(text.replace("smp_grace=30 ", f"smp_grace={grace} "), encoding="utf-8")
+    box.replace("hold.sh", "smp_pause=1 ", "smp_pause=0.1 ")
+    box.replace("hold.sh", "smp_grace=30 ", f"smp_grace={grace} ")
     public = key.with_suffix(".pub").read_text(encoding="utf-8")
     process = box.start("sh", "-c", "exit 3", SM_PROXY_AUTHORIZED_KEY=public, **environment)
     wait_for(box.run_dir / "ready")
@@ -90,6 +91,7 @@ def test_stays_while_somebody_is_connected(box: Box, key: Path) -> None:
 
 
 @NEEDS_ISOLATION
+@in_other_shell
 def test_stays_no_longer_than_the_cap(box: Box, key: Path) -> None:
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="2s")
     with session(box, key) as laptop:
@@ -100,7 +102,9 @@ def test_stays_no_longer_than_the_cap(box: Box, key: Path) -> None:
 
 
 @NEEDS_ISOLATION
+@in_sh
 def test_done_ends_it_though_somebody_is_connected(box: Box, key: Path) -> None:
+    box.replace("hold.sh", "smp_farewell=2 ", "smp_farewell=0 ")
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="1h")
     with session(box, key):
         read_until(process, "somebody is connected: the container stays")
@@ -110,6 +114,7 @@ def test_done_ends_it_though_somebody_is_connected(box: Box, key: Path) -> None:
 
 
 @NEEDS_ISOLATION
+@in_other_shell
 def test_whoever_says_done_hears_that_it_was_said(box: Box, key: Path) -> None:
     """However slow their connection: the container waits a moment before it ends."""
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_FAILURE="1h")
@@ -126,6 +131,7 @@ def test_whoever_says_done_hears_that_it_was_said(box: Box, key: Path) -> None:
 
 
 @NEEDS_ISOLATION
+@in_sh
 def test_a_stranger_cannot_say_that_somebody_came(box: Box, key: Path) -> None:
     """sshd's log repeats what they call themselves and how they part, line ends and all."""
     process = start(box, key, 1, SM_PROXY_WAIT="1h")
@@ -153,6 +159,7 @@ def test_a_stranger_cannot_say_that_somebody_came(box: Box, key: Path) -> None:
 
 
 @NEEDS_ISOLATION
+@in_other_shell
 def test_who_was_not_let_in_is_nobody(box: Box, key: Path) -> None:
     kept = {"SM_PROXY_KEEP_FAILURE": "2s", "SM_PROXY_KEEP_CONNECTED": "1h"}
     process = start(box, key, 30, SM_PROXY_WAIT="1h", **kept)
@@ -167,7 +174,7 @@ def test_who_was_not_let_in_is_nobody(box: Box, key: Path) -> None:
 def test_where_they_came_from_is_known_once_somebody_came(tmp_path: Path) -> None:
     """The window looks for `connected`, and then at once for who is still there."""
     early = 'printf() { [ -e "$run/connected" ] || command printf "$@"; }'
-    script = "\n".join([early, function("write_peer"), function("note_peer")])
+    script = "\n".join([early, shell_function("write_peer"), shell_function("note_peer")])
     subprocess.run(
         ["sh", "-c", f"run=$1\n{script}\nnote_peer 10.0.1.2 54321", "sh", str(tmp_path)], check=True
     )

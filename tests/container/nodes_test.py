@@ -92,6 +92,7 @@ def test_ours_come_before_the_images_settings(box: Box, config: str) -> None:
 
 def test_a_script_of_the_job_that_writes_the_settings_anew(box: Box) -> None:
     (box.root / "opt/sm-proxy/s3.sh").write_text(STORE, encoding="utf-8")
+    box.replace("nodes.sh", "sleep $((2 + $$ % 3))", "sleep 0.2")
     written = "printf 'Host *\\n  StrictHostKeyChecking no\\n' >/root/.ssh/config"
     ours = 'read -r word rest </root/.ssh/config; [ "$word" = Include ]'
     again = f"{written}; until {ours}; do sleep 0.1; done; ssh -G algo-2; cat /root/.ssh/config"

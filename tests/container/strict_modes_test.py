@@ -12,7 +12,7 @@ import pytest
 
 from sm_proxy.local import container_files
 
-from .conftest import BUSYBOX, ISOLATED, Box, wait_for
+from .conftest import ISOLATED, SHELLS, Box, shell_argv, wait_for
 from .servers_test import DROPBEAR, Laptop, new_key
 
 needs_container = pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
@@ -26,12 +26,10 @@ def refused_for(shell: list[str], home: Path, file: Path) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("shell", ["sh", "busybox"])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_rule_of_sshd_and_dropbear(tmp_path: Path, shell: str) -> None:
     """Up to the user's home, whatever is above it; else up to the root."""
-    if shell == "busybox" and not BUSYBOX:
-        pytest.skip("needs busybox")
-    argv = [str(BUSYBOX), "sh"] if shell == "busybox" else ["sh"]
+    argv = shell_argv(shell)
     shared, home = tmp_path / "a folder", tmp_path / "a folder/home"
     file = home / ".ssh/authorized_keys"
     file.parent.mkdir(parents=True)

@@ -1,0 +1,71 @@
+"""The entrypoint as a command of the job's own scripts: ssh lives as long as its callers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.soak import cases
+
+from .conftest import (
+    ISOLATED,
+    OTHER_SHELL,
+    SHELLS,
+    Box,
+    marker_of,
+    until_ready,
+)
+
+in_sh = pytest.mark.parametrize("box", cases(SHELLS, ["sh"]), indirect=True)
+in_other_shell = pytest.mark.parametrize("box", cases(SHELLS, [OTHER_SHELL]), indirect=True)
+
+
+def until_gone(box: Box) -> str:
+    """Succeed while ssh is there, after some time for it to go."""
+    alive = f"kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')}) 2>/dev/null"
+    return f"n=0; while {alive} && [ $n -lt 600 ]; do n=$((n + 1)); sleep 0.1; done; {alive}"
+
+
+def test_called_from_a_script(box: Box) -> None:
+    """ssh lives as long as its caller, and keeps no pipe open behind it."""
+    box.hurry()
+    home = box.inside("opt/sm-proxy")
+    caller = f"{home}/real.sh; {until_ready(box)}; echo trained"
+    alive = f"kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')}) 2>/dev/null"
+    script = f"sh -c '{caller}; {alive} && echo alive' | cat; {until_gone(box)}"
+    code, lines = box.run_directly(["sh", "-c", script])
+    assert {"trained", "alive"} <= set(lines)
+    assert marker_of(lines)["problems"] == ["nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set"]
+    assert code != 0
+
+
+def test_called_by_all_processes_of_a_node_at_once(box: Box) -> None:
+    """As torchrun and mpirun do: the first starts ssh, which lives as long as one of them."""
+    box.hurry()
+    entry = f"{box.inside('opt/sm-proxy')}/real.sh"
+    alive = f"kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')})"
+    last = f"{entry}; {until_ready(box)}; sleep 0.8; {alive} && echo alive"
+    others = f"for rank in 1 2 3 4 5 6 7; do sh -c '{entry}; true' & done; wait"
+    _, lines = box.run_directly(["sh", "-c", f"{{ sh -c '{last}' & {others}; }} | cat"])
+    assert "alive" in lines
+    assert "sshd" in marker_of(lines)["features"]
+
+
+@in_other_shell
+def test_called_by_one_script_after_the_other(box: Box) -> None:
+    """The end of the first does not end what the second counts on."""
+    entry = f"{box.inside('opt/sm-proxy')}/real.sh"
+    first = f"{entry}; {until_ready(box)}; sleep 1.2; true"
+    second = f"{entry}; sleep 2.5; kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')}) && echo alive"
+    _, lines = box.run_directly(["sh", "-c", f"{{ sh -c '{first}'; sh -c '{second}'; }} | cat"])
+    assert "alive" in lines
+
+
+@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+def test_called_from_a_script_without_proc(box: Box) -> None:
+    box.hurry()
+    home, pid = box.inside("opt/sm-proxy"), box.inside("opt/ml/run/sshd.pid")
+    caller = f"{home}/real.sh; {until_ready(box)}; sleep 0.8; kill -0 $(cat {pid}) && echo alive"
+    script = f"mount -t tmpfs none /proc; sh -c '{caller}' | cat; {until_gone(box)}"
+    code, lines = box.run_directly(["sh", "-c", script])
+    assert "alive" in lines
+    assert code != 0
