@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from botocore.loaders import JSONFileLoader, Loader
 from hypothesis import HealthCheck, Phase, settings
 
 from sm_proxy.local import secret_values
@@ -90,6 +92,20 @@ def _home_is_left_alone() -> Iterator[None]:
     """No test, and no lab, writes to the home folder of whoever runs them."""
     yield
     assert not _HOME.offences(), "tests have written outside their folders"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _botocore_parses_its_files_once() -> Iterator[None]:
+    """Each new client would parse up to 2 MB of JSON again, a quarter of a second."""
+    read = JSONFileLoader.load_file
+    shipped = functools.cache(functools.partial(read, JSONFileLoader()))
+
+    def load(loader: JSONFileLoader, path: str) -> Any:
+        return shipped(path) if path.startswith(Loader.BUILTIN_DATA_PATH) else read(loader, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", load)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
 }
 _FORMAT: Final = 2
 _MODEL: Final = "service-2"
+_RULE_SET: Final = "endpoint-rule-set-1"
 _ENDPOINTS: Final = "endpoints"
 _OTHERS: Final = ("kms", "s3", "signin", "sso", "sso-oidc", "sts")
 """Full models: the session's data key, users' public keys, what credential providers call."""
@@ -60,7 +61,7 @@ class CachedLoader(Loader):
 
     def list_available_services(self, type_name: str) -> list[str]:
         """The services that clients may be made for: ours and those that fetch credentials."""
-        if type_name == _MODEL:
+        if type_name in {_MODEL, _RULE_SET}:
             return [*OPERATIONS, *_OTHERS]
         return list(super().list_available_services(type_name))
 
@@ -98,12 +99,16 @@ def _ensure_endpoints(folder: Path) -> None:
     if path.exists():
         return
     endpoints = Loader().load_data(_ENDPOINTS)
-    for partition in endpoints["partitions"]:
-        kept = {
-            name: item for name, item in partition["services"].items() if name in _ENDPOINT_PREFIXES
-        }
-        partition["services"] = kept
+    partitions = [
+        {**partition, "services": _ours(partition["services"])}
+        for partition in endpoints["partitions"]
+    ]
+    endpoints = {**endpoints, "partitions": partitions}
     private_files.write_private(path, json.dumps(endpoints, separators=(",", ":")).encode())
+
+
+def _ours(services: dict[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in services.items() if name in _ENDPOINT_PREFIXES}
 
 
 def _ensure_model(folder: Path, service: str) -> None:

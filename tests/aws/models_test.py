@@ -7,6 +7,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore.loaders import Loader
 from botocore.stub import Stubber
 
 from sm_proxy.aws import models
@@ -146,3 +147,19 @@ def test_models_that_others_could_have_written_are_not_used() -> None:
     assert host() == "https://ssm.eu-west-1.amazonaws.com"
     models._folder().chmod(0o700)
     assert "attacker" in str(session().get_component("data_loader").load_data("endpoints"))
+
+
+@pytest.mark.parametrize("service", sorted(models.OPERATIONS))
+def test_a_client_is_made_without_listing_the_folders_of_all_services(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.ensure_trimmed(service)
+    listed: list[str] = []
+
+    def list_folders(_: object, type_name: str) -> list[str]:
+        listed.append(type_name)
+        return []
+
+    monkeypatch.setattr(Loader, "list_available_services", list_folders)
+    session().create_client(service, aws_access_key_id="a", aws_secret_access_key="b")
+    assert not listed
