@@ -16,6 +16,7 @@ import pytest
 from sm_proxy import error_handler, housekeeping, proxy, resolver
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.host_keys import known_hosts, trust_on_first_use
+from sm_proxy.jobs.hostname import parse
 from sm_proxy.local import private_files, signals, stdio, threads
 from sm_proxy.local.stdio import DirectStdio
 from sm_proxy.resolver import Container
@@ -151,6 +152,14 @@ def test_22_stands_for_the_port_of_the_marker(world: World, port: int, dialled: 
     assert world.silent is not None
     assert world.silent.code == "sshd-silent"
     assert f"10.0.1.5 port {dialled}: is sshd running?" in world.silent.line
+
+
+def test_the_port_that_ssh_names_does_not_make_it_another_container(world: World) -> None:
+    aws: Any = SimpleNamespace(scope="here")
+    dialler = proxy._Dialler(parse("sm-my-job", "sm-"), 2022, "root", world.settings, aws)
+    found = dialler.find()
+    assert found.port == 2022
+    assert dialler._resolve_afresh().same_place(found)
 
 
 def test_another_user_is_told_the_right_command(world: World) -> None:

@@ -59,6 +59,12 @@ class HostKeyCheckedStream(StreamWrapper):
         self._until = 0.0
 
     @property
+    def transparent(self) -> bool:
+        """Whether no key is left to check: it was accepted, or only ssh can judge it."""
+        waiting = self._check is not None or self._held
+        return self._reader.over and not waiting and self.refusal is None
+
+    @property
     def ended(self) -> bool:
         """Whether no more bytes will come: with a refusal there are none."""
         if self._check is not None:

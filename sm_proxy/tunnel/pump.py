@@ -15,7 +15,7 @@ from sm_proxy.local import debug_log, poll, signals
 from sm_proxy.local.poll import NOTHING, Ready
 from sm_proxy.local.stdio import CHUNK, Stdio
 from sm_proxy.tunnel.greeting import SILENCE_S, Greeting
-from sm_proxy.tunnel.stream import Stream
+from sm_proxy.tunnel.stream import Stream, unwrapped
 
 LINGER_S: Final = 2.0
 """After stdin's end the other side may still answer; SSM has no half-close to tell it."""
@@ -89,6 +89,7 @@ class Pump:
         elif self._stdin_open and not self._listening:
             self._ssh_gone = self._ssh_gone or self._stdio.gone()
         self._ssh_gone = self._ssh_gone or bool(ready.hung_up)
+        self._stream = unwrapped(self._stream)
 
     @property
     def _listening(self) -> bool:

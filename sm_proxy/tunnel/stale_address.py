@@ -51,6 +51,12 @@ class StaleAddressStream(StreamWrapper):
         self._to_repeat = b""
 
     @property
+    def transparent(self) -> bool:
+        """Whether the container is known, has all bytes, and ssh has accepted its host key."""
+        waiting = self._check is not None or self._to_repeat
+        return self._settled and not waiting and self._acceptance.given
+
+    @property
     def opened(self) -> bool:
         """Whether bytes can flow, to where the container is believed to be now."""
         return self._stream.opened and (self._settled or self._check is None)

@@ -82,7 +82,7 @@ class Stream(Protocol):
 
 
 class StreamWrapper:
-    """A `Stream` around another one: hands everything on; override what is to change.
+    """A `Stream` around another one: passes every call on; override what is to change.
 
     Args:
         stream: the one inside.
@@ -90,6 +90,14 @@ class StreamWrapper:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+
+    @property
+    def transparent(self) -> bool:
+        """Whether it has nothing left to do: from now on the stream inside can take its place.
+
+        Once true, it stays true, and the stream inside stays the same.
+        """
+        return False
 
     @property
     def opened(self) -> bool:
@@ -178,3 +186,10 @@ class StreamWrapper:
     def close(self) -> None:
         """Free everything."""
         self._stream.close()
+
+
+def unwrapped(stream: Stream) -> Stream:
+    """The stream without the wrappers around it that have nothing left to do."""
+    while isinstance(stream, StreamWrapper) and stream.transparent:
+        stream = stream._stream  # noqa: SLF001 - of the class above
+    return stream

@@ -84,6 +84,8 @@ def test_an_expected_key_is_neither_delayed_nor_changed(cuts: list[int]) -> None
         case.take(portion)
         whole += portion
         assert case.got == whole
+        seen = len(whole) >= len(GREETING + KEXINIT + REPLY)
+        assert case.stream.transparent == seen
     assert (judge.asked, case.told, case.stream.ended) == ([], [], False)
 
 
@@ -96,6 +98,7 @@ def test_a_key_that_the_log_knows_by_now_is_passed_on(cuts: list[int]) -> None:
     assert case.got == EXCHANGE
     assert [blob for blob, _ in judge.asked] == [BLOB]
     assert (case.told, case.stream.failure, case.stream.ended) == ([], None, False)
+    assert case.stream.transparent
 
 
 @given(cuts=st.lists(st.integers(0, 4000), max_size=8))
@@ -113,6 +116,7 @@ def test_a_refused_key_is_told_first_then_shown_to_ssh_and_no_more(cuts: list[in
     assert case.stream.ended
     assert case.stream.failure is case.stream.refusal is REFUSED
     assert case.stream.room == 0
+    assert not case.stream.transparent
 
 
 def test_nothing_ends_while_the_log_is_asked() -> None:
@@ -123,6 +127,7 @@ def test_nothing_ends_while_the_log_is_asked() -> None:
     case.take(REPLY)
     case.inner.ended = True
     assert case.got == GREETING + KEXINIT
+    assert not case.stream.transparent
     assert (case.stream.ended, case.stream.fileno()) == (False, -1)  # of a socket that is closed
     assert case.stream.deadline(5) == pytest.approx(5 + host_key_check._TICK_S)
     judge.may_answer.set()

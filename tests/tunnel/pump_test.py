@@ -19,6 +19,7 @@ from sm_proxy.local.stdio import DirectStdio, Stdio, ThreadedStdio
 from sm_proxy.tunnel import pump as pump_module
 from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.pump import Pump
+from sm_proxy.tunnel.stream import Stream, StreamWrapper
 
 pytestmark = pytest.mark.usefixtures("kept_signals")
 
@@ -228,6 +229,46 @@ def test_megabytes_both_ways_until_the_container_ends(either: Connection) -> Non
     assert b"".join(got) == data
     assert seen == [answer]
     assert either.stream.finish_called
+
+
+class Counting(StreamWrapper):
+    """A wrapper that has nothing left to do after the first answer."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(stream)
+        self.read_bytes = 0
+        self.written_bytes = 0
+
+    @property
+    def transparent(self) -> bool:
+        return self.read_bytes > 0
+
+    def read(self) -> bytes:
+        data = self._stream.read()
+        self.read_bytes += len(data)
+        return data
+
+    def write(self, data: bytes) -> None:
+        self.written_bytes += len(data)
+        self._stream.write(data)
+
+
+def test_a_wrapper_with_nothing_left_to_do_sees_no_more_bytes(direct: Connection) -> None:
+    wrapper = Counting(direct.stream)
+
+    def work() -> None:
+        direct.far.sendall(GREETING)
+        assert os.read(direct.from_us or 0, LIMIT) == GREETING
+        os.write(direct.to_us or 0, b"question")
+        assert direct.far.recv(LIMIT) == b"question"
+        direct.far.sendall(b"answer")
+        direct.far.shutdown(socket.SHUT_WR)
+
+    direct.beside(work)
+    pump = Pump(wrapper, direct.stdio, ungreeted)
+    pump.run()
+    assert (pump.up, pump.down) == (len(b"question"), len(GREETING + b"answer"))
+    assert (wrapper.written_bytes, wrapper.read_bytes) == (0, len(GREETING))
 
 
 def test_the_end_from_the_container_delivers_the_rest(

@@ -172,6 +172,7 @@ def test_a_host_that_ssh_did_not_accept_is_forgotten(sent: bytes, forgotten: int
     assert stream.read()
     for byte in b"SSH-2.0-client\r\n" + sent:
         stream.write(bytes([byte]))
+    assert stream.transparent == (forgotten == 0)
     stream.close()
     assert len(FORGOTTEN) == forgotten
 

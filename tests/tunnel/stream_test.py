@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from sm_proxy.tunnel.stream import Stream, StreamWrapper
+from sm_proxy.tunnel.stream import Stream, StreamWrapper, unwrapped
+from tests.tunnel.fakes import FakeStream
 
 PROPERTIES = [name for name, item in vars(Stream).items() if isinstance(item, property)]
 METHODS = {
@@ -50,3 +51,18 @@ def test_a_call_reaches_the_inner_stream(name: str) -> None:
     given = getattr(wrapper, name)(*METHODS[name], **options)
     assert calls == [(*METHODS[name], *options.items())]
     assert given is (answer if name in {"fileno", "deadline", "read"} else None)
+
+
+class Transparent(StreamWrapper):
+    @property
+    def transparent(self) -> bool:
+        return True
+
+
+def test_only_wrappers_with_nothing_left_to_do_are_taken_off() -> None:
+    stream = FakeStream()
+    assert unwrapped(stream) is stream
+    assert unwrapped(Transparent(Transparent(stream))) is stream
+    working = StreamWrapper(Transparent(stream))
+    assert unwrapped(working) is working
+    assert unwrapped(Transparent(working)) is working
