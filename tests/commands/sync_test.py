@@ -315,19 +315,17 @@ def test_a_watch_whose_config_is_removed(watch: Any, folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)]
-)
-def test_a_signal_ends_the_process(number: int, status: int, folder: Path) -> None:
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 0), ("SIGHUP", 0), ("SIGINT", 130)])
+def test_a_signal_ends_the_process(name: str, status: int, folder: Path) -> None:
     program = (
-        "import os, sys, threading, time\n"
+        "import os, signal, sys, threading, time\n"
         "from sm_proxy import cli\n"
         "from sm_proxy.commands import sync\n"
         "class FakeHosts:\n"
         "    prefix = 'sm-'\n"
         "    def __init__(self, *_): pass\n"
         "    def is_of(self, *_): return True\n"
-        f"    def stubs(self): os.kill(os.getpid(), {int(number)}); time.sleep(60)\n"
+        f"    def stubs(self): os.kill(os.getpid(), signal.{name}); time.sleep(60)\n"
         "sync.RunningHosts = FakeHosts\n"
         "sys.exit(cli.main(sys.argv[1:]))\n"
     )

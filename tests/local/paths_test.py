@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-import pwd
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,10 @@ def test_without_them_the_platform_decides(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(folder.is_absolute() and "sm-proxy" in folder.parts for folder in folders)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no passwd database")
 def test_the_home_is_that_of_the_passwd_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pwd
+
     monkeypatch.setenv("HOME", "/nowhere")
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)
     assert paths.user_ssh_config() == home / ".ssh" / "config"
@@ -44,6 +47,7 @@ def test_a_variable_names_another_config(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert paths.named_ssh_config() is None
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no passwd database")
 def test_a_user_without_an_entry_has_a_home_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
     monkeypatch.setenv("HOME", "/somewhere")

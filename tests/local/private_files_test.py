@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,9 @@ def test_another_users_folder_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         private_files.ensure_own_dir(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files away"
+)
 def test_a_link_that_another_user_planted_is_refused(tmp_path: Path) -> None:
     mine = private_files.ensure_private_dir(tmp_path / "mine")
     link = tmp_path / "link"

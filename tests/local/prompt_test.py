@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import pty
 import select
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
 import pytest
 
 from sm_proxy.local import prompt
+
+pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
+termios = pytest.importorskip("termios")
 
 CHILD = """
 import fcntl, os, sys, termios

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-UNSHARE = ["unshare", *(["--map-root-user"] if os.geteuid() else []), "--mount"]
+IS_ROOT = sys.platform != "win32" and os.geteuid() == 0
+UNSHARE = ["unshare", *(["--map-root-user"] if not IS_ROOT else []), "--mount"]
 IN_HOME = """
 import json, os, subprocess, sys
 from sm_proxy import cli
