@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,17 +12,38 @@ from tests.e2e.labs import Lab, await_true, running
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A healthy lab with one job of two nodes in Training."""
+def host_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A healthy lab with one job of two nodes in Training, on this machine's files."""
     with running(tmp_path_factory.mktemp("lab"), "--nodes", "2") as healthy:
         yield healthy
 
 
+@pytest.fixture(scope="session")
+def lab(host_lab: Lab) -> Lab:
+    """The lab of every test that needs no other one."""
+    return host_lab
+
+
+@pytest.fixture(scope="session")
+def image_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Lab]]:
+    """Gives the lab whose containers have a root file system of this name: see machines/rootfs."""
+    with contextlib.ExitStack() as labs:
+
+        @functools.cache
+        def started(image: str) -> Lab:
+            return labs.enter_context(running(tmp_path_factory.mktemp(image), "--image", image))
+
+        yield started
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test may leave a helper process or a session."""
+    """No test may leave a helper process, a session, or a job that it has launched."""
+    if "lab" not in request.fixturenames:
+        yield
+        return
+    shared: Lab = request.getfixturevalue("lab")
     yield
-    if "lab" in request.fixturenames:
-        shared: Lab = request.getfixturevalue("lab")
-        shared.settle()
-        await_true(lambda: not shared.sessions(), 60, shared.sessions)
+    shared.stop_launched()
+    shared.settle()
+    await_true(lambda: not shared.sessions(), 60, shared.sessions)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
-import secrets
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sm_proxy_lab.account import ENDPOINT_GROUP
-from tests.e2e.labs import Lab, await_true
-from tests.e2e.refusal_test import marker
+from tests.e2e.labs import Job, Lab, at, await_true
 from tests.fakes import HOST_KEY
 
-_EPOCHS = itertools.count(9_000_000_000_000)
-"""The newest stream wins: each gets a later name than the one before."""
 Switch = Callable[[Lab], contextlib.AbstractContextManager[dict[str, Any]]]
 
 
@@ -83,50 +77,23 @@ def _api(on: str, off: str) -> Switch:
     return switched
 
 
-def _job(
-    program: str, *, vpc: bool = True, log: str = "", until: str = "Training", wait: str = "0"
-) -> Switch:
+def _job(program: str, *, vpc: bool = True, log: str = "", until: str = "Training") -> Switch:
     """Another job in the lab, with no entrypoint of ours, is the one to reach.
 
     Args:
         program: for its shell.
         vpc: whether it runs in the VPC.
-        log: one more line that its log begins with.
+        log: the line that its newest log stream begins with.
         until: the SecondaryStatus to wait for.
-        wait: how long `ssh` is to wait for its container, in seconds.
     """
 
     @contextlib.contextmanager
     def switched(lab: Lab) -> Iterator[dict[str, Any]]:
-        name = f"{lab.job}-{secrets.token_hex(3)}"
-        words = ["/bin/sh", "-c", f"trap 'exit 0' TERM; {program}"]
-        lab.python(
-            "s = client('sagemaker')\n"
-            f"r = s.describe_training_job(TrainingJobName={lab.job!r})\n"
-            "k = ['RoleArn', 'OutputDataConfig', 'ResourceConfig', 'StoppingCondition']\n"
-            f"k += ['VpcConfig'] if {vpc} else []\n"
-            "a = {'TrainingImage': 'lab', 'TrainingInputMode': 'File'}\n"
-            f"a['ContainerEntrypoint'] = {words!r}\n"
-            f"s.create_training_job(TrainingJobName={name!r}, AlgorithmSpecification=a,"
-            " **{n: r[n] for n in k})\n"
-        )
-
-        def status() -> Any:
-            return lab.python(
-                f"answer = s.describe_training_job(TrainingJobName={name!r})['SecondaryStatus']"
-            )
-
-        await_true(lambda: status() == until, 60, status)
+        job = lab.launch("other", "/bin/sh", "-c", f"trap 'exit 0' TERM; {program}", in_vpc=vpc)
+        job.until(until)
         if log:
-            now = int(time.time() * 1000)
-            event = {"timestamp": now, "message": log}
-            stream = f"{name}/algo-1-{now + 1}"
-            lab.control("put_logs", "/aws/sagemaker/TrainingJobs", stream, [event])
-        try:
-            yield {"host": f"sm-{name}", "env": {"SM_PROXY_WAIT": wait}}
-        finally:
-            if until == "Training":
-                lab.python(f"s.stop_training_job(TrainingJobName={name!r})")
+            job.print(log)
+        yield {"host": job.host, "env": {"SM_PROXY_WAIT": "0"}}
 
     return switched
 
@@ -258,30 +225,15 @@ def _told(line: Callable[[dict[str, Any]], str]) -> Switch:
 
     @contextlib.contextmanager
     def switched(lab: Lab) -> Iterator[dict[str, Any]]:
-        lab.forget()  # of what the fault before has told
-        done = lab.sm_proxy("resolve", lab.host, "--json")
-        assert done.returncode == 0, done.stderr.decode()
-        found = json.loads(done.stdout)["data"]
-        true = {
-            "sm_proxy_marker": 1,
-            "node": "algo-1",
-            "addresses": [{"name": "eth0", "address": found["address"], "prefix": 20}],
-            **{name: found[name] for name in ("port", "user", "host_keys")},
-        }
-        _write_log(lab, line(true))
+        job = Job(lab, lab.job)
+        job.print(line(job.marker()))
         try:
             yield {"env": {"SM_PROXY_WAIT": "0"}}
         finally:
-            _write_log(lab, json.dumps(true))
+            job.claim()
             lab.forget()  # what ssh may have been told of the fault
 
     return switched
-
-
-def _write_log(lab: Lab, line: str) -> None:
-    stream = f"{lab.job}/algo-1-{next(_EPOCHS)}"
-    events = [{"timestamp": 1700000000000, "message": line}]
-    lab.control("put_logs", "/aws/sagemaker/TrainingJobs", stream, events)
 
 
 def _changed(**changes: Any) -> Callable[[dict[str, Any]], str]:
@@ -372,6 +324,16 @@ def _denied(first: int, last: int, *, egress: bool) -> Switch:
 
 
 _SLEEP = "sleep 600 & wait"
+_OUTSIDE = json.dumps(
+    {
+        "sm_proxy_marker": 1,
+        "node": "algo-1",
+        "addresses": at("203.0.113.7"),
+        "port": 22,
+        "user": "root",
+        "host_keys": [HOST_KEY],
+    }
+)
 _ANY = "[{'IpProtocol':'-1','IpRanges':[{'CidrIp':'0.0.0.0/0'}]}]"
 _SELF = "[{'IpProtocol':'-1','UserIdGroupPairs':[{'GroupId':g}]}]"
 _HTTPS = "[{'IpProtocol':'tcp','FromPort':443,'ToPort':443,'UserIdGroupPairs':[{'GroupId':g}]}]"
@@ -536,9 +498,7 @@ FAULTS: dict[str, Fault] = {
     "job failed": Fault(_job("exit 3", until="Failed"), "job", "job-failed"),
     "job outside a VPC": Fault(_job(_SLEEP, vpc=False), "vpc", "no-vpc"),
     "no marker in the log": Fault(_job(f"echo hello; {_SLEEP}"), "marker", "no-address"),
-    "address outside the subnets": Fault(
-        _job(_SLEEP, log=marker("203.0.113.7", 22, "root")), "marker", "address-refused"
-    ),
+    "address outside the subnets": Fault(_job(_SLEEP, log=_OUTSIDE), "marker", "address-refused"),
     "sshd silent": Fault(_sshd_stopped, "banner", "sshd-silent", slow=True),
     "sshd not running": Fault(_sshd_killed, "banner", "connect-refused"),
     "shadowed in an included file": Fault(
@@ -587,7 +547,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "log names a closed port": Fault(_told(_changed(port=9)), "banner", "connect-refused"),
     "log names the metadata service": Fault(
-        _told(_changed(addresses=[{"name": "eth0", "address": "169.254.169.254", "prefix": 20}])),
+        _told(_changed(addresses=at("169.254.169.254"))),
         "marker",
         "address-refused",
     ),

@@ -22,8 +22,7 @@ from sm_proxy_lab.machines import packet_filter
 from sm_proxy_lab.machines.network import SERVICE_ADDRESSES
 from tests.e2e import audit_test
 from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED, Fault, left_behind
-from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, last_line, running
-from tests.e2e.refusal_test import where
+from tests.e2e.labs import SM_PROXY, Job, Lab, await_true, code_of, last_line, running
 
 pytestmark = pytest.mark.e2e
 
@@ -300,7 +299,7 @@ def test_security_groups_and_routes_are_the_networks(lab: Lab) -> None:
     """Not a gateway's that knows of them: what runs on the bastion meets them."""
     if not lab.netns or packet_filter.program() is None:
         pytest.skip("the records count at the gateway only")
-    address, port = where(lab)
+    address, port = Job(lab, lab.job).where()
     on_bastion = lab.environment["SM_PROXY_LAB_ON_BASTION"].split()
 
     def dialled(host: str, to: int) -> str:

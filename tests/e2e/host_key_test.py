@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ import pytest
 
 from sm_proxy import public_key
 from tests.e2e.cache_test import KILL_SSHD, lookups, warm
-from tests.e2e.labs import Lab, await_true, code_of, last_line, running
-from tests.e2e.refusal_test import claim, marker, where
+from tests.e2e.labs import Job, Lab, await_true, code_of, last_line
 from tests.fakes import blob_of
 
 pytestmark = pytest.mark.e2e
@@ -43,93 +42,86 @@ cut -d ' ' -f 1,2 $run/ssh_host_ed25519_key.pub
 """
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab of its own: its container's keys change."""
-    with running(tmp_path_factory.mktemp("host-key")) as lab:
-        yield lab
+@pytest.fixture
+def job(lab: Lab) -> Job:
+    """A job that was connected to once, and whose container's keys may change."""
+    launched = lab.launch("host-key")
+    lab.ok(launched.host, "true")
+    return launched
 
 
-def restarted(lab: Lab) -> str:
+def restarted(job: Job) -> str:
     """Start the container's sshd anew, with another key, at the same place; gives the key."""
-    return lab.ok(lab.host, RESTART % where(lab)[1]).decode().strip()
+    return job.lab.ok(job.host, RESTART % job.where()[1]).decode().strip()
 
 
-def known(lab: Lab) -> list[str]:
+def known(job: Job) -> list[str]:
     """The fingerprints that the log's newest marker names."""
-    data = json.loads(lab.sm_proxy("resolve", lab.host, "--json").stdout)["data"]
+    data = json.loads(job.lab.sm_proxy("resolve", job.host, "--json").stdout)["data"]
     return [public_key.describe_blob(blob_of(key)) for key in data["host_keys"]]
 
 
-def test_a_container_that_restarted_is_accepted_because_its_log_says_so(own: Lab) -> None:
-    own.ok(own.host, "true")
-    key = restarted(own)
-    address, port = where(own)
-    claim(own, marker(address, port, own.environment["SM_PROXY_LAB_USER"], key))
-    before = len(own.calls())
-    done = own.ssh(own.host, "echo here")  # what is remembered has the old key
+def test_a_container_that_restarted_is_accepted_because_its_log_says_so(lab: Lab, job: Job) -> None:
+    job.claim(host_keys=[restarted(job)])
+    before = len(lab.calls())
+    done = lab.ssh(job.host, "echo here")  # the cache has the old key
     assert (done.stdout, done.stderr) == (b"here\n", b""), done.stderr.decode()
-    assert "GetLogEvents" in lookups(own, before)
-    asked = [call["operation"] for call in own.calls()[before:]]
+    assert "GetLogEvents" in lookups(lab, before)
+    asked = [call["operation"] for call in lab.calls()[before:]]
     assert asked.count("StartSession") == 1
-    assert warm(own) == ["StartSession"]
+    assert warm(lab, job.host) == ["StartSession"]
 
 
-def test_a_log_that_lags_is_waited_for_longer_than_the_connect_timeout(own: Lab) -> None:
-    """ssh has been greeted by then, and its ConnectTimeout is over with the greeting."""
-    own.ok(own.host, "true")
-    key = restarted(own)
-    address, port = where(own)
-    line = marker(address, port, own.environment["SM_PROXY_LAB_USER"], key)
-    with own.faults(log_delay_ms=6000):
-        claim(own, line, 1)
-        done = own.ssh("-oConnectTimeout=5", own.host, "echo here")
+def test_a_log_that_lags_is_waited_for_longer_than_the_connect_timeout(lab: Lab, job: Job) -> None:
+    """ssh has been greeted by then, and its ConnectTimeout ends with the greeting."""
+    key = restarted(job)
+    with lab.faults(log_delay_ms=3000):
+        job.claim(host_keys=[key])
+        began = time.monotonic()
+        done = lab.ssh("-oConnectTimeout=2", job.host, "echo here")
     assert done.stdout == b"here\n", done.stderr.decode()
+    assert time.monotonic() - began > 2
     assert [line.split()[0] for line in done.stderr.decode().splitlines()] == ["sm-proxy:"]
 
 
-def test_the_wait_ends_when_ssh_goes(own: Lab) -> None:
-    own.ok(own.host, "true")
-    key = restarted(own)
-    words = ("ssh", "-F", own.config, own.host, "true")
-    process = own.popen(*words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def test_the_wait_ends_when_ssh_goes(lab: Lab, job: Job) -> None:
+    restarted(job)
+    words = ("ssh", "-F", lab.config, job.host, "true")
+    process = lab.popen(*words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
     assert b"another host key" in process.stderr.readline()
     process.kill()
     process.communicate()
-    await_true(lambda: not own.helpers() and not own.sessions(), 60, own.helpers)
-    address, port = where(own)
-    claim(own, marker(address, port, own.environment["SM_PROXY_LAB_USER"], key), 2)
+    await_true(lambda: not lab.helpers() and not lab.sessions(), 60, lab.helpers)
 
 
-def test_a_key_that_the_log_does_not_know_is_refused(own: Lab, tmp_path: Path) -> None:
-    own.ok(own.host, "true")
-    expected = known(own)
-    seen = public_key.describe_blob(blob_of(restarted(own)))
+def test_a_key_that_the_log_does_not_know_is_refused(lab: Lab, job: Job, tmp_path: Path) -> None:
+    expected = known(job)
+    seen = public_key.describe_blob(blob_of(restarted(job)))
     unknown = {"SM_PROXY_CACHE_DIR": str(tmp_path)}
     with ThreadPoolExecutor() as pool:  # it takes a while, until the log must have shown it
-        careless = pool.submit(refuses_whatever_ssh_was_told, own)
-        remembered = pool.submit(refused, own)
-        first, second = refused(own, env=unknown), remembered.result()
+        careless = pool.submit(refuses_whatever_ssh_was_told, job)
+        remembered = pool.submit(refused, job)
+        first, second = refused(job, env=unknown), remembered.result()
         careless.result()
-    address, port = where(own)
+    address, port = job.where()
     for line in (first, second):
         assert all(text in line for text in (*expected, seen))
-        assert f"{address} port {port} (through {own.environment['SM_PROXY_LAB_BASTION']})" in line
-        assert f"job {own.job}, node algo-1, stream {own.job}/algo-1-" in line
-        assert f"sm-proxy doctor {own.host}" in line
-    await_true(lambda: not own.sessions(), 60, own.sessions)
+        assert f"{address} port {port} (through {lab.environment['SM_PROXY_LAB_BASTION']})" in line
+        assert f"job {job.name}, node algo-1, stream {job.name}/algo-1-" in line
+        assert f"sm-proxy doctor {job.host}" in line
+    await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
-def refused(lab: Lab, **options: Any) -> str:
+def refused(job: Job, **options: Any) -> str:
     """What ssh's user is told, which is kept as well; ssh itself has refused the key."""
-    done = lab.ssh(lab.host, "echo in", **options)
+    done = job.lab.ssh(job.host, "echo in", **options)
     assert (done.returncode, done.stdout) == (255, b"")
     assert code_of(done) == "host-key-changed"
     assert done.stderr.count(b"host-key-changed") == 1
     assert done.stderr.index(b"host-key-changed") < done.stderr.index(b"HAS CHANGED")
     line = last_line(done)
-    await_true(lambda: kept(lab) == line, 60, lambda: (kept(lab), line))
+    await_true(lambda: kept(job.lab) == line, 60, lambda: (kept(job.lab), line))
     return line
 
 
@@ -139,8 +131,8 @@ def kept(lab: Lab) -> str:
     return str(json.loads(path.read_text())["line"]) if path.exists() else ""
 
 
-def refuses_whatever_ssh_was_told(own: Lab) -> None:
+def refuses_whatever_ssh_was_told(job: Job) -> None:
     careless = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
-    done = own.ssh(*careless, own.host, "echo in")
+    done = job.lab.ssh(*careless, job.host, "echo in")
     assert (done.returncode, done.stdout) == (255, b"")
     assert code_of(done) == "host-key-changed"

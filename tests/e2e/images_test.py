@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sm_proxy.local import container_files
 from sm_proxy_lab.machines import debian, rootfs
-from tests.e2e.labs import Lab, running
+from tests.e2e.labs import Lab
 from tests.lab.conftest import ISOLATED
 
 pytestmark = [
@@ -30,9 +30,8 @@ def image(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def lab(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with running(tmp_path_factory.mktemp(image), "--image", image) as lab:
-        yield lab
+def lab(image: str, image_lab: Callable[[str], Lab]) -> Lab:
+    return image_lab(image)
 
 
 def test_a_command_runs_in_the_image_with_the_jobs_environment(lab: Lab, image: str) -> None:

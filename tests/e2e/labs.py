@@ -3,13 +3,21 @@
 `sm-proxy lab run` keeps the lab up around a shell that only waits; everything else enters that
 shell's network by nsenter (or runs as it is, where the lab has no namespaces) with the lab's
 environment.
+
+A lab costs 3 s of CPU, an ssh into it half a second. So write a new test against the fixture `lab`,
+which all tests of a worker share. A test that changes a container, or writes to its log, launches
+a job of its own there (`lab.launch`), which costs half a second too. Ask AWS through `lab.python`:
+a new Python would import botocore again. A lab of its own (`running`) is for tests that need other
+options of `lab run`, or that look at all jobs of the account.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -17,7 +25,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +34,49 @@ from sm_proxy_lab.machines import namespaces
 
 SM_PROXY = [sys.executable, "-I", "-m", "sm_proxy"]
 _READY_S = 180
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+_MARKER = '{"sm_proxy_marker"'
+_EPOCHS = itertools.count(9_000_000_000_000)
+"""A node's newest stream wins: each that a test writes gets a later name than the one before."""
 _KEPT = """
-import functools, json, os, sys, traceback
+import functools, json, os, sys, time, traceback
 import botocore.session
 from sm_proxy_lab.aws.control_client import ControlClient
+
+GROUP = "/aws/sagemaker/TrainingJobs"
 control = ControlClient(os.environ["AWS_ENDPOINT_URL"])
 client = functools.cache(botocore.session.Session().create_client)
-names = {"control": control, "client": client}
+
+def describe(job):
+    return client("sagemaker").describe_training_job(TrainingJobName=job)
+
+def launch(job, words, nodes, environment, in_vpc):
+    like = describe(os.environ["SM_PROXY_LAB_JOB"])
+    given = {**like.get("Environment", {}), **environment}
+    same = ["RoleArn", "OutputDataConfig", "StoppingCondition", *["VpcConfig"] * in_vpc]
+    client("sagemaker").create_training_job(
+        TrainingJobName=job,
+        AlgorithmSpecification={
+            **like["AlgorithmSpecification"], **({"ContainerEntrypoint": words} if words else {})
+        },
+        Environment={name: value for name, value in given.items() if value is not None},
+        ResourceConfig={**like["ResourceConfig"], "InstanceCount": nodes},
+        **{name: like[name] for name in same},
+    )
+
+def streams(prefix):
+    found = client("logs").describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=prefix)
+    return [stream["logStreamName"] for stream in found["logStreams"]]
+
+def log(prefix):
+    read = functools.partial(client("logs").get_log_events, logGroupName=GROUP, startFromHead=True)
+    return [
+        event["message"]
+        for stream in streams(prefix)
+        for event in read(logStreamName=stream)["events"]
+    ]
+
+names = dict(globals())
 for line in sys.stdin:
     try:
         names["answer"] = None
@@ -57,6 +102,7 @@ class Lab:
         self._enter = ["nsenter", f"--net=/proc/{pid}/ns/net", "--"] if self.netns else []
         self._python: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()
+        self._launched: list[Job] = []
 
     def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start a program inside."""
@@ -99,7 +145,8 @@ class Lab:
     def python(self, program: str) -> Any:
         """Run a program in the one Python that is kept inside; its `answer`, which JSON can say.
 
-        There are `control`, and `client(service)` of botocore; names last from program to program.
+        It has `control`, `client(service)` of botocore, `describe(job)`, `streams(prefix)`, and
+        `log(prefix)`: the lines of these log streams. Its names last from one program to the next.
         """
         with self._one_at_a_time:
             if self._python is None:
@@ -112,6 +159,40 @@ class Lab:
             good, answer = json.loads(self._python.stdout.readline() or '[false, "it has ended"]')
         assert good, answer
         return answer
+
+    def launch(
+        self,
+        name: str,
+        *words: str,
+        nodes: int = 1,
+        environment: Mapping[str, str | None] | None = None,
+        in_vpc: bool = True,
+    ) -> Job:
+        """Create a training job like the lab's own; return once it trains, or has ended.
+
+        Args:
+            name: what the job's name begins with; the rest makes it unique.
+            words: the container's entrypoint and arguments, each of at most 256 characters; none:
+                the lab's own program behind our entrypoint, whose marker is in the log of every
+                node on return.
+            nodes: how many containers.
+            environment: changes the Environment of the lab's own job; None removes a variable.
+            in_vpc: whether the job has the VpcConfig of the lab's own.
+        """
+        job = Job(self, f"{name}-{secrets.token_hex(3)}")
+        self.python(f"launch{(job.name, list(words), nodes, dict(environment or {}), in_vpc)!r}")
+        self._launched.append(job)
+        job.until("Training", "Completed", "Failed")
+        if not words:
+            await_true(lambda: job.log().count(_MARKER) == nodes, 60, job.log)
+        return job
+
+    def stop_launched(self) -> None:
+        """Stop the jobs that were launched: they cost time, and `list --check` tries them."""
+        for job in self._launched:
+            if job.status() == "Training":
+                job.stop()
+        self._launched.clear()
 
     def end(self) -> None:
         """End what is kept inside."""
@@ -175,6 +256,60 @@ class Lab:
         return False
 
 
+@dataclass(frozen=True)
+class Job:
+    """A training job in a lab."""
+
+    lab: Lab
+    name: str
+
+    @property
+    def host(self) -> str:
+        """Its host name for ssh."""
+        return f"sm-{self.name}"
+
+    def until(self, *statuses: str) -> None:
+        """Wait until it has one of these values of SecondaryStatus."""
+        await_true(lambda: self.status() in statuses, 60, lambda: (self.status(), self.log()))
+
+    def status(self) -> str:
+        """Its SecondaryStatus."""
+        return str(self.lab.python(f"answer = describe({self.name!r})['SecondaryStatus']"))
+
+    def log(self) -> str:
+        """The log of all its nodes."""
+        return str(self.lab.python(f"answer = '\\n'.join(log({self.name + '/'!r}))"))
+
+    def marker(self, node: str = "algo-1") -> dict[str, Any]:
+        """The marker in a node's oldest log stream: what the container itself has printed."""
+        found: dict[str, Any] = self.lab.python(
+            f"answer = next(json.loads(m) for m in log('{self.name}/{node}-') if {_MARKER!r} in m)"
+        )
+        return found
+
+    def where(self, node: str = "algo-1") -> tuple[str, int]:
+        """A node's address and port."""
+        marker = self.marker(node)
+        return marker["addresses"][0]["address"], marker["port"]
+
+    def stop(self) -> None:
+        """Ask for its end, as StopTrainingJob does."""
+        self.lab.python(f"client('sagemaker').stop_training_job(TrainingJobName={self.name!r})")
+
+    def claim(self, stream: str = "", **changes: Any) -> None:
+        """Print the node's marker, changed in these fields, to a log stream: see `print`."""
+        self.print(json.dumps({**self.marker(), **changes}), stream)
+
+    def print(self, line: str, stream: str = "") -> None:
+        """Write a line to a log stream of the first node; by default to a new one."""
+        event = {"timestamp": 1_790_000_000_000, "message": line}
+        self.lab.control("put_logs", LOG_GROUP, stream or self.newer_stream(), [event])
+
+    def newer_stream(self) -> str:
+        """A name for a log stream of the first node that counts as newer than all before."""
+        return f"{self.name}/algo-1-{next(_EPOCHS)}"
+
+
 @contextlib.contextmanager
 def running(folder: Path, *options: str) -> Iterator[Lab]:
     """Keep a lab up while the block runs."""
@@ -201,6 +336,11 @@ def running(folder: Path, *options: str) -> Iterator[Lab]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+
+
+def at(address: str) -> list[dict[str, Any]]:
+    """A marker's `addresses`."""
+    return [{"name": "eth0", "address": address, "prefix": 20}]
 
 
 def await_true(

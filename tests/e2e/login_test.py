@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.labs import Lab, running
-from tests.e2e.refusal_test import claim, marker, where
+from tests.e2e.labs import Lab
 
 pytestmark = pytest.mark.e2e
 
@@ -26,29 +24,21 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with running(tmp_path_factory.mktemp("login")) as lab:
-        yield lab
-
-
-def test_what_a_server_forbids(own: Lab) -> None:
-    address, port = where(own)
-    user = own.environment["SM_PROXY_LAB_USER"]
-    key = own.ok(own.host, "cat $SM_PROXY_RUN_DIR/ssh_host_ed25519_key.pub").decode()
-    host_key = " ".join(key.split()[:2])
+def test_what_a_server_forbids(lab: Lab) -> None:
+    job = lab.launch("strict")
+    _, port = job.where()
     for number, options in enumerate(CASES, 1):
         config = f"{options}\nPort {port + number}\nPidFile none\n"
-        own.ok(
-            own.host,
+        lab.ok(
+            job.host,
             "cd $SM_PROXY_RUN_DIR && { cat; grep -v '^Port\\|^PidFile' sshd_config; } > other &&"
             " $(readlink /proc/$(cat sshd.pid)/exe | sed s,/root/usr/sbin/,/,) -f $PWD/other",
             stdin=config.encode(),
         )
     for number, options in enumerate(CASES, 1):
-        claim(own, marker(address, port + number, user, host_key), number)
-        own.forget()
-        done = own.sm_proxy("doctor", own.host, "--json", "--ssh-config", own.config)
+        job.claim(port=port + number)
+        lab.forget()
+        done = lab.sm_proxy("doctor", job.host, "--json", "--ssh-config", lab.config)
         told = json.loads(done.stdout)["data"]
         broken = [check for check in told["checks"] if check["result"] == "failed"]
         assert told["cause"] == CASES[options][0], (options, broken)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
-import stat
 import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, last_line, running
+from tests.e2e.labs import SM_PROXY, Lab, at, await_true, code_of, last_line, running
+from tests.fakes import HOST_KEY
 
 pytestmark = pytest.mark.e2e
 
@@ -147,171 +145,140 @@ def test_named_bastion_is_diagnosed_only_after_the_failure(lab: Lab) -> None:
 def test_no_bastion(lab: Lab) -> None:
     instance = lab.environment["SM_PROXY_LAB_BASTION"]
     program = (
-        "import botocore.session as b\n"
-        "e=b.Session().create_client('ec2')\n"
-        "t=[{'Key':'sm-proxy:role','Value':'%s'}]\n"
-        f"e.create_tags(Resources=['{instance}'],Tags=t)\n"
+        f"client('ec2').create_tags(Resources=[{instance!r}],"
+        " Tags=[{'Key': 'sm-proxy:role', 'Value': %r}])"
     )
+    lab.python(program % "other")
     try:
-        assert lab.run(sys.executable, "-c", program % "other").returncode == 0
         code, line = refused(lab, lab.host)
     finally:
-        assert lab.run(sys.executable, "-c", program % "bastion").returncode == 0
+        lab.python(program % "bastion")
     assert code == "no-bastion"
     assert "sm-proxy:role=bastion" in line
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "words"),
+    ("program", "status", "code", "words"),
     [
-        ("Failed", "job-failed", "AlgorithmError"),
-        ("Completed", "job-ended", "Completed"),
-        ("Stopped", "job-ended", "Stopped"),
+        ("exit 3", "Failed", "job-failed", "AlgorithmError"),
+        ("true", "Completed", "job-ended", "Completed"),
     ],
 )
-def test_a_job_that_is_over(tmp_path: Path, status: str, code: str, words: str) -> None:
-    with running(tmp_path, "--status", status) as ended:
-        found, line = refused(ended, ended.host)
-        assert found == code
-        assert words in line
+def test_a_job_that_is_over(lab: Lab, program: str, status: str, code: str, words: str) -> None:
+    job = lab.launch("over", "/bin/sh", "-c", program)
+    job.until(status)
+    found, line = refused(lab, job.host)
+    assert found == code
+    assert words in line
 
 
-def test_a_job_that_has_not_started(tmp_path: Path) -> None:
-    with running(tmp_path, "--status", "Downloading") as early:
-        resolved = early.sm_proxy("resolve", early.host, "--json")
-        assert resolved.returncode == 1
-        assert json.loads(resolved.stdout)["error"]["code"] == "no-address"
-        code, line = refused(early, early.host, env={"SM_PROXY_WAIT": "3"})
-        assert code == "wait-timeout"
-        assert "Downloading" in line
+def test_a_job_that_was_stopped(lab: Lab) -> None:
+    job = lab.launch("stopped", "/bin/sh", "-c", "trap 'exit 0' TERM; echo up; sleep 600 & wait")
+    await_true(lambda: "up" in job.log(), 60)  # before its trap, process 1 ignores SIGTERM
+    job.stop()
+    job.until("Stopped")
+    code, line = refused(lab, job.host)
+    assert code == "job-ended"
+    assert "Stopped" in line
 
 
-def test_ssh_that_goes_away_while_waiting_takes_the_helper_along(tmp_path: Path) -> None:
-    with running(tmp_path, "--status", "Starting") as early:
-        done = early.run("timeout", "-s", "KILL", "3", "ssh", "-F", early.config, early.host)
-        assert done.returncode != 0
-        early.settle()
+@pytest.fixture(scope="module")
+def early(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab whose job has no container yet."""
+    with running(tmp_path_factory.mktemp("early"), "--status", "Downloading") as held:
+        yield held
+
+
+def test_a_job_that_has_not_started(early: Lab) -> None:
+    resolved = early.sm_proxy("resolve", early.host, "--json")
+    assert resolved.returncode == 1
+    assert json.loads(resolved.stdout)["error"]["code"] == "no-address"
+    code, line = refused(early, early.host, env={"SM_PROXY_WAIT": "1"})
+    assert code == "wait-timeout"
+    assert "Downloading" in line
+
+
+def test_the_helper_ends_when_ssh_is_killed_while_it_waits(early: Lab) -> None:
+    early.forget()
+    before = len(early.calls())
+    process = early.popen("ssh", "-F", early.config, early.host, stdin=subprocess.DEVNULL)
+    await_true(lambda: len(early.calls()) > before, 60, alive=process)
+    process.kill()
+    process.wait()
+    early.settle()
 
 
 def test_a_job_outside_a_vpc(lab: Lab) -> None:
-    program = (
-        "import botocore.session as b, os\n"
-        "s=b.Session().create_client('sagemaker')\n"
-        "r=s.describe_training_job(TrainingJobName=os.environ['SM_PROXY_LAB_JOB'])\n"
-        "k=['AlgorithmSpecification','RoleArn','OutputDataConfig','ResourceConfig',"
-        "'StoppingCondition']\n"
-        "s.create_training_job(TrainingJobName='outside',**{n:r[n] for n in k})\n"
-    )
-    created = lab.run(sys.executable, "-c", program)
-    assert created.returncode == 0, created.stderr
-    code, line = refused(lab, "sm-outside")
+    job = lab.launch("outside", "/bin/sh", "-c", "sleep 600", in_vpc=False)
+    code, line = refused(lab, job.host)
     assert code == "no-vpc"
     assert "VpcConfig" in line
 
 
-def script(path: Path, text: str) -> str:
-    """A program for the container."""
-    path.write_text("#!/bin/sh\n" + text)
-    path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IRGRP | stat.S_IXGRP | 0o5)
-    path.parent.chmod(0o755)
-    return str(path)
-
-
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO1WPFtcsn2Qsy5Uf9dxpbUR8VuA4tOSFOdgbgjckIHq"
-
-
-def marker(address: str, port: int, user: str, key: str = KEY) -> str:
-    """A marker line as a container would print it."""
-    return json.dumps(
-        {
-            "sm_proxy_marker": 1,
-            "node": "algo-1",
-            "addresses": [{"name": "eth0", "address": address, "prefix": 20}],
-            "port": port,
-            "user": user,
-            "host_keys": [key],
-            "features": [],
-            "problems": [],
-        }
+def test_a_log_that_claims_another_host_key(lab: Lab) -> None:
+    job = lab.launch("hostile")
+    job.claim(host_keys=[HOST_KEY])
+    done = lab.ssh(job.host, "true")
+    assert done.returncode == 255
+    assert b"HOST IDENTIFICATION HAS CHANGED" in done.stderr or (
+        b"Host key verification failed" in done.stderr
     )
 
 
-def claim(lab: Lab, line: str, later: int = 0) -> None:
-    """Write a newer log stream for the job's first node, with this line as its first.
-
-    Where several are written, each has to come `later` than the one before.
-    """
-    stream = f"{lab.job}/algo-1-{9_999_999_999_999 + later}"
-    event = {"timestamp": 1_790_000_000_000, "message": line}
-    lab.control("put_logs", "/aws/sagemaker/TrainingJobs", stream, [event])
-
-
-def where(lab: Lab) -> tuple[str, int]:
-    """Address and port of the job's first node."""
-    found = re.match(r"algo-1=(.+):(\d+)", lab.environment["SM_PROXY_LAB_ADDRESSES"])
-    assert found
-    return found[1], int(found[2])
-
-
-def test_what_a_hostile_log_may_claim(tmp_path: Path) -> None:
-    with running(tmp_path) as own:
-        address, port = where(own)
-        user = own.environment["SM_PROXY_LAB_USER"]
-        # Another host key than the container has: ssh itself refuses.
-        claim(own, marker(address, port, user))
-        done = own.ssh(own.host, "true")
-        assert done.returncode == 255
-        assert b"HOST IDENTIFICATION HAS CHANGED" in done.stderr or (
-            b"Host key verification failed" in done.stderr
-        )
-
-
-@pytest.mark.parametrize("address", ["169.254.169.254", "8.8.8.8", "0.0.0.0", "fe80::1"])  # noqa: S104
-def test_an_address_outside_the_subnets_is_never_dialled(tmp_path: Path, address: str) -> None:
-    with running(tmp_path) as own:
-        claim(own, marker(address, 22, own.environment["SM_PROXY_LAB_USER"]))
-        code, line = refused(own, own.host)
+def test_an_address_outside_the_subnets_is_never_dialled(lab: Lab) -> None:
+    job = lab.launch("hostile")
+    before = len(lab.calls())
+    for address in ("169.254.169.254", "8.8.8.8", "0.0.0.0", "fe80::1"):  # noqa: S104
+        job.claim(addresses=at(address), port=22)
+        code, line = refused(lab, job.host)
         assert code == "address-refused"
         assert address in line
-        assert not any(call["operation"] == "StartSession" for call in own.calls())
+    assert "StartSession" not in [call["operation"] for call in lab.calls()[before:]]
 
 
-def test_nothing_listens_on_the_port(tmp_path: Path) -> None:
-    with running(tmp_path) as own:
-        address, _ = where(own)
-        claim(own, marker(address, 9, own.environment["SM_PROXY_LAB_USER"]))
-        code, _ = refused(own, own.host)
-        assert code == "connect-refused"
-        waited = own.sm_proxy("wait", own.host, "--timeout", "1")
-        assert (waited.returncode, code_of(waited)) == (1, "connect-refused")
-        (job,) = json.loads(own.sm_proxy("list", "--check", "--json").stdout)["data"]["jobs"]
-        assert job["reachable"] is False
-        assert job["reason"].startswith("connect-refused: ")
-        await_true(lambda: not own.sessions(), 60, own.sessions)
+def test_nothing_listens_on_the_port(lab: Lab) -> None:
+    job = lab.launch("closed")
+    job.claim(port=9)
+    code, _ = refused(lab, job.host)
+    assert code == "connect-refused"
+    waited = lab.sm_proxy("wait", job.host, "--timeout", "1")
+    assert (waited.returncode, code_of(waited)) == (1, "connect-refused")
+    jobs = json.loads(lab.sm_proxy("list", "--check", "--json").stdout)["data"]["jobs"]
+    (listed,) = [item for item in jobs if item["job"] == job.name]
+    assert listed["reachable"] is False
+    assert listed["reason"].startswith("connect-refused: ")
+    await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
-def test_something_silent_listens_on_the_port(tmp_path: Path) -> None:
-    with running(tmp_path) as own:
-        address, port = where(own)
-        program = (
-            "import socket,time\n"
-            f"s=socket.create_server(('{address}',{port + 1}))\n"
-            "print('silent',flush=True)\n"
-            "time.sleep(600)\n"
-        )
-        started = own.ok(
-            own.host,
-            "cat > $HOME/silent.py; nohup python3 $HOME/silent.py > $HOME/silent.log 2>&1 &"
-            " while ! grep -q silent $HOME/silent.log; do sleep 0.1; done; rm $HOME/silent.*",
-            stdin=program.encode(),
-        )
-        assert started == b""
-        claim(own, marker(address, port + 1, own.environment["SM_PROXY_LAB_USER"]))
-        code, line = refused(own, own.host)
-        assert code == "sshd-silent"
-        assert "is sshd running?" in line
-        for words in (("wait", own.host), ("list", "--check")):
-            leaves_no_session_when_it_is_stopped(own, *words)
+_SILENT = """
+import socket, time
+s = socket.create_server((%r, %d))
+print("silent", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_silent_listener(lab: Lab) -> None:
+    job = lab.launch("silent")
+    address, port = job.where()
+    serve(lab, job.host, _SILENT % (address, port + 1), "silent")
+    job.claim(port=port + 1)
+    code, line = refused(lab, job.host)
+    assert code == "sshd-silent"
+    assert "is sshd running?" in line
+    for words in (("wait", job.host), ("list", "--check")):
+        leaves_no_session_when_it_is_stopped(lab, *words)
+
+
+def serve(lab: Lab, host: str, program: str, ready: str) -> None:
+    """Start a Python program in a container; return once it has printed `ready`."""
+    started = lab.ok(
+        host,
+        "cat > $HOME/p.py; nohup python3 $HOME/p.py > $HOME/p.log 2>&1 &"
+        f" while ! grep -q {ready} $HOME/p.log; do sleep 0.05; done; rm $HOME/p.*",
+        stdin=program.encode(),
+    )
+    assert started == b""
 
 
 def leaves_no_session_when_it_is_stopped(lab: Lab, *words: str) -> None:
@@ -332,41 +299,38 @@ ANSWERS = {
     b"HTTP/1.1 400 Bad Request\r\n\r\n": "a web server answers",
     b"SSH-2.0-Ope": "in the middle of its greeting",
 }
+_ANSWERING = """
+import socket, threading
+def serve(listener, answer):
+    while True:
+        peer = listener.accept()[0]
+        peer.sendall(answer)
+        peer.shutdown(socket.SHUT_WR)
+        while peer.recv(99): pass
+for i, answer in enumerate(%r, %d):
+    s = socket.create_server((%r, i))
+    threading.Thread(target=serve, args=(s, answer)).start()
+print("ready", flush=True)
+"""
 
 
-def test_what_answers_and_does_not_greet(tmp_path: Path) -> None:
-    with running(tmp_path) as own:
-        address, port = where(own)
-        program = (
-            "import socket, threading\n"
-            "def serve(listener, answer):\n"
-            "    while True:\n"
-            "        peer = listener.accept()[0]\n"
-            "        peer.sendall(answer)\n"
-            "        peer.shutdown(socket.SHUT_WR)\n"
-            "        while peer.recv(99): pass\n"
-            f"for i, answer in enumerate({list(ANSWERS)!r}, {port + 1}):\n"
-            f"    s = socket.create_server(('{address}', i))\n"
-            "    threading.Thread(target=serve, args=(s, answer)).start()\n"
-            "print('ready', flush=True)\n"
-        )
-        started = "cat > $HOME/p.py; nohup python3 $HOME/p.py > $HOME/p.log 2>&1 &"
-        wait = " while ! grep -q ready $HOME/p.log; do sleep 0.1; done"
-        own.ok(own.host, started + wait, stdin=program.encode())
-        for number, words in enumerate(ANSWERS.values(), port + 1):
-            done = own.ssh("-p", str(number), own.host, "true")
-            assert code_of(done) == "sshd-silent"
-            assert words in last_line(done)
-        claim(own, marker(address, port + 1, own.environment["SM_PROXY_LAB_USER"]))
-        done = own.sm_proxy("doctor", own.host, "--json", "--ssh-config", own.config)
-        assert json.loads(done.stdout)["data"]["cause"] == "sshd-silent"
-        assert b"hangs up without a greeting" in done.stdout
+def test_what_answers_and_does_not_greet(lab: Lab) -> None:
+    job = lab.launch("odd")
+    address, port = job.where()
+    serve(lab, job.host, _ANSWERING % (list(ANSWERS), port + 1, address), "ready")
+    for number, words in enumerate(ANSWERS.values(), port + 1):
+        done = lab.ssh("-p", str(number), job.host, "true")
+        assert code_of(done) == "sshd-silent"
+        assert words in last_line(done)
+    job.claim(port=port + 1)
+    done = lab.sm_proxy("doctor", job.host, "--json", "--ssh-config", lab.config)
+    assert json.loads(done.stdout)["data"]["cause"] == "sshd-silent"
+    assert b"hangs up without a greeting" in done.stdout
 
 
-def test_a_bare_container_names_no_address_yet(tmp_path: Path) -> None:
-    program = script(tmp_path / "train", "echo hello; sleep 600\n")
-    with running(tmp_path, "--bare", "--train", program) as bare:
-        for wait, expected in (("0", "no-address"), ("3", "wait-timeout")):
-            code, line = refused(bare, bare.host, env={"SM_PROXY_WAIT": wait})
-            assert code == expected
-            assert "entrypoint" in line
+def test_a_container_that_has_named_no_address_yet(lab: Lab) -> None:
+    job = lab.launch("bare", "/bin/sh", "-c", "echo hello; sleep 600")
+    for wait, expected in (("0", "no-address"), ("1", "wait-timeout")):
+        code, line = refused(lab, job.host, env={"SM_PROXY_WAIT": wait})
+        assert code == expected
+        assert "entrypoint" in line

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.labs import Lab, await_true, running
-from tests.e2e.refusal_test import claim, marker
+from tests.e2e.labs import LOG_GROUP, Job, Lab, await_true, running
 from tests.soak import only_in_soak
 
 pytestmark = pytest.mark.e2e
@@ -38,19 +36,12 @@ _ALL_S = 240
 _EMPTY_PAGES = 2
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Lab]:
-    """A lab of its own, with one node."""
-    with running(tmp_path) as lab:
-        yield lab
-
-
-def cold_connect(lab: Lab) -> list[dict[str, Any]]:
-    """The calls of one connection that remembers nothing."""
-    lab.forget()
-    before = len(lab.calls())
-    assert lab.ok(lab.host, "echo $SM_CURRENT_HOST") == b"algo-1\n"
-    return lab.calls()[before:]
+def cold_connect(job: Job) -> list[dict[str, Any]]:
+    """The calls of one connection that finds nothing in the cache."""
+    job.lab.forget()
+    before = len(job.lab.calls())
+    assert job.lab.ok(job.host, "echo $SM_CURRENT_HOST") == b"algo-1\n"
+    return job.lab.calls()[before:]
 
 
 def operations(calls: list[dict[str, Any]]) -> list[str]:
@@ -94,43 +85,46 @@ def test_as_many_connections_as_nodes_at_once(tmp_path: Path) -> None:
         await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
-def test_a_million_lines_cost_what_a_hundred_do(tmp_path: Path) -> None:
+def test_a_million_lines_cost_what_a_hundred_do(lab: Lab) -> None:
     found = []
-    for lines in ("100", "1000000"):
-        folder = tmp_path / lines
-        folder.mkdir()
-        with running(folder, "--job", "chatty", "--log-lines", lines) as lab:
-            found.append(cold_connect(lab))
+    for lines in (100, 1_000_000):
+        job = lab.launch("chatty")
+        (stream,) = lab.python(f"answer = streams({job.name!r})")  # its first line is the marker
+        lab.control("filler", LOG_GROUP, stream, lines)
+        found.append(cold_connect(job))
     few, many = found
     assert operations(few) == operations(many) == COLD
     sizes = [sum(call["bytes"] for call in calls) for calls in found]
     assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
 
 
-def test_a_marker_behind_other_lines_is_found_on_the_second_step(tmp_path: Path) -> None:
-    with running(tmp_path, "--log-lines-before", "500") as lab:
-        calls = cold_connect(lab)
+def test_a_marker_behind_other_lines_is_found_on_the_second_step(lab: Lab) -> None:
+    job = lab.launch("late")
+    newer = job.newer_stream()
+    lab.control("filler", LOG_GROUP, newer, 500)
+    job.claim(newer)
+    calls = cold_connect(job)
     assert operations(calls) == sorted([*COLD, "GetLogEvents"])
     reads = [call["request"] for call in calls if call["operation"] == "GetLogEvents"]
     assert [read["limit"] for read in reads] == [100, 1000]
 
 
-def test_empty_pages_before_the_marker(own: Lab) -> None:
-    with own.faults(empty_log_pages=_EMPTY_PAGES):
-        calls = cold_connect(own)
+def test_empty_pages_before_the_marker(lab: Lab) -> None:
+    with lab.faults(empty_log_pages=_EMPTY_PAGES):
+        calls = cold_connect(Job(lab, lab.job))
     assert operations(calls) == sorted([*COLD, *["GetLogEvents"] * _EMPTY_PAGES])
 
 
-def test_a_marker_that_is_delivered_late_is_waited_for(own: Lab) -> None:
-    """The container's stream is there before its lines are: a newer one."""
-    told = json.loads(own.sm_proxy("resolve", own.host, "--json").stdout)["data"]
-    newer = f"{own.job}/algo-1-9999999999999"
-    own.control("put_logs", "/aws/sagemaker/TrainingJobs", newer, [])
-    before = operations(own.calls()).count("GetLogEvents")
+def test_a_marker_that_is_delivered_late_is_waited_for(lab: Lab) -> None:
+    """The container's stream is there before its lines are."""
+    job = lab.launch("late")
+    marker, newer = json.dumps(job.marker()), job.newer_stream()
+    lab.control("put_logs", LOG_GROUP, newer, [])
+    before = operations(lab.calls()).count("GetLogEvents")
     with ThreadPoolExecutor() as pool:
-        connecting = pool.submit(cold_connect, own)
-        await_true(lambda: operations(own.calls()).count("GetLogEvents") > before, 60)
-        claim(own, marker(told["address"], told["port"], told["user"], told["host_keys"][0]))
+        connecting = pool.submit(cold_connect, job)
+        await_true(lambda: operations(lab.calls()).count("GetLogEvents") > before, 60)
+        job.print(marker, newer)
         calls = connecting.result()
     reads = [call for call in calls if call["operation"] == "GetLogEvents"]
     assert len(reads) > 1
