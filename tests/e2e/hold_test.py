@@ -10,6 +10,7 @@ from tests.e2e.labs import Job, Lab, await_true, code_of
 
 pytestmark = pytest.mark.e2e
 
+
 @pytest.fixture
 def pair(lab: Lab) -> Job:
     """A job of two nodes."""
