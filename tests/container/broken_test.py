@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import BUSYBOX, ISOLATED, write_busybox
+from tests.soak import cases
+
+from .conftest import BUSYBOX, ISOLATED, SHELLS, write_busybox
 
 CONTAINER = Path(__file__).parents[2] / "container"
 MARKER = re.compile(r'\{"sm_proxy_marker".*')  # behind half a message, at times
@@ -120,6 +123,15 @@ WAYS = {
     ),
 }
 
+# Where much is up to the shell itself: these run in both shells, not in the soak alone.
+IN_BOTH = (
+    "no small tools",
+    "no tools at all",
+    "a shell that ends at errors",
+    "nowhere to write",
+    "full disks",
+)
+
 
 def run(tmp_path: Path, shell: str, prelude: str, *, marker: bool) -> tuple[int, str, float]:
     """Run a job in namespaces of its own, until its marker is there where there will be one.
@@ -175,8 +187,13 @@ def run(tmp_path: Path, shell: str, prelude: str, *, marker: bool) -> tuple[int,
     return process.returncode, log, took
 
 
-@pytest.mark.parametrize("shell", ["sh", "busybox"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("way", "shell"),
+    cases(
+        itertools.product(WAYS, SHELLS),
+        dict.fromkeys([*zip(WAYS, itertools.cycle(SHELLS)), *itertools.product(IN_BOTH, SHELLS)]),
+    ),
+)
 def test_trains_all_the_same(tmp_path: Path, shell: str, way: str) -> None:
     prelude, told = WAYS[way]
     code, log, took = run(tmp_path, shell, prelude, marker=told is not None)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sm_proxy_lab.machines import namespaces
+from tests.soak import SOAK
 
 from .conftest import ISOLATED, Box, marker_of, wait_for
 
@@ -103,7 +104,8 @@ threading.Thread(target=serve, args=[socket.create_server(("127.0.0.1", 7000))])
 open(os.environ["SM_PROXY_RUN_DIR"] + "/listening", "w").close()
 serve(unix)
 """
-LARGE = bytes(range(256)) * 81920  # 20 MiB
+LARGE = bytes(range(256)) * (81920 if SOAK else 16384)
+"""More than all windows of a channel: 4 MiB, 20 in the soak."""
 
 
 class Laptop:
