@@ -115,9 +115,23 @@ def credentials() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.fixture(scope="module")
+def client(endpoint: str) -> Iterator[Any]:
+    made = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=account.ACCESS_KEY,
+        aws_secret_access_key=account.SECRET_KEY,
+        config=Config(proxies={}),
+    )
+    yield made
+    made.close()
+
+
 @pytest.fixture(params=SHELLS)
 def store(
-    request: pytest.FixtureRequest, endpoint: str, credentials: str, tmp_path: Path
+    request: pytest.FixtureRequest, endpoint: str, credentials: str, client: Any, tmp_path: Path
 ) -> Iterator[Store]:
     shell = shell_argv(request.param)
     programs = tmp_path / "bin"
@@ -134,14 +148,6 @@ def store(
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": "127.0.0.1",
     }
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=account.ACCESS_KEY,
-        aws_secret_access_key=account.SECRET_KEY,
-        config=Config(proxies={}),
-    )
     bucket = f"bucket-{uuid.uuid4().hex[:8]}"
     client.create_bucket(Bucket=bucket)
     folder = tmp_path / "mirror"
@@ -149,7 +155,6 @@ def store(
     control = ControlClient(endpoint)
     yield Store(client, control, bucket, folder, shell, environment, programs)
     control.clear_faults()
-    client.close()
 
 
 @with_each_tool
