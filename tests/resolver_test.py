@@ -388,7 +388,7 @@ def test_the_other_kinds_are_waited_for_alike(
 ) -> None:
     answer = description(SecondaryStatusTransitions=[LONG_AGO])
     job = training.describe(FakeAws(DescribeTrainingJob=answer), JOB)
-    monkeypatch.setattr(kinds.of(kind), "describe", lambda *_: replace(job, kind=kind))  # type: ignore[type-var, arg-type]
+    monkeypatch.setattr(kinds.of(kind), "describe", lambda *_: replace(job, kind=kind))  # type: ignore[type-var]
     aws = working(DescribeLogStreams=streams())
     assert refused(aws, f"sm-my-job.{kind}").code == "no-address"
     assert refused(aws, f"sm-my-job.{kind}", wait=300).code == "wait-timeout"

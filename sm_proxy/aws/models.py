@@ -17,14 +17,11 @@ from typing import Any, Final
 import botocore
 from botocore.loaders import Loader
 
+from sm_proxy.aws.job_kinds import KINDS
 from sm_proxy.local import debug_log, paths, private_files
 
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
-    "sagemaker": (
-        *("DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel", "DescribeProcessingJob"),
-        *("DescribeTrainingJob", "DescribeTransformJob", "ListEndpoints", "ListProcessingJobs"),
-        *("ListTrainingJobs", "ListTransformJobs"),
-    ),
+    "sagemaker": tuple(sorted({name for names in KINDS.values() for name in names})),
     "logs": ("DescribeLogStreams", "GetLogEvents"),
     "ec2": (
         *("DescribeInstances", "DescribeNetworkAcls", "DescribeRouteTables"),

@@ -8,12 +8,12 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.commands import options
 from sm_proxy.errors import printable
 from sm_proxy.inventory import reachable
 from sm_proxy.inventory.reachable import Reachability
 from sm_proxy.jobs import kinds, listing
-from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Summary
 from sm_proxy.jobs.times import in_words
 from sm_proxy.local import output

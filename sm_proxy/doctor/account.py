@@ -24,12 +24,6 @@ from sm_proxy.settings import Settings
 from sm_proxy.settings.schema import is_region
 
 _GROUP: Final = "/aws/sagemaker/TrainingJobs"
-_OPERATIONS: Final[dict[str, str]] = {
-    "training": "TrainingJob",
-    "processing": "ProcessingJob",
-    "transform": "TransformJob",
-    "endpoint": "Endpoint",
-}
 _NOBODY: Final = "sm-proxy-doctor-asks-whether-it-may"
 
 
@@ -135,15 +129,9 @@ def describe_call_stage(target: Target | None) -> Stage:
 
     What the other kinds take is asked where there is no training job of that name: by the search.
     """
-    kind = (target and target.kind) or "training"
-    operation, parameters = describe_call(kind, target.job if target else _NOBODY)
+    kind = (target and target.kind) or kinds.ORDER[0]
+    operation, parameters = kinds.of(kind).describe_call(target.job if target else _NOBODY)
     return ((f"sagemaker:{operation}", _action("sagemaker", operation, **parameters)),)
-
-
-def describe_call(kind: str, name: str) -> tuple[str, dict[str, str]]:
-    """The operation that describes a job of that kind and name, and its parameters."""
-    what = _OPERATIONS[kind]
-    return f"Describe{what}", {f"{what}Name": name}
 
 
 def _streams(context: Context) -> Streams | None:

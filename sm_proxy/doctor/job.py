@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
-
 from sm_proxy import resolver
-from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import failure, kinds, lookup
-from sm_proxy.jobs.hostname import Kind
-from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.subnets import describe_subnets
-
-Config = dict[str, Any]
 
 
 def name(context: Context) -> str:
@@ -78,7 +70,7 @@ def security_groups(context: Context) -> tuple[str, ...]:
     """The ids of the job's security groups, from where its kind keeps them."""
     job = needed(context.job, "the job")
     try:
-        config = _VPC_CONFIGS[job.kind](context.aws, job)
+        config = kinds.of(job.kind).vpc_config(context.aws, job)
     except ServiceError as error:
         raise SkipCheck(f"the job's groups are not told: {error.error}") from None
     except SmProxyError as error:
@@ -86,38 +78,3 @@ def security_groups(context: Context) -> tuple[str, ...]:
             raise
         raise SkipCheck(f"the job's groups are not told: {error.message}") from None
     return tuple(config.get("SecurityGroupIds", []))
-
-
-def _of_training(aws: Aws, job: Job) -> Config:
-    answer = aws.call("sagemaker", "DescribeTrainingJob", TrainingJobName=job.name)
-    return dict(answer.get("VpcConfig") or {})
-
-
-def _of_processing(aws: Aws, job: Job) -> Config:
-    answer = aws.call("sagemaker", "DescribeProcessingJob", ProcessingJobName=job.name)
-    return dict(answer.get("NetworkConfig", {}).get("VpcConfig") or {})
-
-
-def _of_transform(aws: Aws, job: Job) -> Config:
-    return _of_model(aws, job.vpc_source)
-
-
-def _of_endpoint(aws: Aws, job: Job) -> Config:
-    """Of the configuration, else of the model of its first variant that has one."""
-    answer = aws.call("sagemaker", "DescribeEndpointConfig", EndpointConfigName=job.vpc_source)
-    if config := answer.get("VpcConfig"):
-        return dict(config)
-    models = (str(item.get("ModelName", "")) for item in answer.get("ProductionVariants", []))
-    return _of_model(aws, next(filter(None, models), ""))
-
-
-def _of_model(aws: Aws, model: str) -> Config:
-    return dict(aws.call("sagemaker", "DescribeModel", ModelName=model).get("VpcConfig") or {})
-
-
-_VPC_CONFIGS: Final[dict[Kind, Callable[[Aws, Job], Config]]] = {
-    "training": _of_training,
-    "processing": _of_processing,
-    "transform": _of_transform,
-    "endpoint": _of_endpoint,
-}

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor import account
 from sm_proxy.doctor.check import Context
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity.identities import ENVIRONMENT_NAME
+from sm_proxy.jobs import kinds
 from sm_proxy.jobs.container import Container
 from sm_proxy.public_key import signature_algorithms
 
@@ -120,7 +120,7 @@ def _given(context: Context, container: Container, keys: list[Any]) -> bool:
 
 
 def _environment(context: Context, container: Container) -> Mapping[str, str]:
-    operation, parameters = account.describe_call(container.kind, container.job)
+    operation, parameters = kinds.of(container.kind).describe_call(container.job)
     try:
         answer = context.aws.call("sagemaker", operation, **parameters)
     except (ServiceError, SmProxyError):

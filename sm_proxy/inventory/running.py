@@ -8,11 +8,12 @@ from typing import Final
 
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, listing, lookup
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
-from sm_proxy.jobs.hostname import Kind, Target
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.local import threads
 from sm_proxy.settings import Settings, contexts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sm_proxy.jobs.hostname import Kind
+from sm_proxy.aws.job_kinds import Kind
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def explain(aws: Aws, job: Job, on_status: Callable[[str], None]) -> SmProxyErro
     if cause:
         on_status(f"likely cause: {cause.what}")
     advice = cause.advice if cause else error.hint
-    if stream and not cause and job.could_have_been_kept:
+    if stream and not cause and kinds.could_have_been_kept(job):
         advice = _KEEP if _is_ours(aws, job, stream) else _KEEP_ELSEWHERE
     where = f" See {job.console}" if job.console else ""
     return SmProxyError(error.code, error.message, advice + where)

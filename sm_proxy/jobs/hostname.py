@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final
 
+from sm_proxy.aws.job_kinds import KINDS, Kind
 from sm_proxy.errors import SmProxyError, printable
 
-Kind = Literal["training", "processing", "transform", "endpoint"]
-KINDS: Final[tuple[str, ...]] = get_args(Kind)
 FIRST_NODE: Final = "algo-1"
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}")
@@ -100,7 +99,7 @@ def _read_labels(labels: list[str]) -> tuple[str | None, Kind | None]:
         elif position == 0 and _INSTANCE.fullmatch(label):
             node = label
         elif position == len(labels) - 1 and label in KINDS:
-            kind = label  # type: ignore[assignment]
+            kind = label
         else:
             shown = printable(label, 40)
             raise ValueError(

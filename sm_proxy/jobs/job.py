@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs.hostname import Kind
 
 Phase = Literal["starting", "running", "ended", "failed"]
 """No container yet; a container; none any more, whatever the reason; none, for a reason."""
@@ -99,15 +99,6 @@ class Job(Summary):
             f"{self.noun} {self.name} is {self.status}: its container is gone",
             "Start it again, and connect while it runs.",
         )
-
-    @property
-    def could_have_been_kept(self) -> bool:
-        """Whether its container went because its program was done, and could have stayed.
-
-        The service itself ends the containers of transform jobs and endpoints, and what is stopped.
-        """
-        done = self.status in {"Completed", "Uploading"}
-        return done and self.kind in {"training", "processing"}
 
     def refuse_if_over(self) -> None:
         """Raise if there is, and will be, no container.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
-from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Summary
 from sm_proxy.local.threads import Background
 
@@ -36,10 +36,9 @@ def list_all(aws: Aws, on_status: Callable[[str], None], *, live: bool = False) 
 
 def _page(aws: Aws, kind: Kind, *, live: bool) -> list[Summary] | SmProxyError:
     """The newest jobs of a kind, or the refusal to list them."""
-    # An endpoint serves in more statuses than one filter can name; those that are over are deleted.
-    live = live and kind != "endpoint"
+    module = kinds.of(kind)
     try:
-        return kinds.of(kind).recent(aws, live=live)
+        return module.recent(aws, live=live and module.ONE_STATUS_IS_LIVE)
     except SmProxyError as error:
         if error.code != "access-denied":
             raise

@@ -26,9 +26,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
-from sm_proxy.jobs.hostname import Kind, Target
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.kinds._calls import PAGE, UnseenError
 from sm_proxy.local import debug_log

@@ -12,12 +12,13 @@ import string
 from collections.abc import Iterable
 from typing import Final
 
+from sm_proxy.aws.job_kinds import KINDS
 from sm_proxy.jobs import hostname
 from sm_proxy.settings import contexts
 
 _OWN: Final = re.compile(r"[A-Za-z0-9_*?][A-Za-z0-9_.:@*?-]*")
 _WILD: Final = frozenset("*?")
-_LABELS: Final = ("1", "algo-1", "i-0123456789abcdef0", *hostname.KINDS)
+_LABELS: Final = ("1", "algo-1", "i-0123456789abcdef0", *KINDS)
 _ANY_JOB: Final = f"{string.ascii_lowercase[::-1]}-{string.digits}-0"
 """A job name with every letter and digit: only a general pattern matches it."""
 

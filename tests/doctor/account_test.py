@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.doctor import account
 from sm_proxy.doctor.check import Check, Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname
-from sm_proxy.jobs.hostname import Kind
 from sm_proxy.settings import Settings
 from tests.doctor.helpers import GROUPS, job_of
 from tests.fakes import FakeAws

@@ -7,9 +7,9 @@ from datetime import datetime, timezone
 
 import pytest
 
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.doctor.check import Context
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Job
 
 NOW = datetime.now(timezone.utc)

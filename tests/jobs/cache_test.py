@@ -272,6 +272,7 @@ def test_a_jobs_torn_record_is_asked_anew(changes: dict[str, Any]) -> None:
         {"nodes": True},
         {"phase": "Training"},
         {"kind": ["training"]},
+        {"kind": "hub"},
         {"subnets": [1]},
         {"subnets": "subnet-1"},
         {"max_runtime_s": 1.5},

@@ -6,7 +6,7 @@ import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import failure
+from sm_proxy.jobs import failure, kinds
 from sm_proxy.jobs.kinds import training
 from tests.fakes import (
     JOB,
@@ -114,8 +114,9 @@ def test_keeping_is_advised_where_it_would_have_kept(
 @pytest.mark.parametrize("kind", ["transform", "endpoint"])
 def test_what_the_service_itself_ends_cannot_be_kept(kind: Any) -> None:
     for status in ("Completed", "Uploading", "Stopped", "OutOfService", "Deleting"):
-        assert not a_job(phase="ended", kind=kind, status=status).could_have_been_kept
-    assert a_job(phase="ended", kind="processing", status="Completed").could_have_been_kept
+        assert not kinds.could_have_been_kept(a_job(phase="ended", kind=kind, status=status))
+    job = a_job(phase="ended", kind="processing", status="Completed")
+    assert kinds.could_have_been_kept(job)
 
 
 def test_a_hostile_log_is_shown_harmlessly() -> None:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sm_proxy
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs.hostname import Kind, Target, compose, parse
+from sm_proxy.jobs.hostname import Target, compose, parse
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,24 @@
-"""The kinds of jobs: one module each, and the table of them.
+"""What differs between kinds of jobs: one module each, named like its row in `aws/job_kinds.py`.
 
-A module is loaded when its kind is met: most connections go to training jobs.
+A module is imported when its kind is needed: most connections go to training jobs.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Final, Protocol, cast
+from collections.abc import Mapping
+from typing import Any, Final, Protocol, cast
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import KINDS, Kind
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs.hostname import Kind
 from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.log_streams import Streams
 
-_TABLE: Final[dict[Kind, str]] = {
-    "training": "training",
-    "processing": "processing",
-    "transform": "transform",
-    "endpoint": "endpoint",
-}
-ORDER: Final = tuple(_TABLE)
+ORDER: Final[tuple[Kind, ...]] = tuple(KINDS)
 """In this order a name is tried."""
+_DONE: Final = frozenset({"Completed", "Uploading"})
+"""Statuses of a job whose program has ended by itself."""
 
 
 class JobKind(Protocol):
@@ -33,7 +30,18 @@ class JobKind(Protocol):
 
     @property
     def NODES_ARE_NAMED(self) -> bool:  # noqa: N802
-        """Whether containers know themselves as algo-n, and so does their marker."""
+        """Whether its containers, and their markers, call themselves algo-n."""
+
+    @property
+    def CAN_BE_KEPT(self) -> bool:  # noqa: N802
+        """Whether a container may outlive its program: the service ends those of other kinds."""
+
+    @property
+    def ONE_STATUS_IS_LIVE(self) -> bool:  # noqa: N802
+        """Whether `recent(live=True)` lists all that have not ended; it filters by one status."""
+
+    def describe_call(self, name: str) -> tuple[str, dict[str, str]]:
+        """The operation that describes the job of that name, and its parameters."""
 
     def describe(self, aws: Aws, name: str, known: Job | None = None) -> Job | None:
         """The job of exactly that name; None when there is none.
@@ -57,14 +65,27 @@ class JobKind(Protocol):
     def streams(self, job: Job, node: str) -> Streams:
         """How the stream of a node is found."""
 
+    def vpc_config(self, aws: Aws, job: Job) -> Mapping[str, Any]:
+        """The VpcConfig of its containers, empty if it has none: one call, or two.
+
+        Raises:
+            ServiceError: what the call met.
+            SmProxyError: likewise.
+        """
+
 
 def of(kind: Kind) -> JobKind:
     """The module of a kind."""
-    return cast("JobKind", importlib.import_module(f"{__name__}.{_TABLE[kind]}"))
+    return cast("JobKind", importlib.import_module(f"{__name__}.{kind}"))
+
+
+def could_have_been_kept(job: Job) -> bool:
+    """Whether its container ended only because its program was done: a setting keeps it longer."""
+    return job.status in _DONE and of(job.kind).CAN_BE_KEPT
 
 
 def describe_again(aws: Aws, job: Job) -> Job:
-    """The same job once more, for who waits: one call.
+    """Describe the job again while waiting for it: one call.
 
     Raises:
         SmProxyError: `job-not-found` when it has been deleted, or what the call met.

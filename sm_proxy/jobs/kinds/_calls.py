@@ -21,7 +21,9 @@ class UnseenError(SmProxyError):
     """Describe is denied: the job's existence is unknown."""
 
 
-def describe_if_there(aws: Aws, operation: str, **parameters: str) -> dict[str, Any] | None:
+def describe_if_there(
+    aws: Aws, operation: str, parameters: Mapping[str, str]
+) -> dict[str, Any] | None:
     """What a Describe call answers; None when there is no such thing.
 
     Raises:
@@ -91,6 +93,16 @@ def subnets_of_model(aws: Aws, model: str) -> tuple[str, ...]:
             "Create the model again under the same name.",
         ) from None
     return subnets_of(answer.get("VpcConfig"))
+
+
+def vpc_config_of_model(aws: Aws, model: str) -> Mapping[str, Any]:
+    """The VpcConfig of a model, empty if it has none: DescribeModel.
+
+    Raises:
+        ServiceError: what the call met.
+        SmProxyError: likewise.
+    """
+    return dict(aws.call("sagemaker", "DescribeModel", ModelName=model).get("VpcConfig") or {})
 
 
 def batch_phase(status: str, *, started: bool) -> Phase:

@@ -16,6 +16,9 @@ from sm_proxy.jobs.times import first_time
 
 NOUN: Final = "endpoint"
 NODES_ARE_NAMED: Final = False
+CAN_BE_KEPT: Final = False
+ONE_STATUS_IS_LIVE: Final = False
+"""An endpoint serves in several statuses; one that has ended is deleted."""
 _GROUP: Final = "/aws/sagemaker/Endpoints/"
 _PHASES: Final[dict[str, Phase]] = {
     "Creating": "starting",
@@ -32,13 +35,18 @@ _PHASES: Final[dict[str, Phase]] = {
 _PATTERN: Final = re.compile(rf"[a-zA-Z0-9-]{{1,63}}/(?P<node>{INSTANCE})")
 
 
+def describe_call(name: str) -> tuple[str, dict[str, str]]:
+    """DescribeEndpoint."""
+    return "DescribeEndpoint", {"EndpointName": name}
+
+
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
     """DescribeEndpoint, then DescribeEndpointConfig and DescribeModel for the VpcConfig.
 
     Three calls; two where the configuration itself has the VpcConfig; one while the endpoint keeps
     the configuration that is known, or when it is over.
     """
-    answer = _calls.describe_if_there(aws, "DescribeEndpoint", EndpointName=name)
+    answer = _calls.describe_if_there(aws, *describe_call(name))
     if answer is None:
         return None
     line, config = _line(answer), str(answer.get("EndpointConfigName", ""))
@@ -61,6 +69,14 @@ def streams(job: Job, node: str) -> Streams:
     return Streams(job.log_group, "", _PATTERN, node, job.nodes)
 
 
+def vpc_config(aws: Aws, job: Job) -> Mapping[str, Any]:
+    """DescribeEndpointConfig, and DescribeModel where the configuration has no VpcConfig."""
+    answer = aws.call("sagemaker", "DescribeEndpointConfig", EndpointConfigName=job.vpc_source)
+    if config := answer.get("VpcConfig"):
+        return dict(config)
+    return _calls.vpc_config_of_model(aws, _first_model(answer))
+
+
 def _subnets(aws: Aws, config: str) -> tuple[str, ...]:
     """Of the configuration, else of the model of its first variant that has one."""
     try:
@@ -69,9 +85,14 @@ def _subnets(aws: Aws, config: str) -> tuple[str, ...]:
         raise error.as_failure() from None
     if own := _calls.subnets_of(answer.get("VpcConfig")):
         return own
-    variants = answer.get("ProductionVariants", [])
-    model = next(filter(None, (str(item.get("ModelName", "")) for item in variants)), "")
+    model = _first_model(answer)
     return _calls.subnets_of_model(aws, model) if model else ()
+
+
+def _first_model(answer: Mapping[str, Any]) -> str:
+    """The model of the configuration's first variant that has one; empty if none has."""
+    names = (str(item.get("ModelName", "")) for item in answer.get("ProductionVariants", []))
+    return next(filter(None, names), "")
 
 
 def _line(item: Mapping[str, Any]) -> Summary:

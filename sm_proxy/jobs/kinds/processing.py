@@ -14,13 +14,20 @@ from sm_proxy.jobs.times import first_time
 
 NOUN: Final = "processing job"
 NODES_ARE_NAMED: Final = True
+CAN_BE_KEPT: Final = True
+ONE_STATUS_IS_LIVE: Final = True
 _GROUP: Final = "/aws/sagemaker/ProcessingJobs"
+
+
+def describe_call(name: str) -> tuple[str, dict[str, str]]:
+    """DescribeProcessingJob."""
+    return "DescribeProcessingJob", {"ProcessingJobName": name}
 
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
     """DescribeProcessingJob: one call."""
     del known  # it is all in one answer
-    answer = _calls.describe_if_there(aws, "DescribeProcessingJob", ProcessingJobName=name)
+    answer = _calls.describe_if_there(aws, *describe_call(name))
     return None if answer is None else _read(answer)
 
 
@@ -35,6 +42,13 @@ def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]
 def streams(job: Job, node: str) -> Streams:
     """`<job>/algo-<n>-<epoch>`."""
     return _calls.streams_of_named_nodes(job.log_group, job.name, node)
+
+
+def vpc_config(aws: Aws, job: Job) -> Mapping[str, Any]:
+    """DescribeProcessingJob."""
+    operation, parameters = describe_call(job.name)
+    answer = aws.call("sagemaker", operation, **parameters)
+    return dict(answer.get("NetworkConfig", {}).get("VpcConfig") or {})
 
 
 def _line(item: Mapping[str, Any]) -> Summary:

@@ -14,6 +14,8 @@ from sm_proxy.jobs.times import first_time, in_words
 
 NOUN: Final = "training job"
 NODES_ARE_NAMED: Final = True
+CAN_BE_KEPT: Final = True
+ONE_STATUS_IS_LIVE: Final = True
 _GROUP: Final = "/aws/sagemaker/TrainingJobs"
 # Older botocore drops the SecondaryStatus of a list: InProgress is all there is to go by then.
 _RUNNING: Final = frozenset({"Training", "Updating", "InProgress"})
@@ -22,10 +24,15 @@ _STEPS_SHOWN: Final = 6
 _WORTH_TELLING_S: Final = 60
 
 
+def describe_call(name: str) -> tuple[str, dict[str, str]]:
+    """DescribeTrainingJob."""
+    return "DescribeTrainingJob", {"TrainingJobName": name}
+
+
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
     """DescribeTrainingJob: one call."""
     del known  # it is all in one answer
-    answer = _calls.describe_if_there(aws, "DescribeTrainingJob", TrainingJobName=name)
+    answer = _calls.describe_if_there(aws, *describe_call(name))
     return None if answer is None else _read(answer)
 
 
@@ -40,6 +47,12 @@ def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]
 def streams(job: Job, node: str) -> Streams:
     """`<job>/algo-<n>-<epoch>`; a spot restart or a retry begins a new one."""
     return _calls.streams_of_named_nodes(job.log_group, job.name, node)
+
+
+def vpc_config(aws: Aws, job: Job) -> Mapping[str, Any]:
+    """DescribeTrainingJob."""
+    operation, parameters = describe_call(job.name)
+    return dict(aws.call("sagemaker", operation, **parameters).get("VpcConfig") or {})
 
 
 def _phase(overall: str, status: str) -> Phase:

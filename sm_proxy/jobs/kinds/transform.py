@@ -14,12 +14,19 @@ from sm_proxy.jobs.times import first_time
 
 NOUN: Final = "transform job"
 NODES_ARE_NAMED: Final = False
+CAN_BE_KEPT: Final = False
+ONE_STATUS_IS_LIVE: Final = True
 _GROUP: Final = "/aws/sagemaker/TransformJobs"
+
+
+def describe_call(name: str) -> tuple[str, dict[str, str]]:
+    """DescribeTransformJob."""
+    return "DescribeTransformJob", {"TransformJobName": name}
 
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
     """DescribeTransformJob, and DescribeModel unless the model is known: two calls, then one."""
-    answer = _calls.describe_if_there(aws, "DescribeTransformJob", TransformJobName=name)
+    answer = _calls.describe_if_there(aws, *describe_call(name))
     if answer is None:
         return None
     job, model = _line(answer), str(answer.get("ModelName", ""))
@@ -41,6 +48,11 @@ def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]
 def streams(job: Job, node: str) -> Streams:
     """`<job>/<instance-id>-<epoch>`."""
     return _calls.streams_of_instances(job.log_group, job.name, node, job.nodes)
+
+
+def vpc_config(aws: Aws, job: Job) -> Mapping[str, Any]:
+    """DescribeModel."""
+    return _calls.vpc_config_of_model(aws, job.vpc_source)
 
 
 def _line(item: Mapping[str, Any]) -> Summary:
