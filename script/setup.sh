@@ -66,8 +66,10 @@ make_venv() {
     folder=$1
     "$2" -m venv "$folder" || stop "$2 could not make $folder"
     shift 2
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2 ||
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile "$@" >&2 ||
         stop "pip could not install $*"
+    # pip would compile on one core. Some packages hold files for other Pythons, which do not compile.
+    "$folder/bin/python" -m compileall -q -j 0 "$folder"/lib/python*/site-packages >/dev/null 2>&1
     printf '%s\n' "$wanted" >"$folder/.made-for"
 }
 

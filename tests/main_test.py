@@ -1,4 +1,4 @@
-"""Started by hand in an environment that is another Python's."""
+"""Environment variables and modules that were meant for another Python change nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 import sm_proxy
 from sm_proxy.local.python_environment import misleading
+from tests.soak import cases, product
 
 PACKAGE = Path(sm_proxy.__file__).parent
 MODULES = ("argparse", "json", "logging", "queue", "random", "socket", "subprocess", "types")
@@ -32,7 +33,7 @@ FOREIGN = {
 
 @pytest.fixture
 def evil(tmp_path: Path) -> Path:
-    """A folder of modules that no Python can do with."""
+    """A folder of modules that shadow standard ones and end any program that imports them."""
     folder = tmp_path / "evil"
     folder.mkdir()
     for name in MODULES:
@@ -47,38 +48,46 @@ def started(words: list[str], cwd: Path, **variables: str) -> subprocess.Complet
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FOREIGN)
-def test_isolated_python_heeds_no_variable(name: str, evil: Path) -> None:
+ALONE = [(name,) for name in FOREIGN]
+
+
+@pytest.mark.parametrize("names", cases([tuple(FOREIGN), *ALONE], [tuple(FOREIGN)]), ids=",".join)
+@pytest.mark.parametrize("program", [["-m", "sm_proxy"], [str(PACKAGE / "__main__.py")]])
+def test_isolated_python_ignores_all_variables(
+    names: tuple[str, ...], program: list[str], evil: Path
+) -> None:
     """As the ProxyCommand starts it."""
-    value = FOREIGN[name].format(evil=evil)
-    for program in (["-m", "sm_proxy"], [str(PACKAGE / "__main__.py")]):
-        done = started([sys.executable, "-I", *program, "resolve", "x"], evil, **{name: value})
-        assert done.stderr.startswith("sm-proxy: bad-name: "), done.stderr
-        assert (done.returncode, done.stdout) == (1, "")
+    variables = {name: FOREIGN[name].format(evil=evil) for name in names}
+    done = started([sys.executable, "-I", *program, "resolve", "x"], evil, **variables)
+    assert done.stderr.startswith("sm-proxy: bad-name: "), done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
 
 
-@pytest.mark.parametrize("name", ["PYTHONPATH", "PYTHONWARNINGS", "PYTHONINSPECT", "PYTHONDEVMODE"])
-def test_typed_by_hand_it_starts_itself_again(name: str, evil: Path, tmp_path: Path) -> None:
-    """Where Python itself gets that far: `types` it needs before us."""
-    (evil / "types.py").unlink()
+@pytest.mark.parametrize(
+    ("name", "as_module"),
+    product(["PYTHONPATH", "PYTHONWARNINGS", "PYTHONINSPECT", "PYTHONDEVMODE"], [True, False]),
+)
+def test_typed_by_hand_it_restarts_in_isolated_mode(
+    name: str, as_module: bool, evil: Path, tmp_path: Path
+) -> None:
+    (evil / "types.py").unlink()  # Python itself imports `types` before it starts us
     value = FOREIGN[name].format(evil=evil)
     script = tmp_path / "sm-proxy"
     script.write_text("import sys\nfrom sm_proxy.__main__ import main\nsys.exit(main())\n")
-    for program in (["-m", "sm_proxy"], [str(script)]):
-        words = [sys.executable, *program, "resolve", "x"]
-        done = started(words, tmp_path, **{name: value})
-        assert done.stderr.startswith("sm-proxy: bad-name: "), done.stderr
-        assert done.returncode == 1
+    program = ["-m", "sm_proxy"] if as_module else [str(script)]
+    done = started([sys.executable, *program, "resolve", "x"], tmp_path, **{name: value})
+    assert done.stderr.startswith("sm-proxy: bad-name: "), done.stderr
+    assert done.returncode == 1
 
 
-def test_a_working_folder_full_of_modules(evil: Path) -> None:
+def test_modules_in_the_working_folder_are_not_imported(evil: Path) -> None:
     (evil / "types.py").unlink()
     done = started([sys.executable, "-m", "sm_proxy", "resolve", "x"], evil)
     assert done.stderr.startswith("sm-proxy: bad-name: "), done.stderr
 
 
-def test_what_it_starts_gets_the_callers_environment(evil: Path, tmp_path: Path) -> None:
-    """A credential_process may be of that other Python."""
+def test_programs_it_starts_get_the_callers_environment(evil: Path, tmp_path: Path) -> None:
+    """A credential_process may belong to that other Python."""
     helper = tmp_path / "helper"
     helper.write_text('#!/bin/sh\nprintf %s "$PYTHONPATH" >"$0.seen"\nexit 1\n')
     helper.chmod(0o755)
@@ -89,8 +98,8 @@ def test_what_it_starts_gets_the_callers_environment(evil: Path, tmp_path: Path)
     assert Path(f"{helper}.seen").read_text() == str(evil)
 
 
-def test_where_python_finds_no_installed_package(tmp_path: Path) -> None:
-    """As with `pip install --user`, whose folder -I leaves out."""
+def test_it_runs_from_a_folder_that_is_not_on_sys_path(tmp_path: Path) -> None:
+    """As after `pip install --user`: -I leaves that folder out."""
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "sm_proxy").symlink_to(PACKAGE)
@@ -99,7 +108,9 @@ def test_where_python_finds_no_installed_package(tmp_path: Path) -> None:
     assert done.stdout == f"sm-proxy {sm_proxy.__version__}\n", done.stderr
 
 
-def test_which_variables_mislead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_misleading_variables_are_those_that_are_set_and_change_imports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in misleading():
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHONPATH", "")

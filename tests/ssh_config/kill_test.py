@@ -14,6 +14,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and 
 
 STEP = 1 if SOAK else 3
 """The first call of a kind and every third one; script/soak kills at each."""
+KILLS = 200 if SOAK else 60
+"""At random moments."""
 SCENE = """
 import os, random, signal, sys, time
 from pathlib import Path
@@ -157,11 +159,11 @@ def busy():
         write()
 
 seen = set()
-number = 0
-while number < 200 or len(seen) < 2:  # where the disk is slow, it is given more time
+number, kills = 0, int(sys.argv[3])
+while number < kills or len(seen) < 2:  # where the disk is slow, it is given more time
     number += 1
     pid = forked(busy)
-    time.sleep(random.uniform(0, 0.01 * 2 ** (number / 200)))
+    time.sleep(random.uniform(0, 0.01 * 2 ** (number / kills)))
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     assert os.WIFSIGNALED(status), status
@@ -176,7 +178,7 @@ print(len(seen))
 def played(tmp_path: Path, program: str) -> str:
     folder = tmp_path / "ssh"
     folder.mkdir(mode=0o700)
-    command = [sys.executable, "-c", SCENE + program, str(folder), str(STEP)]
+    command = [sys.executable, "-c", SCENE + program, str(folder), str(STEP), str(KILLS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
