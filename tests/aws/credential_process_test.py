@@ -17,7 +17,7 @@ from sm_proxy.aws import credential_process
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.local.redaction import redact
-from tests.e2e.labs import await_true
+from tests.waits import await_true
 
 ROLE = "arn:aws:iam::123456789012:role/r"
 GOOD = {"Version": 1, "AccessKeyId": "AKIAHELPED", "SecretAccessKey": "s", "SessionToken": "t"}

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.aws.portal import CODE, CONFIG, Portal
-from tests.e2e.labs import await_true
 from tests.fakes import tree
+from tests.waits import await_true
 
 URL = f"https://device.example/?user_code={CODE}"
 

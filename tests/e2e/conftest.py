@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.e2e.labs import Lab, await_true, running
+from tests.e2e.labs import Lab, running
+from tests.waits import await_true
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.labs import Lab, await_true, code_of, last_line
+from tests.e2e.labs import Lab, code_of, last_line
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import secret_service
-from tests.e2e.labs import Lab, await_true, code_of, last_line, running
+from tests.e2e.labs import Lab, code_of, last_line, running
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy_lab.account import ENDPOINT_GROUP
-from tests.e2e.labs import Job, Lab, at, await_true
+from tests.e2e.labs import Job, Lab, at
 from tests.fakes import HOST_KEY
+from tests.waits import await_true
 
 Switch = Callable[[Lab], contextlib.AbstractContextManager[dict[str, Any]]]
 

@@ -22,7 +22,8 @@ from sm_proxy_lab.machines import packet_filter
 from sm_proxy_lab.machines.network import SERVICE_ADDRESSES
 from tests.e2e import audit_test
 from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED, Fault, left_behind
-from tests.e2e.labs import SM_PROXY, Job, Lab, await_true, code_of, last_line, running
+from tests.e2e.labs import SM_PROXY, Job, Lab, code_of, last_line, running
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from sm_proxy_lab.machines import debian
-from tests.e2e.labs import Job, Lab, await_true, code_of, last_line
+from tests.e2e.labs import Job, Lab, code_of, last_line
 from tests.fakes import HOST_KEY
 from tests.lab.conftest import ISOLATED
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 

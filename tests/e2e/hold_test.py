@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.e2e.labs import Job, Lab, await_true, code_of
+from tests.e2e.labs import Job, Lab, code_of
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 

@@ -13,8 +13,9 @@ import pytest
 
 from sm_proxy import public_key
 from tests.e2e.cache_test import KILL_SSHD, lookups, warm
-from tests.e2e.labs import Job, Lab, await_true, code_of, last_line
+from tests.e2e.labs import Job, Lab, code_of, last_line
 from tests.fakes import blob_of
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 

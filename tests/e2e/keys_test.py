@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from sm_proxy_lab.machines import namespaces
-from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, listens, running
+from tests.e2e.labs import SM_PROXY, Lab, code_of, running
+from tests.waits import await_true, listens
 
 # What a user would do with boto3: launch a job that lets all our keys in, and those in S3.
 _LAUNCH = """

@@ -24,13 +24,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sm_proxy_lab.machines import namespaces
+from tests.waits import await_true
 
 SM_PROXY = [sys.executable, "-I", "-m", "sm_proxy"]
 _READY_S = 180
@@ -341,27 +341,6 @@ def running(folder: Path, *options: str) -> Iterator[Lab]:
 def at(address: str) -> list[dict[str, Any]]:
     """A marker's `addresses`."""
     return [{"name": "eth0", "address": address, "prefix": 20}]
-
-
-def await_true(
-    condition: Callable[[], bool],
-    seconds: float,
-    explain: Callable[[], object] = str,
-    alive: subprocess.Popen[Any] | None = None,
-) -> None:
-    """Wait until `condition()`; fail with `explain()` when it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        ended = alive is not None and alive.poll() is not None
-        assert not ended, f"it ended early: {explain()}"
-        assert time.monotonic() < deadline, f"it took more than {seconds} s: {explain()}"
-        time.sleep(0.02)
-
-
-def listens(path: Path) -> bool:
-    """Whether somebody takes connections to a Unix socket: its file is there a moment earlier."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        return connection.connect_ex(str(path)) == 0
 
 
 def last_line(done: subprocess.CompletedProcess[bytes]) -> str:

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from sm_proxy_lab.machines import debian
-from tests.e2e.labs import SM_PROXY, Lab, await_true, running
+from tests.e2e.labs import SM_PROXY, Lab, running
 from tests.lab.conftest import ISOLATED
+from tests.waits import await_true
 
 # What a user would do with boto3: put the laptop's key into S3 and launch a job of N nodes.
 _LAUNCH = """

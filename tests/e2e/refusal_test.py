@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.labs import SM_PROXY, Lab, at, await_true, code_of, last_line, running
+from tests.e2e.labs import SM_PROXY, Lab, at, code_of, last_line, running
 from tests.fakes import HOST_KEY
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sm_proxy_lab.machines import sshd_binary
-from tests.e2e.labs import await_true, listens
+from tests.waits import await_true, listens
 
 _PACKAGES = [
     *("gnome-keyring", "dbus-daemon", "libgck-1-0", "libgcr-base-3-1", "libgcrypt20", "libcap-ng0"),

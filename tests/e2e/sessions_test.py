@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.labs import Lab, await_true
+from tests.e2e.labs import Lab
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from .labs import SM_PROXY, Lab, await_true, code_of, running
+from tests.waits import await_true
+
+from .labs import SM_PROXY, Lab, code_of, running
 
 pytestmark = pytest.mark.e2e
 JOB = "a-name-of-forty-characters-as-many-are-1"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.labs import SM_PROXY, Lab, await_true, code_of, running
+from tests.e2e.labs import SM_PROXY, Lab, code_of, running
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 

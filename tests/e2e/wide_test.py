@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.labs import LOG_GROUP, Job, Lab, await_true, running
+from tests.e2e.labs import LOG_GROUP, Job, Lab, running
 from tests.soak import only_in_soak
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 

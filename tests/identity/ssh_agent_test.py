@@ -15,8 +15,8 @@ from sm_proxy.identity import identities, key_files, ssh_agent
 from sm_proxy.local import secret_store
 from sm_proxy.local.secret_store import SecretStore
 from sm_proxy.settings import Settings
-from tests.e2e.labs import await_true, listens
 from tests.fakes import MemoryKeyring
+from tests.waits import await_true, listens
 
 pytestmark = pytest.mark.skipif(
     shutil.which("ssh-agent") is None, reason="needs OpenSSH's client and agent"

@@ -15,8 +15,8 @@ from keyrings.alt.file import PlaintextKeyring
 
 from sm_proxy.local import output, secret_store
 from sm_proxy.local.secret_store import SecretStore
-from tests.e2e.labs import await_true
 from tests.fakes import MemoryKeyring, tree
+from tests.waits import await_true
 
 
 @pytest.mark.parametrize("size", [0, 1, 999, 1000, 1001, 3500])

@@ -16,9 +16,9 @@ from websockets.sync.server import ServerConnection
 from sm_proxy.ssm import link, liveness, resume, session
 from sm_proxy.ssm.session import FinalError, Options, Session, SessionEndedError
 from sm_proxy.ssm.transport import DisconnectedError
-from tests.e2e.labs import await_true
 from tests.ssm import agent_wire as wire
 from tests.ssm.service import FakeApi, Script, expect, frame, raw_server, service, shake_hands, stay
+from tests.waits import await_true
 
 MUX = {"portNumber": "22", "type": "LocalPortForwarding"}
 

@@ -11,8 +11,8 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.tunnel import stale_address
 from sm_proxy.tunnel.stale_address import StaleAddressStream
 from sm_proxy.tunnel.stream import Stream
-from tests.e2e.labs import await_true
 from tests.tunnel.fakes import FakeStream
+from tests.waits import await_true
 
 
 class Look:

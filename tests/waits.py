@@ -1,0 +1,34 @@
+"""Waiting for a condition, with a deadline and an explanation."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def await_true(
+    condition: Callable[[], bool],
+    seconds: float,
+    explain: Callable[[], object] = str,
+    alive: subprocess.Popen[Any] | None = None,
+) -> None:
+    """Wait until `condition()` holds; fail after `seconds`, or when the process `alive` has ended.
+
+    The failure shows `explain()`.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        ended = alive is not None and alive.poll() is not None
+        assert not ended, f"it ended early: {explain()}"
+        assert time.monotonic() < deadline, f"it took more than {seconds} s: {explain()}"
+        time.sleep(0.02)
+
+
+def listens(path: Path) -> bool:
+    """Whether a Unix socket accepts connections; its file exists a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(str(path)) == 0
