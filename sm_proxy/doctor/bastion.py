@@ -28,7 +28,7 @@ def running(context: Context) -> str:
     if not up:
         raise _none(context, states)
     serving = _serving(context, up)
-    context.bastion = next(item for item in found if item["InstanceId"] == serving)
+    context.hop = next(item for item in found if item["InstanceId"] == serving)
     return serving
 
 
@@ -58,7 +58,7 @@ def _none(context: Context, states: dict[str, str]) -> SmProxyError:
 
 def agent(context: Context) -> str:
     """SSM sees the agent, and it is new enough."""
-    target = needed(context.bastion, "the bastion")["InstanceId"]
+    target = needed(context.hop, "the bastion")["InstanceId"]
     known = information(context, target)
     status = known.get("PingStatus", "unknown to SSM")
     if status != "Online":
@@ -107,6 +107,6 @@ def _instances(context: Context, **asked: Any) -> list[dict[str, Any]]:
     except SmProxyError as error:
         if error.code != "access-denied" or not context.settings.bastion:
             raise
-        context.bastion = {"InstanceId": context.settings.bastion}
+        context.hop = {"InstanceId": context.settings.bastion}
         raise SkipCheck("ec2:DescribeInstances is denied, and the bastion was named") from None
     return [item for group in answer.get("Reservations", []) for item in group["Instances"]]

@@ -62,7 +62,7 @@ class Context:
         bad_name: why the host name cannot be parsed.
         effective: what `ssh -G` says, lower-case keyword to values.
         date_skew_s: AWS's clock less ours, in seconds.
-        bastion: the bastion's instance, as DescribeInstances tells it.
+        hop: the instance that the route goes through, as DescribeInstances describes it.
         pinned: the file with the host key that the first use has pinned; None where the log names
             one.
         tunnel: to the container, once it is up.
@@ -81,7 +81,7 @@ class Context:
     effective: dict[str, list[str]] = field(default_factory=dict)
     date_skew_s: float | None = None
     job: Job | None = None
-    bastion: dict[str, Any] | None = None
+    hop: dict[str, Any] | None = None
     container: Container | None = None
     pinned: Path | None = None
     tunnel: BlockingSocket | None = None

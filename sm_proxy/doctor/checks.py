@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sm_proxy.doctor import (
-    account,
-    bastion,
-    connection,
-    job,
-    laptop,
-    network_acls,
-    security_groups,
-    shell,
-    ssh_config,
-    ssm_reachability,
-)
+from sm_proxy.doctor import account, connection, job, laptop, routes, shell, ssh_config
 from sm_proxy.doctor.check import Context, Stage
 
 _LAPTOP: Final[tuple[Stage, ...]] = (
@@ -37,15 +26,8 @@ _JOB: Final[tuple[Stage, ...]] = (
     (("job", job.state),),
     account.LOGS,
     (("vpc", job.vpc),),
-    (("bastion", bastion.running), ("marker", job.marker)),
-    (
-        ("endpoints", ssm_reachability.way_to_ssm),
-        ("endpoint-groups", ssm_reachability.endpoint_groups),
-        ("agent", bastion.agent),
-        ("security-groups", security_groups.path),
-        ("network-acls", network_acls.path),
-        ("user", job.user),
-    ),
+)
+_CONNECTION: Final[tuple[Stage, ...]] = (
     (("expected-key", connection.expected_key),),
     (("tunnel", connection.tunnel),),
     (("banner", connection.banner),),
@@ -55,22 +37,22 @@ _JOB: Final[tuple[Stage, ...]] = (
     (("ssm:ResumeSession", connection.resumable),),
     (("ssm:TerminateSession", connection.ended),),
 )
-_BASTION: Final[tuple[Stage, ...]] = (
-    (("bastion", bastion.running),),
-    (
-        ("endpoints", ssm_reachability.way_to_ssm),
-        ("endpoint-groups", ssm_reachability.endpoint_groups),
-        ("agent", bastion.agent),
-    ),
-)
 # Last: ssh works with marks that are torn, `config write` does not.
 _MARKS: Final[Stage] = (("config-marks", ssh_config.marks),)
 
 
 def stages(context: Context) -> tuple[Stage, ...]:
     """The checks for one host, or those of the laptop and the account alone."""
+    own = routes.all_checks()
+    find = tuple(check for route in own for check in route.find)
+    examine = tuple(check for route in own for check in route.examine)
     if context.host is None:
         actions = (*account.describe_call_stage(None), *account.OTHERS, *account.LOGS)
-        return (*_LAPTOP, actions, *_BASTION, _MARKS)
+        return (*_LAPTOP, actions, find, examine, _MARKS)
     actions = (*account.describe_call_stage(context.target), *account.OTHERS)
-    return ((("name", job.name),), *_LAPTOP, actions, *_JOB, _MARKS)
+    to_job = tuple(check for route in own for check in route.examine_for_job)
+    found: tuple[Stage, ...] = (
+        (*find, ("marker", job.marker)),
+        (*examine, *to_job, ("user", job.user)),
+    )
+    return ((("name", job.name),), *_LAPTOP, actions, *_JOB, *found, *_CONNECTION, _MARKS)

@@ -43,7 +43,7 @@ class _Edge:
 def path(context: Context) -> str:
     """The container's port, and the ports that its answers go to, pass both subnets' ACLs."""
     container = needed(context.container, "the container")
-    instance = needed(context.bastion, "the bastion")
+    instance = needed(context.hop, "the bastion")
     here, there = str(instance.get("PrivateIpAddress", "")), container.address
     if ipaddress.ip_address(there).is_loopback:
         raise SkipCheck("a loopback address has no network ACL")

@@ -15,7 +15,7 @@ from sm_proxy.errors import SmProxyError
 def path(context: Context) -> str:
     """Egress of the bastion's groups and ingress of the job's allow the container's port."""
     container = needed(context.container, "the container")
-    instance = needed(context.bastion, "the bastion")
+    instance = needed(context.hop, "the bastion")
     theirs = job.security_groups(context)
     ours = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
     if not ours or not theirs:

@@ -15,7 +15,7 @@ _ENDPOINTS: Final = ("ssm", "ssmmessages")
 
 def way_to_ssm(context: Context) -> str:
     """A default route, or endpoints, lead from the bastion's subnet to SSM."""
-    instance = needed(context.bastion, "the bastion")
+    instance = needed(context.hop, "the bastion")
     subnet, vpc_id = needed(instance.get("SubnetId"), "the bastion's subnet"), instance["VpcId"]
     if _default_route(context, instance):
         return f"{subnet} has a default route"
@@ -39,7 +39,7 @@ def endpoint_groups(context: Context) -> str:
 
     Where there is an endpoint, its name leads there even if there is a NAT as well.
     """
-    instance = needed(context.bastion, "the bastion")
+    instance = needed(context.hop, "the bastion")
     found = _endpoints(context, needed(instance.get("VpcId"), "the bastion's VPC"))
     guarded = {name: found[name] for name in _ENDPOINTS if found.get(name)}
     if not guarded:
@@ -58,7 +58,7 @@ def endpoint_groups(context: Context) -> str:
 
 
 def _closed(context: Context, service: str, group: str, source: str) -> SmProxyError:
-    address = needed(context.bastion, "the bastion")["PrivateIpAddress"]
+    address = needed(context.hop, "the bastion")["PrivateIpAddress"]
     return SmProxyError(
         "bastion-offline",
         f"no ingress rule of {group}, a group of the endpoint for {service}, lets TCP from "

@@ -74,5 +74,5 @@ def test_of_two_the_one_that_a_connection_would_take_is_looked_at(
         DescribeInstanceInformation={"InstanceInformationList": known},
     )
     assert bastion.running(examined) == serving
-    assert examined.bastion is not None
-    assert examined.bastion["InstanceId"] == serving
+    assert examined.hop is not None
+    assert examined.hop["InstanceId"] == serving

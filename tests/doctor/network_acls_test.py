@@ -60,7 +60,7 @@ def context(near: dict[str, Any], far: dict[str, Any], **answers: Any) -> Contex
         "sm-my-job",
         fakes.FakeAws(**given),
         job=running(),
-        bastion=BASTION,
+        hop=BASTION,
         container=found,
     )
 
