@@ -1,11 +1,33 @@
-"""What can go wrong, as stable codes.
+"""What can go wrong, as stable codes, and all exception classes.
 
-    SmProxyError    an expected failure: one line for the user, exit status 1
+    BaseException
+      Hangup                      local/signals.py         ssh is gone, or told us to stop
+    Exception
+      SmProxyError                errors.py                an expected failure, with a code
+        LimitError                jobs/logs.py             the log is longer than we read
+        UnseenError               jobs/kinds/_calls.py     Describe is denied: is there a job?
+      DisconnectedError           ssm/dial.py              there is no websocket, or no longer
+        UnreachableError          ssm/dial.py              the network prevents a connection
+      FinalError                  ssm/api.py               a call failed; do not retry it
+      LargeMessageRefusedError    ssm/outbox.py            this agent takes small messages only
+      NobodyToAskError            local/prompt.py          no terminal, no askpass, or no answer
+      ServiceError                aws/errors.py            AWS refused a call; the caller judges
+      SessionEndedError           ssm/api.py               an SSM session did not end cleanly
+      SkipCheck                   doctor/check.py          a check cannot be made here
+      _WouldAskError              aws/credentials.py       credentials need a code from the user
+      OSError
+        ChangedError              local/atomic_write.py    the file was saved since we read it
+        PermissionError
+          NotOursError            local/private_files.py   others could have written the file
+      ValueError
+        HandshakeError            ssm/handshake.py         the agent's handshake makes no sense
+        JsoncError                editors/jsonc.py         not JSON with comments
+        MalformedMessageError     ssm/message.py           not an AgentMessage
+        SmuxError                 ssm/smux.py              not smux version 1
 
-`Hangup` (see `local/signals.py`) is no error: ssh went away, and nobody reads what we would say.
-
-Every expected failure says three things: what happened, why, and what to do next. The code is a
-promise to scripts (`doctor`, CI, wrappers); the words are for people and may change.
+Of ours, only `SmProxyError` and `Hangup` may reach `error_handler.py`; any other class there is a
+bug. An expected failure tells what happened, why, and what to do next. Scripts rely on its code;
+the words may change.
 """
 
 from __future__ import annotations
@@ -63,11 +85,14 @@ EXIT_INTERRUPTED = 130
 
 
 class SmProxyError(Exception):
-    """An expected failure: what happened and why, what to do next, and a stable code.
+    """An expected failure: one line for the user, and exit status 1.
 
     Attributes:
-        reported: whether its line has been shown already.
-        kept: whether it stands in the state folder already.
+        code: what happened, for scripts.
+        message: what happened and why, for people.
+        hint: what to do next; may be empty.
+        reported: whether its line has been printed.
+        kept: whether it has been written to the state folder.
     """
 
     def __init__(self, code: Code, message: str, hint: str = "") -> None:
@@ -85,7 +110,7 @@ class SmProxyError(Exception):
 
     @property
     def text(self) -> str:
-        """Message and hint as one sentence or two, printable; a long message keeps its hint."""
+        """Message and hint on one printable line; a long message is cut before the hint."""
         message = printable(self.message)
         if not self.hint:
             return message
@@ -96,8 +121,8 @@ class SmProxyError(Exception):
 def printable(text: str, limit: int = 1500) -> str:
     """`text` on one line without control characters, at most `limit` characters.
 
-    Job names, log lines and service messages end up here, and some of them are written by
-    whoever runs code in the job: no escape sequence may reach the user's terminal.
+    Job names, log lines and service messages come through here. People who run code in the job
+    write some of them, and their escape sequences must not reach the user's terminal.
     """
     flat = " ".join(text.split())
     clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in flat)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sm_proxy import errors
 from sm_proxy.errors import Code, SmProxyError, printable
 
 PROMISED = """bad-name job-not-found job-ambiguous job-ended job-failed no-vpc no-address
@@ -16,6 +21,35 @@ wrong-user session-lost wait-timeout config-malformed config-read-only unsupport
 
 def test_the_promised_codes_are_there() -> None:
     assert set(PROMISED.split()) <= set(get_args(Code))
+
+
+def drawn() -> Iterator[tuple[str, str, str]]:
+    """Class, base and module of each line of the tree that gives a module."""
+    above: dict[int, str] = {}
+    for line in (errors.__doc__ or "").splitlines():
+        found = re.fullmatch(r"( {4,})(\w+)(?: {2,}(\S+\.py) {2,}\S.*)?", line)
+        if found is None:
+            continue
+        indent, name, module = found.groups()
+        above[len(indent)] = name
+        if module is not None:
+            yield name, above[len(indent) - 2], module
+
+
+def defined() -> Iterator[tuple[str, str, str]]:
+    """The same of each class in the code whose name or base is that of an exception."""
+    folder = Path(errors.__file__).parent
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ClassDef) or not node.bases:
+                continue
+            base = ast.unparse(node.bases[0]).rpartition(".")[2]
+            if any(re.search("(Error|Exception|Hangup)$", word) for word in (base, node.name)):
+                yield node.name, base, path.relative_to(folder).as_posix()
+
+
+def test_the_tree_shows_every_exception_class() -> None:
+    assert sorted(drawn()) == sorted(defined())
 
 
 def test_a_line_says_what_why_and_what_next() -> None:
