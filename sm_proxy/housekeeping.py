@@ -1,7 +1,7 @@
-"""What a run does for the runs before it, when nobody waits for it any more.
+"""Clean up after earlier runs, while no user waits.
 
-Sessions that a killed process left open are ended; once a day, records of the cache that are past
-their time and host keys of jobs that must be over go away.
+End the sessions that killed processes left open. Once a day, remove expired cache records and the
+host keys of jobs that must be over.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from sm_proxy.state import cache, open_sessions
 from sm_proxy.tunnel.stream import Stream
 
 QUIET_S: Final = 1.0
-"""ssh's own handshake comes first."""
+"""How often to look whether the connection is up; ssh's handshake goes first."""
 PATIENCE_S: Final = 3.0
+"""How long a process that is ending waits for its housekeeping."""
 _SWEEP_EVERY_S: Final = 24 * 3600.0
 
 
 class BackgroundHousekeeping:
-    """The housekeeping of a connection: beside it once it is up, else after its end."""
+    """Housekeeping beside a connection once that is up, or after its end if it was short."""
 
     def __init__(self, aws: Aws, stream: Stream, settings: Settings) -> None:
         self._aws = aws
@@ -39,7 +40,7 @@ class BackgroundHousekeeping:
         self._work = Background(self._run)
 
     def finish(self) -> None:
-        """The connection is over: do what is left, within a bound."""
+        """Finish after the connection has ended; waits for PATIENCE_S at most."""
         self._over.set()
         self._work.settled(PATIENCE_S)
 
@@ -57,7 +58,7 @@ def run(aws: Aws, settings: Settings) -> None:
 
 
 def after_command(settings: Settings) -> None:
-    """Behind a command that has called AWS; it costs a client only where there is work to do."""
+    """Housekeeping after a command that called AWS; calls AWS only if a session is orphaned."""
     with contextlib.suppress(Exception):
         if not open_sessions.orphans():
             sweep(settings)
@@ -67,9 +68,9 @@ def after_command(settings: Settings) -> None:
 
 
 def sweep(settings: Settings) -> None:
-    """Once a day, remove records of the cache that are past their time, and old host keys.
+    """Once a day, remove expired cache records and old host keys.
 
-    A host key that is wanted again after all is written anew before ssh looks for it.
+    Removing a host key is safe: a later connection writes it again before ssh reads it.
     """
     with contextlib.suppress(OSError, SmProxyError):
         stamp = paths.cache_dir() / "swept"

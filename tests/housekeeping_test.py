@@ -37,7 +37,7 @@ GONE = ServiceError("DoesNotExistException", "gone", "ssm:TerminateSession")
         (ValueError("a bug"), True),
     ],
 )
-def test_an_orphan_is_ended_or_kept_for_a_later_run(answer: Answers, *, kept: bool) -> None:
+def test_an_orphan_is_terminated_or_left_to_a_later_run(answer: Answers, *, kept: bool) -> None:
     aws = FakeAws(TerminateSession=answer)
     orphan("s-1", aws.scope)
     housekeeping.run(aws, SETTINGS)
@@ -45,17 +45,17 @@ def test_an_orphan_is_ended_or_kept_for_a_later_run(answer: Answers, *, kept: bo
     assert bool(files()) is kept
 
 
-def test_another_context_is_left_alone() -> None:
+def test_orphans_of_another_account_are_left_alone() -> None:
     orphan("s-1", "another")
     aws = FakeAws()
     housekeeping.run(aws, SETTINGS)
     assert aws.calls == []
 
 
-def test_it_waits_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_housekeeping_waits_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "QUIET_S", 0.01)
     ran, own = threading.Event(), FakeAws()
-    # That of a connection in another test may still be waiting for its moment.
+    # The housekeeping of another test may still be running.
     monkeypatch.setattr(housekeeping, "run", lambda aws, _: ran.set() if aws is own else None)
     stream = FakeStream()
     stream.opened = False
@@ -66,7 +66,9 @@ def test_it_waits_until_the_connection_is_up(monkeypatch: pytest.MonkeyPatch) ->
     background.finish()
 
 
-def test_of_a_short_connection_it_comes_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_short_connection_housekeeping_runs_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ran: list[Aws] = []
     monkeypatch.setattr(housekeeping, "QUIET_S", 60)
     monkeypatch.setattr(housekeeping, "PATIENCE_S", 60)
@@ -78,7 +80,7 @@ def test_of_a_short_connection_it_comes_at_its_end(monkeypatch: pytest.MonkeyPat
     assert ran == [aws]
 
 
-def test_its_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_housekeeping_that_hangs_does_not_hold_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "PATIENCE_S", 0.1)
     hung = threading.Event()
     monkeypatch.setattr(housekeeping, "run", lambda *_: hung.wait(90))
@@ -88,7 +90,7 @@ def test_its_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     hung.set()
 
 
-def test_a_command_ends_orphans_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_terminates_orphans_too(monkeypatch: pytest.MonkeyPatch) -> None:
     aws = FakeAws(TerminateSession={})
     made: list[tuple[Any, ...]] = []
 
@@ -106,7 +108,7 @@ def test_a_command_ends_orphans_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert aws.operations() == ["TerminateSession"]
 
 
-def test_what_hinders_a_commands_housekeeping_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_ignores_failed_housekeeping(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> list[str]:
         raise KeyError("x")
 
@@ -136,9 +138,7 @@ def test_the_cache_is_swept_once_a_day() -> None:
     assert not any(path.exists() for path in cached)
 
 
-def test_host_keys_of_jobs_that_must_be_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_host_keys_of_old_jobs_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SM_PROXY_SSH_DIR", str(tmp_path / "ssh"))
     settings = Settings(ssh_dir=str(tmp_path / "ssh"))
     private_files.ensure_private_dir(paths.cache_dir())
@@ -150,7 +150,7 @@ def test_host_keys_of_jobs_that_must_be_over(
     assert [path.name for path in folder.iterdir()] == ["sm-new"]
 
 
-def test_keys_of_a_first_use_go_when_their_job_must_be_over() -> None:
+def test_pinned_keys_of_old_jobs_are_removed() -> None:
     private_files.ensure_private_dir(paths.cache_dir())
     folder = private_files.ensure_private_dir(paths.state_dir() / "first-use")
     for name in ("old.algo-1.0", "new.algo-1.0"):
@@ -160,6 +160,6 @@ def test_keys_of_a_first_use_go_when_their_job_must_be_over() -> None:
     assert [path.name for path in folder.iterdir()] == ["new.algo-1.0"]
 
 
-def test_without_a_cache_nothing_is_made() -> None:
+def test_without_a_cache_folder_none_is_created() -> None:
     housekeeping.sweep(SETTINGS)
     assert not paths.cache_dir().exists()

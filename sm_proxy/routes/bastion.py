@@ -1,7 +1,7 @@
 """The route through a bastion's SSM agent, with port forwarding to a remote host.
 
-The bastion is the one the user names, else the running instance in the job's VPC with the tag
-`sm-proxy:role` = `bastion` that is online in SSM and has the lowest id.
+The user may name the bastion. Otherwise it is a running instance in the job's VPC with the tag
+`sm-proxy:role` = `bastion` that is online in SSM; of several, the one with the lowest id.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from sm_proxy.ssm.session import Kind, Session
 
 NAME: Final = "bastion"
 _STALE: Final = frozenset({"bastion-offline", "no-bastion", "agent-too-old"})
-"""What a remembered bastion may meet that another one would not."""
+"""Errors of a cached bastion after which another bastion may still serve."""
 
 
 def applies(settings: Settings, container: Container) -> bool:
-    """It leads to whatever has an address."""
-    del settings  # the bastion may stand in another VPC
+    """Whether the container has an address: the bastion may be in any VPC."""
+    del settings
     return bool(container.address)
 
 
@@ -42,14 +42,14 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Session:
     """
     if settings.bastion:
         return _through(settings.bastion, container, aws)
-    target, remembered = threads.run(bastion_lookup.choose, aws, container.vpc_id)
+    target, cached = threads.run(bastion_lookup.choose, aws, container.vpc_id)
     try:
         return _through(target, container, aws)
     except SmProxyError as error:
         bastion_lookup.forget(aws, container.vpc_id)
-        if not remembered or error.code not in _STALE:
+        if not cached or error.code not in _STALE:
             raise
-        debug_log.write("the remembered bastion does not do any more", id=target)
+        debug_log.write("the cached bastion no longer serves, looking for another", id=target)
     target, _ = threads.run(bastion_lookup.choose, aws, container.vpc_id)
     return _through(target, container, aws)
 
@@ -70,22 +70,22 @@ def _through(target: str, container: Container, aws: Aws) -> Session:
 
 
 def _opened(api: session_api.SsmApi, options: ssm.Options, scope: str) -> Session:
-    """StartSession and the websocket; a hang-up meanwhile must not leave a session behind."""
+    """Start the session and open its websocket; a hang-up meanwhile leaves no session open."""
     starting = Background(lambda: sessions.SESSIONS.start(api, scope), begin=False)
     try:
         starting.begin()
-        process_identity.this_process()  # while the service works: on macOS it takes a while
+        process_identity.this_process()  # slow on macOS, so it runs while the service works
         grant = starting.result()
         debug_log.write("session granted", id=grant.session_id)
         return threads.run(ssm.start, api, options, grant)
-    except (Hangup, KeyboardInterrupt):  # after anything else, nothing is left open
+    except (Hangup, KeyboardInterrupt):  # any other error leaves no session open
         if (granted := starting.settled(ssm.TERMINATE_DEADLINE_S)) is not None:
             ssm.terminate_within_bound(api, granted.session_id)
         raise
 
 
 def _failures(target: str) -> Callable[[Kind, str], SmProxyError]:
-    """What makes the failure for a session that did not end cleanly."""
+    """The function that makes the error for a session that did not end cleanly."""
 
     def failure(kind: Kind, reason: str) -> SmProxyError:
         if kind == "large":
@@ -97,5 +97,5 @@ def _failures(target: str) -> Callable[[Kind, str], SmProxyError]:
 
 
 def _small_only(target: str) -> Path:
-    """A file that is there once this target has refused a large message."""
+    """The file that exists once this target has refused a large message."""
     return paths.cache_dir() / "small-messages" / target

@@ -1,4 +1,4 @@
-"""Which bastion serves a VPC: a running instance with our tag, online in SSM."""
+"""Find the bastion of a VPC: a running instance with our tag that is online in SSM."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from sm_proxy.state.cache import Cache
 TAG: Final = "sm-proxy:role"
 TAG_VALUE: Final = "bastion"
 OLDEST_AGENT: Final = (3, 1, 1374, 0)
-"""The first agent that forwards to remote hosts (AWS documentation of the document)."""
+"""The first agent version that forwards to remote hosts (AWS documentation of the document)."""
 _CACHE: Final = "bastions"
-_REMEMBERED_S: Final = 3600.0
+_CACHED_S: Final = 3600.0
 _PAGE: Final = 50
-"""DescribeInstanceInformation gives 10 a page unless asked, 50 at most."""
+"""DescribeInstanceInformation returns 10 per page by default and 50 at most."""
 
 
 def choose(aws: Aws, vpc_id: str) -> tuple[str, bool]:
-    """The bastion of a VPC, and whether it was remembered; of many processes one asks.
+    """The bastion of a VPC, and whether it came from the cache.
+
+    If several processes look at once, one of them asks AWS and the others wait for its answer.
 
     Raises:
         SmProxyError: as `find`.
@@ -33,17 +35,17 @@ def choose(aws: Aws, vpc_id: str) -> tuple[str, bool]:
             return known, True
         target = find(aws, vpc_id)
         record = {"id": target}
-        cache.save(aws.scope, vpc_id, record=record, expires=time.time() + _REMEMBERED_S)
+        cache.save(aws.scope, vpc_id, record=record, expires=time.time() + _CACHED_S)
     return target, False
 
 
 def forget(aws: Aws, vpc_id: str) -> None:
-    """Ask for the bastion of a VPC anew the next time."""
+    """Remove the bastion of a VPC from the cache."""
     Cache(_CACHE).forget(aws.scope, vpc_id)
 
 
 def find(aws: Aws, vpc_id: str) -> str:
-    """The bastion of a VPC, by its tag.
+    """Ask AWS for the bastion of a VPC.
 
     Raises:
         SmProxyError: `no-bastion`, `bastion-offline` or `agent-too-old`.
@@ -62,7 +64,9 @@ def find(aws: Aws, vpc_id: str) -> str:
 
 
 def first_usable(aws: Aws, running: list[str]) -> str:
-    """The first of some running instances whose agent serves.
+    """The first of these running instances whose agent can forward.
+
+    If we may not ask SSM for the agents, the first instance: StartSession will tell.
 
     Raises:
         SmProxyError: `bastion-offline` or `agent-too-old`.
@@ -78,7 +82,7 @@ def _first_online(running: list[str], known: dict[str, dict[str, Any]]) -> str:
         raise SmProxyError(
             "bastion-offline",
             f"the bastion {running[0]} is not online in SSM: it is {status}",
-            "Check its SSM agent, its instance profile and its way to the SSM endpoints.",
+            "Check its SSM agent, its instance profile and its route to the SSM endpoints.",
         )
     for item in online:
         if not is_too_old(known[item]):
@@ -104,7 +108,7 @@ def _state(instance: dict[str, Any]) -> str:
 
 
 def agents(aws: Aws, ids: list[str]) -> dict[str, dict[str, Any]] | None:
-    """What SSM knows of the instances; None where the call is denied: StartSession will tell."""
+    """SSM's information on the instances by id; None if the call fails or is denied."""
     try:
         answer = aws.call(
             "ssm",
@@ -122,7 +126,7 @@ def agents(aws: Aws, ids: list[str]) -> dict[str, dict[str, Any]] | None:
 
 
 def is_too_old(information: dict[str, Any]) -> bool:
-    """Whether SSM knows the agent's version and it is too low."""
+    """Whether SSM reports an agent version that is too old."""
     version = str(information.get("AgentVersion") or "")
     parts = tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
     return bool(version) and parts < OLDEST_AGENT

@@ -1,4 +1,4 @@
-"""The API calls of one SSM session: start, resume and end it, and the key that encrypts it."""
+"""The API calls of one SSM session: start, resume, terminate, and get its encryption key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sm_proxy.ssm.dial_failure import dial_failure
 from sm_proxy.ssm.session import FinalError, Grant, Kind
 
 DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"
-_KEY_IS_NONE: Final = frozenset(
+_KEY_UNUSABLE: Final = frozenset(
     {
         "DisabledException",
         "InvalidKeyUsageException",
@@ -21,7 +21,7 @@ _KEY_IS_NONE: Final = frozenset(
         "NotFoundException",
     }
 )
-"""What KMS says of a key that no further attempt will find in order."""
+"""KMS errors for a key that stays unusable however often we try."""
 _KEY_BYTES: Final = 64
 _CODES: Final[dict[Kind, Code]] = {
     "lost": "session-lost",
@@ -38,18 +38,18 @@ _CODES: Final[dict[Kind, Code]] = {
 }
 _HINTS: Final[dict[Kind, str]] = {
     "lost": "Connect again.",
-    "unopened": "Check the network, proxy and VPN: the data channel has a host of its own.",
+    "unopened": "Check the network, proxy and VPN: the data channel uses a host of its own.",
     "unreachable": "Is the instance running, and its SSM agent?",
     "refused": "Is sshd running in the container, and does its security group let the bastion in?",
     "unanswered": "Let the bastion in through the job's security group, its subnets' network ACLs "
     "and its route tables.",
-    "barred": "Is there a firewall on the bastion, or a policy, that forbids its agent to connect?",
-    "unresolved": "The bastion cannot resolve it: look at its VPC's DNS, or at the job's log for "
-    "an address.",
+    "barred": "Does a firewall or a policy on the bastion keep its agent from connecting?",
+    "unresolved": "The bastion cannot resolve it: check its VPC's DNS, or take an address from "
+    "the job's log.",
     "forbidden": "The bastion's agent never forwards to this address.",
     "closed": "Connect again.",
-    "doubled": "Connect again, and send once more what was being sent.",
-    "large": "Connect again: from now on this bastion gets small messages.",
+    "doubled": "Connect again, and repeat the transfer that was cut off.",
+    "large": "Connect again: this bastion will get small messages.",
 }
 
 
@@ -78,7 +78,7 @@ class SsmApi:
         return self._placed(_grant(answer))
 
     def resume(self, session_id: str) -> Grant | None:
-        """ResumeSession; None when the service no longer knows the session."""
+        """ResumeSession; None if the service no longer knows the session."""
         try:
             answer = self._aws.call("ssm", "ResumeSession", SessionId=session_id)
         except ServiceError as error:
@@ -99,7 +99,7 @@ class SsmApi:
         sessions.SESSIONS.over(session_id)
 
     def data_key(self, key_id: str, session_id: str, challenge: str) -> tuple[bytes, bytes]:
-        """GenerateDataKey with the context the agent will check (A: crypto/blockcipher.go)."""
+        """GenerateDataKey, with the context that the agent checks (A: crypto/blockcipher.go)."""
         context = {"aws:ssm:SessionId": session_id, "aws:ssm:TargetId": self._target}
         if challenge:
             context["aws:ssm:RandomChallenge"] = challenge
@@ -115,24 +115,28 @@ class SsmApi:
             what = f"sessions are encrypted with the KMS key {key_id}: {error.message}"
             raise FinalError(SmProxyError(error.code, what, error.hint)) from None
         except ServiceError as error:
-            if error.error not in _KEY_IS_NONE:
+            if error.error not in _KEY_UNUSABLE:
                 raise
-            what = f"sessions are encrypted with the KMS key {key_id}, which is no use: {error}"
-            hint = "Whoever sets up Session Manager has to enable the key, or to name another one."
+            what = (
+                f"sessions are encrypted with the KMS key {key_id}, which cannot be used: {error}"
+            )
+            hint = (
+                "Ask the administrator of Session Manager to enable the key or to choose another."
+            )
             raise FinalError(SmProxyError("aws-error", what, hint)) from None
         return answer["CiphertextBlob"], answer["Plaintext"]
 
     def _placed(self, grant: Grant) -> Grant:
-        """With its stream at the endpoint that is configured for streams."""
+        """The grant with the endpoint that is configured for streams."""
         url = grant.stream_url
         return replace(grant, stream_url=self._aws.stream_url(url)) if url else grant
 
     def _diagnosed(self, error: ServiceError) -> SmProxyError:
-        """Why StartSession failed: only now is it worth asking what SSM knows of the target."""
+        """The error for a StartSession that failed; asks SSM about the target to explain it."""
         try:
             known = bastion_lookup.agents(self._aws, [self._target])
         except SmProxyError:
-            known = None  # what StartSession met is the news, not this
+            known = None  # StartSession's own error matters more
         information = (known or {}).get(self._target, {})
         if bastion_lookup.is_too_old(information):
             return bastion_lookup.agent_too_old(self._target, information)
@@ -142,21 +146,21 @@ class SsmApi:
             return SmProxyError(
                 "bastion-offline",
                 f"the bastion {self._target} is not connected to SSM{shown}: {error.message}",
-                "Check its SSM agent, its instance profile and its way to the SSM endpoints.",
+                "Check its SSM agent, its instance profile and its route to the SSM endpoints.",
             )
         if (kind := dial_failure(error.message)) is not None:
             return failure(kind, error.message)
         if error.error == "InvalidTarget":
             return SmProxyError(
                 "no-bastion",
-                f"{self._target} is no instance that SSM could reach: {error.message}",
+                f"SSM cannot reach an instance {self._target}: {error.message}",
                 "Name a running instance with --bastion.",
             )
         return error.as_failure()
 
 
 def failure(kind: Kind, reason: str) -> SmProxyError:
-    """The failure for a session that did not end cleanly, or never began."""
+    """The error for a session that did not end cleanly, or never began."""
     return SmProxyError(_CODES[kind], reason, _HINTS[kind])
 
 

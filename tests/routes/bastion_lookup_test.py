@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("started")
         (["i-1", "i-2"], {"i-2": "Online"}, "i-2"),
     ],
 )
-def test_the_lowest_id_that_is_online(
+def test_the_online_bastion_with_the_lowest_id_is_chosen(
     running: list[str], known: dict[str, str], chosen: str
 ) -> None:
     aws = account(
@@ -30,13 +30,13 @@ def test_the_lowest_id_that_is_online(
     assert bastion_lookup.find(aws, "vpc-1") == chosen
 
 
-def test_one_that_does_not_run_is_passed_over() -> None:
+def test_a_stopped_instance_is_skipped() -> None:
     aws = account(DescribeInstances=instances(("i-0", "stopped"), ("i-1", "running")))
     assert bastion_lookup.find(aws, "vpc-1") == "i-1"
 
 
 @pytest.mark.parametrize("unknown", [DENIED, ServiceError("InternalError", "x", "ssm:X")])
-def test_where_the_agents_may_not_be_asked_it_goes_on(unknown: Exception) -> None:
+def test_a_denied_agent_lookup_goes_on_with_the_first_instance(unknown: Exception) -> None:
     aws = account(
         DescribeInstances=instances(("i-2", "running"), ("i-1", "running")),
         DescribeInstanceInformation=unknown,
@@ -52,7 +52,9 @@ def test_where_the_agents_may_not_be_asked_it_goes_on(unknown: Exception) -> Non
         ((("i-1", "stopped"), ("i-2", "pending")), "(i-1 is stopped, i-2 is pending)"),
     ],
 )
-def test_no_bastion(found: tuple[tuple[str, str], ...], words: str) -> None:
+def test_without_a_running_bastion_the_error_lists_the_stopped_ones(
+    found: tuple[tuple[str, str], ...], words: str
+) -> None:
     error = refused(account(DescribeInstances=instances(*found)))
     assert error.code == "no-bastion"
     assert words in error.message
@@ -60,7 +62,7 @@ def test_no_bastion(found: tuple[tuple[str, str], ...], words: str) -> None:
 
 
 @pytest.mark.parametrize("ping", ["ConnectionLost", "Inactive", None])
-def test_a_bastion_that_is_offline(ping: str | None) -> None:
+def test_an_offline_bastion_is_reported_with_its_status(ping: str | None) -> None:
     known = agents(("i-1", ping, "3.3.0.0")) if ping else agents()
     error = refused(account(DescribeInstanceInformation=known))
     assert error.code == "bastion-offline"
@@ -68,7 +70,7 @@ def test_a_bastion_that_is_offline(ping: str | None) -> None:
     assert "i-1" in error.message
 
 
-def test_an_agent_that_is_too_old() -> None:
+def test_an_old_agent_is_refused_before_a_session_starts() -> None:
     known = agents(("i-1", "Online", "3.1.1373.9"))
     aws = account(DescribeInstanceInformation=known)
     error = refused(aws)
@@ -79,7 +81,7 @@ def test_an_agent_that_is_too_old() -> None:
 
 
 @pytest.mark.parametrize("version", ["3.1.1374.0", "3.2.0.0", "10.0", "3.1.1374", None, ""])
-def test_agents_that_will_do(version: str | None) -> None:
+def test_agents_of_3_1_1374_0_and_newer_or_unknown_are_accepted(version: str | None) -> None:
     known = agents(("i-1", "Online", version))
     if version == "3.1.1374":
         assert refused(account(DescribeInstanceInformation=known)).code == "agent-too-old"
@@ -87,7 +89,7 @@ def test_agents_that_will_do(version: str | None) -> None:
         assert connected(account(DescribeInstanceInformation=known)) == "a session"
 
 
-def test_one_with_a_new_agent_is_preferred() -> None:
+def test_a_bastion_with_a_new_enough_agent_is_preferred() -> None:
     aws = account(
         DescribeInstances=instances(("i-1", "running"), ("i-2", "running")),
         DescribeInstanceInformation=agents(
@@ -98,7 +100,7 @@ def test_one_with_a_new_agent_is_preferred() -> None:
 
 
 @pytest.mark.parametrize("code", ["throttled", "network", "expired-credentials"])
-def test_what_hinders_every_call_is_told_at_once(code: Any) -> None:
+def test_an_error_that_every_call_would_meet_is_raised_at_once(code: Any) -> None:
     failing = SmProxyError(code, "no", "mend")
     aws = account(DescribeInstanceInformation=failing)
     assert refused(aws) is failing

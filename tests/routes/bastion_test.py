@@ -22,7 +22,7 @@ from tests.routes.helpers import DENIED, GRANTED, Started, account, connected, r
 pytestmark = pytest.mark.usefixtures("started")
 
 
-def test_the_bastion_of_the_jobs_vpc(started: Started) -> None:
+def test_a_session_starts_on_the_bastion_of_the_jobs_vpc(started: Started) -> None:
     aws = account()
     assert connected(aws) == "a session"
     assert [name for name, _ in aws.calls] == [
@@ -47,7 +47,7 @@ def test_the_bastion_of_the_jobs_vpc(started: Started) -> None:
 
 
 @pytest.mark.parametrize("record", [{}, {"id": None}, {"id": ["i-1"]}, {"id": 1}])
-def test_a_torn_record_of_it_is_asked_anew(record: dict[str, Any]) -> None:
+def test_a_damaged_cache_record_is_ignored(record: dict[str, Any]) -> None:
     aws = account()
     expires = time.time() + 60
     cache.Cache("bastions").save(aws.scope, "vpc-1", record=record, expires=expires)
@@ -55,7 +55,7 @@ def test_a_torn_record_of_it_is_asked_anew(record: dict[str, Any]) -> None:
     assert dict(aws.calls)["StartSession"]["Target"] == "i-1"
 
 
-def test_an_explicit_bastion_is_looked_up_nowhere() -> None:
+def test_a_named_bastion_needs_no_lookup() -> None:
     aws = account()
     connected(aws, Settings(bastion="i-9"))
     assert [(name, parameters["Target"]) for name, parameters in aws.calls] == [
@@ -64,12 +64,12 @@ def test_an_explicit_bastion_is_looked_up_nowhere() -> None:
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstances", "StartSession"])
-def test_a_denied_call_is_told(operation: str) -> None:
+def test_a_denied_call_is_reported(operation: str) -> None:
     assert refused(account(**{operation: DENIED})) is DENIED
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstances", "StartSession"])
-def test_other_answers_are_told(operation: str) -> None:
+def test_other_service_errors_are_reported(operation: str) -> None:
     aws = account(**{operation: ServiceError("InternalError", "oops", f"x:{operation}")})
     error = refused(aws)
     assert (error.code, "oops" in error.message) == ("aws-error", True)
@@ -77,7 +77,7 @@ def test_other_answers_are_told(operation: str) -> None:
 
 @pytest.mark.usefixtures("kept_signals")
 @pytest.mark.parametrize("moment", ["StartSession", "websocket"])
-def test_a_hang_up_leaves_no_session_behind(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hang_up_leaves_no_session_open(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait is interrupted, not the call: a session that arrives late is terminated."""
     begun, go = threading.Event(), threading.Event()
 
@@ -108,7 +108,7 @@ def test_a_hang_up_leaves_no_session_behind(moment: str, monkeypatch: pytest.Mon
     assert ("TerminateSession", {"SessionId": "s-1"}) in aws.calls
 
 
-def test_a_hang_up_before_a_session_is_granted_ends_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hang_up_before_the_grant_terminates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: Background[Any]) -> Any:
         raise Hangup
 
@@ -135,7 +135,7 @@ def test_a_hang_up_before_a_session_is_granted_ends_none(monkeypatch: pytest.Mon
         ("doubled", "session-lost"),
     ],
 )
-def test_how_a_session_ends_badly(kind: Any, code: str, started: Started) -> None:
+def test_each_bad_end_of_a_session_has_its_code(kind: Any, code: str, started: Started) -> None:
     connected(account())
     failure = started[0][1].failure(kind, "why")
     assert isinstance(failure, SmProxyError)

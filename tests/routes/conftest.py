@@ -1,4 +1,4 @@
-"""No session of a route is a real one."""
+"""Routes whose sessions are not real."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.routes.helpers import Started
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
-    """What `ssm.start` was called with."""
+    """The arguments of each call of `ssm.start`."""
     calls: Started = []
 
     def start(api: Any, options: Options, grant: Grant) -> str:

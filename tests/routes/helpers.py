@@ -16,7 +16,7 @@ from tests.fakes import Answers, FakeAws, container
 GRANTED = {"SessionId": "s-1", "TokenValue": "t", "StreamUrl": "wss://x"}
 DENIED = SmProxyError("access-denied", "ssm:DescribeInstanceInformation is denied", "ask")
 Started = list[tuple[Any, Options, Grant]]
-"""What every session was started with: its API, its options, and what the service granted."""
+"""Of each session: its API, its options and its grant."""
 
 
 def instances(*pairs: tuple[str, str]) -> dict[str, Any]:

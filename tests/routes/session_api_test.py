@@ -27,7 +27,7 @@ NOT_CONNECTED = ServiceError("TargetNotConnected", "i-1 is not connected.", "ssm
         (SmProxyError("throttled", "slow"), "to SSM:"),
     ],
 )
-def test_a_target_that_is_not_connected(known: Answers, shown: str) -> None:
+def test_a_disconnected_target_is_reported_with_its_status(known: Answers, shown: str) -> None:
     aws = account(StartSession=NOT_CONNECTED, DescribeInstanceInformation=known)
     error = refused(aws, Settings(bastion="i-9"))
     assert error.code == "bastion-offline"
@@ -36,7 +36,7 @@ def test_a_target_that_is_not_connected(known: Answers, shown: str) -> None:
     assert aws.operations() == ["DescribeInstanceInformation", "StartSession"]
 
 
-def test_a_session_refused_for_an_old_agent() -> None:
+def test_a_session_refused_by_an_old_agent_is_explained() -> None:
     aws = account(
         StartSession=ServiceError("InvalidDocument", "not supported", "ssm:StartSession"),
         DescribeInstanceInformation=agents(("i-9", "Online", "2.0.0.0")),
@@ -44,12 +44,12 @@ def test_a_session_refused_for_an_old_agent() -> None:
     assert refused(aws, Settings(bastion="i-9")).code == "agent-too-old"
 
 
-def test_a_target_that_is_none() -> None:
+def test_an_invalid_target_is_no_bastion() -> None:
     aws = account(StartSession=ServiceError("InvalidTarget", "no", "ssm:StartSession"))
     assert refused(aws, Settings(bastion="i-9")).code == "no-bastion"
 
 
-def test_a_session_is_taken_up_again() -> None:
+def test_resume_returns_a_new_grant() -> None:
     assert api(FakeAws(ResumeSession=GRANTED)).resume("s-1") == Grant("s-1", "t", "wss://x")
     without_url = {"SessionId": "s-1", "TokenValue": "t"}
     assert api(FakeAws(ResumeSession=without_url)).resume("s-1") == Grant("s-1", "t", "")
@@ -68,7 +68,9 @@ def test_the_stream_is_opened_at_its_private_endpoint(
 @pytest.mark.parametrize(
     "answer", [{"SessionId": "s-1"}, ServiceError("DoesNotExistException", "gone", "x")]
 )
-def test_a_session_that_is_over(answer: dict[str, Any] | ServiceError) -> None:
+def test_resuming_a_session_that_is_over_returns_none(
+    answer: dict[str, Any] | ServiceError,
+) -> None:
     assert api(FakeAws(ResumeSession=answer)).resume("s-1") is None
 
 
@@ -82,7 +84,7 @@ def test_a_session_that_is_over(answer: dict[str, Any] | ServiceError) -> None:
         ("something else", "aws-error"),
     ],
 )
-def test_a_dial_that_start_session_speaks_of(text: str, code: str) -> None:
+def test_a_failed_dial_reported_by_start_session_has_its_code(text: str, code: str) -> None:
     aws = FakeAws(
         StartSession=ServiceError("InternalServerError", text, "ssm:StartSession"),
         DescribeInstanceInformation={},
@@ -93,7 +95,7 @@ def test_a_dial_that_start_session_speaks_of(text: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["access-denied", "no-credentials", "expired-credentials"])
-def test_what_no_further_attempt_will_mend(code: Any) -> None:
+def test_an_error_that_a_retry_cannot_fix_is_final(code: Any) -> None:
     with pytest.raises(FinalError, match="why") as caught:
         api(FakeAws(ResumeSession=SmProxyError(code, "why", "mend"))).resume("s-1")
     cause = caught.value.cause
@@ -105,13 +107,13 @@ def test_what_no_further_attempt_will_mend(code: Any) -> None:
 @pytest.mark.parametrize(
     "error", [SmProxyError("network", "why"), ServiceError("InternalError", "why", "x")]
 )
-def test_what_a_further_attempt_may_mend(error: Exception) -> None:
+def test_an_error_that_a_retry_may_fix_is_not_final(error: Exception) -> None:
     with pytest.raises(type(error), match="why"):
         api(FakeAws(ResumeSession=error)).resume("s-1")
 
 
 @pytest.mark.parametrize("challenge", ["", "c"])
-def test_the_key_of_an_encrypted_session(challenge: str) -> None:
+def test_the_data_key_is_made_for_this_session_and_target(challenge: str) -> None:
     aws = FakeAws(GenerateDataKey={"CiphertextBlob": b"c", "Plaintext": b"p"})
     assert api(aws).data_key("k", "s-1", challenge) == (b"c", b"p")
     ((_, asked),) = aws.calls
@@ -121,7 +123,7 @@ def test_the_key_of_an_encrypted_session(challenge: str) -> None:
     assert asked == {"KeyId": "k", "NumberOfBytes": 64, "EncryptionContext": context}
 
 
-def test_a_key_that_is_denied_is_the_sessions_failure() -> None:
+def test_a_denied_key_is_final() -> None:
     denied = SmProxyError("access-denied", "no kms:GenerateDataKey", "mend")
     with pytest.raises(FinalError, match="key k: no kms:GenerateDataKey") as caught:
         api(FakeAws(GenerateDataKey=denied)).data_key("k", "s-1", "")
@@ -133,9 +135,9 @@ def test_a_key_that_is_denied_is_the_sessions_failure() -> None:
 @pytest.mark.parametrize(
     "word", ["DisabledException", "KMSInvalidStateException", "NotFoundException"]
 )
-def test_a_key_that_is_none_is_not_tried_again(word: str) -> None:
+def test_an_unusable_key_is_final(word: str) -> None:
     gone = ServiceError(word, "arn:k is disabled.", "kms:GenerateDataKey")
-    with pytest.raises(FinalError, match="key k, which is no use") as caught:
+    with pytest.raises(FinalError, match="key k, which cannot be used") as caught:
         api(FakeAws(GenerateDataKey=gone)).data_key("k", "s-1", "")
     cause = caught.value.cause
     assert isinstance(cause, SmProxyError)
@@ -145,7 +147,7 @@ def test_a_key_that_is_none_is_not_tried_again(word: str) -> None:
         api(FakeAws(GenerateDataKey=late)).data_key("k", "s-1", "")
 
 
-def test_what_is_open_stands_in_the_state_folder_until_it_is_over(started: Started) -> None:
+def test_a_session_is_on_record_until_it_is_over(started: Started) -> None:
     folder = paths.state_dir() / "open-sessions"
     aws = account()
     connected(aws)
@@ -164,7 +166,7 @@ def test_what_is_open_stands_in_the_state_folder_until_it_is_over(started: Start
         (SmProxyError("network", "no"), 1),
     ],
 )
-def test_a_session_that_could_not_be_ended_is_left_to_a_later_run(
+def test_a_session_that_cannot_be_terminated_is_left_to_a_later_run(
     answer: Exception, left: int
 ) -> None:
     aws = account(TerminateSession=answer)

@@ -1,4 +1,4 @@
-"""No session is left open at the end, wherever a hang-up struck."""
+"""No session is left open at the end, whenever a hang-up comes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def generous_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Api:
-    """Grants one session, when it may."""
+    """Grants one session; with `slow`, only once `go` is set."""
 
     def __init__(self, session_id: str = "s-1", *, slow: bool = False) -> None:
         self.session_id = session_id
@@ -49,7 +49,7 @@ def records() -> int:
     return len(list(paths.state_dir().glob("open-sessions/*")))
 
 
-def test_one_that_nobody_has_ended_is_ended() -> None:
+def test_an_open_session_is_terminated() -> None:
     sessions, api = Sessions(), Api()
     sessions.start(api, "here")
     assert records() == 1
@@ -58,7 +58,7 @@ def test_one_that_nobody_has_ended_is_ended() -> None:
     assert records() == 1, "terminated or not: `terminate` has to say so"
 
 
-def test_every_open_session_is_ended() -> None:
+def test_every_open_session_is_terminated() -> None:
     sessions, apis = Sessions(), [Api("s-1"), Api("s-2")]
     for api in apis:
         sessions.start(api, "here")
@@ -66,7 +66,7 @@ def test_every_open_session_is_ended() -> None:
     assert [api.ended for api in apis] == [["s-1"], ["s-2"]]
 
 
-def test_one_that_is_over_is_left_alone() -> None:
+def test_a_session_that_is_over_is_not_terminated() -> None:
     sessions, api = Sessions(), Api()
     sessions.start(api, "here")
     sessions.over("s-1")
@@ -74,7 +74,7 @@ def test_one_that_is_over_is_left_alone() -> None:
     assert (api.ended, records()) == ([], 0)
 
 
-def test_one_that_somebody_is_ending_is_not_ended_twice() -> None:
+def test_a_session_being_terminated_is_not_terminated_twice() -> None:
     sessions, api = Sessions(), Api()
     sessions.start(api, "here")
     sessions.leave("s-1")
@@ -82,7 +82,7 @@ def test_one_that_somebody_is_ending_is_not_ended_twice() -> None:
     assert (api.ended, records()) == ([], 1)
 
 
-def test_one_that_is_being_granted_is_waited_for() -> None:
+def test_a_session_being_granted_is_awaited_and_terminated() -> None:
     sessions, api = Sessions(), Api(slow=True)
     starting = Background(lambda: sessions.start(api, "here"))
     assert api.asked.wait(30)
@@ -92,7 +92,7 @@ def test_one_that_is_being_granted_is_waited_for() -> None:
     assert api.ended == ["s-1"]
 
 
-def test_after_the_end_none_is_started() -> None:
+def test_no_session_starts_after_the_end() -> None:
     sessions, api = Sessions(), Api()
     sessions.end_all()
     with pytest.raises(Hangup):
@@ -100,7 +100,7 @@ def test_after_the_end_none_is_started() -> None:
     assert not api.asked.is_set()
 
 
-def test_one_that_is_refused_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_session_leaves_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions, api = Sessions(), Api()
 
     def refused() -> Grant:

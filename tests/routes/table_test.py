@@ -12,7 +12,7 @@ from tests.fakes import FakeAws, container
 
 
 class Recorded:
-    """A route that only writes down what is asked of it."""
+    """A route whose stream only has the name of the route."""
 
     def __init__(self, name: str, *, usable: bool) -> None:
         self.NAME = name
@@ -36,11 +36,11 @@ def test_the_first_route_that_applies_is_taken(monkeypatch: pytest.MonkeyPatch) 
     assert through(monkeypatch, first, second, third) == "b"
 
 
-def test_where_none_applies_the_first_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_no_route_applies_the_first_one_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     assert through(monkeypatch, *(Recorded(name, usable=False) for name in "ab")) == "a"
 
 
-def test_every_row_has_a_name_of_its_own() -> None:
+def test_route_names_are_unique() -> None:
     names = [route.NAME for route in table.ROUTES]
     assert names == list(dict.fromkeys(names))
     assert names[0] == "bastion"
