@@ -1,11 +1,11 @@
-"""`python -m sm_proxy`, the console script, and this file as a program: `python -I PATH`.
+"""The program: `python -m sm_proxy`, the console script, or `python -I PATH` with this file.
 
-Another Python's environment must not reach us: a `types.py` on PYTHONPATH or in the working folder
-would be imported instead of the standard library's, `PYTHONWARNINGS=error` ends whatever warns. So
-the ProxyCommand starts Python with `-I`, and what is typed by hand starts itself again that way.
-The environment itself stays as it is, for the programs that we start.
+The user's Python environment must not change how we run. A `types.py` on PYTHONPATH or in the
+working folder would hide the standard library's, and `PYTHONWARNINGS=error` would turn warnings
+into failures. So the ProxyCommand starts Python with `-I` (isolated mode), and a command typed by
+hand restarts itself with `-I`. The environment variables stay, for the programs that we start.
 
-Nothing but what is built in may be imported before that.
+Before that restart, only built-in modules may be imported.
 """
 
 import os
@@ -13,39 +13,39 @@ import sys
 
 
 def main() -> int:
-    """Run the command line; the exit status."""
+    """Run the command line; returns the exit status."""
     if not __package__:
         _find_own_folder()
-    from sm_proxy.local.python_environment import misleading  # noqa: PLC0415 - found now
+    from sm_proxy.local.python_environment import misleading  # noqa: PLC0415 - the folder is known only now
 
-    # Unless a console script has imported us, some folder stands before the standard library.
+    # A console script puts no folder before the standard library's; `python -m` and a path do.
     if not sys.flags.isolated and (__name__ == "__main__" or misleading()):
         words = [sys.executable, "-I", os.path.abspath(__file__), *sys.argv[1:]]
         if os.name == "nt":
             return _as_child(words)
-        os.execv(sys.executable, words)  # noqa: S606 - ourselves
-    from sm_proxy.cli import main as run  # noqa: PLC0415 - not before
+        os.execv(sys.executable, words)  # noqa: S606 - this program
+    from sm_proxy.cli import main as run  # noqa: PLC0415 - only in isolated mode
 
     return run()
 
 
 def _as_child(words: list[str]) -> int:
-    """Windows' exec would let the shell go on at once."""
+    """Run it as a child process: after exec on Windows, the shell would not wait for us."""
     foreign = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [folder for folder in sys.path if folder not in foreign]
-    import subprocess  # noqa: PLC0415 - not before
+    import subprocess  # noqa: PLC0415 - only after sys.path is cleaned
 
     with subprocess.Popen(words) as child:
         while True:
             try:
                 return child.wait()
-            except KeyboardInterrupt:  # noqa: PERF203 - the child has got it as well
+            except KeyboardInterrupt:  # noqa: PERF203 - the child gets ^C, too
                 continue
 
 
 def _find_own_folder() -> None:
-    """Look for modules where this package is: `-I` leaves a user's own site-packages out."""
-    import site  # noqa: PLC0415 - for this case only
+    """Add our own site-packages to sys.path: with `-I`, Python leaves the user's out."""
+    import site  # noqa: PLC0415 - only in this case
 
     parent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if parent not in sys.path:

@@ -1,8 +1,8 @@
-"""The command line: parses, imports the one command it needs, renders its result.
+"""The command line: parses the arguments, loads the settings, runs one command, shows its result.
 
 Every command is a module of `sm_proxy.commands` with `add_arguments(parser)` and
-`run(args, settings)`; it may have a `load_settings(args)` of its own. Only the
-module of the command at hand is imported: `connect` runs at every ssh.
+`run(args, settings)`. A module with its own `load_settings(args)` replaces the usual loading. Only
+the module of the given command is imported, because `connect` runs for every ssh.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from sm_proxy.settings import load_for_command
 
 COMMANDS = {
     "setup": "set this laptop up: key, ssh config, credentials, bastion",
-    "connect": "the ProxyCommand: tunnel stdin and stdout into a job's container",
+    "connect": "be ssh's ProxyCommand: tunnel stdin and stdout into a job's container",
     "resolve": "show where a host name leads: job, node, address, host keys",
     "wait": "wait until a job's container can be reached",
-    "list": "running and recent jobs, and whether they can be reached",
+    "list": "show running and recent jobs, and whether ssh can reach them",
     "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",
     "sync": "list running jobs in our ssh config, for editors and tab completion",
-    "keys": "show, rotate or revoke the key that jobs have to let in",
-    "login": "get the AWS credentials now: log in to SSO, type the code of a role",
-    "inspect": "look at a job's machine: GPUs, disks, memory, network, processes",
-    "go": "end the waiting before a job's program",
-    "done": "end the time that a job's container is kept for you",
-    "container": "write what goes into a training image into a build context",
+    "keys": "show, rotate or revoke the ssh key that jobs must accept",
+    "login": "get AWS credentials now: log in to SSO, or type an MFA code",
+    "inspect": "show a job's machine: GPUs, disks, memory, network, processes",
+    "go": "let a waiting container start the job's program",
+    "done": "let a container that is kept for you end",
+    "container": "write our files for a training image into its build context",
     "doctor": "diagnose connection problems and suggest fixes",
-    "demo": "the main job on an embedded AWS, start to end",
+    "demo": "show an ssh connection from start to end, on an embedded AWS",
     "lab": "run a command, or a shell, inside an embedded AWS",
 }
-
+"""The commands, in the order in which help shows them, and what each does."""
 
 _SETTINGS = (
     ("--profile", "NAME", "AWS profile"),
@@ -49,9 +49,9 @@ _SETTINGS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with our settings, and with our last line: `sm-proxy: usage: ...`.
+    """argparse with the options of the settings, and with errors as `sm-proxy: usage: ...`.
 
-    The settings may stand before a command's name, behind it, and behind its action's.
+    These options may stand before or after the command's name, or after its action's name.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -62,14 +62,14 @@ class Parser(argparse.ArgumentParser):
             group.add_argument(option, metavar=metavar, help=text, default=argparse.SUPPRESS)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """As argparse's; the command that does not know a word says so, not the parser above it."""
+        """As in argparse, but the subcommand's own parser reports an unknown argument."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where help is; exit 2."""
+        """Print what is wrong and how to get help; exit with status 2."""
         self.print_usage(sys.stderr)
         hint = f"Try `{self.prog} --help`."
         if "--json" in sys.argv:
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     _open_standard_descriptors()
     words = sys.argv[1:] if argv is None else argv
     name = _command_name(words)
-    # Asked for even where parsing itself fails; what stands behind `--` is another program's.
+    # Found before parsing, which may fail. Arguments after `--` belong to another program.
     own = words[: words.index("--")] if "--" in words else words
     as_json = "--json" in own
     return error_handler.run_guarded(
@@ -93,17 +93,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _open_standard_descriptors() -> None:
-    """Give a process that was started with one of them closed something in its place.
+    """Open /dev/null for each of stdin, stdout and stderr that is closed.
 
-    Otherwise the next file it opens becomes its stdin or stdout.
+    Otherwise the next file that we open would become our stdin or stdout.
     """
     for number in range(3):
         try:
             os.fstat(number)
-        except OSError:  # noqa: PERF203 - three times
+        except OSError:  # noqa: PERF203 - three rounds
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for good
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - stays open
 
 
 def _run(name: str, words: list[str], *, as_json: bool) -> int:
@@ -115,7 +115,7 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
         return result
     output.render(name, result, as_json=as_json)
     if "sm_proxy.aws.clients" in sys.modules:
-        from sm_proxy import housekeeping  # noqa: PLC0415 - behind what called AWS
+        from sm_proxy import housekeeping  # noqa: PLC0415 - only after calls to AWS
 
         housekeeping.after_command(settings)
     if result.failure is not None:
@@ -136,7 +136,7 @@ def _parser(selected: str) -> Parser:
 
 
 def _command_name(words: list[str]) -> str:
-    """The command's name among the words; the options that may stand before it take a value."""
+    """The command's name; every option before it takes a value, so that value is skipped."""
     rest = iter(words)
     for word in rest:
         if word in COMMANDS:

@@ -103,7 +103,10 @@ def test_a_description_is_a_sentence_that_keeps_its_names(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert usage("demo", "--help") == 0
-    assert "\n\nThe main job on an embedded AWS, start to end.\n" in capsys.readouterr().out
+    assert (
+        "\n\nShow an ssh connection from start to end, on an embedded AWS.\n"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.fixture

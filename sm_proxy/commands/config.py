@@ -26,27 +26,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         options.add_ssh_config(action)
         action.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
         options.add_json(action)
-        action.add_argument("--user", help="user to log in as (root)")
-        action.add_argument("--identity-file", metavar="PATH", help="your own key, or its .pub")
-        action.add_argument(
-            "--identity-agent",
-            metavar="PATH",
-            help="the agent that holds it: its socket, or SSH_AUTH_SOCK",
-        )
+        options.add_identity(action)
         options.add_wait(action)
         action.add_argument(
             "--control-master",
             action=argparse.BooleanOptionalAction,
             default=None,
-            help="let further connections share the first one's (off)",
+            help="let later connections share the first one (off)",
         )
 
 
 _ACTIONS = {
     "write": "write our Host block and one Include at the top of the ssh config",
     "show": "print the Host block",
-    "check": "say whether what stands there is what would be written",
-    "remove": "take out what we added, and nothing else",
+    "check": "compare the files with what `write` would write",
+    "remove": "remove what `write` added, and nothing else",
 }
 
 
@@ -75,7 +69,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 
 def _removal(ssh_config: Path, settings: Settings, flags: Mapping[str, Any]) -> list[Change]:
-    """All of it, or with `--prefix` that context only."""
+    """Everything that we wrote; with `--prefix` only that context."""
     known = contexts.read(settings.ssh_config_file) if flags.get("prefix") else {}
     if flags.get("prefix") and settings.prefix not in known:
         return []

@@ -16,16 +16,21 @@ _TOKEN: Final = re.compile(r"%[A-Za-z]")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`connect [--user USER] HOST [PORT]`."""
-    parser.add_argument("--user", dest="login", help="the user ssh will log in as (%%r)")
+    parser.add_argument("--user", dest="login", help="the user that ssh logs in as (%%r)")
     options.add_wait(parser)
-    parser.add_argument("host", metavar="HOST", help="the name as typed (%%n)")
+    parser.add_argument("host", metavar="HOST", help="the host name as typed (%%n)")
     parser.add_argument(
-        "port", metavar="PORT", nargs="?", type=_port, default=proxy.SSH_PORT, help="(%%p)"
+        "port",
+        metavar="PORT",
+        nargs="?",
+        type=_port,
+        default=proxy.SSH_PORT,
+        help="22 means the container's own port (%%p)",
     )
 
 
 def load_settings(args: argparse.Namespace) -> Settings:
-    """The ProxyCommand names its context's options itself."""
+    """The settings without contexts: the ProxyCommand line has its context's options."""
     _refuse_token(args.host, "bad-name")
     _refuse_token(args.login or "", "unsupported")
     return sources.load_without_contexts(args)
@@ -39,16 +44,16 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 def _port(text: str) -> int:
     _refuse_token(text, "unsupported")
     if not text.isdecimal() or not 0 < int(text) < 1 << 16:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port number")
     return int(text)
 
 
 def _refuse_token(word: str, code: Code) -> None:
-    """Raise where the client has left a token of ours as it is."""
-    if found := _TOKEN.fullmatch(word):  # our block writes each as a word
+    """Raise if the ssh client did not expand a token of our ProxyCommand line."""
+    if found := _TOKEN.fullmatch(word):  # in our Host block, each token is a word of its own
         raise SmProxyError(
             code,
-            f"this ssh client has put nothing in the place of {found[0]}: it has a library of its "
-            "own, which reads our Host block in part only",
-            "Run `sm-proxy sync`: the hosts that it lists have their names written out.",
+            f"this ssh client does not expand {found[0]}: it is not OpenSSH, and supports only a "
+            "part of our Host block",
+            "Run `sm-proxy sync`: it writes a Host block without such tokens for each running job.",
         )

@@ -1,4 +1,4 @@
-"""`sm-proxy container init`: what goes into a training image, written into a build context."""
+"""`sm-proxy container init`: writes our files for a training image into its build context."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     init.add_argument(
         "--python-server",
         action="store_true",
-        help="for images where no sshd can be installed: our SSH server in Python",
+        help="use our SSH server in Python, for images without sshd",
     )
-    init.add_argument("--force", action="store_true", help="overwrite what you have edited")
-    init.add_argument("--dry-run", action="store_true", help="say what would be written")
+    init.add_argument("--force", action="store_true", help="overwrite files that you edited")
+    init.add_argument("--dry-run", action="store_true", help="show what would be written")
     options.add_json(init)
 
 
@@ -39,9 +39,10 @@ load_settings = sources.load_nothing
 
 
 def run(args: argparse.Namespace, _: Settings) -> Result:
-    """Write; data: `{"version", "files": [{"path", "state", "written"}], "dockerfile": [lines]}`.
+    """Write the files.
 
-    `state` is what was there before: new, same, older or edited.
+    Data: `{"version", "files": [{"path", "state", "written"}], "dockerfile": [lines], "example"}`.
+    `state` tells what was there before: new (nothing), same, older or edited.
     """
     folder: Path = args.folder
     files = build_context.planned(folder)
@@ -66,6 +67,6 @@ def _data(file: File, *, written: bool) -> dict[str, object]:
 def _text(folder: Path, files: list[File], lines: list[str], example: Path | None) -> str:
     shown = [f"{build_context.shown(file.path, folder)}  ({_WORDS[file.state]})" for file in files]
     if example is None:
-        heading = "In your Dockerfile, with your own program behind the entrypoint:"
+        heading = "Add to your Dockerfile, with your own program after the entrypoint:"
         return "\n".join([*shown, "", heading, "", *(f"    {line}" for line in lines)])
     return "\n".join([*shown, "", f"{example.name} is a Dockerfile to start from."])

@@ -1,4 +1,4 @@
-"""`sm-proxy demo`: the main job, start to end, inside the lab."""
+"""`sm-proxy demo`: an ssh connection from start to end, inside the lab."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sm_proxy.settings import Settings, sources
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`demo [--network netns|loopback]`."""
-    parser.add_argument("--network", choices=("netns", "loopback"), help="netns where permitted")
+    parser.add_argument("--network", choices=("netns", "loopback"), help="netns if permitted")
 
 
 load_settings = sources.load_nothing
 
 
 def run(args: argparse.Namespace, _: Settings) -> int:
-    """Run the demo inside a lab of its own; the exit status tells whether all of it worked."""
+    """Run the demo inside its own lab; exit status 0 only if every step worked."""
     require_extra()
     from sm_proxy_lab import run as lab_run  # noqa: PLC0415 - an optional extra
     from sm_proxy_lab.python import python_module  # noqa: PLC0415

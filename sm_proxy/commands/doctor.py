@@ -1,4 +1,4 @@
-"""`sm-proxy doctor`: why it does not work, and the one thing that mends it."""
+"""`sm-proxy doctor`: checks why a connection fails, and how to fix it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _COLOURS = {"passed": "32", "failed": "31", "skipped": "2"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`doctor [HOST] [--json] [--bundle FILE] [--ssh-config PATH]`."""
-    parser.add_argument("host", metavar="HOST", nargs="?", help="as you give it to ssh")
+    parser.add_argument("host", metavar="HOST", nargs="?", help="as you type it for ssh")
     options.add_json(parser)
-    parser.add_argument("--bundle", metavar="FILE", help="write a report, secrets removed")
-    options.add_ssh_config(parser, "the config that ssh is given by -F")
+    parser.add_argument("--bundle", metavar="FILE", help="write a report without secrets")
+    options.add_ssh_config(parser, "the ssh config file, as in `ssh -F`")
 
 
 def load_settings(args: argparse.Namespace) -> Settings:
-    """The settings, or as much of them as is needed to examine why they cannot be read."""
+    """The settings; if they cannot be read, the defaults, and a check reports the error."""
     flags = flags_of(args)
     try:
         return load_for(flags, _host(args))
@@ -46,10 +46,10 @@ def load_settings(args: argparse.Namespace) -> Settings:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """Examine; exit status 1 where a cause was found."""
-    signals.raise_on_hangup()  # a terminal that is closed must leave no session open
+    """Run the checks; exit status 1 if one failed."""
+    signals.raise_on_hangup()  # closing the terminal must not leave a session open
     context = _context(args, settings)
-    # Asked first: what follows may itself be put on record.
+    # Read first: the checks below may record failures themselves.
     remembered = runner.examine(context, ((("last-failure", last_failure.failure),),))
     findings = _unreadable_settings(args)
     try:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
             findings = runner.examine(context, checks.stages(context))
     finally:
         connection.close(context)
-        sessions.SESSIONS.end_all()  # of a check that was interrupted or took too long
+        sessions.SESSIONS.end_all()  # sessions of interrupted or timed-out checks
     findings = [*findings, *remembered]
     if args.bundle:
         support_bundle.write(Path(args.bundle), context, findings)
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 
 def _failure(findings: Sequence[Finding]) -> SmProxyError | None:
-    """The cause: the first check that failed, else one that is a bug of ours."""
+    """The first check that failed, else the first with a bug of ours."""
     cause = runner.first_failure(findings)
     if cause is not None:
         return SmProxyError(cause.code or "bug", cause.reason, cause.fix)
@@ -98,7 +98,7 @@ def _context(args: argparse.Namespace, settings: Settings) -> Context:
 
 
 def _unreadable_settings(args: argparse.Namespace) -> list[Finding]:
-    """The finding of settings that cannot be read: no other check can be made without them."""
+    """The finding if settings cannot be read; no other check works without them."""
     try:
         load_for(flags_of(args), _host(args))
     except SmProxyError as error:
@@ -107,7 +107,7 @@ def _unreadable_settings(args: argparse.Namespace) -> list[Finding]:
 
 
 def _text(findings: Sequence[Finding]) -> str:
-    """A line for each check that was made, and below one that failed what mends it."""
+    """One line for each check that ran, with the fix below a failed one."""
     width = max(len(item.id) for item in findings)
     lines: list[str] = []
     for item in findings:

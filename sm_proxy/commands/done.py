@@ -1,4 +1,4 @@
-"""`sm-proxy done`: end the time that a container is kept, on one node or on all of them."""
+"""`sm-proxy done`: lets containers that are kept end, on one node or on all nodes."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """End the keeping; before the program has ended: see to it that nothing is kept."""
+    """End the keeping; if the program still runs, the container will not be kept after it."""
     return go.end_window("done", args, settings)

@@ -1,4 +1,4 @@
-"""`sm-proxy go`: end the waiting before the job's program, on one node or on all of them."""
+"""`sm-proxy go`: lets waiting containers start the job's program, on one node or on all nodes."""
 
 from __future__ import annotations
 
@@ -12,34 +12,36 @@ from sm_proxy.remote.release import EndWord, NodeOutcome, release_nodes
 from sm_proxy.settings import Settings
 
 _WORDS = {
-    ("go", "wait"): "told to go on: the program starts",
+    ("go", "wait"): "its program starts now",
     ("go", "keep"): "was not waiting: its program has ended, the container is kept (sm-proxy done)",
-    ("go", "none"): "was not waiting: its program runs already",
-    ("go", "unknown"): "told to go on, should it be waiting: it does not say",
-    ("done", "wait"): "will not be kept once its program has ended; your connection starts it",
-    ("done", "keep"): "told that you are done: the container ends",
-    ("done", "none"): "will not be kept once its program has ended",
-    ("done", "unknown"): "told that you are done, should it be kept: it does not say",
+    ("go", "none"): "was not waiting: its program is already running",
+    ("go", "unknown"): "its program starts now if it was waiting (its entrypoint does not tell)",
+    ("done", "wait"): "will not be kept after its program, which your connection has started",
+    ("done", "keep"): "ends now",
+    ("done", "none"): "will not be kept after its program",
+    ("done", "unknown"): "ends now if it was kept (its entrypoint does not tell)",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`go HOST [--json]`: every node of the job, unless HOST names one (`sm-myjob.algo-2`)."""
-    parser.add_argument("host", metavar="HOST", help="a job: all its nodes; or one, as .algo-2")
+    """`go HOST [--json]`: for every node, or for the one that HOST names (`sm-myjob.algo-2`)."""
+    parser.add_argument(
+        "host", metavar="HOST", help="a job: all its nodes; or one node: sm-<job>.algo-2"
+    )
     options.add_wait(parser)
     options.add_ssh_config(parser, options.CONFIG_OF_KEY)
     options.add_json(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """End the waiting."""
+    """End the wait before the job's program."""
     return end_window("go", args, settings)
 
 
 def end_window(release: EndWord, args: argparse.Namespace, settings: Settings) -> Result:
-    """End a window; data: `{"job", "nodes": [{"node", "window", "told", "error"}]}`.
+    """End the wait or the keeping; data: `{"job", "nodes": [{"node", "window", "told", "error"}]}`.
 
-    `window` is what the node was in: wait, keep, none or unknown. `error` has the envelope's shape.
+    `window` is the node's state before: wait, keep, none or unknown. `error` is as in the envelope.
     """
     target = options.target_of(args, settings)
     aws = Aws(settings.profile, settings.region)

@@ -1,4 +1,4 @@
-"""`sm-proxy inspect`: what a job's machine is made of and what it is busy with."""
+"""`sm-proxy inspect`: the hardware of a job's machine, and what uses it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """Look, over one ssh connection; the data's shape stands in `remote/machine/report.py`.
+    """Run one script over ssh.
 
-    Beside it: `job` and `node`.
+    The data are those of `remote/machine/report.py`, with `job` and `node`.
     """
     target = options.target_of(args, settings)
     aws = Aws(settings.profile, settings.region)
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     if not found:
         raise SmProxyError(
             "unsupported",
-            f"{container.host} runs no shell script of ours (exit status {answer.status})",
+            f"our shell script did not run on {container.host} (exit status {answer.status})",
             f"Try: ssh {container.host} sh -c true",
         )
     data = report.of(found)

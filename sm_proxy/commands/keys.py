@@ -1,4 +1,4 @@
-"""`sm-proxy keys`: the keys that ssh offers, and the public ones that a job has to let in."""
+"""`sm-proxy keys`: the keys that ssh offers, and their public keys, which jobs must accept."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         made[name] = action = actions.add_parser(name, help=text)
         options.add_json(action)
         action.add_argument("--identity-file", metavar="PATH", help="your own key instead of ours")
-        options.add_ssh_config(action, "the config file it goes with")
+        options.add_ssh_config(action, "the ssh config file that the key belongs to")
     made["show"].add_argument(
         "--env", action="store_true", help="as NAME=VALUE for the Environment of a job request"
     )
     made["revoke"].add_argument(
-        "key", nargs="?", help="fingerprint, path or `current`; else all before the current one"
+        "key",
+        nargs="?",
+        help="fingerprint, path, or `current`; default: all but the current one",
     )
     for name in ("rotate", "revoke"):
         made[name].add_argument(
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             nargs="?",
             choices=passphrases.MODES,
             const="auto",
-            help="of the new key: random (kept in the keyring), ask, none; as before if not given",
+            help="for the new key: random (kept in the keyring), ask, or none (as the old key)",
         )
     made["load"].add_argument(
         "--lifetime",
@@ -48,12 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name in ("rotate", "revoke", "push"):
         made[name].add_argument(
-            "--keys-s3", metavar="URL", help="s3://bucket/keys/ that containers look at, too"
+            "--keys-s3", metavar="URL", help="the S3 folder that containers read: s3://bucket/keys/"
         )
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """Do what the action says."""
+    """Run the action."""
     action, _ = _ACTIONS[args.action]
     return action(args, settings)
 
@@ -75,7 +77,7 @@ def _list(_: argparse.Namespace, settings: Settings) -> Result:
 
 
 def _rotate(args: argparse.Namespace, settings: Settings) -> Result:
-    from sm_proxy.identity import rotation  # noqa: PLC0415 - with cryptography
+    from sm_proxy.identity import rotation  # noqa: PLC0415 - imports cryptography
 
     new, old = rotation.rotate(
         settings, config_writer.offer_keys, lambda: _new_pair(args, settings)
@@ -85,24 +87,24 @@ def _rotate(args: argparse.Namespace, settings: Settings) -> Result:
     variables = identities.environment(keys)
     lines = [
         f"new key {new.fingerprint} ({new.path})",
-        f"ssh offers the old one too, for jobs that know no other: {old.fingerprint}",
+        f"ssh also offers the old key, for jobs that accept only that: {old.fingerprint}",
         *(f"put {address}" for address in pushed),
-        "New jobs take it from their Environment:",
+        "New jobs accept the new key if their Environment has:",
         f"    {_assignments(identities.environment([new]))}",
-        f"When no job needs the old one any more: sm-proxy keys revoke {old.fingerprint}",
+        f"When no job needs the old key, run: sm-proxy keys revoke {old.fingerprint}",
     ]
     return Result({"keys": _data(keys), "environment": variables, "s3": pushed}, "\n".join(lines))
 
 
 def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
-    from sm_proxy.identity import rotation  # noqa: PLC0415 - with cryptography
+    from sm_proxy.identity import rotation  # noqa: PLC0415 - imports cryptography
 
     removed: list[str] = []
     encrypted: list[Identity] = []
     unasked: list[str] = []
 
     def before(gone: Sequence[Identity]) -> None:
-        from sm_proxy.identity import s3, ssh_agent  # noqa: PLC0415 - with botocore
+        from sm_proxy.identity import s3, ssh_agent  # noqa: PLC0415 - imports botocore
 
         if settings.keys_s3:
             aws = _aws(settings)
@@ -122,8 +124,8 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
     lines = [f"removed from this machine: {key.fingerprint} ({key.path})" for key in gone]
     lines += [f"deleted {address}" for address in removed]
     if left[0].path in {key.path for key in gone}:
-        lines.append(f"new key in its place: {left[0].fingerprint}")
-    lines += ["Still to be done, for whoever has a copy of the private key:", *_left_to_do(removed)]
+        lines.append(f"new key instead: {left[0].fingerprint}")
+    lines += ["To lock out anyone who has a copy of the private key, also:", *_left_to_do(removed)]
     lines += unasked
     data = {
         "revoked": _data(gone),
@@ -137,27 +139,27 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
 
 def _left_in_agent(key: Identity, error: SmProxyError) -> str:
     return (
-        f"  - {error.message}: if one holds the key, take it out where it runs with:\n"
+        f"  - {error.message}: if an agent holds the key, remove it on the agent's machine with:\n"
         f"    echo {shlex.quote(key.public_key)} | ssh-add -d -"
     )
 
 
 def _left_to_do(removed: list[str]) -> list[str]:
     lines = [
-        "  - take the key out of the Environment (SM_PROXY_AUTHORIZED_KEY, _2, ...) of new jobs",
-        "  - jobs that run keep it until they end, as their Environment cannot be changed:",
-        "    stop them if the key is in wrong hands",
+        "  - remove the key from the Environment (SM_PROXY_AUTHORIZED_KEY, _2, ...) of new jobs",
+        "  - running jobs accept it until they end, because their Environment cannot change:",
+        "    stop them if the key may have been stolen",
     ]
     if removed:
         return [
             *lines,
-            "  - containers that look into S3 drop it within a minute; open sessions stay",
+            "  - containers that read keys from S3 drop it within a minute; open sessions stay",
         ]
-    return [*lines, "  - if you have put it into S3 (SM_PROXY_KEYS_S3), delete that object"]
+    return [*lines, "  - if it is in S3 (SM_PROXY_KEYS_S3), delete that object"]
 
 
 def _load(args: argparse.Namespace, settings: Settings) -> Result:
-    from sm_proxy.identity import ssh_agent  # noqa: PLC0415 - seldom
+    from sm_proxy.identity import ssh_agent  # noqa: PLC0415 - only here
 
     lifetime = _lifetime(args.lifetime)
     if settings.identity_file:
@@ -184,7 +186,7 @@ def _lifetime(text: str) -> int:
 
 
 def _new_pair(args: argparse.Namespace, settings: Settings) -> Pair:
-    """The new key's pair, with a passphrase if that is asked for, or if the one before has one."""
+    """The new key's pair, with a passphrase if requested, or else if the current key has one."""
     mode = args.passphrase
     if mode is None:
         path = identities.private_key_path(settings)
@@ -199,7 +201,7 @@ def _is_encrypted(key: Identity) -> bool:
 def _push(_: argparse.Namespace, settings: Settings) -> Result:
     if not settings.keys_s3:
         raise SmProxyError(
-            "bad-setting", "no folder in S3 is named", "Say where: --keys-s3 s3://bucket/keys/"
+            "bad-setting", "no S3 folder is set", "Name one: --keys-s3 s3://bucket/keys/"
         )
     key = identities.ensure(settings)
     pushed = _pushed(settings, [key])
@@ -209,14 +211,14 @@ def _push(_: argparse.Namespace, settings: Settings) -> Result:
 def _pushed(settings: Settings, keys: Sequence[Identity]) -> list[str]:
     if not settings.keys_s3:
         return []
-    from sm_proxy.identity import s3  # noqa: PLC0415 - with botocore
+    from sm_proxy.identity import s3  # noqa: PLC0415 - imports botocore
 
     aws = _aws(settings)
     return [s3.push(aws, settings.keys_s3, key) for key in keys]
 
 
 def _aws(settings: Settings) -> Any:
-    from sm_proxy.aws.clients import Aws  # noqa: PLC0415 - 200 ms
+    from sm_proxy.aws.clients import Aws  # noqa: PLC0415 - takes 200 ms
 
     return Aws(settings.profile, settings.region)
 
@@ -233,10 +235,10 @@ def _data(keys: Sequence[Identity]) -> list[dict[str, Any]]:
 
 
 _ACTIONS = {
-    "show": (_show, "print the public key, made now if there is none"),
-    "list": (_list, "the keys that ssh offers, the current one first"),
-    "rotate": (_rotate, "make a new key; the old one is offered too, for running jobs"),
-    "revoke": (_revoke, "remove a key from this machine, and say what else is to be done"),
-    "load": (_load, "put the keys into your ssh-agent, for a while"),
-    "push": (_push, "put the public key where running containers look for it"),
+    "show": (_show, "print the public key; make a key if there is none"),
+    "list": (_list, "list the keys that ssh offers, the current one first"),
+    "rotate": (_rotate, "make a new key; ssh also offers the old one, for running jobs"),
+    "revoke": (_revoke, "remove a key from this machine, and show what else to do"),
+    "load": (_load, "add the keys to your ssh-agent, for some hours"),
+    "push": (_push, "write the public key to the S3 folder that running containers read"),
 }

@@ -1,4 +1,4 @@
-"""`sm-proxy lab`: an AWS of your own with running containers, for demos and tests."""
+"""`sm-proxy lab`: an AWS on this machine with running containers, for demos and tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sm_proxy.settings import Settings, sources
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`lab run [options] -- CMD...`, `lab up [options]`."""
-    from sm_proxy_lab import run as lab_run  # noqa: PLC0415 - its packages are an optional extra
+    from sm_proxy_lab import run as lab_run  # noqa: PLC0415 - an optional extra
 
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     run_parser = actions.add_parser("run", help="run a command inside the lab")
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, _: Settings) -> int:
 
 
 def require_extra() -> None:
-    """Raise unless the packages of the `lab` extra are there.
+    """Raise unless the packages of the `lab` extra are installed.
 
     Raises:
         SmProxyError: `missing-dependency`.
@@ -41,6 +41,6 @@ def require_extra() -> None:
     if importlib.util.find_spec("moto") is None:
         raise SmProxyError(
             "missing-dependency",
-            "the lab needs packages of its own",
+            "the lab needs more packages",
             "Install them with: pip install 'sm-proxy[lab]'",
         )

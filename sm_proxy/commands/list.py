@@ -1,4 +1,4 @@
-"""`sm-proxy list`: running and recent jobs, and whether they can be reached."""
+"""`sm-proxy list`: running and recent jobs, and whether ssh can reach them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
 
 _RECENT: Final = 10
-"""So many jobs of a kind that are over are worth showing."""
+"""How many ended jobs of each kind are shown."""
 _REASON_SHOWN: Final = 100
 _HEADINGS: Final = ("JOB", "KIND", "STATUS", "AGE", "NODES", "REACHABLE")
 _WORDS: Final = {True: "yes", False: "no", None: "?"}
@@ -30,13 +30,13 @@ _WORDS: Final = {True: "yes", False: "no", None: "?"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`list [--check] [--json]`."""
     parser.add_argument(
-        "--check", action="store_true", help="go to each job that runs, as ssh would"
+        "--check", action="store_true", help="try to reach each running job, as ssh would"
     )
     options.add_json(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """One page of each kind, side by side; with `--check`, each running job as well."""
+    """List one page of each kind, concurrently; with `--check`, also try each running job."""
     aws = Aws(settings.profile, settings.region)
     jobs = _shown(listing.list_all(aws, output.status))
     found = (
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 
 def _shown(jobs: Sequence[Summary]) -> list[Summary]:
-    """What runs or starts, then what ended lately; the newest first."""
+    """Starting and running jobs, then some that have ended, each newest first."""
     newest = sorted(jobs, key=lambda job: job.created, reverse=True)
     over = [job for job in newest if job.phase in {"ended", "failed"}]
     recent = [job for kind in kinds.ORDER for job in _of(kind, over)[:_RECENT]]
@@ -72,7 +72,10 @@ def _data(job: Summary, found: Reachability) -> dict[str, Any]:
 def _table(jobs: Sequence[Summary], found: Sequence[Reachability], now: datetime) -> str:
     if not jobs:
         return "no jobs"
-    rows = [_HEADINGS, *(_row(job, reach_, now) for job, reach_ in zip(jobs, found, strict=True))]
+    rows = [
+        _HEADINGS,
+        *(_row(*each, now) for each in zip(jobs, found, strict=True)),
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return "\n".join(
         "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()

@@ -1,6 +1,6 @@
-"""`sm-proxy login`: what AWS wants of a person, done now, so that no ssh has to wait for it.
+"""`sm-proxy login`: gets AWS credentials before an ssh connection needs them.
 
-An SSO profile is logged in to in the browser; a role asks for the code of an MFA device.
+For an SSO profile, the user logs in in the browser; for a role, the user types an MFA code.
 """
 
 from __future__ import annotations
@@ -25,14 +25,12 @@ _BROWSER_STARTS_S = 30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`login [--profile NAME] [--no-browser] [--json]`."""
-    parser.add_argument(
-        "--no-browser", action="store_true", help="open none, for SSO: you have it elsewhere"
-    )
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser for SSO")
     options.add_json(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """Get credentials, asking where that is needed, and say whose they are."""
+    """Get credentials, asking the user where needed, and show whose they are."""
     aws = Aws(settings.profile, settings.region)
     try:
         found = caller.identify(aws)
@@ -41,26 +39,28 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         if portal is None:
             raise
         sso.log_in(aws, portal, lambda invited: _invite(invited, portal, browser=_browser(args)))
-        aws = Aws(settings.profile, settings.region)  # the other one has no credentials for good
+        aws = Aws(
+            settings.profile, settings.region
+        )  # the first client keeps its lack of credentials
         found = caller.identify(aws)
     data = {"profile": aws.profile, "account": found.account, "arn": found.arn}
     text = f"{found.arn} of account {found.account}"
     if found.arn is None:
-        text = f"The credentials are there; STS does not say whose: {found.unknown}"
+        text = f"There are credentials, but STS does not say whose they are: {found.unknown}"
     if not aws.not_kept:
         return Result(data, text)
     return Result(data, text, EXIT_EXPECTED, _not_kept(aws.not_kept))
 
 
 def _portal_that_helps(aws: Aws, error: SmProxyError) -> Portal | None:
-    """Where to log in, if a new SSO token is what is missing: not where other keys come first."""
+    """The portal to log in to, if a new SSO token would help; None if other keys come first."""
     if error.code != "expired-credentials" or aws.credential_source not in {"", "sso"}:
         return None
     return sso.portal_of(aws)
 
 
 def _browser(args: argparse.Namespace) -> bool:
-    """Whether a browser may be opened: a text one would take the terminal."""
+    """Whether to open a browser; a text browser would take over the terminal."""
     graphical = sys.platform in {"darwin", "win32"} and "SSH_CONNECTION" not in os.environ
     return not args.no_browser and (graphical or any(map(os.environ.get, _DISPLAYS)))
 
@@ -70,12 +70,12 @@ def _invite(invited: Invitation, portal: Portal, *, browser: bool) -> None:
     output.status(f"and confirm if it shows this code: {invited.code}")
     if browser:
         threads.Background(lambda: _open(invited.url))
-    where = "in the browser that is being opened, or any other" if browser else "in any browser"
+    where = "in the browser window that opens" if browser else "in any browser"
     output.status(f"waiting until you have done so {where}, {invited.lasts_s / 60:.0f} min at most")
 
 
 def _open(url: str) -> None:
-    """Open `url` in a program of its own: what it prints must not reach our stdout."""
+    """Open `url` in another process: its output must not reach our stdout."""
     if url.startswith(("https://", "http://")):
         subprocess.run(
             [sys.executable, "-I", "-m", "webbrowser", url],
@@ -89,11 +89,11 @@ def _open(url: str) -> None:
 
 
 def _not_kept(why: str) -> SmProxyError:
-    """AWS has given a session, and the next ssh asks again all the same."""
+    """The error for a role session that cannot be stored: the next ssh will ask again."""
     remedy = secret_store.remedy() if secret_store.trouble() else "Install one that keyring knows"
     return SmProxyError(
         "no-keyring",
-        f"the code was right, but its session is kept nowhere: of this system's keyring, {why}",
-        f"{remedy}, then again: sm-proxy login. Until then connect from a terminal, where the code "
-        "is asked for each time, or set SSH_ASKPASS.",
+        f"the code was right, but its session cannot be stored in this system's keyring: {why}",
+        f"{remedy}, then run `sm-proxy login` again. Until then, connect from a terminal, where "
+        "the code is asked for each time, or set SSH_ASKPASS.",
     )

@@ -1,4 +1,4 @@
-"""Options that several commands take, each worded once."""
+"""Options that several commands take."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sm_proxy.jobs.hostname import Target
 from sm_proxy.settings import Settings, durations
 from sm_proxy.settings.schema import WAIT_DEFAULT_S, has_home
 
-CONFIG_OF_KEY: Final = "the config file our key goes with"
+CONFIG_OF_KEY: Final = "the ssh config file that our key belongs to"
 _SHOWN: Final = 20
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """`--json`: the result as one envelope."""
+    """`--json`: print the result as JSON."""
     parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
 
 
 def target_of(args: argparse.Namespace, settings: Settings) -> Target:
-    """What the HOST of a command asks for.
+    """The parsed HOST argument.
 
     Raises:
         SmProxyError: `bad-name`.
@@ -44,20 +44,31 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_identity(parser: argparse.ArgumentParser) -> None:
+    """`--user`, `--identity-file`, `--identity-agent`: how ssh logs in."""
+    parser.add_argument("--user", help="user to log in as (root)")
+    parser.add_argument("--identity-file", metavar="PATH", help="your own key, or its .pub")
+    parser.add_argument(
+        "--identity-agent",
+        metavar="PATH",
+        help="the ssh-agent that holds it: its socket, or SSH_AUTH_SOCK",
+    )
+
+
 def add_ssh_config(parser: argparse.ArgumentParser, text: str = "instead of ~/.ssh/config") -> None:
-    """`--ssh-config PATH`: our files stand beside it, see `settings.flags_of`."""
+    """`--ssh-config PATH`: our files are in a folder beside it, see `settings.flags_of`."""
     parser.add_argument("--ssh-config", type=path, metavar="PATH", help=text)
 
 
 def path(text: str) -> str:
-    """A path as an argument of the command line: a shell leaves the tilde in `--ssh-config=~/x`.
+    """A path on the command line. Shells do not expand the tilde in `--ssh-config=~/x`.
 
     Raises:
-        ArgumentTypeError: it is empty, which must not mean the default, or nobody's home.
+        ArgumentTypeError: it is empty, or its `~user` does not exist.
     """
     if not text or not has_home(text):
-        raise argparse.ArgumentTypeError(f"{printable(text, _SHOWN)!r} is no path")
-    return os.path.expanduser(text)  # noqa: PTH111 - a string again
+        raise argparse.ArgumentTypeError(f"{printable(text, _SHOWN)!r} is not a path")
+    return os.path.expanduser(text)  # noqa: PTH111 - a string is wanted
 
 
 def duration(text: str, least: int = 0) -> int:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """Find the container; waits only where `--wait` says so."""
+    """Find the container; waits only with `--wait`."""
     target = options.target_of(args, settings)
     aws = Aws(settings.profile, settings.region)
     container = resolver.resolve(

@@ -1,4 +1,4 @@
-"""`sm-proxy setup`: once per laptop, from nothing to `ssh sm-<job>`; safe to run again."""
+"""`sm-proxy setup`: prepares a laptop for `ssh sm-<job>`; safe to run again."""
 
 from __future__ import annotations
 
@@ -24,28 +24,22 @@ from sm_proxy.ssh_config import our_file, requested
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`setup [--user USER] [--identity-file PATH] [--ssh-config PATH] [--yes] [--json]`."""
-    parser.add_argument("--user", help="user to log in as (root)")
-    parser.add_argument("--identity-file", metavar="PATH", help="your own key, or its .pub")
-    parser.add_argument(
-        "--identity-agent",
-        metavar="PATH",
-        help="the agent that holds it: its socket, or SSH_AUTH_SOCK",
-    )
+    options.add_identity(parser)
     parser.add_argument(
         "--passphrase",
         nargs="?",
         choices=passphrases.MODES,
         const="auto",
-        help="of a new key: random (kept in the keyring), ask, none",
+        help="for a new key: random (kept in the keyring), ask, or none",
     )
     options.add_wait(parser)
     options.add_ssh_config(parser)
-    parser.add_argument("--yes", action="store_true", help="never ask, take what is obvious")
+    parser.add_argument("--yes", action="store_true", help="ask nothing, use the defaults")
     options.add_json(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """Choose, write, check, and say what to type next."""
+    """Choose the settings, write the files, check them, and show the next command."""
     ask = None if args.yes else answers.terminal_asker()
     flags = flags_of(args) | answers.ask_missing(settings, ask)
     settings = load_for(flags)
@@ -55,7 +49,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         Step("key", "passed", _key_message(key, args.passphrase)),
         _written(flags, ssh_config or paths.user_ssh_config()),
     ]
-    settings = load_for(flags)  # the context is on record now
+    settings = load_for(flags)  # now with the context that was just written
     taken.append(steps.run_step("ssh", lambda: steps.ssh(settings, ssh_config)))
     taken += _outside(settings)
     failure = next((step.failure for step in taken if step.failure), None)
@@ -84,7 +78,7 @@ def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:
     """Write the config, as `config write` does.
 
     Raises:
-        SmProxyError: `config-malformed`, `config-read-only`: there is nothing to go on with.
+        SmProxyError: `config-malformed`, `config-read-only`.
     """
     settings = load(flags)
     requested.prepare(settings, flags)
@@ -99,11 +93,11 @@ def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:
 
 
 def _outside(settings: Settings) -> list[Step]:
-    """What AWS says."""
+    """The checks that call AWS."""
     aws = Aws(settings.profile, settings.region)
     first = steps.run_step("credentials", lambda: steps.credentials(aws))
     if first.failure:
-        return [first, Step("bastion", "skipped", "it takes credentials")]
+        return [first, Step("bastion", "skipped", "it needs credentials")]
     return [first, steps.run_step("bastion", lambda: steps.bastion(aws, settings))]
 
 

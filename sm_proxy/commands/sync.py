@@ -1,4 +1,4 @@
-"""`sm-proxy sync`: the running jobs as hosts of our ssh config, once or for as long as it runs."""
+"""`sm-proxy sync`: writes the running jobs as hosts into our ssh config, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _LONGEST_PAUSE_S: Final = 600.0
 _JITTER: Final = (0.8, 1.2)
 _OF_A_CONTEXT: Final = ("profile", "region", "bastion")
 _FINAL: Final = ("config-", "bad-setting", "bad-permissions")
-"""Beginnings of the codes that no later round does better at."""
+"""Beginnings of the codes of errors that a later round cannot fix."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`sync [--watch] [--interval DURATION] [--dry-run] [--json]`."""
     once_or_on = parser.add_mutually_exclusive_group()
-    once_or_on.add_argument("--watch", action="store_true", help="go on until it is ended")
+    once_or_on.add_argument("--watch", action="store_true", help="repeat until it is stopped")
     once_or_on.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
     parser.add_argument(
         "--interval",
@@ -49,7 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass
 class _Watched:
-    """A context, when to look at it next, and what has been said about it."""
+    """A context, when to ask it next, and which of its errors the user has seen.
+
+    Attributes:
+        hosts: finds its running jobs.
+        due: when to ask it next, in the time of `time.monotonic`.
+        pause: between two rounds, in seconds.
+        reported: codes of the errors since its last success.
+    """
 
     hosts: RunningHosts
     due: float = 0.0
@@ -59,7 +66,7 @@ class _Watched:
 
 @dataclass(frozen=True)
 class _Round:
-    """What was written, or would be, and what the contexts that could not be asked met."""
+    """The change of our file, and the errors of contexts that could not be asked, by prefix."""
 
     change: Change
     errors: Mapping[str, SmProxyError]
@@ -73,7 +80,7 @@ class _Round:
         return blocks.parse_stubs(self.change.after or b"", self.change.path)
 
     def messages(self) -> list[str]:
-        """One line for each host that came or went."""
+        """One line for each added or removed host."""
         before, after = ({stub.host for stub in stubs} for stubs in (self.before, self.after))
         gone = [f"removed {stub.host}" for stub in self.before if stub.host not in after]
         return gone + [f"added {stub.host}" for stub in self.after if stub.host not in before]
@@ -83,7 +90,7 @@ load_settings = sources.load_without_contexts
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """One round, or with `--watch` one after the other."""
+    """Do one round, or with `--watch` one after another."""
     flags = flags_of(args)
     if args.watch:
         return _watched(flags, settings, float(args.interval))
@@ -98,12 +105,12 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 
 def _watched(flags: Mapping[str, Any], settings: Settings, interval: float) -> Result:
-    """Round after round until a signal: SIGTERM and SIGHUP are its ordinary end."""
+    """Repeat rounds until a signal; SIGTERM and SIGHUP end it with success."""
     signals.raise_on_hangup()
     watched: dict[str, _Watched] = {}
     try:
         while True:
-            # Contexts that were written in the meantime count.
+            # Contexts may have been added since the last round.
             known = {prefix: item.hosts for prefix, item in watched.items()}
             watched = {
                 prefix: watched[prefix] if known.get(prefix) is hosts else _Watched(hosts)
@@ -120,7 +127,7 @@ def _watched(flags: Mapping[str, Any], settings: Settings, interval: float) -> R
 
 
 def _look(settings: Settings, watched: Mapping[str, _Watched], interval: float) -> None:
-    """Ask the contexts whose time has come; each that fails is asked less and less often."""
+    """Ask the contexts that are due; one that fails is asked less and less often."""
     now = time.monotonic()
     due = {prefix: item.hosts for prefix, item in watched.items() if item.due <= now}
     if not due:
@@ -130,7 +137,7 @@ def _look(settings: Settings, watched: Mapping[str, _Watched], interval: float) 
     except SmProxyError as busy:
         if busy.code != "busy":
             raise
-        errors: Mapping[str, SmProxyError] = dict.fromkeys(due, busy)  # a later round does better
+        errors: Mapping[str, SmProxyError] = dict.fromkeys(due, busy)  # a later round may succeed
     else:
         errors = done.errors
         for line in done.messages():
@@ -154,32 +161,32 @@ def _look(settings: Settings, watched: Mapping[str, _Watched], interval: float) 
 def _running_hosts(
     flags: Mapping[str, Any], settings: Settings, known: Mapping[str, RunningHosts]
 ) -> dict[str, RunningHosts]:
-    """The running hosts of each context, with what ssh gives `connect` there; `--prefix` means one.
+    """The running hosts of each context, or with `--prefix` of that one, with its settings.
 
     Raises:
-        SmProxyError: `config-malformed`, there is nothing to add to; `bad-setting`.
+        SmProxyError: `config-malformed`, our config is missing or damaged; `bad-setting`.
     """
     own = settings.ssh_config_file
-    config_writer.plan_stubs(settings, config_writer.read_stubs(settings))  # refuses early
+    config_writer.plan_stubs(settings, config_writer.read_stubs(settings))  # raises early
     recorded = contexts.read(own)
     for name in _OF_A_CONTEXT:
         if flags.get(name):
             raise SmProxyError(
                 "bad-setting",
-                f"--{name} is recorded with each prefix of host names, `sync` takes it from there",
+                f"`sync` does not take --{name}: each prefix of host names has its own",
                 f"Change it with `sm-proxy config write --prefix {settings.prefix} --{name} ...`.",
             )
     only = flags.get("prefix")
     if only and only not in recorded:
         raise SmProxyError(
             "bad-setting",
-            f"{own} has no context of the prefix {only}",
+            f"{own} has no context with the prefix {only}",
             f"Known are {', '.join(recorded) or 'none'}; add one with `sm-proxy config write`.",
         )
     found: dict[str, RunningHosts] = {}
     for prefix, recorded_options in recorded.items():
         if only in {None, prefix}:
-            # As flags, for so the ProxyCommand gives them: no variable of this shell wins.
+            # As flags, like on the ProxyCommand line: they win over variables of this shell.
             flags_of_context = {
                 **recorded_options,
                 "prefix": prefix,
@@ -197,7 +204,7 @@ def _running_hosts(
 def _round(
     settings: Settings, running: Mapping[str, RunningHosts], *, dry_run: bool = False
 ) -> _Round:
-    """Ask these contexts side by side; the stubs of all others, and of those that fail, stay."""
+    """Ask these contexts concurrently; the stubs of others, and of those that fail, stay."""
     asked = {prefix: Background(_caught(hosts)) for prefix, hosts in running.items()}
     answers = {prefix: background.result() for prefix, background in asked.items()}
     errors = {
@@ -212,7 +219,7 @@ def _round(
 
 
 def _pin_keys(settings: Settings, known: Mapping[str, list[Stub]]) -> None:
-    """Write the host keys of all hosts: some clients read them before they start the ProxyCommand.
+    """Write the host keys of all hosts: some clients read them before they run the ProxyCommand.
 
     Raises:
         SmProxyError: as `known_hosts.pin`.
@@ -232,20 +239,20 @@ def _caught(hosts: RunningHosts) -> Callable[[], list[Stub] | SmProxyError]:
 
 
 def _planned(settings: Settings, known: Mapping[str, list[Stub]]) -> Change:
-    """Our file with these contexts' stubs, and the others' as they are."""
+    """Our file with new stubs for these contexts; those of other contexts stay."""
     recorded = contexts.read(settings.ssh_config_file)
     kept: dict[str, list[Stub]] = {prefix: [] for prefix in recorded}
     for stub in config_writer.read_stubs(settings):
         prefix = contexts.prefix_of(stub.host, recorded)
         if prefix is not None:
             kept[prefix].append(stub)
-    # A context that was removed while its jobs were looked for is left out.
+    # A context may have been removed while its jobs were listed: its stubs are left out.
     stubs = [stub for prefix, old in kept.items() for stub in known.get(prefix, old)]
     return config_writer.plan_stubs(settings, stubs)[0]
 
 
 def _first_of(errors: Mapping[str, SmProxyError]) -> SmProxyError:
-    """The error to end with; the others are told before."""
+    """The error to end with; the others are printed first."""
     first, *others = errors.values()
     for error in others:
         output.write_to_stderr(error.line)

@@ -1,4 +1,4 @@
-"""`sm-proxy vscode`: a folder of a container in VS Code, or in an editor of its family."""
+"""`sm-proxy vscode`: opens a folder of a container in VS Code, or an editor of its family."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sm_proxy.ssh_config.effective import effective_options
 _PLATFORM = "remote.SSH.remotePlatform"
 _TIMEOUT = "remote.SSH.connectTimeout"
 _PATIENCE_S = WAIT_DEFAULT_S + 60
-"""What `ssh` itself is given: the wait for a starting job, and the connection."""
+"""Seconds for ssh itself: the wait for a starting job, and one minute for the connection."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,20 +29,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST")
     parser.add_argument("path", metavar="PATH", nargs="?", type=_absolute)
     parser.add_argument(
-        "--editor", choices=catalog.NAMES, help="instead of the first that is on this machine"
+        "--editor", choices=catalog.NAMES, help="instead of the first one found on this machine"
     )
-    parser.add_argument("--no-wait", action="store_true", help="do not look whether it is there")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait until ssh can reach it")
     options.add_timeout(parser)
     parser.add_argument(
         "--global-timeout",
         action="store_true",
-        help=f"also set {_TIMEOUT}, which holds for every host",
+        help=f"also set {_TIMEOUT}, which applies to every host",
     )
     options.add_json(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """Wait, set the host's platform in the editor's settings, open the window."""
+    """Wait, write the host's platform into the editor's settings, and open the window."""
     target = options.target_of(args, settings)
     editor, program = catalog.find_installed(
         [catalog.by_name(args.editor)] if args.editor else catalog.EDITORS
@@ -70,9 +70,9 @@ def _absolute(path: str) -> str:
 
 
 def _awaited_user(target: Target, settings: Settings, seconds: float) -> str | None:
-    """Wait until it can be reached; the user it serves, where ssh would take another."""
+    """Wait until ssh can reach it; the container's user, if ssh would log in as another."""
     aws = Aws(settings.profile, settings.region)
-    # The editor gives ssh 15 s: whatever takes longer has to happen before.
+    # The editor gives ssh 15 s, so everything that takes longer must happen before.
     with trial.no_session_left_open():
         found = trial.wait_until_answering(target, settings, aws, seconds, output.status)
     if found.user is None:
@@ -86,7 +86,7 @@ def _awaited_user(target: Target, settings: Settings, seconds: float) -> str | N
 
 
 def _prepared(editor: Editor, host: str, *, global_timeout: bool) -> Outcome:
-    """Tell the editor that the host is Linux: it asks the user otherwise, for every new host."""
+    """Tell the editor that the host runs Linux; otherwise it asks for every new host."""
     values: list[tuple[list[str], object]] = [([_PLATFORM, host], "linux")]
     if global_timeout:
         values.append(([_TIMEOUT], _PATIENCE_S))

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:
-    """Wait until `ssh` would get there; the data are those of `resolve`."""
+    """Wait until `ssh` would reach the container; the data are those of `resolve`."""
     target = options.target_of(args, settings)
     aws = Aws(settings.profile, settings.region)
     with trial.no_session_left_open():

@@ -53,6 +53,6 @@ def test_a_token_that_the_client_has_left(
     assert cli.main(["connect", *words]) == 1
     told = capsys.readouterr().err
     code = "bad-name" if words[0] in {"%n", "%h"} else "unsupported"
-    assert told.startswith(f"sm-proxy: {code}: this ssh client has put nothing in the place of")
+    assert told.startswith(f"sm-proxy: {code}: this ssh client does not expand")
     assert next(word for word in words if word.startswith("%")) in told
     assert "sm-proxy sync" in told

@@ -22,18 +22,18 @@ def one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("one_fails")
-def test_a_node_that_could_not_be_told_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_of_a_node_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["go", "sm-my-job"]) == 1
     said = capsys.readouterr()
     assert said.out.splitlines() == [
-        "algo-1  told to go on: the program starts",
+        "algo-1  its program starts now",
         "algo-2  network: no way. Mend it.",
     ]
     assert said.err == "sm-proxy: network: no way. Mend it.\n"
 
 
 @pytest.mark.usefixtures("one_fails")
-def test_scripts_get_every_node_and_the_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_has_every_node_and_the_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["done", "sm-my-job", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["ok"], found["error"]["code"]) == (False, "network")
@@ -42,13 +42,13 @@ def test_scripts_get_every_node_and_the_error(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("word", ["go", "done"])
 @pytest.mark.parametrize("window", ["none", "keep", "unknown"])
-def test_nobody_is_said_to_go_on_who_may_not_wait(
+def test_only_a_node_known_to_wait_is_said_to_start(
     word: str, window: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nodes = [NodeOutcome("algo-1", window)]
     monkeypatch.setattr(go, "release_nodes", lambda *_: ("my-job", nodes))
     assert cli.main([word, "sm-my-job"]) == 0
     told = capsys.readouterr().out.strip()
-    assert told not in {"algo-1  told to go on", "algo-1  told that you are done"}
+    assert ("starts now" in told) is (word == "go" and window == "unknown")
     assert ("was not waiting" in told) is (word == "go" and window != "unknown")
-    assert ("does not say" in told) is (window == "unknown")
+    assert ("does not tell" in told) is (window == "unknown")

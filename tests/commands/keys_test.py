@@ -80,7 +80,7 @@ def test_what_revoke_cannot_do_is_said(capsys: pytest.CaptureFixture[str]) -> No
     assert "sm-proxy keys revoke SHA256:" in capsys.readouterr().out
     assert cli.main(["keys", "revoke", "current"]) == 0
     said = capsys.readouterr().out
-    assert "new key in its place: SHA256:" in said
+    assert "new key instead: SHA256:" in said
     assert "Environment" in said
     assert "SM_PROXY_KEYS_S3" in said
 

@@ -54,7 +54,7 @@ def test_what_is_no_path_is_not_the_users_own_config(
     with pytest.raises(SystemExit) as caught:
         cli.main(["config", action, f"--ssh-config={path}"])
     assert caught.value.code == 2
-    assert f"usage: argument --ssh-config: {path!r} is no path" in capsys.readouterr().err
+    assert f"usage: argument --ssh-config: {path!r} is not a path" in capsys.readouterr().err
 
 
 def test_a_tilde_that_the_shell_has_left_is_expanded(
