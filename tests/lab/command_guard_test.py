@@ -20,6 +20,16 @@ def _arguments(folder: Path, *command: str) -> list[str]:
     return [str(os.getpid()), str(os.getpgrp()), str(folder), *command]
 
 
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [*((f"exit {number}", number) for number in (0, 3, 125, 255)), ("kill -USR1 $$", 138)],
+)
+def test_it_exits_with_the_status_of_cmd(tmp_path: Path, script: str, status: int) -> None:
+    words = _arguments(tmp_path, "sh", "-c", script)
+    done = subprocess.run([sys.executable, "-m", "sm_proxy_lab.command_guard", *words], check=False)
+    assert done.returncode == status
+
+
 @pytest.mark.parametrize("number", ["INT", "QUIT"])
 def test_a_terminals_signal_is_for_cmd_from_the_first_moment(number: str, tmp_path: Path) -> None:
     words = _arguments(tmp_path, "sh", "-c", f"kill -{number} $PPID; exit 4")

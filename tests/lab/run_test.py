@@ -10,14 +10,14 @@ import subprocess
 import sys
 import textwrap
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.labs import Lab, running
 from tests.lab.conftest import ISOLATED, NETWORKS, Runner
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.waits import await_true
 
 PYTHON = [sys.executable, "-c"]
 DESCRIBE = """
@@ -67,12 +67,6 @@ def program(path: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("status", [0, 3, 125, 255])
-def test_exits_with_the_status_of_cmd(lab: Runner, status: int) -> None:
-    assert lab.run("--status", "Starting", "--", "sh", "-c", f"exit {status}")[0] == status
-    assert lab.left() == []
-
-
 def test_another_pythons_environment_is_cmds_alone(lab: Runner, tmp_path: Path) -> None:
     for name in ("logging", "asyncio", "json"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('of somebody else')\n")
@@ -101,19 +95,31 @@ def test_usage(lab: Runner, words: list[str]) -> None:
     assert lab.run(*words, *(["--", "true"] if words else []))[0] == 2
 
 
-def test_environment_of_cmd(lab: Runner, mode: str) -> None:
-    status, output, errors = lab.run(
-        "--network", mode, "--job", "MyJob-7", "--nodes", "2", "--", "env", "-0"
-    )
-    assert (status, errors) == (0, "")
-    found = dict(pair.split("=", 1) for pair in output.split("\0") if "=" in pair)
+@pytest.fixture(scope="module", params=NETWORKS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    """A lab with a job of two nodes."""
+    folder = tmp_path_factory.mktemp("shared")
+    words = ("--network", request.param, "--job", "MyJob-7", "--nodes", "2")
+    began = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_PROFILE", "not-to-be-used")
+        with running(folder, *words) as lab:
+            assert time.monotonic() - began < 45  # 1.7 s on an idle machine
+            assert Path(lab.environment["SM_PROXY_LAB_CALLS"]).read_bytes() == b""
+            yield lab
+    assert (folder / "lab.log").read_text() == ""
+
+
+def test_environment_of_cmd(shared: Lab) -> None:
+    found, mode = shared.environment, shared.environment["SM_PROXY_LAB_NETWORK"]
     assert found["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
     assert found["AWS_REGION"] == found["AWS_DEFAULT_REGION"] == "us-east-1"
     assert "AWS_PROFILE" not in found
     assert "127.0.0.1" in found["NO_PROXY"]
     assert found["SM_PROXY_LAB_JOB"] == "MyJob-7"
     assert found["SM_PROXY_LAB_HOST"] == "sm-MyJob-7"
-    assert found["SM_PROXY_LAB_NETWORK"] == mode
     assert found["SM_PROXY_LAB_BASTION"].startswith("i-")
     assert found["SM_PROXY_LAB_CONTROL"] == found["AWS_ENDPOINT_URL"] + "/_lab/"
     addresses = dict(pair.split("=") for pair in found["SM_PROXY_LAB_ADDRESSES"].split())
@@ -123,78 +129,66 @@ def test_environment_of_cmd(lab: Runner, mode: str) -> None:
         assert addresses["algo-1"].endswith(":22")
         assert "SM_PROXY_ALLOW_LOOPBACK" not in found
     else:
+        assert mode == "loopback"
         assert addresses["algo-1"].startswith("127.")
         assert int(addresses["algo-1"].rpartition(":")[2]) >= 1024
         assert found["SM_PROXY_ALLOW_LOOPBACK"] == "1"
-    folder = str(lab.folder)
+    folder = str(Path(found["SM_PROXY_LAB_SESSIONS"]).parent)
     for name in ("CONFIG_DIR", "CACHE_DIR", "STATE_DIR", "LAB_SSH_CONFIG", "LAB_CALLS"):
-        assert found[f"SM_PROXY_{name}"].startswith(folder)
+        assert found[f"SM_PROXY_{name}"].startswith(f"{folder}/")
 
 
-def test_ssh_into_the_container(lab: Runner, mode: str) -> None:
+def test_ssh_into_the_container(shared: Lab) -> None:
     script = f"""{SSH}
-        test ! -s "$SM_PROXY_LAB_CALLS" || echo "calls were recorded"
         in_container 'id -un; echo "$SM_CURRENT_HOST $SM_HOSTS $TRAINING_JOB_NAME"
             echo "$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" | cut -c 1-16
             wc -c < "${{SM_PROXY_ML_DIR:-/opt/ml}}/checkpoints/checkpoint-1.bin"'
         echo "$SM_PROXY_LAB_USER" """
-    status, output, errors = lab.run(
-        "--network", mode, "--job", "Job", "--nodes", "2", "--", "sh", "-c", script
-    )
-    assert (status, errors) == (0, "")
-    user, *rest, expected = output.splitlines()
+    done = shared.run("sh", "-c", script)
+    assert (done.returncode, done.stderr) == (0, b"")
+    user, *rest, expected = done.stdout.decode().splitlines()
     assert user == expected
-    assert rest == ['algo-1 ["algo-1", "algo-2"] Job', "/v2/credentials/", "4194304"]
+    assert rest == ['algo-1 ["algo-1", "algo-2"] MyJob-7', "/v2/credentials/", "4194304"]
 
 
-@pytest.mark.skipif(not ISOLATED, reason="needs root")
-def test_container_is_private(lab: Runner) -> None:
+def test_container_is_private(shared: Lab) -> None:
+    if not shared.netns:
+        pytest.skip("only namespaces make it private")
     script = f"""{SSH}
         in_container 'hostname; for d in /root /tmp /etc/ssh; do ls -A $d; done; ls /opt/ml
             touch /root/x /etc/ssh/x /run/x /etc/profile.d/x; pgrep -c sshd >/dev/null && echo sees
             cat /etc/profile.d/sm-proxy.sh | wc -l; ls /proc | grep -c "^[0-9]*$"'
         ls /etc/profile.d /etc/ssh /run /root | grep -x -e x -e sm-proxy.sh
         ip -4 -o addr | grep -v ' lo ' ; ip route; ping -c 1 -W 1 10.0.144.1 2>&1 | tail -1 """
-    status, output, _ = lab.run("--", "sh", "-c", script)
-    assert status in {0, 1, 2}
-    lines = output.splitlines()
+    done = shared.run("sh", "-c", script)
+    assert done.returncode in {0, 1, 2}
+    lines = done.stdout.decode().splitlines()
     assert lines[:6] == ["algo-1", "checkpoints", "code", "input", "model", "output"]
     assert lines[6:8] in (["sees", "1"], ["1"], ["1", lines[7]])
     assert "x" not in lines
     assert not [line for line in lines if " inet " in line]
 
 
-@pytest.mark.parametrize(
-    ("status", "job", "steps"),
-    [
-        ("Starting", "InProgress", ["Starting"]),
-        ("Downloading", "InProgress", ["Starting", "Pending", "Downloading"]),
-        ("Training", "InProgress", ["Starting", "Pending", "Downloading", "Training"]),
-        (
-            "Failed",
-            "Failed",
-            ["Starting", "Pending", "Downloading", "Training", "Uploading", "Failed"],
-        ),
-        (
-            "MaxRuntimeExceeded",
-            "Stopped",
-            [
-                *["Starting", "Pending", "Downloading", "Training", "Stopping"],
-                *["Uploading", "MaxRuntimeExceeded"],
-            ],
-        ),
-    ],
-)
-def test_status_is_held(lab: Runner, status: str, job: str, steps: list[str]) -> None:
-    code, output, _ = lab.run("--status", status, "--", *PYTHON, DESCRIBE)
+def test_a_status_before_the_container_is_held(lab: Runner) -> None:
+    code, output, _ = lab.run("--status", "Downloading", "--", *PYTHON, DESCRIBE)
     assert code == 0
     found = json.loads(output)
-    assert (found["status"], found["steps"]) == (job, steps)
+    assert (found["status"], found["steps"]) == (
+        "InProgress",
+        ["Starting", "Pending", "Downloading"],
+    )
 
 
-def test_log_of_a_finished_job_keeps_its_marker(lab: Runner) -> None:
-    _, output, _ = lab.run("--status", "Completed", "--", *PYTHON, LOG)
-    assert "sm_proxy_marker" in output
+def test_a_job_that_is_over_keeps_its_marker_in_the_log(lab: Runner) -> None:
+    code, output, _ = lab.run("--status", "MaxRuntimeExceeded", "--", *PYTHON, DESCRIBE + LOG)
+    assert code == 0
+    job, log = (json.loads(line) for line in output.splitlines())
+    assert job["status"] == "Stopped"
+    assert job["steps"] == [
+        *("Starting", "Pending", "Downloading", "Training", "Stopping"),
+        *("Uploading", "MaxRuntimeExceeded"),
+    ]
+    assert any("sm_proxy_marker" in line for line in log["lines"])
 
 
 def test_program_of_the_job_and_its_failure(lab: Runner, tmp_path: Path) -> None:
@@ -245,64 +239,39 @@ def seconds():
     return time.monotonic() - began
 print(min(seconds() for _ in range(5)))
 """
-    _, output, _ = lab.run("--latency-ms", "100", "--status", "Starting", "--", *PYTHON, script)
-    assert 0.2 <= float(output) < 1
+    words = ("--latency-ms", "100", "--status", "Starting", "--")
+    _, output, _ = lab.run(*words, *PYTHON, script + DESCRIBE)
+    least, job = output.splitlines()
+    assert 0.2 <= float(least) < 1
+    assert json.loads(job)["steps"] == ["Starting"]
 
 
-def test_jobs_of_cmd_run_and_stop(lab: Runner) -> None:
-    script = """
-import boto3, os, time
-sm = boto3.client("sagemaker")
-job = sm.describe_training_job(TrainingJobName=os.environ["SM_PROXY_LAB_JOB"])
-def submit(name, script=None):
-    algorithm = dict(job["AlgorithmSpecification"])
-    if script:
-        algorithm["ContainerEntrypoint"] = ["/opt/sm-proxy/entrypoint.sh", "sh", "-c"]
-        algorithm["ContainerArguments"] = [script]
-    wanted = ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition", "VpcConfig")
-    sm.create_training_job(TrainingJobName=name, AlgorithmSpecification=algorithm,
-        Environment=job["Environment"], **{key: job[key] for key in wanted})
-def status(name):
-    found = sm.describe_training_job(TrainingJobName=name)
-    return found["SecondaryStatus"], found.get("FailureReason")
-def until(name, *wanted):
-    for _ in range(6000):
-        if status(name)[0] in wanted:
-            return print(name, *status(name))
-        time.sleep(0.02)
-    raise SystemExit(f"{name} is {status(name)}")
-submit("ends", "exit 0"); submit("fails", "exit 7"); submit("runs")
-until("ends", "Completed", "Failed"); until("fails", "Completed", "Failed")
-until("runs", "Training")
-# Before it has set its trap, process 1 of a container does not hear that it is to stop.
-group, said = "/aws/sagemaker/TrainingJobs", []
-while not said:
-    time.sleep(0.02)
-    said = boto3.client("logs").filter_log_events(
-        logGroupName=group, logStreamNamePrefix="runs/", filterPattern="training")["events"]
-sm.stop_training_job(TrainingJobName="runs")
-until("runs", "Stopped")
-"""
-    status, output, errors = lab.run("--", *PYTHON, script)
-    assert (status, errors) == (0, "")
-    assert output.splitlines() == [
-        "ends Completed None",
-        "fails Failed AlgorithmError: , exit code: 7",
-        "runs Training None",
-        "runs Stopped None",
-    ]
+def test_jobs_of_cmd_run_and_stop(shared: Lab) -> None:
+    entrypoint = ("/opt/sm-proxy/entrypoint.sh", "sh", "-c")
+    ends = shared.launch("ends", *entrypoint, "exit 0")
+    fails = shared.launch("fails", *entrypoint, "exit 7")
+    runs = shared.launch("runs")
+    ends.until("Completed")
+    fails.until("Failed")
+    reason = shared.python(f"answer = describe({fails.name!r})['FailureReason']")
+    assert reason == "AlgorithmError: , exit code: 7"
+    # Before it has set its trap, process 1 of a container does not notice that it is to stop.
+    await_true(lambda: "training" in runs.log(), 60, runs.log)
+    assert runs.status() == "Training"
+    runs.stop()
+    runs.until("Stopped")
 
 
-def test_several_at_once(lab: Runner, mode: str) -> None:
-    started = [
-        lab.start("--network", mode, "--", "sh", "-c", f"{SSH}\nin_container id -un")
-        for _ in range(3)
-    ]
+def test_several_labs_at_once(lab: Runner, shared: Lab) -> None:
+    """Two more start beside the one that runs."""
+    words = ("--network", shared.environment["SM_PROXY_LAB_NETWORK"], "--")
+    started = [lab.start(*words, "sh", "-c", f"{SSH}\nin_container id -un") for _ in range(2)]
     for process in started:
         output, errors = process.communicate(timeout=240)
         assert (process.returncode, errors) == (0, "")
         assert output
     assert lab.left() == []
+    assert shared.ok(shared.host, "id -un")
 
 
 @pytest.mark.skipif(ISOLATED, reason="it is permitted here")
@@ -344,46 +313,23 @@ def test_up(lab: Runner) -> None:
     assert process.stderr is not None
     assert process.stdout is not None
     assert "ssh sm-up-job;" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    exports = process.stdout.read()
-    assert process.wait(timeout=60) == 130
-    shown = subprocess.run(
-        ["sh", "-c", f"{exports}\necho $SM_PROXY_LAB_HOST $AWS_PROFILE"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PATH": os.environ["PATH"], "AWS_PROFILE": "mine"},
-    )
-    assert shown.stdout == "sm-up-job\n"
-    assert lab.left() == []
-
-
-def test_up_is_usable_from_another_shell(lab: Runner) -> None:
-    process = lab.start(what="up")
-    assert process.stdout is not None
     exports = ""
     while "SM_PROXY_STATE_DIR" not in exports:
         exports += process.stdout.readline()
+    script = f"""{exports}{SSH}
+        in_container id -un && ssh "$SM_PROXY_LAB_HOST" true && echo "$AWS_PROFILE" && exec "$@" """
     done = subprocess.run(
-        [
-            "sh",
-            "-c",
-            f'{exports}\n{SSH}\nin_container id -un && ssh "$SM_PROXY_LAB_HOST" true && exec "$@"',
-            "sh",
-            *PYTHON,
-            DESCRIBE,
-        ],
+        ["sh", "-c", script, "sh", *PYTHON, DESCRIBE],
         capture_output=True,
         text=True,
         check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(lab.folder), "AWS_PROFILE": "mine"},
     )
-    process.terminate()
     assert done.returncode == 0, done.stderr
-    assert '"InProgress"' in done.stdout
-    assert process.wait(timeout=60) == 143
-
-
-def test_ready_in_time(lab: Runner) -> None:
-    began = time.monotonic()
-    lab.run("--", "true")
-    assert time.monotonic() - began < 45  # 1.7 s on an idle machine
+    user, profile, job = done.stdout.splitlines()
+    assert (bool(user), profile) == (True, "")
+    assert json.loads(job)["status"] == "InProgress"
+    process.send_signal(signal.SIGINT)
+    process.stdout.read()
+    assert process.wait(timeout=60) == 130
+    assert lab.left() == []
