@@ -17,6 +17,7 @@ from sm_proxy import __version__, error_handler
 from sm_proxy.errors import EXIT_USAGE, SmProxyError, printable
 from sm_proxy.local import output
 from sm_proxy.settings import load_for_command
+from sm_proxy.settings.schema import FLAGS, option
 
 COMMANDS = {
     "setup": "set this laptop up: key, ssh config, credentials, bastion",
@@ -39,14 +40,6 @@ COMMANDS = {
 }
 """The commands, in the order in which help shows them, and what each does."""
 
-_SETTINGS = (
-    ("--profile", "NAME", "AWS profile"),
-    ("--region", "REGION", "AWS region"),
-    ("--bastion", "ID", "instance id of the bastion"),
-    ("--prefix", "PREFIX", "prefix of host names (sm-)"),
-    ("--ssh-dir", "DIR", "folder of our ssh files (~/.ssh/sm-proxy)"),
-)
-
 
 class Parser(argparse.ArgumentParser):
     """argparse with the options of the settings, and with errors as `sm-proxy: usage: ...`.
@@ -58,8 +51,8 @@ class Parser(argparse.ArgumentParser):
         # No abbreviations: a new option must not change what an old script means.
         super().__init__(**options, allow_abbrev=False)
         group = self.add_argument_group("settings")
-        for option, metavar, text in _SETTINGS:
-            group.add_argument(option, metavar=metavar, help=text, default=argparse.SUPPRESS)
+        for name, (metavar, text) in FLAGS.items():
+            group.add_argument(option(name), metavar=metavar, help=text, default=argparse.SUPPRESS)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """As in argparse, but the subcommand's own parser reports an unknown argument."""

@@ -21,12 +21,12 @@ from sm_proxy.local import output, signals
 from sm_proxy.local.output import Result
 from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings, contexts, durations, flags_of, load, sources
+from sm_proxy.settings.schema import IN_PROXY_COMMAND, option
 from sm_proxy.ssh_config import blocks
 
 _INTERVAL_S: Final = 60
 _LONGEST_PAUSE_S: Final = 600.0
 _JITTER: Final = (0.8, 1.2)
-_OF_A_CONTEXT: Final = ("profile", "region", "bastion")
 _FINAL: Final = ("config-", "bad-setting", "bad-permissions")
 """Beginnings of the codes of errors that a later round cannot fix."""
 
@@ -169,12 +169,13 @@ def _running_hosts(
     own = settings.ssh_config_file
     config_writer.plan_stubs(settings, config_writer.read_stubs(settings))  # raises early
     recorded = contexts.read(own)
-    for name in _OF_A_CONTEXT:
+    for name in IN_PROXY_COMMAND:
         if flags.get(name):
             raise SmProxyError(
                 "bad-setting",
-                f"`sync` does not take --{name}: each prefix of host names has its own",
-                f"Change it with `sm-proxy config write --prefix {settings.prefix} --{name} ...`.",
+                f"`sync` does not take {option(name)}: each prefix of host names has its own",
+                "Change it with"
+                f" `sm-proxy config write --prefix {settings.prefix} {option(name)} ...`.",
             )
     only = flags.get("prefix")
     if only and only not in recorded:

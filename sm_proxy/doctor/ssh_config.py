@@ -15,6 +15,7 @@ from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, private_files, python_environment
 from sm_proxy.settings import contexts
+from sm_proxy.settings.schema import IN_PROXY_COMMAND, option
 from sm_proxy.ssh_config import judgement, our_file
 from sm_proxy.ssh_config.judgement import Rewrite
 
@@ -116,11 +117,11 @@ def _does_not_start(program: str, complaint: str, *, isolated: bool) -> SmProxyE
 
 
 def _follow(context: Context, words: list[str]) -> None:
-    """Look where a connection will: profile, region and bastion as the ProxyCommand gives them."""
+    """Use the settings that the ProxyCommand gives, so that checks look where a connection will."""
     named = {
-        name: words[words.index(f"--{name}") + 1]
-        for name in ("profile", "region", "bastion")
-        if f"--{name}" in words[:-1]
+        name: words[words.index(option(name)) + 1]
+        for name in IN_PROXY_COMMAND
+        if option(name) in words[:-1]
     }
     context.settings = replace(context.settings, **named)  # type: ignore[arg-type]
     context.aws = account.make_client(context.settings)

@@ -17,13 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.settings.schema import validate
+from sm_proxy.settings.schema import RECORDED, validate
 
-OPTIONS = (
-    *("profile", "region", "bastion", "user", "identity_file", "identity_agent", "wait"),
-    "control_master",
-)
-"""What a context remembers; names of `Settings`."""
 AGENT_WORDS = ("SSH_AUTH_SOCK", "none")
 """What ssh_config's IdentityAgent takes besides a path."""
 MARK = "# sm-proxy context "
@@ -56,7 +51,7 @@ def parse(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
 
 def record_line(prefix: str, options: Options) -> str:
     """The record of one context."""
-    known = {name: options[name] for name in OPTIONS if options.get(name) is not None}
+    known = {name: options[name] for name in RECORDED if options.get(name) is not None}
     return MARK + json.dumps({"prefix": prefix, **known})
 
 
@@ -85,7 +80,7 @@ def _record(text: str, path: Path, number: int) -> dict[str, Any]:
     try:
         record = json.loads(text)
         known = {name: validate(name, value, where) for name, value in record.items()}
-        unknown = known.keys() - {"prefix", *OPTIONS}
+        unknown = known.keys() - {"prefix", *RECORDED}
     except (ValueError, AttributeError, SmProxyError) as error:
         known, unknown, why = {}, set(), str(error)
     else:

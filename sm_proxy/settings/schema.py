@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths
@@ -26,6 +26,17 @@ _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
 _WORDS: dict[type, str] = {str: "a string", dict: "a table"}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+def _setting(default: Any, *, flag: tuple[str, str] | None = None, recorded: bool = False) -> Any:
+    """A field of `Settings`; the variable SM_PROXY_<NAME> and config.toml set it as well.
+
+    Args:
+        default: its value where nothing sets it.
+        flag: metavar and help of the option that every command takes; None for no such option.
+        recorded: whether the ssh config block records it, so that each prefix has its own.
+    """
+    return field(default=default, metadata={"flag": flag, "recorded": recorded})
 
 
 @dataclass(frozen=True)
@@ -51,19 +62,19 @@ class Settings:
         hosts: settings of single hosts, by host name.
     """
 
-    prefix: str = "sm-"
-    profile: str | None = None
-    region: str | None = None
-    bastion: str | None = None
-    user: str = "root"
-    identity_file: str | None = None
-    identity_agent: str | None = None
+    profile: str | None = _setting(None, flag=("NAME", "AWS profile"), recorded=True)
+    region: str | None = _setting(None, flag=("REGION", "AWS region"), recorded=True)
+    bastion: str | None = _setting(None, flag=("ID", "instance id of the bastion"), recorded=True)
+    prefix: str = _setting("sm-", flag=("PREFIX", "prefix of host names (sm-)"))
+    ssh_dir: str | None = _setting(None, flag=("DIR", "folder of our ssh files (~/.ssh/sm-proxy)"))
+    user: str = _setting("root", recorded=True)
+    identity_file: str | None = _setting(None, recorded=True)
+    identity_agent: str | None = _setting(None, recorded=True)
+    wait: int = _setting(WAIT_DEFAULT_S, recorded=True)
+    control_master: bool = _setting(False, recorded=True)
     keys_s3: str | None = None
-    ssh_dir: str | None = None
-    wait: int = WAIT_DEFAULT_S
     allow_loopback: bool = False
     trust_first_use: bool = False
-    control_master: bool = False
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -91,6 +102,21 @@ class Settings:
     def named_profile(self) -> str | None:
         """The profile of this run by name, also where it is botocore's own choice."""
         return self.profile or aws_profile()
+
+
+FLAGS: Final[dict[str, tuple[str, str]]] = {
+    item.name: flag for item in fields(Settings) if (flag := item.metadata.get("flag"))
+}
+"""The settings that are an option of every command: metavar and help."""
+RECORDED: Final = tuple(item.name for item in fields(Settings) if item.metadata.get("recorded"))
+"""The settings that a context remembers: see `settings.contexts`."""
+IN_PROXY_COMMAND: Final = tuple(name for name in RECORDED if name in FLAGS)
+"""Those of them that the ProxyCommand carries as options."""
+
+
+def option(name: str) -> str:
+    """The option of a setting: `--ssh-dir` for `ssh_dir`."""
+    return f"--{name.replace('_', '-')}"
 
 
 _AWS_PROFILES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")

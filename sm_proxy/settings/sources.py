@@ -22,7 +22,7 @@ from typing import Any
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, private_files
-from sm_proxy.settings.schema import Settings, aws_profile, validate
+from sm_proxy.settings.schema import Settings, aws_profile, option, validate
 
 FILE_NAME = "config.toml"
 _AWS_VARIABLES = {"region": ("AWS_REGION", "AWS_DEFAULT_REGION")}
@@ -103,7 +103,7 @@ def from_flags(flags: Mapping[str, Any], *, own_variables: bool = False) -> dict
         if own_variables and value
     }
     return named | {
-        name: validate(name, flags[name], f"--{name.replace('_', '-')}")
+        name: validate(name, flags[name], option(name))
         for name in _names()
         if flags.get(name) is not None
     }

@@ -13,7 +13,7 @@ from sm_proxy.identity import identities
 from sm_proxy.jobs import hostname
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.contexts import Contexts
-from sm_proxy.settings.schema import validate
+from sm_proxy.settings.schema import IN_PROXY_COMMAND, option, validate
 from sm_proxy.ssh_config import host_patterns, pinned, quoting
 from sm_proxy.ssh_config.quoting import Platform
 
@@ -135,9 +135,9 @@ def proxy_command(settings: Settings, program: list[str], platform: Platform | N
     words = [quoting.quote_word(word, platform) for word in program]
     if settings.ssh_dir:
         words += ["--ssh-dir", quoting.quote_word(str(settings.ssh_folder), platform)]
-    for flag in ("profile", "region", "bastion"):
-        if value := getattr(settings, flag):
-            words += [f"--{flag}", quoting.quote_word(str(value), platform)]
+    for name in IN_PROXY_COMMAND:
+        if value := getattr(settings, name):
+            words += [option(name), quoting.quote_word(str(value), platform)]
     if settings.prefix != Settings.prefix:
         words += ["--prefix", quoting.quote_word(settings.prefix, platform)]
     words.append("connect --user %r %n %p")

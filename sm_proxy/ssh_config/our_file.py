@@ -10,6 +10,7 @@ from pathlib import Path
 
 import sm_proxy
 from sm_proxy.settings import Settings, contexts
+from sm_proxy.settings.schema import RECORDED
 from sm_proxy.ssh_config import quoting
 
 
@@ -46,7 +47,5 @@ def _own_program(python: str) -> tuple[str, ...]:
 def recorded_options(settings: Settings) -> dict[str, object]:
     """The options to record for these settings: those that are not at their default."""
     named = replace(settings, profile=settings.named_profile)
-    options = contexts.with_absolute_paths(
-        {name: getattr(named, name) for name in contexts.OPTIONS}
-    )
+    options = contexts.with_absolute_paths({name: getattr(named, name) for name in RECORDED})
     return {name: value for name, value in options.items() if value != getattr(Settings, name)}

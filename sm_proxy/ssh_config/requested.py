@@ -9,6 +9,7 @@ from typing import Any
 from sm_proxy.identity import identities
 from sm_proxy.local import permissions, private_files
 from sm_proxy.settings import Settings, contexts
+from sm_proxy.settings.schema import RECORDED
 from sm_proxy.settings.sources import from_file, from_flags
 from sm_proxy.ssh_config import blocks, our_file
 
@@ -25,14 +26,14 @@ def contexts_of(
     known = contexts.read(settings.ssh_config_file)
     given = from_flags(flags, own_variables=True)
     changed = contexts.with_absolute_paths(
-        {name: given[name] for name in contexts.OPTIONS if name in given}
+        {name: given[name] for name in RECORDED if name in given}
     )
     prefix = settings.prefix
     if prefix in known:
         known[prefix] |= changed
     elif not known or changed or "prefix" in given:
         new = our_file.recorded_options(settings)
-        filed = {name: getattr(base, name) for name in contexts.OPTIONS}
+        filed = {name: getattr(base, name) for name in RECORDED}
         kept = {name: value for name, value in new.items() if value != filed[name]}
         known[prefix] = {**kept, **changed}
     return base, known

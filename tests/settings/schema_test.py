@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,50 @@ import pytest
 from sm_proxy import settings
 from sm_proxy.local import paths
 from tests.settings.helpers import refused, write_file
+
+USE_OF_TOY = r"""
+import importlib.machinery
+import re
+import sys
+from pathlib import Path
+
+loader = importlib.machinery.SourceFileLoader
+get_data = loader.get_data
+LINE = '    colour: str | None = _setting(None, flag=("NAME", "any"), recorded=True)\n'
+
+
+def with_line(self, path):
+    if re.search("schema.*pyc$", str(path)):
+        raise OSError
+    data = get_data(self, path)
+    if not path.endswith("schema.py"):
+        return data
+    mark = b"    prefix: str = "
+    assert data.count(mark) == 1
+    return data.replace(mark, LINE.encode() + mark)
+
+
+sys.dont_write_bytecode = True
+loader.get_data = with_line
+from sm_proxy import cli, settings
+from sm_proxy.settings import contexts
+from sm_proxy.ssh_config import blocks
+
+given = cli._parser("resolve").parse_args(["--colour", "red", "resolve", "sm-x"])
+chosen = settings.load(settings.flags_of(given))
+assert chosen.colour == "red"
+assert "--colour red" in blocks.proxy_command(chosen, ["sm-proxy"])
+record = contexts.record_line("sm-", vars(chosen))
+assert contexts.parse(record.encode(), Path("x"))["sm-"]["colour"] == "red"
+print("option, ProxyCommand and record know the new setting")
+"""
+
+
+def test_a_setting_is_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", USE_OF_TOY], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "option, ProxyCommand and record know the new setting\n", done.stderr
 
 
 @pytest.mark.parametrize("word", ["0", "false", "No", "OFF"])
