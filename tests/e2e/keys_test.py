@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,26 +11,10 @@ from typing import Any
 import pytest
 
 from sm_proxy_lab.machines import namespaces
-from tests.e2e.labs import SM_PROXY, Lab, code_of, running
+from tests.e2e.labs import Lab, code_of, running
 from tests.waits import await_true, listens
 
-# What a user would do with boto3: launch a job that lets all our keys in, and those in S3.
-_LAUNCH = """
-import json, os, sys, boto3
-sagemaker = boto3.client("sagemaker")
-other = sagemaker.describe_training_job(TrainingJobName=os.environ["SM_PROXY_LAB_JOB"])
-sagemaker.create_training_job(
-    TrainingJobName="both",
-    Environment={
-        **json.load(sys.stdin), "SM_PROXY_KEYS_S3": "s3://team/keys/", "SM_PROXY_REFRESH": "1"
-    },
-    **{k: other[k] for k in (
-        "AlgorithmSpecification", "RoleArn", "OutputDataConfig", "VpcConfig", "StoppingCondition",
-        "ResourceConfig",
-    )},
-)
-"""
-_BUCKET = "import boto3; boto3.client('s3').create_bucket(Bucket='team')"
+_BUCKET = "client('s3').create_bucket(Bucket='team')"
 _S3 = ("--keys-s3", "s3://team/keys/")
 
 pytestmark = [
@@ -51,7 +34,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     train.write_text("#!/bin/sh\nexec sleep 3600\n")
     train.chmod(0o755)
     with running(folder, "--network", "netns", "--train", str(train)) as lab:
-        _python(lab, _BUCKET)
+        lab.python(_BUCKET)
         lab.environment.pop("SSH_AUTH_SOCK", None)
         lab.environment["XDG_DATA_HOME"] = str(folder)
         yield lab
@@ -142,12 +125,5 @@ def _keys(lab: Lab, *words: str, **options: Any) -> list[str]:
 def _launch(lab: Lab) -> None:
     shown = json.loads(lab.sm_proxy("keys", "show", "--env", "--json").stdout)["data"]
     assert list(shown["environment"]) == ["SM_PROXY_AUTHORIZED_KEY", "SM_PROXY_AUTHORIZED_KEY_2"]
-    _python(lab, _LAUNCH, json.dumps(shown["environment"]).encode())
-    done = lab.run(*SM_PROXY, "wait", "sm-both", "--timeout", "180", timeout=240)
-    assert done.returncode == 0, done.stderr
-
-
-def _python(lab: Lab, program: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    done = lab.run(sys.executable, "-c", program, stdin=stdin)
-    assert done.returncode == 0, done.stderr.decode()
-    return done
+    both = {"SM_PROXY_KEYS_S3": "s3://team/keys/", "SM_PROXY_REFRESH": "1"}
+    lab.launch("both", environment={**shown["environment"], **both}, keep=True)

@@ -17,13 +17,13 @@ import contextlib
 import itertools
 import json
 import os
-import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +103,7 @@ class Lab:
         self._python: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()
         self._launched: list[Job] = []
+        self._names: Counter[str] = Counter()
 
     def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start a program inside."""
@@ -167,21 +168,25 @@ class Lab:
         nodes: int = 1,
         environment: Mapping[str, str | None] | None = None,
         in_vpc: bool = True,
+        keep: bool = False,
     ) -> Job:
         """Create a training job like the lab's own; return once it trains, or has ended.
 
         Args:
-            name: what the job's name begins with; the rest makes it unique.
+            name: the job's name; where an earlier one has it, a number follows.
             words: the container's entrypoint and arguments, each of at most 256 characters; none:
                 the lab's own program behind our entrypoint, whose marker is in the log of every
                 node on return.
             nodes: how many containers.
             environment: changes the Environment of the lab's own job; None removes a variable.
             in_vpc: whether the job has the VpcConfig of the lab's own.
+            keep: let it run when the test is over.
         """
-        job = Job(self, f"{name}-{secrets.token_hex(3)}")
+        self._names[name] += 1
+        job = Job(self, name if self._names[name] == 1 else f"{name}-{self._names[name]}")
         self.python(f"launch{(job.name, list(words), nodes, dict(environment or {}), in_vpc)!r}")
-        self._launched.append(job)
+        if not keep:
+            self._launched.append(job)
         job.until("Training", "Completed", "Failed")
         if not words:
             await_true(lambda: job.log().count(_MARKER) == nodes, 60, job.log)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.labs import Lab, code_of, running
+from tests.e2e.labs import Job, Lab, code_of, running
 
 pytestmark = pytest.mark.e2e
 
@@ -19,47 +18,31 @@ PROCESSING = "/aws/sagemaker/ProcessingJobs"
 TRANSFORM = "/aws/sagemaker/TransformJobs"
 ENDPOINTS = "/aws/sagemaker/Endpoints/"
 
-# Makes a processing job in the training job's VPC; prints the marker of its first node.
+# A processing job in the training job's VPC.
 CREATE = """
-import json, sys
-import botocore.session
-session = botocore.session.Session()
-job, name = sys.argv[1:]
-sagemaker, logs = session.create_client("sagemaker"), session.create_client("logs")
-training = sagemaker.describe_training_job(TrainingJobName=job)
-sagemaker.create_processing_job(
-    ProcessingJobName=name,
-    ProcessingResources={"ClusterConfig": {
-        "InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 10}},
-    AppSpecification={"ImageUri": "image"},
-    RoleArn=training["RoleArn"],
-    NetworkConfig={"VpcConfig": training["VpcConfig"]},
+client("sagemaker").create_processing_job(
+    ProcessingJobName={name!r},
+    ProcessingResources={{"ClusterConfig": {{
+        "InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 10}}}},
+    AppSpecification={{"ImageUri": "image"}},
+    RoleArn=describe({job!r})["RoleArn"],
+    NetworkConfig={{"VpcConfig": describe({job!r})["VpcConfig"]}},
 )
-group = "/aws/sagemaker/TrainingJobs"
-found = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=job + "/algo-1-")
-stream = found["logStreams"][0]["logStreamName"]
-read = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
-lines = [event["message"] for event in read["events"]]
-print(next(line for line in lines if "sm_proxy_marker" in line))
 """
 
-# Makes an endpoint, and a transform job of the same model, in the training job's VPC.
+# An endpoint, and a transform job of the same model, in the training job's VPC.
 CREATE_MODEL = """
-import sys
-import botocore.session
-job, model, endpoint, transform = sys.argv[1:]
-sagemaker = botocore.session.Session().create_client("sagemaker")
-training = sagemaker.describe_training_job(TrainingJobName=job)
+sagemaker, training = client("sagemaker"), describe(os.environ["SM_PROXY_LAB_JOB"])
 sagemaker.create_model(
-    ModelName=model, ExecutionRoleArn=training["RoleArn"],
+    ModelName="model", ExecutionRoleArn=training["RoleArn"],
     PrimaryContainer={"Image": "image"}, VpcConfig=training["VpcConfig"],
 )
-sagemaker.create_endpoint_config(EndpointConfigName=model, ProductionVariants=[{
-    "VariantName": "all", "ModelName": model, "InitialInstanceCount": 2,
+sagemaker.create_endpoint_config(EndpointConfigName="model", ProductionVariants=[{
+    "VariantName": "all", "ModelName": "model", "InitialInstanceCount": 2,
     "InstanceType": "ml.m5.large", "InitialVariantWeight": 1}])
-sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=model)
+sagemaker.create_endpoint(EndpointName="chat", EndpointConfigName="model")
 sagemaker.create_transform_job(
-    TransformJobName=transform, ModelName=model,
+    TransformJobName="score", ModelName="model",
     TransformInput={"DataSource": {"S3DataSource": {
         "S3DataType": "S3Prefix", "S3Uri": "s3://bucket/in"}}},
     TransformOutput={"S3OutputPath": "s3://bucket/out"},
@@ -79,9 +62,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def prep(own: Lab) -> str:
     """A processing job whose log names the training job's container."""
-    made = own.run(sys.executable, "-c", CREATE, JOB, "prep")
-    assert made.returncode == 0, made.stderr.decode()
-    event = {"timestamp": int(time.time() * 1000), "message": made.stdout.decode().strip()}
+    own.python(CREATE.format(name="prep", job=JOB))
+    marker = json.dumps(Job(own, JOB).marker())
+    event = {"timestamp": int(time.time() * 1000), "message": marker}
     own.control("put_logs", PROCESSING, "prep/algo-1-1700000000", [event])
     return "prep"
 
@@ -89,8 +72,7 @@ def prep(own: Lab) -> str:
 @pytest.fixture(scope="module")
 def served(own: Lab, prep: str) -> tuple[str, str]:
     """An endpoint and a transform job; the second instance's marker names port 2202."""
-    made = own.run(sys.executable, "-c", CREATE_MODEL, JOB, "model", "chat", "score")
-    assert made.returncode == 0, made.stderr.decode()
+    own.python(CREATE_MODEL)
     data, _, _ = resolved(own, f"sm-{prep}")
     for number, instance in enumerate(INSTANCES, 1):
         marker = {
@@ -174,8 +156,7 @@ def test_nodes_that_are_instances(
 
 
 def test_a_job_of_another_kind_that_is_over(own: Lab) -> None:
-    made = own.run(sys.executable, "-c", CREATE, JOB, "failing")
-    assert made.returncode == 0, made.stderr.decode()
+    own.python(CREATE.format(name="failing", job=JOB))
     own.control(
         "set_batch_status", "processing", "failing", "Failed", failure_reason="exit code: 137"
     )

@@ -10,49 +10,28 @@ import contextlib
 import json
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sm_proxy_lab.machines import debian
-from tests.e2e.labs import SM_PROXY, Lab, running
+from tests.e2e.labs import SM_PROXY, Job, Lab, running
 from tests.lab.conftest import ISOLATED
 from tests.waits import await_true
 
-# What a user would do with boto3: put the laptop's key into S3 and launch a job of N nodes.
-_LAUNCH = """
-import os, sys, boto3
-name, count = sys.argv[1], int(sys.argv[2])
-s3, sagemaker = boto3.client("s3"), boto3.client("sagemaker")
-s3.create_bucket(Bucket="team")
+# What a user would do with boto3: put the laptop's key into S3.
+_BUCKET = """
+client("s3").create_bucket(Bucket="team")
 key = open(os.environ["SM_PROXY_SSH_DIR"] + "/id_ed25519.pub", "rb").read()
-s3.put_object(Bucket="team", Key="keys/laptop.pub", Body=b'command="x" ' + key)
-other = sagemaker.describe_training_job(TrainingJobName=os.environ["SM_PROXY_LAB_JOB"])
-sagemaker.create_training_job(
-    TrainingJobName=name,
-    Environment={
-        "SM_PROXY_KEYS_S3": "s3://team/keys/",
-        "SM_PROXY_NODES_S3": "s3://team/nodes",
-        "SM_PROXY_REFRESH": "1",
-    },
-    ResourceConfig={**other["ResourceConfig"], "InstanceCount": count},
-    **{k: other[k] for k in (
-        "AlgorithmSpecification", "RoleArn", "OutputDataConfig", "VpcConfig", "StoppingCondition"
-    )},
-)
+client("s3").put_object(Bucket="team", Key="keys/laptop.pub", Body=b'command="x" ' + key)
 """
-_PUT = (
-    "import sys, boto3; content = sys.stdin.buffer.read();"
-    "boto3.client('s3').put_object(Bucket='team', Key=sys.argv[1], Body=content)"
-)
-_DELETE = "import sys, boto3; boto3.client('s3').delete_object(Bucket='team', Key=sys.argv[1])"
-_CARDS = (
-    "import boto3\ns3 = boto3.client('s3')\n"
-    "for o in s3.list_objects_v2(Bucket='team', Prefix='nodes/')['Contents']:\n"
-    "    print(o['Key']); print(s3.get_object(Bucket='team', Key=o['Key'])['Body'].read().decode())"
-)
+_KEYS_FROM_S3 = {
+    "SM_PROXY_AUTHORIZED_KEY": None,
+    "SM_PROXY_KEYS_S3": "s3://team/keys/",
+    "SM_PROXY_NODES_S3": "s3://team/nodes",
+    "SM_PROXY_REFRESH": "1",
+}
 
 pytestmark = [
     pytest.mark.e2e,
@@ -75,11 +54,10 @@ def launched(folder: Path, *options: str, **jobs: int) -> Iterator[Lab]:
     train.chmod(0o755)
     image = ("--network", "netns", "--image", "framework")
     with running(folder, *image, *options, "--train", str(train)) as lab:
+        lab.python(_BUCKET)
         for name, count in jobs.items():
-            _python(lab, _LAUNCH, name, str(count))
+            lab.launch(name, nodes=count, environment=_KEYS_FROM_S3)
         for name in jobs:
-            done = lab.run(*SM_PROXY, "wait", f"sm-{name}", "--timeout", "180", timeout=240)
-            assert done.returncode == 0, done.stderr
             _await_admitted(lab, name)
         yield lab
 
@@ -88,10 +66,19 @@ def _await_admitted(lab: Lab, job: str) -> None:
     await_true(lambda: _admitted(lab, job), 60, lambda: f"{job} does not let us in")
 
 
-def _python(lab: Lab, program: str, *words: str, stdin: bytes = b"") -> bytes:
-    done = lab.run(sys.executable, "-c", program, *words, stdin=stdin)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
+def _put(lab: Lab, key: str, body: str) -> None:
+    lab.python(f"client('s3').put_object(Bucket='team', Key={key!r}, Body={body!r}.encode())")
+
+
+def _cards(lab: Lab) -> dict[str, str]:
+    """What the nodes have put into S3: name -> text."""
+    found: dict[str, str] = lab.python(
+        "s3 = client('s3')\n"
+        "found = s3.list_objects_v2(Bucket='team', Prefix='nodes/')['Contents']\n"
+        "bodies = {o['Key']: s3.get_object(Bucket='team', Key=o['Key'])['Body'] for o in found}\n"
+        "answer = {key: body.read().decode() for key, body in bodies.items()}"
+    )
+    return found
 
 
 def _try(
@@ -153,7 +140,7 @@ def test_the_images_own_key_pair_lets_nobody_in(team: Lab, tmp_path: Path) -> No
 
 
 def test_only_public_halves_leave_a_container(team: Lab) -> None:
-    cards = _python(team, _CARDS).decode()
+    cards = "".join(_cards(team).values())
     assert cards.count("sm-proxy-node 1") == 10
     assert cards.count("client ssh-ed25519 ") == 10
     assert "PRIVATE" not in cards
@@ -164,15 +151,14 @@ def test_a_forged_card_lets_nobody_in(team: Lab, tmp_path: Path) -> None:
     key = tmp_path / "id"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     public = " ".join(Path(f"{key}.pub").read_text().split()[:2])
-    listing = _python(team, _CARDS).decode()
-    where = next(line for line in listing.splitlines() if line.endswith("-two/algo-2"))
-    job = next(line for line in listing.splitlines() if line.endswith("/two"))
+    where, true = next(item for item in _cards(team).items() if item[0].endswith("-two/algo-2"))
+    job = next(line for line in true.splitlines() if line.endswith("/two"))
     card = f"sm-proxy-node 1\n{job}\nnode algo-2\nport 22\nuser root\nslots 1\nclient {public}\n"
     seen = f"grep -q '^from=.*{public}' /run/sm-proxy/authorized_keys"
 
     def taken() -> bool:
         # Its owner soon puts the true one back: look while it stands.
-        _python(team, _PUT, where, stdin=card.encode())
+        _put(team, where, card)
         look = f"for i in 1 2 3 4 5 6; do {seen} && exit; sleep 0.5; done; false"
         return _try(team, "two", look).returncode == 0
 
@@ -201,15 +187,15 @@ def _only(lab: Lab, job: str) -> list[str]:
 
 
 def test_a_laptop_is_revoked_and_added_while_the_job_runs(team: Lab) -> None:
-    key = Path(team.environment["SM_PROXY_SSH_DIR"], "id_ed25519.pub").read_bytes()
+    key = Path(team.environment["SM_PROXY_SSH_DIR"], "id_ed25519.pub").read_text()
     marker_lines = _markers(team, "two")
-    _python(team, _DELETE, "keys/laptop.pub")
+    team.python("client('s3').delete_object(Bucket='team', Key='keys/laptop.pub')")
     try:
         await_true(lambda: not _admitted(team, "two"), 60, lambda: "still let in")
         done = _try(team, "two", "true")
         assert b"Permission denied" in done.stderr
     finally:
-        _python(team, _PUT, "keys/laptop.pub", stdin=key)
+        _put(team, "keys/laptop.pub", key)
     _await_admitted(team, "two")
     assert _markers(team, "two") == marker_lines == 2
 
@@ -224,15 +210,7 @@ def test_an_outage_of_s3_locks_nobody_out(team: Lab) -> None:
 
 
 def _log(lab: Lab, job: str) -> str:
-    program = (
-        "import sys, boto3\nlogs = boto3.client('logs')\ngroup = '/aws/sagemaker/TrainingJobs'\n"
-        "at = dict(logGroupName=group, logStreamNamePrefix=sys.argv[1] + '/')\n"
-        "found = logs.describe_log_streams(**at)\n"
-        "for s in found['logStreams']:\n"
-        "    at = dict(logGroupName=group, logStreamName=s['logStreamName'], startFromHead=True)\n"
-        "    for e in logs.get_log_events(**at)['events']: print(e['message'])"
-    )
-    return _python(lab, program, job).decode()
+    return Job(lab, job).log()
 
 
 def _markers(lab: Lab, job: str) -> int:

@@ -5,25 +5,18 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.labs import SM_PROXY, Lab, code_of, running
+from tests.e2e.labs import SM_PROXY, Job, Lab, code_of, running
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 
 # Its own line, so that nothing but `sync` can have made it.
 MENU = "Host sm-menu\n"
-STOP = """
-import sys
-import botocore.session
-sagemaker = botocore.session.Session().create_client("sagemaker")
-sagemaker.stop_training_job(TrainingJobName=sys.argv[1])
-"""
 PYTHON = "/usr/bin/python3"
 """The system's, which has asyncssh where the tests are set up."""
 ASYNCSSH = """
@@ -130,8 +123,7 @@ def test_a_watch_sees_jobs_come_and_go(own: Lab, tmp_path: Path) -> None:
         )  # fmt: skip
     try:
         await_true(lambda: MENU in config.read_text(), 60, alive=watch)
-        stopped = own.run(sys.executable, "-c", STOP, "menu")
-        assert stopped.returncode == 0, stopped.stderr.decode()
+        Job(own, "menu").stop()
         await_true(lambda: "Host sm-menu" not in config.read_text(), 60, alive=watch)
         told = (tmp_path / "told").read_text
         await_true(lambda: "removed sm-menu.algo-2\n" in told(), 60, told, alive=watch)
