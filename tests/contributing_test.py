@@ -1,0 +1,65 @@
+"""The examples in CONTRIBUTING.md work: they are applied to a copy of the package, which is run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+USE = """
+from sm_proxy import cli
+from sm_proxy.doctor import checks, routes
+from sm_proxy.editors import catalog
+from sm_proxy.jobs import hostname, log_formats
+from sm_proxy.routes import table
+from sm_proxy.settings import sources
+from sm_proxy.ssm import channel, message
+
+assert [route.NAME for route in table.ROUTES] == ["bastion", "nothing"]
+assert len(routes.all_checks()) == 1
+assert hostname.parse("sm-x.hub", "sm-").kind == "hub"
+args = cli._parser("list").parse_args(["list", "--oldest-first", "--greeting", "hello"])
+assert args.oldest_first
+assert sources.load(sources.flags_of(args)).greeting == "hello"
+found = list(log_formats.read([["my-tool listens on 10.0.1.5"]], None))
+assert [(item.source, item.addresses) for item in found] == [("my-tool", ("10.0.1.5",))]
+assert "user-shell" in [name for name, _ in checks._LAPTOP[0]]
+assert catalog.by_name("my-editor").title == "My Editor"
+assert message.PayloadType.NOTICE == 13
+print("all examples work")
+"""
+
+
+def apply(diff: str, folder: Path) -> None:
+    """Apply an example: context and `-` lines are replaced by context and `+` lines."""
+    for part in re.split(r"^--- ", diff, flags=re.MULTILINE)[1:]:
+        name, _, body = part.partition("\n")
+        file = folder / name.strip()
+        text = file.read_text(encoding="utf-8")
+        for hunk in re.findall(r"(?:^[ -].*\n)+(?:^\+.*\n)+", body, re.MULTILINE):
+            lines = hunk.splitlines(keepends=True)
+            old = "".join(line[1:] for line in lines if line[0] in " -")
+            new = "".join(line[1:] for line in lines if line[0] in " +")
+            assert text.count(old) == 1, f"{name}: {old}"
+            text = text.replace(old, new)
+        file.write_text(text, encoding="utf-8")
+
+
+def test_the_examples_work_as_written(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "sm_proxy", tmp_path / "sm_proxy")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(python|diff)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 9
+    for language, body in blocks:
+        if language == "diff":
+            apply(body, tmp_path)
+        else:
+            name, _, content = body.removeprefix("# ").partition("\n")
+            (tmp_path / name).write_text(content, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", USE], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.stdout == "all examples work\n", done.stderr
