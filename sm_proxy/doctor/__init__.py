@@ -1,6 +1,6 @@
-"""What is wrong, from the outside in: `sm-proxy doctor`.
+"""`sm-proxy doctor`: find what is wrong, from the laptop to the container.
 
-A check is one line in the table of `checks.py` and one function in a small module beside it. It
-returns what it found in a few words, raises `SkipCheck`, or raises the `SmProxyError` that a
-connection would meet: its code is the cause, its hint the fix.
+A check is one function and one line in the table of `checks.py`; the checks of a route are in
+`routes/`. A check returns its finding in a few words, raises `SkipCheck`, or raises the
+`SmProxyError` that a connection would meet: its code is the cause, its hint the fix.
 """

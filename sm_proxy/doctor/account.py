@@ -1,4 +1,4 @@
-"""AWS from the laptop: endpoint, clock, credentials, region, and each IAM action we need."""
+"""Checks of AWS from the laptop: region, endpoint, clock, credentials, and each IAM action."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ _NOBODY: Final = "sm-proxy-doctor-asks-whether-it-may"
 
 
 def make_client(settings: Settings) -> Aws:
-    """For the calls; a code is asked for at a terminal only, for a check must not hang on it."""
+    """A client for the checks; it asks for a code only at a terminal, so that no check hangs."""
     return Aws(settings.profile, settings.region, terminal=False)
 
 
 def region(context: Context) -> str:
-    """A region is set and looks like one."""
+    """A region is set and looks valid."""
     name = context.aws.region
     if not name:
         raise SmProxyError("bad-setting", "no AWS region is set", "Set AWS_REGION or use --region.")
     if not is_region(name):
-        raise SmProxyError("bad-setting", f"{name!r} is no AWS region", "Mend AWS_REGION.")
+        raise SmProxyError("bad-setting", f"{name!r} is not an AWS region", "Correct AWS_REGION.")
     return name
 
 
 def endpoint(context: Context) -> str:
-    """Something answers at SageMaker's endpoint, through proxy and TLS as configured."""
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - the same door as the calls use
+    """SageMaker's endpoint answers, through the configured proxy and TLS."""
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - as the calls do
 
     try:
         url = context.aws.endpoint("sagemaker")
-    except SmProxyError as error:  # a profile that is not there, a torn file: see credentials
-        raise SkipCheck(f"the AWS configuration tells none: {error.message}") from None
+    except SmProxyError as error:  # the credentials check explains it
+        raise SkipCheck(f"the AWS configuration names no endpoint: {error.message}") from None
     network = context.aws.network
-    network.proxy_for(url)  # one that cannot serve is refused
+    network.proxy_for(url)  # refuses an unusable proxy
     session = URLLib3Session(
         verify=network.ca_bundle,  # type: ignore[arg-type] # a path is taken too
         proxies=get_environ_proxies(url),
@@ -71,7 +71,7 @@ def endpoint(context: Context) -> str:
 
 
 def clock(context: Context) -> str:
-    """Our clock against the Date of that answer."""
+    """Our clock agrees with the Date of the endpoint's answer."""
     if context.date_skew_s is None:
         raise SkipCheck("the answer had no date")
     off = abs(context.date_skew_s)
@@ -86,15 +86,17 @@ def clock(context: Context) -> str:
 
 
 def credentials(context: Context) -> str:
-    """There are credentials, and AWS knows them."""
+    """There are credentials, and AWS accepts them."""
     found = caller.identify(context.aws)
     if found.arn is None:
-        raise SkipCheck(f"they are there; whose, STS does not say, nor need it: {found.unknown}")
+        raise SkipCheck(
+            f"there are credentials; STS does not say whose, which is harmless: {found.unknown}"
+        )
     return found.arn
 
 
 def _action(service: str, operation: str, **parameters: Any) -> Check:
-    """A check that tries one call which changes nothing."""
+    """A check that tries one read-only call."""
 
     def check(context: Context) -> str:
         given = {
@@ -103,7 +105,7 @@ def _action(service: str, operation: str, **parameters: Any) -> Check:
         try:
             context.aws.call(service, operation, **given)
         except ServiceError as error:
-            # There is no such thing, then: to be told so takes the permission.
+            # An answer such as "not found" also shows that the call is allowed.
             return f"allowed ({error.error})"
         return "allowed"
 
@@ -111,7 +113,7 @@ def _action(service: str, operation: str, **parameters: Any) -> Check:
 
 
 def _optional(check: Check, needed: Callable[[Context], bool] = lambda _: False) -> Check:
-    """The same for an action that we can do without, at least where it is not `needed`."""
+    """The check of an action that is optional unless `needed` says otherwise."""
 
     def tried(context: Context) -> str:
         try:
@@ -125,9 +127,9 @@ def _optional(check: Check, needed: Callable[[Context], bool] = lambda _: False)
 
 
 def describe_call_stage(target: Target | None) -> Stage:
-    """The call that a search for a job begins with: of training jobs, unless the name has a kind.
+    """The first call of a search for a job: of its kind, or of training jobs without one.
 
-    What the other kinds take is asked where there is no training job of that name: by the search.
+    The check `job` makes the calls of the other kinds if there is no training job of that name.
     """
     kind = (target and target.kind) or kinds.ORDER[0]
     operation, parameters = kinds.of(kind).describe_call(target.job if target else _NOBODY)
@@ -147,7 +149,7 @@ def _group(context: Context) -> str:
 
 
 def _stream(context: Context) -> str:
-    """A stream that is not there, and would be the job's own: policies may name no others."""
+    """A missing stream that would belong to the job: a policy may allow only the job's own."""
     found = _streams(context)
     return f"{found.prefix if found else ''}{_NOBODY}"
 
@@ -180,7 +182,7 @@ OTHERS: Final[Stage] = (
         _optional(_action("ssm", "DescribeInstanceInformation", MaxResults=5)),
     ),
 )
-"""StartSession is tried by the tunnel: nothing less than a session tells."""
+"""The check `tunnel` tries StartSession: only a session shows whether it is allowed."""
 
 
 def _call(context: Context, service: str, operation: str, **parameters: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The bastion: tagged, running, its agent."""
+"""Checks of the bastion: it is tagged, it runs, its agent is online."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sm_proxy.routes import bastion_lookup
 
 
 def running(context: Context) -> str:
-    """An instance that may serve, and runs."""
+    """A bastion is named or tagged, and runs."""
     wanted = context.settings.bastion
     if wanted:
         found = _instances(context, InstanceIds=[wanted])
@@ -33,7 +33,7 @@ def running(context: Context) -> str:
 
 
 def _serving(context: Context, up: list[str]) -> str:
-    """The one that a connection would take; the first where it would take none."""
+    """The bastion that a connection would use; the first one if it would use none."""
     if len(up) > 1:
         with contextlib.suppress(SmProxyError):
             return bastion_lookup.first_usable(context.aws, up)
@@ -46,7 +46,7 @@ def _none(context: Context, states: dict[str, str]) -> SmProxyError:
     where = f" --region {context.aws.region}"
     if there:
         start = f"aws ec2 start-instances --instance-ids {there[0]}{where}"
-        return SmProxyError("no-bastion", f"the bastion does not run: {shown}", start)
+        return SmProxyError("no-bastion", f"the bastion is not running: {shown}", start)
     if named := context.settings.bastion:
         what = f"there is no instance {named} in {context.aws.region}"
         return SmProxyError("no-bastion", what, "Name another with --bastion.")
@@ -57,7 +57,7 @@ def _none(context: Context, states: dict[str, str]) -> SmProxyError:
 
 
 def agent(context: Context) -> str:
-    """SSM sees the agent, and it is new enough."""
+    """The agent is online in SSM, and new enough."""
     target = needed(context.hop, "the bastion")["InstanceId"]
     known = information(context, target)
     status = known.get("PingStatus", "unknown to SSM")
@@ -73,7 +73,7 @@ def agent(context: Context) -> str:
         oldest = ".".join(map(str, bastion_lookup.OLDEST_AGENT))
         raise SmProxyError(
             "agent-too-old",
-            f"the agent of {target} is {version}, and it takes {oldest}",
+            f"the agent of {target} is {version}, but it must be {oldest} or newer",
             f"aws ssm send-command --document-name AWS-UpdateSSMAgent --instance-ids {target}"
             f" --region {context.aws.region}",
         )
@@ -81,7 +81,11 @@ def agent(context: Context) -> str:
 
 
 def information(context: Context, target: str) -> dict[str, Any]:
-    """What SSM knows of an instance."""
+    """SSM's information on an instance; empty if SSM does not know it.
+
+    Raises:
+        SkipCheck: the call fails or is denied.
+    """
     try:
         answer = context.aws.call(
             "ssm",
@@ -89,7 +93,7 @@ def information(context: Context, target: str) -> dict[str, Any]:
             Filters=[{"Key": "InstanceIds", "Values": [target]}],
         )
     except ServiceError as error:
-        raise SkipCheck(f"SSM does not tell: {error.error}") from None
+        raise SkipCheck(f"SSM does not answer: {error.error}") from None
     except SmProxyError as error:
         if error.code != "access-denied":
             raise

@@ -1,4 +1,4 @@
-"""What checks share: how they end, and what one tells the next."""
+"""The types of all checks: how a check ends, and the context that they share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Verdict = Literal["passed", "failed", "skipped"]
 
 
 class SkipCheck(Exception):  # noqa: N818 - no error: there is nothing to judge
-    """There is nothing to check, or no permission to look; its text says why."""
+    """There is nothing to check, or we lack the permission; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Finding:
         result: passed, failed or skipped.
         reason: in a few words.
         ms: how long it took, in milliseconds.
-        fix: the one command, link or step that mends it; empty unless it failed or broke.
+        fix: the command, link or step that fixes it; empty unless the check failed or broke.
         code: the error code of a failure; None otherwise.
     """
 
@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass
 class Context:
-    """What is examined, and what the checks so far have found out.
+    """What the checks examine, and what the earlier ones have found.
 
     Attributes:
         settings: of this run.
@@ -63,12 +63,12 @@ class Context:
         effective: what `ssh -G` says, lower-case keyword to values.
         date_skew_s: AWS's clock less ours, in seconds.
         hop: the instance that the route goes through, as DescribeInstances describes it.
-        pinned: the file with the host key that the first use has pinned; None where the log names
-            one.
+        pinned: the file with the host key that was pinned on first use; None if the log names the
+            key.
         tunnel: to the container, once it is up.
-        session_id: of the SSM session under it; empty where the route has none.
+        session_id: of its SSM session; empty if the route has none.
         ssh: the paramiko transport through it, once there is one.
-        login_methods: which ways to log in its server offers.
+        login_methods: the ways to log in that the server offers.
     """
 
     settings: Settings
@@ -92,11 +92,15 @@ class Context:
 
 Check = Callable[[Context], str]
 Stage = Sequence[tuple[str, Check]]
-"""Checks that do not wait for one another, by name."""
+"""Checks that run side by side, by id."""
 
 
 def needed(value: Any, what: str) -> Any:
-    """`value`, which an earlier check should have found; else there is nothing to check."""
+    """`value`, which an earlier check had to find.
+
+    Raises:
+        SkipCheck: it is None.
+    """
     if value is None:
         raise SkipCheck(f"{what} is not known")
     return value

@@ -1,4 +1,4 @@
-"""The checks, from the outside in: stages one after the other, a stage's checks side by side."""
+"""The table of checks: stages run one after the other, the checks of a stage side by side."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _CONNECTION: Final[tuple[Stage, ...]] = (
     (("ssm:ResumeSession", connection.resumable),),
     (("ssm:TerminateSession", connection.ended),),
 )
-# Last: ssh works with marks that are torn, `config write` does not.
+# Last: damaged marks stop `config write`, but not ssh.
 _MARKS: Final[Stage] = (("config-marks", ssh_config.marks),)
 
 
 def stages(context: Context) -> tuple[Stage, ...]:
-    """The checks for one host, or those of the laptop and the account alone."""
+    """The checks for one host; without a host, those of the laptop, the account and the routes."""
     own = routes.all_checks()
     find = tuple(check for route in own for check in route.find)
     examine = tuple(check for route in own for check in route.examine)

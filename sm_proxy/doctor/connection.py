@@ -1,4 +1,4 @@
-"""A connection for real, step by step: tunnel, banner, host key, login."""
+"""Checks of a real connection, step by step: tunnel, banner, host key, login."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _STEP_S: Final = 15.0
 _AGENT_S: Final = 5.0
 _LOCKED: Final = "has a passphrase, and no agent holds the key"
 _OFFERED: Final = 6
-"""So many keys a server takes by default (MaxAuthTries in sshd_config)."""
+"""How many keys a server accepts by default (MaxAuthTries in sshd_config)."""
 
 
 def expected_key(context: Context) -> str:
-    """We know which host key to expect: else ssh does not connect at all."""
+    """We know which host key to expect; without one, ssh does not connect."""
     container = needed(context.container, "the container")
     if not container.host_keys:
         pinned = trust_on_first_use.pinned(container, context.settings, context.aws.scope)
         if pinned is None:
-            raise SkipCheck("the first connection will trust what it meets, as you asked")
+            raise SkipCheck("the first connection will trust the key that it sees, as you asked")
         context.container = replace(container, host_keys=(pinned,))
         context.pinned = trust_on_first_use.pin_path(container, context.aws.scope)
         return f"{public_key.describe(pinned)}, pinned on first use"
@@ -43,7 +43,7 @@ def expected_key(context: Context) -> str:
 
 
 def tunnel(context: Context) -> str:
-    """StartSession, and the data channel up to the agent's word that it is open."""
+    """StartSession succeeds, and the agent reports the data channel open."""
     container = needed(context.container, "the container")
     stream = routes.connect(container, context.settings, context.aws)
     context.session_id = stream.session_id
@@ -60,7 +60,7 @@ def banner(context: Context) -> str:
 
 
 def host_key(context: Context) -> str:
-    """The server's key is one of those that are expected."""
+    """The server shows one of the expected keys."""
     paramiko = import_paramiko()
     found = needed(context.tunnel, "the tunnel")
     container = needed(context.container, "the container")
@@ -71,7 +71,7 @@ def host_key(context: Context) -> str:
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise SmProxyError(
             "host-key-unknown" if not container.host_keys else "host-key-changed",
-            f"no key of the kind that is expected was agreed on: {error}",
+            f"the server offers no key of the expected kind: {error}",
             "Is that port's server the container's own sshd?",
         ) from None
     key = transport.get_remote_server_key()
@@ -80,7 +80,7 @@ def host_key(context: Context) -> str:
         raise SkipCheck(f"the log names no host key; the server's is {key.get_name()}")
     if seen not in container.host_keys:
         expected = ", ".join(map(public_key.describe, container.host_keys))
-        origin, next_step = "expected from the log", "and who writes the job's log."
+        origin, next_step = "expected from the log", "and check who can write the job's log."
         if context.pinned:
             origin = "pinned on first use"
             next_step = f"and if its container was replaced, delete {context.pinned} to trust anew."
@@ -88,13 +88,13 @@ def host_key(context: Context) -> str:
             "host-key-changed",
             f"{origin}: {expected}; seen at {container.address}: "
             f"{public_key.describe_blob(key.asbytes())}",
-            f"Do not log in: find out what answers there, {next_step}",
+            f"Do not log in: find out which server answers there, {next_step}",
         )
     return str(key.get_name())
 
 
 def login(context: Context) -> str:
-    """Our key, then the agent's, opens the door."""
+    """The server accepts our key, or one of the agent's."""
     paramiko = import_paramiko()
     container = needed(context.container, "the container")
     ssh = needed(context.ssh, "the SSH connection")
@@ -104,7 +104,7 @@ def login(context: Context) -> str:
     keys = _keys(context, paramiko, tried)
     context.login_methods = refusal.methods(ssh, user, paramiko)
     if ssh.is_authenticated():
-        return f"{user}, and without any key: whoever reaches the server is let in"
+        return f"{user}, without any key: the server lets everyone in"
     for name, key in keys:
         try:
             more += ssh.auth_publickey(user, key)
@@ -122,12 +122,12 @@ def login(context: Context) -> str:
 
 
 def resumable(context: Context) -> str:
-    """ResumeSession is allowed: else a connection does not outlive the laptop's network."""
+    """ResumeSession is allowed; without it, a connection ends with the laptop's network."""
     needed(context.tunnel, "the tunnel")
     if not context.session_id:
-        raise SkipCheck("the session's id is not known")
+        raise SkipCheck("the session's id is unknown")
     try:
-        # The session goes on: this only makes a token, which nobody uses.
+        # This does not disturb the session: it only returns a token, which we do not use.
         context.aws.call("ssm", "ResumeSession", SessionId=context.session_id)
     except ServiceError as error:
         return f"allowed ({error.error})"
@@ -135,11 +135,11 @@ def resumable(context: Context) -> str:
 
 
 def ended(context: Context) -> str:
-    """TerminateSession is allowed: else every connection leaves a session open behind it."""
+    """TerminateSession is allowed; without it, each connection leaves a session open."""
     needed(context.tunnel, "the tunnel")
     close(context)
     if not context.session_id:
-        raise SkipCheck("the session's id is not known")
+        raise SkipCheck("the session's id is unknown")
     try:
         sessions.terminate(context.aws, context.session_id)
     except ServiceError as error:
@@ -148,7 +148,7 @@ def ended(context: Context) -> str:
 
 
 def close(context: Context) -> None:
-    """End the connection, as far as it has come; nothing is left open."""
+    """Close the connection, however far it got."""
     if context.ssh is not None:
         context.ssh.close()
     if context.tunnel is not None:
@@ -156,18 +156,18 @@ def close(context: Context) -> None:
 
 
 def _keys(context: Context, paramiko: Any, tried: list[str]) -> list[tuple[str, Any]]:
-    """The keys that ssh would offer: ours, and of the agent's those that its config names."""
+    """The keys that ssh would offer: ours, and those of the agent that the ssh config names."""
     held = _agent_keys(context, paramiko)
     own: list[tuple[str, Any]] = []
     for path in identities.offered_paths(context.settings):
         try:
             own.append((str(path), paramiko.PKey.from_path(path)))
         except FileNotFoundError:  # noqa: PERF203 - two keys at most
-            tried.append(f"{path}: not there")
-        except (paramiko.PasswordRequiredException, TypeError):  # the latter is cryptography's word
+            tried.append(f"{path}: does not exist")
+        except (paramiko.PasswordRequiredException, TypeError):  # cryptography raises TypeError
             if not held:
                 tried.append(f"{path} {_LOCKED}")
-        except Exception as error:  # noqa: BLE001 - paramiko's kinds are many: format, file
+        except Exception as error:  # noqa: BLE001 - paramiko raises many types
             tried.append(f"{path}: cannot be used here ({type(error).__name__})")
     return own + held
 
@@ -200,7 +200,7 @@ def _agent_keys(context: Context, paramiko: Any) -> list[tuple[str, Any]]:
 
 
 def _named(context: Context) -> set[str]:
-    """The public keys, in base64, beside the identity files that ssh goes by."""
+    """The public keys, in base64, of the identity files that ssh uses."""
     found: set[str] = set()
     files = context.effective.get("identityfile", [])
     for file in (*files, str(identities.private_key_path(context.settings))):

@@ -1,4 +1,4 @@
-"""The job: found, alive, in a VPC, and told by its log."""
+"""Checks of the job: it exists, runs, is in a VPC, and its log names an address."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def name(context: Context) -> str:
 
 
 def state(context: Context) -> str:
-    """The job is there and its containers run."""
+    """The job exists and its containers run."""
     target = needed(context.target, "the host name")
     job = context.job = lookup.find(context.aws, target, lambda _: None)
     if job.over:
@@ -35,7 +35,7 @@ def state(context: Context) -> str:
 
 
 def vpc(context: Context) -> str:
-    """It runs in subnets that are there."""
+    """The job runs in existing subnets."""
     job = needed(context.job, "the job")
     job.refuse_unless_in_vpc()
     found = describe_subnets(context.aws, job.subnets)
@@ -43,7 +43,7 @@ def vpc(context: Context) -> str:
 
 
 def marker(context: Context) -> str:
-    """Its log names an address in those subnets, asked anew."""
+    """The log, read again, names an address in those subnets."""
     target = needed(context.target, "the host name")
     found = resolver.resolve(target, context.settings, context.aws, fresh=True)
     context.container = found
@@ -51,12 +51,12 @@ def marker(context: Context) -> str:
 
 
 def user(context: Context) -> str:
-    """The container serves the user that ssh logs in as."""
+    """The container accepts the user that ssh logs in as."""
     container = needed(context.container, "the container")
     configured = next(iter(context.effective.get("user", [])), None)
     login = context.login or configured
     if container.user is None or login is None:
-        raise SkipCheck("the log does not say whom the container serves")
+        raise SkipCheck("the log does not name the container's user")
     if login != container.user:
         raise SmProxyError(
             "wrong-user",
@@ -72,9 +72,9 @@ def security_groups(context: Context) -> tuple[str, ...]:
     try:
         config = kinds.of(job.kind).vpc_config(context.aws, job)
     except ServiceError as error:
-        raise SkipCheck(f"the job's groups are not told: {error.error}") from None
+        raise SkipCheck(f"the job's security groups are unknown: {error.error}") from None
     except SmProxyError as error:
         if error.code != "access-denied":
             raise
-        raise SkipCheck(f"the job's groups are not told: {error.message}") from None
+        raise SkipCheck(f"the job's security groups are unknown: {error.message}") from None
     return tuple(config.get("SecurityGroupIds", []))

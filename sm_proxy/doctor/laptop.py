@@ -1,4 +1,4 @@
-"""This machine: Python, our package, the OpenSSH client, files and their modes."""
+"""Checks of this machine: Python, our package, the OpenSSH client, files and their modes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from sm_proxy.local.permissions import check_folder, move_away
 
 OLDEST_PYTHON: Final = (3, 10)
 OLDEST_SSH: Final = (7, 3)
-"""OpenSSH 7.3 brought Include, by which our block is found (its release notes)."""
+"""OpenSSH 7.3 brought Include, which our ssh config needs (its release notes)."""
 _VERSION: Final = re.compile(r"OpenSSH_(?:for_Windows_)?(\d+)\.(\d+)")
 _DEADLINE_S: Final = 10
 
 
 def python(_: Context) -> str:
-    """The interpreter."""
+    """Python is new enough."""
     version = platform.python_version()
     if sys.version_info < OLDEST_PYTHON:
         raise SmProxyError("unsupported", f"Python {version} is too old", "Install 3.10 or newer.")
@@ -38,12 +38,12 @@ def python(_: Context) -> str:
 
 
 def package(_: Context) -> str:
-    """Every package that ours asks for is there, in a version that it can be asked about."""
+    """Every package that we depend on is installed."""
     try:
         wanted = importlib.metadata.requires("sm-proxy") or []
         version = importlib.metadata.version("sm-proxy")
     except importlib.metadata.PackageNotFoundError:
-        raise SkipCheck("it runs from a folder, it is not installed") from None
+        raise SkipCheck("sm-proxy runs from a folder and is not installed") from None
     missing = [name for line in wanted if ";" not in line and not _there(name := _name(line))]
     if missing:
         raise SmProxyError(
@@ -51,7 +51,7 @@ def package(_: Context) -> str:
             f"packages are missing: {', '.join(missing)}",
             f"{sys.executable} -m pip install --force-reinstall sm-proxy",
         )
-    return f"sm-proxy {version}, its packages are there"
+    return f"sm-proxy {version}, with all its packages"
 
 
 def _name(line: str) -> str:
@@ -67,7 +67,7 @@ def _there(name: str) -> bool:
 
 
 def ssh_version(_: Context) -> str:
-    """The ssh that PATH gives, and which of Windows' two it is."""
+    """The ssh on PATH is new enough; on Windows, also which of two builds it is."""
     program = shutil.which("ssh")
     if program is None:
         raise SmProxyError("unsupported", "no ssh on PATH", "Install the OpenSSH client.")
@@ -87,7 +87,7 @@ def _flavour(program: str) -> str:
 
 
 def permissions(context: Context) -> str:
-    """Folders and keys that ssh, or others, must not find open."""
+    """No other user can write our folders or read our key."""
     if sys.platform == "win32":
         raise SkipCheck("Windows keeps access lists instead of modes")
     key = identities.private_key_path(context.settings)
@@ -107,7 +107,7 @@ def permissions(context: Context) -> str:
 
 
 def _refuse_unwritable(folder: Path) -> None:
-    """The host keys of every connection are written there before ssh reads them."""
+    """Refuse a folder that we cannot write: each connection writes its host keys there."""
     if private_files.exists(folder) and not (folder.is_dir() and os.access(folder, os.W_OK)):
         what = "cannot be written to" if folder.is_dir() else "is not a folder"
         fix = f"chmod u+w {folder}" if folder.is_dir() else f"rm {folder}"
@@ -115,7 +115,7 @@ def _refuse_unwritable(folder: Path) -> None:
 
 
 def _refuse_folder(path: Path) -> None:
-    """A connection replaces its host's file of host keys whatever it is, but for a folder."""
+    """Refuse a folder: a connection can replace anything else with its file of host keys."""
     if path.is_dir() and not path.is_symlink():
         fix = move_away(path)
         raise SmProxyError("config-read-only", f"{path} is a folder", fix)
@@ -131,7 +131,7 @@ def _refuse_open(path: Path, forbidden: int, command: str) -> None:
         raise SmProxyError(
             "bad-permissions",
             f"{path} has mode {mode:04o}: others may {'write' if forbidden == 0o022 else 'read'} it"
-            + ("" if forbidden == 0o022 else ", so ssh passes over it"),
+            + ("" if forbidden == 0o022 else ", so ssh ignores it"),
             f"{command} {shlex.quote(str(path))}",
         )
     if found.st_uid not in {os.getuid(), 0}:
@@ -143,7 +143,7 @@ def _refuse_open(path: Path, forbidden: int, command: str) -> None:
 
 
 def key(context: Context) -> str:
-    """The identity is there, both halves."""
+    """The key is there, and its two halves match."""
     path = identities.private_key_path(context.settings)
     public = private_files.is_plain(path.with_name(path.name + ".pub"))
     own = not context.settings.identity_file
@@ -155,22 +155,22 @@ def key(context: Context) -> str:
         fix = away if own else "Name a key file with --identity-file."
         raise SmProxyError("no-identity", f"{path} is no plain file", fix)
     if not private_files.exists(path):
-        raise SkipCheck(f"only the public half is at {path}: an agent has to hold the key")
+        raise SkipCheck(f"{path} has only the public half: an agent must have the key")
     if public and not _halves_of_one(path):
         half = path.with_name(path.name + ".pub")
         raise SmProxyError(
             "no-identity",
-            f"{half} is no public half of the key at {path}: ssh signs with neither",
+            f"{half} does not belong to the key at {path}: ssh can sign with neither",
             f"ssh-keygen -y -f {shlex.quote(str(path))} > {shlex.quote(str(half))}",
         )
     return str(path)
 
 
 def _halves_of_one(path: Path) -> bool:
-    """Whether a private key holds the public one beside it; true where that cannot be told.
+    """Whether a private key belongs to the public key beside it; True if we cannot tell.
 
-    OpenSSH's own format repeats the public key in the clear, behind a passphrase too (PROTOCOL.key
-    of OpenSSH).
+    OpenSSH's own format has the public key in the clear, even with a passphrase (PROTOCOL.key of
+    OpenSSH).
     """
     try:
         lines = path.read_text(encoding="ascii").strip().splitlines()
@@ -183,7 +183,11 @@ def _halves_of_one(path: Path) -> bool:
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """A short program's output; failure is its exit status."""
+    """Run a short program; the caller checks its exit status.
+
+    Raises:
+        SmProxyError: `unsupported`, it cannot be run or hangs.
+    """
     try:
         return subprocess.run(
             command,

@@ -1,4 +1,4 @@
-"""The last failure on record: editors and ControlPersist hide what ssh printed."""
+"""The last failure on record: editors and ControlPersist hide the lines that ssh prints."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sm_proxy.state import connection_log
 
 
 def failure(context: Context) -> str:
-    """What the last failed connection to the host said, else the last failed command, and when."""
+    """The last failed connection to the host, else the last failed command, with its age."""
     if context.host and (found := _connection(context.host)):
         return found
     for record in reversed(error_handler.last_errors()):
-        if record.get("command") == "doctor":  # what it found last time, and may find again
+        if record.get("command") == "doctor":  # a finding of an earlier examination
             continue
         if found := _message(record, f" (sm-proxy {record.get('command', '?')})"):
             return found
@@ -30,7 +30,7 @@ def _connection(host: str) -> str | None:
         return None
     failed, since = records[at], sum(record.code == connection_log.OK for record in records[:at])
     through = f" (session {failed.session}, through {failed.through})" if failed.session else ""
-    well = f"; {since} connection(s) since then went well" if since else ""
+    well = f"; {since} connection(s) since then succeeded" if since else ""
     return _message({"time": failed.time, "line": failed.line or failed.code}, through + well)
 
 

@@ -1,4 +1,4 @@
-"""The network ACLs between the bastion's subnet and the container's: both edges, there and back."""
+"""Check the network ACLs of the bastion's and the container's subnet, in both directions."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from sm_proxy.doctor.security_groups import ask_ec2, is_within
 from sm_proxy.errors import SmProxyError
 
 _ANSWERS: Final = (32768, 60999)
-"""Linux dials from these ports (ip_local_port_range): answers go there, and ACLs keep no state."""
+"""Linux's source ports (ip_local_port_range): answers go there, and ACLs are stateless."""
 _TCP: Final = frozenset({"-1", "6"})
 
 
 @dataclass(frozen=True)
 class _Edge:
-    """Where packets cross the edge of a subnet.
+    """Packets that cross the edge of a subnet.
 
     Attributes:
         subnet: its id.
-        egress: whether they leave it.
+        egress: whether the packets leave it.
         peer: the address on the other side.
-        ports: the first and last one that they go to.
+        ports: the first and the last destination port.
     """
 
     subnet: str
@@ -41,7 +41,7 @@ class _Edge:
 
 
 def path(context: Context) -> str:
-    """The container's port, and the ports that its answers go to, pass both subnets' ACLs."""
+    """Both subnets' ACLs allow the container's port, and the ports that answers go to."""
     container = needed(context.container, "the container")
     instance = needed(context.hop, "the bastion")
     here, there = str(instance.get("PrivateIpAddress", "")), container.address
@@ -73,7 +73,7 @@ def _subnet_of(context: Context, address: str) -> str | None:
 
 
 def _acls(context: Context, *subnets: str) -> dict[str, dict[str, Any]]:
-    """The ACL of each subnet."""
+    """The ACL of each subnet, by the subnet's id."""
     filters = [{"Name": "association.subnet-id", "Values": sorted(subnets)}]
     answer = ask_ec2(context, "DescribeNetworkAcls", Filters=filters)
     return {
@@ -84,7 +84,7 @@ def _acls(context: Context, *subnets: str) -> dict[str, dict[str, Any]]:
 
 
 def _lets(entries: Sequence[dict[str, Any]], edge: _Edge, port: int) -> bool:
-    """Whether the first entry that fits, by its number, allows it."""
+    """Whether the first matching entry, in the order of the numbers, allows it."""
     for entry in sorted(entries, key=lambda entry: int(entry["RuleNumber"])):
         if entry["Egress"] == edge.egress and _fits(entry, edge.peer, port):
             return bool(entry["RuleAction"] == "allow")

@@ -1,8 +1,8 @@
-"""Why a server lets nobody in, as far as one can tell from outside.
+"""Explain why a server refuses a login, as far as a client can tell.
 
-sshd hides its reasons: a key that it does not know and a user whom it forbids look alike. What it
-does tell is which methods it takes, which signatures, and whether a key alone is enough. And the
-job's own description tells whether our key is one of those that its container was given.
+sshd hides its reasons: an unknown key and a forbidden user look alike. It does reveal which methods
+and which signatures it accepts, and whether a key alone is enough. The job's description shows
+whether its container was given our key.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.public_key import signature_algorithms
 
 _FORBIDDEN: Final = (
-    "The key is not what is missing: look into the container's sshd_config for AllowUsers, "
+    "The key is not missing: check the container's sshd_config for AllowUsers, "
     "DenyUsers, AllowGroups, PermitRootLogin, PubkeyAcceptedAlgorithms and AuthorizedKeysFile; "
-    "into /etc/passwd for a shell that is there; into /etc/shadow for a lock (!); at /etc/nologin; "
-    "and at who may write to the home folder and ~/.ssh (StrictModes: chmod go-w). "
+    "/etc/passwd for a shell that exists; /etc/shadow for a lock (!); whether /etc/nologin "
+    "exists; and who may write to the home folder and ~/.ssh (StrictModes: chmod go-w). "
     "sshd's own log names the reason."
 )
 
 
 def methods(ssh: Any, user: str, paramiko: Any) -> tuple[str, ...]:
-    """Which ways to log in the server offers a user; none where it does not say."""
+    """The login methods that the server offers a user; empty if it does not say."""
     try:
         ssh.auth_none(user)
     except paramiko.BadAuthenticationType as error:
@@ -42,18 +42,19 @@ def methods(ssh: Any, user: str, paramiko: Any) -> tuple[str, ...]:
 def explain(
     context: Context, user: str, tried: list[str], keys: Iterable[Any], more: Iterable[str]
 ) -> SmProxyError:
-    """The failure of a login.
+    """The error for a login that was refused.
 
     Args:
         context: with the SSH connection and the container.
-        user: whom the server refuses.
-        tried: what was tried, for people.
-        keys: paramiko's keys among those.
-        more: what the server wants besides a key that it took.
+        user: the user that the server refuses.
+        tried: the attempts, for people.
+        keys: the keys that were offered, as paramiko's objects.
+        more: the methods that the server wants in addition to a key that it accepted.
     """
     container: Any = context.container
     what = (
-        f"the container does not let {user} in with {'; '.join(tried) or 'any key, there is none'}"
+        f"the container refuses the login of {user} with "
+        f"{'; '.join(tried) or 'any key: there is no key to offer'}"
     )
     if banner := _banner(context.ssh):
         what += f'; it says "{banner}"'
@@ -61,24 +62,24 @@ def explain(
     if more:
         return SmProxyError(
             "key-refused",
-            f"{what}: it takes the key, and wants {' or '.join(more)} besides",
-            "Have AuthenticationMethods in the container's sshd_config ask for publickey alone.",
+            f"{what}: it accepts the key, but also wants {' or '.join(more)}",
+            "Set AuthenticationMethods to publickey alone in the container's sshd_config.",
         )
     offered = context.login_methods
     if offered and "publickey" not in offered:
         return SmProxyError(
             "key-refused",
-            f"{what}: it takes no keys, only {', '.join(offered)}",
-            "Write PubkeyAuthentication yes, and publickey in AuthenticationMethods, into the "
+            f"{what}: it accepts no keys, only {', '.join(offered)}",
+            "Set PubkeyAuthentication to yes, and add publickey to AuthenticationMethods, in the "
             "container's sshd_config.",
         )
     keys = list(keys)
     if kinds := _unwanted(context.ssh, keys):
         return SmProxyError(
             "key-refused",
-            f"{what}: it takes no signatures of {kinds}",
-            "Let PubkeyAcceptedAlgorithms in the container's sshd_config name that kind, or use a "
-            "key of another one.",
+            f"{what}: it accepts no signatures of {kinds}",
+            "Add that kind to PubkeyAcceptedAlgorithms in the container's sshd_config, or use a "
+            "key of another kind.",
         )
     if keys and _given(context, container, keys):
         return SmProxyError(
@@ -97,7 +98,7 @@ def _banner(ssh: Any) -> str:
 
 
 def _unwanted(ssh: Any, keys: list[Any]) -> str:
-    """The kinds of our keys, if the server has said that it takes signatures of none (RFC 8308)."""
+    """The kinds of our keys if the server accepts signatures of none of them (RFC 8308)."""
     told = getattr(ssh, "server_extensions", {}).get("server-sig-algs", b"")
     wanted = set(told.decode(errors="replace").split(",")) - {""}
     kinds = {str(key.get_name()) for key in keys}
@@ -107,7 +108,7 @@ def _unwanted(ssh: Any, keys: list[Any]) -> str:
 
 
 def _given(context: Context, container: Container, keys: list[Any]) -> bool:
-    """Whether one of the keys stands in the job's environment, which only our entrypoint reads."""
+    """Whether the job's environment has one of the keys; only our entrypoint reads it."""
     if container.source != "marker":
         return False
     known = {

@@ -1,4 +1,4 @@
-"""Runs the checks stage by stage and stops explaining at the first cause."""
+"""Runs the checks stage by stage, and skips the rest after the first failure."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from sm_proxy.local.redaction import redact
 from sm_proxy.local.threads import Background
 
 DEADLINE_S: Final = 45.0
-"""Longer than any chain of retries and time-outs of a single check."""
+"""For one check, in seconds: longer than all its retries and time-outs together."""
 ASKED_S: Final = 300.0
+"""For a check that asks the user for a code, in seconds."""
 BROKE: Final = "the check itself broke"
-"""Begins the reason of a check that is a bug of ours: it says nothing about the connection."""
+"""How the reason begins if a bug of ours ended the check; the connection may be fine."""
 _LATE: Final = {
     "credentials": "A credential_process of the AWS profile may hang, or a locked keyring: run the"
     " one by hand, unlock the other."
 }
-"""What takes so long where it is not the network, which has time-outs of its own."""
+"""By check id: what else may take so long; network calls have time-outs of their own."""
 
 
 def examine(context: Context, stages: Sequence[Stage]) -> list[Finding]:
-    """Run the checks; those of a stage side by side, none after the first that fails."""
+    """Run the checks, those of a stage side by side; none runs after a stage that failed."""
     findings: list[Finding] = []
     for stage in stages:
         cause = first_failure(findings)
@@ -40,12 +41,12 @@ def examine(context: Context, stages: Sequence[Stage]) -> list[Finding]:
 
 
 def first_failure(findings: Sequence[Finding]) -> Finding | None:
-    """The cause."""
+    """The cause: the first check that failed."""
     return next((item for item in findings if item.result == "failed"), None)
 
 
 def broken(findings: Sequence[Finding]) -> list[Finding]:
-    """The checks that are bugs of ours: where nothing else failed, they are the cause."""
+    """The checks that a bug of ours ended; they are the cause if no check failed."""
     return [item for item in findings if item.reason.startswith(BROKE)]
 
 
@@ -56,7 +57,7 @@ def _side_by_side(context: Context, stage: Stage) -> Iterator[Finding]:
         for name, check in stage
     ]
     for name, work in running:
-        # Here a person may be asked for a code.
+        # This check may ask the user for a code.
         limit = ASKED_S if name == "credentials" and os.isatty(0) else DEADLINE_S
         found = work.settled(max(0.0, started + limit - time.monotonic()))
         late = f"no answer within {limit:.0f} s"
@@ -78,7 +79,7 @@ def _one(name: str, check: Check, context: Context) -> Finding:
         return ended("skipped", str(skipped))
     except SmProxyError as error:
         return ended("failed", error.message, error.hint, error.code)
-    except Exception as error:  # noqa: BLE001 - a check that breaks must not hide the others
+    except Exception as error:  # noqa: BLE001 - the other checks still count
         debug_log.write("check broke", id=name, error=repr(error))
         fix = f"Please report it with {error_handler.report(f'doctor, check {name}')}"
         return ended("skipped", f"{BROKE}: {type(error).__name__}: {error}", fix)

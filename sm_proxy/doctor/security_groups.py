@@ -1,4 +1,4 @@
-"""The security-group path from the bastion to the container's port, rule by rule."""
+"""Check that the security groups admit the bastion to the container's port."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sm_proxy.errors import SmProxyError
 
 
 def path(context: Context) -> str:
-    """Egress of the bastion's groups and ingress of the job's allow the container's port."""
+    """The bastion's egress rules and the job's ingress rules allow the container's port."""
     container = needed(context.container, "the container")
     instance = needed(context.hop, "the bastion")
     theirs = job.security_groups(context)
     ours = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
     if not ours or not theirs:
-        raise SkipCheck("the security groups are not known")
+        raise SkipCheck("the security groups are unknown")
     rules = describe_groups(context, {*ours, *theirs})
     port = container.port
     here, there = str(instance.get("PrivateIpAddress", "")), container.address
@@ -33,17 +33,21 @@ def path(context: Context) -> str:
 
 
 def describe_groups(context: Context, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The groups by their ids."""
+    """The security groups by id."""
     answer = ask_ec2(context, "DescribeSecurityGroups", GroupIds=sorted(ids))
     return {item["GroupId"]: item for item in answer.get("SecurityGroups", [])}
 
 
 def ask_ec2(context: Context, operation: str, **parameters: Any) -> dict[str, Any]:
-    """What a look at the account's network tells; skips the check where one may not look."""
+    """Call EC2.
+
+    Raises:
+        SkipCheck: the call fails or is denied.
+    """
     try:
         return context.aws.call("ec2", operation, **parameters)
     except ServiceError as error:
-        raise SkipCheck(f"ec2:{operation} does not tell: {error.error}") from None
+        raise SkipCheck(f"ec2:{operation} does not answer: {error.error}") from None
     except SmProxyError as error:
         if error.code != "access-denied":
             raise
@@ -58,7 +62,7 @@ def lets_in(
     address: str,
     peers: Sequence[str],
 ) -> bool:
-    """Whether one of the groups lets TCP to `port` in from `address` or the groups `peers`."""
+    """Whether one of the groups admits TCP to `port` from `address` or from the groups `peers`."""
     return _any(rules, groups, "IpPermissions", port=port, address=address, peers=peers)
 
 
@@ -79,9 +83,9 @@ def _any(
 
 
 def allows(rule: dict[str, Any], port: int, address: str, peers: Sequence[str]) -> bool:
-    """Whether one rule lets TCP to `port` pass, from or to `address` or the groups `peers`.
+    """Whether one rule allows TCP to `port`, from or to `address` or the groups `peers`.
 
-    A prefix list may hold the address: it counts as a yes, for the tunnel will tell.
+    A prefix list counts as a yes: it may contain the address, and the tunnel check will tell.
     """
     if str(rule.get("IpProtocol")) not in {"-1", "tcp", "6"}:
         return False
@@ -98,7 +102,7 @@ def allows(rule: dict[str, Any], port: int, address: str, peers: Sequence[str]) 
 
 
 def is_within(address: str, block: str) -> bool:
-    """Whether an address is in a block; no if either is none."""
+    """Whether an address is in a block; False if one of them cannot be parsed."""
     try:
         return ipaddress.ip_address(address) in ipaddress.ip_network(block, strict=False)
     except ValueError:

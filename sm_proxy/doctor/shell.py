@@ -1,4 +1,4 @@
-"""What a login is good for: a channel opens, a shell runs a command, and nothing else speaks."""
+"""Check that a login is usable: a shell runs a command, and nothing else prints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OUTPUT_LIMIT: Final = 4096
 
 
 def answers(context: Context) -> str:
-    """A command runs: what every use of ssh begins with."""
+    """A command runs, and only its own output comes back."""
     paramiko = import_paramiko()
     ssh = needed(context.ssh, "the SSH connection")
     try:
@@ -26,35 +26,34 @@ def answers(context: Context) -> str:
         channel.exec_command(f"echo {_WORD}")
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise _failure(
-            f"the server lets us in and opens no session: {error}",
-            "Let its sshd_config have MaxSessions above 0, and a Subsystem or ForceCommand that is "
-            "there; then look at the job's log.",
+            f"the login succeeds, but the server opens no session: {error}",
+            "In its sshd_config, set MaxSessions above 0, and let Subsystem or ForceCommand name a "
+            "program that exists; then look at the job's log.",
         ) from None
     with channel:
         said, status = _outcome(channel)
     shown = f': "{" ".join(said.split())[:_SHOWN]}"' if said.strip() else ""
     if status is None:
         raise _failure(
-            f"the server lets us in, and a command does not end in {_RUN_S:.0f} s{shown}",
-            "Does ~/.bashrc of the container start something that stays, or wait for a terminal?",
+            f"the login succeeds, but a command does not end within {_RUN_S:.0f} s{shown}",
+            "Does the container's ~/.bashrc start a program that does not end, or wait for input?",
         )
     if status != 0:
         raise _failure(
-            f"the server lets us in, and every command ends with status {status}{shown}",
-            "Give the user a shell that is there and lets log in (usermod -s /bin/bash), and look "
-            "for an `exit` in ~/.bashrc.",
+            f"the login succeeds, but every command ends with status {status}{shown}",
+            "Give the user a login shell that exists (usermod -s /bin/bash), and look for an "
+            "`exit` in ~/.bashrc.",
         )
     if _WORD not in said:
         raise _failure(
-            f"the server lets us in, and runs something else than our command{shown}",
+            f"the login succeeds, but the server does not run our command{shown}",
             "Look for ForceCommand in its sshd_config, command= before the key in authorized_keys, "
             "and an `exit` in ~/.bashrc.",
         )
     if said.strip() != _WORD:
         raise _failure(
-            f"the server's shell speaks before any command does{shown}",
-            "scp, sftp and rsync take that for their own: in ~/.bashrc, print only where "
-            "[ -t 1 ] is true.",
+            f"the server's shell prints text before a command runs{shown}",
+            "scp, sftp and rsync fail on such text: in ~/.bashrc, print only if [ -t 1 ] is true.",
         )
     return "a command ran"
 
@@ -64,7 +63,7 @@ def _failure(message: str, hint: str) -> SmProxyError:
 
 
 def _outcome(channel: Any) -> tuple[str, int | None]:
-    """What the command said on both its streams, and its status; None if it has not ended."""
+    """The command's output on both streams, and its exit status; None if it did not end in time."""
     until = time.monotonic() + _RUN_S
     out = b""
     while time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""What ssh makes of its config files: `ssh -G` with the user's file against ours alone."""
+"""Checks of the ssh config: what `ssh -G` says with the user's file and with ours alone."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from sm_proxy.ssh_config import judgement, our_file
 from sm_proxy.ssh_config.judgement import Rewrite
 
 _IMPORTS: Final = "import botocore.session, cryptography, keyring, platformdirs, websockets"
-"""What a connection may need: a package that is half gone shows by its import."""
+"""Modules that a connection may need; the import fails if a package is damaged."""
 _SAID: Final = "sm-proxy"
-"""What the program says of itself."""
+"""The word that the program prints about itself."""
 _WRITE: Final = "sm-proxy config write"
 
 
 def effective(context: Context) -> str:
-    """Our block is what ssh goes by; else who shadows it, with file and line."""
+    """Our block is in effect; if another one overrides it, the error names file and line."""
     own = context.settings.ssh_config_file
     if not private_files.exists(own):
         raise SmProxyError("config-malformed", f"there is no {own}", f"Run: {_WRITE}")
     first = context.host or f"{context.settings.prefix}doctor"
     others = [] if context.host else [f"{prefix}doctor" for prefix in contexts.read(own)]
-    for host in dict.fromkeys([*others, first]):  # ours last: the next checks go by it
+    for host in dict.fromkeys([*others, first]):  # ours last: later checks use its options
         _effective(context, own, host)
     return f"ssh goes by {own}"
 
@@ -49,36 +49,36 @@ def _effective(context: Context, own: Path, host: str) -> None:
 def _rewrite(context: Context, config: Path) -> Rewrite:
     try:
         changes = config_writer.plan(config, context.settings, our_file.own_program())
-    except SmProxyError:  # `marks` will say so
+    except SmProxyError:  # the check `marks` reports it
         return Rewrite(frozenset(), moves=False)
     return config_writer.rewrite_of(changes)
 
 
 def marks(context: Context) -> str:
-    """Our marks and records in both files are whole, and every context's program is there."""
+    """Our marks in both files are undamaged, and every context's program exists."""
     config = context.ssh_config or paths.user_ssh_config()
     program = our_file.own_program()
     changes = config_writer.plan(config, context.settings, program)
     for found in config_writer.problems(changes, config):
-        # What ssh makes of the Include has been seen, and a block that is out of date still does.
+        # An earlier check covers the Include, and an outdated block still works.
         if found.what.startswith("program missing"):
             raise SmProxyError("config-malformed", found.what, found.fix)
     return f"{config} and {context.settings.ssh_config_file} are whole"
 
 
 def program(context: Context) -> str:
-    """The program in the ProxyCommand is still where it was, with all that a connection imports."""
+    """The ProxyCommand's program exists, is sm-proxy, and can import what a connection needs."""
     command = next(iter(context.effective.get("proxycommand", [])), "")
     split = shlex.split(command, posix=os.name != "nt")
     words = [word.replace("%%", "%").strip('"') for word in split]
     if not words:
-        raise SkipCheck("ssh -G tells no ProxyCommand")
+        raise SkipCheck("ssh -G shows no ProxyCommand")
     found = words[0]
     if shutil.which(found) is None:
         raise SmProxyError(
             "config-malformed",
             f"the ProxyCommand starts {found}, and there is no such program",
-            f"Write its new place with: {_WRITE}",
+            f"Write its new path with: {_WRITE}",
         )
     done = laptop.run(_probe(words))
     if done.returncode:
@@ -87,14 +87,14 @@ def program(context: Context) -> str:
         raise SmProxyError(
             "config-malformed",
             f"the ProxyCommand starts {found}, which is not sm-proxy",
-            f"Write it anew: {_WRITE}",
+            f"Write it again: {_WRITE}",
         )
     _follow(context, words)
     return found
 
 
 def _probe(words: list[str]) -> list[str]:
-    """The program of a ProxyCommand with something to do that shows whether it works."""
+    """A command that shows whether the ProxyCommand's program works."""
     if "-m" in words[:4]:
         module = words[words.index("-m") + 1 :][:1]
         tried = f"{_IMPORTS}, {''.join(module)}.proxy; print({_SAID!r})"
@@ -105,11 +105,13 @@ def _probe(words: list[str]) -> list[str]:
 
 def _does_not_start(program: str, complaint: str, *, isolated: bool) -> SmProxyError:
     last = next((line for line in reversed(complaint.splitlines()) if line.strip()), "")
-    what = f"the ProxyCommand starts {program}, which fails: {last or 'it says nothing'}"
+    what = f"the ProxyCommand starts {program}, which fails: {last or 'it prints nothing'}"
     names = python_environment.misleading()
     if names and not isolated:
-        what += f"; it goes by {', '.join(names)}, which your shell sets"
-        return SmProxyError("config-malformed", what, f"Write it anew, immune to them: {_WRITE}")
+        what += f"; your shell sets {', '.join(names)}, which it obeys"
+        return SmProxyError(
+            "config-malformed", what, f"Write it again, so that it ignores them: {_WRITE}"
+        )
     reinstall = f"{shlex.quote(program)} -m pip install --force-reinstall sm-proxy"
     if "python" not in Path(program).name.lower():
         reinstall = "install sm-proxy again"
@@ -117,7 +119,7 @@ def _does_not_start(program: str, complaint: str, *, isolated: bool) -> SmProxyE
 
 
 def _follow(context: Context, words: list[str]) -> None:
-    """Use the settings that the ProxyCommand gives, so that checks look where a connection will."""
+    """Use the settings that the ProxyCommand names, as a connection does."""
     named = {
         name: words[words.index(option(name)) + 1]
         for name in IN_PROXY_COMMAND

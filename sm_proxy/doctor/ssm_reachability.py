@@ -1,4 +1,4 @@
-"""The bastion's way to SSM: a default route, or the VPC's endpoints, which have to let it in."""
+"""Checks of the bastion's route to SSM: a default route, or endpoints that admit it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sm_proxy.errors import SmProxyError
 
 _HTTPS: Final = 443
 _ENDPOINTS: Final = ("ssm", "ssmmessages")
-"""What an agent of version 3 talks to (AWS documentation of Session Manager's prerequisites)."""
+"""The services that an agent of version 3 calls (AWS documentation of the prerequisites)."""
 
 
 def way_to_ssm(context: Context) -> str:
-    """A default route, or endpoints, lead from the bastion's subnet to SSM."""
+    """The bastion's subnet has a default route, or its VPC has endpoints for SSM."""
     instance = needed(context.hop, "the bastion")
     subnet, vpc_id = needed(instance.get("SubnetId"), "the bastion's subnet"), instance["VpcId"]
     if _default_route(context, instance):
@@ -24,10 +24,10 @@ def way_to_ssm(context: Context) -> str:
     if not missing:
         return f"{vpc_id} has endpoints for {', '.join(_ENDPOINTS)}"
     if _online(context, instance):
-        return "the agent is online, by a way of its own"
+        return "the agent is online by another route"
     raise SmProxyError(
         "bastion-offline",
-        f"nothing leads from {subnet} to SSM: no route to a NAT or internet gateway, and "
+        f"there is no way from {subnet} to SSM: no route to a NAT or internet gateway, and "
         f"{vpc_id} has no endpoint for {', '.join(missing)}",
         f"Add the endpoints, or a NAT: https://{context.aws.region}.console.aws.amazon.com/"
         f"vpcconsole/home?region={context.aws.region}#Endpoints:",
@@ -35,9 +35,9 @@ def way_to_ssm(context: Context) -> str:
 
 
 def endpoint_groups(context: Context) -> str:
-    """The security groups of the VPC's endpoints let the bastion in on HTTPS.
+    """The security groups of the VPC's endpoints admit the bastion on HTTPS.
 
-    Where there is an endpoint, its name leads there even if there is a NAT as well.
+    An endpoint takes over the service's name, so it is used even if there is a NAT.
     """
     instance = needed(context.hop, "the bastion")
     found = _endpoints(context, needed(instance.get("VpcId"), "the bastion's VPC"))
@@ -52,9 +52,9 @@ def endpoint_groups(context: Context) -> str:
     for name, ids in guarded.items():
         if not security_groups.lets_in(rules, ids, port=_HTTPS, address=address, peers=own):
             if _online(context, instance):
-                return "the agent is online, by a way of its own"
+                return "the agent is online by another route"
             raise _closed(context, name, ids[0], f"--source-group {own[0]}" if own else "")
-    return f"{', '.join(guarded)} let {address} in"
+    return f"{', '.join(guarded)} admit {address}"
 
 
 def _closed(context: Context, service: str, group: str, source: str) -> SmProxyError:
@@ -74,7 +74,7 @@ def _online(context: Context, instance: dict[str, Any]) -> bool:
 
 
 def _default_route(context: Context, instance: dict[str, Any]) -> bool:
-    """A default route that works; an internet gateway serves public addresses only."""
+    """Whether a default route works; an internet gateway serves only public addresses."""
     subnet, vpc_id = instance["SubnetId"], instance["VpcId"]
     public = bool(instance.get("PublicIpAddress"))
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
@@ -97,7 +97,7 @@ def _joined(table: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _endpoints(context: Context, vpc_id: str) -> dict[str, list[str]]:
-    """The services for which the VPC has an endpoint that works, with its security groups."""
+    """The VPC's available endpoints: service to the ids of its security groups."""
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
     found = security_groups.ask_ec2(context, "DescribeVpcEndpoints", Filters=filters).get(
         "VpcEndpoints", []

@@ -1,4 +1,4 @@
-"""A report for a bug thread: one text file, readable by its owner only, secrets struck out."""
+"""A report to attach to a bug report: one text file, readable only by its owner, no secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ERRORS: Final = 20
 _SECRET_NAME: Final = re.compile(r"SECRET|TOKEN|PASSWORD|PASSPHRASE", re.IGNORECASE)
 _SECRET_LENGTH: Final = 8
 _LOGIN: Final = re.compile(r"(?:(?<=://)|^(?!\w+://))\S+(?=@)")
-"""User and password in the address of a proxy, which needs no scheme; a password may hold a @."""
+"""User and password in a proxy's address; the scheme is optional, a password may contain `@`."""
 _ACCOUNT: Final = re.compile(r"\b\d{12}\b")
 _ACCESS_KEY: Final = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{8,}")
 
@@ -41,7 +41,7 @@ def write(path: Path, context: Context, findings: Sequence[Finding]) -> None:
     content = clean(text).encode("utf-8", "replace")
     try:
         if private_files.exists(path) and not private_files.is_plain(path) and not path.is_dir():
-            path.write_bytes(content)  # /dev/stdout, which must stay what it is
+            path.write_bytes(content)  # /dev/stdout must stay a device
         else:
             private_files.ensure_private_dir(path.parent)
             private_files.write_whole(path, content)
@@ -56,7 +56,7 @@ def clean(text: str) -> str:
     for name, value in os.environ.items():
         if len(value) >= _SECRET_LENGTH and _SECRET_NAME.search(name):
             text = text.replace(value, "<secret>")
-    # As a whole first: what a secret is broken into stands on several lines.
+    # Redact the whole text first: a secret may be broken over several lines.
     lines = (redact(line) for line in redact(text).splitlines())
     cleaned = _ACCOUNT.sub("<account>", _ACCESS_KEY.sub("<access key>", "\n".join(lines)))
     for home in sorted(_homes(), key=len, reverse=True):
@@ -66,7 +66,7 @@ def clean(text: str) -> str:
 
 
 def _homes() -> set[str]:
-    """The user's home folder, as ssh and as $HOME have it, where there is one."""
+    """The user's home folder as ssh and as $HOME name it, if there is one."""
     found = set()
     for home in (paths.ssh_home, Path.home):
         with contextlib.suppress(RuntimeError):  # neither a passwd entry nor $HOME
@@ -75,7 +75,7 @@ def _homes() -> set[str]:
 
 
 def _user() -> str:
-    """The user's name; in a container that runs as some number there may be none."""
+    """The user's name, or the user id if it has no name, as in some containers."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # the latter from Python 3.13 on
@@ -100,7 +100,7 @@ def _parts(context: Context, findings: Sequence[Finding]) -> list[tuple[str, str
 
 
 def _environment() -> str:
-    """What steers us; secrets by their names only."""
+    """The variables that affect us, without secret values."""
     return "\n".join(
         f"{name}={'<secret>' if _SECRET_NAME.search(name) else _LOGIN.sub('<login>', value)}"
         for name, value in sorted(os.environ.items())
@@ -109,7 +109,7 @@ def _environment() -> str:
 
 
 def _connections(host: str | None) -> str:
-    """The host's own log, or who else failed where no host was given."""
+    """The log of the host's connections."""
     if host is None:
         return "(no host was given)"
     records = connection_log.recent(host)[:_ERRORS]

@@ -23,12 +23,12 @@ def context(host: str | None = "sm-my-job", **answers: Any) -> Context:
     return Context(Settings(), host, FakeAws(**answers))
 
 
-def test_what_is_not_there_is_allowed_to_be_asked() -> None:
+def test_a_not_found_answer_shows_that_the_call_is_allowed() -> None:
     found = CHECKS["logs:GetLogEvents"](context(GetLogEvents=ABSENT))
     assert found == "allowed (ResourceNotFoundException)"
 
 
-def test_a_denied_action_is_a_cause_unless_ssh_does_without() -> None:
+def test_a_denied_action_fails_unless_ssh_works_without_it() -> None:
     with pytest.raises(SmProxyError, match="denied"):
         CHECKS["logs:GetLogEvents"](context(GetLogEvents=DENIED))
     with pytest.raises(SkipCheck, match="not needed"):
@@ -43,14 +43,14 @@ def test_a_denied_action_is_a_cause_unless_ssh_does_without() -> None:
         ("sm-my-job.endpoint", "DescribeEndpoint"),
     ],
 )
-def test_the_call_that_finds_the_kind_is_asked_for(host: str, operation: str) -> None:
+def test_the_first_call_of_the_search_is_tried(host: str, operation: str) -> None:
     ((name, check),) = account.describe_call_stage(hostname.parse(host, "sm-"))
     assert name == f"sagemaker:{operation}"
     with pytest.raises(SmProxyError):
         check(context(host, **{operation: DENIED}))
 
 
-def test_a_named_bastion_is_not_looked_for() -> None:
+def test_a_named_bastion_makes_describe_instances_optional() -> None:
     examined = context(DescribeInstances=DENIED)
     with pytest.raises(SmProxyError):
         CHECKS["ec2:DescribeInstances"](examined)
@@ -66,19 +66,19 @@ def skewed(seconds: float | None) -> Context:
 
 
 @pytest.mark.parametrize("seconds", [400.0, -400.0])
-def test_a_clock_that_is_off(seconds: float) -> None:
+def test_a_wrong_clock_fails(seconds: float) -> None:
     with pytest.raises(SmProxyError, match="behind" if seconds > 0 else "ahead"):
         account.clock(skewed(seconds))
 
 
-def test_a_clock_that_is_right_or_unknown() -> None:
+def test_a_right_clock_passes_and_an_unknown_one_is_skipped() -> None:
     assert account.clock(skewed(-20.0)) == "within 20 s of AWS's"
     with pytest.raises(SkipCheck):
         account.clock(skewed(None))
 
 
 @pytest.mark.parametrize(("kind", "prefix"), [("processing", "x/algo-1-"), ("endpoint", "")])
-def test_the_log_group_and_stream_are_those_of_the_kind(kind: Kind, prefix: str) -> None:
+def test_the_log_checks_use_the_group_and_streams_of_the_kind(kind: Kind, prefix: str) -> None:
     aws = FakeAws(DescribeLogStreams={}, GetLogEvents={})
     target = hostname.parse("sm-x", "sm-")
     context = Context(Settings(), "sm-x", aws, job=job_of(kind), target=target)

@@ -10,13 +10,13 @@ from tests.doctor.bastions import DENIED, INSTANCE, context, information
 from tests.doctor.helpers import failure
 
 
-def test_a_good_one() -> None:
+def test_a_running_bastion_with_a_new_agent_passes() -> None:
     examined = context()
     assert bastion.running(examined) == "i-1"
     assert "3.3.1230.0" in bastion.agent(examined)
 
 
-def test_one_that_is_stopped_is_told_how_to_start() -> None:
+def test_a_stopped_bastion_comes_with_the_start_command() -> None:
     stopped = {**INSTANCE, "State": {"Name": "stopped"}}
     examined = context(DescribeInstances={"Reservations": [{"Instances": [stopped]}]})
     error = failure(bastion.running, examined)
@@ -24,14 +24,14 @@ def test_one_that_is_stopped_is_told_how_to_start() -> None:
     assert error.hint == "aws ec2 start-instances --instance-ids i-1 --region eu-west-1"
 
 
-def test_none_is_tagged() -> None:
+def test_without_a_tagged_instance_the_fix_tags_one() -> None:
     error = failure(bastion.running, context(DescribeInstances={"Reservations": []}))
     assert error.code == "no-bastion"
     assert error.message == "no instance has the tag sm-proxy:role=bastion"
     assert "Key=sm-proxy:role,Value=bastion" in error.hint
 
 
-def test_the_named_one_is_not_there() -> None:
+def test_a_named_bastion_that_does_not_exist_fails() -> None:
     gone = ServiceError("InvalidInstanceID.NotFound", "no i-9", "ec2:DescribeInstances")
     error = failure(bastion.running, context(Settings(bastion="i-9"), DescribeInstances=gone))
     assert error.code == "no-bastion"
@@ -39,13 +39,13 @@ def test_the_named_one_is_not_there() -> None:
     assert error.hint == "Name another with --bastion."
 
 
-def test_a_named_one_that_may_not_be_described_is_no_cause() -> None:
+def test_a_denied_lookup_is_skipped_if_the_bastion_is_named() -> None:
     with pytest.raises(SkipCheck):
         bastion.running(context(Settings(bastion="i-1"), DescribeInstances=DENIED))
     assert failure(bastion.running, context(DescribeInstances=DENIED)).code == "access-denied"
 
 
-def test_an_old_agent() -> None:
+def test_an_old_agent_fails_with_the_update_command() -> None:
     examined = context(DescribeInstanceInformation=information(version="3.1.501.0"))
     bastion.running(examined)
     error = failure(bastion.agent, examined)
@@ -53,7 +53,7 @@ def test_an_old_agent() -> None:
     assert "AWS-UpdateSSMAgent" in error.hint
 
 
-def test_agents_that_may_not_be_asked_are_no_cause() -> None:
+def test_a_denied_agent_lookup_is_skipped() -> None:
     examined = context(DescribeInstanceInformation=DENIED)
     bastion.running(examined)
     with pytest.raises(SkipCheck):
@@ -61,7 +61,7 @@ def test_agents_that_may_not_be_asked_are_no_cause() -> None:
 
 
 @pytest.mark.parametrize(("pings", "serving"), [(("ConnectionLost", "Online"), "i-2"), ((), "i-1")])
-def test_of_two_the_one_that_a_connection_would_take_is_looked_at(
+def test_of_two_bastions_the_one_of_a_connection_is_examined(
     pings: tuple[str, ...], serving: str
 ) -> None:
     both = [INSTANCE, {**INSTANCE, "InstanceId": "i-2"}]

@@ -30,11 +30,11 @@ def context(settings: Settings, *host_keys: str) -> Context:
     return Context(settings, "sm-my-job", fakes.FakeAws(), container=container)
 
 
-def test_the_key_of_the_log_is_expected() -> None:
+def test_the_host_key_of_the_log_is_expected() -> None:
     assert connection.expected_key(context(Settings(), fakes.HOST_KEY)) == KEY
 
 
-def test_without_one_ssh_refuses_unless_the_user_trusts_the_first_use() -> None:
+def test_without_a_logged_key_only_trust_on_first_use_passes() -> None:
     with pytest.raises(SmProxyError) as caught:
         connection.expected_key(context(Settings()))
     assert caught.value.code == "host-key-unknown"
@@ -42,7 +42,7 @@ def test_without_one_ssh_refuses_unless_the_user_trusts_the_first_use() -> None:
         connection.expected_key(context(Settings(trust_first_use=True)))
 
 
-def test_the_pinned_key_is_expected_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pinned_key_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     examined = context(Settings(trust_first_use=True))
     monkeypatch.setattr("sm_proxy.host_keys.trust_on_first_use._pinned", lambda _: fakes.HOST_KEY)
     assert connection.expected_key(examined) == f"{KEY}, pinned on first use"
@@ -50,7 +50,7 @@ def test_the_pinned_key_is_expected_later(monkeypatch: pytest.MonkeyPatch) -> No
     assert examined.container.host_keys == (fakes.HOST_KEY,)
 
 
-def test_a_log_that_names_an_rsa_key_only_is_asked_for_that_one() -> None:
+def test_a_server_is_asked_for_the_kind_of_key_that_the_log_names() -> None:
     """As ssh does, which asks for the kinds that its known_hosts has."""
     server, client = socket.socketpair()
     near = paramiko.Transport(server)
@@ -69,13 +69,15 @@ def test_a_log_that_names_an_rsa_key_only_is_asked_for_that_one() -> None:
 
 
 @pytest.mark.parametrize(("source", "env"), [("marker", True), ("ip-addr", False)])
-def test_advice_names_only_what_is_read_there(source: str, *, env: bool) -> None:
+def test_key_advice_names_the_environment_only_for_our_entrypoint(
+    source: str, *, env: bool
+) -> None:
     advice = fakes.container(source=source).key_advice
     assert ("keys show --env" in advice) is env
     assert "sm-proxy keys show" in advice
 
 
-def test_an_agent_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_that_hangs_is_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     """ssh would wait for it without an end."""
     answers = threading.Event()
     library = SimpleNamespace(Agent=answers.wait, SSHException=paramiko.SSHException)

@@ -9,7 +9,7 @@ from tests.doctor.helpers import job_of
 from tests.fakes import FakeAws
 
 
-def test_security_groups_of_an_endpoint_are_its_models() -> None:
+def test_an_endpoint_has_the_security_groups_of_its_model() -> None:
     aws = FakeAws(
         DescribeEndpointConfig={"ProductionVariants": [{}, {"ModelName": "m"}]},
         DescribeModel={"VpcConfig": {"SecurityGroupIds": ["sg-1"]}},

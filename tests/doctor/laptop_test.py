@@ -13,14 +13,14 @@ from sm_proxy.identity import identities
 from tests.doctor.helpers import failure
 
 
-def test_a_folder_that_others_may_write_to(context: Context) -> None:
+def test_a_folder_writable_by_others_fails(context: Context) -> None:
     folder = context.settings.ssh_folder
     folder.chmod(0o777)
     error = failure(laptop.permissions, context)
     assert (error.code, error.hint) == ("bad-permissions", f"chmod go-w {folder}")
 
 
-def test_a_known_hosts_folder_that_is_none(context: Context) -> None:
+def test_a_file_in_place_of_the_known_hosts_folder_fails(context: Context) -> None:
     place = context.settings.ssh_folder / "known_hosts.d"
     place.write_text("")
     error = failure(laptop.permissions, context)
@@ -28,7 +28,7 @@ def test_a_known_hosts_folder_that_is_none(context: Context) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777])
-def test_a_known_hosts_folder_that_a_connection_refuses(context: Context, mode: int) -> None:
+def test_a_known_hosts_folder_that_a_connection_refuses_fails(context: Context, mode: int) -> None:
     place = context.settings.known_hosts_folder
     place.mkdir(mode=0o700)
     assert laptop.permissions(context)
@@ -51,7 +51,7 @@ def test_a_known_hosts_folder_that_a_connection_refuses(context: Context, mode: 
 @pytest.mark.skipif(
     sys.platform == "win32" or os.geteuid() != 0, reason="only root gives folders away"
 )
-def test_a_known_hosts_folder_of_another_users(context: Context) -> None:
+def test_a_known_hosts_folder_of_another_user_fails(context: Context) -> None:
     place = context.settings.known_hosts_folder
     place.mkdir(mode=0o700)
     os.chown(place, 1234, -1)
@@ -61,7 +61,7 @@ def test_a_known_hosts_folder_of_another_users(context: Context) -> None:
     assert (error.code, error.hint) == (refused.value.code, refused.value.hint)
 
 
-def test_a_key_that_others_may_read_or_that_is_gone(context: Context) -> None:
+def test_a_key_readable_by_others_or_missing_fails(context: Context) -> None:
     path = identities.private_key_path(context.settings)
     path.chmod(0o644)
     assert failure(laptop.permissions, context).hint == f"chmod 600 {path}"
@@ -69,14 +69,14 @@ def test_a_key_that_others_may_read_or_that_is_gone(context: Context) -> None:
     assert "config write" in failure(laptop.key, context).hint
 
 
-def test_a_key_that_is_a_pipe_is_not_waited_for(context: Context) -> None:
+def test_a_pipe_in_place_of_the_key_fails_at_once(context: Context) -> None:
     path = identities.private_key_path(context.settings)
     path.unlink()
     os.mkfifo(path, 0o600)
     assert "is no plain file" in failure(laptop.key, context).message
 
 
-def test_a_public_half_that_is_a_pipe_is_none(context: Context) -> None:
+def test_a_pipe_in_place_of_the_public_key_is_ignored(context: Context) -> None:
     path = identities.private_key_path(context.settings)
     public = path.with_name(f"{path.name}.pub")
     public.unlink()

@@ -24,7 +24,7 @@ def told(host: str | None) -> str:
     return last_failure.failure(Context(Settings(), host, FakeAws()))
 
 
-def test_the_last_failed_connection_of_the_host_itself() -> None:
+def test_the_last_failed_connection_to_the_host_is_shown() -> None:
     began = time.time() - 7200
     connection_log.append(ConnectionRecord("sm-a"), began, SmProxyError("no-vpc", "there is none"))
     connection_log.append(ConnectionRecord("sm-a"), time.time(), None)
@@ -33,12 +33,12 @@ def test_the_last_failed_connection_of_the_host_itself() -> None:
         told("sm-b")
 
 
-def test_what_doctor_itself_found_is_no_failure_on_record() -> None:
+def test_failures_of_doctor_itself_are_ignored() -> None:
     error_handler.report_last_line("list", SmProxyError("no-credentials", "there are none"))
     error_handler.report_last_line("doctor", SmProxyError("network", "no answer"))
     assert told(None).endswith("ago: no-credentials: there are none (sm-proxy list)")
 
 
-def test_nothing_on_record() -> None:
+def test_without_a_record_the_check_is_skipped() -> None:
     with pytest.raises(SkipCheck, match="no failure"):
         told(None)

@@ -71,7 +71,7 @@ def failure(examined: Context) -> SmProxyError:
     return caught.value
 
 
-def test_open_ones() -> None:
+def test_open_acls_pass() -> None:
     assert network_acls.path(context(acl("near"), acl("far"))) == "near to far, port 22, and back"
 
 
@@ -84,7 +84,7 @@ def test_open_ones() -> None:
         ([(1024, 40000, False)], [], "near, lets no TCP in from 10.0.1.5, ports 32768 to 60999"),
     ],
 )
-def test_one_that_is_closed_there_or_back(
+def test_an_acl_closed_in_either_direction_fails(
     near: list[tuple[int, int, bool]], far: list[tuple[int, int, bool]], told: str
 ) -> None:
     def denied(ways: list[tuple[int, int, bool]]) -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ def test_one_that_is_closed_there_or_back(
     assert "--rule-number 49 --protocol tcp" in error.hint
 
 
-def test_the_first_entry_that_fits_decides() -> None:
+def test_the_first_matching_entry_decides() -> None:
     for other in (
         entry(101, "deny", 22, egress=False),
         entry(50, "deny", 22, egress=False, block="192.0.2.0/24"),
@@ -106,14 +106,14 @@ def test_the_first_entry_that_fits_decides() -> None:
         assert network_acls.path(context(acl("near"), acl("far", other)))
 
 
-def test_within_one_subnet_there_is_no_edge() -> None:
+def test_within_one_subnet_no_acl_applies() -> None:
     together = {"Subnets": [{"SubnetId": "near", "CidrBlock": "10.0.1.0/24"}]}
     examined = context(acl("near", entry(1, "deny", 22, egress=False)), acl("far"))
     examined.aws = fakes.FakeAws(DescribeSubnets=together)
     assert "both in near" in network_acls.path(examined)
 
 
-def test_what_may_not_be_looked_at_is_no_cause() -> None:
+def test_denied_calls_are_skipped() -> None:
     denied = SmProxyError("access-denied", "no")
     with pytest.raises(SkipCheck, match="ec2:DescribeNetworkAcls is denied"):
         network_acls.path(context(acl("near"), acl("far"), DescribeNetworkAcls=denied))
@@ -121,7 +121,7 @@ def test_what_may_not_be_looked_at_is_no_cause() -> None:
         network_acls.path(context(acl("near"), acl("elsewhere")))
 
 
-def test_the_jobs_own_subnets_are_asked_about() -> None:
+def test_the_subnets_of_the_job_are_described() -> None:
     examined = context(acl("near"), acl("far"))
     network_acls.path(examined)
     assert isinstance(examined.aws, fakes.FakeAws)

@@ -27,7 +27,7 @@ def explained(
     return refusal.explain(examined, "root", ["a key: no"], [OUR_KEY], rest.pop("more", ()))
 
 
-def test_a_key_that_the_job_was_not_given() -> None:
+def test_a_key_missing_from_the_job_is_the_cause() -> None:
     error = explained()
     assert error.code == "key-refused"
     assert "keys show --env" in error.hint
@@ -35,7 +35,7 @@ def test_a_key_that_the_job_was_not_given() -> None:
 
 
 @pytest.mark.parametrize("value", [f"{TYPE} {OURS}", f"{TYPE} {OURS} me@laptop"])
-def test_a_user_who_is_forbidden_is_not_told_to_submit_the_job_again(value: str) -> None:
+def test_a_key_that_the_job_has_points_to_sshd_config(value: str) -> None:
     error = explained(given=value)
     assert "although the job was given that key" in error.message
     for word in ("AllowUsers", "PermitRootLogin", "/etc/passwd", "StrictModes", "/etc/nologin"):
@@ -43,15 +43,15 @@ def test_a_user_who_is_forbidden_is_not_told_to_submit_the_job_again(value: str)
     assert "keys show" not in error.hint
 
 
-def test_a_container_without_our_entrypoint_may_be_either() -> None:
+def test_without_our_entrypoint_both_causes_are_named() -> None:
     hint = explained(source="ip-addr", given=f"{TYPE} {OURS}").hint
     assert "authorized_keys" in hint
     assert "AllowUsers" in hint
 
 
-def test_what_a_server_says_by_itself() -> None:
-    assert "it takes no keys, only password" in explained(offered=("password",)).message
-    assert "wants password besides" in explained(more=["password"]).message
-    assert "takes no signatures" in explained(algorithms=b"rsa-sha2-256").message
-    assert "takes no signatures" not in explained(algorithms=TYPE.encode()).message
+def test_what_the_server_reveals_is_in_the_message() -> None:
+    assert "it accepts no keys, only password" in explained(offered=("password",)).message
+    assert "also wants password" in explained(more=["password"]).message
+    assert "accepts no signatures" in explained(algorithms=b"rsa-sha2-256").message
+    assert "accepts no signatures" not in explained(algorithms=TYPE.encode()).message
     assert 'it says "go away"' in explained(banner=b"go\r\naway\n").message

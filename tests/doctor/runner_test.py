@@ -33,7 +33,7 @@ def broken(_: Context) -> str:
     raise KeyError("x")
 
 
-def test_nothing_is_looked_at_behind_the_first_cause() -> None:
+def test_checks_after_the_first_failure_are_skipped() -> None:
     found = runner.examine(context(), ((("a", good), ("b", bad)), (("c", good),)))
     assert [item.result for item in found] == ["passed", "failed", "skipped"]
     cause = runner.first_failure(found)
@@ -45,7 +45,7 @@ def test_nothing_is_looked_at_behind_the_first_cause() -> None:
 @pytest.mark.parametrize(
     ("name", "fix"), [("credentials", "credential_process"), ("vpc", "Try again.")]
 )
-def test_a_check_that_never_ends_is_given_up(
+def test_a_check_that_never_ends_fails_after_its_limit(
     name: str, fix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "DEADLINE_S", 0.1)
@@ -57,7 +57,7 @@ def test_a_check_that_never_ends_is_given_up(
     assert fix in found.fix
 
 
-def test_what_cannot_be_checked_is_no_cause() -> None:
+def test_a_skipped_check_is_not_the_cause() -> None:
     found = runner.examine(context(), ((("a", none), ("b", broken)), (("c", good),)))
     assert [item.result for item in found] == ["skipped", "skipped", "passed"]
     assert runner.first_failure(found) is None

@@ -21,5 +21,5 @@ def rule(**changes: object) -> dict[str, object]:
         (rule(PrefixListIds=[{"PrefixListId": "pl-1"}]), True),
     ],
 )
-def test_a_rule_lets_pass_what_it_says(given: dict[str, object], passes: bool) -> None:
+def test_a_rule_allows_its_ports_and_addresses(given: dict[str, object], passes: bool) -> None:
     assert security_groups.allows(given, 22, "10.0.0.5", ["sg-1"]) is passes

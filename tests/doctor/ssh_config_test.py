@@ -27,7 +27,7 @@ def put(context: Context, text: str, *, behind: bool = False) -> None:
     config.write_text(config.read_text() + text if behind else text + config.read_text())
 
 
-def test_all_is_well(context: Context, tmp_path: Path) -> None:
+def test_an_intact_config_passes(context: Context, tmp_path: Path) -> None:
     assert ssh_config.effective(context).startswith("ssh goes by")
     assert ssh_config.program(context) == str(tmp_path / "bin" / "sm-proxy")
     assert laptop.permissions(context)
@@ -44,7 +44,9 @@ def test_all_is_well(context: Context, tmp_path: Path) -> None:
         ("# AWS Toolkit for VSCode\nHost sm*\n  ProxyCommand x '%n'\n", 3),
     ],
 )
-def test_who_shadows_is_named_with_its_line(context: Context, block: str, line: int) -> None:
+def test_an_overriding_block_is_named_with_its_line(
+    context: Context, block: str, line: int
+) -> None:
     put(context, block)
     error = failure(ssh_config.effective, context)
     assert error.code == "config-malformed"
@@ -52,7 +54,7 @@ def test_who_shadows_is_named_with_its_line(context: Context, block: str, line: 
     assert ("AWS Toolkit" in error.message) == ("AWS Toolkit" in block)
 
 
-def test_who_shadows_is_found_in_an_included_file(context: Context, tmp_path: Path) -> None:
+def test_an_overriding_block_is_found_in_an_included_file(context: Context, tmp_path: Path) -> None:
     other = tmp_path / "other.conf"
     other.write_text("Host *\n  ProxyCommand nc %h %p\n")
     put(context, f'Include "{other}"\n')
@@ -66,7 +68,7 @@ def test_who_shadows_is_found_in_an_included_file(context: Context, tmp_path: Pa
         "Host sm-*\n  User ubuntu\n",
     ],
 )
-def test_what_stands_behind_ours_does_no_harm(context: Context, block: str) -> None:
+def test_blocks_after_ours_do_no_harm(context: Context, block: str) -> None:
     put(context, block, behind=True)
     assert ssh_config.effective(context)
 
@@ -105,7 +107,7 @@ def unpin(context: Context, *keywords: str) -> None:
 
 
 @pytest.mark.parametrize(("keyword", "value"), PINNED.items())
-def test_an_option_that_an_old_block_leaves_open(
+def test_an_option_missing_from_an_old_block_is_reported(
     context: Context, keyword: str, value: str
 ) -> None:
     put(context, f"Host *\n  {keyword} {value}\n", behind=True)
@@ -121,7 +123,9 @@ def test_an_option_that_an_old_block_leaves_open(
 
 
 @pytest.mark.parametrize(("keyword", "value"), OPEN.items())
-def test_an_option_that_is_the_users(context: Context, keyword: str, value: str) -> None:
+def test_an_option_under_host_star_comes_with_a_narrower_pattern(
+    context: Context, keyword: str, value: str
+) -> None:
     line = f"  {keyword} {value}\n"
     put(context, f"Host *\n{line}", behind=True)
     error = failure(ssh_config.effective, context)
@@ -135,14 +139,14 @@ def test_an_option_that_is_the_users(context: Context, keyword: str, value: str)
     assert ssh_config.effective(context)
 
 
-def test_a_list_of_macs_counts_where_the_ciphers_need_one(context: Context) -> None:
+def test_macs_count_only_for_ciphers_that_need_one(context: Context) -> None:
     put(context, "Host *\n  MACs hmac-md5\n", behind=True)
     assert ssh_config.effective(context)
     put(context, "Host *\n  Ciphers aes128-ctr\n", behind=True)
     assert "sets macs to hmac-md5" in failure(ssh_config.effective, context).message
 
 
-def test_a_folder_is_no_list_of_revoked_keys(context: Context, tmp_path: Path) -> None:
+def test_a_folder_as_revoked_host_keys_fails(context: Context, tmp_path: Path) -> None:
     put(context, f"Host *\n  RevokedHostKeys {tmp_path}\n", behind=True)
     assert "ssh accepts no host key" in failure(ssh_config.effective, context).message
 
@@ -163,12 +167,12 @@ def test_a_folder_is_no_list_of_revoked_keys(context: Context, tmp_path: Path) -
         "HostKeyAlias gate",
     ],
 )
-def test_what_lets_ssh_through_is_no_fault(context: Context, line: str) -> None:
+def test_options_that_let_ssh_through_pass(context: Context, line: str) -> None:
     put(context, f"Host *\n  {line}\n".replace(",x", ""))
     assert ssh_config.effective(context)
 
 
-def test_a_line_above_an_include_added_by_hand(context: Context) -> None:
+def test_a_line_above_an_include_added_by_hand_is_reported(context: Context) -> None:
     """`config write` leaves such a file as it is."""
     own = context.settings.ssh_config_file
     config_of(context).write_text(f'Port 2200\nInclude "{own}"\n')
@@ -177,7 +181,7 @@ def test_a_line_above_an_include_added_by_hand(context: Context) -> None:
     assert error.hint.startswith(f"Delete line 1 of {config_of(context)}")
 
 
-def test_a_config_of_another_users(context: Context) -> None:
+def test_a_config_of_another_user_fails(context: Context) -> None:
     """Of root's and one's own ssh takes any; here it says what it would say of a third's."""
     error = effective._refused("Bad owner or permissions on /home/a b/.ssh/config\r\n")
     assert error.code == "bad-permissions"
@@ -193,29 +197,29 @@ def test_a_config_of_another_users(context: Context) -> None:
         assert error.hint == f"chown 0 {path} && chmod go-w {path}"
 
 
-def test_a_user_of_ones_own_is_no_shadow(context: Context) -> None:
+def test_a_users_own_user_and_tty_options_pass(context: Context) -> None:
     put(context, "Host sm-job\n  User ubuntu\n  RequestTTY yes\n")
     assert ssh_config.effective(context)
 
 
-def test_ours_is_not_included(context: Context) -> None:
+def test_a_missing_include_fails(context: Context) -> None:
     config_of(context).write_text("# nothing\n")
     assert "does not include our block" in failure(ssh_config.effective, context).message
 
 
-def test_a_config_that_ssh_refuses(context: Context) -> None:
+def test_a_config_that_ssh_rejects_fails(context: Context) -> None:
     put(context, "Nonsense x\n")
     assert "onsense" in failure(ssh_config.effective, context).message
 
 
-def test_the_program_has_moved(context: Context, tmp_path: Path) -> None:
+def test_a_moved_program_fails(context: Context, tmp_path: Path) -> None:
     (tmp_path / "bin" / "sm-proxy").unlink()
     ssh_config.effective(context)
     assert str(tmp_path / "bin" / "sm-proxy") in failure(ssh_config.program, context).message
 
 
 @pytest.mark.parametrize("words", [["/bin/true"], [sys.executable, "-I", "-m", "sm_proxi"]])
-def test_a_program_that_is_not_ours(words: list[str], context: Context) -> None:
+def test_another_program_fails(words: list[str], context: Context) -> None:
     set_program(context, *words)
     error = failure(ssh_config.program, context)
     assert words[0] in error.message
@@ -238,7 +242,7 @@ def set_program(context: Context, *words: str) -> None:
     ssh_config.effective(context)
 
 
-def test_the_packages_have_gone(context: Context, bare_python: Path) -> None:
+def test_missing_packages_fail(context: Context, bare_python: Path) -> None:
     set_program(context, str(bare_python), "-I", "-m", "sm_proxy")
     error = failure(ssh_config.program, context)
     assert error.code == "missing-dependency"
@@ -249,7 +253,7 @@ def test_the_packages_have_gone(context: Context, bare_python: Path) -> None:
     assert ssh_config.program(context) == sys.executable
 
 
-def test_an_old_block_in_another_pythons_environment(
+def test_an_old_block_in_the_environment_of_another_python_fails(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "types.py").write_text("raise SystemExit('of somebody else')\n")
@@ -263,7 +267,7 @@ def test_an_old_block_in_another_pythons_environment(
     assert error.hint.endswith("sm-proxy config write")
 
 
-def test_a_program_that_fails(context: Context, tmp_path: Path) -> None:
+def test_a_program_that_exits_with_an_error_fails(context: Context, tmp_path: Path) -> None:
     (tmp_path / "bin" / "sm-proxy").write_text("#!/bin/sh\necho torn >&2; exit 3\n")
     ssh_config.effective(context)
     error = failure(ssh_config.program, context)
@@ -271,7 +275,7 @@ def test_a_program_that_fails(context: Context, tmp_path: Path) -> None:
     assert "install sm-proxy again" in error.hint
 
 
-def test_what_ssh_will_run_decides_where_is_looked(context: Context) -> None:
+def test_later_checks_use_the_options_of_the_proxy_command(context: Context) -> None:
     own = context.settings.ssh_folder / "config"
     options = "--profile prod --region eu-west-1 --prefix sm- connect"
     own.write_text(own.read_text().replace("connect", options, 1))
@@ -280,7 +284,7 @@ def test_what_ssh_will_run_decides_where_is_looked(context: Context) -> None:
     assert (context.settings.profile, context.settings.region) == ("prod", "eu-west-1")
 
 
-def test_an_ssh_that_hangs_in_its_config(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ssh_that_hangs_fails(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(effective, "_DEADLINE_S", 0.5)
     put(context, 'Match exec "exec sleep 20"\n')
     error = failure(ssh_config.effective, context)

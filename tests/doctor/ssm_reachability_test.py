@@ -39,7 +39,7 @@ def endpoints(*names: str) -> dict[str, Any]:
         (IGW, endpoints(), "203.0.113.9", ""),
     ],
 )
-def test_an_agent_that_is_offline_needs_a_way_to_ssm(
+def test_an_offline_agent_needs_a_route_to_ssm(
     routes: Any, there: Any, public: str, lacking: str
 ) -> None:
     instance = {**INSTANCE, "PublicIpAddress": public}
@@ -59,7 +59,7 @@ def test_an_agent_that_is_offline_needs_a_way_to_ssm(
     assert failure(bastion.agent, examined).message == "the agent of i-1 is ConnectionLost"
 
 
-def test_routes_that_may_not_be_asked_are_no_cause() -> None:
+def test_denied_route_calls_are_skipped() -> None:
     offline = information("ConnectionLost")
     examined = context(DescribeInstanceInformation=offline, DescribeRouteTables=DENIED)
     bastion.running(examined)
@@ -93,7 +93,7 @@ BASTIONS = {"UserIdGroupPairs": [{"GroupId": "sg-bastion"}]}
         (BASTIONS, 22, "Online", False),
     ],
 )
-def test_an_agent_that_is_offline_has_to_be_let_in_by_the_endpoints(
+def test_endpoints_must_admit_an_offline_agent(
     peers: dict[str, Any], port: int, ping: str, *, closed: bool
 ) -> None:
     own = {"PrivateIpAddress": "10.0.0.9", "SecurityGroups": [{"GroupId": "sg-bastion"}]}
@@ -113,7 +113,7 @@ def test_an_agent_that_is_offline_has_to_be_let_in_by_the_endpoints(
     assert error.hint.endswith("--port 443 --source-group sg-bastion --region eu-west-1")
 
 
-def test_endpoints_without_groups_or_that_may_not_be_asked_are_no_cause() -> None:
+def test_endpoints_without_groups_or_access_are_skipped() -> None:
     for found, groups in ((endpoints("ssm"), {}), (DENIED, {}), (with_groups("sg-1"), DENIED)):
         examined = context(DescribeVpcEndpoints=found, DescribeSecurityGroups=groups)
         bastion.running(examined)

@@ -35,7 +35,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
 FINDINGS = [Finding("python", "passed", f"3.11 {SECRET}", 1)]
 
 
-def test_it_holds_what_helps_and_no_secret(context: Context, tmp_path: Path) -> None:
+def test_the_report_has_every_part_and_no_secret(context: Context, tmp_path: Path) -> None:
     path = tmp_path / "report.txt"
     support_bundle.write(path, context, FINDINGS)
     text = path.read_text()
@@ -56,7 +56,7 @@ def test_it_holds_what_helps_and_no_secret(context: Context, tmp_path: Path) -> 
         ("http://proxy.example:3128", "http://proxy.example:3128"),
     ],
 )
-def test_the_login_at_a_proxy_is_struck_out_however_it_is_written(
+def test_a_proxys_login_is_removed_in_every_spelling(
     proxy: str, shown: str, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
@@ -65,7 +65,7 @@ def test_the_login_at_a_proxy_is_struck_out_however_it_is_written(
     assert f"HTTPS_PROXY={shown}\n" in path.read_text()
 
 
-def test_a_place_that_cannot_be_written(context: Context, tmp_path: Path) -> None:
+def test_an_unwritable_path_fails(context: Context, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SmProxyError) as caught:
         support_bundle.write(tmp_path / "file" / "report.txt", context, FINDINGS)
@@ -73,7 +73,7 @@ def test_a_place_that_cannot_be_written(context: Context, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("error", [KeyError("no passwd entry"), OSError("no passwd entry")])
-def test_a_user_without_a_name_or_a_home_gets_a_report(
+def test_a_user_without_name_or_home_gets_a_report(
     error: Exception, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a container that runs as some number."""
@@ -91,7 +91,7 @@ def test_a_user_without_a_name_or_a_home_gets_a_report(
     assert "## versions" in path.read_text()
 
 
-def test_a_device_is_written_to_and_stays_one(context: Context, tmp_path: Path) -> None:
+def test_a_device_is_written_to_and_stays_a_device(context: Context, tmp_path: Path) -> None:
     """`--bundle /dev/stdout`, run as root."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -104,9 +104,7 @@ def test_a_device_is_written_to_and_stays_one(context: Context, tmp_path: Path) 
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-def test_a_pipe_in_the_place_of_what_is_told_does_not_hang(
-    context: Context, tmp_path: Path
-) -> None:
+def test_a_pipe_in_place_of_a_log_does_not_hang(context: Context, tmp_path: Path) -> None:
     log = tmp_path / "state" / "debug.log"
     log.unlink()
     os.mkfifo(log)
@@ -114,7 +112,7 @@ def test_a_pipe_in_the_place_of_what_is_told_does_not_hang(
     assert "## debug.log\n(no plain file)" in (tmp_path / "report.txt").read_text()
 
 
-def test_the_report_holds_no_secret(tmp_path: Path) -> None:
+def test_keys_tokens_and_account_numbers_are_removed(tmp_path: Path) -> None:
     said = support_bundle.clean(
         f"AKIAIOSFODNN7EXAMPLE 123456789012 {Path.home()}/x token=abcdefgh SessionToken: "
         + "q" * 40

@@ -12,13 +12,13 @@ pytestmark = pytest.mark.e2e
 
 CASES = {
     "MaxSessions 0": ("login-refused", "opens no session"),
-    "ForceCommand echo hello": ("login-refused", "runs something else"),
+    "ForceCommand echo hello": ("login-refused", "does not run our command"),
     "ForceCommand exit 3": ("login-refused", "ends with status 3"),
     "AllowUsers nobody-else": ("key-refused", "although the job was given that key"),
-    "PubkeyAuthentication no\nPasswordAuthentication yes": ("key-refused", "takes no keys"),
+    "PubkeyAuthentication no\nPasswordAuthentication yes": ("key-refused", "accepts no keys"),
     "PasswordAuthentication yes\nAuthenticationMethods publickey,password": (
         "key-refused",
-        "wants password besides",
+        "also wants password",
     ),
     "PubkeyAcceptedAlgorithms rsa-sha2-256": ("key-refused", "although the job was given that key"),
 }
