@@ -7,7 +7,7 @@ find_dropbear() {
     dropbearkey=${dropbear%/*}/dropbearkey
     [ -x "$dropbearkey" ] ||
         dropbearkey=$(PATH="$PATH:/usr/sbin:/usr/local/sbin:/sbin" command -v dropbearkey) ||
-        { add_problem 'dropbear has no dropbearkey beside it' && return 1; }
+        { add_problem 'dropbear needs dropbearkey, which is missing' && return 1; }
 }
 
 prepare_dropbear() {
@@ -28,7 +28,7 @@ prepare_dropbear() {
     listed_shell || return
     find_keys_folder || return
     if ! place_keys; then
-        add_problem "dropbear reads $keys_folder/authorized_keys only, and it cannot be written"
+        add_problem "dropbear reads only $keys_folder/authorized_keys, which cannot be written"
         return 1
     fi
     warn_if_no_keys
@@ -36,7 +36,7 @@ prepare_dropbear() {
     features="dropbear; pty; forwarding$features"
     case $options in
         *-c\ *) features="$features; environment" ;;
-        *) add_problem 'this dropbear is too old to give sessions the environment of the job' ;;
+        *) add_problem "this dropbear is too old to give sessions the job's environment" ;;
     esac
     for program in /usr/lib/openssh /usr/lib /usr/libexec/openssh /usr/libexec /usr/lib/ssh; do
         [ ! -x "$program/sftp-server" ] || { features="$features; sftp; scp" && return; }
@@ -44,7 +44,7 @@ prepare_dropbear() {
     if PATH="$PATH:/usr/bin:/bin" command -v scp >/dev/null 2>&1; then
         add_problem 'no sftp-server in this image: only scp -O works (install openssh-sftp-server)'
     else
-        add_problem 'no sftp-server in this image: neither sftp nor scp (install openssh-sftp-server)'
+        add_problem 'no sftp-server in this image: sftp and scp do not work (install openssh-sftp-server)'
     fi
 }
 
@@ -56,7 +56,7 @@ listed_shell() {
     else
         case $shell in /bin/sh | /bin/csh) return 0 ;; esac
     fi
-    add_problem "dropbear lets nobody in as $user: the login shell $shell is not in /etc/shells"
+    add_problem "dropbear would refuse $user: the login shell $shell is not in /etc/shells"
     return 1
 }
 
@@ -74,11 +74,11 @@ find_keys_folder() {
         return
     fi
     if [ -e "$path" ]; then
-        path="$path can be written to by $writers"
+        reason="$writers may write to $path"
     else
-        path="$path is not there"
+        reason="$path does not exist"
     fi
-    add_problem "dropbear takes no keys from $home/.ssh or $run: $path. Set SM_PROXY_RUN_DIR"
+    add_problem "dropbear would ignore keys in $home/.ssh and $run: $reason. Set SM_PROXY_RUN_DIR"
     return 1
 }
 

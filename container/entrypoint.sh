@@ -134,7 +134,7 @@ start_ssh() {
         echo none 2>/dev/null >"$smp_run/window" # until there is one
     fi
     if [ ! -r "$smp_here/serve.sh" ]; then
-        say "no ssh: $smp_here/serve.sh is not there"
+        say "no ssh: $smp_here/serve.sh is missing"
         smp_run=
         return
     fi
@@ -160,14 +160,14 @@ smp_keep_connected=$(parse_window "${SM_PROXY_KEEP_CONNECTED-}")
 for smp_window in wait_for keep_success keep_failure keep_connected; do
     eval "[ \"\$smp_$smp_window\" = bad ]" || continue
     eval "smp_$smp_window=0"
-    smp_said="${smp_said}a window of SM_PROXY_WAIT or SM_PROXY_KEEP_* is not a duration such as 10m; "
+    smp_said="${smp_said}SM_PROXY_WAIT or SM_PROXY_KEEP_* is not a duration such as 10m; "
 done
 smp_run=$(make_run_dir) || :
 if [ -n "$smp_run" ] && [ "$smp_run" != "${SM_PROXY_RUN_DIR:-$smp_run}" ]; then
     if is_plain_path "$SM_PROXY_RUN_DIR"; then
         smp_said="${smp_said}SM_PROXY_RUN_DIR cannot be written to; "
     else
-        smp_said="${smp_said}SM_PROXY_RUN_DIR is no absolute path of letters, digits and ._/@+=:,-; "
+        smp_said="${smp_said}SM_PROXY_RUN_DIR is not an absolute path of letters, digits and ._/@+=:,-; "
     fi
 fi
 

@@ -119,7 +119,7 @@ drop_exposed_keys() {
     mv "$run/authorized_keys.new" "$run/authorized_keys"
     rm -f "$run/half" "$run/half.bytes" "$run/halves" "$run/halves.patterns" "$run/private_keys" "$run/stray_keys"
     if [ -n "$image_keys_doubtful" ] && [ -s "$home/.ssh/authorized_keys" ]; then
-        add_problem "keys in $home/.ssh/authorized_keys do not count: private halves of them may lie in this image ($image_keys_doubtful)"
+        add_problem "keys in $home/.ssh/authorized_keys are ignored: this image may hold their private halves ($image_keys_doubtful)"
     fi
 }
 
@@ -128,9 +128,9 @@ say_exposed() {
     [ -s "$run/halves" ] || return 0
     print_key_patterns <"$run/halves" >"$run/halves.patterns"
     ! grep -q -f "$run/halves.patterns" "$home/.ssh/authorized_keys" ||
-        add_problem "a key in $home/.ssh/authorized_keys does not count: its private half lies in this image ($1)"
+        add_problem "a key in $home/.ssh/authorized_keys is ignored: this image holds its private half ($1)"
     ! grep -q -f "$run/halves.patterns" "$run/authorized_keys" ||
-        add_problem "a key of SM_PROXY_AUTHORIZED_KEY does not count: its private half lies in this image ($1)"
+        add_problem "a key of SM_PROXY_AUTHORIZED_KEY is ignored: this image holds its private half ($1)"
 } 2>/dev/null
 
 # Print what finds the keys on our input in lines of authorised keys: as whole words, for a file that

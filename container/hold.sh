@@ -150,7 +150,7 @@ keep_container() {
     write_window keep
     while [ -z "$smp_signalled" ] && [ ! -e "$smp_run/done" ]; do
         if [ -e "$smp_run/failed" ]; then
-            say 'the container does not stay: there is no ssh by which anybody could look at it'
+            say 'the container does not stay: without ssh nobody can look at it'
             break
         fi
         if [ "$smp_clock" -ge "$smp_until" ] && ! kept_by_connection; then break; fi
@@ -172,6 +172,6 @@ kept_by_connection() {
     fi
     [ -n "$smp_seen" ] || ! somebody_is_connected || smp_seen=$smp_clock
     if [ -z "$smp_seen" ] || [ $((smp_clock - smp_seen)) -ge "$smp_grace" ]; then return 1; fi
-    [ -n "$smp_stays" ] || say "somebody is connected: the container stays, for $((smp_latest - smp_clock)) s at most (sm-proxy done)"
+    [ -n "$smp_stays" ] || say "a user is connected: the container stays, for at most $((smp_latest - smp_clock)) s (sm-proxy done ends it)"
     smp_stays=yes
 }

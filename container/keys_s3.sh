@@ -84,7 +84,7 @@ refresh_keys() {
             told=$why
             read_clock
             if [ -s "$run/keys.s3" ] && [ $((smp_clock - good)) -ge "$keys_good_for" ]; then
-                exchange_say "keys: those from S3 are given up, an hour after they were read last"
+                exchange_say "keys: S3 could not be read for an hour: its keys may no longer log in"
                 : >"$run/keys.s3.new"
                 rm -f "$run/s3-keys/looked_at.before"
                 apply_s3_keys

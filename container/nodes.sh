@@ -112,9 +112,9 @@ EOF
             if [ "$missing" != "$before" ]; then
                 before=$missing
                 if [ -n "$missing" ]; then
-                    exchange_say "nodes: still without$missing"
+                    exchange_say "nodes: still waiting for$missing"
                 else
-                    exchange_say 'nodes: ssh reaches all of them'
+                    exchange_say 'nodes: ssh reaches every node'
                     : >"$run/nodes/ready"
                 fi
             fi
@@ -152,7 +152,7 @@ check_nodes() {
     elif [ -z "$s3_found" ]; then
         add_problem 'SM_PROXY_NODES_S3 needs Python with boto3, the AWS CLI or curl 7.88 in the image'
     elif [ -z "$nodes_job" ] || [ -z "$nodes_me" ]; then
-        add_problem 'SM_PROXY_NODES_S3: the job has no name here'
+        add_problem 'SM_PROXY_NODES_S3: this container does not know the name of its job'
     elif ! command -v ssh >/dev/null 2>&1; then
         add_problem 'SM_PROXY_NODES_S3: no ssh client in this image: install openssh-client'
     elif ! make_nodes_key; then
@@ -163,7 +163,7 @@ check_nodes() {
         if tell_ssh_of_nodes "$1"; then
             features="$features; nodes"
         else
-            add_problem "SM_PROXY_NODES_S3: ssh does not take our settings: $(cat "$run/nodes/problem")"
+            add_problem "SM_PROXY_NODES_S3: ssh does not use our settings: $(cat "$run/nodes/problem")"
         fi
     fi
 }

@@ -52,7 +52,7 @@ END
 # Print what ssh has to know of a node that has not shown its host key yet: it is not to be asked.
 add_missing_node() {
     printf 'Host %s\n  ProxyCommand sh -c "echo %s >&2; exit 1"\n' "$1" \
-        "'sm-proxy: $1 has not shown its host key yet. $here/wait-nodes.sh waits until all nodes have'"
+        "'sm-proxy: the host key of $1 is not known yet. $here/wait-nodes.sh waits for all nodes'"
 }
 
 # Make ssh take our settings before any card is here, and see with node $1 whether it does. Else fail,
@@ -78,7 +78,7 @@ include_ssh_config() {
     config=$home/.ssh/config
     if [ -z "${include_known-}" ]; then
         echo "Include $run/nodes/ssh_options" >"$run/nodes/include"
-        include_problem='this ssh knows no Include (OpenSSH 7.3 brought it)'
+        include_problem='this ssh does not know Include (new in OpenSSH 7.3)'
         with_timeout ssh -G -F "$run/nodes/include" localhost >/dev/null </dev/null || return
         include_known=yes
     fi

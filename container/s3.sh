@@ -57,7 +57,7 @@ s3_credentials() {
     fi
     [ -z "${AWS_CONTAINER_CREDENTIALS_RELATIVE_URI-}" ] ||
         s3_from=http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI
-    [ -n "$s3_from" ] || { echo 'no credentials of a role are here' >&2 && return 1; }
+    [ -n "$s3_from" ] || { echo 'found no credentials of a role' >&2 && return 1; }
     s3_answer=$({
         printf 'url = "%s"\n' "$s3_from"
         [ -z "$s3_proof" ] || printf 'header = "Authorization: %s"\n' "$s3_proof"
@@ -65,7 +65,7 @@ s3_credentials() {
         { echo "the role's credentials: ${s3_answer#*) }" | sed "s|$s3_from|...|g" >&2 && return 1; }
     s3_id=$(s3_json_field AccessKeyId) s3_secret=$(s3_json_field SecretAccessKey) s3_token=$(s3_json_field Token)
     s3_answer=
-    [ -n "$s3_id" ] || { echo "the role's credentials were not understood" >&2 && return 1; }
+    [ -n "$s3_id" ] || { echo "the role's credentials have an unknown form" >&2 && return 1; }
 }
 
 # Print the address of a key; the SDKs' settings for another endpoint hold.
@@ -91,7 +91,7 @@ s3_address() {
 s3_curl() {
     s3_region=${s3_elsewhere:-${AWS_REGION:-${AWS_DEFAULT_REGION:-us-east-1}}}
     s3_url=$(s3_address "$2") ||
-        { echo "curl does not know S3's address in $s3_region: boto3 or the AWS CLI would" >&2 && return 1; }
+        { echo "curl does not know S3's address in $s3_region: put boto3 or the AWS CLI into the image" >&2 && return 1; }
     s3_hash=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 # of nothing
     [ "$1" = GET ] || s3_hash=UNSIGNED-PAYLOAD
     s3_status=$({
@@ -120,11 +120,11 @@ s3_request() {
         304) return 4 ;;
         404)
             # A bucket that is not there is a mistake, not an object that is gone.
-            ! grep -q NoSuchBucket "$4" 2>/dev/null || { echo "S3: there is no bucket $s3_bucket" >&2 && return 1; }
+            ! grep -q NoSuchBucket "$4" 2>/dev/null || { echo "S3: the bucket $s3_bucket does not exist" >&2 && return 1; }
             return 3
             ;;
         *)
-            echo "S3 said $s3_status $(tr -d '\r\n' <"$4" | sed -n 's/.*<Code>\([A-Za-z]*\)<.*/\1/p')" >&2
+            echo "S3 answered $s3_status $(tr -d '\r\n' <"$4" | sed -n 's/.*<Code>\([A-Za-z]*\)<.*/\1/p')" >&2
             return 1
             ;;
     esac

@@ -98,7 +98,7 @@ choose_ports() {
     candidates='22 2222 22022'
     if starts_own_sshd; then
         candidates='2222 22022'
-        add_problem 'this is an MPI job, whose nodes need port 22 for an sshd of their own: ours listens elsewhere'
+        add_problem 'this is an MPI job: its own sshd needs port 22, so ours listens on another port'
     fi
     read -r lowest </proc/sys/net/ipv4/ip_unprivileged_port_start || lowest=1024
     [ "$uid" = 0 ] || [ "$lowest" -le 22 ] || candidates='2222 22022'
@@ -157,7 +157,7 @@ follow_server_log() {
             'Server listening on '* | '['*'] '*' Not backgrounding') on_listening "$1" ;;
             'Accepted '*)
                 if [ "$server" = sshd ] && ! names_authorized_key "$line"; then
-                    line="a stranger's words: $line"
+                    line="text from an unauthenticated client: $line"
                 else
                     peer=${line##* from }
                     from=${peer#* port }
@@ -180,7 +180,7 @@ follow_server_log() {
         fi
         [ "$shown" -le 500 ] || continue
         printf 'sm-proxy: sshd: %.500s\n' "$line" >&2
-        [ "$shown" != 500 ] || echo 'sm-proxy: sshd: more messages than are good for a log; silent for a while' >&2
+        [ "$shown" != 500 ] || echo 'sm-proxy: sshd: 500 messages in an hour: the next ones are not logged' >&2
     done
 }
 
@@ -222,7 +222,7 @@ unregister_server() {
 startup_watchdog() {
     sleep "$ready_within"
     if [ -e "$run/ready" ] || [ -e "$run/failed" ]; then return; fi
-    add_problem "ssh was not there within $ready_within s"
+    add_problem "ssh did not start within $ready_within s"
     announce_no_ssh
     unregister_server
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
@@ -253,15 +253,15 @@ try_server() {
         return
     done
     message=$(cat "$run/last-message" 2>/dev/null)
-    add_problem "$1: ${message:-ended without a word}"
+    add_problem "$1: ${message:-ended without a message}"
     return 1
 }
 
 serve() {
-    [ -n "$run" ] || { add_problem 'no writable place for run-time files' && return 1; }
+    [ -n "$run" ] || { add_problem 'no writable folder for run-time files' && return 1; }
     check_address || return
     [ -z "${SM_PROXY_KEEP_CONNECTED-}" ] || [ -r /proc/net/tcp ] ||
-        add_problem 'SM_PROXY_KEEP_CONNECTED: there is no /proc/net/tcp to tell who is connected'
+        add_problem 'SM_PROXY_KEEP_CONNECTED has no effect: /proc/net/tcp, which shows who is connected, is missing'
     [ "$watched" = 1 ] || { exit_with_watched & }
     startup_watchdog &
     found=

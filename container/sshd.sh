@@ -34,22 +34,22 @@ enable_root_login() {
 lets_user_in() {
     shell=$(find_login_shell)
     if [ ! -x "$shell" ]; then
-        add_problem "sshd lets nobody in as $user: the login shell $shell is not there"
+        add_problem "sshd would refuse $user: the login shell $shell does not exist"
         return 1
     fi
     if [ "$uid" != 0 ] && [ -e /etc/nologin ]; then
-        add_problem 'sshd lets nobody in but root, because of the file /etc/nologin'
+        add_problem 'sshd lets only root log in while the file /etc/nologin exists'
         return 1
     fi
     case $shell in
-        */nologin | */false) add_problem "the login shell of $user is $shell: no session can run anything" ;;
+        */nologin | */false) add_problem "the login shell of $user is $shell: sessions cannot run commands" ;;
     esac
 }
 
 prepare_sshd() {
     [ "$uid" != 0 ] || enable_root_login
     if [ -z "$user" ]; then
-        add_problem "user id $uid has no entry in /etc/passwd, which sshd insists on"
+        add_problem "user id $uid has no entry in /etc/passwd, which sshd needs"
         return 1
     fi
     lets_user_in || return
@@ -70,7 +70,7 @@ prepare_sshd() {
     # An environment sshd cannot take must not cost us the whole of ssh.
     if ! print_settings "$run/sshd_config" && print_settings "$run/without-environment"; then
         cp "$run/without-environment" "$run/sshd_config"
-        add_problem 'sessions do not get the environment of the job'
+        add_problem "sessions do not get the job's environment"
     fi
     # Since 9.8, sshd shuts out for minutes the address of whoever failed to log in. All of us come
     # from the bastion's: one wrong key would lock the whole team out.
@@ -95,10 +95,10 @@ allow_keys() {
         if [ ! -s "$run/image_keys" ]; then
             :
         elif [ "$writers$theirs" = 'its group' ] || [ "$writers" = others ]; then
-            add_problem "keys in $home/.ssh/authorized_keys do not count: $writers may write to $path"
+            add_problem "keys in $home/.ssh/authorized_keys are ignored: $writers may write to $path"
             : >"$run/image_keys"
         else
-            add_problem "keys in $home/.ssh/authorized_keys may not count: $writers may write to $path"
+            add_problem "keys in $home/.ssh/authorized_keys may be ignored: $writers may write to $path"
         fi
     fi
     [ -z "$strict" ] || echo 'StrictModes no' >>"$run/sshd_config"
@@ -133,7 +133,7 @@ share_environment() {
         echo "SetEnv \"SM_PROXY_RUN_DIR=$run\"" >>"$run/without-environment"
         features="$features; environment"
     else
-        add_problem 'this sshd is too old to give sessions the environment of the job'
+        add_problem "this sshd is too old to give sessions the job's environment"
     fi
 }
 

@@ -22,9 +22,9 @@ done
 read_clock
 until=$((smp_clock + limit))
 left=$(cut -d ' ' -f 1 "$run/hostfile" 2>/dev/null) ||
-    { echo 'sm-proxy: no hostfile: ssh is not there yet, this job has one node, or SM_PROXY_RUN_DIR is missing here' >&2 && exit 1; }
+    { echo 'sm-proxy: no hostfile: ssh has not started yet, this job has only one node, or SM_PROXY_RUN_DIR is not set here' >&2 && exit 1; }
 if [ ! -d "$run/nodes" ]; then
-    echo 'sm-proxy: the nodes exchange no keys: set SM_PROXY_NODES_S3; if it is set, the marker in the log says what is missing' >&2
+    echo 'sm-proxy: the nodes do not exchange keys. Set SM_PROXY_NODES_S3; if it is set, the marker in the log says why' >&2
     exit 1
 fi
 said=$(mktemp 2>/dev/null) || said=/dev/null
@@ -49,7 +49,7 @@ while :; do
     sleep 1
 done
 if [ -s "$run/nodes/problem" ]; then
-    why="; ssh does not take our settings: $(cat "$run/nodes/problem"), so give it: ssh -F $run/nodes/ssh_config"
+    why="; ssh does not use our settings: $(cat "$run/nodes/problem"). Use: ssh -F $run/nodes/ssh_config"
 fi
 echo "sm-proxy: ssh does not reach$left. ${why#; }" >&2
 exit 1

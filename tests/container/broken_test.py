@@ -29,7 +29,7 @@ WAYS = {
     "no server": ("export SM_PROXY_SSHD=/no/such/sshd", "no sshd in this image"),
     "sshd dies at once": (
         "fake sshd 'exit 1'; export SM_PROXY_SSHD=$fakes/sshd",
-        "sshd: ended without a word",
+        "sshd: ended without a message",
     ),
     "sshd hangs": ("fake sshd 'exec sleep 600'; export SM_PROXY_SSHD=$fakes/sshd", None),
     "no ssh-keygen": (
@@ -65,11 +65,11 @@ WAYS = {
     ),
     "nowhere to write": (
         EVERYWHERE + "mount -t tmpfs -o ro none $d; done; export SM_PROXY_SSHD=/none",
-        "no writable place for run-time files",
+        "no writable folder for run-time files",
     ),
     "full disks": (
         EVERYWHERE + "mount -t tmpfs -o size=4k none $d; done; export SM_PROXY_SSHD=/none",
-        "no writable place for run-time files",
+        "no writable folder for run-time files",
     ),
     "bad keys": (
         "export SM_PROXY_AUTHORIZED_KEY='-----BEGIN' SM_PROXY_AUTHORIZED_KEY_2='$(reboot)'",
@@ -99,7 +99,7 @@ WAYS = {
             EVERYWHERE + "mount -t tmpfs -o ro none $d; done; export SM_PROXY_SSHD=/none; "
             "mount --bind /bin/bash /bin/sh; export SHELLOPTS=errexit:nounset"
         ),
-        "no writable place for run-time files",
+        "no writable folder for run-time files",
     ),
     "an address with a line of sshd's": (
         "export SM_PROXY_LISTEN='127.0.0.1\nPasswordAuthentication yes'",
@@ -107,11 +107,11 @@ WAYS = {
     ),
     "a folder with a line of sshd's": (
         "export SM_PROXY_SSHD=/none SM_PROXY_RUN_DIR='/tmp/x\"\nPasswordAuthentication yes'",
-        "SM_PROXY_RUN_DIR is no absolute path of letters, digits and ._/@+=:,-",
+        "SM_PROXY_RUN_DIR is not an absolute path of letters, digits and ._/@+=:,-",
     ),
     "a folder that is relative": (
         "export SM_PROXY_SSHD=/none SM_PROXY_RUN_DIR=run",
-        "SM_PROXY_RUN_DIR is no absolute path of letters, digits and ._/@+=:,-",
+        "SM_PROXY_RUN_DIR is not an absolute path of letters, digits and ._/@+=:,-",
     ),
     "a refresh without a pause": (
         "fake sshd 'exit 1'; export SM_PROXY_SSHD=$fakes/sshd SM_PROXY_REFRESH=0",

@@ -124,7 +124,7 @@ def test_the_jobs_environment_where_there_is_no_proc(box: Box, tools: str) -> No
     job = {"SM_PROXY_AUTHORIZED_KEY_2": KEY, "SM_PROXY_KEEP_CONNECTED": "1s", "run": "of the job"}
     code, lines = box.run_directly([*entry, "sh", "-c", until_ready(box)], **job, TEXT="a='b'\nc=d")
     assert code == 0, lines
-    told = "SM_PROXY_KEEP_CONNECTED: there is no /proc/net/tcp to tell who is connected"
+    told = "SM_PROXY_KEEP_CONNECTED has no effect: /proc/net/tcp, which shows who is connected, is missing"
     assert marker_of(lines)["problems"] == [told]
     assert (box.run_dir / "authorized_keys").read_text(encoding="utf-8") == f"{KEY}\n"
     words = ["sh", "-c", '. "$0"; echo "$run"; echo "$TEXT"', str(box.run_dir / "environment.sh")]
@@ -202,7 +202,7 @@ def test_problems_are_told(box: Box) -> None:
         SM_PROXY_AUTHORIZED_KEY='no key; "x\\',
     )
     assert marker_of(lines)["problems"] == [
-        "a window of SM_PROXY_WAIT or SM_PROXY_KEEP_* is not a duration such as 10m",
+        "SM_PROXY_WAIT or SM_PROXY_KEEP_* is not a duration such as 10m",
         "SM_PROXY_AUTHORIZED_KEY holds no public key",
         "nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set",
     ]

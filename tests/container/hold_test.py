@@ -81,7 +81,7 @@ def test_stays_while_somebody_is_connected(box: Box, key: Path) -> None:
     read_until(process, "waiting up to 1h")
     assert window(box) == "wait"
     with session(box, key):
-        read_until(process, "somebody is connected: the container stays")
+        read_until(process, "a user is connected: the container stays")
         assert window(box) == "keep"
         time.sleep(2)  # longer than somebody who is gone has
         assert process.poll() is None
@@ -107,7 +107,7 @@ def test_done_ends_it_though_somebody_is_connected(box: Box, key: Path) -> None:
     box.replace("hold.sh", "smp_farewell=2 ", "smp_farewell=0 ")
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="1h")
     with session(box, key):
-        read_until(process, "somebody is connected: the container stays")
+        read_until(process, "a user is connected: the container stays")
         (box.run_dir / "done").touch()
         process.communicate(timeout=60)
         assert process.returncode == 3
@@ -142,14 +142,14 @@ def test_a_stranger_cannot_say_that_somebody_came(box: Box, key: Path) -> None:
         connection.start_client(timeout=20)
         with pytest.raises(paramiko.SSHException):
             connection.auth_none(f"x\n{name}\n")
-        read_until(process, f"a stranger's words: {name}")
+        read_until(process, f"text from an unauthenticated client: {name}")
         message = paramiko.Message()
         message.add_byte(bytes([paramiko.common.MSG_DISCONNECT]))
         message.add_int(11)
         message.add_string(f"bye\n{farewell}\n")
         message.add_string("en")
         connection._send_message(message)
-        read_until(process, f"a stranger's words: {farewell}")
+        read_until(process, f"text from an unauthenticated client: {farewell}")
     finally:
         connection.close()
     assert not (box.run_dir / "connected").exists()
@@ -168,7 +168,7 @@ def test_who_was_not_let_in_is_nobody(box: Box, key: Path) -> None:
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "the container stays for 2 s" in output
-    assert "somebody is connected" not in output
+    assert "a user is connected" not in output
 
 
 def test_where_they_came_from_is_known_once_somebody_came(tmp_path: Path) -> None:

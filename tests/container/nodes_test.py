@@ -87,7 +87,7 @@ def test_ours_come_before_the_images_settings(box: Box, config: str) -> None:
     assert lines.count("reached") == 2, output
     assert "reached unverified" not in lines
     assert output.count("Host key verification failed") == 2, output
-    assert "sm-proxy: algo-1 has not shown its host key yet." in output
+    assert "sm-proxy: the host key of algo-1 is not known yet." in output
 
 
 def test_a_script_of_the_job_that_writes_the_settings_anew(box: Box) -> None:
@@ -128,7 +128,7 @@ def test_what_ssh_does_not_take_is_a_problem(box: Box, fault: str) -> None:
     output, _ = box.start("sh", "-c", program, **NODES).communicate(timeout=120)
     marker = next(line for line in output.splitlines() if "sm_proxy_marker" in line)
     problems = json.loads(marker)["problems"]
-    about = [line for line in problems if line.startswith("SM_PROXY_NODES_S3: ssh does not take")]
+    about = [line for line in problems if line.startswith("SM_PROXY_NODES_S3: ssh does not use")]
     assert len(about) == 1, problems
     assert told in about[0]
     assert "nodes" not in json.loads(marker)["features"]
@@ -172,7 +172,7 @@ def test_an_ssh_without_include_keeps_its_settings(box: Box) -> None:
     output, _ = process.communicate(timeout=120)
     assert output.splitlines()[-1] == "Compression no"
     marker = next(line for line in output.splitlines() if "sm_proxy_marker" in line)
-    about = "SM_PROXY_NODES_S3: ssh does not take our settings: this ssh knows no Include (Op"
+    about = "SM_PROXY_NODES_S3: ssh does not use our settings: this ssh does not know Include ("
     assert any(line.startswith(about) for line in json.loads(marker)["problems"])
     assert "by sm-proxy" not in output
 

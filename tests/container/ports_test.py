@@ -34,7 +34,7 @@ REMOTE = "input/data/sagemaker_remote_function_bootstrap/job_driver.sh"
 
 _DRIVER = "$SM_PYTHON_CMD /opt/ml/input/data/sm_drivers/distributed_drivers"
 
-MPI_JOB = "this is an MPI job, whose nodes need port 22 for an sshd of their own"
+MPI_JOB = "this is an MPI job: its own sshd needs port 22"
 
 
 def chosen_ports(shell: str, ml: Path, **environment: str) -> tuple[list[str], str]:

@@ -302,7 +302,7 @@ def test_a_bucket_in_another_region(
         refused = store.pull("curl", "other.pub")
         server.shutdown()
     assert refused.returncode != 0
-    assert f"S3 said {status} PermanentRedirect" in refused.stderr
+    assert f"S3 answered {status} PermanentRedirect" in refused.stderr
     assert _Elsewhere.asked == ["us-east-1", "eu-west-1"] * 2  # once more, not for ever
 
 

@@ -78,7 +78,7 @@ def served(box: Box, tmp_path: Path, **environment: str) -> tuple[Laptop, dict[s
 def test_sshd_and_the_images_keys(box: Box, tmp_path: Path, place: str) -> None:
     box.prelude = f"chmod o+w {place}"
     laptop, marker = served(box, tmp_path)
-    told = "keys in /root/.ssh/authorized_keys do not count: others may write to"
+    told = "keys in /root/.ssh/authorized_keys are ignored: others may write to"
     assert marker["problems"] == [f"{told} {place}"]
     assert laptop.ssh("true").returncode == 0
     assert laptop.ssh("true", key=tmp_path / "images").returncode == 255
@@ -90,7 +90,7 @@ def test_a_group_that_some_sshds_trust(box: Box, tmp_path: Path) -> None:
     """Debian's does where nobody else is in it."""
     box.prelude = "chmod g+w /root"
     _, marker = served(box, tmp_path)
-    told = "keys in /root/.ssh/authorized_keys may not count: its group may write to /root"
+    told = "keys in /root/.ssh/authorized_keys may be ignored: its group may write to /root"
     assert marker["problems"] == [told]
 
 
@@ -100,7 +100,7 @@ def test_sshd_where_nobody_is_left(box: Box, tmp_path: Path) -> None:
     box.prelude = "chmod 777 /root /opt/ml"
     _, marker = served(box, tmp_path, SM_PROXY_AUTHORIZED_KEY="")
     assert marker["problems"] == [
-        "keys in /root/.ssh/authorized_keys do not count: others may write to /root",
+        "keys in /root/.ssh/authorized_keys are ignored: others may write to /root",
         "nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set",
     ]
 
@@ -140,11 +140,11 @@ def test_dropbear_with_a_run_folder_that_others_could_swap(
     [
         (
             "chmod 770 /root",
-            "dropbear takes no keys from /root/.ssh or /opt/ml/run: /root can be written to by {}",
+            "dropbear would ignore keys in /root/.ssh and /opt/ml/run: its group may write to /root{}",
         ),
         (
             "chmod 700 /opt/image/shells; mount --bind /opt/image/shells /etc/shells",
-            "dropbear lets nobody in as root: the login shell /bin/bash is not in /etc/shells",
+            "dropbear would refuse root: the login shell /bin/bash is not in /etc/shells",
         ),
     ],
     ids=["home", "shell"],
@@ -157,7 +157,7 @@ def test_dropbear_that_would_refuse_everybody_is_not_started(
     (box.root / "opt/image").rename(box.root / "opt/kept")
     box.prelude = fault.replace("/opt/image", "/opt/kept")
     _, marker = served(box, tmp_path, SM_PROXY_SSHD=str(DROPBEAR))
-    assert told.format("its group. Set SM_PROXY_RUN_DIR") in marker["problems"]
+    assert told.format(". Set SM_PROXY_RUN_DIR") in marker["problems"]
     assert (marker["port"], marker["features"]) == (0, [])
 
 
@@ -170,8 +170,8 @@ def test_a_user_whose_shell_is_not_there(box: Box, tmp_path: Path, shell: str) -
     (box.root / "etc/passwd").write_text("\n".join(passwd) + "\n", encoding="utf-8")
     _, marker = served(box, tmp_path)
     if shell == "/bin/gone":
-        told = "sshd lets nobody in as root: the login shell /bin/gone is not there"
+        told = "sshd would refuse root: the login shell /bin/gone does not exist"
         assert "sshd" not in marker["features"]
     else:
-        told = f"the login shell of root is {shell}: no session can run anything"
+        told = f"the login shell of root is {shell}: sessions cannot run commands"
     assert told in marker["problems"]

@@ -135,7 +135,7 @@ def test_the_images_own_key_pair_lets_nobody_in(team: Lab, tmp_path: Path) -> No
     to_node = f"{with_pair} -o StrictHostKeyChecking=no algo-2 true"
     assert b"Permission denied (publickey" in _try(team, "two", to_node).stderr
     shown = json.loads(team.sm_proxy("inspect", "sm-two", "--json").stdout)["data"]["problems"]
-    where = "/root/.ssh/authorized_keys does not count: its private half lies in this image"
+    where = "/root/.ssh/authorized_keys is ignored: this image holds its private half"
     assert f"a key in {where} (/root/.ssh/id_rsa)" in shown
 
 
@@ -202,7 +202,7 @@ def test_a_laptop_is_revoked_and_added_while_the_job_runs(team: Lab) -> None:
 
 def test_an_outage_of_s3_locks_nobody_out(team: Lab) -> None:
     with team.faults(deny=["s3:*"]):
-        known = "nodes: S3 could not be used: curl: S3 said 403 AccessDenied"
+        known = "nodes: S3 could not be used: curl: S3 answered 403 AccessDenied"
         await_true(lambda: known in _log(team, "two"), 60, lambda: _log(team, "two"))
         assert _admitted(team, "two")
         done = _try(team, "two", "ssh -n algo-2 hostname")
