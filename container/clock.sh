@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# sm-proxy: a clock that nobody sets while we look at it, where there is one. Sourced.
+# sm-proxy: a clock that setting the date does not change, if the kernel has one. Sourced.
 
-smp_clock=0 # seconds, of no special beginning
+smp_clock=0 # seconds since a moment that does not matter
 smp_last_clock=0
 
 # Set $smp_clock.

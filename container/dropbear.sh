@@ -1,6 +1,6 @@
 #!/bin/sh
 # shellcheck disable=SC2154,SC2034 # variables of serve.sh
-# Sourced by serve.sh: dropbear, where there is no sshd. 2017.75 (which brought `-c`) or newer.
+# Sourced by serve.sh: dropbear, for images without sshd. 2017.75 (which brought `-c`) or newer.
 
 find_dropbear() {
     dropbear=$(find_server_program dropbear) || return
@@ -48,7 +48,7 @@ prepare_dropbear() {
     fi
 }
 
-# Fail, and say so, where dropbear would refuse our user: it takes login shells of /etc/shells only.
+# Fail, and add a problem, if dropbear would refuse our user, whose login shell must be in /etc/shells.
 listed_shell() {
     shell=$(find_login_shell)
     if [ -e /etc/shells ]; then
@@ -60,8 +60,8 @@ listed_shell() {
     return 1
 }
 
-# Set $keys_folder to a folder from which dropbear takes keys: newer ones can be told one, older ones
-# know ~/.ssh only. Neither takes any below a folder that others may write to, such as /tmp.
+# Set $keys_folder to the folder from which dropbear reads keys: newer versions have an option for it,
+# older ones read only ~/.ssh. Both ignore a folder below one that others may write to, such as /tmp.
 find_keys_folder() {
     keys_folder=
     case $options in *authorized_keys*)
@@ -82,9 +82,9 @@ find_keys_folder() {
     return 1
 }
 
-# Put our keys where dropbear looks, again after each change of them.
+# Write the keys to dropbear's file. Called again after each change.
 place_keys() {
-    # What the image brought counts too, and stays when a key of ours goes.
+    # The image's own keys stay, also when one of ours is removed.
     { cat "$run/image_keys" "$run/authorized_keys" | without_exposed_keys >"$keys_folder/authorized_keys.new" &&
         mv -f "$keys_folder/authorized_keys.new" "$keys_folder/authorized_keys"; } 2>/dev/null
 }
@@ -95,7 +95,7 @@ run_dropbear() {
     address=$1
     number=$2
     shift 2
-    # -s: no passwords. -K: dead laptops are noticed. -W: a window that does not slow a copy down.
+    # -s: no passwords. -K: notice dead clients. -W: a window that does not slow copies down.
     set -- "$@" -F -E -s -m -K 30 -W 1048576 -P "$run/sshd.pid" -p "$address"
     # As MaxAuthTries in sshd_config.
     case $options in *'authentication tries'*) set -- "$@" -T 50 ;; esac

@@ -4,28 +4,28 @@
 #     ENTRYPOINT ["/opt/sm-proxy/entrypoint.sh", "python", "/opt/program/train.py"]
 #
 # The job comes first: whatever goes wrong with ssh, the program runs, and it starts within 200 ms.
-# Without a window it is exec'ed and is the very process it would have been without this script.
-# With no program at all the script starts ssh for the process that called it and returns.
+# Without a time window the script execs the program, which is then the same process as without us.
+# Without a program the script starts ssh for its caller and returns.
 #
 # SM_PROXY_AUTHORIZED_KEY, _2, ...  public keys that may log in
-# SM_PROXY_PORT                     sshd's port (22; 2222 where 22 cannot be had)
-# SM_PROXY_WAIT                     wait so long for somebody to connect before the program starts
+# SM_PROXY_PORT                     sshd's port (22, or 2222 where 22 is not available)
+# SM_PROXY_WAIT                     how long the program's start waits for a user to connect
 # SM_PROXY_KEEP_SUCCESS, SM_PROXY_KEEP_FAILURE
-#                                   keep the container so long after the program has ended
-# SM_PROXY_KEEP_CONNECTED           and while somebody is connected, so long at most
-# Durations: 90s, 10m, 2h, 1d, 0.  More, seldom needed: README.md beside this file.
+#                                   how long the container stays after the program has ended
+# SM_PROXY_KEEP_CONNECTED           how long it stays at most while a user is connected
+# Durations: 90s, 10m, 2h, 1d, 0.  README.md beside this file has the rarer settings.
 #
-# A variable of the job's environment is exported, whoever sets it: what the shell that becomes the
-# program sets is called smp_*, so that none of the job's changes. The `|| :` are for a job whose
-# environment makes a shell end at the first error (SHELLOPTS).
+# This shell becomes the program, and a variable from its environment stays exported when we set it.
+# So the names of our variables begin with smp_, and none of the job's variables changes. The `|| :`
+# are for a job whose environment (SHELLOPTS) makes a shell exit at the first error.
 
-smp_said= # what to tell in the marker's problems
+smp_said= # for the marker's problems
 
 say() {
     echo "sm-proxy: $*" >&2
 }
 
-# Print the folder that the rest of sm-proxy lies in, wherever links to us lie.
+# Print the folder of this script, also if a link to it was called.
 find_script_dir() {
     file=$0
     case $file in */*) ;; *) [ -e "$file" ] || file=$(command -v "$file") ;; esac
@@ -38,13 +38,13 @@ find_script_dir() {
     echo "${file%/*}"
 }
 
-# Print the seconds of a window; 0 where it is not set, "bad" where it makes no sense.
+# Print the seconds of a window; 0 if it is not set, "bad" if it is not a duration.
 parse_window() {
     [ -n "$1" ] || { echo 0 && return; }
     parse_duration "$1" 2>/dev/null || echo bad
 }
 
-# Succeed if we can put some 64 KiB into the folder $1: on a full disk, mkdir may still succeed.
+# Succeed if 64 KiB fit into the folder $1: on a full disk, mkdir may still succeed.
 has_free_space() {
     printf '%065536d' 0 >"$1/room.$$"
     room=$?
@@ -52,7 +52,7 @@ has_free_space() {
     return $room
 }
 
-# Make the folder $1, private; one that is there must be ours, for others may write beside it.
+# Make the private folder $1. An existing one must belong to user id $2: others may have made it.
 make_private_dir() {
     mkdir "$1" || {
         # shellcheck disable=SC2012 # mode and owner are all we want
@@ -64,14 +64,14 @@ make_private_dir() {
     has_free_space "$1"
 }
 
-# Succeed if $1 may stand in the settings of a server, of a client and of a shell, quoted or not.
+# Succeed if $1 is an absolute path that sshd's and ssh's settings and a shell take without quotes.
 is_plain_path() {
     case $1 in /*) ;; *) return 1 ;; esac
     case $1 in *[!A-Za-z0-9._/@+=:,-]*) return 1 ;; esac
 }
 
-# Make the private folder that both halves of sm-proxy share; print its path. Its name is the same
-# when we are called once more, by a script in the image for instance.
+# Make the private folder that the entrypoint and the ssh half share; print its path. A second call,
+# by a script in the image for example, finds the same folder.
 make_run_dir() {
     umask 077
     if is_plain_path "${SM_PROXY_RUN_DIR-}" && mkdir -p -- "$SM_PROXY_RUN_DIR" && has_free_space "$SM_PROXY_RUN_DIR"; then
@@ -93,15 +93,15 @@ make_run_dir() {
     done
 } 2>/dev/null
 
-# Succeed if the process $1 is not us and has $2 in its command line: a folder that outlived a
-# container may name one that is another today.
+# Succeed if the process $1 is not this one and has $2 in its command line. The folder may be older
+# than this container: then the process ids in its files belong to other processes by now.
 is_running_with() {
     [ "$1" != "$$" ] && kill -0 "$1" 2>/dev/null || return 1
     [ -r "/proc/$1/cmdline" ] || return 0
     case $(tr '\000' ' ' <"/proc/$1/cmdline") in *"$2"*) ;; *) return 1 ;; esac
 }
 
-# Succeed if our ssh half or its server runs already, started by the image's entrypoint for instance.
+# Succeed if our ssh half or its server already runs: the image's entrypoint may have started it.
 is_ssh_running() {
     for smp_file in serve sshd; do
         smp_pid=none
@@ -111,12 +111,12 @@ is_ssh_running() {
     return 1
 }
 
-# Claim the start of it. Succeed if somebody else has: the processes of a distributed job call us at
-# once.
+# Claim the start of the ssh half. Succeed if another process has claimed it: all processes of a
+# distributed job may call us at the same time.
 failed_to_claim() {
     if (set -C && echo "$$ $0" >"$smp_run/claim") 2>/dev/null; then return 1; fi
     smp_pid=none smp_by=
-    for smp_look in 1 2; do # it may be there and not be written yet
+    for smp_look in 1 2; do # the file may exist and still be empty
         if read -r smp_pid smp_by 2>/dev/null <"$smp_run/claim"; then break; fi
         sleep 0.02 2>/dev/null
     done
@@ -125,13 +125,13 @@ failed_to_claim() {
     return 1
 }
 
-# Start the ssh half beside the job, as nobody's child and in a session of its own.
+# Start the ssh half beside the job: not as the program's child, and in its own session.
 start_ssh() {
     if [ -n "$smp_run" ]; then
         echo "$1" 2>/dev/null >>"$smp_run/watched"
         if is_ssh_running || failed_to_claim; then return; fi
         rm -f "$smp_run/ready" "$smp_run/failed" "$smp_run/connected" "$smp_run/peers" "$smp_run/go" "$smp_run/done"
-        echo none 2>/dev/null >"$smp_run/window" # until there is one
+        echo none 2>/dev/null >"$smp_run/window" # no window is open yet
     fi
     if [ ! -r "$smp_here/serve.sh" ]; then
         say "no ssh: $smp_here/serve.sh is missing"
@@ -143,7 +143,7 @@ start_ssh() {
     else
         (/bin/sh "$smp_here/serve.sh" "$smp_run" "$1" "$smp_said" </dev/null &)
     fi
-    # Let the marker come before the program's own output, if that takes no time to speak of.
+    # Wait up to 0.12 s, so that the marker comes before the program's own output if possible.
     for smp_look in 1 2 3 4 5 6; do
         if [ -z "$smp_run" ] || [ -e "$smp_run/ready" ] || [ -e "$smp_run/failed" ]; then break; fi
         sleep 0.02 2>/dev/null || break
@@ -184,7 +184,7 @@ fi
 # shellcheck source=container/hold.sh
 . "$smp_here/hold.sh"
 for smp_signal in TERM INT HUP QUIT USR1 USR2; do
-    # shellcheck disable=SC2064 # the name is meant now
+    # shellcheck disable=SC2064 # expand the name now
     trap "on_signal $smp_signal" "$smp_signal"
 done
 start_ssh "$$" || :
@@ -198,5 +198,5 @@ if [ -n "$smp_run" ]; then
         exit "$smp_code"
     fi
 fi
-# No window behind it, or no place where the ssh half could tell us who has connected.
+# No keep window, or no folder in which the ssh half could note who has connected.
 exec "$@"

@@ -6,7 +6,7 @@ for part in duration s3 keys_s3 nodes nodes_ssh; do
     . "$here/$part.sh"
 done
 
-# See before the marker whether it can be done.
+# Check the settings before the marker is printed.
 check_exchange() {
     refresh=
     if [ -n "${SM_PROXY_REFRESH-}" ]; then
@@ -23,7 +23,7 @@ check_exchange() {
     check_nodes
 }
 
-# start_exchange PORT: do it behind the marker, once the server listens.
+# start_exchange PORT: start both after the marker, when the server listens.
 start_exchange() {
     cp "$run/authorized_keys" "$run/keys.environment"
     start_keys_s3

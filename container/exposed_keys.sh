@@ -1,23 +1,23 @@
 # shellcheck shell=sh disable=SC2154,SC2034 # variables of serve.sh
-# sm-proxy: keys whose private half lies in the image. Sourced by serve.sh.
+# sm-proxy: keys whose private half is in the image. Sourced by serve.sh.
 #
-# Framework images bring a key pair for mpirun, both halves, and let its public half log in: so whoever
-# can pull the image could. Such a key counts nowhere, whoever authorises it. What a file holds decides,
-# not its name. Our own keys are made at run time, below $run, and never looked at.
+# Framework images bring a key pair for mpirun and authorise its public half: so everybody who can pull
+# the image could log in. We ignore such a key wherever it is authorised. The content of a file decides,
+# not its name. Our own keys are made at run time, below $run, and not examined.
 
-# Print the folders where images have keys, one a line.
+# Print the folders where images have keys, one per line.
 list_key_folders() {
     printf '%s\n' /etc/ssh /etc/dropbear /.ssh /ssh /keys /opt/ssh /opt/.ssh "$home/.ssh" "${HOME:-/root}/.ssh"
     sed -n 's/^[^:]*:[^:]*:[^:]*:[^:]*:[^:]*:\(\/[^:]*\):.*/\1\/.ssh/p' /etc/passwd | sort -u
 }
 
-# Print the files that an ssh client of this image would take keys from, one a line.
+# Print the files that an ssh client of this image would take keys from, one per line.
 list_identity_files() {
     sed -n 's/^[[:space:]]*[Ii][Dd][Ee][Nn][Tt][Ii][Tt][Yy][Ff][Ii][Ll][Ee][[:space:]=]*"*\([^"]*[^"[:space:]]\).*/\1/p' \
         "$home/.ssh/config" /etc/ssh/ssh_config /etc/ssh/ssh_config.d/* | sed "s|^~/|$home/|; s|^%d/|$home/|"
 }
 
-# Print the files that hold a private key, one a line. Large ones hold none.
+# Print the files that hold a private key, one per line. Large files are not searched.
 list_private_keys() {
     {
         list_key_folders | find_below 2
@@ -28,8 +28,8 @@ list_private_keys() {
     done | head -n 64
 }
 
-# Print what else looks like a key by its path and holds a private one, where the image lets somebody in
-# by itself. Of these, many are of TLS, and what cannot be read of them says nothing.
+# If the image authorises keys itself, print the other files with a private key and a path like that of
+# a key. Many of them belong to TLS: one that we cannot read does not make the image's keys doubtful.
 list_stray_keys() {
     [ -s "$home/.ssh/authorized_keys" ] || return 0
     with_timeout find /etc /home /mnt /opt /srv /usr/local /usr/share /usr/src /var -xdev -maxdepth 5 -type f -size -32 \
@@ -38,7 +38,7 @@ list_stray_keys() {
         grep -vxF -e / -f "$run/private_keys" | head -n 64
 }
 
-# Of the places on our input, print the files with a private key that lie at most $1 folders below.
+# Print the files with a private key, at most $1 folders below the places on stdin.
 find_below() {
     depth=$1
     set --
@@ -52,13 +52,13 @@ find_below() {
         \( -name 'id_dropbear*' -o -name 'dropbear_*_key' \) ! -name '*.pub'
 }
 
-# Print the public halves of the private key in the file $1 as "type base64", as far as they can be told.
+# Print the public halves of the private key in the file $1 as "type base64", if we can find them.
 print_public_halves() {
     known=
     [ ! -r "$1.pub" ] || known=$(bare_key <"$1.pub")
     [ -z "$known" ] || echo "$known"
-    case ${known:+${1##*/}} in ssh_host_*) return ;; esac # dozens of milliseconds for nothing
-    # As a private file: ssh-keygen refuses one that others may read.
+    case ${known:+${1##*/}} in ssh_host_*) return ;; esac # ssh-keygen would take tens of milliseconds
+    # In a private copy: ssh-keygen refuses a file that others may read.
     tr -d '\r' <"$1" >"$run/half" || return
     {
         clean_env_with_timeout ssh-keygen -y -P '' -f "$run/half" </dev/null ||
@@ -67,13 +67,13 @@ print_public_halves() {
     } 2>/dev/null | bare_key
 }
 
-# Print the first public key on our input as "type base64".
+# Print the first public key on stdin as "type base64".
 bare_key() {
     tr '\r' '\n' | sed -n 's/^\([a-z0-9@.-]*\) \(AAAA[A-Za-z0-9+/=]*\).*/\1 \2/p' | head -n 1
 }
 
-# The same for OpenSSH's own format, in which the public half stands in clear text before a private
-# half that a passphrase may protect: "openssh-key-v1", 0, cipher, kdf, its options, how many, the key.
+# The same for OpenSSH's own format, where the public half is in clear text, before a private half that
+# may have a passphrase: "openssh-key-v1", 0, cipher, kdf, its options, number of keys, public key.
 print_openssh_half() {
     grep -q -e '-----BEGIN OPENSSH PRIVATE KEY-----' "$1" || return
     sed '/^-/d' "$1" | tr -d ' \t' | base64 -d >"$1.bytes" || return
@@ -93,8 +93,8 @@ number_at() {
     }
 }
 
-# Write the public halves to $run/exposed_keys, take them out of $run/authorized_keys, and say so. Sets
-# $image_keys_doubtful where a key pair of the image might open this container and we cannot tell.
+# Write the public halves to $run/exposed_keys, remove them from $run/authorized_keys, and add problems.
+# Set $image_keys_doubtful if the image may hold a pair that could log in and we cannot be sure.
 drop_exposed_keys() {
     image_keys_doubtful=
     : >"$run/exposed_keys"
@@ -105,7 +105,7 @@ drop_exposed_keys() {
         print_public_halves "$file" | sort -u >"$run/halves"
         if [ -s "$run/halves" ]; then
             cat "$run/halves" >>"$run/exposed_keys"
-            say_exposed "$file"
+            report_exposed "$file"
         else
             case $file in *ssh* | *dropbear*) image_keys_doubtful=$file ;; esac
         fi
@@ -113,7 +113,7 @@ drop_exposed_keys() {
     while IFS= read -r file; do
         print_public_halves "$file" | sort -u >"$run/halves"
         cat "$run/halves" >>"$run/exposed_keys"
-        say_exposed "$file"
+        report_exposed "$file"
     done <"$run/stray_keys"
     without_exposed_keys <"$run/authorized_keys" >"$run/authorized_keys.new"
     mv "$run/authorized_keys.new" "$run/authorized_keys"
@@ -123,8 +123,8 @@ drop_exposed_keys() {
     fi
 }
 
-# Say which of the keys in $run/halves would have let somebody in.
-say_exposed() {
+# Add a problem if a key in $run/halves, whose private half is in the file $1, was authorised.
+report_exposed() {
     [ -s "$run/halves" ] || return 0
     print_key_patterns <"$run/halves" >"$run/halves.patterns"
     ! grep -q -f "$run/halves.patterns" "$home/.ssh/authorized_keys" ||
@@ -133,14 +133,14 @@ say_exposed() {
         add_problem "a key of SM_PROXY_AUTHORIZED_KEY is ignored: this image holds its private half ($1)"
 } 2>/dev/null
 
-# Print what finds the keys on our input in lines of authorised keys: as whole words, for a file that
-# was cut short has the beginning of everybody's key.
+# Print grep patterns that find the keys on stdin in lines of authorised keys. They match whole words:
+# a truncated key is the beginning of many others.
 print_key_patterns() {
     sed -n 's/^[^ ]* \(.*\)$/[[:space:]]\1[[:space:]]\n[[:space:]]\1$/p'
 }
 
-# Write to $run/revoked_keys those that this sshd knows: of a line that it cannot read it concludes that
-# every key is revoked.
+# Write the exposed keys that this sshd can read to $run/revoked_keys: one line that it cannot read makes
+# sshd treat every key as revoked.
 write_revoked_keys() {
     while IFS= read -r line; do
         echo "$line" >"$run/half"

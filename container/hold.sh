@@ -1,7 +1,6 @@
 # shellcheck shell=sh disable=SC2154,SC2034 # variables of entrypoint.sh
-# Sourced by entrypoint.sh, only where there is a time window: the waiting before the program, the
-# program as a child of ours, and the keeping of the container behind it. `$smp_run/window` says
-# which it is.
+# Sourced by entrypoint.sh, only if a time window is set: waits before the program, runs the program as
+# our child, keeps the container after it. `$smp_run/window` says which window is open.
 
 smp_pause=1     # seconds between two looks at who is connected
 smp_grace=30    # seconds that a user whose connection broke has to come back
@@ -17,12 +16,12 @@ sleep_interruptibly() {
     wait $!
 }
 
-# Tell `sm-proxy go` and `done` where we are.
+# Tell `sm-proxy go` and `done` which window is open: wait, keep or none.
 write_window() {
     echo "$1" 2>/dev/null >"$smp_run/window"
 }
 
-# A signal for us: note it, and hand it on once there is a program. Called by traps.
+# Note a signal, and forward it once the program runs. Called by traps.
 # shellcheck disable=SC2317
 on_signal() {
     smp_signalled=yes
@@ -30,8 +29,8 @@ on_signal() {
     if [ -n "$smp_child" ]; then forward_signal "$1"; else smp_early="$smp_early $1"; fi
 }
 
-# Hand a signal on to the program. As long as it has no group of its own it is still this shell's
-# copy, which drops what it hears.
+# Forward a signal to the program. Until the child has a process group of its own it is still a copy of
+# this shell, which would drop the signal: so try until the group exists.
 forward_signal() {
     smp_tries=0
     until kill -s "$1" -- "-$smp_child" 2>/dev/null; do
@@ -44,7 +43,7 @@ forward_signal() {
     done
 }
 
-# Print the addresses of the job's own nodes, one a line, as /proc/net/tcp writes them.
+# Print the addresses of the job's own nodes, one per line, as /proc/net/tcp writes them.
 nodes_addresses() {
     sed -n 's/^Host [^ ]*//p' "$smp_run/nodes/ssh_config" 2>/dev/null | tr ' .' '\n ' |
         while read -r a b c d _; do
@@ -52,7 +51,7 @@ nodes_addresses() {
         done
 }
 
-# Print who was let in, "address:port" a line, without the job's other nodes: they do not count.
+# Print the clients that have logged in, "address:port" per line, without the job's other nodes.
 list_user_peers() {
     theirs=" $(nodes_addresses | tr '\n' ' ')"
     while read -r peer; do
@@ -60,15 +59,15 @@ list_user_peers() {
     done 2>/dev/null <"$smp_run/peers"
 }
 
-# Succeed if somebody has been let in since ssh is there.
-somebody_has_connected() {
+# Succeed if a user has logged in since ssh started.
+user_has_connected() {
     [ -e "$smp_run/connected" ] || return
     [ -s "$smp_run/nodes/ssh_config" ] || return 0
     [ ! -s "$smp_run/peers" ] || [ -n "$(list_user_peers)" ]
 }
 
-# Succeed if the connection of somebody who was let in is still there.
-somebody_is_connected() {
+# Succeed if the connection of a user who has logged in still exists.
+user_is_connected() {
     [ -s "$smp_run/peers" ] || return
     smp_here_now=" $(sed -n 's/^ *[0-9]*: [0-9A-F]*:[0-9A-F]* \(0000000000000000FFFF0000\)\{0,1\}\([0-9A-F]\{8\}:[0-9A-F]\{4\}\) 01 .*/\2/p' \
         /proc/net/tcp /proc/net/tcp6 2>/dev/null | tr '\n' ' ')"
@@ -78,31 +77,31 @@ somebody_is_connected() {
     return 1
 }
 
-# Wait until somebody has connected, `go` was said, ssh turned out impossible, or time is up.
+# Wait until a user has connected, `sm-proxy go` was run, ssh has failed, or the time is up.
 wait_for_connection() {
     read_clock
     smp_until=$((smp_clock + smp_wait_for))
     write_window wait
     say "waiting up to $SM_PROXY_WAIT for somebody to connect before the program starts"
     while [ -z "$smp_stopped" ] && [ "$smp_clock" -lt "$smp_until" ]; do
-        if [ -e "$smp_run/go" ] || [ -e "$smp_run/failed" ] || somebody_has_connected; then break; fi
+        if [ -e "$smp_run/go" ] || [ -e "$smp_run/failed" ] || user_has_connected; then break; fi
         sleep_interruptibly "$smp_pause"
         read_clock
     done
     write_window none
-    smp_early= # one that stops us, the caller sees to
+    smp_early= # the caller exits after a signal that stops us
 }
 
 # shellcheck disable=SC2016 # that is Perl
-# Run the program in a process group of its own and leave its exit code in $smp_code.
+# Run the program in a process group of its own, and set $smp_code to its exit code.
 run_program() {
-    # The shell tells "not found" from "not executable"; not every setsid and env does.
+    # A shell exits with 127 for "not found" and 126 for "not executable"; not every setsid and env does.
     set -- /bin/sh -c 'exec "$@"' "${0##*/}" "$@"
     if command -v setsid >/dev/null 2>&1; then
         smp_grouped=yes
         set -- setsid "$@"
     fi
-    # A shell starts background commands with these two ignored: undo that where something can.
+    # A shell makes background commands ignore SIGINT and SIGQUIT: undo that with what the image has.
     if env --default-signal=INT,QUIT true 2>/dev/null; then
         set -- env --default-signal=INT,QUIT "$@"
     elif perl -e 1 2>/dev/null; then
@@ -113,7 +112,7 @@ for number in (signal.SIGINT, signal.SIGQUIT): signal.signal(number, signal.SIG_
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 os.execvp(sys.argv[1], sys.argv[1:])' "$@"
     fi
-    # Else a background command reads nothing. A shell ends where it cannot do an `exec 3<&0`.
+    # Hand our stdin on: a background command would read /dev/null. Try first: a failed `exec` ends a shell.
     if (exec 3<&0) 2>/dev/null; then
         exec 3<&0
         "$@" <&3 3<&- &
@@ -130,13 +129,13 @@ os.execvp(sys.argv[1], sys.argv[1:])' "$@"
         wait "$smp_child"
         smp_result=$?
         [ "$smp_result" = 127 ] || smp_code=$smp_result
-        # A wait cut short by a signal of ours says nothing about the program: wait again.
+        # If a signal to us ended the wait, the program may still run: wait again.
         if [ -z "$smp_signalled" ] || [ "$smp_result" = 127 ]; then break; fi
     done
     smp_child=
 }
 
-# Keep the container for a while, and while somebody is connected, unless it was asked to stop.
+# Keep the container for its window and while a user is connected, unless a signal asked it to stop.
 keep_container() {
     if [ "$smp_code" = 0 ]; then smp_left=$smp_keep_success; else smp_left=$smp_keep_failure; fi
     if [ -n "$smp_stopped" ] || [ "$smp_left$smp_keep_connected" = 00 ] || [ -e "$smp_run/done" ]; then return; fi
@@ -156,21 +155,21 @@ keep_container() {
         if [ "$smp_clock" -ge "$smp_until" ] && ! kept_by_connection; then break; fi
         sleep_interruptibly "$smp_pause"
         read_clock
-        [ "$smp_clock" -lt $((smp_until - smp_grace)) ] || ! somebody_is_connected || smp_seen=$smp_clock
+        [ "$smp_clock" -lt $((smp_until - smp_grace)) ] || ! user_is_connected || smp_seen=$smp_clock
     done
     write_window none
     # Let that ssh session end first, however slow its network: else `sm-proxy done` would seem to fail.
     [ ! -e "$smp_run/done" ] || sleep_interruptibly "$smp_farewell"
 }
 
-# The window is over: succeed if the container stays because of who is connected.
+# Called when the window is over: succeed if the container stays because a user is connected.
 kept_by_connection() {
     [ "$smp_keep_connected" != 0 ] || return
     if [ "$smp_clock" -ge "$smp_latest" ]; then
         [ -z "$smp_stays" ] || say "SM_PROXY_KEEP_CONNECTED=$SM_PROXY_KEEP_CONNECTED is over: the container ends"
         return 1
     fi
-    [ -n "$smp_seen" ] || ! somebody_is_connected || smp_seen=$smp_clock
+    [ -n "$smp_seen" ] || ! user_is_connected || smp_seen=$smp_clock
     if [ -z "$smp_seen" ] || [ $((smp_clock - smp_seen)) -ge "$smp_grace" ]; then return 1; fi
     [ -n "$smp_stays" ] || say "a user is connected: the container stays, for at most $((smp_latest - smp_clock)) s (sm-proxy done ends it)"
     smp_stays=yes

@@ -2,12 +2,12 @@
 # shellcheck disable=SC2154,SC2034 # variables of serve.sh
 # Sourced by serve.sh: the public keys that may log in.
 
-# What looks for keys whose private half lies in the image, where that part is there, overrides these.
+# exposed_keys.sh, where it is installed, replaces these.
 drop_exposed_keys() { :; }
 without_exposed_keys() { cat; }
 
-# Print the keys in $1 as bare "type base64" lines, the first of each line: no options, no comment,
-# nothing else. In one go, for somebody may have put large files of words where keys are to be.
+# Print the first key of each line of $1 as "type base64", without options and comment. One pipeline
+# does all lines, because $1 may be a large file of something else.
 bare_keys() {
     printf '%s\n' "$1" | tr '\r\t' '\n ' | tr -cd '\n\040-\176' | sed -n '
         s/\\"//g; s/"[^"]*"//g; s/|/!/g; s/.*/ & /
@@ -15,7 +15,7 @@ bare_keys() {
         s/^[^|]*|\([^|]*\)|.*/\1/p'
 }
 
-# The names under which the job's environment may bring keys, in order.
+# Print the names of the job's variables that hold keys, in order.
 list_key_variables() {
     print_environment | LC_ALL=C sed -n 's/^\(SM_PROXY_AUTHORIZED_KEY\(_[0-9]\{1,4\}\)\{0,1\}\)=.*/\1/p' | sort -u
 }
@@ -42,7 +42,7 @@ write_authorized_keys() {
     check_exchange
 }
 
-# What the image itself lets in. Old dropbears have ours in the same file from then on.
+# Note the image's own keys. For dropbear only once: older ones have our keys in the same file later.
 write_image_keys() {
     [ "${server-}" != dropbear ] || [ ! -e "$run/image_keys" ] || return 0
     : >"$run/image_keys"
@@ -50,9 +50,9 @@ write_image_keys() {
         without_exposed_keys 2>/dev/null <"$home/.ssh/authorized_keys" >"$run/image_keys"
 }
 
-# Fail if others than us and root may write to $1 or to a folder above it, up to the user's home: sshd
-# and dropbear take no keys from there. Sets $path to what can be written to, and $writers: "its group"
-# or "others". Debian's sshd trusts a group in which nobody else is.
+# Fail if users other than us and root may write to $1 or to a folder above it, up to the user's home:
+# sshd and dropbear ignore keys there. Set $path to that file or folder, and $writers to "its group" or
+# "others". Debian's sshd trusts a group that has no other members.
 passes_strict_modes() {
     top=$(readlink -f -- "$home" 2>/dev/null) || top=$home
     path=$(readlink -f -- "$1" 2>/dev/null) || path=$1
@@ -77,7 +77,7 @@ find_login_shell() {
     echo "${entry:-/bin/sh}"
 }
 
-# Tell where no key at all may log in: none of ours, none of the image's, none to come.
+# Add a problem if no key may log in: none of ours, none of the image's, and none will come from S3.
 warn_if_no_keys() {
     [ -s "$run/authorized_keys" ] || [ -s "$run/image_keys" ] || [ -n "${keys_s3-}" ] ||
         add_problem 'nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set'

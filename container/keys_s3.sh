@@ -1,10 +1,9 @@
 # shellcheck shell=sh
 # sm-proxy: public keys from S3, refreshed while the job runs. Sourced by serve.sh.
 #
-# $run/authorized_keys is put together from what the environment brought, what S3 has, and the
-# nodes' own keys; it is replaced by a rename, and every log-in reads it anew. A set of keys that
-# cannot be refreshed for an hour is given up: nobody who was revoked may stay on because S3 cannot
-# be reached, and no short outage locks anybody out.
+# $run/authorized_keys joins the keys of the environment, of S3 and of the job's nodes. A rename
+# replaces it, and each login reads it again. When S3 could not be read for an hour, its keys are
+# dropped: an outage must not keep a revoked key valid for long, and a short one must lock nobody out.
 
 keys_good_for=3600 # seconds
 
@@ -12,33 +11,33 @@ exchange_say() {
     echo "sm-proxy: $*" >&2
 }
 
-# Wait for about three quarters of a minute, and no two containers at the same time.
+# Sleep for SM_PROXY_REFRESH, or for 30 to 60 s, so that containers do not all ask at once.
 sleep_until_refresh() {
     read_clock
     sleep "${refresh:-$((30 + (smp_clock + $$) % 31))}"
 }
 
-# Succeed if two small text files hold the same; not every image has a `cmp`.
+# Succeed if two small text files are equal; not every image has `cmp`.
 files_equal() {
     [ -r "$1" ] && [ -r "$2" ] && [ "$(cat "$1" && echo .)" = "$(cat "$2" && echo .)" ]
 }
 
-# Put the authorised keys together. Two loops do this; should one overtake the other, the next
-# round of either makes it good.
+# Join the authorised keys. Two loops call this: if one overwrites what the other wrote, the next round
+# of either corrects it.
 merge_authorized_keys() {
     for part in environment s3 nodes; do
         [ ! -e "$run/keys.$part" ] || cat "$run/keys.$part"
     done >"$run/authorized_keys.$1"
     files_equal "$run/authorized_keys.$1" "$run/authorized_keys" && return
     mv "$run/authorized_keys.$1" "$run/authorized_keys"
-    [ "${server-}" != dropbear ] || place_keys # it reads a file of its own
+    [ "${server-}" != dropbear ] || place_keys # it reads its own file
 }
 
-# Write the keys of the mirrored objects to $run/keys.s3.new; fail if all objects are as they were.
-# Each is parsed once: 1,000 of them, at every look, would keep a core busy.
+# Write the keys of the mirrored objects to $run/keys.s3.new; fail if no object has changed. Each object
+# is parsed once: parsing 1,000 of them in every round would keep a core busy.
 collect_mirrored_keys() (
     cd "$run/s3-keys" || exit
-    # shellcheck disable=SC2046 # names, which have nothing that a shell would expand
+    # shellcheck disable=SC2046 # names without characters that a shell expands
     {
         cat list && cksum /dev/null $(sed 's/ .*//; s/^/obj./' list)
     } >looked_at 2>/dev/null
@@ -94,7 +93,7 @@ refresh_keys() {
     done
 }
 
-# See before the marker whether it can be done at all.
+# Check, before the marker is printed, whether keys can come from S3.
 check_keys_s3() {
     [ -n "${SM_PROXY_KEYS_S3-}" ] || return 0
     if ! s3_parse_url "$SM_PROXY_KEYS_S3"; then

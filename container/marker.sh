@@ -2,7 +2,7 @@
 # shellcheck disable=SC2154,SC2034 # variables of serve.sh
 # Sourced by serve.sh: the line in the job's log by which a laptop finds this container.
 
-# Print $1 as a JSON string of at most $2 characters; only printable ASCII is left of it.
+# Print $1 as a JSON string of at most $2 characters, without those that are not printable ASCII.
 quote_json() {
     case $1 in
         *[!A-Za-z0-9\ ._:/+=@-]*)
@@ -12,7 +12,7 @@ quote_json() {
     esac
 }
 
-# Print the parts of $1, which "; " separates, as the inside of a JSON list; ten are enough.
+# Print the parts of $1, which "; " separates, as items of a JSON list: at most ten.
 quote_json_list() {
     comma=
     printf '%s' "$1" | sed 's/; */\n/g' | head -n 10 | while IFS= read -r part || [ -n "$part" ]; do
@@ -23,7 +23,7 @@ quote_json_list() {
     done
 }
 
-# Where SageMaker says which node this is: in training jobs, and in processing jobs.
+# The file in which SageMaker names this node: first that of training, then that of processing jobs.
 resource_config=$ml/input/config/resourceconfig.json
 [ -r "$resource_config" ] || resource_config=$ml/config/resourceconfig.json
 
@@ -42,7 +42,7 @@ default_interface() {
 
 # Print the addresses that this machine's names have in /etc/hosts.
 addresses_from_etc_hosts() {
-    # shellcheck disable=SC3028 # where it is set, it is of use
+    # shellcheck disable=SC3028 # some shells set HOSTNAME
     names=" $(read_resource_config current_host) $(hostname 2>/dev/null) ${HOSTNAME-} "
     while read -r address aliases; do
         for name in $aliases; do
@@ -52,7 +52,7 @@ addresses_from_etc_hosts() {
     done 2>/dev/null </etc/hosts
 }
 
-# Print "device address prefix" for an address that no tool could tell us about.
+# Print "device address prefix" for an address, without the help of `ip`.
 interface_of() {
     old_ifs=$IFS
     IFS=.
@@ -105,7 +105,7 @@ list_addresses() {
     if [ -z "$found" ]; then # some sandboxes have no such file
         found=$(addresses_from_etc_hosts | sort -u | while read -r address; do interface_of "$address"; done)
     fi
-    # The job's interface first, then the one the default route leaves by, then the others.
+    # First the job's interface, then that of the default route, then the others.
     first=$(read_resource_config network_interface_name)
     for wanted in "${first:-none}" "$(default_interface)" '*'; do
         echo "$found" | while read -r device address bits; do
@@ -122,7 +122,7 @@ list_addresses() {
     done | head -n 16
 }
 
-# Print the marker in one write, so that nothing of the job's can get into the middle of it.
+# Print the marker in one write, so that the job's output cannot get into the middle of it.
 print_marker() {
     comma=
     list=$(list_addresses | while read -r device address bits; do

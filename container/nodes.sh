@@ -1,17 +1,17 @@
 # shellcheck shell=sh
 # sm-proxy: every node of a job reaches every other by `ssh algo-2`. Sourced by serve.sh.
 #
-# Each container makes a key of its own and puts its public half, with the public halves of its host
-# keys, where the job's role may write: $SM_PROXY_NODES_S3. Only public material leaves a container.
-# A node's key counts only from the address that its name has in the job's own network, and only
-# names of the job's own list count: why that is sound stands in docs/nodes.md.
+# Each container makes its own key and puts the public half, with its public host keys, into
+# $SM_PROXY_NODES_S3. Only public material leaves a container. A node's key is accepted only from the
+# address that the node's name has in the job's network, and only the names in the job's own list are
+# used: docs/nodes.md says why that is sound.
 
 list_nodes() {
     tr -d '\r\n' 2>/dev/null <"$resource_config" | tr ',[]{}: ' '\n\n\n\n\n\n\n' |
         sed -n 's/^"\([a-z][a-z0-9]\{0,20\}-[0-9]\{1,5\}\)"$/\1/p' | sort -t - -k 2n -u
 }
 
-# Print how many processes fit on this node: its accelerators, or one.
+# Print the slots of this node for mpirun: the number of its accelerators, else 1.
 count_node_slots() {
     count=$(find /dev -maxdepth 1 -name 'nvidia[0-9]*' 2>/dev/null | wc -l)
     [ "$count" -gt 0 ] || count=$(find /dev -maxdepth 1 -name 'neuron[0-9]*' 2>/dev/null | wc -l)
@@ -28,7 +28,7 @@ resolve_node() {
     done | sort -u | head -n 8 | tr '\n' ',' | sed 's/,$//'
 }
 
-# Print what this node tells the others.
+# Print the card that this node gives to the others.
 print_node_card() {
     printf 'sm-proxy-node 1\njob %s\nnode %s\nport %s\nuser %s\nslots %s\n' \
         "$nodes_job" "$nodes_me" "$1" "$user" "$(count_node_slots)"
@@ -37,14 +37,14 @@ print_node_card() {
     printf '%s' "$host_keys" | sed 's/; */\n/g' | sed -n 's/^\([a-z0-9-]* [A-Za-z0-9+/=]*\)$/host \1/p'
 }
 
-# Print the first value of a field of the card in $1, if it is of the plain form that $3 forbids not.
+# Print the first value of the field $2 of the card in $1. Fail if it has unexpected characters.
 read_card_field() {
     value=$(sed -n "s/^$2 //p" "$1" | head -n 1)
     case $value in '' | *[!A-Za-z0-9._:/-]*) return 1 ;; esac
     echo "$value"
 }
 
-# Take one node's card into the files that are being made.
+# Add the card in the file $1, of the node $2, to the new files. Fail if the card is not valid.
 add_node_card() {
     file=$1 name=$2
     [ "$(read_card_field "$file" job)" = "$nodes_job" ] && [ "$(read_card_field "$file" node)" = "$name" ] || return 1
@@ -62,9 +62,9 @@ add_node_card() {
     nodes_patterns="$nodes_patterns $aliases"
 }
 
-# Make the files anew from the cards that are here; each is replaced by a rename. Sets $missing.
+# Write all files again from the cards we have; a rename replaces each. Set $missing to nodes without a card.
 write_node_files() {
-    # What is the same as before needs no second look, unless a name did not resolve yet.
+    # Nothing to do if no card has changed, unless a name did not resolve yet.
     [ -n "$unresolved" ] || ! files_equal "$run/nodes/cards/list" "$run/nodes/list" || return 0
     cp "$run/nodes/cards/list" "$run/nodes/list"
     new=$run/nodes/new
@@ -102,8 +102,8 @@ exchange_cards() {
             s3_with_any_tool pull "$where/" "$run/nodes/cards" 2>"$run/nodes/why"; then
             told=
             write_node_files
-            include_ssh_config # a script of the job may have written that file anew
-            # Ours may be gone by a lifecycle rule, or another's may stand in its place.
+            include_ssh_config # a script of the job may have replaced that file
+            # A lifecycle rule may have deleted our card, or another node may have overwritten it.
             sent=
             read -r etag _ <<EOF
 $(grep "/$nodes_me\$" "$run/nodes/cards/list")
@@ -123,7 +123,7 @@ EOF
             [ "$why" = "$told" ] || exchange_say "nodes: S3 could not be used: $why"
             told=$why
         fi
-        # Often in the first minutes, when all of them start, and until everybody is there.
+        # Often in the first minutes, while the nodes start, and longer if one is missing.
         round=$((round + 1))
         if [ "$round" -le 60 ] || { [ -n "$missing" ] && [ "$round" -le 300 ]; }; then
             sleep $((2 + $$ % 3))
@@ -133,7 +133,7 @@ EOF
     done
 }
 
-# See before the marker what this job wants and whether it can be done; write the first hostfile.
+# Check, before the marker is printed, what the job asks for and has; write the first hostfile.
 check_nodes() {
     nodes_all=$(list_nodes)
     nodes_me=$(read_resource_config current_host)
@@ -147,7 +147,7 @@ check_nodes() {
     if ! s3_parse_url "${SM_PROXY_NODES_S3%/}/"; then
         add_problem 'SM_PROXY_NODES_S3 is not of the form s3://bucket/folder/'
     elif [ -n "${cannot_bind-}" ]; then
-        # Without from= a node's key would count from anywhere. dropbear 2022 takes no such line at all.
+        # Without from= a node's key would be accepted from anywhere. dropbear 2022 rejects from= lines.
         add_problem "SM_PROXY_NODES_S3: $cannot_bind cannot bind a key to an address: install openssh-server"
     elif [ -z "$s3_found" ]; then
         add_problem 'SM_PROXY_NODES_S3 needs Python with boto3, the AWS CLI or curl 7.88 in the image'
@@ -176,7 +176,7 @@ make_nodes_key() {
         clean_env ssh-keygen -q -t ed25519 -N '' -C '' -f "$run/nodes/id_ed25519" </dev/null >/dev/null 2>&1
 }
 
-# start_nodes PORT: to be called once, when the server listens there.
+# start_nodes PORT: call it once, when the server listens on that port.
 start_nodes() {
     [ -n "${nodes-}" ] || return 0
     print_node_card "$1" >"$run/nodes/card"

@@ -1,11 +1,11 @@
 # shellcheck shell=sh disable=SC2154,SC2034 # variables of serve.sh
-# sm-proxy: how this container's ssh client is told of the job's nodes. Sourced by serve.sh.
+# sm-proxy: settings for this container's ssh client, for the job's nodes. Sourced by serve.sh.
 #
-# In an Include that is the first line of ~/.ssh/config: of an option the first value counts, and the
-# image's own `Host *` may switch checking off or lead elsewhere. For the same reason each option that
-# can keep us from a node, or let another machine answer for it, has a value here.
+# They are an Include in the first line of ~/.ssh/config: ssh takes the first value of an option, and the
+# image's own `Host *` may switch host-key checking off or lead to another host. For the same reason we
+# set each option that could prevent a connection to a node or let another machine answer for it.
 
-# Write the options that hold for all nodes, as far as this image's ssh knows them, tried with node $1.
+# Write the options for all nodes, without those that this image's ssh does not know. Try them with node $1.
 write_ssh_options() {
     cat >"$run/nodes/ssh_options" <<END
   StrictHostKeyChecking yes
@@ -49,14 +49,14 @@ END
     done
 }
 
-# Print what ssh has to know of a node that has not shown its host key yet: it is not to be asked.
+# Print settings for a node whose host key is not known yet: ssh must not connect to it.
 add_missing_node() {
     printf 'Host %s\n  ProxyCommand sh -c "echo %s >&2; exit 1"\n' "$1" \
         "'sm-proxy: the host key of $1 is not known yet. $here/wait-nodes.sh waits for all nodes'"
 }
 
-# Make ssh take our settings before any card is here, and see with node $1 whether it does. Else fail,
-# with the reason in $run/nodes/problem.
+# Make ssh use our settings before the first card comes, and check with node $1 that it does. If not,
+# fail with the reason in $run/nodes/problem.
 tell_ssh_of_nodes() {
     for host in $nodes_all; do add_missing_node "$host"; done >"$run/nodes/ssh_config"
     # shellcheck disable=SC2086 # a list of names
@@ -67,13 +67,13 @@ tell_ssh_of_nodes() {
     for wanted in 'stricthostkeychecking \(true\|yes\)' "userknownhostsfile $run/nodes/known_hosts"; do
         [ ! -s "$run/nodes/problem" ] || break
         echo "$taken" | grep -qi "^$wanted\$" ||
-            echo "ssh -G $1 shows others $(tail -n 1 "$run/nodes/why")" >"$run/nodes/problem"
+            echo "ssh -G $1 shows other values $(tail -n 1 "$run/nodes/why")" >"$run/nodes/problem"
     done
     [ ! -s "$run/nodes/problem" ]
 }
 
-# Let our settings be the first that ssh reads. ssh takes the home folder from /etc/passwd, as we do.
-# Where ssh knows no Include it would go nowhere any more: there the file stays as it is.
+# Make our settings the first that ssh reads. ssh takes the home folder from /etc/passwd, as we do. An
+# ssh that does not know Include would refuse to connect at all: then leave the file as it is.
 include_ssh_config() {
     config=$home/.ssh/config
     if [ -z "${include_known-}" ]; then
@@ -92,6 +92,6 @@ include_ssh_config() {
         echo "$ours"
         sed '/ # by sm-proxy: the nodes of this job$/d' "$config"
     } >"$config.sm-proxy" || return
-    # Through the file itself, so that its mode and owner stay.
+    # Write into the file itself, so that its mode and owner stay.
     cat "$config.sm-proxy" >"$config" && rm -f "$config.sm-proxy"
 } 2>/dev/null

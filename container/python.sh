@@ -1,6 +1,6 @@
 #!/bin/sh
 # shellcheck disable=SC2154,SC2034 # variables of serve.sh
-# Sourced by serve.sh: server.py, where there is neither sshd nor dropbear but a Python with asyncssh.
+# Sourced by serve.sh: server.py, for images without sshd and dropbear, but with a Python that has asyncssh.
 
 find_python() {
     # The job's own environment, not `clean_env`: a conda Python may need its LD_LIBRARY_PATH.
@@ -15,7 +15,7 @@ prepare_python() {
     cannot_bind=
     write_authorized_keys
     warn_if_no_keys
-    # Nothing of this needs an entry in /etc/passwd.
+    # This server needs no entry in /etc/passwd.
     [ -n "$user" ] || user=user
     features="python; sftp; scp; pty; forwarding; environment$features"
     write_environment_file

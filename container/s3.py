@@ -22,7 +22,7 @@ def client():
 
 
 def get_object(s3, bucket, key, etag=None):
-    """One object's content and ETag; None where it is not there, the same ETag where unchanged."""
+    """One object's (content, ETag); (None, etag) if it still has `etag`; None if there is none."""
     from botocore.exceptions import ClientError
 
     condition = {"IfNoneMatch": '"%s"' % etag} if etag else {}
@@ -42,7 +42,7 @@ def get_object(s3, bucket, key, etag=None):
 
 
 def write_atomically(folder, name, content):
-    """A file, all or nothing."""
+    """Write a file completely or not at all."""
     part = os.path.join(folder, "part")
     with open(part, "wb") as file:
         file.write(content)
@@ -50,7 +50,7 @@ def write_atomically(folder, name, content):
 
 
 def pull_prefix(s3, bucket, prefix, folder):
-    """Bring the objects below a prefix; what the list says of them."""
+    """Download the objects below a prefix; their (ETag, key) for the list."""
     found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1000).get("Contents", [])
     lines = []
     for entry in found:
@@ -67,7 +67,7 @@ def pull_prefix(s3, bucket, prefix, folder):
 
 
 def pull_object(s3, bucket, key, folder):
-    """Bring one object; what the list says of it."""
+    """Download one object; its (ETag, key) for the list."""
     with open(os.path.join(folder, "list")) as file:
         words = file.readline().split()
     answer = get_object(s3, bucket, key, words[0] if words else None)

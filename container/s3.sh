@@ -1,15 +1,15 @@
 # shellcheck shell=sh
-# sm-proxy: a few small objects from S3 and to it, with whatever tool the image has. Sourced.
+# sm-proxy: read and write small objects in S3 with a tool that the image has. Sourced.
 #
-# A folder in S3 is mirrored into a local one: `list` holds a line "ETAG KEY" for each object, and
-# its content stands in `obj.ETAG`. What did not change is not fetched again. Credentials are the
-# job's role's; they stand in no command line, no environment and no file.
+# A folder in S3 is mirrored into a local one: `list` has a line "ETAG KEY" for each object, `obj.ETAG`
+# its content. An unchanged object is not fetched again. The credentials are those of the job's role;
+# they are never in a command line, an environment or a file.
 #
 # Sourced with $here set.
 
 s3_most=65536 # bytes of one object; a list has at most 1,000 objects
 
-# Take s3://bucket/key apart. Keys are of letters, digits and ._-/ so that no tool has to quote any.
+# Set $s3_bucket and $s3_key from s3://bucket/key. Keys of letters, digits and ._-/ need no quoting.
 s3_parse_url() {
     s3_bucket=${1#s3://}
     s3_key=${s3_bucket#*/}
@@ -19,10 +19,10 @@ s3_parse_url() {
     case $s3_key in *[!A-Za-z0-9._/-]*) return 1 ;; esac
 }
 
-# Print the tools that could do it, the one that costs the job least first.
+# Print the tools that this image has, the cheapest first.
 s3_tools() {
     if command -v curl >/dev/null 2>&1; then
-        # Earlier ones leave x-amz headers out of the signature, which S3 refuses.
+        # Versions before 7.88 do not sign the x-amz headers, and S3 refuses that.
         curl --version 2>/dev/null | {
             read -r _ version _
             minor=${version#*.}
@@ -45,8 +45,8 @@ s3_json_field() {
     printf '%s' "$s3_answer" | tr -d '\r\n' | sed -n 's/.*"'"$1"'" *: *"\([^"]*\)".*/\1/p'
 }
 
-# Set $s3_id, $s3_secret and $s3_token as the SDKs would find them. The shell's printf is no
-# program of its own, so nothing of it shows in a list of processes.
+# Set $s3_id, $s3_secret and $s3_token from where the SDKs find them. printf is built into the shell, so
+# its arguments do not show in the list of processes.
 s3_credentials() {
     s3_id=${AWS_ACCESS_KEY_ID-} s3_secret=${AWS_SECRET_ACCESS_KEY-} s3_token=${AWS_SESSION_TOKEN-}
     [ -z "$s3_id" ] || return 0
@@ -68,7 +68,7 @@ s3_credentials() {
     [ -n "$s3_id" ] || { echo "the role's credentials have an unknown form" >&2 && return 1; }
 }
 
-# Print the address of a key; the SDKs' settings for another endpoint hold.
+# Print the URL of a key, at the endpoint that the SDKs would use.
 s3_address() {
     s3_at=${AWS_ENDPOINT_URL_S3:-${AWS_ENDPOINT_URL-}}
     case $s3_region in
@@ -81,7 +81,7 @@ s3_address() {
         echo "${s3_at%/}/$s3_bucket/$1"
     else
         case $s3_bucket in
-            *.*) echo "https://s3.$s3_region.$s3_domain/$s3_bucket/$1" ;; # no certificate fits such a host
+            *.*) echo "https://s3.$s3_region.$s3_domain/$s3_bucket/$1" ;; # S3's certificate does not cover such a host
             *) echo "https://$s3_bucket.s3.$s3_region.$s3_domain/$1" ;;
         esac
     fi
@@ -92,7 +92,7 @@ s3_curl() {
     s3_region=${s3_elsewhere:-${AWS_REGION:-${AWS_DEFAULT_REGION:-us-east-1}}}
     s3_url=$(s3_address "$2") ||
         { echo "curl does not know S3's address in $s3_region: put boto3 or the AWS CLI into the image" >&2 && return 1; }
-    s3_hash=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 # of nothing
+    s3_hash=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 # SHA-256 of an empty body
     [ "$1" = GET ] || s3_hash=UNSIGNED-PAYLOAD
     s3_status=$({
         printf 'url = "%s"\nuser = "%s:%s"\n' "$s3_url" "$s3_id" "$s3_secret"
@@ -105,7 +105,7 @@ s3_curl() {
     } | curl -q -sS --connect-timeout 5 --max-time 20 -D "$4.head" -o "$4" -w '%{http_code}' -K -) || return 1
 }
 
-# The same, once more where the bucket says that it stands in another region.
+# Make a request; if the bucket is in another region, make it there. Returns 3 for no object, 4 for unchanged.
 s3_request() {
     s3_elsewhere=
     : >"$4"
@@ -119,7 +119,7 @@ s3_request() {
         200) ;;
         304) return 4 ;;
         404)
-            # A bucket that is not there is a mistake, not an object that is gone.
+            # A missing bucket is a mistake in the settings, not a deleted object.
             ! grep -q NoSuchBucket "$4" 2>/dev/null || { echo "S3: the bucket $s3_bucket does not exist" >&2 && return 1; }
             return 3
             ;;
@@ -144,7 +144,8 @@ s3_list_curl() {
     done
 }
 
-# s3_get_curl KEY ETAG FILE: fetch what is not that ETag; $s3_etag is set. 4: unchanged; 3: none.
+# s3_get_curl KEY ETAG FILE: fetch an object unless it has that ETag; set $s3_etag. Returns 3 for no
+# object, 4 for unchanged.
 s3_get_curl() {
     s3_request GET "$1" '' "$3" "${2:+if-none-match: \"$2\"}" || return
     s3_etag=$(tr -d '\r"' <"$3.head" | sed -n 's/^[Ee][Tt]ag: *\([A-Za-z0-9-]*\)$/\1/p' | tail -n 1)
@@ -184,8 +185,8 @@ s3_put_aws() {
 
 # ---- the same for all tools ------------------------------------------------------------------
 
-# s3_pull TOOL URL FOLDER: mirror an object, or what is below a URL that ends with "/". Fails with
-# a reason on stderr and leaves the folder's list as it was.
+# s3_pull TOOL URL FOLDER: mirror an object, or all objects below a URL that ends with "/". If it fails,
+# the reason is on stderr and the folder's list is unchanged.
 s3_pull() (
     s3_parse_url "$2" || { echo 'not of the form s3://bucket/name' >&2 && exit 1; }
     cd "$3" || exit 1
@@ -225,7 +226,7 @@ s3_pull() (
             esac
             ;;
     esac
-    # No program for each object: there may be a thousand, and we come again every minute.
+    # Start no program per object: there may be 1,000, and this runs every minute.
     if [ "$(cat new && echo .)" = "$(cat list && echo .)" ]; then exit; fi
     mv new list
     listed=$(sed 's/ .*//; s/^/ /; s/$/ /' list)
@@ -244,8 +245,8 @@ s3_put() (
     "s3_put_$1" "$2"
 )
 
-# s3_with_any_tool COMMAND ARGUMENTS...: do it with the tool that worked last, else with the first
-# that works. Where all fail the reason is on stderr.
+# s3_with_any_tool COMMAND ARGUMENTS...: run s3_COMMAND with the tool that worked last, else with the
+# first that works. If all fail, the reasons are on stderr.
 s3_with_any_tool() {
     s3_said=
     s3_do=$1

@@ -1,15 +1,15 @@
 #!/bin/sh
 # sm-proxy, the ssh half: host keys, authorised keys, a server, and the one line in the job's log (the
-# marker) by which a laptop finds this container and knows it. Started by entrypoint.sh.
+# marker) by which a laptop finds and verifies this container. Started by entrypoint.sh.
 #
-#     serve.sh RUN_DIR PID PROBLEM     RUN_DIR may be empty; ssh ends when the process PID does, and
-#                                      all others that have put theirs into RUN_DIR/watched
+#     serve.sh RUN_DIR PID PROBLEM     RUN_DIR may be empty; ssh ends when the process PID and all
+#                                      processes listed in RUN_DIR/watched have ended
 #
 # Never reads the job's input, never prints the job's environment. A server is three functions in a
 # file of its own: find_NAME, prepare_NAME (keys, settings, $host_keys, $features), run_NAME PORT.
 # shellcheck disable=SC2034 # the parts use our variables
 
-set +aefu # whatever SHELLOPTS says in the environment of the job
+set +aefu # SHELLOPTS in the job's environment may have set these
 # shellcheck source=container/environment.sh
 [ ! -r "${0%/*}/environment.sh" ] || . "${0%/*}/environment.sh" # before we set a variable
 
@@ -21,22 +21,22 @@ ml=${SM_PROXY_ML_DIR:-/opt/ml}
 uid=$(id -u 2>/dev/null || sed -n 's/^Uid:[^0-9]*\([0-9]*\).*/\1/p' /proc/$$/status)
 user=$(id -un 2>/dev/null) || user=$(sed -n "s/^\([^:]*\):[^:]*:$uid:.*/\1/p" /etc/passwd | head -n 1)
 home=${HOME:-/}
-[ -z "$user" ] || eval "home=~$user" # a name out of id(1)
+[ -z "$user" ] || eval "home=~$user" # a name from id(1) or /etc/passwd
 newline='
 '
 ready_within=30 # seconds for all of it; after that the log says that there is no ssh
 watch_pause=1   # seconds between two looks at the processes that we serve
 umask 077
-# Re-register the caller: those who end as we begin may have thrown the list away.
+# Re-register the caller: an earlier ssh half that is just ending may have deleted the list.
 [ -z "$run" ] || { echo $$ >"$run/serve.pid" && echo "$watched" >>"$run/watched"; }
 
-# Each once: several servers may be tried.
+# Add a problem to the marker, but only once: several servers may report the same one.
 add_problem() {
     case "; $problems" in *"; $1; "*) ;; *) problems="$problems$1; " ;; esac
 }
 
-# What exchanges keys through S3, where that part is there, overrides these two: the first runs
-# before the marker, the second behind it.
+# exchange.sh, where it is installed, replaces these two: the first runs before the marker, the second
+# after it.
 check_exchange() { :; }
 start_exchange() { :; }
 
@@ -45,12 +45,12 @@ for part in clock marker keys exposed_keys sshd dropbear python exchange; do
     [ ! -r "$here/$part.sh" ] || . "$here/$part.sh"
 done
 
-# Programs of the system must not load the job's libraries (conda's libcrypto, for one).
+# Run a program of the system so that it does not load the job's libraries (conda's libcrypto, say).
 clean_env() {
     env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$@"
 }
 
-# Run a program for ten seconds at most, where there is a `timeout` of today's kind.
+# Run a program for at most ten seconds, if this image's `timeout` takes the seconds as an argument.
 with_timeout() {
     if timeout 1 true 2>/dev/null; then timeout 10 "$@"; else "$@"; fi
 }
@@ -59,7 +59,7 @@ clean_env_with_timeout() {
     with_timeout env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$@"
 }
 
-# Print the path of the server program called $1, if it is there and no other was asked for.
+# Print the path of the server program $1, if it exists and SM_PROXY_SSHD does not name another one.
 find_server_program() {
     program=${SM_PROXY_SSHD-}
     case ${program##*/} in
@@ -71,9 +71,9 @@ find_server_program() {
     case $program in /*) [ -x "$program" ] && echo "$program" ;; *) return 1 ;; esac
 }
 
-# Succeed if the job's framework will start `sshd -D` on port 22, for mpirun: where ours has that port
-# no node gets through to another. SageMaker's toolkit is told by a hyperparameter, version 3 of its SDK
-# brings a script (mpi.py and smdataparallel.py there, mpi_driver.py and mpi_utils_remote.py here).
+# Succeed if the job's framework will start `sshd -D` on port 22, for mpirun: with our sshd on that
+# port, the nodes could not reach each other. SageMaker's toolkit does it if a hyperparameter says so
+# (its mpi.py, smdataparallel.py); the SDK's version 3 brings a script (mpi_driver.py, mpi_utils_remote.py).
 starts_own_sshd() {
     for told in "$(cat "$ml/input/config/hyperparameters.json")" "${SM_FRAMEWORK_PARAMS-}" "${SM_TRAINING_ENV-}" "${SM_HPS-}"; do
         case $(printf '%s' "$told" | tr -d '\\" \t\r\n' | tr A-Z a-z) in
@@ -104,7 +104,7 @@ choose_ports() {
     [ "$uid" = 0 ] || [ "$lowest" -le 22 ] || candidates='2222 22022'
 } 2>/dev/null
 
-# Fail if we are to listen on one address and cannot know on which: not on all of them, then.
+# Fail if SM_PROXY_LISTEN is not an IPv4 address: do not listen on all addresses instead.
 check_address() {
     case ${SM_PROXY_LISTEN-} in
         *[!0-9.]* | *.*.*.*.*) ;;
@@ -115,7 +115,7 @@ check_address() {
     return 1
 }
 
-# The server listens: tell the world, once.
+# Called when the server listens: print the marker, once.
 on_listening() {
     [ ! -e "$run/ready" ] || return 0
     [ ! -s "$run/host_keys" ] || host_keys=$(cat "$run/host_keys")
@@ -124,11 +124,11 @@ on_listening() {
     start_exchange "$1"
 }
 
-# Note where somebody who was let in came from, as /proc/net/tcp writes it, so that the keep window
-# knows whether they are still there. $1 is 10.0.1.2, $2 a port.
+# Note the address of a client that has logged in, as /proc/net/tcp writes it, so that the keep window
+# sees whether it is still connected. $1 is an address such as 10.0.1.2, $2 a port.
 note_peer() {
     write_peer "$@"
-    : >"$run/connected" # last: who sees it looks for the peer
+    : >"$run/connected" # last: hold.sh reads the peers once this file exists
 }
 
 write_peer() {
@@ -142,8 +142,8 @@ write_peer() {
     printf '%02X%02X%02X%02X:%04X\n' "$4" "$3" "$2" "$1" "$5" >>"$run/peers"
 }
 
-# Pass the server's messages on to the job's log, and act on those that tell us something. A port
-# scan must not fill the log: 500 lines an hour are shown, who logged in is always shown.
+# Copy the server's messages to the job's log, and act on some of them. A port scan must not fill the
+# log: at most 500 messages an hour are copied. Logins do not count towards that number.
 follow_server_log() {
     return_key=$(printf '\r')
     shown=0
@@ -152,7 +152,7 @@ follow_server_log() {
     while IFS= read -r line; do
         line=${line%"$return_key"}
         case $line in
-            *sm_proxy_marker*) continue ;;          # a stranger's "user name": we print the only one
+            *sm_proxy_marker*) continue ;;          # a client's "user name": only we print a marker
             *syslogin_perform_logout*) continue ;; # images have no utmp, and need none
             'Server listening on '* | '['*'] '*' Not backgrounding') on_listening "$1" ;;
             'Accepted '*)
@@ -184,7 +184,7 @@ follow_server_log() {
     done
 }
 
-# Succeed if the process $1 lives; without /proc, one that nobody has waited for counts.
+# Succeed if the process $1 is alive. Without /proc a zombie counts as alive.
 is_alive() {
     if [ ! -r "/proc/$$/stat" ]; then
         kill -0 "$1" 2>/dev/null
@@ -195,7 +195,7 @@ is_alive() {
     fi
 }
 
-# Succeed if one of the processes that we serve lives.
+# Succeed if one of the processes that we serve is alive.
 any_watched_alive() {
     while read -r process; do
         if is_alive "${process:-none}"; then return; fi
@@ -203,9 +203,9 @@ any_watched_alive() {
     return 1
 }
 
-# End with the processes we serve. Only needed where their end is not the container's end.
+# End ssh after the processes that we serve. Not needed for process 1: the container ends with it.
 exit_with_watched() {
-    # One script follows on another: look twice, for the gap between them.
+    # Look twice: there may be a gap between two scripts that run one after the other.
     while any_watched_alive || { sleep "$watch_pause" && any_watched_alive; }; do sleep "$watch_pause"; done
     server_pid=$(cat "$run/sshd.pid" 2>/dev/null)
     unregister_server
@@ -213,12 +213,12 @@ exit_with_watched() {
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
 }
 
-# Whoever calls the entrypoint from now on starts ssh anew.
+# Let the next call of the entrypoint start ssh again.
 unregister_server() {
     [ -z "$run" ] || rm -f "$run/sshd.pid" "$run/serve.pid" "$run/claim" "$run/watched"
 }
 
-# Something hangs: say so, and give up, so that nobody waits for us.
+# Give up, and say so, if ssh does not start in time: a wait window would wait for us.
 startup_watchdog() {
     sleep "$ready_within"
     if [ -e "$run/ready" ] || [ -e "$run/failed" ]; then return; fi
@@ -228,7 +228,7 @@ startup_watchdog() {
     kill -s KILL -- "-$$" 2>/dev/null || kill -s KILL $$
 }
 
-# Say that this container has no ssh.
+# Print a marker that says that this container has no ssh.
 announce_no_ssh() {
     host_keys=
     features=
@@ -236,7 +236,7 @@ announce_no_ssh() {
     [ -z "$run" ] || : >"$run/failed"
 }
 
-# Run one kind of server for as long as it lives. Fails if it never listened.
+# Run one kind of server until it ends. Fail if it never listened.
 try_server() {
     features=
     host_keys=
@@ -245,7 +245,7 @@ try_server() {
     ! command -v rsync >/dev/null 2>&1 || features="$features; rsync"
     for port in $candidates; do
         "run_$1" "$port" || continue
-        # It listened and ended, which it never does by itself: same port, same keys, once more.
+        # It listened, then it ended, which no server does by itself: start it again, with the same keys.
         for _ in 1 2 3 4 5; do
             sleep 1
             "run_$1" "$port"
@@ -261,7 +261,7 @@ serve() {
     [ -n "$run" ] || { add_problem 'no writable folder for run-time files' && return 1; }
     check_address || return
     [ -z "${SM_PROXY_KEEP_CONNECTED-}" ] || [ -r /proc/net/tcp ] ||
-        add_problem 'SM_PROXY_KEEP_CONNECTED has no effect: /proc/net/tcp, which shows who is connected, is missing'
+        add_problem 'SM_PROXY_KEEP_CONNECTED has no effect: this container has no /proc/net/tcp'
     [ "$watched" = 1 ] || { exit_with_watched & }
     startup_watchdog &
     found=

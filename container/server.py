@@ -2,8 +2,8 @@
 
 Shell and exec with and without a terminal, sftp, scp, and forwarding of ports and of Unix sockets
 in both directions: what VS Code asks for. Keys only; the files of authorised keys are read at each
-log-in, so that a key which was taken out no longer opens anything. Started by python.sh; messages
-are worded as sshd's, because serve.sh reads those.
+login, so a key that was removed no longer opens anything. Started by python.sh. Its messages are
+those of sshd, because serve.sh reads them.
 """
 
 import argparse
@@ -28,14 +28,14 @@ _CHUNK = 65536
 
 
 def say(message):
-    """Write one line for serve.sh, whatever a stranger put into it."""
+    """Write one line for serve.sh, without the control characters that a client may have sent."""
     text = "".join(c if c.isprintable() else "?" for c in message)
     sys.stdout.write(text[:500] + "\n")
     sys.stdout.flush()
 
 
 def home_and_shell():
-    """Home and shell of the user we are; an entry in /etc/passwd is not needed."""
+    """Home and shell of our user, who need not have an entry in /etc/passwd."""
     try:
         entry = pwd.getpwuid(os.getuid())
     except KeyError:
@@ -45,7 +45,7 @@ def home_and_shell():
 
 
 def authorized_keys(options):
-    """The lines of the files whose keys count, without keys whose private half is in the image."""
+    """The lines of the authorised keys, without keys whose private half is in the image."""
     run = pathlib.Path(options.run)
     exposed = {line.split()[1] for line in read_lines(run / "exposed_keys")}
     files = [run / "authorized_keys"]
@@ -61,7 +61,7 @@ def read_lines(file):
 
 
 class Server(asyncssh.SSHServer):
-    """One connection: who may log in, and that all kinds of forwarding are allowed."""
+    """One connection: says who may log in, and allows all kinds of forwarding."""
 
     def __init__(self, options):
         self._options = options
@@ -105,20 +105,20 @@ class Server(asyncssh.SSHServer):
 
 
 class SftpServer(asyncssh.SFTPServer):
-    """sftp and scp, with the exit status that the library forgets and OpenSSH's scp insists on."""
+    """sftp and scp, with the exit status that asyncssh does not send and OpenSSH's scp needs."""
 
     def exit(self):
-        self.channel.exit(0)  # goes nowhere where another status was sent, or the client is gone
+        self.channel.exit(0)  # no effect after another status, or if the client is gone
 
 
 def read_environment(stream):
-    """What the job was started with, as environment.sh prints it."""
+    """The job's environment, from what environment.sh prints."""
     pairs = (line.partition(b"=") for line in stream.read().split(b"\n") if b"=" in line)
     return {os.fsdecode(n): os.fsdecode(v.replace(b"\1", b"\n")) for n, _, v in pairs}
 
 
 def session_environment(process, options):
-    """The job's environment with what a session has of its own."""
+    """The job's environment, and the variables of a session."""
     home, shell = home_and_shell()
     job = options.environment
     variables = {name: value for name, value in job.items() if not _HIDDEN.fullmatch(name)}
@@ -141,7 +141,7 @@ def session_environment(process, options):
 
 
 async def serve_session(process, options):
-    """Run what the client asked for, and hand its exit status or signal over."""
+    """Run the client's command, and send its exit status or signal."""
     home, shell = home_and_shell()
     command = process.command
     arguments = [shell, "-c", command] if command else ["-" + os.path.basename(shell)]
@@ -179,7 +179,7 @@ async def run_on_pipes(process, arguments, settings):
 
 
 def open_pipe(reader, writer):
-    """Make a pipe as two unbuffered files, each to be closed with the stack it is given to."""
+    """Make a pipe as two unbuffered files; each is closed by the stack that was given for it."""
     source, target = os.pipe()
     return (
         reader.enter_context(open(source, "rb", 0)),
@@ -216,9 +216,9 @@ async def run_on_terminal(process, arguments, settings):
 
 
 async def copy_both_ways(process, child, stdin_writer, outputs):
-    """Copy both ways until everything was shown, or the client is gone.
+    """Copy both ways until the output ends, or the client is gone.
 
-    As with sshd it is the end of the output that counts, not the end of the program.
+    As in sshd, a session ends with the output, not with the program.
     """
     for file in [stdin_writer] + [source for source, _ in outputs]:
         os.set_blocking(file.fileno(), False)
@@ -229,7 +229,7 @@ async def copy_both_ways(process, child, stdin_writer, outputs):
     output_ended = asyncio.gather(*output_tasks, return_exceptions=True)
     client_gone = asyncio.ensure_future(process.channel.wait_closed())
     await asyncio.wait([output_ended, client_gone], return_when=asyncio.FIRST_COMPLETED)
-    # All of them have to end before the files are closed: the event loop keeps their numbers.
+    # End all of them before the files are closed: the event loop watches their descriptors.
     tasks = [input_task, client_gone, *output_tasks]
     for task in tasks:
         task.cancel()
@@ -254,11 +254,11 @@ async def wait_until_ready(add, remove, file):
 
 
 async def copy_output(source, target):
-    """Copy what a program puts out, no faster than the client takes it."""
+    """Copy the output of a program, no faster than the client reads it."""
     while True:
         try:
             data = source.read(_CHUNK)
-        except OSError:  # EIO: nobody holds the other side of the terminal any more
+        except OSError:  # EIO: the other side of the terminal is closed
             return
         if data is None:
             await wait_until_ready("add_reader", "remove_reader", source)
@@ -270,7 +270,7 @@ async def copy_output(source, target):
 
 
 async def copy_input(process, child, target):
-    """Copy what the client types, or sends, to its end."""
+    """Copy the client's input until it ends."""
     while True:
         try:
             data = await process.stdin.read(_CHUNK)
@@ -285,7 +285,7 @@ async def copy_input(process, child, target):
             continue
         if not data:
             break
-        with contextlib.suppress(OSError):  # it takes no more: read on, to see the client's end
+        with contextlib.suppress(OSError):  # the program reads no more: go on, to see the end
             await write_all(target, data)
     if process.term_type is None:
         target.close()
@@ -306,7 +306,7 @@ async def write_all(target, data):
 
 
 def ensure_host_key(run):
-    """The container's own key, made on the first start; its public half stands in `host_keys`."""
+    """The container's own key, made on the first start; its public half is in `host_keys`."""
     file = pathlib.Path(run, "ssh_host_ed25519_key")
     if not file.exists():
         key = asyncssh.generate_private_key("ssh-ed25519")
@@ -325,7 +325,7 @@ async def main():
     options = parser.parse_args()
     options.environment = read_environment(sys.stdin.buffer)
     with contextlib.suppress(OSError):
-        os.chdir(home_and_shell()[0])  # where relative names of sftp and scp begin
+        os.chdir(home_and_shell()[0])  # relative paths of sftp and scp start here
     pathlib.Path(options.run, "sshd.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
     acceptor = await asyncssh.listen(
         options.address,

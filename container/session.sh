@@ -1,7 +1,7 @@
 #!/bin/sh
 # One ssh session under a server that cannot give sessions an environment itself (dropbear):
 #
-#     session.sh RUN_DIR      with what the client asked for in SSH_ORIGINAL_COMMAND
+#     session.sh RUN_DIR      with the client's command in SSH_ORIGINAL_COMMAND
 #
 # It becomes the user's shell, with the environment of the job.
 
@@ -14,7 +14,7 @@ unset SSH_ORIGINAL_COMMAND
 case $asked in
     '') exec "$shell" -l ;;
     *[!A-Za-z0-9/._\ -]*) ;;
-    *sftp-server) # the server's built-in guess: it lies elsewhere on some systems
+    *sftp-server) # dropbear's built-in path: some systems have it elsewhere
         for program in "${asked#exec }" /usr/lib/openssh/sftp-server /usr/lib/sftp-server \
             /usr/libexec/openssh/sftp-server /usr/libexec/sftp-server /usr/lib/ssh/sftp-server; do
             [ ! -x "$program" ] || exec "$program"

@@ -20,17 +20,17 @@ make_host_keys() {
     [ -n "$host_keys" ]
 }
 
-# What a root's sshd wants and images built in a hurry lack.
+# Provide what sshd needs when it runs as root: some images lack it.
 enable_root_login() {
     (umask 022 && mkdir -p /run/sshd) 2>/dev/null
-    # Some images lock root, and then not even a key helps. `*` lets no password in either.
+    # Some images lock root, and then sshd refuses keys too. `*` allows keys, but no password.
     case $(sed -n 's/^root:\([^:]*\):.*/\1/p' /etc/shadow 2>/dev/null) in
         !*) { [ -z "${SM_PROXY_RUN_DIR-}" ] && usermod -p '*' root; } >/dev/null 2>&1 ||
             add_problem 'the account root is locked in /etc/shadow' ;;
     esac
 }
 
-# Fail, and say why, where sshd would refuse our user whatever the key.
+# Fail, and add a problem, if sshd would refuse our user with any key.
 lets_user_in() {
     shell=$(find_login_shell)
     if [ ! -x "$shell" ]; then
@@ -67,24 +67,25 @@ prepare_sshd() {
     cat "$here/sshd_config" >>"$run/without-environment"
     cat "$here/sshd_config" >>"$run/sshd_config"
     features="sshd; sftp; scp; pty; forwarding$features"
-    # An environment sshd cannot take must not cost us the whole of ssh.
+    # If sshd refuses the environment, do without it: ssh matters more.
     if ! print_settings "$run/sshd_config" && print_settings "$run/without-environment"; then
         cp "$run/without-environment" "$run/sshd_config"
         add_problem "sessions do not get the job's environment"
     fi
-    # Since 9.8, sshd shuts out for minutes the address of whoever failed to log in. All of us come
-    # from the bastion's: one wrong key would lock the whole team out.
+    # Since 9.8, sshd blocks an address for minutes after a failed login. All users come from the
+    # bastion's address: one wrong key would lock the whole team out.
     ! grep -qi '^persourcepenalties ' "$run/settings" || echo 'PerSourcePenalties no' >>"$run/sshd_config"
     rm -f "$run/settings"
 }
 
-# Write all settings that this sshd knows, as the file $1 has them; fail if it cannot take that file.
+# Write all settings of this sshd, with the values of the file $1. Fail if sshd refuses that file.
 print_settings() {
     clean_env_with_timeout "$sshd" -T -f "$1" 2>/dev/null >"$run/settings"
 }
 
-# Say whose keys count. sshd refuses key files below a folder that others may write to, such as
-# /tmp. Ours is private by itself; the image's file is then left out unless it is private too.
+# Name the files of authorised keys. sshd ignores those below a folder that others may write to, such
+# as /tmp. Our folder itself is private, so there we turn that check off; the image's file is then
+# left out unless it passes the check.
 allow_keys() {
     theirs=" \"$home/.ssh/authorized_keys\""
     [ -z "${image_keys_doubtful-}" ] || theirs=
@@ -103,7 +104,7 @@ allow_keys() {
     fi
     [ -z "$strict" ] || echo 'StrictModes no' >>"$run/sshd_config"
     echo "AuthorizedKeysFile \"$run/authorized_keys\"$theirs" >>"$run/sshd_config"
-    # Theirs is read at each log-in, and keys from S3 may come: those exposed are refused by themselves.
+    # Keys may come later, from S3 or into the image's file: so exposed keys are also revoked.
     if [ -s "$run/exposed_keys" ] && write_revoked_keys && [ -s "$run/revoked_keys" ]; then
         echo "RevokedKeys \"$run/revoked_keys\"" >>"$run/sshd_config"
     fi
@@ -122,7 +123,7 @@ share_environment() {
         print_session_environment | LC_ALL=C sed 's/[\\"]/\\&/g' | while IFS= read -r entry; do
             case $entry in
                 *"$(printf '\001')"*) continue ;;
-                *\\*) [ "$version" -ge 807 ] || continue ;; # no way to write it before
+                *\\*) [ "$version" -ge 807 ] || continue ;; # older versions cannot quote it
             esac
             if [ "${#entry}" -ge 16384 ] || [ $((total + ${#entry})) -ge 131072 ]; then continue; fi
             total=$((total + ${#entry}))
@@ -137,8 +138,8 @@ share_environment() {
     fi
 }
 
-# Succeed if the message $1 names a key that may log in. sshd passes line ends on that stand in a
-# stranger's user name or farewell: such a line is no message of its own.
+# Succeed if the message $1 names a key that may log in. A line of sshd's log may be forged: clients
+# can put line ends into the user name or the disconnect message that they send.
 names_authorized_key() {
     fingerprint=${1##* }
     case $fingerprint in *:?*) ;; *) return 1 ;; esac
@@ -147,7 +148,7 @@ names_authorized_key() {
     done | grep -qF -- " $fingerprint "
 }
 
-# Run sshd on one port for as long as it lives. Fails if it never listened.
+# Run sshd on the port $1 until it ends. Fail if it never listened.
 run_sshd() {
     (umask 022 && clean_env "$sshd" -D -e -f "$run/sshd_config" -p "$1" 2>&1 </dev/null) | follow_server_log "$1"
     [ -e "$run/ready" ]

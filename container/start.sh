@@ -1,11 +1,11 @@
-# shellcheck shell=sh disable=SC3028 # bash alone says where a sourced file lies
-# sm-proxy for a script's own first line, sourced: ssh lives as long as that script does.
+# shellcheck shell=sh disable=SC3028 # only bash knows the path of a sourced file
+# sm-proxy as a script's first line, sourced: ssh lives as long as that script.
 #
 #     . /opt/sm-proxy/start.sh
 #
-# All work is done by a child, so that no trap, option, variable, function, umask, folder or
-# positional parameter of the caller changes, and whatever goes wrong, this succeeds. Only bash says
-# where a sourced file lies; other shells look in SM_PROXY_HOME, then in /opt/sm-proxy.
+# A child does all the work: so no trap, option, variable, function, umask, folder or positional
+# parameter of the caller changes, and this succeeds whatever goes wrong. Only bash knows the path of
+# a sourced file; in other shells SM_PROXY_HOME names the folder, or it is /opt/sm-proxy.
 /bin/sh -c '
     case $2 in
         */start.sh) home=${2%/*} ;;

@@ -11,7 +11,7 @@ case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
 limit=${1:-300}
 case $limit in *[!0-9]* | ????????*) echo "sm-proxy: not a number of seconds: $limit" >&2 && exit 2 ;; esac
 uid=$(id -u)
-# Where the entrypoint puts it: a job's own program is not told.
+# The places where the entrypoint may have put its folder: the job's program does not know which.
 set --
 for place in "${TMPDIR:-/tmp}" /tmp /dev/shm /var/tmp "${HOME:-/}" "${SM_PROXY_ML_DIR:-/opt/ml}/output"; do
     set -- "$@" "$place/sm-proxy.$uid"
@@ -33,7 +33,7 @@ while :; do
     still=
     why=
     for host in $left; do
-        # No try before its keys are known: an ssh of its own accord would ask another host.
+        # Do not try before its host key is known: without our settings, ssh could reach another host.
         if ! grep -q "^$host " "$run/nodes/known_hosts" 2>/dev/null; then
             still="$still $host"
             why="$why; $host: its host key is not in S3 yet, or its name does not resolve"

@@ -76,7 +76,7 @@ def window(box: Box) -> str:
 
 
 @NEEDS_ISOLATION
-def test_stays_while_somebody_is_connected(box: Box, key: Path) -> None:
+def test_stays_while_user_is_connected(box: Box, key: Path) -> None:
     process = start(box, key, 1, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="1h")
     read_until(process, "waiting up to 1h")
     assert window(box) == "wait"
@@ -103,7 +103,7 @@ def test_stays_no_longer_than_the_cap(box: Box, key: Path) -> None:
 
 @NEEDS_ISOLATION
 @in_sh
-def test_done_ends_it_though_somebody_is_connected(box: Box, key: Path) -> None:
+def test_done_ends_it_though_user_is_connected(box: Box, key: Path) -> None:
     box.replace("hold.sh", "smp_farewell=2 ", "smp_farewell=0 ")
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="1h")
     with session(box, key):
@@ -197,7 +197,7 @@ def test_other_nodes_are_nobody(tmp_path: Path, peers: str, people: list[str]) -
     (tmp_path / "nodes" / "ssh_config").write_text(config, encoding="utf-8")
     (tmp_path / "peers").write_text(peers, encoding="utf-8")
     (tmp_path / "connected").touch()
-    script = ". ./hold.sh\nlist_user_peers\nsomebody_has_connected && echo somebody"
+    script = ". ./hold.sh\nlist_user_peers\nuser_has_connected && echo somebody"
     done = subprocess.run(
         ["sh", "-c", f"smp_run={tmp_path}\n{script}"],
         cwd=Path(__file__).parents[2] / "container",
