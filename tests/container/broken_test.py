@@ -1,4 +1,4 @@
-"""A job whose ssh is broken still trains: the same exit code, and it starts without a long wait."""
+"""A job trains even if ssh is broken: without a long wait, and with the same exit code."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.soak import cases
 from .conftest import BUSYBOX, ISOLATED, SHELLS, write_busybox
 
 CONTAINER = Path(__file__).parents[2] / "container"
-MARKER = re.compile(r'\{"sm_proxy_marker".*')  # behind half a message, at times
+MARKER = re.compile(r'\{"sm_proxy_marker".*')  # other output may stand before it on the line
 pytestmark = pytest.mark.skipif(not ISOLATED, reason="needs namespaces")
 
-# What makes ssh impossible (run as root in namespaces of its own; `$fakes` is a folder that can be
-# written to), and what the marker says; None where the program ends long before it would.
+# What breaks ssh (run as root in its own namespaces; `$fakes` is a writable folder), and what the
+# marker then says: None if the program ends long before the marker.
 HIDE = "hide() { for f in /usr/local/bin/$1 /usr/bin/$1 /bin/$1 /usr/sbin/$1; do"
 HIDE += ' [ ! -e "$f" ] || mount --bind /dev/null "$f"; done; rm -f $applets/$1; }\n'
 FAKE = "fake() { printf '#!/bin/sh\\n%s\\n' \"$2\" >$fakes/$1; chmod 755 $fakes/$1; }\n"
@@ -117,13 +117,13 @@ WAYS = {
         "fake sshd 'exit 1'; export SM_PROXY_SSHD=$fakes/sshd SM_PROXY_REFRESH=0",
         "SM_PROXY_REFRESH is not a duration such as 90s or 5m, from 1s to 99999s",
     ),
-    "half of us is missing": (
+    "half of our files are missing": (
         "mkdir $fakes/half && cp $1 $fakes/half/ && shift && set -- $fakes/half/entrypoint.sh",
         None,
     ),
 }
 
-# Where much is up to the shell itself: these run in both shells, not in the soak alone.
+# These depend on the shell: they run in both shells, not only in the soak.
 IN_BOTH = (
     "no small tools",
     "no tools at all",
@@ -134,7 +134,7 @@ IN_BOTH = (
 
 
 def run(tmp_path: Path, shell: str, prelude: str, *, marker: bool) -> tuple[int, str, float]:
-    """Run a job in namespaces of its own, until its marker is there where there will be one.
+    """Run a job in its own namespaces, until it has trained and, if `marker`, printed its marker.
 
     Returns:
         Its exit code, its log, and when its program began (s).
@@ -179,11 +179,11 @@ def run(tmp_path: Path, shell: str, prelude: str, *, marker: bool) -> tuple[int,
         log, took = "", float("inf")
         for line in process.stdout:
             log += line
-            if line.endswith("trained\n"):  # behind half a message, at times
+            if line.endswith("trained\n"):  # other output may stand before it
                 took = time.monotonic() - began
             if took < float("inf") and (not marker or "sm_proxy_marker" in log):
                 break
-        log += process.communicate()[0]  # the program's input ends, and with that the program
+        log += process.communicate()[0]  # the end of its input ends the program
     return process.returncode, log, took
 
 
@@ -194,21 +194,23 @@ def run(tmp_path: Path, shell: str, prelude: str, *, marker: bool) -> tuple[int,
         dict.fromkeys([*zip(WAYS, itertools.cycle(SHELLS)), *itertools.product(IN_BOTH, SHELLS)]),
     ),
 )
-def test_trains_all_the_same(tmp_path: Path, shell: str, way: str) -> None:
+def test_the_program_runs_and_the_marker_says_what_failed(
+    tmp_path: Path, shell: str, way: str
+) -> None:
     prelude, told = WAYS[way]
     code, log, took = run(tmp_path, shell, prelude, marker=told is not None)
     assert "trained\n" in log, log
     assert code == 42, log
-    assert took < 40, log  # what hangs, hangs for longer
+    assert took < 40, log  # the hanging programs hang for longer
     if told:
         found = [json.loads(marker) for marker in MARKER.findall(log)]
         assert len(found) == 1, log
         assert told in "; ".join(found[0]["problems"]), log
 
 
-@pytest.mark.parametrize("way", ["no server", "nowhere to write", "half of us is missing"])
-def test_nobody_is_waited_for(tmp_path: Path, way: str) -> None:
-    """Time windows are for people, who cannot come."""
+@pytest.mark.parametrize("way", ["no server", "nowhere to write", "half of our files are missing"])
+def test_no_window_waits_without_ssh(tmp_path: Path, way: str) -> None:
+    """No user can connect, so a time window would be a waste."""
     time_windows = "export SM_PROXY_WAIT=1h SM_PROXY_KEEP_FAILURE=1h SM_PROXY_KEEP_CONNECTED=1h; "
     code, log, took = run(tmp_path, "sh", time_windows + WAYS[way][0], marker=False)
     assert code == 42, log

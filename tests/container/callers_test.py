@@ -20,13 +20,13 @@ in_other_shell = pytest.mark.parametrize("box", cases(SHELLS, [OTHER_SHELL]), in
 
 
 def until_gone(box: Box) -> str:
-    """Succeed while ssh is there, after some time for it to go."""
+    """A script that waits up to 60 s for ssh to end, and succeeds if it still runs."""
     alive = f"kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')}) 2>/dev/null"
     return f"n=0; while {alive} && [ $n -lt 600 ]; do n=$((n + 1)); sleep 0.1; done; {alive}"
 
 
 def test_called_from_a_script(box: Box) -> None:
-    """ssh lives as long as its caller, and keeps no pipe open behind it."""
+    """ssh lives as long as its caller, and then keeps no pipe open."""
     box.hurry()
     home = box.inside("opt/sm-proxy")
     caller = f"{home}/real.sh; {until_ready(box)}; echo trained"
@@ -52,7 +52,7 @@ def test_called_by_all_processes_of_a_node_at_once(box: Box) -> None:
 
 @in_other_shell
 def test_called_by_one_script_after_the_other(box: Box) -> None:
-    """The end of the first does not end what the second counts on."""
+    """The end of the first script does not end the ssh of the second."""
     entry = f"{box.inside('opt/sm-proxy')}/real.sh"
     first = f"{entry}; {until_ready(box)}; sleep 1.2; true"
     second = f"{entry}; sleep 2.5; kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')}) && echo alive"

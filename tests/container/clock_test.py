@@ -1,4 +1,4 @@
-"""The clock of the windows and of the keys from S3: nobody sets it while we look at it."""
+"""The clock for time windows and keys from S3: it does not follow the date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UPTIME = Path("/proc/uptime")
 
 
 def ticks(folder: Path, uptime: str, *dates: str) -> list[str]:
-    """Look so many times, while `date` says one thing after the other."""
+    """What the clock shows while `date` prints one value after the other."""
     date = folder / "date"
     date.write_text("#!/bin/sh\nread -r now <now && echo $now || exit 1\n", encoding="utf-8")
     date.chmod(0o755)
@@ -29,7 +29,7 @@ def ticks(folder: Path, uptime: str, *dates: str) -> list[str]:
 
 
 @pytest.mark.skipif(not UPTIME.exists(), reason="needs /proc/uptime")
-def test_the_wall_clock_may_be_set(tmp_path: Path) -> None:
+def test_setting_the_wall_clock_changes_nothing(tmp_path: Path) -> None:
     before = float(UPTIME.read_text(encoding="ascii").split()[0])
     first, second = map(int, ticks(tmp_path, str(UPTIME), "1000000000", "5000000000"))
     after = float(UPTIME.read_text(encoding="ascii").split()[0])

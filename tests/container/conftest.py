@@ -1,4 +1,4 @@
-"""A container without a lab: namespaces where they are allowed, a folder where they are not."""
+"""A container without a lab: in namespaces if they are allowed, else in a folder."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ BUSYBOX = os.environ.get("SM_PROXY_TEST_BUSYBOX") or shutil.which("busybox-stati
 BUSYBOX = BUSYBOX or shutil.which("busybox")
 SHELLS = ["sh", "busybox"]
 OTHER_SHELL = "busybox" if BUSYBOX and ISOLATED else "sh"
-"""The shell that is slower and more likely to differ, where it can be had."""
+"""The slower shell, which is more likely to behave differently; `sh` if it is not available."""
 
 
 def shell_argv(shell: str) -> list[str]:
-    """The command of one of SHELLS. Skips the test where this machine has no busybox."""
+    """The command of one of SHELLS. Skips the test if this machine has no busybox."""
     if shell == "sh":
         return ["sh"]
     if not BUSYBOX:
@@ -53,7 +53,7 @@ class Box:
     sshd: str
     started: list[subprocess.Popen[str]] = field(default_factory=list)
     prelude: str = ""
-    """What a shell of the container does before its entrypoint: the rest of a Dockerfile."""
+    """Shell commands before the entrypoint, as other steps of a Dockerfile."""
 
     def inside(self, path: str) -> str:
         """A path of the image, as programs in the container see it."""
@@ -77,7 +77,7 @@ class Box:
         return self.sshd
 
     def add_program(self, name: str, script: str) -> str:
-        """Put a script of /bin/sh into the image; its path there."""
+        """Put a script for /bin/sh into the image; returns its path in the container."""
         file = self.root / "opt/program" / name
         file.parent.mkdir(exist_ok=True)
         file.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
@@ -85,14 +85,14 @@ class Box:
         return self.inside(f"opt/program/{name}")
 
     def replace(self, file: str, old: str, new: str) -> None:
-        """Change one place in a script of ours, a pause for example."""
+        """Replace a text that occurs once in a script of ours: a pause, for example."""
         path = self.root / "opt/sm-proxy" / file
         text = path.read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{file} has no single {old!r}"
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     def hurry(self) -> None:
-        """Let the scripts look often, so that tests need not wait for them."""
+        """Shorten the pauses in the scripts, so that tests wait less."""
         self.replace("hold.sh", "smp_pause=1 ", "smp_pause=0.1 ")
         self.replace("hold.sh", "smp_farewell=2 ", "smp_farewell=0 ")
         self.replace("serve.sh", "watch_pause=1 ", "watch_pause=0.2 ")
@@ -153,12 +153,12 @@ class Box:
         return process
 
     def run(self, *program: str, **environment: str) -> tuple[int, list[str]]:
-        """Run to the end; the exit code and the log."""
+        """Run until the program ends; returns its exit code and the lines of its log."""
         output, _ = self.start(*program, **environment).communicate(timeout=120)
         return self.started[-1].returncode, output.splitlines()
 
     def run_directly(self, argv: list[str], **environment: str) -> tuple[int, list[str]]:
-        """Run something else than the entrypoint, which is called real.sh then."""
+        """Run a command in place of the entrypoint, which gets the name real.sh."""
         home = self.root / "opt" / "sm-proxy"
         (home / "entrypoint.sh").rename(home / "real.sh")
         wrapper = home / "entrypoint.sh"
@@ -168,7 +168,7 @@ class Box:
         return self.run(*argv, **environment)
 
     def connect(self, port: int) -> socket.socket:
-        """Connect to the container from the network it hangs on."""
+        """Connect to the container from its own network."""
         scope = (
             contextlib.nullcontext()
             if self.cable.netns is None
@@ -179,14 +179,14 @@ class Box:
 
 
 def marker_of(lines: list[str]) -> dict[str, Any]:
-    """The only marker among the lines."""
+    """The marker among the lines; there must be exactly one."""
     found = [line for line in lines if "sm_proxy_marker" in line]
     assert len(found) == 1, lines
     return dict(json.loads(found[0]))
 
 
 def wait_for(path: Path, seconds: float = 60.0) -> None:
-    """Wait until a file is there."""
+    """Wait until a file exists."""
     until = time.monotonic() + seconds
     while not path.exists():
         assert time.monotonic() < until, f"{path} did not appear"
@@ -198,7 +198,7 @@ def until_ready(box: Box) -> str:
 
 
 def shell_function(name: str) -> str:
-    """The source of a shell function of ours."""
+    """The source of one of our shell functions."""
     for file in sorted(name for name in image.shipped_files() if name.endswith(".sh")):
         lines = image.shipped_files()[file].decode().splitlines()
         if f"{name}() {{" in lines:

@@ -1,4 +1,4 @@
-"""The entrypoint and its job: exit codes, signals, windows, and the marker."""
+"""The entrypoint: the marker, its problems, and the job's program."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_marker(box: Box) -> None:
 
 
 @in_other_shell
-def test_a_large_variable_takes_no_others_place(box: Box) -> None:
-    """Sessions that are no login shells go without it, and have all others, in whatever order."""
+def test_a_large_variable_does_not_displace_others(box: Box) -> None:
+    """Sessions other than login shells lack only that variable, whatever the order is."""
     large = {"SM_TRAINING_ENV": "x" * 130_000, "SM_HPS": "x" * 130_000}
     small = {f"SM_{number}": "here" for number in range(50)}
     code, _ = box.run("sh", "-c", until_ready(box), **large, **small)
@@ -72,9 +72,9 @@ def test_marker_means_that_sshd_listens(box: Box) -> None:
 
 @pytest.mark.parametrize(("box", "newer"), product(SHELLS, [True, False]), indirect=["box"])
 def test_one_wrong_key_does_not_lock_the_bastion_out(box: Box, *, newer: bool) -> None:
-    """Where sshd has penalties for an address they are off; where it has none it still starts."""
+    """If sshd has penalties for addresses we turn them off; an older sshd still starts."""
     dump = " && echo 'PerSourcePenalties crash:90.000000 authfail:5.000000'" if newer else ""
-    script = (  # this machine's sshd, which says that it knows the option, and does not
+    script = (  # an sshd that lists the option; this machine's may not know it
         f'case " $* " in *" -T "*) {box.server} "$@"{dump}; exit ;; esac; config=$4\n'
         f'sed "s/^PerSourcePenalties no$//" $config >$config.older\n'
         f'shift 4; exec {box.server} -D -e -f $config.older "$@"'
@@ -102,15 +102,15 @@ def test_addresses_without_any_tool(box: Box, *, proc: bool) -> None:
     assert code == 0, lines
     cable = box.cable
     found = {"name": "eth0", "address": cable.address, "prefix": cable.prefix}
-    if not proc:  # all that is left is /etc/hosts
+    if not proc:  # only /etc/hosts is left
         found |= {"name": "unknown", "prefix": 32}
     assert marker_of(lines)["addresses"] == [found]
 
 
 @pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 @pytest.mark.parametrize("tools", ["env -0", "awk", "env"])
-def test_the_jobs_environment_where_there_is_no_proc(box: Box, tools: str) -> None:
-    """Keys and all, whichever program of the image tells it."""
+def test_the_jobs_environment_without_proc(box: Box, tools: str) -> None:
+    """With the keys in it, whichever program of the image prints it."""
     if box.shell == "busybox" and tools != "env -0":
         pytest.skip("this busybox has its own env and awk built in")
     hide = "mount -t tmpfs none /proc; "
@@ -129,12 +129,12 @@ def test_the_jobs_environment_where_there_is_no_proc(box: Box, tools: str) -> No
     assert (box.run_dir / "authorized_keys").read_text(encoding="utf-8") == f"{KEY}\n"
     words = ["sh", "-c", '. "$0"; echo "$run"; echo "$TEXT"', str(box.run_dir / "environment.sh")]
     shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    # The last of them takes the lines of a value for variables.
+    # `env` cannot show where a value of several lines ends.
     assert shown == "of the job\na='b'\n" + ("" if tools == "env" else "c=d\n")
 
 
 def test_processing_job(box: Box) -> None:
-    """Its resourceconfig.json lies in another folder, and names no interface."""
+    """Its resourceconfig.json is in another folder and does not name an interface."""
     ml = box.root / "opt" / "ml"
     (ml / "config").mkdir()
     config = ml / "input" / "config" / "resourceconfig.json"
@@ -164,13 +164,13 @@ def test_missing_program(box: Box) -> None:
 
 @in_other_shell
 @pytest.mark.skipif(not ISOLATED, reason="needs a process namespace")
-def test_program_is_exec_ed(box: Box) -> None:
+def test_the_program_replaces_the_entrypoint(box: Box) -> None:
     _, lines = box.run("sh", "-c", "echo pid=$$ args=$#", "sh", "a b", "")
     assert "pid=1 args=2" in lines
 
 
 @in_sh
-def test_arguments_and_output_are_untouched(box: Box) -> None:
+def test_arguments_and_output_are_unchanged(box: Box) -> None:
     _, lines = box.run("printf", "%s|\n", "a  b", "*", "$HOME", "c\\d")
     assert [line for line in lines if line.endswith("|")] == ["a  b|", "*|", "$HOME|", "c\\d|"]
 
@@ -193,7 +193,7 @@ def test_program_runs_without_sshd(box: Box) -> None:
     assert marker["problems"] == ["no sshd in this image: install openssh-server"]
 
 
-def test_problems_are_told(box: Box) -> None:
+def test_problems_are_in_the_marker(box: Box) -> None:
     _, lines = box.run(
         "sh",
         "-c",
@@ -230,7 +230,7 @@ RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQDFoo=="
         ("", []),
     ],
 )
-def test_keys_are_bared(value: str, keys: list[str]) -> None:
+def test_keys_lose_their_options_and_comments(value: str, keys: list[str]) -> None:
     script = f'set -f\n{shell_function("bare_keys")}\nbare_keys "$1"'
     done = subprocess.run(
         ["sh", "-c", script, "sh", value], capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""Values that are no UTF-8, in a UTF-8 locale: they stay values."""
+"""Values of the job's environment that a shell could stumble over."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ printf %s "$EVIL"
 """
 
 
-def test_what_no_shell_lets_anybody_set(tmp_path: Path) -> None:
-    """A session's shell may be bash as `sh`: setting one of its own it would end."""
+def test_read_only_variables_of_bash_are_left_out(tmp_path: Path) -> None:
+    """A session's shell may be bash as `sh`, which exits when one of them is set."""
     own = dict.fromkeys(("UID", "EUID", "PPID", "SHELLOPTS", "BASHOPTS", "BASH_VERSINFO"), "1")
     scene = _SCENE.partition("unset")[0]
     subprocess.run(
@@ -39,7 +39,7 @@ def test_what_no_shell_lets_anybody_set(tmp_path: Path) -> None:
         assert (done.stdout, done.stderr) == ("mine on\n", "")
 
 
-def test_a_byte_that_is_no_character_runs_nothing(tmp_path: Path) -> None:
+def test_invalid_utf8_is_not_run_as_a_command(tmp_path: Path) -> None:
     by_key, by_value = tmp_path / "by-key", tmp_path / "by-value"
     key = b"ssh-ed25519 AAAAC3 Jos\351;>" + os.fsencode(by_key)
     value = b"a\351; touch " + os.fsencode(by_value) + b"; it's"

@@ -1,4 +1,4 @@
-"""The job's own behaviour: exit codes and signals with us, in time windows, and without us."""
+"""Exit codes and signals of the job: without us, with us, and in time windows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAYS = ("without us", "with us", "in time windows")
 
 @dataclass(frozen=True)
 class Shell:
-    """A shell that runs the entrypoint, `done` being said.
+    """A shell that runs the entrypoint; `done` exists, so that no container is kept.
 
     Another process stands in for a server that was started before: it is the program that counts.
     """
@@ -119,7 +119,7 @@ def test_not_a_program(shell: Shell, tmp_path: Path, mode: int | None, code: int
 
 
 def test_environment_of_the_program_is_the_jobs_own(shell: Shell) -> None:
-    """Whatever its variables are called: as ours are, for instance."""
+    """Also if its variables have the names of ours."""
     sources = [
         ENTRYPOINT.with_name(name)
         for name in ("entrypoint.sh", "duration.sh", "hold.sh", "clock.sh")
@@ -141,11 +141,11 @@ def test_environment_of_the_program_is_the_jobs_own(shell: Shell) -> None:
 
 
 def test_few_programs_run_before_the_jobs(tmp_path: Path) -> None:
-    """The 200 ms are kept by doing little: counted here, measured by bench/container_start.py."""
+    """That keeps the start within 200 ms, which bench/container_start.py measures."""
     programs, log = tmp_path / "bin", tmp_path / "log"
     programs.mkdir()
     for file in [*Path("/usr/bin").iterdir(), *Path("/bin").iterdir()]:
-        # The ssh half is started by setsid: here never, so that all that run are the entrypoint's.
+        # Without setsid the ssh half does not start: all programs here are the entrypoint's.
         then = "" if file.name == "setsid" else f'exec {file} "$@"'
         shim = programs / file.name
         shim.write_text(f'#!/bin/sh\necho "{file.name} $*" >>{log}\n{then}\n', encoding="utf-8")
@@ -169,7 +169,7 @@ LOOP = "while :; do sleep 0.05; done"
     [
         (f"echo on; {LOOP}", None),
         (f"trap 'exit 5' @; echo on; {LOOP}", 5),
-        # Its shell says the end, once a signal that must do nothing was sent.
+        # It ends by itself after a signal that it ignores.
         ("trap '' @; echo on; sleep 0.4; exit 9", 9),
     ],
     ids=["dies", "traps", "ignores"],
@@ -187,7 +187,7 @@ def test_signal(shell: Shell, name: str, script: str, code: int | None) -> None:
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
 def test_signal_while_the_program_is_being_started(shell: Shell, tmp_path: Path, name: str) -> None:
-    """It may be up before the shell that started it goes on."""
+    """The program may run before the shell that started it has noted its process id."""
     ours = Path(shutil.copytree(ENTRYPOINT.parent, tmp_path / "ours"))
     hold = ours / "hold.sh"
     text = hold.read_text(encoding="utf-8")
@@ -203,8 +203,8 @@ def test_signal_while_the_program_is_being_started(shell: Shell, tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
-def test_signal_before_the_program_is_one(shell: Shell, tmp_path: Path, name: str) -> None:
-    """What the shell has just forked is a shell still, which would drop it."""
+def test_signal_before_the_program_is_executed(shell: Shell, tmp_path: Path, name: str) -> None:
+    """The child is still a shell then, and would drop the signal."""
     ours = Path(shutil.copytree(ENTRYPOINT.parent, tmp_path / "ours"))
     hold = ours / "hold.sh"
     text = hold.read_text(encoding="utf-8")
@@ -224,9 +224,9 @@ def test_closed_descriptors(shell: Shell, closed: str) -> None:
 
 
 def test_child_of_the_program(shell: Shell) -> None:
-    """Without a window it hears nothing, as ever; in one, it is of the group that is told."""
+    """Without a window only the program gets a signal; in a window, its process group does."""
     child = "trap 'echo child; exit' TERM; echo on; while :; do sleep 0.05; done"
-    # The child says "on": by then its parent must be ready for a signal, too.
+    # The child prints "on", when its parent is ready for a signal too.
     script = "trap 'kill $!; wait; exit 6' USR1; trap 'wait; exit 5' TERM; "
     script += f'sh -c "{child}" & wait; wait'
     heard = {}

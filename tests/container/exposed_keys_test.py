@@ -1,4 +1,4 @@
-"""Keys whose private half lies in the image open nothing, whatever authorises them."""
+"""Keys whose private half is in the image cannot log in, wherever they are authorised."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sm_proxy.local import container_files
 from .conftest import ISOLATED, SHELLS, Box, shell_argv, wait_for
 from .servers_test import SERVERS, Laptop, new_key
 
-# How a private key may lie in an image: what ssh-keygen is asked for, and where the file is.
+# Private keys in an image: arguments of ssh-keygen, and the path of the file.
 PAIRS = {
     "the usual pair": (["-t", "rsa", "-b", "2048"], "root/.ssh/id_rsa"),
     "another name": (["-t", "ecdsa"], "root/.ssh/cluster.key"),
@@ -36,7 +36,7 @@ SETTINGS = 'Host algo-*\n  IdentityFile "/srv/it/here"\n'
 
 @pytest.fixture(scope="session")
 def image_with_pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
-    """An image's files: each pair, the public halves authorised; and the private halves."""
+    """An image that authorises the public half of each pair; the paths of the private halves."""
     root = tmp_path_factory.mktemp("pairs")
     made = {}
     authorised = root / "root/.ssh/authorized_keys"
@@ -52,14 +52,14 @@ def image_with_pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
             public.unlink()
         made[name] = file
     (root / "root/.ssh/config").write_text(SETTINGS, encoding="utf-8")
-    made["named in ssh's settings"].chmod(0o644)  # ssh-keygen does not like to read such
+    made["named in ssh's settings"].chmod(0o644)  # ssh-keygen refuses to read such a file
     content = made["another name"].read_bytes().replace(b"\n", b"\r\n")
     made["another name"].write_bytes(content)
     return root, made
 
 
 def copy_pairs(image: Pairs, root: Path) -> dict[str, Path]:
-    """Copy the image's files below `root`; the private halves there."""
+    """Copy the image's files below `root`; returns the paths of the private halves there."""
     source, made = image
     shutil.copytree(source, root, dirs_exist_ok=True)
     return {name: root / file.relative_to(source) for name, file in made.items()}
@@ -86,10 +86,10 @@ cat "$run/image_keys"
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("tool", ["ssh-keygen", "none"])
-def test_what_is_in_a_file_decides(
+def test_the_content_of_a_file_decides(
     image_with_pairs: Pairs, tmp_path: Path, shell: str, tool: str
 ) -> None:
-    """Without ssh-keygen the formats of OpenSSL remain: then no key of the image counts."""
+    """Without ssh-keygen, OpenSSL's formats are unreadable and the image's keys are ignored."""
     root, run = tmp_path / "root", tmp_path / "run"
     run.mkdir()
     made = copy_pairs(image_with_pairs, root)
@@ -148,7 +148,7 @@ def assert_refused(laptop: Laptop, keys: list[Path]) -> None:
 @pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
 @pytest.mark.parametrize("server", [None, *SERVERS])
-def test_they_let_nobody_in(
+def test_exposed_keys_are_refused(
     image_with_pairs: Pairs, box: Box, server: str | None, tmp_path: Path
 ) -> None:
     image = box.root / "opt/image"
@@ -173,19 +173,19 @@ def test_they_let_nobody_in(
         assert laptop.ssh("true", key=key).returncode == 0, key
     del made["a passphrase"]  # ssh would ask for it
     for file in made.values():
-        file.write_bytes(file.read_bytes().replace(b"\r\n", b"\n"))  # ssh reads no others
+        file.write_bytes(file.read_bytes().replace(b"\r\n", b"\n"))  # ssh does not read CRLF
         file.chmod(0o600)
     assert_refused(laptop, list(made.values()))
     pair = "this image holds its private half (/root/.ssh/id_rsa)"
     assert f"a key in /root/.ssh/authorized_keys is ignored: {pair}" in marker["problems"]
     assert f"a key of SM_PROXY_AUTHORIZED_KEY is ignored: {pair}" in marker["problems"]
-    if server is None or "python" in server:  # what is added by hand counts from now on
+    if server is None or "python" in server:  # a key that is added later may log in
         add = f"echo '{Path(f'{later}.pub').read_text('utf-8').strip()}' >>~/.ssh/authorized_keys"
         assert laptop.ssh(add).returncode == 0
         assert laptop.ssh("true", key=later).returncode == 0
 
 
-# What may stand in the .pub file of a key pair: nothing that ssh-keygen can read.
+# Contents of a .pub file that ssh-keygen cannot read.
 BAD_HALVES = [
     "ssh-rsa AAAA",
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
@@ -199,7 +199,7 @@ BAD_HALVES = [
 @pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
 def test_a_public_half_that_cannot_be_read_locks_nobody_out(box: Box, tmp_path: Path) -> None:
-    """sshd takes every key for revoked where it cannot read a line of those that are."""
+    """sshd treats every key as revoked if it cannot read a line of the list of revoked keys."""
     folder = box.root / "opt/image/.ssh"
     folder.mkdir(parents=True)
     mine = new_key(tmp_path / "mine")

@@ -1,4 +1,4 @@
-"""Time windows that depend on who is connected: the real client, sshd and /proc/net/tcp."""
+"""Time windows that depend on connections, with a real client, sshd and /proc/net/tcp."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sm_proxy_lab.machines import namespaces
 from tests.soak import cases
 
 from .conftest import ISOLATED, OTHER_SHELL, SHELLS, Box, shell_function, wait_for
+from .servers_test import new_key
 
 NEEDS_ISOLATION = pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 
@@ -24,10 +25,8 @@ in_other_shell = pytest.mark.parametrize("box", cases(SHELLS, [OTHER_SHELL]), in
 
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
-    """A private key; its public half lies beside it."""
-    path = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-    return path
+    """A private key; its public half is beside it."""
+    return new_key(tmp_path / "key")
 
 
 @contextlib.contextmanager
@@ -51,7 +50,7 @@ def session(box: Box, key: Path, command: str = "sleep 1000") -> Iterator[subpro
 
 
 def start(box: Box, key: Path, grace: int, **environment: str) -> subprocess.Popen[str]:
-    """Start a program that fails with 3, once somebody has connected."""
+    """Start a program that exits with 3; with SM_PROXY_WAIT it starts when a user connects."""
     box.replace("hold.sh", "smp_pause=1 ", "smp_pause=0.1 ")
     box.replace("hold.sh", "smp_grace=30 ", f"smp_grace={grace} ")
     public = key.with_suffix(".pub").read_text(encoding="utf-8")
@@ -83,7 +82,7 @@ def test_stays_while_user_is_connected(box: Box, key: Path) -> None:
     with session(box, key):
         read_until(process, "a user is connected: the container stays")
         assert window(box) == "keep"
-        time.sleep(2)  # longer than somebody who is gone has
+        time.sleep(2)  # longer than the grace after a disconnection
         assert process.poll() is None
     process.communicate(timeout=60)
     assert process.returncode == 3
@@ -92,7 +91,7 @@ def test_stays_while_user_is_connected(box: Box, key: Path) -> None:
 
 @NEEDS_ISOLATION
 @in_other_shell
-def test_stays_no_longer_than_the_cap(box: Box, key: Path) -> None:
+def test_the_container_stays_no_longer_than_keep_connected(box: Box, key: Path) -> None:
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="2s")
     with session(box, key) as laptop:
         output, _ = process.communicate(timeout=60)
@@ -115,12 +114,12 @@ def test_done_ends_it_though_user_is_connected(box: Box, key: Path) -> None:
 
 @NEEDS_ISOLATION
 @in_other_shell
-def test_whoever_says_done_hears_that_it_was_said(box: Box, key: Path) -> None:
-    """However slow their connection: the container waits a moment before it ends."""
+def test_the_session_that_runs_done_ends_normally(box: Box, key: Path) -> None:
+    """Also on a slow network: the container waits a moment before it ends."""
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_FAILURE="1h")
     with session(box, key):
         read_until(process, "the container stays for 3600 s")
-    # They have the moment that begins when the container has seen it.
+    # The moment begins when the container has seen the file `done`.
     seen = 'until [ "$(cat window)" = none ]; do sleep 0.02; done'
     slow = f'cd "$SM_PROXY_RUN_DIR"; touch done; {seen}; sleep 0.3; echo said'
     with session(box, key, slow) as laptop:
@@ -132,8 +131,8 @@ def test_whoever_says_done_hears_that_it_was_said(box: Box, key: Path) -> None:
 
 @NEEDS_ISOLATION
 @in_sh
-def test_a_stranger_cannot_say_that_somebody_came(box: Box, key: Path) -> None:
-    """sshd's log repeats what they call themselves and how they part, line ends and all."""
+def test_a_client_cannot_forge_a_login_in_the_log(box: Box, key: Path) -> None:
+    """sshd's log repeats a client's user name and disconnect message, with their line ends."""
     process = start(box, key, 1, SM_PROXY_WAIT="1h")
     name = "Accepted publickey for root from 127.0.0.1 port 1 ssh2"
     farewell = f"{name}: RSA SHA256:{'A' * 43}"
@@ -160,7 +159,7 @@ def test_a_stranger_cannot_say_that_somebody_came(box: Box, key: Path) -> None:
 
 @NEEDS_ISOLATION
 @in_other_shell
-def test_who_was_not_let_in_is_nobody(box: Box, key: Path) -> None:
+def test_a_client_that_has_not_logged_in_does_not_count(box: Box, key: Path) -> None:
     kept = {"SM_PROXY_KEEP_FAILURE": "2s", "SM_PROXY_KEEP_CONNECTED": "1h"}
     process = start(box, key, 30, SM_PROXY_WAIT="1h", **kept)
     with box.connect(22):
@@ -171,8 +170,8 @@ def test_who_was_not_let_in_is_nobody(box: Box, key: Path) -> None:
     assert "a user is connected" not in output
 
 
-def test_where_they_came_from_is_known_once_somebody_came(tmp_path: Path) -> None:
-    """The window looks for `connected`, and then at once for who is still there."""
+def test_the_peer_is_written_before_the_file_connected(tmp_path: Path) -> None:
+    """A window that sees `connected` reads the peers next."""
     early = 'printf() { [ -e "$run/connected" ] || command printf "$@"; }'
     script = "\n".join([early, shell_function("write_peer"), shell_function("note_peer")])
     subprocess.run(
@@ -191,7 +190,7 @@ def test_where_they_came_from_is_known_once_somebody_came(tmp_path: Path) -> Non
         ("", []),
     ],
 )
-def test_other_nodes_are_nobody(tmp_path: Path, peers: str, people: list[str]) -> None:
+def test_other_nodes_do_not_count(tmp_path: Path, peers: str, people: list[str]) -> None:
     (tmp_path / "nodes").mkdir()
     config = "Host algo-1 10.0.0.2\n  User root\nHost algo-2 10.0.0.5 10.0.0.7\n  Port 22\n"
     (tmp_path / "nodes" / "ssh_config").write_text(config, encoding="utf-8")

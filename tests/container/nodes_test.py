@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.parametrize("box", ["sh"], indirect=True),
 ]
 
-# S3, played by a folder of the container.
+# A folder of the container in the place of S3.
 STORE = """
 s3_tools() { echo curl; }
 s3_parse_url() { :; }
@@ -61,7 +61,7 @@ ELSEWHERE = """Host *
   ExitOnForwardFailure yes
 """
 JUMP = "Host algo-*\n  ProxyJump nobody@127.0.0.9\n  StrictHostKeyChecking accept-new\n"
-# From inside: by name, by address, and with other keys in the place of the right ones.
+# Inside the container: by name, by address, and then with a wrong host key.
 PROGRAM = """
 until [ -s /opt/ml/run/nodes/known_hosts ]; do sleep 0.1; done
 address=$(getent ahostsv4 algo-2 | cut -d ' ' -f 1 | head -n 1)
@@ -73,7 +73,7 @@ ssh -o BatchMode=yes algo-1 true
 
 
 @pytest.mark.parametrize("config", [ARTICLE, ELSEWHERE, JUMP], ids=["article", "elsewhere", "jump"])
-def test_ours_come_before_the_images_settings(box: Box, config: str) -> None:
+def test_our_ssh_settings_come_before_the_images(box: Box, config: str) -> None:
     (box.root / "opt/sm-proxy/s3.sh").write_text(STORE, encoding="utf-8")
     (box.root / "opt/image").mkdir()
     (box.root / "opt/image/config").write_text(config, encoding="utf-8")
@@ -90,7 +90,7 @@ def test_ours_come_before_the_images_settings(box: Box, config: str) -> None:
     assert "sm-proxy: the host key of algo-1 is not known yet." in output
 
 
-def test_a_script_of_the_job_that_writes_the_settings_anew(box: Box) -> None:
+def test_our_include_returns_after_a_script_has_replaced_the_file(box: Box) -> None:
     (box.root / "opt/sm-proxy/s3.sh").write_text(STORE, encoding="utf-8")
     box.replace("nodes.sh", "sleep $((2 + $$ % 3))", "sleep 0.2")
     written = "printf 'Host *\\n  StrictHostKeyChecking no\\n' >/root/.ssh/config"
@@ -103,8 +103,8 @@ def test_a_script_of_the_job_that_writes_the_settings_anew(box: Box) -> None:
 
 
 @pytest.mark.parametrize("fault", ["no home", "a bad line", "a config of others"])
-def test_what_ssh_does_not_take_is_a_problem(box: Box, fault: str) -> None:
-    """Another user than root with no home folder; settings that ssh refuses."""
+def test_settings_that_ssh_does_not_use_are_a_problem(box: Box, fault: str) -> None:
+    """A user without a home folder; settings that ssh refuses."""
     (box.root / "opt/sm-proxy/s3.sh").write_text(STORE, encoding="utf-8")
     box.prelude = {
         "no home": (
@@ -134,8 +134,8 @@ def test_what_ssh_does_not_take_is_a_problem(box: Box, fault: str) -> None:
     assert "nodes" not in json.loads(marker)["features"]
 
 
-def test_an_old_ssh_gets_what_it_knows(box: Box) -> None:
-    """One that knows neither KnownHostsCommand nor SessionType: the rest still holds."""
+def test_an_old_ssh_gets_only_options_that_it_knows(box: Box) -> None:
+    """This one knows neither KnownHostsCommand nor SessionType: the other options still apply."""
     ssh = box.add_program(
         "ssh",
         'for word in "$@"; do\n'
@@ -158,7 +158,7 @@ def test_an_old_ssh_gets_what_it_knows(box: Box) -> None:
 
 
 def test_an_ssh_without_include_keeps_its_settings(box: Box) -> None:
-    """Ours in its file would keep ssh from going anywhere."""
+    """With our Include in its file, ssh would refuse every connection."""
     box.add_program(
         "ssh",
         'case "$*" in *-F*) echo "Bad configuration option: include" >&2; exit 255 ;; esac\n'

@@ -1,4 +1,4 @@
-"""The port: what the job asks for, what MPI jobs need, what is no port at all."""
+"""The port of the server: the job's choice, MPI jobs, invalid values."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ INJECTION = "22\nPermitRootLogin yes"
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("port", ["022", "0", "08", "65536", INJECTION, "-1"])
-def test_a_port_that_is_none(tmp_path: Path, shell: str, port: str) -> None:
+def test_an_invalid_port_is_not_tried(tmp_path: Path, shell: str, port: str) -> None:
     ports, problem = chosen_ports(shell, tmp_path, SM_PROXY_PORT=port)
     assert ports[0] == "22"
     assert problem == "SM_PROXY_PORT is not a port number"
@@ -112,8 +112,8 @@ def test_a_port_that_is_none(tmp_path: Path, shell: str, port: str) -> None:
 
 @pytest.mark.skipif(not ISOLATED, reason="needs the usual ports")
 @pytest.mark.parametrize(("box", "port"), product(SHELLS, [INJECTION, "08"]), indirect=["box"])
-def test_a_port_that_is_none_is_a_problem_in_the_marker(box: Box, port: str) -> None:
-    """Neither sshd nor the marker takes it."""
+def test_an_invalid_port_is_a_problem_in_the_marker(box: Box, port: str) -> None:
+    """Neither sshd nor the marker uses it."""
     marker = marker_of(box.run("sh", "-c", until_ready(box), SM_PROXY_PORT=port)[1])
     assert "SM_PROXY_PORT is not a port number" in marker["problems"]
     assert marker["port"] == 22

@@ -1,4 +1,4 @@
-"""Small objects from S3 by curl, boto3 and the AWS CLI, held against an AWS that verifies them."""
+"""Small objects in S3 by curl, boto3 and the AWS CLI, against a service that checks signatures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ with_each_tool = pytest.mark.parametrize(
     ),
     indirect=["store"],
 )
-"""With curl our shell code does the work. The other tools do it themselves: one shell is enough."""
+"""With curl our shell code does the work, so it runs in both shells."""
 VENV = Path(sys.executable).parent
 PATH = "/v2/credentials/secret-path"
 
@@ -203,7 +203,7 @@ def test_a_single_object(store: Store, tool: str) -> None:
 
 
 @with_each_tool
-def test_a_bucket_that_is_not_there_is_no_empty_one(store: Store, tool: str) -> None:
+def test_a_missing_bucket_is_an_error(store: Store, tool: str) -> None:
     for key in ("keys/", "team.pub"):
         done = store.sh(f"s3_pull {tool} s3://no-such-bucket-here/{key} {store.folder}")
         assert done.returncode != 0
@@ -236,7 +236,7 @@ def test_the_next_tool_is_tried(store: Store) -> None:
 
 
 def test_no_credentials_in_a_command_line(store: Store) -> None:
-    """A curl that writes down what others could see of it, and then is curl."""
+    """A wrapper notes the arguments and environment that other users could see, then runs curl."""
     log = store.programs / "seen"
     (store.programs / "curl").write_text(
         f'#!/bin/sh\necho "$*" >>{log}; env >>{log}; exec {shutil.which("curl")} "$@"\n'
@@ -256,14 +256,14 @@ def test_no_credentials_in_a_command_line(store: Store) -> None:
     assert not any(role_credentials.SECRET_KEY.encode() in content for content in kept)
 
 
-def test_an_old_curl_is_not_taken(store: Store) -> None:
+def test_an_old_curl_is_not_used(store: Store) -> None:
     (store.programs / "curl").write_text("#!/bin/sh\necho 'curl 7.81.0 (x86_64)'\n")
     (store.programs / "curl").chmod(0o755)
     assert store.sh("s3_tools").stdout.split() == ["python3", "aws"]
 
 
 class _Elsewhere(http.server.BaseHTTPRequestHandler):
-    """A bucket in eu-west-1, as S3 answers those who ask for it in another region."""
+    """S3's answers to requests in other regions for a bucket in eu-west-1."""
 
     status = 301
     asked: ClassVar[list[str]] = []
@@ -303,7 +303,9 @@ def test_a_bucket_in_another_region(
         server.shutdown()
     assert refused.returncode != 0
     assert f"S3 answered {status} PermanentRedirect" in refused.stderr
-    assert _Elsewhere.asked == ["us-east-1", "eu-west-1"] * 2  # once more, not for ever
+    assert (
+        _Elsewhere.asked == ["us-east-1", "eu-west-1"] * 2
+    )  # one more request, not an endless loop
 
 
 @pytest.mark.parametrize(
@@ -322,7 +324,7 @@ def test_addresses(store: Store, region: str, bucket: str, address: str) -> None
     assert done.stdout.strip() == address
 
 
-def test_this_user_is_told_what_is_no_address(store: Store) -> None:
+def test_an_invalid_url_is_refused(store: Store) -> None:
     for url in ("https://bucket/key", "s3://bucket", "s3://bu cket/x", "s3://bucket/a'b"):
         done = store.sh(f's3_pull curl "{url}" {store.folder}')
         assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""The servers that stand in for sshd, driven by the real OpenSSH client."""
+"""The servers for images without sshd, with the real OpenSSH client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.soak import SOAK
 from .conftest import ISOLATED, Box, marker_of, wait_for
 
 DROPBEAR = shutil.which("dropbear", path="/usr/sbin:/usr/bin")
-PYTHON = "/usr/bin/python3"  # one that the container sees: a user's home is not the container's
+PYTHON = "/usr/bin/python3"  # one that exists in the container too
 _IMPORT = [PYTHON, "-c", "import asyncssh"]
 ASYNCSSH = (
     Path(PYTHON).exists()
@@ -31,34 +31,18 @@ SERVERS = [
 ]
 
 
-def ssh(box: Box, key: Path, port: int, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run ssh as a laptop would, in the network the container hangs on."""
-    assert box.cable.netns is not None
-    options = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null")
-    command = ["ssh", "-F", "none", "-i", str(key), "-p", str(port)]
-    command += [word for option in options for word in ("-o", option)]
-    with namespaces.entered(box.cable.netns):
-        return subprocess.run(
-            [*command, *words[:-1], f"root@{box.cable.address}", *words[-1:]],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-
 @pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 @pytest.mark.parametrize("server", SERVERS)
 def test_session(box: Box, server: str, tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    key, other = new_key(tmp_path / "key"), new_key(tmp_path / "other")
+    laptop = Laptop(box, key)
     job = (
         "sh",
         "-c",
         f"while [ ! -e {box.inside('opt/ml/run/end')} ]; do sleep 0.1; done; exit 7",
     )
     secrets = {"SM_CHANNEL": "it's; $HOME", "CREDENTIALS": "/v2/do-not-print-me"}
-    secrets |= {"port": "8080", "user": "me"}  # named as variables of ours
+    secrets |= {"port": "8080", "user": "me"}  # names that our scripts use
     process = box.start(
         *job,
         SM_PROXY_SSHD=server,
@@ -67,17 +51,15 @@ def test_session(box: Box, server: str, tmp_path: Path) -> None:
     )
     wait_for(box.run_dir / "ready")
     asked = 'printf "%s|" "$SM_CHANNEL" "$SM_PROXY_RUN_DIR" "$port" "$user"; cat >&2; exit 3'
-    done = ssh(box, key, 22, asked)
+    done = laptop.ssh(asked)
     assert done.returncode == 3, done.stderr
-    assert done.stdout == f"it's; $HOME|{box.inside('opt/ml/run')}|8080|me|"
-    terminal = ssh(box, key, 22, "-tt", "tty")
+    assert done.stdout.decode() == f"it's; $HOME|{box.inside('opt/ml/run')}|8080|me|"
+    terminal = laptop.ssh("-tt", "tty")
     assert terminal.returncode == 0, terminal.stderr
-    assert terminal.stdout.startswith("/dev/pts/")
+    assert terminal.stdout.startswith(b"/dev/pts/")
     wait_for(box.run_dir / "connected")
-    other = tmp_path / "other"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
-    assert ssh(box, other, 22, "true").returncode == 255
-    assert ssh(box, key, 22, 'touch "$SM_PROXY_RUN_DIR/done"').returncode == 0
+    assert laptop.ssh("true", key=other).returncode == 255
+    assert laptop.ssh('touch "$SM_PROXY_RUN_DIR/done"').returncode == 0
     assert (box.run_dir / "done").exists()
     (box.run_dir / "end").touch()
     output, _ = process.communicate(timeout=60)
@@ -109,7 +91,7 @@ LARGE = bytes(range(256)) * (81920 if SOAK else 16384)
 
 
 class Laptop:
-    """The OpenSSH programs on the network of a container, whose server is server.py."""
+    """The OpenSSH programs, run in the network of a container."""
 
     def __init__(self, box: Box, key: Path) -> None:
         assert box.cable.netns is not None
@@ -174,7 +156,7 @@ def with_python(test: Any) -> Any:
 
 
 @with_python
-def test_streams_arrive_whole_and_programs_end_as_they_did(laptop: Laptop) -> None:
+def test_streams_and_exit_statuses_arrive_complete(laptop: Laptop) -> None:
     echoed = laptop.ssh("cat", stdin=LARGE)
     assert (echoed.returncode, echoed.stdout == LARGE) == (0, True), echoed.stderr
     assert laptop.ssh("head -c 3; exit 5", stdin=LARGE).stdout == b"\0\1\2"
@@ -185,10 +167,10 @@ def test_streams_arrive_whole_and_programs_end_as_they_did(laptop: Laptop) -> No
     shown = laptop.ssh("-tt", "stty size; seq 100000; sleep 600 & exit 6")
     assert shown.returncode == 6
     assert shown.stdout.split()[-1] == b"100000"
-    # A client that is gone: its terminal hangs up, its pipes end.
+    # When a client is gone, its terminal hangs up and its pipes end.
     folder = laptop.box.run_dir
     trap = f"trap 'touch {laptop.box.inside('opt/ml/run/hung-up')}; exit' HUP"
-    # "up" comes behind the trap: the client may be gone the moment it is read.
+    # Set the trap before "up": the client is killed as soon as "up" arrives.
     terminal = f"{trap}; echo up; sleep 600 & wait"
     pipes = "echo up; cat; touch $SM_PROXY_RUN_DIR/ended"
     clients = [
@@ -231,7 +213,7 @@ def test_ports_and_sockets_are_forwarded_both_ways(laptop: Laptop) -> None:
     run_dir = laptop.box.inside("opt/ml/run")
     asked = (
         *("-L", "7002:127.0.0.1:7000", "-L", f"7004:{run_dir}/echo.sock", "-D", "7006"),
-        # These two come back to the laptop, and go to the container once more.
+        # These two lead back to the laptop and to the container again.
         *("-R", "7001:127.0.0.1:7002", "-L", "7003:127.0.0.1:7001"),
         *("-R", f"{run_dir}/far.sock:127.0.0.1:7002", "-L", f"7005:{run_dir}/far.sock"),
     )
@@ -255,7 +237,7 @@ def test_ports_and_sockets_are_forwarded_both_ways(laptop: Laptop) -> None:
 
 
 def echo(connection: socket.socket) -> bytes:
-    """Send much, and return what comes back until the other side ends."""
+    """Send 2 MB; returns what comes back until the other side closes."""
 
     def send() -> None:
         connection.sendall(LARGE[:2000000])
@@ -270,7 +252,7 @@ def echo(connection: socket.socket) -> bytes:
 
 
 @with_python
-def test_a_key_that_was_taken_out_opens_nothing_any_more(laptop: Laptop, tmp_path: Path) -> None:
+def test_a_removed_key_is_refused(laptop: Laptop, tmp_path: Path) -> None:
     other = new_key(tmp_path / "other")
     assert laptop.ssh("true").returncode == 0
     file = laptop.box.run_dir / "authorized_keys"
@@ -292,9 +274,7 @@ s3_with_any_tool() { for name in "$run"/store/*; do cp "$name" "$3/${name##*/}";
 
 @pytest.mark.skipif(not (ISOLATED and DROPBEAR), reason="needs a container and dropbear")
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
-def test_dropbear_follows_the_keys_from_s3_and_takes_none_of_nodes(
-    box: Box, tmp_path: Path
-) -> None:
+def test_dropbear_follows_the_keys_from_s3_but_not_from_nodes(box: Box, tmp_path: Path) -> None:
     key, other = new_key(tmp_path / "key"), new_key(tmp_path / "other")
     (box.root / "opt/sm-proxy/s3.sh").write_text(STORE, encoding="utf-8")
     store = box.run_dir / "store"

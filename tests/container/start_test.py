@@ -1,4 +1,4 @@
-"""start.sh, sourced: the caller stays what it was, whatever becomes of ssh."""
+"""start.sh, sourced: the caller is unchanged, whether ssh works or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHELLS = {
     "busybox": [str(BUSYBOX), "sh"],
     "busybox -eu, pipefail": [str(BUSYBOX), "sh", "-eu", "-o", "pipefail"],
 }
-# Everything a caller can see of itself. `set` comes last: it shows each variable and function.
+# The state of the caller. `set` comes last: it shows each variable and function.
 STATE = r"""
 trap; umask; pwd; echo "$# $*"; alias; echo "options $-"; set -o; ulimit -a
 ls -l /proc/$$/fd >@work/open
@@ -49,7 +49,7 @@ state "$@" >@work/after 2>&1
 
 @pytest.mark.parametrize("home", ["ours", "missing", "broken"])
 @pytest.mark.parametrize("shell", SHELLS)
-def test_caller_is_left_alone(tmp_path: Path, shell: str, home: str) -> None:
+def test_the_caller_is_unchanged(tmp_path: Path, shell: str, home: str) -> None:
     argv = SHELLS[shell]
     if not shutil.which(argv[0]):
         pytest.skip(f"needs {argv[0]}")
@@ -76,7 +76,9 @@ def test_caller_is_left_alone(tmp_path: Path, shell: str, home: str) -> None:
         "SM_PROXY_SSHD": "/no/such/sshd",
     }
     log = tmp_path / "log"
-    with log.open("w", encoding="utf-8") as output:  # not a pipe: ssh outlives the caller for a bit
+    with log.open(
+        "w", encoding="utf-8"
+    ) as output:  # not a pipe: ssh ends a little later than the caller
         command = [*argv, str(file)]
         done = subprocess.run(
             command,
@@ -88,7 +90,7 @@ def test_caller_is_left_alone(tmp_path: Path, shell: str, home: str) -> None:
             check=False,
         )
     if home == "ours":
-        wait_for(run / "failed")  # it did something
+        wait_for(run / "failed")  # start.sh has run our entrypoint
     words = log.read_text(encoding="utf-8").splitlines()
     assert done.returncode == 0, words
     expected = ["status 0", "end"]
@@ -97,8 +99,8 @@ def test_caller_is_left_alone(tmp_path: Path, shell: str, home: str) -> None:
     assert (work / "after").read_text(encoding="utf-8") == before
 
 
-def test_state_shows_what_a_caller_would_mind(tmp_path: Path) -> None:
-    """The comparison above sees a change of each kind."""
+def test_the_comparison_sees_each_kind_of_change(tmp_path: Path) -> None:
+    """The test above compares enough."""
     for change in (
         "trap - USR1",
         "umask 077",

@@ -1,4 +1,4 @@
-"""What servers refuse by themselves: keys that others may write to, users without a shell."""
+"""What servers refuse: key files that others may write to, users without a shell."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def refused_for(shell: list[str], home: Path, file: Path) -> str:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_rule_of_sshd_and_dropbear(tmp_path: Path, shell: str) -> None:
-    """Up to the user's home, whatever is above it; else up to the root."""
+def test_the_strict_modes_of_sshd_and_dropbear(tmp_path: Path, shell: str) -> None:
+    """They check folders up to the user's home, else up to the root."""
     argv = shell_argv(shell)
     shared, home = tmp_path / "a folder", tmp_path / "a folder/home"
     file = home / ".ssh/authorized_keys"
@@ -54,7 +54,7 @@ def test_the_rule_of_sshd_and_dropbear(tmp_path: Path, shell: str) -> None:
 
 
 def served(box: Box, tmp_path: Path, **environment: str) -> tuple[Laptop, dict[str, Any]]:
-    """A container with a key in its environment and one in its image; its marker."""
+    """Start a container with a key in its environment and one in its image; with its marker."""
     mine, images = new_key(tmp_path / "mine"), new_key(tmp_path / "images")
     file = box.root / "opt/image/authorized_keys"
     file.parent.mkdir()
@@ -75,7 +75,9 @@ def served(box: Box, tmp_path: Path, **environment: str) -> tuple[Laptop, dict[s
 @needs_container
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
 @pytest.mark.parametrize("place", ["/root", "/root/.ssh", "/root/.ssh/authorized_keys"])
-def test_sshd_and_the_images_keys(box: Box, tmp_path: Path, place: str) -> None:
+def test_sshd_ignores_image_keys_that_others_may_write_to(
+    box: Box, tmp_path: Path, place: str
+) -> None:
     box.prelude = f"chmod o+w {place}"
     laptop, marker = served(box, tmp_path)
     told = "keys in /root/.ssh/authorized_keys are ignored: others may write to"
@@ -87,7 +89,7 @@ def test_sshd_and_the_images_keys(box: Box, tmp_path: Path, place: str) -> None:
 @needs_container
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
 def test_a_group_that_some_sshds_trust(box: Box, tmp_path: Path) -> None:
-    """Debian's does where nobody else is in it."""
+    """Debian's sshd does if the group has no other members."""
     box.prelude = "chmod g+w /root"
     _, marker = served(box, tmp_path)
     told = "keys in /root/.ssh/authorized_keys may be ignored: its group may write to /root"
@@ -96,7 +98,7 @@ def test_a_group_that_some_sshds_trust(box: Box, tmp_path: Path) -> None:
 
 @needs_container
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
-def test_sshd_where_nobody_is_left(box: Box, tmp_path: Path) -> None:
+def test_it_is_a_problem_if_no_key_may_log_in(box: Box, tmp_path: Path) -> None:
     box.prelude = "chmod 777 /root /opt/ml"
     _, marker = served(box, tmp_path, SM_PROXY_AUTHORIZED_KEY="")
     assert marker["problems"] == [
@@ -105,7 +107,7 @@ def test_sshd_where_nobody_is_left(box: Box, tmp_path: Path) -> None:
     ]
 
 
-# This machine's dropbear, which says that it can be told a folder, and cannot.
+# A dropbear that lists the newer option -D and drops it: this machine's may not know it.
 _NEWER = """case " $* " in *" -h "*) echo '-D DIR  with authorized_keys'; exec REAL "$@" ;; esac
 n=$#; while [ "$n" != 0 ]; do word=$1; shift; n=$((n - 1))
 if [ "$word" = -D ]; then shift; n=$((n - 1)); else set -- "$@" "$word"; fi; done
@@ -117,10 +119,10 @@ exec REAL "$@"
 @needs_dropbear
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
 @pytest.mark.parametrize("newer", [True, False])
-def test_dropbear_with_a_run_folder_that_others_could_swap(
+def test_dropbear_uses_the_home_folder_if_others_could_swap_ours(
     box: Box, tmp_path: Path, *, newer: bool
 ) -> None:
-    """The keys go to the home folder then."""
+    """Because dropbear ignores keys below such a folder."""
     box.prelude = "chmod 1777 /opt/ml"
     program = str(DROPBEAR)
     if newer:
@@ -152,7 +154,7 @@ def test_dropbear_with_a_run_folder_that_others_could_swap(
     ],
     ids=["home", "shell"],
 )
-def test_dropbear_that_would_refuse_everybody_is_not_started(
+def test_a_dropbear_that_would_refuse_every_login_is_not_started(
     box: Box, tmp_path: Path, fault: str, told: str
 ) -> None:
     (box.root / "opt/image").mkdir()
@@ -167,7 +169,7 @@ def test_dropbear_that_would_refuse_everybody_is_not_started(
 @needs_container
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
 @pytest.mark.parametrize("shell", ["/bin/gone", "/usr/sbin/nologin"])
-def test_a_user_whose_shell_is_not_there(box: Box, tmp_path: Path, shell: str) -> None:
+def test_a_user_without_a_usable_shell(box: Box, tmp_path: Path, shell: str) -> None:
     passwd = (box.root / "etc/passwd").read_text(encoding="utf-8").splitlines()
     passwd[0] = f"root:x:0:0:root:/root:{shell}"
     (box.root / "etc/passwd").write_text("\n".join(passwd) + "\n", encoding="utf-8")

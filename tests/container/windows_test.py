@@ -40,19 +40,19 @@ def test_keep_under_a_shell_that_ends_at_errors(box: Box) -> None:
     assert "sm-proxy: the program ended with exit code 3; the container stays for 1 s" in lines
 
 
-def test_keep_is_for_its_own_outcome(box: Box) -> None:
+def test_a_keep_window_is_for_one_outcome(box: Box) -> None:
     assert box.run("sh", "-c", "exit 0", SM_PROXY_KEEP_FAILURE="1h")[0] == 0
     assert box.run("sh", "-c", "exit 3", SM_PROXY_KEEP_SUCCESS="1h")[0] == 3
 
 
 @pytest.mark.parametrize("windows", [{}, {"SM_PROXY_KEEP_FAILURE": "1h"}])
-def test_a_program_that_runs_is_held_back_by_nothing(box: Box, windows: dict[str, str]) -> None:
-    """And `sm-proxy go` can say so, whether or not there is a window behind it."""
+def test_no_window_is_open_while_the_program_runs(box: Box, windows: dict[str, str]) -> None:
+    """`sm-proxy go` reads this, with and without a keep window."""
     code, lines = box.run("cat", box.inside("opt/ml/run/window"), **windows)
     assert (code, lines[-1]) == (0, "none")
 
 
-def test_keep_ends_when_done_is_said(box: Box) -> None:
+def test_done_ends_a_keep_window(box: Box) -> None:
     box.hurry()
     process = box.start("sh", "-c", "exit 3", SM_PROXY_KEEP_FAILURE="1h")
     wait_for(box.run_dir / "ready")
@@ -83,14 +83,14 @@ def test_stop_ends_a_keep_window(box: Box) -> None:
 
 
 @in_other_shell
-def test_wait_ends_when_time_is_up(box: Box) -> None:
+def test_the_wait_ends_when_its_time_is_over(box: Box) -> None:
     box.hurry()
     began = time.monotonic()
     assert box.run("echo", "trained", SM_PROXY_WAIT="2s")[0] == 0
     assert time.monotonic() - began > 0.9  # its clock counts whole seconds
 
 
-def test_wait_ends_when_go_is_said(box: Box) -> None:
+def test_go_ends_the_wait(box: Box) -> None:
     box.hurry()
     process = box.start("sh", "-c", "exit 6", SM_PROXY_WAIT="1h")
     wait_for(box.run_dir / "ready")
