@@ -1,8 +1,8 @@
-"""Small JSON records in the cache folder: versioned, private, bounded in life, healing themselves.
+"""Small JSON records in the cache folder, with a version and an expiry time.
 
-A record that is torn, of another version or past its time counts as none and is removed. Losing
-one costs a few calls, never a connection, so nothing here raises. What somebody else could have
-put there is not read: a record says where to connect to and which host keys to accept.
+A record that is damaged, expired or of another version is ignored and removed. A lost record costs
+a few calls, never a connection, so nothing here raises. Files that another user could have written
+are not read: a record names the address to connect to and the host keys to accept.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Cache:
         self._patient = True
 
     def load(self, *key: str) -> dict[str, Any] | None:
-        """The record of `key` if there is one and it is good."""
+        """The valid record of `key`, or None."""
         try:
             private_files.refuse_shared(self._folder)
             text = private_files.read_own(self._path(key), _SIZE_LIMIT)
@@ -52,7 +52,7 @@ class Cache:
         """Keep `record` until `expires` (Unix seconds)."""
         if expires <= time.time():
             return
-        # A digest: the key may hold the id of an access key, or an endpoint with a password in it.
+        # A digest: the key may contain an access key id, or an endpoint with a password.
         envelope = {
             "version": VERSION,
             "key": _digest(key),
@@ -69,14 +69,14 @@ class Cache:
             self._path(key).unlink()
 
     def sweep(self) -> None:
-        """Remove what is past its time; for a run that is slow anyway."""
+        """Remove expired records and old locks; reads every file of the folder."""
         with contextlib.suppress(OSError):
             private_files.refuse_shared(self._folder)
             for path in self._folder.glob("*.json"):
                 with contextlib.suppress(OSError):
                     if _read(private_files.read_own(path, _SIZE_LIMIT), None) is None:
                         path.unlink()
-            # Two processes hold a lock whose file was just removed: both ask, and that is all.
+            # Removing a lock in use is harmless: two processes then ask AWS at once.
             for path in self._folder.glob("*.lock"):
                 with contextlib.suppress(OSError):
                     if path.lstat().st_mtime < time.time() - _LOCK_LIFE_S:
@@ -84,10 +84,10 @@ class Cache:
 
     @contextlib.contextmanager
     def alone(self, *key: str) -> Iterator[None]:
-        """Hold the lock of `key`, so that of many processes one asks and the others read.
+        """Hold the lock of `key`, so that one process asks AWS and the others read its answer.
 
-        Whoever holds it may be stopped, or wait for a service that never answers: after a moment
-        everybody asks, and this run waits for nobody again.
+        The process that holds it may be stopped, or wait for a service that never answers. So after
+        a moment the others ask as well, and this object does not wait for a lock again.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -99,7 +99,7 @@ class Cache:
                         cache=self._folder,
                     )
                 )
-            except SmProxyError as error:  # without a lock they all ask
+            except SmProxyError as error:  # without the lock, every process asks
                 if error.code == "busy" and self._patient:
                     output.status(f"{error.message}: asking AWS as well")
                     self._patient = False

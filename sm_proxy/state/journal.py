@@ -1,7 +1,7 @@
-"""A bounded log of small records in the state folder: one JSON object a line, oldest first.
+"""A bounded log of small records in the state folder: one JSON object per line, oldest first.
 
-Several processes may write at once. A torn line counts as none, a log that cannot be written is no
-reason to fail, and a full one becomes the older half of two.
+Several processes may write at once. A damaged line is skipped, and a log that cannot be written is
+no error. A full log is renamed to `NAME.1`, which replaces the previous one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import file_lock, private_files
 
 LIMIT_BYTES: Final = 16 << 10
-"""Of each half."""
+"""Size of each of the two files."""
 _TEXT_LIMIT: Final = 1000
 """Characters of one value."""
 _READ_LIMIT: Final = 1 << 20
@@ -29,7 +29,7 @@ class Journal:
         self._older = path.with_name(f"{path.name}.1")
 
     def add(self, record: dict[str, Any]) -> None:
-        """Append a record; whatever hinders that is passed over."""
+        """Append a record, with long texts cut; failures are ignored."""
         shown = {
             name: value[:_TEXT_LIMIT] if isinstance(value, str) else value
             for name, value in record.items()
@@ -39,12 +39,12 @@ class Journal:
                 self._turn_over()
 
     def records(self) -> list[dict[str, Any]]:
-        """What can be read, oldest first."""
+        """The readable records, oldest first."""
         return [*_records(self._older), *_records(self._path)]
 
     def _turn_over(self) -> None:
-        with file_lock.locked("journal", wait=False):  # whoever holds it does the same
-            if self._path.stat().st_size > LIMIT_BYTES:  # nobody else has done it meanwhile
+        with file_lock.locked("journal", wait=False):  # the process that holds it does the same
+            if self._path.stat().st_size > LIMIT_BYTES:  # no other process has done it meanwhile
                 self._path.replace(self._older)
 
 

@@ -1,6 +1,6 @@
-"""Dataclasses of plain fields as JSON records, and back again: each field of its own type, or none.
+"""Convert dataclasses of plain fields to JSON records and back, with each field's type checked.
 
-A record that some other hand has changed is asked anew, so nothing of it may be believed by half.
+A record with one wrong field is refused as a whole: something else has changed the file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _TIME: Final = "time"
 
 
 def to_record(item: Any) -> dict[str, Any]:
-    """The fields of a dataclass as JSON takes them: a time as `{"time": Unix seconds}`."""
+    """The fields of a dataclass as a JSON object; a datetime becomes `{"time": Unix seconds}`."""
     return {
         name: {_TIME: value.timestamp()} if isinstance(value, datetime) else value
         for name, value in asdict(item).items()
@@ -22,10 +22,10 @@ def to_record(item: Any) -> dict[str, Any]:
 
 
 def from_record(kind: type[_Kind], record: Any) -> _Kind:
-    """The dataclass that `to_record` made the record of.
+    """The dataclass of a record that `to_record` made.
 
     Raises:
-        ValueError: it has other fields, or one of another type.
+        ValueError: a field is missing, unknown or of another type.
     """
     hints = get_type_hints(kind)
     if not isinstance(record, dict) or record.keys() != hints.keys():
@@ -47,7 +47,7 @@ def _rich(value: Any) -> Any:
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Whether the value is of the type: a class, a Literal, a union, or a tuple of one of these."""
+    """Whether the value has the type: a class, a Literal, a union, or a tuple of these."""
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     if get_origin(hint) is tuple:
@@ -55,4 +55,4 @@ def _fits(value: object, hint: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(item, inner) for item in value)
     if choices := get_args(hint):
         return any(_fits(value, choice) for choice in choices)
-    return type(value) is hint  # True is no number, though Python's
+    return type(value) is hint  # unlike isinstance: a bool is not an int

@@ -1,10 +1,9 @@
-"""Sessions that this user's processes hold open, so that a later run can end an orphan's.
+"""Records of the open sessions of this user's processes, so that a later run can end orphans.
 
-A helper that was killed by SIGKILL cannot end its session, which then stays open until its idle
-timeout. So each session stands in a file of its own while it is open. A later run of the same
-profile, region and endpoint ends those whose process is gone; those of another machine that shares
-the home folder are left to that machine. There is no token in the files: a session's id only
-names it.
+A process killed by SIGKILL cannot end its session, which then stays open until its idle timeout. So
+each open session has a file. A later run with the same profile, region and endpoint ends the
+sessions whose process is gone. Sessions of another machine that shares the home folder are left to
+that machine. The files contain no token: a session's id alone opens nothing.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, file_lock, paths, private_files, process_identity
 
 LIMIT: Final = 256
-"""Files kept at the most."""
+"""How many files are kept at most."""
 BATCH: Final = 16
-"""Sessions that one run ends at the most."""
+"""How many sessions one run ends at most."""
 KEEP_S: Final = 28 * 24 * 3600.0
-"""As long as a job may run."""
+"""How long a file is kept: the longest that a job may run."""
 _TORN_AFTER_S: Final = 60.0
-"""A file that cannot be read may still be being written."""
+"""How long an unreadable file is kept: another process may still be writing it."""
 _READ_LIMIT: Final = 1 << 14
 
 Terminate = Callable[[str], bool]
-"""Ends a session by its id; whether it is over for good, or may not be ended by us anyway."""
+"""Ends a session by its id; returns whether its record can go."""
 
 
 def add(session_id: str, scope: str) -> None:
-    """Write down that this process holds a session open; what hinders it is passed over.
+    """Record that this process holds a session open; failures are ignored.
 
     Args:
         session_id: the session.
-        scope: what tells one account and region from another.
+        scope: distinguishes accounts and regions.
     """
     record = {
         "session": session_id,
@@ -57,13 +56,13 @@ def add(session_id: str, scope: str) -> None:
 
 
 def remove(session_id: str) -> None:
-    """The session is over."""
+    """Remove the record of a session that is over."""
     with contextlib.suppress(OSError, SmProxyError):
         _path(session_id).unlink(missing_ok=True)
 
 
 def orphans(scope: str | None = None) -> list[str]:
-    """The sessions whose process is gone, and files that are of no more use removed.
+    """The ids of the sessions whose process is gone; removes files that are too old or too many.
 
     Args:
         scope: only those of this account and region; None for all.
@@ -82,11 +81,14 @@ def orphans(scope: str | None = None) -> list[str]:
 
 
 def end_orphans(scope: str, terminate: Terminate) -> int:
-    """End what dead processes left open; returns how many. One run at a time does it.
+    """End the sessions that dead processes left open; one run at a time does it.
 
     Args:
-        scope: what tells one account and region from another.
+        scope: distinguishes accounts and regions.
         terminate: ends one of them.
+
+    Returns:
+        How many were ended.
     """
     ended = 0
     if not orphans(scope):

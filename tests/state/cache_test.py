@@ -27,7 +27,7 @@ def files() -> list[Path]:
     return sorted((paths.cache_dir() / "things").glob("*.json"))
 
 
-def test_what_was_saved_is_loaded() -> None:
+def test_a_saved_record_is_loaded() -> None:
     cache = Cache("things")
     cache.save("a", "b", record={"x": [1]}, expires=time.time() + SOON)
     assert cache.load("a", "b") == {"x": [1]}
@@ -37,7 +37,7 @@ def test_what_was_saved_is_loaded() -> None:
     assert files()[0].parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_record_does_not_outlive_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_record_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache("things")
     cache.save("a", record={}, expires=time.time() - 1)
     assert files() == []
@@ -70,7 +70,7 @@ def test_a_record_does_not_outlive_its_time(monkeypatch: pytest.MonkeyPatch) -> 
         ENVELOPE.replace(b": 1,", b": 2,") % (b"9e9", b"{}"),
     ],
 )
-def test_a_bad_record_is_none_and_goes_away(content: bytes) -> None:
+def test_a_bad_record_is_ignored_and_removed(content: bytes) -> None:
     cache = Cache("things")
     cache.save("a", record={}, expires=time.time() + SOON)
     files()[0].write_bytes(content)
@@ -78,7 +78,7 @@ def test_a_bad_record_is_none_and_goes_away(content: bytes) -> None:
     assert files() == []
 
 
-def test_a_good_record_put_in_its_place_is_read() -> None:
+def test_a_good_record_in_place_of_a_bad_one_is_loaded() -> None:
     cache = Cache("things")
     cache.save("a", record={}, expires=time.time() + SOON)
     files()[0].write_bytes(ENVELOPE % (b"9e9", b'{"x": 1}'))
@@ -90,7 +90,7 @@ def test_the_key_itself_is_not_written() -> None:
     assert "password" not in files()[0].read_text()
 
 
-def test_sweeping_removes_what_is_over_and_nothing_else() -> None:
+def test_sweeping_removes_only_expired_records() -> None:
     cache = Cache("things")
     for name in ("a", "b", "c"):
         cache.save(name, record={"name": name}, expires=time.time() + SOON)
@@ -102,7 +102,7 @@ def test_sweeping_removes_what_is_over_and_nothing_else() -> None:
     assert len(files()) == 1
 
 
-def test_an_unwritable_folder_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_folder_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("full")
 
@@ -115,7 +115,7 @@ def test_an_unwritable_folder_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("plant", ["folder", "record", "symlink", "hard link", "owner"])
-def test_what_somebody_else_could_have_planted_is_not_believed(
+def test_a_file_that_another_user_could_write_is_ignored(
     plant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record says where to connect to and which host keys to accept."""
@@ -139,7 +139,7 @@ def test_what_somebody_else_could_have_planted_is_not_believed(
     assert cache.load("a") is None
 
 
-def test_nothing_is_put_where_others_write(tmp_path: Path) -> None:
+def test_nothing_is_written_to_a_folder_that_others_can_write(tmp_path: Path) -> None:
     folder = private_files.ensure_private_dir(paths.cache_dir() / "things")
     folder.chmod(0o777)
     Cache("things").save("a", record={}, expires=time.time() + SOON)
@@ -168,7 +168,7 @@ def lock_of(cache: Cache, *key: str) -> Path:
     return path
 
 
-def test_nobody_waits_long_for_who_asks(
+def test_the_wait_for_another_process_is_short(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(file_lock, "CACHE_S", 0.1)
@@ -189,7 +189,7 @@ def test_two_keys_have_two_locks(monkeypatch: pytest.MonkeyPatch) -> None:
             stack.enter_context(cache.alone(str(number)))
 
 
-def test_locks_that_nobody_used_for_a_day_are_swept() -> None:
+def test_locks_older_than_a_day_are_swept() -> None:
     cache = Cache("things")
     path = lock_of(cache, "a")
     cache.sweep()
@@ -261,7 +261,7 @@ def silent(tmp_path: Path) -> Iterator[Silent]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGSTOP")
-def test_a_stopped_connection_holds_no_other_run_up(silent: Silent) -> None:
+def test_a_stopped_connection_does_not_block_others(silent: Silent) -> None:
     first = silent.start("connect", "--user", "root", "sm-my-job", "22")
     silent.asked(60)
     first.send_signal(signal.SIGSTOP)
@@ -271,7 +271,7 @@ def test_a_stopped_connection_holds_no_other_run_up(silent: Silent) -> None:
     silent.say(f"process {first.pid} (since ", 2)
 
 
-def test_several_runs_ask_an_aws_that_never_answers_side_by_side(silent: Silent) -> None:
+def test_several_runs_ask_a_silent_aws_side_by_side(silent: Silent) -> None:
     for _ in range(5):
         silent.start("resolve", "sm-my-job")
     silent.asked(60)

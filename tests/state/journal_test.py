@@ -25,7 +25,7 @@ def test_records_come_back_in_order() -> None:
     assert log().parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_it_does_not_grow_for_ever_and_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_journal_keeps_the_newest_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "LIMIT_BYTES", 2_000)
     for number in range(500):
         Journal(log()).add({"n": number, "text": "x" * 100})
@@ -42,7 +42,7 @@ def test_a_long_value_is_cut() -> None:
     assert len(Journal(log()).records()[0]["line"]) == 1_000
 
 
-def test_a_torn_line_costs_only_itself() -> None:
+def test_only_the_damaged_line_is_skipped() -> None:
     Journal(log()).add({"n": 1})
     with log().open("ab") as file:
         file.write(b'{"n": 2, "te')  # what a full disk leaves
@@ -67,7 +67,7 @@ def test_many_writers_lose_nothing() -> None:
     assert found == {(writer, number) for writer in range(8) for number in range(20)}
 
 
-def test_a_full_disk_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -77,7 +77,7 @@ def test_a_full_disk_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("plant", ["symlink", "hard link", "pipe", "folder"])
-def test_what_stands_in_its_place_is_not_written_to(plant: str, tmp_path: Path) -> None:
+def test_a_link_or_pipe_in_its_place_is_not_written_to(plant: str, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine\n")
     private_files.ensure_private_dir(log().parent)

@@ -26,7 +26,7 @@ def written(thing: Thing) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("thing", [Thing("a"), Thing("b", "large", parts=("x", "y"), count=3)])
-def test_what_was_written_is_read_again(thing: Thing) -> None:
+def test_a_record_gives_the_same_dataclass_back(thing: Thing) -> None:
     assert json_records.from_record(Thing, written(thing)) == thing
 
 
@@ -49,12 +49,12 @@ def test_what_was_written_is_read_again(thing: Thing) -> None:
         {"more": 1},
     ],
 )
-def test_a_field_of_another_type_makes_it_none(changes: dict[str, Any]) -> None:
+def test_a_field_of_another_type_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         json_records.from_record(Thing, {**written(Thing("a")), **changes})
 
 
 @pytest.mark.parametrize("record", [None, [], "x", {}, {"name": "a"}])
-def test_what_is_no_record_of_it(record: object) -> None:
+def test_other_json_is_refused(record: object) -> None:
     with pytest.raises(ValueError, match="no record of a Thing"):
         json_records.from_record(Thing, record)

@@ -41,7 +41,7 @@ def test_a_session_of_a_living_process_is_left_alone() -> None:
     assert files() == []
 
 
-def test_what_a_killed_process_left_is_ended_once() -> None:
+def test_a_session_of_a_killed_process_is_ended_once() -> None:
     program = (
         "import os, signal\n"
         "from sm_proxy.state import open_sessions\n"
@@ -54,7 +54,7 @@ def test_what_a_killed_process_left_is_ended_once() -> None:
     assert end() == []
 
 
-def test_nothing_but_ids_and_names_is_written() -> None:
+def test_only_ids_and_digests_are_written() -> None:
     add("s-1", "profile\neu-west-1\nAKIAIOSFODNN7EXAMPLE\nAWS_ENDPOINT_URL=http://u:pw@x")
     text = files()[0].read_text()
     assert "AKIA" not in text
@@ -62,7 +62,7 @@ def test_nothing_but_ids_and_names_is_written() -> None:
     assert set(json.loads(text)) == {"session", "context", "process"}
 
 
-def test_another_account_or_region_is_none_of_ours() -> None:
+def test_a_session_of_another_account_or_region_is_left_alone() -> None:
     orphan("s-1", "other\neu-west-1")
     assert end() == []
     assert orphans() == ["s-1"]
@@ -73,19 +73,19 @@ def test_another_account_or_region_is_none_of_ours() -> None:
     "elsewhere",
     [{"machine": "server/1"}, {"world": "pid:[1]"}, {"machine": "server/1", "boot": "b-0"}],
 )
-def test_another_machine_that_shares_the_home_folder(elsewhere: dict[str, str]) -> None:
+def test_a_session_of_another_machine_is_left_alone(elsewhere: dict[str, str]) -> None:
     changed(orphan("s-1"), **elsewhere)
     assert end() == []
     assert len(files()) == 1
 
 
-def test_one_that_cannot_be_ended_is_tried_again() -> None:
+def test_a_session_that_cannot_be_ended_is_tried_again() -> None:
     orphan("s-1")
     assert end_orphans(HERE, lambda _: False) == 0
     assert end() == ["s-1"]
 
 
-def test_of_two_runs_at_once_one_ends_them() -> None:
+def test_of_two_concurrent_runs_one_ends_the_sessions() -> None:
     orphan("s-1")
     inside, go = threading.Event(), threading.Event()
     calls: list[str] = []
@@ -105,7 +105,7 @@ def test_of_two_runs_at_once_one_ends_them() -> None:
     assert files() == []
 
 
-def test_a_run_ends_so_many_and_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_run_ends_a_limited_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_sessions, "BATCH", 2)
     for number in range(3):
         orphan(f"s-{number}")
@@ -140,7 +140,7 @@ def test_the_files_are_bounded_in_number_and_age(monkeypatch: pytest.MonkeyPatch
         b"[" * 100_000,
     ],
 )
-def test_a_torn_file_goes_away_once_it_cannot_be_half_written(content: bytes) -> None:
+def test_a_damaged_file_is_removed_after_a_minute(content: bytes) -> None:
     path = orphan("s-1")
     path.write_bytes(content)
     assert end() == []
@@ -153,23 +153,21 @@ def test_a_torn_file_goes_away_once_it_cannot_be_half_written(content: bytes) ->
 @pytest.mark.parametrize(
     "process", [{}, {"machine": 1}, {**process_identity.this_machine(), "pid": 1 << 80}]
 )
-def test_a_process_that_makes_no_sense_is_left_alone(process: dict[str, Any]) -> None:
+def test_an_invalid_process_record_is_left_alone(process: dict[str, Any]) -> None:
     path = orphan("s-1")
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "process": process}))
     assert end() == []
 
 
-def test_a_record_that_another_user_planted_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_of_another_user_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     orphan("s-1")
     me = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: me + 1)
     assert end() == []
 
 
-def test_an_unwritable_folder_is_no_reason_to_fail(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_folder_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "file" / "state"))
     add("s-1", HERE)
