@@ -1,9 +1,9 @@
 """From a host name to a container: `sm-myjob.algo-2` -> job, node, address, port, host keys, user.
 
-DescribeTrainingJob says what the job is and which subnets it may live in; the head of the node's
-newest log stream says where its container is; DescribeSubnets says whether that may be believed.
-The last two do not wait for one another. What was found is remembered: a second connection makes
-none of these calls, and of many connections at once only one asks about the job.
+DescribeTrainingJob tells what the job is and which subnets it uses. The head of the node's newest
+log stream tells where its container is. DescribeSubnets tells whether that address can be true. The
+last two run concurrently. The result is cached: a second connection makes none of these calls, and
+of many connections at once only one describes the job.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ from sm_proxy.settings import Settings, durations
 __all__ = ["Container", "forget", "resolve"]
 
 POLL_S: Final = (2.0, 4.0)
-"""Between two looks at a starting job: at random within these bounds."""
+"""Seconds between two looks at a starting job: random within these bounds."""
 _SLOWER_AFTER: Final = 10
-"""So many looks at a log that names no address, then the pauses grow: each reads it anew."""
+"""After so many looks at a log without an address, the pauses grow: each look reads it again."""
 _SLOWEST: Final = 4
+"""How many times longer the pauses get."""
 _WORDS_SHOWN: Final = 200
 _CHANGING: Final = frozenset({"address-refused", "bad-name", "no-address", "no-vpc"})
-"""Refusals that rest on what the job was when it was described."""
+"""Errors that may be outdated if the job's description is cached."""
 
 
 def resolve(
@@ -56,15 +57,15 @@ def resolve(
         settings: of this run.
         aws: for the calls.
         wait: how long to wait for a job that is still starting, in seconds.
-        on_status: takes a status line when a wait gets longer.
-        fresh: ask AWS even where the answer is remembered.
+        on_status: takes a line for the user while it waits.
+        fresh: ask AWS even if the answer is cached.
 
     Raises:
         SmProxyError: with the code that fits.
     """
     cache = JobCache(aws)
     if not fresh and (known := cache.container(target)) is not None:
-        debug_log.write("remembered", address=known.address, port=known.port)
+        debug_log.write("cached", address=known.address, port=known.port)
         return known
     cache.forget_container(target)
     search = _Search(target, settings, aws, cache, on_status)
@@ -77,7 +78,7 @@ def forget(target: Target, aws: Aws) -> None:
 
 
 class _Search:
-    """One resolution: asks again until there is an answer or the time is up."""
+    """One resolution: repeats until there is an answer or the time is up."""
 
     def __init__(
         self,
@@ -116,7 +117,7 @@ class _Search:
             self._report(job)
             pause = min(left, self._pause(job))
             time.sleep(pause)
-            # Whoever else waits for the same job may have asked in the meantime.
+            # Another process that waits for the same job may have described it meanwhile.
             max_age = min(pause, POLL_S[0])
 
     def _pause(self, job: Job) -> float:
@@ -134,21 +135,21 @@ class _Search:
         else:
             if found is not None or not self._old:
                 return job, found
-        debug_log.write("what is remembered of the job leads nowhere, asking afresh")
+        debug_log.write("the cached job led to no container, describing it again")
         self._job = self._subnets = None
         return self._look_once(POLL_S[0])
 
     def _look_once(self, max_age: float) -> tuple[Job, Container | None]:
-        """Ask about the job, unless it is known; then read the log and the subnets side by side."""
+        """Describe the job unless it is cached, then read the log and the subnets concurrently."""
         reading: Background[tuple[str, Iterator[LogAddress]] | None] | None = None
         with self._cache.asking_about_job(self._target):
             known = self._cache.job(self._target, max_age)
-            if known is None:  # nor may the next run believe it, should the job be over or gone
+            if known is None:  # if the job has ended, the next run must not use the cache either
                 self._cache.forget_job(self._target)
             job, subnets = known or (self._describe(), self._subnets)
             self._job = job
             self._old = known is not None and not self._cache.job(self._target, POLL_S[0])
-            debug_log.write("described", status=job.status, remembered=known is not None)
+            debug_log.write("described", status=job.status, cached=known is not None)
             self._refuse_if_over(job)
             job.refuse_unless_in_vpc()
             kinds.refuse_missing_node(job, self._target.node)
@@ -174,7 +175,7 @@ class _Search:
 
     def _refuse_if_over(self, job: Job) -> None:
         if job.over:
-            from sm_proxy.jobs import failure  # noqa: PLC0415 - its patterns are for the unlucky
+            from sm_proxy.jobs import failure  # noqa: PLC0415 - only for a job that is over
 
             raise failure.explain(self._aws, job, self._on_status)
 
@@ -184,7 +185,10 @@ class _Search:
         return lookup.find(self._aws, self._target, self._on_status)
 
     def _read_log(self, job: Job) -> tuple[str, Iterator[LogAddress]] | None:
-        """The node's newest stream, and what it tells: once, and again as more of it is read."""
+        """The node's newest stream, and the addresses in it, read as they are asked for.
+
+        None if there is no stream, or no address in it yet.
+        """
         stream = log_streams.find_newest(
             self._aws, kinds.of(job.kind).streams(job, self._target.node)
         )
@@ -204,7 +208,7 @@ class _Search:
         return None if first is None else itertools.chain([first], reported)
 
     def _unmasked(self, job: Job, stream: str, subnets: Subnets) -> LogAddress | None:
-        """What the log tells whoever may see what is masked; None for whoever may not."""
+        """The address without masking; None if these credentials may not unmask the log."""
         try:
             reported = self._reported(job, stream, unmask=True)
         except SmProxyError as error:
@@ -214,10 +218,10 @@ class _Search:
         return None if reported is None else self._judged(reported, subnets)[0]
 
     def _judged(self, reported: Iterator[LogAddress], subnets: Subnets) -> tuple[LogAddress, bool]:
-        """What counts of it, and whether it stays so however the log goes on.
+        """The address to use, and whether that is final: no later log line can change it.
 
-        A form of several lines is read on while no address of it will do; it may even end in the
-        middle, for a log comes in pieces.
+        Some log formats spread addresses over several lines. They are read on until an address is
+        in the job's subnets. The log may end in the middle, because it is delivered in pieces.
         """
         allow_loopback = self._settings.allow_loopback
         try:
@@ -234,8 +238,8 @@ class _Search:
         self._refuse_if_without_server(found)
         if found.ignored:
             self._on_status(
-                f"the log of {job.name}/{self._target.node} holds {found.ignored} more marker(s) "
-                "that say something else: ignored"
+                f"the log of {job.name}/{self._target.node} has {found.ignored} more marker(s) "
+                "that differ from the first: ignored"
             )
         allow_loopback = self._settings.allow_loopback
         address = choose_address(found.addresses, subnets, allow_loopback=allow_loopback)
@@ -266,11 +270,11 @@ class _Search:
             return
         raise SmProxyError(
             "host-key-unknown" if placed else "no-address",
-            f"the log of {job.name}/{self._target.node} has asterisks for the "
+            f"the log of {job.name}/{self._target.node} has asterisks instead of the "
             f"{'host key' if placed else 'address'} of its container: a data protection policy of "
             "CloudWatch Logs masks it",
-            f"Have logs:Unmask allowed on the log group {job.log_group} for these credentials, or "
-            "that taken out of its policy.",
+            f"Allow these credentials logs:Unmask on the log group {job.log_group}, or remove that "
+            "data identifier from its policy.",
         )
 
     def _refuse_if_without_server(self, found: LogAddress) -> None:
@@ -279,14 +283,14 @@ class _Search:
         if found.port and not found.problems:
             raise SmProxyError(
                 "address-refused",
-                f"the log of {self._target.host} names no address that is one",
+                f"the log of {self._target.host} names no valid address",
                 "Look at what the container prints.",
             )
         raise SmProxyError(
             "no-address",
-            f"the container of {self._target.host} says that it cannot be reached: "
+            f"the container of {self._target.host} reports that it cannot be reached: "
             + ("; ".join(found.problems) or "no SSH server, or no address"),
-            "Mend what it names, in the image or in the job's environment.",
+            "Fix that in the image or in the job's environment.",
         )
 
     def _nothing_yet(self, job: Job, wait: float) -> SmProxyError:
@@ -296,7 +300,7 @@ class _Search:
         )
         if job.running:
             what = f"job {job.name} is {_status(job)}, and {self._silence(job)}"
-            hint = "Is the sm-proxy entrypoint in the image? It prints one line. If so, wait"
+            hint = "The sm-proxy entrypoint in the image prints one. If it is there, wait"
         longer = durations.form(min(int(2 * wait), durations.LONGEST_WAIT_S))
         more = f" --timeout {longer} (ssh: SM_PROXY_WAIT={longer})" if wait else ""
         return SmProxyError(
@@ -310,15 +314,15 @@ class _Search:
 
     def _report(self, job: Job) -> None:
         shown = f"{job.name}: {job.progress}"
-        if job.running and self._silent:  # longer than it takes a line to get into the log
+        if job.running and self._silent:  # after the time that a line needs to reach the log
             known = self._refusal.message if self._refusal else self._silence(job)
-            shown = f"{known}; waiting, for the job is {_status(job)}"
+            shown = f"{known}; waiting, because the job is {_status(job)}"
         if shown != self._shown:
             self._shown = shown
             self._on_status(shown)
 
 
 def _status(job: Job) -> str:
-    """`Training (Downloading the training image)`: in the service's words, where it has some."""
+    """The status and its message: `Training (Downloading the training image)`."""
     words = printable(job.status_message.rstrip(". "), _WORDS_SHOWN)
     return f"{job.status} ({words})" if words else job.status

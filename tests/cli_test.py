@@ -44,7 +44,7 @@ def usage(*words: str) -> int:
         ("connect", "sm-x", "22", "\x1b[31m"),
     ],
 )
-def test_usage_errors(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_errors_exit_2(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert usage(*words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -73,7 +73,7 @@ def test_usage_errors(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
         ("--bogus list", "sm-proxy"),
     ],
 )
-def test_the_help_that_is_named_is_the_commands_own(
+def test_a_usage_error_names_the_help_of_the_subcommand(
     words: str, helps: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert usage(*words.split()) == 2
@@ -99,7 +99,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert "--region" in capsys.readouterr().out
 
 
-def test_a_description_is_a_sentence_that_keeps_its_names(
+def test_a_description_is_a_sentence_that_keeps_capitals(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert usage("demo", "--help") == 0
@@ -111,7 +111,7 @@ def test_a_description_is_a_sentence_that_keeps_its_names(
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The arguments with which `resolve` is run; it fails where its host is `sm-bad`."""
+    """The arguments that `resolve` gets; it fails for the host `sm-bad`."""
     seen: list[Any] = []
 
     def run(args: Any, _: Settings) -> Result:
@@ -132,14 +132,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         ("--region=y", "resolve", "sm-a", "--region", "x", "--profile=resolve"),
     ],
 )
-def test_settings_stand_before_or_behind_the_command(
+def test_settings_may_stand_before_or_after_the_command(
     words: tuple[str, ...], asked: list[Any]
 ) -> None:
     assert cli.main(list(words)) == 0
     assert (asked[0].host, asked[0].region, asked[0].profile) == ("sm-a", "x", "resolve")
 
 
-def test_settings_stand_behind_an_action_too(
+def test_settings_may_stand_after_an_action(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["config", "show", "--ssh-config", str(tmp_path / "config"), "--prefix", "eu-"]
@@ -173,7 +173,7 @@ def test_an_expected_error_is_rendered(
     assert len(asked) == 2
 
 
-def test_json_of_another_program_is_not_ours(
+def test_json_after_a_double_dash_is_another_programs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

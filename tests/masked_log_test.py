@@ -1,4 +1,4 @@
-"""Logs whose data protection policy puts asterisks where the container's address stood."""
+"""Logs whose data protection policy replaces the container's address with asterisks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DENIED = SmProxyError("access-denied", "logs:GetLogEvents is denied: logs:Unmask
 
 
 def account(line: str, masked: str, unmasked: str | SmProxyError) -> FakeAws:
-    """One whose log shows one line to whoever asks for it unmasked, and another to others."""
+    """An account whose log shows one line masked, and another one unmasked."""
 
     def log(*, unmask: bool = False, **_: Any) -> dict[str, Any]:
         if not unmask:
@@ -43,7 +43,7 @@ def resolved(aws: FakeAws, settings: Settings | None = None, wait: int = 0) -> C
 
 
 @pytest.mark.parametrize(("plain", "masked"), MASKS.items())
-def test_whoever_may_unmask_the_log_connects(plain: str, masked: str) -> None:
+def test_a_masked_log_is_unmasked_if_permitted(plain: str, masked: str) -> None:
     aws = account("hello", masked, plain)
     assert resolved(aws).address == "10.0.1.5"
     asked = [parameters.get("unmask") for name, parameters in aws.calls if name == "GetLogEvents"]
@@ -54,7 +54,7 @@ def test_whoever_may_unmask_the_log_connects(plain: str, masked: str) -> None:
 @pytest.mark.parametrize("wait", [0, 900])
 @pytest.mark.parametrize("denied", [True, False])
 @pytest.mark.parametrize("masked", MASKS.values())
-def test_whoever_may_not_is_told_which_permission(masked: str, wait: int, *, denied: bool) -> None:
+def test_without_the_permission_the_error_names_it(masked: str, wait: int, *, denied: bool) -> None:
     with pytest.raises(SmProxyError) as caught:
         resolved(account("hello", masked, DENIED if denied else masked), wait=wait)
     assert caught.value.code == "no-address"
@@ -63,20 +63,20 @@ def test_whoever_may_not_is_told_which_permission(masked: str, wait: int, *, den
     assert "/aws/sagemaker/TrainingJobs" in caught.value.hint
 
 
-def test_a_log_that_masks_nothing_is_read_once() -> None:
+def test_a_log_without_masking_is_read_once() -> None:
     aws = working()
     resolved(aws)
     assert aws.operations().count("GetLogEvents") == 1
 
 
-def test_another_failure_of_the_second_reading_is_told() -> None:
+def test_another_error_of_the_second_reading_is_raised() -> None:
     down = SmProxyError("network", "down", "check")
     with pytest.raises(SmProxyError) as caught:
         resolved(account("hello", next(iter(MASKS.values())), down))
     assert caught.value is down
 
 
-def test_a_masked_host_key() -> None:
+def test_a_masked_host_key_is_refused() -> None:
     masked = marker_line(host_keys=[STARS])
     with pytest.raises(SmProxyError) as caught:
         resolved(account("hello", masked, DENIED))
@@ -91,13 +91,13 @@ def test_a_masked_user_is_not_needed() -> None:
     assert found == container(user=None)
 
 
-def test_one_address_that_is_not_masked_will_do() -> None:
+def test_one_unmasked_address_is_enough() -> None:
     lines = [{"address": STARS}, {"address": "10.0.1.5"}]
     found = resolved(account("hello", marker_line(addresses=lines), DENIED))
     assert (found.job, found.address) == (JOB, "10.0.1.5")
 
 
-def test_a_container_that_has_no_server_says_so_all_the_same() -> None:
+def test_a_masked_log_still_shows_the_containers_problems() -> None:
     masked = marker_line(addresses=[{"address": STARS}], port=0, problems=["no sshd in the image"])
     with pytest.raises(SmProxyError, match="no sshd in the image"):
         resolved(account("hello", masked, DENIED))

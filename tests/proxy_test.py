@@ -129,14 +129,14 @@ def refused(world: World, **options: Any) -> SmProxyError:
     return caught.value
 
 
-def test_the_key_is_pinned_before_the_first_byte(world: World) -> None:
+def test_the_host_key_is_pinned_before_dialling(world: World) -> None:
     assert world.connect() == 0
     assert world.pinned_before_dialling == f"* {HOST_KEY}\n"
     assert world.closed == 1
     assert world.done_after == ["here"]
 
 
-def test_a_marker_that_came_after_what_is_remembered_counts(world: World) -> None:
+def test_a_marker_newer_than_the_cached_address_counts(world: World) -> None:
     world.found = container(host_keys=(), source="ip-addr", port=22, user=None, cached=True)
     assert refused(world).code == "host-key-unknown"
     world.afresh = container()
@@ -154,7 +154,7 @@ def test_22_stands_for_the_port_of_the_marker(world: World, port: int, dialled: 
     assert f"10.0.1.5 port {dialled}: is sshd running?" in world.silent.line
 
 
-def test_the_port_that_ssh_names_does_not_make_it_another_container(world: World) -> None:
+def test_a_port_given_to_ssh_does_not_look_like_another_container(world: World) -> None:
     aws: Any = SimpleNamespace(scope="here")
     dialler = proxy._Dialler(parse("sm-my-job", "sm-"), 2022, "root", world.settings, aws)
     found = dialler.find()
@@ -162,14 +162,14 @@ def test_the_port_that_ssh_names_does_not_make_it_another_container(world: World
     assert dialler._resolve_afresh().same_place(found)
 
 
-def test_another_user_is_told_the_right_command(world: World) -> None:
+def test_a_wrong_user_is_told_the_right_command(world: World) -> None:
     error = refused(world, user="ubuntu")
     assert error.code == "wrong-user"
     assert error.hint == "Use: ssh root@sm-my-job"
     assert world.dialled == []
 
 
-def test_without_a_user_there_is_nothing_to_compare(world: World) -> None:
+def test_without_a_user_no_user_is_refused(world: World) -> None:
     assert world.connect(user=None) == 0
 
 
@@ -179,15 +179,13 @@ def test_without_a_host_key_nothing_is_dialled(world: World) -> None:
     assert world.dialled == []
 
 
-def test_what_the_resolver_says_is_passed_on(world: World) -> None:
+def test_an_error_of_the_resolver_is_raised(world: World) -> None:
     world.found = SmProxyError("job-ended", "over")
     assert refused(world) is world.found
 
 
 @pytest.mark.parametrize(("code", "left"), [("job-ended", False), ("network", True)])
-def test_the_host_keys_of_a_job_that_is_over_are_dropped(
-    world: World, code: Code, *, left: bool
-) -> None:
+def test_the_host_keys_of_an_ended_job_are_removed(world: World, code: Code, *, left: bool) -> None:
     world.connect()
     pin = trust_on_first_use.pin_path(container(), "here")
     private_files.write_private(pin, HOST_KEY.encode())
@@ -212,13 +210,13 @@ def test_a_bug_while_bytes_flow_closes_the_stream(world: World) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
-def test_a_signal_while_resolving(world: World, name: str) -> None:
+def test_a_signal_while_resolving_exits_130(world: World, name: str) -> None:
     world.blocked = lambda: os.kill(os.getpid(), signal.Signals[name])
     assert world.connect() == 130
     assert (world.dialled, world.let_go) == ([], 1)
 
 
-def test_ssh_leaving_while_resolving(world: World) -> None:
+def test_ssh_leaving_while_resolving_exits_130(world: World) -> None:
     def leave() -> None:
         descriptor, world.from_us = world.from_us, -1
         os.close(descriptor)
@@ -229,7 +227,7 @@ def test_ssh_leaving_while_resolving(world: World) -> None:
 
 
 @pytest.mark.parametrize("fails", [True, False])
-def test_the_sighup_of_ssh_does_not_disturb_the_last_line(world: World, *, fails: bool) -> None:
+def test_a_sighup_during_the_clean_up_is_ignored(world: World, *, fails: bool) -> None:
     if fails:
         world.found = SmProxyError("job-ended", "over")
         refused(world)
@@ -239,7 +237,7 @@ def test_the_sighup_of_ssh_does_not_disturb_the_last_line(world: World, *, fails
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_connection_is_noted_when_it_is_over(world: World) -> None:
+def test_a_connection_is_recorded_at_its_end(world: World) -> None:
     world.connect(2022)
     (record,) = connection_log.recent("sm-my-job")
     assert (record.code, record.line, record.job, record.node) == ("ok", "", "my-job", "algo-1")
@@ -248,7 +246,7 @@ def test_a_connection_is_noted_when_it_is_over(world: World) -> None:
     assert (record.up, record.down) == (3, 7)
 
 
-def test_a_failure_is_noted_with_its_line(world: World) -> None:
+def test_a_failure_is_recorded_with_its_line(world: World) -> None:
     world.pump_fails = SmProxyError("session-lost", "gone", "Connect again.")
     refused(world)
     (failure,) = connection_log.recent("sm-my-job")
@@ -256,22 +254,20 @@ def test_a_failure_is_noted_with_its_line(world: World) -> None:
     assert (failure.session, failure.up, failure.down) == ("s-1", 3, 7)
 
 
-def test_a_refused_host_key_is_the_failure_even_where_ssh_has_left_quickly(world: World) -> None:
+def test_a_refused_host_key_is_the_failure_even_if_ssh_left_first(world: World) -> None:
     world.refuses = SmProxyError("host-key-changed", "another")
     assert refused(world) is world.refuses
     (failure,) = connection_log.recent("sm-my-job")
     assert failure.code == "host-key-changed"
 
 
-def test_one_that_ssh_gave_up_is_noted(world: World) -> None:
+def test_a_connection_that_ssh_gave_up_is_recorded(world: World) -> None:
     world.blocked = lambda: os.kill(os.getpid(), signal.SIGHUP)
     assert world.connect() == 130
     assert [record.code for record in connection_log.recent("sm-my-job")] == ["interrupted"]
 
 
-def test_notes_that_cannot_be_written_do_no_harm(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_while_recording_is_ignored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ImportError("a new version was installed meanwhile")
 
@@ -280,7 +276,7 @@ def test_notes_that_cannot_be_written_do_no_harm(
 
 
 class Granting:
-    """An API whose session nobody has in hand."""
+    """An API that grants a session which no code holds."""
 
     def __init__(self) -> None:
         self.ended: list[str] = []
@@ -301,7 +297,7 @@ class Granting:
 def test_a_hang_up_between_dialling_and_copying_leaves_no_session(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The moment that no `try` covers: the stream has been returned and is in nobody's hand."""
+    """A signal strikes after the stream was returned, and before it is assigned."""
     api = Granting()
 
     def returned_too_late(*_: Any) -> Any:
@@ -314,12 +310,12 @@ def test_a_hang_up_between_dialling_and_copying_leaves_no_session(
     assert api.ended == ["s-1"]
 
 
-def test_stderr_is_let_go_before_what_is_left(world: World) -> None:
+def test_stderr_is_closed_before_the_clean_up(world: World) -> None:
     world.connect()
     assert (world.closed, world.let_go_before_the_end) == (1, 1)
 
 
-def test_the_last_line_stands_before_what_is_left(
+def test_the_last_line_is_printed_before_the_clean_up(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said: list[str] = []
@@ -343,7 +339,7 @@ HANGS = {
 
 @pytest.mark.parametrize("fails", [True, False])
 @pytest.mark.parametrize("what", [*HANGS, "close"])
-def test_nothing_that_hangs_keeps_a_connection_that_is_over(
+def test_a_clean_up_step_that_hangs_does_not_keep_the_process(
     what: str, world: World, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:
     place, name = HANGS.get(what, (world, what))
@@ -376,7 +372,7 @@ sys.exit(cli.main(["connect", "no-name-of-ours"]))
 
 
 def helper(farewell: float, hurry: float, **options: Any) -> subprocess.Popen[bytes]:
-    """A helper whose clean-up hangs; its state folder is that of this test."""
+    """A `connect` process whose clean-up hangs; it uses the state folder of this test."""
     process = subprocess.Popen(
         [sys.executable, "-c", HELPER.format(farewell, hurry)],
         stdin=subprocess.PIPE,
@@ -400,7 +396,7 @@ def test_a_signal_ends_a_clean_up_that_hangs(name: str) -> None:
     assert err.startswith(b"sm-proxy: bad-name: ")
 
 
-def test_a_clean_up_that_hangs_holds_nobodys_stderr() -> None:
+def test_a_clean_up_that_hangs_does_not_hold_stderr() -> None:
     process = helper(600, 600, stderr=subprocess.PIPE)
     assert process.stderr is not None
     told = process.stderr.read()  # to its end
@@ -410,13 +406,13 @@ def test_a_clean_up_that_hangs_holds_nobodys_stderr() -> None:
     assert told.startswith(b"sm-proxy: bad-name: ")
 
 
-def test_a_clean_up_that_hangs_ends() -> None:
+def test_a_clean_up_that_hangs_ends_at_its_deadline() -> None:
     process = helper(0.1, 600, stderr=subprocess.PIPE)
     process.communicate(timeout=60)
     assert process.returncode == 1
 
 
-def test_a_reader_of_stderr_that_hangs_keeps_nobody() -> None:
+def test_a_blocked_stderr_does_not_keep_the_process() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with contextlib.suppress(BlockingIOError):

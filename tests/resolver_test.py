@@ -61,7 +61,7 @@ def test_a_running_job_takes_four_calls() -> None:
     assert aws.operations() == ONCE
 
 
-def test_what_scripts_get() -> None:
+def test_as_data_has_the_fields_that_scripts_use() -> None:
     assert resolved(working()).as_data() == {
         "job": JOB,
         "kind": "training",
@@ -77,7 +77,7 @@ def test_what_scripts_get() -> None:
     }
 
 
-def test_the_log_and_the_subnets_are_read_side_by_side() -> None:
+def test_the_log_and_the_subnets_are_read_concurrently() -> None:
     both = threading.Barrier(2, timeout=60)
 
     def waiting(answer: dict[str, Any]) -> Any:
@@ -94,7 +94,7 @@ def test_the_log_and_the_subnets_are_read_side_by_side() -> None:
 
 
 @pytest.mark.parametrize("host", ["sm-my-job.algo-2", "sm-my-job.2", "sm-my-job.2.training"])
-def test_another_node(host: str) -> None:
+def test_a_node_in_the_host_name_is_resolved(host: str) -> None:
     aws = working(
         DescribeTrainingJob=description(ResourceConfig={"InstanceCount": 2}),
         DescribeLogStreams=streams("my-job/algo-2-1700000000"),
@@ -117,7 +117,7 @@ def test_the_first_valid_marker_of_the_node_wins() -> None:
     assert resolved(working(GetLogEvents=events(*lines))).port == 2201
 
 
-def test_loopback_only_by_the_setting() -> None:
+def test_a_loopback_address_needs_the_setting() -> None:
     answers = events(marker_line(addresses=[{"address": "127.0.0.1"}]))
     assert refused(working(GetLogEvents=answers)).code == "address-refused"
     settings = Settings(allow_loopback=True)
@@ -125,7 +125,7 @@ def test_loopback_only_by_the_setting() -> None:
     assert found.address == "127.0.0.1"
 
 
-def test_an_address_outside_of_the_subnets() -> None:
+def test_an_address_outside_the_subnets_is_refused() -> None:
     aws = working(GetLogEvents=events(marker_line(addresses=[{"address": "169.254.169.254"}])))
     assert refused(aws).code == "address-refused"
 
@@ -140,7 +140,7 @@ IP_ADDR = [
     ("behind", "address"),
     [(IP_ADDR[1], "10.0.1.7"), (marker_line(), "10.0.1.5"), ("epoch 1", None)],
 )
-def test_output_over_two_pages_is_judged_as_a_whole(behind: str, address: str | None) -> None:
+def test_output_over_two_pages_is_read_as_a_whole(behind: str, address: str | None) -> None:
     pages: list[Any] = [events("start", IP_ADDR[0], token="f/1"), events(behind, token="f/2")]
     aws = working(GetLogEvents=[*pages, events(token="f/2")])
     if address is None:
@@ -149,7 +149,7 @@ def test_output_over_two_pages_is_judged_as_a_whole(behind: str, address: str | 
         assert resolved(aws).address == address
 
 
-def test_a_log_whose_head_names_none_is_not_waited_for(clock: Clock) -> None:
+def test_a_log_without_an_address_in_its_head_fails_at_once(clock: Clock) -> None:
     lines = [[f"{number}"] * 5000 for number in range(5)]
     pages: list[Any] = [events(*page, token=f"f/{number}") for number, page in enumerate(lines)]
     error = refused(working(GetLogEvents=pages), wait=900)
@@ -161,14 +161,14 @@ def test_a_log_whose_head_names_none_is_not_waited_for(clock: Clock) -> None:
     assert (error.code, clock.slept) == ("address-refused", [])
 
 
-def test_no_more_is_read_than_it_takes() -> None:
+def test_only_the_needed_pages_are_read() -> None:
     aws = working(GetLogEvents=[events(*IP_ADDR, token="f/1")])
     assert resolved(aws).address == "10.0.1.7"
     assert aws.operations() == ONCE
 
 
 @pytest.mark.parametrize("host", ["sm-", "sm-a_b", "my-job", "sm-x.algo-0"])
-def test_illegal_names_cost_no_call(host: str) -> None:
+def test_a_name_that_no_job_can_have_makes_no_call(host: str) -> None:
     aws = FakeAws()
     assert refused(aws, host).code == "bad-name"
     assert aws.calls == []
@@ -195,7 +195,7 @@ def test_illegal_names_cost_no_call(host: str) -> None:
         (SmProxyError("network", "down", "check"), "network", "down"),
     ],
 )
-def test_what_describe_says_is_the_end_of_it(answer: Any, code: str, words: str) -> None:
+def test_an_error_of_describe_ends_it(answer: Any, code: str, words: str) -> None:
     aws = working(DescribeTrainingJob=answer)
     error = refused(aws)
     assert error.code == code
@@ -206,14 +206,14 @@ def test_what_describe_says_is_the_end_of_it(answer: Any, code: str, words: str)
 
 
 @pytest.mark.parametrize("status", ["Completed", "Failed"])
-def test_a_job_that_is_over_is_not_waited_for(status: str, clock: Clock) -> None:
+def test_a_job_that_has_ended_fails_at_once(status: str, clock: Clock) -> None:
     aws = working(DescribeTrainingJob=description(status, status))
     assert refused(aws, wait=900).code in {"job-ended", "job-failed"}
     assert clock.slept == []
 
 
 @pytest.mark.parametrize("node", ["algo-2", "i-0123456789abcdef0"])
-def test_no_such_node(node: str) -> None:
+def test_a_node_that_the_job_lacks_is_refused(node: str) -> None:
     aws = working()
     error = refused(aws, f"sm-my-job.{node}", wait=900)
     assert error.code == "bad-name"
@@ -231,14 +231,14 @@ def test_no_such_node(node: str) -> None:
         {"GetLogEvents": events(marker_line(node="algo-2"))},
     ],
 )
-def test_no_address_yet(changes: dict[str, Any]) -> None:
+def test_without_an_address_it_fails_with_no_address(changes: dict[str, Any]) -> None:
     error = refused(working(**changes))
     assert error.code == "no-address"
     assert "my-job/algo-1" in error.message
 
 
 @pytest.mark.parametrize("changes", [{"port": 0}, {"addresses": []}])
-def test_a_container_that_says_why_it_cannot_be_reached(changes: dict[str, Any]) -> None:
+def test_the_problems_that_a_marker_names_are_shown(changes: dict[str, Any]) -> None:
     line = marker_line(**changes, problems=["no sshd in the image", "and \x07 no key"])
     error = refused(working(GetLogEvents=events(line)))
     assert error.code == "no-address"
@@ -247,19 +247,19 @@ def test_a_container_that_says_why_it_cannot_be_reached(changes: dict[str, Any])
     assert plain.code == ("no-address" if "port" in changes else "address-refused")
 
 
-def test_a_later_marker_is_ignored_and_reported() -> None:
+def test_a_later_different_marker_is_ignored_and_reported() -> None:
     other = marker_line(addresses=[{"name": "eth0", "address": "10.0.1.6", "prefix": 20}])
     told: list[str] = []
     lines = (marker_line(), "epoch 1", other, marker_line(), other)
     found = resolved(working(GetLogEvents=events(*lines)), on_status=told.append)
     assert found.address == "10.0.1.5"
     assert told == [
-        "the log of my-job/algo-1 holds 2 more marker(s) that say something else: ignored"
+        "the log of my-job/algo-1 has 2 more marker(s) that differ from the first: ignored"
     ]
 
 
 @pytest.mark.parametrize("operation", ["DescribeLogStreams", "GetLogEvents", "DescribeSubnets"])
-def test_a_refused_call_is_told(operation: str) -> None:
+def test_a_denied_call_is_reported(operation: str) -> None:
     denied = SmProxyError("access-denied", f"{operation} is denied", "ask")
     assert refused(working(**{operation: denied})) is denied
 
@@ -296,13 +296,13 @@ def test_the_wait_ends_at_its_deadline(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("wait", [0.5, 1, 3.5])
-def test_a_short_wait_is_used_to_its_end(wait: float, clock: Clock) -> None:
+def test_a_short_wait_lasts_to_its_end(wait: float, clock: Clock) -> None:
     aws = working(DescribeTrainingJob=[description("Pending"), description()])
     assert resolved(aws, wait=wait).address == "10.0.1.5"
     assert 0 < sum(clock.slept) <= wait
 
 
-def test_a_job_that_turns_terminal_ends_the_wait_at_once(clock: Clock) -> None:
+def test_a_job_that_ends_ends_the_wait_at_once(clock: Clock) -> None:
     aws = working(
         DescribeTrainingJob=[
             description("Starting"),
@@ -322,7 +322,7 @@ PULLING = {"StatusMessage": "Downloading the training image."}
 
 @pytest.mark.parametrize("began", [LONG_AGO, AHEAD], ids=["long-ago", "by-another-clock"])
 @pytest.mark.parametrize("silence", [events(), events("epoch 1")], ids=["empty", "other-lines"])
-def test_a_silent_log_is_waited_for_while_the_job_is_alive(
+def test_a_log_without_an_address_is_waited_for(
     began: dict[str, Any], silence: Any, clock: Clock
 ) -> None:
     job = description(SecondaryStatusTransitions=[{**began, **PULLING}])
@@ -336,12 +336,12 @@ def test_a_silent_log_is_waited_for_while_the_job_is_alive(
     assert resolved(aws, wait=900, on_status=told.append).port == 2222
     assert told == [
         "my-job: Training",
-        f"{SILENT}; waiting, for the job is Training (Downloading the training image)",
+        f"{SILENT}; waiting, because the job is Training (Downloading the training image)",
     ]
 
 
 @pytest.mark.parametrize("wait", [5, 300, 900])
-def test_a_log_that_stays_silent_ends_with_the_wait(wait: int, clock: Clock) -> None:
+def test_a_log_that_never_has_an_address_ends_with_wait_timeout(wait: int, clock: Clock) -> None:
     aws = working(
         DescribeTrainingJob=description(SecondaryStatusTransitions=[{**LONG_AGO, **PULLING}]),
         DescribeLogStreams=streams(),
@@ -354,7 +354,7 @@ def test_a_log_that_stays_silent_ends_with_the_wait(wait: int, clock: Clock) -> 
     assert len(clock.slept) < 110  # each look reads the log anew
 
 
-def test_without_a_wait_a_silent_log_is_told_at_once(clock: Clock) -> None:
+def test_without_a_wait_a_log_without_an_address_fails_at_once(clock: Clock) -> None:
     for began in (LONG_AGO, AHEAD):
         job = description(SecondaryStatusTransitions=[{**began, **PULLING}])
         error = refused(working(DescribeTrainingJob=job, GetLogEvents=events("x")), fresh=True)
@@ -362,7 +362,7 @@ def test_without_a_wait_a_silent_log_is_told_at_once(clock: Clock) -> None:
         assert "Downloading the training image" in error.message
 
 
-def test_a_silent_job_that_ends_ends_the_wait(clock: Clock) -> None:
+def test_a_job_that_ends_without_an_address_ends_the_wait(clock: Clock) -> None:
     alive = description(SecondaryStatusTransitions=[LONG_AGO])
     over = description("Failed", "Failed", FailureReason="no image")
     aws = working(DescribeTrainingJob=[alive] * 9 + [over], GetLogEvents=events("x"))
@@ -371,7 +371,7 @@ def test_a_silent_job_that_ends_ends_the_wait(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("behind", "source"), [(IP_ADDR[1], "ip-addr"), (marker_line(), "marker")])
-def test_output_that_has_come_in_part_is_waited_for(behind: str, source: str, clock: Clock) -> None:
+def test_the_rest_of_partial_output_is_waited_for(behind: str, source: str, clock: Clock) -> None:
     begun = clock.now
 
     def log(**_: Any) -> Any:
@@ -383,7 +383,7 @@ def test_output_that_has_come_in_part_is_waited_for(behind: str, source: str, cl
 
 
 @pytest.mark.parametrize("kind", ["processing", "transform", "endpoint"])
-def test_the_other_kinds_are_waited_for_alike(
+def test_other_kinds_of_jobs_are_waited_for_too(
     kind: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = description(SecondaryStatusTransitions=[LONG_AGO])
@@ -395,7 +395,7 @@ def test_the_other_kinds_are_waited_for_alike(
     assert sum(clock.slept) == pytest.approx(300)
 
 
-def test_who_waits_in_vain_is_told_what_waits_longer() -> None:
+def test_after_a_wait_the_hint_names_a_longer_one() -> None:
     for job in (description("Pending"), description()):
         aws = working(DescribeTrainingJob=job, GetLogEvents=events())
         hint = refused(aws, wait=60, fresh=True).hint
@@ -404,7 +404,7 @@ def test_who_waits_in_vain_is_told_what_waits_longer() -> None:
         assert "sm-proxy wait sm-my-job" in refused(aws, fresh=True).hint
 
 
-def test_a_failure_of_the_wait_itself_is_told() -> None:
+def test_an_error_during_the_wait_is_raised() -> None:
     aws = working(
         DescribeTrainingJob=[description("Starting"), SmProxyError("network", "down", "check")]
     )

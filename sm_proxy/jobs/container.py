@@ -19,13 +19,13 @@ class Container:
         node: `algo-1`.
         address: its IP address.
         port: its SSH server's port.
-        user: the user it serves, None where its log does not say.
-        host_keys: each `"type base64"`; empty where its log names none.
+        user: the user that its server accepts; None if its log does not tell.
+        host_keys: each `"type base64"`; empty if its log names none.
         status: the job's SecondaryStatus.
-        source: what told the address.
-        vpc_id: the VPC it lives in.
-        stream: the log stream that told it; empty where that is not known.
-        cached: whether it is remembered; otherwise its log was read a moment ago.
+        source: the kind of log line with the address: marker, ip-addr or ssh-helper.
+        vpc_id: its VPC.
+        stream: the log stream with the address; empty if unknown.
+        cached: True if it comes from the cache; False if its log was just read.
     """
 
     host: str
@@ -50,13 +50,13 @@ class Container:
 
     @property
     def key_advice(self) -> str:
-        """How it gets a public key to let in; only our entrypoint reads the environment."""
+        """How to make it accept a public key; only our entrypoint reads the environment."""
         if self.source == "marker":
             return "Submit the job with the key in its environment: sm-proxy keys show --env"
-        return "Have its image or its program put the key into authorized_keys: sm-proxy keys show"
+        return "Let its image or its program write the key to authorized_keys: sm-proxy keys show"
 
     def same_place(self, other: Container) -> bool:
-        """Whether both are one and the same running container."""
+        """Whether both are the same running container."""
         return (self.address, self.port, self.host_keys) == (
             other.address,
             other.port,

@@ -1,7 +1,7 @@
 """The grammar of host names: `<prefix><name>[.<node>][.<kind>]`.
 
-A name may come from a link that somebody else wrote (`ssh://`, `vscode://`), so what does not fit
-is refused before any call is made.
+A host name may come from a link that someone else wrote (`ssh://`, `vscode://`), so every other
+name is refused before any call is made.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from sm_proxy.errors import SmProxyError, printable
 FIRST_NODE: Final = "algo-1"
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}")
-"""CreateTrainingJob's own pattern; the other kinds share it."""
+"""The pattern of CreateTrainingJob; the other kinds have the same."""
 NAME_LIMIT: Final = 63
-"""CreateTrainingJob's own limit; the pattern alone lets hyphens run on."""
+"""The limit of CreateTrainingJob; the pattern alone does not limit hyphens."""
 _INSTANCE: Final = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _NODE: Final = re.compile(r"(?:algo-)?([1-9][0-9]{0,3})")
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a host name asks for.
+    """A parsed host name.
 
     Attributes:
         host: the whole name, as typed.
@@ -79,7 +79,7 @@ def compose(prefix: str, job: str, node: str | None = None, kind: Kind | None = 
 
 
 def is_label(text: str) -> bool:
-    """Whether it may stand behind a job's name and a dot: a node or a kind."""
+    """Whether `text` is a node or a kind, which may follow a job's name and a dot."""
     return text in KINDS or any(pattern.fullmatch(text) for pattern in (_NODE, _INSTANCE))
 
 
@@ -87,7 +87,7 @@ def _refuse_bad_name(host: str, prefix: str, name: str) -> None:
     if len(name) > NAME_LIMIT:
         raise _bad(host, prefix, f"a job name has {NAME_LIMIT} characters at most, not {len(name)}")
     if not _NAME.fullmatch(name):
-        raise _bad(host, prefix, "a job name has letters and digits, and hyphens between them")
+        raise _bad(host, prefix, "a job name is letters and digits, with hyphens between them")
 
 
 def _read_labels(labels: list[str]) -> tuple[str | None, Kind | None]:

@@ -1,6 +1,7 @@
-"""How past connections went, per host: what `doctor` reads when an editor has hidden our line.
+"""The history of connections to each host. `doctor` reads it, because editors hide our error line.
 
-Written once, when a connection is over. No secrets: a session's id opens nothing.
+A record is written once, at the end of a connection. It has no secrets: a session id alone opens
+nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sm_proxy.state.journal import Journal
 
 OK: Final = "ok"
 INTERRUPTED: Final = "interrupted"
-"""ssh went away before the tunnel was up: its own time limit, or its user's."""
+"""ssh went away first: its time limit was over, or the user stopped it."""
 HOSTS: Final = 64
 KEEP_S: Final = 30 * 24 * 3600.0
 
@@ -32,18 +33,18 @@ class ConnectionRecord:
         host: as the user typed it.
         time: when it began (ISO 8601, UTC).
         code: `ok`, `interrupted`, or the code of the error that ended it.
-        line: the last line the user was to see; empty where there was none.
-        seconds: from the start of the helper's work to its end.
+        line: the last line that was printed for the user; empty if none was.
+        seconds: from start to end.
         job: the job's name; empty if it was not found.
         node: such as `algo-1`.
         address: of the container.
-        port: of its SSH server; 0 if it is not known.
-        through: the machine it went through, such as the bastion's instance id; empty if it has
-            not got that far.
-        session: the SSM session's id.
+        port: of its SSH server; 0 if unknown.
+        through: the machine it went through, such as the bastion's instance id; empty if it was
+            not dialled.
+        session: the SSM session's id; empty if there was none.
         up: bytes to the container.
         down: bytes from the container.
-        resumes: how often the connection to SSM was taken up again.
+        resumes: how often a lost connection to SSM was resumed.
     """
 
     host: str
@@ -91,7 +92,7 @@ def append(record: ConnectionRecord, began: float, ended_by: BaseException | Non
 
 
 def _ending(ended_by: BaseException | None) -> tuple[str, str]:
-    """The code of a connection's end, and the line that the user was to see."""
+    """The code of a connection's end, and the line for the user."""
     if ended_by is None:
         return OK, ""
     if isinstance(ended_by, SmProxyError):
@@ -102,7 +103,7 @@ def _ending(ended_by: BaseException | None) -> tuple[str, str]:
 
 
 def recent(host: str) -> list[ConnectionRecord]:
-    """The connections to a host that are still remembered, the newest first."""
+    """The recorded connections to a host, the newest first."""
     with contextlib.suppress(SmProxyError):
         found = map(_record, Journal(_path(host)).records())
         return [item for item in found if item is not None and item.host == host][::-1]
@@ -110,13 +111,13 @@ def recent(host: str) -> list[ConnectionRecord]:
 
 
 def _path(host: str) -> Path:
-    # A digest: a name that is none of ours may hold anything, slashes for instance.
+    # A digest, because a host name that is not ours may contain anything, such as slashes.
     name = hashlib.sha256(host.encode(errors="surrogateescape")).hexdigest()[:32]
     return paths.state_dir() / "connections" / f"{name}.jsonl"
 
 
 def _make_room(folder: Path) -> None:
-    """Before a new host's log: none older than a month, and so many hosts at the most."""
+    """Before a new host's log is made, remove those older than a month, and the oldest ones."""
     if not private_files.exists(folder):
         return
     private_files.refuse_shared(folder)

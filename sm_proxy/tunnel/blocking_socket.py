@@ -22,10 +22,10 @@ _CHUNK: Final = 1 << 15
 
 
 def import_paramiko() -> Any:
-    """paramiko, which takes 180 ms to import, without its own words.
+    """Import paramiko, which takes 180 ms, and silence it.
 
-    Its threads log tracebacks, which Python shows on stderr unless somebody takes them; its old
-    releases use ciphers that new ones of cryptography warn of.
+    Its threads log tracebacks, which Python prints on stderr unless there is a handler. Its old
+    releases use ciphers that new releases of cryptography warn about.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -41,7 +41,7 @@ class BlockingSocket:
     """Carries bytes between a route's stream and a socket in a thread of its own.
 
     Attributes:
-        socket: this side's end.
+        socket: the end for paramiko, in blocking mode.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -69,10 +69,10 @@ class BlockingSocket:
         self.raise_failure()
 
     def await_greeting(self, where: str) -> str:
-        """Wait for the greeting, which stays in the socket for whoever reads next.
+        """Wait for the greeting; its bytes stay in the socket for the next reader.
 
         Args:
-            where: address and port, for people.
+            where: address and port, for the error message.
 
         Raises:
             Exception: the stream's failure.
@@ -80,7 +80,7 @@ class BlockingSocket:
         """
         until = time.monotonic() + SILENCE_S
         while True:
-            over = self._over.is_set()  # before the look: what came before the end is there then
+            over = self._over.is_set()  # checked first: all earlier bytes are in the socket then
             greeting = Greeting()
             greeting.feed(self._peek(min(_TICK_S, max(0.0, until - time.monotonic()))))
             greeting.ended = over
@@ -89,7 +89,7 @@ class BlockingSocket:
             if greeting.impossible or over or time.monotonic() >= until:
                 self.raise_failure()
                 raise greeting.failure(where)
-            if greeting.text:  # the socket is readable for what was seen already
+            if greeting.text:  # the bytes seen already keep the socket readable
                 self._over.wait(_PEEK_S)
 
     def _peek(self, seconds: float) -> bytes:
@@ -101,15 +101,15 @@ class BlockingSocket:
             return b""
 
     def raise_failure(self) -> None:
-        """Raise why the stream has ended, if it has failed."""
+        """Raise the stream's failure, if there is one."""
         if self._stream.failure is not None:
             raise self._stream.failure
 
     def close(self, *, farewell: bool = True) -> None:
-        """End the session; nothing is left open.
+        """End the session and close everything.
 
         Args:
-            farewell: whether the far end is told first, and given a second to confirm.
+            farewell: whether to tell the far end first, and give it a second to confirm.
         """
         self._farewell = farewell
         self._leave.set()
@@ -157,7 +157,7 @@ class BlockingSocket:
                 self._take(near.recv(min(_CHUNK, stream.room)))
 
     def _take(self, data: bytes) -> None:
-        if not data:  # the user has closed the socket: it would be readable for ever
+        if not data:  # the other end is closed: the socket would stay readable for ever
             self._listening = False
             return
         self._stream.write(data)

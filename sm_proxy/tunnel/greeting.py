@@ -1,7 +1,7 @@
-"""The greeting of an SSH server, and what it means where there is none.
+"""The greeting of an SSH server, and the error if there is none.
 
-A server speaks first: a line that begins with `SSH-`, and before it any lines of its own (RFC 4253,
-section 4.2). What stands there instead says why the server does not serve.
+A server sends the first line. It begins with `SSH-`; other lines may come before it (RFC 4253,
+section 4.2). Text without such a line often tells why the server refuses the connection.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Final
 from sm_proxy.errors import SmProxyError
 
 SILENCE_S: Final = 10.0
-"""An SSH server greets first: a tunnel that is up and silent for so long has none behind it."""
+"""A tunnel that is up but silent for so long does not lead to an SSH server."""
 _LINE_LIMIT: Final = 1 << 13
 _LINES_LIMIT: Final = 1024
-"""OpenSSH's client takes no longer lines, nor more of them (sshconnect.c, kex.c)."""
+"""The limits of OpenSSH's client (sshconnect.c, kex.c)."""
 _SHOWN: Final = 160
-_LOOK: Final = "Look at the job's log, and at what listens on that port."
+_LOOK: Final = "Look at the job's log, and check what listens on that port."
 _REASONS: Final = (
     (
         "Exceeded MaxStartups",
@@ -25,28 +25,28 @@ _REASONS: Final = (
     ),
     (
         "Not allowed at this time",
-        "sshd at {where} punishes the bastion, which all users share, for failed logins",
-        "Connect again in some minutes; or put PerSourcePenalties no into its sshd_config.",
+        "sshd at {where} blocks the bastion after failed logins (all users share the bastion)",
+        "Connect again in some minutes; or set PerSourcePenalties no in its sshd_config.",
     ),
     (
         "SSH-",
-        "the server at {where} ended in the middle of its greeting: did sshd crash?",
+        "the server at {where} ended in the middle of its greeting; sshd may have crashed",
         _LOOK,
     ),
     ("HTTP/", "a web server answers at {where}, not sshd: {said}", _LOOK),
 )
-"""What the text begins with, what that means, what to do."""
+"""The beginning of the text, what it means, and what to do."""
 
 
 class Greeting:
-    """Reads the beginning of what a server sends; nothing after the greeting is looked at.
+    """Reads the first bytes from a server, up to its greeting.
 
     Attributes:
         given: whether the greeting is complete.
-        impossible: whether what came is no beginning of SSH.
-        ended: whether no more will come; its reader says so.
+        impossible: whether these bytes cannot come from an SSH server.
+        ended: whether no more bytes will come; set by the caller.
         version: the greeting, once it is complete.
-        text: what came, or as much of it as a user wants to see.
+        text: the beginning of the bytes, to show to the user.
     """
 
     def __init__(self) -> None:
@@ -74,26 +74,26 @@ class Greeting:
         self._judge(self._line)
 
     def failure(self, where: str) -> SmProxyError:
-        """Why there is no greeting.
+        """The error for a missing greeting.
 
         Args:
-            where: address and port, for people.
+            where: address and port, for the message.
         """
         said = self.text.decode(errors="replace").strip()
         for start, reason, hint in _REASONS:
             if said.startswith(start):
                 return _failure(reason.format(where=where, said=_quoted(said)), hint)
         if said:
-            return _failure(f"what answers at {where} is not sshd: it says {_quoted(said)}", _LOOK)
+            return _failure(f"the server at {where} is not sshd: it sends {_quoted(said)}", _LOOK)
         if self.ended:
             return _failure(
-                f"the server at {where} hangs up without a greeting: it is at its MaxStartups, "
+                f"the server at {where} hangs up without a greeting: it has reached MaxStartups, "
                 "refuses the bastion (hosts.deny, PerSourcePenalties), or crashes",
-                "Connect again in a moment; then look at the job's log and at its sshd's settings.",
+                "Connect again in a moment; then look at the job's log and its sshd_config.",
             )
         return _failure(
-            f"the tunnel is up, nothing answers at {where}: is sshd running?",
-            "Look at the job's log, and let the bastion in through the job's security group.",
+            f"the tunnel is up, but nothing answers at {where}: is sshd running?",
+            "Look at the job's log, and allow the bastion in the job's security group.",
         )
 
     def _judge(self, line: bytes) -> None:

@@ -1,9 +1,8 @@
-"""A stream whose server's host key is held against the log before ssh hears of it.
+"""A stream that checks the server's host key against the log before ssh gets the key.
 
-A key that nobody expects is held back, for a bounded time, while the log is asked again: a
-container that restarted has a new stream with a new marker. If the log does not know the key
-either, the user is told what was expected and what was seen, then ssh gets the key to refuse it,
-and no byte more.
+An unexpected key is held back for a bounded time, while the log is read again: a container that
+restarted has a new log stream with a new marker. If the log does not name the key, the user sees
+the expected and the actual key. Then ssh gets the key, refuses it, and gets no byte more.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sm_proxy.tunnel.ssh_packets import HostKeyReader
 from sm_proxy.tunnel.stream import Stream, StreamWrapper
 
 PATIENCE_S: Final = 15.0
-"""Longer than the log may lag: see `host_keys/policy.py`. It is for a look that hangs."""
+"""The limit for a read of the log that hangs; longer than the log may lag, see `policy.py`."""
 _TICK_S: Final = 0.05
 
 
@@ -25,25 +24,25 @@ class HostKeyJudge(Protocol):
     """Which host keys may be accepted: see `host_keys/policy.py`."""
 
     def accepts(self, blob: bytes) -> bool:
-        """Whether the key is among those that are expected."""
+        """Whether the key is expected."""
 
     def judge(self, blob: bytes, through: str) -> SmProxyError | None:
-        """Ask the log until it knows the key; why the key is refused, or None. May block."""
+        """Read the log until it names the key; the error if it does not, else None. May block."""
 
     def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
-        """Why the key is refused; `unasked` says why the log could not be read again."""
+        """The error for a refused key; `unasked` tells why the log could not be read again."""
 
 
 class HostKeyCheckedStream(StreamWrapper):
-    """A `Stream` that gives no byte after a host key that is refused.
+    """A `Stream` that passes no byte after a refused host key.
 
     Args:
         stream: to the container.
-        keys: which of its keys may be accepted.
-        on_refusal: shows the refusal to the user; called before ssh gets the key.
+        keys: decides which host keys are accepted.
+        on_refusal: shows the error to the user; called before ssh gets the key.
 
     Attributes:
-        refusal: why the server's key is refused.
+        refusal: the error for the server's key, if it is refused.
     """
 
     def __init__(
@@ -60,20 +59,20 @@ class HostKeyCheckedStream(StreamWrapper):
 
     @property
     def transparent(self) -> bool:
-        """Whether no key is left to check: it was accepted, or only ssh can judge it."""
+        """Whether no key is left to check: it is accepted, or only ssh can judge it."""
         waiting = self._check is not None or self._held
         return self._reader.over and not waiting and self.refusal is None
 
     @property
     def ended(self) -> bool:
-        """Whether no more bytes will come: with a refusal there are none."""
+        """Whether no more bytes will come; after a refusal none do."""
         if self._check is not None:
             return False
         return self.refusal is not None or self._stream.ended
 
     @property
     def failure(self) -> Exception | None:
-        """Why it ended, unless cleanly."""
+        """Why it ended; None after a clean end."""
         return self.refusal or self._stream.failure
 
     @property
@@ -82,25 +81,25 @@ class HostKeyCheckedStream(StreamWrapper):
         return self._stream.room if self.refusal is None else 0
 
     def fileno(self) -> int:
-        """The descriptor to wait for; none where only the log is waited for."""
+        """The descriptor to wait for; -1 while it waits for the log only."""
         waiting = self._check is not None and self._stream.ended
         return -1 if waiting else self._stream.fileno()
 
     def deadline(self, now: float) -> float:
-        """When to call `advance` although nothing is ready."""
+        """When to call `advance` at the latest."""
         if self._check is None:
             return self._stream.deadline(now)
         tick = now + _TICK_S
         return tick if self._stream.ended else min(tick, self._stream.deadline(now))
 
     def advance(self, now: float, *, readable: bool) -> None:
-        """Drive the stream, and look whether the log has answered."""
+        """Drive the stream, and check whether the log has answered."""
         self._stream.advance(now, readable=readable)
         if self._check is not None:
             self._settle(self._check, now)
 
     def read(self) -> bytes:
-        """The bytes that have come, except those with a key that is still being judged."""
+        """The bytes that have come, except those with a key that is being judged."""
         if self._check is not None:
             return b""
         if self._held or self.refusal is not None:

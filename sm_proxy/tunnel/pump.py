@@ -1,7 +1,7 @@
-"""Carries bytes between ssh and a stream until either is done: one thread, bounded memory.
+"""Carries bytes between ssh and a stream until either is done, in one thread with bounded memory.
 
-Back-pressure goes both ways: stdin is not read while the stream has no room, and the stream is
-not read while ssh does not take what came.
+Back-pressure works both ways: stdin is not read while the stream has no room, and the stream is
+not read while ssh does not take the bytes that came.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sm_proxy.tunnel.greeting import SILENCE_S, Greeting
 from sm_proxy.tunnel.stream import Stream, unwrapped
 
 LINGER_S: Final = 2.0
-"""After stdin's end the other side may still answer; SSM has no half-close to tell it."""
+"""How long to wait for answers after the end of stdin; SSM has no half-close."""
 FINISH_S: Final = 1.0
-"""How long the far end may take to confirm the end, once ssh is gone or done."""
+"""How long to wait until the far end confirms the end, once ssh has gone or is done."""
 GREETING_S: Final = 30.0
-"""Lines that come before the greeting do not make its wait longer than this."""
+"""The longest wait for the greeting, however many lines come before it."""
 _NEVER: Final = float("inf")
 
 
@@ -32,12 +32,12 @@ class Pump:
     Args:
         stream: to the container.
         stdio: to ssh.
-        ungreeted: makes the failure for a tunnel behind which no SSH server greets, from what came
-            of its greeting.
+        ungreeted: makes the error for a tunnel without an SSH server's greeting, from the bytes
+            that came instead.
 
     Attributes:
-        up: bytes that came from ssh so far.
-        down: bytes that ssh has taken so far.
+        up: how many bytes have come from ssh.
+        down: how many bytes ssh has taken.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Pump:
         """Copy until both sides are done; returns after a clean end.
 
         Raises:
-            Exception: the stream's failure, once everything that came before it was delivered.
+            Exception: the stream's failure, after all bytes before it were delivered.
             SmProxyError: `sshd-silent`, unless ssh left first.
         """
         with signals.Wakeup() as wakeup:
@@ -74,7 +74,7 @@ class Pump:
         self._conclude()
 
     def _done(self) -> bool:
-        # What counts is when the last look for bytes began: we may have been stopped since then.
+        # Compare with the time of the last look for bytes: the process may have been stopped since.
         if self._ssh_gone or self._looked_at >= self._linger_until:
             return True
         return self._stream.ended and not self._backlog and not self._refill()
@@ -111,15 +111,15 @@ class Pump:
         data = self._stream.read()
         if data and not self._greeting.given:
             self._greeting.feed(data)
-            self._greeting_due = _NEVER  # it speaks: the silence begins anew
+            self._greeting_due = _NEVER  # it answers: the wait for silence starts again
             if self._greeting.impossible:
                 raise self._ungreeted(self._greeting)
         self._backlog = memoryview(data)
         return bool(data)
 
     def _check_greeting(self, now: float) -> None:
-        # ssh that does not take what came keeps us from reading on: that is no silence. And once
-        # it has said all, `LINGER_S` bounds the wait.
+        # While ssh does not take bytes, we do not read on, so silence says nothing. After the end
+        # of stdin, `LINGER_S` bounds the wait.
         done = self._greeting.given or self._stream.ended or not self._stdin_open
         if done or self._backlog or not self._stream.opened:
             self._greeting_due = _NEVER
@@ -153,14 +153,14 @@ class Pump:
         due = min(self._linger_until, self._greeting_due)
         readers, writers = [wakeup], []
         hangups: list[int] = []
-        if not self._stream.ended:  # its descriptor may be closed by now, and its deadline past
+        if not self._stream.ended:  # after its end, the descriptor is closed and the deadline past
             due = min(due, self._stream.deadline(now))
             of_stream = _wanted(self._stream)
             readers += of_stream[0]
             writers += of_stream[1]
         if self._listening:
             readers.append(self._stdio.stdin)
-        else:  # stdin will not tell that ssh has gone
+        else:  # without reading stdin, only a hang-up of stdout shows that ssh has gone
             hangups.append(self._stdio.stdout)
         if self._backlog:
             writers.append(self._stdio.stdout)
@@ -168,12 +168,12 @@ class Pump:
 
     @property
     def _ended_ungreeted(self) -> bool:
-        """Whether the far end left before its greeting; not where ssh said goodbye first."""
+        """Whether the far end left before its greeting, and ssh did not end first."""
         far_end_left = self._stream.ended and self._stream.opened and self._stdin_open
         return far_end_left and not self._greeting.given
 
     def _conclude(self) -> None:
-        """Raise what has to be raised; else tell the far end and wait a moment for its word."""
+        """Raise the failure if there is one; else tell the far end, and wait for it to confirm."""
         if self._ssh_gone:
             signals.detach_stderr()
         elif self._stream.failure is not None:
@@ -202,7 +202,7 @@ class Pump:
 
 
 def _wanted(stream: Stream) -> tuple[list[int], list[int]]:
-    """The stream's descriptor as one to read and one to write; none while it has no socket."""
+    """The descriptors to wait for: readable, writable; none while the stream has no socket."""
     descriptor = stream.fileno()
     if descriptor < 0:
         return [], []

@@ -1,8 +1,8 @@
-"""What SSH says in the clear: its packets, the server's host key, whether the client accepts it.
+"""Reads the unencrypted start of SSH: packets, the server's host key, and the client's answer.
 
-Lines come first, the last of them begins with `SSH-`; then packets: uint32 length, byte padding
-length, payload, padding (RFC 4253, sections 4.2 and 6). Neither side encrypts before its NEWKEYS
-(7.3), where readers stop.
+First come lines, of which the last begins with `SSH-`. Then come packets: uint32 length, byte
+padding length, payload, padding (RFC 4253, sections 4.2 and 6). Both sides encrypt after their
+NEWKEYS (section 7.3), so reading ends there.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ _REPLIES: Final = frozenset({31, 33})
 _NAME: Final = re.compile(rb"[a-z][a-z0-9@.-]{2,63}")
 _CERTIFICATE: Final = b"-cert-v01@openssh.com"
 _BUFFER_LIMIT: Final = 1 << 16
-"""OpenSSH takes no packet of a key exchange that is longer than 35000 bytes or so."""
+"""OpenSSH accepts packets of a key exchange up to about 35000 bytes."""
 _LINE_LIMIT: Final = 1 << 13
-"""Nor a line that is longer than this."""
+"""OpenSSH accepts lines up to this length."""
 _TOTAL_LIMIT: Final = 1 << 18
 
 
 class ClearPackets:
-    """Takes bytes in any portions, gives payloads.
+    """Splits bytes, which may come in any portions, into the payloads of packets.
 
     Attributes:
-        lost: whether this is no SSH, or more of it than a key exchange needs; nothing comes any
-            more.
+        lost: whether the bytes are not SSH, or more than a key exchange needs; no payload follows.
     """
 
     def __init__(self) -> None:
@@ -41,7 +40,7 @@ class ClearPackets:
         self._buffer += data
 
     def take(self) -> bytes | None:
-        """The next payload, of at least one byte; None until all of it is there."""
+        """The next payload, of at least one byte; None until it is complete."""
         while not self._greeted and self._take_line():
             pass
         payload = self._take_packet() if self._greeted and not self.lost else None
@@ -86,9 +85,9 @@ class HostKeyReader:
     (RFC 4419, section 5). Nothing here verifies the signature over it: ssh does.
 
     Attributes:
-        blob: the host key as on the wire; None while, or because, it is not known.
-        over: whether there is nothing more to see: known, a certificate (which only ssh can
-            judge), encrypted, or no SSH.
+        blob: the host key in wire form; None if it has not come, or will not.
+        over: whether to stop reading: the key has come, it is a certificate (which only ssh can
+            judge), the rest is encrypted, or the bytes are not SSH.
     """
 
     def __init__(self) -> None:
@@ -97,7 +96,7 @@ class HostKeyReader:
         self._packets = ClearPackets()
 
     def feed(self, data: bytes) -> None:
-        """Look at more of what the server sends; never raises."""
+        """Read more bytes from the server; never raises."""
         if self.over:
             return
         self._packets.add(data)
@@ -121,10 +120,10 @@ class Acceptance:
     """Whether ssh has accepted the server's host key, read from what ssh sends.
 
     A client sends its NEWKEYS only after it has verified the server's key (RFC 4253, sections 7.3
-    and 8). So an ssh that leaves without it did not find the host it was told to expect.
+    and 8). If ssh leaves without it, the server was not the expected one.
 
     Attributes:
-        given: true from NEWKEYS on, or when this is no SSH.
+        given: True once NEWKEYS has come, or if the bytes are not SSH.
     """
 
     def __init__(self) -> None:
@@ -132,7 +131,7 @@ class Acceptance:
         self._packets = ClearPackets()
 
     def feed(self, data: bytes) -> None:
-        """Look at more of what ssh sends."""
+        """Read more bytes from ssh."""
         if self.given:
             return
         self._packets.add(data)
@@ -142,6 +141,6 @@ class Acceptance:
 
 
 def _string(data: bytes) -> bytes:
-    """The `string` that the data begin with (RFC 4251, section 5); empty where there is none."""
+    """The `string` at the start of the data (RFC 4251, section 5); empty if there is none."""
     end = 4 + int.from_bytes(data[:4], "big")
     return data[4:end] if 4 < end <= len(data) else b""

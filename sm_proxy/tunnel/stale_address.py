@@ -1,9 +1,10 @@
-"""A stream to a container that only the cache told us of.
+"""A stream to a container whose address comes from the cache.
 
-The cache may be stale: the job has ended, or its container was replaced and lives elsewhere. So
-while no byte has come from the container, what goes up is remembered; if two seconds bring no
-byte, or the stream ends, the truth is looked up beside the wait. A container that has moved is
-dialled anew and hears everything again; ssh never notices. After the first byte nothing is checked.
+The cache may be stale: the job has ended, or its container was replaced and has another address.
+So until the first byte comes from the container, the bytes from ssh are kept. If no byte comes for
+two seconds, or the stream ends, the container is resolved again while we wait. If it has moved, the
+new address is dialled and gets the same bytes; ssh does not notice. After the first byte, the
+address counts as right.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from sm_proxy.tunnel.stream import Stream, StreamWrapper
 PATIENCE_S: Final = 2.0
 _TICK_S: Final = 0.05
 _REMEMBERED_BYTES: Final = 1 << 16
-"""ssh says little before it is greeted: its own greeting and one key exchange message."""
+"""Before the server's greeting, ssh sends only its own greeting and one key exchange message."""
 
 Recheck = Callable[[], "Stream | None"]
-"""Looks the container up afresh and, if it has moved, gives a stream to where it is now."""
+"""Resolves the container again; if it has moved, returns a stream to the new address."""
 
 
 class StaleAddressStream(StreamWrapper):
-    """A `Stream` that may change under its driver until the first byte has come down.
+    """A `Stream` that may change its inner stream until the first byte has come.
 
     Args:
-        stream: to where the container is believed to be.
-        recheck: looks it up afresh.
-        forget: called when ssh did not accept the host that answered: the cache was wrong.
-        now: the time, in seconds.
+        stream: to the cached address.
+        recheck: resolves the container again.
+        forget: removes it from the cache; called if ssh did not accept the server's host key.
+        now: the time of `time.monotonic`.
     """
 
     def __init__(
@@ -58,17 +59,17 @@ class StaleAddressStream(StreamWrapper):
 
     @property
     def opened(self) -> bool:
-        """Whether bytes can flow, to where the container is believed to be now."""
+        """Whether bytes can flow, and no check of the address is under way."""
         return self._stream.opened and (self._settled or self._check is None)
 
     @property
     def ended(self) -> bool:
-        """Whether no more bytes will come; not before the truth is known."""
+        """Whether no more bytes will come, and the address has been checked."""
         return self._failure is not None or (self._settled and self._stream.ended)
 
     @property
     def failure(self) -> Exception | None:
-        """Why it ended: what the fresh look met, else the stream's own reason."""
+        """Why it ended: the error of the check, else of the stream."""
         if self._failure is not None or not self._settled:
             return self._failure
         return self._stream.failure
@@ -88,14 +89,14 @@ class StaleAddressStream(StreamWrapper):
         return min(self._stream.room, _REMEMBERED_BYTES - len(self._sent))
 
     def deadline(self, now: float) -> float:
-        """When to call `advance` although nothing is ready."""
+        """When to call `advance` at the latest."""
         due = self._stream.deadline(now)
         if self._settled:
             return due
         return min(due, now + _TICK_S if self._check is not None else self._due)
 
     def advance(self, now: float, *, readable: bool) -> None:
-        """Drive the stream, and the look-up beside it."""
+        """Drive the stream and the check of its address."""
         self._stream.advance(now, readable=readable)
         if not self._settled:
             self._look(now)
@@ -104,7 +105,7 @@ class StaleAddressStream(StreamWrapper):
         self._repeat(now)
 
     def read(self) -> bytes:
-        """The bytes that have come; the first of them settles which container it is."""
+        """The bytes that have come; the first one proves the address."""
         data = self._stream.read()
         if data:
             self._greeted = True
@@ -112,7 +113,7 @@ class StaleAddressStream(StreamWrapper):
         return data
 
     def write(self, data: bytes) -> None:
-        """Take bytes, and remember them while the container may turn out to be elsewhere."""
+        """Take bytes, and keep them until the address is proven."""
         if not self._settled:
             self._sent += data
         self._acceptance.feed(data)
@@ -134,14 +135,14 @@ class StaleAddressStream(StreamWrapper):
     def _look(self, now: float) -> None:
         if self._check is None:
             if now >= self._due or self._stream.ended:
-                debug_log.write("no answer where the cache says, looking afresh")
+                debug_log.write("no answer at the cached address, resolving again")
                 self._check = Background(self._recheck)
             return
         if not self._check.done:
             return
         try:
             moved = self._check.result()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this stream's failure
+        except Exception as error:  # noqa: BLE001 - any error is this stream's failure
             self._failure = error
             return
         self._check = None
@@ -150,14 +151,14 @@ class StaleAddressStream(StreamWrapper):
         self._settle()
 
     def _drop_late_result(self, check: Background[Stream | None]) -> None:
-        """The first byte came before the look-up's answer, which nobody needs any more."""
+        """Close the stream of a check that ended after the first byte had come."""
         if check.done:
             self._check = None
             if (unwanted := check.settled(0)) is not None:
                 Background(unwanted.close)
 
     def _change_to(self, stream: Stream) -> None:
-        debug_log.write("the container has moved, dialling it anew")
+        debug_log.write("the container has moved, dialling its new address")
         Background(self._stream.close)
         self._stream = stream
         self._to_repeat = self._sent

@@ -1,4 +1,4 @@
-"""A byte stream to a container, and the base of streams that stand around another one."""
+"""A byte stream to a container, and the base class of streams that wrap another one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Protocol
 
 
 class Stream(Protocol):
-    """A duplex byte stream that never blocks; whoever drives it waits, then calls `advance`.
+    """A duplex byte stream that never blocks.
 
-    The driver waits for `fileno` (readable, and writable if `wants_write`) or `deadline`.
+    Its driver waits until `fileno` is readable (or writable, if `wants_write`) or `deadline` has
+    passed. Then it calls `advance`.
     """
 
     @property
@@ -17,15 +18,15 @@ class Stream(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether no more bytes will come; what `read` still holds may be taken."""
+        """Whether no more bytes will come; `read` may still return earlier ones."""
 
     @property
     def failure(self) -> Exception | None:
-        """Why it ended, unless cleanly."""
+        """Why it ended; None after a clean end."""
 
     @property
     def suspicion(self) -> Exception | None:
-        """Why a clean end may be none, where it was the target's and not ours."""
+        """Why an end that looks clean may be a failure, if the far end ended it."""
 
     @property
     def delivered(self) -> bool:
@@ -37,7 +38,7 @@ class Stream(Protocol):
 
     @property
     def room(self) -> int:
-        """How many bytes `write` takes now; 0 means: do not read the source."""
+        """How many bytes `write` takes now; 0 means: do not read more from ssh."""
 
     @property
     def wants_read(self) -> bool:
@@ -60,13 +61,18 @@ class Stream(Protocol):
         """How often a lost connection was resumed."""
 
     def fileno(self) -> int:
-        """The descriptor to wait for; it may change at every `advance`."""
+        """The descriptor to wait for, -1 if there is none; `advance` may change it."""
 
     def deadline(self, now: float) -> float:
-        """When to call `advance` although nothing is ready, in the time of `time.monotonic`."""
+        """When to call `advance` at the latest, in the time of `time.monotonic`."""
 
     def advance(self, now: float, *, readable: bool) -> None:
-        """Do everything that can be done without waiting."""
+        """Do everything that can be done without waiting.
+
+        Args:
+            now: the time of `time.monotonic`.
+            readable: whether the descriptor is readable.
+        """
 
     def read(self) -> bytes:
         """The bytes that have come since the last call."""
@@ -75,10 +81,10 @@ class Stream(Protocol):
         """Take at most `room` bytes for the other side."""
 
     def finish(self) -> None:
-        """Deliver what was written, then end; go on advancing until `ended`."""
+        """Deliver what was written, then end; continue to call `advance` until `finished`."""
 
     def close(self) -> None:
-        """Free everything, within about two seconds."""
+        """Free everything; takes about two seconds at most."""
 
 
 class StreamWrapper:
@@ -111,12 +117,12 @@ class StreamWrapper:
 
     @property
     def failure(self) -> Exception | None:
-        """Why it ended, unless cleanly."""
+        """Why it ended; None after a clean end."""
         return self._stream.failure
 
     @property
     def suspicion(self) -> Exception | None:
-        """Why a clean end may be none."""
+        """Why an end that looks clean may be a failure."""
         return self._stream.suspicion
 
     @property
@@ -164,7 +170,7 @@ class StreamWrapper:
         return self._stream.fileno()
 
     def deadline(self, now: float) -> float:
-        """When to call `advance` although nothing is ready."""
+        """When to call `advance` at the latest."""
         return self._stream.deadline(now)
 
     def advance(self, now: float, *, readable: bool) -> None:

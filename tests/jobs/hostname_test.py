@@ -29,7 +29,7 @@ from sm_proxy.jobs.hostname import Target, compose, parse
         ("sm-x.12.endpoint", "x", "algo-12", "endpoint"),
     ],
 )
-def test_what_a_name_asks_for(host: str, job: str, node: str, kind: str | None) -> None:
+def test_a_host_name_is_parsed(host: str, job: str, node: str, kind: str | None) -> None:
     target = parse(host, "sm-")
     assert (target.host, target.job, target.node, target.kind) == (host, job, node, kind)
 
@@ -78,7 +78,7 @@ def test_what_a_name_asks_for(host: str, job: str, node: str, kind: str | None) 
         "sm-" + "-" * 100_000,
     ],
 )
-def test_what_does_not_fit_is_refused_and_shown_harmlessly(host: str) -> None:
+def test_a_bad_name_is_refused_and_shown_printable(host: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         parse(host, "sm-")
     assert caught.value.code == "bad-name"
@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_refused_and_shown_harmlessly(host: str) -> None:
     assert len(caught.value.line) < 500
 
 
-def test_the_limit_is_named() -> None:
+def test_the_error_names_the_length_limit() -> None:
     with pytest.raises(SmProxyError, match="63 characters at most, not 64"):
         parse("sm-" + "x" * 64, "sm-")
 
@@ -97,12 +97,12 @@ def test_the_hint_shows_the_prefix_in_use() -> None:
     assert "eu-<job>.algo-2" in caught.value.hint
 
 
-def test_another_prefix_is_stripped_once() -> None:
+def test_a_prefix_is_stripped_once() -> None:
     assert parse("eu-eu-x", "eu-") == Target("eu-eu-x", "eu-", "eu-x")
 
 
 @given(st.text(max_size=100))
-def test_any_text_is_refused_or_safe(text: str) -> None:
+def test_any_text_is_refused_or_has_only_safe_characters(text: str) -> None:
     if isinstance(found := outcome("sm-" + text), SmProxyError):
         assert found.code == "bad-name"
         assert found.line.isprintable()

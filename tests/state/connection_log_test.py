@@ -22,7 +22,7 @@ def files() -> list[Path]:
     return sorted((paths.state_dir() / "connections").iterdir())
 
 
-def test_a_clean_connection() -> None:
+def test_a_clean_connection_is_recorded() -> None:
     record = ConnectionRecord(
         host="sm-j", job="j", node="algo-1", address="10.0.1.5", port=22, up=3, down=7,
         through="i-1", session="s-1", resumes=2,
@@ -44,14 +44,14 @@ def test_a_clean_connection() -> None:
         (KeyboardInterrupt(), "interrupted", ""),
     ],
 )
-def test_how_it_ended(error: BaseException, code: str, line: str) -> None:
+def test_the_record_tells_how_it_ended(error: BaseException, code: str, line: str) -> None:
     append(ConnectionRecord("sm-j"), BEGAN, error)
     (found,) = recent("sm-j")
     assert (found.code, found.line) == (code, line)
     assert found.failed == (code != "interrupted")
 
 
-def test_the_newest_of_the_hosts_own_come_first() -> None:
+def test_records_of_the_host_come_newest_first() -> None:
     append(ConnectionRecord("sm-j"), BEGAN, SmProxyError("no-vpc", "first"))
     append(ConnectionRecord("sm-j"), BEGAN, SmProxyError("network", "second"))
     append(ConnectionRecord("sm-j"), BEGAN, None)
@@ -60,7 +60,7 @@ def test_the_newest_of_the_hosts_own_come_first() -> None:
     assert recent("sm-none") == []
 
 
-def test_no_token_is_kept() -> None:
+def test_no_token_is_written() -> None:
     append(
         ConnectionRecord("sm-j"),
         BEGAN,
@@ -71,13 +71,13 @@ def test_no_token_is_kept() -> None:
 
 
 @pytest.mark.parametrize("host", ["../../../x", "a/b", "-oProxyCommand=id", "\udcff", "x" * 9_000])
-def test_a_hostile_name_stays_in_the_folder(host: str) -> None:
+def test_a_hostile_host_name_stays_in_the_folder(host: str) -> None:
     append(ConnectionRecord(host), BEGAN, SmProxyError("bad-name", "no"))
     assert [path.parent.name for path in files()] == ["connections"]
     assert len(files()[0].name) < 60
 
 
-def test_hosts_are_bounded_in_number_and_age(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_are_limited_in_number_and_age(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_log, "HOSTS", 5)
     for number in range(9):
         append(ConnectionRecord(f"sm-{number}"), BEGAN, None)
@@ -96,7 +96,7 @@ def test_hosts_are_bounded_in_number_and_age(monkeypatch: pytest.MonkeyPatch) ->
     "change",
     [{"host": 1}, {"host": "sm-other"}, {"up": "x"}, {"seconds": None}, {"code": []}],
 )
-def test_a_record_of_the_wrong_shape_is_none(change: dict[str, object]) -> None:
+def test_a_record_of_the_wrong_shape_is_skipped(change: dict[str, object]) -> None:
     append(ConnectionRecord("sm-j"), BEGAN, None)
     record = json.loads(files()[0].read_text())
     files()[0].write_text(json.dumps({**record, **change}) + "\n")
@@ -104,16 +104,14 @@ def test_a_record_of_the_wrong_shape_is_none(change: dict[str, object]) -> None:
     assert len(recent("sm-j")) == 1
 
 
-def test_a_later_version_may_know_more() -> None:
+def test_unknown_fields_of_a_later_version_are_ignored() -> None:
     append(ConnectionRecord("sm-j"), BEGAN, None)
     record = json.loads(files()[0].read_text())
     files()[0].write_text(json.dumps({**record, "weather": "fine"}) + "\n")
     assert len(recent("sm-j")) == 1
 
 
-def test_an_unwritable_folder_is_no_reason_to_fail(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "file" / "state"))
     append(ConnectionRecord("sm-j"), BEGAN, None)

@@ -40,7 +40,7 @@ def received(source: socket.socket, size: int) -> bytes:
     return data
 
 
-def test_bytes_go_both_ways(stream: SocketStream) -> None:
+def test_bytes_pass_in_both_directions(stream: SocketStream) -> None:
     up, down = os.urandom(300_000), os.urandom(300_000)
     with carried(stream) as tunnel:
         for source, target, data in (
@@ -53,7 +53,7 @@ def test_bytes_go_both_ways(stream: SocketStream) -> None:
             sender.join(60)
 
 
-def test_what_it_waits_for_may_fail(stream: SocketStream) -> None:
+def test_waiting_raises_the_streams_failure(stream: SocketStream) -> None:
     stream.opened = False
     stream.failure, stream.ended = SmProxyError("connect-refused", "no"), True
     with carried(stream) as tunnel, pytest.raises(SmProxyError) as caught:
@@ -67,7 +67,7 @@ def test_an_open_stream_is_not_waited_for(stream: SocketStream) -> None:
         tunnel.raise_failure()
 
 
-def test_the_streams_end_is_the_sockets(stream: SocketStream) -> None:
+def test_the_end_of_the_stream_ends_the_socket(stream: SocketStream) -> None:
     with carried(stream) as tunnel:
         stream.far.sendall(b"last words")
         assert received(tunnel.socket, 10) == b"last words"
@@ -92,14 +92,14 @@ def test_without_a_farewell_it_is_closed_at_once(stream: SocketStream) -> None:
     assert stream.events == ["close"]
 
 
-def test_it_ends_although_its_user_has_closed_the_socket(stream: SocketStream) -> None:
+def test_it_ends_after_its_user_has_closed_the_socket(stream: SocketStream) -> None:
     """As paramiko does it: closing its transport closes the socket."""
     with carried(stream) as tunnel:
         tunnel.socket.close()
     assert stream.events == ["finish", "close"]
 
 
-def test_a_socket_that_its_user_has_closed_is_not_read_any_more(stream: SocketStream) -> None:
+def test_a_socket_closed_by_its_user_is_not_read_again(stream: SocketStream) -> None:
     with carried(stream) as tunnel:
         tunnel.socket.close()
         turns = 0

@@ -12,7 +12,7 @@ def fed(*parts: bytes) -> Greeting:
     return greeting
 
 
-def test_a_greeting_in_any_portions() -> None:
+def test_a_greeting_is_read_in_any_portions() -> None:
     whole = b"Hello.\nSSH is good\r\nSSH-2.0-OpenSSH_9.2p1 Debian\r\n\0\0\1\2"
     for size in (1, 3, 7, len(whole)):
         greeting = fed(*(whole[i : i + size] for i in range(0, len(whole), size)))
@@ -23,18 +23,18 @@ def test_a_greeting_in_any_portions() -> None:
 @pytest.mark.parametrize(
     "data", [b"a\0b", b"x" * 9000, b"hello\n" * 1030, b"HTTP/1.1 400 Bad Request\r\n"]
 )
-def test_what_cannot_become_a_greeting(data: bytes) -> None:
+def test_bytes_that_cannot_become_a_greeting_are_impossible(data: bytes) -> None:
     assert fed(data).impossible
 
 
 @pytest.mark.parametrize("data", [b"", b"S", b"SSH-2.0-x", b"hello\n" * 1000, b"SSH 2\r\n"])
-def test_what_may_become_a_greeting(data: bytes) -> None:
+def test_bytes_that_may_become_a_greeting_are_possible(data: bytes) -> None:
     greeting = fed(data)
     assert not greeting.given
     assert not greeting.impossible
 
 
-def test_what_it_says_is_bounded_and_on_one_line() -> None:
+def test_the_quoted_text_is_short_and_on_one_line() -> None:
     failure = fed(b"first\r\nsecond\r\n" + b"z" * 8000).failure("10.0.0.1 port 22")
     assert '"first second zzz' in failure.message
     assert len(failure.message) < 300

@@ -1,4 +1,4 @@
-"""A key that nobody expects waits for the log's word; no other byte waits or changes."""
+"""An unexpected host key waits for the log; no other byte waits or changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXCHANGE = GREETING + KEXINIT + REPLY + NEWKEYS + b"encrypted"
 
 
 class Judge:
-    """Expects no key at first; the log's verdict comes when the test says so."""
+    """Expects only one key; answers for another one when the test allows it."""
 
     def __init__(self, verdict: SmProxyError | None = None, *, expects: bytes = b"") -> None:
         self.verdict = verdict
@@ -42,7 +42,7 @@ class Judge:
 
 
 class Case:
-    """A stream whose host key is checked, with what its user was told."""
+    """A stream whose host key is checked, with the errors that were shown."""
 
     def __init__(self, judge: Judge) -> None:
         self.inner = FakeStream()
@@ -54,13 +54,13 @@ class Case:
         self.told.append((error, self.got))
 
     def take(self, *chunks: bytes) -> None:
-        """Let bytes come, and read all that can be read."""
+        """Let bytes come, and read as much as possible."""
         for chunk in chunks:
             self.inner.coming += chunk
             self._read()
 
     def settle(self) -> None:
-        """Drive it until the judge's word has been taken into account."""
+        """Drive it until the judge has answered."""
         deadline = time.monotonic() + 60
         while self.stream._check is not None and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -90,7 +90,7 @@ def test_an_expected_key_is_neither_delayed_nor_changed(cuts: list[int]) -> None
 
 
 @given(cuts=st.lists(st.integers(0, 4000), max_size=8))
-def test_a_key_that_the_log_knows_by_now_is_passed_on(cuts: list[int]) -> None:
+def test_a_key_that_the_log_names_by_now_is_passed_on(cuts: list[int]) -> None:
     judge = Judge()
     case = Case(judge)
     case.take(*portions(EXCHANGE, cuts))
@@ -102,7 +102,7 @@ def test_a_key_that_the_log_knows_by_now_is_passed_on(cuts: list[int]) -> None:
 
 
 @given(cuts=st.lists(st.integers(0, 4000), max_size=8))
-def test_a_refused_key_is_told_first_then_shown_to_ssh_and_no_more(cuts: list[int]) -> None:
+def test_a_refused_key_is_reported_then_passed_to_ssh_and_no_more(cuts: list[int]) -> None:
     case = Case(Judge(REFUSED))
     case.take(*portions(EXCHANGE, cuts))
     case.settle()
@@ -119,7 +119,7 @@ def test_a_refused_key_is_told_first_then_shown_to_ssh_and_no_more(cuts: list[in
     assert not case.stream.transparent
 
 
-def test_nothing_ends_while_the_log_is_asked() -> None:
+def test_it_does_not_end_while_the_log_is_read() -> None:
     judge = Judge()
     judge.may_answer.clear()
     case = Case(judge)
@@ -136,7 +136,7 @@ def test_nothing_ends_while_the_log_is_asked() -> None:
     assert case.stream.ended
 
 
-def test_a_log_that_does_not_answer_is_not_waited_for_for_ever() -> None:
+def test_the_wait_for_the_log_is_bounded() -> None:
     judge = Judge()
     judge.may_answer.clear()
     case = Case(judge)
@@ -150,7 +150,7 @@ def test_a_log_that_does_not_answer_is_not_waited_for_for_ever() -> None:
     assert case.stream.read() == EXCHANGE
 
 
-def test_an_end_is_still_confirmed_through_the_descriptor() -> None:
+def test_the_descriptor_stays_until_the_end_is_confirmed() -> None:
     case = Case(Judge())
     case.stream.finish()
     case.inner.ended = True

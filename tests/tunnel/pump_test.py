@@ -29,7 +29,7 @@ GREETING = b"SSH-2.0-fake\r\n"
 
 
 class FakeStream:
-    """A stream over a socket; like a session, it has no descriptor and no patience once it ended.
+    """A stream over a socket; after its end it has no descriptor and a deadline in the past.
 
     `far` is the container's end.
     """
@@ -113,7 +113,7 @@ def ungreeted(greeting: Greeting) -> SmProxyError:
 
 
 class Connection:
-    """A pump between ssh's pipes and a stream, all three ends in the test's hand."""
+    """A pump between ssh's pipes and a stream; the test holds all three ends."""
 
     def __init__(self, make: Callable[[int, int], Stdio]) -> None:
         self.to_us: int | None
@@ -133,7 +133,7 @@ class Connection:
         self._start(threading.Thread(target=work))
 
     def later(self, seconds: float, work: Callable[..., object], *words: Any) -> None:
-        """Do `work` after some time, or later than that."""
+        """Do `work` after that many seconds, or later."""
         self._start(threading.Timer(seconds, work, words))
 
     def _start(self, thread: threading.Thread) -> None:
@@ -176,7 +176,7 @@ class Connection:
 
 @pytest.fixture(autouse=True)
 def let_go(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Short times, and stderr is not really let go."""
+    """Shorten the waits, and record when stderr would be closed."""
     monkeypatch.setattr(pump_module, "LINGER_S", 0.15)
     monkeypatch.setattr(pump_module, "FINISH_S", 0.15)
     calls: list[bool] = []
@@ -302,7 +302,7 @@ def test_the_end_from_ssh_still_delivers_the_answer(
     assert either.stream.finish_called
 
 
-def test_after_the_end_from_ssh_silence_ends_it(either: Connection) -> None:
+def test_silence_after_the_end_from_ssh_ends_it(either: Connection) -> None:
     either.far.sendall(GREETING)
     either.ssh_stops_sending()
     began = time.monotonic()
@@ -312,7 +312,7 @@ def test_after_the_end_from_ssh_silence_ends_it(either: Connection) -> None:
     assert either.stream.finish_called
 
 
-def test_an_answer_that_came_while_the_machine_slept_is_delivered(
+def test_an_answer_that_came_while_the_process_was_stopped_is_delivered(
     direct: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asleep = 0.0
@@ -332,7 +332,7 @@ def test_an_answer_that_came_while_the_machine_slept_is_delivered(
     assert direct.ssh_sees() == b"answer"
 
 
-def test_a_suspicion_is_raised_where_the_far_end_left_first(direct: Connection) -> None:
+def test_a_suspicion_is_raised_if_the_far_end_left_first(direct: Connection) -> None:
     direct.stream.suspicion = SmProxyError("session-lost", "doubled")
     direct.far.sendall(GREETING)
     direct.far.shutdown(socket.SHUT_WR)
@@ -340,7 +340,7 @@ def test_a_suspicion_is_raised_where_the_far_end_left_first(direct: Connection) 
         direct.run()
 
 
-def test_a_failure_is_raised_once_what_came_before_it_is_delivered(direct: Connection) -> None:
+def test_a_failure_is_raised_after_earlier_bytes_are_delivered(direct: Connection) -> None:
     data = GREETING + os.urandom(300_000)
     direct.stream.failure_at_end = SmProxyError("session-lost", "gone")
     seen: list[bytes] = []
@@ -365,7 +365,7 @@ def test_a_failure_is_raised_once_what_came_before_it_is_delivered(direct: Conne
 
 
 def test_an_ended_stream_is_not_waited_for_while_ssh_does_not_read(direct: Connection) -> None:
-    """It may have neither a descriptor nor a deadline by then."""
+    """After its end, it may have no descriptor and no deadline."""
     direct.far.sendall(GREETING)
     direct.far.shutdown(socket.SHUT_WR)
     full = 0
@@ -385,7 +385,7 @@ def test_an_ended_stream_is_not_waited_for_while_ssh_does_not_read(direct: Conne
     assert direct.stream.turns < 50
 
 
-def test_what_ssh_does_not_read_is_not_piled_up(direct: Connection) -> None:
+def test_bytes_that_ssh_does_not_read_are_not_buffered_without_limit(direct: Connection) -> None:
     total = 8 << 20
     sent: list[int] = []
     seen: list[bytes] = []
@@ -411,7 +411,7 @@ def test_what_ssh_does_not_read_is_not_piled_up(direct: Connection) -> None:
     assert [len(data) for data in seen] == [len(GREETING) + total]
 
 
-def test_what_the_container_does_not_read_is_left_with_ssh(direct: Connection) -> None:
+def test_bytes_that_the_container_does_not_read_stay_with_ssh(direct: Connection) -> None:
     sent: list[int] = []
     got: list[bytes] = []
 
@@ -439,7 +439,7 @@ def test_what_the_container_does_not_read_is_left_with_ssh(direct: Connection) -
     assert [len(data) for data in got] == sent
 
 
-def test_a_tunnel_that_is_up_and_silent(
+def test_a_silent_tunnel_fails_with_sshd_silent(
     either: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump_module, "SILENCE_S", 0.1)
@@ -449,7 +449,7 @@ def test_a_tunnel_that_is_up_and_silent(
     assert caught.value.code == "sshd-silent"
 
 
-def test_silence_before_the_tunnel_is_up_is_the_streams_business(
+def test_silence_before_the_tunnel_is_up_is_not_an_error(
     direct: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump_module, "SILENCE_S", 0.05)
@@ -480,7 +480,7 @@ def test_one_greeting_is_enough(direct: Connection, monkeypatch: pytest.MonkeyPa
         (b"\x4a\0\0\0\x0a8.0.36\0", "8.0.36"),
     ],
 )
-def test_an_end_without_a_greeting_says_why(
+def test_an_end_without_a_greeting_raises_the_reason(
     either: Connection, let_go: list[bool], text: bytes, words: str
 ) -> None:
     either.ssh_sends(GREETING)
@@ -493,7 +493,7 @@ def test_an_end_without_a_greeting_says_why(
     assert let_go == []
 
 
-def test_binary_garbage_is_told_before_ssh_runs_away_from_it(direct: Connection) -> None:
+def test_binary_garbage_is_an_error_before_ssh_gets_it(direct: Connection) -> None:
     direct.far.sendall(b"\x15\x03\x01\x00\x02\x02\x46")  # what a TLS server thinks of ssh
     with pytest.raises(SmProxyError, match="is not sshd"):
         direct.run()
@@ -501,7 +501,7 @@ def test_binary_garbage_is_told_before_ssh_runs_away_from_it(direct: Connection)
     assert direct.ssh_sees() == b""
 
 
-def test_lines_before_the_greeting_are_legal(
+def test_lines_before_the_greeting_are_allowed(
     direct: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump_module, "SILENCE_S", 0.3)
@@ -514,19 +514,19 @@ def test_lines_before_the_greeting_are_legal(
     assert direct.ssh_sees() == lines + GREETING
 
 
-def test_lines_without_an_end_are_no_greeting(
+def test_endless_lines_without_a_greeting_are_an_error(
     direct: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a tarpit does: one line now and then, and each puts the silence off."""
+    """As a tarpit does: a line now and then, which restarts the wait for silence."""
     monkeypatch.setattr(pump_module, "SILENCE_S", 30)
     monkeypatch.setattr(pump_module, "GREETING_S", 0.2)
     direct.far.sendall(b"wait...\r\n")
-    with pytest.raises(SmProxyError, match=r"it says .wait"):
+    with pytest.raises(SmProxyError, match=r"it sends .wait"):
         direct.run()
 
 
 @pytest.mark.parametrize("leaves", [Connection.ssh_stops_sending, Connection.ssh_leaves])
-def test_where_ssh_goes_first_nobody_is_blamed(
+def test_no_error_if_ssh_leaves_before_the_greeting(
     either: Connection, leaves: Callable[[Connection], None]
 ) -> None:
     leaves(either)
@@ -534,7 +534,7 @@ def test_where_ssh_goes_first_nobody_is_blamed(
     either.run()
 
 
-def test_a_greeting_that_ssh_does_not_read_is_no_silence(
+def test_a_greeting_that_ssh_does_not_read_is_not_silence(
     direct: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump_module, "SILENCE_S", 0.05)
@@ -547,7 +547,7 @@ def test_a_greeting_that_ssh_does_not_read_is_no_silence(
 
 
 @pytest.mark.parametrize("confirms", [True, False])
-def test_ssh_leaving_ends_it_within_a_bound(
+def test_ssh_leaving_ends_it_in_time(
     either: Connection, let_go: list[bool], *, confirms: bool
 ) -> None:
     either.stream.confirms = confirms
@@ -575,7 +575,7 @@ def test_ssh_leaving_is_noticed_while_nothing_is_read_from_it(
     assert let_go == [True]
 
 
-def test_no_spinning_while_ssh_has_half_closed_and_the_stream_is_stalled(
+def test_it_does_not_spin_while_ssh_has_half_closed_and_the_stream_is_stalled(
     direct: Connection,
 ) -> None:
     direct.stream.stalled = True
@@ -588,7 +588,7 @@ def test_no_spinning_while_ssh_has_half_closed_and_the_stream_is_stalled(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
-def test_a_signal_ends_it_without_a_word(direct: Connection, let_go: list[bool], name: str) -> None:
+def test_a_signal_ends_it_without_output(direct: Connection, let_go: list[bool], name: str) -> None:
     direct.far.sendall(GREETING)
     # Not before the pump has taken the signals over.
     direct.stream.begun = lambda: direct.later(0.05, os.kill, os.getpid(), signal.Signals[name])
@@ -597,7 +597,7 @@ def test_a_signal_ends_it_without_a_word(direct: Connection, let_go: list[bool],
     assert direct.stream.finish_called
 
 
-def test_a_container_that_ends_as_ssh_does_is_no_error(direct: Connection) -> None:
+def test_no_error_if_the_container_and_ssh_end_together(direct: Connection) -> None:
     direct.far.sendall(GREETING)
     direct.far.shutdown(socket.SHUT_WR)
     direct.ssh_leaves()

@@ -1,4 +1,4 @@
-"""The server's host key, as it passes by: real exchanges, any splits, any bytes."""
+"""The server's host key is read from real exchanges, in any splits, and from any bytes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def fed(*portions: bytes) -> HostKeyReader:
     ],
 )
 @given(cuts=st.lists(st.integers(0, 4000), max_size=20))
-def test_the_key_is_seen_however_it_is_split(exchange: bytes, cuts: list[int]) -> None:
+def test_the_key_is_read_however_the_bytes_are_split(exchange: bytes, cuts: list[int]) -> None:
     reader = fed(*portions(exchange, cuts))
     assert (reader.blob, reader.over) == (BLOB, True)
 
 
-def test_it_is_seen_with_the_last_byte_of_the_reply_and_not_before() -> None:
+def test_the_key_is_read_with_the_last_byte_of_the_reply() -> None:
     exchange = GREETING + KEXINIT + REPLY
     reader = fed(*[bytes([byte]) for byte in exchange[:-1]])
     assert (reader.blob, reader.over) == (None, False)
@@ -50,7 +50,7 @@ def test_it_is_seen_with_the_last_byte_of_the_reply_and_not_before() -> None:
 
 
 @given(data=st.lists(st.binary(max_size=300), max_size=20), start=st.sampled_from([b"", GREETING]))
-def test_nothing_makes_it_fail(data: list[bytes], start: bytes) -> None:
+def test_no_bytes_raise_an_error(data: list[bytes], start: bytes) -> None:
     fed(start, *data)
     acceptance = Acceptance()
     for portion in (start, *data):
@@ -58,14 +58,14 @@ def test_nothing_makes_it_fail(data: list[bytes], start: bytes) -> None:
 
 
 @given(body=st.binary(max_size=200), kind=st.sampled_from([31, 33]))
-def test_a_reply_of_any_bytes_is_a_key_or_none(body: bytes, kind: int) -> None:
+def test_a_reply_of_any_bytes_gives_a_key_or_none(body: bytes, kind: int) -> None:
     reader = fed(GREETING + packet(bytes([kind]) + body))
     assert reader.blob is None or reader.blob in body
 
 
 @settings(max_examples=20)
 @given(size=st.integers(1, 4000))
-def test_it_gives_up_within_a_bound(size: int) -> None:
+def test_it_gives_up_after_a_limit(size: int) -> None:
     for filler in (b"x" * size, b"x\n" * size, IGNORE * size):
         reader = fed(GREETING if filler.startswith(IGNORE) else b"")
         taken = 0
@@ -84,7 +84,7 @@ def test_it_gives_up_within_a_bound(size: int) -> None:
         GREETING + b"\0\0\0\x0c\x0c" + b"\0" * 11 + REPLY,
     ],
 )
-def test_what_is_no_clear_exchange_is_not_judged(exchange: bytes) -> None:
+def test_other_exchanges_give_no_key(exchange: bytes) -> None:
     reader = fed(exchange)
     assert (reader.blob, reader.over) == (None, True)
 
@@ -96,7 +96,7 @@ def test_a_certificate_is_left_to_ssh() -> None:
 
 
 class Recorder:
-    """A socket that keeps what has come through it."""
+    """A socket that keeps the bytes that were received."""
 
     def __init__(self, behind: socket.socket) -> None:
         self.came = b""
@@ -115,7 +115,7 @@ class Recorder:
     "method",
     ["curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "diffie-hellman-group14-sha256"],
 )
-def test_a_real_exchange(method: str) -> None:
+def test_the_key_is_read_from_a_real_exchange(method: str) -> None:
     near, far = socket.socketpair()
     recorder = Recorder(near)
     key = paramiko.ECDSAKey.generate()

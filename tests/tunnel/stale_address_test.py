@@ -1,4 +1,4 @@
-"""What the cache says may be stale: until the first byte the truth can still be dialled."""
+"""A cached address may be stale: until the first byte, another one can be dialled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.waits import await_true
 
 
 class Look:
-    """The fresh look-up: counts, and answers with a stream, None or a failure."""
+    """The recheck: counts its calls; returns a stream or None, or raises an error."""
 
     def __init__(self, answer: Stream | Exception | None = None) -> None:
         self.answer = answer
@@ -33,13 +33,13 @@ FORGOTTEN: list[str] = []
 
 
 def stale_address_stream(stream: FakeStream, look: Look, now: float = 0) -> StaleAddressStream:
-    """The stream under test; what it forgets is counted."""
+    """The stream under test; FORGOTTEN has an item for each time it forgets the cache."""
     FORGOTTEN.clear()
     return StaleAddressStream(stream, look, lambda: FORGOTTEN.append("x"), now)
 
 
 def step(stream: StaleAddressStream, now: float) -> None:
-    """Drive it until a look-up that was started has been taken into account."""
+    """Drive it until a recheck that was started has ended."""
     stream.advance(now, readable=False)
     deadline = time.monotonic() + 60
     while stream._check is not None and time.monotonic() < deadline:
@@ -50,7 +50,7 @@ def step(stream: StaleAddressStream, now: float) -> None:
 LATE = stale_address.PATIENCE_S + 0.1
 
 
-def test_a_greeting_in_time_needs_no_look() -> None:
+def test_a_greeting_in_time_needs_no_recheck() -> None:
     old, look = FakeStream(), Look()
     stream = stale_address_stream(old, look)
     stream.write(b"hello")
@@ -61,12 +61,12 @@ def test_a_greeting_in_time_needs_no_look() -> None:
     assert (look.asked, old.sent, stream.deadline(LATE)) == (0, b"hello", math.inf)
 
 
-def test_the_wait_is_bounded_by_the_patience() -> None:
+def test_the_deadline_is_that_of_the_recheck() -> None:
     stream = stale_address_stream(FakeStream(), Look(), 10)
     assert stream.deadline(10) == 10 + stale_address.PATIENCE_S
 
 
-def test_a_container_that_has_moved_hears_everything_again() -> None:
+def test_a_container_that_has_moved_gets_all_bytes_again() -> None:
     old, new = FakeStream(), FakeStream(room=4)
     stream = stale_address_stream(old, Look(new))
     stream.write(b"hello ")
@@ -85,7 +85,7 @@ def test_a_container_that_has_moved_hears_everything_again() -> None:
     assert new.sent == b"hello againmore"
 
 
-def test_a_container_that_is_still_there_is_waited_for() -> None:
+def test_a_container_that_has_not_moved_is_waited_for() -> None:
     old, look = FakeStream(), Look(None)
     stream = stale_address_stream(old, look)
     stream.write(b"hello")
@@ -94,7 +94,7 @@ def test_a_container_that_is_still_there_is_waited_for() -> None:
     assert (look.asked, old.sent, old.closed, stream.ended) == (1, b"hello", 0, False)
 
 
-def test_an_end_before_the_first_byte_is_looked_into_at_once() -> None:
+def test_an_end_before_the_first_byte_starts_the_recheck_at_once() -> None:
     old, new = FakeStream(), FakeStream()
     old.ended, old.failure = True, SmProxyError("connect-refused", "no")
     stream = stale_address_stream(old, Look(new))
@@ -104,7 +104,7 @@ def test_an_end_before_the_first_byte_is_looked_into_at_once() -> None:
     assert stream._stream is new
 
 
-def test_the_streams_own_failure_stands_where_nothing_has_moved() -> None:
+def test_the_streams_failure_counts_if_it_has_not_moved() -> None:
     old = FakeStream()
     old.ended, old.failure = True, SmProxyError("connect-refused", "no")
     stream = stale_address_stream(old, Look(None))
@@ -113,7 +113,7 @@ def test_the_streams_own_failure_stands_where_nothing_has_moved() -> None:
     assert stream.failure is old.failure
 
 
-def test_what_the_look_meets_is_the_failure() -> None:
+def test_an_error_of_the_recheck_is_the_failure() -> None:
     error = SmProxyError("job-ended", "over")
     stream = stale_address_stream(FakeStream(), Look(error))
     stream.advance(LATE, readable=False)
@@ -123,13 +123,13 @@ def test_what_the_look_meets_is_the_failure() -> None:
     assert stream.failure is error
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_kept_bytes_are_bounded() -> None:
     stream = stale_address_stream(FakeStream(room=1 << 20), Look())
     stream.write(b"x" * stream.room)
     assert stream.room == 0
 
 
-def test_a_first_byte_beside_the_look_wins_and_the_late_stream_is_closed() -> None:
+def test_a_first_byte_during_the_recheck_wins_and_the_late_stream_is_closed() -> None:
     old, new = FakeStream(), FakeStream()
     stream = stale_address_stream(old, Look(new))
     stream.advance(LATE, readable=False)
@@ -140,7 +140,7 @@ def test_a_first_byte_beside_the_look_wins_and_the_late_stream_is_closed() -> No
     assert old.closed == 0
 
 
-def test_finishing_is_not_held_up_by_a_look() -> None:
+def test_finishing_does_not_wait_for_a_recheck() -> None:
     old = FakeStream()
     stream = stale_address_stream(old, Look())
     stream.finish()
@@ -149,7 +149,7 @@ def test_finishing_is_not_held_up_by_a_look() -> None:
 
 
 @pytest.mark.parametrize("checked", [False, True])
-def test_closing_closes_whatever_is_there(*, checked: bool) -> None:
+def test_closing_closes_every_stream(*, checked: bool) -> None:
     old, new = FakeStream(), FakeStream()
     stream = stale_address_stream(old, Look(new))
     if checked:
@@ -165,7 +165,7 @@ NEWKEYS = b"\0\0\0\x0c\x0a\x15" + b"\0" * 10
 
 
 @pytest.mark.parametrize(("sent", "forgotten"), [(KEXINIT, 1), (KEXINIT + NEWKEYS, 0)])
-def test_a_host_that_ssh_did_not_accept_is_forgotten(sent: bytes, forgotten: int) -> None:
+def test_a_host_key_refused_by_ssh_removes_the_cached_address(sent: bytes, forgotten: int) -> None:
     old = FakeStream()
     stream = stale_address_stream(old, Look())
     old.coming = b"SSH-2.0-server\r\n"
@@ -177,14 +177,14 @@ def test_a_host_that_ssh_did_not_accept_is_forgotten(sent: bytes, forgotten: int
     assert len(FORGOTTEN) == forgotten
 
 
-def test_what_never_answered_is_not_forgotten_for_that() -> None:
+def test_silence_does_not_remove_the_cached_address() -> None:
     stream = stale_address_stream(FakeStream(), Look())
     stream.write(b"SSH-2.0-client\r\n")
     stream.close()
     assert FORGOTTEN == []
 
 
-def test_what_is_no_ssh_is_not_judged() -> None:
+def test_bytes_that_are_not_ssh_do_not_remove_the_cached_address() -> None:
     old = FakeStream(room=1 << 20)
     stream = stale_address_stream(old, Look())
     old.coming = b"x"

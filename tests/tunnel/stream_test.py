@@ -1,4 +1,4 @@
-"""A wrapper hands everything on that it does not override."""
+"""A wrapper passes on every call that it does not override."""
 
 from __future__ import annotations
 
