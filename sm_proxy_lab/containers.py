@@ -182,7 +182,6 @@ class ContainerRunner:
     async def start(self, job: JobRequest, node: Node, hosts: list[str]) -> None:
         """Run a node's first process; its output goes to the log from now on."""
         spec = {
-            "supervisor": os.getpid(),
             "isolated": self.isolated,
             "netns": node.cable.netns,
             "hostname": node.host,
@@ -199,6 +198,7 @@ class ContainerRunner:
         node.child = Child(
             [*python_module("sm_proxy_lab.machines.container_init"), str(file)],
             pass_fds=[node.cable.netns] if node.cable.netns is not None else [],
+            start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

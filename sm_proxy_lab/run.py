@@ -14,15 +14,15 @@ import re
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from sm_proxy_lab import init
 from sm_proxy_lab.machines import namespaces, reap, rootfs
 from sm_proxy_lab.python import python_module
 
-LAB_FAILED = 125
+LAB_FAILED = init.FAILED
 _RELAYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
@@ -177,7 +177,6 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
     namespaces.become_subreaper()
     options = {
         "folder": folder,
-        "group": os.getpgrp(),
         "command": command,
         **{
             name: getattr(args, name)
@@ -202,8 +201,7 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
     try:
         return _watch(options)
     finally:
-        reap.kill_descendants()
-        reap.remove_folder(folder)
+        reap.clean_up(folder)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
@@ -216,27 +214,26 @@ def _make_folder() -> str:
 
 
 def _watch(options: dict[str, object]) -> int:
-    """Start the supervisor and relay signals until it ends."""
+    """Start the lab and relay signals until it ends."""
     theirs, ours = os.pipe()
-    supervisor = subprocess.Popen(
-        [*python_module("sm_proxy_lab.supervisor"), str(theirs)], pass_fds=[theirs]
-    )
-    os.close(theirs)
+    own_pids = init.may_have_own_pids()
+    supervisor = python_module("sm_proxy_lab.supervisor")
+    pid = init.start(supervisor, theirs, ours, str(options["folder"]), own_pids=own_pids)
+    # CMD sees the lab's own /proc, but the shell that uses `lab up` sees ours.
+    options["init"] = 1 if own_pids and options["command"] else pid
     _tell(ours, json.dumps(options).encode() + b"\n")
-    first: int | None = None
-    while supervisor.poll() is None:
+    while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
         arrived = signal.sigwaitinfo({*_RELAYED, signal.SIGCHLD})
         if arrived.si_signo == signal.SIGCHLD:
             continue
-        first = first or arrived.si_signo
         # The kernel's own signals are a terminal's, CMD has had them too; a hang-up is for all.
         from_terminal = arrived.si_code > 0 and arrived.si_signo != signal.SIGHUP
         _tell(ours, bytes([arrived.si_signo, ord("t" if from_terminal else "k")]))
     os.close(ours)
-    status = supervisor.returncode
+    status = os.waitstatus_to_exitcode(ended[1])
     if status < 0:
-        sys.stderr.write("sm-proxy lab: the lab's supervisor was killed\n")
-        return 128 + first if first else LAB_FAILED
+        sys.stderr.write("sm-proxy lab: the lab's init was killed\n")
+        return LAB_FAILED
     return status
 
 

@@ -19,20 +19,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from sm_proxy_lab import command_guard, environment, ssh_programs
+from sm_proxy_lab import environment, init, ssh_programs
 from sm_proxy_lab.account import Account
 from sm_proxy_lab.aws.control_client import ControlClient
 from sm_proxy_lab.containers import ContainerRunner, JobRequest, Software
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.job_lifecycle import JobLifecycle
 from sm_proxy_lab.job_log import ControlQueue
-from sm_proxy_lab.machines import namespaces, network, packet_filter, reap, rootfs, sshd_binary
+from sm_proxy_lab.machines import network, packet_filter, reap, rootfs, sshd_binary
 from sm_proxy_lab.machines.processes import Child, lines
 from sm_proxy_lab.python import python_module
 
-LAB_FAILED = 125
+LAB_FAILED = init.FAILED
 _START_TIMEOUT_S = 60.0
 _COMMAND_GRACE_S = 10.0  # for CMD, between a signal handed on and the end of the lab
 
@@ -42,7 +42,7 @@ class Options:
     """What `lab run` and `lab up` were asked for; see `run.py`."""
 
     folder: str
-    group: int
+    init: int
     command: list[str]
     job: str
     nodes: int
@@ -114,15 +114,6 @@ class Lab:
             logging.getLogger(__name__).exception("the lab broke")
             self._ending.set(LAB_FAILED)
 
-    def end_guard(self) -> int | None:
-        """Have the guard end CMD and remove the folder; return its pid if it still runs."""
-        command = self._command
-        if command is None or not command.running:
-            return None
-        command.send(signal.SIGUSR1)
-        command.send(signal.SIGCONT)  # should somebody have stopped it
-        return command.process.pid
-
     # ---- the caller ----
 
     def _hear_caller(self) -> None:
@@ -137,7 +128,7 @@ class Lab:
             self._ending.set(128 + number)
         elif not from_terminal:
             # A terminal sends its signals to CMD itself.
-            command.send(signal.SIGUSR2 if number == signal.SIGINT else number)
+            command.send(number)
             self._spawn(self._end_soon(command, 128 + number))
 
     async def _end_soon(self, command: Child, status: int) -> None:
@@ -170,7 +161,9 @@ class Lab:
         os.environ.update(self._environment)
         self._start_servers(aws, gateway)
         self._net.enter_laptop()
-        self._environment["SM_PROXY_LAB_ON_BASTION"] = " ".join(self._net.on_bastion())
+        self._environment["SM_PROXY_LAB_ON_BASTION"] = " ".join(
+            self._net.on_bastion(self._options.init)
+        )
         control = ControlQueue(ControlClient(endpoint))
         self._machines = ContainerRunner(self._folder / "containers", self._net, control, software)
         self._machines.check()
@@ -221,7 +214,6 @@ class Lab:
     def _serve(
         self, argv: list[str], server: Any, fds: Sequence[int] = (), *, netns: int | None = None
     ) -> Child:
-        parent = os.getpid()
         child = Child(
             [*python_module(f"sm_proxy_lab.{argv[0]}"), *argv[1:]],
             netns=netns,
@@ -229,7 +221,7 @@ class Lab:
             pass_fds=[server.fileno(), *fds],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            preexec_fn=lambda: namespaces.die_with_parent(parent),
+            start_new_session=True,
         )
         server.close()
         self._spawn(self._mourn(argv[0], child))
@@ -304,12 +296,22 @@ class Lab:
         if self._machines.isolated:  # then a mount in a namespace of its own stays there
             config = self._environment["SM_PROXY_LAB_SSH_CONFIG"]
             ssh_programs.prepare_covers(self._folder, config)
-        command = [*python_module("sm_proxy_lab.command_guard"), str(os.getpid())]
-        self._command = Child(
-            [*command, str(options.group), options.folder, *options.command],
-            env=self._environment,
-            preexec_fn=lambda: command_guard.join(options.group),
-        )
+        for number in init.FROM_TERMINAL:
+            if number in signal.sigpending():  # CMD, not born yet, would miss it
+                self._ending.set(128 + number)
+                return
+        name = options.command[0]
+        try:
+            self._command = Child(
+                options.command,
+                env=self._environment,
+                prepare=lambda: ssh_programs.cover(self._folder),
+            )
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            _say(f"{name}: {'command not found' if missing else error.strerror}")
+            self._ending.set(127 if missing else 126)
+            return
         self._ending.set(await self._command.wait())
 
     def _show_exports(self) -> None:
@@ -345,40 +347,27 @@ def _read_options(caller: int) -> Options:
 
 def main() -> None:
     """Supervise one lab."""
-    caller = int(sys.argv[1])
+    caller, parent = int(sys.argv[1]), os.getppid()
     os.set_inheritable(caller, False)
-    # In a group of our own, a terminal's signals are for the caller and CMD. What it has sent us
-    # before is held back, as the caller's is, and dropped.
-    os.setpgid(0, 0)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    namespaces.become_subreaper()
+    signal.pthread_sigmask(signal.SIG_BLOCK, init.HELD_BACK)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what we start must not inherit Python's handler
     logging.basicConfig(format="sm-proxy lab: %(message)s", level=logging.WARNING)
     options = _read_options(caller)
-    status = LAB_FAILED
-    try:
-        status = asyncio.run(_supervise(options, caller))
-    finally:
-        reap.remove_folder(options.folder)
+
+    def leave(status: int) -> NoReturn:
+        if os.getppid() != parent:  # init, which would clean up, was killed
+            reap.clean_up(options.folder)
+        sys.stderr.flush()
         os._exit(status)
 
+    async def supervise() -> None:
+        # Not waiting for threads and tasks, which could take their time-outs.
+        leave(await Lab(options, caller).run())
 
-async def _supervise(options: Options, caller: int) -> int:
-    lab = Lab(options, caller)
-    status = await lab.run()
-    # Should we be killed here and now, the guard is the last who could remove the folder.
-    if (spared := lab.end_guard()) is not None:
-        reap.kill_descendants(spare=spared)
-    # Nobody must be left to write below the folder when it is removed.
-    left = reap.kill_descendants()
-    if left:
-        _say(f"could not end these processes: {left}")
-    # Threads and tasks end with the process; waiting for them could take their time-outs.
-    reap.remove_folder(options.folder)
-    sys.stderr.flush()
-    os._exit(status)
+    try:
+        asyncio.run(supervise())
+    finally:
+        leave(LAB_FAILED)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ A small launcher stays outside and waits; its child becomes process 1 of the con
 job's entrypoint. Where namespaces are not allowed the child is an ordinary process in a folder of
 its own, and the launcher sees to it that nothing it started outlives it.
 
-SIGTERM is handed to the container, as `docker stop` does. SIGUSR1 ends it at once; the kernel sends
-that to the launcher too when the supervisor dies.
+SIGTERM is passed on to the container, as `docker stop` does. SIGUSR1 ends the container at once.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ def main() -> None:
     spec: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     # Nothing reaches us before we have a container, and know what to do then.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
-    namespaces.die_with_parent(spec["supervisor"], signal.SIGUSR1)
     if spec["netns"] is not None:
         namespaces.setns(spec["netns"], namespaces.CLONE_NEWNET)
         os.close(spec["netns"])

@@ -179,9 +179,13 @@ class NetnsNetwork:
                 (role_credentials.ADDRESS, role_credentials.S3_PORT)
             )
 
-    def on_bastion(self) -> list[str]:
-        """Return the command prefix that runs a program in the bastion's network."""
-        path = f"/proc/{os.getpid()}/fd/{self.bastion.netns}"
+    def on_bastion(self, init: int) -> list[str]:
+        """Return the command prefix that runs a program in the bastion's network.
+
+        Args:
+            init: pid of the lab's init for those who use the prefix: we have a /proc of our own.
+        """
+        path = f"/proc/{init}/root/proc/{os.getpid()}/fd/{self.bastion.netns}"
         if shutil.which("nsenter"):
             return ["nsenter", f"--net={path}", "--"]
         return [*python_module("sm_proxy_lab.machines.nsenter"), path]
@@ -211,7 +215,7 @@ class LoopbackNetwork:
         self._next += 1
         return Cable(address, 8, "lo", port=LOOPBACK_PORT)
 
-    def on_bastion(self) -> list[str]:
+    def on_bastion(self, init: int) -> list[str]:  # noqa: ARG002
         """Return a prefix that changes nothing: all machines share the host's network."""
         return ["env"]
 

@@ -1,37 +1,52 @@
-"""Child processes of the supervisor, waited for through process descriptors.
-
-The kernel's parent-death signal goes by the *thread* that forked, so all children are started by
-the main thread, which lives as long as the supervisor does.
-"""
+"""Child processes of the supervisor, waited for through process descriptors."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.machines import namespaces
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 class Child:
     """A running program."""
 
-    def __init__(self, command: list[str], *, netns: int | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        *,
+        netns: int | None = None,
+        prepare: Callable[[], None] | None = None,
+        **options: Any,
+    ) -> None:
         """Start `command`, in another network namespace if `netns` says so.
 
         Args:
             command: the program and its arguments.
             netns: descriptor of a network namespace, or None for our own.
+            prepare: called in the new process before it becomes the program.
             **options: for `subprocess.Popen`.
+
+        Raises:
+            OSError: the program cannot be run.
         """
+
+        def in_child() -> None:
+            if prepare is not None:
+                prepare()
+            # The supervisor holds signals back; what it starts does not.
+            signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
         scope = namespaces.entered(netns) if netns is not None else contextlib.nullcontext()
         with scope:
-            self.process = subprocess.Popen(command, **options)
+            self.process = subprocess.Popen(command, preexec_fn=in_child, **options)  # noqa: PLW1509
         self._ended = asyncio.get_running_loop().create_future()
         self._pidfd = os.pidfd_open(self.process.pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._end)

@@ -1,6 +1,7 @@
-"""Find and end every descendant of this process, however deep it hid, and what they left on disk.
+"""End every descendant of this process, however deep it hid, and remove what they left on disk.
 
-The caller is a child subreaper, so a process that daemonised itself has become our child again.
+The caller of these functions is a child subreaper or process 1 of a PID namespace: a process that
+has made itself a daemon is its child again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -44,11 +46,17 @@ def _collect() -> None:
             pass
 
 
-def kill_descendants(*, spare: int | None = None) -> list[int]:
-    """Kill all descendants of this process until none is left.
+def clean_up(folder: str) -> None:
+    """End everything below this process and remove the lab's folder."""
+    left = kill_descendants()  # first: none of them must write into the folder any more
+    if left:
+        sys.stderr.write(f"sm-proxy lab: could not end these processes: {left}\n")
+        sys.stderr.flush()
+    _remove(folder)
 
-    Args:
-        spare: the pid of one that ends its own descendants and then itself; it is waited for.
+
+def kill_descendants() -> list[int]:
+    """Kill all descendants of this process until none is left.
 
     Returns:
         The pids that were still there when time was up (stuck in the kernel), normally none.
@@ -59,22 +67,14 @@ def kill_descendants(*, spare: int | None = None) -> list[int]:
         left = descendants(os.getpid())
         if not left or time.monotonic() > deadline:
             return left
-        spared = [spare, *descendants(spare)] if spare is not None else []
-        for pid in [pid for pid in left if pid not in spared]:
+        for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
 
 
-def remove_folder(folder: str) -> None:
-    """Remove the lab's folder, again until it is gone: the dying may still write into it.
-
-    Whoever was not our descendant (the supervisor's children, when it was killed) ends by the
-    kernel's parent-death signal, a moment after we have begun to remove.
-
-    Args:
-        folder: the path; it may be gone already.
-    """
+def _remove(folder: str) -> None:
+    """Remove a folder; try again while something still writes into it."""
     deadline = time.monotonic() + _PATIENCE_S
     while Path(folder).exists() and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sm_proxy_lab.machines import namespaces
+from sm_proxy_lab.machines import namespaces, reap
 from tests.waits import await_true
 
 SM_PROXY = [sys.executable, "-I", "-m", "sm_proxy"]
@@ -92,14 +92,14 @@ _WAITING = 'env -0 > "$0.part"; echo $$ > "$0.pid"; mv "$0.part" "$0"; exec slee
 class Lab:
     """A running lab."""
 
-    def __init__(self, environment: dict[str, str], pid: int) -> None:
+    def __init__(self, environment: dict[str, str], process: str) -> None:
         self.environment = environment
         self.host = environment["SM_PROXY_LAB_HOST"]
         self.job = environment["SM_PROXY_LAB_JOB"]
         self.config = environment["SM_PROXY_LAB_SSH_CONFIG"]
         self.state = Path(environment["SM_PROXY_STATE_DIR"])
         self.netns = environment["SM_PROXY_LAB_NETWORK"] == "netns"
-        self._enter = ["nsenter", f"--net=/proc/{pid}/ns/net", "--"] if self.netns else []
+        self._enter = ["nsenter", f"--net={process}/ns/net", "--"] if self.netns else []
         self._python: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()
         self._launched: list[Job] = []
@@ -333,7 +333,11 @@ def running(folder: Path, *options: str) -> Iterator[Lab]:
         await_true(told.exists, _READY_S, log.read_text, alive=process)
         pairs = told.read_bytes().decode().split("\0")
         environment = dict(pair.split("=", 1) for pair in pairs if pair)
-        lab = Lab(environment, int(Path(f"{told}.pid").read_text()))
+        # The lab has pids of its own, and our commands run outside: look through its init's /proc.
+        proc = f"/proc/{reap.descendants(process.pid)[0]}/root/proc/"
+        on_bastion = environment["SM_PROXY_LAB_ON_BASTION"]
+        environment["SM_PROXY_LAB_ON_BASTION"] = on_bastion.replace("/proc/1/root/proc/", proc)
+        lab = Lab(environment, proc + Path(f"{told}.pid").read_text().strip())
         try:
             yield lab
         finally:

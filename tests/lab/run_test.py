@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -281,8 +282,8 @@ def test_network_namespaces_asked_for_in_vain(lab: Runner) -> None:
     assert "not permitted" in errors
 
 
-def test_ctrl_c_at_a_terminal_goes_to_cmd_once(lab: Runner) -> None:
-    """The terminal signals CMD itself; the lab waits for what CMD makes of it."""
+def test_ctrl_c_at_a_terminal_reaches_cmd_once(lab: Runner) -> None:
+    """The terminal signals CMD itself; the lab waits until CMD has ended."""
     ours, theirs = pty.openpty()
     script = "trap 'echo caught; caught=1' INT; echo on; "
     script += "until [ $caught ]; do sleep 0.05; done; sleep 0.3; exit 4"
@@ -306,6 +307,62 @@ def _take_terminal(terminal: int) -> None:
 
     os.setsid()
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+
+def test_shell_stops_and_resumes_the_lab(lab: Runner, tmp_path: Path) -> None:
+    """^Z, fg and bg of a shell with job control; CMD reads the terminal in the foreground only."""
+    ours, theirs = pty.openpty()
+    jobs = tmp_path / "jobs"
+    shell = subprocess.Popen(
+        ["sh", "-i"],
+        stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True,
+        preexec_fn=lambda: _take_terminal(theirs),  # noqa: PLW1509
+        env={**os.environ, "TMPDIR": str(lab.folder), "PS1": "$ ", "ENV": "", "TERM": "dumb"},
+    )  # fmt: skip
+    os.close(theirs)
+    terminal = _Terminal(ours)
+    words = " ".join([sys.executable, "-m", "sm_proxy", "lab", "run", "--network", NETWORKS[0]])
+    try:
+        terminal.type("stty -echo\n")
+        terminal.type(f"{words} --status Starting -- sh -c 'echo C''MD; cat; echo e''nd'\n")
+        terminal.read_until("CMD")
+        terminal.type("\x1a")
+        terminal.read_until("Stopped")
+        terminal.type("bg\n")  # there, cat's first read stops the job again
+        stopped = f"jobs >{jobs}; grep -q Stopped {jobs}"
+        terminal.type(f"until {stopped}; do sleep 0.05; done; echo stopped-''again\n")
+        terminal.read_until("stopped-again")
+        terminal.type("fg\n")
+        terminal.type("to-cat\n\x04")
+        terminal.read_until("to-cat")
+        terminal.read_until("end")
+        terminal.type("echo status-$?\n")
+        terminal.read_until("status-0")
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(ours)
+    assert lab.left() == []
+
+
+class _Terminal:
+    """The side of a terminal at which the user sits."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._shown = ""
+
+    def type(self, keys: str) -> None:
+        os.write(self._descriptor, keys.encode())
+
+    def read_until(self, text: str) -> None:
+        """Wait until the screen shows `text` behind what was waited for before."""
+        until = time.monotonic() + 60
+        while text not in self._shown:
+            assert time.monotonic() < until, self._shown
+            if select.select([self._descriptor], [], [], 0.2)[0]:
+                self._shown += os.read(self._descriptor, 4096).decode()
+        self._shown = self._shown.partition(text)[2]
 
 
 def test_up(lab: Runner) -> None:

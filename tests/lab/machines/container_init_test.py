@@ -33,7 +33,6 @@ def launched(
     """Run a launcher; its exit status."""
     spec = folder / "spec.json"
     content = {
-        "supervisor": os.getpid(),
         "isolated": isolated,
         "netns": None,
         "hostname": "algo-1",

@@ -1,0 +1,93 @@
+"""The lab's init: the process above everything that a lab starts.
+
+    caller (`lab run`) -> init -> supervisor -> CMD, AWS endpoint, gateway, containers
+
+Init adopts processes whose parent has ended. When the supervisor has ended, it ends everything else
+and removes the lab's folder. Where permitted, init is process 1 of a PID namespace with a /proc of
+its own: the kernel then ends everything at once when init ends, even by SIGKILL. Elsewhere init
+and the caller are child subreapers, and kill what is below them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Final, NoReturn
+
+from sm_proxy_lab.machines import namespaces, reap
+
+FAILED: Final = 125
+FROM_TERMINAL: Final = (signal.SIGINT, signal.SIGQUIT)
+HELD_BACK: Final = (
+    *FROM_TERMINAL,
+    *(signal.SIGTERM, signal.SIGHUP),
+    *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
+)
+"""Blocked in the supervisor: it stays in the caller's process group, so that CMD is born into it
+and may use the terminal, but the group's signals are for the caller and CMD."""
+
+
+def may_have_own_pids() -> bool:
+    """Whether this process may make a PID namespace and mount a /proc for it."""
+    kinds = namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNS
+    return os.geteuid() == 0 and namespaces.may_isolate(kinds)
+
+
+def start(supervisor: list[str], options: int, caller: int, folder: str, *, own_pids: bool) -> int:
+    """Start init, and below it the supervisor; return init's pid.
+
+    Args:
+        supervisor: the supervisor's command; `options` is added to it.
+        options: the pipe from which the supervisor reads.
+        caller: the end of that pipe which only the caller keeps open.
+        folder: the lab's folder.
+        own_pids: make a PID namespace. The caller's later children would be born there, too.
+    """
+    if own_pids:
+        namespaces.unshare(namespaces.CLONE_NEWPID)
+    pid = os.fork()
+    if pid == 0:
+        os.close(caller)
+        _run([*supervisor, str(options)], options, folder, own_pids=own_pids)
+    os.close(options)
+    return pid
+
+
+def _run(supervisor: list[str], options: int, folder: str, *, own_pids: bool) -> NoReturn:
+    status = FAILED
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+        if own_pids:
+            _mount_proc()
+        else:
+            namespaces.become_subreaper()
+        child = os.fork()
+        if child == 0:
+            os.set_inheritable(options, True)
+            os.execv(supervisor[0], supervisor)  # noqa: S606
+        os.close(options)
+        # Out of the caller's process group: a SIGKILL of the whole group must not reach us.
+        os.setsid()
+        status = _wait_for(child)
+    finally:
+        reap.clean_up(folder)
+        os._exit(status)
+
+
+def _mount_proc() -> None:
+    namespaces.unshare(namespaces.CLONE_NEWNS)
+    namespaces.make_mounts_private(keep_up=True)
+    namespaces.mount("proc", "/proc", "proc", namespaces.MS_NOSUID | namespaces.MS_NODEV)
+
+
+def _wait_for(supervisor: int) -> int:
+    """Collect adopted processes until the supervisor has ended; return its exit status."""
+    while True:
+        pid, status = os.wait()
+        if pid == supervisor:
+            code = os.waitstatus_to_exitcode(status)
+            if code < 0:
+                sys.stderr.write("sm-proxy lab: the lab's supervisor was killed\n")
+                sys.stderr.flush()
+            return code if code >= 0 else FAILED

@@ -1,0 +1,60 @@
+"""The lab's init, and how the signals of a terminal reach CMD."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lab.conftest import Runner, needs_root
+
+# What the supervisor does, without a lab around it.
+_SUPERVISOR = """
+import asyncio, os, signal
+from sm_proxy_lab import init
+from sm_proxy_lab.machines.processes import Child
+signal.pthread_sigmask(signal.SIG_BLOCK, init.HELD_BACK)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+async def run(*command, prepare=None):
+    return await Child(list(command), prepare=prepare).wait()
+"""
+
+
+def _printed(program: str) -> str:
+    words = [sys.executable, "-c", _SUPERVISOR + program]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT", "SIGTERM"])
+def test_signal_that_reaches_cmd_before_it_has_begun_ends_it(name: str) -> None:
+    early = f"lambda: os.kill(os.getpid(), signal.{name})"
+    program = f"print(asyncio.run(run('sleep', '60', prepare={early})) - signal.{name})"
+    assert _printed(program) == "128"
+
+
+def test_programs_start_with_no_signal_blocked_or_ignored() -> None:
+    # SIGPIPE is number 13 and SIGXFSZ 25: Python ignores them, what it starts does not.
+    program = "asyncio.run(run('grep', '-E', 'Sig(Blk|Ign)', '/proc/self/status'))"
+    assert _printed(program).split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
+
+
+@needs_root
+def test_cmd_sees_the_labs_processes_only(lab: Runner) -> None:
+    script = "tr '\\0' ' ' </proc/1/cmdline; echo; readlink /proc/self/ns/pid"
+    status, output, _ = lab.run("--status", "Starting", "--", "sh", "-c", script)
+    *init, namespace = output.splitlines()
+    assert status == 0
+    assert " run --network " in " ".join(init)
+    assert namespace != str(Path("/proc/self/ns/pid").readlink())
+
+
+def test_init_collects_processes_whose_parent_has_ended(lab: Runner) -> None:
+    script = """
+        pid=$( (sleep 0.2 >/dev/null & echo $!) )
+        for _ in $(seq 600); do test -d /proc/$pid || exit 5; sleep 0.05; done
+    """
+    assert lab.run("--status", "Starting", "--", "sh", "-c", script)[0] == 5
