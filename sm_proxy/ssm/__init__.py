@@ -1,7 +1,8 @@
-"""The SSM data channel as a library of its own: it knows nothing of SageMaker, jobs or ssh.
+"""The SSM data channel: a library that knows nothing about SageMaker, jobs or ssh.
 
     message.py   the wire format of one AgentMessage
     channel.py   sequencing, acknowledgement, retransmission, handshake: no socket, no clock
+    events.py    what the channel tells its caller
     smux.py      the stream inside the channel, for the port-forwarding documents
     transport.py one websocket over a non-blocking socket
     session.py   the above put together: StartSession, resume, liveness, one byte stream

@@ -1,9 +1,10 @@
-"""Acknowledgements: those that wait to be sent, and the latest, should the agent have missed some.
+"""Acknowledgements: those that wait to be sent, and the latest ones, in case the agent missed some.
 
 The agent resends only the oldest message it has no ack for, one in 100 ms (A: datachannel.go:
-468-499). So each ack that it missed holds up what was really lost behind it by 100 ms. It misses
-those that come while its connection is down, and those that overtake its own note of having sent
-the message, which it makes after sending (A: datachannel.go:445-459): on loopback one in four.
+468-499). So each missed ack delays the messages that were really lost behind it by 100 ms. The
+agent misses acks while its connection is down. It also misses an ack that arrives before it has
+recorded the message as sent, which it does after sending (A: datachannel.go:445-459): on loopback
+that happens to one ack in four.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Final
 RECENT: Final = 1024
 """About one and a half seconds of the agent's messages at its own pace."""
 LATE_S: Final = 0.5
-"""An ack that went out so long ago and did not stop the agent from resending was missed; within a
-round trip it may just have crossed the copy."""
+"""If the agent resends a message so long after our ack, it missed the ack. Within a round trip, ack
+and copy may just have crossed."""
 _NEVER: Final = float("-inf")
 
 
 class Acks:
-    """What was acknowledged, and what of it is to be said (again)."""
+    """The acks of one session: waiting to be sent, or recent enough to be sent again."""
 
     def __init__(self) -> None:
         self._waiting: list[bytes] = []
@@ -27,7 +28,7 @@ class Acks:
         self._repeated_at = _NEVER
 
     def __len__(self) -> int:
-        """How many wait to be sent."""
+        """Number of acks that wait to be sent."""
         return len(self._waiting)
 
     def add(self, sequence: int, ack: bytes, now: float) -> None:
@@ -39,7 +40,7 @@ class Acks:
         self._waiting.append(ack)
 
     def add_again(self, sequence: int, ack: bytes, now: float) -> None:
-        """Acknowledge a copy; if the agent missed the first ack, it missed later ones as well."""
+        """Acknowledge a copy. If the agent missed the first ack, repeat all later ones too."""
         first, _ = self._recent.get(sequence, (_NEVER, ack))
         self.add(sequence, ack, now)
         if now - max(first, self._repeated_at) >= LATE_S:
@@ -48,10 +49,10 @@ class Acks:
             self._waiting += [later for number, (_, later) in recent if number > sequence]
 
     def repeat(self) -> None:
-        """The connection broke, and the latest may have been lost with it."""
+        """Send the latest acks again: they may have been lost with the old connection."""
         self._waiting = [ack for _, ack in self._recent.values()]
 
     def take(self) -> list[bytes]:
-        """Those that wait; they count as sent."""
+        """The waiting acks, which count as sent from now on."""
         waiting, self._waiting = self._waiting, []
         return waiting

@@ -1,4 +1,4 @@
-"""What a session needs from its caller, and what it gives when it fails."""
+"""What a session needs from its caller, and the exceptions that it raises."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ Kind = DialKind | Literal["lost", "unopened", "unreachable", "closed", "large", 
 
 
 class SessionEndedError(Exception):
-    """The session ended otherwise than by a clean end.
+    """The session did not end cleanly.
 
     Attributes:
         kind: `lost` the connection could not be resumed, `unopened` there never was one,
             `unreachable` the agent did not answer, `closed` the service ended it with a text,
-            `large` this target takes messages of 1,024 bytes only, `doubled` the target may have
-            got some bytes twice; or how the agent's dial failed,
-            see `dial_failure`.
+            `large` this target accepts messages of 1,024 bytes only, `doubled` the target may
+            have got some bytes twice; or how the agent's dial failed: see `dial_failure`.
     """
 
     def __init__(self, kind: Kind, reason: str) -> None:
@@ -36,10 +35,10 @@ class SessionEndedError(Exception):
 
 
 class FinalError(Exception):
-    """A call failed in a way that no further attempt will mend.
+    """A call failed, and no further attempt can succeed.
 
     Args:
-        cause: what the session shall fail with.
+        cause: the exception that the session will raise.
     """
 
     def __init__(self, cause: Exception) -> None:
@@ -49,7 +48,7 @@ class FinalError(Exception):
 
 @dataclass(frozen=True)
 class Grant:
-    """What StartSession and ResumeSession give: never printed, for the token opens the session."""
+    """The result of StartSession and ResumeSession. Never printed: the token opens the session."""
 
     session_id: str
     token: str
@@ -63,7 +62,7 @@ class Grant:
 class Api(Protocol):
     """The calls a session makes; each may block and raise what its library raises.
 
-    A `FinalError` from `resume` or `data_key` says what the session shall fail with.
+    A `FinalError` from `resume` or `data_key` carries the exception that the session will raise.
     """
 
     def start(self) -> Grant:
@@ -85,11 +84,11 @@ class Options:
 
     Attributes:
         payload_limit: largest message payload to try, in bytes.
-        messages_per_s: data messages a second at the most.
+        messages_per_s: largest number of data messages in a second.
         network: how the service is reached.
         on_status: takes a line for the user (the account's CustomerMessage).
         failure: makes the exception for a session that did not end cleanly.
-        over: called with the session's id once both ends know that it is over.
+        over: called with the session's id when both ends know that the session is over.
         target: the session's target, such as an instance id: see `Session.through`.
     """
 
@@ -103,13 +102,13 @@ class Options:
 
 
 def terminate_within_bound(api: Api, session_id: str) -> None:
-    """TerminateSession, but never wait for it longer than two seconds."""
+    """Call TerminateSession, but wait for it at most two seconds."""
     thread = threading.Thread(target=_terminate, args=(api, session_id), daemon=True)
     thread.start()
     thread.join(TERMINATE_DEADLINE_S)
 
 
 def _terminate(api: Api, session_id: str) -> None:
-    # Whatever fails here: the session then ends by its idle timeout.
+    # If this fails, the session ends by its idle timeout.
     with contextlib.suppress(Exception):
         api.terminate(session_id)

@@ -1,29 +1,30 @@
 """The data channel as a state machine: frames and times come in, events and frames go out.
 
-There is no socket, no clock and no sleep in here. `now` is any steadily growing number of seconds;
-every method that needs the time takes it. States and what may happen next:
+It has no socket, no clock and no sleep. Methods that need the time take `now`, the seconds of any
+clock that never goes back. The states, and what may happen in each:
 
-    HANDSHAKE  the agent's request is awaited and answered; ends in OPEN with `Opened`
-    OPEN       bytes flow both ways; `finish` leads to FINISHING
-    FINISHING  queued bytes are delivered, then the agent is told to end; ends in CLOSED
-    CLOSED     `Closed` has been given; nothing is sent any more but acks
+    HANDSHAKE  Wait for the agent's request and answer it. HandshakeComplete leads to OPEN, and the
+               caller gets `Opened`.
+    OPEN       Bytes flow both ways. `finish` leads to FINISHING.
+    FINISHING  Deliver the queued bytes, then tell the agent to end the session. CLOSED follows.
+    CLOSED     The caller has got `Closed`. Only acks are sent from now on.
 
-A lost connection is no state: sequence numbers and unacknowledged messages outlive it, and
-`reconnected` goes on where the old connection stopped. Acks are handled in every state, because
-HandshakeComplete may overtake the ack of our answer (A: datachannel.go:696-709).
+A channel_closed message or a protocol error leads from any state to CLOSED. A lost connection does
+not change the state: sequence numbers and unacknowledged messages outlive it, and `reconnected`
+continues on the new connection. Acks are handled in every state, because HandshakeComplete may
+arrive before the ack of our answer (A: datachannel.go:696-709).
 """
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from sm_proxy.ssm import message
 from sm_proxy.ssm.acks import Acks
 from sm_proxy.ssm.encryption import OVERHEAD_BYTES, Cipher
+from sm_proxy.ssm.events import AgentText, Closed, Event, KeyWanted, Opened, PortRefused
 from sm_proxy.ssm.handshake import Encryption, HandshakeError, read_document
 from sm_proxy.ssm.inbox import Content, Inbox
 from sm_proxy.ssm.message import Flag, MalformedMessageError, Message, PayloadType
@@ -32,52 +33,12 @@ from sm_proxy.ssm.outbox import LARGE_PAYLOAD, LargeMessageRefusedError, Outbox
 from sm_proxy.ssm.timing import MESSAGES_PER_S
 
 LARGE_REFUSED: Final = "a message above 1,024 bytes got no acknowledgement"
-_ACK_LIMIT: Final = 4096
-"""Bytes of an ack's JSON that are parsed: a real one has about 175."""
 _PIECE_BYTES: Final = 64
-"""What a received payload takes besides its bytes, so that tiny ones are bounded, too."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The handshake is complete."""
-
-    agent_version: str
-    multiplexed: bool
-    customer_message: str
-
-
-@dataclass(frozen=True)
-class KeyWanted:
-    """The agent wants the stream encrypted: answer with `provide_key` or `refuse_key`."""
-
-    encryption: Encryption
-
-
-@dataclass(frozen=True)
-class PortRefused:
-    """The agent could not connect to the target (flag ConnectToPortError)."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """The agent said something in words, beside the target's bytes."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Closed:
-    """The end. An empty reason means a clean end."""
-
-    reason: str = ""
-
-
-Event = Opened | KeyWanted | PortRefused | Told | Closed
+"""Memory that a received payload needs besides its bytes: it bounds a flood of tiny payloads."""
 
 
 class State(Enum):
-    """Where the channel is in its life."""
+    """The states that the head of this module explains."""
 
     HANDSHAKE = auto()
     OPEN = auto()
@@ -92,17 +53,18 @@ class Channel:
         now: the time, in seconds.
         wall_ms: the same moment in Unix milliseconds, for CreatedDate.
         payload_limit: the largest payload to try, in bytes.
-        messages_per_s: how many data messages a second to send at the most.
+        messages_per_s: largest number of data messages to send in a second.
 
     Attributes:
-        malformed: how many messages were dropped because they made no sense.
-        unread: bytes of memory that wait for `read`.
-        paused_at: when the service said that the agent is away, or something new of the agent
-            came since; None while it is there.
-        progress: how many times something new has come: the target's bytes, or an ack. What a
-            peer can repeat for ever (copies, old acks, pauses, handshakes) does not count.
-        repeated_at: when the agent was last away with messages of ours on their way. What it wrote
-            without getting the ack out, it writes once more when it comes again (measured).
+        malformed: number of messages that were dropped because they could not be decoded.
+        unread: bytes of memory that hold data for `read`.
+        paused_at: when the service reported that the agent is away, or when a new message of the
+            agent arrived after that; None while the agent is present.
+        progress: counts new bytes of the target and new acks. Messages that a peer can repeat for
+            ever (copies, old acks, pauses, handshakes) do not count.
+        repeated_at: when the agent was last away while some of our messages had no ack. The agent
+            may have written them to the target. Without their acks we send them again, and it
+            writes them a second time (measured).
         confirmed: whether the far end knows that the session is over.
     """
 
@@ -129,11 +91,11 @@ class Channel:
         self._received: deque[bytes] = deque()
         self._terminating = False
 
-    # what the caller puts in
+    # input
 
     @property
     def room(self) -> int:
-        """How many bytes `write` takes now; 0 means: stop reading the source."""
+        """How many bytes `write` accepts now. At 0, stop reading the source."""
         return self._outbox.room if self.state is State.OPEN else 0
 
     def write(self, data: bytes) -> None:
@@ -149,11 +111,11 @@ class Channel:
             self._terminate_when_drained()
 
     def receive(self, frame: bytes, now: float) -> None:
-        """Take one binary websocket message."""
+        """Process one binary websocket message."""
         try:
             received = message.decode(frame)
         except MalformedMessageError:
-            # Dropped without an ack, as the reference client does: a whole copy will follow.
+            # The reference client sends no ack either: the agent will send the message again.
             self.malformed += 1
             return
         if received.kind == message.OUTPUT:
@@ -166,17 +128,17 @@ class Channel:
             self._outbox.pause()
             if self.paused_at is None:
                 self.paused_at = now
-            self._note_repeating(now)
+            self._note_possible_repeat(now)
         elif received.kind == message.START_PUBLICATION:
             self._unpause(now)
         elif received.kind == message.SESSION_STATE:
-            self._events += map(Told, _texts(received.payload))
+            self._events += map(AgentText, _texts(received.payload))
 
     def reconnected(self, now: float) -> None:
-        """A new connection carries the same session on: nothing is reset.
+        """Continue the session on a new connection. Nothing is reset.
 
-        The latest acks may have been lost with the old connection. The agent would find that out
-        one message per 100 ms, so they are repeated; an ack for a known number is a no-op to it.
+        The latest acks may have been lost with the old connection. The agent would notice that
+        at one message per 100 ms, so we send them again. It ignores an ack that it has already.
         """
         self._acks.repeat()
         self._unpause(now)
@@ -186,22 +148,22 @@ class Channel:
             self._close(LARGE_REFUSED)
 
     def provide_key(self, ciphertext: bytes, cipher: Cipher) -> None:
-        """The data key that `KeyWanted` asked for: its ciphertext for the agent, and its cipher."""
+        """Answer `KeyWanted` with the data key: its ciphertext for the agent, and its cipher."""
         self._answer(self._negotiation.provide_key(ciphertext, cipher))
 
     def refuse_key(self, reason: str) -> None:
-        """There is no data key; the agent will end the session."""
+        """Answer `KeyWanted` without a data key. The agent will end the session."""
         self._answer(self._negotiation.refuse_key(reason))
 
-    # what the caller takes out
+    # output
 
     def events(self) -> list[Event]:
-        """What has happened since the last call."""
+        """The events since the last call."""
         events, self._events = self._events, []
         return events
 
     def read(self, limit: int = 1 << 30) -> bytes:
-        """The target's bytes since the last call, about `limit` at the most."""
+        """The target's bytes since the last call, at most about `limit`."""
         taken: list[bytes] = []
         size = 0
         while self._received and size < limit:
@@ -211,7 +173,7 @@ class Channel:
         return b"".join(taken)
 
     def frames(self, now: float, budget: int) -> list[bytes]:
-        """What shall be written now, acks first; about `budget` bytes of data at most."""
+        """The frames to write now: all acks, then at most about `budget` bytes of data."""
         acks = self._acks.take()
         if self.state is State.CLOSED:
             return acks
@@ -223,30 +185,27 @@ class Channel:
 
     @property
     def deadline(self) -> float:
-        """When `frames` must be called although nothing arrives.
-
-        Minus infinity for at once, infinity for never.
-        """
+        """When to call `frames` if nothing arrives: minus infinity is now, infinity is never."""
         if self._acks:
             return float("-inf")
         return self._outbox.deadline if self.state is not State.CLOSED else float("inf")
 
     @property
     def unsent_acks(self) -> int:
-        """Acks that wait for `frames`: a caller that cannot write should stop reading in time."""
+        """Number of acks that wait for `frames`. A caller that cannot write should stop reading."""
         return len(self._acks)
 
     @property
     def delivered(self) -> bool:
-        """Everything written has been acknowledged."""
+        """Whether everything written has been acknowledged."""
         return self._outbox.empty
 
     @property
     def refusal(self) -> str:
-        """Why we could not do what the agent's handshake asked for; usually empty."""
+        """Why we refused what the agent's handshake asked for; usually empty."""
         return self._negotiation.refusal
 
-    # inside
+    # internal
 
     def _on_output(self, received: Message, now: float) -> None:
         known = self._inbox.has(received.sequence)
@@ -282,7 +241,7 @@ class Channel:
         if content == (PayloadType.FLAG, Flag.CONNECT_TO_PORT_ERROR.payload()):
             self._events.append(PortRefused())
         elif content.payload_type in {PayloadType.ERROR, PayloadType.STDERR}:
-            self._events.append(Told(content.payload.decode(errors="replace")))
+            self._events.append(AgentText(content.payload.decode(errors="replace")))
         if self.state is not State.HANDSHAKE:
             return
         try:
@@ -318,11 +277,11 @@ class Channel:
         )
 
     def _on_acknowledge(self, received: Message, now: float) -> None:
-        sequence = _acknowledged(received.payload)
+        sequence = message.decode_ack(received.payload)
         if sequence is None:
             self.malformed += 1
             return
-        self._back(now)
+        self._note_presence(now)
         self.progress += self._outbox.acknowledge(sequence, now)
         if self.state is State.FINISHING:
             self._terminate_when_drained()
@@ -337,16 +296,16 @@ class Channel:
         self._close(reason)
 
     def _unpause(self, now: float) -> None:
-        self._back(now)
+        self._note_presence(now)
         self._outbox.unpause(now)
 
-    def _back(self, now: float) -> None:
-        """The agent is there: what it may have written before, it gets again from now on."""
+    def _note_presence(self, now: float) -> None:
+        """The agent is present again."""
         if self.paused_at is not None:
-            self._note_repeating(now)
+            self._note_possible_repeat(now)
         self.paused_at = None
 
-    def _note_repeating(self, now: float) -> None:
+    def _note_possible_repeat(self, now: float) -> None:
         if self._outbox.under_way and self.state is not State.HANDSHAKE:
             self.repeated_at = now
 
@@ -367,19 +326,8 @@ class Channel:
             self._events.append(Closed(reason))
 
 
-def _acknowledged(payload: bytes) -> int | None:
-    """The number an ack names; None if it is malformed (JSON's true is no number)."""
-    if len(payload) > _ACK_LIMIT:
-        return None
-    try:
-        sequence = json.loads(payload)["AcknowledgedMessageSequenceNumber"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return sequence if type(sequence) is int else None
-
-
 def _texts(payload: bytes) -> list[str]:
-    """What a JSON document says in words; nothing if it is none."""
+    """The sentences in a JSON document: its strings with a space. Empty if it is not JSON."""
     try:
         values = read_document(payload).values()
     except HandshakeError:
@@ -388,7 +336,7 @@ def _texts(payload: bytes) -> list[str]:
 
 
 def _closing_text(payload: bytes) -> str:
-    """The Output of channel_closed; empty for a clean end."""
+    """The Output field of channel_closed; empty for a clean end."""
     if not payload:
         return ""
     try:

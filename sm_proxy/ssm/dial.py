@@ -1,4 +1,4 @@
-"""From a stream URL to a connected socket: address, proxy, TLS, as the caller judges them."""
+"""From a stream URL to a connected socket: address, proxy, TLS."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from urllib.parse import SplitResult, urlsplit
 
 CONNECT_TIMEOUT_S: Final = 20.0
 _UNSENT_LOWAT: Final = 1 << 17
-"""So much may wait unsent in the kernel: more would only let acks queue behind bulk data."""
+"""Bytes that may wait unsent in the kernel. With more, acks would queue behind bulk data."""
 _TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 class DisconnectedError(Exception):
-    """The connection is gone, or could not be made; says why."""
+    """The connection is gone, or could not be made. The message gives the reason."""
 
 
 class UnreachableError(DisconnectedError):
-    """There never was a connection: the network, a proxy or a certificate is in the way."""
+    """There never was a connection, because of the network, a proxy or a certificate."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Proxy:
     Attributes:
         host: its name or address.
         port: its port.
-        headers: what it wants to see, such as its password; never printed.
+        headers: headers that it requires, such as its password; never printed.
     """
 
     host: str
@@ -65,9 +65,9 @@ def dial(url: str, network: Network) -> socket.socket:
         network: how to get there.
 
     Raises:
-        DisconnectedError: a URL in clear text.
-        OSError: no connection, or not trusted.
-        ValueError: the URL makes no sense.
+        DisconnectedError: the URL would send clear text over a network.
+        OSError: no connection, or its certificate is not trusted.
+        ValueError: the URL is malformed.
     """
     parts = urlsplit(url)
     _refuse_clear_text(parts)
@@ -85,7 +85,7 @@ def dial(url: str, network: Network) -> socket.socket:
 
 
 def words(error: BaseException) -> str:
-    """What went wrong with a connection, for people."""
+    """What went wrong with a connection, in words for users."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, OSError) and error.strerror:
@@ -96,8 +96,8 @@ def words(error: BaseException) -> str:
 def _context(ca_bundle: str | None) -> ssl.SSLContext:
     if ca_bundle is None:
         return ssl.create_default_context()
-    # No stricter than the API's calls, which trust the same file: Python 3.13 has
-    # `create_default_context` refuse the certificates of many a company's proxy.
+    # No stricter than the API's calls, which trust the same file. In Python 3.13
+    # `create_default_context` refuses the certificates of many company proxies.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cafile=ca_bundle)
     return context
@@ -105,7 +105,7 @@ def _context(ca_bundle: str | None) -> ssl.SSLContext:
 
 def _reach(url: str, parts: SplitResult, network: Network) -> socket.socket:
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
-    # Clear text goes to this machine only, so it never goes to a proxy.
+    # Clear text stays on this machine, so it never goes to a proxy.
     proxy = network.proxy_for(url) if parts.scheme == "wss" else None
     if proxy is not None:
         return _through_proxy(proxy, host, port)

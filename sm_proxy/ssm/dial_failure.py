@@ -1,8 +1,8 @@
-"""What an agent's text says about its dial to the target.
+"""Read from an agent's text how its dial to the target failed.
 
-Texts are Go's, behind the agent's own words (A: session/plugins/port/port_basic.go:152-157,
-port.go:113-128,327), or those of Windows' sockets. They may come as the Output of channel_closed,
-as a payload, or as an API's error, so one place judges them all.
+The texts are those of Go or of Windows' sockets, behind the agent's own words
+(A: session/plugins/port/port_basic.go:152-157, port.go:113-128,327). They arrive as the Output of
+channel_closed, as a payload, or as an API's error.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _DIAL: Final = (
     r"unable to (dial|connect)|failed to connect|could not connect|dial (tcp|udp|ip)|connect: "
     r"|connection to (the )?\w+ (port|host|server) failed"
 )
-_OWN_BUSINESS: Final = r"https?://|wss?://|RequestError"
-"""The agent's way to the service, not to the target."""
+_TO_THE_SERVICE: Final = r"https?://|wss?://|RequestError"
+"""The agent's connection to the service, not to the target."""
 _UNRESOLVED: Final = (
     r"no such host|\blookup \S+.*: |name resolution|name or service not known|missing address"
     r"|nodename nor servname|no suitable address|unknown host"
@@ -38,28 +38,29 @@ _KINDS: Final[tuple[tuple[DialKind, str, str], ...]] = (
         r"permission denied|operation not permitted",
     ),
 )
-"""A kind, words that say so anywhere, and words that do so only about a dial, or alone."""
+"""A kind, words that always mean it, and words that mean it only next to a dial or alone."""
 
 
 def dial_failure(text: str) -> DialKind | None:
-    """How the agent's dial to the target failed; None if the text does not speak of that.
+    """How the agent's dial to the target failed; None if the text is not about the dial.
 
     Returns:
-        `refused` nothing listens there, `unanswered` no answer or no way, `unresolved` the name has
-        no address, `barred` the agent's machine may not, `forbidden` the agent never goes there.
+        `refused` nothing listens there, `unanswered` no answer or no route, `unresolved` the name
+        has no address, `barred` the agent's machine is not allowed to connect, `forbidden` the
+        agent's own rules exclude the address.
     """
-    if re.search(_OWN_BUSINESS, text, re.IGNORECASE):
+    if re.search(_TO_THE_SERVICE, text, re.IGNORECASE):
         return None
     dialled = bool(re.search(_DIAL, text, re.IGNORECASE))
     for kind, anywhere, of_a_dial in _KINDS:
         if re.search(anywhere, text, re.IGNORECASE):
             return kind
-        if of_a_dial and _says(of_a_dial, text, dialled=dialled):
+        if of_a_dial and _matches(of_a_dial, text, dialled=dialled):
             return kind
     return "refused" if dialled else None
 
 
-def _says(words: str, text: str, *, dialled: bool) -> bool:
+def _matches(words: str, text: str, *, dialled: bool) -> bool:
     if dialled:
         return bool(re.search(words, text, re.IGNORECASE))
     alone = rf"\W*((i/o|connection|operation) )?({words})\W*"

@@ -14,17 +14,17 @@ from typing import Final, Protocol
 KEY_BYTES: Final = 64
 _NONCE_BYTES: Final = 12
 OVERHEAD_BYTES: Final = _NONCE_BYTES + 16
-"""What a payload grows by: nonce and tag."""
+"""How much a payload grows: nonce and tag."""
 
 
 class Cipher(Protocol):
     """Encrypts and decrypts payloads."""
 
     def encrypt(self, payload: bytes) -> bytes:
-        """What goes to the agent."""
+        """The payload to send to the agent."""
 
     def decrypt(self, payload: bytes) -> bytes:
-        """What came from the agent; raises ValueError if it was not made with our key."""
+        """The agent's payload in clear; raises ValueError if another key encrypted it."""
 
 
 class DataKeyCipher:
@@ -39,12 +39,12 @@ class DataKeyCipher:
         self._outbound = AESGCM(plaintext_key[32:])
 
     def encrypt(self, payload: bytes) -> bytes:
-        """What goes to the agent."""
+        """The payload to send to the agent."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._outbound.encrypt(nonce, payload, None)
 
     def decrypt(self, payload: bytes) -> bytes:
-        """What came from the agent.
+        """The agent's payload in clear.
 
         Raises:
             ValueError: it was not encrypted with our key.

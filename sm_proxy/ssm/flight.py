@@ -1,9 +1,12 @@
-"""Messages on their way: kept until acknowledged, sent again when they must be lost.
+"""Messages in flight: kept until they are acknowledged, sent again when they seem lost.
 
-Both hops are TCP and the agent acknowledges in the order of arrival. So a message is taken for
-lost only if one that was sent after it was acknowledged before it, if nothing at all was
-acknowledged for a timeout (then only the oldest is repeated: the agent may just be slow), or if the
-connection broke.
+Both hops are TCP, and the agent acknowledges in the order of arrival. So a message counts as lost
+in three cases only:
+
+    overtaken  messages that were sent later have been acknowledged
+    silence    no ack arrived for a whole timeout; then only the oldest message is sent again,
+               because the agent may just be slow
+    cut        the connection broke
 """
 
 from __future__ import annotations
@@ -16,13 +19,13 @@ from sm_proxy.ssm.timing import MAXIMUM_S, MINIMUM_S, RetransmissionTimer
 
 PAUSED_PROBE_S: Final = 1.0
 _LOST_AFTER: Final = 3
-"""So many later acks make a message lost before its time; fewer may be mere reordering."""
+"""So many acks of later messages mean that a message is lost. Fewer may be reordering."""
 _NEVER: Final = float("inf")
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A message on its way: the very bytes, for a resend must be identical."""
+    """A message in flight, with its frame: a resent message must be identical."""
 
     frame: bytes
     offset: int
@@ -31,9 +34,9 @@ class _Sent:
     due: float
     resends: int = 0
     alone: bool = False
-    """Last sent to break a silence, before everything else that waits."""
+    """Whether it was last resent alone, after a silence."""
     overtaken: int = 0
-    """Messages sent later that were acknowledged since this one was last sent."""
+    """How many later messages were acknowledged since this one was last sent."""
 
 
 class Flight:
@@ -41,7 +44,7 @@ class Flight:
 
     Attributes:
         next_sequence: the number of the next message.
-        last_progress: when a message was acknowledged last; minus infinity if none was.
+        last_progress: when a message was last acknowledged; minus infinity if none was.
     """
 
     def __init__(self) -> None:
@@ -63,8 +66,8 @@ class Flight:
     def span_bytes(self) -> int:
         """Payload bytes from the oldest unacknowledged message on.
 
-        The agent keeps what comes behind a gap in memory, without a bound of its own on bytes, so
-        what was acknowledged behind a gap counts as well.
+        Messages that were acknowledged behind a gap count too: the agent keeps them in memory,
+        and it has no bound in bytes.
         """
         oldest = self._entries.get(self._oldest)
         return self._offset - oldest.offset if oldest else 0
@@ -76,11 +79,11 @@ class Flight:
 
     @property
     def deadline(self) -> float:
-        """When `resend` is worth a call; infinity for never."""
+        """When to call `resend`; infinity for never."""
         return self._next_due if self._entries else _NEVER
 
     def add(self, frame: bytes, size: int, now: float, *, is_data: bool) -> None:
-        """A message with the number `next_sequence` is being sent."""
+        """Record that the message with the number `next_sequence` is being sent."""
         timeout = self._timer.first_timeout(is_data=is_data)
         self._entries[self.next_sequence] = _Sent(frame, self._offset, now, timeout, now + timeout)
         self._next_due = min(self._next_due, now + timeout)
@@ -88,7 +91,7 @@ class Flight:
         self.next_sequence += 1
 
     def acknowledge(self, sequence: int, now: float) -> bool:
-        """Forget a message; False if there is none of this number."""
+        """Forget a message; False if no message in flight has this number."""
         entry = self._entries.pop(sequence, None)
         if entry is None:
             return False
@@ -105,13 +108,13 @@ class Flight:
         return True
 
     def handshake_answered(self, now: float) -> None:
-        """The answer to message 0 came before its ack: that is a round trip, too."""
+        """Take the answer to message 0 as a round trip, if it arrived before the ack."""
         entry = self._entries.get(0)
         if entry is not None and not entry.resends and not self._timer.sampled:
             self._timer.sample(now - entry.last_sent)
 
     def all_lost(self, now: float) -> None:
-        """The connection broke: whatever is unacknowledged goes again."""
+        """The connection broke: send everything unacknowledged again."""
         for entry in self._entries.values():
             entry.due = now
             entry.overtaken = _LOST_AFTER
@@ -119,13 +122,13 @@ class Flight:
         self._next_due = now
 
     def look_again(self) -> None:
-        """The circumstances changed (a pause ended): `resend` shall judge anew."""
+        """Let `resend` decide again: a pause has ended."""
         self._next_due = -_NEVER
 
     def resend(
         self, now: float, budget: int, *, paused: bool, may_send: Callable[[float], bool]
     ) -> list[bytes]:
-        """What is lost by now, oldest first, about `budget` bytes; in a pause only the oldest."""
+        """Frames that count as lost, oldest first, about `budget` bytes; one frame in a pause."""
         out: list[bytes] = []
         for sequence in self._suspects(paused=paused):
             if budget <= 0:
@@ -143,14 +146,14 @@ class Flight:
         return (item for item in range(self._oldest, until + 1) if item in self._entries)
 
     def _due(self, sequence: int) -> float:
-        """When this message counts as lost; infinity while there is no sign of it."""
+        """When this message counts as lost; infinity without a sign of loss."""
         entry = self._entries[sequence]
         if entry.overtaken:
             return entry.due
         if sequence > self._oldest:
             return _NEVER
-        patience = entry.timeout
-        if patience >= MINIMUM_S:  # else it is the first data message, sent to a dialling agent
+        patience = entry.timeout  # below the minimum only for the first data message
+        if patience >= MINIMUM_S:
             patience = max(patience, self._timer.timeout)
         return max(entry.due, self.last_progress + patience)
 
@@ -166,9 +169,9 @@ class Flight:
         self._suspect_until = max(self._suspect_until, sequence)
 
     def _note_end_of_silence(self, sent: float, now: float) -> None:
-        """What was sent before the message that broke the silence must be lost, or very late.
+        """An ack ended a silence: what was sent before that message is lost, or its ack is late.
 
-        Late acks get as long as a round trip takes at most; the rest then goes again at once.
+        Wait one more round trip for late acks, then send the rest again at once.
         """
         for entry in self._entries.values():
             if entry.last_sent < sent:

@@ -1,4 +1,4 @@
-"""The handshake's documents: what the agent asks for and what a client answers.
+"""The handshake's documents: the agent's request and the client's answer.
 
 Shapes: A: datachannel/datachannel.go:949-1036, A: contracts/model.go:360-379.
 """
@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 CLIENT_VERSION: Final = "1.2.677.0"
-"""What we claim. At least 1.1.70 for smux, above 1.2.331.0 so that the agent's smux keep-alive,
-which ends idle streams, stays off (A: session/plugins/port/port.go:42-43,90-104)."""
+"""The version that we report. At least 1.1.70 for smux. Above 1.2.331.0, so that the agent leaves
+its smux keep-alive off, which ends idle streams (A: session/plugins/port/port.go:42-43,90-104)."""
 
 _MUX_ABOVE: Final = (3, 0, 196, 0)
 _TERMINATE_FLAG_ABOVE: Final = (2, 3, 722, 0)
 DOCUMENT_LIMIT: Final = 128 << 10
-"""Bytes of JSON that are parsed: real documents have a few hundred."""
+"""Largest document that is parsed, in bytes: real ones have a few hundred."""
 _SUCCESS, _FAILED, _UNSUPPORTED = 1, 2, 3
 
 
@@ -85,15 +85,15 @@ class Answer:
     results: list[dict[str, Any]] = field(default_factory=list)
 
     def succeed(self, action: str, result: Any = None) -> None:
-        """The action was done."""
+        """Report that the action was done."""
         self._add(action, _SUCCESS, result, "")
 
     def fail(self, action: str, reason: str) -> None:
-        """The action went wrong; the agent ends the session."""
+        """Report that the action failed. The agent will end the session."""
         self._add(action, _FAILED, None, reason)
 
     def decline(self, action: str) -> None:
-        """The action is not known; the agent ends the session."""
+        """Report that we do not know the action. The agent will end the session."""
         self._add(action, _UNSUPPORTED, None, f"Unsupported action {action}")
 
     def encode(self) -> bytes:
@@ -121,7 +121,7 @@ def read_request(payload: bytes) -> Request:
     """Read a HandshakeRequest.
 
     Raises:
-        HandshakeError: it is not the JSON it should be.
+        HandshakeError: the payload is malformed.
     """
     document = read_document(payload)
     actions = document.get("RequestedClientActions")
@@ -131,7 +131,7 @@ def read_request(payload: bytes) -> Request:
 
 
 def read_complete(payload: bytes) -> Complete:
-    """Read a HandshakeComplete; its time is of no use to us."""
+    """Read a HandshakeComplete; its time is not used."""
     try:
         return Complete(str(read_document(payload).get("CustomerMessage") or ""))
     except HandshakeError:
@@ -142,7 +142,7 @@ def read_document(payload: bytes) -> dict[str, Any]:
     """Read a JSON object that a peer sent.
 
     Raises:
-        HandshakeError: it is none, or too large or too deep to be what it should be.
+        HandshakeError: it is not a JSON object, or it is too large or too deep.
     """
     if len(payload) > DOCUMENT_LIMIT:
         raise HandshakeError(f"a document of {len(payload)} bytes is too large")
@@ -164,6 +164,6 @@ def _parameters(actions: list[Mapping[str, Any]], kind: str) -> Mapping[str, Any
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """For comparison; a part that is no sensible number counts as 0."""
+    """For comparison; a part that is not a number counts as 0."""
     parts = version.split(".")
     return tuple(int(part) if part.isdecimal() and len(part) < 10 else 0 for part in parts)

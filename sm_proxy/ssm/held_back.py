@@ -1,7 +1,7 @@
-"""The target's last bytes, kept for a moment: does it end behind them?
+"""Hold the target's bytes back for a moment, to see whether the stream ends behind them.
 
-An ssh server that got some bytes twice says goodbye and closes. ssh leaves at the goodbye, and once
-it has gone nobody hears the cause from us: so the end is waited for before the goodbye is given.
+An ssh server that got some bytes twice sends a disconnect message and closes. ssh exits at that
+message, and then we can no longer print the cause. So we wait for the end before we pass it on.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 HOLD_S: Final = 0.3
-"""An agent passes an end on within a millisecond or two of the bytes before it."""
+"""An agent forwards the end one or two milliseconds after the bytes before it."""
 _NEVER: Final = float("inf")
 
 
@@ -17,7 +17,7 @@ class HeldBack:
     """Bytes on their way to the reader.
 
     Attributes:
-        until: when `passed` is worth a call although nothing new has come; infinity for never.
+        until: when to call `passed` if nothing new has arrived; infinity for never.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class HeldBack:
         self.until = _NEVER
 
     def passed(self, data: bytes, now: float, *, hold: bool) -> bytes:
-        """What the reader gets now: all there is, unless it is to be held back for a moment."""
+        """The bytes to pass on now: all of them, or none while they are held back."""
         if not hold and not self._held:
             return data
         if data and not self._held:

@@ -1,8 +1,8 @@
-"""The receiving half of the channel: put messages in order, and say which to acknowledge.
+"""The receiving half of the channel: put messages in order and decide which to acknowledge.
 
-Out-of-order and repeated messages do occur in the live service. A repeated one is acknowledged
-again: the agent resends only the oldest message it has no ack for and never gives up
-(A: datachannel.go:468-499), so a lost ack that is not repeated stalls the stream for good.
+The live service delivers messages out of order and more than once. A copy is acknowledged again:
+the agent resends only the oldest message without an ack and never gives up
+(A: datachannel.go:468-499), so one lost ack would stall the stream for ever.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Final, NamedTuple
 from sm_proxy.ssm.message import Message
 
 HELD_BYTES: Final = 32 << 20
-"""After an outage the agent fills the gap at ten messages a second while new ones overtake it
-(facts: measured), so the buffer is generous: more than half a minute at the agent's own pace. It
-is bounded because memory is."""
+"""After an outage the agent fills the gap at ten messages a second, while new ones arrive behind
+the gap (measured). So the buffer holds more than half a minute at the agent's pace."""
 _OVERHEAD: Final = 256
-"""What a held message takes besides its payload."""
+"""Memory that a held message needs besides its payload."""
 
 
 class Content(NamedTuple):
@@ -36,18 +35,18 @@ class Inbox:
 
     @property
     def has_gap(self) -> bool:
-        """Whether a message is missing before others that have come."""
+        """Whether a message is missing before others that have arrived."""
         return bool(self._held)
 
     def has(self, sequence: int) -> bool:
-        """Whether the message of this number has come already."""
+        """Whether the message of this number has arrived already."""
         return sequence < self._expected or sequence in self._held
 
     def accept(self, message: Message) -> tuple[bool, list[Content]]:
-        """Take one stream message.
+        """Process one stream message.
 
         Returns:
-            Whether to acknowledge it, and the contents that are now in order.
+            Whether to acknowledge it, and the contents that are next in the stream.
         """
         if self.has(message.sequence):
             return True, []
@@ -60,7 +59,7 @@ class Inbox:
         return True, [content, *self._release()]
 
     def _hold(self, sequence: int, content: Content) -> bool:
-        """Keep a message that came early; a full buffer leaves it unacknowledged."""
+        """Keep an early message. Returns False if the buffer is full: the agent sends it again."""
         size = len(content.payload) + _OVERHEAD
         if self._held_bytes + size > HELD_BYTES:
             return False

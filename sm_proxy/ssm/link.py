@@ -1,7 +1,7 @@
-"""The way to the service: one websocket after another, each taken up where the last one broke.
+"""The connection to the service: one websocket after another, for the same session.
 
-While there is none, a thread tries to resume the session (P: sessionhandler.go:95-138), and the
-link's descriptor becomes readable when that has come to something.
+Without a websocket, a thread tries to resume the session (P: sessionhandler.go:95-138). The link's
+descriptor becomes readable when the thread is done.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sm_proxy.ssm.resume import RESUME_DEADLINE_S, Resumption
 from sm_proxy.ssm.transport import DisconnectedError, WebSocket
 
 _STABLE_S: Final = 60.0
-"""A connection that lasted so long came to something, even if nothing was said."""
+"""A connection that lasted so long counts as progress, even without data."""
 _NEVER: Final = float("inf")
 
 
@@ -30,9 +30,9 @@ class Link:
 
     Attributes:
         websocket: the connection; None while there is none.
-        given_up: why there will be none any more; empty until then.
-        cause: what the caller's own API said to that, if it was final.
-        resumes: how often a connection was taken up again.
+        given_up: why there will be no further connection; empty until then.
+        cause: the caller's own exception behind that, if its API raised a `FinalError`.
+        resumes: how many lost connections were resumed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Link:
         self._client_id = str(uuid.uuid4())
         self._resumption: Resumption | None = None
         self._resume_until = 0.0
-        self._futile = 0
+        self._without_progress = 0
         self._connected_at = now
         self._liveness = Liveness(now, time.time())
         self._idle: tuple[socket.socket, socket.socket] | None = None
@@ -60,25 +60,25 @@ class Link:
             return self._resumption.fileno()
         if self.websocket is not None:
             return self.websocket.fileno()
-        if self._idle is None:  # nothing will come any more, but pollers want a descriptor
+        if self._idle is None:  # nothing will arrive, but callers wait on some descriptor
             self._idle = socket.socketpair()
         return self._idle[0].fileno()
 
     @property
     def unsent_bytes(self) -> int:
-        """What could not be written yet."""
+        """How many bytes wait to be written."""
         return self.websocket.unsent_bytes if self.websocket is not None else 0
 
     @property
     def can_send(self) -> bool:
-        """Whether there is a connection that has taken everything so far."""
+        """Whether there is a connection, and nothing waits to be written."""
         return self.websocket is not None and not self.websocket.unsent
 
     def deadline(self, *, listening: bool) -> float:
-        """When to look after the link although nothing is ready.
+        """When the link needs attention if nothing is ready.
 
         Args:
-            listening: whether `receive` would be called.
+            listening: whether the caller would call `receive`.
         """
         if self._resumption is not None:
             return self._resumption.deadline
@@ -89,7 +89,7 @@ class Link:
         return self._liveness.deadline
 
     def receive(self, websocket: WebSocket, now: float) -> list[bytes]:
-        """The messages that have come.
+        """The messages that have arrived.
 
         Raises:
             DisconnectedError: the connection is gone.
@@ -101,9 +101,9 @@ class Link:
             self._liveness.pong(now)
         return messages
 
-    def came_to_something(self) -> None:
-        """The session has got further over this connection: it was worth taking up."""
-        self._futile = 0
+    def note_progress(self) -> None:
+        """This connection brought something new, so resuming it was worth while."""
+        self._without_progress = 0
 
     def keep_alive(self, websocket: WebSocket, now: float, *, deaf: bool) -> None:
         """Ping when it is time, and notice a dead connection.
@@ -111,10 +111,10 @@ class Link:
         Args:
             websocket: the connection.
             now: the time.
-            deaf: whether we do not listen for want of room, so that silence says nothing.
+            deaf: whether we stopped reading because our buffer is full: silence means nothing.
 
         Raises:
-            DisconnectedError: nothing was heard for too long.
+            DisconnectedError: nothing arrived for too long.
         """
         if deaf:
             self._liveness.heard(now)
@@ -130,13 +130,15 @@ class Link:
             self.websocket = None
         if not resume:
             return
-        if self._futile == 0 or now - self._connected_at >= _STABLE_S:
+        if self._without_progress == 0 or now - self._connected_at >= _STABLE_S:
             self._resume_until = now + RESUME_DEADLINE_S
-            self._futile = 0
-        self._resumption = Resumption(self._attempt, reason, self._resume_until, self._futile)
+            self._without_progress = 0
+        self._resumption = Resumption(
+            self._attempt, reason, self._resume_until, self._without_progress
+        )
 
     def take_up(self, now: float) -> bool:
-        """Whether a new connection is there since the last call.
+        """Whether there is a new connection since the last call.
 
         Raises:
             DisconnectedError: it broke at once.
@@ -150,14 +152,16 @@ class Link:
             resumption.cancel()
             self.cause = resumption.cause
             self.given_up = f"the connection was lost ({resumption.reason}) and {outcome}"
-            if self._futile:
-                self.given_up += f"; nothing new came over the last {self._futile} that were"
+            if self._without_progress:
+                self.given_up += (
+                    f"; nothing new came over the last {self._without_progress} that were"
+                )
             return False
         resumption.take()
         self.resumes += 1
         grant, self.websocket = outcome
         self._connected_at = now
-        self._futile += 1  # until something new comes over it
+        self._without_progress += 1  # until `note_progress`
         self._liveness = Liveness(now, time.time())
         self._introduce(self.websocket, grant)
         return True

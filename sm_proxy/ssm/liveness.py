@@ -1,8 +1,8 @@
-"""Is the connection alive? Pings, a deadline on silence, and the laptop that slept.
+"""Is the connection alive? Pings, a deadline on silence, and a check after the laptop slept.
 
-A machine that slept finds its connections dead without having heard so. The monotonic clock stands
-still meanwhile on Linux and macOS, so the sleep shows as a jump of the wall clock against it. Then
-one ping has to be answered soon, however recently something was heard by the monotonic clock.
+After a sleep connections are often dead, and nothing reports it. On Linux and macOS the monotonic
+clock stops during a sleep, so the wall clock jumps ahead of it. After such a jump the peer must
+answer one ping soon, even if the last frame seems recent by the monotonic clock.
 Times are in seconds: `now` of the monotonic clock, `wall` of the wall clock.
 """
 
@@ -12,15 +12,15 @@ from typing import Final
 
 PING_EVERY_S: Final = 20.0
 SILENCE_DEADLINE_S: Final = 45.0
-"""An inbound frame of any kind is due by then: pings are answered."""
+"""Some frame must arrive within this time, for the peer answers our pings."""
 AWAKE_DEADLINE_S: Final = 5.0
-"""So long a pong may take after a sleep."""
+"""How long a pong may take after a sleep."""
 CLOCK_CHECK_S: Final = 5.0
 _JUMP_S: Final = 3.0
 
 
 class Liveness:
-    """The signs of life of one connection."""
+    """Decides when to ping one connection, and when it is dead."""
 
     def __init__(self, now: float, wall: float) -> None:
         self._offset = wall - now
@@ -30,21 +30,21 @@ class Liveness:
         self._pong_wanted = False
 
     def heard(self, now: float) -> None:
-        """Something came, or the peer was not listened to: silence says nothing then."""
+        """Something arrived, or we did not read: either way silence means nothing."""
         if not self._pong_wanted:
             self._silent_at = now + SILENCE_DEADLINE_S
 
     def pong(self, now: float) -> None:
-        """A ping was answered."""
+        """The peer answered a ping."""
         self._pong_wanted = False
         self.heard(now)
 
     def lost(self, now: float) -> bool:
-        """Whether nothing was heard for too long."""
+        """Whether nothing arrived for too long."""
         return now >= self._silent_at
 
     def ping_due(self, now: float, wall: float) -> bool:
-        """Whether to send a ping now; the caller then does."""
+        """Whether the caller must send a ping now."""
         if abs(wall - now - self._offset) >= _JUMP_S:
             self._pong_wanted = True
             self._ping_at = now
@@ -58,5 +58,5 @@ class Liveness:
 
     @property
     def deadline(self) -> float:
-        """When to look again."""
+        """When to call `lost` and `ping_due` again."""
         return min(self._ping_at, self._silent_at, self._check_at)

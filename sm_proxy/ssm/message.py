@@ -8,7 +8,7 @@ Big-endian throughout. A message is a header of 116 bytes, the payload's length,
      36   4 SchemaVersion     1
      40   8 CreatedDate       Unix milliseconds, never 0
      48   8 SequenceNumber    per direction; 0 in messages that are not sequenced
-     56   8 Flags             bit 0 SYN, bit 1 FIN; nobody acts on them
+     56   8 Flags             bit 0 SYN, bit 1 FIN; both ends ignore them
      64  16 MessageId         a UUID with its two halves swapped
      80  32 PayloadDigest     SHA-256 of the payload as sent
     112   4 PayloadType       what the payload is; 0 in acknowledgements
@@ -19,6 +19,7 @@ Big-endian throughout. A message is a header of 116 bytes, the payload's length,
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import struct
 from enum import IntEnum
@@ -31,6 +32,8 @@ _SCHEMA_VERSION: Final = 1
 _NO_FLAGS: Final = 0
 _ACK_FLAGS: Final = 3
 """SYN and FIN: agents on Windows are said to refuse an ack with SYN alone."""
+_ACK_LIMIT: Final = 4096
+"""Largest payload of an ack that is parsed, in bytes: a real one has about 175."""
 
 INPUT: Final = "input_stream_data"
 OUTPUT: Final = "output_stream_data"
@@ -43,7 +46,7 @@ SESSION_STATE: Final = "agent_session_state"
 _INPUT_FIELD: Final = INPUT.encode().ljust(32)
 _ACK_FIELD: Final = ACKNOWLEDGE.encode().ljust(32)
 _UNCHECKED: Final = frozenset({START_PUBLICATION, PAUSE_PUBLICATION})
-"""The service sends these two with a wrong digest and length: not validated at all."""
+"""The service sends these two with a wrong digest and length, so we do not check them."""
 
 
 class PayloadType(IntEnum):
@@ -76,7 +79,7 @@ class Flag(IntEnum):
 
 
 class MalformedMessageError(ValueError):
-    """A frame that is no AgentMessage, or whose digest does not fit its payload."""
+    """A frame is not an AgentMessage, or its digest does not match its payload."""
 
 
 class Message(NamedTuple):
@@ -111,7 +114,9 @@ def decode(frame: bytes) -> Message:
         if not _HEADER_LENGTH <= header <= len(frame) - 4:
             raise MalformedMessageError(f"a header of {header} bytes in a message of {len(frame)}")
         if payload and hashlib.sha256(payload).digest() != digest:
-            raise MalformedMessageError(f"the digest of {kind} {sequence} does not fit its payload")
+            raise MalformedMessageError(
+                f"the digest of {kind} {sequence} does not match its payload"
+            )
     return Message(kind, sequence, payload_type, message_id, payload)
 
 
@@ -135,7 +140,7 @@ def encode_input(sequence: int, payload_type: int, payload: bytes, now_ms: int) 
 
 
 def encode_ack(message: Message, now_ms: int) -> bytes:
-    """The acknowledgement of one message: both ends read only its sequence number from it."""
+    """The acknowledgement of one message. Both ends read only the sequence number in it."""
     payload = (
         b'{"AcknowledgedMessageType":"%b","AcknowledgedMessageId":"%b",'
         b'"AcknowledgedMessageSequenceNumber":%d,"IsSequentialMessage":true}'
@@ -156,6 +161,17 @@ def encode_ack(message: Message, now_ms: int) -> bytes:
         )
         + payload
     )
+
+
+def decode_ack(payload: bytes) -> int | None:
+    """The sequence number that an ack's payload names; None if the payload is malformed."""
+    if len(payload) > _ACK_LIMIT:
+        return None
+    try:
+        sequence = json.loads(payload)["AcknowledgedMessageSequenceNumber"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return sequence if type(sequence) is int else None  # a bool is an int for isinstance
 
 
 def _random_id() -> bytes:

@@ -1,7 +1,8 @@
-"""The client's side of the handshake: the agent's payloads come in, the answers go out.
+"""The client's side of the handshake: the agent's payloads go in, our answers come out.
 
-The agent asks once for a list of actions, waits for the results, challenges us if the stream is to
-be encrypted, and says that the handshake is complete (A: datachannel/datachannel.go:860-1011).
+The agent sends one HandshakeRequest with a list of actions and waits for their results. If the
+stream will be encrypted, it sends a challenge. At the end it sends HandshakeComplete
+(A: datachannel/datachannel.go:860-1011).
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class Negotiation:
     """One session's handshake.
 
     Attributes:
-        request: what the agent asked for, once it has.
-        cipher: of the stream, if the agent wanted one.
-        refusal: why we could not do what the agent asked for; it will end the session.
+        request: the agent's request; None before it arrives.
+        cipher: the stream's cipher; None without encryption.
+        refusal: why we refused an action, so that the agent will end the session; usually empty.
     """
 
     def __init__(self) -> None:
@@ -42,13 +43,13 @@ class Negotiation:
         self._challenged = False
 
     def on_request(self, payload: bytes) -> Encryption | bytes | None:
-        """The HandshakeRequest.
+        """Process the HandshakeRequest.
 
         Returns:
-            The answer; or the encryption that needs a key first; None if it is no news.
+            The answer, or the encryption that needs a key first; None for a second request.
 
         Raises:
-            HandshakeError: it is not the JSON it should be.
+            HandshakeError: the payload is malformed.
         """
         if self.request is not None:
             return None
@@ -72,10 +73,10 @@ class Negotiation:
         return self._answer(self.request, None, reason)
 
     def on_challenge(self, payload: bytes) -> bytes | None:
-        """The proof that we hold the data key: the challenge decrypted, and encrypted our way.
+        """Prove that we have the data key: decrypt the challenge, and encrypt it for the agent.
 
         Raises:
-            HandshakeError: not ours to answer, or not made with our key.
+            HandshakeError: the agent did not ask for encryption, or used another key.
         """
         if self.cipher is None:
             raise HandshakeError("the agent sent a challenge without asking for encryption")
@@ -90,10 +91,10 @@ class Negotiation:
         return json.dumps({"Challenge": base64.b64encode(proof).decode()}).encode()
 
     def on_complete(self, payload: bytes) -> tuple[Request, Complete]:
-        """The HandshakeComplete.
+        """Process the HandshakeComplete.
 
         Raises:
-            HandshakeError: nothing was asked before, or we had to refuse it.
+            HandshakeError: there was no request, we refused it, or its key is still missing.
         """
         if self.request is None:
             raise HandshakeError("the agent completed a handshake that it had not begun")

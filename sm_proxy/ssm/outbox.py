@@ -1,11 +1,12 @@
-"""The sending half of the channel: queue, cut, number, pace, and keep until acknowledged.
+"""The sending half of the channel: queue, split, number, pace, and keep until acknowledged.
 
-The protocol acknowledges every message on its own and has no window. So this side bounds what is
-unacknowledged and lets the caller stop reading its source, where the reference client drops its
-oldest message (P: datachannel/streaming.go:796-803).
+The protocol acknowledges each message by itself and has no window. So this side bounds the
+unacknowledged data and lets the caller stop reading its source. The reference client drops its
+oldest message instead (P: datachannel/streaming.go:796-803).
 
-Sizes: every agent takes 1,024 bytes. A larger message is first tried alone, with nothing behind
-it, and used once its ack came; a sequence number that was sent is never cut anew.
+Payload sizes: every agent accepts 1,024 bytes. One larger message is sent first, with nothing
+behind it. Once its ack arrives, all messages may be that large. A message that was sent keeps its
+number and its bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sm_proxy.ssm.message import PayloadType
 from sm_proxy.ssm.timing import MESSAGES_PER_S, Pace
 
 SAFE_PAYLOAD: Final = 1024
-"""What the reference client sends (P: config/config.go:27): every agent takes it."""
+"""What the reference client sends (P: config/config.go:27): every agent accepts it."""
 LARGE_PAYLOAD: Final = 32768
 """The largest that is known to pass the live service (facts: field reports)."""
 WINDOW_BYTES: Final = 4 << 20
@@ -27,17 +28,17 @@ WINDOW_MESSAGES: Final = 4096
 QUEUE_BYTES: Final = 256 << 10
 PROBE_DEADLINE_S: Final = 20.0
 SETTLE_S: Final = 0.025
-"""An agent acknowledges and throws away what reaches it between its HandshakeComplete and its own
-note of having sent that (A: datachannel.go:839-843,1005-1008). The gap is a goroutine's wait for a
-processor: on loopback and two busy cores 10 of 260 sessions lost their first bytes to it. A round
-trip is not taken off, for a busy agent makes that long, too."""
+"""Wait before the first data. An agent sends HandshakeComplete, and only then records that the
+handshake is complete. Between the two it acknowledges data and throws it away
+(A: datachannel.go:839-843,1005-1008). On loopback with two busy cores, 10 of 260 sessions lost
+their first bytes. The round trip is not subtracted: a busy agent makes it longer as well."""
 PROBE_CUTS: Final = 2
-"""So many lost connections with the same large message unacknowledged condemn its size."""
+"""Give a large message up after so many connections broke before its ack."""
 _NEVER: Final = float("inf")
 
 
 class LargeMessageRefusedError(Exception):
-    """A message above 1,024 bytes got no acknowledgement: this target takes small ones only."""
+    """A message above 1,024 bytes got no acknowledgement: this target accepts small ones only."""
 
 
 class Outbox:
@@ -66,17 +67,17 @@ class Outbox:
 
     @property
     def room(self) -> int:
-        """How many bytes the caller may hand over now."""
+        """How many bytes `put` accepts now."""
         return max(0, QUEUE_BYTES - len(self._queue))
 
     @property
     def empty(self) -> bool:
-        """Everything handed over has been acknowledged."""
+        """Whether everything queued so far has been acknowledged."""
         return not (self._queue or self._controls or self._flight)
 
     @property
     def under_way(self) -> bool:
-        """Something was sent that no ack has come for."""
+        """Whether some sent message has no ack yet."""
         return bool(self._flight)
 
     def put(self, data: bytes) -> None:
@@ -88,13 +89,13 @@ class Outbox:
         self._controls.append((payload_type, payload))
 
     def encrypt_with(self, encrypt: Callable[[bytes], bytes], overhead: int) -> None:
-        """From now on encrypt stream data, which grows by `overhead` bytes a message."""
+        """Encrypt stream data from now on; a message grows by `overhead` bytes."""
         self._encrypt = encrypt
         self._limit -= overhead
         self._goal -= overhead
 
     def pause(self) -> None:
-        """The agent is away: try with one message a second."""
+        """The agent is away: send one message a second to find out when it is back."""
         self._paused = True
 
     def unpause(self, now: float) -> None:
@@ -105,7 +106,7 @@ class Outbox:
             self._flight.look_again()
 
     def acknowledge(self, sequence: int, now: float) -> bool:
-        """An ack arrived; False, and a no-op, if it is for an unknown number or not the first."""
+        """Process an ack; False if its number is unknown or was acknowledged before."""
         self.unpause(now)
         known = self._flight.acknowledge(sequence, now)
         if known and sequence == self._probe:
@@ -114,19 +115,19 @@ class Outbox:
         return known
 
     def handshake_complete(self, now: float) -> None:
-        """The agent says so: our next message may go when it has noted that itself."""
+        """The handshake is complete: send the next message after `SETTLE_S`."""
         self._flight.handshake_answered(now)
         self._quiet_until = now + SETTLE_S
 
     def target_spoke(self) -> None:
-        """The agent passes the target's bytes on: it is past its handshake for sure."""
+        """The agent forwards the target's bytes, so it has recorded its handshake: wait no more."""
         self._quiet_until = -_NEVER
 
     def reconnected(self, now: float) -> None:
-        """On a new connection everything unacknowledged is sent again, oldest first.
+        """Send everything unacknowledged again on a new connection, oldest first.
 
         Raises:
-            LargeMessageRefusedError: the same large message was cut off repeatedly.
+            LargeMessageRefusedError: `PROBE_CUTS` connections broke before its ack.
         """
         self.unpause(now)
         self._flight.all_lost(now)
@@ -137,7 +138,7 @@ class Outbox:
                 raise LargeMessageRefusedError
 
     def frames(self, now: float, budget: int) -> list[bytes]:
-        """What shall be written now, at most about `budget` bytes.
+        """The frames to write now, at most about `budget` bytes.
 
         Raises:
             LargeMessageRefusedError: the first large message got no ack in time.
@@ -160,7 +161,7 @@ class Outbox:
 
     @property
     def deadline(self) -> float:
-        """When `frames` has something to do although nothing arrives; infinity for never."""
+        """When to call `frames` if nothing arrives; infinity for never."""
         again = max(self._flight.deadline, self._pace.next_at)
         fresh = max(self._quiet_until, self._pace.next_at) if self._sendable else _NEVER
         controls = self._quiet_until if self._controls else _NEVER
@@ -170,14 +171,14 @@ class Outbox:
     def _probe_deadline(self) -> float:
         if self._probe is None or self._paused:
             return _NEVER
-        # While older messages still find their way after a break, it may not have had its turn.
+        # After a reconnection older messages go first: the large one may still wait behind them.
         return max(self._probe_since, self._flight.last_progress) + PROBE_DEADLINE_S
 
     @property
     def _sendable(self) -> bool:
-        """Whether new data may be sent, but for the pace.
+        """Whether new data may be sent, as far as the pace allows.
 
-        In a pause with nothing on its way, one message is sent to find out whether it lasts.
+        In a pause with nothing in flight, one message is sent to find out whether it lasts.
         """
         return (
             bool(self._queue)

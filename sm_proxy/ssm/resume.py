@@ -1,4 +1,4 @@
-"""Taking up a lost connection in a thread, so that the pump never stands still."""
+"""Resume a session in a thread after its connection was lost, so that the pump never blocks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ Attempt = Callable[[], Outcome | None]
 
 
 class Resumption:
-    """Tries until it has a connection, the session is over, or the deadline has passed.
+    """Tries until there is a connection, the session is over, or the deadline has passed.
 
     Args:
         attempt: one try; runs in a thread of its own.
         reason: why the connection was lost.
         deadline: when to give up.
-        earlier: how many resumed connections in a row came to nothing: then wait before trying.
+        earlier: number of resumed connections in a row without progress; if any, wait before the
+            first try.
     """
 
     def __init__(self, attempt: Attempt, reason: str, deadline: float, earlier: int = 0) -> None:
@@ -49,14 +50,14 @@ class Resumption:
         return self._wake_reader.fileno()
 
     def outcome(self, now: float) -> Outcome | str | None:
-        """A connection, why there will be none, or None while it is still tried."""
+        """A connection, the reason why there will be none, or None while the thread still tries."""
         if self._result is not None or now < self.deadline:
             return self._result
         why = f": {self._last_error}" if self._last_error else ""
         return f"could not be resumed within {RESUME_DEADLINE_S:.0f} s{why}"
 
     def cancel(self) -> None:
-        """Stop trying and free what is held; a connection that comes too late is closed."""
+        """Stop trying and free everything. A connection that arrives later is closed."""
         with self._lock:
             self._cancelled.set()
             if isinstance(self._result, tuple):
@@ -64,7 +65,7 @@ class Resumption:
         self._wake_reader.close()
 
     def take(self) -> None:
-        """The outcome is in other hands now: free the rest."""
+        """The caller has taken the connection: free the rest."""
         self._wake_reader.close()
 
     def _run(self) -> None:

@@ -1,8 +1,8 @@
 """One SSM session as one byte stream: websocket, channel, smux, resume and liveness put together.
 
-A session never blocks once it is open: whoever drives it waits for `fileno`, then calls
-`advance`. Only `start`, `close` and an agent's rare wish for a KMS key block, each within a bound.
-A lost connection is taken up again by the link, while bytes wait in the channel.
+A session does not block once it is open: the caller waits for `fileno`, then calls `advance`. Only
+`start`, `close` and a request for a KMS key (rare) block, each within a bound. When a connection is
+lost, the link resumes the session while the channel keeps the bytes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from sm_proxy.ssm.api import (
     SessionEndedError,
     terminate_within_bound,
 )
-from sm_proxy.ssm.channel import Channel, Event, KeyWanted, Opened, PortRefused, State, Told
+from sm_proxy.ssm.channel import Channel, State
 from sm_proxy.ssm.dial_failure import dial_failure
 from sm_proxy.ssm.encryption import DataKeyCipher
+from sm_proxy.ssm.events import AgentText, Event, KeyWanted, Opened, PortRefused
 from sm_proxy.ssm.held_back import HeldBack
 from sm_proxy.ssm.link import Link
 from sm_proxy.ssm.transport import DisconnectedError, UnreachableError, WebSocket
@@ -44,21 +45,19 @@ __all__ = [
 ]
 
 HANDSHAKE_DEADLINE_S: Final = 12.0
-"""An agent begins within 2 s in the field (its worker has to start) and gives up itself 15 s after
-its request. VS Code gives ssh 15 s in all: with the 2 s that come before, our word is in time."""
+"""Real agents begin within 2 s (their worker has to start) and give up 15 s after their request. VS
+Code gives ssh 15 s in all, of which 2 s pass before this: so our error is printed in time."""
 PAUSE_DEADLINE_S: Final = 120.0
 RECEIVED_LIMIT: Final = 1 << 20
 UNSENT_LIMIT: Final = 4 << 20
-"""A peer that sends and does not read is not read any more, with so much waiting for it."""
+"""Stop reading from a peer that does not read, once so many bytes wait to be sent to it."""
 SEND_BUDGET: Final = 128 << 10
-_CONNECT_DELAYS_S: Final = (0.2, 0.4)
-_CONNECT_RETRY_WITHIN_S: Final = 10.0
 _ACK_BYTES: Final = 320
 _DOUBLED_WITHIN_S: Final = 10.0
-"""So soon a target ends that got some bytes twice: ssh finds the MAC of the next packet wrong."""
+"""A target that got some bytes twice ends within this time: the MAC of the next packet is wrong."""
 _CRASHED: Final = "document process failed unexpectedly"
-"""What the service says of an agent that trips over a dial that failed, outside of smux (measured
-with 3.3.1230; A: session/plugins/port/port_basic.go:112-116)."""
+"""The service's text when an agent crashes because its dial failed, without smux (measured with
+3.3.1230; A: session/plugins/port/port_basic.go:112-116)."""
 _NEVER: Final = float("inf")
 
 
@@ -76,18 +75,18 @@ class Session:
         self._link = Link(api, grant, websocket, options.network, now)
         self._smux: smux.Reader | None = None
         self._held_back = HeldBack()
-        self._spoken = False
-        self._told = ""
+        self._target_spoke = False
+        self._agent_text = ""
         self._opened = False
         self._finishing = False
         self._open_until = now + HANDSHAKE_DEADLINE_S
         self._failure: Exception | None = None
         self._key_failure: Exception | None = None
 
-    # the stream, as the pump sees it
+    # the stream that the pump reads and writes
 
     def fileno(self) -> int:
-        """What to wait on; changes when a connection is taken up again."""
+        """What to wait on; changes when a lost connection is resumed."""
         return self._link.fileno()
 
     @property
@@ -97,19 +96,19 @@ class Session:
 
     @property
     def ended(self) -> bool:
-        """Whether no more bytes will come; those in `read` may still be taken."""
+        """Whether no more bytes will arrive. `read` may still return earlier ones."""
         stream_ended = self._smux is not None and self._smux.ended
         return stream_ended or self._channel.state is State.CLOSED or self._failure is not None
 
     @property
     def failure(self) -> Exception | None:
-        """Why it ended, if that was no clean end."""
+        """Why the session failed; None after a clean end."""
         return self._failure
 
     @property
     def suspicion(self) -> Exception | None:
-        """Why a clean end may be none, where it was the target's and not ours."""
-        if not self._repeated_lately:
+        """What may have caused a clean end that came from the target, not from us; else None."""
+        if not self._repeated_recently:
             return None
         words = "the bastion's agent was cut off and may have written data twice"
         return self._options.failure("doubled", words)
@@ -136,7 +135,7 @@ class Session:
 
     @property
     def room(self) -> int:
-        """How many bytes `write` takes now."""
+        """How many bytes `write` accepts now."""
         return self._channel.room if self._opened and not self.ended else 0
 
     @property
@@ -150,11 +149,13 @@ class Session:
         return self._link.unsent_bytes > 0
 
     def deadline(self, now: float) -> float:
-        """When to call `advance` although nothing is ready."""
+        """When to call `advance` if nothing is ready."""
         if self._failure is not None:
             return _NEVER
         due = min(
-            self._link.deadline(listening=self.wants_read), self._patience, self._held_back.until
+            self._link.deadline(listening=self.wants_read),
+            self._silence_deadline,
+            self._held_back.until,
         )
         return max(now, min(due, self._channel.deadline) if self._link.can_send else due)
 
@@ -163,9 +164,9 @@ class Session:
         self._channel.write(smux.data_frames(data) if self._smux else data)
 
     def read(self) -> bytes:
-        """The target's bytes since the last call, about a megabyte at the most."""
+        """The target's bytes since the last call, at most about a megabyte."""
         while data := self._channel.read(RECEIVED_LIMIT):
-            if not self._spoken and self._is_farewell(data):
+            if not self._target_spoke and self._is_dial_failure(data):
                 return b""
             try:
                 stream = self._smux.feed(data) if self._smux is not None else data
@@ -173,18 +174,18 @@ class Session:
                 self._fail("lost", str(error))
                 return b""
             if stream:
-                self._spoken = True
+                self._target_spoke = True
                 return self._held_back.passed(stream, time.monotonic(), hold=self._held)
         return self._held_back.passed(b"", time.monotonic(), hold=self._held)
 
     def advance(self, now: float, *, readable: bool) -> None:
-        """Do everything that can be done without waiting."""
+        """Do all work that is possible without waiting."""
         if self._failure is not None:
             return
         try:
             if self._link.take_up(now):
                 self._channel.reconnected(now)
-                readable = False  # that was the resumption's descriptor
+                readable = False  # the resumption's descriptor was readable, not the websocket
             if self._link.websocket is not None:
                 self._exchange(self._link.websocket, now, readable=readable)
         except DisconnectedError as error:
@@ -193,10 +194,10 @@ class Session:
         if self._link.given_up and self._failure is None:
             self._failure = self._link.cause
             self._fail("lost", self._link.given_up)
-        self._check_patience(now)
+        self._check_silence(now)
 
     def finish(self) -> None:
-        """Deliver what is queued, then end the session; go on advancing until `finished`."""
+        """Deliver what is queued, then end the session. Call `advance` until `finished`."""
         self._finishing = True
         if self._smux is not None and self._channel.state is State.OPEN:
             self._channel.write(smux.close_stream())
@@ -208,9 +209,9 @@ class Session:
         return self._channel.state is State.CLOSED and self._channel.confirmed
 
     def close(self) -> None:
-        """Close the connection, and end the session by TerminateSession where it may be open.
+        """Close the connection. If the session may still be open, call TerminateSession.
 
-        Takes two seconds at the most.
+        Takes at most two seconds.
         """
         self._link.close()
         if self._channel.confirmed:
@@ -218,7 +219,7 @@ class Session:
         else:
             terminate_within_bound(self._api, self._session_id)
 
-    # inside
+    # internal
 
     @property
     def _flooded(self) -> bool:
@@ -226,8 +227,8 @@ class Session:
         return waiting > UNSENT_LIMIT
 
     @property
-    def _patience(self) -> float:
-        """Until when the agent may be silent before that is a failure."""
+    def _silence_deadline(self) -> float:
+        """Until when the agent may be silent. After that the session fails."""
         if self.ended:
             return _NEVER
         if not self._opened:
@@ -247,7 +248,7 @@ class Session:
         for frame in frames:
             self._channel.receive(frame, now)
         if self._channel.progress > before:
-            self._link.came_to_something()
+            self._link.note_progress()
 
     def _handle_events(self) -> None:
         for event in self._channel.events():
@@ -260,12 +261,12 @@ class Session:
             self._on_key_wanted(event)
         elif isinstance(event, PortRefused):
             self._fail("refused", "the bastion's agent could not connect to the target port")
-        elif isinstance(event, Told):
-            self._on_told(event.text)
+        elif isinstance(event, AgentText):
+            self._on_agent_text(event.text)
         elif event.reason == channel_module.LARGE_REFUSED:
             self._fail("large", event.reason)
-        elif not self._finishing and (reason := event.reason or self._unsaid):
-            crashed = _CRASHED in reason and self._opened and self._dials_at_once
+        elif not self._finishing and (reason := event.reason or self._last_agent_text):
+            crashed = _CRASHED in reason and self._opened and self._only_dial_pending
             self._fail(dial_failure(reason) or ("refused" if crashed else "closed"), reason)
 
     def _on_opened(self, event: Opened) -> None:
@@ -276,36 +277,36 @@ class Session:
         if event.customer_message:
             self._options.on_status(event.customer_message)
 
-    def _on_told(self, text: str) -> None:
-        """Once the target has spoken, the agent's dial is no question any more."""
-        if self._spoken or self._channel.unread:
+    def _on_agent_text(self, text: str) -> None:
+        """Look for a failed dial, unless bytes of the target show that the dial succeeded."""
+        if self._target_spoke or self._channel.unread:
             return
-        self._told = text
+        self._agent_text = text
         if kind := dial_failure(text):
             self._fail(kind, text)
 
     @property
-    def _dials_at_once(self) -> bool:
-        """Whether all that the agent had to do, and has not done yet, is its dial."""
-        return self._smux is None and not self._spoken and not self._channel.unread
+    def _only_dial_pending(self) -> bool:
+        """Whether the only thing that can still fail is the agent's dial (without smux)."""
+        return self._smux is None and not self._target_spoke and not self._channel.unread
 
     @property
-    def _unsaid(self) -> str:
-        """What the agent said before an end without a reason, and the target nothing."""
-        return "" if self._spoken or self._channel.unread else self._told
+    def _last_agent_text(self) -> str:
+        """The agent's text before an end without a reason; empty if the target sent anything."""
+        return "" if self._target_spoke or self._channel.unread else self._agent_text
 
     @property
-    def _repeated_lately(self) -> bool:
-        """Whether the target may have got some bytes twice just now."""
+    def _repeated_recently(self) -> bool:
+        """Whether the target may have got some bytes twice in the last seconds."""
         since = self._channel.repeated_at
         return since is not None and time.monotonic() - since < _DOUBLED_WITHIN_S
 
     @property
     def _held(self) -> bool:
-        return self._repeated_lately and not (self.ended or self._finishing)
+        return self._repeated_recently and not (self.ended or self._finishing)
 
-    def _is_farewell(self, data: bytes) -> bool:
-        """Whether an agent that could not dial says so where the target's bytes should be."""
+    def _is_dial_failure(self, data: bytes) -> bool:
+        """Whether the data is the agent's text about its failed dial, not the target's bytes."""
         text = data.decode(errors="replace").strip()
         if data.startswith(b"SSH-") or not text.isprintable():
             return False
@@ -335,7 +336,7 @@ class Session:
             websocket.flush()
 
     def _drain(self, now: float) -> None:
-        """What came before the end: a failed write must not hide a channel_closed."""
+        """Read what arrived before the end: a failed write must not hide a channel_closed."""
         with contextlib.suppress(DisconnectedError):
             while self.wants_read and self._link.websocket is not None:
                 messages = self._link.websocket.receive()
@@ -344,8 +345,8 @@ class Session:
                 self._take(messages, now)
         self._handle_events()
 
-    def _check_patience(self, now: float) -> None:
-        if self._failure is not None or now < self._patience:
+    def _check_silence(self, now: float) -> None:
+        if self._failure is not None or now < self._silence_deadline:
             return
         if self._opened:
             self._fail("unreachable", "the service says that the bastion's agent is away")
@@ -366,7 +367,8 @@ def start(api: Api, options: Options, grant: Grant) -> Session:
             the service refuses it. The session is terminated.
     """
     try:
-        return Session(api, grant, _connected(grant, options), options)
+        websocket = transport.connect_with_retries(grant.stream_url, options.network)
+        return Session(api, grant, websocket, options)
     except DisconnectedError as error:
         terminate_within_bound(api, grant.session_id)
         kind: Kind = "unopened" if isinstance(error, UnreachableError) else "lost"
@@ -374,15 +376,3 @@ def start(api: Api, options: Options, grant: Grant) -> Session:
     except BaseException:
         terminate_within_bound(api, grant.session_id)
         raise
-
-
-def _connected(grant: Grant, options: Options) -> WebSocket:
-    """A few attempts while they fail fast: the token is good for more than one."""
-    until = time.monotonic() + _CONNECT_RETRY_WITHIN_S
-    for delay in _CONNECT_DELAYS_S:
-        with contextlib.suppress(DisconnectedError):
-            return transport.connect(grant.stream_url, options.network)
-        if time.monotonic() >= until:
-            break
-        time.sleep(delay)
-    return transport.connect(grant.stream_url, options.network)

@@ -6,7 +6,7 @@ The port-forwarding documents carry it when both ends are new enough. A frame is
 
 and frames span AgentMessages freely: each direction is one byte stream
 (xtaci/smux as vendored by the agent: frame.go:8-37,57-68). There is no half-close: the agent's FIN
-ends both directions, and so would ours.
+ends both directions, and so does ours.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ FRAME_DATA_LIMIT: Final = 32768 - _LAYOUT.size
 
 
 class SmuxError(ValueError):
-    """What came is not smux version 1."""
+    """The bytes are not smux version 1."""
 
 
 def open_stream() -> bytes:
-    """Opens the stream: the agent dials on it and never answers it."""
+    """The frame that opens the stream. The agent then dials; it does not answer the frame."""
     return _LAYOUT.pack(_VERSION, _SYN, 0, _STREAM)
 
 
 def close_stream() -> bytes:
-    """Closes the stream in both directions."""
+    """The frame that closes the stream in both directions."""
     return _LAYOUT.pack(_VERSION, _FIN, 0, _STREAM)
 
 
 def data_frames(data: bytes) -> bytes:
-    """`data` in as few frames as it takes."""
+    """`data` in as few frames as possible."""
     if len(data) <= FRAME_DATA_LIMIT:
         return _LAYOUT.pack(_VERSION, _PSH, len(data), _STREAM) + data
     parts: list[bytes] = []
@@ -51,7 +51,7 @@ def data_frames(data: bytes) -> bytes:
 class Reader:
     """Takes the agent's bytes in any split and gives the stream's data.
 
-    `ended` turns true with the agent's FIN; what follows it is ignored.
+    `ended` becomes true at the agent's FIN. Later bytes are ignored.
     """
 
     def __init__(self) -> None:

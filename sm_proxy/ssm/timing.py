@@ -7,8 +7,8 @@ from typing import Final
 FIRST_TIMEOUT_S: Final = 0.2
 MINIMUM_S: Final = 0.2
 MAXIMUM_S: Final = 10.0
-"""Below us is TCP, so what is missing was refused or lost at a reconnect: resending the oldest
-message every ten seconds costs nothing and finds an agent that came back soon enough."""
+"""TCP loses nothing, so a missing message was refused, or lost with a connection. Sending the
+oldest one again every ten seconds costs nothing, and soon finds an agent that is back."""
 _FIRST_DATA_MINIMUM_S: Final = 0.005
 MESSAGES_PER_S: Final = 800.0
 """The service cuts connections kept above about 1,000 data messages a second (field reports)."""
@@ -18,8 +18,8 @@ BURST: Final = 160
 class RetransmissionTimer:
     """Round-trip estimate and timeout, from messages that were sent once only.
 
-    Smoothing as both reference ends do it (A: datachannel.go:661-684), without their ceiling of
-    one second: on a slow link that would send everything twice.
+    It smooths as both reference implementations do (A: datachannel.go:661-684), without their
+    ceiling of one second: on a slow link that ceiling would send everything twice.
     """
 
     def __init__(self) -> None:
@@ -35,14 +35,14 @@ class RetransmissionTimer:
 
     @property
     def estimate(self) -> float:
-        """How long an ack takes at most, by the samples alone."""
+        """The longest time that an ack should take, by the samples alone."""
         if not self.sampled:
             return FIRST_TIMEOUT_S
         wanted = self._smoothed + max(0.01, 4 * self._variation)
         return min(MAXIMUM_S, max(MINIMUM_S, wanted))
 
     def sample(self, round_trip: float) -> None:
-        """Take the round trip of a message that was sent only once."""
+        """Use the round trip of a message that was sent only once."""
         round_trip = max(round_trip, 1e-6)
         if not self.sampled:
             self._smoothed, self._variation = round_trip, round_trip / 2
@@ -54,9 +54,9 @@ class RetransmissionTimer:
     def first_timeout(self, *, is_data: bool) -> float:
         """The timeout of a message that is sent for the first time.
 
-        An agent that still dials its target refuses data without an ack
-        (A: session/plugins/port/port.go:271-276), so the very first data message is repeated
-        after two round trips instead of 200 ms.
+        While an agent dials its target, it drops data and sends no ack
+        (A: session/plugins/port/port.go:271-276). So the first data message is sent again after
+        two round trips, not after 200 ms.
         """
         if is_data and not self._data_sent:
             self._data_sent = True
@@ -65,21 +65,21 @@ class RetransmissionTimer:
         return self.timeout
 
     def at_least(self, timeout: float) -> None:
-        """A message had to wait this long: be patient until a clean sample says otherwise."""
+        """Wait at least this long from now on, until a new sample: a message has timed out."""
         self.timeout = max(self.timeout, timeout)
 
 
 class Pace:
-    """Lets messages through at a rate, with a burst: typing never waits, a bulk copy keeps to it.
+    """Limits the rate of messages, with a burst: typing never waits, a bulk copy is slowed down.
 
-    Instead of counting tokens it keeps the time at which a steady sender would have sent what was
-    let through (a virtual schedule). So `next_at` is exactly the moment at which `take` succeeds,
-    whatever the rounding: a driver that sleeps until then never wakes in vain.
+    It counts no tokens. It keeps the time at which a steady sender would have sent the messages so
+    far (a virtual schedule). So `take` succeeds exactly at `next_at`, whatever the rounding, and a
+    caller that sleeps until then never wakes too early.
     """
 
     def __init__(self, per_second: float = MESSAGES_PER_S, burst: int = BURST) -> None:
         self._interval = 1 / per_second
-        self._tolerance = self._interval * (burst - 0.5)  # a half, so that rounding costs none
+        self._tolerance = self._interval * (burst - 0.5)  # half a message against rounding errors
         self._schedule = float("-inf")
 
     @property

@@ -29,20 +29,22 @@ from sm_proxy.ssm.dial import (
     words,
 )
 
-__all__ = ["DisconnectedError", "UnreachableError", "WebSocket", "connect"]
+__all__ = ["DisconnectedError", "UnreachableError", "WebSocket", "connect", "connect_with_retries"]
 
 MESSAGE_LIMIT: Final = 256 << 10
 """The agent's messages have about 1 KiB; a handshake document has a few."""
 READ_CHUNK: Final = 64 << 10
+_RETRY_DELAYS_S: Final = (0.2, 0.4)
+_RETRY_WITHIN_S: Final = 10.0
 _WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class WebSocket:
-    """An open websocket. Give it frames, flush when writable, receive when readable.
+    """An open websocket. Queue frames, flush when writable, receive when readable.
 
     Attributes:
         pongs: how many pings were answered.
-        unsent_bytes: what `flush` has still to write.
+        unsent_bytes: how many queued bytes `flush` has not written yet.
     """
 
     def __init__(self, sock: socket.socket, protocol: ClientProtocol) -> None:
@@ -54,7 +56,7 @@ class WebSocket:
         self._messages: list[bytes] = []
         self._partial = bytearray()
         self._gone = ""
-        self._take_events()  # the first messages may have come with the answer to the upgrade
+        self._take_events()  # the upgrade's answer may bring the first messages
 
     def fileno(self) -> int:
         """The socket's descriptor, for a selector."""
@@ -107,7 +109,7 @@ class WebSocket:
             try:
                 sent = self._socket.send(data)
             except _WOULD_BLOCK:
-                # A TLS write is repeated with the same bytes: joined once, they stay joined.
+                # TLS requires that a write is repeated with the same bytes, so keep them joined.
                 self._out = [data]
                 return
             except OSError as error:
@@ -119,8 +121,8 @@ class WebSocket:
         """The whole messages that have arrived; an empty list when there is none yet.
 
         Raises:
-            DisconnectedError: the connection is gone, with the peer's reason if it gave one, and
-                everything that came before was returned.
+            DisconnectedError: the connection is gone, and all earlier messages were returned. It
+                names the peer's reason, if any.
         """
         if not self._messages:
             self._read()
@@ -129,13 +131,13 @@ class WebSocket:
 
     @property
     def readable_now(self) -> bool:
-        """Whether `receive` has something to say that a selector does not see."""
+        """Whether `receive` would return or raise at once, although a selector shows nothing."""
         if self._messages or self._gone:
             return True
         return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def close(self) -> None:
-        """Say goodbye if the socket takes it, and close."""
+        """Send a close frame if the socket accepts it, then close."""
         with contextlib.suppress(DisconnectedError, WebSocketException):
             if self._protocol.state is State.OPEN:
                 self._protocol.send_close(1000)
@@ -197,7 +199,7 @@ def connect(url: str, network: Network = DIRECT) -> WebSocket:
         network: how to get there.
 
     Raises:
-        UnreachableError: no connection, or not trusted.
+        UnreachableError: no connection, or its certificate is not trusted.
         DisconnectedError: refused by the service.
     """
     sock: socket.socket | None = None
@@ -207,10 +209,26 @@ def connect(url: str, network: Network = DIRECT) -> WebSocket:
     except (OSError, ValueError, EOFError, WebSocketException) as error:
         if sock is not None:
             sock.close()
-        host = url.partition("?")[0]  # the query may name what is nobody's business
+        host = url.partition("?")[0]  # the query may hold secrets
         refused = isinstance(error, WebSocketException)
         kind = DisconnectedError if refused else UnreachableError
         raise kind(f"{host}: {words(error)}") from None
+
+
+def connect_with_retries(url: str, network: Network = DIRECT) -> WebSocket:
+    """As `connect`, up to three times while attempts fail fast: the token is valid for several.
+
+    Raises:
+        DisconnectedError: as `connect`, of the last attempt.
+    """
+    until = time.monotonic() + _RETRY_WITHIN_S
+    for delay in _RETRY_DELAYS_S:
+        with contextlib.suppress(DisconnectedError):
+            return connect(url, network)
+        if time.monotonic() >= until:
+            break
+        time.sleep(delay)
+    return connect(url, network)
 
 
 def _upgrade(sock: socket.socket, url: str) -> WebSocket:

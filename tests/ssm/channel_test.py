@@ -5,7 +5,8 @@ import tracemalloc
 
 import pytest
 
-from sm_proxy.ssm.channel import LARGE_REFUSED, Channel, Closed, Opened, PortRefused, State
+from sm_proxy.ssm.channel import LARGE_REFUSED, Channel, State
+from sm_proxy.ssm.events import Closed, Opened, PortRefused
 from tests.ssm import agent_wire as wire
 
 WALL_MS = 1_700_000_000_000

@@ -13,8 +13,9 @@ import random
 from dataclasses import dataclass
 
 from sm_proxy.ssm import smux
-from sm_proxy.ssm.channel import Channel, Closed, KeyWanted, Opened, PortRefused, State
+from sm_proxy.ssm.channel import Channel, State
 from sm_proxy.ssm.encryption import DataKeyCipher
+from sm_proxy.ssm.events import Closed, KeyWanted, Opened, PortRefused
 from sm_proxy.ssm.outbox import QUEUE_BYTES, SETTLE_S, WINDOW_BYTES
 from sm_proxy.ssm.session import PAUSE_DEADLINE_S
 from sm_proxy.ssm.timing import BURST, MESSAGES_PER_S
