@@ -216,7 +216,13 @@ def sshd() -> str:
 def box(request: pytest.FixtureRequest, tmp_path: Path, sshd: str) -> Iterator[Box]:
     if request.param == "busybox" and not (BUSYBOX and ISOLATED):
         pytest.skip("needs busybox and root")
-    root = tmp_path / "image"
+    with container(request.param, tmp_path / "image", sshd) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def container(shell: str, root: Path, sshd: str) -> Iterator[Box]:
+    """A container in which nothing runs yet."""
     image.write_image(root)
     claim = None
     if ISOLATED:
@@ -227,9 +233,9 @@ def box(request: pytest.FixtureRequest, tmp_path: Path, sshd: str) -> Iterator[B
         cable = claim.plug_node(None)
     image.write_ml(root, host="algo-2", hosts=["algo-1", "algo-2"], device=cable.device, request={})
     image.write_etc(root, host="algo-2", addresses={"algo-2": cable.address})
-    if request.param == "busybox" and BUSYBOX:
+    if shell == "busybox":
         write_busybox(root / "busybox")
-    made = Box(root, str(request.param), cable, sshd)
+    made = Box(root, shell, cable, sshd)
     yield made
     for process in made.started:
         process.kill()

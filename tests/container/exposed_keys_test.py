@@ -34,7 +34,7 @@ Pairs = tuple[Path, dict[str, Path]]
 SETTINGS = 'Host algo-*\n  IdentityFile "/srv/it/here"\n'
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def image_with_pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
     """An image that authorises the public half of each pair; the paths of the private halves."""
     root = tmp_path_factory.mktemp("pairs")

@@ -8,15 +8,15 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sm_proxy_lab.machines import namespaces
 from tests.soak import SOAK
 
-from .conftest import ISOLATED, Box, marker_of, wait_for
+from .conftest import ISOLATED, Box, container, marker_of, wait_for
 
 DROPBEAR = shutil.which("dropbear", path="/usr/sbin:/usr/bin")
 PYTHON = "/usr/bin/python3"  # one that exists in the container too
@@ -132,27 +132,22 @@ def new_key(file: Path) -> Path:
     return file
 
 
-@pytest.fixture
-def laptop(box: Box, tmp_path: Path) -> Laptop:
-    key = new_key(tmp_path / "key")
+with_python = pytest.mark.skipif(
+    not (ISOLATED and ASYNCSSH), reason="needs a container and asyncssh"
+)
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory, sshd: str) -> Iterator[Laptop]:
+    """A laptop that may log in to a container whose server is server.py."""
+    folder = tmp_path_factory.mktemp("python")
+    key = new_key(folder / "key")
     public = key.with_suffix(".pub").read_text(encoding="utf-8")
-    box.start(PYTHON, "-c", ECHO, SM_PROXY_SSHD=PYTHON, SM_PROXY_AUTHORIZED_KEY=public)
-    wait_for(box.run_dir / "ready")
-    wait_for(box.run_dir / "listening")
-    return Laptop(box, key)
-
-
-WITH_PYTHON = [
-    pytest.mark.skipif(not (ISOLATED and ASYNCSSH), reason="needs a container and asyncssh"),
-    pytest.mark.parametrize("box", ["sh"], indirect=True),
-]
-
-
-def with_python(test: Any) -> Any:
-    """Run a test once, against server.py."""
-    for mark in WITH_PYTHON:
-        test = mark(test)
-    return test
+    with container("sh", folder / "image", sshd) as box:
+        box.start(PYTHON, "-c", ECHO, SM_PROXY_SSHD=PYTHON, SM_PROXY_AUTHORIZED_KEY=public)
+        wait_for(box.run_dir / "ready")
+        wait_for(box.run_dir / "listening")
+        yield Laptop(box, key)
 
 
 @with_python
@@ -256,9 +251,14 @@ def test_a_removed_key_is_refused(laptop: Laptop, tmp_path: Path) -> None:
     other = new_key(tmp_path / "other")
     assert laptop.ssh("true").returncode == 0
     file = laptop.box.run_dir / "authorized_keys"
-    for content, admitted in ((f"{other}.pub", [other]), ("/dev/null", [])):
+    before = file.read_bytes()
+    for content, admitted in (
+        (Path(f"{other}.pub").read_bytes(), [other]),
+        (b"", []),
+        (before, [laptop.key]),
+    ):
         new = file.with_name("authorized_keys.new")
-        new.write_bytes(Path(content).read_bytes())
+        new.write_bytes(content)
         new.replace(file)
         for key in (laptop.key, other):
             done = laptop.ssh("true", key=key)
