@@ -1,4 +1,4 @@
-"""Real faults in one lab: each first makes a real `ssh` fail, then doctor names its cause."""
+"""What doctor says of a healthy lab, and of what is odd in one that `ssh` still gets through."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import fcntl
 import json
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import sys
 import termios
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sm_proxy_lab.machines import packet_filter
 from sm_proxy_lab.machines.network import SERVICE_ADDRESSES
 from tests.e2e import audit_test
-from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED, Fault, left_behind
+from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED
+from tests.e2e.doctors import ON_LOOPBACK, examined, failed_of, is_healthy, shown
 from tests.e2e.labs import SM_PROXY, Job, Lab, code_of, last_line, running
 from tests.waits import await_true
 
@@ -30,56 +28,14 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One lab for all faults."""
+    """A lab of its own: doctor speaks of what earlier tests left in the state folder."""
     with running(tmp_path_factory.mktemp("doctor")) as own:
         yield own
-
-
-ON_LOOPBACK = {"security-groups", "network-acls"}
-"""Nothing filters a loopback address, and doctor passes them over there."""
-
-
-def examined(lab: Lab, *words: str, **options: Any) -> tuple[dict[str, Any], int]:
-    done = lab.sm_proxy("doctor", "--json", "--ssh-config", lab.config, *words, **options)
-    assert b"Traceback" not in done.stderr, done.stderr.decode()
-    envelope = json.loads(done.stdout)
-    if cause := envelope["data"]["cause"]:
-        assert (envelope["error"]["code"], code_of(done)) == (cause, cause)
-    return envelope["data"], done.returncode
-
-
-def failed_of(data: dict[str, Any]) -> list[str]:
-    return [item["id"] for item in data["checks"] if item["result"] == "failed"]
-
-
-@pytest.fixture(scope="module")
-def whole(lab: Lab) -> dict[str, Any]:
-    """How the lab is without a fault."""
-    return left_behind(lab)
-
-
-def is_healthy(lab: Lab, *words: str) -> None:
-    """ssh works, and doctor has nothing to say but what went wrong before."""
-    lab.ok("-oBatchMode=yes", lab.host, "true")
-    data, status = examined(lab, *words)
-    wrong = {item["id"] for item in data["checks"] if item["result"] != "passed"}
-    assert wrong - {"last-failure"} <= (set() if lab.netns else ON_LOOPBACK)
-    assert (data["cause"], status) == (None, 0)
 
 
 def test_a_healthy_lab_has_nothing_wrong(lab: Lab) -> None:
     for words in ([lab.host], []):
         is_healthy(lab, *words)
-
-
-def fails_for_its_reason(done: subprocess.CompletedProcess[bytes], fault: Fault) -> None:
-    """`ssh` has failed of this fault, and of nothing else."""
-    assert done.returncode == 255, f"ssh does not fail: {done.stderr.decode()}"
-    if fault.ssh:
-        assert fault.ssh in done.stderr.decode()
-        assert b"sm-proxy: " not in done.stderr, "our helper complains as well"
-    else:
-        assert code_of(done) == (fault.ours or fault.cause), last_line(done)
 
 
 def test_a_default_route_does_instead_of_endpoints(lab: Lab) -> None:
@@ -279,7 +235,8 @@ def test_nobody_is_asked_for_a_code_unless_stdin_is_a_terminal(lab: Lab, tmp_pat
         done = lab.ssh("-oBatchMode=yes", lab.host, "true", env=given, start_new_session=True)
         assert code_of(done) == "no-credentials"
         options = {"preexec_fn": take_terminal, "pass_fds": [far]}
-        data, _ = examined(lab, lab.host, env=given, **options)
+        words = ("doctor", "--json", "--ssh-config", lab.config, lab.host)
+        data, _ = shown(lab.sm_proxy(*words, env=given, **options))
         os.set_blocking(near, False)
         with pytest.raises(BlockingIOError):  # nothing was written there
             os.read(near, 1000)
@@ -290,10 +247,6 @@ def test_nobody_is_asked_for_a_code_unless_stdin_is_a_terminal(lab: Lab, tmp_pat
     assert (failed["id"], data["cause"]) == ("credentials", "no-credentials")
     assert "needs a code of arn:aws:iam::123456789012:mfa/me" in failed["reason"]
     assert failed["ms"] < 40_000
-
-
-_CHECKED_AFTER = {*list(FAULTS)[14::15], list(FAULTS)[-1]}
-"""Faults after which a doctor comes; what they have switched is looked at after each of them."""
 
 
 def test_security_groups_and_routes_are_the_networks(lab: Lab) -> None:
@@ -317,40 +270,3 @@ def test_security_groups_and_routes_are_the_networks(lab: Lab) -> None:
     with NO_ENDPOINTS(lab):
         assert dialled(endpoint, 443) == "OSError"  # no route
     assert (dialled(address, port), dialled(endpoint, 443)) == ("", "ConnectionRefusedError")
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, whole: dict[str, Any], name: str) -> None:
-    """And nothing of it is left: the next one would be diagnosed for a machine with two faults."""
-    fault = FAULTS[name]
-    if fault.check in ON_LOOPBACK and not lab.netns:
-        pytest.skip("nothing filters a loopback address")
-    with fault.switch(lab) as options:
-        host = options.get("host", lab.host) + options.get("suffix", "")
-        login = f"{options['login']}@" if "login" in options else ""
-        environment = {"env": options["env"]} if "env" in options else {}
-        lab.settle()
-        shutil.rmtree(Path(lab.environment["SM_PROXY_STATE_DIR"]), ignore_errors=True)
-        lab.forget()
-        patience = [f"-oConnectTimeout={fault.patience}"] if fault.patience else []
-        words = ["-oBatchMode=yes", *patience, login + host, "true"]
-        with ThreadPoolExecutor() as pool:
-            trying = pool.submit(lab.ssh, *words, **environment)
-            if not fault.slow:
-                trying.result()
-            data, status = examined(lab, login + host, **environment)
-            fails_for_its_reason(trying.result(), fault)
-    failed = [item for item in data["checks"] if item["result"] == "failed"]
-    assert [item["id"] for item in failed][:1] == [fault.check], json.dumps(
-        data["checks"], indent=1
-    )
-    assert (data["cause"], status) == (fault.cause, 1)
-    assert failed[0]["fix"]
-    if not fault.ssh and not fault.slow:
-        (last,) = [item for item in data["checks"] if item["id"] == "last-failure"]
-        assert f" ago: {fault.ours or fault.cause}: " in last["reason"]
-    assert not any(item["reason"].startswith("the check itself") for item in data["checks"])
-    await_true(lambda: not lab.sessions(), 60, lab.sessions)
-    assert left_behind(lab) == whole
-    if name in _CHECKED_AFTER:
-        is_healthy(lab, lab.host)

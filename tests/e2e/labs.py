@@ -33,6 +33,7 @@ from sm_proxy_lab.machines import namespaces, reap
 from tests.waits import await_true
 
 SM_PROXY = [sys.executable, "-I", "-m", "sm_proxy"]
+_WARM = Path(__file__).with_name("warm.py")
 _READY_S = 180
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _MARKER = '{"sm_proxy_marker"'
@@ -101,6 +102,7 @@ class Lab:
         self.netns = environment["SM_PROXY_LAB_NETWORK"] == "netns"
         self._enter = ["nsenter", f"--net={process}/ns/net", "--"] if self.netns else []
         self._python: subprocess.Popen[bytes] | None = None
+        self._warm: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()
         self._launched: list[Job] = []
         self._names: Counter[str] = Counter()
@@ -132,6 +134,26 @@ class Lab:
     def sm_proxy(self, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
         """Our own command line."""
         return self.run(*SM_PROXY, *words, **options)
+
+    def warm(
+        self, *words: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Our own command line, without the cost of its start: see `warm.py`."""
+        if self._warm is None:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            self._warm = self.popen(sys.executable, "-I", str(_WARM), **pipes)
+        out, err = (Path(self.config).with_name(f"warm.{kind}") for kind in ("out", "err"))
+        asked = {"words": words, "env": {**self.environment, **(env or {})}}
+        assert self._warm.stdin is not None
+        assert self._warm.stdout is not None
+        self._warm.stdin.write(json.dumps({**asked, "out": str(out), "err": str(err)}).encode())
+        self._warm.stdin.write(b"\n")
+        self._warm.stdin.flush()
+        status = int(self._warm.stdout.readline())
+        done = subprocess.CompletedProcess(words, status, out.read_bytes(), err.read_bytes())
+        out.unlink()
+        err.unlink()
+        return done
 
     def ok(self, *words: str, **options: Any) -> bytes:
         """What ssh prints, which must succeed."""
@@ -201,8 +223,9 @@ class Lab:
 
     def end(self) -> None:
         """End what is kept inside."""
-        if self._python is not None:
-            self._python.communicate(timeout=60)
+        for kept in (self._python, self._warm):
+            if kept is not None:
+                kept.communicate(timeout=60)
 
     @contextlib.contextmanager
     def faults(self, **changes: Any) -> Iterator[None]:

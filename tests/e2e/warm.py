@@ -1,0 +1,49 @@
+"""Runs `sm-proxy` commands in forks of one process that has its imports behind it.
+
+Two thirds of what a `doctor` costs are Python's start and imports. A test of what doctor finds
+does not need them once more for each finding; other tests start the real program.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+
+def serve() -> None:
+    """Run the command of each line on stdin; print its exit status.
+
+    A line is JSON: `words`, `env`, and the files that take its stdout and stderr, `out` and `err`.
+    """
+    import botocore.session
+    import paramiko
+    import websockets.sync.client
+
+    import sm_proxy.commands.doctor
+
+    assert all((botocore.session, paramiko, websockets.sync.client, sm_proxy.commands.doctor))
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            _become(**json.loads(line))
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _become(words: list[str], env: dict[str, str], out: str, err: str) -> None:
+    """Be the command, in this process."""
+    from sm_proxy.cli import main
+
+    os.environ.clear()
+    os.environ.update(env)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    for descriptor, path, mode in ((0, os.devnull, os.O_RDONLY), (1, out, flags), (2, err, flags)):
+        os.dup2(os.open(path, mode, 0o600), descriptor)
+    sys.argv = ["sm-proxy", *words]
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    serve()
