@@ -52,7 +52,7 @@ def test_the_tree_shows_every_exception_class() -> None:
     assert sorted(drawn()) == sorted(defined())
 
 
-def test_a_line_says_what_why_and_what_next() -> None:
+def test_a_line_has_the_code_the_message_and_the_hint() -> None:
     error = SmProxyError("no-vpc", "job x has no VPC", "Submit it with one.")
     assert error.line == "sm-proxy: no-vpc: job x has no VPC. Submit it with one."
     assert str(error) == "job x has no VPC"

@@ -15,7 +15,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_other_programs_write_is_no_offence(home: Path) -> None:
+def test_files_of_other_programs_are_no_offence(home: Path) -> None:
     watch = HomeWatch([home / ".ssh", home / ".ssh" / "config", home / ".aws"])
     assert watch.offences() == []
     (home / ".ssh" / "config").write_text("Host mine\nHost other\n")
@@ -34,21 +34,21 @@ def test_what_other_programs_write_is_no_offence(home: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["config", "new"])
-def test_what_only_a_test_can_have_written_is(home: Path, name: str, text: str) -> None:
+def test_content_that_only_a_test_writes_is_an_offence(home: Path, name: str, text: str) -> None:
     watch = HomeWatch([home / ".ssh"])
     file = home / ".ssh" / name
     file.write_text(text + (file.read_text() if file.exists() else ""))
     assert watch.offences() == [str(file)]
 
 
-def test_what_was_not_there_before_is(home: Path) -> None:
+def test_a_new_file_in_our_places_is_an_offence(home: Path) -> None:
     watch = HomeWatch([home / ".ssh", home / ".ssh" / "sm-proxy", home / ".local"])
     (home / ".local").mkdir()
     (home / ".ssh" / "sm-proxy").symlink_to("nowhere")
     assert watch.offences() == [str(home / ".local"), str(home / ".ssh" / "sm-proxy")]
 
 
-def test_what_stood_there_already_is_not(home: Path) -> None:
+def test_a_file_from_before_is_no_offence(home: Path) -> None:
     config = home / ".ssh" / "config"
     config.write_text("# >>> sm-proxy >>>\n")
     watch = HomeWatch([home / ".ssh"])

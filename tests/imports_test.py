@@ -104,7 +104,7 @@ def test_connect_imports_nothing_it_does_not_use() -> None:
     assert not [name for name in modules if name.startswith("sm_proxy_lab")]
 
 
-def test_the_version_costs_next_to_nothing() -> None:
+def test_version_imports_next_to_nothing() -> None:
     program = (
         "import json, sys\n"
         "from sm_proxy.cli import main\n"
@@ -124,7 +124,7 @@ def test_every_module_of_the_client_can_be_imported_on_windows() -> None:
     assert done.stdout == '"C:/Program Files/x.exe"\n'
 
 
-def test_what_connect_does_without_is_there_at_all() -> None:
-    """A module that was renamed would be missing among the imports in any case."""
+def test_the_excluded_modules_exist() -> None:
+    """Else a renamed module would count as not imported."""
     for name in OURS_UNUSED:
         assert importlib.util.find_spec(name) is not None, name

@@ -12,7 +12,7 @@ def acknowledged(count: int, now: float = 0.0) -> Acks:
     return acks
 
 
-def test_what_was_taken_is_gone() -> None:
+def test_taken_acks_are_not_given_again() -> None:
     acks = Acks()
     acks.add(0, b"0", 0.0)
     assert len(acks) == 1
@@ -20,32 +20,32 @@ def test_what_was_taken_is_gone() -> None:
     assert acks.take() == []
 
 
-def test_a_copy_that_crossed_its_ack_is_acknowledged_alone() -> None:
+def test_an_early_copy_repeats_one_ack() -> None:
     acks = acknowledged(3)
     acks.add_again(0, b"0", LATE_S / 2)
     assert acks.take() == [b"0"]
 
 
-def test_a_late_copy_brings_all_later_acks_with_it() -> None:
+def test_a_late_copy_repeats_all_later_acks() -> None:
     acks = acknowledged(4)
     acks.add_again(1, b"1", LATE_S)
     assert acks.take() == [b"1", b"2", b"3"]
 
 
-def test_an_agent_that_repeats_itself_is_not_flooded() -> None:
+def test_many_copies_repeat_later_acks_only_once() -> None:
     acks = acknowledged(RECENT)
     for _ in range(100):
         acks.add_again(0, b"0", LATE_S)
     assert len(acks) < RECENT + 100
 
 
-def test_a_copy_from_before_our_memory_is_late() -> None:
+def test_a_copy_older_than_all_kept_acks_counts_as_late() -> None:
     acks = acknowledged(RECENT + 10)
     acks.add_again(5, b"5", 0.1)
     assert len(acks) == RECENT
 
 
-def test_a_new_connection_is_told_the_latest() -> None:
+def test_a_new_connection_repeats_the_latest_acks() -> None:
     acks = acknowledged(RECENT + 10)
     acks.add(RECENT + 10, b"unsent", 0.1)
     acks.repeat()

@@ -37,7 +37,7 @@ def acked(messages: list[wire.Wire]) -> list[int]:
     ]
 
 
-def test_complete_may_come_before_the_ack_of_our_answer() -> None:
+def test_handshake_complete_may_arrive_before_the_ack_of_our_answer() -> None:
     channel = Channel(0.0, WALL_MS)
     channel.receive(wire.output(0, wire.handshake_request(), wire.HS_REQUEST), 0.0)
     assert [item.payload_type for item in sent(channel, 0.0)] == [0, wire.HS_RESPONSE]
@@ -48,7 +48,7 @@ def test_complete_may_come_before_the_ack_of_our_answer() -> None:
     assert channel.delivered
 
 
-def test_the_agent_may_note_late_that_the_handshake_is_complete() -> None:
+def test_the_first_data_waits_a_moment_after_the_handshake() -> None:
     channel = opened()
     channel.write(b"SSH-2.0-client\r\n")
     assert not sent(channel, 0.01)
@@ -56,14 +56,14 @@ def test_the_agent_may_note_late_that_the_handshake_is_complete() -> None:
     assert [item.payload for item in sent(channel, channel.deadline)] == [b"SSH-2.0-client\r\n"]
 
 
-def test_nor_is_the_end_said_too_early() -> None:
+def test_the_terminate_flag_waits_a_moment_after_the_handshake() -> None:
     channel = opened()
     channel.finish()
     assert not sent(channel, 0.01)
     assert [item.payload for item in sent(channel, channel.deadline)] == [b"\0\0\0\2"]
 
 
-def test_once_the_target_spoke_nothing_waits() -> None:
+def test_data_goes_at_once_after_the_targets_first_bytes() -> None:
     channel = opened()
     channel.write(b"SSH-2.0-client\r\n")
     channel.receive(wire.output(2, b"SSH-2.0-server\r\n"), 0.012)
@@ -78,7 +78,7 @@ def test_every_copy_is_acknowledged() -> None:
     assert channel.read() == b"x"
 
 
-def test_a_late_copy_shows_that_the_agent_missed_later_acks_too() -> None:
+def test_a_late_copy_repeats_the_later_acks() -> None:
     channel = opened()
     for sequence in range(2, 7):
         channel.receive(wire.output(sequence, b"x"), 1.0)
@@ -149,27 +149,27 @@ def test_channel_closed_with_and_without_text(payload: bytes, reason: str) -> No
     assert channel.confirmed
 
 
-def test_what_came_before_the_close_can_be_read() -> None:
+def test_bytes_before_the_close_can_be_read() -> None:
     channel = opened()
     channel.receive(wire.output(2, b"last words"), 1.0)
     channel.receive(wire.channel_closed(), 1.0)
     assert channel.read() == b"last words"
 
 
-def test_a_close_with_a_gap_is_no_clean_end() -> None:
+def test_a_close_with_a_gap_gives_a_reason() -> None:
     channel = opened()
     channel.receive(wire.output(3, b"later"), 1.0)
     channel.receive(wire.channel_closed(), 1.0)
     assert channel.events() == [Closed("the session was closed with a part of the stream missing")]
 
 
-def test_a_close_before_the_handshake_is_no_clean_end() -> None:
+def test_a_close_before_the_handshake_gives_a_reason() -> None:
     channel = Channel(0.0, WALL_MS)
     channel.receive(wire.channel_closed(), 0.0)
     assert channel.events() == [Closed("the session was closed before its handshake was complete")]
 
 
-def test_finishing_delivers_then_says_so_then_ends() -> None:
+def test_finish_delivers_then_sends_the_terminate_flag_then_ends() -> None:
     channel = opened()
     channel.write(b"bye")
     channel.finish()
@@ -184,7 +184,7 @@ def test_finishing_delivers_then_says_so_then_ends() -> None:
     assert channel.confirmed
 
 
-def test_an_agent_that_does_not_know_the_flag_is_left_to_the_api() -> None:
+def test_an_agent_without_the_terminate_flag_leaves_the_end_unconfirmed() -> None:
     channel = opened(version="2.3.700.0")
     channel.finish()
     assert channel.state is State.CLOSED
@@ -208,7 +208,7 @@ def test_unknown_types_and_noise_change_nothing() -> None:
     assert acked(sent(channel)) == [2]
 
 
-def test_progress_is_what_cannot_be_said_twice() -> None:
+def test_repeated_messages_are_no_progress() -> None:
     channel = opened()
     begun = channel.progress
     for frame in (
@@ -230,7 +230,7 @@ def test_progress_is_what_cannot_be_said_twice() -> None:
     assert channel.progress == begun + 3
 
 
-def test_neither_copies_nor_more_pauses_make_a_pause_longer() -> None:
+def test_copies_and_further_pauses_do_not_restart_a_pause() -> None:
     channel = opened()
     channel.receive(wire.output(2, b"x"), 1.0)
     channel.receive(wire.pause(), 2.0)
@@ -249,7 +249,7 @@ def test_pause_and_start() -> None:
     assert channel.paused_at is None
 
 
-def test_an_agent_that_was_away_may_have_written_what_was_on_its_way() -> None:
+def test_a_pause_with_messages_in_flight_is_a_possible_repeat() -> None:
     channel = opened()
     channel.receive(wire.pause(), 1.0)
     channel.receive(wire.start(), 2.0)
@@ -276,7 +276,7 @@ def test_a_refused_large_message_ends_the_channel() -> None:
     assert channel.events() == [Closed(LARGE_REFUSED)]
 
 
-def test_an_idle_channel_never_wants_to_be_called() -> None:
+def test_an_idle_channel_has_no_deadline() -> None:
     assert opened().deadline == float("inf")
 
 

@@ -16,14 +16,14 @@ def test_each_direction_has_its_half_of_the_key() -> None:
     assert DataKeyCipher(KEY).decrypt(from_agent) == b"down"
 
 
-def test_overhead_is_what_it_says_and_nonces_differ() -> None:
+def test_the_overhead_is_right_and_nonces_differ() -> None:
     cipher = DataKeyCipher(KEY)
     assert len(cipher.encrypt(b"x")) == 1 + OVERHEAD_BYTES
     assert cipher.encrypt(b"x") != cipher.encrypt(b"x")
 
 
 @pytest.mark.parametrize("payload", [b"", b"short", bytes(12), bytes(28), bytes(100)])
-def test_what_is_not_ours_is_refused(payload: bytes) -> None:
+def test_a_payload_of_another_key_is_refused(payload: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         DataKeyCipher(KEY).decrypt(payload)
 

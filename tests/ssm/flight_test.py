@@ -21,7 +21,7 @@ def resent(flight: Flight, now: float, *, paused: bool = False) -> list[bytes]:
     return flight.resend(now, 10**6, paused=paused, may_send=always)
 
 
-def test_silence_repeats_the_oldest_only() -> None:
+def test_a_silence_resends_only_the_oldest() -> None:
     flight = sent(5)
     assert resent(flight, 0.19) == []
     assert resent(flight, flight.deadline) == [b"0"]
@@ -36,7 +36,7 @@ def test_three_later_acks_make_a_message_lost_at_once() -> None:
     assert resent(flight, 0.01) == [b"0"]
 
 
-def test_everything_behind_a_broken_silence_goes_again() -> None:
+def test_after_a_silence_the_rest_is_resent() -> None:
     flight = sent(5)
     assert resent(flight, 0.5) == [b"0"]
     flight.acknowledge(0, 0.6)
@@ -44,7 +44,7 @@ def test_everything_behind_a_broken_silence_goes_again() -> None:
     assert resent(flight, flight.deadline) == [b"1", b"2", b"3", b"4"]
 
 
-def test_acks_that_come_steadily_are_no_loss() -> None:
+def test_steady_acks_cause_no_resend() -> None:
     """A slow target acknowledges one by one; nothing of that is repeated."""
     flight = sent(100)
     for sequence in range(100):
@@ -66,14 +66,14 @@ def test_backing_off_doubles_up_to_a_bound() -> None:
     assert max(gaps) == MAXIMUM_S
 
 
-def test_a_repeated_message_gives_no_sample() -> None:
+def test_a_resent_message_gives_no_round_trip() -> None:
     flight = sent(1)
     resent(flight, 0.2)
     flight.acknowledge(0, 5.0)
     assert not flight._timer.sampled
 
 
-def test_a_broken_connection_loses_everything_in_order() -> None:
+def test_a_broken_connection_resends_everything_in_order() -> None:
     flight = sent(4)
     flight.acknowledge(2, 0.01)
     flight.all_lost(1.0)
@@ -81,7 +81,7 @@ def test_a_broken_connection_loses_everything_in_order() -> None:
     assert flight.deadline > 1.0
 
 
-def test_in_a_pause_the_oldest_is_tried_once_a_second() -> None:
+def test_in_a_pause_the_oldest_is_resent_once_a_second() -> None:
     flight = sent(3)
     flight.all_lost(1.0)
     times: list[float] = []

@@ -49,7 +49,7 @@ def test_a_malformed_request_is_refused(payload: bytes) -> None:
         read_request(payload)
 
 
-def test_the_customer_message_is_read_from_whatever_comes() -> None:
+def test_the_customer_message_is_read_from_any_document() -> None:
     assert read_complete(b'{"CustomerMessage":"hi"}').customer_message == "hi"
     assert read_complete(b'{"CustomerMessage":null}').customer_message == ""
     assert read_complete(b"nonsense").customer_message == ""

@@ -23,7 +23,7 @@ def test_bytes_are_held_for_a_moment_in_their_order() -> None:
     assert held.until == 2.0 + HOLD_S
 
 
-def test_the_end_gives_all_that_was_held() -> None:
+def test_the_end_releases_all_held_bytes() -> None:
     held = HeldBack()
     held.passed(b"a", 1.0, hold=True)
     assert held.passed(b"b", 1.0, hold=False) == b"ab"

@@ -13,7 +13,7 @@ def numbered(sequence: int, payload: bytes | None = None) -> Message:
 
 
 @given(order=st.permutations(range(12)), repeated=st.lists(st.integers(0, 11), max_size=20))
-def test_any_order_and_repetition_gives_one_stream(order: list[int], repeated: list[int]) -> None:
+def test_any_order_with_copies_gives_one_stream(order: list[int], repeated: list[int]) -> None:
     inbox = Inbox()
     out: list[bytes] = []
     for sequence in [*repeated, *order, *repeated]:
@@ -30,13 +30,13 @@ def test_an_old_message_is_acknowledged_again() -> None:
     assert inbox.accept(numbered(0)) == (True, [])
 
 
-def test_a_gap_shows() -> None:
+def test_has_gap_while_a_message_is_missing() -> None:
     inbox = Inbox()
     inbox.accept(numbered(1))
     assert inbox.has_gap
 
 
-def test_a_full_buffer_takes_only_what_is_next() -> None:
+def test_a_full_buffer_accepts_only_the_next_message() -> None:
     inbox = Inbox()
     piece = bytes(1 << 20)
     taken = [inbox.accept(numbered(item, piece))[0] for item in range(1, 64)]

@@ -12,7 +12,7 @@ def test_pings_come_regularly() -> None:
     assert not life.ping_due(PING_EVERY_S + 0.1, WALL + PING_EVERY_S + 0.1)
 
 
-def test_silence_is_an_end_and_any_sound_defers_it() -> None:
+def test_silence_is_a_loss_and_any_frame_defers_it() -> None:
     life = Liveness(0, WALL)
     life.heard(10)
     assert not life.lost(10 + SILENCE_DEADLINE_S - 0.1)
@@ -28,16 +28,16 @@ def test_after_a_sleep_only_a_prompt_pong_counts() -> None:
     assert not life.lost(2 + AWAKE_DEADLINE_S)
 
 
-def test_a_slept_machine_is_noticed_soon() -> None:
+def test_a_sleep_is_noticed_soon() -> None:
     assert Liveness(0, WALL).deadline <= 5
 
 
-def test_a_clock_that_is_merely_adjusted_is_no_sleep() -> None:
+def test_a_small_clock_adjustment_is_not_a_sleep() -> None:
     life = Liveness(0, WALL)
     assert not life.ping_due(1, WALL + 1.5)
 
 
-def test_deadline_moves_on_with_every_look() -> None:
+def test_the_deadline_moves_on_with_every_check() -> None:
     life = Liveness(0, WALL)
     now = 0.0
     for _ in range(20):

@@ -51,20 +51,20 @@ def test_a_changed_payload_is_refused(payload: bytes, position: int) -> None:
 
 
 @given(frame=st.binary(max_size=300))
-def test_noise_is_refused_in_one_way(frame: bytes) -> None:
+def test_noise_raises_only_malformed_message_error(frame: bytes) -> None:
     with pytest.raises(MalformedMessageError):
         message.decode(frame)
 
 
 @pytest.mark.parametrize("header", [0, 4, 115, 118, 2**32 - 1])
-def test_a_header_length_that_cannot_be_is_refused(header: int) -> None:
+def test_an_impossible_header_length_is_refused(header: int) -> None:
     frame = header.to_bytes(4, "big") + wire.output(0, b"x")[4:]
     with pytest.raises(MalformedMessageError):
         message.decode(frame)
 
 
 @pytest.mark.parametrize("kind", ["pause_publication", "start_publication"])
-def test_the_services_two_commands_are_not_validated(kind: str) -> None:
+def test_start_and_pause_publication_are_not_validated(kind: str) -> None:
     frame = bytearray(wire.pack(kind, b"", digest=b"\7" * 32))
     frame[116:120] = (99).to_bytes(4, "big")
     assert message.decode(bytes(frame) + b"?").kind == kind

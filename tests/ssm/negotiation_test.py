@@ -38,7 +38,7 @@ def test_an_unknown_action_is_declined_with_status_3() -> None:
         negotiation.on_complete(b"{}")
 
 
-def test_a_second_request_is_no_news() -> None:
+def test_a_second_request_is_ignored() -> None:
     negotiation = Negotiation()
     negotiation.on_request(wire.handshake_request())
     assert negotiation.on_request(wire.handshake_request()) is None
@@ -52,7 +52,7 @@ def encrypted(**extra: Any) -> Negotiation:
 
 
 @pytest.mark.parametrize("extra", [{}, {"Challenge": "c"}])
-def test_the_data_key_is_handed_over(extra: dict[str, str]) -> None:
+def test_the_answer_carries_the_data_key(extra: dict[str, str]) -> None:
     answer = json.loads(encrypted(**extra).provide_key(b"wrapped", DataKeyCipher(bytes(64))))
     result = answer["ProcessedClientActions"][1]["ActionResult"]
     assert base64.b64decode(result["KMSCipherTextKey"]) == b"wrapped"

@@ -37,7 +37,7 @@ def grown() -> Outbox:
     return box
 
 
-def test_a_large_message_is_tried_alone() -> None:
+def test_the_first_large_message_is_sent_alone() -> None:
     box = outbox()
     box.put(bytes(100_000))
     assert sizes(box.frames(0.0, MUCH)) == [32768]
@@ -45,13 +45,13 @@ def test_a_large_message_is_tried_alone() -> None:
     assert sizes(box.frames(0.01, MUCH)) == [32768, 32768, 100_000 - 3 * 32768]
 
 
-def test_little_data_is_sent_small_and_at_once() -> None:
+def test_little_data_is_sent_at_once() -> None:
     box = outbox()
     box.put(bytes(2000))
     assert sizes(box.frames(0.0, MUCH)) == [1024, 976]
 
 
-def test_an_unacknowledged_large_message_ends_it() -> None:
+def test_a_large_message_without_an_ack_is_an_error() -> None:
     box = outbox()
     box.put(bytes(40_000))
     box.frames(0.0, MUCH)
@@ -64,7 +64,7 @@ def test_an_unacknowledged_large_message_ends_it() -> None:
         box.frames(now, MUCH)
 
 
-def test_a_large_message_has_its_time_once_older_ones_have_arrived() -> None:
+def test_a_large_messages_time_starts_after_the_older_ones() -> None:
     box = outbox()
     box.put(bytes(1000))
     box.frames(0.0, MUCH)
@@ -76,7 +76,7 @@ def test_a_large_message_has_its_time_once_older_ones_have_arrived() -> None:
         box.frames(2 * PROBE_DEADLINE_S - 1, MUCH)
 
 
-def test_a_large_message_that_is_cut_off_twice_ends_it() -> None:
+def test_a_large_message_that_is_cut_off_twice_is_an_error() -> None:
     box = outbox()
     box.put(bytes(40_000))
     first = box.frames(0.0, MUCH)
@@ -86,7 +86,7 @@ def test_a_large_message_that_is_cut_off_twice_ends_it() -> None:
         box.reconnected(2.0)
 
 
-def test_with_the_safe_limit_nothing_is_tried() -> None:
+def test_with_the_safe_limit_no_large_message_is_sent() -> None:
     box = outbox(limit=1024)
     box.put(bytes(100_000))
     assert max(sizes(box.frames(0.0, MUCH))) == 1024
@@ -120,7 +120,7 @@ def test_pause_leaves_one_message_a_second() -> None:
     assert sum(sizes(box.frames(now, MUCH))) >= 5000 - 1024
 
 
-def test_after_a_reconnection_everything_goes_again_when_the_pause_ends() -> None:
+def test_after_a_reconnection_the_end_of_the_pause_resends_everything() -> None:
     box = outbox(limit=1024)
     box.put(bytes(3 * 1024))
     first = box.frames(0.0, MUCH)
@@ -139,7 +139,7 @@ def test_an_ack_ends_a_pause() -> None:
     assert sizes(box.frames(1.0, MUCH)) == [2]
 
 
-def test_bulk_keeps_to_the_pace() -> None:
+def test_bulk_data_is_paced() -> None:
     box = outbox(limit=1024, rate=800)
     now = 0.0
     count = 0
@@ -167,7 +167,7 @@ def test_encrypted_payloads_stay_within_the_limit() -> None:
     assert sizes(box.frames(0.0, MUCH)) == [1024, 1024, 1024, 3000 - 3 * 996 + 28]
 
 
-def test_budget_bounds_a_turn() -> None:
+def test_the_budget_bounds_one_call() -> None:
     box = grown()
     box.put(bytes(200_000))
     assert len(box.frames(1.0, 65536)) == 2

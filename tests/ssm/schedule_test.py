@@ -151,7 +151,7 @@ def test_a_closed_port_is_reported(weather: Weather, seed: int, delay: float) ->
     assert world.refused
 
 
-def test_acks_that_the_agent_missed_do_not_hold_up_what_was_lost() -> None:
+def test_missed_acks_do_not_delay_lost_messages() -> None:
     world = World(Plan(), Weather(), seed=1)
     world.run(1)
     world.weather = Weather(ack_loss=1)

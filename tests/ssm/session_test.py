@@ -118,7 +118,7 @@ def test_a_mux_session_ends_with_fin_then_flag() -> None:
 
 @pytest.mark.parametrize("properties", [MUX, {}], ids=["mux", "raw"])
 @pytest.mark.parametrize("case", ["doubled", "never away", "long ago"])
-def test_a_target_that_ends_after_a_resend_may_have_got_it_twice(
+def test_when_an_end_after_a_resend_is_suspicious(
     properties: dict[str, str], case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if case == "long ago":
@@ -245,7 +245,7 @@ CHANNELS: dict[str, list[bytes]] = {
 
 @pytest.mark.parametrize("properties", [MUX, None], ids=["mux", "basic"])
 @pytest.mark.parametrize("frames", CHANNELS.values(), ids=CHANNELS.keys())
-def test_a_refused_dial_on_whatever_channel_it_is_told(
+def test_a_refused_dial_is_recognised_in_any_message(
     frames: list[bytes], properties: dict[str, str] | None
 ) -> None:
     with service(after_handshake(*frames, properties=properties)) as port:
@@ -254,7 +254,7 @@ def test_a_refused_dial_on_whatever_channel_it_is_told(
     assert (failure.kind, failure.reason.strip()) == ("refused", REFUSED)
 
 
-def test_the_text_of_a_refused_dial_in_what_the_target_says_is_the_targets() -> None:
+def test_the_text_of_a_refused_dial_in_the_targets_bytes_is_passed_on() -> None:
     greeting = b"SSH-2.0-x\r\n"
     text = REFUSED.encode()
     frames = [wire.output(2, greeting), wire.output(3, text), wire.output(4, text, 11), CLOSED]
@@ -265,7 +265,7 @@ def test_the_text_of_a_refused_dial_in_what_the_target_says_is_the_targets() -> 
         stream.close()
 
 
-def test_an_agent_that_breaks_off_at_its_dial() -> None:
+def test_an_agent_that_crashes_at_its_dial() -> None:
     """As the real one does, 60 s later, outside of smux."""
     text = "document process failed unexpectedly: ipc messaging received timeout signal"
     for properties, kind in ((None, "refused"), (MUX, "closed")):
@@ -274,14 +274,14 @@ def test_an_agent_that_breaks_off_at_its_dial() -> None:
             assert failed(stream).kind == kind
 
 
-def test_what_the_agent_said_before_an_end_without_a_reason() -> None:
+def test_the_agents_last_text_is_the_reason_of_an_end_without_one() -> None:
     with service(after_handshake(wire.output(2, b"out of ideas", 11), CLOSED)) as port:
         stream, _ = begin(port)
         failure = failed(stream)
     assert (failure.kind, failure.reason) == ("closed", "out of ideas")
 
 
-def test_what_is_no_smux_is_a_failure() -> None:
+def test_bytes_that_are_not_smux_are_a_failure() -> None:
     with service(after_handshake(wire.output(2, b"SSH-2.0-x"), properties=MUX)) as port:
         stream, _ = begin(port)
         assert failed(stream).kind == "lost"
@@ -492,7 +492,7 @@ def test_a_failed_write_does_not_hide_why_it_was_closed(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_a_key_that_is_denied_is_told_at_the_end(*, known: bool) -> None:
+def test_a_denied_key_is_the_failure(*, known: bool) -> None:
     def agent(connection: ServerConnection) -> None:
         connection.recv()
         request = wire.handshake_request(KMSKeyId="key-1")

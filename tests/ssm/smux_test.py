@@ -36,7 +36,7 @@ def test_reader_takes_any_split(pieces: list[bytes], sizes: list[int]) -> None:
     assert reader.ended
 
 
-def test_nothing_counts_after_the_end() -> None:
+def test_bytes_after_the_end_are_ignored() -> None:
     reader = smux.Reader()
     assert reader.feed(push(b"a") + smux.close_stream() + push(b"b")) == b"a"
 
@@ -50,7 +50,7 @@ def test_keep_alives_and_other_streams_are_skipped() -> None:
 
 
 @pytest.mark.parametrize(("version", "command"), [(2, 2), (0, 0), (1, 4), (83, 83)])
-def test_what_is_no_smux_is_refused(version: int, command: int) -> None:
+def test_bytes_that_are_not_smux_are_refused(version: int, command: int) -> None:
     with pytest.raises(smux.SmuxError):
         smux.Reader().feed(struct.pack("<BBHI", version, command, 0, 3))
 

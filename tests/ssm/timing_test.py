@@ -23,7 +23,7 @@ def test_timeout_stays_within_its_bounds(samples: list[float]) -> None:
         assert MINIMUM_S <= timer.timeout <= MAXIMUM_S
 
 
-def test_first_data_message_is_impatient_once() -> None:
+def test_only_the_first_data_message_has_a_short_timeout() -> None:
     timer = RetransmissionTimer()
     timer.sample(0.03)
     assert timer.first_timeout(is_data=False) == MINIMUM_S
@@ -31,7 +31,7 @@ def test_first_data_message_is_impatient_once() -> None:
     assert timer.first_timeout(is_data=True) == MINIMUM_S
 
 
-def test_backing_off_lasts_until_a_clean_sample() -> None:
+def test_a_longer_timeout_lasts_until_a_new_sample() -> None:
     timer = RetransmissionTimer()
     timer.at_least(6.0)
     assert timer.timeout == 6.0
@@ -40,7 +40,9 @@ def test_backing_off_lasts_until_a_clean_sample() -> None:
 
 
 @given(start=st.floats(0, 1e9), rate=st.floats(0.5, 5000), burst=st.integers(1, 300))
-def test_pace_lets_through_exactly_when_it_says(start: float, rate: float, burst: int) -> None:
+def test_the_pace_allows_a_message_exactly_at_next_at(
+    start: float, rate: float, burst: int
+) -> None:
     pace = Pace(rate, burst)
     assert all(pace.take(start) for _ in range(burst))
     now = start

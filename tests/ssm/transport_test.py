@@ -66,13 +66,13 @@ def test_tls_with_a_ca_bundle(tls: tuple[str, Network]) -> None:
     round_trip(*tls)
 
 
-def test_an_unknown_ca_is_refused_in_words(tls: tuple[str, Network]) -> None:
+def test_an_unknown_ca_is_named_as_the_reason(tls: tuple[str, Network]) -> None:
     with pytest.raises(UnreachableError, match="not trusted") as caught:
         transport.connect(tls[0])
     assert "cell=1" not in str(caught.value)
 
 
-def test_a_missing_bundle_is_an_ordinary_failure(tls: tuple[str, Network]) -> None:
+def test_a_missing_ca_bundle_is_unreachable(tls: tuple[str, Network]) -> None:
     with pytest.raises(UnreachableError, match="No such file"):
         transport.connect(tls[0], Network("/nonexistent/ca.pem"))
 
@@ -116,7 +116,7 @@ def test_fragments_are_joined() -> None:
         websocket.close()
 
 
-def test_messages_before_a_goodbye_are_given_first() -> None:
+def test_messages_before_a_close_frame_are_returned_first() -> None:
     def bye(connection: ServerConnection) -> None:
         connection.send(b"last")
         connection.close(1000, "Bye")
@@ -146,7 +146,7 @@ def test_pongs_are_counted() -> None:
         websocket.close()
 
 
-def test_a_message_in_the_same_breath_as_the_upgrade_is_not_lost() -> None:
+def test_a_message_in_the_packet_of_the_upgrade_is_not_lost() -> None:
     port, thread = raw_server(b"\x82\x05early")
     websocket = transport.connect(f"ws://127.0.0.1:{port}/")
     assert websocket.readable_now
