@@ -182,7 +182,7 @@ def _running_hosts(
         raise SmProxyError(
             "bad-setting",
             f"{own} has no context with the prefix {only}",
-            f"Known are {', '.join(recorded) or 'none'}; add one with `sm-proxy config write`.",
+            f"Known: {', '.join(recorded) or 'none'}; add one with `sm-proxy config write`.",
         )
     found: dict[str, RunningHosts] = {}
     for prefix, recorded_options in recorded.items():

@@ -1,6 +1,6 @@
-"""Every option, from four places into one frozen record; contexts are several such records.
+"""The settings: values from four places in one frozen record, one record per context.
 
-The ssh path loads no contexts: its ProxyCommand names their options.
+The ssh path loads no contexts: the ProxyCommand line carries their options.
 """
 
 from sm_proxy.settings.schema import Settings

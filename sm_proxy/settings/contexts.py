@@ -1,11 +1,11 @@
-"""Contexts: several accounts or regions as several prefixes of host names.
+"""Contexts: one prefix of host names for each account or region.
 
-Each is recorded in our own ssh file as one comment line before its Host block, so that record and
-block can never be of two minds:
+Each context is recorded in our own ssh file, as one comment line before its Host block, so that
+record and block cannot differ:
 
     # sm-proxy context {"prefix": "sm-eu-", "profile": "prod", "region": "eu-west-1"}
 
-ssh itself needs no record: the ProxyCommand carries the options. Commands typed by hand read it.
+ssh does not need the record: the ProxyCommand carries the options. Commands typed by hand read it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.settings.schema import RECORDED, validate
 
 AGENT_WORDS = ("SSH_AUTH_SOCK", "none")
-"""What ssh_config's IdentityAgent takes besides a path."""
+"""The values of ssh_config's IdentityAgent that are not paths."""
 MARK = "# sm-proxy context "
 
 Options = Mapping[str, Any]
@@ -28,19 +28,19 @@ Contexts = Mapping[str, Options]
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
-    """The contexts recorded in our own file: options by prefix; none where it cannot be read.
+    """The contexts recorded in our own file: options by prefix; none if it cannot be read.
 
     Raises:
-        SmProxyError: `config-malformed`, a record is none, with its line.
+        SmProxyError: `config-malformed`, a record is damaged; the message names its line.
     """
     content = b""
     with contextlib.suppress(OSError):
-        content = path.read_bytes() if path.is_file() else b""  # a FIFO would hold us up
+        content = path.read_bytes() if path.is_file() else b""  # reading a FIFO would block
     return parse(content, path)
 
 
 def parse(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
-    """The contexts recorded in `content`; `path` is for the message."""
+    """The contexts recorded in `content`; `path` is for the error message."""
     found: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(content.decode("utf-8", "replace").split("\n"), 1):
         if line.startswith(MARK):
@@ -50,13 +50,13 @@ def parse(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
 
 
 def record_line(prefix: str, options: Options) -> str:
-    """The record of one context."""
+    """The comment line that records one context."""
     known = {name: options[name] for name in RECORDED if options.get(name) is not None}
     return MARK + json.dumps({"prefix": prefix, **known})
 
 
 def with_absolute_paths(options: Options) -> dict[str, Any]:
-    """`options` with absolute paths: a file is read from other folders than the one at hand."""
+    """`options` with absolute paths, because ssh may run in any folder."""
     found = dict(options)
     for name in ("identity_file", "identity_agent"):
         value = found.get(name)
@@ -71,7 +71,7 @@ def prefix_of(host: str, prefixes: Iterable[str]) -> str | None:
 
 
 def longest_first(prefixes: Iterable[str]) -> list[str]:
-    """Prefixes in the order ssh has to see them."""
+    """Prefixes in the order that ssh needs: the first match wins."""
     return sorted(prefixes, key=lambda prefix: (-len(prefix), prefix))
 
 

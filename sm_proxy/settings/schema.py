@@ -1,4 +1,4 @@
-"""Every setting in one frozen record, and what a value of it has to look like."""
+"""All settings in one frozen record, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _FALSE = frozenset({"0", "false", "no", "off", ""})
 
 
 def _setting(default: Any, *, flag: tuple[str, str] | None = None, recorded: bool = False) -> Any:
-    """A field of `Settings`; the variable SM_PROXY_<NAME> and config.toml set it as well.
+    """A field of `Settings`; the variable SM_PROXY_<NAME> and config.toml can set it, too.
 
     Args:
-        default: its value where nothing sets it.
+        default: its value if nothing sets it.
         flag: metavar and help of the option that every command takes; None for no such option.
         recorded: whether the ssh config block records it, so that each prefix has its own.
     """
@@ -41,24 +41,24 @@ def _setting(default: Any, *, flag: tuple[str, str] | None = None, recorded: boo
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for, from all four places.
+    """The settings of one run.
 
     Attributes:
-        prefix: what stands before the job name in a host name.
-        profile: AWS profile, or None for botocore's own choice, by AWS_PROFILE among others: a
-            profile that is named makes it pass over the keys in the environment.
+        prefix: the part of a host name before the job's name.
+        profile: AWS profile, or None for botocore's own choice, for example by AWS_PROFILE. With a
+            named profile, botocore ignores the keys in the environment.
         region: AWS region, or None for botocore's own choice.
         bastion: instance id of the bastion, or None to find it by tag in the job's VPC.
         user: the user to log in as, for the ssh config block.
         identity_file: the private key for the ssh config block; None for our own.
         identity_agent: socket of the agent that holds the key, or SSH_AUTH_SOCK, for the block;
             None for ssh's own choice.
-        keys_s3: folder in S3 (`s3://bucket/keys/`) where containers look for public keys.
+        keys_s3: folder in S3 (`s3://bucket/keys/`) from which containers read public keys.
         ssh_dir: folder of our ssh files; None for `~/.ssh/sm-proxy`.
         wait: how long `connect` waits for a starting job, in seconds.
-        allow_loopback: let a container live on a loopback address (the lab without namespaces).
-        trust_first_use: believe whatever host key answers first, where the log names none.
-        control_master: let further connections share the first one's, in the ssh config block.
+        allow_loopback: accept a loopback address for a container (the lab without namespaces).
+        trust_first_use: if the log names no host key, trust the first one that is seen.
+        control_master: let later connections share the first one, in the ssh config block.
         hosts: settings of single hosts, by host name.
     """
 
@@ -91,16 +91,16 @@ class Settings:
 
     @property
     def known_hosts_folder(self) -> Path:
-        """The folder of the files, one for each host, that tell ssh its host keys."""
+        """The folder of our known_hosts files, one for each host."""
         return self.ssh_folder / "known_hosts.d"
 
     def trusts_first_use(self, host: str) -> bool:
-        """Whether the user has asked for it, for this host or for this run."""
+        """Whether the user has opted in to it, for this host or for this run."""
         return self.trust_first_use or self.hosts.get(host, {}).get("trust_first_use") is True
 
     @property
     def named_profile(self) -> str | None:
-        """The profile of this run by name, also where it is botocore's own choice."""
+        """The name of the profile, even if only an AWS variable names it."""
         return self.profile or aws_profile()
 
 
@@ -109,7 +109,7 @@ FLAGS: Final[dict[str, tuple[str, str]]] = {
 }
 """The settings that are an option of every command: metavar and help."""
 RECORDED: Final = tuple(item.name for item in fields(Settings) if item.metadata.get("recorded"))
-"""The settings that a context remembers: see `settings.contexts`."""
+"""The settings that a context records: see `settings.contexts`."""
 IN_PROXY_COMMAND: Final = tuple(name for name in RECORDED if name in FLAGS)
 """Those of them that the ProxyCommand carries as options."""
 
@@ -123,12 +123,17 @@ _AWS_PROFILES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 
 
 def aws_profile() -> str | None:
-    """The profile that the AWS variables name."""
+    """The profile that AWS_DEFAULT_PROFILE or AWS_PROFILE names."""
     return next(filter(None, map(os.environ.get, _AWS_PROFILES)), None)
 
 
 def validate(name: str, value: object, where: str) -> Any:
-    """`value` of the setting `name` in its own type; `where` it stands is for the message.
+    """Check the value of a setting, and convert it to its type.
+
+    Args:
+        name: of the setting.
+        value: as given.
+        where: it was given, for the error message.
 
     Raises:
         SmProxyError: `bad-setting`.
@@ -145,22 +150,22 @@ def validate(name: str, value: object, where: str) -> Any:
 
 
 def _text(name: str, value: str, where: str) -> str:
-    """`value` as it is: most of them end up in the ssh config, where a space starts a new word."""
+    """The checked text: most of these settings go into the ssh config, where spaces split words."""
     pattern, words = _SHAPES.get(name, (_PRINTABLE, "printable text"))
     if not pattern.fullmatch(value) or not value.isprintable():
         raise _bad(name, where, f"{words}, not {value!r}")
     if name in _PATHS and not has_home(value):
-        raise _bad(name, where, f"a path, and nobody has the home folder of {value!r}")
+        raise _bad(name, where, f"a path, and the home folder in {value!r} does not exist")
     return value
 
 
 def is_region(name: str) -> bool:
-    """Whether `name` looks like an AWS region, of whatever partition."""
+    """Whether `name` looks like an AWS region, in any partition."""
     return _REGION.fullmatch(name) is not None
 
 
 def has_home(value: str) -> bool:
-    """Whether a tilde that it begins with stands for a folder."""
+    """Whether `~` or `~user` at its start has a home folder; True without a tilde."""
     try:
         Path(value).expanduser()
     except RuntimeError:
@@ -184,4 +189,4 @@ def _duration(name: str, value: object, where: str) -> int:
 
 def _bad(name: str, where: str, expected: str) -> SmProxyError:
     what = f"{name} in {where} must be {expected}"
-    return SmProxyError("bad-setting", what, f"Change {name} there, or take it away.")
+    return SmProxyError("bad-setting", what, f"Change {name} there, or remove it.")

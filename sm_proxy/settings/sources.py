@@ -1,4 +1,4 @@
-"""Where settings come from: flag, then SM_PROXY_*, then the AWS variable, then the file.
+"""Loads settings: from the flag, else SM_PROXY_*, else the AWS variable, else the file.
 
 The file is `config.toml` in the settings folder:
 
@@ -35,11 +35,11 @@ def load(
     """The settings of this run.
 
     Args:
-        flags: those given on the command line (None = not given).
-        context: options of the host name's context: they win over the file only.
+        flags: values from the command line; None if not given.
+        context: options of the host name's context; they override the file only.
 
     Raises:
-        SmProxyError: `bad-setting` when a value has the wrong shape, with where it stands.
+        SmProxyError: `bad-setting`, a value is wrong; the message tells where it is set.
     """
     result = replace(from_file(), **(context or {}))
     if aws_profile():
@@ -49,12 +49,15 @@ def load(
 
 
 def load_for(flags: Mapping[str, Any], host: str | None = None) -> Settings:
-    """The settings of a command typed by hand: those of `load`, and the context's of `host`.
+    """The settings of a command typed by hand: as `load`, with the context of `host`.
 
-    The prefix that is given as an option decides; else the longest recorded one that `host`
-    begins with; without a host the configured one.
+    The context is that of the prefix given as an option; else of the longest recorded prefix that
+    `host` begins with; without a host, of the configured prefix.
+
+    Raises:
+        SmProxyError: `bad-setting`, `config-malformed`.
     """
-    from sm_proxy.settings import contexts  # noqa: PLC0415 - the ssh path does without
+    from sm_proxy.settings import contexts  # noqa: PLC0415 - not on the ssh path
 
     settings = load(flags)
     known = contexts.read(settings.ssh_config_file)
@@ -90,12 +93,12 @@ def load_nothing(_: argparse.Namespace) -> Settings:
 
 
 def from_file() -> Settings:
-    """What the file says, and else the defaults."""
+    """The settings of the file, with defaults for the rest."""
     return replace(Settings(), **_from_file(paths.config_dir() / FILE_NAME))
 
 
 def from_flags(flags: Mapping[str, Any], *, own_variables: bool = False) -> dict[str, Any]:
-    """The settings among `flags`, and with `own_variables` also those of SM_PROXY_*."""
+    """The settings among `flags`; with `own_variables` also those from SM_PROXY_*."""
     variables = {name: os.environ.get(f"SM_PROXY_{name.upper()}") for name in _names()}
     named = {
         name: validate(name, value, f"SM_PROXY_{name.upper()}")
@@ -150,25 +153,25 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise SmProxyError(
             "bad-setting",
             f"{path} cannot be read: {getattr(error, 'strerror', None) or error}",
-            "Make it a readable UTF-8 file, or take it away.",
+            "Make it a readable UTF-8 file, or remove it.",
         ) from None
     known = {item.name for item in fields(Settings)}
     table = _parse_toml(text, path)
     if unknown := sorted(set(table) - known):
         names = ", ".join(sorted(known))
-        raise SmProxyError("bad-setting", f"{path}: unknown {unknown[0]!r}", f"Known are {names}.")
+        raise SmProxyError("bad-setting", f"{path}: unknown {unknown[0]!r}", f"Known: {names}.")
     return {name: validate(name, value, str(path)) for name, value in table.items()}
 
 
 def _parse_toml(text: str, path: Path) -> dict[str, Any]:
     if sys.version_info >= (3, 11):
-        import tomllib  # noqa: PLC0415 - only where there is a file
+        import tomllib  # noqa: PLC0415 - only if there is a file
     else:
         import tomli as tomllib  # noqa: PLC0415
     try:
         table: dict[str, Any] = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SmProxyError(
-            "bad-setting", f"{path} is not valid TOML: {error}", "Mend it, or take it away."
+            "bad-setting", f"{path} is not valid TOML: {error}", "Fix it, or remove it."
         ) from None
     return table

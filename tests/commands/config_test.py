@@ -55,7 +55,7 @@ def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture
         "NoSuchOption yes\n",
     ],
 )
-def test_check_asks_ssh_what_counts(
+def test_check_asks_ssh_which_options_are_in_effect(
     line: str, user_config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(user_config, "write")
@@ -81,14 +81,16 @@ def test_a_dry_run_writes_nothing(
 
 
 @pytest.mark.parametrize("option", ["ssh-dir", "identity-file", "identity-agent"])
-def test_a_home_that_nobody_has_is_a_bad_setting(
+def test_an_unknown_home_folder_is_a_bad_setting(
     option: str, user_config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(user_config, "show", f"--{option}=~no-such-user/x", status=1)
     assert f"in --{option} must be a path, and nobody has" in capsys.readouterr().err
 
 
-def test_json(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_names_the_changed_files(
+    user_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     own = str(user_config.parent / "sm-proxy" / "config")
     run(user_config, "check", "--json", status=1)
     found = answer(capsys)
@@ -104,14 +106,16 @@ def test_json(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(capsys)["data"]["block"].startswith("# Written by sm-proxy")
 
 
-def test_torn_marks_fail(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_marks_are_an_error(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     user_config.write_text("# <<< sm-proxy <<<\n")
     run(user_config, "write", status=1)
     err = capsys.readouterr().err
     assert err.startswith(f"sm-proxy: config-malformed: {user_config}:1: ")
 
 
-def test_the_settings_of_the_block(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_are_written_into_the_block(
+    user_config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["--user", "ubuntu", "--identity-file", "/my key", "--wait", "30", "--prefix", "eu-"]
     run(user_config, "show", *words)
     block = capsys.readouterr().out
@@ -129,7 +133,7 @@ def test_the_settings_of_the_block(user_config: Path, capsys: pytest.CaptureFixt
         ("/group containers/agent.sock", '"/group containers/agent.sock"'),
     ],
 )
-def test_the_agent_that_holds_the_key(
+def test_the_identity_agent_is_written_into_the_block(
     given: str, written: str, user_config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(user_config, "write", "--identity-agent", given)
@@ -140,7 +144,7 @@ def test_the_agent_that_holds_the_key(
     assert found["identityagent"] == given
 
 
-def test_a_key_of_the_users_own_has_to_be_there(
+def test_a_missing_own_key_is_an_error(
     user_config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(user_config, "write", "--identity-file", "/nowhere/key", status=1)
@@ -149,7 +153,7 @@ def test_a_key_of_the_users_own_has_to_be_there(
 
 
 @pytest.mark.parametrize("action", ["write", "remove"])
-def test_a_writer_that_another_one_holds_up_says_so(
+def test_a_writer_that_waits_for_another_says_so(
     action: str,
     user_config: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -169,7 +173,7 @@ def test_a_writer_that_another_one_holds_up_says_so(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT for one process")
-def test_a_writers_wait_says_whom_it_waits_for_and_ends_on_ctrl_c(user_config: Path) -> None:
+def test_a_waiting_writer_names_the_other_and_ends_on_ctrl_c(user_config: Path) -> None:
     program = [sys.executable, "-m", "sm_proxy", "config", "write"]
     with config_writer.writers_lock():
         process = subprocess.Popen(
@@ -192,7 +196,7 @@ USERS = (
 
 
 @pytest.mark.parametrize("content", USERS)
-def test_a_comment_that_looks_like_our_mark_is_the_users(content: bytes, user_config: Path) -> None:
+def test_a_comment_that_looks_like_our_mark_is_kept(content: bytes, user_config: Path) -> None:
     user_config.write_bytes(content)
     for action in ("write", "write"):
         assert cli.main(["config", action, "--ssh-config", str(user_config)]) == 0
@@ -202,7 +206,7 @@ def test_a_comment_that_looks_like_our_mark_is_the_users(content: bytes, user_co
 
 
 @pytest.mark.parametrize("action", ["write", "remove"])
-def test_what_a_user_put_between_our_marks_stays(action: str, user_config: Path) -> None:
+def test_a_users_lines_between_our_marks_are_kept(action: str, user_config: Path) -> None:
     assert cli.main(["config", "write", "--ssh-config", str(user_config)]) == 0
     theirs = "Host mine\n    User me\n"
     text = user_config.read_text().replace("# <<<", f"{theirs}# <<<")
@@ -212,7 +216,7 @@ def test_what_a_user_put_between_our_marks_stays(action: str, user_config: Path)
     assert user_config.read_text().count("Include") == (action == "write")
 
 
-def test_a_file_that_held_nothing_but_ours_goes(user_config: Path) -> None:
+def test_a_file_with_only_our_lines_is_removed(user_config: Path) -> None:
     """Although it has been written anew, and what stood there kept."""
     user_config.unlink()
     assert cli.main(["config", "write", "--ssh-config", str(user_config)]) == 0

@@ -20,22 +20,22 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     return calls
 
 
-def test_as_ssh_calls_it(connected: list[tuple[Any, ...]]) -> None:
+def test_the_words_of_the_proxy_command_are_passed_on(connected: list[tuple[Any, ...]]) -> None:
     assert cli.main(["connect", "--user", "root", "sm-x", "22"]) == 130
     assert connected == [("sm-x", 22, "root", Settings())]
 
 
-def test_with_as_little_as_possible(connected: list[tuple[Any, ...]]) -> None:
+def test_only_the_host_is_needed(connected: list[tuple[Any, ...]]) -> None:
     cli.main(["connect", "sm-x"])
     assert connected == [("sm-x", 22, None, Settings())]
 
 
-def test_with_all_there_is(connected: list[tuple[Any, ...]]) -> None:
+def test_all_options_are_passed_on(connected: list[tuple[Any, ...]]) -> None:
     cli.main(["--prefix", "eu-", "connect", "--wait", "5", "--bastion", "i-1", "eu-x", "2222"])
     assert connected == [("eu-x", 2222, None, Settings(prefix="eu-", wait=5, bastion="i-1"))]
 
 
-def test_the_user_is_ssh_s_and_no_setting(
+def test_the_user_of_ssh_is_not_checked_as_a_setting(
     connected: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SM_PROXY_USER", "ubuntu")
@@ -47,7 +47,7 @@ def test_the_user_is_ssh_s_and_no_setting(
     "words",
     [("%n",), ("%h", "22"), ("--user", "%r", "sm-x", "22"), ("sm-x", "%p"), ("--user", "%u", "x")],
 )
-def test_a_token_that_the_client_has_left(
+def test_a_token_that_the_client_did_not_expand_is_refused(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["connect", *words]) == 1

@@ -12,7 +12,9 @@ from tests.setup.helpers import init, states
 RUNTIME = {"entrypoint.sh", "serve.sh", "sshd_config"}
 
 
-def test_a_fresh_context(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_file_of_a_new_context_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = init(capsys, tmp_path)
     assert set(states(data).values()) == {"new"}
     assert set(states(data)) >= RUNTIME
@@ -26,7 +28,7 @@ def test_a_fresh_context(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert set(states(init(capsys, tmp_path)).values()) == {"same"}
 
 
-def test_a_users_dockerfile_is_left_alone(
+def test_a_users_dockerfile_is_not_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
@@ -37,7 +39,9 @@ def test_a_users_dockerfile_is_left_alone(
     assert not (tmp_path / "Dockerfile.sm-proxy").exists()
 
 
-def test_the_python_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_server_is_started_by_its_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = init(capsys, tmp_path, "--python-server")["dockerfile"]
     assert any("pip install" in line and "asyncssh" in line for line in lines)
 
@@ -48,7 +52,7 @@ def test_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_such_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["container", "init", str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.startswith("sm-proxy: bad-setting: ")
 

@@ -32,7 +32,7 @@ class Api:
 
 @pytest.mark.usefixtures("kept_signals")
 @pytest.mark.parametrize("interrupted", [True, False])
-def test_a_session_of_a_check_that_did_not_end_is_ended(
+def test_the_session_of_an_unfinished_check_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, interrupted: bool
 ) -> None:
     """It took too long, or its user lost patience: nobody has hold of its tunnel."""
@@ -63,7 +63,7 @@ def test_a_session_of_a_check_that_did_not_end_is_ended(
 
 
 @pytest.mark.usefixtures("kept_signals")
-def test_a_check_that_broke_does_not_count_as_passed(
+def test_a_check_with_a_bug_does_not_count_as_passed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in ("STATE", "CACHE", "CONFIG"):
@@ -85,7 +85,7 @@ def test_a_check_that_broke_does_not_count_as_passed(
 
 
 @pytest.mark.usefixtures("kept_signals")
-def test_a_check_that_broke_does_not_hide_a_cause(
+def test_a_check_with_a_bug_does_not_hide_a_cause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in ("STATE", "CACHE", "CONFIG"):
@@ -108,7 +108,7 @@ def test_a_check_that_broke_does_not_hide_a_cause(
 
 
 @pytest.mark.usefixtures("kept_signals")
-def test_what_failed_is_shown_with_what_mends_it_and_the_first_is_the_last_line(
+def test_a_failed_check_is_shown_with_its_fix_and_as_the_last_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for kind in ("STATE", "CACHE", "CONFIG"):

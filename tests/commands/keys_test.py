@@ -18,7 +18,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "keys"
 
 
-def test_show_makes_the_key_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_makes_a_key_only_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["keys", "show"]) == 0
     first = capsys.readouterr().out
     assert first == (folder / "id_ed25519.pub").read_text()
@@ -26,7 +26,7 @@ def test_show_makes_the_key_once(folder: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == first
 
 
-def test_show_env_is_what_a_job_request_takes(
+def test_show_env_prints_the_environment_of_a_job(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["keys", "show", "--env"]) == 0
@@ -41,13 +41,15 @@ def test_show_env_is_what_a_job_request_takes(
     }
 
 
-def test_beside_another_ssh_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_key_is_beside_another_ssh_config(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["keys", "show", "--ssh-config", str(tmp_path / "a" / "config")]) == 0
     public = tmp_path / "a" / "sm-proxy" / "id_ed25519.pub"
     assert capsys.readouterr().out == public.read_text()
 
 
-def test_the_users_own_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_users_own_key_can_be_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["keys", "show", "--identity-file", str(tmp_path / "key")]) == 1
     assert capsys.readouterr().err.startswith("sm-proxy: bad-setting: ")
     assert not (tmp_path / "key").exists()
@@ -59,7 +61,7 @@ def ran(*words: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return data
 
 
-def test_rotate_lists_both_and_revoke_forgets(
+def test_rotate_keeps_both_keys_and_revoke_removes_the_old_one(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = ran("show", capsys=capsys)["public_key"]
@@ -75,7 +77,7 @@ def test_rotate_lists_both_and_revoke_forgets(
     assert {path.name for path in folder.iterdir()} == {"id_ed25519", "id_ed25519.pub"}
 
 
-def test_what_revoke_cannot_do_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_revoke_prints_what_is_left_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["keys", "rotate"])
     assert "sm-proxy keys revoke SHA256:" in capsys.readouterr().out
     assert cli.main(["keys", "revoke", "current"]) == 0
@@ -85,7 +87,7 @@ def test_what_revoke_cannot_do_is_said(capsys: pytest.CaptureFixture[str]) -> No
     assert "SM_PROXY_KEYS_S3" in said
 
 
-def test_the_public_keys_in_s3(
+def test_public_keys_are_written_to_and_deleted_from_s3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     aws = FakeAws(PutObject={}, DeleteObject={})
@@ -99,7 +101,7 @@ def test_the_public_keys_in_s3(
     assert first == f"s3://{deleted['Bucket']}/{deleted['Key']}" != second
 
 
-def test_a_key_stays_where_s3_refuses(
+def test_a_key_is_kept_if_s3_refuses(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.main(["keys", "rotate"])

@@ -77,7 +77,9 @@ def data(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]
     return jobs
 
 
-def test_what_scripts_get(account: dict[str, Answers], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_has_every_field(
+    account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
+) -> None:
     jobs = data(capsys)
     # What runs or starts stands first, each the newest first.
     assert [job["job"] for job in jobs] == ["bert", "chat", "old", "prep"]
@@ -94,7 +96,9 @@ def test_what_scripts_get(account: dict[str, Answers], capsys: pytest.CaptureFix
     assert SEEN[-1].operations() == LISTS
 
 
-def test_what_people_get(account: dict[str, Answers], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_shows_every_job(
+    account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["list"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -106,7 +110,7 @@ def test_what_people_get(account: dict[str, Answers], capsys: pytest.CaptureFixt
     assert all(line.isprintable() for line in lines)
 
 
-def test_a_jobs_age_is_by_the_services_clock(
+def test_the_age_of_a_job_uses_the_clock_of_aws(
     account: dict[str, Answers],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -116,7 +120,7 @@ def test_a_jobs_age_is_by_the_services_clock(
     assert capsys.readouterr().out.splitlines()[1].split()[3:5] == ["5", "h"]
 
 
-def test_the_kinds_are_listed_side_by_side(
+def test_the_kinds_are_listed_concurrently(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
     together = threading.Barrier(4, timeout=60)
@@ -129,13 +133,15 @@ def test_the_kinds_are_listed_side_by_side(
     assert data(capsys) == []
 
 
-def test_nothing_to_list(account: dict[str, Answers], capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_jobs_are_listed_as_no_jobs(
+    account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
+) -> None:
     account.update({name: {} for name in LISTS})
     assert cli.main(["list"]) == 0
     assert capsys.readouterr().out == "no jobs\n"
 
 
-def test_old_jobs_are_few_and_running_ones_all(
+def test_all_running_jobs_and_a_few_ended_ones_are_shown(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
     over = [training(f"over-{number}", "Completed", number) for number in range(30)]
@@ -145,7 +151,7 @@ def test_old_jobs_are_few_and_running_ones_all(
     assert jobs == [f"run-{n}" for n in range(30)] + [f"over-{n}" for n in range(10)]
 
 
-def test_a_kind_that_may_not_be_listed_is_noted(
+def test_a_kind_whose_list_is_denied_is_reported(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
     account["ListEndpoints"] = DENIED
@@ -156,7 +162,7 @@ def test_a_kind_that_may_not_be_listed_is_noted(
     assert captured.err == "sm-proxy: left out: sagemaker:ListEndpoints is denied: no\n"
 
 
-def test_nothing_may_be_listed(
+def test_it_fails_if_every_list_is_denied(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.update(dict.fromkeys(LISTS, DENIED))
@@ -164,7 +170,7 @@ def test_nothing_may_be_listed(
     assert capsys.readouterr().err.splitlines()[-1].startswith("sm-proxy: access-denied: ")
 
 
-def test_another_failure_is_one(
+def test_another_error_of_a_list_call_is_raised(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
     account["ListTransformJobs"] = SmProxyError("network", "down", "check")
@@ -172,7 +178,7 @@ def test_another_failure_is_one(
     assert capsys.readouterr().err == "sm-proxy: network: down. check\n"
 
 
-def test_with_a_check(
+def test_with_check_running_jobs_are_tried(
     account: dict[str, Answers],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

@@ -51,7 +51,7 @@ def started(*words: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_without_a_terminal_and_with_a_browser(
+def test_sso_works_without_a_terminal_in_the_browser(
     portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browser = tmp_path / "browser"
@@ -74,7 +74,7 @@ def test_without_a_terminal_and_with_a_browser(
     assert (process.returncode, CODE in err) == (0, False)
 
 
-def test_the_token_stands_where_it_belongs_and_nowhere_else(
+def test_the_token_is_only_in_the_sso_cache(
     portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where each step is logged, and where the keys that it brings are refused."""
@@ -91,7 +91,7 @@ def test_the_token_stands_where_it_belongs_and_nowhere_else(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
-def test_whoever_gives_up_is_let_go_at_once(portal: Portal, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_login_at_once(portal: Portal, tmp_path: Path) -> None:
     portal.changes["/device_authorization"] = {"interval": 60}
     with started() as process:
         assert process.stderr is not None

@@ -32,7 +32,7 @@ from tests.commands.helpers import answer
         *("\N{ARABIC-INDIC DIGIT THREE}", str(LONGEST_WAIT_S + 1), "29d", "9" * 5000),
     ],
 )
-def test_a_value_that_is_no_duration_is_a_usage_error(
+def test_a_bad_duration_is_a_usage_error(
     command: str, given: str, waits: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     name, option = command.split()
@@ -48,7 +48,7 @@ def test_a_value_that_is_no_duration_is_a_usage_error(
 
 @pytest.mark.parametrize("action", ["write", "remove", "check", "show"])
 @pytest.mark.parametrize("path", ["", "~no-such-user/config"])
-def test_what_is_no_path_is_not_the_users_own_config(
+def test_a_bad_path_is_a_usage_error(
     action: str, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -57,7 +57,7 @@ def test_what_is_no_path_is_not_the_users_own_config(
     assert f"usage: argument --ssh-config: {path!r} is not a path" in capsys.readouterr().err
 
 
-def test_a_tilde_that_the_shell_has_left_is_expanded(
+def test_a_tilde_that_the_shell_did_not_expand_is_expanded(
     user_config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOME", str(user_config.parent))

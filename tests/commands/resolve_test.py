@@ -10,7 +10,7 @@ from sm_proxy.settings.durations import LONGEST_WAIT_S
 from tests.fakes import working
 
 
-def test_it_waits_only_where_the_option_says_so(
+def test_it_waits_only_with_the_option(
     waits: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SM_PROXY_WAIT", "60")
@@ -22,7 +22,7 @@ def test_it_waits_only_where_the_option_says_so(
     assert json.loads(out[-1])["data"]["port"] == 2222
 
 
-def test_resolve_prints_what_it_found(
+def test_resolve_prints_the_container(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(resolve, "Aws", lambda *_: working())

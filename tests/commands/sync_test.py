@@ -75,7 +75,7 @@ def listed(folder: Path) -> list[str]:
     return [stub.host for stub in config_writer.read_stubs(settings)]
 
 
-def test_hosts_come_and_go(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hosts_are_added_and_removed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     theirs = (folder / "config").read_bytes()
     empty = (folder / "sm-proxy" / "config").read_bytes()
     capsys.readouterr()
@@ -91,7 +91,7 @@ def test_hosts_come_and_go(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert (folder / "config").read_bytes() == theirs
 
 
-def test_what_has_not_changed_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_file_is_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sync(folder)
     before = (folder / "sm-proxy" / "config").stat()
     sync(folder)
@@ -108,7 +108,7 @@ def test_each_context_has_its_own_settings(folder: Path, monkeypatch: pytest.Mon
     assert found == {"sm-": (None, "us-east-1"), "sm-eu-": ("prod", "eu-west-1")}
 
 
-def test_for_scripts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_has_the_hosts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     sync(folder, "--json")
     document = json.loads(capsys.readouterr().out)
@@ -123,14 +123,14 @@ def test_for_scripts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
-def test_a_dry_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_prints_a_diff(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     sync(folder, "--dry-run")
     assert "\n+Host sm-bert\n+    User ubuntu\n" in capsys.readouterr().out
     assert listed(folder) == []
 
 
-def test_one_context_that_fails_keeps_its_hosts(
+def test_a_context_that_fails_keeps_its_hosts(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sync(folder)
@@ -147,14 +147,14 @@ def test_one_context_that_fails_keeps_its_hosts(
     ]
 
 
-def test_the_order_stays_that_of_the_jobs(folder: Path) -> None:
+def test_hosts_are_in_the_order_of_the_jobs(folder: Path) -> None:
     FakeHosts.answers["sm-"] = [["sm-c", "sm-a", "sm-b"], DOWN]
     sync(folder)
     sync(folder, status=1)
     assert listed(folder) == ["sm-eu-x", "sm-c", "sm-a", "sm-b"]
 
 
-def test_one_context_only(folder: Path) -> None:
+def test_prefix_limits_it_to_one_context(folder: Path) -> None:
     sync(folder)
     FakeHosts.answers = {"sm-": [["sm-new"]], "sm-eu-": [[]]}
     sync(folder, "--prefix", "sm-eu-")
@@ -164,7 +164,7 @@ def test_one_context_only(folder: Path) -> None:
 @pytest.mark.parametrize(
     "words", [["--prefix", "ml-"], ["--profile", "dev"], ["--region", "eu-west-1"]]
 )
-def test_what_no_context_has(
+def test_unknown_prefixes_and_options_of_a_context_are_refused(
     words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sync(folder, *words, status=1)
@@ -172,13 +172,13 @@ def test_what_no_context_has(
     assert FakeHosts.made == []
 
 
-def test_before_the_config_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_our_config_it_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sync(tmp_path, status=1)
     assert capsys.readouterr().err.startswith("sm-proxy: config-malformed: ")
     assert not (tmp_path / "sm-proxy").exists()
 
 
-def test_a_host_of_the_users_own_is_left_to_them(folder: Path) -> None:
+def test_a_host_of_the_users_own_is_not_written(folder: Path) -> None:
     (folder / "config").write_bytes(b"Host sm-bert\n")
     write(folder)
     sync(folder)
@@ -186,7 +186,7 @@ def test_a_host_of_the_users_own_is_left_to_them(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["--interval", "0"], ["--watch", "--dry-run"]])
-def test_usage(words: list[str]) -> None:
+def test_bad_options_are_usage_errors(words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["sync", *words])
     assert caught.value.code == 2
@@ -220,7 +220,9 @@ def watch(folder: Path, monkeypatch: pytest.MonkeyPatch, kept_signals: None) -> 
     return start
 
 
-def test_a_watch(watch: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_watch_adds_and_removes_hosts(
+    watch: Any, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     FakeHosts.answers["sm-"] = [[], ["sm-bert"], []]
     capsys.readouterr()
     clock = watch(3)
@@ -233,15 +235,15 @@ def test_a_watch(watch: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_how_a_watch_ends(number: int, status: int, watch: Any) -> None:
+def test_a_watch_ends_with_its_hosts(number: int, status: int, watch: Any) -> None:
     watch(1, number=number, status=status)
 
 
-def test_the_jitter_is_a_fifth() -> None:
+def test_the_jitter_is_twenty_percent() -> None:
     assert command._JITTER == (0.8, 1.2)
 
 
-def test_a_failure_is_asked_less_and_less_often_and_told_once(
+def test_a_failing_context_is_asked_less_often_and_reported_once(
     watch: Any,
     folder: Path,
     capsys: pytest.CaptureFixture[str],
@@ -274,7 +276,7 @@ def test_a_failure_is_asked_less_and_less_often_and_told_once(
     assert len(FakeHosts.renewed) == len(looked) - 1
 
 
-def test_a_failing_context_does_not_slow_the_others(
+def test_a_failing_context_does_not_delay_others(
     watch: Any, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     FakeHosts.answers = {"sm-": [["sm-a"], ["sm-b"], ["sm-c"]], "sm-eu-": [DOWN]}
@@ -283,7 +285,7 @@ def test_a_failing_context_does_not_slow_the_others(
     assert len(FakeHosts.renewed) == 2  # at once, and after 120 s
 
 
-def test_a_context_that_is_added_meanwhile(
+def test_a_context_added_during_a_watch_counts(
     watch: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     FakeHosts.answers["ml-"] = [["ml-x"]]
@@ -301,7 +303,9 @@ def test_a_context_that_is_added_meanwhile(
 
 
 @pytest.mark.parametrize("code", ["config-malformed", "bad-setting"])
-def test_what_ends_a_watch(code: Code, watch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_final_error_ends_a_watch(
+    code: Code, watch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     FakeHosts.answers["sm-"] = [SmProxyError(code, "torn")]
     capsys.readouterr()
     clock = watch(9, status=1)
@@ -309,7 +313,7 @@ def test_what_ends_a_watch(code: Code, watch: Any, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.splitlines()[-1] == f"sm-proxy: {code}: sm-*: torn"
 
 
-def test_a_watch_whose_config_is_removed(watch: Any, folder: Path) -> None:
+def test_removing_the_config_ends_a_watch(watch: Any, folder: Path) -> None:
     (folder / "sm-proxy" / "config").unlink()
     assert watch(9, status=1).slept == []
 
@@ -336,7 +340,7 @@ def test_a_signal_ends_the_process(name: str, status: int, folder: Path) -> None
     assert (done.returncode, done.stdout, done.stderr) == (status, b"", b"")
 
 
-def test_a_watch_outlasts_a_config_that_another_process_is_writing(
+def test_a_watch_survives_a_busy_config(
     watch: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(file_lock, "WRITER_S", 0)

@@ -54,7 +54,7 @@ def settings(tmp_path: Path) -> Path:
     return tmp_path / "xdg" / "Code" / "User" / "settings.json"
 
 
-def test_wait_set_open(
+def test_it_waits_writes_the_settings_and_opens_the_editor(
     record: Path, asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["vscode", "sm-x", "/opt/ml/code", "--timeout", "5"]) == 0
@@ -65,13 +65,13 @@ def test_wait_set_open(
     assert capsys.readouterr().out == "opened sm-x in Visual Studio Code\n"
 
 
-def test_another_user_than_ssh_would_take(record: Path, asked: list[Any]) -> None:
+def test_another_user_than_that_of_ssh_is_named(record: Path, asked: list[Any]) -> None:
     assert cli.main(["vscode", "sm-ubuntu"]) == 0
     digits = record.read_text().split()[1].partition("+")[2]
     assert json.loads(bytes.fromhex(digits)) == {"hostName": "sm-ubuntu", "user": "ubuntu"}
 
 
-def test_without_a_wait_and_with_the_global_timeout(
+def test_no_wait_and_global_timeout(
     record: Path, asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["vscode", "sm-x", "--no-wait", "--global-timeout", "--json"]) == 0
@@ -82,7 +82,7 @@ def test_without_a_wait_and_with_the_global_timeout(
     assert data["settings"] == {"path": str(settings(tmp_path)), "changed": True, "problem": None}
 
 
-def test_settings_that_do_not_parse(
+def test_settings_that_cannot_be_parsed_are_not_changed(
     record: Path, asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings(tmp_path).parent.mkdir(parents=True)
@@ -94,7 +94,7 @@ def test_settings_that_do_not_parse(
     assert settings(tmp_path).read_text() == "{"
 
 
-def test_no_editor(
+def test_it_fails_without_an_editor(
     asked: list[Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -109,7 +109,7 @@ def test_no_editor(
 
 
 @pytest.mark.parametrize(("words", "status"), [(["x"], 1), (["sm-x;"], 1), (["sm-x", "code"], 2)])
-def test_what_is_refused(record: Path, words: list[str], status: int) -> None:
+def test_bad_arguments_are_refused(record: Path, words: list[str], status: int) -> None:
     try:
         found = cli.main(["vscode", *words])
     except SystemExit as ended:

@@ -39,7 +39,9 @@ tried: list[Container] = []
 """The containers that `connect` was found to get to."""
 
 
-def test_ready(asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_ready_is_printed(
+    asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["wait", "sm-my-job"]) == 0
     assert asked == [("sm-my-job", 900)]
     assert tried.pop() == container()
@@ -54,7 +56,7 @@ def test_another_user_is_named(
     assert capsys.readouterr().out.endswith("(Training); log in as ubuntu@sm-ubuntu\n")
 
 
-def test_where_ssh_would_be_refused_it_is_not_ready(
+def test_it_is_not_ready_if_ssh_would_be_refused(
     asked: list[tuple[str, float]],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -68,21 +70,25 @@ def test_where_ssh_would_be_refused_it_is_not_ready(
     assert capsys.readouterr() == ("", line)
 
 
-def test_for_scripts(asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_is_that_of_resolve(
+    asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["wait", "sm-my-job", "--timeout", "0", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["command"], document["data"]["address"]) == ("wait", "10.0.1.5")
     assert asked == [("sm-my-job", 0)]
 
 
-def test_too_late(asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wait_that_is_too_short_fails(
+    asked: list[tuple[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["wait", "sm-late", "--timeout", "5"]) == 1
     assert capsys.readouterr() == ("", "sm-proxy: wait-timeout: still Pending. Wait longer.\n")
     assert asked == [("sm-late", 5)]
 
 
 @pytest.mark.parametrize("seconds", ["-1", "soon", "1.5", "99999999"])
-def test_what_is_no_timeout(seconds: str) -> None:
+def test_a_bad_timeout_is_a_usage_error(seconds: str) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["wait", "sm-x", "--timeout", seconds])
     assert caught.value.code == 2

@@ -10,7 +10,9 @@ from sm_proxy.errors import SmProxyError
 from tests.config_command import EU, run
 
 
-def test_commands_by_hand_know_the_context(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_typed_by_hand_use_the_context(
+    dot_ssh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(dot_ssh, "write", "--region", "us-east-1")
     run(dot_ssh, "write", *EU, "--profile", "prod", "--region", "eu-west-1", "--bastion", "i-1")
     flags = {"ssh_dir": str(dot_ssh / "sm-proxy")}
@@ -27,7 +29,7 @@ def test_commands_by_hand_know_the_context(dot_ssh: Path, monkeypatch: pytest.Mo
     assert settings_module.load(flags).prefix == "sm-"
 
 
-def test_a_record_that_is_none_is_refused(dot_ssh: Path) -> None:
+def test_a_damaged_record_is_refused(dot_ssh: Path) -> None:
     run(dot_ssh, "write")
     for record in ("{", "[]", '{"prefix": "a b"}', '{"region": "x"}', '{"prefix": "a", "b": 1}'):
         (dot_ssh / "sm-proxy" / "config").write_text(f"\n# sm-proxy context {record}\n")
@@ -36,7 +38,7 @@ def test_a_record_that_is_none_is_refused(dot_ssh: Path) -> None:
         assert caught.value.code == "config-malformed"
 
 
-def test_a_pipe_in_place_of_our_file_holds_nobody_up(
+def test_a_pipe_instead_of_our_file_does_not_block(
     dot_ssh: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (dot_ssh / "sm-proxy").mkdir()

@@ -56,7 +56,7 @@ def test_a_setting_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("word", ["0", "false", "No", "OFF"])
-def test_no_is_no(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_false_words_are_false(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write_file("allow_loopback = true")
     monkeypatch.setenv("SM_PROXY_ALLOW_LOOPBACK", word)
     assert settings.load().allow_loopback is False
@@ -87,7 +87,7 @@ def test_no_is_no(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("ssh_dir", "/x\x00"),
     ],
 )
-def test_bad_values_are_refused_and_where_they_stand_is_said(
+def test_the_error_for_a_bad_value_tells_where_it_is_set(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flag = f"--{name.replace('_', '-')}"
@@ -97,9 +97,7 @@ def test_bad_values_are_refused_and_where_they_stand_is_said(
         assert f"{name} in SM_PROXY_{name.upper()} must be" in refused()
 
 
-def test_the_folder_of_our_ssh_files_is_absolute(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_ssh_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert settings.load({"ssh_dir": "x"}).ssh_folder == tmp_path / "x"
     assert settings.load({"ssh_dir": "~/x"}).ssh_folder == tmp_path / "x"

@@ -13,12 +13,14 @@ from sm_proxy.settings import Settings
 from tests.settings.helpers import refused, write_file
 
 
-def test_nothing_said_is_the_defaults() -> None:
+def test_without_any_source_the_defaults_hold() -> None:
     assert settings.load() == Settings()
     assert settings.load({"region": None, "unknown": 1}) == Settings()
 
 
-def test_flag_then_variable_then_aws_variable_then_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flag_wins_then_a_variable_then_an_aws_variable_then_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     flags = {"region": "flag-1", "profile": "flag"}
     write_file('region = "file-1"\nprofile = "file"\n')
     assert settings.load().region == "file-1"
@@ -35,7 +37,7 @@ def test_flag_then_variable_then_aws_variable_then_file(monkeypatch: pytest.Monk
     assert (settings.load(flags).region, settings.load(flags).profile) == ("flag-1", "flag")
 
 
-def test_every_setting_from_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_setting_can_come_from_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted: dict[str, tuple[str, Any]] = {
         "prefix": ("eu-", "eu-"),
         "profile": ("research team", "research team"),
@@ -52,13 +54,13 @@ def test_every_setting_from_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.load() == Settings(**{name: value for name, (_, value) in wanted.items()})
 
 
-def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SM_PROXY_REGION", "")
     monkeypatch.setenv("AWS_REGION", "aws-1")
     assert settings.load().region == "aws-1"
 
 
-def test_every_kind_of_value_from_the_file() -> None:
+def test_every_type_of_value_can_come_from_the_file() -> None:
     write_file(
         '\ufeffwait = 5\nallow_loopback = true\nbastion = "i-1"\n'
         '[hosts."sm-x"]\ntrust_first_use = true\n'
@@ -84,33 +86,33 @@ def test_every_kind_of_value_from_the_file() -> None:
         ("region = " + "[" * 100_000, "not valid TOML"),
     ],
 )
-def test_a_bad_file_is_named(text: str, words: str) -> None:
+def test_the_error_for_a_bad_file_names_it(text: str, words: str) -> None:
     write_file(text)
     said = refused()
     assert words in said
     assert "config.toml" in said
 
 
-def test_a_file_that_cannot_be_read() -> None:
+def test_a_file_that_cannot_be_read_is_an_error() -> None:
     (paths.config_dir() / "config.toml").mkdir(parents=True)
     assert "cannot be read" in refused()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
-def test_a_pipe_in_its_place_is_not_waited_for() -> None:
+def test_a_pipe_instead_of_the_file_does_not_block() -> None:
     paths.config_dir().mkdir()
     path = paths.config_dir() / "config.toml"
     os.mkfifo(path)
     assert f"{path} cannot be read: it is no plain file. " in refused()
 
 
-def test_a_file_that_is_no_text() -> None:
+def test_a_file_that_is_not_text_is_an_error() -> None:
     paths.config_dir().mkdir()
     (paths.config_dir() / "config.toml").write_bytes(b"region = '\xff'")
     assert "cannot be read" in refused()
 
 
-def test_our_files_stand_beside_another_ssh_config(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_files_are_beside_another_ssh_config(monkeypatch: pytest.MonkeyPatch) -> None:
     args = argparse.Namespace(ssh_config="/a/b/config", region="x")
     flags = settings.flags_of(args)
     assert settings.load(flags).ssh_folder == Path("/a/b/sm-proxy")
@@ -122,7 +124,7 @@ def test_our_files_stand_beside_another_ssh_config(monkeypatch: pytest.MonkeyPat
     assert settings.load(settings.flags_of(relative)).ssh_folder == Path("/tmp/sm-proxy")
 
 
-def test_our_files_stand_beside_the_ssh_config_of_a_variable(
+def test_our_files_are_beside_the_ssh_config_of_a_variable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SM_PROXY_SSH_CONFIG", "/a/b/config")
