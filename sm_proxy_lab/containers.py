@@ -1,4 +1,4 @@
-"""A training job's containers: prepared, started, watched, ended."""
+"""Prepare, start, watch and end the containers of a training job."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _TOOLS = "lab-tools"  # below /opt in a container
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A job as asked for, and what the lab adds to it.
+    """A job as it was requested, and what the lab adds.
 
     Attributes:
         name: the job's name.
         region: where it was created.
         request: the CreateTrainingJob request.
-        program: the lab's own training program, a file of the host; None for the demo's.
+        program: a training program on the host that the lab was given; None for the demo's.
         bare: run the program without our entrypoint.
-        filler: log lines behind the marker.
-        filler_before: log lines before the container's first.
+        filler: number of log lines after the marker.
+        filler_before: number of log lines before the container's first.
     """
 
     name: str
@@ -60,8 +60,8 @@ class JobRequest:
         return f"arn:aws:sagemaker:{self.region}:123456789012:training-job/{self.name.lower()}"
 
     @property
-    def asked(self) -> list[str]:
-        """The entrypoint and arguments that the request names, if it does."""
+    def requested_command(self) -> list[str]:
+        """The entrypoint and arguments of the request; empty if it has none."""
         algorithm = self.request.get("AlgorithmSpecification", {})
         names = ("ContainerEntrypoint", "ContainerArguments")
         return [word for name in names for word in algorithm.get(name, [])]
@@ -69,7 +69,7 @@ class JobRequest:
     @property
     def is_demo(self) -> bool:
         """Whether it runs the demo's training program."""
-        return self.program is None and not self.asked
+        return self.program is None and not self.requested_command
 
 
 @dataclass
@@ -86,12 +86,12 @@ class Node:
 
     @property
     def port(self) -> int:
-        """The port of its sshd: the marker's, or where one is to be expected."""
+        """The port of its sshd: the marker's, else the one that the container was given."""
         return int((self.log.marker or {}).get("port", self.cable.port or 22))
 
 
 def _refuse_without_login() -> None:
-    """Sshd lets in only whom the passwd database knows, with a shell to log in to."""
+    """Raise LabError where sshd would refuse this user: no passwd entry, or no login shell."""
     try:
         entry = pwd.getpwuid(os.geteuid())
     except KeyError:
@@ -102,11 +102,11 @@ def _refuse_without_login() -> None:
 
 @dataclass(frozen=True)
 class Software:
-    """What containers have installed: this machine's programs, or an image's own.
+    """What containers have installed: this machine's programs or an image.
 
     Attributes:
         sshd: absolute path of an sshd of this machine; empty where there is an image.
-        tools: folder to show inside containers because that sshd lives there, or None.
+        tools: folder that holds this sshd and has to be mounted in containers, or None.
         root: the root of the image (see `machines.rootfs`), or None for this machine's own.
     """
 
@@ -117,12 +117,12 @@ class Software:
 
 @dataclass
 class ContainerRunner:
-    """Makes containers; knows what is permitted on this machine.
+    """Starts containers with the isolation that this machine permits.
 
     Attributes:
         folder: where the containers' files are prepared.
-        network: the cables.
-        control: the way to the AWS endpoint, for logs.
+        network: plugs containers in.
+        control: calls the AWS endpoint, for logs.
         software: what the containers have installed.
     """
 
@@ -141,11 +141,11 @@ class ContainerRunner:
         return "root" if self.isolated else getpass.getuser()
 
     def check(self) -> None:
-        """Raise LabError where no container could have an sshd that works."""
+        """Raise LabError where no container could have a working sshd."""
         if self.software.root and not (self.isolated and image_root.may_overlay()):
             raise LabError(
-                "an image of its own needs root, and permission to mount overlays in a namespace:"
-                " leave --image away"
+                "--image needs root and permission to mount an overlay in a namespace:"
+                " run the lab without --image"
             )
         if not self.isolated:
             _refuse_without_login()
@@ -180,7 +180,7 @@ class ContainerRunner:
         return nodes
 
     async def start(self, job: JobRequest, node: Node, hosts: list[str]) -> None:
-        """Run a node's first process; its output goes to the log from now on."""
+        """Run a node's first process and copy its output to the log."""
         spec = {
             "isolated": self.isolated,
             "netns": node.cable.netns,
@@ -207,7 +207,7 @@ class ContainerRunner:
         node.status = asyncio.create_task(_status(node))
 
     def _inside(self, node: Node, path: str) -> str:
-        """Return where a file of the image stands, seen from inside."""
+        """Return the path of one of the image's files inside the container."""
         return f"/{path}" if self.isolated else str(node.root / path)
 
     def ml_dir(self, node: Node) -> str:
@@ -215,11 +215,11 @@ class ContainerRunner:
         return self._inside(node, "opt/ml")
 
     def _command(self, job: JobRequest, node: Node) -> list[str]:
-        if job.asked:
+        if job.requested_command:
             home = f"/{image.HOME}/"
             return [
                 self._inside(node, word[1:]) if word.startswith(home) else word
-                for word in job.asked
+                for word in job.requested_command
             ]
         if job.program is None:
             program = f"{image.HOME}/train_demo.sh"
@@ -261,7 +261,7 @@ class ContainerRunner:
 
 
 async def _status(node: Node) -> int:
-    """Wait until a container has ended and its last output is in the log."""
+    """Wait until a container has ended and all its output is in the log; return its status."""
     assert node.child is not None  # noqa: S101 - set just before this task is made
     assert node.copying is not None  # noqa: S101
     status = await node.child.wait()
@@ -270,7 +270,7 @@ async def _status(node: Node) -> int:
 
 
 async def stop(nodes: list[Node], grace: float) -> None:
-    """Ask containers to end, as SageMaker does, and end those that do not."""
+    """Send SIGTERM to containers, as SageMaker does; after `grace` seconds, SIGKILL."""
     running = [node for node in nodes if node.child and node.child.running]
     for node in running:
         if node.child:

@@ -1,7 +1,7 @@
 """What `sm-proxy demo` shows: the main job with the real OpenSSH client, checked step by step.
 
-Runs as CMD of `sm-proxy lab run`. Each step prints the command as a user would type it, what came
-of it and how long it took; a step that does not do what it should ends the demo with status 1.
+Runs as CMD of `sm-proxy lab run`. Each step prints the command as a user would type it, its result
+and the time it took. A step that fails ends the demo with status 1.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ README.md has the set-up from nothing: the image's one line, the bastion, the po
 
 
 class StepError(Exception):
-    """A step did not do what it should."""
+    """A step failed."""
 
 
 class Demo:
-    """The steps, in order, against one job."""
+    """The steps, in order, with one job."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -58,7 +58,7 @@ class Demo:
         self._host = f"sm-{self._job}"
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
-        """Each step's title and what does it."""
+        """The title and the function of each step."""
         return [
             ("submit a training job with our public key in its Environment", self._submit),
             ("ssh into it, while it is still starting", self._shell),
@@ -80,7 +80,7 @@ class Demo:
         return f"{answer['TrainingJobArn']}\nstatus {answer['SecondaryStatus']}"
 
     def _shell(self) -> str:
-        # Without namespaces the container's /opt/ml is another folder, named in its environment.
+        # Without namespaces, SM_PROXY_ML_DIR stands in for /opt/ml.
         script = "hostname; id -un; ls -d ${SM_PROXY_ML_DIR:-/opt/ml}/checkpoints"
         shown = self._run("ssh", self._host, script)
         self._checkpoints = shown.splitlines()[-1]
@@ -122,7 +122,7 @@ class Demo:
             return f"{said}\nand through SOCKS: " + _greeting(port, socks_to=inner)
 
     def _sshd(self) -> tuple[str, int]:
-        """Where the container's sshd listens: without namespaces not on its 127.0.0.1."""
+        """Address and port of the container's sshd; without namespaces it is not 127.0.0.1."""
         address, port = self._run("ssh", self._host, "echo ${SSH_CONNECTION#* * }").split()
         return address, int(port)
 
@@ -156,13 +156,13 @@ class Demo:
 
     @staticmethod
     def _line(program: str, words: tuple[str, ...]) -> list[str]:
-        """The command's words, shown first."""
+        """Print a command; return it as a list."""
         print("$", program, *(shlex.quote(word) for word in words))  # noqa: T201
         return [program, *words]
 
 
 def main() -> int:
-    """Walk through the steps; 0 if all of them did what they should."""
+    """Run the steps; return 0 if all succeed, else 1."""
     with tempfile.TemporaryDirectory(prefix="sm-proxy-demo-") as name:
         for number, (title, step) in enumerate(Demo(Path(name)).steps(), 1):
             print(f"\n{number}. {title}")  # noqa: T201
@@ -179,7 +179,7 @@ def main() -> int:
 
 def _equal(ours: Path, theirs: str) -> str:
     if _digest(ours) != theirs:
-        raise StepError(f"{ours.name} has other bytes here than in the container")
+        raise StepError(f"{ours.name} differs from the file in the container")
     return f"{ours.name}: {ours.stat().st_size} bytes, sha256 {theirs[:16]}... on both sides"
 
 
@@ -193,14 +193,14 @@ def _free_port() -> int:
 
 
 def _greeting(port: int, socks_to: tuple[str, int] | None = None) -> str:
-    """The first line sshd says, on a local port or through SOCKS 5 (RFC 1928) behind it."""
+    """The first line from sshd, on a local port or through a SOCKS 5 proxy (RFC 1928) there."""
     _await_listener(port)
     with socket.create_connection(("127.0.0.1", port), timeout=_STEP_TIMEOUT_S) as connection:
         if socks_to is not None:
             _socks_connect(connection, *socks_to)
         line = connection.makefile().readline().strip()
     if not line.startswith("SSH-"):
-        raise StepError(f"no sshd answers on port {port}: {line!r}")
+        raise StepError(f"no sshd answered on port {port}: {line!r}")
     return line
 
 

@@ -1,4 +1,4 @@
-"""What CMD finds: its environment, its ssh config, its key."""
+"""What CMD is given: its environment, its ssh config, its key."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sm_proxy_lab.account import ACCESS_KEY, REGION, SECRET_KEY
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.python import python_module
 
-# What leads our commands to files and keyrings of the user's.
+# These would lead our commands to the user's own files and keyrings.
 _DROPPED = {"VSCODE_PORTABLE", "DBUS_SESSION_BUS_ADDRESS", "PYTHON_KEYRING_BACKEND"}
-# Settings of ours that say how the lab or the log works, not where the user's real jobs are.
+# Settings that are about the lab and logging, not about the user's real jobs.
 _KEPT = {"SM_PROXY_LOG", "SM_PROXY_SSHD", "SM_PROXY_LAB_TOOLS"}
 
 
 def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
-    """Return the caller's environment with everything of AWS and of ours turned to the lab.
+    """Return the caller's environment with the AWS and sm-proxy variables of the lab.
 
     Args:
-        folder: the lab's folder; settings, cache and state live below it.
+        folder: the lab's folder; settings, cache and state are below it.
         endpoint: URL of the AWS endpoint.
         mode: the network mode.
     """
@@ -50,7 +50,7 @@ def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
         "SM_PROXY_SSH_CONFIG": config,
         "SM_PROXY_LAB_SSH_CONFIG": config,
         "PATH": ssh_programs.write(folder, config, environment.get("PATH", os.defpath)),
-        "VSCODE_APPDATA": str(folder / "editors"),  # where editors keep the user's settings
+        "VSCODE_APPDATA": str(folder / "editors"),  # where editors look for user settings
         "SM_PROXY_LAB_NETWORK": mode,
         "SM_PROXY_LAB_CALLS": str(folder / "calls.jsonl"),
         "SM_PROXY_LAB_SESSIONS": str(folder / "sessions"),
@@ -64,7 +64,7 @@ def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
 
 
 def exports(callers: dict[str, str], environment: dict[str, str]) -> str:
-    """Return shell lines that turn the caller's environment into `environment`."""
+    """Return shell commands that change the caller's environment into `environment`."""
     gone = [name for name in callers if name not in environment]
     lines = [f"unset {name}" for name in sorted(gone) if name.isidentifier()]
     for name, value in sorted(environment.items()):

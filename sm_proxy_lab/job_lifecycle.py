@@ -1,4 +1,4 @@
-"""The life of a training job, step by step, as SageMaker tells it."""
+"""Move a training job through its SecondaryStatus values, as SageMaker does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BEFORE = ("Pending", "Downloading")
-# The steps after Training that lead to a status the lab is asked to hold.
+# The steps from Training to a status that the lab was asked for.
 _AFTER = {
     "Uploading": ("Uploading",),
     "Completed": ("Uploading", "Completed"),
@@ -39,15 +39,15 @@ _MARKER_TIMEOUT_S = 30.0
 
 
 class JobLifecycle:
-    """One job from its creation on."""
+    """One job, from its creation to its end."""
 
     def __init__(self, machines: ContainerRunner, job: JobRequest, cidrs: list[str | None]) -> None:
-        """Take a job that was just created.
+        """Prepare; the job has just been created.
 
         Args:
-            machines: what makes containers.
+            machines: starts containers.
             job: the job.
-            cidrs: the job's subnets, as blocks; None stands for "outside any VPC".
+            cidrs: CIDR blocks of the job's subnets; None for a job outside any VPC.
         """
         self._machines = machines
         self._job = job
@@ -57,25 +57,25 @@ class JobLifecycle:
         self.nodes: list[Node] = []
 
     async def until(self, status: str) -> None:
-        """Walk to a SecondaryStatus and hold the job there (Training: let it train)."""
+        """Move the job to a SecondaryStatus and keep it there (Training: let it train)."""
         if status in _EARLY:
             await self._walk(*_EARLY[status])
             return
         await self._train()
         if status == "Training":
             return
-        self._over = True  # from here on the lab, not the container, says what happens
+        self._over = True  # from here on the status no longer depends on the containers
         if status not in _ALIVE:
             await stop(self.nodes, 0.0)
         await self._walk(*_AFTER[status])
 
     async def live(self) -> None:
-        """Walk to Training and go on to wherever the containers lead."""
+        """Move the job to Training; how it goes on depends on the containers."""
         await self._train()
         await self.see_through()
 
     async def see_through(self) -> None:
-        """Wait for the containers and tell the job's end."""
+        """Wait for the containers, then set the job's final status."""
         pending = {node.status for node in self.nodes if node.status}
         codes: list[int] = []
         while pending and not any(codes):
@@ -85,7 +85,7 @@ class JobLifecycle:
             return
         self._over = True
         code = next((code for code in codes if code), 0)
-        # One node's failure is the whole job's.
+        # The job fails if one node fails.
         await stop(self.nodes, 0.0)
         await self._walk("Uploading")
         if code:
@@ -104,7 +104,7 @@ class JobLifecycle:
             await self._move(step)
 
     async def _move(self, step: str, **options: Any) -> None:
-        # The job may have been ended behind our back through the control plane.
+        # A test may have ended the job through the control plane.
         with contextlib.suppress(ControlError):
             await self._machines.control.call("set_status", self._job.name, step, **options)
 
@@ -120,11 +120,11 @@ class JobLifecycle:
         await asyncio.gather(*(self._readable(node) for node in self.nodes))
 
     async def _readable(self, node: Node) -> None:
-        """Wait until a node's marker is in the log, or it is clear that none will come."""
+        """Wait until a node's marker is in the log, or no longer can come."""
         assert node.status is not None  # noqa: S101
         if self._bare():
             await _first(node.log.written.wait(), node.status, timeout=_MARKER_TIMEOUT_S)
-            # It prints its address in its own words: wait until it has fallen silent.
+            # Without our entrypoint there is no marker: wait until its output pauses.
             quiet_since = began = time.monotonic()
             while time.monotonic() - quiet_since < 0.3 and time.monotonic() - began < 3:
                 node.log.written.clear()
@@ -141,7 +141,7 @@ class JobLifecycle:
         return self._job.bare or bool(algorithm.get("ContainerEntrypoint"))
 
     def _reason(self, code: int) -> str:
-        """Tell a failure as SageMaker does: the container's own words, then its exit code."""
+        """The FailureReason as SageMaker writes it: the container's message, then its exit code."""
         words = ""
         for node in self.nodes:
             words = words or _failure_file(self._output(node))
@@ -159,7 +159,7 @@ def _failure_file(path: Path) -> str:
 
 
 async def _first(event: Any, ended: asyncio.Task[int], *, timeout: float) -> None:
-    """Wait for an event or for a task that is not ours to cancel."""
+    """Wait for an event or for the end of a task, which is not cancelled."""
     waiter = asyncio.ensure_future(event)
     await asyncio.wait({waiter, ended}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     waiter.cancel()

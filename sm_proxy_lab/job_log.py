@@ -1,4 +1,4 @@
-"""From a container's output to events of its log stream."""
+"""Copy a container's output to its log stream."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MARKER = '{"sm_proxy_marker"'
 
 
 class ControlQueue:
-    """Calls to the AWS endpoint's control plane: in order, off the event loop."""
+    """Calls to the AWS endpoint's control plane: one at a time, in order, in a thread."""
 
     def __init__(self, control: ControlClient) -> None:
         self._control = control
@@ -40,10 +40,10 @@ class JobLog:
         """Prepare a stream.
 
         Args:
-            control: the way to the AWS endpoint.
+            control: calls the AWS endpoint.
             stream: the stream's name.
             region: the job's region.
-            filler: how many lines of training output to put right behind the marker.
+            filler: number of lines of training output to add right after the marker.
         """
         self._control = control
         self._stream = stream
@@ -60,7 +60,7 @@ class JobLog:
         await self._control.call("filler", GROUP, self._stream, count, region=self._region)
 
     async def copy(self, output: AsyncIterator[bytes]) -> None:
-        """Send all output to the log until it ends."""
+        """Send output to the log until it ends."""
         more = asyncio.Event()
         sender = asyncio.create_task(self._send(more))
         async for data in output:

@@ -1,4 +1,4 @@
-"""How the lab starts its own Python programs, whatever the caller's environment says."""
+"""Start the lab's own Python programs independently of the caller's environment."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ _RUN: Final = (
 def python_module(name: str) -> list[str]:
     """Return the command that runs a module of ours, as `python -m` would.
 
-    `-I` keeps the variables and the working folder of a foreign Python out, and leaves them as
-    they are for the user's own command. It leaves out a user's site-packages too, so our folder is
-    named.
+    `-I` makes Python ignore PYTHONPATH and its like, which stay in the environment for CMD. It also
+    ignores the user's site-packages, so the folder of our package is passed along.
     """
     return [sys.executable, "-I", "-c", _RUN, _FOLDER, name]

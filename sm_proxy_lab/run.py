@@ -1,7 +1,7 @@
-"""`sm-proxy lab run` and `sm-proxy lab up`: the process that the caller knows.
+"""`sm-proxy lab run` and `sm-proxy lab up`: the process that the user's shell knows.
 
-Thin on purpose: it starts the supervisor, relays signals, and exits with its status. Should the
-supervisor be killed, it ends what the supervisor left behind; the supervisor does the same for it.
+It starts the lab's init, relays signals to the supervisor, and exits with the lab's status. If init
+is killed, it ends what init has left behind.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _STATUSES = (
     "Restarting",
     "Updating",
 )
-_SOCKET_ROOM = 60  # a unix socket's path must fit into 108 bytes
+_SOCKET_ROOM = 60  # characters of the folder above: a Unix socket's path has room for 107
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,13 +76,21 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="keep the job in this status",
     )
     parser.add_argument(
-        "--log-lines", type=_count, default=0, metavar="N", help="log lines behind the marker"
+        "--log-lines", type=_count, default=0, metavar="N", help="log lines after the marker"
     )
     parser.add_argument(
-        "--log-lines-before", type=_count, default=0, metavar="N", help="and before it"
+        "--log-lines-before",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="log lines before the marker",
     )
     parser.add_argument(
-        "--latency-ms", type=_latency, default=0.0, metavar="N", help="one way, API and websocket"
+        "--latency-ms",
+        type=_latency,
+        default=0.0,
+        metavar="N",
+        help="delay of API and websocket, one way",
     )
     parser.add_argument("--train", type=_program, metavar="PROGRAM", help="the job's own program")
     parser.add_argument(
@@ -92,34 +100,34 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--image",
         choices=(rootfs.HOST, *rootfs.IMAGES),
         default=rootfs.HOST,
-        help="the containers' file system: this machine's (host), or one of Debian packages with"
-        " sshd (debian), that with a key pair for mpirun (framework), with busybox and dropbear,"
-        " or with Python alone; those need root",
+        help="the containers' file system: this machine's (host), or one made of Debian packages:"
+        " with sshd (debian), also with a key pair for mpirun (framework), with busybox and"
+        " dropbear (dropbear), or with Python and no sshd (python); these need root",
     )
     parser.add_argument(
         "--package",
         action="append",
         default=[],
         metavar="NAME",
-        help="put this Debian package into the image too (may be repeated)",
+        help="add this Debian package to the image (may be repeated)",
     )
 
 
 def _job_name(text: str) -> str:
     if not _JOB_NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError("not a name that SageMaker allows")
+        raise argparse.ArgumentTypeError("SageMaker does not allow this name")
     return text
 
 
 def _nodes(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError("from 1 to 64")
+        raise argparse.ArgumentTypeError("must be from 1 to 64")
     return int(text)
 
 
 def _count(text: str) -> int:
     if not text.isdigit():
-        raise argparse.ArgumentTypeError("a number of lines")
+        raise argparse.ArgumentTypeError("must be a number of lines")
     return int(text)
 
 
@@ -129,17 +137,17 @@ def _latency(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 60_000:
-        raise argparse.ArgumentTypeError("milliseconds")
+        raise argparse.ArgumentTypeError("must be milliseconds, from 0 to below 60000")
     return value
 
 
 def _refuses_packages(args: argparse.Namespace) -> bool:
-    """Say so where there is no image to put packages into, or a name is none."""
+    """Check `--package`; print what is wrong with it."""
     wrong = [name for name in args.package if not _PACKAGE.fullmatch(name)]
     if args.package and args.image == rootfs.HOST:
-        sys.stderr.write("sm-proxy: usage: --package goes into an image: add --image debian\n")
+        sys.stderr.write("sm-proxy: usage: --package needs an image: add --image debian\n")
     elif wrong:
-        sys.stderr.write(f"sm-proxy: usage: no name of a Debian package: {wrong[0]!r}\n")
+        sys.stderr.write(f"sm-proxy: usage: not a Debian package name: {wrong[0]!r}\n")
     return bool(wrong) or bool(args.package and args.image == rootfs.HOST)
 
 
@@ -195,7 +203,7 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
             )
         },
     }
-    # Held back from now on and taken one by one: a signal says who sent it, and none is lost.
+    # Blocked, and taken one by one with sigwaitinfo: it tells who sent a signal, and none is lost.
     signals = {*_RELAYED, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
@@ -206,7 +214,7 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
 
 
 def _make_folder() -> str:
-    """Make the lab's private folder, at a path short enough for the sockets in it."""
+    """Make the lab's private folder. Its path leaves room for the names of sockets in it."""
     root = tempfile.gettempdir()
     if len(root) > _SOCKET_ROOM:
         root = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
@@ -226,7 +234,8 @@ def _watch(options: dict[str, object]) -> int:
         arrived = signal.sigwaitinfo({*_RELAYED, signal.SIGCHLD})
         if arrived.si_signo == signal.SIGCHLD:
             continue
-        # The kernel's own signals are a terminal's, CMD has had them too; a hang-up is for all.
+        # A signal from the kernel comes from the terminal, which has sent it to CMD, too. But a
+        # hang-up may have reached us alone.
         from_terminal = arrived.si_code > 0 and arrived.si_signo != signal.SIGHUP
         _tell(ours, bytes([arrived.si_signo, ord("t" if from_terminal else "k")]))
     os.close(ours)
@@ -237,6 +246,6 @@ def _watch(options: dict[str, object]) -> int:
     return status
 
 
-def _tell(pipe: int, words: bytes) -> None:
+def _tell(pipe: int, message: bytes) -> None:
     with contextlib.suppress(BrokenPipeError):
-        os.write(pipe, words)
+        os.write(pipe, message)

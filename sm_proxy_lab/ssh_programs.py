@@ -1,8 +1,9 @@
-"""`ssh`, `scp` and `sftp` as CMD finds them: with the lab's config, unless it names another.
+"""Let `ssh`, `scp` and `sftp` of CMD use the lab's ssh config.
 
-OpenSSH takes the home folder from the passwd database, and no variable changes that. So a script
-of each name comes first on PATH, where rsync, git and others find it; and where mounts are
-permitted, CMD sees it in place of the system's own program too, which scp and sftp start.
+OpenSSH finds `~/.ssh/config` through the passwd database, so no variable can point it elsewhere.
+Instead, a script of each name is first on PATH, where rsync and git find it. Where mounts are
+permitted, the script is also mounted over the system's program, because scp and sftp start
+/usr/bin/ssh by its path.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sm_proxy_lab.machines import namespaces
 
 _NAMES = ("ssh", "scp", "sftp")
 _SYSTEM = "/usr/bin:/bin:/usr/local/bin"
-# Of several -F the last one counts: the caller's own.
+# ssh takes the last of several -F, so a -F of the caller wins.
 _SCRIPT = """#!/bin/sh
 # Inside sm-proxy's lab, the lab's ssh config is the user's.
 config={config}
@@ -42,7 +43,7 @@ def write(folder: Path, config: str, path: str) -> str:
 
 
 def prepare_covers(folder: Path, config: str) -> None:
-    """Write what `cover` mounts: there is no covering without it."""
+    """Write the scripts that `cover` mounts; without them `cover` does nothing."""
     (folder / "system").mkdir()
     for name in _NAMES:
         if shutil.which(name, path=_SYSTEM):
@@ -55,7 +56,7 @@ def cover(folder: Path) -> None:
     """In a mount namespace of this process's own, put the scripts over the system's programs."""
     if not (folder / "covers").is_dir():
         return
-    with contextlib.suppress(OSError):  # without them, PATH leads to ours all the same
+    with contextlib.suppress(OSError):  # PATH still leads to our scripts
         namespaces.unshare(namespaces.CLONE_NEWNS)
         namespaces.make_mounts_private(keep_up=True)
         for script in (folder / "covers").iterdir():

@@ -1,8 +1,8 @@
-"""The lab's supervisor: `python -m sm_proxy_lab.supervisor FD`, started by `sm-proxy lab run`.
+"""The lab's supervisor: `python -m sm_proxy_lab.supervisor FD`, started by the lab's init.
 
-Starts everything, sees to the jobs' lives, runs CMD and takes it all down. FD is a pipe from the
-caller's process: first a JSON line with the options, then two bytes for each signal, and its end
-means that the caller is gone, however it died.
+It starts everything, moves jobs through their statuses and runs CMD. When it exits, init ends the
+rest. FD is a pipe from the caller's process (`sm-proxy lab run`): first a JSON line with the
+options, then two bytes for each signal. End of file means that the caller has ended.
 """
 
 from __future__ import annotations
@@ -34,12 +34,17 @@ from sm_proxy_lab.python import python_module
 
 LAB_FAILED = init.FAILED
 _START_TIMEOUT_S = 60.0
-_COMMAND_GRACE_S = 10.0  # for CMD, between a signal handed on and the end of the lab
+_COMMAND_GRACE_S = 10.0  # for CMD to end after a signal, before the lab ends
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `lab run` and `lab up` were asked for; see `run.py`."""
+    """The options of `lab run` and `lab up`, and what `run.py` adds to them.
+
+    Attributes:
+        folder: the lab's folder.
+        init: pid of the lab's init, as CMD or the shell that uses `lab up` sees it.
+    """
 
     folder: str
     init: int
@@ -59,14 +64,14 @@ class Options:
 
 @dataclass
 class Ending:
-    """How the lab is to end, once that is known."""
+    """The exit status with which the lab is to end."""
 
     status: asyncio.Future[int] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
     def set(self, status: int) -> None:
-        """End with this exit status; the first word counts."""
+        """End with this exit status; the first call counts."""
         if not self.status.done():
             self.status.set_result(status)
 
@@ -78,7 +83,7 @@ class Lab:
         """Prepare; nothing is started yet.
 
         Args:
-            options: what was asked for.
+            options: the options of the lab.
             caller: the pipe from the caller's process.
         """
         self._options = options
@@ -104,7 +109,7 @@ class Lab:
         task.add_done_callback(self._tasks.discard)
 
     async def _guarded(self, coroutine: Any) -> None:
-        """Let no failure of the lab's own go unheard: it ends the lab."""
+        """Run a coroutine; if it fails, report that and end the lab."""
         try:
             await coroutine
         except LabError as error:
@@ -117,17 +122,17 @@ class Lab:
     # ---- the caller ----
 
     def _hear_caller(self) -> None:
-        words = os.read(self._caller, 2)
-        if len(words) < 2:
+        message = os.read(self._caller, 2)
+        if len(message) < 2:
             asyncio.get_running_loop().remove_reader(self._caller)
             self._ending.set(128 + signal.SIGKILL)
             return
-        number, from_terminal = words[0], words[1] == ord("t")
+        number, from_terminal = message[0], message[1] == ord("t")
         command = self._command
         if command is None:
             self._ending.set(128 + number)
         elif not from_terminal:
-            # A terminal sends its signals to CMD itself.
+            # A terminal has sent its signal to CMD, too.
             command.send(number)
             self._spawn(self._end_soon(command, 128 + number))
 
@@ -140,7 +145,7 @@ class Lab:
 
     async def _start(self) -> None:
         options = self._options
-        # In a thread that ends with it: threads do not follow us into the laptop's network.
+        # In a thread that ends here: `enter_laptop` below moves the main thread only.
         with ThreadPoolExecutor(max_workers=1) as pool:
             software = await asyncio.get_running_loop().run_in_executor(
                 pool, _software, options.image, options.package
@@ -155,7 +160,7 @@ class Lab:
         port = aws.getsockname()[1]
         endpoint = f"http://127.0.0.1:{port}"
         self._environment = environment.base(self._folder, endpoint, mode=self._mode)
-        # The lab's own API calls must not fall for the caller's profiles either.
+        # The lab's own programs must not use the caller's AWS profiles either.
         self._callers = dict(os.environ)
         os.environ.clear()
         os.environ.update(self._environment)
@@ -176,7 +181,7 @@ class Lab:
             asyncio.wait_for(self._aws_ready.wait(), _START_TIMEOUT_S),
         )
         await self._create_job(keys)
-        # What the lab itself has called is no business of CMD's.
+        # CMD's record of calls begins with its own.
         os.truncate(self._environment["SM_PROXY_LAB_CALLS"], 0)
         if options.command:
             await self._run_command()
@@ -202,12 +207,12 @@ class Lab:
         self._spawn(self._hear_aws(child))
 
     def _cables(self) -> list[int]:
-        """The namespaces in which the AWS endpoint enforces the VPC; none without nft."""
+        """Network namespaces in which the AWS endpoint filters packets; none without nft."""
         net = self._net
         if not isinstance(net, network.NetnsNetwork) or net.bastion.netns is None:
             return []
         if not packet_filter.works(net.router):
-            _say("no packet filter (nft): security groups and routes count at the gateway only")
+            _say("no packet filter (nft): only the gateway applies security groups and routes")
             return []
         return [net.router, net.bastion.netns]
 
@@ -224,10 +229,10 @@ class Lab:
             start_new_session=True,
         )
         server.close()
-        self._spawn(self._mourn(argv[0], child))
+        self._spawn(self._fail_when_it_ends(argv[0], child))
         return child
 
-    async def _mourn(self, name: str, child: Child) -> None:
+    async def _fail_when_it_ends(self, name: str, child: Child) -> None:
         status = await child.wait()
         raise LabError(f"the lab's {name} ended by itself with status {status}")
 
@@ -237,7 +242,7 @@ class Lab:
             if event["event"] == "ready":
                 self._aws_ready.set()
             elif event["event"] == "job-created":
-                self._spawn(self._live(event))
+                self._spawn(self._run_job(event))
             elif event["event"] == "job-stop" and event["job"] in self._lifecycles:
                 self._spawn(self._lifecycles[event["job"]].stop())
 
@@ -263,7 +268,7 @@ class Lab:
         ml = self._machines.ml_dir(nodes[0]) if nodes else "/opt/ml"
         self._environment["SM_PROXY_LAB_ML_DIR"] = ml
 
-    async def _live(self, event: dict[str, Any]) -> None:
+    async def _run_job(self, event: dict[str, Any]) -> None:
         options = self._options
         own = event["job"] == options.job and not self._own_job.is_set()
         region = event.get("region", "us-east-1")
@@ -293,11 +298,11 @@ class Lab:
 
     async def _run_command(self) -> None:
         options = self._options
-        if self._machines.isolated:  # then a mount in a namespace of its own stays there
+        if self._machines.isolated:  # mount namespaces are permitted
             config = self._environment["SM_PROXY_LAB_SSH_CONFIG"]
             ssh_programs.prepare_covers(self._folder, config)
         for number in init.FROM_TERMINAL:
-            if number in signal.sigpending():  # CMD, not born yet, would miss it
+            if number in signal.sigpending():  # sent before CMD exists: CMD would miss it
                 self._ending.set(128 + number)
                 return
         name = options.command[0]
@@ -318,11 +323,11 @@ class Lab:
         sys.stdout.write(environment.exports(self._callers, self._environment) + "\n")
         sys.stdout.flush()
         host = self._environment["SM_PROXY_LAB_HOST"]
-        _say(f"up; in a shell with these exports: ssh {host}; ^C here ends it")
+        _say(f"up; in a shell with these exports: ssh {host}; ^C here ends the lab")
 
 
 def _software(image: str, packages: list[str]) -> Software:
-    """Find or make what the containers have installed; may take a while the first time."""
+    """Find or make what the containers have installed; the first time may take minutes."""
     if image != rootfs.HOST:
         return Software(root=rootfs.find(image, packages, _say))
     sshd = sshd_binary.find_sshd()
@@ -350,18 +355,18 @@ def main() -> None:
     caller, parent = int(sys.argv[1]), os.getppid()
     os.set_inheritable(caller, False)
     signal.pthread_sigmask(signal.SIG_BLOCK, init.HELD_BACK)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what we start must not inherit Python's handler
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would hide it from a new CMD
     logging.basicConfig(format="sm-proxy lab: %(message)s", level=logging.WARNING)
     options = _read_options(caller)
 
     def leave(status: int) -> NoReturn:
-        if os.getppid() != parent:  # init, which would clean up, was killed
+        if os.getppid() != parent:  # init was killed, so it cannot clean up
             reap.clean_up(options.folder)
         sys.stderr.flush()
         os._exit(status)
 
     async def supervise() -> None:
-        # Not waiting for threads and tasks, which could take their time-outs.
+        # asyncio.run would wait for threads and tasks until they time out.
         leave(await Lab(options, caller).run())
 
     try:

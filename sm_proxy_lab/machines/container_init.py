@@ -1,8 +1,8 @@
 """Become one container: `python -m sm_proxy_lab.machines.container_init SPEC.json`.
 
-A small launcher stays outside and waits; its child becomes process 1 of the container and then the
-job's entrypoint. Where namespaces are not allowed the child is an ordinary process in a folder of
-its own, and the launcher sees to it that nothing it started outlives it.
+A launcher stays outside and waits. Its child becomes process 1 of the container, then the job's
+entrypoint. Where namespaces are not permitted, the child is an ordinary process in its own folder,
+and the launcher kills what the child has left behind.
 
 SIGTERM is passed on to the container, as `docker stop` does. SIGUSR1 ends the container at once.
 """
@@ -33,7 +33,7 @@ _PRIVATE_FOLDERS = ("/root", "/run", "/var/tmp", "/dev/shm", "/etc/ssh", "/tmp")
 def main() -> None:
     """Launch the container and exit with its status, 128+n where a signal ended it."""
     spec: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    # Nothing reaches us before we have a container, and know what to do then.
+    # A signal that comes early waits until there is a container to pass it on to.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
     if spec["netns"] is not None:
         namespaces.setns(spec["netns"], namespaces.CLONE_NEWNET)
@@ -45,18 +45,18 @@ def main() -> None:
     alive, keep_alive = os.pipe()
     child = os.fork()
     if child == 0:
-        # Process 1 of a namespace would not hear it; what we become decides for itself again.
+        # Without a handler, process 1 of a namespace ignores SIGTERM. Exec removes the handler.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(keep_alive)
         _become_container(spec, alive)
     os.close(alive)
-    _hand_on(child)
+    _pass_signals_on(child)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os._exit(_wait_for(child))
 
 
-def _hand_on(child: int) -> None:
+def _pass_signals_on(child: int) -> None:
     def stop(*_: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGTERM)
@@ -70,7 +70,7 @@ def _hand_on(child: int) -> None:
 
 
 def _wait_for(child: int) -> int:
-    # With a process namespace the end of its process 1 is the end of all of them.
+    # Where it was process 1 of a PID namespace, the kernel has ended the others already.
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     reap.kill_descendants()
     return status if status >= 0 else 128 - status
@@ -88,23 +88,23 @@ def _become_container(spec: dict[str, Any], alive: int) -> None:
             os.chdir(spec["root"])
         os.execvpe(spec["argv"][0], spec["argv"], spec["environment"])  # noqa: S606
     except OSError as error:
-        # What a container engine says of an image whose entrypoint is not there.
+        # A container engine prints the like when the entrypoint does not exist.
         sys.stderr.write(f"exec {spec['argv'][0]}: {error}\n")
         sys.stderr.flush()
         os._exit(127)
 
 
 def _end_if_orphan(alive: int) -> None:
-    """Close the gap between the fork and the parent-death signal."""
+    """Exit if the launcher ended between the fork and the request for a parent-death signal."""
     os.set_blocking(alive, False)
     with contextlib.suppress(BlockingIOError):
-        os.read(alive, 1)  # end of file: the launcher is gone
+        os.read(alive, 1)  # end of file: the launcher has ended
         os._exit(125)
     os.close(alive)
 
 
 def _build_machine(spec: dict[str, Any]) -> None:
-    """Mount what makes this process see a machine of its own."""
+    """Mount the file systems of a machine of its own."""
     root = Path(spec["root"])
     namespaces.make_mounts_private()
     namespaces.sethostname(spec["hostname"])
@@ -128,7 +128,7 @@ def _build_machine(spec: dict[str, Any]) -> None:
 
 
 def _mount_opt(prepared: Path, spec: dict[str, Any]) -> None:
-    """Put the prepared `/opt` in place: /opt/ml, the image's files, and what the host has there."""
+    """Mount the prepared `/opt`: /opt/ml, the image's files, and the host's folders there."""
     _show_folders(Path("/opt"), prepared)
     for name, source in spec["binds"].items():
         target = prepared / name
@@ -138,10 +138,10 @@ def _mount_opt(prepared: Path, spec: dict[str, Any]) -> None:
 
 
 def _mount_etc(prepared: Path) -> None:
-    """Put the prepared `/etc` in place, with copies of the files that the host has besides.
+    """Mount the prepared `/etc`, with copies of the host's other files.
 
-    Copies: a file that the host replaces (useradd renames a new one over /etc/passwd) takes
-    every mount away that stands on it, in all namespaces.
+    Not bind mounts: when the host replaces a file (useradd renames a new one over /etc/passwd), the
+    kernel removes the mounts on that file in all namespaces.
     """
     for entry in Path("/etc").iterdir():
         if entry.is_symlink() or entry.is_file():
@@ -151,8 +151,8 @@ def _mount_etc(prepared: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file with its owner and mode, a link as a link, unless there is one already."""
-    with contextlib.suppress(OSError):  # it went away in between
+    """Copy a file with owner and mode, or a symlink as such, unless the target exists."""
+    with contextlib.suppress(OSError):  # it was removed in between
         if os.path.lexists(target):
             return
         status = source.lstat()
@@ -161,7 +161,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _show_folders(theirs: Path, prepared: Path) -> None:
-    """Show the host's folders in `theirs` below `prepared`, but for those prepared already."""
+    """Bind-mount the folders of `theirs` below `prepared`, except those that are prepared."""
     for entry in theirs.iterdir():
         target = prepared / entry.name
         if entry.is_dir() and not entry.is_symlink() and not target.exists():
@@ -170,7 +170,7 @@ def _show_folders(theirs: Path, prepared: Path) -> None:
 
 
 def _mount_profile() -> None:
-    """Give the container an `/etc/profile.d` that it may write to."""
+    """Give the container a writable `/etc/profile.d`."""
     folder = Path("/etc/profile.d")
     if not folder.is_dir():
         return

@@ -1,4 +1,4 @@
-"""Debian packages without installing any: apt-get brings them, dpkg-deb and tar unpack them."""
+"""Download and unpack Debian packages without installing them: apt-get, dpkg-deb, tar."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sm_proxy_lab.errors import LabError
 
 _APT = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root"]
 _URI = re.compile(r"^'[^']+' (\S+\.deb) \d+ ", re.MULTILINE)
-# Nobody reads these in a container, and they are half of the files.
+# Containers do not need these, and they are half of the files.
 _LEFT_OUT = ("doc", "man", "locale", "info", "lintian", "bug")
 
 
@@ -23,12 +23,12 @@ def available() -> bool:
 
 
 def download(names: list[str], folder: Path, work: Path) -> list[Path]:
-    """Bring the packages called `names`, and nothing they depend on, into `folder`.
+    """Download the packages `names`, without their dependencies, into `folder`.
 
     Args:
         names: packages.
         folder: an empty folder.
-        work: for package lists of our own, should the machine's be missing or stale.
+        work: for package lists of our own, if the machine's are missing or stale.
 
     Raises:
         LabError: a package could not be downloaded.
@@ -40,11 +40,11 @@ def download(names: list[str], folder: Path, work: Path) -> list[Path]:
 
 
 def download_closure(names: list[str], store: Path) -> list[Path]:
-    """Bring the packages called `names` and all they depend on, as for an empty machine.
+    """Download the packages `names` and all their dependencies, as for an empty machine.
 
     Args:
         names: packages.
-        store: keeps what was downloaded before; for one caller at a time.
+        store: folder of earlier downloads; only one caller at a time may use it.
 
     Raises:
         LabError: a package is unknown or could not be downloaded.
@@ -61,13 +61,13 @@ def download_closure(names: list[str], store: Path) -> list[Path]:
 
 
 def unpack(package: Path, root: Path) -> None:
-    """Unpack a package file below `root`, documentation and translations left out.
+    """Unpack a package file below `root`, without documentation and translations.
 
     Raises:
         LabError: the file is damaged.
     """
     excluded = [f"--exclude=./usr/share/{name}/*" for name in _LEFT_OUT]
-    # What is a symlink to a folder stays one: /bin is usr/bin, whatever a package calls it.
+    # Keep symlinks to folders: /bin is a symlink to usr/bin, but a package may have it as a folder.
     extract = ["tar", "-xf", "-", "-C", str(root), "--keep-directory-symlink", *excluded]
     read = ["dpkg-deb", "--fsys-tarfile", str(package)]
     with subprocess.Popen(read, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as source:
@@ -78,7 +78,7 @@ def unpack(package: Path, root: Path) -> None:
 
 
 def _lists(work: Path) -> Iterator[list[str]]:
-    """Options for the machine's own package lists; then, if those do not do, for fresh ones."""
+    """Options for the machine's own package lists, then for fresh ones."""
     yield []
     lists, cache = work / "apt" / "lists", work / "apt" / "cache"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
@@ -89,14 +89,14 @@ def _lists(work: Path) -> Iterator[list[str]]:
 
 
 def _fetched(names: list[str], options: list[str], work: Path, store: Path) -> list[Path]:
-    """The package files, or nothing if apt-get refuses."""
+    """The package files; empty if apt-get refuses."""
     status = work / "status"  # a machine on which nothing is installed
     status.touch()
     empty = work / "empty"
     (empty / "partial").mkdir(parents=True, exist_ok=True)
     install = [*_APT, *options, "-o", f"Dir::State::status={status}"]
     install += ["-y", "--no-install-recommends", "install", *names]
-    # What stands in the archives folder is not listed: look with an empty one, fetch with ours.
+    # apt-get does not list what the archives folder has already: list with an empty one.
     listing = subprocess.run(
         [*install, "--print-uris", "-o", f"Dir::Cache::archives={empty}"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What stands in a container's file system before its first process runs."""
+"""Write a container's files before its first process runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from sm_proxy.local import container_files
 
-# Where the lab's image has what a user's Dockerfile would have copied.
+# Where a user's Dockerfile would copy our files to.
 HOME = "opt/sm-proxy"
 _SSHD_USER = "sshd:x:74:65534:sshd:/run/sshd:/usr/sbin/nologin"
 
@@ -22,7 +22,7 @@ def shipped_files() -> dict[str, bytes]:
 
 
 def write_image(root: Path) -> None:
-    """Put the shipped files below `root`, programs executable whatever an archive made of them."""
+    """Write the shipped files below `root`, with the modes that an archive may have lost."""
     for name, content in shipped_files().items():
         file = root / HOME / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def write_image(root: Path) -> None:
 
 
 def write_ml(root: Path, *, host: str, hosts: list[str], device: str, request: Any) -> None:
-    """Lay out `/opt/ml` as SageMaker does."""
+    """Make `/opt/ml` as SageMaker does."""
     ml = root / "opt" / "ml"
     for folder in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
         (ml / folder).mkdir(parents=True)
@@ -55,19 +55,19 @@ def write_ml(root: Path, *, host: str, hosts: list[str], device: str, request: A
 
 
 def write_checkpoint(root: Path) -> None:
-    """Put the checkpoint there that the demo's program goes on from: before anybody can look."""
-    # Random bytes: what has been copied wrong shows, and no link can compress them.
+    """Write the checkpoint from which the demo's program resumes."""
+    # Random bytes: a wrong copy shows, and no connection can compress them.
     (root / "opt/ml/checkpoints/checkpoint-1.bin").write_bytes(os.urandom(4 << 20))
 
 
 def write_etc(root: Path, *, host: str, addresses: dict[str, str], own_users: bool = False) -> None:
-    """Write the files of /etc that a container has of its own.
+    """Write the files of /etc that differ from the host's.
 
     Args:
         root: where the container's files are prepared.
-        host: its name.
+        host: the container's name.
         addresses: the addresses of all nodes by name.
-        own_users: leave the users to the image.
+        own_users: the image has its own user databases.
     """
     etc = root / "etc"
     etc.mkdir()
@@ -84,14 +84,14 @@ def write_etc(root: Path, *, host: str, addresses: dict[str, str], own_users: bo
 
 
 def _users() -> dict[str, str]:
-    """The user databases of a container that has this machine's programs."""
+    """The user databases of a container that uses this machine's programs."""
     shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
     host_users = Path("/etc/passwd").read_text(encoding="utf-8", errors="replace").splitlines()
     users = [line for line in host_users if line.split(":")[0] not in {"root", "sshd"}]
     users = [f"root:x:0:0:root:/root:{shell}", *users, _SSHD_USER]
     return {
         "passwd": "\n".join(users) + "\n",
-        # No password for anybody, and nobody locked.
+        # Nobody has a password, and nobody is locked out.
         "shadow": "".join(f"{line.split(':')[0]}:*:19000:0:99999:7:::\n" for line in users),
     }
 
@@ -117,7 +117,7 @@ def environment(
     request: Any,
 ) -> dict[str, str]:
     """Return the environment that SageMaker gives a training container."""
-    token = os.urandom(16).hex()  # whoever knows the path may have the role's credentials
+    token = os.urandom(16).hex()  # the path is the secret that gives the role's credentials
     return {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOSTNAME": host,

@@ -1,6 +1,6 @@
-"""Inside a container's mount namespace: make an image's root the root of everything.
+"""Make an image the root file system of a container's mount namespace.
 
-The image stays as it is: what a container writes goes to memory, and is gone with it.
+The image is not changed: what a container writes stays in memory and ends with the container.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LINKS = {"fd": "self/fd", "stdin": "self/fd/0", "stdout": "self/fd/1", "stderr"
 
 
 def may_overlay() -> bool:
-    """Tell, by trying it in a child, whether an overlay in memory can be mounted."""
+    """Try in a child whether an overlay in memory can be mounted."""
 
     def mount() -> None:
         namespaces.unshare(namespaces.CLONE_NEWNS)
@@ -30,11 +30,11 @@ def may_overlay() -> bool:
 
 
 def enter(image: Path, prepared: Path) -> None:
-    """Become a process whose root is an overlay on `image`; mounts must be private already.
+    """Make an overlay on `image` this process's root; its mounts must be private already.
 
     Args:
         image: the root of an image, never written to.
-        prepared: the container's own files: `opt` is shown as it is, `etc` is copied.
+        prepared: the container's own files: `opt` is mounted, `etc` is copied.
 
     Raises:
         OSError: a mount is not permitted.
@@ -52,7 +52,7 @@ def enter(image: Path, prepared: Path) -> None:
     lock.mkdir(parents=True, exist_ok=True)
     lock.chmod(0o1777)
     os.chdir(root)
-    with contextlib.suppress(OSError):  # not where our own root is no mount point
+    with contextlib.suppress(OSError):  # fails where our own root is no mount point
         namespaces.mount(".", "/", flags=namespaces.MS_MOVE)
     os.chroot(".")
     os.chdir("/")
@@ -82,7 +82,7 @@ def _mount_memory(folder: Path, options: str) -> None:
 
 
 def _mount_devices(dev: Path) -> None:
-    """The devices that every container engine gives."""
+    """Mount the devices that every container engine provides."""
     _mount_memory(dev, "mode=755")
     for name in _DEVICES:
         (dev / name).touch()

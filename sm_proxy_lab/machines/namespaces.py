@@ -1,7 +1,7 @@
-"""The few Linux calls that make a machine out of a process: namespaces, mounts, lifelines.
+"""Linux calls for namespaces, mounts and the end of processes.
 
-Python has `os.unshare` and `os.setns` from 3.12 on; the C library serves older versions too.
-Namespaces are anonymous: they live as long as a process or an open descriptor holds them.
+Python has `os.unshare` and `os.setns` from 3.12 on; through the C library they work in older ones.
+Namespaces have no name: each lives as long as a process or an open descriptor refers to it.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 
 
 def sethostname(name: str) -> None:
-    """Name the machine of the calling process's UTS namespace."""
+    """Set the hostname of the calling process's UTS namespace."""
     raw = name.encode()
     _check(_libc.sethostname(raw, ctypes.c_size_t(len(raw))), "sethostname")
 
 
 def become_subreaper() -> None:
-    """Let orphans among our descendants become our children instead of init's."""
+    """Adopt every descendant whose parent ends, instead of the system's init."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
@@ -82,7 +82,7 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
     """Have the kernel send us `number` when the thread that started us ends.
 
     Args:
-        parent: the pid our parent has; if it is already gone we end at once.
+        parent: our parent's pid; if that process has already ended, we exit with status 125.
         number: the signal.
     """
     _check(_libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0), "prctl")
@@ -126,12 +126,12 @@ def new_netns() -> int:
 
 
 def make_mounts_private(*, keep_up: bool = False) -> None:
-    """In a new mount namespace: let no mount of ours show outside.
+    """In a new mount namespace, keep our mounts invisible outside.
 
-    With `keep_up`, what the host mounts and unmounts later still shows inside.
+    With `keep_up`, later mounts of the host still appear inside.
 
-    The root of a chroot is no mount point and cannot be asked for. Entering our own namespace once
-    more leads to its true root; from there everything is asked for, and the chroot taken up again.
+    In a chroot, `/` is no mount point, and the kernel refuses (EINVAL). Entering our own namespace
+    again leads to its real root, where the call works; then we return to the chroot.
     """
     flags = MS_REC | (MS_SLAVE if keep_up else MS_PRIVATE)
     try:
@@ -150,7 +150,7 @@ def make_mounts_private(*, keep_up: bool = False) -> None:
 
 
 def succeeds(action: Callable[[], None]) -> bool:
-    """Tell whether a child process can do it."""
+    """Whether a child process can do `action`."""
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -162,7 +162,7 @@ def succeeds(action: Callable[[], None]) -> bool:
 
 
 def mounts_stay_inside() -> bool:
-    """Tell, by trying it, whether a mount in a namespace of ours stays invisible outside."""
+    """Try whether a mount in a namespace of ours stays invisible outside."""
     with tempfile.TemporaryDirectory(prefix="sm-proxy-probe-") as folder:
 
         def mount_inside() -> None:
@@ -178,7 +178,7 @@ def mounts_stay_inside() -> bool:
 
 
 def may_isolate(flags: int) -> bool:
-    """Tell, by trying it in a child, whether this process may make namespaces of these kinds."""
+    """Try in a child whether this process may make namespaces of these kinds."""
 
     def isolate() -> None:
         unshare(flags)

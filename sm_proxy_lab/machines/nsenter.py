@@ -1,6 +1,6 @@
 """Run a program inside a network namespace: `python -m sm_proxy_lab.machines.nsenter PATH CMD...`.
 
-Stands in for nsenter(1) where util-linux's is missing.
+Used where nsenter(1) of util-linux is missing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What a VPC lets through, as a packet filter of the lab's router: nftables in its own namespace.
+"""Security groups and network ACLs as packet filter rules (nftables) of the lab's router.
 
-A VPC holds security groups against a packet at a machine's interface, and network ACLs at a
-subnet's edge. In the lab every machine hangs on the router by a cable of its own, so the router
-sees the same packets. What is not let through is dropped without a word, as a VPC does it: a dial
-hangs. Connections that are up outlive a change of groups, also as there; those of ACLs do not.
+A VPC checks security groups at a machine's interface and network ACLs at a subnet's edge. In the
+lab each machine has its own cable to the router, so the router sees the same packets. As in a VPC,
+a packet that is not allowed is dropped silently, so a dial hangs. As there, open connections
+survive a change of security groups, but not of ACLs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sm_proxy_lab.machines import namespaces
 
 _TABLE: Final = "ip sm_proxy_lab"
 _EPHEMERAL: Final = 40000
-"""A port that answers go to: Linux takes 32768 to 60999."""
+"""A client's port, to which answers go: Linux uses 32768 to 60999."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Which packets are let through, or with `allow` false, not.
+    """A kind of packets that is allowed, or denied if `allow` is false.
 
     Attributes:
         peers: addresses or blocks of the other side.
@@ -38,7 +38,7 @@ class Rule:
     allow: bool = True
 
     def fits(self, peer: str, port: int) -> bool:
-        """Whether the rule is about TCP to `port` between its owner and `peer`."""
+        """Whether the rule covers TCP to `port` between its owner and `peer`."""
         if self.protocol not in {"", "tcp"}:
             return False
         if self.ports and not self.ports[0] <= port <= self.ports[1]:
@@ -49,12 +49,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Gate:
-    """The first rule that fits decides; a packet that fits none is dropped.
+    """Rules for a machine or subnet. The first that fits decides; if none fits, the packet drops.
 
     Attributes:
         where: a machine's address, or a subnet's block.
-        egress: of what leaves; None where that is not filtered.
-        ingress: of what arrives, likewise.
+        egress: rules for packets that leave; None where they are not filtered.
+        ingress: the same for packets that arrive.
     """
 
     where: str
@@ -69,7 +69,7 @@ class Gate:
 def lets_connect(
     machines: Sequence[Gate], subnets: Sequence[Gate], source: str, target: str, port: int
 ) -> bool:
-    """Whether TCP from `source` to `port` of `target` passes, and what is answered."""
+    """Whether TCP from `source` to `port` of `target` passes, and the answers to it."""
 
     def passes(gates: Sequence[Gate], start: str, end: str, to: int) -> bool:
         out = [gate.egress for gate in gates if gate.holds(start) and not _within(gate, start, end)]
@@ -90,9 +90,9 @@ def _first(rules: Sequence[Rule], peer: str, port: int) -> bool:
 
 
 def ruleset(machines: Sequence[Gate], subnets: Sequence[Gate]) -> str:
-    """The same for nft(8), in place of what was there before."""
+    """The same as input for nft(8); it replaces the rules from before."""
     chains = [*_chains("machine", machines), *_chains("subnet", subnets)]
-    # ACLs know no connections, groups do.
+    # ACLs are stateless; security groups know connections.
     edges, ports = list(_jumps("subnet", subnets)), list(_jumps("machine", machines))
     known = "ct state established,related accept"
     into = [line for line in ports if line.startswith("ip daddr")]
@@ -126,7 +126,7 @@ def _line(rule: Rule, side: str) -> str:
 
 
 def _jumps(kind: str, gates: Sequence[Gate]) -> Iterator[str]:
-    """To the chains of each gate; what stays within a subnet passes no edge."""
+    """Jumps to the chains of each gate; packets within a subnet do not pass its edge."""
     for number, gate in enumerate(gates):
         name, where = f"{kind}_{number}", gate.where
         if gate.egress is not None:
@@ -136,15 +136,15 @@ def _jumps(kind: str, gates: Sequence[Gate]) -> Iterator[str]:
 
 
 def program() -> str | None:
-    """Where nft(8) is; None where it is not installed."""
+    """The path of nft(8); None if it is not installed."""
     return shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
 
 
 def switch(netns: int, rules: str) -> None:
-    """Put `rules` in place of those of a network namespace, at once and as a whole.
+    """Replace the rules of a network namespace, all in one step.
 
     Raises:
-        OSError: nft does not take them, or its kernel knows no such filter.
+        OSError: nft refuses them, or the kernel lacks such a filter.
     """
     with namespaces.entered(netns):
         done = subprocess.run(
@@ -158,7 +158,7 @@ def switch(netns: int, rules: str) -> None:
 
 
 def works(netns: int) -> bool:
-    """Tell, by trying it, whether packets can be filtered there."""
+    """Try whether packets can be filtered there."""
     gate = Gate("192.0.2.1", (), (Rule(("192.0.2.0/24",), "tcp", (1, 2)),))
     try:
         switch(netns, ruleset([gate], [gate]))

@@ -1,8 +1,8 @@
-"""Roots for containers: file systems made of Debian packages, as a user's image would be.
+"""Root file systems for containers, made of Debian packages as a user's image would be.
 
-A root is built once, in the cache folder, and never written to again: each container sees it
-through an overlay of its own. The packages' own scripts are not run; what they would have done and
-a container needs is done here.
+A root is built once, in the cache folder, and not changed afterwards: each container has an overlay
+on it. The packages' scripts are not run; this module does the part of their work that a container
+needs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines import debian, sshd_binary
 
 HOST = "host"
-"""No root at all: containers see the file system of the machine that the lab runs on."""
+"""No image: containers use the file system of the machine that runs the lab."""
 _SYSTEM = (
     *("base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "findutils"),
     *("grep", "gzip", "hostname", "iproute2", "libc-bin", "mawk", "procps", "sed", "tar"),
@@ -39,14 +39,14 @@ IMAGES = {
     "dropbear": ("base-files", "base-passwd", "busybox", "dropbear-bin"),
     "python": (*_SYSTEM, "python3", "python3-asyncssh"),
 }
-"""What can be asked for, and the packages it is made of (with all that these depend on).
+"""The images, and their packages; dependencies are added.
 
-`framework` is made for mpirun as those of AWS are: a key pair that may log in, both halves
-of it, and an ssh client that checks no host key.
+`framework` is prepared for mpirun as the images of AWS are: it has a key pair that may log in, and
+an ssh client that checks no host key.
 """
 _BUILD_S = 900.0
-"""Longer than an image takes: whoever holds the lock for it all is stopped."""
-_LAYOUT = "v1"  # raise it when roots are made in another way
+"""How long to wait for another builder, in seconds; no image takes as long."""
+_LAYOUT = "v1"  # raise it when roots change
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _ALTERNATIVES = {
     "awk": ("mawk",),
@@ -62,7 +62,7 @@ _PAM = {
     "session": "session required pam_unix.so",
     "session-noninteractive": "session required pam_unix.so",
 }
-_SHIPPED = {  # where a package keeps a file that its script would copy
+_SHIPPED = {  # files that a package's script would copy: target, source
     "etc/profile": "usr/share/base-files/profile",
     "etc/nsswitch.conf": "usr/share/libc-bin/nsswitch.conf",
     "root/.profile": "usr/share/base-files/dot.profile",
@@ -76,11 +76,11 @@ def find(image: str, extra: list[str], tell: Callable[[str], None] = lambda _: N
 
     Args:
         image: one of IMAGES.
-        extra: more Debian packages to put into it.
-        tell: takes a status line before the long work.
+        extra: further Debian packages for it.
+        tell: called with a message before the long work.
 
     Raises:
-        LabError: this machine has no apt-get, or it could not bring the packages.
+        LabError: this machine has no apt-get, or the packages could not be downloaded.
     """
     names = sorted({*IMAGES[image], *extra})
     mark = hashlib.sha256(" ".join([_LAYOUT, *names]).encode()).hexdigest()[:12]
@@ -93,18 +93,18 @@ def find(image: str, extra: list[str], tell: Callable[[str], None] = lambda _: N
     home.mkdir(parents=True, exist_ok=True)
     with _locked(home):
         if not root.is_dir():
-            tell(f"making the image {image} of Debian packages, this once")
+            tell(f"building the image {image} from Debian packages; this happens once")
             _build(names, image, root)
     return root
 
 
 @contextlib.contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """One builder at a time, whatever it builds: they share the downloads."""
+    """Let one builder run at a time: builders share the downloads."""
     handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _await_lock(handle, home)
-        for torn in home.glob("unpack-*"):  # left by a builder that was killed
+        for torn in home.glob("unpack-*"):  # a builder was killed
             shutil.rmtree(torn, ignore_errors=True)
         yield
     finally:
@@ -122,21 +122,21 @@ def _await_lock(handle: int, home: Path) -> None:
             return
         if waited >= _BUILD_S:
             raise LabError(
-                f"another lab has been making an image in {home} for {waited:.0f} s: end it"
+                f"another lab has been building an image in {home} for {waited:.0f} s: end it"
             )
         if waited >= 1 and not told:
             told = True
-            sys.stderr.write(f"waiting for another lab, which makes an image in {home}\n")
+            sys.stderr.write(f"waiting for another lab, which is building an image in {home}\n")
         time.sleep(0.1)
 
 
 def _build(names: list[str], image: str, root: Path) -> None:
-    """Build beside the final place and rename: what stands there is whole."""
+    """Build beside the final place, then rename: a root is complete or absent."""
     store = root.parent / "packages"
     try:
         _unpack(names, image, root, store)
     except LabError:
-        # A download may have been cut short by a power failure: once more, with fresh ones.
+        # A download may be incomplete after a power failure: try again with fresh ones.
         if not store.is_dir():
             raise
         shutil.rmtree(store)
@@ -189,7 +189,7 @@ def _configure(root: Path, image: str) -> None:
     if (root / "usr/sbin/ldconfig").exists():
         _inside(root, "ldconfig")
     if (root / "usr/lib/python3/dist-packages/asyncssh").is_dir():
-        # Compiled once, not by each container anew.
+        # Compile it once, not in each container.
         _inside(root, "/usr/bin/python3", "-W", "ignore", "-c", "import asyncssh")
 
 
@@ -203,7 +203,7 @@ def _link_alternatives(root: Path) -> None:
 def _prepare_for_mpirun(root: Path) -> None:
     folder = root / "root/.ssh"
     folder.mkdir(mode=0o700)
-    # By this machine's program: in a root without devices it does not run.
+    # With this machine's program: ssh-keygen needs devices, which the root lacks.
     words = ("ssh-keygen", "-q", "-t", "rsa", "-N", "", "-C", "root", "-f", str(folder / "id_rsa"))
     subprocess.run(words, check=True)
     shutil.copyfile(folder / "id_rsa.pub", folder / "authorized_keys")
@@ -224,7 +224,7 @@ def _write_users(root: Path) -> None:
     users = [line.replace(":*:", ":x:", 1).replace("/bin/bash", f"/bin/{shell}") for line in users]
     if (root / "usr/sbin/sshd").exists():
         users.append("sshd:x:100:65534::/run/sshd:/usr/sbin/nologin")
-    # No password for anybody, and nobody locked.
+    # Nobody has a password, and nobody is locked out.
     shadow = [f"{line.split(':')[0]}:*:19000:0:99999:7:::" for line in users]
     groups = (shared / "group.master").read_text(encoding="utf-8").splitlines()
     for name, lines in (("passwd", users), ("group", groups), ("shadow", shadow)):

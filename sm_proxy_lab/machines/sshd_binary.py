@@ -1,7 +1,7 @@
-"""Find a real sshd, or unpack one where nothing is installed and nothing may start.
+"""Find an sshd on this machine, or unpack one from Debian's package.
 
 Installing openssh-server would start a service on the user's machine, now and at every boot. So the
-Debian package is only downloaded and unpacked into a cache folder, with the libraries it misses.
+package is only unpacked into a cache folder, with the libraries that this machine lacks.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines import debian
 
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
-_LAYOUT = "v1"  # raise it when the unpacked tree changes shape
+_LAYOUT = "v1"  # raise it when the unpacked tree changes
 _HELP = (
     "the lab needs OpenSSH's sshd: install the package openssh-server"
     " (Debian, Ubuntu: apt-get install openssh-server), or set SM_PROXY_SSHD to the program's path"
 )
 _WRAPPER = """#!/bin/sh
-# sshd out of unpacked packages: its libraries and its helper programs lie beside it.
+# An unpacked sshd: its libraries and helper programs are beside it.
 here=$(cd -- "${0%/*}" && pwd) || exit 1
 LD_LIBRARY_PATH=@LIBRARIES@
 export LD_LIBRARY_PATH
@@ -35,7 +35,7 @@ _HELPERS = {"SshdSessionPath": "sshd-session", "SshdAuthPath": "sshd-auth"}
 
 
 def installed_sshd() -> str | None:
-    """Return the absolute path of the sshd this machine has, or None."""
+    """Return the absolute path of this machine's sshd, or None."""
     chosen = os.environ.get("SM_PROXY_SSHD")
     if chosen:
         return str(Path(chosen).absolute())
@@ -45,16 +45,16 @@ def installed_sshd() -> str | None:
 
 
 def cache_folder() -> Path:
-    """Return where unpacked tools are kept for all labs of this user."""
+    """Return the folder of unpacked tools for all labs of this user."""
     override = os.environ.get("SM_PROXY_LAB_TOOLS")
     return Path(override) if override else platformdirs.user_cache_path("sm-proxy") / "lab-tools"
 
 
 def find_sshd() -> str:
-    """Return the absolute path of an sshd that runs, unpacking one on the first call if need be.
+    """Return the absolute path of an sshd; unpack one on the first call if there is none.
 
     Raises:
-        LabError: there is none and none could be fetched; the text says what to install.
+        LabError: there is none, and none could be downloaded; the message says what to install.
     """
     found = installed_sshd()
     if found:
@@ -67,15 +67,15 @@ def find_sshd() -> str:
 
 
 def unpacked(name: str, packages: list[str]) -> Path:
-    """Return the root of a tree with Debian's `packages`, fetched and unpacked on the first call.
+    """Return a folder with Debian's `packages`, downloaded and unpacked on the first call.
 
     Raises:
-        LabError: they could not be fetched.
+        LabError: they could not be downloaded.
     """
     home = cache_folder() / f"{name}-{_LAYOUT}"
     if not home.exists():
         if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-            raise LabError(f"{name} has to be unpacked from Debian's packages")
+            raise LabError(f"{name} comes from Debian packages: apt-get and dpkg-deb are needed")
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home.parent, prefix="unpack-") as work:
             root = Path(work, "root")
@@ -90,7 +90,7 @@ def unpacked(name: str, packages: list[str]) -> Path:
 
 
 def _unpack_into(home: Path) -> None:
-    """Build the tree beside its final place and rename it, so that two labs may race."""
+    """Build the tree beside its final place, then rename it: two labs may do so at once."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise LabError(_HELP)
     home.parent.mkdir(parents=True, exist_ok=True)
@@ -150,9 +150,9 @@ def _missing_libraries(root: Path) -> bool:
 
 
 def _fetch_libraries(package: Path, work: Path, root: Path) -> None:
-    """Bring what the dynamic linker misses; one library may need further ones."""
+    """Download the libraries that the dynamic linker misses, and those that they need."""
     waiting, seen = _depends(package), set[str]()
-    # The rarest first: most machines lack libwrap alone.
+    # Most machines lack only libwrap: try it first.
     waiting.sort(key=lambda name: not name.startswith("libwrap"))
     while _missing_libraries(root) and waiting:
         name = waiting.pop(0)
@@ -190,7 +190,7 @@ def _write_wrapper(tree: Path) -> None:
 
 
 def _check_runs(wrapper: Path) -> None:
-    """Ask for the usage text: it ends with the version and proves that every library loads."""
+    """Make sshd print its usage: it ends with the version, and shows that all libraries load."""
     done = subprocess.run([str(wrapper), "-?"], capture_output=True, text=True, check=False)
     if "OpenSSH" not in done.stderr:
         raise LabError(f"the unpacked sshd does not run ({done.stderr.strip()[:300]}); {_HELP}")
