@@ -348,6 +348,6 @@ def test_a_watch_survives_a_busy_config(
     with config_writer.writers_lock():
         watch(5)
     assert "sm-proxy: busy: process" in (told := capsys.readouterr().err)
-    assert told.count("busy") == 2, "once for each prefix"
+    assert told.count("sm-proxy: busy: ") == 2, "once for each prefix"
     watch(1)
     assert "added sm-bert" in capsys.readouterr().err
