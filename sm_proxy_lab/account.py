@@ -1,4 +1,4 @@
-"""The account in which the lab's job runs: VPC, bastion, the job itself, made by real API calls."""
+"""The account of the lab's job: its VPC, bastion and the job itself, made by real API calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sm_proxy_lab.machines.network import BASTION_SUBNET, NODE_SUBNETS, VPC_CIDR
 REGION = "us-east-1"
 GROUP = "sm-proxy-lab"
 ENDPOINT_GROUP = "sm-proxy-lab-endpoints"
-ENFORCED = "sm-proxy-lab:enforced"  # the tag of a VPC whose records close what they do not open
+ENFORCED = "sm-proxy-lab:enforced"  # tags a VPC in which all is closed that no record opens
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"  # the documentation's own example
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - the documentation's too
 _TIMEOUT_S = 30.0
@@ -27,7 +27,7 @@ _IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sm-proxy-lab:latest"
 
 @dataclass(frozen=True)
 class Vpc:
-    """What was made: ids by which the job and the client find each other."""
+    """The ids of what was made, by which the job and the client find each other."""
 
     vpc_id: str
     subnets: tuple[str, ...]

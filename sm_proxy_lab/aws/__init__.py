@@ -1,1 +1,1 @@
-"""The lab's AWS: one HTTP endpoint before moto that adds what moto does not do honestly."""
+"""The lab's AWS: an HTTP endpoint that answers where moto is not faithful, and asks moto else."""

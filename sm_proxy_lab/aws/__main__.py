@@ -23,10 +23,10 @@ def main(argv: list[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))
-    # Half a million small objects of botocore's models are about to come, and to stay: looking
-    # through them for garbage would take a third of the start.
+    # Loading botocore's models makes half a million small objects that stay. Searching them for
+    # garbage again and again would take a third of the start.
     gc.disable()
-    # Imported late so that a wrong command line is told at once.
+    # Imported late, so that a wrong command line fails at once.
     from sm_proxy_lab.aws.app import AwsApp  # noqa: PLC0415
     from sm_proxy_lab.aws.call_log import CallLog  # noqa: PLC0415
     from sm_proxy_lab.aws.moto_app import Moto  # noqa: PLC0415
@@ -71,7 +71,7 @@ def _cables(options: argparse.Namespace) -> Any:
 
 
 def _emit(event: str, **members: object) -> None:
-    """Tell the supervisor; if nobody listens any more, that is its business."""
+    """Tell the supervisor; end where it no longer reads."""
     line = json.dumps({"event": event, **members}, separators=(",", ":"))
     with _STDOUT:
         try:

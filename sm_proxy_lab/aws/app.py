@@ -69,7 +69,7 @@ class AwsApp:
             self._moto.warm()
 
     def answer(self, call: Call) -> Reply:
-        """The reply to an API call, recorded, delayed and faulted as asked."""
+        """Return the reply to an API call, with the delay and faults that are set; log the call."""
         started = time.time()
         self._travel()
         error: AwsError | None = None

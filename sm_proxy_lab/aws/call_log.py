@@ -1,4 +1,4 @@
-"""The file that says which API calls were made."""
+"""The file that lists the API calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sm_proxy_lab.aws.http.call import Call
 
-# Only requests that read, or that name a session, are written down: what creates and puts may
+# Only the requests of calls that read, or that name a session, are recorded: the others may
 # hold secrets (a job's environment, a parameter's value).
 _HARMLESS = re.compile(
     r"(Describe|List|Filter|Get|Stop|StartSession|ResumeSession|TerminateSession)"
@@ -24,11 +24,11 @@ class CallLog:
     """One JSON line per API call, in the order the answers were ready."""
 
     def __init__(self, path: Path) -> None:
-        # With O_APPEND one write is one whole line whoever else writes, and it needs no flush.
+        # With O_APPEND, one write is one whole line even beside other writers, and needs no flush.
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def add(self, call: Call, *, started: float, status: int, size: int, error: str | None) -> None:
-        """Write a call down, before its answer is sent.
+        """Record a call, before its answer is sent.
 
         Args:
             call: The call.

@@ -1,4 +1,4 @@
-"""The control plane under /_lab/: what the supervisor and the tests turn."""
+"""The control plane under /_lab/, for the supervisor and the tests."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Control:
             faults.validate(asked)
             before = faults["gateway"]
             after = asked.get("gateway", {} if replace else before)
-            # A gateway that was never asked to misbehave need not be there.
+            # No gateway needs to run as long as nobody asks for a fault of it.
             if after != before or "gateway" in asked:
                 answer = self._app.gateway.ask("faults", faults=after)
                 if "error" in answer:

@@ -18,7 +18,7 @@ class ControlError(Exception):
 
 
 class ControlClient:
-    """Turns the knobs of a running AWS endpoint.
+    """Controls a running AWS endpoint.
 
     Args:
         endpoint: `http://127.0.0.1:PORT`, the AWS endpoint.
@@ -35,7 +35,7 @@ class ControlClient:
         message: str | None = None,
         failure_reason: str | None = None,
     ) -> dict[str, Any]:
-        """Take a job's life one step further; its description thereafter."""
+        """Move a job to its next SecondaryStatus; return its description."""
         body = {"secondary": secondary, "message": message, "failure_reason": failure_reason}
         answer = self._request("PUT", f"jobs/{quote(job, safe='')}", body)
         return dict(answer)
@@ -48,7 +48,7 @@ class ControlClient:
         return dict(self._request("PUT", f"{kind}/{quote(job, safe='')}", body))
 
     def plugged(self, job: str, addresses: list[str]) -> None:
-        """Say where a job's containers are, so that its security groups hold for them."""
+        """Tell where a job's containers are, so that its security groups apply to them."""
         self._request("PUT", f"plugged/{quote(job, safe='')}", {"addresses": addresses})
 
     def jobs(self) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ class ControlClient:
         self._request("POST", "filler", _where(group, stream, region) | {"count": count})
 
     def faults(self, **changes: Any) -> dict[str, Any]:
-        """Set these faults, leaving the others; the whole document thereafter."""
+        """Set these faults and keep the others; return the whole document."""
         if not changes:
             return dict(self._request("GET", "faults"))
         return dict(self._request("PATCH", "faults", changes))
@@ -79,7 +79,7 @@ class ControlClient:
         return dict(self._request("PUT", "faults", document))
 
     def clear_faults(self) -> None:
-        """Let everything go well."""
+        """Remove all faults."""
         self._request("DELETE", "faults")
 
     def sessions(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Is the request signed, and by credentials that still hold."""
+"""Checks that a request is signed, with credentials that are valid."""
 
 from __future__ import annotations
 

@@ -30,13 +30,13 @@ _SAGEMAKER_LISTS = {
 
 IDENTITY = "identity-based policy"
 _KEY = "KMS key"
-"""No policy of the call itself: the key that the answer is encrypted with may not be used."""
+"""Not a policy about the call: the caller may not use the key that encrypts the answer."""
 _NAMES = (
     *(IDENTITY, "permissions boundary", "session policy", "service control policy"),
     *("resource control policy", "VPC endpoint policy", "resource-based policy", _KEY),
 )
 POLICIES = {*_NAMES, *(f"{name}: Deny" for name in _NAMES)}
-"""Those that may refuse a call; with `Deny` explicitly."""
+"""The policies that may refuse a call, without an Allow or with an explicit Deny."""
 
 
 def check(call: Call, patterns: list[str], policies: dict[str, list[str]]) -> None:

@@ -41,16 +41,16 @@ class Faults:
         self._now = copy.deepcopy(DEFAULTS)
 
     def document(self) -> dict[str, Any]:
-        """The document as it stands; counters show what is left of them."""
+        """Return the current document; a counter holds how many calls are still to fail."""
         with self._lock:
             return copy.deepcopy(self._now)
 
     @staticmethod
     def validate(changes: dict[str, Any]) -> None:
-        """See that `changes` make sense.
+        """Check that these changes are valid.
 
         Raises:
-            ValueError: A key or a value that means nothing.
+            ValueError: A key is unknown, or its value is not allowed.
         """
         for key, value in changes.items():
             _check(key, value)
@@ -81,7 +81,7 @@ class Faults:
             raise _failed(call, 500 if left % 2 else 503)
 
     def check_action(self, call: Call) -> None:
-        """Refuse an action that the caller may not do; some calls take a second one.
+        """Refuse an action that the caller may not do; some calls need a second action.
 
         Raises:
             AwsError: The refusal.
@@ -89,7 +89,7 @@ class Faults:
         denial.check(call, self._now["deny"], self._now["policies"])
 
     def _spend(self, kind: str, call: Call) -> int:
-        """Take one from the counter that matches the call: what it was, 0 where there is none."""
+        """Decrement the counter that matches the call; return its value before, or 0."""
         if not self._now[kind]:
             return 0
         with self._lock:

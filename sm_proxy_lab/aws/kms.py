@@ -1,7 +1,7 @@
 """KMS data keys for encrypted sessions.
 
 The ciphertext is no secret: it is the key itself behind a mark and a digest of the encryption
-context, so the gateway can open it without asking anybody (`open_blob`).
+context, so the gateway can open it without a call (`open_blob`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def open_blob(blob: bytes, context: dict[str, str]) -> bytes:
     """The data key in a ciphertext blob.
 
     Raises:
-        ValueError: The blob is none of ours, or was made under another context.
+        ValueError: The blob was not made by `seal_blob`, or has another context.
     """
     mark, digest, key = blob[:16], blob[16:48], blob[48:]
     if mark != _MARK or digest != _digest(context):

@@ -1,4 +1,4 @@
-"""The codes of an MFA device: moto takes any."""
+"""Checks the codes of an MFA device, which moto does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moto in this process: its answers, with the service's words where moto's differ."""
+"""Moto in this process, with the service's own messages where moto's differ."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Instance:
 
 
 LOCK: Final = threading.RLock()
-"""Moto's backends know no threads: held for a call, and to look into them."""
+"""Moto's backends are not thread-safe: hold this for a call, and to read from them."""
 
 
 class Moto:
@@ -47,7 +47,7 @@ class Moto:
         # Read by moto when it is imported.
         os.environ["MOTO_ALLOW_NONEXISTENT_REGION"] = "true"
         os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT
-        # A thousand images of Amazon's own, which nobody here looks at, cost 0.2 s a region.
+        # A thousand images of Amazon's would cost 0.2 s a region, and nothing here uses them.
         os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
         # Moto makes boto3 sessions of its own while it is imported.
         os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
@@ -68,7 +68,7 @@ class Moto:
         """Moto's answer to a call.
 
         Raises:
-            AwsError: Moto does not do this, or fell over it.
+            AwsError: Moto does not have this operation, or failed on it.
         """
         url = _url(call)
         execute = _endpoint(url)

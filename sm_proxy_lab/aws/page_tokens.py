@@ -1,4 +1,4 @@
-"""Opaque pagination tokens: they say where a listing stopped, and nothing to the caller."""
+"""Opaque pagination tokens: they tell the service where a listing stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def unseal(token: str) -> Any:
     """What `seal` was given.
 
     Raises:
-        ValueError: The token is none of ours.
+        ValueError: `seal` did not make this token.
     """
     try:
         return json.loads(base64.urlsafe_b64decode(token.encode()))

@@ -1,4 +1,4 @@
-"""What S3 looks at before it does anything, and moto does not: signatures."""
+"""Checks the signatures of S3 requests, which moto does not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check(call: Call) -> None:
         AwsError: In S3's words.
     """
     found = _AUTHORIZATION.search(call.headers.get("authorization", ""))
-    if not found:  # a presigned address, or none of ours to judge
+    if not found:  # a presigned URL, or no signature: not checked here
         return
     secret = _SECRETS.get(call.access_key or "")
     if secret is None:

@@ -1,7 +1,7 @@
 """HTTP/1.1 with keep-alive, a thread per connection.
 
-Werkzeug's server closes the connection after every response; clients of AWS keep it and the
-lab's figures would count the difference.
+Werkzeug's server closes the connection after every response; AWS clients keep it open,
+and the lab's timings would show the difference.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.control = Control(app)
 
     def handle_error(self, _request: object, _client_address: object) -> None:
-        """A client that went away is no event."""
+        """Ignore a client that went away; print any other error."""
         if not isinstance(sys.exc_info()[1], OSError):
             traceback.print_exc(file=sys.stderr)
 
@@ -60,7 +60,7 @@ class _Connection(socketserver.BaseRequestHandler):
                 pass
 
     def _one(self, connection: socket.socket, reader: BufferedReader) -> bool:
-        """Answer one request; whether another may follow."""
+        """Answer one request; return whether another may follow."""
         line = reader.readline(_MAX_LINE).decode("latin-1")
         if not line.strip():
             return bool(line)  # an empty line before a request is allowed

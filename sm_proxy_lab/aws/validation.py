@@ -1,4 +1,4 @@
-"""Requests held against the services' own models, refused in the services' words."""
+"""Validates requests by the services' own models; refuses them with the services' messages."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sm_proxy_lab.aws.http.errors import AwsError
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.http.call import Call
 
-# A request of a thousand wrong members is told of the first ten only, as the service does.
+# The service lists the first ten errors of a request only.
 _MOST = 10
 
 
 def check(call: Call) -> None:
-    """Hold a call's parameters against the input shape of its operation.
+    """Validate a call's parameters by the input shape of its operation.
 
     Raises:
         AwsError: ValidationException (logs: InvalidParameterException) listing what is wrong,

@@ -1,4 +1,4 @@
-"""The services' words in place of moto's."""
+"""Replaces moto's error messages by the services' own."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _ec2(_call: Call, reply: Reply) -> Reply:
     text = _MOTO_VPC.sub(r"The vpc ID '\1' does not exist", text)
     found = _MALFORMED.search(text)
     if found:
-        # Ids that are not even of the form are refused before they are looked up.
+        # A malformed id is refused before any look-up.
         text = text.replace(found[0], f'Invalid id: "{found[1]}"')
         text = re.sub(r"<Code>(\w+)\.NotFound</Code>", r"<Code>\1.Malformed</Code>", text)
     return replace(reply, body=text.encode())

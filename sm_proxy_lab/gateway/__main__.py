@@ -17,7 +17,7 @@ from sm_proxy_lab.gateway.service import Service
 
 
 async def serve(listener: socket.socket, control: Path, sessions: Path, latency: float) -> None:
-    """Serve until a signal says stop."""
+    """Serve until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--latency-ms", type=float, default=0, help="one way")
     options = parser.parse_args()
     logging.basicConfig(format="gateway: %(message)s", level=logging.INFO)
-    # What was imported needs no looking through again in mid-stream.
+    # The garbage collector need not search the imported modules while bytes flow.
     gc.freeze()
     listener = socket.socket(fileno=options.fd)
     options.control.unlink(missing_ok=True)

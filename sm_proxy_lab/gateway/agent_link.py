@@ -1,4 +1,4 @@
-"""The agent's own websocket to the service, shortened to a call: up or down, and counted."""
+"""The agent's own websocket to the service, as function calls: it can go down and come up."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class AgentLink:
         return self.up and self._session.congested
 
     def send(self, data: bytes) -> bool:
-        """Send to the service; lost where the link is down.
+        """Send to the service; the message is lost while the link is down.
 
         Returns:
             Whether the agent takes it for sent: not where its socket was reset.
@@ -89,13 +89,13 @@ class AgentLink:
         self._session.agent_ready_for_input()
 
     def agent_stalled(self) -> None:
-        """Drop the connection: no pong was seen for too long."""
+        """Drop the connection: the agent saw no pong for too long."""
         self.cut()
 
     # What the service calls.
 
     def deliver(self, data: bytes) -> None:
-        """Send to the agent; lost where it is not there."""
+        """Send to the agent; the message is lost while it is away."""
         if self.up and self.worker:
             self.worker.channel.receive(data)
             self._count(data)
@@ -121,7 +121,7 @@ class AgentLink:
             self._return_timer = self._loop.call_later(seconds, self._reconnect)
 
     def close(self) -> None:
-        """Go down for good."""
+        """Close the link for good."""
         self.up = False
         for timer in (self._cut_timer, self._return_timer):
             if timer:
@@ -145,6 +145,6 @@ class AgentLink:
             self.cut()
 
     def _due(self, limit: int | None) -> bool:
-        """Whether so much has moved that the connection is to be lost now."""
+        """Whether enough bytes have passed to cut the connection now."""
         again = not self._cuts or self._session.faults().cut_repeat
         return self.up and limit is not None and self._moved > limit and again

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("sm_proxy_lab.gateway")
 
 INCOMING_CAPACITY = 100_000
-# Blocked for so long the agent misses the service's pong and takes its connection for dead.
+# An agent that is blocked for so long misses the pong, and takes its connection for dead.
 PONG_WAIT = 60.0
 
 
@@ -89,7 +89,7 @@ class AgentChannel:
         self._sequence += 1
 
     def send_state(self, state: str, session: str) -> None:
-        """Send an agent_session_state, which the service keeps to itself."""
+        """Send an agent_session_state, which the service does not relay."""
         payload = f'{{"SchemaVersion":1,"SessionState":"{state}","SessionId":"{session}"}}'
         self._transmit(wire.encode(wire.SESSION_STATE, payload.encode(), flags=wire.SYN_FIN))
 
@@ -106,7 +106,7 @@ class AgentChannel:
             self._handle(data)
 
     def resume(self) -> None:
-        """Leave the pause: any message or a new connection does it."""
+        """End the pause, as any message or a new connection does."""
         was_paused = self.outgoing.paused
         self.outgoing.paused = False
         if was_paused and self.on_active:
@@ -185,7 +185,7 @@ class AgentChannel:
 
     def _accept(self, message: wire.Message, *, acked: bool) -> None:
         if not acked and not self._acknowledge(message):
-            return  # it counts for nothing, though its payload is written: a resend is written too
+            return  # not counted, although its payload is written: a resend will be written again
         self._incoming.pop(message.sequence, None)
         self.expected += 1
 
@@ -196,5 +196,5 @@ class AgentChannel:
                 return
 
     def _acknowledge(self, message: wire.Message) -> bool:
-        """Ack it; False where that fails, and the agent knows."""
+        """Send the ack; False where the agent sees that this fails."""
         return self._transmit(wire.acknowledge(message))

@@ -83,7 +83,7 @@ class Control:
         return self._service.credentials(self._find(request))
 
     def _terminate(self, request: dict[str, Any]) -> Answer:
-        # Terminating what is over already is no error.
+        # Terminating a session that has ended is no error.
         session_id = str(request["session"])
         if not self._service.knows(session_id):
             raise NoSuchSessionError(session_id)
@@ -101,7 +101,7 @@ class Control:
         }
 
     def _tokens(self, _request: dict[str, Any]) -> Answer:
-        """Every token given out so far: what an audit looks for."""
+        """Return every token issued so far, for an audit to search for."""
         return {"tokens": list(self._service.issued)}
 
     def _faults(self, request: dict[str, Any]) -> Answer:

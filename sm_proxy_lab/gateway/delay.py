@@ -1,4 +1,4 @@
-"""A line with a length: what goes in comes out later, in order, at any rate."""
+"""Latency: each item comes out a fixed time later, in order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DelayLine(Generic[T]):
             self._timer = self._loop.call_at(due, self._drain)
 
     def clear(self) -> None:
-        """Forget what is under way."""
+        """Drop the items that were not delivered yet."""
         self._items.clear()
         if self._timer:
             self._timer.cancel()
@@ -41,7 +41,7 @@ class DelayLine(Generic[T]):
 
     def _drain(self) -> None:
         self._timer = None
-        # Half a millisecond early is closer than a whole one late: epoll counts in milliseconds.
+        # epoll counts in whole milliseconds: better half a millisecond early than a whole one late.
         now = self._loop.time() + 0.0005
         while self._items and self._items[0][0] <= now:
             self._deliver(self._items.popleft()[1])

@@ -1,4 +1,4 @@
-"""What the gateway can be told to do badly, and the constants of the real thing."""
+"""The faults of the gateway, with the constants of the real service as defaults."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Faults:
     handshake_timeout_s: float = 15
     customer_message: str = ""
     encrypt: bool = False
-    silent: bool = False  # the agent never says a word
+    silent: bool = False  # the agent never sends anything
     vpc_cidr: str | None = None  # its first four and its last address are forbidden
-    deliver_dial_error: bool = False  # some agents do tell why a basic session cannot dial
+    deliver_dial_error: bool = False  # some agents report why a basic session cannot dial
     crash_notice_s: float = 60  # until a crashed worker is noticed and the session closed
     smux_ping_s: float = 10  # smux keep-alive for old clients
     smux_timeout_s: float = 30

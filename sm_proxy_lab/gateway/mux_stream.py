@@ -110,7 +110,7 @@ class MuxStream(asyncio.BufferedProtocol):
         self._port.closed(self)
 
     def resume_writing(self) -> None:
-        """Learn that the target took everything."""
+        """Note that the target took everything."""
         if self._finishing:
             self.finish()
         self._port.drained()

@@ -1,4 +1,4 @@
-"""What happens to a client's connection on purpose: cuts, the hourly close, a dead line."""
+"""Interruptions of a client's connection: cuts, the hourly close, a dead line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Outages:
         self._timers: list[asyncio.TimerHandle] = []
 
     def cut(self) -> None:
-        """Cut the connection without a goodbye."""
+        """Cut the connection without a close frame."""
         client = self._client()
         if client:
             self._interrupted = True
@@ -66,7 +66,7 @@ class Outages:
         self._timers.clear()
 
     def check_bytes(self) -> None:
-        """Interrupt a connection that moved as much as it may."""
+        """Interrupt a connection that has carried as many bytes as the faults allow."""
         client = self._client()
         if client is None or not self._due:
             return

@@ -1,4 +1,4 @@
-"""What the agent sent and nobody acknowledged yet: resends look at the oldest message only."""
+"""The agent's unacknowledged messages; only the oldest is resent."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Outgoing:
             self._empty.set_result(None)
 
     async def wait_empty(self, seconds: float) -> None:
-        """Wait until all is acknowledged, for so long at most."""
+        """Wait until all is acknowledged, but not longer than this."""
         if self._messages:
             self._empty = self._loop.create_future()
             await asyncio.wait([self._empty], timeout=seconds)
@@ -69,7 +69,7 @@ class Outgoing:
         self.rto = min(MAX_RTO, self._srtt + max(CLOCK_GRANULARITY, 4 * self._rttvar))
 
     def _schedule(self) -> None:
-        # The agent wakes every 100 ms all its life; here only where there is something to look at.
+        # The real agent wakes every 100 ms; here only while a message is unacknowledged.
         ticks = int((self._loop.time() - self._begin) / TICK) + 1
         self._timer = self._loop.call_at(self._begin + ticks * TICK, self._tick)
 

@@ -1,4 +1,4 @@
-"""What a worker and its port session ask of each other."""
+"""The interfaces of a worker and its port session to each other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Port(Protocol):
         """Begin.
 
         Raises:
-            OSError: nothing answered at the target.
+            OSError: the target does not answer.
         """
 
     def handle(self, message: wire.Message) -> Outcome:

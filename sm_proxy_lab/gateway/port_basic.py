@@ -75,7 +75,7 @@ class BasicPort:
         if connection is not self._connection or self._redial:
             return
         if self._reconnecting:
-            # Tell nobody, wait for data, dial again: an end of file cannot be seen from outside.
+            # Wait for data and dial again without a message: the client cannot see an end of file.
             connection.close()
             self._redial = True
         else:
@@ -83,7 +83,7 @@ class BasicPort:
             self._worker.finish()
 
     def written(self, outcome: Outcome = Outcome.DONE) -> None:
-        """Learn that all is in the target's socket, or that it never will be."""
+        """Note that the target's socket took all, or that the write failed."""
         self._channel.unblocked(outcome)
 
     @property
@@ -166,7 +166,7 @@ class _Target(asyncio.BufferedProtocol):
     def close(self) -> None:
         self.pump.close()
         if self.transport:
-            # What an unfinished write left over does not outlive the socket.
+            # The rest of an unfinished write ends with the socket.
             if self.full:
                 self.transport.abort()
             else:

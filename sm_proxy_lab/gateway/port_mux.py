@@ -126,7 +126,7 @@ class MuxPort:
                 if frame.command == smux.PSH and self._is_stalled():
                     break
         except smux.SmuxError as error:
-            # The agent's smux stops reading and tells nobody; the session hangs.
+            # The agent's smux stops reading without an error; the session hangs.
             log.warning("agent: smux: invalid protocol: %s", error)
             self._deaf = True
         finally:

@@ -1,4 +1,4 @@
-"""The agent's way out: 1,024 bytes at a time, a pause behind each, none while paused."""
+"""The agent's sending loop: 1,024 bytes, a sleep, and again; nothing while it is paused."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Pump:
             self._next()
 
     def close(self) -> None:
-        """Read nothing any more."""
+        """Stop reading for good."""
         if self._timer:
             self._timer.cancel()
         self._closed = True

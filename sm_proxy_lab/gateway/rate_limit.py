@@ -6,7 +6,7 @@ from collections import deque
 from enum import Enum, auto
 
 SLOTS = 10
-# Still above the limit so long after the pause: cut.
+# Seconds after the pause at which a client still above the limit is cut off.
 PATIENCE = 0.5
 
 

@@ -1,4 +1,4 @@
-"""The service: sessions, tokens, and the door that every websocket comes through."""
+"""The service: sessions, tokens, and the admission of each websocket."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Service:
         return [session for session in self._sessions.values() if not session.ended]
 
     def set_faults(self, faults: Faults) -> None:
-        """Behave differently from now on."""
+        """Use these faults from now on."""
         self.faults = faults
         for session in self.open_sessions():
             session.arm()
@@ -119,7 +119,7 @@ class Service:
         return session_id in self._sessions
 
     def redeem(self, session_id: str, token: str) -> Session | None:
-        """Return the session that a token opens; it opens it once."""
+        """Return the session that a token opens; each token works once."""
         session = self._tokens.get(token)
         if session is None or session.id != session_id:
             return None
@@ -142,7 +142,7 @@ class Service:
             "w", dir=self._file.parent, prefix=f".{self._file.name}-", delete=False
         ) as new:
             new.write(text)
-        # Readable by whoever may read the folder, as any file would be.
+        # With the usual mode: who may read the folder may read the file.
         Path(new.name).chmod(0o644)
         Path(new.name).replace(self._file)
 

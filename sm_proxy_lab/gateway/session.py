@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sm_proxy_lab.gateway")
 
-# The live service's own words are not known to us.
+# The real service's message is not known.
 IDLE_TEXT = "Your session timed out due to inactivity."
 # The service takes so much for an agent that is blocked, then stops reading from the client.
 BACKLOG = 4 << 20
@@ -135,7 +135,7 @@ class Session:
     # The agent's side.
 
     def from_agent(self, data: bytes) -> None:
-        """Relay a message of the agent's; it is lost while no client is there."""
+        """Relay a message of the agent's; it is lost while no client is connected."""
         kind = wire.kind(data)
         if kind == wire.SESSION_STATE and not self.faults().forward_state:
             return
@@ -150,7 +150,7 @@ class Session:
             self.client.resume()
 
     def agent_away(self) -> None:
-        """Tell the client that nobody listens."""
+        """Tell the client that the agent is away."""
         if self.client and self.faults().pause_client:
             self.client.send(wire.publication(wire.PAUSE))
 
@@ -203,7 +203,7 @@ class Session:
         self._start_timer.cancel()
         if self.faults().silent:
             return
-        # The worker speaks from a task of its own, so the link knows it before its first word.
+        # The worker sends from a task of its own, so the link knows it before its first message.
         self._link.worker = Worker(self._request, self._link, self.faults, self.end)
 
     def _never_opened(self) -> None:

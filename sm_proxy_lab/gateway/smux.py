@@ -1,4 +1,4 @@
-"""smux v1 frames; the fields are little-endian, other than all around them."""
+"""smux v1 frames; the fields are little-endian, unlike those of AgentMessage."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Parser:
         self._rest = bytearray()
 
     def __len__(self) -> int:
-        """Count the bytes that are no whole frame yet."""
+        """Count the bytes of an incomplete frame."""
         return len(self._rest)
 
     def feed(self, data: bytes) -> None:
@@ -51,7 +51,7 @@ class Parser:
         Raises:
             SmuxError: Version or command are not of smux v1.
         """
-        # The buffer is set aside so that views of it do not keep others from growing it.
+        # A bytearray with views on it cannot grow: new bytes go to another buffer meanwhile.
         buffer, self._rest = self._rest, bytearray()
         view = memoryview(buffer)
         position = 0

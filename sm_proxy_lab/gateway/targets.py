@@ -85,12 +85,12 @@ async def dial(
     """Connect to the first address that answers.
 
     Raises:
-        OSError: None did; the text is the agent's, for the first address.
+        OSError: None does; the message is the agent's, about the first address.
     """
     if delay:
         await asyncio.sleep(delay)
     if where.dropped:
-        # What the kernel does with a SYN that nothing answers: about two minutes of trying.
+        # The kernel resends an unanswered SYN for about two minutes.
         await asyncio.sleep(_SYN_S)
         raise OSError(_dial_text(where.addresses[0], where.port, TimeoutError(errno.ETIMEDOUT, "")))
     first: OSError | None = None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sm_proxy_lab.gateway")
 
-# Far above what any client sends in a message; what is longer gets close code 1009.
+# Far above any client's messages; a longer one gets close code 1009.
 MAX_MESSAGE = 16 << 20
 # A peer that reads slowly stops the agent's reading when so much waits for it.
 HIGH_WATER = 1 << 20
@@ -32,7 +32,7 @@ CLOSE_TIMEOUT = 5.0
 
 
 class Owner(Protocol):
-    """Whom a connection tells what happens on it."""
+    """The owner of a connection, which gets its events."""
 
     def upgrade_status(self, path: str) -> int:
         """Return the HTTP status for an upgrade at `path`; 101 accepts."""
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
         self._inbound.push(data)
 
     def eof_received(self) -> bool:
-        """Treat the end of the client's stream as any other bytes, in its turn."""
+        """Queue the end of the client's stream behind its bytes."""
         self._inbound.push(None)
         return True
 
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close the proper way, and by force if the client does not answer."""
+        """Close with a close frame; drop the connection if the client does not answer."""
         if self.open:
             self._ws.send_close(code, reason)
             self._flush()
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
             self._closer = loop.call_later(CLOSE_TIMEOUT, self.abort)
 
     def abort(self) -> None:
-        """Cut the connection without a goodbye."""
+        """Cut the connection without a close frame."""
         self._outbound.clear()
         if self._transport:
             self._transport.abort()

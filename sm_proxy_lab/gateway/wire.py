@@ -1,4 +1,4 @@
-"""AgentMessage on the wire, written apart from the client's so that it can judge it."""
+"""AgentMessage on the wire, written apart from the client's code, which it tests."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def decode(data: bytes) -> Message:
         name = padded.strip(b"\0").strip(b" ").decode("ascii", "replace")
     if not name or created == 0 or not HEADER_LENGTH <= length <= len(data) - 4:
         raise MalformedError(f"header of {length} bytes, type {name!r}, created at {created}")
-    # Everything behind the header is the payload, whatever PayloadLength says.
+    # All bytes behind the header are the payload: the agent ignores PayloadLength.
     payload = data[length + 4 :]
     return Message(name, sequence, flags, high + low, payload_type, payload, digest, created)
 
@@ -156,7 +156,7 @@ def acknowledged(payload: bytes) -> int:
 
 
 def channel_closed(session: str, target: str, output: str) -> bytes:
-    """Serialise the service's word that a session is over."""
+    """Serialise channel_closed: the session is over."""
     content = {
         "MessageType": CHANNEL_CLOSED,
         "MessageId": uuid_text(new_message_id()),
@@ -173,7 +173,7 @@ def channel_closed(session: str, target: str, output: str) -> bytes:
 def publication(type_: str) -> bytes:
     """Serialise pause_publication or start_publication as the service does.
 
-    They come empty, with a digest of zeros and a length that is not true.
+    They are empty, with a digest of zeros and a wrong length.
     """
     return HEADER.pack(
         HEADER_LENGTH, _PADDED[type_], 1, int(time.time() * 1000), 0, SYN_FIN,
@@ -185,7 +185,7 @@ def json_object(payload: bytes | str) -> dict[str, Any]:
     """Parse a JSON object.
 
     Raises:
-        MalformedError: It is something else.
+        MalformedError: It is no JSON object.
     """
     try:
         content = json.loads(payload)

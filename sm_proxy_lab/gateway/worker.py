@@ -39,7 +39,7 @@ class WorkerRequest(NamedTuple):
 
 
 class CrashError(Exception):
-    """The worker process dies without a word."""
+    """Let the worker process die without a message."""
 
 
 class Worker:
@@ -85,7 +85,7 @@ class Worker:
         self._close()
 
     def wake(self) -> None:
-        """Read the target again if that was held up."""
+        """Read the target again, if a pause had stopped it."""
         if self._port:
             self._port.wake()
 
@@ -120,7 +120,7 @@ class Worker:
         try:
             await port.start()
         except OSError as error:
-            # This revision of the agent trips over the missing connection instead of telling.
+            # This version of the agent crashes on the missing connection, and reports nothing.
             if self.faults().deliver_dial_error:
                 text = f"Unable to connect to specified port: {error}"
                 raise targets.SessionError(text) from error
@@ -198,7 +198,7 @@ class Worker:
         for timer in self._timers:
             timer.cancel()
         if self._response.done() and not self._response.cancelled():
-            self._response.exception()  # retrieved, so that nobody complains
+            self._response.exception()  # retrieved, or asyncio would log it
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""One call to an AWS API, whichever protocol brought it."""
+"""One call to an AWS API, in any of its protocols."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ class Call:
 
     @property
     def caller(self) -> str:
-        """Who calls: the lab knows one role."""
+        """The caller's ARN: the lab has only one role."""
         return f"arn:{self.partition}:sts::{ACCOUNT}:assumed-role/LabRole/lab"

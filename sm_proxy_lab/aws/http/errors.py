@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.http.call import Call
 
-# Namespaces of the query protocol; a client does not look at them, a person may.
+# XML namespaces of the query protocol. Clients ignore them; a person may read them.
 NAMESPACES = {
     "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
     "iam": "https://iam.amazonaws.com/doc/2010-05-08/",
@@ -40,15 +40,15 @@ class Reply:
 
 
 def json_reply(call: Call, result: object, status: int = 200) -> Reply:
-    """The reply of a JSON service that went well."""
+    """Return a JSON service's reply to a call that succeeded."""
     body = json.dumps(result, separators=(",", ":")).encode()
     return Reply(status, body, _headers(call, "application/x-amz-json-1.1"))
 
 
 def render(call: Call, error: AwsError) -> Reply:
-    """The reply of a service that refuses, in the words of the call's protocol."""
+    """Return a refusal, in the format of the call's protocol."""
     if call.protocol == "json":
-        # Authorisation is refused before the service itself, whose key is a capital one.
+        # A refusal of authorisation does not come from the service: its M is a capital one.
         key = "Message" if error.code == "AccessDeniedException" else "message"
         return json_reply(call, {"__type": error.code, key: error.message}, error.status)
     if call.protocol == "rest-json":

@@ -12,7 +12,7 @@ from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.http.s3_names import action as s3_action
 
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
-# An unsigned request is told so in its service's own format, so the service is guessed from these.
+# The refusal of an unsigned request has its service's format: these tell which service it is.
 _TARGETS = {"SageMaker": "sagemaker", "Logs": "logs", "AmazonSSM": "ssm", "TrentService": "kms"}
 _VERSIONS = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam"}
 

@@ -20,7 +20,7 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     them), `-term` (must not occur), `%regular expression%` and `{ $.member = value }`.
 
     Raises:
-        AwsError: The pattern is beyond that.
+        AwsError: The pattern uses anything else.
     """
     pattern = pattern.strip()
     if not pattern:

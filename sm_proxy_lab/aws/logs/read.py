@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 10_000
 MAX_BYTES = 1 << 20
-# What the service counts for an event beside its message.
+# Bytes that the service counts for an event besides its message.
 EVENT_OVERHEAD = 26
 # f or b for the direction, 44 digits of position, 12 digits of empty pages already given.
 _TOKEN = re.compile(r"([fb])/(\d{44})(\d{12})/s")
@@ -111,7 +111,7 @@ def _bounds(stream: LogStream, asked: dict[str, Any]) -> tuple[int, int]:
 
 
 def _place(asked: dict[str, Any], low: int, high: int) -> tuple[bool, int, int]:
-    """Which way to read, from where, and how many empty pages were given already."""
+    """Return the direction, the position, and the number of empty pages given so far."""
     token = asked.get("nextToken")
     if token is None:
         forward = bool(asked.get("startFromHead"))

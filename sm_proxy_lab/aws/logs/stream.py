@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-# DescribeLogStreams tells of the last event late; the service promises no more than an hour.
+# DescribeLogStreams shows the last event late: by up to an hour, says the service.
 LAST_EVENT_LAG_S = 60.0
 
 
@@ -58,7 +58,7 @@ class Filler:
 
 @dataclass
 class LogStream:
-    """A stream and what has not reached it yet."""
+    """A stream, with the events that are not readable yet."""
 
     name: str
     created: int
@@ -70,7 +70,7 @@ class LogStream:
     _told: tuple[float, Event | None] = (0.0, None)
 
     def put(self, events: list[Event], delay_s: float = 0.0) -> None:
-        """Take events in; they can be read `delay_s` seconds from now."""
+        """Add events, which become readable after `delay_s` seconds."""
         if events:
             self._newest = max(event.timestamp for event in events)
             self._take(events, delay_s)
@@ -92,7 +92,7 @@ class LogStream:
         if delay_s <= 0 and not self._due:
             self._add(events)
             return
-        # Never before what is already waiting: a stream does not overtake itself.
+        # Not before the events that are already waiting: a stream keeps its order.
         when = max(time.time() + delay_s, self._due[-1][0] if self._due else 0.0)
         self._due.append((when, events))
 
@@ -119,7 +119,7 @@ class LogStream:
         return low
 
     def last_event(self) -> Event | None:
-        """The last event as DescribeLogStreams knows it: now and then out of date."""
+        """Return the last event that DescribeLogStreams shows, which may be out of date."""
         when, told = self._told
         if self._length and (told is None or time.time() - when > LAST_EVENT_LAG_S):
             self._told = (time.time(), self[self._length - 1])

@@ -1,4 +1,4 @@
-"""SageMaker's processing and transform jobs: kinds with one status and no secondary one."""
+"""SageMaker's processing and transform jobs, which have no SecondaryStatus."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class BatchJob:
         return str(self.request[f"{self.kind}JobName"])
 
     def move(self, status: str, reason: str | None) -> None:
-        """Take the job's life one step further.
+        """Move the job to its next status.
 
         Raises:
             ValueError: There is no such status.
@@ -82,7 +82,7 @@ class BatchJobs:
 
     Args:
         kind: `Processing` or `Transform`.
-        keep_tags: Hands the creation to whoever keeps tags by ARN.
+        keep_tags: Called with the creation, to keep the tags by ARN.
     """
 
     def __init__(self, kind: str, keep_tags: Callable[[Call, str], None]) -> None:
@@ -98,7 +98,7 @@ class BatchJobs:
         }
 
     def move(self, name: str, status: str, reason: str | None) -> BatchJob:
-        """Take a job's life one step further.
+        """Move a job to its next status.
 
         Raises:
             KeyError: There is no such job.

@@ -15,7 +15,7 @@ _FILTERS_OF_NO_JOB = ("WarmPoolStatusEquals", "TrainingPlanArnEquals")
 
 
 class Listed(Protocol):
-    """What a job of any kind has to be listed by; times in seconds of the epoch."""
+    """What a listing needs from a job of any kind; times in seconds of the epoch."""
 
     created: float
     modified: float
@@ -36,7 +36,7 @@ def page(jobs: Iterable[Listed], asked: dict[str, Any], member: str) -> dict[str
     """The answer of a List operation: one page of summaries under `member`.
 
     Raises:
-        AwsError: The token is none of ours.
+        AwsError: The token is not valid.
     """
     found = [job for job in jobs if _wanted(job, asked)]
     found.sort(

@@ -1,4 +1,4 @@
-"""SageMaker's jobs; endpoints and all the rest are moto's, with the service's words."""
+"""SageMaker's jobs. Endpoints and the rest are moto's, with the service's messages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SageMaker:
             self.operations |= jobs.operations
 
     def find(self, name: str, region: str | None = None) -> Job:
-        """The job of that name, in whichever region has it where none is given.
+        """Return the job of that name; without a region, of any region.
 
         Raises:
             KeyError: There is none.
@@ -60,7 +60,7 @@ class SageMaker:
         return next((region for region, known in list(self._jobs) if known == name), None)
 
     def move(self, name: str, secondary: str, message: str | None, reason: str | None) -> Job:
-        """Take a job's life one step further (see `Job.move`)."""
+        """Move a job to its next status (see `Job.move`)."""
         with self._lock:
             job = self.find(name)
             job.move(secondary, message=message, reason=reason)
@@ -133,5 +133,5 @@ class SageMaker:
     def _keep_tags(self, call: Call, member: str) -> None:
         """Have moto keep the tags by the ARN, which has the name in lower case."""
         params = call.params | {member: call.params[member].lower()}
-        with contextlib.suppress(AwsError):  # what moto cannot digest is a job all the same
+        with contextlib.suppress(AwsError):  # the job exists even where moto refuses its tags
             self._moto(dataclasses.replace(call, params=params, body=json.dumps(params).encode()))

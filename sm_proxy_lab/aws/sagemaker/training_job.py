@@ -1,4 +1,4 @@
-"""The life of one training job, as DescribeTrainingJob tells it."""
+"""One training job, as DescribeTrainingJob shows it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STATUSES = {
 }
 ENDS = {"Completed", "Failed", "Stopped"}
 _BILLED = {"Downloading", "Training"}
-# Members of the request that the description gives back; Tags and the like stay behind.
+# Members of the request that the description repeats; Tags, for one, are not among them.
 _ECHOED = (
     "HyperParameters",
     "AlgorithmSpecification",
@@ -65,7 +65,7 @@ _SWITCHES = (
 
 @dataclass
 class Job:
-    """A training job: what was asked for and what became of it."""
+    """A training job: its request and its history."""
 
     arn: str
     request: dict[str, Any]
@@ -77,7 +77,7 @@ class Job:
     modified: float = 0.0
 
     def __post_init__(self) -> None:
-        """Every job is born InProgress and Starting."""
+        """Every job begins as InProgress and Starting."""
         self.move("Starting")
 
     @property
@@ -107,7 +107,7 @@ class Job:
     def move(
         self, secondary: str, *, message: str | None = None, reason: str | None = None
     ) -> None:
-        """Take the life one step further.
+        """Move the job to its next SecondaryStatus.
 
         The status it already has only changes its StatusMessage, as in the service, where
         "Launching requested ML instances" replaces "Starting the training job".

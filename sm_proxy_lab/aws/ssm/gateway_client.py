@@ -1,4 +1,4 @@
-"""The AWS endpoint's end of the gateway's control socket: one JSON line there, one back."""
+"""The AWS endpoint's client of the gateway's control socket: a JSON line each way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT_S = 10.0
 
 
 class GatewayError(Exception):
-    """The gateway could not be asked."""
+    """The gateway gave no answer."""
 
 
 class GatewayClient:
@@ -29,7 +29,7 @@ class GatewayClient:
         """The gateway's answer, which may hold an `error`.
 
         Raises:
-            GatewayError: It is not there or makes no sense.
+            GatewayError: It cannot be reached, or its answer is not JSON.
         """
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

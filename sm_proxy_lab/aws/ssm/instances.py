@@ -1,4 +1,4 @@
-"""The instances that Systems Manager manages: all running ones, as the faults have them."""
+"""The instances that Systems Manager manages: all that run, in the state that the faults set."""
 
 from __future__ import annotations
 

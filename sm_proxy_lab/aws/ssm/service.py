@@ -54,8 +54,8 @@ class Ssm:
         }
 
     def end_sessions(self, restarted: Collection[str] = ()) -> None:
-        """End the sessions whose target is not there any more, or has just been restarted."""
-        if not self._started:  # then there need not be a gateway
+        """End the sessions whose target is gone or was just restarted."""
+        if not self._started:  # without sessions, no gateway needs to run
             return
         for session in self._ask("list").get("sessions", []):
             target, region = session["target"], self._regions.get(session["id"])
@@ -118,7 +118,7 @@ class Ssm:
 
     def _terminate(self, call: Call) -> dict[str, Any]:
         session = call.params["SessionId"]
-        # The service answers with the id, whether there is such a session or not.
+        # The service answers with the id even if there is no such session.
         self._ask("terminate", session=session)
         return {"SessionId": session}
 
@@ -150,7 +150,7 @@ class Ssm:
         return self._managed.online(call.region, target)
 
     def _is_there(self, region: str, target: str) -> bool:
-        """Whether the machine runs, be it connected or not."""
+        """Whether the machine runs, connected or not."""
         training = _TRAINING.fullmatch(target)
         if training:
             return self._debugged(region, training["job"], int(training["node"]))

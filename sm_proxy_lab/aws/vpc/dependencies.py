@@ -1,4 +1,4 @@
-"""What EC2 refuses to delete because something stands in it or carries it; moto deletes it."""
+"""What EC2 refuses to delete while something uses it; moto would delete it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REFUSALS: Final = {
     "DeleteSubnet": ("SubnetId", "The subnet '{}' has dependencies and cannot be deleted."),
     "DeleteSecurityGroup": ("GroupId", "resource {} has a dependent object"),
 }
-"""By operation: the parameter that names what is to go, and the words."""
+"""By operation: the parameter that names what to delete, and the refusal's message."""
 
 
 def check(call: Call) -> None:

@@ -1,4 +1,4 @@
-"""The VPC's records put into force: by the router's filter and the bastion's routes, or by us.
+"""Enforces the VPC's records: by the router's filter and the bastion's routes, or at the gateway.
 
 In network namespaces and with nft, packets are dropped and routes go where the records say so.
 Elsewhere the records are judged here, and the gateway lets a dial hang that they do not allow.
@@ -31,7 +31,7 @@ _SERVED: Final = frozenset(records.SERVICES)
 
 @dataclass
 class Cables:
-    """What is switched.
+    """What the enforcement changes.
 
     Attributes:
         router: descriptor of the router's network namespace.
@@ -46,14 +46,14 @@ class Cables:
     _routes: set[str] = field(default_factory=lambda: {_DEFAULT})
 
     def filter(self, gates: Sequence[Gate], subnets: Sequence[Gate]) -> None:
-        """Let the router drop what these gates do not let through."""
+        """Make the router drop what these gates do not admit."""
         rules = packet_filter.ruleset(gates, subnets)
         if rules != self._rules:
             packet_filter.switch(self.router, rules)
             self._rules = rules
 
     def route(self, way: WayOut) -> None:
-        """Give the bastion the routes that lead to Systems Manager, and take away others."""
+        """Give the bastion the routes to Systems Manager; remove the others."""
         wanted = {f"{SERVICE_ADDRESSES[name]}/32" for name in way.endpoints if name in _SERVED}
         wanted |= {_DEFAULT} if way.default else set()
         with namespaces.entered(self.bastion):
@@ -72,7 +72,7 @@ class Cables:
 def _answers(address: str) -> bool:
     try:
         socket.create_connection((address, _HTTPS), timeout=_PROBE_S).close()
-    except ConnectionRefusedError:  # nobody serves there, but it is there
+    except ConnectionRefusedError:  # nobody listens, but the address is reachable
         return True
     except OSError:
         return False
@@ -80,7 +80,7 @@ def _answers(address: str) -> bool:
 
 
 class Enforcement:
-    """Puts the records into force."""
+    """Enforces the records."""
 
     def __init__(self, cables: Cables | None = None) -> None:
         self._cables = cables
@@ -88,13 +88,13 @@ class Enforcement:
         self._lock = threading.Lock()
 
     def plug(self, addresses: Sequence[str], groups: Sequence[str]) -> None:
-        """Take note of containers and their security groups."""
+        """Remember containers and their security groups."""
         with self._lock:
             self._containers |= {address: tuple(groups) for address in addresses}
         self.update()
 
     def update(self) -> None:
-        """Switch filter and routes to what the records say now."""
+        """Set filter and routes by the current records."""
         if self._cables is None:
             return
         with self._lock:

@@ -1,6 +1,6 @@
 """The records of the lab's VPC that say who may reach whom, read from moto.
 
-Only a VPC that carries the tag below closes what its records do not open: the lab's own does.
+Only in a VPC with the tag below, such as the lab's own, is all closed that no record opens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sm_proxy_lab.aws.http.call import ACCOUNT
 from sm_proxy_lab.machines.packet_filter import Gate, Rule
 
 SERVICES: Final = ("ssm", "ssmmessages")
-"""What an agent talks to."""
+"""The services that an agent needs."""
 _HTTPS: Final = 443
 _PROTOCOLS: Final = {"-1": "", "6": "tcp", "17": "udp", "1": "icmp"}
 
@@ -48,7 +48,7 @@ class WayOut:
     endpoints: Mapping[str, tuple[Rule, ...]]
 
     def lets(self, address: str) -> bool:
-        """Whether the agent at `address` reaches all it needs."""
+        """Whether the agent at `address` reaches all of these services."""
         return all(
             any(rule.fits(address, _HTTPS) for rule in self.endpoints[service])
             if service in self.endpoints
@@ -117,7 +117,7 @@ def way_out(region: str, found: Any, containers: Mapping[str, Sequence[str]]) ->
 
 @contextmanager
 def _opened(region: str) -> Iterator[Any]:
-    """Moto's records of a region, while no call changes them."""
+    """Moto's records of a region, locked against changes."""
     from moto.ec2.models import ec2_backends  # noqa: PLC0415 - loaded by the first call anyway
 
     with moto_app.LOCK:
