@@ -1,9 +1,9 @@
 """The whole error policy: an expected error is one line, a bug is a report file.
 
-Whatever a user can cause ends in `sm-proxy: <code>: <what, why, next step>` as the last line on
-stderr, kept in the state folder as well: editors and ControlPersist hide stderr. Anything else is
-our bug: its traceback goes to a file, never to the terminal. Everything is redacted first: a
-service that refuses a signature repeats the whole request, session token included.
+An expected error ends in `sm-proxy: <code>: <what, why, next step>` as the last line on stderr. The
+state folder keeps the line too, because editors and ControlPersist hide stderr. Any other exception
+is our bug: its traceback goes to a file, never to the terminal. Everything is redacted first: a
+service that refuses a signature repeats the whole request, including the session token.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from sm_proxy.local.signals import Hangup
 from sm_proxy.local.threads import Background
 
 ERROR_FILE: Final = "SM_PROXY_ERROR_FILE"
-"""The variable by which a command of ours that runs ssh learns why its ProxyCommand failed.
+"""The variable through which a command that runs ssh learns why its ProxyCommand failed.
 
-It names a file for the code and the words: on stderr, whoever runs code in the job could say them.
+It names a file for the code and the text. stderr would not do: code in the job can write to it.
 """
 _ERRORS: Final = "errors.jsonl"
 _REPORTS: Final = 20
-"""Reports kept at the most."""
+"""How many reports are kept at most."""
 _DISK_S: Final = 2.0
-"""Nobody waits longer for a disk to take what is only for later."""
+"""How long we wait for a disk to take a record or a report."""
 
 
 def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -> int:
-    """Run `action` and turn whatever it raises into an exit status."""
+    """Run `action`, report what it raises, and return the exit status."""
     try:
         return action()
     except SmProxyError as error:
-        if error.code == "output-failed":  # what stdout still holds would fail again at exit
+        if error.code == "output-failed":  # flushing stdout at exit would fail again
             _silence_stdout()
         _tell(command, error, as_json=as_json)
         return EXIT_EXPECTED
@@ -52,7 +52,7 @@ def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = Fals
     except BrokenPipeError:
         _silence_stdout()
         return EXIT_EXPECTED
-    except Exception as error:  # noqa: BLE001 - the last line of defence
+    except Exception as error:  # noqa: BLE001 - every bug ends here
         if missing := _missing_package(error):
             _tell(command, missing, as_json=as_json)
             return EXIT_EXPECTED
@@ -61,7 +61,7 @@ def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = Fals
 
 
 def _missing_package(error: Exception) -> SmProxyError | None:
-    """A package of others' that has gone since we were installed; None for what else it is."""
+    """The error for a dependency that has been removed; None for any other exception."""
     name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     if name.partition(".")[0] in {"", "sm_proxy", "sm_proxy_lab", *sys.stdlib_module_names}:
         return None
@@ -73,13 +73,13 @@ def _missing_package(error: Exception) -> SmProxyError | None:
 
 
 def redacted(error: SmProxyError) -> SmProxyError:
-    """The same without secrets and control characters."""
+    """The error without secrets and control characters."""
     message, hint = (printable(redact(text)) for text in (error.message, error.hint))
     return SmProxyError(error.code, message, hint)
 
 
 def report_last_line(command: str, error: SmProxyError) -> int:
-    """Say the failure of a command as the last line, and keep it; return the exit status."""
+    """Print a command's failure as the last line and keep it; return the exit status."""
     if not error.reported:
         _say(error)
     if not error.kept:
@@ -88,22 +88,22 @@ def report_last_line(command: str, error: SmProxyError) -> int:
 
 
 def report_now(error: SmProxyError) -> None:
-    """Say the last line of a failure that is still to be raised: afterwards nobody may listen."""
+    """Print the last line before the failure is raised, while stderr is still being read."""
     error.reported = True
     _say(error)
 
 
 def keep_now(command: str, error: SmProxyError) -> None:
-    """Keep a failure that is still to be raised."""
+    """Keep a failure before it is raised."""
     error.kept = True
     _keep(command, error)
 
 
 def report_bug_now(command: str, error: Exception, *, as_json: bool = False) -> None:
-    """Write the report of a bug and say where it is, once."""
+    """Write the report of a bug and print where it is; does nothing the second time."""
     if getattr(error, "reported", False) or _missing_package(error):
         return
-    setattr(error, "reported", True)  # noqa: B010 - it may be of any class
+    setattr(error, "reported", True)  # noqa: B010 - any class of exception
     text = "".join(traceback.format_exception(error))
     written = Background(lambda: report(command, text)).settled(_DISK_S)
     where = written or "what you did (no report could be written: the disk does not answer)"
@@ -125,7 +125,7 @@ def _keep(command: str, error: SmProxyError) -> None:
 
 
 def read_handed_over(path: Path) -> SmProxyError | None:
-    """What a ProxyCommand of ours has left in the file that ERROR_FILE named, if it failed."""
+    """The error that our ProxyCommand wrote to the file named by ERROR_FILE; None without one."""
     try:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -135,7 +135,7 @@ def read_handed_over(path: Path) -> SmProxyError | None:
 
 def _hand_over(cleaned: SmProxyError) -> None:
     path = os.environ.get(ERROR_FILE)
-    if path and Path(path).parent.is_dir():  # nobody waits any more where it is gone
+    if path and Path(path).parent.is_dir():  # without it, no command is waiting
         record = {name: getattr(cleaned, name) for name in ("code", "message", "hint")}
         with contextlib.suppress(OSError, SmProxyError):
             private_files.write_whole(Path(path), json.dumps(record).encode())
@@ -144,7 +144,7 @@ def _hand_over(cleaned: SmProxyError) -> None:
 def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:
     try:
         output.render_error(command, redacted(error), as_json=as_json)
-    except (OSError, SmProxyError):  # nobody reads stdout: the last line is still worth saying
+    except (OSError, SmProxyError):  # stdout is closed: still print the last line
         _silence_stdout()
     report_last_line(command, error)
 
@@ -162,13 +162,13 @@ def _remember(command: str, error: SmProxyError) -> None:
         private_files.write_private(
             folder / "last-error.json", json.dumps(record, indent=1).encode()
         )
-        from sm_proxy.state.journal import Journal  # noqa: PLC0415 - only where something failed
+        from sm_proxy.state.journal import Journal  # noqa: PLC0415 - only after a failure
 
         Journal(folder / _ERRORS).add(record)
 
 
 def last_errors() -> list[dict[str, Any]]:
-    """The last expected errors of every command, oldest first, as in `last-error.json`."""
+    """The last expected errors of all commands, oldest first, as in `last-error.json`."""
     from sm_proxy.state.journal import Journal  # noqa: PLC0415
 
     with contextlib.suppress(SmProxyError):
@@ -177,7 +177,15 @@ def last_errors() -> list[dict[str, Any]]:
 
 
 def report(command: str, trace: str = "") -> Path | str:
-    """Write the report of a bug, the one at hand unless given: its path, or why there is none."""
+    """Write the report of a bug.
+
+    Args:
+        command: the command that met it.
+        trace: the traceback; by default, that of the exception being handled.
+
+    Returns:
+        The report's path, or a text that says why there is none.
+    """
     text = (
         f"sm-proxy {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
         f"command: {command}\n\n{redact(trace or traceback.format_exc())}"
@@ -195,6 +203,6 @@ def report(command: str, trace: str = "") -> Path | str:
 
 
 def _silence_stdout() -> None:
-    """Keep the interpreter from complaining about a closed stdout at exit."""
+    """Keep Python from printing an error about a closed stdout at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -30,7 +30,7 @@ def failing(error: BaseException) -> NoReturn:
     raise error
 
 
-def test_a_success_is_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_status_of_a_success_is_returned(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_guarded("x", lambda: 3) == 3
     assert capsys.readouterr() == ("", "")
     assert not paths.state_dir().exists()
@@ -57,7 +57,7 @@ def test_an_expected_error_is_one_line_and_a_record(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_failure_is_handed_over_while_somebody_waits_for_it(
+def test_a_failure_is_written_to_the_error_file_of_a_waiting_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "gone" / "error"
@@ -79,7 +79,7 @@ def test_a_failure_is_handed_over_while_somebody_waits_for_it(
     assert told.code == "bug"
 
 
-def test_json_and_the_line_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_error_and_the_last_line_agree(capsys: pytest.CaptureFixture[str]) -> None:
     error = SmProxyError("no-vpc", "job x\nhas none", "Mend it.")
     assert run_guarded("resolve", lambda: failing(error), as_json=True) == 1
     captured = capsys.readouterr()
@@ -91,7 +91,7 @@ def test_json_and_the_line_say_the_same(capsys: pytest.CaptureFixture[str]) -> N
     assert captured.err == "sm-proxy: no-vpc: job x has none. Mend it.\n"
 
 
-def test_no_token_gets_out_by_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tokens_in_errors_are_redacted(capsys: pytest.CaptureFixture[str]) -> None:
     words = f"the Canonical String should have been 'POST x-amz-security-token:{TOKEN} x'"
     error = SmProxyError("no-credentials", words, f"token={TOKEN}")
     run_guarded("resolve", lambda: failing(error), as_json=True)
@@ -116,7 +116,7 @@ def test_a_bug_becomes_a_report(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("error", [SmProxyError("no-vpc", "none"), KeyError("x")])
-def test_without_a_state_folder_the_line_is_still_there(
+def test_without_a_state_folder_the_line_is_still_printed(
     error: Exception,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -136,12 +136,12 @@ def test_an_interruption_is_silent(
     assert capsys.readouterr() == ("", "")
 
 
-def test_usage_errors_pass() -> None:
+def test_system_exit_passes_through() -> None:
     with pytest.raises(SystemExit):
         run_guarded("x", lambda: failing(SystemExit(2)))
 
 
-def test_a_reader_that_went_away_is_no_bug() -> None:
+def test_a_closed_pipe_is_no_bug() -> None:
     """`sm-proxy resolve x | head -0`: neither a traceback nor Python's own complaint at exit."""
     program = (
         "import sys, time\n"
@@ -172,7 +172,7 @@ class Broken(io.StringIO):
         raise BrokenPipeError
 
 
-def test_the_line_is_said_though_nobody_reads_the_json(
+def test_the_line_is_printed_even_if_stdout_is_closed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Broken())
@@ -207,7 +207,7 @@ def test_the_last_errors_are_kept_and_bounded() -> None:
     assert (paths.state_dir() / "errors.jsonl").stat().st_mode & 0o777 == 0o600
 
 
-def test_no_token_among_the_arguments_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_in_arguments_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["sm-proxy", "resolve", f"token={TOKEN}"])
     run_guarded("resolve", lambda: failing(SmProxyError("bad-name", "no")))
     for path in paths.state_dir().iterdir():
@@ -233,7 +233,7 @@ def test_the_record_of_an_error_follows_no_link(name: str, tmp_path: Path) -> No
     assert victim.read_text() == "mine"
 
 
-def test_what_was_told_already_is_kept_but_not_told_again(
+def test_a_reported_failure_is_kept_but_not_printed_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     error = SmProxyError("host-key-changed", "another\x1b key", "Look.")
@@ -245,7 +245,7 @@ def test_what_was_told_already_is_kept_but_not_told_again(
     assert last_errors()[-1]["line"] == line.rstrip("\n")
 
 
-def test_a_package_that_has_gone_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_dependency_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
     def action() -> int:
         raise ModuleNotFoundError("No module named 'botocore'", name="botocore.session")
 
@@ -255,7 +255,7 @@ def test_a_package_that_has_gone_is_no_bug(capsys: pytest.CaptureFixture[str]) -
     assert told.endswith(" -m pip install --force-reinstall sm-proxy\n")
 
 
-def test_a_module_of_ours_that_has_gone_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_module_of_ours_is_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
     def action() -> int:
         raise ModuleNotFoundError("No module named 'sm_proxy.x'", name="sm_proxy.x")
 

@@ -1,1 +1,1 @@
-"""Scripts of ours inside a container, over the user's own ssh."""
+"""Our scripts, run inside a container over the user's ssh."""

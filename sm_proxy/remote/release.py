@@ -1,8 +1,8 @@
-"""The time windows of a job's containers, ended from outside: the waiting, and the keeping.
+"""End a job's time windows from outside: the wait before its program, and the keeping after it.
 
-The entrypoint looks for two files in its run folder, `go` and `done`. Every ssh session knows that
-folder as SM_PROXY_RUN_DIR; `window` in it, where the entrypoint writes it, holds `wait`, `keep` or
-`none`.
+The entrypoint watches for two files in its run folder, `go` and `done`. Every ssh session has the
+folder's path in SM_PROXY_RUN_DIR. The file `window` in it contains `wait`, `keep` or `none`; older
+entrypoints do not write it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sm_proxy.remote.run import run_script
 from sm_proxy.settings import Settings
 
 EndWord = Literal["go", "done"]
-"""The file that ends a window: the waiting, or the keeping."""
+"""The file that ends a window: `go` ends the wait, `done` the keeping."""
 _AT_ONCE: Final = 8
 _WINDOWS: Final = frozenset({"wait", "keep", "none"})
 _SCRIPT: Final = """
@@ -38,12 +38,12 @@ echo "sm-proxy-window ${window:-unknown}"
 
 @dataclass(frozen=True)
 class NodeOutcome:
-    """What became of one node.
+    """The outcome for one node.
 
     Attributes:
         node: `algo-1`.
-        window: what it was in before: wait, keep, none, or unknown where its entrypoint is older.
-        error: why it could not be told, or None.
+        window: the window that it was in: wait, keep, none, or unknown with an older entrypoint.
+        error: why the file could not be created, or None.
     """
 
     node: str

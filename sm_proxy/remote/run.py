@@ -1,9 +1,8 @@
-"""Run a small script in a container, over the user's own ssh, for commands of ours.
+"""Run a small script in a container over the user's ssh.
 
-No ssh config is needed or read: every option of our Host block is handed over on the command line.
-What the container answers is bounded, because whoever runs code in the job decides on it: on the
-output, on what stands on ssh's stderr, and on the exit status, 255 included. So the reason why our
-own ProxyCommand failed is never taken from there.
+No ssh config is read: all options of our Host block are on the command line. Code in the job
+controls the output, the text on ssh's stderr and the exit status, including 255. So the answer is
+bounded, and the reason why our own ProxyCommand failed is never read from it.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ _SSH_FAILED: Final = 255
 _COMPLAINTS_LIMIT: Final = 64 << 10
 _READ: Final = 16 << 10
 _LINGER_S: Final = 2.0
-"""So long may our ProxyCommand hold ssh's stderr when ssh has ended."""
+"""How long we wait for our ProxyCommand to close stderr after ssh has ended."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a script in the container has printed, and its exit status.
+    """The output of a script in the container, and its exit status.
 
     Attributes:
         status: of the script.
@@ -54,12 +53,11 @@ def run_script(
     Args:
         container: as the resolver found it.
         settings: of this run.
-        script: what `sh` reads on its stdin, smaller than a pipe (64 KiB).
+        script: for the stdin of `sh`; smaller than a pipe (64 KiB).
         timeout: for all of it, in seconds.
 
     Raises:
-        SmProxyError: no ssh here, or none to the container; where our own ProxyCommand failed
-            under it, with the code and the words of that.
+        SmProxyError: ssh is missing or fails; if our own ProxyCommand failed, its code and text.
     """
     identities.ensure(settings)
     with tempfile.TemporaryDirectory(prefix="sm-proxy-") as folder:
@@ -97,7 +95,7 @@ def run_script(
 
 @dataclass
 class _Complaints:
-    """The end of what ssh says on stderr, read beside its output so that it never waits for us."""
+    """The end of ssh's stderr; a thread reads it, so that ssh never waits for us."""
 
     stream: IO[bytes] | None
     _kept: bytes = b""
@@ -108,30 +106,30 @@ class _Complaints:
         self._reader.start()
 
     def _read(self) -> None:
-        if self.stream is None:  # not with the pipes asked for above
+        if self.stream is None:  # cannot happen: Popen was given pipes
             return
         with self.stream:
             while data := self.stream.read1(_READ):  # type: ignore[attr-defined]
                 self._kept = (self._kept + data)[-_COMPLAINTS_LIMIT:]
 
     def text(self) -> str:
-        """All of it, once ssh has ended."""
+        """The text, once ssh has ended."""
         self._reader.join(_LINGER_S)
         return self._kept.decode("utf-8", "replace")
 
 
 def ssh_command(container: Container, settings: Settings) -> list[str]:
-    """The ssh command: no config file, the options of our Host block, nothing asked for."""
+    """The ssh command: without a config file, with our options, without prompts."""
     program = shutil.which("ssh")
     if program is None:
         raise SmProxyError(
-            "missing-dependency", "there is no ssh here", "Install OpenSSH's client."
+            "missing-dependency", "ssh is not on PATH", "Install the OpenSSH client."
         )
-    # Without a ControlPath: a master that persists would keep our pipes open.
+    # No ControlPath: a persistent master would keep our pipes open.
     lines = [line.strip() for line in blocks.option_lines(settings, our_file.own_program())]
     options = [word for line in ("BatchMode yes", *lines) for word in ("-o", line)]
     user = container.user or settings.user
-    # `--`: a host name of ours never begins with a hyphen, a prefix in a settings file may change.
+    # `--` keeps ssh from reading a host name as an option.
     return [
         program,
         "-F",
@@ -151,22 +149,22 @@ def ssh_command(container: Container, settings: Settings) -> list[str]:
 def _exchanged(process: subprocess.Popen[bytes], script: str) -> str:
     stdin: IO[bytes] | None = process.stdin
     stdout: IO[bytes] | None = process.stdout
-    if stdin is None or stdout is None:  # not with the pipes asked for above
+    if stdin is None or stdout is None:  # cannot happen: Popen was given pipes
         return ""
     with stdout:
         try:
             with stdin:
                 stdin.write(script.encode())
-        except OSError:  # ssh has given up, and says why on stderr
+        except OSError:  # ssh has ended; its stderr says why
             pass
         output = stdout.read(OUTPUT_LIMIT)
     return output.decode("utf-8", "replace")
 
 
 def _failure(container: Container, complaint: str) -> SmProxyError:
-    """What to tell of an ssh that failed: mostly its last line.
+    """The error for an ssh that failed, with the last line of its stderr.
 
-    The two codes below are such as a container can bring about for real: it may as well say so.
+    A container could fake the two texts below. That is harmless: it can also cause both errors.
     """
     lines = [line for line in map(printable, complaint.splitlines()) if line]
     if any("IDENTIFICATION HAS CHANGED" in line for line in lines):
@@ -174,12 +172,12 @@ def _failure(container: Container, complaint: str) -> SmProxyError:
             "host-key-changed",
             f"the host key of {container.host} is not the one "
             + ("in the job's log" if container.host_keys else "pinned on first use"),
-            "Somebody may be in between: look before you connect.",
+            "Another machine may be answering: find out which before you connect.",
         )
     if any("Permission denied" in line for line in lines):
         return SmProxyError(
             "login-refused",
-            f"{container.host} does not let your key in",
+            f"{container.host} refuses your key",
             container.key_advice,
         )
     last = lines[-1] if lines else "no reason given"

@@ -33,7 +33,7 @@ def fake_ssh(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None
 needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="a shell script plays ssh")
 
 
-def test_argv_needs_no_config(settings: Settings) -> None:
+def test_the_ssh_command_needs_no_config(settings: Settings) -> None:
     words = run.ssh_command(
         container(host="sm-x", user="ubuntu"), replace(settings, control_master=True)
     )
@@ -59,7 +59,7 @@ def test_argv_needs_no_config(settings: Settings) -> None:
         ("", "session-lost", "no reason"),
     ],
 )
-def test_what_a_failure_tells(  # noqa: PLR0917
+def test_each_failure_has_its_code_and_text(  # noqa: PLR0917
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     settings: Settings,
@@ -80,7 +80,7 @@ def test_what_a_failure_tells(  # noqa: PLR0917
 
 
 @needs_sh
-def test_our_own_failure_is_told_where_no_container_writes(
+def test_the_failure_of_our_proxy_command_is_not_read_from_stderr(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
 ) -> None:
     """Our helper under ssh, a command that fails for real; the container's words stand behind."""
@@ -94,7 +94,7 @@ def test_our_own_failure_is_told_where_no_container_writes(
 
 
 @needs_sh
-def test_endless_complaints(
+def test_endless_stderr_is_bounded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
 ) -> None:
     """The last of them count, and they are kept nowhere."""
@@ -110,14 +110,16 @@ def test_endless_complaints(
 
 
 @needs_sh
-def test_an_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings) -> None:
+def test_output_and_status_are_returned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
+) -> None:
     fake_ssh(monkeypatch, tmp_path, "exec sh")
     answer = run_script(container(), settings, "printf 'a\\377b'; exit 3")
     assert answer == run.Answer(3, "a\N{REPLACEMENT CHARACTER}b")
 
 
 @needs_sh
-def test_an_endless_answer(
+def test_endless_output_is_bounded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
 ) -> None:
     fake_ssh(monkeypatch, tmp_path, "exec yes")
@@ -125,13 +127,15 @@ def test_an_endless_answer(
 
 
 @needs_sh
-def test_silence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings) -> None:
+def test_a_silent_container_fails_after_the_timeout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
+) -> None:
     fake_ssh(monkeypatch, tmp_path, "exec sleep 60")
     with pytest.raises(SmProxyError, match="did not answer"):
         run_script(container(), settings, "", timeout=0.3)
 
 
-def test_no_ssh(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+def test_a_missing_ssh_is_reported(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(SmProxyError) as caught:
         run_script(container(), settings, "")

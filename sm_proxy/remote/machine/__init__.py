@@ -1,1 +1,1 @@
-"""What a job's machine looks like from inside: asked with a shell script, read on the laptop."""
+"""Inspect a job's machine: a shell script runs there, its output is parsed on the laptop."""

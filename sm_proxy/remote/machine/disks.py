@@ -1,4 +1,4 @@
-"""Block devices, where they are mounted, and the room on them."""
+"""Block devices, their mount points, and the free space on them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KERNEL: Final = frozenset(
 
 
 def mounts(lines: list[str]) -> list[tuple[str, str, str]]:
-    """Source, mount point and type of each file system with room for files."""
+    """Source, mount point and type of each file system that stores files."""
     found = []
     for line in lines:
         words = [_plain(word) for word in line.split(" ")]
@@ -60,7 +60,7 @@ def file_systems(found: dict[str, list[str]]) -> list[dict[str, Any]]:
     kinds = {path: kind for _, path, kind in mounts(found.get("mounts", []))}
     rows = []
     for line in found.get("space", []):
-        # A device's name may hold spaces, the numbers do not: read from the first number on.
+        # A device's name may contain spaces, so the numbers are found first.
         match = _SPACE.search(line)
         if not match or not int(match[1]):
             continue

@@ -1,4 +1,4 @@
-"""GPUs out of the CSV that `nvidia-smi --query-gpu` prints."""
+"""GPUs, parsed from the CSV of `nvidia-smi --query-gpu`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FIELDS: Final = 8
 
 
 def parse(found: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """One object for each GPU; a number that the driver does not tell is null.
+    """One object per GPU; a number that the driver does not report is null.
 
     `{"index", "name", "utilization_percent", "memory_used_bytes", "memory_total_bytes",
     "temperature_c", "power_w", "processes": [{"pid", "command", "memory_bytes"}]}`
@@ -51,7 +51,7 @@ def parse(found: dict[str, list[str]]) -> list[dict[str, Any]]:
 
 
 def complaint(found: dict[str, list[str]]) -> str | None:
-    """What nvidia-smi says where it is there and shows no GPU."""
+    """The line that nvidia-smi prints instead of a GPU; None if there is none."""
     lines = found.get("gpus", [])
     return printable(lines[0], 200) if lines and not parse(found) else None
 
@@ -59,7 +59,7 @@ def complaint(found: dict[str, list[str]]) -> str | None:
 def _number(text: str) -> float | None:
     with contextlib.suppress(ValueError):
         value = float(text)
-        if 0 <= value < 1e9:  # neither infinite nor no number at all
+        if 0 <= value < 1e9:  # excludes infinity and NaN
             return value
     return None
 

@@ -1,4 +1,4 @@
-"""Interfaces and listening ports out of /proc/net, with `ip` or without it."""
+"""Interfaces and listening ports, parsed from /proc/net and, if it is there, from `ip`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEX_V4, _HEX_V6 = 8, 32
 
 
 def interfaces(found: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """`{"name", "addresses": ["10.0.0.5/24"], "received_bytes", "sent_bytes"}` for each one."""
+    """`{"name", "addresses": ["10.0.0.5/24"], "received_bytes", "sent_bytes"}` per interface."""
     addresses = _from_ip(found.get("addresses", [])) or _from_proc(found)
     rows = []
     for line in found.get("devices", []):
@@ -32,7 +32,7 @@ def interfaces(found: dict[str, list[str]]) -> list[dict[str, Any]]:
                 "sent_bytes": int(numbers[8]),
             }
         )
-    # Addresses whose interface nobody names.
+    # Addresses without a known interface.
     for name, rest_of in addresses.items():
         rows.append(
             {"name": name, "addresses": rest_of, "received_bytes": None, "sent_bytes": None}
@@ -43,7 +43,7 @@ def interfaces(found: dict[str, list[str]]) -> list[dict[str, Any]]:
 def listening(
     found: dict[str, list[str]], owners: dict[str, int], names: dict[int, str]
 ) -> list[dict[str, Any]]:
-    """`{"protocol", "address", "port", "pid", "command"}` for each socket, sorted by port."""
+    """`{"protocol", "address", "port", "pid", "command"}` per socket, sorted by port."""
     rows = []
     for protocol in ("tcp", "tcp6", "udp", "udp6"):
         for line in found.get(protocol, []):
@@ -74,7 +74,7 @@ def _from_ip(lines: list[str]) -> dict[str, list[str]]:
 
 
 def _from_proc(found: dict[str, list[str]]) -> dict[str, list[str]]:
-    """The routing table's local addresses: each belongs to the interface whose network it is in."""
+    """The local addresses by interface, matched by the networks of the routing table."""
     networks = [net for line in found.get("routes", []) if (net := _route(line.split()))]
     result: dict[str, list[str]] = {}
     for address in _local(found.get("fib", [])):
@@ -120,7 +120,7 @@ def _route(fields: list[str]) -> tuple[str, ipaddress.IPv4Network] | None:
 
 
 def _socket(fields: list[str]) -> tuple[str, int, str] | None:
-    """A line of /proc/net/tcp and its like: local address, port, inode."""
+    """Local address, port and inode of a line of /proc/net/tcp, tcp6, udp or udp6."""
     if len(fields) < 10 or not fields[0].rstrip(":").isdecimal():
         return None
     host, _, port = fields[1].partition(":")
@@ -130,12 +130,12 @@ def _socket(fields: list[str]) -> tuple[str, int, str] | None:
         number = int(port[:4], 16)
     except ValueError:
         return None
-    # A datagram socket with a peer is a client's.
+    # A datagram socket with a peer belongs to a client.
     return (address, number, fields[9]) if address and remote == "0000" else None
 
 
 def _address(text: str, *, swapped: bool = True) -> str:
-    """An address as the kernel prints it: words of 32 bits, in the byte order of the machine."""
+    """Parse an address of the kernel: 32-bit words in the machine's byte order."""
     try:
         raw = bytes.fromhex(text)
     except ValueError:

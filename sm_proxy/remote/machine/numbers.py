@@ -1,4 +1,4 @@
-"""Numbers in what a machine prints: real ones fit into 64 bits, whatever the line claims."""
+"""Numbers in a machine's output; a longer one than 64 bits allow is not believed."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ _DIGITS: Final = 18
 
 
 def is_count(text: str) -> bool:
-    """Whether `text` is a whole number, not negative and of a size that occurs."""
+    """Whether `text` is a non-negative whole number of a plausible size."""
     return text.isdecimal() and text.isascii() and len(text) <= _DIGITS

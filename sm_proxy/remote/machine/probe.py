@@ -1,8 +1,8 @@
-"""The script that looks at a machine: POSIX sh, busybox is enough; it reads and changes nothing.
+"""The script that inspects a machine: POSIX sh, runs with busybox, changes nothing.
 
-It prints raw files of /proc and /sys, each behind a line with a mark that nobody could have
-guessed, so that what the job's own programs are called cannot be taken for another section. Of the
-job's environment only names leave the machine. Every section is bounded.
+It prints files of /proc and /sys, each after a line with a random mark, so that a program's name or
+arguments cannot start a section. Only the names of environment variables leave the machine. Every
+section is bounded.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import secrets
 from typing import Final
 
 INTERVAL_S: Final = 1
-"""Between the two looks at the processes that tell who is busy."""
+"""Seconds between the two samples that show which processes are busy."""
 _LINES: Final = {"stat1": 4000, "stat2": 4000, "commands": 4000, "sockets": 20_000}
 _FEWER_LINES: Final = 2000
-"""Of the other sections; the script's own bounds are no larger."""
+"""For the other sections; the script's own limits are not larger."""
 _COLUMNS: Final = 1200
 _MARKER_COLUMNS: Final = 8192
 
@@ -73,15 +73,15 @@ s end
 
 
 def script() -> tuple[str, str]:
-    """The script and the mark that its sections begin with, another one each time."""
+    """The script, and the mark that starts its sections; a new one each time."""
     mark = f"@@{secrets.token_hex(8)}"
     text = _SCRIPT.replace("@MARK@", mark).replace("@INTERVAL@", str(INTERVAL_S))
-    # Nothing it could not read is worth a word, and stdin is the script itself.
+    # Errors of the commands do not matter, and stdin is the script itself.
     return "{\n" + text + "\n} </dev/null 2>/dev/null\n", mark
 
 
 def sections(output: str, mark: str) -> dict[str, list[str]]:
-    """The lines of each section by its name; what stands before the first one is dropped.
+    """The lines of each section by its name; lines before the first section are dropped.
 
     Whoever answers need not run our script: what is more or longer than that prints is left out,
     so that no answer costs us more than a moment.

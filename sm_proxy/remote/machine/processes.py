@@ -1,4 +1,4 @@
-"""Processes out of /proc/PID/stat (proc(5)), and who of them is busy."""
+"""Processes, parsed from /proc/PID/stat (proc(5)), and which of them are busy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Process:
 
 
 def parse(lines: list[str]) -> dict[int, Process]:
-    """By pid."""
+    """The processes by pid."""
     found = {}
     for line in lines:
         match = _STAT.fullmatch(line)
@@ -48,7 +48,7 @@ def parse(lines: list[str]) -> dict[int, Process]:
 
 
 def commands(lines: list[str]) -> dict[int, str]:
-    """Command lines by pid, without what looks like a secret; the first line of each counts."""
+    """Redacted command lines by pid; only the first line of each is used."""
     found: dict[int, str] = {}
     for line in lines:
         if (match := _CMDLINE.fullmatch(line)) and match[2].strip():
@@ -57,7 +57,7 @@ def commands(lines: list[str]) -> dict[int, str]:
 
 
 def owners(lines: list[str]) -> dict[str, int]:
-    """The pid that holds a socket, by the socket's inode; out of `ls -l /proc/PID/fd`."""
+    """The owner's pid by socket inode, parsed from `ls -l /proc/PID/fd`."""
     found: dict[str, int] = {}
     pid = 0
     for line in lines:
@@ -93,7 +93,7 @@ def busiest(
             "rss_bytes": int(process.pages * page_kib * 1024),
         }
         for process in after.values()
-        if process.pid in before  # what has come in between is the probe itself
+        if process.pid in before  # newer processes belong to the probe itself
     ]
     by_cpu = [row for row in rows if float(str(row["cpu_percent"])) > 0]
     by_memory = [row for row in rows if row["rss_bytes"]]

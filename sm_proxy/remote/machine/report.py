@@ -1,4 +1,4 @@
-"""All of it as one JSON object, from what the probe has printed.
+"""The report on a machine as one JSON object, made from the probe's output.
 
     {"system": {"hostname", "kernel", "os", "cpus", "cpu_model", "uptime_s", "load": [3 numbers]},
      "gpus": [see gpus.py], "gpu_problem": str|null,
@@ -10,8 +10,8 @@
      "environment": [names], "features": [str], "problems": [str], "window": str|null,
      "complete": bool}
 
-Numbers that the machine does not tell are null; sizes are bytes. Whoever runs code in the job has
-written all of this: strings are printable and bounded, and nothing here raises for what they hold.
+Unknown numbers are null; sizes are in bytes. Code in the job controls all of the input, so strings
+are made printable and bounded, and no input makes this module raise.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from sm_proxy.remote.machine import disks, gpus, net, processes
 from sm_proxy.remote.machine.numbers import is_count
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_NO_LIMIT: Final = 1 << 60  # what cgroup v1 calls none
-_TICKS_PER_S: Final = 100.0  # what every Linux of SageMaker's uses
+_NO_LIMIT: Final = 1 << 60  # cgroup v1 reports a huge number for no limit
+_TICKS_PER_S: Final = 100.0  # on every Linux of SageMaker
 _PAGE_BYTES: Final = 4096.0
 _WINDOWS: Final = frozenset({"wait", "keep", "none"})
 

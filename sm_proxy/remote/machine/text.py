@@ -1,4 +1,4 @@
-"""The report for people."""
+"""The report as text for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNITS: Final = ("B", "K", "M", "G", "T", "P")
 
 
 def render(report: dict[str, Any]) -> str:
-    """Headings and tables, in the order in which one looks for trouble."""
+    """Headings and tables, with the likeliest problems first."""
     parts = [
         _system(report),
         _section("GPUs", _gpus(report)),
@@ -30,7 +30,7 @@ def render(report: dict[str, Any]) -> str:
 
 
 def size(number: int | None) -> str:
-    """A size as `df -h` writes it; `-` where it is not known."""
+    """A size as in `df -h`; `-` if it is unknown."""
     if number is None:
         return "-"
     value, unit = float(number), 0

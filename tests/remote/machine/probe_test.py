@@ -17,7 +17,7 @@ from sm_proxy.remote.machine import probe, report
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("shell", [["sh"], ["busybox", "sh"]])
-def test_this_machine(shell: list[str], tmp_path: Path) -> None:
+def test_the_probe_inspects_this_machine(shell: list[str], tmp_path: Path) -> None:
     script, mark = probe.script()
     value = secrets.token_hex()  # the command line of another program may hold any word
     environment = {**os.environ, "SECRET_OF_THE_JOB": f"{value}\nHIDDEN=too"}
@@ -41,7 +41,7 @@ def test_this_machine(shell: list[str], tmp_path: Path) -> None:
     assert value not in done.stdout.decode("utf-8", "replace")
 
 
-def test_no_answer_is_larger_than_what_the_script_prints() -> None:
+def test_a_larger_answer_than_the_script_can_print_is_cut() -> None:
     """Some of it is held against some other: a machine that lies could cost us an hour."""
     one = {"partitions": "1 1 1 sda", "space": f"a{' ' * 5000}", "commands": "/proc/1/cmdline:a"}
     answer = "".join(f"M {name}\n" + f"{line}\n" * 30_000 for name, line in one.items())

@@ -11,7 +11,7 @@ from sm_proxy.remote.machine import text
 from tests.remote.machine.p4d import P4D, read
 
 
-def test_a_large_machine() -> None:
+def test_the_report_of_a_large_machine() -> None:
     told = read(P4D)
     assert told["system"] == {
         "hostname": "ip-10-0-1-5",
@@ -62,14 +62,14 @@ def test_a_large_machine() -> None:
     assert (told["features"], told["problems"]) == (["dropbear"], ["no sftp-server"])
 
 
-def test_a_driver_without_a_gpu() -> None:
+def test_a_driver_without_a_gpu_is_a_gpu_problem() -> None:
     told = read("M gpus\nNo devices were found\nM end\n")
     assert (told["gpus"], told["gpu_problem"]) == ([], "No devices were found")
     assert "No devices were found" in text.render(told)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_nothing_a_machine_prints_breaks_it(seed: int) -> None:
+def test_no_output_of_a_machine_raises(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - the same each time
     noise = ["\x1b]0;x\x07", "9" * 400, "\u202e", "nan", "-1", ":", "/", "\\777", "[N/A]", ""]
     lines = P4D.split("\n")

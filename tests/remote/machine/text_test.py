@@ -4,7 +4,7 @@ from sm_proxy.remote.machine import text
 from tests.remote.machine.p4d import P4D, read
 
 
-def test_for_people() -> None:
+def test_the_text_has_every_section() -> None:
     shown = text.render(read(P4D))
     assert "96 CPUs (Intel Xeon), up 1 d 1:01, load 1.5 2 3.25" in shown
     assert "NVIDIA A100-SXM4-40GB  98%   29G of 40G" in shown
@@ -12,7 +12,7 @@ def test_for_people() -> None:
     assert "cut short" not in shown
 
 
-def test_an_answer_that_was_cut_short() -> None:
+def test_a_truncated_answer_is_marked_as_cut_short() -> None:
     told = read(P4D[:600])
     assert not told["complete"]
     assert "cut short" in text.render(told)
