@@ -19,7 +19,7 @@
 # So the names of our variables begin with smp_, and none of the job's variables changes. The `|| :`
 # are for a job whose environment (SHELLOPTS) makes a shell exit at the first error.
 
-smp_said= # for the marker's problems
+smp_problems= # for the marker's problems
 
 say() {
     echo "sm-proxy: $*" >&2
@@ -139,9 +139,9 @@ start_ssh() {
         return
     fi
     if command -v setsid >/dev/null 2>&1; then
-        (setsid /bin/sh "$smp_here/serve.sh" "$smp_run" "$1" "$smp_said" </dev/null &)
+        (setsid /bin/sh "$smp_here/serve.sh" "$smp_run" "$1" "$smp_problems" </dev/null &)
     else
-        (/bin/sh "$smp_here/serve.sh" "$smp_run" "$1" "$smp_said" </dev/null &)
+        (/bin/sh "$smp_here/serve.sh" "$smp_run" "$1" "$smp_problems" </dev/null &)
     fi
     # Wait up to 0.12 s, so that the marker comes before the program's own output if possible.
     for smp_look in 1 2 3 4 5 6; do
@@ -160,14 +160,14 @@ smp_keep_connected=$(parse_window "${SM_PROXY_KEEP_CONNECTED-}")
 for smp_window in wait_for keep_success keep_failure keep_connected; do
     eval "[ \"\$smp_$smp_window\" = bad ]" || continue
     eval "smp_$smp_window=0"
-    smp_said="${smp_said}SM_PROXY_WAIT or SM_PROXY_KEEP_* is not a duration such as 10m; "
+    smp_problems="${smp_problems}SM_PROXY_WAIT or SM_PROXY_KEEP_* is not a duration such as 10m; "
 done
 smp_run=$(make_run_dir) || :
 if [ -n "$smp_run" ] && [ "$smp_run" != "${SM_PROXY_RUN_DIR:-$smp_run}" ]; then
     if is_plain_path "$SM_PROXY_RUN_DIR"; then
-        smp_said="${smp_said}SM_PROXY_RUN_DIR cannot be written to; "
+        smp_problems="${smp_problems}SM_PROXY_RUN_DIR cannot be written to; "
     else
-        smp_said="${smp_said}SM_PROXY_RUN_DIR is not an absolute path of letters, digits and ._/@+=:,-; "
+        smp_problems="${smp_problems}SM_PROXY_RUN_DIR is not an absolute path of letters, digits and ._/@+=:,-; "
     fi
 fi
 

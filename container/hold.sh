@@ -82,7 +82,7 @@ wait_for_connection() {
     read_clock
     smp_until=$((smp_clock + smp_wait_for))
     write_window wait
-    say "waiting up to $SM_PROXY_WAIT for somebody to connect before the program starts"
+    say "waiting up to $SM_PROXY_WAIT for a user to connect before the program starts"
     while [ -z "$smp_stopped" ] && [ "$smp_clock" -lt "$smp_until" ]; do
         if [ -e "$smp_run/go" ] || [ -e "$smp_run/failed" ] || user_has_connected; then break; fi
         sleep_interruptibly "$smp_pause"

@@ -69,18 +69,18 @@ refresh_keys() {
     mkdir -p "$run/s3-keys"
     read_clock
     good=$smp_clock
-    told=
+    logged=
     : >>"$run/keys.s3"
     while :; do
         if s3_with_any_tool pull "$SM_PROXY_KEYS_S3" "$run/s3-keys" 2>"$run/keys.why"; then
             read_clock
             good=$smp_clock
-            told=
+            logged=
             if collect_mirrored_keys; then apply_s3_keys; else merge_authorized_keys s3; fi
         else
             why=$(cat "$run/keys.why")
-            [ "$why" = "$told" ] || exchange_say "keys: S3 could not be read: $why"
-            told=$why
+            [ "$why" = "$logged" ] || exchange_say "keys: S3 could not be read: $why"
+            logged=$why
             read_clock
             if [ -s "$run/keys.s3" ] && [ $((smp_clock - good)) -ge "$keys_good_for" ]; then
                 exchange_say "keys: S3 could not be read for an hour: its keys may no longer log in"

@@ -96,11 +96,11 @@ write_node_files() {
 # Exchange cards for as long as the container lives: a restarted node has new keys.
 exchange_cards() {
     where=${SM_PROXY_NODES_S3%/}/$(printf '%s' "$nodes_job" | tr -c 'A-Za-z0-9._-' -)
-    told='' sent='' round=0 before=none missing=$nodes_all unresolved=yes
+    logged='' sent='' round=0 before=none missing=$nodes_all unresolved=yes
     while :; do
         if { [ -n "$sent" ] || s3_with_any_tool put "$run/nodes/card" "$where/$nodes_me"; } 2>"$run/nodes/why" &&
             s3_with_any_tool pull "$where/" "$run/nodes/cards" 2>"$run/nodes/why"; then
-            told=
+            logged=
             write_node_files
             include_ssh_config # a script of the job may have replaced that file
             # A lifecycle rule may have deleted our card, or another node may have overwritten it.
@@ -120,8 +120,8 @@ EOF
             fi
         else
             why=$(cat "$run/nodes/why")
-            [ "$why" = "$told" ] || exchange_say "nodes: S3 could not be used: $why"
-            told=$why
+            [ "$why" = "$logged" ] || exchange_say "nodes: S3 could not be used: $why"
+            logged=$why
         fi
         # Often in the first minutes, while the nodes start, and longer if one is missing.
         round=$((round + 1))

@@ -248,7 +248,7 @@ s3_put() (
 # s3_with_any_tool COMMAND ARGUMENTS...: run s3_COMMAND with the tool that worked last, else with the
 # first that works. If all fail, the reasons are on stderr.
 s3_with_any_tool() {
-    s3_said=
+    s3_reasons=
     s3_do=$1
     shift
     for tool in ${s3_works:-$s3_found}; do
@@ -256,9 +256,9 @@ s3_with_any_tool() {
             s3_works=$tool
             return 0
         fi
-        s3_said="${s3_said}$tool: $(printf '%s' "$s3_why" | tail -n 1 | tr -cd '\040-\176' | cut -c 1-300); "
+        s3_reasons="${s3_reasons}$tool: $(printf '%s' "$s3_why" | tail -n 1 | tr -cd '\040-\176' | cut -c 1-300); "
     done
     s3_works=
-    printf '%s\n' "${s3_said%; }" >&2
+    printf '%s\n' "${s3_reasons%; }" >&2
     return 1
 }

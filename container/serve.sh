@@ -75,8 +75,8 @@ find_server_program() {
 # port, the nodes could not reach each other. SageMaker's toolkit does it if a hyperparameter says so
 # (its mpi.py, smdataparallel.py); the SDK's version 3 brings a script (mpi_driver.py, mpi_utils_remote.py).
 starts_own_sshd() {
-    for told in "$(cat "$ml/input/config/hyperparameters.json")" "${SM_FRAMEWORK_PARAMS-}" "${SM_TRAINING_ENV-}" "${SM_HPS-}"; do
-        case $(printf '%s' "$told" | tr -d '\\" \t\r\n' | tr A-Z a-z) in
+    for text in "$(cat "$ml/input/config/hyperparameters.json")" "${SM_FRAMEWORK_PARAMS-}" "${SM_TRAINING_ENV-}" "${SM_HPS-}"; do
+        case $(printf '%s' "$text" | tr -d '\\" \t\r\n' | tr A-Z a-z) in
             *sagemaker_mpi_enabled:[t1]* | *sagemaker_distributed_dataparallel_enabled:[t1]*) return 0 ;;
         esac
     done

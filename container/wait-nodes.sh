@@ -27,22 +27,22 @@ if [ ! -d "$run/nodes" ]; then
     echo 'sm-proxy: the nodes do not exchange keys. Set SM_PROXY_NODES_S3; if it is set, the marker in the log says why' >&2
     exit 1
 fi
-said=$(mktemp 2>/dev/null) || said=/dev/null
-trap 'rm -f "$said"' EXIT
+errors=$(mktemp 2>/dev/null) || errors=/dev/null
+trap 'rm -f "$errors"' EXIT
 while :; do
-    still=
+    missing=
     why=
     for host in $left; do
         # Do not try before its host key is known: without our settings, ssh could reach another host.
         if ! grep -q "^$host " "$run/nodes/known_hosts" 2>/dev/null; then
-            still="$still $host"
+            missing="$missing $host"
             why="$why; $host: its host key is not in S3 yet, or its name does not resolve"
-        elif ! ssh -n -o BatchMode=yes -o ConnectTimeout=5 "$host" true 2>"$said"; then
-            still="$still $host"
-            why="$why; $host: $(tail -n 1 "$said")"
+        elif ! ssh -n -o BatchMode=yes -o ConnectTimeout=5 "$host" true 2>"$errors"; then
+            missing="$missing $host"
+            why="$why; $host: $(tail -n 1 "$errors")"
         fi
     done
-    left=$still
+    left=$missing
     [ -n "$left" ] || { echo "$run/hostfile" && exit; }
     read_clock
     if [ "$smp_clock" -ge "$until" ]; then break; fi

@@ -197,15 +197,15 @@ def run(tmp_path: Path, shell: str, prelude: str, *, marker: bool) -> tuple[int,
 def test_the_program_runs_and_the_marker_says_what_failed(
     tmp_path: Path, shell: str, way: str
 ) -> None:
-    prelude, told = WAYS[way]
-    code, log, took = run(tmp_path, shell, prelude, marker=told is not None)
+    prelude, problem = WAYS[way]
+    code, log, took = run(tmp_path, shell, prelude, marker=problem is not None)
     assert "trained\n" in log, log
     assert code == 42, log
     assert took < 40, log  # the hanging programs hang for longer
-    if told:
+    if problem:
         found = [json.loads(marker) for marker in MARKER.findall(log)]
         assert len(found) == 1, log
-        assert told in "; ".join(found[0]["problems"]), log
+        assert problem in "; ".join(found[0]["problems"]), log
 
 
 @pytest.mark.parametrize("way", ["no server", "nowhere to write", "half of our files are missing"])

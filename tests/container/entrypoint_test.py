@@ -124,8 +124,8 @@ def test_the_jobs_environment_without_proc(box: Box, tools: str) -> None:
     job = {"SM_PROXY_AUTHORIZED_KEY_2": KEY, "SM_PROXY_KEEP_CONNECTED": "1s", "run": "of the job"}
     code, lines = box.run_directly([*entry, "sh", "-c", until_ready(box)], **job, TEXT="a='b'\nc=d")
     assert code == 0, lines
-    told = "SM_PROXY_KEEP_CONNECTED has no effect: this container has no /proc/net/tcp"
-    assert marker_of(lines)["problems"] == [told]
+    problem = "SM_PROXY_KEEP_CONNECTED has no effect: this container has no /proc/net/tcp"
+    assert marker_of(lines)["problems"] == [problem]
     assert (box.run_dir / "authorized_keys").read_text(encoding="utf-8") == f"{KEY}\n"
     words = ["sh", "-c", '. "$0"; echo "$run"; echo "$TEXT"', str(box.run_dir / "environment.sh")]
     shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout

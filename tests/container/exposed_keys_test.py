@@ -110,21 +110,21 @@ def test_the_content_of_a_file_decides(
         check=True,
     )
     assert done.stderr == ""
-    told = done.stdout.splitlines()
+    output = done.stdout.splitlines()
     assert (run / "authorized_keys").read_text() == " ".join(good.split()[:2]) + "\n"
     pair = made["the usual pair"]
     assert (
         f"a key of SM_PROXY_AUTHORIZED_KEY is ignored: this image holds its private half ({pair})"
-    ) in told
+    ) in output
     readable = {name for name, (words, _) in PAIRS.items() if "-m" not in words}
     for name in PAIRS if tool == "ssh-keygen" else readable:
         one = f"a key in {authorised} is ignored: this image holds its private half"
-        assert f"{one} ({made[name]})" in told, name
+        assert f"{one} ({made[name]})" in output, name
     if tool == "ssh-keygen":
-        assert told[-1] == f'command="it is" {good.strip()}'
-        assert not [line for line in told if "may lie" in line]
+        assert output[-1] == f'command="it is" {good.strip()}'
+        assert not [line for line in output if "may hold" in line]
     else:
-        assert "this image may hold their private halves" in told[-1]
+        assert "this image may hold their private halves" in output[-1]
     assert {file.name for file in run.iterdir()} <= {
         "authorized_keys",
         "exposed_keys",

@@ -75,7 +75,7 @@ def window(box: Box) -> str:
 
 
 @NEEDS_ISOLATION
-def test_stays_while_user_is_connected(box: Box, key: Path) -> None:
+def test_the_container_stays_while_a_user_is_connected(box: Box, key: Path) -> None:
     process = start(box, key, 1, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="1h")
     read_until(process, "waiting up to 1h")
     assert window(box) == "wait"
@@ -102,7 +102,7 @@ def test_the_container_stays_no_longer_than_keep_connected(box: Box, key: Path) 
 
 @NEEDS_ISOLATION
 @in_sh
-def test_done_ends_it_though_user_is_connected(box: Box, key: Path) -> None:
+def test_done_ends_the_window_of_a_connected_user(box: Box, key: Path) -> None:
     box.replace("hold.sh", "smp_farewell=2 ", "smp_farewell=0 ")
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="1h")
     with session(box, key):

@@ -124,7 +124,7 @@ def test_settings_that_ssh_does_not_use_are_a_problem(box: Box, fault: str) -> N
             "mkdir -m 700 /root/.ssh; echo >/root/.ssh/config; chmod 666 /root/.ssh/config"
         ),
     }[fault]
-    told = {
+    problem = {
         "no home": "/nonexistent/.ssh/config cannot be written",
         "a bad line": "terminating, 1 bad configuration options",
         "a config of others": "Bad owner or permissions on /root/.ssh/config",
@@ -138,7 +138,7 @@ def test_settings_that_ssh_does_not_use_are_a_problem(box: Box, fault: str) -> N
     problems = json.loads(marker)["problems"]
     about = [line for line in problems if line.startswith("SM_PROXY_NODES_S3: ssh does not use")]
     assert len(about) == 1, problems
-    assert told in about[0]
+    assert problem in about[0]
     assert "nodes" not in json.loads(marker)["features"]
 
 

@@ -293,8 +293,8 @@ def test_dropbear_follows_the_keys_from_s3_but_not_from_nodes(box: Box, tmp_path
     marker = json.loads((box.run_dir / "marker").read_text(encoding="utf-8"))
     assert "keys-s3" in marker["features"]
     assert "nodes" not in marker["features"]
-    told = "SM_PROXY_NODES_S3: dropbear cannot bind a key to an address: install openssh-server"
-    assert told in marker["problems"]
+    problem = "SM_PROXY_NODES_S3: dropbear cannot bind a key to an address: install openssh-server"
+    assert problem in marker["problems"]
     laptop = Laptop(box, key)
     assert laptop.ssh("true", key=other).returncode == 255
     (store / "obj.1").write_bytes(Path(f"{other}.pub").read_bytes())

@@ -80,8 +80,8 @@ def test_sshd_ignores_image_keys_that_others_may_write_to(
 ) -> None:
     box.prelude = f"chmod o+w {place}"
     laptop, marker = served(box, tmp_path)
-    told = "keys in /root/.ssh/authorized_keys are ignored: others may write to"
-    assert marker["problems"] == [f"{told} {place}"]
+    problem = "keys in /root/.ssh/authorized_keys are ignored: others may write to"
+    assert marker["problems"] == [f"{problem} {place}"]
     assert laptop.ssh("true").returncode == 0
     assert laptop.ssh("true", key=tmp_path / "images").returncode == 255
 
@@ -92,8 +92,8 @@ def test_a_group_that_some_sshds_trust(box: Box, tmp_path: Path) -> None:
     """Debian's sshd does if the group has no other members."""
     box.prelude = "chmod g+w /root"
     _, marker = served(box, tmp_path)
-    told = "keys in /root/.ssh/authorized_keys may be ignored: its group may write to /root"
-    assert marker["problems"] == [told]
+    problem = "keys in /root/.ssh/authorized_keys may be ignored: its group may write to /root"
+    assert marker["problems"] == [problem]
 
 
 @needs_container
@@ -138,7 +138,7 @@ def test_dropbear_uses_the_home_folder_if_others_could_swap_ours(
 @needs_dropbear
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "problem"),
     [
         (
             "chmod 770 /root",
@@ -155,14 +155,14 @@ def test_dropbear_uses_the_home_folder_if_others_could_swap_ours(
     ids=["home", "shell"],
 )
 def test_a_dropbear_that_would_refuse_every_login_is_not_started(
-    box: Box, tmp_path: Path, fault: str, told: str
+    box: Box, tmp_path: Path, fault: str, problem: str
 ) -> None:
     (box.root / "opt/image").mkdir()
     (box.root / "opt/image/shells").write_text("/bin/other\n", encoding="utf-8")
     (box.root / "opt/image").rename(box.root / "opt/kept")
     box.prelude = fault.replace("/opt/image", "/opt/kept")
     _, marker = served(box, tmp_path, SM_PROXY_SSHD=str(DROPBEAR))
-    assert told in marker["problems"]
+    assert problem in marker["problems"]
     assert (marker["port"], marker["features"]) == (0, [])
 
 
@@ -175,8 +175,8 @@ def test_a_user_without_a_usable_shell(box: Box, tmp_path: Path, shell: str) -> 
     (box.root / "etc/passwd").write_text("\n".join(passwd) + "\n", encoding="utf-8")
     _, marker = served(box, tmp_path)
     if shell == "/bin/gone":
-        told = "sshd would refuse root: the login shell /bin/gone does not exist"
+        problem = "sshd would refuse root: the login shell /bin/gone does not exist"
         assert "sshd" not in marker["features"]
     else:
-        told = f"the login shell of root is {shell}: sessions cannot run commands"
-    assert told in marker["problems"]
+        problem = f"the login shell of root is {shell}: sessions cannot run commands"
+    assert problem in marker["problems"]

@@ -62,7 +62,7 @@ def test_a_job_waits_for_go_and_is_kept_after_its_failure_until_done(lab: Lab) -
     def shows(text: str) -> None:
         await_true(lambda: text in job.log(), 60, job.log)
 
-    shows("waiting up to 10m for somebody to connect")
+    shows("waiting up to 10m for a user to connect")
     shows("sm_proxy_marker")
     assert "the program runs" not in job.log()
     done = lab.sm_proxy("go", job.host)
