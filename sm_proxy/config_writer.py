@@ -142,7 +142,7 @@ def plan_removal(ssh_config: Path, settings: Settings) -> list[Change]:
     target = atomic_write.follow_symlinks(ssh_config)
     before = atomic_write.read(target)
     after = None if before is None else user_file.without_include(target, before)
-    if after == b"" and before and _made_by_us(target):
+    if after == b"" and before and _created_by_us(target):
         after = None
     by_hand = "Delete the lines between the sm-proxy marks by hand."
     return [
@@ -324,7 +324,7 @@ def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
     return user_file.with_include(target, before, our_file.include_line(own))
 
 
-def _made_by_us(target: Path) -> bool:
+def _created_by_us(target: Path) -> bool:
     """Whether we created the user's file: there is no backup, or it holds our part only."""
     original = atomic_write.read(atomic_write.backup_path(target, "original"))
     return original is None or (

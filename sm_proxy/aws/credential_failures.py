@@ -19,7 +19,7 @@ from sm_proxy.aws.credentials import login_profile
 from sm_proxy.aws.vetting import Vetting, called
 from sm_proxy.errors import Code, SmProxyError
 
-_IN_TROUBLE: Final = 500
+_SERVER_ERRORS: Final = 500
 """From this HTTP status on, the service itself has failed."""
 _GET_ROLE: Final = "GetRoleCredentials"
 _WEB_IDENTITY: Final = "AssumeRoleWithWebIdentity"
@@ -92,7 +92,7 @@ def _refused(error: ClientError, source: _Source, profile: str | None) -> SmProx
     found = errors.from_response(error.response, action, profile)
     if isinstance(found, errors.ServiceError):
         words = f"{action} was refused: {code}: {message}"
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= _IN_TROUBLE:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= _SERVER_ERRORS:
             return SmProxyError("aws-error", words, _TRY_LATER)
         return SmProxyError(source.code, words, source.remedy)
     named = found.message if action in found.message else f"{action} was refused: {found.message}"

@@ -19,7 +19,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output, secret_values
 from sm_proxy.local.threads import Background
 
-_SAID_AFTER_S: Final = 3.0
+_REPORTED_AFTER_S: Final = 3.0
 _LIMIT_S: Final = 300.0
 """Some of them open a browser, in which a person must log in."""
 _WAITING: Final = "waiting for the credential_process of the AWS profile"
@@ -64,7 +64,7 @@ class CredentialProcess(subprocess.Popen[bytes]):
             SmProxyError: `no-credentials`, it has failed or does not end; `aws-error` or
                 `expired-credentials`, it has printed no valid credentials.
         """
-        patience = threading.Timer(_SAID_AFTER_S, output.status, [_WAITING])
+        patience = threading.Timer(_REPORTED_AFTER_S, output.status, [_WAITING])
         patience.daemon = True
         patience.start()
         try:
@@ -74,12 +74,12 @@ class CredentialProcess(subprocess.Popen[bytes]):
             raise _failed(f"did not end within {_LIMIT_S:.0f} s", b"") from None
         finally:
             patience.cancel()
-        _keep(printed)
+        _note_secrets(printed)
         if self.returncode < 0:
             raise _failed(f"was ended by signal {-self.returncode}", complaints)
         if self.returncode:
             raise _failed(f"has failed with status {self.returncode}", complaints)
-        _refuse_useless(printed)
+        _check_output(printed)
         return printed, complaints
 
 
@@ -92,7 +92,7 @@ def _failed(how: str, complaints: bytes) -> SmProxyError:
     )
 
 
-def _keep(printed: bytes) -> None:
+def _note_secrets(printed: bytes) -> None:
     """Note its secrets for redaction, before any text of it is shown."""
     try:
         secret_values.keep_fields(json.loads(printed))
@@ -101,22 +101,22 @@ def _keep(printed: bytes) -> None:
         secret_values.keep(*(word for word in printed.split() if len(word) >= _LONG_WORD))
 
 
-def _refuse_useless(printed: bytes) -> None:
+def _check_output(printed: bytes) -> None:
     try:
         found = json.loads(printed)
     except (ValueError, RecursionError):
-        raise _useless("no JSON") from None
+        raise _invalid("no JSON") from None
     if not isinstance(found, dict):
-        raise _useless("JSON that is not an object")
+        raise _invalid("JSON that is not an object")
     for name in ("AccessKeyId", "SecretAccessKey"):
         if not (isinstance(found.get(name), str) and found[name]):
-            raise _useless(f"no {name}")
+            raise _invalid(f"no {name}")
     if found.get("Version") != 1:
-        raise _useless(f"version {found.get('Version')!r} of the format; only version 1 exists")
+        raise _invalid(f"version {found.get('Version')!r} of the format; only version 1 exists")
     if not isinstance(found.get("SessionToken", ""), str | None):
-        raise _useless("a SessionToken that is not a string")
+        raise _invalid("a SessionToken that is not a string")
     if not isinstance(found.get("Expiration", ""), str | None):
-        raise _useless("an Expiration that is not a string")
+        raise _invalid("an Expiration that is not a string")
     if found.get("Expiration") is not None:
         _refuse_expired(found["Expiration"])
 
@@ -125,9 +125,9 @@ def _refuse_expired(text: str) -> None:
     try:
         end: datetime = parse_timestamp(text)
     except (ValueError, OverflowError, OSError):
-        raise _useless("an Expiration that is not a time") from None
+        raise _invalid("an Expiration that is not a time") from None
     if end.tzinfo is None:
-        raise _useless("an Expiration without a time zone")
+        raise _invalid("an Expiration without a time zone")
     if end <= datetime.now(timezone.utc):
         raise SmProxyError(
             "expired-credentials",
@@ -136,7 +136,7 @@ def _refuse_expired(text: str) -> None:
         )
 
 
-def _useless(what: str) -> SmProxyError:
+def _invalid(what: str) -> SmProxyError:
     return SmProxyError(
         "aws-error",
         f"the credential_process of the AWS profile has printed {what}",

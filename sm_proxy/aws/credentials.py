@@ -91,7 +91,7 @@ class CredentialProvider:
         sessions = RoleSessions(self._session)
         with contextlib.suppress(_WouldAskError):
             return self._assumed(sessions, _refuse_to_ask)
-        with _alone(sessions):
+        with _locked(sessions):
             sessions.read_again()  # the previous holder of the lock may have asked
             asker = _Asker(self._session, sessions, terminal=terminal)
             found = self._assumed(sessions, asker.ask, asker)
@@ -107,7 +107,7 @@ class CredentialProvider:
             try:
                 resolver.load_credentials().get_frozen_credentials()
             except ClientError as error:
-                if asker is None or not asker.wrong_code(error):
+                if asker is None or not asker.is_wrong_code(error):
                     raise
             else:
                 return sessions.metadata()
@@ -165,7 +165,7 @@ class _Asker:
         try:
             code = prompt.ask(words, terminal=self._terminal)
         except prompt.NobodyToAskError as reason:
-            raise self._nobody(serial, reason) from None
+            raise self._nobody_to_ask(serial, reason) from None
         code = "".join(code.split())  # apps show it in two halves
         if _CODE.fullmatch(code):
             return code
@@ -182,13 +182,13 @@ class _Asker:
         """Whether the user was asked."""
         return self._asked > 0
 
-    def wrong_code(self, error: ClientError) -> bool:
+    def is_wrong_code(self, error: ClientError) -> bool:
         """Whether the service refused a code and the user may try again."""
         message = str(error.response.get("Error", {}).get("Message", ""))
         wrong = any(words in message for words in _WRONG_CODE)
         return wrong and 0 < self._asked < _TRIES
 
-    def _nobody(self, serial: str, reason: Exception) -> SmProxyError:
+    def _nobody_to_ask(self, serial: str, reason: Exception) -> SmProxyError:
         expired = self._sessions.expired
         from sm_proxy.aws.role_sessions import NO_KEYRING  # noqa: PLC0415 - as in `_fetch`
         from sm_proxy.local import secret_store  # noqa: PLC0415 - likewise
@@ -237,7 +237,7 @@ def login_profile(session: Session) -> str | None:
 
 
 @contextlib.contextmanager
-def _alone(sessions: RoleSessions) -> Iterator[None]:
+def _locked(sessions: RoleSessions) -> Iterator[None]:
     """Hold the lock of a profile, so that its user is asked once.
 
     Raises:

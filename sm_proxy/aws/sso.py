@@ -30,7 +30,7 @@ _SCOPE: Final = "sso:account:access"
 """The AWS CLI's default for `sso_registration_scopes`; it gives a refresh token."""
 _SLOWER_S: Final = 5.0
 """Added to the pause between two polls from then on (RFC 8628, section 3.5)."""
-_WAITS: Final = {
+_TEMPORARY: Final = {
     "AuthorizationPendingException": 0.0,
     "SlowDownException": _SLOWER_S,
     "InternalServerException": _SLOWER_S,
@@ -39,7 +39,7 @@ _WAITS: Final = {
 _NO_PORTAL: Final = frozenset({"InvalidRequestException", "InvalidRequestRegionException"})
 _POLL: Final = "sso-oidc:CreateToken"
 _PAUSE_S: Final = (1.0, 60.0)
-_LIFE_S: Final = (30.0, 1800.0)
+_CODE_LIFE_S: Final = (30.0, 1800.0)
 """Bounds for the service's values; a code usually lives 10 minutes."""
 _YEAR_3000_S: Final = 32_503_680_000
 """Seconds after 1970: a larger number is not a date."""
@@ -126,22 +126,22 @@ def log_in(aws: Aws, portal: Portal, invite: Callable[[Invitation], None]) -> No
     own = {name: _text(registered, name) for name in ("clientId", "clientSecret")}
     begun = ask("start_device_authorization", **own, startUrl=portal.start_url)
     url = "verificationUriComplete" if "verificationUriComplete" in begun else "verificationUri"
-    lasts_s = _within(begun.get("expiresIn"), _LIFE_S)
+    lasts_s = _clamp(begun.get("expiresIn"), _CODE_LIFE_S)
     invitation = Invitation(_text(begun, url), _text(begun, "userCode"), lasts_s)
     invite(invitation)
-    pause = _within(begun.get("interval"), _PAUSE_S)
+    pause = _clamp(begun.get("interval"), _PAUSE_S)
     token = _await_token(ask, {**own, "deviceCode": _text(begun, "deviceCode")}, invitation, pause)
     kept = {
         "startUrl": portal.start_url,
         "region": portal.region,
         "accessToken": _text(token, "accessToken"),
-        "expiresAt": _moment(time.time() + _number(token, "expiresIn")),
+        "expiresAt": _timestamp(time.time() + _number(token, "expiresIn")),
         **own,
-        "registrationExpiresAt": _moment(_number(registered, "clientSecretExpiresAt")),
+        "registrationExpiresAt": _timestamp(_number(registered, "clientSecretExpiresAt")),
     }
     if "refreshToken" in token:
         kept["refreshToken"] = _text(token, "refreshToken")
-    _keep(portal.token_file, kept)
+    _save_token(portal.token_file, kept)
 
 
 @dataclass(frozen=True)
@@ -156,14 +156,14 @@ class _Oidc:
         try:
             answer: dict[str, Any] = getattr(self.client, operation)(**parameters)
         except ClientError as error:
-            raise self._judged(error, action) from None
+            raise self._translate(error, action) from None
         except (BotoCoreError, ResponseParserError) as error:
             raise errors.from_botocore(error, action, None) or error from None
         except (ValueError, TypeError, OverflowError):  # raised by botocore's parsers
             raise _no_answer(f"response to {action}") from None
         return answer
 
-    def _judged(self, error: ClientError, action: str) -> SmProxyError | ServiceError:
+    def _translate(self, error: ClientError, action: str) -> SmProxyError | ServiceError:
         details = error.response.get("Error", {})
         code, words = str(details.get("Code", "")), str(details.get("Message") or "")
         if code == "AccessDeniedException":
@@ -173,11 +173,11 @@ class _Oidc:
                 "Run the command again, and confirm the code that it shows.",
             )
         if code == "ExpiredTokenException":
-            return _too_late("the code has expired")
+            return _timed_out("the code has expired")
         if code in _NO_PORTAL and action != _POLL:
             where = f"{self.portal.start_url} in {self.portal.region}"
             return _misconfigured(f"there is no access portal {where}: {words or code}")
-        if code in _WAITS and action == _POLL:
+        if code in _TEMPORARY and action == _POLL:
             return ServiceError(code, words, action)
         found = errors.from_response(error.response, action, None)
         return found.as_failure() if isinstance(found, ServiceError) else found
@@ -194,16 +194,16 @@ def _await_token(
         try:
             return ask("create_token", grantType=_DEVICE, **parameters)
         except ServiceError as error:
-            lost, pause = None, pause + _WAITS[error.error]
+            lost, pause = None, pause + _TEMPORARY[error.error]
         except SmProxyError as error:
             if error.code != "network":
                 raise
             lost, pause = error, pause + _SLOWER_S
     minutes = round(invitation.lasts_s / 60)
-    raise lost or _too_late(f"nobody confirmed the code {invitation.code} within {minutes} min")
+    raise lost or _timed_out(f"nobody confirmed the code {invitation.code} within {minutes} min")
 
 
-def _too_late(what: str) -> SmProxyError:
+def _timed_out(what: str) -> SmProxyError:
     return SmProxyError("wait-timeout", what, "Run the command again to get another code.")
 
 
@@ -229,7 +229,7 @@ def _no_answer(name: str) -> SmProxyError:
     )
 
 
-def _keep(path: Path, token: Mapping[str, Any]) -> None:
+def _save_token(path: Path, token: Mapping[str, Any]) -> None:
     try:
         # The AWS CLI's folder, which may be writable for a group on purpose.
         private_files.ensure_private_dir(path.parent)
@@ -249,10 +249,10 @@ def _misconfigured(what: str) -> SmProxyError:
     )
 
 
-def _within(value: object, bounds: tuple[float, float]) -> float:
+def _clamp(value: object, bounds: tuple[float, float]) -> float:
     least, most = bounds
     return min(max(float(value), least), most) if isinstance(value, int | float) else least
 
 
-def _moment(seconds: float) -> str:
+def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -27,8 +27,8 @@ _SECRET_SERVICES: Final = frozenset({"kms", "signin", "ssm", "sso", "sso-oidc", 
 _JSON: Final = frozenset({"json", "rest-json"})
 _XML: Final = frozenset({"ec2", "query"})
 _HEAD_BYTES: Final = 2000
-_REFUSED: Final = 300
-_IN_TROUBLE: Final = 500
+_FAILURES: Final = 300
+_SERVER_ERRORS: Final = 500
 """From these HTTP statuses on, a call was refused, and a call may be tried again."""
 
 
@@ -85,7 +85,7 @@ class Vetting:
     def _note(self, **event: Any) -> None:
         model, parsed = event["model"], event["parsed"]
         service = model.service_model.service_name
-        if event["http_response"].status_code >= _REFUSED:
+        if event["http_response"].status_code >= _FAILURES:
             error = parsed.get("Error", {})
             words = ": ".join(filter(None, (error.get("Code"), error.get("Message"))))
             self._latest.refusal = Refusal(f"{service}:{model.name}", words)
@@ -177,13 +177,13 @@ def _vet_answer(**event: Any) -> None:
     status, action = answer["status_code"], f"{service.service_name}:{model.name}"
     if protocol in _JSON:
         ours = body.lstrip()[:1] == b"{" or not (body or model.output_shape)
-        ours = ours and (status < _REFUSED or _is_refusal(body))
+        ours = ours and (status < _FAILURES or _is_refusal(body))
     else:
-        named = b"<Error" if status >= _REFUSED else f"{model.name}Response".encode()
+        named = b"<Error" if status >= _FAILURES else f"{model.name}Response".encode()
         ours = named in body[:_HEAD_BYTES]
     if ours:
         return
-    if protocol in _JSON and status >= _REFUSED:
+    if protocol in _JSON and status >= _FAILURES:
         answer["body"] = b"{}"  # the status is enough, and botocore may try again
-    elif status < _IN_TROUBLE:
+    elif status < _SERVER_ERRORS:
         raise errors.not_aws(action, status, answer["headers"].get("location", ""))

@@ -101,7 +101,7 @@ def _inserted(text: str, node: _Node, key: str, value: Any, root: _Node) -> str:
     unit = _indent_unit(text, root)
     outer = _indent_at(text, node.start)
     inner = _member_indent(text, node) or outer + unit
-    member = _newline(text) + inner + _spread(text, key, value, inner, unit)
+    member = _newline(text) + inner + _dumped_member(text, key, value, inner, unit)
     if not node.members:
         closing = _newline(text) + outer if in_one_line else ""
         at = node.start + 1
@@ -114,7 +114,7 @@ def _inserted(text: str, node: _Node, key: str, value: Any, root: _Node) -> str:
     return text[:value_end] + separator + between + member + ("," if comma else "") + text[end:]
 
 
-def _spread(text: str, key: str, value: Any, indent: str, unit: str) -> str:
+def _dumped_member(text: str, key: str, value: Any, indent: str, unit: str) -> str:
     shown = json.dumps(value, ensure_ascii=False, indent=unit)
     return f"{_dumped(key)}: " + shown.replace("\n", _newline(text) + indent)
 

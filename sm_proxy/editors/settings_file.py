@@ -41,7 +41,7 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
     """
     try:
         with file_lock.locked("editor-settings", what="the editors' settings"):
-            return _set_at_last(atomic_write.follow_symlinks(path), values)
+            return _set_with_retries(atomic_write.follow_symlinks(path), values)
     except (JsoncError, UnicodeDecodeError) as error:
         problem = str(error) if isinstance(error, JsoncError) else "it is not UTF-8"
     except SmProxyError as error:
@@ -51,7 +51,7 @@ def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outco
     return Outcome(path, problem=problem)
 
 
-def _set_at_last(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
+def _set_with_retries(target: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
     """Set the values; start again if the editor saves the file meanwhile."""
     for _ in range(_TRIES - 1):
         with contextlib.suppress(atomic_write.ChangedError):

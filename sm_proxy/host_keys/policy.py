@@ -18,7 +18,7 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.local import debug_log, output
 from sm_proxy.settings import Settings
 
-_SAY_MORE: Final = frozenset({"job-ended", "job-failed", "wrong-user", "config-read-only"})
+_MORE_PRECISE: Final = frozenset({"job-ended", "job-failed", "wrong-user", "config-read-only"})
 """Failures of a later look at the log that explain more than the wrong key does."""
 _PAUSES_S: Final = (0.0, 1.0, 2.0, 3.0)
 """Seconds before each look at the log; the first look is for a container from the cache only."""
@@ -39,7 +39,7 @@ class HostKeyPolicy:
         self._settings = settings
         self._look = look
         self._remembered = container.cached
-        self._said = False
+        self._wait_reported = False
         self._dialled = container
         self._on_first_use = False
         self._expected = container
@@ -73,13 +73,13 @@ class HostKeyPolicy:
         """
         unread = ""
         for pause in _PAUSES_S if self._remembered else _PAUSES_S[1:]:
-            if pause and not self._may_be_late():
+            if pause and not self._log_may_lag():
                 break
             self._wait(pause)
             try:
                 self._look_again()
             except SmProxyError as error:
-                if error.code in _SAY_MORE:
+                if error.code in _MORE_PRECISE:
                     return error
                 unread = error.message
                 if error.code != "no-address":  # `no-address`: a new stream without a marker yet
@@ -90,12 +90,12 @@ class HostKeyPolicy:
                 return None
         return self.refusal(blob, through, unread)
 
-    def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
-        """The error for a refused key; `unasked` says why the log could not be read again."""
+    def refusal(self, blob: bytes, through: str, unread_because: str = "") -> SmProxyError:
+        """The error for a refused key; `unread_because` is empty if the log was read again."""
         by_way = f" (through {through})" if through else ""
         seen = f"{self._where}{by_way} has the host key {public_key.describe_blob(blob)}"
         names = ", ".join(map(public_key.describe, self._expected.host_keys))
-        lag = f" (it could not be read again: {unasked})" if unasked else ""
+        lag = f" (it could not be read again: {unread_because})" if unread_because else ""
         return SmProxyError(
             "host-key-changed", f"{seen}, {self._origin()} {names}{lag}", self._hint()
         )
@@ -104,7 +104,7 @@ class HostKeyPolicy:
     def _where(self) -> str:
         return f"{self._dialled.address} port {self._dialled.port}"
 
-    def _may_be_late(self) -> bool:
+    def _log_may_lag(self) -> bool:
         """May the log still be lagging behind the container's new key?"""
         now = self._expected
         if self._on_first_use and now is self._dialled:  # this log has never named a key
@@ -113,8 +113,8 @@ class HostKeyPolicy:
 
     def _wait(self, pause: float) -> None:
         time.sleep(pause)
-        if pause and not self._said:
-            self._said = True
+        if pause and not self._wait_reported:
+            self._wait_reported = True
             output.status(
                 f"{self._where} has another host key than the log of {self._expected.host} names; "
                 "the container may have restarted: waiting up to "

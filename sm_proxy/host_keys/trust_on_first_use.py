@@ -56,8 +56,8 @@ def with_host_keys(container: Container, settings: Settings, scope: str, dial: D
         with contextlib.suppress(OSError):
             os.utime(path)  # `sweep` goes by the last use
     else:
-        key = _scanned(dial(container), container)
-        _keep(path, key)
+        key = _scan_host_key(dial(container), container)
+        _write_pin(path, key)
         shown = public_key.describe(key)
         output.status(f"trusting {container.job}/{container.node} on first use: {shown}")
     return replace(container, host_keys=(key,))
@@ -69,21 +69,21 @@ def pinned(container: Container, settings: Settings, scope: str) -> str | None:
     Raises:
         SmProxyError: `host-key-unknown`, no key is pinned and the user has not opted in.
     """
-    key = _pinned(pin_path(container, scope))
+    key = _read_pin(pin_path(container, scope))
     if key is None and not settings.trusts_first_use(container.host):
-        raise _not_asked_for(container)
+        raise _opt_in_missing(container)
     return key
 
 
 def pin_path(container: Container, scope: str) -> Path:
     """The file that holds the pinned key of a container."""
-    return _file(scope, container.job, container.node)
+    return _pin_file(scope, container.job, container.node)
 
 
 def forget(scope: str, job: str, node: str) -> None:
     """Remove the pinned key of a container whose job has ended."""
     with contextlib.suppress(OSError, SmProxyError):
-        _file(scope, job, node).unlink()
+        _pin_file(scope, job, node).unlink()
 
 
 def sweep() -> None:
@@ -93,7 +93,7 @@ def sweep() -> None:
         known_hosts.sweep_folder(_folder())
 
 
-def _not_asked_for(container: Container) -> SmProxyError:
+def _opt_in_missing(container: Container) -> SmProxyError:
     return SmProxyError(
         "host-key-unknown",
         f"the log of {container.host} names no host key, so its container cannot be told from "
@@ -105,7 +105,7 @@ def _not_asked_for(container: Container) -> SmProxyError:
     )
 
 
-def _file(scope: str, job: str, node: str) -> Path:
+def _pin_file(scope: str, job: str, node: str) -> Path:
     digest = hashlib.sha256(f"{scope}\0{job}\0{node}".encode()).hexdigest()
     return _folder() / f"{job}.{node}.{digest[:16]}"
 
@@ -114,7 +114,7 @@ def _folder() -> Path:
     return paths.state_dir() / "first-use"
 
 
-def _pinned(path: Path) -> str | None:
+def _read_pin(path: Path) -> str | None:
     try:
         private_files.refuse_shared(path.parent)
         key = private_files.read_own(path, _KEY_LIMIT).decode("ascii").strip()
@@ -129,7 +129,7 @@ def _pinned(path: Path) -> str | None:
     return key if is_public_key(key) else None
 
 
-def _keep(path: Path, key: str) -> None:
+def _write_pin(path: Path, key: str) -> None:
     try:
         private_files.write_private(path, key.encode())
     except private_files.NotOursError as error:
@@ -142,14 +142,16 @@ def _keep(path: Path, key: str) -> None:
         ) from None
 
 
-def _scanned(stream: Stream, container: Container) -> str:
+def _scan_host_key(stream: Stream, container: Container) -> str:
     """Read the host key of the server behind the stream, and close the stream.
 
     It is closed without a farewell, because ssh is waiting for its own connection and a hang-up
     leaves two seconds.
     """
     tunnel = BlockingSocket(stream)
-    scan = Background(lambda: _ask(tunnel, f"{container.address} port {container.port}"))
+    scan = Background(
+        lambda: _read_greeting_and_key(tunnel, f"{container.address} port {container.port}")
+    )
     until = time.monotonic() + _SCAN_S
     try:
         while not scan.done and time.monotonic() < until:
@@ -168,7 +170,7 @@ def _scanned(stream: Stream, container: Container) -> str:
     return scan.result()
 
 
-def _ask(tunnel: BlockingSocket, where: str) -> str:
+def _read_greeting_and_key(tunnel: BlockingSocket, where: str) -> str:
     tunnel.await_greeting(where)
     return read_host_key(tunnel.socket)
 

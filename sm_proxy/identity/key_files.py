@@ -94,7 +94,7 @@ def read(path: Path) -> Pair:
         OSError: the file is missing, is not a plain file of ours, or is not a key.
     """
     private = private_files.read_own(path, _LIMIT)
-    public = _enclosed(private)
+    public = _public_key_inside(private)
     if public is None:
         raise OSError(f"{path} is not a private key in OpenSSH's format")
     return Pair(private, f"{public} {COMMENT}")
@@ -120,25 +120,25 @@ def restore_public_half(path: Path, pair: Pair) -> None:
 
 def is_encrypted(private: bytes) -> bool:
     """Whether a private key in OpenSSH's format needs a passphrase."""
-    blob = _blob(private)
-    return blob is not None and _string(blob, len(_MAGIC))[0] != b"none"
+    blob = _decoded(private)
+    return blob is not None and _read_string(blob, len(_MAGIC))[0] != b"none"
 
 
-def _enclosed(private: bytes) -> str | None:
+def _public_key_inside(private: bytes) -> str | None:
     """The public key inside a private one, encrypted or not (PROTOCOL.key of OpenSSH)."""
-    blob = _blob(private)
+    blob = _decoded(private)
     if blob is None:
         return None
     at = len(_MAGIC)
     for _ in ("cipher", "kdf", "options of the kdf"):
-        _, at = _string(blob, at)
-    public, _ = _string(blob, at + 4)  # after the number of keys
-    kind, _ = _string(public, 0)
+        _, at = _read_string(blob, at)
+    public, _ = _read_string(blob, at + 4)  # after the number of keys
+    kind, _ = _read_string(public, 0)
     line = f"{kind.decode('ascii', 'replace')} {base64.b64encode(public).decode()}"
     return line if is_public_key(line) else None
 
 
-def _blob(private: bytes) -> bytes | None:
+def _decoded(private: bytes) -> bytes | None:
     lines = private.decode("ascii", "replace").split("\n")
     body = "".join(line.strip() for line in lines if not line.startswith("-----"))
     try:
@@ -148,7 +148,7 @@ def _blob(private: bytes) -> bytes | None:
     return blob if blob.startswith(_MAGIC) else None
 
 
-def _string(blob: bytes, at: int) -> tuple[bytes, int]:
+def _read_string(blob: bytes, at: int) -> tuple[bytes, int]:
     """The length-prefixed string at offset `at`, and the offset of the next field."""
     prefix = blob[at : at + 4]
     length = struct.unpack(">I", prefix)[0] if len(prefix) == 4 else 0

@@ -36,10 +36,10 @@ def make_pair(mode: Mode) -> Pair:
     ring = secret_store.find()
     if mode == "auto":
         mode = "random" if ring else "ask"
-    passphrase = secrets.token_urlsafe(_RANDOM_BYTES) if mode == "random" else _asked_twice()
+    passphrase = secrets.token_urlsafe(_RANDOM_BYTES) if mode == "random" else _ask_twice()
     secret_values.keep(passphrase)
     pair = key_files.generate(passphrase)
-    kept = ring is not None and _kept(ring, _name(pair.public), passphrase)
+    kept = ring is not None and _save_and_check(ring, _item_name(pair.public), passphrase)
     if not kept and mode == "random":
         why = f": {secret_store.trouble()}" if secret_store.trouble() else ""
         first = f"{secret_store.remedy()}, or choose" if why else "Choose"
@@ -53,7 +53,7 @@ def make_pair(mode: Mode) -> Pair:
     return pair
 
 
-def _kept(ring: SecretStore, name: str, passphrase: str) -> bool:
+def _save_and_check(ring: SecretStore, name: str, passphrase: str) -> bool:
     """Save a passphrase and read it back: a random one exists nowhere else."""
     return ring.save(name, passphrase) and ring.load(name) == passphrase
 
@@ -65,7 +65,7 @@ def find_or_ask(key: Identity) -> str:
         SmProxyError: `bad-passphrase`, nobody can be asked.
     """
     ring = secret_store.find()
-    known = ring.load(_name(key.public_key)) if ring else None
+    known = ring.load(_item_name(key.public_key)) if ring else None
     secret_values.keep(known)
     return known if known is not None else _ask(f"Passphrase of {key.path}:")
 
@@ -73,16 +73,16 @@ def find_or_ask(key: Identity) -> str:
 def forget(key: Identity) -> None:
     """Remove the passphrase of a deleted key from the keyring."""
     ring = secret_store.find()
-    if ring and ring.load(_name(key.public_key)) is not None:
-        ring.forget(_name(key.public_key))
+    if ring and ring.load(_item_name(key.public_key)) is not None:
+        ring.forget(_item_name(key.public_key))
 
 
-def _name(public: str) -> str:
+def _item_name(public: str) -> str:
     """The name of the keyring's item: it holds the public key, which is not a secret."""
     return f"passphrase of {public.split()[1]}"
 
 
-def _asked_twice() -> str:
+def _ask_twice() -> str:
     first = _ask("Passphrase for the new key:")
     if len(first) < _SHORTEST:
         raise SmProxyError(

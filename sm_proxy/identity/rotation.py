@@ -45,8 +45,8 @@ def rotate(
         SmProxyError: `unsupported`, the key is the user's own, or there are too many keys;
             `config-read-only`, a key cannot be written.
     """
-    _refuse_the_users(settings)
-    with _alone(settings) as keys:
+    _refuse_users_own_key(settings)
+    with _locked_keys(settings) as keys:
         current = keys[0]
         if len(keys) >= OFFERED_LIMIT:
             raise SmProxyError(
@@ -55,7 +55,7 @@ def rotate(
                 f"Revoke the oldest first: sm-proxy keys revoke {keys[-1].fingerprint}",
             )
         pair = make_pair()
-        old = _set_aside(current)
+        old = _copy_to_next_number(current)
         offer(settings, identities.offered_paths(settings))
         identities.write_identity(current.path, pair)
         return identities.read_identity(current.path), old
@@ -87,34 +87,36 @@ def revoke(
         SmProxyError: `unsupported`, the key is the user's own; `bad-setting`, no key or several
             keys have that name; `config-read-only`, a key cannot be written or removed.
     """
-    _refuse_the_users(settings)
-    with _alone(settings) as keys:
+    _refuse_users_own_key(settings)
+    with _locked_keys(settings) as keys:
         current = identities.private_key_path(settings)
-        gone = _chosen(keys, named)
+        gone = _select_keys(keys, named)
         pair = make_pair() if keys[0] in gone else None
         before(gone)
         lost = {key.public_key for key in gone}
-        doomed = [
+        to_remove = [
             path
             for path in identities.previous_paths(current)
             if identities.read_identity(path).public_key in lost
         ]
         if pair:
             identities.write_identity(current, pair)
-        offer(settings, [path for path in identities.offered_paths(settings) if path not in doomed])
-        _remove(doomed)
+        offer(
+            settings, [path for path in identities.offered_paths(settings) if path not in to_remove]
+        )
+        _remove(to_remove)
         return gone, identities.read_offered(settings)
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[list[Identity]]:
+def _locked_keys(settings: Settings) -> Iterator[list[Identity]]:
     """The keys, under the lock that every writer of keys holds."""
     identities.ensure(settings)
     with file_lock.locked(identities.LOCK, what=identities.LOCKED):
         yield identities.read_offered(settings)
 
 
-def _set_aside(current: Identity) -> Identity:
+def _copy_to_next_number(current: Identity) -> Identity:
     """Copy the current key to the next number, unless a killed run has done so already."""
     older = identities.previous_paths(current.path)
     copies = [
@@ -131,15 +133,15 @@ def _set_aside(current: Identity) -> Identity:
     return Identity(path, current.public_key)
 
 
-def _remove(doomed: Sequence[Path]) -> None:
-    for path in doomed:
+def _remove(to_remove: Sequence[Path]) -> None:
+    for path in to_remove:
         try:
             key_files.remove(path)
         except OSError as error:  # noqa: PERF203 - one or two
             raise identities.unwritable_key(path, error) from None
 
 
-def _chosen(keys: Sequence[Identity], named: str | None) -> list[Identity]:
+def _select_keys(keys: Sequence[Identity], named: str | None) -> list[Identity]:
     if named is None:
         if keys[1:]:
             return list(keys[1:])
@@ -148,14 +150,14 @@ def _chosen(keys: Sequence[Identity], named: str | None) -> list[Identity]:
             "there is no previous key",
             "To replace the current key by a new one: sm-proxy keys revoke current",
         )
-    found = [key for index, key in enumerate(keys) if _is_named(key, index, named)]
+    found = [key for index, key in enumerate(keys) if _matches_name(key, index, named)]
     if len(found) == 1:
         return found
     why = "more than one key matches" if found else "no key matches"
     raise SmProxyError("bad-setting", f"{why} {named!r}", "List them with: sm-proxy keys list")
 
 
-def _is_named(key: Identity, index: int, named: str) -> bool:
+def _matches_name(key: Identity, index: int, named: str) -> bool:
     if named == "current":
         return index == 0
     bare = key.fingerprint.removeprefix("SHA256:")
@@ -163,7 +165,7 @@ def _is_named(key: Identity, index: int, named: str) -> bool:
     return Path(named).absolute() == key.path or (len(wanted) >= 4 and bare.startswith(wanted))
 
 
-def _refuse_the_users(settings: Settings) -> None:
+def _refuse_users_own_key(settings: Settings) -> None:
     if settings.identity_file:
         raise SmProxyError(
             "unsupported",

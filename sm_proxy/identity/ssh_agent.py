@@ -19,7 +19,7 @@ from sm_proxy.identity.identities import Identity
 
 FROM_ENVIRONMENT: Final = "SSH_AUTH_SOCK"
 """ssh_config's word for the agent that the environment names."""
-_PATIENCE_S: Final = 60.0
+_TIMEOUT_S: Final = 60.0
 """Some agents ask the user in a window."""
 _NO_AGENT: Final = 2
 """ssh-add's exit status if it cannot reach an agent."""
@@ -38,8 +38,8 @@ def load(key: Identity, passphrase: str | None, lifetime: int, socket: str | Non
         SmProxyError: `bad-passphrase`, the passphrase is wrong; `unsupported`, there is no agent,
             or it accepts no keys; `missing-dependency`, there is no ssh-add.
     """
-    opened = _opened(key, passphrase)
-    done = _ssh_add(["-q", *(["-t", str(lifetime)] if lifetime else []), "-"], socket, opened)
+    decrypted = _decrypted(key, passphrase)
+    done = _ssh_add(["-q", *(["-t", str(lifetime)] if lifetime else []), "-"], socket, decrypted)
     if done.returncode == _NO_AGENT:
         raise _no_agent()
     if done.returncode:
@@ -77,7 +77,7 @@ def environment_of(socket: str | None) -> dict[str, str]:
     return {FROM_ENVIRONMENT: str(Path(socket).expanduser())}
 
 
-def _opened(key: Identity, passphrase: str | None) -> bytes:
+def _decrypted(key: Identity, passphrase: str | None) -> bytes:
     """The private key without its passphrase, for ssh-add's stdin."""
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - seldom
         Encoding,
@@ -111,11 +111,11 @@ def _ssh_add(
             capture_output=True,
             check=False,
             env=environment,
-            timeout=_PATIENCE_S,
+            timeout=_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
         raise SmProxyError(
-            "unsupported", f"the ssh-agent did not answer within {_PATIENCE_S:.0f} s", ""
+            "unsupported", f"the ssh-agent did not answer within {_TIMEOUT_S:.0f} s", ""
         ) from None
     except OSError as error:
         raise SmProxyError(

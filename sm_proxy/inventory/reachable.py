@@ -54,14 +54,14 @@ def check_all(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Rea
     alive = [number for number, job in enumerate(jobs) if found[number].reachable is None]
     with trial.no_session_left_open():
         answers = threads.map_concurrently(
-            lambda number: _checked(jobs[number], settings, aws), alive, _AT_ONCE
+            lambda number: _try(jobs[number], settings, aws), alive, _AT_ONCE
         )
     for number, answer in zip(alive, answers, strict=True):
         found[number] = answer
     return found
 
 
-def _checked(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
+def _try(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
     nodes: int | None = None
     try:
         job = kinds.of(listed.kind).describe(aws, listed.name)

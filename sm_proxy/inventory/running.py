@@ -23,12 +23,12 @@ _AT_ONCE: Final = 8
 """Concurrent jobs: few enough for the rate limits of Describe calls."""
 _NODES: Final = 16
 """Nodes of a job that get a host each; a menu with hundreds of hosts would help nobody."""
-_DESCRIBED_S: Final = 15 * 60.0
+_DESCRIPTION_LIFE_S: Final = 15 * 60.0
 """An older description is fetched again, because an endpoint's instances come and go."""
-_LOOKS: Final = 5
+_EARLY_ROUNDS: Final = 5
 """Rounds in which a log without a user is read; later only in rounds 8, 16, 32 and so on."""
 _UNREACHABLE: Final = frozenset({"bad-name", "job-ended", "job-failed", "job-not-found", "no-vpc"})
-_OTHER: Final = frozenset({"access-denied", "job-ambiguous", "job-not-found"})
+_LEADS_ELSEWHERE: Final = frozenset({"access-denied", "job-ambiguous", "job-not-found"})
 """Errors of a plain name that does not lead to the listed job; `.<kind>` may."""
 
 
@@ -74,13 +74,13 @@ class RunningHosts:
         Raises:
             SmProxyError: the error of a list or Describe call.
         """
-        listed = listing.list_all(self._aws, self._tell_once, live=True)
+        listed = listing.list_all(self._aws, self._report_once, live=True)
         running = [job for job in listed if job.phase == "running"]
         running.sort(key=lambda job: (job.created, job.name), reverse=True)
         found = threads.map_concurrently(self._stubs_of, running, _AT_ONCE)
         return [stub for stubs in found for stub in stubs if self._is_ours(stub.host)]
 
-    def _tell_once(self, line: str) -> None:
+    def _report_once(self, line: str) -> None:
         if line not in self._reported:
             self._reported.add(line)
             self._on_status(line)
@@ -90,7 +90,7 @@ class RunningHosts:
 
     def _stubs_of(self, listed: Summary) -> list[Stub]:
         try:
-            job, kind = self._named(listed)
+            job, kind = self._job_and_suffix(listed)
             job.refuse_unless_in_vpc()
         except SmProxyError as error:
             if error.code in _UNREACHABLE:
@@ -108,23 +108,23 @@ class RunningHosts:
             for target, kept in zip(targets, keys, strict=True)
         ]
 
-    def _named(self, listed: Summary) -> tuple[Job, Kind | None]:
+    def _job_and_suffix(self, listed: Summary) -> tuple[Job, Kind | None]:
         """The job, and its kind if its plain name leads to another job."""
         try:
-            job = self._described(listed, None)
+            job = self._describe(listed, None)
         except SmProxyError as error:
-            if error.code not in _OTHER:
+            if error.code not in _LEADS_ELSEWHERE:
                 raise
         else:
             if (job.name, job.kind) == (listed.name, listed.kind):
                 return job, None
-        return self._described(listed, listed.kind), listed.kind
+        return self._describe(listed, listed.kind), listed.kind
 
-    def _described(self, listed: Summary, kind: Kind | None) -> Job:
+    def _describe(self, listed: Summary, kind: Kind | None) -> Job:
         """The job from the cache if that is recent, else from the service."""
         target = hostname.compose(self._settings.prefix, listed.name, kind=kind)
         cache = JobCache(self._aws)
-        if (known := cache.job(target, _DESCRIBED_S)) is not None:
+        if (known := cache.job(target, _DESCRIPTION_LIFE_S)) is not None:
             return known[0]
         job = lookup.find(self._aws, target)
         known = cache.job(target, float("inf"))
@@ -137,7 +137,7 @@ class RunningHosts:
         """The container with its user and host keys; None if its log does not name them yet."""
         host = target.host
         self._rounds[host] += 1
-        if self._rounds[host] > _LOOKS and self._rounds[host].bit_count() > 1:
+        if self._rounds[host] > _EARLY_ROUNDS and self._rounds[host].bit_count() > 1:
             return None  # the log is read in rounds 8, 16, 32 and so on
         try:
             found = resolver.resolve(target, self._settings, self._aws)

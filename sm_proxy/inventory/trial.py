@@ -25,7 +25,7 @@ from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 
-_COMING: Final = frozenset({"connect-refused", "sshd-silent", "session-lost"})
+_STILL_STARTING: Final = frozenset({"connect-refused", "sshd-silent", "session-lost"})
 """Errors of a server that may still be starting."""
 
 
@@ -63,7 +63,7 @@ def wait_until_answering(
             refuse_unless_answering(found, settings, aws)
         except SmProxyError as error:
             left = deadline - time.monotonic()
-            if error.code not in _COMING or left <= 0:
+            if error.code not in _STILL_STARTING or left <= 0:
                 raise
             if error.message != shown:
                 shown = error.message

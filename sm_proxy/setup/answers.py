@@ -59,7 +59,7 @@ def ask_missing(settings: Settings, ask: Ask | None) -> dict[str, Any]:
     named = settings.region or profiles.region_of(profile or settings.profile)
     if named is None:
         found["region"] = _region(ask)
-    elif problem := _no_region(named):
+    elif problem := _region_refusal(named):
         raise SmProxyError("bad-setting", problem, "Name the region of your jobs with --region.")
     return found
 
@@ -71,7 +71,7 @@ def terminal_asker() -> Ask | None:
         there = sys.stdin.isatty() and sys.stderr.isatty()
     except (AttributeError, ValueError):
         there = False
-    return _asked if there else None
+    return _ask_on_terminal if there else None
 
 
 def _profile(settings: Settings, ask: Ask | None) -> str | None:
@@ -92,7 +92,7 @@ def _profile(settings: Settings, ask: Ask | None) -> str | None:
     if ask is not None:
         default = _DEFAULT if _DEFAULT in names else ""
         answer = ask(
-            Question("Which AWS profile?", "--profile", _no_profile(names), names, default)
+            Question("Which AWS profile?", "--profile", _profile_refusal(names), names, default)
         )
         return None if answer == _DEFAULT else answer
     if _DEFAULT in names:
@@ -104,13 +104,13 @@ def _profile(settings: Settings, ask: Ask | None) -> str | None:
     )
 
 
-def _no_profile(names: Sequence[str]) -> Callable[[str], str]:
+def _profile_refusal(names: Sequence[str]) -> Callable[[str], str]:
     return lambda answer: (
         "" if answer in names else f"there is no AWS profile {printable(answer)!r}"
     )
 
 
-def _no_region(name: str) -> str:
+def _region_refusal(name: str) -> str:
     if is_region(name):
         return ""
     return f"{printable(name)!r} is not an AWS region such as eu-west-1"
@@ -121,10 +121,10 @@ def _region(ask: Ask | None) -> str:
         raise SmProxyError(
             "bad-setting", "no AWS region is set", "Name the region of your jobs with --region."
         )
-    return ask(Question("Which AWS region do your jobs run in?", "--region", _no_region))
+    return ask(Question("Which AWS region do your jobs run in?", "--region", _region_refusal))
 
 
-def _asked(question: Question) -> str:
+def _ask_on_terminal(question: Question) -> str:
     """Ask on stderr, because stdout is for the result."""
     listed = f" ({', '.join(map(printable, question.choices))})" if question.choices else ""
     shown = f" [{question.default}]" if question.default else ""

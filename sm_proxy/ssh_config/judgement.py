@@ -179,12 +179,12 @@ def judge(asked: Asked, rewrite: Rewrite) -> None:
     Raises:
         SmProxyError: `config-malformed`, names the option, the line that sets it, and the fix.
     """
-    for keyword, will_do in _JUDGES.items():
-        if asked.options.get(keyword) != asked.ours.get(keyword) and not will_do(asked, keyword):
-            raise _fault(asked, keyword, rewrite)
+    for keyword, acceptable in _JUDGES.items():
+        if asked.options.get(keyword) != asked.ours.get(keyword) and not acceptable(asked, keyword):
+            raise _error(asked, keyword, rewrite)
 
 
-def _fault(asked: Asked, keyword: str, rewrite: Rewrite) -> SmProxyError:
+def _error(asked: Asked, keyword: str, rewrite: Rewrite) -> SmProxyError:
     names = (keyword, *_OTHER_NAMES.get(keyword, ()))
     system = asked.ssh_config == paths.default_ssh_config()
     found = list(option_origin.find_setters(asked.ssh_config, asked.host, names, system=system))
@@ -200,16 +200,16 @@ def _fault(asked: Asked, keyword: str, rewrite: Rewrite) -> SmProxyError:
         fix = (
             f"Move our Include to the top with: {_WRITE}"
             if rewrite.moves
-            else _narrowed(asked, first)
+            else _hint_for_users_line(asked, first)
         )
     else:
         what += f", for {asked.host} as well, and {_EFFECTS.get(keyword, 'ssh needs another')}"
         helps = rewrite.sets & set(names)
-        fix = f"Write our block again: {_WRITE}" if helps else _narrowed(asked, first)
+        fix = f"Write our block again: {_WRITE}" if helps else _hint_for_users_line(asked, first)
     return SmProxyError("config-malformed", what, fix)
 
 
-def _narrowed(asked: Asked, setter: Setter) -> str:
+def _hint_for_users_line(asked: Asked, setter: Setter) -> str:
     """The hint for a line of the user's, which `config write` does not change."""
     return (
         f"Delete line {setter.line} of {setter.path}, or put it under a Host line that excludes "

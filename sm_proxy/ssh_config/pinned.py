@@ -54,7 +54,7 @@ _PLACES: Final = (
 def lines(settings: Settings) -> list[str]:
     """The lines `Keyword value` that every ssh on this machine accepts."""
     wanted = _PINNED if settings.identity_file else (*_PINNED, *_FOR_OUR_KEY)
-    taken = _taken_by_all(tuple(_clients()), (*_PINNED, *_FOR_OUR_KEY))
+    taken = _accepted_by_all(tuple(_clients()), (*_PINNED, *_FOR_OUR_KEY))
     return [line for line in wanted if line in taken]
 
 
@@ -73,13 +73,13 @@ def _clients() -> Iterator[str]:
 
 
 @functools.cache
-def _taken_by_all(clients: Sequence[str], options: Sequence[str]) -> frozenset[str]:
+def _accepted_by_all(clients: Sequence[str], options: Sequence[str]) -> frozenset[str]:
     """The `options` that all `clients` accept; none if no client can be asked."""
-    answers = [answer for client in clients if (answer := _taken(client, options)) is not None]
+    answers = [answer for client in clients if (answer := _accepted(client, options)) is not None]
     return frozenset.intersection(*answers) if answers else frozenset()
 
 
-def _taken(client: str, options: Sequence[str]) -> frozenset[str] | None:
+def _accepted(client: str, options: Sequence[str]) -> frozenset[str] | None:
     """The `options` that `ssh -G` accepts; None if the client is not an OpenSSH with `-G`."""
     left = list(options)
     with tempfile.TemporaryDirectory(prefix="sm-proxy-") as folder:

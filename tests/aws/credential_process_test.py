@@ -111,7 +111,7 @@ def test_a_program_that_does_not_end_is_killed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(credential_process, "_SAID_AFTER_S", 0.1)
+    monkeypatch.setattr(credential_process, "_REPORTED_AFTER_S", 0.1)
     monkeypatch.setattr(credential_process, "_LIMIT_S", 1.0)
     aws = printing("")
     (tmp_path / "aws" / "config").write_text("[profile helped]\ncredential_process = sleep 300\n")

@@ -152,7 +152,7 @@ def test_a_failed_handshake_leaves_no_traceback() -> None:
         "stream = SocketStream()\n"
         "stream.far.sendall(b'SSH-2.0-x\\r\\n' + b'\\xff' * 64)\n"
         "try:\n"
-        "    trust_on_first_use._ask(BlockingSocket(stream), 'here')\n"
+        "    trust_on_first_use._read_greeting_and_key(BlockingSocket(stream), 'here')\n"
         "except SmProxyError as error:\n"
         "    print(error.code)\n"
     )

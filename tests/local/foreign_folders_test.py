@@ -66,7 +66,7 @@ def editor() -> None:
 
 
 def first_use() -> None:
-    trust_on_first_use._keep(trust_on_first_use.pin_path(container(), "here"), HOST_KEY)
+    trust_on_first_use._write_pin(trust_on_first_use.pin_path(container(), "here"), HOST_KEY)
 
 
 def log() -> None:

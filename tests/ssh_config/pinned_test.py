@@ -16,7 +16,7 @@ from tests.config_command import own, run
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs the OpenSSH client")
 HOST = "sm-My-Job"
 _GSSAPI = pytest.mark.skipif(
-    not pinned._taken_by_all(("ssh",), ("GSSAPIKeyExchange no",)), reason="this ssh has no such"
+    not pinned._accepted_by_all(("ssh",), ("GSSAPIKeyExchange no",)), reason="this ssh has no such"
 )
 HARMFUL = (
     "Port 2200",
