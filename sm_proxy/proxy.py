@@ -41,7 +41,7 @@ _HELD_S: Final = 2.0
 """How long stderr stays open after a failure, unless ssh has gone: ssh waits for our exit."""
 _TICK_S: Final = 0.1
 SSH_PORT = 22
-"""ssh's default port; it stands for the port that the container's marker names."""
+"""ssh's default port; it means the port that the container's marker names."""
 
 
 def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
@@ -49,7 +49,7 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
 
     Args:
         host: as the user typed it (%n).
-        port: as ssh knows it (%p); 22 stands for the marker's port.
+        port: as ssh knows it (%p); 22 means the marker's port.
         user: the user ssh will log in as (%r), None to skip the check.
         settings: of this run.
 
@@ -83,12 +83,12 @@ class _Connection:
 
     Attributes:
         host: as the user typed it.
-        ssh: its two ends.
-        began: when, in Unix seconds.
-        dialler: once the host name is parsed.
-        stream: once the container is dialled.
-        housekeeping: once it runs beside the connection.
-        pump: once bytes may flow.
+        ssh: stdin and stdout.
+        began: its start, in Unix seconds.
+        dialler: set once the host name is parsed.
+        stream: set once the container is dialled.
+        housekeeping: set once it runs, in the background.
+        pump: set once bytes may flow.
     """
 
     host: str
@@ -121,10 +121,10 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
 
 
 class _Dialler:
-    """Finds the container that ssh asked for and dials it, again where the cache was wrong.
+    """Finds the container of a host name and dials it; does so again if the cache was wrong.
 
     Attributes:
-        container: the one that was found or dialled last; None before the first was found.
+        container: found or dialled last, with the port that is dialled; None at first.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class _Dialler:
         self._aws = aws
 
     def find(self) -> Container:
-        """The container from the cache or from AWS, waiting for a starting job.
+        """The container from the cache or from AWS; waits for a starting job.
 
         Raises:
             SmProxyError: as `resolver.resolve`.
@@ -205,14 +205,14 @@ class _Dialler:
         return False
 
     def _forget_host_keys(self) -> None:
-        """Forget the keys of a job that has ended: no server may be accepted by them any more."""
+        """Forget the keys of a job that has ended: no server may be accepted by them."""
         from sm_proxy.host_keys import trust_on_first_use  # noqa: PLC0415 - only for an ended job
 
         known_hosts.forget(self._settings, self._target.host)
         trust_on_first_use.forget(self._aws.scope, self._target.job, self._target.node)
 
     def _dial(self, container: Container, keys: HostKeyPolicy) -> Stream:
-        """Dial the container, once ssh has been told which host keys to accept."""
+        """Write the accepted host keys for ssh, then dial the container."""
         self.container = container
         logged = bool(container.host_keys)
         if not logged:

@@ -351,7 +351,7 @@ def test_a_log_that_never_has_an_address_ends_with_wait_timeout(wait: int, clock
     assert sum(clock.slept) == pytest.approx(wait)
     assert "Training (Downloading the training image)" in error.message
     assert "entrypoint" in error.hint
-    assert len(clock.slept) < 110  # each look reads the log anew
+    assert len(clock.slept) < 110  # each look reads the log again
 
 
 def test_without_a_wait_a_log_without_an_address_fails_at_once(clock: Clock) -> None:

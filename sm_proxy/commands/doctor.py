@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 
 def _failure(findings: Sequence[Finding]) -> SmProxyError | None:
-    """The first check that failed, else the first with a bug of ours."""
+    """The first check that failed, else the first that ended with a bug of sm-proxy."""
     cause = runner.first_failure(findings)
     if cause is not None:
         return SmProxyError(cause.code or "bug", cause.reason, cause.fix)
@@ -124,8 +124,8 @@ def _conclusion(findings: Sequence[Finding]) -> str:
         return ""
     broken = ", ".join(item.id for item in runner.broken(findings))
     if not broken:
-        return "Nothing is wrong."
-    return f"Nothing wrong was found, but a bug of ours kept us from looking at: {broken}."
+        return "No problem found."
+    return f"No problem found, but a bug in sm-proxy stopped these checks: {broken}."
 
 
 def _coloured(result: str) -> str:

@@ -29,7 +29,7 @@ class Target:
 
     Attributes:
         host: the whole name, as typed.
-        prefix: what stands before the job's name.
+        prefix: the part before the job's name.
         job: the job's name without prefix.
         node: `algo-2`; the first node unless the name has one.
         kind: of the job; None if the name has none.
@@ -65,7 +65,7 @@ def compose(prefix: str, job: str, node: str | None = None, kind: Kind | None = 
     """The host name that leads to a job of the account.
 
     Args:
-        prefix: what stands before the job's name.
+        prefix: the part before the job's name.
         job: its name.
         node: such as `algo-2`; None leaves it out of the name, which then means the first node.
         kind: None leaves it out of the name.

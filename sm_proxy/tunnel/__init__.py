@@ -1,1 +1,1 @@
-"""From ssh to a byte stream and back: the pump, and what stands between both on the way."""
+"""Between ssh and a byte stream: the pump, and the streams that check what passes."""

@@ -38,7 +38,7 @@ def import_paramiko() -> Any:
 
 
 class BlockingSocket:
-    """Carries bytes between a route's stream and a socket in a thread of its own.
+    """Carries bytes between a route's stream and a socket in its own thread.
 
     Attributes:
         socket: the end for paramiko, in blocking mode.

@@ -74,7 +74,7 @@ def test_a_dry_run_writes_nothing(
 ) -> None:
     run(user_config, action, "--dry-run", status=1 if action == "check" else 0)
     assert tree(user_config.parent) == {"config": b"Host a\n"}
-    if action != "check":  # what it finds is a failure, and kept as the last one
+    if action != "check":  # `check` records its finding as the last error
         assert set(tree(tmp_path)) == {"ssh/config"}
     if action == "write":
         assert "+Host sm-*" in capsys.readouterr().out
@@ -217,7 +217,7 @@ def test_a_users_lines_between_our_marks_are_kept(action: str, user_config: Path
 
 
 def test_a_file_with_only_our_lines_is_removed(user_config: Path) -> None:
-    """Although it has been written anew, and what stood there kept."""
+    """Although `config write` has rewritten it and kept their lines."""
     user_config.unlink()
     assert cli.main(["config", "write", "--ssh-config", str(user_config)]) == 0
     text = user_config.read_text()

@@ -1,4 +1,4 @@
-"""What the tests of several commands stand on."""
+"""Fixtures for the tests of several commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.fakes import container
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long each resolution was told to wait."""
+    """The wait that each resolution was given, in seconds."""
     seen: list[float] = []
 
     def resolve(target: Target, *_: Any, wait: float, on_status: Any) -> Any:

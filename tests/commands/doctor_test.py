@@ -1,4 +1,4 @@
-"""What the command does beside its checks."""
+"""The parts of the command besides its checks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Api:
 def test_the_session_of_an_unfinished_check_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, interrupted: bool
 ) -> None:
-    """It took too long, or its user lost patience: nobody has hold of its tunnel."""
+    """It timed out, or the user pressed ^C; no code holds its tunnel."""
     for kind in ("STATE", "CACHE", "CONFIG"):
         monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind))
     monkeypatch.setattr(sessions, "SESSIONS", Sessions())
@@ -74,11 +74,11 @@ def test_a_check_with_a_bug_does_not_count_as_passed(
 
     args = argparse.Namespace(host=None, ssh_config=None, bundle=None)
     monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", lambda _: "vpc-1"),),))
-    assert doctor.run(args, doctor.load_settings(args)).text.endswith("\nNothing is wrong.")
+    assert doctor.run(args, doctor.load_settings(args)).text.endswith("\nNo problem found.")
     monkeypatch.setattr(checks, "stages", lambda _: ((("vpc", broken),),))
     found = doctor.run(args, doctor.load_settings(args))
     last = found.text.splitlines()[-1]
-    assert last == "Nothing wrong was found, but a bug of ours kept us from looking at: vpc."
+    assert last == "No problem found, but a bug in sm-proxy stopped these checks: vpc."
     assert (found.data["cause"], found.exit_status) == ("bug", 1)
     assert found.failure is not None
     assert "reports" in found.failure.hint

@@ -1,4 +1,4 @@
-"""What is said of the nodes that were told, and of those that could not be."""
+"""The output of `go` and `done` for each node, reached or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How tests of commands read what was printed."""
+"""Reads the printed output in tests of commands."""
 
 from __future__ import annotations
 

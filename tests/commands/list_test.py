@@ -31,7 +31,7 @@ def training(name: str, status: str, hours: float) -> dict[str, Any]:
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answers]:
-    """What the lists answer: one job of each kind, and an old training job."""
+    """The answers of the list calls: one job of each kind, and an old training job."""
     answers: dict[str, Answers] = {
         "ListTrainingJobs": {
             "TrainingJobSummaries": [training("bert", "Training", 3), training("old", "Failed", 1)]
@@ -81,7 +81,7 @@ def test_the_json_has_every_field(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs = data(capsys)
-    # What runs or starts stands first, each the newest first.
+    # Running and starting jobs come first, each group newest first.
     assert [job["job"] for job in jobs] == ["bert", "chat", "old", "prep"]
     assert jobs[1] == {
         "job": "chat",

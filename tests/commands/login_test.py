@@ -1,4 +1,4 @@
-"""`sm-proxy login` as a process of its own, against an Identity Center on loopback."""
+"""`sm-proxy login` as a process, with an Identity Center on loopback."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_sso_works_without_a_terminal_in_the_browser(
     opened = tmp_path / "opened"
     await_true(lambda: opened.exists() and opened.read_text() == f"{URL}\n", 60)
     assert len(list((tmp_path / ".aws" / "sso" / "cache").glob("*.json"))) == 1
-    with started() as process:  # nobody is asked again
+    with started() as process:  # the user is not asked again
         out, err = process.communicate(timeout=60)
     assert (process.returncode, CODE in err) == (0, False)
 

@@ -24,7 +24,7 @@ DOWN = SmProxyError("network", "down", "Check it.")
 
 
 class FakeHosts:
-    """What the contexts answer, by prefix; a list of answers gives one after the other."""
+    """The answers of the contexts, by prefix; of a list, one after another."""
 
     answers: dict[str, list[Answer]]
     made: list[Settings]
@@ -51,7 +51,7 @@ class FakeHosts:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where our file stands, with two contexts."""
+    """The folder of an ssh config with two contexts."""
     FakeHosts.answers = {"sm-": [["sm-bert"]], "sm-eu-": [["sm-eu-x"]]}
     FakeHosts.made, FakeHosts.renewed = [], []
     monkeypatch.setattr(command, "RunningHosts", FakeHosts)
@@ -104,7 +104,7 @@ def test_each_context_has_its_own_settings(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     sync(folder)
     found = {made.prefix: (made.profile, made.region) for made in FakeHosts.made}
-    # As the ProxyCommand has it: what is recorded wins over the shell, what is not does not.
+    # As on the ProxyCommand line: recorded options win over the shell, others come from it.
     assert found == {"sm-": (None, "us-east-1"), "sm-eu-": ("prod", "eu-west-1")}
 
 
@@ -231,7 +231,7 @@ def test_a_watch_adds_and_removes_hosts(
         "",
         "sm-proxy: added sm-eu-x\nsm-proxy: added sm-bert\nsm-proxy: removed sm-bert\n",
     )
-    assert len(FakeHosts.made) == 2  # one for each context, for good
+    assert len(FakeHosts.made) == 2  # one for each context in all rounds
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])

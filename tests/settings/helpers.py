@@ -1,4 +1,4 @@
-"""What tests of several modules of settings do: write `config.toml`, and load what is refused."""
+"""Helpers for tests of settings: write `config.toml`, and load bad settings."""
 
 from __future__ import annotations
 
