@@ -1,4 +1,4 @@
-"""No secret gets out: everything a broad run wrote, printed or spawned is searched for them.
+"""No secret leaks: all that a broad run wrote, printed or spawned is searched for them.
 
 The secrets are known here: the tokens that the lab's gateway gave out, the AWS credentials of the
 run, and the private key. The search itself is shown to find each of them where one is planted.
@@ -36,7 +36,7 @@ Evidence = dict[str, str]
 
 
 class Run:
-    """Commands run in a lab, with all that came of them."""
+    """Commands run in a lab, with all that they left."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab = lab
@@ -85,7 +85,7 @@ class Run:
         }
         found["printed"] = "\n".join(self.said)
         found["processes"] = self.log.read_text()
-        # What the user has put into the environment himself.
+        # The user's own environment may hold them.
         for name, value in CREDENTIALS.items():
             given = f'"{name}": {json.dumps(value)}'
             assert given in found["processes"]
@@ -97,7 +97,9 @@ class Run:
         tokens = self.lab._gateway(op="tokens")["tokens"]
         assert tokens
         key = Path(self.lab.config).parent / "sm-proxy" / "id_ed25519"
-        public = key.with_name("id_ed25519.pub").read_text()  # stands in the private file as well
+        public = key.with_name(
+            "id_ed25519.pub"
+        ).read_text()  # the private file holds the public half, too
         lines = enumerate(key.read_text().splitlines()[1:-1])
         private = {
             f"private key, line {n}": line
@@ -124,7 +126,7 @@ def leaks(evidence: Evidence, secrets_: dict[str, str]) -> list[str]:
 
 
 def forms(secret: str) -> set[str]:
-    """A part from the middle is enough; and the whole as base64 and in a URL."""
+    """A part from the middle, and the whole as base64 and as in a URL."""
     middle = len(secret) // 3
     return {
         secret[middle : middle + 16],
@@ -152,7 +154,7 @@ def run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
             assert run.ssh(lab.host, "true").returncode == 255
     bug = run.ssh(lab.host, "true", SM_PROXY_TEST_BUG="1")
     assert b"sm-proxy: bug: KeyError" in bug.stderr
-    for session in lab.sessions():  # the bug's, and what is being ended
+    for session in lab.sessions():  # the bug's session, and any that is about to end
         lab._gateway(op="close", session=session)
     return run
 
@@ -172,14 +174,14 @@ def test_every_process_was_watched(run: Run) -> None:
         assert any(f" {word}" in command for command in commands), word
 
 
-def test_nothing_is_written_anywhere_else(run: Run) -> None:
+def test_nothing_is_written_outside_our_folders(run: Run) -> None:
     own = [*map(str, run.folders.values()), str(run.folder), os.devnull, "/dev/tty"]
     for (path,) in run.watched("write"):
         if isinstance(path, str) and "__pycache__" not in path:
             assert path.startswith(tuple(own)), path
 
 
-def test_modes_of_all_that_was_written(run: Run) -> None:
+def test_all_written_files_are_private(run: Run) -> None:
     for kind in ("CACHE", "STATE"):
         for path in [run.folders[kind], *run.folders[kind].rglob("*")]:
             assert path.lstat().st_mode & 0o077 == 0, path

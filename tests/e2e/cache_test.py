@@ -36,10 +36,10 @@ def lookups(lab: Lab, since: int) -> list[str]:
 
 
 def warm(lab: Lab, host: str, **options: Any) -> list[str]:
-    """What a connection calls that finds everything in the cache.
+    """The calls of a connection that finds everything in the cache.
 
-    The least of several: where the container's greeting or the end's confirmation is late, which a
-    busy machine can make it, there is more to call.
+    The fewest of several connections: on a busy machine, a late greeting or a late confirmation
+    of the end causes more calls.
     """
 
     def one() -> list[str]:
@@ -51,7 +51,7 @@ def warm(lab: Lab, host: str, **options: Any) -> list[str]:
 
 
 def second_node(job: Job) -> dict[str, Any]:
-    """Where the second node is, as changes of the first one's marker."""
+    """The changes that make the first node's marker name the second node."""
     marker = job.marker("algo-2")
     return {name: marker[name] for name in ("addresses", "port", "host_keys")}
 

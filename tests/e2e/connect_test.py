@@ -87,7 +87,7 @@ def test_sftp_lists_and_rsync_copies(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_the_start_of_vs_code_remote_ssh(lab: Lab) -> None:
-    # Free in there: the lab's own ports are not those of this machine.
+    # Free inside the lab, whose ports are not this machine's.
     port = lab.python(
         "import socket\n"
         "with socket.create_server(('127.0.0.1', 0)) as s: answer = s.getsockname()[1]"
@@ -116,7 +116,7 @@ def test_the_start_of_vs_code_remote_ssh(lab: Lab) -> None:
         process.communicate()
 
 
-def test_a_restricted_host_key_file_is_written_before_the_first_byte(lab: Lab) -> None:
+def test_the_known_hosts_file_is_private_and_written_before_the_first_byte(lab: Lab) -> None:
     pinned = Path(lab.config).parent / "sm-proxy" / "known_hosts.d" / lab.host
     pinned.unlink(missing_ok=True)
     lab.ok("-o", "StrictHostKeyChecking=yes", lab.host, "true")
@@ -124,8 +124,8 @@ def test_a_restricted_host_key_file_is_written_before_the_first_byte(lab: Lab) -
     assert pinned.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_host_star_of_the_users_keeps_no_ssh_out(lab: Lab, tmp_path: Path) -> None:
-    """Each of these alone did."""
+def test_ssh_connects_despite_the_users_host_star_block(lab: Lab, tmp_path: Path) -> None:
+    """Each of these options alone would break ssh without our block."""
     config = tmp_path / "config"
     harmful = (
         *("Port 2200", "ProxyUseFdpass yes", "RemoteCommand false", "SessionType none"),
@@ -147,8 +147,8 @@ def test_a_host_star_of_the_users_keeps_no_ssh_out(lab: Lab, tmp_path: Path) -> 
     assert b"Remote working directory" in told.stdout, told.stderr
 
 
-def test_many_keys_of_the_users_agent_come_before_ours(lab: Lab, tmp_path: Path) -> None:
-    """Of a Host * with as many IdentityFile lines: OpenSSH offers first what an agent holds."""
+def test_ssh_connects_when_the_agent_offers_nine_keys_first(lab: Lab, tmp_path: Path) -> None:
+    """With nine IdentityFile lines in a Host * block: OpenSSH offers an agent's keys first."""
     folder = Path(tempfile.mkdtemp(prefix="sm-proxy-", dir="/tmp"))
     socket = folder / "agent"
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
@@ -170,7 +170,7 @@ def test_many_keys_of_the_users_agent_come_before_ours(lab: Lab, tmp_path: Path)
         shutil.rmtree(folder)
 
 
-def test_another_pythons_environment_reaches_no_helper(lab: Lab, tmp_path: Path) -> None:
+def test_the_helper_ignores_the_users_python_environment(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "types.py").write_text("raise SystemExit('types of somebody else')\n")
     foreign = {
         **dict.fromkeys(("PYTHONPATH", "PYTHONUSERBASE", "VIRTUAL_ENV"), str(tmp_path)),
@@ -183,7 +183,7 @@ def test_another_pythons_environment_reaches_no_helper(lab: Lab, tmp_path: Path)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"out\n", b"")
 
 
-def test_wrong_user_is_told_before_a_session_is_started(lab: Lab) -> None:
+def test_a_wrong_user_is_refused_before_a_session_starts(lab: Lab) -> None:
     before = sum(call["operation"] == "StartSession" for call in lab.calls())
     done = lab.ssh(f"nobody-we-know@{lab.host}", "true")
     assert done.returncode == 255
@@ -210,7 +210,7 @@ def test_twenty_connects_and_twenty_killed_clients_leave_nothing(lab: Lab) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signalled_helper_ends_its_session(lab: Lab, number: int) -> None:
+def test_a_helper_that_gets_a_signal_ends_its_session(lab: Lab, number: int) -> None:
     process = lab.popen(
         "ssh", "-F", lab.config, lab.host, "echo up; sleep 600",
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -224,7 +224,7 @@ def test_a_signalled_helper_ends_its_session(lab: Lab, number: int) -> None:
     await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
-def test_a_cut_websocket_is_resumed_during_an_upload(lab: Lab, tmp_path: Path) -> None:
+def test_an_upload_survives_a_cut_websocket(lab: Lab, tmp_path: Path) -> None:
     source = tmp_path / "up.bin"
     source.write_bytes(secrets.token_bytes(4 << 20))
     ml = lab.environment["SM_PROXY_LAB_ML_DIR"]

@@ -1,4 +1,4 @@
-"""A role that wants a code: typed once, kept in a real Secret Service, never on disk."""
+"""A role that needs an MFA code: typed once, kept in a real Secret Service, never on disk."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def typed(lab: Lab, *codes: str) -> bytes:
         if select.select([near], [], [], 0.05)[0]:
             try:
                 shown += os.read(near, 1000)
-            except OSError:  # nobody has the other end any more
+            except OSError:  # the other end is closed
                 break
         if left and shown.count(b"MFA code") > len(codes) - len(left):
             os.write(near, left.pop(0).encode() + b"\n")
@@ -100,35 +100,35 @@ def typed(lab: Lab, *codes: str) -> bytes:
     return shown
 
 
-def test_without_anybody_to_ask_the_command_is_named(own: Lab) -> None:
+def test_without_a_terminal_the_error_names_the_login_command(own: Lab) -> None:
     done = own.ssh(own.host, "true", start_new_session=True)
     assert code_of(done) == "no-credentials"
     assert last_line(done).endswith("sm-proxy login --profile mfa")
     assert assumed(own) == 0
 
 
-def test_a_code_is_typed_once(own: Lab, tmp_path: Path) -> None:
+def test_an_mfa_code_is_typed_once(own: Lab, tmp_path: Path) -> None:
     shown = typed(own, "000000", "998877")
     assert shown.count(b"MFA code of arn:aws:iam::123456789012:mfa/me (AWS profile mfa)") == 2
     assert b"42" in shown
     assert b"998877" not in shown
     assert assumed(own) == 2
-    # From now on nobody is asked, and STS neither.
+    # From now on, neither the user nor STS is asked.
     assert own.ok(own.host, "echo again", start_new_session=True) == b"again\n"
     own.forget()
     assert own.ok(own.host, "echo again", start_new_session=True) == b"again\n"
     assert assumed(own) == 2
 
 
-def test_nothing_of_it_is_on_disk_and_two_at_once_ask_once(own: Lab, tmp_path: Path) -> None:
+def test_credentials_are_not_on_disk_and_two_helpers_ask_once(own: Lab, tmp_path: Path) -> None:
     secrets = own.run(sys.executable, "-c", EXPIRE).stdout.split()
     assert len(secrets) == 2
     folder = Path(own.environment["SM_PROXY_LAB_SESSIONS"]).parent
     for path in [path for path in folder.rglob("*") if path.is_file() and os.access(path, os.R_OK)]:
-        with contextlib.suppress(FileNotFoundError):  # what the lab writes anew meanwhile
+        with contextlib.suppress(FileNotFoundError):  # the lab replaces some files meanwhile
             if path.stat().st_size < 1 << 24:
                 assert not [secret for secret in secrets if secret in path.read_bytes()], path
-    # It has expired now: asked for again, through an askpass program this time.
+    # The credentials have expired: an askpass program is asked for a new code.
     askpass = tmp_path / "askpass"
     askpass.write_text(f"#!/bin/sh\nsleep 1\necho x >> {tmp_path}/asked\necho 654321\n")
     askpass.chmod(0o755)
@@ -144,10 +144,8 @@ def test_nothing_of_it_is_on_disk_and_two_at_once_ask_once(own: Lab, tmp_path: P
     assert b"assumed-role/research" in login.stdout
 
 
-def test_a_locked_keyring_does_not_send_its_user_round_in_a_circle(
-    own: Lab, tmp_path: Path
-) -> None:
-    """`login` says that it kept nothing, and what it advises mends it."""
+def test_the_advice_for_a_locked_keyring_works(own: Lab, tmp_path: Path) -> None:
+    """`login` says that it stored nothing, and its advice fixes that."""
     own.run(sys.executable, "-c", LOCK)
     askpass = tmp_path / "askpass"
     askpass.write_text("#!/bin/sh\necho 112233\n")
@@ -164,6 +162,6 @@ def test_a_locked_keyring_does_not_send_its_user_round_in_a_circle(
     with secret_service.unlocked(Path(own.environment["RING"]), unlock):
         opened = lambda: own.run(sys.executable, "-c", IS_OPEN).returncode == 0  # noqa: E731
         await_true(opened, 60)
-        # What was kept before it was locked is there again, and nobody is asked.
+        # The credentials stored earlier are available again, and no code is needed.
         own.ok(own.host, "true", start_new_session=True)
         assert own.sm_proxy("login", start_new_session=True).returncode == 0

@@ -117,12 +117,12 @@ def test_download_with_cuts(lab: Lab, tmp_path: Path) -> None:
     assert digest(target) == there
 
 
-def test_an_agent_that_writes_twice_is_named_as_the_cause(lab: Lab, tmp_path: Path) -> None:
-    """As the real one does when its socket is reset between a write and its ack."""
+def test_duplicate_bytes_from_the_agent_are_named_as_the_cause(lab: Lab, tmp_path: Path) -> None:
+    """The real agent does so when its socket is reset between a write and its ack."""
     source = tmp_path / "up.bin"
     write_random(source, 8)
     told = set()
-    for _ in range(3):  # where ssh is the quicker one, nobody hears us
+    for _ in range(3):  # if ssh ends first, our line is not shown
         with lab.faults(gateway={"reset_agent_after_bytes": 2 * MIB}):
             copied = lab.run(
                 "scp", "-qF", lab.config, "-oCompression=no", str(source), f"{lab.host}:/tmp/up.bin"

@@ -1,4 +1,4 @@
-"""What `script/demo` shows, and that it says so where a step fails."""
+"""`script/demo` shows each step, and the step that fails."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_step_does_what_it_should(words: tuple[str, ...]) -> None:
     assert "To do the same against your account" in steps[-1]
 
 
-def test_a_step_that_fails_is_told_and_is_the_exit_status(tmp_path: Path) -> None:
+def test_a_failed_step_is_shown_and_sets_the_exit_status(tmp_path: Path) -> None:
     ssh = tmp_path / "ssh"
     ssh.write_text("#!/bin/sh\nexit 3\n", encoding="utf-8")
     ssh.chmod(0o755)

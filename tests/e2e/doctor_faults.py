@@ -1,4 +1,4 @@
-"""The faults that `doctor_test` puts into its lab, each switched on and off again."""
+"""The faults of `doctor_faults_test`, each switched on and off again."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Fault:
         switch: breaks it; gives what `ssh` and `doctor` are to be run with.
         check: the check that has to fail.
         cause: the code that doctor gives.
-        ours: the code in the last line of our helper under `ssh`, where it is another one.
-        ssh: the words of ssh itself, or of the shell it starts, where our helper has no say.
+        ours: the code in our helper's last line under `ssh`, where it differs from `cause`.
+        ssh: a part of the error of ssh itself, or of its shell, where our helper prints none.
         patience: seconds after which ssh gives up; 0 for its own choice.
-        slow: both have to wait for it, so they do at the same time.
+        slow: ssh and doctor take long, so they run at the same time.
     """
 
     switch: Switch
@@ -123,7 +123,7 @@ def _processes(lab: Lab, name: str) -> list[int]:
 
 @contextlib.contextmanager
 def _sshd_stopped(lab: Lab) -> Iterator[dict[str, Any]]:
-    """The kernel takes connections for it, and nobody greets."""
+    """The kernel accepts connections, and no banner comes."""
     (sshd,) = _processes(lab, "sshd")
     os.kill(sshd, signal.SIGSTOP)
     try:
@@ -134,7 +134,7 @@ def _sshd_stopped(lab: Lab) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _sshd_killed(lab: Lab) -> Iterator[dict[str, Any]]:
-    """Nothing listens, for what would start sshd again is stopped."""
+    """Nothing listens: the program that restarts sshd is stopped."""
     serving = _processes(lab, "serve.sh")
     for pid in serving:
         os.kill(pid, signal.SIGSTOP)
@@ -201,7 +201,7 @@ def _other_key(*halves: str) -> Switch:
 
 @contextlib.contextmanager
 def _passphrase(lab: Lab) -> Iterator[dict[str, Any]]:
-    """No agent holds it, and in batch mode nobody is asked."""
+    """No agent holds the key, and batch mode does not ask for the passphrase."""
     path = Path(lab.config).parent / "sm-proxy" / "id_ed25519"
     before = path.read_bytes()
     done = lab.run("ssh-keygen", "-q", "-p", "-P", "", "-N", "secret words", "-f", str(path))
@@ -232,7 +232,7 @@ def _told(line: Callable[[dict[str, Any]], str]) -> Switch:
             yield {"env": {"SM_PROXY_WAIT": "0"}}
         finally:
             job.claim()
-            lab.forget()  # what ssh may have been told of the fault
+            lab.forget()  # the cache may have the fault
 
     return switched
 
@@ -257,7 +257,7 @@ def _included_shadow(lab: Lab) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _no_known_hosts(lab: Lab) -> Iterator[dict[str, Any]]:
-    """Something else stands where the host keys are to be written."""
+    """A file is where the folder of the host keys should be."""
     place = Path(lab.config).parent / "sm-proxy" / "known_hosts.d"
     shutil.rmtree(place, ignore_errors=True)
     place.write_text("")
@@ -582,7 +582,7 @@ answer = [json.dumps(kept, default=str, sort_keys=True), control.faults()]
 
 
 def left_behind(lab: Lab) -> dict[str, Any]:
-    """What stands in the lab after a fault: records, faults, ssh's files. All without the time."""
+    """The state of the lab after a fault: records, faults, ssh's files, without their times."""
     folder = Path(lab.config).parent
     files = [
         path

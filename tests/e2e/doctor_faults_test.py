@@ -28,17 +28,17 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 _CHECKED_AFTER = {*list(FAULTS)[14::15], list(FAULTS)[-1]}
-"""Faults after which a doctor comes; what they have switched is looked at after each of them."""
+"""Faults after which a full doctor runs; `left_behind` is compared after each fault."""
 
 
 @pytest.fixture(scope="module")
 def whole(lab: Lab) -> dict[str, Any]:
-    """How the lab is without a fault."""
+    """The state of the lab without a fault."""
     return left_behind(lab)
 
 
 def fails_for_its_reason(done: subprocess.CompletedProcess[bytes], fault: Fault) -> None:
-    """`ssh` has failed of this fault, and of nothing else."""
+    """Check that `ssh` has failed because of this fault."""
     assert done.returncode == 255, f"ssh does not fail: {done.stderr.decode()}"
     if fault.ssh:
         assert fault.ssh in done.stderr.decode()
@@ -49,7 +49,7 @@ def fails_for_its_reason(done: subprocess.CompletedProcess[bytes], fault: Fault)
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, whole: dict[str, Any], name: str) -> None:
-    """And nothing of it is left: the next one would be diagnosed for a machine with two faults."""
+    """Nothing of the fault is left: the next test would have two faults to diagnose."""
     fault = FAULTS[name]
     if fault.check in ON_LOOPBACK and not lab.netns:
         pytest.skip("nothing filters a loopback address")

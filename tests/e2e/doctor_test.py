@@ -1,4 +1,4 @@
-"""What doctor says of a healthy lab, and of what is odd in one that `ssh` still gets through."""
+"""Doctor in a healthy lab, and in labs with an oddity that does not stop `ssh`."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab of its own: doctor speaks of what earlier tests left in the state folder."""
+    """A lab of its own: doctor reports failures that other tests leave in the state folder."""
     with running(tmp_path_factory.mktemp("doctor")) as own:
         yield own
 
 
-def test_a_healthy_lab_has_nothing_wrong(lab: Lab) -> None:
+def test_all_checks_pass_in_a_healthy_lab(lab: Lab) -> None:
     for words in ([lab.host], []):
         is_healthy(lab, *words)
 
 
-def test_a_default_route_does_instead_of_endpoints(lab: Lab) -> None:
+def test_a_default_route_replaces_the_endpoints(lab: Lab) -> None:
     with NO_ENDPOINTS(lab), ROUTED(lab):
         lab.forget()
         lab.ok(lab.host, "true")
@@ -58,7 +58,7 @@ def test_a_default_route_does_instead_of_endpoints(lab: Lab) -> None:
         ("sagemaker:ListTrainingJobs", "sagemaker:ListTrainingJobs"),
     ],
 )
-def test_what_may_not_be_looked_at_is_skipped_with_the_reason(
+def test_a_check_that_is_denied_is_skipped_with_the_reason(
     lab: Lab, action: str, check: str
 ) -> None:
     if check in ON_LOOPBACK and not lab.netns:
@@ -71,8 +71,8 @@ def test_what_may_not_be_looked_at_is_skipped_with_the_reason(
     assert action in found["reason"]
 
 
-def test_an_sts_endpoint_that_nothing_needs(lab: Lab) -> None:
-    """As behind a firewall that lets through what the way to a container takes."""
+def test_an_unreachable_sts_endpoint_is_skipped(lab: Lab) -> None:
+    """As behind a firewall that admits only what a connection needs."""
     cut = {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9"}
     lab.ok("-oBatchMode=yes", lab.host, "true", env=cut)
     data, status = examined(lab, lab.host, env=cut)
@@ -81,8 +81,8 @@ def test_an_sts_endpoint_that_nothing_needs(lab: Lab) -> None:
     assert (found["result"], "127.0.0.1:9" in found["reason"]) == ("skipped", True)
 
 
-def test_a_session_that_may_not_be_taken_up_again(lab: Lab) -> None:
-    """A connection works until its network breaks. Doctor's own session is ended all the same."""
+def test_a_denied_resume_session_is_found(lab: Lab) -> None:
+    """A connection works until its network breaks. Doctor still ends its own session."""
     with lab.faults(deny=["ssm:ResumeSession"]):
         words = ("ssh", "-F", lab.config, "-oBatchMode=yes", lab.host, "echo up; sleep 600")
         process = lab.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -97,8 +97,8 @@ def test_a_session_that_may_not_be_taken_up_again(lab: Lab) -> None:
     await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
-def test_a_session_that_may_not_be_ended(lab: Lab) -> None:
-    """ssh itself fails of nothing."""
+def test_a_denied_terminate_session_is_found(lab: Lab) -> None:
+    """ssh itself does not fail."""
     with lab.faults(deny=["ssm:TerminateSession"]):
         lab.ok(lab.host, "true")
         data, _ = examined(lab, lab.host)
@@ -107,7 +107,7 @@ def test_a_session_that_may_not_be_ended(lab: Lab) -> None:
     await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
-def test_a_named_bastion_needs_no_look_at_the_instances(lab: Lab) -> None:
+def test_a_named_bastion_needs_no_describe_instances(lab: Lab) -> None:
     bastion = lab.environment["SM_PROXY_LAB_BASTION"]
     lab.forget()
     with lab.faults(deny=["ec2:DescribeInstances"]):
@@ -119,7 +119,7 @@ def test_a_named_bastion_needs_no_look_at_the_instances(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
-def test_whatever_interrupts_it_no_session_stays_open(lab: Lab, number: signal.Signals) -> None:
+def test_an_interrupted_doctor_leaves_no_session_open(lab: Lab, number: signal.Signals) -> None:
     """As when its terminal is closed."""
     words = ("doctor", lab.host, "--ssh-config", lab.config)
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -133,7 +133,7 @@ def test_whatever_interrupts_it_no_session_stays_open(lab: Lab, number: signal.S
 
 
 def test_a_second_context(lab: Lab) -> None:
-    """Its prefix leads to the same job; a block in its way is no matter of the first one's."""
+    """Its prefix leads to the same job; a block that shadows it does not affect the first one."""
     own = Path(lab.config).parent / "sm-proxy" / "config"
     kept = {path: path.read_text() for path in (Path(lab.config), own)}
     name = f"second-{lab.job}"
@@ -162,7 +162,7 @@ def test_a_second_context(lab: Lab) -> None:
     ("name", "line"),
     [("config", "# >>> sm-proxy >>>"), ("sm-proxy/config", "# <<< sm-proxy stubs <<<")],
 )
-def test_torn_marks_are_told_when_nothing_else_is_wrong(lab: Lab, name: str, line: str) -> None:
+def test_a_torn_mark_in_the_config_is_found(lab: Lab, name: str, line: str) -> None:
     path = Path(lab.config).parent / name
     before = path.read_text()
     try:
@@ -175,7 +175,7 @@ def test_torn_marks_are_told_when_nothing_else_is_wrong(lab: Lab, name: str, lin
     assert (failed, data["cause"]) == (["config-marks"], "config-malformed")
 
 
-def test_the_report_for_a_bug_thread(lab: Lab, tmp_path: Path) -> None:
+def test_the_support_bundle(lab: Lab, tmp_path: Path) -> None:
     """Checks, the host's connections and the debug log; private, without a secret of the run."""
     run = audit_test.Run(lab, tmp_path)
     report = tmp_path / "report.txt"
@@ -198,7 +198,7 @@ def test_the_report_for_a_bug_thread(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["a-file/report.txt", "."])
-def test_a_report_that_cannot_be_written(lab: Lab, tmp_path: Path, path: str) -> None:
+def test_a_support_bundle_that_cannot_be_written(lab: Lab, tmp_path: Path, path: str) -> None:
     (tmp_path / "a-file").touch()
     words = ("--ssh-config", lab.config, "--bundle", str(tmp_path / path))
     done = lab.sm_proxy("doctor", *words, env={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
@@ -218,8 +218,8 @@ mfa_serial = arn:aws:iam::123456789012:mfa/me
 """
 
 
-def test_nobody_is_asked_for_a_code_unless_stdin_is_a_terminal(lab: Lab, tmp_path: Path) -> None:
-    """There is a terminal, on which nobody answers; doctor says what to type there."""
+def test_doctor_does_not_ask_for_an_mfa_code(lab: Lab, tmp_path: Path) -> None:
+    """There is a terminal, but doctor does not ask there: it says which command asks."""
     config = tmp_path / "config"
     config.write_text(_ROLE)
     unset = dict.fromkeys(("DISPLAY", "WAYLAND_DISPLAY", "SSH_ASKPASS", "AWS_ACCESS_KEY_ID"), "")
@@ -249,8 +249,8 @@ def test_nobody_is_asked_for_a_code_unless_stdin_is_a_terminal(lab: Lab, tmp_pat
     assert failed["ms"] < 40_000
 
 
-def test_security_groups_and_routes_are_the_networks(lab: Lab) -> None:
-    """Not a gateway's that knows of them: what runs on the bastion meets them."""
+def test_the_network_enforces_security_groups_and_routes(lab: Lab) -> None:
+    """Not the gateway alone: programs on the bastion are filtered, too."""
     if not lab.netns or packet_filter.program() is None:
         pytest.skip("the records count at the gateway only")
     address, port = Job(lab, lab.job).where()

@@ -9,7 +9,7 @@ from typing import Any
 from tests.e2e.labs import Lab, code_of
 
 ON_LOOPBACK = {"security-groups", "network-acls"}
-"""Nothing filters a loopback address, and doctor passes them over there."""
+"""Doctor skips these checks on a loopback address, which nothing filters."""
 
 
 def examined(
@@ -19,7 +19,7 @@ def examined(
 
 
 def shown(done: subprocess.CompletedProcess[bytes]) -> tuple[dict[str, Any], int]:
-    """The data and the exit status of a doctor."""
+    """Return the data and the exit status of a doctor."""
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     envelope = json.loads(done.stdout)
     if cause := envelope["data"]["cause"]:
@@ -32,7 +32,7 @@ def failed_of(data: dict[str, Any]) -> list[str]:
 
 
 def is_healthy(lab: Lab, *words: str) -> None:
-    """ssh works, and doctor has nothing to say but what went wrong before."""
+    """Check that ssh works and that doctor finds nothing, except an earlier failure."""
     lab.ok("-oBatchMode=yes", lab.host, "true")
     data, status = examined(lab, *words)
     wrong = {item["id"] for item in data["checks"] if item["result"] != "passed"}

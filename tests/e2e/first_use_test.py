@@ -85,7 +85,7 @@ def listed(job: Job) -> tuple[bool | None, str | None]:
     return found["reachable"], found["reason"] and found["reason"].split(":")[0]
 
 
-def test_a_pinned_key_is_trusted_without_another_look_up(lab: Lab, article: Job) -> None:
+def test_a_pinned_key_needs_no_look_up(lab: Lab, article: Job) -> None:
     asked = lab.ssh(article.host, "id -un", env={"SM_PROXY_TRUST_FIRST_USE": "1"})
     assert asked.stdout == b"root\n", asked.stderr
     assert b"on first use" in asked.stderr

@@ -22,7 +22,7 @@ def touched(job: Job, node: str, word: str) -> bool:
     return not job.lab.ssh(f"{job.host}.{node}", f'test -e "$SM_PROXY_RUN_DIR/{word}"').returncode
 
 
-def test_a_job_means_all_its_nodes(lab: Lab, pair: Job) -> None:
+def test_the_name_of_a_job_means_all_its_nodes(lab: Lab, pair: Job) -> None:
     done = lab.sm_proxy("go", pair.host, "--json")
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)["data"]
@@ -36,7 +36,7 @@ def test_a_job_means_all_its_nodes(lab: Lab, pair: Job) -> None:
     assert touched(pair, "algo-2", "go")
 
 
-def test_a_node_means_that_node(lab: Lab, pair: Job) -> None:
+def test_the_name_of_a_node_means_that_node(lab: Lab, pair: Job) -> None:
     done = lab.sm_proxy("done", f"{pair.host}.algo-2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().startswith("algo-2  ")
@@ -44,7 +44,7 @@ def test_a_node_means_that_node(lab: Lab, pair: Job) -> None:
     assert not touched(pair, "algo-1", "done")
 
 
-def test_the_codes_of_a_host_that_cannot_be_reached(lab: Lab) -> None:
+def test_go_fails_with_the_code_of_the_connection(lab: Lab) -> None:
     refused = lab.sm_proxy("go", "sm-no-such-job", "--json")
     assert (refused.returncode, code_of(refused)) == (1, "job-not-found")
     assert json.loads(refused.stdout)["error"]["code"] == "job-not-found"

@@ -1,4 +1,4 @@
-"""A container's host key is another one: accepted where its log says so, else refused in words."""
+"""A container's host key has changed: accepted if its log names it, else refused and explained."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def known(job: Job) -> list[str]:
     return [public_key.describe_blob(blob_of(key)) for key in data["host_keys"]]
 
 
-def test_a_container_that_restarted_is_accepted_because_its_log_says_so(lab: Lab, job: Job) -> None:
+def test_a_new_host_key_is_accepted_when_the_log_names_it(lab: Lab, job: Job) -> None:
     job.claim(host_keys=[restarted(job)])
     before = len(lab.calls())
     done = lab.ssh(job.host, "echo here")  # the cache has the old key
@@ -73,7 +73,7 @@ def test_a_container_that_restarted_is_accepted_because_its_log_says_so(lab: Lab
     assert warm(lab, job.host) == ["StartSession"]
 
 
-def test_a_log_that_lags_is_waited_for_longer_than_the_connect_timeout(lab: Lab, job: Job) -> None:
+def test_the_wait_for_a_lagging_log_outlasts_the_connect_timeout(lab: Lab, job: Job) -> None:
     """ssh has been greeted by then, and its ConnectTimeout ends with the greeting."""
     key = restarted(job)
     with lab.faults(log_delay_ms=3000):
@@ -85,7 +85,7 @@ def test_a_log_that_lags_is_waited_for_longer_than_the_connect_timeout(lab: Lab,
     assert [line.split()[0] for line in done.stderr.decode().splitlines()] == ["sm-proxy:"]
 
 
-def test_the_wait_ends_when_ssh_goes(lab: Lab, job: Job) -> None:
+def test_the_wait_ends_when_ssh_is_killed(lab: Lab, job: Job) -> None:
     restarted(job)
     words = ("ssh", "-F", lab.config, job.host, "true")
     process = lab.popen(*words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -96,11 +96,13 @@ def test_the_wait_ends_when_ssh_goes(lab: Lab, job: Job) -> None:
     await_true(lambda: not lab.helpers() and not lab.sessions(), 60, lab.helpers)
 
 
-def test_a_key_that_the_log_does_not_know_is_refused(lab: Lab, job: Job, tmp_path: Path) -> None:
+def test_a_host_key_that_the_log_does_not_name_is_refused(
+    lab: Lab, job: Job, tmp_path: Path
+) -> None:
     expected = known(job)
     seen = public_key.describe_blob(blob_of(restarted(job)))
     unknown = {"SM_PROXY_CACHE_DIR": str(tmp_path)}
-    with ThreadPoolExecutor() as pool:  # it takes a while, until the log must have shown it
+    with ThreadPoolExecutor() as pool:  # each waits until a lagging log would have shown the key
         careless = pool.submit(refuses_whatever_ssh_was_told, job)
         remembered = pool.submit(refused, job)
         first, second = refused(job, env=unknown), remembered.result()
@@ -115,7 +117,7 @@ def test_a_key_that_the_log_does_not_know_is_refused(lab: Lab, job: Job, tmp_pat
 
 
 def refused(job: Job, **options: Any) -> str:
-    """What ssh's user is told, which is kept as well; ssh itself has refused the key."""
+    """Connect; ssh refuses the key. Return our last line, which the state folder has, too."""
     done = job.lab.ssh(job.host, "echo in", **options)
     assert (done.returncode, done.stdout) == (255, b"")
     assert code_of(done) == "host-key-changed"

@@ -41,7 +41,7 @@ def test_a_command_runs_in_the_image_with_the_jobs_environment(lab: Lab, image: 
     assert (hostname, node, home) == ("algo-1", "algo-1", "/root")
 
 
-def test_nothing_of_the_host_is_there(lab: Lab) -> None:
+def test_a_container_does_not_see_the_host(lab: Lab) -> None:
     folder = Path(lab.environment["SM_PROXY_LAB_SESSIONS"]).parent
     assert folder.is_dir()
     assert lab.ssh(lab.host, f"test -e {folder}").returncode == 1

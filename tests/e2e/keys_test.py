@@ -28,7 +28,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab with one job, which knows the first key only."""
+    """A lab with one job, which accepts the first key only."""
     folder = tmp_path_factory.mktemp("keys")
     train = folder / "train.sh"
     train.write_text("#!/bin/sh\nexec sleep 3600\n")
@@ -40,13 +40,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
 
 
-def test_a_key_lives_until_it_is_revoked(lab: Lab) -> None:
+def test_a_key_works_until_it_is_revoked(lab: Lab) -> None:
     first = _keys(lab, "list")[0]
     assert accepted(lab, lab.host) == first
     new, old = _keys(lab, "rotate")
     assert old == first
     _launch(lab)
-    # The job that runs knows the old one only, the job launched now knows both.
+    # The running job accepts the old key only; a job launched now accepts both.
     assert accepted(lab, lab.host) == old
     assert accepted(lab, "sm-both") == new
     assert _keys(lab, "revoke") == [new]
@@ -58,7 +58,7 @@ def test_a_key_lives_until_it_is_revoked(lab: Lab) -> None:
 
 def test_a_running_job_takes_a_new_key_from_s3(lab: Lab) -> None:
     third, second = _keys(lab, "rotate", *_S3)
-    _keys(lab, "revoke", second)  # that one is in the job's environment
+    _keys(lab, "revoke", second)  # this key is in the job's environment
     await_true(lambda: lab.ssh("sm-both", "true").returncode == 0, 60)
     assert accepted(lab, "sm-both") == third
     fourth = _keys(lab, "revoke", "current", *_S3)
@@ -67,7 +67,7 @@ def test_a_running_job_takes_a_new_key_from_s3(lab: Lab) -> None:
 
 
 def test_a_passphrase_in_the_keyring_and_the_agent(lab: Lab, agent: dict[str, str]) -> None:
-    # The file backend counts, as the user names it: there is no Secret Service on every machine.
+    # The user's setting chooses the file backend: not every machine has a Secret Service.
     lab.environment["PYTHON_KEYRING_BACKEND"] = "keyrings.alt.file.PlaintextKeyring"
     new = _keys(lab, "rotate", "--passphrase", *_S3)[0]
     _keys(lab, "revoke")
@@ -116,7 +116,7 @@ def accepted(lab: Lab, host: str, **options: Any) -> str:
 
 
 def _keys(lab: Lab, *words: str, **options: Any) -> list[str]:
-    """The fingerprints that are offered behind `sm-proxy keys ...`."""
+    """The fingerprints of the keys that ssh offers after `sm-proxy keys ...`."""
     done = lab.sm_proxy("keys", *words, "--json", **options)
     assert done.returncode == 0, done.stderr.decode()
     return [key["fingerprint"] for key in json.loads(done.stdout)["data"]["keys"]]

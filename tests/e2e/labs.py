@@ -132,7 +132,7 @@ class Lab:
         return self.run("ssh", "-F", self.config, *words, **options)
 
     def sm_proxy(self, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-        """Our own command line."""
+        """Our own command line, as a user starts it."""
         return self.run(*SM_PROXY, *words, **options)
 
     def warm(
@@ -241,7 +241,7 @@ class Lab:
         return Path(self.environment["SM_PROXY_LAB_SESSIONS"]).read_text().split()
 
     def forget(self) -> None:
-        """Remove what was remembered of jobs and bastions, so that the next look asks again."""
+        """Empty the cache of jobs and bastions, so that the next look-up asks AWS again."""
         for purpose in ("jobs", "bastions"):
             shutil.rmtree(
                 Path(self.environment["SM_PROXY_CACHE_DIR"]) / purpose, ignore_errors=True
@@ -273,7 +273,7 @@ class Lab:
         return [pid for pid in _processes() if self._is_helper(pid)]
 
     def settle(self) -> None:
-        """Wait for the helpers, who outlive their ssh: they end their session and write it down."""
+        """Wait for the helpers: they outlive their ssh, to end the session and log it."""
         await_true(lambda: not self.helpers(), 60, self.helpers)
 
     def _is_helper(self, pid: int) -> bool:

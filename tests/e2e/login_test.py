@@ -1,4 +1,4 @@
-"""Real sshds that keep a user out, or let one in for nothing: doctor says which it is."""
+"""Real sshds that refuse a user, or admit one and run nothing: doctor says which."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CASES = {
 }
 
 
-def test_what_a_server_forbids(lab: Lab) -> None:
+def test_doctor_names_what_the_server_forbids(lab: Lab) -> None:
     job = lab.launch("strict")
     _, port = job.where()
     for number, options in enumerate(CASES, 1):

@@ -35,7 +35,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.mark.parametrize("node", [1, 2])
-def test_ranks_on_all_nodes_hear_each_other(pair: Lab, node: int) -> None:
+def test_mpi_ranks_on_all_nodes_communicate(pair: Lab, node: int) -> None:
     mpirun = "mpirun --allow-run-as-root --map-by node --hostfile $file"
     script = (
         f"file=$(/opt/sm-proxy/wait-nodes.sh 60) && {mpirun} python3 -c {shlex.quote(_PROGRAM)}"

@@ -1,4 +1,4 @@
-"""Names that are no exact names of training jobs, and the commands that go with them."""
+"""Host names other than the exact name of a training job."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def served(own: Lab, prep: str) -> tuple[str, str]:
     for number, instance in enumerate(INSTANCES, 1):
         marker = {
             "sm_proxy_marker": 1,
-            "node": "algo-1",  # what a container that nobody numbers calls itself
+            "node": "algo-1",  # the name that a container without a number gives itself
             "addresses": [{"address": data["address"]}],
             "port": 2200 + number,
             "user": "root",
@@ -101,7 +101,7 @@ def resolved(lab: Lab, host: str) -> tuple[dict[str, Any], list[str], list[str]]
 
 
 @pytest.mark.parametrize("typed", ["bert", "bert-2026", "latest", "BERT-2026-11-23-09-12-33-123"])
-def test_a_name_that_is_not_all_of_it(own: Lab, typed: str) -> None:
+def test_a_part_of_a_name_is_completed(own: Lab, typed: str) -> None:
     data, told, _ = resolved(own, f"sm-{typed}")
     assert (data["job"], data["kind"]) == (JOB, "training")
     assert told == [f"sm-proxy: sm-{typed} is {JOB}"]
@@ -113,7 +113,7 @@ def test_ssh_by_the_beginning_of_a_name(own: Lab) -> None:
     assert done.stdout == b"algo-1\n"
 
 
-def test_a_name_like_none(own: Lab) -> None:
+def test_a_similar_name_is_suggested(own: Lab) -> None:
     done = own.sm_proxy("resolve", "sm-bret-2026-11-23-09-12-33-123")
     assert (done.returncode, code_of(done)) == (1, "job-not-found")
     assert JOB.encode() in done.stderr
@@ -187,7 +187,7 @@ def test_the_list_with_a_check(own: Lab, prep: str) -> None:
     assert jobs[prep]["reachable"] is True
 
 
-def test_a_list_with_a_kind_denied(own: Lab) -> None:
+def test_the_list_goes_on_when_one_kind_is_denied(own: Lab) -> None:
     with own.faults(deny=["sagemaker:ListEndpoints"]):
         done = own.sm_proxy("list", "--json")
     assert done.returncode == 0, done.stderr.decode()
@@ -195,7 +195,7 @@ def test_a_list_with_a_kind_denied(own: Lab) -> None:
     assert JOB in {job["job"] for job in json.loads(done.stdout)["data"]["jobs"]}
 
 
-def test_waiting_for_what_is_there(own: Lab) -> None:
+def test_wait_for_a_running_job_and_for_a_missing_one(own: Lab) -> None:
     done = own.sm_proxy("wait", own.host)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().startswith(f"ready: {own.host} is {JOB} algo-1 at ")

@@ -1,7 +1,7 @@
 """Keys from S3 while the job runs, and nodes that reach each other, over the real ssh.
 
-On roots made of Debian packages: pdsh, ssh and sshd are what an image has, not this machine's. The
-image is one that was made for mpirun: with a key pair of its own, and without checks of host keys.
+On roots made of Debian packages, with the image's own pdsh, ssh and sshd. The image is made for
+mpirun: it has a key pair of its own, and its ssh does not check host keys.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab in which a job of two nodes and one of eight were launched."""
+    """A lab with a job of two nodes and one of eight."""
     with launched(tmp_path_factory.mktemp("team"), two=2, eight=8) as lab:
         yield lab
 
@@ -93,7 +93,7 @@ def _admitted(lab: Lab, job: str) -> bool:
 
 @pytest.mark.parametrize(("job", "node", "count"), [("two", 1, 2), ("eight", 8, 8)])
 def test_pdsh_over_all_nodes(team: Lab, job: str, node: int, count: int) -> None:
-    """From the first node of one job and the last of the other: each reaches all, and itself."""
+    """The first node of one job and the last of the other reach all nodes, themselves too."""
     script = (
         "set -e; grep -q sm-proxy-lab-framework /etc/os-release;"
         " file=$(/opt/sm-proxy/wait-nodes.sh 60); cat $file;"
@@ -109,7 +109,7 @@ def test_pdsh_over_all_nodes(team: Lab, job: str, node: int, count: int) -> None
 
 
 def test_nodes_are_verified(team: Lab) -> None:
-    """A node whose key is another's is refused, also by address."""
+    """A node with the wrong host key is refused, by name and by address."""
     forged = (
         "/opt/sm-proxy/wait-nodes.sh 60 >/dev/null; cd /run/sm-proxy/nodes;"
         " sed -n 's/^algo-1 /algo-2 /p' known_hosts >/tmp/forged;"
@@ -123,8 +123,8 @@ def test_nodes_are_verified(team: Lab) -> None:
     assert done.stderr.decode().count("Host key verification failed") == 2
 
 
-def test_the_images_own_key_pair_lets_nobody_in(team: Lab, tmp_path: Path) -> None:
-    """Neither us, who pulled the image, nor another node."""
+def test_the_key_pair_of_the_image_is_refused(team: Lab, tmp_path: Path) -> None:
+    """Neither a user who pulled the image nor another node gets in with it."""
     pair = tmp_path / "pair"
     pair.write_bytes(_try(team, "two", "cat /root/.ssh/id_rsa").stdout)
     pair.chmod(0o600)
@@ -146,8 +146,8 @@ def test_only_public_halves_leave_a_container(team: Lab) -> None:
     assert "PRIVATE" not in cards
 
 
-def test_a_forged_card_lets_nobody_in(team: Lab, tmp_path: Path) -> None:
-    """Whoever may write to the exchange but does not sit at a node's address stays outside."""
+def test_a_forged_card_admits_no_other_host(team: Lab, tmp_path: Path) -> None:
+    """A writer to the exchange gets in only from the address of a node."""
     key = tmp_path / "id"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     public = " ".join(Path(f"{key}.pub").read_text().split()[:2])
@@ -157,7 +157,7 @@ def test_a_forged_card_lets_nobody_in(team: Lab, tmp_path: Path) -> None:
     seen = f"grep -q '^from=.*{public}' /run/sm-proxy/authorized_keys"
 
     def taken() -> bool:
-        # Its owner soon puts the true one back: look while it stands.
+        # Its owner soon replaces it: look before that.
         _put(team, where, card)
         look = f"for i in 1 2 3 4 5 6; do {seen} && exit; sleep 0.5; done; false"
         return _try(team, "two", look).returncode == 0
@@ -171,7 +171,7 @@ def test_a_forged_card_lets_nobody_in(team: Lab, tmp_path: Path) -> None:
         done = team.ssh("-F", "none", *mine, *_only(team, "two"), "true")
         assert done.returncode == 255
         assert b"Permission denied" in done.stderr
-        return words in _log(team, "two")  # not so where the card was gone by then: once more
+        return words in _log(team, "two")  # False if the card was replaced by then: try again
 
     await_true(refused_for_its_place, 60, lambda: _log(team, "two"))
     await_true(
@@ -180,7 +180,7 @@ def test_a_forged_card_lets_nobody_in(team: Lab, tmp_path: Path) -> None:
 
 
 def _only(lab: Lab, job: str) -> list[str]:
-    """Options with which ssh goes to a job but offers no other key than what -i says."""
+    """Options for an ssh to a job that offers only the key of `-i`."""
     proxy = shlex.join([*SM_PROXY, "connect", "--user", "root", f"sm-{job}", "22"])
     hosts = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
     return [*hosts, "-o", "BatchMode=yes", "-o", f"ProxyCommand={proxy}", f"root@sm-{job}"]
@@ -200,7 +200,7 @@ def test_a_laptop_is_revoked_and_added_while_the_job_runs(team: Lab) -> None:
     assert _markers(team, "two") == marker_lines == 2
 
 
-def test_an_outage_of_s3_locks_nobody_out(team: Lab) -> None:
+def test_users_and_nodes_still_connect_when_s3_is_denied(team: Lab) -> None:
     with team.faults(deny=["s3:*"]):
         known = "nodes: S3 could not be used: curl: S3 answered 403 AccessDenied"
         await_true(lambda: known in _log(team, "two"), 60, lambda: _log(team, "two"))

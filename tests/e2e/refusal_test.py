@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 
 
 def refused(lab: Lab, host: str, **options: Any) -> tuple[str, str]:
-    """What the real ssh shows for a host that cannot be reached: the code and our line."""
+    """Let the real ssh fail; return the code in our last line, and that line."""
     lab.forget()
     done = lab.ssh(host, "true", **options)
     assert done.returncode == 255
@@ -76,7 +76,7 @@ def test_a_denied_action_is_named(lab: Lab, denied: str, code: str) -> None:
         ("KMS key", "logs:GetLogEvents", "allow it in the policy of the key"),
     ],
 )
-def test_a_policy_that_no_iam_policy_outdoes_is_named(
+def test_a_policy_that_iam_cannot_override_is_named(
     lab: Lab, policy: str, action: str, remedy: str
 ) -> None:
     with lab.faults(policies={policy: [action]}):
@@ -84,7 +84,7 @@ def test_a_policy_that_no_iam_policy_outdoes_is_named(
     assert code == "access-denied"
     assert remedy in line
     lab.forget()
-    lab.ok(lab.host, "true")  # that policy was all that stood in the way
+    lab.ok(lab.host, "true")  # that policy was the only obstacle
 
 
 def test_denied_instance_information_does_not_stop_us(lab: Lab) -> None:
@@ -226,7 +226,7 @@ def test_a_log_that_claims_another_host_key(lab: Lab) -> None:
     )
 
 
-def test_an_address_outside_the_subnets_is_never_dialled(lab: Lab) -> None:
+def test_an_address_outside_the_subnets_is_never_connected_to(lab: Lab) -> None:
     job = lab.launch("hostile")
     before = len(lab.calls())
     for address in ("169.254.169.254", "8.8.8.8", "0.0.0.0", "fe80::1"):  # noqa: S104
@@ -315,7 +315,7 @@ print("ready", flush=True)
 """
 
 
-def test_what_answers_and_does_not_greet(lab: Lab) -> None:
+def test_a_server_without_an_ssh_banner(lab: Lab) -> None:
     job = lab.launch("odd")
     address, port = job.where()
     serve(lab, job.host, _ANSWERING % (list(ANSWERS), port + 1, address), "ready")

@@ -1,4 +1,4 @@
-"""A real Secret Service: gnome-keyring on a D-Bus of its own, both out of Debian's packages."""
+"""A real Secret Service: gnome-keyring on a D-Bus of its own, both from Debian's packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `docs/security.md` claims of hostile names, of shared folders and of what stands in them."""
+"""What `docs/security.md` claims about hostile names, and about shared folders and their files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_name_from_a_link_runs_no_command(lab: Lab, tmp_path: Path, command: s
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_name_that_ssh_lets_through_is_refused_by_us(lab: Lab, tmp_path: Path, name: str) -> None:
+def test_an_illegal_name_is_refused_without_a_call(lab: Lab, tmp_path: Path, name: str) -> None:
     status, said = entered(lab, ["--", name], tmp_path)
     assert status == 255
     if "sm-proxy: " in said:  # ssh itself refuses some of them
@@ -45,7 +45,7 @@ def test_a_name_that_ssh_lets_through_is_refused_by_us(lab: Lab, tmp_path: Path,
 
 @pytest.mark.parametrize("word", ["-oProxyCommand=touch {}", "--ssh-dir={}", "-F{}"])
 def test_a_name_that_looks_like_an_option(lab: Lab, tmp_path: Path, word: str) -> None:
-    """As `ssh://-oProxyCommand=...` was once; and what an older ssh would hand to us."""
+    """As in the attack by `ssh://-oProxyCommand=...`; and what an older ssh would pass to us."""
     hostile = word.format(tmp_path / "ran")
     assert entered(lab, ["--", hostile], tmp_path)[0] == 255
     before = len(lab.calls())
@@ -56,7 +56,7 @@ def test_a_name_that_looks_like_an_option(lab: Lab, tmp_path: Path, word: str) -
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770])
-def test_a_cache_that_others_may_write_to_is_not_used(lab: Lab, tmp_path: Path, mode: int) -> None:
+def test_a_cache_that_others_can_write_is_not_used(lab: Lab, tmp_path: Path, mode: int) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
     for purpose in ("jobs", "bastions"):
@@ -67,8 +67,8 @@ def test_a_cache_that_others_may_write_to_is_not_used(lab: Lab, tmp_path: Path, 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_a_record_that_another_user_planted_is_not_believed(lab: Lab, tmp_path: Path) -> None:
-    """It names a host and the keys to accept: believed, it would be the end of all checks."""
+def test_a_record_of_another_user_is_not_used(lab: Lab, tmp_path: Path) -> None:
+    """A record names a host and the keys to accept: using it would defeat all checks."""
     cache = tmp_path / "cache"
     env = {"SM_PROXY_CACHE_DIR": str(cache)}
     lab.ok(lab.host, "true", env=env)
@@ -85,15 +85,13 @@ def test_a_record_that_another_user_planted_is_not_believed(lab: Lab, tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["STATE", "CACHE"])
-def test_a_folder_that_cannot_be_written_hinders_no_connection(
-    lab: Lab, tmp_path: Path, kind: str
-) -> None:
+def test_ssh_connects_when_a_folder_cannot_be_written(lab: Lab, tmp_path: Path, kind: str) -> None:
     (tmp_path / "file").touch()
     done = lab.ssh(lab.host, "true", env={f"SM_PROXY_{kind}_DIR": str(tmp_path / "file" / "x")})
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_torn_records_hinder_no_connection(lab: Lab) -> None:
+def test_ssh_connects_when_the_state_folder_is_damaged(lab: Lab) -> None:
     lab.ok(lab.host, "true")
     lab.settle()
     for folder in ("connections", "open-sessions"):
@@ -121,8 +119,8 @@ def pieces(token: str) -> list[str]:
     return [token[at : at + 8] for at in range(len(token) - 7)]
 
 
-def test_a_damaged_sso_token_comes_out_nowhere(lab: Lab, tmp_path: Path) -> None:
-    """Neither on stderr or stdout, nor in what is kept, nor in a report for a bug thread."""
+def test_a_damaged_sso_token_is_never_shown(lab: Lab, tmp_path: Path) -> None:
+    """Not on stderr or stdout, in the state folder, or in a support bundle."""
     token = f"{WORDS[:30]}\n{WORDS[30:]}"
     cached = hashlib.sha1(b"https://example.awsapps.com/start")  # noqa: S324 - botocore's name
     path = tmp_path / ".aws" / "sso" / "cache" / f"{cached.hexdigest()}.json"

@@ -55,7 +55,7 @@ def test_the_next_connection_ends_it_and_is_not_delayed(lab: Lab, orphan: str) -
     assert operations.index("StartSession") < operations.index("TerminateSession")
 
 
-def test_a_long_connection_ends_it_meanwhile(lab: Lab, orphan: str) -> None:
+def test_a_long_connection_ends_it(lab: Lab, orphan: str) -> None:
     process = lab.popen(
         "ssh", "-F", lab.config, lab.host, "echo up; sleep 600", stdout=subprocess.PIPE
     )
@@ -69,20 +69,20 @@ def test_a_long_connection_ends_it_meanwhile(lab: Lab, orphan: str) -> None:
     await_true(lambda: not records(lab), 60)
 
 
-def test_a_command_ends_it_too(lab: Lab, orphan: str) -> None:
+def test_a_command_ends_it(lab: Lab, orphan: str) -> None:
     assert lab.sm_proxy("list").returncode == 0
     await_true(lambda: orphan not in lab.sessions(), 60, lab.sessions)
     await_true(lambda: not records(lab), 60)
 
 
-def test_another_account_does_not(lab: Lab, orphan: str) -> None:
+def test_another_account_does_not_end_it(lab: Lab, orphan: str) -> None:
     done = lab.sm_proxy("list", env={"AWS_ACCESS_KEY_ID": "AKIAOTHERACCOUNT0000"})
     assert done.returncode == 0, done.stderr
     assert orphan in lab.sessions()
     assert len(records(lab)) == 1
 
 
-def test_a_denied_end_is_no_error_and_not_tried_for_ever(lab: Lab, orphan: str) -> None:
+def test_a_denied_terminate_session_is_tried_once_and_is_no_error(lab: Lab, orphan: str) -> None:
     with lab.faults(deny=["ssm:TerminateSession"]):
         done = lab.ssh(lab.host, "true")
         assert (done.returncode, done.stderr) == (0, b"")
@@ -115,7 +115,7 @@ answer = urlsplit(given["StreamUrl"]).port
 """
 
 
-def test_a_private_endpoint_takes_the_stream(lab: Lab) -> None:
+def test_the_stream_goes_to_a_private_endpoint(lab: Lab) -> None:
     port = lab.python(STREAM % lab.environment["SM_PROXY_LAB_BASTION"])
     relay = lab.popen(sys.executable, "-c", RELAY, str(port), stdout=subprocess.PIPE)
     try:

@@ -97,18 +97,18 @@ def test_a_killed_master_leaves_no_helper(lab: Lab, shared: str) -> None:
     told = lab.run("ssh", "-F", shared, "-O", "check", lab.host).stderr.decode()
     os.kill(int(told.split("pid=")[1].split(")")[0]), signal.SIGKILL)
     await_true(lambda: not lab.helpers() and not lab.sessions(), 60, lab.sessions)
-    # Past the socket that is left.
+    # Despite the socket that is left behind.
     done = lab.run("ssh", "-F", shared, lab.host, "echo $SM_CURRENT_HOST")
     assert done.stdout == b"algo-1\n", done.stderr
 
 
-def test_a_name_too_long_for_a_socket_in_another_context(lab: Lab, shared: str) -> None:
+def test_a_name_too_long_for_a_control_socket_connects(lab: Lab, shared: str) -> None:
     done = lab.run("ssh", "-F", shared, OTHER + JOB, "echo $SM_CURRENT_HOST")
     assert done.stdout == b"algo-1\n", done.stderr
     await_true(lambda: not lab.helpers() and not lab.sessions(), 60, lab.sessions)
 
 
-def test_without_credentials_the_config_is_written_all_the_same(lab: Lab, tmp_path: Path) -> None:
+def test_the_config_is_written_without_credentials(lab: Lab, tmp_path: Path) -> None:
     config = tmp_path / "config"
     environment = NO_KEYS | {"AWS_EC2_METADATA_DISABLED": "true"}
     done = lab.sm_proxy("setup", "--ssh-config", str(config), env=environment)
@@ -139,7 +139,7 @@ def test_asks_at_a_terminal(lab: Lab, tmp_path: Path) -> None:
     os.close(theirs)
     shown = _read_until(ours, b"Which AWS profile? (research, prod)")
     os.write(ours, b"prod\n")
-    shown += _read_until(ours, b"Which AWS region")  # botocore takes an empty variable for one
+    shown += _read_until(ours, b"Which AWS region")  # botocore reads an empty variable as a region
     os.write(ours, b"us-east-1\n")
     out, _ = process.communicate(timeout=60)
     os.close(ours)

@@ -1,4 +1,4 @@
-"""`sync` and `vscode` with a lab's job: what ssh and an editor get to see of it."""
+"""`sync` and `vscode` with a lab's job."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 
-# Its own line, so that nothing but `sync` can have made it.
+# Only `sync` writes this line.
 MENU = "Host sm-menu\n"
 PYTHON = "/usr/bin/python3"
-"""The system's, which has asyncssh where the tests are set up."""
+"""The system's Python, for which script/setup.sh installs asyncssh."""
 ASYNCSSH = """
 import asyncio, asyncssh, sys
 async def main():
@@ -47,7 +47,7 @@ def hosts(lab: Lab, *words: str) -> list[str]:
     return [item["host"] for item in json.loads(done.stdout)["data"]["hosts"]]
 
 
-def test_what_runs_is_listed_and_nothing_else_is_touched(own: Lab) -> None:
+def test_sync_lists_running_jobs_and_changes_nothing_else(own: Lab) -> None:
     theirs, before = Path(own.config).read_bytes(), ours(own)
     assert MENU not in before
     shown = own.sm_proxy("sync", "--dry-run")
@@ -56,7 +56,7 @@ def test_what_runs_is_listed_and_nothing_else_is_touched(own: Lab) -> None:
     assert hosts(own) == ["sm-menu", "sm-menu.algo-2"]
     assert MENU in ours(own)
     assert Path(own.config).read_bytes() == theirs
-    # All but the stubs is as it was.
+    # All but the stubs is unchanged.
     begin, end = before.index("# <<<"), ours(own).index("# <<<")
     assert ours(own)[end:] == before[begin:]
     user = own.ok("sm-menu", "id -un").decode().strip()
@@ -68,7 +68,7 @@ def test_what_runs_is_listed_and_nothing_else_is_touched(own: Lab) -> None:
     assert (Path(own.config).parent / "sm-proxy" / "config").stat().st_mtime_ns == stamp
 
 
-def test_a_client_with_a_library_of_its_own(own: Lab) -> None:
+def test_a_client_without_openssh_connects(own: Lab) -> None:
     """It reads the config, the host keys too, before the ProxyCommand has run once."""
     if subprocess.run(
         [PYTHON, "-c", "import asyncssh"], capture_output=True, check=False
@@ -81,7 +81,7 @@ def test_a_client_with_a_library_of_its_own(own: Lab) -> None:
         assert done.stdout == f"{host.partition('.')[2] or 'algo-1'}\n".encode(), done.stderr
 
 
-def test_a_second_look_costs_only_the_lists(own: Lab) -> None:
+def test_a_second_sync_calls_only_the_lists(own: Lab) -> None:
     hosts(own)
     before = len(own.calls())
     hosts(own)
@@ -89,7 +89,7 @@ def test_a_second_look_costs_only_the_lists(own: Lab) -> None:
     assert made == ["ListEndpoints", "ListProcessingJobs", "ListTrainingJobs", "ListTransformJobs"]
 
 
-def test_what_is_listed_stays_while_the_account_cannot_be_asked(own: Lab) -> None:
+def test_listed_hosts_stay_when_the_lists_are_denied(own: Lab) -> None:
     hosts(own)
     with own.faults(deny=["sagemaker:List*"]):
         done = own.sm_proxy("sync")

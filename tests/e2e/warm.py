@@ -1,7 +1,7 @@
-"""Runs `sm-proxy` commands in forks of one process that has its imports behind it.
+"""Runs `sm-proxy` commands in forks of one process that has done its imports.
 
-Two thirds of what a `doctor` costs are Python's start and imports. A test of what doctor finds
-does not need them once more for each finding; other tests start the real program.
+Two thirds of the time of a `doctor` are Python's start and imports. A hundred tests of what doctor
+finds need them once; other tests start the real program.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def serve() -> None:
 
 
 def _become(words: list[str], env: dict[str, str], out: str, err: str) -> None:
-    """Be the command, in this process."""
+    """Run the command in this process, and exit with its status."""
     from sm_proxy.cli import main
 
     os.environ.clear()

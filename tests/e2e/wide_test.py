@@ -1,4 +1,4 @@
-"""No resolution costs more because the job is wide, chatty, or tells its marker late."""
+"""A job with many nodes, a long log, or a late marker takes no more calls to resolve."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def cold_connect(job: Job) -> list[dict[str, Any]]:
 
 
 def operations(calls: list[dict[str, Any]]) -> list[str]:
-    """What was called, in no order: some calls run side by side."""
+    """The operations that were called, sorted: some calls run concurrently."""
     return sorted(call["operation"] for call in calls)
 
 
@@ -86,7 +86,7 @@ def test_as_many_connections_as_nodes_at_once(tmp_path: Path) -> None:
         await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
-def test_a_million_lines_cost_what_a_hundred_do(lab: Lab) -> None:
+def test_a_million_lines_cost_no_more_calls_than_a_hundred(lab: Lab) -> None:
     found = []
     for lines in (100, 1_000_000):
         job = lab.launch("chatty")
@@ -99,7 +99,7 @@ def test_a_million_lines_cost_what_a_hundred_do(lab: Lab) -> None:
     assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
 
 
-def test_a_marker_behind_other_lines_is_found_on_the_second_step(lab: Lab) -> None:
+def test_a_marker_behind_500_lines_is_found_with_two_reads(lab: Lab) -> None:
     job = lab.launch("late")
     newer = job.newer_stream()
     lab.control("filler", LOG_GROUP, newer, 500)
@@ -116,7 +116,7 @@ def test_empty_pages_before_the_marker(lab: Lab) -> None:
     assert operations(calls) == sorted([*COLD, *["GetLogEvents"] * _EMPTY_PAGES])
 
 
-def test_a_marker_that_is_delivered_late_is_waited_for(lab: Lab) -> None:
+def test_a_late_marker_is_waited_for(lab: Lab) -> None:
     """The container's stream is there before its lines are."""
     job = lab.launch("late")
     marker, newer = json.dumps(job.marker()), job.newer_stream()

@@ -1,4 +1,4 @@
-"""A lab leaves the home folder as it was, whatever runs in it."""
+"""No command in a lab changes the user's home folder."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ echo done
 
 
 def contents(home: Path) -> dict[str, object]:
-    """Everything in a folder, by its path: what a file has, and when it was written."""
+    """All paths below a folder, with mode, time of modification and content."""
     return {
         str(path.relative_to(home)): (
             path.lstat().st_mode,
@@ -86,7 +86,7 @@ def contents(home: Path) -> dict[str, object]:
     ],
     ids=["commands", "programs", "programs on loopback"],
 )
-def test_the_home_folder_is_left_as_it_was(
+def test_the_home_folder_stays_unchanged(
     lab: Runner,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

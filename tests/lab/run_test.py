@@ -68,7 +68,7 @@ def program(path: Path, text: str) -> str:
     return str(path)
 
 
-def test_another_pythons_environment_is_cmds_alone(lab: Runner, tmp_path: Path) -> None:
+def test_the_lab_ignores_the_users_python_environment(lab: Runner, tmp_path: Path) -> None:
     for name in ("logging", "asyncio", "json"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('of somebody else')\n")
     foreign = {"PYTHONPATH": str(tmp_path), "PYTHONWARNINGS": "error"}
@@ -276,7 +276,7 @@ def test_several_labs_at_once(lab: Runner, shared: Lab) -> None:
 
 
 @pytest.mark.skipif(ISOLATED, reason="it is permitted here")
-def test_network_namespaces_asked_for_in_vain(lab: Runner) -> None:
+def test_network_namespaces_that_are_not_permitted(lab: Runner) -> None:
     status, _, errors = lab.run("--network", "netns", "--", "true")
     assert status == 125
     assert "not permitted" in errors

@@ -30,7 +30,7 @@ def called(path: str, *words: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["ssh", "scp", "sftp"])
-def test_the_labs_config_stands_before_the_callers_words(
+def test_the_labs_config_comes_before_the_callers_arguments(
     name: str, tmp_path: Path, real: Path
 ) -> None:
     config = tmp_path / "a b" / "config"
@@ -43,18 +43,18 @@ def test_the_labs_config_stands_before_the_callers_words(
         *(name, "-F", str(config)),
         *("-F", "mine", "a  b", ""),
     ]
-    config.unlink()  # `config remove`: no other config takes its place
+    config.unlink()  # after `config remove`, no other config is used
     assert called(path, name, "x") == [name, "-F", "none", "x"]
 
 
-def test_a_program_that_is_not_there_is_not_made_up(tmp_path: Path, real: Path) -> None:
+def test_no_script_for_a_missing_program(tmp_path: Path, real: Path) -> None:
     (real / "sftp").unlink()
     ssh_programs.write(tmp_path, "/none", str(real))
     assert {file.name for file in (tmp_path / "bin").iterdir()} == {"ssh", "scp"}
     assert ssh_programs.write(tmp_path, "/none", str(tmp_path / "empty")).endswith("empty")
 
 
-def test_what_leads_to_files_of_the_users_is_not_handed_on(
+def test_variables_that_name_the_users_files_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("VSCODE_PORTABLE", "VSCODE_APPDATA", "SM_PROXY_SSH_CONFIG"):

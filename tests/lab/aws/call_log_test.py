@@ -6,7 +6,7 @@ from collections.abc import Callable
 from tests.lab.aws.harness import Lab, refusal
 
 
-def test_every_call_is_written_down(lab: Lab, new_job: Callable[..., str]) -> None:
+def test_every_call_is_logged(lab: Lab, new_job: Callable[..., str]) -> None:
     before, began = len(lab.calls()), time.time()
     name = new_job()
     lab.client("sagemaker").describe_training_job(TrainingJobName=name)
@@ -15,7 +15,7 @@ def test_every_call_is_written_down(lab: Lab, new_job: Callable[..., str]) -> No
     lab.control.faults()
     created, described, refused, who = lab.calls()[before:]
     assert created["operation"] == "CreateTrainingJob"
-    assert "request" not in created  # a job's environment is nobody's business
+    assert "request" not in created  # a job's environment may hold secrets
     assert (described["service"], described["operation"]) == ("sagemaker", "DescribeTrainingJob")
     assert described["request"] == {"TrainingJobName": name}
     assert described["bytes"] > 500

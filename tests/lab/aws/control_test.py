@@ -10,7 +10,7 @@ from sm_proxy_lab.aws.control_client import ControlError
 from tests.lab.aws.harness import Lab
 
 
-def test_the_faults_are_one_document_to_change_or_replace(lab: Lab) -> None:
+def test_faults_can_be_changed_or_replaced(lab: Lab) -> None:
     document = lab.control.replace_faults({"deny": ["ssm:*"]})
     assert lab.control.faults(log_delay_ms=5)["deny"] == ["ssm:*"]
     assert lab.control.replace_faults({"log_delay_ms": 1})["deny"] == []

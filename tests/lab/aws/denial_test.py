@@ -69,7 +69,7 @@ def test_denied_by_ec2_and_others_pass(lab: Lab) -> None:
         ("KMS key: Deny", "kms:Decrypt"),
     ],
 )
-def test_the_clients_remedy_is_the_one_that_mends(
+def test_the_advice_of_the_client_fixes_the_denial(
     lab: Lab, stream: dict[str, str], policy: str, named: str
 ) -> None:
     read = lab.client("logs").get_log_events
@@ -79,7 +79,7 @@ def test_the_clients_remedy_is_the_one_that_mends(
     assert named in hint
     lifted = policy.endswith("Deny")
     assert ("Deny" in hint) is lifted
-    # What the IAM policy of the credentials allows does not help.
+    # An Allow in the IAM policy of the credentials does not help.
     lab.control.faults(deny=[])
     assert refusal(read, **stream)[1] == words
     lab.control.faults(policies={policy: []})

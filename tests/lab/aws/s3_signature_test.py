@@ -1,4 +1,4 @@
-"""S3's look at signatures."""
+"""S3's check of signatures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sm_proxy_lab.machines import role_credentials
         ({"x-amz-security-token": role_credentials.TOKEN}, "AccessDenied"),  # there, but not signed
     ],
 )
-def test_a_signature_that_leaves_something_out(headers: dict[str, str], code: str) -> None:
+def test_an_incomplete_signature_is_refused(headers: dict[str, str], code: str) -> None:
     signed = "host;x-amz-date"
     authorization = (
         f"AWS4-HMAC-SHA256 Credential={role_credentials.ACCESS_KEY}/20260101/us-east-1/s3/"

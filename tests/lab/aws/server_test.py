@@ -104,7 +104,7 @@ def test_a_chunked_body(lab: Lab) -> None:
     assert response.status == 200
 
 
-def test_nonsense_is_refused_and_the_endpoint_lives(lab: Lab) -> None:
+def test_the_endpoint_survives_malformed_requests(lab: Lab) -> None:
     connection = connect(lab)
     connection.connect()
     assert connection.sock is not None

@@ -1,4 +1,4 @@
-"""What is moto's, in the services' words."""
+"""Calls that moto answers, with the services' own messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.lab.aws.harness import Lab, refusal
 
 
-def test_who_calls(lab: Lab) -> None:
+def test_get_caller_identity(lab: Lab) -> None:
     who = lab.client("sts").get_caller_identity()
     assert who["Account"] == "123456789012"
     assert who["Arn"] == "arn:aws:sts::123456789012:assumed-role/LabRole/lab"
@@ -46,7 +46,7 @@ def test_who_calls(lab: Lab) -> None:
         ),
     ],
 )
-def test_ec2_words(
+def test_ec2_error_messages(
     lab: Lab, operation: str, request_: dict[str, Any], code: str, words: str
 ) -> None:
     assert refusal(getattr(lab.client("ec2"), operation), **request_) == (code, words, 400)
@@ -64,7 +64,7 @@ def test_a_bastion_is_found_by_its_tag(lab: Lab, bastion: str) -> None:
     assert lab.client("ec2", "eu-west-1").describe_instances()["Reservations"] == []
 
 
-def test_what_nobody_has(lab: Lab) -> None:
+def test_an_unknown_operation(lab: Lab) -> None:
     faces = lab.client("rekognition").list_faces
     assert refusal(faces, CollectionId="x")[0] == "UnknownOperationException"
     simulate = lab.client("iam").simulate_principal_policy

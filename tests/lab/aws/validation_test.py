@@ -1,4 +1,4 @@
-"""Requests that break the services' own models, refused in the services' words."""
+"""Requests that break the services' own models, refused with the services' messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_illegal_names_are_refused(lab: Lab, name: str, rule: str) -> None:
     assert refusal(describe, TrainingJobName=name) == ("ValidationException", words, 400)
 
 
-def test_an_environment_beyond_its_limits_is_refused(lab: Lab) -> None:
+def test_an_environment_that_is_too_large_is_refused(lab: Lab) -> None:
     create = lab.client("sagemaker").create_training_job
     request = job_request("too-much") | {"Environment": {"KEY": "x" * 513}}
     code, words, _ = refusal(create, **request)

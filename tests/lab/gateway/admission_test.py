@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_too_long_payloads_cut_or_get_lost(tmp_path: Path) -> None:
+def test_a_payload_that_is_too_long_is_lost_or_cuts_the_connection(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, max_payload=1024) as it:
             client, session = await it.client(document=SSH)
@@ -27,7 +27,7 @@ def test_too_long_payloads_cut_or_get_lost(tmp_path: Path) -> None:
     run(main())
 
 
-def test_wrong_digest_matters_only_on_demand(tmp_path: Path) -> None:
+def test_a_wrong_digest_is_lost_only_with_the_fault(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, _ = await it.client(document=SSH)

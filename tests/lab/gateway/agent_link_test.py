@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_agent_comes_back_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_agent_reconnects_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     due: list[AgentLink] = []
     reconnect = AgentLink._reconnect
 
@@ -30,7 +30,7 @@ def test_agent_comes_back_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             it.ask("cut", session=session, side="agent")
             await client.until(lambda: client.named("pause_publication"))
             await client.send_as(2, b"lost")
-            await (await client.socket.ping())  # by the pong it has got there
+            await (await client.socket.ping())  # the message has arrived by the pong
             await client.until(lambda: due)
             reconnect(due[0])
             await client.until(lambda: client.named("start_publication"))
@@ -53,7 +53,7 @@ async def _flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 @pytest.mark.parametrize("reacking", [False, True], ids=["reference client", "acks again"])
-def test_cuts_stall_a_client_that_acks_nothing_twice(tmp_path: Path, *, reacking: bool) -> None:
+def test_cuts_stall_a_client_that_acks_only_once(tmp_path: Path, *, reacking: bool) -> None:
     """As with the real agent and plugin: the agent sends its oldest message again, for ever."""
 
     async def main() -> None:
@@ -65,7 +65,7 @@ def test_cuts_stall_a_client_that_acks_nothing_twice(tmp_path: Path, *, reacking
             link = it.service.find(session)._link
             outgoing = it.worker(session).channel.outgoing
             for _ in range(2):
-                # All that was sent is acknowledged: lost is only what a cut takes with it.
+                # All messages are acknowledged, so a cut loses only the message under way.
                 with contextlib.suppress(asyncio.TimeoutError):
                     await client.until(lambda: not len(outgoing), 1)
                 it.ask("cut", session=session, side="agent")

@@ -59,7 +59,7 @@ def test_duplicates_are_acked_again_and_order_is_restored(tmp_path: Path) -> Non
     run(main())
 
 
-def test_only_the_front_is_sent_again(tmp_path: Path) -> None:
+def test_only_the_oldest_message_is_resent(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, _flood, pause_ms=0) as it:
             client, _ = await it.client(document=SSH)
@@ -84,7 +84,7 @@ def test_only_the_front_is_sent_again(tmp_path: Path) -> None:
     run(main())
 
 
-def test_nobody_reads_behind_a_pause(tmp_path: Path) -> None:
+def test_nothing_is_read_during_a_pause(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, _flood, pause_ms=5) as it:
             client, session = await it.client(document=SSH)
@@ -159,7 +159,7 @@ def test_agent_blocked_too_long_drops_its_connection(
 
 @pytest.mark.parametrize(("fault", "times"), [("reset_agent", 2), ("cut_agent", 1)])
 @pytest.mark.parametrize("document", [SSH, REMOTE])
-def test_a_message_whose_ack_fails_for_a_reset_is_written_again(
+def test_a_message_whose_ack_fails_in_a_reset_is_written_twice(
     tmp_path: Path, document: str, fault: str, times: int
 ) -> None:
     """Measured with the real agent: in 3 of 3 resets during an upload, in 0 of 2 other cuts."""
@@ -186,7 +186,7 @@ def test_a_message_whose_ack_fails_for_a_reset_is_written_again(
     run(main())
 
 
-def test_a_write_that_ends_while_the_socket_is_reset_is_made_again(tmp_path: Path) -> None:
+def test_a_write_that_ends_during_a_reset_is_repeated(tmp_path: Path) -> None:
     slow = LateReader()
 
     async def main() -> None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_message_faults_are_survived_by_a_patient_client(tmp_path: Path) -> None:
+def test_a_patient_client_survives_message_faults(tmp_path: Path) -> None:
     async def main() -> None:
         message_faults = {"drop": 0.1, "duplicate": 0.1, "reorder": 0.1, "ack_loss": 0.1, "seed": 1}
         async with lab(tmp_path, pause_ms=0) as it:

@@ -46,7 +46,7 @@ def test_request(tmp_path: Path, document: str, more: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(("chance", "order"), [(1, [5, 7, 0]), (0, [5, 0, 7])])
-def test_complete_comes_before_or_behind_the_ack_of_the_response(
+def test_handshake_complete_before_or_after_the_ack(
     tmp_path: Path, chance: float, order: list[int]
 ) -> None:
     async def main() -> None:
@@ -63,7 +63,7 @@ def test_complete_comes_before_or_behind_the_ack_of_the_response(
     run(main())
 
 
-def test_either_order_is_seen_mostly_the_ack_first(tmp_path: Path) -> None:
+def test_the_ack_usually_comes_first(tmp_path: Path) -> None:
     """As of the real agent: in 3 of 46 sessions HandshakeComplete came first (measured)."""
     before: list[bool] = []
 
@@ -140,7 +140,7 @@ def test_data_right_after_complete_is_acked_and_lost(
     run(main())
 
 
-def test_data_is_rejected_while_dialling_but_later_data_kept(
+def test_data_during_the_dial_is_rejected_and_later_data_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dial = targets.dial
@@ -190,7 +190,7 @@ def test_handshake_request_is_lost_without_a_client_and_repeated(tmp_path: Path)
 def test_silent_agent(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, silent=True) as it:
-            given = it.start()  # still with the usual time for a client to come
+            given = it.start()  # the usual time for a client to connect applies
             it.faults(silent=True, handshake_timeout_s=0.05)
             client = await Client.open(given)
             await asyncio.sleep(0.15)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_bye_is_not_the_end(tmp_path: Path) -> None:
+def test_the_hourly_close_leaves_the_session_open(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH)

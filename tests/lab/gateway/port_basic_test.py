@@ -37,7 +37,9 @@ def test_end_of_the_target_ends_the_session_after_the_data(tmp_path: Path) -> No
     run(main())
 
 
-def test_unacked_output_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_waits_for_acks_before_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert worker.LINGER == 2
     monkeypatch.setattr(worker, "LINGER", 0.3)
 
@@ -71,7 +73,7 @@ def test_terminate_flag_closes_the_target(tmp_path: Path) -> None:
     run(main())
 
 
-def test_old_agent_does_not_know_the_terminate_flag(tmp_path: Path) -> None:
+def test_an_old_agent_ignores_the_terminate_flag(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH, agent_version="2.3.700.0")
@@ -99,7 +101,7 @@ def test_disconnect_flag_ends_an_ssh_session(tmp_path: Path) -> None:
     run(main())
 
 
-def test_forwarding_dials_again_and_hides_the_end(tmp_path: Path) -> None:
+def test_a_forwarding_session_dials_again_after_the_end(tmp_path: Path) -> None:
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.read(10))
 
@@ -140,7 +142,7 @@ def test_failed_dial_crashes_the_worker(tmp_path: Path) -> None:
     run(main())
 
 
-def test_failed_dial_told(tmp_path: Path) -> None:
+def test_a_failed_dial_is_reported_with_the_fault(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, deliver_dial_error=True) as it:
             client, _ = await it.client(port=1)

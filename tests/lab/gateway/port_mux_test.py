@@ -65,7 +65,7 @@ def test_frames_may_be_cut_anywhere(tmp_path: Path) -> None:
     run(main())
 
 
-def test_streams_are_apart(tmp_path: Path) -> None:
+def test_streams_are_independent(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, _ = await it.client()
@@ -136,7 +136,7 @@ def test_failed_dial_is_a_flag_and_a_fin(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("client_version", "agent_version"), [("0.0.1", "3.3.1230.0"), ("1.2.677.0", "3.0.196.0")]
 )
-def test_old_ends_do_without_mux(tmp_path: Path, client_version: str, agent_version: str) -> None:
+def test_old_versions_use_no_mux(tmp_path: Path, client_version: str, agent_version: str) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, _ = await it.client(document=LOCAL, agent_version=agent_version)
@@ -148,7 +148,7 @@ def test_old_ends_do_without_mux(tmp_path: Path, client_version: str, agent_vers
     run(main())
 
 
-def test_old_client_must_keep_smux_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_client_needs_keep_alives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     watch = MuxPort._watch
 
     async def main() -> None:
@@ -172,7 +172,7 @@ def test_old_client_must_keep_smux_alive(tmp_path: Path, monkeypatch: pytest.Mon
     run(main())
 
 
-def test_new_client_need_not(tmp_path: Path) -> None:
+def test_a_new_client_needs_no_keep_alive(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, smux_ping_s=0.02, smux_timeout_s=0.05) as it:
             client, _ = await it.client()
@@ -185,7 +185,7 @@ def test_new_client_need_not(tmp_path: Path) -> None:
     run(main())
 
 
-def test_wrong_smux_leaves_the_session_deaf(tmp_path: Path) -> None:
+def test_a_wrong_smux_frame_stops_the_session(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client()

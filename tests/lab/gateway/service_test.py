@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_only_the_url_that_was_given_opens(tmp_path: Path) -> None:
+def test_only_the_issued_url_is_accepted(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             given = it.start()
@@ -29,7 +29,7 @@ def test_only_the_url_that_was_given_opens(tmp_path: Path) -> None:
     run(main())
 
 
-def test_token_opens_once(tmp_path: Path) -> None:
+def test_a_token_works_once(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             given = it.start()

@@ -48,7 +48,7 @@ def test_idle_session_is_closed_with_a_text(tmp_path: Path) -> None:
     run(main())
 
 
-def test_resume_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_resumed_session_continues(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH)
@@ -69,7 +69,7 @@ def test_resume_goes_on_where_it_was(tmp_path: Path) -> None:
     run(main())
 
 
-def test_output_while_away_is_kept_and_sent_again(tmp_path: Path) -> None:
+def test_output_is_kept_while_the_client_is_away(tmp_path: Path) -> None:
     async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(5)
         await asyncio.sleep(0.1)
@@ -115,7 +115,7 @@ def test_terminate_and_close_from_outside(tmp_path: Path) -> None:
     run(main())
 
 
-def test_late_comer_to_an_ended_session_learns_it(tmp_path: Path) -> None:
+def test_a_client_that_connects_to_an_ended_session_is_told(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             given = it.start()

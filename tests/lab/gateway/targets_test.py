@@ -27,9 +27,7 @@ def test_forbidden_addresses_end_the_session(tmp_path: Path, address: str) -> No
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 64 + ".invalid"])
 @pytest.mark.parametrize("version", ["1.2.677.0", "1.0.0.0"])
-def test_a_host_without_an_address_ends_the_session(
-    tmp_path: Path, host: str, version: str
-) -> None:
+def test_an_unknown_host_ends_the_session(tmp_path: Path, host: str, version: str) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(host=host)

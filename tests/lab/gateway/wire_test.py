@@ -46,7 +46,7 @@ def test_ack_names_the_message() -> None:
     assert wire.acknowledged(answer.payload) == 12
 
 
-def test_publications_are_as_odd_as_in_the_field() -> None:
+def test_publication_messages_have_the_real_services_oddities() -> None:
     raw = wire.publication(wire.PAUSE)
     assert len(raw) == 120
     assert raw[80:112] == bytes(32)

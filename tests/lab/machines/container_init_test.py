@@ -46,9 +46,7 @@ def launched(
 
 
 @pytest.mark.parametrize(("name", "status"), [("TERM", 4), ("USR1", 137)])
-def test_signals_are_for_the_container_from_its_first_moment(
-    name: str, status: int, tmp_path: Path
-) -> None:
+def test_the_container_gets_signals_from_the_start(name: str, status: int, tmp_path: Path) -> None:
     assert (
         launched(slow_behind_fork("machines.container_init"), tmp_path, _PROGRAM.format(name))
         == status
@@ -56,7 +54,7 @@ def test_signals_are_for_the_container_from_its_first_moment(
 
 
 @needs_root
-def test_stopped_while_it_is_built(tmp_path: Path) -> None:
+def test_sigterm_while_it_is_built(tmp_path: Path) -> None:
     assert launched(_STOPPED, tmp_path, "exit 9", isolated=True) == 143
 
 
@@ -74,7 +72,7 @@ grep -c ^new: /etc/passwd
 
 
 @needs_root
-def test_files_that_the_host_replaces_are_the_containers_own(lab: Runner, tmp_path: Path) -> None:
+def test_a_container_keeps_files_that_the_host_replaces(lab: Runner, tmp_path: Path) -> None:
     lab.before = with_own_etc(tmp_path / "etc")
     status, output, errors = lab.run("--", "sh", "-c", _REPLACED)
     assert (status, output.split()) == (1, ["root", "algo-1", "1", "new", "0"]), errors
@@ -98,7 +96,7 @@ def test_copies_keep_owner_and_mode(tmp_path: Path) -> None:
 
 
 @needs_debian
-def test_the_images_own_run_folder_is_seen_and_left_alone(tmp_path: Path) -> None:
+def test_the_run_folder_of_the_image_is_visible_and_unchanged(tmp_path: Path) -> None:
     image, machine = tmp_path / "image", tmp_path / "machine"
     (image / "run" / "sshd").mkdir(parents=True)
     (image / "run" / "sshd" / "made").write_text("by the image")

@@ -24,7 +24,7 @@ def test_entered_comes_back() -> None:
     os.close(inside)
 
 
-def test_entering_is_for_one_thread() -> None:
+def test_only_one_thread_enters() -> None:
     seen: list[int] = []
     if not ISOLATED:
         pytest.skip("needs root")

@@ -9,7 +9,7 @@ from tests.lab.conftest import ISOLATED, needs_root
 
 
 @needs_root
-def test_the_vpcs_subnets_reach_a_node_and_nobody_else_does() -> None:
+def test_only_the_vpcs_subnets_reach_a_node() -> None:
     vpc = network.NetnsNetwork()
     first, second = (vpc.plug_node(cidr) for cidr in network.NODE_SUBNETS)
     outside = vpc.plug_node(None)
@@ -30,7 +30,7 @@ def test_the_vpcs_subnets_reach_a_node_and_nobody_else_does() -> None:
                 socket.create_connection((first.address, 22), timeout=0.5).close()
 
 
-def test_loopback_labs_do_not_meet() -> None:
+def test_loopback_labs_use_different_addresses() -> None:
     labs = [network.LoopbackNetwork() for _ in range(20)]
     addresses = {lab.plug_node(None).address for lab in labs}
     assert len(addresses) == 20
@@ -39,6 +39,6 @@ def test_loopback_labs_do_not_meet() -> None:
         lab._claim.close()
 
 
-def test_the_mode_that_is_asked_for_is_taken() -> None:
+def test_the_requested_mode_is_used() -> None:
     assert network.choose_mode("loopback") == "loopback"
     assert network.choose_mode(None) == ("netns" if ISOLATED else "loopback")

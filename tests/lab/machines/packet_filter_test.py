@@ -1,4 +1,4 @@
-"""The rules by themselves: what we say of a packet, and what the kernel does with it."""
+"""The rules alone: our judgement of a packet, and what the kernel does with it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Vpc:
             return socket.create_connection((self.node, port), timeout=patience)
 
     def connects(self, port: int, *, passing: bool) -> bool:
-        """Try it; soon give up what is expected not to get there."""
+        """Try to connect; give up soon where no answer is expected."""
         try:
             self.dial(port, 30 if passing else 0.5).close()
         except TimeoutError:
@@ -80,7 +80,7 @@ def tcp(*ports: int, peers: str = "0.0.0.0/0", allow: bool = True) -> Rule:
         ((_ALL, _ALL, (), _ALL), set()),
     ],
 )
-def test_what_is_said_of_a_packet_is_what_the_kernel_does(
+def test_the_kernel_agrees_with_our_judgement_of_a_packet(
     vpc: Vpc, rules: tuple[tuple[Rule, ...] | None, ...], passing: set[int]
 ) -> None:
     """Out of the bastion, into the container; out of and into the container's subnet."""
@@ -97,7 +97,7 @@ def test_what_is_said_of_a_packet_is_what_the_kernel_does(
     assert let_in == said == passing
 
 
-def test_a_connection_that_is_up_outlives_its_group_but_no_acl(vpc: Vpc) -> None:
+def test_an_open_connection_survives_a_group_change_but_not_an_acl(vpc: Vpc) -> None:
     everything = [Gate(vpc.bastion, None, None), Gate(vpc.node, None, _ALL)]
     packet_filter.switch(vpc.router, packet_filter.ruleset(everything, []))
     client = vpc.dial(_LASTING)
@@ -116,7 +116,7 @@ def test_a_connection_that_is_up_outlives_its_group_but_no_acl(vpc: Vpc) -> None
             server.recv(1)
 
 
-def test_what_nft_does_not_take_is_an_error_and_changes_nothing(vpc: Vpc) -> None:
+def test_rules_that_nft_refuses_raise_and_change_nothing(vpc: Vpc) -> None:
     gate = Gate(vpc.node, None, ())
     packet_filter.switch(vpc.router, packet_filter.ruleset([gate], []))
     with pytest.raises(OSError, match="nft: "):
@@ -124,7 +124,7 @@ def test_what_nft_does_not_take_is_an_error_and_changes_nothing(vpc: Vpc) -> Non
     assert not vpc.connects(_SSH, passing=False)
 
 
-def test_without_nft_it_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nft_there_is_no_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packet_filter, "program", lambda: None)
     monkeypatch.setenv("PATH", "/nowhere")
     own = os.open("/proc/self/ns/net", os.O_RDONLY)

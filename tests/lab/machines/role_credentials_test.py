@@ -21,7 +21,7 @@ async def _ask(path: str) -> bytes:
     return answer
 
 
-def test_only_a_path_that_was_handed_out_is_answered() -> None:
+def test_only_issued_paths_are_answered() -> None:
     known = asyncio.run(_ask("/v2/credentials/known"))
     assert role_credentials.SECRET_KEY.encode() in known
     unknown = asyncio.run(_ask("/v2/credentials/guessed"))

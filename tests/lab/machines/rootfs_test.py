@@ -26,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @needs_debian
 def test_builders_at_once_share_one_whole_root(cache: Path) -> None:
-    torn = cache / "unpack-torn"  # what a killed builder leaves
+    torn = cache / "unpack-torn"  # left by a killed builder
     torn.mkdir(parents=True)
     both = [
         subprocess.Popen([sys.executable, "-c", FIND], stdout=subprocess.PIPE, text=True)
@@ -43,11 +43,11 @@ def test_builders_at_once_share_one_whole_root(cache: Path) -> None:
 
 
 @needs_debian
-def test_a_damaged_download_is_brought_again(cache: Path) -> None:
+def test_a_damaged_download_is_repeated(cache: Path) -> None:
     damaged = Path(rootfs.find("dropbear", []))
     store = cache / "packages"
     victim = next(store.glob("busybox_*.deb"))
-    # Same length: apt-get takes it for what it downloaded before.
+    # Of the same length: apt-get would keep it.
     victim.write_bytes(victim.read_bytes()[:1000].ljust(victim.stat().st_size, b"\0"))
     damaged.rename(damaged.with_name("away"))
     assert (rootfs.find("dropbear", []) / "usr/bin/busybox").stat().st_size > 100_000
@@ -66,7 +66,7 @@ def test_without_apt(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         rootfs.find("debian", [])
 
 
-def test_a_builder_that_is_stopped_is_not_waited_for_for_ever(
+def test_the_wait_for_a_stopped_builder_ends(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(debian, "available", lambda: True)

@@ -15,7 +15,9 @@ def test_sshd_of_the_user_s_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sshd_binary.find_sshd() == "/opt/my/sshd"
 
 
-def test_no_way_to_an_sshd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_an_sshd_the_error_says_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("SM_PROXY_SSHD", raising=False)
     monkeypatch.setenv("SM_PROXY_LAB_TOOLS", str(tmp_path / "tools"))
     monkeypatch.setattr(sshd_binary, "installed_sshd", lambda: None)
@@ -25,7 +27,7 @@ def test_no_way_to_an_sshd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def test_unpacked_sshd_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """For real: download, unpack, libraries; nothing of it outside the folder."""
+    """A real download, unpacked, with its libraries; nothing is written outside the folder."""
     if not shutil.which("apt-get"):
         pytest.skip("needs apt-get")
     monkeypatch.delenv("SM_PROXY_SSHD", raising=False)

@@ -15,5 +15,5 @@ from sm_proxy_lab.aws.http.request import parse
         ("GET", "/", "s3:GET /"),
     ],
 )
-def test_requests_are_the_actions_that_iam_knows(method: str, path: str, action: str) -> None:
+def test_requests_map_to_iam_actions(method: str, path: str, action: str) -> None:
     assert parse(method, path, {}, b"").action == action

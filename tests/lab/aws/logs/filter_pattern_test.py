@@ -17,9 +17,7 @@ from tests.lab.aws.logs.helpers import put, texts
         ("%inet [0-9.]+%", ["inet 10.0.1.2/24"]),
     ],
 )
-def test_a_filter_pattern_finds_the_lines_it_means(
-    lab: Lab, stream: dict[str, str], pattern: str, wanted: list[str]
-) -> None:
+def test_filter_patterns(lab: Lab, stream: dict[str, str], pattern: str, wanted: list[str]) -> None:
     put(lab, stream, '{"sm_proxy_marker": 1}', "inet 10.0.1.2/24", "a marker elsewhere")
     page = lab.client("logs").filter_log_events(
         logGroupName=stream["logGroupName"], filterPattern=pattern

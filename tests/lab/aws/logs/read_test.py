@@ -9,7 +9,7 @@ from tests.lab.aws.harness import Lab, refusal
 from tests.lab.aws.logs.helpers import events, put, texts
 
 
-def test_what_is_not_there(lab: Lab, stream: dict[str, str]) -> None:
+def test_a_missing_group_or_stream(lab: Lab, stream: dict[str, str]) -> None:
     logs = lab.client("logs")
     assert refusal(logs.get_log_events, logGroupName="nope", logStreamName="nope") == (
         "ResourceNotFoundException",
@@ -85,7 +85,7 @@ def test_empty_pages_while_more_follow(lab: Lab, stream: dict[str, str]) -> None
     assert [texts(page) for page in pages] == [[], [], ["a"]]
 
 
-def test_masked_unless_the_caller_may_unmask(lab: Lab, stream: dict[str, str]) -> None:
+def test_events_are_masked_unless_unmask_is_allowed(lab: Lab, stream: dict[str, str]) -> None:
     logs = lab.client("logs")
     put(lab, stream, "at 10.0.1.5, port 22")
     lab.control.faults(masked_logs=r"10\.[0-9.]+")

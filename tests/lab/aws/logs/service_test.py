@@ -8,7 +8,7 @@ from tests.lab.aws.harness import Lab, refusal
 from tests.lab.aws.logs.helpers import events, texts
 
 
-def test_the_apis_own_way_in(lab: Lab) -> None:
+def test_put_log_events(lab: Lab) -> None:
     logs = lab.client("logs")
     group = f"/own/{uuid.uuid4().hex}"
     logs.create_log_group(logGroupName=group)

@@ -1,4 +1,4 @@
-"""Training jobs, as a client meets them."""
+"""Training jobs, as a client sees them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from tests.lab.aws.harness import Lab, NewJob, job_request, refusal
 
 
-def test_a_job_is_born_starting_and_told_to_the_supervisor(lab: Lab, new_job: NewJob) -> None:
+def test_a_new_job_is_starting_and_reported_to_the_supervisor(lab: Lab, new_job: NewJob) -> None:
     name = new_job()
     job = lab.client("sagemaker").describe_training_job(TrainingJobName=name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("InProgress", "Starting")
@@ -46,7 +46,7 @@ def test_remote_debug_is_updated_only_while_the_job_runs(lab: Lab, new_job: NewJ
     assert job["RemoteDebugConfig"] == {"EnableRemoteDebug": True}
 
 
-def test_a_job_that_is_not_there(lab: Lab, new_job: NewJob) -> None:
+def test_a_missing_job(lab: Lab, new_job: NewJob) -> None:
     name = new_job("Case-" + uuid.uuid4().hex[:8])
     for region, other in (("us-east-1", name.upper()), ("eu-west-1", name)):
         describe = lab.client("sagemaker", region).describe_training_job
@@ -57,7 +57,7 @@ def test_a_job_that_is_not_there(lab: Lab, new_job: NewJob) -> None:
         )
 
 
-def test_names_are_taken_once(lab: Lab, new_job: NewJob) -> None:
+def test_a_name_can_be_used_once(lab: Lab, new_job: NewJob) -> None:
     name = new_job()
     code, words, _ = refusal(lab.client("sagemaker").create_training_job, **job_request(name))
     assert code == "ResourceInUse"

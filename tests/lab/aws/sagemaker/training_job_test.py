@@ -1,4 +1,4 @@
-"""The life of one training job, as DescribeTrainingJob tells it."""
+"""One training job, as DescribeTrainingJob shows it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sm_proxy_lab.aws.control_client import ControlError
 from tests.lab.aws.harness import Lab, NewJob, job_request
 
 
-def test_what_was_asked_for_comes_back(lab: Lab, new_job: NewJob) -> None:
+def test_the_description_repeats_the_request(lab: Lab, new_job: NewJob) -> None:
     name = new_job()
     job = lab.client("sagemaker").describe_training_job(TrainingJobName=name)
     asked = job_request(name)
@@ -43,7 +43,7 @@ def test_the_same_status_only_changes_its_message(lab: Lab, new_job: NewJob) -> 
     assert messages == ["Launching requested ML instances"]
 
 
-def test_a_failed_job_says_why(lab: Lab, new_job: NewJob) -> None:
+def test_a_failed_job_has_its_reason(lab: Lab, new_job: NewJob) -> None:
     name = new_job()
     lab.control.set_status(name, "Failed", failure_reason="AlgorithmError: out of memory")
     job = lab.client("sagemaker").describe_training_job(TrainingJobName=name)

@@ -11,7 +11,7 @@ from tests.lab.aws.harness import Lab, refusal
 from tests.lab.aws.ssm.helpers import REMOTE, remote
 
 
-def test_a_session_is_the_gateways(lab: Lab, bastion: str) -> None:
+def test_a_session_is_served_by_the_gateway(lab: Lab, bastion: str) -> None:
     ssm = lab.client("ssm")
     session = ssm.start_session(**remote(bastion), Reason="sm-proxy")
     assert session["StreamUrl"] == f"ws://x/{session['SessionId']}"
@@ -53,9 +53,7 @@ def test_an_unknown_target(lab: Lab, target: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["stop", "terminate", "reboot"])
-def test_a_session_ends_with_the_life_of_its_instance(
-    lab: Lab, bastion: str, operation: str
-) -> None:
+def test_a_session_ends_with_its_instance(lab: Lab, bastion: str, operation: str) -> None:
     ssm, ec2 = lab.client("ssm"), lab.client("ec2")
     made = ec2.run_instances(ImageId="ami-12345678", MinCount=2, MaxCount=2)["Instances"]
     targets = [made[0]["InstanceId"], made[1]["InstanceId"], bastion]
@@ -111,7 +109,7 @@ def test_a_training_container_with_remote_debug(lab: Lab, new_job: Callable[...,
         assert code == "TargetNotConnected"
 
 
-def test_the_rest_of_ssm_is_motos(lab: Lab) -> None:
+def test_moto_answers_other_ssm_calls(lab: Lab) -> None:
     ssm = lab.client("ssm")
     ssm.put_parameter(Name="/lab/x", Value="y", Type="String")
     assert ssm.get_parameter(Name="/lab/x")["Parameter"]["Value"] == "y"
