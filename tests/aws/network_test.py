@@ -27,7 +27,7 @@ from tests.ssm.service import ConnectProxy, certificate, service
 STREAM = "wss://ssmmessages.eu-west-1.amazonaws.com/v1/data-channel/s-1?role=x&cell-number=AB%2F"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for all tests: cutting the models down takes most of a test's time."""
     return tmp_path_factory.mktemp("cache")

@@ -47,7 +47,16 @@ def fails_for_its_reason(done: subprocess.CompletedProcess[bytes], fault: Fault)
         assert code_of(done) == (fault.ours or fault.cause), last_line(done)
 
 
-@pytest.mark.parametrize("name", FAULTS)
+def _in_halves() -> list[Any]:
+    """Two workers take half of the faults each, with a lab of their own."""
+    half = 30  # one of those in _CHECKED_AFTER is the last of the first half
+    return [
+        pytest.param(name, marks=pytest.mark.xdist_group(f"faults {number < half}"))
+        for number, name in enumerate(FAULTS)
+    ]
+
+
+@pytest.mark.parametrize("name", _in_halves())
 def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, whole: dict[str, Any], name: str) -> None:
     """Nothing of the fault is left: the next test would have two faults to diagnose."""
     fault = FAULTS[name]
