@@ -109,6 +109,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr(proxy, "Pump", found.pump)
     monkeypatch.setattr(signals, "detach_stderr", found.note)
     monkeypatch.setattr(sessions, "SESSIONS", Sessions())
+    monkeypatch.setattr(housekeeping, "QUIET_S", 0.01)
     monkeypatch.setattr(housekeeping, "PATIENCE_S", 60)
     monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)
     monkeypatch.setattr(housekeeping, "run", lambda aws, _: found.done_after.append(aws.scope))
@@ -366,15 +367,18 @@ def append(*_):
 
 told = os.dup(1)
 connection_log.append = append
-proxy.FAREWELL_S, signals.HURRY_S = {}, {}
+proxy.FAREWELL_S, signals.HURRY_S, proxy.SAY_S = {}, {}, {}
+proxy._HELD_S = 0.1
 sys.exit(cli.main(["connect", "no-name-of-ours"]))
 """
 
 
-def helper(farewell: float, hurry: float, **options: Any) -> subprocess.Popen[bytes]:
+def helper(
+    farewell: float, hurry: float, say: float = 60, **options: Any
+) -> subprocess.Popen[bytes]:
     """A `connect` process whose clean-up hangs; it uses the state folder of this test."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HELPER.format(farewell, hurry)],
+        [sys.executable, "-c", HELPER.format(farewell, hurry, say)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         **options,
@@ -420,7 +424,7 @@ def test_a_blocked_stderr_does_not_keep_the_process() -> None:
             os.write(writer, b"x" * 4096)
     os.set_blocking(writer, True)
     try:
-        helper(0.1, 0.1, stderr=writer).communicate(timeout=60)
+        helper(0.1, 0.1, say=0.1, stderr=writer).communicate(timeout=60)
     finally:
         os.close(reader)
         os.close(writer)
