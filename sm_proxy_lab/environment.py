@@ -88,7 +88,8 @@ def write_ssh_config(environment: dict[str, str], user: str) -> dict[str, str]:
 def _client(environment: dict[str, str], *words: str) -> str:
     done = subprocess.run(
         [*python_module("sm_proxy"), *words],
-        env=environment,
+        # Temporary files in the lab's folder: it is removed even if the client is killed.
+        env={**environment, "TMPDIR": str(Path(environment["SM_PROXY_LAB_CALLS"]).parent)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

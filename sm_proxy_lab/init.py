@@ -11,8 +11,10 @@ and the caller are child subreapers, and kill what is below them.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
+from pathlib import Path
 from typing import Final, NoReturn
 
 from sm_proxy_lab.machines import namespaces, reap
@@ -30,8 +32,13 @@ and may use the terminal, but the group's signals are for the caller and CMD."""
 
 def may_have_own_pids() -> bool:
     """Whether this process may make a PID namespace and mount a /proc for it."""
-    kinds = namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNS
-    return os.geteuid() == 0 and namespaces.may_isolate(kinds)
+
+    def try_it() -> None:
+        if not namespaces.may_isolate(namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNS):
+            raise PermissionError
+
+    # In a child: it removes its temporary folder even if we are killed meanwhile.
+    return os.geteuid() == 0 and namespaces.succeeds(try_it)
 
 
 def start(supervisor: list[str], options: int, caller: int, folder: str, *, own_pids: bool) -> int:
@@ -41,7 +48,7 @@ def start(supervisor: list[str], options: int, caller: int, folder: str, *, own_
         supervisor: the supervisor's command; `options` is added to it.
         options: the pipe from which the supervisor reads.
         caller: the end of that pipe which only the caller keeps open.
-        folder: the lab's folder.
+        folder: a path for the lab's folder, which init makes and removes.
         own_pids: make a PID namespace. The caller's later children would be born there, too.
     """
     if own_pids:
@@ -58,6 +65,7 @@ def _run(supervisor: list[str], options: int, folder: str, *, own_pids: bool) ->
     status = FAILED
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+        Path(folder).mkdir(mode=0o700)
         if own_pids:
             _mount_proc()
         else:
@@ -66,13 +74,16 @@ def _run(supervisor: list[str], options: int, folder: str, *, own_pids: bool) ->
         if child == 0:
             os.set_inheritable(options, True)
             os.execv(supervisor[0], supervisor)  # noqa: S606
-        os.close(options)
         # Out of the caller's process group: a SIGKILL of the whole group must not reach us.
         os.setsid()
         status = _wait_for(child)
+    except OSError as error:
+        _say(f"the lab's init failed: {error}")
     finally:
         reap.clean_up(folder)
-        os._exit(status)
+        if status < 0 and not _has_ended(options):
+            _say("the lab's supervisor was killed")
+        os._exit(status if status >= 0 else FAILED)
 
 
 def _mount_proc() -> None:
@@ -82,12 +93,24 @@ def _mount_proc() -> None:
 
 
 def _wait_for(supervisor: int) -> int:
-    """Collect adopted processes until the supervisor has ended; return its exit status."""
+    """Collect adopted processes until the supervisor has ended.
+
+    Returns:
+        The supervisor's exit status, -n where the signal n ended it.
+    """
     while True:
         pid, status = os.wait()
         if pid == supervisor:
-            code = os.waitstatus_to_exitcode(status)
-            if code < 0:
-                sys.stderr.write("sm-proxy lab: the lab's supervisor was killed\n")
-                sys.stderr.flush()
-            return code if code >= 0 else FAILED
+            return os.waitstatus_to_exitcode(status)
+
+
+def _has_ended(pipe: int) -> bool:
+    """Whether the process that writes to `pipe`, the caller, has ended."""
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"sm-proxy lab: {text}\n")
+    sys.stderr.flush()

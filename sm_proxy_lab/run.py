@@ -181,7 +181,7 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
     if not Path("/proc/self").exists():
         sys.stderr.write("sm-proxy lab: the lab needs /proc: mount -t proc proc /proc\n")
         return LAB_FAILED
-    folder = _make_folder()
+    folder = _new_folder()
     namespaces.become_subreaper()
     options = {
         "folder": folder,
@@ -213,12 +213,12 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _make_folder() -> str:
-    """Make the lab's private folder. Its path leaves room for the names of sockets in it."""
+def _new_folder() -> str:
+    """Return a path for the lab's folder. It leaves room for the names of sockets in it."""
     root = tempfile.gettempdir()
     if len(root) > _SOCKET_ROOM:
-        root = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
-    return tempfile.mkdtemp(prefix="sm-proxy-lab-", dir=root)
+        root = "/tmp"  # noqa: S108 - init makes a private folder in it, or fails
+    return str(Path(root, f"sm-proxy-lab-{secrets.token_hex(5)}"))
 
 
 def _watch(options: dict[str, object]) -> int:
