@@ -167,13 +167,6 @@ def test_only_the_needed_pages_are_read() -> None:
     assert aws.operations() == ONCE
 
 
-@pytest.mark.parametrize("host", ["sm-", "sm-a_b", "my-job", "sm-x.algo-0"])
-def test_a_name_that_no_job_can_have_makes_no_call(host: str) -> None:
-    aws = FakeAws()
-    assert refused(aws, host).code == "bad-name"
-    assert aws.calls == []
-
-
 @pytest.mark.parametrize(
     ("answer", "code", "words"),
     [
@@ -200,7 +193,7 @@ def test_an_error_of_describe_ends_it(answer: Any, code: str, words: str) -> Non
     error = refused(aws)
     assert error.code == code
     assert words in error.line
-    # Of a job that is over the end of its log is shown; nothing else is asked about.
+    # For an ended job, the end of its log is read; no other call is made.
     tail = {"DescribeLogStreams", "GetLogEvents"} if code in {"job-ended", "job-failed"} else set()
     assert set(aws.operations()) == {"DescribeTrainingJob"} | tail
 

@@ -45,6 +45,7 @@ def test_a_host_name_is_parsed(host: str, job: str, node: str, kind: str | None)
         "sm--x",
         "sm-x-",
         "sm-x_y",
+        "my-job",
         "sm-x y",
         "sm-x\n",
         "sm-x.",
