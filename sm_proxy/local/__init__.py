@@ -1,1 +1,1 @@
-"""This machine: files, locks, signals, threads, terminal, keyring, what is printed."""
+"""This machine: files, locks, signals, threads, terminal, keyring, output."""

@@ -1,17 +1,17 @@
-"""Replace a file of the user's so that whoever reads it sees the old or the new one, whole.
+"""Replace one of the user's files atomically: a reader sees the old or the new file, never a mix.
 
-A temporary file in the target's own folder is written, synced and renamed over it. What was there
-is kept first: `.original` once, `.latest` each time, in the state folder, where no Include with a
-wildcard reads them.
+We write a temporary file in the same folder, sync it and rename it over the target. First we back
+up the old file in the state folder: `.original` once, `.latest` each time. No Include with a
+wildcard reads the state folder.
 
-Other programs save such files too. Where the system can swap two files, what stood there is looked
-at once more when it has been replaced: if it is not what the new content was made of, it is put
-back, and the caller reads it again. On Linux that look waits for whoever is saving in place. Where
-two files cannot be swapped, it is looked at just before, and a save within the next microseconds is
-lost, except for what its editor has of it.
+Another program may save the file at the same time. Where the system can swap two files, we swap
+them and then compare the old file with the content that ours is based on. If they differ, we swap
+back, and the caller reads the file again. On Linux, the comparison waits for a program that is
+writing the file in place. Where the system cannot swap, we compare just before the rename: a save
+in the microseconds between is lost, unless the other editor still has it.
 
-The new file has the mode and, where possible, the owner of the old one; on Linux also its ACL, its
-SELinux label and its extended attributes, which macOS and Windows give us no plain way to copy.
+The new file gets the old one's mode and, where possible, its owner. On Linux it also gets its ACL,
+SELinux label and extended attributes; macOS and Windows have no simple way to copy these.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import lease, paths, private_files, rename
 
 _STALE_S = 600
-"""A temporary file as old as this belongs to a writer that was killed."""
+"""A temporary file of this age was left by a killed writer."""
 _KEPT_ATTRIBUTES = ("user.", "system.", "security.selinux")
 """`system.posix_acl_access` is the ACL."""
 BACKUPS = "backups"
-"""The folder for what was replaced, in the state folder."""
+"""The folder for backups, below the state folder."""
 _RECENT_S = 2.0
 _SETTLE_S = 0.1
-"""Who truncates a file and fills it again is done within it."""
+"""Enough for a program to truncate the file and write it again."""
 _SWAPS = 100
 LIMIT = 64 << 20
-"""A config of more bytes than this is none."""
+"""A larger file, in bytes, is not a config."""
 
 
 def follow_symlinks(path: Path) -> Path:
@@ -57,17 +57,17 @@ def follow_symlinks(path: Path) -> Path:
 
 
 def read(path: Path) -> bytes | None:
-    """The file's bytes, None where there is none.
+    """The file's bytes, None if it does not exist.
 
     Raises:
-        SmProxyError: `config-read-only`, it is no regular file, or may not be read.
+        SmProxyError: `config-read-only`, not a regular file, too large, or not readable.
     """
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # a FIFO would keep us waiting for ever
-            raise _unusable(path, "it is no regular file")
+        if not stat.S_ISREG(found.st_mode):  # reading a FIFO would never return
+            raise _unusable(path, "it is not a regular file")
         if found.st_size > LIMIT:
-            raise _unusable(path, f"it has {found.st_size} bytes")
+            raise _unusable(path, f"it is too large ({found.st_size} bytes)")
         return path.read_bytes()
     except FileNotFoundError:
         return None
@@ -76,7 +76,7 @@ def read(path: Path) -> bytes | None:
 
 
 def refuse_read_only(path: Path) -> None:
-    """A rename would replace a file that its owner has made read-only: take that as a no.
+    """Refuse to replace a read-only file: a rename would ignore its mode.
 
     Raises:
         PermissionError: it is read-only, or managed by Nix.
@@ -89,7 +89,7 @@ def refuse_read_only(path: Path) -> None:
 
 
 def refuse_linked(path: Path) -> None:
-    """A rename would cut a file off from its other names, a dotfiles folder's for instance.
+    """Refuse a file with several hard links, as dotfile managers make: a rename breaks the link.
 
     Raises:
         OSError: it has several hard links.
@@ -100,14 +100,14 @@ def refuse_linked(path: Path) -> None:
 
 
 class ChangedError(OSError):
-    """Another program has saved the file since it was read."""
+    """Another program saved the file after we read it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(errno.EBUSY, "another program is changing it", str(path))
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, keeping the looks of what is there; for files that are ours alone.
+    """Replace a file that only we write; it keeps its mode, owner and attributes.
 
     Raises:
         OSError: the folder is not writable, the file is immutable, the disk is full, ...
@@ -117,10 +117,10 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def exchange(path: Path, before: bytes | None, content: bytes) -> None:
-    """Write `content` to `path` in place of `before`, None where no file was.
+    """Replace `before`, the file's content as read (None: no file), with `content`.
 
     Raises:
-        ChangedError: something else stands there by now, and still does.
+        ChangedError: the file has another content now, and keeps it.
         OSError: as `replace`.
     """
     with _prepared(path, content) as new:
@@ -131,16 +131,16 @@ def exchange(path: Path, before: bytes | None, content: bytes) -> None:
 
 
 def remove(path: Path, before: bytes) -> None:
-    """Remove `path`, which holds `before`.
+    """Remove the file if its content is still `before`.
 
     Raises:
-        ChangedError: it holds something else by now, and still does.
+        ChangedError: the file has another content now, and keeps it.
         OSError: the folder is not writable, ...
     """
     with _prepared(path, b"") as aside:
         path.replace(aside)
         if _content(aside) != before:
-            with contextlib.suppress(ChangedError):  # saved again: that is the newer one
+            with contextlib.suppress(ChangedError):  # it was saved once more: keep that newer file
                 _put_where_none_is(aside, path)
             raise ChangedError(path)
     sync_folder(path.parent)
@@ -148,7 +148,7 @@ def remove(path: Path, before: bytes) -> None:
 
 @contextlib.contextmanager
 def _prepared(path: Path, content: bytes) -> Iterator[Path]:
-    """A file beside `path` with that content and the looks of `path`; gone in the end."""
+    """A temporary file beside `path` with that content and the attributes of `path`."""
     private_files.ensure_private_dir(path.parent)
     remove_stale(path)
     handle, name = tempfile.mkstemp(prefix=_temporary(path), dir=path.parent)
@@ -178,8 +178,8 @@ def _put_where_none_is(new: Path, path: Path) -> None:
 
 
 def _put_instead(new: Path, path: Path, before: bytes, content: bytes) -> None:
-    # Seldom does the look at what was replaced find what this one did not: meanwhile, others would
-    # read what was made of an older save, or of half a save.
+    # Compare before the swap as well. Otherwise other programs could read, until we swap back, a
+    # file that is based on an older or a half-written save.
     with lease.nobody_writing(path):
         if _content(path) != before:
             raise ChangedError(path)
@@ -195,7 +195,7 @@ def _put_instead(new: Path, path: Path, before: bytes, content: bytes) -> None:
 
 
 def _is_still(displaced: Path, before: bytes) -> bool:
-    """Whether it is what was read, once nobody who saves in place is writing into it any more."""
+    """Whether the content is still `before`, after any write in place has finished."""
     recent = abs(time.time() - displaced.stat().st_mtime) < _RECENT_S
     with lease.nobody_writing(displaced) as known:
         if not known and recent and _content(displaced) == before:
@@ -204,19 +204,19 @@ def _is_still(displaced: Path, before: bytes) -> bool:
 
 
 def _put_back(displaced: Path, path: Path, ours: bytes) -> None:
-    """Let the newest save of another program stand at `path` again."""
+    """Put the newest save of another program back to `path`."""
     last = ours
     for _ in range(_SWAPS):
         save = _content(displaced)
         try:
             rename.swap(displaced, path)
-        except FileNotFoundError:  # another one is moved there just now
+        except FileNotFoundError:  # another program is renaming a file to it
             with contextlib.suppress(ChangedError):
                 _put_where_none_is(displaced, path)
             return
         if _content(displaced) in {ours, last}:
             return
-        last = save or b""  # a newer save was there: it goes back
+        last = save or b""  # we displaced a newer save: put it back
 
 
 def _content(path: Path) -> bytes | None:
@@ -226,7 +226,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename or a removal last; a file system that cannot is no failure."""
+    """Make a rename or removal durable, where the file system can sync a folder."""
     if sys.platform == "win32":
         return
     with contextlib.suppress(OSError):
@@ -238,7 +238,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_stale(path: Path) -> None:
-    """Remove what writers that were killed have left beside `path`."""
+    """Remove temporary files that killed writers left beside `path`."""
     for left in path.parent.glob(f"{_temporary(path)}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _STALE_S:
@@ -246,10 +246,10 @@ def remove_stale(path: Path) -> None:
 
 
 def back_up(path: Path, before: bytes) -> None:
-    """Keep what is about to be replaced: the first ever for good, and the latest.
+    """Back up the content that we are about to replace: the first one for good, and the latest.
 
     Raises:
-        NotOursError: the folder for it is another user's, or others may write into it.
+        NotOursError: another user owns the backup folder, or others may write to it.
         OSError: the state folder is not writable.
     """
     private_files.ensure_own_dir(paths.state_dir() / BACKUPS)
@@ -260,7 +260,7 @@ def back_up(path: Path, before: bytes) -> None:
 
 @contextlib.contextmanager
 def backed_up(path: Path, before: bytes) -> Iterator[None]:
-    """Keep what is replaced inside; where it was not, it is no original.
+    """Back up `before` while the body replaces it; drop a new `.original` if it did not.
 
     Raises:
         OSError: as `back_up`.
@@ -277,7 +277,7 @@ def backed_up(path: Path, before: bytes) -> Iterator[None]:
 
 
 def backup_path(path: Path, which: str) -> Path:
-    """Where `back_up` puts what stood in `path`; `which` is `original` or `latest`."""
+    """The backup file of `path`; `which` is `original` or `latest`."""
     place = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
     return paths.state_dir() / BACKUPS / f"{path.name}-{place}.sm-proxy.{which}"
 
@@ -287,7 +287,7 @@ def _temporary(path: Path) -> str:
 
 
 def _dress(handle: int, name: Path, path: Path) -> None:
-    """Give the new file the looks of the old one; 0600 where there is none."""
+    """Copy mode, owner and attributes of the old file; mode 0600 if there is none."""
     try:
         old = path.stat()
     except FileNotFoundError:
@@ -302,9 +302,9 @@ def _dress(handle: int, name: Path, path: Path) -> None:
 
 
 def _keep_attributes(path: Path, name: Path) -> None:
-    """What stands beside a file's mode, as far as this user may set it and it is not of its bytes.
+    """Copy the extended attributes that this user may set.
 
-    A signature of its bytes (`security.ima`) would be that of other bytes.
+    Not `security.ima`: it signs the old content.
     """
     if sys.platform != "linux":
         return
@@ -319,5 +319,5 @@ def _unusable(path: Path, why: str) -> SmProxyError:
     return SmProxyError(
         "config-read-only",
         f"{path} cannot be read: {why}",
-        "Mend it, or name another file with --ssh-config.",
+        "Fix it, or name another file with --ssh-config.",
     )

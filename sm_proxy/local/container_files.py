@@ -1,6 +1,6 @@
-"""The files of `container/`: what goes into a training image.
+"""The files of `container/`, which go into a training image.
 
-They stand in the package once it is installed, and beside it in a clone.
+An installed package contains the folder; in a clone it is beside the package.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from pathlib import Path
 
 
 def folder() -> Path:
-    """The folder that holds them."""
+    """The folder with these files."""
     package = Path(__file__).parents[1]
     installed = package / "container"
     return installed if installed.is_dir() else package.parent / "container"
 
 
 def read() -> dict[str, bytes]:
-    """Every file by its path below the folder, `/` between the parts; without the compiled."""
+    """The content of each file by its path in the folder, with `/`; without compiled files."""
     root = folder()
     found = sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc")
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 
 def is_program(name: str) -> bool:
-    """Whether a file of ours has to be executable; an archive or Windows may have lost the bit."""
+    """Whether the file must be executable: an archive or Windows may have lost the bit."""
     return name.endswith(".sh")

@@ -1,7 +1,7 @@
 """SM_PROXY_LOG=debug: each step with its time, redacted, on stderr and in the state folder.
 
-Steps are named by us and carry only values chosen for it; still, whatever looks like a token, a
-key or a signature is struck out before it is written. Nothing here costs when the log is off.
+A step has a fixed name and values that are safe to show. Even so, all text is redacted before it is
+written. While the log is off, a step costs nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _started = time.monotonic()
 
 
 def write(name: str, **values: object) -> None:
-    """Note that a step was reached, with values that are safe to show."""
+    """Log a step, with values that are safe to show."""
     if not ENABLED:
         return
     shown = "".join(f" {key}={value}" for key, value in values.items())
@@ -33,7 +33,7 @@ def write(name: str, **values: object) -> None:
 
 
 def _append(line: str) -> None:
-    # A log that cannot be written, on a full disk for instance, is no reason to fail.
+    # Do not fail because the log cannot be written, for example on a full disk.
     with contextlib.suppress(OSError, SmProxyError):
         path = paths.state_dir() / "debug.log"
         stamped = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} [{os.getpid()}] {line}"

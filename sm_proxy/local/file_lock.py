@@ -1,12 +1,12 @@
-"""An exclusive lock on a file of ours, on every platform, released when the process ends.
+"""An exclusive file lock for every platform, released when the process ends.
 
-No wait for another process is silent or without an end: after a second the user is told who holds
-the lock, and then the wait ends with `busy`. Two kinds of locks differ in when, and in what happens
-next. Who writes a file that others write too needs the lock (`WRITER_S`). Who only wants to spare
-AWS a second call goes on without it (`CACHE_S`).
+A wait for the lock always ends, and the user hears of it: after one second a status line names the
+holder, and later the wait ends with `busy`. There are two kinds of locks. A writer of a shared file
+needs its lock and waits up to `WRITER_S`. A cache lock only saves a second AWS call: after
+`CACHE_S` the caller goes on without it.
 
-The holder writes into the file who it is and since when. What stands there may be an earlier
-holder's, killed before it could take it out, so it is believed only where that process still runs.
+The holder writes its process and the time into the lock file. A killed holder cannot remove this
+note, so a note counts only while its process still runs.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import output, paths, permissions, private_files, process_identity
 
 WRITER_S: Final = 10.0
-"""How long who needs the lock waits for it: a writer is done within milliseconds."""
+"""Seconds to wait for a writer's lock; a writer needs only milliseconds."""
 CACHE_S: Final = 1.0
-"""How long who can do without waits: about as long as the call that the lock may spare."""
+"""Seconds to wait for a cache lock: about as long as the call that it may save."""
 _BUSIEST: Final = 30.0
-"""No machine counts as busier than so many programs for each processor."""
+"""The most programs for each processor that lengthen a wait."""
 _TELL_S: Final = 1.0
 _PAUSE_S: Final = (0.005, 0.05)
 _NOTE_LIMIT: Final = 4096
@@ -42,7 +42,7 @@ if sys.platform == "win32":
     import msvcrt
 
     _LOCKED_BYTE: Final = 1 << 30
-    """Nobody else can read a byte that is locked on Windows: one far behind the holder's note."""
+    """On Windows nobody else can read a locked byte, so we lock one far behind the note."""
 
     def _lock(handle: int) -> None:
         os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
@@ -63,14 +63,14 @@ def locked(
 
     Args:
         name: of the lock file, without its suffix.
-        what: what it guards, for the user: "the lock of ...".
-        wait: whether to wait for whoever holds it.
-        cache: where the lock of a cache stands; others stand in the state folder, none in `~/.ssh`.
+        what: what it guards, for messages: "the lock of ...".
+        wait: whether to wait while another process holds it.
+        cache: the cache folder, for a cache lock; other locks are in the state folder.
 
     Raises:
-        SmProxyError: `busy`, somebody held it all that time, and who it is; `bad-permissions`,
-            its folder or file is not ours alone; `config-read-only`, it cannot be made, or its
-            file system cannot lock.
+        SmProxyError: `busy`, another process held it all the time; `bad-permissions`, others
+            can write to its folder or file; `config-read-only`, the file cannot be created, or its
+            file system has no locks.
     """
     path = (cache or paths.state_dir()) / f"{name}.lock"
     try:
@@ -93,10 +93,14 @@ def locked(
 
 
 def _wait(handle: int, path: Path, what: str, *, spares: bool) -> None:
-    """Wait for a lock that somebody holds; `spares`: it is only there to spare a call.
+    """Wait for a lock that another process holds.
 
-    The patience for such a lock is in seconds of a machine that has nothing else to do: where many
-    runs start at once, the one that asks for all of them is slow as well.
+    Args:
+        handle: descriptor of the lock file.
+        path: of the lock file.
+        what: what it guards.
+        spares: it is a cache lock. Then a busy machine lengthens the wait: where many runs start
+            at once, the one that asks AWS for all of them is slow too.
     """
     began = now = time.monotonic()
     waited = 0.0
@@ -125,7 +129,7 @@ def _busy(handle: int, path: Path, what: str, waited: float) -> SmProxyError:
 
 
 def _slowdown() -> float:
-    """How many programs want to run for each processor now; 1 where that cannot be told."""
+    """How many programs want to run for each processor now, at least 1; 1 if unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         running = Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0]
         busy = (int(running) - 1) / (os.cpu_count() or 1)  # without this one
@@ -148,7 +152,7 @@ def _this_holder() -> dict[str, Any]:
 
 
 def _note(handle: int, note: bytes) -> None:
-    # A full disk: then nobody learns who it is, and that is all.
+    # On a full disk there is no note; the lock works without it.
     with contextlib.suppress(OSError):
         os.ftruncate(handle, 0)
         os.lseek(handle, 0, os.SEEK_SET)
@@ -178,17 +182,17 @@ def _holder(handle: int) -> str:
     return f"{name}{where} (since {when})" if alive is not False else _UNKNOWN
 
 
-_UNKNOWN: Final = "a process that has not said who it is"
+_UNKNOWN: Final = "an unknown process"
 
 
 def _unusable(path: Path, error: OSError) -> SmProxyError:
     if isinstance(error, private_files.NotOursError):
         return permissions.not_ours(error, path, "SM_PROXY_STATE_DIR")
     if error.errno in _NO_LOCKS:
-        hint = "Its file system has no locks: name a folder on another with SM_PROXY_STATE_DIR."
+        hint = "Its file system has no locks. Set SM_PROXY_STATE_DIR to a folder on another one."
     elif path.is_symlink() or path.is_dir():
-        hint = f"Look what stands there, then: {permissions.move_away(path)}"
+        hint = f"Check what is there, then run: {permissions.move_away(path)}"
     else:
-        hint = "Make its folder writable, or name another one with SM_PROXY_STATE_DIR."
+        hint = "Make its folder writable, or set SM_PROXY_STATE_DIR to another one."
     why = f"the lock {path} cannot be taken: {error.strerror or error}"
     return SmProxyError("config-read-only", why, hint)

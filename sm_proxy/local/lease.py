@@ -1,4 +1,4 @@
-"""Whether some program has a file open for writing: Linux tells, by a lease (fcntl(2))."""
+"""Detect whether a program has a file open for writing, with a Linux lease (fcntl(2))."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LOOK_S: Final = 0.001
 
 @contextlib.contextmanager
 def nobody_writing(path: Path) -> Iterator[bool]:
-    """While entered, nobody has the file open for writing; False where that cannot be had.
+    """Keep other programs from writing to the file; yields False where that is not possible.
 
-    A read lease (fcntl(2), F_SETLEASE) is granted only where nobody has, and whoever opens the file
-    then waits until it ends with the handle.
+    The kernel grants a read lease (fcntl(2), F_SETLEASE) only while nobody has the file open for
+    writing. A program that opens it for writing then waits until the lease ends with the handle.
     """
     if sys.platform != "linux":
         yield False
@@ -29,10 +29,12 @@ def nobody_writing(path: Path) -> Iterator[bool]:
 
     with contextlib.ExitStack() as stack:
         known = False
-        with contextlib.suppress(OSError):  # no such file, not our own, or no leases there
+        with contextlib.suppress(
+            OSError
+        ):  # no such file, another owner, or no leases on this file system
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             stack.callback(os.close, handle)
-            # Who waits for us is told by a signal: by one that nobody heeds, SIGIO would end us.
+            # The signal that a program waits for us: SIGURG does nothing, SIGIO would end us.
             fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
             known = _leased(handle)
         yield known
@@ -44,8 +46,8 @@ def _leased(handle: int) -> bool:
     for _ in range(_LOOKS):
         try:
             fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except BlockingIOError:  # noqa: PERF203 - somebody writes: not for long
+        except BlockingIOError:  # noqa: PERF203 - a program is writing
             time.sleep(_LOOK_S)
         else:
             return True
-    return True  # somebody keeps it open, and need not write
+    return True  # a program keeps it open without writing

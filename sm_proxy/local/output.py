@@ -1,4 +1,4 @@
-"""The only module that writes to stdout, and the one place that shapes results for it."""
+"""Print results: the only module that writes to stdout."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ ENVELOPE_VERSION = 1
 
 @dataclass(frozen=True)
 class Result:
-    """What a command found out: data for scripts, text for people, and the exit status.
+    """The result of a command.
 
-    With a `failure` the command did what it could, and ends as if that had been raised.
+    Attributes:
+        data: for scripts: the envelope's `data`.
+        text: for people; empty to print nothing.
+        exit_status: of the process.
+        failure: an error after partial success: `data` is printed, then the command ends as if the
+            error had been raised.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
@@ -39,7 +44,7 @@ def render(command: str, result: Result, *, as_json: bool) -> None:
 
 
 def render_error(command: str, error: SmProxyError, *, as_json: bool) -> None:
-    """Print the JSON envelope of a failure; the line for people goes to stderr elsewhere."""
+    """Print the JSON envelope of a failure; `error_handler` prints the line for people."""
     if as_json:
         _write(envelope(command, data=None, error=error) + "\n")
 
@@ -65,20 +70,20 @@ def envelope(
 
 
 def takes_colours() -> bool:
-    """Whether stdout is a terminal that shows colours, and nobody asked for none (no-color.org)."""
+    """Whether stdout is a terminal with colours, and NO_COLOR is not set (no-color.org)."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM", "") in {"dumb", "unknown"}:
         return False
     return sys.stdout.isatty()
 
 
 def status(message: str) -> None:
-    """One line for the user on stderr, for waits of more than a second."""
+    """Print a status line on stderr, for example during a wait of more than a second."""
     write_to_stderr(f"sm-proxy: {printable(redact(message))}")
 
 
 def write_to_stderr(line: str) -> None:
-    """Write one line to stderr; nothing fails because nobody reads it any more."""
-    # AttributeError: Python has no sys.stderr when it was started with it closed.
+    """Write one line to stderr; do not fail if nobody reads it."""
+    # AttributeError: sys.stderr is None if Python was started with stderr closed.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
@@ -88,8 +93,8 @@ def _write(text: str) -> None:
     """Write to stdout.
 
     Raises:
-        BrokenPipeError: nobody reads it any more.
-        SmProxyError: `output-failed`, a full disk for instance.
+        BrokenPipeError: nobody reads stdout any more.
+        SmProxyError: `output-failed`, for example on a full disk.
     """
     try:
         _written(secret_values.strike(text, in_data=True))
@@ -99,7 +104,7 @@ def _write(text: str) -> None:
         raise SmProxyError(
             "output-failed",
             f"the result cannot be written to stdout: {error.strerror or error}",
-            "Free some space there, or write it elsewhere.",
+            "Free some space, or redirect the output to another place.",
         ) from None
 
 

@@ -1,8 +1,8 @@
-"""Where things live: one place for every folder and file of ours.
+"""The folders of our files.
 
-Settings, cache and state follow the platform's custom (platformdirs); the ssh files stand in
-`~/.ssh/sm-proxy`, because ssh itself reads them. ssh takes the home folder from the passwd
-database, not from $HOME, and so do we (measured on OpenSSH 9.2).
+Settings, cache and state are in the platform's usual folders (platformdirs). The ssh files are in
+`~/.ssh/sm-proxy`, because ssh itself reads them. Like ssh, we take the home folder from the passwd
+database and not from $HOME (measured on OpenSSH 9.2).
 """
 
 from __future__ import annotations
@@ -23,51 +23,51 @@ def ssh_home() -> Path:
     if sys.platform != "win32":
         import pwd  # noqa: PLC0415 - there is none on Windows
 
-        # No entry: a container that runs as some number; OpenSSH itself does not work there.
+        # A container may run as a user id without an entry; OpenSSH does not work there.
         with contextlib.suppress(KeyError):
             return Path(pwd.getpwuid(os.getuid()).pw_dir)
     return Path.home()
 
 
 def named_ssh_config() -> Path | None:
-    """The ssh config that SM_PROXY_SSH_CONFIG names: what ssh is given by -F; None for its own."""
+    """The ssh config that SM_PROXY_SSH_CONFIG names, for `ssh -F`; None if it is not set."""
     named = os.environ.get("SM_PROXY_SSH_CONFIG")
-    # Not Path's own: it raises where nobody has that home.
+    # Path.expanduser raises if the home folder does not exist.
     return Path(os.path.expanduser(named)).absolute() if named else None  # noqa: PTH111
 
 
 def user_ssh_config() -> Path:
-    """The ssh config of the user's that includes ours, whether it exists or not."""
+    """The user's ssh config, which includes ours; it need not exist."""
     return named_ssh_config() or default_ssh_config()
 
 
 def default_ssh_config() -> Path:
-    """`~/.ssh/config`: what ssh reads where it is given no other."""
+    """`~/.ssh/config`, which ssh reads by default."""
     return ssh_home() / ".ssh" / "config"
 
 
 def default_ssh_dir() -> Path:
-    """`~/.ssh/sm-proxy`: our own ssh files."""
+    """`~/.ssh/sm-proxy`, with our own ssh files."""
     return ssh_home() / ".ssh" / APP
 
 
 def config_dir() -> Path:
-    """Settings (SM_PROXY_CONFIG_DIR)."""
+    """The folder of config.toml (SM_PROXY_CONFIG_DIR)."""
     return _folder("config")
 
 
 def cache_dir() -> Path:
-    """What may be deleted at any time (SM_PROXY_CACHE_DIR)."""
+    """The folder of files that may be deleted at any time (SM_PROXY_CACHE_DIR)."""
     return _folder("cache")
 
 
 def state_dir() -> Path:
-    """Last errors, open sessions, logs (SM_PROXY_STATE_DIR)."""
+    """The folder of last errors, open sessions and logs (SM_PROXY_STATE_DIR)."""
     return _folder("state")
 
 
 def private_dirs() -> list[Path]:
-    """The folders that only this user may write into; none where there is no home folder."""
+    """The folders that only this user may write to; empty without a home folder."""
     with contextlib.suppress(SmProxyError):
         return [cache_dir(), state_dir()]
     return []

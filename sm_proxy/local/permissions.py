@@ -1,7 +1,7 @@
-"""Modes of our ssh folder and of keys: what others could read or write is mended, or refused.
+"""Check who else may read or write our ssh folder and private keys.
 
-Read-only exposure is fixed, and the user is told. What others could have written is refused: a
-key, a host key or a ProxyCommand of theirs may stand there by now.
+If others could only read, we fix the mode and tell the user. If others could write, we refuse: they
+may have put their own key, host key or ProxyCommand there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a folder of ours that others may write into; one that is not there yet is good.
+    """Refuse a folder that others may write to; a missing folder is fine.
 
     Raises:
         SmProxyError: `bad-permissions`.
@@ -36,25 +36,25 @@ def check_folder(path: Path) -> None:
 
 
 def not_ours(error: PermissionError, path: Path, instead: str) -> SmProxyError:
-    """What to say where a folder or file of ours is not ours alone.
+    """The error for a folder or file that others can write to.
 
     Args:
-        error: what refused it.
+        error: from the check of the folder or file.
         path: the folder or file.
-        instead: the option or variable that names another one.
+        instead: the option or variable that sets another place.
     """
     where = str(error.filename or path)
     return SmProxyError(
         "bad-permissions",
         f"{where} cannot be trusted: {error.strerror or error}",
-        f"Look what stands there, then: {_mends(Path(where))}"
+        f"Check what is there, then run: {_fix(Path(where))}"
         if _is_ours(Path(where))
-        else f"Name a folder of your own with {instead}.",
+        else f"Set {instead} to a folder of your own.",
     )
 
 
-def _mends(path: Path) -> str:
-    """The command for what is ours: taking others' rights away, or else the thing itself."""
+def _fix(path: Path) -> str:
+    """The command that removes others' write permission, or else moves the file away."""
     try:
         mode = path.lstat().st_mode
         writable = bool(mode & _WRITE) and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
@@ -64,12 +64,12 @@ def _mends(path: Path) -> str:
 
 
 def move_away(path: Path) -> str:
-    """The command that keeps what stands in the way of a file of ours, under another name."""
+    """The command that renames whatever is at `path`."""
     return f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}"
 
 
 def secure_own_key(path: Path) -> None:
-    """Take the reading of a private key of ours from others; refuse what they could have put there.
+    """Make our private key readable for its owner only; refuse it if others could write it.
 
     Raises:
         SmProxyError: `bad-permissions`.
@@ -86,19 +86,19 @@ def secure_own_key(path: Path) -> None:
         raise SmProxyError(
             "bad-permissions",
             f"our key {path} {why}",
-            f"Remove it, and a new one is made: rm {shlex.quote(str(path))}; a key of your own is "
-            "named with --identity-file.",
+            f"Remove it to get a new one: rm {shlex.quote(str(path))}; or use your own key with "
+            "--identity-file.",
         )
     if found.st_mode & _READ:
         _close(path)
         output.status(
-            f"the private key {path} was readable by others (mode {found.st_mode & 0o777:04o}) "
-            "and is private now; if others use this machine: sm-proxy keys rotate, then revoke"
+            f"others could read the private key {path} (mode {found.st_mode & 0o777:04o}); now "
+            "only you can. If others use this machine: sm-proxy keys rotate, then keys revoke"
         )
 
 
 def check_users_key(path: Path) -> None:
-    """Refuse a private key of the user's that ssh would pass over; a public one is for everybody.
+    """Refuse the user's private key if ssh would ignore it because others may read it.
 
     Raises:
         SmProxyError: `bad-permissions`.
@@ -107,18 +107,18 @@ def check_users_key(path: Path) -> None:
         return
     with contextlib.suppress(OSError):
         found = path.stat()
-        # As OpenSSH has it: another user's file, in a container for instance, is not looked at.
+        # Like OpenSSH, do not check a file that another user owns, as in some containers.
         if found.st_uid == os.geteuid() and found.st_mode & _READ:
             raise SmProxyError(
                 "bad-permissions",
                 f"others may read the private key {path} (mode {found.st_mode & 0o777:04o}), "
-                "so ssh passes over it",
+                "so ssh ignores it",
                 f"chmod 600 {shlex.quote(str(path))}",
             )
 
 
 def _close(path: Path) -> None:
-    """Mode 0600 for the file that we have looked at, not for one put in its place meanwhile."""
+    """Set mode 0600 without following a symlink that may have replaced the file."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:

@@ -1,8 +1,7 @@
-"""Waiting for descriptors, with one face on both platforms.
+"""Wait for descriptors, with one interface for POSIX and Windows.
 
-On POSIX it is poll, which also tells that the other end of a pipe was closed while unread bytes
-wait in it: that is how we learn that ssh has gone while we are not ready to read. On Windows it
-is select, over sockets only.
+POSIX has `poll`. It reports a closed pipe even while unread bytes are in it: this is how we notice
+that ssh has exited while we are not reading. Windows has `select`, for sockets only.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ _WINDOWS_TICK_S: Final = 0.5
 
 
 class Ready(NamedTuple):
-    """What can be done now."""
+    """The descriptors that are ready."""
 
     readable: frozenset[int]
     hung_up: frozenset[int]
-    """Descriptors whose other end is closed, among those that were watched for it."""
+    """Those of `hangups` whose other end is closed."""
 
 
 NOTHING: Final = Ready(frozenset(), frozenset())
@@ -31,7 +30,7 @@ if sys.platform == "win32":
     def wait(
         readers: Iterable[int], writers: Iterable[int], hangups: Iterable[int], timeout: float
     ) -> Ready:
-        """Wait until one can be read or written, or `timeout` seconds have passed."""
+        """Wait until a descriptor can be read or written; `timeout` seconds at most."""
         bound = min(max(0.0, timeout), _WINDOWS_TICK_S if list(hangups) else math.inf)
         readable, _, _ = select.select(
             list(readers), list(writers), [], None if bound == math.inf else bound
@@ -43,7 +42,7 @@ else:
     def wait(
         readers: Iterable[int], writers: Iterable[int], hangups: Iterable[int], timeout: float
     ) -> Ready:
-        """Wait until one can be read or written or is hung up, or `timeout` seconds have passed."""
+        """Wait until a descriptor can be read, written or hangs up; `timeout` seconds at most."""
         masks: dict[int, int] = dict.fromkeys(hangups, 0)
         watched = frozenset(masks)
         for descriptor in readers:

@@ -1,6 +1,6 @@
-"""Files and folders of ours: private to their owner, and written whole.
+"""Our own files and folders: private to their owner, and replaced atomically.
 
-They are read only where nobody else could have put something into them.
+We read them only if nobody else could have written to them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from sm_proxy.local import paths
 
 
 class NotOursError(PermissionError):
-    """Somebody else could have put something into a file or folder, or it is no plain file."""
+    """Somebody else could have written to the file or folder, or it is not a plain file."""
 
     def __init__(self, what: str, path: Path) -> None:
         super().__init__(errno.EPERM, what, str(path))
 
 
 def exists(path: Path) -> bool:
-    """Whether `path` is there; False where stat is denied."""
+    """Whether `path` exists; False where stat is denied."""
     try:
         path.stat()
     except OSError:
@@ -33,7 +33,7 @@ def exists(path: Path) -> bool:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a plain file is there: no pipe that reading from would hang, no endless device."""
+    """Whether it is a plain file: reading a pipe may hang, and a device may never end."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -41,19 +41,19 @@ def is_plain(path: Path) -> bool:
 
 
 def refuse_special(path: Path) -> None:
-    """Refuse what would hang its reader, or never end.
+    """Refuse a pipe or device: reading it may hang or never end.
 
     Raises:
-        OSError: it is no plain file, or not there.
+        OSError: it is not a plain file, or does not exist.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        raise OSError(errno.EINVAL, "it is not a plain file", str(path))
 
 
 def ensure_private_dir(path: Path) -> Path:
-    """Make `path` and what is missing above it, readable by its owner only, and return it."""
+    """Create `path` and its missing parents with mode 0700, and return it."""
     for missing in reversed([path, *path.parents]):
-        # With `parents`, mkdir gives the mode to the last folder only.
+        # With `parents`, mkdir sets the mode of the last folder only.
         with contextlib.suppress(FileExistsError):
             if not missing.exists():
                 missing.mkdir(mode=0o700)
@@ -62,11 +62,11 @@ def ensure_private_dir(path: Path) -> Path:
 
 
 def ensure_own_dir(path: Path) -> Path:
-    """Make `path` if need be and return it, if nobody but its owner can put anything into it.
+    """Create `path` if it is missing and return it; nobody else may write to it.
 
     Raises:
-        NotOursError: it is another user's, or others may write into it.
-        OSError: it cannot be made.
+        NotOursError: another user owns it, or others may write to it.
+        OSError: it cannot be created.
     """
     _refuse_swappable(path)
     ensure_private_dir(path)
@@ -75,15 +75,15 @@ def ensure_own_dir(path: Path) -> Path:
 
 
 def refuse_shared(path: Path) -> None:
-    """Refuse a folder that somebody else could put something into.
+    """Refuse a folder that somebody else could write to.
 
-    Of the folders above it those of ours must not be another user's. Of all others only those are
-    refused that everybody may write to without the sticky bit: a home that its owner's group may
-    write to is common. On Windows the profile's access lists do this.
+    We also check its parents. Another user must not own a parent inside our cache or state folder.
+    Any other parent is refused only if everybody may write to it and it has no sticky bit: a home
+    folder that a group may write to is common. On Windows the profile's access lists protect it.
 
     Raises:
-        NotOursError: it is another user's, or others may write into it.
-        OSError: it is not there.
+        NotOursError: another user owns it, or others may write to it.
+        OSError: it does not exist.
     """
     _refuse_foreign_dir(path)
     _refuse_swappable(path)
@@ -100,7 +100,7 @@ def _refuse_foreign_dir(path: Path) -> None:
 
 
 def _refuse_swappable(path: Path) -> None:
-    """Look at what stands above a folder, which need not be there yet."""
+    """Check the parents of a folder, which need not exist yet."""
     if sys.platform == "win32":
         return
     ours = [folder.resolve() for folder in paths.private_dirs()]
@@ -116,24 +116,24 @@ def _refuse_swappable(path: Path) -> None:
 
 
 def read_own(path: Path, limit: int) -> bytes:
-    """The first `limit` bytes of a file that is ours alone to write.
+    """The first `limit` bytes of a file that only we may write.
 
     Raises:
-        NotOursError: another user's file, one that others may write to, or no plain file.
-        OSError: it is not there, it is a symlink.
+        NotOursError: another user owns it, others may write to it, or it is not a plain file.
+        OSError: it does not exist, or is a symlink.
     """
     with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
         return file.read(limit)
 
 
 def append_own(path: Path, line: bytes) -> int:
-    """Append one line to a file of ours in a folder of ours; returns the file's new size.
+    """Append one line to our own file in our own folder; returns the new size in bytes.
 
-    One write, so that the lines of two processes do not mix; a line that a full disk has torn
-    stays alone on its line.
+    It is a single write, so that lines of two processes do not mix. If a full disk cut the last
+    line short, the new line still starts on a line of its own.
 
     Raises:
-        NotOursError: the folder or the file is not ours alone.
+        NotOursError: others can write to the folder or the file.
         OSError: the disk is full, ...
     """
     ensure_own_dir(path.parent)
@@ -146,13 +146,13 @@ def append_own(path: Path, line: bytes) -> int:
 
 
 def open_own(path: Path, flags: int) -> int:
-    """A descriptor of a file that is ours alone to write; the caller closes it.
+    """A descriptor of a file that only we may write; the caller closes it.
 
     Raises:
         NotOursError: as `read_own`.
         OSError: likewise.
     """
-    # O_NONBLOCK: a named pipe in its place must not hold us up.
+    # O_NONBLOCK: opening a named pipe must not block.
     for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):
         flags |= getattr(os, name, 0)
     handle = os.open(path, flags, 0o600)
@@ -166,20 +166,20 @@ def open_own(path: Path, flags: int) -> int:
 
 def _refuse_foreign(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise NotOursError("it is no plain file", path)
+        raise NotOursError("it is not a plain file", path)
     if sys.platform == "win32":
         return
     if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise NotOursError("others may write to the file", path)
-    if found.st_nlink > 1:  # another name of it may be somebody's file elsewhere
+    if found.st_nlink > 1:  # the other name may be in another user's folder
         raise NotOursError("the file has another name as well", path)
 
 
 def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace a file of ours in a folder of ours, as `write_whole` does.
+    """Replace our own file in our own folder, as `write_whole` does.
 
     Raises:
-        NotOursError: the folder is another user's, or others may write into it.
+        NotOursError: another user owns the folder, or others may write to it.
         OSError: the folder is not writable, the disk is full, ...
     """
     ensure_own_dir(path.parent)
@@ -187,12 +187,12 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 def write_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace `path` by `content` so that a reader sees the old or the new file, never a part.
+    """Replace a file atomically: a reader sees the old or the new content, never a part.
 
-    In whatever folder: that of a build context may be a team's, a report may go to `/tmp`.
+    The folder may be shared: a team's build context, or `/tmp` for a report.
 
     Raises:
-        OSError: the folder is not there or not writable, the disk is full, ...
+        OSError: the folder is missing or not writable, the disk is full, ...
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

@@ -1,8 +1,8 @@
-"""Which process on which machine something belongs to, so that a pid is never mistaken for another.
+"""Identify a process, so that a later run can tell whether it is still alive.
 
-A pid alone says little: it is used again, it means another process in a container, and a home
-folder may be shared by many machines. So a process is named by the machine, its boot, its pid
-namespace, the pid, and when it started.
+A pid is not enough: the system reuses it, it means another process in a container, and machines may
+share a home folder. So the identity consists of the machine, its boot, the pid namespace, the pid
+and the process's start time. docs/decisions has why we do not use psutil.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PROC: Final = "/proc"
 
 
 def this_machine() -> dict[str, str]:
-    """This machine (`machine`), its present boot (`boot`) and the space of its pids (`world`)."""
+    """This machine (`machine`), its current boot (`boot`) and pid namespace (`world`)."""
     names = [socket.gethostname(), _text("/etc/machine-id")]
     return {
         "machine": "/".join(names),
@@ -34,24 +34,24 @@ def this_machine() -> dict[str, str]:
 
 @functools.cache
 def this_process() -> dict[str, Any]:
-    """This process, as `is_alive` takes it; `started` is empty where that cannot be told."""
+    """The identity of this process, for `is_alive`; `started` is empty if it is unknown."""
     begun = ""
-    with contextlib.suppress(PermissionError):  # no reason for a connection to fail
+    with contextlib.suppress(PermissionError):  # a connection works without it
         begun = start_time(os.getpid())
     return {**this_machine(), "pid": os.getpid(), "started": begun}
 
 
 def is_alive(process: dict[str, Any]) -> bool | None:
-    """Whether a process still runs; None where that cannot be told from here.
+    """Whether a process still runs; None if unknown: another machine, pid namespace or user.
 
     Args:
-        process: what `this_process` gave in it.
+        process: the result of `this_process` in that process.
     """
     now = this_machine()
     if process["machine"] != now["machine"]:
         return None
     if process["boot"] != now["boot"]:
-        # Without a machine id, it may be another machine of the same name.
+        # Without a machine id, another machine may have the same name.
         return None if now["machine"].endswith("/") else False
     if process["world"] != now["world"] or not process["started"]:
         return None
@@ -62,10 +62,10 @@ def is_alive(process: dict[str, Any]) -> bool | None:
 
 
 def start_time(pid: int) -> str:
-    """When the process started, in words that only this process has; empty if there is none.
+    """When the process started, in a form that depends on the platform; empty if it has ended.
 
     Raises:
-        PermissionError: there is one, and we may not look at it.
+        PermissionError: it may run, but we cannot look at it.
     """
     if sys.platform == "win32":
         return _started_windows(pid)
@@ -79,19 +79,19 @@ def _started_linux(pid: int) -> str:
         found = Path(f"{_PROC}/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return ""
-    except OSError:  # of us: no descriptor or memory is left, and that says nothing of the other
+    except OSError:  # we have no descriptor or memory left; the process may well run
         raise PermissionError("the process cannot be looked at") from None
-    # proc(5): the name in brackets may hold anything; state is field 3, starttime field 22.
+    # proc(5): the name in brackets may contain anything; state is field 3, starttime field 22.
     fields = found.rpartition(")")[2].split()
     return "" if len(fields) < 20 or fields[0] in _DEAD else fields[19]
 
 
 def _started_ps(pid: int) -> str:
-    """On macOS and the BSDs: to the second, which no pid comes round in."""
+    """On macOS and the BSDs, in seconds: no pid is reused that quickly."""
     import subprocess  # noqa: PLC0415 - only there
 
     command = ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    # A laptop that travels changes its time zone, and the process is still the same one.
+    # A fixed time zone: the laptop may travel while the process runs.
     words = {"LC_ALL": "C", "TZ": "UTC"}
     try:
         done = subprocess.run(

@@ -1,8 +1,8 @@
-"""Asking the user for a secret when stdin belongs to ssh: on the terminal, or through SSH_ASKPASS.
+"""Ask the user for a secret on the terminal or through SSH_ASKPASS, because stdin belongs to ssh.
 
-The rules are those of OpenSSH (readpass.c): the terminal first, else the program that SSH_ASKPASS
-names, which needs a display unless SSH_ASKPASS_REQUIRE says otherwise. A terminal in which
-somebody else stands in the foreground counts as none: reading from it would stop us.
+The rules are OpenSSH's (readpass.c): the terminal first, else the program in SSH_ASKPASS, which
+needs a display unless SSH_ASKPASS_REQUIRE says otherwise. We do not read a terminal while another
+process group is in its foreground: the kernel would stop us.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
 class NobodyToAskError(Exception):
-    """There is neither a terminal nor an askpass program, or the user did not answer."""
+    """There is no terminal and no askpass program, or the user gave no answer."""
 
 
 def ask(question: str, *, terminal: bool = True) -> str:
-    """The user's answer to `question`, which is not echoed; never read from stdin.
+    """Ask a question and return the answer, which is not echoed.
 
     Args:
-        question: without control characters; a space is put behind it.
-        terminal: whether the terminal may be used: not while ssh has a session on it.
+        question: one line; we append a space.
+        terminal: whether the terminal may be used: no while ssh has a session on it.
 
     Raises:
-        NobodyToAskError: nobody can be asked, or nobody answered.
+        NobodyToAskError: there is no way to ask, or the user gave no answer.
     """
     answer = _answer(printable(question) + " ", terminal=terminal)
     secret_values.keep(answer)
@@ -66,7 +66,7 @@ def _ask_through(program: str, question: str) -> str:
         with subprocess.Popen(
             [program, question.rstrip()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         ) as process:
-            # Its window must not outlive us: we end when ssh does.
+            # Close its window when we end, which we do when ssh ends.
             atexit.register(process.kill)
             assert process.stdout is not None  # noqa: S101 - for the type checker
             answer = process.stdout.read(_LINE_LIMIT)
@@ -82,7 +82,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _ask_on_terminal(question: str) -> str | None:
-        """The answer typed on the console, which is not our stdin; None without one."""
+        """The answer typed on the console, which is not stdin; None without a console."""
         try:
             with open("CONOUT$", "w", encoding="utf-8") as console:  # noqa: PTH123 - a device
                 console.write(question)
@@ -104,7 +104,7 @@ if sys.platform == "win32":
 else:
 
     def _ask_on_terminal(question: str) -> str | None:
-        """The answer typed on the controlling terminal; None if it is not ours to read from."""
+        """The answer typed on the controlling terminal; None if we may not read it now."""
         with contextlib.suppress(OSError):
             terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
             try:
@@ -123,7 +123,7 @@ else:
 
     @contextlib.contextmanager
     def _silent(terminal: int) -> Iterator[None]:
-        """Without echo while entered; also put back if the process ends in between."""
+        """Switch the echo off; it comes back at the end, also if the process exits."""
         import termios  # noqa: PLC0415 - only to ask
 
         before = termios.tcgetattr(terminal)

@@ -1,6 +1,6 @@
-"""The variables by which an environment that is another Python's would mislead ours.
+"""Variables that are meant for another Python and would mislead ours.
 
-Imported before anything else: nothing but what is built in may be imported here.
+This module is imported first, so it may import built-in modules only.
 """
 
 import os
@@ -9,12 +9,12 @@ MISLEADING = (
     *("PYTHONPATH", "PYTHONHOME", "PYTHONPLATLIBDIR", "PYTHONUSERBASE"),
     *("PYTHONWARNINGS", "PYTHONDEVMODE", "PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTHONCASEOK"),
 )
-"""What changes where a Python looks for modules, or what it does with ours; `-I` ignores them.
+"""They change where Python finds modules, or how it runs ours; `python -I` ignores them.
 
-PYTHONEXECUTABLE is not here: it counts even then, and without it no venv finds its packages.
+PYTHONEXECUTABLE is not listed: `-I` does not ignore it, and a venv needs it to find its packages.
 """
 
 
 def misleading() -> list[str]:
-    """Those that are set."""
+    """The names of those that are set."""
     return [name for name in MISLEADING if os.environ.get(name)]

@@ -1,4 +1,4 @@
-"""Secrets struck out of what is shown or written: by their values, and by their looks."""
+"""Redact secrets in text that we show or write: known values, and patterns such as keys."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _SECRETS: Final = re.compile(
     r"|(?P<login>\b(?i:[a-z][a-z0-9+]*)://)[^\s/@\"']*:[^\s\"']*(?=@)"
     r"|(?P<pem>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?s:.*?)(?:(?=-----END)|\Z)"
     r"|(?P<key>\b(?:AKIA|ASIA)[A-Z0-9]{4})[A-Z0-9]+"
-    # Behind a bare colon only what is too long for a word: "the credentials: The token ..."
+    # After a bare colon, only a long word is a secret: "the credentials: The token ..." has none.
     r"|(?P<name>(?i:token|secret|signature|password|credential)\w*"
     r"(?:[\"']?\s*=\s*|[\"']\s*:\s*|\s*:\s*(?=\S{16})))[^\s,}]+"
     r"|(?P<blob>\b[A-Za-z0-9+/_-]{12})[A-Za-z0-9+/=_-]{88,}"
 )
 _LETTERS_PER_SLASH: Final = 16
-"""Base64 has a slash in 64 letters, a path one in ten: that is how a long path is told from it."""
+"""Base64 has about one slash in 64 letters and a path one in ten: this keeps long paths."""
 
 
 def redact(text: str) -> str:
-    """`text` without the secrets of this run, tokens, signatures and key material."""
+    """`text` without this run's secrets, and without tokens, signatures and keys."""
     return _SECRETS.sub(_shortened, secret_values.strike(text))
 
 

@@ -1,7 +1,7 @@
-"""Renames that look before they leap, where the system has them: swap two files, or replace none.
+"""Swap two files, or rename without replacing, where the system can.
 
-A rename drops what it replaces unseen. A swap keeps it under the other name, so that one can look
-afterwards whether it was what one had read (renameat2(2) of Linux, renamex_np(2) of macOS).
+A plain rename deletes the file that it replaces. A swap keeps it under the other name, so that we
+can compare it afterwards (Linux: renameat2(2), macOS: renamex_np(2)).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ _FLAGS: Final = {"linux": {"swap": 2, "new": 1}, "darwin": {"swap": 2, "new": 4}
 
 
 def swap(one: Path, other: Path) -> bool:
-    """Let two files change their names, at once; False where that cannot be done here.
+    """Swap the names of two files atomically; False if the system cannot.
 
     Raises:
-        FileNotFoundError: one of them is not there.
+        FileNotFoundError: one of them does not exist.
     """
     return _renamed(one, other, "swap")
 
 
 def rename_new(old: Path, new: Path) -> bool:
-    """Rename a file, never over another one; False where that cannot be done here.
+    """Rename a file without replacing another; False if the system cannot.
 
     Raises:
-        FileExistsError: there is one of that name.
-        FileNotFoundError: there is none of the old name.
+        FileExistsError: the new name is taken.
+        FileNotFoundError: the old file does not exist.
     """
     if sys.platform == "win32":
         old.rename(new)
@@ -43,12 +43,12 @@ def _renamed(old: Path, new: Path, how: str) -> bool:
     flag = _FLAGS.get(sys.platform, {}).get(how)
     if flag is None:
         return False
-    import ctypes  # noqa: PLC0415 - only to replace a file of the user's
+    import ctypes  # noqa: PLC0415 - only to replace a user's file
 
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         call = libc.renamex_np if sys.platform == "darwin" else libc.renameat2
-    except (AttributeError, OSError):  # an old libc has neither
+    except (AttributeError, OSError):  # an old libc
         return False
     one, other = os.fsencode(old), os.fsencode(new)
     words = (one, other) if sys.platform == "darwin" else (_AT_FDCWD, one, _AT_FDCWD, other)

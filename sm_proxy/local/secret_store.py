@@ -1,9 +1,9 @@
-"""Secrets in the operating system's keyring; where there is none, nothing is kept at all.
+"""Keep secrets in the operating system's keyring; without one, keep nothing.
 
-A backend whose priority is below 1 counts as none unless the user has named it (with
-PYTHON_KEYRING_BACKEND or keyring's own keyringrc.cfg): such backends write plain files. Everything
-that can go wrong in a keyring (locked, no D-Bus, a dialogue that was dismissed, no answer) means
-that nothing is kept, never that a connection fails; `trouble` says why.
+Backends with a priority below 1 may write plain files. We use one only if the user has chosen it
+(with PYTHON_KEYRING_BACKEND or keyring's keyringrc.cfg). If a keyring is locked, has no D-Bus, is
+dismissed by the user or does not answer, nothing is kept, and the connection goes on without it.
+`trouble` tells what went wrong.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ T = TypeVar("T")
 SERVICE: Final = "sm-proxy"
 _SAY_AFTER_S: Final = 2.0
 _PATIENCE_S: Final = 10.0
-"""A locked keyring asks its owner in a window; nobody may be there to see it."""
+"""A locked keyring opens a window that nobody may see."""
 _PIECE: Final = 1000 if sys.platform == "win32" else 1 << 20
 """Characters per item: Windows takes 2,560 bytes of UTF-16, and session tokens are longer."""
 _PIECES_LIMIT: Final = 64
 _SAID: Final = "no-keyring-said"
 _hanging: Final[list[Background[Any]]] = []
-"""The call that the keyring has not answered in time."""
+"""The call that the keyring did not answer in time."""
 _trouble: Final[list[str]] = []
 _LOCKED: Final = "it is locked"
 _LOCKED_ERRORS: Final = frozenset({"KeyringLocked", "LockedException", "PromptDismissedException"})
-"""Of keyring, and of the Secret Service below it."""
+"""Exceptions of keyring, and of the Secret Service behind it."""
 _MACOS_LOCKED: Final = "-25308"
-"""errSecInteractionNotAllowed: no window may ask, over ssh for instance."""
+"""errSecInteractionNotAllowed: it cannot open a window, for example over ssh."""
 _SILENT: Final = f"it did not answer within {_PATIENCE_S:.0f} s"
 _UNLOCK: Final = {
     "darwin": "security unlock-keychain",
@@ -57,11 +57,11 @@ class SecretStore:
         self._piece = piece
 
     def load(self, name: str) -> str | None:
-        """The value of `name`; None if there is none, or only a torn one."""
+        """The value of `name`; None if it is missing or incomplete."""
         return _patiently(lambda: self._load(name))
 
     def save(self, name: str, value: str) -> bool:
-        """Keep `value`; whether that worked."""
+        """Keep `value` and return whether that worked."""
         return _patiently(lambda: self._save(name, value)) or False
 
     def forget(self, name: str) -> None:
@@ -73,7 +73,7 @@ class SecretStore:
         pieces = [first]
         for number in range(1, count):
             _, other, text = _opened(self._backend.get_password(SERVICE, f"{name}#{number}"))
-            if other != tag:  # two writers at once, or one that was killed half-way
+            if other != tag:  # two writers at once, or a killed one
                 return None
             pieces.append(text)
         return "".join(pieces) if count else None
@@ -83,15 +83,15 @@ class SecretStore:
         if len(pieces) > _PIECES_LIMIT:
             return False
         tag = secrets.token_hex(4)
-        # The first piece last: it is the one that makes the others count.
+        # Write the first piece last: `_load` starts with it.
         for number, piece in reversed(list(enumerate(pieces))):
             item = f"{name}#{number}" if number else name
             self._backend.set_password(SERVICE, item, f"{len(pieces)} {tag} {piece}")
         self._remove(name, len(pieces))
-        return self._load(name) == value  # some take everything, and keep nothing
+        return self._load(name) == value  # some backends accept everything and keep nothing
 
     def _remove(self, name: str, first: int) -> bool:
-        """Remove the pieces of `name` from number `first` on, up to the first that is not there."""
+        """Remove the pieces of `name` from number `first` on, until one is missing."""
         for number in range(first, _PIECES_LIMIT):
             item = f"{name}#{number}" if number else name
             if self._backend.get_password(SERVICE, item) is None:
@@ -101,26 +101,26 @@ class SecretStore:
 
 
 def find() -> SecretStore | None:
-    """The user's keyring, if there is one that may be trusted with a secret."""
+    """The user's keyring; None if there is none that keeps secrets safely."""
     backend = _patiently(_backend)
     debug_log.write("keyring", backend=backend and type(backend).__module__)
     return None if backend is None else SecretStore(backend)
 
 
 def trouble() -> str:
-    """Why the keyring's last call has brought nothing; empty where nothing was wrong."""
+    """Why the keyring's last call failed; empty if it did not."""
     return _trouble[0] if _trouble else ""
 
 
 def remedy() -> str:
-    """What mends the keyring that `trouble` speaks of: the beginning of a sentence."""
+    """How to fix what `trouble` tells: the beginning of a sentence."""
     if trouble() in {_LOCKED, _SILENT}:
         return f"Unlock the keyring ({_UNLOCK.get(sys.platform, 'log in to your desktop')})"
-    return f"Mend the keyring ({trouble() or 'it keeps nothing'})"
+    return f"Repair the keyring ({trouble() or 'it keeps nothing'})"
 
 
 def say_once_that_none_is_there(consequence: str) -> None:
-    """Tell the user, once for all runs, what it means that nothing can be kept."""
+    """Tell the user what follows without a keyring; only once, not in each run."""
     path = paths.state_dir() / _SAID
     if private_files.exists(path):
         return
@@ -128,8 +128,8 @@ def say_once_that_none_is_there(consequence: str) -> None:
         private_files.write_private(path, b"")
     why = f" ({trouble()})" if trouble() else ""
     output.status(
-        f"no keyring of this system can be used{why}: {consequence}. Nothing is written to disk "
-        "instead. (This is said once.)"
+        f"this system has no usable keyring{why}: {consequence}. Nothing is written to disk "
+        "instead. (This message appears once.)"
     )
 
 
@@ -138,12 +138,12 @@ def _backend() -> Any | None:
 
     named = core.load_env() or core.load_config()
     found: Any = named if named is not None else _recommended(core.get_keyring())
-    # Somebody who names the null backend wants nothing kept.
+    # A user who chooses the null backend wants to keep nothing.
     return None if found is None or type(found).__module__ == "keyring.backends.null" else found
 
 
 def _recommended(backend: Any) -> Any | None:
-    """`backend`, or the best of those that it chains, if its priority is 1 or more."""
+    """`backend`, or the best one in its chain, if the priority is 1 or more."""
     chained = [one for one in getattr(backend, "backends", []) if one.priority >= 1]
     if hasattr(backend, "backends"):
         return max(chained, key=lambda one: one.priority, default=None)
@@ -151,9 +151,9 @@ def _recommended(backend: Any) -> Any | None:
 
 
 def _patiently(action: Callable[[], T]) -> T | None:
-    """What `action` returns; None if it fails or somebody has to be waited for too long.
+    """The result of `action`; None if it fails or takes too long.
 
-    A keyring that hangs is waited for once: while that call hangs, all others have nothing.
+    We wait for a keyring that hangs only once: until that call ends, all others return None.
     """
     _hanging[:] = [work for work in _hanging if not work.done]
     if _hanging:
@@ -161,11 +161,11 @@ def _patiently(action: Callable[[], T]) -> T | None:
     work = Background(action)
     work.settled(_SAY_AFTER_S)
     if not work.done:
-        output.status("waiting for this system's keyring; it may ask in a window to be unlocked")
+        output.status("waiting for this system's keyring; it may have opened a window to unlock it")
     found = work.settled(_PATIENCE_S - _SAY_AFTER_S)
     if not work.done:
         _hanging.append(work)
-        output.status(f"the keyring is left alone: {_SILENT}")
+        output.status(f"going on without the keyring: {_SILENT}")
     _trouble[:] = [_why(work)] if work.error or not work.done else []
     debug_log.write("keyring", has=found is not None, trouble=trouble())
     return found
@@ -180,7 +180,7 @@ def _why(work: Background[Any]) -> str:
 
 
 def _opened(item: str | None) -> tuple[int, str, str]:
-    """An item's number of pieces, its tag and its text; 0 where there is no item of ours."""
+    """An item's number of pieces, tag and text; 0 pieces if the item is not ours."""
     if item is None:
         return 0, "", ""
     count, _, rest = item.partition(" ")

@@ -1,8 +1,8 @@
-"""The secrets that this process has loaded or received, struck out of text wherever they stand.
+"""Remove the secrets that this process has loaded or received from text.
 
-A token is known by its value, not by its looks: whole, in pieces, broken over lines, or as `repr`,
-JSON, a URL or a header writes it. Matching ignores white space, control characters and backslashes:
-a value may hold some, and a message escapes or replaces them.
+We recognise a secret by its value: whole, in pieces, broken over lines, or as `repr`, JSON, a URL
+or a header writes it. Matching ignores white space, control characters and backslashes, because a
+message may escape or replace them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from functools import lru_cache
 from typing import Any, Final
 
 SHORTEST: Final = 8
-"""What is shorter, a code for instance, counts only where it stands alone."""
+"""A shorter secret, such as a code, is removed only where it is a word of its own."""
 _SHORTEST_WORD: Final = 4
 _SPLITTABLE: Final = 20
-"""Long enough to be known by a piece; a shorter one may be made of words that others use."""
+"""From this length on, pieces of a secret are removed too; shorter ones may be common words."""
 _PIECE: Final = 8
 _GAP: Final = 3
-"""So many characters between two pieces may be what an unknown escape has put there."""
+"""The most characters between two pieces that may come from an unknown escape."""
 REDACTED: Final = "[redacted]"
 _IGNORED: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\N{REPLACEMENT CHARACTER}\\]+")
 _VARIABLES: Final = re.compile(
@@ -36,13 +36,13 @@ _FIELDS: Final = frozenset(
     | {"tokenvalue", "webidentitytoken"}
     | {"aws_secret_access_key", "aws_security_token", "aws_session_token"}
 )
-"""Fields of requests, answers, AWS profiles and kept sessions that hold a secret."""
+"""Fields with a secret, in requests, responses, AWS profiles and saved sessions."""
 
 _kept: Final[set[str]] = set()
 
 
 def keep(*values: object) -> None:
-    """Remember secrets of this run: text or bytes; anything else counts as none."""
+    """Remember secrets of this run: text or bytes; other values are ignored."""
     for value in values:
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         if isinstance(text, str) and text:
@@ -50,10 +50,10 @@ def keep(*values: object) -> None:
 
 
 def keep_fields(document: Any) -> None:
-    """Remember what stands in the secret fields of a request, an answer or a profile."""
+    """Remember the values of all secret fields in a request, response or profile."""
     if isinstance(document, dict):
         for name, value in document.items():
-            # A lab's or a test's keys may be words; nobody else's are so short.
+            # Only a lab or a test has such short keys, and they may be ordinary words.
             if str(name).lower() in _FIELDS and isinstance(value, str | bytes):
                 keep(value if len(value) >= SHORTEST else None)
             keep_fields(value)
@@ -66,8 +66,8 @@ def strike(text: str, *, in_data: bool = False) -> str:
     """`text` without secrets.
 
     Args:
-        text: what is to be shown or written.
-        in_data: for programs to read: only whole secrets count, and no short ones.
+        text: before it is shown or written.
+        in_data: `text` is for programs: remove whole secrets only, and no short ones.
     """
     forms, words, pieces = _index(frozenset({*_kept, *_of_environment()}))
     if not forms and not words:
@@ -92,7 +92,7 @@ def strike(text: str, *, in_data: bool = False) -> str:
 def _index(
     secrets: frozenset[str],
 ) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """What to look for: whole secrets as they may be written, short ones, pieces of long ones."""
+    """What to search for: whole secrets in all forms, short ones, and pieces of long ones."""
     forms = {form for secret in secrets for form in _forms(secret)}
     long = {form for form in forms if len(form) >= SHORTEST}
     words = {form for form in forms - long if len(form) >= _SHORTEST_WORD}
@@ -106,8 +106,8 @@ def _index(
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret as `repr`, JSON, URLs and headers write it, without what is ignored."""
-    import base64  # noqa: PLC0415 - where something is to be shown
+    """A secret as `repr`, JSON, URLs and headers write it, without ignored characters."""
+    import base64  # noqa: PLC0415 - only to show something
     import json  # noqa: PLC0415
     from urllib.parse import quote, quote_plus  # noqa: PLC0415
 
@@ -116,7 +116,7 @@ def _forms(secret: str) -> Iterator[str]:
     for quoted in (quote(data), quote(data, safe=""), quote_plus(data)):
         written += [quoted, re.sub("%..", lambda found: found[0].lower(), quoted)]
     if len(secret) >= SHORTEST:
-        # Behind a user's name and a colon, a secret begins at any of three places.
+        # After `user:`, the secret may start at any of three offsets in a Base64 group.
         for lead, unsure in enumerate((0, 2, 3)):
             encoded = base64.b64encode(b"\0" * lead + data).decode().rstrip("=")
             written.append(encoded[unsure:-1])
@@ -125,20 +125,20 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _of_environment() -> Iterator[str]:
-    """Secrets in variables, by their names, and passwords in the addresses of proxies."""
+    """Secrets in variables with such a name, and passwords in the URLs of proxies."""
     for name, value in os.environ.items():
         if len(value) >= SHORTEST and _VARIABLES.fullmatch(name):
             yield value
         elif name.lower().endswith("_proxy") and "@" in value:
             yield from _of_login((value.partition("://")[2] or value).rpartition("@")[0])
-        elif name == _FILE_VARIABLE:  # botocore reads it, and nobody else is told
+        elif name == _FILE_VARIABLE:  # only botocore reads this file
             with contextlib.suppress(OSError, ValueError), open(value, encoding="utf-8") as file:  # noqa: PTH123
                 yield file.read(_TOKEN_LIMIT)
 
 
 def _of_login(login: str) -> Iterator[str]:
-    """A proxy's password as its address writes it, and as it is sent; a lone name may be one."""
-    from urllib.parse import unquote  # noqa: PLC0415 - where there is one
+    """A proxy's password, encoded and decoded; a long user name may be a token."""
+    from urllib.parse import unquote  # noqa: PLC0415 - only with a proxy's login
 
     name, _, password = login.partition(":")
     secret = password or (name if len(name) >= _SPLITTABLE else "")
@@ -158,14 +158,14 @@ def _alone(word: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def _squeeze(text: str) -> tuple[str, list[int]]:
-    """The text without what is ignored, and where each of its characters stood."""
+    """The text without ignored characters, and the original position of each character."""
     ignored = {at for match in _IGNORED.finditer(text) for at in range(*match.span())}
     places = [at for at in range(len(text)) if at not in ignored]
     return "".join(text[at] for at in places), places
 
 
 def _without(text: str, marked: bytes) -> str:
-    """The text with one word in place of each marked stretch."""
+    """The text with `REDACTED` in place of each marked range."""
     parts: list[str] = []
     end = 0
     for match in re.finditer(b"\x01+(?:\x00{1,%d}\x01+)*" % _GAP, marked):

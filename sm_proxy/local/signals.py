@@ -1,13 +1,12 @@
-"""ssh went away: how it is noticed and what it becomes.
+"""Notice that ssh has exited, and turn that into an exception or a wake-up.
 
-ssh ends a ProxyCommand by SIGHUP, or by just closing its pipes when it was killed itself. While
-names are resolved, both become `Hangup`, raised in the main thread: a handler that raises also
-ends a blocking call (PEP 475). It is raised once: a ^C is often followed by ssh's SIGHUP, and that
-one must not interrupt the clean-up. While bytes flow nothing may be interrupted half-way, so there
-a signal only wakes the loop up.
+ssh ends a ProxyCommand with SIGHUP; a killed ssh only closes its pipes. Before bytes flow, both
+raise `Hangup` in the main thread, which also ends a blocking call (PEP 475). It is raised only
+once: ssh's SIGHUP often follows a ^C and must not interrupt the clean-up. While bytes flow, a
+signal only wakes the loop, so that nothing is interrupted half-way.
 
-A SIGHUP or SIGINT that was ignored when we were started (nohup, a shell's `&`) stays ignored, as
-ssh itself does it: a copy in the background outlives its terminal.
+If SIGHUP or SIGINT was ignored when we started (nohup, a shell's `&`), it stays ignored, as in ssh:
+a copy in the background outlives its terminal.
 """
 
 from __future__ import annotations
@@ -24,31 +23,31 @@ from typing import Any
 
 _WATCH_TICK_S = 0.25
 HURRY_S = 2.5
-"""What a signal leaves of a clean-up: ssh's own SIGHUP comes at every ordinary end."""
+"""Seconds left for the clean-up after a signal; ssh sends SIGHUP at every normal end."""
 _AGAIN_S = 0.01
 _RACE = "ignored due to race condition"
-"""CPython's words for a signal that came just before it was to be ignored (signalmodule.c)."""
+"""CPython's words for a signal that arrived just before we ignored it (signalmodule.c)."""
 _NAMES = ("SIGHUP", "SIGTERM", "SIGINT")
 _ALL = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 _ignored: set[int] = set()
-"""Signals that we ignore for a while, not those that were ignored when we were started."""
+"""Signals that we have ignored ourselves, not those that were ignored when we started."""
 _hooks: list[Callable[[Any], object]] = []
-"""What was told of dropped exceptions before us."""
+"""The previous `sys.unraisablehook`."""
 
 
 class Hangup(BaseException):
-    """ssh is gone or told us to go: clean up within two seconds and print nothing.
+    """ssh has exited or told us to stop: clean up within two seconds and print nothing.
 
-    Its one argument is the signal's number.
+    Its only argument is the signal number.
     """
 
 
 def raise_on_hangup() -> None:
     """From now on the first SIGHUP, SIGTERM or SIGINT raises `Hangup` in the main thread.
 
-    Python drops what is raised while it runs a weak reference's callback or a `__del__`, and a
-    signal can arrive just there: then it is raised again, a moment later. It also complains of a
-    signal that came just before it was to be ignored: a ^C and ssh's SIGHUP often come together.
+    Python drops an exception in a weak reference's callback or in `__del__`. If a signal arrives
+    there, we raise `Hangup` again a moment later. Python also reports a signal that arrived just
+    before we ignored it, as when ^C and ssh's SIGHUP come together; we hide that report.
     """
     _handle(_raise)
     if sys.unraisablehook is not _dropped:
@@ -57,16 +56,16 @@ def raise_on_hangup() -> None:
 
 
 def ignore() -> None:
-    """From now on SIGHUP, SIGTERM and SIGINT do nothing: for the bounded clean-up."""
+    """Ignore SIGHUP, SIGTERM and SIGINT from now on, for a clean-up with a deadline."""
     for number in _ALL:
         if signal.signal(number, signal.SIG_IGN) != signal.SIG_IGN:
             _ignored.add(number)
 
 
 def detach_stderr() -> None:
-    """Point stderr at nothing: whoever waits for ssh's output must not wait for our clean-up.
+    """Close our side of stderr, so that a reader of ssh's output need not wait for our clean-up.
 
-    And stdout, where `stdio.take_over` has made it the same.
+    Also stdout, if `stdio.take_over` has made it the same.
     """
     null = os.open(os.devnull, os.O_WRONLY)
     if os.path.sameopenfile(1, 2):
@@ -87,14 +86,14 @@ class Wakeup:
         return self._reader.fileno()
 
     def __enter__(self) -> Wakeup:  # noqa: PYI034 - Self is 3.11
-        """Take the signals over."""
+        """Install the handlers."""
         self._writer.setblocking(False)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         _handle(self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """From here on the signals are ignored: the end is bounded."""
+        """Ignore the signals: the rest has a deadline."""
         signal.set_wakeup_fd(-1)
         ignore()
         self._reader.close()
@@ -106,26 +105,26 @@ class Wakeup:
 
 
 class Deadline:
-    """The end of a clean-up: while entered, SIGHUP, SIGTERM and SIGINT bring it nearer.
+    """The deadline of a clean-up: while entered, SIGHUP, SIGTERM and SIGINT shorten it.
 
     Args:
-        seconds: how long it may take.
+        seconds: until the deadline.
     """
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
 
     def left(self) -> float:
-        """How many seconds are left."""
+        """The seconds left."""
         return max(0.0, self._until - time.monotonic())
 
     def __enter__(self) -> Deadline:  # noqa: PYI034 - Self is 3.11
-        """Take the signals over, those too that were ignored since the first one."""
+        """Install the handlers, also for signals that we ignored after the first one."""
         _handle(self._hurry, _ignored)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """What comes after it is short."""
+        """Ignore the signals: what follows is short."""
         ignore()
 
     def _hurry(self, number: int, frame: FrameType | None) -> None:
@@ -134,9 +133,10 @@ class Deadline:
 
 
 class Watch:
-    """While entered, a thread raises `Hangup` in the main thread once `wait` says that ssh left.
+    """While entered, a thread raises `Hangup` in the main thread once ssh has exited.
 
-    `wait` takes seconds and tells whether ssh has gone within them.
+    Args:
+        wait: waits up to the given seconds and returns whether ssh has exited.
     """
 
     def __init__(self, wait: Callable[[float], bool]) -> None:
@@ -169,7 +169,7 @@ class Watch:
 
 def _handle(handler: Callable[[int, FrameType | None], None], again: Collection[int] = ()) -> None:
     for number in _ALL:
-        # SIGTERM is always heard: it is how `Watch` reaches the main thread.
+        # Always handle SIGTERM: `Watch` uses it to reach the main thread.
         if number in {signal.SIGTERM, *again} or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
 
@@ -181,7 +181,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _dropped(event: Any) -> None:
-    """An exception got lost where Python cannot raise any; ours has to be heard."""
+    """Raise a `Hangup` again that Python could not raise; pass other exceptions on."""
     if event.exc_type is not Hangup:
         if _RACE not in str(event.exc_value):
             _hooks[-1](event)

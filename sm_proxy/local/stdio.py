@@ -1,8 +1,8 @@
-"""stdin and stdout as ssh gives them to a ProxyCommand, as descriptors one can wait for.
+"""ssh's end of a ProxyCommand: stdin and stdout, as descriptors that we can wait for.
 
-stdout carries SSH bytes only: `take` keeps the real one for the pump and points everything else
-that prints at stderr. On Windows pipes cannot be waited for, so two threads carry the bytes to and
-from a socket pair there; elsewhere the pipes are used as they are.
+stdout carries SSH bytes only: `take_over` keeps the real stdout for the pump, and everything else
+prints to stderr. On Windows nothing can wait for a pipe, so two threads copy the bytes through a
+socket pair; elsewhere we use the pipes directly.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from sm_proxy.local import poll
 
 CHUNK: Final = 1 << 16
 POLLABLE: Final = os.name == "posix"
-"""Whether pipes can be waited for."""
+"""Whether the system can wait for pipes."""
 _PIPE_WRITE: Final = 4096
 """POSIX: a write of at most PIPE_BUF to a writable pipe never blocks."""
 
 
 class Stdio(Protocol):
-    """ssh's two ends."""
+    """stdin and stdout of a ProxyCommand."""
 
     stdin: int
     """Wait for it to be readable."""
@@ -33,29 +33,28 @@ class Stdio(Protocol):
     """Wait for it to be writable."""
 
     def read(self, size: int) -> bytes:
-        """What has come from ssh; nothing at its end. Call it when `stdin` is readable."""
+        """Bytes from ssh; empty at the end. Call it when `stdin` is readable."""
 
     def write(self, data: bytes | memoryview) -> int:
-        """Give bytes to ssh, return how many were taken. Call it when `stdout` is writable.
+        """Send bytes to ssh and return how many it took. Call it when `stdout` is writable.
 
         Raises:
             OSError: ssh no longer reads.
         """
 
     def gone(self, within: float = 0) -> bool:
-        """Whether ssh has closed both its ends, or closes them within so many seconds."""
+        """Whether ssh closes its ends within so many seconds, or has done so."""
 
     def finish(self) -> None:
-        """Close stdout once everything given to `write` has reached ssh."""
+        """Close stdout after everything from `write` has reached ssh."""
 
 
 def take_over() -> Stdio:
-    """Take stdin and stdout over; whatever prints from now on prints to stderr.
+    """Take stdin and stdout over: from now on, prints go to stderr, and stdin is empty.
 
-    Whatever reads stdin from now on, such as a credential_process, finds its end: ssh's bytes are
-    for us alone.
+    A child such as a credential_process must not read ssh's bytes from stdin.
     """
-    own_stdin, own_stdout = os.dup(0), os.dup(1)  # not inherited by what we start
+    own_stdin, own_stdout = os.dup(0), os.dup(1)  # children do not inherit them
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -65,33 +64,33 @@ def take_over() -> Stdio:
 
 
 class DirectStdio:
-    """The descriptors themselves."""
+    """Use the descriptors directly."""
 
     def __init__(self, stdin: int, stdout: int) -> None:
         self.stdin = stdin
         self.stdout = stdout
-        # Pipes and sockets are ours alone on this side; a terminal's flags are shared with others.
+        # Only we use this end of a pipe or socket; other programs share the flags of a terminal.
         mode = os.fstat(stdout).st_mode
         self._nonblocking = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
         if self._nonblocking and sys.platform != "win32":
             os.set_blocking(stdout, False)
 
     def read(self, size: int) -> bytes:
-        """What has come from ssh."""
+        """Bytes from ssh."""
         try:
             return os.read(self.stdin, size)
-        except OSError:  # a reset, a terminal that hung up: there is no more to come
+        except OSError:  # a reset connection or a closed terminal: the end
             return b""
 
     def write(self, data: bytes | memoryview) -> int:
-        """Give bytes to ssh, as many as it takes."""
+        """Send bytes to ssh, as many as it takes."""
         try:
             return os.write(self.stdout, data if self._nonblocking else data[:_PIPE_WRITE])
         except BlockingIOError:
             return 0
 
     def gone(self, within: float = 0) -> bool:
-        """Whether ssh has closed its ends: a closed pipe is told even while it holds bytes."""
+        """Whether ssh has closed its ends; `poll` reports that even while bytes are unread."""
         return bool(poll.wait([], [], [self.stdout], within).hung_up)
 
     def finish(self) -> None:
@@ -101,7 +100,7 @@ class DirectStdio:
 
 
 class ThreadedStdio:
-    """Two threads between blocking descriptors and a socket pair, for platforms without poll."""
+    """Copy between the descriptors and a socket pair in two threads, without `poll`."""
 
     def __init__(self, stdin: int, stdout: int) -> None:
         self._near, self._far = socket.socketpair()
@@ -115,14 +114,14 @@ class ThreadedStdio:
         self._writer.start()
 
     def read(self, size: int) -> bytes:
-        """What has come from ssh."""
+        """Bytes from ssh."""
         try:
             return self._near.recv(size)
         except OSError:
             return b""
 
     def write(self, data: bytes | memoryview) -> int:
-        """Give bytes to ssh, as many as the socket takes."""
+        """Send bytes to ssh, as many as the socket takes."""
         if self._broken:
             raise BrokenPipeError("ssh no longer reads")
         try:
@@ -131,11 +130,11 @@ class ThreadedStdio:
             return 0
 
     def gone(self, within: float = 0) -> bool:
-        """Whether stdin has ended or a write has failed: a pipe cannot be asked for its reader."""
+        """Whether stdin has ended or a write has failed: a pipe does not tell more."""
         return self._left.wait(within)
 
     def finish(self) -> None:
-        """Let the writer deliver what it has; two seconds at the most."""
+        """Let the writer thread finish, in two seconds at most."""
         with contextlib.suppress(OSError):
             self._near.shutdown(socket.SHUT_WR)
         self._writer.join(2)

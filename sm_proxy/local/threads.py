@@ -1,8 +1,7 @@
-"""A call in a thread of its own, waited for in a way that ssh's going away can end.
+"""Run a call in a thread, and wait for it so that a signal can end the wait.
 
-A lookup in a dead DNS cannot be interrupted, nor can any blocking call on Windows; a wait in
-short slices can. The threads are daemons: what still runs when ssh has gone does not keep the
-process alive.
+A signal cannot interrupt a DNS lookup, or any blocking call on Windows, but it can interrupt a wait
+in short slices. The threads are daemons: they do not keep the process alive after ssh has exited.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ _SLICE_S: Final = 0.25
 
 
 class Background(Generic[T]):
-    """`work`, started at once; `result` gives what it returns or raises what it raises.
+    """Run `work` in a thread; `result` returns or raises what it did.
 
-    With `begin=False` it starts at `begin`: a signal can strike while a thread is being started,
-    and whoever has to clean up after the work needs hold of it by then.
+    With `begin=False` the thread starts at `begin`. A signal can arrive while a thread is starting:
+    then a caller that must clean up after the work already has this object.
     """
 
     def __init__(self, work: Callable[[], T], *, begin: bool = True) -> None:
         self._work = work
         self._values: list[T] = []
         self._error: BaseException | None = None
-        # Not the thread's own `join`: up to Python 3.12, one that a signal handler's exception
-        # interrupts takes the thread for ended.
+        # Not `Thread.join`: up to Python 3.12, if a signal handler raises in it, the thread counts
+        # as ended.
         self._ended = threading.Event()
         self._begun = False
         if begin:
@@ -42,7 +41,7 @@ class Background(Generic[T]):
         threading.Thread(target=self._run, daemon=True).start()
 
     def result(self) -> T:
-        """Wait for the end; a signal handler that raises ends the wait, not the work."""
+        """Wait for the end. If a signal handler raises, the wait ends and the work goes on."""
         while not self._ended.wait(_SLICE_S):
             pass
         if self._error is not None:
@@ -51,16 +50,16 @@ class Background(Generic[T]):
 
     @property
     def done(self) -> bool:
-        """Whether `result` gives its answer at once."""
+        """Whether the work has ended."""
         return self._ended.is_set()
 
     @property
     def error(self) -> BaseException | None:
-        """What `work` has raised, so far as it has ended."""
+        """The exception that `work` raised; None while it runs or if it succeeded."""
         return self._error
 
     def settled(self, within: float) -> T | None:
-        """What `work` has returned within so many seconds; None if nothing, or if it failed."""
+        """Wait up to so many seconds for the result; None if it is not there or `work` failed."""
         if self._begun:
             self._ended.wait(within)
         return self._values[0] if self._values else None
@@ -80,10 +79,10 @@ def run(work: Callable[..., T], *arguments: Any, **named: Any) -> T:
 
 
 def map_concurrently(work: Callable[[Item], T], items: Iterable[Item], at_once: int) -> list[T]:
-    """`work(item)` for each, `at_once` at a time; the answers in the order of `items`.
+    """Call `work(item)` for each item, `at_once` at a time; results in the order of `items`.
 
     Raises:
-        BaseException: what the first call that failed has raised; no further item is begun.
+        BaseException: of the first call that failed; no further call starts.
     """
     queue = deque(enumerate(items))
     found: dict[int, T] = {}
@@ -92,7 +91,7 @@ def map_concurrently(work: Callable[[Item], T], items: Iterable[Item], at_once: 
         while queue:
             try:
                 number, item = queue.popleft()
-            except IndexError:  # another took it
+            except IndexError:  # another worker took it
                 return
             try:
                 found[number] = work(item)

@@ -141,8 +141,8 @@ def elsewhere(process: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (gone, "a process that has not said who it is holds"),
-        (used_again, "a process that has not said who it is holds"),
+        (gone, "an unknown process holds"),
+        (used_again, "an unknown process holds"),
         (elsewhere, "process 77 of wagner (since "),
     ],
 )
