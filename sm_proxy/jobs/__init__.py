@@ -1,1 +1,1 @@
-"""What a job is: names, Describe calls, logs and markers."""
+"""Jobs: names, kinds, Describe calls, logs and markers."""

@@ -1,9 +1,9 @@
-"""What is remembered of jobs between connections, so that a second one asks nothing.
+"""Cache jobs and containers, so that a second connection makes no calls.
 
-Two kinds of records in the cache folder. A job's: what it is and where its subnets lie, shared by
-all its nodes, so that 64 connections to 64 nodes describe it once. A node's: where its container
-was found. Neither outlives the time at which the job must have ended, and whatever comes from here
-is marked as cached: the first byte from the container confirms it (`tunnel/stale_address.py`).
+The cache has two kinds of records. A job's record has its description and subnets; all its nodes
+share it, so 64 connections to 64 nodes describe the job once. A node's record has its container.
+A record expires when the job must have ended. A container from here is marked as cached: the first
+byte from it confirms the address (`tunnel/stale_address.py`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from sm_proxy.state import json_records
 from sm_proxy.state.cache import Cache
 
 RUNNING_S: Final = 24 * 3600.0
-"""A running job's record is good for so long at most, if its MaxRuntime allows."""
+"""Seconds until the record of a running job expires; sooner if its MaxRuntime ends sooner."""
 STARTING_S: Final = 2.0
-"""A starting job changes: its record only spares processes that ask at the same moment."""
+"""Seconds for a starting job, which changes: enough for processes that ask at the same time."""
 
 
 class JobCache:
     """The records of one scope: profile, region, endpoint.
 
     Args:
-        aws: whose scope tells one account and region from another, and whose clock times jobs.
+        aws: gives the scope, and the offset between its clock and ours.
     """
 
     def __init__(self, aws: Aws) -> None:
@@ -42,7 +42,7 @@ class JobCache:
         self._cache = Cache("jobs")
 
     def container(self, target: Target) -> Container | None:
-        """Where the node was last found."""
+        """The container that was last found for the node; None if unknown."""
         record = self._cache.load(*self._node_key(target))
         if record is None:
             return None
@@ -54,16 +54,16 @@ class JobCache:
         return replace(found, host=target.host, cached=True)
 
     def keep_container(self, target: Target, job: Job, container: Container) -> None:
-        """Remember where the node is, until the job must have ended."""
+        """Save the node's container until the job must have ended."""
         key = (*self._job_key(target, job.name), target.node)
         self._cache.save(*key, record=json_records.to_record(container), expires=self._end_of(job))
 
     def forget_container(self, target: Target) -> None:
-        """It is not there any more."""
+        """Delete the node's record: its container is gone."""
         self._cache.forget(*self._node_key(target))
 
     def job(self, target: Target, max_age: float) -> tuple[Job, Subnets | None] | None:
-        """What the job was less than `max_age` seconds ago, and its subnets if they are known."""
+        """The job as described at most `max_age` seconds ago, and its subnets if known."""
         record = self._cache.load(*self._job_key(target))
         if record is None:
             return None
@@ -79,7 +79,7 @@ class JobCache:
         return (job, subnets) if 0 <= age < max_age else None
 
     def keep_job(self, target: Target, job: Job, subnets: Subnets | None) -> None:
-        """Remember the job: shortly while it starts, until its end once it runs."""
+        """Save the job: for `STARTING_S` while it starts, until its end once it runs."""
         record = {
             "asked": time.time(),
             "job": json_records.to_record(job),
@@ -89,18 +89,18 @@ class JobCache:
         self._cache.save(*self._job_key(target, job.name), record=record, expires=expires)
 
     def forget_job(self, target: Target) -> None:
-        """It is asked about anew."""
+        """Delete the job's record, so that it is described again."""
         self._cache.forget(*self._job_key(target))
 
     def asking_about_job(self, target: Target) -> AbstractContextManager[None]:
-        """Held while the job is looked up: the others wait, and find it remembered."""
+        """Hold the lock while the job is looked up; others wait and then use the record."""
         return self._cache.alone(*self._job_key(target))
 
     def _end_of(self, job: Job) -> float:
-        """When the job must have ended by this machine's clock, and at the latest in a day.
+        """Unix time by our clock at which the job must have ended, in a day at the latest.
 
         Raises:
-            OverflowError: that is no time.
+            OverflowError: the time is out of range.
         """
         last = time.time() + RUNNING_S
         if job.must_end_by is None:
@@ -108,7 +108,7 @@ class JobCache:
         return min(last, job.must_end_by.timestamp() - self._aws.clock_offset_s)
 
     def _job_key(self, target: Target, name: str = "") -> tuple[str, ...]:
-        """The key of the job's own name: `sm-bert` may be another job tomorrow."""
+        """The key by the job's full name: the prefix `bert` may mean another job tomorrow."""
         return (self._scope, target.kind or "", name or target.job)
 
     def _node_key(self, target: Target) -> tuple[str, ...]:
@@ -116,12 +116,12 @@ class JobCache:
 
 
 def _refuse_unless_possible(container: Container) -> None:
-    """A log would not have been believed that says this, so a record is not."""
+    """Check the record as strictly as the log that it came from."""
     ipaddress.ip_address(container.address)
     if not 0 < container.port < 1 << 16 or not all(
         map(public_key.is_public_key, container.host_keys)
     ):
-        raise ValueError("no place to connect to")
+        raise ValueError("not a possible container")
 
 
 def _plain_subnets(subnets: Subnets | None) -> dict[str, Any] | None:
@@ -136,7 +136,7 @@ def _subnets(record: dict[str, Any] | None) -> Subnets | None:
     vpc_id, networks = record["vpc_id"], record["networks"]
     if not isinstance(networks, list) or not all(
         isinstance(item, str)
-        for item in (vpc_id, *networks)  # a number would do for an address
+        for item in (vpc_id, *networks)  # ip_network also accepts a number
     ):
-        raise ValueError("no record of subnets")
+        raise ValueError("not a record of subnets")
     return Subnets(vpc_id, tuple(map(ipaddress.ip_network, networks)))

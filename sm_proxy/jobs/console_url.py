@@ -1,4 +1,4 @@
-"""Links to the AWS console, for the partition that a job's ARN names."""
+"""Links to the AWS console in the partition of a job's ARN."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _HOSTS: Final = {
 
 
 def link(arn: str, page: str, name: str) -> str:
-    """The page of one job; empty in a partition whose console is not known.
+    """The URL of a job's page; empty if the partition's console is unknown.
 
     Args:
-        arn: of the job. Its last part is of no use here: the service writes it in lower case.
-        page: the console's name for a list of such jobs: `jobs`, `processing-jobs`, ...
+        arn: of the job; we do not use its last part, which the service writes in lower case.
+        page: the console's word for this kind of job: `jobs`, `processing-jobs`, ...
         name: the job's name.
     """
     _, partition, _, region, *_ = [*arn.split(":"), "", "", "", ""]

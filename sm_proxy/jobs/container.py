@@ -15,7 +15,7 @@ class Container:
     Attributes:
         host: the name as the user typed it.
         job: the job's name, without prefix.
-        kind: training, processing, transform or endpoint.
+        kind: of the job, such as `training`.
         node: `algo-1`.
         address: its IP address.
         port: its SSH server's port.

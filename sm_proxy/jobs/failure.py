@@ -1,4 +1,4 @@
-"""Why a job is over: the end of its log, the likely cause, and where to read on."""
+"""Why a job has ended: the end of its log, the likely cause, and a link."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _KEEP_ELSEWHERE: Final = (
     "container could be kept for a while."
 )
 _MARKER: Final = '"sm_proxy_marker"'
-"""Our own line in a short log says nothing about the end."""
+"""A short log may end with our own line, which tells nothing about the failure."""
 _SHOWN: Final = 300
-"""Of a line on the terminal; the causes are looked for in more of it."""
+"""Characters of a log line on the terminal; the search for causes uses more."""
 
 
 def explain(aws: Aws, job: Job, on_status: Callable[[str], None]) -> SmProxyError:
-    """The error for a job that is over, after what its log says has been told.
+    """Print the end of the job's log, and return the error for the ended job.
 
-    Two calls at least, DescribeLogStreams and GetLogEvents, and one more for a job that has done
-    its work; a log that cannot be read is passed over in silence.
+    Two calls or more, DescribeLogStreams and GetLogEvents, and another one if the container could
+    have been kept. If the log cannot be read, nothing is printed.
 
     Args:
         aws: for the calls.
-        job: one that is over.
+        job: an ended job.
         on_status: takes one line at a time.
     """
     stream = _stream(aws, job)
@@ -53,14 +53,14 @@ def explain(aws: Aws, job: Job, on_status: Callable[[str], None]) -> SmProxyErro
 
 
 def _cause(job: Job, tail: list[str]) -> failure_causes.Cause | None:
-    if job.status == "Completed":  # whatever its log says, it was not fatal
+    if job.status == "Completed":  # nothing in its log was fatal
         return None
     messages = [job.failure_reason, job.status, job.status_message]
     return failure_causes.find_likely(messages) or failure_causes.find_likely(tail)
 
 
 def _stream(aws: Aws, job: Job) -> str | None:
-    """The first node's newest stream."""
+    """The newest log stream of the first node; None if it cannot be read."""
     try:
         return log_streams.find_newest(aws, kinds.of(job.kind).streams(job, "algo-1"))
     except (SmProxyError, ServiceError):
@@ -68,7 +68,7 @@ def _stream(aws: Aws, job: Job) -> str | None:
 
 
 def _is_ours(aws: Aws, job: Job, stream: str) -> bool:
-    """Whether its container had our entrypoint: no other reads SM_PROXY_KEEP_SUCCESS."""
+    """Whether the container had our entrypoint, which reads SM_PROXY_KEEP_SUCCESS."""
     try:
         page = next(logs.head(aws, job.log_group, stream), [])
     except SmProxyError:
@@ -77,9 +77,9 @@ def _is_ours(aws: Aws, job: Job, stream: str) -> bool:
 
 
 def _last_lines(aws: Aws, group: str, stream: str) -> list[str]:
-    """The last lines of a stream."""
+    """The last lines of a stream; empty if it cannot be read."""
     token: dict[str, Any] = {}
-    for _ in range(_PAGES):  # an empty page may stand before full ones
+    for _ in range(_PAGES):  # an empty page may come before others
         try:
             page = aws.call(
                 "logs",

@@ -1,8 +1,8 @@
-"""Why jobs end, by what their logs and the service say: one row of the table a cause.
+"""Likely causes of a job's end, found in its log and in the service's messages: one row each.
 
-The first row that fits wins, so the particular stands before the general. The service's words are
-those of DescribeTrainingJob's FailureReason as documented and as users quote them; the others are
-what shells, kernels, sshd and Python print.
+The first match wins, so specific rows come before general ones. The patterns are from documented
+and quoted FailureReasons of DescribeTrainingJob, and from messages of shells, kernels, sshd and
+Python.
 """
 
 from __future__ import annotations
@@ -17,14 +17,20 @@ _LINE_LIMIT: Final = 2000
 
 @dataclass(frozen=True)
 class Cause:
-    """What probably happened, what helps, and the signs of it."""
+    """A likely cause.
+
+    Attributes:
+        what: what happened.
+        advice: how to fix it.
+        pattern: matches text that shows it.
+    """
 
     what: str
     advice: str
     pattern: re.Pattern[str]
 
-    def fits(self, text: str) -> bool:
-        """Whether a line shows one of the signs."""
+    def matches(self, text: str) -> bool:
+        """Whether the text shows this cause."""
         return self.pattern.search(text) is not None
 
 
@@ -62,8 +68,8 @@ _TABLE: Final = (
         r"No space left on device",
     ),
     _cause(
-        "AWS has no such instance free",
-        "Try again later, or another instance type or Availability Zone.",
+        "AWS has no free instance of this type",
+        "Try again later, or use another instance type or Availability Zone.",
         r"\bCapacityError",
         r"InsufficientInstanceCapacity",
         r"insufficient capacity",
@@ -76,7 +82,7 @@ _TABLE: Final = (
         r"account-level service limit",
     ),
     _cause(
-        "no spot instance was free before MaxWaitTimeInSeconds was over",
+        "no spot instance became free within MaxWaitTimeInSeconds",
         "Raise MaxWaitTimeInSeconds, or do without spot instances.",
         r"MaxWaitTime",
     ),
@@ -124,14 +130,14 @@ _TABLE: Final = (
     ),
     _cause(
         "the entrypoint may not be executed",
-        "Have it executable in the image: chmod +x.",
+        "Make it executable in the image: chmod +x.",
         r"exec:.{0,200}permission denied",
         r"\b(ba|da)?sh: .{0,200}permission denied",
         r"exit ?code:? 126\b",
     ),
     _cause(
-        "the SSH server could not do its work",
-        "Look at what sshd says in the log; the image needs openssh-server.",
+        "the SSH server could not run",
+        "Check sshd's messages in the log; the image needs openssh-server.",
         r"\bsshd: no hostkeys available",
         r"\bsshd: .{0,200}(Cannot bind|Bad configuration)",
         r"Missing privilege separation directory",
@@ -160,7 +166,7 @@ _TABLE: Final = (
     ),
     _cause(
         "the nodes could not talk to each other (NCCL)",
-        "Let the security group's members reach each other on all ports.",
+        "Let the members of the security group reach each other on all ports.",
         r"NCCL (WARN|error)",
         r"nccl(System|Internal|Remote)Error",
     ),
@@ -173,6 +179,6 @@ _TABLE: Final = (
 
 
 def find_likely(texts: Iterable[str]) -> Cause | None:
-    """The cause these texts speak of; the first row of the table that fits one of them."""
+    """The first cause in the table that matches one of the texts."""
     bounded = [text[:_LINE_LIMIT].strip() for text in texts]
-    return next((cause for cause in _TABLE if any(map(cause.fits, bounded))), None)
+    return next((cause for cause in _TABLE if any(map(cause.matches, bounded))), None)

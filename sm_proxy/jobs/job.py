@@ -1,4 +1,4 @@
-"""What a job is right now, whatever its kind and its age."""
+"""A job of any kind, as the service describes it now."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.errors import SmProxyError
 
 Phase = Literal["starting", "running", "ended", "failed"]
-"""No container yet; a container; none any more, whatever the reason; none, for a reason."""
+"""Before, during and after the life of its containers; `failed` has a FailureReason."""
 
 _NUMBERED = re.compile(r"algo-([0-9]+)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A job's line in the list of its kind.
+    """A job in the result of a List call.
 
     Attributes:
         name: as the service spells it.
         kind: which kind of job.
         status: the SecondaryStatus, or the status of a kind that has none.
-        phase: what that means for its containers.
+        phase: what the status means for its containers.
         created: its CreationTime.
-        failure_reason: the service's words, where its list has them.
+        failure_reason: the service's message, if the List call has one.
     """
 
     name: str
@@ -41,20 +41,20 @@ class Summary:
 class Job(Summary):
     """A job as the service describes it.
 
-    Every field is plain, so that the whole can be written to a file.
+    All fields are plain values, so that the cache can save it.
 
     Attributes:
-        noun: what people call its kind.
+        noun: its kind in words, such as `training job`.
         log_group: its log group.
         status_since: when `status` began.
-        status_message: the service's words about it, for people.
+        status_message: the service's message about the status.
         progress: its statuses so far: `Starting -> Downloading (2 min) -> Training`.
         subnets: ids of the VpcConfig's subnets; empty when it has none.
         vpc_source: the model or endpoint configuration that `subnets` come from.
         nodes: how many instances it has.
         max_runtime_s: MaxRuntimeInSeconds, where its kind has one.
         max_wait_s: MaxWaitTimeInSeconds of a spot job.
-        console: address of its page in the AWS console; empty if that is not known.
+        console: URL of its page in the AWS console; empty if unknown.
     """
 
     noun: str
@@ -71,23 +71,23 @@ class Job(Summary):
 
     @property
     def running(self) -> bool:
-        """Whether its containers are there."""
+        """Whether its containers run."""
         return self.phase == "running"
 
     @property
     def over(self) -> bool:
-        """Whether there is no container, and will be none."""
+        """Whether its containers have ended."""
         return self.phase in {"ended", "failed"}
 
     @property
     def must_end_by(self) -> datetime | None:
-        """When the service will have ended it; None where nothing limits it."""
+        """When the service ends it at the latest; None without a limit."""
         if self.max_runtime_s is None:
             return None
         return self.created + timedelta(seconds=self.max_runtime_s + (self.max_wait_s or 0))
 
     def ending(self) -> SmProxyError:
-        """The error for a job that is over: `job-failed` with the FailureReason, or `job-ended`."""
+        """The error for an ended job: `job-failed` with the FailureReason, or `job-ended`."""
         if self.phase == "failed":
             return SmProxyError(
                 "job-failed",
@@ -101,7 +101,7 @@ class Job(Summary):
         )
 
     def refuse_if_over(self) -> None:
-        """Raise if there is, and will be, no container.
+        """Raise if the containers have ended.
 
         Raises:
             SmProxyError: `job-failed` or `job-ended`.
@@ -110,7 +110,7 @@ class Job(Summary):
             raise self.ending()
 
     def refuse_unless_in_vpc(self) -> None:
-        """Raise if nothing can reach its containers.
+        """Raise if the job has no VpcConfig: nothing can reach its containers.
 
         Raises:
             SmProxyError: `no-vpc`.
@@ -118,13 +118,13 @@ class Job(Summary):
         if not self.subnets:
             raise SmProxyError(
                 "no-vpc",
-                f"{self.noun} {self.name} does not run in a VPC, so its container has no address"
-                " for us",
+                f"{self.noun} {self.name} does not run in a VPC, so nothing can reach its"
+                " container",
                 "Submit it with VpcConfig (subnets and security_group_ids).",
             )
 
     def refuse_missing_node(self, node: str) -> None:
-        """Raise if the job has fewer nodes; whether it has an instance only its log tells.
+        """Raise if `algo-<n>` is above the number of nodes; an instance id is not checked.
 
         Raises:
             SmProxyError: `bad-name`.
@@ -133,6 +133,6 @@ class Job(Summary):
         if numbered and int(numbered[1]) > self.nodes:
             raise SmProxyError(
                 "bad-name",
-                f"{self.noun} {self.name} has {self.nodes} node(s), there is no {node}",
-                f"Nodes are algo-1 to algo-{self.nodes}.",
+                f"{self.noun} {self.name} has {self.nodes} node(s): there is no {node}",
+                f"Its nodes are algo-1 to algo-{self.nodes}.",
             )

@@ -1,4 +1,4 @@
-"""The jobs of an account, all kinds side by side."""
+"""The jobs of an account, of all kinds."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from sm_proxy.local.threads import Background
 
 
 def list_all(aws: Aws, on_status: Callable[[str], None], *, live: bool = False) -> list[Summary]:
-    """One page of each kind; a kind that may not be listed is noted and left out.
+    """One page of jobs of each kind; a kind is left out if listing it is denied.
 
     Args:
         aws: for the calls.
-        on_status: takes one line for each kind that is left out.
-        live: those that have not ended, so that others do not fill the page.
+        on_status: takes a line for each kind that is left out.
+        live: only jobs that have not ended, so that ended ones do not fill the page.
 
     Raises:
-        SmProxyError: no kind may be listed, or what else a call met.
+        SmProxyError: listing is denied for all kinds, or a call failed.
     """
     asked = [Background(partial(_page, aws, kind, live=live)) for kind in kinds.ORDER]
     answers = [background.result() for background in asked]
@@ -35,7 +35,7 @@ def list_all(aws: Aws, on_status: Callable[[str], None], *, live: bool = False) 
 
 
 def _page(aws: Aws, kind: Kind, *, live: bool) -> list[Summary] | SmProxyError:
-    """The newest jobs of a kind, or the refusal to list them."""
+    """The newest jobs of a kind, or the error if listing them is denied."""
     module = kinds.of(kind)
     try:
         return module.recent(aws, live=live and module.ONE_STATUS_IS_LIVE)

@@ -1,9 +1,9 @@
-"""Where a container's address may come from: what containers print today, one function a form.
+"""Read a container's address from its log, in one of several formats.
 
-A form is a function from a line to what it tells, and one row of the table. Within what has been
-read of a log the forms higher in the table win, however late their line stands; within a form the
-first line wins, so that whoever writes later lines cannot move the container. What a form says over
-several lines may be cut by the end of a page: all that has been read so far is judged.
+A format is a function from a line to an address, and one row of `_TABLE`. A format higher in the
+table wins, even if its line comes later in the log. Within the marker format the first line wins,
+so that a later line cannot move the container. A format may spread its addresses over several
+lines, which a page may cut: so each page is read together with all pages before it.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _IP_ADDR: Final = re.compile(
     r"\binet6? (?:([0-9a-fA-F.:]{2,45})/\d{1,3}|[\w.:/]{0,45}\*[\w.:/*]{0,60})"
     r"(?: \S+){0,8} scope global\b.*"
 )
-"""Of `ip addr` and of `ip -o addr`; the second way of an address is a masked one."""
+"""`ip addr` and `ip -o addr`; the second alternative is a masked address."""
 _SSH_HELPER: Final = re.compile(r"\bSSH Helper Log IP: *([0-9a-fA-F.: *]{2,1000})\s*")
 
 
 @dataclass(frozen=True)
 class LogAddress:
-    """What a log tells of its container.
+    """What a log tells about its container.
 
     Attributes:
-        source: which form told it.
-        addresses: IP addresses in the container's order; not yet held against the subnets.
-        port: its SSH server's port; 0 when it says that it has none.
-        user: the user it serves, None where the log does not say.
-        host_keys: each `"type base64"`; empty where the log names none.
+        source: the format.
+        addresses: IP addresses in the container's order; not yet checked against the subnets.
+        port: its SSH server's port; 0 if it says that it has no server.
+        user: the user who can log in; None if the log does not tell.
+        host_keys: each `"type base64"`; empty if the log has none.
         problems: why something is missing, in the container's words.
-        ignored: how many later markers say something else; a container prints one.
-        masked: whether CloudWatch Logs has put asterisks where some of it stood.
+        ignored: how many later markers differ; a container prints one marker.
+        masked: whether CloudWatch Logs has replaced a part with asterisks.
     """
 
     source: Source
@@ -60,8 +60,8 @@ class Line:
     """A line of a node's log.
 
     Attributes:
-        text: as it was printed.
-        node: whose log it is: see `read`.
+        text: as printed.
+        node: of the log: see `read`.
         alone: whether the job has no other node.
     """
 
@@ -70,7 +70,12 @@ class Line:
     alone: bool
 
     def search(self, form: re.Pattern[str], word: str) -> re.Match[str] | None:
-        """The form, which holds `word` and goes on to the line's end; None in another node's."""
+        """Match a pattern up to the end of the line; None if the line is another node's.
+
+        Args:
+            form: the pattern.
+            word: a part of every match, to skip other lines quickly.
+        """
         if word not in self.text or len(self.text) > _LINE_LIMIT:
             return None
         text = log_prefix.without_colours(self.text)
@@ -84,11 +89,11 @@ class Line:
 def read(
     pages: Iterable[Iterable[str]], node: str | None, *, alone: bool = False
 ) -> Iterator[LogAddress]:
-    """The best that a node's log tells so far, after each page that leaves something to tell.
+    """The best address so far, after each page of a node's log that has one.
 
     Args:
-        pages: the events of its log, in order; no more of them are taken than are asked for.
-        node: whose marker counts; None where containers do not know what they are called.
+        pages: the events of the log, in order; a page is read only when the caller goes on.
+        node: of the log; None if containers do not know their node's name.
         alone: whether the job has no other node.
     """
     reported: dict[Source, list[LogAddress]] = {source: [] for source in _TABLE}
@@ -102,13 +107,13 @@ def read(
 
 
 def _first(reported: list[LogAddress]) -> LogAddress:
-    """The first marker; whoever can write to the log cannot move the container by a later one."""
+    """The first marker: a later line in the log cannot move the container."""
     return replace(reported[0], ignored=sum(other != reported[0] for other in reported[1:]))
 
 
 def _marker(line: Line) -> LogAddress | None:
     parsed = marker.parse(line.text)
-    # A launcher such as mpirun copies what the other nodes print into the first one's log.
+    # A launcher such as mpirun copies the output of other nodes into the first node's log.
     if parsed is None or (parsed.node and line.node not in {None, parsed.node}):
         return None
     return LogAddress(
@@ -150,7 +155,7 @@ def _plain(source: Source, words: list[str]) -> LogAddress | None:
 
 
 def _merged(reported: list[LogAddress]) -> LogAddress:
-    """All addresses of a form that names one a line, in order, each once."""
+    """All addresses of a format with one address a line, in order, without duplicates."""
     addresses = dict.fromkeys(address for item in reported for address in item.addresses)
     masked = any(item.masked for item in reported)
     return LogAddress(reported[0].source, tuple(addresses)[:_ADDRESSES_LIMIT], masked=masked)

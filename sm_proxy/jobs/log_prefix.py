@@ -1,4 +1,4 @@
-"""What launchers and loggers put before a line of a container's log, and whose line it then is.
+"""Prefixes that launchers and loggers add to log lines, and the node that they name.
 
     [1,mpirank:0,algo-1]<stdout>:    mpirun --tag-output, as SageMaker's toolkits call it
     [1,0]<stderr>:                   the same, without a name: job and rank
@@ -6,11 +6,10 @@
     algo-1-8yfk2  |                  docker compose
     [default0]:                      torchrun
     (RayTrainWorker pid=7, ip=...)   Ray
-    INFO:root:                       Python's logging, and what else has a time, a level, a name
+    INFO:root:                       Python's logging, and others with a time, a level, a name
     2026-11-28 10:00:00,123 sagemaker-training-toolkit INFO
 
-Only what is known stands before a line: a sentence does not, for a program may print what others
-have written.
+We accept known prefixes only, and no sentence: a program may print text that others have written.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-9;:?]{0,40}[@-~]|[()][0-9A-Za-z])")
 _BREAKS: Final = re.compile(r"[\r\n]+")
 _NODE: Final = re.compile(r"(?<![\w-])algo-\d{1,4}(?!\d)")
 _LAUNCHER: Final = re.compile(r"\[(?:prterun|mpirun)-[^\]@]{0,100}@")
-"""Before the rank: where mpirun runs, which is no name of the line's own node."""
+"""The host of mpirun, before the rank; it is not the node of the line."""
 _RANK: Final = re.compile(
     r"\[(?:\d{1,9},)?(?:mpirank:)?(?P<tagged>\d{1,6})(?:,[^\[\]]{0,80})?\]<std"
     r"|^\s*\[(?:\d{1,9},)?(?P<plain>\d{1,6})\]"
     r"|^\s*(?P<labelled>\d{1,5}): "
 )
 _ELSEWHERE: Final = re.compile(r"\([^()]*\bip=")
-"""Ray names the address of a process that is not on the driver's node."""
+"""Ray prints the address of a process that is not on the driver's node."""
 _LEVEL: Final = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERR(?:OR)?|CRITICAL|FATAL)"
 _NAME: Final = r"[A-Za-z_][\w./-]{0,63}(?::[\w<>.]{1,40}){0,2}"
 _APART: Final = r"(?: *[:|-] *| +)"
@@ -68,19 +67,19 @@ _BETWEEN: Final = re.compile(r"[\s:|-]*")
 
 
 def lines(event: str) -> list[str]:
-    """The lines of one event: what ends in a mere carriage return comes joined to what follows."""
+    """The lines of one event; a progress bar joins several with carriage returns."""
     if "\r" not in event and "\n" not in event:
         return [event]
     return [line for line in _BREAKS.split(event) if line]
 
 
 def without_colours(line: str) -> str:
-    """The line as it is seen on a terminal."""
+    """The line without escape sequences for colours."""
     return _ESCAPES.sub("", line) if "\x1b" in line else line
 
 
 def is_known(prefix: str) -> bool:
-    """Whether all of it is what launchers and loggers put before a line, or nothing at all."""
+    """Whether the prefix consists of known parts only, or is empty."""
     if len(prefix) > _LENGTH_LIMIT:
         return False
     at = len(prefix) - len(prefix.lstrip())
@@ -96,12 +95,12 @@ def is_known(prefix: str) -> bool:
 
 
 def is_of(prefix: str, node: str | None, *, alone: bool) -> bool:
-    """Whether the line may be of `node`: its prefix names no other one.
+    """Whether the line may come from `node`: its prefix does not name another one.
 
     Args:
-        prefix: what stands before it.
-        node: `algo-1`; None where containers do not know what they are called.
-        alone: whether the job has no other node, so that every rank is its own.
+        prefix: the text before it.
+        node: such as `algo-1`; None if containers do not know their node's name.
+        alone: whether the job has no other node, so that all ranks run on this one.
     """
     if node is None:
         return True
@@ -111,5 +110,5 @@ def is_of(prefix: str, node: str | None, *, alone: bool) -> bool:
     if alone:
         return True
     rank = _RANK.search(text)
-    # Of ranks without a name only the first is sure to run where mpirun does: here.
+    # Without a node's name, only rank 0 surely runs on mpirun's node, which is this one.
     return not _ELSEWHERE.search(text) and (rank is None or int(rank[rank.lastgroup or 0]) == 0)

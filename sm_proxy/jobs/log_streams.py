@@ -1,13 +1,13 @@
-"""Which log stream is a node's, and how it is found.
+"""Find the log stream of a node.
 
     /aws/sagemaker/TrainingJobs       <job>/algo-<n>-<epoch>
     /aws/sagemaker/ProcessingJobs     <job>/algo-<n>-<epoch>
     /aws/sagemaker/TransformJobs      <job>/<instance-id>-<epoch>
     /aws/sagemaker/Endpoints/<name>   <variant>/<instance-id>
 
-(SageMaker's guide, "CloudWatch logs for Amazon SageMaker AI".) Beside these stand others that are
-no container's own: `.../data-log`, `.../ssm` of RemoteDebug, and neighbours that share a prefix,
-such as `algo-10` with `algo-1` or `<job>-2` with `<job>`. So whole names are compared.
+(SageMaker's guide, "CloudWatch logs for Amazon SageMaker AI".) The groups also have streams that do
+not belong to a container, such as `.../data-log` and RemoteDebug's `.../ssm`. Names share prefixes:
+`algo-10` and `algo-1`, `<job>-2` and `<job>`. So we compare whole names.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _PAGES: Final = 4
 
 @dataclass(frozen=True)
 class Streams:
-    """How a node's stream is found among those of its log group.
+    """How to find a node's stream in its log group.
 
     Attributes:
         group: the log group.
-        prefix: what their names begin with; empty in a group of the job's own.
-        pattern: of a whole name, with the groups `node` and, where names have one, `epoch`.
+        prefix: the first part of all names; empty if the job has a group of its own.
+        pattern: matches a whole name, with the groups `node` and, if names have it, `epoch`.
         node: `algo-2`, or an instance id.
-        instances: 0 where containers call themselves algo-n; otherwise how many instances the
-            job has, and `algo-2` is the second of them by id.
+        instances: 0 if containers call themselves algo-n; otherwise the job's number of
+            instances, and `algo-2` means the second one in the order of ids.
     """
 
     group: str
@@ -44,7 +44,7 @@ class Streams:
     instances: int = 0
 
     def choose(self, streams: Iterable[Mapping[str, Any]]) -> str | None:
-        """The newest stream of the node, out of what DescribeLogStreams told."""
+        """The newest stream of the node, from results of DescribeLogStreams."""
         newest: dict[str, tuple[int, str]] = {}
         for stream in streams:
             name = str(stream.get("logStreamName", ""))
@@ -57,17 +57,17 @@ class Streams:
     def _node_among(self, newest: Mapping[str, tuple[int, str]]) -> str:
         if not self.instances or not self.node.startswith("algo-"):
             return self.node
-        # An endpoint that was updated or scaled has the streams of its former instances too.
+        # After an update or scaling, an endpoint still has the streams of its former instances.
         alive = sorted(newest, key=lambda instance: newest[instance], reverse=True)
         ids = dict(enumerate(sorted(alive[: self.instances]), 1))
         return ids.get(int(self.node.removeprefix("algo-")), "")
 
 
 def find_newest(aws: Aws, wanted: Streams) -> str | None:
-    """The node's newest stream, if there is one: one call, or a few where there are very many.
+    """The node's newest stream; None if there is none. One call, or up to four for many streams.
 
     Raises:
-        SmProxyError: what the call met.
+        SmProxyError: a call failed.
     """
     parameters = _parameters(wanted)
     seen: list[Mapping[str, Any]] = []
@@ -75,7 +75,7 @@ def find_newest(aws: Aws, wanted: Streams) -> str | None:
         page = _page(aws, parameters)
         seen += page.get("logStreams", [])
         token = page.get("nextToken")
-        # Instances are counted, so all have to be seen; a name speaks for itself.
+        # To count instances we need all streams; a node with a name needs its own only.
         if not token or (not wanted.instances and wanted.choose(seen)):
             break
         parameters["nextToken"] = token
@@ -94,11 +94,11 @@ def _page(aws: Aws, parameters: dict[str, Any]) -> dict[str, Any]:
         return aws.call("logs", "DescribeLogStreams", **parameters)
     except ServiceError as error:
         if error.error == "ResourceNotFoundException":
-            return {}  # the very first job of an account makes the group
+            return {}  # the first job of an account creates the group
         raise error.as_failure() from None
 
 
 def _epoch(match: re.Match[str], stream: Mapping[str, Any]) -> int:
-    """When the container started: as its name says, else when its stream was made."""
+    """When the container started: from the stream's name, else its creation time."""
     named = match.groupdict().get("epoch")
     return int(named or stream.get("creationTime") or 0)

@@ -1,4 +1,4 @@
-"""The first lines of a node's log: only the head is read, so the cost does not grow with it."""
+"""Read the first lines of a node's log; the cost does not grow with the log."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sm_proxy.errors import SmProxyError
 _HEAD_SIZES: Final = (100, 1000, 10000)
 _EMPTY_PAGES: Final = 30
 _PAGES: Final = 40
-"""A page holds 1 MB at most: lines of 256 KB would make thousands of pages of 10,000 lines."""
+"""A page has 1 MB at most: with lines of 256 KB, 10,000 lines would be thousands of pages."""
 
 
 class LimitError(SmProxyError):
-    """The log goes on, and is not read any further: its head stays what it is."""
+    """The log is longer than we read. Reading it again would not help: its head does not change."""
 
 
 def head(aws: Aws, group: str, stream: str, *, unmask: bool = False) -> Iterator[list[str]]:
@@ -27,11 +27,11 @@ def head(aws: Aws, group: str, stream: str, *, unmask: bool = False) -> Iterator
         aws: for the calls.
         group: the log group.
         stream: the log stream.
-        unmask: with what a data protection policy hides, which takes logs:Unmask.
+        unmask: also what a data protection policy hides; needs logs:Unmask.
 
     Raises:
         LimitError: the log is longer than that.
-        SmProxyError: what a call met.
+        SmProxyError: a call failed.
     """
     unmasked: dict[str, Any] = {"unmask": True} if unmask else {}
     token: str | None = None
@@ -44,7 +44,7 @@ def head(aws: Aws, group: str, stream: str, *, unmask: bool = False) -> Iterator
         if events:
             yield [str(event.get("message", "")) for event in events]
         read += len(events)
-        # An empty page may stand before full ones; the token repeats at the end.
+        # An empty page may come before others; at the end, the token repeats.
         empty = 0 if events else empty + 1
         at_end = page.get("nextForwardToken") in {None, token}
         if at_end or empty == _EMPTY_PAGES:

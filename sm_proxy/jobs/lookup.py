@@ -1,21 +1,21 @@
-"""From the name a user typed to the job it means.
+"""Find the job that a name means.
 
-Exact names win, in the order of the kinds; then comes what is typed in another case, or in part.
-Calls, one after the other (a transform job's Describe takes one more for its model, an endpoint's
-two more for its configuration and model):
+An exact name wins, in the order of the kinds; then a name in another case, then the beginning of a
+name. The calls, one after the other (a transform job's Describe needs another one for its model, an
+endpoint's two for its configuration and model):
 
     exact name of a training job         1  DescribeTrainingJob
     of a processing job                  2  ... DescribeProcessingJob
     of a transform job                   3  ... DescribeTransformJob
     of an endpoint                       4  ... DescribeEndpoint
     the beginning of a training job's    6  ... ListTrainingJobs, DescribeTrainingJob
-    its name in another case             6  the same; 7 if NameContains minds the case
+    its name in another case             6  the same; 7 if NameContains is case-sensitive
     `latest`                             3  DescribeTrainingJob, ListTrainingJobs,
                                             DescribeTrainingJob
-    no such thing                        6  4 x Describe, 2 x ListTrainingJobs
+    no such job                          6  4 x Describe, 2 x ListTrainingJobs
 
-A list that fills its page takes one more, of those that have not ended.
-With a kind in the name only that kind is asked: 1, or 3 for a part of a name, or 3 for none.
+A full page needs one more call, for jobs that have not ended. With a kind in the name we search
+only that kind: 1 call for an exact name, 3 for a part of one, 3 if there is none.
 """
 
 from __future__ import annotations
@@ -36,30 +36,37 @@ from sm_proxy.local import debug_log
 
 LATEST: Final = "latest"
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
-"""A name goes into file names and further calls: nothing else is taken from a list."""
+"""Names from a List call go into file names and further calls, so we check them."""
 _SHOWN: Final = 3
 
 
 def find(aws: Aws, target: Target, on_status: Callable[[str], None] = lambda _: None) -> Job:
     """The job that a name means.
 
-    A name typed in part means the newest running job that begins with it, else the newest that is
-    starting, else the only one that there is.
+    The beginning of a name means the newest running job with that beginning, else the newest
+    starting one, else the only one.
 
     Args:
         aws: for the calls.
         target: the name.
-        on_status: takes one line when the job is called otherwise than what was typed.
+        on_status: takes a line if the job's name is not the one that was typed.
 
     Raises:
-        SmProxyError: `job-not-found`, `job-ambiguous`, or what a call met.
+        SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
     """
     return _Search(aws, target).run(on_status)
 
 
 @dataclass
 class _Search:
-    """One search, and what it was not allowed to look at."""
+    """One search.
+
+    Attributes:
+        aws: for the calls.
+        target: the name.
+        unseen: what the account may not describe or list, for the message.
+        near: names to suggest if none matches.
+    """
 
     aws: Aws
     target: Target
@@ -82,7 +89,7 @@ class _Search:
 
     @property
     def _asked(self) -> tuple[Kind, ...]:
-        """The kinds whose exact names are tried; `latest` is a word of ours for all but one."""
+        """The kinds whose exact names we try; for `latest`, only the first one."""
         if self.target.kind:
             return (self.target.kind,)
         return kinds.ORDER[:1] if self.target.job == LATEST else kinds.ORDER
@@ -101,18 +108,18 @@ class _Search:
         return None
 
     def _candidates(self, kind: Kind) -> list[Summary]:
-        """Jobs the name may mean, the newest first."""
+        """The jobs that the name may mean, the newest first."""
         if self.target.job == LATEST:
             return self._list(kind, live=True)
         found = self._meant(self._listed(kind, self.target.job))
         if found or _every(kind) in self.unseen:
             return found
-        # NameContains may mind the case: look at the newest of all names.
+        # NameContains may be case-sensitive: look at the newest jobs of all names.
         self.near = self._listed(kind)
         return self._meant(self.near)
 
     def _listed(self, kind: Kind, contains: str = "") -> list[Summary]:
-        """A page, the newest first; behind a full one those that live may stand: they come too."""
+        """The newest page; if it is full, also live jobs that may be on later pages."""
         page = self._list(kind, contains)
         if len(page) < PAGE:
             return page
@@ -136,7 +143,7 @@ class _Search:
         return same or [item for item in listed if item.name.lower().startswith(typed)]
 
     def _choose(self, found: list[Summary]) -> tuple[Summary | None, str]:
-        """The one that is meant, and words about the others."""
+        """The job that is meant, and words about other candidates."""
         for phase in ("running", "starting"):
             if alive := [item for item in found if item.phase == phase]:
                 others = f", the newest of {len(alive)} {phase}" if len(alive) > 1 else ""

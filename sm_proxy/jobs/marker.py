@@ -1,11 +1,11 @@
-"""The container's marker: the one log line that says how to reach it.
+"""The container's marker: a log line that tells how to reach it.
 
     {"sm_proxy_marker": 1, "node": "algo-1", "addresses": [{"name", "address", "prefix"}],
      "port": 22, "user": "root", "host_keys": ["ssh-ed25519 AAAA..."], "features": [],
      "problems": []}
 
-Log lines are written by whoever runs code in the job, so nothing in them is believed before its
-shape is checked, and what is kept is bounded and printable.
+People who run code in the job can write any log line. So we check the form of each value, and limit
+its length and its characters.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from sm_proxy.errors import printable
 from sm_proxy.public_key import is_public_key
 
 LINE_LIMIT: Final = 8192
-"""Of the marker itself; what a launcher joins to it may be longer."""
+"""Characters of the marker itself; a launcher's prefix may make the line longer."""
 VERSION: Final = 1
 _KEY_WORD: Final = '"sm_proxy_marker"'
 _TORN_LIMIT: Final = 256
 _WORK_LIMIT: Final = 4 * LINE_LIMIT
-"""So many characters of a line are read again for want of an object, whatever its braces say."""
+"""Characters that may be parsed in vain in one line, however many braces it has."""
 _MASKED_NUMBER: Final = re.compile(r"(?<=: )\*+(?=[,}])|(?<=:)\*+(?=[,}])")
 _ADDRESSES_LIMIT: Final = 32
 _KEYS_LIMIT: Final = 8
@@ -39,17 +39,17 @@ _NODE: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
 
 @dataclass(frozen=True)
 class Marker:
-    """How a container says it can be reached.
+    """How to reach a container, in its own words.
 
     Attributes:
         node: `algo-1`.
         addresses: IP addresses, in the container's order of preference.
-        port: the SSH server's port; 0 when it has none.
-        user: the user it serves.
+        port: the SSH server's port; 0 if there is no server.
+        user: the user who can log in.
         host_keys: each `"type base64"`.
         problems: why something is missing, in the container's words.
-        masked: whether a data protection policy of CloudWatch Logs has put asterisks into it; what
-            is hidden is empty here, the port 0.
+        masked: whether a data protection policy of CloudWatch Logs has replaced values with
+            asterisks; these values are empty here, and the port is 0.
     """
 
     node: str
@@ -62,19 +62,19 @@ class Marker:
 
 
 def parse(line: str) -> Marker | None:
-    """The marker in a log line, or None; a launcher may have put something around it."""
+    """The marker in a log line, or None; a launcher may have added text around it."""
     if _KEY_WORD not in line:
         return None
     found = next(filter(None, map(_read, _objects(line))), None)
     if found is None and "*" in line:
-        # Where a number stood, asterisks leave no JSON.
+        # Asterisks in place of a number are not JSON: quote them.
         quoted = _MASKED_NUMBER.sub('"*"', line)
         found = next(filter(None, map(_read, _objects(quoted))), None)
     return found
 
 
 def _objects(line: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects that begin somewhere in the line; what they hold is not looked into."""
+    """The outermost JSON objects in the line."""
     decoder = json.JSONDecoder()
     start = line.find("{")
     work = torn = 0
@@ -95,7 +95,7 @@ def _objects(line: str) -> Iterator[dict[str, Any]]:
 
 def _read(document: dict[str, Any]) -> Marker | None:
     if type(document.get("sm_proxy_marker")) is not int or document["sm_proxy_marker"] != VERSION:
-        return None  # True is no number of a version, though Python's
+        return None  # Python takes True for 1
     node, port, user = (document.get(name) for name in ("node", "port", "user"))
     masked = [name for name in ("node", "port", "user") if _is_masked(document.get(name))]
     if "node" not in masked and not (isinstance(node, str) and _NODE.fullmatch(node)):
@@ -118,7 +118,7 @@ def _read(document: dict[str, Any]) -> Marker | None:
 
 
 def _is_masked(value: object) -> bool:
-    """Whether asterisks stand in it: none of what we print there has any."""
+    """Whether it has asterisks, which our own values never have."""
     return isinstance(value, str) and "*" in value
 
 
@@ -126,7 +126,7 @@ def _addresses(items: list[Any]) -> list[str]:
     found: list[str] = []
     for item in items[:_ADDRESSES_LIMIT]:
         text = item.get("address") if isinstance(item, dict) else None
-        # Behind a `%` ipaddress takes any text as the zone, and no zone of theirs is one of ours.
+        # ipaddress accepts any zone after `%`, but a container's zone means nothing here.
         if not isinstance(text, str) or "%" in text:
             continue
         with contextlib.suppress(ValueError):

@@ -1,7 +1,7 @@
-"""Which of a container's addresses may be dialled: one inside its job's own subnets, no other.
+"""Choose a container address that we may connect to: only one inside the job's own subnets.
 
-A log line can claim any address. Without this check, whoever writes a log could have the bastion
-dial the metadata service, its own host or another machine of the account.
+A log line can claim any address. Without this check, a log could make the bastion connect to the
+metadata service, to its own host or to another machine of the account.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def describe_subnets(aws: Aws, subnet_ids: Iterable[str]) -> Subnets:
     """Look the job's subnets up.
 
     Raises:
-        SmProxyError: what the call met, or `no-vpc` when the subnets are gone.
+        SmProxyError: the call failed, or `no-vpc` if the subnets are gone.
     """
     ids = list(subnet_ids)
     try:
@@ -53,12 +53,12 @@ def describe_subnets(aws: Aws, subnet_ids: Iterable[str]) -> Subnets:
 
 
 def _gone(message: str) -> SmProxyError:
-    """Subnets in use cannot be deleted, but their owner can take them out of a shared VPC."""
+    """The error for missing subnets: the owner of a shared VPC can stop sharing them."""
     return SmProxyError(
         "no-vpc",
         f"the job's subnets are gone, or no longer shared with this account: {message}",
-        "Submit the job again with subnets that are there; of a VPC that another account shares, "
-        "ask its owner to share them again.",
+        "Submit the job again with subnets that exist, or ask the owner of a shared VPC to share "
+        "them again.",
     )
 
 
@@ -77,7 +77,7 @@ def choose_address(addresses: Iterable[str], subnets: Subnets, *, allow_loopback
     raise SmProxyError(
         "address-refused",
         f"the log claims the address {shown}, which is not in the job's subnets ({ranges})",
-        "Nothing outside a job's own subnets is ever dialled: look at what the container prints.",
+        "We only connect to addresses in the job's subnets. Check what the container prints.",
     )
 
 

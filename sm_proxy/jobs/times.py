@@ -1,4 +1,4 @@
-"""Moments as the service gives them, and spans in words."""
+"""Times from the service, and durations in words."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _DAY = 24 * _HOUR
 
 
 def first_time(*values: object) -> datetime:
-    """The first of these that is a time; now where none is."""
+    """The first value that is a time; now if none is."""
     return next((value for value in values if isinstance(value, datetime)), now())
 
 
 def now() -> datetime:
-    """The time, with its zone: botocore's times have theirs."""
+    """The current time in UTC; like botocore's times, it has a time zone."""
     return datetime.now(timezone.utc)
 
 
 def in_words(seconds: float) -> str:
-    """A span in its largest unit: `40 s`, `2 min`, `3 h`, `5 d`."""
+    """A duration in its largest unit, for people: `40 s`, `2 min`, `3 h`, `5 d`."""
     whole = max(0, int(seconds))
     for unit, length in (("d", _DAY), ("h", _HOUR), ("min", _MINUTE)):
         if whole >= length:

@@ -18,7 +18,7 @@ from sm_proxy.jobs.failure_causes import find_likely
         ("/entry.sh: line 3:    12 Killed", "killed"),
         ("ClientError: Please use an instance type with more memory, or reduce", "killed"),
         ("OSError: [Errno 28] No space left on device", "disk"),
-        ("CapacityError: Unable to provision requested ML compute capacity.", "instance free"),
+        ("CapacityError: Unable to provision requested ML compute capacity.", "no free instance"),
         ("ResourceLimitExceeded: The account-level service limit", "quota"),
         ("MaxWaitTimeExceeded", "no spot instance"),
         ("MaxRuntimeExceeded", "longer than"),

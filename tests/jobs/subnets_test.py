@@ -119,7 +119,7 @@ def test_subnets_that_are_gone(answer: ServiceError | dict[str, object]) -> None
         describe_subnets(FakeAws(DescribeSubnets=answer), ["subnet-1"])
     assert caught.value.code == "no-vpc"
     assert "subnet-1" in caught.value.message
-    assert caught.value.hint.startswith("Submit the job again with subnets that are there")
+    assert caught.value.hint.startswith("Submit the job again with subnets that exist")
 
 
 def test_another_answer_is_told_as_it_is() -> None:

@@ -26,7 +26,7 @@ class JobKind(Protocol):
 
     @property
     def NOUN(self) -> str:  # noqa: N802 - a constant of the module
-        """What people call one of them."""
+        """The kind in words, such as `training job`."""
 
     @property
     def NODES_ARE_NAMED(self) -> bool:  # noqa: N802
@@ -44,12 +44,12 @@ class JobKind(Protocol):
         """The operation that describes the job of that name, and its parameters."""
 
     def describe(self, aws: Aws, name: str, known: Job | None = None) -> Job | None:
-        """The job of exactly that name; None when there is none.
+        """The job of exactly that name; None if there is none.
 
         Args:
             aws: for the calls.
             name: the job's name.
-            known: what it was a moment ago; what cannot have changed is not asked again.
+            known: an earlier result; it saves the calls for what cannot change.
         """
 
     def recent(self, aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]:
@@ -57,20 +57,20 @@ class JobKind(Protocol):
 
         Args:
             aws: for the call.
-            contains: only those whose name contains this; whether case counts, the service's
-                documentation does not say.
-            live: only those that have not ended.
+            contains: only jobs whose name contains this; the documentation does not tell
+                whether case counts.
+            live: only jobs that have not ended.
         """
 
     def streams(self, job: Job, node: str) -> Streams:
-        """How the stream of a node is found."""
+        """How to find the log stream of a node."""
 
     def vpc_config(self, aws: Aws, job: Job) -> Mapping[str, Any]:
         """The VpcConfig of its containers, empty if it has none: one call, or two.
 
         Raises:
-            ServiceError: what the call met.
-            SmProxyError: likewise.
+            ServiceError: a call failed; the caller decides what that means.
+            SmProxyError: a call failed.
         """
 
 
@@ -88,7 +88,7 @@ def describe_again(aws: Aws, job: Job) -> Job:
     """Describe the job again while waiting for it: one call.
 
     Raises:
-        SmProxyError: `job-not-found` when it has been deleted, or what the call met.
+        SmProxyError: `job-not-found` if it has been deleted, or the call failed.
     """
     found = of(job.kind).describe(aws, job.name, job)
     if found is None:
@@ -97,7 +97,7 @@ def describe_again(aws: Aws, job: Job) -> Job:
 
 
 def refuse_missing_node(job: Job, node: str) -> None:
-    """Raise if the job has no such node; which instances one has only its log tells.
+    """Raise if the job cannot have such a node; only its log tells which instances it has.
 
     Raises:
         SmProxyError: `bad-name`.
@@ -105,7 +105,7 @@ def refuse_missing_node(job: Job, node: str) -> None:
     if of(job.kind).NODES_ARE_NAMED and not node.startswith("algo-"):
         raise SmProxyError(
             "bad-name",
-            f"{job.noun} {job.name} has no instances by id, there is no {node}",
-            f"Nodes are algo-1 to algo-{job.nodes}.",
+            f"nodes of {job.noun} {job.name} have no instance ids: there is no {node}",
+            f"Its nodes are algo-1 to algo-{job.nodes}.",
         )
     job.refuse_missing_node(node)

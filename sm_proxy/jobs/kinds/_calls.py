@@ -1,4 +1,4 @@
-"""What the kinds have in common: how the service is asked, and what their answers share."""
+"""Calls and parts of responses that several kinds share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sm_proxy.jobs.job import Phase, Summary
 from sm_proxy.jobs.log_streams import INSTANCE, Streams
 
 PAGE: Final = 100
-"""MaxResults of every List operation at most."""
+"""MaxResults of a List call."""
 _ABSENT: Final = frozenset({"ValidationException", "ResourceNotFound"})
 
 
@@ -24,11 +24,11 @@ class UnseenError(SmProxyError):
 def describe_if_there(
     aws: Aws, operation: str, parameters: Mapping[str, str]
 ) -> dict[str, Any] | None:
-    """What a Describe call answers; None when there is no such thing.
+    """The response of a Describe call; None if the job does not exist.
 
     Raises:
         UnseenError: the call is denied.
-        SmProxyError: what else it met.
+        SmProxyError: the call failed otherwise.
     """
     try:
         return aws.call("sagemaker", operation, **parameters)
@@ -72,7 +72,7 @@ def list_page(
 
 
 def subnets_of(config: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The subnets of a VpcConfig, if there is one."""
+    """The subnets of a VpcConfig; empty without one."""
     return tuple(map(str, (config or {}).get("Subnets", ())))
 
 
@@ -80,7 +80,7 @@ def subnets_of_model(aws: Aws, model: str) -> tuple[str, ...]:
     """The subnets that containers of a model run in: DescribeModel.
 
     Raises:
-        SmProxyError: `no-vpc` when the model is gone, or what the call met.
+        SmProxyError: `no-vpc` if the model is gone, or the call failed.
     """
     try:
         answer = aws.call("sagemaker", "DescribeModel", ModelName=model)
@@ -89,7 +89,7 @@ def subnets_of_model(aws: Aws, model: str) -> tuple[str, ...]:
             raise error.as_failure() from None
         raise SmProxyError(
             "no-vpc",
-            f"the model {model} is gone, and with it what tells the subnets: {error.message}",
+            f"the model {model} is gone, so the job's subnets are unknown: {error.message}",
             "Create the model again under the same name.",
         ) from None
     return subnets_of(answer.get("VpcConfig"))
@@ -106,7 +106,7 @@ def vpc_config_of_model(aws: Aws, model: str) -> Mapping[str, Any]:
 
 
 def batch_phase(status: str, *, started: bool) -> Phase:
-    """What the status of a processing or transform job means: it has no secondary one."""
+    """The phase of a processing or transform job, which has no SecondaryStatus."""
     if status == "Failed":
         return "failed"
     if status != "InProgress":
@@ -121,6 +121,6 @@ def streams_of_named_nodes(group: str, job: str, node: str) -> Streams:
 
 
 def streams_of_instances(group: str, job: str, node: str, count: int) -> Streams:
-    """The streams of a kind whose containers are told apart by their instances."""
+    """The streams of a kind whose containers have instance ids."""
     pattern = rf"{re.escape(job)}/(?P<node>{INSTANCE})-(?P<epoch>[0-9]+)"
     return Streams(group, f"{job}/", re.compile(pattern), node, max(1, count))

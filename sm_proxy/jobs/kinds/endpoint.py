@@ -31,7 +31,7 @@ _PHASES: Final[dict[str, Phase]] = {
     "Deleting": "ended",
     "Failed": "failed",
 }
-"""EndpointStatus; while an endpoint is updated its former instances go on serving."""
+"""By EndpointStatus; during an update, the former instances still serve."""
 _PATTERN: Final = re.compile(rf"[a-zA-Z0-9-]{{1,63}}/(?P<node>{INSTANCE})")
 
 
@@ -43,8 +43,8 @@ def describe_call(name: str) -> tuple[str, dict[str, str]]:
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
     """DescribeEndpoint, then DescribeEndpointConfig and DescribeModel for the VpcConfig.
 
-    Three calls; two where the configuration itself has the VpcConfig; one while the endpoint keeps
-    the configuration that is known, or when it is over.
+    Three calls; two if the configuration has the VpcConfig; one if the endpoint still has the
+    configuration of `known`, or has ended.
     """
     answer = _calls.describe_if_there(aws, *describe_call(name))
     if answer is None:
@@ -65,7 +65,7 @@ def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]
 
 
 def streams(job: Job, node: str) -> Streams:
-    """`<variant>/<instance-id>`, in a group of the endpoint's own."""
+    """`<variant>/<instance-id>`, in the endpoint's own group."""
     return Streams(job.log_group, "", _PATTERN, node, job.nodes)
 
 
@@ -78,7 +78,7 @@ def vpc_config(aws: Aws, job: Job) -> Mapping[str, Any]:
 
 
 def _subnets(aws: Aws, config: str) -> tuple[str, ...]:
-    """Of the configuration, else of the model of its first variant that has one."""
+    """The subnets of the configuration, else of the model of its first variant with one."""
     try:
         answer = aws.call("sagemaker", "DescribeEndpointConfig", EndpointConfigName=config)
     except ServiceError as error:
@@ -122,7 +122,7 @@ def _read(answer: Mapping[str, Any], line: Summary, subnets: tuple[str, ...]) ->
         progress=line.status,
         subnets=subnets,
         vpc_source=str(answer.get("EndpointConfigName", "")),
-        # None is there yet while it is created, and a serverless variant never tells.
+        # No instance exists during creation, and a serverless variant has no count.
         nodes=max(1, sum(int(item.get("CurrentInstanceCount", 0)) for item in variants)),
         console=console_url.link(str(answer.get("EndpointArn", "")), "endpoints", line.name),
     )

@@ -26,7 +26,7 @@ def describe_call(name: str) -> tuple[str, dict[str, str]]:
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
     """DescribeProcessingJob: one call."""
-    del known  # it is all in one answer
+    del known  # one response has everything
     answer = _calls.describe_if_there(aws, *describe_call(name))
     return None if answer is None else _read(answer)
 
@@ -52,7 +52,7 @@ def vpc_config(aws: Aws, job: Job) -> Mapping[str, Any]:
 
 
 def _line(item: Mapping[str, Any]) -> Summary:
-    # The list does not say whether a job that is InProgress has an instance yet.
+    # The list does not tell whether a job that is InProgress has an instance yet.
     status = str(item.get("ProcessingJobStatus", ""))
     return Summary(
         name=str(item["ProcessingJobName"]),
@@ -89,6 +89,6 @@ def _read(answer: Mapping[str, Any]) -> Job:
 
 
 def _reason(item: Mapping[str, Any]) -> str:
-    """The service's words, and what the container left in /opt/ml/output/message."""
+    """The service's message, and the container's own from /opt/ml/output/message."""
     words = (str(item.get(name, "")) for name in ("FailureReason", "ExitMessage"))
     return "; ".join(filter(None, words))

@@ -1,4 +1,4 @@
-"""Training jobs, among them those of tuning jobs, pipelines and AutoML."""
+"""Training jobs, also those of tuning jobs, pipelines and AutoML."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NODES_ARE_NAMED: Final = True
 CAN_BE_KEPT: Final = True
 ONE_STATUS_IS_LIVE: Final = True
 _GROUP: Final = "/aws/sagemaker/TrainingJobs"
-# Older botocore drops the SecondaryStatus of a list: InProgress is all there is to go by then.
+# Older botocore drops SecondaryStatus in a list; then we only have InProgress.
 _RUNNING: Final = frozenset({"Training", "Updating", "InProgress"})
 _GONE: Final = frozenset({"Uploading", "Stopping"})
 _STEPS_SHOWN: Final = 6
@@ -31,7 +31,7 @@ def describe_call(name: str) -> tuple[str, dict[str, str]]:
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
     """DescribeTrainingJob: one call."""
-    del known  # it is all in one answer
+    del known  # one response has everything
     answer = _calls.describe_if_there(aws, *describe_call(name))
     return None if answer is None else _read(answer)
 
@@ -45,7 +45,7 @@ def recent(aws: Aws, contains: str = "", *, live: bool = False) -> list[Summary]
 
 
 def streams(job: Job, node: str) -> Streams:
-    """`<job>/algo-<n>-<epoch>`; a spot restart or a retry begins a new one."""
+    """`<job>/algo-<n>-<epoch>`; a spot restart or a retry starts a new stream."""
     return _calls.streams_of_named_nodes(job.log_group, job.name, node)
 
 
@@ -56,7 +56,7 @@ def vpc_config(aws: Aws, job: Job) -> Mapping[str, Any]:
 
 
 def _phase(overall: str, status: str) -> Phase:
-    """What TrainingJobStatus and SecondaryStatus mean; Interrupted is a wait for a new instance."""
+    """The phase; a job that is Interrupted waits for a new instance."""
     if overall == "Failed":
         return "failed"
     if overall != "InProgress" or status in _GONE:
@@ -107,7 +107,7 @@ def _nodes(resources: Mapping[str, Any]) -> int:
 
 
 def _progress(steps: list[dict[str, Any]]) -> str:
-    """`Starting -> Downloading (2 min) -> Training`: the last steps, and how long the long took."""
+    """`Starting -> Downloading (2 min) -> Training`: the last steps, with times over a minute."""
     shown = [_step(step) for step in steps[-_STEPS_SHOWN:] if step.get("Status")]
     earlier = ["..."] if len(steps) > _STEPS_SHOWN else []
     return " -> ".join(earlier + shown)

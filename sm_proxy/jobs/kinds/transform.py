@@ -1,4 +1,4 @@
-"""Batch transform jobs: their containers run in the VPC of their model."""
+"""Batch transform jobs. Their containers run in the VPC of their model."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def describe_call(name: str) -> tuple[str, dict[str, str]]:
 
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
-    """DescribeTransformJob, and DescribeModel unless the model is known: two calls, then one."""
+    """DescribeTransformJob, and DescribeModel unless `known` has the same model."""
     answer = _calls.describe_if_there(aws, *describe_call(name))
     if answer is None:
         return None
     job, model = _line(answer), str(answer.get("ModelName", ""))
     if known and known.vpc_source == model:
         return _read(answer, job, known.subnets)
-    # A job that is over has no container: its subnets are of no use.
+    # An ended job has no container, so we do not need its subnets.
     unneeded = job.phase in {"ended", "failed"} or not model
     return _read(answer, job, () if unneeded else _calls.subnets_of_model(aws, model))
 
@@ -56,7 +56,7 @@ def vpc_config(aws: Aws, job: Job) -> Mapping[str, Any]:
 
 
 def _line(item: Mapping[str, Any]) -> Summary:
-    # The list does not say whether a job that is InProgress has an instance yet.
+    # The list does not tell whether a job that is InProgress has an instance yet.
     status = str(item.get("TransformJobStatus", ""))
     return Summary(
         name=str(item["TransformJobName"]),
