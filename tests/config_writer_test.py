@@ -430,7 +430,7 @@ def test_links_are_followed_and_special_files_refused(
     config.unlink()
     os.mkfifo(config)
     run(dot_ssh, "write", status=1)
-    assert "no regular file" in capsys.readouterr().err
+    assert "not a regular file" in capsys.readouterr().err
     config.unlink()
     config.symlink_to("dotfiles/config")
     run(dot_ssh, "write")

@@ -258,7 +258,7 @@ def test_without_a_keyring_each_connection_asks(
 ) -> None:
     assert (key_of("mfa"), key_of("mfa")) == ("ASIA1", "ASIA2")
     assert len(asked) == 2
-    assert capsys.readouterr().err.count("no keyring") == 1
+    assert capsys.readouterr().err.count("no usable keyring") == 1
     assert set(tree(tmp_path / "state").values()) == {b""}
 
 

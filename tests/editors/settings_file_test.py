@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
 def test_a_protected_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     os.mkfifo(path)
-    assert "no regular file" in settings_file.set_values(path, LINUX).problem
+    assert "not a regular file" in settings_file.set_values(path, LINUX).problem
     path.unlink()
     path.symlink_to(path)
     assert "circle" in settings_file.set_values(path, LINUX).problem

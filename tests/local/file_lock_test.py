@@ -165,7 +165,7 @@ def test_a_note_that_makes_no_sense(note: bytes) -> None:
         lock_file().write_bytes(note)
         error = refused()
     assert error.code == "busy"
-    assert "not said who it is" in error.message
+    assert "an unknown process" in error.message
 
 
 def test_a_moment_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ def test_a_full_disk_hides_only_the_name(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(os, "write", full)
     with locked("x"):
-        assert "not said who it is" in refused(wait=False).message
+        assert "an unknown process" in refused(wait=False).message
 
 
 def test_other_names_are_other_locks(tmp_path: Path) -> None:
@@ -305,12 +305,12 @@ def _anybodys(path: Path) -> None:
         _anybodys,
     ],
 )
-def test_the_hint_mends_what_stands_in_its_place(make: Callable[[Path], None]) -> None:
+def test_the_command_in_the_hint_makes_room_for_the_lock(make: Callable[[Path], None]) -> None:
     place = private_files.ensure_own_dir(paths.state_dir()) / "x.lock"
     make(place)
     with pytest.raises(SmProxyError) as caught, locked("x"):
         pass
-    command = caught.value.hint.partition("then: ")[2]
+    command = caught.value.hint.partition("then run: ")[2]
     subprocess.run(command, shell=True, check=True)  # noqa: S602 - what a user would type
     with locked("x"):
         pass

@@ -46,4 +46,4 @@ def test_a_pipe_instead_of_our_file_does_not_block(
     flags = {"ssh_dir": str(dot_ssh / "sm-proxy")}
     assert settings_module.load_for(flags, "sm-job").prefix == "sm-"
     run(dot_ssh, "write", status=1)
-    assert "no regular file" in capsys.readouterr().err
+    assert "not a regular file" in capsys.readouterr().err
