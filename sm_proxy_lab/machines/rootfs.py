@@ -120,13 +120,13 @@ def _await_lock(handle: int, home: Path) -> None:
             waited = time.monotonic() - began
         else:
             return
+        if waited >= 1 and not told:
+            told = True
+            sys.stderr.write(f"waiting for another lab, which is building an image in {home}\n")
         if waited >= _BUILD_S:
             raise LabError(
                 f"another lab has been building an image in {home} for {waited:.0f} s: end it"
             )
-        if waited >= 1 and not told:
-            told = True
-            sys.stderr.write(f"waiting for another lab, which is building an image in {home}\n")
         time.sleep(0.1)
 
 

@@ -29,7 +29,10 @@ sleep 600
 """
 
 
-ROOTS = pytest.mark.skipif(not (ISOLATED and debian.available()), reason="needs root and apt-get")
+ROOTS = (
+    pytest.mark.skipif(not (ISOLATED and debian.available()), reason="needs root and apt-get"),
+    pytest.mark.xdist_group("images_test"),  # whose worker has a Debian lab
+)
 
 
 @pytest.fixture(params=["host", pytest.param("debian", marks=ROOTS)])

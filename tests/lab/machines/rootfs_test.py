@@ -72,7 +72,7 @@ def test_the_wait_for_a_stopped_builder_ends(
     monkeypatch.setattr(debian, "available", lambda: True)
     monkeypatch.setattr(rootfs, "_BUILD_S", 1.2)
     cache.mkdir(parents=True)
-    with rootfs._locked(cache), pytest.raises(LabError, match="another lab has been making"):
+    with rootfs._locked(cache), pytest.raises(LabError, match="another lab has been building"):
         rootfs.find("debian", [])
     assert capsys.readouterr().err.startswith("waiting for another lab")
 
