@@ -2,7 +2,7 @@
 
 A pid is not enough: the system reuses it, it means another process in a container, and machines may
 share a home folder. So the identity consists of the machine, its boot, the pid namespace, the pid
-and the process's start time. docs/decisions has why we do not use psutil.
+and the process's start time. docs/decisions/process-identity.md: why not psutil.
 """
 
 from __future__ import annotations

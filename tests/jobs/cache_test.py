@@ -31,7 +31,7 @@ def test_a_warm_resolution_makes_no_call() -> None:
     assert (cold.cached, warm) == (False, replace(cold, cached=True))
 
 
-def test_a_fresh_look_asks_again() -> None:
+def test_fresh_makes_the_calls_again() -> None:
     aws = working()
     resolved(aws)
     before = len(aws.calls)
@@ -84,7 +84,7 @@ def test_many_nodes_at_once_ask_about_the_job_once() -> None:
     }
 
 
-def test_nothing_outlives_the_jobs_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_expire_with_the_jobs_time(monkeypatch: pytest.MonkeyPatch) -> None:
     job: dict[str, Any] = description()  # type: ignore[assignment]
     job["CreationTime"] = datetime.now(timezone.utc) - timedelta(seconds=100)
     job["StoppingCondition"] = {"MaxRuntimeInSeconds": 200}
@@ -97,7 +97,9 @@ def test_nothing_outlives_the_jobs_time(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("ahead_s", [-3600, 3600])
-def test_the_jobs_time_is_the_services(ahead_s: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_jobs_time_uses_the_services_clock(
+    ahead_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job: dict[str, Any] = description()  # type: ignore[assignment]
     job["CreationTime"] = datetime.now(timezone.utc) + timedelta(seconds=ahead_s - 100)
     job["StoppingCondition"] = {"MaxRuntimeInSeconds": 200}
@@ -126,14 +128,14 @@ def cached_ten_minutes_ago(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> N
         resolved(working(**answers))
 
 
-def test_a_node_that_has_come_since_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_started_later_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     cached_ten_minutes_ago(monkeypatch)
     aws = working(DescribeTrainingJob=description(ResourceConfig=TWO), **SECOND)
     assert resolved(aws, "sm-my-job.2").node == "algo-2"
     assert aws.operations().count("DescribeTrainingJob") == 1
 
 
-def test_a_job_that_has_ended_since_is_said_to_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_ended_later_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     cached_ten_minutes_ago(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
     aws = working(
         DescribeTrainingJob=description("Failed", "Failed", FailureReason="no memory"),
@@ -183,7 +185,7 @@ def test_subnets_that_have_changed_since_are_asked_for(monkeypatch: pytest.Monke
     assert (found.address, found.vpc_id) == ("10.9.0.5", "vpc-9")
 
 
-def test_what_was_asked_a_moment_ago_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recent_description_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
     resolved(working(DescribeTrainingJob=description(ResourceConfig=TWO)))
@@ -193,7 +195,7 @@ def test_what_was_asked_a_moment_ago_is_not_asked_again(monkeypatch: pytest.Monk
     assert aws.operations() == ["DescribeLogStreams"]
 
 
-def test_another_refusal_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_needs_no_new_description(monkeypatch: pytest.MonkeyPatch) -> None:
     cached_ten_minutes_ago(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
     aws = working(DescribeLogStreams=SmProxyError("throttled", "slow", "later"))
     with pytest.raises(SmProxyError, match="slow"):
@@ -222,7 +224,7 @@ def test_another_refusal_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> 
         {"cached": "no"},
     ],
 )
-def test_a_torn_record_is_asked_anew(changes: dict[str, Any]) -> None:
+def test_a_damaged_record_is_ignored(changes: dict[str, Any]) -> None:
     aws = working()
     resolved(aws)
     records = cache.Cache("jobs")
@@ -255,7 +257,7 @@ def test_a_torn_record_is_asked_anew(changes: dict[str, Any]) -> None:
         {"subnets": {"vpc_id": "vpc-1", "networks": {"10.0.0.0/20": 1}}},
     ],
 )
-def test_a_jobs_torn_record_is_asked_anew(changes: dict[str, Any]) -> None:
+def test_a_damaged_record_of_a_job_is_ignored(changes: dict[str, Any]) -> None:
     aws = working()
     asked_anew(aws, {**job_record(aws), **changes})
 
@@ -281,7 +283,7 @@ def test_a_jobs_torn_record_is_asked_anew(changes: dict[str, Any]) -> None:
         {"another": "field"},
     ],
 )
-def test_a_field_of_another_type_is_asked_anew(changes: dict[str, Any]) -> None:
+def test_a_record_with_a_field_of_another_type_is_ignored(changes: dict[str, Any]) -> None:
     aws = working()
     good = job_record(aws)
     asked_anew(aws, {**good, "job": {**good["job"], **changes}})

@@ -21,9 +21,9 @@ def test_the_console_of_each_partition(partition: str, region: str, start: str) 
 @pytest.mark.parametrize(
     "arn", ["", "arn", "arn:aws-iso:sagemaker:us-iso-east-1:1:x", "arn:aws:sagemaker:a.b/:1:x"]
 )
-def test_no_link_is_made_up(arn: str) -> None:
+def test_an_unknown_partition_has_no_link(arn: str) -> None:
     assert link(arn, "jobs", "x") == ""
 
 
-def test_a_name_stays_in_its_place() -> None:
+def test_a_name_is_quoted_in_the_link() -> None:
     assert link("arn:aws:sagemaker:x:1:y", "jobs", "a/b c").endswith("#/jobs/a%2Fb%20c")

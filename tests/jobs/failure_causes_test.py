@@ -48,7 +48,7 @@ from sm_proxy.jobs.failure_causes import find_likely
         ("InternalServerError: We encountered an internal error.", "SageMaker itself"),
     ],
 )
-def test_a_sign_and_its_cause(line: str, words: str) -> None:
+def test_a_line_shows_its_cause(line: str, words: str) -> None:
     cause = find_likely(["epoch 1 loss 0.3", line, "bye"])
     assert cause is not None
     assert words in cause.what
@@ -69,17 +69,17 @@ def test_a_sign_and_its_cause(line: str, words: str) -> None:
         "the class 'unknown' was not found in image 12",
     ],
 )
-def test_what_is_no_sign(line: str) -> None:
+def test_other_lines_show_no_cause(line: str) -> None:
     assert find_likely([line]) is None
 
 
-def test_the_particular_wins_over_the_general() -> None:
+def test_a_specific_cause_wins_over_a_general_one() -> None:
     cause = find_likely(["AlgorithmError: , exit code: 137", "CUDA out of memory"])
     assert cause is not None
     assert "GPU" in cause.what
 
 
-def test_a_hostile_line_costs_little() -> None:
+def test_a_hostile_line_is_matched_quickly() -> None:
     started = time.perf_counter()
     find_likely(["denied s3 exec: sh: manifest sshd: " * 10_000] * 10)
     assert time.perf_counter() - started < 20  # far longer with a pattern that backtracks

@@ -98,18 +98,18 @@ def test_a_kind_is_one_module_and_one_row(tmp_path: Path) -> None:
     assert done.stdout == "every user of the kinds knows the new one\n", done.stderr
 
 
-def test_the_nouns_are_unlike() -> None:
+def test_the_nouns_are_unique() -> None:
     assert len({kind.NOUN for kind in ALL}) == len(ALL)
 
 
-def test_a_job_once_more() -> None:
+def test_a_job_is_described_again() -> None:
     aws = FakeAws(DescribeTrainingJob=[description("Starting"), description()])
     first = training.describe(aws, "my-job")
     assert first is not None
     assert (first.running, kinds.describe_again(aws, first).running) == (False, True)
 
 
-def test_a_job_that_was_deleted() -> None:
+def test_a_deleted_job_is_reported() -> None:
     now = datetime.now(timezone.utc)
     job = Job(
         name="x",

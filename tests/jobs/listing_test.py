@@ -14,7 +14,7 @@ def account(**changes: Answers) -> FakeAws:
     return FakeAws(**{**{name: {} for name in LISTS}, **changes})
 
 
-def test_only_what_is_live() -> None:
+def test_live_lists_only_jobs_that_have_not_ended() -> None:
     aws = account()
     assert listing.list_all(aws, print, live=True) == []
     asked = dict(aws.calls)
@@ -26,14 +26,14 @@ def test_only_what_is_live() -> None:
     assert not any("StatusEquals" in parameters for _, parameters in aws.calls)
 
 
-def test_a_denied_kind_is_told_and_left_out() -> None:
+def test_a_denied_kind_is_reported_and_left_out() -> None:
     told: list[str] = []
     assert listing.list_all(account(ListEndpoints=DENIED), told.append) == []
     assert told == ["left out: denied"]
 
 
 @pytest.mark.parametrize("error", [DENIED, SmProxyError("network", "down")])
-def test_no_list_at_all(error: SmProxyError) -> None:
+def test_without_any_list_the_denial_is_raised(error: SmProxyError) -> None:
     told: list[str] = []
     with pytest.raises(SmProxyError) as caught:
         listing.list_all(account(**dict.fromkeys(LISTS, error)), told.append)

@@ -42,7 +42,7 @@ def test_the_highest_epoch_wins() -> None:
         "xjob/algo-1-1800000000",
     ],
 )
-def test_neighbours_never_count(neighbour: str) -> None:
+def test_similar_names_never_count(neighbour: str) -> None:
     assert NAMED.choose(page(neighbour)["logStreams"]) is None
     both = page(neighbour, "job/algo-1-1")["logStreams"]
     assert NAMED.choose(both) == "job/algo-1-1"
@@ -64,7 +64,7 @@ def test_one_call_for_a_node_that_carries_its_name() -> None:
     ]
 
 
-def test_the_pages_are_followed_and_bounded() -> None:
+def test_pages_are_followed_up_to_a_limit() -> None:
     ssm = {**page("job/algo-1-1/ssm"), "nextToken": "t"}
     aws = FakeAws(DescribeLogStreams=[ssm, ssm, page("job/algo-1-1")])
     assert log_streams.find_newest(aws, NAMED) == "job/algo-1-1"
@@ -92,13 +92,13 @@ def test_only_as_many_instances_as_the_job_has_and_the_newest_of_them() -> None:
     assert instances("i-1", 2).choose(listed) == "i-1"
 
 
-def test_no_group_is_no_stream() -> None:
+def test_a_missing_group_has_no_stream() -> None:
     gone = ServiceError("ResourceNotFoundException", "no group", "logs:DescribeLogStreams")
     assert log_streams.find_newest(FakeAws(DescribeLogStreams=gone), NAMED) is None
     assert log_streams.find_newest(FakeAws(DescribeLogStreams={}), NAMED) is None
 
 
-def test_other_answers_are_told() -> None:
+def test_other_errors_are_reported() -> None:
     failing = FakeAws(DescribeLogStreams=ServiceError("InternalFailure", "oops", "x"))
     with pytest.raises(SmProxyError, match="oops"):
         log_streams.find_newest(failing, NAMED)

@@ -21,7 +21,7 @@ def parsed(**changes: Any) -> Marker:
     return found
 
 
-def test_our_own_line() -> None:
+def test_our_marker_is_read() -> None:
     assert parsed(host_keys=[HOST_KEY, ECDSA_KEY]) == Marker(
         "algo-1", ("10.0.1.5",), 2222, "root", (HOST_KEY, ECDSA_KEY)
     )
@@ -36,7 +36,7 @@ def test_our_own_line() -> None:
         ('{"level": "info"} ', " and more {"),
     ],
 )
-def test_a_launcher_may_put_something_around_it(before: str, behind: str) -> None:
+def test_a_marker_is_found_inside_a_launchers_text(before: str, behind: str) -> None:
     assert parse(before + marker_line() + behind) == parse(marker_line())
 
 
@@ -70,7 +70,7 @@ def test_a_launcher_may_put_something_around_it(before: str, behind: str) -> Non
         '{"sm_proxy_marker": ' + '{"a":' * 1600,
     ],
 )
-def test_what_is_no_marker(line: str) -> None:
+def test_other_lines_are_not_markers(line: str) -> None:
     assert parse(line) is None
 
 
@@ -89,14 +89,14 @@ def test_the_objects_spelling_and_neighbours_do_not_matter(line: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["true", "1.0", '"1"', "2"])
-def test_another_version_is_no_marker(version: str) -> None:
+def test_another_version_is_not_a_marker(version: str) -> None:
     assert (
         parse(marker_line().replace('"sm_proxy_marker": 1', f'"sm_proxy_marker": {version}'))
         is None
     )
 
 
-def test_the_limit_is_the_markers_not_the_lines() -> None:
+def test_the_length_limit_is_for_the_marker_not_the_line() -> None:
     """An event holds 256 KB, and carriage returns or a launcher join others to our line."""
     spare = marker.LINE_LIMIT - len(marker_line(later=""))
     assert parse(marker_line(later="x" * spare)) is not None
@@ -107,7 +107,7 @@ def test_the_limit_is_the_markers_not_the_lines() -> None:
         assert parse(marker_line() + joined) == whole
 
 
-def test_what_a_large_object_holds_is_not_looked_into() -> None:
+def test_objects_inside_another_object_are_ignored() -> None:
     prompt = '{"prompt": "' + "x" * 9000 + '", "data": ' + marker_line() + "}"
     assert parse(prompt) is None
     assert parse(prompt + marker_line(port=22)) == parse(marker_line(port=22))
@@ -135,7 +135,7 @@ def test_asterisks_of_a_data_protection_policy(
 
 
 @pytest.mark.parametrize("number", ['"port": 2222', '"port": 2222, "user": "root"'])
-def test_asterisks_for_a_number_leave_no_json(number: str) -> None:
+def test_asterisks_in_place_of_a_number_are_read(number: str) -> None:
     stars = re.sub("[0-9a-z]", "*", number.split("port", 1)[1])
     line = "x" + marker_line().replace(number, f'"port{stars}')
     if '"****":' in line:  # the name of a field is gone: it is no marker
@@ -145,13 +145,13 @@ def test_asterisks_for_a_number_leave_no_json(number: str) -> None:
     assert parse(line.replace(": ****", ":****")) == parse(line)
 
 
-def test_asterisks_elsewhere_are_no_mask() -> None:
+def test_asterisks_elsewhere_do_not_count() -> None:
     found = parsed(problems=["sshd: bad Match *", "**"], features=["*"])
     assert found.masked is False
     assert found.problems == ("sshd: bad Match *", "**")
 
 
-def test_what_stands_before_is_not_read_over_and_over() -> None:
+def test_text_before_a_marker_is_not_parsed_repeatedly() -> None:
     start, rest = '{"sm_proxy_marker": [', "1, " * 2000
     assert parse(start * 3 + rest + marker_line()) == parse(marker_line())
     assert parse(start * 20 + rest + marker_line()) is None
@@ -173,12 +173,12 @@ def test_what_stands_before_is_not_read_over_and_over() -> None:
         ["10.0.1.5"],
     ],
 )
-def test_what_is_no_address_is_left_out(address: object) -> None:
+def test_invalid_addresses_are_left_out(address: object) -> None:
     entries = [{"name": "eth0", "address": address}, {"address": "10.0.1.6"}, "x", None]
     assert parsed(addresses=entries).addresses == ("10.0.1.6",)
 
 
-def test_addresses_and_keys_are_bounded() -> None:
+def test_the_number_of_addresses_and_keys_is_limited() -> None:
     found = parsed(
         addresses=[{"address": f"10.0.0.{number}"} for number in range(100)],
         host_keys=[HOST_KEY] * 20,
@@ -193,7 +193,7 @@ def test_other_shapes_of_the_lists_are_empty(value: object) -> None:
     assert (found.addresses, found.host_keys, found.problems) == ((), (), ())
 
 
-def test_problems_are_bounded_and_printable() -> None:
+def test_problems_are_limited_and_printable() -> None:
     words = ["\x1b]0;owned\x07", "x" * 5000, {"deep": []}, *["more"] * 20]
     found = parsed(problems=words).problems
     assert len(found) == 7
@@ -215,7 +215,7 @@ def test_problems_are_bounded_and_printable() -> None:
         "ssh-ed25519 " + "A" * 3000,
     ],
 )
-def test_what_is_no_public_key(key: str) -> None:
+def test_invalid_public_keys_are_left_out(key: str) -> None:
     assert not is_public_key(key)
     assert parsed(host_keys=[key]).host_keys == ()
 
@@ -261,15 +261,15 @@ def test_any_texts_where_texts_belong(addresses: list[str], problems: list[str])
 
 
 @given(st.integers(0, len(marker_line())), st.text(max_size=3))
-def test_a_marker_with_something_spliced_in(position: int, splice: str) -> None:
+def test_a_marker_with_foreign_text_inside_is_harmless(position: int, splice: str) -> None:
     line = marker_line()
     assert harmless(parse(line[:position] + splice + line[position:]))
 
 
 @given(st.integers(0, len(marker_line()) - 1))
-def test_a_torn_marker_is_none(length: int) -> None:
+def test_an_incomplete_marker_is_ignored(length: int) -> None:
     assert parse(marker_line()[:length]) is None
 
 
-def test_the_marker_may_hold_more_than_we_know() -> None:
+def test_unknown_fields_of_a_marker_are_ignored() -> None:
     assert parsed(features=["rsync"], later={"x": 1}) == parsed()

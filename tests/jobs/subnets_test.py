@@ -27,7 +27,9 @@ def chosen(*addresses: str, among: Subnets, allow_loopback: bool = False) -> str
         (("10.1.0.9", "10.0.0.4"), "10.1.0.9"),
     ],
 )
-def test_the_first_address_in_the_subnets(addresses: tuple[str, ...], expected: str) -> None:
+def test_the_first_address_in_the_subnets_is_chosen(
+    addresses: tuple[str, ...], expected: str
+) -> None:
     among = subnets("10.0.0.0/20", "10.1.0.0/24", "2001:db8:0:1::/64")
     assert chosen(*addresses, among=among) == expected
 
@@ -59,7 +61,7 @@ def test_no_other_address_is_dialled(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "::1", "fe80::1"])
-def test_a_subnet_of_everything_lets_no_special_address_in(address: str) -> None:
+def test_special_addresses_are_refused_in_any_subnet(address: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         chosen(address, among=subnets("0.0.0.0/0", "::/0"))
     assert caught.value.code == "address-refused"
@@ -114,7 +116,7 @@ def test_the_ranges_of_a_jobs_subnets() -> None:
         ServiceError("InvalidSubnetID.NotFound", "no subnet-1", "ec2:DescribeSubnets"),
     ],
 )
-def test_subnets_that_are_gone(answer: ServiceError | dict[str, object]) -> None:
+def test_missing_subnets_are_reported(answer: ServiceError | dict[str, object]) -> None:
     with pytest.raises(SmProxyError, match="gone") as caught:
         describe_subnets(FakeAws(DescribeSubnets=answer), ["subnet-1"])
     assert caught.value.code == "no-vpc"
@@ -122,7 +124,7 @@ def test_subnets_that_are_gone(answer: ServiceError | dict[str, object]) -> None
     assert caught.value.hint.startswith("Submit the job again with subnets that exist")
 
 
-def test_another_answer_is_told_as_it_is() -> None:
+def test_another_error_is_passed_on() -> None:
     aws = FakeAws(DescribeSubnets=ServiceError("InternalError", "oops", "ec2:DescribeSubnets"))
     with pytest.raises(SmProxyError, match="ec2:DescribeSubnets: InternalError: oops") as caught:
         describe_subnets(aws, ["subnet-1"])

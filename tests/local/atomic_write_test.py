@@ -27,7 +27,7 @@ ACL = struct.pack("<I", 2) + b"".join(
 @pytest.mark.parametrize(
     ("attribute", "value"), [("user.note", b"mine"), ("system.posix_acl_access", ACL)]
 )
-def test_extended_attributes_stay(tmp_path: Path, attribute: str, value: bytes) -> None:
+def test_extended_attributes_are_kept(tmp_path: Path, attribute: str, value: bytes) -> None:
     if sys.platform != "linux":
         pytest.skip("Linux only")
     path = tmp_path / "config"
@@ -43,7 +43,7 @@ def test_extended_attributes_stay(tmp_path: Path, attribute: str, value: bytes) 
     assert path.stat().st_mode == mode
 
 
-def test_what_stands_under_two_names_is_not_replaced(tmp_path: Path) -> None:
+def test_a_file_with_two_names_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "config"
     atomic_write.refuse_linked(path)
     path.write_bytes(b"old")

@@ -28,14 +28,14 @@ LONG = "Ab3dEf9" * 30
         f"something {LONG}==",
     ],
 )
-def test_secrets_are_struck_out(text: str) -> None:
+def test_secrets_are_redacted(text: str) -> None:
     redacted = redact(text)
     assert "[redacted]" in redacted
     assert LONG[12:40] not in redacted
     assert "abababababababab" not in redacted
 
 
-def test_what_tells_a_key_from_another_is_kept() -> None:
+def test_the_start_of_a_key_id_is_kept() -> None:
     assert redact("key AKIAIOSFODNN7EXAMPLE") == "key AKIAIOSF[redacted]"
     url = "wss://host/v1/data-channel/s-1"
     assert redact(f"{url}?role=x then") == f"{url}[redacted] then"
@@ -53,11 +53,11 @@ def test_what_tells_a_key_from_another_is_kept() -> None:
         HOST_KEY,
     ],
 )
-def test_words_are_not(text: str) -> None:
+def test_ordinary_words_are_kept(text: str) -> None:
     assert redact(text) == text
 
 
-def test_off_costs_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_debug_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     debug_log.write("hello")
     assert capsys.readouterr() == ("", "")
     assert not paths.state_dir().exists()
@@ -76,7 +76,7 @@ def test_a_step_is_one_redacted_line_in_both_places(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_the_log_file_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_the_log_file_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(debug_log, "ENABLED", True)
     monkeypatch.setattr(debug_log, "LOG_LIMIT_BYTES", 1_000)
     for _ in range(50):
@@ -84,7 +84,7 @@ def test_the_log_file_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) ->
     assert 0 < (paths.state_dir() / "debug.log").stat().st_size < 1_300
 
 
-def test_a_log_that_cannot_be_written_does_no_harm(
+def test_a_log_that_cannot_be_written_is_not_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(debug_log, "ENABLED", True)
@@ -94,7 +94,7 @@ def test_a_log_that_cannot_be_written_does_no_harm(
     assert "hello" in capsys.readouterr().err
 
 
-def test_the_log_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_does_not_follow_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(debug_log, "ENABLED", True)
     victim = tmp_path / "victim"
     victim.write_text("mine")

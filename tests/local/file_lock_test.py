@@ -83,7 +83,7 @@ def test_one_at_a_time_and_a_killed_holder_frees_it() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGSTOP")
-def test_a_stopped_holder_is_named_and_given_up() -> None:
+def test_the_wait_for_a_stopped_holder_ends_and_names_it() -> None:
     with holder() as process:
         process.send_signal(signal.SIGSTOP)
         error = refused()
@@ -93,7 +93,7 @@ def test_a_stopped_holder_is_named_and_given_up() -> None:
     assert str(lock_file()) in error.hint
 
 
-def test_a_holder_is_waited_for_and_named_meanwhile(
+def test_the_wait_names_the_holder(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_lock, "_TELL_S", 0.05)
@@ -146,7 +146,7 @@ def elsewhere(process: dict[str, Any]) -> dict[str, Any]:
         (elsewhere, "process 77 of wagner (since "),
     ],
 )
-def test_what_an_earlier_holder_has_left_is_not_believed(
+def test_the_note_of_a_dead_holder_is_ignored(
     change: Callable[[dict[str, Any]], dict[str, Any]], words: str
 ) -> None:
     with holder():
@@ -160,7 +160,7 @@ def test_what_an_earlier_holder_has_left_is_not_believed(
     [b"", b"\xff", b"[]", b"7", b"{}", b'{"process": 1, "since": 1}', b'{"process": {}}',
      b'{"process": {"machine": "a"}, "since": 1e999}', b'{"since": "x"}', b"[" * 100_000],
 )  # fmt: skip
-def test_a_note_that_makes_no_sense(note: bytes) -> None:
+def test_a_damaged_note_is_ignored(note: bytes) -> None:
     with holder():
         lock_file().write_bytes(note)
         error = refused()
@@ -168,14 +168,14 @@ def test_a_note_that_makes_no_sense(note: bytes) -> None:
     assert "an unknown process" in error.message
 
 
-def test_a_moment_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_out_of_range_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     with holder():
         note = json.loads(lock_file().read_text())
         lock_file().write_text(json.dumps({**note, "since": 1e300}))
         assert refused().code == "busy"
 
 
-def test_who_holds_it_stands_there_only_meanwhile() -> None:
+def test_the_note_is_removed_at_the_end() -> None:
     with locked("x"):
         note = json.loads(lock_file().read_text())
         assert note["process"] == process_identity.this_process()
@@ -219,7 +219,7 @@ def test_a_file_system_without_locks(number: int, monkeypatch: pytest.MonkeyPatc
     assert "no locks" in error.hint
 
 
-def test_one_that_is_held_is_not_waited_for_where_that_is_not_wanted() -> None:
+def test_without_wait_a_held_lock_fails_at_once() -> None:
     with locked("x"), pytest.raises(SmProxyError, match="holds the lock"), locked("x", wait=False):
         pass
     with locked("x", wait=False):
@@ -237,7 +237,7 @@ def test_a_symlink_in_its_place_is_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no mkfifo")
-def test_a_pipe_in_its_place_holds_nobody_up() -> None:
+def test_a_pipe_in_its_place_does_not_block() -> None:
     private_files.ensure_private_dir(paths.state_dir())
     os.mkfifo(lock_file())
     assert refused().code == "bad-permissions"
@@ -247,7 +247,7 @@ def test_a_pipe_in_its_place_holds_nobody_up() -> None:
     sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files away"
 )
 @pytest.mark.parametrize("what", ["folder", "file"])
-def test_what_another_user_owns_is_not_locked(what: str) -> None:
+def test_another_users_file_is_not_locked(what: str) -> None:
     folder = private_files.ensure_private_dir(paths.state_dir())
     if what == "file":
         lock_file().touch(0o600)

@@ -120,7 +120,7 @@ DOES_WITHOUT = [log, debug, last_error, bug, session, keyring, small, cache, mod
 
 @pytest.mark.parametrize("action", [*REFUSES, *DOES_WITHOUT])
 @pytest.mark.parametrize("base", BASES)
-def test_nothing_is_kept_in_another_users_folder(
+def test_nothing_is_written_to_another_users_folder(
     base: str, action: Callable[[], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     user_config().parent.mkdir(mode=0o700)
@@ -155,7 +155,7 @@ def test_a_folder_of_ours_inside_another_users(name: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["write", "remove"])
-def test_our_ssh_folder_that_is_another_users(
+def test_an_ssh_folder_of_another_user_is_refused(
     what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     user_config().parent.mkdir(mode=0o700)
@@ -172,7 +172,7 @@ def test_our_ssh_folder_that_is_another_users(
     assert tree(settings().ssh_folder) == before
 
 
-def test_keys_of_another_user(capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_of_another_user_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     identities.ensure(settings())
     before = tree(settings().ssh_folder)
     os.chown(settings().ssh_folder, OTHER, OTHER)

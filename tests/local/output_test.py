@@ -30,7 +30,7 @@ def test_the_frozen_envelope_of_a_failure() -> None:
     }
 
 
-def test_no_data_is_an_object_still() -> None:
+def test_empty_data_is_an_object() -> None:
     assert json.loads(output.envelope("x", data={}, error=None))["data"] == {}
 
 
@@ -56,12 +56,12 @@ def test_a_failure_prints_nothing_for_people_on_stdout(capsys: pytest.CaptureFix
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_status_is_one_harmless_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_status_is_one_printable_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     output.status("the account says\n\x1b[2Jhello")
     assert capsys.readouterr() == ("", "sm-proxy: the account says \ufffd[2Jhello\n")
 
 
-def test_text_that_a_terminal_cannot_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_a_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     output.render("x", Result(text="bjørn"), as_json=False)
@@ -74,7 +74,7 @@ class Closed(io.StringIO):
 
 
 @pytest.mark.parametrize("stderr", [None, Closed()])
-def test_nobody_listens_to_stderr(
+def test_a_closed_stderr_is_not_an_error(
     stderr: io.StringIO | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr)

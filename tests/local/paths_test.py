@@ -24,7 +24,7 @@ def test_without_them_the_platform_decides(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no passwd database")
-def test_the_home_is_that_of_the_passwd_database(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_folder_comes_from_the_passwd_database(monkeypatch: pytest.MonkeyPatch) -> None:
     import pwd
 
     monkeypatch.setenv("HOME", "/nowhere")
@@ -48,7 +48,7 @@ def test_a_variable_names_another_config(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no passwd database")
-def test_a_user_without_an_entry_has_a_home_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_an_entry_gets_the_home_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
     monkeypatch.setenv("HOME", "/somewhere")
     assert paths.ssh_home() == Path("/somewhere")

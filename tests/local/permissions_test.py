@@ -37,7 +37,7 @@ def refused(settings: Settings) -> SmProxyError:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o755 & ~0o22])
-def test_a_key_that_others_could_read_is_closed_and_told(
+def test_a_key_that_others_could_read_is_made_private_and_reported(
     mode: int, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = identities.ensure(settings)
@@ -65,14 +65,14 @@ def test_a_key_that_others_could_have_written_is_refused(mode: int, settings: Se
 
 @as_root
 @pytest.mark.parametrize("name", ["", "id_ed25519"])
-def test_what_belongs_to_another_user(name: str, settings: Settings) -> None:
+def test_another_users_file_is_refused(name: str, settings: Settings) -> None:
     identities.ensure(settings)
     os.chown(settings.ssh_folder / name, STRANGER, STRANGER)
     refused(settings)
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o777, 0o1777])
-def test_a_folder_that_others_may_write_into(mode: int, settings: Settings) -> None:
+def test_a_folder_that_others_may_write_to_is_refused(mode: int, settings: Settings) -> None:
     settings.ssh_folder.mkdir(parents=True)
     settings.ssh_folder.chmod(mode)
     assert f"chmod go-w {settings.ssh_folder}" in refused(settings).hint
@@ -82,13 +82,13 @@ def test_a_folder_that_others_may_write_into(mode: int, settings: Settings) -> N
     assert tree(settings.ssh_folder) == {}
 
 
-def test_a_folder_in_one_that_everybody_may_write_to(settings: Settings) -> None:
+def test_a_parent_that_everybody_may_write_to_is_refused(settings: Settings) -> None:
     settings.ssh_folder.mkdir(parents=True)
     settings.ssh_folder.parent.chmod(0o777)
     assert f"chmod go-w {settings.ssh_folder.parent}" in refused(settings).hint
 
 
-def test_a_key_that_is_a_symlink(settings: Settings, tmp_path: Path) -> None:
+def test_a_key_that_is_a_symlink_is_refused(settings: Settings, tmp_path: Path) -> None:
     theirs = identities.ensure(Settings(ssh_dir=str(tmp_path / "theirs"))).path
     settings.ssh_folder.mkdir(parents=True, mode=0o700)
     before = tree(tmp_path)
@@ -101,7 +101,9 @@ def test_a_key_that_is_a_symlink(settings: Settings, tmp_path: Path) -> None:
     assert tree(tmp_path) == before
 
 
-def test_what_lies_in_wait_for_the_next_rotation(settings: Settings, tmp_path: Path) -> None:
+def test_a_planted_link_is_not_written_by_the_next_rotation(
+    settings: Settings, tmp_path: Path
+) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
     identities.ensure(settings)
@@ -135,7 +137,7 @@ def test_a_host_key_that_others_may_write_is_replaced(settings: Settings) -> Non
 
 
 @as_root
-def test_a_folder_of_host_keys_that_a_stranger_has_linked(
+def test_a_planted_link_to_a_folder_of_host_keys_is_refused(
     settings: Settings, tmp_path: Path
 ) -> None:
     theirs = tmp_path / "theirs"

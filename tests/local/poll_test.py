@@ -23,33 +23,33 @@ def pipe() -> Iterator[Pipe]:
             os.close(descriptor)
 
 
-def test_nothing_within_the_time(pipe: Pipe) -> None:
+def test_wait_returns_nothing_after_the_timeout(pipe: Pipe) -> None:
     began = time.monotonic()
     assert wait([pipe[0]], [], [pipe[1]], 0.05) == NOTHING
     assert 0.045 <= time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("timeout", [0, -5, -math.inf, 0.0001])
-def test_a_time_in_the_past_asks_only(pipe: Pipe, timeout: float) -> None:
+def test_a_negative_timeout_does_not_wait(pipe: Pipe, timeout: float) -> None:
     assert wait([pipe[0]], [], [], timeout) == NOTHING
 
 
-def test_what_can_be_read(pipe: Pipe) -> None:
+def test_a_readable_descriptor_is_reported(pipe: Pipe) -> None:
     os.write(pipe[1], b"x")
     ready = wait([pipe[0]], [], [], math.inf)
     assert ready == (frozenset({pipe[0]}), frozenset())
 
 
-def test_what_can_be_written_ends_the_wait_and_is_not_readable(pipe: Pipe) -> None:
+def test_a_writable_descriptor_ends_the_wait(pipe: Pipe) -> None:
     assert wait([], [pipe[1]], [], math.inf) == NOTHING
 
 
-def test_the_end_is_readable(pipe: Pipe) -> None:
+def test_the_end_of_a_stream_is_readable(pipe: Pipe) -> None:
     os.close(pipe[1])
     assert wait([pipe[0]], [], [], math.inf).readable == {pipe[0]}
 
 
-def test_a_writer_that_left_is_noticed_behind_unread_bytes(pipe: Pipe) -> None:
+def test_a_closed_writer_is_noticed_despite_unread_bytes(pipe: Pipe) -> None:
     os.write(pipe[1], b"unread")
     assert wait([], [], [pipe[0]], 0) == NOTHING
     os.close(pipe[1])
@@ -57,7 +57,7 @@ def test_a_writer_that_left_is_noticed_behind_unread_bytes(pipe: Pipe) -> None:
     assert os.read(pipe[0], 10) == b"unread"
 
 
-def test_a_reader_that_left_is_noticed_though_the_pipe_is_full(pipe: Pipe) -> None:
+def test_a_closed_reader_is_noticed_despite_a_full_pipe(pipe: Pipe) -> None:
     os.set_blocking(pipe[1], False)
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -67,14 +67,14 @@ def test_a_reader_that_left_is_noticed_though_the_pipe_is_full(pipe: Pipe) -> No
     assert wait([], [], [pipe[1]], math.inf).hung_up == {pipe[1]}
 
 
-def test_one_that_is_read_and_watched(pipe: Pipe) -> None:
+def test_one_descriptor_can_be_read_and_watched(pipe: Pipe) -> None:
     os.write(pipe[1], b"x")
     os.close(pipe[1])
     ready = wait([pipe[0]], [], [pipe[0]], math.inf)
     assert ready == (frozenset({pipe[0]}), frozenset({pipe[0]}))
 
 
-def test_half_a_socket_closed_is_no_hang_up() -> None:
+def test_a_half_closed_socket_is_not_a_hang_up() -> None:
     near, far = socket.socketpair()
     with near, far:
         far.shutdown(socket.SHUT_WR)

@@ -44,7 +44,7 @@ def another_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: me + 12345)
 
 
-def test_missing_folders_are_private_all_the_way(tmp_path: Path) -> None:
+def test_all_created_folders_are_private(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         private_files.ensure_private_dir(tmp_path / "a" / "b" / "c")
@@ -95,7 +95,7 @@ def test_a_folder_that_anybody_could_swap_is_refused(tmp_path: Path) -> None:
     private_files.refuse_shared(folder)
 
 
-def test_a_folder_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
+def test_another_users_folder_is_not_changed(tmp_path: Path) -> None:
     """No tightening: with SM_PROXY_CACHE_DIR=/tmp, root would take /tmp from everybody."""
     folder = tmp_path / "tmp"
     folder.mkdir()
@@ -106,7 +106,7 @@ def test_a_folder_of_somebody_else_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("plant", ["symlink", "hard link", "pipe", "folder", "mode", "owner"])
-def test_a_file_that_is_not_ours_alone_is_not_read(
+def test_a_file_that_others_could_write_is_not_read(
     plant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, other = tmp_path / "record", tmp_path / "other"
@@ -128,7 +128,7 @@ def test_a_file_that_is_not_ours_alone_is_not_read(
         private_files.read_own(path, 100)
 
 
-def test_a_file_of_ours_is_read_up_to_a_limit(tmp_path: Path) -> None:
+def test_our_file_is_read_up_to_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "record"
     private_files.write_private(path, b"x" * 100)
     assert private_files.read_own(path, 10) == b"x" * 10

@@ -34,7 +34,7 @@ def test_this_process_is_alive() -> None:
     assert process_identity.is_alive(process_identity.this_process()) is True
 
 
-def test_a_process_that_ended_is_not_alive(here: dict[str, str]) -> None:
+def test_an_ended_process_is_not_alive(here: dict[str, str]) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     known = this(pid=child.pid, started=process_identity.start_time(child.pid))
     assert process_identity.is_alive(known) is True
@@ -45,7 +45,7 @@ def test_a_process_that_ended_is_not_alive(here: dict[str, str]) -> None:
     assert process_identity.is_alive(known) is False
 
 
-def test_a_pid_that_is_used_again_is_another_process(here: dict[str, str]) -> None:
+def test_a_reused_pid_is_another_process(here: dict[str, str]) -> None:
     assert process_identity.is_alive(this(started="1")) is False
 
 
@@ -82,15 +82,13 @@ def test_without_a_machine_id_another_boot_may_be_another_machine(
         ("", ""),
     ],
 )
-def test_where_there_is_no_proc_ps_is_asked(
-    said: str, started: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ps_is_used_without_proc(said: str, started: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_identity, "_PROC", "/nowhere")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=said))
     assert process_identity.start_time(7) == started
 
 
-def test_a_ps_that_cannot_run_tells_nothing(
+def test_the_state_is_unknown_if_ps_cannot_run(
     here: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = this()
@@ -133,7 +131,7 @@ class Kernel:
         (8, 259, 5, None),
     ],
 )
-def test_on_windows(
+def test_start_time_on_windows(
     pid: int, status: int, error: int, started: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel = Kernel(status)
@@ -159,12 +157,12 @@ def with_restype(kernel: Kernel) -> Kernel:
     return kernel
 
 
-def test_a_process_whose_start_is_not_known_is_not_taken_for_dead(here: dict[str, str]) -> None:
+def test_a_process_with_an_unknown_start_may_be_alive(here: dict[str, str]) -> None:
     assert process_identity.is_alive(this(started="")) is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is no /proc")
-def test_a_process_that_cannot_be_looked_at_is_not_taken_for_dead(
+def test_an_unreadable_process_may_be_alive(
     here: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = this()
@@ -176,7 +174,7 @@ def test_a_process_that_cannot_be_looked_at_is_not_taken_for_dead(
     assert process_identity.is_alive(known) is None
 
 
-def test_this_process_is_named_where_ps_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_process_has_an_identity_without_ps(monkeypatch: pytest.MonkeyPatch) -> None:
     def late(*_: object, **__: object) -> None:
         raise subprocess.TimeoutExpired("ps", 5)
 
@@ -185,7 +183,7 @@ def test_this_process_is_named_where_ps_does_not_answer(monkeypatch: pytest.Monk
     assert process_identity.this_process.__wrapped__()["started"] == ""
 
 
-def test_ps_tells_the_start_whatever_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ps_uses_a_fixed_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[dict[str, str]] = []
 
     def asked(*_: object, env: dict[str, str], **__: object) -> SimpleNamespace:

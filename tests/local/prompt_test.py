@@ -85,7 +85,7 @@ def test_the_rules_are_those_of_openssh(
         assert (askpass.parent / "asked").read_text() == "code?"
 
 
-def test_a_terminal_that_ssh_has_is_left_alone(
+def test_the_terminal_of_an_ssh_session_is_not_used(
     askpass: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prompt, "_ask_on_terminal", lambda _: "typed")
@@ -141,7 +141,7 @@ class Terminal:
         return out.decode().strip()
 
 
-def test_asked_on_the_terminal_without_echo() -> None:
+def test_the_terminal_asks_without_echo() -> None:
     terminal = Terminal()
     assert b"the code? " in terminal.shown(b"code? ")
     assert not terminal.echoes()
@@ -157,12 +157,12 @@ def test_the_end_of_input_is_no_answer() -> None:
     assert terminal.said() == "nobody: the answer was cut off"
 
 
-def test_a_terminal_where_another_program_is_in_front_is_none() -> None:
+def test_a_terminal_with_another_foreground_program_is_not_used() -> None:
     terminal = Terminal("if os.fork(): os.wait(); sys.exit()\n    os.setpgid(0, 0)")
     assert terminal.said().startswith("nobody: there is no terminal")
 
 
-def test_an_interrupted_question_gives_the_echo_back() -> None:
+def test_an_interrupted_question_restores_the_echo() -> None:
     program = "import signal, _thread; signal.signal(15, lambda *_: sys.exit())\n    pass"
     terminal = Terminal(program)
     terminal.shown(b"code? ")

@@ -81,7 +81,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("here", [True, False])
-def test_what_was_read_is_replaced(
+def test_an_unchanged_file_is_replaced(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, here: bool
 ) -> None:
     if not here:
@@ -96,9 +96,7 @@ def test_what_was_read_is_replaced(
 
 
 @pytest.mark.parametrize("here", [True, False])
-def test_what_was_saved_since_it_was_read_stands(
-    path: Path, monkeypatch: pytest.MonkeyPatch, *, here: bool
-) -> None:
+def test_a_newer_save_is_kept(path: Path, monkeypatch: pytest.MonkeyPatch, *, here: bool) -> None:
     if not here:
         unswappable(monkeypatch)
     for before in (b"older", None):
@@ -115,7 +113,7 @@ def test_what_was_saved_since_it_was_read_stands(
 
 @swaps
 @pytest.mark.parametrize("how", ["rename", "in place"])
-def test_a_save_just_before_the_swap_stands(
+def test_a_save_just_before_the_swap_is_kept(
     how: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # In place it waits until we are done with the file, so it may not be waited for.
@@ -129,7 +127,7 @@ def test_a_save_just_before_the_swap_stands(
 
 @swaps
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_the_newest_save_stands(number: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_save_is_kept(number: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     meanwhile(
         monkeypatch,
         *(lambda n=n: saves(path, "rename", b"saved %d" % n) for n in range(number)),
@@ -141,7 +139,7 @@ def test_the_newest_save_stands(number: int, path: Path, monkeypatch: pytest.Mon
 
 @swaps
 @pytest.mark.parametrize("vanishes", [1, 2])
-def test_a_file_that_is_moved_away_meanwhile(
+def test_a_file_that_was_moved_away_is_a_change(
     vanishes: int, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = [lambda: saves(path, "rename", b"saved")] * (vanishes - 1)
@@ -169,13 +167,13 @@ def test_a_save_in_place_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @swaps
-def test_a_program_that_keeps_it_open_is_not_waited_for_in_vain(path: Path) -> None:
+def test_the_wait_for_a_program_that_keeps_the_file_open_ends(path: Path) -> None:
     with path.open("ab"):
         exchange(path, b"old", b"new")
     assert tree(path.parent) == {"config": b"new"}
 
 
-def test_without_leases_the_file_has_to_lie_still(
+def test_without_leases_a_recent_file_must_stay_unchanged(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_leases(_: Path) -> contextlib.AbstractContextManager[bool]:
@@ -198,7 +196,7 @@ def written(path: Path) -> list[config_writer.Change]:
     )
 
 
-def test_the_config_is_planned_anew_and_the_backups_hold_what_was_replaced(
+def test_a_changed_config_is_planned_again_and_backed_up(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.write_bytes(b"Host a\n")
@@ -218,7 +216,9 @@ def test_the_config_is_planned_anew_and_the_backups_hold_what_was_replaced(
         assert atomic_write.backup_path(path, which).read_bytes() == b"Host a\nHost b1\n"
 
 
-def test_a_file_that_never_lies_still(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_always_changes_is_given_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = atomic_write.exchange
 
     def late(place: Path, before: bytes | None, content: bytes) -> None:
@@ -239,7 +239,7 @@ def test_a_file_that_never_lies_still(path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.undo()
 
 
-def test_an_editors_settings_are_set_in_its_last_save(
+def test_settings_are_added_to_the_editors_last_save(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, left = atomic_write.exchange, ['{"b": 2}', '{"c": 3}']

@@ -20,7 +20,7 @@ from tests.waits import await_true
 
 
 @pytest.mark.parametrize("size", [0, 1, 999, 1000, 1001, 3500])
-def test_what_is_saved_is_loaded_whatever_its_size(size: int) -> None:
+def test_a_saved_value_of_any_size_is_loaded(size: int) -> None:
     backend = MemoryKeyring()
     chain = SecretStore(backend, piece=1000)
     value = ("token/+=" * 500)[:size]
@@ -30,14 +30,14 @@ def test_what_is_saved_is_loaded_whatever_its_size(size: int) -> None:
     assert len(backend.items) == max(1, -(-size // 1000))
 
 
-def test_windows_takes_every_item() -> None:
+def test_every_item_fits_into_the_windows_limit() -> None:
     """CredWrite takes 2,560 bytes of UTF-16."""
     backend = MemoryKeyring()
     SecretStore(backend, piece=1000).save("a", "x" * 5000)
     assert max(len(item.encode("utf-16-le")) for item in backend.items.values()) <= 2560
 
 
-def test_a_shorter_value_leaves_nothing_of_a_longer_one() -> None:
+def test_a_shorter_value_replaces_all_of_a_longer_one() -> None:
     backend = MemoryKeyring()
     chain = SecretStore(backend, piece=10)
     chain.save("a", "x" * 95)
@@ -48,7 +48,7 @@ def test_a_shorter_value_leaves_nothing_of_a_longer_one() -> None:
     assert chain.load("a") is None
 
 
-def test_a_torn_value_is_none() -> None:
+def test_an_incomplete_value_is_not_loaded() -> None:
     backend = MemoryKeyring()
     chain = SecretStore(backend, piece=10)
     chain.save("a", "x" * 30)
@@ -102,11 +102,11 @@ def hanging() -> Iterator[Hanging]:
     secret_store._trouble.clear()
 
 
-def test_a_keyring_that_hangs_is_left_alone_after_ten_seconds() -> None:
+def test_a_keyring_that_hangs_is_given_up_after_ten_seconds() -> None:
     assert (secret_store._SAY_AFTER_S, secret_store._PATIENCE_S) == (2, 10)
 
 
-def test_a_keyring_that_waits_for_somebody(
+def test_the_user_is_told_that_a_keyring_waits(
     hanging: Hanging, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(secret_store, "_SAY_AFTER_S", 0.05)
@@ -129,7 +129,7 @@ def test_a_keyring_that_waits_for_somebody(
     assert secret_store.trouble() == ""
 
 
-def test_a_keyring_whose_owner_comes_in_time(
+def test_a_keyring_unlocked_in_time_is_used(
     hanging: Hanging, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(secret_store, "_SAY_AFTER_S", 0.01)
@@ -140,7 +140,7 @@ def test_a_keyring_whose_owner_comes_in_time(
     assert secret_store.trouble() == ""
 
 
-def test_a_locked_keyring_is_told_from_a_broken_one() -> None:
+def test_a_locked_and_a_broken_keyring_have_different_reasons() -> None:
     class Failing(MemoryKeyring):
         error: Exception = KeyringLocked("Failed to unlock the collection!")
 
@@ -177,7 +177,9 @@ class Weak(MemoryKeyring):
     priority = 0.5
 
 
-def test_a_weak_backend_is_none_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_weak_backend_is_used_only_if_the_user_chooses_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert found(monkeypatch, MemoryKeyring()) is not None
     assert found(monkeypatch, Weak()) is None
     assert found(monkeypatch, fail.Keyring()) is None  # type: ignore[no-untyped-call]
@@ -185,7 +187,7 @@ def test_a_weak_backend_is_none_unless_it_is_named(monkeypatch: pytest.MonkeyPat
     assert found(monkeypatch, MemoryKeyring(), named=null.Keyring()) is None  # type: ignore[no-untyped-call]
 
 
-def test_of_a_chain_only_the_strong_ones_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_strong_backends_of_a_chain_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     chained = chainer.ChainerBackend()  # type: ignore[no-untyped-call]
     strong, weak = MemoryKeyring(), Weak()
     monkeypatch.setattr(chainer.ChainerBackend, "backends", [weak, strong])
@@ -204,7 +206,9 @@ def test_a_backend_named_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert secret_store.find() is None
 
 
-def test_the_lack_of_one_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_keyring_is_reported_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     secret_store.say_once_that_none_is_there("it will be asked again")
     said = capsys.readouterr().err
     assert "no usable keyring" in said
@@ -214,7 +218,7 @@ def test_the_lack_of_one_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixt
     assert tree(tmp_path) == {"state/no-keyring-said": b""}
 
 
-def test_a_file_backend_counts_where_the_user_names_it(
+def test_a_file_backend_is_used_if_the_user_chooses_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on systems without a Secret Service."""

@@ -54,7 +54,7 @@ def leaks(secret: str, text: str) -> list[str]:
 
 @pytest.mark.parametrize("secret", [TOKEN, KEY])
 @pytest.mark.parametrize("way", WRITTEN)
-def test_a_secret_however_it_is_written(secret: str, way: str) -> None:
+def test_a_secret_is_removed_in_every_encoding(secret: str, way: str) -> None:
     text = f"Invalid header value {WRITTEN[way](secret)} was refused"
     secret_values.keep(secret)
     shown = redact(text)
@@ -65,14 +65,14 @@ def test_a_secret_however_it_is_written(secret: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("piece", PIECES)
-def test_a_piece_of_a_secret(piece: str) -> None:
+def test_a_piece_of_a_long_secret_is_removed(piece: str) -> None:
     secret_values.keep(TOKEN, KEY)
     shown = redact(f"it begins with {piece}... and so on")
     assert piece not in shown
     assert shown.startswith("it begins with [redacted]")
 
 
-def test_text_without_one_is_as_it_was() -> None:
+def test_text_without_a_secret_is_unchanged() -> None:
     text = 'the job "plain" \\ has no words:\n\tnothing of a thing\ufffd'
     assert redact(text) == text
     secret_values.keep(TOKEN, KEY, "", None, 5, b"")
@@ -80,7 +80,7 @@ def test_text_without_one_is_as_it_was() -> None:
     assert redact("") == ""
 
 
-def test_a_code_counts_where_it_stands_alone() -> None:
+def test_a_short_code_is_removed_only_as_a_whole_word() -> None:
     secret_values.keep("123456")
     assert redact("Value '123456' at 'tokenCode'") == "Value '[redacted]' at 'tokenCode'"
     assert redact("Value 123456 at") == "Value [redacted] at"
@@ -88,7 +88,7 @@ def test_a_code_counts_where_it_stands_alone() -> None:
     assert secret_values.strike("a 123456", in_data=True) == "a 123456"
 
 
-def test_what_a_test_account_has_for_a_key_is_a_word() -> None:
+def test_short_keys_of_a_test_account_are_not_secrets() -> None:
     secret_values.keep_fields({"SecretAccessKey": "test", "aws_session_token": "testing"})
     assert redact("the job test is testing") == "the job test is testing"
 
@@ -107,7 +107,7 @@ def test_what_a_test_account_has_for_a_key_is_a_word() -> None:
         [{"clientSecret": TOKEN}],
     ],
 )
-def test_fields_that_hold_a_secret(document: object) -> None:
+def test_secret_fields_are_remembered(document: object) -> None:
     secret_values.keep_fields(document)
     assert not leaks(TOKEN, redact(f"it says {TOKEN}"))
 
@@ -120,12 +120,14 @@ def test_fields_that_hold_a_secret(document: object) -> None:
         "SM_PROXY_TEST_PASSPHRASE",
     ],
 )
-def test_variables_that_hold_a_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_variables_are_removed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, TOKEN)
     assert not leaks(TOKEN, redact(f"it says {TOKEN}"))
 
 
-def test_a_file_of_the_containers_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_in_a_containers_file_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "t"))
     assert redact(TOKEN) == TOKEN
     (tmp_path / "t").write_text(TOKEN)
@@ -142,7 +144,9 @@ def test_the_password_of_a_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("login", ["me:P%40ssw%2Frd%21XyZ", "P%40ssw%2Frd%21XyZ-for-all"])
-def test_a_proxys_password_as_it_is_sent(login: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_decoded_password_of_a_proxy_is_removed(
+    login: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """botocore sends what the address escapes, and a proxy may repeat it in its refusal."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://{login}@proxy:3128")
     sent = unquote(login)
@@ -152,7 +156,7 @@ def test_a_proxys_password_as_it_is_sent(login: str, monkeypatch: pytest.MonkeyP
     assert shown.startswith("502 no entry for ")
 
 
-def test_the_login_in_any_address() -> None:
+def test_the_login_in_any_url_is_removed() -> None:
     shown = redact("cannot reach https://me:pa:ss/word@example.com/x, nor http://host:80/a")
     assert shown == "cannot reach https://[redacted]@example.com/x, nor http://host:80/a"
 
@@ -169,7 +173,7 @@ def test_a_private_key() -> None:
     assert redact("\n".join([*lines, "after"])).endswith("-----END EC PRIVATE KEY-----\nafter")
 
 
-def test_status_lines_and_results_are_struck(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_lines_and_results_are_redacted(capsys: pytest.CaptureFixture[str]) -> None:
     secret_values.keep(TOKEN)
     output.status(f"the service says {TOKEN}")
     output.render("list", Result({"reason": f"aws-error: {TOKEN}"}), as_json=True)
@@ -182,7 +186,7 @@ def test_status_lines_and_results_are_struck(capsys: pytest.CaptureFixture[str])
     assert json.loads(captured.out.splitlines()[0])["data"] == {"reason": "aws-error: [redacted]"}
 
 
-def test_what_is_typed_is_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_typed_answer_is_a_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     askpass = tmp_path / "askpass"
     askpass.write_text("#!/bin/sh\necho correct horse battery\n")
     askpass.chmod(0o755)

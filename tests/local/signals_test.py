@@ -75,7 +75,7 @@ def test_signals_interrupt_too(name: str) -> None:
     assert ended(process) == (0, "hung up\n", "")
 
 
-def test_a_watch_that_is_over_does_nothing() -> None:
+def test_an_ended_watch_does_nothing() -> None:
     program = (
         "gone = threading.Event()\n"
         "with signals.Watch(gone.wait):\n    pass\n"
@@ -153,7 +153,7 @@ def test_a_handler_raises_in_the_main_thread() -> None:
         sleep()
 
 
-def test_stderr_is_let_go() -> None:
+def test_stderr_is_detached() -> None:
     program = (
         "signals.detach_stderr()\nprint('nobody hears this', file=sys.stderr)\nsys.stdin.read()\n"
     )
@@ -194,7 +194,7 @@ DEADLINE = (
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
-def test_a_signal_brings_the_end_of_a_clean_up_nearer(name: str) -> None:
+def test_a_signal_shortens_the_clean_up(name: str) -> None:
     program = DEADLINE.format(*[int(signal.Signals[name])] * 2)
     assert ended(python(program)) == (0, "True\n", "")
 
@@ -205,7 +205,7 @@ def test_a_clean_up_under_nohup_is_not_hurried_by_the_terminal() -> None:
     assert ended(ignored) == (0, "False\n", "")
 
 
-def test_a_deadline_passes() -> None:
+def test_a_deadline_ends() -> None:
     with signals.Deadline(0.01) as deadline:
         time.sleep(0.02)
         assert deadline.left() == 0

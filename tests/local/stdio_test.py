@@ -123,14 +123,14 @@ def test_a_write_does_not_block_when_ssh_does_not_read(ends: Ends) -> None:
     assert 4096 <= total < 8 << 20
 
 
-def test_ssh_leaving_is_noticed(ends: Ends) -> None:
+def test_the_exit_of_ssh_is_noticed(ends: Ends) -> None:
     assert not ends.stdio.gone()
     os.close(ends.from_us)
     os.close(ends.to_us)
     assert ends.stdio.gone(60)
 
 
-def test_a_write_to_nobody_fails(ends: Ends) -> None:
+def test_a_write_without_a_reader_fails(ends: Ends) -> None:
     os.close(ends.from_us)
 
     def write_on() -> None:
@@ -151,7 +151,7 @@ def test_ssh_that_only_stops_sending_is_not_gone() -> None:
     assert ends.ssh_reads_all() == b""
 
 
-def test_leaving_is_noticed_behind_unread_bytes() -> None:
+def test_the_exit_of_ssh_is_noticed_despite_unread_bytes() -> None:
     ends = connected(DirectStdio)
     os.write(ends.to_us, b"unread")
     os.close(ends.from_us)
@@ -177,7 +177,7 @@ def test_one_socket_as_both_ends() -> None:
     stdio.finish()
 
 
-def test_a_reset_is_an_end() -> None:
+def test_a_reset_is_the_end() -> None:
     near, far = socket.socketpair()
     with near:
         far.send(b"x")
@@ -198,7 +198,7 @@ def test_the_last_bytes_wait_for_a_slow_reader() -> None:
     closed(ends)
 
 
-def test_what_prints_prints_to_stderr_once_stdout_is_taken() -> None:
+def test_prints_go_to_stderr_after_stdout_is_taken() -> None:
     program = (
         "import os, sys\n"
         "from sm_proxy.local import stdio\n"

@@ -12,14 +12,14 @@ from sm_proxy.local import signals, threads
 from sm_proxy.local.threads import Background
 
 
-def test_what_it_returns_and_raises() -> None:
+def test_result_returns_or_raises_what_the_work_did() -> None:
     assert threads.run(divmod, 7, 2) == (3, 1)
     assert threads.run(lambda *, key: key, key=None) is None
     with pytest.raises(ZeroDivisionError):
         threads.run(divmod, 7, 0)
 
 
-def test_what_has_settled() -> None:
+def test_settled_returns_what_is_there_in_time() -> None:
     go = threading.Event()
     slow = Background(lambda: go.wait(60))
     assert slow.settled(0.01) is None
@@ -35,7 +35,7 @@ def test_what_has_settled() -> None:
 
 
 @pytest.mark.usefixtures("kept_signals")
-def test_what_settles_after_a_signal_ended_the_wait() -> None:
+def test_work_goes_on_after_a_signal_ends_the_wait() -> None:
     """Thread.join, once interrupted, takes a running thread for an ended one."""
     signals.raise_on_hangup()
     go = threading.Event()
@@ -69,12 +69,12 @@ def test_a_signal_ends_the_wait_and_the_process() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
 
 
-def test_work_on_many_items_keeps_their_order() -> None:
+def test_concurrent_results_keep_the_order_of_the_items() -> None:
     assert threads.map_concurrently(lambda item: item * 2, range(20), 3) == list(range(0, 40, 2))
     assert threads.map_concurrently(str, [], 3) == []
 
 
-def test_work_on_many_items_ends_with_the_first_failure() -> None:
+def test_concurrent_work_stops_at_the_first_failure() -> None:
     begun: list[int] = []
 
     def work(item: int) -> None:

@@ -38,7 +38,7 @@ def described(aws: FakeAws, known: Job | None = None) -> Job:
     return job
 
 
-def test_what_the_service_says() -> None:
+def test_the_response_is_read() -> None:
     aws = an_aws()
     assert described(aws) == Job(
         name="chat",
@@ -63,17 +63,17 @@ def test_what_the_service_says() -> None:
     ]
 
 
-def test_the_configuration_may_have_the_subnets_itself() -> None:
+def test_the_configuration_can_have_the_subnets() -> None:
     aws = an_aws({**CONFIG, "VpcConfig": {"Subnets": ["subnet-2"]}})
     assert described(aws).subnets == ("subnet-2",)
     assert aws.operations() == THREE[:2]
 
 
-def test_no_model_is_no_vpc() -> None:
+def test_without_a_model_there_is_no_vpc() -> None:
     assert described(an_aws({"ProductionVariants": [{"VariantName": "a"}]})).subnets == ()
 
 
-def test_only_another_configuration_is_asked_for() -> None:
+def test_a_known_configuration_is_not_described_again() -> None:
     known = described(an_aws(EndpointStatus="Creating"))
     aws = an_aws()
     assert described(aws, known).subnets == ("subnet-1",)
@@ -97,13 +97,13 @@ def test_only_another_configuration_is_asked_for() -> None:
         ("Failed", "failed"),
     ],
 )
-def test_states_and_what_they_mean(status: str, phase: Phase) -> None:
+def test_each_status_has_its_phase(status: str, phase: Phase) -> None:
     aws = an_aws(EndpointStatus=status)
     assert described(aws).phase == phase
     assert aws.operations() == (THREE[:1] if phase in {"ended", "failed"} else THREE)
 
 
-def test_an_endpoint_without_instances_yet_has_one_to_come() -> None:
+def test_an_endpoint_counts_at_least_one_instance() -> None:
     assert described(an_aws(ProductionVariants=[{}])).nodes == 1
 
 
@@ -112,7 +112,7 @@ def test_no_such_endpoint() -> None:
     assert endpoint.describe(FakeAws(DescribeEndpoint=gone), "chat") is None
 
 
-def test_a_configuration_that_is_gone_is_told() -> None:
+def test_a_deleted_configuration_is_reported() -> None:
     gone = ServiceError("ValidationException", "Could not find it.", "x")
     aws = FakeAws(DescribeEndpoint=ANSWER, DescribeEndpointConfig=gone)
     with pytest.raises(SmProxyError, match="Could not find it"):

@@ -30,7 +30,7 @@ def described(**changes: Any) -> Job:
     return job
 
 
-def test_what_the_service_says() -> None:
+def test_the_response_is_read() -> None:
     assert described() == Job(
         name="prep",
         kind="processing",
@@ -60,12 +60,12 @@ def test_what_the_service_says() -> None:
         ("Failed", BEGAN, "failed"),
     ],
 )
-def test_states_and_what_they_mean(status: str, started: datetime | None, phase: Phase) -> None:
+def test_each_status_has_its_phase(status: str, started: datetime | None, phase: Phase) -> None:
     job = described(ProcessingJobStatus=status, ProcessingStartTime=started)
     assert (job.status, job.phase) == (status, phase)
 
 
-def test_the_containers_last_words_are_part_of_the_reason() -> None:
+def test_the_containers_message_is_part_of_the_reason() -> None:
     job = described(FailureReason="AlgorithmError", ExitMessage="no rows")
     assert job.failure_reason == "AlgorithmError; no rows"
 

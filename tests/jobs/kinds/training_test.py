@@ -30,7 +30,7 @@ def step(status: str, start: int, end: int | None = None, message: str = "") -> 
     return {"Status": status, "StatusMessage": message, **moments}
 
 
-def test_what_the_service_says() -> None:
+def test_the_response_is_read() -> None:
     job = described(
         SecondaryStatusTransitions=[
             step("Starting", 0, 59),
@@ -62,7 +62,7 @@ def test_what_the_service_says() -> None:
     )
 
 
-def test_a_long_life_is_told_from_its_end() -> None:
+def test_progress_shows_the_last_steps() -> None:
     steps = [step("Interrupted", at, at + 1) for at in range(9)] + [step("Training", 9)]
     told = described(SecondaryStatusTransitions=steps).progress
     assert told == "... -> " + "Interrupted -> " * 5 + "Training"
@@ -74,7 +74,7 @@ def test_nodes_of_instance_groups_are_summed() -> None:
     assert described(ResourceConfig={}).nodes == 1
 
 
-def test_times_are_found_where_they_are() -> None:
+def test_times_come_from_the_first_field_that_has_one() -> None:
     job = described(SecondaryStatusTransitions=[], LastModifiedTime=BEGAN)
     assert (job.status_since, job.progress) == (BEGAN, "")
     assert described(SecondaryStatusTransitions=None).status_since.tzinfo is timezone.utc
@@ -102,7 +102,7 @@ def test_times_are_found_where_they_are() -> None:
         ("Failed", "Failed", "failed"),
     ],
 )
-def test_states_and_what_they_mean(overall: str, status: str, phase: Phase) -> None:
+def test_each_status_has_its_phase(overall: str, status: str, phase: Phase) -> None:
     assert described(status, overall).phase == phase
 
 
@@ -122,7 +122,7 @@ def test_no_such_job(error: str) -> None:
     assert training.describe(aws, JOB) is None
 
 
-def test_other_answers_are_told_as_they_are() -> None:
+def test_other_errors_are_passed_on() -> None:
     aws = FakeAws(DescribeTrainingJob=ServiceError("InternalFailure", "oops", ACTION))
     with pytest.raises(SmProxyError, match=f"{ACTION}: InternalFailure: oops") as caught:
         training.describe(aws, JOB)
@@ -133,7 +133,7 @@ def test_other_answers_are_told_as_they_are() -> None:
     assert caught.value is slow
 
 
-def test_a_denied_call_is_told_apart() -> None:
+def test_a_denied_call_has_its_own_error() -> None:
     aws = FakeAws(DescribeTrainingJob=SmProxyError("access-denied", "no", "ask"))
     with pytest.raises(UnseenError) as caught:
         training.describe(aws, JOB)
@@ -166,7 +166,7 @@ def test_the_list_is_sorted_by_the_service() -> None:
     assert asked == {**order, "NameContains": "bert", "StatusEquals": "InProgress"}
 
 
-def test_a_list_that_fails_is_told() -> None:
+def test_a_failed_list_is_reported() -> None:
     aws = FakeAws(ListTrainingJobs=ServiceError("InternalFailure", "oops", "x"))
     with pytest.raises(SmProxyError, match="oops"):
         training.recent(aws)
@@ -179,7 +179,7 @@ def test_the_streams_of_a_node() -> None:
     assert wanted.choose({"logStreamName": name} for name in names) == "my-job/algo-1-17"
 
 
-def test_a_training_job_by_its_exact_name() -> None:
+def test_a_training_job_is_described_by_its_exact_name() -> None:
     aws = FakeAws(DescribeTrainingJob=description())
     found = training.describe(aws, JOB)
     assert found is not None

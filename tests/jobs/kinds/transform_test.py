@@ -36,7 +36,7 @@ def described(aws: FakeAws, known: Job | None = None) -> Job:
     return job
 
 
-def test_what_the_service_says() -> None:
+def test_the_response_is_read() -> None:
     aws = an_aws()
     assert described(aws) == Job(
         name="score",
@@ -60,7 +60,7 @@ def test_what_the_service_says() -> None:
     ]
 
 
-def test_the_model_is_asked_once() -> None:
+def test_the_model_is_described_once() -> None:
     known = described(an_aws(TransformStartTime=None))
     assert known.phase == "starting"
     aws = an_aws()
@@ -70,7 +70,7 @@ def test_the_model_is_asked_once() -> None:
 
 
 @pytest.mark.parametrize("status", ["Completed", "Failed", "Stopping", "Stopped"])
-def test_a_job_that_is_over_needs_no_model(status: str) -> None:
+def test_an_ended_job_needs_no_model(status: str) -> None:
     aws = an_aws(TransformJobStatus=status)
     assert described(aws).over
     assert aws.operations() == ["DescribeTransformJob"]
@@ -80,13 +80,13 @@ def test_no_such_job() -> None:
     assert transform.describe(FakeAws(DescribeTransformJob=GONE), "score") is None
 
 
-def test_a_model_that_is_gone() -> None:
+def test_a_deleted_model_is_reported() -> None:
     with pytest.raises(SmProxyError, match="model bert is gone") as caught:
         described(FakeAws(DescribeTransformJob=ANSWER, DescribeModel=GONE))
     assert caught.value.code == "no-vpc"
 
 
-def test_a_model_that_may_not_be_seen_is_no_job_that_may_not_be_seen() -> None:
+def test_a_denied_model_differs_from_a_denied_job() -> None:
     denied = SmProxyError("access-denied", "sagemaker:DescribeModel is denied", "ask")
     with pytest.raises(SmProxyError) as caught:
         described(FakeAws(DescribeTransformJob=ANSWER, DescribeModel=denied))
