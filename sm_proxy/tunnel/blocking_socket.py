@@ -13,7 +13,7 @@ from typing import Any, Final
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import poll
 from sm_proxy.tunnel.greeting import SILENCE_S, Greeting
-from sm_proxy.tunnel.stream import Stream
+from sm_proxy.tunnel.stream import Stream, finish, wanted
 
 _TICK_S: Final = 0.2
 _PEEK_S: Final = 0.05
@@ -124,28 +124,19 @@ class BlockingSocket:
             self._over.set()
             if self._farewell:
                 with contextlib.suppress(Exception):
-                    self._conclude()
+                    finish(self._stream)
             self._stream.close()
             self._near.close()
-
-    def _conclude(self) -> None:
-        """Tell the far end, and give it a second to confirm."""
-        self._stream.finish()
-        until = time.monotonic() + 1
-        while not self._stream.finished and not self._stream.failure and time.monotonic() < until:
-            self._turn()
 
     def _turn(self) -> None:
         stream, near = self._stream, self._near
         now = time.monotonic()
-        stream_fd = stream.fileno()
-        readers = [stream_fd] if stream_fd >= 0 and stream.wants_read else []
-        listening = self._listening and bool(stream.room) and not self._over.is_set()
+        readers, writers = wanted(stream)
+        listening = self._listening and bool(stream.room)
         readers += [near.fileno()] if listening else []
-        writers = [stream_fd] if stream_fd >= 0 and stream.wants_write else []
         wait = max(0.0, min(_TICK_S, stream.deadline(now) - now))
         ready = poll.wait(readers, writers, [], wait).readable
-        stream.advance(time.monotonic(), readable=stream_fd in ready)
+        stream.advance(time.monotonic(), readable=stream.fileno() in ready)
         if stream.opened:
             self._opened.set()
         with contextlib.suppress(OSError):

@@ -15,12 +15,10 @@ from sm_proxy.local import debug_log, poll, signals
 from sm_proxy.local.poll import NOTHING, Ready
 from sm_proxy.local.stdio import CHUNK, Stdio
 from sm_proxy.tunnel.greeting import SILENCE_S, Greeting
-from sm_proxy.tunnel.stream import Stream, unwrapped
+from sm_proxy.tunnel.stream import Stream, finish, unwrapped, wanted
 
 LINGER_S: Final = 2.0
 """How long to wait for answers after the end of stdin; SSM has no half-close."""
-FINISH_S: Final = 1.0
-"""How long to wait until the far end confirms the end, once ssh has gone or is done."""
 GREETING_S: Final = 30.0
 """The longest wait for the greeting, however many lines come before it."""
 _NEVER: Final = float("inf")
@@ -155,7 +153,7 @@ class Pump:
         hangups: list[int] = []
         if not self._stream.ended:  # after its end, the descriptor is closed and the deadline past
             due = min(due, self._stream.deadline(now))
-            of_stream = _wanted(self._stream)
+            of_stream = wanted(self._stream)
             readers += of_stream[0]
             writers += of_stream[1]
         if self._listening:
@@ -185,25 +183,4 @@ class Pump:
             raise self._ungreeted(self._greeting)
         else:
             self._stdio.finish()
-        self._stream.finish()
-        until = time.monotonic() + FINISH_S
-        readable = False
-        while not self._stream.finished and self._stream.failure is None:
-            now = time.monotonic()
-            if now >= until:
-                return
-            self._stream.advance(now, readable=readable)
-            self._stream.read()
-            readers, writers = _wanted(self._stream)
-            if self._stream.finished or not readers:
-                return
-            due = min(until, self._stream.deadline(now)) - now
-            readable = bool(poll.wait(readers, writers, [], due).readable)
-
-
-def _wanted(stream: Stream) -> tuple[list[int], list[int]]:
-    """The descriptors to wait for: readable, writable; none while the stream has no socket."""
-    descriptor = stream.fileno()
-    if descriptor < 0:
-        return [], []
-    return [descriptor] if stream.wants_read else [], [descriptor] if stream.wants_write else []
+        finish(self._stream)

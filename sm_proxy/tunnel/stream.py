@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import time
+from typing import Final, Protocol
+
+from sm_proxy.local import poll
+
+FINISH_S: Final = 1.0
+"""How long to wait until the far end confirms the end of a stream."""
 
 
 class Stream(Protocol):
@@ -199,3 +205,29 @@ def unwrapped(stream: Stream) -> Stream:
     while isinstance(stream, StreamWrapper) and stream.transparent:
         stream = stream._stream  # noqa: SLF001 - of the class above
     return stream
+
+
+def wanted(stream: Stream) -> tuple[list[int], list[int]]:
+    """The descriptors to wait for: readable, writable; none while the stream has no socket."""
+    descriptor = stream.fileno()
+    if descriptor < 0:
+        return [], []
+    return [descriptor] if stream.wants_read else [], [descriptor] if stream.wants_write else []
+
+
+def finish(stream: Stream) -> None:
+    """Tell the far end that the stream ends, and wait up to a second until it confirms.
+
+    Bytes that still come are dropped.
+    """
+    stream.finish()
+    until = time.monotonic() + FINISH_S
+    readable = False
+    while not stream.finished and stream.failure is None and (now := time.monotonic()) < until:
+        stream.advance(now, readable=readable)
+        stream.read()
+        readers, writers = wanted(stream)
+        if stream.finished or not readers:
+            return
+        due = min(until, stream.deadline(now)) - now
+        readable = bool(poll.wait(readers, writers, [], due).readable)

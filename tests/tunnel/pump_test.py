@@ -18,6 +18,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import poll, signals
 from sm_proxy.local.stdio import DirectStdio, Stdio, ThreadedStdio
 from sm_proxy.tunnel import pump as pump_module
+from sm_proxy.tunnel import stream as stream_module
 from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.pump import Pump
 from sm_proxy.tunnel.stream import Stream, StreamWrapper
@@ -178,7 +179,7 @@ class Connection:
 def let_go(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Shorten the waits, and record when stderr would be closed."""
     monkeypatch.setattr(pump_module, "LINGER_S", 0.15)
-    monkeypatch.setattr(pump_module, "FINISH_S", 0.15)
+    monkeypatch.setattr(stream_module, "FINISH_S", 0.15)
     calls: list[bool] = []
     monkeypatch.setattr(signals, "detach_stderr", lambda: calls.append(True))
     return calls
