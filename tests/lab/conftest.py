@@ -49,13 +49,13 @@ module.main()
 
 
 def slow_behind_fork(module: str) -> str:
-    """A program that runs a module of the lab and goes on late behind fork(), as under load."""
+    """A program that runs a module of the lab, and whose fork() returns late, as under load."""
     return _SLOW.replace("MODULE", module)
 
 
 @dataclass
 class Runner:
-    """Starts labs whose temporary files stand below `folder`, behind the words `before`."""
+    """Starts labs whose temporary files are below `folder`; `before` precedes each command."""
 
     folder: Path
     before: list[str] = field(default_factory=list)
@@ -77,13 +77,13 @@ class Runner:
         return process
 
     def run(self, *words: str) -> tuple[int, str, str]:
-        """Run to the end; exit status, stdout, stderr."""
+        """Run a lab to its end; return exit status, stdout and stderr."""
         process = self.start(*words)
         output, errors = process.communicate(timeout=240)
         return process.returncode, output, errors
 
     def left(self) -> list[str]:
-        """What is left of temporary folders."""
+        """The names of temporary folders that still exist."""
         return [entry.name for entry in self.folder.iterdir()]
 
 
@@ -95,7 +95,7 @@ export HOME="${1:-$HOME}"; shift; exec "$@"
 
 
 def with_own_etc(folder: Path, home: Path | None = None) -> list[str]:
-    """Words that run a command where /etc is a copy, made in `folder`, which names that home."""
+    """Words that run a command where /etc is a copy in `folder`, with `home` as our home folder."""
     folder.mkdir()
     return ["unshare", "--mount", "sh", "-c", _OWN_ETC, str(folder), str(home or "")]
 

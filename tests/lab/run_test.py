@@ -324,8 +324,8 @@ def test_shell_stops_and_resumes_the_lab(lab: Runner, tmp_path: Path) -> None:
     words = " ".join([sys.executable, "-m", "sm_proxy", "lab", "run", "--network", NETWORKS[0]])
     try:
         terminal.type("stty -echo\n")
-        terminal.type(f"{words} --status Starting -- sh -c 'echo C''MD; cat; echo e''nd'\n")
-        terminal.read_until("CMD")
+        terminal.type(f"{words} --status Starting -- sh -c 'echo be''gun; cat; echo fi''nished'\n")
+        terminal.read_until("begun")
         terminal.type("\x1a")
         terminal.read_until("Stopped")
         terminal.type("bg\n")  # there, cat's first read stops the job again
@@ -335,7 +335,7 @@ def test_shell_stops_and_resumes_the_lab(lab: Runner, tmp_path: Path) -> None:
         terminal.type("fg\n")
         terminal.type("to-cat\n\x04")
         terminal.read_until("to-cat")
-        terminal.read_until("end")
+        terminal.read_until("finished")
         terminal.type("echo status-$?\n")
         terminal.read_until("status-0")
     finally:

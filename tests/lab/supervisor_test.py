@@ -1,4 +1,4 @@
-"""What starts everything, and takes it all down."""
+"""The lab's supervisor."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
-def test_a_terminals_signal_while_it_starts_is_the_callers(number: int) -> None:
-    """The caller starts it with signals held back; its terminal may send one at once."""
+def test_supervisor_ignores_terminal_signals_while_it_starts(number: int) -> None:
+    """Init starts it with these signals blocked; the terminal may send one at once."""
 
     def signalled() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {number})
