@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy import settings as settings_module
 from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import load, load_for
 from tests.config_command import EU, run
 
 
@@ -16,17 +16,17 @@ def test_commands_typed_by_hand_use_the_context(
     run(dot_ssh, "write", "--region", "us-east-1")
     run(dot_ssh, "write", *EU, "--profile", "prod", "--region", "eu-west-1", "--bastion", "i-1")
     flags = {"ssh_dir": str(dot_ssh / "sm-proxy")}
-    found = settings_module.load_for(flags, "sm-eu-job")
+    found = load_for(flags, "sm-eu-job")
     assert (found.prefix, found.profile, found.region) == ("sm-eu-", "prod", "eu-west-1")
     assert found.bastion == "i-1"
-    assert settings_module.load_for(flags, "sm-job").region == "us-east-1"
-    assert settings_module.load_for(flags).region == "us-east-1"
-    assert settings_module.load_for({**flags, "prefix": "sm-eu-"}).region == "eu-west-1"
-    assert settings_module.load_for({**flags, "prefix": "sm-"}, "sm-eu-job").prefix == "sm-"
-    assert settings_module.load_for({**flags, "region": "x"}, "sm-eu-job").region == "x"
+    assert load_for(flags, "sm-job").region == "us-east-1"
+    assert load_for(flags).region == "us-east-1"
+    assert load_for({**flags, "prefix": "sm-eu-"}).region == "eu-west-1"
+    assert load_for({**flags, "prefix": "sm-"}, "sm-eu-job").prefix == "sm-"
+    assert load_for({**flags, "region": "x"}, "sm-eu-job").region == "x"
     monkeypatch.setenv("AWS_REGION", "eu-south-1")
-    assert settings_module.load_for(flags, "sm-eu-job").region == "eu-south-1"
-    assert settings_module.load(flags).prefix == "sm-"
+    assert load_for(flags, "sm-eu-job").region == "eu-south-1"
+    assert load(flags).prefix == "sm-"
 
 
 def test_a_damaged_record_is_refused(dot_ssh: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_damaged_record_is_refused(dot_ssh: Path) -> None:
     for record in ("{", "[]", '{"prefix": "a b"}', '{"region": "x"}', '{"prefix": "a", "b": 1}'):
         (dot_ssh / "sm-proxy" / "config").write_text(f"\n# sm-proxy context {record}\n")
         with pytest.raises(SmProxyError, match="config:2: ") as caught:
-            settings_module.load_for({"ssh_dir": str(dot_ssh / "sm-proxy")}, "sm-job")
+            load_for({"ssh_dir": str(dot_ssh / "sm-proxy")}, "sm-job")
         assert caught.value.code == "config-malformed"
 
 
@@ -44,6 +44,6 @@ def test_a_pipe_instead_of_our_file_does_not_block(
     (dot_ssh / "sm-proxy").mkdir()
     os.mkfifo(dot_ssh / "sm-proxy" / "config")
     flags = {"ssh_dir": str(dot_ssh / "sm-proxy")}
-    assert settings_module.load_for(flags, "sm-job").prefix == "sm-"
+    assert load_for(flags, "sm-job").prefix == "sm-"
     run(dot_ssh, "write", status=1)
     assert "not a regular file" in capsys.readouterr().err
