@@ -1,9 +1,9 @@
-# Sourced by script/test, script/demo and script/soak: everything they need, in this clone.
+# Sourced by the other scripts: installs everything that they need, in this clone.
 #
-# Python packages go to .venv. Programs come from Debian's packages where apt-get and root are at
-# hand; elsewhere the script says exactly what to install. openssh-server is not installed: the lab
-# unpacks it into the user's cache folder, so that no service starts, now or at boot. Only root in
-# a container that may not make namespaces needs it, for its `sshd` user; no service starts there.
+# Python packages go to .venv. Root with apt-get gets the missing programs from Debian; other users
+# get the command that installs them. openssh-server is not installed: the lab unpacks it into the
+# user's cache folder, so that no service starts, now or at boot. Only root in a container without
+# the right to make namespaces needs it, for its `sshd` user; no service starts there.
 
 cd "$(dirname "$0")/.." || exit 1
 
@@ -27,12 +27,12 @@ missing_packages() {
     command -v rsync >/dev/null 2>&1 || printf ' rsync'
     command -v ip >/dev/null 2>&1 || printf ' iproute2'
     command -v curl >/dev/null 2>&1 || printf ' curl'
-    # It puts the lab's security groups into force; without it they count at the lab's gateway only.
+    # The lab enforces security groups with it. Without it only the lab's gateway does.
     [ "$(id -u)" != 0 ] || [ -x /usr/sbin/nft ] || printf ' nftables'
     if [ "$(id -u)" = 0 ] && ! unshare -m true 2>/dev/null && ! id sshd >/dev/null 2>&1; then
         printf ' openssh-server'
     fi
-    # What the container's shell side is tested with; without root those tests are skipped.
+    # The container's tests use these; without root they are skipped.
     if [ "$(id -u)" = 0 ]; then
         command -v busybox >/dev/null 2>&1 || printf ' busybox-static'
         [ -x /usr/sbin/dropbear ] || printf ' dropbear-bin'
@@ -58,7 +58,7 @@ install_packages() {
     rm -f "$log"
 }
 
-# make_venv FOLDER PYTHON WHAT...: a virtual environment with WHAT, made anew when pyproject changes.
+# make_venv FOLDER PYTHON PACKAGE...: a virtual environment, made again when pyproject.toml changes.
 make_venv() {
     wanted=$(cksum <pyproject.toml)
     [ "$(cat "$1/.made-for" 2>/dev/null)" = "$wanted" ] && return 0
@@ -78,5 +78,5 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
     stop "Python 3.10 or newer is needed, this is $(python3 --version)"
 install_packages
 make_venv .venv python3 -e '.[lab,dev]'
-# Some environments forbid Python to keep what it compiled: every ssh would compile us anew.
+# Where PYTHONDONTWRITEBYTECODE is set, each ssh would compile our modules again.
 .venv/bin/python -m compileall -q sm_proxy sm_proxy_lab

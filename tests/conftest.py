@@ -1,4 +1,4 @@
-"""What every unit test stands on: folders of its own, and no AWS setting of the machine's.
+"""For every test: folders of its own, no AWS settings of this machine, and the schedule of a run.
 
 `tests/soak.py` says how many examples the property tests try.
 """
@@ -24,11 +24,11 @@ from tests.home_watch import HomeWatch
 from tests.soak import SOAK
 
 _HOME: Final = HomeWatch()
-"""Before any test module is imported."""
+"""Made before any test module is imported."""
 _PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
-# Before any test module is imported: its tests take the profile of that moment.
+# Test modules take the profile that is loaded when they are imported.
 settings.register_profile(
     "quick",
     deadline=None,
@@ -44,11 +44,11 @@ settings.register_profile(
 settings.load_profile("soak" if SOAK else "quick")
 
 _OWN = {"lab", "e2e", "container", "ssm"}
-"""These have their own ground; the lab keeps unpacked programs in the user's cache."""
+"""Suites with fixtures of their own. The lab keeps unpacked programs in the user's cache."""
 _SUITES: Final = ("e2e", "lab", "container", "client")
-"""In the order in which they are begun."""
+"""In the order in which they start."""
 _THREADS_S: Final = 20.0
-"""How long a thread that a test has started may take to end after it."""
+"""How long a thread that a test started may outlive the test, in seconds."""
 _SIGNALS = [
     getattr(signal, name)
     for name in ("SIGHUP", "SIGTERM", "SIGINT", "SIGQUIT")
@@ -57,7 +57,7 @@ _SIGNALS = [
 
 
 def pytest_configure() -> None:
-    """Under nohup, or behind a shell's `&`, signals are ignored, and so by all that tests start."""
+    """Reset ignored signals: nohup and a shell's `&` ignore some, and children inherit that."""
     for number in _SIGNALS:
         if signal.getsignal(number) == signal.SIG_IGN:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
@@ -66,7 +66,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Schedule for several workers: what takes long first, what shares a fixture on one worker.
+    """Schedule the tests: long ones first, and those that share a fixture on one worker.
 
     A worker takes groups before single tests, the largest group first (`--dist loadgroup`).
     """
@@ -89,9 +89,9 @@ def _shares_fixture(item: pytest.Item) -> bool:
 
 @pytest.fixture(autouse=True, scope="session")
 def _home_is_left_alone() -> Iterator[None]:
-    """No test, and no lab, writes to the home folder of whoever runs them."""
+    """No test and no lab writes to the home folder of the user who runs them."""
     yield
-    assert not _HOME.offences(), "tests have written outside their folders"
+    assert not _HOME.offences(), "tests have written to the home folder"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -135,7 +135,7 @@ def _isolated(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
     yield
-    # What goes on now would find the folders of whoever runs the tests.
+    # After this test a thread would use the user's real folders.
     until = time.monotonic() + _THREADS_S
     for background in begun:
         background.settled(max(0.0, until - time.monotonic()))
@@ -153,7 +153,7 @@ def dot_ssh(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def kept_signals() -> Iterator[None]:
-    """For tests of what takes signals over: the handlers are as before when the test is over."""
+    """Restore the signal handlers after a test of code that replaces them."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     hook = sys.unraisablehook
     yield

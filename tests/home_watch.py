@@ -1,7 +1,7 @@
-"""Did the tests write to the home folder of whoever runs them?
+"""Did the tests write to the home folder of the user who runs them?
 
-Other programs write there too while tests run. So a file counts where nothing of its kind was
-before, and else where it names more of what only a test or a lab can have written.
+Other programs write there while tests run. So a change counts only if a file or folder is new, or
+if a file has more of the marks that only a test or a lab writes.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ _BELOW_HOME = (
     *(".aws", ".aws/config", ".aws/credentials", ".aws/sso", ".aws/cli", ".aws/boto", ".aws/login"),
     *(".local/share/sm-proxy", ".local/share/python_keyring", ".config/python_keyring"),
 )
-_CACHES = ("swept", "jobs", "bastions")  # the lab's tools are kept in the cache on purpose
+_CACHES = ("swept", "jobs", "bastions")  # the lab keeps its tools in the cache on purpose
 _MARKS = (b">>> sm-proxy >>>", b"sm-proxy-lab-", b"/pytest-of-", b"//127.0.0.1:", b"sm-lab-")
 _LARGEST = 1 << 20
 
 
 class HomeWatch:
-    """What stands in some places now; later, what has been written there."""
+    """Looks at some places twice, and reports what was written in between."""
 
     def __init__(self, places: Iterable[Path] | None = None) -> None:
-        """Look at these files and folders; at all that we know of where none are named."""
+        """Look at these files and folders; by default at all that sm-proxy or its tests use."""
         self._places = tuple(dict.fromkeys(_places() if places is None else places))
         self._absent = [place for place in self._places if not os.path.lexists(place)]
         self._before = self._marked()
 
     def offences(self) -> list[str]:
-        """What only a test can have written since."""
+        """The paths that a test must have written since then."""
         found = [str(place) for place in self._absent if os.path.lexists(place)]
         now = self._marked()
         found += [str(path) for path in now if now[path] > self._before.get(path, 0)]
         return sorted(set(found))
 
     def _marked(self) -> dict[Path, int]:
-        """How many marks each file has."""
+        """The number of marks in each file."""
         return {path: _marks(path) for place in self._places for path in _files(place)}
 
 
@@ -61,7 +61,7 @@ def _places() -> Iterator[Path]:
 
 
 def _files(place: Path) -> Iterator[Path]:
-    """Plain files there that can be read, also behind links."""
+    """Regular files there, with links followed; unreadable ones are left out."""
     for path in [place, *place.rglob("*")] if place.is_dir() else [place]:
         try:
             plain = stat.S_ISREG(path.stat().st_mode)
