@@ -88,13 +88,13 @@ def main(argv: list[str] | None = None) -> int:
 def _open_standard_descriptors() -> None:
     """Open /dev/null for each of stdin, stdout and stderr that is closed.
 
-    Otherwise the next file that we open would become our stdin or stdout.
+    Otherwise the next file that we or a child open would become stdin or stdout.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:  # noqa: PERF203 - three rounds
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - stays open
 

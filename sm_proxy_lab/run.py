@@ -206,6 +206,7 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
     # Blocked, and taken one by one with sigwaitinfo: it tells who sent a signal, and none is lost.
     signals = {*_RELAYED, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, no exit status would be kept
     try:
         return _watch(options)
     finally:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import Runner, needs_root
+from tests.lab.conftest import NETWORKS, Runner, needs_root
 
 # What the supervisor does, without a lab around it.
 _SUPERVISOR = """
@@ -40,6 +41,20 @@ def test_programs_start_with_no_signal_blocked_or_ignored() -> None:
     # SIGPIPE is number 13 and SIGXFSZ 25: Python ignores them, what it starts does not.
     program = "asyncio.run(run('grep', '-E', 'Sig(Blk|Ign)', '/proc/self/status'))"
     assert _printed(program).split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
+
+
+def test_lab_works_where_sigchld_is_ignored(lab: Runner) -> None:
+    ignore = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+    lab.before = [sys.executable, "-c", ignore + "os.execv(sys.argv[1], sys.argv[1:])"]
+    assert lab.run("--status", "Starting", "--", "sh", "-c", "exit 6")[0] == 6
+
+
+def test_lab_works_without_stdin_stdout_and_stderr(lab: Runner) -> None:
+    words = [sys.executable, "-m", "sm_proxy", "lab", "run", "--network", NETWORKS[0]]
+    words += ["--status", "Starting", "--", "sh", "-c", "exit 4"]
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *words]
+    done = subprocess.run(closed, env={**os.environ, "TMPDIR": str(lab.folder)}, check=False)
+    assert (done.returncode, lab.left()) == (4, [])
 
 
 @needs_root
