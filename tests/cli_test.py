@@ -111,11 +111,11 @@ def test_a_description_is_a_sentence_that_keeps_capitals(
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The arguments that `resolve` gets; it fails for the host `sm-bad`."""
+    """The arguments and settings that `resolve` gets; it fails for the host `sm-bad`."""
     seen: list[Any] = []
 
-    def run(args: Any, _: Settings) -> Result:
-        seen.append(args)
+    def run(args: Any, settings: Settings) -> Result:
+        seen.append((args, settings))
         if args.host == "sm-bad":
             raise SmProxyError("no-vpc", "none", "mend")
         return Result({"host": args.host}, f"it is {args.host}")
@@ -136,7 +136,9 @@ def test_settings_may_stand_before_or_after_the_command(
     words: tuple[str, ...], asked: list[Any]
 ) -> None:
     assert cli.main(list(words)) == 0
-    assert (asked[0].host, asked[0].region, asked[0].profile) == ("sm-a", "x", "resolve")
+    ((args, settings),) = asked
+    assert args.host == "sm-a"
+    assert settings == Settings(region="x", profile="resolve")
 
 
 def test_settings_may_stand_after_an_action(
