@@ -28,7 +28,7 @@ _LIMIT_S: Final = 120.0
 _PAUSE_S: Final = 0.05
 _TRIES: Final = 3
 TRACING: Final = "sm_proxy.local.debug_log"
-REMEMBERED: Final = "remembered"
+CACHED: Final = "cached"
 GRANTED: Final = "session granted"
 TUNNEL: Final = "tunnel up"
 _STEP: Final = re.compile(r"\s*([\d.]+) ms  (.+)")
@@ -156,7 +156,7 @@ def steps_in(said: str) -> dict[str, float]:
     steps = {step[2]: float(step[1]) for step in found if step}
     return {
         mark: at
-        for mark in (REMEMBERED, GRANTED, TUNNEL)
+        for mark in (CACHED, GRANTED, TUNNEL)
         for step, at in steps.items()
         if step.startswith(mark)
     }

@@ -17,7 +17,7 @@ import sys
 from collections import Counter
 from typing import Final
 
-from bench.connections import GRANTED, REMEMBERED, SM_PROXY, TRACING, TUNNEL, Cost, Measured
+from bench.connections import CACHED, GRANTED, SM_PROXY, TRACING, TUNNEL, Cost, Measured
 
 LINES: Final = (100, 10_000, 1_000_000)
 NODES: Final = (8, 64)
@@ -140,7 +140,7 @@ def shares_of(shares: Measured, times: Measured, state: str) -> dict[str, float]
         return median_at(steps, end) - median_at(steps, begin) - part * importing(state)
 
     # Both do the same up to reading the cache, and only a warm connection logs that step.
-    started = busy(TRACING, REMEMBERED, "warm")
+    started = busy(TRACING, CACHED, "warm")
     parts = {
         "interpreter": statistics.median(shares["interpreter"]),
         "imports": importing(state),
