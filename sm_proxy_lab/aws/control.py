@@ -73,7 +73,7 @@ class Control:
     def _move(self, name: str, asked: dict[str, Any]) -> object:
         secondary = asked.get("secondary")
         if not isinstance(secondary, str):
-            raise ValueError('{"secondary": SecondaryStatus} is wanted')  # noqa: TRY004 - one kind of refusal
+            raise ValueError('the body must be {"secondary": SecondaryStatus}')  # noqa: TRY004 - one kind of refusal
         move = self._app.sagemaker.move
         job = move(name, secondary, asked.get("message"), asked.get("failure_reason"))
         self._app.ssm.end_sessions()
