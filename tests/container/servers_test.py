@@ -287,7 +287,7 @@ def test_dropbear_follows_the_keys_from_s3_but_not_from_nodes(box: Box, tmp_path
         SM_PROXY_AUTHORIZED_KEY=key.with_suffix(".pub").read_text(encoding="utf-8"),
         SM_PROXY_KEYS_S3="s3://team/keys/",
         SM_PROXY_NODES_S3="s3://team/nodes/",
-        SM_PROXY_REFRESH="1",
+        SM_PROXY_REFRESH="1s",
     )
     wait_for(box.run_dir / "ready")
     marker = json.loads((box.run_dir / "marker").read_text(encoding="utf-8"))
