@@ -33,9 +33,9 @@ class Plan:
     encrypted: bool = False
     dial_takes: float = 0.0
     unaware: float = 0.0
-    """So long after saying HandshakeComplete it acknowledges and throws away what comes."""
+    """After HandshakeComplete it acknowledges and throws away data for so many seconds."""
     refuses: bool = False
-    """The target's port is closed (mux only: the other agent code never says so)."""
+    """Whether the target's port is closed (with mux only: other agents do not report it)."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Smux:
 
 
 class Agent:
-    """One session's agent. Frames go to `send`, whoever that is connected to."""
+    """The agent of one session. It gives its frames to `send`."""
 
     def __init__(self, plan: Plan, now: float, send: Callable[[bytes], None]) -> None:
         self.plan = plan
@@ -112,7 +112,7 @@ class Agent:
 
     @property
     def next_at(self) -> float:
-        """When `tick` has something to do."""
+        """When to call `tick`."""
         if self.done:
             return NEVER
         moments = [self.closing_at]
@@ -128,7 +128,7 @@ class Agent:
 
     @property
     def settled(self) -> bool:
-        """Everything was said and acknowledged."""
+        """Whether everything was sent and acknowledged."""
         return not (self._outgoing or self.source or self._tunnel)
 
     @property
@@ -202,7 +202,7 @@ class Agent:
                 self._expected += 1
 
     def _accept(self, message: wire.Wire) -> bool:
-        """False while the handler is not ready: the message is rejected without an ack."""
+        """Process a message; False, and no ack, while the handler is not ready."""
         payload = message.payload
         if message.payload_type == wire.HS_RESPONSE:
             self._on_response(json.loads(payload))

@@ -1,4 +1,4 @@
-"""The wire format once more, for the model of the agent: written apart from the library's.
+"""The wire format for the model of the agent, written independently of the library's.
 
 What is under test must not be its own judge, so this reads every field and refuses what the agent
 or the reference client would refuse, and more.

@@ -1,4 +1,4 @@
-"""A tiny websocket service on loopback, in a thread: what a session meets, scripted by the test."""
+"""A small websocket service on loopback, in a thread, which a test scripts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Script = Callable[[ServerConnection], None]
 
 @contextmanager
 def service(script: Script, context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Run `script` for each connection; gives the port."""
+    """Run `script` for each connection, and yield the port."""
 
     connections: list[ServerConnection] = []
 
@@ -56,7 +56,7 @@ def service(script: Script, context: ssl.SSLContext | None = None) -> Iterator[i
 
 
 def shake_hands(connection: ServerConnection, **request: Any) -> dict[str, Any]:
-    """The agent's part of the handshake; gives the client's first frame."""
+    """Do the agent's part of the handshake; returns the client's first frame."""
     opening = connection.recv()
     assert isinstance(opening, str), "the first frame is text"
     document: dict[str, Any] = json.loads(opening)
@@ -71,7 +71,7 @@ _SEEN: WeakKeyDictionary[ServerConnection, set[int]] = WeakKeyDictionary()
 
 
 def expect(connection: ServerConnection, payload_type: int) -> wire.Wire:
-    """The next stream message, of this type; acks are passed over, and what comes again.
+    """The next new stream message, which must be of this type; skips acks and copies.
 
     Where the script is slow to ack, the client sends once more.
     """
@@ -87,14 +87,16 @@ def expect(connection: ServerConnection, payload_type: int) -> wire.Wire:
 
 
 def stay(connection: ServerConnection) -> None:
-    """Leave the connection open until the client ends it, whatever it says, or says again."""
+    """Leave the connection open until the client closes it; ignore what it sends."""
     while True:
         connection.recv()
 
 
 def raw_server(answer: bytes, flood: bytes = b"") -> tuple[int, threading.Thread]:
-    """A service that upgrades one connection, says `answer` in the same breath, and only then
-    reads; with `flood` it says that over and over and never reads again."""
+    """A service that sends `answer` in the packet of the upgrade, and reads only then.
+
+    With `flood` it sends that again and again and never reads.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:
@@ -132,7 +134,7 @@ def _upgrade(head: bytes) -> bytes:
 
 
 class FakeApi:
-    """StartSession and its kin, noting what was called."""
+    """StartSession and the other calls; records them."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -160,7 +162,7 @@ class FakeApi:
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, str]:
-    """A server's TLS context for 127.0.0.1, and the file of the CA that vouches for it."""
+    """A server's TLS context for 127.0.0.1, and the file of the CA that signed it."""
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test CA")])
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
@@ -219,7 +221,7 @@ def _builder(
 
 
 class ConnectProxy:
-    """An HTTP proxy that knows CONNECT, on loopback; notes the head of every request."""
+    """An HTTP proxy with CONNECT on loopback; records the head of every request."""
 
     def __init__(self, *, refuse: bool = False) -> None:
         self.requests: list[str] = []

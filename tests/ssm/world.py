@@ -1,4 +1,4 @@
-"""Client, network and agent in simulated time: what may go wrong between them, and what may not.
+"""Client, network and agent in simulated time: which faults may happen, and which results may not.
 
 The world drives a real Channel against the model of the agent. It checks what must hold at every
 step; `conclude` heals the network and checks that both byte streams arrive or the channel said why
@@ -37,7 +37,7 @@ class Weather:
     ack_loss: float = 0.0
     delay: float = 0.02
     large: str = "taken"
-    """What happens to messages above 1,024 bytes: taken, dropped, or cut."""
+    """What the network does with messages above 1,024 bytes: taken, dropped, or cut."""
 
 
 class World:
@@ -73,7 +73,7 @@ class World:
     # what a schedule may do
 
     def write(self, data: bytes) -> None:
-        """The user's side has bytes; they wait for the channel's room, as ssh's would."""
+        """Queue bytes of the user, which wait for room in the channel as ssh's do."""
         if self._stream_over or self.channel.state not in {State.HANDSHAKE, State.OPEN}:
             return
         self.written += data
@@ -81,7 +81,7 @@ class World:
         self._turn()
 
     def keystroke(self) -> None:
-        """One byte on an idle stream is written at once."""
+        """Write one byte on an idle stream, and check that it is sent at once."""
         if self.channel.state is not State.OPEN or not self.opened or self._stream_over:
             return
         settled = self.now >= self._settled_at
@@ -91,18 +91,18 @@ class World:
         assert not idle or len(self._sent) == before + 1, "a keystroke was delayed"
 
     def speak(self, data: bytes) -> None:
-        """The target has bytes."""
+        """Queue bytes of the target."""
         if not self.agent.source_ended and not self.agent.terminated and not self.plan.refuses:
             self.spoken += data
             self.agent.source += data
 
     def cut(self, side: int, outage: float) -> None:
-        """The websocket of the client (UP) or of the agent (DOWN) is gone for a while."""
+        """Cut the websocket of the client (UP) or of the agent (DOWN) for a while."""
         self._epochs[side] += 1
         self._back_at[side] = self.now + outage
 
     def pause(self, side: int) -> None:
-        """The service tells the client (DOWN) or the agent (UP) to pause."""
+        """Let the service tell the client (DOWN) or the agent (UP) to pause."""
         if side == DOWN and self.up:
             self.channel.receive(wire.pause(), self.now)
         elif side == UP:
@@ -115,7 +115,7 @@ class World:
             self.agent.paused = False
 
     def block(self, duration: float) -> None:
-        """The target takes nothing for a while, which blocks the agent's reader."""
+        """Let the target read nothing for a while, which blocks the agent's reader."""
         self.agent.blocked_until = self.now + duration
 
     def run(self, duration: float) -> None:
@@ -133,7 +133,7 @@ class World:
             self.now = max(self.now, moment)
 
     def conclude(self, *, agent_ends: bool) -> None:
-        """Heal everything; then both streams arrive, or the channel has said why not."""
+        """End all faults. Then both streams must arrive, or the channel must name a reason."""
         self.weather = Weather(delay=self.weather.delay, large=self.weather.large)
         self.agent.paused = False  # only an inbound message or the service ends that
         self._run_until(lambda: self.reason is not None or self._transferred, 400)
@@ -198,7 +198,7 @@ class World:
 
     @property
     def up(self) -> bool:
-        """Whether the client's websocket is there."""
+        """Whether the client's websocket is connected."""
         return self._back_at[UP] == 0
 
     @property
