@@ -134,6 +134,7 @@ class ContainerRunner:
     isolated: bool = field(
         default_factory=lambda: os.geteuid() == 0 and namespaces.may_isolate(_ISOLATION)
     )
+    _plugging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def user(self) -> str:
@@ -158,11 +159,14 @@ class ContainerRunner:
                     " the user `sshd`: install openssh-server, or run the lab as another user"
                 ) from None
 
-    def prepare(self, job: JobRequest, cidrs: list[str | None]) -> list[Node]:
+    async def prepare(self, job: JobRequest, cidrs: list[str | None]) -> list[Node]:
         """Plug the job's nodes in and write their files."""
         count = int(job.request.get("ResourceConfig", {}).get("InstanceCount", 1))
         hosts = [f"algo-{index + 1}" for index in range(count)]
-        cables = [self.network.plug_node(cidrs[i % len(cidrs)]) for i in range(count)]
+        async with self._plugging:  # the network hands out addresses one after the other
+            cables = await asyncio.to_thread(
+                self._plug, [cidrs[i % len(cidrs)] for i in range(count)]
+            )
         addresses = {host: cable.address for host, cable in zip(hosts, cables, strict=True)}
         nodes = []
         for host, cable in zip(hosts, cables, strict=True):
@@ -178,6 +182,9 @@ class ContainerRunner:
             log = JobLog(self.control, stream, job.region, filler=job.filler)
             nodes.append(Node(host, cable, root, log))
         return nodes
+
+    def _plug(self, cidrs: list[str | None]) -> list[Cable]:
+        return [self.network.plug_node(cidr) for cidr in cidrs]
 
     async def start(self, job: JobRequest, node: Node, hosts: list[str]) -> None:
         """Run a node's first process and copy its output to the log."""

@@ -110,7 +110,7 @@ class JobLifecycle:
 
     async def _train(self) -> None:
         await self._walk(*_BEFORE)
-        self.nodes = self._machines.prepare(self._job, self._cidrs)
+        self.nodes = await self._machines.prepare(self._job, self._cidrs)
         hosts = [node.host for node in self.nodes]
         addresses = [node.cable.address for node in self.nodes]
         await self._machines.control.call("plugged", self._job.name, addresses)

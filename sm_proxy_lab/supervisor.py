@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -145,17 +146,12 @@ class Lab:
 
     async def _start(self) -> None:
         options = self._options
-        # In a thread that ends here: `enter_laptop` below moves the main thread only.
+        # In a thread that ends here: `enter_laptop` below moves the main thread only, and
+        # pyroute2 runs an event loop of its own.
         with ThreadPoolExecutor(max_workers=1) as pool:
-            software = await asyncio.get_running_loop().run_in_executor(
-                pool, _software, options.image, options.package
-            )
-        self._mode = network.choose_mode(options.network)
-        self._net: network.Network = (
-            network.NetnsNetwork(laptop_is_host=not options.command)
-            if self._mode == network.NETNS
-            else network.LoopbackNetwork()
-        )
+            in_thread = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
+            software = await in_thread(_software, options.image, options.package)
+            self._mode, self._net = await in_thread(_network, options)
         aws, gateway = network.listen(self._net), network.listen(self._net)
         port = aws.getsockname()[1]
         endpoint = f"http://127.0.0.1:{port}"
@@ -333,6 +329,14 @@ def _software(image: str, packages: list[str]) -> Software:
     sshd = sshd_binary.find_sshd()
     home = sshd_binary.cache_folder().absolute()
     return Software(sshd=sshd, tools=home if home in Path(sshd).parents else None)
+
+
+def _network(options: Options) -> tuple[str, network.Network]:
+    """Lay the VPC out: the network mode, and the network."""
+    mode = network.choose_mode(options.network)
+    if mode == network.NETNS:
+        return mode, network.NetnsNetwork(laptop_is_host=not options.command)
+    return mode, network.LoopbackNetwork()
 
 
 def _say(text: str) -> None:

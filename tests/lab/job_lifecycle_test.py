@@ -20,7 +20,7 @@ class _Machines:
         self.control = self
         self.steps: list[str] = []
 
-    def prepare(self, *_: object) -> list[Node]:
+    async def prepare(self, *_: object) -> list[Node]:
         return []
 
     async def call(self, method: str, *arguments: Any) -> None:

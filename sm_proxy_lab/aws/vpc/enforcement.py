@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from sm_proxy_lab.account import REGION
 from sm_proxy_lab.aws.vpc import records
-from sm_proxy_lab.machines import namespaces, netlink, packet_filter
-from sm_proxy_lab.machines.network import BASTION_ROUTER, SERVICE_ADDRESSES
+from sm_proxy_lab.machines import namespaces, packet_filter
+from sm_proxy_lab.machines.network import BASTION_ROUTER, SERVICE_ADDRESSES, rtnetlink
 from sm_proxy_lab.machines.packet_filter import Gate
 
 if TYPE_CHECKING:
@@ -56,11 +56,13 @@ class Cables:
         """Give the bastion the routes to Systems Manager; remove the others."""
         wanted = {f"{SERVICE_ADDRESSES[name]}/32" for name in way.endpoints if name in _SERVED}
         wanted |= {_DEFAULT} if way.default else set()
-        with namespaces.entered(self.bastion):
+        if wanted == self._routes:
+            return
+        with rtnetlink(self.bastion) as routes:
             for route in wanted - self._routes:
-                netlink.add_route(route, via=BASTION_ROUTER)
+                routes.route("add", dst=route, gateway=BASTION_ROUTER)
             for route in self._routes - wanted:
-                netlink.delete_route(route)
+                routes.route("del", dst=route)
         self._routes = wanted
 
     def reaches(self) -> bool:
