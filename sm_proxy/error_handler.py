@@ -29,13 +29,14 @@ from sm_proxy.local.threads import Background
 ERROR_FILE: Final = "SM_PROXY_ERROR_FILE"
 """The variable through which a command that runs ssh learns why its ProxyCommand failed.
 
-It names a file for the code and the text. stderr would not do: code in the job can write to it.
+It names a file, into which the ProxyCommand writes code, message and hint. The command does not
+read them from stderr, because code in the job can write to stderr.
 """
 _ERRORS: Final = "errors.jsonl"
 _REPORTS: Final = 20
 """How many reports are kept at most."""
 _DISK_S: Final = 2.0
-"""How long we wait for a disk to take a record or a report."""
+"""How long to wait for the disk when a record or a report is written."""
 
 
 def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = False) -> int:
@@ -45,7 +46,7 @@ def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = Fals
     except SmProxyError as error:
         if error.code == "output-failed":  # flushing stdout at exit would fail again
             _silence_stdout()
-        _tell(command, error, as_json=as_json)
+        _report_error(command, error, as_json=as_json)
         return EXIT_EXPECTED
     except (KeyboardInterrupt, Hangup):
         return EXIT_INTERRUPTED
@@ -54,7 +55,7 @@ def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = Fals
         return EXIT_EXPECTED
     except Exception as error:  # noqa: BLE001 - every bug ends here
         if missing := _missing_package(error):
-            _tell(command, missing, as_json=as_json)
+            _report_error(command, missing, as_json=as_json)
             return EXIT_EXPECTED
         report_bug_now(command, error, as_json=as_json)
         return EXIT_BUG
@@ -79,28 +80,28 @@ def redacted(error: SmProxyError) -> SmProxyError:
 
 
 def report_last_line(command: str, error: SmProxyError) -> int:
-    """Print a command's failure as the last line and keep it; return the exit status."""
+    """Print a command's failure as the last line and save it; return the exit status."""
     if not error.reported:
-        _say(error)
+        _print_line(error)
     if not error.kept:
-        _keep(command, error)
+        _save(command, error)
     return EXIT_EXPECTED
 
 
 def report_now(error: SmProxyError) -> None:
     """Print the last line before the failure is raised, while stderr is still being read."""
     error.reported = True
-    _say(error)
+    _print_line(error)
 
 
 def keep_now(command: str, error: SmProxyError) -> None:
-    """Keep a failure before it is raised."""
+    """Save a failure in the state folder before it is raised."""
     error.kept = True
-    _keep(command, error)
+    _save(command, error)
 
 
 def report_bug_now(command: str, error: Exception, *, as_json: bool = False) -> None:
-    """Write the report of a bug and print where it is; does nothing the second time."""
+    """Write the report of a bug and print its path; a second call does nothing."""
     if getattr(error, "reported", False) or _missing_package(error):
         return
     setattr(error, "reported", True)  # noqa: B010 - any class of exception
@@ -114,18 +115,18 @@ def report_bug_now(command: str, error: Exception, *, as_json: bool = False) -> 
     _hand_over(SmProxyError("bug", what))
 
 
-def _say(error: SmProxyError) -> None:
+def _print_line(error: SmProxyError) -> None:
     cleaned = redacted(error)
     output.write_to_stderr(cleaned.line)
     _hand_over(cleaned)
 
 
-def _keep(command: str, error: SmProxyError) -> None:
-    Background(lambda: _remember(command, redacted(error))).settled(_DISK_S)
+def _save(command: str, error: SmProxyError) -> None:
+    Background(lambda: _write_record(command, redacted(error))).settled(_DISK_S)
 
 
 def read_handed_over(path: Path) -> SmProxyError | None:
-    """The error that our ProxyCommand wrote to the file named by ERROR_FILE; None without one."""
+    """The error that our ProxyCommand wrote to the file that ERROR_FILE names; None without one."""
     try:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -135,13 +136,13 @@ def read_handed_over(path: Path) -> SmProxyError | None:
 
 def _hand_over(cleaned: SmProxyError) -> None:
     path = os.environ.get(ERROR_FILE)
-    if path and Path(path).parent.is_dir():  # without it, no command is waiting
+    if path and Path(path).parent.is_dir():  # without the folder, no command is waiting
         record = {name: getattr(cleaned, name) for name in ("code", "message", "hint")}
         with contextlib.suppress(OSError, SmProxyError):
             private_files.write_whole(Path(path), json.dumps(record).encode())
 
 
-def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:
+def _report_error(command: str, error: SmProxyError, *, as_json: bool) -> None:
     try:
         output.render_error(command, redacted(error), as_json=as_json)
     except (OSError, SmProxyError):  # stdout is closed: still print the last line
@@ -149,7 +150,7 @@ def _tell(command: str, error: SmProxyError, *, as_json: bool) -> None:
     report_last_line(command, error)
 
 
-def _remember(command: str, error: SmProxyError) -> None:
+def _write_record(command: str, error: SmProxyError) -> None:
     record = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": command,
@@ -180,7 +181,7 @@ def report(command: str, trace: str = "") -> Path | str:
     """Write the report of a bug.
 
     Args:
-        command: the command that met it.
+        command: the command in which it occurred.
         trace: the traceback; by default, that of the exception being handled.
 
     Returns:

@@ -1,19 +1,19 @@
-"""What can go wrong, as stable codes, and all exception classes.
+"""The stable codes of all expected failures, and the tree of all exception classes.
 
     BaseException
       Hangup                      local/signals.py         ssh is gone, or told us to stop
     Exception
       SmProxyError                errors.py                an expected failure, with a code
         LimitError                jobs/logs.py             the log is longer than we read
-        UnseenError               jobs/kinds/_calls.py     Describe is denied: is there a job?
-      DisconnectedError           ssm/dial.py              there is no websocket, or no longer
+        UnseenError               jobs/kinds/_calls.py     Describe is denied; the job may exist
+      DisconnectedError           ssm/dial.py              the websocket is lost, or never opened
         UnreachableError          ssm/dial.py              the network prevents a connection
       FinalError                  ssm/api.py               a call failed; do not retry it
-      LargeMessageRefusedError    ssm/outbox.py            this agent takes small messages only
+      LargeMessageRefusedError    ssm/outbox.py            the target accepts small messages only
       NobodyToAskError            local/prompt.py          no terminal, no askpass, or no answer
       ServiceError                aws/errors.py            AWS refused a call; the caller judges
       SessionEndedError           ssm/api.py               an SSM session did not end cleanly
-      SkipCheck                   doctor/check.py          a check cannot be made here
+      SkipCheck                   doctor/check.py          a check does not apply here
       _WouldAskError              aws/credentials.py       credentials need a code from the user
       OSError
         ChangedError              local/atomic_write.py    the file was saved since we read it
@@ -25,9 +25,9 @@
         MalformedMessageError     ssm/message.py           not an AgentMessage
         SmuxError                 ssm/smux.py              not smux version 1
 
-Of ours, only `SmProxyError` and `Hangup` may reach `error_handler.py`; any other class there is a
-bug. An expected failure tells what happened, why, and what to do next. Scripts rely on its code;
-the words may change.
+Of these, only `SmProxyError` and `Hangup` may reach `error_handler.py`; any other class there is a
+bug. The message of an expected failure tells what happened, why, and what to do next. Scripts rely
+on its code; the words may change.
 """
 
 from __future__ import annotations

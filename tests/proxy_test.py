@@ -334,7 +334,7 @@ HANGS = {
     "log": (connection_log, "append"),
     "housekeeping": (housekeeping, "run"),
     "sessions": (Sessions, "end_all"),
-    "errors": (error_handler, "_remember"),
+    "errors": (error_handler, "_write_record"),
 }
 
 

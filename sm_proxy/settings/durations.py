@@ -28,7 +28,7 @@ def parse(text: str, *, least: int = 0, most: int = LONGEST_WAIT_S) -> int:
         most: the longest duration allowed, in seconds.
 
     Raises:
-        ValueError: it is no duration, or out of bounds. The message completes "... must be".
+        ValueError: it is not a duration, or out of bounds. The message completes "... must be".
     """
     found = _DURATION.fullmatch(text)
     number = int(found[1]) * _UNITS[found[2]] if found else -1

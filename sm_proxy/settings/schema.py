@@ -95,7 +95,7 @@ class Settings:
         return self.ssh_folder / "known_hosts.d"
 
     def trusts_first_use(self, host: str) -> bool:
-        """Whether the user has opted in to it, for this host or for this run."""
+        """Whether the user opted in to trust on first use, for this host or for this run."""
         return self.trust_first_use or self.hosts.get(host, {}).get("trust_first_use") is True
 
     @property
@@ -111,7 +111,7 @@ FLAGS: Final[dict[str, tuple[str, str]]] = {
 RECORDED: Final = tuple(item.name for item in fields(Settings) if item.metadata.get("recorded"))
 """The settings that a context records: see `settings.contexts`."""
 IN_PROXY_COMMAND: Final = tuple(name for name in RECORDED if name in FLAGS)
-"""Those of them that the ProxyCommand carries as options."""
+"""The recorded settings that the ProxyCommand carries as options."""
 
 
 def option(name: str) -> str:
@@ -131,9 +131,9 @@ def validate(name: str, value: object, where: str) -> Any:
     """Check the value of a setting, and convert it to its type.
 
     Args:
-        name: of the setting.
-        value: as given.
-        where: it was given, for the error message.
+        name: the name of the setting.
+        value: its value, before the conversion.
+        where: the option, variable or file that sets it, for the error message.
 
     Raises:
         SmProxyError: `bad-setting`.
@@ -155,7 +155,7 @@ def _text(name: str, value: str, where: str) -> str:
     if not pattern.fullmatch(value) or not value.isprintable():
         raise _bad(name, where, f"{words}, not {value!r}")
     if name in _PATHS and not has_home(value):
-        raise _bad(name, where, f"a path, and the home folder in {value!r} does not exist")
+        raise _bad(name, where, f"a path with an existing home folder, not {value!r}")
     return value
 
 
@@ -165,7 +165,7 @@ def is_region(name: str) -> bool:
 
 
 def has_home(value: str) -> bool:
-    """Whether `~` or `~user` at its start has a home folder; True without a tilde."""
+    """Whether the home folder of a leading `~` or `~user` exists; True without a tilde."""
     try:
         Path(value).expanduser()
     except RuntimeError:

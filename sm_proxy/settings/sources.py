@@ -49,10 +49,10 @@ def load(
 
 
 def load_for(flags: Mapping[str, Any], host: str | None = None) -> Settings:
-    """The settings of a command typed by hand: as `load`, with the context of `host`.
+    """The settings of a command typed by hand: as `load`, with the context of one prefix.
 
-    The context is that of the prefix given as an option; else of the longest recorded prefix that
-    `host` begins with; without a host, of the configured prefix.
+    That is the prefix given as an option or variable; else the longest recorded prefix that `host`
+    begins with; else the configured prefix.
 
     Raises:
         SmProxyError: `bad-setting`, `config-malformed`.
@@ -88,7 +88,7 @@ def load_without_contexts(args: argparse.Namespace) -> Settings:
 
 
 def load_nothing(_: argparse.Namespace) -> Settings:
-    """The defaults, for a command without settings: a bad config file must not stop it."""
+    """The defaults, for a command that needs no settings: a bad config file must not stop it."""
     return Settings()
 
 

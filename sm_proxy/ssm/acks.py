@@ -1,4 +1,4 @@
-"""Acknowledgements: those that wait to be sent, and the latest ones, in case the agent missed some.
+"""Acknowledgements: those that wait to be sent, and the latest ones, which the agent may miss.
 
 The agent resends only the oldest message it has no ack for, one in 100 ms (A: datachannel.go:
 468-499). So each missed ack delays the messages that were really lost behind it by 100 ms. The
@@ -14,8 +14,8 @@ from typing import Final
 RECENT: Final = 1024
 """About one and a half seconds of the agent's messages at its own pace."""
 LATE_S: Final = 0.5
-"""If the agent resends a message so long after our ack, it missed the ack. Within a round trip, ack
-and copy may just have crossed."""
+"""If the agent resends a message at least so long after our ack, it missed the ack. A copy that
+arrives earlier may just have crossed the ack."""
 _NEVER: Final = float("-inf")
 
 

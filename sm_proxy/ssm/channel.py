@@ -34,7 +34,8 @@ from sm_proxy.ssm.timing import MESSAGES_PER_S
 
 LARGE_REFUSED: Final = "a message above 1,024 bytes got no acknowledgement"
 _PIECE_BYTES: Final = 64
-"""Memory that a received payload needs besides its bytes: it bounds a flood of tiny payloads."""
+"""Memory that a received payload needs besides its bytes. Counted, so that a flood of tiny payloads
+is bounded as well."""
 
 
 class State(Enum):
@@ -59,12 +60,12 @@ class Channel:
         malformed: number of messages that were dropped because they could not be decoded.
         unread: bytes of memory that hold data for `read`.
         paused_at: when the service reported that the agent is away, or when a new message of the
-            agent arrived after that; None while the agent is present.
+            agent last arrived after that; None while the agent is present.
         progress: counts new bytes of the target and new acks. Messages that a peer can repeat for
             ever (copies, old acks, pauses, handshakes) do not count.
         repeated_at: when the agent was last away while some of our messages had no ack. The agent
-            may have written them to the target. Without their acks we send them again, and it
-            writes them a second time (measured).
+            may already have written them to the target. Without an ack we send them again, and
+            the agent writes them a second time (measured).
         confirmed: whether the far end knows that the session is over.
     """
 
@@ -137,8 +138,8 @@ class Channel:
     def reconnected(self, now: float) -> None:
         """Continue the session on a new connection. Nothing is reset.
 
-        The latest acks may have been lost with the old connection. The agent would notice that
-        at one message per 100 ms, so we send them again. It ignores an ack that it has already.
+        The latest acks may have been lost with the old connection. The agent would find that out
+        for only one message in 100 ms, so we send them again. It ignores acks that it already has.
         """
         self._acks.repeat()
         self._unpause(now)

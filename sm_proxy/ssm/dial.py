@@ -45,8 +45,8 @@ class Network:
 
     Attributes:
         ca_bundle: a file of trusted certificates, None for the system's.
-        proxy_for: the proxy for a `wss` URL, None for a direct connection. It may raise what the
-            session shall fail with.
+        proxy_for: the proxy for a `wss` URL, None for a direct connection. If it raises an
+            exception, the session fails with it.
     """
 
     ca_bundle: str | None = None
@@ -62,7 +62,7 @@ def dial(url: str, network: Network) -> socket.socket:
 
     Args:
         url: `wss://...`; `ws://` only to a loopback address.
-        network: how to get there.
+        network: the proxy and the trusted certificates.
 
     Raises:
         DisconnectedError: the URL would send clear text over a network.
@@ -96,7 +96,7 @@ def words(error: BaseException) -> str:
 def _context(ca_bundle: str | None) -> ssl.SSLContext:
     if ca_bundle is None:
         return ssl.create_default_context()
-    # No stricter than the API's calls, which trust the same file. In Python 3.13
+    # Not stricter than the API calls, which trust the same file: from Python 3.13 on,
     # `create_default_context` refuses the certificates of many company proxies.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cafile=ca_bundle)

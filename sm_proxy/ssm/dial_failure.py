@@ -38,7 +38,8 @@ _KINDS: Final[tuple[tuple[DialKind, str, str], ...]] = (
         r"permission denied|operation not permitted",
     ),
 )
-"""A kind, words that always mean it, and words that mean it only next to a dial or alone."""
+"""Each kind, a pattern that always means it, and a pattern that means it only if the text is about
+a dial or has no other words."""
 
 
 def dial_failure(text: str) -> DialKind | None:

@@ -1,9 +1,9 @@
 """AES-256-GCM of the stream, for an agent that asks for KMS encryption.
 
 Today's agent never asks in port sessions (A: sessionplugin.go:121-125), though an account's
-session preferences may name a key. One data key of 64 bytes: the first half decrypts what the
-agent sends, the second encrypts what we send; on the wire 12 bytes of nonce stand before the
-ciphertext and its tag (P: encryption/encrypter.go:56-137).
+session preferences may name a key. There is one data key of 64 bytes: its first half decrypts the
+agent's payloads, and its second half encrypts ours. A payload is 12 bytes of nonce, the ciphertext,
+and its tag (P: encryption/encrypter.go:56-137).
 """
 
 from __future__ import annotations

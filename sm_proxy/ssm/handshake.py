@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 CLIENT_VERSION: Final = "1.2.677.0"
-"""The version that we report. At least 1.1.70 for smux. Above 1.2.331.0, so that the agent leaves
-its smux keep-alive off, which ends idle streams (A: session/plugins/port/port.go:42-43,90-104)."""
+"""The client version that we report. smux needs 1.1.70 or later. Above 1.2.331.0 the agent switches
+its smux keep-alive off, which would end idle streams
+(A: session/plugins/port/port.go:42-43,90-104)."""
 
 _MUX_ABOVE: Final = (3, 0, 196, 0)
 _TERMINATE_FLAG_ABOVE: Final = (2, 3, 722, 0)
 DOCUMENT_LIMIT: Final = 128 << 10
-"""Largest document that is parsed, in bytes: real ones have a few hundred."""
+"""Largest document that is parsed, in bytes; real ones have a few hundred bytes."""
 _SUCCESS, _FAILED, _UNSUPPORTED = 1, 2, 3
 
 

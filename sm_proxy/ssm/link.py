@@ -102,7 +102,7 @@ class Link:
         return messages
 
     def note_progress(self) -> None:
-        """This connection brought something new, so resuming it was worth while."""
+        """This connection brought something new, so the next loss gets the full time to resume."""
         self._without_progress = 0
 
     def keep_alive(self, websocket: WebSocket, now: float, *, deaf: bool) -> None:
@@ -111,7 +111,7 @@ class Link:
         Args:
             websocket: the connection.
             now: the time.
-            deaf: whether we stopped reading because our buffer is full: silence means nothing.
+            deaf: whether we stopped reading because our buffer is full. Then silence means nothing.
 
         Raises:
             DisconnectedError: nothing arrived for too long.
@@ -119,7 +119,7 @@ class Link:
         if deaf:
             self._liveness.heard(now)
         if self._liveness.lost(now):
-            raise DisconnectedError("nothing was heard for too long")
+            raise DisconnectedError("nothing arrived for too long")
         if self._liveness.ping_due(now, time.time()):
             websocket.ping()
 
@@ -138,7 +138,7 @@ class Link:
         )
 
     def take_up(self, now: float) -> bool:
-        """Whether there is a new connection since the last call.
+        """Take the result of a resumption, if it has one; return whether there is a new connection.
 
         Raises:
             DisconnectedError: it broke at once.
@@ -154,7 +154,7 @@ class Link:
             self.given_up = f"the connection was lost ({resumption.reason}) and {outcome}"
             if self._without_progress:
                 self.given_up += (
-                    f"; nothing new came over the last {self._without_progress} that were"
+                    f"; the last {self._without_progress} resumed connections brought nothing new"
                 )
             return False
         resumption.take()
@@ -178,7 +178,7 @@ class Link:
             unused.close()
 
     def _introduce(self, websocket: WebSocket, grant: Grant) -> None:
-        """The first frame: text, with the token (P: datachannel/streaming.go:201-221)."""
+        """Send the first frame: text, with the token (P: datachannel/streaming.go:201-221)."""
         websocket.send_text(
             json.dumps(
                 {

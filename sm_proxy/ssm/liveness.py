@@ -12,7 +12,7 @@ from typing import Final
 
 PING_EVERY_S: Final = 20.0
 SILENCE_DEADLINE_S: Final = 45.0
-"""Some frame must arrive within this time, for the peer answers our pings."""
+"""Some frame must arrive within this time, because the peer answers our pings."""
 AWAKE_DEADLINE_S: Final = 5.0
 """How long a pong may take after a sleep."""
 CLOCK_CHECK_S: Final = 5.0
@@ -30,7 +30,7 @@ class Liveness:
         self._pong_wanted = False
 
     def heard(self, now: float) -> None:
-        """Something arrived, or we did not read: either way silence means nothing."""
+        """Something arrived, or we did not read: start the deadline on silence again."""
         if not self._pong_wanted:
             self._silent_at = now + SILENCE_DEADLINE_S
 

@@ -74,7 +74,7 @@ class Flag(IntEnum):
     CONNECT_TO_PORT_ERROR = 3
 
     def payload(self) -> bytes:
-        """The flag as it stands in a message."""
+        """The flag as a payload."""
         return self.to_bytes(4, "big")
 
 
@@ -108,7 +108,7 @@ def decode(frame: bytes) -> Message:
         kind = field.rstrip(b"\0 ").decode("ascii")
     except UnicodeDecodeError:
         raise MalformedMessageError("the message type is not ASCII") from None
-    # The payload is everything to the end: PayloadLength is not trusted by either side.
+    # Neither side trusts PayloadLength: the payload is everything up to the end.
     payload = frame[header + 4 :]
     if kind not in _UNCHECKED:
         if not _HEADER_LENGTH <= header <= len(frame) - 4:

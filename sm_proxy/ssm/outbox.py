@@ -120,7 +120,7 @@ class Outbox:
         self._quiet_until = now + SETTLE_S
 
     def target_spoke(self) -> None:
-        """The agent forwards the target's bytes, so it has recorded its handshake: wait no more."""
+        """The agent forwards the target's bytes, so its handshake is complete: stop waiting."""
         self._quiet_until = -_NEVER
 
     def reconnected(self, now: float) -> None:

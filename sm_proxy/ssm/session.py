@@ -107,7 +107,7 @@ class Session:
 
     @property
     def suspicion(self) -> Exception | None:
-        """What may have caused a clean end that came from the target, not from us; else None."""
+        """A possible cause of a clean end, if the target ended the session; else None."""
         if not self._repeated_recently:
             return None
         words = "the bastion's agent was cut off and may have written data twice"
@@ -360,7 +360,7 @@ class Session:
 
 
 def start(api: Api, options: Options, grant: Grant) -> Session:
-    """Open the websocket of a granted session; the handshake happens while it is advanced.
+    """Open the websocket of a granted session. The handshake happens in calls of `advance`.
 
     Raises:
         Exception: `options.failure` of `unopened` or `lost`: the websocket cannot be opened, or

@@ -11,7 +11,8 @@ MAXIMUM_S: Final = 10.0
 oldest one again every ten seconds costs nothing, and soon finds an agent that is back."""
 _FIRST_DATA_MINIMUM_S: Final = 0.005
 MESSAGES_PER_S: Final = 800.0
-"""The service cuts connections kept above about 1,000 data messages a second (field reports)."""
+"""The service closes connections that stay above about 1,000 data messages a second (seen in field
+reports)."""
 BURST: Final = 160
 
 
@@ -88,7 +89,7 @@ class Pace:
         return self._schedule - self._tolerance
 
     def take(self, now: float) -> bool:
-        """Let one message through, if it is time for it."""
+        """Whether one message may go now; if so, count it."""
         if now < self.next_at:
             return False
         self._schedule = max(self._schedule, now) + self._interval

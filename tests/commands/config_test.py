@@ -85,7 +85,8 @@ def test_an_unknown_home_folder_is_a_bad_setting(
     option: str, user_config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(user_config, "show", f"--{option}=~no-such-user/x", status=1)
-    assert f"in --{option} must be a path, and the home folder in" in capsys.readouterr().err
+    expected = f"in --{option} must be a path with an existing home folder, not '~no-such-user/x'"
+    assert expected in capsys.readouterr().err
 
 
 def test_the_json_names_the_changed_files(

@@ -4,7 +4,7 @@ from sm_proxy.ssm.acks import LATE_S, RECENT, Acks
 
 
 def acknowledged(count: int, now: float = 0.0) -> Acks:
-    """Messages 0 to `count` - 1 were acknowledged, and the acks have left."""
+    """Messages 0 to `count` - 1 were acknowledged, and the acks were sent."""
     acks = Acks()
     for sequence in range(count):
         acks.add(sequence, b"%d" % sequence, now)

@@ -236,7 +236,7 @@ class Agent:
             self._finish_handshake()
 
     def _finish_handshake(self) -> None:
-        # The agent says so before the ack of the answer leaves it.
+        # The agent sends this before the ack of our answer.
         self._emit(wire.HS_COMPLETE, b'{"HandshakeTimeToComplete":1,"CustomerMessage":"hello"}')
         self._complete = True
         self._aware_at = self._now + self.plan.unaware
@@ -253,7 +253,7 @@ class Agent:
             self.source.clear()
             self.source_ended = True
         if self._smux.fin_seen and not self.source_ended:
-            # No half-close: what the target had still to say is lost.
+            # smux has no half-close: the bytes that the target still had to send are lost.
             self.source.clear()
             self.source_ended = True
 

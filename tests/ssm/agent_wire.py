@@ -1,7 +1,7 @@
 """The wire format for the model of the agent, written independently of the library's.
 
-What is under test must not be its own judge, so this reads every field and refuses what the agent
-or the reference client would refuse, and more.
+The library must not check itself. So this code shares nothing with it, reads every field, and
+refuses everything that the agent or the reference client would refuse.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ def test_a_refused_port_is_an_event() -> None:
     assert channel.events() == [PortRefused()]
 
 
-def test_unknown_types_and_noise_change_nothing() -> None:
+def test_unknown_message_types_and_random_bytes_change_nothing() -> None:
     channel = opened()
     channel.receive(wire.pack_json("agent_session_state", {"SessionState": "Connected"}), 1.0)
     channel.receive(wire.pack("no_such_type", b"x"), 1.0)

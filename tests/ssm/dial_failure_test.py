@@ -66,10 +66,10 @@ OTHERS = [
 @pytest.mark.parametrize(
     ("kind", "text"), [(k, text) for k, all_ in TEXTS.items() for text in all_]
 )
-def test_texts_about_the_dial(kind: str, text: str) -> None:
+def test_a_text_about_the_dial_has_its_kind(kind: str, text: str) -> None:
     assert dial_failure(text) == kind
 
 
 @pytest.mark.parametrize("text", OTHERS)
-def test_other_texts(text: str) -> None:
+def test_a_text_about_something_else_has_no_kind(text: str) -> None:
     assert dial_failure(text) is None

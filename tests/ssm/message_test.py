@@ -20,7 +20,7 @@ def test_input_reads_as_the_agent_reads_it(sequence: int, payload: bytes) -> Non
     assert (read.flags, read.payload_type) == (0, 1)
 
 
-def test_a_single_line_feed_is_left_alone() -> None:
+def test_a_payload_of_one_line_feed_is_sent_unchanged() -> None:
     assert wire.unpack(message.encode_input(1, 1, b"\n", 1_700_000_000_000)).payload == b"\n"
 
 
@@ -51,7 +51,7 @@ def test_a_changed_payload_is_refused(payload: bytes, position: int) -> None:
 
 
 @given(frame=st.binary(max_size=300))
-def test_noise_raises_only_malformed_message_error(frame: bytes) -> None:
+def test_random_bytes_raise_only_malformed_message_error(frame: bytes) -> None:
     with pytest.raises(MalformedMessageError):
         message.decode(frame)
 

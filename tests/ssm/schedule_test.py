@@ -1,4 +1,4 @@
-"""Whatever the network does, the byte streams are equal or the connection says why not."""
+"""With any faults of the network, both byte streams arrive whole, or there is a reason."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ actions = st.one_of(
 
 
 def perform(world: World, name: str, *arguments: object) -> None:
-    """One action; sizes become that many random bytes."""
+    """Do one action; a size becomes that many random bytes."""
     if name in {"write", "speak"}:
         size = arguments[0]
         assert isinstance(size, int)
@@ -81,7 +81,7 @@ def perform(world: World, name: str, *arguments: object) -> None:
     limit=32768,
     agent_ends=False,
 )
-def test_streams_are_equal_or_there_is_a_reason(
+def test_both_streams_arrive_or_there_is_a_reason(
     plan: Plan,
     weather: Weather,
     schedule: list[tuple[str, ...]],
@@ -99,14 +99,14 @@ def test_streams_are_equal_or_there_is_a_reason(
 
 
 def expect_reason(world: World, weather: Weather) -> None:
-    """In this world only a refused large message may end a connection early."""
+    """Only a refused large message may end a connection early."""
     if weather.large == "taken" and world.reason:
         assert "1,024" in world.reason
-        assert world._epochs[UP] >= 2  # cut twice with the first one on its way
+        assert world._epochs[UP] >= 2  # two connections broke before the message had an ack
 
 
 class Life(RuleBasedStateMachine):
-    """The same, with hypothesis choosing each step after seeing where it led."""
+    """The same, but hypothesis chooses each step after it has seen the result of the last one."""
 
     @initialize(plan=plans, weather=weathers, seed=st.integers(0, 2**32))
     def begin(self, plan: Plan, weather: Weather, seed: int) -> None:
@@ -162,5 +162,5 @@ def test_missed_acks_do_not_delay_lost_messages() -> None:
     world.run(0.01)
     world.weather = Weather()
     world.speak(b"and what came behind it")
-    world.run(2)  # the agent by itself finds the missed acks one by one: 10 s
+    world.run(2)  # without our repeated acks, the agent would need 10 s
     assert bytes(world.received) == bytes(world.spoken)

@@ -26,7 +26,7 @@ from sm_proxy.ssm.api import Grant
 from tests.ssm import agent_wire as wire
 
 _NO_PINGS: dict[str, Any] = {"ping_interval": None}
-if int(websockets.version.version.partition(".")[0]) < 15:  # they send none, and know no option
+if int(websockets.version.version.partition(".")[0]) < 15:  # these send no pings anyway
     _NO_PINGS.clear()
 Script = Callable[[ServerConnection], None]
 
@@ -49,7 +49,7 @@ def service(script: Script, context: ssl.SSLContext | None = None) -> Iterator[i
             yield server.socket.getsockname()[1]
         finally:
             server.shutdown()
-            for connection in connections:  # not every release of the library does so
+            for connection in connections:  # some releases of websockets leave them open
                 with suppress(OSError):
                     connection.socket.shutdown(socket.SHUT_RDWR)
             thread.join()
@@ -73,7 +73,7 @@ _SEEN: WeakKeyDictionary[ServerConnection, set[int]] = WeakKeyDictionary()
 def expect(connection: ServerConnection, payload_type: int) -> wire.Wire:
     """The next new stream message, which must be of this type; skips acks and copies.
 
-    Where the script is slow to ack, the client sends once more.
+    Acks and copies are skipped: the client resends a message if the script acknowledges it late.
     """
     seen = _SEEN.setdefault(connection, set())
     while True:

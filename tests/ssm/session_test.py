@@ -25,12 +25,12 @@ MUX = {"portNumber": "22", "type": "LocalPortForwarding"}
 
 @pytest.fixture(autouse=True)
 def generous_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TerminateSession is in a thread of its own, which a busy machine may begin late."""
+    """TerminateSession runs in its own thread, which a busy machine may start late."""
     monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)
 
 
 def drive(stream: Session, until: Callable[[], bool], seconds: float = 60) -> bytes:
-    """What the pump does, less stdin and stdout: gives what was read."""
+    """Drive the session as the pump does, without stdin and stdout; return the bytes read."""
     out = b""
     end = time.monotonic() + seconds
     turns = 0
@@ -54,7 +54,7 @@ def begin(port: int, **options: Any) -> tuple[Session, FakeApi]:
     return session.start(api, Options(**options), api.start()), api
 
 
-def test_a_whole_raw_session() -> None:
+def test_a_session_without_smux_from_start_to_end() -> None:
     documents: list[dict[str, Any]] = []
 
     def agent(connection: ServerConnection) -> None:
@@ -118,7 +118,7 @@ def test_a_mux_session_ends_with_fin_then_flag() -> None:
 
 @pytest.mark.parametrize("properties", [MUX, {}], ids=["mux", "raw"])
 @pytest.mark.parametrize("case", ["doubled", "never away", "long ago"])
-def test_when_an_end_after_a_resend_is_suspicious(
+def test_an_end_soon_after_a_resend_is_suspicious(
     properties: dict[str, str], case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if case == "long ago":
@@ -155,7 +155,7 @@ def test_when_an_end_after_a_resend_is_suspicious(
         assert suspicion is None
 
 
-def test_the_hourly_goodbye_is_resumed_with_the_same_client_and_counters() -> None:
+def test_an_hourly_close_is_resumed_with_the_same_client_and_counters() -> None:
     documents: list[dict[str, Any]] = []
 
     def agent(connection: ServerConnection) -> None:
@@ -223,7 +223,7 @@ def test_a_close_without_text_is_a_clean_end() -> None:
     assert api.calls == []
 
 
-def test_a_refused_port() -> None:
+def test_a_refused_port_is_a_failure() -> None:
     flag = wire.output(2, b"\0\0\0\3", wire.FLAG)
     with service(after_handshake(flag, properties=MUX)) as port:
         stream, api = begin(port)
@@ -265,8 +265,8 @@ def test_the_text_of_a_refused_dial_in_the_targets_bytes_is_passed_on() -> None:
         stream.close()
 
 
-def test_an_agent_that_crashes_at_its_dial() -> None:
-    """As the real one does, 60 s later, outside of smux."""
+def test_an_agent_that_crashes_while_it_dials_means_refused() -> None:
+    """The real agent does this without smux, after 60 s."""
     text = "document process failed unexpectedly: ipc messaging received timeout signal"
     for properties, kind in ((None, "refused"), (MUX, "closed")):
         with service(after_handshake(wire.channel_closed(text), properties=properties)) as port:
@@ -363,8 +363,8 @@ def test_connections_that_bring_nothing_new_are_bounded(
         stream, api = begin(port)
         failure = failed(stream)
     assert failure.kind == "lost"
-    assert "nothing new came over the last" in failure.reason
-    assert api.calls.count("resume s-1") < 8, "each futile one is waited for longer"
+    assert "resumed connections brought nothing new" in failure.reason
+    assert api.calls.count("resume s-1") < 8, "the pauses grow"
 
 
 def test_connections_that_each_bring_a_byte_go_on_for_ever() -> None:
@@ -391,22 +391,22 @@ def test_connections_that_each_bring_a_byte_go_on_for_ever() -> None:
     assert api.calls.count("resume s-1") == 29
 
 
-def test_an_agent_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_that_never_answers_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "HANDSHAKE_DEADLINE_S", 0.2)
     with service(stay) as port:
         stream, _ = begin(port)
         assert failed(stream).kind == "unreachable"
 
 
-def test_an_agent_that_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_that_stays_away_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "PAUSE_DEADLINE_S", 0.2)
     with service(after_handshake(wire.pause())) as port:
         stream, _ = begin(port)
         assert failed(stream).kind == "unreachable"
 
 
-def test_a_service_that_cannot_be_reached() -> None:
-    with socket.socket() as closed:  # nobody listens, and nobody else can take the port
+def test_a_service_that_cannot_be_reached_is_a_failure() -> None:
+    with socket.socket() as closed:  # bound but not listening: no other process can take the port
         closed.bind(("127.0.0.1", 0))
         with pytest.raises(SessionEndedError, match="cannot be opened"):
             begin(closed.getsockname()[1])

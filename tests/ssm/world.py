@@ -1,8 +1,8 @@
 """Client, network and agent in simulated time: which faults may happen, and which results may not.
 
-The world drives a real Channel against the model of the agent. It checks what must hold at every
-step; `conclude` heals the network and checks that both byte streams arrive or the channel said why
-not.
+The world drives a real Channel against the model of the agent, and checks its promises at every
+step. `conclude` ends all faults, and checks that both byte streams have arrived or that the channel
+has given a reason.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class World:
         self.agent.tick(self.now)
         paused_at = self.channel.paused_at
         if paused_at is not None and self.now >= paused_at + PAUSE_DEADLINE_S:
-            self.reason = "the agent is away"  # what a session makes of it
+            self.reason = "the agent is away"  # a session fails with it
             self.channel.paused_at = None
         if self.agent.done and self.channel.state is not State.CLOSED and self.up:
             self.channel.receive(wire.channel_closed(), self.now)
@@ -298,11 +298,11 @@ class World:
         assert self._unacked_bytes <= WINDOW_BYTES + QUEUE_BYTES + SLACK
 
     def _from_agent(self, frame: bytes) -> None:
-        if not hasattr(self, "agent"):  # its handshake request comes as it is made
+        if not hasattr(self, "agent"):  # the constructor of the agent sends its handshake request
             self._travel(DOWN, frame, 0)
             return
         if self._back_at[DOWN]:
-            return  # its websocket is down: sent into the void
+            return  # the agent's websocket is down: the frame is lost
         chance = self.weather.loss
         if wire.unpack(frame).kind == "acknowledge":
             chance = max(chance, self.weather.ack_loss)
@@ -325,7 +325,7 @@ class World:
     def _deliver(self, direction: int, epochs: int, frame: bytes) -> None:
         changed = epochs != self._epochs[0] * 1000 + self._epochs[1]
         if changed and self.random.random() < 0.7:
-            return  # it was on a connection that broke; some of it had passed already
+            return  # the connection broke while the frame was on its way
         if direction == UP:
             if not self._back_at[DOWN] and not self.agent.done:
                 self.agent.on_frame(frame, self.now)
