@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import KINDS
 from sm_proxy.resolver import Container
 from sm_proxy.ssm.dial import DIRECT, Network
 
@@ -21,6 +22,10 @@ ECDSA_KEY = (
     "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHjCZJT6pEW1Z9kkJ3aU+D"
     "yjt/j4sIh4mZZ6AvxI+KqaDcCIEnzOdPXAjIq2MrZjeZW+3eweuZ7hy1R5mG8zVFA="
 )
+DESCRIBES = [describe for describe, *_ in KINDS.values()]
+"""The operation that describes a job of each kind, in the order in which a name is tried."""
+LISTS = sorted(listing for _, listing, *_ in KINDS.values())
+"""The operation that lists the jobs of each kind."""
 
 Answer = dict[str, Any] | Exception
 Answers = Answer | list[Answer] | Callable[..., dict[str, Any]]

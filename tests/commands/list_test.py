@@ -12,10 +12,9 @@ from sm_proxy.commands import list as command
 from sm_proxy.errors import SmProxyError
 from sm_proxy.inventory import reachable
 from sm_proxy.inventory.reachable import Reachability
-from tests.fakes import Answers, FakeAws
+from tests.fakes import LISTS, Answers, FakeAws
 
 DENIED = SmProxyError("access-denied", "sagemaker:ListEndpoints is denied: no", "ask")
-LISTS = ["ListEndpoints", "ListProcessingJobs", "ListTrainingJobs", "ListTransformJobs"]
 NOW = datetime.now(timezone.utc)
 
 
@@ -33,6 +32,7 @@ def training(name: str, status: str, hours: float) -> dict[str, Any]:
 def account(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answers]:
     """The answers of the list calls: one job of each kind, and an old training job."""
     answers: dict[str, Answers] = {
+        **{name: {} for name in LISTS},
         "ListTrainingJobs": {
             "TrainingJobSummaries": [training("bert", "Training", 3), training("old", "Failed", 1)]
         },
@@ -46,7 +46,6 @@ def account(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answers]:
                 }
             ]
         },
-        "ListTransformJobs": {"TransformJobSummaries": []},
         "ListEndpoints": {
             "Endpoints": [
                 {
@@ -123,7 +122,7 @@ def test_the_age_of_a_job_uses_the_clock_of_aws(
 def test_the_kinds_are_listed_concurrently(
     account: dict[str, Answers], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    together = threading.Barrier(4, timeout=60)
+    together = threading.Barrier(len(LISTS), timeout=60)
 
     def waiting(**_: object) -> dict[str, Any]:
         together.wait()

@@ -12,10 +12,19 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.inventory import running
 from sm_proxy.inventory.running import RunningHosts
 from sm_proxy.settings import Settings
-from tests.fakes import SUBNETS, Answers, FakeAws, description, events, marker_line, streams
+from tests.fakes import (
+    DESCRIBES,
+    LISTS,
+    SUBNETS,
+    Answers,
+    FakeAws,
+    description,
+    events,
+    marker_line,
+    streams,
+)
 
 NOW = datetime.now(timezone.utc)
-LISTS = ["ListEndpoints", "ListProcessingJobs", "ListTrainingJobs", "ListTransformJobs"]
 ABSENT = ServiceError("ValidationException", "Requested resource not found.", "x")
 DENIED = SmProxyError("access-denied", "denied", "ask")
 
@@ -70,6 +79,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeAws]:
     def made(**changes: Answers) -> FakeAws:
         answers: dict[str, Answers] = {
             **{name: {} for name in LISTS},
+            **dict.fromkeys(DESCRIBES, ABSENT),
             "ListTrainingJobs": training("bert"),
             "DescribeTrainingJob": described(),
             "DescribeLogStreams": streams_of,
@@ -136,11 +146,7 @@ def test_a_job_that_does_not_run_has_no_stub(status: str, aws: Callable[..., Fak
 def test_a_job_without_a_vpc_or_that_is_gone_has_no_stub(aws: Callable[..., FakeAws]) -> None:
     aws(DescribeTrainingJob=described(VpcConfig={}))
     assert running_hosts().stubs() == []
-    gone = dict.fromkeys(("DescribeProcessingJob", "DescribeTransformJob"), ABSENT)
-    aws(
-        ListTrainingJobs=[training("new"), {}],
-        DescribeTrainingJob=ABSENT, DescribeEndpoint=ABSENT, **gone,
-    )  # fmt: skip
+    aws(ListTrainingJobs=[training("new"), {}], DescribeTrainingJob=ABSENT)
     assert running_hosts().stubs() == []
 
 
@@ -220,8 +226,6 @@ def test_an_endpoint_keeps_its_stub_during_an_update(aws: Callable[..., FakeAws]
         ListTrainingJobs={},
         ListEndpoints={"Endpoints": [line]},
         DescribeTrainingJob=ABSENT,
-        DescribeProcessingJob=ABSENT,
-        DescribeTransformJob=ABSENT,
         DescribeEndpoint={**line, "EndpointConfigName": "c"},
         DescribeEndpointConfig={"VpcConfig": {"Subnets": ["subnet-1"]}},
         DescribeLogStreams={},

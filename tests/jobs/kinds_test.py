@@ -67,13 +67,11 @@ from sm_proxy.jobs import hostname, kinds, listing, lookup
 from sm_proxy.jobs.job import Job
 from sm_proxy.ssh_config import host_patterns
 from sm_proxy.state import json_records
-from tests.fakes import FakeAws
+from tests.fakes import LISTS, FakeAws
 
 made = {"CreationTime": datetime.now(timezone.utc), "HubName": "x"}
-aws = FakeAws(
-    DescribeHub=made, ListHubs={"HubSummaries": [made]}, ListTrainingJobs={},
-    ListProcessingJobs={}, ListTransformJobs={}, ListEndpoints={},
-)
+answers = {**dict.fromkeys(LISTS, {}), "ListHubs": {"HubSummaries": [made]}, "DescribeHub": made}
+aws = FakeAws(**answers)
 target = hostname.parse("sm-x.algo-1.hub", "sm-")
 found = lookup.find(aws, target)
 assert (target.kind, found.noun) == ("hub", "hub")

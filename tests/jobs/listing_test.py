@@ -4,9 +4,8 @@ import pytest
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import listing
-from tests.fakes import Answers, FakeAws
+from tests.fakes import LISTS, Answers, FakeAws
 
-LISTS = ("ListEndpoints", "ListProcessingJobs", "ListTrainingJobs", "ListTransformJobs")
 DENIED = SmProxyError("access-denied", "denied", "ask")
 
 

@@ -7,15 +7,14 @@ import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import lookup
+from sm_proxy.jobs import kinds, lookup
 from sm_proxy.jobs.hostname import parse
 from sm_proxy.jobs.job import Job
-from tests.fakes import Answers, FakeAws, description
+from tests.fakes import DESCRIBES, Answers, FakeAws, description
 
 ACTION = "sagemaker:DescribeTrainingJob"
 GONE = ServiceError("ValidationException", "Requested resource not found.", "x")
 DENIED = SmProxyError("access-denied", "sagemaker:X is denied", "ask")
-EXACT = ["DescribeTrainingJob", "DescribeProcessingJob", "DescribeTransformJob", "DescribeEndpoint"]
 BEGAN = datetime(2026, 11, 23, tzinfo=timezone.utc)
 
 
@@ -24,7 +23,7 @@ class Account(FakeAws):
 
     def __init__(self, jobs: dict[str, str] | None = None, **answers: Answers) -> None:
         self.jobs = jobs or {}
-        nothing: dict[str, Answers] = dict.fromkeys(EXACT, GONE)
+        nothing: dict[str, Answers] = dict.fromkeys(DESCRIBES, GONE)
         known: dict[str, Answers] = {
             "DescribeTrainingJob": self._describe,
             "ListTrainingJobs": self._list,
@@ -82,7 +81,7 @@ def refused(aws: FakeAws, host: str) -> SmProxyError:
 def test_an_exact_name_takes_one_call_and_needs_no_words() -> None:
     aws = Account({"bert-2": "Training", "bert": "Completed"})
     job, told = found(aws, "sm-bert")
-    assert (job.name, told, aws.asked) == ("bert", [], EXACT[:1])
+    assert (job.name, told, aws.asked) == ("bert", [], DESCRIBES[:1])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +113,7 @@ def test_another_kind_is_found_by_its_exact_name(
     # An exact name wins over the beginning of another, whatever the kind.
     aws = Account({"bert-1": "Training"}, **{operation: answer})
     job, told = found(aws, "sm-bert")
-    assert (job.kind, told, aws.asked) == (kind, [], EXACT[:calls])
+    assert (job.kind, told, aws.asked) == (kind, [], DESCRIBES[:calls])
     forced = Account({"bert": "Training"}, **{operation: answer})
     assert found(forced, f"sm-bert.{kind}")[0].kind == kind
     assert forced.asked == [operation]
@@ -125,7 +124,7 @@ def test_the_beginning_of_one_name() -> None:
     job, told = found(aws, "sm-bert")
     assert job.name == "bert-2026-11-23"
     assert told == ["sm-bert is bert-2026-11-23"]
-    assert aws.asked == [*EXACT, "ListTrainingJobs", "DescribeTrainingJob"]
+    assert aws.asked == [*DESCRIBES, "ListTrainingJobs", "DescribeTrainingJob"]
     assert aws.calls[4][1]["NameContains"] == "bert"
 
 
@@ -220,11 +219,12 @@ def test_no_such_name_anywhere() -> None:
     aws = Account({"bret-1": "Training", "bart-1": "Training", "gpt": "Training"})
     error = refused(aws, "sm-bert-1")
     assert error.code == "job-not-found"
-    assert "no training job, processing job, transform job or endpoint bert-1" in error.message
+    *nouns, last = [kinds.of(kind).NOUN for kind in kinds.ORDER]
+    assert f"no {', '.join(nouns)} or {last} bert-1" in error.message
     assert "eu-west-1" in error.message
     assert "bret-1" in error.hint
     assert "gpt" not in error.hint
-    assert aws.asked == [*EXACT, "ListTrainingJobs", "ListTrainingJobs"]
+    assert aws.asked == [*DESCRIBES, "ListTrainingJobs", "ListTrainingJobs"]
     assert "--profile" in refused(Account(), "sm-bert").hint
 
 
