@@ -18,8 +18,8 @@ from sm_proxy.routes import table
 from sm_proxy.settings import sources
 from sm_proxy.ssm import channel, message
 
-assert [route.NAME for route in table.ROUTES] == ["bastion", "nothing"]
-assert len(routes.all_checks()) == 1
+assert "nothing" in [route.NAME for route in table.ROUTES]
+assert routes.all_checks()
 assert hostname.parse("sm-x.hub", "sm-").kind == "hub"
 args = cli._parser("list").parse_args(["list", "--oldest-first", "--greeting", "hello"])
 assert args.oldest_first
@@ -28,7 +28,7 @@ found = list(log_formats.read([["my-tool listens on 10.0.1.5"]], None))
 assert [(item.source, item.addresses) for item in found] == [("my-tool", ("10.0.1.5",))]
 assert "user-shell" in [name for name, _ in checks._LAPTOP[0]]
 assert catalog.by_name("my-editor").title == "My Editor"
-assert message.PayloadType.NOTICE == 13
+assert message.PayloadType.NOTICE in channel._SHOWN
 print("all examples work")
 """
 

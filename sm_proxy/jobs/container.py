@@ -22,7 +22,7 @@ class Container:
         user: the user that its server accepts; None if its log does not tell.
         host_keys: each `"type base64"`; empty if its log names none.
         status: the job's SecondaryStatus.
-        source: the kind of log line with the address: marker, ip-addr or ssh-helper.
+        source: the log format of the address: see `log_formats.Source`.
         vpc_id: its VPC.
         stream: the log stream with the address; empty if unknown.
         cached: True if it comes from the cache; False if its log was just read.

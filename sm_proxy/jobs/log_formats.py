@@ -16,7 +16,11 @@ from typing import Final, Literal
 
 from sm_proxy.jobs import log_prefix, marker
 
-Source = Literal["marker", "ip-addr", "ssh-helper"]
+Source = Literal[
+    "marker",
+    "ip-addr",
+    "ssh-helper",
+]
 
 _SSH_PORT: Final = 22
 _LINE_LIMIT: Final = 1000

@@ -9,7 +9,9 @@ from typing import Final, Protocol
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.jobs.container import Container
-from sm_proxy.routes import bastion
+from sm_proxy.routes import (
+    bastion,
+)
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.stream import Stream
 
@@ -35,13 +37,15 @@ class Route(Protocol):
         """
 
 
-ROUTES: Final[tuple[Route, ...]] = (bastion,)
+ROUTES: Final[tuple[Route, ...]] = (
+    bastion,  # first: its error tells the user why no route applies
+)
 
 
 def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
     """Open a stream by the first route that applies.
 
-    If no route applies, the first one is tried: its error tells the user why.
+    If no route applies, the first one is tried, for its error.
 
     Raises:
         SmProxyError: with the code that fits.

@@ -33,6 +33,11 @@ from sm_proxy.ssm.outbox import LARGE_PAYLOAD, LargeMessageRefusedError, Outbox
 from sm_proxy.ssm.timing import MESSAGES_PER_S
 
 LARGE_REFUSED: Final = "a message above 1,024 bytes got no acknowledgement"
+_SHOWN: Final = (
+    PayloadType.ERROR,
+    PayloadType.STDERR,
+)
+"""Payloads with a text for the user."""
 _PIECE_BYTES: Final = 64
 """Memory that a received payload needs besides its bytes. Counted, so that a flood of tiny payloads
 is bounded as well."""
@@ -241,7 +246,7 @@ class Channel:
     def _on_control(self, content: Content, now: float) -> None:
         if content == (PayloadType.FLAG, Flag.CONNECT_TO_PORT_ERROR.payload()):
             self._events.append(PortRefused())
-        elif content.payload_type in {PayloadType.ERROR, PayloadType.STDERR}:
+        elif content.payload_type in _SHOWN:
             self._events.append(AgentText(content.payload.decode(errors="replace")))
         if self.state is not State.HANDSHAKE:
             return
