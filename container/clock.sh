@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# sm-proxy: a clock that setting the date does not change, if the kernel has one. Sourced.
+# sm-proxy: a clock that does not jump when somebody sets the date, if /proc has one. Sourced.
 
-smp_clock=0 # seconds since a moment that does not matter
+smp_clock=0 # seconds since an arbitrary moment
 smp_last_clock=0
 
 # Set $smp_clock.

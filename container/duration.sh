@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# sm-proxy: durations such as 90, 90s, 10m, 2h and 1d. Sourced by entrypoint.sh and exchange.sh. The
-# laptop reads the same ones: sm_proxy/settings/durations.py.
+# sm-proxy: durations such as 90, 90s, 10m, 2h and 1d. Sourced by entrypoint.sh and exchange.sh. On the
+# laptop, sm_proxy/settings/durations.py has the same grammar.
 
 # Print the seconds of the duration $1, or fail. At most 7 digits, so that no shell overflows.
 parse_duration() {

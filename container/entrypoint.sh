@@ -25,7 +25,7 @@ say() {
     echo "sm-proxy: $*" >&2
 }
 
-# Print the folder of this script, also if a link to it was called.
+# Print the folder of this script, even if it was called through a symbolic link.
 find_script_dir() {
     file=$0
     case $file in */*) ;; *) [ -e "$file" ] || file=$(command -v "$file") ;; esac
@@ -38,7 +38,7 @@ find_script_dir() {
     echo "${file%/*}"
 }
 
-# Print the seconds of a window; 0 if it is not set, "bad" if it is not a duration.
+# Print the length of the window $1 in seconds: 0 if it is not set, "bad" if it is not a duration.
 parse_window() {
     [ -n "$1" ] || { echo 0 && return; }
     parse_duration "$1" 2>/dev/null || echo bad
@@ -64,7 +64,7 @@ make_private_dir() {
     has_free_space "$1"
 }
 
-# Succeed if $1 is an absolute path that sshd's and ssh's settings and a shell take without quotes.
+# Succeed if $1 is an absolute path that needs no quotes in a shell and in the settings of sshd and ssh.
 is_plain_path() {
     case $1 in /*) ;; *) return 1 ;; esac
     case $1 in *[!A-Za-z0-9._/@+=:,-]*) return 1 ;; esac
@@ -93,15 +93,15 @@ make_run_dir() {
     done
 } 2>/dev/null
 
-# Succeed if the process $1 is not this one and has $2 in its command line. The folder may be older
-# than this container: then the process ids in its files belong to other processes by now.
+# Succeed if the process $1 is not this one and has $2 in its command line. The run folder may be older
+# than this container: then other processes have the ids in its files.
 is_running_with() {
     [ "$1" != "$$" ] && kill -0 "$1" 2>/dev/null || return 1
     [ -r "/proc/$1/cmdline" ] || return 0
     case $(tr '\000' ' ' <"/proc/$1/cmdline") in *"$2"*) ;; *) return 1 ;; esac
 }
 
-# Succeed if our ssh half or its server already runs: the image's entrypoint may have started it.
+# Succeed if our ssh half or its server already runs: an earlier call may have started it.
 is_ssh_running() {
     for smp_file in serve sshd; do
         smp_pid=none

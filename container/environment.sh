@@ -2,9 +2,9 @@
 # shellcheck disable=SC2154,SC2034 # variables of serve.sh
 # Sourced by serve.sh before anything else: the job's environment, for us and for ssh sessions.
 
-# The environment we were started with: one variable per line, newlines inside values as \001. /proc
-# shows it, whatever this shell has set since. Without /proc a program prints what this shell exports:
-# the same, because we have not set a variable yet.
+# The environment that we were started with: one variable per line, newlines inside values as \001.
+# /proc shows it, even if this shell has set variables since. Without /proc, a program prints what this
+# shell exports: the same, because we have not set a variable yet.
 smp_environment=$(tr '\000\n' '\n\001' 2>/dev/null </proc/$$/environ)
 [ -n "$smp_environment" ] || smp_environment=$(env -0 2>/dev/null | tr '\000\n' '\n\001')
 # shellcheck disable=SC2016 # that is awk
@@ -33,10 +33,10 @@ print_session_environment() {
     done
 }
 
-# Write them to a file that a shell can source: for login shells, where /etc/profile would replace the
-# job's PATH, and for servers that cannot set the environment of a session.
+# Write the variables for ssh sessions to a file that a shell can source: for login shells, where
+# /etc/profile would replace the job's PATH, and for servers that cannot set a session's environment.
 write_environment_file() {
-    # Without bash's read-only variables: setting one ends a bash that runs as `sh`, and every session.
+    # Leave out bash's read-only variables: a bash that runs as `sh` exits when it sets one.
     print_session_environment | LC_ALL=C sed "/^$bash_own=/d; s/'/'\\\\''/g; s/^\\([^=]*\\)=\\(.*\\)\$/export \\1='\\2'/" |
         tr '\001' '\n' >"$run/environment.sh"
     # With SM_PROXY_RUN_DIR others may use this machine: then write nothing outside that folder.

@@ -1,5 +1,6 @@
 # shellcheck shell=sh
-# sm-proxy: what needs S3 (s3.sh): keys from there and the nodes' exchange. Sourced by serve.sh.
+# sm-proxy: the two parts that need S3: keys that users put there (keys_s3.sh), and the exchange of keys
+# between the nodes of a job (nodes.sh). Sourced by serve.sh.
 
 for part in duration s3 keys_s3 nodes nodes_ssh; do
     # shellcheck source=/dev/null

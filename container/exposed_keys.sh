@@ -11,7 +11,7 @@ list_key_folders() {
     sed -n 's/^[^:]*:[^:]*:[^:]*:[^:]*:[^:]*:\(\/[^:]*\):.*/\1\/.ssh/p' /etc/passwd | sort -u
 }
 
-# Print the files that an ssh client of this image would take keys from, one per line.
+# Print the IdentityFile values in this image's ssh settings, one per line.
 list_identity_files() {
     sed -n 's/^[[:space:]]*[Ii][Dd][Ee][Nn][Tt][Ii][Tt][Yy][Ff][Ii][Ll][Ee][[:space:]=]*"*\([^"]*[^"[:space:]]\).*/\1/p' \
         "$home/.ssh/config" /etc/ssh/ssh_config /etc/ssh/ssh_config.d/* | sed "s|^~/|$home/|; s|^%d/|$home/|"
@@ -28,8 +28,8 @@ list_private_keys() {
     done | head -n 64
 }
 
-# If the image authorises keys itself, print the other files with a private key and a path like that of
-# a key. Many of them belong to TLS: one that we cannot read does not make the image's keys doubtful.
+# If the image authorises keys itself, print the other files that hold a private key and have a typical
+# path. Many of them belong to TLS: one that we cannot read does not make the image's keys doubtful.
 list_stray_keys() {
     [ -s "$home/.ssh/authorized_keys" ] || return 0
     with_timeout find /etc /home /mnt /opt /srv /usr/local /usr/share /usr/src /var -xdev -maxdepth 5 -type f -size -32 \
@@ -72,8 +72,8 @@ bare_key() {
     tr '\r' '\n' | sed -n 's/^\([a-z0-9@.-]*\) \(AAAA[A-Za-z0-9+/=]*\).*/\1 \2/p' | head -n 1
 }
 
-# The same for OpenSSH's own format, where the public half is in clear text, before a private half that
-# may have a passphrase: "openssh-key-v1", 0, cipher, kdf, its options, number of keys, public key.
+# Print the public half of a key in OpenSSH's own format. The public half is in clear text, even if the
+# private half has a passphrase: "openssh-key-v1", 0, cipher, kdf, its options, number of keys, public key.
 print_openssh_half() {
     grep -q -e '-----BEGIN OPENSSH PRIVATE KEY-----' "$1" || return
     sed '/^-/d' "$1" | tr -d ' \t' | base64 -d >"$1.bytes" || return
@@ -98,7 +98,7 @@ number_at() {
 drop_exposed_keys() {
     image_keys_doubtful=
     : >"$run/exposed_keys"
-    command -v find >/dev/null 2>&1 || image_keys_doubtful='there is no find'
+    command -v find >/dev/null 2>&1 || image_keys_doubtful='the image has no find'
     list_private_keys >"$run/private_keys"
     list_stray_keys >"$run/stray_keys"
     while IFS= read -r file; do
@@ -149,7 +149,7 @@ write_revoked_keys() {
     rm -f "$run/half"
 }
 
-# Copy lines of authorised keys, without those that hold an exposed one.
+# Copy lines of authorised keys, without those that hold an exposed key.
 without_exposed_keys() {
     [ -s "$run/exposed_keys" ] || { cat && return; }
     print_key_patterns <"$run/exposed_keys" >"$run/exposed_keys.patterns"

@@ -4,11 +4,11 @@
 
 smp_pause=1     # seconds between two looks at who is connected
 smp_grace=30    # seconds that a user whose connection broke has to come back
-smp_farewell=2  # seconds that the ssh session which ran `sm-proxy done` has to end by itself
+smp_farewell=2  # seconds that the ssh session of `sm-proxy done` has to end by itself
 smp_stopped=    # 128+n of the signal that asked us to end
 smp_child=      # the running program
-smp_grouped=    # it gets a process group of its own
-smp_early=      # signals that came while it was being started
+smp_grouped=    # not empty: the program gets a process group of its own
+smp_early=      # signals that came while the program was being started
 
 # Sleep for $1 seconds, or less if a signal arrives.
 sleep_interruptibly() {
@@ -51,7 +51,7 @@ nodes_addresses() {
         done
 }
 
-# Print the clients that have logged in, "address:port" per line, without the job's other nodes.
+# Print the clients that have logged in, one "address:port" per line, without the job's other nodes.
 list_user_peers() {
     theirs=" $(nodes_addresses | tr '\n' ' ')"
     while read -r peer; do
@@ -158,7 +158,7 @@ keep_container() {
         [ "$smp_clock" -lt $((smp_until - smp_grace)) ] || ! user_is_connected || smp_seen=$smp_clock
     done
     write_window none
-    # Let that ssh session end first, however slow its network: else `sm-proxy done` would seem to fail.
+    # Let the ssh session of `sm-proxy done` end first: else the command would seem to fail.
     [ ! -e "$smp_run/done" ] || sleep_interruptibly "$smp_farewell"
 }
 

@@ -42,7 +42,7 @@ write_authorized_keys() {
     check_exchange
 }
 
-# Note the image's own keys. For dropbear only once: older ones have our keys in the same file later.
+# Note the image's own keys. For dropbear only once: older versions later have our keys in the same file.
 write_image_keys() {
     [ "${server-}" != dropbear ] || [ ! -e "$run/image_keys" ] || return 0
     : >"$run/image_keys"

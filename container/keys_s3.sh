@@ -11,7 +11,7 @@ exchange_say() {
     echo "sm-proxy: $*" >&2
 }
 
-# Sleep for SM_PROXY_REFRESH, or for 30 to 60 s, so that containers do not all ask at once.
+# Sleep for SM_PROXY_REFRESH. Its default is 30 to 60 s, so that not all containers ask at once.
 sleep_until_refresh() {
     read_clock
     sleep "${refresh:-$((30 + (smp_clock + $$) % 31))}"
@@ -30,7 +30,7 @@ merge_authorized_keys() {
     done >"$run/authorized_keys.$1"
     files_equal "$run/authorized_keys.$1" "$run/authorized_keys" && return
     mv "$run/authorized_keys.$1" "$run/authorized_keys"
-    [ "${server-}" != dropbear ] || place_keys # it reads its own file
+    [ "${server-}" != dropbear ] || place_keys # dropbear reads a file of its own
 }
 
 # Write the keys of the mirrored objects to $run/keys.s3.new; fail if no object has changed. Each object

@@ -52,7 +52,7 @@ addresses_from_etc_hosts() {
     done 2>/dev/null </etc/hosts
 }
 
-# Print "device address prefix" for an address, without the help of `ip`.
+# Print "device address prefix" for the address $1, from /proc/net/route: images may lack `ip`.
 interface_of() {
     old_ifs=$IFS
     IFS=.
@@ -102,7 +102,7 @@ list_addresses() {
     if [ -z "$found" ]; then
         found=$(addresses_from_kernel | sort -u | while read -r address; do interface_of "$address"; done)
     fi
-    if [ -z "$found" ]; then # some sandboxes have no such file
+    if [ -z "$found" ]; then # some sandboxes have no /proc/net/fib_trie
         found=$(addresses_from_etc_hosts | sort -u | while read -r address; do interface_of "$address"; done)
     fi
     # First the job's interface, then that of the default route, then the others.

@@ -28,7 +28,7 @@ resolve_node() {
     done | sort -u | head -n 8 | tr '\n' ',' | sed 's/,$//'
 }
 
-# Print the card that this node gives to the others.
+# Print this node's card, which it gives to the others: its public keys, and how to reach it.
 print_node_card() {
     printf 'sm-proxy-node 1\njob %s\nnode %s\nport %s\nuser %s\nslots %s\n' \
         "$nodes_job" "$nodes_me" "$1" "$user" "$(count_node_slots)"
@@ -62,7 +62,8 @@ add_node_card() {
     nodes_patterns="$nodes_patterns $aliases"
 }
 
-# Write all files again from the cards we have; a rename replaces each. Set $missing to nodes without a card.
+# Write all files again from the cards that we have; a rename replaces each file. Set $missing to the
+# nodes that have no valid card.
 write_node_files() {
     # Nothing to do if no card has changed, unless a name did not resolve yet.
     [ -n "$unresolved" ] || ! files_equal "$run/nodes/cards/list" "$run/nodes/list" || return 0

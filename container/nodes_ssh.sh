@@ -1,11 +1,11 @@
 # shellcheck shell=sh disable=SC2154,SC2034 # variables of serve.sh
 # sm-proxy: settings for this container's ssh client, for the job's nodes. Sourced by serve.sh.
 #
-# They are an Include in the first line of ~/.ssh/config: ssh takes the first value of an option, and the
-# image's own `Host *` may switch host-key checking off or lead to another host. For the same reason we
-# set each option that could prevent a connection to a node or let another machine answer for it.
+# The first line of ~/.ssh/config includes them: ssh takes the first value of an option, and the image's
+# own `Host *` may switch host-key checking off or lead to another host. For the same reason we set each
+# option that could prevent a connection to a node, or let another machine answer in its place.
 
-# Write the options for all nodes, without those that this image's ssh does not know. Try them with node $1.
+# Write the options for all nodes. Try them with node $1, and drop those that this image's ssh does not know.
 write_ssh_options() {
     cat >"$run/nodes/ssh_options" <<END
   StrictHostKeyChecking yes

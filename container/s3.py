@@ -1,4 +1,4 @@
-"""What s3.sh does, by boto3: `s3.py pull BUCKET KEY FOLDER` or `s3.py put BUCKET KEY FILE`.
+"""Do the work of s3.sh with boto3: `s3.py pull BUCKET KEY FOLDER` or `s3.py put BUCKET KEY FILE`.
 
 Runs in the image's own Python, 3.6 or newer.
 """
@@ -12,7 +12,7 @@ PLAIN_KEY = re.compile(r"[A-Za-z0-9._/-]+")
 
 
 def client():
-    """A client of S3 that gives up soon: the next refresh tries again."""
+    """Make a client of S3 that gives up soon: the next refresh tries again."""
     import boto3
     from botocore.config import Config
 
@@ -22,7 +22,7 @@ def client():
 
 
 def get_object(s3, bucket, key, etag=None):
-    """One object's (content, ETag); (None, etag) if it still has `etag`; None if there is none."""
+    """Fetch an object's (content, ETag): (None, etag) if unchanged, None if it does not exist."""
     from botocore.exceptions import ClientError
 
     condition = {"IfNoneMatch": '"%s"' % etag} if etag else {}
@@ -50,7 +50,7 @@ def write_atomically(folder, name, content):
 
 
 def pull_prefix(s3, bucket, prefix, folder):
-    """Download the objects below a prefix; their (ETag, key) for the list."""
+    """Download the objects below a prefix; return their (ETag, key) for the list."""
     found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1000).get("Contents", [])
     lines = []
     for entry in found:
@@ -67,7 +67,7 @@ def pull_prefix(s3, bucket, prefix, folder):
 
 
 def pull_object(s3, bucket, key, folder):
-    """Download one object; its (ETag, key) for the list."""
+    """Download one object; return its (ETag, key) for the list."""
     with open(os.path.join(folder, "list")) as file:
         words = file.readline().split()
     answer = get_object(s3, bucket, key, words[0] if words else None)

@@ -24,7 +24,7 @@ home=${HOME:-/}
 [ -z "$user" ] || eval "home=~$user" # a name from id(1) or /etc/passwd
 newline='
 '
-ready_within=30 # seconds for all of it; after that the log says that there is no ssh
+ready_within=30 # seconds for the whole start; after that the log says that there is no ssh
 watch_pause=1   # seconds between two looks at the processes that we serve
 umask 077
 # Re-register the caller: an earlier ssh half that is just ending may have deleted the list.
@@ -45,12 +45,13 @@ for part in clock marker keys exposed_keys sshd dropbear python exchange; do
     [ ! -r "$here/$part.sh" ] || . "$here/$part.sh"
 done
 
-# Run a program of the system so that it does not load the job's libraries (conda's libcrypto, say).
+# Run a program of the system so that it does not load the job's libraries, such as conda's libcrypto.
 clean_env() {
     env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$@"
 }
 
-# Run a program for at most ten seconds, if this image's `timeout` takes the seconds as an argument.
+# Run a program for at most ten seconds. Without a limit if this image has no `timeout`, or an old one
+# that does not take the seconds as its first argument.
 with_timeout() {
     if timeout 1 true 2>/dev/null; then timeout 10 "$@"; else "$@"; fi
 }
@@ -72,8 +73,9 @@ find_server_program() {
 }
 
 # Succeed if the job's framework will start `sshd -D` on port 22, for mpirun: with our sshd on that
-# port, the nodes could not reach each other. SageMaker's toolkit does it if a hyperparameter says so
-# (its mpi.py, smdataparallel.py); the SDK's version 3 brings a script (mpi_driver.py, mpi_utils_remote.py).
+# port, the nodes could not reach each other. SageMaker's toolkit starts it if a hyperparameter asks for
+# it (its mpi.py, smdataparallel.py); version 3 of the SDK starts it from a script of its own
+# (mpi_driver.py, mpi_utils_remote.py).
 starts_own_sshd() {
     for text in "$(cat "$ml/input/config/hyperparameters.json")" "${SM_FRAMEWORK_PARAMS-}" "${SM_TRAINING_ENV-}" "${SM_HPS-}"; do
         case $(printf '%s' "$text" | tr -d '\\" \t\r\n' | tr A-Z a-z) in
@@ -124,8 +126,8 @@ on_listening() {
     start_exchange "$1"
 }
 
-# Note the address of a client that has logged in, as /proc/net/tcp writes it, so that the keep window
-# sees whether it is still connected. $1 is an address such as 10.0.1.2, $2 a port.
+# Note the address of a client that has logged in, in the format of /proc/net/tcp: the keep window looks
+# there whether the client is still connected. $1 is an address such as 10.0.1.2, $2 a port.
 note_peer() {
     write_peer "$@"
     : >"$run/connected" # last: hold.sh reads the peers once this file exists
@@ -152,7 +154,7 @@ follow_server_log() {
     while IFS= read -r line; do
         line=${line%"$return_key"}
         case $line in
-            *sm_proxy_marker*) continue ;;          # a client's "user name": only we print a marker
+            *sm_proxy_marker*) continue ;;         # a client may send it as its user name: only we print markers
             *syslogin_perform_logout*) continue ;; # images have no utmp, and need none
             'Server listening on '* | '['*'] '*' Not backgrounding') on_listening "$1" ;;
             'Accepted '*)
@@ -218,7 +220,7 @@ unregister_server() {
     [ -z "$run" ] || rm -f "$run/sshd.pid" "$run/serve.pid" "$run/claim" "$run/watched"
 }
 
-# Give up, and say so, if ssh does not start in time: a wait window would wait for us.
+# Give up, and report it, if ssh does not start in time: otherwise a wait window would wait for us.
 startup_watchdog() {
     sleep "$ready_within"
     if [ -e "$run/ready" ] || [ -e "$run/failed" ]; then return; fi

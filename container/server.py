@@ -1,8 +1,8 @@
 """sm-proxy: an SSH server for images with neither sshd nor dropbear, on asyncssh.
 
-Shell and exec with and without a terminal, sftp, scp, and forwarding of ports and of Unix sockets
-in both directions: what VS Code asks for. Keys only; the files of authorised keys are read at each
-login, so a key that was removed no longer opens anything. Started by python.sh. Its messages are
+Offers shell and exec with and without a terminal, sftp, scp, and forwarding of ports and of Unix
+sockets in both directions: VS Code needs them. Accepts keys only, and reads the files of authorised
+keys at each login, so a removed key stops working at once. Started by python.sh. Its messages are
 those of sshd, because serve.sh reads them.
 """
 
@@ -35,7 +35,7 @@ def say(message):
 
 
 def home_and_shell():
-    """Home and shell of our user, who need not have an entry in /etc/passwd."""
+    """Return home and shell of our user, who need not have an entry in /etc/passwd."""
     try:
         entry = pwd.getpwuid(os.getuid())
     except KeyError:
@@ -45,7 +45,7 @@ def home_and_shell():
 
 
 def authorized_keys(options):
-    """The lines of the authorised keys, without keys whose private half is in the image."""
+    """Return the lines of the authorised keys, without keys whose private half is in the image."""
     run = pathlib.Path(options.run)
     exposed = {line.split()[1] for line in read_lines(run / "exposed_keys")}
     files = [run / "authorized_keys"]
@@ -56,12 +56,12 @@ def authorized_keys(options):
 
 
 def read_lines(file):
-    """The lines of a file; none where there is no such file."""
+    """Return the lines of a file; an empty list if the file does not exist."""
     return file.read_text(errors="replace").splitlines() if file.is_file() else []
 
 
 class Server(asyncssh.SSHServer):
-    """One connection: says who may log in, and allows all kinds of forwarding."""
+    """One connection: decides who may log in, and allows all kinds of forwarding."""
 
     def __init__(self, options):
         self._options = options
@@ -112,13 +112,13 @@ class SftpServer(asyncssh.SFTPServer):
 
 
 def read_environment(stream):
-    """The job's environment, from what environment.sh prints."""
+    """Read the job's environment, as environment.sh prints it."""
     pairs = (line.partition(b"=") for line in stream.read().split(b"\n") if b"=" in line)
     return {os.fsdecode(n): os.fsdecode(v.replace(b"\1", b"\n")) for n, _, v in pairs}
 
 
 def session_environment(process, options):
-    """The job's environment, and the variables of a session."""
+    """Return the job's environment, with the variables of this session."""
     home, shell = home_and_shell()
     job = options.environment
     variables = {name: value for name, value in job.items() if not _HIDDEN.fullmatch(name)}
@@ -164,7 +164,8 @@ async def serve_session(process, options):
 
 
 async def run_on_pipes(process, arguments, settings):
-    # Not the library's own redirection: it loses data and the connection when a client is slow.
+    """Run a command without a terminal; return its exit status."""
+    # We do not use the library's redirection: with a slow client it loses data and the connection.
     with contextlib.ExitStack() as ours:
         with contextlib.ExitStack() as theirs:
             stdin, stdin_writer = open_pipe(theirs, ours)
@@ -188,7 +189,7 @@ def open_pipe(reader, writer):
 
 
 def open_terminal(size, ours, theirs):
-    """The same for both sides of a terminal. When ours is closed, the kernel hangs up on theirs."""
+    """Open a terminal as two unbuffered files. When ours is closed, the kernel hangs up theirs."""
     pty, tty = os.openpty()
     set_size(pty, size)
     return (
@@ -198,6 +199,7 @@ def open_terminal(size, ours, theirs):
 
 
 async def run_on_terminal(process, arguments, settings):
+    """Run a command on a terminal; return its exit status."""
     with contextlib.ExitStack() as ours:
         with contextlib.ExitStack() as theirs:
             pty, tty = open_terminal(process.get_terminal_size(), ours, theirs)
@@ -285,7 +287,7 @@ async def copy_input(process, child, target):
             continue
         if not data:
             break
-        with contextlib.suppress(OSError):  # the program reads no more: go on, to see the end
+        with contextlib.suppress(OSError):  # the program no longer reads: wait for the input's end
             await write_all(target, data)
     if process.term_type is None:
         target.close()
@@ -306,7 +308,10 @@ async def write_all(target, data):
 
 
 def ensure_host_key(run):
-    """The container's own key, made on the first start; its public half is in `host_keys`."""
+    """Return the file of the container's host key; write its public half to `host_keys`.
+
+    The first start makes the key.
+    """
     file = pathlib.Path(run, "ssh_host_ed25519_key")
     if not file.exists():
         key = asyncssh.generate_private_key("ssh-ed25519")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# One ssh session under a server that cannot give sessions an environment itself (dropbear):
+# Run one ssh session, under a server that cannot set the environment of sessions (dropbear):
 #
 #     session.sh RUN_DIR      with the client's command in SSH_ORIGINAL_COMMAND
 #

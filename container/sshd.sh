@@ -72,8 +72,8 @@ prepare_sshd() {
         cp "$run/without-environment" "$run/sshd_config"
         add_problem "sessions do not get the job's environment"
     fi
-    # Since 9.8, sshd blocks an address for minutes after a failed login. All users come from the
-    # bastion's address: one wrong key would lock the whole team out.
+    # Since 9.8, sshd blocks an address for minutes after failed logins. All users come from the
+    # bastion's address: one user's wrong key would lock the whole team out.
     ! grep -qi '^persourcepenalties ' "$run/settings" || echo 'PerSourcePenalties no' >>"$run/sshd_config"
     rm -f "$run/settings"
 }
@@ -83,9 +83,9 @@ print_settings() {
     clean_env_with_timeout "$sshd" -T -f "$1" 2>/dev/null >"$run/settings"
 }
 
-# Name the files of authorised keys. sshd ignores those below a folder that others may write to, such
-# as /tmp. Our folder itself is private, so there we turn that check off; the image's file is then
-# left out unless it passes the check.
+# Set AuthorizedKeysFile. sshd's StrictModes ignores files below a folder that others may write to, such
+# as /tmp. Our own folder is private: if it fails the check because of a folder above it, we turn
+# StrictModes off, and then leave the image's file out unless it passes the check.
 allow_keys() {
     theirs=" \"$home/.ssh/authorized_keys\""
     [ -z "${image_keys_doubtful-}" ] || theirs=

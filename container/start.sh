@@ -3,9 +3,9 @@
 #
 #     . /opt/sm-proxy/start.sh
 #
-# A child does all the work: so no trap, option, variable, function, umask, folder or positional
-# parameter of the caller changes, and this succeeds whatever goes wrong. Only bash knows the path of
-# a sourced file; in other shells SM_PROXY_HOME names the folder, or it is /opt/sm-proxy.
+# A child process does all the work. So it changes no trap, option, variable, function, umask, folder or
+# positional parameter of the caller, and it always succeeds. Only bash knows the path of a sourced file;
+# in other shells SM_PROXY_HOME names the folder, and its default is /opt/sm-proxy.
 /bin/sh -c '
     case $2 in
         */start.sh) home=${2%/*} ;;

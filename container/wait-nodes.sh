@@ -24,7 +24,7 @@ until=$((smp_clock + limit))
 left=$(cut -d ' ' -f 1 "$run/hostfile" 2>/dev/null) ||
     { echo 'sm-proxy: no hostfile: ssh has not started yet, this job has only one node, or SM_PROXY_RUN_DIR is not set here' >&2 && exit 1; }
 if [ ! -d "$run/nodes" ]; then
-    echo 'sm-proxy: the nodes do not exchange keys. Set SM_PROXY_NODES_S3; if it is set, the marker in the log says why' >&2
+    echo 'sm-proxy: the nodes do not exchange keys. Set SM_PROXY_NODES_S3. If it is set already, the marker in the log has the reason' >&2
     exit 1
 fi
 errors=$(mktemp 2>/dev/null) || errors=/dev/null
@@ -33,7 +33,7 @@ while :; do
     missing=
     why=
     for host in $left; do
-        # Do not try before its host key is known: without our settings, ssh could reach another host.
+        # Do not connect before its host key is known: without our settings, ssh could reach another host.
         if ! grep -q "^$host " "$run/nodes/known_hosts" 2>/dev/null; then
             missing="$missing $host"
             why="$why; $host: its host key is not in S3 yet, or its name does not resolve"

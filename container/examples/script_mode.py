@@ -1,12 +1,12 @@
 # ruff: noqa: INP001, T201 - an example, to be copied
-"""Script mode: the image is AWS's, the entry point is yours, and this folder lies beside it.
+"""Script mode: AWS's image, your entry point, and this folder beside it.
 
     source_dir/
         script_mode.py      entry_point
         sm-proxy/           this folder, whole
 
-AWS's deep-learning images bring no sshd: put `openssh-server` in with a Dockerfile of two lines, or
-install it at run time as below (that needs a way to a package mirror).
+AWS's deep-learning images have no sshd. Add `openssh-server` with a Dockerfile of two lines, or
+install it at run time as below, if the container can reach a package mirror.
 """
 
 import pathlib

@@ -1,5 +1,5 @@
 # ruff: noqa: INP001, T201 - an example, to be copied
-"""A training program for the Dockerfile beside this folder: knows nothing of ssh."""
+"""A training program for the Dockerfile above this folder. It does not know about ssh."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A `train` script that makes its own container reachable: one line, then whatever it did before.
+# A `train` script that makes its own container reachable: one line, then the script's usual work.
 sh /opt/sm-proxy/entrypoint.sh
 
 echo "training"
