@@ -24,12 +24,12 @@ async def serve(listener: socket.socket, control: Path, sessions: Path, latency:
         loop.add_signal_handler(number, stopped.set)
     host, port = listener.getsockname()[:2]
     service = Service(f"{host}:{port}", sessions, latency)
-    door = await loop.create_server(service.connection, sock=listener, backlog=512)
+    server = await loop.create_server(service.connection, sock=listener, backlog=512)
     control_server = await asyncio.start_unix_server(Control(service).serve, str(control))
     sys.stdout.write(json.dumps({"event": "ready"}) + "\n")
     sys.stdout.flush()
     await stopped.wait()
-    door.close()
+    server.close()
     control_server.close()
     service.close()
 

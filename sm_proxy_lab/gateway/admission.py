@@ -1,4 +1,4 @@
-"""Which of the client's data messages the service takes."""
+"""Which of the client's data messages the service accepts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Admission(Enum):
     """What to do with a message."""
 
     RELAY = auto()
-    PAUSE = auto()  # relay it, after telling the agent to pause
+    PAUSE = auto()  # tell the agent to pause, then relay the message
     DROP = auto()
-    CUT = auto()
+    CUT = auto()  # drop it and cut the connection
 
 
 class AdmissionControl:
-    """Looks at the data messages of one connection."""
+    """Checks the data messages of one connection."""
 
     def __init__(self, session: str, faults: Callable[[], Faults]) -> None:
         self._session = session

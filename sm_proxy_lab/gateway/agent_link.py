@@ -1,4 +1,4 @@
-"""The agent's own websocket to the service, as function calls: it can go down and come up."""
+"""The agent's own websocket to the service, modelled as function calls. It can go down and up."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class LinkedSession(Protocol):
 
     @property
     def congested(self) -> bool:
-        """Whether the client takes no more for now."""
+        """Whether the client accepts no more data for now."""
 
     def from_agent(self, data: bytes) -> None:
-        """Relay a message of the agent's."""
+        """Relay a message from the agent."""
 
     def agent_ready_for_input(self) -> None:
         """Read from the client again."""
 
     def agent_away(self) -> None:
-        """Learn that the connection is lost."""
+        """Called when the connection is lost."""
 
     def agent_back(self) -> None:
-        """Learn that it is up again."""
+        """Called when the connection is up again."""
 
 
 class AgentLink:
@@ -64,14 +64,14 @@ class AgentLink:
 
     @property
     def congested(self) -> bool:
-        """Whether the service takes no more for now."""
+        """Whether the service accepts no more data for now."""
         return self.up and self._session.congested
 
     def send(self, data: bytes) -> bool:
         """Send to the service; the message is lost while the link is down.
 
         Returns:
-            Whether the agent takes it for sent: not where its socket was reset.
+            False if the socket was reset, so that the agent notices the loss.
         """
         kind = wire.kind(data)
         if kind == wire.ACK and self._due(self._session.faults().reset_agent_after_bytes):
@@ -95,15 +95,15 @@ class AgentLink:
     # What the service calls.
 
     def deliver(self, data: bytes) -> None:
-        """Send to the agent; the message is lost while it is away."""
+        """Send to the agent; the message is lost while the link is down."""
         if self.up and self.worker:
             self.worker.channel.receive(data)
             self._count(data)
 
     def cut(self, *, reset: bool = False) -> None:
-        """Lose the connection; the agent comes back by itself if it may.
+        """Cut the connection; the agent reconnects by itself if `agent_returns` is set.
 
-        Nothing gets to the agent from now on; what it has written last still gets to the service.
+        From now on nothing reaches the agent. The message in flight still reaches the service.
 
         Args:
             reset: the agent's writes fail until it is back.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("sm_proxy_lab.gateway")
 
 INCOMING_CAPACITY = 100_000
-# An agent that is blocked for so long misses the pong, and takes its connection for dead.
+# Seconds after which a blocked agent misses the pong and treats its connection as dead.
 PONG_WAIT = 60.0
 
 
@@ -34,28 +34,28 @@ class Link(Protocol):
 
     @property
     def congested(self) -> bool:
-        """Whether the service takes no more for now."""
+        """Whether the service accepts no more data for now."""
 
     def send(self, data: bytes) -> bool:
-        """Send a message; False where the agent sees that it is lost."""
+        """Send a message; return False if the agent notices that it is lost."""
 
     def agent_ready_for_input(self) -> None:
-        """Tell that the agent reads again after it was blocked."""
+        """Report that the agent reads again after it was blocked."""
 
     def agent_stalled(self) -> None:
-        """Tell that the agent was blocked too long and drops its connection."""
+        """Report that the agent was blocked too long and drops its connection."""
 
 
 class AgentChannel:
-    """Reliability as the agent does it, its faults included.
+    """The agent's reliable delivery, including the agent's bugs.
 
-    `process` handles the payload of a message whose turn it is.
+    `process` gets the messages in order, each when it is the next one.
     """
 
     def __init__(self, link: Link, process: Callable[[wire.Message], Outcome]) -> None:
         self.expected = 0
         self.on_active: Callable[[], None] | None = None
-        self.backlog = 0  # bytes that wait behind a blocked write
+        self.backlog = 0  # bytes received while a write is blocked
         self.outgoing = Outgoing(self._transmit)
         self._link = link
         self._process = process
@@ -69,13 +69,13 @@ class AgentChannel:
 
     @property
     def active(self) -> bool:
-        """Whether the agent may read its source: not paused, and the service takes more."""
+        """Whether the agent may read its source: not paused, and the service accepts data."""
         return not self.outgoing.paused and not self._link.congested
 
     # Agent to client.
 
     def send(self, payload_type: int, payload: bytes) -> None:
-        """Send and keep one sequenced message."""
+        """Send one sequenced message, and keep it until it is acknowledged."""
         data = wire.encode(
             wire.OUTPUT,
             payload,
@@ -96,7 +96,10 @@ class AgentChannel:
     # Client or service to agent.
 
     def receive(self, data: bytes) -> None:
-        """Take one message off the link; one thread reads all, so a blocked write stops it."""
+        """Take one message off the link; while a write is blocked, keep it for later.
+
+        The agent has one thread for this, which a blocked write stops.
+        """
         if self._closed:
             return
         if self._blocked:
@@ -113,7 +116,7 @@ class AgentChannel:
             self.on_active()
 
     def unblocked(self, outcome: Outcome = Outcome.DONE) -> None:
-        """Go on after a blocked write returned: all written, or failed."""
+        """Go on after a blocked write returned, with success or failure."""
         if self._blocked is None:
             return
         message, acked = self._blocked
@@ -132,7 +135,7 @@ class AgentChannel:
             self._link.agent_stalled()
 
     def close(self) -> None:
-        """Send, resend and take nothing any more."""
+        """Stop sending, resending and receiving."""
         self._closed = True
         self.outgoing.close()
         self._incoming.clear()
@@ -185,7 +188,7 @@ class AgentChannel:
 
     def _accept(self, message: wire.Message, *, acked: bool) -> None:
         if not acked and not self._acknowledge(message):
-            return  # not counted, although its payload is written: a resend will be written again
+            return  # a bug of the agent: the payload is written, and a resend is written again
         self._incoming.pop(message.sequence, None)
         self.expected += 1
 
@@ -196,5 +199,5 @@ class AgentChannel:
                 return
 
     def _acknowledge(self, message: wire.Message) -> bool:
-        """Send the ack; False where the agent sees that this fails."""
+        """Send the ack; return False if the agent notices that this fails."""
         return self._transmit(wire.acknowledge(message))

@@ -22,7 +22,7 @@ Answer = dict[str, Any]
 
 
 class Control:
-    """Answers the AWS endpoint and the tests."""
+    """Answers the requests of the AWS endpoint and of the tests."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -83,7 +83,7 @@ class Control:
         return self._service.credentials(self._find(request))
 
     def _terminate(self, request: dict[str, Any]) -> Answer:
-        # Terminating a session that has ended is no error.
+        # It is not an error to terminate a session that has ended.
         session_id = str(request["session"])
         if not self._service.knows(session_id):
             raise NoSuchSessionError(session_id)
@@ -101,7 +101,7 @@ class Control:
         }
 
     def _tokens(self, _request: dict[str, Any]) -> Answer:
-        """Return every token issued so far, for an audit to search for."""
+        """Return the tokens issued so far: a test searches all files for them."""
         return {"tokens": list(self._service.issued)}
 
     def _faults(self, request: dict[str, Any]) -> Answer:

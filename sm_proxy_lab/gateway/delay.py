@@ -41,7 +41,7 @@ class DelayLine(Generic[T]):
 
     def _drain(self) -> None:
         self._timer = None
-        # epoll counts in whole milliseconds: better half a millisecond early than a whole one late.
+        # epoll counts whole milliseconds. Half a millisecond early is better than a whole one late.
         now = self._loop.time() + 0.0005
         while self._items and self._items[0][0] <= now:
             self._deliver(self._items.popleft()[1])

@@ -1,4 +1,4 @@
-"""The faults of the gateway, with the constants of the real service as defaults."""
+"""The faults of the gateway; their defaults are the constants of the real service."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any
 
 
 class UnknownFaultError(ValueError):
-    """A fault that the gateway does not know, or a value of the wrong kind."""
+    """The gateway does not know a fault, or its value has the wrong type."""
 
 
 @dataclasses.dataclass
 class Faults:
-    """Settings of the gateway; the defaults behave as the live service and a healthy agent.
+    """Settings of the gateway; with the defaults it behaves like the service and a healthy agent.
 
-    They hold for every session and may change while one runs. `None` switches a fault off.
+    They apply to every session, and may change while a session runs. `None` switches a fault off.
     Times end in `_ms` or `_s`; chances lie between 0 and 1.
     """
 
     # The agent's worker.
-    worker_start_ms: float = 0  # from StartSession; 0: it waits for the client (an ideal start)
+    worker_start_ms: float = 0  # from StartSession; 0: start when the client connects (ideal)
     pause_ms: float = 1  # sleep after each 1,024 bytes read; 0: none
-    dial_ms: float = 0  # each dial takes so much longer; data is rejected meanwhile
-    complete_first: float = 3 / 46  # chance of HandshakeComplete before the ack it comes after
-    complete_ms: float = 0  # HandshakeComplete is out, data still acked and thrown away
+    dial_ms: float = 0  # each dial takes this much longer; data is rejected meanwhile
+    complete_first: float = 3 / 46  # chance that HandshakeComplete overtakes the response's ack
+    complete_ms: float = 0  # after HandshakeComplete, data is still acked and discarded so long
     handshake_timeout_s: float = 15
     customer_message: str = ""
     encrypt: bool = False
     silent: bool = False  # the agent never sends anything
     vpc_cidr: str | None = None  # its first four and its last address are forbidden
-    deliver_dial_error: bool = False  # some agents report why a basic session cannot dial
-    crash_notice_s: float = 60  # until a crashed worker is noticed and the session closed
+    deliver_dial_error: bool = False  # report why a basic session cannot dial, as some agents do
+    crash_notice_s: float = 60  # from a worker's crash until the session is closed
     smux_ping_s: float = 10  # smux keep-alive for old clients
     smux_timeout_s: float = 30
     agent_reconnect_ms: float = 200
@@ -39,14 +39,14 @@ class Faults:
     # The service.
     message_rate_limit: int | None = 1000  # data messages a second from the client
     rate_grace_s: float = 2
-    max_payload: int | None = None  # longer payloads cut the connection, or
-    max_payload_drop: bool = False  # ... are lost without a word
+    max_payload: int | None = None  # a longer payload cuts the connection
+    max_payload_drop: bool = False  # instead of the cut, the message is silently lost
     verify_digest: bool = False  # messages with a wrong digest are lost
     idle_timeout_s: float = 1200
     bye_after_s: float | None = None  # the hourly close with 1000 "Bye"
-    close_with_text: str | None = None  # channel_closed with it once the client is there
-    refuse_upgrade: int | None = None  # this HTTP status instead of 101
-    forward_state: bool = False  # agent_session_state leaks through to the client
+    close_with_text: str | None = None  # a client that connects gets channel_closed with this text
+    refuse_upgrade: int | None = None  # answer with this HTTP status instead of 101
+    forward_state: bool = False  # agent_session_state is relayed to the client
     resume_broken: bool = False  # ResumeSession answers with an error
     pause_client: bool = True  # tell the client when the agent is away
     fragment: int | None = None  # split messages to the client into frames of this size
@@ -68,15 +68,15 @@ class Faults:
 
     @property
     def noisy(self) -> bool:
-        """Whether messages get lost, doubled or swapped."""
+        """Whether messages get lost, duplicated or reordered."""
         return bool(self.drop or self.ack_loss or self.duplicate or self.reorder)
 
 
 def from_json(document: dict[str, Any]) -> Faults:
-    """Make the settings from a control request, defaults for what it leaves out.
+    """Make the settings from a control request; a missing key gets its default.
 
     Raises:
-        UnknownFaultError: A key is unknown or its value of the wrong kind.
+        UnknownFaultError: A key is unknown, or its value has the wrong type.
     """
     faults = Faults()
     for key, value in document.items():

@@ -1,4 +1,4 @@
-"""Messages that get lost, come twice or come in another order, on one direction of a session."""
+"""Loses, duplicates and reorders messages in one direction of a session."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from sm_proxy_lab.gateway.faults import Faults
 
-# A message held back to be overtaken goes on after so long if nothing overtakes it.
+# Seconds after which a held message is delivered, even if no other message has overtaken it.
 HOLD = 0.03
 
 
 class FaultyRelay:
-    """Passes messages on, the way the faults say."""
+    """Passes messages on, with the faults that are set."""
 
     def __init__(self, faults: Callable[[], Faults], deliver: Callable[[bytes], None]) -> None:
         self._faults = faults

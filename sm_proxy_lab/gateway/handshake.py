@@ -1,4 +1,4 @@
-"""What the agent says and accepts in the handshake."""
+"""The agent's part of the handshake: its messages, and which answers it accepts."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def complete(nanoseconds: int, customer_message: str) -> bytes:
 
 
 def refusal(response: dict[str, Any]) -> str:
-    """Return why the client's answer ends the session, empty if it does not.
+    """Return why the client's answer ends the session; an empty text if it does not.
 
     Raises:
-        MalformedError: The answer is not shaped as it should be.
+        MalformedError: `ProcessedClientActions` is not a list of objects.
     """
     actions = response.get("ProcessedClientActions") or []
     if not isinstance(actions, list) or not all(isinstance(action, dict) for action in actions):
-        raise wire.MalformedError("ProcessedClientActions is no list of objects")
+        raise wire.MalformedError("ProcessedClientActions is not a list of objects")
     for action in actions:
         kind, status = action.get("ActionType"), action.get("ActionStatus")
         if status != 1:
             error = action.get("Error", "")
             return f"{FAILED}{kind} failed on client with status {status} error: {error}"
         if kind == "KMSEncryption":
-            # The hook for encryption: the data key would be fetched from a local KMS here.
+            # The lab does not support encryption. The real agent would fetch the data key here.
             return FAILED + NO_DATA_KEY
     return ""
 

@@ -12,36 +12,36 @@ class StreamPort(Protocol):
     """The port session, as its streams see it."""
 
     def send(self, command: int, stream: int, data: bytes | memoryview = b"") -> bool:
-        """Send a frame; returns whether the stream may go on reading."""
+        """Send a frame; return whether the stream may go on reading."""
 
     def drained(self) -> None:
-        """Learn that a stream delivered all it had."""
+        """Called when a stream has delivered all that it had."""
 
     def closed(self, stream: MuxStream) -> None:
-        """Forget a stream after saying so to the client."""
+        """Tell the client that a stream is closed, and forget it."""
 
 
 class MuxStream(asyncio.BufferedProtocol):
-    """Copies both ways; the end of one way ends the other, for there is no half-close."""
+    """Copies both ways. The end of one way ends the other: smux v1 has no half-close."""
 
     def __init__(self, port: StreamPort, number: int) -> None:
         self.number = number
         self._port = port
         self._transport: asyncio.Transport | None = None
-        self._pending = bytearray()  # before the dial is through
+        self._pending = bytearray()  # data that came during the dial
         self._buffer = memoryview(bytearray(smux.MAX_SEND))
         self._finishing = False
         self._closed = False
 
     @property
     def waiting(self) -> int:
-        """How many bytes the target did not take yet."""
+        """How many bytes the target has not taken yet."""
         if self._transport is None:
             return len(self._pending)
         return self._transport.get_write_buffer_size()
 
     def connection(self) -> MuxStream:
-        """Serve as the protocol of the connection about to be made."""
+        """Return this stream: it is the protocol of the connection to the target."""
         return self
 
     def push(self, data: memoryview) -> None:
@@ -49,11 +49,11 @@ class MuxStream(asyncio.BufferedProtocol):
         if self._transport is None:
             self._pending += data
         elif not self._transport.is_closing() and not self._finishing:
-            # The view's buffer goes away: what the socket does not take at once is copied.
+            # Copy the data: the view's buffer is only valid now.
             self._transport.write(bytes(data))
 
     def finish(self) -> None:
-        """Close the connection after what was pushed; its answer, if any, is lost."""
+        """Close the connection once it has taken what was pushed; a later answer is lost."""
         self._finishing = True
         if self._transport and not self.waiting:
             self.close()
@@ -95,12 +95,12 @@ class MuxStream(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Send what the target said, in one frame."""
+        """Send the target's data in one frame."""
         if not self._port.send(smux.PSH, self.number, self._buffer[:nbytes]) and self._transport:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """Close the stream, and with it what still comes from the client."""
+        """Close the stream in both directions."""
         self.close()
         self._port.closed(self)
         return True
@@ -110,7 +110,7 @@ class MuxStream(asyncio.BufferedProtocol):
         self._port.closed(self)
 
     def resume_writing(self) -> None:
-        """Note that the target took everything."""
+        """Go on: the target has taken everything."""
         if self._finishing:
             self.finish()
         self._port.drained()

@@ -1,4 +1,4 @@
-"""Interruptions of a client's connection: cuts, the hourly close, a dead line."""
+"""Interruptions of a client's connection: cuts, the hourly close, a connection that goes dead."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class Outages:
             self._later(faults.freeze_client_after_s, self.freeze)
 
     def disarm(self) -> None:
-        """Forget the timers."""
+        """Cancel the timers."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
 
     def check_bytes(self) -> None:
-        """Interrupt a connection that has carried as many bytes as the faults allow."""
+        """Interrupt a connection that has carried more bytes than the faults allow."""
         client = self._client()
         if client is None or not self._due:
             return

@@ -35,7 +35,7 @@ class Outgoing:
         return len(self._messages)
 
     def add(self, sequence: int, data: bytes) -> None:
-        """Remember a message that was just sent; beyond the capacity it is not kept."""
+        """Keep a message that was just sent, unless the capacity is reached."""
         if len(self._messages) >= CAPACITY:
             return
         self._messages[sequence] = [data, self._loop.time()]
@@ -43,7 +43,7 @@ class Outgoing:
             self._schedule()
 
     def acknowledge(self, sequence: int) -> None:
-        """Forget an acknowledged message and learn from its round trip."""
+        """Drop an acknowledged message, and use its round trip for the timeout."""
         entry = self._messages.pop(sequence, None)
         if entry is None:
             return
@@ -52,7 +52,7 @@ class Outgoing:
             self._empty.set_result(None)
 
     async def wait_empty(self, seconds: float) -> None:
-        """Wait until all is acknowledged, but not longer than this."""
+        """Wait until all messages are acknowledged, for at most `seconds`."""
         if self._messages:
             self._empty = self._loop.create_future()
             await asyncio.wait([self._empty], timeout=seconds)
@@ -69,7 +69,7 @@ class Outgoing:
         self.rto = min(MAX_RTO, self._srtt + max(CLOCK_GRANULARITY, 4 * self._rttvar))
 
     def _schedule(self) -> None:
-        # The real agent wakes every 100 ms; here only while a message is unacknowledged.
+        # The real agent always wakes every 100 ms; we only while a message is unacknowledged.
         ticks = int((self._loop.time() - self._begin) / TICK) + 1
         self._timer = self._loop.call_at(self._begin + ticks * TICK, self._tick)
 

@@ -1,4 +1,4 @@
-"""The interfaces of a worker and its port session to each other."""
+"""The interfaces between a worker and its port session."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ class PortWorker(Protocol):
 
 
 class Port(Protocol):
-    """A port session: what the client sends reaches the target, and back."""
+    """A port session: it connects the client's channel with the target."""
 
     @property
     def ready(self) -> bool:
-        """Whether input is taken."""
+        """Whether the port accepts input."""
 
     async def start(self) -> None:
         """Begin.
 
         Raises:
-            OSError: the target does not answer.
+            OSError: The target does not answer.
         """
 
     def handle(self, message: wire.Message) -> Outcome:
-        """Take a message of the client's: a payload or a flag."""
+        """Take one message from the client: a payload or a flag."""
 
     def wake(self) -> None:
-        """Read on: the channel is active."""
+        """Resume reading: the channel is active."""
 
     def stop(self) -> None:
         """Close all connections."""

@@ -20,7 +20,10 @@ FAST_READ = 64 * PAYLOAD
 
 
 class BasicPort:
-    """One connection to the target; `reconnecting` is the LocalPortForwarding variety of it."""
+    """One connection to the target.
+
+    With `reconnecting` (LocalPortForwarding), it dials again after the target closed it.
+    """
 
     def __init__(
         self, worker: PortWorker, where: targets.Destination, *, reconnecting: bool
@@ -35,7 +38,7 @@ class BasicPort:
 
     @property
     def ready(self) -> bool:
-        """Whether input is taken."""
+        """Whether the port accepts input."""
         return self._connection is not None
 
     async def start(self) -> None:
@@ -59,7 +62,7 @@ class BasicPort:
         return self._write(message.payload)
 
     def wake(self) -> None:
-        """Read on: the channel is active."""
+        """Resume reading: the channel is active."""
         if self._connection:
             self._connection.pump.wake()
 
@@ -75,7 +78,7 @@ class BasicPort:
         if connection is not self._connection or self._redial:
             return
         if self._reconnecting:
-            # Wait for data and dial again without a message: the client cannot see an end of file.
+            # The agent does not report the end of file. It dials again when data comes.
             connection.close()
             self._redial = True
         else:
@@ -83,7 +86,7 @@ class BasicPort:
             self._worker.finish()
 
     def written(self, outcome: Outcome = Outcome.DONE) -> None:
-        """Note that the target's socket took all, or that the write failed."""
+        """Tell the channel that the target's socket took everything, or that the write failed."""
         self._channel.unblocked(outcome)
 
     @property
@@ -134,7 +137,7 @@ class _Target(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        # A write has returned when nothing of it waits outside the socket.
+        # A write counts as done only when the socket has taken all of it.
         self.transport.set_write_buffer_limits(high=0)
 
     def get_buffer(self, _sizehint: int) -> memoryview:
@@ -166,7 +169,7 @@ class _Target(asyncio.BufferedProtocol):
     def close(self) -> None:
         self.pump.close()
         if self.transport:
-            # The rest of an unfinished write ends with the socket.
+            # An unfinished write is dropped.
             if self.full:
                 self.transport.abort()
             else:

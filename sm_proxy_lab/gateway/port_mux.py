@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sm_proxy_lab.gateway")
 
-# The agent talks with its own smux server through a unix socket, which buffers so much per way.
+# Bytes that the unix socket between the agent and its smux server buffers in each direction.
 SOCKET_BUFFER = 208 << 10
-# smux v1 reads on while less than this waits unread in all streams together.
+# smux v1 stops reading when this many bytes are unread in all streams together.
 RECEIVE_BUFFER = 4 << 20
 
 
@@ -43,7 +43,7 @@ class MuxPort:
 
     @property
     def ready(self) -> bool:
-        """Whether input is taken."""
+        """Whether the port accepts input."""
         return bool(self._tasks)
 
     async def start(self) -> None:
@@ -56,7 +56,7 @@ class MuxPort:
     def handle(self, message: wire.Message) -> Outcome:
         """Write a payload to the smux server, or do what a flag says."""
         if message.payload_type == wire.FLAG:
-            # DisconnectToPort means nothing here.
+            # DisconnectToPort has no effect here.
             if int.from_bytes(message.payload[:4], "big") == wire.TERMINATE_SESSION:
                 self._worker.terminate()
             return Outcome.DONE
@@ -70,7 +70,7 @@ class MuxPort:
         return Outcome.BLOCKED if self._blocked else Outcome.DONE
 
     def wake(self) -> None:
-        """Read on: the channel is active."""
+        """Resume reading: the channel is active."""
         self.pump.wake()
 
     def stop(self) -> None:
@@ -86,25 +86,25 @@ class MuxPort:
     # What streams call.
 
     def send(self, command: int, stream: int, data: bytes | memoryview = b"") -> bool:
-        """Send a frame; returns whether the stream may go on reading."""
+        """Send a frame; return whether the stream may go on reading."""
         if not self._stopped:
             self.pump.feed(smux.encode(command, stream, data))
         return len(self.pump) < SOCKET_BUFFER
 
     def drained(self) -> None:
-        """Learn that a stream delivered all it had."""
+        """Called when a stream has delivered all that it had."""
         self._read()
         if self._blocked and not (self._is_stalled() and len(self._parser) > SOCKET_BUFFER):
             self._blocked = False
             self._worker.channel.unblocked()
 
     def closed(self, stream: MuxStream) -> None:
-        """Forget a stream after saying so to the client."""
+        """Tell the client that a stream is closed, and forget it."""
         if self._streams.pop(stream.number, None) is not None:
             self.send(smux.FIN, stream.number)
             self.drained()
 
-    # The inside.
+    # Internals.
 
     def _is_stalled(self) -> bool:
         waiting = sum(stream.waiting for stream in self._streams.values())

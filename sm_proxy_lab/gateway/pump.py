@@ -1,4 +1,4 @@
-"""The agent's sending loop: 1,024 bytes, a sleep, and again; nothing while it is paused."""
+"""The agent's sending loop: read 1,024 bytes, send them, sleep, repeat; not while it is paused."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from sm_proxy_lab.gateway.faults import Faults
 
 PAYLOAD = 1024
-# Without a pause, hand the loop to others after so many messages.
+# Messages after which a pump without a pause lets the event loop run other tasks.
 BURST = 64
 
 
 class Pump:
-    """Reads from a buffer that others feed, and sends what it read.
+    """Sends what others feed into its buffer.
 
-    A read under way when a pause begins still takes its data (the channel then keeps it unsent),
-    as the agent's blocked read does.
+    A read that waits when a pause begins still takes the next data, as in the agent. The channel
+    keeps that data unsent.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Pump:
         return len(self._buffer)
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Put data behind what waits."""
+        """Append data to the buffer."""
         if self._closed:
             return
         self._buffer += data
@@ -57,7 +57,7 @@ class Pump:
             self._read()
 
     def wake(self) -> None:
-        """Look again: the channel is active now."""
+        """Resume reading: the channel is active."""
         if self._timer is None and not self._reading and not self._closed:
             self._next()
 

@@ -6,7 +6,7 @@ from collections import deque
 from enum import Enum, auto
 
 SLOTS = 10
-# Seconds after the pause at which a client still above the limit is cut off.
+# Seconds after the pause. A client that is still above the limit then is cut off.
 PATIENCE = 0.5
 
 
@@ -28,7 +28,10 @@ class RateLimit:
         self._paused = False
 
     def count(self, now: float, limit: int, grace: float) -> Verdict:
-        """Count one message; `limit` a second may be exceeded for `grace` seconds."""
+        """Count one message at the time `now`, in seconds.
+
+        More than `limit` messages a second are allowed for `grace` seconds.
+        """
         slot = int(now * SLOTS)
         if not self._slots or self._slots[-1][0] != slot:
             self._slots.append([slot, 0])

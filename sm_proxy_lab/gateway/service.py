@@ -57,7 +57,15 @@ class Service:
         *,
         dropped: bool = False,
     ) -> Session:
-        """Begin a session; `dropped`: a security group drops what its agent sends."""
+        """Begin a session.
+
+        Args:
+            target: the instance.
+            document: the name of the Session document.
+            parameters: the document's parameters.
+            agent_version: the version of the instance's agent.
+            dropped: a security group drops what the agent sends to the container.
+        """
         alphabet = string.ascii_lowercase + string.digits
         suffix = "".join(secrets.choice(alphabet) for _ in range(25))
         properties = targets.properties(document, parameters)
@@ -69,7 +77,7 @@ class Service:
         return session
 
     def credentials(self, session: Session) -> dict[str, str]:
-        """Return the answer of StartSession and ResumeSession: with a new token, the only one."""
+        """Answer StartSession or ResumeSession; the new token replaces the earlier one."""
         self._tokens = {token: of for token, of in self._tokens.items() if of is not session}
         token = secrets.token_urlsafe(192)
         self._tokens[token] = session
@@ -104,9 +112,9 @@ class Service:
 
     def connection(self) -> Connection:
         """Make the protocol of a new websocket connection."""
-        door = _Door(self)
-        connection = Connection(door, self.latency)
-        door.wait_for_token(connection)
+        owner = _ClientSide(self)
+        connection = Connection(owner, self.latency)
+        owner.wait_for_token(connection)
         return connection
 
     def close(self) -> None:
@@ -142,13 +150,13 @@ class Service:
             "w", dir=self._file.parent, prefix=f".{self._file.name}-", delete=False
         ) as new:
             new.write(text)
-        # With the usual mode: who may read the folder may read the file.
+        # A temporary file is private; here the folder's permissions decide who may read it.
         Path(new.name).chmod(0o644)
         Path(new.name).replace(self._file)
 
 
-class _Door:
-    """Lets a connection in: known path, then a token as the first message."""
+class _ClientSide:
+    """Checks a connection's path and token, then hands its events to the session."""
 
     def __init__(self, service: Service) -> None:
         self._service = service

@@ -24,7 +24,7 @@ log = logging.getLogger("sm_proxy_lab.gateway")
 
 # The real service's message is not known.
 IDLE_TEXT = "Your session timed out due to inactivity."
-# The service takes so much for an agent that is blocked, then stops reading from the client.
+# Bytes that the service buffers for a blocked agent before it stops reading from the client.
 BACKLOG = 4 << 20
 
 
@@ -55,7 +55,7 @@ class Session:
         self._reading_paused = False
         self._active = self._loop.time()
         start = faults().worker_start_ms
-        # Without a client and without a worker the handshake would still time out.
+        # The handshake also times out if no client ever connects.
         self._start_timer = self._loop.call_later(
             start / 1000 if start else faults().handshake_timeout_s,
             self._start_worker if start else self._never_opened,
@@ -71,7 +71,7 @@ class Session:
 
     @property
     def congested(self) -> bool:
-        """Whether the client takes no more for now."""
+        """Whether the client accepts no more data for now."""
         return self.client is not None and self.client.congested
 
     def attach(self, client: Connection) -> None:
@@ -81,7 +81,7 @@ class Session:
             old.abort()
         client.fragment = self.faults().fragment
         if self.ended:
-            self._say_closed()
+            self._send_closed()
             return
         self._set_state("Connected")
         self._admission = AdmissionControl(self.id, self.faults)
@@ -95,7 +95,7 @@ class Session:
         self.arm()
 
     def from_client(self, data: bytes, *, text: bool) -> None:
-        """Relay a message of the client's, or refuse it."""
+        """Relay or refuse a message from the client."""
         if self.ended:
             return
         if text or len(data) < wire.HEADER.size:
@@ -118,7 +118,7 @@ class Session:
             self.client.pause()
 
     def client_lost(self, client: Connection) -> None:
-        """Learn that a connection is gone; the session stays open."""
+        """Called when a connection is gone; the session stays open."""
         if client is not self.client:
             return
         self.client = None
@@ -128,14 +128,14 @@ class Session:
             self._link.deliver(wire.publication(wire.PAUSE))
 
     def client_writable(self) -> None:
-        """Learn that the client reads again."""
+        """Called when the client reads again."""
         if self._link.worker:
             self._link.worker.wake()
 
     # The agent's side.
 
     def from_agent(self, data: bytes) -> None:
-        """Relay a message of the agent's; it is lost while no client is connected."""
+        """Relay a message from the agent; it is lost while no client is connected."""
         kind = wire.kind(data)
         if kind == wire.SESSION_STATE and not self.faults().forward_state:
             return
@@ -150,12 +150,12 @@ class Session:
             self.client.resume()
 
     def agent_away(self) -> None:
-        """Tell the client that the agent is away."""
+        """Tell the client that the agent is disconnected."""
         if self.client and self.faults().pause_client:
             self.client.send(wire.publication(wire.PAUSE))
 
     def agent_back(self) -> None:
-        """Tell the client that the agent is there again."""
+        """Tell the client that the agent is connected again."""
         if self.client and self.faults().pause_client:
             self.client.send(wire.publication(wire.START))
         if self.client is None:
@@ -175,11 +175,11 @@ class Session:
         self._to_client.close()
         self._to_agent.close()
         if self.client:
-            self._say_closed()
+            self._send_closed()
         self._set_state("Terminated")
 
     def arm(self) -> None:
-        """Let new faults take effect."""
+        """Apply new faults."""
         self._idle_timer.cancel()
         if not self.ended:
             self._check_idle()
@@ -189,10 +189,10 @@ class Session:
                 self.outages.arm()
 
     def cut_agent(self, *, reset: bool) -> None:
-        """Cut the agent's connection; with `reset` its writes fail then."""
+        """Cut the agent's connection; with `reset`, the agent's writes then fail."""
         self._link.cut(reset=reset)
 
-    # The inside.
+    # Internals.
 
     def _send_client(self, data: bytes) -> None:
         if self.client:
@@ -203,7 +203,7 @@ class Session:
         self._start_timer.cancel()
         if self.faults().silent:
             return
-        # The worker sends from a task of its own, so the link knows it before its first message.
+        # The worker sends from a task, so the link has the worker before its first message.
         self._link.worker = Worker(self._request, self._link, self.faults, self.end)
 
     def _never_opened(self) -> None:
@@ -216,7 +216,7 @@ class Session:
         else:
             self._idle_timer = self._loop.call_later(left, self._check_idle)
 
-    def _say_closed(self) -> None:
+    def _send_closed(self) -> None:
         closed = wire.channel_closed(self.id, self.target, self.output or "")
         if self.client:
             self.client.send(closed)

@@ -19,7 +19,7 @@ class SmuxError(Exception):
 
 
 class Frame(NamedTuple):
-    """One frame; `data` is only valid until the next one is asked for."""
+    """One frame; `data` is only valid until the next frame is read."""
 
     command: int
     stream: int
@@ -32,7 +32,7 @@ def encode(command: int, stream: int, data: bytes | memoryview = b"") -> bytes:
 
 
 class Parser:
-    """Cuts a byte stream into frames; what is fed stays until its frame was taken."""
+    """Cuts a byte stream into frames; keeps the bytes of a frame until it is read."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -46,12 +46,12 @@ class Parser:
         self._rest += data
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the whole frames; the caller may stop at any of them and come back.
+        """Yield the complete frames; the caller may stop at any of them and continue later.
 
         Raises:
-            SmuxError: Version or command are not of smux v1.
+            SmuxError: The version or the command is not one of smux v1.
         """
-        # A bytearray with views on it cannot grow: new bytes go to another buffer meanwhile.
+        # A bytearray with views on it cannot grow, so new bytes go to another buffer.
         buffer, self._rest = self._rest, bytearray()
         view = memoryview(buffer)
         position = 0

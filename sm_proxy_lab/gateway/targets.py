@@ -47,7 +47,7 @@ class Destination(NamedTuple):
 
 
 def properties(document: str, parameters: Mapping[str, list[str]]) -> dict[str, str]:
-    """Return the properties that a document makes of its parameters."""
+    """Return the session properties that a document makes from its parameters."""
     names = ["portNumber"]
     if document != SSH_DOCUMENT:
         names.append("localPortNumber")
@@ -65,7 +65,7 @@ async def destination(port: str, host: str, vpc_cidr: str | None) -> Destination
     """Find the addresses behind the properties of a session.
 
     Raises:
-        SessionError: The port is missing, the host has no address or a forbidden one.
+        SessionError: The port is missing, or the host has no address or a forbidden one.
     """
     if not port:
         raise SessionError("Port number is empty in session properties. map[]")
@@ -85,7 +85,7 @@ async def dial(
     """Connect to the first address that answers.
 
     Raises:
-        OSError: None does; the message is the agent's, about the first address.
+        OSError: No address answers. The message is the agent's, about the first address.
     """
     if delay:
         await asyncio.sleep(delay)
@@ -98,7 +98,7 @@ async def dial(
     for address in where.addresses:
         try:
             transport, protocol = await loop.create_connection(factory, address, int(where.port))
-        except (OSError, ValueError, OverflowError) as error:  # noqa: PERF203  on to the next
+        except (OSError, ValueError, OverflowError) as error:  # noqa: PERF203 - try the next
             first = first or OSError(_dial_text(address, where.port, error))
         else:
             return transport, protocol

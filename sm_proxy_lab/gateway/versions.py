@@ -1,13 +1,13 @@
-"""Versions compared as the agent compares them."""
+"""Version comparison, as the agent does it."""
 
 from __future__ import annotations
 
 
 def compare(this: str, other: str) -> int:
-    """Compare component by component, as numbers where both are; more components win a tie.
+    """Compare component by component, as numbers if both are; in a tie, more components win.
 
     Returns:
-        Below, at or above 0, as `this` is older, the same or newer.
+        Less than 0 if `this` is older, 0 if both are equal, more than 0 if `this` is newer.
     """
     ours, theirs = this.split("."), other.split(".")
     for mine, its in zip(ours, theirs, strict=False):

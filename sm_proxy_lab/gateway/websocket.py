@@ -1,7 +1,7 @@
 """One websocket connection of a client, on the sans-I/O half of the `websockets` library.
 
-Its asyncio half hides the transport; the gateway needs it: to write in the same turn of the loop,
-to stop reading, to delay bytes, to cut without a goodbye and to go dead.
+The library's asyncio half hides the transport. The gateway needs the transport to write in the same
+turn of the event loop, to stop reading, to delay bytes, to cut without a close frame and to freeze.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sm_proxy_lab.gateway")
 
-# Far above any client's messages; a longer one gets close code 1009.
+# Bytes, far above any client's messages; a longer one gets close code 1009.
 MAX_MESSAGE = 16 << 20
-# A peer that reads slowly stops the agent's reading when so much waits for it.
+# When this many bytes wait for a slow client, the agent stops reading from its target.
 HIGH_WATER = 1 << 20
 CLOSE_TIMEOUT = 5.0
 
@@ -41,10 +41,10 @@ class Owner(Protocol):
         """Take one whole message."""
 
     def on_lost(self, connection: Connection) -> None:
-        """Learn that the connection is gone, with or without a close frame."""
+        """Called when the connection is gone, with or without a close frame."""
 
     def on_writable(self, connection: Connection) -> None:
-        """Learn that a congested connection took what waited."""
+        """Called when a congested connection has sent what waited."""
 
 
 class Connection(asyncio.Protocol):
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
-        # asyncio does so only for sockets whose listener was made with an explicit protocol.
+        # asyncio sets it only if the listener was made with an explicit protocol.
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
         if self._transport and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    # The inside.
+    # Internals.
 
     def _take(self, data: bytes | None) -> None:
         if self.frozen or self._lost:

@@ -1,4 +1,4 @@
-"""AgentMessage on the wire, written apart from the client's code, which it tests."""
+"""AgentMessage on the wire. It shares no code with the client, which it tests."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Message(NamedTuple):
 
     @property
     def digest_ok(self) -> bool:
-        """Whether the digest is the payload's."""
+        """Whether the digest matches the payload."""
         return self.digest == hashlib.sha256(self.payload).digest()
 
 
@@ -72,7 +72,7 @@ def new_message_id() -> bytes:
 
 
 def uuid_text(raw: bytes) -> str:
-    """Write the bytes of a UUID the usual way, with hyphens."""
+    """Return the usual text of a UUID, with hyphens."""
     text = raw.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
@@ -101,12 +101,12 @@ def encode(
 
 
 def kind(data: bytes) -> str:
-    """Return the type of a message, empty where it is none that is known."""
+    """Return the type of a message; an empty text if it is unknown."""
     return _NAMES.get(data[4:36], "")
 
 
 def payload_length(data: bytes) -> int:
-    """Return how long the payload of a message is."""
+    """Return the length of a message's payload in bytes."""
     return max(0, len(data) - HEADER.size)
 
 
@@ -114,7 +114,7 @@ def decode(data: bytes) -> Message:
     """Read one message the way the agent does.
 
     Raises:
-        MalformedError: It is too short, or lacks what the agent insists on.
+        MalformedError: It is too short, or has a header that the agent rejects.
     """
     if len(data) < HEADER.size:
         raise MalformedError(f"{len(data)} bytes are too few for a message")
@@ -146,12 +146,12 @@ def acknowledged(payload: bytes) -> int:
     """Return the sequence number that an acknowledgement names.
 
     Raises:
-        MalformedError: It names none.
+        MalformedError: It has none.
     """
     content = json_object(payload)
     sequence = content.get("AcknowledgedMessageSequenceNumber")
     if not isinstance(sequence, int):
-        raise MalformedError("the acknowledgement names no sequence number")
+        raise MalformedError("the acknowledgement has no sequence number")
     return sequence
 
 
@@ -185,7 +185,7 @@ def json_object(payload: bytes | str) -> dict[str, Any]:
     """Parse a JSON object.
 
     Raises:
-        MalformedError: It is no JSON object.
+        MalformedError: It is not a JSON object.
     """
     try:
         content = json.loads(payload)

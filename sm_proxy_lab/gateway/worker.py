@@ -26,7 +26,7 @@ CRASHED = (
     "document process failed unexpectedly: ipc messaging received timeout signal , check "
     "[ssm-document-worker]/[ssm-session-worker] log for crash reason"
 )
-LINGER = 2.0  # for acks of what was sent, before the worker leaves
+LINGER = 2.0  # seconds that an ending worker waits for outstanding acks
 
 
 class WorkerRequest(NamedTuple):
@@ -39,11 +39,11 @@ class WorkerRequest(NamedTuple):
 
 
 class CrashError(Exception):
-    """Let the worker process die without a message."""
+    """The agent's worker process dies without a message."""
 
 
 class Worker:
-    """Runs one session on the agent's side; `report` gets its Output, once."""
+    """Runs the agent's side of one session; calls `report` once, with the session's Output."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Worker:
             self._done.set_result(None)
 
     def terminate(self) -> None:
-        """End the session because the client asked for it."""
+        """End the session because the client asked for it; old agents ignore that."""
         if compare(self._request.agent_version, "2.3.722.0") > 0:
             self.finish()
 
@@ -128,7 +128,7 @@ class Worker:
             raise CrashError from error
         self._port = port
         await self._done
-        # Lets the ack of a TerminateSession go out first.
+        # Let the ack of a TerminateSession go out first.
         await asyncio.sleep(0)
         port.stop()
         await self.channel.outgoing.wait_empty(LINGER)
@@ -154,7 +154,7 @@ class Worker:
         if message.payload_type == wire.ENC_CHALLENGE_RESPONSE:
             return Outcome.DONE
         if not self._complete:
-            log.info("agent: handshake in progress, message %d thrown away", message.sequence)
+            log.info("agent: handshake in progress, message %d discarded", message.sequence)
             return Outcome.DONE
         if self._port is None or not self._port.ready:
             return Outcome.REJECTED
@@ -168,13 +168,13 @@ class Worker:
         if refusal:
             self._response.set_exception(targets.SessionError(refusal))
             return
-        # The real one signals this to another thread before it acks: mostly the ack is out first.
+        # In the real agent another thread sends HandshakeComplete. Usually the ack goes out first.
         if self._race.random() < self.faults().complete_first:
-            self._say_complete()
+            self._send_complete()
         else:
-            self._timers.append(asyncio.get_running_loop().call_soon(self._say_complete))
+            self._timers.append(asyncio.get_running_loop().call_soon(self._send_complete))
 
-    def _say_complete(self) -> None:
+    def _send_complete(self) -> None:
         complete = handshake.complete(
             time.monotonic_ns() - self._begin, self.faults().customer_message
         )
@@ -198,7 +198,7 @@ class Worker:
         for timer in self._timers:
             timer.cancel()
         if self._response.done() and not self._response.cancelled():
-            self._response.exception()  # retrieved, or asyncio would log it
+            self._response.exception()  # retrieve it: otherwise asyncio logs it
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
