@@ -1,1 +1,1 @@
-"""A whole AWS behind one command, for the demo and the tests."""
+"""An AWS inside one machine, for the demo and the tests."""

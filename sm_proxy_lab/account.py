@@ -17,7 +17,7 @@ from sm_proxy_lab.machines.network import BASTION_SUBNET, NODE_SUBNETS, VPC_CIDR
 REGION = "us-east-1"
 GROUP = "sm-proxy-lab"
 ENDPOINT_GROUP = "sm-proxy-lab-endpoints"
-ENFORCED = "sm-proxy-lab:enforced"  # tags a VPC in which all is closed that no record opens
+ENFORCED = "sm-proxy-lab:enforced"  # tag of a VPC whose rules the lab enforces
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"  # the documentation's own example
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - the documentation's too
 _TIMEOUT_S = 30.0
@@ -27,7 +27,7 @@ _IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sm-proxy-lab:latest"
 
 @dataclass(frozen=True)
 class Vpc:
-    """The ids of what was made, by which the job and the client find each other."""
+    """The ids of the VPC and its parts."""
 
     vpc_id: str
     subnets: tuple[str, ...]
@@ -36,19 +36,19 @@ class Vpc:
 
 
 class Account:
-    """Calls to the lab's AWS endpoint: EC2's query API and SageMaker's JSON.
+    """Calls the lab's AWS endpoint: EC2's query API and SageMaker's JSON API.
 
-    boto3 would parse EC2's whole model for a dozen calls: 0.4 s of CPU at each start of a lab.
+    We do without boto3: it would parse EC2's whole model, 0.4 s of CPU at each start of a lab.
     """
 
     def __init__(self, endpoint: str) -> None:
-        """Prepare; `endpoint` is the AWS endpoint's URL."""
+        """Keep the URL of the AWS endpoint; nothing is called yet."""
         self._endpoint = endpoint
-        # A proxy of the environment must not see these requests.
+        # The endpoint is on this machine, so ignore the proxies in the environment.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def build_vpc(self, bastion_address: str | None) -> Vpc:
-        """Make a VPC with the bastion's subnet and the containers'.
+        """Make a VPC with a subnet for the bastion and subnets for the containers.
 
         Args:
             bastion_address: the bastion's address in its subnet, or None for any.
@@ -103,7 +103,7 @@ class Account:
         )
 
     def _admit(self, target: str, source: str, **rule: str) -> None:
-        """Let the members of the security group `source` send to those of `target`."""
+        """Allow members of the security group `source` to connect to members of `target`."""
         words = {f"IpPermissions.1.{name}": value for name, value in rule.items()}
         words["IpPermissions.1.Groups.1.GroupId"] = source
         self._ec2("AuthorizeSecurityGroupIngress", GroupId=target, **words)
@@ -131,7 +131,7 @@ class Account:
         self._call("sagemaker", REGION, headers, json.dumps(request).encode())
 
     def cidrs_of(self, request: dict[str, Any], region: str) -> list[str | None]:
-        """Return the blocks of a job's subnets; `[None]` where it is in no VPC."""
+        """Return the CIDR blocks of a job's subnets; `[None]` if the job is not in a VPC."""
         subnets = request.get("VpcConfig", {}).get("Subnets", [])
         if not subnets:
             return [None]
@@ -140,7 +140,11 @@ class Account:
         return [block.text for block in found.iterfind(".//{*}item/{*}cidrBlock")]
 
     def _make(self, member: str, action: str, **parameters: str) -> str:
-        """Call EC2; return what its answer holds as `member`: the id of what was made."""
+        """Call EC2 to make something; return its id, which the answer has as `member`.
+
+        Raises:
+            LabError: EC2 refused, or its answer has no such member.
+        """
         made = self._ec2(action, **parameters).findtext(f".//{{*}}{member}")
         if made is None:
             raise LabError(f"{action} answered without {member}")
@@ -160,7 +164,7 @@ class Account:
             LabError: the endpoint refused.
         """
         scope = f"{ACCESS_KEY}/{time.strftime('%Y%m%d', time.gmtime())}/{region}/{service}"
-        # The lab looks at the credential's scope only, not at the signature.
+        # For these services the lab reads the credential's scope, but does not check signatures.
         headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential={scope}/aws4_request"
         request = urllib.request.Request(self._endpoint, body, headers)  # noqa: S310 - ours, http
         try:
@@ -173,7 +177,7 @@ class Account:
 
 
 def _tags(kind: str, **tags: str) -> dict[str, str]:
-    """Return the parameters that tag what is made, a resource of this kind."""
+    """Return the request parameters that tag a new resource of type `kind`."""
     words = {"TagSpecification.1.ResourceType": kind}
     for number, (key, value) in enumerate(tags.items(), 1):
         words[f"TagSpecification.1.Tag.{number}.Key"] = key

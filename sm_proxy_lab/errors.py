@@ -1,7 +1,7 @@
-"""The one exception of the lab's own machinery."""
+"""The lab's exception."""
 
 from __future__ import annotations
 
 
 class LabError(Exception):
-    """The lab could not be set up or broke; the text says why and what to do."""
+    """The lab could not start, or it broke; the text has the reason and what to do."""

@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))
-    # Loading botocore's models makes half a million small objects that stay. Searching them for
-    # garbage again and again would take a third of the start.
+    # botocore's models are half a million small objects that stay. Searching them for garbage again
+    # and again would take a third of the start-up time.
     gc.disable()
     # Imported late, so that a wrong command line fails at once.
     from sm_proxy_lab.aws.app import AwsApp  # noqa: PLC0415
@@ -71,7 +71,7 @@ def _cables(options: argparse.Namespace) -> Any:
 
 
 def _emit(event: str, **members: object) -> None:
-    """Tell the supervisor; end where it no longer reads."""
+    """Send an event to the supervisor; exit if it no longer reads."""
     line = json.dumps({"event": event, **members}, separators=(",", ":"))
     with _STDOUT:
         try:

@@ -69,7 +69,7 @@ class AwsApp:
             self._moto.warm()
 
     def answer(self, call: Call) -> Reply:
-        """Return the reply to an API call, with the delay and faults that are set; log the call."""
+        """Answer an API call, with the latency and the faults that are set, and record it."""
         started = time.time()
         self._travel()
         error: AwsError | None = None
@@ -77,7 +77,7 @@ class AwsApp:
             reply = self._serve(call)
         except AwsError as refusal:
             error = refusal
-        except Exception:  # noqa: BLE001 - the lab's bug must not hang the client
+        except Exception:  # noqa: BLE001 - with a bug of the lab, the client still gets an answer
             traceback.print_exc(file=sys.stderr)
             error = AwsError("InternalFailure", "The lab failed on this request.", 500)
         if error:
@@ -109,7 +109,7 @@ class AwsApp:
         return self._moto(call) if result is None else json_reply(call, result)
 
     def _by_moto(self, call: Call) -> Reply:
-        """Moto's reply; by then, what it has changed is in force."""
+        """Let moto answer; apply what it has changed before the reply is sent."""
         if call.service != "ec2" or call.operation.startswith("Describe"):
             return self._moto(call)
         dependencies.check(call)

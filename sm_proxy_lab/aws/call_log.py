@@ -1,4 +1,4 @@
-"""The file that lists the API calls."""
+"""The file that records all API calls."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from sm_proxy_lab.aws.http.call import Call
 
-# Only the requests of calls that read, or that name a session, are recorded: the others may
-# hold secrets (a job's environment, a parameter's value).
+# We record parameters only for calls that read, stop a job or name a session. Other requests may
+# hold secrets, such as a job's environment or the value of a parameter.
 _HARMLESS = re.compile(
     r"(Describe|List|Filter|Get|Stop|StartSession|ResumeSession|TerminateSession)"
 )
@@ -21,10 +21,10 @@ _SERVICES = {"sagemaker", "logs", "ssm", "ec2"}
 
 
 class CallLog:
-    """One JSON line per API call, in the order the answers were ready."""
+    """Writes one JSON line per API call, in the order of the answers."""
 
     def __init__(self, path: Path) -> None:
-        # With O_APPEND, one write is one whole line even beside other writers, and needs no flush.
+        # With O_APPEND, a line in one write stays whole even with several writers.
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def add(self, call: Call, *, started: float, status: int, size: int, error: str | None) -> None:
@@ -32,10 +32,10 @@ class CallLog:
 
         Args:
             call: The call.
-            started: When it arrived, seconds of the epoch.
+            started: When it arrived, in seconds of the epoch.
             status: The HTTP status of the answer.
             size: The length of the answer's body in bytes.
-            error: The error code, if it was refused.
+            error: The error code, if the call was refused.
         """
         line: dict[str, Any] = {
             "time": round(started, 6),

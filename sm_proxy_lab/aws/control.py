@@ -17,13 +17,13 @@ PREFIX = "/_lab/"
 
 
 class Control:
-    """Answers the control plane."""
+    """Answers the requests to the control plane."""
 
     def __init__(self, app: AwsApp) -> None:
         self._app = app
 
     def answer(self, method: str, path: str, body: bytes) -> Reply:
-        """The reply to one request, which is JSON both ways; errors are `{"error": why}`."""
+        """Answer one request. Both bodies are JSON; an error is `{"error": reason}`."""
         try:
             asked = json.loads(body or b"{}")
             return _reply(200, self._serve(method, unquote(path.removeprefix(PREFIX)), asked))
@@ -60,7 +60,7 @@ class Control:
             faults.validate(asked)
             before = faults["gateway"]
             after = asked.get("gateway", {} if replace else before)
-            # No gateway needs to run as long as nobody asks for a fault of it.
+            # Ask the gateway only for its own faults: a test may run without a gateway.
             if after != before or "gateway" in asked:
                 answer = self._app.gateway.ask("faults", faults=after)
                 if "error" in answer:

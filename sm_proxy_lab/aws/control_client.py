@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 _TIMEOUT_S = 30.0
-# The AWS endpoint is on this machine; a proxy of the environment must not see these requests.
+# The AWS endpoint is on this machine, so ignore the proxies in the environment.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -35,7 +35,11 @@ class ControlClient:
         message: str | None = None,
         failure_reason: str | None = None,
     ) -> dict[str, Any]:
-        """Move a job to its next SecondaryStatus; return its description."""
+        """Move a job to its next SecondaryStatus; return its description.
+
+        Raises:
+            ControlError: There is no such job or status, or the job has ended.
+        """
         body = {"secondary": secondary, "message": message, "failure_reason": failure_reason}
         answer = self._request("PUT", f"jobs/{quote(job, safe='')}", body)
         return dict(answer)
@@ -48,7 +52,7 @@ class ControlClient:
         return dict(self._request("PUT", f"{kind}/{quote(job, safe='')}", body))
 
     def plugged(self, job: str, addresses: list[str]) -> None:
-        """Tell where a job's containers are, so that its security groups apply to them."""
+        """Report the addresses of a job's containers, so that its security groups apply to them."""
         self._request("PUT", f"plugged/{quote(job, safe='')}", {"addresses": addresses})
 
     def jobs(self) -> list[dict[str, Any]]:
@@ -58,18 +62,18 @@ class ControlClient:
     def put_logs(
         self, group: str, stream: str, events: list[dict[str, Any]], *, region: str | None = None
     ) -> None:
-        """Write log events (`timestamp` in ms, `message`), making group and stream.
+        """Write log events (`timestamp` in ms, `message`); make group and stream if needed.
 
-        They go to the region of the job that the stream is named after, unless one is given.
+        Without `region`, they go to the region of the job in the stream's name.
         """
         self._request("POST", "logs", _where(group, stream, region) | {"events": events})
 
     def filler(self, group: str, stream: str, count: int, *, region: str | None = None) -> None:
-        """Append `count` lines of an ordinary training run."""
+        """Append `count` lines as an ordinary training run writes them."""
         self._request("POST", "filler", _where(group, stream, region) | {"count": count})
 
     def faults(self, **changes: Any) -> dict[str, Any]:
-        """Set these faults and keep the others; return the whole document."""
+        """Set these faults and keep the others; return the whole fault document."""
         if not changes:
             return dict(self._request("GET", "faults"))
         return dict(self._request("PATCH", "faults", changes))

@@ -1,4 +1,4 @@
-"""Checks that a request is signed, with credentials that are valid."""
+"""Checks that a request is signed with valid credentials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sm_proxy_lab.aws.http.errors import AwsError
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.http.call import Call
 
-# The two calls that bring their own proof of identity.
+# These calls carry another proof of identity instead of a signature.
 _UNSIGNED = {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
 _SIGNATURE_S = 300
 _EXPIRED = "The security token included in the request is expired"
@@ -19,14 +19,14 @@ _NOT_VALIDATED = "AWS was not able to validate the provided access credentials"
 
 
 def check(call: Call, state: str) -> None:
-    """Refuse a call whose credentials are absent, expired or unknown.
+    """Refuse a call whose credentials are missing, expired or unknown.
 
     Args:
         call: The call.
-        state: `ok`, `expired` or `invalid`: what the credentials of every caller are now.
+        state: `ok`, `expired` or `invalid`: the present state of all callers' credentials.
 
     Raises:
-        AwsError: In the words of the call's service.
+        AwsError: The error that the call's service answers.
     """
     if call.access_key is None:
         if call.operation not in _UNSIGNED:
@@ -38,14 +38,14 @@ def check(call: Call, state: str) -> None:
 
 
 def check_clock(call: Call, skew_s: float) -> None:
-    """Refuse a call that was signed more than five minutes from the service's time.
+    """Refuse a call if the clocks of service and client differ by more than five minutes.
 
     Args:
         call: The call.
         skew_s: How far the service's clock is ahead of this machine's, in seconds.
 
     Raises:
-        AwsError: In the words of the call's service.
+        AwsError: The error that the call's service answers.
     """
     if abs(skew_s) <= _SIGNATURE_S or call.access_key is None:
         return

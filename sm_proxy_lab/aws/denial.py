@@ -1,4 +1,4 @@
-"""What IAM says when the caller may not do what it asks for."""
+"""IAM's errors for a call that the caller is not allowed to make."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from sm_proxy_lab.aws.http.call import ACCOUNT
 from sm_proxy_lab.aws.http.errors import AwsError
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.http.call import Call
 
-# The resource named in the refusal, by operation prefix and request member.
+# Request member -> resource type in the ARN that the error names.
 _SAGEMAKER = {
     "TrainingJobName": "training-job",
     "ProcessingJobName": "processing-job",
@@ -30,25 +31,25 @@ _SAGEMAKER_LISTS = {
 
 IDENTITY = "identity-based policy"
 _KEY = "KMS key"
-"""Not a policy about the call: the caller may not use the key that encrypts the answer."""
+"""Not a policy for the call itself: the caller may not use the key that encrypts the answer."""
 _NAMES = (
     *(IDENTITY, "permissions boundary", "session policy", "service control policy"),
     *("resource control policy", "VPC endpoint policy", "resource-based policy", _KEY),
 )
 POLICIES = {*_NAMES, *(f"{name}: Deny" for name in _NAMES)}
-"""The policies that may refuse a call, without an Allow or with an explicit Deny."""
+"""The policies that can refuse a call: by a missing Allow, or (`: Deny`) by an explicit Deny."""
 
 
 def check(call: Call, patterns: list[str], policies: dict[str, list[str]]) -> None:
-    """Refuse a call whose action matches one of `patterns` (`ssm:*`; case does not count).
+    """Refuse a call whose action matches a pattern such as `ssm:*`; case does not count.
 
     Args:
         call: The call.
-        patterns: What no identity-based policy allows.
-        policies: What other policies refuse, by their name in POLICIES. All have to agree.
+        patterns: The actions that no identity-based policy allows.
+        policies: Name of another policy (see POLICIES) -> patterns of actions that it refuses.
 
     Raises:
-        AwsError: IAM's refusal in the words of the call's protocol.
+        AwsError: IAM's error, in the form of the call's protocol.
     """
     # GetCallerIdentity needs no permission and cannot be denied.
     if call.operation == "GetCallerIdentity":
@@ -59,7 +60,7 @@ def check(call: Call, patterns: list[str], policies: dict[str, list[str]]) -> No
 
 
 def refusal(call: Call, policy: str = IDENTITY) -> AwsError:
-    """IAM's words for a call that a policy does not allow, or denies."""
+    """Return IAM's error for a call that a policy does not allow, or explicitly denies."""
     name, _, explicit = policy.partition(": ")
     action, where = call.action, resource(call)
     if name == _KEY:
@@ -80,7 +81,7 @@ def refusal(call: Call, policy: str = IDENTITY) -> AwsError:
 
 
 def resource(call: Call) -> str:
-    """The ARN that a refusal of `call` names."""
+    """The ARN that IAM's error for `call` names."""
     finder = _RESOURCES.get(call.service)
     return finder(call, call.params) if finder else "*"
 
@@ -120,5 +121,5 @@ _RESOURCES: dict[str, Callable[[Call, dict[str, Any]], str]] = {
     "logs": _logs,
     "ssm": _ssm,
     "sts": _sts,
-    "iam": lambda call, _: f"arn:{call.partition}:iam::123456789012:*",
+    "iam": lambda call, _: f"arn:{call.partition}:iam::{ACCOUNT}:*",
 }

@@ -1,4 +1,4 @@
-"""What goes wrong on request: denials, throttling, failures, credentials."""
+"""Faults that a test can set: denials, throttling, failures, bad credentials."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Faults:
         self._now = copy.deepcopy(DEFAULTS)
 
     def document(self) -> dict[str, Any]:
-        """Return the current document; a counter holds how many calls are still to fail."""
+        """Return the current document; a counter has the number of calls that will still fail."""
         with self._lock:
             return copy.deepcopy(self._now)
 
@@ -56,7 +56,7 @@ class Faults:
             _check(key, value)
 
     def merge(self, changes: dict[str, Any], *, replace: bool) -> None:
-        """Set the keys of `changes`; with `replace` all others go back to their defaults."""
+        """Set the keys of `changes`; `replace` resets all other keys to their defaults."""
         with self._lock:
             base = copy.deepcopy(DEFAULTS) if replace else self._now
             self._now = base | copy.deepcopy(changes)
@@ -81,7 +81,9 @@ class Faults:
             raise _failed(call, 500 if left % 2 else 503)
 
     def check_action(self, call: Call) -> None:
-        """Refuse an action that the caller may not do; some calls need a second action.
+        """Refuse an action that the caller may not perform.
+
+        A call that needs a second action calls this again with the second one.
 
         Raises:
             AwsError: The refusal.

@@ -1,7 +1,7 @@
 """KMS data keys for encrypted sessions.
 
-The ciphertext is no secret: it is the key itself behind a mark and a digest of the encryption
-context, so the gateway can open it without a call (`open_blob`).
+The "ciphertext" is a mark, a digest of the encryption context, and the key in clear text. So the
+gateway can open it without a call (`open_blob`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def open_blob(blob: bytes, context: dict[str, str]) -> bytes:
     """The data key in a ciphertext blob.
 
     Raises:
-        ValueError: The blob was not made by `seal_blob`, or has another context.
+        ValueError: `seal_blob` did not make this blob, or it has another context.
     """
     mark, digest, key = blob[:16], blob[16:48], blob[48:]
     if mark != _MARK or digest != _digest(context):
@@ -38,7 +38,7 @@ def open_blob(blob: bytes, context: dict[str, str]) -> bytes:
 
 
 def generate(call: Call) -> dict[str, Any]:
-    """GenerateDataKey, for any key id."""
+    """Answer GenerateDataKey, for any key id."""
     size = call.params.get("NumberOfBytes") or (
         16 if call.params.get("KeySpec") == "AES_128" else 32
     )
@@ -52,7 +52,7 @@ def generate(call: Call) -> dict[str, Any]:
 
 
 def decrypt(call: Call) -> dict[str, Any] | None:
-    """Decrypt, for blobs of `generate`; None for any other."""
+    """Answer Decrypt for a blob that `generate` made; None for any other blob."""
     blob = base64.b64decode(call.params.get("CiphertextBlob", ""))
     if not blob.startswith(_MARK):
         return None

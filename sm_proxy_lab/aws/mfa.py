@@ -1,4 +1,4 @@
-"""Checks the codes of an MFA device, which moto does not."""
+"""Checks the codes of MFA devices: moto does not."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _SHAPE = (
 
 
 class Mfa:
-    """Takes any code of six digits but 000000, and each of them once, as the service does."""
+    """Accepts any code of six digits except 000000, and each code once, as AWS does."""
 
     def __init__(self) -> None:
         self._used: set[str] = set()
 
     def check(self, call: Call) -> None:
-        """Refuse a call of STS that names a device and has no good code.
+        """Refuse a call to STS that names a device but has no valid code.
 
         Raises:
-            AwsError: In the words of STS.
+            AwsError: The error that STS answers.
         """
         if call.service != "sts" or call.operation not in _ASKED_FOR:
             return

@@ -1,4 +1,4 @@
-"""botocore's models of the AWS services: the lab checks requests against them, and so does moto."""
+"""botocore's models of the AWS services: the lab validates requests against them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def of_service(service: str) -> ServiceModel:
 
 @contextmanager
 def read_once() -> Iterator[None]:
-    """While the block runs, let all loaders share what one of them has read.
+    """While the block runs, all loaders share what one of them has read.
 
-    Every botocore session has a loader of its own, and moto makes several sessions while it is
-    imported. Each would parse EC2's model of nine megabytes and list 450 service folders again.
+    Each botocore session has its own loader, and moto makes several sessions while it is imported.
+    Each of them would parse EC2's model of 9 MB and list 450 service folders again.
     """
     load_file, list_services = JSONFileLoader.load_file, Loader.list_available_services
     files: dict[str, Any] = {}

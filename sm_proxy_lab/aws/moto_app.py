@@ -1,4 +1,4 @@
-"""Moto in this process, with the service's own messages where moto's differ."""
+"""Moto in this process. Where its messages differ from AWS's, we replace them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sm_proxy_lab.aws.http.errors import AwsError, Reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Names under which moto knows a service, where the signing name is another.
+# Moto's host names for services, if they differ from the signing name.
 _HOSTS = {
     "sagemaker": "api.sagemaker.{region}",
     "monitoring": "monitoring.{region}",
@@ -37,7 +37,7 @@ class Instance:
 
 
 LOCK: Final = threading.RLock()
-"""Moto's backends are not thread-safe: hold this for a call, and to read from them."""
+"""Hold this lock while you call moto or read its backends: they are not thread-safe."""
 
 
 class Moto:
@@ -47,15 +47,15 @@ class Moto:
         # Read by moto when it is imported.
         os.environ["MOTO_ALLOW_NONEXISTENT_REGION"] = "true"
         os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT
-        # A thousand images of Amazon's would cost 0.2 s a region, and nothing here uses them.
+        # Loading a thousand AMIs takes 0.2 s per region, and nothing here uses them.
         os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
-        # Moto makes boto3 sessions of its own while it is imported.
+        # Moto makes boto3 sessions while it is imported: they must not ask for metadata.
         os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
         warnings.filterwarnings("ignore", module=r"moto\b.*")
         warnings.filterwarnings("ignore", message=r".*AMI.*", category=PendingDeprecationWarning)
 
     def warm(self) -> None:
-        """Load what the first calls of every run need: it takes about a second."""
+        """Load what the first calls of each run need. This takes about a second."""
         for service, operation in _WARM:
             form = f"Action={operation}".encode()
             kind = {"content-type": "application/x-www-form-urlencoded"}
@@ -92,7 +92,7 @@ class Moto:
         return wording.amend(call, reply)
 
     def instances(self, region: str) -> list[Instance]:
-        """The running instances of a region by id."""
+        """The running instances of a region, sorted by id."""
         from moto.ec2.models import ec2_backends  # noqa: PLC0415
 
         with LOCK:
@@ -145,7 +145,7 @@ def _run(execute: Callable[..., Any], request: Any, call: Call) -> tuple[int, di
         return error.code or 500, dict(error.get_headers()), error.get_body()
     except NotImplementedError:
         raise unknown_operation(call) from None
-    except Exception:  # noqa: BLE001 - moto's bugs are the service's internal failures
+    except Exception:  # noqa: BLE001 - a bug in moto becomes an internal failure of the service
         traceback.print_exc(file=sys.stderr)
         raise AwsError("InternalFailure", "The lab's moto failed on this request.", 500) from None
     if status == 404 and not body:
@@ -154,7 +154,7 @@ def _run(execute: Callable[..., Any], request: Any, call: Call) -> tuple[int, di
 
 
 def unknown_operation(call: Call) -> AwsError:
-    """The refusal of an operation that neither the AWS endpoint nor moto has."""
+    """Return the error for an operation that neither this endpoint nor moto has."""
     if call.protocol in {"query", "ec2"}:
         words = f"The action {call.operation} is not valid for this web service."
         return AwsError("InvalidAction", words)

@@ -1,4 +1,4 @@
-"""Checks the signatures of S3 requests, which moto does not."""
+"""Checks the signatures of S3 requests: moto does not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check(call: Call) -> None:
     """Verify a request's signature as S3 does.
 
     Raises:
-        AwsError: In S3's words.
+        AwsError: The error that S3 answers.
     """
     found = _AUTHORIZATION.search(call.headers.get("authorization", ""))
     if not found:  # a presigned URL, or no signature: not checked here

@@ -1,7 +1,7 @@
-"""HTTP/1.1 with keep-alive, a thread per connection.
+"""HTTP/1.1 with keep-alive, one thread per connection.
 
-Werkzeug's server closes the connection after every response; AWS clients keep it open,
-and the lab's timings would show the difference.
+Werkzeug's server closes the connection after each response. AWS keeps it open, and the lab's
+timings should be like those of AWS.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_BODY = 64 * 1024 * 1024
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Serves the AWS API on a socket that is listening already."""
+    """Serves the AWS API on a socket that already listens."""
 
     daemon_threads = True
 
@@ -42,7 +42,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.control = Control(app)
 
     def handle_error(self, _request: object, _client_address: object) -> None:
-        """Ignore a client that went away; print any other error."""
+        """Ignore that a client is gone; print any other error."""
         if not isinstance(sys.exc_info()[1], OSError):
             traceback.print_exc(file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""Validates requests by the services' own models; refuses them with the services' messages."""
+"""Validates requests against botocore's models, with the error messages of AWS."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from sm_proxy_lab.aws.http.errors import AwsError
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.http.call import Call
 
-# The service lists the first ten errors of a request only.
+# AWS lists only the first ten errors of a request.
 _MOST = 10
 
 
 def check(call: Call) -> None:
-    """Validate a call's parameters by the input shape of its operation.
+    """Validate a call's parameters against the input shape of its operation.
 
     Raises:
-        AwsError: ValidationException (logs: InvalidParameterException) listing what is wrong,
-            or UnknownOperationException.
+        AwsError: ValidationException (for logs InvalidParameterException) with a list of all
+            errors, or UnknownOperationException.
     """
     try:
         shape = models.of_service(call.service).operation_model(call.operation).input_shape
@@ -46,11 +46,10 @@ def check(call: Call) -> None:
 
 
 def warm(service: str, operation: str) -> None:
-    """Load an operation's shapes ahead of its first call."""
-    check_input = models.of_service(service).operation_model(operation).input_shape
-    if check_input is not None:
-        found: list[str] = []
-        _structure(check_input, {}, "", found)
+    """Load an operation's shapes before its first call."""
+    shape = models.of_service(service).operation_model(operation).input_shape
+    if shape is not None:
+        _structure(shape, {}, "", [])
 
 
 def _structure(shape: StructureShape, value: dict[str, Any], path: str, found: list[str]) -> None:
@@ -86,9 +85,9 @@ def _value(shape: Shape, value: Any, path: str, found: list[str]) -> None:
 
 
 def _broken(shape: Shape, value: Any) -> str | None:
-    """The rule that `value` breaks, in the service's words."""
+    """The rule that `value` breaks, as AWS writes it; None if it breaks none."""
     meta = shape.metadata
-    if isinstance(value, bool) or shape.type_name == "blob":  # a blob's length is not its text's
+    if isinstance(value, bool) or shape.type_name == "blob":  # a blob comes as longer base64 text
         return None
     if isinstance(value, (int, float)):
         return _out_of_range(meta, value, "value")
@@ -115,7 +114,7 @@ def _out_of_range(meta: dict[str, Any], size: float, what: str) -> str | None:
 def _compiled(pattern: str) -> re.Pattern[str] | None:
     try:
         return re.compile(pattern)
-    except re.error:  # a few models use Java's own classes
+    except re.error:  # a few models use character classes of Java
         return None
 
 

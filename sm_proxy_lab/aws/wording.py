@@ -1,4 +1,4 @@
-"""Replaces moto's error messages by the services' own."""
+"""Replaces moto's error messages with those of AWS."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _USER_ID = re.compile(r"<UserId>[^<]*</UserId>")
 
 
 def amend(call: Call, reply: Reply) -> Reply:
-    """Moto's reply as the service would have written it."""
+    """Return moto's reply with the texts that the service would use."""
     change = _CHANGES.get(call.service)
     if change is None:
         return reply
@@ -58,7 +58,7 @@ def _ec2(_call: Call, reply: Reply) -> Reply:
     text = _MOTO_VPC.sub(r"The vpc ID '\1' does not exist", text)
     found = _MALFORMED.search(text)
     if found:
-        # A malformed id is refused before any look-up.
+        # EC2 refuses a malformed id without looking it up.
         text = text.replace(found[0], f'Invalid id: "{found[1]}"')
         text = re.sub(r"<Code>(\w+)\.NotFound</Code>", r"<Code>\1.Malformed</Code>", text)
     return replace(reply, body=text.encode())

@@ -16,10 +16,10 @@ class Call:
 
     Attributes:
         service: The signing name: `sagemaker`, `logs`, `ssm`, `ec2`, ...
-        operation: `DescribeTrainingJob`, or `GET /path` for services told by their paths.
+        operation: `DescribeTrainingJob`, or `GET /path` for a REST service.
         protocol: `json`, `query`, `ec2`, `rest-json` or `rest-xml`.
-        params: What was asked: the JSON body or the form, empty for the other protocols.
-        access_key: None where the request carries no signature.
+        params: The parameters: the JSON body or the form, empty for the other protocols.
+        access_key: None if the request has no signature.
     """
 
     method: str
@@ -37,7 +37,7 @@ class Call:
 
     @property
     def partition(self) -> str:
-        """`aws`, `aws-cn` or `aws-us-gov`, as the region has it."""
+        """The region's partition: `aws`, `aws-cn` or `aws-us-gov`."""
         if self.region.startswith("cn-"):
             return "aws-cn"
         return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"

@@ -1,6 +1,6 @@
-"""The services' own errors, in the body each protocol gives them.
+"""Errors of AWS services, and their form in each protocol.
 
-AwsError is what the services of the AWS endpoint raise; `render` turns it into an HTTP reply.
+The services of the AWS endpoint raise AwsError; `render` turns it into an HTTP reply.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.http.call import Call
 
-# XML namespaces of the query protocol. Clients ignore them; a person may read them.
+# XML namespaces of the query protocol. Clients ignore them.
 NAMESPACES = {
     "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
     "iam": "https://iam.amazonaws.com/doc/2010-05-08/",
@@ -21,7 +21,7 @@ NAMESPACES = {
 
 
 class AwsError(Exception):
-    """The service refused: its error code, its words and its HTTP status."""
+    """The service refused a call: error code, message and HTTP status."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(f"{code}: {message}")
@@ -40,15 +40,15 @@ class Reply:
 
 
 def json_reply(call: Call, result: object, status: int = 200) -> Reply:
-    """Return a JSON service's reply to a call that succeeded."""
+    """Return the reply of a JSON service."""
     body = json.dumps(result, separators=(",", ":")).encode()
     return Reply(status, body, _headers(call, "application/x-amz-json-1.1"))
 
 
 def render(call: Call, error: AwsError) -> Reply:
-    """Return a refusal, in the format of the call's protocol."""
+    """Return an error as a reply, in the format of the call's protocol."""
     if call.protocol == "json":
-        # A refusal of authorisation does not come from the service: its M is a capital one.
+        # IAM refuses a call before the service sees it, and writes this key with a capital M.
         key = "Message" if error.code == "AccessDeniedException" else "message"
         return json_reply(call, {"__type": error.code, key: error.message}, error.status)
     if call.protocol == "rest-json":

@@ -1,4 +1,4 @@
-"""Which service, operation, region and access key an HTTP request is."""
+"""Reads service, operation, region and access key from an HTTP request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.http.s3_names import action as s3_action
 
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
-# The refusal of an unsigned request has its service's format: these tell which service it is.
+# An unsigned request names no service, but the error must have the service's format. These two
+# tables find the service by the prefix of X-Amz-Target and by the version of a query API.
 _TARGETS = {"SageMaker": "sagemaker", "Logs": "logs", "AmazonSSM": "ssm", "TrentService": "kms"}
 _VERSIONS = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam"}
 
@@ -24,7 +25,7 @@ def parse(method: str, target: str, headers: dict[str, str], body: bytes) -> Cal
         method: The HTTP method.
         target: The request line's path and query.
         headers: Header names in lower case.
-        body: The whole body; a JSON one is read later, by `read_json`.
+        body: The whole body. `read_json` parses a JSON body later.
     """
     path, _, query = target.partition("?")
     call = Call(method, path or "/", query, headers, body)
@@ -50,7 +51,11 @@ def parse(method: str, target: str, headers: dict[str, str], body: bytes) -> Cal
 
 
 def read_json(call: Call) -> None:
-    """Fill `params` of a JSON call from its body."""
+    """Fill `params` of a JSON call from its body.
+
+    Raises:
+        AwsError: The body is not a JSON object.
+    """
     body = call.body
     if call.headers.get("content-encoding") == "gzip":
         body = gzip.decompress(body)

@@ -1,4 +1,4 @@
-"""What S3 calls its operations: a request has a method and a path, no name."""
+"""IAM's names for S3 requests, which have only a method and a path."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _BUCKET = {"GET": "ListBucket", "HEAD": "ListBucket", "PUT": "CreateBucket"}
 
 
 def action(method: str, path: str) -> str | None:
-    """The name of the IAM action of a request, path style; None for what has no name here."""
+    """The IAM action of a path-style request; None if this table does not have it."""
     bucket, _, key = path.lstrip("/").partition("/")
     if key:
         return _OBJECT.get(method)

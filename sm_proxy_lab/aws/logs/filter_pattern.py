@@ -1,4 +1,4 @@
-"""CloudWatch's filter patterns, as far as a reader of job logs uses them."""
+"""The part of CloudWatch's filter patterns that readers of job logs use."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _JSON = re.compile(r"\{\s*\$\.([\w.]+)\s*(=|!=)\s*(.+?)\s*\}")
 
 
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
-    """A test for messages.
+    """Return a function that tells whether a message matches.
 
-    Understood are terms and quoted phrases (all must occur, case counts), `?term` (any of
-    them), `-term` (must not occur), `%regular expression%` and `{ $.member = value }`.
+    It supports terms and quoted phrases (all must occur, case counts), `?term` (any of them),
+    `-term` (must not occur), `%regular expression%` and `{ $.member = value }`.
 
     Raises:
-        AwsError: The pattern uses anything else.
+        AwsError: The pattern uses another syntax.
     """
     pattern = pattern.strip()
     if not pattern:

@@ -24,9 +24,9 @@ MAX_EVENTS = 10_000
 MAX_BYTES = 1 << 20
 # Bytes that the service counts for an event besides its message.
 EVENT_OVERHEAD = 26
-# f or b for the direction, 44 digits of position, 12 digits of empty pages already given.
+# f or b for the direction, 44 digits of position, 12 digits for the empty pages given so far.
 _TOKEN = re.compile(r"([fb])/(\d{44})(\d{12})/s")
-_BAD_TOKEN = "The specified nextToken is invalid."  # noqa: S105 - words, no secret
+_BAD_TOKEN = "The specified nextToken is invalid."  # noqa: S105 - a message, not a secret
 
 
 class Reader:
@@ -37,7 +37,7 @@ class Reader:
         self._faults = faults
 
     def get(self, call: Call) -> dict[str, Any]:
-        """GetLogEvents: a page forward or backward, and the tokens for both ways on."""
+        """GetLogEvents: one page, and the tokens for the next page forward and backward."""
         asked = call.params
         masked = re.compile(self._faults["masked_logs"] or "(?!)")
         if asked.get("unmask"):
@@ -60,7 +60,7 @@ class Reader:
         }
 
     def filter(self, call: Call) -> dict[str, Any]:
-        """FilterLogEvents: scans a budget's worth of events of all streams by time."""
+        """FilterLogEvents: scan the events of all streams by time, up to a limit per page."""
         asked = call.params
         matches = filter_pattern.compile_pattern(asked.get("filterPattern", ""))
         limit = asked.get("limit", MAX_EVENTS)
@@ -92,7 +92,11 @@ class Reader:
 
 
 def group_name(asked: dict[str, Any]) -> str:
-    """The group asked for, by its name or as an identifier (a name or an ARN)."""
+    """The name of the requested group, from logGroupName or logGroupIdentifier (name or ARN).
+
+    Raises:
+        AwsError: Not exactly one of the two is given.
+    """
     name = asked.get("logGroupName")
     identifier = asked.get("logGroupIdentifier")
     if (name is None) == (identifier is None):
@@ -104,7 +108,7 @@ def group_name(asked: dict[str, Any]) -> str:
 
 
 def _bounds(stream: LogStream, asked: dict[str, Any]) -> tuple[int, int]:
-    """The positions between startTime (included) and endTime (not)."""
+    """The positions from startTime up to, but without, endTime."""
     low = stream.position(asked["startTime"]) if "startTime" in asked else 0
     high = stream.position(asked["endTime"]) if "endTime" in asked else len(stream)
     return low, max(low, high)
@@ -126,7 +130,7 @@ def _place(asked: dict[str, Any], low: int, high: int) -> tuple[bool, int, int]:
 def _span(
     stream: LogStream, place: int, low: int, high: int, asked: dict[str, Any], *, forward: bool
 ) -> tuple[int, int]:
-    """The positions of one page that begins (or, backward, ends) at `place`."""
+    """The positions of one page that begins at `place`, or that ends there if not `forward`."""
     left = asked.get("limit", MAX_EVENTS)
     size = 0
     start = end = place
@@ -141,7 +145,10 @@ def _span(
 
 
 def _line(event: Event, masked: re.Pattern[str] = re.compile("(?!)")) -> dict[str, Any]:
-    """An event, with asterisks for what a data protection policy of the group finds in it."""
+    """An event as it is returned; what matches `masked` is replaced by asterisks.
+
+    This is what a data protection policy of a log group does.
+    """
     return {
         "timestamp": event.timestamp,
         "message": masked.sub(lambda found: "*" * len(found[0]), event.message),
@@ -181,7 +188,7 @@ def _filter_state(token: str | None) -> dict[str, Any]:
 def _merged(
     streams: list[LogStream], places: dict[str, int], asked: dict[str, Any]
 ) -> Iterator[tuple[LogStream, int, Event]]:
-    """The events of all streams by time, from the places where the last page stopped."""
+    """The events of all streams by time, from the positions where the last page stopped."""
 
     def one(number: int, stream: LogStream) -> Iterator[tuple[int, int, int, Event]]:
         low, high = _bounds(stream, asked)

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: groups, streams and what goes into them. Reading is in `read`."""
+"""CloudWatch Logs: groups, streams and writing. `read.py` has the reading."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from sm_proxy_lab.aws.logs.read import Reader, group_name
 from sm_proxy_lab.aws.logs.stream import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sm_proxy_lab.aws.faults import Faults
     from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.logs.store import LogGroup, LogStore
@@ -20,7 +22,7 @@ _PAGE = 50
 
 
 class Logs:
-    """The operations on a store."""
+    """CloudWatch Logs' operations on a store."""
 
     def __init__(self, store: LogStore, faults: Faults) -> None:
         self._store = store
@@ -39,7 +41,7 @@ class Logs:
         }
 
     def put(self, region: str, group: str, stream: str, events: list[dict[str, Any]]) -> None:
-        """Write events, making group and stream where needed (the control plane's way)."""
+        """Write events for the control plane; make group and stream if needed."""
         now = int(time.time() * 1000)
         taken = [Event(int(e.get("timestamp", now)), str(e["message"]), now) for e in events]
         with self._store.lock:
@@ -47,7 +49,7 @@ class Logs:
             found.put(taken, self._faults["log_delay_ms"] / 1000)
 
     def fill(self, region: str, group: str, stream: str, count: int) -> None:
-        """Append lazily made lines (the control plane's way)."""
+        """Append generated lines for the control plane (see `LogStream.fill`)."""
         with self._store.lock:
             found = self._store.ensure(region, group, stream)
             found.fill(count, self._faults["log_delay_ms"] / 1000)
@@ -122,14 +124,11 @@ def _when(stream: LogStream) -> int:
     return last.timestamp if last else 0
 
 
-def _page(found: list[Any], asked: dict[str, Any]) -> tuple[list[Any], dict[str, str]]:
-    try:
-        start = int(page_tokens.unseal(asked["nextToken"])) if asked.get("nextToken") else 0
-    except (TypeError, ValueError):
-        words = "The specified nextToken is invalid."
-        raise AwsError("InvalidParameterException", words) from None
-    end = start + asked.get("limit", _PAGE)
-    return found[start:end], {"nextToken": page_tokens.seal(end)} if end < len(found) else {}
+def _page(found: list[Any], asked: dict[str, Any]) -> tuple[Sequence[Any], dict[str, str]]:
+    invalid = AwsError("InvalidParameterException", "The specified nextToken is invalid.")
+    size = asked.get("limit", _PAGE)
+    shown, token = page_tokens.page(found, asked.get("nextToken"), size, invalid)
+    return shown, {"nextToken": token} if token else {}
 
 
 def _group_line(call: Call, group: LogGroup) -> dict[str, Any]:

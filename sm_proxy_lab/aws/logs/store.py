@@ -22,7 +22,7 @@ class LogGroup:
         """The stream of that name.
 
         Raises:
-            AwsError: There is none.
+            AwsError: There is no such stream.
         """
         try:
             found = self.streams[name]
@@ -34,21 +34,21 @@ class LogGroup:
 
 
 class LogStore:
-    """Everything CloudWatch Logs keeps, under one lock held by those who use it."""
+    """All groups and streams. A caller holds `lock` while it uses them."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._groups: dict[tuple[str, str], LogGroup] = {}
 
     def groups(self, region: str) -> list[LogGroup]:
-        """The groups of a region by name."""
+        """The groups of a region, sorted by name."""
         return [self._groups[key] for key in sorted(self._groups) if key[0] == region]
 
     def group(self, region: str, name: str) -> LogGroup:
         """The group of that name.
 
         Raises:
-            AwsError: There is none.
+            AwsError: There is no such group.
         """
         try:
             return self._groups[region, name]
@@ -60,7 +60,7 @@ class LogStore:
         """Make a group.
 
         Raises:
-            AwsError: It is there already.
+            AwsError: It exists already.
         """
         if (region, name) in self._groups:
             words = "The specified log group already exists"
@@ -68,10 +68,10 @@ class LogStore:
         return self._groups.setdefault((region, name), LogGroup(name, _now_ms()))
 
     def create_stream(self, region: str, group: str, name: str) -> LogStream:
-        """Make a stream in a group that is there.
+        """Make a stream in an existing group.
 
         Raises:
-            AwsError: The stream is there already, or the group is not.
+            AwsError: The stream exists already, or the group does not.
         """
         streams = self.group(region, group).streams
         if name in streams:
@@ -80,10 +80,10 @@ class LogStore:
         return streams.setdefault(name, LogStream(name, _now_ms()))
 
     def delete(self, region: str, group: str, stream: str | None) -> None:
-        """Remove a stream, or a whole group where no stream is named.
+        """Remove a stream, or the whole group if `stream` is None.
 
         Raises:
-            AwsError: There is none.
+            AwsError: There is no such stream or group.
         """
         found = self.group(region, group)
         if stream is None:
@@ -93,7 +93,7 @@ class LogStore:
             del found.streams[stream]
 
     def ensure(self, region: str, group: str, stream: str) -> LogStream:
-        """The stream, made together with its group where needed."""
+        """The stream; make it and its group if needed."""
         found = self._groups.setdefault((region, group), LogGroup(group, _now_ms()))
         return found.streams.setdefault(stream, LogStream(stream, _now_ms()))
 

@@ -1,4 +1,4 @@
-"""One log stream: events in order, any page of it at the same cost."""
+"""One log stream: its events in order. Every page costs the same to read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-# DescribeLogStreams shows the last event late: by up to an hour, says the service.
+# DescribeLogStreams shows the last event late. AWS documents a delay of up to an hour.
 LAST_EVENT_LAG_S = 60.0
 
 
@@ -27,9 +27,9 @@ class _Segment(Protocol):
 
 
 class Filler:
-    """Lines of an ordinary training run, made when they are read.
+    """Lines of an ordinary training run, generated when they are read.
 
-    They stand at even distances between two times, so a position tells its timestamp.
+    Their timestamps are evenly spaced between `first` and `last`, in ms of the epoch.
     """
 
     def __init__(self, count: int, first: int, last: int) -> None:
@@ -42,7 +42,7 @@ class Filler:
         return self._count
 
     def __getitem__(self, index: int) -> Event:
-        """Line `index`, the same at every reading."""
+        """Line `index`; each read gives the same line."""
         if not 0 <= index < self._count:
             raise IndexError(index)
         span = self._last - self._first
@@ -58,7 +58,7 @@ class Filler:
 
 @dataclass
 class LogStream:
-    """A stream, with the events that are not readable yet."""
+    """A stream, including events that cannot be read yet."""
 
     name: str
     created: int
@@ -76,14 +76,14 @@ class LogStream:
             self._take(events, delay_s)
 
     def fill(self, count: int, delay_s: float = 0.0) -> None:
-        """Append `count` lazily made lines, from the last event up to now."""
+        """Append `count` generated lines, with times from the last event's up to now."""
         now = _now_ms()
         first = now - min(count * 5, 3600_000) if self._newest is None else min(self._newest, now)
         self._newest = now
         self._take(Filler(count, first, now), delay_s)
 
     def deliver(self) -> None:
-        """Move what is due into the readable part."""
+        """Make the events readable whose delay is over."""
         now = time.time()
         while self._due and self._due[0][0] <= now:
             self._add(self._due.popleft()[1])
@@ -92,7 +92,7 @@ class LogStream:
         if delay_s <= 0 and not self._due:
             self._add(events)
             return
-        # Not before the events that are already waiting: a stream keeps its order.
+        # They wait at least as long as earlier events, so that the stream keeps its order.
         when = max(time.time() + delay_s, self._due[-1][0] if self._due else 0.0)
         self._due.append((when, events))
 
@@ -132,9 +132,9 @@ class LogStream:
         if not self._segments or not isinstance(self._segments[-1], list):
             self._append([])
         last = self._segments[-1]
-        assert isinstance(last, list)  # noqa: S101 - told to the type checker
+        assert isinstance(last, list)  # noqa: S101 - for the type checker
         for event in events:
-            # Ordered by time within what was put; lines never go back before a filler.
+            # Sort by time, but only after the last filler: generated lines do not move.
             if last and event.timestamp < last[-1].timestamp:
                 insort(last, event, key=lambda known: known.timestamp)
             else:

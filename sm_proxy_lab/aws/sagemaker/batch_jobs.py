@@ -1,4 +1,4 @@
-"""SageMaker's processing and transform jobs, which have no SecondaryStatus."""
+"""Processing and transform jobs. They have no SecondaryStatus."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENDS = ("Completed", "Failed", "Stopped")
 
 @dataclass
 class BatchJob:
-    """A job of one of these kinds."""
+    """One processing or transform job; times in seconds of the epoch."""
 
     kind: str
     arn: str
@@ -36,7 +36,7 @@ class BatchJob:
 
     @property
     def name(self) -> str:
-        """The job's name, spelt as at its creation."""
+        """The job's name, spelled as in the request."""
         return str(self.request[f"{self.kind}JobName"])
 
     def move(self, status: str, reason: str | None) -> None:
@@ -55,7 +55,7 @@ class BatchJob:
             self.failure_reason = reason or "AlgorithmError: , exit code: 1"
 
     def summary(self) -> dict[str, Any]:
-        """The job's line in the list of its kind."""
+        """The job's entry in the list of its kind."""
         known = {
             f"{self.kind}JobName": self.name,
             f"{self.kind}JobArn": self.arn,
@@ -68,13 +68,12 @@ class BatchJob:
         return {name: value for name, value in known.items() if value is not None}
 
     def describe(self) -> dict[str, Any]:
-        """The answer of Describe: what was asked for, as far as it is told, and the state."""
+        """The answer of Describe: the members of request and summary that its model has."""
         operation = f"Describe{self.kind}Job"
         shape = models.of_service("sagemaker").operation_model(operation).output_shape
-        told = {k: v for k, v in self.request.items() if shape and k in shape.members}
-        started = {f"{self.kind}StartTime": self.created}
-        summary = {k: v for k, v in self.summary().items() if shape and k in shape.members}
-        return {**told, **started, **summary}
+        members = shape.members if shape else {}
+        known = self.request | {f"{self.kind}StartTime": self.created} | self.summary()
+        return {name: value for name, value in known.items() if name in members}
 
 
 class BatchJobs:
@@ -82,7 +81,7 @@ class BatchJobs:
 
     Args:
         kind: `Processing` or `Transform`.
-        keep_tags: Called with the creation, to keep the tags by ARN.
+        keep_tags: Keeps a new job's tags; called with the call and its member for the name.
     """
 
     def __init__(self, kind: str, keep_tags: Callable[[Call, str], None]) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PAGE = 10
+# No job of the lab matches these filters.
 _FILTERS_OF_NO_JOB = ("WarmPoolStatusEquals", "TrainingPlanArnEquals")
 
 
@@ -29,7 +30,7 @@ class Listed(Protocol):
         """The status that StatusEquals compares."""
 
     def summary(self) -> dict[str, Any]:
-        """The job's line."""
+        """The job's entry in a list."""
 
 
 def page(jobs: Iterable[Listed], asked: dict[str, Any], member: str) -> dict[str, Any]:
@@ -43,25 +44,15 @@ def page(jobs: Iterable[Listed], asked: dict[str, Any], member: str) -> dict[str
         key=lambda job: _sort_key(job, asked.get("SortBy", "CreationTime")),
         reverse=asked.get("SortOrder") == "Descending",
     )
-    start = _start(asked.get("NextToken"))
-    end = start + asked.get("MaxResults", _PAGE)
-    answer: dict[str, Any] = {member: [job.summary() for job in found[start:end]]}
-    if end < len(found):
-        answer["NextToken"] = page_tokens.seal(end)
-    return answer
+    invalid = AwsError("ValidationException", "Invalid pagination token.")
+    size = asked.get("MaxResults", _PAGE)
+    shown, token = page_tokens.page(found, asked.get("NextToken"), size, invalid)
+    answer: dict[str, Any] = {member: [job.summary() for job in shown]}
+    return answer | ({"NextToken": token} if token else {})
 
 
 def _sort_key(job: Listed, by: str) -> tuple[Any, float]:
     return {"Name": job.name, "Status": job.status}.get(by, ""), job.created
-
-
-def _start(token: str | None) -> int:
-    if token is None:
-        return 0
-    try:
-        return int(page_tokens.unseal(token))
-    except (TypeError, ValueError):
-        raise AwsError("ValidationException", "Invalid pagination token.") from None
 
 
 def _wanted(job: Listed, asked: dict[str, Any]) -> bool:

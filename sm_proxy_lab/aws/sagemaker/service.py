@@ -1,4 +1,4 @@
-"""SageMaker's jobs. Endpoints and the rest are moto's, with the service's messages."""
+"""SageMaker's jobs. Moto answers for endpoints and everything else."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class SageMaker:
             self.operations |= jobs.operations
 
     def find(self, name: str, region: str | None = None) -> Job:
-        """Return the job of that name; without a region, of any region.
+        """Return the training job of that name; without `region`, look in all regions.
 
         Raises:
-            KeyError: There is none.
+            KeyError: There is no such job.
         """
         for (where, which), job in list(self._jobs.items()):
             if which == name and region in {None, where}:
@@ -56,7 +56,7 @@ class SageMaker:
         raise KeyError(name)
 
     def region_of(self, name: str) -> str | None:
-        """The region that has a training job of that name, if one has."""
+        """The region of the training job of that name, or None."""
         return next((region for region, known in list(self._jobs) if known == name), None)
 
     def move(self, name: str, secondary: str, message: str | None, reason: str | None) -> Job:
@@ -115,7 +115,7 @@ class SageMaker:
             job = self._job(call)
             change = call.params.get("RemoteDebugConfig")
             if change is not None and job.secondary not in {"Downloading", "Training"}:
-                words = (  # the rule is documented, the words are ours
+                words = (  # AWS documents the rule, but not the message
                     "RemoteDebugConfig can be updated only while the SecondaryStatus is "
                     f"Downloading or Training. The SecondaryStatus is {job.secondary}."
                 )

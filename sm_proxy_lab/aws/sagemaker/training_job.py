@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-# SecondaryStatus -> TrainingJobStatus and the words of its first StatusMessage.
+# SecondaryStatus -> (TrainingJobStatus, its first StatusMessage).
 STATUSES = {
     "Starting": ("InProgress", "Starting the training job"),
     "Pending": ("InProgress", "Training job waiting for capacity"),
@@ -31,7 +31,7 @@ STATUSES = {
 }
 ENDS = {"Completed", "Failed", "Stopped"}
 _BILLED = {"Downloading", "Training"}
-# Members of the request that the description repeats; Tags, for one, are not among them.
+# Members of the request that the description repeats. Tags, for example, are not repeated.
 _ECHOED = (
     "HyperParameters",
     "AlgorithmSpecification",
@@ -65,7 +65,7 @@ _SWITCHES = (
 
 @dataclass
 class Job:
-    """A training job: its request and its history."""
+    """A training job: its request and its history; times in seconds of the epoch."""
 
     arn: str
     request: dict[str, Any]
@@ -77,12 +77,12 @@ class Job:
     modified: float = 0.0
 
     def __post_init__(self) -> None:
-        """Every job begins as InProgress and Starting."""
+        """Begin as every job does: InProgress and Starting."""
         self.move("Starting")
 
     @property
     def name(self) -> str:
-        """The job's name, spelt as at its creation."""
+        """The job's name, spelled as in the request."""
         return str(self.request["TrainingJobName"])
 
     @property
@@ -99,7 +99,7 @@ class Job:
 
     @property
     def status(self) -> str:
-        """The TrainingJobStatus: a job that was stopped still uploads, but is Stopping."""
+        """The TrainingJobStatus; a job that was stopped is Stopping while it still uploads."""
         status = STATUSES[self.secondary][0]
         stopped = any(step["Status"] == "Stopping" for step in self.transitions)
         return "Stopping" if stopped and status == "InProgress" else status
@@ -109,11 +109,11 @@ class Job:
     ) -> None:
         """Move the job to its next SecondaryStatus.
 
-        The status it already has only changes its StatusMessage, as in the service, where
+        If it is the present status, only its StatusMessage changes. AWS does the same when
         "Launching requested ML instances" replaces "Starting the training job".
 
         Raises:
-            ValueError: There is no such status, or the life is over.
+            ValueError: There is no such status, or the job has ended.
         """
         if secondary not in STATUSES:
             raise ValueError(f"no such SecondaryStatus: {secondary}")
@@ -160,7 +160,7 @@ class Job:
         return {name: value for name, value in known.items() if value is not None}
 
     def summary(self) -> dict[str, Any]:
-        """The job's line in ListTrainingJobs."""
+        """The job's entry in ListTrainingJobs."""
         known = {
             "TrainingJobName": self.name,
             "TrainingJobArn": self.arn,

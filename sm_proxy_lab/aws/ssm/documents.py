@@ -1,4 +1,4 @@
-"""The Session documents and what their parameters may be."""
+"""The Session documents and their parameters."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _DOCUMENTS: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def parameters(document: str, given: dict[str, Any]) -> dict[str, list[str]]:
-    """The parameters of a session, defaults filled in.
+    """The parameters of a session, with the document's defaults.
 
     Raises:
-        AwsError: There is no such document, or it does not take these parameters.
+        AwsError: There is no such document, or it does not accept these parameters.
     """
     known = _DOCUMENTS.get(document)
     if known is None:

@@ -1,4 +1,4 @@
-"""The AWS endpoint's client of the gateway's control socket: a JSON line each way."""
+"""The AWS endpoint's client for the gateway's control socket: one JSON line in each direction."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class GatewayError(Exception):
 
 
 class GatewayClient:
-    """Asks the gateway."""
+    """Sends requests to the gateway."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
 
     def ask(self, op: str, **request: object) -> dict[str, Any]:
-        """The gateway's answer, which may hold an `error`.
+        """The gateway's answer, which may have a member `error`.
 
         Raises:
-            GatewayError: It cannot be reached, or its answer is not JSON.
+            GatewayError: The gateway cannot be reached, or its answer is not a JSON object.
         """
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -47,7 +47,7 @@ class GatewayClient:
         connection.settimeout(_TIMEOUT_S)
         deadline = time.monotonic() + _TIMEOUT_S
         while (failed := connection.connect_ex(self._path)) == errno.EAGAIN:
-            # Its queue is full: unlike a TCP one, a unix socket does not wait by itself.
+            # The gateway's queue is full. On a unix socket, connect fails instead of waiting.
             if time.monotonic() > deadline:
                 break
             time.sleep(0.005)

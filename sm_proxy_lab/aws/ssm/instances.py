@@ -1,4 +1,4 @@
-"""The instances that Systems Manager manages: all that run, in the state that the faults set."""
+"""The managed instances: all running ones, with the ping status that the faults set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sm_proxy_lab.aws.faults import Faults
     from sm_proxy_lab.aws.moto_app import Instance
 
-# Filter keys and the members of the answer that they look at.
+# Filter key -> member of the answer that it compares.
 _KEYS = {
     "InstanceIds": "InstanceId",
     "PingStatus": "PingStatus",
@@ -37,7 +37,7 @@ class ManagedInstances:
         self._reaches = reaches
 
     def online(self, region: str, target: str) -> bool:
-        """Whether sessions can be started to that instance."""
+        """Whether that instance accepts sessions."""
         if self._faults["ping_status"] != "Online":
             return False
         return self.runs(region, target) and self._reaches(region, target)
@@ -47,7 +47,7 @@ class ManagedInstances:
         return any(instance.instance_id == target for instance in self._running(region))
 
     def lines(self, region: str, params: dict[str, Any]) -> list[dict[str, Any]]:
-        """The lines of DescribeInstanceInformation that pass the request's filters."""
+        """The entries of DescribeInstanceInformation that match the request's filters."""
         filters = _filters(params)
         if self._faults["ping_status"] == "absent":
             return []
@@ -77,7 +77,7 @@ class ManagedInstances:
 
 
 def _filters(params: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """The filters of both spellings, as members of the answer and the values allowed."""
+    """The filters in both spellings, as (member of the answer, allowed values)."""
     asked = [(f["Key"], f["Values"]) for f in params.get("Filters", [])]
     asked += [(f["key"], f["valueSet"]) for f in params.get("InstanceInformationFilterList", [])]
     for key, _ in asked:

@@ -1,4 +1,4 @@
-"""Systems Manager: sessions and the instances they go to."""
+"""Systems Manager: sessions and their targets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHELL = "SSM-SessionManagerRunShell"
 
 
 class Ssm:
-    """The session calls and what is known of their targets."""
+    """The operations of Systems Manager."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Ssm:
 
     def end_sessions(self, restarted: Collection[str] = ()) -> None:
         """End the sessions whose target is gone or was just restarted."""
-        if not self._started:  # without sessions, no gateway needs to run
+        if not self._started:  # then a test may run without a gateway
             return
         for session in self._ask("list").get("sessions", []):
             target, region = session["target"], self._regions.get(session["id"])
@@ -118,7 +118,7 @@ class Ssm:
 
     def _terminate(self, call: Call) -> dict[str, Any]:
         session = call.params["SessionId"]
-        # The service answers with the id even if there is no such session.
+        # AWS answers with the id even if there is no such session.
         self._ask("terminate", session=session)
         return {"SessionId": session}
 
@@ -150,7 +150,7 @@ class Ssm:
         return self._managed.online(call.region, target)
 
     def _is_there(self, region: str, target: str) -> bool:
-        """Whether the machine runs, connected or not."""
+        """Whether the target runs, even if its agent is not connected."""
         training = _TRAINING.fullmatch(target)
         if training:
             return self._debugged(region, training["job"], int(training["node"]))
@@ -167,7 +167,7 @@ class Ssm:
 
 
 def _gateways(answer: dict[str, Any]) -> AwsError:
-    """What the gateway refuses, as an error of the service's."""
+    """Turn an error of the gateway into one of Systems Manager."""
     code, words = str(answer["error"]), str(answer.get("message", ""))
     if code == "DoesNotExistException":
         return AwsError(code, words or "Session does not exist")
@@ -188,10 +188,7 @@ def _passes(session: dict[str, Any], wanted: dict[str, str]) -> bool:
 def _page(
     member: str, found: list[dict[str, Any]], params: dict[str, Any], default: int
 ) -> dict[str, Any]:
-    try:
-        start = int(page_tokens.unseal(params["NextToken"])) if params.get("NextToken") else 0
-    except (TypeError, ValueError):
-        raise AwsError("InvalidNextToken", "The specified token isn't valid.") from None
-    end = start + params.get("MaxResults", default)
-    more = {"NextToken": page_tokens.seal(end)} if end < len(found) else {}
-    return {member: found[start:end], **more}
+    invalid = AwsError("InvalidNextToken", "The specified token isn't valid.")
+    size = params.get("MaxResults", default)
+    shown, token = page_tokens.page(found, params.get("NextToken"), size, invalid)
+    return {member: shown, **({"NextToken": token} if token else {})}

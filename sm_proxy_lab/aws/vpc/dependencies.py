@@ -1,4 +1,4 @@
-"""What EC2 refuses to delete while something uses it; moto would delete it."""
+"""Refuses to delete what is in use, as EC2 does: moto would delete it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _REFUSALS: Final = {
     "DeleteSubnet": ("SubnetId", "The subnet '{}' has dependencies and cannot be deleted."),
     "DeleteSecurityGroup": ("GroupId", "resource {} has a dependent object"),
 }
-"""By operation: the parameter that names what to delete, and the refusal's message."""
+"""Operation -> (parameter with the id to delete, message of the refusal)."""
 
 
 def check(call: Call) -> None:
-    """Refuse to delete what is in use.
+    """Refuse to delete a subnet or a security group that is in use.
 
     Raises:
         AwsError: DependencyViolation.

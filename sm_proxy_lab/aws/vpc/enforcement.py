@@ -1,7 +1,8 @@
-"""Enforces the VPC's records: by the router's filter and the bastion's routes, or at the gateway.
+"""Enforces the VPC's records: with the router's packet filter and the bastion's routes, or here.
 
-In network namespaces and with nft, packets are dropped and routes go where the records say so.
-Elsewhere the records are judged here, and the gateway lets a dial hang that they do not allow.
+With network namespaces and nft, the router drops the packets that the records do not allow, and the
+bastion gets the routes that they give it. Otherwise this module evaluates the records, and the
+gateway lets a dial hang that they do not allow.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ _SERVED: Final = frozenset(records.SERVICES)
 
 @dataclass
 class Cables:
-    """What the enforcement changes.
+    """The network that the enforcement changes.
 
     Attributes:
-        router: descriptor of the router's network namespace.
-        bastion: of the bastion's.
-        address: the bastion's.
+        router: file descriptor of the router's network namespace.
+        bastion: file descriptor of the bastion's network namespace.
+        address: the bastion's address.
     """
 
     router: int
@@ -46,7 +47,7 @@ class Cables:
     _routes: set[str] = field(default_factory=lambda: {_DEFAULT})
 
     def filter(self, gates: Sequence[Gate], subnets: Sequence[Gate]) -> None:
-        """Make the router drop what these gates do not admit."""
+        """Make the router drop the packets that these gates do not allow."""
         rules = packet_filter.ruleset(gates, subnets)
         if rules != self._rules:
             packet_filter.switch(self.router, rules)
@@ -66,7 +67,7 @@ class Cables:
         self._routes = wanted
 
     def reaches(self) -> bool:
-        """Whether the bastion's packets get to Systems Manager: the router answers them."""
+        """Whether the bastion reaches Systems Manager: the router answers at its addresses."""
         with namespaces.entered(self.bastion):
             return all(_answers(SERVICE_ADDRESSES[name]) for name in records.SERVICES)
 
@@ -90,13 +91,13 @@ class Enforcement:
         self._lock = threading.Lock()
 
     def plug(self, addresses: Sequence[str], groups: Sequence[str]) -> None:
-        """Remember containers and their security groups."""
+        """Add containers with their security groups."""
         with self._lock:
             self._containers |= {address: tuple(groups) for address in addresses}
         self.update()
 
     def update(self) -> None:
-        """Set filter and routes by the current records."""
+        """Set filter and routes according to the present records."""
         if self._cables is None:
             return
         with self._lock:
@@ -112,7 +113,7 @@ class Enforcement:
             self._cables.filter(gates, vpc.subnets)
 
     def dropped(self, region: str, instance_id: str, host: str, port: int) -> bool:
-        """Whether the gateway is to let a dial hang, because no packet filter does it."""
+        """Whether the gateway must let a dial hang, because there is no packet filter to do it."""
         found = records.instance(region, instance_id)
         if self._cables is not None or found is None:
             return False
@@ -124,7 +125,7 @@ class Enforcement:
         return not packet_filter.lets_connect(vpc.machines, vpc.subnets, source, host, port)
 
     def agent_reaches(self, region: str, instance_id: str) -> bool:
-        """Whether the agent of an instance finds a way to Systems Manager."""
+        """Whether the agent of an instance can reach Systems Manager."""
         found = records.instance(region, instance_id)
         if found is None:
             return True

@@ -1,6 +1,6 @@
-"""The records of the lab's VPC that say who may reach whom, read from moto.
+"""Who may reach whom in the lab's VPC, read from moto's records.
 
-Only in a VPC with the tag below, such as the lab's own, is all closed that no record opens.
+The records are enforced only in VPCs with the tag ENFORCED. The lab's own VPC has it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PROTOCOLS: Final = {"-1": "", "6": "tcp", "17": "udp", "1": "icmp"}
 
 @dataclass(frozen=True)
 class Vpc:
-    """What is to be enforced.
+    """The rules to enforce.
 
     Attributes:
         machines: gates of instances and containers, by their security groups.
@@ -37,11 +37,11 @@ class Vpc:
 
 @dataclass(frozen=True)
 class WayOut:
-    """How an instance gets to Systems Manager.
+    """How an instance reaches Systems Manager.
 
     Attributes:
         default: whether its subnet has a default route.
-        endpoints: by service, the rules of the groups of the VPC's endpoint for it.
+        endpoints: service -> ingress rules of the VPC endpoint for that service.
     """
 
     default: bool
@@ -58,28 +58,28 @@ class WayOut:
 
 
 def instance(region: str, instance_id: str) -> Any | None:
-    """An instance of a VPC whose records count; None for any other."""
+    """The instance with this id; None if it does not exist or its VPC is not enforced."""
     with _opened(region) as backend:
         found = [item for item in backend.all_instances() if item.id == instance_id]
         return found[0] if found and _enforced(backend, found[0].vpc_id) else None
 
 
 def instance_at(region: str, address: str) -> Any | None:
-    """The same by its private address."""
+    """The instance with this private address; None as in `instance`."""
     with _opened(region) as backend:
         found = [item for item in backend.all_instances() if str(item.private_ip) == address]
         return found[0] if found and _enforced(backend, found[0].vpc_id) else None
 
 
 def in_use(region: str) -> set[str]:
-    """The subnets in which interfaces stand, and the groups of instances and endpoints."""
+    """The ids of subnets with network interfaces, and of the groups of instances and endpoints."""
     with _opened(region) as backend:
         instances = [item for item in backend.all_instances() if item.state != "terminated"]
         groups = [group.id for item in instances for group in item.security_groups]
         for item in backend.vpc_end_points.values():
             if str(item.state).lower() == "available":
                 groups += item.security_group_ids or []
-        # Moto leaves the interfaces of what was terminated.
+        # Moto keeps the interfaces of terminated instances.
         kept = [i for i in backend.enis.values() if i.instance is None or i.instance in instances]
         return {*groups, *(str(interface.subnet.id) for interface in kept)}
 
@@ -101,7 +101,7 @@ def vpc(region: str, containers: Mapping[str, Sequence[str]]) -> Vpc:
 
 
 def way_out(region: str, found: Any, containers: Mapping[str, Sequence[str]]) -> WayOut:
-    """The way of an instance to Systems Manager."""
+    """How the instance `found` reaches Systems Manager."""
     members = {address: tuple(groups) for address, groups in containers.items()}
     with _opened(region) as backend:
         members[str(found.private_ip)] = tuple(group.id for group in found.security_groups)
@@ -117,7 +117,7 @@ def way_out(region: str, found: Any, containers: Mapping[str, Sequence[str]]) ->
 
 @contextmanager
 def _opened(region: str) -> Iterator[Any]:
-    """Moto's records of a region, locked against changes."""
+    """Moto's EC2 backend of a region, locked while the block runs."""
     from moto.ec2.models import ec2_backends  # noqa: PLC0415 - loaded by the first call anyway
 
     with moto_app.LOCK:
@@ -167,7 +167,7 @@ def _subnets(backend: Any) -> list[Gate]:
         if _enforced(backend, acl.vpc_id)
         for joined in acl.associations
     }
-    # Moto keeps the association of a subnet that was deleted.
+    # Moto keeps the associations of deleted subnets.
     there = {name: subnet for zone in backend.subnets.values() for name, subnet in zone.items()}
     return [
         Gate(
