@@ -24,7 +24,7 @@ def _ask(path: Path, **request: Any) -> dict[str, Any]:
         return answer
 
 
-def test_process_serves_an_inherited_socket_and_stops_at_once(tmp_path: Path) -> None:
+def test_the_process_serves_an_inherited_socket_and_stops_on_sigterm(tmp_path: Path) -> None:
     control, sessions = tmp_path / "control", tmp_path / "sessions"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         options = ["--fd", str(listener.fileno()), "--control", control, "--sessions", sessions]

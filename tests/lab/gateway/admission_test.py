@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_payload_that_is_too_long_is_lost_or_cuts_the_connection(tmp_path: Path) -> None:
+def test_too_long_a_payload_is_lost_or_cuts_the_connection(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, max_payload=1024) as it:
             client, session = await it.client(document=SSH)
@@ -37,7 +37,7 @@ def test_a_wrong_digest_is_lost_only_with_the_fault(tmp_path: Path) -> None:
                 wrong = bytearray(encode("input_stream_data", b"!", number, 0, 1))
                 wrong[80] ^= 1
                 await client.socket.send(bytes(wrong))
-                await client.send_as(number + 1, b"?")  # acks come in the order of what came
+                await client.send_as(number + 1, b"?")  # acks come in the order of the messages
                 await client.until(lambda: number + 1 in client.acked)
                 return number in client.acked
 

@@ -127,7 +127,7 @@ def test_acks_wait_for_the_write(tmp_path: Path) -> None:
     run(main())
 
 
-def test_agent_blocked_too_long_drops_its_connection(
+def test_an_agent_that_is_blocked_too_long_drops_its_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert channel.PONG_WAIT == 60
@@ -162,7 +162,7 @@ def test_agent_blocked_too_long_drops_its_connection(
 def test_a_message_whose_ack_fails_in_a_reset_is_written_twice(
     tmp_path: Path, document: str, fault: str, times: int
 ) -> None:
-    """Measured with the real agent: in 3 of 3 resets during an upload, in 0 of 2 other cuts."""
+    """Measured with the real agent: 3 of 3 resets during an upload, 0 of 2 other cuts."""
     got = bytearray()
 
     async def sink(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:

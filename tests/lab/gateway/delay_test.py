@@ -26,8 +26,8 @@ def test_latency_is_one_way_and_costs_no_throughput(tmp_path: Path) -> None:
                 )
                 return asyncio.get_running_loop().time() - begin
 
-            # The least of several: a busy machine delays some, never all. Half a millisecond a way
-            # is what the line may be early.
+            # The shortest of several: a busy machine delays some, not all. A message may come half
+            # a millisecond early in each direction.
             assert 0.099 <= min([await took(1) for _ in range(10)]) < 0.19
             assert 0.099 <= min([await took(100) for _ in range(3)]) < 2
             await client.close()

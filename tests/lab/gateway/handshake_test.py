@@ -22,7 +22,9 @@ if TYPE_CHECKING:
         (REMOTE, {"type": "LocalPortForwarding", "localPortNumber": "0", "host": "127.0.0.1"}),
     ],
 )
-def test_request(tmp_path: Path, document: str, more: dict[str, str]) -> None:
+def test_the_request_has_the_documents_properties(
+    tmp_path: Path, document: str, more: dict[str, str]
+) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, _ = await it.client(document=document, agent_version="3.2.1.0")
@@ -64,7 +66,7 @@ def test_handshake_complete_before_or_after_the_ack(
 
 
 def test_the_ack_usually_comes_first(tmp_path: Path) -> None:
-    """As of the real agent: in 3 of 46 sessions HandshakeComplete came first (measured)."""
+    """Measured with the real agent: HandshakeComplete came first in 3 of 46 sessions."""
     before: list[bool] = []
 
     async def main() -> None:
@@ -82,7 +84,7 @@ def test_the_ack_usually_comes_first(tmp_path: Path) -> None:
     assert len(set(map(tuple, (before[:50], before[50:])))) == 2
 
 
-def test_refused_action_ends_the_session(tmp_path: Path) -> None:
+def test_a_refused_action_ends_the_session(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, encrypt=True) as it:
             client, _ = await it.client()
@@ -99,7 +101,7 @@ def test_refused_action_ends_the_session(tmp_path: Path) -> None:
     run(main())
 
 
-def test_unanswered_handshake_times_out(tmp_path: Path) -> None:
+def test_an_unanswered_handshake_times_out(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, handshake_timeout_s=0.05) as it:
             client, _ = await it.client()
@@ -171,7 +173,7 @@ def test_data_during_the_dial_is_rejected_and_later_data_kept(
     run(main())
 
 
-def test_handshake_request_is_lost_without_a_client_and_repeated(tmp_path: Path) -> None:
+def test_a_handshake_request_sent_without_a_client_is_repeated(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, worker_start_ms=1) as it:
             begin = asyncio.get_running_loop().time()
@@ -187,10 +189,10 @@ def test_handshake_request_is_lost_without_a_client_and_repeated(tmp_path: Path)
     run(main())
 
 
-def test_silent_agent(tmp_path: Path) -> None:
+def test_a_silent_agent_sends_nothing_and_the_session_stays(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, silent=True) as it:
-            given = it.start()  # the usual time for a client to connect applies
+            given = it.start()  # with the usual time limit for a client to connect
             it.faults(silent=True, handshake_timeout_s=0.05)
             client = await Client.open(given)
             await asyncio.sleep(0.15)

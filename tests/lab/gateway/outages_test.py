@@ -33,14 +33,14 @@ def test_the_hourly_close_leaves_the_session_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("side", ["client", "agent"])
-def test_cuts_after_bytes(tmp_path: Path, side: str) -> None:
+def test_data_arrives_despite_a_cut_after_some_bytes(tmp_path: Path, side: str) -> None:
     async def main() -> None:
         faults: dict[str, Any] = {f"cut_{side}_after_bytes": 20_000, "agent_reconnect_ms": 50}
         async with lab(tmp_path, **faults) as it:
             client, session = await it.client(document=SSH)
             await client.handshake()
             await client.send_surely(b"a")
-            await client.send(b"a" * 9_999)  # once: a second copy would be cut off at once
+            await client.send(b"a" * 9_999)  # once: a second copy would cause another cut
             await client.until(lambda: client.closed or client.named("start_publication"))
             if side == "client":
                 assert client.socket.protocol.close_code == 1006
@@ -51,7 +51,7 @@ def test_cuts_after_bytes(tmp_path: Path, side: str) -> None:
     run(main())
 
 
-def test_frozen_connection_is_not_closed(tmp_path: Path) -> None:
+def test_a_frozen_connection_is_not_closed(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH)

@@ -22,7 +22,7 @@ async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         await reader.read(1)
 
 
-def test_end_of_the_target_ends_the_session_after_the_data(tmp_path: Path) -> None:
+def test_the_session_ends_after_the_data_when_the_target_closes(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, _greet) as it:
             client, _ = await it.client(document=SSH)
@@ -131,7 +131,7 @@ def test_failed_dial_crashes_the_worker(tmp_path: Path) -> None:
         async with lab(tmp_path, crash_notice_s=0.1) as it:
             client, _ = await it.client(document=SSH, port=1)
             await client.handshake()
-            with contextlib.suppress(ConnectionClosed):  # the crash may have been noticed by now
+            with contextlib.suppress(ConnectionClosed):  # the session may be closed already
                 await client.send(b"x")
             await client.until(lambda: client.closed)
             assert 1 not in client.acked

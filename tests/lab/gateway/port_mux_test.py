@@ -31,7 +31,7 @@ async def _stream(client: Client, number: int = 3) -> None:
 
 
 @pytest.mark.parametrize("document", [REMOTE, LOCAL])
-def test_echo_and_terminate(tmp_path: Path, document: str) -> None:
+def test_data_is_echoed_and_terminate_ends_the_session(tmp_path: Path, document: str) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(document=document)
@@ -50,7 +50,7 @@ def test_echo_and_terminate(tmp_path: Path, document: str) -> None:
     run(main())
 
 
-def test_frames_may_be_cut_anywhere(tmp_path: Path) -> None:
+def test_a_frame_may_come_in_many_messages(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, _ = await it.client()
@@ -82,7 +82,7 @@ def test_streams_are_independent(tmp_path: Path) -> None:
     run(main())
 
 
-def test_end_of_the_target_is_a_fin_and_the_session_stays(tmp_path: Path) -> None:
+def test_a_target_that_closes_sends_fin_and_the_session_stays(tmp_path: Path) -> None:
     async def hello(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"bye")
 
@@ -98,7 +98,7 @@ def test_end_of_the_target_is_a_fin_and_the_session_stays(tmp_path: Path) -> Non
     run(main())
 
 
-def test_fin_of_the_client_delivers_what_came_before(tmp_path: Path) -> None:
+def test_data_before_the_clients_fin_is_delivered(tmp_path: Path) -> None:
     got = bytearray()
 
     async def sink(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -117,7 +117,7 @@ def test_fin_of_the_client_delivers_what_came_before(tmp_path: Path) -> None:
     run(main())
 
 
-def test_failed_dial_is_a_flag_and_a_fin(tmp_path: Path) -> None:
+def test_a_failed_dial_sends_a_flag_and_a_fin(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(port=1)
@@ -148,7 +148,9 @@ def test_old_versions_use_no_mux(tmp_path: Path, client_version: str, agent_vers
     run(main())
 
 
-def test_an_old_client_needs_keep_alives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_client_is_closed_without_keep_alives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     watch = MuxPort._watch
 
     async def main() -> None:

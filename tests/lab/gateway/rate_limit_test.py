@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_too_many_messages_pause_the_agent_then_cut(tmp_path: Path) -> None:
+def test_too_many_messages_cut_the_connection_after_a_pause(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH)
             await opened(client)
-            it.faults(message_rate_limit=10, rate_grace_s=0.1)  # slow machines exceed it, too
+            it.faults(message_rate_limit=10, rate_grace_s=0.1)  # a slow machine exceeds this, too
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     await client.send(b"x")

@@ -1,4 +1,4 @@
-"""A minimal client of the data channel that does what a test tells it, right or wrong."""
+"""A minimal client of the data channel that does what a test tells it, even if that is wrong."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def frames(data: bytes) -> list[tuple[int, int, bytes]]:
 
 
 async def until(true: Callable[[], object], seconds: float = 45) -> None:
-    """Wait until something is so."""
+    """Wait until `true()` holds."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not true():
         if asyncio.get_running_loop().time() > deadline:
@@ -117,12 +117,12 @@ async def until(true: Callable[[], object], seconds: float = 45) -> None:
 
 
 class Client:
-    """Keeps what it receives; acks and orders data by itself unless told otherwise."""
+    """Keeps the messages it receives; acks and orders data unless a test switches that off."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self.acking = True
-        self.reacking = True  # the reference client acks no message twice
+        self.reacking = True  # ack duplicates, too; the reference client does not
         self.messages: list[Received] = []
         self.data = b""
         self.sequence = 0
@@ -149,7 +149,7 @@ class Client:
         await self.socket.send(json.dumps(request))
 
     async def reopen(self, given: dict[str, str]) -> None:
-        """Go on with the same state on another connection."""
+        """Continue with the same state on another connection."""
         await self.close()
         self.closed = False
         self.socket = await connect(given["StreamUrl"], compression=None, max_size=None)
@@ -186,7 +186,7 @@ class Client:
         sequence, self.sequence = self.sequence, self.sequence + 1
         while sequence not in self.acked:
             assert not self.closed
-            with contextlib.suppress(ConnectionClosed):  # what came before is still to be read
+            with contextlib.suppress(ConnectionClosed):  # the reader still takes earlier messages
                 await self.send_as(sequence, payload, payload_type)
             with contextlib.suppress(asyncio.TimeoutError):
                 await self.until(lambda: sequence in self.acked or self.closed, 0.02)
@@ -196,7 +196,7 @@ class Client:
 
     @property
     def distinct(self) -> list[Received]:
-        """The messages without those that came again because their acks were late."""
+        """The messages without duplicates, which come when acks are late."""
         found: dict[uuid.UUID, Received] = {}
         for message in self.messages:
             found.setdefault(message.id, message)
@@ -210,7 +210,7 @@ class Client:
 
     @property
     def output(self) -> str | None:
-        """The text of channel_closed, once it came."""
+        """The Output of channel_closed; None until it comes."""
         closed = self.named("channel_closed")
         return closed[0].json["Output"] if closed else None
 
@@ -224,7 +224,7 @@ class Client:
             await self._reader
 
     def vanish(self) -> None:
-        """Disappear without a goodbye."""
+        """Drop the connection without a close frame."""
         self.socket.transport.abort()
 
     async def _read(self) -> None:
@@ -245,7 +245,7 @@ class Client:
         assert message.digest_ok
         if not self.acking or (message.sequence < self.expected and not self.reacking):
             return
-        with contextlib.suppress(ConnectionClosed):  # what came before is still to be read
+        with contextlib.suppress(ConnectionClosed):  # the reader still takes earlier messages
             await self.socket.send(ack(message))
         if message.sequence >= self.expected:
             self._early[message.sequence] = message
@@ -327,7 +327,7 @@ async def lab(
     listener = socket.create_server(("127.0.0.1", 0))
     host, port = listener.getsockname()
     service = Service(f"{host}:{port}", folder / "sessions", latency)
-    door = await loop.create_server(service.connection, sock=listener)
+    server = await loop.create_server(service.connection, sock=listener)
     it = Lab(service, target.sockets[0].getsockname()[1], folder / "sessions")
     it.accepted = made
     it.faults(**faults)
@@ -335,18 +335,18 @@ async def lab(
         yield it
     finally:
         service.close()
-        door.close()
+        server.close()
         target.close()
         for writer in made:
             writer.close()
-        for _ in range(100):  # turns of the loop: what was told to end ends in a few
+        for _ in range(100):  # cancelled tasks end within a few turns of the event loop
             await asyncio.sleep(0)
         left = [t for t in asyncio.all_tasks() if "gateway/" in repr(t) and "sm_proxy" in repr(t)]
         assert not left, left
 
 
 class LateReader:
-    """A target that reads nothing before `release` is set, then everything."""
+    """A target that reads nothing until `release` is set, then everything."""
 
     def __init__(self) -> None:
         self.release = asyncio.Event()
@@ -369,5 +369,5 @@ async def opened(client: Client) -> None:
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a test, which hangs for a minute at most."""
+    """Run a test for at most a minute."""
     asyncio.run(asyncio.wait_for(main, 60))

@@ -49,7 +49,7 @@ def test_a_token_works_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [b"\0binary", "not json", "[]", "{}"])
-def test_first_message_must_be_the_token(tmp_path: Path, first: bytes | str) -> None:
+def test_the_first_message_must_be_the_token(tmp_path: Path, first: bytes | str) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             async with connect(it.start()["StreamUrl"]) as socket:

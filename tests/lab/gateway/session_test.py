@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_client_that_vanishes_leaves_the_session_open(tmp_path: Path) -> None:
+def test_a_client_that_vanishes_leaves_the_session_open(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH)
@@ -30,12 +30,12 @@ def test_client_that_vanishes_leaves_the_session_open(tmp_path: Path) -> None:
     run(main())
 
 
-def test_idle_session_is_closed_with_a_text(tmp_path: Path) -> None:
+def test_an_idle_session_is_closed_with_a_text(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH)
             await opened(client)
-            it.service.find(session)._active -= 3600  # an hour without a word
+            it.service.find(session)._active -= 3600  # as if idle for an hour
             await client.send(b"x")
             await client.until(lambda: client.data == b"hellox")
             it.faults(idle_timeout_s=1800)
@@ -92,7 +92,7 @@ def test_output_is_kept_while_the_client_is_away(tmp_path: Path) -> None:
     run(main())
 
 
-def test_terminate_and_close_from_outside(tmp_path: Path) -> None:
+def test_terminate_and_close_text_reach_the_client(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH)
@@ -115,7 +115,7 @@ def test_terminate_and_close_from_outside(tmp_path: Path) -> None:
     run(main())
 
 
-def test_a_client_that_connects_to_an_ended_session_is_told(tmp_path: Path) -> None:
+def test_a_client_that_connects_to_an_ended_session_gets_its_output(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             given = it.start()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_huge_message_closes_the_connection(tmp_path: Path) -> None:
+def test_a_huge_message_closes_the_connection(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path) as it:
             client, session = await it.client(document=SSH)
@@ -26,7 +26,7 @@ def test_huge_message_closes_the_connection(tmp_path: Path) -> None:
     run(main())
 
 
-def test_fragments_are_joined_and_made(tmp_path: Path) -> None:
+def test_fragments_are_sent_and_received(tmp_path: Path) -> None:
     async def main() -> None:
         async with lab(tmp_path, fragment=100) as it:
             client, _ = await it.client(document=SSH)

@@ -11,7 +11,7 @@ from sm_proxy_lab.gateway import wire
 from . import scripted_client as own
 
 
-def test_layout_is_the_documented_one() -> None:
+def test_a_message_has_the_documented_layout() -> None:
     raw = wire.encode(wire.OUTPUT, b"abc", sequence=7, flags=1, payload_type=1)
     assert raw[:4] == struct.pack(">I", 116)
     assert raw[4:36] == b"output_stream_data              "
@@ -22,7 +22,7 @@ def test_layout_is_the_documented_one() -> None:
     assert raw[112:] == struct.pack(">II", 1, 3) + b"abc"
 
 
-def test_message_id_halves_are_swapped() -> None:
+def test_the_halves_of_the_message_id_are_swapped() -> None:
     raw = own.encode("input_stream_data", b"", 3)
     message = wire.decode(raw)
     name = own.decode(raw).id
@@ -31,7 +31,7 @@ def test_message_id_halves_are_swapped() -> None:
     assert uuid.UUID(bytes=wire.new_message_id()).version == 4
 
 
-def test_ack_names_the_message() -> None:
+def test_an_ack_names_its_message() -> None:
     raw = own.encode("input_stream_data", b"x", 12)
     answer = own.decode(wire.acknowledge(wire.decode(raw)))
     assert (answer.type, answer.sequence, answer.flags, answer.payload_type) == (
@@ -46,7 +46,7 @@ def test_ack_names_the_message() -> None:
     assert wire.acknowledged(answer.payload) == 12
 
 
-def test_publication_messages_have_the_real_services_oddities() -> None:
+def test_publication_messages_have_the_bugs_of_the_real_service() -> None:
     raw = wire.publication(wire.PAUSE)
     assert len(raw) == 120
     assert raw[80:112] == bytes(32)
