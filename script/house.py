@@ -1,9 +1,9 @@
 """Measures the structure of the code: `script/house [REVISION...]`, one column for each tree.
 
 A room is a package or module right below `sm_proxy`, and the lab as a whole. A room stands one
-floor above the highest room that it imports. Rooms in a circle of imports share a floor,
-so a house with circles looks lower than it is. All imports count, also those inside functions and
-those for type checkers.
+floor above the highest room that it imports. Rooms that import each other in a circle share a
+floor, so a tree with circles looks lower than it is. All imports count, also those inside functions
+and those for type checkers.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from sm_proxy.settings import load_for_command
 from sm_proxy.settings.schema import FLAGS, option
 
 COMMANDS = {
-    "setup": "set this laptop up: key, ssh config, credentials, bastion",
-    "connect": "be ssh's ProxyCommand: tunnel stdin and stdout into a job's container",
-    "resolve": "show where a host name leads: job, node, address, host keys",
+    "setup": "set up this laptop: key, ssh config, credentials, bastion",
+    "connect": "act as ssh's ProxyCommand: tunnel stdin and stdout into a job's container",
+    "resolve": "show what a host name stands for: job, node, address, host keys",
     "wait": "wait until a job's container can be reached",
     "list": "show running and recent jobs, and whether ssh can reach them",
     "vscode": "open a folder of a container in VS Code or an editor of its family",
@@ -32,7 +32,7 @@ COMMANDS = {
     "login": "get AWS credentials now: log in to SSO, or type an MFA code",
     "inspect": "show a job's machine: GPUs, disks, memory, network, processes",
     "go": "let a waiting container start the job's program",
-    "done": "let a container that is kept for you end",
+    "done": "end a container that is kept for you",
     "container": "write our files for a training image into its build context",
     "doctor": "diagnose connection problems and suggest fixes",
     "demo": "show an ssh connection from start to end, on an embedded AWS",

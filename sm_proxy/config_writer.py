@@ -106,7 +106,7 @@ def plan(
         known: every context after the change; None for those on disk and that of `settings`.
 
     Raises:
-        SmProxyError: `config-malformed`, a mark of ours is missing or repeated in one of the files.
+        SmProxyError: `config-malformed`, one of our marks in the files is missing or repeated.
     """
     own = settings.ssh_config_file
     target = atomic_write.follow_symlinks(ssh_config)
@@ -147,7 +147,7 @@ def plan_removal(ssh_config: Path, settings: Settings) -> list[Change]:
     by_hand = "Delete the lines between the sm-proxy marks by hand."
     return [
         Change(target, before, after, by_hand, keep=True),
-        Change(own, atomic_write.read(own), None, "Delete it by hand."),
+        Change(own, atomic_write.read(own), None, "Delete this file by hand."),
     ]
 
 
@@ -164,7 +164,7 @@ def plan_stubs(settings: Settings, stubs: Sequence[Stub]) -> list[Change]:
     if before is None or span is None:
         raise SmProxyError(
             "config-malformed",
-            f"{own} has no section for hosts",
+            f"{own} has no section for running jobs",
             "Run `sm-proxy config write` first.",
         )
     known = contexts.parse(before, own)
@@ -181,7 +181,7 @@ def plan_keys(settings: Settings, keys: Sequence[Path]) -> list[Change]:
     own = settings.ssh_config_file
     before = atomic_write.read(own)
     after = None if before is None else blocks.with_keys(before, keys)
-    return [Change(own, before, after, "Then run `sm-proxy config write`.")]
+    return [Change(own, before, after, "Make it writable, then run `sm-proxy config write`.")]
 
 
 def offer_keys(settings: Settings, keys: Sequence[Path]) -> None:
@@ -209,19 +209,17 @@ def problems(changes: Sequence[Change], ssh_config: Path) -> list[Problem]:
     found = [Problem(f"out of date: {item.path}", _WRITE) for item in changes if item.needed]
     for item in changes:
         if _others_may_write(item.path):
-            what = (
-                f"bad permissions: others may write {item.path}, so ssh may read no config at all"
-            )
+            what = f"bad permissions: others may write {item.path}, so ssh may refuse to start"
             found.append(Problem(what, f"Run `chmod go-w {shlex.quote(str(item.path))}`."))
     if not there:
-        found.append(Problem(f"not included: {own.path} by {users.path}", _WRITE))
+        found.append(Problem(f"not included: {users.path} has no Include of {own.path}", _WRITE))
     elif not first:
         where = f"{users.path}: our Include is after a Host or Match line"
         found.append(Problem(f"shadowed: {where}", _WRITE))
     for program in blocks.programs(own.before or b""):
         if not (Path(program).is_absolute() and os.access(program, os.X_OK)):
             what = f"program missing: {program!r} of a ProxyCommand cannot be run"
-            found.append(Problem(what, f"Install it there again. Or: {_WRITE}"))
+            found.append(Problem(what, f"Install it there again, or: {_WRITE}"))
     return found or _ignored(changes, ssh_config)
 
 
@@ -265,7 +263,7 @@ def apply(changes: Sequence[Change]) -> None:
             raise SmProxyError(
                 "busy",
                 f"another program is changing {change.path}",
-                "Save the file there, then run the command again.",
+                "Wait until that program has saved it, then run the command again.",
             ) from error
         except private_files.NotOursError as error:
             raise permissions.not_ours(error, change.path, "SM_PROXY_STATE_DIR") from None

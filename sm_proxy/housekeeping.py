@@ -30,7 +30,7 @@ _SWEEP_EVERY_S: Final = 24 * 3600.0
 
 
 class BackgroundHousekeeping:
-    """Housekeeping beside a connection once that is up, or after its end if it was short."""
+    """Housekeeping while a connection is up, or after its end if it was short."""
 
     def __init__(self, aws: Aws, stream: Stream, settings: Settings) -> None:
         self._aws = aws

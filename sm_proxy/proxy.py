@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from sm_proxy.state.connection_log import ConnectionRecord
     from sm_proxy.tunnel.host_key_check import HostKeyCheckedStream
 
-FAREWELL_S: Final = 5.0
+CLEAN_UP_S: Final = 5.0
 """How long a connection may take to clean up, once its last line is printed."""
-SAY_S: Final = 2.5
+LAST_LINE_S: Final = 2.5
 """How long its last line may take; for a bug, a report is written first."""
 _HELD_S: Final = 2.0
 """How long stderr stays open after a failure, unless ssh has gone: ssh waits for our exit."""
@@ -121,7 +121,7 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
 
 
 class _Dialler:
-    """Finds the container of a host name and dials it; does so again if the cache was wrong.
+    """Finds the container of a host name and dials it; again if the cache was wrong.
 
     Attributes:
         container: found or dialled last, with the port that is dialled; None at first.
@@ -174,7 +174,7 @@ class _Dialler:
             self._target, settings, aws, wait=settings.wait, on_status=output.status
         )
         if found.cached and not found.host_keys and not self._is_trusted(found):
-            # It would be refused, but the log may have got its marker since it was cached.
+            # Without a key it is refused. Its marker may have reached the log since it was cached.
             found = resolver.resolve(self._target, settings, aws, fresh=True)
         return self._with_port(found)
 
@@ -191,7 +191,7 @@ class _Dialler:
             return
         raise SmProxyError(
             "wrong-user",
-            f"the container of {container.host} lets {container.user} in, not {self._user}",
+            f"the container of {container.host} accepts {container.user}, not {self._user}",
             f"Use: ssh {container.user}@{container.host}",
         )
 
@@ -256,11 +256,11 @@ def _print_last_line(failure: Exception) -> None:
         elif not failure.reported:
             error_handler.report_now(failure)
 
-    Background(work).settled(SAY_S)
+    Background(work).settled(LAST_LINE_S)
 
 
 def _clean_up(connection: _Connection, ended_by: BaseException | None) -> None:
-    """Do what is left, in a thread: no disk or service that hangs keeps this process alive."""
+    """Clean up in a thread, so that a hanging disk or service cannot keep this process alive."""
 
     def work() -> None:
         with contextlib.ExitStack() as steps:  # from the last to the first, even if one fails
@@ -274,20 +274,20 @@ def _clean_up(connection: _Connection, ended_by: BaseException | None) -> None:
                 steps.callback(debug_log.write, "closed")
                 steps.callback(connection.stream.close)
 
-    farewell = Background(work)
+    cleaning = Background(work)
     held = isinstance(ended_by, Exception)
-    with signals.Deadline(FAREWELL_S) as deadline:
-        while not farewell.done and (within := deadline.left()):
-            farewell.settled(min(within, _TICK_S))
-            if held and (connection.ssh.gone() or within < FAREWELL_S - _HELD_S):
+    with signals.Deadline(CLEAN_UP_S) as deadline:
+        while not cleaning.done and (within := deadline.left()):
+            cleaning.settled(min(within, _TICK_S))
+            if held and (connection.ssh.gone() or within < CLEAN_UP_S - _HELD_S):
                 held = False
                 signals.detach_stderr()
-    if farewell.done:
-        farewell.result()
+    if cleaning.done:
+        cleaning.result()
 
 
 def _log(connection: _Connection, ended_by: BaseException | None) -> None:
-    """Write the connection's record; no error matters, the connection has done its work."""
+    """Write the connection's record. Errors are ignored: the connection itself is over."""
     with contextlib.suppress(Exception):  # a new version may have been installed meanwhile
         from sm_proxy.state import connection_log  # noqa: PLC0415 - not before the first byte
 

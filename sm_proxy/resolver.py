@@ -1,9 +1,9 @@
 """From a host name to a container: `sm-myjob.algo-2` -> job, node, address, port, host keys, user.
 
-DescribeTrainingJob tells what the job is and which subnets it uses. The head of the node's newest
-log stream tells where its container is. DescribeSubnets tells whether that address can be true. The
-last two run concurrently. The result is cached: a second connection makes none of these calls, and
-of many connections at once only one describes the job.
+DescribeTrainingJob shows the job's status and its subnets. The head of the node's newest log stream
+names the container's address. DescribeSubnets shows whether that address is in the job's subnets.
+The last two run concurrently. The result is cached: a second connection makes none of these calls,
+and of many concurrent connections only one describes the job.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def resolve(
         aws: for the calls.
         wait: how long to wait for a job that is still starting, in seconds.
         on_status: takes a line for the user while it waits.
-        fresh: ask AWS even if the answer is cached.
+        fresh: whether to ask AWS even if the answer is cached.
 
     Raises:
         SmProxyError: with the code that fits.
@@ -239,7 +239,7 @@ class _Search:
         if found.ignored:
             self._on_status(
                 f"the log of {job.name}/{self._target.node} has {found.ignored} more marker(s) "
-                "that differ from the first: ignored"
+                "that differ from the first; they are ignored"
             )
         allow_loopback = self._settings.allow_loopback
         address = choose_address(found.addresses, subnets, allow_loopback=allow_loopback)
@@ -273,8 +273,8 @@ class _Search:
             f"the log of {job.name}/{self._target.node} has asterisks instead of the "
             f"{'host key' if placed else 'address'} of its container: a data protection policy of "
             "CloudWatch Logs masks it",
-            f"Allow these credentials logs:Unmask on the log group {job.log_group}, or remove that "
-            "data identifier from its policy.",
+            f"Allow these credentials logs:Unmask on the log group {job.log_group}, or remove the "
+            "data identifier that masks it from the policy.",
         )
 
     def _refuse_if_without_server(self, found: LogAddress) -> None:
@@ -284,7 +284,7 @@ class _Search:
             raise SmProxyError(
                 "address-refused",
                 f"the log of {self._target.host} names no valid address",
-                "Look at what the container prints.",
+                "Check what the container prints into the job's log.",
             )
         raise SmProxyError(
             "no-address",

@@ -117,7 +117,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     def run(args: Any, settings: Settings) -> Result:
         seen.append((args, settings))
         if args.host == "sm-bad":
-            raise SmProxyError("no-vpc", "none", "mend")
+            raise SmProxyError("no-vpc", "none", "fix")
         return Result({"host": args.host}, f"it is {args.host}")
 
     monkeypatch.setattr(resolve, "run", run)
@@ -167,15 +167,15 @@ def test_an_expected_error_is_rendered(
     asked: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["resolve", "sm-bad"]) == 1
-    assert capsys.readouterr() == ("", "sm-proxy: no-vpc: none. mend\n")
+    assert capsys.readouterr() == ("", "sm-proxy: no-vpc: none. fix\n")
     assert cli.main(["resolve", "sm-bad", "--json"]) == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out)["error"]["code"] == "no-vpc"
-    assert captured.err == "sm-proxy: no-vpc: none. mend\n"
+    assert captured.err == "sm-proxy: no-vpc: none. fix\n"
     assert len(asked) == 2
 
 
-def test_json_after_a_double_dash_is_another_programs(
+def test_json_after_a_double_dash_belongs_to_another_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

@@ -288,7 +288,7 @@ def test_concurrent_writers_all_succeed(user_config: Path, settings: Settings) -
                     write(user_config, settings)
                 with config_writer.writers_lock():
                     remove(user_config, settings)
-        except BaseException as error:  # noqa: BLE001 - told by the assertion
+        except BaseException as error:  # noqa: BLE001 - the assertion shows it
             failures.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -385,7 +385,7 @@ def test_check_names_a_file_that_ssh_will_not_read(
     (dot_ssh / name).chmod(0o664)
     capsys.readouterr()
     run(dot_ssh, "check", status=1)
-    told = f"bad permissions: others may write {dot_ssh / name}, so ssh may read no config at all"
+    told = f"bad permissions: others may write {dot_ssh / name}, so ssh may refuse to start"
     assert capsys.readouterr().out == f"{told}. Run `chmod go-w {dot_ssh / name}`.\n"
 
 

@@ -116,7 +116,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     yield found
     found.over.set()
     for thread in set(threading.enumerate()) - before:
-        thread.join(60)  # what it still writes belongs into the folders of this test
+        thread.join(60)  # it still writes to the folders of this test
     for descriptor in (found.to_us, found.from_us):
         if descriptor >= 0:
             os.close(descriptor)
@@ -298,7 +298,7 @@ class Granting:
 def test_a_hang_up_between_dialling_and_copying_leaves_no_session(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A signal strikes after the stream was returned, and before it is assigned."""
+    """A signal arrives after the stream was returned, and before it is assigned."""
     api = Granting()
 
     def returned_too_late(*_: Any) -> Any:
@@ -345,7 +345,7 @@ def test_a_clean_up_step_that_hangs_does_not_keep_the_process(
 ) -> None:
     place, name = HANGS.get(what, (world, what))
     monkeypatch.setattr(place, name, lambda *_: world.over.wait(60))
-    monkeypatch.setattr(proxy, "FAREWELL_S", 0.3)
+    monkeypatch.setattr(proxy, "CLEAN_UP_S", 0.3)
     began = time.monotonic()
     if fails:
         world.pump_fails = SmProxyError("session-lost", "gone")
@@ -367,18 +367,18 @@ def append(*_):
 
 told = os.dup(1)
 connection_log.append = append
-proxy.FAREWELL_S, signals.HURRY_S, proxy.SAY_S = {}, {}, {}
+proxy.CLEAN_UP_S, signals.HURRY_S, proxy.LAST_LINE_S = {}, {}, {}
 proxy._HELD_S = 0.1
 sys.exit(cli.main(["connect", "no-name-of-ours"]))
 """
 
 
 def helper(
-    farewell: float, hurry: float, say: float = 60, **options: Any
+    clean_up: float, hurry: float, last_line: float = 60, **options: Any
 ) -> subprocess.Popen[bytes]:
     """A `connect` process whose clean-up hangs; it uses the state folder of this test."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HELPER.format(farewell, hurry, say)],
+        [sys.executable, "-c", HELPER.format(clean_up, hurry, last_line)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         **options,
@@ -393,7 +393,9 @@ def helper(
 def test_a_signal_ends_a_clean_up_that_hangs(name: str) -> None:
     process = helper(600, 0.1, stderr=subprocess.PIPE)
     while process.poll() is None:
-        process.send_signal(signal.Signals[name])  # the first may come before it is listened for
+        process.send_signal(
+            signal.Signals[name]
+        )  # the first may come before the handler is installed
         time.sleep(0.05)
     _, err = process.communicate()
     assert process.returncode == 1
@@ -424,7 +426,7 @@ def test_a_blocked_stderr_does_not_keep_the_process() -> None:
             os.write(writer, b"x" * 4096)
     os.set_blocking(writer, True)
     try:
-        helper(0.1, 0.1, say=0.1, stderr=writer).communicate(timeout=60)
+        helper(0.1, 0.1, last_line=0.1, stderr=writer).communicate(timeout=60)
     finally:
         os.close(reader)
         os.close(writer)

@@ -247,7 +247,7 @@ def test_a_later_different_marker_is_ignored_and_reported() -> None:
     found = resolved(working(GetLogEvents=events(*lines)), on_status=told.append)
     assert found.address == "10.0.1.5"
     assert told == [
-        "the log of my-job/algo-1 has 2 more marker(s) that differ from the first: ignored"
+        "the log of my-job/algo-1 has 2 more marker(s) that differ from the first; they are ignored"
     ]
 
 

@@ -1,1 +1,4 @@
-"""One command per module: `add_arguments(parser)` and `run(args)`; none prints."""
+"""One command per module: `add_arguments(parser)` and `run(args, settings)`.
+
+No command prints: `run` returns a `Result` for `cli.py` to show, or an exit status.
+"""

@@ -91,7 +91,7 @@ def _carried_out(args: argparse.Namespace, plan: Callable[[], list[Change]]) -> 
 
 def _message(change: Change) -> str:
     kept = change.keep and change.before is not None
-    where = f" (before: {atomic_write.backup_path(change.path, 'latest')})" if kept else ""
+    where = f" (backup: {atomic_write.backup_path(change.path, 'latest')})" if kept else ""
     done = "removed" if change.after is None else "wrote"
     return f"{done} {change.path}{where}"
 

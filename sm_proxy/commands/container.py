@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, _: Settings) -> Result:
     """Write the files.
 
     Data: `{"version", "files": [{"path", "state", "written"}], "dockerfile": [lines], "example"}`.
-    `state` tells what was there before: new (nothing), same, older or edited.
+    `state` shows what was there before: new (nothing), same, older or edited.
     """
     folder: Path = args.folder
     files = build_context.planned(folder)

@@ -1,4 +1,4 @@
-"""`sm-proxy doctor`: checks why a connection fails, and how to fix it."""
+"""`sm-proxy doctor`: finds out why a connection fails, and how to fix it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _text(findings: Sequence[Finding]) -> str:
     width = max(len(item.id) for item in findings)
     lines: list[str] = []
     for item in findings:
-        if item.reason.startswith("not looked at"):
+        if item.reason.startswith(runner.NOT_RUN):
             continue
         lines.append(f"{_coloured(item.result)}  {item.id:{width}}  {item.ms:6} ms  {item.reason}")
         if item.fix:

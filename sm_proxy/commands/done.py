@@ -1,4 +1,4 @@
-"""`sm-proxy done`: lets containers that are kept end, on one node or on all nodes."""
+"""`sm-proxy done`: ends containers that are kept, on one node or on all nodes."""
 
 from __future__ import annotations
 

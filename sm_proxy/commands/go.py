@@ -13,20 +13,20 @@ from sm_proxy.settings import Settings
 
 _WORDS = {
     ("go", "wait"): "its program starts now",
-    ("go", "keep"): "was not waiting: its program has ended, the container is kept (sm-proxy done)",
+    ("go", "keep"): "was not waiting: its program has ended, and the container is kept",
     ("go", "none"): "was not waiting: its program is already running",
-    ("go", "unknown"): "its program starts now if it was waiting (its entrypoint does not tell)",
-    ("done", "wait"): "will not be kept after its program, which your connection has started",
+    ("go", "unknown"): "its program starts now if it was waiting (its old entrypoint does not say)",
+    ("done", "wait"): "will end with its program, which your connection has started",
     ("done", "keep"): "ends now",
-    ("done", "none"): "will not be kept after its program",
-    ("done", "unknown"): "ends now if it was kept (its entrypoint does not tell)",
+    ("done", "none"): "will end with its program",
+    ("done", "unknown"): "ends now if it was kept (its old entrypoint does not say)",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`go HOST [--json]`: for every node, or for the one that HOST names (`sm-myjob.algo-2`)."""
     parser.add_argument(
-        "host", metavar="HOST", help="a job: all its nodes; or one node: sm-<job>.algo-2"
+        "host", metavar="HOST", help="a job (all its nodes), or one node, such as sm-<job>.algo-2"
     )
     options.add_wait(parser)
     options.add_ssh_config(parser, options.CONFIG_OF_KEY)

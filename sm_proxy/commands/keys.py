@@ -40,13 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             nargs="?",
             choices=passphrases.MODES,
             const="auto",
-            help="for the new key: random (kept in the keyring), ask, or none (as the old key)",
+            help="for the new key: random (kept in the keyring), ask, or none; default: as the old",
         )
     made["load"].add_argument(
         "--lifetime",
         default="8h",
         metavar="DURATION",
-        help="how long the agent keeps them (8h; 0: as long as it runs)",
+        help="how long the agent keeps the keys (8h; 0: until the agent ends)",
     )
     for name in ("rotate", "revoke", "push"):
         made[name].add_argument(
@@ -70,8 +70,7 @@ def _show(args: argparse.Namespace, settings: Settings) -> Result:
 def _list(_: argparse.Namespace, settings: Settings) -> Result:
     keys = identities.offered(settings)
     lines = [
-        f"{'current' if key is keys[0] else 'before':8} {key.fingerprint}  {key.path}"
-        for key in keys
+        f"{'current' if key is keys[0] else 'old':8} {key.fingerprint}  {key.path}" for key in keys
     ]
     return Result({"keys": _data(keys)}, "\n".join(lines))
 
@@ -88,7 +87,7 @@ def _rotate(args: argparse.Namespace, settings: Settings) -> Result:
     lines = [
         f"new key {new.fingerprint} ({new.path})",
         f"ssh also offers the old key, for jobs that accept only that: {old.fingerprint}",
-        *(f"put {address}" for address in pushed),
+        *(f"uploaded {address}" for address in pushed),
         "New jobs accept the new key if their Environment has:",
         f"    {_assignments(identities.environment([new]))}",
         f"When no job needs the old key, run: sm-proxy keys revoke {old.fingerprint}",
@@ -101,7 +100,7 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
 
     removed: list[str] = []
     encrypted: list[Identity] = []
-    unasked: list[str] = []
+    still_in_agent: list[str] = []
 
     def before(gone: Sequence[Identity]) -> None:
         from sm_proxy.identity import s3, ssh_agent  # noqa: PLC0415 - imports botocore
@@ -113,7 +112,7 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
             try:
                 ssh_agent.forget(key, settings.identity_agent)
             except SmProxyError as error:  # noqa: PERF203 - one or two
-                unasked.append(_left_in_agent(key, error))
+                still_in_agent.append(_left_in_agent(key, error))
         encrypted.extend(key for key in gone if _is_encrypted(key))
 
     gone, left = rotation.revoke(
@@ -124,15 +123,15 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> Result:
     lines = [f"removed from this machine: {key.fingerprint} ({key.path})" for key in gone]
     lines += [f"deleted {address}" for address in removed]
     if left[0].path in {key.path for key in gone}:
-        lines.append(f"new key instead: {left[0].fingerprint}")
+        lines.append(f"new key in its place: {left[0].fingerprint}")
     lines += ["To lock out anyone who has a copy of the private key, also:", *_left_to_do(removed)]
-    lines += unasked
+    lines += still_in_agent
     data = {
         "revoked": _data(gone),
         "keys": _data(left),
         "environment": identities.environment(left),
         "s3": removed,
-        "agent": not unasked,
+        "agent": not still_in_agent,
     }
     return Result(data, "\n".join(lines))
 
@@ -165,7 +164,7 @@ def _load(args: argparse.Namespace, settings: Settings) -> Result:
     if settings.identity_file:
         raise SmProxyError(
             "unsupported",
-            f"{settings.identity_file} is your own key",
+            f"{settings.identity_file} is your own key; `keys load` loads only ours",
             f"Load it with: ssh-add {settings.identity_file}",
         )
     keys = identities.offered(settings)
@@ -173,7 +172,7 @@ def _load(args: argparse.Namespace, settings: Settings) -> Result:
         passphrase = passphrases.find_or_ask(key) if _is_encrypted(key) else None
         ssh_agent.load(key, passphrase, lifetime, settings.identity_agent)
     until = f" for {args.lifetime}" if lifetime else ""
-    lines = [f"in the agent{until}: {key.fingerprint}" for key in keys]
+    lines = [f"loaded into the agent{until}: {key.fingerprint}" for key in keys]
     return Result({"keys": _data(keys), "lifetime": lifetime}, "\n".join(lines))
 
 
@@ -201,11 +200,11 @@ def _is_encrypted(key: Identity) -> bool:
 def _push(_: argparse.Namespace, settings: Settings) -> Result:
     if not settings.keys_s3:
         raise SmProxyError(
-            "bad-setting", "no S3 folder is set", "Name one: --keys-s3 s3://bucket/keys/"
+            "bad-setting", "no S3 folder is set", "Name one with --keys-s3 s3://bucket/keys/."
         )
     key = identities.ensure(settings)
     pushed = _pushed(settings, [key])
-    return Result({"keys": _data([key]), "s3": pushed}, f"put {pushed[0]}")
+    return Result({"keys": _data([key]), "s3": pushed}, f"uploaded {pushed[0]}")
 
 
 def _pushed(settings: Settings, keys: Sequence[Identity]) -> list[str]:

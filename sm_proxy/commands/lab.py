@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_parser = actions.add_parser("run", help="run a command inside the lab")
     lab_run.add_arguments(run_parser)
     run_parser.set_defaults(main=lab_run.main)
-    up_parser = actions.add_parser("up", help="keep a lab up and print what to export")
+    up_parser = actions.add_parser("up", help="keep a lab running and print what to export")
     lab_run.add_up_arguments(up_parser)
     up_parser.set_defaults(main=lab_run.up)
 

@@ -67,11 +67,11 @@ def _browser(args: argparse.Namespace) -> bool:
 
 def _invite(invited: Invitation, portal: Portal, *, browser: bool) -> None:
     output.status(f"to log in to {portal.start_url}, open {invited.url}")
-    output.status(f"and confirm if it shows this code: {invited.code}")
+    output.status(f"there, confirm if it shows this code: {invited.code}")
     if browser:
         threads.Background(lambda: _open(invited.url))
     where = "in the browser window that opens" if browser else "in any browser"
-    output.status(f"waiting until you have done so {where}, {invited.lasts_s / 60:.0f} min at most")
+    output.status(f"waiting up to {invited.lasts_s / 60:.0f} min for you to confirm {where}")
 
 
 def _open(url: str) -> None:
@@ -90,10 +90,12 @@ def _open(url: str) -> None:
 
 def _not_kept(why: str) -> SmProxyError:
     """The error for a role session that cannot be stored: the next ssh will ask again."""
-    remedy = secret_store.remedy() if secret_store.trouble() else "Install one that keyring knows"
+    remedy = "Install a keyring that Python's package `keyring` supports"
+    if secret_store.trouble():
+        remedy = secret_store.remedy()
     return SmProxyError(
         "no-keyring",
         f"the code was right, but its session cannot be stored in this system's keyring: {why}",
         f"{remedy}, then run `sm-proxy login` again. Until then, connect from a terminal, where "
-        "the code is asked for each time, or set SSH_ASKPASS.",
+        "sm-proxy asks for the code each time, or set SSH_ASKPASS.",
     )

@@ -18,7 +18,7 @@ _SHOWN: Final = 20
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """`--json`: print the result as JSON."""
-    parser.add_argument("--json", action="store_true", help="one JSON envelope on stdout")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 
 def target_of(args: argparse.Namespace, settings: Settings) -> Target:
@@ -32,13 +32,13 @@ def target_of(args: argparse.Namespace, settings: Settings) -> Target:
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """`--wait DURATION`: for a job that is starting."""
-    text = f"wait for a starting job ({durations.form(WAIT_DEFAULT_S)})"
+    text = f"how long to wait for a starting job ({durations.form(WAIT_DEFAULT_S)})"
     parser.add_argument("--wait", type=duration, metavar="DURATION", help=text)
 
 
 def add_timeout(parser: argparse.ArgumentParser) -> None:
     """`--timeout DURATION`: when to give up waiting for a starting job."""
-    text = f"wait no longer than this ({durations.form(WAIT_DEFAULT_S)})"
+    text = f"how long to wait at most ({durations.form(WAIT_DEFAULT_S)})"
     parser.add_argument(
         "--timeout", type=duration, metavar="DURATION", default=WAIT_DEFAULT_S, help=text
     )
@@ -75,7 +75,7 @@ def duration(text: str, least: int = 0) -> int:
     """The seconds of a duration on the command line.
 
     Raises:
-        ArgumentTypeError: it is no duration, shorter than `least` seconds, or longer than a job
+        ArgumentTypeError: it is not a duration, shorter than `least` seconds, or longer than a job
             may run.
     """
     try:

@@ -1,4 +1,4 @@
-"""`sm-proxy resolve`: where a host name leads, without connecting."""
+"""`sm-proxy resolve`: finds the container of a host name, without connecting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`resolve HOST [--wait DURATION] [--json]`."""
     parser.add_argument("host", metavar="HOST")
     parser.add_argument(
-        "--wait", type=options.duration, metavar="DURATION", help="wait for a starting job"
+        "--wait",
+        type=options.duration,
+        metavar="DURATION",
+        help="how long to wait for a starting job (0s)",
     )
     options.add_json(parser)
 

@@ -70,8 +70,8 @@ def _key_message(key: Identity, mode: passphrases.Mode | None) -> str:
     if mode in {None, "none"} or not private_files.exists(key.path):
         return str(key.path)
     if not key_files.is_encrypted(key_files.read(key.path).private):
-        return f"{key.path}, without a passphrase: sm-proxy keys rotate --passphrase"
-    return f"{key.path}, with a passphrase: sm-proxy keys load"
+        return f"{key.path}, without a passphrase (set one: sm-proxy keys rotate --passphrase)"
+    return f"{key.path}, with a passphrase (to use it in ssh: sm-proxy keys load)"
 
 
 def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:
@@ -103,7 +103,7 @@ def _outside(settings: Settings) -> list[Step]:
 
 def _text(taken: list[Step], data: dict[str, Any]) -> str:
     lines = [step.line for step in taken]
-    lines += ["", "For the Environment of your jobs:"]
+    lines += ["", "Add to the Environment of your jobs:"]
     lines += [f"    {name}={value}" for name, value in data["environment"].items()]
     lines += ["", f"Next: sm-proxy list, then {data['next']}"]
     if any(step.failure for step in taken):

@@ -33,15 +33,15 @@ _FINAL: Final = ("config-", "bad-setting", "bad-permissions")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`sync [--watch] [--interval DURATION] [--dry-run] [--json]`."""
-    once_or_on = parser.add_mutually_exclusive_group()
-    once_or_on.add_argument("--watch", action="store_true", help="repeat until it is stopped")
-    once_or_on.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--watch", action="store_true", help="repeat until it is stopped")
+    mode.add_argument("--dry-run", action="store_true", help="print a diff, write nothing")
     parser.add_argument(
         "--interval",
         type=partial(options.duration, least=1),
         metavar="DURATION",
         default=_INTERVAL_S,
-        help=f"with --watch: time between two looks ({durations.form(_INTERVAL_S)})",
+        help=f"with --watch: time between two rounds ({durations.form(_INTERVAL_S)})",
     )
     options.add_ssh_config(parser)
     options.add_json(parser)
@@ -181,8 +181,8 @@ def _running_hosts(
     if only and only not in recorded:
         raise SmProxyError(
             "bad-setting",
-            f"{own} has no context with the prefix {only}",
-            f"Known: {', '.join(recorded) or 'none'}; add one with `sm-proxy config write`.",
+            f"{own} has no block for the prefix {only}",
+            f"It has: {', '.join(recorded) or 'none'}. Add it: `sm-proxy config write --prefix`.",
         )
     found: dict[str, RunningHosts] = {}
     for prefix, recorded_options in recorded.items():

@@ -93,12 +93,12 @@ def _prepared(editor: Editor, host: str, *, global_timeout: bool) -> Outcome:
     outcome = settings_file.set_values(catalog.user_settings(editor), values)
     if outcome.problem:
         output.status(
-            f"{outcome.path} is left alone: {outcome.problem}. "
+            f"{outcome.path} was not changed: {outcome.problem}. "
             f'Add by hand: "{_PLATFORM}": {{"{host}": "linux"}}'
         )
     if outcome.config_file:
         output.status(
             f"{editor.title} reads {outcome.config_file} (remote.SSH.configFile): "
-            "that file needs our Include, see `sm-proxy config write --ssh-config`"
+            "that file needs our Include: see `sm-proxy config write --ssh-config`"
         )
     return outcome

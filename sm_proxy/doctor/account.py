@@ -24,7 +24,7 @@ from sm_proxy.settings import Settings
 from sm_proxy.settings.schema import is_region
 
 _GROUP: Final = "/aws/sagemaker/TrainingJobs"
-_NOBODY: Final = "sm-proxy-doctor-asks-whether-it-may"
+_NO_SUCH_NAME: Final = "sm-proxy-doctor-permission-check"
 
 
 def make_client(settings: Settings) -> Aws:
@@ -73,7 +73,7 @@ def endpoint(context: Context) -> str:
 def clock(context: Context) -> str:
     """Our clock agrees with the Date of the endpoint's answer."""
     if context.date_skew_s is None:
-        raise SkipCheck("the answer had no date")
+        raise SkipCheck("the endpoint's answer had no Date header")
     off = abs(context.date_skew_s)
     if off > SIGNATURE_S:
         raise SmProxyError(
@@ -90,7 +90,7 @@ def credentials(context: Context) -> str:
     found = caller.identify(context.aws)
     if found.arn is None:
         raise SkipCheck(
-            f"there are credentials; STS does not say whose, which is harmless: {found.unknown}"
+            f"found, but STS does not say whose they are, which is harmless: {found.unknown}"
         )
     return found.arn
 
@@ -121,7 +121,7 @@ def _optional(check: Check, needed: Callable[[Context], bool] = lambda _: False)
         except SmProxyError as error:
             if error.code != "access-denied" or needed(context):
                 raise
-            raise SkipCheck(f"not needed, and denied: {error.message}") from None
+            raise SkipCheck(f"denied, but not needed: {error.message}") from None
 
     return tried
 
@@ -132,7 +132,7 @@ def describe_call_stage(target: Target | None) -> Stage:
     The check `job` makes the calls of the other kinds if there is no training job of that name.
     """
     kind = (target and target.kind) or kinds.ORDER[0]
-    operation, parameters = kinds.of(kind).describe_call(target.job if target else _NOBODY)
+    operation, parameters = kinds.of(kind).describe_call(target.job if target else _NO_SUCH_NAME)
     return ((f"sagemaker:{operation}", _action("sagemaker", operation, **parameters)),)
 
 
@@ -151,7 +151,7 @@ def _group(context: Context) -> str:
 def _stream(context: Context) -> str:
     """A missing stream that would belong to the job: a policy may allow only the job's own."""
     found = _streams(context)
-    return f"{found.prefix if found else ''}{_NOBODY}"
+    return f"{found.prefix if found else ''}{_NO_SUCH_NAME}"
 
 
 LOGS: Final[Stage] = (

@@ -26,7 +26,7 @@ def running(context: Context) -> str:
     states = {item["InstanceId"]: item.get("State", {}).get("Name", "?") for item in found}
     up = sorted(name for name, state in states.items() if state == "running")
     if not up:
-        raise _none(context, states)
+        raise _no_bastion(context, states)
     serving = _serving(context, up)
     context.hop = next(item for item in found if item["InstanceId"] == serving)
     return serving
@@ -40,7 +40,7 @@ def _serving(context: Context, up: list[str]) -> str:
     return up[0]
 
 
-def _none(context: Context, states: dict[str, str]) -> SmProxyError:
+def _no_bastion(context: Context, states: dict[str, str]) -> SmProxyError:
     there = [name for name, state in states.items() if state in {"stopped", "stopping"}]
     shown = ", ".join(f"{name} is {state}" for name, state in states.items())
     where = f" --region {context.aws.region}"
@@ -73,7 +73,7 @@ def agent(context: Context) -> str:
         oldest = ".".join(map(str, bastion_lookup.OLDEST_AGENT))
         raise SmProxyError(
             "agent-too-old",
-            f"the agent of {target} is {version}, but it must be {oldest} or newer",
+            f"the agent of {target} has version {version}, but it needs {oldest} or newer",
             f"aws ssm send-command --document-name AWS-UpdateSSMAgent --instance-ids {target}"
             f" --region {context.aws.region}",
         )
@@ -112,5 +112,5 @@ def _instances(context: Context, **asked: Any) -> list[dict[str, Any]]:
         if error.code != "access-denied" or not context.settings.bastion:
             raise
         context.hop = {"InstanceId": context.settings.bastion}
-        raise SkipCheck("ec2:DescribeInstances is denied, and the bastion was named") from None
+        raise SkipCheck("ec2:DescribeInstances is denied; the settings name the bastion") from None
     return [item for group in answer.get("Reservations", []) for item in group["Instances"]]

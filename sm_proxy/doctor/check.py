@@ -60,8 +60,8 @@ class Context:
         aws: for the calls.
         target: what the host name asks for; None without a host name, or with a bad one.
         bad_name: why the host name cannot be parsed.
-        effective: what `ssh -G` says, lower-case keyword to values.
-        date_skew_s: AWS's clock less ours, in seconds.
+        effective: what `ssh -G` shows, lower-case keyword to values.
+        date_skew_s: AWS's clock minus ours, in seconds.
         hop: the instance that the route goes through, as DescribeInstances describes it.
         pinned: the file with the host key that was pinned on first use; None if the log names the
             key.
@@ -92,7 +92,7 @@ class Context:
 
 Check = Callable[[Context], str]
 Stage = Sequence[tuple[str, Check]]
-"""Checks that run side by side, by id."""
+"""Checks that run concurrently, each with its id."""
 
 
 def needed(value: Any, what: str) -> Any:

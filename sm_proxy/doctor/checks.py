@@ -1,4 +1,4 @@
-"""The table of checks: stages run one after the other, the checks of a stage side by side."""
+"""The table of checks: stages run one after the other, the checks of a stage concurrently."""
 
 from __future__ import annotations
 

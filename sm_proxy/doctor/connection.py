@@ -72,7 +72,7 @@ def host_key(context: Context) -> str:
         raise SmProxyError(
             "host-key-unknown" if not container.host_keys else "host-key-changed",
             f"the server offers no key of the expected kind: {error}",
-            "Is that port's server the container's own sshd?",
+            "Check that the container's own sshd listens on that port.",
         ) from None
     key = transport.get_remote_server_key()
     seen = f"{key.get_name()} {key.get_base64()}"
@@ -83,7 +83,7 @@ def host_key(context: Context) -> str:
         origin, next_step = "expected from the log", "and check who can write the job's log."
         if context.pinned:
             origin = "pinned on first use"
-            next_step = f"and if its container was replaced, delete {context.pinned} to trust anew."
+            next_step = f"and if the container was replaced, delete {context.pinned} to trust anew."
         raise SmProxyError(
             "host-key-changed",
             f"{origin}: {expected}; seen at {container.address}: "
@@ -185,7 +185,7 @@ def _agent_keys(context: Context, paramiko: Any) -> list[tuple[str, Any]]:
             "unsupported",
             f"the ssh-agent at {os.environ.get('SSH_AUTH_SOCK', 'its usual place')} does not "
             f"answer within {_AGENT_S:.0f} s, and ssh waits for it",
-            "End it and start another, or do without: unset SSH_AUTH_SOCK.",
+            "Restart that agent, or go without it: unset SSH_AUTH_SOCK.",
         )
     if isinstance(asked.error, (paramiko.SSHException, OSError)):
         return []

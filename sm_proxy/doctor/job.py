@@ -60,7 +60,7 @@ def user(context: Context) -> str:
     if login != container.user:
         raise SmProxyError(
             "wrong-user",
-            f"the container lets {container.user} in, not {login}",
+            f"the container accepts {container.user}, not {login}",
             f"Use: ssh {container.user}@{context.host}",
         )
     return login

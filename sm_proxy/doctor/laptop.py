@@ -83,7 +83,7 @@ def _flavour(program: str) -> str:
     if os.name != "nt":
         return ""
     inbox = "system32" in program.lower()
-    return ", Windows' own" if inbox else ", MSYS2: Git's, its paths differ from Windows' own"
+    return ", Windows' own" if inbox else ", of Git for Windows: it writes paths in another way"
 
 
 def permissions(context: Context) -> str:
@@ -153,9 +153,9 @@ def key(context: Context) -> str:
     if private_files.exists(path) and not private_files.is_plain(path):
         away = f"{move_away(path)}; sm-proxy config write"
         fix = away if own else "Name a key file with --identity-file."
-        raise SmProxyError("no-identity", f"{path} is no plain file", fix)
+        raise SmProxyError("no-identity", f"{path} is not a regular file", fix)
     if not private_files.exists(path):
-        raise SkipCheck(f"{path} has only the public half: an agent must have the key")
+        raise SkipCheck(f"{path}.pub is only the public key: an agent must hold the private one")
     if public and not _halves_of_one(path):
         half = path.with_name(path.name + ".pub")
         raise SmProxyError(
@@ -202,7 +202,7 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
         raise SmProxyError(
             "unsupported",
             f"{command[0]} does not end within {_DEADLINE_S} s",
-            f"Something in its config may hang, such as a Match exec: {shlex.join(command)}",
+            f"Something in its config may hang, such as a Match exec. Try: {shlex.join(command)}",
         ) from None
     except OSError as error:
         raise SmProxyError("unsupported", f"{command[0]} cannot be run: {error}") from None

@@ -1,4 +1,4 @@
-"""The last failure on record: editors and ControlPersist hide the lines that ssh prints."""
+"""The last recorded failure: editors and ControlPersist hide the lines that ssh prints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def failure(context: Context) -> str:
             continue
         if found := _message(record, f" (sm-proxy {record.get('command', '?')})"):
             return found
-    raise SkipCheck("no failure is on record")
+    raise SkipCheck("no failure is recorded")
 
 
 def _connection(host: str) -> str | None:

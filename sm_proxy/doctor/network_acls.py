@@ -104,7 +104,7 @@ def _closed(context: Context, acl: dict[str, Any], edge: _Edge) -> SmProxyError:
     numbers = [int(item["RuleNumber"]) for item in acl["Entries"] if item["Egress"] == edge.egress]
     return SmProxyError(
         "sshd-silent",
-        f"{name}, the network ACL of {edge.subnet}, lets no TCP {edge}",
+        f"{name}, the network ACL of {edge.subnet}, allows no TCP {edge}",
         f"aws ec2 create-network-acl-entry --network-acl-id {name} --{way} --rule-action allow"
         f" --rule-number {max(1, min(numbers, default=101) - 1)} --protocol tcp"
         f" --port-range From={edge.ports[0]},To={edge.ports[1]} --cidr-block {edge.peer}/32"

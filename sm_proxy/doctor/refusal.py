@@ -20,7 +20,7 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.public_key import signature_algorithms
 
 _FORBIDDEN: Final = (
-    "The key is not missing: check the container's sshd_config for AllowUsers, "
+    "Check the container's sshd_config for AllowUsers, "
     "DenyUsers, AllowGroups, PermitRootLogin, PubkeyAcceptedAlgorithms and AuthorizedKeysFile; "
     "/etc/passwd for a shell that exists; /etc/shadow for a lock (!); whether /etc/nologin "
     "exists; and who may write to the home folder and ~/.ssh (StrictModes: chmod go-w). "
@@ -53,11 +53,11 @@ def explain(
     """
     container: Any = context.container
     what = (
-        f"the container refuses the login of {user} with "
-        f"{'; '.join(tried) or 'any key: there is no key to offer'}"
+        f"the container refuses the login of {user}"
+        f"{' with ' + '; '.join(tried) if tried else ': there is no key to offer'}"
     )
     if banner := _banner(context.ssh):
-        what += f'; it says "{banner}"'
+        what += f'; its banner says "{banner}"'
     more = sorted(set(more))
     if more:
         return SmProxyError(
@@ -83,7 +83,7 @@ def explain(
         )
     if keys and _given(context, container, keys):
         return SmProxyError(
-            "key-refused", f"{what}, although the job was given that key", _FORBIDDEN
+            "key-refused", f"{what}, although the job's Environment has that key", _FORBIDDEN
         )
     hint = container.key_advice
     if container.source != "marker":
@@ -92,15 +92,15 @@ def explain(
 
 
 def _banner(ssh: Any) -> str:
-    told = ssh.get_banner() or b""
-    text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
+    banner = ssh.get_banner() or b""
+    text = banner.decode(errors="replace") if isinstance(banner, bytes) else str(banner)
     return " ".join(text.split())[:160]
 
 
 def _unwanted(ssh: Any, keys: list[Any]) -> str:
     """The kinds of our keys if the server accepts signatures of none of them (RFC 8308)."""
-    told = getattr(ssh, "server_extensions", {}).get("server-sig-algs", b"")
-    wanted = set(told.decode(errors="replace").split(",")) - {""}
+    reported = getattr(ssh, "server_extensions", {}).get("server-sig-algs", b"")
+    wanted = set(reported.decode(errors="replace").split(",")) - {""}
     kinds = {str(key.get_name()) for key in keys}
     if not wanted or any(signature_algorithms(kind) & wanted for kind in kinds):
         return ""

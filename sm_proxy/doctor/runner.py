@@ -15,28 +15,30 @@ from sm_proxy.local.redaction import redact
 from sm_proxy.local.threads import Background
 
 DEADLINE_S: Final = 45.0
-"""For one check, in seconds: longer than all its retries and time-outs together."""
+"""For one check, in seconds: longer than all its retries and timeouts together."""
 ASKED_S: Final = 300.0
 """For a check that asks the user for a code, in seconds."""
-BROKE: Final = "the check itself broke"
+NOT_RUN: Final = "not checked"
+"""How the reason begins if an earlier failure kept the check from running."""
+BROKE: Final = "a bug in sm-proxy stopped this check"
 """How the reason begins if a bug of ours ended the check; the connection may be fine."""
 _LATE: Final = {
-    "credentials": "A credential_process of the AWS profile may hang, or a locked keyring: run the"
-    " one by hand, unlock the other."
+    "credentials": "If the AWS profile has a credential_process, run it by hand: it may hang."
+    " If the keyring is locked, unlock it."
 }
-"""By check id: what else may take so long; network calls have time-outs of their own."""
+"""The fix for a check that took too long, by check id; network calls have their own timeouts."""
 
 
 def examine(context: Context, stages: Sequence[Stage]) -> list[Finding]:
-    """Run the checks, those of a stage side by side; none runs after a stage that failed."""
+    """Run the checks, those of a stage concurrently; none runs after a stage that failed."""
     findings: list[Finding] = []
     for stage in stages:
         cause = first_failure(findings)
         if cause is not None:
-            why = f"not looked at: {cause.id} failed"
+            why = f"{NOT_RUN}: {cause.id} failed"
             findings += [Finding(name, "skipped", why) for name, _ in stage]
         else:
-            findings += _side_by_side(context, stage)
+            findings += _run_stage(context, stage)
     return findings
 
 
@@ -50,7 +52,7 @@ def broken(findings: Sequence[Finding]) -> list[Finding]:
     return [item for item in findings if item.reason.startswith(BROKE)]
 
 
-def _side_by_side(context: Context, stage: Stage) -> Iterator[Finding]:
+def _run_stage(context: Context, stage: Stage) -> Iterator[Finding]:
     started = time.monotonic()
     running = [
         (name, Background(lambda name=name, check=check: _one(name, check, context)))  # type: ignore[misc]

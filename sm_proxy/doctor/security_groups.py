@@ -85,7 +85,7 @@ def _any(
 def allows(rule: dict[str, Any], port: int, address: str, peers: Sequence[str]) -> bool:
     """Whether one rule allows TCP to `port`, from or to `address` or the groups `peers`.
 
-    A prefix list counts as a yes: it may contain the address, and the tunnel check will tell.
+    A prefix list counts as a yes: it may contain the address, and the tunnel check will show it.
     """
     if str(rule.get("IpProtocol")) not in {"-1", "tcp", "6"}:
         return False
@@ -116,7 +116,7 @@ def _closed(
     source = f"--source-group {peer}" if peer else f"--cidr {container.address}/32"
     return SmProxyError(
         "sshd-silent",
-        f"no {way} rule of {', '.join(groups)} lets TCP {what} pass",
+        f"no {way} rule of {', '.join(groups)} allows TCP {what}",
         f"aws ec2 authorize-security-group-{way} --group-id {groups[0]} --protocol tcp"
         f" --port {container.port} {source} --region {context.aws.region}",
     )

@@ -31,8 +31,8 @@ def answers(context: Context) -> str:
             "program that exists; then look at the job's log.",
         ) from None
     with channel:
-        said, status = _outcome(channel)
-    shown = f': "{" ".join(said.split())[:_SHOWN]}"' if said.strip() else ""
+        printed, status = _outcome(channel)
+    shown = f': "{" ".join(printed.split())[:_SHOWN]}"' if printed.strip() else ""
     if status is None:
         raise _failure(
             f"the login succeeds, but a command does not end within {_RUN_S:.0f} s{shown}",
@@ -44,13 +44,13 @@ def answers(context: Context) -> str:
             "Give the user a login shell that exists (usermod -s /bin/bash), and look for an "
             "`exit` in ~/.bashrc.",
         )
-    if _WORD not in said:
+    if _WORD not in printed:
         raise _failure(
             f"the login succeeds, but the server does not run our command{shown}",
             "Look for ForceCommand in its sshd_config, command= before the key in authorized_keys, "
             "and an `exit` in ~/.bashrc.",
         )
-    if said.strip() != _WORD:
+    if printed.strip() != _WORD:
         raise _failure(
             f"the server's shell prints text before a command runs{shown}",
             "scp, sftp and rsync fail on such text: in ~/.bashrc, print only if [ -t 1 ] is true.",

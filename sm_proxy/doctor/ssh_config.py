@@ -1,4 +1,4 @@
-"""Checks of the ssh config: what `ssh -G` says with the user's file and with ours alone."""
+"""Checks of the ssh config: what `ssh -G` shows with the user's file and with ours alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sm_proxy.ssh_config.judgement import Rewrite
 
 _IMPORTS: Final = "import botocore.session, cryptography, keyring, platformdirs, websockets"
 """Modules that a connection may need; the import fails if a package is damaged."""
-_SAID: Final = "sm-proxy"
+_PRINTED: Final = "sm-proxy"
 """The word that the program prints about itself."""
 _WRITE: Final = "sm-proxy config write"
 
@@ -35,7 +35,7 @@ def effective(context: Context) -> str:
     others = [] if context.host else [f"{prefix}doctor" for prefix in contexts.read(own)]
     for host in dict.fromkeys([*others, first]):  # ours last: later checks use its options
         _effective(context, own, host)
-    return f"ssh goes by {own}"
+    return f"ssh uses {own}"
 
 
 def _effective(context: Context, own: Path, host: str) -> None:
@@ -63,7 +63,7 @@ def marks(context: Context) -> str:
         # An earlier check covers the Include, and an outdated block still works.
         if found.what.startswith("program missing"):
             raise SmProxyError("config-malformed", found.what, found.fix)
-    return f"{config} and {context.settings.ssh_config_file} are whole"
+    return f"{config} and {context.settings.ssh_config_file} are undamaged"
 
 
 def program(context: Context) -> str:
@@ -77,13 +77,13 @@ def program(context: Context) -> str:
     if shutil.which(found) is None:
         raise SmProxyError(
             "config-malformed",
-            f"the ProxyCommand starts {found}, and there is no such program",
+            f"the ProxyCommand starts {found}, which does not exist",
             f"Write its new path with: {_WRITE}",
         )
     done = laptop.run(_probe(words))
     if done.returncode:
         raise _does_not_start(found, done.stderr, isolated="-I" in words)
-    if _SAID not in done.stdout:
+    if _PRINTED not in done.stdout:
         raise SmProxyError(
             "config-malformed",
             f"the ProxyCommand starts {found}, which is not sm-proxy",
@@ -97,7 +97,7 @@ def _probe(words: list[str]) -> list[str]:
     """A command that shows whether the ProxyCommand's program works."""
     if "-m" in words[:4]:
         module = words[words.index("-m") + 1 :][:1]
-        tried = f"{_IMPORTS}, {''.join(module)}.proxy; print({_SAID!r})"
+        tried = f"{_IMPORTS}, {''.join(module)}.proxy; print({_PRINTED!r})"
         return [*words[: words.index("-m")], "-c", tried]
     package = [word for word in words[1:3] if word == "-I" or word.endswith("__main__.py")]
     return [words[0], *package, "--version"]
@@ -108,7 +108,7 @@ def _does_not_start(program: str, complaint: str, *, isolated: bool) -> SmProxyE
     what = f"the ProxyCommand starts {program}, which fails: {last or 'it prints nothing'}"
     names = python_environment.misleading()
     if names and not isolated:
-        what += f"; your shell sets {', '.join(names)}, which it obeys"
+        what += f"; your shell sets {', '.join(names)}, which changes how it starts"
         return SmProxyError(
             "config-malformed", what, f"Write it again, so that it ignores them: {_WRITE}"
         )

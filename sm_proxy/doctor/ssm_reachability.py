@@ -61,8 +61,8 @@ def _closed(context: Context, service: str, group: str, source: str) -> SmProxyE
     address = needed(context.hop, "the bastion")["PrivateIpAddress"]
     return SmProxyError(
         "bastion-offline",
-        f"no ingress rule of {group}, a group of the endpoint for {service}, lets TCP from "
-        f"{address} to port {_HTTPS} pass",
+        f"no ingress rule of {group}, a group of the endpoint for {service}, allows TCP from "
+        f"{address} to port {_HTTPS}",
         f"aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp"
         f" --port {_HTTPS} {source or f'--cidr {address}/32'} --region {context.aws.region}",
     )

@@ -113,12 +113,12 @@ def _connections(host: str | None) -> str:
     if host is None:
         return "(no host was given)"
     records = connection_log.recent(host)[:_ERRORS]
-    return "\n".join(json.dumps(asdict(record)) for record in records) or "(none on record)"
+    return "\n".join(json.dumps(asdict(record)) for record in records) or "(none recorded)"
 
 
 def _tail(path: Path) -> str:
     if private_files.exists(path) and not private_files.is_plain(path):
-        return "(no plain file)"
+        return "(not a regular file)"
     try:
         return path.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace")
     except OSError as error:

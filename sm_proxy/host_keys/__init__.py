@@ -1,1 +1,1 @@
-"""Host keys: which ones a container may have, and how ssh is told of them."""
+"""Host keys: which ones a container may have, and how ssh learns them."""

@@ -38,7 +38,7 @@ class HostKeyPolicy:
     ) -> None:
         self._settings = settings
         self._look = look
-        self._remembered = container.cached
+        self._cached = container.cached
         self._wait_reported = False
         self._dialled = container
         self._on_first_use = False
@@ -72,7 +72,7 @@ class HostKeyPolicy:
             None if the log names the key; else the error that says why it is refused.
         """
         unread = ""
-        for pause in _PAUSES_S if self._remembered else _PAUSES_S[1:]:
+        for pause in _PAUSES_S if self._cached else _PAUSES_S[1:]:
             if pause and not self._log_may_lag():
                 break
             self._wait(pause)

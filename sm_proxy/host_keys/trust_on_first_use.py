@@ -1,9 +1,9 @@
 """Trust on first use, for containers whose log names no host key. Off unless the user opts in.
 
 The key is read through the tunnel once, before ssh connects, and pinned for that job and node in
-the state folder; ssh itself stays strict. A first use cannot tell whether it met the right
-container, so the user opts in host by host. A pinned key needs no opt-in any more, and any other
-key is refused from then on.
+the state folder; ssh itself stays strict. The first connection cannot show whether it
+reaches the right container, so the user opts in host by host. Later connections need no opt-in, and
+any key other than the pinned one is refused.
 """
 
 from __future__ import annotations
@@ -96,10 +96,9 @@ def sweep() -> None:
 def _opt_in_missing(container: Container) -> SmProxyError:
     return SmProxyError(
         "host-key-unknown",
-        f"the log of {container.host} names no host key, so its container cannot be told from "
-        "another",
-        "Use the sm-proxy entrypoint in the image, which prints the key. Or trust the first key "
-        f'that answers: set trust_first_use = true under [hosts."{container.host}"] in '
+        f"the log of {container.host} names no host key, so the container cannot be verified",
+        "Use the sm-proxy entrypoint in the image, which prints the key. Or trust the key of the "
+        f'first connection: set trust_first_use = true under [hosts."{container.host}"] in '
         f"{paths.config_dir() / FILE_NAME}, or set SM_PROXY_TRUST_FIRST_USE=1 for the first "
         "connection.",
     )

@@ -66,7 +66,7 @@ def _try(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
     try:
         job = kinds.of(listed.kind).describe(aws, listed.name)
         if job is None:
-            return Reachability(reachable=False, reason="it is gone")
+            return Reachability(reachable=False, reason="it no longer exists")
         nodes = job.nodes
         job.refuse_if_over()
         job.refuse_unless_in_vpc()

@@ -1,4 +1,4 @@
-"""The hosts of one context: the jobs that run now, and the user that each container serves."""
+"""The hosts of one context: the jobs that run now, and the user that each container accepts."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class RunningHosts:
         return found
 
     def _new_container(self, target: Target) -> Container | None:
-        """The container of another node, until it is found: then `ssh` itself looks it up."""
+        """The container of another node; None once it was found, as `ssh` can look it up itself."""
         found = None if target.host in self._nodes_seen else self._container(target)
         if found is not None:
             self._nodes_seen.add(target.host)

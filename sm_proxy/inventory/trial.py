@@ -1,7 +1,7 @@
 """Whether `connect` would reach a container: all of its steps, without the user's bytes.
 
-The log says where a container is. Whether a server listens there, with the right host key, shows
-only a trial. It opens one session and ends it.
+The log names a container's address. Only a trial shows whether a server listens there with the
+right host key. It opens one session and ends it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """End a job's time windows from outside: the wait before its program, and the keeping after it.
 
-The entrypoint watches for two files in its run folder, `go` and `done`. Every ssh session has the
-folder's path in SM_PROXY_RUN_DIR. The file `window` in it contains `wait`, `keep` or `none`; older
-entrypoints do not write it.
+A window is the wait or the keeping. The entrypoint watches for two files in its run folder, `go`
+and `done`. Every ssh session has the folder's path in SM_PROXY_RUN_DIR. The file `window` in it
+contains `wait`, `keep` or `none`; older entrypoints do not write it.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ def release_nodes(
     """End a window on the node that the host name has, or on every node of the job.
 
     Returns:
-        The job's name, and each node with what became of it, in the order of the nodes.
+        The job's name, and the outcome for each node, in the order of the nodes.
 
     Raises:
-        SmProxyError: the host cannot be resolved, or there is but one node and it cannot be told.
+        SmProxyError: the host cannot be resolved, or the only node cannot be released.
     """
     first = resolver.resolve(target, settings, aws, wait=settings.wait, on_status=on_status)
 
@@ -98,9 +98,10 @@ def _release_node(release: EndWord, container: Container, settings: Settings) ->
     if window in {"absent", ""} or answer.status:
         raise SmProxyError(
             "unsupported",
-            f"{container.host} has no window to end: its ssh sessions name no folder of our"
-            " entrypoint, or it cannot be written to",
-            "Is the sm-proxy entrypoint in the image, and does its server pass the environment on?",
+            f"cannot reach the entrypoint on {container.host}: in its ssh sessions,"
+            " SM_PROXY_RUN_DIR is not set, or names no writable folder",
+            "Check that the image has the sm-proxy entrypoint, and that its SSH server passes the"
+            " environment on.",
         )
     shown = window if window in _WINDOWS else "unknown"
     return NodeOutcome(container.node, printable(shown, 20))

@@ -180,7 +180,7 @@ def _failure(container: Container, complaint: str) -> SmProxyError:
             f"{container.host} refuses your key",
             container.key_advice,
         )
-    last = lines[-1] if lines else "no reason given"
+    last = lines[-1] if lines else "it printed no reason"
     return SmProxyError(
         "session-lost", f"ssh to {container.host} failed: {last}", f"Try: ssh -v {container.host}"
     )

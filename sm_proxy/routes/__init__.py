@@ -1,4 +1,5 @@
 """How to reach a container: `table` lists the routes, each a module with the members of `Route`.
 
-Beside them stands what routes through SSM share: a session's API, and the sessions that are open.
+`session_api` and `sessions` are shared by the routes through SSM: a session's API calls, and the
+open sessions of this process.
 """

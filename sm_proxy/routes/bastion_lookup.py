@@ -66,7 +66,8 @@ def find(aws: Aws, vpc_id: str) -> str:
 def first_usable(aws: Aws, running: list[str]) -> str:
     """The first of these running instances whose agent can forward.
 
-    If we may not ask SSM for the agents, the first instance: StartSession will tell.
+    Without permission to ask SSM about agents, it is the first instance: StartSession will show
+    whether that works.
 
     Raises:
         SmProxyError: `bastion-offline` or `agent-too-old`.
@@ -138,6 +139,6 @@ def agent_too_old(target: str, information: dict[str, Any]) -> SmProxyError:
     version = information.get("AgentVersion")
     return SmProxyError(
         "agent-too-old",
-        f"the SSM agent of {target} is {version}, and forwarding to another host needs {oldest}",
+        f"the SSM agent of {target} has version {version}; forwarding to a host needs {oldest}",
         "Update it, for example with the document AWS-UpdateSSMAgent.",
     )

@@ -39,7 +39,7 @@ _CODES: Final[dict[Kind, Code]] = {
 _HINTS: Final[dict[Kind, str]] = {
     "lost": "Connect again.",
     "unopened": "Check the network, proxy and VPN: the data channel uses a host of its own.",
-    "unreachable": "Is the instance running, and its SSM agent?",
+    "unreachable": "Check that the instance and its SSM agent are running.",
     "refused": "Is sshd running in the container, and does its security group let the bastion in?",
     "unanswered": "Let the bastion in through the job's security group, its subnets' network ACLs "
     "and its route tables.",
@@ -153,7 +153,7 @@ class SsmApi:
         if error.error == "InvalidTarget":
             return SmProxyError(
                 "no-bastion",
-                f"SSM cannot reach an instance {self._target}: {error.message}",
+                f"SSM cannot reach the instance {self._target}: {error.message}",
                 "Name a running instance with --bastion.",
             )
         return error.as_failure()

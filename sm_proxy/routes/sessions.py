@@ -1,7 +1,7 @@
-"""The SSM sessions of this process, whatever route opened them: none stays open when it ends.
+"""The SSM sessions of this process, of all routes; none stays open when the process ends.
 
-A signal may strike between any two steps, and a session may be granted to a thread that nobody
-waits for any more. So the thread that asks for a session enters it here, and no signal interrupts
+A signal may arrive between any two steps, and a session may be granted after its caller has given
+up waiting. So the thread that asks for a session enters it here, and no signal interrupts
 that thread. `end_all` waits for the sessions that were asked for, and ends those still open.
 """
 

@@ -24,7 +24,7 @@ class Question:
     Attributes:
         words: the question itself.
         option: the flag that answers it.
-        refusal: says why an answer is invalid; returns ``""`` for a valid one.
+        refusal: returns why an answer is invalid; ``""`` for a valid one.
         choices: answers to suggest.
         default: the answer that Return alone gives; empty for none.
     """

@@ -68,7 +68,7 @@ def planned(folder: Path) -> list[File]:
     return [
         _planned(target / name, name, content, known)
         for name, content in container_files.read().items()
-        if _belongs_into_an_image(name)
+        if _belongs_in_an_image(name)
     ]
 
 
@@ -83,7 +83,7 @@ def apply(folder: Path, files: list[File], *, force: bool) -> None:
         raise SmProxyError(
             "file-edited",
             f"{', '.join(edited)}: changed since sm-proxy wrote it, or not written by sm-proxy",
-            "See the difference with --dry-run; overwrite with --force.",
+            "List the files with --dry-run; overwrite yours with --force.",
         )
     digests = {file.path.relative_to(folder / FOLDER).as_posix(): _digest(file) for file in files}
     note = {"version": __version__, "sha256": digests}
@@ -118,7 +118,7 @@ def write_example(folder: Path, lines: list[str]) -> Path | None:
     if (folder / "Dockerfile").exists() or path.exists():
         return None
     words = [
-        "# An example for sm-proxy: replace the image and the program by your own.",
+        "# An example for sm-proxy: replace the image and the program with your own.",
         "FROM python:3.12-slim",
         *lines[:-1],
         "WORKDIR /opt/program",
@@ -135,7 +135,7 @@ def write_example(folder: Path, lines: list[str]) -> Path | None:
     return path
 
 
-def _belongs_into_an_image(name: str) -> bool:
+def _belongs_in_an_image(name: str) -> bool:
     return "/" not in name and name not in {"Dockerfile", "README.md"}
 
 

@@ -73,7 +73,7 @@ def failed(name: str, error: SmProxyError) -> Step:
 
 
 def ssh(settings: Settings, ssh_config: Path | None) -> Step:
-    """Whether ssh uses our block for a host name of ours, by `ssh -G`."""
+    """Whether ssh uses our block for our host names, according to `ssh -G`."""
     config = ssh_config or paths.user_ssh_config()
     host = f"{settings.prefix}{_PROBE}"
     asked = judgement.ask(host, settings.prefix, config, settings.ssh_config_file)
@@ -115,5 +115,5 @@ def bastion(aws: Aws, settings: Settings) -> Step:
         "bastion",
         "warning",
         f"no running instance in {aws.region} has the tag {TAG}={TAG_VALUE}",
-        "Create one as the README says, tag one, or name one with --bastion.",
+        "Create one as the README describes, tag one, or name one with --bastion.",
     )

@@ -156,7 +156,7 @@ def control_folder(settings: Settings) -> Path:
 
 
 def _control_path(settings: Settings, platform: Platform | None = None) -> list[str]:
-    """The ControlPath lines, also without `control_master`: the user's `Host *` may share.
+    """The ControlPath lines, also without `control_master`: the user's `Host *` may switch it on.
 
     The path has `%n`, because `%h` and `%C` are the same for names that differ only in case: ssh to
     a second job would end up in the first job's container. ssh ends if the path is too long.
@@ -180,7 +180,7 @@ def _require_control_master(settings: Settings, platform: Platform | None) -> No
         folder, room = control_folder(settings), max(_name_room(settings), 0)
         raise SmProxyError(
             "unsupported",
-            f"sockets in {folder} have room for host names of {room} characters only",
+            f"the path of a socket in {folder} has room for a host name of {room} characters only",
             "Choose a shorter folder with --ssh-dir, or --no-control-master.",
         )
 

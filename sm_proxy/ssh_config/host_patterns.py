@@ -69,7 +69,7 @@ def _is_narrower(pattern: str, prefix: str) -> bool:
 
 
 def _is_elsewhere(pattern: str, prefix: str) -> bool:
-    """Whether it matches names like ours in a domain, as `*.example.com`: no job has a domain."""
+    """Whether it matches names in a domain, such as `*.example.com`: no job has a domain."""
     start = re.split(r"[*?]", pattern)[0]
     if start == pattern or not prefix.startswith(start):
         return False

@@ -1,4 +1,4 @@
-"""Whether our block counts: `ssh -G` with the user's config, compared with our file alone.
+"""Whether our block is in effect: `ssh -G` with the user's config, compared with our file alone.
 
 It compares every option that can keep ssh from a container or change what ssh checks. Another value
 is accepted if it has the same effect: a path that fits, a list with the right algorithm in it.
@@ -113,7 +113,7 @@ def _offers_keys(asked: Asked, keyword: str) -> bool:
 
 
 def _fits(asked: Asked, keyword: str) -> bool:
-    """A path that is too long ends ssh; sharing connections is otherwise the user's choice."""
+    """If the path is too long, ssh ends; otherwise, sharing connections is the user's choice."""
     return all(len(os.fsencode(path)) <= _SUN_PATH for path in asked.options.get(keyword, []))
 
 
@@ -203,7 +203,7 @@ def _error(asked: Asked, keyword: str, rewrite: Rewrite) -> SmProxyError:
             else _hint_for_users_line(asked, first)
         )
     else:
-        what += f", for {asked.host} as well, and {_EFFECTS.get(keyword, 'ssh needs another')}"
+        what += f", also for {asked.host}: {_EFFECTS.get(keyword, 'our hosts need another value')}"
         helps = rewrite.sets & set(names)
         fix = f"Write our block again: {_WRITE}" if helps else _hint_for_users_line(asked, first)
     return SmProxyError("config-malformed", what, fix)

@@ -5,8 +5,8 @@ Pinned are the options that could keep ssh from a container (another port, a hel
 descriptor, no public keys) or change what ssh checks (another source of host keys). Matters of
 taste are left alone: forwards, terminal, escape character, log level, ciphers.
 
-An ssh ends, for every host, at an option that it does not know. So only options that every ssh on
-this machine knows are written. `IgnoreUnknown` is no way out: ours would replace the user's.
+An option that ssh does not know makes it fail for every host. So we write only options that every
+ssh on this machine knows. `IgnoreUnknown` does not help: ours would replace the user's.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _PINNED: Final = (
 )
 _FOR_OUR_KEY: Final = ("PubkeyAcceptedKeyTypes +ssh-ed25519", "PKCS11Provider none")
 """Only for our own key: the user's key may be of another type, or in a token. The option is the old
-name of PubkeyAcceptedAlgorithms, which every version knows."""
+name of PubkeyAcceptedAlgorithms, which all versions know."""
 _LINE: Final = re.compile(r"\bline (\d+)\b")
 _DEADLINE_S: Final = 5
 _PLACES: Final = (

@@ -218,7 +218,7 @@ def test_a_users_lines_between_our_marks_are_kept(action: str, user_config: Path
 
 
 def test_a_file_with_only_our_lines_is_removed(user_config: Path) -> None:
-    """Although `config write` has rewritten it and kept their lines."""
+    """Also if `config write` has replaced the marks of an older version in it."""
     user_config.unlink()
     assert cli.main(["config", "write", "--ssh-config", str(user_config)]) == 0
     text = user_config.read_text()

@@ -45,7 +45,7 @@ def test_the_session_of_an_unfinished_check_is_ended(
     def examine(*_: object) -> list[Finding]:
         nonlocal calls
         calls += 1
-        if calls == 1:  # the last failure on record
+        if calls == 1:  # the last recorded failure
             return []
         sessions.SESSIONS.start(api, "here")  # type: ignore[arg-type] # of this only
         if interrupted:
@@ -95,7 +95,7 @@ def test_a_check_with_a_bug_does_not_hide_a_cause(
         raise KeyError("x")
 
     def failing(_: Context) -> str:
-        raise SmProxyError("no-vpc", "none", "Mend it.")
+        raise SmProxyError("no-vpc", "none", "Fix it.")
 
     args = argparse.Namespace(host=None, ssh_config=None, bundle=None)
     for stages in (

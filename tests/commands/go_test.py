@@ -16,7 +16,7 @@ from sm_proxy.remote.release import NodeOutcome
 def one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [
         NodeOutcome("algo-1", "wait"),
-        NodeOutcome("algo-2", error=SmProxyError("network", "no way", "Mend it.")),
+        NodeOutcome("algo-2", error=SmProxyError("network", "no way", "Fix it.")),
     ]
     monkeypatch.setattr(go, "release_nodes", lambda *_: ("my-job", nodes))
 
@@ -27,9 +27,9 @@ def test_the_error_of_a_node_is_the_last_line(capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr()
     assert said.out.splitlines() == [
         "algo-1  its program starts now",
-        "algo-2  network: no way. Mend it.",
+        "algo-2  network: no way. Fix it.",
     ]
-    assert said.err == "sm-proxy: network: no way. Mend it.\n"
+    assert said.err == "sm-proxy: network: no way. Fix it.\n"
 
 
 @pytest.mark.usefixtures("one_fails")
@@ -51,4 +51,4 @@ def test_only_a_node_known_to_wait_is_said_to_start(
     told = capsys.readouterr().out.strip()
     assert ("starts now" in told) is (word == "go" and window == "unknown")
     assert ("was not waiting" in told) is (word == "go" and window != "unknown")
-    assert ("does not tell" in told) is (window == "unknown")
+    assert ("does not say" in told) is (window == "unknown")

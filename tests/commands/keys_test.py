@@ -82,7 +82,7 @@ def test_revoke_prints_what_is_left_to_do(capsys: pytest.CaptureFixture[str]) ->
     assert "sm-proxy keys revoke SHA256:" in capsys.readouterr().out
     assert cli.main(["keys", "revoke", "current"]) == 0
     said = capsys.readouterr().out
-    assert "new key instead: SHA256:" in said
+    assert "new key in its place: SHA256:" in said
     assert "Environment" in said
     assert "SM_PROXY_KEYS_S3" in said
 

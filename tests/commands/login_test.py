@@ -34,7 +34,7 @@ def portal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Portal]:
 
 @contextlib.contextmanager
 def started(*words: str) -> Iterator[subprocess.Popen[str]]:
-    """The command, without a terminal; ended in any case."""
+    """The command, without a terminal; it is killed at the end."""
     command = [sys.executable, "-m", "sm_proxy", "login", "--profile", "team", *words]
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -77,7 +77,7 @@ def test_sso_works_without_a_terminal_in_the_browser(
 def test_the_token_is_only_in_the_sso_cache(
     portal: Portal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where each step is logged, and where the keys that it brings are refused."""
+    """Also with the debug log on, and if AWS refuses the keys that the token gives."""
     monkeypatch.setenv("SM_PROXY_LOG", "debug")
     portal.sts = "InvalidClientTokenId"
     with started() as process:
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_the_login_at_once(portal: Portal, tmp_path: Path) -> None:
     with started() as process:
         assert process.stderr is not None
         said = ""
-        while "waiting until" not in said:
+        while "waiting up to" not in said:
             line = process.stderr.readline()
             assert line, said
             said += line

@@ -24,7 +24,7 @@ DOWN = SmProxyError("network", "down", "Check it.")
 
 
 class FakeHosts:
-    """The answers of the contexts, by prefix; of a list, one after another."""
+    """Fake contexts; each call takes the next of `answers`, by prefix, and the last one repeats."""
 
     answers: dict[str, list[Answer]]
     made: list[Settings]
@@ -193,7 +193,7 @@ def test_bad_options_are_usage_errors(words: list[str]) -> None:
 
 
 class Ending(Clock):
-    """Time for a watch, which is ended by a signal after so many pauses."""
+    """A clock that ends `--watch` with a signal after some pauses."""
 
     def __init__(self, pauses: int, number: int = signal.SIGTERM) -> None:
         super().__init__()
@@ -272,7 +272,7 @@ def test_a_failing_context_is_asked_less_often_and_reported_once(
         "sm-proxy: added sm-bert",
         "sm-proxy: network: sm-*: down. Check it.",
     ]
-    # Every failure makes a new session: a login that has happened meanwhile counts.
+    # Each failure renews the session, so that a later login takes effect.
     assert len(FakeHosts.renewed) == len(looked) - 1
 
 

@@ -36,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
 
 
 tried: list[Container] = []
-"""The containers that `connect` was found to get to."""
+"""The containers that were tried."""
 
 
 def test_ready_is_printed(

@@ -1,4 +1,4 @@
-"""A good bastion of a job's VPC, as the checks of it examine it."""
+"""A healthy bastion in a job's VPC, for the tests of its checks."""
 
 from __future__ import annotations
 

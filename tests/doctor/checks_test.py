@@ -42,7 +42,7 @@ def test_without_a_host_the_bastion_is_examined_too() -> None:
 
 
 @pytest.mark.parametrize("host", ["sm-x", None])
-def test_the_table_of_routes_says_whose_checks_run(
+def test_only_checks_of_routes_in_the_table_run(
     host: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = ids(host)

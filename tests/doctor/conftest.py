@@ -1,4 +1,4 @@
-"""What the checks of the laptop and of its ssh config examine."""
+"""A laptop for the checks of it and of its ssh config."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.fakes import FakeAws
 
 @pytest.fixture
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
-    """Our config beside a user's own, both as `config write` makes them."""
+    """Our ssh file and the user's config, as `config write` leaves them."""
     for kind in ("CONFIG", "STATE", "CACHE"):
         monkeypatch.setenv(f"SM_PROXY_{kind}_DIR", str(tmp_path / kind.lower()))
     program = tmp_path / "bin" / "sm-proxy"

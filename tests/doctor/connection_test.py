@@ -78,7 +78,7 @@ def test_key_advice_names_the_environment_only_for_our_entrypoint(
 
 
 def test_an_agent_that_hangs_is_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ssh would wait for it without an end."""
+    """ssh would wait for it forever."""
     answers = threading.Event()
     library = SimpleNamespace(Agent=answers.wait, SSHException=paramiko.SSHException)
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")

@@ -1,4 +1,4 @@
-"""What the tests of several checks need."""
+"""Helpers for the tests of several checks."""
 
 from __future__ import annotations
 

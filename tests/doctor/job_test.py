@@ -1,4 +1,4 @@
-"""A job's security groups are looked for where its kind has them."""
+"""doctor reads a job's security groups from the place that its kind has for them."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_a_pipe_in_place_of_the_key_fails_at_once(context: Context) -> None:
     path = identities.private_key_path(context.settings)
     path.unlink()
     os.mkfifo(path, 0o600)
-    assert "is no plain file" in failure(laptop.key, context).message
+    assert "is not a regular file" in failure(laptop.key, context).message
 
 
 def test_a_pipe_in_place_of_the_public_key_is_ignored(context: Context) -> None:

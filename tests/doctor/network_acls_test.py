@@ -30,13 +30,13 @@ def entry(number: int, action: str, *ports: int, egress: bool, block: str = "") 
 
 
 def acl(subnet: str, *first: dict[str, Any]) -> dict[str, Any]:
-    """One that lets all pass, after these entries."""
+    """A network ACL with these entries, then one that allows everything."""
     usual = [entry(100, "allow", egress=way) for way in (True, False)]
     last = [entry(32767, "deny", egress=way) for way in (True, False)]
     return {
         "NetworkAclId": f"acl-{subnet}",
         "Associations": [{"SubnetId": subnet}],
-        "Entries": [*usual, *last, *first],  # in no order
+        "Entries": [*usual, *last, *first],  # deliberately out of order
     }
 
 
@@ -78,10 +78,10 @@ def test_open_acls_pass() -> None:
 @pytest.mark.parametrize(
     ("near", "far", "told"),
     [
-        ([(22, 22, True)], [], "subnet near, lets no TCP out to 10.0.1.5, port 22"),
-        ([], [(20, 25, False)], "subnet far, lets no TCP in from 10.0.0.9, port 22"),
-        ([], [(60000, 65535, True)], "far, lets no TCP out to 10.0.0.9, ports 32768 to 60999"),
-        ([(1024, 40000, False)], [], "near, lets no TCP in from 10.0.1.5, ports 32768 to 60999"),
+        ([(22, 22, True)], [], "subnet near, allows no TCP out to 10.0.1.5, port 22"),
+        ([], [(20, 25, False)], "subnet far, allows no TCP in from 10.0.0.9, port 22"),
+        ([], [(60000, 65535, True)], "far, allows no TCP out to 10.0.0.9, ports 32768 to 60999"),
+        ([(1024, 40000, False)], [], "near, allows no TCP in from 10.0.1.5, ports 32768 to 60999"),
     ],
 )
 def test_an_acl_closed_in_either_direction_fails(

@@ -37,7 +37,7 @@ def test_a_key_missing_from_the_job_is_the_cause() -> None:
 @pytest.mark.parametrize("value", [f"{TYPE} {OURS}", f"{TYPE} {OURS} me@laptop"])
 def test_a_key_that_the_job_has_points_to_sshd_config(value: str) -> None:
     error = explained(given=value)
-    assert "although the job was given that key" in error.message
+    assert "although the job's Environment has that key" in error.message
     for word in ("AllowUsers", "PermitRootLogin", "/etc/passwd", "StrictModes", "/etc/nologin"):
         assert word in error.hint
     assert "keys show" not in error.hint
@@ -54,4 +54,4 @@ def test_what_the_server_reveals_is_in_the_message() -> None:
     assert "also wants password" in explained(more=["password"]).message
     assert "accepts no signatures" in explained(algorithms=b"rsa-sha2-256").message
     assert "accepts no signatures" not in explained(algorithms=TYPE.encode()).message
-    assert 'it says "go away"' in explained(banner=b"go\r\naway\n").message
+    assert 'its banner says "go away"' in explained(banner=b"go\r\naway\n").message

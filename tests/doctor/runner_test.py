@@ -1,4 +1,4 @@
-"""The runner: first cause, skipping, broken checks."""
+"""The runner: the first cause, skipped checks, and checks with a bug."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def good(_: Context) -> str:
 
 
 def bad(_: Context) -> str:
-    raise SmProxyError("network", "no way", "mend it")
+    raise SmProxyError("network", "no way", "fix it")
 
 
 def none(_: Context) -> str:
@@ -38,7 +38,7 @@ def test_checks_after_the_first_failure_are_skipped() -> None:
     assert [item.result for item in found] == ["passed", "failed", "skipped"]
     cause = runner.first_failure(found)
     assert cause is not None
-    assert (cause.id, cause.code, cause.fix) == ("b", "network", "mend it")
+    assert (cause.id, cause.code, cause.fix) == ("b", "network", "fix it")
     assert "b failed" in found[2].reason
 
 

@@ -28,7 +28,7 @@ def put(context: Context, text: str, *, behind: bool = False) -> None:
 
 
 def test_an_intact_config_passes(context: Context, tmp_path: Path) -> None:
-    assert ssh_config.effective(context).startswith("ssh goes by")
+    assert ssh_config.effective(context).startswith("ssh uses")
     assert ssh_config.program(context) == str(tmp_path / "bin" / "sm-proxy")
     assert laptop.permissions(context)
     assert laptop.key(context)
@@ -89,17 +89,17 @@ PINNED = {
     "CanonicalizeHostname": "always",
     "ControlPath": "/tmp/" + "x" * 90 + "%n",
 }
-"""What our block leaves open no more."""
+"""Options that our block sets, with values that keep ssh from every container."""
 OPEN = {
     "Ciphers": "aes128-cbc,3des-cbc",
     "KexAlgorithms": "diffie-hellman-group1-sha1",
     "RevokedHostKeys": "/no/such/list",
 }
-"""What it leaves to the user, with values that keep ssh from every container."""
+"""Options that it leaves to the user, with such values."""
 
 
 def unpin(context: Context, *keywords: str) -> None:
-    """Our block as an earlier version of ours has written it."""
+    """Remove options from our block, as if an older version had written it."""
     own = context.settings.ssh_config_file
     lines = own.read_text().splitlines(keepends=True)
     kept = [line for line in lines if line.split()[:1] not in [[word] for word in keywords]]
@@ -182,11 +182,11 @@ def test_a_line_above_an_include_added_by_hand_is_reported(context: Context) -> 
 
 
 def test_a_config_of_another_user_fails(context: Context) -> None:
-    """Of root's and one's own ssh takes any; here it says what it would say of a third's."""
+    """ssh accepts files of root and of the user, so the test makes up its error for others."""
     error = effective._refused("Bad owner or permissions on /home/a b/.ssh/config\r\n")
     assert error.code == "bad-permissions"
     assert error.hint == "chmod go-w '/home/a b/.ssh/config'"
-    with contextlib.suppress(PermissionError):  # who is not root cannot give a file away
+    with contextlib.suppress(PermissionError):  # only root can change the owner
         os.chown(config_of(context), 1234, -1)
         path = shlex.quote(str(config_of(context)))
         error = effective._refused(f"Bad owner or permissions on {config_of(context)}")
@@ -228,7 +228,7 @@ def test_another_program_fails(words: list[str], context: Context) -> None:
 
 @pytest.fixture
 def bare_python(tmp_path: Path) -> Path:
-    """An interpreter whose packages have gone, as after an upgrade under a virtual environment."""
+    """An interpreter without its packages, as after an upgrade under a virtual environment."""
     subprocess.run(
         [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True
     )

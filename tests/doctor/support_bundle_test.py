@@ -76,7 +76,7 @@ def test_an_unwritable_path_fails(context: Context, tmp_path: Path) -> None:
 def test_a_user_without_name_or_home_gets_a_report(
     error: Exception, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a container that runs as some number."""
+    """As in a container whose user id is not in /etc/passwd."""
 
     def nobody() -> str:
         raise error
@@ -109,7 +109,7 @@ def test_a_pipe_in_place_of_a_log_does_not_hang(context: Context, tmp_path: Path
     log.unlink()
     os.mkfifo(log)
     support_bundle.write(tmp_path / "report.txt", context, FINDINGS)
-    assert "## debug.log\n(no plain file)" in (tmp_path / "report.txt").read_text()
+    assert "## debug.log\n(not a regular file)" in (tmp_path / "report.txt").read_text()
 
 
 def test_keys_tokens_and_account_numbers_are_removed(tmp_path: Path) -> None:

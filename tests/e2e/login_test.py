@@ -14,13 +14,16 @@ CASES = {
     "MaxSessions 0": ("login-refused", "opens no session"),
     "ForceCommand echo hello": ("login-refused", "does not run our command"),
     "ForceCommand exit 3": ("login-refused", "ends with status 3"),
-    "AllowUsers nobody-else": ("key-refused", "although the job was given that key"),
+    "AllowUsers nobody-else": ("key-refused", "although the job's Environment has that key"),
     "PubkeyAuthentication no\nPasswordAuthentication yes": ("key-refused", "accepts no keys"),
     "PasswordAuthentication yes\nAuthenticationMethods publickey,password": (
         "key-refused",
         "also wants password",
     ),
-    "PubkeyAcceptedAlgorithms rsa-sha2-256": ("key-refused", "although the job was given that key"),
+    "PubkeyAcceptedAlgorithms rsa-sha2-256": (
+        "key-refused",
+        "although the job's Environment has that key",
+    ),
 }
 
 

@@ -84,7 +84,7 @@ def test_an_ended_job_costs_no_call(resolved: list[str]) -> None:
         (description("Pending"), None, "it is Pending"),
         (description("Stopped", "Stopped"), False, "job-ended: "),
         (description(VpcConfig={}), False, "no-vpc: "),
-        (ServiceError("ValidationException", "gone", "x"), False, "it is gone"),
+        (ServiceError("ValidationException", "gone", "x"), False, "it no longer exists"),
         (SmProxyError("throttled", "slow"), None, "throttled: slow"),
     ],
 )

@@ -143,7 +143,7 @@ def test_a_job_that_does_not_run_has_no_stub(status: str, aws: Callable[..., Fak
     assert fake.operations() == LISTS
 
 
-def test_a_job_without_a_vpc_or_that_is_gone_has_no_stub(aws: Callable[..., FakeAws]) -> None:
+def test_a_missing_job_or_one_without_a_vpc_has_no_stub(aws: Callable[..., FakeAws]) -> None:
     aws(DescribeTrainingJob=described(VpcConfig={}))
     assert running_hosts().stubs() == []
     aws(ListTrainingJobs=[training("new"), {}], DescribeTrainingJob=ABSENT)

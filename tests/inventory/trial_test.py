@@ -107,7 +107,7 @@ def test_a_server_without_a_greeting_is_refused(
 
 def test_the_failure_of_the_stream_is_reported(dialled: list[SocketStream]) -> None:
     stream = SocketStream()
-    stream.ended, stream.failure = True, SmProxyError("connect-refused", "no", "mend")
+    stream.ended, stream.failure = True, SmProxyError("connect-refused", "no", "fix")
     dialled.append(stream)
     with stream.far:
         assert tried(container()) is stream.failure
@@ -155,13 +155,13 @@ def waited(seconds: float, told: Callable[[str], None] = lambda _: None) -> Cont
     return trial.wait_until_answering(parse("sm-x", "sm-"), Settings(), FakeAws(), seconds, told)
 
 
-REFUSED = SmProxyError("connect-refused", "nothing listens at 10.0.1.5 port 22", "mend")
+REFUSED = SmProxyError("connect-refused", "nothing listens at 10.0.1.5 port 22", "fix")
 
 
 def test_a_server_that_is_still_starting_is_waited_for(
     resolved: list[float], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meets(monkeypatch, REFUSED, REFUSED, SmProxyError("sshd-silent", "silent", "mend"), None)
+    meets(monkeypatch, REFUSED, REFUSED, SmProxyError("sshd-silent", "silent", "fix"), None)
     told: list[str] = []
     assert waited(900, told.append).host == "sm-x"
     assert told == [
@@ -189,7 +189,7 @@ def test_the_wait_for_a_server_ends(
 def test_a_failure_that_waiting_cannot_fix_ends_the_wait(
     code: Code, resolved: list[float], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meets(monkeypatch, SmProxyError(code, "words", "mend"))
+    meets(monkeypatch, SmProxyError(code, "words", "fix"))
     with pytest.raises(SmProxyError, match="words"):
         waited(900)
     assert clock.slept == []

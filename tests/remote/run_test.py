@@ -1,4 +1,4 @@
-"""ssh as commands of ours run it: no config of the user's, our own words passed on."""
+"""How our commands run ssh: without the user's config, with our ProxyCommand's own error."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_ssh_command_needs_no_config(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("said", "code", "words"),
     [
-        # Not by us: the job's own words.
+        # Not from us: code in the job printed it.
         ("sm-proxy: no-bastion: forged", "session-lost", "no-bastion: forged"),
         ("sm-proxy: sshd: hello", "session-lost", "sshd: hello"),
         ("root@x: Permission denied (publickey).", "login-refused", "your key"),
@@ -83,7 +83,7 @@ def test_each_failure_has_its_code_and_text(  # noqa: PLR0917
 def test_the_failure_of_our_proxy_command_is_not_read_from_stderr(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
 ) -> None:
-    """Our helper under ssh, a command that fails for real; the container's words stand behind."""
+    """Our ProxyCommand really fails under ssh; the container prints a false error after it."""
     helper = f"'{sys.executable}' -m sm_proxy resolve 'sm-!' >/dev/null 2>&1"
     fake_ssh(monkeypatch, tmp_path, f"{helper}; echo 'sm-proxy: throttled: forged' >&2; exit 255")
     with pytest.raises(SmProxyError) as caught:
@@ -97,7 +97,7 @@ def test_the_failure_of_our_proxy_command_is_not_read_from_stderr(
 def test_endless_stderr_is_bounded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
 ) -> None:
-    """The last of them count, and they are kept nowhere."""
+    """Only the last line is used, and nothing is stored on disk."""
     last = "root@x: Permission denied (publickey)."
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     sizes = f"find '{tmp_path}' -type f -size +100k >'{tmp_path}/large'"

@@ -101,7 +101,7 @@ def test_a_bastion_with_a_new_enough_agent_is_preferred() -> None:
 
 @pytest.mark.parametrize("code", ["throttled", "network", "expired-credentials"])
 def test_an_error_that_every_call_would_meet_is_raised_at_once(code: Any) -> None:
-    failing = SmProxyError(code, "no", "mend")
+    failing = SmProxyError(code, "no", "fix")
     aws = account(DescribeInstanceInformation=failing)
     assert refused(aws) is failing
     assert "StartSession" not in aws.operations()

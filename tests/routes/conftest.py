@@ -1,4 +1,4 @@
-"""Routes whose sessions are not real."""
+"""A fixture that starts no real session."""
 
 from __future__ import annotations
 

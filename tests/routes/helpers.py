@@ -1,4 +1,4 @@
-"""An account with a bastion, and what the tests of a route do with it."""
+"""A fake account with a bastion, and helpers for the tests of the route."""
 
 from __future__ import annotations
 

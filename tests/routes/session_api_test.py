@@ -97,10 +97,10 @@ def test_a_failed_dial_reported_by_start_session_has_its_code(text: str, code: s
 @pytest.mark.parametrize("code", ["access-denied", "no-credentials", "expired-credentials"])
 def test_an_error_that_a_retry_cannot_fix_is_final(code: Any) -> None:
     with pytest.raises(FinalError, match="why") as caught:
-        api(FakeAws(ResumeSession=SmProxyError(code, "why", "mend"))).resume("s-1")
+        api(FakeAws(ResumeSession=SmProxyError(code, "why", "fix"))).resume("s-1")
     cause = caught.value.cause
     assert isinstance(cause, SmProxyError)
-    assert (cause.code, cause.hint) == (code, "mend")
+    assert (cause.code, cause.hint) == (code, "fix")
     assert cause.message == "the connection was lost and cannot be resumed: why"
 
 
@@ -124,12 +124,12 @@ def test_the_data_key_is_made_for_this_session_and_target(challenge: str) -> Non
 
 
 def test_a_denied_key_is_final() -> None:
-    denied = SmProxyError("access-denied", "no kms:GenerateDataKey", "mend")
+    denied = SmProxyError("access-denied", "no kms:GenerateDataKey", "fix")
     with pytest.raises(FinalError, match="key k: no kms:GenerateDataKey") as caught:
         api(FakeAws(GenerateDataKey=denied)).data_key("k", "s-1", "")
     cause = caught.value.cause
     assert isinstance(cause, SmProxyError)
-    assert (cause.code, cause.hint) == ("access-denied", "mend")
+    assert (cause.code, cause.hint) == ("access-denied", "fix")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_an_unusable_key_is_final(word: str) -> None:
         api(FakeAws(GenerateDataKey=late)).data_key("k", "s-1", "")
 
 
-def test_a_session_is_on_record_until_it_is_over(started: Started) -> None:
+def test_a_session_is_recorded_until_it_is_over(started: Started) -> None:
     folder = paths.state_dir() / "open-sessions"
     aws = account()
     connected(aws)

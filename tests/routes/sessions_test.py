@@ -15,7 +15,7 @@ from sm_proxy.ssm.api import Grant
 
 @pytest.fixture(autouse=True)
 def generous_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The calls are in threads of their own, which a busy machine may begin late."""
+    """The calls run in threads, which a busy machine may start late."""
     monkeypatch.setattr("sm_proxy.routes.sessions._END_S", 60)
     monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)
 

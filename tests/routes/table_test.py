@@ -12,7 +12,7 @@ from tests.fakes import FakeAws, container
 
 
 class Recorded:
-    """A route whose stream only has the name of the route."""
+    """A route whose stream is only the name of the route."""
 
     def __init__(self, name: str, *, usable: bool) -> None:
         self.NAME = name

@@ -32,7 +32,7 @@ class Person:
 
 
 def refusal(answer: str) -> str:
-    """Of everything but `prod`."""
+    """Why an answer is invalid: only `prod` is valid."""
     return "" if answer == "prod" else f"{answer} is none"
 
 
@@ -77,7 +77,7 @@ def test_asks_for_profile_then_region(aws_files: Path) -> None:
     assert person.asked[0][1:] == (["research", "prod"], "")
 
 
-def test_the_default_profile_is_not_written_down(aws_files: Path) -> None:
+def test_the_default_profile_is_not_recorded(aws_files: Path) -> None:
     aws_files.write_text(WITH_DEFAULT)
     person = Person("default")
     assert answers.ask_missing(Settings(), person) == {}
@@ -148,7 +148,7 @@ REGIONS = ["eu-west-1", "us-gov-west-1", "cn-north-1", "us-isob-east-1", "eusc-d
 
 
 @pytest.mark.parametrize("region", NO_REGIONS)
-def test_an_invalid_region_is_not_written_down(
+def test_an_invalid_region_is_not_recorded(
     aws_files: Path,
     region: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -220,7 +220,7 @@ def test_without_a_terminal_there_are_no_questions(monkeypatch: pytest.MonkeyPat
     assert answers.terminal_asker() is None
 
 
-def test_an_unknown_profile_is_not_written_down(aws_files: Path) -> None:
+def test_an_unknown_profile_is_not_recorded(aws_files: Path) -> None:
     aws_files.write_text(TWO)
     config = aws_files.with_name("ssh") / "config"
     named = ["--profile", "reserach", "--region", "eu-west-2"]

@@ -1,4 +1,4 @@
-"""Run `sm-proxy container init`, which writes a build context, and read what it says."""
+"""Run `sm-proxy container init`, which writes a build context, and read its output."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from sm_proxy.setup import steps
 from tests.config_command import run
 
 
-def test_the_ssh_step_passes_if_our_block_counts(dot_ssh: Path) -> None:
+def test_the_ssh_step_passes_if_our_block_is_in_effect(dot_ssh: Path) -> None:
     run(dot_ssh, "write")
     settings = Settings(ssh_dir=str(dot_ssh / "sm-proxy"))
     assert steps.ssh(settings, dot_ssh / "config").result == "passed"

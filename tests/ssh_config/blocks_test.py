@@ -60,7 +60,7 @@ def test_control_master_has_a_private_folder_and_room_for_host_names(
     assert "ControlMaster" not in own(dot_ssh)
     monkeypatch.setattr("sm_proxy.ssh_config.blocks._SUN_PATH", 103)
     long = Settings(ssh_dir=str(tmp_path / ("x" * 60)), control_master=True)
-    with pytest.raises(SmProxyError, match="room for host names"):
+    with pytest.raises(SmProxyError, match="room for a host name"):
         config_writer.plan(dot_ssh / "config", long, ["/x"])
 
 

@@ -1,7 +1,6 @@
-"""Home folders of every name: what the real ssh makes of a config there, with no `-F`.
+"""How the real ssh, without `-F`, reads our config in home folders of unusual names.
 
-ssh takes the home folder from the passwd database, so each runs in a mount namespace with a passwd
-of its own.
+ssh takes the home folder from /etc/passwd, so each test runs in a mount namespace with its own one.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def may_unshare() -> bool:
     ],
 )
 def test_ssh_reads_our_block_in_a_home_of_any_name(name: str, same: bool, tmp_path: Path) -> None:
-    """`same`: whether $HOME names this folder. Only the tilde of an Include goes by $HOME."""
+    """`same`: whether $HOME names this folder. Only the tilde of an Include uses $HOME."""
     home = tmp_path / name
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     passwd = tmp_path / "passwd"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and 
 STEP = 1 if SOAK else 3
 """The first call of a kind and every third one; script/soak kills at each."""
 KILLS = 200 if SOAK else 60
-"""At random moments."""
+"""How many times the writer is killed at a random moment."""
 SCENE = """
 import os, random, signal, sys, time
 from pathlib import Path

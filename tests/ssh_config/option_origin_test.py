@@ -78,7 +78,7 @@ def test_a_missing_file_sets_nothing(tmp_path: Path) -> None:
     assert found(tmp_path / "none") == []
 
 
-def test_a_file_that_is_not_plain_is_ignored(tmp_path: Path) -> None:
+def test_a_file_that_is_not_regular_is_ignored(tmp_path: Path) -> None:
     """Reading a pipe would hang, and reading some devices never ends."""
     os.mkfifo(tmp_path / "pipe")
     path = tmp_path / "config"

@@ -74,7 +74,7 @@ def test_a_pinned_option_wins_over_host_star(line: str, dot_ssh: Path) -> None:
 
 
 @pytest.mark.parametrize(("keyword", "value"), TASTE)
-def test_an_option_of_taste_is_left_to_the_user(keyword: str, value: str, dot_ssh: Path) -> None:
+def test_a_harmless_option_is_left_to_the_user(keyword: str, value: str, dot_ssh: Path) -> None:
     config = dot_ssh / "config"
     config.write_text(f"Host *\n    {keyword} {value}\n")
     run(dot_ssh, "write")

@@ -18,7 +18,7 @@ from sm_proxy.routes import table
 
 @dataclass(frozen=True)
 class RouteChecks:
-    """The checks of one route; those of one stage run side by side.
+    """The checks of one route; those of one stage run concurrently.
 
     Attributes:
         find: finds what the route goes through, and sets `Context.hop`.

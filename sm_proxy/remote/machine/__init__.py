@@ -1,1 +1,1 @@
-"""Inspect a job's machine: a shell script runs there, its output is parsed on the laptop."""
+"""Inspect a job's machine: a shell script runs there, and its output is parsed on the laptop."""

@@ -1,4 +1,4 @@
-"""Numbers in a machine's output; a longer one than 64 bits allow is not believed."""
+"""Numbers in a machine's output; one that does not fit into 64 bits is ignored."""
 
 from __future__ import annotations
 

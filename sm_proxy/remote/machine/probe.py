@@ -83,8 +83,8 @@ def script() -> tuple[str, str]:
 def sections(output: str, mark: str) -> dict[str, list[str]]:
     """The lines of each section by its name; lines before the first section are dropped.
 
-    Whoever answers need not run our script: what is more or longer than that prints is left out,
-    so that no answer costs us more than a moment.
+    The container may answer with anything. Lines that are longer, or more, than our script prints
+    are left out, so that parsing stays fast.
     """
     found: dict[str, list[str]] = {}
     current: list[str] | None = None

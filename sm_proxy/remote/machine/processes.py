@@ -12,7 +12,7 @@ from sm_proxy.remote.machine.numbers import is_count
 
 _SHOWN: Final = 10
 _COMMAND_LIMIT: Final = 200
-# The name in brackets may hold anything, brackets and spaces too: up to the last one.
+# The name in brackets may itself contain brackets and spaces, so it ends at the last bracket.
 _STAT: Final = re.compile(r"([0-9]{1,9}) \((.*)\) (\S) (.*)")
 _CMDLINE: Final = re.compile(r"/proc/([0-9]{1,9})/cmdline:(.*)")
 _FD: Final = re.compile(r"/proc/([0-9]{1,9})/fd")
@@ -79,10 +79,10 @@ def busiest(
     """The top processes, by CPU and by memory.
 
     Args:
-        before: the first look.
-        after: the second.
+        before: the processes in the first sample.
+        after: those in the second sample.
         names: command lines by pid.
-        ticks: how many there were between the two looks, of one CPU.
+        ticks: of one CPU, between the two samples.
         page_kib: size of a page in KiB.
     """
     rows = [

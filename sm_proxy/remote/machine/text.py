@@ -25,7 +25,7 @@ def render(report: dict[str, Any]) -> str:
         _section("sm-proxy", _ours(report)),
     ]
     if not report["complete"]:
-        parts.append("The machine's answer was cut short: some of it is missing.")
+        parts.append("The report is incomplete: the script's output was cut off.")
     return "\n\n".join(parts)
 
 
@@ -167,7 +167,7 @@ def _processes(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _ours(report: dict[str, Any]) -> list[str]:
-    lines = [f"features: {', '.join(report['features']) or 'not told'}"]
+    lines = [f"features: {', '.join(report['features']) or 'unknown'}"]
     lines += [f"problem: {problem}" for problem in report["problems"]]
     if report["window"] not in {None, "none"}:
         lines.append(f"window: {report['window']}")

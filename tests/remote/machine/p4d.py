@@ -1,4 +1,4 @@
-"""What the script prints on a made-up p4d, and how a test reads it."""
+"""The script's output on an invented p4d instance, and how a test parses it."""
 
 from __future__ import annotations
 

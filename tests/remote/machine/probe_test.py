@@ -1,4 +1,4 @@
-"""The script on this machine, and the answer of one that lies."""
+"""The script on this machine, and hostile output."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_probe_inspects_this_machine(shell: list[str], tmp_path: Path) -> No
 
 
 def test_a_larger_answer_than_the_script_can_print_is_cut() -> None:
-    """Some of it is held against some other: a machine that lies could cost us an hour."""
+    """The report compares sections with each other, so a huge answer could take an hour."""
     one = {"partitions": "1 1 1 sda", "space": f"a{' ' * 5000}", "commands": "/proc/1/cmdline:a"}
     answer = "".join(f"M {name}\n" + f"{line}\n" * 30_000 for name, line in one.items())
     answer += f"M marker\n{json.dumps({'features': ['x' * 4000], 'problems': []})}\n"

@@ -1,4 +1,4 @@
-"""What a machine prints, read: a made-up p4d, and one that lies."""
+"""The report on an invented p4d instance, and on hostile output."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_report_of_a_large_machine() -> None:
         ("0.0.0.0", 22, None),  # noqa: S104
         ("::1", 8080, 7),
     ]
-    # 100 ticks in a second: one CPU, all of it.
+    # 100 ticks in one second: all of one CPU.
     (top,) = told["processes"]["by_cpu"]
     assert (top["pid"], top["cpu_percent"], top["rss_bytes"]) == (7, 100.0, 50000 * 4096)
     assert [row["pid"] for row in told["processes"]["by_memory"]] == [7, 8]

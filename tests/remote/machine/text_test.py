@@ -9,10 +9,10 @@ def test_the_text_has_every_section() -> None:
     assert "96 CPUs (Intel Xeon), up 1 d 1:01, load 1.5 2 3.25" in shown
     assert "NVIDIA A100-SXM4-40GB  98%   29G of 40G" in shown
     assert "problem: no sftp-server" in shown
-    assert "cut short" not in shown
+    assert "is incomplete" not in shown
 
 
-def test_a_truncated_answer_is_marked_as_cut_short() -> None:
+def test_a_truncated_report_is_marked_incomplete() -> None:
     told = read(P4D[:600])
     assert not told["complete"]
-    assert "cut short" in text.render(told)
+    assert "is incomplete" in text.render(told)
