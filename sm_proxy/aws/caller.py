@@ -1,4 +1,4 @@
-"""Whose credentials we use, according to STS. Connecting to a container does not need to know."""
+"""Ask STS who owns the credentials. Connecting to a container does not need this."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Caller:
     """The owner of the credentials.
 
     Attributes:
-        arn: None if STS did not say.
-        account: the account's id; None if STS did not say.
-        unknown: why STS did not say; else empty.
+        arn: None if STS did not answer.
+        account: the account's id; None if STS did not answer.
+        unknown: why STS did not answer; else empty.
     """
 
     arn: str | None

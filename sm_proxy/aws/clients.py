@@ -91,9 +91,8 @@ class Aws:
     @property
     def scope(self) -> str:
         """Identifies account, region and endpoints, for names of cached records. Not a secret."""
-        endpoints = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
         parts = [self.profile or "", self.region, os.environ.get("AWS_ACCESS_KEY_ID", "")]
-        return "\n".join(parts + [f"{name}={os.environ[name]}" for name in endpoints])
+        return "\n".join(parts + network.endpoint_variables())
 
     def now(self) -> datetime:
         """The time by the service's clock. Compare times in its responses with this one."""
@@ -119,7 +118,7 @@ class Aws:
 
     @property
     def not_kept(self) -> str:
-        """Why a role's new session was not kept; empty if it was, or if there is none."""
+        """Why a role's new session was not saved; empty if it was, or if there is none."""
         return self._provider.not_kept
 
     @property
@@ -253,7 +252,7 @@ class Aws:
             return self._clients[service]
 
     def _prepare_session(self) -> None:
-        """Set what also counts for the clients that botocore creates to fetch credentials."""
+        """Apply settings that botocore's own clients, which fetch credentials, need as well."""
         self._session.set_config_variable("ca_bundle", network.ca_bundle(self._session))
         secret_values.keep_fields(self._session.full_config)
 
@@ -294,7 +293,7 @@ class Aws:
 
 
 class _Answer(dict[str, Any]):
-    """The response of a call. A missing field means that something else than AWS has answered."""
+    """The response of a call. A missing field means that the response is not from AWS."""
 
     def __init__(self, answer: dict[str, Any], action: str) -> None:
         super().__init__(answer)

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from botocore.session import Session
 
 from sm_proxy.aws import errors, renewal
+from sm_proxy.aws.credential_process import BY_HAND
 from sm_proxy.aws.credentials import login_profile
 from sm_proxy.aws.vetting import Vetting, called
 from sm_proxy.errors import Code, SmProxyError
@@ -59,7 +60,7 @@ def explain(error: Exception, session: Session, vetting: Vetting) -> SmProxyErro
     Args:
         error: of any class: botocore passes on those of files, programs and services.
         session: whose credentials were wanted.
-        vetting: has watched the calls that botocore made for them.
+        vetting: watched the calls that botocore made for them.
     """
     refusal = vetting.refusal
     chain = list(_chain(error, vetting.handled))
@@ -123,7 +124,7 @@ def _with_remedy(found: SmProxyError, error: Exception, source: _Source) -> SmPr
 
 
 def _unusable(error: Exception, source: _Source, profile: str | None) -> SmProxyError:
-    if isinstance(error, RuntimeError):  # all that botocore raises for new but expired credentials
+    if isinstance(error, RuntimeError):  # botocore's error for new credentials that have expired
         return errors.expired_by_clock()
     if source.login:
         # The error's text may hold the damaged token, so it is left out.
@@ -172,8 +173,7 @@ def _of_profile(config: dict[str, Any], name: str) -> _Source | None:
             words = f"{known} of AWS profile {name}"
             return _Source(words, remedy, "expired-credentials", login=login)
     if "credential_process" in config:
-        by_hand = "Run it by hand; its command is `credential_process` in ~/.aws/config."
-        return _Source(f"the credential_process of AWS profile {name}", by_hand)
+        return _Source(f"the credential_process of AWS profile {name}", BY_HAND)
     if "role_arn" in config:
         fix = "Check role_arn, source_profile, mfa_serial and duration_seconds of the AWS profile."
         return _Source(f"the role of AWS profile {name}", fix)

@@ -21,12 +21,13 @@ from sm_proxy.local.threads import Background
 
 _REPORTED_AFTER_S: Final = 3.0
 _LIMIT_S: Final = 300.0
-"""Some of them open a browser, in which a person must log in."""
+"""Some of these programs open a browser, in which a person must log in."""
 _WAITING: Final = "waiting for the credential_process of the AWS profile"
-_BY_HAND: Final = "Run it by hand; its command is `credential_process` in ~/.aws/config."
+BY_HAND: Final = "Run it by hand; its command is `credential_process` in ~/.aws/config."
+"""The hint for a credential_process that fails."""
 _LONG_WORD: Final = 16
 _START_S: Final = 2.0
-"""Seconds that its start may take if we end meanwhile."""
+"""If we end while it starts, we wait so many seconds for the start, in order to end it too."""
 
 
 class CredentialProcess(subprocess.Popen[bytes]):
@@ -88,7 +89,7 @@ def _failed(how: str, complaints: bytes) -> SmProxyError:
     return SmProxyError(
         "no-credentials",
         f"the credential_process of the AWS profile {how}{': ' * bool(words)}{words}",
-        _BY_HAND,
+        BY_HAND,
     )
 
 
@@ -140,5 +141,5 @@ def _invalid(what: str) -> SmProxyError:
     return SmProxyError(
         "aws-error",
         f"the credential_process of the AWS profile has printed {what}",
-        _BY_HAND,
+        BY_HAND,
     )

@@ -42,9 +42,9 @@ class CredentialProvider:
     """botocore's `credential_provider` component, for any profile.
 
     Args:
-        session: its profile and settings count.
+        session: gives the profile and the settings.
         explain: turns any error into ours.
-        terminal: whether the first code may be asked for on /dev/tty if stdin is not a terminal.
+        terminal: whether to ask for the first code on /dev/tty if stdin is not a terminal.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class CredentialProvider:
 
 
 class _WouldAskError(Exception):
-    """There is no kept session, and a code must be asked for."""
+    """There is no saved session, and we must ask for a code."""
 
 
 def _refuse_to_ask(_: str) -> str:
@@ -160,7 +160,7 @@ class _Asker:
         serial = question.removeprefix("Enter MFA code for ").rstrip(": ")
         again = "That code was not accepted. " if self._asked > 1 else ""
         if self._sessions.trouble:
-            secret_store.say_once_that_none_is_there("a code will be asked for at every connection")
+            secret_store.warn_once_without_keyring("a code will be asked for at every connection")
         words = f"{again}MFA code of {serial} (AWS profile {profile}):"
         try:
             code = prompt.ask(words, terminal=self._terminal)
@@ -251,4 +251,4 @@ def _locked(sessions: RoleSessions) -> Iterator[None]:
         except SmProxyError as error:
             if error.code == "busy":
                 raise
-        yield  # also if no lock can be had: then each connection asks
+        yield  # also without a lock: then each connection asks

@@ -1,8 +1,8 @@
 """Service models cut down to the operations we call, made once from the installed botocore.
 
-Most of what a client costs is the parsing of its service model (EC2's is 2 MB of JSON for two
-operations). The cut-down models stand in the cache folder, one set per botocore version; they are
-botocore's own data, so requests, signing and parsing stay botocore's.
+Most of the time to create a client goes into parsing its service model (EC2's is 2 MB of JSON). The
+cut-down models are in the cache folder, one set for each botocore version. They are parts of
+botocore's own data, so requests, signing and parsing stay the same.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ _MODEL: Final = "service-2"
 _RULE_SET: Final = "endpoint-rule-set-1"
 _ENDPOINTS: Final = "endpoints"
 _OTHERS: Final = ("kms", "s3", "signin", "sso", "sso-oidc", "sts")
-"""Full models: the session's data key, users' public keys, what credential providers call."""
+"""Services with full models: for the session's data key, users' public keys, and credentials."""
 _ENDPOINT_PREFIXES: Final = frozenset(
     {*OPERATIONS, *_OTHERS, "api.sagemaker", "oidc", "portal.sso"}
 )
 
 
 class CachedLoader(Loader):
-    """botocore's loader, looking into our cache first.
+    """botocore's loader, which looks into our cache first.
 
-    It also spares the listing of botocore's 450 service folders, which every process would do
-    to learn whether a service exists (23 ms).
+    It also does not list botocore's 450 service folders, as botocore does in every process to learn
+    whether a service exists (23 ms).
     """
 
     def __init__(self) -> None:
         try:
-            # An endpoint list or a model that somebody else wrote would lead our calls elsewhere.
+            # An endpoint list or a model by another user could send our calls elsewhere.
             trusted = [str(private_files.ensure_own_dir(_folder()))]
         except OSError as error:
             debug_log.write("models are not cached", why=error)
@@ -63,7 +63,7 @@ class CachedLoader(Loader):
         return list(super().list_available_services(type_name))
 
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
-        """Data by its name; a torn file of ours is removed and botocore's own is taken."""
+        """Data by its name. A damaged file of ours is removed, and botocore's own is used."""
         try:
             loaded: tuple[Any, str] = super().load_data_with_path(name)
         except ValueError:
@@ -73,9 +73,9 @@ class CachedLoader(Loader):
 
 
 def ensure_trimmed(service: str) -> None:
-    """Cut the models of `service` down, if that has not been done.
+    """Cut the models of `service` down, unless the cache has them.
 
-    A cache that cannot be written costs time, never the connection.
+    Without a writable cache, everything works, but takes longer.
     """
     if service in OPERATIONS:
         with contextlib.suppress(OSError):
@@ -85,13 +85,13 @@ def ensure_trimmed(service: str) -> None:
 
 
 def _folder() -> Path:
-    # Another list of operations, another folder: a later version of ours may need more of them.
+    # Each list of operations has its own folder: a later version of ours may need more of them.
     listed = hashlib.sha256(repr(OPERATIONS).encode()).hexdigest()[:8]
     return paths.cache_dir() / "models" / f"{botocore.__version__}-{_FORMAT}-{listed}"
 
 
 def _ensure_endpoints(folder: Path) -> None:
-    """The list of regions and endpoints, with our services only: 25 ms of every first client."""
+    """Save the list of regions and endpoints of our services: the first client saves 25 ms."""
     path = folder / f"{_ENDPOINTS}.json"
     if path.exists():
         return
@@ -119,7 +119,7 @@ def _ensure_model(folder: Path, service: str) -> None:
 
 
 def trim(model: dict[str, Any], operations: Iterable[str]) -> dict[str, Any]:
-    """`model` with these operations and the shapes they reach, without documentation."""
+    """`model` with these operations and the shapes that they use, without documentation."""
     kept = {name: _without_documentation(model["operations"][name]) for name in operations}
     shapes: dict[str, Any] = {}
     wanted = list(_referenced(kept))

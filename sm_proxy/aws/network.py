@@ -95,6 +95,12 @@ def _split(proxy: str) -> SplitResult | None:
     return found if found.scheme == "http" and named and not foreign else None
 
 
+def endpoint_variables() -> list[str]:
+    """The variables that set endpoints, as `NAME=value`: a part of names of cached records."""
+    names = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
+    return [f"{name}={os.environ[name]}" for name in names]
+
+
 def stream_url(session: Session, url: str) -> str:
     """The URL of a session's stream, with the host of the configured endpoint, if there is one.
 

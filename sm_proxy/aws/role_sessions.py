@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 from botocore.session import Session
 
+from sm_proxy.aws import network
 from sm_proxy.local import secret_values
 
 NO_KEYRING: Final = "there is none"
 _MARGIN: Final = timedelta(seconds=60)
-"""A kept session with less time left is not used: the calls of one connection take seconds."""
+"""We do not use a saved session with less time left: the calls of one connection take seconds."""
 _BOTOCORE_WINDOW: Final = timedelta(minutes=15)
 """botocore treats a session with less time left as expired, and some sessions last no longer."""
 
@@ -28,7 +28,7 @@ class RoleSessions:
     """
 
     def __init__(self, session: Session) -> None:
-        self.name = _digest(session.profile or "default", *_endpoints())
+        self.name = _digest(session.profile or "default", *network.endpoint_variables())
         self.expired = False
         self.not_kept = ""
         self._profile = session.profile or "default"
@@ -79,7 +79,7 @@ class RoleSessions:
         self._latest = self._known[key] = {**given, "Expiration": _text_of(given["Expiration"])}
         store = self._secret_store()
         kept = store is not None and store.save(self._item(key), json.dumps(self._latest))
-        self.not_kept = "" if kept else self.trouble or "it does not take it"
+        self.not_kept = "" if kept else self.trouble or "it does not accept the session"
 
     def _load(self, key: str) -> None:
         store = self._secret_store()
@@ -100,11 +100,6 @@ class RoleSessions:
 
             self._opened, self._store = True, secret_store.find()
         return self._store
-
-
-def _endpoints() -> list[str]:
-    names = sorted(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL"))
-    return [f"{name}={os.environ[name]}" for name in names]
 
 
 def _digest(*parts: str) -> str:

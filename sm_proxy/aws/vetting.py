@@ -1,8 +1,8 @@
 """Checks on every request and response between botocore and AWS, including nested calls.
 
-Secrets are noted, so that they are struck out of every text. A value that no header can carry is
-refused before the request, because the HTTP client would repeat it in its error. A response that is
-not AWS's is recognised.
+They note secrets, so that we can redact them. They refuse a value that no header can carry before
+the request, because the HTTP client would repeat it in its error. They recognise a response that is
+not from AWS.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ _JSON: Final = frozenset({"json", "rest-json"})
 _XML: Final = frozenset({"ec2", "query"})
 _HEAD_BYTES: Final = 2000
 _FAILURES: Final = 300
+"""From this HTTP status on, a call has failed."""
 _SERVER_ERRORS: Final = 500
-"""From these HTTP statuses on, a call was refused, and a call may be tried again."""
+"""From this HTTP status on, botocore may try again."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Vetting:
     """Watches what a session's clients send and receive.
 
     Args:
-        session: its clients are watched if they are created from now on.
+        session: the clients that it creates from now on are watched.
         explain: turns a failure to get credentials into our error.
     """
 
@@ -138,7 +139,7 @@ def called(error: BaseException) -> str | None:
 
 
 def _name_call(**event: Any) -> None:
-    # A nested call comes first, so its name stays.
+    # The event of a nested call comes first, so its name stays.
     error = event["exception"]
     if called(error) is None:
         _, service, operation = event["event_name"].split(".")
@@ -168,7 +169,7 @@ def _is_refusal(body: bytes) -> bool:
 
 
 def _vet_answer(**event: Any) -> None:
-    """Refuse a response that is not AWS's, such as the login page of a hotel's network."""
+    """Refuse a response that is not from AWS, such as the login page of a hotel's network."""
     model, answer = event["operation_model"], event["response_dict"]
     service, body = model.service_model, answer["body"]
     protocol = getattr(service, "resolved_protocol", None) or service.metadata["protocol"]

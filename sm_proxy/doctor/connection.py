@@ -206,6 +206,6 @@ def _named(context: Context) -> set[str]:
     for file in (*files, str(identities.private_key_path(context.settings))):
         with contextlib.suppress(OSError, IndexError, ValueError, RuntimeError):
             public = Path(f"{file}.pub").expanduser()
-            if private_files.is_plain(public):
+            if private_files.is_regular(public):
                 found.add(public.read_text(encoding="utf-8").split()[1])
     return found

@@ -95,7 +95,7 @@ def permissions(context: Context) -> str:
     folders = [*ssh_folders, *paths.private_dirs()]
     for path in folders:
         _refuse_open(path, 0o022, "chmod go-w")
-    if key.suffix != ".pub" and private_files.is_plain(key):
+    if key.suffix != ".pub" and private_files.is_regular(key):
         _refuse_open(key, 0o077, "chmod 600")
     known_hosts_folder = context.settings.known_hosts_folder
     for folder in (context.settings.ssh_folder, known_hosts_folder):
@@ -145,12 +145,12 @@ def _refuse_open(path: Path, forbidden: int, command: str) -> None:
 def key(context: Context) -> str:
     """The key is there, and its two halves match."""
     path = identities.private_key_path(context.settings)
-    public = private_files.is_plain(path.with_name(path.name + ".pub"))
+    public = private_files.is_regular(path.with_name(path.name + ".pub"))
     own = not context.settings.identity_file
     if not private_files.exists(path) and (own or not public):
         fix = "Make one with: sm-proxy config write" if own else "Name one with --identity-file."
         raise SmProxyError("no-identity", f"there is no key at {path}", fix)
-    if private_files.exists(path) and not private_files.is_plain(path):
+    if private_files.exists(path) and not private_files.is_regular(path):
         away = f"{move_away(path)}; sm-proxy config write"
         fix = away if own else "Name a key file with --identity-file."
         raise SmProxyError("no-identity", f"{path} is not a regular file", fix)

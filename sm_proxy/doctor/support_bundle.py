@@ -40,7 +40,7 @@ def write(path: Path, context: Context, findings: Sequence[Finding]) -> None:
     text = "\n".join(f"## {title}\n{body}\n" for title, body in _parts(context, findings))
     content = clean(text).encode("utf-8", "replace")
     try:
-        if private_files.exists(path) and not private_files.is_plain(path) and not path.is_dir():
+        if private_files.exists(path) and not private_files.is_regular(path) and not path.is_dir():
             path.write_bytes(content)  # /dev/stdout must stay a device
         else:
             private_files.ensure_private_dir(path.parent)
@@ -117,7 +117,7 @@ def _connections(host: str | None) -> str:
 
 
 def _tail(path: Path) -> str:
-    if private_files.exists(path) and not private_files.is_plain(path):
+    if private_files.exists(path) and not private_files.is_regular(path):
         return "(not a regular file)"
     try:
         return path.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace")

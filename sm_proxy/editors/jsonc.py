@@ -68,7 +68,7 @@ def with_value(text: str, keys: Sequence[str], value: Any) -> str:
     node = root
     for depth, key in enumerate(keys):
         if not isinstance(node.value, dict):
-            raise JsoncError("another value stands where an object is needed")
+            raise JsoncError("it has another value where an object is needed")
         found = node.last(key)
         if found is None:
             return _inserted(text, node, key, _nested(keys[depth + 1 :], value), root)
@@ -231,7 +231,7 @@ def _skipped(text: str, position: int) -> int:
 
 def _refuse(text: str, position: int) -> NoReturn:
     line = len(_LINE_BREAK.findall(text, 0, position)) + 1
-    raise JsoncError(f"line {line} is no JSON")
+    raise JsoncError(f"line {line} is not valid JSON")
 
 
 def _no_constant(name: str) -> NoReturn:

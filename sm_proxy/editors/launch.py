@@ -54,7 +54,7 @@ def editor_command(program: str, host: str, path: str | None, user: str | None =
 
 
 def _as_folder(path: str) -> str:
-    """The path with a slash at its end if an editor would take it for a file: it has a dot."""
+    """The path, with a slash at its end if its dot would make an editor take it for a file."""
     dotted = "." in posixpath.basename(path) and not path.endswith(_WORKSPACE)
     return path + "/" if dotted else path
 
@@ -74,7 +74,7 @@ def start(words: list[str]) -> None:
 
 
 def _stderr() -> int:
-    """Its output goes to stderr: stdout is for our own result."""
+    """The descriptor for the editor's output: stdout is for our own result."""
     return 2
 
 

@@ -1,4 +1,4 @@
-"""Set single values in an editor's settings.json; comments and layout stay, with a backup."""
+"""Set values in an editor's settings.json: back it up, and keep its comments and layout."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Outcome:
 def set_values(path: Path, values: Sequence[tuple[Sequence[str], Any]]) -> Outcome:
     """Set each value under its keys; the file is replaced as a whole, or left alone.
 
-    A problem is reported in the outcome and not raised: the editor opens without the settings too.
+    A problem is reported in the outcome and not raised: the editor also opens without the settings.
     """
     try:
         with file_lock.locked("editor-settings", what="the editors' settings"):

@@ -207,11 +207,11 @@ def _public_key(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, public, str(error)) from None
     if len(lines) > 1:
-        raise _unreadable(path, public, "it holds more than one line")
+        raise _unreadable(path, public, "it has more than one line")
     words = " ".join(lines).split()
     # sshd silently ignores a line that is not exactly one key, so refuse it here.
     if not is_public_key(" ".join(words[:2])) or not all(map(str.isprintable, words)):
-        raise _unreadable(path, public, "it holds no OpenSSH public key")
+        raise _unreadable(path, public, "it is not an OpenSSH public key")
     return " ".join(words)
 
 

@@ -91,7 +91,7 @@ def read(path: Path) -> Pair:
     """Read one of our own pairs from its private half, which holds the public key too.
 
     Raises:
-        OSError: the file is missing, is not a plain file of ours, or is not a key.
+        OSError: the file is missing, is not a regular file of ours, or is not a key.
     """
     private = private_files.read_own(path, _LIMIT)
     public = _public_key_inside(private)

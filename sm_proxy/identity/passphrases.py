@@ -23,13 +23,13 @@ def make_pair(mode: Mode) -> Pair:
     """Create a pair with an encrypted private half, and save its passphrase in the keyring.
 
     Args:
-        mode: `random`: nobody knows the passphrase, so a keyring is required; `ask`: the user
-            types one, and the keyring keeps it if there is one; `auto`: `random` with a keyring,
-            else `ask`; `none`: no passphrase.
+        mode: `random`: only the keyring knows the passphrase, so a keyring is required; `ask`: the
+            user types one, which a keyring also keeps if there is one; `auto`: `random` with a
+            keyring, else `ask`; `none`: no passphrase.
 
     Raises:
         SmProxyError: `missing-dependency`, no keyring keeps a random passphrase;
-            `bad-passphrase`, nobody can be asked, it is too short, or the two answers differ.
+            `bad-passphrase`, there is no way to ask, it is too short, or the two answers differ.
     """
     if mode == "none":
         return key_files.generate()
@@ -49,7 +49,7 @@ def make_pair(mode: Mode) -> Pair:
             f"{first} a passphrase that you type: --passphrase ask",
         )
     if not kept:
-        secret_store.say_once_that_none_is_there("you will be asked for the passphrase of the key")
+        secret_store.warn_once_without_keyring("you will be asked for the passphrase of the key")
     return pair
 
 
@@ -62,7 +62,7 @@ def find_or_ask(key: Identity) -> str:
     """The passphrase of `key`: from the keyring, else from the user.
 
     Raises:
-        SmProxyError: `bad-passphrase`, nobody can be asked.
+        SmProxyError: `bad-passphrase`, there is no way to ask the user.
     """
     ring = secret_store.find()
     known = ring.load(_item_name(key.public_key)) if ring else None
@@ -78,7 +78,7 @@ def forget(key: Identity) -> None:
 
 
 def _item_name(public: str) -> str:
-    """The name of the keyring's item: it holds the public key, which is not a secret."""
+    """The name of the keyring's item, with the public key, which is not a secret."""
     return f"passphrase of {public.split()[1]}"
 
 

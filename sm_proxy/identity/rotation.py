@@ -20,12 +20,12 @@ from sm_proxy.local import file_lock
 from sm_proxy.settings import Settings
 
 OFFERED_LIMIT: Final = 5
-"""sshd hangs up at the sixth failure (MaxAuthTries), and each unknown key is a failure."""
+"""sshd disconnects at the sixth failure (MaxAuthTries), and each unknown key is a failure."""
 
 
 MakePair = Callable[[], Pair]
 Offer = Callable[[Settings, Sequence[Path]], None]
-"""Makes our ssh config, if it has been written, name these keys."""
+"""Writes the paths of these keys into our ssh config, if that exists."""
 
 
 def rotate(
@@ -51,7 +51,7 @@ def rotate(
         if len(keys) >= OFFERED_LIMIT:
             raise SmProxyError(
                 "unsupported",
-                f"ssh offers {len(keys)} keys already, and a server hangs up after more",
+                f"ssh already offers {len(keys)} keys, and servers disconnect if it offers more",
                 f"Revoke the oldest first: sm-proxy keys revoke {keys[-1].fingerprint}",
             )
         pair = make_pair()

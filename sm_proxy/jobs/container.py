@@ -1,4 +1,4 @@
-"""A container that can be dialled: what a host name is resolved to."""
+"""A container that we can connect to: the result of resolving a host name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sm_proxy.aws.job_kinds import Kind
 
 @dataclass(frozen=True)
 class Container:
-    """A container that can be dialled.
+    """A container that we can connect to.
 
     Attributes:
         host: the name as the user typed it.

@@ -77,13 +77,13 @@ _TABLE: Final = (
     ),
     _cause(
         "the account's quota for this instance type is used up",
-        "Ask for more in Service Quotas, or use another instance type.",
+        "Request an increase in Service Quotas, or use another instance type.",
         r"ResourceLimitExceeded",
         r"account-level service limit",
     ),
     _cause(
         "no spot instance became free within MaxWaitTimeInSeconds",
-        "Raise MaxWaitTimeInSeconds, or do without spot instances.",
+        "Raise MaxWaitTimeInSeconds, or use on-demand instances.",
         r"MaxWaitTime",
     ),
     _cause(
@@ -92,14 +92,14 @@ _TABLE: Final = (
         r"MaxRuntime",
     ),
     _cause(
-        "its spot instance was taken away",
-        "Give it checkpoints and a higher MaxWaitTimeInSeconds, or do without spot instances.",
+        "AWS reclaimed its spot instance",
+        "Use checkpoints and a higher MaxWaitTimeInSeconds, or use on-demand instances.",
         r"^Interrupted$",
         r"training job interrupted",
         r"spot.{0,40}interrupt",
     ),
     _cause(
-        "its role may not pull the image from ECR",
+        "its role is not allowed to pull the image from ECR",
         "Allow it ecr:BatchGetImage, and let the repository's policy allow the account.",
         _DENIED + r".{0,200}" + _ECR,
         _ECR + r".{0,200}" + _DENIED,
@@ -129,7 +129,7 @@ _TABLE: Final = (
         r"exit ?code:? 127\b",
     ),
     _cause(
-        "the entrypoint may not be executed",
+        "the entrypoint is not executable",
         "Make it executable in the image: chmod +x.",
         r"exec:.{0,200}permission denied",
         r"\b(ba|da)?sh: .{0,200}permission denied",
@@ -151,13 +151,13 @@ _TABLE: Final = (
         r"No module named",
     ),
     _cause(
-        "its role may not read or write the data in S3",
+        "its role is not allowed to read or write the data in S3",
         "Allow it s3:GetObject, s3:PutObject and s3:ListBucket there, and the KMS key.",
         _S3 + r".{0,200}(access ?denied|forbidden|not authorized|\b403\b)",
         r"(access ?denied|forbidden|not authorized).{0,200}" + _S3,
     ),
     _cause(
-        "the input data is not where the job looks for it",
+        "the input data does not exist at the given place",
         "Check the S3 URIs and the bucket's region.",
         r"NoSuchKey",
         r"NoSuchBucket",
@@ -165,7 +165,7 @@ _TABLE: Final = (
         r"data download failed",
     ),
     _cause(
-        "the nodes could not talk to each other (NCCL)",
+        "the nodes could not reach each other (NCCL)",
         "Let the members of the security group reach each other on all ports.",
         r"NCCL (WARN|error)",
         r"nccl(System|Internal|Remote)Error",

@@ -2,8 +2,8 @@
 
 A format is a function from a line to an address, and one row of `_TABLE`. A format higher in the
 table wins, even if its line comes later in the log. Within the marker format the first line wins,
-so that a later line cannot move the container. A format may spread its addresses over several
-lines, which a page may cut: so each page is read together with all pages before it.
+so that a later line cannot change the address. A format may have its addresses on several lines,
+and these on two pages. So each page is read together with all pages before it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SSH_HELPER: Final = re.compile(r"\bSSH Helper Log IP: *([0-9a-fA-F.: *]{2,1000}
 
 @dataclass(frozen=True)
 class LogAddress:
-    """What a log tells about its container.
+    """How to reach a container, according to its log.
 
     Attributes:
         source: the format.
@@ -111,7 +111,7 @@ def read(
 
 
 def _first(reported: list[LogAddress]) -> LogAddress:
-    """The first marker: a later line in the log cannot move the container."""
+    """The first marker: a later line in the log cannot change the address."""
     return replace(reported[0], ignored=sum(other != reported[0] for other in reported[1:]))
 
 

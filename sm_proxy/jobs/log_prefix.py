@@ -9,7 +9,7 @@
     INFO:root:                       Python's logging, and others with a time, a level, a name
     2026-11-28 10:00:00,123 sagemaker-training-toolkit INFO
 
-We accept known prefixes only, and no sentence: a program may print text that others have written.
+We accept only known prefixes, and no other text: a program may print what others have written.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _PAGES: Final = 40
 
 
 class LimitError(SmProxyError):
-    """The log is longer than we read. Reading it again would not help: its head does not change."""
+    """The log is longer than we read. Reading it again does not help: its head does not change."""
 
 
 def head(aws: Aws, group: str, stream: str, *, unmask: bool = False) -> Iterator[list[str]]:
@@ -27,7 +27,7 @@ def head(aws: Aws, group: str, stream: str, *, unmask: bool = False) -> Iterator
         aws: for the calls.
         group: the log group.
         stream: the log stream.
-        unmask: also what a data protection policy hides; needs logs:Unmask.
+        unmask: whether to show what a data protection policy hides; needs logs:Unmask.
 
     Raises:
         LimitError: the log is longer than that.

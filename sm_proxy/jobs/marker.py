@@ -27,7 +27,7 @@ VERSION: Final = 1
 _KEY_WORD: Final = '"sm_proxy_marker"'
 _TORN_LIMIT: Final = 256
 _WORK_LIMIT: Final = 4 * LINE_LIMIT
-"""Characters that may be parsed in vain in one line, however many braces it has."""
+"""Limit for the characters of one line that are parsed without finding JSON."""
 _MASKED_NUMBER: Final = re.compile(r"(?<=: )\*+(?=[,}])|(?<=:)\*+(?=[,}])")
 _ADDRESSES_LIMIT: Final = 32
 _KEYS_LIMIT: Final = 8

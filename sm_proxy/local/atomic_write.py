@@ -38,14 +38,14 @@ BACKUPS = "backups"
 """The folder for backups, below the state folder."""
 _RECENT_S = 2.0
 _SETTLE_S = 0.1
-"""Enough for a program to truncate the file and write it again."""
+"""Time enough for a program to truncate the file and write it again."""
 _SWAPS = 100
 LIMIT = 64 << 20
 """A larger file, in bytes, is not a config."""
 
 
 def follow_symlinks(path: Path) -> Path:
-    """The file a symlink leads to: dotfile managers link ~/.ssh/config into a repository.
+    """The file that a symlink leads to: dotfile managers link ~/.ssh/config into a repository.
 
     Raises:
         SmProxyError: `config-read-only`, the links lead in a circle.
@@ -89,7 +89,7 @@ def refuse_read_only(path: Path) -> None:
 
 
 def refuse_linked(path: Path) -> None:
-    """Refuse a file with several hard links, as dotfile managers make: a rename breaks the link.
+    """Refuse a file with several hard links: a rename would break them. Dotfile managers make such.
 
     Raises:
         OSError: it has several hard links.
@@ -291,7 +291,7 @@ def _dress(handle: int, name: Path, path: Path) -> None:
     try:
         old = path.stat()
     except FileNotFoundError:
-        name.chmod(0o600)  # whatever the umask
+        name.chmod(0o600)  # independent of the umask
         return
     if sys.platform != "win32":
         with contextlib.suppress(OSError):

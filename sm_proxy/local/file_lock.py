@@ -1,9 +1,9 @@
 """An exclusive file lock for every platform, released when the process ends.
 
-A wait for the lock always ends, and the user hears of it: after one second a status line names the
-holder, and later the wait ends with `busy`. There are two kinds of locks. A writer of a shared file
-needs its lock and waits up to `WRITER_S`. A cache lock only saves a second AWS call: after
-`CACHE_S` the caller goes on without it.
+A wait for the lock always ends. After one second, a status line names the holder; at the end of the
+wait, the error is `busy`. There are two kinds of locks. A writer of a shared file needs its lock
+and waits up to `WRITER_S`. A cache lock only saves a second AWS call: after `CACHE_S` the caller
+goes on without it.
 
 The holder writes its process and the time into the lock file. A killed holder cannot remove this
 note, so a note counts only while its process still runs.
@@ -29,7 +29,7 @@ WRITER_S: Final = 10.0
 CACHE_S: Final = 1.0
 """Seconds to wait for a cache lock: about as long as the call that it may save."""
 _BUSIEST: Final = 30.0
-"""The most programs for each processor that lengthen a wait."""
+"""A busy machine lengthens a wait by this factor at most."""
 _TELL_S: Final = 1.0
 _PAUSE_S: Final = (0.005, 0.05)
 _NOTE_LIMIT: Final = 4096
@@ -42,7 +42,7 @@ if sys.platform == "win32":
     import msvcrt
 
     _LOCKED_BYTE: Final = 1 << 30
-    """On Windows nobody else can read a locked byte, so we lock one far behind the note."""
+    """On Windows no other process can read a locked byte, so we lock one far behind the note."""
 
     def _lock(handle: int) -> None:
         os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
@@ -68,7 +68,7 @@ def locked(
         cache: the cache folder, for a cache lock; other locks are in the state folder.
 
     Raises:
-        SmProxyError: `busy`, another process held it all the time; `bad-permissions`, others
+        SmProxyError: `busy`, another process held it for the whole wait; `bad-permissions`, others
             can write to its folder or file; `config-read-only`, the file cannot be created, or its
             file system has no locks.
     """
@@ -82,7 +82,7 @@ def locked(
         if not _taken(handle, path):
             if not wait:
                 raise _busy(handle, path, what or name, 0)
-            _wait(handle, path, what or name, spares=cache is not None)
+            _wait(handle, path, what or name, for_cache=cache is not None)
         _note(handle, json.dumps(_this_holder()).encode())
         try:
             yield
@@ -92,21 +92,21 @@ def locked(
         os.close(handle)
 
 
-def _wait(handle: int, path: Path, what: str, *, spares: bool) -> None:
+def _wait(handle: int, path: Path, what: str, *, for_cache: bool) -> None:
     """Wait for a lock that another process holds.
 
     Args:
         handle: descriptor of the lock file.
         path: of the lock file.
         what: what it guards.
-        spares: it is a cache lock. Then a busy machine lengthens the wait: where many runs start
-            at once, the one that asks AWS for all of them is slow too.
+        for_cache: whether it is a cache lock. Then a busy machine lengthens the wait: if many runs
+            start at once, the one that asks AWS for all of them is slow too.
     """
     began = now = time.monotonic()
     waited = 0.0
     pause, longest = _PAUSE_S
     told = False
-    while waited < (CACHE_S if spares else WRITER_S):
+    while waited < (CACHE_S if for_cache else WRITER_S):
         if waited >= _TELL_S and not told:
             output.status(f"waiting for {_holder(handle)}, which holds the lock of {what}")
             told = True
@@ -114,7 +114,7 @@ def _wait(handle: int, path: Path, what: str, *, spares: bool) -> None:
         if _taken(handle, path):
             return
         later = time.monotonic()
-        waited += (later - now) / (_slowdown() if spares else 1.0)
+        waited += (later - now) / (_slowdown() if for_cache else 1.0)
         now = later
         pause = min(pause * 1.5, longest)
     raise _busy(handle, path, what, now - began)
@@ -129,7 +129,7 @@ def _busy(handle: int, path: Path, what: str, waited: float) -> SmProxyError:
 
 
 def _slowdown() -> float:
-    """How many programs want to run for each processor now, at least 1; 1 if unknown."""
+    """The number of runnable programs for each processor, at least 1; 1 if unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         running = Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0]
         busy = (int(running) - 1) / (os.cpu_count() or 1)  # without this one

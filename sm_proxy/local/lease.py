@@ -34,7 +34,8 @@ def nobody_writing(path: Path) -> Iterator[bool]:
         ):  # no such file, another owner, or no leases on this file system
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             stack.callback(os.close, handle)
-            # The signal that a program waits for us: SIGURG does nothing, SIGIO would end us.
+            # The kernel sends a signal if another program waits for the end of our lease. We choose
+            # SIGURG, which is ignored by default; the default, SIGIO, would end this process.
             fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
             known = _leased(handle)
         yield known

@@ -93,11 +93,11 @@ def _write(text: str) -> None:
     """Write to stdout.
 
     Raises:
-        BrokenPipeError: nobody reads stdout any more.
+        BrokenPipeError: the reader of stdout has gone.
         SmProxyError: `output-failed`, for example on a full disk.
     """
     try:
-        _written(secret_values.strike(text, in_data=True))
+        _write_encodable(secret_values.strike(text, in_data=True))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -108,7 +108,7 @@ def _write(text: str) -> None:
         ) from None
 
 
-def _written(text: str) -> None:
+def _write_encodable(text: str) -> None:
     try:
         sys.stdout.write(text)
     except UnicodeEncodeError:  # a path or a diff, on a terminal that cannot show it

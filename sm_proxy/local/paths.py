@@ -21,7 +21,7 @@ APP = "sm-proxy"
 def ssh_home() -> Path:
     """The home folder as OpenSSH sees it."""
     if sys.platform != "win32":
-        import pwd  # noqa: PLC0415 - there is none on Windows
+        import pwd  # noqa: PLC0415 - Windows has none
 
         # A container may run as a user id without an entry; OpenSSH does not work there.
         with contextlib.suppress(KeyError):
@@ -76,7 +76,7 @@ def private_dirs() -> list[Path]:
 def _folder(kind: Literal["config", "cache", "state"]) -> Path:
     if override := os.environ.get(f"SM_PROXY_{kind.upper()}_DIR"):
         return Path(override)
-    import platformdirs  # noqa: PLC0415 - 15 ms that an override saves
+    import platformdirs  # noqa: PLC0415 - takes 15 ms, which an override saves
 
     finder = {
         "config": platformdirs.user_config_dir,

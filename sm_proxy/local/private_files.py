@@ -1,6 +1,6 @@
 """Our own files and folders: private to their owner, and replaced atomically.
 
-We read them only if nobody else could have written to them.
+We read them only if no other user could have written to them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sm_proxy.local import paths
 
 
 class NotOursError(PermissionError):
-    """Somebody else could have written to the file or folder, or it is not a plain file."""
+    """Another user could have written to the file or folder, or it is not a regular file."""
 
     def __init__(self, what: str, path: Path) -> None:
         super().__init__(errno.EPERM, what, str(path))
@@ -32,8 +32,8 @@ def exists(path: Path) -> bool:
     return True
 
 
-def is_plain(path: Path) -> bool:
-    """Whether it is a plain file: reading a pipe may hang, and a device may never end."""
+def is_regular(path: Path) -> bool:
+    """Whether it is a regular file: reading a pipe may hang, and a device may never end."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -44,10 +44,10 @@ def refuse_special(path: Path) -> None:
     """Refuse a pipe or device: reading it may hang or never end.
 
     Raises:
-        OSError: it is not a plain file, or does not exist.
+        OSError: it is not a regular file, or does not exist.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(errno.EINVAL, "it is not a plain file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def ensure_private_dir(path: Path) -> Path:
@@ -94,9 +94,9 @@ def _refuse_foreign_dir(path: Path) -> None:
         return
     me = os.geteuid()
     if path.lstat().st_uid not in {0, me} or path.stat().st_uid != me:
-        raise NotOursError("the folder is another user's", path)
+        raise NotOursError("another user owns the folder", path)
     if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise NotOursError("others may write into the folder", path)
+        raise NotOursError("others may write to the folder", path)
 
 
 def _refuse_swappable(path: Path) -> None:
@@ -110,16 +110,16 @@ def _refuse_swappable(path: Path) -> None:
         except FileNotFoundError:
             continue
         if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-            raise NotOursError("everybody may write into the folder", above)
+            raise NotOursError("everybody may write to the folder", above)
         if found.st_uid not in {0, os.geteuid()} and any(map(above.is_relative_to, ours)):
-            raise NotOursError("the folder is another user's", above)
+            raise NotOursError("another user owns the folder", above)
 
 
 def read_own(path: Path, limit: int) -> bytes:
     """The first `limit` bytes of a file that only we may write.
 
     Raises:
-        NotOursError: another user owns it, others may write to it, or it is not a plain file.
+        NotOursError: another user owns it, others may write to it, or it is not a regular file.
         OSError: it does not exist, or is a symlink.
     """
     with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
@@ -150,7 +150,7 @@ def open_own(path: Path, flags: int) -> int:
 
     Raises:
         NotOursError: as `read_own`.
-        OSError: likewise.
+        OSError: as `read_own`.
     """
     # O_NONBLOCK: opening a named pipe must not block.
     for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):
@@ -166,13 +166,13 @@ def open_own(path: Path, flags: int) -> int:
 
 def _refuse_foreign(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise NotOursError("it is not a plain file", path)
+        raise NotOursError("it is not a regular file", path)
     if sys.platform == "win32":
         return
     if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise NotOursError("others may write to the file", path)
-    if found.st_nlink > 1:  # the other name may be in another user's folder
-        raise NotOursError("the file has another name as well", path)
+    if found.st_nlink > 1:  # the other link may be in another user's folder
+        raise NotOursError("the file has a second hard link", path)
 
 
 def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:

@@ -65,7 +65,7 @@ def start_time(pid: int) -> str:
     """When the process started, in a form that depends on the platform; empty if it has ended.
 
     Raises:
-        PermissionError: it may run, but we cannot look at it.
+        PermissionError: it may run, but we cannot read its state.
     """
     if sys.platform == "win32":
         return _started_windows(pid)
@@ -79,8 +79,8 @@ def _started_linux(pid: int) -> str:
         found = Path(f"{_PROC}/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return ""
-    except OSError:  # we have no descriptor or memory left; the process may well run
-        raise PermissionError("the process cannot be looked at") from None
+    except OSError:  # for example no descriptor is left; the process may still run
+        raise PermissionError("the state of the process is unknown") from None
     # proc(5): the name in brackets may contain anything; state is field 3, starttime field 22.
     fields = found.rpartition(")")[2].split()
     return "" if len(fields) < 20 or fields[0] in _DEAD else fields[19]
@@ -111,7 +111,7 @@ def _started_windows(pid: int) -> str:
     handle = kernel.OpenProcess(_QUERY_LIMITED, 0, pid)
     if not handle:
         if getattr(ctypes, "get_last_error")() == _ACCESS_DENIED:  # noqa: B009
-            raise PermissionError("the process is another user's")
+            raise PermissionError("another user owns the process")
         return ""
     try:
         status = ctypes.c_ulong()

@@ -32,7 +32,7 @@ def ask(question: str, *, terminal: bool = True) -> str:
 
     Args:
         question: one line; we append a space.
-        terminal: whether the terminal may be used: no while ssh has a session on it.
+        terminal: whether to use the terminal: False while ssh has a session on it.
 
     Raises:
         NobodyToAskError: there is no way to ask, or the user gave no answer.
@@ -123,7 +123,7 @@ else:
 
     @contextlib.contextmanager
     def _silent(terminal: int) -> Iterator[None]:
-        """Switch the echo off; it comes back at the end, also if the process exits."""
+        """Switch the echo off, and on again at the end, also if the process exits."""
         import termios  # noqa: PLC0415 - only to ask
 
         before = termios.tcgetattr(terminal)

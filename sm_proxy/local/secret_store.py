@@ -1,9 +1,9 @@
 """Keep secrets in the operating system's keyring; without one, keep nothing.
 
-Backends with a priority below 1 may write plain files. We use one only if the user has chosen it
-(with PYTHON_KEYRING_BACKEND or keyring's keyringrc.cfg). If a keyring is locked, has no D-Bus, is
-dismissed by the user or does not answer, nothing is kept, and the connection goes on without it.
-`trouble` tells what went wrong.
+Backends with a priority below 1 may write plain-text files. We use one only if the user has chosen
+it (with PYTHON_KEYRING_BACKEND or keyring's keyringrc.cfg). If the keyring is locked, has no D-Bus
+or does not answer, or if the user dismisses its window, nothing is kept, and the connection goes on
+without it. `trouble` tells what went wrong.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sm_proxy.local.threads import Background
 T = TypeVar("T")
 
 SERVICE: Final = "sm-proxy"
-_SAY_AFTER_S: Final = 2.0
+_REPORT_AFTER_S: Final = 2.0
 _PATIENCE_S: Final = 10.0
-"""A locked keyring opens a window that nobody may see."""
+"""A locked keyring opens a window, which the user may not see."""
 _PIECE: Final = 1000 if sys.platform == "win32" else 1 << 20
 """Characters per item: Windows takes 2,560 bytes of UTF-16, and session tokens are longer."""
 _PIECES_LIMIT: Final = 64
-_SAID: Final = "no-keyring-said"
+_WARNED_FILE: Final = "no-keyring-said"
 _hanging: Final[list[Background[Any]]] = []
 """The call that the keyring did not answer in time."""
 _trouble: Final[list[str]] = []
@@ -119,9 +119,9 @@ def remedy() -> str:
     return f"Repair the keyring ({trouble() or 'it keeps nothing'})"
 
 
-def say_once_that_none_is_there(consequence: str) -> None:
-    """Tell the user what follows without a keyring; only once, not in each run."""
-    path = paths.state_dir() / _SAID
+def warn_once_without_keyring(consequence: str) -> None:
+    """Tell the user what happens without a keyring; only once, not in each run."""
+    path = paths.state_dir() / _WARNED_FILE
     if private_files.exists(path):
         return
     with contextlib.suppress(OSError, SmProxyError):
@@ -153,16 +153,16 @@ def _recommended(backend: Any) -> Any | None:
 def _patiently(action: Callable[[], T]) -> T | None:
     """The result of `action`; None if it fails or takes too long.
 
-    We wait for a keyring that hangs only once: until that call ends, all others return None.
+    We wait only once for a keyring that hangs: until that call ends, all others return None.
     """
     _hanging[:] = [work for work in _hanging if not work.done]
     if _hanging:
         return None
     work = Background(action)
-    work.settled(_SAY_AFTER_S)
+    work.settled(_REPORT_AFTER_S)
     if not work.done:
         output.status("waiting for this system's keyring; it may have opened a window to unlock it")
-    found = work.settled(_PATIENCE_S - _SAY_AFTER_S)
+    found = work.settled(_PATIENCE_S - _REPORT_AFTER_S)
     if not work.done:
         _hanging.append(work)
         output.status(f"going on without the keyring: {_SILENT}")

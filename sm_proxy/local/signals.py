@@ -93,7 +93,7 @@ class Wakeup:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ignore the signals: the rest has a deadline."""
+        """Ignore the signals: the clean-up that follows has a deadline."""
         signal.set_wakeup_fd(-1)
         ignore()
         self._reader.close()

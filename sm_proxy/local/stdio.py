@@ -130,7 +130,7 @@ class ThreadedStdio:
             return 0
 
     def gone(self, within: float = 0) -> bool:
-        """Whether stdin has ended or a write has failed: a pipe does not tell more."""
+        """Whether stdin has ended or a write has failed: these pipes show nothing else."""
         return self._left.wait(within)
 
     def finish(self) -> None:

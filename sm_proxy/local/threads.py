@@ -18,7 +18,7 @@ _SLICE_S: Final = 0.25
 
 
 class Background(Generic[T]):
-    """Run `work` in a thread; `result` returns or raises what it did.
+    """Run `work` in a thread; `result` returns what it returned, or raises what it raised.
 
     With `begin=False` the thread starts at `begin`. A signal can arrive while a thread is starting:
     then a caller that must clean up after the work already has this object.

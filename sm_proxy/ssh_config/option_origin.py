@@ -77,7 +77,7 @@ class _Block:
 def _lines(path: Path) -> list[str]:
     """The lines of a plain file; reading anything else may hang."""
     with contextlib.suppress(OSError):
-        if private_files.is_plain(path):
+        if private_files.is_regular(path):
             return path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     return []
 

@@ -1,1 +1,1 @@
-"""What outlives a run: the cache, journals, the log of connections, the sessions that are open."""
+"""Files that outlive a run: the cache, journals, the log of connections, and open sessions."""

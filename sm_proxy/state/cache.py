@@ -86,8 +86,8 @@ class Cache:
     def alone(self, *key: str) -> Iterator[None]:
         """Hold the lock of `key`, so that one process asks AWS and the others read its answer.
 
-        The process that holds it may be stopped, or wait for a service that never answers. So after
-        a moment the others ask as well, and this object does not wait for a lock again.
+        The process that holds it may be stopped, or may wait for a service that never answers. So
+        after a moment the others ask as well, and this object waits for no further lock.
         """
         with contextlib.ExitStack() as stack:
             try:

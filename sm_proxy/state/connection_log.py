@@ -20,7 +20,7 @@ from sm_proxy.state.journal import Journal
 
 OK: Final = "ok"
 INTERRUPTED: Final = "interrupted"
-"""ssh went away first: its time limit was over, or the user stopped it."""
+"""ssh exited first: its time limit had passed, or the user stopped it."""
 HOSTS: Final = 64
 KEEP_S: Final = 30 * 24 * 3600.0
 
@@ -39,8 +39,8 @@ class ConnectionRecord:
         node: such as `algo-1`.
         address: of the container.
         port: of its SSH server; 0 if unknown.
-        through: the machine it went through, such as the bastion's instance id; empty if it was
-            not dialled.
+        through: the machine it went through, such as the bastion's instance id; empty if we did
+            not get that far.
         session: the SSM session's id; empty if there was none.
         up: bytes to the container.
         down: bytes from the container.
@@ -69,12 +69,12 @@ class ConnectionRecord:
 
 
 def append(record: ConnectionRecord, began: float, ended_by: BaseException | None) -> None:
-    """Write down a connection that is over; failures are ignored.
+    """Record a connection that has ended; failures are ignored.
 
     Args:
-        record: what is known of it; the fields that say when and how it ended are filled in here.
+        record: what is known about it; `append` adds `time`, `seconds`, `code` and `line`.
         began: when it began, in Unix seconds.
-        ended_by: what it ended with, None for a clean end.
+        ended_by: the exception that ended it; None for a clean end.
     """
     code, line = _ending(ended_by)
     record = replace(
@@ -111,13 +111,13 @@ def recent(host: str) -> list[ConnectionRecord]:
 
 
 def _path(host: str) -> Path:
-    # A digest, because a host name that is not ours may contain anything, such as slashes.
+    # A digest, because a host name that we refuse may contain anything, such as slashes.
     name = hashlib.sha256(host.encode(errors="surrogateescape")).hexdigest()[:32]
     return paths.state_dir() / "connections" / f"{name}.jsonl"
 
 
 def _make_room(folder: Path) -> None:
-    """Before a new host's log is made, remove those older than a month, and the oldest ones."""
+    """Remove logs older than `KEEP_S`, and the oldest ones above `HOSTS`, for a new host's log."""
     if not private_files.exists(folder):
         return
     private_files.refuse_shared(folder)

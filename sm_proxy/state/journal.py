@@ -1,7 +1,7 @@
 """A bounded log of small records in the state folder: one JSON object per line, oldest first.
 
-Several processes may write at once. A damaged line is skipped, and a log that cannot be written is
-no error. A full log is renamed to `NAME.1`, which replaces the previous one.
+Several processes may write at once. We skip damaged lines, and ignore a log that cannot be written.
+A full log is renamed to `NAME.1`, which replaces the previous one.
 """
 
 from __future__ import annotations

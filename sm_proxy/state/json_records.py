@@ -29,7 +29,7 @@ def from_record(kind: type[_Kind], record: Any) -> _Kind:
     """
     hints = get_type_hints(kind)
     if not isinstance(record, dict) or record.keys() != hints.keys():
-        raise ValueError(f"no record of a {kind.__name__}")
+        raise ValueError(f"not a record of a {kind.__name__}")
     fields = {name: _rich(value) for name, value in record.items()}
     for name, value in fields.items():
         if not _fits(value, hints[name]):

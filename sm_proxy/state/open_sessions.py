@@ -81,7 +81,7 @@ def orphans(scope: str | None = None) -> list[str]:
 
 
 def end_orphans(scope: str, terminate: Terminate) -> int:
-    """End the sessions that dead processes left open; one run at a time does it.
+    """End the sessions that dead processes left open, unless another run does so now.
 
     Args:
         scope: distinguishes accounts and regions.

@@ -76,7 +76,7 @@ class BlockingSocket:
 
         Raises:
             Exception: the stream's failure.
-            SmProxyError: `sshd-silent`, with what came instead.
+            SmProxyError: `sshd-silent`; the message quotes the bytes that came instead.
         """
         until = time.monotonic() + SILENCE_S
         while True:

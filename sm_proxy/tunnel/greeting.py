@@ -20,17 +20,17 @@ _LOOK: Final = "Look at the job's log, and check what listens on that port."
 _REASONS: Final = (
     (
         "Exceeded MaxStartups",
-        "sshd at {where} has too many logins under way (its MaxStartups)",
-        "Connect again in a moment; or raise MaxStartups in its sshd_config.",
+        "sshd at {where} has too many unfinished logins (its MaxStartups)",
+        "Connect again in a moment, or raise `MaxStartups` in its sshd_config.",
     ),
     (
         "Not allowed at this time",
         "sshd at {where} blocks the bastion after failed logins (all users share the bastion)",
-        "Connect again in some minutes; or set PerSourcePenalties no in its sshd_config.",
+        "Connect again in some minutes, or set `PerSourcePenalties no` in its sshd_config.",
     ),
     (
         "SSH-",
-        "the server at {where} ended in the middle of its greeting; sshd may have crashed",
+        "the server at {where} closed the connection within its greeting; sshd may have crashed",
         _LOOK,
     ),
     ("HTTP/", "a web server answers at {where}, not sshd: {said}", _LOOK),
@@ -87,8 +87,8 @@ class Greeting:
             return _failure(f"the server at {where} is not sshd: it sends {_quoted(said)}", _LOOK)
         if self.ended:
             return _failure(
-                f"the server at {where} hangs up without a greeting: it has reached MaxStartups, "
-                "refuses the bastion (hosts.deny, PerSourcePenalties), or crashes",
+                f"the server at {where} closes the connection without a greeting: it has reached "
+                "MaxStartups, refuses the bastion (hosts.deny, PerSourcePenalties), or crashes",
                 "Connect again in a moment; then look at the job's log and its sshd_config.",
             )
         return _failure(

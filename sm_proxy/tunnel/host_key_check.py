@@ -1,8 +1,8 @@
 """A stream that checks the server's host key against the log before ssh gets the key.
 
-An unexpected key is held back for a bounded time, while the log is read again: a container that
+We hold an unexpected key back for a bounded time while we read the log again: a container that
 restarted has a new log stream with a new marker. If the log does not name the key, the user sees
-the expected and the actual key. Then ssh gets the key, refuses it, and gets no byte more.
+the expected and the actual key. Then we pass the key to ssh, which refuses it, and no byte more.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class HostKeyJudge(Protocol):
     def judge(self, blob: bytes, through: str) -> SmProxyError | None:
         """Read the log until it names the key; the error if it does not, else None. May block."""
 
-    def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
-        """The error for a refused key; `unasked` tells why the log could not be read again."""
+    def refusal(self, blob: bytes, through: str, unread_because: str = "") -> SmProxyError:
+        """The error for a refused key; `unread_because` is empty if the log was read again."""
 
 
 class HostKeyCheckedStream(StreamWrapper):
@@ -81,7 +81,7 @@ class HostKeyCheckedStream(StreamWrapper):
         return self._stream.room if self.refusal is None else 0
 
     def fileno(self) -> int:
-        """The descriptor to wait for; -1 while it waits for the log only."""
+        """The descriptor to wait for; -1 while only the answer of the log is missing."""
         waiting = self._check is not None and self._stream.ended
         return -1 if waiting else self._stream.fileno()
 
@@ -125,8 +125,8 @@ class HostKeyCheckedStream(StreamWrapper):
         if check.done:
             self.refusal = check.result()
         elif now >= self._until and self._reader.blob is not None:
-            unasked = f"no answer in {PATIENCE_S:.0f} s"
-            self.refusal = self._keys.refusal(self._reader.blob, self.through, unasked)
+            unread_because = f"no answer in {PATIENCE_S:.0f} s"
+            self.refusal = self._keys.refusal(self._reader.blob, self.through, unread_because)
         else:
             return
         self._check = None

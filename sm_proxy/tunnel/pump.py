@@ -116,7 +116,7 @@ class Pump:
         return bool(data)
 
     def _check_greeting(self, now: float) -> None:
-        # While ssh does not take bytes, we do not read on, so silence says nothing. After the end
+        # While ssh does not take bytes, we read no more, so silence means nothing. After the end
         # of stdin, `LINGER_S` bounds the wait.
         done = self._greeting.given or self._stream.ended or not self._stdin_open
         if done or self._backlog or not self._stream.opened:
@@ -151,14 +151,14 @@ class Pump:
         due = min(self._linger_until, self._greeting_due)
         readers, writers = [wakeup], []
         hangups: list[int] = []
-        if not self._stream.ended:  # after its end, the descriptor is closed and the deadline past
+        if not self._stream.ended:  # an ended stream has no descriptor and a deadline in the past
             due = min(due, self._stream.deadline(now))
             of_stream = wanted(self._stream)
             readers += of_stream[0]
             writers += of_stream[1]
         if self._listening:
             readers.append(self._stdio.stdin)
-        else:  # without reading stdin, only a hang-up of stdout shows that ssh has gone
+        else:  # while we do not read stdin, only a hang-up of stdout shows that ssh has exited
             hangups.append(self._stdio.stdout)
         if self._backlog:
             writers.append(self._stdio.stdout)

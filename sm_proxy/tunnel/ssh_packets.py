@@ -79,13 +79,13 @@ class ClearPackets:
 class HostKeyReader:
     """The server's host key, read from what the server sends.
 
-    Its reply in a key exchange begins with `string K_S`, its public host key: message 31 of plain
-    and elliptic Diffie-Hellman and of the hybrids with sntrup761 and ML-KEM (RFC 4253, section 8;
-    RFC 5656, section 4), message 33 where the group is negotiated, whose message 31 is a prime
-    (RFC 4419, section 5). Nothing here verifies the signature over it: ssh does.
+    Its reply in a key exchange begins with `string K_S`, its public host key. The reply is message
+    31 of plain and elliptic Diffie-Hellman and of the hybrids with sntrup761 and ML-KEM (RFC 4253,
+    section 8; RFC 5656, section 4). If the group is negotiated (RFC 4419, section 5), the reply is
+    message 33, and message 31 is a prime. We do not verify the signature over the key: ssh does.
 
     Attributes:
-        blob: the host key in wire form; None if it has not come, or will not.
+        blob: the host key in wire form; None before it comes, or if none comes.
         over: whether to stop reading: the key has come, it is a certificate (which only ssh can
             judge), the rest is encrypted, or the bytes are not SSH.
     """

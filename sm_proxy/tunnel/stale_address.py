@@ -1,10 +1,10 @@
 """A stream to a container whose address comes from the cache.
 
 The cache may be stale: the job has ended, or its container was replaced and has another address.
-So until the first byte comes from the container, the bytes from ssh are kept. If no byte comes for
-two seconds, or the stream ends, the container is resolved again while we wait. If it has moved, the
-new address is dialled and gets the same bytes; ssh does not notice. After the first byte, the
-address counts as right.
+So we keep the bytes from ssh until the first byte comes from the container. If no byte comes for
+two seconds, or the stream ends, we resolve the container again while we wait. If it has moved, we
+connect to the new address and send the same bytes there; ssh does not notice. After the first byte,
+the address counts as right.
 """
 
 from __future__ import annotations

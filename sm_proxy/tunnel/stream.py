@@ -105,7 +105,7 @@ class StreamWrapper:
 
     @property
     def transparent(self) -> bool:
-        """Whether it has nothing left to do: from now on the stream inside can take its place.
+        """Whether it has nothing left to do, so that the stream inside can take its place.
 
         Once true, it stays true, and the stream inside stays the same.
         """
@@ -208,7 +208,7 @@ def unwrapped(stream: Stream) -> Stream:
 
 
 def wanted(stream: Stream) -> tuple[list[int], list[int]]:
-    """The descriptors to wait for: readable, writable; none while the stream has no socket."""
+    """The descriptors to wait for, as two lists: readable, writable; empty without a socket."""
     descriptor = stream.fileno()
     if descriptor < 0:
         return [], []

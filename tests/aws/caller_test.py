@@ -1,4 +1,4 @@
-"""Whose the credentials are; an STS that does not answer stops nobody."""
+"""Who owns the credentials; commands go on if STS does not answer."""
 
 from __future__ import annotations
 

@@ -344,7 +344,7 @@ def test_a_wrong_code_without_a_terminal_is_an_error(
     assert refusal("mfa").code == "expired-credentials"
 
 
-def test_without_a_terminal_and_keyring_the_hint_says_so(nobody: None, no_ring: None) -> None:
+def test_without_a_terminal_and_keyring_the_hint_names_both(nobody: None, no_ring: None) -> None:
     hint = refusal("mfa").hint
     assert hint.startswith("Connect from a terminal, or set SSH_ASKPASS. With a keyring")
 

@@ -78,7 +78,7 @@ def test_expired_credentials_name_the_command() -> None:
     assert answered("ExpiredToken").hint.endswith("sm-proxy login")
 
 
-def test_a_wrong_clock_is_told_from_a_wrong_key() -> None:
+def test_a_wrong_clock_and_a_wrong_key_have_different_errors() -> None:
     words = "Signature expired: 20261123T000000Z is now earlier than 20261123T010000Z"
     error = answered("InvalidSignatureException", words)
     assert (error.code, error.hint) == ("no-credentials", "Set this machine's clock.")

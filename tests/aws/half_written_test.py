@@ -1,6 +1,6 @@
-"""What stands between us and AWS: files half written, services that refuse, pages of somebody else.
+"""Damaged files, services that refuse, and responses that are not from AWS.
 
-Each is an expected failure that names what was refused and what helps, and tells no secret.
+Each is an expected failure: its message names what was refused and what helps, and shows no secret.
 """
 
 from __future__ import annotations
@@ -442,7 +442,7 @@ def test_invalid_container_settings_are_named(
         *(("access_key_id", "\n", False), ("access_key_id", "\0", True)),
     ],
 )
-def test_keys_with_a_character_that_none_has(  # noqa: PLR0917
+def test_keys_with_an_invalid_character_are_refused(  # noqa: PLR0917
     service: Service,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

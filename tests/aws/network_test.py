@@ -1,4 +1,4 @@
-"""Proxies, certificates and endpoints count for API and data channel alike, as in botocore."""
+"""Proxies, certificates and endpoints apply to the API and the data channel, as in botocore."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ def test_an_unconfirmed_code_times_out(
         ("/client/register", "InvalidScopeException", "aws-error", "sso-oidc:RegisterClient"),
     ],
 )
-def test_a_refusal_is_told(  # noqa: PLR0917 - fixtures
+def test_a_refusal_is_reported(  # noqa: PLR0917 - fixtures
     path: str,
     refusal: str,
     code: str,
@@ -297,7 +297,7 @@ def test_a_refusal_is_told(  # noqa: PLR0917 - fixtures
     ],
 )
 @pytest.mark.parametrize("value", [None, "a\nb"])
-def test_an_answer_that_is_not_whole(  # noqa: PLR0917 - fixtures
+def test_an_incomplete_answer_is_an_error(  # noqa: PLR0917 - fixtures
     path: str,
     name: str,
     value: str | None,
@@ -316,7 +316,7 @@ def test_an_answer_that_is_not_whole(  # noqa: PLR0917 - fixtures
     ("path", "name"), [("/client/register", "clientSecretExpiresAt"), ("/token", "expiresIn")]
 )
 @pytest.mark.parametrize("value", [1e30, float("inf"), float("nan"), -5])
-def test_a_number_that_is_no_time(  # noqa: PLR0917 - fixtures
+def test_an_impossible_time_is_an_error(  # noqa: PLR0917 - fixtures
     path: str,
     name: str,
     value: float,
@@ -380,7 +380,7 @@ def test_an_incomplete_configuration_is_an_error(
         ({"DISPLAY": ":0"}, ["--no-browser"], False),
     ],
 )
-def test_a_browser_is_opened_where_there_is_one(  # noqa: PLR0917 - fixtures
+def test_a_browser_is_opened_if_there_is_one(  # noqa: PLR0917 - fixtures
     variables: dict[str, str],
     words: list[str],
     opens: bool,

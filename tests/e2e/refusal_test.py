@@ -294,11 +294,11 @@ def leaves_no_session_when_it_is_stopped(lab: Lab, *words: str) -> None:
 
 
 ANSWERS = {
-    b"": "hangs up without a greeting",
+    b"": "closes the connection without a greeting",
     b"Exceeded MaxStartups\r\n": "its MaxStartups",
     b"Not allowed at this time\r\n": "PerSourcePenalties",
     b"HTTP/1.1 400 Bad Request\r\n\r\n": "a web server answers",
-    b"SSH-2.0-Ope": "in the middle of its greeting",
+    b"SSH-2.0-Ope": "closed the connection within its greeting",
 }
 _ANSWERING = """
 import socket, threading
@@ -326,7 +326,7 @@ def test_a_server_without_an_ssh_banner(lab: Lab) -> None:
     job.claim(port=port + 1)
     done = lab.sm_proxy("doctor", job.host, "--json", "--ssh-config", lab.config)
     assert json.loads(done.stdout)["data"]["cause"] == "sshd-silent"
-    assert b"hangs up without a greeting" in done.stdout
+    assert b"closes the connection without a greeting" in done.stdout
 
 
 def test_a_container_that_has_named_no_address_yet(lab: Lab) -> None:

@@ -1,4 +1,4 @@
-"""A second connection asks nothing, many at once ask once, and nothing is believed for too long."""
+"""A second connection makes no calls, concurrent ones make one, and records expire in time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def resolved(aws: FakeAws, host: str = "sm-my-job", **options: Any) -> resolver.
     return resolver.resolve(parse(host, "sm-"), Settings(), aws, **options)
 
 
-def test_a_warm_resolution_makes_no_call() -> None:
+def test_a_cached_container_needs_no_call() -> None:
     aws = working()
     cold = resolved(aws)
     before = len(aws.calls)
@@ -39,7 +39,7 @@ def test_fresh_makes_the_calls_again() -> None:
     assert len(aws.calls) == before + 4
 
 
-def test_the_host_is_as_typed_now() -> None:
+def test_a_cached_container_has_the_host_name_just_typed() -> None:
     aws = working()
     resolved(aws)
     assert resolved(aws, "sm-my-job.algo-1").host == "sm-my-job.algo-1"
@@ -121,7 +121,7 @@ SECOND = {
 
 
 def cached_ten_minutes_ago(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
-    """The job as it was ten minutes ago, as a connection to its first node left it."""
+    """Leave the cache as a connection to the job's first node did ten minutes ago."""
     now = time.time()
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", lambda: now - 600)
@@ -147,7 +147,7 @@ def test_a_job_that_ended_later_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
     assert caught.value.code == "job-failed"
 
 
-def test_a_job_that_a_fresh_look_found_over_is_not_believed_to_run() -> None:
+def test_a_job_that_a_new_description_shows_as_ended_is_not_cached() -> None:
     resolved(working())
     aws = working(DescribeTrainingJob=description("Failed", "Failed", FailureReason="no memory"))
     for fresh in (True, False):
@@ -156,7 +156,7 @@ def test_a_job_that_a_fresh_look_found_over_is_not_believed_to_run() -> None:
         assert caught.value.code == "job-failed"
 
 
-def test_a_restart_since_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restart_after_caching_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     began = description(
         ResourceConfig=TWO,
         SecondaryStatusTransitions=[{"StartTime": MINUTES_AGO}],
@@ -164,14 +164,14 @@ def test_a_restart_since_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     cached_ten_minutes_ago(monkeypatch, DescribeTrainingJob=began)
     monkeypatch.setattr(resolver, "POLL_S", (0.01, 0.02))
     aws = working(
-        DescribeTrainingJob=description(ResourceConfig=TWO),  # Training since now
+        DescribeTrainingJob=description(ResourceConfig=TWO),  # its status has just begun
         DescribeLogStreams=[streams(), streams(), SECOND["DescribeLogStreams"]],
         GetLogEvents=SECOND["GetLogEvents"],
     )
     assert resolved(aws, "sm-my-job.2", wait=30).node == "algo-2"
 
 
-def test_subnets_that_have_changed_since_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_subnets_changed_after_caching_are_described_again(monkeypatch: pytest.MonkeyPatch) -> None:
     cached_ten_minutes_ago(monkeypatch, DescribeTrainingJob=description(ResourceConfig=TWO))
     moved = marker_line(node="algo-2", addresses=[{"address": "10.9.0.5"}])
     subnets = {"Subnets": [{"VpcId": "vpc-9", "CidrBlock": "10.9.0.0/24"}]}
@@ -185,7 +185,7 @@ def test_subnets_that_have_changed_since_are_asked_for(monkeypatch: pytest.Monke
     assert (found.address, found.vpc_id) == ("10.9.0.5", "vpc-9")
 
 
-def test_a_recent_description_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recent_description_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
     resolved(working(DescribeTrainingJob=description(ResourceConfig=TWO)))
@@ -290,7 +290,7 @@ def test_a_record_with_a_field_of_another_type_is_ignored(changes: dict[str, Any
 
 
 def job_record(aws: FakeAws) -> dict[str, Any]:
-    """What is cached of the job."""
+    """The cached record of the job."""
     resolved(aws)
     record = cache.Cache("jobs").load(aws.scope, "", "my-job")
     assert record is not None
@@ -298,7 +298,7 @@ def job_record(aws: FakeAws) -> dict[str, Any]:
 
 
 def asked_anew(aws: FakeAws, record: dict[str, Any]) -> None:
-    """With this record of the job, and none of its node, all calls are made again."""
+    """Check that with this record of the job, and none of its node, we make all calls again."""
     records = cache.Cache("jobs")
     records.save(aws.scope, "", "my-job", record=record, expires=time.time() + 60)
     records.forget(aws.scope, "", "my-job", "algo-1")

@@ -22,26 +22,29 @@ from sm_proxy.jobs.failure_causes import find_likely
         ("ResourceLimitExceeded: The account-level service limit", "quota"),
         ("MaxWaitTimeExceeded", "no spot instance"),
         ("MaxRuntimeExceeded", "longer than"),
-        ("Interrupted", "taken away"),
-        ("Your spot instance was interrupted", "taken away"),
+        ("Interrupted", "reclaimed"),
+        ("Your spot instance was interrupted", "reclaimed"),
         (
             "ClientError: Unable to access the ECR image 1.dkr.ecr.eu-west-1.amazonaws.com/x:1",
-            "may not pull",
+            "not allowed to pull",
         ),
-        ("AccessDenied: User x is not authorized to perform: ecr:BatchGetImage", "may not pull"),
+        (
+            "AccessDenied: User x is not authorized to perform: ecr:BatchGetImage",
+            "not allowed to pull",
+        ),
         ("manifest for 1.dkr.ecr.eu-west-1.amazonaws.com/x:9 not found", "cannot be pulled"),
         ("docker: no such image: x", "cannot be pulled"),
         ("exec /entry.sh: exec format error", "another processor"),
         ('exec: "train": executable file not found in $PATH', "not in the image"),
         ("python: can't open file '/opt/ml/code/train.py': [Errno 2]", "not in the image"),
         ("AlgorithmError: , exit code: 127", "not in the image"),
-        ('exec: "/entry.sh": permission denied: unknown', "may not be executed"),
-        ("sh: 1: /entry.sh: Permission denied", "may not be executed"),
+        ('exec: "/entry.sh": permission denied: unknown', "not executable"),
+        ("sh: 1: /entry.sh: Permission denied", "not executable"),
         ("sshd: no hostkeys available -- exiting.", "SSH server"),
         ("sm-proxy: sshd: Cannot bind any address.", "SSH server"),
         ("ModuleNotFoundError: No module named 'einops'", "Python module"),
-        ("ClientError: Data download failed: S3 GetObject: Access Denied", "may not read"),
-        ("An error occurred (403) Forbidden: s3://bucket/key", "may not read"),
+        ("ClientError: Data download failed: S3 GetObject: Access Denied", "not allowed to read"),
+        ("An error occurred (403) Forbidden: s3://bucket/key", "not allowed to read"),
         ("botocore NoSuchKey: The specified key does not exist", "input data"),
         ("ClientError: Data download failed: No S3 objects found under prefix", "input data"),
         ("NCCL WARN Connect to 10.0.1.5 failed", "NCCL"),
@@ -82,5 +85,5 @@ def test_a_specific_cause_wins_over_a_general_one() -> None:
 def test_a_hostile_line_is_matched_quickly() -> None:
     started = time.perf_counter()
     find_likely(["denied s3 exec: sh: manifest sshd: " * 10_000] * 10)
-    assert time.perf_counter() - started < 20  # far longer with a pattern that backtracks
+    assert time.perf_counter() - started < 20  # a pattern that backtracks would take far longer
     assert find_likely(["x" * 5000 + "CUDA out of memory"]) is None

@@ -44,7 +44,7 @@ def explained(
 _LOGS = {"DescribeLogStreams", "GetLogEvents"}
 
 
-def test_the_end_of_the_log_the_cause_and_the_console() -> None:
+def test_the_error_shows_the_end_of_the_log_the_cause_and_the_console() -> None:
     error, told, aws = explained(
         "epoch 1", "CUDA out of memory", FailureReason="AlgorithmError: , exit code: 1"
     )
@@ -69,20 +69,20 @@ def test_the_end_of_the_log_the_cause_and_the_console() -> None:
     assert len(aws.calls) == 2
 
 
-def test_the_services_reason_goes_before_the_log() -> None:
+def test_the_services_reason_wins_over_the_log() -> None:
     error, *_ = explained("CUDA out of memory", FailureReason="CapacityError: none")
     assert "Availability Zone" in error.hint
 
 
 @pytest.mark.parametrize("status", ["MaxRuntimeExceeded", "MaxWaitTimeExceeded"])
-def test_a_status_may_say_it_all(status: str) -> None:
+def test_a_status_alone_can_show_the_cause(status: str) -> None:
     error, told, _ = explained(status=status, overall="Stopped")
     assert error.code == "job-ended"
     assert "InSeconds" in error.hint
     assert told[0].startswith("likely cause: ")
 
 
-def test_a_completed_job_had_no_fatal_cause() -> None:
+def test_a_completed_job_has_no_likely_cause() -> None:
     lines = (marker_line(), "MemoryError: tried again")
     error, told, _ = explained(*lines, status="Completed", overall="Completed")
     assert "| MemoryError: tried again" in told
@@ -103,7 +103,7 @@ def test_a_completed_job_had_no_fatal_cause() -> None:
         ("Failed", "Failed", [marker_line()], False),
     ],
 )
-def test_keeping_is_advised_where_it_would_have_kept(
+def test_keeping_the_container_is_advised_only_where_it_is_possible(
     status: str, overall: str, lines: list[str], *, kept: bool
 ) -> None:
     error, *_ = explained(*lines, status=status, overall=overall)
@@ -112,26 +112,26 @@ def test_keeping_is_advised_where_it_would_have_kept(
 
 
 @pytest.mark.parametrize("kind", ["transform", "endpoint"])
-def test_what_the_service_itself_ends_cannot_be_kept(kind: Any) -> None:
+def test_a_container_that_the_service_ends_cannot_be_kept(kind: Any) -> None:
     for status in ("Completed", "Uploading", "Stopped", "OutOfService", "Deleting"):
         assert not kinds.could_have_been_kept(a_job(phase="ended", kind=kind, status=status))
     job = a_job(phase="ended", kind="processing", status="Completed")
     assert kinds.could_have_been_kept(job)
 
 
-def test_a_hostile_log_is_shown_harmlessly() -> None:
+def test_a_hostile_log_is_shown_as_short_printable_lines() -> None:
     _, told, _ = explained("\x1b]0;owned\x07", "x" * 100_000, "a\nb\r\x1b[2J")
     shown = [line for line in told if line.startswith("| ")]
     assert len(shown) == 3
     assert all(line.isprintable() and len(line) <= 302 for line in told)
 
 
-def test_our_own_line_is_no_news() -> None:
+def test_our_own_marker_is_not_shown() -> None:
     _, told, _ = explained(marker_line(), "epoch 1")
     assert told == ["the end of the log of my-job:", "| epoch 1"]
 
 
-def test_no_more_than_ten_lines() -> None:
+def test_only_the_last_ten_lines_are_shown() -> None:
     _, told, _ = explained(*map(str, range(50)))
     assert [line for line in told if line.startswith("| ")] == [f"| {n}" for n in range(40, 50)]
 
@@ -147,7 +147,7 @@ def test_no_more_than_ten_lines() -> None:
         {"GetLogEvents": {}},
     ],
 )
-def test_a_log_that_cannot_be_read_costs_nothing_but_its_lines(failing: dict[str, Any]) -> None:
+def test_without_a_readable_log_the_error_is_complete(failing: dict[str, Any]) -> None:
     error, told, _ = explained(FailureReason="AlgorithmError: x", **failing)
     assert told == []
     assert error.hint.endswith(f"See {CONSOLE}")
@@ -155,7 +155,7 @@ def test_a_log_that_cannot_be_read_costs_nothing_but_its_lines(failing: dict[str
     assert "/aws/sagemaker/TrainingJobs" in error.hint
 
 
-def test_empty_pages_are_followed_backwards_and_bounded() -> None:
+def test_a_limited_number_of_empty_pages_is_followed_backwards() -> None:
     def page(token: str, *lines: str) -> dict[str, Any]:
         return {**events(*lines), "nextBackwardToken": token}
 

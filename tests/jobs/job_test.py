@@ -29,7 +29,7 @@ def a_job(**changes: Any) -> Job:
     return Job(**{**known, **changes})
 
 
-def test_a_job_that_runs_is_refused_by_nothing() -> None:
+def test_a_running_job_passes_every_check() -> None:
     job = a_job()
     assert job.running
     assert not job.over
@@ -44,7 +44,7 @@ def test_a_starting_job_is_neither_running_nor_over() -> None:
     job.refuse_if_over()
 
 
-def test_a_job_that_has_ended() -> None:
+def test_an_ended_job_is_an_error() -> None:
     job = a_job(phase="ended", status="Stopped")
     with pytest.raises(SmProxyError, match="training job my-job is Stopped") as caught:
         job.refuse_if_over()
@@ -52,7 +52,7 @@ def test_a_job_that_has_ended() -> None:
     assert (job.running, job.over) == (False, True)
 
 
-def test_a_failure_carries_its_reason_harmlessly() -> None:
+def test_a_failed_job_shows_its_reason_as_printable_text() -> None:
     job = a_job(phase="failed", failure_reason="AlgorithmError:\n\x1b[31mTraceback")
     with pytest.raises(SmProxyError) as caught:
         job.refuse_if_over()
@@ -61,31 +61,31 @@ def test_a_failure_carries_its_reason_harmlessly() -> None:
     assert "no reason given" in a_job(phase="failed").ending().message
 
 
-def test_a_job_outside_of_a_vpc() -> None:
+def test_a_job_outside_of_a_vpc_is_an_error() -> None:
     with pytest.raises(SmProxyError) as caught:
         a_job(subnets=(), noun="endpoint").refuse_unless_in_vpc()
     assert caught.value.code == "no-vpc"
     assert "endpoint my-job" in caught.value.message
 
 
-def test_a_node_beyond_the_last() -> None:
+def test_a_node_beyond_the_last_is_an_error() -> None:
     job = a_job(nodes=2)
     job.refuse_missing_node("algo-2")
-    job.refuse_missing_node("i-0123456789abcdef0")  # only the log knows the instances
+    job.refuse_missing_node("i-0123456789abcdef0")  # only the log names the instances
     with pytest.raises(SmProxyError, match="there is no algo-3") as caught:
         job.refuse_missing_node("algo-3")
     assert caught.value.code == "bad-name"
     assert "algo-1 to algo-2" in caught.value.hint
 
 
-def test_when_it_must_have_ended() -> None:
+def test_the_latest_end_follows_from_its_limits() -> None:
     assert a_job().must_end_by is None
     assert a_job(max_runtime_s=60).must_end_by == CREATED + timedelta(minutes=1)
     both = a_job(max_runtime_s=60, max_wait_s=120).must_end_by
     assert both == CREATED + timedelta(minutes=3)
 
 
-def test_its_fields_can_be_written_to_a_file() -> None:
+def test_its_fields_can_be_written_as_json() -> None:
     fields = dataclasses.asdict(a_job())
     plain = {name: value for name, value in fields.items() if not isinstance(value, datetime)}
     assert set(fields) - set(plain) == {"created", "status_since"}

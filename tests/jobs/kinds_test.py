@@ -17,7 +17,7 @@ from tests.fakes import FakeAws, description
 ALL: tuple[JobKind, ...] = (training, processing, transform, endpoint)
 
 
-def test_each_row_has_its_module_in_the_order_of_trial() -> None:
+def test_each_row_has_its_module_in_the_same_order() -> None:
     assert tuple(map(kinds.of, kinds.ORDER)) == ALL
 
 

@@ -1,4 +1,4 @@
-"""What containers print today, and which of it counts."""
+"""Which of the lines that containers print give an address."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ IP_ADDR = """\
 
 
 def find(lines: list[str], node: str | None) -> LogAddress | None:
-    """What one page tells."""
+    """The address in one page."""
     return next(log_formats.read([lines], node), None)
 
 
-def test_the_article_container() -> None:
+def test_the_output_of_ip_addr_is_read() -> None:
     found = find(["----- ip addr -----", *IP_ADDR, "training"], "algo-1")
     assert found is not None
     assert found.source == "ip-addr"
@@ -42,7 +42,7 @@ def test_the_article_container() -> None:
     assert (found.port, found.user, found.host_keys) == (22, None, ())
 
 
-def test_sagemaker_ssh_helper() -> None:
+def test_the_line_of_sagemaker_ssh_helper_is_read() -> None:
     line = "[sagemaker-ssh-helper] SSH Helper Log IP: 169.254.255.130 10.0.1.5 nonsense"
     assert find([line], "algo-1") is None
     found = find(["SSH Helper Log IP: 169.254.255.130 10.0.1.5 "], "algo-1")
@@ -50,14 +50,14 @@ def test_sagemaker_ssh_helper() -> None:
     assert (found.source, found.addresses) == ("ssh-helper", ("169.254.255.130", "10.0.1.5"))
 
 
-def test_our_marker_wins_wherever_it_stands() -> None:
+def test_our_marker_wins_over_earlier_lines() -> None:
     found = find([*IP_ADDR, "SSH Helper Log IP: 10.0.1.9", marker_line()], "algo-1")
     assert found is not None
     assert (found.source, found.addresses, found.ignored) == ("marker", ("10.0.1.5",), 0)
     assert (found.port, found.user, found.host_keys) == (2222, "root", (HOST_KEY,))
 
 
-def test_a_form_that_is_cut_by_the_end_of_a_page() -> None:
+def test_addresses_on_two_pages_are_read_together() -> None:
     cut = [*log_formats.read([["x"], IP_ADDR[:9], IP_ADDR[9:], ["x"]], "algo-1")]
     assert [item.addresses for item in cut] == [
         ("169.254.172.2",),
@@ -66,10 +66,10 @@ def test_a_form_that_is_cut_by_the_end_of_a_page() -> None:
     ]
 
 
-def test_the_first_marker_wins_over_pages_too() -> None:
+def test_the_first_marker_of_all_pages_wins() -> None:
     pages = [IP_ADDR, [marker_line()], [marker_line(port=22)]]
-    told = [(item.source, item.port, item.ignored) for item in log_formats.read(pages, "algo-1")]
-    assert told == [("ip-addr", 22, 0), ("marker", 2222, 0), ("marker", 2222, 1)]
+    found = [(item.source, item.port, item.ignored) for item in log_formats.read(pages, "algo-1")]
+    assert found == [("ip-addr", 22, 0), ("marker", 2222, 0), ("marker", 2222, 1)]
 
 
 @pytest.mark.parametrize(("node", "counts"), [("algo-1", True), ("algo-2", False), (None, True)])
@@ -77,7 +77,7 @@ def test_the_marker_of_another_node_does_not_count(node: str | None, *, counts: 
     assert (find([marker_line()], node) is not None) is counts
 
 
-def test_later_markers_are_counted_where_they_differ() -> None:
+def test_later_markers_that_differ_are_counted() -> None:
     other = marker_line(port=22)
     found = find([marker_line(), marker_line(), other, other], "algo-1")
     assert found is not None
@@ -97,12 +97,12 @@ def test_later_markers_are_counted_where_they_differ() -> None:
         "",
     ],
 )
-def test_what_only_looks_alike(line: str) -> None:
+def test_similar_lines_are_ignored(line: str) -> None:
     assert find([line], "algo-1") is None
 
 
 @given(st.lists(st.text(max_size=200) | st.sampled_from(IP_ADDR), max_size=20))
-def test_whatever_is_printed_only_addresses_come_out(lines: list[str]) -> None:
+def test_any_text_gives_only_valid_addresses(lines: list[str]) -> None:
     found = find(lines, "algo-1")
     if found is not None:
         assert 0 < len(found.addresses) <= 32

@@ -1,4 +1,4 @@
-"""What may stand before a line, and whose line it then is."""
+"""Which prefixes a line may have, and which node a prefix names."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ KNOWN = [
 
 @pytest.mark.parametrize("prefix", KNOWN)
 @pytest.mark.parametrize("line", [INET, INET.strip(), "2: eth0 " + INET + "\\       valid_lft"])
-def test_a_known_prefix(prefix: str, line: str) -> None:
+def test_a_line_with_a_known_prefix_is_read(prefix: str, line: str) -> None:
     found = find(prefix + line)
     assert found is not None
     assert (found.source, found.addresses) == ("ip-addr", ("10.0.1.5",))
@@ -112,8 +112,8 @@ def test_a_known_prefix(prefix: str, line: str) -> None:
         "[0]" * 30,
     ],
 )
-def test_a_sentence_is_no_prefix(prefix: str) -> None:
-    """A program may print what others have written: only a launcher's own words stand before."""
+def test_a_line_with_other_text_before_it_is_ignored(prefix: str) -> None:
+    """A program may print text that others have written, so only known prefixes are accepted."""
     assert find(prefix + INET) is None
 
 
@@ -140,7 +140,7 @@ def test_a_sentence_is_no_prefix(prefix: str) -> None:
         "algo-2[0]: ",
     ],
 )
-def test_another_nodes_line_does_not_count(prefix: str) -> None:
+def test_a_line_of_another_node_is_ignored(prefix: str) -> None:
     other = prefix + INET.replace("10.0.1.5", "10.0.1.9")
     assert find(other) is None
     found = find(other, other, INET)
@@ -148,24 +148,24 @@ def test_another_nodes_line_does_not_count(prefix: str) -> None:
     assert found.addresses == ("10.0.1.5",)
 
 
-def test_another_nodes_helper_does_not_count() -> None:
+def test_an_ssh_helper_line_of_another_node_is_ignored() -> None:
     helper = "SSH Helper Log IP: 10.0.1.9"
     assert find(f"[1,mpirank:1,algo-2]<stdout>:{helper}") is None
     assert find(f"[1,mpirank:0,algo-1]<stdout>:{helper}") is not None
 
 
 @pytest.mark.parametrize("prefix", ["[1,1]<stdout>:", "[3]<stdout>:", "1: "])
-def test_every_rank_of_a_single_node_is_its_own(prefix: str) -> None:
+def test_all_ranks_of_a_single_node_count(prefix: str) -> None:
     assert find(prefix + INET, alone=True) is not None
     assert find("algo-2: " + INET, alone=True) is None
 
 
 @pytest.mark.parametrize("prefix", ["[1,1]<stdout>:", "algo-2: ", ""])
-def test_where_containers_do_not_know_their_names_none_is_another(prefix: str) -> None:
+def test_without_node_names_every_line_counts(prefix: str) -> None:
     assert find(prefix + INET, node=None) is not None
 
 
-def test_what_carriage_returns_have_joined() -> None:
+def test_lines_joined_by_carriage_returns_are_read() -> None:
     other = INET.replace("10.0.1.5", "10.0.1.6")
     found = find(f" 10%|#  | 1/10\r 20%|## | 2/10\r{INET}\r\n{other}\r")
     assert found is not None
@@ -173,7 +173,7 @@ def test_what_carriage_returns_have_joined() -> None:
     assert find("x" * 5000 + "\r" + INET) == find(INET)
 
 
-def test_colours_are_not_part_of_a_line() -> None:
+def test_colours_are_ignored() -> None:
     line = (
         "    inet \x1b[35m10.0.1.5\x1b[0m/20 brd \x1b[35m10.0.15.255\x1b[0m "
         "scope global \x1b[36meth0\x1b[0m"
@@ -191,7 +191,7 @@ def test_colours_are_not_part_of_a_line() -> None:
         "SSH Helper Log IP: *************** ********",
     ],
 )
-def test_asterisks_for_an_address(line: str) -> None:
+def test_a_masked_address_is_reported(line: str) -> None:
     found = find("hello", line)
     assert found is not None
     assert (found.addresses, found.masked) == ((), True)
@@ -206,7 +206,7 @@ _BITS = st.sampled_from([*KNOWN, INET, "inet ", "2: eth0 ", "algo-2 | ", "*", "[
 
 
 @given(st.lists(_BITS | st.text(max_size=20), max_size=40))
-def test_whatever_stands_there_it_ends(bits: list[str]) -> None:
+def test_any_prefix_is_read_without_an_error(bits: list[str]) -> None:
     prefix = "".join(bits)
     log_prefix.is_known(prefix)
     log_prefix.is_of(prefix, "algo-1", alone=False)

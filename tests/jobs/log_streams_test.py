@@ -48,7 +48,7 @@ def test_similar_names_never_count(neighbour: str) -> None:
     assert NAMED.choose(both) == "job/algo-1-1"
 
 
-def test_one_call_for_a_node_that_carries_its_name() -> None:
+def test_a_node_with_a_name_takes_one_call() -> None:
     aws = FakeAws(DescribeLogStreams={**page("job/algo-1-1"), "nextToken": "t"})
     assert log_streams.find_newest(aws, NAMED) == "job/algo-1-1"
     assert aws.calls == [
@@ -74,7 +74,7 @@ def test_pages_are_followed_up_to_a_limit() -> None:
     assert len(aws.calls) == 4
 
 
-def test_instances_are_counted_when_all_have_been_seen() -> None:
+def test_instances_are_numbered_after_all_pages_are_read() -> None:
     first = {"logStreams": made(i_2=5), "nextToken": "t"}
     aws = FakeAws(DescribeLogStreams=[first, {"logStreams": made(i_1=4)}])
     assert log_streams.find_newest(aws, instances("algo-1", 2)) == "i-1"
@@ -83,7 +83,7 @@ def test_instances_are_counted_when_all_have_been_seen() -> None:
     assert aws.calls[0][1]["orderBy"] == "LastEventTime"
 
 
-def test_only_as_many_instances_as_the_job_has_and_the_newest_of_them() -> None:
+def test_only_the_newest_instances_of_the_job_are_numbered() -> None:
     listed = made(i_1=1, i_2=7, i_3=9)
     assert instances("algo-1", 2).choose(listed) == "i-2"
     assert instances("algo-2", 2).choose(listed) == "i-3"

@@ -23,7 +23,7 @@ def flat(pages: Iterable[list[str]]) -> list[str]:
 
 
 class Log:
-    """GetLogEvents as the service does it: tokens count lines and repeat at the end."""
+    """GetLogEvents as the service answers it: tokens count lines and repeat at the end."""
 
     def __init__(self, *lines: str, per_page: int = 10_000, empty_first: int = 0) -> None:
         self.lines = lines
@@ -45,7 +45,7 @@ class Log:
         return flat(logs.head(FakeAws(GetLogEvents=self), GROUP, "s"))
 
     def cut(self) -> list[str]:
-        """The head of a log that is longer."""
+        """The lines read of a log that is longer than we read."""
         pages: list[list[str]] = []
         with pytest.raises(logs.LimitError, match="lines of the log s name no address"):
             pages.extend(logs.head(FakeAws(GetLogEvents=self), GROUP, "s"))
@@ -62,13 +62,13 @@ def test_a_short_log_is_read_to_its_end() -> None:
     assert log.limits == [100, 98]
 
 
-def test_the_first_page_is_all_when_it_holds_what_is_looked_for() -> None:
+def test_only_the_first_page_is_read_if_it_is_enough() -> None:
     log = Log(*numbered(1_000))
     assert flat(islice(logs.head(FakeAws(GetLogEvents=log), GROUP, "s"), 1))[:3] == ["0", "1", "2"]
     assert log.limits == [100]
 
 
-def test_the_steps_grow_and_end() -> None:
+def test_the_steps_grow_up_to_a_limit() -> None:
     log = Log(*numbered(50_000))
     assert log.cut() == numbered(11_100)
     assert log.limits == [100, 1_000, 10_000]
@@ -79,24 +79,24 @@ def test_empty_first_pages_are_followed() -> None:
     assert log.head() == ["a"]
 
 
-def test_endless_empty_pages_are_not() -> None:
+def test_endless_empty_pages_are_given_up() -> None:
     log = Log("a", empty_first=1_000)
     assert log.head() == []
     assert len(log.limits) == 30
 
 
-def test_pages_of_huge_lines_are_bounded_too() -> None:
+def test_the_number_of_pages_is_limited() -> None:
     log = Log(*numbered(20_000), per_page=4)
     assert log.cut() == numbered(160)
     assert len(log.limits) == 40
 
 
-def test_a_stream_that_is_not_there_yet() -> None:
+def test_a_missing_stream_has_no_lines() -> None:
     aws = FakeAws(GetLogEvents=NOT_FOUND)
     assert flat(logs.head(aws, GROUP, "s")) == []
 
 
-def test_an_answer_without_token_ends() -> None:
+def test_a_response_without_a_token_is_the_last_page() -> None:
     aws = FakeAws(GetLogEvents={"events": [{"message": "a"}, {}]})
     assert flat(logs.head(aws, GROUP, "s")) == ["a", ""]
     assert len(aws.calls) == 1

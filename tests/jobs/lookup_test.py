@@ -19,7 +19,7 @@ BEGAN = datetime(2026, 11, 23, tzinfo=timezone.utc)
 
 
 class Account(FakeAws):
-    """Training jobs by name and SecondaryStatus, the newest first, listed as the lab does it."""
+    """An account with training jobs, by name and SecondaryStatus, the newest first."""
 
     def __init__(self, jobs: dict[str, str] | None = None, **answers: Answers) -> None:
         self.jobs = jobs or {}
@@ -78,7 +78,7 @@ def refused(aws: FakeAws, host: str) -> SmProxyError:
     return caught.value
 
 
-def test_an_exact_name_takes_one_call_and_needs_no_words() -> None:
+def test_an_exact_name_takes_one_call_and_prints_nothing() -> None:
     aws = Account({"bert-2": "Training", "bert": "Completed"})
     job, told = found(aws, "sm-bert")
     assert (job.name, told, aws.asked) == ("bert", [], DESCRIBES[:1])
@@ -119,7 +119,7 @@ def test_another_kind_is_found_by_its_exact_name(
     assert forced.asked == [operation]
 
 
-def test_the_beginning_of_one_name() -> None:
+def test_the_beginning_of_one_name_finds_it() -> None:
     aws = Account({"other": "Training", "bert-2026-11-23": "Training", "albert": "Training"})
     job, told = found(aws, "sm-bert")
     assert job.name == "bert-2026-11-23"
@@ -144,30 +144,30 @@ def test_the_newest_running_job_wins() -> None:
 
 
 @pytest.mark.parametrize("typed", ["bert", "BERT"])
-def test_a_job_that_runs_behind_a_page_of_those_that_are_over(typed: str) -> None:
+def test_a_running_job_behind_a_full_page_of_ended_ones_is_found(typed: str) -> None:
     over = {f"bert-{number}": "Completed" for number in range(150)}
     aws = Account({**over, "bert-old": "Training", "bert-older": "Training"})
     job, told = found(aws, f"sm-{typed}")
     assert (job.name, told) == ("bert-old", [f"sm-{typed} is bert-old, the newest of 2 running"])
 
 
-def test_a_full_page_counts_nothing_twice() -> None:
+def test_a_full_page_counts_no_job_twice() -> None:
     aws = Account({f"bert-{number}": "Training" for number in range(100)})
     assert found(aws, "sm-bert")[1] == ["sm-bert is bert-0, the newest of 100 running"]
 
 
-def test_where_none_runs_the_newest_that_starts() -> None:
+def test_without_a_running_job_the_newest_starting_one_is_found() -> None:
     aws = Account({"bert-3": "Failed", "bert-2": "Pending", "bert-1": "Starting"})
     job, told = found(aws, "sm-bert")
     assert (job.name, told) == ("bert-2", ["sm-bert is bert-2, the newest of 2 starting"])
 
 
-def test_the_only_one_is_found_though_it_is_over() -> None:
+def test_the_only_match_is_found_although_it_has_ended() -> None:
     aws = Account({"bert-1": "Failed", "gpt": "Training"})
     assert found(aws, "sm-bert")[0].name == "bert-1"
 
 
-def test_several_that_are_over() -> None:
+def test_several_ended_matches_are_ambiguous() -> None:
     aws = Account({f"bert-{number}": "Completed" for number in range(5)})
     error = refused(aws, "sm-bert")
     assert error.code == "job-ambiguous"
@@ -175,11 +175,11 @@ def test_several_that_are_over() -> None:
     assert "bert-0, bert-1, bert-2, ..." in error.message
 
 
-def test_a_name_in_another_case() -> None:
+def test_a_name_in_another_case_is_found() -> None:
     aws = Account({"bert-large-2": "Training", "BERT-Large": "Training"})
     job, told = found(aws, "sm-Bert-large")
     assert (job.name, told) == ("BERT-Large", ["sm-Bert-large is BERT-Large"])
-    # The first list found nothing: its filter minds the case.
+    # The first list found nothing: its filter is case-sensitive.
     lists = [asked for operation, asked in aws.calls if operation == "ListTrainingJobs"]
     assert [asked.get("NameContains") for asked in lists] == ["Bert-large", None]
 
@@ -189,7 +189,7 @@ def test_another_case_wins_over_the_beginning_of_a_name() -> None:
         {"TrainingJobName": "bert-2", "TrainingJobStatus": "InProgress"},
         {"TrainingJobName": "BERT", "TrainingJobStatus": "InProgress"},
     ]
-    # A service whose filter does not mind the case: one list is enough.
+    # If the service's filter ignores case, one list is enough.
     aws = Account({"BERT": "Training"}, ListTrainingJobs={"TrainingJobSummaries": listed})
     assert found(aws, "sm-bert")[0].name == "BERT"
     assert aws.asked.count("ListTrainingJobs") == 1
@@ -204,18 +204,18 @@ def test_latest_is_the_newest_running_training_job() -> None:
     assert found(Account({"a": "Starting"}), "sm-latest.training")[0].name == "a"
 
 
-def test_a_job_really_called_latest() -> None:
+def test_a_job_named_latest_wins() -> None:
     aws = Account({"new": "Training", "latest": "Completed"})
     assert found(aws, "sm-latest")[0].name == "latest"
 
 
-def test_no_latest() -> None:
+def test_latest_without_a_running_job_is_an_error() -> None:
     error = refused(Account({"a": "Completed"}), "sm-latest")
     assert error.code == "job-not-found"
     assert "no running training job in eu-west-1" in error.message
 
 
-def test_no_such_name_anywhere() -> None:
+def test_an_unknown_name_suggests_similar_ones() -> None:
     aws = Account({"bret-1": "Training", "bart-1": "Training", "gpt": "Training"})
     error = refused(aws, "sm-bert-1")
     assert error.code == "job-not-found"
@@ -228,14 +228,14 @@ def test_no_such_name_anywhere() -> None:
     assert "--profile" in refused(Account(), "sm-bert").hint
 
 
-def test_a_forced_kind_is_the_only_one_looked_at() -> None:
+def test_only_the_kind_in_the_name_is_searched() -> None:
     aws = Account({"bert-1": "Training"}, ListProcessingJobs={"ProcessingJobSummaries": []})
     error = refused(aws, "sm-bert.processing")
     assert error.message == "there is no processing job bert in eu-west-1"
     assert aws.asked == ["DescribeProcessingJob", "ListProcessingJobs", "ListProcessingJobs"]
 
 
-def test_what_may_not_be_seen_hides_nothing_that_may() -> None:
+def test_a_denied_kind_does_not_hide_jobs_of_other_kinds() -> None:
     endpoint = {"EndpointName": "chat", "EndpointStatus": "InService"}
     aws = Account(DescribeProcessingJob=DENIED, DescribeEndpoint=endpoint)
     assert found(aws, "sm-chat")[0].kind == "endpoint"
@@ -243,7 +243,7 @@ def test_what_may_not_be_seen_hides_nothing_that_may() -> None:
     assert found(aws, "sm-bert")[0].name == "bert-1"
 
 
-def test_what_could_not_be_looked_at_is_said() -> None:
+def test_the_error_names_the_calls_that_were_denied() -> None:
     aws = Account(DescribeEndpoint=DENIED, ListTrainingJobs=DENIED)
     error = refused(aws, "sm-bert")
     assert error.code == "job-not-found"
@@ -251,19 +251,19 @@ def test_what_could_not_be_looked_at_is_said() -> None:
     assert aws.asked.count("ListTrainingJobs") == 1
 
 
-def test_the_first_kind_asked_must_be_allowed() -> None:
+def test_a_denial_for_the_first_kind_is_an_error() -> None:
     assert refused(Account(DescribeTrainingJob=DENIED), "sm-bert").code == "access-denied"
     forced = refused(Account(DescribeEndpoint=DENIED), "sm-bert.endpoint")
     assert (forced.code, forced.message) == (DENIED.code, DENIED.message)
 
 
 @pytest.mark.parametrize("operation", ["DescribeProcessingJob", "ListTrainingJobs"])
-def test_other_failures_are_told_as_they_are(operation: str) -> None:
+def test_other_failures_are_passed_on(operation: str) -> None:
     broken = SmProxyError("throttled", "slow", "later")
     assert refused(Account({}, **{operation: broken}), "sm-bert") is broken
 
 
-def test_a_listed_name_that_is_none_is_left_out() -> None:
+def test_an_invalid_name_in_a_list_is_ignored() -> None:
     listed = [
         {"TrainingJobName": "bert-\x1b[2J", "TrainingJobStatus": "InProgress"},
         {"TrainingJobName": "bert/../../x", "TrainingJobStatus": "InProgress"},
@@ -272,13 +272,13 @@ def test_a_listed_name_that_is_none_is_left_out() -> None:
     assert refused(aws, "sm-bert").code == "job-not-found"
 
 
-def test_a_job_deleted_in_between() -> None:
+def test_a_job_deleted_after_its_list_is_not_found() -> None:
     listed = [{"TrainingJobName": "bert-1", "TrainingJobStatus": "InProgress"}]
     aws = Account(ListTrainingJobs={"TrainingJobSummaries": listed})
     assert refused(aws, "sm-bert").code == "job-not-found"
 
 
-def test_no_such_job() -> None:
+def test_an_unknown_job_is_an_error() -> None:
     gone = ServiceError("ValidationException", "Requested resource not found.", ACTION)
     aws = FakeAws(DescribeTrainingJob=gone, ListTrainingJobs={"TrainingJobSummaries": []})
     target = parse("sm-my-job.training", "sm-")

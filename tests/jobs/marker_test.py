@@ -97,7 +97,7 @@ def test_another_version_is_not_a_marker(version: str) -> None:
 
 
 def test_the_length_limit_is_for_the_marker_not_the_line() -> None:
-    """An event holds 256 KB, and carriage returns or a launcher join others to our line."""
+    """An event has up to 256 KB: carriage returns or a launcher join other text to our line."""
     spare = marker.LINE_LIMIT - len(marker_line(later=""))
     assert parse(marker_line(later="x" * spare)) is not None
     assert parse(marker_line(later="x" * (spare + 1))) is None
@@ -128,7 +128,7 @@ STARS = "*" * 12
         ({"port": "****"}, {"port": 0}),
     ],
 )
-def test_asterisks_of_a_data_protection_policy(
+def test_values_masked_by_a_data_protection_policy_are_empty(
     changes: dict[str, Any], left: dict[str, Any]
 ) -> None:
     assert parsed(**changes) == replace(parsed(), **left, masked=True)
@@ -138,7 +138,7 @@ def test_asterisks_of_a_data_protection_policy(
 def test_asterisks_in_place_of_a_number_are_read(number: str) -> None:
     stars = re.sub("[0-9a-z]", "*", number.split("port", 1)[1])
     line = "x" + marker_line().replace(number, f'"port{stars}')
-    if '"****":' in line:  # the name of a field is gone: it is no marker
+    if '"****":' in line:  # the name of a field is masked: it is not a marker
         assert parse(line) is None
         return
     assert parse(line) == replace(parsed(), port=0, masked=True)
@@ -238,7 +238,7 @@ def harmless(found: Marker | None) -> bool:
 
 
 @given(st.text(max_size=200))
-def test_any_text_behind_the_beginning(text: str) -> None:
+def test_any_text_after_the_beginning_is_harmless(text: str) -> None:
     assert harmless(parse('{"sm_proxy_marker"' + text))
 
 
@@ -250,12 +250,14 @@ def test_any_text_behind_the_beginning(text: str) -> None:
         ),
     )
 )
-def test_any_values_of_the_fields(changes: dict[str, Any]) -> None:
+def test_any_values_of_the_fields_are_harmless(changes: dict[str, Any]) -> None:
     assert harmless(parse(marker_line(**changes)))
 
 
 @given(st.lists(st.text(max_size=60), max_size=10), st.lists(st.text(max_size=300), max_size=10))
-def test_any_texts_where_texts_belong(addresses: list[str], problems: list[str]) -> None:
+def test_any_texts_in_the_text_fields_are_harmless(
+    addresses: list[str], problems: list[str]
+) -> None:
     line = marker_line(addresses=[{"address": text} for text in addresses], problems=problems)
     assert harmless(parse(line))
 

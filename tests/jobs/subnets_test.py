@@ -52,7 +52,7 @@ def test_the_first_address_in_the_subnets_is_chosen(
         "2001:db8:0:2::5",
     ],
 )
-def test_no_other_address_is_dialled(address: str) -> None:
+def test_an_address_outside_of_the_subnets_is_refused(address: str) -> None:
     with pytest.raises(SmProxyError) as caught:
         chosen(address, among=subnets("10.0.0.0/20", "2001:db8:0:1::/64"))
     assert caught.value.code == "address-refused"
@@ -67,7 +67,7 @@ def test_special_addresses_are_refused_in_any_subnet(address: str) -> None:
     assert caught.value.code == "address-refused"
 
 
-def test_loopback_only_where_the_setting_says_so() -> None:
+def test_loopback_needs_its_setting() -> None:
     among = subnets("10.0.0.0/20")
     assert chosen("127.0.1.1", among=among, allow_loopback=True) == "127.0.1.1"
     with pytest.raises(SmProxyError):
@@ -81,7 +81,7 @@ def test_a_long_list_of_claims_is_shown_in_part() -> None:
     assert "192.168.0.5" not in caught.value.message
 
 
-def test_the_ranges_of_a_jobs_subnets() -> None:
+def test_all_associated_ranges_of_the_subnets_are_used() -> None:
     answer = {
         "Subnets": [
             {"VpcId": "vpc-1", "CidrBlock": "10.0.0.0/20"},

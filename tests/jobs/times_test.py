@@ -21,11 +21,11 @@ from sm_proxy.jobs.times import first_time, in_words, now
         (40 * 86400, "40 d"),
     ],
 )
-def test_durations_in_words(seconds: float, words: str) -> None:
+def test_durations_are_shown_in_their_largest_unit(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
 
 
-def test_the_first_value_that_is_a_time() -> None:
+def test_the_first_value_that_is_a_time_is_taken() -> None:
     then = datetime(2026, 11, 23, tzinfo=timezone.utc)
     assert first_time(None, "x", then, now()) is then
     assert abs((first_time(None) - now()).total_seconds()) < 5

@@ -36,7 +36,7 @@ def started() -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # the kernel may send SIGHUP to all beside one that is stopped
+        start_new_session=True,  # a group with a stopped process may get SIGHUP from the kernel
     )
     assert process.stdout is not None
     return process
@@ -44,7 +44,7 @@ def started() -> subprocess.Popen[str]:
 
 @contextlib.contextmanager
 def holder() -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the lock `x`; it lets go at the end."""
+    """A process that holds the lock `x`, and releases it at the end."""
     process = started()
     try:
         assert process.stdout is not None
@@ -70,7 +70,7 @@ def lock_file() -> Path:
     return paths.state_dir() / "x.lock"
 
 
-def test_one_at_a_time_and_a_killed_holder_frees_it() -> None:
+def test_only_one_holds_it_and_a_kill_releases_it() -> None:
     with holder() as first:
         second = started()
         assert second.stdout is not None
@@ -183,7 +183,7 @@ def test_the_note_is_removed_at_the_end() -> None:
     assert lock_file().read_text() == ""
 
 
-def test_a_full_disk_hides_only_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_full_disk_only_the_holders_name_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "no space")
 
@@ -192,13 +192,15 @@ def test_a_full_disk_hides_only_the_name(monkeypatch: pytest.MonkeyPatch) -> Non
         assert "an unknown process" in refused(wait=False).message
 
 
-def test_other_names_are_other_locks(tmp_path: Path) -> None:
+def test_each_name_has_its_own_lock(tmp_path: Path) -> None:
     with locked("a"), locked("b"), locked("a", cache=tmp_path / "cache"):
         assert {path.name for path in paths.state_dir().iterdir()} == {"a.lock", "b.lock"}
         assert {path.name for path in (tmp_path / "cache").iterdir()} == {"a.lock"}
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "file"))
     error = refused()
@@ -208,7 +210,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(sys.platform == "win32", reason="flock")
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_file_system_without_locks(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_an_error(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def cannot(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -257,7 +261,7 @@ def test_another_users_file_is_not_locked(what: str) -> None:
     assert "SM_PROXY_STATE_DIR" in error.hint
 
 
-@pytest.mark.skipif(not Path("/proc/loadavg").exists(), reason="nobody tells how busy it is")
+@pytest.mark.skipif(not Path("/proc/loadavg").exists(), reason="the load is unknown")
 def test_a_cache_waits_longer_on_a_busy_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Whoever keeps something in a folder of ours keeps nothing in one that is another user's."""
+"""No command writes to one of our folders if another user owns it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def session() -> None:
 
 
 def keyring() -> None:
-    secret_store.say_once_that_none_is_there("none")
+    secret_store.warn_once_without_keyring("none")
 
 
 def small() -> None:
@@ -145,7 +145,7 @@ def test_nothing_is_written_to_another_users_folder(
 
 
 @pytest.mark.parametrize("name", ["jobs", "backups"])
-def test_a_folder_of_ours_inside_another_users(name: str) -> None:
+def test_a_folder_of_ours_inside_another_users_is_refused(name: str) -> None:
     """Its owner can put another one in its place."""
     folder = paths.state_dir() / "above" / name
     folder.mkdir(parents=True)

@@ -15,7 +15,7 @@ def test_the_variables_win(tmp_path: Path) -> None:
     assert paths.state_dir() == tmp_path / "state"
 
 
-def test_without_them_the_platform_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_variables_the_platforms_folders_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("CONFIG", "CACHE", "STATE"):
         monkeypatch.delenv(f"SM_PROXY_{kind}_DIR")
     folders = {paths.config_dir(), paths.cache_dir(), paths.state_dir()}

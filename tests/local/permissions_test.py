@@ -1,4 +1,4 @@
-"""What others could read is mended, what they could have written is refused."""
+"""We fix files that others could read, and refuse files that others could have written."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_host_key_that_is_a_symlink_is_replaced(settings: Settings, tmp_path: 
     path = known_hosts.path_of(settings, "sm-x")
     path.parent.mkdir(parents=True, mode=0o700)
     path.symlink_to(theirs)
-    # It says the right thing now; whoever owns it could change that before ssh reads it.
+    # Its content is right now, but its owner could change it before ssh reads it.
     known_hosts.pin(settings, "sm-x", [HOST_KEY])
     assert not path.is_symlink()
     known_hosts.pin(settings, "sm-x", [OTHER])

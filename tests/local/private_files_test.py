@@ -39,7 +39,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
 
 
 def another_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is there now belongs to somebody else, who is not root either."""
+    """From now on, all existing files belong to another user, who is not root."""
     me = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: me + 12345)
 
@@ -89,14 +89,14 @@ def test_a_folder_that_anybody_could_swap_is_refused(tmp_path: Path) -> None:
     folder.parent.chmod(0o777)
     with pytest.raises(PermissionError, match="everybody"):
         private_files.refuse_shared(folder)
-    folder.parent.chmod(0o1777)  # like /tmp: nobody can take another's folder away
+    folder.parent.chmod(0o1777)  # like /tmp: users cannot rename each other's folders
     private_files.refuse_shared(folder)
-    folder.parent.chmod(0o775)  # a group of one's own, as many systems have it
+    folder.parent.chmod(0o775)  # many systems give each user a group of their own
     private_files.refuse_shared(folder)
 
 
 def test_another_users_folder_is_not_changed(tmp_path: Path) -> None:
-    """No tightening: with SM_PROXY_CACHE_DIR=/tmp, root would take /tmp from everybody."""
+    """We leave its mode: with SM_PROXY_CACHE_DIR=/tmp, root would lock everybody out of /tmp."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     folder.chmod(0o1777)
@@ -124,7 +124,7 @@ def test_a_file_that_others_could_write_is_not_read(
         path.chmod(0o620 if plant == "mode" else 0o600)
     if plant == "owner":
         another_user(monkeypatch)
-    with pytest.raises(OSError, match=r"link|plain file|directory|name|others"):
+    with pytest.raises(OSError, match=r"link|regular file|directory|others"):
         private_files.read_own(path, 100)
 
 
@@ -135,7 +135,7 @@ def test_our_file_is_read_up_to_a_limit(tmp_path: Path) -> None:
 
 
 def test_links_planted_for_temporary_files_are_not_followed(tmp_path: Path) -> None:
-    """The name cannot be guessed; and were it guessed, O_EXCL follows no link."""
+    """The name cannot be guessed, and O_EXCL follows no link."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
     folder = private_files.ensure_private_dir(tmp_path / "ours")

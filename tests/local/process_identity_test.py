@@ -1,4 +1,4 @@
-"""A pid is used again, means another process elsewhere, and may belong to another machine."""
+"""A process is identified although pids are reused and differ between machines and containers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HERE = {"machine": "laptop/1234", "boot": "b-1", "world": "pid:[1]"}
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A machine that has a name, whatever the tests run on."""
+    """A machine with a fixed name and id."""
     monkeypatch.setattr(process_identity, "this_machine", lambda: dict(HERE))
     return HERE
 
@@ -40,7 +40,7 @@ def test_an_ended_process_is_not_alive(here: dict[str, str]) -> None:
     assert process_identity.is_alive(known) is True
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert process_identity.is_alive(known) is False, "nobody has waited for it yet: it is a zombie"
+    assert process_identity.is_alive(known) is False, "a zombie is not alive"
     child.communicate()
     assert process_identity.is_alive(known) is False
 
@@ -59,7 +59,7 @@ def test_a_reused_pid_is_another_process(here: dict[str, str]) -> None:
         ({"machine": "server/1234", "boot": "b-0"}, None),
     ],
 )
-def test_another_machine_container_or_boot(
+def test_a_process_of_another_machine_or_container_is_unknown(
     here: dict[str, str], elsewhere: dict[str, str], *, alive: bool | None
 ) -> None:
     assert process_identity.is_alive(this(**elsewhere)) is alive
@@ -147,7 +147,7 @@ def test_start_time_on_windows(
 
 
 def with_restype(kernel: Kernel) -> Kernel:
-    """Functions of a library take attributes."""
+    """A function with attributes, as ctypes gives it."""
     plain = kernel.OpenProcess
 
     def opened(*words: int) -> int:

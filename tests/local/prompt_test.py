@@ -1,4 +1,4 @@
-"""Who is asked, and that stdin is never read."""
+"""The user is asked by OpenSSH's rules, and stdin is never read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ except prompt.NobodyToAskError as error:
 
 @pytest.fixture
 def askpass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program that answers, and tells how it was called."""
+    """An askpass program that answers, and records how it was called."""
     program = tmp_path / "askpass"
     program.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/asked\nhead -c 9\necho 123456\n')
     program.chmod(0o755)
@@ -104,7 +104,7 @@ def test_the_question_cannot_write_to_the_terminal(
 
 
 class Terminal:
-    """A child with a terminal of its own as its controlling one, and other bytes on stdin."""
+    """A child process with its own controlling terminal, and other bytes on stdin."""
 
     def __init__(self, before: str = "") -> None:
         stdin, self.to_stdin = os.pipe()

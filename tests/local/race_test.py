@@ -1,4 +1,4 @@
-"""No save of another program is lost to ours, whichever way it saves."""
+"""Our writes lose no save of another program, whichever way it saves."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, *actions: Callable[[], object]) -
 
 
 def unswappable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that swaps nothing, and has no rename that replaces nothing."""
+    """A file system that can neither swap files nor rename one without replacing another."""
     monkeypatch.setattr(rename, "swap", lambda *_: False)
     monkeypatch.setattr(rename, "rename_new", lambda *_: False)
 
@@ -116,7 +116,7 @@ def test_a_newer_save_is_kept(path: Path, monkeypatch: pytest.MonkeyPatch, *, he
 def test_a_save_just_before_the_swap_is_kept(
     how: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # In place it waits until we are done with the file, so it may not be waited for.
+    # A save in place waits until we are done with the file, so the join may time out.
     save = threading.Thread(target=saves, args=(path, how, b"saved"))
     meanwhile(monkeypatch, save.start, lambda: save.join(10))
     with contextlib.suppress(ChangedError):
@@ -139,7 +139,7 @@ def test_the_newest_save_is_kept(number: int, path: Path, monkeypatch: pytest.Mo
 
 @swaps
 @pytest.mark.parametrize("vanishes", [1, 2])
-def test_a_file_that_was_moved_away_is_a_change(
+def test_a_file_that_was_moved_away_counts_as_changed(
     vanishes: int, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = [lambda: saves(path, "rename", b"saved")] * (vanishes - 1)
@@ -151,7 +151,7 @@ def test_a_file_that_was_moved_away_is_a_change(
 
 @swaps
 def test_a_save_in_place_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its program has opened the file by the time of the swap, and writes to it afterwards."""
+    """The program has opened the file before the swap, and writes to it after the swap."""
     opened = path.open("r+b")
 
     def write() -> None:

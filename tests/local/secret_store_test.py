@@ -1,4 +1,4 @@
-"""What is kept where, and that a keyring in trouble is none."""
+"""What the keyring keeps; a keyring that fails or hangs counts as missing."""
 
 from __future__ import annotations
 
@@ -70,18 +70,18 @@ def test_a_keyring_that_fails_keeps_nothing() -> None:
     chain.forget("a")
 
 
-def test_a_keyring_that_takes_everything_and_keeps_nothing() -> None:
+def test_a_keyring_that_loses_what_it_accepts_is_noticed() -> None:
     backend = MemoryKeyring()
     backend.set_password = lambda *_: None  # type: ignore[method-assign]
     assert SecretStore(backend).save("a", "b") is False
 
 
 class PromptDismissedException(Exception):  # noqa: N818 - secretstorage's name
-    """Of the Secret Service, where nobody types the password."""
+    """Raised for the Secret Service if the user closes the window."""
 
 
 class Hanging(MemoryKeyring):
-    """It answers when its owner comes."""
+    """A keyring that answers only after its owner has unlocked it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,13 +103,13 @@ def hanging() -> Iterator[Hanging]:
 
 
 def test_a_keyring_that_hangs_is_given_up_after_ten_seconds() -> None:
-    assert (secret_store._SAY_AFTER_S, secret_store._PATIENCE_S) == (2, 10)
+    assert (secret_store._REPORT_AFTER_S, secret_store._PATIENCE_S) == (2, 10)
 
 
 def test_the_user_is_told_that_a_keyring_waits(
     hanging: Hanging, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(secret_store, "_SAY_AFTER_S", 0.05)
+    monkeypatch.setattr(secret_store, "_REPORT_AFTER_S", 0.05)
     monkeypatch.setattr(secret_store, "_PATIENCE_S", 0.1)
     chain = SecretStore(hanging)
     began = time.monotonic()
@@ -124,7 +124,7 @@ def test_the_user_is_told_that_a_keyring_waits(
     assert time.monotonic() - began < 40, "it is waited for once"
     assert "did not answer" in secret_store.trouble()
     hanging.owner.set()
-    await_true(lambda: chain.save("a", "b"), 60)  # its owner has come after all
+    await_true(lambda: chain.save("a", "b"), 60)  # its owner has unlocked it
     assert chain.load("a") == "b"
     assert secret_store.trouble() == ""
 
@@ -132,7 +132,7 @@ def test_the_user_is_told_that_a_keyring_waits(
 def test_a_keyring_unlocked_in_time_is_used(
     hanging: Hanging, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(secret_store, "_SAY_AFTER_S", 0.01)
+    monkeypatch.setattr(secret_store, "_REPORT_AFTER_S", 0.01)
     monkeypatch.setattr(secret_store, "_PATIENCE_S", 60)
     hanging.items["sm-proxy", "a"] = "1 tag b"
     monkeypatch.setattr(output, "status", lambda _: hanging.owner.set())
@@ -161,7 +161,7 @@ def test_a_locked_and_a_broken_keyring_have_different_reasons() -> None:
     assert secret_store.trouble() == "InitError: Failed to create the collection"
     assert secret_store.remedy().startswith("Repair the keyring (InitError")
     assert SecretStore(MemoryKeyring()).load("a") is None
-    assert secret_store.trouble() == ""  # that it has no such item is no trouble
+    assert secret_store.trouble() == ""  # a missing item is not a failure
 
 
 def found(
@@ -199,7 +199,9 @@ def test_only_strong_backends_of_a_chain_are_used(monkeypatch: pytest.MonkeyPatc
     assert found(monkeypatch, chained) is None
 
 
-def test_a_backend_named_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_named_by_a_variable_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     assert secret_store.find() is None
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "no.such.Backend")
@@ -209,11 +211,11 @@ def test_a_backend_named_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_missing_keyring_is_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    secret_store.say_once_that_none_is_there("it will be asked again")
+    secret_store.warn_once_without_keyring("it will be asked again")
     said = capsys.readouterr().err
     assert "no usable keyring" in said
     assert "it will be asked again" in said
-    secret_store.say_once_that_none_is_there("it will be asked again")
+    secret_store.warn_once_without_keyring("it will be asked again")
     assert capsys.readouterr().err == ""
     assert tree(tmp_path) == {"state/no-keyring-said": b""}
 

@@ -16,7 +16,7 @@ from sm_proxy.local import output, prompt, secret_values
 from sm_proxy.local.output import Result
 from sm_proxy.local.redaction import redact
 
-# Nothing about them looks like a token: words, no long run of letters.
+# They do not look like tokens: they are words without a long run of letters.
 TOKEN = 'aoaAAA:plain/words+and\x0ba \u00fcber="quoted"\\part;of.one~thing-1:2:3'
 KEY = "wJal rXUt/nFEMI\nK7MD+ENG'bPxR%fiCY EXAM"
 PIECES = [TOKEN[:12], TOKEN[-12:], TOKEN[20:40], KEY[:10], KEY[-10:]]
@@ -137,7 +137,7 @@ def test_the_token_in_a_containers_file_is_removed(
 @pytest.mark.parametrize(
     "proxy", ["http://me:s3cr%40t@proxy:3128", "me:s3cr%40t@proxy:3128", "HTTP://me:s3cr%40t@p"]
 )
-def test_the_password_of_a_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_of_a_proxy_is_removed(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     assert "s3cr" not in redact(f"Failed to connect to proxy URL: {proxy}")
     assert "s3cr" not in redact("the proxy refuses s3cr%40t")
@@ -147,7 +147,7 @@ def test_the_password_of_a_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_decoded_password_of_a_proxy_is_removed(
     login: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """botocore sends what the address escapes, and a proxy may repeat it in its refusal."""
+    """botocore sends the decoded password, and a proxy may repeat it in its refusal."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://{login}@proxy:3128")
     sent = unquote(login)
     header = base64.b64encode(sent.encode()).decode()
@@ -161,7 +161,7 @@ def test_the_login_in_any_url_is_removed() -> None:
     assert shown == "cannot reach https://[redacted]@example.com/x, nor http://host:80/a"
 
 
-def test_a_private_key() -> None:
+def test_a_private_key_is_removed() -> None:
     lines = [
         "-----BEGIN EC PRIVATE KEY-----",
         "MHcCAQEEIAbc",

@@ -46,7 +46,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("blocked", sorted(BLOCKED))
-def test_the_watch_interrupts_whatever_blocks(blocked: str) -> None:
+def test_the_watch_interrupts_any_blocking_call(blocked: str) -> None:
     program = (
         "gone = threading.Event()\n"
         "threading.Timer(0.1, gone.set).start()\n"
@@ -63,7 +63,7 @@ def test_the_watch_interrupts_whatever_blocks(blocked: str) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
-def test_signals_interrupt_too(name: str) -> None:
+def test_signals_interrupt_a_blocking_call_too(name: str) -> None:
     program = (
         "try:\n    print('ready', flush=True)\n    time.sleep(30)\n"
         "except signals.Hangup:\n    print('hung up')\n"
@@ -87,7 +87,7 @@ def test_an_ended_watch_does_nothing() -> None:
 
 
 def test_the_clean_up_is_not_interrupted_again() -> None:
-    """A terminal sends SIGINT to all of us, and ssh sends SIGHUP when it has gone by that."""
+    """A terminal sends SIGINT to ssh and to us. ssh then exits and sends us SIGHUP."""
     program = (
         "try:\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
@@ -100,7 +100,7 @@ def test_the_clean_up_is_not_interrupted_again() -> None:
     assert ended(python(program)) == (0, "cleaned up\n", "")
 
 
-def test_two_signals_at_once_are_one_and_nothing_is_printed() -> None:
+def test_two_signals_at_once_raise_once_and_print_nothing() -> None:
     program = (
         "both = {signal.SIGHUP, signal.SIGINT}\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, both)\n"
@@ -134,7 +134,7 @@ def test_a_wakeup_is_readable_after_a_signal_and_interrupts_nothing() -> None:
         assert select.select([wakeup], [], [], 0)[0] == []
         os.kill(os.getpid(), signal.SIGHUP)
         assert select.select([wakeup], [], [], 10)[0] == [wakeup]
-        noted: bool = wakeup.hung_up  # changes behind the type checker's back
+        noted: bool = wakeup.hung_up  # the type checker does not see that the handler changes it
         assert noted
     os.kill(os.getpid(), signal.SIGHUP)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -164,7 +164,7 @@ def test_stderr_is_detached() -> None:
     assert ended(process)[0] == 0
 
 
-def test_a_hang_up_is_heard_where_python_drops_exceptions() -> None:
+def test_a_hangup_that_python_drops_is_raised_again() -> None:
     program = """
 import weakref
 class Thing: pass
@@ -205,7 +205,7 @@ def test_a_clean_up_under_nohup_is_not_hurried_by_the_terminal() -> None:
     assert ended(ignored) == (0, "False\n", "")
 
 
-def test_a_deadline_ends() -> None:
+def test_a_deadline_that_has_passed_leaves_no_time() -> None:
     with signals.Deadline(0.01) as deadline:
         time.sleep(0.02)
         assert deadline.left() == 0

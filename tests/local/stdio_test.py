@@ -77,7 +77,7 @@ def read_all(stdio: Stdio) -> bytes:
         parts.append(data)
 
 
-def test_bytes_both_ways_and_the_end(ends: Ends) -> None:
+def test_bytes_pass_both_ways_until_the_end(ends: Ends) -> None:
     os.write(ends.to_us, b"hello")
     readable(ends.stdio)
     assert ends.stdio.read(100) == b"hello"
@@ -88,7 +88,7 @@ def test_bytes_both_ways_and_the_end(ends: Ends) -> None:
     assert read_all(ends.stdio) == b""
 
 
-def test_ten_megabytes_both_ways_at_once(ends: Ends) -> None:
+def test_ten_megabytes_pass_both_ways_at_once(ends: Ends) -> None:
     got: list[bytes] = []
 
     def ssh_writes() -> None:
@@ -134,7 +134,7 @@ def test_a_write_without_a_reader_fails(ends: Ends) -> None:
     os.close(ends.from_us)
 
     def write_on() -> None:
-        for _ in range(20_000):  # where a thread writes, it has to find out first
+        for _ in range(20_000):  # a writer thread notices it only at its next write
             ends.stdio.write(b"x")
             time.sleep(0.002)
 
@@ -160,7 +160,7 @@ def test_the_exit_of_ssh_is_noticed_despite_unread_bytes() -> None:
     assert ends.stdio.read(10) == b"unread"
 
 
-def test_one_socket_as_both_ends() -> None:
+def test_one_socket_can_be_both_ends() -> None:
     near, far = socket.socketpair()
     stdio = DirectStdio(near.fileno(), os.dup(near.fileno()))
     with near, far:

@@ -36,7 +36,7 @@ def test_settled_returns_what_is_there_in_time() -> None:
 
 @pytest.mark.usefixtures("kept_signals")
 def test_work_goes_on_after_a_signal_ends_the_wait() -> None:
-    """Thread.join, once interrupted, takes a running thread for an ended one."""
+    """After an interrupted Thread.join, a running thread counts as ended."""
     signals.raise_on_hangup()
     go = threading.Event()
     slow = Background(lambda: go.wait(60))
@@ -52,7 +52,7 @@ def test_work_goes_on_after_a_signal_ends_the_wait() -> None:
 
 
 def test_a_signal_ends_the_wait_and_the_process() -> None:
-    """Neither the wait nor the end of the interpreter waits for a call that is stuck."""
+    """A call that hangs keeps neither the wait nor the interpreter from ending."""
     program = (
         "import os, signal, threading, time\n"
         "from sm_proxy.local import threads, signals\n"

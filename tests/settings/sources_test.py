@@ -13,7 +13,7 @@ from sm_proxy.settings import Settings
 from tests.settings.helpers import refused, write_file
 
 
-def test_without_any_source_the_defaults_hold() -> None:
+def test_without_any_source_the_defaults_apply() -> None:
     assert settings.load() == Settings()
     assert settings.load({"region": None, "unknown": 1}) == Settings()
 
@@ -103,7 +103,7 @@ def test_a_pipe_instead_of_the_file_does_not_block() -> None:
     paths.config_dir().mkdir()
     path = paths.config_dir() / "config.toml"
     os.mkfifo(path)
-    assert f"{path} cannot be read: it is not a plain file. " in refused()
+    assert f"{path} cannot be read: it is not a regular file. " in refused()
 
 
 def test_a_file_that_is_not_text_is_an_error() -> None:

@@ -146,10 +146,10 @@ def test_nothing_is_written_to_a_folder_that_others_can_write(tmp_path: Path) ->
     assert list(folder.iterdir()) == []
 
 
-def test_the_shared_folder_for_all_of_a_machine_is_refused(
+def test_a_folder_that_everybody_could_swap_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As SM_PROXY_CACHE_DIR=/tmp/cache would be, if everybody could swap the folder."""
+    """Such as SM_PROXY_CACHE_DIR=/tmp/cache, if /tmp had no sticky bit."""
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o777)
@@ -200,7 +200,7 @@ def test_locks_older_than_a_day_are_swept() -> None:
 
 
 class Silent:
-    """An AWS that takes connections and never answers, and the runs of ours that ask it."""
+    """An AWS that accepts connections and never answers, and our processes that call it."""
 
     def __init__(self, folder: Path) -> None:
         self.processes: list[subprocess.Popen[str]] = []
@@ -217,7 +217,7 @@ class Silent:
         self._log = folder / "stderr"
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start a command of ours."""
+        """Start one of our commands."""
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-m", "sm_proxy", *words],
@@ -226,25 +226,25 @@ class Silent:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 text=True,
-                start_new_session=True,  # the kernel may send SIGHUP to all beside one stopped
+                start_new_session=True,  # the kernel may send SIGHUP to a group with one stopped
             )
         self.processes.append(process)
         return process
 
     def asked(self, within: float) -> None:
-        """One more run has asked."""
+        """Wait until one more process has connected."""
         self._listener.settimeout(within)
         self._taken.append(self._listener.accept()[0])
 
     def say(self, words: str, times: int) -> None:
-        """Wait until they have said this so often."""
+        """Wait until the processes have printed `words` so many times."""
         until = time.monotonic() + 60
         while (said := self._log.read_text()).count(words) < times:
             assert time.monotonic() < until, said
             time.sleep(0.05)
 
     def end(self) -> None:
-        """Nothing is left."""
+        """Kill the processes and close the sockets."""
         for process in self.processes:
             process.kill()
             process.communicate()
@@ -266,12 +266,12 @@ def test_a_stopped_connection_does_not_block_others(silent: Silent) -> None:
     silent.asked(60)
     first.send_signal(signal.SIGSTOP)
     silent.start("resolve", "sm-my-job")
-    silent.asked(60)  # the first one, stopped, asks no more
+    silent.asked(60)  # this is the second process: the first one is stopped
     silent.start("connect", "--user", "root", "sm-my-job", "22")
     silent.say(f"process {first.pid} (since ", 2)
 
 
-def test_several_runs_ask_a_silent_aws_side_by_side(silent: Silent) -> None:
+def test_several_runs_ask_a_silent_aws_concurrently(silent: Silent) -> None:
     for _ in range(5):
         silent.start("resolve", "sm-my-job")
     silent.asked(60)

@@ -56,5 +56,5 @@ def test_a_field_of_another_type_is_refused(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("record", [None, [], "x", {}, {"name": "a"}])
 def test_other_json_is_refused(record: object) -> None:
-    with pytest.raises(ValueError, match="no record of a Thing"):
+    with pytest.raises(ValueError, match="not a record of a Thing"):
         json_records.from_record(Thing, record)

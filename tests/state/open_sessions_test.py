@@ -1,4 +1,4 @@
-"""What a SIGKILL left open is ended by one later run of the same account and machine."""
+"""A later run of the same account and machine ends the sessions that SIGKILL left open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An unexpected host key waits for the log; no other byte waits or changes."""
+"""An unexpected host key is held back while the log is read; other bytes pass unchanged."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Judge:
         self.may_answer.wait(60)
         return self.verdict
 
-    def refusal(self, blob: bytes, through: str, unasked: str = "") -> SmProxyError:
+    def refusal(self, blob: bytes, through: str, unread_because: str = "") -> SmProxyError:
         del blob, through
-        return SmProxyError("host-key-changed", unasked)
+        return SmProxyError("host-key-changed", unread_because)
 
 
 class Case:

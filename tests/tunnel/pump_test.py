@@ -206,7 +206,7 @@ def received(far: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def test_megabytes_both_ways_until_the_container_ends(either: Connection) -> None:
+def test_megabytes_pass_both_ways_until_the_container_ends(either: Connection) -> None:
     data = os.urandom(1 << 20) * 3
     answer = GREETING + data[::-1]
     got: list[bytes] = []
@@ -471,10 +471,10 @@ def test_one_greeting_is_enough(direct: Connection, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"", "hangs up without a greeting"),
+        (b"", "closes the connection without a greeting"),
         (b"Exceeded MaxStartups\r\n", "MaxStartups"),
         (b"Not allowed at this time\r\n", "PerSourcePenalties"),
-        (b"SSH-2.0-Op", "in the middle of its greeting"),
+        (b"SSH-2.0-Op", "closed the connection within its greeting"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "web server"),
         (b"sshd: error while loading shared libraries: libz.so\n", "error while loading"),
         (b"220 mail.example.org ESMTP\r\n", "220 mail.example.org"),
@@ -495,7 +495,7 @@ def test_an_end_without_a_greeting_raises_the_reason(
 
 
 def test_binary_garbage_is_an_error_before_ssh_gets_it(direct: Connection) -> None:
-    direct.far.sendall(b"\x15\x03\x01\x00\x02\x02\x46")  # what a TLS server thinks of ssh
+    direct.far.sendall(b"\x15\x03\x01\x00\x02\x02\x46")  # the alert that a TLS server sends to ssh
     with pytest.raises(SmProxyError, match="is not sshd"):
         direct.run()
     direct.stdio.finish()

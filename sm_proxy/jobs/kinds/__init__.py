@@ -16,7 +16,7 @@ from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.log_streams import Streams
 
 ORDER: Final[tuple[Kind, ...]] = tuple(KINDS)
-"""In this order a name is tried."""
+"""The order in which a name is looked up."""
 _DONE: Final = frozenset({"Completed", "Uploading"})
 """Statuses of a job whose program has ended by itself."""
 
@@ -80,7 +80,7 @@ def of(kind: Kind) -> JobKind:
 
 
 def could_have_been_kept(job: Job) -> bool:
-    """Whether its container ended only because its program was done: a setting keeps it longer."""
+    """Whether a setting could have kept its container, which ended because its program was done."""
     return job.status in _DONE and of(job.kind).CAN_BE_KEPT
 
 
@@ -97,7 +97,7 @@ def describe_again(aws: Aws, job: Job) -> Job:
 
 
 def refuse_missing_node(job: Job, node: str) -> None:
-    """Raise if the job cannot have such a node; only its log tells which instances it has.
+    """Raise if the job cannot have such a node. Only the log knows its instance ids.
 
     Raises:
         SmProxyError: `bad-name`.

@@ -54,7 +54,7 @@ def list_page(
     """One page of a kind's jobs, the newest first.
 
     Raises:
-        SmProxyError: what the call met.
+        SmProxyError: the call failed.
     """
     filters = {"NameContains": contains, "StatusEquals": status}
     try:
@@ -99,8 +99,8 @@ def vpc_config_of_model(aws: Aws, model: str) -> Mapping[str, Any]:
     """The VpcConfig of a model, empty if it has none: DescribeModel.
 
     Raises:
-        ServiceError: what the call met.
-        SmProxyError: likewise.
+        ServiceError: the service refused the call.
+        SmProxyError: the call failed otherwise.
     """
     return dict(aws.call("sagemaker", "DescribeModel", ModelName=model).get("VpcConfig") or {})
 

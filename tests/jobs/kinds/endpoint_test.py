@@ -107,7 +107,7 @@ def test_an_endpoint_counts_at_least_one_instance() -> None:
     assert described(an_aws(ProductionVariants=[{}])).nodes == 1
 
 
-def test_no_such_endpoint() -> None:
+def test_a_missing_endpoint_is_none() -> None:
     gone = ServiceError("ValidationException", 'Could not find endpoint "chat".', "x")
     assert endpoint.describe(FakeAws(DescribeEndpoint=gone), "chat") is None
 
@@ -119,7 +119,7 @@ def test_a_deleted_configuration_is_reported() -> None:
         described(aws)
 
 
-def test_the_list() -> None:
+def test_the_list_is_read() -> None:
     aws = FakeAws(ListEndpoints={"Endpoints": [{"EndpointName": "a", "EndpointStatus": "Failed"}]})
     (line,) = endpoint.recent(aws, live=True)
     assert (line.name, line.phase) == ("a", "failed")
@@ -131,7 +131,7 @@ def test_nodes_are_the_instances_of_all_variants() -> None:
     names = {
         "blue/i-00000001": 3,
         "green/i-00000000": 2,
-        "green/i-0000000a": 1,  # an instance of before, scaled away
+        "green/i-0000000a": 1,  # a former instance, removed by scaling
         "green/i-00000000/data-log": 9,
         "green/i-00000000/server": 9,
     }

@@ -70,11 +70,11 @@ def test_the_containers_message_is_part_of_the_reason() -> None:
     assert job.failure_reason == "AlgorithmError; no rows"
 
 
-def test_without_a_network() -> None:
+def test_without_a_network_there_are_no_subnets() -> None:
     assert described(NetworkConfig={}).subnets == ()
 
 
-def test_the_list() -> None:
+def test_the_list_is_read() -> None:
     items = [{"ProcessingJobName": "prep", "ProcessingJobStatus": "InProgress"}]
     aws = FakeAws(ListProcessingJobs={"ProcessingJobSummaries": items})
     (line,) = processing.recent(aws, "pre", live=True)

@@ -107,7 +107,7 @@ def test_each_status_has_its_phase(overall: str, status: str, phase: Phase) -> N
 
 
 @pytest.mark.parametrize("config", [{}, {"VpcConfig": {}}, {"VpcConfig": {"Subnets": []}}])
-def test_a_job_outside_of_a_vpc(config: dict[str, Any]) -> None:
+def test_a_job_outside_of_a_vpc_has_no_subnets(config: dict[str, Any]) -> None:
     answer = description()
     assert isinstance(answer, dict)
     del answer["VpcConfig"]
@@ -117,7 +117,7 @@ def test_a_job_outside_of_a_vpc(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("error", ["ValidationException", "ResourceNotFound"])
-def test_no_such_job(error: str) -> None:
+def test_a_missing_job_is_none(error: str) -> None:
     aws = FakeAws(DescribeTrainingJob=ServiceError(error, "Requested resource not found.", ACTION))
     assert training.describe(aws, JOB) is None
 

@@ -76,7 +76,7 @@ def test_an_ended_job_needs_no_model(status: str) -> None:
     assert aws.operations() == ["DescribeTransformJob"]
 
 
-def test_no_such_job() -> None:
+def test_a_missing_job_is_none() -> None:
     assert transform.describe(FakeAws(DescribeTransformJob=GONE), "score") is None
 
 
@@ -94,7 +94,7 @@ def test_a_denied_model_differs_from_a_denied_job() -> None:
     assert not isinstance(caught.value, UnseenError)
 
 
-def test_the_list() -> None:
+def test_the_list_is_read() -> None:
     items = [
         {"TransformJobName": "score", "TransformJobStatus": "Failed", "FailureReason": "no data"}
     ]
