@@ -1,0 +1,33 @@
+"""The README names what a user needs to know: permissions, error codes, editors."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import get_args
+
+from sm_proxy.aws.models import OPERATIONS
+from sm_proxy.errors import Code
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_permissions_allow_every_call() -> None:
+    policy, rest = re.findall(r"```json\n(.*?)```\n(.*?)\n### ", README, re.DOTALL)[0]
+    statements = json.loads(policy)["Statement"]
+    actions = {word for item in statements for word in _words(item["Action"])}
+    optional = set(re.findall(r"`(\w+:\w+)`", rest))
+    called = {f"{service}:{name}" for service, names in OPERATIONS.items() for name in names}
+    assert called - actions - optional == set()
+    assert actions - called == set()
+
+
+def test_the_table_has_every_error_code() -> None:
+    table = re.findall(r"^\| (`[a-z-]+`(?: `[a-z-]+`)*) \|", README, re.MULTILINE)
+    codes = re.findall(r"`([a-z-]+)`", " ".join(table))
+    assert sorted(codes) == sorted(set(get_args(Code)) - {"bug", "usage"})
+
+
+def _words(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
