@@ -13,7 +13,10 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
     "transform": ("DescribeTransformJob", "ListTransformJobs", "DescribeModel"),
     "endpoint": ("DescribeEndpoint", "ListEndpoints", "DescribeEndpointConfig", "DescribeModel"),
 }
-"""In the order in which a name without a kind is looked up."""
+"""In the order in which a name without a kind is looked up.
+
+The first operation of a row describes a job, the second one lists jobs.
+"""
 
 if TYPE_CHECKING:
     Kind: TypeAlias = str
