@@ -40,11 +40,11 @@ def test_an_expected_error_is_one_line_and_a_record(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["sm-proxy", "connect", "sm-x"])
-    error = SmProxyError("no-vpc", "job x\n\x1b[31m has none", "Mend it.")
+    error = SmProxyError("no-vpc", "job x\n\x1b[31m has none", "Fix it.")
     assert run_guarded("connect", lambda: failing(error)) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "sm-proxy: no-vpc: job x \ufffd[31m has none. Mend it.\n"
+    assert captured.err == "sm-proxy: no-vpc: job x \ufffd[31m has none. Fix it.\n"
     path = paths.state_dir() / "last-error.json"
     record = json.loads(path.read_bytes())
     assert record.pop("time").endswith("Z")
@@ -62,7 +62,7 @@ def test_a_failure_is_written_to_the_error_file_of_a_waiting_command(
 ) -> None:
     file = tmp_path / "gone" / "error"
     monkeypatch.setenv(ERROR_FILE, str(file))
-    error = SmProxyError("no-vpc", f"job x has none, token={TOKEN}", "Mend it.")
+    error = SmProxyError("no-vpc", f"job x has none, token={TOKEN}", "Fix it.")
     assert run_guarded("connect", lambda: failing(error)) == 1
     assert not file.parent.exists()
     assert read_handed_over(file) is None
@@ -70,7 +70,7 @@ def test_a_failure_is_written_to_the_error_file_of_a_waiting_command(
     assert run_guarded("connect", lambda: failing(error)) == 1
     told = read_handed_over(file)
     assert told is not None
-    assert (told.code, told.hint) == ("no-vpc", "Mend it.")
+    assert (told.code, told.hint) == ("no-vpc", "Fix it.")
     assert TOKEN not in told.message
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert run_guarded("connect", lambda: failing(ValueError("x"))) == 70
@@ -80,15 +80,15 @@ def test_a_failure_is_written_to_the_error_file_of_a_waiting_command(
 
 
 def test_the_json_error_and_the_last_line_agree(capsys: pytest.CaptureFixture[str]) -> None:
-    error = SmProxyError("no-vpc", "job x\nhas none", "Mend it.")
+    error = SmProxyError("no-vpc", "job x\nhas none", "Fix it.")
     assert run_guarded("resolve", lambda: failing(error), as_json=True) == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out)["error"] == {
         "code": "no-vpc",
         "message": "job x has none",
-        "hint": "Mend it.",
+        "hint": "Fix it.",
     }
-    assert captured.err == "sm-proxy: no-vpc: job x has none. Mend it.\n"
+    assert captured.err == "sm-proxy: no-vpc: job x has none. Fix it.\n"
 
 
 def test_tokens_in_errors_are_redacted(capsys: pytest.CaptureFixture[str]) -> None:

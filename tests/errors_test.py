@@ -37,7 +37,7 @@ def drawn() -> Iterator[tuple[str, str, str]]:
 
 
 def defined() -> Iterator[tuple[str, str, str]]:
-    """The same of each class in the code whose name or base is that of an exception."""
+    """Class, base and module of each exception class in the code."""
     folder = Path(errors.__file__).parent
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

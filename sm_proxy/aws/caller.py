@@ -25,7 +25,7 @@ class Caller:
 
 
 def identify(aws: Aws) -> Caller:
-    """Get the credentials, and ask STS whose they are.
+    """Get the credentials, and ask STS who owns them.
 
     A failure of STS itself (no route, a policy) is reported in `unknown`: ssh works without STS.
 

@@ -53,7 +53,7 @@ class Aws:
     Args:
         profile: profile name, None for botocore's choice.
         region: region name, None for botocore's choice.
-        terminal: whether an MFA code may be asked for on /dev/tty if stdin is not a terminal.
+        terminal: whether to ask for an MFA code on /dev/tty if stdin is not a terminal.
 
     Attributes:
         clock_offset_s: seconds that the service's clock is ahead of this machine's, by the Date of

@@ -1,4 +1,4 @@
-"""Why there are no credentials: the operation that was refused, or the file or program at fault.
+"""Explain why there are no credentials: a call was refused, or a file or program is broken.
 
 The call that needed the credentials is not the cause, so the error does not name it.
 """
@@ -59,7 +59,7 @@ def explain(error: Exception, session: Session, vetting: Vetting) -> SmProxyErro
 
     Args:
         error: of any class: botocore passes on those of files, programs and services.
-        session: whose credentials were wanted.
+        session: the session that needs the credentials.
         vetting: watched the calls that botocore made for them.
     """
     refusal = vetting.refusal
@@ -154,7 +154,7 @@ def _login_profile(session: Session) -> str | None:
 
 
 def _source(session: Session) -> _Source:
-    """The source that botocore uses, by its own order and what is configured."""
+    """The source that botocore uses, by its own order and the configuration."""
     named = session.instance_variables().get("profile") is not None
     if not named and os.environ.get("AWS_ACCESS_KEY_ID"):
         return _Source("the credentials in AWS_ variables", _KEYS)

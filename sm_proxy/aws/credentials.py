@@ -148,7 +148,7 @@ class _Asker:
         """Ask for a code of six digits, up to three times.
 
         Raises:
-            SmProxyError: nobody can be asked, or no answer was a code.
+            SmProxyError: there is no way to ask, or no answer was a code.
         """
         from sm_proxy.local import (  # noqa: PLC0415 - once in the life of a session
             prompt,

@@ -48,8 +48,8 @@ _OTHERS: Final = (
     (
         "session polic",
         (
-            "The session has its own policy, set when the role was assumed: whatever creates these"
-            " sessions must {change} in it; or use another profile with --profile."
+            "The session has its own policy, set when the role was assumed: the tool that creates"
+            " these sessions must {change} in it. Or use another profile with --profile."
         ),
     ),
     (

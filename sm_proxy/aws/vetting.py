@@ -47,7 +47,7 @@ class Refusal:
 
 
 class Vetting:
-    """Watches what a session's clients send and receive.
+    """Checks the requests and responses of a session's clients.
 
     Args:
         session: the clients that it creates from now on are watched.

@@ -1,1 +1,1 @@
-"""The VS Code family of editors: where they are, their settings, how they open a folder."""
+"""The VS Code family of editors: their programs, their settings, and how they open a folder."""

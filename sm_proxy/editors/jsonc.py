@@ -47,7 +47,7 @@ class _Node:
 
 
 def parse(text: str) -> Any:
-    """The value of the text; an empty text is an empty object, as it is to the editors.
+    """The value of the text; an empty text is an empty object, as in the editors.
 
     Raises:
         JsoncError: the text is invalid.

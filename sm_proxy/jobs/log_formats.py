@@ -96,7 +96,7 @@ def read(
     """The best address so far, after each page of a node's log that has one.
 
     Args:
-        pages: the events of the log, in order; a page is read only when the caller goes on.
+        pages: the events of the log, in order; a page is read only when it is needed.
         node: of the log; None if containers do not know their node's name.
         alone: whether the job has no other node.
     """

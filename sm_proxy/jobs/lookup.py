@@ -64,7 +64,7 @@ class _Search:
     Attributes:
         aws: for the calls.
         target: the name.
-        unseen: what the account may not describe or list, for the message.
+        unseen: what is denied, in words such as "endpoints", for the message.
         near: names to suggest if none matches.
     """
 

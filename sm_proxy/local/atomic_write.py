@@ -140,7 +140,7 @@ def remove(path: Path, before: bytes) -> None:
     with _prepared(path, b"") as aside:
         path.replace(aside)
         if _content(aside) != before:
-            with contextlib.suppress(ChangedError):  # it was saved once more: keep that newer file
+            with contextlib.suppress(ChangedError):  # it was saved again: keep that newer save
                 _put_where_none_is(aside, path)
             raise ChangedError(path)
     sync_folder(path.parent)

@@ -62,7 +62,7 @@ def ensure_private_dir(path: Path) -> Path:
 
 
 def ensure_own_dir(path: Path) -> Path:
-    """Create `path` if it is missing and return it; nobody else may write to it.
+    """Create `path` if it is missing and return it; no other user may write to it.
 
     Raises:
         NotOursError: another user owns it, or others may write to it.
@@ -75,7 +75,7 @@ def ensure_own_dir(path: Path) -> Path:
 
 
 def refuse_shared(path: Path) -> None:
-    """Refuse a folder that somebody else could write to.
+    """Refuse a folder that another user could write to.
 
     We also check its parents. Another user must not own a parent inside our cache or state folder.
     Any other parent is refused only if everybody may write to it and it has no sticky bit: a home

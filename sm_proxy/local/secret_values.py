@@ -92,7 +92,7 @@ def strike(text: str, *, in_data: bool = False) -> str:
 def _index(
     secrets: frozenset[str],
 ) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """What to search for: whole secrets in all forms, short ones, and pieces of long ones."""
+    """The texts to search for: whole secrets in all forms, short ones, and pieces of long ones."""
     forms = {form for secret in secrets for form in _forms(secret)}
     long = {form for form in forms if len(form) >= SHORTEST}
     words = {form for form in forms - long if len(form) >= _SHORTEST_WORD}

@@ -65,7 +65,7 @@ def ignore() -> None:
 def detach_stderr() -> None:
     """Close our side of stderr, so that a reader of ssh's output need not wait for our clean-up.
 
-    Also stdout, if `stdio.take_over` has made it the same.
+    Also close stdout, if `stdio.take_over` has made it a copy of stderr.
     """
     null = os.open(os.devnull, os.O_WRONLY)
     if os.path.sameopenfile(1, 2):
@@ -124,7 +124,7 @@ class Deadline:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ignore the signals: what follows is short."""
+        """Ignore the signals: the rest of the run is short."""
         ignore()
 
     def _hurry(self, number: int, frame: FrameType | None) -> None:

@@ -2,7 +2,7 @@
 
     message.py   the wire format of one AgentMessage
     channel.py   sequencing, acknowledgement, retransmission, handshake: no socket, no clock
-    events.py    what the channel tells its caller
+    events.py    the events that the channel reports
     smux.py      the stream inside the channel, for the port-forwarding documents
     transport.py one websocket over a non-blocking socket
     session.py   the above put together: StartSession, resume, liveness, one byte stream

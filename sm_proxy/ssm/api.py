@@ -1,4 +1,4 @@
-"""What a session needs from its caller, and the exceptions that it raises."""
+"""The interface of a session: the API that its caller provides, options, and exceptions."""
 
 from __future__ import annotations
 

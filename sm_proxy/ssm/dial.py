@@ -85,7 +85,7 @@ def dial(url: str, network: Network) -> socket.socket:
 
 
 def words(error: BaseException) -> str:
-    """What went wrong with a connection, in words for users."""
+    """The cause of a failed connection, in words for users."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, OSError) and error.strerror:

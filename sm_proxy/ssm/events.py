@@ -1,4 +1,4 @@
-"""What the channel tells its caller: see `Channel.events`."""
+"""The events that `Channel.events` returns."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The live service delivers messages out of order and more than once. A copy is acknowledged again:
 the agent resends only the oldest message without an ack and never gives up
-(A: datachannel.go:468-499), so one lost ack would stall the stream for ever.
+(A: datachannel.go:468-499), so one lost ack would stall the stream.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OVERHEAD: Final = 256
 
 
 class Content(NamedTuple):
-    """What a stream message carries, in order."""
+    """The content of a stream message."""
 
     payload_type: int
     payload: bytes

@@ -55,7 +55,7 @@ class Link:
         self._introduce(websocket, grant)
 
     def fileno(self) -> int:
-        """What to wait on; changes with the connection."""
+        """The descriptor to wait for; it changes with the connection."""
         if self._resumption is not None:
             return self._resumption.fileno()
         if self.websocket is not None:

@@ -11,7 +11,7 @@ Big-endian throughout. A message is a header of 116 bytes, the payload's length,
      56   8 Flags             bit 0 SYN, bit 1 FIN; both ends ignore them
      64  16 MessageId         a UUID with its two halves swapped
      80  32 PayloadDigest     SHA-256 of the payload as sent
-    112   4 PayloadType       what the payload is; 0 in acknowledgements
+    112   4 PayloadType       kind of the payload; 0 in acknowledgements
     116   4 PayloadLength
     120   n Payload
 """
@@ -50,7 +50,7 @@ _UNCHECKED: Final = frozenset({START_PUBLICATION, PAUSE_PUBLICATION})
 
 
 class PayloadType(IntEnum):
-    """What a payload of a stream message is (P: message/clientmessage.go:75-88)."""
+    """The kind of a stream message's payload (P: message/clientmessage.go:75-88)."""
 
     OUTPUT = 1
     ERROR = 2

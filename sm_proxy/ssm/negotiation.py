@@ -59,7 +59,7 @@ class Negotiation:
     def provide_key(self, ciphertext: bytes, cipher: Cipher) -> bytes:
         """The answer, now that there is a data key: its ciphertext goes to the agent."""
         if self.request is None or self.request.encryption is None:
-            raise ValueError("no data key was asked for")
+            raise ValueError("no data key was requested")
         self.cipher = cipher
         key: dict[str, Any] = {"KMSCipherTextKey": base64.b64encode(ciphertext).decode()}
         if self.request.encryption.challenge:
@@ -69,7 +69,7 @@ class Negotiation:
     def refuse_key(self, reason: str) -> bytes:
         """The answer without a data key."""
         if self.request is None:
-            raise ValueError("no data key was asked for")
+            raise ValueError("no data key was requested")
         return self._answer(self.request, None, reason)
 
     def on_challenge(self, payload: bytes) -> bytes | None:
@@ -101,7 +101,7 @@ class Negotiation:
         if self.refusal:
             raise HandshakeError(self.refusal)
         if self.request.encryption is not None and self.cipher is None:
-            raise HandshakeError("the agent did not wait for the data key it asked for")
+            raise HandshakeError("the agent did not wait for the data key that it requested")
         return self.request, read_complete(payload)
 
     def _answer(self, request: Request, key: dict[str, Any] | None, reason: str = "") -> bytes:

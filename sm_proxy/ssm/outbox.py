@@ -20,7 +20,7 @@ from sm_proxy.ssm.message import PayloadType
 from sm_proxy.ssm.timing import MESSAGES_PER_S, Pace
 
 SAFE_PAYLOAD: Final = 1024
-"""What the reference client sends (P: config/config.go:27): every agent accepts it."""
+"""The size that the reference client sends (P: config/config.go:27): every agent accepts it."""
 LARGE_PAYLOAD: Final = 32768
 """The largest that is known to pass the live service (facts: field reports)."""
 WINDOW_BYTES: Final = 4 << 20

@@ -86,7 +86,7 @@ class Session:
     # the stream that the pump reads and writes
 
     def fileno(self) -> int:
-        """What to wait on; changes when a lost connection is resumed."""
+        """The descriptor to wait for; it changes when a lost connection is resumed."""
         return self._link.fileno()
 
     @property

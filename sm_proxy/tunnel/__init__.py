@@ -1,1 +1,1 @@
-"""Between ssh and a byte stream: the pump, and the streams that check what passes."""
+"""The pump between ssh and a byte stream, and the streams that check the bytes."""

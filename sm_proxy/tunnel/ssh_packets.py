@@ -77,7 +77,7 @@ class ClearPackets:
 
 
 class HostKeyReader:
-    """The server's host key, read from what the server sends.
+    """Reads the server's host key from the bytes of the server.
 
     Its reply in a key exchange begins with `string K_S`, its public host key. The reply is message
     31 of plain and elliptic Diffie-Hellman and of the hybrids with sntrup761 and ML-KEM (RFC 4253,
@@ -117,7 +117,7 @@ class HostKeyReader:
 
 
 class Acceptance:
-    """Whether ssh has accepted the server's host key, read from what ssh sends.
+    """Reads from the bytes of ssh whether it has accepted the server's host key.
 
     A client sends its NEWKEYS only after it has verified the server's key (RFC 4253, sections 7.3
     and 8). If ssh leaves without it, the server was not the expected one.

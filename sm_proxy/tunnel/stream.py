@@ -94,7 +94,7 @@ class Stream(Protocol):
 
 
 class StreamWrapper:
-    """A `Stream` around another one: passes every call on; override what is to change.
+    """A `Stream` around another one. It passes every call on; a subclass overrides some.
 
     Args:
         stream: the one inside.

@@ -393,7 +393,7 @@ def test_a_browser_is_opened_if_there_is_one(  # noqa: PLR0917 - fixtures
     monkeypatch.setattr("sm_proxy.local.threads.Background", lambda work: work())
     assert logged_in("team", *words) == 0
     assert opened == ([f"https://device.example/?user_code={CODE}"] if opens else [])
-    assert CODE in capsys.readouterr().err, "the address and the code are shown all the same"
+    assert CODE in capsys.readouterr().err, "the address and the code are shown in any case"
 
 
 def test_only_an_http_address_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:

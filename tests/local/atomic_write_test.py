@@ -1,4 +1,4 @@
-"""What a file keeps when it is replaced."""
+"""A replaced file keeps its attributes."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from sm_proxy.local import file_lock, paths, private_files, process_identity
 from sm_proxy.local.file_lock import locked
 
 PROMPT_S = 5.0
-"""More than a holder's patience of the tests, less than anybody's who waits for ever."""
+"""The most seconds that the time in a note may differ from now."""
 HOLDER = (
     "import sys\n"
     "from sm_proxy.local.file_lock import locked\n"

@@ -287,7 +287,7 @@ def test_a_keystroke_goes_at_once() -> None:
 
 
 def test_a_peer_that_floods_costs_bounded_memory() -> None:
-    """64 MiB behind a gap, then challenges, while half of that may be held."""
+    """64 MiB behind a gap, of which half may be held; then challenges."""
     channel = opened()
     payload = bytes(8192)
     tracemalloc.start()

@@ -334,9 +334,9 @@ NOTHING_NEW: dict[str, Callable[[int], list[bytes | str]]] = {
     "another handshake": lambda turn: [REQUEST, wire.output(2 + turn, b"{}", wire.HS_REQUEST)],
     "a pause": lambda _: [wire.pause()],
     "a flag": lambda turn: [wire.output(2 + turn, b"\0\0\0\7", wire.FLAG)],
-    "what comes too early": lambda turn: [wire.output(50 + turn, b"later")],
+    "data behind a gap": lambda turn: [wire.output(50 + turn, b"later")],
     "garbage": lambda _: [b"\0" * 200, "text"],
-    "now this, now that": lambda turn: [MIXED[turn % 4]],
+    "a mixture": lambda turn: [MIXED[turn % 4]],
 }
 
 
@@ -437,7 +437,7 @@ def test_after_a_sleep_a_dead_connection_is_resumed_soon(monkeypatch: pytest.Mon
         websocket = stream._link.websocket
         assert websocket is not None
         monkeypatch.setattr(websocket, "pongs", 0)
-        monkeypatch.setattr(websocket, "ping", lambda: None)  # the ping that goes nowhere
+        monkeypatch.setattr(websocket, "ping", lambda: None)  # the ping is lost
         monkeypatch.setattr("sm_proxy.ssm.link.time.time", lambda: wall)
         assert drive(stream, lambda: bool(api.calls)) == b""
         out = b""
@@ -515,7 +515,7 @@ def test_a_denied_key_is_the_failure(*, known: bool) -> None:
 def test_a_flooding_peer_that_never_reads_is_bounded(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes no acks and no pongs: we stop reading, and give up on it in the end."""
+    """It reads no acks and no pongs: we stop reading, and later end the connection."""
     monkeypatch.setattr(liveness, "SILENCE_DEADLINE_S", 1.0)
     hello = frame(wire.output(0, wire.handshake_request(), wire.HS_REQUEST))
     flood = frame(wire.output(0, b"old")) if kind == "messages" else b"\x89\x7d" + bytes(125)

@@ -128,7 +128,7 @@ def test_messages_before_a_close_frame_are_returned_first() -> None:
         while not websocket.readable_now and time.monotonic() < until:
             select.select([websocket], [], [], 0.2)
             assert websocket.receive() == []
-        assert websocket.readable_now, "a goodbye wants to be told, whatever the socket says"
+        assert websocket.readable_now, "the close is reported although the socket has no bytes"
         with pytest.raises(DisconnectedError, match="Bye"):
             websocket.receive()
         with pytest.raises(DisconnectedError, match="Bye"):

@@ -85,7 +85,7 @@ class SocketStream:
         return b""
 
     def write(self, data: bytes) -> None:
-        self._near.settimeout(60)  # a stream takes what it has room for, however slow the far end
+        self._near.settimeout(60)  # `room` was promised, even if the far end is slow
         self._near.sendall(data)
         self._near.setblocking(False)
 

@@ -78,7 +78,7 @@ def test_a_container_that_has_moved_gets_all_bytes_again() -> None:
     step(stream, LATE)
     assert new.sent == b"hello again"
     assert stream.delivered
-    await_true(lambda: old.closed == 1, 60)  # beside
+    await_true(lambda: old.closed == 1, 60)  # in a thread
     new.coming = b"SSH-2.0"
     assert stream.read() == b"SSH-2.0"
     stream.write(b"more")

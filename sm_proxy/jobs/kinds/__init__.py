@@ -22,7 +22,7 @@ _DONE: Final = frozenset({"Completed", "Uploading"})
 
 
 class JobKind(Protocol):
-    """What a module of a kind offers."""
+    """The members of a module for a kind."""
 
     @property
     def NOUN(self) -> str:  # noqa: N802 - a constant of the module
