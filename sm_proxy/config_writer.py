@@ -203,15 +203,15 @@ def problems(changes: Sequence[Change], ssh_config: Path) -> list[Problem]:
         ssh_config: the user's file, before symlinks are resolved.
     """
     own, users = changes
-    there, first = user_file.find_include(users.before or b"", own.path)
-    if own.before is None and not there:
+    included, first = user_file.find_include(users.before or b"", own.path)
+    if own.before is None and not included:
         return [Problem(f"not installed: there is no {own.path}", _WRITE)]
     found = [Problem(f"out of date: {item.path}", _WRITE) for item in changes if item.needed]
     for item in changes:
         if _others_may_write(item.path):
             what = f"bad permissions: others may write {item.path}, so ssh may refuse to start"
             found.append(Problem(what, f"Run `chmod go-w {shlex.quote(str(item.path))}`."))
-    if not there:
+    if not included:
         found.append(Problem(f"not included: {users.path} has no Include of {own.path}", _WRITE))
     elif not first:
         where = f"{users.path}: our Include is after a Host or Match line"
@@ -323,7 +323,7 @@ def _with_include(target: Path, before: bytes | None, own: Path) -> bytes:
 
 
 def _created_by_us(target: Path) -> bool:
-    """Whether we created the user's file: there is no backup, or it holds our part only."""
+    """Whether we created the user's file: there is no backup, or it has only our part."""
     original = atomic_write.read(atomic_write.backup_path(target, "original"))
     return original is None or (
         original != b"" and user_file.without_include(target, original) == b""

@@ -155,7 +155,7 @@ class _Dialler:
         """Dial the container; no byte comes from it after a wrong host key.
 
         Raises:
-            SmProxyError: `wrong-user`, `host-key-unknown`, or what dialling met.
+            SmProxyError: `wrong-user`, `host-key-unknown`, or an error of dialling.
         """
         self._refuse_wrong_user(container)
         keys = HostKeyPolicy(self._settings, container, self._resolve_afresh)

@@ -364,11 +364,11 @@ def test_check_names_what_is_wrong(dot_ssh: Path, capsys: pytest.CaptureFixture[
     (dot_ssh / "sm-proxy" / "config").write_text(text.replace(program, "/gone/sm-proxy"))
     capsys.readouterr()
     run(dot_ssh, "check", "--json", status=1)
-    told = json.loads(capsys.readouterr().out)["data"]["findings"]
-    assert {item["what"].split(":")[0] for item in told} == {
+    findings = json.loads(capsys.readouterr().out)["data"]["findings"]
+    assert {item["what"].split(":")[0] for item in findings} == {
         *("out of date", "shadowed", "program missing"),
     }
-    assert all("config write" in item["fix"] for item in told)
+    assert all("config write" in item["fix"] for item in findings)
     (dot_ssh / "config").write_bytes(b"# Include nothing\nHost a\n")
     run(dot_ssh, "check", status=1)
     assert "not included: " in capsys.readouterr().out
@@ -385,8 +385,8 @@ def test_check_names_a_file_that_ssh_will_not_read(
     (dot_ssh / name).chmod(0o664)
     capsys.readouterr()
     run(dot_ssh, "check", status=1)
-    told = f"bad permissions: others may write {dot_ssh / name}, so ssh may refuse to start"
-    assert capsys.readouterr().out == f"{told}. Run `chmod go-w {dot_ssh / name}`.\n"
+    shown = f"bad permissions: others may write {dot_ssh / name}, so ssh may refuse to start"
+    assert capsys.readouterr().out == f"{shown}. Run `chmod go-w {dot_ssh / name}`.\n"
 
 
 def test_a_read_only_config_gets_the_line_and_then_is_left_alone(
@@ -394,10 +394,10 @@ def test_a_read_only_config_gets_the_line_and_then_is_left_alone(
 ) -> None:
     (dot_ssh / "config").chmod(0o400)
     run(dot_ssh, "write", status=1)
-    told = capsys.readouterr().err
-    assert "config-read-only" in told
+    shown = capsys.readouterr().err
+    assert "config-read-only" in shown
     line = f'Include "{dot_ssh}/sm-proxy/config"'
-    assert line in told
+    assert line in shown
     (dot_ssh / "config").chmod(0o600)
     (dot_ssh / "config").write_text(f"{line}\nHost a\n")
     (dot_ssh / "config").chmod(0o400)

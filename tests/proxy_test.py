@@ -319,15 +319,15 @@ def test_stderr_is_closed_before_the_clean_up(world: World) -> None:
 def test_the_last_line_is_printed_before_the_clean_up(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(world, "close", lambda: said.append(capsys.readouterr().err))
+    printed: list[str] = []
+    monkeypatch.setattr(world, "close", lambda: printed.append(capsys.readouterr().err))
     world.pump_fails = SmProxyError("session-lost", "gone", "Connect again.")
     refused(world)
-    assert said == ["sm-proxy: session-lost: gone. Connect again.\n"]
+    assert printed == ["sm-proxy: session-lost: gone. Connect again.\n"]
     world.pump_fails = KeyError("x")
     with pytest.raises(KeyError):
         world.connect()
-    assert said[1].startswith("sm-proxy: bug: KeyError, please report it with ")
+    assert printed[1].startswith("sm-proxy: bug: KeyError, please report it with ")
 
 
 HANGS = {
@@ -362,10 +362,10 @@ from sm_proxy.local import signals
 from sm_proxy.state import connection_log
 
 def append(*_):
-    os.write(told, b"hanging\\n")
+    os.write(stdout, b"hanging\\n")
     threading.Event().wait()
 
-told = os.dup(1)
+stdout = os.dup(1)
 connection_log.append = append
 proxy.CLEAN_UP_S, signals.HURRY_S, proxy.LAST_LINE_S = {}, {}, {}
 proxy._HELD_S = 0.1
@@ -405,11 +405,11 @@ def test_a_signal_ends_a_clean_up_that_hangs(name: str) -> None:
 def test_a_clean_up_that_hangs_does_not_hold_stderr() -> None:
     process = helper(600, 600, stderr=subprocess.PIPE)
     assert process.stderr is not None
-    told = process.stderr.read()  # to its end
+    printed = process.stderr.read()  # to its end
     assert process.poll() is None
     process.kill()
     process.communicate()
-    assert told.startswith(b"sm-proxy: bad-name: ")
+    assert printed.startswith(b"sm-proxy: bad-name: ")
 
 
 def test_a_clean_up_that_hangs_ends_at_its_deadline() -> None:

@@ -242,11 +242,11 @@ def test_the_problems_that_a_marker_names_are_shown(changes: dict[str, Any]) -> 
 
 def test_a_later_different_marker_is_ignored_and_reported() -> None:
     other = marker_line(addresses=[{"name": "eth0", "address": "10.0.1.6", "prefix": 20}])
-    told: list[str] = []
+    reported: list[str] = []
     lines = (marker_line(), "epoch 1", other, marker_line(), other)
-    found = resolved(working(GetLogEvents=events(*lines)), on_status=told.append)
+    found = resolved(working(GetLogEvents=events(*lines)), on_status=reported.append)
     assert found.address == "10.0.1.5"
-    assert told == [
+    assert reported == [
         "the log of my-job/algo-1 has 2 more marker(s) that differ from the first; they are ignored"
     ]
 
@@ -264,13 +264,13 @@ def test_a_starting_job_is_waited_for(clock: Clock) -> None:
         description("Downloading"),
         description(),
     ]
-    told: list[str] = []
+    reported: list[str] = []
     aws = working(
         DescribeTrainingJob=states,
         GetLogEvents=[events(), events(), events("x"), events(marker_line())],
     )
-    assert resolved(aws, wait=900, on_status=told.append).address == "10.0.1.5"
-    assert told == [
+    assert resolved(aws, wait=900, on_status=reported.append).address == "10.0.1.5"
+    assert reported == [
         "my-job: Starting",
         "my-job: Downloading",
         "my-job: Training",
@@ -324,10 +324,10 @@ def test_a_log_without_an_address_is_waited_for(
     def log(**_: Any) -> Any:
         return events(marker_line()) if clock.now - begun > 600 else silence
 
-    told: list[str] = []
+    reported: list[str] = []
     aws = working(DescribeTrainingJob=job, GetLogEvents=log)
-    assert resolved(aws, wait=900, on_status=told.append).port == 2222
-    assert told == [
+    assert resolved(aws, wait=900, on_status=reported.append).port == 2222
+    assert reported == [
         "my-job: Training",
         f"{SILENT}; waiting, because the job is Training (Downloading the training image)",
     ]

@@ -41,11 +41,11 @@ def _serving(context: Context, up: list[str]) -> str:
 
 
 def _no_bastion(context: Context, states: dict[str, str]) -> SmProxyError:
-    there = [name for name, state in states.items() if state in {"stopped", "stopping"}]
+    stopped = [name for name, state in states.items() if state in {"stopped", "stopping"}]
     shown = ", ".join(f"{name} is {state}" for name, state in states.items())
     where = f" --region {context.aws.region}"
-    if there:
-        start = f"aws ec2 start-instances --instance-ids {there[0]}{where}"
+    if stopped:
+        start = f"aws ec2 start-instances --instance-ids {stopped[0]}{where}"
         return SmProxyError("no-bastion", f"the bastion is not running: {shown}", start)
     if named := context.settings.bastion:
         what = f"there is no instance {named} in {context.aws.region}"

@@ -44,7 +44,9 @@ def package(_: Context) -> str:
         version = importlib.metadata.version("sm-proxy")
     except importlib.metadata.PackageNotFoundError:
         raise SkipCheck("sm-proxy runs from a folder and is not installed") from None
-    missing = [name for line in wanted if ";" not in line and not _there(name := _name(line))]
+    missing = [
+        name for line in wanted if ";" not in line and not _is_installed(name := _name(line))
+    ]
     if missing:
         raise SmProxyError(
             "missing-dependency",
@@ -58,7 +60,7 @@ def _name(line: str) -> str:
     return re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
 
 
-def _there(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     try:
         importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -82,8 +84,10 @@ def ssh_version(_: Context) -> str:
 def _flavour(program: str) -> str:
     if os.name != "nt":
         return ""
-    inbox = "system32" in program.lower()
-    return ", Windows' own" if inbox else ", of Git for Windows: it writes paths in another way"
+    windows_own = "system32" in program.lower()
+    return (
+        ", Windows' own" if windows_own else ", of Git for Windows: it writes paths in another way"
+    )
 
 
 def permissions(context: Context) -> str:

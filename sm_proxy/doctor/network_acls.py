@@ -44,20 +44,21 @@ def path(context: Context) -> str:
     """Both subnets' ACLs allow the container's port, and the ports that answers go to."""
     container = needed(context.container, "the container")
     instance = needed(context.hop, "the bastion")
-    here, there = str(instance.get("PrivateIpAddress", "")), container.address
-    if ipaddress.ip_address(there).is_loopback:
+    bastion = str(instance.get("PrivateIpAddress", ""))
+    address = container.address
+    if ipaddress.ip_address(address).is_loopback:
         raise SkipCheck("a loopback address has no network ACL")
     near = needed(instance.get("SubnetId"), "the bastion's subnet")
-    far = needed(_subnet_of(context, there), "the container's subnet")
+    far = needed(_subnet_of(context, address), "the container's subnet")
     if near == far:
         return f"bastion and container are both in {near}"
     acls = _acls(context, near, far)
-    there_on, back_on = (container.port, container.port), _ANSWERS
+    ports = (container.port, container.port)
     for edge in (
-        _Edge(near, egress=True, peer=there, ports=there_on),
-        _Edge(far, egress=False, peer=here, ports=there_on),
-        _Edge(far, egress=True, peer=here, ports=back_on),
-        _Edge(near, egress=False, peer=there, ports=back_on),
+        _Edge(near, egress=True, peer=address, ports=ports),
+        _Edge(far, egress=False, peer=bastion, ports=ports),
+        _Edge(far, egress=True, peer=bastion, ports=_ANSWERS),
+        _Edge(near, egress=False, peer=address, ports=_ANSWERS),
     ):
         acl = needed(acls.get(edge.subnet), f"the network ACL of {edge.subnet}")
         if not all(_lets(acl["Entries"], edge, port) for port in edge.ports):

@@ -98,7 +98,7 @@ def _banner(ssh: Any) -> str:
 
 
 def _unwanted(ssh: Any, keys: list[Any]) -> str:
-    """The kinds of our keys if the server accepts signatures of none of them (RFC 8308)."""
+    """The types of our keys, if the server accepts no signature of them (RFC 8308); else ``""``."""
     reported = getattr(ssh, "server_extensions", {}).get("server-sig-algs", b"")
     wanted = set(reported.decode(errors="replace").split(",")) - {""}
     kinds = {str(key.get_name()) for key in keys}

@@ -21,7 +21,7 @@ ASKED_S: Final = 300.0
 NOT_RUN: Final = "not checked"
 """How the reason begins if an earlier failure kept the check from running."""
 BROKE: Final = "a bug in sm-proxy stopped this check"
-"""How the reason begins if a bug of ours ended the check; the connection may be fine."""
+"""How the reason begins if a bug of ours stopped the check; the connection may be fine."""
 _LATE: Final = {
     "credentials": "If the AWS profile has a credential_process, run it by hand: it may hang."
     " If the keyring is locked, unlock it."
@@ -48,7 +48,7 @@ def first_failure(findings: Sequence[Finding]) -> Finding | None:
 
 
 def broken(findings: Sequence[Finding]) -> list[Finding]:
-    """The checks that a bug of ours ended; they are the cause if no check failed."""
+    """The checks that a bug of ours stopped; they are the cause if no check failed."""
     return [item for item in findings if item.reason.startswith(BROKE)]
 
 
@@ -81,7 +81,7 @@ def _one(name: str, check: Check, context: Context) -> Finding:
         return ended("skipped", str(skipped))
     except SmProxyError as error:
         return ended("failed", error.message, error.hint, error.code)
-    except Exception as error:  # noqa: BLE001 - the other checks still count
+    except Exception as error:  # noqa: BLE001 - the other checks still run
         debug_log.write("check broke", id=name, error=repr(error))
         fix = f"Please report it with {error_handler.report(f'doctor, check {name}')}"
         return ended("skipped", f"{BROKE}: {type(error).__name__}: {error}", fix)

@@ -22,13 +22,16 @@ def path(context: Context) -> str:
         raise SkipCheck("the security groups are unknown")
     rules = describe_groups(context, {*ours, *theirs})
     port = container.port
-    here, there = str(instance.get("PrivateIpAddress", "")), container.address
-    if ipaddress.ip_address(there).is_loopback:
+    bastion = str(instance.get("PrivateIpAddress", ""))
+    address = container.address
+    if ipaddress.ip_address(address).is_loopback:
         raise SkipCheck("a loopback address has no security group")
-    if not _any(rules, ours, "IpPermissionsEgress", port=port, address=there, peers=theirs):
-        raise _closed(context, ours, "egress", f"to {there} port {container.port}")
-    if not lets_in(rules, theirs, port=port, address=here, peers=ours):
-        raise _closed(context, theirs, "ingress", f"from {here} to port {container.port}", ours[0])
+    if not _any(rules, ours, "IpPermissionsEgress", port=port, address=address, peers=theirs):
+        raise _closed(context, ours, "egress", f"to {address} port {container.port}")
+    if not lets_in(rules, theirs, port=port, address=bastion, peers=ours):
+        raise _closed(
+            context, theirs, "ingress", f"from {bastion} to port {container.port}", ours[0]
+        )
     return f"{', '.join(ours)} to {', '.join(theirs)}, port {container.port}"
 
 
@@ -85,7 +88,7 @@ def _any(
 def allows(rule: dict[str, Any], port: int, address: str, peers: Sequence[str]) -> bool:
     """Whether one rule allows TCP to `port`, from or to `address` or the groups `peers`.
 
-    A prefix list counts as a yes: it may contain the address, and the tunnel check will show it.
+    A prefix list is taken as allowing: it may contain the address. The tunnel check will show it.
     """
     if str(rule.get("IpProtocol")) not in {"-1", "tcp", "6"}:
         return False

@@ -19,8 +19,8 @@ def way_to_ssm(context: Context) -> str:
     subnet, vpc_id = needed(instance.get("SubnetId"), "the bastion's subnet"), instance["VpcId"]
     if _default_route(context, instance):
         return f"{subnet} has a default route"
-    there = _endpoints(context, vpc_id)
-    missing = [name for name in _ENDPOINTS if name not in there]
+    found = _endpoints(context, vpc_id)
+    missing = [name for name in _ENDPOINTS if name not in found]
     if not missing:
         return f"{vpc_id} has endpoints for {', '.join(_ENDPOINTS)}"
     if _online(context, instance):

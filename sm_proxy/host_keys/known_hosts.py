@@ -1,7 +1,7 @@
 """Our own known_hosts: one file per host name, written before ssh reads it.
 
 ssh reads `UserKnownHostsFile` only after the ProxyCommand's first byte. A file written before that
-byte counts for the same connection under `StrictHostKeyChecking yes` (measured on OpenSSH 9.2, at
+byte is used for the same connection under `StrictHostKeyChecking yes` (measured on OpenSSH 9.2, at
 no cost). ssh reads the file again when it has the server's key, so the key of a restarted container
 can be pinned until then. With one file per host, two connections never write the same file, and a
 key of one job is never accepted for another.
@@ -22,7 +22,7 @@ from sm_proxy.settings import Settings
 
 _LIFE_S = 30 * 24 * 60 * 60
 _ANY_NAME = "*"
-"""The file belongs to one host, so its keys count for every alias and port that ssh looks up."""
+"""The file belongs to one host, so its keys are valid under every alias and port of it."""
 
 
 def path_of(settings: Settings, host: str) -> Path:
@@ -43,7 +43,7 @@ def pin(settings: Settings, host: str, host_keys: Iterable[str]) -> None:
         permissions.check_folder(folder)
     with contextlib.suppress(OSError):
         if private_files.read_own(path, len(content) + 1) == content:
-            os.utime(path)  # `sweep` goes by the last use
+            os.utime(path)  # `sweep` needs the time of the last use
             return
     try:
         private_files.write_private(path, content)

@@ -25,7 +25,7 @@ _PAUSES_S: Final = (0.0, 1.0, 2.0, 3.0)
 
 
 class HostKeyPolicy:
-    """The host keys that one connection expects. ssh is told the same keys.
+    """The host keys that one connection expects. ssh gets the same keys.
 
     Args:
         settings: of this run.

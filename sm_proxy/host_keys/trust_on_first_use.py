@@ -48,13 +48,13 @@ def with_host_keys(container: Container, settings: Settings, scope: str, dial: D
 
     Raises:
         SmProxyError: `host-key-unknown`, the user has not opted in; `config-read-only` or
-            `bad-permissions`, the key cannot be kept; or what dialling met.
+            `bad-permissions`, the key cannot be kept; or an error of dialling.
     """
     path = pin_path(container, scope)
     key = pinned(container, settings, scope)
     if key is not None:
         with contextlib.suppress(OSError):
-            os.utime(path)  # `sweep` goes by the last use
+            os.utime(path)  # `sweep` needs the time of the last use
     else:
         key = _scan_host_key(dial(container), container)
         _write_pin(path, key)

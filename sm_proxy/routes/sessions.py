@@ -21,7 +21,7 @@ _END_S: Final = TERMINATE_DEADLINE_S
 
 
 class Sessions:
-    """The sessions that were granted and that nobody has tried to end."""
+    """The sessions that were granted and not yet terminated."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

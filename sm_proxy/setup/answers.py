@@ -68,10 +68,10 @@ def terminal_asker() -> Ask | None:
     """A function that asks, if stdin and stderr are a terminal; else None."""
     # AttributeError: both are None if Python was started with them closed.
     try:
-        there = sys.stdin.isatty() and sys.stderr.isatty()
+        at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
     except (AttributeError, ValueError):
-        there = False
-    return _ask_on_terminal if there else None
+        at_terminal = False
+    return _ask_on_terminal if at_terminal else None
 
 
 def _profile(settings: Settings, ask: Ask | None) -> str | None:

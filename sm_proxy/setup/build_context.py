@@ -145,7 +145,7 @@ def _planned(path: Path, name: str, content: bytes, known: dict[str, str]) -> Fi
 
 def _state(path: Path, name: str, content: bytes, known: dict[str, str]) -> State:
     try:
-        there = path.read_bytes()
+        on_disk = path.read_bytes()
     except FileNotFoundError:
         return "new"
     except OSError as error:
@@ -153,8 +153,8 @@ def _state(path: Path, name: str, content: bytes, known: dict[str, str]) -> Stat
             "config-read-only", f"{path} cannot be read: {error.strerror or error}"
         ) from None
     # A checkout on Windows may have changed the line ends: that is not an edit.
-    plain = there.replace(b"\r\n", b"\n")
-    if there == content:
+    plain = on_disk.replace(b"\r\n", b"\n")
+    if on_disk == content:
         return "same"
     ours = hashlib.sha256(plain).hexdigest() == known.get(name) or plain == content
     return "older" if ours else "edited"

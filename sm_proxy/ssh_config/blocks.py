@@ -149,7 +149,7 @@ def proxy_command(settings: Settings, program: list[str], platform: Platform | N
 def control_folder(settings: Settings) -> Path:
     """The private folder of the ControlMaster's sockets.
 
-    Without `control_master` it is a folder that exists in any case: the user's own `Host *` may
+    Without `control_master` it is a folder that always exists: the user's own `Host *` may
     switch sharing on, and an ssh that cannot create its socket ends.
     """
     return settings.ssh_folder / "cm" if settings.control_master else settings.ssh_folder

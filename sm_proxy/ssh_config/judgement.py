@@ -150,7 +150,7 @@ _EFFECTS: Final = {
     "revokedhostkeys": "ssh accepts no host key while it cannot read that file",
 }
 _OTHER_NAMES: Final = {
-    "proxycommand": ("proxyjump",),  # the first of them counts
+    "proxycommand": ("proxyjump",),  # ssh uses the first of them
     "pubkeyacceptedalgorithms": ("pubkeyacceptedkeytypes",),
     "globalknownhostsfile": ("globalknownhostsfile2",),
     "userknownhostsfile": ("userknownhostsfile2",),

@@ -19,7 +19,7 @@ def contexts_of(
 ) -> tuple[Settings, dict[str, dict[str, Any]]]:
     """The settings for what no context sets, and every context after this command.
 
-    An option that is given now changes its context. AWS variables count for a new context only, so
+    An option that is given now changes its context. AWS variables apply to a new context only, so
     that running the command again from another shell changes nothing.
     """
     base = replace(from_file(), ssh_dir=settings.ssh_dir)

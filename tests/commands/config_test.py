@@ -22,9 +22,9 @@ def run(user_config: Path, *words: str, status: int = 0) -> None:
 
 def test_write_check_and_remove(user_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(user_config, "check", status=1)
-    told = capsys.readouterr()
+    shown = capsys.readouterr()
     missing = f"not installed: there is no {user_config.parent}/sm-proxy/config"
-    assert told.err == f"sm-proxy: config-malformed: {missing}. Run `sm-proxy config write`.\n"
+    assert shown.err == f"sm-proxy: config-malformed: {missing}. Run `sm-proxy config write`.\n"
     run(user_config, "write")
     files = tree(user_config.parent)
     assert set(files) == {
@@ -63,9 +63,9 @@ def test_check_asks_ssh_which_options_are_in_effect(
     user_config.write_text(user_config.read_text() + line)
     capsys.readouterr()
     run(user_config, "check", status=1)
-    told = capsys.readouterr().out
-    assert told.startswith("not in effect: ")
-    assert f"{user_config}:" in told
+    shown = capsys.readouterr().out
+    assert shown.startswith("not in effect: ")
+    assert f"{user_config}:" in shown
 
 
 @pytest.mark.parametrize("action", ["write", "remove", "check", "show"])
@@ -166,9 +166,9 @@ def test_a_writer_that_waits_for_another_says_so(
     capsys.readouterr()
     with config_writer.writers_lock():
         run(user_config, action, status=1)
-        told = capsys.readouterr().err
-    assert told.startswith(f"sm-proxy: busy: process {os.getpid()} (since ")
-    assert "holds the lock of the ssh config and did not release it" in told
+        shown = capsys.readouterr().err
+    assert shown.startswith(f"sm-proxy: busy: process {os.getpid()} (since ")
+    assert "holds the lock of the ssh config and did not release it" in shown
     assert tree(user_config.parent) == before
     run(user_config, "write")
 

@@ -51,8 +51,8 @@ def test_a_token_that_the_client_did_not_expand_is_refused(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["connect", *words]) == 1
-    told = capsys.readouterr().err
+    shown = capsys.readouterr().err
     code = "bad-name" if words[0] in {"%n", "%h"} else "unsupported"
-    assert told.startswith(f"sm-proxy: {code}: this ssh client does not expand")
-    assert next(word for word in words if word.startswith("%")) in told
-    assert "sm-proxy sync" in told
+    assert shown.startswith(f"sm-proxy: {code}: this ssh client does not expand")
+    assert next(word for word in words if word.startswith("%")) in shown
+    assert "sm-proxy sync" in shown

@@ -24,12 +24,12 @@ def one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("one_fails")
 def test_the_error_of_a_node_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["go", "sm-my-job"]) == 1
-    said = capsys.readouterr()
-    assert said.out.splitlines() == [
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == [
         "algo-1  its program starts now",
         "algo-2  network: no way. Fix it.",
     ]
-    assert said.err == "sm-proxy: network: no way. Fix it.\n"
+    assert shown.err == "sm-proxy: network: no way. Fix it.\n"
 
 
 @pytest.mark.usefixtures("one_fails")
@@ -48,7 +48,7 @@ def test_only_a_node_known_to_wait_is_said_to_start(
     nodes = [NodeOutcome("algo-1", window)]
     monkeypatch.setattr(go, "release_nodes", lambda *_: ("my-job", nodes))
     assert cli.main([word, "sm-my-job"]) == 0
-    told = capsys.readouterr().out.strip()
-    assert ("starts now" in told) is (word == "go" and window == "unknown")
-    assert ("was not waiting" in told) is (word == "go" and window != "unknown")
-    assert ("does not say" in told) is (window == "unknown")
+    shown = capsys.readouterr().out.strip()
+    assert ("starts now" in shown) is (word == "go" and window == "unknown")
+    assert ("was not waiting" in shown) is (word == "go" and window != "unknown")
+    assert ("does not say" in shown) is (window == "unknown")

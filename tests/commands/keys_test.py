@@ -81,10 +81,10 @@ def test_revoke_prints_what_is_left_to_do(capsys: pytest.CaptureFixture[str]) ->
     cli.main(["keys", "rotate"])
     assert "sm-proxy keys revoke SHA256:" in capsys.readouterr().out
     assert cli.main(["keys", "revoke", "current"]) == 0
-    said = capsys.readouterr().out
-    assert "new key in its place: SHA256:" in said
-    assert "Environment" in said
-    assert "SM_PROXY_KEYS_S3" in said
+    printed = capsys.readouterr().out
+    assert "new key in its place: SHA256:" in printed
+    assert "Environment" in printed
+    assert "SM_PROXY_KEYS_S3" in printed
 
 
 def test_public_keys_are_written_to_and_deleted_from_s3(

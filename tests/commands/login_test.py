@@ -95,11 +95,11 @@ def test_ctrl_c_ends_the_login_at_once(portal: Portal, tmp_path: Path) -> None:
     portal.changes["/device_authorization"] = {"interval": 60}
     with started() as process:
         assert process.stderr is not None
-        said = ""
-        while "waiting up to" not in said:
+        printed = ""
+        while "waiting up to" not in printed:
             line = process.stderr.readline()
-            assert line, said
-            said += line
+            assert line, printed
+            printed += line
         os.kill(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -347,7 +347,7 @@ def test_a_watch_survives_a_busy_config(
     capsys.readouterr()
     with config_writer.writers_lock():
         watch(5)
-    assert "sm-proxy: busy: process" in (told := capsys.readouterr().err)
-    assert told.count("sm-proxy: busy: ") == 2, "once for each prefix"
+    assert "sm-proxy: busy: process" in (shown := capsys.readouterr().err)
+    assert shown.count("sm-proxy: busy: ") == 2, "once for each prefix"
     watch(1)
     assert "added sm-bert" in capsys.readouterr().err

@@ -89,8 +89,8 @@ def test_settings_that_cannot_be_parsed_are_not_changed(
     settings(tmp_path).write_text("{")
     assert cli.main(["vscode", "sm-x"]) == 0
     assert record.exists()
-    told = capsys.readouterr().err
-    assert 'Add by hand: "remote.SSH.remotePlatform": {"sm-x": "linux"}' in told
+    shown = capsys.readouterr().err
+    assert 'Add by hand: "remote.SSH.remotePlatform": {"sm-x": "linux"}' in shown
     assert settings(tmp_path).read_text() == "{"
 
 

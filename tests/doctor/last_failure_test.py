@@ -20,7 +20,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
 
 
-def told(host: str | None) -> str:
+def last_failure_of(host: str | None) -> str:
     return last_failure.failure(Context(Settings(), host, FakeAws()))
 
 
@@ -28,17 +28,17 @@ def test_the_last_failed_connection_to_the_host_is_shown() -> None:
     began = time.time() - 7200
     connection_log.append(ConnectionRecord("sm-a"), began, SmProxyError("no-vpc", "there is none"))
     connection_log.append(ConnectionRecord("sm-a"), time.time(), None)
-    assert told("sm-a").startswith("2 h ago: no-vpc: there is none; 1 connection")
+    assert last_failure_of("sm-a").startswith("2 h ago: no-vpc: there is none; 1 connection")
     with pytest.raises(SkipCheck, match="no failure"):
-        told("sm-b")
+        last_failure_of("sm-b")
 
 
 def test_failures_of_doctor_itself_are_ignored() -> None:
     error_handler.report_last_line("list", SmProxyError("no-credentials", "there are none"))
     error_handler.report_last_line("doctor", SmProxyError("network", "no answer"))
-    assert told(None).endswith("ago: no-credentials: there are none (sm-proxy list)")
+    assert last_failure_of(None).endswith("ago: no-credentials: there are none (sm-proxy list)")
 
 
 def test_without_a_record_the_check_is_skipped() -> None:
     with pytest.raises(SkipCheck, match="no failure"):
-        told(None)
+        last_failure_of(None)

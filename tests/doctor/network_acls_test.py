@@ -76,7 +76,7 @@ def test_open_acls_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("near", "far", "told"),
+    ("near", "far", "words"),
     [
         ([(22, 22, True)], [], "subnet near, allows no TCP out to 10.0.1.5, port 22"),
         ([], [(20, 25, False)], "subnet far, allows no TCP in from 10.0.0.9, port 22"),
@@ -85,14 +85,14 @@ def test_open_acls_pass() -> None:
     ],
 )
 def test_an_acl_closed_in_either_direction_fails(
-    near: list[tuple[int, int, bool]], far: list[tuple[int, int, bool]], told: str
+    near: list[tuple[int, int, bool]], far: list[tuple[int, int, bool]], words: str
 ) -> None:
     def denied(ways: list[tuple[int, int, bool]]) -> list[dict[str, Any]]:
         return [entry(50, "deny", first, last, egress=way) for first, last, way in ways]
 
     error = failure(context(acl("near", *denied(near)), acl("far", *denied(far))))
     assert error.code == "sshd-silent"
-    assert told.removeprefix("subnet ") in error.message
+    assert words.removeprefix("subnet ") in error.message
     assert "--rule-number 49 --protocol tcp" in error.hint
 
 

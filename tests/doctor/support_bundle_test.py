@@ -113,12 +113,12 @@ def test_a_pipe_in_place_of_a_log_does_not_hang(context: Context, tmp_path: Path
 
 
 def test_keys_tokens_and_account_numbers_are_removed(tmp_path: Path) -> None:
-    said = support_bundle.clean(
+    cleaned = support_bundle.clean(
         f"AKIAIOSFODNN7EXAMPLE 123456789012 {Path.home()}/x token=abcdefgh SessionToken: "
         + "q" * 40
     )
     for secret in ("AKIAIOSFODNN7EXAMPLE", "123456789012", "abcdefgh", "q" * 40):
-        assert secret not in said
+        assert secret not in cleaned
     path = tmp_path / "report.txt"
     support_bundle.write(path, Context(Settings(), None, FakeAws()), [])
     assert path.stat().st_mode & 0o777 == 0o600

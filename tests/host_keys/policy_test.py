@@ -125,9 +125,9 @@ def test_a_lagging_log_is_read_again(
     assert keys.judge(blob_of(OTHER), "") is None
     assert place.pinned == f"* {OTHER}\n"
     assert log.looks <= 4
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1
-    assert said[0].startswith("sm-proxy: 10.0.1.5 port 2222 has another host key")
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 1
+    assert printed[0].startswith("sm-proxy: 10.0.1.5 port 2222 has another host key")
 
 
 def test_a_log_that_is_current_causes_no_wait(

@@ -214,10 +214,10 @@ def test_a_failed_call_is_raised(operation: str, aws: Callable[..., FakeAws]) ->
 
 def test_a_denied_kind_is_reported_once(aws: Callable[..., FakeAws]) -> None:
     aws(ListEndpoints=DENIED)
-    told: list[str] = []
-    hosts = RunningHosts(Settings(), {"sm-"}, told.append)
+    reported: list[str] = []
+    hosts = RunningHosts(Settings(), {"sm-"}, reported.append)
     assert hosts.stubs() == hosts.stubs() != []
-    assert told == ["left out: denied"]
+    assert reported == ["left out: denied"]
 
 
 def test_an_endpoint_keeps_its_stub_during_an_update(aws: Callable[..., FakeAws]) -> None:

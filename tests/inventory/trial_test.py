@@ -151,8 +151,10 @@ def meets(monkeypatch: pytest.MonkeyPatch, *errors: SmProxyError | None) -> None
     monkeypatch.setattr(trial, "refuse_unless_answering", refuse)
 
 
-def waited(seconds: float, told: Callable[[str], None] = lambda _: None) -> Container:
-    return trial.wait_until_answering(parse("sm-x", "sm-"), Settings(), FakeAws(), seconds, told)
+def waited(seconds: float, reported: Callable[[str], None] = lambda _: None) -> Container:
+    return trial.wait_until_answering(
+        parse("sm-x", "sm-"), Settings(), FakeAws(), seconds, reported
+    )
 
 
 REFUSED = SmProxyError("connect-refused", "nothing listens at 10.0.1.5 port 22", "fix")
@@ -162,9 +164,9 @@ def test_a_server_that_is_still_starting_is_waited_for(
     resolved: list[float], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meets(monkeypatch, REFUSED, REFUSED, SmProxyError("sshd-silent", "silent", "fix"), None)
-    told: list[str] = []
-    assert waited(900, told.append).host == "sm-x"
-    assert told == [
+    reported: list[str] = []
+    assert waited(900, reported.append).host == "sm-x"
+    assert reported == [
         f"{words}; waiting, its server may still be starting"
         for words in ("nothing listens at 10.0.1.5 port 22", "silent")
     ]

@@ -48,7 +48,7 @@ def test_the_ssh_command_needs_no_config(settings: Settings) -> None:
 
 @needs_sh
 @pytest.mark.parametrize(
-    ("said", "code", "words"),
+    ("complaint", "code", "words"),
     [
         # Not from us: code in the job printed it.
         ("sm-proxy: no-bastion: forged", "session-lost", "no-bastion: forged"),
@@ -63,16 +63,16 @@ def test_each_failure_has_its_code_and_text(  # noqa: PLR0917
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     settings: Settings,
-    said: str,
+    complaint: str,
     code: str,
     words: str,
 ) -> None:
-    (tmp_path / "said").write_text(
-        f"{said}\nConnection closed by UNKNOWN port 65535\n" * bool(said)
+    (tmp_path / "complaint").write_text(
+        f"{complaint}\nConnection closed by UNKNOWN port 65535\n" * bool(complaint)
     )
     if code == "session-lost":
-        (tmp_path / "said").write_text(said)
-    fake_ssh(monkeypatch, tmp_path, f"cat '{tmp_path}/said' >&2; exit 255")
+        (tmp_path / "complaint").write_text(complaint)
+    fake_ssh(monkeypatch, tmp_path, f"cat '{tmp_path}/complaint' >&2; exit 255")
     with pytest.raises(SmProxyError, match=words) as caught:
         run_script(container(host="sm-x"), settings, "true")
     assert caught.value.code == code

@@ -59,13 +59,13 @@ def test_ssh_reads_our_block_in_a_home_of_any_name(name: str, same: bool, tmp_pa
     done = subprocess.run(
         [*UNSHARE, *words], env=environment, capture_output=True, text=True, check=False, timeout=60
     )
-    told = json.loads(done.stderr.splitlines()[-1])
-    assert told[0] == [0, 0, 0, 1], done.stdout + done.stderr
-    found = told[1]
+    answers = json.loads(done.stderr.splitlines()[-1])
+    assert answers[0] == [0, 0, 0, 1], done.stdout + done.stderr
+    found = answers[1]
     assert "connect --user %r %n %p" in found["proxycommand"]
     assert found["stricthostkeychecking"] in {"yes", "true"}
     assert found["userknownhostsfile"] == f"{home}/.ssh/sm-proxy/known_hosts.d/sm-Job"
-    key = told[2].replace("%d", str(home)).replace("~", str(home), told[2].startswith("~"))
+    key = answers[2].replace("%d", str(home)).replace("~", str(home), answers[2].startswith("~"))
     assert key == f"{home}/.ssh/sm-proxy/id_ed25519"
     assert "not installed" in done.stdout
     assert not (home / ".ssh" / "config").exists()

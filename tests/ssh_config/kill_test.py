@@ -96,13 +96,13 @@ class Torn:  # every write may end in its middle
     def __getattr__(self, name):
         return getattr(self.file, name)
 
-def dying(action, number, told):
+def dying(action, number, pipe):
     def work():
         left = [number]
         def count(name):
             left[0] -= 1
             if left[0] == 0 or number == 0:
-                os.write(told, name.encode() + b"\\n")
+                os.write(pipe, name.encode() + b"\\n")
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
         def wrapped(name):
@@ -120,10 +120,10 @@ def dying(action, number, told):
     return work
 
 def calls(action):
-    told, writing = os.pipe()
+    reading, writing = os.pipe()
     os.waitpid(forked(dying(action, 0, writing)), 0)
     os.close(writing)
-    return os.fdopen(told).read().split()
+    return os.fdopen(reading).read().split()
 
 for action, before in ((write, remove), (remove, write)):
     before()

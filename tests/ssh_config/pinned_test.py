@@ -85,8 +85,8 @@ def test_a_harmless_option_is_left_to_the_user(keyword: str, value: str, dot_ssh
 def test_the_command_line_wins_over_pinned_options(dot_ssh: Path) -> None:
     run(dot_ssh, "write")
     command = ["ssh", "-F", str(dot_ssh / "config"), "-p", "2222", "-N", "-n", "-G", HOST]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert {"port 2222", "sessiontype none", "stdinnull yes"} <= {*told}
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {"port 2222", "sessiontype none", "stdinnull yes"} <= {*shown}
 
 
 def test_names_that_differ_in_case_do_not_share_a_socket(

@@ -100,7 +100,7 @@ WORDS = [
 @pytest.mark.skipif(SSH is None, reason="needs the OpenSSH client")
 @pytest.mark.parametrize("words", [WORDS, *([word] for word in WORDS)])
 def test_the_real_ssh_and_a_shell_read_the_same_words(words: list[str], tmp_path: Path) -> None:
-    program = tmp_path / "told"
+    program = tmp_path / "record"
     program.write_text('#!/bin/sh\nprintf "%s\\0" "$@" >"$0.words"\n')
     program.chmod(0o700)
     config = tmp_path / "config"
@@ -110,8 +110,8 @@ def test_the_real_ssh_and_a_shell_read_the_same_words(words: list[str], tmp_path
     assert SSH is not None
     done = subprocess.run([SSH, "-F", str(config), "x"], capture_output=True, check=False)
     assert b"quotes" not in done.stderr
-    told = program.with_name("told.words").read_bytes().decode().split("\0")
-    assert told[:-1] == words
+    received = program.with_name("record.words").read_bytes().decode().split("\0")
+    assert received[:-1] == words
 
 
 @pytest.mark.parametrize(

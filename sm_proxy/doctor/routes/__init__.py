@@ -34,5 +34,5 @@ class RouteChecks:
 def all_checks() -> Sequence[RouteChecks]:
     """The checks of every route, in the order of the table of routes."""
     names = [f"{__name__}.{route.NAME.replace('-', '_')}" for route in table.ROUTES]
-    there = [name for name in names if importlib.util.find_spec(name) is not None]
-    return [cast("RouteChecks", importlib.import_module(name).CHECKS) for name in there]
+    existing = [name for name in names if importlib.util.find_spec(name) is not None]
+    return [cast("RouteChecks", importlib.import_module(name).CHECKS) for name in existing]

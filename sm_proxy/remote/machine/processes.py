@@ -17,7 +17,7 @@ _STAT: Final = re.compile(r"([0-9]{1,9}) \((.*)\) (\S) (.*)")
 _CMDLINE: Final = re.compile(r"/proc/([0-9]{1,9})/cmdline:(.*)")
 _FD: Final = re.compile(r"/proc/([0-9]{1,9})/fd")
 _SOCKET: Final = re.compile(r"socket:\[([0-9]+)\]")
-_USER_TIME, _SYSTEM_TIME, _RSS = 10, 11, 20  # fields behind the state, from 0
+_USER_TIME, _SYSTEM_TIME, _RSS = 10, 11, 20  # fields after the state, from 0
 
 
 @dataclass(frozen=True)

@@ -29,15 +29,15 @@ def test_the_probe_inspects_this_machine(shell: list[str], tmp_path: Path) -> No
             )
         except FileNotFoundError:
             pytest.skip("no busybox here")
-    told = report.of(probe.sections(done.stdout.decode("utf-8", "replace"), mark))
-    assert told["complete"]
-    assert told["system"]["cpus"] == os.cpu_count()
-    assert told["memory"]["total_bytes"] > 1 << 20
-    assert any(row["mounted_on"] == "/" for row in told["file_systems"])
-    assert any("127.0.0.1/8" in row["addresses"] for row in told["interfaces"])
-    assert (port, os.getpid()) in [(row["port"], row["pid"]) for row in told["listening"]]
-    assert "SECRET_OF_THE_JOB" in told["environment"]
-    assert "HIDDEN" not in told["environment"]
+    result = report.of(probe.sections(done.stdout.decode("utf-8", "replace"), mark))
+    assert result["complete"]
+    assert result["system"]["cpus"] == os.cpu_count()
+    assert result["memory"]["total_bytes"] > 1 << 20
+    assert any(row["mounted_on"] == "/" for row in result["file_systems"])
+    assert any("127.0.0.1/8" in row["addresses"] for row in result["interfaces"])
+    assert (port, os.getpid()) in [(row["port"], row["pid"]) for row in result["listening"]]
+    assert "SECRET_OF_THE_JOB" in result["environment"]
+    assert "HIDDEN" not in result["environment"]
     assert value not in done.stdout.decode("utf-8", "replace")
 
 

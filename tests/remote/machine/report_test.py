@@ -12,8 +12,8 @@ from tests.remote.machine.p4d import P4D, read
 
 
 def test_the_report_of_a_large_machine() -> None:
-    told = read(P4D)
-    assert told["system"] == {
+    result = read(P4D)
+    assert result["system"] == {
         "hostname": "ip-10-0-1-5",
         "kernel": "Linux 5.10 x86_64",
         "os": "Ubuntu 20.04",
@@ -22,13 +22,13 @@ def test_the_report_of_a_large_machine() -> None:
         "uptime_s": 90062,
         "load": [1.5, 2, 3.25],
     }
-    busy, idle = told["gpus"]
+    busy, idle = result["gpus"]
     assert (busy["utilization_percent"], busy["memory_used_bytes"]) == (98, 30000 << 20)
     assert busy["processes"] == [{"pid": 7, "command": "python", "memory_bytes": 29000 << 20}]
     assert (idle["temperature_c"], idle["power_w"], idle["processes"]) == (None, None, [])
-    assert told["memory"]["available_bytes"] == 400 * 1024
-    assert told["memory"]["limit_bytes"] is None
-    assert told["block_devices"] == [
+    assert result["memory"]["available_bytes"] == 400 * 1024
+    assert result["memory"]["limit_bytes"] is None
+    assert result["block_devices"] == [
         {
             "name": "nvme1n1",
             "bytes": 976762584 * 1024,
@@ -37,7 +37,7 @@ def test_the_report_of_a_large_machine() -> None:
         },
         {"name": "nvme0n1p1", "bytes": 100 << 30, "model": None, "mounted_on": []},
     ]
-    assert told["file_systems"] == [
+    assert result["file_systems"] == [
         {
             "device": "/dev/nvme1n1",
             "mounted_on": "/opt/ml/in put",
@@ -47,25 +47,29 @@ def test_the_report_of_a_large_machine() -> None:
             "available_bytes": 750 * 1024,
         }
     ]
-    addresses = {row["name"]: row["addresses"] for row in told["interfaces"]}
+    addresses = {row["name"]: row["addresses"] for row in result["interfaces"]}
     assert addresses == {"eth0": ["10.0.1.5/16"], "lo": ["127.0.0.1/8"]}
-    assert [(row["address"], row["port"], row["pid"]) for row in told["listening"]] == [
+    assert [(row["address"], row["port"], row["pid"]) for row in result["listening"]] == [
         ("0.0.0.0", 22, None),  # noqa: S104
         ("::1", 8080, 7),
     ]
     # 100 ticks in one second: all of one CPU.
-    (top,) = told["processes"]["by_cpu"]
+    (top,) = result["processes"]["by_cpu"]
     assert (top["pid"], top["cpu_percent"], top["rss_bytes"]) == (7, 100.0, 50000 * 4096)
-    assert [row["pid"] for row in told["processes"]["by_memory"]] == [7, 8]
-    assert "abcdef" not in json.dumps(told)
-    assert (told["environment"], told["window"], told["complete"]) == (["SM_HOSTS"], "wait", True)
-    assert (told["features"], told["problems"]) == (["dropbear"], ["no sftp-server"])
+    assert [row["pid"] for row in result["processes"]["by_memory"]] == [7, 8]
+    assert "abcdef" not in json.dumps(result)
+    assert (result["environment"], result["window"], result["complete"]) == (
+        ["SM_HOSTS"],
+        "wait",
+        True,
+    )
+    assert (result["features"], result["problems"]) == (["dropbear"], ["no sftp-server"])
 
 
 def test_a_driver_without_a_gpu_is_a_gpu_problem() -> None:
-    told = read("M gpus\nNo devices were found\nM end\n")
-    assert (told["gpus"], told["gpu_problem"]) == ([], "No devices were found")
-    assert "No devices were found" in text.render(told)
+    result = read("M gpus\nNo devices were found\nM end\n")
+    assert (result["gpus"], result["gpu_problem"]) == ([], "No devices were found")
+    assert "No devices were found" in text.render(result)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -79,8 +83,8 @@ def test_no_output_of_a_machine_raises(seed: int) -> None:
         words[chance.randrange(len(words))] = chance.choice(noise)
         if not lines[where].startswith("M "):
             lines[where] = " ".join(words)
-    told = read("\n".join(lines))
-    shown = text.render(told) + json.dumps(told, allow_nan=False)
+    result = read("\n".join(lines))
+    shown = text.render(result) + json.dumps(result, allow_nan=False)
     assert "\x1b" not in shown
-    assert "\u202e" not in text.render(told)
+    assert "\u202e" not in text.render(result)
     assert len(shown) < 20_000

@@ -13,6 +13,6 @@ def test_the_text_has_every_section() -> None:
 
 
 def test_a_truncated_report_is_marked_incomplete() -> None:
-    told = read(P4D[:600])
-    assert not told["complete"]
-    assert "is incomplete" in text.render(told)
+    result = read(P4D[:600])
+    assert not result["complete"]
+    assert "is incomplete" in text.render(result)
