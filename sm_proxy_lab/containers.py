@@ -1,4 +1,4 @@
-"""Prepare, start, watch and end the containers of a training job."""
+"""Prepares, starts, watches and stops the containers of a training job."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sm_proxy_lab.aws.http.call import ACCOUNT
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.job_log import ControlQueue, JobLog
 from sm_proxy_lab.machines import image, image_root, namespaces, role_credentials
@@ -23,24 +24,19 @@ from sm_proxy_lab.python import python_module
 if TYPE_CHECKING:
     from sm_proxy_lab.machines.network import Cable, Network
 
-_ISOLATION = (
-    namespaces.CLONE_NEWNS
-    | namespaces.CLONE_NEWPID
-    | namespaces.CLONE_NEWUTS
-    | namespaces.CLONE_NEWIPC
-)
+
 _TOOLS = "lab-tools"  # below /opt in a container
 
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A job as it was requested, and what the lab adds.
+    """A job as it was requested, and the lab's options for it.
 
     Attributes:
         name: the job's name.
-        region: where it was created.
+        region: the region of the job.
         request: the CreateTrainingJob request.
-        program: a training program on the host that the lab was given; None for the demo's.
+        program: path of a training program on the host; None for the demo's.
         bare: run the program without our entrypoint.
         filler: number of log lines after the marker.
         filler_before: number of log lines before the container's first.
@@ -56,8 +52,8 @@ class JobRequest:
 
     @property
     def arn(self) -> str:
-        """The job's ARN; SageMaker writes the name in lower case there."""
-        return f"arn:aws:sagemaker:{self.region}:123456789012:training-job/{self.name.lower()}"
+        """The job's ARN, in which SageMaker writes the name in lower case."""
+        return f"arn:aws:sagemaker:{self.region}:{ACCOUNT}:training-job/{self.name.lower()}"
 
     @property
     def requested_command(self) -> list[str]:
@@ -68,7 +64,7 @@ class JobRequest:
 
     @property
     def is_demo(self) -> bool:
-        """Whether it runs the demo's training program."""
+        """Whether the job runs the demo's training program."""
         return self.program is None and not self.requested_command
 
 
@@ -86,12 +82,12 @@ class Node:
 
     @property
     def port(self) -> int:
-        """The port of its sshd: the marker's, else the one that the container was given."""
+        """The port of its sshd: from the marker, else the port that the lab chose, else 22."""
         return int((self.log.marker or {}).get("port", self.cable.port or 22))
 
 
 def _refuse_without_login() -> None:
-    """Raise LabError where sshd would refuse this user: no passwd entry, or no login shell."""
+    """Raise LabError if sshd would refuse this user: no passwd entry, or no login shell."""
     try:
         entry = pwd.getpwuid(os.geteuid())
     except KeyError:
@@ -102,11 +98,11 @@ def _refuse_without_login() -> None:
 
 @dataclass(frozen=True)
 class Software:
-    """What containers have installed: this machine's programs or an image.
+    """The software in containers: this machine's programs or an image.
 
     Attributes:
-        sshd: absolute path of an sshd of this machine; empty where there is an image.
-        tools: folder that holds this sshd and has to be mounted in containers, or None.
+        sshd: absolute path of an sshd of this machine; empty if there is an image.
+        tools: folder with this sshd, to be mounted in containers; None if that is not needed.
         root: the root of the image (see `machines.rootfs`), or None for this machine's own.
     """
 
@@ -120,10 +116,12 @@ class ContainerRunner:
     """Starts containers with the isolation that this machine permits.
 
     Attributes:
-        folder: where the containers' files are prepared.
-        network: plugs containers in.
+        folder: for the containers' files.
+        network: the network to which containers are connected.
         control: calls the AWS endpoint, for logs.
-        software: what the containers have installed.
+        software: the containers' software.
+        role: the endpoint for the credentials of the job's role.
+        isolated: whether containers have namespaces of their own.
     """
 
     folder: Path
@@ -132,17 +130,17 @@ class ContainerRunner:
     software: Software
     role: role_credentials.RoleCredentials = field(default_factory=role_credentials.RoleCredentials)
     isolated: bool = field(
-        default_factory=lambda: os.geteuid() == 0 and namespaces.may_isolate(_ISOLATION)
+        default_factory=lambda: os.geteuid() == 0 and namespaces.may_isolate(namespaces.CONTAINER)
     )
     _plugging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def user(self) -> str:
-        """The user whose sshd answers in the containers."""
+        """The user that sshd in the containers accepts."""
         return "root" if self.isolated else getpass.getuser()
 
     def check(self) -> None:
-        """Raise LabError where no container could have a working sshd."""
+        """Raise LabError if no container could have a working sshd."""
         if self.software.root and not (self.isolated and image_root.may_overlay()):
             raise LabError(
                 "--image needs root and permission to mount an overlay in a namespace:"
@@ -160,10 +158,10 @@ class ContainerRunner:
                 ) from None
 
     async def prepare(self, job: JobRequest, cidrs: list[str | None]) -> list[Node]:
-        """Plug the job's nodes in and write their files."""
+        """Connect the job's nodes to the network and write their files."""
         count = int(job.request.get("ResourceConfig", {}).get("InstanceCount", 1))
         hosts = [f"algo-{index + 1}" for index in range(count)]
-        async with self._plugging:  # the network hands out addresses one after the other
+        async with self._plugging:  # the network is not thread-safe
             cables = await asyncio.to_thread(
                 self._plug, [cidrs[i % len(cidrs)] for i in range(count)]
             )
@@ -218,7 +216,7 @@ class ContainerRunner:
         return f"/{path}" if self.isolated else str(node.root / path)
 
     def ml_dir(self, node: Node) -> str:
-        """Return where a program in the container finds `/opt/ml`."""
+        """Return the path of `/opt/ml` for a program in the container."""
         return self._inside(node, "opt/ml")
 
     def _command(self, job: JobRequest, node: Node) -> list[str]:
@@ -268,7 +266,7 @@ class ContainerRunner:
 
 
 async def _status(node: Node) -> int:
-    """Wait until a container has ended and all its output is in the log; return its status."""
+    """Wait until a container has ended and all its output is in the log; return its exit status."""
     assert node.child is not None  # noqa: S101 - set just before this task is made
     assert node.copying is not None  # noqa: S101
     status = await node.child.wait()
@@ -277,7 +275,7 @@ async def _status(node: Node) -> int:
 
 
 async def stop(nodes: list[Node], grace: float) -> None:
-    """Send SIGTERM to containers, as SageMaker does; after `grace` seconds, SIGKILL."""
+    """Send SIGTERM to containers, as SageMaker does; kill them after `grace` seconds."""
     running = [node for node in nodes if node.child and node.child.running]
     for node in running:
         if node.child:
@@ -287,5 +285,5 @@ async def stop(nodes: list[Node], grace: float) -> None:
         await asyncio.wait(waiting, timeout=grace)
     for node in running:
         if node.child:
-            node.child.send(signal.SIGUSR1)
+            node.child.send(signal.SIGUSR1)  # see container_init
     await asyncio.gather(*waiting)

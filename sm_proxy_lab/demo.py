@@ -1,4 +1,4 @@
-"""What `sm-proxy demo` shows: the main job with the real OpenSSH client, checked step by step.
+"""The steps of `sm-proxy demo`: real OpenSSH programs reach a job in the lab; results are checked.
 
 Runs as CMD of `sm-proxy lab run`. Each step prints the command as a user would type it, its result
 and the time it took. A step that fails ends the demo with status 1.
@@ -33,14 +33,14 @@ _REQUEST_FIELDS = (
     "Environment",
 )
 _END = """
-All of this ran through a real ssh, a real sshd, real AWS calls (to the embedded AWS) and the real
-SSM data channel. To do the same against your account:
+All of this used a real ssh, a real sshd, real AWS calls (to an AWS inside this machine) and the
+real SSM data channel. To do the same in your account:
 
-    sm-proxy setup                    # once: a key, the ssh block, what AWS says
-    sm-proxy keys show --env          # put this into your job's Environment
+    sm-proxy setup                    # once: makes a key, writes the ssh config, checks AWS
+    sm-proxy keys show --env          # add these variables to your job's Environment
     ssh sm-<your job's name>
 
-README.md has the set-up from nothing: the image's one line, the bastion, the policies.
+README.md has all steps: the one line for your image, the bastion, the IAM policies.
 """
 
 
@@ -119,10 +119,10 @@ class Demo:
         words = ("-T", "-D", str(port), "-o", "ConnectTimeout=15", self._host, "sh")
         with self._background(*words, script="echo the script says: $(uname -sr)\n") as process:
             said = process.stdout.readline().strip() if process.stdout else ""
-            return f"{said}\nand through SOCKS: " + _greeting(port, socks_to=inner)
+            return f"{said}\nand through the SOCKS port: " + _greeting(port, socks_to=inner)
 
     def _sshd(self) -> tuple[str, int]:
-        """Address and port of the container's sshd; without namespaces it is not 127.0.0.1."""
+        """Address and port of the container's sshd; in a lab it may not listen on 127.0.0.1."""
         address, port = self._run("ssh", self._host, "echo ${SSH_CONNECTION#* * }").split()
         return address, int(port)
 
@@ -193,7 +193,11 @@ def _free_port() -> int:
 
 
 def _greeting(port: int, socks_to: tuple[str, int] | None = None) -> str:
-    """The first line from sshd, on a local port or through a SOCKS 5 proxy (RFC 1928) there."""
+    """Return sshd's first line, from a local port or through a SOCKS 5 proxy (RFC 1928) there.
+
+    Raises:
+        StepError: No sshd answered.
+    """
     _await_listener(port)
     with socket.create_connection(("127.0.0.1", port), timeout=_STEP_TIMEOUT_S) as connection:
         if socks_to is not None:

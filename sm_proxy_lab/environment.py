@@ -1,4 +1,4 @@
-"""What CMD is given: its environment, its ssh config, its key."""
+"""CMD's environment, ssh config and key."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sm_proxy_lab.account import ACCESS_KEY, REGION, SECRET_KEY
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.python import python_module
 
-# These would lead our commands to the user's own files and keyrings.
+# With these, our commands would use the user's own files and keyrings.
 _DROPPED = {"VSCODE_PORTABLE", "DBUS_SESSION_BUS_ADDRESS", "PYTHON_KEYRING_BACKEND"}
-# Settings that are about the lab and logging, not about the user's real jobs.
+# Settings for the lab and for logging: they are not about the user's real jobs.
 _KEPT = {"SM_PROXY_LOG", "SM_PROXY_SSHD", "SM_PROXY_LAB_TOOLS"}
 
 
@@ -64,7 +64,7 @@ def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
 
 
 def exports(callers: dict[str, str], environment: dict[str, str]) -> str:
-    """Return shell commands that change the caller's environment into `environment`."""
+    """Return shell commands that turn the caller's environment into `environment`."""
     gone = [name for name in callers if name not in environment]
     lines = [f"unset {name}" for name in sorted(gone) if name.isidentifier()]
     for name, value in sorted(environment.items()):
@@ -74,10 +74,10 @@ def exports(callers: dict[str, str], environment: dict[str, str]) -> str:
 
 
 def write_ssh_config(environment: dict[str, str], user: str) -> dict[str, str]:
-    """Have the client write its ssh config and key; return the entries for the job's environment.
+    """Let the client write its ssh config and key; return the variables for the job's environment.
 
     Raises:
-        LabError: the client refused.
+        LabError: the client failed.
     """
     config = environment["SM_PROXY_LAB_SSH_CONFIG"]
     _client(environment, "config", "write", "--ssh-config", config, "--user", user)
@@ -88,7 +88,7 @@ def write_ssh_config(environment: dict[str, str], user: str) -> dict[str, str]:
 def _client(environment: dict[str, str], *words: str) -> str:
     done = subprocess.run(
         [*python_module("sm_proxy"), *words],
-        # Temporary files in the lab's folder: it is removed even if the client is killed.
+        # The lab's folder is removed even if the client is killed: put temporary files there.
         env={**environment, "TMPDIR": str(Path(environment["SM_PROXY_LAB_CALLS"]).parent)},
         stdin=subprocess.DEVNULL,
         capture_output=True,

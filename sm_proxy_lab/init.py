@@ -1,4 +1,4 @@
-"""The lab's init: the process above everything that a lab starts.
+"""The lab's init: the parent of all processes that a lab starts.
 
     caller (`lab run`) -> init -> supervisor -> CMD, AWS endpoint, gateway, containers
 
@@ -26,8 +26,8 @@ HELD_BACK: Final = (
     *(signal.SIGTERM, signal.SIGHUP),
     *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
 )
-"""Blocked in the supervisor: it stays in the caller's process group, so that CMD is born into it
-and may use the terminal, but the group's signals are for the caller and CMD."""
+"""Signals that the supervisor blocks. It stays in the caller's process group, so that CMD starts in
+that group and may use the terminal. But the group's signals are for the caller and CMD."""
 
 
 def may_have_own_pids() -> bool:
@@ -37,7 +37,7 @@ def may_have_own_pids() -> bool:
         if not namespaces.may_isolate(namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNS):
             raise PermissionError
 
-    # In a child: it removes its temporary folder even if we are killed meanwhile.
+    # In a child process: it removes its temporary folder even if we are killed meanwhile.
     return os.geteuid() == 0 and namespaces.succeeds(try_it)
 
 
@@ -47,9 +47,9 @@ def start(supervisor: list[str], options: int, caller: int, folder: str, *, own_
     Args:
         supervisor: the supervisor's command; `options` is added to it.
         options: the pipe from which the supervisor reads.
-        caller: the end of that pipe which only the caller keeps open.
+        caller: the writing end of that pipe; only the caller keeps it open.
         folder: a path for the lab's folder, which init makes and removes.
-        own_pids: make a PID namespace. The caller's later children would be born there, too.
+        own_pids: make a PID namespace. The caller's later children would be in it, too.
     """
     if own_pids:
         namespaces.unshare(namespaces.CLONE_NEWPID)
@@ -74,7 +74,7 @@ def _run(supervisor: list[str], options: int, folder: str, *, own_pids: bool) ->
         if child == 0:
             os.set_inheritable(options, True)
             os.execv(supervisor[0], supervisor)  # noqa: S606
-        # Out of the caller's process group: a SIGKILL of the whole group must not reach us.
+        # Leave the caller's process group: a SIGKILL of the whole group must not reach us.
         os.setsid()
         status = _wait_for(child)
     except OSError as error:
@@ -96,7 +96,7 @@ def _wait_for(supervisor: int) -> int:
     """Collect adopted processes until the supervisor has ended.
 
     Returns:
-        The supervisor's exit status, -n where the signal n ended it.
+        The supervisor's exit status, or -n if the signal n ended it.
     """
     while True:
         pid, status = os.wait()

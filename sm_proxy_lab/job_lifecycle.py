@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BEFORE = ("Pending", "Downloading")
-# The steps from Training to a status that the lab was asked for.
+# Requested status -> the steps from Training to it.
 _AFTER = {
     "Uploading": ("Uploading",),
     "Completed": ("Uploading", "Completed"),
@@ -26,6 +26,7 @@ _AFTER = {
     "Restarting": ("Interrupted", "Restarting"),
     "Updating": ("Updating",),
 }
+# Requested status -> the steps to it, without any container.
 _EARLY = {
     "Starting": (),
     "Pending": ("Pending",),
@@ -33,8 +34,8 @@ _EARLY = {
     "MaxWaitTimeExceeded": ("Pending", "MaxWaitTimeExceeded"),
 }
 _ALIVE = {"Updating", "Stopping"}  # states of a job whose container still runs
-STATUSES = ("Training", *_EARLY, *_AFTER)
-_STOP_GRACE_S = 120.0  # what SageMaker gives a container between SIGTERM and SIGKILL
+
+_STOP_GRACE_S = 120.0  # SageMaker's time between SIGTERM and SIGKILL
 _MARKER_TIMEOUT_S = 30.0
 
 
@@ -42,11 +43,11 @@ class JobLifecycle:
     """One job, from its creation to its end."""
 
     def __init__(self, machines: ContainerRunner, job: JobRequest, cidrs: list[str | None]) -> None:
-        """Prepare; the job has just been created.
+        """Prepare; nothing is started yet.
 
         Args:
             machines: starts containers.
-            job: the job.
+            job: the job, which has just been created.
             cidrs: CIDR blocks of the job's subnets; None for a job outside any VPC.
         """
         self._machines = machines
@@ -57,7 +58,7 @@ class JobLifecycle:
         self.nodes: list[Node] = []
 
     async def until(self, status: str) -> None:
-        """Move the job to a SecondaryStatus and keep it there (Training: let it train)."""
+        """Move the job to a SecondaryStatus and keep it there; at Training, let it train."""
         if status in _EARLY:
             await self._walk(*_EARLY[status])
             return
@@ -70,7 +71,7 @@ class JobLifecycle:
         await self._walk(*_AFTER[status])
 
     async def live(self) -> None:
-        """Move the job to Training; how it goes on depends on the containers."""
+        """Move the job to Training, then to the status in which its containers end it."""
         await self._train()
         await self.see_through()
 
@@ -120,7 +121,7 @@ class JobLifecycle:
         await asyncio.gather(*(self._readable(node) for node in self.nodes))
 
     async def _readable(self, node: Node) -> None:
-        """Wait until a node's marker is in the log, or no longer can come."""
+        """Wait until a node's marker is in the log or the node has ended; at most 30 s."""
         assert node.status is not None  # noqa: S101
         if self._bare():
             await _first(node.log.written.wait(), node.status, timeout=_MARKER_TIMEOUT_S)
@@ -141,7 +142,7 @@ class JobLifecycle:
         return self._job.bare or bool(algorithm.get("ContainerEntrypoint"))
 
     def _reason(self, code: int) -> str:
-        """The FailureReason as SageMaker writes it: the container's message, then its exit code."""
+        """The FailureReason in SageMaker's form: the container's message and its exit code."""
         words = ""
         for node in self.nodes:
             words = words or _failure_file(self._output(node))

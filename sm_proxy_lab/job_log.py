@@ -1,4 +1,4 @@
-"""Copy a container's output to its log stream."""
+"""Copies a container's output to its log stream."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MARKER = '{"sm_proxy_marker"'
 
 
 class ControlQueue:
-    """Calls to the AWS endpoint's control plane: one at a time, in order, in a thread."""
+    """Calls the AWS endpoint's control plane in a thread: one call at a time, in order."""
 
     def __init__(self, control: ControlClient) -> None:
         self._control = control
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="control")
 
     async def call(self, method: str, *args: Any, **options: Any) -> Any:
-        """Call a method of `ControlClient`; calls are made one at a time, in order."""
+        """Call a method of `ControlClient`; return its result."""
         loop = asyncio.get_running_loop()
         function = getattr(self._control, method)
         return await loop.run_in_executor(self._pool, lambda: function(*args, **options))
@@ -37,13 +37,13 @@ class JobLog:
     """One container's log stream."""
 
     def __init__(self, control: ControlQueue, stream: str, region: str, *, filler: int = 0) -> None:
-        """Prepare a stream.
+        """Prepare; nothing is written yet.
 
         Args:
             control: calls the AWS endpoint.
             stream: the stream's name.
             region: the job's region.
-            filler: number of lines of training output to add right after the marker.
+            filler: number of generated training lines to add right after the marker.
         """
         self._control = control
         self._stream = stream
@@ -56,7 +56,7 @@ class JobLog:
         self.written = asyncio.Event()
 
     async def fill(self, count: int) -> None:
-        """Append `count` lines of ordinary training output."""
+        """Append `count` generated lines of training output."""
         await self._control.call("filler", GROUP, self._stream, count, region=self._region)
 
     async def copy(self, output: AsyncIterator[bytes]) -> None:

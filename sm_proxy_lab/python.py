@@ -1,4 +1,4 @@
-"""Start the lab's own Python programs independently of the caller's environment."""
+"""Starts the lab's own Python programs independently of the caller's environment."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _RUN: Final = (
 
 
 def python_module(name: str) -> list[str]:
-    """Return the command that runs a module of ours, as `python -m` would.
+    """Return the command that runs one of our modules, as `python -m` would.
 
-    `-I` makes Python ignore PYTHONPATH and its like, which stay in the environment for CMD. It also
-    ignores the user's site-packages, so the folder of our package is passed along.
+    With `-I` Python ignores PYTHONPATH and similar variables, which stay in the environment for
+    CMD. It also ignores the user's site-packages, so we pass the folder of our package.
     """
     return [sys.executable, "-I", "-c", _RUN, _FOLDER, name]

@@ -1,4 +1,4 @@
-"""`sm-proxy lab run` and `sm-proxy lab up`: the process that the user's shell knows.
+"""`sm-proxy lab run` and `sm-proxy lab up`: the process that the user's shell starts.
 
 It starts the lab's init, relays signals to the supervisor, and exits with the lab's status. If init
 is killed, it ends what init has left behind.
@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 from sm_proxy_lab import init
+from sm_proxy_lab.aws.sagemaker.training_job import STATUSES
 from sm_proxy_lab.machines import namespaces, reap, rootfs
 from sm_proxy_lab.python import python_module
 
@@ -27,23 +28,7 @@ _RELAYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _NETWORKS = ("netns", "loopback")
-_STATUSES = (
-    "Starting",
-    "Pending",
-    "Downloading",
-    "Training",
-    "Uploading",
-    "Completed",
-    "Failed",
-    "Stopping",
-    "Stopped",
-    "Interrupted",
-    "MaxRuntimeExceeded",
-    "MaxWaitTimeExceeded",
-    "Restarting",
-    "Updating",
-)
-_SOCKET_ROOM = 60  # characters of the folder above: a Unix socket's path has room for 107
+_SOCKET_ROOM = 60  # length of the folder above: the path of a Unix socket has at most 107 bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "command",
         nargs=argparse.REMAINDER,
         metavar="-- CMD...",
-        help="what to run when the job shows its status",
+        help="the command to run when the job has reached its status",
     )
 
 
@@ -67,10 +52,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     default = f"lab-{secrets.token_hex(3)}"
     parser.add_argument("--job", type=_job_name, default=default, help="the job's name")
     parser.add_argument("--nodes", type=_nodes, default=1, help="how many containers (1)")
-    parser.add_argument("--network", choices=_NETWORKS, help="netns where permitted")
+    parser.add_argument("--network", choices=_NETWORKS, help="default: netns where permitted")
     parser.add_argument(
         "--status",
-        choices=_STATUSES,
+        choices=tuple(STATUSES),
         default="Training",
         metavar="STATUS",
         help="keep the job in this status",
@@ -90,9 +75,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         type=_latency,
         default=0.0,
         metavar="N",
-        help="delay of API and websocket, one way",
+        help="latency of API and websocket in each direction",
     )
-    parser.add_argument("--train", type=_program, metavar="PROGRAM", help="the job's own program")
+    parser.add_argument("--train", type=_program, metavar="PROGRAM", help="the job's program")
     parser.add_argument(
         "--bare", action="store_true", help="run the program without our entrypoint"
     )
@@ -100,9 +85,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--image",
         choices=(rootfs.HOST, *rootfs.IMAGES),
         default=rootfs.HOST,
-        help="the containers' file system: this machine's (host), or one made of Debian packages:"
-        " with sshd (debian), also with a key pair for mpirun (framework), with busybox and"
-        " dropbear (dropbear), or with Python and no sshd (python); these need root",
+        help="the containers' file system: this machine's (host), or one made of Debian packages,"
+        " which needs root: with sshd (debian), with sshd and a key pair for mpirun (framework),"
+        " with busybox and dropbear (dropbear), or with Python and no sshd (python)",
     )
     parser.add_argument(
         "--package",
@@ -142,7 +127,7 @@ def _latency(text: str) -> float:
 
 
 def _refuses_packages(args: argparse.Namespace) -> bool:
-    """Check `--package`; print what is wrong with it."""
+    """Whether `--package` is used wrongly; then print why."""
     wrong = [name for name in args.package if not _PACKAGE.fullmatch(name)]
     if args.package and args.image == rootfs.HOST:
         sys.stderr.write("sm-proxy: usage: --package needs an image: add --image debian\n")
@@ -203,10 +188,10 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
             )
         },
     }
-    # Blocked, and taken one by one with sigwaitinfo: it tells who sent a signal, and none is lost.
+    # Block them and take them one by one with sigwaitinfo: none is lost, and it shows the sender.
     signals = {*_RELAYED, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, no exit status would be kept
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, exit statuses are lost
     try:
         return _watch(options)
     finally:
@@ -215,7 +200,7 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
 
 
 def _new_folder() -> str:
-    """Return a path for the lab's folder. It leaves room for the names of sockets in it."""
+    """Return a path for the lab's folder, short enough for the sockets in it."""
     root = tempfile.gettempdir()
     if len(root) > _SOCKET_ROOM:
         root = "/tmp"  # noqa: S108 - init makes a private folder in it, or fails
@@ -228,15 +213,14 @@ def _watch(options: dict[str, object]) -> int:
     own_pids = init.may_have_own_pids()
     supervisor = python_module("sm_proxy_lab.supervisor")
     pid = init.start(supervisor, theirs, ours, str(options["folder"]), own_pids=own_pids)
-    # CMD sees the lab's own /proc, but the shell that uses `lab up` sees ours.
+    # CMD sees the lab's /proc, but the shell that uses `lab up` sees ours.
     options["init"] = 1 if own_pids and options["command"] else pid
     _tell(ours, json.dumps(options).encode() + b"\n")
     while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
         arrived = signal.sigwaitinfo({*_RELAYED, signal.SIGCHLD})
         if arrived.si_signo == signal.SIGCHLD:
             continue
-        # A signal from the kernel comes from the terminal, which has sent it to CMD, too. But a
-        # hang-up may have reached us alone.
+        # The kernel sends the signals of the terminal, to CMD as well. But only we may get SIGHUP.
         from_terminal = arrived.si_code > 0 and arrived.si_signo != signal.SIGHUP
         _tell(ours, bytes([arrived.si_signo, ord("t" if from_terminal else "k")]))
     os.close(ours)

@@ -1,9 +1,9 @@
-"""Let `ssh`, `scp` and `sftp` of CMD use the lab's ssh config.
+"""Makes CMD's `ssh`, `scp` and `sftp` use the lab's ssh config.
 
 OpenSSH finds `~/.ssh/config` through the passwd database, so no variable can point it elsewhere.
-Instead, a script of each name is first on PATH, where rsync and git find it. Where mounts are
-permitted, the script is also mounted over the system's program, because scp and sftp start
-/usr/bin/ssh by its path.
+Instead, PATH begins with a folder that has a script for each program; rsync and git find it there.
+Where mounts are permitted, the script is also mounted over the system's program, because scp and
+sftp start /usr/bin/ssh by its path.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sm_proxy_lab.machines import namespaces
 
 _NAMES = ("ssh", "scp", "sftp")
 _SYSTEM = "/usr/bin:/bin:/usr/local/bin"
-# ssh takes the last of several -F, so a -F of the caller wins.
+# ssh uses the last of several -F options, so the caller's own -F wins.
 _SCRIPT = """#!/bin/sh
 # Inside sm-proxy's lab, the lab's ssh config is the user's.
 config={config}
@@ -28,10 +28,10 @@ exec {program} -F "$config" "$@"
 
 
 def write(folder: Path, config: str, path: str) -> str:
-    """Write the scripts; return the PATH on which they come first.
+    """Write the scripts; return a PATH on which they come first.
 
     Args:
-        folder: the lab's.
+        folder: the lab's folder.
         config: the lab's ssh config.
         path: the caller's PATH.
     """
@@ -53,10 +53,10 @@ def prepare_covers(folder: Path, config: str) -> None:
 
 
 def cover(folder: Path) -> None:
-    """In a mount namespace of this process's own, put the scripts over the system's programs."""
+    """Enter a new mount namespace, and mount the scripts over the system's programs there."""
     if not (folder / "covers").is_dir():
         return
-    with contextlib.suppress(OSError):  # PATH still leads to our scripts
+    with contextlib.suppress(OSError):  # then CMD finds our scripts through PATH only
         namespaces.unshare(namespaces.CLONE_NEWNS)
         namespaces.make_mounts_private(keep_up=True)
         for script in (folder / "covers").iterdir():

@@ -1,8 +1,9 @@
 """The lab's supervisor: `python -m sm_proxy_lab.supervisor FD`, started by the lab's init.
 
 It starts everything, moves jobs through their statuses and runs CMD. When it exits, init ends the
-rest. FD is a pipe from the caller's process (`sm-proxy lab run`): first a JSON line with the
-options, then two bytes for each signal. End of file means that the caller has ended.
+rest. FD is a pipe from the caller's process (`sm-proxy lab run`): it carries a JSON line with the
+options, then two bytes for each signal (its number; `t` if the terminal sent it, else `k`). End of
+file means that the caller has ended.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ _COMMAND_GRACE_S = 10.0  # for CMD to end after a signal, before the lab ends
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `lab run` and `lab up`, and what `run.py` adds to them.
+    """The options of `lab run` and `lab up`, and two values that `run.py` adds.
 
     Attributes:
         folder: the lab's folder.
-        init: pid of the lab's init, as CMD or the shell that uses `lab up` sees it.
+        init: pid of the lab's init in the /proc of CMD, or of the shell that uses `lab up`.
     """
 
     folder: str
@@ -65,7 +66,7 @@ class Options:
 
 @dataclass
 class Ending:
-    """The exit status with which the lab is to end."""
+    """The exit status with which the lab ends, once it is known."""
 
     status: asyncio.Future[int] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -99,7 +100,11 @@ class Lab:
         self._aws_ready = asyncio.Event()
 
     async def run(self) -> int:
-        """Run until CMD has ended, a signal came, the caller died or something broke."""
+        """Run until CMD or the caller has ended, a signal came or something broke.
+
+        Returns:
+            The exit status of the lab.
+        """
         asyncio.get_running_loop().add_reader(self._caller, self._hear_caller)
         self._spawn(self._start())
         return await self._ending.status
@@ -133,7 +138,7 @@ class Lab:
         if command is None:
             self._ending.set(128 + number)
         elif not from_terminal:
-            # A terminal has sent its signal to CMD, too.
+            # A terminal sends its signals to CMD itself.
             command.send(number)
             self._spawn(self._end_soon(command, 128 + number))
 
@@ -146,8 +151,8 @@ class Lab:
 
     async def _start(self) -> None:
         options = self._options
-        # In a thread that ends here: `enter_laptop` below moves the main thread only, and
-        # pyroute2 runs an event loop of its own.
+        # In a thread that ends here: pyroute2 runs an event loop of its own, and `enter_laptop`
+        # below moves only the main thread.
         with ThreadPoolExecutor(max_workers=1) as pool:
             in_thread = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
             software = await in_thread(_software, options.image, options.package)
@@ -156,7 +161,7 @@ class Lab:
         port = aws.getsockname()[1]
         endpoint = f"http://127.0.0.1:{port}"
         self._environment = environment.base(self._folder, endpoint, mode=self._mode)
-        # The lab's own programs must not use the caller's AWS profiles either.
+        # The lab's own processes must not use the caller's AWS profiles either.
         self._callers = dict(os.environ)
         os.environ.clear()
         os.environ.update(self._environment)
@@ -177,7 +182,7 @@ class Lab:
             asyncio.wait_for(self._aws_ready.wait(), _START_TIMEOUT_S),
         )
         await self._create_job(keys)
-        # CMD's record of calls begins with its own.
+        # The file must have only CMD's calls.
         os.truncate(self._environment["SM_PROXY_LAB_CALLS"], 0)
         if options.command:
             await self._run_command()
@@ -203,7 +208,7 @@ class Lab:
         self._spawn(self._hear_aws(child))
 
     def _cables(self) -> list[int]:
-        """Network namespaces in which the AWS endpoint filters packets; none without nft."""
+        """The network namespaces of router and bastion; an empty list without nft."""
         net = self._net
         if not isinstance(net, network.NetnsNetwork) or net.bastion.netns is None:
             return []
@@ -298,7 +303,7 @@ class Lab:
             config = self._environment["SM_PROXY_LAB_SSH_CONFIG"]
             ssh_programs.prepare_covers(self._folder, config)
         for number in init.FROM_TERMINAL:
-            if number in signal.sigpending():  # sent before CMD exists: CMD would miss it
+            if number in signal.sigpending():  # it came before CMD exists: CMD would miss it
                 self._ending.set(128 + number)
                 return
         name = options.command[0]
@@ -323,7 +328,7 @@ class Lab:
 
 
 def _software(image: str, packages: list[str]) -> Software:
-    """Find or make what the containers have installed; the first time may take minutes."""
+    """Find or build the containers' software; the first time may take minutes."""
     if image != rootfs.HOST:
         return Software(root=rootfs.find(image, packages, _say))
     sshd = sshd_binary.find_sshd()
@@ -332,7 +337,7 @@ def _software(image: str, packages: list[str]) -> Software:
 
 
 def _network(options: Options) -> tuple[str, network.Network]:
-    """Lay the VPC out: the network mode, and the network."""
+    """Choose the network mode and build the VPC; return both."""
     mode = network.choose_mode(options.network)
     if mode == network.NETNS:
         return mode, network.NetnsNetwork(laptop_is_host=not options.command)

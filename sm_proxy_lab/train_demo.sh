@@ -1,5 +1,5 @@
 #!/bin/sh
-# A training program for the demo: goes on from a checkpoint, and "trains" until it is stopped.
+# A training program for the demo: it resumes from a checkpoint, and "trains" until it is stopped.
 
 step=0
 trap 'echo "stopped after step $step"; exit 0' TERM INT

@@ -1,1 +1,1 @@
-"""The lab's machines: network namespaces and links, images, programs inside containers."""
+"""The lab's machines: their network, their file systems and their first process."""

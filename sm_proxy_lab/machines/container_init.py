@@ -1,10 +1,10 @@
-"""Become one container: `python -m sm_proxy_lab.machines.container_init SPEC.json`.
+"""Run one container: `python -m sm_proxy_lab.machines.container_init SPEC.json`.
 
-A launcher stays outside and waits. Its child becomes process 1 of the container, then the job's
-entrypoint. Where namespaces are not permitted, the child is an ordinary process in its own folder,
-and the launcher kills what the child has left behind.
+This process, the launcher, stays outside and waits. Its child becomes process 1 of the container,
+then the job's entrypoint. Where namespaces are not permitted, the child is an ordinary process in
+its own folder, and at its end the launcher kills its descendants.
 
-SIGTERM is passed on to the container, as `docker stop` does. SIGUSR1 ends the container at once.
+The launcher passes SIGTERM on to the container, as `docker stop` does. SIGUSR1 kills the container.
 """
 
 from __future__ import annotations
@@ -20,26 +20,20 @@ from typing import Any
 
 from sm_proxy_lab.machines import image_root, namespaces, reap
 
-_KINDS = (
-    namespaces.CLONE_NEWNS
-    | namespaces.CLONE_NEWPID
-    | namespaces.CLONE_NEWUTS
-    | namespaces.CLONE_NEWIPC
-)
 _TREE = namespaces.MS_BIND | namespaces.MS_REC
 _PRIVATE_FOLDERS = ("/root", "/run", "/var/tmp", "/dev/shm", "/etc/ssh", "/tmp")  # noqa: S108
 
 
 def main() -> None:
-    """Launch the container and exit with its status, 128+n where a signal ended it."""
+    """Launch the container; exit with its status, or 128+n if the signal n ended it."""
     spec: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    # A signal that comes early waits until there is a container to pass it on to.
+    # Hold signals back until there is a container to pass them on to.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
     if spec["netns"] is not None:
         namespaces.setns(spec["netns"], namespaces.CLONE_NEWNET)
         os.close(spec["netns"])
     if spec["isolated"]:
-        namespaces.unshare(_KINDS)
+        namespaces.unshare(namespaces.CONTAINER)
     else:
         namespaces.become_subreaper()
     alive, keep_alive = os.pipe()
@@ -70,7 +64,7 @@ def _pass_signals_on(child: int) -> None:
 
 
 def _wait_for(child: int) -> int:
-    # Where it was process 1 of a PID namespace, the kernel has ended the others already.
+    # In a PID namespace, the kernel ends all processes when process 1 ends.
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     reap.kill_descendants()
     return status if status >= 0 else 128 - status
@@ -88,7 +82,7 @@ def _become_container(spec: dict[str, Any], alive: int) -> None:
             os.chdir(spec["root"])
         os.execvpe(spec["argv"][0], spec["argv"], spec["environment"])  # noqa: S606
     except OSError as error:
-        # A container engine prints the like when the entrypoint does not exist.
+        # A container engine prints a similar line if the entrypoint does not exist.
         sys.stderr.write(f"exec {spec['argv'][0]}: {error}\n")
         sys.stderr.flush()
         os._exit(127)
@@ -104,7 +98,7 @@ def _end_if_orphan(alive: int) -> None:
 
 
 def _build_machine(spec: dict[str, Any]) -> None:
-    """Mount the file systems of a machine of its own."""
+    """Mount the container's file systems."""
     root = Path(spec["root"])
     namespaces.make_mounts_private()
     namespaces.sethostname(spec["hostname"])
@@ -128,7 +122,7 @@ def _build_machine(spec: dict[str, Any]) -> None:
 
 
 def _mount_opt(prepared: Path, spec: dict[str, Any]) -> None:
-    """Mount the prepared `/opt`: /opt/ml, the image's files, and the host's folders there."""
+    """Mount the prepared `/opt`: /opt/ml, the image's files, and the folders of the host's /opt."""
     _show_folders(Path("/opt"), prepared)
     for name, source in spec["binds"].items():
         target = prepared / name
@@ -152,7 +146,7 @@ def _mount_etc(prepared: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a file with owner and mode, or a symlink as such, unless the target exists."""
-    with contextlib.suppress(OSError):  # it was removed in between
+    with contextlib.suppress(OSError):  # somebody has just removed it
         if os.path.lexists(target):
             return
         status = source.lstat()
@@ -161,7 +155,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _show_folders(theirs: Path, prepared: Path) -> None:
-    """Bind-mount the folders of `theirs` below `prepared`, except those that are prepared."""
+    """Bind-mount the folders of `theirs` below `prepared`, except those that exist there."""
     for entry in theirs.iterdir():
         target = prepared / entry.name
         if entry.is_dir() and not entry.is_symlink() and not target.exists():

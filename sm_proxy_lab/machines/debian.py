@@ -1,4 +1,4 @@
-"""Download and unpack Debian packages without installing them: apt-get, dpkg-deb, tar."""
+"""Downloads and unpacks Debian packages without installing them, with apt-get, dpkg-deb and tar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEFT_OUT = ("doc", "man", "locale", "info", "lintian", "bug")
 
 
 def available() -> bool:
-    """Whether this machine has the programs."""
+    """Whether this machine has apt-get, dpkg-deb and tar."""
     return all(map(shutil.which, ("apt-get", "dpkg-deb", "tar")))
 
 
@@ -55,8 +55,8 @@ def download_closure(names: list[str], store: Path) -> list[Path]:
             if files := _fetched(names, options, Path(work), store):
                 return files
     raise LabError(
-        f"apt-get could not bring {' '.join(names)}: are these Debian packages, and is a package"
-        " mirror in reach?"
+        f"apt-get could not download {' '.join(names)}: check the names of these Debian packages,"
+        " and that this machine reaches a package mirror"
     )
 
 
@@ -78,7 +78,7 @@ def unpack(package: Path, root: Path) -> None:
 
 
 def _lists(work: Path) -> Iterator[list[str]]:
-    """Options for the machine's own package lists, then for fresh ones."""
+    """Yield apt-get's options for the machine's package lists, then those for fresh lists."""
     yield []
     lists, cache = work / "apt" / "lists", work / "apt" / "cache"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def _fetched(names: list[str], options: list[str], work: Path, store: Path) -> l
     (empty / "partial").mkdir(parents=True, exist_ok=True)
     install = [*_APT, *options, "-o", f"Dir::State::status={status}"]
     install += ["-y", "--no-install-recommends", "install", *names]
-    # apt-get does not list what the archives folder has already: list with an empty one.
+    # apt-get does not list files that the archives folder has: use an empty folder for the list.
     listing = subprocess.run(
         [*install, "--print-uris", "-o", f"Dir::Cache::archives={empty}"],
         capture_output=True,

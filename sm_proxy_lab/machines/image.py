@@ -1,4 +1,4 @@
-"""Write a container's files before its first process runs."""
+"""Writes a container's files before its first process runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shipped_files() -> dict[str, bytes]:
 
 
 def write_image(root: Path) -> None:
-    """Write the shipped files below `root`, with the modes that an archive may have lost."""
+    """Write the shipped files below `root`; set their modes, which an archive may have lost."""
     for name, content in shipped_files().items():
         file = root / HOME / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def write_etc(root: Path, *, host: str, addresses: dict[str, str], own_users: bo
     Args:
         root: where the container's files are prepared.
         host: the container's name.
-        addresses: the addresses of all nodes by name.
+        addresses: name -> address of each node.
         own_users: the image has its own user databases.
     """
     etc = root / "etc"
@@ -91,7 +91,7 @@ def _users() -> dict[str, str]:
     users = [f"root:x:0:0:root:/root:{shell}", *users, _SSHD_USER]
     return {
         "passwd": "\n".join(users) + "\n",
-        # Nobody has a password, and nobody is locked out.
+        # No account has a password, and none is locked.
         "shadow": "".join(f"{line.split(':')[0]}:*:19000:0:99999:7:::\n" for line in users),
     }
 

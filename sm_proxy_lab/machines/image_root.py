@@ -1,6 +1,6 @@
-"""Make an image the root file system of a container's mount namespace.
+"""Makes an image the root file system of a container's mount namespace.
 
-The image is not changed: what a container writes stays in memory and ends with the container.
+The image stays unchanged: a container's files are in memory and end with the container.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def may_overlay() -> bool:
 
 
 def enter(image: Path, prepared: Path) -> None:
-    """Make an overlay on `image` this process's root; its mounts must be private already.
+    """Make an overlay on `image` this process's root. Its mounts must be private already.
 
     Args:
-        image: the root of an image, never written to.
+        image: the root of an image; it is never changed.
         prepared: the container's own files: `opt` is mounted, `etc` is copied.
 
     Raises:
@@ -52,7 +52,7 @@ def enter(image: Path, prepared: Path) -> None:
     lock.mkdir(parents=True, exist_ok=True)
     lock.chmod(0o1777)
     os.chdir(root)
-    with contextlib.suppress(OSError):  # fails where our own root is no mount point
+    with contextlib.suppress(OSError):  # fails if our own root is not a mount point
         namespaces.mount(".", "/", flags=namespaces.MS_MOVE)
     os.chroot(".")
     os.chdir("/")
@@ -67,7 +67,7 @@ def mount_kernel_folders(root: Path) -> None:
 
 
 def _mount_overlay(lower: Path, folder: Path) -> Path:
-    """Mount an overlay whose upper layer is in memory; return where."""
+    """Mount an overlay whose upper layer is in memory; return its path."""
     _mount_memory(folder, "mode=755")
     upper, work, root = (folder / name for name in ("upper", "work", "root"))
     for layer in (upper, work, root):
@@ -82,7 +82,7 @@ def _mount_memory(folder: Path, options: str) -> None:
 
 
 def _mount_devices(dev: Path) -> None:
-    """Mount the devices that every container engine provides."""
+    """Make the devices that every container engine provides."""
     _mount_memory(dev, "mode=755")
     for name in _DEVICES:
         (dev / name).touch()

@@ -1,7 +1,7 @@
-"""Linux calls for namespaces, mounts and the end of processes.
+"""Linux calls for namespaces, mounts and the end of processes. All raise OSError if they fail.
 
-Python has `os.unshare` and `os.setns` from 3.12 on; through the C library they work in older ones.
-Namespaces have no name: each lives as long as a process or an open descriptor refers to it.
+Python has `os.unshare` and `os.setns` only from 3.12 on, so we call the C library. Our namespaces
+have no name: each lives as long as a process or an open descriptor refers to it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ CLONE_NEWUTS = 0x0400_0000
 CLONE_NEWIPC = 0x0800_0000
 CLONE_NEWPID = 0x2000_0000
 CLONE_NEWNET = 0x4000_0000
+CONTAINER = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC
+"""The namespaces of a container, besides its network."""
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2
@@ -79,7 +81,7 @@ def become_subreaper() -> None:
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Have the kernel send us `number` when the thread that started us ends.
+    """Let the kernel send us the signal `number` when the thread that started us ends.
 
     Args:
         parent: our parent's pid; if that process has already ended, we exit with status 125.
@@ -130,8 +132,8 @@ def make_mounts_private(*, keep_up: bool = False) -> None:
 
     With `keep_up`, later mounts of the host still appear inside.
 
-    In a chroot, `/` is no mount point, and the kernel refuses (EINVAL). Entering our own namespace
-    again leads to its real root, where the call works; then we return to the chroot.
+    In a chroot, `/` is not a mount point, and the kernel refuses (EINVAL). Then we enter our own
+    namespace again, which leads to its real root, make the call there and return to the chroot.
     """
     flags = MS_REC | (MS_SLAVE if keep_up else MS_PRIVATE)
     try:
@@ -162,7 +164,7 @@ def succeeds(action: Callable[[], None]) -> bool:
 
 
 def mounts_stay_inside() -> bool:
-    """Try whether a mount in a namespace of ours stays invisible outside."""
+    """Try whether a mount in a new namespace stays invisible outside."""
     with tempfile.TemporaryDirectory(prefix="sm-proxy-probe-") as folder:
 
         def mount_inside() -> None:
@@ -178,7 +180,7 @@ def mounts_stay_inside() -> bool:
 
 
 def may_isolate(flags: int) -> bool:
-    """Try in a child whether this process may make namespaces of these kinds."""
+    """Try in a child process whether we may make namespaces of these kinds."""
 
     def isolate() -> None:
         unshare(flags)

@@ -1,8 +1,8 @@
-"""The lab's cables: a VPC of network namespaces, or loopback addresses where those are not allowed.
+"""The lab's network: a VPC of network namespaces, or loopback addresses if those are not permitted.
 
-In netns mode a fabric namespace plays the VPC's router. Every machine hangs on it by a cable of its
-own; the fabric answers ARP for everybody (as a VPC does) and forwards. The laptop has no cable at
-all, so nothing it sends to 10.x.x.x goes anywhere, and nothing reaches the host's network either.
+In netns mode one namespace, the fabric, is the VPC's router. Each machine has its own cable to it.
+As in a VPC, the fabric answers ARP requests for all addresses and forwards packets. The laptop has
+no cable: it cannot reach 10.x.x.x, and nothing in the lab can reach the host's network.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VPC_CIDR = "10.0.0.0/16"
-# The article's private subnets: the bastion stands in the first, containers in the others.
+# Private subnets: the first for the bastion, the others for containers.
 BASTION_SUBNET = "10.0.128.0/20"
 NODE_SUBNETS = ("10.0.144.0/20", "10.0.160.0/20")
 BASTION_ROUTER = "10.0.128.1"
-# Where the bastion's agent finds Systems Manager: nobody serves there, but the router answers.
+# Addresses of Systems Manager for the bastion's agent. Nothing listens there; the router answers.
 SERVICE_ADDRESSES = {"ssm": "198.51.100.1", "ssmmessages": "198.51.100.2"}
-# Where SageMaker puts a job without a VpcConfig: nobody of ours gets there.
+# The network of jobs without a VpcConfig. No machine of the VPC can reach it.
 SERVICE_SUBNET = "172.18.0.0/20"
 
 _MACHINE = namespaces.CLONE_NEWNET | namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID
@@ -44,13 +44,13 @@ LOOPBACK_PORT = 2222
 
 @dataclass(frozen=True)
 class Cable:
-    """Where one machine is plugged in.
+    """A machine's connection to the network.
 
     Attributes:
         address: its IPv4 address.
         prefix: the prefix length of its subnet.
         device: the interface's name inside the machine.
-        port: the port its sshd is to use, or None for the image's own choice.
+        port: the port for its sshd, or None if the image chooses.
         netns: descriptor of its network namespace, or None for the host's.
     """
 
@@ -62,26 +62,28 @@ class Cable:
 
 
 def choose_mode(asked: str | None) -> str:
-    """Return the network mode to use, saying so on stderr where it is not the preferred one.
+    """Return the network mode; if network namespaces are not permitted, report it on stderr.
 
     Raises:
-        LabError: network namespaces were asked for by name and are not permitted.
+        LabError: `asked` is netns, but network namespaces are not permitted.
     """
     if asked == LOOPBACK:
         return LOOPBACK
     if _netns_works():
         return NETNS
     if asked == NETNS:
-        raise LabError("network namespaces are not permitted here: run as root, or use loopback")
+        raise LabError(
+            "network namespaces are not permitted here: run as root, or use --network loopback"
+        )
     sys.stderr.write(
-        "sm-proxy lab: network namespaces need root; using loopback addresses,"
-        " and security groups count at the gateway only\n"
+        "sm-proxy lab: network namespaces need root: using loopback addresses;"
+        " only the gateway applies security groups\n"
     )
     return LOOPBACK
 
 
 def _netns_works() -> bool:
-    """Try it: a machine needs namespaces, a cable and a router that forwards."""
+    """Try whether a machine can have namespaces, a cable and a router that forwards."""
     if os.geteuid() != 0 or not namespaces.may_isolate(_MACHINE):
         return False
     try:
@@ -116,17 +118,17 @@ def _index(name: str) -> int:
 
 @dataclass
 class Fabric:
-    """A router's namespace and the machines plugged into it."""
+    """A router's namespace, and the cables from it to machines."""
 
     netns: int = field(default_factory=namespaces.new_netns)
     _plugged: int = 0
     _taken: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Switch the router on."""
+        """Configure the router."""
         with rtnetlink(self.netns) as routes:
             routes.link("set", index=_index("lo"), state="up")
-            # Containers get there by their default route, as to a service of their host.
+            # Containers reach this address through their default route.
             routes.addr("add", index=_index("lo"), address=role_credentials.ADDRESS, prefixlen=32)
             namespaces.write_sysctl("net.ipv4.ip_forward", "1")
 
@@ -135,7 +137,7 @@ class Fabric:
         subnet = ipaddress.IPv4Network(cidr)
         router = str(subnet.network_address + 1)
         taken = self._taken.get(cidr, 0)
-        # AWS keeps the first four addresses; a little noise makes one lab's log unlike the next's.
+        # AWS keeps the first four addresses. A random start gives each lab other addresses.
         first = 4 + secrets.randbelow(100) if not taken else taken + 1
         self._taken[cidr] = first
         address = str(subnet.network_address + first % (subnet.num_addresses - 1))
@@ -147,7 +149,7 @@ class Fabric:
             routes.link("add", ifname=here, kind="veth", peer=peer)
             port = _index(here)
             namespaces.write_sysctl(f"net.ipv4.conf.{here}.proxy_arp", "1")
-            # Otherwise the kernel lets a random part of 0.8 s pass before it answers.
+            # Otherwise the kernel answers after a random delay of up to 0.8 s.
             namespaces.write_sysctl(f"net.ipv4.neigh.{here}.proxy_delay", "0")
             routes.link("set", index=port, state="up")
             routes.addr("add", index=port, address=router, prefixlen=32)
@@ -167,11 +169,11 @@ class NetnsNetwork:
     mode = NETNS
 
     def __init__(self, *, laptop_is_host: bool = False) -> None:
-        """Lay the VPC out.
+        """Build the VPC.
 
         Args:
-            laptop_is_host: the client is the caller's own network (for `lab up`, whose client is
-                a shell we did not start) instead of a namespace without routes.
+            laptop_is_host: the client uses the caller's network instead of a namespace without
+                routes. This is for `lab up`, whose client is a shell that the lab did not start.
         """
         self.laptop = namespaces.current_netns() if laptop_is_host else namespaces.new_netns()
         if not laptop_is_host:
@@ -180,7 +182,7 @@ class NetnsNetwork:
         self._vpc = Fabric()
         self._service: Fabric | None = None
         self.bastion = self._vpc.plug(BASTION_SUBNET)
-        # Its default route comes and goes with the records; the VPC's own is always there.
+        # The records decide about its default route; the route to the VPC is always there.
         assert self.bastion.netns is not None  # noqa: S101 - for the type checker
         with rtnetlink(self.bastion.netns) as routes:
             routes.route("add", dst=VPC_CIDR, gateway=BASTION_ROUTER)
@@ -190,11 +192,11 @@ class NetnsNetwork:
 
     @property
     def router(self) -> int:
-        """Descriptor of the network namespace that all packets of the VPC go through."""
+        """Descriptor of the router's network namespace: all packets of the VPC pass it."""
         return self._vpc.netns
 
     def plug_node(self, cidr: str | None) -> Cable:
-        """Plug a container into the VPC's subnet `cidr`, or outside the VPC if there is none."""
+        """Connect a container to the VPC's subnet `cidr`, or to a network outside if it is None."""
         if cidr is not None:
             return self._vpc.plug(cidr)
         if self._service is None:
@@ -202,7 +204,7 @@ class NetnsNetwork:
         return self._service.plug(SERVICE_SUBNET)
 
     def role_sockets(self) -> tuple[socket.socket, socket.socket]:
-        """Listen where the VPC's containers ask for their role's credentials, and for S3."""
+        """Make the listening sockets for the role's credentials and for S3 (see there)."""
         with namespaces.entered(self._vpc.netns):
             return _listening((role_credentials.ADDRESS, 80)), _listening(
                 (role_credentials.ADDRESS, role_credentials.S3_PORT)
@@ -212,7 +214,7 @@ class NetnsNetwork:
         """Return the command prefix that runs a program in the bastion's network.
 
         Args:
-            init: pid of the lab's init for those who use the prefix: we have a /proc of our own.
+            init: pid of the lab's init in the /proc of the prefix's user. Ours may be another one.
         """
         path = f"/proc/{init}/root/proc/{os.getpid()}/fd/{self.bastion.netns}"
         if shutil.which("nsenter"):
@@ -220,17 +222,17 @@ class NetnsNetwork:
         return [*python_module("sm_proxy_lab.machines.nsenter"), path]
 
     def enter_laptop(self) -> None:
-        """Make the calling thread, and what it starts from now on, live in the laptop."""
+        """Move the calling thread, and what it starts later, into the laptop's namespace."""
         namespaces.setns(self.laptop, namespaces.CLONE_NEWNET)
 
 
 class LoopbackNetwork:
-    """Addresses of 127.0.0.0/8, a block of 254 for each lab."""
+    """Addresses of 127.0.0.0/8; each lab has a block of 254."""
 
     mode = LOOPBACK
 
     def __init__(self) -> None:
-        """Claim a block that no other lab holds."""
+        """Claim a block that no other lab uses."""
         self._claim, self._block = _claim_block()
         self._next = 10
         self.laptop: int | None = None
@@ -249,14 +251,18 @@ class LoopbackNetwork:
         return ["env"]
 
     def enter_laptop(self) -> None:
-        """Stay: the laptop is the host."""
+        """Do nothing: the laptop is the host."""
 
 
 Network = NetnsNetwork | LoopbackNetwork
 
 
 def _claim_block() -> tuple[socket.socket, str]:
-    """Hold a port on the block's first address for as long as the lab lives."""
+    """Claim a free block: hold a port on its first address for as long as the lab runs.
+
+    Raises:
+        LabError: 100 random blocks were taken.
+    """
     for _ in range(100):
         block = f"127.{16 + secrets.randbelow(224)}.{secrets.randbelow(256)}"
         claim = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -1,9 +1,9 @@
-"""Security groups and network ACLs as packet filter rules (nftables) of the lab's router.
+"""Security groups and network ACLs as packet filter rules (nftables) in the lab's router.
 
-A VPC checks security groups at a machine's interface and network ACLs at a subnet's edge. In the
+A VPC checks security groups at a machine's interface, and network ACLs at a subnet's edge. In the
 lab each machine has its own cable to the router, so the router sees the same packets. As in a VPC,
-a packet that is not allowed is dropped silently, so a dial hangs. As there, open connections
-survive a change of security groups, but not of ACLs.
+a packet that is not allowed is silently dropped, and a dial hangs. Open connections survive a
+change of security groups, but not of ACLs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sm_proxy_lab.machines import namespaces
 
 _TABLE: Final = "ip sm_proxy_lab"
 _EPHEMERAL: Final = 40000
-"""A client's port, to which answers go: Linux uses 32768 to 60999."""
+"""A client's port, the destination of answers. Linux uses 32768 to 60999."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A kind of packets that is allowed, or denied if `allow` is false.
+    """Allows a kind of packets, or denies it if `allow` is false.
 
     Attributes:
         peers: addresses or blocks of the other side.
@@ -38,7 +38,7 @@ class Rule:
     allow: bool = True
 
     def fits(self, peer: str, port: int) -> bool:
-        """Whether the rule covers TCP to `port` between its owner and `peer`."""
+        """Whether the rule matches TCP to `port`, with `peer` on the other side."""
         if self.protocol not in {"", "tcp"}:
             return False
         if self.ports and not self.ports[0] <= port <= self.ports[1]:
@@ -49,12 +49,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Gate:
-    """Rules for a machine or subnet. The first that fits decides; if none fits, the packet drops.
+    """Rules for a machine or a subnet. The first match decides; no match means drop.
 
     Attributes:
-        where: a machine's address, or a subnet's block.
-        egress: rules for packets that leave; None where they are not filtered.
-        ingress: the same for packets that arrive.
+        where: a machine's address, or a subnet's CIDR block.
+        egress: rules for packets that leave; None if they are not filtered.
+        ingress: rules for packets that arrive; None if they are not filtered.
     """
 
     where: str
@@ -69,7 +69,7 @@ class Gate:
 def lets_connect(
     machines: Sequence[Gate], subnets: Sequence[Gate], source: str, target: str, port: int
 ) -> bool:
-    """Whether TCP from `source` to `port` of `target` passes, and the answers to it."""
+    """Whether TCP from `source` to `port` of `target` passes, and its answers too."""
 
     def passes(gates: Sequence[Gate], start: str, end: str, to: int) -> bool:
         out = [gate.egress for gate in gates if gate.holds(start) and not _within(gate, start, end)]
@@ -90,9 +90,9 @@ def _first(rules: Sequence[Rule], peer: str, port: int) -> bool:
 
 
 def ruleset(machines: Sequence[Gate], subnets: Sequence[Gate]) -> str:
-    """The same as input for nft(8); it replaces the rules from before."""
+    """Return the gates as input for nft(8), which replaces all earlier rules."""
     chains = [*_chains("machine", machines), *_chains("subnet", subnets)]
-    # ACLs are stateless; security groups know connections.
+    # ACLs are stateless; security groups let packets of open connections pass.
     edges, ports = list(_jumps("subnet", subnets)), list(_jumps("machine", machines))
     known = "ct state established,related accept"
     into = [line for line in ports if line.startswith("ip daddr")]
@@ -126,7 +126,7 @@ def _line(rule: Rule, side: str) -> str:
 
 
 def _jumps(kind: str, gates: Sequence[Gate]) -> Iterator[str]:
-    """Jumps to the chains of each gate; packets within a subnet do not pass its edge."""
+    """Jumps to the chains of each gate, but not for packets that stay within a subnet."""
     for number, gate in enumerate(gates):
         name, where = f"{kind}_{number}", gate.where
         if gate.egress is not None:
@@ -141,10 +141,10 @@ def program() -> str | None:
 
 
 def switch(netns: int, rules: str) -> None:
-    """Replace the rules of a network namespace, all in one step.
+    """Replace all rules of a network namespace in one step.
 
     Raises:
-        OSError: nft refuses them, or the kernel lacks such a filter.
+        OSError: nft refuses the rules, or the kernel does not support them.
     """
     with namespaces.entered(netns):
         done = subprocess.run(
@@ -158,7 +158,7 @@ def switch(netns: int, rules: str) -> None:
 
 
 def works(netns: int) -> bool:
-    """Try whether packets can be filtered there."""
+    """Try whether packets can be filtered in a network namespace."""
     gate = Gate("192.0.2.1", (), (Rule(("192.0.2.0/24",), "tcp", (1, 2)),))
     try:
         switch(netns, ruleset([gate], [gate]))

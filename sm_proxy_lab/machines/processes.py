@@ -1,4 +1,4 @@
-"""Child processes of the supervisor, waited for through process descriptors."""
+"""Child processes of the supervisor. It waits for them through process descriptors."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Child:
         prepare: Callable[[], None] | None = None,
         **options: Any,
     ) -> None:
-        """Start `command`, in another network namespace if `netns` says so.
+        """Start a program.
 
         Args:
             command: the program and its arguments.
-            netns: descriptor of a network namespace, or None for our own.
+            netns: descriptor of the network namespace to start it in, or None for our own.
             prepare: called in the new process before it becomes the program.
             **options: for `subprocess.Popen`.
 
@@ -41,7 +41,7 @@ class Child:
         def in_child() -> None:
             if prepare is not None:
                 prepare()
-            # The supervisor holds signals back; what it starts does not.
+            # The supervisor blocks signals; its children must not.
             signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
         scope = namespaces.entered(netns) if netns is not None else contextlib.nullcontext()
@@ -59,16 +59,16 @@ class Child:
             self._ended.set_result(status if status >= 0 else 128 - status)
 
     async def wait(self) -> int:
-        """Return the exit status, 128+n where a signal ended it."""
+        """Return the exit status, or 128+n if the signal n ended it."""
         return await asyncio.shield(self._ended)
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the program still runs."""
         return not self._ended.done()
 
     def send(self, number: int) -> None:
-        """Send a signal, if it still runs."""
+        """Send a signal if the program still runs."""
         if self.running:
             self.process.send_signal(number)
 
@@ -83,7 +83,7 @@ async def lines(pipe: Any) -> AsyncIterator[str]:
 
 
 async def chunks(pipe: Any) -> AsyncIterator[bytes]:
-    """Yield what comes through a child's binary pipe, as it comes."""
+    """Yield the data from a child's binary pipe as it comes."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)

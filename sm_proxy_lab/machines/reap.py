@@ -1,7 +1,7 @@
-"""End every descendant of this process, however deep it hid, and remove what they left on disk.
+"""Kills all descendants of this process, also daemons, and removes the lab's folder.
 
-The caller of these functions is a child subreaper or process 1 of a PID namespace: a process that
-has made itself a daemon is its child again.
+The calling process is a child subreaper or process 1 of a PID namespace: so it becomes the parent
+of daemons again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PATIENCE_S = 20.0
 
 
 def _parent_of(pid: int) -> int | None:
-    """Return the parent's pid, or None where the process is gone."""
+    """Return the parent's pid, or None if the process has ended."""
     try:
         line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -40,15 +40,15 @@ def descendants(root: int) -> list[int]:
 
 
 def _collect() -> None:
-    """Take the exit statuses of all ended children."""
+    """Collect all children that have ended."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
 def clean_up(folder: str) -> None:
-    """End everything below this process and remove the lab's folder."""
-    left = kill_descendants()  # first: none of them must write into the folder any more
+    """Kill all descendants of this process, then remove the lab's folder."""
+    left = kill_descendants()
     if left:
         sys.stderr.write(f"sm-proxy lab: could not end these processes: {left}\n")
         sys.stderr.flush()
@@ -59,7 +59,7 @@ def kill_descendants() -> list[int]:
     """Kill all descendants of this process until none is left.
 
     Returns:
-        The pids that were still there when time was up (stuck in the kernel), normally none.
+        The pids that are still there after 20 s (stuck in the kernel); normally none.
     """
     deadline = time.monotonic() + _PATIENCE_S
     while True:

@@ -1,8 +1,8 @@
-"""What containers reach of AWS: the job's role's credentials, and S3.
+"""The parts of AWS that containers can reach: their role's credentials, and S3.
 
-The credentials stand at 169.254.170.2, as on SageMaker, for whoever knows the container's path
-there. S3 is beside it and is the client's endpoint, relayed. Only in namespaces: on the host's
-network that address is not ours to answer at.
+As on SageMaker, 169.254.170.2 serves the credentials at a path that only the container knows.
+Another port there relays to the client's AWS endpoint, for S3. Both exist only in network
+namespaces: on the host's network that address is not the lab's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class RoleCredentials:
     """The endpoint that gives containers their role's credentials.
 
     Attributes:
-        paths: the paths that were handed out; others know nothing.
+        paths: the paths that were given to containers; any other path is not found.
     """
 
     paths: set[str] = field(default_factory=set)
@@ -66,7 +66,7 @@ class RoleCredentials:
 
 
 def credentials_document() -> dict[str, str]:
-    """What the endpoint gives, in the names that the SDKs read."""
+    """The endpoint's answer, with the names that the SDKs read."""
     until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + _LIFE_S))
     return {
         "RoleArn": _ARN,

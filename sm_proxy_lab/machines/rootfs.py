@@ -1,8 +1,7 @@
-"""Root file systems for containers, made of Debian packages as a user's image would be.
+"""Root file systems for containers, made of Debian packages like a user's image.
 
-A root is built once, in the cache folder, and not changed afterwards: each container has an overlay
-on it. The packages' scripts are not run; this module does the part of their work that a container
-needs.
+A root is built once, in the cache folder, and then stays unchanged: each container has an overlay
+on it. We do not run the packages' scripts, but do the part of their work that a container needs.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines import debian, sshd_binary
 
 HOST = "host"
-"""No image: containers use the file system of the machine that runs the lab."""
+"""No image: containers use this machine's file system."""
 _SYSTEM = (
     *("base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "findutils"),
     *("grep", "gzip", "hostname", "iproute2", "libc-bin", "mawk", "procps", "sed", "tar"),
@@ -41,11 +40,11 @@ IMAGES = {
 }
 """The images, and their packages; dependencies are added.
 
-`framework` is prepared for mpirun as the images of AWS are: it has a key pair that may log in, and
-an ssh client that checks no host key.
+`framework` is prepared for mpirun, as AWS's images are: it has a key pair that may log in, and an
+ssh client that does not check host keys.
 """
 _BUILD_S = 900.0
-"""How long to wait for another builder, in seconds; no image takes as long."""
+"""Seconds to wait for another builder; no image takes that long."""
 _LAYOUT = "v1"  # raise it when roots change
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _ALTERNATIVES = {
@@ -62,7 +61,7 @@ _PAM = {
     "session": "session required pam_unix.so",
     "session-noninteractive": "session required pam_unix.so",
 }
-_SHIPPED = {  # files that a package's script would copy: target, source
+_SHIPPED = {  # target -> source of files that a package's script would copy
     "etc/profile": "usr/share/base-files/profile",
     "etc/nsswitch.conf": "usr/share/libc-bin/nsswitch.conf",
     "root/.profile": "usr/share/base-files/dot.profile",
@@ -100,11 +99,11 @@ def find(image: str, extra: list[str], tell: Callable[[str], None] = lambda _: N
 
 @contextlib.contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Let one builder run at a time: builders share the downloads."""
+    """Let only one builder run at a time, because builders share the downloads."""
     handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _await_lock(handle, home)
-        for torn in home.glob("unpack-*"):  # a builder was killed
+        for torn in home.glob("unpack-*"):  # left by a builder that was killed
             shutil.rmtree(torn, ignore_errors=True)
         yield
     finally:
@@ -131,12 +130,12 @@ def _await_lock(handle: int, home: Path) -> None:
 
 
 def _build(names: list[str], image: str, root: Path) -> None:
-    """Build beside the final place, then rename: a root is complete or absent."""
+    """Build a root in another folder, then rename it: a root is complete or does not exist."""
     store = root.parent / "packages"
     try:
         _unpack(names, image, root, store)
     except LabError:
-        # A download may be incomplete after a power failure: try again with fresh ones.
+        # After a power failure a download may be incomplete: download everything again.
         if not store.is_dir():
             raise
         shutil.rmtree(store)
@@ -203,7 +202,7 @@ def _link_alternatives(root: Path) -> None:
 def _prepare_for_mpirun(root: Path) -> None:
     folder = root / "root/.ssh"
     folder.mkdir(mode=0o700)
-    # With this machine's program: ssh-keygen needs devices, which the root lacks.
+    # Use this machine's ssh-keygen: it needs devices, which the root does not have.
     words = ("ssh-keygen", "-q", "-t", "rsa", "-N", "", "-C", "root", "-f", str(folder / "id_rsa"))
     subprocess.run(words, check=True)
     shutil.copyfile(folder / "id_rsa.pub", folder / "authorized_keys")
@@ -224,7 +223,7 @@ def _write_users(root: Path) -> None:
     users = [line.replace(":*:", ":x:", 1).replace("/bin/bash", f"/bin/{shell}") for line in users]
     if (root / "usr/sbin/sshd").exists():
         users.append("sshd:x:100:65534::/run/sshd:/usr/sbin/nologin")
-    # Nobody has a password, and nobody is locked out.
+    # No account has a password, and none is locked.
     shadow = [f"{line.split(':')[0]}:*:19000:0:99999:7:::" for line in users]
     groups = (shared / "group.master").read_text(encoding="utf-8").splitlines()
     for name, lines in (("passwd", users), ("group", groups), ("shadow", shadow)):

@@ -1,7 +1,7 @@
-"""Find an sshd on this machine, or unpack one from Debian's package.
+"""Finds an sshd on this machine, or unpacks one from Debian's package.
 
-Installing openssh-server would start a service on the user's machine, now and at every boot. So the
-package is only unpacked into a cache folder, with the libraries that this machine lacks.
+Installing openssh-server would start a service on the user's machine, now and at every boot. So we
+only unpack the package into a cache folder, with the libraries that this machine does not have.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def find_sshd() -> str:
     """Return the absolute path of an sshd; unpack one on the first call if there is none.
 
     Raises:
-        LabError: there is none, and none could be downloaded; the message says what to install.
+        LabError: there is no sshd, and no download worked. The message says what to install.
     """
     found = installed_sshd()
     if found:
@@ -90,7 +90,7 @@ def unpacked(name: str, packages: list[str]) -> Path:
 
 
 def _unpack_into(home: Path) -> None:
-    """Build the tree beside its final place, then rename it: two labs may do so at once."""
+    """Build the tree in another folder, then rename it: two labs may do so at once."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise LabError(_HELP)
     home.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def _fetch(names: list[str], work: Path, root: Path) -> list[Path]:
     for file in files:
         _run(["dpkg-deb", "-x", str(file), str(root)])
     if not files:
-        raise LabError(f"apt-get brought no package for {' '.join(names)}; {_HELP}")
+        raise LabError(f"apt-get downloaded no package for {' '.join(names)}; {_HELP}")
     return files
 
 
@@ -131,7 +131,7 @@ def _run(command: list[str]) -> str:
 
 
 def _depends(package: Path) -> list[str]:
-    """List the libraries a package file depends on, first alternatives only."""
+    """List the libraries that a package file depends on; of alternatives, only the first."""
     fields = _run(["dpkg-deb", "-f", str(package), "Depends", "Pre-Depends"])
     names = re.findall(r"(?:^|[:,])\s*([a-z0-9][a-z0-9+.-]*)", fields, flags=re.MULTILINE)
     return [name for name in names if re.match(r"lib(?!pam-)", name) and name != "libc6"]
@@ -150,7 +150,7 @@ def _missing_libraries(root: Path) -> bool:
 
 
 def _fetch_libraries(package: Path, work: Path, root: Path) -> None:
-    """Download the libraries that the dynamic linker misses, and those that they need."""
+    """Download the libraries that the dynamic linker does not find, and their dependencies."""
     waiting, seen = _depends(package), set[str]()
     # Most machines lack only libwrap: try it first.
     waiting.sort(key=lambda name: not name.startswith("libwrap"))
@@ -190,7 +190,7 @@ def _write_wrapper(tree: Path) -> None:
 
 
 def _check_runs(wrapper: Path) -> None:
-    """Make sshd print its usage: it ends with the version, and shows that all libraries load."""
+    """Check that sshd can print its usage with the version: then all its libraries load."""
     done = subprocess.run([str(wrapper), "-?"], capture_output=True, text=True, check=False)
     if "OpenSSH" not in done.stderr:
         raise LabError(f"the unpacked sshd does not run ({done.stderr.strip()[:300]}); {_HELP}")

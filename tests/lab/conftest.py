@@ -1,4 +1,4 @@
-"""Run labs as a caller does: a process, a command, an exit status."""
+"""Fixtures that run labs as a user does: start a process, wait for its exit status."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ module.main()
 
 
 def slow_behind_fork(module: str) -> str:
-    """A program that runs a module of the lab, and whose fork() returns late, as under load."""
+    """A program that runs a module of the lab; its fork() returns late, as under load."""
     return _SLOW.replace("MODULE", module)
 
 
@@ -62,7 +62,7 @@ class Runner:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *words: str, what: str = "run", **options: object) -> subprocess.Popen[str]:
-        if "--network" not in words:  # asked for, it goes without the notice on stderr
+        if "--network" not in words:  # an explicit mode is not reported on stderr
             words = ("--network", NETWORKS[0], *words)
         process: subprocess.Popen[str] = subprocess.Popen(
             [*self.before, sys.executable, "-c", _PROGRAM, what, *words],
@@ -95,14 +95,14 @@ export HOME="${1:-$HOME}"; shift; exec "$@"
 
 
 def with_own_etc(folder: Path, home: Path | None = None) -> list[str]:
-    """Words that run a command where /etc is a copy in `folder`, with `home` as our home folder."""
+    """Words before a command that give it a copy of /etc in `folder` and, there, another home."""
     folder.mkdir()
     return ["unshare", "--mount", "sh", "-c", _OWN_ETC, str(folder), str(home or "")]
 
 
 @pytest.fixture
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    # A short path: unix sockets stand below it.
+    # A short path: the lab makes unix sockets below it.
     runner = Runner(tmp_path_factory.mktemp("lab"))
     yield runner
     for process in runner.started:

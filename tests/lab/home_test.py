@@ -65,7 +65,7 @@ echo done
 
 
 def contents(home: Path) -> dict[str, object]:
-    """All paths below a folder, with mode, time of modification and content."""
+    """Path -> mode, time of modification and content, for everything below a folder."""
     return {
         str(path.relative_to(home)): (
             path.lstat().st_mode,

@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab.conftest import NETWORKS, Runner, needs_root
 
-# What the supervisor does, without a lab around it.
+# The parts of the supervisor that handle signals, without a lab.
 _SUPERVISOR = """
 import asyncio, os, signal
 from sm_proxy_lab import init
@@ -31,25 +31,25 @@ def _printed(program: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT", "SIGTERM"])
-def test_signal_that_reaches_cmd_before_it_has_begun_ends_it(name: str) -> None:
+def test_a_signal_that_comes_before_cmd_has_begun_ends_it(name: str) -> None:
     early = f"lambda: os.kill(os.getpid(), signal.{name})"
     program = f"print(asyncio.run(run('sleep', '60', prepare={early})) - signal.{name})"
     assert _printed(program) == "128"
 
 
 def test_programs_start_with_no_signal_blocked_or_ignored() -> None:
-    # SIGPIPE is number 13 and SIGXFSZ 25: Python ignores them, what it starts does not.
+    # Python itself ignores SIGPIPE (number 13) and SIGXFSZ (25).
     program = "asyncio.run(run('grep', '-E', 'Sig(Blk|Ign)', '/proc/self/status'))"
     assert _printed(program).split() == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
 
 
-def test_lab_works_where_sigchld_is_ignored(lab: Runner) -> None:
+def test_the_lab_works_if_sigchld_is_ignored(lab: Runner) -> None:
     ignore = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
     lab.before = [sys.executable, "-c", ignore + "os.execv(sys.argv[1], sys.argv[1:])"]
     assert lab.run("--status", "Starting", "--", "sh", "-c", "exit 6")[0] == 6
 
 
-def test_lab_works_without_stdin_stdout_and_stderr(lab: Runner) -> None:
+def test_the_lab_works_without_stdin_stdout_and_stderr(lab: Runner) -> None:
     words = [sys.executable, "-m", "sm_proxy", "lab", "run", "--network", NETWORKS[0]]
     words += ["--status", "Starting", "--", "sh", "-c", "exit 4"]
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *words]
@@ -58,7 +58,7 @@ def test_lab_works_without_stdin_stdout_and_stderr(lab: Runner) -> None:
 
 
 @needs_root
-def test_cmd_sees_the_labs_processes_only(lab: Runner) -> None:
+def test_cmd_sees_only_the_labs_processes(lab: Runner) -> None:
     script = "tr '\\0' ' ' </proc/1/cmdline; echo; readlink /proc/self/ns/pid"
     status, output, _ = lab.run("--status", "Starting", "--", "sh", "-c", script)
     *init, namespace = output.splitlines()

@@ -1,4 +1,4 @@
-"""The life of a training job, step by step."""
+"""The steps of a training job."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from sm_proxy_lab import job_lifecycle
+from sm_proxy_lab.aws.sagemaker.training_job import STATUSES
 from sm_proxy_lab.containers import JobRequest, Node
 
 _TRAINING = ["Pending", "Downloading", "Training"]
 
 
 class _Machines:
-    """Makes no container, and notes the status that each step of a job sets."""
+    """Makes no containers, and records each status that a job gets."""
 
     def __init__(self) -> None:
         self.control = self
@@ -48,10 +49,10 @@ def _steps_to(status: str) -> list[str]:
         ("MaxWaitTimeExceeded", ["Pending", "MaxWaitTimeExceeded"]),
     ],
 )
-def test_the_steps_to_a_status(status: str, steps: list[str]) -> None:
+def test_a_status_is_reached_through_the_steps_of_sagemaker(status: str, steps: list[str]) -> None:
     assert _steps_to(status) == steps
 
 
-@pytest.mark.parametrize("status", job_lifecycle.STATUSES)
+@pytest.mark.parametrize("status", STATUSES)
 def test_every_status_can_be_held(status: str) -> None:
     assert ["Starting", *_steps_to(status)][-1] == status

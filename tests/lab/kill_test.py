@@ -1,4 +1,4 @@
-"""After a lab has ended, however it ended, none of its processes and files is left."""
+"""When a lab has ended, for any reason, none of its processes and files is left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.soak import cases
 if TYPE_CHECKING:
     from tests.lab.conftest import Runner
 
-# CMD with daemons: they ignore signals, and their parents and session are not CMD's.
+# CMD starts daemons, which ignore signals and have another parent and another session.
 COMMAND = """
 for i in 1 2 3; do
     (setsid sh -c 'trap "" TERM HUP INT; sleep 1000 & exec sleep 999' >/dev/null 2>&1 &)
@@ -34,7 +34,7 @@ exec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin "$@"
 # The processes between the user's shell and CMD.
 CHAIN = ("caller", "init", "supervisor")
 ONE_OR_TWO = [*CHAIN, "caller supervisor", "init supervisor"]
-# Where the kernel ends everything, and where the lab has to find its processes itself.
+# With namespaces the kernel ends everything; without, the lab has to find its processes itself.
 MACHINES = ["namespaces", "plain"] if ISOLATED else ["plain"]
 ON_EACH_MACHINE = cases(MACHINES, MACHINES[-1:])
 
@@ -69,7 +69,7 @@ def _started(lab: Runner, *words: str) -> tuple[dict[str, int], dict[int, str]]:
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     found: dict[int, str] = {}
-    while not _complete(list(found.values())):  # programs and titles come a moment later
+    while not _complete(list(found.values())):  # exec and process titles take a moment
         time.sleep(0.02)
         found = {pid: _command_line(pid) for pid in reap.descendants(process.pid)}
     chain = {"caller": process.pid, "init": next(iter(found)), "supervisor": _part(found)}
@@ -169,7 +169,7 @@ def test_nothing_is_left_after_a_signal(lab: Runner, number: int, status: int) -
 
 
 @pytest.mark.parametrize("module", ["aws", "gateway"])
-def test_lab_fails_when_one_of_its_parts_dies(lab: Runner, module: str) -> None:
+def test_the_lab_fails_when_one_of_its_parts_dies(lab: Runner, module: str) -> None:
     _, found = _started(lab)
     os.kill(_part(found, module), signal.SIGKILL)
     assert lab.started[0].wait(timeout=30) == 125
@@ -210,7 +210,7 @@ def test_nothing_is_left_after_sigkill_of_the_caller_at_any_moment(
 
 
 def _of(lab: Runner) -> list[int]:
-    """The processes that have a lab's folder for temporary files in their environment."""
+    """The pids of processes whose environment has the lab's folder for temporary files."""
     marked, found = str(lab.folder).encode(), Path("/proc").glob("[0-9]*/environ")
     return [int(path.parent.name) for path in found if marked in _content(path)]
 

@@ -81,18 +81,18 @@ def test_the_lab_ignores_the_users_python_environment(lab: Runner, tmp_path: Pat
     assert (done.returncode, done.stdout) == (0, f"{tmp_path}\nerror\n"), done.stderr
 
 
-def test_cmd_that_a_signal_ends(lab: Runner) -> None:
+def test_the_status_of_a_cmd_that_a_signal_ends_is_128_plus_n(lab: Runner) -> None:
     assert lab.run("--status", "Starting", "--", "sh", "-c", "kill -USR1 $$")[0] == 138
 
 
-def test_cmd_that_is_not_there(lab: Runner) -> None:
+def test_a_missing_cmd_gives_status_127(lab: Runner) -> None:
     status, _, errors = lab.run("--status", "Starting", "--", "/no/such/cmd")
     assert status == 127
     assert errors == "sm-proxy lab: /no/such/cmd: command not found\n"
 
 
 @pytest.mark.parametrize("words", [["--job", "a.b"], ["--nodes", "65"], ["--status", "Odd"], []])
-def test_usage(lab: Runner, words: list[str]) -> None:
+def test_wrong_options_give_status_2(lab: Runner, words: list[str]) -> None:
     assert lab.run(*words, *(["--", "true"] if words else []))[0] == 2
 
 
@@ -113,7 +113,7 @@ def shared(
     assert (folder / "lab.log").read_text() == ""
 
 
-def test_environment_of_cmd(shared: Lab) -> None:
+def test_cmd_gets_the_environment_of_the_lab(shared: Lab) -> None:
     found, mode = shared.environment, shared.environment["SM_PROXY_LAB_NETWORK"]
     assert found["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
     assert found["AWS_REGION"] == found["AWS_DEFAULT_REGION"] == "us-east-1"
@@ -139,7 +139,7 @@ def test_environment_of_cmd(shared: Lab) -> None:
         assert found[f"SM_PROXY_{name}"].startswith(f"{folder}/")
 
 
-def test_ssh_into_the_container(shared: Lab) -> None:
+def test_ssh_enters_the_container_from_the_bastion(shared: Lab) -> None:
     script = f"""{SSH}
         in_container 'id -un; echo "$SM_CURRENT_HOST $SM_HOSTS $TRAINING_JOB_NAME"
             echo "$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" | cut -c 1-16
@@ -152,7 +152,7 @@ def test_ssh_into_the_container(shared: Lab) -> None:
     assert rest == ['algo-1 ["algo-1", "algo-2"] MyJob-7', "/v2/credentials/", "4194304"]
 
 
-def test_container_is_private(shared: Lab) -> None:
+def test_a_container_has_its_own_files_and_processes(shared: Lab) -> None:
     if not shared.netns:
         pytest.skip("only namespaces make it private")
     script = f"""{SSH}
@@ -170,7 +170,7 @@ def test_container_is_private(shared: Lab) -> None:
     assert not [line for line in lines if " inet " in line]
 
 
-def test_a_status_before_the_container_is_held(lab: Runner) -> None:
+def test_a_status_before_training_is_kept(lab: Runner) -> None:
     code, output, _ = lab.run("--status", "Downloading", "--", *PYTHON, DESCRIBE)
     assert code == 0
     found = json.loads(output)
@@ -180,7 +180,7 @@ def test_a_status_before_the_container_is_held(lab: Runner) -> None:
     )
 
 
-def test_a_job_that_is_over_keeps_its_marker_in_the_log(lab: Runner) -> None:
+def test_the_log_of_an_ended_job_has_its_marker(lab: Runner) -> None:
     code, output, _ = lab.run("--status", "MaxRuntimeExceeded", "--", *PYTHON, DESCRIBE + LOG)
     assert code == 0
     job, log = (json.loads(line) for line in output.splitlines())
@@ -192,7 +192,7 @@ def test_a_job_that_is_over_keeps_its_marker_in_the_log(lab: Runner) -> None:
     assert any("sm_proxy_marker" in line for line in log["lines"])
 
 
-def test_program_of_the_job_and_its_failure(lab: Runner, tmp_path: Path) -> None:
+def test_the_jobs_program_fails_with_its_own_reason(lab: Runner, tmp_path: Path) -> None:
     train = program(
         tmp_path / "train",
         """
@@ -211,17 +211,17 @@ def test_program_of_the_job_and_its_failure(lab: Runner, tmp_path: Path) -> None
     assert {"one", "two"} <= set(log["lines"])
 
 
-def test_log_lines_around_the_marker(lab: Runner) -> None:
+def test_log_lines_are_added_around_the_marker(lab: Runner) -> None:
     words = ["--log-lines-before", "30", "--log-lines", "2000"]
     _, output, _ = lab.run(*words, "--", *PYTHON, LOG)
     lines = json.loads(output)["lines"]
     at = [number for number, line in enumerate(lines) if "sm_proxy_marker" in line]
-    assert 30 <= at[0] < 35  # a busy machine lets the program come first
+    assert 30 <= at[0] < 35  # on a busy machine the program's own lines may come first
     assert len(at) == 1
     assert len(lines) > 2031
 
 
-def test_bare(lab: Runner, tmp_path: Path) -> None:
+def test_with_bare_the_log_has_only_the_programs_lines(lab: Runner, tmp_path: Path) -> None:
     train = program(
         tmp_path / "train", "echo '    inet 10.0.159.150/19 scope global eth0'; sleep 99"
     )
@@ -229,8 +229,8 @@ def test_bare(lab: Runner, tmp_path: Path) -> None:
     assert json.loads(output)["lines"] == ["    inet 10.0.159.150/19 scope global eth0"]
 
 
-def test_latency(lab: Runner) -> None:
-    # The least of several: a busy machine delays some, never all.
+def test_an_api_call_takes_the_latency_twice(lab: Runner) -> None:
+    # The shortest of several: a busy machine delays some, not all.
     script = """
 import boto3, os, time
 sm, name = boto3.client("sagemaker"), os.environ["SM_PROXY_LAB_JOB"]
@@ -247,7 +247,7 @@ print(min(seconds() for _ in range(5)))
     assert json.loads(job)["steps"] == ["Starting"]
 
 
-def test_jobs_of_cmd_run_and_stop(shared: Lab) -> None:
+def test_jobs_that_cmd_creates_run_and_stop(shared: Lab) -> None:
     entrypoint = ("/opt/sm-proxy/entrypoint.sh", "sh", "-c")
     ends = shared.launch("ends", *entrypoint, "exit 0")
     fails = shared.launch("fails", *entrypoint, "exit 7")
@@ -256,15 +256,15 @@ def test_jobs_of_cmd_run_and_stop(shared: Lab) -> None:
     fails.until("Failed")
     reason = shared.python(f"answer = describe({fails.name!r})['FailureReason']")
     assert reason == "AlgorithmError: , exit code: 7"
-    # Before it has set its trap, process 1 of a container does not notice that it is to stop.
+    # Process 1 of a container ignores SIGTERM until it has set its trap.
     await_true(lambda: "training" in runs.log(), 60, runs.log)
     assert runs.status() == "Training"
     runs.stop()
     runs.until("Stopped")
 
 
-def test_several_labs_at_once(lab: Runner, shared: Lab) -> None:
-    """Two more start beside the one that runs."""
+def test_several_labs_run_at_once(lab: Runner, shared: Lab) -> None:
+    """Two labs start while another one runs."""
     words = ("--network", shared.environment["SM_PROXY_LAB_NETWORK"], "--")
     started = [lab.start(*words, "sh", "-c", f"{SSH}\nin_container id -un") for _ in range(2)]
     for process in started:
@@ -275,15 +275,15 @@ def test_several_labs_at_once(lab: Runner, shared: Lab) -> None:
     assert shared.ok(shared.host, "id -un")
 
 
-@pytest.mark.skipif(ISOLATED, reason="it is permitted here")
-def test_network_namespaces_that_are_not_permitted(lab: Runner) -> None:
+@pytest.mark.skipif(ISOLATED, reason="network namespaces are permitted here")
+def test_the_lab_fails_if_network_namespaces_are_not_permitted(lab: Runner) -> None:
     status, _, errors = lab.run("--network", "netns", "--", "true")
     assert status == 125
     assert "not permitted" in errors
 
 
 def test_ctrl_c_at_a_terminal_reaches_cmd_once(lab: Runner) -> None:
-    """The terminal signals CMD itself; the lab waits until CMD has ended."""
+    """The terminal sends the signal to CMD, and the lab waits until CMD has ended."""
     ours, theirs = pty.openpty()
     script = "trap 'echo caught; caught=1' INT; echo on; "
     script += "until [ $caught ]; do sleep 0.05; done; sleep 0.3; exit 4"
@@ -309,8 +309,8 @@ def _take_terminal(terminal: int) -> None:
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
-def test_shell_stops_and_resumes_the_lab(lab: Runner, tmp_path: Path) -> None:
-    """^Z, fg and bg of a shell with job control; CMD reads the terminal in the foreground only."""
+def test_a_shell_stops_and_resumes_the_lab(lab: Runner, tmp_path: Path) -> None:
+    """^Z, fg and bg of a shell with job control; CMD reads the terminal only in the foreground."""
     ours, theirs = pty.openpty()
     jobs = tmp_path / "jobs"
     shell = subprocess.Popen(
@@ -328,7 +328,7 @@ def test_shell_stops_and_resumes_the_lab(lab: Runner, tmp_path: Path) -> None:
         terminal.read_until("begun")
         terminal.type("\x1a")
         terminal.read_until("Stopped")
-        terminal.type("bg\n")  # there, cat's first read stops the job again
+        terminal.type("bg\n")  # in the background, cat's first read stops the job again
         stopped = f"jobs >{jobs}; grep -q Stopped {jobs}"
         terminal.type(f"until {stopped}; do sleep 0.05; done; echo stopped-''again\n")
         terminal.read_until("stopped-again")
@@ -346,7 +346,7 @@ def test_shell_stops_and_resumes_the_lab(lab: Runner, tmp_path: Path) -> None:
 
 
 class _Terminal:
-    """The side of a terminal at which the user sits."""
+    """The user's side of a terminal."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -356,7 +356,7 @@ class _Terminal:
         os.write(self._descriptor, keys.encode())
 
     def read_until(self, text: str) -> None:
-        """Wait until the screen shows `text` behind what was waited for before."""
+        """Wait until the screen shows `text`, after the text of the last call."""
         until = time.monotonic() + 60
         while text not in self._shown:
             assert time.monotonic() < until, self._shown
@@ -365,7 +365,7 @@ class _Terminal:
         self._shown = self._shown.partition(text)[2]
 
 
-def test_up(lab: Runner) -> None:
+def test_lab_up_prints_exports_for_another_shell(lab: Runner) -> None:
     process = lab.start("--job", "up-job", what="up")
     assert process.stderr is not None
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""The scripts that give `ssh`, `scp` and `sftp` the lab's config."""
+"""The scripts that make `ssh`, `scp` and `sftp` use the lab's config."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sm_proxy_lab import environment, ssh_programs
 
 @pytest.fixture
 def real(tmp_path: Path) -> Path:
-    """A folder with programs of these names, which print their words."""
+    """A folder with three programs that print their names and arguments."""
     folder = tmp_path / "it's real"
     folder.mkdir()
     for name in ("ssh", "scp", "sftp"):
@@ -43,7 +43,7 @@ def test_the_labs_config_comes_before_the_callers_arguments(
         *(name, "-F", str(config)),
         *("-F", "mine", "a  b", ""),
     ]
-    config.unlink()  # after `config remove`, no other config is used
+    config.unlink()  # as `config remove` does: then no other config is used either
     assert called(path, name, "x") == [name, "-F", "none", "x"]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from tests.lab.aws.harness import Lab, refusal
 
 
-def test_every_call_is_logged(lab: Lab, new_job: Callable[..., str]) -> None:
+def test_every_call_is_recorded(lab: Lab, new_job: Callable[..., str]) -> None:
     before, began = len(lab.calls()), time.time()
     name = new_job()
     lab.client("sagemaker").describe_training_job(TrainingJobName=name)

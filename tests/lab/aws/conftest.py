@@ -60,7 +60,7 @@ def lab(lab_process: Lab) -> Iterator[Lab]:
 
 @pytest.fixture
 def new_job(lab: Lab) -> Callable[..., str]:
-    """Makes a training job with a name of its own; the name."""
+    """Make a training job with a unique name; return the name."""
 
     def make(name: str | None = None, region: str = REGION, **request: Any) -> str:
         name = name or f"job-{uuid.uuid4().hex[:12]}"
@@ -72,7 +72,7 @@ def new_job(lab: Lab) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def bastion(lab_process: Lab) -> str:
-    """A running instance in a subnet of a VPC; its id."""
+    """The id of a running instance in a subnet of a VPC."""
     ec2 = lab_process.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
@@ -90,7 +90,7 @@ def bastion(lab_process: Lab) -> str:
 
 @pytest.fixture
 def stream(lab: Lab) -> dict[str, str]:
-    """The names of a log stream of one's own, with nothing in it."""
+    """The names of a new, empty log stream."""
     names = {"logGroupName": f"/lab/{uuid.uuid4().hex}", "logStreamName": "job/algo-1-1700000000"}
     lab.control.put_logs(names["logGroupName"], names["logStreamName"], [])
     return names

@@ -1,4 +1,4 @@
-"""The control plane: the faults as one document, and the gateway's among them."""
+"""The control plane: the fault document, which includes the gateway's faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credentials that are expired or unknown, in each protocol's words."""
+"""Expired and unknown credentials, in the form of each protocol."""
 
 from __future__ import annotations
 

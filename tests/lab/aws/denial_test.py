@@ -1,4 +1,4 @@
-"""Denials, in each protocol's words."""
+"""Denials, in the form of each protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WHO = "User: arn:aws:sts::123456789012:assumed-role/LabRole/lab is not authorize
 
 
 @pytest.mark.parametrize("pattern", ["sagemaker:DescribeTrainingJob", "SageMaker:*", "*"])
-def test_denied_by_a_json_service(lab: Lab, pattern: str) -> None:
+def test_a_denial_of_a_json_service_names_action_and_resource(lab: Lab, pattern: str) -> None:
     lab.control.faults(deny=[pattern])
     assert refusal(lab.client("sagemaker").describe_training_job, **DESCRIBE) == (
         "AccessDeniedException",
@@ -24,7 +24,7 @@ def test_denied_by_a_json_service(lab: Lab, pattern: str) -> None:
     )
 
 
-def test_denied_resources(lab: Lab) -> None:
+def test_a_denial_names_the_arn_of_the_resource(lab: Lab) -> None:
     lab.control.faults(deny=["logs:*", "ssm:*"])
     _, words, _ = refusal(
         lab.client("logs").get_log_events, logGroupName="/a", logStreamName="job/algo-1-5"
@@ -34,7 +34,7 @@ def test_denied_resources(lab: Lab) -> None:
     assert " on resource: arn:aws:ec2:us-east-1:123456789012:instance/i-0123 because" in words
 
 
-def test_denied_by_ec2_and_others_pass(lab: Lab) -> None:
+def test_ec2_denies_one_action_and_allows_others(lab: Lab) -> None:
     lab.control.faults(deny=["ec2:DescribeSubnets", "sts:GetCallerIdentity"])
     ec2 = lab.client("ec2")
     assert refusal(ec2.describe_subnets) == (

@@ -1,4 +1,4 @@
-"""An AWS endpoint in a process of its own, beside a gateway that only pretends."""
+"""An AWS endpoint in a process of its own, with a fake gateway."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from sm_proxy_lab.aws.control_client import ControlClient
 
 REGION = "us-east-1"
 DESCRIBE = {"TrainingJobName": "Some-Job"}
-"""What is asked about a job that is not there."""
+"""A request about a job that does not exist."""
 NewJob = Callable[..., str]
-"""The fixture new_job: makes a training job and gives its name."""
+"""The type of the fixture new_job: makes a training job and returns its name."""
 
 
 class FakeGateway(socketserver.ThreadingUnixStreamServer):
-    """Answers the gateway's control socket and remembers what it was asked."""
+    """Answers on the gateway's control socket and records the requests."""
 
     daemon_threads = True
 
@@ -77,7 +77,7 @@ class _Handler(socketserver.StreamRequestHandler):
 
 @dataclass
 class Lab:
-    """A running AWS endpoint and all that a test turns on it."""
+    """A running AWS endpoint, and all that a test uses to change it."""
 
     endpoint: str
     control: ControlClient
@@ -109,14 +109,14 @@ class Lab:
         )
 
     def event(self, job: str, kind: str = "job-created") -> dict[str, Any]:
-        """What the supervisor is told of a job; of the jobs of tests before it may come late."""
+        """Wait for an event about a job. Late events about other tests' jobs are skipped."""
         while True:
             event = self.events.get(timeout=60)
             if (event["event"], event["job"]) == (kind, job):
                 return event
 
     def calls(self) -> list[dict[str, Any]]:
-        """What the calls file says."""
+        """The lines of the calls file."""
         return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
 
 
@@ -146,7 +146,7 @@ def start(
 
 
 def job_request(name: str) -> dict[str, Any]:
-    """A CreateTrainingJob request of the ordinary kind."""
+    """An ordinary CreateTrainingJob request."""
     return {
         "TrainingJobName": name,
         "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
@@ -167,7 +167,7 @@ def job_request(name: str) -> dict[str, Any]:
 
 
 def refusal(call: Callable[..., Any], /, **request: Any) -> tuple[str, str, int]:
-    """The code, the words and the HTTP status of a call that is refused."""
+    """Make a call that is refused; return its error code, message and HTTP status."""
     with pytest.raises(ClientError) as caught:
         call(**request)
     response: Any = caught.value.response

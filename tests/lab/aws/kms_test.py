@@ -6,7 +6,7 @@ from sm_proxy_lab.aws.kms import open_blob
 from tests.lab.aws.harness import Lab
 
 
-def test_data_keys_can_be_opened_by_the_gateway(lab: Lab) -> None:
+def test_the_gateway_can_open_data_keys(lab: Lab) -> None:
     kms = lab.client("kms")
     context = {"aws:ssm:SessionId": "s", "aws:ssm:TargetId": "i-1"}
     key = kms.generate_data_key(KeyId="alias/x", NumberOfBytes=64, EncryptionContext=context)

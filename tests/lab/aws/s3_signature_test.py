@@ -14,7 +14,7 @@ from sm_proxy_lab.machines import role_credentials
     ("headers", "code"),
     [
         ({"x-amz-security-token": "other"}, "InvalidToken"),
-        ({"x-amz-security-token": role_credentials.TOKEN}, "AccessDenied"),  # there, but not signed
+        ({"x-amz-security-token": role_credentials.TOKEN}, "AccessDenied"),  # not signed
     ],
 )
 def test_an_incomplete_signature_is_refused(headers: dict[str, str], code: str) -> None:

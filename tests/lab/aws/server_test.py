@@ -74,7 +74,9 @@ def post(
         ),
     ],
 )
-def test_bad_requests(lab: Lab, headers: dict[str, str], body: str, status: int, code: str) -> None:
+def test_a_bad_request_is_refused_as_aws_does(
+    lab: Lab, headers: dict[str, str], body: str, status: int, code: str
+) -> None:
     connection = connect(lab)
     got, text = post(connection, headers, body)
     connection.close()
@@ -82,7 +84,7 @@ def test_bad_requests(lab: Lab, headers: dict[str, str], body: str, status: int,
     assert code in text.decode()
 
 
-def test_a_connection_is_kept(lab: Lab) -> None:
+def test_a_connection_is_kept_open(lab: Lab) -> None:
     connection = connect(lab)
     headers = {"X-Amz-Target": "SageMaker.ListTrainingJobs", "Authorization": SIGNED}
     post(connection, headers)
@@ -94,7 +96,7 @@ def test_a_connection_is_kept(lab: Lab) -> None:
     connection.close()
 
 
-def test_a_chunked_body(lab: Lab) -> None:
+def test_a_chunked_body_is_read(lab: Lab) -> None:
     connection = connect(lab)
     headers = {"X-Amz-Target": "SageMaker.ListTrainingJobs", "Authorization": SIGNED}
     connection.request("POST", "/", iter([b'{"Max', b'Results": 5}']), headers)
@@ -114,7 +116,7 @@ def test_the_endpoint_survives_malformed_requests(lab: Lab) -> None:
     lab.control.faults()
 
 
-def test_many_clients_at_once(lab: Lab, new_job: Callable[..., str]) -> None:
+def test_many_clients_are_served_at_once(lab: Lab, new_job: Callable[..., str]) -> None:
     names = [new_job() for _ in range(4)]
     headers = {"X-Amz-Target": "SageMaker.DescribeTrainingJob", "Authorization": SIGNED}
 
@@ -131,7 +133,7 @@ def test_many_clients_at_once(lab: Lab, new_job: Callable[..., str]) -> None:
     assert len(lab.calls()) - before == 640
 
 
-def test_many_kinds_of_calls_at_once(lab: Lab, bastion: str) -> None:
+def test_calls_to_several_services_are_served_at_once(lab: Lab, bastion: str) -> None:
     def client(number: int) -> Any:
         if number % 2:
             return lab.client("ec2").describe_instances(InstanceIds=[bastion])
@@ -148,7 +150,7 @@ def _took(action: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def test_latency_is_one_way(tmp_path: Path) -> None:
+def test_latency_is_added_in_each_direction(tmp_path: Path) -> None:
     with FakeGateway(tmp_path / "gateway.sock"):
         process, endpoint, _ = start(tmp_path, latency_ms=100)
         try:
@@ -162,7 +164,7 @@ def test_latency_is_one_way(tmp_path: Path) -> None:
             def call() -> None:
                 assert post(connection, headers)[0] == 200
 
-            # The least of several: a busy machine delays some, never all.
+            # The shortest of several: a busy machine delays some, not all.
             assert min(_took(control) for _ in range(5)) < 0.2
             assert 0.2 <= min(_took(call) for _ in range(5)) < 0.4
             connection.close()

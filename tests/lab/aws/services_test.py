@@ -1,4 +1,4 @@
-"""Calls that moto answers, with the services' own messages."""
+"""Calls that moto answers, with the messages of AWS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.lab.aws.harness import Lab, refusal
 
 
-def test_get_caller_identity(lab: Lab) -> None:
+def test_the_caller_is_the_labs_role(lab: Lab) -> None:
     who = lab.client("sts").get_caller_identity()
     assert who["Account"] == "123456789012"
     assert who["Arn"] == "arn:aws:sts::123456789012:assumed-role/LabRole/lab"
@@ -46,7 +46,7 @@ def test_get_caller_identity(lab: Lab) -> None:
         ),
     ],
 )
-def test_ec2_error_messages(
+def test_ec2_errors_have_the_messages_of_aws(
     lab: Lab, operation: str, request_: dict[str, Any], code: str, words: str
 ) -> None:
     assert refusal(getattr(lab.client("ec2"), operation), **request_) == (code, words, 400)
@@ -64,7 +64,7 @@ def test_a_bastion_is_found_by_its_tag(lab: Lab, bastion: str) -> None:
     assert lab.client("ec2", "eu-west-1").describe_instances()["Reservations"] == []
 
 
-def test_an_unknown_operation(lab: Lab) -> None:
+def test_an_unknown_operation_is_refused(lab: Lab) -> None:
     faces = lab.client("rekognition").list_faces
     assert refusal(faces, CollectionId="x")[0] == "UnknownOperationException"
     simulate = lab.client("iam").simulate_principal_policy

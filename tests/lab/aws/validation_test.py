@@ -1,4 +1,4 @@
-"""Requests that break the services' own models, refused with the services' messages."""
+"""Requests that break the rules of the service's model are refused with the messages of AWS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.lab.aws.harness import Lab, job_request, refusal
         ("x" * 64, "have length less than or equal to 63"),
     ],
 )
-def test_illegal_names_are_refused(lab: Lab, name: str, rule: str) -> None:
+def test_an_illegal_job_name_is_refused(lab: Lab, name: str, rule: str) -> None:
     words = (
         f"1 validation error detected: Value '{name}' at 'trainingJobName' failed to satisfy "
         f"constraint: Member must {rule}"

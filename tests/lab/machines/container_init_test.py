@@ -13,7 +13,7 @@ import pytest
 from sm_proxy_lab.machines import container_init, debian, rootfs
 from tests.lab.conftest import ISOLATED, Runner, needs_root, slow_behind_fork, with_own_etc
 
-# Somebody stops the container while it is being built.
+# A launcher whose container gets SIGTERM while it is being built.
 _STOPPED = """
 import os, signal
 from sm_proxy_lab.machines import container_init, debian, rootfs
@@ -30,7 +30,7 @@ needs_debian = pytest.mark.skipif(
 def launched(
     launcher: str, folder: Path, program: str, *, isolated: bool = False, image: str = ""
 ) -> int:
-    """Run a launcher; its exit status."""
+    """Run a launcher; return its exit status."""
     spec = folder / "spec.json"
     content = {
         "isolated": isolated,
@@ -54,7 +54,7 @@ def test_the_container_gets_signals_from_the_start(name: str, status: int, tmp_p
 
 
 @needs_root
-def test_sigterm_while_it_is_built(tmp_path: Path) -> None:
+def test_sigterm_ends_a_container_that_is_being_built(tmp_path: Path) -> None:
     assert launched(_STOPPED, tmp_path, "exit 9", isolated=True) == 143
 
 
@@ -106,7 +106,7 @@ def test_the_run_folder_of_the_image_is_visible_and_unchanged(tmp_path: Path) ->
         grep -q "by the image" /run/sshd/made || exit 9
         echo changed >/run/sshd/made && touch /run/new /run/lock/new && exit 7
     """
-    # An overlay of two layers is an image with a file more.
+    # An overlay of two layers is an image with one more file.
     layers = f"{image}:{rootfs.find('dropbear', [])}"
     status = launched(_MAIN, machine, script, isolated=True, image=layers)
     assert status == 7

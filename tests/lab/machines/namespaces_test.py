@@ -4,10 +4,8 @@ import os
 import threading
 from pathlib import Path
 
-import pytest
-
 from sm_proxy_lab.machines import namespaces
-from tests.lab.conftest import ISOLATED, needs_root
+from tests.lab.conftest import needs_root
 
 
 def _inode(process: str) -> int:
@@ -15,7 +13,7 @@ def _inode(process: str) -> int:
 
 
 @needs_root
-def test_entered_comes_back() -> None:
+def test_a_thread_returns_to_its_namespace() -> None:
     before = _inode("thread-self")
     inside = namespaces.new_netns()
     with namespaces.entered(inside):
@@ -24,16 +22,21 @@ def test_entered_comes_back() -> None:
     os.close(inside)
 
 
-def test_only_one_thread_enters() -> None:
+@needs_root
+def test_only_the_calling_thread_enters_a_namespace() -> None:
     seen: list[int] = []
-    if not ISOLATED:
-        pytest.skip("needs root")
+    entered = threading.Event()
+
+    def look() -> None:
+        entered.wait(60)
+        seen.append(_inode("thread-self"))
+
+    before = _inode("thread-self")
     netns = namespaces.new_netns()
-    with namespaces.entered(netns):
-        pass
-    thread = threading.Thread(target=lambda: seen.append(namespaces.current_netns()))
+    thread = threading.Thread(target=look)
     thread.start()
-    thread.join()
-    assert os.fstat(seen[0]).st_ino == _inode("self")
-    os.close(seen[0])
+    with namespaces.entered(netns):
+        entered.set()
+        thread.join()
+    assert seen == [before]
     os.close(netns)

@@ -1,4 +1,4 @@
-"""The rules alone: our judgement of a packet, and what the kernel does with it."""
+"""Packet filter rules: our evaluation of them, and the kernel's."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Vpc:
             return socket.create_connection((self.node, port), timeout=patience)
 
     def connects(self, port: int, *, passing: bool) -> bool:
-        """Try to connect; give up soon where no answer is expected."""
+        """Try to connect; give up soon if no answer is expected."""
         try:
             self.dial(port, 30 if passing else 0.5).close()
         except TimeoutError:
@@ -80,10 +80,10 @@ def tcp(*ports: int, peers: str = "0.0.0.0/0", allow: bool = True) -> Rule:
         ((_ALL, _ALL, (), _ALL), set()),
     ],
 )
-def test_the_kernel_agrees_with_our_judgement_of_a_packet(
+def test_the_kernel_evaluates_rules_as_we_do(
     vpc: Vpc, rules: tuple[tuple[Rule, ...] | None, ...], passing: set[int]
 ) -> None:
-    """Out of the bastion, into the container; out of and into the container's subnet."""
+    """`rules`: out of the bastion, into the container, out of and into the container's subnet."""
     out, into, edge_out, edge_in = rules
     machines = [Gate(vpc.bastion, out, ()), Gate(vpc.node, (), into)]
     subnets = [Gate(NODE_SUBNETS[0], edge_out, edge_in)]

@@ -1,4 +1,4 @@
-"""The endpoint of the role's credentials."""
+"""The endpoint for the role's credentials."""
 
 from __future__ import annotations
 

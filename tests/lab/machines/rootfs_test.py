@@ -1,4 +1,4 @@
-"""Roots made of Debian packages: built once, whole or not at all, and never written to."""
+"""Roots made of Debian packages: they are built once, completely or not at all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @needs_debian
-def test_builders_at_once_share_one_whole_root(cache: Path) -> None:
+def test_simultaneous_builders_share_one_complete_root(cache: Path) -> None:
     torn = cache / "unpack-torn"  # left by a killed builder
     torn.mkdir(parents=True)
     both = [
@@ -47,20 +47,20 @@ def test_a_damaged_download_is_repeated(cache: Path) -> None:
     damaged = Path(rootfs.find("dropbear", []))
     store = cache / "packages"
     victim = next(store.glob("busybox_*.deb"))
-    # Of the same length: apt-get would keep it.
+    # It has the same length, so apt-get keeps it.
     victim.write_bytes(victim.read_bytes()[:1000].ljust(victim.stat().st_size, b"\0"))
     damaged.rename(damaged.with_name("away"))
     assert (rootfs.find("dropbear", []) / "usr/bin/busybox").stat().st_size > 100_000
 
 
 @needs_debian
-def test_no_such_package(cache: Path) -> None:
+def test_an_unknown_package_is_named_in_the_error(cache: Path) -> None:
     with pytest.raises(LabError, match="no-such-package-at-all"):
         rootfs.find("dropbear", ["no-such-package-at-all"])
     assert not [entry for entry in cache.iterdir() if entry.name.startswith("unpack")]
 
 
-def test_without_apt(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_needs_apt(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(cache))
     with pytest.raises(LabError, match="apt-get and dpkg are needed"):
         rootfs.find("debian", [])

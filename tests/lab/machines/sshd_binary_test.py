@@ -10,7 +10,7 @@ from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines import sshd_binary
 
 
-def test_sshd_of_the_user_s_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_sm_proxy_sshd_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SM_PROXY_SSHD", "/opt/my/sshd")
     assert sshd_binary.find_sshd() == "/opt/my/sshd"
 
@@ -26,7 +26,7 @@ def test_without_an_sshd_the_error_says_how_to_get_one(
         sshd_binary.find_sshd()
 
 
-def test_unpacked_sshd_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unpacked_sshd_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A real download, unpacked, with its libraries; nothing is written outside the folder."""
     if not shutil.which("apt-get"):
         pytest.skip("needs apt-get")

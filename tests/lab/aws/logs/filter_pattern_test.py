@@ -17,7 +17,9 @@ from tests.lab.aws.logs.helpers import put, texts
         ("%inet [0-9.]+%", ["inet 10.0.1.2/24"]),
     ],
 )
-def test_filter_patterns(lab: Lab, stream: dict[str, str], pattern: str, wanted: list[str]) -> None:
+def test_a_filter_pattern_selects_events(
+    lab: Lab, stream: dict[str, str], pattern: str, wanted: list[str]
+) -> None:
     put(lab, stream, '{"sm_proxy_marker": 1}', "inet 10.0.1.2/24", "a marker elsewhere")
     page = lab.client("logs").filter_log_events(
         logGroupName=stream["logGroupName"], filterPattern=pattern

@@ -1,4 +1,4 @@
-"""Write events, and read their texts."""
+"""Writes events and reads their messages."""
 
 from __future__ import annotations
 

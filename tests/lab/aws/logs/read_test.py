@@ -1,4 +1,4 @@
-"""Every way of reading a log."""
+"""All operations that read a log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.lab.aws.harness import Lab, refusal
 from tests.lab.aws.logs.helpers import events, put, texts
 
 
-def test_a_missing_group_or_stream(lab: Lab, stream: dict[str, str]) -> None:
+def test_a_missing_group_or_stream_is_reported(lab: Lab, stream: dict[str, str]) -> None:
     logs = lab.client("logs")
     assert refusal(logs.get_log_events, logGroupName="nope", logStreamName="nope") == (
         "ResourceNotFoundException",
@@ -22,7 +22,7 @@ def test_a_missing_group_or_stream(lab: Lab, stream: dict[str, str]) -> None:
     )
 
 
-def test_forward_until_the_token_repeats(lab: Lab, stream: dict[str, str]) -> None:
+def test_reading_forward_ends_when_the_token_repeats(lab: Lab, stream: dict[str, str]) -> None:
     logs = lab.client("logs")
     put(lab, stream, *"abcde")
     seen: list[str] = []
@@ -38,7 +38,7 @@ def test_forward_until_the_token_repeats(lab: Lab, stream: dict[str, str]) -> No
     assert texts(logs.get_log_events(**stream, **asked)) == ["f"]
 
 
-def test_backward_from_the_end(lab: Lab, stream: dict[str, str]) -> None:
+def test_reading_backward_begins_at_the_end(lab: Lab, stream: dict[str, str]) -> None:
     logs = lab.client("logs")
     put(lab, stream, *"abcde")
     page = logs.get_log_events(**stream, limit=2)
@@ -55,7 +55,7 @@ def test_backward_from_the_end(lab: Lab, stream: dict[str, str]) -> None:
     )
 
 
-def test_between_two_times(lab: Lab, stream: dict[str, str]) -> None:
+def test_events_between_two_times_are_read(lab: Lab, stream: dict[str, str]) -> None:
     put(lab, stream, *"abcde")
     page = lab.client("logs").get_log_events(
         **stream, startTime=1_700_000_000_001, endTime=1_700_000_000_003, startFromHead=True
@@ -63,13 +63,13 @@ def test_between_two_times(lab: Lab, stream: dict[str, str]) -> None:
     assert texts(page) == ["b", "c"]
 
 
-def test_a_page_holds_a_megabyte(lab: Lab, stream: dict[str, str]) -> None:
+def test_a_page_has_at_most_a_megabyte(lab: Lab, stream: dict[str, str]) -> None:
     put(lab, stream, *["x" * 200_000] * 7)
     page = lab.client("logs").get_log_events(**stream, startFromHead=True)
     assert len(page["events"]) == 5
 
 
-def test_empty_pages_while_more_follow(lab: Lab, stream: dict[str, str]) -> None:
+def test_empty_pages_come_before_the_events(lab: Lab, stream: dict[str, str]) -> None:
     logs = lab.client("logs")
     put(lab, stream, "a")
     lab.control.faults(empty_log_pages=2)
@@ -98,7 +98,7 @@ def test_events_are_masked_unless_unmask_is_allowed(lab: Lab, stream: dict[str, 
     assert "not authorized to perform: logs:Unmask" in words
 
 
-def test_filter_by_streams(lab: Lab, stream: dict[str, str]) -> None:
+def test_a_filter_can_select_streams(lab: Lab, stream: dict[str, str]) -> None:
     logs = lab.client("logs")
     group = stream["logGroupName"]
     lab.control.put_logs(group, "job/algo-1-5", events("one", at=1000))
@@ -117,7 +117,7 @@ def test_filter_by_streams(lab: Lab, stream: dict[str, str]) -> None:
     assert code == "InvalidParameterException"
 
 
-def test_a_filter_scans_and_gives_empty_pages(lab: Lab, stream: dict[str, str]) -> None:
+def test_a_filter_returns_empty_pages_while_it_scans(lab: Lab, stream: dict[str, str]) -> None:
     group, name = stream.values()
     lab.control.filler(group, name, 25_000)
     lab.control.put_logs(group, name, [{"timestamp": int(time.time() * 1000), "message": "needle"}])

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: groups and streams, and what goes into them."""
+"""CloudWatch Logs: groups, streams and writing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.lab.aws.harness import Lab, refusal
 from tests.lab.aws.logs.helpers import events, texts
 
 
-def test_put_log_events(lab: Lab) -> None:
+def test_log_events_are_written_in_chronological_order(lab: Lab) -> None:
     logs = lab.client("logs")
     group = f"/own/{uuid.uuid4().hex}"
     logs.create_log_group(logGroupName=group)
@@ -31,7 +31,7 @@ def test_put_log_events(lab: Lab) -> None:
     assert [line["logGroupName"] for line in found] == [group]
 
 
-def test_streams_by_name(lab: Lab, stream: dict[str, str]) -> None:
+def test_streams_are_listed_by_name(lab: Lab, stream: dict[str, str]) -> None:
     logs = lab.client("logs")
     group = stream["logGroupName"]
     for number in range(60):
@@ -49,7 +49,7 @@ def test_streams_by_name(lab: Lab, stream: dict[str, str]) -> None:
     assert code == "InvalidParameterException"
 
 
-def test_streams_by_their_last_event(lab: Lab, stream: dict[str, str]) -> None:
+def test_streams_are_listed_by_their_last_event(lab: Lab, stream: dict[str, str]) -> None:
     logs = lab.client("logs")
     group = stream["logGroupName"]
     lab.control.put_logs(group, "a", events("x", at=2000))
@@ -59,7 +59,7 @@ def test_streams_by_their_last_event(lab: Lab, stream: dict[str, str]) -> None:
     assert names == ["a", "b", stream["logStreamName"]]
     lab.control.put_logs(group, "b", events("x", at=9000))
     found = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="b")
-    assert found["logStreams"][0]["lastEventTimestamp"] == 1000  # told late
+    assert found["logStreams"][0]["lastEventTimestamp"] == 1000  # it is updated late
     assert refusal(
         logs.describe_log_streams,
         logGroupName=group,

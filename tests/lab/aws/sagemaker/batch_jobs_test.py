@@ -7,7 +7,7 @@ import pytest
 from tests.lab.aws.harness import Lab, refusal
 
 
-def test_a_processing_job_is_made_moved_and_listed(lab: Lab) -> None:
+def test_a_processing_job_is_created_changed_and_listed(lab: Lab) -> None:
     sagemaker = lab.client("sagemaker")
     name = f"processing-{uuid.uuid4().hex[:8]}"
     network = {"VpcConfig": {"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0a"]}}
@@ -29,7 +29,7 @@ def test_a_processing_job_is_made_moved_and_listed(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("kind", ["processing", "transform"])
-def test_no_such_job_of_another_kind(lab: Lab, kind: str) -> None:
+def test_a_missing_processing_or_transform_job_is_reported(lab: Lab, kind: str) -> None:
     describe = getattr(lab.client("sagemaker"), f"describe_{kind}_job")
     member = f"{kind.capitalize()}JobName"
     assert refusal(describe, **{member: "nope"}) == (

@@ -1,4 +1,4 @@
-"""Training jobs, as a client sees them."""
+"""Training jobs, as a client of the API sees them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_new_job_is_starting_and_reported_to_the_supervisor(lab: Lab, new_job:
     }
 
 
-def test_stopping(lab: Lab, new_job: NewJob) -> None:
+def test_a_stopped_job_is_stopping_until_it_has_uploaded(lab: Lab, new_job: NewJob) -> None:
     name = new_job()
     sagemaker = lab.client("sagemaker")
     lab.control.set_status(name, "Training")
@@ -46,7 +46,7 @@ def test_remote_debug_is_updated_only_while_the_job_runs(lab: Lab, new_job: NewJ
     assert job["RemoteDebugConfig"] == {"EnableRemoteDebug": True}
 
 
-def test_a_missing_job(lab: Lab, new_job: NewJob) -> None:
+def test_a_missing_training_job_is_reported(lab: Lab, new_job: NewJob) -> None:
     name = new_job("Case-" + uuid.uuid4().hex[:8])
     for region, other in (("us-east-1", name.upper()), ("eu-west-1", name)):
         describe = lab.client("sagemaker", region).describe_training_job
@@ -57,14 +57,14 @@ def test_a_missing_job(lab: Lab, new_job: NewJob) -> None:
         )
 
 
-def test_a_name_can_be_used_once(lab: Lab, new_job: NewJob) -> None:
+def test_a_second_job_of_the_same_name_is_refused(lab: Lab, new_job: NewJob) -> None:
     name = new_job()
     code, words, _ = refusal(lab.client("sagemaker").create_training_job, **job_request(name))
     assert code == "ResourceInUse"
     assert words.startswith("Training job names must be unique within an AWS account and region")
 
 
-def test_no_such_endpoint(lab: Lab) -> None:
+def test_a_missing_endpoint_is_reported(lab: Lab) -> None:
     assert refusal(lab.client("sagemaker").describe_endpoint, EndpointName="nope") == (
         "ValidationException",
         'Could not find endpoint "arn:aws:sagemaker:us-east-1:123456789012:endpoint/nope".',

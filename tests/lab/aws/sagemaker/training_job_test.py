@@ -18,7 +18,7 @@ def test_the_description_repeats_the_request(lab: Lab, new_job: NewJob) -> None:
     assert tags == [{"Key": "team", "Value": "lab"}]
 
 
-def test_the_whole_life_of_a_job(lab: Lab, new_job: NewJob) -> None:
+def test_a_job_records_all_its_statuses(lab: Lab, new_job: NewJob) -> None:
     name = new_job()
     life = ["Pending", "Downloading", "Training", "Uploading", "Completed"]
     for status in life:

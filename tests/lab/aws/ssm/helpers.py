@@ -1,4 +1,4 @@
-"""A session to a host behind an instance."""
+"""Requests for a session to a host behind an instance."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from tests.lab.aws.ssm.helpers import remote
 
 
 @pytest.mark.parametrize("ping", ["ConnectionLost", "Inactive", "absent"])
-def test_a_target_that_is_not_online(lab: Lab, bastion: str, ping: str) -> None:
+def test_a_target_that_is_not_online_refuses_sessions(lab: Lab, bastion: str, ping: str) -> None:
     lab.control.faults(ping_status=ping)
     ssm = lab.client("ssm")
     assert refusal(ssm.start_session, **remote(bastion))[0] == "TargetNotConnected"

@@ -1,4 +1,4 @@
-"""Sessions and the instances they go to."""
+"""Sessions and their targets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_session_is_served_by_the_gateway(lab: Lab, bastion: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["i-0123456789abcdef0", "mi-0123456789abcdef0"])
-def test_an_unknown_target(lab: Lab, target: str) -> None:
+def test_an_unknown_target_refuses_sessions(lab: Lab, target: str) -> None:
     assert refusal(lab.client("ssm").start_session, **remote(target)) == (
         "TargetNotConnected",
         f"{target} is not connected.",
@@ -84,7 +84,7 @@ def test_a_session_into_a_training_container_ends_with_the_job(
     assert started["SessionId"] not in lab.control.sessions()
 
 
-def test_an_agent_too_old_for_remote_hosts(lab: Lab, bastion: str) -> None:
+def test_an_old_agent_refuses_sessions_to_remote_hosts(lab: Lab, bastion: str) -> None:
     ssm = lab.client("ssm")
     lab.control.faults(agent_version="3.1.1188.0")
     code, words, _ = refusal(ssm.start_session, **remote(bastion))
@@ -95,7 +95,9 @@ def test_an_agent_too_old_for_remote_hosts(lab: Lab, bastion: str) -> None:
     ssm.start_session(**remote(bastion))
 
 
-def test_a_training_container_with_remote_debug(lab: Lab, new_job: Callable[..., str]) -> None:
+def test_a_training_container_accepts_sessions_if_remote_debug_is_on(
+    lab: Lab, new_job: Callable[..., str]
+) -> None:
     job = new_job()
     off = new_job(RemoteDebugConfig={"EnableRemoteDebug": False})
     start = lab.client("ssm").start_session

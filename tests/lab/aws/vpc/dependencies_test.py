@@ -1,4 +1,4 @@
-"""A resource in use cannot be deleted; a deleted one is no longer listed."""
+"""A resource in use cannot be deleted, and a deleted one is no longer listed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_an_empty_subnet_is_deleted(lab: Lab, vpc: str) -> None:
         f"The subnet ID '{gone}' does not exist",
         400,
     )
-    again = subnet(ec2, vpc)  # and the records can still be read
+    again = subnet(ec2, vpc)  # the records can still be read
     assert refusal(ec2.delete_vpc, VpcId=vpc)[0] == "DependencyViolation"
     ec2.delete_subnet(SubnetId=again)
 

@@ -1,4 +1,4 @@
-"""Records that block a connection where no packet filter runs: the AWS endpoint enforces them."""
+"""Without a packet filter, the AWS endpoint enforces records that block a connection."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def account(lab: Lab, new_job: Callable[..., str]) -> Account:
     return found
 
 
-def test_a_group_without_egress(account: Account) -> None:
+def test_a_group_without_egress_blocks_the_connection(account: Account) -> None:
     assert not account.dropped()
     everywhere = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     account.ec2.revoke_security_group_egress(GroupId=account.group, IpPermissions=everywhere)
@@ -95,7 +95,7 @@ def test_a_group_without_egress(account: Account) -> None:
 
 
 @pytest.mark.parametrize(("first", "last", "egress"), [(22, 22, False), (32768, 60999, True)])
-def test_an_acl_that_drops_requests_or_answers(
+def test_an_acl_blocks_requests_or_answers(
     account: Account, first: int, last: int, *, egress: bool
 ) -> None:
     account.ec2.create_network_acl_entry(
@@ -112,7 +112,7 @@ def test_an_acl_that_drops_requests_or_answers(
     assert not account.dropped()
 
 
-def test_an_endpoint_whose_group_has_no_ingress(account: Account) -> None:
+def test_an_endpoint_whose_group_has_no_ingress_disconnects_the_agent(account: Account) -> None:
     assert account.ping() == "Online"
     account.ec2.revoke_security_group_ingress(GroupId=account.group, IpPermissions=account.rule)
     assert account.ping() == "ConnectionLost"

@@ -1,4 +1,4 @@
-"""Moto's records, read between its calls."""
+"""Moto's records are read only between its calls."""
 
 from __future__ import annotations
 
