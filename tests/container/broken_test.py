@@ -1,4 +1,4 @@
-"""A job trains even if ssh is broken: without a long wait, and with the same exit code."""
+"""A job trains even if ssh is broken: without a long delay, and with the same exit code."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CONTAINER = Path(__file__).parents[2] / "container"
 MARKER = re.compile(r'\{"sm_proxy_marker".*')  # other output may stand before it on the line
 pytestmark = pytest.mark.skipif(not ISOLATED, reason="needs namespaces")
 
-# What breaks ssh (run as root in its own namespaces; `$fakes` is a writable folder), and what the
-# marker then says: None if the program ends long before the marker.
+# Shell code that breaks ssh (run as root in its own namespaces; `$fakes` is a writable folder), and
+# the problem in the marker: None if the program may end before the marker.
 HIDE = "hide() { for f in /usr/local/bin/$1 /usr/bin/$1 /bin/$1 /usr/sbin/$1; do"
 HIDE += ' [ ! -e "$f" ] || mount --bind /dev/null "$f"; done; rm -f $applets/$1; }\n'
 FAKE = "fake() { printf '#!/bin/sh\\n%s\\n' \"$2\" >$fakes/$1; chmod 755 $fakes/$1; }\n"
@@ -123,7 +123,7 @@ WAYS = {
     ),
 }
 
-# These depend on the shell: they run in both shells, not only in the soak.
+# These depend on the shell, so they run in both shells, also outside the soak.
 IN_BOTH = (
     "no small tools",
     "no tools at all",
@@ -134,10 +134,10 @@ IN_BOTH = (
 
 
 def run(tmp_path: Path, shell: str, prelude: str, *, marker: bool) -> tuple[int, str, float]:
-    """Run a job in its own namespaces, until it has trained and, if `marker`, printed its marker.
+    """Run a job in its own namespaces until it has trained and, if `marker`, printed its marker.
 
     Returns:
-        Its exit code, its log, and when its program began (s).
+        Its exit code, its log, and the seconds until its program began.
     """
     applets, argv = tmp_path / "busybox", "/bin/sh"
     path = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -183,7 +183,7 @@ def run(tmp_path: Path, shell: str, prelude: str, *, marker: bool) -> tuple[int,
                 took = time.monotonic() - began
             if took < float("inf") and (not marker or "sm_proxy_marker" in log):
                 break
-        log += process.communicate()[0]  # the end of its input ends the program
+        log += process.communicate()[0]  # this closes the program's stdin, which ends it
     return process.returncode, log, took
 
 
@@ -201,7 +201,7 @@ def test_the_program_runs_and_the_marker_says_what_failed(
     code, log, took = run(tmp_path, shell, prelude, marker=problem is not None)
     assert "trained\n" in log, log
     assert code == 42, log
-    assert took < 40, log  # the hanging programs hang for longer
+    assert took < 40, log  # the programs that hang do so for 600 s
     if problem:
         found = [json.loads(marker) for marker in MARKER.findall(log)]
         assert len(found) == 1, log
@@ -210,7 +210,7 @@ def test_the_program_runs_and_the_marker_says_what_failed(
 
 @pytest.mark.parametrize("way", ["no server", "nowhere to write", "half of our files are missing"])
 def test_no_window_waits_without_ssh(tmp_path: Path, way: str) -> None:
-    """No user can connect, so a time window would be a waste."""
+    """No user could connect, so a time window would waste money."""
     time_windows = "export SM_PROXY_WAIT=1h SM_PROXY_KEEP_FAILURE=1h SM_PROXY_KEEP_CONNECTED=1h; "
     code, log, took = run(tmp_path, "sh", time_windows + WAYS[way][0], marker=False)
     assert code == 42, log
@@ -218,7 +218,7 @@ def test_no_window_waits_without_ssh(tmp_path: Path, way: str) -> None:
 
 
 @pytest.mark.parametrize("link", ["ln -s us/entrypoint.sh /mnt/train", "ln -s /mnt/us /mnt/train"])
-def test_started_through_a_link(tmp_path: Path, link: str) -> None:
+def test_the_entrypoint_can_be_started_through_a_link(tmp_path: Path, link: str) -> None:
     prelude = f"{link}; ln -s ../mnt/train /tmp/train; export SM_PROXY_SSHD=/none; "
     prelude += "set -- /tmp/train; [ ! -d $1 ] || set -- $1/entrypoint.sh"
     code, log, _ = run(tmp_path, "sh", prelude, marker=True)

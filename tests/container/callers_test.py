@@ -1,4 +1,4 @@
-"""The entrypoint as a command of the job's own scripts: ssh lives as long as its callers."""
+"""The job's scripts may call the entrypoint: ssh runs as long as one of its callers."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ import pytest
 
 from tests.soak import cases
 
-from .conftest import (
-    ISOLATED,
-    OTHER_SHELL,
-    SHELLS,
-    Box,
-    marker_of,
-    until_ready,
-)
+from .conftest import OTHER_SHELL, SHELLS, Box, marker_of, needs_container, until_ready
 
-in_sh = pytest.mark.parametrize("box", cases(SHELLS, ["sh"]), indirect=True)
 in_other_shell = pytest.mark.parametrize("box", cases(SHELLS, [OTHER_SHELL]), indirect=True)
 
 
@@ -25,8 +17,8 @@ def until_gone(box: Box) -> str:
     return f"n=0; while {alive} && [ $n -lt 600 ]; do n=$((n + 1)); sleep 0.1; done; {alive}"
 
 
-def test_called_from_a_script(box: Box) -> None:
-    """ssh lives as long as its caller, and then keeps no pipe open."""
+def test_ssh_runs_as_long_as_the_script_that_called_it(box: Box) -> None:
+    """After that it keeps no pipe open."""
     box.hurry()
     home = box.inside("opt/sm-proxy")
     caller = f"{home}/real.sh; {until_ready(box)}; echo trained"
@@ -38,9 +30,9 @@ def test_called_from_a_script(box: Box) -> None:
     assert code != 0
 
 
-def test_called_by_all_processes_of_a_node_at_once(box: Box) -> None:
-    """As torchrun and mpirun do: the first starts ssh, which lives as long as one of them."""
-    # Not shorter: the last one has to register while the others still run.
+def test_all_processes_of_a_node_may_call_it_at_once(box: Box) -> None:
+    """With torchrun and mpirun, the first one starts ssh, which runs as long as one of them."""
+    # Not shorter: the last process must register while the others still run.
     box.replace("serve.sh", "watch_pause=1 ", "watch_pause=0.5 ")
     entry = f"{box.inside('opt/sm-proxy')}/real.sh"
     alive = f"kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')})"
@@ -52,8 +44,8 @@ def test_called_by_all_processes_of_a_node_at_once(box: Box) -> None:
 
 
 @in_other_shell
-def test_called_by_one_script_after_the_other(box: Box) -> None:
-    """The end of the first script does not end the ssh of the second."""
+def test_ssh_goes_on_if_a_second_script_calls_it(box: Box) -> None:
+    """The end of the first script does not end ssh."""
     entry = f"{box.inside('opt/sm-proxy')}/real.sh"
     first = f"{entry}; {until_ready(box)}; sleep 1.2; true"
     second = f"{entry}; sleep 2.5; kill -0 $(cat {box.inside('opt/ml/run/sshd.pid')}) && echo alive"
@@ -61,8 +53,8 @@ def test_called_by_one_script_after_the_other(box: Box) -> None:
     assert "alive" in lines
 
 
-@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
-def test_called_from_a_script_without_proc(box: Box) -> None:
+@needs_container
+def test_ssh_ends_with_its_caller_without_proc(box: Box) -> None:
     box.hurry()
     home, pid = box.inside("opt/sm-proxy"), box.inside("opt/ml/run/sshd.pid")
     caller = f"{home}/real.sh; {until_ready(box)}; sleep 0.8; kill -0 $(cat {pid}) && echo alive"

@@ -1,4 +1,4 @@
-"""The clock for time windows and keys from S3: it does not follow the date."""
+"""The clock for time windows and keys from S3 does not depend on the date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UPTIME = Path("/proc/uptime")
 
 
 def ticks(folder: Path, uptime: str, *dates: str) -> list[str]:
-    """What the clock shows while `date` prints one value after the other."""
+    """The clock's values while `date` prints one of `dates` after the other."""
     date = folder / "date"
     date.write_text("#!/bin/sh\nread -r now <now && echo $now || exit 1\n", encoding="utf-8")
     date.chmod(0o755)
@@ -29,12 +29,12 @@ def ticks(folder: Path, uptime: str, *dates: str) -> list[str]:
 
 
 @pytest.mark.skipif(not UPTIME.exists(), reason="needs /proc/uptime")
-def test_setting_the_wall_clock_changes_nothing(tmp_path: Path) -> None:
+def test_the_clock_ignores_changes_of_the_date(tmp_path: Path) -> None:
     before = float(UPTIME.read_text(encoding="ascii").split()[0])
     first, second = map(int, ticks(tmp_path, str(UPTIME), "1000000000", "5000000000"))
     after = float(UPTIME.read_text(encoding="ascii").split()[0])
     assert int(before) <= first <= second <= after
 
 
-def test_without_proc(tmp_path: Path) -> None:
+def test_without_proc_the_clock_uses_the_date(tmp_path: Path) -> None:
     assert ticks(tmp_path, "/none", "1000", "1001", "no number") == ["1000", "1001", "1002"]

@@ -1,4 +1,4 @@
-"""A container without a lab: in namespaces if they are allowed, else in a folder."""
+"""A container without a lab: in namespaces if they are permitted, else in a folder."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ BUSYBOX = os.environ.get("SM_PROXY_TEST_BUSYBOX") or shutil.which("busybox-stati
 BUSYBOX = BUSYBOX or shutil.which("busybox")
 SHELLS = ["sh", "busybox"]
 OTHER_SHELL = "busybox" if BUSYBOX and ISOLATED else "sh"
-"""The slower shell, which is more likely to behave differently; `sh` if it is not available."""
+"""The slower shell, which is also more likely to behave differently; `sh` without busybox."""
+
+needs_container = pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 
 
 def shell_argv(shell: str) -> list[str]:
-    """The command of one of SHELLS. Skips the test if this machine has no busybox."""
+    """The command of one of SHELLS. Skip the test if this machine has no busybox."""
     if shell == "sh":
         return ["sh"]
     if not BUSYBOX:
@@ -53,7 +55,7 @@ class Box:
     sshd: str
     started: list[subprocess.Popen[str]] = field(default_factory=list)
     prelude: str = ""
-    """Shell commands before the entrypoint, as other steps of a Dockerfile."""
+    """Shell commands to run before the entrypoint, like other steps of a Dockerfile."""
 
     def inside(self, path: str) -> str:
         """A path of the image, as programs in the container see it."""
@@ -61,7 +63,7 @@ class Box:
 
     @property
     def run_dir(self) -> Path:
-        """The entrypoint's folder of run-time files."""
+        """The entrypoint's folder for run-time files."""
         return self.root / "opt" / "ml" / "run"
 
     @property
@@ -77,7 +79,7 @@ class Box:
         return self.sshd
 
     def add_program(self, name: str, script: str) -> str:
-        """Put a script for /bin/sh into the image; returns its path in the container."""
+        """Put a script for /bin/sh into the image; return its path in the container."""
         file = self.root / "opt/program" / name
         file.parent.mkdir(exist_ok=True)
         file.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
@@ -85,7 +87,7 @@ class Box:
         return self.inside(f"opt/program/{name}")
 
     def replace(self, file: str, old: str, new: str) -> None:
-        """Replace a text that occurs once in a script of ours: a pause, for example."""
+        """Replace a text, such as a pause, that occurs once in one of our scripts."""
         path = self.root / "opt/sm-proxy" / file
         text = path.read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{file} has no single {old!r}"
@@ -119,7 +121,7 @@ class Box:
         if self.prelude:
             argv = ["/bin/sh", "-c", f'{self.prelude}\nexec "$@"', "sh", *argv]
         if self.shell == "busybox":
-            # This machine's /bin/sh and small tools become busybox's for this container.
+            # In this container, busybox is /bin/sh and the small tools.
             script = (
                 "mount --bind /opt/busybox/busybox /bin/sh && export PATH=/opt/busybox:/usr/bin"
                 ' && exec "$@"'
@@ -130,7 +132,6 @@ class Box:
             binds["lab-tools"] = str(sshd_binary.cache_folder().absolute())
         ready = self.environment() | environment
         spec: dict[str, Any] = {
-            "supervisor": os.getpid(),
             "isolated": ISOLATED,
             "netns": self.cable.netns,
             "hostname": "algo-1",
@@ -153,12 +154,12 @@ class Box:
         return process
 
     def run(self, *program: str, **environment: str) -> tuple[int, list[str]]:
-        """Run until the program ends; returns its exit code and the lines of its log."""
+        """Run until the program ends; return its exit code and the lines of its log."""
         output, _ = self.start(*program, **environment).communicate(timeout=120)
         return self.started[-1].returncode, output.splitlines()
 
     def run_directly(self, argv: list[str], **environment: str) -> tuple[int, list[str]]:
-        """Run a command in place of the entrypoint, which gets the name real.sh."""
+        """Run a command instead of the entrypoint, which gets the name real.sh."""
         home = self.root / "opt" / "sm-proxy"
         (home / "entrypoint.sh").rename(home / "real.sh")
         wrapper = home / "entrypoint.sh"
@@ -179,7 +180,7 @@ class Box:
 
 
 def marker_of(lines: list[str]) -> dict[str, Any]:
-    """The marker among the lines; there must be exactly one."""
+    """The only marker in the lines; fail if there are none or several."""
     found = [line for line in lines if "sm_proxy_marker" in line]
     assert len(found) == 1, lines
     return dict(json.loads(found[0]))
@@ -222,7 +223,7 @@ def box(request: pytest.FixtureRequest, tmp_path: Path, sshd: str) -> Iterator[B
 
 @contextlib.contextmanager
 def container(shell: str, root: Path, sshd: str) -> Iterator[Box]:
-    """A container in which nothing runs yet."""
+    """A container that has not been started yet."""
     image.write_image(root)
     claim = None
     if ISOLATED:

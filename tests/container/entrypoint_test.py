@@ -1,4 +1,4 @@
-"""The entrypoint: the marker, its problems, and the job's program."""
+"""The entrypoint: its marker, the problems in it, and the job's program."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .conftest import (
     SHELLS,
     Box,
     marker_of,
+    needs_container,
     shell_function,
     until_ready,
 )
@@ -28,7 +29,7 @@ in_sh = pytest.mark.parametrize("box", cases(SHELLS, ["sh"]), indirect=True)
 in_other_shell = pytest.mark.parametrize("box", cases(SHELLS, [OTHER_SHELL]), indirect=True)
 
 
-def test_marker(box: Box) -> None:
+def test_the_marker_describes_the_container(box: Box) -> None:
     code, lines = box.run(
         "sh", "-c", until_ready(box), SM_PROXY_AUTHORIZED_KEY=KEY, CREDENTIALS=SECRET
     )
@@ -52,7 +53,7 @@ def test_marker(box: Box) -> None:
 
 @in_other_shell
 def test_a_large_variable_does_not_displace_others(box: Box) -> None:
-    """Sessions other than login shells lack only that variable, whatever the order is."""
+    """Sessions other than login shells lack only the large variables, in any order."""
     large = {"SM_TRAINING_ENV": "x" * 130_000, "SM_HPS": "x" * 130_000}
     small = {f"SM_{number}": "here" for number in range(50)}
     code, _ = box.run("sh", "-c", until_ready(box), **large, **small)
@@ -62,7 +63,7 @@ def test_a_large_variable_does_not_displace_others(box: Box) -> None:
     assert [name for name in small if f'"{name}=here"' not in config] == []
 
 
-def test_marker_means_that_sshd_listens(box: Box) -> None:
+def test_sshd_listens_when_the_marker_is_printed(box: Box) -> None:
     process = box.start("sleep", "30", SM_PROXY_AUTHORIZED_KEY=KEY)
     assert process.stdout is not None
     marker = json.loads(process.stdout.readline())
@@ -72,9 +73,9 @@ def test_marker_means_that_sshd_listens(box: Box) -> None:
 
 @pytest.mark.parametrize(("box", "newer"), product(SHELLS, [True, False]), indirect=["box"])
 def test_one_wrong_key_does_not_lock_the_bastion_out(box: Box, *, newer: bool) -> None:
-    """If sshd has penalties for addresses we turn them off; an older sshd still starts."""
+    """We turn off sshd's penalties for addresses, and an older sshd without them still starts."""
     dump = " && echo 'PerSourcePenalties crash:90.000000 authfail:5.000000'" if newer else ""
-    script = (  # an sshd that lists the option; this machine's may not know it
+    script = (  # a fake sshd that knows the option: this machine's may not
         f'case " $* " in *" -T "*) {box.server} "$@"{dump}; exit ;; esac; config=$4\n'
         f'sed "s/^PerSourcePenalties no$//" $config >$config.older\n'
         f'shift 4; exec {box.server} -D -e -f $config.older "$@"'
@@ -91,9 +92,9 @@ HIDE_IP = "for t in /sbin/ip /bin/ip /usr/bin/ip /usr/sbin/ip; do [ -e $t ] && "
 HIDE_IP += "mount --bind /dev/null $t; done; "
 
 
-@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+@needs_container
 @pytest.mark.parametrize("proc", [True, False])
-def test_addresses_without_any_tool(box: Box, *, proc: bool) -> None:
+def test_the_marker_has_the_address_without_ip_and_proc(box: Box, *, proc: bool) -> None:
     if box.shell == "busybox" and not proc:
         pytest.skip("this busybox has its own ip built in, found without a file")
     hide = HIDE_IP + ("" if proc else "mount -t tmpfs none /proc; ")
@@ -107,10 +108,10 @@ def test_addresses_without_any_tool(box: Box, *, proc: bool) -> None:
     assert marker_of(lines)["addresses"] == [found]
 
 
-@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+@needs_container
 @pytest.mark.parametrize("tools", ["env -0", "awk", "env"])
-def test_the_jobs_environment_without_proc(box: Box, tools: str) -> None:
-    """With the keys in it, whichever program of the image prints it."""
+def test_the_jobs_environment_is_found_without_proc(box: Box, tools: str) -> None:
+    """It includes the keys, with each program that may print it."""
     if box.shell == "busybox" and tools != "env -0":
         pytest.skip("this busybox has its own env and awk built in")
     hide = "mount -t tmpfs none /proc; "
@@ -133,8 +134,8 @@ def test_the_jobs_environment_without_proc(box: Box, tools: str) -> None:
     assert shown == "of the job\na='b'\n" + ("" if tools == "env" else "c=d\n")
 
 
-def test_processing_job(box: Box) -> None:
-    """Its resourceconfig.json is in another folder and does not name an interface."""
+def test_the_marker_of_a_processing_job_has_its_node(box: Box) -> None:
+    """Its resourceconfig.json is in another folder, and has no interface name."""
     ml = box.root / "opt" / "ml"
     (ml / "config").mkdir()
     config = ml / "input" / "config" / "resourceconfig.json"
@@ -149,16 +150,16 @@ def test_processing_job(box: Box) -> None:
 
 
 @pytest.mark.parametrize(("box", "code"), product(SHELLS, [7, 255]), indirect=["box"])
-def test_exit_code(box: Box, code: int) -> None:
+def test_the_exit_code_is_the_programs(box: Box, code: int) -> None:
     assert box.run("sh", "-c", f"exit {code}")[0] == code
 
 
-def test_exit_code_of_a_signal(box: Box) -> None:
+def test_a_program_that_a_signal_ends_gives_128_plus_n(box: Box) -> None:
     kept = {"SM_PROXY_KEEP_SUCCESS": "1h"}
     assert box.run("sh", "-c", "kill -USR1 $$", **kept)[0] == 128 + signal.SIGUSR1
 
 
-def test_missing_program(box: Box) -> None:
+def test_a_missing_program_gives_127(box: Box) -> None:
     assert box.run("/no/such/program")[0] == 127
 
 
@@ -175,7 +176,7 @@ def test_arguments_and_output_are_unchanged(box: Box) -> None:
     assert [line for line in lines if line.endswith("|")] == ["a  b|", "*|", "$HOME|", "c\\d|"]
 
 
-def test_program_runs_without_sshd(box: Box) -> None:
+def test_the_program_runs_without_sshd(box: Box) -> None:
     box.hurry()
     failed = box.inside("opt/ml/run/failed")
     code, lines = box.run(

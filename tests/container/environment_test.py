@@ -1,4 +1,4 @@
-"""Values of the job's environment that a shell could stumble over."""
+"""Variables of the job's environment that a shell could misinterpret."""
 
 from __future__ import annotations
 

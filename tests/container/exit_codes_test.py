@@ -1,4 +1,4 @@
-"""Exit codes and signals of the job: without us, with us, and in time windows."""
+"""Exit codes and signals of a job are the same without us, with us, and in time windows."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ WAYS = ("without us", "with us", "in time windows")
 
 @dataclass(frozen=True)
 class Shell:
-    """A shell that runs the entrypoint; `done` exists, so that no container is kept.
+    """A shell that runs the entrypoint.
 
-    Another process stands in for a server that was started before: it is the program that counts.
+    The file `done` exists, so that no container is kept. Another process plays a server that is
+    already running, so that the entrypoint starts none.
     """
 
     argv: list[str]
@@ -84,25 +85,25 @@ def shell(prepared: Shell) -> Iterator[Shell]:
     yield prepared
     for process in prepared.started:
         process.kill()
-        with process:  # it closes the pipes: an orphan of a failed test may still hold them
+        with process:  # close the pipes: an orphan of a failed test may still have them open
             pass
     prepared.started.clear()
 
 
 def status(process: subprocess.Popen[str]) -> int:
-    """Its exit status, as a container engine gives it."""
+    """Wait for the end; return the exit status as a container engine reports it."""
     process.communicate(timeout=60)
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 42, 126, 127, 128, 255])
-def test_exit(shell: Shell, code: int) -> None:
+def test_the_exit_code_is_the_programs(shell: Shell, code: int) -> None:
     running = [shell.start(way, ["sh", "-c", f"exit {code}"]) for way in WAYS]
     assert [status(process) for process in running] == [code] * 3
 
 
 @pytest.mark.parametrize("name", ["KILL", "TERM", "SEGV", "INT", "ABRT", "USR2", "PIPE"])
-def test_death_by_a_signal_of_its_own(shell: Shell, name: str) -> None:
+def test_a_program_that_kills_itself_gives_128_plus_n(shell: Shell, name: str) -> None:
     script = f"ulimit -c 0; kill -s {name} $$; sleep 20"
     running = [shell.start(way, ["sh", "-c", script]) for way in WAYS]
     expected = 128 + signal.Signals[f"SIG{name}"]
@@ -110,7 +111,9 @@ def test_death_by_a_signal_of_its_own(shell: Shell, name: str) -> None:
 
 
 @pytest.mark.parametrize(("mode", "code"), [(None, 127), (0o644, 126)])
-def test_not_a_program(shell: Shell, tmp_path: Path, mode: int | None, code: int) -> None:
+def test_a_program_that_cannot_run_gives_126_or_127(
+    shell: Shell, tmp_path: Path, mode: int | None, code: int
+) -> None:
     program = tmp_path / "program"
     if mode:
         program.write_text("#!/bin/sh\n", encoding="utf-8")
@@ -118,8 +121,8 @@ def test_not_a_program(shell: Shell, tmp_path: Path, mode: int | None, code: int
     assert [status(shell.start(way, [str(program)])) for way in WAYS[1:]] == [code] * 2
 
 
-def test_environment_of_the_program_is_the_jobs_own(shell: Shell) -> None:
-    """Also if its variables have the names of ours."""
+def test_the_program_gets_the_jobs_environment_unchanged(shell: Shell) -> None:
+    """Even if its variables have the same names as ours."""
     sources = [
         ENTRYPOINT.with_name(name)
         for name in ("entrypoint.sh", "duration.sh", "hold.sh", "clock.sh")
@@ -141,11 +144,11 @@ def test_environment_of_the_program_is_the_jobs_own(shell: Shell) -> None:
 
 
 def test_few_programs_run_before_the_jobs(tmp_path: Path) -> None:
-    """That keeps the start within 200 ms, which bench/container_start.py measures."""
+    """So the start takes less than 200 ms, which bench/container_start.py measures."""
     programs, log = tmp_path / "bin", tmp_path / "log"
     programs.mkdir()
     for file in [*Path("/usr/bin").iterdir(), *Path("/bin").iterdir()]:
-        # Without setsid the ssh half does not start: all programs here are the entrypoint's.
+        # The fake setsid does not start the ssh half, so all other programs are the entrypoint's.
         then = "" if file.name == "setsid" else f'exec {file} "$@"'
         shim = programs / file.name
         shim.write_text(f'#!/bin/sh\necho "{file.name} $*" >>{log}\n{then}\n', encoding="utf-8")
@@ -169,12 +172,14 @@ LOOP = "while :; do sleep 0.05; done"
     [
         (f"echo on; {LOOP}", None),
         (f"trap 'exit 5' @; echo on; {LOOP}", 5),
-        # It ends by itself after a signal that it ignores.
+        # The program ignores the signal and ends by itself later.
         ("trap '' @; echo on; sleep 0.4; exit 9", 9),
     ],
     ids=["dies", "traps", "ignores"],
 )
-def test_signal(shell: Shell, name: str, script: str, code: int | None) -> None:
+def test_a_signal_reaches_the_program(
+    shell: Shell, name: str, script: str, code: int | None
+) -> None:
     number = signal.Signals[f"SIG{name}"]
     running = [shell.start(way, ["sh", "-c", script.replace("@", name)]) for way in WAYS]
     for process in running:
@@ -186,7 +191,9 @@ def test_signal(shell: Shell, name: str, script: str, code: int | None) -> None:
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
-def test_signal_while_the_program_is_being_started(shell: Shell, tmp_path: Path, name: str) -> None:
+def test_a_signal_during_the_programs_start_reaches_it(
+    shell: Shell, tmp_path: Path, name: str
+) -> None:
     """The program may run before the shell that started it has noted its process id."""
     ours = Path(shutil.copytree(ENTRYPOINT.parent, tmp_path / "ours"))
     hold = ours / "hold.sh"
@@ -203,8 +210,10 @@ def test_signal_while_the_program_is_being_started(shell: Shell, tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "USR1"])
-def test_signal_before_the_program_is_executed(shell: Shell, tmp_path: Path, name: str) -> None:
-    """The child is still a shell then, and would drop the signal."""
+def test_a_signal_before_the_programs_exec_reaches_it(
+    shell: Shell, tmp_path: Path, name: str
+) -> None:
+    """The child is still a shell at that time, and would drop the signal."""
     ours = Path(shutil.copytree(ENTRYPOINT.parent, tmp_path / "ours"))
     hold = ours / "hold.sh"
     text = hold.read_text(encoding="utf-8")
@@ -217,16 +226,16 @@ def test_signal_before_the_program_is_executed(shell: Shell, tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_descriptors(shell: Shell, closed: str) -> None:
+def test_the_exit_code_is_kept_with_closed_descriptors(shell: Shell, closed: str) -> None:
     wrapper = ["sh", "-c", f'exec "$@" {closed}', "sh", *shell.argv]
     closing = replace(shell, argv=wrapper)
     assert [status(closing.start(way, ["sh", "-c", "exit 5"])) for way in WAYS[1:]] == [5] * 2
 
 
-def test_child_of_the_program(shell: Shell) -> None:
+def test_a_signal_reaches_children_only_in_a_window(shell: Shell) -> None:
     """Without a window only the program gets a signal; in a window, its process group does."""
     child = "trap 'echo child; exit' TERM; echo on; while :; do sleep 0.05; done"
-    # The child prints "on", when its parent is ready for a signal too.
+    # The child prints "on" when its parent is ready for a signal, too.
     script = "trap 'kill $!; wait; exit 6' USR1; trap 'wait; exit 5' TERM; "
     script += f'sh -c "{child}" & wait; wait'
     heard = {}
@@ -244,7 +253,7 @@ def test_child_of_the_program(shell: Shell) -> None:
     }
 
 
-def test_failure_file_is_the_programs_own(shell: Shell) -> None:
+def test_the_failure_file_is_left_to_the_program(shell: Shell) -> None:
     failure = shell.ml / "output" / "failure"
     for way in WAYS:
         failure.unlink(missing_ok=True)

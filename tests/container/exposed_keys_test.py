@@ -1,4 +1,4 @@
-"""Keys whose private half is in the image cannot log in, wherever they are authorised."""
+"""Keys whose private half is in the image cannot log in, no matter who authorises them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from sm_proxy.local import container_files
 
-from .conftest import ISOLATED, SHELLS, Box, shell_argv, wait_for
+from .conftest import SHELLS, Box, needs_container, shell_argv, wait_for
 from .servers_test import SERVERS, Laptop, new_key
 
 # Private keys in an image: arguments of ssh-keygen, and the path of the file.
@@ -36,7 +36,7 @@ SETTINGS = 'Host algo-*\n  IdentityFile "/srv/it/here"\n'
 
 @pytest.fixture(scope="module")
 def image_with_pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
-    """An image that authorises the public half of each pair; the paths of the private halves."""
+    """An image that authorises the public half of each pair, and the private halves' paths."""
     root = tmp_path_factory.mktemp("pairs")
     made = {}
     authorised = root / "root/.ssh/authorized_keys"
@@ -59,7 +59,7 @@ def image_with_pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
 
 
 def copy_pairs(image: Pairs, root: Path) -> dict[str, Path]:
-    """Copy the image's files below `root`; returns the paths of the private halves there."""
+    """Copy the image's files below `root`; return the paths of the private halves there."""
     source, made = image
     shutil.copytree(source, root, dirs_exist_ok=True)
     return {name: root / file.relative_to(source) for name, file in made.items()}
@@ -86,10 +86,10 @@ cat "$run/image_keys"
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("tool", ["ssh-keygen", "none"])
-def test_the_content_of_a_file_decides(
+def test_private_keys_are_found_by_their_content(
     image_with_pairs: Pairs, tmp_path: Path, shell: str, tool: str
 ) -> None:
-    """Without ssh-keygen, OpenSSL's formats are unreadable and the image's keys are ignored."""
+    """Without ssh-keygen, OpenSSL's formats are unreadable, so all the image's keys are ignored."""
     root, run = tmp_path / "root", tmp_path / "run"
     run.mkdir()
     made = copy_pairs(image_with_pairs, root)
@@ -134,7 +134,7 @@ def test_the_content_of_a_file_decides(
 
 
 def assert_refused(laptop: Laptop, keys: list[Path]) -> None:
-    """One login offers them all; the server takes none."""
+    """Check that a login which offers all these keys is refused."""
     first, *others = keys
     words = [word for key in others for word in ("-i", str(key))]
     refused = laptop.ssh("-v", "-o", "IdentitiesOnly=yes", *words, "true", key=first)
@@ -145,7 +145,7 @@ def assert_refused(laptop: Laptop, keys: list[Path]) -> None:
     assert "Load key" not in log, log
 
 
-@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+@needs_container
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
 @pytest.mark.parametrize("server", [None, *SERVERS])
 def test_exposed_keys_are_refused(
@@ -196,10 +196,10 @@ BAD_HALVES = [
 ]
 
 
-@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+@needs_container
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
 def test_a_public_half_that_cannot_be_read_locks_nobody_out(box: Box, tmp_path: Path) -> None:
-    """sshd treats every key as revoked if it cannot read a line of the list of revoked keys."""
+    """If sshd cannot read one line of its list of revoked keys, it treats every key as revoked."""
     folder = box.root / "opt/image/.ssh"
     folder.mkdir(parents=True)
     mine = new_key(tmp_path / "mine")

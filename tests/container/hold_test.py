@@ -14,10 +14,8 @@ import pytest
 from sm_proxy_lab.machines import namespaces
 from tests.soak import cases
 
-from .conftest import ISOLATED, OTHER_SHELL, SHELLS, Box, shell_function, wait_for
+from .conftest import OTHER_SHELL, SHELLS, Box, needs_container, shell_function, wait_for
 from .servers_test import new_key
-
-NEEDS_ISOLATION = pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 
 in_sh = pytest.mark.parametrize("box", cases(SHELLS, ["sh"]), indirect=True)
 in_other_shell = pytest.mark.parametrize("box", cases(SHELLS, [OTHER_SHELL]), indirect=True)
@@ -31,7 +29,7 @@ def key(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def session(box: Box, key: Path, command: str = "sleep 1000") -> Iterator[subprocess.Popen[bytes]]:
-    """An ssh session into the box, as a laptop has one."""
+    """An ssh session into the box, as from a laptop."""
     assert box.cable.netns is not None
     ssh = ["ssh", "-F", "none", "-i", str(key), "-o", "BatchMode=yes"]
     ssh += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
@@ -50,7 +48,7 @@ def session(box: Box, key: Path, command: str = "sleep 1000") -> Iterator[subpro
 
 
 def start(box: Box, key: Path, grace: int, **environment: str) -> subprocess.Popen[str]:
-    """Start a program that exits with 3; with SM_PROXY_WAIT it starts when a user connects."""
+    """Start a program that exits with 3. With SM_PROXY_WAIT, it starts when a user connects."""
     box.replace("hold.sh", "smp_pause=1 ", "smp_pause=0.1 ")
     box.replace("hold.sh", "smp_grace=30 ", f"smp_grace={grace} ")
     public = key.with_suffix(".pub").read_text(encoding="utf-8")
@@ -74,7 +72,7 @@ def window(box: Box) -> str:
     return (box.run_dir / "window").read_text(encoding="utf-8").strip()
 
 
-@NEEDS_ISOLATION
+@needs_container
 def test_the_container_stays_while_a_user_is_connected(box: Box, key: Path) -> None:
     process = start(box, key, 1, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="1h")
     read_until(process, "waiting up to 1h")
@@ -82,16 +80,16 @@ def test_the_container_stays_while_a_user_is_connected(box: Box, key: Path) -> N
     with session(box, key):
         read_until(process, "a user is connected: the container stays")
         assert window(box) == "keep"
-        time.sleep(2)  # longer than the grace after a disconnection
+        time.sleep(2)  # longer than the grace period after a disconnection
         assert process.poll() is None
     process.communicate(timeout=60)
     assert process.returncode == 3
     assert window(box) == "none"
 
 
-@NEEDS_ISOLATION
+@needs_container
 @in_other_shell
-def test_the_container_stays_no_longer_than_keep_connected(box: Box, key: Path) -> None:
+def test_the_container_ends_after_keep_connected_despite_a_user(box: Box, key: Path) -> None:
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="2s")
     with session(box, key) as laptop:
         output, _ = process.communicate(timeout=60)
@@ -100,7 +98,7 @@ def test_the_container_stays_no_longer_than_keep_connected(box: Box, key: Path) 
         assert laptop.wait(timeout=60) == 255
 
 
-@NEEDS_ISOLATION
+@needs_container
 @in_sh
 def test_done_ends_the_window_of_a_connected_user(box: Box, key: Path) -> None:
     box.replace("hold.sh", "smp_farewell=2 ", "smp_farewell=0 ")
@@ -112,14 +110,14 @@ def test_done_ends_the_window_of_a_connected_user(box: Box, key: Path) -> None:
         assert process.returncode == 3
 
 
-@NEEDS_ISOLATION
+@needs_container
 @in_other_shell
 def test_the_session_that_runs_done_ends_normally(box: Box, key: Path) -> None:
-    """Also on a slow network: the container waits a moment before it ends."""
+    """Even on a slow network: the container waits a moment before it ends."""
     process = start(box, key, 30, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_FAILURE="1h")
     with session(box, key):
         read_until(process, "the container stays for 3600 s")
-    # The moment begins when the container has seen the file `done`.
+    # That moment begins when the container has seen the file `done`.
     seen = 'until [ "$(cat window)" = none ]; do sleep 0.02; done'
     slow = f'cd "$SM_PROXY_RUN_DIR"; touch done; {seen}; sleep 0.3; echo said'
     with session(box, key, slow) as laptop:
@@ -129,10 +127,10 @@ def test_the_session_that_runs_done_ends_normally(box: Box, key: Path) -> None:
     assert process.returncode == 3
 
 
-@NEEDS_ISOLATION
+@needs_container
 @in_sh
 def test_a_client_cannot_forge_a_login_in_the_log(box: Box, key: Path) -> None:
-    """sshd's log repeats a client's user name and disconnect message, with their line ends."""
+    """sshd logs a client's user name and disconnect message, including their line ends."""
     process = start(box, key, 1, SM_PROXY_WAIT="1h")
     name = "Accepted publickey for root from 127.0.0.1 port 1 ssh2"
     farewell = f"{name}: RSA SHA256:{'A' * 43}"
@@ -157,7 +155,7 @@ def test_a_client_cannot_forge_a_login_in_the_log(box: Box, key: Path) -> None:
     assert process.returncode == 3
 
 
-@NEEDS_ISOLATION
+@needs_container
 @in_other_shell
 def test_a_client_that_has_not_logged_in_does_not_count(box: Box, key: Path) -> None:
     kept = {"SM_PROXY_KEEP_FAILURE": "2s", "SM_PROXY_KEEP_CONNECTED": "1h"}
@@ -171,7 +169,7 @@ def test_a_client_that_has_not_logged_in_does_not_count(box: Box, key: Path) -> 
 
 
 def test_the_peer_is_written_before_the_file_connected(tmp_path: Path) -> None:
-    """A window that sees `connected` reads the peers next."""
+    """A time window that sees the file `connected` then reads the peers."""
     early = 'printf() { [ -e "$run/connected" ] || command printf "$@"; }'
     script = "\n".join([early, shell_function("write_peer"), shell_function("note_peer")])
     subprocess.run(

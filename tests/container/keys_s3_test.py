@@ -1,4 +1,4 @@
-"""Keys from S3 when S3 cannot be read: they stay for an hour, by a clock of the test."""
+"""Keys from S3: they stay valid for an hour if S3 cannot be read. The tests set the clock."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def looks(tmp_path: Path, shell: str, *schedule: str) -> tuple[list[str], str]:
     """Read S3 at these times ("seconds:key" or "seconds:denied").
 
     Returns:
-        For each read its entry of `schedule` and the keys that may log in; and the log.
+        A line for each read: its entry of `schedule` and the keys that may log in. And the log.
     """
     for name in ("keys.environment", "authorized_keys"):
         (tmp_path / name).write_text(f"{OF_THE_JOB}\n", encoding="utf-8")
@@ -83,25 +83,27 @@ def test_keys_are_dropped_after_an_hour_without_s3(tmp_path: Path, shell: str) -
         "9001:bob AAAAjob AAAAbob",
     ]
     assert said.count("S3 could not be read for an hour: its keys may no longer log in") == 1
-    # Once for each outage, not for each read.
+    # One message for each outage, not for each read.
     assert said.count("S3 could not be read: S3 said 403") == 2
 
 
-def test_nothing_is_dropped_if_s3_was_never_read(tmp_path: Path) -> None:
+def test_no_key_is_dropped_if_s3_was_never_read(tmp_path: Path) -> None:
     shown, said = looks(tmp_path, "sh", "0:denied", "4000:denied")
     assert shown == ["0:denied AAAAjob", "4000:denied AAAAjob"]
     assert "no longer log in" not in said
 
 
 def test_without_keys_from_s3_no_process_is_started() -> None:
-    """It would stay behind as a zombie."""
+    """It would become a zombie."""
     script = f'. {container_files.folder()}/keys_s3.sh; start_keys_s3; echo "${{!-none}}"'
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "none\n"
 
 
-def test_a_change_is_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if the image has no `cmp`."""
+def test_a_change_of_the_keys_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the image has no `cmp`."""
     (tmp_path / "cmp").write_text("#!/bin/sh\nexit 127\n", encoding="utf-8")
     (tmp_path / "cmp").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
@@ -131,7 +133,7 @@ refresh_keys
 
 
 def test_only_changed_objects_are_parsed(tmp_path: Path) -> None:
-    """Of 100 objects; the number of started programs shows it."""
+    """There are 100 objects; the number of started programs shows how many are parsed."""
     mirror, programs = tmp_path / "s3-keys", tmp_path / "programs"
     for folder in (mirror, programs):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""`ssh algo-2` between nodes, whatever the image's own ssh settings say."""
+"""`ssh algo-2` between nodes works with any ssh settings of the image."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 from tests.soak import cases
 
-from .conftest import ISOLATED, Box, wait_for
+from .conftest import Box, needs_container, wait_for
 
 pytestmark = [
-    pytest.mark.skipif(not ISOLATED, reason="needs a container of its own"),
+    needs_container,
     pytest.mark.parametrize("box", ["sh"], indirect=True),
 ]
 
-# A folder of the container in the place of S3.
+# A folder of the container replaces S3.
 STORE = """
 s3_tools() { echo curl; }
 s3_parse_url() { :; }
@@ -65,7 +65,7 @@ ELSEWHERE = (
 """
 )
 JUMP = "Host algo-*\n  ProxyJump nobody@127.0.0.9\n  StrictHostKeyChecking accept-new\n"
-# Inside the container: by name, by address, and then with a wrong host key.
+# Inside the container: connect by name and by address, then with a wrong host key.
 PROGRAM = """
 until [ -s /opt/ml/run/nodes/known_hosts ]; do sleep 0.1; done
 address=$(getent ahostsv4 algo-2 | cut -d ' ' -f 1 | head -n 1)
@@ -112,7 +112,7 @@ def test_our_include_returns_after_a_script_has_replaced_the_file(box: Box) -> N
 
 @pytest.mark.parametrize("fault", ["no home", "a bad line", "a config of others"])
 def test_settings_that_ssh_does_not_use_are_a_problem(box: Box, fault: str) -> None:
-    """A user without a home folder; settings that ssh refuses."""
+    """For example, the user has no home folder, or ssh refuses the image's own settings."""
     (box.root / "opt/sm-proxy/s3.sh").write_text(STORE, encoding="utf-8")
     box.prelude = {
         "no home": (
@@ -143,7 +143,7 @@ def test_settings_that_ssh_does_not_use_are_a_problem(box: Box, fault: str) -> N
 
 
 def test_an_old_ssh_gets_only_options_that_it_knows(box: Box) -> None:
-    """This one knows neither KnownHostsCommand nor SessionType: the other options still apply."""
+    """This ssh knows neither KnownHostsCommand nor SessionType. The other options still apply."""
     ssh = box.add_program(
         "ssh",
         'for word in "$@"; do\n'
@@ -166,7 +166,7 @@ def test_an_old_ssh_gets_only_options_that_it_knows(box: Box) -> None:
 
 
 def test_an_ssh_without_include_keeps_its_settings(box: Box) -> None:
-    """With our Include in its file, ssh would refuse every connection."""
+    """With our Include in ~/.ssh/config, it would refuse every connection."""
     box.add_program(
         "ssh",
         'case "$*" in *-F*) echo "Bad configuration option: include" >&2; exit 255 ;; esac\n'
@@ -185,7 +185,7 @@ def test_an_ssh_without_include_keeps_its_settings(box: Box) -> None:
     assert "by sm-proxy" not in output
 
 
-def test_wait_nodes_says_why(box: Box) -> None:
+def test_wait_nodes_reports_the_reason(box: Box) -> None:
     (box.root / "opt/sm-proxy/s3.sh").write_text(STORE, encoding="utf-8")
     wait = "until [ -s /opt/ml/run/nodes/known_hosts ]; do sleep 0.1; done"
     process = box.start("sh", "-c", f"{wait}; /opt/sm-proxy/wait-nodes.sh 1", **NODES)

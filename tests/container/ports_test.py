@@ -1,4 +1,4 @@
-"""The port of the server: the job's choice, MPI jobs, invalid values."""
+"""The server's port: the job's setting, MPI jobs, invalid values."""
 
 from __future__ import annotations
 
@@ -10,20 +10,9 @@ import pytest
 
 from tests.soak import cases, product
 
-from .conftest import (
-    ISOLATED,
-    KEY,
-    OTHER_SHELL,
-    SHELLS,
-    Box,
-    marker_of,
-    shell_argv,
-    shell_function,
-    until_ready,
-)
+from .conftest import ISOLATED, KEY, SHELLS, Box, marker_of, shell_argv, shell_function, until_ready
 
 in_sh = pytest.mark.parametrize("box", cases(SHELLS, ["sh"]), indirect=True)
-in_other_shell = pytest.mark.parametrize("box", cases(SHELLS, [OTHER_SHELL]), indirect=True)
 
 
 PARAMETERS = "input/config/hyperparameters.json"
@@ -76,7 +65,7 @@ def chosen_ports(shell: str, ml: Path, **environment: str) -> tuple[list[str], s
 def test_an_mpi_job_keeps_port_22(
     tmp_path: Path, shell: str, files: dict[str, str], environment: dict[str, str], port: str
 ) -> None:
-    """The framework's own sshd needs that port to let the nodes reach each other."""
+    """The framework's own sshd needs that port, so that the nodes can reach each other."""
     for name, content in files.items():
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +102,7 @@ def test_an_invalid_port_is_not_tried(tmp_path: Path, shell: str, port: str) -> 
 @pytest.mark.skipif(not ISOLATED, reason="needs the usual ports")
 @pytest.mark.parametrize(("box", "port"), product(SHELLS, [INJECTION, "08"]), indirect=["box"])
 def test_an_invalid_port_is_a_problem_in_the_marker(box: Box, port: str) -> None:
-    """Neither sshd nor the marker uses it."""
+    """sshd listens on 22, and the marker shows that."""
     marker = marker_of(box.run("sh", "-c", until_ready(box), SM_PROXY_PORT=port)[1])
     assert "SM_PROXY_PORT is not a port number" in marker["problems"]
     assert marker["port"] == 22

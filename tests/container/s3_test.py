@@ -1,4 +1,4 @@
-"""Small objects in S3 by curl, boto3 and the AWS CLI, against a service that checks signatures."""
+"""s3.sh with curl, boto3 and the AWS CLI, against a service that checks signatures."""
 
 from __future__ import annotations
 
@@ -158,13 +158,13 @@ def store(
 
 
 @with_each_tool
-def test_a_prefix_is_mirrored_and_a_refusal_changes_nothing(store: Store, tool: str) -> None:
+def test_a_prefix_is_mirrored_and_a_denial_changes_nothing(store: Store, tool: str) -> None:
     assert shutil.which(tool, path=store.environment["PATH"])
     store.put("keys/ann.pub", "of ann\n")
     store.put("keys/team/bob.pub", "of bob\n")
     store.put("keys-2/eve.pub", "of eve\n")
     store.put("keys/huge", "x" * 70_000)
-    store.put("keys/a b;c", "a name that no tool has to quote\n")
+    store.put("keys/a b;c", "a name that needs quotes is skipped\n")
     done = store.pull(tool, "keys/")
     assert done.returncode == 0, done.stderr
     assert store.mirrored() == {"keys/ann.pub": "of ann\n", "keys/team/bob.pub": "of bob\n"}
@@ -188,7 +188,7 @@ def test_a_prefix_is_mirrored_and_a_refusal_changes_nothing(store: Store, tool: 
 
 
 @with_each_tool
-def test_a_single_object(store: Store, tool: str) -> None:
+def test_a_single_object_is_mirrored(store: Store, tool: str) -> None:
     store.put("team.pub", "first\n")
     assert store.pull(tool, "team.pub").returncode == 0
     assert store.mirrored() == {"team.pub": "first\n"}
@@ -211,7 +211,7 @@ def test_a_missing_bucket_is_an_error(store: Store, tool: str) -> None:
 
 
 @with_each_tool
-def test_put(store: Store, tool: str, tmp_path: Path) -> None:
+def test_a_file_is_stored(store: Store, tool: str, tmp_path: Path) -> None:
     card = tmp_path / "card"
     card.write_text("line 1\nline 2\n")
     done = store.sh(f"s3_put {tool} {card} s3://{store.bucket}/nodes/job/algo-1")
@@ -235,8 +235,8 @@ def test_the_next_tool_is_tried(store: Store) -> None:
     assert "curl: " in done.stderr
 
 
-def test_no_credentials_in_a_command_line(store: Store) -> None:
-    """A wrapper notes the arguments and environment that other users could see, then runs curl."""
+def test_credentials_are_in_no_command_line_variable_or_file(store: Store) -> None:
+    """A wrapper records the arguments and the environment of curl, then runs it."""
     log = store.programs / "seen"
     (store.programs / "curl").write_text(
         f'#!/bin/sh\necho "$*" >>{log}; env >>{log}; exec {shutil.which("curl")} "$@"\n'
@@ -286,7 +286,7 @@ class _Elsewhere(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("status", [301, 307, 400])
-def test_a_bucket_in_another_region(
+def test_a_bucket_in_another_region_is_read(
     store: Store, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr(_Elsewhere, "status", status)
@@ -303,9 +303,8 @@ def test_a_bucket_in_another_region(
         server.shutdown()
     assert refused.returncode != 0
     assert f"S3 answered {status} PermanentRedirect" in refused.stderr
-    assert (
-        _Elsewhere.asked == ["us-east-1", "eu-west-1"] * 2
-    )  # one more request, not an endless loop
+    # One more request, not an endless loop.
+    assert _Elsewhere.asked == ["us-east-1", "eu-west-1"] * 2
 
 
 @pytest.mark.parametrize(
@@ -317,7 +316,9 @@ def test_a_bucket_in_another_region(
         ("us-iso-east-1", "b", ""),
     ],
 )
-def test_addresses(store: Store, region: str, bucket: str, address: str) -> None:
+def test_the_address_is_that_of_the_sdks(
+    store: Store, region: str, bucket: str, address: str
+) -> None:
     done = store.sh(
         f"unset AWS_ENDPOINT_URL_S3; s3_region={region}; s3_bucket={bucket}; s3_address k"
     )

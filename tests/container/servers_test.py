@@ -16,10 +16,10 @@ import pytest
 from sm_proxy_lab.machines import namespaces
 from tests.soak import SOAK
 
-from .conftest import ISOLATED, Box, container, marker_of, wait_for
+from .conftest import ISOLATED, Box, container, marker_of, needs_container, wait_for
 
 DROPBEAR = shutil.which("dropbear", path="/usr/sbin:/usr/bin")
-PYTHON = "/usr/bin/python3"  # one that exists in the container too
+PYTHON = "/usr/bin/python3"  # it exists in the container, too
 _IMPORT = [PYTHON, "-c", "import asyncssh"]
 ASYNCSSH = (
     Path(PYTHON).exists()
@@ -31,9 +31,11 @@ SERVERS = [
 ]
 
 
-@pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
+@needs_container
 @pytest.mark.parametrize("server", SERVERS)
-def test_session(box: Box, server: str, tmp_path: Path) -> None:
+def test_a_session_has_the_jobs_environment_and_its_exit_code(
+    box: Box, server: str, tmp_path: Path
+) -> None:
     key, other = new_key(tmp_path / "key"), new_key(tmp_path / "other")
     laptop = Laptop(box, key)
     job = (
@@ -162,7 +164,7 @@ def test_streams_and_exit_statuses_arrive_complete(laptop: Laptop) -> None:
     shown = laptop.ssh("-tt", "stty size; seq 100000; sleep 600 & exit 6")
     assert shown.returncode == 6
     assert shown.stdout.split()[-1] == b"100000"
-    # When a client is gone, its terminal hangs up and its pipes end.
+    # When a client has gone, its terminal hangs up and its pipes end.
     folder = laptop.box.run_dir
     trap = f"trap 'touch {laptop.box.inside('opt/ml/run/hung-up')}; exit' HUP"
     # Set the trap before "up": the client is killed as soon as "up" arrives.
@@ -208,7 +210,7 @@ def test_ports_and_sockets_are_forwarded_both_ways(laptop: Laptop) -> None:
     run_dir = laptop.box.inside("opt/ml/run")
     asked = (
         *("-L", "7002:127.0.0.1:7000", "-L", f"7004:{run_dir}/echo.sock", "-D", "7006"),
-        # These two lead back to the laptop and to the container again.
+        # These lead to the laptop and back to the container.
         *("-R", "7001:127.0.0.1:7002", "-L", "7003:127.0.0.1:7001"),
         *("-R", f"{run_dir}/far.sock:127.0.0.1:7002", "-L", f"7005:{run_dir}/far.sock"),
     )
@@ -232,7 +234,7 @@ def test_ports_and_sockets_are_forwarded_both_ways(laptop: Laptop) -> None:
 
 
 def echo(connection: socket.socket) -> bytes:
-    """Send 2 MB; returns what comes back until the other side closes."""
+    """Send 2 MB; return what comes back until the other side closes."""
 
     def send() -> None:
         connection.sendall(LARGE[:2000000])

@@ -1,4 +1,4 @@
-"""start.sh, sourced: the caller is unchanged, whether ssh works or not."""
+"""Sourcing start.sh does not change the caller, whether ssh works or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHELLS = {
     "busybox": [str(BUSYBOX), "sh"],
     "busybox -eu, pipefail": [str(BUSYBOX), "sh", "-eu", "-o", "pipefail"],
 }
-# The state of the caller. `set` comes last: it shows each variable and function.
+# Prints the caller's state. `set` comes last: it prints all variables and functions.
 STATE = r"""
 trap; umask; pwd; echo "$# $*"; alias; echo "options $-"; set -o; ulimit -a
 ls -l /proc/$$/fd >@work/open
@@ -76,9 +76,7 @@ def test_the_caller_is_unchanged(tmp_path: Path, shell: str, home: str) -> None:
         "SM_PROXY_SSHD": "/no/such/sshd",
     }
     log = tmp_path / "log"
-    with log.open(
-        "w", encoding="utf-8"
-    ) as output:  # not a pipe: ssh ends a little later than the caller
+    with log.open("w", encoding="utf-8") as output:  # not a pipe: ssh ends shortly after the caller
         command = [*argv, str(file)]
         done = subprocess.run(
             command,
@@ -99,8 +97,8 @@ def test_the_caller_is_unchanged(tmp_path: Path, shell: str, home: str) -> None:
     assert (work / "after").read_text(encoding="utf-8") == before
 
 
-def test_the_comparison_sees_each_kind_of_change(tmp_path: Path) -> None:
-    """The test above compares enough."""
+def test_the_printed_state_shows_each_kind_of_change(tmp_path: Path) -> None:
+    """So the test above would fail after such a change."""
     for change in (
         "trap - USR1",
         "umask 077",

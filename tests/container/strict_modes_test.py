@@ -1,4 +1,4 @@
-"""What servers refuse: key files that others may write to, users without a shell."""
+"""Servers refuse key files that others may write to, and users without a shell."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import pytest
 
 from sm_proxy.local import container_files
 
-from .conftest import ISOLATED, SHELLS, Box, shell_argv, wait_for
+from .conftest import SHELLS, Box, needs_container, shell_argv, wait_for
 from .servers_test import DROPBEAR, Laptop, new_key
 
-needs_container = pytest.mark.skipif(not ISOLATED, reason="needs a container of its own")
 needs_dropbear = pytest.mark.skipif(not DROPBEAR, reason="needs dropbear")
 _RULE = '. "$1/keys.sh"; uid=$(id -u) home=$2; passes_strict_modes "$3" || echo "$path"'
 
@@ -27,8 +26,10 @@ def refused_for(shell: list[str], home: Path, file: Path) -> str:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_strict_modes_of_sshd_and_dropbear(tmp_path: Path, shell: str) -> None:
-    """They check folders up to the user's home, else up to the root."""
+def test_our_check_follows_the_strict_modes_of_sshd_and_dropbear(
+    tmp_path: Path, shell: str
+) -> None:
+    """They check folders up to the user's home; outside it, up to the root."""
     argv = shell_argv(shell)
     shared, home = tmp_path / "a folder", tmp_path / "a folder/home"
     file = home / ".ssh/authorized_keys"
@@ -54,7 +55,11 @@ def test_the_strict_modes_of_sshd_and_dropbear(tmp_path: Path, shell: str) -> No
 
 
 def served(box: Box, tmp_path: Path, **environment: str) -> tuple[Laptop, dict[str, Any]]:
-    """Start a container with a key in its environment and one in its image; with its marker."""
+    """Start a container with a key in its environment and one in its image.
+
+    Returns:
+        A laptop that has both keys, and the container's marker.
+    """
     mine, images = new_key(tmp_path / "mine"), new_key(tmp_path / "images")
     file = box.root / "opt/image/authorized_keys"
     file.parent.mkdir()
@@ -88,8 +93,8 @@ def test_sshd_ignores_image_keys_that_others_may_write_to(
 
 @needs_container
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
-def test_a_group_that_some_sshds_trust(box: Box, tmp_path: Path) -> None:
-    """Debian's sshd does if the group has no other members."""
+def test_a_group_that_may_write_is_a_possible_problem(box: Box, tmp_path: Path) -> None:
+    """Debian's sshd trusts the group if it has no other members."""
     box.prelude = "chmod g+w /root"
     _, marker = served(box, tmp_path)
     problem = "keys in /root/.ssh/authorized_keys may be ignored: its group may write to /root"
@@ -107,7 +112,7 @@ def test_it_is_a_problem_if_no_key_may_log_in(box: Box, tmp_path: Path) -> None:
     ]
 
 
-# A dropbear that lists the newer option -D and drops it: this machine's may not know it.
+# A dropbear that accepts the newer option -D and drops it: this machine's may not know it.
 _NEWER = """case " $* " in *" -h "*) echo '-D DIR  with authorized_keys'; exec REAL "$@" ;; esac
 n=$#; while [ "$n" != 0 ]; do word=$1; shift; n=$((n - 1))
 if [ "$word" = -D ]; then shift; n=$((n - 1)); else set -- "$@" "$word"; fi; done
@@ -122,7 +127,7 @@ exec REAL "$@"
 def test_dropbear_uses_the_home_folder_if_others_could_swap_ours(
     box: Box, tmp_path: Path, *, newer: bool
 ) -> None:
-    """Because dropbear ignores keys below such a folder."""
+    """Dropbear ignores keys below such a folder."""
     box.prelude = "chmod 1777 /opt/ml"
     program = str(DROPBEAR)
     if newer:
@@ -169,7 +174,7 @@ def test_a_dropbear_that_would_refuse_every_login_is_not_started(
 @needs_container
 @pytest.mark.parametrize("box", ["sh"], indirect=True)
 @pytest.mark.parametrize("shell", ["/bin/gone", "/usr/sbin/nologin"])
-def test_a_user_without_a_usable_shell(box: Box, tmp_path: Path, shell: str) -> None:
+def test_a_user_without_a_usable_shell_is_a_problem(box: Box, tmp_path: Path, shell: str) -> None:
     passwd = (box.root / "etc/passwd").read_text(encoding="utf-8").splitlines()
     passwd[0] = f"root:x:0:0:root:/root:{shell}"
     (box.root / "etc/passwd").write_text("\n".join(passwd) + "\n", encoding="utf-8")

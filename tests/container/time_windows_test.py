@@ -1,4 +1,4 @@
-"""Waiting before the program and keeping the container after it."""
+"""Time windows: the wait before the program, and the time that the container stays after it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ in_sh = pytest.mark.parametrize("box", cases(SHELLS, ["sh"]), indirect=True)
 in_other_shell = pytest.mark.parametrize("box", cases(SHELLS, [OTHER_SHELL]), indirect=True)
 
 
-def test_keep_after_failure(box: Box) -> None:
+def test_the_container_stays_after_a_failure(box: Box) -> None:
     box.hurry()
     began = time.monotonic()
     code, lines = box.run("sh", "-c", "exit 3", SM_PROXY_KEEP_FAILURE="2s")
@@ -31,7 +31,7 @@ def test_keep_after_failure(box: Box) -> None:
 
 
 @in_sh
-def test_keep_under_a_shell_that_ends_at_errors(box: Box) -> None:
+def test_the_container_stays_under_a_shell_that_ends_at_errors(box: Box) -> None:
     box.hurry()
     entry = ["bash", "--posix", box.inside("opt/sm-proxy/entrypoint.sh")]
     kept = {"SM_PROXY_KEEP_FAILURE": "1s", "SHELLOPTS": "errexit:nounset"}
@@ -47,7 +47,7 @@ def test_a_keep_window_is_for_one_outcome(box: Box) -> None:
 
 @pytest.mark.parametrize("windows", [{}, {"SM_PROXY_KEEP_FAILURE": "1h"}])
 def test_no_window_is_open_while_the_program_runs(box: Box, windows: dict[str, str]) -> None:
-    """`sm-proxy go` reads this, with and without a keep window."""
+    """`sm-proxy go` reads the file `window`, with and without a keep window."""
     code, lines = box.run("cat", box.inside("opt/ml/run/window"), **windows)
     assert (code, lines[-1]) == (0, "none")
 
@@ -60,7 +60,7 @@ def test_done_ends_a_keep_window(box: Box) -> None:
     assert process.wait(timeout=60) == 3
 
 
-def test_signal_reaches_the_program_in_a_window(box: Box) -> None:
+def test_a_signal_reaches_the_program_in_a_window(box: Box) -> None:
     script = "trap 'echo got; exit 5' TERM; echo on; while :; do sleep 0.1; done"
     process = box.start("sh", "-c", script, SM_PROXY_KEEP_FAILURE="1h")
     assert process.stdout is not None
@@ -72,7 +72,7 @@ def test_signal_reaches_the_program_in_a_window(box: Box) -> None:
     assert process.returncode == 5
 
 
-def test_stop_ends_a_keep_window(box: Box) -> None:
+def test_sigterm_ends_a_keep_window(box: Box) -> None:
     process = box.start("sh", "-c", "exit 3", SM_PROXY_KEEP_FAILURE="1h")
     assert process.stdout is not None
     while "stays" not in process.stdout.readline():
@@ -98,7 +98,7 @@ def test_go_ends_the_wait(box: Box) -> None:
     assert process.wait(timeout=60) == 6
 
 
-def test_stop_while_waiting(box: Box) -> None:
+def test_sigterm_ends_the_wait_without_the_program(box: Box) -> None:
     process = box.start("echo", "trained", SM_PROXY_WAIT="1h")
     wait_for(box.run_dir / "sshd_config")
     process.send_signal(signal.SIGTERM)
