@@ -1,7 +1,7 @@
-"""No secret leaks: all that a broad run wrote, printed or spawned is searched for them.
+"""No secret leaks: we search everything that many commands have written, printed and spawned.
 
-The secrets are known here: the tokens that the lab's gateway gave out, the AWS credentials of the
-run, and the private key. The search itself is shown to find each of them where one is planted.
+The secrets are known: the tokens of the lab's gateway, the AWS credentials of the run, and the
+private key. Other tests plant a secret and check that the search finds it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Evidence = dict[str, str]
 
 
 class Run:
-    """Commands run in a lab, with all that they left."""
+    """Runs commands in a lab, and collects their traces."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab = lab
@@ -75,7 +75,7 @@ class Run:
         return {**own, "SSH": Path(self.lab.config).parent}
 
     def evidence(self) -> Evidence:
-        """Every file, every word printed, every argument and environment."""
+        """All files, all output, and all arguments and environments of processes."""
         self.lab.settle()
         found = {
             str(path): path.read_bytes().decode(errors="replace")
@@ -85,7 +85,7 @@ class Run:
         }
         found["printed"] = "\n".join(self.said)
         found["processes"] = self.log.read_text()
-        # The user's own environment may hold them.
+        # The environment that the test gives the commands has the credentials.
         for name, value in CREDENTIALS.items():
             given = f'"{name}": {json.dumps(value)}'
             assert given in found["processes"]
@@ -93,7 +93,7 @@ class Run:
         return found
 
     def secrets(self) -> dict[str, str]:
-        """What must not be found."""
+        """Name -> secret that must not be found."""
         tokens = self.lab._gateway(op="tokens")["tokens"]
         assert tokens
         key = Path(self.lab.config).parent / "sm-proxy" / "id_ed25519"
@@ -116,7 +116,7 @@ class Run:
 
 
 def leaks(evidence: Evidence, secrets_: dict[str, str]) -> list[str]:
-    """Where secrets were found: whole, in part, or spelt another way."""
+    """The places where secrets were found: complete, in part, or encoded."""
     return [
         f"{name} in {where}"
         for name, secret in secrets_.items()
@@ -126,7 +126,7 @@ def leaks(evidence: Evidence, secrets_: dict[str, str]) -> list[str]:
 
 
 def forms(secret: str) -> set[str]:
-    """A part from the middle, and the whole as base64 and as in a URL."""
+    """A part from the middle, and the complete secret as base64 and URL-encoded."""
     middle = len(secret) // 3
     return {
         secret[middle : middle + 16],
@@ -137,7 +137,7 @@ def forms(secret: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A broad run: what works, what fails, with the debug log on, and a bug."""
+    """Many commands that succeed or fail, with the debug log on; one of them has a bug."""
     run = Run(lab, tmp_path_factory.mktemp("audit"))
     assert run.ssh(lab.host, "true").returncode == 0
     assert run.ssh(f"{lab.host}.2", "echo hello; exit 3").returncode == 3
@@ -159,7 +159,7 @@ def run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-def test_nothing_that_was_written_printed_or_spawned_holds_a_secret(run: Run) -> None:
+def test_no_secret_is_written_printed_or_passed_to_a_process(run: Run) -> None:
     evidence, known = run.evidence(), run.secrets()
     assert len([name for name in known if name.startswith("token")]) >= 5
     assert any("reports" in where for where in evidence), "the bug was reported"
@@ -211,7 +211,7 @@ def as_base64(run: Run, secret: str) -> None:
 @pytest.mark.parametrize(
     "plant", [in_a_file, in_an_argument, in_a_childs_environment, on_stderr, as_base64]
 )
-def test_the_search_finds_what_is_planted(
+def test_the_search_finds_a_planted_secret(
     plant: Callable[[Run, str], None], run: Run, tmp_path: Path
 ) -> None:
     said, log = list(run.said), shutil.copy(run.log, tmp_path)

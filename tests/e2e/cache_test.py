@@ -1,4 +1,4 @@
-"""A second connection makes no look-up, and still finds a container that has moved."""
+"""A second connection needs no lookups, and still finds a container that has moved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOOKUPS = {
 }
 KILL_SSHD = """
 run=${SM_PROXY_RUN_DIR:-/run/sm-proxy}
-for process in /proc/[0-9]*; do  # first what would start it again
+for process in /proc/[0-9]*; do  # first kill the process that would restart sshd
     tr '\\0' ' ' <$process/cmdline 2>/dev/null | grep -q "serve[.]sh $run" &&
         kill -9 ${process#/proc/}
 done
@@ -31,15 +31,15 @@ kill -9 $(cat $run/sshd.pid)
 
 
 def lookups(lab: Lab, since: int) -> list[str]:
-    """The look-ups among the calls since then."""
+    """The lookups among the calls after the first `since` ones."""
     return [call["operation"] for call in lab.calls()[since:] if call["operation"] in LOOKUPS]
 
 
 def warm(lab: Lab, host: str, **options: Any) -> list[str]:
     """The calls of a connection that finds everything in the cache.
 
-    The fewest of several connections: on a busy machine, a late greeting or a late confirmation
-    of the end causes more calls.
+    Of several connections, the one with the fewest calls: on a busy machine, a late greeting or a
+    late confirmation of the end causes more.
     """
 
     def one() -> list[str]:
@@ -51,12 +51,12 @@ def warm(lab: Lab, host: str, **options: Any) -> list[str]:
 
 
 def second_node(job: Job) -> dict[str, Any]:
-    """The changes that make the first node's marker name the second node."""
+    """The fields of the second node's marker; in the first node's marker they lead to it."""
     marker = job.marker("algo-2")
     return {name: marker[name] for name in ("addresses", "port", "host_keys")}
 
 
-def test_cold_and_warm(lab: Lab) -> None:
+def test_a_warm_connection_calls_only_start_session(lab: Lab) -> None:
     named = {"SM_PROXY_BASTION": lab.environment["SM_PROXY_LAB_BASTION"]}
     lab.forget()
     before = len(lab.calls())
@@ -74,7 +74,7 @@ def test_a_container_that_has_moved_is_found(lab: Lab) -> None:
     assert lab.ok(job.host, "echo $SM_CURRENT_HOST") == b"algo-2\n"
 
 
-def test_a_container_that_is_gone(lab: Lab) -> None:
+def test_a_container_that_has_ended_is_reported_with_its_failure(lab: Lab) -> None:
     job = lab.launch("gone")
     lab.ok(job.host, KILL_SSHD)
     lab.control("set_status", job.name, "Uploading")
@@ -83,7 +83,7 @@ def test_a_container_that_is_gone(lab: Lab) -> None:
     assert code_of(done) == "job-failed"
 
 
-def test_a_silent_container_is_looked_up_during_the_wait(lab: Lab) -> None:
+def test_a_silent_container_is_looked_up_again_during_the_wait(lab: Lab) -> None:
     job = lab.launch("silent", nodes=2)
     lab.ok(job.host, "kill -STOP $(cat ${SM_PROXY_RUN_DIR:-/run/sm-proxy}/sshd.pid)")
     job.claim(**second_node(job))
@@ -96,7 +96,7 @@ def test_another_host_at_the_cached_address_is_looked_up_next_time(lab: Lab) -> 
     lab.settle()
     shown = lab.sm_proxy("resolve", job.host, "--json")
     assert json.loads(shown.stdout)["data"]["cached"] is True
-    # The cache says: the second node's container, with the first one's keys.
+    # Change the cache: the second node's address, with the first node's keys.
     address, port = job.where("algo-2")
     for path in Path(lab.environment["SM_PROXY_CACHE_DIR"]).glob("jobs/*.json"):
         envelope = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Labs that several tests share."""
+"""Labs that many tests share."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def host_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def lab(host_lab: Lab) -> Lab:
-    """The lab of every test that needs no other one."""
+    """The lab for tests that do not need another one."""
     return host_lab
 
 
 @pytest.fixture(scope="session")
 def image_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Lab]]:
-    """Gives the lab whose containers have a root file system of this name: see machines/rootfs."""
+    """A function from an image's name (see machines/rootfs.py) to a lab with such containers."""
     with contextlib.ExitStack() as labs:
 
         @functools.cache
@@ -39,7 +39,7 @@ def image_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test may leave a helper process, a session, or a job that it has launched."""
+    """Check that a test leaves no helper process and no session; stop the jobs it has launched."""
     if "lab" not in request.fixturenames:
         yield
         return

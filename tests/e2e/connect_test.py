@@ -1,4 +1,4 @@
-"""The main job through the real OpenSSH client: shells, copies, forwards, and clean ends."""
+"""ssh, scp, sftp, rsync and forwarding with the real OpenSSH client, and a clean end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_node_is_reached_by_its_name(lab: Lab) -> None:
     assert lab.ok(f"{lab.host}.2", "echo $SM_CURRENT_HOST").decode().strip() == "algo-2"
 
 
-def test_exit_status_and_both_streams_come_back(lab: Lab) -> None:
+def test_the_exit_status_and_both_streams_are_returned(lab: Lab) -> None:
     done = lab.ssh(lab.host, "echo out; echo err >&2; exit 7")
     assert (done.returncode, done.stdout) == (7, b"out\n")
     assert b"err" in done.stderr
@@ -44,12 +44,12 @@ def test_stderr_is_silent_on_success(lab: Lab) -> None:
 
 
 def test_bytes_pass_unchanged_both_ways(lab: Lab) -> None:
-    # One-byte writes of every value: a lone LF is what the reference client rewrites.
+    # The reference client changes a single LF.
     every = bytes(range(256)) + b"\n" * 3 + b"\r\n"
     assert lab.ok(lab.host, "cat", stdin=every) == every
 
 
-def test_a_large_upload_arrives_whole(lab: Lab, tmp_path: Path) -> None:
+def test_a_large_upload_arrives_complete(lab: Lab, tmp_path: Path) -> None:
     source = tmp_path / "up.bin"
     source.write_bytes(secrets.token_bytes(16 << 20))
     ml = lab.environment["SM_PROXY_LAB_ML_DIR"]
@@ -61,7 +61,7 @@ def test_a_large_upload_arrives_whole(lab: Lab, tmp_path: Path) -> None:
     assert there == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
-def test_a_download_arrives_whole(lab: Lab, tmp_path: Path) -> None:
+def test_a_download_arrives_complete(lab: Lab, tmp_path: Path) -> None:
     ml = lab.environment["SM_PROXY_LAB_ML_DIR"]
     there = lab.ok(lab.host, f"sha256sum {ml}/checkpoints/checkpoint-1.bin").split()[0].decode()
     source = f"{lab.host}:{ml}/checkpoints/checkpoint-1.bin"
@@ -87,8 +87,8 @@ def test_sftp_lists_and_rsync_copies(lab: Lab, tmp_path: Path) -> None:
     assert (tmp_path / "back" / "a file").read_bytes() == (small / "a file").read_bytes()
 
 
-def test_the_start_of_vs_code_remote_ssh(lab: Lab) -> None:
-    # Free inside the lab, whose ports are not this machine's.
+def test_vs_code_remote_ssh_can_start(lab: Lab) -> None:
+    # A port that is free in the lab's network.
     port = lab.python(
         "import socket\n"
         "with socket.create_server(('127.0.0.1', 0)) as s: answer = s.getsockname()[1]"
@@ -149,7 +149,7 @@ def test_ssh_connects_despite_the_users_host_star_block(lab: Lab, tmp_path: Path
 
 
 def test_ssh_connects_when_the_agent_offers_nine_keys_first(lab: Lab, tmp_path: Path) -> None:
-    """With nine IdentityFile lines in a Host * block: OpenSSH offers an agent's keys first."""
+    """A Host * block has nine IdentityFile lines, and OpenSSH offers the agent's keys first."""
     folder = Path(tempfile.mkdtemp(prefix="sm-proxy-", dir="/tmp"))
     socket = folder / "agent"
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
@@ -193,7 +193,7 @@ def test_a_wrong_user_is_refused_before_a_session_starts(lab: Lab) -> None:
     assert sum(call["operation"] == "StartSession" for call in lab.calls()) == before
 
 
-def test_connections_and_killed_clients_leave_nothing(lab: Lab) -> None:
+def test_ended_and_killed_clients_leave_no_session(lab: Lab) -> None:
     count = 20 if SOAK else 5
     for _ in range(count):
         lab.ok(lab.host, "true")

@@ -1,4 +1,4 @@
-"""A role that needs an MFA code: typed once, kept in a real Secret Service, never on disk."""
+"""A role needs an MFA code: it is typed once; the session is in a Secret Service, not on disk."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 def assumed(lab: Lab) -> int:
-    """How many sessions STS has given or refused."""
+    """The number of AssumeRole calls so far."""
     return sum(call["operation"] == "AssumeRole" for call in lab.calls())
 
 
 def typed(lab: Lab, *codes: str) -> bytes:
-    """What ssh shows on a terminal of its own, where its user types codes."""
+    """Run ssh on its own terminal, type the codes there; return what the terminal shows."""
     near, far = pty.openpty()
 
     def take_terminal() -> None:
@@ -113,7 +113,7 @@ def test_an_mfa_code_is_typed_once(own: Lab, tmp_path: Path) -> None:
     assert b"42" in shown
     assert b"998877" not in shown
     assert assumed(own) == 2
-    # From now on, neither the user nor STS is asked.
+    # From now on, neither a code nor a call to STS is needed.
     assert own.ok(own.host, "echo again", start_new_session=True) == b"again\n"
     own.forget()
     assert own.ok(own.host, "echo again", start_new_session=True) == b"again\n"
@@ -128,7 +128,7 @@ def test_credentials_are_not_on_disk_and_two_helpers_ask_once(own: Lab, tmp_path
         with contextlib.suppress(FileNotFoundError):  # the lab replaces some files meanwhile
             if path.stat().st_size < 1 << 24:
                 assert not [secret for secret in secrets if secret in path.read_bytes()], path
-    # The credentials have expired: an askpass program is asked for a new code.
+    # The credentials have expired: an askpass program gives a new code.
     askpass = tmp_path / "askpass"
     askpass.write_text(f"#!/bin/sh\nsleep 1\necho x >> {tmp_path}/asked\necho 654321\n")
     askpass.chmod(0o755)
@@ -145,7 +145,7 @@ def test_credentials_are_not_on_disk_and_two_helpers_ask_once(own: Lab, tmp_path
 
 
 def test_the_advice_for_a_locked_keyring_works(own: Lab, tmp_path: Path) -> None:
-    """`login` says that it stored nothing, and its advice fixes that."""
+    """`login` reports that it stored nothing, and the command in its error fixes that."""
     own.run(sys.executable, "-c", LOCK)
     askpass = tmp_path / "askpass"
     askpass.write_text("#!/bin/sh\necho 112233\n")

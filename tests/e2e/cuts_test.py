@@ -1,4 +1,4 @@
-"""Copies whose websocket is cut again and again: every byte arrives, or the copy says why not."""
+"""Copies whose websocket is cut repeatedly: every byte arrives, or the error names the cause."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 
 class Cutter:
-    """Cuts the client's websocket of every session so many times, spread over a copy."""
+    """Cuts the client's websocket of each session `times` times, every `every_s` seconds."""
 
     def __init__(self, lab: Lab, every_s: float, times: int) -> None:
         self.done = 0
@@ -55,7 +55,7 @@ def digest(path: Path) -> str:
 
 
 def write_random(path: Path, mib: int) -> None:
-    """A file of incompressible bytes."""
+    """Write a file of incompressible bytes."""
     with path.open("wb") as file:
         for _ in range(mib):
             file.write(secrets.token_bytes(MIB))
@@ -63,10 +63,10 @@ def write_random(path: Path, mib: int) -> None:
 
 @contextmanager
 def cut(lab: Lab, mib: int, times: int, every_s: float) -> Iterator[None]:
-    """Cut the client's websocket at least so many times during a copy of so many MiB.
+    """Cut the client's websocket at least `times` times during a copy of `mib` MiB.
 
-    In the suite after a share of the bytes, so that no machine is too quick for it; in script/soak
-    every so many seconds, at any byte.
+    Normally after a fixed number of bytes, so that no machine is too fast for it. In script/soak
+    every `every_s` seconds, at any byte.
     """
     before = resumed(lab)
     if SOAK:
@@ -82,11 +82,11 @@ def cut(lab: Lab, mib: int, times: int, every_s: float) -> Iterator[None]:
 
 
 def resumed(lab: Lab) -> int:
-    """How many sessions were resumed so far."""
+    """The number of ResumeSession calls so far."""
     return sum(call["operation"] == "ResumeSession" for call in lab.calls())
 
 
-def test_upload_with_ten_cuts(lab: Lab, tmp_path: Path) -> None:
+def test_an_upload_survives_ten_cuts(lab: Lab, tmp_path: Path) -> None:
     mib = 256 if SOAK else 16
     source = tmp_path / "up.bin"
     write_random(source, mib)
@@ -101,8 +101,8 @@ def test_upload_with_ten_cuts(lab: Lab, tmp_path: Path) -> None:
     assert there == digest(source)
 
 
-def test_download_with_cuts(lab: Lab, tmp_path: Path) -> None:
-    """The agent takes seconds to send again what a cut has lost: script/soak has more cuts."""
+def test_a_download_survives_cuts(lab: Lab, tmp_path: Path) -> None:
+    """The agent takes seconds to resend what a cut loses, so only script/soak cuts often."""
     mib, cuts = (256, 20) if SOAK else (8, 4)
     ml = lab.environment["SM_PROXY_LAB_ML_DIR"]
     command = f"head -c {mib * MIB} /dev/urandom > {ml}/down.bin; sha256sum {ml}/down.bin"
@@ -118,7 +118,7 @@ def test_download_with_cuts(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_duplicate_bytes_from_the_agent_are_named_as_the_cause(lab: Lab, tmp_path: Path) -> None:
-    """The real agent does so when its socket is reset between a write and its ack."""
+    """The real agent writes data twice if its socket is reset between a write and its ack."""
     source = tmp_path / "up.bin"
     write_random(source, 8)
     told = set()

@@ -1,4 +1,4 @@
-"""`script/demo` shows each step, and the step that fails."""
+"""`sm-proxy demo` shows each step, and the step that fails."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def demo(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("words", [(), ("--network", "loopback")])
-def test_every_step_does_what_it_should(words: tuple[str, ...]) -> None:
+def test_every_step_shows_its_result(words: tuple[str, ...]) -> None:
     done = demo(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = re.split(r"^\d\. ", done.stdout, flags=re.MULTILINE)[1:]
     told = ("status Starting", "algo-1", *["on both sides"] * 2, "patch.bin", "on both sides")
     for step, expected in zip(steps, (*told, *["SSH-2.0-"] * 2), strict=True):
         assert expected in step
-    assert "To do the same against your account" in steps[-1]
+    assert "To do the same in your account" in steps[-1]
 
 
 def test_a_failed_step_is_shown_and_sets_the_exit_status(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The faults of `doctor_faults_test`, each switched on and off again."""
+"""The faults for `doctor_faults_test`. Each one can be switched on and off."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Switch = Callable[[Lab], contextlib.AbstractContextManager[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is broken.
+    """One fault.
 
     Attributes:
-        switch: breaks it; gives what `ssh` and `doctor` are to be run with.
-        check: the check that has to fail.
-        cause: the code that doctor gives.
-        ours: the code in our helper's last line under `ssh`, where it differs from `cause`.
-        ssh: a part of the error of ssh itself, or of its shell, where our helper prints none.
-        patience: seconds after which ssh gives up; 0 for its own choice.
-        slow: ssh and doctor take long, so they run at the same time.
+        switch: sets the fault while its block runs; yields options for `ssh` and `doctor`.
+        check: the id of the check that must fail.
+        cause: the code that doctor reports.
+        ours: the code in our helper's last line under `ssh`, if it differs from `cause`.
+        ssh: a part of the error of ssh or of its shell, if our helper prints none.
+        patience: ssh's ConnectTimeout in seconds; 0 for ssh's default.
+        slow: ssh and doctor take long, so the test runs them concurrently.
     """
 
     switch: Switch
@@ -44,7 +44,7 @@ class Fault:
 
 
 def _options(**options: Any) -> Switch:
-    """Only the environment or the host differs; `ssh` and `doctor` get the same."""
+    """A fault in the environment or the host name; `ssh` and `doctor` get the same options."""
 
     @contextlib.contextmanager
     def switched(lab: Lab) -> Iterator[dict[str, Any]]:
@@ -63,8 +63,10 @@ def _aws(**faults: Any) -> Switch:
 
 
 def _api(on: str, off: str) -> Switch:
-    """Two programs with a client of EC2 `e`, the bastion `b`, its group `g`, its VPC `v`, and the
-    group `h` of that one's endpoints.
+    """A fault set and removed by two programs.
+
+    They can use a client of EC2 `e`, the bastion `b`, its security group `g`, its VPC `v`, and the
+    security group `h` of the VPC's endpoints.
     """
 
     @contextlib.contextmanager
@@ -79,12 +81,12 @@ def _api(on: str, off: str) -> Switch:
 
 
 def _job(program: str, *, vpc: bool = True, log: str = "", until: str = "Training") -> Switch:
-    """Another job in the lab, with no entrypoint of ours, is the one to reach.
+    """`ssh` and `doctor` are run for another job, which does not have our entrypoint.
 
     Args:
-        program: for its shell.
-        vpc: whether it runs in the VPC.
-        log: the line that its newest log stream begins with.
+        program: the job's shell script.
+        vpc: whether the job runs in the VPC.
+        log: the first line of its newest log stream.
         until: the SecondaryStatus to wait for.
     """
 
@@ -100,7 +102,7 @@ def _job(program: str, *, vpc: bool = True, log: str = "", until: str = "Trainin
 
 
 def _processes(lab: Lab, name: str) -> list[int]:
-    """The processes of the job's container with a word like `name` on their command line."""
+    """The pids of processes in the job's container with `name` in their command line."""
 
     def read(pid: int, file: str) -> str:
         with contextlib.suppress(OSError):
@@ -115,7 +117,7 @@ def _processes(lab: Lab, name: str) -> list[int]:
     serving = {pid for pid in pids if serves(pid)}
     if name == "serve.sh":
         return sorted(serving)
-    # sshd is given an environment of its own.
+    # sshd does not have the job's environment: find it as a child of serve.sh.
     parents = {pid: read(pid, "stat").rpartition(")")[2].split()[1:2] for pid in pids}
     children = [pid for pid in pids if parents[pid] and int(parents[pid][0]) in serving]
     return [pid for pid in children if name in read(pid, "cmdline")]
@@ -123,7 +125,7 @@ def _processes(lab: Lab, name: str) -> list[int]:
 
 @contextlib.contextmanager
 def _sshd_stopped(lab: Lab) -> Iterator[dict[str, Any]]:
-    """The kernel accepts connections, and no banner comes."""
+    """The kernel accepts connections, but no banner comes."""
     (sshd,) = _processes(lab, "sshd")
     os.kill(sshd, signal.SIGSTOP)
     try:
@@ -134,7 +136,7 @@ def _sshd_stopped(lab: Lab) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _sshd_killed(lab: Lab) -> Iterator[dict[str, Any]]:
-    """Nothing listens: the program that restarts sshd is stopped."""
+    """Nothing listens: sshd is killed, and the program that restarts it is stopped."""
     serving = _processes(lab, "serve.sh")
     for pid in serving:
         os.kill(pid, signal.SIGSTOP)
@@ -149,7 +151,7 @@ def _sshd_killed(lab: Lab) -> Iterator[dict[str, Any]]:
 
 
 def _file(name: str, change: Callable[[str], str | None]) -> Switch:
-    """A file of the ssh folder is different; None: gone."""
+    """A file in the ssh folder is changed, or removed if `change` returns None."""
 
     @contextlib.contextmanager
     def switched(lab: Lab) -> Iterator[dict[str, Any]]:
@@ -178,7 +180,7 @@ def _open_key(lab: Lab) -> Iterator[dict[str, Any]]:
 
 
 def _other_key(*halves: str) -> Switch:
-    """These halves of the key are those of another one."""
+    """These halves (`""`, `.pub`) of the key belong to another key."""
 
     @contextlib.contextmanager
     def switched(lab: Lab) -> Iterator[dict[str, Any]]:
@@ -201,7 +203,7 @@ def _other_key(*halves: str) -> Switch:
 
 @contextlib.contextmanager
 def _passphrase(lab: Lab) -> Iterator[dict[str, Any]]:
-    """No agent holds the key, and batch mode does not ask for the passphrase."""
+    """The key has a passphrase. No agent has the key, and batch mode does not ask."""
     path = Path(lab.config).parent / "sm-proxy" / "id_ed25519"
     before = path.read_bytes()
     done = lab.run("ssh-keygen", "-q", "-p", "-P", "", "-N", "secret words", "-f", str(path))
@@ -222,7 +224,7 @@ def _settings_torn(lab: Lab) -> Iterator[dict[str, Any]]:
 
 
 def _told(line: Callable[[dict[str, Any]], str]) -> Switch:
-    """Newer log streams of the node: one that begins with this line, then one with the truth."""
+    """The node's newest log stream has this line; afterwards a newer one has the true marker."""
 
     @contextlib.contextmanager
     def switched(lab: Lab) -> Iterator[dict[str, Any]]:
@@ -242,7 +244,7 @@ def _changed(**changes: Any) -> Callable[[dict[str, Any]], str]:
 
 
 def _plain_address(true: dict[str, Any]) -> str:
-    """What `ip addr` prints: an address and no host key."""
+    """A line of `ip addr`: it has an address, but no host key."""
     return f"    inet {true['addresses'][0]['address']}/20 brd 10.0.159.255 scope global eth0"
 
 
@@ -257,7 +259,7 @@ def _included_shadow(lab: Lab) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _no_known_hosts(lab: Lab) -> Iterator[dict[str, Any]]:
-    """A file is where the folder of the host keys should be."""
+    """A file has the path of the folder for host keys."""
     place = Path(lab.config).parent / "sm-proxy" / "known_hosts.d"
     shutil.rmtree(place, ignore_errors=True)
     place.write_text("")
@@ -310,7 +312,7 @@ NO_ENDPOINTS = _api(_ENDPOINTS_OFF.format(""), _ENDPOINTS_ON.format(("ssm", "ssm
 
 
 def _denied(first: int, last: int, *, egress: bool) -> Switch:
-    """The subnets' network ACL has an entry against TCP to these ports."""
+    """The subnets' network ACL denies TCP to these ports."""
     found = (
         "f = [{'Name': 'vpc-id', 'Values': [v]}]\n"
         "k = {'NetworkAclId': e.describe_network_acls(Filters=f)['NetworkAcls'][0]['NetworkAclId'],"
@@ -446,7 +448,7 @@ FAULTS: dict[str, Fault] = {
         "bastion",
         "no-bastion",
     ),
-    "agent away": Fault(_aws(ping_status="ConnectionLost"), "agent", "bastion-offline"),
+    "agent offline": Fault(_aws(ping_status="ConnectionLost"), "agent", "bastion-offline"),
     "agent too old": Fault(_aws(agent_version="3.1.501.0"), "agent", "agent-too-old"),
     "websocket refused": Fault(_aws(gateway={"refuse_upgrade": 403}), "tunnel", "session-lost"),
     "job's group lets nobody in": Fault(
@@ -520,7 +522,7 @@ FAULTS: dict[str, Fault] = {
         "config-malformed",
         ssh="Host key verification failed",
     ),
-    "known_hosts.d no folder": Fault(_no_known_hosts, "permissions", "config-read-only"),
+    "known_hosts.d is a file": Fault(_no_known_hosts, "permissions", "config-read-only"),
     "no such profile": Fault(
         _options(env={"AWS_PROFILE": "nobody"}), "credentials", "no-credentials"
     ),
@@ -582,7 +584,7 @@ answer = [json.dumps(kept, default=str, sort_keys=True), control.faults()]
 
 
 def left_behind(lab: Lab) -> dict[str, Any]:
-    """The state of the lab after a fault: records, faults, ssh's files, without their times."""
+    """The state of the lab after a fault: AWS records, faults, and ssh's files (no times)."""
     folder = Path(lab.config).parent
     files = [
         path

@@ -1,4 +1,4 @@
-"""Real faults in one lab: each first makes a real `ssh` fail, then doctor names its cause."""
+"""Real faults in one lab: each makes a real `ssh` fail, and doctor names its cause."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def whole(lab: Lab) -> dict[str, Any]:
 
 
 def fails_for_its_reason(done: subprocess.CompletedProcess[bytes], fault: Fault) -> None:
-    """Check that `ssh` has failed because of this fault."""
+    """Check that `ssh` has failed, and because of this fault."""
     assert done.returncode == 255, f"ssh does not fail: {done.stderr.decode()}"
     if fault.ssh:
         assert fault.ssh in done.stderr.decode()
@@ -48,8 +48,8 @@ def fails_for_its_reason(done: subprocess.CompletedProcess[bytes], fault: Fault)
 
 
 def _in_halves() -> list[Any]:
-    """Two workers take half of the faults each, with a lab of their own."""
-    half = 30  # one of those in _CHECKED_AFTER is the last of the first half
+    """Each of two workers takes half of the faults, with its own lab."""
+    half = 30  # the last fault of the first half is in _CHECKED_AFTER
     return [
         pytest.param(name, marks=pytest.mark.xdist_group(f"faults {number < half}"))
         for number, name in enumerate(FAULTS)
@@ -58,7 +58,7 @@ def _in_halves() -> list[Any]:
 
 @pytest.mark.parametrize("name", _in_halves())
 def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, whole: dict[str, Any], name: str) -> None:
-    """Nothing of the fault is left: the next test would have two faults to diagnose."""
+    """The fault is gone afterwards, so that the next test has only one fault to diagnose."""
     fault = FAULTS[name]
     if fault.check in ON_LOOPBACK and not lab.netns:
         pytest.skip("nothing filters a loopback address")

@@ -1,4 +1,4 @@
-"""Doctor in a healthy lab, and in labs with an oddity that does not stop `ssh`."""
+"""Doctor in a healthy lab, and with faults that do not prevent an `ssh`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab of its own: doctor reports failures that other tests leave in the state folder."""
+    """A separate lab: doctor would report failures of other tests from the state folder."""
     with running(tmp_path_factory.mktemp("doctor")) as own:
         yield own
 
@@ -72,7 +72,7 @@ def test_a_check_that_is_denied_is_skipped_with_the_reason(
 
 
 def test_an_unreachable_sts_endpoint_is_skipped(lab: Lab) -> None:
-    """As behind a firewall that admits only what a connection needs."""
+    """As behind a firewall that allows only the endpoints that a connection needs."""
     cut = {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9"}
     lab.ok("-oBatchMode=yes", lab.host, "true", env=cut)
     data, status = examined(lab, lab.host, env=cut)
@@ -82,7 +82,7 @@ def test_an_unreachable_sts_endpoint_is_skipped(lab: Lab) -> None:
 
 
 def test_a_denied_resume_session_is_found(lab: Lab) -> None:
-    """A connection works until its network breaks. Doctor still ends its own session."""
+    """A connection works until its websocket is cut. Doctor still ends its own session."""
     with lab.faults(deny=["ssm:ResumeSession"]):
         words = ("ssh", "-F", lab.config, "-oBatchMode=yes", lab.host, "echo up; sleep 600")
         process = lab.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -98,7 +98,7 @@ def test_a_denied_resume_session_is_found(lab: Lab) -> None:
 
 
 def test_a_denied_terminate_session_is_found(lab: Lab) -> None:
-    """ssh itself does not fail."""
+    """But ssh does not fail."""
     with lab.faults(deny=["ssm:TerminateSession"]):
         lab.ok(lab.host, "true")
         data, _ = examined(lab, lab.host)
@@ -132,8 +132,8 @@ def test_an_interrupted_doctor_leaves_no_session_open(lab: Lab, number: signal.S
         await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
-def test_a_second_context(lab: Lab) -> None:
-    """Its prefix leads to the same job; a block that shadows it does not affect the first one."""
+def test_a_block_that_shadows_one_context_does_not_affect_another(lab: Lab) -> None:
+    """The second context's prefix leads to the same job."""
     own = Path(lab.config).parent / "sm-proxy" / "config"
     kept = {path: path.read_text() for path in (Path(lab.config), own)}
     name = f"second-{lab.job}"
@@ -175,8 +175,8 @@ def test_a_torn_mark_in_the_config_is_found(lab: Lab, name: str, line: str) -> N
     assert (failed, data["cause"]) == (["config-marks"], "config-malformed")
 
 
-def test_the_support_bundle(lab: Lab, tmp_path: Path) -> None:
-    """Checks, the host's connections and the debug log; private, without a secret of the run."""
+def test_the_support_bundle_is_private_and_has_no_secret(lab: Lab, tmp_path: Path) -> None:
+    """It has the checks, the host's connections and the debug log."""
     run = audit_test.Run(lab, tmp_path)
     report = tmp_path / "report.txt"
     assert run.ssh(lab.host, "true").returncode == 0
@@ -198,7 +198,9 @@ def test_the_support_bundle(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["a-file/report.txt", "."])
-def test_a_support_bundle_that_cannot_be_written(lab: Lab, tmp_path: Path, path: str) -> None:
+def test_a_support_bundle_that_cannot_be_written_is_reported(
+    lab: Lab, tmp_path: Path, path: str
+) -> None:
     (tmp_path / "a-file").touch()
     words = ("--ssh-config", lab.config, "--bundle", str(tmp_path / path))
     done = lab.sm_proxy("doctor", *words, env={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
@@ -219,7 +221,7 @@ mfa_serial = arn:aws:iam::123456789012:mfa/me
 
 
 def test_doctor_does_not_ask_for_an_mfa_code(lab: Lab, tmp_path: Path) -> None:
-    """There is a terminal, but doctor does not ask there: it says which command asks."""
+    """There is a terminal, but doctor does not ask on it."""
     config = tmp_path / "config"
     config.write_text(_ROLE)
     unset = dict.fromkeys(("DISPLAY", "WAYLAND_DISPLAY", "SSH_ASKPASS", "AWS_ACCESS_KEY_ID"), "")
@@ -250,9 +252,9 @@ def test_doctor_does_not_ask_for_an_mfa_code(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_the_network_enforces_security_groups_and_routes(lab: Lab) -> None:
-    """Not the gateway alone: programs on the bastion are filtered, too."""
+    """The packets of other programs on the bastion are filtered, too."""
     if not lab.netns or packet_filter.program() is None:
-        pytest.skip("the records count at the gateway only")
+        pytest.skip("only the gateway applies the records")
     address, port = Job(lab, lab.job).where()
     on_bastion = lab.environment["SM_PROXY_LAB_ON_BASTION"].split()
 

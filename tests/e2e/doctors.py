@@ -1,4 +1,4 @@
-"""Runs doctor in a lab, and reads its answer."""
+"""Runs doctor in a lab and reads its answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def examined(
 
 
 def shown(done: subprocess.CompletedProcess[bytes]) -> tuple[dict[str, Any], int]:
-    """Return the data and the exit status of a doctor."""
+    """Return the JSON data and the exit status of a doctor run."""
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     envelope = json.loads(done.stdout)
     if cause := envelope["data"]["cause"]:

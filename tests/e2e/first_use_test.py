@@ -1,4 +1,4 @@
-"""The article's own container: it only starts sshd, prints `ip addr` and sleeps."""
+"""A container without our entrypoint: it only starts sshd, prints `ip addr` and sleeps."""
 
 from __future__ import annotations
 
@@ -37,38 +37,38 @@ ROOTS = (
 
 @pytest.fixture(params=["host", pytest.param("debian", marks=ROOTS)])
 def lab(request: pytest.FixtureRequest) -> Lab:
-    """A lab whose containers have this machine's files, and one with a root of its own."""
+    """A lab whose containers have this machine's files, or a Debian root."""
     if request.param == "host":
         found: Lab = request.getfixturevalue("host_lab")
     else:
         found = request.getfixturevalue("image_lab")(request.param)
     if not found.netns:
-        pytest.skip("`ip addr` tells no container's address without namespaces")
+        pytest.skip("without namespaces, `ip addr` does not show a container's address")
     return found
 
 
 @pytest.fixture
 def article(lab: Lab) -> Job:
-    """A job whose container is the article's."""
+    """A job with such a container, as in the article that many users follow."""
     job = lab.launch("article", "/bin/sh", "-c", 'eval "$RUN"', environment={"RUN": ARTICLE})
     await_true(lambda: "scope global" in job.log(), 60, job.log)
     return job
 
 
-def test_it_is_resolved_from_ip_addr(lab: Lab, article: Job) -> None:
+def test_its_address_is_found_in_ip_addr(lab: Lab, article: Job) -> None:
     data = json.loads(lab.sm_proxy("resolve", article.host, "--json").stdout)["data"]
     assert data["source"] == "ip-addr"
     assert f"inet {data['address']}/" in article.log()
     assert (data["port"], data["host_keys"], data["user"]) == (22, [], None)
 
 
-def test_it_is_refused_without_the_users_trust(lab: Lab, article: Job) -> None:
+def test_it_is_refused_unless_the_user_trusts_it(lab: Lab, article: Job) -> None:
     done = lab.ssh(article.host, "true")
     assert done.returncode == 255
     assert code_of(done) == "host-key-unknown"
     asked_for = f'trust_first_use = true under [hosts."{article.host}"] in {settings(lab)},'
     assert asked_for in last_line(done)
-    # Nor does any other command connect.
+    # The other commands do not connect either.
     waited = lab.sm_proxy("wait", article.host)
     assert (waited.returncode, code_of(waited)) == (1, "host-key-unknown")
     assert listed(article) == (False, "host-key-unknown")
@@ -88,7 +88,7 @@ def listed(job: Job) -> tuple[bool | None, str | None]:
     return found["reachable"], found["reason"] and found["reason"].split(":")[0]
 
 
-def test_a_pinned_key_needs_no_look_up(lab: Lab, article: Job) -> None:
+def test_a_pinned_key_needs_no_lookup(lab: Lab, article: Job) -> None:
     asked = lab.ssh(article.host, "id -un", env={"SM_PROXY_TRUST_FIRST_USE": "1"})
     assert asked.stdout == b"root\n", asked.stderr
     assert b"on first use" in asked.stderr
@@ -105,7 +105,7 @@ def test_a_pinned_key_needs_no_look_up(lab: Lab, article: Job) -> None:
 
 
 def pin(job: Job) -> Path:
-    """The file that pins the job's key; those of other jobs are gone."""
+    """The only file that pins a key: this job's."""
     (path,) = (job.lab.state / "first-use").iterdir()
     return path
 
@@ -129,7 +129,7 @@ def test_with_trust_it_connects_and_stays_pinned(lab: Lab, trusted: Job) -> None
     assert (second.stdout, second.stderr) == (b"root\n", b"")
     path = pin(trusted)
     assert path.stat().st_mode & 0o777 == 0o600
-    # With another key in its place, ssh refuses whatever the container says.
+    # If another key is pinned, ssh refuses the container.
     path.write_text(HOST_KEY)
     refused = lab.ssh(trusted.host, "true")
     assert refused.returncode == 255

@@ -1,4 +1,4 @@
-"""`go` and `done`: the time windows of a job, ended from the laptop."""
+"""`go` and `done` end the time windows of a job from the laptop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def touched(job: Job, node: str, word: str) -> bool:
     return not job.lab.ssh(f"{job.host}.{node}", f'test -e "$SM_PROXY_RUN_DIR/{word}"').returncode
 
 
-def test_the_name_of_a_job_means_all_its_nodes(lab: Lab, pair: Job) -> None:
+def test_go_with_the_name_of_a_job_reaches_all_its_nodes(lab: Lab, pair: Job) -> None:
     done = lab.sm_proxy("go", pair.host, "--json")
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)["data"]
@@ -36,7 +36,7 @@ def test_the_name_of_a_job_means_all_its_nodes(lab: Lab, pair: Job) -> None:
     assert touched(pair, "algo-2", "go")
 
 
-def test_the_name_of_a_node_means_that_node(lab: Lab, pair: Job) -> None:
+def test_done_with_the_name_of_a_node_reaches_only_that_node(lab: Lab, pair: Job) -> None:
     done = lab.sm_proxy("done", f"{pair.host}.algo-2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().startswith("algo-2  ")
@@ -54,7 +54,7 @@ def test_go_fails_with_the_code_of_the_connection(lab: Lab) -> None:
     await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
-def test_a_job_waits_for_go_and_is_kept_after_its_failure_until_done(lab: Lab) -> None:
+def test_a_job_waits_for_go_and_stays_after_its_failure_until_done(lab: Lab) -> None:
     windows = {"SM_PROXY_WAIT": "10m", "SM_PROXY_KEEP_FAILURE": "10m"}
     words = ("/opt/sm-proxy/entrypoint.sh", "/bin/sh", "-c", "echo the program runs; exit 9")
     job = lab.launch("held", *words, environment=windows)

@@ -1,4 +1,4 @@
-"""A container's host key has changed: accepted if its log names it, else refused and explained."""
+"""A changed host key is accepted if the container's log names it; otherwise it is refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 RESTART = f"""
 given=${{SM_PROXY_RUN_DIR:-/run/sm-proxy}}/given
-for process in /proc/[0-9]*; do  # what the first one was started with: the image may have none
+for process in /proc/[0-9]*; do  # the setting that the first server was started with
     tr '\\0' ' ' <$process/cmdline 2>/dev/null | grep -q "serve[.]sh $(dirname $given) " &&
         tr '\\0' '\\n' <$process/environ | sed -n 's/^SM_PROXY_SSHD=//p' >$given
 done
@@ -45,19 +45,19 @@ cut -d ' ' -f 1,2 $run/ssh_host_ed25519_key.pub
 
 @pytest.fixture
 def job(lab: Lab) -> Job:
-    """A job that was connected to once, and whose container's keys may change."""
+    """A job that ssh has connected to once, and whose host keys may change."""
     launched = lab.launch("host-key")
     lab.ok(launched.host, "true")
     return launched
 
 
 def restarted(job: Job) -> str:
-    """Start the container's sshd anew, with another key, at the same place; gives the key."""
+    """Restart the container's sshd at the same port with a new host key; return the key."""
     return job.lab.ok(job.host, RESTART % job.where()[1]).decode().strip()
 
 
 def known(job: Job) -> list[str]:
-    """The fingerprints that the log's newest marker names."""
+    """The fingerprints in the log's newest marker."""
     data = json.loads(job.lab.sm_proxy("resolve", job.host, "--json").stdout)["data"]
     return [public_key.describe_blob(blob_of(key)) for key in data["host_keys"]]
 
@@ -74,7 +74,7 @@ def test_a_new_host_key_is_accepted_when_the_log_names_it(lab: Lab, job: Job) ->
 
 
 def test_the_wait_for_a_lagging_log_outlasts_the_connect_timeout(lab: Lab, job: Job) -> None:
-    """ssh has been greeted by then, and its ConnectTimeout ends with the greeting."""
+    """ssh has received a greeting by then, and ConnectTimeout only limits the time until it."""
     key = restarted(job)
     with lab.faults(log_delay_ms=3000):
         job.claim(host_keys=[key])
@@ -102,7 +102,7 @@ def test_a_host_key_that_the_log_does_not_name_is_refused(
     expected = known(job)
     seen = public_key.describe_blob(blob_of(restarted(job)))
     unknown = {"SM_PROXY_CACHE_DIR": str(tmp_path)}
-    with ThreadPoolExecutor() as pool:  # each waits until a lagging log would have shown the key
+    with ThreadPoolExecutor() as pool:  # each one waits, because the log may lag
         careless = pool.submit(refuses_whatever_ssh_was_told, job)
         remembered = pool.submit(refused, job)
         first, second = refused(job, env=unknown), remembered.result()
@@ -117,7 +117,7 @@ def test_a_host_key_that_the_log_does_not_name_is_refused(
 
 
 def refused(job: Job, **options: Any) -> str:
-    """Connect; ssh refuses the key. Return our last line, which the state folder has, too."""
+    """Let ssh refuse the key; return our last line, which is also in the state folder."""
     done = job.lab.ssh(job.host, "echo in", **options)
     assert (done.returncode, done.stdout) == (255, b"")
     assert code_of(done) == "host-key-changed"
@@ -129,7 +129,7 @@ def refused(job: Job, **options: Any) -> str:
 
 
 def kept(lab: Lab) -> str:
-    """The last line that was kept."""
+    """The last line that is kept in the state folder."""
     path = lab.state / "last-error.json"
     return str(json.loads(path.read_text())["line"]) if path.exists() else ""
 

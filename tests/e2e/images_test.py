@@ -1,4 +1,4 @@
-"""Containers on roots of their own, made from Debian packages: not the file system of the host."""
+"""Containers whose root file system is made of Debian packages, not the host's."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_container_does_not_see_the_host(lab: Lab) -> None:
     assert lab.ssh(lab.host, f"test -e {folder}").returncode == 1
 
 
-def test_what_a_container_writes_stays_in_it(lab: Lab, image: str) -> None:
+def test_a_containers_files_stay_in_it(lab: Lab, image: str) -> None:
     name = "/usr/bin/written-by-a-container"
     assert lab.ok(lab.host, f"echo yes >{name} && cat {name}") == b"yes\n"
     assert not Path(name).exists()
@@ -68,7 +68,7 @@ def test_files_are_copied_both_ways(lab: Lab, tmp_path: Path) -> None:
     assert back.read_bytes() == there.read_bytes()
 
 
-def test_inspect(lab: Lab, image: str) -> None:
+def test_inspect_describes_the_container(lab: Lab, image: str) -> None:
     done = lab.sm_proxy("inspect", lab.host, "--json")
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)["data"]

@@ -1,4 +1,4 @@
-"""Keys rotated and revoked while jobs run, over the real ssh."""
+"""Keys are rotated and revoked while jobs run."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(
         not namespaces.may_isolate(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET),
-        reason="containers have addresses of their own in namespaces only",
+        reason="containers have their own addresses only in namespaces",
     ),
 ]
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab with one job, which accepts the first key only."""
+    """A lab with one job, which accepts only the first key."""
     folder = tmp_path_factory.mktemp("keys")
     train = folder / "train.sh"
     train.write_text("#!/bin/sh\nexec sleep 3600\n")
@@ -46,7 +46,7 @@ def test_a_key_works_until_it_is_revoked(lab: Lab) -> None:
     new, old = _keys(lab, "rotate")
     assert old == first
     _launch(lab)
-    # The running job accepts the old key only; a job launched now accepts both.
+    # The running job accepts only the old key; a job that starts now accepts both.
     assert accepted(lab, lab.host) == old
     assert accepted(lab, "sm-both") == new
     assert _keys(lab, "revoke") == [new]
@@ -56,7 +56,7 @@ def test_a_key_works_until_it_is_revoked(lab: Lab) -> None:
     assert accepted(lab, "sm-both") == new
 
 
-def test_a_running_job_takes_a_new_key_from_s3(lab: Lab) -> None:
+def test_a_running_job_gets_a_new_key_from_s3(lab: Lab) -> None:
     third, second = _keys(lab, "rotate", *_S3)
     _keys(lab, "revoke", second)  # this key is in the job's environment
     await_true(lambda: lab.ssh("sm-both", "true").returncode == 0, 60)
@@ -66,8 +66,8 @@ def test_a_running_job_takes_a_new_key_from_s3(lab: Lab) -> None:
     await_true(lambda: lab.ssh("sm-both", "true").returncode == 255, 60)
 
 
-def test_a_passphrase_in_the_keyring_and_the_agent(lab: Lab, agent: dict[str, str]) -> None:
-    # The user's setting chooses the file backend: not every machine has a Secret Service.
+def test_a_key_with_a_passphrase_works_through_the_agent(lab: Lab, agent: dict[str, str]) -> None:
+    # Let keyring use its file backend: not every machine has a Secret Service.
     lab.environment["PYTHON_KEYRING_BACKEND"] = "keyrings.alt.file.PlaintextKeyring"
     new = _keys(lab, "rotate", "--passphrase", *_S3)[0]
     _keys(lab, "revoke")
@@ -80,7 +80,9 @@ def test_a_passphrase_in_the_keyring_and_the_agent(lab: Lab, agent: dict[str, st
     assert b"no identities" in lab.run("ssh-add", "-l", env=agent).stdout
 
 
-def test_a_key_that_only_the_agent_holds(lab: Lab, agent: dict[str, str], tmp_path: Path) -> None:
+def test_a_key_that_only_the_agent_has_works(
+    lab: Lab, agent: dict[str, str], tmp_path: Path
+) -> None:
     mine = tmp_path / "mine"
     for words in (("ssh-keygen", "-q", "-N", "", "-f", str(mine)), ("ssh-add", "-q", str(mine))):
         assert lab.run(*words, env=agent).returncode == 0
@@ -97,7 +99,7 @@ def test_a_key_that_only_the_agent_holds(lab: Lab, agent: dict[str, str], tmp_pa
 
 @pytest.fixture
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The variable that leads to an empty ssh-agent."""
+    """The variable for an empty ssh-agent."""
     path = tmp_path_factory.mktemp("a") / "s"  # a socket's path has to be short
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
     await_true(lambda: listens(path), 60, alive=process)
@@ -107,7 +109,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 def accepted(lab: Lab, host: str, **options: Any) -> str:
-    """The fingerprint of the key that the real ssh gets in with."""
+    """Connect with the real ssh; return the fingerprint of the key that the server accepts."""
     done = lab.ssh("-v", host, "true", **options)
     assert done.returncode == 0, done.stderr.decode()
     lines = done.stderr.decode().splitlines()

@@ -1,14 +1,14 @@
-"""A lab for the tests, and what runs inside it.
+"""A lab for the tests, and programs that run inside it.
 
-`sm-proxy lab run` keeps the lab up around a shell that only waits; everything else enters that
-shell's network by nsenter (or runs as it is, where the lab has no namespaces) with the lab's
+`sm-proxy lab run` keeps the lab up around a shell that only waits. Other programs enter that
+shell's network with nsenter (or run as they are, if the lab has no namespaces) and get the lab's
 environment.
 
-A lab costs 3 s of CPU, an ssh into it half a second. So write a new test against the fixture `lab`,
-which all tests of a worker share. A test that changes a container, or writes to its log, launches
-a job of its own there (`lab.launch`), which costs half a second too. Ask AWS through `lab.python`:
-a new Python would import botocore again. A lab of its own (`running`) is for tests that need other
-options of `lab run`, or that look at all jobs of the account.
+A lab costs 3 s of CPU, an ssh into it 0.5 s. So let a new test use the fixture `lab`, which all
+tests of a worker share. If a test changes a container or writes to its log, it launches its own job
+there (`lab.launch`), which also costs 0.5 s. Call AWS through `lab.python`: a new Python would
+import botocore again. Start a separate lab (`running`) only if a test needs other options of
+`lab run`, or looks at all jobs of the account.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _READY_S = 180
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _MARKER = '{"sm_proxy_marker"'
 _EPOCHS = itertools.count(9_000_000_000_000)
-"""A node's newest stream wins: each that a test writes gets a later name than the one before."""
+"""A node's newest stream wins, so each stream that a test writes gets a later name."""
 _KEPT = """
 import functools, json, os, sys, time, traceback
 import botocore.session
@@ -108,14 +108,18 @@ class Lab:
         self._names: Counter[str] = Counter()
 
     def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
-        """Start a program inside."""
+        """Start a program in the lab."""
         environment = {**self.environment, **options.pop("env", {})}
         return subprocess.Popen([*self._enter, *words], env=environment, **options)
 
     def run(
         self, *words: str, stdin: bytes = b"", timeout: float = 60, **options: Any
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run a program inside to its end."""
+        """Run a program in the lab to its end.
+
+        Raises:
+            AssertionError: It has not ended after `timeout` seconds.
+        """
         process = self.popen(
             *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
         )
@@ -128,17 +132,17 @@ class Lab:
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def ssh(self, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-        """The real ssh with the lab's config."""
+        """Run the real ssh with the lab's config."""
         return self.run("ssh", "-F", self.config, *words, **options)
 
     def sm_proxy(self, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-        """Our own command line, as a user starts it."""
+        """Run sm-proxy as a user starts it."""
         return self.run(*SM_PROXY, *words, **options)
 
     def warm(
         self, *words: str, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
-        """Our own command line, without the cost of its start: see `warm.py`."""
+        """Run sm-proxy without the cost of its start: see `warm.py`."""
         if self._warm is None:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             self._warm = self.popen(sys.executable, "-I", str(_WARM), **pipes)
@@ -156,7 +160,7 @@ class Lab:
         return done
 
     def ok(self, *words: str, **options: Any) -> bytes:
-        """What ssh prints, which must succeed."""
+        """Run ssh, which must succeed; return its output."""
         done = self.ssh(*words, **options)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
@@ -166,10 +170,11 @@ class Lab:
         return self.python(f"answer = control.{method}(*{arguments!r}, **{named!r})")
 
     def python(self, program: str) -> Any:
-        """Run a program in the one Python that is kept inside; its `answer`, which JSON can say.
+        """Run a program in a Python process that stays in the lab; return its variable `answer`.
 
-        It has `control`, `client(service)` of botocore, `describe(job)`, `streams(prefix)`, and
-        `log(prefix)`: the lines of these log streams. Its names last from one program to the next.
+        `answer` must be a JSON value. The program can use `control`, botocore's `client(service)`,
+        `describe(job)`, `streams(prefix)`, and `log(prefix)`: the lines of these log streams.
+        Variables of earlier programs are still defined.
         """
         with self._one_at_a_time:
             if self._python is None:
@@ -192,17 +197,17 @@ class Lab:
         in_vpc: bool = True,
         keep: bool = False,
     ) -> Job:
-        """Create a training job like the lab's own; return once it trains, or has ended.
+        """Create a training job like the lab's own; return once it trains or has ended.
 
         Args:
-            name: the job's name; where an earlier one has it, a number follows.
-            words: the container's entrypoint and arguments, each of at most 256 characters; none:
-                the lab's own program behind our entrypoint, whose marker is in the log of every
-                node on return.
-            nodes: how many containers.
-            environment: changes the Environment of the lab's own job; None removes a variable.
-            in_vpc: whether the job has the VpcConfig of the lab's own.
-            keep: let it run when the test is over.
+            name: the job's name; if it is taken, a number is added.
+            words: the container's entrypoint and arguments, each of at most 256 characters. Without
+                them, it runs our entrypoint and the lab's program, and on return the log of every
+                node has a marker.
+            nodes: the number of containers.
+            environment: changes to the Environment of the lab's own job; None removes a variable.
+            in_vpc: whether the job has the VpcConfig of the lab's own job.
+            keep: do not stop it at the end of the test.
         """
         self._names[name] += 1
         job = Job(self, name if self._names[name] == 1 else f"{name}-{self._names[name]}")
@@ -215,21 +220,21 @@ class Lab:
         return job
 
     def stop_launched(self) -> None:
-        """Stop the jobs that were launched: they cost time, and `list --check` tries them."""
+        """Stop the launched jobs: they cost CPU, and `list --check` would try them."""
         for job in self._launched:
             if job.status() == "Training":
                 job.stop()
         self._launched.clear()
 
     def end(self) -> None:
-        """End what is kept inside."""
+        """End the processes that stay in the lab."""
         for kept in (self._python, self._warm):
             if kept is not None:
                 kept.communicate(timeout=60)
 
     @contextlib.contextmanager
     def faults(self, **changes: Any) -> Iterator[None]:
-        """The lab with these faults."""
+        """Set these faults while the block runs."""
         self.control("faults", **changes)
         try:
             yield
@@ -237,18 +242,18 @@ class Lab:
             self.control("clear_faults")
 
     def sessions(self) -> list[str]:
-        """Ids of the sessions that are open now."""
+        """The ids of the open sessions."""
         return Path(self.environment["SM_PROXY_LAB_SESSIONS"]).read_text().split()
 
     def forget(self) -> None:
-        """Empty the cache of jobs and bastions, so that the next look-up asks AWS again."""
+        """Empty the cache of jobs and bastions, so that the next lookup calls AWS again."""
         for purpose in ("jobs", "bastions"):
             shutil.rmtree(
                 Path(self.environment["SM_PROXY_CACHE_DIR"]) / purpose, ignore_errors=True
             )
 
     def cut_clients(self) -> int:
-        """Cut the client's websocket of every open session; returns how many were cut."""
+        """Cut the client's websocket of every open session; return their number."""
         told = 0
         for session in self.sessions():
             answer = self._gateway(op="cut", session=session, side="client")
@@ -264,16 +269,16 @@ class Lab:
         return answer
 
     def calls(self) -> list[dict[str, Any]]:
-        """Every AWS call so far."""
+        """All AWS calls so far."""
         whole, _, _ = Path(self.environment["SM_PROXY_LAB_CALLS"]).read_text().rpartition("\n")
         return [json.loads(line) for line in whole.splitlines()]
 
     def helpers(self) -> list[int]:
-        """Pids of `connect` processes of this lab."""
+        """The pids of this lab's `connect` processes."""
         return [pid for pid in _processes() if self._is_helper(pid)]
 
     def settle(self) -> None:
-        """Wait for the helpers: they outlive their ssh, to end the session and log it."""
+        """Wait until all helpers have ended: after ssh's end they still end their session."""
         await_true(lambda: not self.helpers(), 60, self.helpers)
 
     def _is_helper(self, pid: int) -> bool:
@@ -297,7 +302,7 @@ class Job:
         return f"sm-{self.name}"
 
     def until(self, *statuses: str) -> None:
-        """Wait until it has one of these values of SecondaryStatus."""
+        """Wait until the job has one of these values of SecondaryStatus."""
         await_true(lambda: self.status() in statuses, 60, lambda: (self.status(), self.log()))
 
     def status(self) -> str:
@@ -309,7 +314,7 @@ class Job:
         return str(self.lab.python(f"answer = '\\n'.join(log({self.name + '/'!r}))"))
 
     def marker(self, node: str = "algo-1") -> dict[str, Any]:
-        """The marker in a node's oldest log stream: what the container itself has printed."""
+        """The marker in a node's oldest log stream: the one that the container itself printed."""
         found: dict[str, Any] = self.lab.python(
             f"answer = next(json.loads(m) for m in log('{self.name}/{node}-') if {_MARKER!r} in m)"
         )
@@ -321,11 +326,11 @@ class Job:
         return marker["addresses"][0]["address"], marker["port"]
 
     def stop(self) -> None:
-        """Ask for its end, as StopTrainingJob does."""
+        """Stop the job with StopTrainingJob."""
         self.lab.python(f"client('sagemaker').stop_training_job(TrainingJobName={self.name!r})")
 
     def claim(self, stream: str = "", **changes: Any) -> None:
-        """Print the node's marker, changed in these fields, to a log stream: see `print`."""
+        """Write the node's marker, with these changes, to a log stream: see `print`."""
         self.print(json.dumps({**self.marker(), **changes}), stream)
 
     def print(self, line: str, stream: str = "") -> None:
@@ -334,7 +339,7 @@ class Job:
         self.lab.control("put_logs", LOG_GROUP, stream or self.newer_stream(), [event])
 
     def newer_stream(self) -> str:
-        """A name for a log stream of the first node that counts as newer than all before."""
+        """A name for a log stream of the first node that is newer than all others."""
         return f"{self.name}/algo-1-{next(_EPOCHS)}"
 
 
@@ -349,14 +354,14 @@ def running(folder: Path, *options: str) -> Iterator[Lab]:
             command,
             stdin=subprocess.DEVNULL,
             stderr=stderr,
-            # A test run that is killed leaves no lab behind.
+            # A test run that is killed must not leave a lab.
             preexec_fn=lambda: namespaces.die_with_parent(parent, signal.SIGTERM),  # noqa: PLW1509
         )
     try:
         await_true(told.exists, _READY_S, log.read_text, alive=process)
         pairs = told.read_bytes().decode().split("\0")
         environment = dict(pair.split("=", 1) for pair in pairs if pair)
-        # The lab has pids of its own, and our commands run outside: look through its init's /proc.
+        # The lab has its own pids, but our commands run outside: use the /proc of its init.
         proc = f"/proc/{reap.descendants(process.pid)[0]}/root/proc/"
         on_bastion = environment["SM_PROXY_LAB_ON_BASTION"]
         environment["SM_PROXY_LAB_ON_BASTION"] = on_bastion.replace("/proc/1/root/proc/", proc)
@@ -376,7 +381,7 @@ def at(address: str) -> list[dict[str, Any]]:
 
 
 def last_line(done: subprocess.CompletedProcess[bytes]) -> str:
-    """Our last line on stderr: ssh adds lines of its own after it."""
+    """Our last line on stderr; ssh may have written more lines after it."""
     said = done.stderr.decode()
     lines = [line for line in said.splitlines() if line.startswith("sm-proxy: ")]
     assert lines, said

@@ -1,4 +1,4 @@
-"""Real sshds that refuse a user, or admit one and run nothing: doctor says which."""
+"""sshds that refuse the user, or that accept the login but run no command: doctor tells which."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CASES = {
 }
 
 
-def test_doctor_names_what_the_server_forbids(lab: Lab) -> None:
+def test_doctor_names_the_servers_restriction(lab: Lab) -> None:
     job = lab.launch("strict")
     _, port = job.where()
     for number, options in enumerate(CASES, 1):

@@ -1,4 +1,4 @@
-"""OpenMPI over the nodes of a job, by the hostfile that the container writes."""
+"""OpenMPI over the nodes of a job, with the hostfile that the container writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Host names other than the exact name of a training job."""
+"""Host names that are not the exact name of a training job."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ INSTANCES = ("i-0aaaaaaaaaaaaaaa1", "i-0bbbbbbbbbbbbbbb2")
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab of its own: what is in its lists matters."""
+    """A separate lab: the tests look at all its jobs."""
     with running(tmp_path_factory.mktemp("names"), "--job", JOB) as lab:
         yield lab
 
@@ -77,7 +77,7 @@ def served(own: Lab, prep: str) -> tuple[str, str]:
     for number, instance in enumerate(INSTANCES, 1):
         marker = {
             "sm_proxy_marker": 1,
-            "node": "algo-1",  # the name that a container without a number gives itself
+            "node": "algo-1",  # each instance's container uses this name
             "addresses": [{"address": data["address"]}],
             "port": 2200 + number,
             "user": "root",
@@ -91,7 +91,7 @@ def served(own: Lab, prep: str) -> tuple[str, str]:
 
 
 def resolved(lab: Lab, host: str) -> tuple[dict[str, Any], list[str], list[str]]:
-    """The data, the lines on stderr and the calls to SageMaker."""
+    """Resolve a host; return the data, the lines on stderr and the calls to SageMaker."""
     before = len(lab.calls())
     done = lab.sm_proxy("resolve", host, "--json")
     assert done.returncode == 0, done.stderr.decode()
@@ -107,7 +107,7 @@ def test_a_part_of_a_name_is_completed(own: Lab, typed: str) -> None:
     assert told == [f"sm-proxy: sm-{typed} is {JOB}"]
 
 
-def test_ssh_by_the_beginning_of_a_name(own: Lab) -> None:
+def test_ssh_completes_the_beginning_of_a_name(own: Lab) -> None:
     done = own.ssh("sm-bert", "echo $SM_CURRENT_HOST")
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == b"algo-1\n"
@@ -119,7 +119,7 @@ def test_a_similar_name_is_suggested(own: Lab) -> None:
     assert JOB.encode() in done.stderr
 
 
-def test_a_processing_job_by_its_exact_name(own: Lab, prep: str) -> None:
+def test_a_processing_job_is_found_by_its_exact_name(own: Lab, prep: str) -> None:
     data, told, calls = resolved(own, f"sm-{prep}")
     assert (data["job"], data["kind"], data["status"]) == (prep, "processing", "InProgress")
     assert told == []
@@ -129,7 +129,7 @@ def test_a_processing_job_by_its_exact_name(own: Lab, prep: str) -> None:
     assert calls == ["DescribeProcessingJob"]
 
 
-def test_ssh_into_a_processing_job(own: Lab, prep: str) -> None:
+def test_ssh_enters_a_processing_job(own: Lab, prep: str) -> None:
     assert own.ok(f"sm-{prep}", "echo there") == b"there\n"
 
 
@@ -140,7 +140,7 @@ def test_ssh_into_a_processing_job(own: Lab, prep: str) -> None:
         ("endpoint", ["DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel"]),
     ],
 )
-def test_nodes_that_are_instances(
+def test_nodes_of_other_kinds_are_instances(
     own: Lab, served: tuple[str, str], kind: str, calls: list[str]
 ) -> None:
     endpoint, transform = served
@@ -155,7 +155,7 @@ def test_nodes_that_are_instances(
     assert code_of(none) == "bad-name"
 
 
-def test_a_job_of_another_kind_that_is_over(own: Lab) -> None:
+def test_a_failed_processing_job_is_reported(own: Lab) -> None:
     own.python(CREATE.format(name="failing", job=JOB))
     own.control(
         "set_batch_status", "processing", "failing", "Failed", failure_reason="exit code: 137"
@@ -165,7 +165,7 @@ def test_a_job_of_another_kind_that_is_over(own: Lab) -> None:
     assert b"exit code: 137" in done.stderr
 
 
-def test_the_list(own: Lab, prep: str) -> None:
+def test_the_list_has_jobs_of_all_kinds(own: Lab, prep: str) -> None:
     done = own.sm_proxy("list", "--json")
     assert done.returncode == 0, done.stderr.decode()
     jobs = {job["job"]: job for job in json.loads(done.stdout)["data"]["jobs"]}
@@ -179,7 +179,7 @@ def test_the_list(own: Lab, prep: str) -> None:
     assert JOB in text
 
 
-def test_the_list_with_a_check(own: Lab, prep: str) -> None:
+def test_list_check_reports_reachable_jobs(own: Lab, prep: str) -> None:
     done = own.sm_proxy("list", "--check", "--json")
     assert done.returncode == 0, done.stderr.decode()
     jobs = {job["job"]: job for job in json.loads(done.stdout)["data"]["jobs"]}
@@ -195,7 +195,7 @@ def test_the_list_goes_on_when_one_kind_is_denied(own: Lab) -> None:
     assert JOB in {job["job"] for job in json.loads(done.stdout)["data"]["jobs"]}
 
 
-def test_wait_for_a_running_job_and_for_a_missing_one(own: Lab) -> None:
+def test_wait_succeeds_for_a_running_job_and_fails_for_a_missing_one(own: Lab) -> None:
     done = own.sm_proxy("wait", own.host)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().startswith(f"ready: {own.host} is {JOB} algo-1 at ")

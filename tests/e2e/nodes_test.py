@@ -1,7 +1,7 @@
-"""Keys from S3 while the job runs, and nodes that reach each other, over the real ssh.
+"""Keys from S3 while the job runs, and ssh between the nodes of a job.
 
-On roots made of Debian packages, with the image's own pdsh, ssh and sshd. The image is made for
-mpirun: it has a key pair of its own, and its ssh does not check host keys.
+The containers have roots made of Debian packages, with their own pdsh, ssh and sshd. The image is
+made for mpirun: it has a key pair that may log in, and its ssh does not check host keys.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.e2e.labs import SM_PROXY, Job, Lab, running
 from tests.lab.conftest import ISOLATED
 from tests.waits import await_true
 
-# What a user would do with boto3: put the laptop's key into S3.
+# As a user would do with boto3: put the laptop's key into S3.
 _BUCKET = """
 client("s3").create_bucket(Bucket="team")
 key = open(os.environ["SM_PROXY_SSH_DIR"] + "/id_ed25519.pub", "rb").read()
@@ -48,7 +48,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @contextlib.contextmanager
 def launched(folder: Path, *options: str, **jobs: int) -> Iterator[Lab]:
-    """A lab of Debian roots with jobs of so many nodes, which let the laptop's key in."""
+    """A lab with Debian roots and jobs (name=nodes), once they accept the laptop's key."""
     train = folder / "train.sh"
     train.write_text("#!/bin/sh\nexec sleep 3600\n")
     train.chmod(0o755)
@@ -71,7 +71,7 @@ def _put(lab: Lab, key: str, body: str) -> None:
 
 
 def _cards(lab: Lab) -> dict[str, str]:
-    """What the nodes have put into S3: name -> text."""
+    """The cards that the nodes have put into S3: key -> text."""
     found: dict[str, str] = lab.python(
         "s3 = client('s3')\n"
         "found = s3.list_objects_v2(Bucket='team', Prefix='nodes/')['Contents']\n"
@@ -92,8 +92,8 @@ def _admitted(lab: Lab, job: str) -> bool:
 
 
 @pytest.mark.parametrize(("job", "node", "count"), [("two", 1, 2), ("eight", 8, 8)])
-def test_pdsh_over_all_nodes(team: Lab, job: str, node: int, count: int) -> None:
-    """The first node of one job and the last of the other reach all nodes, themselves too."""
+def test_pdsh_reaches_all_nodes(team: Lab, job: str, node: int, count: int) -> None:
+    """From the first node of one job and the last of the other; a node also reaches itself."""
     script = (
         "set -e; grep -q sm-proxy-lab-framework /etc/os-release;"
         " file=$(/opt/sm-proxy/wait-nodes.sh 60); cat $file;"
@@ -108,7 +108,7 @@ def test_pdsh_over_all_nodes(team: Lab, job: str, node: int, count: int) -> None
     assert sorted(lines[count:]) == sorted(f"{name}: {name} on {name}" for name in names)
 
 
-def test_nodes_are_verified(team: Lab) -> None:
+def test_nodes_check_each_others_host_keys(team: Lab) -> None:
     """A node with the wrong host key is refused, by name and by address."""
     forged = (
         "/opt/sm-proxy/wait-nodes.sh 60 >/dev/null; cd /run/sm-proxy/nodes;"
@@ -124,7 +124,7 @@ def test_nodes_are_verified(team: Lab) -> None:
 
 
 def test_the_key_pair_of_the_image_is_refused(team: Lab, tmp_path: Path) -> None:
-    """Neither a user who pulled the image nor another node gets in with it."""
+    """Neither a user who pulled the image nor another node can log in with it."""
     pair = tmp_path / "pair"
     pair.write_bytes(_try(team, "two", "cat /root/.ssh/id_rsa").stdout)
     pair.chmod(0o600)
@@ -146,8 +146,8 @@ def test_only_public_halves_leave_a_container(team: Lab) -> None:
     assert "PRIVATE" not in cards
 
 
-def test_a_forged_card_admits_no_other_host(team: Lab, tmp_path: Path) -> None:
-    """A writer to the exchange gets in only from the address of a node."""
+def test_a_forged_card_does_not_let_another_host_in(team: Lab, tmp_path: Path) -> None:
+    """Somebody who can write to that S3 folder can log in only from the address of a node."""
     key = tmp_path / "id"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     public = " ".join(Path(f"{key}.pub").read_text().split()[:2])
@@ -157,7 +157,7 @@ def test_a_forged_card_admits_no_other_host(team: Lab, tmp_path: Path) -> None:
     seen = f"grep -q '^from=.*{public}' /run/sm-proxy/authorized_keys"
 
     def taken() -> bool:
-        # Its owner soon replaces it: look before that.
+        # The node soon replaces the card: look before that.
         _put(team, where, card)
         look = f"for i in 1 2 3 4 5 6; do {seen} && exit; sleep 0.5; done; false"
         return _try(team, "two", look).returncode == 0
@@ -171,7 +171,7 @@ def test_a_forged_card_admits_no_other_host(team: Lab, tmp_path: Path) -> None:
         done = team.ssh("-F", "none", *mine, *_only(team, "two"), "true")
         assert done.returncode == 255
         assert b"Permission denied" in done.stderr
-        return words in _log(team, "two")  # False if the card was replaced by then: try again
+        return words in _log(team, "two")  # False if the card was already replaced: try again
 
     await_true(refused_for_its_place, 60, lambda: _log(team, "two"))
     await_true(
@@ -180,7 +180,7 @@ def test_a_forged_card_admits_no_other_host(team: Lab, tmp_path: Path) -> None:
 
 
 def _only(lab: Lab, job: str) -> list[str]:
-    """Options for an ssh to a job that offers only the key of `-i`."""
+    """Options for an ssh to a job that offers only the `-i` key."""
     proxy = shlex.join([*SM_PROXY, "connect", "--user", "root", f"sm-{job}", "22"])
     hosts = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
     return [*hosts, "-o", "BatchMode=yes", "-o", f"ProxyCommand={proxy}", f"root@sm-{job}"]

@@ -1,4 +1,4 @@
-"""Bad input gets its code, one clear last line, and leaves nothing behind."""
+"""Each failure has its code and one clear last line, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def refused(lab: Lab, host: str, **options: Any) -> tuple[str, str]:
     return code_of(done), last_line(done)
 
 
-def test_no_such_job(lab: Lab) -> None:
+def test_a_missing_job_is_reported_with_the_region(lab: Lab) -> None:
     code, line = refused(lab, "sm-no-such-job")
     assert code == "job-not-found"
     assert "us-east-1" in line
@@ -40,7 +40,7 @@ def test_an_illegal_name_is_refused_before_any_call(lab: Lab) -> None:
     assert len(lab.calls()) == before
 
 
-def test_no_such_node(lab: Lab) -> None:
+def test_a_missing_node_is_reported_with_the_jobs_nodes(lab: Lab) -> None:
     code, line = refused(lab, f"{lab.host}.algo-3")
     assert code == "bad-name"
     assert "algo-1 to algo-2" in line
@@ -87,13 +87,13 @@ def test_a_policy_that_iam_cannot_override_is_named(
     lab.ok(lab.host, "true")  # that policy was the only obstacle
 
 
-def test_denied_instance_information_does_not_stop_us(lab: Lab) -> None:
+def test_ssh_connects_when_instance_information_is_denied(lab: Lab) -> None:
     lab.forget()
     with lab.faults(deny=["ssm:DescribeInstanceInformation"]):
         lab.ok(lab.host, "true")
 
 
-def test_expired_and_invalid_credentials(lab: Lab) -> None:
+def test_expired_and_invalid_credentials_are_told_apart(lab: Lab) -> None:
     with lab.faults(credentials="expired"):
         code, line = refused(lab, lab.host)
     assert code == "expired-credentials"
@@ -103,7 +103,7 @@ def test_expired_and_invalid_credentials(lab: Lab) -> None:
     assert code == "no-credentials"
 
 
-def test_no_credentials(lab: Lab) -> None:
+def test_missing_credentials_are_reported(lab: Lab) -> None:
     nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": "/nonexistent"}
     code, _ = refused(lab, lab.host, env=nothing)
     assert code == "no-credentials"
@@ -116,21 +116,21 @@ def test_a_throttled_call_is_tried_again(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("ping", ["ConnectionLost", "Inactive", "absent"])
-def test_bastion_offline(lab: Lab, ping: str) -> None:
+def test_a_bastion_that_is_offline_is_named(lab: Lab, ping: str) -> None:
     with lab.faults(ping_status=ping):
         code, line = refused(lab, lab.host)
     assert code == "bastion-offline"
     assert lab.environment["SM_PROXY_LAB_BASTION"] in line
 
 
-def test_agent_too_old(lab: Lab) -> None:
+def test_an_agent_that_is_too_old_is_reported(lab: Lab) -> None:
     with lab.faults(agent_version="3.1.501.0"):
         code, line = refused(lab, lab.host)
     assert code == "agent-too-old"
     assert "3.1.1374.0" in line
 
 
-def test_named_bastion_is_diagnosed_only_after_the_failure(lab: Lab) -> None:
+def test_a_named_bastion_is_examined_only_after_a_failure(lab: Lab) -> None:
     named = {"SM_PROXY_BASTION": lab.environment["SM_PROXY_LAB_BASTION"]}
     lab.forget()
     before = len(lab.calls())
@@ -143,7 +143,7 @@ def test_named_bastion_is_diagnosed_only_after_the_failure(lab: Lab) -> None:
     assert code == "bastion-offline"
 
 
-def test_no_bastion(lab: Lab) -> None:
+def test_a_missing_bastion_is_reported_with_the_tag(lab: Lab) -> None:
     instance = lab.environment["SM_PROXY_LAB_BASTION"]
     program = (
         f"client('ec2').create_tags(Resources=[{instance!r}],"
@@ -165,7 +165,9 @@ def test_no_bastion(lab: Lab) -> None:
         ("true", "Completed", "job-ended", "Completed"),
     ],
 )
-def test_a_job_that_is_over(lab: Lab, program: str, status: str, code: str, words: str) -> None:
+def test_a_job_that_has_ended_is_reported(
+    lab: Lab, program: str, status: str, code: str, words: str
+) -> None:
     job = lab.launch("over", "/bin/sh", "-c", program)
     job.until(status)
     found, line = refused(lab, job.host)
@@ -173,7 +175,7 @@ def test_a_job_that_is_over(lab: Lab, program: str, status: str, code: str, word
     assert words in line
 
 
-def test_a_job_that_was_stopped(lab: Lab) -> None:
+def test_a_job_that_was_stopped_is_reported(lab: Lab) -> None:
     job = lab.launch("stopped", "/bin/sh", "-c", "trap 'exit 0' TERM; echo up; sleep 600 & wait")
     await_true(lambda: "up" in job.log(), 60)  # before its trap, process 1 ignores SIGTERM
     job.stop()
@@ -190,7 +192,7 @@ def early(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield held
 
 
-def test_a_job_that_has_not_started(early: Lab) -> None:
+def test_a_job_that_has_not_started_is_reported_after_the_wait(early: Lab) -> None:
     resolved = early.sm_proxy("resolve", early.host, "--json")
     assert resolved.returncode == 1
     assert json.loads(resolved.stdout)["error"]["code"] == "no-address"
@@ -209,14 +211,14 @@ def test_the_helper_ends_when_ssh_is_killed_while_it_waits(early: Lab) -> None:
     early.settle()
 
 
-def test_a_job_outside_a_vpc(lab: Lab) -> None:
+def test_a_job_outside_a_vpc_is_reported(lab: Lab) -> None:
     job = lab.launch("outside", "/bin/sh", "-c", "sleep 600", in_vpc=False)
     code, line = refused(lab, job.host)
     assert code == "no-vpc"
     assert "VpcConfig" in line
 
 
-def test_a_log_that_claims_another_host_key(lab: Lab) -> None:
+def test_a_log_with_a_wrong_host_key_does_not_let_ssh_connect(lab: Lab) -> None:
     job = lab.launch("hostile")
     job.claim(host_keys=[HOST_KEY])
     done = lab.ssh(job.host, "true")
@@ -237,7 +239,7 @@ def test_an_address_outside_the_subnets_is_never_connected_to(lab: Lab) -> None:
     assert "StartSession" not in [call["operation"] for call in lab.calls()[before:]]
 
 
-def test_nothing_listens_on_the_port(lab: Lab) -> None:
+def test_a_port_where_nothing_listens_is_reported(lab: Lab) -> None:
     job = lab.launch("closed")
     job.claim(port=9)
     code, _ = refused(lab, job.host)
@@ -259,7 +261,7 @@ time.sleep(600)
 """
 
 
-def test_a_silent_listener(lab: Lab) -> None:
+def test_a_server_that_stays_silent_is_reported(lab: Lab) -> None:
     job = lab.launch("silent")
     address, port = job.where()
     serve(lab, job.host, _SILENT % (address, port + 1), "silent")
@@ -315,7 +317,7 @@ print("ready", flush=True)
 """
 
 
-def test_a_server_without_an_ssh_banner(lab: Lab) -> None:
+def test_a_server_without_an_ssh_banner_is_explained(lab: Lab) -> None:
     job = lab.launch("odd")
     address, port = job.where()
     serve(lab, job.host, _ANSWERING % (list(ANSWERS), port + 1, address), "ready")
@@ -329,7 +331,7 @@ def test_a_server_without_an_ssh_banner(lab: Lab) -> None:
     assert b"closes the connection without a greeting" in done.stdout
 
 
-def test_a_container_that_has_named_no_address_yet(lab: Lab) -> None:
+def test_a_container_that_has_not_logged_an_address_is_reported(lab: Lab) -> None:
     job = lab.launch("bare", "/bin/sh", "-c", "echo hello; sleep 600")
     for wait, expected in (("0", "no-address"), ("1", "wait-timeout")):
         code, line = refused(lab, job.host, env={"SM_PROXY_WAIT": wait})

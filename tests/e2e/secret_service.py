@@ -1,4 +1,4 @@
-"""A real Secret Service: gnome-keyring on a D-Bus of its own, both from Debian's packages."""
+"""A real Secret Service: gnome-keyring with its own D-Bus, both from Debian packages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BUS = """<busconfig><type>session</type><listen>unix:path={path}</listen>
 
 
 def _installed(folder: Path) -> tuple[Path, dict[str, str]]:
-    """Where the programs are, and the variables that they run with."""
+    """Return the folder with the programs, and the environment that they need."""
     root = sshd_binary.unpacked("gnome-keyring", _PACKAGES)
     libraries = {str(path.parent) for path in root.rglob("lib*.so.*")}
     return root, {
@@ -39,9 +39,9 @@ def _installed(folder: Path) -> tuple[Path, dict[str, str]]:
 
 @contextlib.contextmanager
 def unlocked(folder: Path, command: str) -> Iterator[None]:
-    """Run a user's `command` that unlocks the one in `folder`, typing its password.
+    """Run a user's `command` that unlocks the keyring in `folder`, and type its password.
 
-    It may put another daemon in the place of the first.
+    The command may replace the first daemon by another one.
     """
     root, own = _installed(folder)
     words = ["bash", "-c", command.replace("--unlock", "--unlock --foreground")]
@@ -58,7 +58,7 @@ def unlocked(folder: Path, command: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[dict[str, str]]:
-    """Keep one up, unlocked, with its files in `folder`; gives the variables of its users."""
+    """Run an unlocked keyring with its files in `folder`; yield the variables for its users."""
     root, own = _installed(folder)
     socket = folder / "bus"
     (folder / "bus.conf").write_text(_BUS.format(path=socket))

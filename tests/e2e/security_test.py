@@ -1,4 +1,4 @@
-"""What `docs/security.md` claims about hostile names, and about shared folders and their files."""
+"""The promises of `docs/security.md` about hostile names, shared folders and their files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ODD = ["sm-*", "sm-..%2f..", "sm-a%n", "sm-../../x", "sm-a\\x", "sm-.", "sm-"]
 
 
 def entered(lab: Lab, words: list[str], folder: Path) -> tuple[int, str]:
-    """How `ssh` with these words ends; nothing may have been asked of AWS, or run."""
+    """Run `ssh`; return its status and stderr. It must not call AWS or write a file."""
     before = len(lab.calls())
     done = lab.ssh(*words, "true", cwd=folder)
     assert list(folder.iterdir()) == []
@@ -44,8 +44,8 @@ def test_an_illegal_name_is_refused_without_a_call(lab: Lab, tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("word", ["-oProxyCommand=touch {}", "--ssh-dir={}", "-F{}"])
-def test_a_name_that_looks_like_an_option(lab: Lab, tmp_path: Path, word: str) -> None:
-    """As in the attack by `ssh://-oProxyCommand=...`; and what an older ssh would pass to us."""
+def test_a_name_that_looks_like_an_option_is_refused(lab: Lab, tmp_path: Path, word: str) -> None:
+    """As in the attack with `ssh://-oProxyCommand=...`. An older ssh would pass it to us."""
     hostile = word.format(tmp_path / "ran")
     assert entered(lab, ["--", hostile], tmp_path)[0] == 255
     before = len(lab.calls())
@@ -68,7 +68,7 @@ def test_a_cache_that_others_can_write_is_not_used(lab: Lab, tmp_path: Path, mod
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_record_of_another_user_is_not_used(lab: Lab, tmp_path: Path) -> None:
-    """A record names a host and the keys to accept: using it would defeat all checks."""
+    """A record has an address and the host keys to accept: a forged one would defeat all checks."""
     cache = tmp_path / "cache"
     env = {"SM_PROXY_CACHE_DIR": str(cache)}
     lab.ok(lab.host, "true", env=env)
@@ -120,7 +120,7 @@ def pieces(token: str) -> list[str]:
 
 
 def test_a_damaged_sso_token_is_never_shown(lab: Lab, tmp_path: Path) -> None:
-    """Not on stderr or stdout, in the state folder, or in a support bundle."""
+    """It is not on stderr or stdout, in the state folder, or in a support bundle."""
     token = f"{WORDS[:30]}\n{WORDS[30:]}"
     cached = hashlib.sha1(b"https://example.awsapps.com/start")  # noqa: S324 - botocore's name
     path = tmp_path / ".aws" / "sso" / "cache" / f"{cached.hexdigest()}.json"
@@ -141,7 +141,7 @@ def test_a_damaged_sso_token_is_never_shown(lab: Lab, tmp_path: Path) -> None:
     assert [one.returncode for one in done] == [255, 1, 1, 1]
     assert code_of(done[0]) == "expired-credentials"
     assert json.loads(done[3].stdout)["data"]["cause"] == "expired-credentials"
-    # doctor looks whether the endpoint is there, without a token.
+    # doctor checks that the endpoint answers, without a token.
     assert {call["operation"] for call in lab.calls()[before:]} == {"GET /"}
     kept = [file.read_text() for file in state.rglob("*") if file.is_file()]
     assert len(kept) >= 4

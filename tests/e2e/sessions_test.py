@@ -1,4 +1,4 @@
-"""A session that a SIGKILL of the helper left open is ended by the next run of the same account."""
+"""The next run with the same account ends a session that a killed helper has left open."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def orphan(lab: Lab) -> Iterator[str]:
             path.unlink()
 
 
-def test_the_next_connection_ends_it_and_is_not_delayed(lab: Lab, orphan: str) -> None:
+def test_the_next_connection_ends_it_without_a_delay(lab: Lab, orphan: str) -> None:
     before = len(lab.calls())
     lab.ok(f"{lab.host}.2", "true")
     await_true(lambda: orphan not in lab.sessions(), 60, lab.sessions)
@@ -82,7 +82,9 @@ def test_another_account_does_not_end_it(lab: Lab, orphan: str) -> None:
     assert len(records(lab)) == 1
 
 
-def test_a_denied_terminate_session_is_tried_once_and_is_no_error(lab: Lab, orphan: str) -> None:
+def test_a_denied_terminate_session_is_tried_once_and_is_not_an_error(
+    lab: Lab, orphan: str
+) -> None:
     with lab.faults(deny=["ssm:TerminateSession"]):
         done = lab.ssh(lab.host, "true")
         assert (done.returncode, done.stderr) == (0, b"")

@@ -1,4 +1,4 @@
-"""`sm-proxy setup`, then ssh; again; at a terminal; without credentials."""
+"""`sm-proxy setup`: the first run, later runs, at a terminal, and without credentials."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def _key(lab: Lab) -> str:
     return next(line.split()[1] for line in lines if line.startswith("identityfile "))
 
 
-def test_from_nothing_to_ssh(lab: Lab, tmp_path: Path) -> None:
+def test_after_setup_ssh_connects_and_a_second_run_changes_nothing(
+    lab: Lab, tmp_path: Path
+) -> None:
     config = tmp_path / "config"
     config.write_text("Host other\n    User me\n")
     words = ("setup", "--ssh-config", str(config), "--identity-file", _key(lab))
@@ -62,7 +64,7 @@ def test_from_nothing_to_ssh(lab: Lab, tmp_path: Path) -> None:
 
 @pytest.fixture
 def shared(lab: Lab) -> Iterator[str]:
-    """A config with two contexts, both with ControlMaster; in a short folder, as a home is."""
+    """A config with two contexts and ControlMaster, in a folder with a short path like a home."""
     with tempfile.TemporaryDirectory(prefix="m", dir="/tmp") as folder:
         config = f"{folder}/config"
         mine = ("--identity-file", _key(lab), "--user", lab.environment["SM_PROXY_LAB_USER"])
@@ -97,7 +99,7 @@ def test_a_killed_master_leaves_no_helper(lab: Lab, shared: str) -> None:
     told = lab.run("ssh", "-F", shared, "-O", "check", lab.host).stderr.decode()
     os.kill(int(told.split("pid=")[1].split(")")[0]), signal.SIGKILL)
     await_true(lambda: not lab.helpers() and not lab.sessions(), 60, lab.sessions)
-    # Despite the socket that is left behind.
+    # The socket that is left behind does not prevent the next connection.
     done = lab.run("ssh", "-F", shared, lab.host, "echo $SM_CURRENT_HOST")
     assert done.stdout == b"algo-1\n", done.stderr
 
@@ -118,7 +120,7 @@ def test_the_config_is_written_without_credentials(lab: Lab, tmp_path: Path) -> 
     assert "Include" in config.read_text()
 
 
-def test_asks_at_a_terminal(lab: Lab, tmp_path: Path) -> None:
+def test_setup_asks_for_profile_and_region_at_a_terminal(lab: Lab, tmp_path: Path) -> None:
     files = tmp_path / "aws"
     files.write_text("[profile research]\n[profile prod]\nregion = us-east-1\n")
     config = tmp_path / "config"

@@ -31,7 +31,7 @@ CODE = '#!/bin/sh\nprintf "%s\\n" "$@" > "$0.part" && mv "$0.part" "$0.said"\n'
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab of its own: what runs in it matters, and one test ends its job."""
+    """A separate lab: the tests look at all its jobs, and one test ends its job."""
     options = ("--job", "menu", "--nodes", "2")
     with running(tmp_path_factory.mktemp("sync"), *options) as lab:
         yield lab
@@ -56,7 +56,7 @@ def test_sync_lists_running_jobs_and_changes_nothing_else(own: Lab) -> None:
     assert hosts(own) == ["sm-menu", "sm-menu.algo-2"]
     assert MENU in ours(own)
     assert Path(own.config).read_bytes() == theirs
-    # All but the stubs is unchanged.
+    # Only the stubs have changed.
     begin, end = before.index("# <<<"), ours(own).index("# <<<")
     assert ours(own)[end:] == before[begin:]
     user = own.ok("sm-menu", "id -un").decode().strip()
@@ -69,7 +69,7 @@ def test_sync_lists_running_jobs_and_changes_nothing_else(own: Lab) -> None:
 
 
 def test_a_client_without_openssh_connects(own: Lab) -> None:
-    """It reads the config, the host keys too, before the ProxyCommand has run once."""
+    """It reads the config and the host keys before the ProxyCommand has ever run."""
     if subprocess.run(
         [PYTHON, "-c", "import asyncssh"], capture_output=True, check=False
     ).returncode:
@@ -114,7 +114,7 @@ def test_vscode_opens_the_window(own: Lab, tmp_path: Path) -> None:
     assert json.loads(settings.read_text()) == {"remote.SSH.remotePlatform": {"sm-menu": "linux"}}
 
 
-def test_a_watch_sees_jobs_come_and_go(own: Lab, tmp_path: Path) -> None:
+def test_sync_watch_adds_and_removes_jobs(own: Lab, tmp_path: Path) -> None:
     config = Path(own.config).parent / "sm-proxy" / "config"
     with (tmp_path / "told").open("wb") as stderr:
         watch = own.popen(

@@ -1,7 +1,7 @@
-"""Runs `sm-proxy` commands in forks of one process that has done its imports.
+"""Runs `sm-proxy` commands in forks of one process that has already imported everything.
 
-Two thirds of the time of a `doctor` are Python's start and imports. A hundred tests of what doctor
-finds need them once; other tests start the real program.
+Python's start and imports take two thirds of a `doctor` run. The hundred tests of doctor's findings
+need them only once; other tests start the real program.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The wheel, in a clean environment outside the clone, connects from there."""
+"""The wheel works when it is installed in a clean environment outside the clone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with nothing but the wheel and what it needs."""
+    """The programs of a virtual environment with only the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
     subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
@@ -29,7 +29,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "venv" / "bin"
 
 
-def test_it_connects_from_there(installed: Path, lab: Lab, tmp_path: Path) -> None:
+def test_ssh_connects_with_the_installed_wheel(installed: Path, lab: Lab, tmp_path: Path) -> None:
     program = str(installed / "sm-proxy")
     config = str(tmp_path / "config")
     identity = str(Path(lab.config).parent / "sm-proxy" / "id_ed25519")
@@ -47,7 +47,7 @@ def test_it_connects_from_there(installed: Path, lab: Lab, tmp_path: Path) -> No
     assert (done.stdout.decode().strip(), done.stderr) == (user, b"")
 
 
-def test_it_brings_the_container_side_along(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_contains_the_container_files(installed: Path, tmp_path: Path) -> None:
     script = (
         "from importlib.resources import files\n"
         "folder = files('sm_proxy') / 'container'\n"
@@ -65,7 +65,7 @@ def test_it_brings_the_container_side_along(installed: Path, tmp_path: Path) -> 
     assert "sshd_config" in shown.stdout
 
 
-def test_without_the_labs_extra_it_says_what_to_install(installed: Path, tmp_path: Path) -> None:
+def test_without_the_labs_extra_the_error_names_it(installed: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [str(installed / "sm-proxy"), "demo"],
         env={

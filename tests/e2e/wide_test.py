@@ -1,4 +1,4 @@
-"""A job with many nodes, a long log, or a late marker takes no more calls to resolve."""
+"""Many nodes, a long log or a late marker do not cost many more calls."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def operations(calls: list[dict[str, Any]]) -> list[str]:
 
 
 @only_in_soak  # it needs both cores at once
-def test_as_many_connections_as_nodes_at_once(tmp_path: Path) -> None:
+def test_many_connections_at_once_share_their_calls(tmp_path: Path) -> None:
     with running(tmp_path, "--nodes", str(NODES)) as lab:
         nodes = [f"algo-{number}" for number in range(1, NODES + 1)]
         started = [
@@ -110,14 +110,14 @@ def test_a_marker_behind_500_lines_is_found_with_two_reads(lab: Lab) -> None:
     assert [read["limit"] for read in reads] == [100, 1000]
 
 
-def test_empty_pages_before_the_marker(lab: Lab) -> None:
+def test_empty_pages_before_the_marker_are_read(lab: Lab) -> None:
     with lab.faults(empty_log_pages=_EMPTY_PAGES):
         calls = cold_connect(Job(lab, lab.job))
     assert operations(calls) == sorted([*COLD, *["GetLogEvents"] * _EMPTY_PAGES])
 
 
 def test_a_late_marker_is_waited_for(lab: Lab) -> None:
-    """The container's stream is there before its lines are."""
+    """The container's log stream exists before its lines do."""
     job = lab.launch("late")
     marker, newer = json.dumps(job.marker()), job.newer_stream()
     lab.control("put_logs", LOG_GROUP, newer, [])

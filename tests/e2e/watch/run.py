@@ -1,4 +1,4 @@
-"""sm-proxy as the ssh config starts it, but watched: `-I` would keep sitecustomize.py away."""
+"""Starts sm-proxy as the ssh config does, but without `-I`, which would skip sitecustomize.py."""
 
 from __future__ import annotations
 

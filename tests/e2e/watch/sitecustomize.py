@@ -1,7 +1,7 @@
-"""Loaded by every Python that an audited command starts: notes what it spawns and writes.
+"""Records what audited commands spawn and write. Every Python that they start loads this module.
 
-Python tells of each process it starts, with arguments and environment, and of each file it opens,
-whatever library does it (PEP 578). One JSON line each goes to SM_PROXY_TEST_WATCH.
+Python's audit events (PEP 578) report each process it starts, with arguments and environment, and
+each file it opens. This module writes a JSON line for each to the file SM_PROXY_TEST_WATCH.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _plain(value: object) -> object:
 
 
 def _break_at_the_worst_moment() -> None:
-    """A bug of ours whose message is the token itself."""
+    """Simulate a bug of ours whose message is the token."""
     from sm_proxy.routes import session_api
 
     def broken(answer: dict[str, str]) -> None:
