@@ -6,11 +6,13 @@ only unpack the package into a cache folder, with the libraries that this machin
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -74,38 +76,40 @@ def unpacked(name: str, packages: list[str]) -> Path:
     """
     home = cache_folder() / f"{name}-{_LAYOUT}"
     if not home.exists():
-        if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        if not debian.available():
             raise LabError(f"{name} comes from Debian packages: apt-get and dpkg-deb are needed")
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home.parent, prefix="unpack-") as work:
-            root = Path(work, "root")
-            root.mkdir()
-            _fetch(packages, Path(work), root)
-            try:
-                root.rename(home)
-            except OSError:
-                if not home.exists():
-                    raise
+        with _new_folder(home) as (work, root):
+            _fetch(packages, work, root)
     return home
 
 
 def _unpack_into(home: Path) -> None:
-    """Build the tree in another folder, then rename it: two labs may do so at once."""
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+    if not debian.available():
         raise LabError(_HELP)
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix="unpack-") as work:
-        tree = Path(work, "openssh")
+    with _new_folder(home) as (work, tree):
         root = tree / "root"
-        root.mkdir(parents=True)
-        packages = _fetch(["openssh-server"], Path(work), root)
-        _fetch_libraries(packages[0], Path(work), root)
+        root.mkdir()
+        packages = _fetch(["openssh-server"], work, root)
+        _fetch_libraries(packages[0], work, root)
         _write_wrapper(tree)
         _check_runs(tree / "sshd")
+
+
+@contextlib.contextmanager
+def _new_folder(home: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield a folder for temporary files, and one that becomes `home` when the block ends.
+
+    `home` is complete or does not exist, and two labs may make it at the same time.
+    """
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix="unpack-") as work:
+        tree = Path(work, "tree")
+        tree.mkdir()
+        yield Path(work), tree
         try:
             tree.rename(home)
         except OSError:
-            if not (home / "sshd").exists():
+            if not home.exists():
                 raise
 
 
