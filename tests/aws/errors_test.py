@@ -182,7 +182,7 @@ KINDS = [
 def test_every_error_of_botocore_is_expected(kind: type[Exception]) -> None:
     found = errors.from_botocore(made(kind), ACTION, "p")
     if kind is raised.ParamValidationError:
-        assert found is None, "a call that we made wrongly is a bug"
+        assert found is None, "wrong parameters are a bug"
         return
     assert isinstance(found, SmProxyError)
     assert found.code != "bug"

@@ -293,4 +293,4 @@ def test_a_lock_held_by_another_process_is_an_error(
     before = tree(settings.ssh_folder)
     with file_lock.locked("ssh-config"), pytest.raises(SmProxyError, match="of the ssh config"):
         rotated(settings)
-    assert before.items() <= tree(settings.ssh_folder).items(), "nothing is lost"
+    assert before.items() <= tree(settings.ssh_folder).items(), "no key is lost"

@@ -248,7 +248,7 @@ def test_a_pipe_in_its_place_does_not_block() -> None:
 
 
 @pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files away"
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away"
 )
 @pytest.mark.parametrize("what", ["folder", "file"])
 def test_another_users_file_is_not_locked(what: str) -> None:

@@ -24,7 +24,7 @@ from sm_proxy.state.connection_log import ConnectionRecord
 from tests.fakes import HOST_KEY, container, tree
 
 pytestmark = pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files away"
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away"
 )
 
 OTHER = 12345

@@ -72,13 +72,13 @@ def test_another_users_folder_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files away"
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away"
 )
 def test_a_link_that_another_user_planted_is_refused(tmp_path: Path) -> None:
     mine = private_files.ensure_private_dir(tmp_path / "mine")
     link = tmp_path / "link"
     link.symlink_to(mine)
-    assert private_files.ensure_own_dir(link) == link, "one's own link is one's own wish"
+    assert private_files.ensure_own_dir(link) == link, "we follow the user's own link"
     os.chown(link, 12345, 12345, follow_symlinks=False)
     with pytest.raises(PermissionError, match="another user"):
         private_files.ensure_own_dir(link)

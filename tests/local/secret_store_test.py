@@ -121,7 +121,7 @@ def test_the_user_is_told_that_a_keyring_waits(
     assert secret_store.remedy().startswith("Unlock the keyring (")
     monkeypatch.setattr(secret_store, "_PATIENCE_S", 60)
     assert (chain.load("a"), chain.save("a", "b"), secret_store.find()) == (None, False, None)
-    assert time.monotonic() - began < 40, "it is waited for once"
+    assert time.monotonic() - began < 40, "we wait for it only once"
     assert "did not answer" in secret_store.trouble()
     hanging.owner.set()
     await_true(lambda: chain.save("a", "b"), 60)  # its owner has unlocked it

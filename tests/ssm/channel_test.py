@@ -244,7 +244,7 @@ def test_pause_and_start() -> None:
     channel.receive(wire.pause(), 1.0)
     assert channel.paused_at == 1.0
     channel.receive(wire.output(2, b"x"), 5.0)
-    assert channel.paused_at == 5.0, "the agent is not that far away"
+    assert channel.paused_at == 5.0, "a new message counts as a sign of the agent"
     channel.receive(wire.start(), 6.0)
     assert channel.paused_at is None
 
@@ -253,7 +253,7 @@ def test_a_pause_with_messages_in_flight_is_a_possible_repeat() -> None:
     channel = opened()
     channel.receive(wire.pause(), 1.0)
     channel.receive(wire.start(), 2.0)
-    assert not channel.repeated_at, "nothing was on its way"
+    assert not channel.repeated_at, "no message was in flight"
     channel.write(b"up")
     sent(channel, 3.0)
     channel.receive(wire.pause(), 4.0)
@@ -264,7 +264,7 @@ def test_a_pause_with_messages_in_flight_is_a_possible_repeat() -> None:
     assert channel.repeated_at == 6.0
     channel.receive(wire.pause(), 9.0)
     channel.receive(wire.start(), 10.0)
-    assert channel.repeated_at == 6.0, "all had been acknowledged"
+    assert channel.repeated_at == 6.0, "every message had an ack"
 
 
 def test_a_refused_large_message_ends_the_channel() -> None:

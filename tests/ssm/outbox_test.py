@@ -81,7 +81,7 @@ def test_a_large_message_that_is_cut_off_twice_is_an_error() -> None:
     box.put(bytes(40_000))
     first = box.frames(0.0, MUCH)
     box.reconnected(1.0)
-    assert box.frames(1.0, MUCH) == first, "never cut anew"
+    assert box.frames(1.0, MUCH) == first, "a sent message keeps its bytes"
     with pytest.raises(LargeMessageRefusedError):
         box.reconnected(2.0)
 

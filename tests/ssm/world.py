@@ -256,7 +256,7 @@ class World:
                 self._on_client_frame(frame)
         for event in self.channel.events():
             self._on_event(event)
-        assert self.channel.deadline > self.now, "nothing to send, yet it does not wait"
+        assert self.channel.deadline > self.now, "it has nothing to send and does not wait"
 
     def _on_event(self, event: object) -> None:
         if isinstance(event, KeyWanted):
@@ -290,8 +290,8 @@ class World:
         self._travel(UP, frame, chance)
 
     def _note_sent(self, sequence: int, frame: bytes, size: int) -> None:
-        assert self._sent.setdefault(sequence, frame) == frame, "a number was cut anew"
-        assert sequence <= len(self._sent), "a number was left out"
+        assert self._sent.setdefault(sequence, frame) == frame, "a sent message was changed"
+        assert sequence <= len(self._sent), "a sequence number is missing"
         if sequence not in self._unacked and len(self._sent) == sequence + 1:
             self._unacked[sequence] = size
             self._unacked_bytes += size

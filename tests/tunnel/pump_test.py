@@ -81,7 +81,7 @@ class FakeStream:
         self.turns += 1
         if self.turns == 1:
             self.begun()
-        assert self.turns < 100_000, "it spins"
+        assert self.turns < 100_000, "a busy loop"
         if readable and not self.ended:
             data = self._near.recv(LIMIT)
             self._received += data

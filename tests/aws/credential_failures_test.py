@@ -497,7 +497,7 @@ def test_an_endpoint_that_is_not_a_url_is_an_error(
 
 PAGE = b"<!DOCTYPE html><html><body>Please log in to the hotel's network<br></body></html>"
 XHTML = b'<?xml version="1.0"?><html><body>log in</body></html>'
-STRANGERS: list[Response] = [
+NOT_AWS: list[Response] = [
     (200, {"Content-Type": "text/html"}, PAGE),
     (200, {"Content-Type": "text/html"}, XHTML),
     (200, {}, b""),
@@ -526,12 +526,12 @@ STRANGERS: list[Response] = [
 
 def test_a_json_response_that_is_not_aws_is_an_error(service: Service, keys: None) -> None:
     aws = Aws(None, "eu-west-1")
-    for answer in STRANGERS:
+    for answer in NOT_AWS:
         service.answers["DescribeTrainingJob"] = service.answers["StartSession"] = answer
-        told_as_the_networks(aws)
+        expect_network_errors(aws)
 
 
-def told_as_the_networks(aws: Aws) -> None:
+def expect_network_errors(aws: Aws) -> None:
     with pytest.raises(SmProxyError) as caught:
         str(aws.call("sagemaker", "DescribeTrainingJob", TrainingJobName="x")["TrainingJobArn"])
     assert caught.value.code == "network"
@@ -544,7 +544,7 @@ def told_as_the_networks(aws: Aws) -> None:
 
 def test_an_xml_response_that_is_not_aws_is_an_error(service: Service, keys: None) -> None:
     aws = Aws(None, "eu-west-1")
-    for answer in STRANGERS:
+    for answer in NOT_AWS:
         service.answers["DescribeSubnets"] = service.answers["GetCallerIdentity"] = answer
         for name, operation in (("ec2", "DescribeSubnets"), ("sts", "GetCallerIdentity")):
             with pytest.raises(SmProxyError) as caught:
@@ -553,7 +553,7 @@ def test_an_xml_response_that_is_not_aws_is_an_error(service: Service, keys: Non
             assert f"{name}:{operation}" in caught.value.message
 
 
-@pytest.mark.parametrize("answer", STRANGERS[::3])
+@pytest.mark.parametrize("answer", NOT_AWS[::3])
 def test_a_credentials_response_that_is_not_aws_is_an_error(
     service: Service, sso_cache: Path, tmp_path: Path, answer: Response
 ) -> None:
