@@ -23,6 +23,8 @@ INTERRUPTED: Final = "interrupted"
 """ssh exited first: its time limit had passed, or the user stopped it."""
 HOSTS: Final = 64
 KEEP_S: Final = 30 * 24 * 3600.0
+_OLD_THROUGH: Final = "bastion"
+"""The name of `through` in records of an earlier version; they are kept for `KEEP_S`."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ def _changed(path: Path) -> float:
 
 def _record(found: dict[str, Any]) -> ConnectionRecord | None:
     known = {item.name for item in fields(ConnectionRecord)}
+    if _OLD_THROUGH in found:
+        found = {"through": found[_OLD_THROUGH], **found}
     try:
         record = ConnectionRecord(**{name: value for name, value in found.items() if name in known})
     except TypeError:

@@ -35,6 +35,13 @@ def test_a_clean_connection_is_recorded() -> None:
     assert files()[0].stat().st_mode & 0o777 == 0o600
 
 
+def test_a_record_of_an_earlier_version_keeps_its_bastion() -> None:
+    append(ConnectionRecord("sm-j", session="s-1", through="i-1"), BEGAN, None)
+    (path,) = files()
+    path.write_text(path.read_text().replace('"through"', '"bastion"'))
+    assert [record.through for record in recent("sm-j")] == ["i-1"]
+
+
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
