@@ -15,15 +15,16 @@ import random
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import atomic_write, file_lock, permissions, private_files
 from sm_proxy.settings import Settings, contexts
 from sm_proxy.settings.contexts import Contexts
-from sm_proxy.ssh_config import blocks, host_patterns, judgement, our_file, user_file
+from sm_proxy.ssh_config import blocks, host_patterns, judgement, our_file, requested, user_file
 from sm_proxy.ssh_config.blocks import Stub
 from sm_proxy.ssh_config.judgement import Rewrite
 from sm_proxy.ssh_config.user_file import BEGIN, END
@@ -40,6 +41,7 @@ __all__ = [
     "plan",
     "plan_keys",
     "plan_removal",
+    "plan_requested",
     "plan_stubs",
     "problems",
     "read_stubs",
@@ -134,6 +136,12 @@ def plan(
         ),
         Change(target, before, _with_include(target, before, own), line, keep=True),
     ]
+
+
+def plan_requested(ssh_config: Path, settings: Settings, flags: Mapping[str, Any]) -> list[Change]:
+    """As `plan`, with the contexts that a command line asks for, and this program."""
+    base, known = requested.contexts_of(settings, flags)
+    return plan(ssh_config, base, our_file.own_program(), known)
 
 
 def plan_removal(ssh_config: Path, settings: Settings) -> list[Change]:

@@ -55,8 +55,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         return _carried_out(args, lambda: _removal(ssh_config, settings, flags))
 
     def plan() -> list[Change]:
-        base, known = requested.contexts_of(settings, flags)
-        return config_writer.plan(ssh_config, base, our_file.own_program(), known)
+        return config_writer.plan_requested(ssh_config, settings, flags)
 
     if args.action == "show":
         block = (plan()[0].after or b"").decode()

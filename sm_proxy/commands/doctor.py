@@ -111,7 +111,7 @@ def _text(findings: Sequence[Finding]) -> str:
     width = max(len(item.id) for item in findings)
     lines: list[str] = []
     for item in findings:
-        if item.reason.startswith(runner.NOT_RUN):
+        if item.not_run:
             continue
         lines.append(f"{_coloured(item.result)}  {item.id:{width}}  {item.ms:6} ms  {item.reason}")
         if item.fix:

@@ -10,7 +10,6 @@ from typing import Any
 from sm_proxy import config_writer
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
-from sm_proxy.config_writer import Change
 from sm_proxy.identity import identities, key_files, passphrases
 from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
@@ -19,7 +18,7 @@ from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, flags_of, load, load_for
 from sm_proxy.setup import answers, steps
 from sm_proxy.setup.steps import Step
-from sm_proxy.ssh_config import our_file, requested
+from sm_proxy.ssh_config import requested
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,12 +81,9 @@ def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:
     """
     settings = load(flags)
     requested.prepare(settings, flags)
-
-    def plan() -> list[Change]:
-        base, known = requested.contexts_of(settings, flags)
-        return config_writer.plan(ssh_config, base, our_file.own_program(), known)
-
-    changes = config_writer.carry_out(plan)
+    changes = config_writer.carry_out(
+        lambda: config_writer.plan_requested(ssh_config, settings, flags)
+    )
     done = [str(change.path) for change in changes if change.needed]
     return Step("config", "passed", f"wrote {', '.join(done)}" if done else "up to date")
 

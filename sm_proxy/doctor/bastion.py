@@ -18,7 +18,7 @@ def running(context: Context) -> str:
     if wanted:
         found = _instances(context, InstanceIds=[wanted])
     else:
-        filters = [{"Name": f"tag:{bastion_lookup.TAG}", "Values": [bastion_lookup.TAG_VALUE]}]
+        filters = [bastion_lookup.TAG_FILTER]
         if context.job is not None:
             vpc_id = describe_subnets(context.aws, context.job.subnets).vpc_id
             filters.append({"Name": "vpc-id", "Values": [vpc_id]})
@@ -113,4 +113,4 @@ def _instances(context: Context, **asked: Any) -> list[dict[str, Any]]:
             raise
         context.hop = {"InstanceId": context.settings.bastion}
         raise SkipCheck("ec2:DescribeInstances is denied; the settings name the bastion") from None
-    return [item for group in answer.get("Reservations", []) for item in group["Instances"]]
+    return bastion_lookup.instances(answer)

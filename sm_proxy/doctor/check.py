@@ -33,6 +33,8 @@ class Finding:
         ms: how long it took, in milliseconds.
         fix: the command, link or step that fixes it; empty unless the check failed or broke.
         code: the error code of a failure; None otherwise.
+        not_run: whether an earlier failure kept the check from running.
+        broken: whether a bug of ours stopped the check; the connection may be fine.
     """
 
     id: str
@@ -41,6 +43,8 @@ class Finding:
     ms: int = 0
     fix: str = ""
     code: Code | None = None
+    not_run: bool = False
+    broken: bool = False
 
     def as_data(self) -> dict[str, Any]:
         """The check in `doctor`'s data."""

@@ -52,12 +52,7 @@ def explain(
         more: the methods that the server wants in addition to a key that it accepted.
     """
     container: Any = context.container
-    what = (
-        f"the container refuses the login of {user}"
-        f"{' with ' + '; '.join(tried) if tried else ': there is no key to offer'}"
-    )
-    if banner := _banner(context.ssh):
-        what += f'; its banner says "{banner}"'
+    what = _message(user, tried, _banner(context.ssh))
     more = sorted(set(more))
     if more:
         return SmProxyError(
@@ -89,6 +84,12 @@ def explain(
     if container.source != "marker":
         hint += f". If it is there: {_FORBIDDEN[0].lower()}{_FORBIDDEN[1:]}"
     return SmProxyError("key-refused", what, hint)
+
+
+def _message(user: str, tried: list[str], banner: str) -> str:
+    with_keys = f" with {'; '.join(tried)}" if tried else ": there is no key to offer"
+    shown = f'; its banner says "{banner}"' if banner else ""
+    return f"the container refuses the login of {user}{with_keys}{shown}"
 
 
 def _banner(ssh: Any) -> str:

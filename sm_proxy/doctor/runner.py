@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from sm_proxy import error_handler
@@ -18,10 +19,6 @@ DEADLINE_S: Final = 45.0
 """For one check, in seconds: longer than all its retries and timeouts together."""
 ASKED_S: Final = 300.0
 """For a check that asks the user for a code, in seconds."""
-NOT_RUN: Final = "not checked"
-"""How the reason begins if an earlier failure kept the check from running."""
-BROKE: Final = "a bug in sm-proxy stopped this check"
-"""How the reason begins if a bug of ours stopped the check; the connection may be fine."""
 _LATE: Final = {
     "credentials": "If the AWS profile has a credential_process, run it by hand: it may hang."
     " If the keyring is locked, unlock it."
@@ -35,8 +32,8 @@ def examine(context: Context, stages: Sequence[Stage]) -> list[Finding]:
     for stage in stages:
         cause = first_failure(findings)
         if cause is not None:
-            why = f"{NOT_RUN}: {cause.id} failed"
-            findings += [Finding(name, "skipped", why) for name, _ in stage]
+            why = f"not checked: {cause.id} failed"
+            findings += [Finding(name, "skipped", why, not_run=True) for name, _ in stage]
         else:
             findings += _run_stage(context, stage)
     return findings
@@ -49,7 +46,7 @@ def first_failure(findings: Sequence[Finding]) -> Finding | None:
 
 def broken(findings: Sequence[Finding]) -> list[Finding]:
     """The checks that a bug of ours stopped; they are the cause if no check failed."""
-    return [item for item in findings if item.reason.startswith(BROKE)]
+    return [item for item in findings if item.broken]
 
 
 def _run_stage(context: Context, stage: Stage) -> Iterator[Finding]:
@@ -84,4 +81,5 @@ def _one(name: str, check: Check, context: Context) -> Finding:
     except Exception as error:  # noqa: BLE001 - the other checks still run
         debug_log.write("check broke", id=name, error=repr(error))
         fix = f"Please report it with {error_handler.report(f'doctor, check {name}')}"
-        return ended("skipped", f"{BROKE}: {type(error).__name__}: {error}", fix)
+        what = f"a bug in sm-proxy stopped this check: {type(error).__name__}: {error}"
+        return replace(ended("skipped", what, fix), broken=True)

@@ -12,6 +12,11 @@ from sm_proxy.state.cache import Cache
 
 TAG: Final = "sm-proxy:role"
 TAG_VALUE: Final = "bastion"
+TAG_FILTER: Final = {"Name": f"tag:{TAG}", "Values": [TAG_VALUE]}
+"""A filter of DescribeInstances."""
+OFFLINE_HINT: Final = (
+    "Check its SSM agent, its instance profile and its route to the SSM endpoints."
+)
 OLDEST_AGENT: Final = (3, 1, 1374, 0)
 """The first agent version that forwards to remote hosts (AWS documentation of the document)."""
 _CACHE: Final = "bastions"
@@ -50,10 +55,10 @@ def find(aws: Aws, vpc_id: str) -> str:
     Raises:
         SmProxyError: `no-bastion`, `bastion-offline` or `agent-too-old`.
     """
-    instances = _tagged(aws, vpc_id)
-    running = sorted(item["InstanceId"] for item in instances if _state(item) == "running")
+    tagged = _tagged(aws, vpc_id)
+    running = sorted(item["InstanceId"] for item in tagged if _state(item) == "running")
     if not running:
-        stopped = ", ".join(f"{item['InstanceId']} is {_state(item)}" for item in instances)
+        stopped = ", ".join(f"{item['InstanceId']} is {_state(item)}" for item in tagged)
         raise SmProxyError(
             "no-bastion",
             f"no running instance in {vpc_id} has the tag {TAG}={TAG_VALUE}"
@@ -83,7 +88,7 @@ def _first_online(running: list[str], known: dict[str, dict[str, Any]]) -> str:
         raise SmProxyError(
             "bastion-offline",
             f"the bastion {running[0]} is not online in SSM: it is {status}",
-            "Check its SSM agent, its instance profile and its route to the SSM endpoints.",
+            OFFLINE_HINT,
         )
     for item in online:
         if not is_too_old(known[item]):
@@ -94,13 +99,18 @@ def _first_online(running: list[str], known: dict[str, dict[str, Any]]) -> str:
 def _tagged(aws: Aws, vpc_id: str) -> list[dict[str, Any]]:
     filters = [
         {"Name": "vpc-id", "Values": [vpc_id]},
-        {"Name": f"tag:{TAG}", "Values": [TAG_VALUE]},
+        TAG_FILTER,
         {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
     ]
     try:
         answer = aws.call("ec2", "DescribeInstances", Filters=filters)
     except ServiceError as error:
         raise error.as_failure() from None
+    return instances(answer)
+
+
+def instances(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The instances in an answer of DescribeInstances."""
     return [item for group in answer.get("Reservations", []) for item in group["Instances"]]
 
 

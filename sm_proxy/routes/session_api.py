@@ -146,7 +146,7 @@ class SsmApi:
             return SmProxyError(
                 "bastion-offline",
                 f"the bastion {self._target} is not connected to SSM{shown}: {error.message}",
-                "Check its SSM agent, its instance profile and its route to the SSM endpoints.",
+                bastion_lookup.OFFLINE_HINT,
             )
         if (kind := dial_failure(error.message)) is not None:
             return failure(kind, error.message)

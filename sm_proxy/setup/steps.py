@@ -12,7 +12,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths
-from sm_proxy.routes.bastion_lookup import TAG, TAG_VALUE
+from sm_proxy.routes import bastion_lookup
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import judgement
 from sm_proxy.ssh_config.judgement import Rewrite
@@ -94,26 +94,23 @@ def bastion(aws: Aws, settings: Settings) -> Step:
     """Whether a bastion runs. A missing one is a warning only: jobs may be in another VPC."""
     if settings.bastion:
         return Step("bastion", "passed", f"{settings.bastion}, as configured")
-    filters = [
-        {"Name": f"tag:{TAG}", "Values": [TAG_VALUE]},
-        {"Name": "instance-state-name", "Values": ["running"]},
-    ]
+    running = {"Name": "instance-state-name", "Values": ["running"]}
     try:
-        answer = aws.call("ec2", "DescribeInstances", Filters=filters)
+        answer = aws.call("ec2", "DescribeInstances", Filters=[bastion_lookup.TAG_FILTER, running])
     except SmProxyError as error:
         if error.code != "access-denied":
             raise
         return Step("bastion", "warning", error.message, "Name it with --bastion.")
     found = [
         f"{item['InstanceId']} in {item.get('VpcId', 'no VPC')}"
-        for group in answer.get("Reservations", [])
-        for item in group["Instances"]
+        for item in bastion_lookup.instances(answer)
     ]
     if found:
         return Step("bastion", "passed", ", ".join(found))
     return Step(
         "bastion",
         "warning",
-        f"no running instance in {aws.region} has the tag {TAG}={TAG_VALUE}",
+        f"no running instance in {aws.region} has the tag "
+        f"{bastion_lookup.TAG}={bastion_lookup.TAG_VALUE}",
         "Create one as the README describes, tag one, or name one with --bastion.",
     )
