@@ -125,7 +125,7 @@ def test_the_beginning_of_one_name_finds_it() -> None:
     assert job.name == "bert-2026-11-23"
     assert told == ["sm-bert is bert-2026-11-23"]
     assert aws.asked == [*DESCRIBES, "ListTrainingJobs", "DescribeTrainingJob"]
-    assert aws.calls[4][1]["NameContains"] == "bert"
+    assert aws.calls[len(DESCRIBES)][1]["NameContains"] == "bert"
 
 
 def test_the_newest_running_job_wins() -> None:
