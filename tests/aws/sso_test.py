@@ -104,7 +104,7 @@ def test_botocore_signs_with_the_token_of_a_login(
     )
     assert f"https://device.example/?user_code={CODE}" in said.err
     assert f"code: {CODE}" in said.err
-    assert "10 min at most" in said.err
+    assert "up to 10 min" in said.err
     assert not [secret for secret in SECRETS if secret in said.out + said.err]
     assert key_of(profile) == "ASIASSO"
     # From now on the user is not asked.
