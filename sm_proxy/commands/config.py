@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--control-master",
             action=argparse.BooleanOptionalAction,
             default=None,
-            help="let later connections share the first one (off)",
+            help="let later connections share the first one (default: off)",
         )
 
 

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=_port,
         default=proxy.SSH_PORT,
-        help="22 means the container's own port (%%p)",
+        help="the port (%%p); 22 means the one that the container's log names",
     )
 
 

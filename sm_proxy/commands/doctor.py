@@ -29,9 +29,14 @@ _COLOURS = {"passed": "32", "failed": "31", "skipped": "2"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`doctor [HOST] [--json] [--bundle FILE] [--ssh-config PATH]`."""
-    parser.add_argument("host", metavar="HOST", nargs="?", help="as you type it for ssh")
+    parser.add_argument(
+        "host",
+        metavar="HOST",
+        nargs="?",
+        help="the host name, or USER@HOST, as you type it for ssh",
+    )
     options.add_json(parser)
-    parser.add_argument("--bundle", metavar="FILE", help="write a report without secrets")
+    parser.add_argument("--bundle", metavar="FILE", help="also write a report without secrets")
     options.add_ssh_config(parser, "the ssh config file, as in `ssh -F`")
 
 

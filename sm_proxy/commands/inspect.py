@@ -17,7 +17,7 @@ from sm_proxy.settings import Settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`inspect HOST [--json]`."""
-    parser.add_argument("host", metavar="HOST")
+    options.add_host(parser)
     options.add_wait(parser)
     options.add_ssh_config(parser, options.CONFIG_OF_KEY)
     options.add_json(parser)

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lifetime",
         default="8h",
         metavar="DURATION",
-        help="how long the agent keeps the keys (8h; 0: until the agent ends)",
+        help="how long the agent keeps the keys (default: 8h; 0: until the agent ends)",
     )
     for name in ("rotate", "revoke", "push"):
         made[name].add_argument(

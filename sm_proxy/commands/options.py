@@ -21,6 +21,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 
+def add_host(parser: argparse.ArgumentParser) -> None:
+    """HOST, for `target_of`."""
+    parser.add_argument("host", metavar="HOST", help="a host name, such as sm-myjob")
+
+
 def target_of(args: argparse.Namespace, settings: Settings) -> Target:
     """The parsed HOST argument.
 
@@ -32,13 +37,13 @@ def target_of(args: argparse.Namespace, settings: Settings) -> Target:
 
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """`--wait DURATION`: for a job that is starting."""
-    text = f"how long to wait for a starting job ({durations.form(WAIT_DEFAULT_S)})"
+    text = f"how long to wait for a starting job (default: {durations.form(WAIT_DEFAULT_S)})"
     parser.add_argument("--wait", type=duration, metavar="DURATION", help=text)
 
 
 def add_timeout(parser: argparse.ArgumentParser) -> None:
     """`--timeout DURATION`: when to give up waiting for a starting job."""
-    text = f"how long to wait at most ({durations.form(WAIT_DEFAULT_S)})"
+    text = f"how long to wait at most (default: {durations.form(WAIT_DEFAULT_S)})"
     parser.add_argument(
         "--timeout", type=duration, metavar="DURATION", default=WAIT_DEFAULT_S, help=text
     )
@@ -46,16 +51,18 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
 
 def add_identity(parser: argparse.ArgumentParser) -> None:
     """`--user`, `--identity-file`, `--identity-agent`: how ssh logs in."""
-    parser.add_argument("--user", help="user to log in as (root)")
+    parser.add_argument("--user", help="the user to log in as (default: root)")
     parser.add_argument("--identity-file", metavar="PATH", help="your own key, or its .pub")
     parser.add_argument(
         "--identity-agent",
         metavar="PATH",
-        help="the ssh-agent that holds it: its socket, or SSH_AUTH_SOCK",
+        help="the ssh-agent that holds your key: a socket's path, or the word SSH_AUTH_SOCK",
     )
 
 
-def add_ssh_config(parser: argparse.ArgumentParser, text: str = "instead of ~/.ssh/config") -> None:
+def add_ssh_config(
+    parser: argparse.ArgumentParser, text: str = "your ssh config (default: ~/.ssh/config)"
+) -> None:
     """`--ssh-config PATH`: our files are in a folder beside it, see `settings.flags_of`."""
     parser.add_argument("--ssh-config", type=path, metavar="PATH", help=text)
 

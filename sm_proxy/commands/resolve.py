@@ -14,12 +14,12 @@ from sm_proxy.settings import Settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`resolve HOST [--wait DURATION] [--json]`."""
-    parser.add_argument("host", metavar="HOST")
+    options.add_host(parser)
     parser.add_argument(
         "--wait",
         type=options.duration,
         metavar="DURATION",
-        help="how long to wait for a starting job (0s)",
+        help="how long to wait for a starting job (default: 0s)",
     )
     options.add_json(parser)
 

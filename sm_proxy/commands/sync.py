@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=partial(options.duration, least=1),
         metavar="DURATION",
         default=_INTERVAL_S,
-        help=f"with --watch: time between two rounds ({durations.form(_INTERVAL_S)})",
+        help=f"with --watch: time between two rounds (default: {durations.form(_INTERVAL_S)})",
     )
     options.add_ssh_config(parser)
     options.add_json(parser)

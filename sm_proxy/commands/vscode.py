@@ -26,12 +26,18 @@ _PATIENCE_S = WAIT_DEFAULT_S + 60
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`vscode HOST [PATH] [--editor NAME] [--no-wait] [--timeout DURATION] [--global-timeout]`."""
-    parser.add_argument("host", metavar="HOST")
-    parser.add_argument("path", metavar="PATH", nargs="?", type=_absolute)
+    options.add_host(parser)
     parser.add_argument(
-        "--editor", choices=catalog.NAMES, help="instead of the first one found on this machine"
+        "path", metavar="PATH", nargs="?", type=_absolute, help="a folder in the container"
     )
-    parser.add_argument("--no-wait", action="store_true", help="do not wait until ssh can reach it")
+    parser.add_argument(
+        "--editor",
+        choices=catalog.NAMES,
+        help="the editor (default: the first one found on this machine)",
+    )
+    parser.add_argument(
+        "--no-wait", action="store_true", help="do not wait until ssh can reach the container"
+    )
     options.add_timeout(parser)
     parser.add_argument(
         "--global-timeout",

@@ -14,7 +14,7 @@ from sm_proxy.settings import Settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`wait HOST [--timeout DURATION] [--json]`."""
-    parser.add_argument("host", metavar="HOST")
+    options.add_host(parser)
     options.add_timeout(parser)
     options.add_json(parser)
 

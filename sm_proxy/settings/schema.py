@@ -65,8 +65,10 @@ class Settings:
     profile: str | None = _setting(None, flag=("NAME", "AWS profile"), recorded=True)
     region: str | None = _setting(None, flag=("REGION", "AWS region"), recorded=True)
     bastion: str | None = _setting(None, flag=("ID", "instance id of the bastion"), recorded=True)
-    prefix: str = _setting("sm-", flag=("PREFIX", "prefix of host names (sm-)"))
-    ssh_dir: str | None = _setting(None, flag=("DIR", "folder of our ssh files (~/.ssh/sm-proxy)"))
+    prefix: str = _setting("sm-", flag=("PREFIX", "prefix of host names (default: sm-)"))
+    ssh_dir: str | None = _setting(
+        None, flag=("DIR", "folder of our ssh files (default: ~/.ssh/sm-proxy)")
+    )
     user: str = _setting("root", recorded=True)
     identity_file: str | None = _setting(None, recorded=True)
     identity_agent: str | None = _setting(None, recorded=True)
