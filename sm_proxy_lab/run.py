@@ -196,7 +196,25 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
         return _watch(options)
     finally:
         reap.clean_up(folder)
+        _take_terminal_back()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _take_terminal_back() -> None:
+    """Return to the terminal's foreground if CMD was an interactive shell and has left it empty.
+
+    Such a shell gives the terminal back to the group that had it. From another PID namespace it
+    cannot name our group, so what reads the terminal after us would be stopped.
+    """
+    with contextlib.suppress(OSError):  # there is no terminal
+        terminal = os.open("/dev/tty", os.O_RDWR)
+        try:
+            os.killpg(os.tcgetpgrp(terminal), 0)
+        except ProcessLookupError:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})  # else it would stop us
+            os.tcsetpgrp(terminal, os.getpgrp())
+        finally:
+            os.close(terminal)
 
 
 def _new_folder() -> str:

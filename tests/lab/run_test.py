@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
@@ -280,89 +278,6 @@ def test_the_lab_fails_if_network_namespaces_are_not_permitted(lab: Runner) -> N
     status, _, errors = lab.run("--network", "netns", "--", "true")
     assert status == 125
     assert "not permitted" in errors
-
-
-def test_ctrl_c_at_a_terminal_reaches_cmd_once(lab: Runner) -> None:
-    """The terminal sends the signal to CMD, and the lab waits until CMD has ended."""
-    ours, theirs = pty.openpty()
-    script = "trap 'echo caught; caught=1' INT; echo on; "
-    script += "until [ $caught ]; do sleep 0.05; done; sleep 0.3; exit 4"
-    process = lab.start(
-        *["--status", "Starting", "--", "sh", "-c", script],
-        preexec_fn=lambda: _take_terminal(theirs),
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "on\n"
-    os.write(ours, b"\x03")
-    output, _ = process.communicate(timeout=60)
-    os.close(ours)
-    os.close(theirs)
-    assert process.returncode == 4
-    assert output == "caught\n"
-
-
-def _take_terminal(terminal: int) -> None:
-    import fcntl
-    import termios
-
-    os.setsid()
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-
-
-def test_a_shell_stops_and_resumes_the_lab(lab: Runner, tmp_path: Path) -> None:
-    """^Z, fg and bg of a shell with job control; CMD reads the terminal only in the foreground."""
-    ours, theirs = pty.openpty()
-    jobs = tmp_path / "jobs"
-    shell = subprocess.Popen(
-        ["sh", "-i"],
-        stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True,
-        preexec_fn=lambda: _take_terminal(theirs),  # noqa: PLW1509
-        env={**os.environ, "TMPDIR": str(lab.folder), "PS1": "$ ", "ENV": "", "TERM": "dumb"},
-    )  # fmt: skip
-    os.close(theirs)
-    terminal = _Terminal(ours)
-    words = " ".join([sys.executable, "-m", "sm_proxy", "lab", "run", "--network", NETWORKS[0]])
-    try:
-        terminal.type("stty -echo\n")
-        terminal.type(f"{words} --status Starting -- sh -c 'echo be''gun; cat; echo fi''nished'\n")
-        terminal.read_until("begun")
-        terminal.type("\x1a")
-        terminal.read_until("Stopped")
-        terminal.type("bg\n")  # in the background, cat's first read stops the job again
-        stopped = f"jobs >{jobs}; grep -q Stopped {jobs}"
-        terminal.type(f"until {stopped}; do sleep 0.05; done; echo stopped-''again\n")
-        terminal.read_until("stopped-again")
-        terminal.type("fg\n")
-        terminal.type("to-cat\n\x04")
-        terminal.read_until("to-cat")
-        terminal.read_until("finished")
-        terminal.type("echo status-$?\n")
-        terminal.read_until("status-0")
-    finally:
-        shell.kill()
-        shell.wait()
-        os.close(ours)
-    assert lab.left() == []
-
-
-class _Terminal:
-    """The user's side of a terminal."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._shown = ""
-
-    def type(self, keys: str) -> None:
-        os.write(self._descriptor, keys.encode())
-
-    def read_until(self, text: str) -> None:
-        """Wait until the screen shows `text`, after the text of the last call."""
-        until = time.monotonic() + 60
-        while text not in self._shown:
-            assert time.monotonic() < until, self._shown
-            if select.select([self._descriptor], [], [], 0.2)[0]:
-                self._shown += os.read(self._descriptor, 4096).decode()
-        self._shown = self._shown.partition(text)[2]
 
 
 def test_lab_up_prints_exports_for_another_shell(lab: Runner) -> None:
