@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from sm_proxy_lab.machines import namespaces, reap
+from sm_proxy_lab.python import python_module
 
 FAILED: Final = 125
 FROM_TERMINAL: Final = (signal.SIGINT, signal.SIGQUIT)
@@ -62,7 +63,6 @@ def start(supervisor: list[str], options: int, caller: int, folder: str, *, own_
 
 
 def _run(supervisor: list[str], options: int, folder: str, *, own_pids: bool) -> NoReturn:
-    status = FAILED
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         Path(folder).mkdir(mode=0o700)
@@ -70,15 +70,28 @@ def _run(supervisor: list[str], options: int, folder: str, *, own_pids: bool) ->
             _mount_proc()
         else:
             namespaces.become_subreaper()
+        os.set_inheritable(options, True)
         child = os.fork()
         if child == 0:
-            os.set_inheritable(options, True)
             os.execv(supervisor[0], supervisor)  # noqa: S606
         # Leave the caller's process group: a SIGKILL of the whole group must not reach us.
         os.setsid()
-        status = _wait_for(child)
+        # And under a name of our own: `pkill -f "lab run"` must not reach us either.
+        program = [*python_module("sm_proxy_lab.init"), str(child), str(options), folder]
+        os.execv(program[0], program)  # noqa: S606
     except OSError as error:
         _say(f"the lab's init failed: {error}")
+    finally:
+        reap.clean_up(folder)
+        os._exit(FAILED)
+
+
+def main() -> NoReturn:
+    """Wait for the supervisor, then end the lab; its pid, the pipe and the folder are arguments."""
+    supervisor, options, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    status = FAILED
+    try:
+        status = _wait_for(supervisor)
     finally:
         reap.clean_up(folder)
         if status < 0 and not _has_ended(options):
@@ -114,3 +127,7 @@ def _has_ended(pipe: int) -> bool:
 def _say(text: str) -> None:
     sys.stderr.write(f"sm-proxy lab: {text}\n")
     sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

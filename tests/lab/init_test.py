@@ -63,7 +63,7 @@ def test_cmd_sees_only_the_labs_processes(lab: Runner) -> None:
     status, output, _ = lab.run("--status", "Starting", "--", "sh", "-c", script)
     *init, namespace = output.splitlines()
     assert status == 0
-    assert " run --network " in " ".join(init)
+    assert "sm_proxy_lab.init" in " ".join(init)
     assert namespace != str(Path("/proc/self/ns/pid").readlink())
 
 

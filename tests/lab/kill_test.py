@@ -119,6 +119,19 @@ def test_nothing_is_left_after_sigkill(lab: Runner, machine: str, victims: str) 
     assert status == (-signal.SIGKILL if "caller" in victims else 125), machine
 
 
+@pytest.mark.parametrize("machine", ON_EACH_MACHINE, indirect=True)
+def test_nothing_is_left_after_sigkill_of_all_with_the_callers_name(
+    lab: Runner, machine: str
+) -> None:
+    chain, found = _started(lab)
+    name = _command_line(chain["caller"])
+    for pid in [pid for pid in found if _command_line(pid) == name]:
+        _kill(pid)
+    _kill(chain["caller"])
+    _assert_nothing_left(lab, found)
+    assert machine
+
+
 @pytest.mark.skipif(not ISOLATED, reason="needs root")
 def test_no_process_is_left_after_sigkill_of_the_whole_chain(lab: Runner) -> None:
     chain, found = _started(lab)
