@@ -84,3 +84,10 @@ def test_paths_go_to_pytest_alone(tree: Path) -> None:
 )
 def test_the_verdict_names_what_failed(tree: Path, broken: str, line: str) -> None:
     assert verdict(tree, broken=broken) == (1, f"script/test: FAILED: {line}")
+
+
+@pytest.mark.xdist_group("one-worker")
+def test_xdist_knows_the_group_of_a_test(request: pytest.FixtureRequest) -> None:
+    """Without it, each worker would make the labs and fixtures of a group again."""
+    if getattr(request.config.option, "loadgroup", False):
+        assert request.node.nodeid.endswith("@one-worker")
