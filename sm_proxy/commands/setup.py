@@ -70,7 +70,7 @@ def _key_message(key: Identity, mode: passphrases.Mode | None) -> str:
         return str(key.path)
     if not key_files.is_encrypted(key_files.read(key.path).private):
         return f"{key.path}, without a passphrase (set one: sm-proxy keys rotate --passphrase)"
-    return f"{key.path}, with a passphrase (to use it in ssh: sm-proxy keys load)"
+    return f"{key.path}, with a passphrase (load it into your agent: sm-proxy keys load)"
 
 
 def _written(flags: Mapping[str, Any], ssh_config: Path) -> Step:

@@ -116,7 +116,7 @@ def _watched(flags: Mapping[str, Any], settings: Settings, interval: float) -> R
                 prefix: watched[prefix] if known.get(prefix) is hosts else _Watched(hosts)
                 for prefix, hosts in _running_hosts(flags, settings, known).items()
             }
-            _look(settings, watched, interval)
+            _ask_due_contexts(settings, watched, interval)
             now = time.monotonic()
             soonest = min((item.due for item in watched.values()), default=now + interval)
             time.sleep(max(0.0, min(soonest - now, interval)))
@@ -126,7 +126,7 @@ def _watched(flags: Mapping[str, Any], settings: Settings, interval: float) -> R
         return Result({"hosts": _hosts(config_writer.read_stubs(settings))})
 
 
-def _look(settings: Settings, watched: Mapping[str, _Watched], interval: float) -> None:
+def _ask_due_contexts(settings: Settings, watched: Mapping[str, _Watched], interval: float) -> None:
     """Ask the contexts that are due; one that fails is asked less and less often."""
     now = time.monotonic()
     due = {prefix: item.hosts for prefix, item in watched.items() if item.due <= now}
@@ -149,7 +149,7 @@ def _look(settings: Settings, watched: Mapping[str, _Watched], interval: float) 
             item.pause = interval
             item.reported.clear()
         else:
-            _refuse_final(error)
+            _raise_if_final(error)
             item.hosts.renew()
             item.pause = min((item.pause or interval) * 2, max(_LONGEST_PAUSE_S, interval))
             if error.code not in item.reported:
@@ -260,7 +260,7 @@ def _first_of(errors: Mapping[str, SmProxyError]) -> SmProxyError:
     return first
 
 
-def _refuse_final(error: SmProxyError) -> None:
+def _raise_if_final(error: SmProxyError) -> None:
     if error.code.startswith(_FINAL):
         raise error
 

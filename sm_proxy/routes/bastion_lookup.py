@@ -149,6 +149,6 @@ def agent_too_old(target: str, information: dict[str, Any]) -> SmProxyError:
     version = information.get("AgentVersion")
     return SmProxyError(
         "agent-too-old",
-        f"the SSM agent of {target} has version {version}; forwarding to a host needs {oldest}",
+        f"the SSM agent of {target} has version {version}; to forward, it needs {oldest}",
         "Update it, for example with the document AWS-UpdateSSMAgent.",
     )
