@@ -68,15 +68,15 @@ def test_a_failure_is_written_to_the_error_file_of_a_waiting_command(
     assert read_handed_over(file) is None
     file.parent.mkdir()
     assert run_guarded("connect", lambda: failing(error)) == 1
-    told = read_handed_over(file)
-    assert told is not None
-    assert (told.code, told.hint) == ("no-vpc", "Fix it.")
-    assert TOKEN not in told.message
+    found = read_handed_over(file)
+    assert found is not None
+    assert (found.code, found.hint) == ("no-vpc", "Fix it.")
+    assert TOKEN not in found.message
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert run_guarded("connect", lambda: failing(ValueError("x"))) == 70
-    told = read_handed_over(file)
-    assert told is not None
-    assert told.code == "bug"
+    found = read_handed_over(file)
+    assert found is not None
+    assert found.code == "bug"
 
 
 def test_the_json_error_and_the_last_line_agree(capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,9 +250,9 @@ def test_a_missing_dependency_is_no_bug(capsys: pytest.CaptureFixture[str]) -> N
         raise ModuleNotFoundError("No module named 'botocore'", name="botocore.session")
 
     assert run_guarded("list", action) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("sm-proxy: missing-dependency: the package botocore.session is missing")
-    assert told.endswith(" -m pip install --force-reinstall sm-proxy\n")
+    found = capsys.readouterr().err
+    assert found.startswith("sm-proxy: missing-dependency: the package botocore.session is missing")
+    assert found.endswith(" -m pip install --force-reinstall sm-proxy\n")
 
 
 def test_a_missing_module_of_ours_is_a_bug(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ class CredentialProcess(subprocess.Popen[bytes]):
         patience.daemon = True
         patience.start()
         try:
-            printed, complaints = super().communicate(*words, **{"timeout": _LIMIT_S, **options})
+            printed, stderr = super().communicate(*words, **{"timeout": _LIMIT_S, **options})
         except subprocess.TimeoutExpired:
             self.kill()
             raise _failed(f"did not end within {_LIMIT_S:.0f} s", b"") from None
@@ -77,15 +77,15 @@ class CredentialProcess(subprocess.Popen[bytes]):
             patience.cancel()
         _note_secrets(printed)
         if self.returncode < 0:
-            raise _failed(f"was ended by signal {-self.returncode}", complaints)
+            raise _failed(f"was ended by signal {-self.returncode}", stderr)
         if self.returncode:
-            raise _failed(f"has failed with status {self.returncode}", complaints)
+            raise _failed(f"has failed with status {self.returncode}", stderr)
         _check_output(printed)
-        return printed, complaints
+        return printed, stderr
 
 
-def _failed(how: str, complaints: bytes) -> SmProxyError:
-    words = complaints.decode("utf-8", "replace").strip()
+def _failed(how: str, stderr: bytes) -> SmProxyError:
+    words = stderr.decode("utf-8", "replace").strip()
     return SmProxyError(
         "no-credentials",
         f"the credential_process of the AWS profile {how}{': ' * bool(words)}{words}",

@@ -23,7 +23,7 @@ from botocore.credentials import (
 from botocore.exceptions import ClientError
 from botocore.session import Session
 
-from sm_proxy.aws import credential_process
+from sm_proxy.aws import credential_process, denials
 from sm_proxy.errors import SmProxyError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _RENEWED_S: Final = 10
 _TRIES: Final = 3
 _CODE: Final = re.compile(r"[0-9]{6}")
 """The pattern of TokenCode in the model of sts:AssumeRole."""
-_WRONG_CODE: Final = ("MultiFactorAuthentication failed", "tokenCode")
+_WRONG_CODE: Final = (denials.WRONG_CODE, "tokenCode")
 
 
 class CredentialProvider:

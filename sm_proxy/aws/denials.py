@@ -21,7 +21,7 @@ _PERMISSION_SET: Final = re.compile(r"assumed-role/AWSReservedSSO_([\w+=,.@-]+)_
 _KMS: Final = re.compile(r"\bkms:|customer master key|KMS key")
 _ENCRYPTED: Final = {"logs": "The log group is", "s3": "The bucket is", "kms": "Sessions are"}
 """What the key encrypts, by the service that was called; we call KMS for sessions only."""
-_WRONG_CODE: Final = "MultiFactorAuthentication failed"
+WRONG_CODE: Final = "MultiFactorAuthentication failed"
 
 _OTHERS: Final = (
     (
@@ -101,7 +101,7 @@ def remedy(message: str, action: str) -> str:
         action: that was called, such as `sagemaker:DescribeTrainingJob`.
     """
     denial = _parsed(message, action)
-    if _WRONG_CODE in message:
+    if WRONG_CODE in message:
         return "Try again with the device's next code; check that it is the device of mfa_serial."
     for piece, words in _OTHERS:
         if piece in denial.policy:

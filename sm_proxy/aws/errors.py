@@ -286,8 +286,8 @@ def misconfiguration(error: Exception, action: str) -> SmProxyError:
 
 def expired_credentials(message: str, profile: str | None, source: str = "") -> SmProxyError:
     """The error for expired credentials, with the command that renews them (`renewal.hint`)."""
-    told, _, _ = message.partition(_BOTOCORES_ADVICE)
-    what = f"the AWS credentials have expired: {told}"
+    cause, _, _ = message.partition(_BOTOCORES_ADVICE)
+    what = f"the AWS credentials have expired: {cause}"
     return SmProxyError("expired-credentials", what, renewal.hint(source, profile))
 
 

@@ -158,10 +158,10 @@ def _is_plain(text: object) -> bool:
 def _is_refusal(body: bytes) -> bool:
     """Whether the body has the form of AWS's errors; botocore does not check that."""
     try:
-        told = json.loads(body or b"{}")
+        document = json.loads(body or b"{}")
     except (ValueError, RecursionError):
         return False
-    fields = {name.lower(): value for name, value in told.items()}
+    fields = {name.lower(): value for name, value in document.items()}
     codes = [fields[name] for name in ("__type", "code", "error") if name in fields]
     # Some services send null in place of a message.
     words = [fields.get(name) or "" for name in ("message", "error_description")]

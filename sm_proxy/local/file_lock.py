@@ -30,7 +30,7 @@ CACHE_S: Final = 1.0
 """Seconds to wait for a cache lock: about as long as the call that it may save."""
 _BUSIEST: Final = 30.0
 """A busy machine lengthens a wait by this factor at most."""
-_TELL_S: Final = 1.0
+_REPORT_AFTER_S: Final = 1.0
 _PAUSE_S: Final = (0.005, 0.05)
 _NOTE_LIMIT: Final = 4096
 _HELD: Final = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
@@ -105,11 +105,11 @@ def _wait(handle: int, path: Path, what: str, *, for_cache: bool) -> None:
     began = now = time.monotonic()
     waited = 0.0
     pause, longest = _PAUSE_S
-    told = False
+    reported = False
     while waited < (CACHE_S if for_cache else WRITER_S):
-        if waited >= _TELL_S and not told:
+        if waited >= _REPORT_AFTER_S and not reported:
             output.status(f"waiting for {_holder(handle)}, which holds the lock of {what}")
-            told = True
+            reported = True
         time.sleep(pause)
         if _taken(handle, path):
             return

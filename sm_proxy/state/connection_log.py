@@ -22,7 +22,9 @@ OK: Final = "ok"
 INTERRUPTED: Final = "interrupted"
 """ssh exited first: its time limit had passed, or the user stopped it."""
 HOSTS: Final = 64
+"""How many hosts have a log at most."""
 KEEP_S: Final = 30 * 24 * 3600.0
+"""How long the log of a host is kept after its last connection."""
 _OLD_THROUGH: Final = "bastion"
 """The name of `through` in records of an earlier version; they are kept for `KEEP_S`."""
 

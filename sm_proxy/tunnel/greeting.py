@@ -33,7 +33,7 @@ _REASONS: Final = (
         "the server at {where} closed the connection within its greeting; sshd may have crashed",
         _LOOK,
     ),
-    ("HTTP/", "a web server answers at {where}, not sshd: {said}", _LOOK),
+    ("HTTP/", "a web server answers at {where}, not sshd: {text}", _LOOK),
 )
 """The beginning of the text, what it means, and what to do."""
 
@@ -79,12 +79,12 @@ class Greeting:
         Args:
             where: address and port, for the message.
         """
-        said = self.text.decode(errors="replace").strip()
+        text = self.text.decode(errors="replace").strip()
         for start, reason, hint in _REASONS:
-            if said.startswith(start):
-                return _failure(reason.format(where=where, said=_quoted(said)), hint)
-        if said:
-            return _failure(f"the server at {where} is not sshd: it sends {_quoted(said)}", _LOOK)
+            if text.startswith(start):
+                return _failure(reason.format(where=where, text=_quoted(text)), hint)
+        if text:
+            return _failure(f"the server at {where} is not sshd: it sends {_quoted(text)}", _LOOK)
         if self.ended:
             return _failure(
                 f"the server at {where} closes the connection without a greeting: it has reached "
@@ -106,6 +106,6 @@ def _failure(message: str, hint: str) -> SmProxyError:
     return SmProxyError("sshd-silent", message, hint)
 
 
-def _quoted(said: str) -> str:
-    line = " ".join(said.split())
+def _quoted(text: str) -> str:
+    line = " ".join(text.split())
     return f'"{line[:_SHOWN]}"'

@@ -656,14 +656,14 @@ def test_an_unknown_profile_is_an_error(service: Service) -> None:
 def test_a_refusal_without_a_message_is_still_reported(
     service: Service, keys: None, name: str
 ) -> None:
-    told = {"__type": "ValidationException", name: None}
-    service.answers["DescribeTrainingJob"] = (400, {}, json.dumps(told).encode())
+    document = {"__type": "ValidationException", name: None}
+    service.answers["DescribeTrainingJob"] = (400, {}, json.dumps(document).encode())
     with pytest.raises(ServiceError, match="ValidationException: it gives no reason"):
         Aws(None, "eu-west-1").call("sagemaker", "DescribeTrainingJob", TrainingJobName="x")
 
 
 @pytest.mark.parametrize(
-    "told",
+    "document",
     [
         {"code": ["a"]},
         {"Code": {"a": 1}},
@@ -676,9 +676,9 @@ def test_a_refusal_without_a_message_is_still_reported(
 )
 @pytest.mark.parametrize("operation", ["DescribeTrainingJob", "federation/credentials"])
 def test_a_refusal_in_another_form_is_not_aws(
-    service: Service, sso_cache: Path, operation: str, told: dict[str, object]
+    service: Service, sso_cache: Path, operation: str, document: dict[str, object]
 ) -> None:
-    service.answers[operation] = (400, {}, json.dumps(told).encode())
+    service.answers[operation] = (400, {}, json.dumps(document).encode())
     keep_token(sso_cache, "sso", GOOD)
     service.answers.setdefault("federation/credentials", GOOD_KEYS)
     error = refused("sso")

@@ -52,7 +52,7 @@ def test_valid_output_is_accepted(printing: Printing, more: dict[str, Any], end:
 
 
 @pytest.mark.parametrize(
-    ("printed", "code", "told"),
+    ("printed", "code", "expected"),
     [
         ("", "aws-error", "no JSON"),
         ("please log in", "aws-error", "no JSON"),
@@ -76,16 +76,16 @@ def test_valid_output_is_accepted(printing: Printing, more: dict[str, Any], end:
     ],
 )
 def test_invalid_output_is_explained(
-    printing: Printing, printed: str | dict[str, Any], code: Code, told: str
+    printing: Printing, printed: str | dict[str, Any], code: Code, expected: str
 ) -> None:
     text = printed if isinstance(printed, str) else json.dumps({**GOOD, **printed})
-    with pytest.raises(SmProxyError, match=told) as caught:
+    with pytest.raises(SmProxyError, match=expected) as caught:
         printing(text).call("sts", "GetCallerIdentity")
     assert caught.value.code == code
 
 
 @pytest.mark.parametrize(
-    ("program", "code", "told"),
+    ("program", "code", "expected"),
     [
         ("echo who are you >&2; exit 3", "no-credentials", "status 3: who are you"),
         ("printf '\\\\377' >&2; exit 255", "no-credentials", "status 255: \ufffd"),
@@ -95,12 +95,12 @@ def test_invalid_output_is_explained(
     ],
 )
 def test_its_exit_status_is_explained(
-    printing: Printing, tmp_path: Path, program: str, code: Code, told: str
+    printing: Printing, tmp_path: Path, program: str, code: Code, expected: str
 ) -> None:
     aws = printing("")
     config = f'[profile helped]\ncredential_process = sh -c "{program}"\n'
     (tmp_path / "aws" / "config").write_text(config)
-    with pytest.raises(SmProxyError, match=told) as caught:
+    with pytest.raises(SmProxyError, match=expected) as caught:
         aws.call("sts", "GetCallerIdentity")
     assert (caught.value.code, "by hand" in caught.value.hint) == (code, True)
 
@@ -176,7 +176,7 @@ def test_a_credential_process_that_hangs_does_not_outlive_us(
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     await_true(pid.exists, 60, alive=process)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     waiting = f"sm-proxy: {credential_process._WAITING}\n".encode()  # on a slow machine
-    assert (process.returncode, said.replace(waiting, b"")) == (130, b"")
+    assert (process.returncode, stderr.replace(waiting, b"")) == (130, b"")
     await_true(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), 60)

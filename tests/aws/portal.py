@@ -48,7 +48,7 @@ _REFUSED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><
 
 
 class Portal(LocalService):
-    """Answers; attributes say how.
+    """Plays these services; its attributes set the answers.
 
     Attributes:
         asked: every request: its path, and its body, or its query.

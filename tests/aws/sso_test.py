@@ -88,9 +88,9 @@ def key_of(profile: str) -> str:
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> str:
-    said = capsys.readouterr()
-    assert not [secret for secret in SECRETS if secret in said.out + said.err]
-    return said.err.splitlines()[-1]
+    shown = capsys.readouterr()
+    assert not [secret for secret in SECRETS if secret in shown.out + shown.err]
+    return shown.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("profile", ["team", "legacy"])
@@ -98,14 +98,14 @@ def test_botocore_signs_with_the_token_of_a_login(
     profile: str, portal: Portal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert logged_in(profile) == 0
-    said = capsys.readouterr()
+    shown = capsys.readouterr()
     assert (
-        said.out == "arn:aws:sts::123456789012:assumed-role/research/me of account 123456789012\n"
+        shown.out == "arn:aws:sts::123456789012:assumed-role/research/me of account 123456789012\n"
     )
-    assert f"https://device.example/?user_code={CODE}" in said.err
-    assert f"code: {CODE}" in said.err
-    assert "up to 10 min" in said.err
-    assert not [secret for secret in SECRETS if secret in said.out + said.err]
+    assert f"https://device.example/?user_code={CODE}" in shown.err
+    assert f"code: {CODE}" in shown.err
+    assert "waiting up to 10 min" in shown.err
+    assert not [secret for secret in SECRETS if secret in shown.out + shown.err]
     assert key_of(profile) == "ASIASSO"
     # From now on the user is not asked.
     asked = len(portal.asked)

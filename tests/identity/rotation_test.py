@@ -250,11 +250,11 @@ def test_a_kill_at_any_step_leaves_a_usable_key(
         _is_usable(settings)
         if what == "rotate":
             assert set(old) <= set(publics(settings))
-            told = [
+            public = [
                 identities.read_identity(settings.ssh_folder / name).public_key
                 for name in offers(config)
             ]
-            assert set(old) <= set(told), "running jobs accept only these"
+            assert set(old) <= set(public), "running jobs accept only these"
         # ssh offers no key that is missing, and the next run repairs the rest.
         assert all((settings.ssh_folder / name).exists() for name in offers(config))
         rotated(settings)
@@ -269,12 +269,12 @@ def _is_usable(settings: Settings) -> None:
     path = identities.private_key_path(settings)
     assert KEYGEN is not None
     command = [KEYGEN, "-y", "-P", "", "-f", str(path)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[:2]
+    public = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[:2]
     beside = path.with_name("id_ed25519.pub")
     if beside.exists():
-        assert beside.read_text().split()[:2] == told
-    assert identities.ensure(settings).public_key.split()[:2] == told
-    assert beside.read_text().split()[:2] == told
+        assert beside.read_text().split()[:2] == public
+    assert identities.ensure(settings).public_key.split()[:2] == public
+    assert beside.read_text().split()[:2] == public
 
 
 def test_a_lock_held_by_another_process_is_an_error(

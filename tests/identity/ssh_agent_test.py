@@ -135,9 +135,9 @@ def test_revoke_without_an_agent_tells_how_to_remove_the_key_later(
     ssh_agent.load(identities.ensure(settings), None, 0, socket)
     monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere/agent")
     assert cli.main(["keys", "revoke", "current"]) == 0
-    said = capsys.readouterr().out
-    assert "no ssh-agent can be reached" in said
-    command = next(line for line in said.splitlines() if "ssh-add" in line)
+    printed = capsys.readouterr().out
+    assert "no ssh-agent can be reached" in printed
+    command = next(line for line in printed.splitlines() if "ssh-add" in line)
     environment = {"SSH_AUTH_SOCK": socket, "PATH": "/usr/bin:/bin"}
     subprocess.run(["sh", "-c", command], env=environment, check=True, capture_output=True)
     assert held(socket) == []

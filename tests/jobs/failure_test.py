@@ -35,20 +35,20 @@ def explained(
     answer = description(status, overall, **{"TrainingJobArn": ARN, **changes})
     job = training.describe(FakeAws(DescribeTrainingJob=answer), JOB)
     assert job is not None
-    aws, told = FakeAws(**answers), list[str]()
-    error = failure.explain(aws, job, told.append)
+    aws, messages = FakeAws(**answers), list[str]()
+    error = failure.explain(aws, job, messages.append)
     assert error.line.isprintable()
-    return error, told, aws
+    return error, messages, aws
 
 
 _LOGS = {"DescribeLogStreams", "GetLogEvents"}
 
 
 def test_the_error_shows_the_end_of_the_log_the_cause_and_the_console() -> None:
-    error, told, aws = explained(
+    error, messages, aws = explained(
         "epoch 1", "CUDA out of memory", FailureReason="AlgorithmError: , exit code: 1"
     )
-    assert told == [
+    assert messages == [
         "the end of the log of my-job:",
         "| epoch 1",
         "| CUDA out of memory",
@@ -76,17 +76,17 @@ def test_the_services_reason_wins_over_the_log() -> None:
 
 @pytest.mark.parametrize("status", ["MaxRuntimeExceeded", "MaxWaitTimeExceeded"])
 def test_a_status_alone_can_show_the_cause(status: str) -> None:
-    error, told, _ = explained(status=status, overall="Stopped")
+    error, messages, _ = explained(status=status, overall="Stopped")
     assert error.code == "job-ended"
     assert "InSeconds" in error.hint
-    assert told[0].startswith("likely cause: ")
+    assert messages[0].startswith("likely cause: ")
 
 
 def test_a_completed_job_has_no_likely_cause() -> None:
     lines = (marker_line(), "MemoryError: tried again")
-    error, told, _ = explained(*lines, status="Completed", overall="Completed")
-    assert "| MemoryError: tried again" in told
-    assert not any(line.startswith("likely cause") for line in told)
+    error, messages, _ = explained(*lines, status="Completed", overall="Completed")
+    assert "| MemoryError: tried again" in messages
+    assert not any(line.startswith("likely cause") for line in messages)
     assert "SM_PROXY_KEEP_SUCCESS" in error.hint
 
 
@@ -120,20 +120,20 @@ def test_a_container_that_the_service_ends_cannot_be_kept(kind: Any) -> None:
 
 
 def test_a_hostile_log_is_shown_as_short_printable_lines() -> None:
-    _, told, _ = explained("\x1b]0;owned\x07", "x" * 100_000, "a\nb\r\x1b[2J")
-    shown = [line for line in told if line.startswith("| ")]
+    _, messages, _ = explained("\x1b]0;owned\x07", "x" * 100_000, "a\nb\r\x1b[2J")
+    shown = [line for line in messages if line.startswith("| ")]
     assert len(shown) == 3
-    assert all(line.isprintable() and len(line) <= 302 for line in told)
+    assert all(line.isprintable() and len(line) <= 302 for line in messages)
 
 
 def test_our_own_marker_is_not_shown() -> None:
-    _, told, _ = explained(marker_line(), "epoch 1")
-    assert told == ["the end of the log of my-job:", "| epoch 1"]
+    _, messages, _ = explained(marker_line(), "epoch 1")
+    assert messages == ["the end of the log of my-job:", "| epoch 1"]
 
 
 def test_only_the_last_ten_lines_are_shown() -> None:
-    _, told, _ = explained(*map(str, range(50)))
-    assert [line for line in told if line.startswith("| ")] == [f"| {n}" for n in range(40, 50)]
+    _, messages, _ = explained(*map(str, range(50)))
+    assert [line for line in messages if line.startswith("| ")] == [f"| {n}" for n in range(40, 50)]
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_only_the_last_ten_lines_are_shown() -> None:
     ],
 )
 def test_without_a_readable_log_the_error_is_complete(failing: dict[str, Any]) -> None:
-    error, told, _ = explained(FailureReason="AlgorithmError: x", **failing)
-    assert told == []
+    error, messages, _ = explained(FailureReason="AlgorithmError: x", **failing)
+    assert messages == []
     assert error.hint.endswith(f"See {CONSOLE}")
     assert "AlgorithmError: x" in error.message
     assert "/aws/sagemaker/TrainingJobs" in error.hint
@@ -159,12 +159,12 @@ def test_a_limited_number_of_empty_pages_is_followed_backwards() -> None:
     def page(token: str, *lines: str) -> dict[str, Any]:
         return {**events(*lines), "nextBackwardToken": token}
 
-    _, told, aws = explained(GetLogEvents=[page("b/1"), page("b/2", "last")])
-    assert told[1] == "| last"
+    _, messages, aws = explained(GetLogEvents=[page("b/1"), page("b/2", "last")])
+    assert messages[1] == "| last"
     assert [asked.get("nextToken") for _, asked in aws.calls[1:]] == [None, "b/1"]
-    _, told, aws = explained(GetLogEvents=[page(f"b/{number}") for number in range(9)])
+    _, messages, aws = explained(GetLogEvents=[page(f"b/{number}") for number in range(9)])
     assert len(aws.calls) == 1 + 3
-    _, told, aws = explained(GetLogEvents=page("b/1"))
+    _, messages, aws = explained(GetLogEvents=page("b/1"))
     assert len(aws.calls) == 1 + 2
 
 

@@ -26,15 +26,15 @@ def test_live_lists_only_jobs_that_have_not_ended() -> None:
 
 
 def test_a_denied_kind_is_reported_and_left_out() -> None:
-    told: list[str] = []
-    assert listing.list_all(account(ListEndpoints=DENIED), told.append) == []
-    assert told == ["left out: denied"]
+    messages: list[str] = []
+    assert listing.list_all(account(ListEndpoints=DENIED), messages.append) == []
+    assert messages == ["left out: denied"]
 
 
 @pytest.mark.parametrize("error", [DENIED, SmProxyError("network", "down")])
 def test_without_any_list_the_denial_is_raised(error: SmProxyError) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     with pytest.raises(SmProxyError) as caught:
-        listing.list_all(account(**dict.fromkeys(LISTS, error)), told.append)
+        listing.list_all(account(**dict.fromkeys(LISTS, error)), messages.append)
     assert caught.value is error
-    assert told == []
+    assert messages == []

@@ -67,8 +67,8 @@ def overall(status: str) -> str:
 
 
 def found(aws: FakeAws, host: str) -> tuple[Job, list[str]]:
-    told: list[str] = []
-    return lookup.find(aws, parse(host, "sm-"), told.append), told
+    messages: list[str] = []
+    return lookup.find(aws, parse(host, "sm-"), messages.append), messages
 
 
 def refused(aws: FakeAws, host: str) -> SmProxyError:
@@ -80,8 +80,8 @@ def refused(aws: FakeAws, host: str) -> SmProxyError:
 
 def test_an_exact_name_takes_one_call_and_prints_nothing() -> None:
     aws = Account({"bert-2": "Training", "bert": "Completed"})
-    job, told = found(aws, "sm-bert")
-    assert (job.name, told, aws.asked) == ("bert", [], DESCRIBES[:1])
+    job, messages = found(aws, "sm-bert")
+    assert (job.name, messages, aws.asked) == ("bert", [], DESCRIBES[:1])
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_another_kind_is_found_by_its_exact_name(
 ) -> None:
     # An exact name wins over the beginning of another, whatever the kind.
     aws = Account({"bert-1": "Training"}, **{operation: answer})
-    job, told = found(aws, "sm-bert")
-    assert (job.kind, told, aws.asked) == (kind, [], DESCRIBES[:calls])
+    job, messages = found(aws, "sm-bert")
+    assert (job.kind, messages, aws.asked) == (kind, [], DESCRIBES[:calls])
     forced = Account({"bert": "Training"}, **{operation: answer})
     assert found(forced, f"sm-bert.{kind}")[0].kind == kind
     assert forced.asked == [operation]
@@ -121,9 +121,9 @@ def test_another_kind_is_found_by_its_exact_name(
 
 def test_the_beginning_of_one_name_finds_it() -> None:
     aws = Account({"other": "Training", "bert-2026-11-23": "Training", "albert": "Training"})
-    job, told = found(aws, "sm-bert")
+    job, messages = found(aws, "sm-bert")
     assert job.name == "bert-2026-11-23"
-    assert told == ["sm-bert is bert-2026-11-23"]
+    assert messages == ["sm-bert is bert-2026-11-23"]
     assert aws.asked == [*DESCRIBES, "ListTrainingJobs", "DescribeTrainingJob"]
     assert aws.calls[len(DESCRIBES)][1]["NameContains"] == "bert"
 
@@ -138,17 +138,18 @@ def test_the_newest_running_job_wins() -> None:
             "bert-1": "Failed",
         }
     )
-    job, told = found(aws, "sm-bert.2")
+    job, messages = found(aws, "sm-bert.2")
     assert job.name == "bert-3"
-    assert told == ["sm-bert.2 is bert-3, the newest of 2 running"]
+    assert messages == ["sm-bert.2 is bert-3, the newest of 2 running"]
 
 
 @pytest.mark.parametrize("typed", ["bert", "BERT"])
 def test_a_running_job_behind_a_full_page_of_ended_ones_is_found(typed: str) -> None:
     over = {f"bert-{number}": "Completed" for number in range(150)}
     aws = Account({**over, "bert-old": "Training", "bert-older": "Training"})
-    job, told = found(aws, f"sm-{typed}")
-    assert (job.name, told) == ("bert-old", [f"sm-{typed} is bert-old, the newest of 2 running"])
+    job, messages = found(aws, f"sm-{typed}")
+    expected = f"sm-{typed} is bert-old, the newest of 2 running"
+    assert (job.name, messages) == ("bert-old", [expected])
 
 
 def test_a_full_page_counts_no_job_twice() -> None:
@@ -158,8 +159,8 @@ def test_a_full_page_counts_no_job_twice() -> None:
 
 def test_without_a_running_job_the_newest_starting_one_is_found() -> None:
     aws = Account({"bert-3": "Failed", "bert-2": "Pending", "bert-1": "Starting"})
-    job, told = found(aws, "sm-bert")
-    assert (job.name, told) == ("bert-2", ["sm-bert is bert-2, the newest of 2 starting"])
+    job, messages = found(aws, "sm-bert")
+    assert (job.name, messages) == ("bert-2", ["sm-bert is bert-2, the newest of 2 starting"])
 
 
 def test_the_only_match_is_found_although_it_has_ended() -> None:
@@ -177,8 +178,8 @@ def test_several_ended_matches_are_ambiguous() -> None:
 
 def test_a_name_in_another_case_is_found() -> None:
     aws = Account({"bert-large-2": "Training", "BERT-Large": "Training"})
-    job, told = found(aws, "sm-Bert-large")
-    assert (job.name, told) == ("BERT-Large", ["sm-Bert-large is BERT-Large"])
+    job, messages = found(aws, "sm-Bert-large")
+    assert (job.name, messages) == ("BERT-Large", ["sm-Bert-large is BERT-Large"])
     # The first list found nothing: its filter is case-sensitive.
     lists = [asked for operation, asked in aws.calls if operation == "ListTrainingJobs"]
     assert [asked.get("NameContains") for asked in lists] == ["Bert-large", None]
@@ -197,8 +198,8 @@ def test_another_case_wins_over_the_beginning_of_a_name() -> None:
 
 def test_latest_is_the_newest_running_training_job() -> None:
     aws = Account({"c": "Starting", "b": "Training", "a": "Training"})
-    job, told = found(aws, "sm-latest")
-    assert (job.name, told) == ("b", ["sm-latest is b, the newest of 2 running"])
+    job, messages = found(aws, "sm-latest")
+    assert (job.name, messages) == ("b", ["sm-latest is b, the newest of 2 running"])
     assert aws.asked == ["DescribeTrainingJob", "ListTrainingJobs", "DescribeTrainingJob"]
     assert aws.calls[1][1]["StatusEquals"] == "InProgress"
     assert found(Account({"a": "Starting"}), "sm-latest.training")[0].name == "a"

@@ -96,7 +96,7 @@ def test_the_wait_for_a_stopped_holder_ends_and_names_it() -> None:
 def test_the_wait_names_the_holder(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_lock, "_TELL_S", 0.05)
+    monkeypatch.setattr(file_lock, "_REPORT_AFTER_S", 0.05)
     with holder() as process:
         refused()
         waited = capsys.readouterr().err
@@ -273,13 +273,13 @@ def test_a_cache_waits_longer_on_a_busy_machine(
     read = Path.read_text
     running = [1]
 
-    def told(path: Path, *words: Any, **named: Any) -> str:
+    def read_text(path: Path, *words: Any, **named: Any) -> str:
         load = f"1.0 1.0 1.0 {running[0]}/900 4711\n"
         return load if str(path) == "/proc/loadavg" else read(path, *words, **named)
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", sleep)
-    monkeypatch.setattr(Path, "read_text", told)
+    monkeypatch.setattr(Path, "read_text", read_text)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with locked("x", cache=tmp_path):
         for runnable, longest in [(1, 1), (3, 1), (9, 4), (900, 30)]:

@@ -47,9 +47,9 @@ def test_a_key_that_others_could_read_is_made_private_and_reported(
     capsys.readouterr()
     identities.ensure(settings)
     assert stat.S_IMODE(old.stat().st_mode) == 0o600
-    said = capsys.readouterr().err
-    assert str(old) in said
-    assert "keys rotate" in said
+    printed = capsys.readouterr().err
+    assert str(old) in printed
+    assert "keys rotate" in printed
     identities.ensure(settings)
     assert capsys.readouterr().err == ""
     assert identities.read_identity(old).public_key == key.public_key

@@ -75,16 +75,16 @@ def test_without_a_machine_id_another_boot_may_be_another_machine(
 
 
 @pytest.mark.parametrize(
-    ("said", "started"),
+    ("shown", "started"),
     [
         ("Ss   Tue Nov 24 00:29:02 2026\n", "Tue Nov 24 00:29:02 2026"),
         ("Z    Tue Nov 24 00:29:02 2026\n", ""),
         ("", ""),
     ],
 )
-def test_ps_is_used_without_proc(said: str, started: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ps_is_used_without_proc(shown: str, started: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_identity, "_PROC", "/nowhere")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=said))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=shown))
     assert process_identity.start_time(7) == started
 
 

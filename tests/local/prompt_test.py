@@ -134,7 +134,7 @@ class Terminal:
     def echoes(self) -> bool:
         return bool(termios.tcgetattr(self.far)[3] & termios.ECHO)
 
-    def said(self) -> str:
+    def output(self) -> str:
         out, _ = self.child.communicate(timeout=60)
         for descriptor in (self.near, self.far, self.to_stdin):
             os.close(descriptor)
@@ -147,19 +147,19 @@ def test_the_terminal_asks_without_echo() -> None:
     assert not terminal.echoes()
     os.write(terminal.near, b"654321\n")
     assert b"654321" not in terminal.shown(b"\n")
-    assert terminal.said() == "654321"
+    assert terminal.output() == "654321"
 
 
 def test_the_end_of_input_is_no_answer() -> None:
     terminal = Terminal()
     terminal.shown(b"code? ")
     os.write(terminal.near, b"\x04")
-    assert terminal.said() == "nobody: the answer was cut off"
+    assert terminal.output() == "nobody: the answer was cut off"
 
 
 def test_a_terminal_with_another_foreground_program_is_not_used() -> None:
     terminal = Terminal("if os.fork(): os.wait(); sys.exit()\n    os.setpgid(0, 0)")
-    assert terminal.said().startswith("nobody: there is no terminal")
+    assert terminal.output().startswith("nobody: there is no terminal")
 
 
 def test_an_interrupted_question_restores_the_echo() -> None:
@@ -170,4 +170,4 @@ def test_an_interrupted_question_restores_the_echo() -> None:
     terminal.child.terminate()
     assert terminal.child.wait(60) == 0
     assert terminal.echoes()
-    terminal.said()
+    terminal.output()

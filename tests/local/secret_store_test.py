@@ -212,9 +212,9 @@ def test_a_missing_keyring_is_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secret_store.warn_once_without_keyring("it will be asked again")
-    said = capsys.readouterr().err
-    assert "no usable keyring" in said
-    assert "it will be asked again" in said
+    printed = capsys.readouterr().err
+    assert "no usable keyring" in printed
+    assert "it will be asked again" in printed
     secret_store.warn_once_without_keyring("it will be asked again")
     assert capsys.readouterr().err == ""
     assert tree(tmp_path) == {"state/no-keyring-said": b""}

@@ -88,9 +88,9 @@ def test_every_type_of_value_can_come_from_the_file() -> None:
 )
 def test_the_error_for_a_bad_file_names_it(text: str, words: str) -> None:
     write_file(text)
-    said = refused()
-    assert words in said
-    assert "config.toml" in said
+    message = refused()
+    assert words in message
+    assert "config.toml" in message
 
 
 def test_a_file_that_cannot_be_read_is_an_error() -> None:

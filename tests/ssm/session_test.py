@@ -67,16 +67,16 @@ def test_a_session_without_smux_from_start_to_end() -> None:
         connection.send(wire.ack(flag.sequence))
         stay(connection)
 
-    told: list[str] = []
+    messages: list[str] = []
     with service(agent) as port:
-        stream, api = begin(port, on_status=told.append)
+        stream, api = begin(port, on_status=messages.append)
         drive(stream, lambda: stream.opened)
         stream.write(b"\n")
         assert drive(stream, lambda: stream.delivered) in {b"", b"pong:\n"}
         stream.finish()
         drive(stream, lambda: stream.finished)
         stream.close()
-    assert told == ["welcome"]
+    assert messages == ["welcome"]
     assert api.calls == [], "a confirmed end needs no TerminateSession"
     assert stream.failure is None
     assert documents[0]["TokenValue"] == "token-0"
@@ -340,9 +340,9 @@ NOTHING_NEW: dict[str, Callable[[int], list[bytes | str]]] = {
 }
 
 
-@pytest.mark.parametrize("said", NOTHING_NEW.values(), ids=NOTHING_NEW.keys())
+@pytest.mark.parametrize("frames_of_turn", NOTHING_NEW.values(), ids=NOTHING_NEW.keys())
 def test_connections_that_bring_nothing_new_are_bounded(
-    said: Callable[[int], list[bytes | str]], monkeypatch: pytest.MonkeyPatch
+    frames_of_turn: Callable[[int], list[bytes | str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link, "RESUME_DEADLINE_S", 0.4)
     turns = 0
@@ -351,11 +351,11 @@ def test_connections_that_bring_nothing_new_are_bounded(
         nonlocal turns
         if not turns:
             shake_hands(connection)
-            if said is NOTHING_NEW["a copy"]:
+            if frames_of_turn is NOTHING_NEW["a copy"]:
                 connection.send(wire.output(2, b"first,"))
         else:
             connection.recv()
-            for item in said(turns - 1):
+            for item in frames_of_turn(turns - 1):
                 connection.send(item)
         turns += 1
 

@@ -236,11 +236,11 @@ class Silent:
         self._listener.settimeout(within)
         self._taken.append(self._listener.accept()[0])
 
-    def say(self, words: str, times: int) -> None:
+    def await_output(self, words: str, times: int) -> None:
         """Wait until the processes have printed `words` so many times."""
         until = time.monotonic() + 60
-        while (said := self._log.read_text()).count(words) < times:
-            assert time.monotonic() < until, said
+        while (printed := self._log.read_text()).count(words) < times:
+            assert time.monotonic() < until, printed
             time.sleep(0.05)
 
     def end(self) -> None:
@@ -268,11 +268,11 @@ def test_a_stopped_connection_does_not_block_others(silent: Silent) -> None:
     silent.start("resolve", "sm-my-job")
     silent.asked(60)  # this is the second process: the first one is stopped
     silent.start("connect", "--user", "root", "sm-my-job", "22")
-    silent.say(f"process {first.pid} (since ", 2)
+    silent.await_output(f"process {first.pid} (since ", 2)
 
 
 def test_several_runs_ask_a_silent_aws_concurrently(silent: Silent) -> None:
     for _ in range(5):
         silent.start("resolve", "sm-my-job")
     silent.asked(60)
-    silent.say("asking AWS as well", 4)
+    silent.await_output("asking AWS as well", 4)

@@ -46,12 +46,12 @@ class Case:
 
     def __init__(self, judge: Judge) -> None:
         self.inner = FakeStream()
-        self.told: list[tuple[SmProxyError, bytes]] = []
+        self.reported: list[tuple[SmProxyError, bytes]] = []
         self.got = b""
         self.stream = HostKeyCheckedStream(self.inner, judge, self._on_refusal)
 
     def _on_refusal(self, error: SmProxyError) -> None:
-        self.told.append((error, self.got))
+        self.reported.append((error, self.got))
 
     def take(self, *chunks: bytes) -> None:
         """Let bytes come, and read as much as possible."""
@@ -86,7 +86,7 @@ def test_an_expected_key_is_neither_delayed_nor_changed(cuts: list[int]) -> None
         assert case.got == whole
         seen = len(whole) >= len(GREETING + KEXINIT + REPLY)
         assert case.stream.transparent == seen
-    assert (judge.asked, case.told, case.stream.ended) == ([], [], False)
+    assert (judge.asked, case.reported, case.stream.ended) == ([], [], False)
 
 
 @given(cuts=st.lists(st.integers(0, 4000), max_size=8))
@@ -97,7 +97,7 @@ def test_a_key_that_the_log_names_by_now_is_passed_on(cuts: list[int]) -> None:
     case.settle()
     assert case.got == EXCHANGE
     assert [blob for blob, _ in judge.asked] == [BLOB]
-    assert (case.told, case.stream.failure, case.stream.ended) == ([], None, False)
+    assert (case.reported, case.stream.failure, case.stream.ended) == ([], None, False)
     assert case.stream.transparent
 
 
@@ -108,7 +108,7 @@ def test_a_refused_key_is_reported_then_passed_to_ssh_and_no_more(cuts: list[int
     case.settle()
     case.take(b"more")
     reply = GREETING + KEXINIT + REPLY
-    ((error, before),) = case.told
+    ((error, before),) = case.reported
     assert error is REFUSED
     assert len(before) < len(reply)
     assert case.got.startswith(reply)

@@ -64,8 +64,8 @@ def test_the_response_is_read() -> None:
 
 def test_progress_shows_the_last_steps() -> None:
     steps = [step("Interrupted", at, at + 1) for at in range(9)] + [step("Training", 9)]
-    told = described(SecondaryStatusTransitions=steps).progress
-    assert told == "... -> " + "Interrupted -> " * 5 + "Training"
+    progress = described(SecondaryStatusTransitions=steps).progress
+    assert progress == "... -> " + "Interrupted -> " * 5 + "Training"
 
 
 def test_nodes_of_instance_groups_are_summed() -> None:
