@@ -45,7 +45,6 @@ source_profile = sso
 NAMES = {"sso": "s", "legacy": START, "from-sso": "s"}
 PROFILES = list(NAMES)
 LATER = (datetime.now(timezone.utc) + timedelta(hours=8)).strftime("%Y-%m-%dT%H:%M:%SZ")
-SOON = (datetime.now(timezone.utc) + timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
 PAST = "2020-01-01T00:00:00Z"
 GOOD = {"accessToken": TOKEN, "expiresAt": LATER, "startUrl": START, "region": "eu-west-1"}
 RENEWABLE = {
@@ -254,7 +253,8 @@ def test_a_refused_renewal_is_ignored_while_the_token_is_valid(
 ) -> None:
     service.answers["token"] = refusing("InvalidGrantException")
     service.answers["federation/credentials"] = refusing("ForbiddenException", "No access", 403)
-    keep_token(sso_cache, "sso", {**GOOD, **RENEWABLE, "expiresAt": SOON})
+    soon = (datetime.now(timezone.utc) + timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    keep_token(sso_cache, "sso", {**GOOD, **RENEWABLE, "expiresAt": soon})
     assert "sso:GetRoleCredentials" in refused("sso").message
 
 

@@ -173,7 +173,7 @@ def test_a_forged_card_does_not_let_another_host_in(team: Lab, tmp_path: Path) -
         assert b"Permission denied" in done.stderr
         return words in _log(team, "two")  # False if the card was already replaced: try again
 
-    await_true(refused_for_its_place, 60, lambda: _log(team, "two"))
+    await_true(refused_for_its_place, 180, lambda: _log(team, "two"))
     await_true(
         lambda: _try(team, "two", f"! {seen}").returncode == 0, 30, lambda: "the card stayed"
     )
