@@ -141,7 +141,7 @@ def test_system_exit_passes_through() -> None:
         run_guarded("x", lambda: failing(SystemExit(2)))
 
 
-def test_a_closed_pipe_is_no_bug() -> None:
+def test_a_closed_pipe_is_not_a_bug() -> None:
     """`sm-proxy resolve x | head -0`: neither a traceback nor Python's own complaint at exit."""
     program = (
         "import sys, time\n"
@@ -245,7 +245,7 @@ def test_a_reported_failure_is_kept_but_not_printed_again(
     assert last_errors()[-1]["line"] == line.rstrip("\n")
 
 
-def test_a_missing_dependency_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_dependency_is_not_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
     def action() -> int:
         raise ModuleNotFoundError("No module named 'botocore'", name="botocore.session")
 

@@ -150,7 +150,7 @@ def test_the_terminal_asks_without_echo() -> None:
     assert terminal.output() == "654321"
 
 
-def test_the_end_of_input_is_no_answer() -> None:
+def test_the_end_of_input_is_not_an_answer() -> None:
     terminal = Terminal()
     terminal.shown(b"code? ")
     os.write(terminal.near, b"\x04")

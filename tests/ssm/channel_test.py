@@ -63,7 +63,7 @@ def test_the_terminate_flag_waits_a_moment_after_the_handshake() -> None:
     assert [item.payload for item in sent(channel, channel.deadline)] == [b"\0\0\0\2"]
 
 
-def test_data_goes_at_once_after_the_targets_first_bytes() -> None:
+def test_data_is_sent_at_once_after_the_targets_first_bytes() -> None:
     channel = opened()
     channel.write(b"SSH-2.0-client\r\n")
     channel.receive(wire.output(2, b"SSH-2.0-server\r\n"), 0.012)
@@ -208,7 +208,7 @@ def test_unknown_message_types_and_random_bytes_change_nothing() -> None:
     assert acked(sent(channel)) == [2]
 
 
-def test_repeated_messages_are_no_progress() -> None:
+def test_repeated_messages_do_not_count_as_progress() -> None:
     channel = opened()
     begun = channel.progress
     for frame in (
@@ -239,7 +239,7 @@ def test_copies_and_further_pauses_do_not_restart_a_pause() -> None:
     assert channel.paused_at == 2.0
 
 
-def test_pause_and_start() -> None:
+def test_a_pause_lasts_until_publication_starts() -> None:
     channel = opened()
     channel.receive(wire.pause(), 1.0)
     assert channel.paused_at == 1.0
@@ -280,7 +280,7 @@ def test_an_idle_channel_has_no_deadline() -> None:
     assert opened().deadline == float("inf")
 
 
-def test_a_keystroke_goes_at_once() -> None:
+def test_a_keystroke_is_sent_at_once() -> None:
     channel = opened()
     channel.write(b"\n")
     assert [item.payload for item in sent(channel)] == [b"\n"]

@@ -562,7 +562,7 @@ def test_a_cut_at_any_byte(cut: int) -> None:
     assert out == bytes(600) + b"\1" * 600 + b"\2" * 600
 
 
-def test_closing_is_bounded_whatever_the_api_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_is_bounded_if_the_api_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 0.2)
     block = threading.Event()
     with service(after_handshake()) as port:

@@ -102,7 +102,7 @@ def test_sweeping_removes_only_expired_records() -> None:
     assert len(files()) == 1
 
 
-def test_an_unwritable_folder_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_folder_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("full")
 

@@ -67,7 +67,7 @@ def test_many_writers_lose_nothing() -> None:
     assert found == {(writer, number) for writer in range(8) for number in range(20)}
 
 
-def test_a_full_disk_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 

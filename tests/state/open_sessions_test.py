@@ -167,7 +167,7 @@ def test_a_record_of_another_user_ends_nothing(monkeypatch: pytest.MonkeyPatch) 
     assert end() == []
 
 
-def test_an_unwritable_folder_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "file" / "state"))
     add("s-1", HERE)

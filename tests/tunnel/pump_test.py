@@ -576,7 +576,7 @@ def test_ssh_leaving_is_noticed_while_nothing_is_read_from_it(
     assert let_go == [True]
 
 
-def test_it_does_not_spin_while_ssh_has_half_closed_and_the_stream_is_stalled(
+def test_a_half_closed_ssh_and_a_stalled_stream_cause_no_busy_loop(
     direct: Connection,
 ) -> None:
     direct.stream.stalled = True
