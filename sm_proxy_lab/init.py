@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Final, NoReturn
 
+from sm_proxy_lab.errors import report
 from sm_proxy_lab.machines import namespaces, reap
 from sm_proxy_lab.python import python_module
 
@@ -80,7 +81,7 @@ def _run(supervisor: list[str], options: int, folder: str, *, own_pids: bool) ->
         program = [*python_module("sm_proxy_lab.init"), str(child), str(options), folder]
         os.execv(program[0], program)  # noqa: S606
     except OSError as error:
-        _say(f"the lab's init failed: {error}")
+        report(f"the lab's init failed: {error}")
     finally:
         reap.clean_up(folder)
         os._exit(FAILED)
@@ -95,7 +96,7 @@ def main() -> NoReturn:
     finally:
         reap.clean_up(folder)
         if status < 0 and not _has_ended(options):
-            _say("the lab's supervisor was killed")
+            report("the lab's supervisor was killed")
         os._exit(status if status >= 0 else FAILED)
 
 
@@ -122,11 +123,6 @@ def _has_ended(pipe: int) -> bool:
     poll = select.poll()
     poll.register(pipe, 0)
     return any(events & select.POLLHUP for _, events in poll.poll(0))
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"sm-proxy lab: {text}\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from sm_proxy_lab import init
 from sm_proxy_lab.aws.sagemaker.training_job import STATUSES
+from sm_proxy_lab.errors import report
 from sm_proxy_lab.machines import namespaces, reap, rootfs
 from sm_proxy_lab.python import python_module
 
@@ -161,10 +162,10 @@ def _supervised(args: argparse.Namespace, command: list[str]) -> int:
     if _refuses_packages(args):
         return 2
     if sys.platform != "linux":
-        sys.stderr.write("sm-proxy lab: the lab needs Linux\n")
+        report("the lab needs Linux")
         return LAB_FAILED
     if not Path("/proc/self").exists():
-        sys.stderr.write("sm-proxy lab: the lab needs /proc: mount -t proc proc /proc\n")
+        report("the lab needs /proc: mount -t proc proc /proc")
         return LAB_FAILED
     folder = _new_folder()
     namespaces.become_subreaper()
@@ -233,22 +234,22 @@ def _watch(options: dict[str, object]) -> int:
     pid = init.start(supervisor, theirs, ours, str(options["folder"]), own_pids=own_pids)
     # CMD sees the lab's /proc, but the shell that uses `lab up` sees ours.
     options["init"] = 1 if own_pids and options["command"] else pid
-    _tell(ours, json.dumps(options).encode() + b"\n")
+    _send(ours, json.dumps(options).encode() + b"\n")
     while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
         arrived = signal.sigwaitinfo({*_RELAYED, signal.SIGCHLD})
         if arrived.si_signo == signal.SIGCHLD:
             continue
         # The kernel sends the signals of the terminal, to CMD as well. But only we may get SIGHUP.
         from_terminal = arrived.si_code > 0 and arrived.si_signo != signal.SIGHUP
-        _tell(ours, bytes([arrived.si_signo, ord("t" if from_terminal else "k")]))
+        _send(ours, bytes([arrived.si_signo, ord("t" if from_terminal else "k")]))
     os.close(ours)
     status = os.waitstatus_to_exitcode(ended[1])
     if status < 0:
-        sys.stderr.write("sm-proxy lab: the lab's init was killed\n")
+        report("the lab's init was killed")
         return LAB_FAILED
     return status
 
 
-def _tell(pipe: int, message: bytes) -> None:
+def _send(pipe: int, message: bytes) -> None:
     with contextlib.suppress(BrokenPipeError):
         os.write(pipe, message)

@@ -27,7 +27,7 @@ from sm_proxy_lab import environment, init, ssh_programs
 from sm_proxy_lab.account import Account
 from sm_proxy_lab.aws.control_client import ControlClient
 from sm_proxy_lab.containers import ContainerRunner, JobRequest, Software
-from sm_proxy_lab.errors import LabError
+from sm_proxy_lab.errors import LabError, report
 from sm_proxy_lab.job_lifecycle import JobLifecycle
 from sm_proxy_lab.job_log import ControlQueue
 from sm_proxy_lab.machines import network, packet_filter, reap, rootfs, sshd_binary
@@ -105,7 +105,7 @@ class Lab:
         Returns:
             The exit status of the lab.
         """
-        asyncio.get_running_loop().add_reader(self._caller, self._hear_caller)
+        asyncio.get_running_loop().add_reader(self._caller, self._on_caller)
         self._spawn(self._start())
         return await self._ending.status
 
@@ -119,7 +119,7 @@ class Lab:
         try:
             await coroutine
         except LabError as error:
-            _say(str(error))
+            report(str(error))
             self._ending.set(LAB_FAILED)
         except Exception:
             logging.getLogger(__name__).exception("the lab broke")
@@ -127,7 +127,7 @@ class Lab:
 
     # ---- the caller ----
 
-    def _hear_caller(self) -> None:
+    def _on_caller(self) -> None:
         message = os.read(self._caller, 2)
         if len(message) < 2:
             asyncio.get_running_loop().remove_reader(self._caller)
@@ -205,7 +205,7 @@ class Lab:
         if cables:
             argv += ["--cables", *map(str, cables), self._net.bastion.address]
         child = self._serve(["aws", "--fd", str(aws.fileno()), *argv], aws, cables)
-        self._spawn(self._hear_aws(child))
+        self._spawn(self._handle_aws_events(child))
 
     def _cables(self) -> list[int]:
         """The network namespaces of router and bastion; an empty list without nft."""
@@ -213,7 +213,7 @@ class Lab:
         if not isinstance(net, network.NetnsNetwork) or net.bastion.netns is None:
             return []
         if not packet_filter.works(net.router):
-            _say("no packet filter (nft): only the gateway applies security groups and routes")
+            report("no packet filter (nft): only the gateway applies security groups and routes")
             return []
         return [net.router, net.bastion.netns]
 
@@ -237,7 +237,7 @@ class Lab:
         status = await child.wait()
         raise LabError(f"the lab's {name} ended by itself with status {status}")
 
-    async def _hear_aws(self, child: Child) -> None:
+    async def _handle_aws_events(self, child: Child) -> None:
         async for line in lines(child.process.stdout):
             event = json.loads(line)
             if event["event"] == "ready":
@@ -315,7 +315,7 @@ class Lab:
             )
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
-            _say(f"{name}: {'command not found' if missing else error.strerror}")
+            report(f"{name}: {'command not found' if missing else error.strerror}")
             self._ending.set(127 if missing else 126)
             return
         self._ending.set(await self._command.wait())
@@ -324,13 +324,13 @@ class Lab:
         sys.stdout.write(environment.exports(self._callers, self._environment) + "\n")
         sys.stdout.flush()
         host = self._environment["SM_PROXY_LAB_HOST"]
-        _say(f"up; in a shell with these exports: ssh {host}; ^C here ends the lab")
+        report(f"up; in a shell with these exports: ssh {host}; ^C here ends the lab")
 
 
 def _software(image: str, packages: list[str]) -> Software:
     """Find or build the containers' software; the first time may take minutes."""
     if image != rootfs.HOST:
-        return Software(root=rootfs.find(image, packages, _say))
+        return Software(root=rootfs.find(image, packages, report))
     sshd = sshd_binary.find_sshd()
     home = sshd_binary.cache_folder().absolute()
     return Software(sshd=sshd, tools=home if home in Path(sshd).parents else None)
@@ -342,11 +342,6 @@ def _network(options: Options) -> tuple[str, network.Network]:
     if mode == network.NETNS:
         return mode, network.NetnsNetwork(laptop_is_host=not options.command)
     return mode, network.LoopbackNetwork()
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"sm-proxy lab: {text}\n")
-    sys.stderr.flush()
 
 
 def _read_options(caller: int) -> Options:

@@ -52,30 +52,30 @@ def check_clock(call: Call, skew_s: float) -> None:
     signed = call.headers.get("x-amz-date", "")
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + skew_s))
     limit = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + skew_s - _SIGNATURE_S))
-    words = f"Signature expired: {signed} is now earlier than {limit} ({now} - 5 min.)"
+    message = f"Signature expired: {signed} is now earlier than {limit} ({now} - 5 min.)"
     if call.protocol == "json":
-        raise AwsError("InvalidSignatureException", words)
+        raise AwsError("InvalidSignatureException", message)
     if call.protocol == "ec2":
-        raise AwsError("AuthFailure", words, 401)
-    raise AwsError("SignatureDoesNotMatch", words, 403)
+        raise AwsError("AuthFailure", message, 401)
+    raise AwsError("SignatureDoesNotMatch", message, 403)
 
 
 def _unsigned(call: Call) -> AwsError:
     if call.headers.get("authorization"):
-        words = (
+        message = (
             "Authorization header requires 'Credential' parameter. Authorization header requires "
             "'Signature' parameter. Authorization header requires 'SignedHeaders' parameter. "
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
         )
         if call.protocol in {"json", "rest-json"}:
-            return AwsError("IncompleteSignatureException", words)
-        return AwsError("IncompleteSignature", words)
+            return AwsError("IncompleteSignatureException", message)
+        return AwsError("IncompleteSignature", message)
     if call.protocol == "ec2":
         return AwsError("MissingParameter", "The request must contain the parameter AWSAccessKeyId")
-    words = "Request is missing Authentication Token"
+    message = "Request is missing Authentication Token"
     if call.protocol in {"query", "rest-xml"}:
-        return AwsError("MissingAuthenticationToken", words, 403)
-    return AwsError("MissingAuthenticationTokenException", words)
+        return AwsError("MissingAuthenticationToken", message, 403)
+    return AwsError("MissingAuthenticationTokenException", message)
 
 
 def _expired(call: Call) -> AwsError:

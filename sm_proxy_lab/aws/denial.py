@@ -72,12 +72,12 @@ def refusal(call: Call, policy: str = IDENTITY) -> AwsError:
         why = f"with an explicit deny in {article} {name}"
     who = f"User: {call.caller} is not authorized to perform: {action}"
     if call.protocol == "ec2":
-        words = f"You are not authorized to perform this operation. {who} {why}"
-        return AwsError("UnauthorizedOperation", words, 403)
-    words = f"{who} on resource: {where} {why}"
+        message = f"You are not authorized to perform this operation. {who} {why}"
+        return AwsError("UnauthorizedOperation", message, 403)
+    message = f"{who} on resource: {where} {why}"
     if call.protocol in {"query", "rest-xml"}:
-        return AwsError("AccessDenied", words, 403)
-    return AwsError("AccessDeniedException", words)
+        return AwsError("AccessDenied", message, 403)
+    return AwsError("AccessDeniedException", message)
 
 
 def resource(call: Call) -> str:

@@ -132,5 +132,5 @@ def _throttled(call: Call) -> AwsError:
 def _failed(call: Call, status: int) -> AwsError:
     if call.protocol == "ec2":
         return AwsError("InternalError", "An internal error has occurred", status)
-    words = "The request processing has failed because of an unknown error, exception or failure."
-    return AwsError("InternalFailure", words, status)
+    message = "The request processing has failed because of an unknown error, exception or failure."
+    return AwsError("InternalFailure", message, status)

@@ -9,7 +9,7 @@ from sm_proxy_lab.aws.http.errors import AwsError
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.http.call import Call
 
-_ASKED_FOR = {"AssumeRole", "GetSessionToken"}
+_CHECKED = {"AssumeRole", "GetSessionToken"}
 _MARK = ":mfa/"
 _WRONG = "MultiFactorAuthentication failed with invalid MFA one time pass code. "
 _SHAPE = (
@@ -30,7 +30,7 @@ class Mfa:
         Raises:
             AwsError: The error that STS answers.
         """
-        if call.service != "sts" or call.operation not in _ASKED_FOR:
+        if call.service != "sts" or call.operation not in _CHECKED:
             return
         if _MARK not in call.params.get("SerialNumber", ""):
             return

@@ -156,6 +156,6 @@ def _run(execute: Callable[..., Any], request: Any, call: Call) -> tuple[int, di
 def unknown_operation(call: Call) -> AwsError:
     """Return the error for an operation that neither this endpoint nor moto has."""
     if call.protocol in {"query", "ec2"}:
-        words = f"The action {call.operation} is not valid for this web service."
-        return AwsError("InvalidAction", words)
+        message = f"The action {call.operation} is not valid for this web service."
+        return AwsError("InvalidAction", message)
     return AwsError("UnknownOperationException", f"The lab does not have {call.action}.")

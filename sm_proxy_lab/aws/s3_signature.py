@@ -37,8 +37,8 @@ def check(call: Call) -> None:
         return
     secret = _SECRETS.get(call.access_key or "")
     if secret is None:
-        words = "The AWS Access Key Id you provided does not exist in our records."
-        raise AwsError("InvalidAccessKeyId", words, 403)
+        message = "The AWS Access Key Id you provided does not exist in our records."
+        raise AwsError("InvalidAccessKeyId", message, 403)
     token = role_credentials.TOKEN if call.access_key == role_credentials.ACCESS_KEY else None
     if call.headers.get("x-amz-security-token") != token:
         raise AwsError("InvalidToken", "The provided token is malformed or otherwise invalid.")
@@ -46,21 +46,21 @@ def check(call: Call) -> None:
     signed = names.split(";")
     unsigned = {name for name in call.headers if name.startswith("x-amz-")} - set(signed)
     if unsigned or "host" not in signed:
-        words = "There were headers present in the request which were not signed"
-        raise AwsError("AccessDenied", words, 403)
+        message = "There were headers present in the request which were not signed"
+        raise AwsError("AccessDenied", message, 403)
     payload = call.headers.get("x-amz-content-sha256", "")
     if not payload:
-        words = "Missing required header for this request: x-amz-content-sha256"
-        raise AwsError("InvalidRequest", words)
+        message = "Missing required header for this request: x-amz-content-sha256"
+        raise AwsError("InvalidRequest", message)
     if not payload.startswith(_UNSIGNED) and payload != hashlib.sha256(call.body).hexdigest():
-        words = "The provided 'x-amz-content-sha256' header does not match what was computed."
-        raise AwsError("XAmzContentSHA256Mismatch", words)
+        message = "The provided 'x-amz-content-sha256' header does not match what was computed."
+        raise AwsError("XAmzContentSHA256Mismatch", message)
     if not hmac.compare_digest(_signature(call, secret, day, signed), signature):
-        words = (
+        message = (
             "The request signature we calculated does not match the signature you provided. "
             "Check your key and signing method."
         )
-        raise AwsError("SignatureDoesNotMatch", words, 403)
+        raise AwsError("SignatureDoesNotMatch", message, 403)
 
 
 def _signature(call: Call, secret: str, day: str, signed: list[str]) -> str:
@@ -79,8 +79,8 @@ def _signature(call: Call, secret: str, day: str, signed: list[str]) -> str:
     ]
     digest = hashlib.sha256("\n".join(canonical).encode("latin-1")).hexdigest()
     scope = f"{day}/{call.region}/s3/aws4_request"
-    words = f"AWS4-HMAC-SHA256\n{call.headers.get('x-amz-date', '')}\n{scope}\n{digest}"
+    to_sign = f"AWS4-HMAC-SHA256\n{call.headers.get('x-amz-date', '')}\n{scope}\n{digest}"
     key = f"AWS4{secret}".encode()
-    for part in (day, call.region, "s3", "aws4_request", words):
+    for part in (day, call.region, "s3", "aws4_request", to_sign):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     return key.hex()

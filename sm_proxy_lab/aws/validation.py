@@ -34,8 +34,8 @@ def check(call: Call) -> None:
     try:
         shape = models.of_service(call.service).operation_model(call.operation).input_shape
     except OperationNotFoundError:
-        words = f"{call.service} has no operation {call.operation}."
-        raise AwsError("UnknownOperationException", words) from None
+        message = f"{call.service} has no operation {call.operation}."
+        raise AwsError("UnknownOperationException", message) from None
     found: list[str] = []
     if shape is not None:
         _structure(shape, call.params, "", found)

@@ -39,13 +39,13 @@ def _sagemaker(_call: Call, reply: Reply) -> Reply:
     if reply.status < 400:
         return reply
     error = json.loads(reply.body)
-    words = error.get("message") or error.get("Message") or ""
-    found = _MOTO_OTHER.search(words)
+    message = error.get("message") or error.get("Message") or ""
+    found = _MOTO_OTHER.search(message)
     if found:
         kind = "endpoint configuration" if "config" in found[1] else found[1]
-        words = f'Could not find {kind} "{found[2]}".'
+        message = f'Could not find {kind} "{found[2]}".'
     error.pop("Message", None)
-    error["message"] = words
+    error["message"] = message
     return replace(
         reply, status=400 if reply.status < 500 else reply.status, body=json.dumps(error).encode()
     )

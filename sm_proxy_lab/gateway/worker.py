@@ -106,9 +106,8 @@ class Worker:
     async def _session(self) -> str:
         self.channel.send_state("Connected", self._request.session)
         self._begin = time.monotonic_ns()
-        asked = self._request
         request = handshake.request(
-            asked.agent_version, asked.properties, encrypt=self.faults().encrypt
+            self._request.agent_version, self._request.properties, encrypt=self.faults().encrypt
         )
         self.channel.send(wire.HANDSHAKE_REQUEST, request)
         timeout = self.faults().handshake_timeout_s

@@ -13,11 +13,10 @@ import os
 import secrets
 import shutil
 import socket
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy_lab.errors import LabError
+from sm_proxy_lab.errors import LabError, report
 from sm_proxy_lab.machines import namespaces, role_credentials
 from sm_proxy_lab.python import python_module
 
@@ -61,23 +60,23 @@ class Cable:
     netns: int | None = None
 
 
-def choose_mode(asked: str | None) -> str:
+def choose_mode(requested: str | None) -> str:
     """Return the network mode; if network namespaces are not permitted, report it on stderr.
 
     Raises:
-        LabError: `asked` is netns, but network namespaces are not permitted.
+        LabError: `requested` is netns, but network namespaces are not permitted.
     """
-    if asked == LOOPBACK:
+    if requested == LOOPBACK:
         return LOOPBACK
     if _netns_works():
         return NETNS
-    if asked == NETNS:
+    if requested == NETNS:
         raise LabError(
             "network namespaces are not permitted here: run as root, or use --network loopback"
         )
-    sys.stderr.write(
-        "sm-proxy lab: network namespaces need root: using loopback addresses;"
-        " only the gateway applies security groups\n"
+    report(
+        "network namespaces need root: using loopback addresses;"
+        " only the gateway applies security groups"
     )
     return LOOPBACK
 

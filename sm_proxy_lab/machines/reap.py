@@ -10,9 +10,10 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
+
+from sm_proxy_lab.errors import report
 
 _PATIENCE_S = 20.0
 
@@ -50,8 +51,7 @@ def clean_up(folder: str) -> None:
     """Kill all descendants of this process, then remove the lab's folder."""
     left = kill_descendants()
     if left:
-        sys.stderr.write(f"sm-proxy lab: could not end these processes: {left}\n")
-        sys.stderr.flush()
+        report(f"could not end these processes: {left}")
     _remove(folder)
 
 

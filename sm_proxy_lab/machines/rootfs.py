@@ -70,13 +70,13 @@ _SHIPPED = {  # target -> source of files that a package's script would copy
 }
 
 
-def find(image: str, extra: list[str], tell: Callable[[str], None] = lambda _: None) -> Path:
+def find(image: str, extra: list[str], on_build: Callable[[str], None] = lambda _: None) -> Path:
     """Return the root of an image, building it on the first call.
 
     Args:
         image: one of IMAGES.
         extra: further Debian packages for it.
-        tell: called with a message before the long work.
+        on_build: called with a message before a build.
 
     Raises:
         LabError: this machine has no apt-get, or the packages could not be downloaded.
@@ -92,7 +92,7 @@ def find(image: str, extra: list[str], tell: Callable[[str], None] = lambda _: N
     home.mkdir(parents=True, exist_ok=True)
     with _locked(home):
         if not root.is_dir():
-            tell(f"building the image {image} from Debian packages; this happens once")
+            on_build(f"building the image {image} from Debian packages; this happens once")
             _build(names, image, root)
     return root
 
@@ -111,7 +111,7 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _await_lock(handle: int, home: Path) -> None:
-    began, told = time.monotonic(), False
+    began, reported = time.monotonic(), False
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,8 +119,8 @@ def _await_lock(handle: int, home: Path) -> None:
             waited = time.monotonic() - began
         else:
             return
-        if waited >= 1 and not told:
-            told = True
+        if waited >= 1 and not reported:
+            reported = True
             sys.stderr.write(f"waiting for another lab, which is building an image in {home}\n")
         if waited >= _BUILD_S:
             raise LabError(

@@ -38,20 +38,20 @@ class Reader:
 
     def get(self, call: Call) -> dict[str, Any]:
         """GetLogEvents: one page, and the tokens for the next page forward and backward."""
-        asked = call.params
+        params = call.params
         masked = re.compile(self._faults["masked_logs"] or "(?!)")
-        if asked.get("unmask"):
+        if params.get("unmask"):
             self._faults.check_action(replace(call, operation="Unmask"))
             masked = re.compile("(?!)")
         with self._store.lock:
-            group = self._store.group(call.region, group_name(asked))
-            stream = group.stream(asked["logStreamName"])
-            low, high = _bounds(stream, asked)
-            forward, place, emptied = _place(asked, low, high)
+            group = self._store.group(call.region, group_name(params))
+            stream = group.stream(params["logStreamName"])
+            low, high = _bounds(stream, params)
+            forward, place, emptied = _place(params, low, high)
             if emptied < self._faults["empty_log_pages"]:
                 start, end, emptied = place, place, emptied + 1
             else:
-                start, end = _span(stream, place, low, high, asked, forward=forward)
+                start, end = _span(stream, place, low, high, params, forward=forward)
             events = [stream[index] for index in range(start, end)]
         return {
             "events": [_line(event, masked) for event in events],
@@ -61,13 +61,13 @@ class Reader:
 
     def filter(self, call: Call) -> dict[str, Any]:
         """FilterLogEvents: scan the events of all streams by time, up to a limit per page."""
-        asked = call.params
-        matches = filter_pattern.compile_pattern(asked.get("filterPattern", ""))
-        limit = asked.get("limit", MAX_EVENTS)
+        params = call.params
+        matches = filter_pattern.compile_pattern(params.get("filterPattern", ""))
+        limit = params.get("limit", MAX_EVENTS)
         with self._store.lock:
-            group = self._store.group(call.region, group_name(asked))
-            streams = _chosen(group, asked)
-            state = _filter_state(asked.get("nextToken"))
+            group = self._store.group(call.region, group_name(params))
+            streams = _chosen(group, params)
+            state = _filter_state(params.get("nextToken"))
             places: dict[str, int] = state["places"]
             if state["emptied"] < self._faults["empty_log_pages"]:
                 state["emptied"] += 1
@@ -79,7 +79,7 @@ class Reader:
             found: list[dict[str, Any]] = []
             size = 0
             done = True
-            for scanned, (stream, index, event) in enumerate(_merged(streams, places, asked)):
+            for scanned, (stream, index, event) in enumerate(_merged(streams, places, params)):
                 if scanned >= MAX_EVENTS or size >= MAX_BYTES or len(found) >= limit:
                     done = False
                     break
@@ -91,34 +91,34 @@ class Reader:
         return answer if done else answer | {"nextToken": page_tokens.seal(state)}
 
 
-def group_name(asked: dict[str, Any]) -> str:
+def group_name(params: dict[str, Any]) -> str:
     """The name of the requested group, from logGroupName or logGroupIdentifier (name or ARN).
 
     Raises:
         AwsError: Not exactly one of the two is given.
     """
-    name = asked.get("logGroupName")
-    identifier = asked.get("logGroupIdentifier")
+    name = params.get("logGroupName")
+    identifier = params.get("logGroupIdentifier")
     if (name is None) == (identifier is None):
-        words = "Exactly one of logGroupName and logGroupIdentifier must be specified."
-        raise AwsError("InvalidParameterException", words)
+        message = "Exactly one of logGroupName and logGroupIdentifier must be specified."
+        raise AwsError("InvalidParameterException", message)
     if name is not None:
         return str(name)
     return str(identifier).rpartition(":log-group:")[2].removesuffix(":*")
 
 
-def _bounds(stream: LogStream, asked: dict[str, Any]) -> tuple[int, int]:
+def _bounds(stream: LogStream, params: dict[str, Any]) -> tuple[int, int]:
     """The positions from startTime up to, but without, endTime."""
-    low = stream.position(asked["startTime"]) if "startTime" in asked else 0
-    high = stream.position(asked["endTime"]) if "endTime" in asked else len(stream)
+    low = stream.position(params["startTime"]) if "startTime" in params else 0
+    high = stream.position(params["endTime"]) if "endTime" in params else len(stream)
     return low, max(low, high)
 
 
-def _place(asked: dict[str, Any], low: int, high: int) -> tuple[bool, int, int]:
+def _place(params: dict[str, Any], low: int, high: int) -> tuple[bool, int, int]:
     """Return the direction, the position, and the number of empty pages given so far."""
-    token = asked.get("nextToken")
+    token = params.get("nextToken")
     if token is None:
-        forward = bool(asked.get("startFromHead"))
+        forward = bool(params.get("startFromHead"))
         return forward, low if forward else high, 0
     found = _TOKEN.fullmatch(token)
     if found is None:
@@ -128,10 +128,10 @@ def _place(asked: dict[str, Any], low: int, high: int) -> tuple[bool, int, int]:
 
 
 def _span(
-    stream: LogStream, place: int, low: int, high: int, asked: dict[str, Any], *, forward: bool
+    stream: LogStream, place: int, low: int, high: int, params: dict[str, Any], *, forward: bool
 ) -> tuple[int, int]:
     """The positions of one page that begins at `place`, or that ends there if not `forward`."""
-    left = asked.get("limit", MAX_EVENTS)
+    left = params.get("limit", MAX_EVENTS)
     size = 0
     start = end = place
     while left > 0 and (end < high if forward else start > low):
@@ -165,11 +165,11 @@ def _filtered_line(stream: LogStream, index: int, event: Event) -> dict[str, Any
     }
 
 
-def _chosen(group: LogGroup, asked: dict[str, Any]) -> list[LogStream]:
-    names, prefix = asked.get("logStreamNames"), asked.get("logStreamNamePrefix")
+def _chosen(group: LogGroup, params: dict[str, Any]) -> list[LogStream]:
+    names, prefix = params.get("logStreamNames"), params.get("logStreamNamePrefix")
     if names is not None and prefix is not None:
-        words = "logStreamNames and logStreamNamePrefix cannot both be specified."
-        raise AwsError("InvalidParameterException", words)
+        message = "logStreamNames and logStreamNamePrefix cannot both be specified."
+        raise AwsError("InvalidParameterException", message)
     if names is not None:
         return [group.stream(name) for name in dict.fromkeys(names)]
     return [group.stream(name) for name in sorted(group.streams) if name.startswith(prefix or "")]
@@ -186,12 +186,12 @@ def _filter_state(token: str | None) -> dict[str, Any]:
 
 
 def _merged(
-    streams: list[LogStream], places: dict[str, int], asked: dict[str, Any]
+    streams: list[LogStream], places: dict[str, int], params: dict[str, Any]
 ) -> Iterator[tuple[LogStream, int, Event]]:
     """The events of all streams by time, from the positions where the last page stopped."""
 
     def one(number: int, stream: LogStream) -> Iterator[tuple[int, int, int, Event]]:
-        low, high = _bounds(stream, asked)
+        low, high = _bounds(stream, params)
         for index in range(max(low, places.get(stream.name, 0)), high):
             event = stream[index]
             yield event.timestamp, number, index, event

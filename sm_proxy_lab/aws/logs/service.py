@@ -60,58 +60,61 @@ class Logs:
         return {}
 
     def _create_stream(self, call: Call) -> dict[str, Any]:
-        asked = call.params
+        params = call.params
         with self._store.lock:
-            self._store.create_stream(call.region, asked["logGroupName"], asked["logStreamName"])
+            self._store.create_stream(call.region, params["logGroupName"], params["logStreamName"])
         return {}
 
     def _delete(self, call: Call) -> dict[str, Any]:
-        asked = call.params
+        params = call.params
         with self._store.lock:
-            self._store.delete(call.region, asked["logGroupName"], asked.get("logStreamName"))
+            self._store.delete(call.region, params["logGroupName"], params.get("logStreamName"))
         return {}
 
     def _put(self, call: Call) -> dict[str, Any]:
-        asked = call.params
-        times = [event["timestamp"] for event in asked["logEvents"]]
+        params = call.params
+        times = [event["timestamp"] for event in params["logEvents"]]
         if times != sorted(times):
-            words = "Log events in a single PutLogEvents request must be in chronological order."
-            raise AwsError("InvalidParameterException", words)
+            message = "Log events in a single PutLogEvents request must be in chronological order."
+            raise AwsError("InvalidParameterException", message)
         now = int(time.time() * 1000)
         with self._store.lock:
-            stream = self._store.group(call.region, asked["logGroupName"]).stream(
-                asked["logStreamName"]
+            stream = self._store.group(call.region, params["logGroupName"]).stream(
+                params["logStreamName"]
             )
-            events = [Event(e["timestamp"], e["message"], now) for e in asked["logEvents"]]
+            events = [Event(e["timestamp"], e["message"], now) for e in params["logEvents"]]
             stream.put(events, self._faults["log_delay_ms"] / 1000)
         return {"nextSequenceToken": f"{time.time_ns():056d}"}
 
     def _groups(self, call: Call) -> dict[str, Any]:
-        asked = call.params
-        prefix, pattern = asked.get("logGroupNamePrefix", ""), asked.get("logGroupNamePattern", "")
+        params = call.params
+        prefix, pattern = (
+            params.get("logGroupNamePrefix", ""),
+            params.get("logGroupNamePattern", ""),
+        )
         with self._store.lock:
             groups = [
                 group
                 for group in self._store.groups(call.region)
                 if group.name.startswith(prefix) and pattern.lower() in group.name.lower()
             ]
-        page, token = _page(groups, asked)
+        page, token = _page(groups, params)
         return {"logGroups": [_group_line(call, group) for group in page], **token}
 
     def _streams(self, call: Call) -> dict[str, Any]:
-        asked = call.params
-        by_time = asked.get("orderBy") == "LastEventTime"
-        prefix = asked.get("logStreamNamePrefix")
+        params = call.params
+        by_time = params.get("orderBy") == "LastEventTime"
+        prefix = params.get("logStreamNamePrefix")
         if by_time and prefix is not None:
-            words = "Cannot order by LastEventTime with a logStreamNamePrefix."
-            raise AwsError("InvalidParameterException", words)
+            message = "Cannot order by LastEventTime with a logStreamNamePrefix."
+            raise AwsError("InvalidParameterException", message)
         with self._store.lock:
-            group = self._store.group(call.region, group_name(asked))
+            group = self._store.group(call.region, group_name(params))
             streams = [s for s in group.streams.values() if s.name.startswith(prefix or "")]
             for stream in streams:
                 stream.deliver()
-            streams.sort(key=_when if by_time else _name, reverse=bool(asked.get("descending")))
-            page, token = _page(streams, asked)
+            streams.sort(key=_when if by_time else _name, reverse=bool(params.get("descending")))
+            page, token = _page(streams, params)
             return {"logStreams": [_stream_line(call, group, stream) for stream in page], **token}
 
 
@@ -124,10 +127,10 @@ def _when(stream: LogStream) -> int:
     return last.timestamp if last else 0
 
 
-def _page(found: list[Any], asked: dict[str, Any]) -> tuple[Sequence[Any], dict[str, str]]:
+def _page(found: list[Any], params: dict[str, Any]) -> tuple[Sequence[Any], dict[str, str]]:
     invalid = AwsError("InvalidParameterException", "The specified nextToken is invalid.")
-    size = asked.get("limit", _PAGE)
-    shown, token = page_tokens.page(found, asked.get("nextToken"), size, invalid)
+    size = params.get("limit", _PAGE)
+    shown, token = page_tokens.page(found, params.get("nextToken"), size, invalid)
     return shown, {"nextToken": token} if token else {}
 
 

@@ -27,8 +27,8 @@ class LogGroup:
         try:
             found = self.streams[name]
         except KeyError:
-            words = "The specified log stream does not exist."
-            raise AwsError("ResourceNotFoundException", words) from None
+            message = "The specified log stream does not exist."
+            raise AwsError("ResourceNotFoundException", message) from None
         found.deliver()
         return found
 
@@ -53,8 +53,8 @@ class LogStore:
         try:
             return self._groups[region, name]
         except KeyError:
-            words = "The specified log group does not exist."
-            raise AwsError("ResourceNotFoundException", words) from None
+            message = "The specified log group does not exist."
+            raise AwsError("ResourceNotFoundException", message) from None
 
     def create_group(self, region: str, name: str) -> LogGroup:
         """Make a group.
@@ -63,8 +63,8 @@ class LogStore:
             AwsError: It exists already.
         """
         if (region, name) in self._groups:
-            words = "The specified log group already exists"
-            raise AwsError("ResourceAlreadyExistsException", words)
+            message = "The specified log group already exists"
+            raise AwsError("ResourceAlreadyExistsException", message)
         return self._groups.setdefault((region, name), LogGroup(name, _now_ms()))
 
     def create_stream(self, region: str, group: str, name: str) -> LogStream:
@@ -75,8 +75,8 @@ class LogStore:
         """
         streams = self.group(region, group).streams
         if name in streams:
-            words = "The specified log stream already exists"
-            raise AwsError("ResourceAlreadyExistsException", words)
+            message = "The specified log stream already exists"
+            raise AwsError("ResourceAlreadyExistsException", message)
         return streams.setdefault(name, LogStream(name, _now_ms()))
 
     def delete(self, region: str, group: str, stream: str | None) -> None:

@@ -67,7 +67,7 @@ class LogStream:
     _length: int = 0
     _due: deque[tuple[float, list[Event] | Filler]] = field(default_factory=deque)
     _newest: int | None = None
-    _told: tuple[float, Event | None] = (0.0, None)
+    _shown: tuple[float, Event | None] = (0.0, None)
 
     def put(self, events: list[Event], delay_s: float = 0.0) -> None:
         """Add events, which become readable after `delay_s` seconds."""
@@ -120,10 +120,10 @@ class LogStream:
 
     def last_event(self) -> Event | None:
         """Return the last event that DescribeLogStreams shows, which may be out of date."""
-        when, told = self._told
-        if self._length and (told is None or time.time() - when > LAST_EVENT_LAG_S):
-            self._told = (time.time(), self[self._length - 1])
-        return self._told[1]
+        when, shown = self._shown
+        if self._length and (shown is None or time.time() - when > LAST_EVENT_LAG_S):
+            self._shown = (time.time(), self[self._length - 1])
+        return self._shown[1]
 
     def _add(self, events: list[Event] | Filler) -> None:
         if isinstance(events, Filler):

@@ -115,19 +115,19 @@ class BatchJobs:
         try:
             return self._jobs[call.region, name]
         except KeyError:
-            words = f"Could not find requested job with name: {name}"
-            raise AwsError("ValidationException", words) from None
+            message = f"Could not find requested job with name: {name}"
+            raise AwsError("ValidationException", message) from None
 
     def _create(self, call: Call) -> dict[str, Any]:
         name = call.params[f"{self._kind}JobName"]
         arn = call.arn("sagemaker", f"{self._kind.lower()}-job/{name.lower()}")
         with self._lock:
             if (call.region, name) in self._jobs:
-                words = (
+                message = (
                     "Job name must be unique within an AWS account and region, "
                     f"and a job with this name already exists ({arn})"
                 )
-                raise AwsError("ResourceInUse", words)
+                raise AwsError("ResourceInUse", message)
             self._jobs[call.region, name] = BatchJob(self._kind, arn, copy.deepcopy(call.params))
         self._keep_tags(call, f"{self._kind}JobName")
         return {f"{self._kind}JobArn": arn}
@@ -140,11 +140,11 @@ class BatchJobs:
         with self._lock:
             job = self._job(call)
             if job.status != "InProgress":
-                words = (
+                message = (
                     f"The request was rejected because the {self._kind.lower()} job "
                     f"is in status {job.status}."
                 )
-                raise AwsError("ValidationException", words)
+                raise AwsError("ValidationException", message)
             job.move("Stopping", None)
         return {}
 

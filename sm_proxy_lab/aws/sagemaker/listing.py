@@ -33,20 +33,20 @@ class Listed(Protocol):
         """The job's entry in a list."""
 
 
-def page(jobs: Iterable[Listed], asked: dict[str, Any], member: str) -> dict[str, Any]:
+def page(jobs: Iterable[Listed], params: dict[str, Any], member: str) -> dict[str, Any]:
     """The answer of a List operation: one page of summaries under `member`.
 
     Raises:
         AwsError: The token is not valid.
     """
-    found = [job for job in jobs if _wanted(job, asked)]
+    found = [job for job in jobs if _wanted(job, params)]
     found.sort(
-        key=lambda job: _sort_key(job, asked.get("SortBy", "CreationTime")),
-        reverse=asked.get("SortOrder") == "Descending",
+        key=lambda job: _sort_key(job, params.get("SortBy", "CreationTime")),
+        reverse=params.get("SortOrder") == "Descending",
     )
     invalid = AwsError("ValidationException", "Invalid pagination token.")
-    size = asked.get("MaxResults", _PAGE)
-    shown, token = page_tokens.page(found, asked.get("NextToken"), size, invalid)
+    size = params.get("MaxResults", _PAGE)
+    shown, token = page_tokens.page(found, params.get("NextToken"), size, invalid)
     answer: dict[str, Any] = {member: [job.summary() for job in shown]}
     return answer | ({"NextToken": token} if token else {})
 
@@ -55,13 +55,13 @@ def _sort_key(job: Listed, by: str) -> tuple[Any, float]:
     return {"Name": job.name, "Status": job.status}.get(by, ""), job.created
 
 
-def _wanted(job: Listed, asked: dict[str, Any]) -> bool:
+def _wanted(job: Listed, params: dict[str, Any]) -> bool:
     return (
-        asked.get("NameContains", "") in job.name
-        and asked.get("StatusEquals", job.status) == job.status
-        and asked.get("CreationTimeAfter", 0) <= job.created
-        and asked.get("CreationTimeBefore", float("inf")) >= job.created
-        and asked.get("LastModifiedTimeAfter", 0) <= job.modified
-        and asked.get("LastModifiedTimeBefore", float("inf")) >= job.modified
-        and not any(name in asked for name in _FILTERS_OF_NO_JOB)
+        params.get("NameContains", "") in job.name
+        and params.get("StatusEquals", job.status) == job.status
+        and params.get("CreationTimeAfter", 0) <= job.created
+        and params.get("CreationTimeBefore", float("inf")) >= job.created
+        and params.get("LastModifiedTimeAfter", 0) <= job.modified
+        and params.get("LastModifiedTimeBefore", float("inf")) >= job.modified
+        and not any(name in params for name in _FILTERS_OF_NO_JOB)
     )

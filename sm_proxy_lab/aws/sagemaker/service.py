@@ -82,11 +82,11 @@ class SageMaker:
         arn = call.arn("sagemaker", f"training-job/{name.lower()}")
         with self._lock:
             if (call.region, name) in self._jobs:
-                words = (
+                message = (
                     "Training job names must be unique within an AWS account and region, "
                     f"and a training job with this name already exists ({arn})"
                 )
-                raise AwsError("ResourceInUse", words)
+                raise AwsError("ResourceInUse", message)
             job = Job(arn, copy.deepcopy(call.params))
             job.request.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": 86400})
             self._jobs[call.region, name] = job
@@ -102,10 +102,10 @@ class SageMaker:
         with self._lock:
             job = self._job(call)
             if job.status != "InProgress":
-                words = (
+                message = (
                     f"The request was rejected because the training job is in status {job.status}."
                 )
-                raise AwsError("ValidationException", words)
+                raise AwsError("ValidationException", message)
             job.move("Stopping")
         self._emit("job-stop", job=job.name)
         return {}
@@ -115,11 +115,11 @@ class SageMaker:
             job = self._job(call)
             change = call.params.get("RemoteDebugConfig")
             if change is not None and job.secondary not in {"Downloading", "Training"}:
-                words = (  # AWS documents the rule, but not the message
+                message = (  # AWS documents the rule, but not the message
                     "RemoteDebugConfig can be updated only while the SecondaryStatus is "
                     f"Downloading or Training. The SecondaryStatus is {job.secondary}."
                 )
-                raise AwsError("ValidationException", words)
+                raise AwsError("ValidationException", message)
             for name in ("RemoteDebugConfig", "ProfilerConfig", "ProfilerRuleConfigurations"):
                 if name in call.params:
                     job.request[name] = copy.deepcopy(call.params[name])

@@ -41,10 +41,10 @@ def parameters(document: str, given: dict[str, Any]) -> dict[str, list[str]]:
         raise AwsError("InvalidDocument", f"Document with name {document} does not exist.")
     for name, values in given.items():
         if name not in known:
-            words = f'Parameter "{name}" is not defined in document {document}.'
-            raise AwsError("InvalidParameters", words)
+            message = f'Parameter "{name}" is not defined in document {document}.'
+            raise AwsError("InvalidParameters", message)
         value = values[0] if isinstance(values, list) and len(values) == 1 else str(values)
         if not re.search(known[name][0], str(value)):
-            words = f'Parameter "{name}" has value "{value}" not matching "{known[name][0]}".'
-            raise AwsError("InvalidParameters", words)
+            message = f'Parameter "{name}" has value "{value}" not matching "{known[name][0]}".'
+            raise AwsError("InvalidParameters", message)
     return {name: given.get(name, [default]) for name, (_, default) in known.items()}

@@ -76,12 +76,12 @@ class Ssm:
             raise AwsError("TargetNotConnected", f"{target} is not connected.")
         version = self._faults["agent_version"]
         if document == documents.REMOTE_HOST and _version(version) < _REMOTE_HOST_SINCE:
-            words = (
+            message = (
                 "The version of the SSM agent installed on this instance doesn't support port "
                 "forwarding to remote hosts. Install the latest version of the SSM agent to use "
                 "port forwarding sessions to remote hosts."
             )
-            raise AwsError("BadRequest", words)
+            raise AwsError("BadRequest", message)
         answer = self._ask(
             "start",
             target=target,
@@ -168,12 +168,12 @@ class Ssm:
 
 def _gateways(answer: dict[str, Any]) -> AwsError:
     """Turn an error of the gateway into one of Systems Manager."""
-    code, words = str(answer["error"]), str(answer.get("message", ""))
+    code, message = str(answer["error"]), str(answer.get("message", ""))
     if code == "DoesNotExistException":
-        return AwsError(code, words or "Session does not exist")
+        return AwsError(code, message or "Session does not exist")
     if code.isalpha() and not code.startswith("Internal"):
-        return AwsError(code, words or code)
-    return AwsError("InternalServerError", words or code, 500)
+        return AwsError(code, message or code)
+    return AwsError("InternalServerError", message or code, 500)
 
 
 def _version(text: str) -> tuple[int, ...]:

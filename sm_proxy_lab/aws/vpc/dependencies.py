@@ -25,7 +25,7 @@ def check(call: Call) -> None:
     """
     if call.operation not in _REFUSALS:
         return
-    parameter, words = _REFUSALS[call.operation]
+    parameter, message = _REFUSALS[call.operation]
     wanted = str(call.params.get(parameter, ""))
     if wanted in records.in_use(call.region):
-        raise AwsError("DependencyViolation", words.format(wanted))
+        raise AwsError("DependencyViolation", message.format(wanted))
