@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sm_proxy_lab.errors import LabError
+from sm_proxy_lab.machines import role_credentials
 from sm_proxy_lab.machines.network import BASTION_SUBNET, NODE_SUBNETS, VPC_CIDR
 
 REGION = "us-east-1"
@@ -21,7 +22,6 @@ ENFORCED = "sm-proxy-lab:enforced"  # tag of a VPC whose rules the lab enforces
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"  # the documentation's own example
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - the documentation's too
 _TIMEOUT_S = 30.0
-_ROLE = "arn:aws:iam::123456789012:role/sm-proxy-lab"
 _IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sm-proxy-lab:latest"
 
 
@@ -113,7 +113,7 @@ class Account:
         request = {
             "TrainingJobName": name,
             "AlgorithmSpecification": {"TrainingImage": _IMAGE, "TrainingInputMode": "File"},
-            "RoleArn": _ROLE,
+            "RoleArn": role_credentials.ARN,
             "OutputDataConfig": {"S3OutputPath": "s3://sm-proxy-lab/output"},
             "ResourceConfig": {
                 "InstanceType": "ml.m5.xlarge",

@@ -21,7 +21,7 @@ ACCESS_KEY = "ASIAIOSFODNN7EXAMPLE"
 SECRET_KEY = "labRoleSecret/K7MDENG+bPxRfiCYEXAMPLEKEY"  # noqa: S105 - opens the lab only
 TOKEN = "IQoJb3JpZ2luLab//////////wEaCXVzLWVhc3QtMSJHMEUCIQ=="  # noqa: S105
 _LIFE_S = 3600
-_ARN = "arn:aws:iam::123456789012:role/sm-proxy-lab"
+ARN = "arn:aws:iam::123456789012:role/sm-proxy-lab"
 
 
 @dataclass
@@ -69,7 +69,7 @@ def credentials_document() -> dict[str, str]:
     """The endpoint's answer, with the names that the SDKs read."""
     until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + _LIFE_S))
     return {
-        "RoleArn": _ARN,
+        "RoleArn": ARN,
         "AccessKeyId": ACCESS_KEY,
         "SecretAccessKey": SECRET_KEY,
         "Token": TOKEN,

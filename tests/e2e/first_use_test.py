@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy_lab.machines import debian
 from tests.e2e.labs import Job, Lab, code_of, last_line
 from tests.fakes import HOST_KEY
-from tests.lab.conftest import ISOLATED
+from tests.lab.conftest import needs_debian
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
@@ -30,7 +29,7 @@ sleep 600
 
 
 ROOTS = (
-    pytest.mark.skipif(not (ISOLATED and debian.available()), reason="needs root and apt-get"),
+    needs_debian,
     pytest.mark.xdist_group("images_test"),  # whose worker has a Debian lab
 )
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.local import container_files
-from sm_proxy_lab.machines import debian, rootfs
+from sm_proxy_lab.machines import rootfs
 from tests.e2e.labs import Lab
-from tests.lab.conftest import ISOLATED
+from tests.lab.conftest import needs_debian
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not (ISOLATED and debian.available()), reason="needs root and apt-get"),
+    needs_debian,
 ]
 
 

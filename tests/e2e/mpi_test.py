@@ -7,15 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from sm_proxy_lab.machines import debian
 from tests.e2e.labs import Lab
 from tests.e2e.nodes_test import launched
-from tests.lab.conftest import ISOLATED
+from tests.lab.conftest import needs_debian
 from tests.soak import only_in_soak
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not (ISOLATED and debian.available()), reason="needs root and apt-get"),
+    needs_debian,
     only_in_soak,  # a large image
 ]
 _PROGRAM = """

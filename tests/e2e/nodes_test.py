@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy_lab.machines import debian
 from tests.e2e.labs import SM_PROXY, Job, Lab, running
-from tests.lab.conftest import ISOLATED
+from tests.lab.conftest import needs_debian
 from tests.waits import await_true
 
 # As a user would do with boto3: put the laptop's key into S3.
@@ -35,7 +34,7 @@ _KEYS_FROM_S3 = {
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not (ISOLATED and debian.available()), reason="needs root and apt-get"),
+    needs_debian,
 ]
 
 

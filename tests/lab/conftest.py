@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sm_proxy_lab.machines import namespaces
+from sm_proxy_lab.machines import debian, namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,9 @@ ISOLATED = os.geteuid() == 0 and namespaces.may_isolate(
     namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNET
 )
 needs_root = pytest.mark.skipif(not ISOLATED, reason="needs root")
+needs_debian = pytest.mark.skipif(
+    not (ISOLATED and debian.available()), reason="needs root and apt-get"
+)
 NETWORKS = ["netns", "loopback"] if ISOLATED else ["loopback"]
 _PROGRAM = """
 import argparse, sys

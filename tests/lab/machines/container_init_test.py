@@ -10,21 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy_lab.machines import container_init, debian, rootfs
-from tests.lab.conftest import ISOLATED, Runner, needs_root, slow_behind_fork, with_own_etc
+from sm_proxy_lab.machines import container_init, rootfs
+from tests.lab.conftest import Runner, needs_debian, needs_root, slow_behind_fork, with_own_etc
 
 # A launcher whose container gets SIGTERM while it is being built.
 _STOPPED = """
 import os, signal
-from sm_proxy_lab.machines import container_init, debian, rootfs
+from sm_proxy_lab.machines import container_init, rootfs
 container_init._build_machine = lambda spec: os.kill(os.getpid(), signal.SIGTERM)
 container_init.main()
 """
 _MAIN = "from sm_proxy_lab.machines import container_init; container_init.main()"
 _PROGRAM = "trap 'exit 4' TERM; kill -{} $PPID; while :; do sleep 0.05; done"
-needs_debian = pytest.mark.skipif(
-    not (ISOLATED and debian.available()), reason="needs root and apt-get"
-)
 
 
 def launched(

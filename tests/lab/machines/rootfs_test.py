@@ -10,11 +10,8 @@ import pytest
 
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines import debian, rootfs
-from tests.lab.conftest import ISOLATED, Runner
+from tests.lab.conftest import Runner, needs_debian
 
-needs_debian = pytest.mark.skipif(
-    not (ISOLATED and debian.available()), reason="needs root and apt-get"
-)
 FIND = "from sm_proxy_lab.machines import rootfs; print(rootfs.find('dropbear', [], print))"
 
 
