@@ -57,7 +57,7 @@ class JobLifecycle:
         self._over = False
         self.nodes: list[Node] = []
 
-    async def until(self, status: str) -> None:
+    async def move_to(self, status: str) -> None:
         """Move the job to a SecondaryStatus and keep it there; at Training, let it train."""
         if status in _EARLY:
             await self._walk(*_EARLY[status])
@@ -70,12 +70,12 @@ class JobLifecycle:
             await stop(self.nodes, 0.0)
         await self._walk(*_AFTER[status])
 
-    async def live(self) -> None:
+    async def run(self) -> None:
         """Move the job to Training, then to the status in which its containers end it."""
         await self._train()
-        await self.see_through()
+        await self.finish()
 
-    async def see_through(self) -> None:
+    async def finish(self) -> None:
         """Wait for the containers, then set the job's final status."""
         pending = {node.status for node in self.nodes if node.status}
         codes: list[int] = []
@@ -118,9 +118,9 @@ class JobLifecycle:
         for node in self.nodes:
             await self._machines.start(self._job, node, hosts)
         await self._move("Training")
-        await asyncio.gather(*(self._readable(node) for node in self.nodes))
+        await asyncio.gather(*(self._await_marker(node) for node in self.nodes))
 
-    async def _readable(self, node: Node) -> None:
+    async def _await_marker(self, node: Node) -> None:
         """Wait until a node's marker is in the log or the node has ended; at most 30 s."""
         assert node.status is not None  # noqa: S101
         if self._bare():

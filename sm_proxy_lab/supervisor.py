@@ -289,11 +289,11 @@ class Lab:
         cidrs = await asyncio.to_thread(self._account.cidrs_of, event["request"], region)
         lifecycle = self._lifecycles[job.name] = JobLifecycle(self._machines, job, cidrs)
         if not own:
-            await lifecycle.live()
+            await lifecycle.run()
             return
-        await lifecycle.until(options.status)
+        await lifecycle.move_to(options.status)
         self._own_ready.set()
-        await lifecycle.see_through()
+        await lifecycle.finish()
 
     # ---- CMD ----
 

@@ -33,7 +33,7 @@ def _steps_to(status: str) -> list[str]:
     machines = _Machines()
     job = JobRequest("j", "us-east-1", {})
     life = job_lifecycle.JobLifecycle(machines, job, [None])  # type: ignore[arg-type]
-    asyncio.run(life.until(status))
+    asyncio.run(life.move_to(status))
     return machines.steps
 
 
