@@ -84,7 +84,7 @@ find_keys_folder() {
 
 # Write the keys to dropbear's file. Called again after each change.
 place_keys() {
-    # The image's own keys stay, also when one of ours is removed.
+    # The image's own keys stay, even if one of ours is removed.
     { cat "$run/image_keys" "$run/authorized_keys" | without_exposed_keys >"$keys_folder/authorized_keys.new" &&
         mv -f "$keys_folder/authorized_keys.new" "$keys_folder/authorized_keys"; } 2>/dev/null
 }

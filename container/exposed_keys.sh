@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154,SC2034 # variables of serve.sh
 # sm-proxy: keys whose private half is in the image. Sourced by serve.sh.
 #
-# Framework images bring a key pair for mpirun and authorise its public half: so everybody who can pull
+# Framework images have a key pair for mpirun and authorise its public half: so everybody who can pull
 # the image could log in. We ignore such a key wherever it is authorised. The content of a file decides,
 # not its name. Our own keys are made at run time, below $run, and not examined.
 

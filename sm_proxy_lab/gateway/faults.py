@@ -23,7 +23,7 @@ class Faults:
     pause_ms: float = 1  # sleep after each 1,024 bytes read; 0: none
     dial_ms: float = 0  # each dial takes this much longer; data is rejected meanwhile
     complete_first: float = 3 / 46  # chance that HandshakeComplete overtakes the response's ack
-    complete_ms: float = 0  # after HandshakeComplete, data is still acked and discarded so long
+    complete_ms: float = 0  # time after HandshakeComplete in which data is acked but discarded
     handshake_timeout_s: float = 15
     customer_message: str = ""
     encrypt: bool = False

@@ -203,7 +203,7 @@ class NetnsNetwork:
         return self._service.plug(SERVICE_SUBNET)
 
     def role_sockets(self) -> tuple[socket.socket, socket.socket]:
-        """Make the listening sockets for the role's credentials and for S3 (see there)."""
+        """Make the listening sockets for `RoleCredentials.serve`: credentials, S3."""
         with namespaces.entered(self._vpc.netns):
             return _listening((role_credentials.ADDRESS, 80)), _listening(
                 (role_credentials.ADDRESS, role_credentials.S3_PORT)

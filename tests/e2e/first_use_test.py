@@ -48,7 +48,7 @@ def lab(request: pytest.FixtureRequest) -> Lab:
 
 @pytest.fixture
 def article(lab: Lab) -> Job:
-    """A job with such a container, as in the article that many users follow."""
+    """A job with such a container."""
     job = lab.launch("article", "/bin/sh", "-c", 'eval "$RUN"', environment={"RUN": ARTICLE})
     await_true(lambda: "scope global" in job.log(), 60, job.log)
     return job
