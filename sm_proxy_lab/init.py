@@ -38,6 +38,10 @@ def may_have_own_pids() -> bool:
     def try_it() -> None:
         if not namespaces.may_isolate(namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNS):
             raise PermissionError
+        # In a user namespace, the kernel refuses a new /proc where the old one is masked.
+        namespaces.unshare(namespaces.CLONE_NEWPID)
+        if not namespaces.succeeds(_mount_proc):
+            raise PermissionError
 
     # In a child process: it removes its temporary folder even if we are killed meanwhile.
     return os.geteuid() == 0 and namespaces.succeeds(try_it)

@@ -67,6 +67,23 @@ def test_cmd_sees_only_the_labs_processes(lab: Runner) -> None:
     assert namespace != str(Path("/proc/self/ns/pid").readlink())
 
 
+# As in a rootless container: root of a user namespace, where a file of /proc is covered.
+MASKED_PROC = ["unshare", "--mount", "sh", "-c", "mount --bind /dev/null /proc/version && "]
+MASKED_PROC[-1] += 'exec unshare --user --map-root-user --mount "$@"'
+
+
+@needs_root
+def test_lab_works_where_proc_may_not_be_mounted(lab: Runner) -> None:
+    lab.before = [*MASKED_PROC, "sh"]
+    if subprocess.run([*lab.before, "true"], check=False).returncode:
+        pytest.skip("user namespaces are not permitted")
+    script = "readlink /proc/self/ns/pid"
+    words = ("--network", "loopback", "--status", "Starting", "--", "sh", "-c", script)
+    status, namespace, errors = lab.run(*words)
+    assert (status, errors) == (0, "")
+    assert namespace.strip() == str(Path("/proc/self/ns/pid").readlink())
+
+
 def test_init_collects_processes_whose_parent_has_ended(lab: Runner) -> None:
     script = """
         pid=$( (sleep 0.2 >/dev/null & echo $!) )
