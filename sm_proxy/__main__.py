@@ -24,8 +24,10 @@ def main() -> int:
         if os.name == "nt":
             return _as_child(words)
         os.execv(sys.executable, words)  # noqa: S606 - this program
-    from sm_proxy.cli import main as run  # noqa: PLC0415 - only in isolated mode
-
+    try:
+        from sm_proxy.cli import main as run  # noqa: PLC0415 - only in isolated mode
+    except KeyboardInterrupt:  # from now on, the error handler catches it
+        return 130
     return run()
 
 

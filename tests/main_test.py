@@ -117,3 +117,20 @@ def test_misleading_variables_are_those_that_are_set_and_change_imports(
     monkeypatch.setenv("PYTHONHOME", "/x")
     monkeypatch.setenv("PYTHONUTF8", "1")
     assert misleading() == ["PYTHONHOME"]
+
+
+def test_an_interrupt_during_the_imports_shows_no_traceback() -> None:
+    program = """
+import sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "sm_proxy.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupts())
+from sm_proxy.__main__ import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")
