@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from sm_proxy_lab.machines import sshd_binary
 from tests.lab.conftest import Runner, needs_root, with_own_etc
+from tests.soak import cases
 
 _LIVED_IN = {
     ".ssh/config": "Host mine\n    User me\n",
@@ -62,6 +64,7 @@ ssh -F none -G anything | grep -q '^user '
 rm -rf "$PWD"
 echo done
 """
+_EVERYTHING = list(itertools.product(["netns", "loopback"], [_EVERY_COMMAND, _EVERY_PROGRAM]))
 
 
 def contents(home: Path) -> dict[str, object]:
@@ -79,12 +82,10 @@ def contents(home: Path) -> dict[str, object]:
 @needs_root
 @pytest.mark.parametrize(
     ("files", "words"),
-    [
-        (_LIVED_IN, ("netns", _EVERY_COMMAND)),
-        ({}, ("netns", _EVERY_PROGRAM)),
-        (_LIVED_IN, ("loopback", _EVERY_PROGRAM)),
-    ],
-    ids=["commands", "programs", "programs on loopback"],
+    cases(
+        itertools.product([_LIVED_IN, {}], _EVERYTHING),
+        [(_LIVED_IN, _EVERYTHING[0]), ({}, _EVERYTHING[-1])],
+    ),
 )
 def test_the_home_folder_stays_unchanged(
     lab: Runner,
