@@ -30,6 +30,7 @@ def test_ssh_runs_as_long_as_the_script_that_called_it(box: Box) -> None:
     assert code != 0
 
 
+@in_other_shell
 def test_all_processes_of_a_node_may_call_it_at_once(box: Box) -> None:
     """With torchrun and mpirun, the first one starts ssh, which runs as long as one of them."""
     # Not shorter: the last process must register while the others still run.
@@ -54,6 +55,7 @@ def test_ssh_goes_on_if_a_second_script_calls_it(box: Box) -> None:
 
 
 @needs_container
+@in_other_shell
 def test_ssh_ends_with_its_caller_without_proc(box: Box) -> None:
     box.hurry()
     home, pid = box.inside("opt/sm-proxy"), box.inside("opt/ml/run/sshd.pid")

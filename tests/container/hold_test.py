@@ -73,6 +73,7 @@ def window(box: Box) -> str:
 
 
 @needs_container
+@in_other_shell
 def test_the_container_stays_while_a_user_is_connected(box: Box, key: Path) -> None:
     process = start(box, key, 1, SM_PROXY_WAIT="1h", SM_PROXY_KEEP_CONNECTED="1h")
     read_until(process, "waiting up to 1h")

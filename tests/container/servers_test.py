@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from sm_proxy_lab.machines import namespaces
-from tests.soak import SOAK
+from tests.soak import SOAK, cases
 
-from .conftest import ISOLATED, Box, container, marker_of, needs_container, wait_for
+from .conftest import ISOLATED, SHELLS, Box, container, marker_of, needs_container, wait_for
 
 DROPBEAR = shutil.which("dropbear", path="/usr/sbin:/usr/bin")
 PYTHON = "/usr/bin/python3"  # it exists in the container, too
@@ -29,10 +29,19 @@ SERVERS = [
     pytest.param(DROPBEAR, marks=pytest.mark.skipif(not DROPBEAR, reason="needs dropbear")),
     pytest.param(PYTHON, marks=pytest.mark.skipif(not ASYNCSSH, reason="needs asyncssh")),
 ]
+_IN_EACH_SHELL = [
+    pytest.param(shell, *server.values, marks=server.marks)
+    for shell in SHELLS
+    for server in SERVERS
+]
 
 
 @needs_container
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    ("box", "server"),
+    cases(_IN_EACH_SHELL, [_IN_EACH_SHELL[0], _IN_EACH_SHELL[-1]]),
+    indirect=["box"],
+)
 def test_a_session_has_the_jobs_environment_and_its_exit_code(
     box: Box, server: str, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ in_sh = pytest.mark.parametrize("box", cases(SHELLS, ["sh"]), indirect=True)
 in_other_shell = pytest.mark.parametrize("box", cases(SHELLS, [OTHER_SHELL]), indirect=True)
 
 
+@in_other_shell
 def test_the_container_stays_after_a_failure(box: Box) -> None:
     box.hurry()
     began = time.monotonic()

@@ -11,18 +11,31 @@ import pytest
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines import debian, rootfs
 from tests.lab.conftest import Runner, needs_debian
+from tests.soak import cases
 
 FIND = "from sm_proxy_lab.machines import rootfs; print(rootfs.find('dropbear', [], print))"
 
 
+@pytest.fixture(scope="module")
+def parsed_lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration with which apt-get parses the machine's package lists only once."""
+    folder = tmp_path_factory.mktemp("apt")
+    config = folder / "apt.conf"
+    config.write_text(f'Dir::Cache::srcpkgcache "{folder}/srcpkgcache.bin";\n')
+    return config
+
+
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parsed_lists: Path) -> Path:
+    monkeypatch.setenv("APT_CONFIG", str(parsed_lists))
     monkeypatch.setenv("SM_PROXY_LAB_TOOLS", str(tmp_path / "tools"))
     return tmp_path / "tools" / "roots"
 
 
 @needs_debian
-def test_simultaneous_builders_share_one_complete_root(cache: Path) -> None:
+def test_simultaneous_builders_share_one_complete_root_and_repeat_damaged_downloads(
+    cache: Path,
+) -> None:
     torn = cache / "unpack-torn"  # left by a killed builder
     torn.mkdir(parents=True)
     both = [
@@ -38,20 +51,20 @@ def test_simultaneous_builders_share_one_complete_root(cache: Path) -> None:
     assert "VARIANT_ID=sm-proxy-lab-dropbear" in (root / "etc/os-release").read_text()
     assert {entry.name for entry in cache.iterdir()} == {"lock", "packages", root.name}
 
-
-@needs_debian
-def test_a_damaged_download_is_repeated(cache: Path) -> None:
-    damaged = Path(rootfs.find("dropbear", []))
-    store = cache / "packages"
-    victim = next(store.glob("busybox_*.deb"))
+    victim = next((cache / "packages").glob("busybox_*.deb"))
     # It has the same length, so apt-get keeps it.
     victim.write_bytes(victim.read_bytes()[:1000].ljust(victim.stat().st_size, b"\0"))
-    damaged.rename(damaged.with_name("away"))
+    root.rename(root.with_name("away"))
     assert (rootfs.find("dropbear", []) / "usr/bin/busybox").stat().st_size > 100_000
 
 
 @needs_debian
-def test_an_unknown_package_is_named_in_the_error(cache: Path) -> None:
+@pytest.mark.parametrize("fresh_lists", cases([True, False], [False]))
+def test_an_unknown_package_is_named_in_the_error(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, *, fresh_lists: bool
+) -> None:
+    if not fresh_lists:  # their download takes long
+        monkeypatch.setattr(debian, "_lists", lambda _: iter([[]]))
     with pytest.raises(LabError, match="no-such-package-at-all"):
         rootfs.find("dropbear", ["no-such-package-at-all"])
     assert not [entry for entry in cache.iterdir() if entry.name.startswith("unpack")]
