@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,17 +19,20 @@ FIND = "from sm_proxy_lab.machines import rootfs; print(rootfs.find('dropbear', 
 
 
 @pytest.fixture(scope="module")
-def parsed_lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A configuration with which apt-get parses the machine's package lists only once."""
+def quick_apt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an apt-get that parses the machine's package lists only once."""
     folder = tmp_path_factory.mktemp("apt")
-    config = folder / "apt.conf"
-    config.write_text(f'Dir::Cache::srcpkgcache "{folder}/srcpkgcache.bin";\n')
-    return config
+    names = ("srcpkgcache", "pkgcache")
+    options = " ".join(f"-o Dir::Cache::{name}={folder}/{name}.bin" for name in names)
+    program = folder / "apt-get"
+    program.write_text(f'#!/bin/sh\nexec {shutil.which("apt-get")} {options} "$@"\n')
+    program.chmod(0o755)
+    return folder
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parsed_lists: Path) -> Path:
-    monkeypatch.setenv("APT_CONFIG", str(parsed_lists))
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_apt: Path) -> Path:
+    monkeypatch.setenv("PATH", f"{quick_apt}:{os.environ['PATH']}")
     monkeypatch.setenv("SM_PROXY_LAB_TOOLS", str(tmp_path / "tools"))
     return tmp_path / "tools" / "roots"
 
