@@ -63,8 +63,10 @@ def test_a_large_upload_arrives_complete(lab: Lab, tmp_path: Path) -> None:
 
 def test_a_download_arrives_complete(lab: Lab, tmp_path: Path) -> None:
     ml = lab.environment["SM_PROXY_LAB_ML_DIR"]
-    there = lab.ok(lab.host, f"sha256sum {ml}/checkpoints/checkpoint-1.bin").split()[0].decode()
-    source = f"{lab.host}:{ml}/checkpoints/checkpoint-1.bin"
+    size = (16 if SOAK else 1) << 20
+    command = f"head -c {size} /dev/urandom > {ml}/whole.bin; sha256sum {ml}/whole.bin"
+    there = lab.ok(lab.host, command).split()[0].decode()
+    source = f"{lab.host}:{ml}/whole.bin"
     copied = lab.run("scp", "-qF", lab.config, source, str(tmp_path / "down.bin"))
     assert copied.returncode == 0, copied.stderr
     assert hashlib.sha256((tmp_path / "down.bin").read_bytes()).hexdigest() == there

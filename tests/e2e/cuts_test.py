@@ -103,7 +103,7 @@ def test_an_upload_survives_ten_cuts(lab: Lab, tmp_path: Path) -> None:
 
 def test_a_download_survives_cuts(lab: Lab, tmp_path: Path) -> None:
     """The agent takes seconds to resend what a cut loses, so only script/soak cuts often."""
-    mib, cuts = (256, 20) if SOAK else (8, 4)
+    mib, cuts = (256, 20) if SOAK else (4, 2)
     ml = lab.environment["SM_PROXY_LAB_ML_DIR"]
     command = f"head -c {mib * MIB} /dev/urandom > {ml}/down.bin; sha256sum {ml}/down.bin"
     there = lab.ok(lab.host, command).split()[0].decode()

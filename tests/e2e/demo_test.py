@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.labs import SM_PROXY
+from tests.soak import only_in_soak
 
 pytestmark = pytest.mark.e2e
 
@@ -26,7 +27,9 @@ def demo(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("words", [(), ("--network", "loopback")])
+@pytest.mark.parametrize(
+    "words", [(), pytest.param(("--network", "loopback"), marks=only_in_soak)], ids=str
+)
 def test_every_step_shows_its_result(words: tuple[str, ...]) -> None:
     done = demo(*words)
     assert done.returncode == 0, done.stdout + done.stderr

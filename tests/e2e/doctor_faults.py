@@ -343,7 +343,7 @@ _HTTPS = "[{'IpProtocol':'tcp','FromPort':443,'ToPort':443,'UserIdGroupPairs':[{
 _NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": "/nonexistent"}
 _TAG = "e.create_tags(Resources=[b],Tags=[{{'Key':'sm-proxy:role','Value':'{0}'}}])\n"
 
-FAULTS: dict[str, Fault] = {
+FAULTS: dict[str, Fault] = {  # of those with the same check and codes, the quickest comes first
     "settings file torn": Fault(_settings_torn, "settings", "bad-setting"),
     "shadowed by Host *": Fault(
         _file("config", _shadow("Host *\n    ProxyCommand /nonexistent/proxy\n")),
@@ -403,6 +403,7 @@ FAULTS: dict[str, Fault] = {
         "bad-setting",
         ours="job-not-found",
     ),
+    "no such job": Fault(_options(host="sm-no-such-job"), "job", "job-not-found"),
     "another region": Fault(
         _file("sm-proxy/config", lambda text: text.replace("us-east-1", "eu-west-1")),
         "job",
@@ -436,7 +437,6 @@ FAULTS: dict[str, Fault] = {
         "throttled",
         slow=True,
     ),
-    "no such job": Fault(_options(host="sm-no-such-job"), "job", "job-not-found"),
     "no such node": Fault(_options(suffix=".algo-7"), "job", "bad-name"),
     "bastion untagged": Fault(
         _api(_TAG.format("other"), _TAG.format("bastion")),
@@ -451,14 +451,6 @@ FAULTS: dict[str, Fault] = {
     "agent offline": Fault(_aws(ping_status="ConnectionLost"), "agent", "bastion-offline"),
     "agent too old": Fault(_aws(agent_version="3.1.501.0"), "agent", "agent-too-old"),
     "websocket refused": Fault(_aws(gateway={"refuse_upgrade": 403}), "tunnel", "session-lost"),
-    "job's group lets nobody in": Fault(
-        _api(
-            f"e.revoke_security_group_ingress(GroupId=g,IpPermissions={_SELF})",
-            f"e.authorize_security_group_ingress(GroupId=g,IpPermissions={_SELF})",
-        ),
-        "security-groups",
-        "sshd-silent",
-    ),
     "bastion's group lets nothing out": Fault(
         _api(
             f"e.revoke_security_group_egress(GroupId=g,IpPermissions={_ANY})",
@@ -468,6 +460,14 @@ FAULTS: dict[str, Fault] = {
         "sshd-silent",
         ssh="timed out during banner exchange",
         patience=2,
+    ),
+    "job's group lets nobody in": Fault(
+        _api(
+            f"e.revoke_security_group_ingress(GroupId=g,IpPermissions={_SELF})",
+            f"e.authorize_security_group_ingress(GroupId=g,IpPermissions={_SELF})",
+        ),
+        "security-groups",
+        "sshd-silent",
     ),
     "endpoint's group lets nobody in": Fault(
         _api(
@@ -503,6 +503,7 @@ FAULTS: dict[str, Fault] = {
     "no marker in the log": Fault(_job(f"echo hello; {_SLEEP}"), "marker", "no-address"),
     "address outside the subnets": Fault(_job(_SLEEP, log=_OUTSIDE), "marker", "address-refused"),
     "sshd silent": Fault(_sshd_stopped, "banner", "sshd-silent", slow=True),
+    "log names a closed port": Fault(_told(_changed(port=9)), "banner", "connect-refused"),
     "sshd not running": Fault(_sshd_killed, "banner", "connect-refused"),
     "shadowed in an included file": Fault(
         _included_shadow,
@@ -548,7 +549,6 @@ FAULTS: dict[str, Fault] = {
     "log names no server": Fault(
         _told(_changed(port=0, problems=["no sshd in this image"])), "marker", "no-address"
     ),
-    "log names a closed port": Fault(_told(_changed(port=9)), "banner", "connect-refused"),
     "log names the metadata service": Fault(
         _told(_changed(addresses=at("169.254.169.254"))),
         "marker",

@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.doctor_faults import FAULTS, Fault, left_behind
 from tests.e2e.doctors import ON_LOOPBACK, examined, is_healthy
 from tests.e2e.labs import Lab, code_of, last_line, running
+from tests.soak import cases
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
@@ -27,7 +28,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield own
 
 
-_CHECKED_AFTER = {*list(FAULTS)[14::15], list(FAULTS)[-1]}
+def _covering() -> list[str]:
+    """The first fault for each check with each of its codes: doctor's, and ours under `ssh`."""
+    first: dict[tuple[str, ...], str] = {}
+    for name, fault in FAULTS.items():
+        first.setdefault((fault.check, fault.cause, fault.ours), name)
+    return list(first.values())
+
+
+_NAMES = cases(FAULTS, _covering())
+_CHECKED_AFTER = {*_NAMES[14::15], _NAMES[-1]}
 """Faults after which a full doctor runs; `left_behind` is compared after each fault."""
 
 
@@ -47,16 +57,7 @@ def fails_for_its_reason(done: subprocess.CompletedProcess[bytes], fault: Fault)
         assert code_of(done) == (fault.ours or fault.cause), last_line(done)
 
 
-def _in_halves() -> list[Any]:
-    """Each of two workers takes half of the faults, with its own lab."""
-    half = 30  # the last fault of the first half is in _CHECKED_AFTER
-    return [
-        pytest.param(name, marks=pytest.mark.xdist_group(f"faults {number < half}"))
-        for number, name in enumerate(FAULTS)
-    ]
-
-
-@pytest.mark.parametrize("name", _in_halves())
+@pytest.mark.parametrize("name", _NAMES)
 def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, whole: dict[str, Any], name: str) -> None:
     """The fault is gone afterwards, so that the next test has only one fault to diagnose."""
     fault = FAULTS[name]

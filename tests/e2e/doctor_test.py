@@ -21,6 +21,7 @@ from tests.e2e import audit_test
 from tests.e2e.doctor_faults import FAULTS, NO_ENDPOINTS, ROUTED
 from tests.e2e.doctors import ON_LOOPBACK, examined, failed_of, is_healthy, shown
 from tests.e2e.labs import SM_PROXY, Job, Lab, code_of, last_line, running
+from tests.soak import cases
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
@@ -118,7 +119,10 @@ def test_a_named_bastion_needs_no_describe_instances(lab: Lab) -> None:
     assert (results["ec2:DescribeInstances"], results["agent"]) == ("skipped", "passed")
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+_SIGNALS = [signal.SIGHUP, signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.mark.parametrize("number", cases(_SIGNALS, _SIGNALS[:1]))
 def test_an_interrupted_doctor_leaves_no_session_open(lab: Lab, number: signal.Signals) -> None:
     """As when its terminal is closed."""
     words = ("doctor", lab.host, "--ssh-config", lab.config)

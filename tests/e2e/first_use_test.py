@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.labs import Job, Lab, code_of, last_line
 from tests.fakes import HOST_KEY
 from tests.lab.conftest import needs_debian
+from tests.soak import only_in_soak
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
@@ -30,6 +31,7 @@ sleep 600
 
 ROOTS = (
     needs_debian,
+    only_in_soak,
     pytest.mark.xdist_group("images_test"),  # whose worker has a Debian lab
 )
 
@@ -68,7 +70,7 @@ def test_it_is_refused_unless_the_user_trusts_it(lab: Lab, article: Job) -> None
     asked_for = f'trust_first_use = true under [hosts."{article.host}"] in {settings(lab)},'
     assert asked_for in last_line(done)
     # The other commands do not connect either.
-    waited = lab.sm_proxy("wait", article.host)
+    waited = lab.warm("wait", article.host)
     assert (waited.returncode, code_of(waited)) == (1, "host-key-unknown")
     assert listed(article) == (False, "host-key-unknown")
     address = json.loads(lab.sm_proxy("resolve", article.host, "--json").stdout)["data"]["address"]
@@ -82,7 +84,7 @@ def settings(lab: Lab) -> Path:
 
 def listed(job: Job) -> tuple[bool | None, str | None]:
     """Whether the list says that the job can be reached, and the code of the reason."""
-    data = json.loads(job.lab.sm_proxy("list", "--check", "--json").stdout)["data"]
+    data = json.loads(job.lab.warm("list", "--check", "--json").stdout)["data"]
     (found,) = (item for item in data["jobs"] if item["job"] == job.name)
     return found["reachable"], found["reason"] and found["reason"].split(":")[0]
 
@@ -96,7 +98,7 @@ def test_a_pinned_key_needs_no_lookup(lab: Lab, article: Job) -> None:
     assert (later.stdout, later.stderr) == (b"root\n", b"")
     made = {call["operation"] for call in lab.calls()[before:]}
     assert not made & {"DescribeTrainingJob", "GetLogEvents"}
-    waited = lab.sm_proxy("wait", article.host)
+    waited = lab.warm("wait", article.host)
     assert waited.returncode == 0, waited.stderr
     assert listed(article) == (True, None)
     pin(article).unlink()
@@ -137,7 +139,7 @@ def test_with_trust_it_connects_and_stays_pinned(lab: Lab, trusted: Job) -> None
     assert "pinned on first use" in last_line(refused)
     assert listed(trusted) == (False, "host-key-changed")
     words = ("doctor", trusted.host, "--ssh-config", lab.config, "--json")
-    examined = json.loads(lab.sm_proxy(*words).stdout)["data"]
+    examined = json.loads(lab.warm(*words).stdout)["data"]
     assert examined["cause"] == "host-key-changed"
     (check,) = (check for check in examined["checks"] if check["id"] == "host-key")
     assert "pinned on first use: SHA256:" in check["reason"]

@@ -56,8 +56,8 @@ def test_a_containers_files_stay_in_it(lab: Lab, image: str) -> None:
 
 def test_files_are_copied_both_ways(lab: Lab, tmp_path: Path) -> None:
     there, back = tmp_path / "there", tmp_path / "back"
-    there.write_bytes(bytes(range(256)) * 4096)
-    features = json.loads(lab.sm_proxy("inspect", lab.host, "--json").stdout)["data"]["features"]
+    there.write_bytes(bytes(range(256)) * 1024)
+    features = json.loads(lab.warm("inspect", lab.host, "--json").stdout)["data"]["features"]
     if "scp" not in features:
         done = lab.run("scp", "-F", lab.config, str(there), f"{lab.host}:/tmp/it")
         assert done.returncode != 0
@@ -69,7 +69,7 @@ def test_files_are_copied_both_ways(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_inspect_describes_the_container(lab: Lab, image: str) -> None:
-    done = lab.sm_proxy("inspect", lab.host, "--json")
+    done = lab.warm("inspect", lab.host, "--json")
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)["data"]
     assert (data["job"], data["node"], data["complete"]) == (lab.job, "algo-1", True)
@@ -82,5 +82,5 @@ def test_inspect_describes_the_container(lab: Lab, image: str) -> None:
     token = "/v2/credentials/"
     assert token not in done.stdout.decode()
     assert data["features"]
-    people = lab.sm_proxy("inspect", lab.host)
+    people = lab.warm("inspect", lab.host)
     assert b"File systems" in people.stdout

@@ -119,13 +119,13 @@ def accepted(lab: Lab, host: str, **options: Any) -> str:
 
 def _keys(lab: Lab, *words: str, **options: Any) -> list[str]:
     """The fingerprints of the keys that ssh offers after `sm-proxy keys ...`."""
-    done = lab.sm_proxy("keys", *words, "--json", **options)
+    done = lab.warm("keys", *words, "--json", **options)
     assert done.returncode == 0, done.stderr.decode()
     return [key["fingerprint"] for key in json.loads(done.stdout)["data"]["keys"]]
 
 
 def _launch(lab: Lab) -> None:
-    shown = json.loads(lab.sm_proxy("keys", "show", "--env", "--json").stdout)["data"]
+    shown = json.loads(lab.warm("keys", "show", "--env", "--json").stdout)["data"]
     assert list(shown["environment"]) == ["SM_PROXY_AUTHORIZED_KEY", "SM_PROXY_AUTHORIZED_KEY_2"]
     both = {"SM_PROXY_KEYS_S3": "s3://team/keys/", "SM_PROXY_REFRESH": "1"}
     lab.launch("both", environment={**shown["environment"], **both}, keep=True)

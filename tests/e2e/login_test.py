@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from itertools import count
 
 import pytest
 
@@ -27,21 +29,27 @@ CASES = {
 }
 
 
+def started(options: str, port: int) -> str:
+    """The command that starts a further sshd with these options at this port."""
+    config = shlex.quote(f"{options}\nPort {port}\nPidFile none\n")
+    return (
+        f"{{ printf %s {config}; grep -v '^Port\\|^PidFile' sshd_config; }} > other &&"
+        " $sshd -f $PWD/other"
+    )
+
+
 def test_doctor_names_the_servers_restriction(lab: Lab) -> None:
     job = lab.launch("strict")
     _, port = job.where()
-    for number, options in enumerate(CASES, 1):
-        config = f"{options}\nPort {port + number}\nPidFile none\n"
-        lab.ok(
-            job.host,
-            "cd $SM_PROXY_RUN_DIR && { cat; grep -v '^Port\\|^PidFile' sshd_config; } > other &&"
-            " $(readlink /proc/$(cat sshd.pid)/exe | sed s,/root/usr/sbin/,/,) -f $PWD/other",
-            stdin=config.encode(),
-        )
+    lab.ok(
+        job.host,
+        "cd $SM_PROXY_RUN_DIR && sshd=$(readlink /proc/$(cat sshd.pid)/exe |"
+        " sed s,/root/usr/sbin/,/,) && " + " && ".join(map(started, CASES, count(port + 1))),
+    )
     for number, options in enumerate(CASES, 1):
         job.claim(port=port + number)
         lab.forget()
-        done = lab.sm_proxy("doctor", job.host, "--json", "--ssh-config", lab.config)
+        done = lab.warm("doctor", job.host, "--json", "--ssh-config", lab.config)
         told = json.loads(done.stdout)["data"]
         broken = [check for check in told["checks"] if check["result"] == "failed"]
         assert told["cause"] == CASES[options][0], (options, broken)

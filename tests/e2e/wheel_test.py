@@ -22,10 +22,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
     subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True
+    )
     (wheel,) = folder.glob("*.whl")
-    pip = [str(folder / "venv" / "bin" / "pip"), "install", "--quiet", str(wheel)]
-    subprocess.run(pip, check=True, cwd=folder)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "venv")]
+    subprocess.run([*pip, "install", "-q", "--no-compile", str(wheel)], check=True, cwd=folder)
     return folder / "venv" / "bin"
 
 
