@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from botocore import hooks
 from botocore.loaders import JSONFileLoader, Loader
 from hypothesis import HealthCheck, Phase, settings
 
@@ -95,15 +96,35 @@ def _home_is_left_alone() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _botocore_parses_its_files_once() -> Iterator[None]:
-    """Each new client would parse up to 2 MB of JSON again, a quarter of a second."""
+def _botocore_repeats_no_work() -> Iterator[None]:
+    """Each new client would parse up to 2 MB of JSON again, a quarter of a second.
+
+    Each new session would look again at the names and the signatures of 130 event handlers.
+    """
     read = JSONFileLoader.load_file
     shipped = functools.cache(functools.partial(read, JSONFileLoader()))
 
     def load(loader: JSONFileLoader, path: str) -> Any:
         return shipped(path) if path.startswith(Loader.BUILTIN_DATA_PATH) else read(loader, path)
 
+    aliaser: Any = hooks.EventAliaser
+    rename = aliaser._alias_event_name
+    renamed: dict[str, str] = {}
+
+    def alias(emitter: Any, name: str) -> str:
+        if name not in renamed:
+            renamed[name] = rename(emitter, name)
+        return renamed[name]
+
+    look = functools.cache(hooks.accepts_kwargs)
+
+    def accepts(handler: Any) -> Any:
+        # Keeping a bound method would keep its client.
+        return look(getattr(handler, "__func__", handler))
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aliaser, "_alias_event_name", alias)
+        patch.setattr(hooks, "accepts_kwargs", accepts)
         patch.setattr(JSONFileLoader, "load_file", load)
         yield
 
