@@ -17,6 +17,7 @@ from sm_proxy.aws import credential_process
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.local.redaction import redact
+from tests.soak import product
 from tests.waits import await_true
 
 ROLE = "arn:aws:iam::123456789012:role/r"
@@ -159,8 +160,10 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("program", [("-m", "sm_proxy"), ("-c", SLOW_START)])
-@pytest.mark.parametrize("profile", ["helped", "from-helped"])
+@pytest.mark.parametrize(
+    ("profile", "program"),
+    product(["helped", "from-helped"], [("-c", SLOW_START), ("-m", "sm_proxy")]),
+)
 def test_a_credential_process_that_hangs_does_not_outlive_us(
     tmp_path: Path, profile: str, program: tuple[str, str]
 ) -> None:

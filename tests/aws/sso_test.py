@@ -244,6 +244,7 @@ def test_polling_always_pauses(interval: int | None, portal: Portal, clock: Cloc
 def test_an_unconfirmed_code_times_out(
     portal: Portal, clock: Clock, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    portal.changes["/device_authorization"] = {"interval": 50}
     portal.refuses["/token"] = ["AuthorizationPendingException"] * 1000
     assert logged_in("team") == 1
     line = last_line(capsys)

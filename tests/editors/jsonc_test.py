@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sm_proxy.editors import jsonc
 from sm_proxy.editors.jsonc import JsoncError
+from tests.soak import SOAK
 
 KEYS = ("remote.SSH.remotePlatform", "sm-job")
 
@@ -92,7 +93,7 @@ def test_true_does_not_equal_one() -> None:
     assert jsonc.with_value('{"a": true}', ["a"], 1) == '{"a": 1}'
 
 
-MORE = settings(max_examples=200)
+MORE = settings(max_examples=2000 if SOAK else 70)
 SPACE = st.sampled_from(
     ["", " ", "\t", "\n", "\r\n", "\n  ", ' // {" } */ ,\n', '/* // " , */', "/*\n{*/", "\r\n\t"]
 )

@@ -20,6 +20,7 @@ from sm_proxy.local import atomic_write, lease, rename
 from sm_proxy.local.atomic_write import ChangedError, exchange
 from sm_proxy.settings import Settings
 from tests.fakes import tree
+from tests.soak import SOAK
 
 EDITOR = """
 import os, sys, time
@@ -37,7 +38,7 @@ for number in range(saves):
             file.write(after)
     time.sleep(0.02)
 """
-SAVES = 60
+SAVES = 600 if SOAK else 25
 
 
 def saves(path: Path, how: str, content: bytes) -> None:
@@ -167,7 +168,10 @@ def test_a_save_in_place_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @swaps
-def test_the_wait_for_a_program_that_keeps_the_file_open_ends(path: Path) -> None:
+def test_the_wait_for_a_program_that_keeps_the_file_open_ends(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_LOOKS", 50)
     with path.open("ab"):
         exchange(path, b"old", b"new")
     assert tree(path.parent) == {"config": b"new"}

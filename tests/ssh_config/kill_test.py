@@ -12,8 +12,8 @@ from tests.soak import SOAK
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 
-STEP = 1 if SOAK else 3
-"""The first call of a kind and every third one; script/soak kills at each."""
+STEP = 1 if SOAK else 6
+"""The first call of a kind and every sixth one; script/soak kills at each."""
 KILLS = 200 if SOAK else 60
 """How many times the writer is killed at a random moment."""
 SCENE = """

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from sm_proxy import cli, config_writer
 from sm_proxy.config_writer import Stub
 from sm_proxy.settings import Settings, contexts
+from tests.soak import SOAK
 
 BOM = b"\xef\xbb\xbf"
 PREFIXES = ("sm-", "sm-eu-", "sm-eu-west-", "s", "other.")
@@ -160,6 +161,6 @@ class Commands(RuleBasedStateMachine):
 
 TestCommands = Commands.TestCase
 TestCommands.settings = hypothesis_settings(
-    max_examples=30,
+    max_examples=300 if SOAK else 15,
     stateful_step_count=10,
 )
