@@ -47,29 +47,31 @@ def test_a_default_route_replaces_the_endpoints(lab: Lab) -> None:
     assert (data["cause"], status) == (None, 0)
 
 
-@pytest.mark.parametrize(
-    ("action", "check"),
-    [
-        ("ec2:DescribeSecurityGroups", "security-groups"),
-        ("ec2:DescribeSecurityGroups", "endpoint-groups"),
-        ("ec2:DescribeVpcEndpoints", "endpoint-groups"),
-        ("ec2:DescribeNetworkAcls", "network-acls"),
-        ("ec2:DescribeRouteTables", "endpoints"),
-        ("ssm:DescribeInstanceInformation", "agent"),
-        ("sagemaker:ListTrainingJobs", "sagemaker:ListTrainingJobs"),
-    ],
-)
+_ENDPOINTS_DENIED = {"endpoint-groups": "ec2:DescribeVpcEndpoints"}
+_DENIED = {
+    "security-groups": "ec2:DescribeSecurityGroups",
+    "endpoint-groups": "ec2:DescribeSecurityGroups",
+    "network-acls": "ec2:DescribeNetworkAcls",
+    "endpoints": "ec2:DescribeRouteTables",
+    "agent": "ssm:DescribeInstanceInformation",
+    "sagemaker:ListTrainingJobs": "sagemaker:ListTrainingJobs",
+}
+_TOGETHER = [_DENIED, _ENDPOINTS_DENIED]
+_ALONE = [{check: action} for check, action in _DENIED.items()]
+
+
+@pytest.mark.parametrize("denied", cases([*_TOGETHER, *_ALONE], _TOGETHER), ids="+".join)
 def test_a_check_that_is_denied_is_skipped_with_the_reason(
-    lab: Lab, action: str, check: str
+    lab: Lab, denied: dict[str, str]
 ) -> None:
-    if check in ON_LOOPBACK and not lab.netns:
-        pytest.skip("nothing filters a loopback address")
-    with lab.faults(deny=[action]):
+    with lab.faults(deny=list(denied.values())):
         data, status = examined(lab, lab.host)
     assert (data["cause"], status) == (None, 0)
-    (found,) = [item for item in data["checks"] if item["id"] == check]
-    assert found["result"] == "skipped"
-    assert action in found["reason"]
+    checks = {item["id"]: item for item in data["checks"]}
+    for check, action in denied.items():
+        if lab.netns or check not in ON_LOOPBACK:  # nothing filters a loopback address
+            assert checks[check]["result"] == "skipped"
+            assert action in checks[check]["reason"]
 
 
 def test_an_unreachable_sts_endpoint_is_skipped(lab: Lab) -> None:
