@@ -125,7 +125,7 @@ def test_a_server_without_ssh_is_an_error() -> None:
 
 
 def test_a_silent_server_is_sshd_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trust_on_first_use, "_SCAN_S", 1.0)
+    monkeypatch.setattr(trust_on_first_use, "_SCAN_S", 0.2)
     stream = ServerStream(b"")
     with pytest.raises(SmProxyError, match="no server showed a host key") as caught:
         with_keys(ASKED, stream)

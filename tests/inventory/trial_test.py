@@ -96,7 +96,7 @@ def test_a_server_without_a_greeting_is_refused(
     dialled: list[SocketStream],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(blocking_socket, "SILENCE_S", 1.0)
+    monkeypatch.setattr(blocking_socket, "SILENCE_S", 0.2)
     stream = ServerStream(greeting)
     dialled.append(stream)
     error = tried(found, ASKED)
