@@ -63,7 +63,7 @@ class Api(BaseHTTPRequestHandler):
 def served(context: ssl.SSLContext) -> Iterator[int]:
     http = ThreadingHTTPServer(("127.0.0.1", 0), Api)
     http.socket = context.wrap_socket(http.socket, server_side=True)
-    thread = threading.Thread(target=http.serve_forever, args=(0.02,))
+    thread = threading.Thread(target=http.serve_forever, args=(0.002,))
     thread.start()
     try:
         yield http.server_port
