@@ -343,7 +343,9 @@ _HTTPS = "[{'IpProtocol':'tcp','FromPort':443,'ToPort':443,'UserIdGroupPairs':[{
 _NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": "/nonexistent"}
 _TAG = "e.create_tags(Resources=[b],Tags=[{{'Key':'sm-proxy:role','Value':'{0}'}}])\n"
 
-FAULTS: dict[str, Fault] = {  # of those with the same check and codes, the quickest comes first
+# Of those with the same check and codes, script/test runs the first: a quick one, or one that no
+# test of doctor alone covers.
+FAULTS: dict[str, Fault] = {
     "settings file torn": Fault(_settings_torn, "settings", "bad-setting"),
     "shadowed by Host *": Fault(
         _file("config", _shadow("Host *\n    ProxyCommand /nonexistent/proxy\n")),
@@ -384,17 +386,17 @@ FAULTS: dict[str, Fault] = {  # of those with the same check and codes, the quic
     "key open to others": Fault(
         _open_key, "permissions", "bad-permissions", ssh="UNPROTECTED PRIVATE KEY FILE"
     ),
-    "key gone": Fault(
-        _file("sm-proxy/id_ed25519", lambda _: None), "key", "no-identity", ssh="no such identity"
-    ),
     "halves of two keys": Fault(
         _other_key(""), "key", "no-identity", ssh="contents do not match public"
     ),
-    "key not authorised": Fault(
-        _other_key("", ".pub"), "login", "key-refused", ssh="Permission denied (publickey)"
+    "key gone": Fault(
+        _file("sm-proxy/id_ed25519", lambda _: None), "key", "no-identity", ssh="no such identity"
     ),
     "key behind a passphrase": Fault(
         _passphrase, "login", "key-refused", ssh="Permission denied (publickey)"
+    ),
+    "key not authorised": Fault(
+        _other_key("", ".pub"), "login", "key-refused", ssh="Permission denied (publickey)"
     ),
     "another user": Fault(_options(login="nobody"), "user", "wrong-user"),
     "no such region": Fault(
