@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import http.server
 import itertools
 import json
@@ -26,6 +28,7 @@ from sm_proxy_lab.aws.control_client import ControlClient
 from sm_proxy_lab.machines import role_credentials
 from tests.lab.aws.harness import FakeGateway, start
 from tests.soak import cases
+from tests.waits import await_true, listens
 
 from .conftest import SHELLS, shell_argv
 
@@ -129,18 +132,42 @@ def client(endpoint: str) -> Iterator[Any]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with `aws` and `python3`, which run the AWS CLI and s3.py in warm processes."""
+    folder = tmp_path_factory.mktemp("programs")
+    file = Path(__file__).with_name("warm_s3.py")
+    with contextlib.ExitStack() as stack:
+        for name, program in (("aws", "aws"), ("python3", f"{container_files.folder()}/s3.py")):
+            where = folder / f"{name}.socket"
+            words = [sys.executable, "-I", str(file), str(where), program]
+            server = subprocess.Popen(words, env={"PATH": os.defpath, "HOME": str(folder)})
+            stack.enter_context(server)
+            stack.callback(server.kill)
+            await_true(functools.partial(listens, where), 60, alive=server)
+            call = f'exec "{VENV}/python3" -IS "{file}" "{where}"'
+            script = f'{call} aws "$@"\n'
+            if name == "python3":  # it also runs other programs
+                script = f'case $1 in */s3.py) {call} "$@" ;; esac\nexec "{VENV}/python3" "$@"\n'
+            (folder / name).write_text(f"#!/bin/sh\n{script}")
+            (folder / name).chmod(0o755)
+        yield folder
+
+
 @pytest.fixture(params=SHELLS)
-def store(
-    request: pytest.FixtureRequest, endpoint: str, credentials: str, client: Any, tmp_path: Path
+def store(  # noqa: PLR0917 - fixtures
+    request: pytest.FixtureRequest,
+    endpoint: str,
+    credentials: str,
+    client: Any,
+    programs: Path,
+    tmp_path: Path,
 ) -> Iterator[Store]:
     shell = shell_argv(request.param)
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("python3", "aws"):
-        (programs / name).write_text(f'#!/bin/sh\nexec "{VENV}/{name}" "$@"\n')
-        (programs / name).chmod(0o755)
+    own = tmp_path / "bin"
+    shutil.copytree(programs, own, ignore=shutil.ignore_patterns("*.socket"))
     environment = {
-        "PATH": f"{programs}:/usr/bin:/bin",
+        "PATH": f"{own}:/usr/bin:/bin",
         "HOME": str(tmp_path),
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL_S3": endpoint,
@@ -153,7 +180,7 @@ def store(
     folder = tmp_path / "mirror"
     folder.mkdir()
     control = ControlClient(endpoint)
-    yield Store(client, control, bucket, folder, shell, environment, programs)
+    yield Store(client, control, bucket, folder, shell, environment, own)
     control.clear_faults()
 
 
