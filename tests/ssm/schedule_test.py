@@ -10,7 +10,7 @@ from tests.soak import SOAK
 from tests.ssm.agent_model import READ, Plan
 from tests.ssm.world import DOWN, UP, Weather, World
 
-SCHEDULES = 200_000 if SOAK else 500
+SCHEDULES = 200_000 if SOAK else 600
 MACHINES = 20_000 if SOAK else 50
 
 plans = st.builds(

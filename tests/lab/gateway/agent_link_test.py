@@ -41,14 +41,7 @@ def test_the_agent_reconnects_by_itself(tmp_path: Path, monkeypatch: pytest.Monk
     run(main())
 
 
-_FLOOD = 64 << 10
-
-
-async def _flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read(1)
-    writer.write(bytes(_FLOOD))
-    await writer.drain()
-    await reader.read()
+_BLOCK = bytes(1024)
 
 
 @pytest.mark.parametrize("reacking", [False, True], ids=["reference client", "acks again"])
@@ -56,7 +49,20 @@ def test_cuts_stall_a_client_that_acks_only_once(tmp_path: Path, *, reacking: bo
     """As with the real agent and plugin: the agent resends its oldest message for ever."""
 
     async def main() -> None:
-        async with lab(tmp_path, _flood, agent_returns=False, pause_ms=5) as it:
+        written = 0
+        stop = asyncio.Event()
+
+        async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal written
+            await reader.read(1)
+            while not stop.is_set():  # a fixed length might be through before the last cut
+                writer.write(_BLOCK)
+                written += len(_BLOCK)
+                await writer.drain()
+                await asyncio.sleep(0.005)
+            await reader.read()
+
+        async with lab(tmp_path, flood, agent_returns=False, pause_ms=5) as it:
             client, session = await it.client(document=SSH)
             client.reacking = reacking
             await client.handshake()
@@ -73,7 +79,8 @@ def test_cuts_stall_a_client_that_acks_only_once(tmp_path: Path, *, reacking: bo
                 await client.until(lambda: len(outgoing) >= sent + 3)  # noqa: B023
                 link._reconnect()
             if reacking:
-                await client.until(lambda: len(client.data) == _FLOOD)
+                stop.set()
+                await client.until(lambda: len(client.data) == written)
                 await client.close()
                 return
             (oldest, *_), had = outgoing._messages, len(client.data)
@@ -84,7 +91,8 @@ def test_cuts_stall_a_client_that_acks_only_once(tmp_path: Path, *, reacking: bo
             times = again()
             await client.until(lambda: again() >= times + 5)
             assert oldest < client.expected
-            assert len(client.data) == had < _FLOOD
+            assert len(client.data) == had < written
+            stop.set()
             await client.close()
 
     run(main())
