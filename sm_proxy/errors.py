@@ -75,6 +75,9 @@ Code = Literal[
     "bad-passphrase",
     "key-refused",
     "busy",
+    "image-unreadable",
+    "bucket-unreadable",
+    "no-server",
 ]
 
 EXIT_OK = 0

@@ -49,7 +49,7 @@ class FakeAws(Aws):
 
     @property
     def region(self) -> str:
-        return "eu-west-1"
+        return self._region or "eu-west-1"
 
     @property
     def network(self) -> Network:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import random
 import threading
@@ -61,6 +62,7 @@ class Aws:
     """
 
     clock_offset_s = 0.0
+    _region = ""
 
     def __init__(
         self, profile: str | None = None, region: str | None = None, *, terminal: bool = True
@@ -76,6 +78,12 @@ class Aws:
         self._clients: dict[str, BaseClient] = {}
         self._lock = threading.Lock()
 
+    def in_region(self, region: str) -> Aws:
+        """The same credentials, for calls to another region."""
+        other = copy.copy(self)
+        other._region, other._clients = region, {}  # noqa: SLF001 - of our own class
+        return other
+
     @property
     def profile(self) -> str | None:
         """The profile whose credentials are used; None if no profile is named."""
@@ -85,6 +93,8 @@ class Aws:
     @property
     def region(self) -> str:
         """The region that calls go to; empty if none is set."""
+        if self._region:
+            return self._region
         read = self._session.get_config_variable
         return str(self._setting(lambda: read("region"), "the AWS region") or "")
 
@@ -180,6 +190,7 @@ class Aws:
             with self._lock:
                 client = self._session.create_client(
                     service,
+                    region_name=self._region or None,
                     verify=False,
                     config=_CONFIG,
                     aws_access_key_id="none",
@@ -247,7 +258,9 @@ class Aws:
                 self._refuse_damaged_region()
                 models.ensure_trimmed(service)
                 self._prepare_session()
-                self._clients[service] = self._session.create_client(service, config=_CONFIG)
+                self._clients[service] = self._session.create_client(
+                    service, region_name=self._region or None, config=_CONFIG
+                )
                 debug_log.write(f"client {service} ready")
             return self._clients[service]
 
