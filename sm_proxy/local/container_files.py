@@ -22,6 +22,11 @@ def read() -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 
+def belongs_in_an_image(name: str) -> bool:
+    """Whether a container needs the file: not the documentation and the examples."""
+    return "/" not in name and name not in {"Dockerfile", "README.md"}
+
+
 def is_program(name: str) -> bool:
     """Whether the file must be executable: an archive or Windows may have lost the bit."""
     return name.endswith(".sh")

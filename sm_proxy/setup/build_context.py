@@ -68,7 +68,7 @@ def planned(folder: Path) -> list[File]:
     return [
         _planned(target / name, name, content, known)
         for name, content in container_files.read().items()
-        if _belongs_in_an_image(name)
+        if container_files.belongs_in_an_image(name)
     ]
 
 
@@ -133,10 +133,6 @@ def write_example(folder: Path, lines: list[str]) -> Path | None:
             "config-read-only", f"{path} cannot be written: {error.strerror or error}"
         ) from None
     return path
-
-
-def _belongs_in_an_image(name: str) -> bool:
-    return "/" not in name and name not in {"Dockerfile", "README.md"}
 
 
 def _planned(path: Path, name: str, content: bytes, known: dict[str, str]) -> File:
