@@ -10,6 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from botocore.session import Session
+
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.job_kinds import KINDS
 from sm_proxy.resolver import Container
@@ -54,6 +56,10 @@ class FakeAws(Aws):
     @property
     def network(self) -> Network:
         return DIRECT
+
+    @property
+    def session(self) -> Session:
+        return Session()
 
     def stream_url(self, url: str) -> str:
         return url
