@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import itertools
 import re
 from typing import Final
 
 _KEY: Final = re.compile(r"((?:ssh|ecdsa|sk)-[a-z0-9@.-]{1,60}) ([A-Za-z0-9+/]{16,2000}={0,2})")
+_QUOTED: Final = re.compile(r'"(?:\\.|[^"\\])*"')
 
 
 def describe_blob(blob: bytes) -> str:
@@ -36,6 +38,13 @@ def describe(key: str) -> str:
 def signature_algorithms(kind: str) -> frozenset[str]:
     """The signature algorithms of a key type (RFC 8332 for `ssh-rsa`)."""
     return frozenset({"rsa-sha2-512", "rsa-sha2-256"} if kind == "ssh-rsa" else {kind})
+
+
+def bare(line: str) -> str | None:
+    """The `"type base64"` of an authorized_keys line, without options and comment; None if none."""
+    words = _QUOTED.sub("", line).split()
+    pairs = (" ".join(pair) for pair in itertools.pairwise(words))
+    return next(filter(is_public_key, pairs), None)
 
 
 def is_public_key(key: str) -> bool:

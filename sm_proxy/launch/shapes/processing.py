@@ -1,0 +1,65 @@
+"""CreateProcessingJob. Limits are those of its service model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.launch import channel
+from sm_proxy.launch.changes import Path
+
+NAME: Final = "ProcessingJobName"
+KIND: Final = "processing"
+VPC: Final[Path] = ("NetworkConfig", "VpcConfig")
+ISOLATION: Final[Path] = ("NetworkConfig", "EnableNetworkIsolation")
+CONTAINER: Final[Path] = ("AppSpecification",)
+IMAGE: Final[Path] = ("AppSpecification", "ImageUri")
+INPUTS: Final[Path] = ("ProcessingInputs",)
+INPUTS_LIMIT: Final = 10
+VARIABLE_LIMIT: Final = 256
+FOLDER: Final = channel.PROCESSING_PATH
+
+
+def make_input(uri: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """An input that is copied into the container before its program starts."""
+    del request
+    return {
+        "InputName": channel.NAME,
+        "S3Input": {
+            "S3Uri": uri,
+            "LocalPath": FOLDER,
+            "S3DataType": "S3Prefix",
+            "S3InputMode": "File",
+            "S3DataDistributionType": "FullyReplicated",
+        },
+    }
+
+
+def uri_path() -> Path:
+    """S3Input.S3Uri."""
+    return ("S3Input", "S3Uri")
+
+
+def name_of_input(item: Mapping[str, Any]) -> str:
+    """The input's name."""
+    return str(item.get("InputName", ""))
+
+
+def default_arguments(cmd: Sequence[str]) -> tuple[str, ...]:
+    """The image's CMD, as in `docker run`."""
+    return tuple(cmd)
+
+
+def refuse(request: Mapping[str, Any]) -> None:
+    """Raise if the request names no image.
+
+    Raises:
+        SmProxyError: `unsupported`.
+    """
+    if not (request.get("AppSpecification") or {}).get("ImageUri"):
+        raise SmProxyError(
+            "unsupported",
+            "the request names no image, so ssh has no container to start in",
+            "Add AppSpecification.ImageUri.",
+        )
