@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 from sm_proxy_lab import init
-from sm_proxy_lab.aws.sagemaker.training_job import STATUSES
+from sm_proxy_lab.aws.sagemaker.statuses import STATUSES
 from sm_proxy_lab.errors import report
 from sm_proxy_lab.machines import namespaces, reap, rootfs
 from sm_proxy_lab.python import python_module

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws import kms, mfa, models, s3_signature, validation
+from sm_proxy_lab.aws.ecr.service import Ecr
 from sm_proxy_lab.aws.faults import Faults
 from sm_proxy_lab.aws.http.errors import AwsError, Reply, json_reply, render
 from sm_proxy_lab.aws.http.request import read_json
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from sm_proxy_lab.aws.moto_app import Moto
     from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient
     from sm_proxy_lab.aws.vpc.enforcement import Enforcement
+
+# Each run uses these. The models of the others are loaded when they are first called.
+_WARM = ("sagemaker", "logs", "ssm", "kms")
 
 Operation = Callable[["Call"], "dict[str, Any] | None"]
 
@@ -48,7 +52,8 @@ class AwsApp:
         self._latency_s = latency_s
         self.faults = Faults()
         self.gateway = gateway
-        self.sagemaker = SageMaker(moto, emit)
+        self.sagemaker = SageMaker(emit)
+        self.ecr = Ecr()
         self.logs = Logs(LogStore(), self.faults)
         self.enforcement = enforcement
         managed = ManagedInstances(self.faults, moto.instances, enforcement.agent_reaches)
@@ -58,13 +63,14 @@ class AwsApp:
             "logs": dict(self.logs.operations),
             "ssm": dict(self.ssm.operations),
             "kms": {"GenerateDataKey": kms.generate, "Decrypt": kms.decrypt},
+            "ecr": dict(self.ecr.operations),
         }
 
     def warm(self) -> None:
         """Load what the first calls need."""
         with models.read_once():
-            for service, operations in self._operations.items():
-                for operation in operations:
+            for service in _WARM:
+                for operation in self._operations[service]:
                     validation.warm(service, operation)
             self._moto.warm()
 
@@ -96,6 +102,8 @@ class AwsApp:
     def _serve(self, call: Call) -> Reply:
         if call.protocol == "json":
             read_json(call)
+        if self.ecr.serves(call):
+            return self.ecr.download(call)
         self.faults.check(call)
         self._mfa.check(call)
         if call.service == "s3":

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from sm_proxy_lab.aws.ecr import images
 from sm_proxy_lab.aws.http.call import DEFAULT_REGION
 from sm_proxy_lab.aws.http.errors import Reply
 from sm_proxy_lab.aws.ssm.gateway_client import GatewayError
@@ -21,6 +24,19 @@ class Control:
 
     def __init__(self, app: AwsApp) -> None:
         self._app = app
+        # (method, first part of the path, whether more follows) -> what answers.
+        self._routes: dict[tuple[str, str, bool], Callable[[str, dict[str, Any]], object]] = {
+            ("GET", "jobs", False): self._list_jobs,
+            ("PUT", "jobs", True): self._move,
+            ("PUT", "plugged", True): self._plug,
+            ("PUT", "processing", True): partial(self._move_batch, "Processing"),
+            ("PUT", "transform", True): partial(self._move_batch, "Transform"),
+            ("GET", "sessions", False): self._list_sessions,
+            ("POST", "logs", False): partial(self._write, "logs"),
+            ("POST", "filler", False): partial(self._write, "filler"),
+            ("PUT", "images", False): self._put_image,
+            ("POST", "images", False): self._find_image,
+        }
 
     def answer(self, method: str, path: str, body: bytes) -> Reply:
         """Answer one request. Both bodies are JSON; an error is `{"error": reason}`."""
@@ -38,19 +54,21 @@ class Control:
         kind, _, name = path.partition("/")
         if kind == "faults" and not name:
             return self._faults(method, params)
-        if method == "PUT" and kind in {"jobs", "plugged"} and name:
-            return (self._move if kind == "jobs" else self._plug)(name, params)
-        if method == "PUT" and kind in {"processing", "transform"} and name:
-            jobs = self._app.sagemaker.batch[kind.capitalize()]
-            return jobs.move(name, params["status"], params.get("failure_reason")).describe()
-        if (method, path) == ("GET", "jobs"):
-            return [job.describe() for job in self._app.sagemaker.jobs()]
-        if (method, path) == ("GET", "sessions"):
-            answer = self._app.gateway.ask("list")
-            return [session["id"] for session in answer.get("sessions", [])]
-        if (method, path) in {("POST", "logs"), ("POST", "filler")}:
-            return self._write(path, params)
-        raise LookupError(f"{method} {PREFIX}{path}")
+        served = self._routes.get((method, kind, bool(name)))
+        if served is None:
+            raise LookupError(f"{method} {PREFIX}{path}")
+        return served(name, params)
+
+    def _list_jobs(self, _name: str, _params: dict[str, Any]) -> object:
+        return [job.describe() for job in self._app.sagemaker.jobs()]
+
+    def _list_sessions(self, _name: str, _params: dict[str, Any]) -> object:
+        answer = self._app.gateway.ask("list")
+        return [session["id"] for session in answer.get("sessions", [])]
+
+    def _move_batch(self, kind: str, name: str, params: dict[str, Any]) -> object:
+        jobs = self._app.sagemaker.batch[kind]
+        return jobs.move(name, params["status"], params.get("failure_reason")).describe()
 
     def _faults(self, method: str, params: dict[str, Any]) -> object:
         faults = self._app.faults
@@ -85,7 +103,18 @@ class Control:
         self._app.enforcement.plug(params["addresses"], groups)
         return {}
 
-    def _write(self, what: str, params: dict[str, Any]) -> object:
+    def _put_image(self, _name: str, params: dict[str, Any]) -> object:
+        uri = str(params.pop("uri"))
+        return {"digest": self._app.ecr.put(uri, images.push(**params))}
+
+    def _find_image(self, _name: str, params: dict[str, Any]) -> object:
+        found = self._app.ecr.find(str(params["uri"]))
+        if found is None:
+            raise LookupError(params["uri"])
+        documents = [json.loads(config.content) for config in found.configs]
+        return next(image for image in documents if image["architecture"] == "amd64")
+
+    def _write(self, what: str, _name: str, params: dict[str, Any]) -> object:
         missing = {"group", "stream"} - set(params)
         if missing:
             raise ValueError(f"missing: {', '.join(sorted(missing))}")

@@ -112,6 +112,12 @@ def _ssm(call: Call, params: dict[str, Any]) -> str:
     return call.arn("ssm", "*")
 
 
+def _ecr(call: Call, params: dict[str, Any]) -> str:
+    registry = params.get("registryId", ACCOUNT)
+    where = f"arn:{call.partition}:ecr:{call.region}:{registry}"
+    return f"{where}:repository/{params.get('repositoryName', '*')}"
+
+
 def _sts(_call: Call, params: dict[str, Any]) -> str:
     return str(params.get("RoleArn", "*"))
 
@@ -121,5 +127,6 @@ _RESOURCES: dict[str, Callable[[Call, dict[str, Any]], str]] = {
     "logs": _logs,
     "ssm": _ssm,
     "sts": _sts,
+    "ecr": _ecr,
     "iam": lambda call, _: f"arn:{call.partition}:iam::{ACCOUNT}:*",
 }

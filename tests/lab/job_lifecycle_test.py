@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sm_proxy_lab import job_lifecycle
-from sm_proxy_lab.aws.sagemaker.training_job import STATUSES
+from sm_proxy_lab.aws.sagemaker.statuses import STATUSES
 from sm_proxy_lab.containers import JobRequest, Node
 
 _TRAINING = ["Pending", "Downloading", "Training"]

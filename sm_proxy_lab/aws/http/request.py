@@ -14,7 +14,14 @@ from sm_proxy_lab.aws.http.s3_names import action as s3_action
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
 # An unsigned request names no service, but the error must have the service's format. These two
 # tables find the service by the prefix of X-Amz-Target and by the version of a query API.
-_TARGETS = {"SageMaker": "sagemaker", "Logs": "logs", "AmazonSSM": "ssm", "TrentService": "kms"}
+_TARGETS = {
+    "SageMaker": "sagemaker",
+    "Logs": "logs",
+    "AmazonSSM": "ssm",
+    "TrentService": "kms",
+    "AmazonEC2ContainerRegistry": "ecr",
+    "AWSPriceListService": "pricing",
+}
 _VERSIONS = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam"}
 
 

@@ -8,14 +8,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy_lab.aws import models
 from sm_proxy_lab.aws.http.errors import AwsError
-from sm_proxy_lab.aws.sagemaker import listing
+from sm_proxy_lab.aws.sagemaker import listing, shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sm_proxy_lab.aws.http.call import Call
+    from sm_proxy_lab.aws.sagemaker.tags import Tags
 
 STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
 _ENDS = ("Completed", "Failed", "Stopped")
@@ -70,10 +68,11 @@ class BatchJob:
     def describe(self) -> dict[str, Any]:
         """The answer of Describe: the members of request and summary that its model has."""
         operation = f"Describe{self.kind}Job"
-        shape = models.of_service("sagemaker").operation_model(operation).output_shape
-        members = shape.members if shape else {}
-        known = self.request | {f"{self.kind}StartTime": self.created} | self.summary()
-        return {name: value for name, value in known.items() if name in members}
+        known = {f"{self.kind}StartTime": self.created} | self.summary()
+        members = shapes.described(operation)
+        return shapes.repeated(operation, self.request) | {
+            name: value for name, value in known.items() if name in members
+        }
 
 
 class BatchJobs:
@@ -81,12 +80,12 @@ class BatchJobs:
 
     Args:
         kind: `Processing` or `Transform`.
-        keep_tags: Keeps a new job's tags; called with the call and its member for the name.
+        tags: The tags of all jobs.
     """
 
-    def __init__(self, kind: str, keep_tags: Callable[[Call, str], None]) -> None:
+    def __init__(self, kind: str, tags: Tags) -> None:
         self._kind = kind
-        self._keep_tags = keep_tags
+        self._tags = tags
         self._lock = threading.RLock()
         self._jobs: dict[tuple[str, str], BatchJob] = {}
         self.operations = {
@@ -121,6 +120,8 @@ class BatchJobs:
     def _create(self, call: Call) -> dict[str, Any]:
         name = call.params[f"{self._kind}JobName"]
         arn = call.arn("sagemaker", f"{self._kind.lower()}-job/{name.lower()}")
+        tags = call.params.get("Tags", [])
+        self._tags.check(tags)
         with self._lock:
             if (call.region, name) in self._jobs:
                 message = (
@@ -129,12 +130,12 @@ class BatchJobs:
                 )
                 raise AwsError("ResourceInUse", message)
             self._jobs[call.region, name] = BatchJob(self._kind, arn, copy.deepcopy(call.params))
-        self._keep_tags(call, f"{self._kind}JobName")
+            self._tags.keep(arn, tags)
         return {f"{self._kind}JobArn": arn}
 
     def _describe(self, call: Call) -> dict[str, Any]:
         with self._lock:
-            return self._job(call).describe()
+            return copy.deepcopy(self._job(call).describe())
 
     def _stop(self, call: Call) -> dict[str, Any]:
         with self._lock:

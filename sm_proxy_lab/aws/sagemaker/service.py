@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import dataclasses
-import json
 import threading
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.sagemaker import listing
 from sm_proxy_lab.aws.sagemaker.batch_jobs import BatchJobs
+from sm_proxy_lab.aws.sagemaker.tags import Tags
 from sm_proxy_lab.aws.sagemaker.training_job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sm_proxy_lab.aws.http.call import Call
-    from sm_proxy_lab.aws.http.errors import Reply
 
 _NOT_FOUND = "Requested resource not found."
 
@@ -26,21 +23,20 @@ _NOT_FOUND = "Requested resource not found."
 class SageMaker:
     """The jobs of all regions."""
 
-    def __init__(self, moto: Callable[[Call], Reply], emit: Callable[..., None]) -> None:
-        self._moto = moto
+    def __init__(self, emit: Callable[..., None]) -> None:
         self._emit = emit
+        self.tags = Tags()
         self._lock = threading.RLock()
         self._jobs: dict[tuple[str, str], Job] = {}
-        self.operations = {
+        self.operations: dict[str, Callable[[Call], dict[str, Any] | None]] = {
             "CreateTrainingJob": self._create,
             "DescribeTrainingJob": self._describe,
             "ListTrainingJobs": self._list,
             "StopTrainingJob": self._stop,
             "UpdateTrainingJob": self._update,
         }
-        self.batch = {
-            kind: BatchJobs(kind, self._keep_tags) for kind in ("Processing", "Transform")
-        }
+        self.batch = {kind: BatchJobs(kind, self.tags) for kind in ("Processing", "Transform")}
+        self.operations |= self.tags.operations
         for jobs in self.batch.values():
             self.operations |= jobs.operations
 
@@ -80,6 +76,8 @@ class SageMaker:
         name = call.params["TrainingJobName"]
         # SageMaker writes the name in lower case in the ARN.
         arn = call.arn("sagemaker", f"training-job/{name.lower()}")
+        tags = call.params.get("Tags", [])
+        self.tags.check(tags)
         with self._lock:
             if (call.region, name) in self._jobs:
                 message = (
@@ -90,7 +88,7 @@ class SageMaker:
             job = Job(arn, copy.deepcopy(call.params))
             job.request.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": 86400})
             self._jobs[call.region, name] = job
-        self._keep_tags(call, "TrainingJobName")
+            self.tags.keep(arn, tags)
         self._emit("job-created", job=name, request=call.params, region=call.region)
         return {"TrainingJobArn": arn}
 
@@ -129,9 +127,3 @@ class SageMaker:
         with self._lock:
             jobs = [job for (region, _), job in self._jobs.items() if region == call.region]
             return listing.page(jobs, call.params, "TrainingJobSummaries")
-
-    def _keep_tags(self, call: Call, member: str) -> None:
-        """Have moto keep the tags by the ARN, which has the name in lower case."""
-        params = call.params | {member: call.params[member].lower()}
-        with contextlib.suppress(AwsError):  # the job exists even where moto refuses its tags
-            self._moto(dataclasses.replace(call, params=params, body=json.dumps(params).encode()))

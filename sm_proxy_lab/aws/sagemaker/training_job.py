@@ -6,56 +6,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-# SecondaryStatus -> (TrainingJobStatus, its first StatusMessage).
-STATUSES = {
-    "Starting": ("InProgress", "Starting the training job"),
-    "Pending": ("InProgress", "Training job waiting for capacity"),
-    "Downloading": ("InProgress", "Downloading input data"),
-    "Training": ("InProgress", "Training image download completed. Training in progress."),
-    "Uploading": ("InProgress", "Uploading generated training model"),
-    "Interrupted": ("InProgress", "Training job interrupted"),
-    "Restarting": ("InProgress", "Restarting the training job"),
-    "Updating": ("InProgress", "Updating the training job"),
-    "Stopping": ("Stopping", "Stopping the training job"),
-    "Completed": ("Completed", "Training job completed"),
-    "Failed": ("Failed", "Training job failed"),
-    "Stopped": ("Stopped", "Training job stopped"),
-    "MaxRuntimeExceeded": (
-        "Stopped",
-        "Training job runtime exceeded MaxRuntimeInSeconds provided",
-    ),
-    "MaxWaitTimeExceeded": (
-        "Stopped",
-        "Training job wait time exceeded MaxWaitTimeInSeconds provided",
-    ),
-}
-ENDS = {"Completed", "Failed", "Stopped"}
+from sm_proxy_lab.aws.sagemaker import shapes
+from sm_proxy_lab.aws.sagemaker.statuses import ENDS, STATUSES
+
 _BILLED = {"Downloading", "Training"}
-# Members of the request that the description repeats. Tags, for example, are not repeated.
-_ECHOED = (
-    "HyperParameters",
-    "AlgorithmSpecification",
-    "RoleArn",
-    "InputDataConfig",
-    "OutputDataConfig",
-    "ResourceConfig",
-    "VpcConfig",
-    "StoppingCondition",
-    "CheckpointConfig",
-    "DebugHookConfig",
-    "ExperimentConfig",
-    "DebugRuleConfigurations",
-    "TensorBoardOutputConfig",
-    "ProfilerConfig",
-    "ProfilerRuleConfigurations",
-    "Environment",
-    "RetryStrategy",
-    "RemoteDebugConfig",
-    "InfraCheckConfig",
-    "ServerlessJobConfig",
-    "MlflowConfig",
-    "ModelPackageConfig",
-)
+# The service shows these switches even if the request leaves them out.
 _SWITCHES = (
     "EnableNetworkIsolation",
     "EnableInterContainerTrafficEncryption",
@@ -154,9 +109,9 @@ class Job:
             "TrainingStartTime": self.started,
             "TrainingEndTime": self.ended,
             **self._seconds(),
-            **{name: self.request.get(name) for name in _ECHOED},
-            **{name: bool(self.request.get(name, False)) for name in _SWITCHES},
         }
+        switches = {name: bool(self.request.get(name, False)) for name in _SWITCHES}
+        known = {**shapes.repeated("DescribeTrainingJob", self.request), **switches, **known}
         return {name: value for name, value in known.items() if value is not None}
 
     def summary(self) -> dict[str, Any]:

@@ -18,6 +18,21 @@ def test_the_description_repeats_the_request(lab: Lab, new_job: NewJob) -> None:
     assert tags == [{"Key": "team", "Value": "lab"}]
 
 
+def test_the_description_repeats_whatever_the_model_has(lab: Lab, new_job: NewJob) -> None:
+    asked = {
+        "RetryStrategy": {"MaximumRetryAttempts": 3},
+        "EnableManagedSpotTraining": True,
+        "MlflowConfig": {
+            "MlflowResourceArn": "arn:aws:sagemaker:us-east-1:123456789012:mlflow-app/x"
+        },
+        "ExperimentConfig": {"ExperimentName": "e"},
+    }
+    name = new_job(SessionChainingConfig={"EnableSessionTagChaining": True}, **asked)
+    job = lab.client("sagemaker").describe_training_job(TrainingJobName=name)
+    assert {key: job.get(key) for key in asked} == asked
+    assert "SessionChainingConfig" not in job
+
+
 def test_a_job_records_all_its_statuses(lab: Lab, new_job: NewJob) -> None:
     name = new_job()
     life = ["Pending", "Downloading", "Training", "Uploading", "Completed"]

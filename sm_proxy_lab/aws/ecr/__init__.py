@@ -1,0 +1,1 @@
+"""ECR: the images that the lab or a test has registered, as docker pushes them."""

@@ -1,0 +1,79 @@
+"""The tags of jobs, by the job's ARN. Moto keeps the tags of all else."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import TYPE_CHECKING, Any
+
+from sm_proxy_lab.aws.http.errors import AwsError
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.http.call import Call
+
+_LIMIT = 50
+_RESERVED = "aws:"
+
+
+class Tags:
+    """The tags of all jobs, of all kinds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, dict[str, str]] = {}
+        self.operations = {
+            "AddTags": self._add,
+            "DeleteTags": self._delete,
+            "ListTags": self._list,
+        }
+
+    @staticmethod
+    def check(tags: list[dict[str, str]]) -> None:
+        """Refuse the tags of a request as the service does.
+
+        Raises:
+            AwsError: A key belongs to AWS, or a key is there twice.
+        """
+        keys = [tag["Key"] for tag in tags]
+        if any(key.lower().startswith(_RESERVED) for key in keys):
+            message = "aws: prefixed tag key names are not allowed for external use."
+            raise AwsError("ValidationException", message)
+        if len({*keys}) < len(keys):
+            raise AwsError("ValidationException", "Duplicate tag keys found. Please remove them.")
+
+    def keep(self, arn: str, tags: list[dict[str, str]]) -> None:
+        """Set the tags of a job, even those that only AWS may set."""
+        with self._lock:
+            self._kept[arn] = {tag["Key"]: tag["Value"] for tag in copy.deepcopy(tags)}
+
+    def _add(self, call: Call) -> dict[str, Any] | None:
+        with self._lock:
+            kept = self._kept.get(call.params["ResourceArn"])
+            if kept is None:
+                return None
+            self.check(call.params["Tags"])
+            after = kept | {tag["Key"]: tag["Value"] for tag in call.params["Tags"]}
+            if len(after) > _LIMIT:
+                message = f"Number of tags exceeds limit of {_LIMIT}"
+                raise AwsError("ValidationException", message)
+            kept.update(after)
+            return {"Tags": _listed(kept)}
+
+    def _delete(self, call: Call) -> dict[str, Any] | None:
+        with self._lock:
+            kept = self._kept.get(call.params["ResourceArn"])
+            if kept is None:
+                return None
+            for key in call.params["TagKeys"]:
+                kept.pop(key, None)
+            return {}
+
+    def _list(self, call: Call) -> dict[str, Any] | None:
+        # A page has at least 50 tags, and a job has no more.
+        with self._lock:
+            kept = self._kept.get(call.params["ResourceArn"])
+            return None if kept is None else {"Tags": _listed(kept)}
+
+
+def _listed(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
