@@ -16,6 +16,7 @@ import botocore.session
 from botocore import UNSIGNED, xform_name
 from botocore.client import BaseClient
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.session import Session
 
@@ -23,12 +24,12 @@ from sm_proxy import __version__
 from sm_proxy.aws import (
     clock,
     credential_failures,
-    credentials,
     errors,
     models,
     network,
     renewal,
 )
+from sm_proxy.aws import credentials as own_credentials
 from sm_proxy.aws.vetting import Vetting
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, secret_values
@@ -55,6 +56,7 @@ class Aws:
         profile: profile name, None for botocore's choice.
         region: region name, None for botocore's choice.
         terminal: whether to ask for an MFA code on /dev/tty if stdin is not a terminal.
+        credentials: to use instead of those of the profile and the environment.
 
     Attributes:
         clock_offset_s: seconds that the service's clock is ahead of this machine's, by the Date of
@@ -65,16 +67,25 @@ class Aws:
     _region = ""
 
     def __init__(
-        self, profile: str | None = None, region: str | None = None, *, terminal: bool = True
+        self,
+        profile: str | None = None,
+        region: str | None = None,
+        *,
+        terminal: bool = True,
+        credentials: Credentials | None = None,
     ) -> None:
         self._session = botocore.session.Session(profile=profile)
         if region:
             self._session.set_config_variable("region", region)
         self._session.register_component("data_loader", models.CachedLoader())
         self._vetting = Vetting(self._session, self._explained)
-        provider = credentials.CredentialProvider(self._session, self._explained, terminal=terminal)
+        provider = own_credentials.CredentialProvider(
+            self._session, self._explained, terminal=terminal
+        )
         self._session.register_component("credential_provider", provider)
         self._provider = provider
+        if credentials:
+            self._session._credentials = credentials  # type: ignore[attr-defined] # noqa: SLF001
         self._clients: dict[str, BaseClient] = {}
         self._lock = threading.Lock()
 

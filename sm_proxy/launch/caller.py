@@ -1,34 +1,25 @@
-"""Who makes the calls to AWS: `Aws`, or the session of a program that uses us as a library."""
+"""Who makes the calls to AWS: our own client, or one for a program that uses us as a library."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TypeAlias
 
 from botocore.session import Session
 
+from sm_proxy.aws.clients import Aws
 
-class Caller(Protocol):
-    """What launching needs of `sm_proxy.aws.clients.Aws`. Errors are as there."""
+Caller: TypeAlias = Aws
+"""What launching calls AWS with."""
 
-    @property
-    def region(self) -> str:
-        """The region that calls go to; empty if none is set."""
 
-    @property
-    def scope(self) -> str:
-        """Identifies account, region and endpoints, for names of cached records. Not a secret."""
+def of_session(session: Session) -> Caller:
+    """Calls with the credentials, the region and the profile of another botocore session.
 
-    @property
-    def session(self) -> Session:
-        """The botocore session: certificates for a download come from it."""
+    A boto3 session has one as `_session`. Nothing of it is changed, and credentials that it renews
+    are renewed here too.
 
-    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Make one API call and return its response.
-
-        Raises:
-            SmProxyError: for credentials, permissions, throttling or the network.
-            ServiceError: any other error of the service.
-        """
-
-    def in_region(self, region: str) -> Caller:
-        """The same credentials, for calls to another region."""
+    Raises:
+        SmProxyError: the session's configuration is broken.
+    """
+    region = session.get_config_variable("region")
+    return Aws(session.profile, region, credentials=session.get_credentials())
