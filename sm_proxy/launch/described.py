@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.session import Session
 
-Operation = Literal["CreateTrainingJob", "CreateProcessingJob"]
+from sm_proxy.launch import shapes
+from sm_proxy.launch.changes import Change, Draft
+from sm_proxy.launch.shapes import Operation
 
 RELAUNCHED_FROM: Final = "sm-proxy:relaunched-from"
 """The tag that names the job which a new one repeats."""
@@ -18,12 +20,14 @@ LEFT_OUT: Final[dict[str, str]] = {
     "ExperimentConfig": "the new run would mix with the old one in its trial",
     "ModelPackageConfig": "the new run would register a version of the model",
     "ProfilerRuleConfigurations": "each rule starts a job that is billed",
-    "ResourceConfig.SelectedInstanceCount": "the service sets it",
-    "ResourceConfig.SelectedInstanceType": "the service sets it",
-    "ProcessingResources.ClusterConfig.SelectedInstanceCount": "the service sets it",
-    "ProcessingResources.ClusterConfig.SelectedInstanceType": "the service sets it",
 }
-"""Members of the request that are not copied, and why. Describe has all others unchanged."""
+"""Members of the request that are not copied, and why."""
+_SET_BY_THE_SERVICE: Final = frozenset(
+    f"{resources}.Selected{what}"
+    for resources in ("ResourceConfig", "ProcessingResources.ClusterConfig")
+    for what in ("InstanceCount", "InstanceType")
+)
+"""Parts of the request's shape that only Describe fills. It has all others as they were sent."""
 _TAGS_LIMIT: Final = 50
 _OF_AWS: Final = "aws:"
 """Tags that begin with this belong to AWS and cannot be set."""
@@ -38,42 +42,59 @@ def request_shape(session: Session, operation: Operation) -> StructureShape:
     return shape
 
 
-def name_member(operation: Operation) -> str:
-    """The member with the job's name: `TrainingJobName` for CreateTrainingJob."""
-    return f"{operation.removeprefix('Create')}Name"
-
-
 def request_from(
-    operation: Operation,
     description: Mapping[str, Any],
     tags: Sequence[Mapping[str, str]],
     shape: StructureShape,
-    *,
-    name: str | None = None,
 ) -> dict[str, Any]:
     """The request that creates a described job again. It shares nothing with `description`.
 
     Every member of the request's shape is copied except those of `LEFT_OUT`: Describe returns them
-    in the same shape. Other members of a description only report. Tags come from ListTags.
-    `SessionChainingConfig` is lost, as no operation returns it.
+    in the same shape. Other members of a description only report. `SessionChainingConfig` is lost,
+    as no operation returns it. `rename` gives the new job its own name.
 
     Args:
-        operation: that creates such a job.
         description: what Describe returns.
-        tags: what ListTags returns.
+        tags: what ListTags returns; those of AWS cannot be set.
         shape: of the request, see `request_shape`.
-        name: of the new job; None for the same one.
     """
-    old = str(description[name_member(operation)])
     request: dict[str, Any] = _fitting(description, shape, "")
-    request[name_member(operation)] = name or old
-    _rename_parameter(request, old, name or old)
     resources = request.get("ResourceConfig", {})
     if resources.get("InstanceGroups"):  # a request must not have both
         resources.pop("InstanceType", None)
         resources.pop("InstanceCount", None)
-    request["Tags"] = _tags(tags, old)
+    if kept := [dict(tag) for tag in tags if not tag["Key"].startswith(_OF_AWS)]:
+        request["Tags"] = kept
     return request
+
+
+def rename(draft: Draft, operation: Operation, name: str) -> None:
+    """Give the new job its name, and note in a tag which job it repeats.
+
+    Args:
+        draft: of the request, with the old job's name.
+        operation: of the request.
+        name: of the new job.
+    """
+    member = (shapes.of(operation).NAME,)
+    old = draft.get(member)
+    draft.set(member, name, "names are unique")
+    parameter = ("HyperParameters", _NAME_PARAMETER)
+    for write in (str, json.dumps):
+        if draft.get(parameter) == write(old):
+            draft.set(parameter, write(name), "the training toolkit learns the name from it")
+    tags = [tag for tag in draft.get(("Tags",)) or () if tag["Key"] != RELAUNCHED_FROM]
+    ours = {"Key": RELAUNCHED_FROM, "Value": old}
+    draft.set(("Tags",), [*tags[: _TAGS_LIMIT - 1], ours], "names the job that this one repeats")
+
+
+def left_out(description: Mapping[str, Any]) -> list[Change]:
+    """What the old job has and the new one does not get, with reasons."""
+    return [
+        Change(path, description[path], None, why)
+        for path, why in LEFT_OUT.items()
+        if description.get(path)
+    ]
 
 
 def _fitting(value: Any, shape: Shape, path: str) -> Any:
@@ -82,7 +103,9 @@ def _fitting(value: Any, shape: Shape, path: str) -> Any:
         found = {}
         for name, member in shape.members.items():
             inner = f"{path}.{name}" if path else name
-            if name in value and inner not in LEFT_OUT and not _is_void(value[name], member):
+            if inner in LEFT_OUT or inner in _SET_BY_THE_SERVICE:
+                continue
+            if name in value and not _is_void(value[name], member):
                 found[name] = _fitting(value[name], member, inner)
         return found
     if isinstance(shape, ListShape):
@@ -99,20 +122,3 @@ def _is_void(value: Any, shape: Shape) -> bool:
     if isinstance(shape, StructureShape):
         return not value and bool(shape.required_members)
     return value in ("", [], {}) and shape.metadata.get("min", 0) > 0
-
-
-def _rename_parameter(request: dict[str, Any], old: str, new: str) -> None:
-    parameters = request.get("HyperParameters", {})
-    if parameters.get(_NAME_PARAMETER) == old:
-        parameters[_NAME_PARAMETER] = new
-    elif parameters.get(_NAME_PARAMETER) == json.dumps(old):
-        parameters[_NAME_PARAMETER] = json.dumps(new)
-
-
-def _tags(tags: Sequence[Mapping[str, str]], old: str) -> list[dict[str, str]]:
-    kept = [
-        {"Key": tag["Key"], "Value": tag["Value"]}
-        for tag in tags
-        if not tag["Key"].startswith(_OF_AWS) and tag["Key"] != RELAUNCHED_FROM
-    ]
-    return [*kept[: _TAGS_LIMIT - 1], {"Key": RELAUNCHED_FROM, "Value": old}]

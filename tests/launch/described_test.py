@@ -13,11 +13,11 @@ from botocore.validate import ParamValidator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sm_proxy.launch import described
-from sm_proxy.launch.described import Operation
+from sm_proxy.launch import described, shapes
+from sm_proxy.launch.changes import Draft, replay
+from sm_proxy.launch.shapes import OPERATIONS, Operation
 from tests.launch.generated import values
 
-OPERATIONS: tuple[Operation, ...] = ("CreateProcessingJob", "CreateTrainingJob")
 _MODEL = Session().get_service_model("sagemaker")
 SHAPES = {name: described.request_shape(Session(), name) for name in OPERATIONS}
 DESCRIPTIONS = {
@@ -46,11 +46,12 @@ def description(**changes: Any) -> dict[str, Any]:
     }
 
 
-def made(*tags: dict[str, str], name: str | None = None, **changes: Any) -> dict[str, Any]:
+def made(*tags: dict[str, str], name: str = "bert-2", **changes: Any) -> dict[str, Any]:
     """The request for the job with these changes."""
     shape = SHAPES["CreateTrainingJob"]
-    told = description(**changes)
-    return described.request_from("CreateTrainingJob", told, tags, shape, name=name)
+    draft = Draft(described.request_from(description(**changes), tags, shape))
+    described.rename(draft, "CreateTrainingJob", name)
+    return draft.request
 
 
 def test_what_only_describe_has_is_left_out() -> None:
@@ -73,19 +74,20 @@ def test_what_would_bill_or_mix_with_the_old_run_is_left_out(
     changes: dict[str, Any], gone: str
 ) -> None:
     assert gone not in made(**changes)
-    assert gone in described.LEFT_OUT
+    [change] = described.left_out(description(**changes))
+    assert (change.path, change.before, change.after) == (gone, changes[gone], None)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_instances_that_the_service_chose_are_left_out(operation: Operation) -> None:
     chosen = {"SelectedInstanceType": "ml.m5.large", "SelectedInstanceCount": 1}
     prefer = {"InstancePreferences": [{"InstanceType": "ml.m5.large"}], "VolumeSizeInGB": 30}
-    told: dict[str, Any] = {described.name_member(operation): "job"}
+    told: dict[str, Any] = {shapes.of(operation).NAME: "job"}
     if operation == "CreateTrainingJob":
         told["ResourceConfig"] = {**prefer, **chosen}
     else:
         told["ProcessingResources"] = {"ClusterConfig": {**prefer, **chosen}}
-    request = described.request_from(operation, told, [], SHAPES[operation])
+    request = described.request_from(told, [], SHAPES[operation])
     found = request.get("ResourceConfig") or request["ProcessingResources"]["ClusterConfig"]
     assert found == prefer
 
@@ -143,12 +145,15 @@ def test_another_name_in_the_parameters_stays() -> None:
 def test_any_description_makes_a_valid_request(operation: Operation, data: st.DataObject) -> None:
     shape: StructureShape = SHAPES[operation]
     told = data.draw(DESCRIPTIONS[operation])
-    told = {described.name_member(operation): "a-job", **told}
+    told = {shapes.of(operation).NAME: "a-job", **told}
     required = {name: shape.members[name] for name in shape.required_members}
     told |= {name: data.draw(values(member)) for name, member in required.items()}
     before = copy.deepcopy(told)
-    request = described.request_from(operation, told, [], shape, name="new")
+    request = described.request_from(told, [], shape)
     assert not ParamValidator().validate(request, shape).has_errors()
     assert told == before
-    again = described.request_from(operation, request, [], shape, name="new")
-    assert {**again, "Tags": []} == {**request, "Tags": []}
+    assert described.request_from(request, [], shape) == request
+    draft = Draft(request)
+    described.rename(draft, operation, "new")
+    assert not ParamValidator().validate(draft.request, shape).has_errors()
+    assert replay(request, draft.changes) == draft.request
