@@ -1,13 +1,46 @@
 #!/bin/sh
 # shellcheck disable=SC2154,SC2034 # variables of serve.sh
-# Sourced by serve.sh: server.py, for images without sshd and dropbear, but with a Python that has asyncssh.
+# Sourced by serve.sh: server.py, for images without sshd and dropbear, but with a Python. It needs
+# asyncssh: the image's own, or that of the folder `wheels`, which a job's channel may bring.
 
 find_python() {
+    python_path=
     # The job's own environment, not `clean_env`: a conda Python may need its LD_LIBRARY_PATH.
+    pythons=
     for name in python3 python; do
         python=$(find_server_program "$name") || continue
-        with_timeout "$python" -c 'import asyncssh' </dev/null >/dev/null 2>&1 && return
+        ! import_asyncssh >/dev/null 2>&1 || return 0
+        pythons=yes
     done
+    [ -r "$here/wheels/wheels.json" ] || return
+    [ -n "$pythons" ] || add_problem 'no Python in this image to run the SSH server of the job'\''s channel'
+    for name in python3 python; do
+        python=$(find_server_program "$name") || continue
+        ! unpack_wheels || return 0
+    done
+    return 1
+}
+
+import_asyncssh() {
+    (use_python_path && with_timeout "$python" -c 'import asyncssh' </dev/null)
+}
+
+# Let Python find modules in $python_path first. In a subshell: sessions must not get this variable.
+use_python_path() {
+    [ -n "$python_path" ] || return 0
+    PYTHONPATH=$python_path${PYTHONPATH:+:$PYTHONPATH}
+    export PYTHONPATH
+}
+
+# Unpack the wheels that fit $python. Fail, and add a problem, if there are none or they do not work.
+unpack_wheels() {
+    if problem=$(with_timeout "$python" "$here/unpack_wheels.py" "$here/wheels" "$run/wheels" 2>&1 </dev/null); then
+        python_path=$run/wheels
+        if problem=$(import_asyncssh 2>&1); then return; fi
+        python_path=
+        rm -rf "$run/wheels" # another Python needs others
+    fi
+    add_problem "$python: $(printf '%s\n' "$problem" | tail -n 1 | tr ';' ',')"
     return 1
 }
 
@@ -24,7 +57,7 @@ prepare_python() {
 run_python() {
     theirs=$home/.ssh/authorized_keys
     [ -z "${image_keys_doubtful-}" ] || theirs=
-    (umask 022 && print_environment | "$python" -W ignore "$here/server.py" --run "$run" --user "$user" --image-keys "$theirs" \
+    (umask 022 && use_python_path && print_environment | "$python" -W ignore "$here/server.py" --run "$run" --user "$user" --image-keys "$theirs" \
         --address "${SM_PROXY_LISTEN:-0.0.0.0}" --port "$1" 2>&1) | follow_server_log "$1"
     [ -e "$run/ready" ]
 }
