@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sm_proxy.aws.security_rules import is_within
 from sm_proxy.doctor.check import Context, SkipCheck, needed
-from sm_proxy.doctor.security_groups import ask_ec2, is_within
+from sm_proxy.doctor.security_groups import ask_ec2
 from sm_proxy.errors import SmProxyError
 
 _ANSWERS: Final = (32768, 60999)

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sm_proxy.aws import security_rules
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor import job
 from sm_proxy.doctor.check import Context, SkipCheck, needed
@@ -26,9 +27,9 @@ def path(context: Context) -> str:
     address = container.address
     if ipaddress.ip_address(address).is_loopback:
         raise SkipCheck("a loopback address has no security group")
-    if not _any(rules, ours, "IpPermissionsEgress", port=port, address=address, peers=theirs):
+    if not security_rules.lets_out(rules, ours, port=port, address=address, peers=theirs):
         raise _closed(context, ours, "egress", f"to {address} port {container.port}")
-    if not lets_in(rules, theirs, port=port, address=bastion, peers=ours):
+    if not security_rules.lets_in(rules, theirs, port=port, address=bastion, peers=ours):
         raise _closed(
             context, theirs, "ingress", f"from {bastion} to port {container.port}", ours[0]
         )
@@ -55,61 +56,6 @@ def ask_ec2(context: Context, operation: str, **parameters: Any) -> dict[str, An
         if error.code != "access-denied":
             raise
         raise SkipCheck(f"ec2:{operation} is denied") from None
-
-
-def lets_in(
-    rules: dict[str, dict[str, Any]],
-    groups: Sequence[str],
-    *,
-    port: int,
-    address: str,
-    peers: Sequence[str],
-) -> bool:
-    """Whether one of the groups admits TCP to `port` from `address` or from the groups `peers`."""
-    return _any(rules, groups, "IpPermissions", port=port, address=address, peers=peers)
-
-
-def _any(
-    rules: dict[str, dict[str, Any]],
-    groups: Sequence[str],
-    member: str,
-    *,
-    port: int,
-    address: str,
-    peers: Sequence[str],
-) -> bool:
-    return any(
-        allows(rule, port, address, peers)
-        for group in groups
-        for rule in rules.get(group, {}).get(member, [])
-    )
-
-
-def allows(rule: dict[str, Any], port: int, address: str, peers: Sequence[str]) -> bool:
-    """Whether one rule allows TCP to `port`, from or to `address` or the groups `peers`.
-
-    A prefix list is taken as allowing: it may contain the address. The tunnel check will show it.
-    """
-    if str(rule.get("IpProtocol")) not in {"-1", "tcp", "6"}:
-        return False
-    ranged = str(rule.get("IpProtocol")) != "-1" and rule.get("FromPort") is not None
-    if ranged and not int(rule["FromPort"]) <= port <= int(rule["ToPort"]):
-        return False
-    blocks = [item["CidrIp"] for item in rule.get("IpRanges", [])]
-    blocks += [item["CidrIpv6"] for item in rule.get("Ipv6Ranges", [])]
-    if any(is_within(address, block) for block in blocks):
-        return True
-    if any(item.get("GroupId") in peers for item in rule.get("UserIdGroupPairs", [])):
-        return True
-    return bool(rule.get("PrefixListIds"))
-
-
-def is_within(address: str, block: str) -> bool:
-    """Whether an address is in a block; False if one of them cannot be parsed."""
-    try:
-        return ipaddress.ip_address(address) in ipaddress.ip_network(block, strict=False)
-    except ValueError:
-        return False
 
 
 def _closed(

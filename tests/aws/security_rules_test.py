@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sm_proxy.doctor import security_groups
+from sm_proxy.aws import security_rules
 
 
 def rule(**changes: object) -> dict[str, object]:
@@ -22,4 +22,4 @@ def rule(**changes: object) -> dict[str, object]:
     ],
 )
 def test_a_rule_allows_its_ports_and_addresses(given: dict[str, object], passes: bool) -> None:
-    assert security_groups.allows(given, 22, "10.0.0.5", ["sg-1"]) is passes
+    assert security_rules.allows(given, 22, "10.0.0.5", ["sg-1"]) is passes
