@@ -54,6 +54,8 @@ class Settings:
         identity_agent: socket of the agent that holds the key, or SSH_AUTH_SOCK, for the block;
             None for ssh's own choice.
         keys_s3: folder in S3 (`s3://bucket/keys/`) from which containers read public keys.
+        launch_s3: folder in S3 (`s3://bucket/folder`) for files that `relaunch` and `launch` bring
+            into a job; None for a bucket that the job uses.
         ssh_dir: folder of our ssh files; None for `~/.ssh/sm-proxy`.
         wait: how long `connect` waits for a starting job, in seconds.
         allow_loopback: accept a loopback address for a container (the lab without namespaces).
@@ -75,6 +77,7 @@ class Settings:
     wait: int = _setting(WAIT_DEFAULT_S, recorded=True)
     control_master: bool = _setting(False, recorded=True)
     keys_s3: str | None = None
+    launch_s3: str | None = None
     allow_loopback: bool = False
     trust_first_use: bool = False
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

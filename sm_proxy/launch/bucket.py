@@ -1,0 +1,178 @@
+"""Choose the folder in S3 that holds our channel: the job's role must be able to read it.
+
+The channel lies in a bucket that the job uses already, so that no policy has to change: where its
+code is, else where it writes, else where its data is. Data may be in a bucket of somebody else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.launch import channel, permissions, shapes
+from sm_proxy.launch.caller import Caller
+from sm_proxy.launch.shapes import Operation
+
+PREFIX: Final = "sm-proxy/channel"
+_CODE: Final = ("code", "sm_drivers")
+"""Inputs with the program's files: version 3 of the SageMaker SDK and processing jobs."""
+_SUBMITTED: Final = "sagemaker_submit_directory"
+_OTHER_ROOT: Final = (
+    "Name a folder that the job's role may read: SM_PROXY_LAUNCH_S3=s3://BUCKET/FOLDER."
+)
+_UNCHECKED: Final = "Not checked: whether the job's role may read our files in S3"
+
+
+@dataclass(frozen=True)
+class Root:
+    """Where the channel will be.
+
+    Attributes:
+        url: `s3://bucket/folder` without a last slash.
+        note: what could not be checked; may be empty.
+    """
+
+    url: str
+    note: str = ""
+
+
+def choose(
+    aws: Caller, operation: Operation, request: Mapping[str, Any], configured: str | None = None
+) -> Root:
+    """The folder for the channel of a job.
+
+    Args:
+        aws: for the calls.
+        operation: of the request.
+        request: whose buckets are looked at.
+        configured: the folder that the user's settings name.
+
+    Raises:
+        SmProxyError: `bucket-unreadable`, the request names no bucket, or its role may read none.
+    """
+    role = str(request.get("RoleArn", ""))
+    if configured:
+        return _configured(aws, role, configured.rstrip("/"))
+    if ours := _present(operation, request):
+        return Root(ours)
+    names = list(dict.fromkeys(_buckets(operation, request)))
+    if not names:
+        what = "the request names no bucket, so there is no place for our files"
+        raise SmProxyError("bucket-unreadable", what, _OTHER_ROOT)
+    unreadable: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        url = f"s3://{name}/{PREFIX}"
+        if not _is_ours(aws, name, role):
+            continue
+        missing = _denied(aws, role, url)
+        if not missing:
+            return Root(url, _UNCHECKED if missing is None else "")
+        unreadable[url] = missing
+    if not unreadable:
+        return Root(f"s3://{names[0]}/{PREFIX}", _UNCHECKED)
+    url, missing = next(iter(unreadable.items()))
+    raise SmProxyError(
+        "bucket-unreadable",
+        f"the job's role {role} may not {' and '.join(missing)} on {url}, where our files would be",
+        _OTHER_ROOT,
+    )
+
+
+def _configured(aws: Caller, role: str, url: str) -> Root:
+    """The user's own choice holds: the bucket's policy may allow what the role's does not."""
+    missing = _denied(aws, role, url)
+    if missing is None:
+        return Root(url, _UNCHECKED)
+    named = " and ".join(missing)
+    return Root(
+        url, f"The policies of the job's role do not allow {named} on {url}" if named else ""
+    )
+
+
+def _present(operation: Operation, request: Mapping[str, Any]) -> str:
+    """The folder of the channel that the request has already; empty without one."""
+    for name, url in _inputs(operation, request):
+        if name == channel.NAME:
+            return url.rstrip("/").rpartition("/")[0]
+    return ""
+
+
+def _denied(aws: Caller, role: str, url: str) -> tuple[str, ...] | None:
+    """What the role lacks to read a folder; None if that is unknown."""
+    partition = role.split(":")[1] if role.count(":") >= 5 else "aws"
+    bucket, _, folder = url.removeprefix("s3://").partition("/")
+    arn = f"arn:{partition}:s3:::{bucket}"
+    objects = permissions.denied(aws, role, ("s3:GetObject",), (f"{arn}/{folder}/entrypoint.sh",))
+    if objects is None:
+        return None
+    return objects + (permissions.denied(aws, role, ("s3:ListBucket",), (arn,)) or ())
+
+
+def _is_ours(aws: Caller, bucket: str, role: str) -> bool:
+    """Whether a bucket exists and belongs to the account of the role, as far as we may see."""
+    account = role.split(":")[4] if role.count(":") >= 5 else ""
+    owner = {"ExpectedBucketOwner": account} if account else {}
+    try:
+        aws.call("s3", "HeadBucket", Bucket=bucket, **owner)
+    except ServiceError:
+        return False
+    except SmProxyError as error:
+        if error.code in {"access-denied", "network"}:
+            return False
+        raise
+    return True
+
+
+def _buckets(operation: Operation, request: Mapping[str, Any]) -> Iterator[str]:
+    """The buckets of a request: its code's first, then its results', then its data's."""
+    inputs = list(_inputs(operation, request))
+    yield from _of_url(code_of(request))
+    for name, url in inputs:
+        if name in _CODE:
+            yield from _of_url(url)
+    for url in _outputs(operation, request):
+        yield from _of_url(url)
+    for _, url in inputs:
+        yield from _of_url(url)
+
+
+def code_of(request: Mapping[str, Any]) -> str:
+    """The archive with the program of version 2 of the SageMaker SDK; empty without one."""
+    given = str((request.get("HyperParameters") or {}).get(_SUBMITTED, ""))
+    try:
+        found = json.loads(given)
+    except ValueError:
+        return given
+    return found if isinstance(found, str) else ""
+
+
+def code_inputs(operation: Operation, request: Mapping[str, Any]) -> list[str]:
+    """The S3 addresses of the inputs that bring the program's files."""
+    return [url for name, url in _inputs(operation, request) if name in _CODE]
+
+
+def _inputs(operation: Operation, request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    shape = shapes.of(operation)
+    for item in request.get(str(shape.INPUTS[0])) or ():
+        found: Any = item
+        for part in shape.uri_path():
+            found = (found or {}).get(part)
+        yield shape.name_of_input(item), str(found or "")
+
+
+def _outputs(operation: Operation, request: Mapping[str, Any]) -> Iterator[str]:
+    if operation == "CreateTrainingJob":
+        yield str((request.get("OutputDataConfig") or {}).get("S3OutputPath", ""))
+        yield str((request.get("CheckpointConfig") or {}).get("S3Uri", ""))
+        return
+    for item in (request.get("ProcessingOutputConfig") or {}).get("Outputs") or ():
+        yield str((item.get("S3Output") or {}).get("S3Uri", ""))
+
+
+def _of_url(url: str) -> Iterator[str]:
+    if url.startswith("s3://") and (name := url.removeprefix("s3://").partition("/")[0]):
+        yield name

@@ -1,0 +1,81 @@
+"""What the role of a job may do, as IAM's policy simulator answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.launch.caller import Caller
+
+IN_A_VPC: Final = (
+    "ec2:CreateNetworkInterface",
+    "ec2:CreateNetworkInterfacePermission",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DeleteNetworkInterfacePermission",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+)
+"""What the role of a job with a VpcConfig needs (SageMaker Developer Guide, "SageMaker roles")."""
+_PAGES: Final = 5
+
+
+def denied(
+    aws: Caller, role: str, actions: Sequence[str], resources: Sequence[str] = ()
+) -> tuple[str, ...] | None:
+    """Those of `actions` that the policies of `role` do not allow; None if that is unknown.
+
+    The simulator knows the role's own policies, its boundary and the organization's; not those of a
+    bucket, a VPC endpoint or a session. A decision that depends on a condition whose value it lacks
+    counts as allowed.
+
+    Args:
+        aws: for the call; it needs iam:SimulatePrincipalPolicy.
+        role: its ARN.
+        actions: such as `s3:GetObject`.
+        resources: their ARNs; none stands for `*`.
+    """
+    found: list[str] = []
+    marker: dict[str, str] = {}
+    for _ in range(_PAGES):
+        answer = _simulate(aws, role, actions, resources, marker)
+        if answer is None:
+            return None
+        found += [
+            str(item.get("EvalActionName"))
+            for item in answer.get("EvaluationResults", [])
+            if item.get("EvalDecision") != "allowed" and not item.get("MissingContextValues")
+        ]
+        if not answer.get("IsTruncated"):
+            break
+        marker = {"Marker": str(answer.get("Marker", ""))}
+    return tuple(dict.fromkeys(action for action in actions if action in found))
+
+
+def _simulate(
+    aws: Caller,
+    role: str,
+    actions: Sequence[str],
+    resources: Sequence[str],
+    marker: dict[str, str],
+) -> dict[str, Any] | None:
+    on = {"ResourceArns": list(resources)} if resources else {}
+    try:
+        return aws.call(
+            "iam",
+            "SimulatePrincipalPolicy",
+            PolicySourceArn=role,
+            ActionNames=list(actions),
+            **on,
+            **marker,
+        )
+    except ServiceError:
+        return None
+    except SmProxyError as error:
+        if error.code == "access-denied":
+            return None
+        raise
