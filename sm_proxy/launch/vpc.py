@@ -1,0 +1,228 @@
+"""The network of a job: which one the bastion reaches, and whether it reaches the job there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sm_proxy.aws import security_rules
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.subnets import Subnets, describe_subnets
+from sm_proxy.launch.caller import Caller
+from sm_proxy.routes import bastion_lookup
+
+_NAME_THEM: Final = (
+    "Name a network that has a bastion: --subnets subnet-... --security-groups sg-..."
+)
+_EVERYWHERE: Final = frozenset({"0.0.0.0/0", "::/0"})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job's containers are.
+
+    Attributes:
+        subnets: their ids.
+        security_groups: their ids.
+    """
+
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+
+
+def of_bastion(aws: Caller, bastion: str | None, ports: Sequence[int]) -> Place:
+    """The bastion's subnet, and a security group that lets the bastion in to one of `ports`.
+
+    Args:
+        aws: for the calls.
+        bastion: the instance's id, from the settings; None to find it by its tag, in any VPC.
+        ports: on which the job's SSH server may listen.
+
+    Raises:
+        SmProxyError: `no-vpc`, unless there is exactly one; the hint names the options.
+    """
+    try:
+        hosts = _bastions(aws, bastion)
+        vpcs = sorted({str(item["VpcId"]) for item in hosts if item.get("VpcId")})
+        if len(vpcs) != 1:
+            found = f"there are bastions in {', '.join(vpcs)}" if vpcs else "there is no bastion"
+            raise _no_vpc(f"the job has no VPC, and {found} to choose one by")
+        filters = [{"Name": "vpc-id", "Values": vpcs}]
+        rules = _by_id(aws.call("ec2", "DescribeSecurityGroups", Filters=filters))
+    except ServiceError as error:
+        raise _no_vpc(f"the job has no VPC, and {error}") from None
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
+        raise _no_vpc(f"the job has no VPC, and {error.message}") from None
+    group = _admitting(rules, hosts, ports, vpcs[0])
+    return Place(tuple(sorted({str(item["SubnetId"]) for item in hosts})), (group,))
+
+
+def _admitting(
+    rules: dict[str, dict[str, Any]], hosts: list[dict[str, Any]], ports: Sequence[int], vpc: str
+) -> str:
+    """The only security group that lets the bastion in, or the only one that names it.
+
+    Raises:
+        SmProxyError: `no-vpc`, there is none, or several.
+    """
+    host = hosts[0]
+    ours, address = _groups(host), str(host.get("PrivateIpAddress", ""))
+
+    def admits(group: str, address: str) -> bool:
+        return any(
+            security_rules.lets_in(rules, [group], port=port, address=address, peers=ours)
+            for port in ports
+        )
+
+    named = [group for group in sorted(rules) if admits(group, "")]
+    found = named or [group for group in sorted(rules) if admits(group, address)]
+    if len(found) == 1:
+        return found[0]
+    wanted = f"TCP port {' or '.join(map(str, ports))} from {host['InstanceId']}"
+    if found:
+        raise _no_vpc(f"the job has no VPC; in {vpc}, {', '.join(found)} each allow {wanted}")
+    raise _no_vpc(f"the job has no VPC; in {vpc}, no security group allows {wanted}")
+
+
+def doubts(
+    aws: Caller, place: Place, bastion: str | None, ports: Sequence[int]
+) -> list[SmProxyError]:
+    """Reasons why ssh would not reach a job there. What we may not look at is no reason.
+
+    Args:
+        aws: for the calls.
+        place: of the job.
+        bastion: the instance's id, from the settings; None to find it by its tag.
+        ports: on which the job's SSH server may listen; one of them must be open.
+
+    Raises:
+        SmProxyError: `no-vpc`, there are no such subnets; or AWS cannot be called.
+    """
+    try:
+        subnets = describe_subnets(aws, place.subnets)
+        target = bastion or bastion_lookup.find(aws, subnets.vpc_id)
+        hosts = _bastions(aws, target)
+        if not hosts:
+            return []
+        groups = {*place.security_groups, *_groups(hosts[0])}
+        rules = _by_id(aws.call("ec2", "DescribeSecurityGroups", GroupIds=sorted(groups)))
+    except ServiceError:
+        return []
+    except SmProxyError as error:
+        if error.code == "access-denied":
+            return []
+        if error.code in {"no-bastion", "bastion-offline", "agent-too-old"}:
+            return [error]
+        raise
+    return _closed_ways(aws, rules, hosts[0], place, subnets=subnets, ports=ports)
+
+
+def _closed_ways(
+    aws: Caller,
+    rules: dict[str, dict[str, Any]],
+    host: dict[str, Any],
+    place: Place,
+    *,
+    subnets: Subnets,
+    ports: Sequence[int],
+) -> list[SmProxyError]:
+    ours, theirs, port = _groups(host), place.security_groups, ports[0]
+    address = str(host.get("PrivateIpAddress", ""))
+    if not ours or not address:
+        return []
+    into = any(
+        security_rules.lets_in(rules, theirs, port=number, address=address, peers=ours)
+        for number in ports
+    )
+    out = any(
+        security_rules.lets_out(
+            rules, ours, port=number, address=str(block.network_address), peers=theirs
+        )
+        for number in ports
+        for block in subnets.networks
+    )
+    closed = [("ingress", theirs[0], ours[0])] if not into else []
+    closed += [("egress", ours[0], theirs[0])] if not out else []
+    return [
+        SmProxyError(
+            "sshd-silent",
+            f"no {way} rule of {group} lets the bastion {host['InstanceId']} reach TCP port"
+            f" {' or '.join(map(str, ports))} of the job",
+            f"aws ec2 authorize-security-group-{way} --group-id {group} --protocol tcp"
+            f" --port {port} --source-group {peer} --region {aws.region}",
+        )
+        for way, group, peer in closed
+    ]
+
+
+def has_way_to_s3(aws: Caller, subnet_ids: Iterable[str]) -> bool:
+    """Whether S3 can be reached from the subnets; True if we may not look.
+
+    The containers of a job in a VPC have no public address: an internet gateway does not serve
+    them.
+    """
+    try:
+        vpc = [{"Name": "vpc-id", "Values": [describe_subnets(aws, subnet_ids).vpc_id]}]
+        tables = aws.call("ec2", "DescribeRouteTables", Filters=vpc).get("RouteTables", [])
+        wanted = set(subnet_ids)
+        if all(any(map(_leads_out, _routes(tables, subnet))) for subnet in wanted):
+            return True
+        found = aws.call("ec2", "DescribeVpcEndpoints", Filters=vpc).get("VpcEndpoints", [])
+    except ServiceError:
+        return True
+    except SmProxyError as error:
+        if error.code == "access-denied":
+            return True
+        raise
+    # A gateway endpoint is a route to a prefix list; an interface endpoint answers in the VPC.
+    return any(
+        str(item.get("ServiceName", "")).endswith(".s3")
+        and str(item.get("VpcEndpointType")) == "Interface"
+        for item in found
+    )
+
+
+def _leads_out(route: dict[str, Any]) -> bool:
+    gateway = str(route.get("GatewayId", ""))
+    if route.get("State") == "blackhole":
+        return False
+    if route.get("DestinationPrefixListId") and gateway.startswith("vpce-"):
+        return True  # of S3 or DynamoDB: the prefix list does not tell its name
+    return route.get("DestinationCidrBlock") in _EVERYWHERE and not gateway.startswith("igw-")
+
+
+def _routes(tables: list[dict[str, Any]], subnet: str) -> list[dict[str, Any]]:
+    """The routes of a subnet: those of its own table, else of the VPC's main one."""
+
+    def joined(table: dict[str, Any], name: str, value: object) -> bool:
+        return any(item.get(name) == value for item in table.get("Associations", []))
+
+    own = [item for item in tables if joined(item, "SubnetId", subnet)]
+    main = [item for item in tables if joined(item, "Main", value=True)]
+    return [route for table in (own or main) for route in table.get("Routes", [])]
+
+
+def _bastions(aws: Caller, bastion: str | None) -> list[dict[str, Any]]:
+    if bastion is None:
+        running = {"Name": "instance-state-name", "Values": ["running"]}
+        filters = [bastion_lookup.TAG_FILTER, running]
+        return bastion_lookup.instances(aws.call("ec2", "DescribeInstances", Filters=filters))
+    if not bastion.startswith("i-"):
+        return []  # a machine outside EC2
+    return bastion_lookup.instances(aws.call("ec2", "DescribeInstances", InstanceIds=[bastion]))
+
+
+def _groups(instance: dict[str, Any]) -> list[str]:
+    return [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
+
+
+def _by_id(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {str(item["GroupId"]): item for item in answer.get("SecurityGroups", [])}
+
+
+def _no_vpc(what: str) -> SmProxyError:
+    return SmProxyError("no-vpc", what, _NAME_THEM)
