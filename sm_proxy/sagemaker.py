@@ -1,0 +1,200 @@
+"""Switch ssh on in the jobs that a script starts with the SageMaker Python SDK, version 2 or 3.
+
+    from sagemaker.pytorch import PyTorch
+    from sm_proxy.sagemaker import enable_ssh
+
+    estimator = PyTorch(entry_point="train.py", ...)
+    enable_ssh(estimator)
+    estimator.fit()                     # prints, among others: ssh sm-pytorch-training-2026-...
+
+This module does not import `sagemaker`, and `sm-proxy` does not need it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sm_proxy import public_key
+from sm_proxy import settings as settings_of
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.identity import identities
+from sm_proxy.launch import caller, channel, prepare, sdk
+from sm_proxy.launch.request import Ssh
+from sm_proxy.launch.shapes import Operation
+from sm_proxy.local import output, private_files
+from sm_proxy.settings import Settings, durations
+
+__all__ = ["EnableSshError", "enable_ssh"]
+
+_Object = TypeVar("_Object")
+_Keys = Sequence[str | os.PathLike[str]]
+
+
+class EnableSshError(SmProxyError):
+    """Ssh cannot be switched on. Nothing was sent; the message tells what to do."""
+
+    def __str__(self) -> str:
+        """The message and the next step."""
+        return self.text
+
+
+def enable_ssh(
+    obj: _Object,
+    *,
+    keep: str = "30m",
+    wait: str = "0",
+    keys: str | os.PathLike[str] | _Keys | None = None,
+    subnets: Sequence[str] | None = None,
+    security_groups: Sequence[str] | None = None,
+) -> _Object:
+    """Switch ssh on in every job that this object starts from now on.
+
+    Other objects of the same session are left as they are. Called again, the new options replace
+    the former ones.
+
+    Args:
+        obj: an Estimator of any framework, a ModelTrainer, or a Processor.
+        keep: how long the container stays after your program has failed, and at most while you are
+            connected after its end: `90s`, `10m`, `2h`. The job costs money for as long.
+        wait: how long your program's start waits for you to connect.
+        keys: the public keys that may log in: lines such as `ssh-ed25519 AAAA...`, or paths of
+            files. None for those of this machine, which `sm-proxy setup` has made.
+        subnets: of the job, if neither the object nor the bastion tells them.
+        security_groups: of the job; give both or none.
+
+    Returns:
+        The same object.
+
+    Raises:
+        EnableSshError: the object starts no job that ssh could enter, or an argument is wrong. When
+            the job is started, the same error tells what prevents ssh; no job is created then.
+
+    Example:
+        >>> trainer = enable_ssh(ModelTrainer(...), wait="15m")     # doctest: +SKIP
+        >>> trainer.train(wait=False)                               # doctest: +SKIP
+    """
+    with _explained():
+        settings = settings_of.load_for({})
+        ssh = Ssh(
+            keys=_lines(keys) if keys is not None else _own_keys(settings),
+            wait_s=_seconds("wait", wait),
+            keep_s=_seconds("keep", keep),
+            subnets=_names("subnets", subnets),
+            security_groups=_names("security_groups", security_groups),
+        )
+        sdk.attach(obj, _Switch(ssh, settings))
+    return obj
+
+
+@dataclass(frozen=True)
+class _Switch:
+    """What `enable_ssh` wants of one object's jobs. See `sdk.Switch`."""
+
+    ssh: Ssh
+    settings: Settings
+
+    def change(self, operation: Operation, request: dict[str, Any], session: Any) -> dict[str, Any]:
+        """Add ssh to a request, and upload what its container needs."""
+        with _explained():
+            aws = caller.of_session(session._session)  # noqa: SLF001 - boto3 has no other way
+            prepared = prepare.prepare(
+                aws,
+                operation,
+                request,
+                self.ssh,
+                settings=self.settings,
+                on_status=output.status,
+            )
+            for note in prepared.notes:
+                output.status(note)
+            if prepared.made.channel:
+                channel.upload(aws, prepared.made.channel, output.status)
+        return prepared.made.request
+
+    def created(self, name: str) -> None:
+        """Tell how to enter the job."""
+        output.status(f"when the job runs, enter it with: ssh {self.settings.prefix}{name}")
+
+    def unseen(self, method: str) -> None:
+        """Tell that the job, if there is one, has no ssh."""
+        output.status(
+            f"{method} has sent no request through the client that we know: no job got ssh."
+            " If it created one: sm-proxy relaunch JOB"
+        )
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except ServiceError as error:
+        found = error.as_failure()
+        raise EnableSshError(found.code, found.message, found.hint) from None
+    except SmProxyError as error:
+        raise EnableSshError(error.code, error.message, error.hint) from None
+
+
+def _own_keys(settings: Settings) -> tuple[str, ...]:
+    path = identities.private_key_path(settings)
+    if not private_files.exists(path) and not settings.identity_file:
+        raise SmProxyError(
+            "no-identity",
+            f"this machine has no key for ssh at {path}",
+            "If you will run ssh on this machine, run `sm-proxy setup` here. If on another one, run"
+            " `sm-proxy keys show` there, and give its line: enable_ssh(obj, keys=[LINE]).",
+        )
+    return tuple(key.public_key for key in identities.offered(settings))
+
+
+def _lines(keys: str | os.PathLike[str] | _Keys) -> tuple[str, ...]:
+    """The public keys that these lines and paths stand for."""
+    given = [keys] if isinstance(keys, str | os.PathLike) else list(keys)
+    if not given:
+        raise _usage("keys is empty", "Leave it out, or give a public key.")
+    return tuple(line for key in given for line in _lines_of(key))
+
+
+def _lines_of(key: str | os.PathLike[str]) -> list[str]:
+    text = os.fspath(key)
+    if public_key.bare(text):
+        return [" ".join(text.split())]
+    try:
+        content = Path(text).expanduser().read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        # A text of several lines may be a private key.
+        shown = "this text" if "\n" in text else repr(printable(text, 60))
+        why = getattr(error, "strerror", None) or "not a path"
+        raise _usage(
+            f"{shown} is neither a public key nor a file with one: {why}",
+            "Give a line such as `ssh-ed25519 AAAA...`, or the path of a .pub file.",
+        ) from None
+    lines = [line.strip() for line in content.splitlines()]
+    found = [line for line in lines if public_key.bare(line)]
+    if not found:
+        raise _usage(
+            f"{printable(text, 60)} holds no public key", "Give the file that ends in .pub."
+        )
+    return found
+
+
+def _seconds(name: str, text: str) -> int:
+    try:
+        return durations.parse(str(text))  # a number is seconds, as in a job's Environment
+    except ValueError as error:
+        raise _usage(f"{name} must be {error}", f'Write it as in {name}="30m".') from None
+
+
+def _names(name: str, given: Sequence[str] | None) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise _usage(f"{name} must be a list", f'Write it as in {name}=["{given}"].')
+    return tuple(given or ())
+
+
+def _usage(what: str, hint: str) -> SmProxyError:
+    return SmProxyError("usage", what, hint)
