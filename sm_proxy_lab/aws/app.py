@@ -8,13 +8,15 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy_lab.aws import kms, mfa, models, s3_signature, validation
+from sm_proxy_lab.aws import kms, mfa, models, validation
 from sm_proxy_lab.aws.ecr.service import Ecr
 from sm_proxy_lab.aws.faults import Faults
 from sm_proxy_lab.aws.http.errors import AwsError, Reply, json_reply, render
 from sm_proxy_lab.aws.http.request import read_json
+from sm_proxy_lab.aws.iam.roles import Roles
 from sm_proxy_lab.aws.logs.service import Logs
 from sm_proxy_lab.aws.logs.store import LogStore
+from sm_proxy_lab.aws.s3 import access
 from sm_proxy_lab.aws.sagemaker.service import SageMaker
 from sm_proxy_lab.aws.ssm.instances import ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 # Each run uses these. The models of the others are loaded when they are first called.
 _WARM = ("sagemaker", "logs", "ssm", "kms")
 
-Operation = Callable[["Call"], "dict[str, Any] | None"]
+Operation = Callable[["Call"], "dict[str, Any] | Reply | None"]
 
 
 class AwsApp:
@@ -54,6 +56,7 @@ class AwsApp:
         self.gateway = gateway
         self.sagemaker = SageMaker(emit)
         self.ecr = Ecr()
+        self.roles = Roles(moto)
         self.logs = Logs(LogStore(), self.faults)
         self.enforcement = enforcement
         managed = ManagedInstances(self.faults, moto.instances, enforcement.agent_reaches)
@@ -64,6 +67,7 @@ class AwsApp:
             "ssm": dict(self.ssm.operations),
             "kms": {"GenerateDataKey": kms.generate, "Decrypt": kms.decrypt},
             "ecr": dict(self.ecr.operations),
+            "iam": dict(self.roles.operations),
         }
 
     def warm(self) -> None:
@@ -107,13 +111,17 @@ class AwsApp:
         self.faults.check(call)
         self._mfa.check(call)
         if call.service == "s3":
-            s3_signature.check(call)
-        if call.service in self._operations:
+            access.check(call, self.roles, self.faults)
+        if call.service == "iam":
+            self.roles.prepare(call)
+        if call.service in self._operations and call.protocol == "json":
             validation.check(call)
         operation = self._operations.get(call.service, {}).get(call.operation)
         if operation is None:
             return self._by_moto(call)
         result = operation(call)
+        if isinstance(result, Reply):
+            return result
         return self._moto(call) if result is None else json_reply(call, result)
 
     def _by_moto(self, call: Call) -> Reply:

@@ -128,5 +128,6 @@ _RESOURCES: dict[str, Callable[[Call, dict[str, Any]], str]] = {
     "ssm": _ssm,
     "sts": _sts,
     "ecr": _ecr,
+    "s3": lambda call, _: f"arn:{call.partition}:s3:::{call.path.strip('/')}",
     "iam": lambda call, _: f"arn:{call.partition}:iam::{ACCOUNT}:*",
 }

@@ -81,12 +81,11 @@ class Moto:
         request = Request.from_primitives(call.method, url, _headers(call), call.body)
         with LOCK:
             status, headers, body = _run(execute, request, call)
+        dropped = {"status", "server", "date", "connection"}
+        if call.method != "HEAD":  # there it is the length of the object
+            dropped.add("content-length")
         content = body.encode() if isinstance(body, str) else bytes(body or b"")
-        kept = {
-            name: str(value)
-            for name, value in headers.items()
-            if name.lower() not in {"status", "content-length", "server", "date", "connection"}
-        }
+        kept = {name: str(value) for name, value in headers.items() if name.lower() not in dropped}
         kept.setdefault("Content-Type", "application/x-amz-json-1.1")
         reply = Reply(int(status), content, kept)
         return wording.amend(call, reply)

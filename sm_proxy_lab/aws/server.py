@@ -125,12 +125,13 @@ def _chunks(reader: BufferedReader) -> list[bytes]:
 
 
 def _wire(reply: Reply, *, method: str, close: bool, skew_s: float = 0) -> bytes:
+    has_length = any(name.lower() == "content-length" for name in reply.headers)
     reason = http.client.responses.get(reply.status, "")
     lines = [
         f"HTTP/1.1 {reply.status} {reason}",
         "Server: Server",
         f"Date: {email.utils.formatdate(time.time() + skew_s, usegmt=True)}",
-        f"Content-Length: {len(reply.body)}",
+        *([] if has_length else [f"Content-Length: {len(reply.body)}"]),
         f"Connection: {'close' if close else 'keep-alive'}",
         *(f"{name}: {value}" for name, value in reply.headers.items()),
     ]

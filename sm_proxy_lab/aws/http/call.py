@@ -6,6 +6,9 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from sm_proxy_lab.machines import role_credentials
+
+JOB_ROLE = role_credentials.ARN.rpartition("/")[2]
 ACCOUNT = "123456789012"
 DEFAULT_REGION = "us-east-1"
 
@@ -53,5 +56,7 @@ class Call:
 
     @property
     def caller(self) -> str:
-        """The caller's ARN: the lab has only one role."""
-        return f"arn:{self.partition}:sts::{ACCOUNT}:assumed-role/LabRole/lab"
+        """The caller's ARN: a job's container has the role of the job, all others the lab's."""
+        inside = self.access_key == role_credentials.ACCESS_KEY
+        role = f"{JOB_ROLE}/SageMaker" if inside else "LabRole/lab"
+        return f"arn:{self.partition}:sts::{ACCOUNT}:assumed-role/{role}"

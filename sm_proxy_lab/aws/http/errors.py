@@ -21,10 +21,13 @@ NAMESPACES = {
 
 
 class AwsError(Exception):
-    """The service refused a call: error code, message and HTTP status."""
+    """The service refused a call: error code, message, HTTP status, and headers of the answer."""
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    def __init__(
+        self, code: str, message: str, status: int = 400, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(f"{code}: {message}")
+        self.headers = headers or {}
         self.code = code
         self.message = message
         self.status = status
@@ -55,7 +58,8 @@ def render(call: Call, error: AwsError) -> Reply:
         headers = _headers(call, "application/json") | {"x-amzn-ErrorType": error.code}
         return Reply(error.status, json.dumps({"message": error.message}).encode(), headers)
     text = {"ec2": _ec2, "rest-xml": _rest_xml}.get(call.protocol, _query)(call, error)
-    return Reply(error.status, text.encode(), _headers(call, "text/xml;charset=UTF-8"))
+    headers = _headers(call, "text/xml;charset=UTF-8") | error.headers
+    return Reply(error.status, text.encode(), headers)
 
 
 def _headers(call: Call, content_type: str) -> dict[str, str]:

@@ -52,7 +52,7 @@ def parse(method: str, target: str, headers: dict[str, str], body: bytes) -> Cal
     else:
         call.service = call.service or "s3"
         call.protocol = "rest-xml" if call.service in {"s3", "route53"} else "rest-json"
-        named = s3_action(method, call.path) if call.service == "s3" else None
+        named = s3_action(method, call.path, query) if call.service == "s3" else None
         call.operation = named or f"{method} {call.path}"
     return call
 

@@ -1,14 +1,46 @@
-"""IAM's names for S3 requests, which have only a method and a path."""
+"""IAM's names for S3 requests, which have only a method, a path and a query."""
 
 from __future__ import annotations
 
-_OBJECT = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
-_BUCKET = {"GET": "ListBucket", "HEAD": "ListBucket", "PUT": "CreateBucket"}
+from urllib.parse import parse_qs
+
+_OBJECT = {
+    "GET": "GetObject",
+    "HEAD": "GetObject",
+    "PUT": "PutObject",
+    "POST": "PutObject",  # the start and the end of an upload in parts
+    "DELETE": "DeleteObject",
+}
+_BUCKET = {
+    "GET": "ListBucket",
+    "HEAD": "ListBucket",
+    "PUT": "CreateBucket",
+    "DELETE": "DeleteBucket",
+}
+# (method, whether the path has a key, word of the query) -> action.
+_BY_QUERY = {
+    ("GET", True, "uploadId"): "ListMultipartUploadParts",
+    ("DELETE", True, "uploadId"): "AbortMultipartUpload",
+    ("GET", False, "location"): "GetBucketLocation",
+    ("GET", False, "uploads"): "ListBucketMultipartUploads",
+    ("GET", False, "versions"): "ListBucketVersions",
+    ("POST", False, "delete"): "DeleteObject",
+}
 
 
-def action(method: str, path: str) -> str | None:
-    """The IAM action of a path-style request; None if this table does not have it."""
+def action(method: str, path: str, query: str = "") -> str | None:
+    """The IAM action of a path-style request; None if these tables do not have it."""
+    bucket, key = place(path)
+    if not bucket:
+        return "ListAllMyBuckets" if method == "GET" else None
+    for word in parse_qs(query, keep_blank_values=True):
+        found = _BY_QUERY.get((method, bool(key), word))
+        if found:
+            return found
+    return (_OBJECT if key else _BUCKET).get(method)
+
+
+def place(path: str) -> tuple[str, str]:
+    """The bucket and the key in a path; empty if it has none."""
     bucket, _, key = path.lstrip("/").partition("/")
-    if key:
-        return _OBJECT.get(method)
-    return _BUCKET.get(method) if bucket else None
+    return bucket, key

@@ -67,9 +67,6 @@ def test_a_bastion_is_found_by_its_tag(lab: Lab, bastion: str) -> None:
 def test_an_unknown_operation_is_refused(lab: Lab) -> None:
     faces = lab.client("rekognition").list_faces
     assert refusal(faces, CollectionId="x")[0] == "UnknownOperationException"
-    simulate = lab.client("iam").simulate_principal_policy
-    code = refusal(
-        simulate, PolicySourceArn="arn:aws:iam::123456789012:role/x", ActionNames=["a:b"]
-    )
+    policies = lab.client("iam").simulate_custom_policy
+    code = refusal(policies, PolicyInputList=["{}"], ActionNames=["a:b"])
     assert code[0] == "InvalidAction"
-    assert lab.client("iam").list_roles()["Roles"] == []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sm_proxy_lab.aws import s3_signature
 from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.http.request import parse
+from sm_proxy_lab.aws.s3 import signature
 from sm_proxy_lab.machines import role_credentials
 
 
@@ -26,5 +26,5 @@ def test_an_incomplete_signature_is_refused(headers: dict[str, str], code: str) 
     )
     call = parse("GET", "/b/k", {"authorization": authorization, "host": "h", **headers}, b"")
     with pytest.raises(AwsError) as refused:
-        s3_signature.check(call)
+        signature.check(call)
     assert refused.value.code == code

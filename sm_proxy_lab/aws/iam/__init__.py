@@ -1,0 +1,1 @@
+"""IAM roles: their policies decide what containers may do, and what Simulate answers."""

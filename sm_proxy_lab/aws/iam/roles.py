@@ -1,0 +1,196 @@
+"""The roles of the account, kept by moto, and what their policies allow.
+
+There are two from the start: the one that the lab's jobs have, and the caller's own. A test changes
+them as it would on AWS, with PutRolePolicy and DeleteRolePolicy.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+from xml.sax.saxutils import escape
+
+from sm_proxy_lab.aws import moto_app, page_tokens
+from sm_proxy_lab.aws.http.call import ACCOUNT, JOB_ROLE, Call
+from sm_proxy_lab.aws.http.errors import NAMESPACES, AwsError, Reply
+from sm_proxy_lab.aws.iam import policies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sm_proxy_lab.aws.iam.policies import Decision
+
+CALLER_ROLE: Final = "LabRole"
+JOB_POLICY: Final = "sm-proxy-lab"
+"""The name of the job role's only policy."""
+NETWORK_ACTIONS: Final = (
+    *("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission"),
+    *("ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"),
+    *("ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups"),
+    *("ec2:DescribeSubnets", "ec2:DescribeVpcs"),
+)
+"""What a job's role needs so that its containers can be in a VPC."""
+_LOGS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+_IMAGES = (
+    *("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken"),
+    "ecr:GetDownloadUrlForLayer",
+)
+_ARN = re.compile(r"arn:[\w-]+:iam::(\d{12}):(role|user|group)/(?:.*/)?([\w+=,.@-]+)")
+_PAGE: Final = 100
+
+
+def job_policy(partition: str = "aws") -> dict[str, Any]:
+    """The document of the job role's policy: data in any bucket, logs, images, a VPC."""
+    allow = {"Effect": "Allow", "Resource": "*"}
+    buckets = f"arn:{partition}:s3:::*"
+    data = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject"]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": data, "Resource": buckets},
+            {**allow, "Action": ["cloudwatch:PutMetricData", *_LOGS, *_IMAGES]},
+            {**allow, "Action": list(NETWORK_ACTIONS)},
+        ],
+    }
+
+
+class Roles:
+    """Reads and judges the roles."""
+
+    def __init__(self, moto: Callable[[Call], Reply]) -> None:
+        self._moto = moto
+        self._made: set[str] = set()
+        self._lock = threading.Lock()
+        self.operations = {"SimulatePrincipalPolicy": self._simulate}
+
+    def prepare(self, call: Call) -> None:
+        """Make the lab's two roles, unless the partition has them already."""
+        with self._lock:
+            if call.partition in self._made:
+                return
+            self._made.add(call.partition)
+            everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+            self._make(call, JOB_ROLE, {"Service": "sagemaker.amazonaws.com"}, job_policy())
+            root = {"AWS": f"arn:{call.partition}:iam::{ACCOUNT}:root"}
+            self._make(call, CALLER_ROLE, root, {"Statement": [everything]})
+
+    def _make(
+        self, call: Call, name: str, principal: dict[str, str], policy: dict[str, Any]
+    ) -> None:
+        trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+        document = {"Version": "2012-10-17", "Statement": [trust]}
+        policy = {"Version": "2012-10-17", **policy}
+        requests: dict[str, dict[str, Any]] = {
+            "CreateRole": {"AssumeRolePolicyDocument": document},
+            "PutRolePolicy": {"PolicyName": JOB_POLICY, "PolicyDocument": policy},
+        }
+        for operation, more in requests.items():
+            form: dict[str, str] = {"Action": operation, "RoleName": name}
+            for member, value in more.items():
+                form[member] = value if isinstance(value, str) else json.dumps(value)
+            form["Version"] = "2010-05-08"
+            kind = {"content-type": "application/x-www-form-urlencoded"}
+            body = urlencode(form).encode()
+            made = Call(
+                "POST", "/", "", kind, body, "iam", operation, call.region, protocol="query"
+            )
+            self._moto(made)
+
+    def trusts_sagemaker(self, call: Call, arn: str) -> bool:
+        """Whether SageMaker may assume a role; False if there is no such role."""
+        role = self._role(call, arn)
+        if role is None:
+            return False
+        document = json.loads(role.assume_role_policy_document)
+        return policies.trusts(document, "sagemaker.amazonaws.com")
+
+    def decide(self, call: Call, arn: str, action: str, resource: str) -> Decision:
+        """What the policies of a role say about an action.
+
+        Raises:
+            KeyError: There is no such role.
+        """
+        role = self._role(call, arn)
+        if role is None:
+            raise KeyError(arn)
+        return policies.decide(_documents(role), action, resource)
+
+    def _role(self, call: Call, arn: str) -> Any | None:
+        self.prepare(call)
+        found = _ARN.fullmatch(arn)
+        if not found or found[1] != ACCOUNT or found[2] != "role":
+            return None
+        from moto.iam.models import iam_backends  # noqa: PLC0415
+
+        with moto_app.LOCK:
+            roles = list(iam_backends[ACCOUNT][call.partition].get_roles())
+        return next((role for role in roles if role.arn == arn), None)
+
+    def _simulate(self, call: Call) -> Reply:
+        arn = call.params.get("PolicySourceArn", "")
+        found = _ARN.fullmatch(arn)
+        if not found:
+            message = f"Invalid Entity Arn: {arn} does not clearly define entity type and name."
+            raise AwsError("InvalidInput", message)
+        role = self._role(call, arn)
+        if role is None:
+            message = f"The {found[2]} with name {found[3]} cannot be found."
+            raise AwsError("NoSuchEntity", message, 404)
+        documents = _documents(role)
+        results = [
+            _result(action, resource, policies.decide(documents, action, resource))
+            for action in _members(call, "ActionNames")
+            for resource in _members(call, "ResourceArns") or ["*"]
+        ]
+        size = int(call.params.get("MaxItems", _PAGE))
+        invalid = AwsError("InvalidInput", "Invalid Marker")
+        shown, marker = page_tokens.page(results, call.params.get("Marker"), size, invalid)
+        return _simulated(call, "".join(shown), marker)
+
+
+def _documents(role: Any) -> dict[str, dict[str, Any]]:
+    """The names and documents of a role's policies."""
+    inline = {name: json.loads(document) for name, document in role.policies.items()}
+    attached: dict[str, dict[str, Any]] = {}
+    for policy in role.managed_policies.values():
+        document = next(version.document for version in policy.versions if version.is_default)
+        attached[policy.name] = json.loads(document) if isinstance(document, str) else document
+    return inline | attached
+
+
+def _members(call: Call, name: str) -> list[str]:
+    """The values of a list in a query request, in their order."""
+    prefix = f"{name}.member."
+    found = {key: value for key, value in call.params.items() if key.startswith(prefix)}
+    return [found[key] for key in sorted(found, key=lambda key: int(key.rpartition(".")[2]))]
+
+
+def _result(action: str, resource: str, decision: Decision) -> str:
+    matched = "".join(
+        f"<member><SourcePolicyId>{escape(name)}</SourcePolicyId>"
+        "<SourcePolicyType>IAM Policy</SourcePolicyType></member>"
+        for name in decision.matched
+    )
+    missing = "".join(f"<member>{escape(key)}</member>" for key in decision.missing)
+    return (
+        f"<member><EvalActionName>{escape(action)}</EvalActionName>"
+        f"<EvalResourceName>{escape(resource)}</EvalResourceName>"
+        f"<EvalDecision>{decision.outcome}</EvalDecision>"
+        f"<MatchedStatements>{matched}</MatchedStatements>"
+        f"<MissingContextValues>{missing}</MissingContextValues></member>"
+    )
+
+
+def _simulated(call: Call, results: str, marker: str | None) -> Reply:
+    more = f"<Marker>{marker}</Marker>" if marker else ""
+    text = (
+        f'<SimulatePrincipalPolicyResponse xmlns="{NAMESPACES["iam"]}">'
+        f"<SimulatePrincipalPolicyResult><IsTruncated>{str(bool(marker)).lower()}</IsTruncated>"
+        f"{more}<EvaluationResults>{results}</EvaluationResults></SimulatePrincipalPolicyResult>"
+        f"<ResponseMetadata><RequestId>{call.request_id}</RequestId></ResponseMetadata>"
+        "</SimulatePrincipalPolicyResponse>"
+    )
+    return Reply(200, text.encode(), {"Content-Type": "text/xml"})
