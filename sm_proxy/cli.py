@@ -24,6 +24,7 @@ COMMANDS = {
     "connect": "act as ssh's ProxyCommand: tunnel stdin and stdout into a job's container",
     "resolve": "show what a host name stands for: job, node, address, host keys",
     "wait": "wait until a job's container can be reached",
+    "relaunch": "run a job again, with ssh on",
     "list": "show running and recent jobs, and whether ssh can reach them",
     "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",

@@ -57,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         job.add_argument(f"--{name}", type=_ids, action="extend", metavar=metavar, help=text)
     options.add_timeout(parser)
     parser.add_argument(
+        "--yes", action="store_true", help="go on although ssh will probably not reach the job"
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="show what would change, and change nothing"
     )
     options.add_json(parser)

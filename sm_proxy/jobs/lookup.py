@@ -21,7 +21,7 @@ only that kind: 1 call for an exact name, 3 for a part of one, 3 if there is non
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,31 +30,38 @@ from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import kinds
 from sm_proxy.jobs.hostname import Target
-from sm_proxy.jobs.job import Job, Summary
+from sm_proxy.jobs.job import Job, Phase, Summary
 from sm_proxy.jobs.kinds._calls import PAGE, UnseenError
 from sm_proxy.local import debug_log
 
 LATEST: Final = "latest"
+ALIVE: Final[tuple[Phase, ...]] = ("running", "starting")
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,62}")
 """Names from a List call go into file names and further calls, so we check them."""
 _SHOWN: Final = 3
 
 
-def find(aws: Aws, target: Target, on_status: Callable[[str], None] = lambda _: None) -> Job:
+def find(
+    aws: Aws,
+    target: Target,
+    on_status: Callable[[str], None] = lambda _: None,
+    phases: Sequence[Phase] = ALIVE,
+) -> Job:
     """The job that a name means.
 
     The beginning of a name means the newest running job with that beginning, else the newest
-    starting one, else the only one.
+    starting one, else the only one. `latest` means the newest of those.
 
     Args:
         aws: for the calls.
         target: the name.
         on_status: takes a line if the job's name is not the one that was typed.
+        phases: to look for, in place of running and starting.
 
     Raises:
         SmProxyError: `job-not-found`, `job-ambiguous`, or a call failed.
     """
-    return _Search(aws, target).run(on_status)
+    return _Search(aws, target, tuple(phases)).run(on_status)
 
 
 @dataclass
@@ -64,12 +71,14 @@ class _Search:
     Attributes:
         aws: for the calls.
         target: the name.
+        phases: of the jobs to prefer, the best first.
         unseen: what is denied, in words such as "endpoints", for the message.
         near: names to suggest if none matches.
     """
 
     aws: Aws
     target: Target
+    phases: tuple[Phase, ...] = ALIVE
     unseen: list[str] = field(default_factory=list)
     near: list[Summary] = field(default_factory=list)
 
@@ -110,7 +119,7 @@ class _Search:
     def _candidates(self, kind: Kind) -> list[Summary]:
         """The jobs that the name may mean, the newest first."""
         if self.target.job == LATEST:
-            return self._list(kind, live=True)
+            return self._list(kind, live=self._wants_live)
         found = self._meant(self._listed(kind, self.target.job))
         if found or _every(kind) in self.unseen:
             return found
@@ -137,6 +146,10 @@ class _Search:
             return []
         return [item for item in found if _NAME.fullmatch(item.name)]
 
+    @property
+    def _wants_live(self) -> bool:
+        return self.phases == ALIVE
+
     def _meant(self, listed: list[Summary]) -> list[Summary]:
         typed = self.target.job.lower()
         same = [item for item in listed if item.name.lower() == typed]
@@ -144,10 +157,10 @@ class _Search:
 
     def _choose(self, found: list[Summary]) -> tuple[Summary | None, str]:
         """The job that is meant, and words about other candidates."""
-        for phase in ("running", "starting"):
-            if alive := [item for item in found if item.phase == phase]:
-                others = f", the newest of {len(alive)} {phase}" if len(alive) > 1 else ""
-                return alive[0], others
+        for phase in self.phases:
+            if same := [item for item in found if item.phase == phase]:
+                others = f", the newest of {len(same)} {phase}" if len(same) > 1 else ""
+                return same[0], others
         if self.target.job == LATEST or not found:
             return None, ""
         if len(found) == 1:
@@ -156,8 +169,8 @@ class _Search:
         more = ", ..." if len(found) > _SHOWN else ""
         raise SmProxyError(
             "job-ambiguous",
-            f"{self.target.job} may be any of {len(found)} jobs, and none of them runs:"
-            f" {shown}{more}",
+            f"{self.target.job} may be any of {len(found)} jobs, and none of them"
+            f" {'runs' if self._wants_live else 'has failed'}: {shown}{more}",
             "Write the whole name.",
         )
 
@@ -166,7 +179,7 @@ class _Search:
         *others, last = (kinds.of(kind).NOUN for kind in self._asked)
         what = f"{', '.join(others)}{' or ' if others else ''}{last} {self.target.job}"
         if self.target.job == LATEST:
-            what = f"running {last}"
+            what = f"{self.phases[0]} {last}"
         unseen = f"; access to {' and '.join(self.unseen)} is denied" if self.unseen else ""
         return SmProxyError("job-not-found", f"there is no {what} in {where}{unseen}", self._hint())
 

@@ -287,3 +287,15 @@ def test_an_unknown_job_is_an_error() -> None:
         lookup.find(aws, target, lambda _: None)
     assert caught.value.code == "job-not-found"
     assert "--region" in caught.value.hint
+
+
+def test_a_failed_job_is_preferred_where_one_is_wanted() -> None:
+    aws = Account({"bert-3": "Training", "bert-2": "Failed", "bert-1": "Failed"})
+    messages: list[str] = []
+    for typed in ("sm-bert", "sm-latest"):
+        job = lookup.find(aws, parse(typed, "sm-"), messages.append, ("failed",))
+        assert (job.name, messages.pop()) == (
+            "bert-2",
+            f"{typed} is bert-2, the newest of 2 failed",
+        )
+    assert found(aws, "sm-bert")[0].name == "bert-3"

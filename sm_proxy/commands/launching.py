@@ -1,0 +1,168 @@
+"""What `relaunch` and `launch FILE` share: show a prepared job, or create it and wait for ssh."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.inventory import trial
+from sm_proxy.jobs import hostname
+from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.hostname import Target
+from sm_proxy.launch import diff, prepare
+from sm_proxy.launch.changes import Change
+from sm_proxy.launch.prepare import Prepared
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
+from sm_proxy.local.signals import Hangup
+from sm_proxy.settings import Settings, contexts
+
+_OVER: Final = frozenset({"job-ended", "job-failed", "job-not-found"})
+_SHORT: Final = 40
+_SHOWN: Final = 600
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A job that is ready to be created.
+
+    Attributes:
+        prepared: its request.
+        changes: all that differs from what the user named, with reasons.
+        target: its host name.
+    """
+
+    prepared: Prepared
+    changes: tuple[Change, ...]
+    target: Target
+
+    def data(self, *, submitted: bool) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "operation": self.prepared.operation,
+            "request": self.prepared.made.request,
+            "changes": [change.as_data for change in self.changes],
+            "job": self.target.job,
+            "host": self.target.host,
+            "submitted": submitted,
+        }
+
+
+def target_of(settings: Settings, name: str, kind: str) -> Target:
+    """The host name of a new job. Only training jobs are found by their plain name at once.
+
+    Raises:
+        SmProxyError: `bad-name`, it is not a job's name; `usage`, ssh would use another context.
+    """
+    target = hostname.compose(settings.prefix, name, kind=None if kind == "training" else kind)
+    known = contexts.read(settings.ssh_config_file)
+    other = contexts.prefix_of(target.host, known)
+    if settings.prefix in known and other != settings.prefix:
+        raise SmProxyError(
+            "usage",
+            f"ssh would look for {target.host} among the hosts of the prefix {other}",
+            "Choose another name with --name.",
+        )
+    return target
+
+
+def show(launch: Launch) -> Result:
+    """For `--dry-run`: what would differ, and no change in AWS."""
+    text = diff.render(launch.changes, coloured=output.takes_colours())
+    return Result(launch.data(submitted=False), text or "nothing changes: the job has ssh already")
+
+
+def summarize(changes: Sequence[Change]) -> str:
+    """One line that names everything that differs."""
+    variables = [change for change in changes if change.path.startswith("Environment.")]
+    parts = [_short(change) for change in changes if change not in variables]
+    if variables:
+        noun = "variable" if len(variables) == 1 else "variables"
+        parts.append(f"Environment ({len(variables)} {noun})")
+    return printable(", ".join(parts) or "nothing", _SHOWN)
+
+
+def create(
+    launch: Launch,
+    aws: Aws,
+    settings: Settings,
+    timeout_s: float,
+    before: Callable[[], None] = lambda: None,
+) -> Result:
+    """Create the job and wait until ssh reaches it. The last line of the text is the ssh command.
+
+    Args:
+        launch: what to create.
+        aws: for the calls.
+        settings: of this run.
+        timeout_s: how long to wait for ssh, in seconds.
+        before: what must happen before the job is created.
+
+    Returns:
+        After the job has been created, also an error is part of the result.
+
+    Raises:
+        SmProxyError: the job could not be created.
+    """
+    host = launch.target.host
+    _warn_without_block(settings, host)
+    with _interrupted(f"{launch.target.job} is not created yet"):
+        before()
+    # The name is shown first: whoever kills us now must know which job to look for.
+    output.status(f"creating {launch.target.job}; end it with: sm-proxy stop {host}")
+    with _interrupted(f"{launch.target.job} may have been created: sm-proxy stop {host} ends it"):
+        prepare.submit(aws, launch.prepared, output.status)
+    data = launch.data(submitted=True)
+    try:
+        with (
+            _interrupted(
+                f"{launch.target.job} runs on: sm-proxy wait {host}, sm-proxy stop {host}"
+            ),
+            trial.no_session_left_open(),
+        ):
+            found = trial.wait_until_answering(
+                launch.target, settings, aws, timeout_s, output.status
+            )
+    except SmProxyError as error:
+        return Result(data, exit_status=1, failure=_with_way_to_stop(error, host))
+    return Result(data, _ssh_command(found, settings))
+
+
+def _short(change: Change) -> str:
+    values = [value for value in (change.before, change.after) if value is not None]
+    if change.after is None:
+        return f"no {change.path}"
+    if any(isinstance(value, dict | list) or len(str(value)) > _SHORT for value in values):
+        return change.path
+    return f"{change.path} {' -> '.join(map(str, values))}"
+
+
+def _warn_without_block(settings: Settings, host: str) -> None:
+    if settings.prefix not in contexts.read(settings.ssh_config_file):
+        output.status(f"ssh does not know {host} yet: run `sm-proxy config write` meanwhile")
+
+
+def _with_way_to_stop(error: SmProxyError, host: str) -> SmProxyError:
+    if error.code in _OVER:
+        return error
+    hint = f"{error.hint} The job runs on, and is billed: sm-proxy stop {host} ends it.".lstrip()
+    return SmProxyError(error.code, error.message, hint)
+
+
+def _ssh_command(found: Container, settings: Settings) -> str:
+    other = found.user not in {None, settings.user}
+    return f"ssh {found.user}@{found.host}" if other else f"ssh {found.host}"
+
+
+@contextlib.contextmanager
+def _interrupted(words: str) -> Iterator[None]:
+    """Tell what is left behind if the user ends us."""
+    try:
+        yield
+    except (KeyboardInterrupt, Hangup):
+        output.status(words)
+        raise

@@ -1,0 +1,102 @@
+"""`sm-proxy relaunch`: runs a job again, with ssh on, without a new image and without its code."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import launch_options, launching
+from sm_proxy.commands.launching import Launch
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import hostname, lookup
+from sm_proxy.jobs.job import Job
+from sm_proxy.launch import checkpoints, old_job, relaunch
+from sm_proxy.launch.old_job import OldJob, UnreadMembers
+from sm_proxy.launch.relaunch import Choices, Plan
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`relaunch JOB` and its options."""
+    # `host`: the settings of its context are loaded by this name.
+    parser.add_argument("host", metavar="JOB", help="a job's name or host name, such as sm-myjob")
+    parser.add_argument("--name", help="of the new job (default: JOB-ssh- and 4 hex digits)")
+    launch_options.add_size(parser)
+    parser.add_argument(
+        "--checkpoints",
+        choices=checkpoints.MODES,
+        default="copy",
+        help="start from a copy of them, in their place, or without (default: copy)",
+    )
+    parser.add_argument(
+        "--spot", action="store_true", help="stay on spot instances (default: on demand)"
+    )
+    launch_options.add_arguments(parser)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
+    """Plan, show three lines, create the job, wait, and print the ssh command."""
+    aws = Aws(settings.profile, settings.region)
+    unread = UnreadMembers(aws.session)
+    old = old_job.read(aws, _find(aws, args.host, settings), unread)
+    name = args.name or relaunch.default_name(old.job.name)
+    target = launching.target_of(settings, name, old.job.kind)
+    choices = Choices(
+        name=name,
+        checkpoints=args.checkpoints,
+        spot=args.spot,
+        smaller=args.smaller,
+        instance_type=args.instance_type,
+        entrypoint=args.entrypoint,
+        sure=args.yes,
+    )
+    ssh = launch_options.ssh_of(args, settings, output.status)
+    plan = relaunch.plan(aws, old, choices, ssh, settings=settings, on_status=output.status)
+    launch = Launch(plan.prepared, plan.changes, target)
+    _tell(old, plan)
+    if args.dry_run:
+        return launching.show(launch)
+    before = partial(_copy, aws, plan) if plan.copy else lambda: None
+    return launching.create(launch, aws, settings, args.timeout, before)
+
+
+def _find(aws: Aws, typed: str, settings: Settings) -> Job:
+    """The job that is meant, the newest failed one if there are several.
+
+    The name of a job may itself begin with the prefix.
+    """
+    named = hostname.parse(f"{settings.prefix}{typed}", settings.prefix)
+    if named.kind is not None:
+        old_job.operation_of(named.kind)  # refuses a kind before any call
+    if typed.startswith(settings.prefix):
+        host = hostname.parse(typed, settings.prefix)
+        try:
+            return lookup.find(aws, host, output.status, ("failed",))
+        except SmProxyError as error:
+            if error.code != "job-not-found":
+                raise
+            first = error
+        try:
+            return lookup.find(aws, named, output.status, ("failed",))
+        except SmProxyError as error:
+            raise first if error.code == "job-not-found" else error from None
+    return lookup.find(aws, named, output.status, ("failed",))
+
+
+def _tell(old: OldJob, plan: Plan) -> None:
+    """Three lines: what changes, what it costs, what cannot be the same; and what AWS told us."""
+    if not old.job.over:
+        output.status(f"{old.job.noun} {old.job.name} is {old.job.status}: a copy of it starts")
+    output.status(f"what changes: {launching.summarize(plan.changes)}")
+    output.status(f"what cannot be the same: {'; '.join(plan.lost)}")
+    for line in filter(None, (plan.outlook, *plan.prepared.notes)):
+        output.status(line)
+
+
+def _copy(aws: Aws, plan: Plan) -> None:
+    if plan.copy:
+        output.status(f"copying {plan.copy}")
+        checkpoints.copy(aws, plan.copy, output.status)

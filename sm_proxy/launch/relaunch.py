@@ -1,0 +1,162 @@
+"""The plan for running a job again with ssh: made before anything is changed in AWS."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs.hostname import NAME_LIMIT
+from sm_proxy.launch import checkpoints, described, prepare, sizes, warm_pool
+from sm_proxy.launch.caller import Caller
+from sm_proxy.launch.changes import Change, Draft, Path
+from sm_proxy.launch.checkpoints import Copy, Mode
+from sm_proxy.launch.old_job import OldJob
+from sm_proxy.launch.prepare import Prepared
+from sm_proxy.launch.request import Ssh
+from sm_proxy.settings import Settings
+
+_SPOT: Final[Path] = ("EnableManagedSpotTraining",)
+_SPOT_WAIT: Final[Path] = ("StoppingCondition", "MaxWaitTimeInSeconds")
+_DIGITS: Final = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """How the new job differs from the old one, beside ssh.
+
+    Attributes:
+        name: of the new job.
+        checkpoints: see `checkpoints.move`.
+        spot: stay on spot instances.
+        smaller: see `sizes.shrink`.
+        instance_type: another type; None for the old one.
+        entrypoint: what the image runs, if the user says so.
+        sure: see `prepare.prepare`.
+    """
+
+    name: str
+    checkpoints: Mode = "copy"
+    spot: bool = False
+    smaller: bool = False
+    instance_type: str | None = None
+    entrypoint: tuple[str, ...] | None = None
+    sure: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A relaunch that is ready to start.
+
+    Attributes:
+        prepared: the request with ssh.
+        changes: all differences from the old job, with reasons.
+        copy: checkpoints to copy first; None if there are none.
+        lost: what cannot be as it was, in words.
+        outlook: on the start of the job, one sentence; may be empty.
+    """
+
+    prepared: Prepared
+    changes: tuple[Change, ...]
+    copy: Copy | None
+    lost: tuple[str, ...]
+    outlook: str
+
+
+def default_name(old: str) -> str:
+    """`<job cut to fit>-ssh-<4 hex digits>`."""
+    end = f"-ssh-{secrets.token_hex(_DIGITS // 2)}"
+    return old[: NAME_LIMIT - len(end)].rstrip("-") + end
+
+
+def plan(
+    aws: Caller,
+    old: OldJob,
+    choices: Choices,
+    ssh: Ssh,
+    *,
+    settings: Settings,
+    on_status: Callable[[str], None],
+) -> Plan:
+    """Make the request for the new job. This makes no change in AWS.
+
+    Args:
+        aws: for the calls.
+        old: the job to run again.
+        choices: how the new one differs.
+        ssh: what is wanted of ssh.
+        settings: of this run.
+        on_status: takes a line for people.
+
+    Raises:
+        SmProxyError: the job cannot get ssh, see `prepare.prepare`, or a choice does not fit it.
+    """
+    shape = described.request_shape(aws.session, old.operation)
+    draft = Draft(described.request_from(old.description, old.tags, shape))
+    described.rename(draft, old.operation, choices.name)
+    _choose_market(draft, old, spot=choices.spot)
+    if choices.smaller:
+        sizes.shrink(draft, old.operation, shape)
+    if choices.instance_type:
+        sizes.set_type(draft, old.operation, choices.instance_type)
+    if choices.checkpoints == "same" and not old.job.over:
+        _refuse_two_writers(draft, old)
+    copy = checkpoints.move(draft, choices.checkpoints, choices.name, aws)
+    prepared = prepare.prepare(
+        aws,
+        old.operation,
+        draft.request,
+        ssh,
+        settings=settings,
+        entrypoint=choices.entrypoint,
+        sure=choices.sure,
+        on_status=on_status,
+    )
+    changes = (*described.left_out(old.description), *draft.changes, *prepared.made.changes)
+    request = prepared.made.request
+    return Plan(
+        prepared,
+        changes,
+        copy if copy and copy.objects else None,
+        tuple(_lost(old, draft, choices)),
+        warm_pool.outlook(old.description, request),
+    )
+
+
+def _choose_market(draft: Draft, old: OldJob, *, spot: bool) -> None:
+    if spot and not draft.get(_SPOT):
+        raise SmProxyError(
+            "usage",
+            f"{old.job.noun} {old.job.name} did not run on spot instances",
+            "Leave --spot out.",
+        )
+    if spot or not draft.get(_SPOT):
+        return
+    why = "AWS may take a spot instance away while you are logged in (--spot keeps it)"
+    draft.set(_SPOT, value=False, why=why)
+    draft.set(_SPOT_WAIT, None, "only spot jobs have it")
+
+
+def _refuse_two_writers(draft: Draft, old: OldJob) -> None:
+    if draft.get(("CheckpointConfig",)):
+        raise SmProxyError(
+            "usage",
+            f"{old.job.noun} {old.job.name} still runs, and both jobs would write to the same"
+            " checkpoints",
+            "Use --checkpoints copy or none, or stop the old job first.",
+        )
+
+
+def _lost(old: OldJob, draft: Draft, choices: Choices) -> list[str]:
+    """What cannot be as it was, in words."""
+    found = [*old.lost, "session tags, which AWS does not tell"]
+    if choices.smaller and (names := sizes.needs_several_nodes(draft.request)):
+        found.append(f"the distribution over several nodes ({', '.join(names)})")
+    # Only processing jobs have these. Unlike a model's path, theirs lack the job's name.
+    outputs = draft.get(("ProcessingOutputConfig", "Outputs")) or ()
+    places = [item["S3Output"]["S3Uri"] for item in outputs if "S3Output" in item]
+    if places:
+        found.append(f"the old outputs: the new ones go to the same place ({', '.join(places)})")
+    return found
