@@ -34,6 +34,7 @@ COMMANDS = {
     "inspect": "show a job's machine: GPUs, disks, memory, network, processes",
     "go": "let a waiting container start the job's program",
     "done": "end a container that is kept for you",
+    "stop": "end a job, which is billed until then",
     "container": "write our files for a training image into its build context",
     "doctor": "diagnose connection problems and suggest fixes",
     "demo": "show an ssh connection from start to end, on an embedded AWS",

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 KINDS: Final[dict[str, tuple[str, ...]]] = {
-    "training": ("DescribeTrainingJob", "ListTrainingJobs"),
-    "processing": ("DescribeProcessingJob", "ListProcessingJobs"),
-    "transform": ("DescribeTransformJob", "ListTransformJobs", "DescribeModel"),
+    "training": ("DescribeTrainingJob", "ListTrainingJobs", "StopTrainingJob"),
+    "processing": ("DescribeProcessingJob", "ListProcessingJobs", "StopProcessingJob"),
+    "transform": (
+        *("DescribeTransformJob", "ListTransformJobs", "DescribeModel", "StopTransformJob"),
+    ),
     "endpoint": ("DescribeEndpoint", "ListEndpoints", "DescribeEndpointConfig", "DescribeModel"),
 }
 """In the order in which a name without a kind is looked up.

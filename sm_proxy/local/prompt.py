@@ -27,6 +27,31 @@ class NobodyToAskError(Exception):
     """There is no terminal and no askpass program, or the user gave no answer."""
 
 
+def at_terminal() -> bool:
+    """Whether stdin and stderr are a terminal, so that a command can ask there."""
+    # AttributeError: both are None if Python was started with them closed.
+    try:
+        return sys.stdin.isatty() and sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def confirm(question: str) -> bool:
+    """Ask a yes-or-no question of a command that has stdin to itself; anything but yes is no.
+
+    Args:
+        question: one line; we append the possible answers.
+
+    Raises:
+        NobodyToAskError: stdin or stderr is not a terminal.
+    """
+    if not at_terminal():
+        raise NobodyToAskError("there is no terminal to ask on")
+    sys.stderr.write(f"{printable(question)} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
 def ask(question: str, *, terminal: bool = True) -> str:
     """Ask a question and return the answer, which is not echoed.
 

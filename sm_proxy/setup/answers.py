@@ -13,6 +13,7 @@ from typing import Any
 
 from sm_proxy.aws import profiles
 from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.local import prompt
 from sm_proxy.settings import Settings
 from sm_proxy.settings.schema import is_region
 
@@ -66,12 +67,7 @@ def ask_missing(settings: Settings, ask: Ask | None) -> dict[str, Any]:
 
 def terminal_asker() -> Ask | None:
     """A function that asks, if stdin and stderr are a terminal; else None."""
-    # AttributeError: both are None if Python was started with them closed.
-    try:
-        at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
-    except (AttributeError, ValueError):
-        at_terminal = False
-    return _ask_on_terminal if at_terminal else None
+    return _ask_on_terminal if prompt.at_terminal() else None
 
 
 def _profile(settings: Settings, ask: Ask | None) -> str | None:

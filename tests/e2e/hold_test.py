@@ -76,3 +76,19 @@ def test_a_job_waits_for_go_and_stays_after_its_failure_until_done(lab: Lab) -> 
     job.until("Failed")
     reason = lab.python(f"answer = describe({job.name!r})['FailureReason']")
     assert "exit code: 9" in reason.lower()
+
+
+def test_stop_ends_a_job_that_is_kept(lab: Lab) -> None:
+    kept = {"SM_PROXY_KEEP_FAILURE": "10m"}
+    words = ("/opt/sm-proxy/entrypoint.sh", "/bin/sh", "-c", "exit 9")
+    job = lab.launch("forgotten", *words, environment=kept)
+    await_true(lambda: "the container stays for 600 s" in job.log(), 60, job.log)
+    refused = lab.sm_proxy("stop", job.host)
+    assert (refused.returncode, code_of(refused)) == (1, "usage")
+    done = lab.sm_proxy("stop", job.host, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["data"]["stopped"] is True
+    job.until("Stopped")
+    again = lab.sm_proxy("stop", job.host, "--yes")
+    assert again.returncode == 0, again.stderr
+    assert b"has ended already" in again.stdout

@@ -26,9 +26,13 @@ from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.jobs.kinds import _calls
 
 NOUN, NODES_ARE_NAMED, CAN_BE_KEPT, ONE_STATUS_IS_LIVE = "hub", True, True, True
+CAN_BE_RELAUNCHED = False
 
 def describe_call(name):
     return "DescribeHub", {"HubName": name}
+
+def stop_call(name):
+    return "StopHub", {"HubName": name}
 
 def describe(aws, name, known=None):
     answer = _calls.describe_if_there(aws, *describe_call(name))
@@ -55,7 +59,7 @@ from pathlib import Path
 
 from sm_proxy.aws import job_kinds
 
-row = '    "hub": ("DescribeHub", "ListHubs"),'
+row = '    "hub": ("DescribeHub", "ListHubs", "StopHub"),'
 lines = Path(job_kinds.__file__).read_text().replace("\\n}", f"\\n{row}\\n}}", 1)
 exec(lines, vars(job_kinds))
 import sm_proxy.jobs.kinds
@@ -78,6 +82,8 @@ assert (target.kind, found.noun) == ("hub", "hub")
 assert [item.kind for item in listing.list_all(aws, print)] == ["hub"]
 assert {"DescribeHub", "ListHubs"} <= set(models.OPERATIONS["sagemaker"])
 assert [name for name, _ in account.describe_call_stage(target)] == ["sagemaker:DescribeHub"]
+assert kinds.of("hub").stop_call("x") == ("StopHub", {"HubName": "x"})
+assert "StopHub" in models.OPERATIONS["sagemaker"]
 assert kinds.of("hub").streams(found, "algo-1").group == "/hubs"
 assert "hub" in host_patterns._LABELS
 assert json_records.from_record(Job, json_records.to_record(found)) == found

@@ -171,3 +171,47 @@ def test_an_interrupted_question_restores_the_echo() -> None:
     assert terminal.child.wait(60) == 0
     assert terminal.echoes()
     terminal.output()
+
+
+CONFIRMING = """
+import os, sys
+from sm_proxy.local import prompt
+try:
+    print(prompt.confirm("really \\x1b[2J now?"))
+except prompt.NobodyToAskError as error:
+    print("nobody:", error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "means"), [(b"y\n", "True"), (b"Yes\n", "True"), (b"\n", "False"), (b"yo\n", "False")]
+)
+def test_only_yes_confirms(typed: bytes, means: str) -> None:
+    master, slave = pty.openpty()
+    try:
+        os.write(master, typed)
+        done = subprocess.run(
+            [sys.executable, "-c", CONFIRMING],
+            stdin=slave,
+            stderr=slave,
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=60,
+        )
+        shown = os.read(master, 4096)
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert done.stdout.decode().strip() == means
+    assert b"really \xef\xbf\xbd[2J now? [y/N] " in shown
+
+
+def test_without_a_terminal_nobody_can_confirm() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CONFIRMING],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == b"nobody: there is no terminal to ask on\n"

@@ -37,11 +37,22 @@ class JobKind(Protocol):
         """Whether a container may outlive its program: the service ends those of other kinds."""
 
     @property
+    def CAN_BE_RELAUNCHED(self) -> bool:  # noqa: N802
+        """Whether `sm-proxy relaunch` can run such a job again."""
+
+    @property
     def ONE_STATUS_IS_LIVE(self) -> bool:  # noqa: N802
         """Whether `recent(live=True)` lists all that have not ended; it filters by one status."""
 
     def describe_call(self, name: str) -> tuple[str, dict[str, str]]:
         """The operation that describes the job of that name, and its parameters."""
+
+    def stop_call(self, name: str) -> tuple[str, dict[str, str]]:
+        """The operation that ends the job of that name, and its parameters.
+
+        Raises:
+            SmProxyError: `unsupported`, with the way to end one of this kind.
+        """
 
     def describe(self, aws: Aws, name: str, known: Job | None = None) -> Job | None:
         """The job of exactly that name; None if there is none.

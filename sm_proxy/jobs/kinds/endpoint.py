@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import console_url
 from sm_proxy.jobs.job import Job, Phase, Summary
 from sm_proxy.jobs.kinds import _calls
@@ -17,6 +18,7 @@ from sm_proxy.jobs.times import first_time
 NOUN: Final = "endpoint"
 NODES_ARE_NAMED: Final = False
 CAN_BE_KEPT: Final = False
+CAN_BE_RELAUNCHED: Final = False
 ONE_STATUS_IS_LIVE: Final = False
 """An endpoint serves in several statuses; one that has ended is deleted."""
 _GROUP: Final = "/aws/sagemaker/Endpoints/"
@@ -38,6 +40,19 @@ _PATTERN: Final = re.compile(rf"[a-zA-Z0-9-]{{1,63}}/(?P<node>{INSTANCE})")
 def describe_call(name: str) -> tuple[str, dict[str, str]]:
     """DescribeEndpoint."""
     return "DescribeEndpoint", {"EndpointName": name}
+
+
+def stop_call(name: str) -> NoReturn:
+    """Refuse: an endpoint serves until somebody deletes it, and others may depend on it.
+
+    Raises:
+        SmProxyError: `unsupported`.
+    """
+    raise SmProxyError(
+        "unsupported",
+        f"{NOUN} {name} cannot be stopped: it serves, and is billed, until it is deleted",
+        f"Delete it with: aws sagemaker delete-endpoint --endpoint-name {name}",
+    )
 
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:

@@ -15,6 +15,7 @@ from sm_proxy.jobs.times import first_time
 NOUN: Final = "processing job"
 NODES_ARE_NAMED: Final = True
 CAN_BE_KEPT: Final = True
+CAN_BE_RELAUNCHED: Final = True
 ONE_STATUS_IS_LIVE: Final = True
 _GROUP: Final = "/aws/sagemaker/ProcessingJobs"
 
@@ -22,6 +23,11 @@ _GROUP: Final = "/aws/sagemaker/ProcessingJobs"
 def describe_call(name: str) -> tuple[str, dict[str, str]]:
     """DescribeProcessingJob."""
     return "DescribeProcessingJob", {"ProcessingJobName": name}
+
+
+def stop_call(name: str) -> tuple[str, dict[str, str]]:
+    """StopProcessingJob."""
+    return "StopProcessingJob", {"ProcessingJobName": name}
 
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:

@@ -15,6 +15,7 @@ from sm_proxy.jobs.times import first_time, in_words
 NOUN: Final = "training job"
 NODES_ARE_NAMED: Final = True
 CAN_BE_KEPT: Final = True
+CAN_BE_RELAUNCHED: Final = True
 ONE_STATUS_IS_LIVE: Final = True
 _GROUP: Final = "/aws/sagemaker/TrainingJobs"
 # Older botocore drops SecondaryStatus in a list; then we only have InProgress.
@@ -27,6 +28,11 @@ _WORTH_TELLING_S: Final = 60
 def describe_call(name: str) -> tuple[str, dict[str, str]]:
     """DescribeTrainingJob."""
     return "DescribeTrainingJob", {"TrainingJobName": name}
+
+
+def stop_call(name: str) -> tuple[str, dict[str, str]]:
+    """StopTrainingJob."""
+    return "StopTrainingJob", {"TrainingJobName": name}
 
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:

@@ -15,6 +15,7 @@ from sm_proxy.jobs.times import first_time
 NOUN: Final = "transform job"
 NODES_ARE_NAMED: Final = False
 CAN_BE_KEPT: Final = False
+CAN_BE_RELAUNCHED: Final = False
 ONE_STATUS_IS_LIVE: Final = True
 _GROUP: Final = "/aws/sagemaker/TransformJobs"
 
@@ -22,6 +23,11 @@ _GROUP: Final = "/aws/sagemaker/TransformJobs"
 def describe_call(name: str) -> tuple[str, dict[str, str]]:
     """DescribeTransformJob."""
     return "DescribeTransformJob", {"TransformJobName": name}
+
+
+def stop_call(name: str) -> tuple[str, dict[str, str]]:
+    """StopTransformJob."""
+    return "StopTransformJob", {"TransformJobName": name}
 
 
 def describe(aws: Aws, name: str, known: Job | None = None) -> Job | None:
