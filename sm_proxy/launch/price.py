@@ -1,0 +1,147 @@
+"""What a job costs an hour: by AWS's price list, else by a dated table, else unknown.
+
+A wrong price is worse than none: where an answer is not clear, the price is unknown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError
+
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.launch.caller import Caller
+from sm_proxy.local import debug_log, paths
+from sm_proxy.state.cache import Cache
+
+UNKNOWN: Final = "price unknown"
+_LISTED_IN: Final = "us-east-1"
+"""The price list of all commercial regions is read there. Others have none that we could ask."""
+_PARTITION: Final = "aws"
+_USAGE: Final = {"training": "Train", "processing": "Processing"}
+"""The word in a usage type, such as `USE1-Train:ml.m5.xlarge`, by the kind of job."""
+_CLUSTERS: Final = {
+    "training": ("ResourceConfig",),
+    "processing": ("ProcessingResources", "ClusterConfig"),
+}
+_TABLE: Final = "prices.json"
+_NO_ANSWER: Final = (ServiceError, SmProxyError, BotoCoreError)
+_CACHED_S: Final = 24 * 3600.0
+_RETRIED_S: Final = 3600.0
+"""After this, a price list that did not answer is asked again."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """A price of an hour.
+
+    Attributes:
+        usd: in US dollars.
+        date: of the table that it comes from, `2026-08-17`; empty if AWS has just told it.
+    """
+
+    usd: float
+    date: str = ""
+
+
+def per_hour(aws: Caller, kind: str, request: Mapping[str, Any]) -> str:
+    """The price of a job in words: `about $1.23 an hour`, or `price unknown`.
+
+    Args:
+        aws: for the call; it needs pricing:GetProducts.
+        kind: `training` or `processing`.
+        request: of the job, or its description: both have the same fields.
+    """
+    nodes = _nodes(kind, request)
+    found = [(_price(aws, kind, name), count) for name, count in nodes.items()]
+    known = [(price, count) for price, count in found if price is not None]
+    if not known or len(known) < len(nodes):
+        return UNKNOWN
+    total = sum(price.usd * count for price, count in known)
+    dates = sorted({price.date for price, _ in known} - {""})
+    spot = "at most " if request.get("EnableManagedSpotTraining") else ""
+    return f"{spot}about ${total:.2f} an hour{f' (list price of {dates[0]})' if dates else ''}"
+
+
+def _nodes(kind: str, request: Mapping[str, Any]) -> dict[str, int]:
+    """How many instances of each type a job has; empty if its request does not tell."""
+    cluster: Any = request
+    for member in _CLUSTERS.get(kind, ("",)):
+        cluster = (cluster or {}).get(member)
+    nodes: dict[str, int] = {}
+    for group in (cluster or {}).get("InstanceGroups") or [cluster or {}]:
+        if name := group.get("InstanceType"):
+            nodes[str(name)] = nodes.get(str(name), 0) + int(group.get("InstanceCount", 1))
+    return nodes
+
+
+def _price(aws: Caller, kind: str, instance_type: str) -> Price | None:
+    region = aws.region
+    cache, key = Cache("prices"), (aws.scope, kind, instance_type)
+    record = cache.load(*key)
+    if record is None:
+        usd = _listed(aws, kind, instance_type)
+        record = {"usd": usd}
+        kept = _CACHED_S if usd is not None else _RETRIED_S
+        cache.save(*key, record=record, expires=time.time() + kept)
+    usd = record.get("usd")
+    if isinstance(usd, int | float):
+        return Price(float(usd))
+    return next(_in_table(kind, region, instance_type), None)
+
+
+def _listed(aws: Caller, kind: str, instance_type: str) -> float | None:
+    """The price in AWS's price list; None without a clear answer."""
+    wanted = {"regionCode": aws.region, "instanceName": instance_type}
+    filters = [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in wanted.items()]
+    try:
+        if aws.session.get_partition_for_region(aws.region) != _PARTITION:
+            return None
+        answer = aws.in_region(_LISTED_IN).call(
+            "pricing", "GetProducts", ServiceCode="AmazonSageMaker", Filters=filters
+        )
+        prices = {
+            price
+            for item in answer.get("PriceList", [])
+            for price in _prices(json.loads(item), kind, instance_type)
+        }
+    except (*_NO_ANSWER, ValueError, TypeError, AttributeError) as error:
+        debug_log.write("the price list does not tell", why=error)
+        return None
+    return prices.pop() if len(prices) == 1 else None
+
+
+def _prices(product: dict[str, Any], kind: str, instance_type: str) -> Iterator[float]:
+    """The prices of an hour in a product of the list; none if it is another kind of product.
+
+    One instance type has products for hosting, notebooks, clusters and fees of training plans too.
+    """
+    usage = str(product.get("product", {}).get("attributes", {}).get("usagetype", ""))
+    if not re.fullmatch(rf"(?:[A-Z0-9]+-)?{_USAGE[kind]}:{re.escape(instance_type)}", usage):
+        return
+    for term in product.get("terms", {}).get("OnDemand", {}).values():
+        for dimension in term.get("priceDimensions", {}).values():
+            usd = float(dimension.get("pricePerUnit", {}).get("USD", 0))
+            if dimension.get("unit") == "Hrs" and usd > 0:
+                yield usd
+
+
+def _in_table(kind: str, region: str, instance_type: str) -> Iterator[Price]:
+    """The prices in the user's table, or in ours; a damaged table has none."""
+    own = paths.config_dir() / _TABLE
+    table = own if own.exists() else Path(__file__).with_name(_TABLE)
+    try:
+        for row in json.loads(table.read_text(encoding="utf-8"))["prices"]:
+            if (row["region"], row["kind"]) == (region, kind) and (
+                usd := row["usd_an_hour"].get(instance_type)
+            ):
+                yield Price(float(usd), str(row["date"]))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        debug_log.write("the table of prices is damaged", file=table, why=repr(error))
