@@ -7,6 +7,7 @@ code is, else where it writes, else where its data is. Data may be in a bucket o
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,12 +16,14 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.launch import channel, permissions, shapes
 from sm_proxy.launch.caller import Caller
+from sm_proxy.launch.changes import value_at
 from sm_proxy.launch.shapes import Operation
 
 PREFIX: Final = "sm-proxy/channel"
 _CODE: Final = ("code", "sm_drivers")
 """Inputs with the program's files: version 3 of the SageMaker SDK and processing jobs."""
 _SUBMITTED: Final = "sagemaker_submit_directory"
+_BUCKET: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/|$)")
 _OTHER_ROOT: Final = (
     "Name a folder that the job's role may read: SM_PROXY_LAUNCH_S3=s3://BUCKET/FOLDER."
 )
@@ -157,22 +160,20 @@ def code_inputs(operation: Operation, request: Mapping[str, Any]) -> list[str]:
 
 def _inputs(operation: Operation, request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     shape = shapes.of(operation)
-    for item in request.get(str(shape.INPUTS[0])) or ():
-        found: Any = item
-        for part in shape.uri_path():
-            found = (found or {}).get(part)
-        yield shape.name_of_input(item), str(found or "")
+    for item in value_at(request, shape.INPUTS) or ():
+        yield shape.name_of_input(item), str(value_at(item, shape.uri_path()) or "")
 
 
 def _outputs(operation: Operation, request: Mapping[str, Any]) -> Iterator[str]:
     if operation == "CreateTrainingJob":
-        yield str((request.get("OutputDataConfig") or {}).get("S3OutputPath", ""))
-        yield str((request.get("CheckpointConfig") or {}).get("S3Uri", ""))
+        yield str(value_at(request, ("OutputDataConfig", "S3OutputPath")) or "")
+        yield str(value_at(request, ("CheckpointConfig", "S3Uri")) or "")
         return
-    for item in (request.get("ProcessingOutputConfig") or {}).get("Outputs") or ():
-        yield str((item.get("S3Output") or {}).get("S3Uri", ""))
+    for item in value_at(request, ("ProcessingOutputConfig", "Outputs")) or ():
+        yield str(value_at(item, ("S3Output", "S3Uri")) or "")
 
 
 def _of_url(url: str) -> Iterator[str]:
-    if url.startswith("s3://") and (name := url.removeprefix("s3://").partition("/")[0]):
-        yield name
+    """The bucket of an address in S3; none for an access point, which is addressed by an ARN."""
+    if found := _BUCKET.match(url):
+        yield found[1]

@@ -12,6 +12,7 @@ from sm_proxy.launch import image as images
 from sm_proxy.launch import request as requests
 from sm_proxy.launch import shapes
 from sm_proxy.launch.caller import Caller
+from sm_proxy.launch.changes import value_at
 from sm_proxy.launch.image import Image
 from sm_proxy.launch.request import Made, Ssh
 from sm_proxy.launch.shapes import Operation
@@ -66,7 +67,7 @@ def prepare(
     requests.refuse(operation, request, ssh, entrypoint)
     image = None
     if entrypoint is None and requests.needs_image(operation, request):
-        image = images.read(aws, str(_at(request, shapes.of(operation).IMAGE)))
+        image = images.read(aws, str(value_at(request, shapes.of(operation).IMAGE)))
     words = entrypoint if image is None else image.entrypoint
     channel = channels.container_channel("s3://to-be-chosen/sm-proxy/channel", {})
     cmd = image.command if image else ()
@@ -88,10 +89,3 @@ def submit(
         return aws.call("sagemaker", prepared.operation, **prepared.made.request)
     except ServiceError as error:
         raise error.as_failure() from None
-
-
-def _at(request: Mapping[str, Any], path: Sequence[str | int]) -> Any:
-    found: Any = request
-    for part in path:
-        found = (found or {}).get(part)
-    return found

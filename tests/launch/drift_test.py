@@ -1,0 +1,82 @@
+"""A copy of a job may run other code: what has changed since the job was made."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.launch import drift
+from tests.fakes import FakeAws
+
+BEFORE = datetime(2026, 1, 1, tzinfo=timezone.utc)
+CREATED = datetime(2026, 1, 2, tzinfo=timezone.utc)
+AFTER = datetime(2026, 1, 3, tzinfo=timezone.utc)
+DENIED = SmProxyError("access-denied", "denied", "Allow it.")
+IMAGE = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/train:v1"
+TRAINING = {
+    "AlgorithmSpecification": {"TrainingImage": IMAGE},
+    "HyperParameters": {"sagemaker_submit_directory": '"s3://code/x/sourcedir.tar.gz"'},
+    "InputDataConfig": [
+        {"ChannelName": name, "DataSource": {"S3DataSource": {"S3Uri": f"s3://data/{name}"}}}
+        for name in ("train", "code")
+    ],
+}
+
+
+def aws_with(pushed: Any = BEFORE, modified: Any = BEFORE) -> FakeAws:
+    images = {"imageDetails": [{"imagePushedAt": pushed}]}
+    objects = {"Contents": [{"Key": "a", "LastModified": BEFORE}, {"LastModified": modified}]}
+    return FakeAws(
+        DescribeImages=pushed if isinstance(pushed, Exception) else images,
+        ListObjectsV2=modified if isinstance(modified, Exception) else objects,
+    )
+
+
+def test_nothing_is_said_of_what_has_not_changed() -> None:
+    aws = aws_with()
+    assert drift.since(aws, "CreateTrainingJob", TRAINING, CREATED) == []
+    listed = [asked for operation, asked in aws.calls if operation == "ListObjectsV2"]
+    assert [(item["Bucket"], item["Prefix"]) for item in listed] == [
+        ("code", "x/sourcedir.tar.gz"),
+        ("data", "code"),
+    ]
+
+
+def test_a_moved_tag_and_new_code_are_told() -> None:
+    assert drift.since(aws_with(AFTER, AFTER), "CreateTrainingJob", TRAINING, CREATED) == [
+        f"The image {IMAGE} was pushed again after the job was made",
+        "The code s3://code/x/sourcedir.tar.gz has changed since the job was made",
+        "The code s3://data/code has changed since the job was made",
+    ]
+
+
+def test_code_that_is_gone_is_told() -> None:
+    aws = FakeAws(DescribeImages={}, ListObjectsV2={})
+    assert drift.since(aws, "CreateTrainingJob", TRAINING, CREATED) == [
+        "The code s3://code/x/sourcedir.tar.gz is gone",
+        "The code s3://data/code is gone",
+    ]
+
+
+def test_what_we_may_not_look_at_is_not_mentioned() -> None:
+    assert drift.since(aws_with(DENIED, DENIED), "CreateTrainingJob", TRAINING, CREATED) == []
+
+
+@pytest.mark.parametrize("image", ["ubuntu:22.04", "", f"{IMAGE}@sha256:{'a' * 64}"])
+def test_an_image_that_cannot_move_is_not_asked_for(image: str) -> None:
+    aws = FakeAws()
+    request = {"AlgorithmSpecification": {"TrainingImage": image}}
+    assert drift.since(aws, "CreateTrainingJob", request, CREATED) == []
+    assert aws.calls == []
+
+
+def test_the_code_of_a_processing_job_is_looked_at() -> None:
+    request = {
+        "AppSpecification": {"ImageUri": IMAGE},
+        "ProcessingInputs": [{"InputName": "code", "S3Input": {"S3Uri": "s3://data/run.py"}}],
+    }
+    found = drift.since(aws_with(BEFORE, AFTER), "CreateProcessingJob", request, CREATED)
+    assert found == ["The code s3://data/run.py has changed since the job was made"]
