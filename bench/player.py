@@ -120,7 +120,7 @@ def _acknowledgement(received: message.Message) -> bytes:
 
 
 def _psh(data: bytes) -> bytes:
-    return smux.data_frames(data)
+    return smux.data_frame(data)
 
 
 def _serve(mode: str, size: int) -> None:

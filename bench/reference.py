@@ -60,7 +60,7 @@ class ReferenceClient:
     def upload(self, data: bytes) -> None:
         """Send `data` as the reference client does."""
         for start in range(0, len(data), _CHUNK - 8):
-            self._send(1, smux.data_frames(data[start : start + _CHUNK - 8]))
+            self._send(1, smux.data_frame(data[start : start + _CHUNK - 8]))
             time.sleep(_PAUSE_S)
 
     def await_received(self, count: int) -> None:

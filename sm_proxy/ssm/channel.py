@@ -18,6 +18,7 @@ arrive before the ack of our answer (A: datachannel.go:696-709).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
@@ -107,6 +108,14 @@ class Channel:
     def write(self, data: bytes) -> None:
         """Queue bytes for the target; only in state OPEN."""
         self._outbox.put(data)
+
+    def write_whole(self, data: bytes) -> None:
+        """Queue bytes that are a message of their own, behind those of `write`; in state OPEN."""
+        self._outbox.put_whole(data)
+
+    def frame_with(self, frame: Callable[[bytes], bytes], overhead: int) -> None:
+        """Make a frame of each message's bytes, which adds `overhead` bytes; see `outbox`."""
+        self._outbox.frame_with(frame, overhead)
 
     def finish(self) -> None:
         """Deliver what is queued, then end the session."""

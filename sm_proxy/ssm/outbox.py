@@ -7,10 +7,15 @@ oldest message instead (P: datachannel/streaming.go:796-803).
 Payload sizes: every agent accepts 1,024 bytes. One larger message is sent first, with nothing
 behind it. Once its ack arrives, all messages may be that large. A message that was sent keeps its
 number and its bytes.
+
+An agent whose connection breaks may write a message to its target twice. So with smux each message
+holds one whole frame: the target then gets some bytes twice, and notices. The agent's smux would
+hang instead at a part of a frame that came twice, and so would the connection (measured).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -56,6 +61,8 @@ class Outbox:
         self._goal = payload_limit
         self._limit = min(SAFE_PAYLOAD, payload_limit)
         self._queue = bytearray()
+        self._taken = 0
+        self._whole: deque[tuple[int, bytes]] = deque()
         self._controls: list[tuple[PayloadType, bytes]] = []
         self._flight = Flight()
         self._probe: int | None = None
@@ -63,6 +70,7 @@ class Outbox:
         self._probe_cuts = 0
         self._pace = Pace(messages_per_s)
         self._encrypt: Callable[[bytes], bytes] | None = None
+        self._frame: Callable[[bytes], bytes] | None = None
         self._quiet_until = -_NEVER
 
     @property
@@ -73,7 +81,7 @@ class Outbox:
     @property
     def empty(self) -> bool:
         """Whether everything queued so far has been acknowledged."""
-        return not (self._queue or self._controls or self._flight)
+        return not (self._queue or self._whole or self._controls or self._flight)
 
     @property
     def under_way(self) -> bool:
@@ -84,6 +92,10 @@ class Outbox:
         """Queue bytes of the stream."""
         self._queue += data
 
+    def put_whole(self, data: bytes) -> None:
+        """Queue bytes that are a message of their own, behind the queued bytes of the stream."""
+        self._whole.append((self._taken + len(self._queue), data))
+
     def put_control(self, payload_type: PayloadType, payload: bytes) -> None:
         """Queue a handshake answer or a flag: a message of its own, before queued bytes."""
         self._controls.append((payload_type, payload))
@@ -91,6 +103,12 @@ class Outbox:
     def encrypt_with(self, encrypt: Callable[[bytes], bytes], overhead: int) -> None:
         """Encrypt stream data from now on; a message grows by `overhead` bytes."""
         self._encrypt = encrypt
+        self._limit -= overhead
+        self._goal -= overhead
+
+    def frame_with(self, frame: Callable[[bytes], bytes], overhead: int) -> None:
+        """Put the stream's bytes into frames from now on, one for each message."""
+        self._frame = frame
         self._limit -= overhead
         self._goal -= overhead
 
@@ -181,7 +199,7 @@ class Outbox:
         In a pause with nothing in flight, one message is sent to find out whether it lasts.
         """
         return (
-            bool(self._queue)
+            bool(self._queue or self._whole)
             and self._probe is None
             and not (self._paused and self._flight)
             and self._flight.span_bytes < WINDOW_BYTES
@@ -192,13 +210,21 @@ class Outbox:
         return now >= self._quiet_until and self._sendable
 
     def _next_chunk(self, now: float) -> bytes:
+        if self._whole and self._whole[0][0] == self._taken:
+            return self._encode(self._whole.popleft()[1], now)
         size = self._limit
         if size < self._goal <= len(self._queue):
             size = self._goal
             self._probe, self._probe_since, self._probe_cuts = self._flight.next_sequence, now, 0
+        if self._whole:
+            size = min(size, self._whole[0][0] - self._taken)
         chunk = bytes(memoryview(self._queue)[:size])
         del self._queue[: len(chunk)]
-        payload = self._encrypt(chunk) if self._encrypt else chunk
+        self._taken += len(chunk)
+        return self._encode(self._frame(chunk) if self._frame else chunk, now)
+
+    def _encode(self, data: bytes, now: float) -> bytes:
+        payload = self._encrypt(data) if self._encrypt else data
         return self._number(PayloadType.OUTPUT, payload, now)
 
     def _number(self, payload_type: PayloadType, payload: bytes, now: float) -> bytes:

@@ -161,7 +161,7 @@ class Session:
 
     def write(self, data: bytes) -> None:
         """Queue bytes for the target; at most `room`."""
-        self._channel.write(smux.data_frames(data) if self._smux else data)
+        self._channel.write(data)
 
     def read(self) -> bytes:
         """The target's bytes since the last call, at most about a megabyte."""
@@ -200,7 +200,7 @@ class Session:
         """Deliver what is queued, then end the session. Call `advance` until `finished`."""
         self._finishing = True
         if self._smux is not None and self._channel.state is State.OPEN:
-            self._channel.write(smux.close_stream())
+            self._channel.write_whole(smux.close_stream())
         self._channel.finish()
 
     @property
@@ -273,7 +273,8 @@ class Session:
         self._opened = True
         if event.multiplexed:
             self._smux = smux.Reader()
-            self._channel.write(smux.open_stream())
+            self._channel.write_whole(smux.open_stream())
+            self._channel.frame_with(smux.data_frame, smux.HEADER_BYTES)
         if event.customer_message:
             self._options.on_status(event.customer_message)
 

@@ -19,8 +19,7 @@ _VERSION: Final = 1
 _SYN, _FIN, _PSH, _NOP = range(4)
 _STREAM: Final = 3
 """The first stream id of a client (session.go:98-127)."""
-FRAME_DATA_LIMIT: Final = 32768 - _LAYOUT.size
-"""Data per frame, so that a full frame fills a message of 32 KiB."""
+HEADER_BYTES: Final = _LAYOUT.size
 
 
 class SmuxError(ValueError):
@@ -37,15 +36,9 @@ def close_stream() -> bytes:
     return _LAYOUT.pack(_VERSION, _FIN, 0, _STREAM)
 
 
-def data_frames(data: bytes) -> bytes:
-    """`data` in as few frames as possible."""
-    if len(data) <= FRAME_DATA_LIMIT:
-        return _LAYOUT.pack(_VERSION, _PSH, len(data), _STREAM) + data
-    parts: list[bytes] = []
-    for start in range(0, len(data), FRAME_DATA_LIMIT):
-        chunk = data[start : start + FRAME_DATA_LIMIT]
-        parts += (_LAYOUT.pack(_VERSION, _PSH, len(chunk), _STREAM), chunk)
-    return b"".join(parts)
+def data_frame(data: bytes) -> bytes:
+    """The frame that carries `data`, at most 65,535 bytes."""
+    return _LAYOUT.pack(_VERSION, _PSH, len(data), _STREAM) + data
 
 
 class Reader:

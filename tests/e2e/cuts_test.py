@@ -119,7 +119,6 @@ def test_a_download_survives_cuts(lab: Lab, tmp_path: Path) -> None:
     assert digest(target) == there
 
 
-@only_in_soak
 def test_duplicate_bytes_from_the_agent_are_named_as_the_cause(lab: Lab, tmp_path: Path) -> None:
     """The real agent writes data twice if its socket is reset between a write and its ack."""
     source = tmp_path / "up.bin"

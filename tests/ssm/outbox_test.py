@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sm_proxy.ssm import smux
 from sm_proxy.ssm.message import PayloadType
 from sm_proxy.ssm.outbox import (
+    LARGE_PAYLOAD,
     PROBE_DEADLINE_S,
     QUEUE_BYTES,
     WINDOW_BYTES,
@@ -12,6 +16,7 @@ from sm_proxy.ssm.outbox import (
     Outbox,
 )
 from tests.ssm import agent_wire as wire
+from tests.ssm.agent_model import Smux
 
 MUCH = 10**9
 FAST = 1e9
@@ -165,6 +170,41 @@ def test_encrypted_payloads_stay_within_the_limit() -> None:
     box.encrypt_with(lambda data: bytes(28) + data, 28)
     box.put(bytes(3000))
     assert sizes(box.frames(0.0, MUCH)) == [1024, 1024, 1024, 3000 - 3 * 996 + 28]
+
+
+@given(sizes=st.lists(st.integers(1, 50_000), min_size=1, max_size=8))
+def test_each_message_holds_one_whole_frame(sizes: list[int]) -> None:
+    box = outbox()
+    box.put_whole(smux.open_stream())
+    box.frame_with(smux.data_frame, smux.HEADER_BYTES)
+    sent: list[wire.Wire] = []
+
+    def send() -> None:
+        for frame in box.frames(0.0, MUCH):
+            sent.append(wire.unpack(frame))
+            box.acknowledge(sent[-1].sequence, 0.0)
+
+    for size in sizes:
+        box.put(bytes(min(size, box.room)))
+        send()
+    box.put_whole(smux.close_stream())
+    while not box.empty:
+        send()
+    server, data = Smux(), 0
+    for message in sent:
+        assert len(message.payload) <= LARGE_PAYLOAD
+        data += len(server.feed(message.payload))
+        assert not server.buffer
+    assert data == sum(sizes)
+    assert server.fin_seen
+
+
+def test_a_whole_message_keeps_its_place() -> None:
+    box = outbox()
+    box.put(bytes(1500))
+    box.put_whole(b"whole")
+    box.put(bytes(500))
+    assert sizes(box.frames(0.0, MUCH)) == [1024, 476, 5, 500]
 
 
 def test_the_budget_bounds_one_call() -> None:

@@ -162,7 +162,7 @@ class World:
             over = self._ended_by_agent
             self._run_until(lambda: over() or self.reason is not None, 60)
         if self._reader is not None and self.channel.state is State.OPEN:
-            self.channel.write(smux.close_stream())
+            self.channel.write_whole(smux.close_stream())
         self.channel.finish()
         self._run_until(lambda: self.channel.state is State.CLOSED, 60)
         if self.reason == "":
@@ -241,7 +241,7 @@ class World:
         while self._pending and self.opened and (room := self.channel.room):
             chunk = bytes(self._pending[:room])
             del self._pending[:room]
-            self.channel.write(smux.data_frames(chunk) if self._reader else chunk)
+            self.channel.write(chunk)
             self._flush()
         self._flush()
         data = self.channel.read()
@@ -268,7 +268,8 @@ class World:
             self._settled_at = self.now + SETTLE_S
             if event.multiplexed:
                 self._reader = smux.Reader()
-                self.channel.write(smux.open_stream())
+                self.channel.write_whole(smux.open_stream())
+                self.channel.frame_with(smux.data_frame, smux.HEADER_BYTES)
         elif isinstance(event, PortRefused):
             self.refused = True
         elif isinstance(event, Closed):
