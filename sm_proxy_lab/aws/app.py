@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy_lab.aws import kms, mfa, models, validation
+from sm_proxy_lab.aws import kms, mfa, models, pricing, validation
 from sm_proxy_lab.aws.ecr.service import Ecr
 from sm_proxy_lab.aws.faults import Faults
 from sm_proxy_lab.aws.http.errors import AwsError, Reply, json_reply, render
@@ -67,6 +67,7 @@ class AwsApp:
             "ssm": dict(self.ssm.operations),
             "kms": {"GenerateDataKey": kms.generate, "Decrypt": kms.decrypt},
             "ecr": dict(self.ecr.operations),
+            "pricing": {"GetProducts": pricing.get_products},
             "iam": dict(self.roles.operations),
         }
 
