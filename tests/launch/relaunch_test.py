@@ -1,0 +1,118 @@
+"""The plan for running a job again."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from botocore.session import Session
+from botocore.validate import ParamValidator
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import hostname, lookup
+from sm_proxy.launch import described, old_job, prepare, relaunch
+from sm_proxy.launch.changes import replay
+from sm_proxy.launch.old_job import UnreadMembers
+from sm_proxy.launch.relaunch import Choices, Plan
+from sm_proxy.settings import Settings
+from tests.fakes import JOB, Answers, FakeAws
+from tests.launch import relaunching
+from tests.launch.relaunching import SSH, account, failed
+
+_SESSION = Session()
+SHAPE = described.request_shape(_SESSION, "CreateTrainingJob")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "prepare", relaunching.prepare)
+    monkeypatch.setattr(FakeAws, "session", _SESSION)
+
+
+def planned(told: Any = None, answers: dict[str, Answers] | None = None, **choices: Any) -> Plan:
+    aws = account(told, **(answers or {}))
+    job = lookup.find(aws, hostname.parse(f"sm-{JOB}", "sm-"))
+    old = old_job.read(aws, job, UnreadMembers(_SESSION))
+    chosen = Choices(**{"name": "new", **choices})
+    return relaunch.plan(aws, old, chosen, SSH, settings=Settings(), on_status=print)
+
+
+def test_the_changes_tell_everything_that_differs_from_the_old_job() -> None:
+    rules = [{"RuleConfigurationName": "r", "RuleEvaluatorImage": "i"}]
+    told = failed(DebugRuleConfigurations=rules, EnableManagedSpotTraining=True)
+    plan = planned(told, smaller=True)
+    request = plan.prepared.made.request
+    assert not ParamValidator().validate(request, SHAPE).has_errors()
+    old = described.request_from(told, [{"Key": "team", "Value": "nlp"}], SHAPE)
+    assert replay({**old, "DebugRuleConfigurations": rules}, plan.changes) == request
+    assert all(change.why for change in plan.changes)
+    assert request["TrainingJobName"] == "new"
+    assert request["Tags"] == [
+        {"Key": "team", "Value": "nlp"},
+        {"Key": described.RELAUNCHED_FROM, "Value": JOB},
+    ]
+    assert request["ResourceConfig"] == {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1}
+
+
+def test_a_spot_job_runs_on_demand_unless_asked() -> None:
+    limits = {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 9000}
+    told = failed(EnableManagedSpotTraining=True, StoppingCondition=limits)
+    request = planned(told).prepared.made.request
+    assert request["EnableManagedSpotTraining"] is False
+    assert set(request["StoppingCondition"]) == {"MaxRuntimeInSeconds"}
+    request = planned(told, spot=True).prepared.made.request
+    assert request["EnableManagedSpotTraining"] is True
+    kept = request["StoppingCondition"]
+    assert kept["MaxWaitTimeInSeconds"] >= kept["MaxRuntimeInSeconds"] > 7200
+
+
+def test_spot_cannot_be_kept_where_it_was_not() -> None:
+    with pytest.raises(SmProxyError, match="did not run on spot") as caught:
+        planned(spot=True)
+    assert (caught.value.code, caught.value.hint) == ("usage", "Leave --spot out.")
+
+
+def test_checkpoints_are_copied_only_if_there_are_some() -> None:
+    told = failed(CheckpointConfig={"S3Uri": "s3://b/ckpt/x"})
+    item = {"Key": "ckpt/x/1", "Size": 1, "ETag": "e"}
+    plan = planned(told, {"ListObjectsV2": {"Contents": [item]}})
+    assert plan.copy is not None
+    assert plan.copy.target == "ckpt/sm-proxy/new/"
+    plan = planned(told, {"ListObjectsV2": {}})
+    assert plan.copy is None
+    config = plan.prepared.made.request["CheckpointConfig"]
+    assert config == {"S3Uri": "s3://b/ckpt/sm-proxy/new/"}
+
+
+def test_two_jobs_must_not_write_to_the_same_checkpoints() -> None:
+    told = failed(
+        CheckpointConfig={"S3Uri": "s3://b/ckpt/x"},
+        TrainingJobStatus="InProgress",
+        SecondaryStatus="Training",
+    )
+    with pytest.raises(SmProxyError, match="still runs") as caught:
+        planned(told, checkpoints="same")
+    assert caught.value.code == "usage"
+    assert planned(told, checkpoints="none").prepared.made.request["TrainingJobName"] == "new"
+
+
+def test_what_cannot_be_the_same_is_told() -> None:
+    told = failed(HyperParameters={"sagemaker_mpi_enabled": "true"})
+    assert planned(told).lost == ("session tags, which AWS does not tell",)
+    assert "several nodes (sagemaker_mpi_enabled)" in planned(told, smaller=True).lost[1]
+
+
+def test_a_warm_pool_is_looked_at() -> None:
+    told = failed(WarmPoolStatus={"Status": "Available"})
+    assert "starts in seconds" in planned(told).outlook
+    assert "cannot use the warm pool" in planned(told, instance_type="ml.m5.large").outlook
+
+
+@pytest.mark.parametrize("old", ["bert", "b" * 63, "b" * 53 + "--" + "c" * 8, "a"])
+def test_the_default_name_is_the_old_one_cut_to_fit(old: str) -> None:
+    name = relaunch.default_name(old)
+    found = re.fullmatch(r"(.+)-ssh-[0-9a-f]{4}", name)
+    assert found is not None
+    assert old.startswith(found[1])
+    assert hostname.compose("sm-", name).job == name
