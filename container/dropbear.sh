@@ -71,6 +71,7 @@ find_keys_folder() {
     (umask 077 && mkdir -p "$home/.ssh") 2>/dev/null
     if passes_strict_modes "$home/.ssh"; then
         keys_folder=$home/.ssh
+        claim_home_keys
         return
     fi
     if [ -e "$path" ]; then
@@ -80,6 +81,17 @@ find_keys_folder() {
     fi
     add_problem "dropbear would ignore keys in $home/.ssh and $run: $reason. Set SM_PROXY_RUN_DIR"
     return 1
+}
+
+# Fail, and add a problem, if the image's own keys must not log in and are in the file that we would write.
+# We do not remove them: the job's own sshd may need them.
+claim_home_keys() {
+    if [ "${SM_PROXY_IMAGE_KEYS:-yes}" = yes ] || [ -e "$run/home_keys_are_ours" ]; then return; fi
+    if [ -s "$home/.ssh/authorized_keys" ]; then
+        add_problem "dropbear would let the keys in $home/.ssh/authorized_keys log in, but SM_PROXY_IMAGE_KEYS is no"
+        return 1
+    fi
+    : >"$run/home_keys_are_ours"
 }
 
 # Write the keys to dropbear's file. Called again after each change.

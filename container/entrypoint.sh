@@ -13,6 +13,7 @@
 # SM_PROXY_KEEP_SUCCESS, SM_PROXY_KEEP_FAILURE
 #                                   how long the container stays after the program has ended
 # SM_PROXY_KEEP_CONNECTED           how long it stays at most while a user is connected
+# SM_PROXY_SHELL=yes                print the program's command and start it at `sm-proxy go`
 # Durations: 90s, 10m, 2h, 1d, 0.  README.md beside this file has the rarer settings.
 #
 # This shell becomes the program, and a variable from its environment stays exported when we set it.
@@ -130,7 +131,7 @@ start_ssh() {
     if [ -n "$smp_run" ]; then
         echo "$1" 2>/dev/null >>"$smp_run/watched"
         if is_ssh_running || failed_to_claim; then return; fi
-        rm -f "$smp_run/ready" "$smp_run/failed" "$smp_run/connected" "$smp_run/peers" "$smp_run/go" "$smp_run/done"
+        rm -f "$smp_run/ready" "$smp_run/failed" "$smp_run/no_keys" "$smp_run/connected" "$smp_run/peers" "$smp_run/go" "$smp_run/done"
         echo none 2>/dev/null >"$smp_run/window" # no window is open yet
     fi
     if [ ! -r "$smp_here/serve.sh" ]; then
@@ -171,11 +172,26 @@ if [ -n "$smp_run" ] && [ "$smp_run" != "${SM_PROXY_RUN_DIR:-$smp_run}" ]; then
     fi
 fi
 
+# A job's request cannot hold every command. Then our channel has a file that sets our arguments.
+if [ "${1-}" = --argv-file ]; then
+    if [ ! -r "${2-}" ]; then
+        say "the program's command cannot be read from ${2-a file without a name}"
+        exit 127
+    fi
+    # shellcheck source=/dev/null
+    . "$2"
+fi
 if [ $# = 0 ]; then
     start_ssh "$PPID" || :
     exit 0
 fi
-if [ "$smp_wait_for$smp_keep_success$smp_keep_failure$smp_keep_connected" = 0000 ] || [ ! -r "$smp_here/hold.sh" ] || [ ! -r "$smp_here/clock.sh" ]; then
+smp_shell=
+case ${SM_PROXY_SHELL-} in
+    '' | no) ;;
+    yes) smp_shell=yes ;;
+    *) smp_problems="${smp_problems}SM_PROXY_SHELL is neither yes nor no; " ;;
+esac
+if [ "$smp_shell$smp_wait_for$smp_keep_success$smp_keep_failure$smp_keep_connected" = 0000 ] || [ ! -r "$smp_here/hold.sh" ] || [ ! -r "$smp_here/clock.sh" ]; then
     start_ssh "$$" || :
     exec "$@"
 fi
@@ -188,9 +204,15 @@ for smp_signal in TERM INT HUP QUIT USR1 USR2; do
     trap "on_signal $smp_signal" "$smp_signal"
 done
 start_ssh "$$" || :
-if [ -n "$smp_run" ]; then
+if [ -n "$smp_shell" ]; then
+    # shellcheck source=container/shell.sh
+    . "$smp_here/shell.sh"
+    wait_for_go "$@" || :
+elif [ -n "$smp_run" ]; then
     write_window none || :
     [ "$smp_wait_for" = 0 ] || wait_for_connection || :
+fi
+if [ -n "$smp_run" ]; then
     [ -z "$smp_stopped" ] || exit "$smp_stopped"
     if [ "$smp_keep_success$smp_keep_failure$smp_keep_connected" != 000 ]; then
         run_program "$@" || :

@@ -118,7 +118,7 @@ drop_exposed_keys() {
     without_exposed_keys <"$run/authorized_keys" >"$run/authorized_keys.new"
     mv "$run/authorized_keys.new" "$run/authorized_keys"
     rm -f "$run/half" "$run/half.bytes" "$run/halves" "$run/halves.patterns" "$run/private_keys" "$run/stray_keys"
-    if [ -n "$image_keys_doubtful" ] && [ -s "$home/.ssh/authorized_keys" ]; then
+    if [ -n "$image_keys_doubtful" ] && [ "${SM_PROXY_IMAGE_KEYS-}" != no ] && [ -s "$home/.ssh/authorized_keys" ]; then
         add_problem "keys in $home/.ssh/authorized_keys are ignored: this image may hold their private halves ($image_keys_doubtful)"
     fi
 }

@@ -6,6 +6,12 @@
 drop_exposed_keys() { :; }
 without_exposed_keys() { cat; }
 
+# Succeed if keys in the image's ~/.ssh/authorized_keys may not log in. A value that we do not know must
+# not let anybody in.
+ignores_image_keys() {
+    case ${SM_PROXY_IMAGE_KEYS-} in '' | yes) [ -n "${image_keys_doubtful-}" ] ;; esac
+}
+
 # Print the first key of each line of $1 as "type base64", without options and comment. One pipeline
 # does all lines, because $1 may be a large file of something else.
 bare_keys() {
@@ -37,6 +43,7 @@ write_authorized_keys() {
         add_problem "$name holds no public key"
     done <"$run/bad-keys"
     rm -f "$run/bad-keys"
+    case ${SM_PROXY_IMAGE_KEYS-} in '' | yes | no) ;; *) add_problem 'SM_PROXY_IMAGE_KEYS is neither yes nor no: it counts as no' ;; esac
     drop_exposed_keys
     write_image_keys
     check_exchange
@@ -46,7 +53,7 @@ write_authorized_keys() {
 write_image_keys() {
     [ "${server-}" != dropbear ] || [ ! -e "$run/image_keys" ] || return 0
     : >"$run/image_keys"
-    [ -n "${image_keys_doubtful-}" ] ||
+    ignores_image_keys ||
         without_exposed_keys 2>/dev/null <"$home/.ssh/authorized_keys" >"$run/image_keys"
 }
 
@@ -79,6 +86,8 @@ find_login_shell() {
 
 # Add a problem if no key may log in: none of ours, none of the image's, and none will come from S3.
 warn_if_no_keys() {
-    [ -s "$run/authorized_keys" ] || [ -s "$run/image_keys" ] || [ -n "${keys_s3-}" ] ||
-        add_problem 'nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set'
+    rm -f "$run/no_keys"
+    if [ -s "$run/authorized_keys" ] || [ -s "$run/image_keys" ] || [ -n "${keys_s3-}" ]; then return; fi
+    add_problem 'nobody may log in: SM_PROXY_AUTHORIZED_KEY is not set'
+    : >"$run/no_keys"
 }

@@ -56,7 +56,7 @@ prepare_python() {
 
 run_python() {
     theirs=$home/.ssh/authorized_keys
-    [ -z "${image_keys_doubtful-}" ] || theirs=
+    ! ignores_image_keys || theirs=
     (umask 022 && use_python_path && print_environment | "$python" -W ignore "$here/server.py" --run "$run" --user "$user" --image-keys "$theirs" \
         --address "${SM_PROXY_LISTEN:-0.0.0.0}" --port "$1" 2>&1) | follow_server_log "$1"
     [ -e "$run/ready" ]

@@ -88,7 +88,7 @@ print_settings() {
 # StrictModes off, and then leave the image's file out unless it passes the check.
 allow_keys() {
     theirs=" \"$home/.ssh/authorized_keys\""
-    [ -z "${image_keys_doubtful-}" ] || theirs=
+    ! ignores_image_keys || theirs=
     strict=
     passes_strict_modes "$run" || strict=no
     if ! passes_strict_modes "$home/.ssh/authorized_keys"; then
@@ -143,7 +143,9 @@ share_environment() {
 names_authorized_key() {
     fingerprint=${1##* }
     case $fingerprint in *:?*) ;; *) return 1 ;; esac
-    for file in "$run/authorized_keys" "$home/.ssh/authorized_keys"; do
+    files=$home/.ssh/authorized_keys
+    ! ignores_image_keys || files=
+    for file in "$run/authorized_keys" "$files"; do
         [ ! -s "$file" ] || clean_env_with_timeout ssh-keygen -l -f "$file" 2>/dev/null </dev/null
     done | grep -qF -- " $fingerprint "
 }

@@ -1,8 +1,9 @@
 """End a job's time windows from outside: the wait before its program, and the keeping after it.
 
-A window is the wait or the keeping. The entrypoint watches for two files in its run folder, `go`
-and `done`. Every ssh session has the folder's path in SM_PROXY_RUN_DIR. The file `window` in it
-contains `wait`, `keep` or `none`; older entrypoints do not write it.
+A window is the wait, the keeping, or the wait of a job with SM_PROXY_SHELL. The entrypoint watches
+for two files in its run folder, `go` and `done`. Every ssh session has the folder's path in
+SM_PROXY_RUN_DIR. The file `window` in it contains `wait`, `keep`, `shell` or `none`; older
+entrypoints do not write it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from sm_proxy.remote.run import run_script
 from sm_proxy.settings import Settings
 
 EndWord = Literal["go", "done"]
-"""The file that ends a window: `go` ends the wait, `done` the keeping."""
+"""The file that ends a window: `go` the wait, `done` the keeping; each ends the window `shell`."""
 _AT_ONCE: Final = 8
-_WINDOWS: Final = frozenset({"wait", "keep", "none"})
+_WINDOWS: Final = frozenset({"wait", "keep", "shell", "none"})
 _SCRIPT: Final = """
 run=${SM_PROXY_RUN_DIR-}
 if [ -z "$run" ] || [ ! -d "$run" ]; then echo 'sm-proxy-window absent'; exit 0; fi
@@ -42,7 +43,8 @@ class NodeOutcome:
 
     Attributes:
         node: `algo-1`.
-        window: the window that it was in: wait, keep, none, or unknown with an older entrypoint.
+        window: the window that it was in: wait, keep, shell, none, or unknown with an older
+            entrypoint.
         error: why the file could not be created, or None.
     """
 

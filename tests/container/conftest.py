@@ -160,13 +160,18 @@ class Box:
 
     def run_directly(self, argv: list[str], **environment: str) -> tuple[int, list[str]]:
         """Run a command instead of the entrypoint, which gets the name real.sh."""
+        output, _ = self.start_directly(argv, **environment).communicate(timeout=120)
+        return self.started[-1].returncode, output.splitlines()
+
+    def start_directly(self, argv: list[str], **environment: str) -> subprocess.Popen[str]:
+        """As `run_directly`, without a wait for the end."""
         home = self.root / "opt" / "sm-proxy"
         (home / "entrypoint.sh").rename(home / "real.sh")
         wrapper = home / "entrypoint.sh"
         wrapper.write_text('#!/bin/sh\nexec "$@"\n')
         wrapper.chmod(0o755)
         argv = [word.replace("sm-proxy/entrypoint.sh", "sm-proxy/real.sh") for word in argv]
-        return self.run(*argv, **environment)
+        return self.start(*argv, **environment)
 
     def connect(self, port: int) -> socket.socket:
         """Connect to the container from its own network."""
