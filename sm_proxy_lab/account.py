@@ -9,7 +9,6 @@ import urllib.parse
 import urllib.request
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
-from typing import Any
 
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines import role_credentials
@@ -22,7 +21,7 @@ ENFORCED = "sm-proxy-lab:enforced"  # tag of a VPC whose rules the lab enforces
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"  # the documentation's own example
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - the documentation's too
 _TIMEOUT_S = 30.0
-_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sm-proxy-lab:latest"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sm-proxy-lab:latest"
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Account:
         """Launch the lab's training job in the containers' subnets."""
         request = {
             "TrainingJobName": name,
-            "AlgorithmSpecification": {"TrainingImage": _IMAGE, "TrainingInputMode": "File"},
+            "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
             "RoleArn": role_credentials.ARN,
             "OutputDataConfig": {"S3OutputPath": "s3://sm-proxy-lab/output"},
             "ResourceConfig": {
@@ -130,9 +129,8 @@ class Account:
         }
         self._call("sagemaker", REGION, headers, json.dumps(request).encode())
 
-    def cidrs_of(self, request: dict[str, Any], region: str) -> list[str | None]:
+    def cidrs_of(self, subnets: list[str], region: str) -> list[str | None]:
         """Return the CIDR blocks of a job's subnets; `[None]` if the job is not in a VPC."""
-        subnets = request.get("VpcConfig", {}).get("Subnets", [])
         if not subnets:
             return [None]
         ids = {f"SubnetId.{number}": subnet for number, subnet in enumerate(subnets, 1)}

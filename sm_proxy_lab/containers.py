@@ -1,4 +1,4 @@
-"""Prepares, starts, watches and stops the containers of a training job."""
+"""Prepares, starts, watches and stops the containers of a job."""
 
 from __future__ import annotations
 
@@ -14,71 +14,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy_lab.aws.http.call import ACCOUNT
-from sm_proxy_lab.errors import LabError
+from sm_proxy_lab.errors import JobError, LabError
+from sm_proxy_lab.image_config import SSHD, ImageConfig
+from sm_proxy_lab.job_data import JobData, Machine
 from sm_proxy_lab.job_log import ControlQueue, JobLog
-from sm_proxy_lab.machines import image, image_root, namespaces, role_credentials
+from sm_proxy_lab.machines import image as machine_files
+from sm_proxy_lab.machines import image_root, namespaces, role_credentials, rootfs
 from sm_proxy_lab.machines.processes import Child, chunks
+from sm_proxy_lab.machines.software import Software, find_software
 from sm_proxy_lab.python import python_module
 
 if TYPE_CHECKING:
+    from sm_proxy_lab.job_kinds.request import Instance, JobRequest
     from sm_proxy_lab.machines.network import Cable, Network
 
 
 _TOOLS = "lab-tools"  # below /opt in a container
 
 
-@dataclass(frozen=True)
-class JobRequest:
-    """A job as it was requested, and the lab's options for it.
-
-    Attributes:
-        name: the job's name.
-        region: the region of the job.
-        request: the CreateTrainingJob request.
-        program: path of a training program on the host; None for the demo's.
-        bare: run the program without our entrypoint.
-        filler: number of log lines after the marker.
-        filler_before: number of log lines before the container's first.
-    """
-
-    name: str
-    region: str
-    request: dict[str, Any]
-    program: str | None = None
-    bare: bool = False
-    filler: int = 0
-    filler_before: int = 0
-
-    @property
-    def arn(self) -> str:
-        """The job's ARN, in which SageMaker writes the name in lower case."""
-        return f"arn:aws:sagemaker:{self.region}:{ACCOUNT}:training-job/{self.name.lower()}"
-
-    @property
-    def requested_command(self) -> list[str]:
-        """The entrypoint and arguments of the request; empty if it has none."""
-        algorithm = self.request.get("AlgorithmSpecification", {})
-        names = ("ContainerEntrypoint", "ContainerArguments")
-        return [word for name in names for word in algorithm.get(name, [])]
-
-    @property
-    def is_demo(self) -> bool:
-        """Whether the job runs the demo's training program."""
-        return self.program is None and not self.requested_command
-
-
 @dataclass
 class Node:
     """One container."""
 
-    host: str
+    instance: Instance
     cable: Cable
     root: Path
+    software: Software
     log: JobLog
     child: Child | None = None
     copying: asyncio.Task[None] | None = None
     status: asyncio.Task[int] | None = None
+
+    @property
+    def host(self) -> str:
+        """The name by which the job's machines know it."""
+        return self.instance.host
 
     @property
     def port(self) -> int:
@@ -96,21 +66,6 @@ def _refuse_without_login() -> None:
         raise LabError(f"{entry.pw_name} has no login shell: run the lab as an ordinary user")
 
 
-@dataclass(frozen=True)
-class Software:
-    """The software in containers: this machine's programs or an image.
-
-    Attributes:
-        sshd: absolute path of an sshd of this machine; empty if there is an image.
-        tools: folder with this sshd, to be mounted in containers; None if that is not needed.
-        root: the root of the image (see `machines.rootfs`), or None for this machine's own.
-    """
-
-    sshd: str = ""
-    tools: Path | None = None
-    root: Path | None = None
-
-
 @dataclass
 class ContainerRunner:
     """Starts containers with the isolation that this machine permits.
@@ -119,7 +74,8 @@ class ContainerRunner:
         folder: for the containers' files.
         network: the network to which containers are connected.
         control: calls the AWS endpoint, for logs.
-        software: the containers' software.
+        endpoint: the URL of the AWS endpoint, for S3.
+        software: the containers' software, unless their image says otherwise.
         role: the endpoint for the credentials of the job's role.
         isolated: whether containers have namespaces of their own.
     """
@@ -127,6 +83,7 @@ class ContainerRunner:
     folder: Path
     network: Network
     control: ControlQueue
+    endpoint: str
     software: Software
     role: role_credentials.RoleCredentials = field(default_factory=role_credentials.RoleCredentials)
     isolated: bool = field(
@@ -157,49 +114,75 @@ class ContainerRunner:
                     " the user `sshd`: install openssh-server, or run the lab as another user"
                 ) from None
 
-    async def prepare(self, job: JobRequest, cidrs: list[str | None]) -> list[Node]:
-        """Connect the job's nodes to the network and write their files."""
-        count = int(job.request.get("ResourceConfig", {}).get("InstanceCount", 1))
-        hosts = [f"algo-{index + 1}" for index in range(count)]
+    async def prepare(
+        self, job: JobRequest, image: ImageConfig, cidrs: list[str | None]
+    ) -> list[Node]:
+        """Connect the job's nodes to the network and write their files.
+
+        Raises:
+            JobError: the job's data cannot be read.
+        """
+        software = await asyncio.to_thread(self._software_of, image)
+        instances = job.instances()
         async with self._plugging:  # the network is not thread-safe
-            cables = await asyncio.to_thread(
-                self._plug, [cidrs[i % len(cidrs)] for i in range(count)]
-            )
-        addresses = {host: cable.address for host, cable in zip(hosts, cables, strict=True)}
+            cables = await asyncio.to_thread(self._plug, job, cidrs, len(instances))
+        hosts = {each.host: cable.address for each, cable in zip(instances, cables, strict=True)}
         nodes = []
-        for host, cable in zip(hosts, cables, strict=True):
-            root = self.folder / f"{job.name}-{host}"
+        for instance, cable in zip(instances, cables, strict=True):
+            # Jobs of different kinds may have the same name.
+            root = self.folder / f"{job.KIND}-{job.name}-{instance.host}"
             root.mkdir(parents=True)
-            image.write_image(root)
-            image.write_ml(root, host=host, hosts=hosts, device=cable.device, request=job.request)
-            if job.is_demo:
-                image.write_checkpoint(root)
-            own_users = self.software.root is not None
-            image.write_etc(root, host=host, addresses=addresses, own_users=own_users)
-            stream = f"{job.name}/{host}-{int(time.time() * 1000)}"
-            log = JobLog(self.control, stream, job.region, filler=job.filler)
-            nodes.append(Node(host, cable, root, log))
+            documents = job.documents(instance, instances, cable.device)
+            machine_files.write_ml(root, job.FOLDERS, documents)
+            if image.is_own:
+                machine_files.write_image(root)
+            elif image.files:
+                machine_files.add_folder(root, image.files)
+            if job.program is None and not job.requested_entrypoint:
+                machine_files.write_checkpoint(root)
+            own_users = software.root is not None
+            machine_files.write_etc(root, host=instance.host, addresses=hosts, own_users=own_users)
+            stream = f"{job.name}/{instance.host}-{int(time.time() * 1000)}"
+            log = JobLog(self.control, job.LOG_GROUP, stream, region=job.region, filler=job.filler)
+            nodes.append(Node(instance, cable, root, software, log))
+        await self._copy_data(job, nodes)
         return nodes
 
-    def _plug(self, cidrs: list[str | None]) -> list[Cable]:
-        return [self.network.plug_node(cidr) for cidr in cidrs]
+    def _software_of(self, image: ImageConfig) -> Software:
+        """The software of an image; it may have to be built first, which takes minutes.
 
-    async def start(self, job: JobRequest, node: Node, hosts: list[str]) -> None:
-        """Run a node's first process and copy its output to the log."""
-        spec = {
-            "isolated": self.isolated,
-            "netns": node.cable.netns,
-            "hostname": node.host,
-            "root": str(node.root),
-            "image": str(self.software.root or ""),
-            "binds": {_TOOLS: str(self.software.tools)} if self.software.tools else {},
-            "argv": self._command(job, node),
-            "environment": self._environment(job, node, hosts),
-        }
+        Raises:
+            JobError: this machine cannot run the image.
+        """
+        if image.root in {"", rootfs.HOST}:
+            return find_software() if image.root and self.software.root else self.software
+        if not (self.isolated and image_root.may_overlay()):
+            raise JobError(f"InternalServerError: this machine cannot run the image {image.root}")
+        return find_software(image.root)
+
+    def _plug(self, job: JobRequest, cidrs: list[str | None], count: int) -> list[Cable]:
+        wanted = [cidrs[index % len(cidrs)] for index in range(count)]
+        if job.is_isolated():
+            return self.network.plug_isolated(wanted)
+        return [self.network.plug_node(cidr) for cidr in wanted]
+
+    async def _copy_data(self, job: JobRequest, nodes: list[Node]) -> None:
+        data = JobData(self.endpoint, job.region)
+        machines = [Machine(node.instance, node.root) for node in nodes]
+        for wanted in job.inputs():
+            await asyncio.to_thread(data.copy, wanted, machines)
+
+    async def start(self, job: JobRequest, image: ImageConfig, nodes: list[Node]) -> None:
+        """Run each node's first process and copy its output to the log."""
+        hosts = [node.host for node in nodes]
+        for node in nodes:
+            if job.filler_before:
+                await node.log.fill(job.filler_before)
+            self._start(node, self._spec(job, image, node, hosts))
+
+    def _start(self, node: Node, spec: dict[str, Any]) -> None:
         file = node.root / "spec.json"
         file.write_text(json.dumps(spec), encoding="utf-8")
-        if job.filler_before:
-            await node.log.fill(job.filler_before)
         node.child = Child(
             [*python_module("sm_proxy_lab.machines.container_init"), str(file)],
             pass_fds=[node.cable.netns] if node.cable.netns is not None else [],
@@ -211,6 +194,27 @@ class ContainerRunner:
         node.copying = asyncio.create_task(node.log.copy(chunks(node.child.process.stdout)))
         node.status = asyncio.create_task(_status(node))
 
+    def _spec(
+        self, job: JobRequest, image: ImageConfig, node: Node, hosts: list[str]
+    ) -> dict[str, Any]:
+        """What `container_init` is to do."""
+        software = node.software
+        return {
+            "isolated": self.isolated,
+            "netns": node.cable.netns,
+            "hostname": node.host,
+            "root": str(node.root),
+            "image": str(software.root or ""),
+            "binds": {_TOOLS: str(software.tools)} if software.tools else {},
+            "argv": self._command(job, image, node),
+            "environment": self._environment(job, image, node, hosts),
+            "user": image.user,
+            "folder": image.folder,
+            "files": image.files,
+            "hidden": image.hidden,
+            "read_only": [f"/{each.folder}" for each in job.inputs() if each.read_only],
+        }
+
     def _inside(self, node: Node, path: str) -> str:
         """Return the path of one of the image's files inside the container."""
         return f"/{path}" if self.isolated else str(node.root / path)
@@ -219,36 +223,34 @@ class ContainerRunner:
         """Return the path of `/opt/ml` for a program in the container."""
         return self._inside(node, "opt/ml")
 
-    def _command(self, job: JobRequest, node: Node) -> list[str]:
-        if job.requested_command:
-            home = f"/{image.HOME}/"
-            return [
-                self._inside(node, word[1:]) if word.startswith(home) else word
-                for word in job.requested_command
-            ]
-        if job.program is None:
-            program = f"{image.HOME}/train_demo.sh"
-        else:
-            program = image.add_program(node.root, job.program)
-        entrypoint = [] if job.bare else [self._inside(node, f"{image.HOME}/entrypoint.sh")]
-        return [*entrypoint, self._inside(node, program)]
+    def _command(self, job: JobRequest, image: ImageConfig, node: Node) -> list[str]:
+        own = self._own_image(job, node) if image.is_own else image
+        return [
+            self._inside(node, word[1:])
+            if word.startswith("/opt/") and (node.root / word[1:]).exists()
+            else word
+            for word in job.command(own)
+        ]
 
-    def _environment(self, job: JobRequest, node: Node, hosts: list[str]) -> dict[str, str]:
-        environment = image.environment(
-            job=job.name,
-            arn=job.arn,
-            region=job.region,
-            host=node.host,
-            hosts=hosts,
-            device=node.cable.device,
-            request=job.request,
-        )
+    def _own_image(self, job: JobRequest, node: Node) -> ImageConfig:
+        """The configuration of the lab's own image, with the program of this lab."""
+        if job.program is None:
+            program = f"{machine_files.HOME}/train_demo.sh"
+        else:
+            program = machine_files.add_program(node.root, job.program)
+        entrypoint = [] if job.bare else [f"/{machine_files.HOME}/entrypoint.sh"]
+        return ImageConfig(entrypoint=(*entrypoint, f"/{program}"), is_own=True)
+
+    def _environment(
+        self, job: JobRequest, image: ImageConfig, node: Node, hosts: list[str]
+    ) -> dict[str, str]:
+        environment = job.environment(image, node.instance, hosts, node.cable.device)
         if node.cable.netns is not None:
             self.role.paths.add(environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"])
             environment.setdefault("AWS_ENDPOINT_URL_S3", role_credentials.S3_ENDPOINT)
         environment["HOME"] = "/root" if self.isolated else str(node.root)
-        if self.software.sshd:
-            environment["SM_PROXY_SSHD"] = self._sshd_inside()
+        if node.software.sshd and SSHD not in image.hidden:
+            environment["SM_PROXY_SSHD"] = self._sshd_inside(node.software)
         if node.cable.port is not None:
             environment["SM_PROXY_LISTEN"] = node.cable.address
             environment.setdefault("SM_PROXY_PORT", str(node.cable.port))
@@ -258,8 +260,8 @@ class ContainerRunner:
             environment["USER"] = self.user
         return environment
 
-    def _sshd_inside(self) -> str:
-        sshd, tools = self.software.sshd, self.software.tools
+    def _sshd_inside(self, software: Software) -> str:
+        sshd, tools = software.sshd, software.tools
         if tools is None or not self.isolated:
             return sshd
         return f"/opt/{_TOOLS}/{Path(sshd).relative_to(tools)}"

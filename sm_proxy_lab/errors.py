@@ -1,4 +1,4 @@
-"""The lab's exception, and its messages on stderr."""
+"""The lab's exceptions, and its messages on stderr."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import sys
 
 class LabError(Exception):
     """The lab could not start, or it broke; the text has the reason and what to do."""
+
+
+class JobError(Exception):
+    """One job cannot run, and fails; the text is its FailureReason."""
 
 
 def report(text: str) -> None:

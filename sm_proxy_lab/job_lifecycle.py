@@ -1,4 +1,4 @@
-"""Move a training job through its SecondaryStatus values, as SageMaker does."""
+"""Move a job through the steps of SageMaker: for training jobs, the values of SecondaryStatus."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws.control_client import ControlError
-from sm_proxy_lab.containers import ContainerRunner, JobRequest, Node, stop
+from sm_proxy_lab.containers import ContainerRunner, Node, stop
+from sm_proxy_lab.errors import JobError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sm_proxy_lab.image_config import ImageConfig
+    from sm_proxy_lab.job_kinds.request import JobRequest
 
 _BEFORE = ("Pending", "Downloading")
 # Requested status -> the steps from Training to it.
@@ -42,19 +46,28 @@ _MARKER_TIMEOUT_S = 30.0
 class JobLifecycle:
     """One job, from its creation to its end."""
 
-    def __init__(self, machines: ContainerRunner, job: JobRequest, cidrs: list[str | None]) -> None:
+    def __init__(
+        self,
+        machines: ContainerRunner,
+        job: JobRequest,
+        image: ImageConfig,
+        cidrs: list[str | None],
+    ) -> None:
         """Prepare; nothing is started yet.
 
         Args:
             machines: starts containers.
             job: the job, which has just been created.
+            image: the image of its containers.
             cidrs: CIDR blocks of the job's subnets; None for a job outside any VPC.
         """
         self._machines = machines
         self._job = job
+        self._image = image
         self._cidrs = cidrs
         self._stopping = False
         self._over = False
+        self._deadline = time.monotonic() + job.max_runtime_s
         self.nodes: list[Node] = []
 
     async def move_to(self, status: str) -> None:
@@ -76,26 +89,41 @@ class JobLifecycle:
         await self.finish()
 
     async def finish(self) -> None:
-        """Wait for the containers, then set the job's final status."""
-        pending = {node.status for node in self.nodes if node.status}
-        codes: list[int] = []
-        while pending and not any(codes):
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            codes += [task.result() for task in done]
-        if self._over or self._stopping or not codes:
+        """Wait for the containers or MaxRuntimeInSeconds, then set the job's final status."""
+        codes = await self._exit_codes()
+        if self._over or self._stopping or not self.nodes:
             return
         self._over = True
         code = next((code for code in codes if code), 0)
+        if not code and len(codes) < len(self.nodes):  # the time is up
+            await self._move("Stopping")
+            await stop(self.nodes, _STOP_GRACE_S)
+            await self._walk("Uploading", "MaxRuntimeExceeded")
+            return
         # The job fails if one node fails.
         await stop(self.nodes, 0.0)
         await self._walk("Uploading")
         if code:
-            await self._move("Failed", failure_reason=self._reason(code))
+            await self._move("Failed", self._job.failure_reason(self._words(), code))
         else:
             await self._move("Completed")
 
+    async def _exit_codes(self) -> list[int]:
+        """The exit codes of the containers that have ended: all, one that failed, or time is up."""
+        pending = {node.status for node in self.nodes if node.status}
+        codes: list[int] = []
+        while pending and not any(codes):
+            left = max(0.0, self._deadline - time.monotonic())
+            done, pending = await asyncio.wait(
+                pending, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                break
+            codes += [task.result() for task in done]
+        return codes
+
     async def stop(self) -> None:
-        """Stop as StopTrainingJob does; the AWS endpoint has set Stopping already."""
+        """Stop as the Stop operation does; the AWS endpoint has set Stopping already."""
         self._stopping = True
         await stop(self.nodes, _STOP_GRACE_S)
         await self._walk(*(["Uploading"] if self.nodes else []), "Stopped")
@@ -104,19 +132,31 @@ class JobLifecycle:
         for step in steps:
             await self._move(step)
 
-    async def _move(self, step: str, **options: Any) -> None:
+    async def _move(self, step: str, reason: str | None = None) -> None:
+        change = self._job.status_change(step, reason, self._words())
+        if change is None:
+            return
+        method, options = change
         # A test may have ended the job through the control plane.
         with contextlib.suppress(ControlError):
-            await self._machines.control.call("set_status", self._job.name, step, **options)
+            await self._machines.control.call(method, **options)
 
     async def _train(self) -> None:
         await self._walk(*_BEFORE)
-        self.nodes = await self._machines.prepare(self._job, self._cidrs)
-        hosts = [node.host for node in self.nodes]
-        addresses = [node.cable.address for node in self.nodes]
-        await self._machines.control.call("plugged", self._job.name, addresses)
-        for node in self.nodes:
-            await self._machines.start(self._job, node, hosts)
+        try:
+            nodes = await self._machines.prepare(self._job, self._image, self._cidrs)
+        except JobError as error:
+            self._over = True
+            await self._move("Failed", str(error))
+            return
+        if self._stopping:
+            return
+        self.nodes = nodes
+        if not self._job.is_isolated():
+            addresses = [node.cable.address for node in nodes]
+            groups = self._job.vpc().get("SecurityGroupIds", [])
+            await self._machines.control.call("plugged", addresses, groups)
+        await self._machines.start(self._job, self._image, nodes)
         await self._move("Training")
         await asyncio.gather(*(self._await_marker(node) for node in self.nodes))
 
@@ -138,21 +178,17 @@ class JobLifecycle:
             await _first(node.log.readable.wait(), node.status, timeout=_MARKER_TIMEOUT_S)
 
     def _bare(self) -> bool:
-        algorithm = self._job.request.get("AlgorithmSpecification", {})
-        return self._job.bare or bool(algorithm.get("ContainerEntrypoint"))
+        """Whether the containers run without our entrypoint, as far as the request shows."""
+        job = self._job
+        return job.bare or not self._image.is_own or bool(job.requested_entrypoint)
 
-    def _reason(self, code: int) -> str:
-        """The FailureReason in SageMaker's form: the container's message and its exit code."""
-        words = ""
-        for node in self.nodes:
-            words = words or _failure_file(self._output(node))
-        return f"AlgorithmError: {words}, exit code: {code}"
-
-    def _output(self, node: Node) -> Path:
-        return node.root / "opt" / "ml" / "output" / "failure"
+    def _words(self) -> str:
+        """What the containers wrote to their message files; at most 1024 characters."""
+        files = (node.root / "opt" / "ml" / self._job.MESSAGE for node in self.nodes)
+        return next(filter(None, map(_read, files)), "")
 
 
-def _failure_file(path: Path) -> str:
+def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")[:1024].strip()
     except OSError:

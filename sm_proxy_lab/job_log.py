@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from sm_proxy_lab.aws.control_client import ControlClient
 
-GROUP = "/aws/sagemaker/TrainingJobs"
 _BATCH_S = 0.02
 _EVENT_LIMIT = 256 * 1024 - 26  # bytes of one CloudWatch event
 _MARKER = '{"sm_proxy_marker"'
@@ -36,16 +35,20 @@ class ControlQueue:
 class JobLog:
     """One container's log stream."""
 
-    def __init__(self, control: ControlQueue, stream: str, region: str, *, filler: int = 0) -> None:
+    def __init__(
+        self, control: ControlQueue, group: str, stream: str, *, region: str, filler: int = 0
+    ) -> None:
         """Prepare; nothing is written yet.
 
         Args:
             control: calls the AWS endpoint.
+            group: the log group of this kind of job.
             stream: the stream's name.
             region: the job's region.
             filler: number of generated training lines to add right after the marker.
         """
         self._control = control
+        self._group = group
         self._stream = stream
         self._region = region
         self._filler = filler
@@ -57,7 +60,7 @@ class JobLog:
 
     async def fill(self, count: int) -> None:
         """Append `count` generated lines of training output."""
-        await self._control.call("filler", GROUP, self._stream, count, region=self._region)
+        await self._control.call("filler", self._group, self._stream, count, region=self._region)
 
     async def copy(self, output: AsyncIterator[bytes]) -> None:
         """Send output to the log until it ends."""
@@ -104,7 +107,8 @@ class JobLog:
 
     async def _put(self, events: list[dict[str, Any]]) -> None:
         if events:
-            await self._control.call("put_logs", GROUP, self._stream, events, region=self._region)
+            where = self._group, self._stream
+            await self._control.call("put_logs", *where, events, region=self._region)
 
     def _find_marker(self, events: list[dict[str, Any]]) -> int | None:
         if self.marker is not None:

@@ -23,15 +23,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sm_proxy_lab import environment, init, ssh_programs
-from sm_proxy_lab.account import Account
-from sm_proxy_lab.aws.control_client import ControlClient
-from sm_proxy_lab.containers import ContainerRunner, JobRequest, Software
+from sm_proxy_lab import environment, image_config, init, ssh_programs
+from sm_proxy_lab.account import IMAGE, Account
+from sm_proxy_lab.aws.control_client import ControlClient, ControlError
+from sm_proxy_lab.containers import ContainerRunner
 from sm_proxy_lab.errors import LabError, report
+from sm_proxy_lab.image_config import ImageConfig
+from sm_proxy_lab.job_kinds import KINDS
 from sm_proxy_lab.job_lifecycle import JobLifecycle
 from sm_proxy_lab.job_log import ControlQueue
-from sm_proxy_lab.machines import network, packet_filter, reap, rootfs, sshd_binary
+from sm_proxy_lab.machines import network, packet_filter, reap
 from sm_proxy_lab.machines.processes import Child, lines
+from sm_proxy_lab.machines.software import find_software
 from sm_proxy_lab.python import python_module
 
 LAB_FAILED = init.FAILED
@@ -93,7 +96,7 @@ class Lab:
         self._caller = caller
         self._ending = Ending()
         self._command: Child | None = None
-        self._lifecycles: dict[str, JobLifecycle] = {}
+        self._lifecycles: dict[tuple[str, str], JobLifecycle] = {}  # by kind and name
         self._tasks: set[asyncio.Task[None]] = set()
         self._own_job = asyncio.Event()
         self._own_ready = asyncio.Event()
@@ -155,7 +158,7 @@ class Lab:
         # below moves only the main thread.
         with ThreadPoolExecutor(max_workers=1) as pool:
             in_thread = functools.partial(asyncio.get_running_loop().run_in_executor, pool)
-            software = await in_thread(_software, options.image, options.package)
+            software = await in_thread(find_software, options.image, options.package, report)
             self._mode, self._net = await in_thread(_network, options)
         aws, gateway = network.listen(self._net), network.listen(self._net)
         port = aws.getsockname()[1]
@@ -171,7 +174,9 @@ class Lab:
             self._net.on_bastion(self._options.init)
         )
         control = ControlQueue(ControlClient(endpoint))
-        self._machines = ContainerRunner(self._folder / "containers", self._net, control, software)
+        self._machines = ContainerRunner(
+            self._folder / "containers", self._net, control, endpoint, software
+        )
         self._machines.check()
         if isinstance(self._net, network.NetnsNetwork):
             await self._machines.role.serve(*self._net.role_sockets(), port)
@@ -242,10 +247,12 @@ class Lab:
             event = json.loads(line)
             if event["event"] == "ready":
                 self._aws_ready.set()
-            elif event["event"] == "job-created":
+            elif event["event"] == "job-created" and event["kind"] in KINDS:
                 self._spawn(self._run_job(event))
-            elif event["event"] == "job-stop" and event["job"] in self._lifecycles:
-                self._spawn(self._lifecycles[event["job"]].stop())
+            elif event["event"] == "job-stop":
+                lifecycle = self._lifecycles.get((event["kind"], event["job"]))
+                if lifecycle is not None:
+                    self._spawn(lifecycle.stop())
 
     # ---- jobs ----
 
@@ -262,7 +269,7 @@ class Lab:
             self._account.create_job, options.job, vpc, nodes=options.nodes, environment=keys
         )
         await self._own_ready.wait()
-        nodes = self._lifecycles[options.job].nodes
+        nodes = self._lifecycles["training", options.job].nodes
         self._environment["SM_PROXY_LAB_ADDRESSES"] = " ".join(
             f"{node.host}={node.cable.address}:{node.port}" for node in nodes
         )
@@ -270,30 +277,35 @@ class Lab:
         self._environment["SM_PROXY_LAB_ML_DIR"] = ml
 
     async def _run_job(self, event: dict[str, Any]) -> None:
-        options = self._options
-        own = event["job"] == options.job and not self._own_job.is_set()
+        options, kind, name = self._options, event["kind"], event["job"]
+        own = (kind, name) == ("training", options.job) and not self._own_job.is_set()
         region = event.get("region", "us-east-1")
+        more: dict[str, Any] = {}
         if own:
             self._own_job.set()
-            job = JobRequest(
-                event["job"],
-                region,
-                event["request"],
-                program=options.train,
-                bare=options.bare,
-                filler=options.log_lines,
-                filler_before=options.log_lines_before,
-            )
-        else:
-            job = JobRequest(event["job"], region, event["request"], program=options.train)
-        cidrs = await asyncio.to_thread(self._account.cidrs_of, event["request"], region)
-        lifecycle = self._lifecycles[job.name] = JobLifecycle(self._machines, job, cidrs)
+            more = {
+                "bare": options.bare,
+                "filler": options.log_lines,
+                "filler_before": options.log_lines_before,
+            }
+        job = KINDS[kind](name, region, event["request"], program=options.train, **more)
+        image = await self._image_of(job.image)
+        subnets = job.vpc().get("Subnets", [])
+        cidrs = await asyncio.to_thread(self._account.cidrs_of, subnets, region)
+        lifecycle = self._lifecycles[kind, name] = JobLifecycle(self._machines, job, image, cidrs)
         if not own:
             await lifecycle.run()
             return
         await lifecycle.move_to(options.status)
         self._own_ready.set()
         await lifecycle.finish()
+
+    async def _image_of(self, uri: str) -> ImageConfig:
+        """The configuration of an image; the lab's own if ECR does not have it."""
+        if uri != IMAGE:
+            with contextlib.suppress(ControlError):
+                return image_config.parse(await self._machines.control.call("image", uri))
+        return ImageConfig(is_own=True)
 
     # ---- CMD ----
 
@@ -325,15 +337,6 @@ class Lab:
         sys.stdout.flush()
         host = self._environment["SM_PROXY_LAB_HOST"]
         report(f"up; in a shell with these exports: ssh {host}; ^C here ends the lab")
-
-
-def _software(image: str, packages: list[str]) -> Software:
-    """Find or build the containers' software; the first time may take minutes."""
-    if image != rootfs.HOST:
-        return Software(root=rootfs.find(image, packages, report))
-    sshd = sshd_binary.find_sshd()
-    home = sshd_binary.cache_folder().absolute()
-    return Software(sshd=sshd, tools=home if home in Path(sshd).parents else None)
 
 
 def _network(options: Options) -> tuple[str, network.Network]:

@@ -29,7 +29,7 @@ class Control:
         self._routes: dict[tuple[str, str, bool], Callable[[str, dict[str, Any]], object]] = {
             ("GET", "jobs", False): self._list_jobs,
             ("PUT", "jobs", True): self._move,
-            ("PUT", "plugged", True): self._plug,
+            ("PUT", "plugged", False): self._plug,
             ("PUT", "processing", True): partial(self._move_batch, "Processing"),
             ("PUT", "transform", True): partial(self._move_batch, "Transform"),
             ("GET", "sessions", False): self._list_sessions,
@@ -73,8 +73,8 @@ class Control:
         return [session["id"] for session in answer.get("sessions", [])]
 
     def _move_batch(self, kind: str, name: str, params: dict[str, Any]) -> object:
-        jobs = self._app.sagemaker.batch[kind]
-        return jobs.move(name, params["status"], params.get("failure_reason")).describe()
+        ending = params.get("failure_reason"), params.get("exit_message")
+        return self._app.sagemaker.batch[kind].move(name, params["status"], *ending).describe()
 
     def _faults(self, method: str, params: dict[str, Any]) -> object:
         faults = self._app.faults
@@ -103,10 +103,8 @@ class Control:
         self._app.ssm.end_sessions()
         return job.describe()
 
-    def _plug(self, name: str, params: dict[str, Any]) -> object:
-        request = self._app.sagemaker.find(name).request
-        groups = request.get("VpcConfig", {}).get("SecurityGroupIds", [])
-        self._app.enforcement.plug(params["addresses"], groups)
+    def _plug(self, _name: str, params: dict[str, Any]) -> object:
+        self._app.enforcement.plug(params["addresses"], params["groups"])
         return {}
 
     def _put_image(self, _name: str, params: dict[str, Any]) -> object:

@@ -46,15 +46,21 @@ class ControlClient:
         return dict(answer)
 
     def set_batch_status(
-        self, kind: str, job: str, status: str, *, failure_reason: str | None = None
+        self,
+        kind: str,
+        job: str,
+        status: str,
+        *,
+        failure_reason: str | None = None,
+        exit_message: str | None = None,
     ) -> dict[str, Any]:
         """The same for a job of kind `processing` or `transform`, which has only a status."""
-        body = {"status": status, "failure_reason": failure_reason}
+        body = {"status": status, "failure_reason": failure_reason, "exit_message": exit_message}
         return dict(self._request("PUT", f"{kind}/{quote(job, safe='')}", body))
 
-    def plugged(self, job: str, addresses: list[str]) -> None:
+    def plugged(self, addresses: list[str], groups: list[str]) -> None:
         """Report the addresses of a job's containers, so that its security groups apply to them."""
-        self._request("PUT", f"plugged/{quote(job, safe='')}", {"addresses": addresses})
+        self._request("PUT", "plugged", {"addresses": addresses, "groups": groups})
 
     def jobs(self) -> list[dict[str, Any]]:
         """The descriptions of all training jobs, in all regions."""

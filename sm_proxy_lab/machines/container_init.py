@@ -18,9 +18,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sm_proxy_lab.machines import image_root, namespaces, reap
+from sm_proxy_lab.machines import container_user, image_root, namespaces, reap
 
 _TREE = namespaces.MS_BIND | namespaces.MS_REC
+_READ_ONLY = namespaces.MS_BIND | namespaces.MS_REMOUNT | namespaces.MS_RDONLY
 _PRIVATE_FOLDERS = ("/root", "/run", "/var/tmp", "/dev/shm", "/etc/ssh", "/tmp")  # noqa: S108
 
 
@@ -77,7 +78,8 @@ def _become_container(spec: dict[str, Any], alive: int) -> None:
     try:
         if spec["isolated"]:
             _build_machine(spec)
-            os.chdir("/")
+            _enter_folder(spec.get("folder") or "/")
+            container_user.become(spec.get("user", ""), spec["environment"])
         else:
             os.chdir(spec["root"])
         os.execvpe(spec["argv"][0], spec["argv"], spec["environment"])  # noqa: S606
@@ -103,8 +105,22 @@ def _build_machine(spec: dict[str, Any]) -> None:
     namespaces.make_mounts_private()
     namespaces.sethostname(spec["hostname"])
     if spec.get("image"):
-        image_root.enter(Path(spec["image"]), root)
-        return
+        image_root.enter(Path(spec["image"]), root, spec.get("files", ""), spec.get("hidden", ()))
+    else:
+        _cover_host(root, spec)
+    for folder in spec.get("read_only", ()):
+        namespaces.mount(folder, folder, flags=namespaces.MS_BIND)
+        namespaces.mount("none", folder, flags=_READ_ONLY)
+
+
+def _enter_folder(name: str) -> None:
+    """Make the image's WORKDIR the working directory; container engines create it."""
+    Path(name).mkdir(parents=True, exist_ok=True)
+    os.chdir(name)
+
+
+def _cover_host(root: Path, spec: dict[str, Any]) -> None:
+    """Use this machine's file system, and cover what a container has for itself."""
     _mount_opt(root / "opt", spec)
     _mount_etc(root / "etc")
     _mount_profile()
@@ -119,6 +135,9 @@ def _build_machine(spec: dict[str, Any]) -> None:
         options = "newinstance,ptmxmode=0666,mode=620,gid=5"
         namespaces.mount("devpts", "/dev/pts", "devpts", namespaces.MS_NOSUID, options)
         namespaces.mount("/dev/pts/ptmx", "/dev/ptmx", flags=namespaces.MS_BIND)
+    for name in spec.get("hidden", ()):
+        if Path(name).is_file():  # what covers it is no program and no regular file
+            namespaces.mount("/dev/null", name, flags=namespaces.MS_BIND)
 
 
 def _mount_opt(prepared: Path, spec: dict[str, Any]) -> None:

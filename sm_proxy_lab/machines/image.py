@@ -6,9 +6,12 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sm_proxy.local import container_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 # Where a user's Dockerfile would copy our files to.
 HOME = "opt/sm-proxy"
@@ -30,28 +33,19 @@ def write_image(root: Path) -> None:
         file.chmod(0o755 if container_files.is_program(name) else 0o644)
 
 
-def write_ml(root: Path, *, host: str, hosts: list[str], device: str, request: Any) -> None:
-    """Make `/opt/ml` as SageMaker does."""
+def write_ml(root: Path, folders: Sequence[str], documents: Mapping[str, object]) -> None:
+    """Make `/opt/ml`.
+
+    Args:
+        root: where the container's files are prepared.
+        folders: the folders below `/opt/ml`.
+        documents: path below `/opt/ml` -> content of a JSON file.
+    """
     ml = root / "opt" / "ml"
-    for folder in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
+    for folder in folders:
         (ml / folder).mkdir(parents=True)
-    group = {"instance_group_name": "homogeneousCluster", "hosts": hosts}
-    kind = request.get("ResourceConfig", {}).get("InstanceType", "ml.m5.xlarge")
-    documents: dict[str, Any] = {
-        "resourceconfig": {
-            "current_host": host,
-            "current_instance_type": kind,
-            "current_group_name": "homogeneousCluster",
-            "hosts": hosts,
-            "instance_groups": [{**group, "instance_type": kind}],
-            "network_interface_name": device,
-        },
-        "hyperparameters": request.get("HyperParameters", {}),
-        "inputdataconfig": {},
-    }
     for name, document in documents.items():
-        path = ml / "input" / "config" / f"{name}.json"
-        path.write_text(json.dumps(document), encoding="utf-8")
+        (ml / name).write_text(json.dumps(document), encoding="utf-8")
 
 
 def write_checkpoint(root: Path) -> None:
@@ -106,32 +100,12 @@ def add_program(root: Path, program: str) -> str:
     return str(target.relative_to(root))
 
 
-def environment(
-    *,
-    job: str,
-    arn: str,
-    region: str,
-    host: str,
-    hosts: list[str],
-    device: str,
-    request: Any,
-) -> dict[str, str]:
-    """Return the environment that SageMaker gives a training container."""
-    token = os.urandom(16).hex()  # the path is the secret that gives the role's credentials
-    return {
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOSTNAME": host,
-        "LANG": "C.UTF-8",
-        "TRAINING_JOB_NAME": job,
-        "TRAINING_JOB_ARN": arn,
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": f"/v2/credentials/{token}",
-        "DMLC_INTERFACE": device,
-        "SM_CURRENT_HOST": host,
-        "SM_HOSTS": json.dumps(hosts),
-        "SM_NETWORK_INTERFACE_NAME": device,
-        "SM_MODEL_DIR": "/opt/ml/model",
-        "SM_OUTPUT_DATA_DIR": "/opt/ml/output/data",
-        **request.get("Environment", {}),
-    }
+def add_folder(root: Path, files: str) -> None:
+    """Copy what a user's image has in `/opt`; `container_init` adds the rest.
+
+    Args:
+        root: where the container's files are prepared.
+        files: a folder on this machine, with the files of the image.
+    """
+    if Path(files, "opt").is_dir():
+        shutil.copytree(Path(files, "opt"), root / "opt", dirs_exist_ok=True, symlinks=True)

@@ -10,8 +10,12 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sm_proxy_lab.machines import namespaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "self/fd", "stdin": "self/fd/0", "stdout": "self/fd/1", "stderr": "self/fd/2"}
@@ -29,12 +33,14 @@ def may_overlay() -> bool:
         return namespaces.succeeds(mount)
 
 
-def enter(image: Path, prepared: Path) -> None:
+def enter(image: Path, prepared: Path, files: str = "", hidden: Iterable[str] = ()) -> None:
     """Make an overlay on `image` this process's root. Its mounts must be private already.
 
     Args:
         image: the root of an image; it is never changed.
         prepared: the container's own files: `opt` is mounted, `etc` is copied.
+        files: a folder that is copied over the root, except for its `opt`; empty for none.
+        hidden: paths to remove from the root.
 
     Raises:
         OSError: a mount is not permitted.
@@ -42,6 +48,11 @@ def enter(image: Path, prepared: Path) -> None:
     layers = prepared / "layers"
     layers.mkdir()
     root = _mount_overlay(image, layers)
+    for name in hidden:
+        _remove(root / name.lstrip("/"))
+    if files:
+        ours = shutil.ignore_patterns("opt")
+        shutil.copytree(files, root, dirs_exist_ok=True, symlinks=True, ignore=ours)
     flags = namespaces.MS_BIND | namespaces.MS_REC
     namespaces.mount(str(prepared / "opt"), str(root / "opt"), flags=flags)
     for file in (prepared / "etc").iterdir():
@@ -56,6 +67,13 @@ def enter(image: Path, prepared: Path) -> None:
         namespaces.mount(".", "/", flags=namespaces.MS_MOVE)
     os.chroot(".")
     os.chdir("/")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def mount_kernel_folders(root: Path) -> None:

@@ -202,6 +202,15 @@ class NetnsNetwork:
             self._service = Fabric()
         return self._service.plug(SERVICE_SUBNET)
 
+    def plug_isolated(self, cidrs: list[str | None]) -> list[Cable]:
+        """Connect the containers of a job in network isolation to each other only.
+
+        Args:
+            cidrs: the subnet of each container, or None.
+        """
+        peers = Fabric()
+        return [peers.plug(cidr or SERVICE_SUBNET) for cidr in cidrs]
+
     def role_sockets(self) -> tuple[socket.socket, socket.socket]:
         """Make the listening sockets for `RoleCredentials.serve`: credentials, S3."""
         with namespaces.entered(self._vpc.netns):
@@ -244,6 +253,10 @@ class LoopbackNetwork:
         address = f"{self._block}.{self._next}"
         self._next += 1
         return Cable(address, 8, "lo", port=LOOPBACK_PORT)
+
+    def plug_isolated(self, cidrs: list[str | None]) -> list[Cable]:
+        """Give containers addresses; without network namespaces nothing can isolate them."""
+        return [self.plug_node(cidr) for cidr in cidrs]
 
     def on_bastion(self, init: int) -> list[str]:  # noqa: ARG002
         """Return a prefix that changes nothing: all machines share the host's network."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sm_proxy_lab.job_kinds.training import TrainingRequest
 from sm_proxy_lab.machines import image, namespaces, network, sshd_binary
 
 if TYPE_CHECKING:
@@ -237,7 +238,9 @@ def container(shell: str, root: Path, sshd: str) -> Iterator[Box]:
     else:
         claim = network.LoopbackNetwork()
         cable = claim.plug_node(None)
-    image.write_ml(root, host="algo-2", hosts=["algo-1", "algo-2"], device=cable.device, request={})
+    job = TrainingRequest("job", "us-east-1", {"ResourceConfig": {"InstanceCount": 2}})
+    machines = job.instances()
+    image.write_ml(root, job.FOLDERS, job.documents(machines[1], machines, cable.device))
     image.write_etc(root, host="algo-2", addresses={"algo-2": cable.address})
     if shell == "busybox":
         write_busybox(root / "busybox")

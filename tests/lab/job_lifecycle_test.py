@@ -9,7 +9,9 @@ import pytest
 
 from sm_proxy_lab import job_lifecycle
 from sm_proxy_lab.aws.sagemaker.statuses import STATUSES
-from sm_proxy_lab.containers import JobRequest, Node
+from sm_proxy_lab.containers import Node
+from sm_proxy_lab.image_config import ImageConfig
+from sm_proxy_lab.job_kinds.training import TrainingRequest
 
 _TRAINING = ["Pending", "Downloading", "Training"]
 
@@ -24,15 +26,19 @@ class _Machines:
     async def prepare(self, *_: object) -> list[Node]:
         return []
 
-    async def call(self, method: str, *arguments: Any) -> None:
+    async def start(self, *_: object) -> None:
+        pass
+
+    async def call(self, method: str, *_: Any, **options: Any) -> None:
         if method == "set_status":
-            self.steps.append(arguments[1])
+            self.steps.append(options["secondary"])
 
 
 def _steps_to(status: str) -> list[str]:
     machines = _Machines()
-    job = JobRequest("j", "us-east-1", {})
-    life = job_lifecycle.JobLifecycle(machines, job, [None])  # type: ignore[arg-type]
+    job = TrainingRequest("j", "us-east-1", {})
+    image = ImageConfig(is_own=True)
+    life = job_lifecycle.JobLifecycle(machines, job, image, [None])  # type: ignore[arg-type]
     asyncio.run(life.move_to(status))
     return machines.steps
 

@@ -12,6 +12,8 @@ from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.sagemaker import listing, shapes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.sagemaker.tags import Tags
 
@@ -31,20 +33,24 @@ class BatchJob:
     modified: float = field(default_factory=lambda: round(time.time(), 3))
     ended: float | None = None
     failure_reason: str | None = None
+    exit_message: str | None = None
 
     @property
     def name(self) -> str:
         """The job's name, spelled as in the request."""
         return str(self.request[f"{self.kind}JobName"])
 
-    def move(self, status: str, reason: str | None) -> None:
+    def move(self, status: str, reason: str | None = None, exit_message: str | None = None) -> None:
         """Move the job to its next status.
 
         Raises:
-            ValueError: There is no such status.
+            ValueError: There is no such status, or the job has ended.
         """
         if status not in STATUSES:
             raise ValueError(f"no such status: {status}")
+        if self.ended is not None:
+            raise ValueError(f"job {self.name} has ended: {self.status}")
+        self.exit_message = exit_message
         self.status = status
         self.modified = round(time.time(), 3)
         if status in _ENDS:
@@ -62,6 +68,7 @@ class BatchJob:
             "CreationTime": self.created,
             "LastModifiedTime": self.modified,
             "FailureReason": self.failure_reason,
+            "ExitMessage": self.exit_message,
         }
         return {name: value for name, value in known.items() if value is not None}
 
@@ -81,11 +88,13 @@ class BatchJobs:
     Args:
         kind: `Processing` or `Transform`.
         tags: The tags of all jobs.
+        emit: Tells the supervisor of an event.
     """
 
-    def __init__(self, kind: str, tags: Tags) -> None:
+    def __init__(self, kind: str, tags: Tags, emit: Callable[..., None]) -> None:
         self._kind = kind
         self._tags = tags
+        self._emit = emit
         self._lock = threading.RLock()
         self._jobs: dict[tuple[str, str], BatchJob] = {}
         self.operations = {
@@ -95,17 +104,19 @@ class BatchJobs:
             f"Stop{kind}Job": self._stop,
         }
 
-    def move(self, name: str, status: str, reason: str | None) -> BatchJob:
+    def move(
+        self, name: str, status: str, reason: str | None = None, exit_message: str | None = None
+    ) -> BatchJob:
         """Move a job to its next status.
 
         Raises:
             KeyError: There is no such job.
-            ValueError: There is no such status.
+            ValueError: There is no such status, or the job has ended.
         """
         with self._lock:
             for (_, which), job in self._jobs.items():
                 if which == name:
-                    job.move(status, reason)
+                    job.move(status, reason, exit_message)
                     return job
         raise KeyError(name)
 
@@ -131,6 +142,8 @@ class BatchJobs:
                 raise AwsError("ResourceInUse", message)
             self._jobs[call.region, name] = BatchJob(self._kind, arn, copy.deepcopy(call.params))
             self._tags.keep(arn, tags)
+        members = {"job": name, "request": call.params, "region": call.region}
+        self._emit("job-created", kind=self._kind.lower(), **members)
         return {f"{self._kind}JobArn": arn}
 
     def _describe(self, call: Call) -> dict[str, Any]:
@@ -146,7 +159,8 @@ class BatchJobs:
                     f"is in status {job.status}."
                 )
                 raise AwsError("ValidationException", message)
-            job.move("Stopping", None)
+            job.move("Stopping")
+        self._emit("job-stop", kind=self._kind.lower(), job=job.name)
         return {}
 
     def _list(self, call: Call) -> dict[str, Any]:

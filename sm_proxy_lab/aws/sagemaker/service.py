@@ -35,7 +35,9 @@ class SageMaker:
             "StopTrainingJob": self._stop,
             "UpdateTrainingJob": self._update,
         }
-        self.batch = {kind: BatchJobs(kind, self.tags) for kind in ("Processing", "Transform")}
+        self.batch = {
+            kind: BatchJobs(kind, self.tags, emit) for kind in ("Processing", "Transform")
+        }
         self.operations |= self.tags.operations
         for jobs in self.batch.values():
             self.operations |= jobs.operations
@@ -89,7 +91,8 @@ class SageMaker:
             job.request.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": 86400})
             self._jobs[call.region, name] = job
             self.tags.keep(arn, tags)
-        self._emit("job-created", job=name, request=call.params, region=call.region)
+        members = {"job": name, "request": call.params, "region": call.region}
+        self._emit("job-created", kind="training", **members)
         return {"TrainingJobArn": arn}
 
     def _describe(self, call: Call) -> dict[str, Any]:
@@ -105,7 +108,7 @@ class SageMaker:
                 )
                 raise AwsError("ValidationException", message)
             job.move("Stopping")
-        self._emit("job-stop", job=job.name)
+        self._emit("job-stop", kind="training", job=job.name)
         return {}
 
     def _update(self, call: Call) -> dict[str, Any]:

@@ -78,8 +78,7 @@ def account(lab: Lab, new_job: Callable[..., str]) -> Account:
     acl = ec2.describe_network_acls(Filters=filters)["NetworkAcls"][0]["NetworkAclId"]
     found = Account(lab, vpc, group["GroupId"], started["Instances"][0]["InstanceId"], acl)
     ec2.authorize_security_group_ingress(GroupId=found.group, IpPermissions=found.rule)
-    name = new_job(VpcConfig={"Subnets": [far], "SecurityGroupIds": [found.group]})
-    lab.control.plugged(name, [_NODE])
+    lab.control.plugged([_NODE], [found.group])
     for service in ("ssm", "ssmmessages"):
         found.endpoint(service, found.group)
     return found
