@@ -138,7 +138,7 @@ class ContainerRunner:
                 machine_files.write_image(root)
             elif image.files:
                 machine_files.add_folder(root, image.files)
-            if job.program is None and not job.requested_entrypoint:
+            if image.is_own and job.program is None and not job.requested_entrypoint:
                 machine_files.write_checkpoint(root)
             own_users = software.root is not None
             machine_files.write_etc(root, host=instance.host, addresses=hosts, own_users=own_users)

@@ -76,6 +76,7 @@ class JobLifecycle:
             await self._walk(*_EARLY[status])
             return
         await self._train()
+        await asyncio.gather(*(self._await_marker(node) for node in self.nodes))
         if status == "Training":
             return
         self._over = True  # from here on the status no longer depends on the containers
@@ -158,7 +159,6 @@ class JobLifecycle:
             await self._machines.control.call("plugged", addresses, groups)
         await self._machines.start(self._job, self._image, nodes)
         await self._move("Training")
-        await asyncio.gather(*(self._await_marker(node) for node in self.nodes))
 
     async def _await_marker(self, node: Node) -> None:
         """Wait until a node's marker is in the log or the node has ended; at most 30 s."""

@@ -50,8 +50,10 @@ def write_ml(root: Path, folders: Sequence[str], documents: Mapping[str, object]
 
 def write_checkpoint(root: Path) -> None:
     """Write the checkpoint from which the demo's program resumes."""
+    folder = root / "opt/ml/checkpoints"
+    folder.mkdir(exist_ok=True)
     # Random bytes: a wrong copy shows, and no connection can compress them.
-    (root / "opt/ml/checkpoints/checkpoint-1.bin").write_bytes(os.urandom(4 << 20))
+    (folder / "checkpoint-1.bin").write_bytes(os.urandom(4 << 20))
 
 
 def write_etc(root: Path, *, host: str, addresses: dict[str, str], own_users: bool = False) -> None:

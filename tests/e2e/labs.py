@@ -65,15 +65,19 @@ def launch(job, words, nodes, environment, in_vpc):
         **{name: like[name] for name in same},
     )
 
-def streams(prefix):
-    found = client("logs").describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=prefix)
+def streams(prefix, group=GROUP):
+    logs = client("logs")
+    try:
+        found = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=prefix)
+    except logs.exceptions.ResourceNotFoundException:  # made with the first line of the kind
+        return []
     return [stream["logStreamName"] for stream in found["logStreams"]]
 
-def log(prefix):
-    read = functools.partial(client("logs").get_log_events, logGroupName=GROUP, startFromHead=True)
+def log(prefix, group=GROUP):
+    read = functools.partial(client("logs").get_log_events, logGroupName=group, startFromHead=True)
     return [
         event["message"]
-        for stream in streams(prefix)
+        for stream in streams(prefix, group)
         for event in read(logStreamName=stream)["events"]
     ]
 
@@ -173,7 +177,8 @@ class Lab:
         """Run a program in a Python process that stays in the lab; return its variable `answer`.
 
         `answer` must be a JSON value. The program can use `control`, botocore's `client(service)`,
-        `describe(job)`, `streams(prefix)`, and `log(prefix)`: the lines of these log streams.
+        `describe(job)`, `streams(prefix)`, and `log(prefix)`: the lines of these log streams (by
+        default, those of training jobs).
         Variables of earlier programs are still defined.
         """
         with self._one_at_a_time:

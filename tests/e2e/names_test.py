@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.labs import Job, Lab, code_of, running
+from tests.e2e.labs import Lab, code_of, running
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 
 JOB = "bert-2026-11-23-09-12-33-123"
-PROCESSING = "/aws/sagemaker/ProcessingJobs"
+PREP_LOG = "log('prep/', '/aws/sagemaker/ProcessingJobs')"
 TRANSFORM = "/aws/sagemaker/TransformJobs"
 ENDPOINTS = "/aws/sagemaker/Endpoints/"
 
@@ -27,6 +28,7 @@ client("sagemaker").create_processing_job(
     AppSpecification={{"ImageUri": "image"}},
     RoleArn=describe({job!r})["RoleArn"],
     NetworkConfig={{"VpcConfig": describe({job!r})["VpcConfig"]}},
+    Environment=describe({job!r})["Environment"],
 )
 """
 
@@ -61,11 +63,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def prep(own: Lab) -> str:
-    """A processing job whose log names the training job's container."""
+    """A processing job whose container has printed its marker."""
     own.python(CREATE.format(name="prep", job=JOB))
-    marker = json.dumps(Job(own, JOB).marker())
-    event = {"timestamp": int(time.time() * 1000), "message": marker}
-    own.control("put_logs", PROCESSING, "prep/algo-1-1700000000", [event])
+    await_true(lambda: "sm_proxy_marker" in str(own.python(f"answer = {PREP_LOG}")), 60)
     return "prep"
 
 

@@ -25,7 +25,7 @@ def test_a_stopped_job_is_stopping_until_it_has_uploaded(lab: Lab, new_job: NewJ
     sagemaker = lab.client("sagemaker")
     lab.control.set_status(name, "Training")
     sagemaker.stop_training_job(TrainingJobName=name)
-    assert lab.event(name, "job-stop") == {"event": "job-stop", "job": name}
+    assert lab.event(name, "job-stop") == {"event": "job-stop", "kind": "training", "job": name}
     assert lab.control.set_status(name, "Uploading")["TrainingJobStatus"] == "Stopping"
     lab.control.set_status(name, "Stopped")
     assert refusal(sagemaker.stop_training_job, TrainingJobName=name) == (
