@@ -177,7 +177,7 @@ class _Search:
         if job.over:
             from sm_proxy.jobs import failure  # noqa: PLC0415 - only for a job that is over
 
-            raise failure.explain(self._aws, job, self._on_status)
+            raise failure.explain(self._aws, job, self._target.prefix, self._on_status)
 
     def _describe(self) -> Job:
         if self._job is not None:

@@ -23,7 +23,7 @@ def state(context: Context) -> str:
     target = needed(context.target, "the host name")
     job = context.job = lookup.find(context.aws, target, lambda _: None)
     if job.over:
-        raise failure.explain(context.aws, job, lambda _: None)
+        raise failure.explain(context.aws, job, target.prefix, lambda _: None)
     kinds.refuse_missing_node(job, target.node)
     if not job.running:
         raise SmProxyError(

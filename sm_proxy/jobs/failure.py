@@ -8,7 +8,7 @@ from typing import Any, Final
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import failure_causes, kinds, log_streams, logs, marker
+from sm_proxy.jobs import failure_causes, hostname, kinds, log_streams, logs, marker
 from sm_proxy.jobs.job import Job
 
 _LINES: Final = 10
@@ -18,13 +18,15 @@ _KEEP_ELSEWHERE: Final = (
     "Start it again, and connect while it runs; with the sm-proxy entrypoint in its image, its "
     "container could be kept for a while."
 )
+_PROGRAM: Final = "AlgorithmError"
+"""In the FailureReason of a job whose program has failed."""
 _MARKER: Final = '"sm_proxy_marker"'
 """A short log may end with our own line, which tells nothing about the failure."""
 _SHOWN: Final = 300
 """Characters of a log line on the terminal; the search for causes uses more."""
 
 
-def explain(aws: Aws, job: Job, on_status: Callable[[str], None]) -> SmProxyError:
+def explain(aws: Aws, job: Job, prefix: str, on_status: Callable[[str], None]) -> SmProxyError:
     """Print the end of the job's log, and return the error for the ended job.
 
     Two calls or more, DescribeLogStreams and GetLogEvents, and another one if the container could
@@ -33,6 +35,7 @@ def explain(aws: Aws, job: Job, on_status: Callable[[str], None]) -> SmProxyErro
     Args:
         aws: for the calls.
         job: an ended job.
+        prefix: of host names, for the command that runs the job again.
         on_status: takes one line at a time.
     """
     stream = _stream(aws, job)
@@ -48,8 +51,24 @@ def explain(aws: Aws, job: Job, on_status: Callable[[str], None]) -> SmProxyErro
     advice = cause.advice if cause else error.hint
     if stream and not cause and kinds.could_have_been_kept(job):
         advice = _KEEP if _is_ours(aws, job, stream) else _KEEP_ELSEWHERE
-    where = f" See {job.console}" if job.console else ""
-    return SmProxyError(error.code, error.message, advice + where)
+    again = _relaunch(job, prefix) if cause is None or cause.starts else ""
+    where = f"See {job.console}" if job.console else ""
+    return SmProxyError(error.code, error.message, " ".join(filter(None, (advice, again, where))))
+
+
+def _relaunch(job: Job, prefix: str) -> str:
+    """How to run the job again and get in; empty where that would not help.
+
+    Only after the program itself has failed: without an image, data or an instance, the next job
+    would fail in the same way.
+    """
+    kind = kinds.of(job.kind)
+    if job.phase != "failed" or not kind.CAN_BE_RELAUNCHED or _PROGRAM not in job.failure_reason:
+        return ""
+    # A plain name means a job of the first kind that has one.
+    suffix = None if job.kind == kinds.ORDER[0] else job.kind
+    host = hostname.compose(prefix, job.name, kind=suffix).host
+    return f"Run it again and get in: `sm-proxy relaunch {host}`."
 
 
 def _cause(job: Job, tail: list[str]) -> failure_causes.Cause | None:

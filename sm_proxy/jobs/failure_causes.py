@@ -23,19 +23,21 @@ class Cause:
         what: what happened.
         advice: how to fix it.
         pattern: matches text that shows it.
+        starts: whether a container of that image starts at all, so that ssh could look into it.
     """
 
     what: str
     advice: str
     pattern: re.Pattern[str]
+    starts: bool = True
 
     def matches(self, text: str) -> bool:
         """Whether the text shows this cause."""
         return self.pattern.search(text) is not None
 
 
-def _cause(what: str, advice: str, *signs: str) -> Cause:
-    return Cause(what, advice, re.compile("|".join(signs), re.IGNORECASE))
+def _cause(what: str, advice: str, *signs: str, starts: bool = True) -> Cause:
+    return Cause(what, advice, re.compile("|".join(signs), re.IGNORECASE), starts)
 
 
 _DENIED: Final = r"(denied|forbidden|not authorized|no basic auth|does not have permission)"
@@ -118,6 +120,7 @@ _TABLE: Final = (
         "the program was built for another processor, or is a script without a `#!` line",
         "Build the image for the instance's processor: docker build --platform linux/amd64.",
         r"exec format error",
+        starts=False,
     ),
     _cause(
         "the entrypoint, or what it starts, is not in the image",

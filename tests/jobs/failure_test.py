@@ -36,7 +36,7 @@ def explained(
     job = training.describe(FakeAws(DescribeTrainingJob=answer), JOB)
     assert job is not None
     aws, messages = FakeAws(**answers), list[str]()
-    error = failure.explain(aws, job, messages.append)
+    error = failure.explain(aws, job, "sm-", messages.append)
     assert error.line.isprintable()
     return error, messages, aws
 
@@ -56,7 +56,10 @@ def test_the_error_shows_the_end_of_the_log_the_cause_and_the_console() -> None:
     ]
     assert error.code == "job-failed"
     assert "AlgorithmError: , exit code: 1" in error.message
-    assert error.hint == f"Use a smaller batch, or an instance with more GPU memory. See {CONSOLE}"
+    assert error.hint == (
+        "Use a smaller batch, or an instance with more GPU memory. "
+        f"Run it again and get in: `sm-proxy relaunch sm-my-job`. See {CONSOLE}"
+    )
     assert aws.calls[1] == (
         "GetLogEvents",
         {
@@ -171,3 +174,37 @@ def test_a_limited_number_of_empty_pages_is_followed_backwards() -> None:
 def test_without_an_arn_there_is_no_link() -> None:
     error, *_ = explained("x", TrainingJobArn="")
     assert "See" not in error.hint
+
+
+@pytest.mark.parametrize(
+    ("reason", "lines", "again"),
+    [
+        ("AlgorithmError: ValueError: x, exit code: 1", ["x"], True),
+        ("AlgorithmError: , exit code: 127", ["python: not found"], True),
+        ("AlgorithmError: , exit code: 1", ["exec format error"], False),
+        ("CapacityError: Unable to provision requested ML compute capacity", [], False),
+        ("ClientError: Cannot pull the image: repository not found", [], False),
+        ("ClientError: Data download failed: NoSuchKey", [], False),
+        ("InternalServerError: We encountered an internal error", [], False),
+        ("", ["x"], False),
+    ],
+)
+def test_a_relaunch_is_advised_where_it_would_get_further(
+    reason: str, lines: list[str], *, again: bool
+) -> None:
+    error, *_ = explained(*lines, FailureReason=reason)
+    assert ("`sm-proxy relaunch sm-my-job`" in error.hint) is again
+    error, *_ = explained(*lines, status="Stopped", overall="Stopped", FailureReason=reason)
+    assert "relaunch" not in error.hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "host"),
+    [("training", "sm-x"), ("processing", "sm-x.processing"), ("transform", ""), ("endpoint", "")],
+)
+def test_the_relaunch_names_the_kind_where_it_is_needed(kind: Any, host: str) -> None:
+    job = a_job(name="x", phase="failed", kind=kind, failure_reason="AlgorithmError: y")
+    aws = FakeAws(DescribeLogStreams=streams(), GetLogEvents={})
+    hint = failure.explain(aws, job, "sm-", lambda _: None).hint
+    assert (f"`sm-proxy relaunch {host}`" in hint) is bool(host)
+    assert ("relaunch" in hint) is bool(host)
