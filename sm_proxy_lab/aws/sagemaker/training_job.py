@@ -128,8 +128,7 @@ class Job:
         return {name: value for name, value in known.items() if value is not None}
 
     def _artifacts(self) -> dict[str, str]:
-        if self.secondary != "Completed":
-            return {}
+        # From the beginning: the model requires it, and SDK 3 reads it right after the job is made.
         output = str(self.request["OutputDataConfig"].get("S3OutputPath", "")).rstrip("/")
         return {"S3ModelArtifacts": f"{output}/{self.name}/output/model.tar.gz"}
 

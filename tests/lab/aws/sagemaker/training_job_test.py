@@ -35,6 +35,7 @@ def test_the_description_repeats_whatever_the_model_has(lab: Lab, new_job: NewJo
 
 def test_a_job_records_all_its_statuses(lab: Lab, new_job: NewJob) -> None:
     name = new_job()
+    made = lab.client("sagemaker").describe_training_job(TrainingJobName=name)
     life = ["Pending", "Downloading", "Training", "Uploading", "Completed"]
     for status in life:
         lab.control.set_status(name, status)
@@ -46,6 +47,7 @@ def test_a_job_records_all_its_statuses(lab: Lab, new_job: NewJob) -> None:
     assert job["TrainingJobStatus"] == "Completed"
     assert job["CreationTime"] <= job["TrainingStartTime"] <= job["TrainingEndTime"]
     assert job["ModelArtifacts"]["S3ModelArtifacts"].endswith(f"/{name}/output/model.tar.gz")
+    assert job["ModelArtifacts"] == made["ModelArtifacts"]
     with pytest.raises(ControlError, match="has ended"):
         lab.control.set_status(name, "Training")
 
