@@ -31,6 +31,7 @@ COMMANDS = {
     "sync": "list running jobs in our ssh config, for editors and tab completion",
     "keys": "show, rotate or revoke the ssh key that jobs must accept",
     "login": "get AWS credentials now: log in to SSO, or type an MFA code",
+    "launch": "run a command, or a request file, whose jobs get ssh",
     "inspect": "show a job's machine: GPUs, disks, memory, network, processes",
     "go": "let a waiting container start the job's program",
     "done": "end a container that is kept for you",

@@ -16,7 +16,7 @@ import botocore.session
 from botocore import UNSIGNED, xform_name
 from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.session import Session
 
@@ -159,6 +159,14 @@ class Aws:
         Raises:
             SmProxyError: as `call`.
         """
+        self.keys()
+
+    def keys(self) -> ReadOnlyCredentials:
+        """The keys that a call would be signed with now.
+
+        Raises:
+            SmProxyError: as `call`.
+        """
         self._vetting.forget()
         try:
             with self._lock:
@@ -166,7 +174,7 @@ class Aws:
                 found = self._session.get_credentials()
                 if found is None:
                     raise NoCredentialsError  # noqa: TRY301 - as botocore does in a call
-                found.get_frozen_credentials()
+                return found.get_frozen_credentials()
         except Exception as error:  # noqa: BLE001 - files, programs and services of all kinds
             raise self._explained(error) from None
 

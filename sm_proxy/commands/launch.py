@@ -1,0 +1,163 @@
+"""`sm-proxy launch`: switches ssh on for the jobs that a command creates, or for a request file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sm_proxy import error_handler
+from sm_proxy.aws.clients import Aws
+from sm_proxy.commands import launch_options
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.jobs import hostname
+from sm_proxy.launch import channel as channels
+from sm_proxy.launch.endpoint import child
+from sm_proxy.launch.endpoint.endpoint import Endpoint
+from sm_proxy.launch.endpoint.held_keys import HeldKeys
+from sm_proxy.launch.endpoint.http_server import LoopbackServer
+from sm_proxy.launch.prepare import prepare
+from sm_proxy.launch.request import Ssh
+from sm_proxy.launch.shapes import Operation
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings
+
+
+class _FileOrCommand(argparse.Action):
+    """FILE, after which more options may stand, or `-- CMD...`."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Set `file` or `command`."""
+        del option_string
+        words = list(values)
+        if words[:1] == ["--"]:
+            namespace.command = words[1:]
+        elif words:
+            if getattr(namespace, "file", None):
+                parser.error(f"unexpected {printable(words[0], 60)!r}: a command stands after `--`")
+            namespace.file = words[0]
+            parser.parse_args(words[1:], namespace)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`launch [options] FILE` or `launch [options] -- CMD...`."""
+    launch_options.add_arguments(parser)
+    parser.set_defaults(file=None, command=[])
+    parser.add_argument(
+        "words",
+        nargs=argparse.REMAINDER,
+        action=_FileOrCommand,
+        default=argparse.SUPPRESS,
+        metavar="FILE | -- CMD...",
+        help="every job that CMD creates gets ssh",
+    )
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result | int:
+    """Create the job of FILE; or run CMD, and return its exit status."""
+    if not args.command:
+        raise SmProxyError("usage", "no command given", "Write `-- CMD...` at the end.")
+    if args.dry_run or args.json:
+        raise SmProxyError(
+            "usage",
+            "--dry-run and --json need a FILE: CMD decides what it creates",
+            "Leave it out.",
+        )
+    return _run_command(args, settings)
+
+
+def _run_command(args: argparse.Namespace, settings: Settings) -> int:
+    aws = Aws(settings.profile, settings.region)
+    _refuse_special_endpoints(aws)
+    ssh = launch_options.ssh_of(args, settings, output.status)
+    aws.ensure_credentials()
+    add_ssh = _AddSsh(ssh, args.entrypoint, settings)
+
+    def on_job(job: str, problem: SmProxyError | None) -> None:
+        _report(job, problem, settings)
+
+    def open_profile(name: str | None) -> Aws:
+        return Aws(name, settings.region, terminal=False)
+
+    endpoint = Endpoint(HeldKeys(aws, open_profile), add_ssh, on_job)
+    with LoopbackServer(endpoint.handle) as server:
+        url = f"http://127.0.0.1:{server.port}{endpoint.path}"
+        status = _run(args.command, child.environment(os.environ, url))
+    if not endpoint.came and status not in {child.NOT_FOUND, child.NOT_EXECUTABLE}:
+        output.status(
+            "the command sent no request to SageMaker through sm-proxy. If it creates jobs, it"
+            " sets endpoint_url itself or runs elsewhere: call sm_proxy.sagemaker.enable_ssh in it"
+        )
+    return status
+
+
+def _run(words: Sequence[str], variables: dict[str, str]) -> int:
+    try:
+        return child.run(words, variables)
+    except OSError as error:
+        what = f"{words[0]} cannot be started: {error.strerror or error}"
+        problem = SmProxyError("usage", what, "Write a program that is on PATH after `--`.")
+        error_handler.report_last_line("launch", problem)
+        missing = isinstance(error, FileNotFoundError)
+        return child.NOT_FOUND if missing else child.NOT_EXECUTABLE
+
+
+@dataclass(frozen=True)
+class _AddSsh:
+    """Makes the request of a job one with ssh, and uploads what the job needs."""
+
+    ssh: Ssh
+    entrypoint: Sequence[str] | None
+    settings: Settings
+
+    def __call__(self, aws: Aws, operation: Operation, request: dict[str, Any]) -> dict[str, Any]:
+        prepared = prepare(
+            aws,
+            operation,
+            request,
+            self.ssh,
+            settings=self.settings,
+            entrypoint=self.entrypoint,
+            sure=True,  # the program creates the job in any case
+            on_status=output.status,
+        )
+        for note in prepared.notes:
+            output.status(note)
+        if prepared.made.channel is not None:
+            channels.upload(aws, prepared.made.channel, output.status)
+        return prepared.made.request
+
+
+def _report(job: str, problem: SmProxyError | None, settings: Settings) -> None:
+    if problem is None:
+        host = hostname.compose(settings.prefix, job).host
+        output.status(f"job {job} has ssh: ssh {host}")
+    else:
+        output.status(f"job {job} runs without ssh: {problem.code}: {problem.text}")
+
+
+def _refuse_special_endpoints(aws: Aws) -> None:
+    """Raise if botocore refuses any endpoint but AWS's own.
+
+    Raises:
+        SmProxyError: `unsupported`.
+    """
+    for setting, variable in (
+        ("use_fips_endpoint", "AWS_USE_FIPS_ENDPOINT"),
+        ("use_dualstack_endpoint", "AWS_USE_DUALSTACK_ENDPOINT"),
+    ):
+        if aws.session.get_config_variable(setting):
+            raise SmProxyError(
+                "unsupported",
+                f"with {variable}, the AWS SDKs refuse any endpoint of our own",
+                "Call sm_proxy.sagemaker.enable_ssh in the program, or launch a FILE.",
+            )

@@ -1,0 +1,199 @@
+"""What the endpoint does with a request: check whose it is, add ssh to a job, pass it on."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from sm_proxy import error_handler
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.launch import shapes
+from sm_proxy.launch.endpoint import signatures, upstream
+from sm_proxy.launch.endpoint.held_keys import Held, HeldKeys
+from sm_proxy.launch.endpoint.http_server import Request, Response
+from sm_proxy.launch.endpoint.signatures import Signature
+from sm_proxy.launch.endpoint.upstream import Upstream, error_response
+from sm_proxy.launch.shapes import Operation
+from sm_proxy.local import debug_log
+from sm_proxy.local.threads import Background
+
+AddSsh = Callable[[Aws, Operation, dict[str, Any]], dict[str, Any]]
+"""Makes a request one with ssh, and uploads what it needs; raises SmProxyError if it cannot."""
+
+_OK: Final = 200
+_CLIENT_ERRORS: Final = range(400, 500)
+_TARGET: Final = "SageMaker."
+_REFUSALS: Final = frozenset({"AccessDeniedException", "ValidationException"})
+"""Errors by which the service may refuse what we changed, such as a network."""
+_FOREIGN: Final = (
+    "sm-proxy launch cannot pass this request on: it is not signed with the credentials that the"
+    " command inherits. If the program assumes a role or names a profile, start it with that role"
+    " or profile (AWS_PROFILE), or call sm_proxy.sagemaker.enable_ssh in it instead."
+)
+_NO_SIGNATURE: Final = "The request has no signature of version 4 that sm-proxy launch can check."
+
+
+class Endpoint:
+    """Answers the requests of one command.
+
+    Args:
+        held: the keys that the command may use.
+        add_ssh: called once for each job.
+        on_job: called for each job that SageMaker accepted, with its name, and with the reason if
+            it has no ssh.
+
+    Attributes:
+        path: the first part of every request's path: secret, so other users cannot use the port.
+        came: how many requests came with that path.
+    """
+
+    def __init__(
+        self, held: HeldKeys, add_ssh: AddSsh, on_job: Callable[[str, SmProxyError | None], None]
+    ) -> None:
+        self.path = f"/{secrets.token_hex(24)}"
+        self.came = 0
+        self._held = held
+        self._add_ssh = add_ssh
+        self._on_job = on_job
+        self._upstream = Upstream(held.main)
+        self._made: dict[tuple[str, ...], Background[dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+
+    def handle(self, request: Request) -> Response:
+        """Answer a request; it does not raise."""
+        path, rest = request.target[: len(self.path)], request.target[len(self.path) :]
+        if not hmac.compare_digest(path.encode(), self.path.encode()) or rest[:1] not in "/?":
+            return Response(404, (("content-length", "0"),), ())
+        with self._lock:
+            self.came += 1
+        try:
+            return self._answer(request, rest if rest.startswith("/") else f"/{rest}")
+        except SmProxyError as error:
+            return upstream.unreachable(error)
+        except Exception:  # noqa: BLE001 - every bug ends here
+            report = error_handler.report("launch")
+            return error_response(500, "InternalFailure", f"sm-proxy: bug, please report {report}")
+
+    def _answer(self, request: Request, path: str) -> Response:
+        signature = signatures.read(request)
+        if signature is None:
+            return error_response(403, "MissingAuthenticationTokenException", _NO_SIGNATURE)
+        held = self._held.find(signature.access_key)
+        if held is None or not signatures.is_genuine(request, signature, held.keys):
+            return error_response(403, "AccessDeniedException", _FOREIGN)
+        name = request.header("x-amz-target").removeprefix(_TARGET)
+        debug_log.write("endpoint", operation=name, region=signature.region)
+        for operation in shapes.OPERATIONS:
+            if operation == name:
+                return self._create(operation, request, path, signature, held)
+        return self._upstream.send(request, path, signature, held)
+
+    def _create(
+        self, operation: Operation, request: Request, path: str, signature: Signature, held: Held
+    ) -> Response:
+        job, problem, changed = "", None, None
+        try:
+            wanted = _parse(request)
+            job = str(wanted.get(shapes.of(operation).NAME, ""))
+            changed = self._with_ssh(operation, wanted, request, signature, held)
+        except SmProxyError as error:
+            problem = error
+        except ServiceError as error:
+            problem = error.as_failure()
+        except Exception:  # noqa: BLE001 - a bug of ours must not stop the user's job
+            problem = SmProxyError("bug", f"please report {error_handler.report('launch')}")
+        if changed is not None:
+            response = _whole(self._upstream.send(changed, path, signature, held))
+            problem = _refusal(response)
+            if problem is None:
+                return self._finished(response, job, None)
+        # The job must not fail because of us: it runs as the program wants it.
+        response = _whole(self._upstream.send(request, path, signature, held))
+        return self._finished(response, job, problem)
+
+    def _finished(self, response: Response, job: str, problem: SmProxyError | None) -> Response:
+        if response.status == _OK:
+            self._on_job(job, problem)
+        return response
+
+    def _with_ssh(
+        self,
+        operation: Operation,
+        wanted: dict[str, Any],
+        request: Request,
+        signature: Signature,
+        held: Held,
+    ) -> Request:
+        """The request with ssh. One that is sent again, perhaps while we work, is the same again.
+
+        Raises:
+            SmProxyError: the job cannot have ssh.
+            ServiceError: likewise.
+        """
+        key = (operation, signature.region, hashlib.sha256(request.body).hexdigest())
+        aws = held.aws.in_region(signature.region)
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = Background(lambda: self._add_ssh(aws, operation, wanted))
+            work = self._made[key]
+        try:
+            made = work.result()
+        except Exception:
+            self._made.pop(key, None)
+            raise
+        if made == wanted:
+            return request
+        headers = tuple(pair for pair in request.headers if not _is_of_body(pair[0]))
+        return replace(request, body=json.dumps(made).encode(), headers=headers)
+
+
+def _parse(request: Request) -> dict[str, Any]:
+    """The parameters in a request's body.
+
+    Raises:
+        SmProxyError: `unsupported`, we cannot read it.
+    """
+    try:
+        found = json.loads(request.body)
+    except ValueError:
+        found = None
+    if isinstance(found, dict) and not request.header("content-encoding"):
+        return found
+    raise SmProxyError(
+        "unsupported",
+        "the request is not plain JSON",
+        "Call sm_proxy.sagemaker.enable_ssh in the program instead.",
+    )
+
+
+def _is_of_body(name: str) -> bool:
+    """Whether a header describes the body: it is wrong for another body."""
+    return name == "content-md5" or name.startswith("x-amz-checksum-")
+
+
+def _whole(response: Response) -> Response:
+    """The response, with its body read."""
+    return replace(response, chunks=(b"".join(response.chunks),))
+
+
+def _refusal(response: Response) -> SmProxyError | None:
+    """Why the service refuses the job; None if it does not, or if ssh cannot be the reason."""
+    if response.status not in _CLIENT_ERRORS:
+        return None
+    try:
+        told = json.loads(b"".join(response.chunks))
+        code, message = str(told["__type"]).rpartition("#")[2], told.get("message", "")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    if code not in _REFUSALS:
+        return None
+    what = f"SageMaker refuses the request with ssh: {code}: {message}"
+    return SmProxyError("aws-error", what, "See what ssh changes: sm-proxy launch FILE --dry-run")
