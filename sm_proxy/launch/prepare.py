@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
+from sm_proxy.launch import bucket, permissions, shapes, sizes, vpc, wheels
 from sm_proxy.launch import channel as channels
 from sm_proxy.launch import image as images
 from sm_proxy.launch import request as requests
-from sm_proxy.launch import shapes
 from sm_proxy.launch.caller import Caller
 from sm_proxy.launch.changes import value_at
+from sm_proxy.launch.channel import Channel
 from sm_proxy.launch.image import Image
 from sm_proxy.launch.request import Made, Ssh
 from sm_proxy.launch.shapes import Operation
+from sm_proxy.launch.vpc import Place
+from sm_proxy.launch.wheels import Architecture
 from sm_proxy.settings import Settings
+
+_PORT: Final = 2222
+"""Of our SSH server in an image that we do not know: MPI jobs start one of their own on 22."""
+_PORTS: Final = (22, _PORT)
+"""Where our entrypoint listens if nothing says where: see `container/serve.sh`."""
+_UNTRIED: Final = Channel("s3://sm-proxy/untried", {})
+_HINTS: Final[dict[str, str]] = {
+    "ResourceInUse": "Choose another name: --name NAME.",
+    "ResourceLimitExceeded": "Ask for a higher limit in Service Quotas, or take another instance:"
+    " --instance-type TYPE.",
+}
+"""What to do about an error of a Create operation."""
+_OTHERWISE: Final = "No job was created: correct the request, or the job's role or network."
+_ANYWAY: Final = "Or go on with --yes."
 
 
 @dataclass(frozen=True)
@@ -34,6 +52,31 @@ class Prepared:
     made: Made
     image: Image | None
     notes: tuple[str, ...]
+
+
+@dataclass
+class _Findings:
+    """What is found on the way.
+
+    Attributes:
+        notes: for the user.
+        doubts: why ssh will probably not reach the job.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    doubts: list[SmProxyError] = field(default_factory=list)
+
+    def settle(self, *, sure: bool) -> tuple[str, ...]:
+        """The notes. A doubt is one of them only if the user is sure.
+
+        Raises:
+            SmProxyError: the first doubt.
+        """
+        if self.doubts and not sure:
+            doubt = self.doubts[0]
+            raise SmProxyError(doubt.code, doubt.message, f"{doubt.hint} {_ANYWAY}".lstrip())
+        doubts = [f"ssh may not reach the job: {doubt.text}" for doubt in self.doubts]
+        return (*doubts, *filter(None, self.notes))
 
 
 def prepare(
@@ -54,25 +97,30 @@ def prepare(
         operation: of the request.
         request: as the user would send it. It is not changed.
         ssh: what is wanted of ssh.
-        settings: of this run; its bastion counts.
+        settings: of this run; its bastion and its `launch_s3` count.
         entrypoint: what the image runs, if the user says so.
-        sure: whether to go on if the job can probably not be reached: the reason is then a note.
+        sure: whether to go on if ssh will probably not reach the job: the reason is then a note.
         on_status: takes a line for people while it works.
 
     Raises:
         SmProxyError: as `request.refuse`; the image or the bucket cannot be read; the job's role
-            lacks a permission; the job could probably not be reached, unless `sure`.
+            lacks a permission; ssh would probably not reach the job, unless `sure`.
     """
-    del settings, sure, on_status
+    settings = settings or Settings()
     requests.refuse(operation, request, ssh, entrypoint)
-    image = None
-    if entrypoint is None and requests.needs_image(operation, request):
-        image = images.read(aws, str(value_at(request, shapes.of(operation).IMAGE)))
-    words = entrypoint if image is None else image.entrypoint
-    channel = channels.container_channel("s3://to-be-chosen/sm-proxy/channel", {})
+    found = _Findings()
+    image = _read(aws, operation, request, entrypoint, found)
+    ssh = _with_port(operation, request, ssh, image)
+    ssh = _with_network(aws, operation, request, ssh, settings)
+    if entrypoint is None and image:
+        entrypoint = image.entrypoint
     cmd = image.command if image else ()
-    made = requests.add_ssh(operation, request, ssh, channel, words, cmd=cmd)
-    return Prepared(operation, made, image, ())
+    made = requests.add_ssh(operation, request, ssh, _UNTRIED, entrypoint, cmd=cmd)
+    if made.channel is not None:
+        channel = _channel(aws, operation, request, settings, image, found=found, say=on_status)
+        made = requests.add_ssh(operation, request, ssh, channel, entrypoint, cmd=cmd)
+    _check_network(aws, operation, request, made, settings.bastion, found=found)
+    return Prepared(operation, made, image, found.settle(sure=sure))
 
 
 def submit(
@@ -88,4 +136,144 @@ def submit(
     try:
         return aws.call("sagemaker", prepared.operation, **prepared.made.request)
     except ServiceError as error:
-        raise error.as_failure() from None
+        hint = _HINTS.get(error.error, _OTHERWISE)
+        raise SmProxyError("aws-error", str(error), hint) from None
+
+
+def _read(
+    aws: Caller,
+    operation: Operation,
+    request: Mapping[str, Any],
+    entrypoint: Sequence[str] | None,
+    found: _Findings,
+) -> Image | None:
+    """The image. If its entry point is known otherwise, only its hints count, and it may be None.
+
+    Raises:
+        SmProxyError: `image-unreadable`, only the image tells what the job runs.
+    """
+    uri = str(value_at(request, shapes.of(operation).IMAGE) or "")
+    try:
+        image = images.read(aws, uri, _architecture(operation, request))
+    except SmProxyError as error:
+        needed = entrypoint is None and requests.needs_image(operation, request)
+        if needed or error.code != "image-unreadable":
+            raise
+        found.notes.append("Not checked: whether the image has an SSH server or Python")
+        return None
+    if not (image.is_ours or image.has_sshd or image.has_python):
+        found.doubts.append(
+            SmProxyError(
+                "no-server",
+                f"nothing in the image {uri} hints at an SSH server or at Python, and the server"
+                " that we bring needs Python",
+                "Install openssh-server in the image.",
+            )
+        )
+    return image
+
+
+def _architecture(operation: Operation, request: Mapping[str, Any]) -> Architecture:
+    """Of the job's instances. Of all types for jobs, only those with a Grace CPU are not x86-64."""
+    resources = value_at(request, sizes.RESOURCES[operation])
+    return "aarch64" if "-gb" in sizes.type_of(resources) else "x86_64"
+
+
+def _with_port(
+    operation: Operation, request: Mapping[str, Any], ssh: Ssh, image: Image | None
+) -> Ssh:
+    """An image that we do not know may need port 22 itself, and may let in keys that it carries."""
+    if requests.has_ssh(operation, request) or (image and image.is_ours):
+        return ssh
+    named = "SM_PROXY_PORT" in (request.get("Environment") or {})
+    port = ssh.port or (None if named else _PORT)
+    return replace(ssh, port=port, image_keys=False)
+
+
+def _with_network(
+    aws: Caller,
+    operation: Operation,
+    request: Mapping[str, Any],
+    ssh: Ssh,
+    settings: Settings,
+) -> Ssh:
+    """A job without a VPC goes where the bastion is, unless the user names a network."""
+    has_vpc = value_at(request, shapes.of(operation).VPC)
+    if has_vpc or ssh.subnets or ssh.security_groups:
+        return ssh
+    place = vpc.of_bastion(aws, settings.bastion, _ports(request.get("Environment"), ssh.port))
+    return replace(ssh, subnets=place.subnets, security_groups=place.security_groups)
+
+
+def _ports(environment: Mapping[str, str] | None, port: int | None = None) -> tuple[int, ...]:
+    named = str(port or (environment or {}).get("SM_PROXY_PORT", ""))
+    return (int(named),) if named.isdecimal() else _PORTS
+
+
+def _channel(
+    aws: Caller,
+    operation: Operation,
+    request: Mapping[str, Any],
+    settings: Settings,
+    image: Image | None,
+    *,
+    found: _Findings,
+    say: Callable[[str], None],
+) -> Channel:
+    root = bucket.choose(aws, operation, request, settings.launch_s3)
+    found.notes.append(root.note)
+    if image and image.has_sshd:
+        return channels.container_channel(root.url, {})
+    try:
+        files = wheels.for_architecture(_architecture(operation, request), say)
+    except SmProxyError as error:
+        found.doubts.append(error)
+        files = {}
+    return channels.container_channel(root.url, files)
+
+
+def _check_network(
+    aws: Caller,
+    operation: Operation,
+    request: Mapping[str, Any],
+    made: Made,
+    bastion: str | None,
+    *,
+    found: _Findings,
+) -> None:
+    path = shapes.of(operation).VPC
+    network = value_at(made.request, path)
+    place = Place(tuple(network["Subnets"]), tuple(network["SecurityGroupIds"]))
+    found.doubts += vpc.doubts(aws, place, bastion, _ports(made.request.get("Environment")))
+    if value_at(request, path):
+        return
+    if not vpc.has_way_to_s3(aws, place.subnets):
+        found.doubts.append(
+            SmProxyError(
+                "no-vpc",
+                f"the subnets {', '.join(place.subnets)} have no route to S3, where the job's data"
+                " and our files are",
+                "Add a NAT gateway or an S3 gateway endpoint, or name other --subnets.",
+            )
+        )
+    _check_role(aws, str(request.get("RoleArn", "")), found)
+
+
+def _check_role(aws: Caller, role: str, found: _Findings) -> None:
+    """The role of a job that is new to a VPC may lack what the service does there with it.
+
+    Raises:
+        SmProxyError: `access-denied`.
+    """
+    missing = permissions.denied(aws, role, permissions.IN_A_VPC)
+    if missing is None:
+        found.notes.append(
+            "Not checked: whether the job's role may attach network interfaces"
+            f" ({permissions.IN_A_VPC[0]}, ...), as a job in a VPC must"
+        )
+    elif missing:
+        raise SmProxyError(
+            "access-denied",
+            f"the job would be new to a VPC, and its role {role} may not {', '.join(missing)}",
+            "Allow these actions in the role's policy.",
+        )

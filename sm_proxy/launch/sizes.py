@@ -14,7 +14,7 @@ from sm_proxy.launch.shapes import Operation
 SMALLER_RUN_S: Final = 60 * 60
 """How long the program of a smaller job may run, in seconds."""
 TYPE: Final = re.compile(r"(ml\.[a-z0-9-]+)\.([a-z0-9]+)")
-_RESOURCES: Final[dict[Operation, Path]] = {
+RESOURCES: Final[dict[Operation, Path]] = {
     "CreateTrainingJob": ("ResourceConfig",),
     "CreateProcessingJob": ("ProcessingResources", "ClusterConfig"),
 }
@@ -29,7 +29,7 @@ _DISTRIBUTED: Final = re.compile(
 
 def set_type(draft: Draft, operation: Operation, instance_type: str) -> None:
     """Run on another type of instance; their number stays."""
-    path = _RESOURCES[operation]
+    path = RESOURCES[operation]
     groups = draft.get((*path, "InstanceGroups")) or []
     why = "you named another instance type"
     for number in range(len(groups)):
@@ -50,7 +50,7 @@ def shrink(draft: Draft, operation: Operation, shape: StructureShape) -> None:
         operation: of the request.
         shape: of the request, in which botocore lists the permitted types.
     """
-    path = _RESOURCES[operation]
+    path = RESOURCES[operation]
     permitted = _permitted(shape, path)
     groups = draft.get((*path, "InstanceGroups")) or []
     why = "--smaller: one node of the smallest type of its family"
