@@ -13,13 +13,13 @@ from sm_proxy.inventory import trial
 from sm_proxy.jobs import hostname
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
-from sm_proxy.launch import diff, prepare
-from sm_proxy.launch.changes import Change
+from sm_proxy.launch import diff, prepare, price, shapes
+from sm_proxy.launch.changes import Change, value_at
 from sm_proxy.launch.prepare import Prepared
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.local.signals import Hangup
-from sm_proxy.settings import Settings, contexts
+from sm_proxy.settings import Settings, contexts, durations
 
 _OVER: Final = frozenset({"job-ended", "job-failed", "job-not-found"})
 _SHORT: Final = 40
@@ -84,6 +84,17 @@ def summarize(changes: Sequence[Change]) -> str:
         noun = "variable" if len(variables) == 1 else "variables"
         parts.append(f"Environment ({len(variables)} {noun})")
     return printable(", ".join(parts) or "nothing", _SHOWN)
+
+
+def cost(aws: Aws, prepared: Prepared) -> str:
+    """What the job costs, and how long it is billed at most."""
+    request = prepared.made.request
+    found = price.per_hour(aws, shapes.of(prepared.operation).KIND, request)
+    longest = value_at(request, ("StoppingCondition", "MaxRuntimeInSeconds"))
+    if longest:
+        found += f", for {durations.form(longest)} at most"
+    after = value_at(request, ("ResourceConfig", "KeepAlivePeriodInSeconds"))
+    return f"{found}, and its warm pool {durations.form(after)} more" if after else found
 
 
 def create(

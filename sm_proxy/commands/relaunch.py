@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     ssh = launch_options.ssh_of(args, settings, output.status)
     plan = relaunch.plan(aws, old, choices, ssh, settings=settings, on_status=output.status)
     launch = Launch(plan.prepared, plan.changes, target)
-    _tell(old, plan)
+    _tell(aws, old, plan)
     if args.dry_run:
         return launching.show(launch)
     before = partial(_copy, aws, plan) if plan.copy else lambda: None
@@ -86,13 +86,14 @@ def _find(aws: Aws, typed: str, settings: Settings) -> Job:
     return lookup.find(aws, named, output.status, ("failed",))
 
 
-def _tell(old: OldJob, plan: Plan) -> None:
+def _tell(aws: Aws, old: OldJob, plan: Plan) -> None:
     """Three lines: what changes, what it costs, what cannot be the same; and what AWS told us."""
     if not old.job.over:
         output.status(f"{old.job.noun} {old.job.name} is {old.job.status}: a copy of it starts")
     output.status(f"what changes: {launching.summarize(plan.changes)}")
+    output.status(f"what it costs: {launching.cost(aws, plan.prepared)}")
     output.status(f"what cannot be the same: {'; '.join(plan.lost)}")
-    for line in filter(None, (plan.outlook, *plan.prepared.notes)):
+    for line in filter(None, (plan.outlook, *plan.drift, *plan.prepared.notes)):
         output.status(line)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.hostname import NAME_LIMIT
-from sm_proxy.launch import checkpoints, described, prepare, sizes, warm_pool
+from sm_proxy.launch import checkpoints, described, drift, prepare, sizes, warm_pool
 from sm_proxy.launch.caller import Caller
 from sm_proxy.launch.changes import Change, Draft, Path
 from sm_proxy.launch.checkpoints import Copy, Mode
@@ -55,6 +55,7 @@ class Plan:
         changes: all differences from the old job, with reasons.
         copy: checkpoints to copy first; None if there are none.
         lost: what cannot be as it was, in words.
+        drift: what has changed since the old job was made, in sentences.
         outlook: on the start of the job, one sentence; may be empty.
     """
 
@@ -62,6 +63,7 @@ class Plan:
     changes: tuple[Change, ...]
     copy: Copy | None
     lost: tuple[str, ...]
+    drift: tuple[str, ...]
     outlook: str
 
 
@@ -121,6 +123,7 @@ def plan(
         changes,
         copy if copy and copy.objects else None,
         tuple(_lost(old, draft, choices)),
+        tuple(drift.since(aws, old.operation, draft.request, old.job.created)),
         warm_pool.outlook(old.description, request),
     )
 

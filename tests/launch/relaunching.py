@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
 from sm_proxy.launch import request as requests
 from sm_proxy.launch.channel import Channel
 from sm_proxy.launch.prepare import Prepared
@@ -15,6 +16,7 @@ from tests.fakes import DESCRIBES, HOST_KEY, JOB, Answers, FakeAws, description
 
 ROLE = "arn:aws:iam::111122223333:role/train"
 GONE = ServiceError("ValidationException", "Requested resource not found.", "x")
+DENIED = SmProxyError("access-denied", "pricing:GetProducts is denied", "")
 SSH = Ssh(keys=(HOST_KEY,))
 
 
@@ -41,6 +43,7 @@ def account(told: Any = None, **answers: Answers) -> FakeAws:
         "DescribeTrainingJob": lambda TrainingJobName: _only(TrainingJobName, told or failed()),  # noqa: N803
         "ListTags": {"Tags": [{"Key": "team", "Value": "nlp"}]},
         "ListTrainingJobs": {"TrainingJobSummaries": []},
+        "GetProducts": DENIED,
         "CreateTrainingJob": {"TrainingJobArn": "arn"},
     }
     return FakeAws(**{**gone, **own, **answers})
