@@ -19,7 +19,7 @@ from sm_proxy.launch.prepare import Prepared
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.local.signals import Hangup
-from sm_proxy.settings import Settings, contexts, durations
+from sm_proxy.settings import Settings, contexts
 
 _OVER: Final = frozenset({"job-ended", "job-failed", "job-not-found"})
 _SHORT: Final = 40
@@ -92,9 +92,9 @@ def cost(aws: Aws, prepared: Prepared) -> str:
     found = price.per_hour(aws, shapes.of(prepared.operation).KIND, request)
     longest = value_at(request, ("StoppingCondition", "MaxRuntimeInSeconds"))
     if longest:
-        found += f", for {durations.form(longest)} at most"
+        found += f", for {_in_hours(longest)} at most"
     after = value_at(request, ("ResourceConfig", "KeepAlivePeriodInSeconds"))
-    return f"{found}, and its warm pool {durations.form(after)} more" if after else found
+    return f"{found}, and its warm pool for {_in_hours(after)} more" if after else found
 
 
 def create(
@@ -141,6 +141,10 @@ def create(
     except SmProxyError as error:
         return Result(data, exit_status=1, failure=_with_way_to_stop(error, host))
     return Result(data, _ssh_command(found, settings))
+
+
+def _in_hours(seconds: int) -> str:
+    return f"{seconds / 3600:.3g} h"
 
 
 def _short(change: Change) -> str:

@@ -79,7 +79,7 @@ def test_it_says_what_changes_and_what_cannot_be_the_same(
     assert f"TrainingJobName {JOB} -> {NAME}, Tags, " in changes
     assert changes.endswith("Environment (3 variables)")
     [costs] = [line for line in lines if line.startswith("sm-proxy: what it costs: ")]
-    assert costs.endswith(", for 150m at most")
+    assert costs.endswith(", for 2.5 h at most")
     assert "sm-proxy: what cannot be the same: session tags, which AWS does not tell" in lines
     assert "sm-proxy: the role may read the bucket" in lines
 
