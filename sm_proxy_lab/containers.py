@@ -136,6 +136,8 @@ class ContainerRunner:
             machine_files.write_ml(root, job.FOLDERS, documents)
             if image.is_own:
                 machine_files.write_image(root)
+                if job.program:
+                    machine_files.add_program(root, job.program)
             elif image.files:
                 machine_files.add_folder(root, image.files)
             if image.is_own and job.program is None and not job.requested_entrypoint:
@@ -224,22 +226,12 @@ class ContainerRunner:
         return self._inside(node, "opt/ml")
 
     def _command(self, job: JobRequest, image: ImageConfig, node: Node) -> list[str]:
-        own = self._own_image(job, node) if image.is_own else image
         return [
             self._inside(node, word[1:])
             if word.startswith("/opt/") and (node.root / word[1:]).exists()
             else word
-            for word in job.command(own)
+            for word in job.command(image)
         ]
-
-    def _own_image(self, job: JobRequest, node: Node) -> ImageConfig:
-        """The configuration of the lab's own image, with the program of this lab."""
-        if job.program is None:
-            program = f"{machine_files.HOME}/train_demo.sh"
-        else:
-            program = machine_files.add_program(node.root, job.program)
-        entrypoint = [] if job.bare else [f"/{machine_files.HOME}/entrypoint.sh"]
-        return ImageConfig(entrypoint=(*entrypoint, f"/{program}"), is_own=True)
 
     def _environment(
         self, job: JobRequest, image: ImageConfig, node: Node, hosts: list[str]

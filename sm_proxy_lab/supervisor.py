@@ -32,7 +32,7 @@ from sm_proxy_lab.image_config import ImageConfig
 from sm_proxy_lab.job_kinds import KINDS
 from sm_proxy_lab.job_lifecycle import JobLifecycle
 from sm_proxy_lab.job_log import ControlQueue
-from sm_proxy_lab.machines import network, packet_filter, reap
+from sm_proxy_lab.machines import image, network, packet_filter, reap
 from sm_proxy_lab.machines.processes import Child, lines
 from sm_proxy_lab.machines.software import find_software
 from sm_proxy_lab.python import python_module
@@ -186,6 +186,8 @@ class Lab:
             asyncio.to_thread(environment.write_ssh_config, self._environment, self._machines.user),
             asyncio.wait_for(self._aws_ready.wait(), _START_TIMEOUT_S),
         )
+        config = {"Entrypoint": image.own_entrypoint(self._options.train)}
+        await control.call("put_image", IMAGE, config)
         await self._create_job(keys)
         # The file must have only CMD's calls.
         os.truncate(self._environment["SM_PROXY_LAB_CALLS"], 0)
@@ -289,10 +291,10 @@ class Lab:
                 "filler_before": options.log_lines_before,
             }
         job = KINDS[kind](name, region, event["request"], program=options.train, **more)
-        image = await self._image_of(job.image)
+        config = await self._image_of(job.image)
         subnets = job.vpc().get("Subnets", [])
         cidrs = await asyncio.to_thread(self._account.cidrs_of, subnets, region)
-        lifecycle = self._lifecycles[kind, name] = JobLifecycle(self._machines, job, image, cidrs)
+        lifecycle = self._lifecycles[kind, name] = JobLifecycle(self._machines, job, config, cidrs)
         if not own:
             await lifecycle.run()
             return
@@ -305,7 +307,7 @@ class Lab:
         if uri != IMAGE:
             with contextlib.suppress(ControlError):
                 return image_config.parse(await self._machines.control.call("image", uri))
-        return ImageConfig(is_own=True)
+        return ImageConfig(image.own_entrypoint(self._options.train), is_own=True)
 
     # ---- CMD ----
 

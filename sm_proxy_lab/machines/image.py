@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Where a user's Dockerfile would copy our files to.
 HOME = "opt/sm-proxy"
+_PROGRAMS = "opt/program"
 _SSHD_USER = "sshd:x:74:65534:sshd:/run/sshd:/usr/sbin/nologin"
 
 
@@ -92,14 +93,22 @@ def _users() -> dict[str, str]:
     }
 
 
-def add_program(root: Path, program: str) -> str:
-    """Copy a training program into the image; return its path below `root`."""
-    code = root / "opt" / "program"
-    code.mkdir(parents=True, exist_ok=True)
-    target = code / Path(program).name
+def own_entrypoint(program: str | None) -> tuple[str, str]:
+    """The ENTRYPOINT of the lab's own image: our entrypoint and a program.
+
+    Args:
+        program: path of a training program on this machine; None for the demo's.
+    """
+    name = f"{_PROGRAMS}/{Path(program).name}" if program else f"{HOME}/train_demo.sh"
+    return f"/{HOME}/entrypoint.sh", f"/{name}"
+
+
+def add_program(root: Path, program: str) -> None:
+    """Copy a training program into the image."""
+    target = root / _PROGRAMS / Path(program).name
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(program, target)
     target.chmod(0o755)
-    return str(target.relative_to(root))
 
 
 def add_folder(root: Path, files: str) -> None:
