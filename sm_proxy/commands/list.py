@@ -66,7 +66,13 @@ def _data(job: Summary, found: Reachability) -> dict[str, Any]:
         "nodes": found.nodes,
         "reachable": found.reachable,
         "reason": found.reason,
+        "kept": found.kept,
+        "relaunchable": _can_be_relaunched(job),
     }
+
+
+def _can_be_relaunched(job: Summary) -> bool:
+    return job.phase in {"ended", "failed"} and kinds.of(job.kind).CAN_BE_RELAUNCHED
 
 
 def _table(jobs: Sequence[Summary], found: Sequence[Reachability], now: datetime) -> str:
@@ -84,7 +90,12 @@ def _table(jobs: Sequence[Summary], found: Sequence[Reachability], now: datetime
 
 
 def _row(job: Summary, found: Reachability, now: datetime) -> tuple[str, ...]:
-    why = f": {printable(found.reason, _REASON_SHOWN)}" if found.reason else ""
+    notes = [printable(found.reason, _REASON_SHOWN)] if found.reason else []
+    if found.kept:
+        notes.append("its program has ended, and its container is kept")
+    if job.phase == "failed" and _can_be_relaunched(job):
+        notes.append("`sm-proxy relaunch` runs it again")
+    why = f": {'; '.join(notes)}" if notes else ""
     return (
         printable(job.name),
         job.kind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -10,13 +11,20 @@ from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.inventory import trial
-from sm_proxy.jobs import hostname, kinds
-from sm_proxy.jobs.job import Summary
+from sm_proxy.jobs import hostname, kinds, logs
+from sm_proxy.jobs.job import Job, Summary
 from sm_proxy.local import threads
 from sm_proxy.settings import Settings
 
 _AT_ONCE: Final = 8
 """Concurrent checks: few enough for the rate limits of Describe calls."""
+_LAST_LINES: Final = 100
+"""Enough for what the SSH server writes while a container is kept."""
+_KEPT: Final = re.compile(
+    r"sm-proxy: (the program ended with exit code [0-9]+; the container stays for |"
+    r"a user is connected: the container stays)"
+)
+"""Lines of container/hold.sh."""
 _UNKNOWN: Final = frozenset(
     {"access-denied", "aws-error", "expired-credentials", "network", "no-credentials"}
     | {"throttled", "unsupported"}
@@ -32,11 +40,14 @@ class Reachability:
         reachable: None if unknown.
         reason: why not, or why it is unknown; else None.
         nodes: the number of nodes; None if unknown.
+        kept: whether its program has ended, and its first container stays for users; None if
+            unknown.
     """
 
     reachable: bool | None = None
     reason: str | None = None
     nodes: int | None = None
+    kept: bool | None = None
 
 
 def guess(job: Summary) -> Reachability:
@@ -63,6 +74,7 @@ def check_all(jobs: Sequence[Summary], settings: Settings, aws: Aws) -> list[Rea
 
 def _try(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
     nodes: int | None = None
+    kept: bool | None = None
     try:
         job = kinds.of(listed.kind).describe(aws, listed.name)
         if job is None:
@@ -74,6 +86,7 @@ def _try(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
             return Reachability(reason=f"it is {job.status}", nodes=nodes)
         target = hostname.compose(settings.prefix, job.name, kind=job.kind)
         found = resolver.resolve(target, settings, aws, fresh=True)
+        kept = _is_kept(aws, job, found.stream)
         plain = f"{settings.prefix}{job.name}"
         # The user may have opted in to trust under any of the job's names.
         names = (f"{plain}.{job.kind}", f"{plain}.{job.kind}.algo-1", f"{plain}.algo-1", plain)
@@ -82,6 +95,15 @@ def _try(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
     except SmProxyError as error:
         reachable = None if error.code in _UNKNOWN else False
         return Reachability(
-            reachable=reachable, reason=f"{error.code}: {error.message}", nodes=nodes
+            reachable=reachable, reason=f"{error.code}: {error.message}", nodes=nodes, kept=kept
         )
-    return Reachability(reachable=True, nodes=nodes)
+    return Reachability(reachable=True, nodes=nodes, kept=kept)
+
+
+def _is_kept(aws: Aws, job: Job, stream: str) -> bool | None:
+    """Whether our entrypoint has written that the container stays; None without a readable log.
+
+    No other call tells: the service calls such a job Training, as if its program were running.
+    """
+    lines = logs.tail(aws, job.log_group, stream, _LAST_LINES) if stream else []
+    return any(map(_KEPT.match, lines)) if lines else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
@@ -12,7 +12,6 @@ from sm_proxy.jobs import failure_causes, hostname, kinds, log_streams, logs, ma
 from sm_proxy.jobs.job import Job
 
 _LINES: Final = 10
-_PAGES: Final = 3
 _KEEP: Final = "Start it again, with SM_PROXY_KEEP_SUCCESS=2h to keep its container for a while."
 _KEEP_ELSEWHERE: Final = (
     "Start it again, and connect while it runs; with the sm-proxy entrypoint in its image, its "
@@ -39,7 +38,7 @@ def explain(aws: Aws, job: Job, prefix: str, on_status: Callable[[str], None]) -
         on_status: takes one line at a time.
     """
     stream = _stream(aws, job)
-    tail = _last_lines(aws, job.log_group, stream) if stream else []
+    tail = _last_lines(aws, job, stream) if stream else []
     if tail:
         on_status(f"the end of the log of {job.name}:")
         for line in tail:
@@ -95,26 +94,6 @@ def _is_ours(aws: Aws, job: Job, stream: str) -> bool:
     return any(marker.parse(line) for line in page)
 
 
-def _last_lines(aws: Aws, group: str, stream: str) -> list[str]:
-    """The last lines of a stream; empty if it cannot be read."""
-    token: dict[str, Any] = {}
-    for _ in range(_PAGES):  # an empty page may come before others
-        try:
-            page = aws.call(
-                "logs",
-                "GetLogEvents",
-                logGroupName=group,
-                logStreamName=stream,
-                startFromHead=False,
-                limit=_LINES,
-                **token,
-            )
-        except (SmProxyError, ServiceError):
-            break
-        if lines := [str(event.get("message", "")) for event in page.get("events", [])]:
-            return [line for line in lines[-_LINES:] if _MARKER not in line]
-        before = token.get("nextToken")
-        token = {"nextToken": page.get("nextBackwardToken")}
-        if token["nextToken"] in {None, before}:
-            break
-    return []
+def _last_lines(aws: Aws, job: Job, stream: str) -> list[str]:
+    lines = logs.tail(aws, job.log_group, stream, _LINES)
+    return [line for line in lines if _MARKER not in line]

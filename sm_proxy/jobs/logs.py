@@ -1,4 +1,4 @@
-"""Read the first lines of a node's log; the cost does not grow with the log."""
+"""Read the first or last lines of a node's log; the cost does not grow with the log."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sm_proxy.errors import SmProxyError
 
 _HEAD_SIZES: Final = (100, 1000, 10000)
 _EMPTY_PAGES: Final = 30
+_TAIL_PAGES: Final = 3
 _PAGES: Final = 40
 """A page has 1 MB at most: with lines of 256 KB, 10,000 lines would be thousands of pages."""
 
@@ -57,6 +58,38 @@ def head(aws: Aws, group: str, stream: str, *, unmask: bool = False) -> Iterator
         f"the first {read:,} lines of the log {stream} name no address",
         "Is the sm-proxy entrypoint in the image? It prints one line when it starts.",
     )
+
+
+def tail(aws: Aws, group: str, stream: str, lines: int) -> list[str]:
+    """The last lines of a stream; empty if it cannot be read. One call, or a few.
+
+    Args:
+        aws: for the calls.
+        group: the log group.
+        stream: the log stream.
+        lines: how many at most.
+    """
+    token: dict[str, Any] = {}
+    for _ in range(_TAIL_PAGES):  # an empty page may come before others
+        try:
+            page = aws.call(
+                "logs",
+                "GetLogEvents",
+                logGroupName=group,
+                logStreamName=stream,
+                startFromHead=False,
+                limit=lines,
+                **token,
+            )
+        except (SmProxyError, ServiceError):
+            break
+        if found := [str(event.get("message", "")) for event in page.get("events", [])]:
+            return found[-lines:]
+        before = token.get("nextToken")
+        token = {"nextToken": page.get("nextBackwardToken")}
+        if token["nextToken"] in {None, before}:
+            break
+    return []
 
 
 def _next(token: str | None) -> dict[str, Any]:

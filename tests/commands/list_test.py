@@ -90,8 +90,11 @@ def test_the_json_has_every_field(
         "nodes": None,
         "reachable": None,
         "reason": None,
+        "kept": None,
+        "relaunchable": False,
     }
     assert (jobs[2]["reachable"], jobs[2]["reason"]) == (False, "it has failed")
+    assert [job["relaunchable"] for job in jobs] == [False, False, True, True]
     assert SEEN[-1].operations() == LISTS
 
 
@@ -105,7 +108,7 @@ def test_the_table_shows_every_job(
     assert lines[0].split() == ["JOB", "KIND", "STATUS", "AGE", "NODES", "REACHABLE"]
     assert lines[1].split() == ["bert", "training", "Training", "3", "h", "?", "?"]
     assert lines[-1].split()[:4] == ["prep", "processing", "Failed", "2"]
-    assert "no: \ufffd[31mno data" in lines[-1]
+    assert lines[-1].endswith("no: \ufffd[31mno data; `sm-proxy relaunch` runs it again")
     assert all(line.isprintable() for line in lines)
 
 
@@ -189,5 +192,21 @@ def test_with_check_running_jobs_are_tried(
     jobs = data(capsys, "--check")
     assert all(job["reachable"] is True and job["reason"] is None for job in jobs)
     assert jobs[0]["nodes"] == 4
+    assert jobs[0]["kept"] is None
     cli.main(["list", "--check"])
     assert capsys.readouterr().out.splitlines()[1].split()[-2:] == ["4", "yes"]
+
+
+def test_a_kept_container_is_shown(
+    account: dict[str, Answers],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def check(jobs: list[Any], *_: object) -> list[Reachability]:
+        return [Reachability(reachable=True, nodes=1, kept=job.name == "bert") for job in jobs]
+
+    monkeypatch.setattr(reachable, "check_all", check)
+    assert cli.main(["list", "--check"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].endswith("yes: its program has ended, and its container is kept")
+    assert lines[2].endswith("yes")

@@ -83,6 +83,8 @@ def test_stop_ends_a_job_that_is_kept(lab: Lab) -> None:
     words = ("/opt/sm-proxy/entrypoint.sh", "/bin/sh", "-c", "exit 9")
     job = lab.launch("forgotten", *words, environment=kept)
     await_true(lambda: "the container stays for 600 s" in job.log(), 60, job.log)
+    jobs = json.loads(lab.sm_proxy("list", "--check", "--json").stdout)["data"]["jobs"]
+    assert [item["kept"] for item in jobs if item["job"] == job.name] == [True]
     refused = lab.sm_proxy("stop", job.host)
     assert (refused.returncode, code_of(refused)) == (1, "usage")
     done = lab.sm_proxy("stop", job.host, "--yes", "--json")

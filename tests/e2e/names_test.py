@@ -170,10 +170,12 @@ def test_the_list_has_jobs_of_all_kinds(own: Lab, prep: str) -> None:
     assert done.returncode == 0, done.stderr.decode()
     jobs = {job["job"]: job for job in json.loads(done.stdout)["data"]["jobs"]}
     assert set(jobs[JOB]) == {
-        *("job", "kind", "status", "created", "nodes", "reachable", "reason")
+        *("job", "kind", "status", "created", "nodes", "reachable", "reason", "kept"),
+        "relaunchable",
     }  # fmt: skip
     assert (jobs[JOB]["status"], jobs[JOB]["reachable"]) == ("Training", None)
     assert jobs[prep]["kind"] == "processing"
+    assert not jobs[JOB]["relaunchable"]
     text = own.sm_proxy("list").stdout.decode()
     assert text.startswith("JOB ")
     assert JOB in text
@@ -184,6 +186,7 @@ def test_list_check_reports_reachable_jobs(own: Lab, prep: str) -> None:
     assert done.returncode == 0, done.stderr.decode()
     jobs = {job["job"]: job for job in json.loads(done.stdout)["data"]["jobs"]}
     assert (jobs[JOB]["nodes"], jobs[JOB]["reachable"], jobs[JOB]["reason"]) == (1, True, None)
+    assert jobs[JOB]["kept"] is False
     assert jobs[prep]["reachable"] is True
 
 

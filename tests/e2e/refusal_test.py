@@ -175,6 +175,7 @@ def test_a_job_that_has_ended_is_reported(
     found, line = refused(lab, job.host)
     assert found == code
     assert words in line
+    assert (f"`sm-proxy relaunch {job.host}`" in line) is (status == "Failed")
 
 
 def test_a_job_that_was_stopped_is_reported(lab: Lab) -> None:

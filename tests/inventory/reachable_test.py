@@ -16,12 +16,17 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Phase, Summary
 from sm_proxy.settings import Settings
-from tests.fakes import JOB, FakeAws, container, description
+from tests.fakes import JOB, Answers, FakeAws, container, description, events
 
 
 def summary(name: str = JOB, phase: Phase = "running", **changes: Any) -> Summary:
     known: dict[str, Any] = {"kind": "training", "status": "Training", **changes}
     return Summary(name=name, phase=phase, created=datetime.now(timezone.utc), **known)
+
+
+def account(**answers: Answers) -> FakeAws:
+    """An account whose logs are empty, unless `answers` says otherwise."""
+    return FakeAws(**{"GetLogEvents": {}, **answers})
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +71,7 @@ def test_a_list_alone_shows_that_a_job_has_ended(job: Summary, expected: Reachab
 
 
 def test_a_running_job_that_resolves_is_reachable(resolved: list[str]) -> None:
-    aws = FakeAws(DescribeTrainingJob=description(ResourceConfig={"InstanceCount": 4}))
+    aws = account(DescribeTrainingJob=description(ResourceConfig={"InstanceCount": 4}))
     assert checked(aws, summary()) == [Reachability(reachable=True, nodes=4)]
     assert resolved == ["sm-my-job.training"]
 
@@ -91,7 +96,7 @@ def test_an_ended_job_costs_no_call(resolved: list[str]) -> None:
 def test_a_job_that_cannot_be_reached_says_why(
     answer: Any, reachable: bool | None, words: str, resolved: list[str]
 ) -> None:
-    (found,) = checked(FakeAws(DescribeTrainingJob=answer), summary())
+    (found,) = checked(account(DescribeTrainingJob=answer), summary())
     assert found.reachable is reachable
     assert found.reason is not None
     assert found.reason.startswith(words)
@@ -109,7 +114,7 @@ def test_a_failed_resolution_says_why(
         raise SmProxyError(code, "words")
 
     monkeypatch.setattr(resolver, "resolve", resolve)
-    (found,) = checked(FakeAws(DescribeTrainingJob=description()), summary())
+    (found,) = checked(account(DescribeTrainingJob=description()), summary())
     assert found == Reachability(reachable=reachable, reason=f"{code}: words", nodes=1)
 
 
@@ -127,7 +132,7 @@ def test_a_failed_trial_makes_a_job_unreachable(
         raise SmProxyError(code, "words")
 
     monkeypatch.setattr(trial, "refuse_unless_answering", refuse)
-    (found,) = checked(FakeAws(DescribeTrainingJob=description()), summary())
+    (found,) = checked(account(DescribeTrainingJob=description()), summary())
     assert found == Reachability(reachable=reachable, reason=f"{code}: words", nodes=1)
 
 
@@ -142,7 +147,7 @@ def test_trust_on_first_use_counts_under_each_name_of_the_job(
 
     monkeypatch.setattr(trial, "refuse_unless_answering", refuse)
     settings = Settings(hosts={f"sm-{JOB}{name}": {"trust_first_use": True}})
-    aws = FakeAws(DescribeTrainingJob=description())
+    aws = account(DescribeTrainingJob=description())
     reachable.check_all([summary()], settings, aws)
     reachable.check_all([summary()], Settings(), aws)
     assert trusted == [True, False]
@@ -159,6 +164,32 @@ def test_jobs_are_checked_concurrently_and_returned_in_order(resolved: list[str]
         return {**answer, "TrainingJobName": TrainingJobName}
 
     jobs = [summary(f"job-{number}") for number in range(1, 17)]
-    found = checked(FakeAws(DescribeTrainingJob=describe), *jobs)
+    found = checked(account(DescribeTrainingJob=describe), *jobs)
     assert [item.nodes for item in found] == list(range(1, 17))
     assert len(resolved) == 16
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        (["epoch 1"], False),
+        (["sm-proxy: the program ended with exit code 9; the container stays for 600 s"], True),
+        (["sm-proxy: a user is connected: the container stays, for at most 60 s", "x"], True),
+        (["it said: sm-proxy: the program ended with exit code 9; the container stays"], False),
+        ([], None),
+    ],
+)
+def test_the_end_of_the_log_tells_whether_a_container_is_kept(
+    lines: list[str], kept: bool | None, resolved: list[str]
+) -> None:
+    aws = account(DescribeTrainingJob=description(), GetLogEvents=events(*lines))
+    (found,) = checked(aws, summary())
+    assert (found.reachable, found.kept) == (True, kept)
+    (_, asked) = aws.calls[-1]
+    assert asked["startFromHead"] is False
+
+
+def test_a_log_that_cannot_be_read_tells_nothing(resolved: list[str]) -> None:
+    denied = SmProxyError("access-denied", "logs:GetLogEvents")
+    aws = account(DescribeTrainingJob=description(), GetLogEvents=denied)
+    assert checked(aws, summary()) == [Reachability(reachable=True, nodes=1)]
