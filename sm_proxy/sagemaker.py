@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sm_proxy import public_key
 from sm_proxy import settings as settings_of
@@ -34,6 +35,18 @@ __all__ = ["EnableSshError", "enable_ssh"]
 
 _Object = TypeVar("_Object")
 _Keys = Sequence[str | os.PathLike[str]]
+_ARGUMENTS: Final = {
+    "--entrypoint 'PROGRAM ARGUMENT...'": 'entrypoint="PROGRAM ARGUMENT..."',
+    "--entrypoint": "entrypoint=...",
+    "--subnets subnet-...": 'subnets=["subnet-..."],',
+    "--security-groups sg-...": 'security_groups=["sg-..."]',
+    "--subnets": "subnets=[...]",
+    "--security-groups": "security_groups=[...]",
+    "--without-isolation": "enable_network_isolation=False",
+    "--yes": "sure=True",
+}
+"""What stands for an option of our commands, the longest first."""
+_AS_LIST: Final = 'Give a list: entrypoint=["python", "x.py"].'
 
 
 class EnableSshError(SmProxyError):
@@ -52,6 +65,8 @@ def enable_ssh(
     keys: str | os.PathLike[str] | _Keys | None = None,
     subnets: Sequence[str] | None = None,
     security_groups: Sequence[str] | None = None,
+    entrypoint: str | Sequence[str] | None = None,
+    sure: bool = False,
 ) -> _Object:
     """Switch ssh on in every job that this object starts from now on.
 
@@ -67,6 +82,8 @@ def enable_ssh(
             files. None for those of this machine, which `sm-proxy setup` has made.
         subnets: of the job, if neither the object nor the bastion tells them.
         security_groups: of the job; give both or none.
+        entrypoint: the command that the image runs, if it cannot be read from the registry.
+        sure: start the job even if ssh will probably not reach it.
 
     Returns:
         The same object.
@@ -88,7 +105,7 @@ def enable_ssh(
             subnets=_names("subnets", subnets),
             security_groups=_names("security_groups", security_groups),
         )
-        sdk.attach(obj, _Switch(ssh, settings))
+        sdk.attach(obj, _Switch(ssh, settings, _words(entrypoint), sure=sure))
     return obj
 
 
@@ -98,6 +115,8 @@ class _Switch:
 
     ssh: Ssh
     settings: Settings
+    entrypoint: tuple[str, ...] | None
+    sure: bool
 
     def change(self, operation: Operation, request: dict[str, Any], session: Any) -> dict[str, Any]:
         """Add ssh to a request, and upload what its container needs."""
@@ -109,6 +128,8 @@ class _Switch:
                 request,
                 self.ssh,
                 settings=self.settings,
+                entrypoint=self.entrypoint,
+                sure=self.sure,
                 on_status=output.status,
             )
             for note in prepared.notes:
@@ -134,10 +155,17 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except ServiceError as error:
-        found = error.as_failure()
-        raise EnableSshError(found.code, found.message, found.hint) from None
+        raise _in_python(error.as_failure()) from None
     except SmProxyError as error:
-        raise EnableSshError(error.code, error.message, error.hint) from None
+        raise _in_python(error) from None
+
+
+def _in_python(error: SmProxyError) -> EnableSshError:
+    """The error, with arguments in its hint instead of the options of our commands."""
+    hint = error.hint
+    for option, argument in _ARGUMENTS.items():
+        hint = hint.replace(option, argument)
+    return EnableSshError(error.code, error.message, hint)
 
 
 def _own_keys(settings: Settings) -> tuple[str, ...]:
@@ -194,6 +222,20 @@ def _names(name: str, given: Sequence[str] | None) -> tuple[str, ...]:
     if isinstance(given, str):
         raise _usage(f"{name} must be a list", f'Write it as in {name}=["{given}"].')
     return tuple(given or ())
+
+
+def _words(command: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if command is None:
+        return None
+    try:
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+    except ValueError as error:
+        raise _usage(
+            f"entrypoint has {error}", 'Give a list: entrypoint=["python", "x.py"].'
+        ) from None
+    if not words:
+        raise _usage("entrypoint is empty", 'Give a list: entrypoint=["python", "x.py"].')
+    return tuple(words)
 
 
 def _usage(what: str, hint: str) -> SmProxyError:

@@ -60,8 +60,9 @@ class Preparation:
         monkeypatch.setattr(channel, "upload", lambda _, it, __: self.uploaded.append(it))
 
     def _prepare(
-        self, aws: Any, operation: Any, request: dict[str, Any], ssh: Ssh, **_: Any
+        self, aws: Any, operation: Any, request: dict[str, Any], ssh: Ssh, **others: Any
     ) -> Prepared:
+        self.others = others
         assert aws.region == "eu-north-1"
         self.keys.append(aws.session.get_credentials().access_key)
         self.ssh = ssh
@@ -122,6 +123,17 @@ def test_the_options_reach_the_request(preparation: Preparation) -> None:
         security_groups=("sg-1",),
     )
     assert len(preparation.uploaded) == 1
+    assert preparation.others["entrypoint"] is None
+    assert preparation.others["sure"] is False
+
+
+@pytest.mark.parametrize("command", ["python -u 'a b.py'", ["python", "-u", "a b.py"]])
+def test_the_command_of_an_unreadable_image_may_be_given(
+    command: Any, preparation: Preparation
+) -> None:
+    fit(enable_ssh(Estimator(), keys=HOST_KEY, entrypoint=command, sure=True))
+    assert preparation.others["entrypoint"] == ("python", "-u", "a b.py")
+    assert preparation.others["sure"] is True
 
 
 def test_a_refusal_is_an_error_with_its_next_step(preparation: Preparation) -> None:
@@ -132,6 +144,25 @@ def test_a_refusal_is_an_error_with_its_next_step(preparation: Preparation) -> N
     assert str(caught.value) == "the job has no VPC. Give subnets=[...]."
     assert caught.value.code == "no-vpc"
     assert preparation.uploaded == []
+
+
+def test_a_hint_names_arguments_instead_of_options(preparation: Preparation) -> None:
+    names = "bucket|image|limits|permissions|prepare|request|vpc"
+    folder = Path(inspect.getfile(prepare)).parent
+    files = [path for path in folder.glob("**/*.py") if re.fullmatch(names, path.stem)]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    options = set(re.findall(r"--[a-z][a-z-]+(?: 'PROGRAM ARGUMENT...'| (?:sg|subnet)-...)?", text))
+    # These are of the commands of AWS and of `submit`, which only our commands call.
+    options -= {f"--{name}" for name in ["group-id", "protocol", "port", "source-group", "region"]}
+    options -= {"--name", "--instance-type"}
+    assert "--entrypoint" in options
+    for option in options:
+        estimator = enable_ssh(Estimator(), keys=HOST_KEY)
+        preparation.refusal = SmProxyError("no-vpc", "no", f"Give {option}.")
+        with pytest.raises(EnableSshError) as caught:
+            fit(estimator)
+        assert "=" in caught.value.hint, option
+        assert "--" not in caught.value.hint, option
 
 
 def test_this_machines_keys_are_the_default(
@@ -170,6 +201,8 @@ def test_keys_may_be_files(kind: Any, tmp_path: Path, preparation: Preparation) 
         ({"keys": "/dev/null"}, "holds no public key.*pub"),
         ({"subnets": "subnet-1"}, r"subnets must be a list.*\[.subnet-1.\]"),
         ({"security_groups": "sg-1"}, r"security_groups must be a list"),
+        ({"entrypoint": "python 'x"}, r"entrypoint has No closing quotation.*\[.python."),
+        ({"entrypoint": []}, "entrypoint is empty"),
     ],
 )
 def test_a_wrong_argument_is_explained(options: dict[str, Any], words: str) -> None:
