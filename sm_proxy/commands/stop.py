@@ -11,6 +11,7 @@ from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname, kinds, lookup
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
+from sm_proxy.launch import price
 from sm_proxy.local import output, prompt
 from sm_proxy.local.output import Result
 from sm_proxy.local.prompt import NobodyToAskError
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     operation, parameters = kinds.of(job.kind).stop_call(job.name)
     if job.over:
         return _ended(job)
-    if not _is_meant(job, target, yes=args.yes):
+    if not _is_meant(aws, job, target, yes=args.yes):
         return Result(_data(job, stopped=False), f"{job.noun} {job.name} goes on", exit_status=1)
     try:
         aws.call("sagemaker", operation, **parameters)
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     )
 
 
-def _is_meant(job: Job, target: Target, *, yes: bool) -> bool:
+def _is_meant(aws: Aws, job: Job, target: Target, *, yes: bool) -> bool:
     """Whether the user means this job: one that is stopped cannot go on.
 
     Raises:
@@ -75,13 +76,22 @@ def _is_meant(job: Job, target: Target, *, yes: bool) -> bool:
             again,
         )
     try:
-        return prompt.confirm(f"Stop {job.noun} {job.name} ({printable(job.status)})?")
+        return prompt.confirm(f"Stop {job.noun} {job.name} ({job.status}, {_cost(aws, job)})?")
     except NobodyToAskError:
         raise SmProxyError(
             "usage",
             f"stop would end {job.noun} {job.name}, and there is no terminal to ask on",
             again,
         ) from None
+
+
+def _cost(aws: Aws, job: Job) -> str:
+    operation, parameters = kinds.of(job.kind).describe_call(job.name)
+    try:
+        description = aws.call("sagemaker", operation, **parameters)
+    except (ServiceError, SmProxyError):
+        return price.UNKNOWN
+    return price.per_hour(aws, job.kind, description)
 
 
 def _host(target: Target, job: str) -> str:

@@ -20,6 +20,7 @@ from sm_proxy.settings import Settings
 
 _SPOT: Final[Path] = ("EnableManagedSpotTraining",)
 _SPOT_WAIT: Final[Path] = ("StoppingCondition", "MaxWaitTimeInSeconds")
+_SHELL: Final[Path] = ("Environment", "SM_PROXY_SHELL")
 _DIGITS: Final = 4
 
 
@@ -99,6 +100,8 @@ def plan(
     draft = Draft(described.request_from(old.description, old.tags, shape))
     described.rename(draft, old.operation, choices.name)
     _choose_market(draft, old, spot=choices.spot)
+    if not ssh.shell:
+        draft.set(_SHELL, None, "the program runs this time (--shell prints it instead)")
     if choices.smaller:
         sizes.shrink(draft, old.operation, shape)
     if choices.instance_type:

@@ -93,11 +93,28 @@ def test_on_a_terminal_the_user_is_asked(
     account: Account, reply: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert account.stop("sm-bert-1", reply=reply) == (0 if reply == "yes" else 1)
-    assert account.asked == ["Stop training job bert-1 (Training)?"]
+    assert account.asked == ["Stop training job bert-1 (Training, price unknown)?"]
     assert len(account.stopped) == (1 if reply == "yes" else 0)
     shown = capsys.readouterr()
     assert ("goes on" in shown.out) is (reply == "no")
     assert "sm-proxy: " not in shown.err
+
+
+def test_the_question_tells_what_the_job_costs(account: Account) -> None:
+    resources = {"InstanceType": "ml.toy.large", "InstanceCount": 2}
+    priced = description(TrainingJobName="bert-1", ResourceConfig=resources)
+    account.answers["DescribeTrainingJob"] = priced
+    product = {
+        "product": {"attributes": {"usagetype": "EU-Train:ml.toy.large"}},
+        "terms": {
+            "OnDemand": {
+                "t": {"priceDimensions": {"d": {"unit": "Hrs", "pricePerUnit": {"USD": "1.5"}}}}
+            }
+        },
+    }
+    account.answers["GetProducts"] = {"PriceList": [json.dumps(product)]}
+    assert account.stop("sm-bert-1", reply="yes") == 0
+    assert account.asked == ["Stop training job bert-1 (Training, about $3.00 an hour)?"]
 
 
 def test_without_a_terminal_and_yes_nothing_is_stopped(

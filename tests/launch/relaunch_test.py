@@ -116,3 +116,10 @@ def test_the_default_name_is_the_old_one_cut_to_fit(old: str) -> None:
     assert found is not None
     assert old.startswith(found[1])
     assert hostname.compose("sm-", name).job == name
+
+
+def test_a_shell_job_runs_its_program_unless_a_shell_is_wanted_again() -> None:
+    told = failed(Environment={"SM_PROXY_SHELL": "yes", "LR": "1"})
+    environment = planned(told).prepared.made.request["Environment"]
+    assert "SM_PROXY_SHELL" not in environment
+    assert environment["LR"] == "1"
