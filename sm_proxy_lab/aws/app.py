@@ -17,6 +17,7 @@ from sm_proxy_lab.aws.iam.roles import Roles
 from sm_proxy_lab.aws.logs.service import Logs
 from sm_proxy_lab.aws.logs.store import LogStore
 from sm_proxy_lab.aws.s3 import access
+from sm_proxy_lab.aws.sagemaker.admission import Admission
 from sm_proxy_lab.aws.sagemaker.service import SageMaker
 from sm_proxy_lab.aws.ssm.instances import ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
@@ -54,9 +55,9 @@ class AwsApp:
         self._latency_s = latency_s
         self.faults = Faults()
         self.gateway = gateway
-        self.sagemaker = SageMaker(emit)
         self.ecr = Ecr()
         self.roles = Roles(moto)
+        self.sagemaker = SageMaker(emit, Admission(self.roles, self.faults))
         self.logs = Logs(LogStore(), self.faults)
         self.enforcement = enforcement
         managed = ManagedInstances(self.faults, moto.instances, enforcement.agent_reaches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import threading
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -25,11 +26,19 @@ DEFAULTS: dict[str, Any] = {
     "masked_logs": "",
     "ping_status": "Online",
     "agent_version": "3.3.1230.0",
+    "quotas": {},
     "gateway": {},
 }
 _CHOICES = {
     "credentials": {"ok", "expired", "invalid"},
     "ping_status": {"Online", "ConnectionLost", "Inactive", "absent"},
+}
+_ACTION = r"\*|.*:.*", "service:Operation"
+# Key -> the form of what is counted.
+_COUNTERS = {
+    "throttle": _ACTION,
+    "fail": _ACTION,
+    "quotas": (r"ml\..+", "an instance type"),
 }
 
 
@@ -113,12 +122,11 @@ def _check(key: str, value: object) -> None:
         raise ValueError(f"{key} must be one of {', '.join(sorted(_CHOICES[key]))}")
     if key == "policies" and (unknown := set(value) - denial.POLICIES):
         raise ValueError(f"no such policy: {sorted(unknown)}")
-    if key in {"throttle", "fail"} and isinstance(value, dict):
-        for action, left in value.items():
-            if not isinstance(left, int) or (":" not in action and action != "*"):
-                raise ValueError(
-                    f"{key} takes service:Operation and a number, not {action}: {left}"
-                )
+    if key in _COUNTERS and isinstance(value, dict):
+        pattern, name = _COUNTERS[key]
+        for what, count in value.items():
+            if not re.fullmatch(pattern, what) or not isinstance(count, int):
+                raise ValueError(f"{key} takes {name} and a number, not {what}: {count}")
 
 
 def _throttled(call: Call) -> AwsError:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws.http.errors import AwsError
-from sm_proxy_lab.aws.sagemaker import listing, shapes
+from sm_proxy_lab.aws.sagemaker import admission, listing, shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sm_proxy_lab.aws.http.call import Call
+    from sm_proxy_lab.aws.sagemaker.admission import Admission
     from sm_proxy_lab.aws.sagemaker.tags import Tags
 
 STATUSES = ("InProgress", "Completed", "Failed", "Stopping", "Stopped")
@@ -88,12 +89,14 @@ class BatchJobs:
     Args:
         kind: `Processing` or `Transform`.
         tags: The tags of all jobs.
+        judge: Judges the requests for new jobs.
         emit: Tells the supervisor of an event.
     """
 
-    def __init__(self, kind: str, tags: Tags, emit: Callable[..., None]) -> None:
+    def __init__(self, kind: str, tags: Tags, judge: Admission, emit: Callable[..., None]) -> None:
         self._kind = kind
         self._tags = tags
+        self._judge = judge
         self._emit = emit
         self._lock = threading.RLock()
         self._jobs: dict[tuple[str, str], BatchJob] = {}
@@ -133,6 +136,10 @@ class BatchJobs:
         arn = call.arn("sagemaker", f"{self._kind.lower()}-job/{name.lower()}")
         tags = call.params.get("Tags", [])
         self._tags.check(tags)
+        if "RoleArn" in call.params:  # a transform job has the role and the network of its model
+            self._judge.check_role(call)
+            network = call.params.get("NetworkConfig", {}).get("VpcConfig", {})
+            admission.check_network(call, network)
         with self._lock:
             if (call.region, name) in self._jobs:
                 message = (
@@ -140,6 +147,8 @@ class BatchJobs:
                     f"and a job with this name already exists ({arn})"
                 )
                 raise AwsError("ResourceInUse", message)
+            here = [job for (region, _), job in self._jobs.items() if region == call.region]
+            self._judge.check_quota(self._kind.lower(), call.params, here)
             self._jobs[call.region, name] = BatchJob(self._kind, arn, copy.deepcopy(call.params))
             self._tags.keep(arn, tags)
         members = {"job": name, "request": call.params, "region": call.region}

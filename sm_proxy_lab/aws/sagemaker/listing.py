@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PAGE = 10
-# No job of the lab matches these filters.
-_FILTERS_OF_NO_JOB = ("WarmPoolStatusEquals", "TrainingPlanArnEquals")
+# No job of the lab matches this filter.
+_FILTER_OF_NO_JOB = "TrainingPlanArnEquals"
 
 
 class Listed(Protocol):
@@ -63,5 +63,10 @@ def _wanted(job: Listed, params: dict[str, Any]) -> bool:
         and params.get("CreationTimeBefore", float("inf")) >= job.created
         and params.get("LastModifiedTimeAfter", 0) <= job.modified
         and params.get("LastModifiedTimeBefore", float("inf")) >= job.modified
-        and not any(name in params for name in _FILTERS_OF_NO_JOB)
+        and params.get("WarmPoolStatusEquals") in {None, _warm_pool(job)}
+        and _FILTER_OF_NO_JOB not in params
     )
+
+
+def _warm_pool(job: Listed) -> str:
+    return str(job.summary().get("WarmPoolStatus", {}).get("Status", ""))

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws.http.errors import AwsError
-from sm_proxy_lab.aws.sagemaker import listing
+from sm_proxy_lab.aws.sagemaker import admission, listing, warm_pool
 from sm_proxy_lab.aws.sagemaker.batch_jobs import BatchJobs
 from sm_proxy_lab.aws.sagemaker.tags import Tags
 from sm_proxy_lab.aws.sagemaker.training_job import Job
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sm_proxy_lab.aws.http.call import Call
+    from sm_proxy_lab.aws.sagemaker.admission import Admission
 
 _NOT_FOUND = "Requested resource not found."
 
@@ -23,8 +24,9 @@ _NOT_FOUND = "Requested resource not found."
 class SageMaker:
     """The jobs of all regions."""
 
-    def __init__(self, emit: Callable[..., None]) -> None:
+    def __init__(self, emit: Callable[..., None], judge: Admission) -> None:
         self._emit = emit
+        self._judge = judge
         self.tags = Tags()
         self._lock = threading.RLock()
         self._jobs: dict[tuple[str, str], Job] = {}
@@ -36,7 +38,7 @@ class SageMaker:
             "UpdateTrainingJob": self._update,
         }
         self.batch = {
-            kind: BatchJobs(kind, self.tags, emit) for kind in ("Processing", "Transform")
+            kind: BatchJobs(kind, self.tags, judge, emit) for kind in ("Processing", "Transform")
         }
         self.operations |= self.tags.operations
         for jobs in self.batch.values():
@@ -80,6 +82,9 @@ class SageMaker:
         arn = call.arn("sagemaker", f"training-job/{name.lower()}")
         tags = call.params.get("Tags", [])
         self.tags.check(tags)
+        self._judge.check_role(call)
+        admission.check_training(call.params)
+        admission.check_network(call, call.params.get("VpcConfig", {}))
         with self._lock:
             if (call.region, name) in self._jobs:
                 message = (
@@ -87,6 +92,11 @@ class SageMaker:
                     f"and a training job with this name already exists ({arn})"
                 )
                 raise AwsError("ResourceInUse", message)
+            here = [job for (region, _), job in self._jobs.items() if region == call.region]
+            self._judge.check_quota("training", call.params, here)
+            before = warm_pool.find(here, call.params)
+            if before and before.pool:
+                before.pool.take(name)
             job = Job(arn, copy.deepcopy(call.params))
             job.request.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": 86400})
             self._jobs[call.region, name] = job
@@ -114,6 +124,9 @@ class SageMaker:
     def _update(self, call: Call) -> dict[str, Any]:
         with self._lock:
             job = self._job(call)
+            if "ResourceConfig" in call.params:
+                resources = call.params["ResourceConfig"]
+                warm_pool.update(job, resources["KeepAlivePeriodInSeconds"])
             change = call.params.get("RemoteDebugConfig")
             if change is not None and job.secondary not in {"Downloading", "Training"}:
                 message = (  # AWS documents the rule, but not the message

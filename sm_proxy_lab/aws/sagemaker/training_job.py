@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from sm_proxy_lab.aws.sagemaker import shapes
+from sm_proxy_lab.aws.sagemaker import shapes, warm_pool
 from sm_proxy_lab.aws.sagemaker.statuses import ENDS, STATUSES
 
 _BILLED = {"Downloading", "Training"}
@@ -30,6 +30,7 @@ class Job:
     started: float | None = None
     ended: float | None = None
     modified: float = 0.0
+    pool: warm_pool.WarmPool | None = None
 
     def __post_init__(self) -> None:
         """Begin as every job does: InProgress and Starting."""
@@ -93,6 +94,13 @@ class Job:
         self.transitions[-1]["EndTime"] = now
         if self.secondary == "Failed":
             self.failure_reason = (reason or "AlgorithmError: , exit code: 1")[:1024]
+        self.pool = warm_pool.left_by(self)
+
+    def warm_pool(self) -> dict[str, Any] | None:
+        """The member WarmPoolStatus; None if the request does not ask for a warm pool."""
+        if self.pool:
+            return self.pool.describe()
+        return {"Status": "InUse"} if warm_pool.keep_alive(self.request) else None
 
     def describe(self) -> dict[str, Any]:
         """The answer of DescribeTrainingJob."""
@@ -108,6 +116,7 @@ class Job:
             "FailureReason": self.failure_reason,
             "TrainingStartTime": self.started,
             "TrainingEndTime": self.ended,
+            "WarmPoolStatus": self.warm_pool(),
             **self._seconds(),
         }
         switches = {name: bool(self.request.get(name, False)) for name in _SWITCHES}
@@ -124,6 +133,7 @@ class Job:
             "LastModifiedTime": self.modified,
             "TrainingJobStatus": self.status,
             "SecondaryStatus": self.secondary,
+            "WarmPoolStatus": self.warm_pool(),
         }
         return {name: value for name, value in known.items() if value is not None}
 

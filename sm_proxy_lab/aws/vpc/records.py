@@ -71,6 +71,13 @@ def instance_at(region: str, address: str) -> Any | None:
         return found[0] if found and _enforced(backend, found[0].vpc_id) else None
 
 
+def known(region: str) -> set[str]:
+    """The ids of all subnets and security groups of a region."""
+    with _opened(region) as backend:
+        subnets = [name for zone in backend.subnets.values() for name in zone]
+        return {*subnets, *(name for groups in backend.groups.values() for name in groups)}
+
+
 def in_use(region: str) -> set[str]:
     """The ids of subnets with network interfaces, and of the groups of instances and endpoints."""
     with _opened(region) as backend:

@@ -21,6 +21,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sm_proxy_lab.aws.control_client import ControlClient
+from sm_proxy_lab.machines import role_credentials
 
 REGION = "us-east-1"
 DESCRIBE = {"TrainingJobName": "Some-Job"}
@@ -150,7 +151,7 @@ def job_request(name: str) -> dict[str, Any]:
     return {
         "TrainingJobName": name,
         "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
-        "RoleArn": "arn:aws:iam::123456789012:role/job-role",
+        "RoleArn": role_credentials.ARN,
         "OutputDataConfig": {"S3OutputPath": "s3://bucket/output"},
         "ResourceConfig": {
             "InstanceType": "ml.m5.large",
@@ -158,12 +159,21 @@ def job_request(name: str) -> dict[str, Any]:
             "VolumeSizeInGB": 10,
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
-        "VpcConfig": {"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0a"]},
         "Environment": {"SM_PROXY_AUTHORIZED_KEY": "ssh-ed25519 AAAA you@laptop"},
         "RemoteDebugConfig": {"EnableRemoteDebug": True},
         "EnableNetworkIsolation": False,
         "Tags": [{"Key": "team", "Value": "lab"}],
     }
+
+
+def vpc_config(lab: Lab) -> dict[str, list[str]]:
+    """A VpcConfig with a subnet and a security group of the region's default VPC."""
+    ec2 = lab.client("ec2")
+    vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]
+    there = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+    subnet = ec2.describe_subnets(Filters=there)["Subnets"][0]["SubnetId"]
+    group = ec2.describe_security_groups(Filters=there)["SecurityGroups"][0]["GroupId"]
+    return {"Subnets": [subnet], "SecurityGroupIds": [group]}
 
 
 def refusal(call: Callable[..., Any], /, **request: Any) -> tuple[str, str, int]:

@@ -4,19 +4,20 @@ import uuid
 
 import pytest
 
-from tests.lab.aws.harness import Lab, refusal
+from sm_proxy_lab.machines import role_credentials
+from tests.lab.aws.harness import Lab, refusal, vpc_config
 
 
 def test_a_processing_job_is_created_changed_and_listed(lab: Lab) -> None:
     sagemaker = lab.client("sagemaker")
     name = f"processing-{uuid.uuid4().hex[:8]}"
-    network = {"VpcConfig": {"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0a"]}}
+    network = {"VpcConfig": vpc_config(lab)}
     cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 10}
     sagemaker.create_processing_job(
         ProcessingJobName=name,
         ProcessingResources={"ClusterConfig": cluster},
         AppSpecification={"ImageUri": "image"},
-        RoleArn="arn:aws:iam::123456789012:role/job-role",
+        RoleArn=role_credentials.ARN,
         Environment={"A": "b"},
         NetworkConfig=network,
     )

@@ -22,6 +22,7 @@ def test_the_description_repeats_whatever_the_model_has(lab: Lab, new_job: NewJo
     asked = {
         "RetryStrategy": {"MaximumRetryAttempts": 3},
         "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200},
         "MlflowConfig": {
             "MlflowResourceArn": "arn:aws:sagemaker:us-east-1:123456789012:mlflow-app/x"
         },

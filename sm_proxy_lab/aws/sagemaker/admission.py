@@ -1,0 +1,150 @@
+"""What CreateTrainingJob and CreateProcessingJob refuse that the service model allows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.aws.sagemaker import warm_pool
+from sm_proxy_lab.aws.vpc import records
+
+if TYPE_CHECKING:
+    from sm_proxy_lab.aws.faults import Faults
+    from sm_proxy_lab.aws.http.call import Call
+    from sm_proxy_lab.aws.iam.roles import Roles
+
+
+class Running(Protocol):
+    """What counts of a job of any kind for a quota."""
+
+    request: dict[str, Any]
+    ended: float | None
+
+
+class Admission:
+    """Judges the requests for new jobs.
+
+    Args:
+        roles: The account's roles.
+        faults: Their `quotas` limit how many instances of a type may run.
+    """
+
+    def __init__(self, roles: Roles, faults: Faults) -> None:
+        self._roles = roles
+        self._faults = faults
+
+    def check_role(self, call: Call) -> None:
+        """Refuse a role that SageMaker may not assume.
+
+        Raises:
+            AwsError: ValidationException.
+        """
+        role = call.params["RoleArn"]
+        if not self._roles.trusts_sagemaker(call, role):
+            message = (
+                f"Could not assume role {role}. Please ensure that the role exists and allows "
+                "principal 'sagemaker.amazonaws.com' to assume the role."
+            )
+            raise AwsError("ValidationException", message)
+
+    def check_quota(self, kind: str, request: dict[str, Any], jobs: Iterable[Running]) -> None:
+        """Refuse a job for whose instances the account has no quota.
+
+        Args:
+            kind: `training` or `processing`.
+            request: The request.
+            jobs: The jobs of this kind in the region.
+
+        Raises:
+            AwsError: ResourceLimitExceeded.
+        """
+        quotas = self._faults["quotas"]
+        running: Counter[str] = Counter()
+        for job in jobs:
+            if job.ended is None:
+                running += instances(job.request)
+        for name, count in instances(request).items():
+            limit = quotas.get(name)
+            if limit is not None and running[name] + count > limit:
+                message = (
+                    f"The account-level service limit '{name} for {kind} job usage' is {limit} "
+                    f"Instances, with current utilization of {running[name]} Instances and a "
+                    f"request delta of {count} Instances. Please use AWS Service Quotas to "
+                    "request an increase for this quota. If AWS Service Quotas is not available, "
+                    "contact AWS support to request an increase for this quota."
+                )
+                raise AwsError("ResourceLimitExceeded", message)
+
+
+def instances(request: dict[str, Any]) -> Counter[str]:
+    """How many instances of each type a job asks for."""
+    resources = request.get("ProcessingResources", {}).get("ClusterConfig")
+    resources = resources or request.get("ResourceConfig", {})
+    found: Counter[str] = Counter()
+    for group in resources.get("InstanceGroups") or [resources]:
+        if "InstanceType" in group:
+            found[group["InstanceType"]] += group.get("InstanceCount", 1)
+    return found
+
+
+def check_network(call: Call, config: Mapping[str, list[str]]) -> None:
+    """Refuse a VpcConfig whose subnets or security groups do not exist.
+
+    Raises:
+        AwsError: ValidationException.
+    """
+    ids = [*config.get("Subnets", ()), *config.get("SecurityGroupIds", ())]
+    missing = sorted(set(ids) - records.known(call.region)) if ids else []
+    if missing:
+        kind = "subnet" if missing[0].startswith("subnet-") else "security group"
+        # AWS refuses this too; its words are not known to us.
+        message = f"The {kind} ID '{missing[0]}' does not exist"
+        raise AwsError("ValidationException", message)
+
+
+def check_training(request: dict[str, Any]) -> None:
+    """Refuse members of a CreateTrainingJob request that contradict each other.
+
+    Raises:
+        AwsError: ValidationException, with AWS's words only where they are known to us.
+    """
+    for message in _contradictions(request):
+        raise AwsError("ValidationException", message)
+
+
+def _contradictions(request: dict[str, Any]) -> Iterator[str]:
+    algorithm = request.get("AlgorithmSpecification", {})
+    if "ServerlessJobConfig" not in request:
+        if ("TrainingImage" in algorithm) == ("AlgorithmName" in algorithm):
+            yield "Specify either AlgorithmName or TrainingImage in AlgorithmSpecification."
+        if not instances(request):
+            yield "Specify either InstanceType and InstanceCount or InstanceGroups."
+    channels = request.get("InputDataConfig", [])
+    names = [channel["ChannelName"] for channel in channels]
+    if len({*names}) < len(names):
+        yield "The channel names in InputDataConfig must be unique."
+    grouped = ["InstanceGroupNames" in _s3(channel) for channel in channels]
+    if any(grouped) and not all(grouped):
+        yield "InstanceGroupNames must be given for all channels or for none."
+    yield from _stopping(request)
+
+
+def _stopping(request: dict[str, Any]) -> Iterator[str]:
+    stopping = request.get("StoppingCondition", {})
+    longest = stopping.get("MaxWaitTimeInSeconds")
+    if request.get("EnableManagedSpotTraining"):
+        if longest is None or longest < stopping.get("MaxRuntimeInSeconds", 0):
+            yield (
+                "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
+                "MaxRuntimeInSeconds"
+            )
+        if warm_pool.keep_alive(request):
+            yield "KeepAlivePeriodInSeconds is not supported with managed spot training."
+    elif longest is not None:
+        yield "MaxWaitTimeInSeconds is for managed spot training only."
+
+
+def _s3(channel: dict[str, Any]) -> dict[str, Any]:
+    return dict(channel.get("DataSource", {}).get("S3DataSource", {}))
