@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from sm_proxy_lab.aws.ecr import images
-from sm_proxy_lab.aws.http.call import DEFAULT_REGION, Call
-from sm_proxy_lab.aws.http.errors import AwsError, Reply
-from sm_proxy_lab.aws.s3 import access, buckets
+from sm_proxy_lab.aws.http.call import DEFAULT_REGION
+from sm_proxy_lab.aws.http.errors import Reply
 from sm_proxy_lab.aws.ssm.gateway_client import GatewayError
 
 if TYPE_CHECKING:
@@ -37,18 +36,13 @@ class Control:
             ("POST", "filler", False): partial(self._write, "filler"),
             ("PUT", "images", False): self._put_image,
             ("POST", "images", False): self._find_image,
-            ("POST", "objects", False): self._list_objects,
-            ("POST", "object", False): self._read_object,
         }
 
     def answer(self, method: str, path: str, body: bytes) -> Reply:
-        """Answer one request. Bodies are JSON, except an object's; an error is `{"error": why}`."""
+        """Answer one request. Both bodies are JSON; an error is `{"error": reason}`."""
         try:
             params = json.loads(body or b"{}")
-            result = self._serve(method, unquote(path.removeprefix(PREFIX)), params)
-            return Reply(200, result) if isinstance(result, bytes) else _reply(200, result)
-        except AwsError as error:
-            return _reply(403, {"error": str(error)})
+            return _reply(200, self._serve(method, unquote(path.removeprefix(PREFIX)), params))
         except LookupError as error:
             return _reply(404, {"error": f"not found: {error}"})
         except (ValueError, TypeError) as error:
@@ -117,25 +111,6 @@ class Control:
             raise LookupError(params["uri"])
         documents = [json.loads(config.content) for config in found.configs]
         return next(image for image in documents if image["architecture"] == "amd64")
-
-    def _list_objects(self, _name: str, params: dict[str, Any]) -> object:
-        bucket, prefix = params["bucket"], params["prefix"]
-        self._check_role("ListBucket", f"/{bucket}", params)
-        found = buckets.objects(bucket, prefix)
-        if found is None:
-            raise AwsError("NoSuchBucket", "The specified bucket does not exist")
-        return found
-
-    def _read_object(self, _name: str, params: dict[str, Any]) -> object:
-        bucket, key = params["bucket"], params["key"]
-        self._check_role("GetObject", f"/{bucket}/{key}", params)
-        return buckets.content(bucket, key)
-
-    def _check_role(self, operation: str, path: str, params: dict[str, Any]) -> None:
-        """Refuse what the role in `params` may not do; without a role, nothing is refused."""
-        if params.get("role"):
-            call = Call("GET", path, "", {}, b"", "s3", operation, protocol="rest-xml")
-            access.check_role(call, self._app.roles, params["role"])
 
     def _write(self, what: str, _name: str, params: dict[str, Any]) -> object:
         missing = {"group", "stream"} - set(params)

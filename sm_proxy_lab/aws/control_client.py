@@ -123,30 +123,6 @@ class ControlClient:
         """
         return dict(self._request("POST", "images", {"uri": uri}))
 
-    def objects(self, bucket: str, prefix: str, *, role: str | None = None) -> list[dict[str, Any]]:
-        """The objects below a prefix in S3, sorted: `key`, and `size` in bytes.
-
-        Args:
-            bucket: the bucket's name.
-            prefix: what the keys begin with.
-            role: ARN of the role that reads; None if no permission is needed.
-
-        Raises:
-            ControlError: There is no such bucket or role, or the role may not list the bucket. The
-                message begins with S3's error code.
-        """
-        body = {"bucket": bucket, "prefix": prefix, "role": role}
-        return list(self._request("POST", "objects", body))
-
-    def read_object(self, bucket: str, key: str, *, role: str | None = None) -> bytes:
-        """The content of an object in S3; the arguments are those of `objects`.
-
-        Raises:
-            ControlError: There is no such object, or the role may not read it.
-        """
-        body = {"bucket": bucket, "key": key, "role": role}
-        return self._send("POST", "object", body)
-
     def faults(self, **changes: Any) -> dict[str, Any]:
         """Set these faults and keep the others; return the whole fault document."""
         if not changes:
@@ -166,9 +142,6 @@ class ControlClient:
         return list(self._request("GET", "sessions"))
 
     def _request(self, method: str, path: str, body: object = None) -> Any:
-        return json.loads(self._send(method, path, body))
-
-    def _send(self, method: str, path: str, body: object) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - the endpoint is ours, http
             self._base + path,
@@ -178,7 +151,7 @@ class ControlClient:
         )
         try:
             with _OPENER.open(request, timeout=_TIMEOUT_S) as response:
-                return bytes(response.read())
+                return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
                 raise ControlError(json.load(error)["error"]) from None

@@ -28,18 +28,14 @@ def check(call: Call, roles: Roles, faults: Faults) -> None:
     for needed in _needed(call):
         faults.check_action(needed)
         if call.access_key == role_credentials.ACCESS_KEY:
-            check_role(needed, roles, role_credentials.ARN)
+            _check_role(needed, roles)
     buckets.check(call)
 
 
-def check_role(call: Call, roles: Roles, arn: str) -> None:
-    """Refuse what the role with this ARN may not do.
-
-    Raises:
-        AwsError: AccessDenied.
-        KeyError: There is no such role.
-    """
-    outcome = roles.decide(call, arn, call.action, denial.resource(call)).outcome
+def _check_role(call: Call, roles: Roles) -> None:
+    """Refuse what the role of the jobs may not do."""
+    resource = denial.resource(call)
+    outcome = roles.decide(call, role_credentials.ARN, call.action, resource).outcome
     if outcome != policies.ALLOWED:
         explicit = ": Deny" if outcome == policies.EXPLICIT_DENY else ""
         raise denial.refusal(call, denial.IDENTITY + explicit)

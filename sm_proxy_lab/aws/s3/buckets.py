@@ -40,29 +40,6 @@ def check(call: Call) -> None:
     raise AwsError("PermanentRedirect", message, 301, headers)
 
 
-def objects(name: str, prefix: str) -> list[dict[str, Any]] | None:
-    """Keys and sizes of the objects below a prefix, sorted by key; None without the bucket."""
-    bucket = _find(name)
-    if bucket is None:
-        return None
-    with moto_app.LOCK:
-        found = [(key, item.size) for key, item in bucket.keys.items() if key.startswith(prefix)]
-    return [{"key": key, "size": size} for key, size in sorted(found)]
-
-
-def content(name: str, key: str) -> bytes:
-    """The bytes of an object.
-
-    Raises:
-        KeyError: There is no such object.
-    """
-    bucket = _find(name)
-    with moto_app.LOCK:
-        if bucket is None or key not in bucket.keys:
-            raise KeyError(f"s3://{name}/{key}")
-        return bytes(bucket.keys[key].value)
-
-
 def _find(name: str) -> Any | None:
     """Moto's bucket of that name; the buckets of the lab and of the SDK are made if needed."""
     from moto.s3.models import s3_backends  # noqa: PLC0415

@@ -96,12 +96,6 @@ class Job:
             self.failure_reason = (reason or "AlgorithmError: , exit code: 1")[:1024]
         self.pool = warm_pool.left_by(self)
 
-    def warm_pool(self) -> dict[str, Any] | None:
-        """The member WarmPoolStatus; None if the request does not ask for a warm pool."""
-        if self.pool:
-            return self.pool.describe()
-        return {"Status": "InUse"} if warm_pool.keep_alive(self.request) else None
-
     def describe(self) -> dict[str, Any]:
         """The answer of DescribeTrainingJob."""
         known = {
@@ -116,7 +110,7 @@ class Job:
             "FailureReason": self.failure_reason,
             "TrainingStartTime": self.started,
             "TrainingEndTime": self.ended,
-            "WarmPoolStatus": self.warm_pool(),
+            "WarmPoolStatus": warm_pool.describe(self),
             **self._seconds(),
         }
         switches = {name: bool(self.request.get(name, False)) for name in _SWITCHES}
@@ -133,7 +127,7 @@ class Job:
             "LastModifiedTime": self.modified,
             "TrainingJobStatus": self.status,
             "SecondaryStatus": self.secondary,
-            "WarmPoolStatus": self.warm_pool(),
+            "WarmPoolStatus": warm_pool.describe(self),
         }
         return {name: value for name, value in known.items() if value is not None}
 

@@ -8,12 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from sm_proxy_lab.aws.http.errors import AwsError
-
-if TYPE_CHECKING:
-    from sm_proxy_lab.aws.sagemaker.training_job import Job
 
 # What a job must have in common with the one before it.
 _SAME: Final = (
@@ -60,9 +57,28 @@ class WarmPool:
         return shown | ({"ReusedByJob": self.reused_by} if self.reused_by else {})
 
 
+class Job(Protocol):
+    """What counts of a training job."""
+
+    request: dict[str, Any]
+    ended: float | None
+    failure_reason: str | None
+    pool: WarmPool | None
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
 def keep_alive(request: dict[str, Any]) -> int:
     """How long a job's machines are to wait for another job, in seconds."""
     return int(request.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds", 0))
+
+
+def describe(job: Job) -> dict[str, Any] | None:
+    """The member WarmPoolStatus of a job; None if its request does not ask for a pool."""
+    if job.pool:
+        return job.pool.describe()
+    return {"Status": "InUse"} if keep_alive(job.request) else None
 
 
 def left_by(job: Job) -> WarmPool | None:
@@ -75,7 +91,7 @@ def left_by(job: Job) -> WarmPool | None:
     return WarmPool(job.ended, job.ended + seconds)
 
 
-def find(jobs: Iterable[Job], request: dict[str, Any]) -> Job | None:
+def find(jobs: Iterable[AnyJob], request: dict[str, Any]) -> AnyJob | None:
     """The job whose pool a new job takes; None if no pool fits."""
     if not keep_alive(request):
         return None
@@ -90,7 +106,7 @@ def update(job: Job, seconds: int) -> None:
         AwsError: The pool is not available.
     """
     if job.pool is None or job.pool.status != "Available":
-        status = (job.warm_pool() or {}).get("Status", "None")
+        status = (describe(job) or {}).get("Status", "None")
         message = (  # AWS documents the rule, but not the message
             "KeepAlivePeriodInSeconds can be updated only while the warm pool is Available. "
             f"Its status is {status}."

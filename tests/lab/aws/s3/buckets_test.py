@@ -1,4 +1,4 @@
-"""Buckets and objects, for the caller, for containers and for the lab's control plane."""
+"""Buckets and objects, for the caller and for containers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from botocore.config import Config
 
 from sm_proxy_lab import account
-from sm_proxy_lab.aws.control_client import ControlError
 from sm_proxy_lab.machines import role_credentials
 from tests.lab.aws.harness import Lab, refusal
 
@@ -58,7 +57,7 @@ def policy(lab: Lab) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
 
 
 @pytest.mark.parametrize("who", ["user", "container"])
-def test_objects_are_written_listed_copied_and_read(lab: Lab, s3: Client, who: str) -> None:
+def test_objects_are_written_listed_copied_and_read(s3: Client, who: str) -> None:
     client, prefix = s3(who), f"{uuid.uuid4().hex}/"
     content = bytes(range(256)) * 40
     client.put_object(Bucket=BUCKET, Key=f"{prefix}a b+c", Body=content)
@@ -68,9 +67,6 @@ def test_objects_are_written_listed_copied_and_read(lab: Lab, s3: Client, who: s
     assert [item["Key"] for item in listed] == [f"{prefix}a b+c", f"{prefix}copy"]
     assert client.get_object(Bucket=BUCKET, Key=f"{prefix}copy")["Body"].read() == content
     assert client.head_object(Bucket=BUCKET, Key=f"{prefix}copy")["ContentLength"] == len(content)
-    expected = [{"key": item["Key"], "size": len(content)} for item in listed]
-    assert lab.control.objects(BUCKET, prefix) == expected
-    assert lab.control.read_object(BUCKET, f"{prefix}a b+c", role=role_credentials.ARN) == content
 
 
 def test_large_objects_are_copied_in_parts(s3: Client) -> None:
@@ -132,20 +128,7 @@ def test_a_container_may_only_what_its_role_may(
     )
     source = f"{BUCKET}/{place['Key']}"
     assert refusal(inside.copy_object, Bucket=BUCKET, Key="b", CopySource=source)[2] == 403
-    role = role_credentials.ARN
-    assert lab.control.objects(BUCKET, place["Key"], role=role)
-    with pytest.raises(ControlError, match="AccessDenied"):
-        lab.control.read_object(BUCKET, place["Key"], role=role)
+    inside.list_objects_v2(Bucket=BUCKET)
     policy([writing])
-    with pytest.raises(ControlError, match="AccessDenied"):
-        lab.control.objects(BUCKET, "", role=role)
+    assert refusal(inside.list_objects_v2, Bucket=BUCKET)[0] == "AccessDenied"
     s3().get_object(**place)  # the user's own permissions are others
-
-
-def test_a_missing_bucket_object_or_role_is_reported(lab: Lab) -> None:
-    with pytest.raises(ControlError, match="NoSuchBucket"):
-        lab.control.objects("nope-bucket", "")
-    with pytest.raises(ControlError, match="s3://sm-proxy-lab/nope"):
-        lab.control.read_object(BUCKET, "nope")
-    with pytest.raises(ControlError, match="role/nope"):
-        lab.control.objects(BUCKET, "", role="arn:aws:iam::123456789012:role/nope")
