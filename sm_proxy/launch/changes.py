@@ -67,7 +67,7 @@ class Draft:
         """
         before = self.get(path)
         if before != value or type(before) is not type(value):
-            change = Change(_spelled(path), copy.deepcopy(before), copy.deepcopy(value), why)
+            change = Change(spelled(path), copy.deepcopy(before), copy.deepcopy(value), why)
             _put(self.request, path, copy.deepcopy(value))
             self._changes.append(change)
 
@@ -88,7 +88,8 @@ def replay(request: Mapping[str, Any], changes: Iterable[Change]) -> dict[str, A
     return changed
 
 
-def _spelled(path: Path) -> str:
+def spelled(path: Path) -> str:
+    """A path as in `Change`."""
     shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return shown.removeprefix(".")
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.launch import channel as channels
-from sm_proxy.launch import limits, run_time, shapes
+from sm_proxy.launch import form, limits, run_time, shapes
 from sm_proxy.launch.changes import Change, Draft
 from sm_proxy.launch.channel import Channel
 from sm_proxy.launch.shapes import Operation, Shape
@@ -104,10 +104,12 @@ def refuse(
         entrypoint: as the user names it; None if the image would be read for it.
 
     Raises:
-        SmProxyError: `serverless`, `unsupported`, `network-isolation`, `image-unreadable`,
-            `request-limit`, `no-identity` or `usage`.
+        SmProxyError: `usage`, a part that we read has another type than in the service's model;
+            `serverless`, `unsupported`, `network-isolation`, `image-unreadable`, `request-limit` or
+            `no-identity`.
     """
     shape = shapes.of(operation)
+    form.refuse_malformed(operation, shape, request)
     shape.refuse(request)
     draft = Draft(request)
     _end_isolation(draft, shape, ssh)
@@ -131,7 +133,7 @@ def add_ssh(
 
     Args:
         operation: of the request.
-        request: valid for the operation. It is not changed.
+        request: as the user would send it. It is not changed.
         ssh: what is wanted.
         channel: our files for the container.
         entrypoint: the image's ENTRYPOINT, empty if it has none. It matters only where

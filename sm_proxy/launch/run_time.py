@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sm_proxy.launch.changes import Draft
+from sm_proxy.launch.changes import Draft, value_at
 from sm_proxy.settings import durations
 
 _STOPPING: Final = "StoppingCondition"
@@ -33,7 +33,7 @@ def windows_s(request: Mapping[str, Any]) -> int:
     with a RetryStrategy, and each of them waits.
     """
     variables = request.get("Environment") or {}
-    attempts = 1 + int((request.get("RetryStrategy") or {}).get("MaximumRetryAttempts", 0))
+    attempts = 1 + (value_at(request, ("RetryStrategy", "MaximumRetryAttempts")) or 0)
     wait_s = seconds(variables.get("SM_PROXY_WAIT")) or 0
     return attempts * wait_s + max(seconds(variables.get(name)) or 0 for name in _AFTER)
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.launch import channel
-from sm_proxy.launch.changes import Path
+from sm_proxy.launch.changes import Path, value_at
 
 NAME: Final = "TrainingJobName"
 KIND: Final = "training"
@@ -19,6 +19,7 @@ INPUTS: Final[Path] = ("InputDataConfig",)
 INPUTS_LIMIT: Final = 20
 VARIABLE_LIMIT: Final = 512
 FOLDER: Final = channel.TRAINING_PATH
+_GROUP_NAMES: Final[Path] = ("DataSource", "S3DataSource", "InstanceGroupNames")
 
 
 def make_input(uri: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,9 +33,9 @@ def make_input(uri: str, request: Mapping[str, Any]) -> dict[str, Any]:
         "S3Uri": uri,
         "S3DataDistributionType": "FullyReplicated",
     }
-    if any(_names_groups(item) for item in request.get("InputDataConfig", ())):
-        groups = request.get("ResourceConfig", {}).get("InstanceGroups", ())
-        source["InstanceGroupNames"] = [group["InstanceGroupName"] for group in groups]
+    if any(value_at(item, _GROUP_NAMES) for item in request.get("InputDataConfig") or ()):
+        groups = value_at(request, ("ResourceConfig", "InstanceGroups")) or ()
+        source["InstanceGroupNames"] = [group.get("InstanceGroupName") for group in groups]
     return {
         "ChannelName": channel.NAME,
         "DataSource": {"S3DataSource": source},
@@ -86,8 +87,3 @@ def refuse(request: Mapping[str, Any]) -> None:
             "the request names no image, so ssh has no container to start in",
             "Add AlgorithmSpecification.TrainingImage.",
         )
-
-
-def _names_groups(item: Mapping[str, Any]) -> bool:
-    source = item.get("DataSource", {}).get("S3DataSource", {})
-    return bool(source.get("InstanceGroupNames"))
