@@ -38,7 +38,7 @@ _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _OURS: Final = ("/sm-proxy/entrypoint.sh", "/sm_proxy/entrypoint.sh")
 _SSHD: Final = re.compile(r"\bopenssh(?:-server)?(?![\w-])|\bdropbear(?:-bin)?(?![\w-])")
 _PYTHON: Final = re.compile(
-    r"\b(?:python[\d.]*|pip[\d.]*|conda|(?:micro)?mamba|poetry|uv)\b|\.py\b"
+    r"\b(?:python(?:[\d.]*|_version)|pip[\d.]*|conda|(?:micro)?mamba|poetry|uv)\b|\.py\b"
 )
 _REMOVES: Final = re.compile(r"\b(?:remove|purge|del|erase|uninstall)\b[^;&|]*")
 

@@ -166,6 +166,7 @@ def test_an_image_in_another_region_is_asked_for_there(blobs: str) -> None:
         ("COPY train.py /opt/", False, True),
         ("RUN pip3 install torch", False, True),
         ("ENV PATH=/opt/conda/bin", False, True),
+        ("ENV PYTHON_VERSION=3.12.1", False, True),
         ("COPY app /app", False, False),
     ],
 )
