@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--yes", action="store_true", help="go on although ssh will probably not reach the job"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="show what would change, and change nothing"
+        "--dry-run", action="store_true", help="show what would change, and change nothing in AWS"
     )
     options.add_json(parser)
 

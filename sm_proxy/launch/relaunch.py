@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,9 @@ from sm_proxy.settings import Settings
 _SPOT: Final[Path] = ("EnableManagedSpotTraining",)
 _SPOT_WAIT: Final[Path] = ("StoppingCondition", "MaxWaitTimeInSeconds")
 _SHELL: Final[Path] = ("Environment", "SM_PROXY_SHELL")
+_TRAINING_PLAN: Final[Path] = ("ResourceConfig", "TrainingPlanArn")
+_CODE: Final = "sagemaker_submit_directory"
+"""The SDK's hyperparameter for the code, which is only read."""
 _DIGITS: Final = 4
 
 
@@ -158,11 +161,24 @@ def _refuse_two_writers(draft: Draft, old: OldJob) -> None:
 def _lost(old: OldJob, draft: Draft, choices: Choices) -> list[str]:
     """What cannot be as it was, in words."""
     found = [*old.lost, "session tags, which AWS does not tell"]
+    if draft.get(_TRAINING_PLAN):
+        found.append("its place in the training plan, if that has ended or is full")
     if choices.smaller and (names := sizes.needs_several_nodes(draft.request)):
         found.append(f"the distribution over several nodes ({', '.join(names)})")
-    # Only processing jobs have these. Unlike a model's path, theirs lack the job's name.
-    outputs = draft.get(("ProcessingOutputConfig", "Outputs")) or ()
-    places = [item["S3Output"]["S3Uri"] for item in outputs if "S3Output" in item]
-    if places:
-        found.append(f"the old outputs: the new ones go to the same place ({', '.join(places)})")
+    if places := [*_outputs_in_place(draft), *_parameters_in_place(draft, old.job.name)]:
+        found.append(f"what the old run wrote, as both write to {', '.join(places)}")
     return found
+
+
+def _outputs_in_place(draft: Draft) -> Iterator[str]:
+    """The outputs of a processing job. Unlike a model's path, theirs lack the job's name."""
+    for output in draft.get(("ProcessingOutputConfig", "Outputs")) or ():
+        if "S3Output" in output:
+            yield output["S3Output"]["S3Uri"]
+
+
+def _parameters_in_place(draft: Draft, old: str) -> Iterator[str]:
+    """Hyperparameters such as `model_dir`, by which a program writes below the old job's name."""
+    for name, value in (draft.get(("HyperParameters",)) or {}).items():
+        if name != _CODE and value.strip('"').startswith("s3://") and f"/{old}/" in f"{value}/":
+            yield f"{name} ({value})"

@@ -18,7 +18,7 @@ from sm_proxy.launch.relaunch import Choices, Plan
 from sm_proxy.settings import Settings
 from tests.fakes import JOB, Answers, FakeAws
 from tests.launch import relaunching
-from tests.launch.relaunching import SSH, account, failed
+from tests.launch.relaunching import ROLE, SSH, account, failed
 
 _SESSION = Session()
 SHAPE = described.request_shape(_SESSION, "CreateTrainingJob")
@@ -101,6 +101,21 @@ def test_what_cannot_be_the_same_is_told() -> None:
     told = failed(HyperParameters={"sagemaker_mpi_enabled": "true"})
     assert planned(told).lost == ("session tags, which AWS does not tell",)
     assert "several nodes (sagemaker_mpi_enabled)" in planned(told, smaller=True).lost[1]
+    plan = f"{ROLE.replace('iam', 'sagemaker')}/training-plan/p"
+    told = failed(ResourceConfig={"InstanceType": "ml.g5.xlarge", "TrainingPlanArn": plan})
+    assert "training plan" in planned(told).lost[1]
+
+
+def test_places_that_the_new_run_shares_with_the_old_one_are_named() -> None:
+    folder = f"s3://b/{JOB}"
+    parameters = {
+        "model_dir": f'"{folder}/model"',
+        "sagemaker_submit_directory": f'"{folder}/source/sourcedir.tar.gz"',
+        "data": "s3://b/other/x",
+        "lr": "0.1",
+    }
+    lost = planned(failed(HyperParameters=parameters), {"ListObjectsV2": {}}).lost
+    assert lost[1:] == (f'what the old run wrote, as both write to model_dir ("{folder}/model")',)
 
 
 def test_a_warm_pool_is_looked_at() -> None:
