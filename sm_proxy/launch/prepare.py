@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, Final
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import times
 from sm_proxy.launch import bucket, permissions, shapes, sizes, vpc, wheels
 from sm_proxy.launch import channel as channels
 from sm_proxy.launch import image as images
@@ -27,8 +29,11 @@ _PORT: Final = 2222
 _PORTS: Final = (22, _PORT)
 """Where our entrypoint listens if nothing says where: see `container/serve.sh`."""
 _UNTRIED: Final = Channel("s3://sm-proxy/untried", {})
+_NAME_IN_USE: Final = "ResourceInUse"
+_SAME_RUN: Final = timedelta(minutes=10)
+"""An older job of the same name is not of this run."""
 _HINTS: Final[dict[str, str]] = {
-    "ResourceInUse": "Choose another name: --name NAME.",
+    _NAME_IN_USE: "Choose another name: --name NAME.",
     "ResourceLimitExceeded": "Ask for a higher limit in Service Quotas, or take another instance:"
     " --instance-type TYPE.",
 }
@@ -136,8 +141,23 @@ def submit(
     try:
         return aws.call("sagemaker", prepared.operation, **prepared.made.request)
     except ServiceError as error:
+        # botocore repeats a call whose answer got lost, although the job may have been created.
+        if error.error == _NAME_IN_USE and (ours := _created_before(aws, prepared)):
+            return ours
         hint = _HINTS.get(error.error, _OTHERWISE)
         raise SmProxyError("aws-error", str(error), hint) from None
+
+
+def _created_before(aws: Caller, prepared: Prepared) -> dict[str, Any] | None:
+    """The description of a job that an earlier try has created; None for any other job."""
+    request, shape = prepared.made.request, shapes.of(prepared.operation)
+    describe = prepared.operation.replace("Create", "Describe")
+    found = dict(aws.call("sagemaker", describe, **{shape.NAME: request[shape.NAME]}))
+    age = times.now() - times.first_time(found.get("CreationTime"))
+    is_alive = found.get(shape.NAME.replace("Name", "Status")) == "InProgress"
+    # Describe adds defaults to other members.
+    same = all(found.get(name) == request.get(name) for name in ("Environment", "RoleArn"))
+    return found if is_alive and same and age < _SAME_RUN else None
 
 
 def _read(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -420,9 +421,35 @@ def test_no_job_is_made_if_the_upload_is_denied() -> None:
     ],
 )
 def test_a_refusal_of_the_service_has_a_way_out(error: str, hint: str) -> None:
-    aws = Cloud(CreateTrainingJob=ServiceError(error, "why", "sagemaker:CreateTrainingJob"))
+    refused = ServiceError(error, "why", "sagemaker:CreateTrainingJob")
+    aws = Cloud(CreateTrainingJob=refused, DescribeTrainingJob={"RoleArn": "of another job"})
     with pytest.raises(SmProxyError) as caught:
         prepare.submit(aws, prepared(aws))
     assert caught.value.code == "aws-error"
     assert "why" in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("age", "changes", "ours"),
+    [
+        (5, {}, True),
+        (3600, {}, False),
+        (5, {"Environment": {}}, False),
+        (5, {"TrainingJobStatus": "Failed"}, False),
+    ],
+)
+def test_a_job_whose_creation_was_repeated_is_not_refused(
+    age: float, changes: dict[str, Any], *, ours: bool
+) -> None:
+    in_use = ServiceError("ResourceInUse", "why", "sagemaker:CreateTrainingJob")
+    found = prepared(Cloud())
+    created = datetime.now(timezone.utc) - timedelta(seconds=age)
+    status = {"TrainingJobStatus": "InProgress", "CreationTime": created, "TrainingJobArn": "arn"}
+    told = {**found.made.request, **status, **changes}
+    aws = Cloud(CreateTrainingJob=in_use, DescribeTrainingJob=told)
+    if ours:
+        assert prepare.submit(aws, found)["TrainingJobArn"] == "arn"
+    else:
+        with pytest.raises(SmProxyError, match="why"):
+            prepare.submit(aws, found)
