@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.launch import download
+from sm_proxy.launch import download, program
 from sm_proxy.launch.caller import Caller
 
 _URI: Final = re.compile(
@@ -35,7 +35,6 @@ _DEPTH: Final = 3
 _CONFIG_LIMIT: Final = 8 << 20
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 """The registry's names of architectures, by the kernel's."""
-_OURS: Final = ("/sm-proxy/entrypoint.sh", "/sm_proxy/entrypoint.sh")
 _SSHD: Final = re.compile(r"\bopenssh(?:-server)?(?![\w-])|\bdropbear(?:-bin)?(?![\w-])")
 _PYTHON: Final = re.compile(
     r"\b(?:python(?:[\d.]*|_version)|pip[\d.]*|conda|(?:micro)?mamba|poetry|uv)\b|\.py\b"
@@ -72,7 +71,7 @@ class Image:
     @property
     def is_ours(self) -> bool:
         """Whether its ENTRYPOINT is our own script, so that it is ready for ssh."""
-        return any(word.endswith(_OURS) for word in self.entrypoint)
+        return program.our_words(self.entrypoint) > 0
 
     @property
     def is_root(self) -> bool:

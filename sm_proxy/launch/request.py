@@ -5,16 +5,15 @@ The container of the made job starts our script, which starts what would have ru
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.launch import channel as channels
 from sm_proxy.launch import form, limits, run_time, shapes
-from sm_proxy.launch.changes import Change, Draft
+from sm_proxy.launch import program as programs
+from sm_proxy.launch.changes import Change, Draft, value_at
 from sm_proxy.launch.channel import Channel
 from sm_proxy.launch.shapes import Operation, Shape
 from sm_proxy.settings import durations
@@ -22,11 +21,6 @@ from sm_proxy.settings import durations
 DEFAULT_KEEP_S: Final = 30 * 60
 """How long a failed job stays, and how long a user may stay connected, unless told otherwise."""
 _KEY: Final = "SM_PROXY_AUTHORIZED_KEY"
-_OWN_INPUT: Final = re.compile(r"s3://.*/[0-9a-f]{32}/")
-_OUR_SCRIPT: Final = re.compile(r"(?:.*/)?sm[-_]proxy/entrypoint\.sh")
-_SHELLS: Final = frozenset({"sh", "bash", "/bin/sh", "/bin/bash"})
-_ENTRYPOINT: Final = "ContainerEntrypoint"
-_ARGUMENTS: Final = "ContainerArguments"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +72,13 @@ class Made:
 def needs_image(operation: Operation, request: Mapping[str, Any]) -> bool:
     """Whether only the image tells what the job runs: its ENTRYPOINT, and perhaps its CMD."""
     shape = shapes.of(operation)
-    return not _container(shape, request).get(_ENTRYPOINT)
+    return not programs.named_entrypoint(shape, request)
 
 
 def has_ssh(operation: Operation, request: Mapping[str, Any]) -> bool:
     """Whether the request itself starts our script. The image may do so without the request."""
     shape = shapes.of(operation)
-    return _our_words(_container(shape, request).get(_ENTRYPOINT) or ()) > 0
+    return programs.our_words(programs.named_entrypoint(shape, request)) > 0
 
 
 def refuse(
@@ -116,7 +110,7 @@ def refuse(
     if entrypoint is None and needs_image(operation, request):
         _refuse_private_registry(shape, request)
     _check_network(ssh)
-    _find_input(draft, shape)
+    programs.find_input(draft, shape)
     _set_environment(draft, shape, ssh)
 
 
@@ -152,8 +146,8 @@ def add_ssh(
     windows_before = run_time.windows_s(draft.request)
     _set_environment(draft, shape, ssh)
     run_time.extend(draft, run_time.windows_s(draft.request) - windows_before)
-    program = _program(shape, request, entrypoint, cmd)
-    needed = _set_program(draft, shape, program, channel, ssh)
+    program = programs.find(shape, request, entrypoint, cmd)
+    needed = programs.put_ours_first(draft, shape, program, channel, always=ssh.shell)
     return Made(draft.request, draft.changes, needed)
 
 
@@ -171,8 +165,8 @@ def _end_isolation(draft: Draft, shape: Shape, ssh: Ssh) -> None:
 
 
 def _refuse_private_registry(shape: Shape, request: Mapping[str, Any]) -> None:
-    config = _container(shape, request).get("TrainingImageConfig") or {}
-    if config.get("TrainingRepositoryAccessMode") == "Vpc":
+    path = (*shape.CONTAINER, "TrainingImageConfig", "TrainingRepositoryAccessMode")
+    if value_at(request, path) == "Vpc":
         raise SmProxyError(
             "image-unreadable",
             "the image is in a private registry, so its entry point is unknown",
@@ -272,101 +266,3 @@ def _add_keys(
         )
         put(next(free), key, f"lets {public_key.describe(key)} log in")
         there.add(key)
-
-
-def _program(
-    shape: Shape,
-    request: Mapping[str, Any],
-    entrypoint: Sequence[str] | None,
-    cmd: Sequence[str],
-) -> tuple[str, ...]:
-    """What the job would run without us: never empty."""
-    container = _container(shape, request)
-    arguments = container.get(_ARGUMENTS) or ()
-    named = container.get(_ENTRYPOINT)
-    if named:
-        # The documentation does not tell whether `train` follows an entry point without arguments.
-        # Both SDKs send what they want to run in full, so nothing is added.
-        return (*named, *arguments)
-    if entrypoint is None:
-        raise SmProxyError(
-            "image-unreadable",
-            "the request does not tell what the image runs, and the image was not read",
-            "Name the command that the image runs with --entrypoint.",
-        )
-    program = (*entrypoint, *(arguments or shape.default_arguments(cmd)))
-    if not program:
-        raise SmProxyError(
-            "unsupported",
-            "the image has neither ENTRYPOINT nor CMD, so the job would run nothing",
-            "Name the command with --entrypoint.",
-        )
-    return program
-
-
-def _set_program(
-    draft: Draft, shape: Shape, program: tuple[str, ...], channel: Channel, ssh: Ssh
-) -> Channel | None:
-    """Put our script in front of the program; the channel that the job then needs, if any."""
-    ours = _our_words(program)
-    script = f"{shape.FOLDER}/{channels.ENTRYPOINT}"
-    from_channel = ours > 0 and program[ours - 1] == script
-    if ours and not from_channel and not ssh.shell:
-        return None  # the image brings our script
-    if from_channel and program[ours:][:1] == (channels.ARGV_OPTION,):
-        return None  # only the folder that the job has already holds these arguments
-    words = program[ours:]
-    if limits.too_long_for_request(words):
-        channel = channel.with_file(channels.ARGV, channels.argv_file(words))
-        words = (channels.ARGV_OPTION, f"{shape.FOLDER}/{channels.ARGV}")
-    position = _find_input(draft, shape)
-    if from_channel and draft.get((*shape.INPUTS, position)):
-        why = "the channel carries the current version of our files"
-        draft.set((*shape.INPUTS, position, *shape.uri_path()), channel.uri, why)
-    else:
-        why = "brings the ssh server's scripts into the container, where the program sees it too"
-        new = shape.make_input(channel.uri, draft.request)
-        draft.set((*shape.INPUTS, position), new, why)
-    path = shape.CONTAINER
-    draft.set((*path, _ENTRYPOINT), ["sh", script], "our script starts ssh, then the program")
-    draft.set((*path, _ARGUMENTS), list(words), "what would have run without us")
-    return channel
-
-
-def _find_input(draft: Draft, shape: Shape) -> int:
-    """The position of our input, where to append it if it is missing.
-
-    Raises:
-        SmProxyError: `request-limit`; `unsupported` for another input with our name.
-    """
-    inputs = draft.get(shape.INPUTS) or []
-    for position, item in enumerate(inputs):
-        if shape.name_of_input(item) != channels.NAME:
-            continue
-        uri = draft.get((*shape.INPUTS, position, *shape.uri_path()))
-        if not _OWN_INPUT.fullmatch(str(uri)):
-            raise SmProxyError(
-                "unsupported",
-                f"the request has an input {channels.NAME} that is not ours",
-                "Give that input another name.",
-            )
-        return position
-    limits.check(
-        f"{len(inputs) + 1} inputs with ours",
-        len(inputs) + 1,
-        shape.INPUTS_LIMIT,
-        "Remove one, or copy the container folder into the image: sm-proxy container init.",
-    )
-    return len(inputs)
-
-
-def _container(shape: Shape, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    return request.get(str(shape.CONTAINER[0])) or {}
-
-
-def _our_words(program: Sequence[str]) -> int:
-    """How many words at the start of a command are our script and its shell; 0 without it."""
-    for position, word in enumerate(program[:2]):
-        if _OUR_SCRIPT.fullmatch(word) and all(shell in _SHELLS for shell in program[:position]):
-            return position + 1
-    return 0
