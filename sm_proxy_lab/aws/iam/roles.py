@@ -17,6 +17,7 @@ from sm_proxy_lab.aws import moto_app, page_tokens
 from sm_proxy_lab.aws.http.call import ACCOUNT, JOB_ROLE, Call
 from sm_proxy_lab.aws.http.errors import NAMESPACES, AwsError, Reply
 from sm_proxy_lab.aws.iam import policies
+from sm_proxy_lab.machines import role_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ _ARN = re.compile(r"arn:[\w-]+:iam::(\d{12}):(role|user|group)/(?:.*/)?([\w+=,.@
 _PAGE: Final = 100
 
 
-def job_policy(partition: str = "aws") -> dict[str, Any]:
+def job_policy(partition: str) -> dict[str, Any]:
     """The document of the job role's policy: data in any bucket, logs, images, a VPC."""
     allow = {"Effect": "Allow", "Resource": "*"}
     buckets = f"arn:{partition}:s3:::*"
@@ -73,7 +74,9 @@ class Roles:
                 return
             self._made.add(call.partition)
             everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-            self._make(call, JOB_ROLE, {"Service": "sagemaker.amazonaws.com"}, job_policy())
+            self._make(
+                call, JOB_ROLE, {"Service": "sagemaker.amazonaws.com"}, job_policy(call.partition)
+            )
             root = {"AWS": f"arn:{call.partition}:iam::{ACCOUNT}:root"}
             self._make(call, CALLER_ROLE, root, {"Statement": [everything]})
 
@@ -101,6 +104,8 @@ class Roles:
 
     def trusts_sagemaker(self, call: Call, arn: str) -> bool:
         """Whether SageMaker may assume a role; False if there is no such role."""
+        if self._untouched(call, arn):
+            return True
         role = self._role(call, arn)
         if role is None:
             return False
@@ -113,10 +118,16 @@ class Roles:
         Raises:
             KeyError: There is no such role.
         """
+        if self._untouched(call, arn):
+            return policies.decide({JOB_POLICY: job_policy(call.partition)}, action, resource)
         role = self._role(call, arn)
         if role is None:
             raise KeyError(arn)
         return policies.decide(_documents(role), action, resource)
+
+    def _untouched(self, call: Call, arn: str) -> bool:
+        """Whether this is the job role, as it is made. To make it costs each lab 35 ms of CPU."""
+        return arn == role_credentials.ARN and call.partition not in self._made
 
     def _role(self, call: Call, arn: str) -> Any | None:
         self.prepare(call)

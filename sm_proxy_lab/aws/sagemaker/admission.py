@@ -83,7 +83,8 @@ def instances(request: dict[str, Any]) -> Counter[str]:
     resources = request.get("ProcessingResources", {}).get("ClusterConfig")
     resources = resources or request.get("ResourceConfig", {})
     found: Counter[str] = Counter()
-    for group in resources.get("InstanceGroups") or [resources]:
+    preferred = resources.get("InstancePreferences", [])[:1]
+    for group in resources.get("InstanceGroups") or preferred or [resources]:
         if "InstanceType" in group:
             found[group["InstanceType"]] += group.get("InstanceCount", 1)
     return found

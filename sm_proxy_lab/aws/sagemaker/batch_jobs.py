@@ -78,9 +78,12 @@ class BatchJob:
         operation = f"Describe{self.kind}Job"
         known = {f"{self.kind}StartTime": self.created} | self.summary()
         members = shapes.described(operation)
-        return shapes.repeated(operation, self.request) | {
-            name: value for name, value in known.items() if name in members
-        }
+        asked = shapes.repeated(operation, self.request)
+        resources = asked.get("ProcessingResources")
+        if resources:
+            cluster = shapes.with_selected(resources["ClusterConfig"])
+            asked["ProcessingResources"] = resources | {"ClusterConfig": cluster}
+        return asked | {name: value for name, value in known.items() if name in members}
 
 
 class BatchJobs:

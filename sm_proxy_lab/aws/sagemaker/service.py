@@ -97,7 +97,7 @@ class SageMaker:
             before = warm_pool.find(here, call.params)
             if before and before.pool:
                 before.pool.take(name)
-            job = Job(arn, copy.deepcopy(call.params))
+            job = Job(arn, copy.deepcopy(call.params), in_pool=before is not None)
             job.request.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": 86400})
             self._jobs[call.region, name] = job
             self.tags.keep(arn, tags)

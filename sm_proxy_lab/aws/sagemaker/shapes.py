@@ -19,3 +19,15 @@ def repeated(operation: str, request: dict[str, Any]) -> dict[str, Any]:
     """The members of a request that the answer of `operation` repeats: never its Tags, say."""
     names = described(operation)
     return {name: value for name, value in request.items() if name in names}
+
+
+def with_selected(cluster: dict[str, Any]) -> dict[str, Any]:
+    """What a description shows of a cluster: also which of the preferred instances it got."""
+    preferred = cluster.get("InstancePreferences")
+    if not preferred:
+        return cluster
+    selected = {
+        "SelectedInstanceType": preferred[0]["InstanceType"],
+        "SelectedInstanceCount": preferred[0].get("InstanceCount", 1),
+    }
+    return cluster | selected

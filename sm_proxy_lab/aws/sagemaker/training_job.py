@@ -20,7 +20,12 @@ _SWITCHES = (
 
 @dataclass
 class Job:
-    """A training job: its request and its history; times in seconds of the epoch."""
+    """A training job: its request and its history; times in seconds of the epoch.
+
+    Attributes:
+        pool: the warm pool that it has left.
+        in_pool: whether it runs in the pool of a job before it, and so has waited for no capacity.
+    """
 
     arn: str
     request: dict[str, Any]
@@ -31,6 +36,7 @@ class Job:
     ended: float | None = None
     modified: float = 0.0
     pool: warm_pool.WarmPool | None = None
+    in_pool: bool = False
 
     def __post_init__(self) -> None:
         """Begin as every job does: InProgress and Starting."""
@@ -75,6 +81,8 @@ class Job:
             raise ValueError(f"no such SecondaryStatus: {secondary}")
         if self.ended is not None:
             raise ValueError(f"job {self.name} has ended: {self.secondary}")
+        if secondary == "Pending" and self.in_pool:
+            return
         now = round(time.time(), 3)
         self.modified = now
         if self.transitions and self.secondary == secondary:
@@ -114,7 +122,10 @@ class Job:
             **self._seconds(),
         }
         switches = {name: bool(self.request.get(name, False)) for name in _SWITCHES}
-        known = {**shapes.repeated("DescribeTrainingJob", self.request), **switches, **known}
+        asked = shapes.repeated("DescribeTrainingJob", self.request)
+        if "ResourceConfig" in asked:
+            asked["ResourceConfig"] = shapes.with_selected(asked["ResourceConfig"])
+        known = {**asked, **switches, **self._rules(), **known}
         return {name: value for name, value in known.items() if value is not None}
 
     def summary(self) -> dict[str, Any]:
@@ -130,6 +141,24 @@ class Job:
             "WarmPoolStatus": warm_pool.describe(self),
         }
         return {name: value for name, value in known.items() if value is not None}
+
+    def _rules(self) -> dict[str, Any]:
+        """The states of the rules that Debugger and Profiler evaluate in jobs of their own."""
+        return {
+            f"{kind}RuleEvaluationStatuses": [
+                {
+                    "RuleConfigurationName": rule["RuleConfigurationName"],
+                    "RuleEvaluationJobArn": f"{self.arn}-{number}".replace(
+                        "training", "processing"
+                    ),
+                    "RuleEvaluationStatus": "NoIssuesFound" if self.ended else "InProgress",
+                    "LastModifiedTime": self.modified,
+                }
+                for number, rule in enumerate(self.request[f"{kind}RuleConfigurations"], 1)
+            ]
+            for kind in ("Debug", "Profiler")
+            if self.request.get(f"{kind}RuleConfigurations")
+        }
 
     def _artifacts(self) -> dict[str, str]:
         # From the beginning: the model requires it, and SDK 3 reads it right after the job is made.

@@ -34,6 +34,21 @@ def test_the_description_repeats_whatever_the_model_has(lab: Lab, new_job: NewJo
     assert "SessionChainingConfig" not in job
 
 
+def test_the_description_has_more_than_the_request(lab: Lab, new_job: NewJob) -> None:
+    preferred = [{"InstanceType": "ml.p5.48xlarge", "InstanceCount": 2}]
+    rule = {"RuleConfigurationName": "LossNotDecreasing", "RuleEvaluatorImage": "image"}
+    name = new_job(
+        ResourceConfig={"InstancePreferences": preferred, "VolumeSizeInGB": 10},
+        DebugRuleConfigurations=[rule],
+    )
+    job = lab.client("sagemaker").describe_training_job(TrainingJobName=name)
+    assert job["ResourceConfig"]["SelectedInstanceType"] == "ml.p5.48xlarge"
+    assert job["ResourceConfig"]["SelectedInstanceCount"] == 2
+    (status,) = job["DebugRuleEvaluationStatuses"]
+    assert status["RuleConfigurationName"] == "LossNotDecreasing"
+    assert "ProfilerRuleEvaluationStatuses" not in job
+
+
 def test_a_job_records_all_its_statuses(lab: Lab, new_job: NewJob) -> None:
     name = new_job()
     made = lab.client("sagemaker").describe_training_job(TrainingJobName=name)

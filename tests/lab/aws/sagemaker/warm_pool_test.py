@@ -31,6 +31,11 @@ def test_a_failed_job_leaves_a_pool_that_a_matching_job_takes(lab: Lab, new_job:
     new_job()  # does not ask for a pool
     assert pool_of(lab, first) == ("Available", None)
     second = new_job(**KEPT)
+    for status in ("Pending", "Downloading"):
+        lab.control.set_status(second, status)
+    job = sagemaker.describe_training_job(TrainingJobName=second)
+    steps = [step["Status"] for step in job["SecondaryStatusTransitions"]]
+    assert steps == ["Starting", "Downloading"]  # no wait for capacity
     assert pool_of(lab, first) == ("Reused", second)
     assert pool_of(lab, second) == ("InUse", None)
     third = new_job(**KEPT)  # the pool is taken
