@@ -13,7 +13,9 @@ find_python() {
         pythons=yes
     done
     [ -r "$here/wheels/wheels.json" ] || return
-    [ -n "$pythons" ] || add_problem 'no Python in this image to run the SSH server of the job'\''s channel'
+    case $pythons:${SM_PROXY_SSHD-} in
+        : | :*python*) add_problem 'no Python in this image to run the SSH server of the job'\''s channel' ;;
+    esac
     for name in python3 python; do
         python=$(find_server_program "$name") || continue
         ! unpack_wheels || return 0
@@ -40,7 +42,8 @@ unpack_wheels() {
         python_path=
         rm -rf "$run/wheels" # another Python needs others
     fi
-    add_problem "$python: $(printf '%s\n' "$problem" | tail -n 1 | tr ';' ',')"
+    problem=$(printf '%s\n' "$problem" | tail -n 1 | tr ';' ',')
+    add_problem "$python: ${problem:-no SSH server within 10 s}"
     return 1
 }
 

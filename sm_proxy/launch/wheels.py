@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ PLATFORMS: Final = {
 _LARGEST: Final = 32_000_000
 _RUNS_AT_ONCE: Final = 4
 _PIP_TIMEOUT_S: Final = 300
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""A program may create several jobs at once: they need the same files."""
 _HINT: Final = "An image with openssh-server does without them."
 
 
@@ -81,11 +84,13 @@ def for_architecture(
         SmProxyError: `missing-dependency`, there is no pip, or it cannot fetch them.
     """
     wanted = [wheel for wheel in locked() if _of(architecture, wheel)]
-    found = {wheel.file: content for wheel in wanted if (content := _cached(wheel)) is not None}
-    missing = [wheel for wheel in wanted if wheel.file not in found]
-    if missing:
-        on_status("fetching an SSH server in Python with pip, for images that have none")
-        found |= _fetched(missing, architecture)
+    with _ONE_AT_A_TIME:
+        cached = ((wheel.file, _cached(wheel)) for wheel in wanted)
+        found = {file: content for file, content in cached if content is not None}
+        missing = [wheel for wheel in wanted if wheel.file not in found]
+        if missing:
+            on_status("fetching an SSH server in Python with pip, for images that have none")
+            found |= _fetched(missing, architecture)
     lock = [
         {"file": w.file, "sha256": w.sha256, "pythons": w.pythons, "targets": w.targets}
         for w in wanted
@@ -161,8 +166,9 @@ def _run(pip: list[str], key: tuple[str, str], wheels: list[Wheel]) -> dict[str,
     python, target = key
     with tempfile.TemporaryDirectory(prefix="sm-proxy-") as name:
         folder = Path(name)
-        requirements = folder / "requirements.txt"
+        requirements, constraints = folder / "requirements.txt", folder / "constraints.txt"
         requirements.write_text("".join(wheel.requirement for wheel in wheels), encoding="utf-8")
+        constraints.touch()
         arguments = [
             *("download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"),
             *("--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)),
@@ -170,11 +176,14 @@ def _run(pip: list[str], key: tuple[str, str], wheels: list[Wheel]) -> dict[str,
             *("--implementation", "cp", "--python-version", f"{python}.9"),
             *("--platform", PLATFORMS[target], "--dest", str(folder / "wheels")),
         ]
-        _call([*pip, *arguments])
+        # A user may forbid pip outside a virtual environment, and pin other versions for projects:
+        # nothing is installed here.
+        own = {"PIP_REQUIRE_VIRTUALENV": "false", "PIP_CONSTRAINT": str(constraints)}
+        _call([*pip, *arguments], own)
         return {wheel.file: _taken(folder / "wheels", wheel) for wheel in wheels}
 
 
-def _call(command: list[str]) -> None:
+def _call(command: list[str], environment: dict[str, str]) -> None:
     debug_log.write("runs pip", command=command)
     try:
         done = subprocess.run(
@@ -183,8 +192,7 @@ def _call(command: list[str]) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_PIP_TIMEOUT_S,
-            # A user may forbid pip outside a virtual environment: nothing is installed here.
-            env={**os.environ, "PIP_REQUIRE_VIRTUALENV": "false"},
+            env={**os.environ, **environment},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _failure(str(error)) from None

@@ -47,7 +47,10 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wheel:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     wheel = Wheel(file.name, digest, ("3.11",), ("x86_64-glibc",))
     monkeypatch.setattr(wheels, "locked", lambda: (wheel,))
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    config = tmp_path / "pip.conf"
+    config.write_text(f"[global]\nconstraint = {tmp_path / 'pins'}\nrequire-virtualenv = true\n")
+    (tmp_path / "pins").write_text("tiny < 1\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(file.parent))
     return wheel
