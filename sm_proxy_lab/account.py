@@ -76,7 +76,7 @@ class Account:
         )
         self._admit(group, group, IpProtocol="-1")
         self._admit(endpoints, group, IpProtocol="tcp", FromPort="443", ToPort="443")
-        for service in ("ssm", "ssmmessages"):
+        for service in ("ssm", "ssmmessages", "s3"):
             self._make(
                 "vpcEndpointId",
                 "CreateVpcEndpoint",

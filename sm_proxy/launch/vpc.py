@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ _NAME_THEM: Final = (
     "Name a network that has a bastion: --subnets subnet-... --security-groups sg-..."
 )
 _EVERYWHERE: Final = frozenset({"0.0.0.0/0", "::/0"})
+_SUBNETS_LIMIT: Final = 16
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,10 @@ class Place:
 
 
 def of_bastion(aws: Caller, bastion: str | None, ports: Sequence[int]) -> Place:
-    """The bastion's subnet, and a security group that lets the bastion in to one of `ports`.
+    """Subnets of the bastion's VPC, and a security group that lets it in to one of `ports`.
+
+    It is the bastion's own subnet if S3 can be reached from there. A bastion may be in a public
+    subnet, whose internet gateway does not serve a job; then it is all subnets that reach S3.
 
     Args:
         aws: for the calls.
@@ -51,14 +55,24 @@ def of_bastion(aws: Caller, bastion: str | None, ports: Sequence[int]) -> Place:
             raise _no_vpc(f"the job has no VPC, and {found} to choose one by")
         filters = [{"Name": "vpc-id", "Values": vpcs}]
         rules = _by_id(aws.call("ec2", "DescribeSecurityGroups", Filters=filters))
+        group = _admitting(rules, hosts, ports, vpcs[0])
+        return Place(_subnets(aws, vpcs[0], hosts), (group,))
     except ServiceError as error:
         raise _no_vpc(f"the job has no VPC, and {error}") from None
     except SmProxyError as error:
         if error.code != "access-denied":
             raise
         raise _no_vpc(f"the job has no VPC, and {error.message}") from None
-    group = _admitting(rules, hosts, ports, vpcs[0])
-    return Place(tuple(sorted({str(item["SubnetId"]) for item in hosts})), (group,))
+
+
+def _subnets(aws: Caller, vpc_id: str, hosts: list[dict[str, Any]]) -> tuple[str, ...]:
+    near = sorted({str(item["SubnetId"]) for item in hosts})[:_SUBNETS_LIMIT]
+    if has_way_to_s3(aws, near):
+        return tuple(near)
+    filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
+    answer = aws.call("ec2", "DescribeSubnets", Filters=filters).get("Subnets", [])
+    found = _reaching_s3(aws, vpc_id, sorted(str(item["SubnetId"]) for item in answer))
+    return tuple(found[:_SUBNETS_LIMIT] or near)
 
 
 def _admitting(
@@ -159,51 +173,60 @@ def _closed_ways(
     ]
 
 
-def has_way_to_s3(aws: Caller, subnet_ids: Iterable[str]) -> bool:
-    """Whether S3 can be reached from the subnets; True if we may not look.
+def has_way_to_s3(aws: Caller, subnet_ids: Sequence[str]) -> bool:
+    """Whether S3 can be reached from each of the subnets; True if we may not look.
 
     The containers of a job in a VPC have no public address: an internet gateway does not serve
     them.
     """
     try:
-        vpc = [{"Name": "vpc-id", "Values": [describe_subnets(aws, subnet_ids).vpc_id]}]
-        tables = aws.call("ec2", "DescribeRouteTables", Filters=vpc).get("RouteTables", [])
-        wanted = set(subnet_ids)
-        if all(any(map(_leads_out, _routes(tables, subnet))) for subnet in wanted):
-            return True
-        found = aws.call("ec2", "DescribeVpcEndpoints", Filters=vpc).get("VpcEndpoints", [])
+        vpc_id = describe_subnets(aws, subnet_ids).vpc_id
+        return set(_reaching_s3(aws, vpc_id, subnet_ids)) == set(subnet_ids)
     except ServiceError:
         return True
     except SmProxyError as error:
         if error.code == "access-denied":
             return True
         raise
-    # A gateway endpoint is a route to a prefix list; an interface endpoint answers in the VPC.
-    return any(
-        str(item.get("ServiceName", "")).endswith(".s3")
-        and str(item.get("VpcEndpointType")) == "Interface"
-        for item in found
-    )
 
 
-def _leads_out(route: dict[str, Any]) -> bool:
-    gateway = str(route.get("GatewayId", ""))
-    if route.get("State") == "blackhole":
-        return False
-    if route.get("DestinationPrefixListId") and gateway.startswith("vpce-"):
-        return True  # of S3 or DynamoDB: the prefix list does not tell its name
-    return route.get("DestinationCidrBlock") in _EVERYWHERE and not gateway.startswith("igw-")
+def _reaching_s3(aws: Caller, vpc_id: str, subnet_ids: Sequence[str]) -> list[str]:
+    """Those of the subnets of a VPC from which S3 can be reached."""
+    vpc = [{"Name": "vpc-id", "Values": [vpc_id]}]
+    tables = aws.call("ec2", "DescribeRouteTables", Filters=vpc).get("RouteTables", [])
+    of_subnet = {subnet: _tables(tables, subnet) for subnet in subnet_ids}
+    if all(any(map(_leads_out, found)) for found in of_subnet.values()):
+        return list(subnet_ids)
+    answer = aws.call("ec2", "DescribeVpcEndpoints", Filters=vpc).get("VpcEndpoints", [])
+    of_s3 = [item for item in answer if str(item.get("ServiceName", "")).endswith(".s3")]
+    if any(item.get("VpcEndpointType") == "Interface" for item in of_s3):
+        return list(subnet_ids)
+    served = {name for item in of_s3 for name in item.get("RouteTableIds", [])}
+    return [
+        subnet
+        for subnet, found in of_subnet.items()
+        if any(_leads_out(table) or table.get("RouteTableId") in served for table in found)
+    ]
 
 
-def _routes(tables: list[dict[str, Any]], subnet: str) -> list[dict[str, Any]]:
-    """The routes of a subnet: those of its own table, else of the VPC's main one."""
+def _tables(tables: list[dict[str, Any]], subnet: str) -> list[dict[str, Any]]:
+    """The route table of a subnet: its own, else the VPC's main one."""
 
     def joined(table: dict[str, Any], name: str, value: object) -> bool:
         return any(item.get(name) == value for item in table.get("Associations", []))
 
     own = [item for item in tables if joined(item, "SubnetId", subnet)]
-    main = [item for item in tables if joined(item, "Main", value=True)]
-    return [route for table in (own or main) for route in table.get("Routes", [])]
+    return own or [item for item in tables if joined(item, "Main", value=True)]
+
+
+def _leads_out(table: dict[str, Any]) -> bool:
+    """Whether a route table has a default route that serves private addresses."""
+    return any(
+        route.get("DestinationCidrBlock") in _EVERYWHERE
+        and route.get("State") != "blackhole"
+        and not str(route.get("GatewayId", "")).startswith("igw-")
+        for route in table.get("Routes", [])
+    )
 
 
 def _bastions(aws: Caller, bastion: str | None) -> list[dict[str, Any]]:

@@ -68,7 +68,9 @@ class Cloud(FakeAws):
         fitting: dict[str, Any] = {
             "BatchGetImage": {"images": [{"imageManifest": manifest}]},
             "GetDownloadUrlForLayer": {"downloadUrl": "https://x"},
-            "DescribeSubnets": {"Subnets": [{"VpcId": "vpc-1", "CidrBlock": "10.0.1.0/24"}]},
+            "DescribeSubnets": {
+                "Subnets": [{"SubnetId": "subnet-1", "VpcId": "vpc-1", "CidrBlock": "10.0.1.0/24"}]
+            },
             "DescribeInstances": {"Reservations": [{"Instances": [bastion]}]},
             "DescribeInstanceInformation": {
                 "InstanceInformationList": [{"InstanceId": "i-1", "PingStatus": "Online"}]

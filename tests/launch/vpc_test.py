@@ -72,6 +72,8 @@ def aws_with(**changes: Any) -> FakeAws:
         "DescribeSecurityGroups": groups(sg_bastion=[], sg_job=[from_bastion()]),
         "DescribeSubnets": SUBNETS,
         "DescribeInstanceInformation": ONLINE,
+        "DescribeRouteTables": {"RouteTables": [table(NAT, Main=True)]},
+        "DescribeVpcEndpoints": {},
     }
     return FakeAws(**{**answers, **changes})
 
@@ -91,6 +93,21 @@ def test_a_group_that_names_the_bastions_group_wins_over_one_that_admits_everybo
 def test_the_subnets_of_all_bastions_of_one_vpc_are_taken() -> None:
     aws = aws_with(DescribeInstances=hosts("vpc-1", "vpc-1"))
     assert vpc.of_bastion(aws, None, (2222,)).subnets == ("subnet-1", "subnet-2")
+
+
+def test_a_job_does_not_share_the_bastions_public_subnet() -> None:
+    tables = [table(NAT, Main=True), table(INTERNET, SubnetId="subnet-1")]
+    subnets = {
+        "Subnets": [
+            {"SubnetId": name, "VpcId": "vpc-1", "CidrBlock": "10.0.1.0/24"}
+            for name in ("subnet-c", "subnet-1", "subnet-b")
+        ]
+    }
+    aws = aws_with(DescribeRouteTables={"RouteTables": tables}, DescribeSubnets=subnets)
+    assert vpc.of_bastion(aws, None, (2222,)).subnets == ("subnet-b", "subnet-c")
+    nowhere = {"RouteTables": [table(INTERNET, Main=True)]}
+    aws = aws_with(DescribeRouteTables=nowhere, DescribeSubnets=subnets)
+    assert vpc.of_bastion(aws, None, (2222,)).subnets == ("subnet-1",)
 
 
 def test_a_named_bastion_is_asked_for_by_its_id() -> None:
@@ -186,13 +203,17 @@ def test_subnets_that_are_gone_are_refused() -> None:
 
 
 def table(*routes: dict[str, Any], **association: Any) -> dict[str, Any]:
-    return {"Routes": list(routes), "Associations": [association]}
+    return {"RouteTableId": "rtb-1", "Routes": list(routes), "Associations": [association]}
 
 
 NAT = {"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1"}
 INTERNET = {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1"}
-GATEWAY = {"DestinationPrefixListId": "pl-1", "GatewayId": "vpce-1"}
 DEAD = {**NAT, "State": "blackhole"}
+GATEWAY = {
+    "ServiceName": "com.amazonaws.eu-west-1.s3",
+    "VpcEndpointType": "Gateway",
+    "RouteTableIds": ["rtb-1"],
+}
 INTERFACE = {"ServiceName": "com.amazonaws.eu-west-1.s3", "VpcEndpointType": "Interface"}
 
 
@@ -200,7 +221,9 @@ INTERFACE = {"ServiceName": "com.amazonaws.eu-west-1.s3", "VpcEndpointType": "In
     ("tables", "endpoints", "reaches"),
     [
         ([table(NAT, Main=True)], [], True),
-        ([table(GATEWAY, SubnetId="subnet-job")], [], True),
+        ([table(SubnetId="subnet-job")], [GATEWAY], True),
+        ([table(INTERNET, Main=True)], [GATEWAY], True),
+        ([table(Main=True)], [{**GATEWAY, "RouteTableIds": ["rtb-2"]}], False),
         ([table(NAT, Main=True), table(SubnetId="subnet-job")], [], False),
         ([table(INTERNET, Main=True)], [], False),
         ([table(DEAD, Main=True)], [], False),
