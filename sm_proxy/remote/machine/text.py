@@ -169,7 +169,9 @@ def _processes(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 def _ours(report: dict[str, Any]) -> list[str]:
     lines = [f"features: {', '.join(report['features']) or 'unknown'}"]
     lines += [f"problem: {problem}" for problem in report["problems"]]
-    if report["window"] not in {None, "none"}:
+    if report["window"] == "shell":
+        lines.append("the program waits for `sm-proxy go`; its command: $SM_PROXY_RUN_DIR/command")
+    elif report["window"] not in {None, "none"}:
         lines.append(f"window: {report['window']}")
     return lines
 

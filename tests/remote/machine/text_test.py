@@ -16,3 +16,8 @@ def test_a_truncated_report_is_marked_incomplete() -> None:
     result = read(P4D[:600])
     assert not result["complete"]
     assert "is incomplete" in text.render(result)
+
+
+def test_a_program_that_waits_for_go_is_shown_with_its_command() -> None:
+    shown = text.render(read(P4D.replace("M window\nwait", "M window\nshell")))
+    assert "waits for `sm-proxy go`; its command: $SM_PROXY_RUN_DIR/command" in shown
