@@ -308,7 +308,7 @@ ROUTED = _api(
     "e.delete_route(RouteTableId=t, DestinationCidrBlock='0.0.0.0/0')\n",
 )
 """A default route from the bastion's subnet."""
-NO_ENDPOINTS = _api(_ENDPOINTS_OFF.format(""), _ENDPOINTS_ON.format(("ssm", "ssmmessages")))
+NO_ENDPOINTS = _api(_ENDPOINTS_OFF.format(""), _ENDPOINTS_ON.format(("ssm", "ssmmessages", "s3")))
 
 
 def _denied(first: int, last: int, *, egress: bool) -> Switch:
