@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,6 +13,8 @@ SECURITY_GROUPS: Final = 5
 VARIABLES: Final = 100
 _WORDS: Final = 100
 _WORD_LENGTH: Final = 256
+_LINE_BREAK: Final = re.compile("[\n\r\x85\u2028\u2029]")
+"""What a `.` in Java's patterns does not match: the model has `.*` for each argument."""
 
 
 def check(what: str, count: int, most: int, hint: str) -> None:
@@ -24,6 +27,10 @@ def check(what: str, count: int, most: int, hint: str) -> None:
         raise SmProxyError("request-limit", f"{what}: the service takes {most} at most", hint)
 
 
-def too_long_for_request(words: Sequence[str]) -> bool:
-    """Whether a command does not fit into ContainerArguments."""
-    return len(words) > _WORDS or any(len(word) > _WORD_LENGTH for word in words)
+def fit_into_request(words: Sequence[str]) -> bool:
+    """Whether a command fits into ContainerArguments: few and short words of one line each."""
+    return len(words) <= _WORDS and all(map(_is_argument, words))
+
+
+def _is_argument(word: str) -> bool:
+    return len(word) <= _WORD_LENGTH and not _LINE_BREAK.search(word)

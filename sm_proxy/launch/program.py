@@ -94,7 +94,7 @@ def put_ours_first(
     if from_channel and program[ours:][:1] == (channels.ARGV_OPTION,):
         return None  # only the folder that the job has already holds these arguments
     words = program[ours:]
-    if limits.too_long_for_request(words):
+    if not limits.fit_into_request(words):
         channel = channel.with_file(channels.ARGV, channels.argv_file(words))
         words = (channels.ARGV_OPTION, f"{shape.FOLDER}/{channels.ARGV}")
     position = find_input(draft, shape)

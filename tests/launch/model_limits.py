@@ -49,8 +49,8 @@ def _text(shape: Shape, value: str, path: str) -> Iterator[str]:
 
 @functools.cache
 def _pattern(java: str) -> re.Pattern[str] | None:
-    """The pattern with a `.` that takes a line break too; None if Python cannot read it."""
+    """The pattern for Python, where a `.` matches more; None if Python cannot read it."""
     try:
-        return re.compile(java, re.DOTALL)
+        return re.compile(re.sub(r"(?<!\\)\.(?=[*+])", r"[^\\n\\r\\x85\\u2028\\u2029]", java))
     except re.error:
         return None

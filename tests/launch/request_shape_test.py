@@ -28,7 +28,7 @@ _DESCRIPTIONS = {
 }
 _CHANNEL = Channel("s3://bucket/sm-proxy/channel", {"entrypoint.sh": b"#!/bin/sh\n"})
 _WORDS = st.one_of(
-    st.lists(st.text("a \n'\"\u00e9", max_size=5), max_size=4),
+    st.lists(st.text("a \n\u2028'\"\u00e9", max_size=5), max_size=4),
     st.lists(st.text("ab", max_size=2), min_size=90, max_size=110),
     st.lists(st.text("xy", min_size=250, max_size=260), max_size=2),
 )

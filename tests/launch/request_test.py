@@ -178,7 +178,8 @@ def test_a_processing_job_without_arguments_runs_the_cmd(operation: Operation) -
 
 
 @pytest.mark.parametrize(
-    "words", [["python", "x" * 257], ["python", *map(str, range(100))], ["sh", "-c", "a\n" * 200]]
+    "words",
+    [["python", "x" * 257], ["python", *map(str, range(100))], ["sh", "-c", "a\nb"], ["a\u2028b"]],
 )
 def test_a_long_command_goes_into_a_file_of_the_channel(words: list[str]) -> None:
     made = make(training(), entrypoint=tuple(words))
