@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
@@ -78,11 +78,16 @@ def show(launch: Launch) -> Result:
 
 def summarize(changes: Sequence[Change]) -> str:
     """One line that names everything that differs."""
-    variables = [change for change in changes if change.path.startswith("Environment.")]
-    parts = [_short(change) for change in changes if change not in variables]
+    by_path: dict[str, Change] = {}
+    for change in changes:  # a later change of the same value goes on from the earlier one
+        first = by_path.get(change.path, change)
+        by_path[change.path] = replace(change, before=first.before)
+    variables = sum(path.startswith("Environment.") for path in by_path)
+    parts = [
+        _short(change) for path, change in by_path.items() if not path.startswith("Environment.")
+    ]
     if variables:
-        noun = "variable" if len(variables) == 1 else "variables"
-        parts.append(f"Environment ({len(variables)} {noun})")
+        parts.append(f"Environment ({variables} variable{'s' if variables > 1 else ''})")
     return printable(", ".join(parts) or "nothing", _SHOWN)
 
 
@@ -119,27 +124,23 @@ def create(
     Raises:
         SmProxyError: the job could not be created.
     """
-    host = launch.target.host
+    host, job = launch.target.host, launch.target.job
     _warn_without_block(settings, host)
-    with _interrupted(f"{launch.target.job} is not created yet"):
+    with _Interruptible(f"{job} is not created yet") as state:
         before()
-    # The name is shown first: whoever kills us now must know which job to look for.
-    output.status(f"creating {launch.target.job}; end it with: sm-proxy stop {host}")
-    with _interrupted(f"{launch.target.job} may have been created: sm-proxy stop {host} ends it"):
+        state.words = f"{job} may have been created: sm-proxy stop {host} ends it"
+        # The name comes first: a user who kills us now must know which job to look for.
+        output.status(f"creating {job}; end it with: sm-proxy stop {host}")
         prepare.submit(aws, launch.prepared, output.status)
-    data = launch.data(submitted=True)
-    try:
-        with (
-            _interrupted(
-                f"{launch.target.job} runs on: sm-proxy wait {host}, sm-proxy stop {host}"
-            ),
-            trial.no_session_left_open(),
-        ):
-            found = trial.wait_until_answering(
-                launch.target, settings, aws, timeout_s, output.status
-            )
-    except SmProxyError as error:
-        return Result(data, exit_status=1, failure=_with_way_to_stop(error, host))
+        state.words = f"{job} runs on: sm-proxy wait {host}, sm-proxy stop {host}"
+        data = launch.data(submitted=True)
+        try:
+            with trial.no_session_left_open():
+                found = trial.wait_until_answering(
+                    launch.target, settings, aws, timeout_s, output.status
+                )
+        except SmProxyError as error:
+            return Result(data, exit_status=1, failure=_with_way_to_stop(error, host))
     return Result(data, _ssh_command(found, settings))
 
 
@@ -153,7 +154,8 @@ def _short(change: Change) -> str:
         return f"no {change.path}"
     if any(isinstance(value, dict | list) or len(str(value)) > _SHORT for value in values):
         return change.path
-    return f"{change.path} {' -> '.join(map(str, values))}"
+    words = (value if isinstance(value, str) else json.dumps(value) for value in values)
+    return f"{change.path} {' -> '.join(words)}"
 
 
 def _warn_without_block(settings: Settings, host: str) -> None:
@@ -173,11 +175,19 @@ def _ssh_command(found: Container, settings: Settings) -> str:
     return f"ssh {found.user}@{found.host}" if other else f"ssh {found.host}"
 
 
-@contextlib.contextmanager
-def _interrupted(words: str) -> Iterator[None]:
-    """Tell what is left behind if the user ends us."""
-    try:
-        yield
-    except (KeyboardInterrupt, Hangup):
-        output.status(words)
-        raise
+class _Interruptible:
+    """While entered, tells a user who ends us what is left behind.
+
+    Attributes:
+        words: what is left behind now.
+    """
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def __enter__(self) -> _Interruptible:  # noqa: PYI034 - Self is 3.11
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind in {KeyboardInterrupt, Hangup}:
+            output.status(self.words)

@@ -6,10 +6,12 @@ import argparse
 from functools import partial
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.commands import launch_options, launching
 from sm_proxy.commands.launching import Launch
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import hostname, lookup
+from sm_proxy.jobs import hostname, kinds, lookup
+from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.launch import checkpoints, old_job, relaunch
 from sm_proxy.launch.old_job import OldJob, UnreadMembers
@@ -44,6 +46,8 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     old = old_job.read(aws, _find(aws, args.host, settings), unread)
     name = args.name or relaunch.default_name(old.job.name)
     target = launching.target_of(settings, name, old.job.kind)
+    if args.name:
+        _refuse_taken(aws, target, old.job.kind)
     choices = Choices(
         name=name,
         checkpoints=args.checkpoints,
@@ -84,6 +88,16 @@ def _find(aws: Aws, typed: str, settings: Settings) -> Job:
         except SmProxyError as error:
             raise first if error.code == "job-not-found" else error from None
     return lookup.find(aws, named, output.status, ("failed",))
+
+
+def _refuse_taken(aws: Aws, target: Target, kind: Kind) -> None:
+    """Refuse a name before the checkpoints of the job that has it are overwritten."""
+    if kinds.of(kind).describe(aws, target.job) is not None:
+        raise SmProxyError(
+            "usage",
+            f"there is a {kinds.of(kind).NOUN} {target.job} already",
+            f"Choose another --name. If you have just created it: sm-proxy wait {target.host}",
+        )
 
 
 def _tell(aws: Aws, old: OldJob, plan: Plan) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
@@ -105,9 +106,11 @@ class UnreadMembers:
         return sorted(self._names)
 
     def _look(self, **event: Any) -> None:
-        shape = event["operation_model"].output_shape
+        shape, answer = event["operation_model"].output_shape, event["response_dict"]
+        if answer["status_code"] >= HTTPStatus.MULTIPLE_CHOICES:
+            return
         try:
-            body = json.loads(event["response_dict"]["body"])
+            body = json.loads(answer["body"])
         except ValueError:
             return  # botocore will say so
         self._names.update(_unknown(body, shape, ""))

@@ -208,7 +208,7 @@ def test_a_relaunch_that_is_killed_leaves_nothing_that_is_in_the_way(
     again.append(job)
     done = lab.warm("relaunch", failed.host, "--name", name, "--timeout", "60s")
     if done.returncode != 0:  # it had been created
-        assert "Choose another name" in last_line(done)
+        assert "there is a training job" in last_line(done)
         done = lab.warm("wait", job.host)
     assert done.returncode == 0, done.stderr.decode()
     assert lab.ok(job.host, "echo in") == b"in\n"

@@ -68,8 +68,15 @@ def test_members_that_an_older_botocore_drops_are_named() -> None:
     }
     model = _SESSION.get_service_model("sagemaker").operation_model("DescribeTrainingJob")
     event = "before-parse.sagemaker.DescribeTrainingJob"
-    for body in (json.dumps(told).encode(), b"no json", b'"text"'):
-        _SESSION.emit(event, operation_model=model, response_dict={"body": body})
+    refusal = b'{"__type": "ValidationException", "message": "not found"}'
+    for status, body in (
+        (200, json.dumps(told).encode()),
+        (200, b"no json"),
+        (200, b'"text"'),
+        (400, refusal),
+    ):
+        answer = {"status_code": status, "body": body}
+        _SESSION.emit(event, operation_model=model, response_dict=answer)
     assert unread.names == [
         "NewConfig",
         "ResourceConfig.InstanceGroups.Zone",
