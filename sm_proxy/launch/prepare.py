@@ -64,24 +64,22 @@ class _Findings:
     """What is found on the way.
 
     Attributes:
-        notes: for the user.
-        doubts: why ssh will probably not reach the job.
+        sure: whether the user goes on although ssh will probably not reach the job.
+        notes: for the user, one sentence each.
     """
 
+    sure: bool
     notes: list[str] = field(default_factory=list)
-    doubts: list[SmProxyError] = field(default_factory=list)
 
-    def settle(self, *, sure: bool) -> tuple[str, ...]:
-        """The notes. A doubt is one of them only if the user is sure.
+    def doubt(self, reason: SmProxyError) -> None:
+        """Note why ssh will probably not reach the job.
 
         Raises:
-            SmProxyError: the first doubt.
+            SmProxyError: the user is not sure.
         """
-        if self.doubts and not sure:
-            doubt = self.doubts[0]
-            raise SmProxyError(doubt.code, doubt.message, f"{doubt.hint} {_ANYWAY}".lstrip())
-        doubts = [f"ssh may not reach the job: {doubt.text}" for doubt in self.doubts]
-        return (*doubts, *filter(None, self.notes))
+        if not self.sure:
+            raise SmProxyError(reason.code, reason.message, f"{reason.hint} {_ANYWAY}".lstrip())
+        self.notes.append(f"ssh may not reach the job: {reason.text}")
 
 
 def prepare(
@@ -113,7 +111,7 @@ def prepare(
     """
     settings = settings or Settings()
     requests.refuse(operation, request, ssh, entrypoint)
-    found = _Findings()
+    found = _Findings(sure)
     image = _read(aws, operation, request, entrypoint, found)
     ssh = _with_port(operation, request, ssh, image)
     ssh = _with_network(aws, operation, request, ssh, settings)
@@ -121,11 +119,11 @@ def prepare(
         entrypoint = image.entrypoint
     cmd = image.command if image else ()
     made = requests.add_ssh(operation, request, ssh, _UNTRIED, entrypoint, cmd=cmd)
+    _check_network(aws, operation, request, made, settings.bastion, found=found)
     if made.channel is not None:
         channel = _channel(aws, operation, request, settings, image, found=found, say=on_status)
         made = requests.add_ssh(operation, request, ssh, channel, entrypoint, cmd=cmd)
-    _check_network(aws, operation, request, made, settings.bastion, found=found)
-    return Prepared(operation, made, image, found.settle(sure=sure))
+    return Prepared(operation, made, image, tuple(filter(None, found.notes)))
 
 
 def submit(
@@ -182,7 +180,7 @@ def _read(
         found.notes.append("Not checked: whether the image has an SSH server or Python")
         return None
     if not (image.is_ours or image.has_sshd or image.has_python):
-        found.doubts.append(
+        found.doubt(
             SmProxyError(
                 "no-server",
                 f"nothing in the image {uri} hints at an SSH server or at Python, and the server"
@@ -247,7 +245,7 @@ def _channel(
     try:
         files = wheels.for_architecture(_architecture(operation, request), say)
     except SmProxyError as error:
-        found.doubts.append(error)
+        found.doubt(error)
         files = {}
     return channels.container_channel(root.url, files)
 
@@ -264,11 +262,12 @@ def _check_network(
     path = shapes.of(operation).VPC
     network = value_at(made.request, path)
     place = Place(tuple(network["Subnets"]), tuple(network["SecurityGroupIds"]))
-    found.doubts += vpc.doubts(aws, place, bastion, _ports(made.request.get("Environment")))
+    for doubt in vpc.doubts(aws, place, bastion, _ports(made.request.get("Environment"))):
+        found.doubt(doubt)
     if value_at(request, path):
         return
     if not vpc.has_way_to_s3(aws, place.subnets):
-        found.doubts.append(
+        found.doubt(
             SmProxyError(
                 "no-vpc",
                 f"the subnets {', '.join(place.subnets)} have no route to S3, where the job's data"

@@ -199,7 +199,7 @@ def test_a_job_without_vpc_goes_where_the_bastion_reaches_it() -> None:
     }
     assert "VpcConfig" in [change.path for change in found.made.changes]
     asked = [given for name, given in aws.calls if name == "SimulatePrincipalPolicy"]
-    assert "ec2:CreateNetworkInterface" in asked[-1]["ActionNames"]
+    assert "ec2:CreateNetworkInterface" in asked[0]["ActionNames"]
 
 
 def test_a_network_that_the_user_names_wins() -> None:
