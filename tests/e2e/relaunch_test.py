@@ -146,6 +146,34 @@ def test_a_dry_run_makes_the_request_for_the_aws_cli(
     assert (described["InstanceType"], described["InstanceCount"]) == ("ml.m5.large", 1)
 
 
+def test_checkpoints_are_copied_and_the_warm_pool_is_used(lab: Lab, again: list[Job]) -> None:
+    keys = ["ck/old/1 +é&?.pt", "ck/old/sub/2.pt"]
+    put = "client('s3').put_object(Bucket='sm-proxy-lab', Key={!r}, Body=b'weights')"
+    lab.python("\n".join(map(put.format, [*keys, "ck/older/3.pt"])))
+    like = lab.python("answer = describe(os.environ['SM_PROXY_LAB_JOB'])['ResourceConfig']")
+    job = created(
+        lab,
+        *("sh", "-c", "exit 3"),
+        CheckpointConfig={"S3Uri": "s3://sm-proxy-lab/ck/old"},
+        ResourceConfig={**like, "InstanceCount": 1, "KeepAlivePeriodInSeconds": 3600},
+    )
+    job.until("Failed")
+    done = lab.warm("relaunch", job.name, "--timeout", "60s", "--name", f"{job.name}-warm")
+    assert done.returncode == 0, done.stderr.decode()
+    again.append(Job(lab, f"{job.name}-warm"))
+    shown = done.stderr.decode()
+    assert "it starts in seconds, on the warm pool" in shown
+    assert "copying 2 checkpoint files (14 B)" in shown
+    pool = lab.python(f"answer = describe({job.name!r})['WarmPoolStatus']")
+    assert (pool["Status"], pool["ReusedByJob"]) == ("Reused", again[-1].name)
+    prefix = f"ck/sm-proxy/{again[-1].name}/"
+    list_ = f"client('s3').list_objects_v2(Bucket='sm-proxy-lab', Prefix={prefix!r})['Contents']"
+    new = lab.python(f"answer = [item['Key'] for item in {list_}]")
+    assert new == [key.replace("ck/old/", prefix) for key in keys]
+    config = lab.python(f"answer = describe({again[-1].name!r})['CheckpointConfig']")
+    assert config == {"S3Uri": f"s3://sm-proxy-lab/{prefix}"}
+
+
 @needs_debian
 def test_the_articles_job_is_entered_beside_its_own_sshd(
     lab: Lab, again: list[Job], tmp_path: Path
