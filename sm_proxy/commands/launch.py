@@ -6,14 +6,17 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sm_proxy import error_handler
 from sm_proxy.aws.clients import Aws
-from sm_proxy.commands import launch_options
+from sm_proxy.commands import launch_options, launching
+from sm_proxy.commands.launching import Launch
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import hostname
 from sm_proxy.launch import channel as channels
+from sm_proxy.launch import described, request_file, shapes, sizes
+from sm_proxy.launch.changes import Draft
 from sm_proxy.launch.endpoint import child
 from sm_proxy.launch.endpoint.endpoint import Endpoint
 from sm_proxy.launch.endpoint.held_keys import HeldKeys
@@ -24,6 +27,10 @@ from sm_proxy.launch.shapes import Operation
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings
+from sm_proxy.settings.schema import option
+
+_OF_FILES: Final = ("dry_run", "json", "name", "smaller", "instance_type")
+"""Options that need a FILE."""
 
 
 class _FileOrCommand(argparse.Action):
@@ -51,6 +58,8 @@ class _FileOrCommand(argparse.Action):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`launch [options] FILE` or `launch [options] -- CMD...`."""
     launch_options.add_arguments(parser)
+    launch_options.add_size(parser)
+    parser.add_argument("--name", help="of the job, instead of the name in FILE")
     parser.set_defaults(file=None, command=[])
     parser.add_argument(
         "words",
@@ -58,21 +67,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=_FileOrCommand,
         default=argparse.SUPPRESS,
         metavar="FILE | -- CMD...",
-        help="every job that CMD creates gets ssh",
+        help="a request for a job, in JSON or YAML; or a command whose jobs all get ssh",
     )
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result | int:
     """Create the job of FILE; or run CMD, and return its exit status."""
+    if args.file is not None:
+        return _launch_file(args, settings)
     if not args.command:
-        raise SmProxyError("usage", "no command given", "Write `-- CMD...` at the end.")
-    if args.dry_run or args.json:
         raise SmProxyError(
             "usage",
-            "--dry-run and --json need a FILE: CMD decides what it creates",
-            "Leave it out.",
+            "there is nothing to launch",
+            "Name a request file, or write a command: sm-proxy launch -- CMD...",
         )
+    for name in _OF_FILES:
+        if getattr(args, name):
+            raise SmProxyError(
+                "usage",
+                f"{option(name)} is for a request file: the command decides what it creates",
+                "Leave it out.",
+            )
     return _run_command(args, settings)
+
+
+def _launch_file(args: argparse.Namespace, settings: Settings) -> Result:
+    aws = Aws(settings.profile, settings.region)
+    operation, request = request_file.read(args.file)
+    request_file.validate(operation, request, aws.session, args.file)
+    shape = shapes.of(operation)
+    draft = Draft(request)
+    if args.name:
+        draft.set((shape.NAME,), args.name, "you named the job")
+    if args.smaller:
+        sizes.shrink(draft, operation, described.request_shape(aws.session, operation))
+    if args.instance_type:
+        sizes.set_type(draft, operation, args.instance_type)
+    target = launching.target_of(settings, draft.get((shape.NAME,)), shape.KIND)
+    prepared = prepare(
+        aws,
+        operation,
+        draft.request,
+        launch_options.ssh_of(args, settings, output.status),
+        settings=settings,
+        entrypoint=args.entrypoint,
+        sure=args.yes,
+        on_status=output.status,
+    )
+    launch = Launch(prepared, (*draft.changes, *prepared.made.changes), target)
+    output.status(f"what changes: {launching.summarize(launch.changes)}")
+    for note in prepared.notes:
+        output.status(note)
+    if args.dry_run:
+        return launching.show(launch)
+    return launching.create(launch, aws, settings, args.timeout)
 
 
 def _run_command(args: argparse.Namespace, settings: Settings) -> int:

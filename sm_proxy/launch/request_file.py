@@ -1,0 +1,171 @@
+"""A request in a file, in JSON or YAML, as the AWS CLI takes it with `--cli-input-json`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from botocore.model import ListShape, MapShape, Shape, StructureShape
+from botocore.session import Session
+from botocore.validate import ParamValidator
+
+from sm_proxy.errors import SmProxyError, printable
+from sm_proxy.launch import described, shapes
+from sm_proxy.launch.shapes import OPERATIONS, Operation
+
+STDIN: Final = "-"
+_LIMIT: Final = 16 << 20
+_URI: Final = "file://"
+_KEY_NAME: Final = "KeyName"
+"""The key that a skeleton of the AWS CLI has in a map."""
+_NAMED: Final = 5
+"""How many members a message names."""
+_UNKNOWN: Final = re.compile(r'Unknown parameter in (\S+): "(.*)", must be one of: (.*)', re.DOTALL)
+_TYPE: Final = re.compile(r"Invalid type for parameter (\S+), .*valid types: <class 'str'>")
+_SKELETON: Final = "A skeleton of the AWS CLI has such members: fill them in, or remove them."
+
+
+def read(path: str) -> tuple[Operation, dict[str, Any]]:
+    """The request in a file, and the operation that it is for.
+
+    Args:
+        path: of the file, also as `file://PATH`; `-` for stdin.
+
+    Raises:
+        SmProxyError: `usage`, it cannot be read, or it is no request that creates a job.
+    """
+    found = _parse(_text(path), path)
+    if not isinstance(found, dict):
+        raise _unusable(path, "it is not an object with the members of a request")
+    for operation in OPERATIONS:
+        if shapes.of(operation).NAME in found:
+            _refuse_description(found, operation, path)
+            return operation, found
+    names = " nor ".join(shapes.of(operation).NAME for operation in OPERATIONS)
+    raise _unusable(path, f"it has neither {names}")
+
+
+def validate(operation: Operation, request: Mapping[str, Any], session: Session, path: str) -> None:
+    """Check a request against the service model, so that mistakes are found before any call.
+
+    Args:
+        operation: of the request.
+        request: as the file has it.
+        session: whose service model counts.
+        path: of the file, for the error.
+
+    Raises:
+        SmProxyError: `usage`, with what is wrong.
+    """
+    shape = described.request_shape(session, operation)
+    if empty := list(_placeholders(request, shape, "")):
+        more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
+        what = f"{', '.join(empty[:_NAMED])}{more} must not be empty"
+        raise SmProxyError("usage", f"{_shown(path)}: {what}", _SKELETON)
+    report = ParamValidator().validate(request, shape)
+    if report.has_errors():
+        problems = [_explained(line) for line in report.generate_report().split("\n")]
+        raise SmProxyError(
+            "usage",
+            f"{_shown(path)} is not a request of {operation}: {'; '.join(problems)}",
+            "Correct the file.",
+        )
+
+
+def _text(path: str) -> str:
+    try:
+        if path == STDIN:
+            data = sys.stdin.buffer.read(_LIMIT + 1)
+        else:
+            with Path(path.removeprefix(_URI)).expanduser().open("rb") as file:
+                data = file.read(_LIMIT + 1)
+        if len(data) > _LIMIT:
+            raise _unusable(path, "it is too large for a request")
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        raise _unusable(path, str(error.strerror or error)) from None
+    except (UnicodeDecodeError, RuntimeError):  # RuntimeError: no home folder
+        raise _unusable(path, "it is not a text in UTF-8") from None
+
+
+def _parse(text: str, path: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if path.lower().endswith(".json"):
+            raise _unusable(path, f"it is not valid JSON: {error}") from None
+    import yaml  # noqa: PLC0415 - only for a request file
+
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _unusable(path, f"it is not valid YAML: {error}") from None
+
+
+def _refuse_description(found: Mapping[str, Any], operation: Operation, path: str) -> None:
+    noun = operation.removeprefix("Create")
+    if f"{noun}Arn" in found:
+        job = printable(str(found[shapes.of(operation).NAME]))
+        raise SmProxyError(
+            "usage",
+            f"{_shown(path)} describes a job that exists: it is not a request",
+            f"Run that job again: sm-proxy relaunch {job}",
+        )
+
+
+def _placeholders(value: Any, shape: Shape, path: str) -> Iterator[str]:
+    """The paths of strings that are empty and may not be."""
+    if isinstance(shape, StructureShape) and isinstance(value, dict):
+        for name, inner in value.items():
+            if name in shape.members:
+                below = f"{path}.{name}" if path else name
+                yield from _placeholders(inner, shape.members[name], below)
+    elif isinstance(shape, ListShape) and isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _placeholders(inner, shape.member, f"{path}[{number}]")
+    elif isinstance(shape, MapShape) and isinstance(value, dict):
+        if value == {_KEY_NAME: ""}:
+            yield f"{path}.{_KEY_NAME}"
+        for name, inner in value.items():
+            yield from _placeholders(inner, shape.value, f"{path}.{name}")
+    elif value == "" and not _may_be_empty(shape):
+        yield path
+
+
+def _may_be_empty(shape: Shape) -> bool:
+    rules = shape.metadata
+    if rules.get("min", 0) > 0 or rules.get("enum"):
+        return False
+    try:
+        return re.fullmatch(rules.get("pattern", ""), "") is not None
+    except re.error:  # the pattern has what Python's patterns lack
+        return True
+
+
+def _explained(line: str) -> str:
+    """A line of botocore's report, with what to write instead."""
+    if found := _UNKNOWN.fullmatch(line):
+        place, name, known = found.groups()
+        where = "" if place == "input" else f" in {place}"
+        close = difflib.get_close_matches(name, known.split(", "), 1, 0.6)
+        return f"unknown member {name}{where}" + (f" (do you mean {close[0]}?)" if close else "")
+    if found := _TYPE.match(line):
+        return f"{found[1]} must be a string: put it into quotes"
+    return line
+
+
+def _unusable(path: str, why: str) -> SmProxyError:
+    return SmProxyError(
+        "usage",
+        f"{_shown(path)} cannot be launched: {why}",
+        "Give a request as `aws sagemaker create-training-job --cli-input-json` takes it.",
+    )
+
+
+def _shown(path: str) -> str:
+    return "stdin" if path == STDIN else path

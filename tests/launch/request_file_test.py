@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+import yaml
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.launch import request_file
+from sm_proxy.launch.shapes import Operation
+
+TRAINING: dict[str, Any] = {
+    "TrainingJobName": "bert",
+    "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+    "RoleArn": "arn:aws:iam::123456789012:role/of-the-job",
+    "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
+    "ResourceConfig": {
+        "InstanceType": "ml.m5.large",
+        "InstanceCount": 1,
+        "VolumeSizeInGB": 1,
+    },
+    "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    "Environment": {"EMPTY": ""},
+}
+PROCESSING: dict[str, Any] = {
+    "ProcessingJobName": "prepare",
+    "AppSpecification": {"ImageUri": "image"},
+    "RoleArn": "arn:aws:iam::123456789012:role/of-the-job",
+    "ProcessingResources": {
+        "ClusterConfig": {
+            "InstanceCount": 1,
+            "InstanceType": "ml.m5.large",
+            "VolumeSizeInGB": 1,
+        }
+    },
+}
+
+
+def written(folder: Path, text: str, name: str = "job.json") -> str:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def refused(path: str) -> str:
+    with pytest.raises(SmProxyError) as caught:
+        request_file.read(path)
+    assert caught.value.code == "usage"
+    return caught.value.message
+
+
+def problems(request: dict[str, Any], operation: Operation = "CreateTrainingJob") -> SmProxyError:
+    with pytest.raises(SmProxyError) as caught:
+        request_file.validate(operation, request, botocore.session.Session(), "job.json")
+    assert caught.value.code == "usage"
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("request_", "operation"),
+    [(TRAINING, "CreateTrainingJob"), (PROCESSING, "CreateProcessingJob")],
+    ids=["training", "processing"],
+)
+@pytest.mark.parametrize("name", ["job.json", "job.yaml", "job"])
+def test_a_request_is_read_and_valid(
+    tmp_path: Path, request_: dict[str, Any], operation: Operation, name: str
+) -> None:
+    text = yaml.safe_dump(request_) if name.endswith("yaml") else json.dumps(request_)
+    path = written(tmp_path, text, name)
+    assert request_file.read(path) == (operation, request_)
+    assert request_file.read(f"file://{path}") == (operation, request_)
+    request_file.validate(operation, request_, botocore.session.Session(), path)
+
+
+def test_a_byte_order_mark_does_not_count(tmp_path: Path) -> None:
+    path = written(tmp_path, "\N{ZERO WIDTH NO-BREAK SPACE}" + json.dumps(TRAINING))
+    assert request_file.read(path)[1] == TRAINING
+
+
+def test_stdin_is_a_file_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(json.dumps(TRAINING).encode()))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert request_file.read("-")[1] == TRAINING
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("{", "job.json", "not valid JSON"),
+        ("{", "job.yaml", "not valid YAML"),
+        ("a: b: c", "job", "not valid YAML"),
+        ("[" * 10_000, "job.yaml", "not valid YAML"),
+        ("[" * 100_000, "job.json", "not valid JSON"),
+        ("!!python/object/apply:os.system [true]", "job.yaml", "not valid YAML"),
+        ("", "job.yaml", "not an object"),
+        ("[]", "job.json", "not an object"),
+        ("{}", "job.json", "neither TrainingJobName nor ProcessingJobName"),
+        ('{"ModelName": "x"}', "job.json", "neither"),
+    ],
+    ids=[
+        *("open brace", "open brace in YAML", "neither JSON nor YAML", "deep YAML", "deep JSON"),
+        *("a YAML tag", "empty", "a list", "no members", "another operation"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, text: str, name: str, words: str) -> None:
+    assert words in refused(written(tmp_path, text, name))
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    assert "No such file" in refused(str(tmp_path / "none.json"))
+    assert "directory" in refused(str(tmp_path))
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    assert "UTF-8" in refused(str(tmp_path / "binary"))
+
+
+def test_a_huge_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_file, "_LIMIT", 8)
+    assert "too large" in refused(written(tmp_path, json.dumps(TRAINING)))
+
+
+def test_a_description_names_relaunch(tmp_path: Path) -> None:
+    described = {**TRAINING, "TrainingJobArn": "arn", "TrainingJobStatus": "Failed"}
+    with pytest.raises(SmProxyError) as caught:
+        request_file.read(written(tmp_path, json.dumps(described)))
+    assert "sm-proxy relaunch bert" in caught.value.hint
+
+
+def test_a_misspelled_member_names_the_right_one() -> None:
+    found = problems({**TRAINING, "Enviroment": {}})
+    assert "unknown member Enviroment (do you mean Environment?)" in found.message
+    nested = {**TRAINING, "ResourceConfig": {**TRAINING["ResourceConfig"], "InstanceTyp": "x"}}
+    assert "InstanceTyp in ResourceConfig (do you mean InstanceType" in problems(nested).message
+
+
+def test_a_missing_member_is_named() -> None:
+    request = {name: value for name, value in TRAINING.items() if name != "RoleArn"}
+    assert "RoleArn" in problems(request).message
+
+
+def test_a_number_where_yaml_needs_quotes_is_explained() -> None:
+    found = problems({**TRAINING, "Environment": {"EPOCHS": 3, "FAST": True}})
+    assert "Environment.EPOCHS must be a string: put it into quotes" in found.message
+    assert "Environment.FAST must be a string" in found.message
+
+
+def test_a_skeleton_that_is_not_filled_in_names_the_empty_members() -> None:
+    request = {
+        **TRAINING,
+        "RoleArn": "",
+        "HyperParameters": {"KeyName": ""},
+        "VpcConfig": {"SecurityGroupIds": [""], "Subnets": ["subnet-1"]},
+    }
+    found = problems(request)
+    for name in ("RoleArn", "HyperParameters.KeyName", "VpcConfig.SecurityGroupIds[0]"):
+        assert name in found.message
+    assert "Environment" not in found.message
+    assert "skeleton" in found.hint
+
+
+def test_a_processing_request_is_checked_with_its_own_shape() -> None:
+    assert "TrainingJobName" in problems(TRAINING, "CreateProcessingJob").message
