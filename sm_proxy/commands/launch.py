@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sm_proxy import error_handler
@@ -13,11 +15,10 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import launch_options, launching
 from sm_proxy.commands.launching import Launch
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import hostname
 from sm_proxy.launch import channel as channels
 from sm_proxy.launch import described, request_file, shapes, sizes
 from sm_proxy.launch.changes import Draft
-from sm_proxy.launch.endpoint import child
+from sm_proxy.launch.endpoint import child, lent_keys
 from sm_proxy.launch.endpoint.endpoint import Endpoint
 from sm_proxy.launch.endpoint.held_keys import HeldKeys
 from sm_proxy.launch.endpoint.http_server import LoopbackServer
@@ -46,11 +47,11 @@ class _FileOrCommand(argparse.Action):
         """Set `file` or `command`."""
         del option_string
         words = list(values)
+        if words and namespace.file is not None:
+            parser.error(f"unexpected {printable(words[0], 60)!r} after the file {namespace.file}")
         if words[:1] == ["--"]:
             namespace.command = words[1:]
         elif words:
-            if getattr(namespace, "file", None):
-                parser.error(f"unexpected {printable(words[0], 60)!r}: a command stands after `--`")
             namespace.file = words[0]
             parser.parse_args(words[1:], namespace)
 
@@ -116,6 +117,7 @@ def _launch_file(args: argparse.Namespace, settings: Settings) -> Result:
     )
     launch = Launch(prepared, (*draft.changes, *prepared.made.changes), target)
     output.status(f"what changes: {launching.summarize(launch.changes)}")
+    output.status(f"what it costs: {launching.cost(aws, prepared)}")
     for note in prepared.notes:
         output.status(note)
     if args.dry_run:
@@ -128,18 +130,24 @@ def _run_command(args: argparse.Namespace, settings: Settings) -> int:
     _refuse_special_endpoints(aws)
     ssh = launch_options.ssh_of(args, settings, output.status)
     aws.ensure_credentials()
-    add_ssh = _AddSsh(ssh, args.entrypoint, settings)
 
-    def on_job(job: str, problem: SmProxyError | None) -> None:
-        _report(job, problem, settings)
+    def on_job(operation: Operation, job: str, problem: SmProxyError | None) -> None:
+        _report(operation, job, problem, settings)
 
     def open_profile(name: str | None) -> Aws:
         return Aws(name, settings.region, terminal=False)
 
-    endpoint = Endpoint(HeldKeys(aws, open_profile), add_ssh, on_job)
-    with LoopbackServer(endpoint.handle) as server:
-        url = f"http://127.0.0.1:{server.port}{endpoint.path}"
-        status = _run(args.command, child.environment(os.environ, url))
+    inherited = open_profile(None) if settings.profile else aws
+    with tempfile.TemporaryDirectory(prefix="sm-proxy-") as folder:
+        lent = lent_keys.lend(inherited, Path(folder))
+        held = HeldKeys((aws, inherited), open_profile)
+        add_ssh = _AddSsh(ssh, args.entrypoint, settings, args.yes)
+        endpoint = Endpoint(held, add_ssh, on_job, lent)
+        with LoopbackServer(endpoint.handle) as server:
+            variables = child.environment(os.environ, server.url + endpoint.path)
+            if lent:
+                variables |= lent.environment(server.url)
+            status = _run(args.command, variables)
     if not endpoint.came and status not in {child.NOT_FOUND, child.NOT_EXECUTABLE}:
         output.status(
             "the command sent no request to SageMaker through sm-proxy. If it creates jobs, it"
@@ -166,6 +174,7 @@ class _AddSsh:
     ssh: Ssh
     entrypoint: Sequence[str] | None
     settings: Settings
+    sure: bool
 
     def __call__(self, aws: Aws, operation: Operation, request: dict[str, Any]) -> dict[str, Any]:
         prepared = prepare(
@@ -175,7 +184,7 @@ class _AddSsh:
             self.ssh,
             settings=self.settings,
             entrypoint=self.entrypoint,
-            sure=True,  # the program creates the job in any case
+            sure=self.sure,
             on_status=output.status,
         )
         for note in prepared.notes:
@@ -185,12 +194,18 @@ class _AddSsh:
         return prepared.made.request
 
 
-def _report(job: str, problem: SmProxyError | None, settings: Settings) -> None:
+def _report(
+    operation: Operation, job: str, problem: SmProxyError | None, settings: Settings
+) -> None:
     if problem is None:
-        host = hostname.compose(settings.prefix, job).host
-        output.status(f"job {job} has ssh: ssh {host}")
-    else:
-        output.status(f"job {job} runs without ssh: {problem.code}: {problem.text}")
+        try:
+            host = launching.target_of(settings, job, shapes.of(operation).KIND).host
+        except SmProxyError as error:
+            problem = error
+        else:
+            output.status(f"job {job} has ssh: ssh {host}")
+            return
+    output.status(f"job {job} runs without ssh: {problem.code}: {problem.text}")
 
 
 def _refuse_special_endpoints(aws: Aws) -> None:

@@ -19,6 +19,7 @@ from sm_proxy.launch import shapes
 from sm_proxy.launch.endpoint import signatures, upstream
 from sm_proxy.launch.endpoint.held_keys import Held, HeldKeys
 from sm_proxy.launch.endpoint.http_server import Request, Response
+from sm_proxy.launch.endpoint.lent_keys import LentKeys
 from sm_proxy.launch.endpoint.signatures import Signature
 from sm_proxy.launch.endpoint.upstream import Upstream, error_response
 from sm_proxy.launch.shapes import Operation
@@ -27,6 +28,8 @@ from sm_proxy.local.threads import Background
 
 AddSsh = Callable[[Aws, Operation, dict[str, Any]], dict[str, Any]]
 """Makes a request one with ssh, and uploads what it needs; raises SmProxyError if it cannot."""
+OnJob = Callable[[Operation, str, SmProxyError | None], None]
+"""Called for each job that SageMaker accepted, with its name, and the reason if it has no ssh."""
 
 _OK: Final = 200
 _CLIENT_ERRORS: Final = range(400, 500)
@@ -47,8 +50,8 @@ class Endpoint:
     Args:
         held: the keys that the command may use.
         add_ssh: called once for each job.
-        on_job: called for each job that SageMaker accepted, with its name, and with the reason if
-            it has no ssh.
+        on_job: tells the user about a job.
+        lent: the keys that the command asks us for, if it does.
 
     Attributes:
         path: the first part of every request's path: secret, so other users cannot use the port.
@@ -56,21 +59,24 @@ class Endpoint:
     """
 
     def __init__(
-        self, held: HeldKeys, add_ssh: AddSsh, on_job: Callable[[str, SmProxyError | None], None]
+        self, held: HeldKeys, add_ssh: AddSsh, on_job: OnJob, lent: LentKeys | None = None
     ) -> None:
         self.path = f"/{secrets.token_hex(24)}"
         self.came = 0
         self._held = held
         self._add_ssh = add_ssh
         self._on_job = on_job
-        self._upstream = Upstream(held.main)
+        self._upstream = Upstream(held.sources[0])
+        self._lent = lent
         self._made: dict[tuple[str, ...], Background[dict[str, Any]]] = {}
         self._lock = threading.Lock()
 
     def handle(self, request: Request) -> Response:
         """Answer a request; it does not raise."""
         path, rest = request.target[: len(self.path)], request.target[len(self.path) :]
-        if not hmac.compare_digest(path.encode(), self.path.encode()) or rest[:1] not in "/?":
+        if self._lent and _same(request.target, self._lent.path):
+            return _keys(self._lent)
+        if not _same(path, self.path) or rest[:1] not in "/?":
             return Response(404, (("content-length", "0"),), ())
         with self._lock:
             self.came += 1
@@ -114,14 +120,16 @@ class Endpoint:
             response = _whole(self._upstream.send(changed, path, signature, held))
             problem = _refusal(response)
             if problem is None:
-                return self._finished(response, job, None)
+                return self._finished(response, operation, job, None)
         # The job must not fail because of us: it runs as the program wants it.
         response = _whole(self._upstream.send(request, path, signature, held))
-        return self._finished(response, job, problem)
+        return self._finished(response, operation, job, problem)
 
-    def _finished(self, response: Response, job: str, problem: SmProxyError | None) -> Response:
+    def _finished(
+        self, response: Response, operation: Operation, job: str, problem: SmProxyError | None
+    ) -> Response:
         if response.status == _OK:
-            self._on_job(job, problem)
+            self._on_job(operation, job, problem)
         return response
 
     def _with_ssh(
@@ -153,6 +161,19 @@ class Endpoint:
             return request
         headers = tuple(pair for pair in request.headers if not _is_of_body(pair[0]))
         return replace(request, body=json.dumps(made).encode(), headers=headers)
+
+
+def _same(given: str, expected: str) -> bool:
+    """Compare with a secret, in a time that does not tell how much is right."""
+    return hmac.compare_digest(given.encode("latin-1", "replace"), expected.encode("latin-1"))
+
+
+def _keys(lent: LentKeys) -> Response:
+    try:
+        body = lent.document()
+    except SmProxyError as error:
+        return upstream.unreachable(error)
+    return Response(_OK, (("content-length", str(len(body))),), (body,))
 
 
 def _parse(request: Request) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -39,12 +39,12 @@ class HeldKeys:
     expire.
 
     Attributes:
-        main: the credentials of this run.
+        sources: the credentials of this run, and those that the command inherits.
         open_profile: makes `Aws` for a profile, None for the one that the environment chooses.
             Each call reads the user's files again.
     """
 
-    main: Aws
+    sources: Sequence[Aws]
     open_profile: Callable[[str | None], Aws]
     _known: dict[str, Held] = field(default_factory=dict)
     _looked: float = float("-inf")
@@ -54,7 +54,8 @@ class HeldKeys:
         """The keys of that id; None if we do not hold them."""
         with self._lock:
             if access_key not in self._known:
-                self._note(self.main)
+                for aws in self.sources:
+                    self._note(aws)
             if access_key not in self._known and time.monotonic() - self._looked > _LOOK_AGAIN_S:
                 self._look_again(access_key)
                 self._looked = time.monotonic()

@@ -77,6 +77,7 @@ class LoopbackServer:
         self._interim_s = interim_s
         self._server = _Server(("127.0.0.1", 0), Connection)
         self.port = int(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> LoopbackServer:  # noqa: PYI034 - Self is 3.11
         """Start to serve."""

@@ -112,13 +112,14 @@ class Scene:
     url: str = ""
 
     def __post_init__(self) -> None:
-        self.endpoint = Endpoint(HeldKeys(_opened(None), _opened), self._add, self._tell)
+        self.endpoint = Endpoint(HeldKeys([_opened(None)], _opened), self._add, self._tell)
 
     def _add(self, aws: Aws, operation: Operation, request: dict[str, Any]) -> dict[str, Any]:
         self.added.append((aws, operation, request))
         return self.add_ssh(request)
 
-    def _tell(self, job: str, problem: SmProxyError | None) -> None:
+    def _tell(self, operation: Operation, job: str, problem: SmProxyError | None) -> None:
+        assert operation == "CreateTrainingJob"
         self.told.append((job, problem.code if problem else None))
 
     def client(
@@ -149,7 +150,7 @@ def scene(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", service.url)
     found = Scene(service, with_ssh)
     with LoopbackServer(found.endpoint.handle) as server:
-        found.url = f"http://127.0.0.1:{server.port}{found.endpoint.path}"
+        found.url = server.url + found.endpoint.path
         yield found
 
 
@@ -268,7 +269,7 @@ def test_without_the_token_nothing_is_told(scene: Scene, target: str) -> None:
 
 
 def test_each_run_has_another_token(scene: Scene) -> None:
-    other = Endpoint(HeldKeys(_opened(None), _opened), scene._add, scene._tell)
+    other = Endpoint(HeldKeys([_opened(None)], _opened), scene._add, scene._tell)
     assert other.path != scene.endpoint.path
     assert len(other.path) >= 32
 

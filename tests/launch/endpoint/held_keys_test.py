@@ -38,7 +38,7 @@ def opened(name: str | None) -> Aws:
 
 def test_our_own_keys_are_found_by_their_id(write: Callable[[str], None]) -> None:
     write(section("default", "AKIAOWN"))
-    held = HeldKeys(opened(None), opened)
+    held = HeldKeys([opened(None)], opened)
     found = held.find("AKIAOWN")
     assert found is not None
     assert found.keys.secret_key == SECRET
@@ -49,7 +49,7 @@ def test_keys_that_change_in_the_file_are_found_and_the_old_ones_stay(
     write: Callable[[str], None],
 ) -> None:
     write(section("default", "AKIAOLD"))
-    held = HeldKeys(opened(None), opened)
+    held = HeldKeys([opened(None)], opened)
     assert held.find("AKIAOLD")
     write(section("default", "AKIANEW", "newer"))
     found = held.find("AKIANEW")
@@ -60,7 +60,7 @@ def test_keys_that_change_in_the_file_are_found_and_the_old_ones_stay(
 
 def test_static_keys_of_another_profile_are_found(write: Callable[[str], None]) -> None:
     write(section("default", "AKIAOWN") + section("prod", "AKIAPROD", "other"))
-    found = HeldKeys(opened(None), opened).find("AKIAPROD")
+    found = HeldKeys([opened(None)], opened).find("AKIAPROD")
     assert found is not None
     assert (found.aws.profile, found.keys.secret_key) == ("prod", "other")
 
@@ -71,7 +71,7 @@ def test_keys_that_the_command_inherits_count_beside_those_of_our_profile(
     write(section("ours", "AKIAOURS"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENV")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    held = HeldKeys(opened("ours"), opened)
+    held = HeldKeys([opened("ours")], opened)
     assert held.find("AKIAOURS")
     assert held.find("AKIAENV")
 
@@ -87,14 +87,14 @@ def test_unknown_ids_do_not_read_the_files_each_time(
         opens.append(name)
         return opened(name)
 
-    held = HeldKeys(opened(None), counted)
+    held = HeldKeys([opened(None)], counted)
     assert [held.find("AKIAOTHER") for _ in range(3)] == [None] * 3
     assert opens == [None]
 
 
 def test_files_that_cannot_be_parsed_hold_no_keys(write: Callable[[str], None]) -> None:
     write(section("default", "AKIAOWN"))
-    held = HeldKeys(opened(None), opened)
+    held = HeldKeys([opened(None)], opened)
     assert held.find("AKIAOWN")
     write("[default\n")
     assert held.find("AKIAOTHER") is None
@@ -107,4 +107,4 @@ def test_a_source_that_fails_holds_no_keys(
     write("")
     with pytest.raises(SmProxyError):
         opened(None).keys()
-    assert HeldKeys(opened(None), opened).find("AKIAOTHER") is None
+    assert HeldKeys([opened(None)], opened).find("AKIAOTHER") is None
