@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,19 @@ def test_without_pip_another_installer_runs_it(
     assert caught.value.code == "missing-dependency"
 
 
+def installed_pythons() -> Iterator[str]:
+    """One Python of each version that this machine has."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    for version in PYTHONS:
+        named = shutil.which(f"python{version}")
+        places = [*([named] if named else []), *map(str, pyenv.glob(f"{version}.*/bin/python"))]
+        for place in places:
+            # pyenv puts programs on PATH that only say which versions it has.
+            if not subprocess.run([place, "-c", ""], capture_output=True, check=False).returncode:
+                yield place
+                break
+
+
 @only_in_soak
 def test_the_real_wheels_work_in_every_python_of_this_machine(tmp_path: Path) -> None:
     folder = tmp_path / "wheels"
@@ -170,9 +184,9 @@ def test_the_real_wheels_work_in_every_python_of_this_machine(tmp_path: Path) ->
     for name, content in wheels.for_architecture("x86_64").items():
         (folder / name).write_bytes(content)
     script = container_files.folder() / "unpack_wheels.py"
-    pythons = [path for v in PYTHONS if (path := shutil.which(f"python{v}"))]
-    assert pythons
-    for number, python in enumerate(pythons):
+    found = list(installed_pythons())
+    assert found
+    for number, python in enumerate(found):
         unpacked = tmp_path / str(number)
         subprocess.run([python, str(script), str(folder), str(unpacked)], check=True)
         subprocess.run(
