@@ -21,7 +21,6 @@ from sm_proxy.local.output import Result
 from sm_proxy.local.signals import Hangup
 from sm_proxy.settings import Settings, contexts
 
-_OVER: Final = frozenset({"job-ended", "job-failed", "job-not-found"})
 _SHORT: Final = 40
 _SHOWN: Final = 600
 
@@ -140,7 +139,7 @@ def create(
                     launch.target, settings, aws, timeout_s, output.status
                 )
         except SmProxyError as error:
-            return Result(data, exit_status=1, failure=_with_way_to_stop(error, host))
+            return Result(data, exit_status=1, failure=_with_next_step(error, host))
     return Result(data, _ssh_command(found, settings))
 
 
@@ -163,11 +162,16 @@ def _warn_without_block(settings: Settings, host: str) -> None:
         output.status(f"ssh does not know {host} yet: run `sm-proxy config write` meanwhile")
 
 
-def _with_way_to_stop(error: SmProxyError, host: str) -> SmProxyError:
-    if error.code in _OVER:
-        return error
-    hint = f"{error.hint} The job runs on, and is billed: sm-proxy stop {host} ends it.".lstrip()
-    return SmProxyError(error.code, error.message, hint)
+def _with_next_step(error: SmProxyError, host: str) -> SmProxyError:
+    """The error of a job that was created, but that ssh has not reached."""
+    earlier = "To get in before its program runs, use --wait 15m or --shell."
+    advice = {
+        "job-ended": earlier,
+        "job-failed": f"{error.hint} {earlier}",
+        "job-not-found": error.hint,
+    }
+    runs_on = f"{error.hint} The job runs on, and is billed: sm-proxy stop {host} ends it."
+    return SmProxyError(error.code, error.message, advice.get(error.code, runs_on).strip())
 
 
 def _ssh_command(found: Container, settings: Settings) -> str:

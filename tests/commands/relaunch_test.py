@@ -133,14 +133,19 @@ def test_the_json_of_a_dry_run_is_the_request(
 
 
 @pytest.mark.parametrize(
-    ("code", "runs_on"), [("wait-timeout", True), ("no-bastion", True), ("job-failed", False)]
+    ("code", "hint"),
+    [
+        (
+            "wait-timeout",
+            f"Do it. The job runs on, and is billed: sm-proxy stop sm-{NAME} ends it.",
+        ),
+        ("no-bastion", f"Do it. The job runs on, and is billed: sm-proxy stop sm-{NAME} ends it."),
+        ("job-failed", "Do it. To get in before its program runs, use --wait 15m or --shell."),
+        ("job-ended", "To get in before its program runs, use --wait 15m or --shell."),
+    ],
 )
 def test_a_job_that_cannot_be_reached_is_still_in_the_result(
-    code: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    *,
-    runs_on: bool,
+    code: Any, hint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reaching(monkeypatch, SmProxyError(code, "no", "Do it."))
     assert cli.main([*COMMAND, "--json"]) == 1
@@ -148,8 +153,8 @@ def test_a_job_that_cannot_be_reached_is_still_in_the_result(
     found = json.loads(shown.out)
     assert (found["ok"], found["error"]["code"]) == (False, code)
     assert (found["data"]["job"], found["data"]["submitted"]) == (NAME, True)
-    assert (f"sm-proxy stop sm-{NAME} ends it" in found["error"]["hint"]) is runs_on
-    assert shown.err.splitlines()[-1].startswith(f"sm-proxy: {code}: no. Do it.")
+    assert found["error"]["hint"] == hint
+    assert shown.err.splitlines()[-1] == f"sm-proxy: {code}: no. {hint}"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Hangup(15)])

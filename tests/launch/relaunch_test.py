@@ -8,20 +8,35 @@ from typing import Any
 import pytest
 from botocore.session import Session
 from botocore.validate import ParamValidator
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, lookup
 from sm_proxy.launch import described, old_job, prepare, relaunch
 from sm_proxy.launch.changes import replay
+from sm_proxy.launch.checkpoints import MODES
 from sm_proxy.launch.old_job import UnreadMembers
 from sm_proxy.launch.relaunch import Choices, Plan
 from sm_proxy.settings import Settings
 from tests.fakes import JOB, Answers, FakeAws
 from tests.launch import relaunching
+from tests.launch.generated import values
 from tests.launch.relaunching import ROLE, SSH, account, failed
 
 _SESSION = Session()
 SHAPE = described.request_shape(_SESSION, "CreateTrainingJob")
+DESCRIPTIONS = values(
+    _SESSION.get_service_model("sagemaker").operation_model("DescribeTrainingJob").output_shape
+)
+MEMBERS = {
+    name: values(SHAPE.members[name])
+    for name in ("ResourceConfig", "StoppingCondition", "HyperParameters", "InputDataConfig")
+}
+CHOICES = st.fixed_dictionaries(
+    {"checkpoints": st.sampled_from(MODES), "smaller": st.booleans()},
+    optional={"instance_type": st.just("ml.m5.large")},
+)
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +68,25 @@ def test_the_changes_tell_everything_that_differs_from_the_old_job() -> None:
         {"Key": described.RELAUNCHED_FROM, "Value": JOB},
     ]
     assert request["ResourceConfig"] == {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whatever_the_old_job_was_the_new_request_is_valid(data: st.DataObject) -> None:
+    told = {**data.draw(DESCRIPTIONS), **failed()}
+    told |= data.draw(st.fixed_dictionaries(MEMBERS))
+    told.pop("ServerlessJobConfig", None)
+    choices = data.draw(CHOICES)
+    try:
+        plan = planned(told, {"ListObjectsV2": {}}, **choices)
+    except SmProxyError as error:
+        assert error.code in {"usage", "unsupported", "no-vpc", "network-isolation"}  # noqa: PT017
+        return
+    request = plan.prepared.made.request
+    assert not ParamValidator().validate(request, SHAPE).has_errors()
+    tags = [{"Key": "team", "Value": "nlp"}]
+    dropped = {path: told[path] for path in described.LEFT_OUT if told.get(path)}
+    assert replay({**described.request_from(told, tags, SHAPE), **dropped}, plan.changes) == request
 
 
 def test_a_spot_job_runs_on_demand_unless_asked() -> None:
