@@ -20,8 +20,8 @@ from sm_proxy.launch.changes import value_at
 from sm_proxy.launch.shapes import Operation
 
 PREFIX: Final = "sm-proxy/channel"
-_CODE: Final = ("code", "sm_drivers")
-"""Inputs with the program's files: version 3 of the SageMaker SDK and processing jobs."""
+_CODE: Final = ("code", "entrypoint", "sm_drivers")
+"""Inputs in which the SageMaker SDKs bring the program's files, and scripts that start it."""
 _SUBMITTED: Final = "sagemaker_submit_directory"
 _BUCKET: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/|$)")
 _OTHER_ROOT: Final = (

@@ -32,6 +32,7 @@ _UNTRIED: Final = Channel("s3://sm-proxy/untried", {})
 _NAME_IN_USE: Final = "ResourceInUse"
 _SAME_RUN: Final = timedelta(minutes=10)
 """An older job of the same name is not of this run."""
+_PLATFORMS: Final = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 _HINTS: Final[dict[str, str]] = {
     _NAME_IN_USE: "Choose another name: --name NAME.",
     "ResourceLimitExceeded": "Ask for a higher limit in Service Quotas, or take another instance:"
@@ -171,24 +172,30 @@ def _read(
         SmProxyError: `image-unreadable`, only the image tells what the job runs.
     """
     uri = str(value_at(request, shapes.of(operation).IMAGE) or "")
+    machine = _architecture(operation, request)
     try:
-        image = images.read(aws, uri, _architecture(operation, request))
+        image = images.read(aws, uri, machine)
     except SmProxyError as error:
         needed = entrypoint is None and requests.needs_image(operation, request)
         if needed or error.code != "image-unreadable":
             raise
         found.notes.append("Not checked: whether the image has an SSH server or Python")
         return None
-    if not (image.is_ours or image.has_sshd or image.has_python):
-        found.doubt(
-            SmProxyError(
-                "no-server",
-                f"nothing in the image {uri} hints at an SSH server or at Python, and the server"
-                " that we bring needs Python",
-                "Install openssh-server in the image.",
-            )
-        )
+    _check_image(image, machine, found)
     return image
+
+
+def _check_image(image: Image, machine: Architecture, found: _Findings) -> None:
+    if image.architecture and image.architecture != machine:
+        what = f"the image {image.uri} is for {image.architecture}, and the instances are {machine}"
+        hint = f"Build it for them: docker build --platform {_PLATFORMS[machine]}."
+        found.doubt(SmProxyError("no-server", f"{what}: nothing in it can run there", hint))
+    elif not (image.is_ours or image.has_sshd or image.has_python):
+        what = f"nothing in the image {image.uri} hints at an SSH server or at Python"
+        hint = "Install openssh-server in the image."
+        found.doubt(
+            SmProxyError("no-server", f"{what}, and the server that we bring needs Python", hint)
+        )
 
 
 def _architecture(operation: Operation, request: Mapping[str, Any]) -> Architecture:

@@ -245,14 +245,15 @@ def test_a_processing_job_runs_its_images_cmd() -> None:
 def test_image_and_wheels_fit_the_instances(
     instance: str, architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = []
+    wanted: list[str] = []
+    config = {**PYTHON, "architecture": {"aarch64": "arm64"}.get(architecture, "amd64")}
 
     def fetch(name: str, _: object) -> dict[str, bytes]:
         wanted.append(name)
         return {}
 
     monkeypatch.setattr(wheels, "for_architecture", fetch)
-    prepared(Cloud(), ResourceConfig={"InstanceType": instance})
+    prepared(Cloud(config), ResourceConfig={"InstanceType": instance})
     assert wanted == [architecture]
 
 
@@ -341,6 +342,12 @@ DOUBTED: dict[str, Case] = {
         {"VpcConfig": None},
         "no-vpc",
         "gateway endpoint",
+    ),
+    "other machine": (
+        {"config": {**PYTHON, "architecture": "arm64"}},
+        {},
+        "no-server",
+        "--platform linux/amd64",
     ),
     "no server": ({"config": BARE}, {}, "no-server", "openssh-server"),
 }
