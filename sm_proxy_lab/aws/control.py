@@ -110,7 +110,8 @@ class Control:
         if found is None:
             raise LookupError(params["uri"])
         documents = [json.loads(config.content) for config in found.configs]
-        return next(image for image in documents if image["architecture"] == "amd64")
+        fitting = (image for image in documents if image["architecture"] == "amd64")
+        return next(fitting, documents[0])
 
     def _write(self, what: str, _name: str, params: dict[str, Any]) -> object:
         missing = {"group", "stream"} - set(params)

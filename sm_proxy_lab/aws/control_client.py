@@ -116,7 +116,7 @@ class ControlClient:
         return str(self._request("PUT", "images", body)["digest"])
 
     def image(self, uri: str) -> dict[str, Any]:
-        """The config of an image for linux/amd64: `config`, `history`, `architecture`, ...
+        """The config of an image, of several the one for amd64: `config`, `history`, ...
 
         Raises:
             ControlError: There is no such image.

@@ -81,6 +81,8 @@ def test_a_tag_moves_and_the_time_of_the_push_is_told(lab: Lab) -> None:
     digests = [image["imageDigest"] for image in describe(repositoryName=name)["imageDetails"]]
     assert digests == [first, second]
     assert lab.control.image(f"{HOME}/{name}@{first}")["config"] == CONFIG
+    lab.control.put_image(f"{HOME}/{name}:arm", CONFIG, architecture="arm64")
+    assert lab.control.image(f"{HOME}/{name}:arm")["architecture"] == "arm64"
 
 
 def test_images_of_another_account_are_read_if_it_allows_that(lab: Lab) -> None:
