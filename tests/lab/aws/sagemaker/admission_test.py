@@ -115,6 +115,30 @@ def test_members_that_contradict_each_other_are_refused(
     assert words in message
 
 
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"AlgorithmSpecification": {**IMAGE, "ContainerEntrypoint": []}}, "containerEntrypoint"),
+        ({"AlgorithmSpecification": {**IMAGE, "ContainerArguments": ["x"] * 101}}, "Arguments"),
+        ({"AlgorithmSpecification": {**IMAGE, "ContainerArguments": ["x" * 257]}}, "Arguments"),
+        ({"InputDataConfig": [channel(f"c{number}") for number in range(21)]}, "inputDataConfig"),
+        ({"InputDataConfig": [channel("a b")]}, "channelName"),
+        ({"Environment": {f"N{number}": "" for number in range(101)}}, "environment"),
+        ({"Environment": {"N": "x" * 513}}, "environment"),
+        ({"HyperParameters": {"n": "x" * 2501}}, "hyperParameters"),
+        ({"Tags": [{"Key": f"k{number}", "Value": ""} for number in range(51)]}, "tags"),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 0}}, "maxRuntimeInSeconds"),
+    ],
+)
+def test_limits_of_the_service_model_are_held(
+    lab: Lab, changes: dict[str, Any], where: str
+) -> None:
+    create = lab.client("sagemaker", parameter_validation=False).create_training_job
+    code, message, _ = refusal(create, **(job_request("too-much") | changes))
+    assert code == "ValidationException"
+    assert where in message
+
+
 def test_isolated_and_serverless_jobs_are_accepted_and_described(lab: Lab, new_job: NewJob) -> None:
     name = new_job(EnableNetworkIsolation=True)
     describe = lab.client("sagemaker").describe_training_job
