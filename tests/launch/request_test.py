@@ -496,3 +496,5 @@ def test_a_request_has_ssh_once_it_starts_our_script() -> None:
     assert not requests.has_ssh("CreateTrainingJob", training())
     assert requests.has_ssh("CreateTrainingJob", make(training()).request)
     assert not requests.needs_image("CreateTrainingJob", make(training()).request)
+    named = algorithm(ContainerEntrypoint=["/opt/sm-proxy/entrypoint.sh"])
+    assert requests.has_ssh("CreateTrainingJob", training(**named))
