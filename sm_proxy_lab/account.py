@@ -85,8 +85,21 @@ class Account:
                 ServiceName=f"com.amazonaws.{REGION}.{service}",
                 **{"SubnetId.1": subnets[0], "SecurityGroupId.1": endpoints},
             )
+        self._open_s3(vpc)
         bastion = self._run_bastion(subnets[0], group, bastion_address)
         return Vpc(vpc, tuple(subnets[1:]), group, bastion)
+
+    def _open_s3(self, vpc: str) -> None:
+        """Add the gateway endpoint by which private subnets reach S3."""
+        words = {"Filter.1.Name": "vpc-id", "Filter.1.Value.1": vpc}
+        self._make(
+            "vpcEndpointId",
+            "CreateVpcEndpoint",
+            VpcId=vpc,
+            VpcEndpointType="Gateway",
+            ServiceName=f"com.amazonaws.{REGION}.s3",
+            **{"RouteTableId.1": self._make("routeTableId", "DescribeRouteTables", **words)},
+        )
 
     def _run_bastion(self, subnet: str, group: str, address: str | None) -> str:
         return self._make(
@@ -138,7 +151,7 @@ class Account:
         return [block.text for block in found.iterfind(".//{*}item/{*}cidrBlock")]
 
     def _make(self, member: str, action: str, **parameters: str) -> str:
-        """Call EC2 to make something; return its id, which the answer has as `member`.
+        """Call EC2; return the id that its answer has as `member`.
 
         Raises:
             LabError: EC2 refused, or its answer has no such member.

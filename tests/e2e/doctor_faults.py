@@ -292,7 +292,7 @@ _HEAD = (
 )
 _ENDPOINTS_OFF = (
     "n = [x['VpcEndpointId'] for x in e.describe_vpc_endpoints()['VpcEndpoints']"
-    " if x['ServiceName'].endswith({0!r})]\n"
+    " if x['VpcEndpointType'] == 'Interface' and x['ServiceName'].endswith({0!r})]\n"
     "e.delete_vpc_endpoints(VpcEndpointIds=n)\n"
 )
 _ENDPOINTS_ON = (
