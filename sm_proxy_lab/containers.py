@@ -160,7 +160,7 @@ class ContainerRunner:
             return find_software() if image.root and self.software.root else self.software
         if not (self.isolated and image_root.may_overlay()):
             raise JobError(f"InternalServerError: this machine cannot run the image {image.root}")
-        return find_software(image.root)
+        return find_software(image.root, image.packages)
 
     def _plug(self, job: JobRequest, cidrs: list[str | None], count: int) -> list[Cable]:
         wanted = [cidrs[index % len(cidrs)] for index in range(count)]

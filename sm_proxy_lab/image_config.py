@@ -3,6 +3,7 @@
 An image is known by its configuration in the lab's ECR. Its labels choose the root file system:
 
 - `sm-proxy-lab.root`: one of `rootfs.IMAGES`, or `host` for this machine's files.
+- `sm-proxy-lab.packages`: further Debian packages for that root, separated by spaces.
 - `sm-proxy-lab.files`: a folder on this machine, which is copied over the root.
 - `sm-proxy-lab.hide`: paths that the image does not have, separated by spaces; with
   `/usr/sbin/sshd` among them the lab does not bring an sshd of its own either.
@@ -33,6 +34,7 @@ class ImageConfig:
         folder: WORKDIR; empty for the root folder.
         environment: ENV.
         root: name of a root file system; empty for the one that the lab was started with.
+        packages: Debian packages to add to `root`.
         files: a folder on this machine that is copied over the root; empty for none.
         hidden: paths that containers do not have.
         is_own: whether it is the lab's own image.
@@ -44,6 +46,7 @@ class ImageConfig:
     folder: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     root: str = ""
+    packages: tuple[str, ...] = ()
     files: str = ""
     hidden: tuple[str, ...] = ()
     is_own: bool = False
@@ -65,6 +68,7 @@ def parse(document: Mapping[str, Any]) -> ImageConfig:
         folder=config.get("WorkingDir") or "",
         environment={name: value for name, _, value in pairs},
         root=labels.get(f"{LABEL}root", ""),
+        packages=tuple(labels.get(f"{LABEL}packages", "").split()),
         files=labels.get(f"{LABEL}files", ""),
         hidden=tuple(labels.get(f"{LABEL}hide", "").split()),
     )
