@@ -240,6 +240,23 @@ class Aws:
             time.sleep(random.uniform(shortest, longest))  # noqa: S311 - jitter
         return self._call(service, operation, parameters)
 
+    def call_if_allowed(
+        self, service: str, operation: str, **parameters: Any
+    ) -> dict[str, Any] | None:
+        """The response of a call that we can do without; None if the service refuses it.
+
+        Raises:
+            SmProxyError: as `call`, but for permissions.
+        """
+        try:
+            return self.call(service, operation, **parameters)
+        except errors.ServiceError:
+            return None
+        except SmProxyError as error:
+            if error.code == "access-denied":
+                return None
+            raise
+
     def _call(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         action = f"{service}:{operation}"
         with self._translated(action):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, Literal
+
+Way = Literal["in", "out"]
+_RULES: Final[dict[Way, str]] = {"in": "IpPermissions", "out": "IpPermissionsEgress"}
 
 
-def lets_in(
+def lets(
+    way: Way,
     rules: dict[str, dict[str, Any]],
     groups: Sequence[str],
     *,
@@ -15,35 +19,20 @@ def lets_in(
     address: str,
     peers: Sequence[str],
 ) -> bool:
-    """Whether one of the groups admits TCP to `port` from `address` or from the groups `peers`."""
-    return _any(rules, groups, "IpPermissions", port=port, address=address, peers=peers)
+    """Whether one of the groups lets TCP in from, or out to, `address` or the groups `peers`.
 
-
-def lets_out(
-    rules: dict[str, dict[str, Any]],
-    groups: Sequence[str],
-    *,
-    port: int,
-    address: str,
-    peers: Sequence[str],
-) -> bool:
-    """Whether one of the groups lets TCP out to `port` of `address` or of the groups `peers`."""
-    return _any(rules, groups, "IpPermissionsEgress", port=port, address=address, peers=peers)
-
-
-def _any(
-    rules: dict[str, dict[str, Any]],
-    groups: Sequence[str],
-    member: str,
-    *,
-    port: int,
-    address: str,
-    peers: Sequence[str],
-) -> bool:
+    Args:
+        way: seen from the groups.
+        rules: the groups, by id.
+        groups: the ids of those that count.
+        port: to which the connection goes.
+        address: of the other side.
+        peers: groups of the other side.
+    """
     return any(
         allows(rule, port, address, peers)
         for group in groups
-        for rule in rules.get(group, {}).get(member, [])
+        for rule in rules.get(group, {}).get(_RULES[way], [])
     )
 
 

@@ -27,9 +27,9 @@ def path(context: Context) -> str:
     address = container.address
     if ipaddress.ip_address(address).is_loopback:
         raise SkipCheck("a loopback address has no security group")
-    if not security_rules.lets_out(rules, ours, port=port, address=address, peers=theirs):
+    if not security_rules.lets("out", rules, ours, port=port, address=address, peers=theirs):
         raise _closed(context, ours, "egress", f"to {address} port {container.port}")
-    if not security_rules.lets_in(rules, theirs, port=port, address=bastion, peers=ours):
+    if not security_rules.lets("in", rules, theirs, port=port, address=bastion, peers=ours):
         raise _closed(
             context, theirs, "ingress", f"from {bastion} to port {container.port}", ours[0]
         )

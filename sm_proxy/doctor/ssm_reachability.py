@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sm_proxy.aws.security_rules import lets_in
+from sm_proxy.aws import security_rules
 from sm_proxy.doctor import bastion, security_groups
 from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
@@ -51,7 +51,7 @@ def endpoint_groups(context: Context) -> str:
     address = str(instance.get("PrivateIpAddress", ""))
     own = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
     for name, ids in guarded.items():
-        if not lets_in(rules, ids, port=_HTTPS, address=address, peers=own):
+        if not security_rules.lets("in", rules, ids, port=_HTTPS, address=address, peers=own):
             if _online(context, instance):
                 return "the agent is online by another route"
             raise _closed(context, name, ids[0], f"--source-group {own[0]}" if own else "")

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sm_proxy.aws.errors import ServiceError
-from sm_proxy.errors import SmProxyError
 from sm_proxy.launch import bucket, image, shapes
 from sm_proxy.launch.caller import Caller
 from sm_proxy.launch.changes import value_at
@@ -42,7 +40,7 @@ def _moved_image(aws: Caller, uri: str, created: datetime) -> Iterator[str]:
         return
     registry = aws if address.region == aws.region else aws.in_region(address.region)
     named = {**address.repository, "imageIds": [dict(address.by)]}
-    answer = _asked(registry, "ecr", "DescribeImages", **named) or {}
+    answer = registry.call_if_allowed("ecr", "DescribeImages", **named) or {}
     pushed = [item.get("imagePushedAt") for item in answer.get("imageDetails", [])]
     if any(isinstance(when, datetime) and when > created for when in pushed):
         yield f"The image {uri} was pushed again after the job was made"
@@ -53,7 +51,8 @@ def _changed_code(aws: Caller, urls: Iterable[str], created: datetime) -> Iterat
         if not url.startswith("s3://"):
             continue
         name, _, prefix = url.removeprefix("s3://").partition("/")
-        answer = _asked(aws, "s3", "ListObjectsV2", Bucket=name, Prefix=prefix, MaxKeys=_OBJECTS)
+        named = {"Bucket": name, "Prefix": prefix, "MaxKeys": _OBJECTS}
+        answer = aws.call_if_allowed("s3", "ListObjectsV2", **named)
         if answer is None:
             continue
         found = answer.get("Contents", [])
@@ -61,15 +60,3 @@ def _changed_code(aws: Caller, urls: Iterable[str], created: datetime) -> Iterat
             yield f"The code {url} is gone"
         elif any(item["LastModified"] > created for item in found):
             yield f"The code {url} has changed since the job was made"
-
-
-def _asked(aws: Caller, service: str, operation: str, **parameters: Any) -> dict[str, Any] | None:
-    """The answer to a call; None if it is denied or refused."""
-    try:
-        return aws.call(service, operation, **parameters)
-    except ServiceError:
-        return None
-    except SmProxyError as error:
-        if error.code == "access-denied":
-            return None
-        raise

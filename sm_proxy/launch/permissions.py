@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sm_proxy.aws.errors import ServiceError
-from sm_proxy.errors import SmProxyError
 from sm_proxy.launch.caller import Caller
 
 IN_A_VPC: Final = (
@@ -40,9 +38,11 @@ def denied(
         resources: their ARNs; none stands for `*`.
     """
     found: list[str] = []
-    marker: dict[str, str] = {}
+    asked: dict[str, Any] = {"PolicySourceArn": role, "ActionNames": list(actions)}
+    if resources:
+        asked["ResourceArns"] = list(resources)
     for _ in range(_PAGES):
-        answer = _simulate(aws, role, actions, resources, marker)
+        answer = aws.call_if_allowed("iam", "SimulatePrincipalPolicy", **asked)
         if answer is None:
             return None
         found += [
@@ -52,30 +52,5 @@ def denied(
         ]
         if not answer.get("IsTruncated"):
             break
-        marker = {"Marker": str(answer.get("Marker", ""))}
+        asked["Marker"] = answer["Marker"]
     return tuple(dict.fromkeys(action for action in actions if action in found))
-
-
-def _simulate(
-    aws: Caller,
-    role: str,
-    actions: Sequence[str],
-    resources: Sequence[str],
-    marker: dict[str, str],
-) -> dict[str, Any] | None:
-    on = {"ResourceArns": list(resources)} if resources else {}
-    try:
-        return aws.call(
-            "iam",
-            "SimulatePrincipalPolicy",
-            PolicySourceArn=role,
-            ActionNames=list(actions),
-            **on,
-            **marker,
-        )
-    except ServiceError:
-        return None
-    except SmProxyError as error:
-        if error.code == "access-denied":
-            return None
-        raise

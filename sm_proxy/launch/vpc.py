@@ -88,7 +88,7 @@ def _admitting(
 
     def admits(group: str, address: str) -> bool:
         return any(
-            security_rules.lets_in(rules, [group], port=port, address=address, peers=ours)
+            security_rules.lets("in", rules, [group], port=port, address=address, peers=ours)
             for port in ports
         )
 
@@ -149,12 +149,12 @@ def _closed_ways(
     if not ours or not address:
         return []
     into = any(
-        security_rules.lets_in(rules, theirs, port=number, address=address, peers=ours)
+        security_rules.lets("in", rules, theirs, port=number, address=address, peers=ours)
         for number in ports
     )
     out = any(
-        security_rules.lets_out(
-            rules, ours, port=number, address=str(block.network_address), peers=theirs
+        security_rules.lets(
+            "out", rules, ours, port=number, address=str(block.network_address), peers=theirs
         )
         for number in ports
         for block in subnets.networks

@@ -120,19 +120,14 @@ def _state(instance: dict[str, Any]) -> str:
 
 def agents(aws: Aws, ids: list[str]) -> dict[str, dict[str, Any]] | None:
     """SSM's information on the instances by id; None if the call fails or is denied."""
-    try:
-        answer = aws.call(
-            "ssm",
-            "DescribeInstanceInformation",
-            Filters=[{"Key": "InstanceIds", "Values": ids[:_PAGE]}],
-            MaxResults=_PAGE,
-        )
-    except ServiceError:
+    answer = aws.call_if_allowed(
+        "ssm",
+        "DescribeInstanceInformation",
+        Filters=[{"Key": "InstanceIds", "Values": ids[:_PAGE]}],
+        MaxResults=_PAGE,
+    )
+    if answer is None:
         return None
-    except SmProxyError as error:
-        if error.code == "access-denied":
-            return None
-        raise
     return {item["InstanceId"]: item for item in answer.get("InstanceInformationList", [])}
 
 
