@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,9 +131,6 @@ def _run_command(args: argparse.Namespace, settings: Settings) -> int:
     ssh = launch_options.ssh_of(args, settings, output.status)
     aws.ensure_credentials()
 
-    def on_job(operation: Operation, job: str, problem: SmProxyError | None) -> None:
-        _report(operation, job, problem, settings)
-
     def open_profile(name: str | None) -> Aws:
         return Aws(name, settings.region, terminal=False)
 
@@ -141,18 +138,16 @@ def _run_command(args: argparse.Namespace, settings: Settings) -> int:
     with tempfile.TemporaryDirectory(prefix="sm-proxy-") as folder:
         lent = lent_keys.lend(inherited, Path(folder))
         held = HeldKeys((aws, inherited), open_profile)
-        add_ssh = _AddSsh(ssh, args.entrypoint, settings, args.yes)
-        endpoint = Endpoint(held, add_ssh, on_job, lent)
+        reporter = _Reporter(settings)
+        add_ssh = _AddSsh(ssh, args.entrypoint, settings, args.yes, reporter.say)
+        endpoint = Endpoint(held, add_ssh, reporter.job, lent)
         with LoopbackServer(endpoint.handle) as server:
             variables = child.environment(os.environ, server.url + endpoint.path)
             if lent:
                 variables |= lent.environment(server.url)
             status = _run(args.command, variables)
-    if not endpoint.came and status not in {child.NOT_FOUND, child.NOT_EXECUTABLE}:
-        output.status(
-            "the command sent no request to SageMaker through sm-proxy. If it creates jobs, it"
-            " sets endpoint_url itself or runs elsewhere: call sm_proxy.sagemaker.enable_ssh in it"
-        )
+    if status not in {child.NOT_FOUND, child.NOT_EXECUTABLE}:
+        reporter.end(endpoint)
     return status
 
 
@@ -175,6 +170,7 @@ class _AddSsh:
     entrypoint: Sequence[str] | None
     settings: Settings
     sure: bool
+    say: Callable[[str], None]
 
     def __call__(self, aws: Aws, operation: Operation, request: dict[str, Any]) -> dict[str, Any]:
         prepared = prepare(
@@ -185,27 +181,52 @@ class _AddSsh:
             settings=self.settings,
             entrypoint=self.entrypoint,
             sure=self.sure,
-            on_status=output.status,
+            on_status=self.say,
         )
         for note in prepared.notes:
-            output.status(note)
+            self.say(note)
         if prepared.made.channel is not None:
-            channels.upload(aws, prepared.made.channel, output.status)
+            channels.upload(aws, prepared.made.channel, self.say)
         return prepared.made.request
 
 
-def _report(
-    operation: Operation, job: str, problem: SmProxyError | None, settings: Settings
-) -> None:
-    if problem is None:
-        try:
-            host = launching.target_of(settings, job, shapes.of(operation).KIND).host
-        except SmProxyError as error:
-            problem = error
+@dataclass(frozen=True)
+class _Reporter:
+    """Tells the user about the jobs of a command, each line once."""
+
+    settings: Settings
+    _said: set[str] = field(default_factory=set)
+
+    def say(self, line: str) -> None:
+        """Print a line, unless an earlier job had the same."""
+        if line not in self._said:
+            self._said.add(line)
+            output.status(line)
+
+    def job(self, operation: Operation, name: str, problem: SmProxyError | None) -> None:
+        """A job was created."""
+        if problem is None:
+            try:
+                kind = shapes.of(operation).KIND
+                host = launching.target_of(self.settings, name, kind).host
+            except SmProxyError as error:
+                problem = error
+        if problem is not None:
+            self.say(f"job {name} runs without ssh: {problem.code}: {problem.text}")
         else:
-            output.status(f"job {job} has ssh: ssh {host}")
-            return
-    output.status(f"job {job} runs without ssh: {problem.code}: {problem.text}")
+            self.say(f"job {name} has ssh: ssh {host}")
+            launching.warn_without_block(self.settings, "it", self.say)
+
+    def end(self, endpoint: Endpoint) -> None:
+        """The command has ended."""
+        if not endpoint.came:
+            self.say(
+                "the command sent no request to SageMaker through sm-proxy. If it creates jobs, it"
+                " sets endpoint_url itself or runs elsewhere: call sm_proxy.sagemaker.enable_ssh"
+                " in it"
+            )
+        for operation in sorted(endpoint.inside):
+            self.say(f"the jobs of {operation} run without ssh: AWS creates them itself")
 
 
 def _refuse_special_endpoints(aws: Aws) -> None:

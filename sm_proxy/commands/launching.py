@@ -124,7 +124,7 @@ def create(
         SmProxyError: the job could not be created.
     """
     host, job = launch.target.host, launch.target.job
-    _warn_without_block(settings, host)
+    warn_without_block(settings, host)
     with _Interruptible(f"{job} is not created yet") as state:
         before()
         state.words = f"{job} may have been created: sm-proxy stop {host} ends it"
@@ -157,9 +157,12 @@ def _short(change: Change) -> str:
     return f"{change.path} {' -> '.join(words)}"
 
 
-def _warn_without_block(settings: Settings, host: str) -> None:
+def warn_without_block(
+    settings: Settings, host: str, say: Callable[[str], None] = output.status
+) -> None:
+    """Tell the user if the ssh config has no block for a host."""
     if settings.prefix not in contexts.read(settings.ssh_config_file):
-        output.status(f"ssh does not know {host} yet: run `sm-proxy config write` meanwhile")
+        say(f"ssh does not know {host} yet: run `sm-proxy config write` meanwhile")
 
 
 def _with_next_step(error: SmProxyError, host: str) -> SmProxyError:

@@ -150,15 +150,28 @@ def test_endpoints_that_no_sdk_lets_us_replace_are_refused(
 def test_the_command_to_enter_a_job_is_told(
     operation: Any, host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    launch._report(operation, "bert", None, Settings())
-    assert capsys.readouterr().err == f"sm-proxy: job bert has ssh: ssh {host}\n"
+    settings = Settings()
+    launch._Reporter(settings).job(operation, "bert", None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"sm-proxy: job bert has ssh: ssh {host}"
+    assert "sm-proxy config write" in lines[1]
 
 
 def test_the_reason_why_a_job_has_no_ssh_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     problem = SmProxyError("network-isolation", "it is isolated", "Use another.")
-    launch._report("CreateTrainingJob", "bert", problem, Settings())
+    launch._Reporter(Settings()).job("CreateTrainingJob", "bert", problem)
     expected = "job bert runs without ssh: network-isolation: it is isolated. Use another."
     assert capsys.readouterr().err == f"sm-proxy: {expected}\n"
+
+
+def test_the_same_note_for_many_jobs_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = launch._Reporter(Settings())
+    for job in ("one", "two"):
+        reporter.say("a note")
+        reporter.job("CreateTrainingJob", job, None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.count("sm-proxy: a note") == 1
+    assert len(lines) == 4
 
 
 @pytest.fixture

@@ -36,6 +36,10 @@ _CLIENT_ERRORS: Final = range(400, 500)
 _TARGET: Final = "SageMaker."
 _REFUSALS: Final = frozenset({"AccessDeniedException", "ValidationException"})
 """Errors by which the service may refuse what we changed, such as a network."""
+_INSIDE: Final = frozenset(
+    {"CreateAutoMLJob", "CreateAutoMLJobV2", "CreateHyperParameterTuningJob", "CreateTransformJob"}
+    | {"StartPipelineExecution"}
+)
 _FOREIGN: Final = (
     "sm-proxy launch cannot pass this request on: it is not signed with the credentials that the"
     " command inherits. If the program assumes a role or names a profile, start it with that role"
@@ -56,6 +60,7 @@ class Endpoint:
     Attributes:
         path: the first part of every request's path: secret, so other users cannot use the port.
         came: how many requests came with that path.
+        inside: operations that were accepted and whose jobs AWS creates itself, so without ssh.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Endpoint:
     ) -> None:
         self.path = f"/{secrets.token_hex(24)}"
         self.came = 0
+        self.inside: set[str] = set()
         self._held = held
         self._add_ssh = add_ssh
         self._on_job = on_job
@@ -100,7 +106,10 @@ class Endpoint:
         for operation in shapes.OPERATIONS:
             if operation == name:
                 return self._create(operation, request, path, signature, held)
-        return self._upstream.send(request, path, signature, held)
+        response = self._upstream.send(request, path, signature, held)
+        if name in _INSIDE and response.status == _OK:
+            self.inside.add(name)
+        return response
 
     def _create(
         self, operation: Operation, request: Request, path: str, signature: Signature, held: Held

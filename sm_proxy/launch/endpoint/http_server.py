@@ -28,6 +28,8 @@ _HEAD_LIMIT: Final = 64 << 10
 _READ: Final = 64 << 10
 INTERIM_S: Final = 15.0
 """Pause between two `100 Continue`: botocore gives up after 60 s in which it receives nothing."""
+_END_S: Final = 0.1
+"""How long `__exit__` may take."""
 _INTERIMS: Final = 4
 """The most `100 Continue` for one request: Go's client accepts five."""
 
@@ -81,7 +83,8 @@ class LoopbackServer:
 
     def __enter__(self) -> LoopbackServer:  # noqa: PYI034 - Self is 3.11
         """Start to serve."""
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        serve = self._server.serve_forever
+        threading.Thread(target=serve, args=(_END_S,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -24,7 +25,9 @@ from sm_proxy.launch.endpoint.held_keys import HeldKeys
 from sm_proxy.launch.endpoint.http_server import LoopbackServer, Request
 from sm_proxy.launch.shapes import Operation
 from tests.aws.local_service import LocalService
+from tests.aws.network_test import served
 from tests.launch.endpoint.signatures_test import signed
+from tests.ssm.service import certificate
 
 KEY, SECRET, TOKEN = "AKIAOWNKEY", "a secret", "a session token"
 JOB = {
@@ -194,6 +197,14 @@ def test_other_requests_pass_unchanged(scene: Scene) -> None:
     assert scene.told == []
 
 
+def test_jobs_that_aws_creates_itself_are_noted(scene: Scene) -> None:
+    client = scene.client()
+    pipeline = {"PipelineName": "p", "ClientRequestToken": "x" * 32}
+    client.start_pipeline_execution(**pipeline)  # type: ignore[attr-defined]
+    assert scene.endpoint.inside == {"StartPipelineExecution"}
+    assert scene.told == []
+
+
 def test_errors_of_the_service_pass_unchanged(scene: Scene) -> None:
     body = b'{"__type": "ResourceInUse", "Message": "a  job of that name"}'
     scene.service.answers["CreateTrainingJob"] = [(400, body)]
@@ -287,6 +298,35 @@ def test_a_service_that_cannot_be_reached_may_be_tried_again(
     found = error_of(scene.client())
     assert (found["HTTPStatusCode"], found["Code"]) == (503, "ServiceUnavailable")
     assert "network" in found["Message"] or "connect" in found["Message"]
+
+
+def test_the_service_is_reached_through_the_users_proxy(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", scene.service.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", "http://sagemaker.example/below")
+    scene.client().list_tags(ResourceArn="arn")  # type: ignore[attr-defined]
+    assert scene.service.requests[0][0]["path"] == "http://sagemaker.example/below/"
+    assert scene.service.requests[0][0]["host"] == "sagemaker.example"
+
+
+def test_the_certificate_of_the_service_is_checked(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    context, ca = certificate(tmp_path)
+    with served(context) as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", f"https://127.0.0.1:{port}")
+        describe = scene.client().describe_training_job  # type: ignore[attr-defined]
+        with pytest.raises(ClientError, match="SSL validation failed"):
+            describe(TrainingJobName="x")
+        monkeypatch.setenv("AWS_CA_BUNDLE", ca)
+        other = Scene(scene.service, with_ssh)
+        with LoopbackServer(other.endpoint.handle) as server:
+            other.url = server.url + other.endpoint.path
+            client = other.client()
+            answer = client.describe_training_job(TrainingJobName="x")  # type: ignore[attr-defined]
+    assert answer["TrainingJobName"] == "x"
 
 
 def test_the_same_request_again_is_made_once(scene: Scene) -> None:
