@@ -45,6 +45,8 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 3},
     user_agent_extra=f"sm-proxy/{__version__}",
 )
+# S3 answers when it has copied a large object, or has all of one that the kernel is still sending.
+_CONFIGS: Final = {"s3": _CONFIG.merge(Config(read_timeout=60))}
 _THROTTLE_PAUSES_S: Final = ((0.3, 1.0), (0.5, 1.5))
 """Bounds in seconds of the random pauses before the second and third try of a throttled call."""
 
@@ -295,7 +297,9 @@ class Aws:
                 models.ensure_trimmed(service)
                 self._prepare_session()
                 self._clients[service] = self._session.create_client(
-                    service, region_name=self._region or None, config=_CONFIG
+                    service,
+                    region_name=self._region or None,
+                    config=_CONFIGS.get(service, _CONFIG),
                 )
                 debug_log.write(f"client {service} ready")
             return self._clients[service]

@@ -33,7 +33,7 @@ WHEELS: Final = "wheels"
 """The folder with an SSH server in Python, for images that have none (launch/wheels.py)."""
 
 _ROOT: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/((?:[A-Za-z0-9._=-]+/)*)")
-_UPLOADS_AT_ONCE: Final = 8
+_UPLOADS_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True)

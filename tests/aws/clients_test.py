@@ -236,6 +236,11 @@ def test_an_unreachable_endpoint_is_reported_within_15_s() -> None:
     assert attempts * timeout + pauses < 15
 
 
+def test_s3_may_take_a_minute_to_answer(server: Server) -> None:
+    config: Any = Aws(region="eu-west-1")._client("s3").meta.config
+    assert (config.read_timeout, config.connect_timeout) == (60, 4)
+
+
 def test_a_missing_region_is_an_error(server: Server) -> None:
     error = refused(Aws())
     assert (error.code, "AWS_REGION" in error.hint) == ("bad-setting", True)
