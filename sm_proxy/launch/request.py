@@ -206,6 +206,8 @@ def _set_environment(draft: Draft, shape: Shape, ssh: Ssh) -> None:
     variables: Mapping[str, str] = draft.get(("Environment",)) or {}
 
     def put(name: str, value: str, why: str) -> None:
+        if name in variables:
+            why += "; you asked for it, so it replaces the request's own"
         draft.set(("Environment", name), value, why)
 
     _add_keys(variables, shape, ssh, put)
@@ -262,7 +264,7 @@ def _add_keys(
             f"the public key {public_key.describe(key)} has {len(key)} characters",
             len(key),
             shape.VARIABLE_LIMIT,
-            "Use an ed25519 key: `sm-proxy keys` makes one.",
+            "Use an ed25519 key, as `ssh-keygen -t ed25519` makes it.",
         )
         put(next(free), key, f"lets {public_key.describe(key)} log in")
         there.add(key)

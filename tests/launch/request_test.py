@@ -314,6 +314,16 @@ def test_what_the_request_says_holds_unless_the_user_says_otherwise(
     }
 
 
+def test_a_replaced_variable_is_told() -> None:
+    there = {"SM_PROXY_WAIT": "1h", "SM_PROXY_KEEP_FAILURE": "5m"}
+    made = make(training(Environment=there), replace(SSH, wait_s=60))
+    [change] = [item for item in made.changes if item.path == "Environment.SM_PROXY_WAIT"]
+    assert (change.before, change.after) == ("1h", "1m")
+    assert "replaces the request's own" in change.why
+    others = [item.why for item in made.changes if item is not change]
+    assert not any("replaces" in why for why in others)
+
+
 def test_keys_join_those_of_the_request() -> None:
     there = {
         "SM_PROXY_AUTHORIZED_KEY": f'from="10.0.0.0/8" {OTHER} a',
