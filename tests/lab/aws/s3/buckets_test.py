@@ -69,6 +69,12 @@ def test_objects_are_written_listed_copied_and_read(s3: Client, who: str) -> Non
     assert client.head_object(Bucket=BUCKET, Key=f"{prefix}copy")["ContentLength"] == len(content)
 
 
+def test_a_missing_object_is_reported(s3: Client) -> None:
+    place = {"Bucket": BUCKET, "Key": f"{uuid.uuid4().hex}/nope"}
+    assert refusal(s3().head_object, **place)[2] == 404
+    assert refusal(s3().get_object, **place)[0] == "NoSuchKey"
+
+
 def test_large_objects_are_copied_in_parts(s3: Client) -> None:
     client, prefix = s3(), uuid.uuid4().hex
     part = bytes(5 << 20)
