@@ -72,7 +72,9 @@ class Copy:
         return f"{len(self.objects)} checkpoint {noun} ({size}) {where}"
 
 
-def move(draft: Draft, mode: Mode, name: str, aws: Caller) -> Copy | None:
+def move(
+    draft: Draft, mode: Mode, name: str, aws: Caller, on_status: Callable[[str], None]
+) -> Copy | None:
     """Choose where the new job keeps its checkpoints.
 
     Args:
@@ -80,6 +82,7 @@ def move(draft: Draft, mode: Mode, name: str, aws: Caller) -> Copy | None:
         mode: `copy` starts from a copy of the old run's, `none` without any, `same` in their place.
         name: of the new job.
         aws: lists the old checkpoints.
+        on_status: takes a line every few seconds.
 
     Returns:
         What to copy before the job is made; None if nothing.
@@ -96,7 +99,7 @@ def move(draft: Draft, mode: Mode, name: str, aws: Caller) -> Copy | None:
     bucket, source = _parsed(str(uri))
     above, _, _ = source.rstrip("/").rpartition("/")
     target = "/".join(filter(None, (above, _FOLDER, name))) + "/"
-    objects = tuple(_listed(aws, bucket, source))
+    objects = tuple(_listed(aws, bucket, source, on_status))
     why = "the job starts from a copy, so that it does not overwrite the old run's checkpoints"
     draft.set(_URI, f"s3://{bucket}/{target}", why)
     return Copy(bucket, source, target, objects)
@@ -146,16 +149,24 @@ def _parsed(uri: str) -> tuple[str, str]:
     return found[1], f"{prefix}/"
 
 
-def _listed(aws: Caller, bucket: str, prefix: str) -> Iterator[Object]:
+def _listed(
+    aws: Caller, bucket: str, prefix: str, on_status: Callable[[str], None]
+) -> list[Object]:
+    found: list[Object] = []
     more: dict[str, Any] = {}
+    pace = _Pace()
     while True:
         with _explained(f"the checkpoints in s3://{bucket}/{prefix} cannot be listed"):
             page = aws.call("s3", "ListObjectsV2", Bucket=bucket, Prefix=prefix, **more)
-        for item in page.get("Contents", ()):
-            yield Object(item["Key"], int(item["Size"]), str(item["ETag"]))
+        found += [
+            Object(item["Key"], int(item["Size"]), str(item["ETag"]))
+            for item in page.get("Contents", ())
+        ]
         if not page.get("IsTruncated"):
-            return
+            return found
         more = {"ContinuationToken": page["NextContinuationToken"]}
+        if pace.is_due():
+            on_status(f"listing checkpoints: {len(found)} files so far")
 
 
 def _copy_object(aws: Caller, bucket: str, item: Object, target: str) -> None:
@@ -199,8 +210,22 @@ def _explained(what: str) -> Iterator[None]:
         raise SmProxyError(error.code, f"{what}: {error.message}", hint) from None
 
 
+class _Pace:
+    """Lets a line through every few seconds."""
+
+    def __init__(self) -> None:
+        self._due = time.monotonic() + _REPORT_S
+
+    def is_due(self) -> bool:
+        """Whether it is time for the next line."""
+        if time.monotonic() < self._due:
+            return False
+        self._due = time.monotonic() + _REPORT_S
+        return True
+
+
 class _Progress:
-    """Reports how much has been copied, not more often than every few seconds."""
+    """Reports how much has been copied."""
 
     def __init__(self, plan: Copy, on_status: Callable[[str], None]) -> None:
         self._count, self._size = 0, 0
@@ -208,15 +233,14 @@ class _Progress:
         self._whole = in_words(sum(item.size for item in plan.objects))
         self._on_status = on_status
         self._lock = threading.Lock()
-        self._due = time.monotonic() + _REPORT_S
+        self._pace = _Pace()
 
     def add(self, size: int) -> None:
         """One more object of this size is there."""
         with self._lock:
             self._count += 1
             self._size += size
-            if time.monotonic() < self._due:
-                return
-            self._due = time.monotonic() + _REPORT_S
-            done = f"{self._count} of {self._total} files, {in_words(self._size)} of {self._whole}"
-        self._on_status(f"copying checkpoints: {done}")
+            if self._pace.is_due():
+                done = f"{self._count} of {self._total} files"
+                of = f"{in_words(self._size)} of {self._whole}"
+                self._on_status(f"copying checkpoints: {done}, {of}")

@@ -111,7 +111,7 @@ def plan(
         sizes.set_type(draft, old.operation, choices.instance_type)
     if choices.checkpoints == "same" and not old.job.over:
         _refuse_two_writers(draft, old)
-    copy = checkpoints.move(draft, choices.checkpoints, choices.name, aws)
+    copy = checkpoints.move(draft, choices.checkpoints, choices.name, aws, on_status)
     prepared = prepare.prepare(
         aws,
         old.operation,

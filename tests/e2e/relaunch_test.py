@@ -207,9 +207,9 @@ def test_the_articles_job_is_entered_beside_its_own_sshd(
     ("number", "at"),
     cases(
         itertools.product(
-            (signal.SIGKILL, signal.SIGINT), ("what changes", "creating", "Starting")
+            (signal.SIGKILL, signal.SIGINT), ("what changes", "what cannot", "creating")
         ),
-        [(signal.SIGKILL, "creating"), (signal.SIGINT, "Starting")],
+        [(signal.SIGKILL, "creating"), (signal.SIGINT, "creating")],
     ),
 )
 def test_a_relaunch_that_is_killed_leaves_nothing_that_is_in_the_way(
@@ -227,9 +227,9 @@ def test_a_relaunch_that_is_killed_leaves_nothing_that_is_in_the_way(
             seen += line
         process.send_signal(number)
         seen += process.stderr.read()
-    if number == signal.SIGINT:
-        assert process.returncode == 130
-    if number == signal.SIGINT and at != "what changes":
+    # On a very busy machine, it may be done before the signal arrives.
+    assert process.returncode in {0, 130 if number == signal.SIGINT else -number}
+    if process.returncode == 130 and at == "creating":
         assert f"{name} " in seen.decode().splitlines()[-1]
 
     job = Job(lab, name)

@@ -75,16 +75,19 @@ class Bucket(FakeAws):
 
 
 def moved(
-    aws: FakeAws, mode: Mode = "copy", uri: str = "s3://b/ckpt/bert"
+    aws: FakeAws,
+    mode: Mode = "copy",
+    uri: str = "s3://b/ckpt/bert",
+    on_status: Callable[[str], None] = print,
 ) -> tuple[Draft, Copy | None]:
     config = {"CheckpointConfig": {"S3Uri": uri, "LocalPath": "/ckpt"}}
     draft = Draft(config if uri else {})
-    return draft, checkpoints.move(draft, mode, "bert-ssh-1a2b", aws)
+    return draft, checkpoints.move(draft, mode, "bert-ssh-1a2b", aws, on_status)
 
 
 def copied(aws: FakeAws, on_status: Callable[[str], None] = print) -> None:
     """Plan the copy, and copy."""
-    _, plan = moved(aws)
+    _, plan = moved(aws, on_status=on_status)
     assert plan is not None
     checkpoints.copy(aws, plan, on_status)
 
@@ -176,9 +179,10 @@ def test_the_user_may_go_on_with_the_old_ones_or_without() -> None:
 
 def test_progress_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "_REPORT_S", 0.0)
-    aws = Bucket({"ckpt/bert/1": 1500, "ckpt/bert/2": 1500})
+    aws = Bucket({"ckpt/bert/1": 1500, "ckpt/bert/2": 1500}, page=1)
     lines: list[str] = []
     copied(aws, lines.append)
+    assert lines[0] == "listing checkpoints: 1 files so far"
     assert lines[-1] == "copying checkpoints: 2 of 2 files, 3.0 KB of 3.0 KB"
 
 
