@@ -188,7 +188,7 @@ def _read(
 def _check_image(image: Image, machine: Architecture, found: _Findings) -> None:
     if image.architecture and image.architecture != machine:
         what = f"the image {image.uri} is for {image.architecture}, and the instances are {machine}"
-        hint = f"Build it for them: docker build --platform {_PLATFORMS[machine]}."
+        hint = f"Build it for the platform {_PLATFORMS[machine]}."
         found.doubt(SmProxyError("no-server", f"{what}: nothing in it can run there", hint))
     elif not (image.is_ours or image.has_sshd or image.has_python):
         what = f"nothing in the image {image.uri} hints at an SSH server or at Python"

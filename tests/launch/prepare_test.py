@@ -347,7 +347,7 @@ DOUBTED: dict[str, Case] = {
         {"config": {**PYTHON, "architecture": "arm64"}},
         {},
         "no-server",
-        "--platform linux/amd64",
+        "platform linux/amd64",
     ),
     "no server": ({"config": BARE}, {}, "no-server", "openssh-server"),
 }
