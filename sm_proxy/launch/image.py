@@ -20,7 +20,7 @@ from sm_proxy.launch.caller import Caller
 _URI: Final = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\."
     r"(?:amazonaws\.com(?:\.cn)?|on\.(?:aws|amazonwebservices\.com\.cn))"
-    r"/(?P<name>[^:@\s]+)(?::(?P<tag>[^:@/\s]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    r"/(?P<name>[^:@\s]{2,256})(?::(?P<tag>[^:@/\s]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _INDEXES: Final = (
     "application/vnd.oci.image.index.v1+json",

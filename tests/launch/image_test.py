@@ -16,6 +16,9 @@ from sm_proxy.launch import image
 from tests.aws.local_service import LocalService
 from tests.fakes import FakeAws
 
+TOO_SHORT = (
+    "111122223333.dkr.ecr.eu-west-1.amazonaws.com/a:1"  # a repository has 2 characters at least
+)
 URI = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/team/train:v1"
 CONFIG = {
     "architecture": "amd64",
@@ -125,12 +128,12 @@ def test_the_image_of_the_instances_architecture_is_taken_from_an_index(
 @pytest.mark.parametrize(
     ("uri", "region", "by"),
     [
-        ("{}.dkr.ecr.us-west-2.amazonaws.com/a", "us-west-2", {"imageTag": "latest"}),
+        ("{}.dkr.ecr.us-west-2.amazonaws.com/ab", "us-west-2", {"imageTag": "latest"}),
         ("{}.dkr.ecr.cn-north-1.amazonaws.com.cn/a/b:x-1", "cn-north-1", {"imageTag": "x-1"}),
-        ("{}.dkr.ecr-fips.us-gov-west-1.amazonaws.com/a:1", "us-gov-west-1", {"imageTag": "1"}),
-        ("{}.dkr-ecr.eu-west-1.on.aws/a:1", "eu-west-1", {"imageTag": "1"}),
+        ("{}.dkr.ecr-fips.us-gov-west-1.amazonaws.com/ab:1", "us-gov-west-1", {"imageTag": "1"}),
+        ("{}.dkr-ecr.eu-west-1.on.aws/ab:1", "eu-west-1", {"imageTag": "1"}),
         (
-            "{}.dkr.ecr.eu-west-1.amazonaws.com/a:1@sha256:" + "a" * 64,
+            "{}.dkr.ecr.eu-west-1.amazonaws.com/ab:1@sha256:" + "a" * 64,
             "eu-west-1",
             {"imageDigest": "sha256:" + "a" * 64},
         ),
@@ -242,7 +245,9 @@ def test_a_download_that_is_too_large_is_refused(
         image.read(aws_with(blobs, CONFIG), URI)
 
 
-@pytest.mark.parametrize("uri", ["pytorch/pytorch:2", "public.ecr.aws/a/b:1", "", "x" * 300])
+@pytest.mark.parametrize(
+    "uri", ["pytorch/pytorch:2", "public.ecr.aws/a/b:1", "", "x" * 300, TOO_SHORT]
+)
 def test_an_image_outside_ecr_is_unreadable_without_a_call(uri: str) -> None:
     aws = FakeAws()
     with pytest.raises(SmProxyError, match="not in Amazon ECR") as caught:
