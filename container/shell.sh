@@ -2,6 +2,8 @@
 # Sourced by entrypoint.sh, only if SM_PROXY_SHELL is `yes`: the container comes up for a user, who
 # looks around, changes the code and then starts the program with `sm-proxy go`.
 
+smp_most_missing=60 # looks at an ssh server that is not there
+
 # Print the words so that a shell reads them as they are.
 quote_words() {
     smp_space=
@@ -20,7 +22,8 @@ quote_words() {
 # Print the program's command, and wait until the user starts it. The wait has no end of its own, so it
 # must not begin if nobody can log in.
 wait_for_go() {
-    [ -n "$smp_run" ] || end_without_shell 'no writable folder for run-time files'
+    [ -n "$smp_run" ] || end_without_shell 'ssh did not start, and the log says why'
+    smp_missing=0
     smp_command="cd $(quote_words "$PWD") && $(quote_words "$@")"
     printf '%s\n' "$smp_command" 2>/dev/null >"$smp_run/command"
     write_window shell
@@ -35,6 +38,8 @@ wait_for_go() {
         fi
         if [ -e "$smp_run/failed" ]; then end_without_shell "$(read_problems)"; fi
         if [ -e "$smp_run/no_keys" ] && [ -e "$smp_run/ready" ]; then end_without_shell 'no public key may log in'; fi
+        if is_ssh_running; then smp_missing=0; else smp_missing=$((smp_missing + 1)); fi
+        if [ "$smp_missing" -gt "$smp_most_missing" ]; then end_without_shell 'the ssh server has ended'; fi
         sleep_interruptibly "$smp_pause"
     done
     write_window none

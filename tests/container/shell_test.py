@@ -95,6 +95,19 @@ def test_a_job_that_nobody_can_enter_ends_and_says_why(
 
 
 @in_sh
+def test_the_job_ends_if_its_server_is_killed(box: Box) -> None:
+    run = box.inside("opt/ml/run")
+    killer = f"(while [ ! -e {run}/kill ]; do sleep 0.1; done; kill -9 $(cat {run}/*.pid)) &"
+    box.prelude = killer
+    box.replace("shell.sh", "smp_most_missing=60 ", "smp_most_missing=3 ")
+    process = started(box, "echo", "trained")
+    (box.run_dir / "kill").touch()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "was not started: the ssh server has ended" in output
+
+
+@in_sh
 def test_another_value_is_a_problem_and_the_program_runs(box: Box) -> None:
     code, lines = box.run("sh", "-c", f"{until_ready(box)}; exit 4", SM_PROXY_SHELL="ja")
     assert code == 4
