@@ -53,10 +53,12 @@ class JobData:
     Attributes:
         endpoint: the URL of the lab's AWS endpoint.
         region: the job's region.
+        page: how many keys one call lists at most.
     """
 
     endpoint: str
     region: str
+    page: int = 1000
 
     def copy(self, wanted: Input, machines: Sequence[Machine]) -> None:
         """Make an input's folder on each machine and copy the objects into it.
@@ -108,7 +110,7 @@ class JobData:
 
     def _keys(self, bucket: str, prefix: str) -> list[str]:
         keys: list[str] = []
-        more: dict[str, str] = {}
+        more = {"max-keys": str(self.page)}
         while True:
             page = ET.fromstring(  # noqa: S314 - from our own endpoint
                 self._call(f"/{bucket}", {"list-type": "2", "prefix": prefix, **more})
@@ -117,7 +119,7 @@ class JobData:
             token = page.findtext("{*}NextContinuationToken")
             if not token:
                 return keys
-            more = {"continuation-token": token}
+            more["continuation-token"] = token
 
     def _get(self, bucket: str, key: str) -> bytes:
         try:

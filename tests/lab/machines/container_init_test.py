@@ -25,7 +25,13 @@ _PROGRAM = "trap 'exit 4' TERM; kill -{} $PPID; while :; do sleep 0.05; done"
 
 
 def launched(
-    launcher: str, folder: Path, program: str, *, isolated: bool = False, image: str = ""
+    launcher: str,
+    folder: Path,
+    program: str,
+    *,
+    isolated: bool = False,
+    image: str = "",
+    user: str = "",
 ) -> int:
     """Run a launcher; return its exit status."""
     spec = folder / "spec.json"
@@ -34,6 +40,7 @@ def launched(
         "netns": None,
         "hostname": "algo-1",
         "image": image,
+        "user": user,
         "root": str(folder),
         "argv": ["sh", "-c", program],
         "environment": {"PATH": os.environ["PATH"]},
@@ -109,3 +116,26 @@ def test_the_run_folder_of_the_image_is_visible_and_unchanged(tmp_path: Path) ->
     assert status == 7
     assert (image / "run" / "sshd" / "made").read_text() == "by the image"
     assert {file.name for file in (image / "run").iterdir()} == {"sshd"}
+
+
+@needs_debian
+@pytest.mark.parametrize(
+    ("user", "seen"),
+    [
+        ("", "0 0 0 /root"),
+        ("daemon", "1 1 1 /usr/sbin"),
+        ("daemon:games", "1 60 60 /usr/sbin"),
+        ("1", "1 1 1 /usr/sbin"),
+        ("12345", "12345 0 0 /"),
+        ("12345:777", "12345 777 777 /"),
+        ("nobody-knows", ""),
+        ("daemon:nobody-knows", ""),
+    ],
+)
+def test_a_container_runs_as_the_user_of_its_image(user: str, seen: str, tmp_path: Path) -> None:
+    for name in ("etc", "opt"):
+        (tmp_path / name).mkdir()
+    script = f'test "$(id -u) $(id -g) $(id -G) ${{HOME:-/root}}" = "{seen}"'
+    image = str(rootfs.find("dropbear", []))
+    status = launched(_MAIN, tmp_path, script, isolated=True, image=image, user=user)
+    assert status == (0 if seen else 127)
