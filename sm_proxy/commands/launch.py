@@ -127,7 +127,6 @@ def _launch_file(args: argparse.Namespace, settings: Settings) -> Result:
 
 def _run_command(args: argparse.Namespace, settings: Settings) -> int:
     aws = Aws(settings.profile, settings.region)
-    _refuse_special_endpoints(aws)
     ssh = launch_options.ssh_of(args, settings, output.status)
     aws.ensure_credentials()
 
@@ -227,21 +226,3 @@ class _Reporter:
             )
         for operation in sorted(endpoint.inside):
             self.say(f"the jobs of {operation} run without ssh: AWS creates them itself")
-
-
-def _refuse_special_endpoints(aws: Aws) -> None:
-    """Raise if botocore refuses any endpoint but AWS's own.
-
-    Raises:
-        SmProxyError: `unsupported`.
-    """
-    for setting, variable in (
-        ("use_fips_endpoint", "AWS_USE_FIPS_ENDPOINT"),
-        ("use_dualstack_endpoint", "AWS_USE_DUALSTACK_ENDPOINT"),
-    ):
-        if aws.session.get_config_variable(setting):
-            raise SmProxyError(
-                "unsupported",
-                f"with {variable}, the AWS SDKs refuse any endpoint of our own",
-                "Call sm_proxy.sagemaker.enable_ssh in the program, or launch a FILE.",
-            )

@@ -133,16 +133,6 @@ def test_without_credentials_the_command_is_not_started(
     assert not started.exists()
 
 
-@pytest.mark.usefixtures("keys")
-@pytest.mark.parametrize("variable", ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"])
-def test_endpoints_that_no_sdk_lets_us_replace_are_refused(
-    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(variable, "true")
-    assert cli.main(["launch", "--", *QUIET]) == 1
-    assert f"unsupported: with {variable}" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("operation", "host"),
     [("CreateTrainingJob", "sm-bert"), ("CreateProcessingJob", "sm-bert.processing")],
