@@ -8,7 +8,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sm_proxy import error_handler
@@ -34,6 +34,7 @@ OnJob = Callable[[Operation, str, SmProxyError | None], None]
 _OK: Final = 200
 _CLIENT_ERRORS: Final = range(400, 500)
 _TARGET: Final = "SageMaker."
+_INVOCATION: Final = "amz-sdk-invocation-id"
 _REFUSALS: Final = frozenset({"AccessDeniedException", "ValidationException"})
 """Errors by which the service may refuse what we changed, such as a network."""
 _INSIDE: Final = frozenset(
@@ -74,7 +75,7 @@ class Endpoint:
         self._on_job = on_job
         self._upstream = Upstream(held.sources[0])
         self._lent = lent
-        self._made: dict[tuple[str, ...], Background[dict[str, Any]]] = {}
+        self._creations: dict[tuple[str, ...], Background[Response]] = {}
         self._lock = threading.Lock()
 
     def handle(self, request: Request) -> Response:
@@ -103,22 +104,39 @@ class Endpoint:
             return error_response(403, "AccessDeniedException", _FOREIGN)
         name = request.header("x-amz-target").removeprefix(_TARGET)
         debug_log.write("endpoint", operation=name, region=signature.region)
+        call = _Call(request, path, signature, held)
         for operation in shapes.OPERATIONS:
             if operation == name:
-                return self._create(operation, request, path, signature, held)
-        response = self._upstream.send(request, path, signature, held)
+                return self._create_once(operation, call)
+        response = self._send(call)
         if name in _INSIDE and response.status == _OK:
             self.inside.add(name)
         return response
 
-    def _create(
-        self, operation: Operation, request: Request, path: str, signature: Signature, held: Held
-    ) -> Response:
+    def _send(self, call: _Call) -> Response:
+        return self._upstream.send(call.request, call.path, call.signature, call.held)
+
+    def _create_once(self, operation: Operation, call: _Call) -> Response:
+        """Create a job. If the client gives up and tries again, it gets the first response.
+
+        While we prepare a job, a client with a short timeout may do that. Its second request must
+        not find the name taken. SDKs give all tries of one call the same id.
+        """
+        key = (operation, call.signature.region, call.request.header(_INVOCATION), call.digest)
+        with self._lock:
+            work = self._creations.get(key)
+            if work is None or (work.done and not (key[2] and _created(work))):
+                work = Background(lambda: self._create(operation, call))
+                self._creations[key] = work
+        return work.result()
+
+    def _create(self, operation: Operation, call: _Call) -> Response:
         job, problem, changed = "", None, None
         try:
-            wanted = _parse(request)
+            wanted = _parse(call.request)
             job = str(wanted.get(shapes.of(operation).NAME, ""))
-            changed = self._with_ssh(operation, wanted, request, signature, held)
+            aws = call.held.aws.in_region(call.signature.region)
+            changed = call.with_parameters(wanted, self._add_ssh(aws, operation, wanted))
         except SmProxyError as error:
             problem = error
         except ServiceError as error:
@@ -126,50 +144,48 @@ class Endpoint:
         except Exception:  # noqa: BLE001 - a bug of ours must not stop the user's job
             problem = SmProxyError("bug", f"please report {error_handler.report('launch')}")
         if changed is not None:
-            response = _whole(self._upstream.send(changed, path, signature, held))
+            response = _whole(self._send(changed))
             problem = _refusal(response)
-            if problem is None:
-                return self._finished(response, operation, job, None)
-        # The job must not fail because of us: it runs as the program wants it.
-        response = _whole(self._upstream.send(request, path, signature, held))
-        return self._finished(response, operation, job, problem)
-
-    def _finished(
-        self, response: Response, operation: Operation, job: str, problem: SmProxyError | None
-    ) -> Response:
+        if changed is None or problem is not None:
+            # The job must not fail because of us: it runs as the program wants it.
+            response = _whole(self._send(call))
         if response.status == _OK:
             self._on_job(operation, job, problem)
         return response
 
-    def _with_ssh(
-        self,
-        operation: Operation,
-        wanted: dict[str, Any],
-        request: Request,
-        signature: Signature,
-        held: Held,
-    ) -> Request:
-        """The request with ssh. One that is sent again, perhaps while we work, is the same again.
 
-        Raises:
-            SmProxyError: the job cannot have ssh.
-            ServiceError: likewise.
-        """
-        key = (operation, signature.region, hashlib.sha256(request.body).hexdigest())
-        aws = held.aws.in_region(signature.region)
-        with self._lock:
-            if key not in self._made:
-                self._made[key] = Background(lambda: self._add_ssh(aws, operation, wanted))
-            work = self._made[key]
-        try:
-            made = work.result()
-        except Exception:
-            self._made.pop(key, None)
-            raise
-        if made == wanted:
-            return request
-        headers = tuple(pair for pair in request.headers if not _is_of_body(pair[0]))
-        return replace(request, body=json.dumps(made).encode(), headers=headers)
+@dataclass(frozen=True)
+class _Call:
+    """A request that may be passed on.
+
+    Attributes:
+        request: as it came.
+        path: its target at the service, with the query.
+        signature: that it came with.
+        held: the keys to sign with.
+    """
+
+    request: Request
+    path: str
+    signature: Signature
+    held: Held
+
+    @property
+    def digest(self) -> str:
+        """Of the body."""
+        return hashlib.sha256(self.request.body).hexdigest()
+
+    def with_parameters(self, old: dict[str, Any], new: dict[str, Any]) -> _Call:
+        """The same call with other parameters; the very same bytes if they are equal."""
+        if new == old:
+            return self
+        headers = tuple(pair for pair in self.request.headers if not _is_of_body(pair[0]))
+        body = json.dumps(new).encode()
+        return replace(self, request=replace(self.request, body=body, headers=headers))
+
+
+def _created(work: Background[Response]) -> bool:
+    return work.error is None and work.result().status == _OK
 
 
 def _same(given: str, expected: str) -> bool:

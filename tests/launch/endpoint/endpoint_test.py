@@ -28,6 +28,7 @@ from tests.aws.local_service import LocalService
 from tests.aws.network_test import served
 from tests.launch.endpoint.signatures_test import signed
 from tests.ssm.service import certificate
+from tests.waits import await_true
 
 KEY, SECRET, TOKEN = "AKIAOWNKEY", "a secret", "a session token"
 JOB = {
@@ -126,7 +127,10 @@ class Scene:
         self.told.append((job, problem.code if problem else None))
 
     def client(
-        self, region: str = "eu-west-1", keys: Mapping[str, str | None] | None = None
+        self,
+        region: str = "eu-west-1",
+        keys: Mapping[str, str | None] | None = None,
+        **options: Any,
     ) -> BaseClient:
         """A client as a user's program makes it."""
         given = {"key": KEY, "secret": SECRET, "token": TOKEN, **(keys or {})}
@@ -137,7 +141,7 @@ class Scene:
             aws_access_key_id=given["key"],
             aws_secret_access_key=given["secret"],
             aws_session_token=given["token"],
-            config=Config(retries={"total_max_attempts": 1}),
+            config=Config(**{"retries": {"total_max_attempts": 1}, **options}),
         )
 
 
@@ -329,28 +333,41 @@ def test_the_certificate_of_the_service_is_checked(
     assert answer["TrainingJobName"] == "x"
 
 
-def test_the_same_request_again_is_made_once(scene: Scene) -> None:
-    started, go = threading.Event(), threading.Event()
+def test_a_client_that_gives_up_and_tries_again_creates_one_job(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
 
     def slow(request: dict[str, Any]) -> dict[str, Any]:
-        started.set()
-        go.wait(30)
+        await_true(lambda: scene.endpoint.came > 1, 60)
         return with_ssh(request)
 
     scene.add_ssh = slow
-    clients = [scene.client() for _ in range(3)]
-    calls = [
-        threading.Thread(target=lambda made=made: made.create_training_job(**JOB))
-        for made in clients
-    ]
-    for call in calls:
-        call.start()
-    assert started.wait(30)
-    go.set()
-    for call in calls:
-        call.join(30)
+    client = scene.client(read_timeout=0.5, retries={"total_max_attempts": 100})
+    client.create_training_job(**JOB)  # type: ignore[attr-defined]
     assert len(scene.added) == 1
+    assert [json.loads(body) for _, body in scene.service.requests] == [with_ssh(JOB)]
+    assert scene.told == [("bert", None)]
+
+
+def test_a_program_that_creates_a_job_twice_sees_the_answer_of_each(scene: Scene) -> None:
+    in_use = b'{"__type": "ResourceInUse", "message": "a job of that name"}'
+    scene.service.answers["CreateTrainingJob"] = [(200, b"{}"), (400, in_use)]
+    client = scene.client()
+    client.create_training_job(**JOB)  # type: ignore[attr-defined]
+    assert error_of(client)["Code"] == "ResourceInUse"
+
+
+def test_a_call_that_fails_is_tried_again_with_ssh(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    busy = b'{"__type": "ThrottlingException", "message": "slow down"}'
+    scene.service.answers["CreateTrainingJob"] = [(400, busy), (500, b""), (200, b"{}")]
+    client = scene.client(retries={"total_max_attempts": 3})
+    client.create_training_job(**JOB)  # type: ignore[attr-defined]
     assert [json.loads(body) for _, body in scene.service.requests] == [with_ssh(JOB)] * 3
+    assert scene.told == [("bert", None)]
 
 
 def test_jobs_are_made_side_by_side(scene: Scene) -> None:
