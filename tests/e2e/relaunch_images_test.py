@@ -97,7 +97,8 @@ def test_an_image_without_sshd_and_a_user_without_a_name(lab: Lab, tmp_path: Pat
         Env=["PATH=/usr/bin:/bin", "PYTHON_VERSION=3.11.2"],
         Labels={"sm-proxy-lab.hide": f"{_SERVERS} {packages}"},
     )
-    done = lab.run(sys.executable, "-c", _RUN, lock, "relaunch", job, "--name", "bare-again")
+    words = ("relaunch", job, "--name", "bare-again")
+    done = lab.run(sys.executable, "-c", _RUN, lock, *words, timeout=180)
     assert done.returncode == 0, done.stderr.decode()
     login = done.stdout.decode().splitlines()[-1].split()
     assert login == ["ssh", "user@sm-bare-again"]
@@ -128,7 +129,7 @@ def test_an_image_that_does_not_run_as_root(lab: Lab, tmp_path: Path) -> None:
         history=["RUN apt-get install -y openssh-server"],
         Labels={"sm-proxy-lab.root": "debian", "sm-proxy-lab.files": str(files)},
     )
-    done = lab.sm_proxy("relaunch", job, "--name", "worker-again")
+    done = lab.sm_proxy("relaunch", job, "--name", "worker-again", timeout=180)
     assert done.returncode == 0, done.stderr.decode()
     login = done.stdout.decode().splitlines()[-1].split()
     assert login == ["ssh", "worker@sm-worker-again"]
