@@ -11,13 +11,12 @@ import pytest
 from botocore.session import Session
 
 from sm_proxy import cli
-from sm_proxy.commands import launching, relaunch
+from sm_proxy.commands import relaunch
 from sm_proxy.errors import SmProxyError
 from sm_proxy.identity import identities
 from sm_proxy.inventory import trial
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.launch import channel, prepare
-from sm_proxy.launch.changes import Change
 from sm_proxy.local.signals import Hangup
 from sm_proxy.settings import load
 from tests.commands.helpers import answer
@@ -83,20 +82,6 @@ def test_it_says_what_changes_and_what_cannot_be_the_same(
     assert costs.endswith(", for 2.5 h at most")
     assert "sm-proxy: what cannot be the same: session tags, which AWS does not tell" in lines
     assert "sm-proxy: the role may read the bucket" in lines
-
-
-def test_the_summary_is_short_and_shows_each_value_once() -> None:
-    changes = [
-        Change("A.B", 1, 2, ""),
-        Change("A.B", 2, 3, ""),
-        Change("On", before=True, after=False, why=""),
-        Change("Gone", {"x": 1}, None, ""),
-        Change("Long", None, "x" * 41, ""),
-        Change("Environment.X", None, "secret", ""),
-    ]
-    words = "A.B 1 -> 3, On true -> false, no Gone, Long, Environment (1 variable)"
-    assert launching.summarize(changes) == words
-    assert launching.summarize([]) == "nothing"
 
 
 def test_another_user_is_in_the_ssh_command(

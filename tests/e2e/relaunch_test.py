@@ -88,8 +88,9 @@ def test_a_failed_job_is_run_again_and_entered(lab: Lab, failed: Job, again: lis
     variables, ports = lab.ok(job.host, "env | grep ^SM_; ss -tln").decode().split("State", 1)
     assert {"SM_CURRENT_HOST=algo-1", "SM_PROXY_PORT=2222"} <= set(variables.split())
     assert ":2222" in ports
-    assert "starting" in job.log(), "the old program has run"
-    assert lab.ok(job.host, "cat /opt/ml/output/failure") == b"no GPU\n", "it fails as before"
+    await_true(lambda: "starting" in job.log(), 60, job.log)
+    see = "until [ -s /opt/ml/output/failure ]; do sleep 0.1; done; cat /opt/ml/output/failure"
+    assert lab.ok(job.host, see) == b"no GPU\n", "it fails as before"
 
     done = lab.warm("done", job.host)
     assert done.returncode == 0, done.stderr.decode()
@@ -99,7 +100,7 @@ def test_a_failed_job_is_run_again_and_entered(lab: Lab, failed: Job, again: lis
 
 
 def test_a_relaunched_job_can_be_relaunched(lab: Lab, failed: Job, again: list[Job]) -> None:
-    first = relaunched(lab, again, failed.host, "--keep", "0", "--wait", "1h")
+    first = relaunched(lab, again, failed.host, "--keep", "10m", "--wait", "1h")
     second = relaunched(lab, again, first.name, "--name", f"{first.name[:40]}-2")
     made = [
         lab.python(
@@ -122,7 +123,7 @@ def test_a_shell_shows_the_program_and_runs_it_later(
     done = lab.warm("go", job.host)
     assert done.returncode == 0, done.stderr.decode()
     job.until("Completed")
-    assert "starting" in job.log().splitlines()
+    await_true(lambda: "starting" in job.log().splitlines(), 60, job.log)
 
 
 def test_a_dry_run_makes_the_request_for_the_aws_cli(
@@ -195,10 +196,10 @@ def test_the_articles_job_is_entered_beside_its_own_sshd(
     await_true(lambda: "ss -tulpn" in job.log(), 60, job.log)
     job.stop()  # a program that is process 1 ignores SIGTERM, so this takes two minutes
     new = relaunched(lab, again, job.name)
-    shown = lab.ok(new.host, "pgrep -af opt/program/train; ss -tln; pwd; cat /proc/1/cmdline")
+    own = "until ss -tln | grep ':22 '; do sleep 0.1; done"
+    shown = lab.ok(new.host, f"{own}; ss -tln; cat /proc/1/cmdline")
     words = shown.decode().replace("\0", " ")
     assert ":2222 " in words
-    assert ":22 " in words, "the program's own sshd has its port"
     assert "entrypoint.sh train" in words
     await_true(lambda: "====== ss -tulpn ======" in new.log(), 60, new.log)
 

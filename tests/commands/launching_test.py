@@ -1,0 +1,46 @@
+"""What the commands that create jobs say of one; `relaunch_test` has the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sm_proxy.commands import launching
+from sm_proxy.launch.changes import Change
+from sm_proxy.launch.prepare import Prepared
+from sm_proxy.launch.request import Made
+from tests.launch.relaunching import account
+
+
+def test_the_summary_is_short_and_shows_each_value_once() -> None:
+    changes = [
+        Change("A.B", 1, 2, ""),
+        Change("A.B", 2, 3, ""),
+        Change("On", before=True, after=False, why=""),
+        Change("Gone", {"x": 1}, None, ""),
+        Change("Long", None, "x" * 41, ""),
+        Change("Environment.X", None, "secret", ""),
+    ]
+    words = "A.B 1 -> 3, On true -> false, no Gone, Long, Environment (1 variable)"
+    assert launching.summarize(changes) == words
+    assert launching.summarize([]) == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({}, "price unknown"),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 5400}}, "price unknown, for 1.5 h at most"),
+        (
+            {
+                "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
+                "ResourceConfig": {"KeepAlivePeriodInSeconds": 1800},
+            },
+            "price unknown, for 24 h at most, and its warm pool for 0.5 h more",
+        ),
+    ],
+)
+def test_the_cost_tells_how_long_a_job_is_billed(request_: dict[str, Any], words: str) -> None:
+    prepared = Prepared("CreateTrainingJob", Made(request_, (), None), None, ())
+    assert launching.cost(account(), prepared) == words
