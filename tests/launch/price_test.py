@@ -123,7 +123,8 @@ def test_without_the_price_list_the_dated_table_is_used(case: str) -> None:
     aws = FakeAws(GetProducts=NO_ANSWER[case]).in_region("us-east-1")
     found = price.per_hour(aws, "training", job("ml.g5.2xlarge", 2))
     assert found == "about $3.03 an hour (list price of 2026-09-25)"
-    assert price.per_hour(aws, "processing", job("ml.g6e.xlarge")) == price.UNKNOWN
+    other = {"ProcessingResources": {"ClusterConfig": {"InstanceType": "ml.g6e.xlarge"}}}
+    assert price.per_hour(aws, "processing", other) == price.UNKNOWN
     assert price.per_hour(aws, "training", job("ml.no.such")) == price.UNKNOWN
 
 
