@@ -81,7 +81,7 @@ def choose(
     raise SmProxyError(
         "bucket-unreadable",
         f"the job's role {role} may not {' and '.join(missing)} on {url}, where our files would be",
-        _OTHER_ROOT,
+        f"{_OTHER_ROOT} It may be this one, if the bucket's own policy lets the role read it.",
     )
 
 
