@@ -63,8 +63,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     _tell(aws, old, plan)
     if args.dry_run:
         return launching.show(launch)
-    before = partial(_copy, aws, plan) if plan.copy else lambda: None
-    return launching.create(launch, aws, settings, args.timeout, before)
+    return launching.create(launch, aws, settings, args.timeout, partial(_copy, aws, plan))
 
 
 def _find(aws: Aws, typed: str, settings: Settings) -> Job:
@@ -107,11 +106,12 @@ def _tell(aws: Aws, old: OldJob, plan: Plan) -> None:
     output.status(f"what changes: {launching.summarize(plan.changes)}")
     output.status(f"what it costs: {launching.cost(aws, plan.prepared)}")
     output.status(f"what cannot be the same: {'; '.join(plan.lost)}")
+    if plan.copy:
+        output.status(f"what is copied first: {plan.copy}")
     for line in filter(None, (plan.outlook, *plan.drift, *plan.prepared.notes)):
         output.status(line)
 
 
 def _copy(aws: Aws, plan: Plan) -> None:
     if plan.copy:
-        output.status(f"copying {plan.copy}")
         checkpoints.copy(aws, plan.copy, output.status)

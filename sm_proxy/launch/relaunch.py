@@ -180,5 +180,6 @@ def _outputs_in_place(draft: Draft) -> Iterator[str]:
 def _parameters_in_place(draft: Draft, old: str) -> Iterator[str]:
     """Hyperparameters such as `model_dir`, by which a program writes below the old job's name."""
     for name, value in (draft.get(("HyperParameters",)) or {}).items():
-        if name != _CODE and value.strip('"').startswith("s3://") and f"/{old}/" in f"{value}/":
-            yield f"{name} ({value})"
+        place = value.strip('"')  # the SDK writes values as JSON
+        if name != _CODE and place.startswith("s3://") and f"/{old}/" in f"{place}/":
+            yield f"{name} ({place})"

@@ -164,7 +164,7 @@ def test_checkpoints_are_copied_and_the_warm_pool_is_used(lab: Lab, again: list[
     again.append(Job(lab, f"{job.name}-warm"))
     shown = done.stderr.decode()
     assert "it starts in seconds, on the warm pool" in shown
-    assert "copying 2 checkpoint files (14 B)" in shown
+    assert "what is copied first: 2 checkpoint files (14 B)" in shown
     pool = lab.python(f"answer = describe({job.name!r})['WarmPoolStatus']")
     assert (pool["Status"], pool["ReusedByJob"]) == ("Reused", again[-1].name)
     prefix = f"ck/sm-proxy/{again[-1].name}/"
