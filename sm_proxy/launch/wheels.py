@@ -144,7 +144,7 @@ def _fetched(missing: Iterable[Wheel], architecture: str) -> dict[str, bytes]:
 
 
 def _pip() -> list[str]:
-    """The command that runs pip.
+    """The command that runs pip. A program on PATH may be a stub that says that there is no pip.
 
     Raises:
         SmProxyError: `missing-dependency`.
@@ -152,7 +152,7 @@ def _pip() -> list[str]:
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     for name, arguments in (("pip3", []), ("pip", []), ("uvx", ["pip"]), ("pipx", ["run", "pip"])):
-        if program := shutil.which(name):
+        if (program := shutil.which(name)) and _answers([program, *arguments]):
             return [program, *arguments]
     raise SmProxyError(
         "missing-dependency",
@@ -160,6 +160,13 @@ def _pip() -> list[str]:
         " nor uvx nor pipx is there to fetch it",
         f"Install pip: python3 -m ensurepip. {_HINT}",
     )
+
+
+def _answers(pip: list[str]) -> bool:
+    try:
+        return not subprocess.run([*pip, "--version"], check=False, capture_output=True).returncode
+    except OSError:
+        return False
 
 
 def _run(pip: list[str], key: tuple[str, str], wheels: list[Wheel]) -> dict[str, bytes]:

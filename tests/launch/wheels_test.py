@@ -156,9 +156,12 @@ def test_without_pip_another_installer_runs_it(
 ) -> None:
     assert wheels._pip() == [sys.executable, "-m", "pip"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr(shutil, "which", {"uvx": "/bin/uvx", "pipx": "/bin/pipx"}.get)
-    assert wheels._pip() == ["/bin/uvx", "pip"]
-    monkeypatch.setattr(shutil, "which", lambda _: None)
+    for name, status in {"pip3": 127, "uvx": 0, "pipx": 0}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {status}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert wheels._pip() == [str(tmp_path / "uvx"), "pip"]
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
     with pytest.raises(SmProxyError) as caught:
         wheels._pip()
     assert caught.value.code == "missing-dependency"
