@@ -508,3 +508,18 @@ def test_a_request_has_ssh_once_it_starts_our_script() -> None:
     assert not requests.needs_image("CreateTrainingJob", make(training()).request)
     named = algorithm(ContainerEntrypoint=["/opt/sm-proxy/entrypoint.sh"])
     assert requests.has_ssh("CreateTrainingJob", training(**named))
+
+
+def test_a_lost_channel_comes_back() -> None:
+    request = make(training()).request
+    whole = request.pop("InputDataConfig")
+    made = add_ssh("CreateTrainingJob", request, SSH, CHANNEL, None)
+    assert made.request["InputDataConfig"] == whole
+
+
+def test_our_channel_of_a_job_with_another_command_is_replaced_in_place() -> None:
+    older = make(training()).request["InputDataConfig"]
+    older[0]["InputMode"] = "FastFile"
+    made = make(training(InputDataConfig=[*older, *channels_named("data")]))
+    assert [item["ChannelName"] for item in made.request["InputDataConfig"]] == ["sm_proxy", "data"]
+    assert made.request["InputDataConfig"][0]["InputMode"] == "File"
