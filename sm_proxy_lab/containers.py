@@ -158,9 +158,14 @@ class ContainerRunner:
         """
         if image.root in {"", rootfs.HOST}:
             return find_software() if image.root and self.software.root else self.software
+        if image.root not in rootfs.IMAGES:
+            raise JobError(f"InternalServerError: no image {image.root}")
         if not (self.isolated and image_root.may_overlay()):
             raise JobError(f"InternalServerError: this machine cannot run the image {image.root}")
-        return find_software(image.root, image.packages)
+        try:
+            return find_software(image.root, image.packages)
+        except LabError as error:
+            raise JobError(f"InternalServerError: {error}") from None
 
     def _plug(self, job: JobRequest, cidrs: list[str | None], count: int) -> list[Cable]:
         wanted = [cidrs[index % len(cidrs)] for index in range(count)]

@@ -4,7 +4,8 @@ An image is known by its configuration in the lab's ECR. Its labels choose the r
 
 - `sm-proxy-lab.root`: one of `rootfs.IMAGES`, or `host` for this machine's files.
 - `sm-proxy-lab.packages`: further Debian packages for that root, separated by spaces.
-- `sm-proxy-lab.files`: a folder on this machine, which is copied over the root.
+- `sm-proxy-lab.files`: a folder on this machine, which is copied over the root; where that is this
+  machine's, only its `opt`.
 - `sm-proxy-lab.hide`: paths that the image does not have, separated by spaces; with
   `/usr/sbin/sshd` among them the lab does not bring an sshd of its own either.
 

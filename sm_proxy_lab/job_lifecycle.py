@@ -134,6 +134,8 @@ class JobLifecycle:
             await self._move(step)
 
     async def _move(self, step: str, reason: str | None = None) -> None:
+        if self._stopping and step in {*_BEFORE, "Training"}:
+            return  # told to stop while it was starting
         change = self._job.status_change(step, reason, self._words())
         if change is None:
             return
@@ -150,13 +152,13 @@ class JobLifecycle:
             self._over = True
             await self._move("Failed", str(error))
             return
-        if self._stopping:
-            return
-        self.nodes = nodes
         if not self._job.is_isolated():
             addresses = [node.cable.address for node in nodes]
             groups = self._job.vpc().get("SecurityGroupIds", [])
             await self._machines.control.call("plugged", addresses, groups)
+        if self._stopping:
+            return
+        self.nodes = nodes
         await self._machines.start(self._job, self._image, nodes)
         await self._move("Training")
 

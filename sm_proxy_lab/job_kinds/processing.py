@@ -102,4 +102,4 @@ class ProcessingRequest(JobRequest):
 
     def failure_reason(self, words: str, code: int) -> str:  # noqa: ARG002
         """SageMaker's sentence; the container's words are in ExitMessage."""
-        return f"AlgorithmError: See job logs for more information, exit code: {code}"
+        return "AlgorithmError: See job logs for more information"

@@ -254,6 +254,11 @@ def test_an_image_has_its_own_user_and_folder_and_may_lack_sshd(lab: Lab) -> Non
     assert "unable to find user who-is-that" in log[0]
 
 
+def test_a_job_fails_if_the_lab_does_not_have_the_root_of_its_image(lab: Lab) -> None:
+    uri = image(lab, Labels={"sm-proxy-lab.root": "nothing"})
+    assert ended(lab, uri)[:2] == ("Failed", "InternalServerError: no image nothing")
+
+
 @needs_debian
 def test_an_image_chooses_its_root_file_system(lab: Lab, tmp_path: Path) -> None:
     added = tmp_path / "usr" / "share" / "added"

@@ -36,11 +36,14 @@ class _Machines:
 
 def _steps_to(status: str) -> list[str]:
     machines = _Machines()
+    asyncio.run(_lifecycle(machines).move_to(status))
+    return machines.steps
+
+
+def _lifecycle(machines: _Machines) -> job_lifecycle.JobLifecycle:
     job = TrainingRequest("j", "us-east-1", {})
     image = ImageConfig(is_own=True)
-    life = job_lifecycle.JobLifecycle(machines, job, image, [None])  # type: ignore[arg-type]
-    asyncio.run(life.move_to(status))
-    return machines.steps
+    return job_lifecycle.JobLifecycle(machines, job, image, [None])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,33 @@ def test_a_status_is_reached_through_the_steps_of_sagemaker(status: str, steps: 
 @pytest.mark.parametrize("status", STATUSES)
 def test_every_status_can_be_held(status: str) -> None:
     assert ["Starting", *_steps_to(status)][-1] == status
+
+
+class _SlowMachines(_Machines):
+    """Prepares containers until it is told to go on; starting them fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.preparing, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def prepare(self, *_: object) -> list[Node]:
+        self.preparing.set()
+        await self.go_on.wait()
+        return []
+
+    async def start(self, *_: object) -> None:
+        raise AssertionError
+
+
+def test_a_job_that_is_stopped_while_it_starts_gets_no_containers() -> None:
+    async def steps() -> list[str]:
+        machines = _SlowMachines()
+        life = _lifecycle(machines)
+        running = asyncio.create_task(life.run())
+        await machines.preparing.wait()
+        await life.stop()
+        machines.go_on.set()
+        await running
+        return machines.steps
+
+    assert asyncio.run(steps()) == ["Pending", "Downloading", "Stopped"]
