@@ -149,7 +149,7 @@ def test_places_that_the_new_run_shares_with_the_old_one_are_named() -> None:
         "lr": "0.1",
     }
     lost = planned(failed(HyperParameters=parameters), {"ListObjectsV2": {}}).lost
-    assert lost[1:] == (f'what the old run wrote, as both write to model_dir ("{folder}/model")',)
+    assert lost[1:] == (f"what the old run wrote, as both write to model_dir ({folder}/model)",)
 
 
 def test_a_warm_pool_is_looked_at() -> None:
