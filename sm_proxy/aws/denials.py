@@ -15,7 +15,7 @@ _REASON: Final = re.compile(
     r"|\bno (?P<without>[\w -]*?(?:polic(?:y|ies)|boundary)) allows?\b"
 )
 _ACTION: Final = re.compile(r"not authorized to perform:? ([a-z0-9-]+:\w+)")
-_RESOURCE: Final = re.compile(r"\bon resource:? \"?(arn:[^\s\"]+)")
+_RESOURCE: Final = re.compile(r"\bon resource:? (?:\"(arn:[^\"]+)\"|(arn:[^\s\"]+))")
 _PERMISSION_SET: Final = re.compile(r"assumed-role/AWSReservedSSO_([\w+=,.@-]+)_[0-9a-f]{16}/")
 """The role that IAM Identity Center makes from a permission set; it cannot be changed in IAM."""
 _KMS: Final = re.compile(r"\bkms:|customer master key|KMS key")
@@ -121,7 +121,7 @@ def _parsed(message: str, action: str) -> _Denial:
     reason = _REASON.search(words)
     return _Denial(
         denied[1] if denied else action,
-        resource[1] if resource else "",
+        (resource[1] or resource[2]) if resource else "",
         ((reason["by"] or reason["without"] or "") if reason else "").lower(),
         bool(reason and reason["deny"]),
         words,

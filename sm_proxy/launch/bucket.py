@@ -86,7 +86,16 @@ def choose(
 
 
 def _configured(aws: Caller, role: str, url: str) -> Root:
-    """The user's own choice holds: the bucket's policy may allow what the role's does not."""
+    """The user's own choice holds: the bucket's policy may allow what the role's does not.
+
+    Raises:
+        SmProxyError: `bucket-unreadable`, the bucket is in another region: no job reads it from
+            there, and S3 would take our files all the same.
+    """
+    region = _region(aws, url.removeprefix("s3://").partition("/")[0])
+    if region not in {None, "", aws.region}:
+        what = f"{url} is in {region}, and a job in {aws.region} reads buckets of its region only"
+        raise SmProxyError("bucket-unreadable", what, _OTHER_ROOT)
     missing = _denied(aws, role, url)
     if missing is None:
         return Root(url, _UNCHECKED)
@@ -116,18 +125,22 @@ def _denied(aws: Caller, role: str, url: str) -> tuple[str, ...] | None:
 
 
 def _is_ours(aws: Caller, bucket: str, role: str) -> bool:
-    """Whether a bucket exists and belongs to the account of the role, as far as we may see."""
+    """Whether a bucket is in this region and of the role's account, as far as we may see."""
     account = role.split(":")[4] if role.count(":") >= 5 else ""
     owner = {"ExpectedBucketOwner": account} if account else {}
+    return _region(aws, bucket, **owner) in {"", aws.region}
+
+
+def _region(aws: Caller, bucket: str, **owner: str) -> str | None:
+    """The region of a bucket, empty if S3 does not tell; None without a bucket that we may see."""
     try:
-        aws.call("s3", "HeadBucket", Bucket=bucket, **owner)
+        return str(aws.call("s3", "HeadBucket", Bucket=bucket, **owner).get("BucketRegion", ""))
     except ServiceError:
-        return False
+        return None
     except SmProxyError as error:
         if error.code in {"access-denied", "network"}:
-            return False
+            return None
         raise
-    return True
 
 
 def _buckets(operation: Operation, request: Mapping[str, Any]) -> Iterator[str]:

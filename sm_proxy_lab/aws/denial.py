@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from sm_proxy_lab.aws.http.call import ACCOUNT
 from sm_proxy_lab.aws.http.errors import AwsError
@@ -74,6 +75,8 @@ def refusal(call: Call, policy: str = IDENTITY) -> AwsError:
     if call.protocol == "ec2":
         message = f"You are not authorized to perform this operation. {who} {why}"
         return AwsError("UnauthorizedOperation", message, 403)
+    if call.service == "s3":  # which writes it so
+        where = f'"{where}"'
     message = f"{who} on resource: {where} {why}"
     if call.protocol in {"query", "rest-xml"}:
         return AwsError("AccessDenied", message, 403)
@@ -128,6 +131,6 @@ _RESOURCES: dict[str, Callable[[Call, dict[str, Any]], str]] = {
     "ssm": _ssm,
     "sts": _sts,
     "ecr": _ecr,
-    "s3": lambda call, _: f"arn:{call.partition}:s3:::{call.path.strip('/')}",
+    "s3": lambda call, _: f"arn:{call.partition}:s3:::{unquote(call.path).strip('/')}",
     "iam": lambda call, _: f"arn:{call.partition}:iam::{ACCOUNT}:*",
 }

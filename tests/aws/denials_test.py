@@ -163,3 +163,12 @@ def test_a_denial_has_the_hint(code: str) -> None:
     failure = errors.from_response({"Error": {"Code": code, "Message": message}}, ACTION, None)
     assert isinstance(failure, SmProxyError)
     assert (failure.code, failure.hint) == ("access-denied", denials.remedy(message, ACTION))
+
+
+def test_a_quoted_resource_may_have_spaces() -> None:
+    place = "arn:aws:s3:::bucket/run 1/a+b"
+    message = (
+        f'{WHO} is not authorized to perform: s3:GetObject on resource: "{place}" because no '
+        "identity-based policy allows the s3:GetObject action"
+    )
+    assert f"s3:GetObject on {place} in the IAM policy" in denials.remedy(message, "s3:GetObject")

@@ -187,3 +187,17 @@ def test_the_partition_of_the_role_is_that_of_the_bucket(region: str) -> None:
     assert aws.calls[1][1]["ResourceArns"] == [
         f"arn:{region}:s3:::submitted/sm-proxy/channel/entrypoint.sh"
     ]
+
+
+def test_a_bucket_of_another_region_is_passed_over_or_refused() -> None:
+    def head(**asked: Any) -> dict[str, Any]:
+        return {"BucketRegion": FakeAws().region if asked["Bucket"] == "output" else "xx-north-9"}
+
+    aws = aws_with(head=head)
+    found = bucket.choose(aws, "CreateTrainingJob", training(), "s3://output/mine/")
+    assert found.url == "s3://output/mine"
+    assert bucket.choose(aws, "CreateTrainingJob", training()).url.startswith("s3://output/")
+    with pytest.raises(SmProxyError) as caught:
+        bucket.choose(aws, "CreateTrainingJob", training(), "s3://far/mine")
+    assert caught.value.code == "bucket-unreadable"
+    assert "s3://far/mine is in xx-north-9" in caught.value.message
