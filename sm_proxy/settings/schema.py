@@ -21,6 +21,10 @@ _SHAPES = {
     "prefix": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*"), "letters, digits, `-`, `_` and `.`"),
     "user": (re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*"), "a user name"),
     "bastion": (re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]*"), "an instance id"),
+    "launch_s3": (
+        re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9._=-]+)*/?"),
+        "s3://BUCKET/FOLDER",
+    ),
 }
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
 _WORDS: dict[type, str] = {str: "a string", dict: "a table"}

@@ -46,6 +46,7 @@ def test_every_setting_can_come_from_a_variable(monkeypatch: pytest.MonkeyPatch)
         "user": ("ubuntu", "ubuntu"),
         "identity_file": ("~/my key", "~/my key"),
         "ssh_dir": ("/some where", "/some where"),
+        "launch_s3": ("s3://bucket/a/b/", "s3://bucket/a/b/"),
         "wait": ("60", 60),
         "allow_loopback": ("yes", True),
     }
