@@ -1,4 +1,4 @@
-"""What has changed since a job was made, so that a copy of it may run other code."""
+"""What has changed since a job was created, so that a copy of it may run other code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _moved_image(aws: Caller, uri: str, created: datetime) -> Iterator[str]:
     answer = registry.call_if_allowed("ecr", "DescribeImages", **named) or {}
     pushed = [item.get("imagePushedAt") for item in answer.get("imageDetails", [])]
     if any(isinstance(when, datetime) and when > created for when in pushed):
-        yield f"The image {uri} was pushed again after the job was made"
+        yield f"The image {uri} was pushed again after the job was created"
 
 
 def _changed_code(aws: Caller, urls: Iterable[str], created: datetime) -> Iterator[str]:
@@ -59,4 +59,4 @@ def _changed_code(aws: Caller, urls: Iterable[str], created: datetime) -> Iterat
         if not found:
             yield f"The code {url} is gone"
         elif any(item["LastModified"] > created for item in found):
-            yield f"The code {url} has changed since the job was made"
+            yield f"The code {url} has changed since the job was created"

@@ -59,7 +59,7 @@ class Plan:
         changes: all differences from the old job, with reasons.
         copy: checkpoints to copy first; None if there are none.
         lost: what cannot be as it was, in words.
-        drift: what has changed since the old job was made, in sentences.
+        drift: what has changed since the old job was created, in sentences.
         outlook: on the start of the job, one sentence; may be empty.
     """
 

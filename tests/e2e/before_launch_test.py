@@ -79,7 +79,7 @@ def test_an_image_is_read_where_it_is_and_its_move_is_told(lab: Lab, inside: Job
     push(lab, {**_CONFIG, "Entrypoint": ["sh", "-c", "exit 4"]})
     data, lines = planned(lab, inside)
     assert data["request"]["AlgorithmSpecification"]["ContainerArguments"][2] == "exit 4"
-    assert f"sm-proxy: The image {_IMAGE} was pushed again after the job was made" in lines
+    assert f"sm-proxy: The image {_IMAGE} was pushed again after the job was created" in lines
 
 
 def test_a_job_without_vpc_goes_to_the_bastions(lab: Lab, outside: Job, inside: Job) -> None:

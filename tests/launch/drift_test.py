@@ -1,4 +1,4 @@
-"""A copy of a job may run other code: what has changed since the job was made."""
+"""A copy of a job may run other code: what has changed since the job was created."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def test_nothing_is_said_of_what_has_not_changed() -> None:
 
 def test_a_moved_tag_and_new_code_are_told() -> None:
     assert drift.since(aws_with(AFTER, AFTER), "CreateTrainingJob", TRAINING, CREATED) == [
-        f"The image {IMAGE} was pushed again after the job was made",
-        "The code s3://code/x/sourcedir.tar.gz has changed since the job was made",
-        "The code s3://data/code has changed since the job was made",
+        f"The image {IMAGE} was pushed again after the job was created",
+        "The code s3://code/x/sourcedir.tar.gz has changed since the job was created",
+        "The code s3://data/code has changed since the job was created",
     ]
 
 
@@ -79,4 +79,4 @@ def test_the_code_of_a_processing_job_is_looked_at() -> None:
         "ProcessingInputs": [{"InputName": "code", "S3Input": {"S3Uri": "s3://data/run.py"}}],
     }
     found = drift.since(aws_with(BEFORE, AFTER), "CreateProcessingJob", request, CREATED)
-    assert found == ["The code s3://data/run.py has changed since the job was made"]
+    assert found == ["The code s3://data/run.py has changed since the job was created"]
