@@ -339,6 +339,7 @@ def test_keys_join_those_of_the_request() -> None:
     [
         ({"MaxRuntimeInSeconds": 60}, {}, {"wait_s": 900}, {"MaxRuntimeInSeconds": 2760}),
         ({"MaxRuntimeInSeconds": 60}, {}, {"keep_s": 0}, {"MaxRuntimeInSeconds": 60}),
+        ({}, {}, {"keep_s": 0}, {}),
         ({}, {}, {}, {"MaxRuntimeInSeconds": 24 * 3600 + 1800}),
         (
             {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 4000},
