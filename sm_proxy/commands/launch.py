@@ -145,7 +145,7 @@ def _run_command(args: argparse.Namespace, settings: Settings) -> int:
             if lent:
                 variables |= lent.environment(server.url)
             status = _run(args.command, variables)
-    if status not in {child.NOT_FOUND, child.NOT_EXECUTABLE}:
+    if status not in {child.NOT_FOUND, child.NOT_EXECUTABLE} and status <= child.SIGNALLED:
         reporter.end(endpoint)
     return status
 

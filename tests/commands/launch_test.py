@@ -109,6 +109,13 @@ def test_the_exit_status_is_the_commands(capfd: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.usefixtures("keys")
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+def test_after_a_signal_nothing_more_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["launch", "--", "sh", "-c", "kill -TERM $$"]) == 128 + 15
+    assert "sent no request" not in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("keys")
 @pytest.mark.parametrize(("mode", "status"), [(None, 127), (0o600, 126)], ids=["none", "no mode"])
 def test_a_command_that_does_not_start_has_the_status_of_shells(
     mode: int | None, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

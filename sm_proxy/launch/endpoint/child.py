@@ -21,6 +21,8 @@ _HOST: Final = "127.0.0.1"
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 """The exit statuses of shells for these."""
+SIGNALLED: Final = 128
+"""An exit status above it means that a signal ended the command."""
 _TYPED: Final = ("SIGINT", "SIGQUIT")
 """The terminal sends these to the whole foreground group, so the command has them already."""
 _SENT: Final = ("SIGTERM", "SIGHUP")
@@ -65,7 +67,7 @@ def run(words: Sequence[str], variables: Mapping[str, str]) -> int:
         process = subprocess.Popen([program or words[0], *words[1:]], env=dict(variables))
         relay.attach(process)
         status = process.wait()
-    return 128 - status if status < 0 else status
+    return SIGNALLED - status if status < 0 else status
 
 
 class _Relay:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ SERVICE: Final = "sagemaker"
 _CONNECT_S: Final = 60.0
 _READ_S: Final = 900.0
 """The client has a limit of its own, and closes its connection then."""
+_POOL: Final = 50
 _CHUNK: Final = 16 << 10
 _JSON: Final = "application/x-amz-json-1.1"
 
@@ -75,11 +77,15 @@ class Upstream:
         with self._lock:
             if region not in self._places:
                 url = self._aws.in_region(region).endpoint(SERVICE)
-                verify: Any = network.ca_bundle(self._aws.session)
-                timeout: Any = (_CONNECT_S, _READ_S)
-                http = URLLib3Session(
-                    verify=verify, proxies=get_environ_proxies(url), timeout=timeout
-                )
+                options: dict[str, Any] = {
+                    "verify": network.ca_bundle(self._aws.session),
+                    "proxies": get_environ_proxies(url),
+                    "timeout": (_CONNECT_S, _READ_S),
+                    "max_pool_connections": _POOL,
+                    # As in botocore, which sends head and body one after the other.
+                    "socket_options": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+                }
+                http = URLLib3Session(**options)
                 self._places[region] = _Place(url, http)
             return self._places[region]
 
