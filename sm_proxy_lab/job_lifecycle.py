@@ -67,7 +67,7 @@ class JobLifecycle:
         self._cidrs = cidrs
         self._stopping = False
         self._over = False
-        self._deadline = time.monotonic() + job.max_runtime_s
+        self._deadline = 0.0  # set when the containers start
         self.nodes: list[Node] = []
 
     async def move_to(self, status: str) -> None:
@@ -159,6 +159,7 @@ class JobLifecycle:
         if self._stopping:
             return
         self.nodes = nodes
+        self._deadline = time.monotonic() + self._job.max_runtime_s
         await self._machines.start(self._job, self._image, nodes)
         await self._move("Training")
 

@@ -246,10 +246,11 @@ if [ "$SM_CURRENT_HOST" != algo-1 ]; then
     exit 0
 fi
 python3 -c 'import socket, time
-for _ in range(600):
+left = ["algo-1", "algo-2"]
+while left:
     try:
-        socket.create_connection(("algo-2", 22), 1).close()
-        break
+        socket.create_connection((left[0], 22), 1).close()
+        del left[0]
     except OSError:
         time.sleep(0.1)'
 {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,8 +42,8 @@ def _steps_to(status: str) -> list[str]:
     return machines.steps
 
 
-def _lifecycle(machines: _Machines) -> job_lifecycle.JobLifecycle:
-    job = TrainingRequest("j", "us-east-1", {})
+def _lifecycle(machines: _Machines, **request: Any) -> job_lifecycle.JobLifecycle:
+    job = TrainingRequest("j", "us-east-1", request)
     image = ImageConfig(is_own=True)
     return job_lifecycle.JobLifecycle(machines, job, image, [None])  # type: ignore[arg-type]
 
@@ -95,3 +97,38 @@ def test_a_job_that_is_stopped_while_it_starts_gets_no_containers() -> None:
         return machines.steps
 
     assert asyncio.run(steps()) == ["Pending", "Downloading", "Stopped"]
+
+
+class _RunningMachines(_Machines):
+    """Makes one container, which runs until it is stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.node: Any = SimpleNamespace(
+            host="algo-1", root=folder, cable=SimpleNamespace(address="10.0.0.1"), status=None
+        )
+        self.graces: list[float] = []
+
+    async def prepare(self, *_: object) -> list[Node]:
+        return [self.node]
+
+    async def start(self, *_: object) -> None:
+        self.node.status = asyncio.create_task(asyncio.sleep(3600, 0))
+
+    async def stop(self, nodes: list[Node], grace: float) -> None:
+        assert nodes == [self.node]
+        self.graces.append(grace)
+        self.node.status.cancel()
+
+
+def test_max_runtime_stops_the_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = _RunningMachines(tmp_path)
+    monkeypatch.setattr(job_lifecycle, "stop", machines.stop)
+    limit = {"MaxRuntimeInSeconds": 0}
+
+    async def run() -> None:
+        await _lifecycle(machines, StoppingCondition=limit).run()
+
+    asyncio.run(run())
+    assert machines.steps == [*_TRAINING, "Stopping", "Uploading", "MaxRuntimeExceeded"]
+    assert machines.graces == [120]
