@@ -179,7 +179,7 @@ def test_a_processing_job_without_arguments_runs_the_cmd(operation: Operation) -
 
 @pytest.mark.parametrize(
     "words",
-    [["python", "x" * 257], ["python", *map(str, range(100))], ["sh", "-c", "a\nb"], ["a\u2028b"]],
+    [["python", "x" * 257], ["python", *map(str, range(99))], ["sh", "-c", "a\nb"], ["a\u2028b"]],
 )
 def test_a_long_command_goes_into_a_file_of_the_channel(words: list[str]) -> None:
     made = make(training(), entrypoint=tuple(words))
@@ -427,7 +427,14 @@ def inputs_named(*names: str) -> list[dict[str, Any]]:
 NUMBERS = list(map(str, range(100)))
 ISOLATED = {"EnableNetworkIsolation": True}
 PRIVATE = {"TrainingImageConfig": {"TrainingRepositoryAccessMode": "Vpc"}}
-RSA = "ssh-rsa " + base64.b64encode(b"\0\0\0\x07ssh-rsa" + bytes(480)).decode()
+
+
+def rsa_key(length: int) -> str:
+    """A public key of that many characters: 8 and a multiple of 4."""
+    blob = b"\0\0\0\x07ssh-rsa".ljust((length - 8) // 4 * 3, b"x")
+    return f"ssh-rsa {base64.b64encode(blob).decode()}"
+
+
 REFUSALS: list[tuple[dict[str, Any], Ssh, str, str]] = [
     (training(ServerlessJobConfig={"JobType": "FineTuning"}), SSH, "serverless", "ResourceConfig"),
     (training(AlgorithmSpecification={}), SSH, "unsupported", "TrainingImage"),
@@ -450,9 +457,9 @@ REFUSALS: list[tuple[dict[str, Any], Ssh, str, str]] = [
     ),
     (training(InputDataConfig=channels_named("sm_proxy")), SSH, "unsupported", "another name"),
     (processing(ProcessingInputs=inputs_named("sm_proxy")), SSH, "unsupported", "another name"),
-    (training(Environment=dict.fromkeys(NUMBERS, "")), SSH, "request-limit", "Environment"),
-    (training(), Ssh(keys=(RSA,)), "request-limit", "ed25519"),
-    (processing(), Ssh(keys=(RSA,)), "request-limit", "ed25519"),
+    (training(Environment=dict.fromkeys(NUMBERS[:98], "")), SSH, "request-limit", "Environment"),
+    (training(), Ssh(keys=(rsa_key(516),)), "request-limit", "ed25519"),
+    (processing(), Ssh(keys=(rsa_key(260),)), "request-limit", "ed25519"),
     (training(), Ssh(keys=("not a key",)), "usage", ".pub"),
     (training(), Ssh(keys=()), "no-identity", "sm-proxy setup"),
     (training(), replace(SSH, subnets=tuple(NUMBERS[:17])), "request-limit", "16"),
@@ -501,6 +508,11 @@ def test_a_named_entry_point_makes_up_for_an_image_in_a_private_registry() -> No
 def test_the_twentieth_channel_and_the_hundredth_variable_are_accepted() -> None:
     make(training(InputDataConfig=channels_named(*NUMBERS[:19])))
     make(training(Environment=dict.fromkeys(NUMBERS[:97], "")))
+
+
+def test_the_longest_key_that_a_variable_takes_is_accepted() -> None:
+    make(training(), Ssh(keys=(rsa_key(512),)))
+    make(processing(), Ssh(keys=(rsa_key(256),)))
 
 
 def test_a_request_has_ssh_once_it_starts_our_script() -> None:
