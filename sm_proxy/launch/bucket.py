@@ -27,7 +27,10 @@ _BUCKET: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/|$)")
 _OTHER_ROOT: Final = (
     "Name a folder that the job's role may read: SM_PROXY_LAUNCH_S3=s3://BUCKET/FOLDER."
 )
-_UNCHECKED: Final = "Not checked: whether the job's role may read our files in S3"
+_UNCHECKED: Final = (
+    "Not checked: whether the job's role may read our files in S3"
+    " (iam:SimulatePrincipalPolicy does not answer)"
+)
 
 
 @dataclass(frozen=True)

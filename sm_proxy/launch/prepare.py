@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -81,6 +82,19 @@ class _Findings:
         if not self.sure:
             raise SmProxyError(reason.code, reason.message, f"{reason.hint} {_ANYWAY}".lstrip())
         self.notes.append(f"ssh may not reach the job: {reason.text}")
+
+    @contextlib.contextmanager
+    def checking(self, what: str) -> Iterator[None]:
+        """Note that something could not be checked, if AWS refuses a call for it."""
+        try:
+            yield
+        except ServiceError as error:
+            self.notes.append(f"Not checked: {what} ({error.action}: {error.error})")
+        except SmProxyError as error:
+            if error.code != "access-denied":
+                raise
+            denied = error.message.partition(": ")[0]  # without the service's own words
+            self.notes.append(f"Not checked: {what} ({denied})")
 
 
 def prepare(
@@ -269,19 +283,16 @@ def _check_network(
     path = shapes.of(operation).VPC
     network = value_at(made.request, path)
     place = Place(tuple(network["Subnets"]), tuple(network["SecurityGroupIds"]))
-    for doubt in vpc.doubts(aws, place, bastion, _ports(made.request.get("Environment"))):
-        found.doubt(doubt)
+    with found.checking("whether the bastion reaches the job"):
+        for doubt in vpc.doubts(aws, place, bastion, _ports(made.request.get("Environment"))):
+            found.doubt(doubt)
     if value_at(request, path):
         return
-    if not vpc.has_way_to_s3(aws, place.subnets):
-        found.doubt(
-            SmProxyError(
-                "no-vpc",
-                f"the subnets {', '.join(place.subnets)} have no route to S3, where the job's data"
-                " and our files are",
-                "Add a NAT gateway or an S3 gateway endpoint, or name other --subnets.",
-            )
-        )
+    with found.checking("whether the job reaches S3"):
+        if not vpc.has_way_to_s3(aws, place.subnets):
+            what = f"the subnets {', '.join(place.subnets)} have no route to S3"
+            hint = "Add a NAT gateway or an S3 gateway endpoint, or name other --subnets."
+            found.doubt(SmProxyError("no-vpc", f"{what}, where data and our files are", hint))
     _check_role(aws, str(request.get("RoleArn", "")), found)
 
 
@@ -294,8 +305,9 @@ def _check_role(aws: Caller, role: str, found: _Findings) -> None:
     missing = permissions.denied(aws, role, permissions.IN_A_VPC)
     if missing is None:
         found.notes.append(
-            "Not checked: whether the job's role may attach network interfaces"
-            f" ({permissions.IN_A_VPC[0]}, ...), as a job in a VPC must"
+            "Not checked: whether the job's role may attach network interfaces, as a job in a VPC"
+            f" must: {permissions.IN_A_VPC[0]} and others (iam:SimulatePrincipalPolicy does not"
+            " answer)"
         )
     elif missing:
         raise SmProxyError(

@@ -67,7 +67,12 @@ def of_bastion(aws: Caller, bastion: str | None, ports: Sequence[int]) -> Place:
 
 def _subnets(aws: Caller, vpc_id: str, hosts: list[dict[str, Any]]) -> tuple[str, ...]:
     near = sorted({str(item["SubnetId"]) for item in hosts})[:_SUBNETS_LIMIT]
-    if has_way_to_s3(aws, near):
+    try:
+        if has_way_to_s3(aws, near):
+            return tuple(near)
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
         return tuple(near)
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
     answer = aws.call("ec2", "DescribeSubnets", Filters=filters).get("Subnets", [])
@@ -105,7 +110,7 @@ def _admitting(
 def doubts(
     aws: Caller, place: Place, bastion: str | None, ports: Sequence[int]
 ) -> list[SmProxyError]:
-    """Reasons why ssh would not reach a job there. What we may not look at is no reason.
+    """Reasons why ssh would not reach a job there.
 
     Args:
         aws: for the calls.
@@ -114,7 +119,8 @@ def doubts(
         ports: on which the job's SSH server may listen; one of them must be open.
 
     Raises:
-        SmProxyError: `no-vpc`, there are no such subnets; or AWS cannot be called.
+        SmProxyError: `no-vpc`, there are no such subnets; or AWS refuses or fails a call.
+        ServiceError: likewise.
     """
     try:
         subnets = describe_subnets(aws, place.subnets)
@@ -124,11 +130,7 @@ def doubts(
             return []
         groups = {*place.security_groups, *_groups(hosts[0])}
         rules = _by_id(aws.call("ec2", "DescribeSecurityGroups", GroupIds=sorted(groups)))
-    except ServiceError:
-        return []
     except SmProxyError as error:
-        if error.code == "access-denied":
-            return []
         if error.code in {"no-bastion", "bastion-offline", "agent-too-old"}:
             return [error]
         raise
@@ -174,20 +176,17 @@ def _closed_ways(
 
 
 def has_way_to_s3(aws: Caller, subnet_ids: Sequence[str]) -> bool:
-    """Whether S3 can be reached from each of the subnets; True if we may not look.
+    """Whether S3 can be reached from each of the subnets.
 
     The containers of a job in a VPC have no public address: an internet gateway does not serve
     them.
+
+    Raises:
+        SmProxyError: AWS refuses or fails a call.
+        ServiceError: likewise.
     """
-    try:
-        vpc_id = describe_subnets(aws, subnet_ids).vpc_id
-        return set(_reaching_s3(aws, vpc_id, subnet_ids)) == set(subnet_ids)
-    except ServiceError:
-        return True
-    except SmProxyError as error:
-        if error.code == "access-denied":
-            return True
-        raise
+    vpc_id = describe_subnets(aws, subnet_ids).vpc_id
+    return set(_reaching_s3(aws, vpc_id, subnet_ids)) == set(subnet_ids)
 
 
 def _reaching_s3(aws: Caller, vpc_id: str, subnet_ids: Sequence[str]) -> list[str]:

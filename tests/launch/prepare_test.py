@@ -258,10 +258,25 @@ def test_image_and_wheels_fit_the_instances(
 
 
 def test_what_could_not_be_checked_is_a_note() -> None:
-    found = prepared(
-        Cloud(SimulatePrincipalPolicy=DENIED, DescribeRouteTables=DENIED), VpcConfig=None
+    denied = {
+        name: SmProxyError("access-denied", f"ec2:{name} is denied: User x may not", "Allow it.")
+        for name in ("DescribeRouteTables", "DescribeSecurityGroups")
+    }
+    ssh = Ssh(keys=SSH.keys, subnets=("subnet-2",), security_groups=("sg-job",))
+    aws = Cloud(None, **denied, SimulatePrincipalPolicy=DENIED)
+    found = prepared(aws, VpcConfig=None, ssh=ssh)
+    assert found.notes[:2] == (
+        "Not checked: whether the bastion reaches the job (ec2:DescribeSecurityGroups is denied)",
+        "Not checked: whether the job reaches S3 (ec2:DescribeRouteTables is denied)",
     )
-    assert [note.partition(":")[0] for note in found.notes] == ["Not checked", "Not checked"]
+    assert "attach network interfaces" in found.notes[2]
+    assert "read our files in S3" in found.notes[3]
+
+
+def test_a_group_that_ec2_does_not_know_is_not_checked() -> None:
+    unknown = ServiceError("InvalidGroup.NotFound", "sg-job", "ec2:DescribeSecurityGroups")
+    (note,) = prepared(Cloud(DescribeSecurityGroups=unknown)).notes
+    assert note.endswith("(ec2:DescribeSecurityGroups: InvalidGroup.NotFound)")
 
 
 def test_an_unreadable_image_does_not_matter_if_the_command_is_known() -> None:

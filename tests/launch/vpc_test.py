@@ -188,13 +188,6 @@ def test_a_missing_bastion_is_a_doubt(changes: dict[str, Any], code: str) -> Non
     assert found.code == code
 
 
-@pytest.mark.parametrize(
-    "operation", ["DescribeSubnets", "DescribeInstances", "DescribeSecurityGroups"]
-)
-def test_what_we_may_not_look_at_is_no_doubt(operation: str) -> None:
-    assert vpc.doubts(aws_with(**{operation: DENIED}), PLACE, None, (2222,)) == []
-
-
 def test_subnets_that_are_gone_are_refused() -> None:
     gone = ServiceError("InvalidSubnetID.NotFound", "subnet-job", "ec2:DescribeSubnets")
     with pytest.raises(SmProxyError) as caught:
@@ -241,5 +234,6 @@ def test_a_way_to_s3(
     assert vpc.has_way_to_s3(aws, ("subnet-job",)) is reaches
 
 
-def test_a_way_to_s3_that_we_may_not_look_for_is_assumed() -> None:
-    assert vpc.has_way_to_s3(aws_with(DescribeRouteTables=DENIED), ("subnet-job",))
+def test_the_bastions_subnet_is_taken_if_we_may_not_look_for_a_way_to_s3() -> None:
+    aws = aws_with(DescribeRouteTables=DENIED)
+    assert vpc.of_bastion(aws, None, (2222,)).subnets == ("subnet-1",)
