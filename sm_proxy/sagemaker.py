@@ -25,7 +25,8 @@ from sm_proxy import settings as settings_of
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.identity import identities
-from sm_proxy.launch import caller, channel, prepare, sdk
+from sm_proxy.jobs import hostname
+from sm_proxy.launch import caller, channel, prepare, sdk, shapes
 from sm_proxy.launch.request import Ssh
 from sm_proxy.launch.shapes import Operation
 from sm_proxy.local import output, private_files
@@ -138,9 +139,12 @@ class _Switch:
                 channel.upload(aws, prepared.made.channel, output.status)
         return prepared.made.request
 
-    def created(self, name: str) -> None:
+    def created(self, operation: Operation, name: str) -> None:
         """Tell how to enter the job."""
-        output.status(f"when the job runs, enter it with: ssh {self.settings.prefix}{name}")
+        kind = shapes.of(operation).KIND
+        known = None if kind == "training" else kind
+        target = hostname.compose(self.settings.prefix, name, kind=known)
+        output.status(f"when the job runs, enter it with: ssh {target.host}")
 
     def unseen(self, method: str) -> None:
         """Tell that the job, if there is one, has no ssh."""

@@ -29,7 +29,7 @@ class Switch(Protocol):
     def change(self, operation: Operation, request: dict[str, Any], session: Any) -> dict[str, Any]:
         """The request to send instead; `session` is the boto3 session of the object."""
 
-    def created(self, name: str) -> None:
+    def created(self, operation: Operation, name: str) -> None:
         """The service has accepted the job of this name."""
 
     def unseen(self, method: str) -> None:
@@ -174,7 +174,7 @@ def _before(params: dict[str, Any], model: Any, **_: Any) -> None:
 def _after(http_response: Any, model: Any, **_: Any) -> None:
     running = _RUNNING.get()
     if running and model.name == running.operation and http_response.status_code < _ACCEPTED:
-        running.switch.created(running.names[-1])
+        running.switch.created(running.operation, running.names[-1])
 
 
 def _kind_of(obj: Any) -> tuple[_Kind, type]:

@@ -137,7 +137,8 @@ class Switch:
         self.seen.append(operation)
         return {**request, "Environment": {"SSH": self.value}}
 
-    def created(self, name: str) -> None:
+    def created(self, operation: str, name: str) -> None:
+        assert self.seen[-1] == operation
         self.told.append(f"created {name}")
 
     def unseen(self, method: str) -> None:
