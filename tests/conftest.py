@@ -44,7 +44,10 @@ settings.register_profile(
 
 settings.load_profile("soak" if SOAK else "quick")
 
-_OWN = {"lab", "e2e", "container", "ssm"}
+collect_ignore = [] if "SM_PROXY_SDK2" in os.environ else ["sdk"]
+"""The tests of the SDKs need them: see `script/test sdk`."""
+
+_OWN = {"lab", "e2e", "container", "ssm", "sdk"}
 """Suites with fixtures of their own. The lab keeps unpacked programs in the user's cache."""
 _SUITES: Final = ("e2e", "lab", "container", "client")
 """In the order in which they start."""

@@ -1,0 +1,2 @@
+def message():
+    return "no data in this folder"
