@@ -83,7 +83,9 @@ def _subnets(aws: Caller, vpc_id: str, hosts: list[dict[str, Any]]) -> tuple[str
 def _admitting(
     rules: dict[str, dict[str, Any]], hosts: list[dict[str, Any]], ports: Sequence[int], vpc: str
 ) -> str:
-    """The only security group that lets the bastion in, or the only one that names it.
+    """The only security group that lets the bastion in, or the only one that names its group.
+
+    The bastion's own group, which often lets its members reach each other, comes after others.
 
     Raises:
         SmProxyError: `no-vpc`, there is none, or several.
@@ -98,7 +100,8 @@ def _admitting(
         )
 
     named = [group for group in sorted(rules) if admits(group, "")]
-    found = named or [group for group in sorted(rules) if admits(group, address)]
+    made_for_jobs = [group for group in named if group not in ours]
+    found = made_for_jobs or named or [name for name in sorted(rules) if admits(name, address)]
     if len(found) == 1:
         return found[0]
     wanted = f"TCP port {' or '.join(map(str, ports))} from {host['InstanceId']}"

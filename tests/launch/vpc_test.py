@@ -90,6 +90,14 @@ def test_a_group_that_names_the_bastions_group_wins_over_one_that_admits_everybo
     assert vpc.of_bastion(aws, None, (2222,)).security_groups == ("sg-all",)
 
 
+def test_the_bastions_own_group_is_taken_if_no_other_names_it() -> None:
+    members = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "sg-bastion"}]}
+    aws = aws_with(DescribeSecurityGroups=groups(sg_bastion=[members], sg_job=[from_bastion()]))
+    assert vpc.of_bastion(aws, None, (2222,)).security_groups == ("sg-job",)
+    aws = aws_with(DescribeSecurityGroups=groups(sg_bastion=[members], sg_job=[]))
+    assert vpc.of_bastion(aws, None, (2222,)).security_groups == ("sg-bastion",)
+
+
 def test_the_subnets_of_all_bastions_of_one_vpc_are_taken() -> None:
     aws = aws_with(DescribeInstances=hosts("vpc-1", "vpc-1"))
     assert vpc.of_bastion(aws, None, (2222,)).subnets == ("subnet-1", "subnet-2")
