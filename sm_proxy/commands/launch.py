@@ -58,6 +58,7 @@ class _FileOrCommand(argparse.Action):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`launch [options] FILE` or `launch [options] -- CMD...`."""
+    parser.usage = "%(prog)s [options] FILE\n       %(prog)s [options] -- CMD..."
     launch_options.add_arguments(parser)
     launch_options.add_size(parser)
     parser.add_argument("--name", help="of the job, instead of the name in FILE")
