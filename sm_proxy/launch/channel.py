@@ -33,6 +33,7 @@ WHEELS: Final = "wheels"
 """The folder with an SSH server in Python, for images that have none (launch/wheels.py)."""
 
 _ROOT: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/((?:[A-Za-z0-9._=-]+/)*)")
+_ANOTHER_PLACE: Final = "name another folder for our files: SM_PROXY_LAUNCH_S3=s3://BUCKET/FOLDER"
 _UPLOADS_AT_ONCE: Final = 4
 
 
@@ -152,6 +153,11 @@ def _put(aws: Caller, bucket: str, key: str, content: bytes) -> None:
         aws.call("s3", "PutObject", Bucket=bucket, Key=key, Body=content, ChecksumSHA256=checksum)
     except ServiceError as error:
         raise _failure(error, bucket) from None
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
+        hint = f"{error.hint} Or {_ANOTHER_PLACE}.".lstrip()
+        raise SmProxyError(error.code, error.message, hint) from None
 
 
 def _failure(error: ServiceError, bucket: str) -> SmProxyError:
@@ -160,5 +166,5 @@ def _failure(error: ServiceError, bucket: str) -> SmProxyError:
     return SmProxyError(
         "bucket-unreadable",
         f"there is no bucket {bucket}",
-        "Name a bucket that exists, in the job's region.",
+        "Name a bucket that exists, in the job's region: SM_PROXY_LAUNCH_S3=s3://BUCKET/FOLDER.",
     )

@@ -138,6 +138,8 @@ def test_a_failed_upload_says_why(operation: str, error: Exception, code: str) -
     with pytest.raises(SmProxyError) as caught:
         channel.upload(Bucket(**{operation: error}), CHANNEL, said)
     assert caught.value.code == code
+    another_place_helps = code in {"access-denied", "bucket-unreadable"}
+    assert ("SM_PROXY_LAUNCH_S3=" in caught.value.hint) is another_place_helps
 
 
 @pytest.mark.parametrize("run", [["sh"], ["bash"], ["busybox", "sh"]], ids=lambda run: run[0])
