@@ -144,7 +144,7 @@ def create(
 
 
 def _in_hours(seconds: int) -> str:
-    return f"{seconds / 3600:.3g} h"
+    return f"{seconds / 3600:.3g} h" if seconds >= 3600 else f"{seconds / 60:.3g} min"
 
 
 def _short(change: Change) -> str:

@@ -51,7 +51,7 @@ def operation_of(kind: Kind) -> Operation:
             return operation
     raise SmProxyError(
         "unsupported",
-        f"the container of a {kinds.of(kind).NOUN} runs a model's image as it is: it cannot be"
+        f"the container of this {kinds.of(kind).NOUN} runs a model's image as it is: it cannot be"
         " relaunched with ssh",
         "Put our entrypoint into that image: sm-proxy container init.",
     )

@@ -37,4 +37,5 @@ def outlook(description: Mapping[str, Any], request: Mapping[str, Any]) -> str:
     ]
     if not other:
         return "it starts in seconds, on the warm pool that the old job has left"
-    return f"it cannot use the warm pool that the old job has left: {', '.join(other)} changes"
+    named = ", ".join(other)
+    return f"it cannot use the warm pool that the old job has left: it differs in {named}"

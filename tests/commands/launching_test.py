@@ -37,7 +37,7 @@ def test_the_summary_is_short_and_shows_each_value_once() -> None:
                 "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
                 "ResourceConfig": {"KeepAlivePeriodInSeconds": 1800},
             },
-            "price unknown, for 24 h at most, and its warm pool for 0.5 h more",
+            "price unknown, for 24 h at most, and its warm pool for 30 min more",
         ),
     ],
 )

@@ -32,7 +32,7 @@ def test_a_job_that_matches_starts_in_seconds() -> None:
 )
 def test_what_keeps_a_job_from_the_warm_pool_is_named(change: dict[str, Any], name: str) -> None:
     assert warm_pool.outlook(OLD, {**SAME, **change}) == (
-        f"it cannot use the warm pool that the old job has left: {name} changes"
+        f"it cannot use the warm pool that the old job has left: it differs in {name}"
     )
 
 
