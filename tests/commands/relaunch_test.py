@@ -219,6 +219,20 @@ def test_a_job_whose_name_begins_with_the_prefix_is_found(used: list[FakeAws]) -
     assert cli.main(["relaunch", "sm-odd", "--name", NAME]) == 0
 
 
+@pytest.mark.parametrize("typed", ["latest", "sm-latest", "my", "sm-my"])
+def test_a_part_of_a_name_means_the_newest_failed_job(
+    typed: str, used: list[FakeAws], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        {"TrainingJobName": "my-new", "TrainingJobStatus": "InProgress"},
+        {"TrainingJobName": JOB, "TrainingJobStatus": "Failed"},
+        {"TrainingJobName": "my-old", "TrainingJobStatus": "Failed"},
+    ]
+    used[0] = account(None, ListTrainingJobs={"TrainingJobSummaries": lines})
+    assert cli.main(["relaunch", typed, "--name", NAME]) == 0
+    assert f"is {JOB}, the newest of 2 failed" in capsys.readouterr().err
+
+
 def test_the_name_must_not_lead_to_another_account(
     tmp_path: Path, used: list[FakeAws], capsys: pytest.CaptureFixture[str]
 ) -> None:
