@@ -52,7 +52,7 @@ def test_another_failure_is_passed_on() -> None:
 
 @pytest.mark.parametrize("kind", ["transform", "endpoint"])
 def test_a_kind_that_runs_a_model_is_refused(kind: str) -> None:
-    with pytest.raises(SmProxyError, match=f"of an? .*{kind}.* cannot be relaunched") as caught:
+    with pytest.raises(SmProxyError, match=f"of this {kind}.* cannot be relaunched") as caught:
         old_job.operation_of(kind)
     assert (caught.value.code, "container init" in caught.value.hint) == ("unsupported", True)
 
