@@ -24,7 +24,8 @@ _REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 _PYTHON = "/usr/bin/python3"
 _SERVERS = "/usr/sbin/sshd /usr/sbin/dropbear"
 _NEEDED = ("asyncssh", "cryptography", "_cffi_backend", "typing_extensions")
-_FAIL = 'echo "it failed as $(id -u)"; exit 3'
+_FAIL = 'echo "it failed as $(id -u)"; exit 3 # ' + 300 * "x"
+"""Longer than a word of a request may be: the channel has to bring it."""
 _CREATE = """
 like = describe(os.environ["SM_PROXY_LAB_JOB"])
 s3 = client("s3")
@@ -105,6 +106,9 @@ def test_an_image_without_sshd_and_a_user_without_a_name(lab: Lab, tmp_path: Pat
     assert lab.ok(login[1], 'id -u; echo "$SM_PROXY_PORT"') == b"12345\n2222\n"
     log = lab.python("answer = log('bare-again/')")
     assert "it failed as 12345" in log
+    asked = lab.python("answer = describe('bare-again')['AlgorithmSpecification']")
+    folder = "/opt/ml/input/data/sm_proxy"
+    assert asked["ContainerArguments"] == ["--argv-file", f"{folder}/argv"]
     marker = next(json.loads(line) for line in log if "sm_proxy_marker" in line)
     assert "python" in marker["features"]
     assert marker["problems"] == []
