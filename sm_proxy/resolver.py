@@ -257,6 +257,7 @@ class _Search:
             source=found.source,
             vpc_id=subnets.vpc_id,
             stream=stream,
+            problems=found.problems,
         )
 
     def _refuse_if_masked(self, job: Job, found: LogAddress, subnets: Subnets) -> None:

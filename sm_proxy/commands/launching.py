@@ -140,6 +140,8 @@ def create(
                 )
         except SmProxyError as error:
             return Result(data, exit_status=1, failure=_with_next_step(error, host))
+    for problem in found.problems:
+        output.status(f"{host}: {printable(problem)}")
     return Result(data, _ssh_command(found, settings))
 
 

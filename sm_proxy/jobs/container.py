@@ -25,6 +25,7 @@ class Container:
         source: the log format of the address: see `log_formats.Source`.
         vpc_id: its VPC.
         stream: the log stream with the address; empty if unknown.
+        problems: what does not work in it, in its own words.
         cached: True if it comes from the cache; False if its log was just read.
     """
 
@@ -40,12 +41,13 @@ class Container:
     source: str
     vpc_id: str
     stream: str = ""
+    problems: tuple[str, ...] = ()
     cached: bool = False
 
     def as_data(self) -> dict[str, Any]:
         """The `resolve` command's data."""
         data = asdict(self)
-        del data["host"], data["stream"]
+        del data["host"], data["stream"], data["problems"]
         return {**data, "host_keys": list(self.host_keys)}
 
     @property

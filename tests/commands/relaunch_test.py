@@ -44,13 +44,13 @@ def used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[FakeAws]:
     return accounts
 
 
-def reaching(monkeypatch: pytest.MonkeyPatch, end: str | BaseException) -> None:
-    """Let the wait end in a container with this user, or in an error."""
+def reaching(monkeypatch: pytest.MonkeyPatch, end: str | BaseException, *problems: str) -> None:
+    """Let the wait end in a container with this user and these problems, or in an error."""
 
     def wait(target: Target, *_: Any) -> Any:
         if isinstance(end, BaseException):
             raise end
-        return container(host=target.host, job=target.job, user=end)
+        return container(host=target.host, job=target.job, user=end, problems=problems)
 
     monkeypatch.setattr(trial, "wait_until_answering", wait)
 
@@ -90,6 +90,16 @@ def test_another_user_is_in_the_ssh_command(
     reaching(monkeypatch, "ubuntu")
     assert cli.main(COMMAND) == 0
     assert capsys.readouterr().out == f"ssh ubuntu@sm-{NAME}\n"
+
+
+def test_problems_of_the_container_are_shown_before_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reaching(monkeypatch, "nobody", "sessions cannot \x1b[1mrun")
+    assert cli.main(COMMAND) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"ssh nobody@sm-{NAME}\n"
+    assert shown.err.splitlines()[-1] == f"sm-proxy: sm-{NAME}: sessions cannot \ufffd[1mrun"
 
 
 def test_a_dry_run_prints_the_changes_and_makes_none(
