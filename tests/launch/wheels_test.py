@@ -184,7 +184,11 @@ def installed_pythons() -> Iterator[str]:
 def test_the_real_wheels_work_in_every_python_of_this_machine(tmp_path: Path) -> None:
     folder = tmp_path / "wheels"
     folder.mkdir()
-    for name, content in wheels.for_architecture("x86_64").items():
+    try:
+        files = wheels.for_architecture("x86_64")
+    except SmProxyError as error:
+        pytest.skip(f"needs a package index: {error.text}")
+    for name, content in files.items():
         (folder / name).write_bytes(content)
     script = container_files.folder() / "unpack_wheels.py"
     found = list(installed_pythons())
