@@ -2,6 +2,7 @@
 
 The channel lies in a bucket that the job uses already, so that no policy has to change: where its
 code is, else where it writes, else where its data is. Data may be in a bucket of somebody else.
+Last comes the bucket that the SageMaker SDKs make for an account, if it exists.
 """
 
 from __future__ import annotations
@@ -66,11 +67,8 @@ def choose(
     if ours := _present(operation, request):
         return Root(ours)
     names = list(dict.fromkeys(_buckets(operation, request)))
-    if not names:
-        what = "the request names no bucket, so there is no place for our files"
-        raise SmProxyError("bucket-unreadable", what, _OTHER_ROOT)
     unreadable: dict[str, tuple[str, ...]] = {}
-    for name in names:
+    for name in (*names, f"sagemaker-{aws.region}-{_account(role)}"):
         url = f"s3://{name}/{PREFIX}"
         if not _is_ours(aws, name, role):
             continue
@@ -78,8 +76,11 @@ def choose(
         if not missing:
             return Root(url, _UNCHECKED if missing is None else "")
         unreadable[url] = missing
-    if not unreadable:
+    if not unreadable and names:
         return Root(f"s3://{names[0]}/{PREFIX}", _UNCHECKED)
+    if not unreadable:
+        what = "the request names no bucket, so there is no place for our files"
+        raise SmProxyError("bucket-unreadable", what, _OTHER_ROOT)
     url, missing = next(iter(unreadable.items()))
     raise SmProxyError(
         "bucket-unreadable",
@@ -129,9 +130,12 @@ def _denied(aws: Caller, role: str, url: str) -> tuple[str, ...] | None:
 
 def _is_ours(aws: Caller, bucket: str, role: str) -> bool:
     """Whether a bucket is in this region and of the role's account, as far as we may see."""
-    account = role.split(":")[4] if role.count(":") >= 5 else ""
-    owner = {"ExpectedBucketOwner": account} if account else {}
+    owner = {"ExpectedBucketOwner": _account(role)} if _account(role) else {}
     return _region(aws, bucket, **owner) in {"", aws.region}
+
+
+def _account(role: str) -> str:
+    return role.split(":")[4] if role.count(":") >= 5 else ""
 
 
 def _region(aws: Caller, bucket: str, **owner: str) -> str | None:

@@ -119,9 +119,18 @@ def test_a_role_that_may_read_none_of_them_is_refused() -> None:
     assert "SM_PROXY_LAUNCH_S3=" in caught.value.hint
 
 
+def test_the_sdks_bucket_is_the_last_choice() -> None:
+    default = "sagemaker-eu-west-1-111122223333"
+    aws = aws_with(head=exist(default))
+    found = bucket.choose(aws, "CreateProcessingJob", {"RoleArn": ROLE})
+    assert found == bucket.Root(f"s3://{default}/sm-proxy/channel")
+    aws = aws_with(allows("submitted", "code", "output", "data"))
+    assert bucket.choose(aws, "CreateTrainingJob", training()) == found
+
+
 def test_a_request_without_a_bucket_is_refused() -> None:
     with pytest.raises(SmProxyError) as caught:
-        bucket.choose(FakeAws(), "CreateProcessingJob", {"RoleArn": ROLE})
+        bucket.choose(aws_with(head=exist()), "CreateProcessingJob", {"RoleArn": ROLE})
     assert caught.value.code == "bucket-unreadable"
     assert "SM_PROXY_LAUNCH_S3=" in caught.value.hint
 

@@ -324,7 +324,12 @@ REFUSED: dict[str, Case] = {
         "--entrypoint",
     ),
     "no VPC": ({"DescribeInstances": NO_BASTION}, {"VpcConfig": None}, "no-vpc", "--subnets"),
-    "no bucket": ({}, {"OutputDataConfig": None}, "bucket-unreadable", "SM_PROXY_LAUNCH_S3"),
+    "no bucket": (
+        {"HeadBucket": DENIED},
+        {"OutputDataConfig": None},
+        "bucket-unreadable",
+        "SM_PROXY_LAUNCH_S3",
+    ),
     "unreadable bucket": (
         {"SimulatePrincipalPolicy": simulates("s3:GetObject")},
         {},
