@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -79,40 +78,18 @@ class ControlClient:
         """Append `count` lines as an ordinary training run writes them."""
         self._request("POST", "filler", _where(group, stream, region) | {"count": count})
 
-    def put_image(
-        self,
-        uri: str,
-        config: dict[str, Any],
-        *,
-        history: Sequence[str] = (),
-        architecture: str = "amd64",
-        form: str = "docker",
-        index: bool = False,
-        at: float | None = None,
-    ) -> str:
+    def put_image(self, uri: str, config: dict[str, Any], **options: Any) -> str:
         """Register an image in ECR, in any account and region; return its digest.
 
         Args:
             uri: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG`.
             config: the image's settings: Entrypoint, Cmd, Env, User, WorkingDir, Labels, ...
-            history: the commands of the Dockerfile.
-            architecture: `amd64` or `arm64`.
-            form: `docker` or `oci`: the media types of its manifests.
-            index: let the tag name an index of several platforms.
-            at: when it was pushed, in seconds of the epoch; now if None.
+            **options: `history`, `architecture`, `form`, `index` and `at` of `ecr.images.push`.
 
         Raises:
-            ControlError: `uri` is not an image in ECR with a tag.
+            ControlError: `uri` is not an image in ECR with a tag, or there is no such option.
         """
-        body = {
-            "uri": uri,
-            "config": config,
-            "history": list(history),
-            "architecture": architecture,
-            "form": form,
-            "index": index,
-            "at": at,
-        }
+        body = {"uri": uri, "config": config, **options}
         return str(self._request("PUT", "images", body)["digest"])
 
     def image(self, uri: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def test_faults_can_be_changed_or_replaced(lab: Lab) -> None:
     assert lab.control.faults() == document | {"deny": []}
     documents: list[dict[str, Any]] = [
         *({"colour": 1}, {"credentials": "maybe"}, {"throttle": {"x": 1}}, {"deny": "x"}),
-        {"policies": {"x": []}},
+        *({"policies": {"x": []}}, {"quotas": {"m5.large": 1}}),
     ]
     for wrong in documents:
         with pytest.raises(ControlError):

@@ -125,6 +125,8 @@ def test_a_missing_image_or_config_is_reported(lab: Lab) -> None:
         lab.control.image(f"{HOME}/{name}:v2")
     with pytest.raises(ControlError, match="not an image in ECR"):
         lab.control.put_image("docker.io/library/python:3", CONFIG)
+    with pytest.raises(ControlError, match="colour"):
+        lab.control.put_image(f"{HOME}/{name}:v1", CONFIG, colour=1)
 
 
 @pytest.mark.parametrize(
