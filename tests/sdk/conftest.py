@@ -59,7 +59,7 @@ class Sdks:
         vpc = self.lab.python("answer = describe(os.environ['SM_PROXY_LAB_JOB'])['VpcConfig']")
         return {
             "HOME": str(self.folder),
-            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(HERE / "telemetry.yaml"),
+            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(HERE / "sagemaker.yaml"),
             "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
             "SUBNET": vpc["Subnets"][0],
             "SECURITY_GROUP": vpc["SecurityGroupIds"][0],

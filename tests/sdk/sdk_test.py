@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from sm_proxy.launch import shapes
 from tests.e2e.labs import SM_PROXY
 from tests.sdk import records
-from tests.sdk.conftest import PROGRAMS, Sdks
+from tests.sdk.conftest import HERE, PROGRAMS, Sdks
 from tests.sdk.records import Record
 
 ANEW = os.environ.get("SM_PROXY_RECORD") == "1"
@@ -24,6 +25,8 @@ keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
 read = lambda key: base64.b64encode(s3.get_object(Bucket={bucket!r}, Key=key)["Body"].read())
 answer = {{key: read(key).decode() for key in keys if {name!r} in key}}
 """
+DOCUMENT = HERE.parents[1] / "docs" / "launching-from-python.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
 WINDOWS = ("--wait", "10m", "--keep", "20m")
 
 
@@ -84,6 +87,22 @@ def test_ssh_changes_what_it_must_and_enters_the_job(program: str, sdks: Sdks) -
     for host in (name, other):
         done = sdks.lab.sm_proxy("stop", f"sm-{host}", "--yes")
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_an_example_of_the_documentation_works(example: str, sdks: Sdks) -> None:
+    theirs = {"bert:1": "theirs:1", "role/sagemaker": "role/sm-proxy-lab"}
+    for ours, name in theirs.items():
+        assert ours in example
+        example = example.replace(ours, name)
+    sdk = "sdk3" if "sagemaker.train" in example else "sdk2"
+    folder = str(HERE / "programs")
+    err = sdks.run(sdk, "env", "-C", folder, "PYTHON", "-c", example)
+    host = err.rpartition("enter it with: ssh ")[2].split()[0]
+    if "keys=" not in example:
+        sdks.lab.ok(host, "true", timeout=120)
+    done = sdks.lab.sm_proxy("stop", host, "--yes")
+    assert done.returncode == 0, done.stderr
 
 
 def check_changes(before: Record, now: Record) -> None:
