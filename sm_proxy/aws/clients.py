@@ -67,6 +67,7 @@ class Aws:
 
     clock_offset_s = 0.0
     _region = ""
+    _given: Credentials | None = None
 
     def __init__(
         self,
@@ -86,6 +87,7 @@ class Aws:
         )
         self._session.register_component("credential_provider", provider)
         self._provider = provider
+        self._given = credentials
         if credentials:
             self._session._credentials = credentials  # type: ignore[attr-defined] # noqa: SLF001
         self._clients: dict[str, BaseClient] = {}
@@ -114,7 +116,8 @@ class Aws:
     @property
     def scope(self) -> str:
         """Identifies account, region and endpoints, for names of cached records. Not a secret."""
-        parts = [self.profile or "", self.region, os.environ.get("AWS_ACCESS_KEY_ID", "")]
+        key = self._given.access_key if self._given else os.environ.get("AWS_ACCESS_KEY_ID", "")
+        parts = [self.profile or "", self.region, key]
         return "\n".join(parts + network.endpoint_variables())
 
     def now(self) -> datetime:

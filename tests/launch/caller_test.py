@@ -5,6 +5,7 @@ from __future__ import annotations
 import botocore.session
 import pytest
 
+from sm_proxy.aws.clients import Aws
 from sm_proxy.launch import caller
 
 
@@ -35,3 +36,17 @@ def test_another_region_has_the_same_credentials() -> None:
     assert other.session.get_credentials() is aws.session.get_credentials()
     assert other.endpoint("ecr").startswith("https://api.ecr.us-east-1.")
     assert aws.endpoint("ecr").startswith("https://api.ecr.eu-west-3.")
+
+
+def test_records_of_another_sessions_account_are_kept_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-the-environment")
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    session = botocore.session.Session()
+    session.set_config_variable("region", "eu-west-3")
+    session.set_credentials("of-the-session", "secret", "token")
+    scope = caller.of_session(session).scope
+    assert scope != Aws(region="eu-west-3").scope
+    assert scope == caller.of_session(session).scope
+    assert "secret" not in scope
