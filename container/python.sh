@@ -36,6 +36,7 @@ use_python_path() {
 
 # Unpack the wheels that fit $python. Fail, and add a problem, if there are none or they do not work.
 unpack_wheels() {
+    patience=20 # a busy machine needs seconds to compile the modules
     if problem=$(with_timeout "$python" "$here/unpack_wheels.py" "$here/wheels" "$run/wheels" 2>&1 </dev/null); then
         python_path=$run/wheels
         if problem=$(import_asyncssh 2>&1); then return; fi
@@ -43,11 +44,12 @@ unpack_wheels() {
         rm -rf "$run/wheels" # another Python needs others
     fi
     problem=$(printf '%s\n' "$problem" | tail -n 1 | tr ';' ',')
-    add_problem "$python: ${problem:-no SSH server within 10 s}"
+    add_problem "$python: ${problem:-no SSH server within $patience s}"
     return 1
 }
 
 prepare_python() {
+    patience=10
     cannot_bind=
     write_authorized_keys
     warn_if_no_keys

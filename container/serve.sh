@@ -24,6 +24,7 @@ home=${HOME:-/}
 [ -z "$user" ] || eval "home=~$user" # a name from id(1) or /etc/passwd
 newline='
 '
+patience=10     # seconds that a program of the image gets
 ready_within=30 # seconds for the whole start; after that the log says that there is no ssh
 watch_pause=1   # seconds between two looks at the processes that we serve
 umask 077
@@ -50,10 +51,10 @@ clean_env() {
     env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$@"
 }
 
-# Run a program for at most ten seconds. Without a limit if this image has no `timeout`, or an old one
-# that does not take the seconds as its first argument.
+# Run a program for at most $patience seconds. Without a limit if this image has no `timeout`, or an old
+# one that does not take the seconds as its first argument.
 with_timeout() {
-    if timeout 1 true 2>/dev/null; then timeout 10 "$@"; else "$@"; fi
+    if timeout 1 true 2>/dev/null; then timeout "$patience" "$@"; else "$@"; fi
 }
 
 clean_env_with_timeout() {
