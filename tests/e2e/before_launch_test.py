@@ -74,7 +74,8 @@ def test_an_image_is_read_where_it_is_and_its_move_is_told(lab: Lab, inside: Job
     data, lines = planned(lab, inside)
     container = data["request"]["AlgorithmSpecification"]
     assert container["ContainerArguments"] == ["sh", "-c", "exit 3", "train"]
-    assert "sm-proxy: what it costs: about $0.46 an hour" in "\n".join(lines)
+    nodes = data["request"]["ResourceConfig"]["InstanceCount"]
+    assert f"sm-proxy: what it costs: about ${0.23 * nodes:.2f} an hour" in "\n".join(lines)
     assert "pushed again" not in "\n".join(lines)
     push(lab, {**_CONFIG, "Entrypoint": ["sh", "-c", "exit 4"]})
     data, lines = planned(lab, inside)
