@@ -34,7 +34,10 @@ _NAME_IN_USE: Final = "ResourceInUse"
 _SAME_RUN: Final = timedelta(minutes=10)
 """An older job of the same name is not of this run."""
 _PLATFORMS: Final = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
+_UNSURE: Final = "The job may have been created all the same: see `sm-proxy list`."
 _HINTS: Final[dict[str, str]] = {
+    "InternalFailure": _UNSURE,
+    "ServiceUnavailable": _UNSURE,
     _NAME_IN_USE: "Choose another name: --name NAME.",
     "ResourceLimitExceeded": "Ask for a higher limit in Service Quotas, or take another instance:"
     " --instance-type TYPE.",
@@ -159,6 +162,10 @@ def submit(
             return ours
         hint = _HINTS.get(error.error, _OTHERWISE)
         raise SmProxyError("aws-error", str(error), hint) from None
+    except SmProxyError as error:
+        if error.code == "network":
+            error.hint = f"{error.hint} {_UNSURE}"
+        raise
 
 
 def _created_before(aws: Caller, prepared: Prepared) -> dict[str, Any] | None:

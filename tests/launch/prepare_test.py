@@ -447,6 +447,7 @@ def test_no_job_is_made_if_the_upload_is_denied() -> None:
         ("ResourceInUse", "--name"),
         ("ResourceLimitExceeded", "Service Quotas"),
         ("ValidationException", "No job was created"),
+        ("InternalFailure", "may have been created"),
     ],
 )
 def test_a_refusal_of_the_service_has_a_way_out(error: str, hint: str) -> None:
@@ -457,6 +458,14 @@ def test_a_refusal_of_the_service_has_a_way_out(error: str, hint: str) -> None:
     assert caught.value.code == "aws-error"
     assert "why" in caught.value.message
     assert hint in caught.value.hint
+
+
+def test_a_lost_answer_may_mean_a_job() -> None:
+    aws = Cloud(CreateTrainingJob=SmProxyError("network", "lost", "Check the network."))
+    with pytest.raises(SmProxyError) as caught:
+        prepare.submit(aws, prepared(aws))
+    hint = "Check the network. The job may have been created all the same: see `sm-proxy list`."
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(
