@@ -11,6 +11,7 @@ _MATCHED: Final[tuple[Path, ...]] = (
     ("RoleArn",),
     ("ResourceConfig", "InstanceType"),
     ("ResourceConfig", "InstanceCount"),
+    ("ResourceConfig", "InstanceGroups"),
     ("ResourceConfig", "VolumeSizeInGB"),
     ("ResourceConfig", "VolumeKmsKeyId"),
     ("VpcConfig", "SecurityGroupIds"),

@@ -28,6 +28,7 @@ def test_a_job_that_matches_starts_in_seconds() -> None:
         ({"RoleArn": "other"}, "RoleArn"),
         ({"VpcConfig": {"Subnets": ["subnet-2"], "SecurityGroupIds": ["sg-1"]}}, "Subnets"),
         ({"ResourceConfig": {**OLD["ResourceConfig"], "InstanceCount": 2}}, "InstanceCount"),
+        ({"ResourceConfig": {**OLD["ResourceConfig"], "InstanceGroups": [{}]}}, "InstanceGroups"),
     ],
 )
 def test_what_keeps_a_job_from_the_warm_pool_is_named(change: dict[str, Any], name: str) -> None:
