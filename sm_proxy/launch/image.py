@@ -39,7 +39,7 @@ _SSHD: Final = re.compile(r"\bopenssh(?:-server)?(?![\w-])|\bdropbear(?:-bin)?(?
 _PYTHON: Final = re.compile(
     r"\b(?:python(?:[\d.]*|_version)|pip[\d.]*|conda|(?:micro)?mamba|poetry|uv)\b|\.py\b"
 )
-_REMOVES: Final = re.compile(r"\b(?:remove|purge|del|erase|uninstall)\b[^;&|]*")
+_REMOVES: Final = re.compile(r"\b(?:remove|purge|del|erase|uninstall)\b[^;&|\n]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ def read(aws: Caller, uri: str, architecture: str = "x86_64") -> Image:
         raise _unreadable(
             uri, error.message, f"{error.hint} Or name its command: {_OPTION}."
         ) from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _unreadable(
             uri, f"its registry gives no image that we understand ({error})"
         ) from None
@@ -196,10 +196,11 @@ def _parsed(uri: str, digest: str, document: dict[str, Any]) -> Image:
     environment = dict(
         item.partition("=")[::2] for item in config.get("Env") or [] if isinstance(item, str)
     )
-    entrypoint, command = (tuple(map(str, config.get(n) or ())) for n in ("Entrypoint", "Cmd"))
+    entrypoint, command = _words(config.get("Entrypoint")), _words(config.get("Cmd"))
     history = [str(item.get("created_by", "")) for item in document.get("history") or []]
     text = _REMOVES.sub("", "\n".join(history))
     everything = "\n".join((text, *entrypoint, *command, *environment, *environment.values()))
+    everything.encode()  # refuses half a character, which no request can hold
     machine = str(document.get("architecture", ""))
     return Image(
         uri=uri,
@@ -212,6 +213,11 @@ def _parsed(uri: str, digest: str, document: dict[str, Any]) -> Image:
         has_sshd=bool(_SSHD.search(text)),
         has_python=bool(_PYTHON.search(everything.lower())),
     )
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    """A command. Docker reads a text as a command of one word."""
+    return (value,) if isinstance(value, str) else tuple(map(str, value or ()))
 
 
 def _unreadable(uri: str, why: str, hint: str = "") -> SmProxyError:

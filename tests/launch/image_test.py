@@ -95,6 +95,19 @@ def test_the_configuration_of_an_image_is_read(blobs: str) -> None:
     assert len(first["acceptedMediaTypes"]) == 4
 
 
+def test_a_command_that_is_a_text_is_one_word(blobs: str) -> None:
+    config = {"config": {"Entrypoint": "/run it", "Cmd": None}}
+    assert image.read(aws_with(blobs, config), URI).entrypoint == ("/run it",)
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b"\xff", b'{"config": {"Cmd": ["\\ud800"]}}'])
+def test_a_hostile_configuration_is_unreadable(blobs: str, content: bytes) -> None:
+    aws = aws_with(blobs, CONFIG, BatchGetImage=batch(manifest(content, blobs)))
+    with pytest.raises(SmProxyError) as caught:
+        image.read(aws, URI)
+    assert caught.value.code == "image-unreadable"
+
+
 def test_an_image_without_entry_point_is_read(blobs: str) -> None:
     found = image.read(aws_with(blobs, {"architecture": "arm64", "config": {}}), URI)
     assert found.entrypoint == ()
@@ -166,6 +179,7 @@ def test_an_image_in_another_region_is_asked_for_there(blobs: str) -> None:
         ("RUN apt-get install dropbear-bin && x", True, False),
         ("RUN apt-get remove -y openssh-server", False, False),
         ("RUN apt-get purge -y dropbear && apt-get install openssh-server", True, False),
+        ("RUN apt-get remove -y vim\nRUN apt-get install -y openssh-server", True, False),
         ("COPY train.py /opt/", False, True),
         ("RUN pip3 install torch", False, True),
         ("ENV PATH=/opt/conda/bin", False, True),
