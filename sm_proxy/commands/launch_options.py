@@ -20,8 +20,13 @@ _ID: Final = re.compile(r"(?:subnet|sg)-[0-9a-zA-Z-]+")
 _SHOWN: Final = 60
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the job gets, how long we wait for it, and how the result is shown."""
+def add_arguments(parser: argparse.ArgumentParser, wait: str = "0") -> None:
+    """What the job gets, how long we wait for it, and how the result is shown.
+
+    Args:
+        parser: of the command.
+        wait: the default of `--wait`, for its help.
+    """
     keep = durations.form(DEFAULT_KEEP_S)
     job = parser.add_argument_group("the job")
     job.add_argument(
@@ -34,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--wait",
         type=options.duration,
         metavar="DURATION",
-        help="how long its program waits for your connection before it starts (default: 0)",
+        help=f"how long its program waits for your connection before it starts (default: {wait})",
     )
     job.add_argument(
         "--shell",

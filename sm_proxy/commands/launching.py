@@ -13,13 +13,13 @@ from sm_proxy.inventory import trial
 from sm_proxy.jobs import hostname
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
-from sm_proxy.launch import diff, prepare, price, shapes
+from sm_proxy.launch import diff, prepare, price, run_time, shapes, sizes
 from sm_proxy.launch.changes import Change, value_at
 from sm_proxy.launch.prepare import Prepared
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
 from sm_proxy.local.signals import Hangup
-from sm_proxy.settings import Settings, contexts
+from sm_proxy.settings import Settings, contexts, durations
 
 _SHORT: Final = 40
 _SHOWN: Final = 600
@@ -139,9 +139,11 @@ def create(
                     launch.target, settings, aws, timeout_s, output.status
                 )
         except SmProxyError as error:
-            return Result(data, exit_status=1, failure=_with_next_step(error, host))
-    for problem in found.problems:
-        output.status(f"{host}: {printable(problem)}")
+            return Result(data, exit_status=1, failure=_with_next_step(error, launch))
+    for line in filter(
+        None, (*(f"{host}: {printable(p)}" for p in found.problems), _start(launch))
+    ):
+        output.status(line)
     return Result(data, _ssh_command(found, settings))
 
 
@@ -167,9 +169,27 @@ def warn_without_block(
         say(f"ssh does not know {host} yet: run `sm-proxy config write` meanwhile")
 
 
-def _with_next_step(error: SmProxyError, host: str) -> SmProxyError:
+def _start(launch: Launch) -> str:
+    """When the job's program starts, for a user whom it waits for; else empty."""
+    request, go = launch.prepared.made.request, f"`sm-proxy go {launch.target.host}`"
+    variables = request.get("Environment") or {}
+    if variables.get("SM_PROXY_SHELL") == "yes":
+        return f"its program starts with {go}"
+    wait_s = run_time.seconds(variables.get("SM_PROXY_WAIT"))
+    if not wait_s:
+        return ""
+    latest = f"for {durations.form(wait_s)} at most"
+    if sizes.nodes(request, launch.prepared.operation) == 1:
+        return f"its program waits until you connect, {latest}"
+    return f"each node waits for you, {latest}; {go} starts all"
+
+
+def _with_next_step(error: SmProxyError, launch: Launch) -> SmProxyError:
     """The error of a job that was created, but that ssh has not reached."""
-    earlier = "To get in before its program runs, use --wait 15m or --shell."
+    host = launch.target.host
+    earlier = (
+        "" if _start(launch) else "To get in before its program runs, use --wait 15m or --shell."
+    )
     advice = {
         "job-ended": earlier,
         "job-failed": f"{error.hint} {earlier}",

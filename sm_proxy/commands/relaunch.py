@@ -18,7 +18,7 @@ from sm_proxy.launch.old_job import OldJob, UnreadMembers
 from sm_proxy.launch.relaunch import Choices, Plan
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
-from sm_proxy.settings import Settings
+from sm_proxy.settings import Settings, durations
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spot", action="store_true", help="stay on spot instances (default: on demand)"
     )
-    launch_options.add_arguments(parser)
+    wait = f"{durations.form(relaunch.DEFAULT_WAIT_S)}; 0 with several nodes, as each waits"
+    launch_options.add_arguments(parser, wait)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sm_proxy.errors import SmProxyError
@@ -16,10 +16,18 @@ from sm_proxy.launch.checkpoints import Copy, Mode
 from sm_proxy.launch.old_job import OldJob
 from sm_proxy.launch.prepare import Prepared
 from sm_proxy.launch.request import Ssh
+from sm_proxy.launch.shapes import Operation
 from sm_proxy.settings import Settings
 
+DEFAULT_WAIT_S: Final = 15 * 60
+"""How long the program of one node waits for its user, who has asked for this job and sits there.
+
+With several nodes it would wait on each: a connection to the first would start only a part of the
+program, which then fails because the other nodes are missing.
+"""
 _SPOT: Final[Path] = ("EnableManagedSpotTraining",)
 _SPOT_WAIT: Final[Path] = ("StoppingCondition", "MaxWaitTimeInSeconds")
+_WAIT: Final[Path] = ("Environment", "SM_PROXY_WAIT")
 _SHELL: Final[Path] = ("Environment", "SM_PROXY_SHELL")
 _TRAINING_PLAN: Final[Path] = ("ResourceConfig", "TrainingPlanArn")
 _CODE: Final = "sagemaker_submit_directory"
@@ -116,7 +124,7 @@ def plan(
         aws,
         old.operation,
         draft.request,
-        ssh,
+        _with_wait(ssh, draft, old.operation),
         settings=settings,
         entrypoint=choices.entrypoint,
         sure=choices.sure,
@@ -132,6 +140,13 @@ def plan(
         tuple(drift.since(aws, old.operation, draft.request, old.job.created)),
         warm_pool.outlook(old.description, request),
     )
+
+
+def _with_wait(ssh: Ssh, draft: Draft, operation: Operation) -> Ssh:
+    if ssh.wait_s is not None or ssh.shell or draft.get(_WAIT) is not None:
+        return ssh
+    alone = sizes.nodes(draft.request, operation) == 1
+    return replace(ssh, wait_s=DEFAULT_WAIT_S) if alone else ssh
 
 
 def _choose_market(draft: Draft, old: OldJob, *, spot: bool) -> None:

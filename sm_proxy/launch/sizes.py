@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from botocore.model import StructureShape
 
-from sm_proxy.launch.changes import Draft, Path
+from sm_proxy.launch.changes import Draft, Path, value_at
 from sm_proxy.launch.shapes import Operation
 
 SMALLER_RUN_S: Final = 60 * 60
@@ -78,6 +78,13 @@ def type_of(resources: Mapping[str, Any] | None) -> str:
     """The instance type of a request's resources, or the one that the service tries first."""
     resources = resources or {}
     return str(resources.get("InstanceType") or _first(resources).get("InstanceType", ""))
+
+
+def nodes(request: Mapping[str, Any], operation: Operation) -> int:
+    """How many instances a request asks for."""
+    resources = value_at(request, RESOURCES[operation]) or {}
+    groups = resources.get("InstanceGroups") or [{"InstanceCount": _count(resources)}]
+    return sum(int(group.get("InstanceCount") or 1) for group in groups)
 
 
 def needs_several_nodes(request: Mapping[str, Any]) -> list[str]:

@@ -104,8 +104,13 @@ def test_an_image_without_sshd_and_a_user_without_a_name(lab: Lab, tmp_path: Pat
     login = done.stdout.decode().splitlines()[-1].split()
     assert login == ["ssh", "user@sm-bare-again"]
     assert lab.ok(login[1], 'id -u; echo "$SM_PROXY_PORT"') == b"12345\n2222\n"
-    log = lab.python("answer = log('bare-again/')")
-    assert "it failed as 12345" in log
+    log: list[str] = []
+
+    def failed_again() -> bool:
+        log[:] = lab.python("answer = log('bare-again/')")
+        return "it failed as 12345" in log
+
+    await_true(failed_again, 60, lambda: log)
     asked = lab.python("answer = describe('bare-again')['AlgorithmSpecification']")
     folder = "/opt/ml/input/data/sm_proxy"
     assert asked["ContainerArguments"] == ["--argv-file", f"{folder}/argv"]

@@ -138,7 +138,7 @@ def seen(lab: Lab, kind: Kind, job: str) -> dict[str, dict[str, Any]]:
 
 def relaunched(lab: Lab, host: str) -> tuple[str, str]:
     """Relaunch a job; return the new job's host name and name."""
-    done = lab.warm("relaunch", host, "--timeout", "100s", "--json")
+    done = lab.warm("relaunch", host, "--timeout", "100s", "--wait", "0", "--json")
     assert done.returncode == 0, done.stderr.decode()
     data = json.loads(done.stdout)["data"]
     return data["host"], data["job"]

@@ -84,6 +84,7 @@ def test_a_failed_job_is_run_again_and_entered(lab: Lab, failed: Job, again: lis
     assert found is not None, last_line(refused)
     job = relaunched(lab, again, *found[1].split()[1:])
     assert re.fullmatch(rf"{failed.name}-ssh-[0-9a-f]{{4}}", job.name)
+    assert "starting" not in job.log().splitlines(), "it waits for the user"
 
     variables, ports = lab.ok(job.host, "env | grep ^SM_; ss -tln").decode().split("State", 1)
     assert {"SM_CURRENT_HOST=algo-1", "SM_PROXY_PORT=2222"} <= set(variables.split())

@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.labs import Job, Lab
 from tests.lab.conftest import needs_root
 from tests.sdk import records, toolkit
+from tests.waits import await_true
 
 pytestmark = [pytest.mark.e2e, needs_root]
 
@@ -67,9 +68,10 @@ def test_a_job_of_an_sdk_is_run_again_and_entered(
 
 def shown(job: Job) -> dict[str, list[str]]:
     """What the job's program has printed: its arguments, its variables, and its error."""
-    log = job.log()
-    found = re.search(r"SM variables: (.*)\narguments: (.*)\n(no data .*)", log)
-    assert found is not None, log
+    pattern = re.compile(r"SM variables: (.*)\narguments: (.*)\n(no data .*)")
+    await_true(lambda: pattern.search(job.log()) is not None, 60, job.log)
+    found = pattern.search(job.log())
+    assert found is not None
     return {
         "variables": json.loads(found[1]),
         "arguments": json.loads(found[2]),

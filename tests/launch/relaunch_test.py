@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from sm_proxy.launch.changes import replay
 from sm_proxy.launch.checkpoints import MODES
 from sm_proxy.launch.old_job import UnreadMembers
 from sm_proxy.launch.relaunch import Choices, Plan
+from sm_proxy.launch.request import Ssh
 from sm_proxy.settings import Settings
 from tests.fakes import JOB, Answers, FakeAws
 from tests.launch import relaunching
@@ -45,12 +47,18 @@ def _nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeAws, "session", _SESSION)
 
 
-def planned(told: Any = None, answers: dict[str, Answers] | None = None, **choices: Any) -> Plan:
+def planned(
+    told: Any = None,
+    answers: dict[str, Answers] | None = None,
+    *,
+    ssh: Ssh = SSH,
+    **choices: Any,
+) -> Plan:
     aws = account(told, **(answers or {}))
     job = lookup.find(aws, hostname.parse(f"sm-{JOB}", "sm-"))
     old = old_job.read(aws, job, UnreadMembers(_SESSION))
     chosen = Choices(**{"name": "new", **choices})
-    return relaunch.plan(aws, old, chosen, SSH, settings=Settings(), on_status=print)
+    return relaunch.plan(aws, old, chosen, ssh, settings=Settings(), on_status=print)
 
 
 def test_the_changes_tell_everything_that_differs_from_the_old_job() -> None:
@@ -78,7 +86,7 @@ def test_whatever_the_old_job_was_the_new_request_is_valid(data: st.DataObject) 
     told.pop("ServerlessJobConfig", None)
     choices = data.draw(CHOICES)
     try:
-        plan = planned(told, {"ListObjectsV2": {}}, **choices)
+        plan = planned(told, {"ListObjectsV2": {}}, ssh=SSH, **choices)
     except SmProxyError as error:
         assert error.code in {"usage", "unsupported", "no-vpc", "network-isolation"}  # noqa: PT017
         return
@@ -172,3 +180,38 @@ def test_a_shell_job_runs_its_program_unless_a_shell_is_wanted_again() -> None:
     environment = planned(told).prepared.made.request["Environment"]
     assert "SM_PROXY_SHELL" not in environment
     assert environment["LR"] == "1"
+
+
+ONE = {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1}
+GROUP = {"InstanceGroupName": "g", **ONE}
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted", "choices", "expected"),
+    [
+        ({"ResourceConfig": ONE}, {}, {}, "15m"),
+        ({"ResourceConfig": {"InstanceGroups": [GROUP]}}, {}, {}, "15m"),
+        ({"ResourceConfig": ONE}, {"wait_s": 0}, {}, "0"),
+        ({"ResourceConfig": ONE}, {"wait_s": 60}, {}, "1m"),
+        ({"ResourceConfig": ONE}, {"shell": True}, {}, None),
+        ({"ResourceConfig": ONE, "Environment": {"SM_PROXY_WAIT": "2h"}}, {}, {}, "2h"),
+        ({"ResourceConfig": {**ONE, "InstanceCount": 2}}, {}, {}, None),
+        ({"ResourceConfig": {**ONE, "InstanceCount": 2}}, {}, {"smaller": True}, "15m"),
+        ({"ResourceConfig": {**ONE, "InstanceCount": 2}}, {"wait_s": 60}, {}, "1m"),
+        ({"ResourceConfig": {"InstanceGroups": [GROUP, GROUP]}}, {}, {}, None),
+    ],
+)
+def test_the_program_of_one_node_waits_for_the_user(
+    told: Any, wanted: dict[str, Any], choices: dict[str, Any], expected: str | None
+) -> None:
+    made = planned(failed(**told), ssh=replace(SSH, **wanted), **choices).prepared.made
+    assert made.request["Environment"].get("SM_PROXY_WAIT") == expected
+
+
+def test_the_run_time_covers_the_wait() -> None:
+    told = failed(ResourceConfig=ONE)
+    [with_wait, without] = [
+        planned(told, ssh=replace(SSH, wait_s=wait_s)).prepared.made.request["StoppingCondition"]
+        for wait_s in (None, 0)
+    ]
+    assert with_wait["MaxRuntimeInSeconds"] == without["MaxRuntimeInSeconds"] + 900
