@@ -20,7 +20,8 @@ from .servers_test import ASYNCSSH, PYTHON, Laptop, new_key
 FOLDER = channel.TRAINING_PATH
 ENTRYPOINT = f"{FOLDER}/{channel.ENTRYPOINT}"
 _READ_ONLY = f"mount --bind {FOLDER} {FOLDER} && mount -o remount,bind,ro {FOLDER}"
-_SHELLS = [["dash"], ["bash", "--posix"], ["bash"]]
+_IN_SHELLS = [("sh", "dash"), ("sh", "bash --posix"), ("busybox", "sh"), ("sh", "bash")]
+"""The container's small tools, and the shell that runs the entrypoint there."""
 
 
 def bring(box: Box, files: dict[str, bytes] | None = None) -> None:
@@ -37,15 +38,14 @@ def bring(box: Box, files: dict[str, bytes] | None = None) -> None:
 
 
 @needs_container
-@pytest.mark.parametrize("box", ["sh"], indirect=True)
-@pytest.mark.parametrize("shell", cases(_SHELLS, _SHELLS[:2]), ids=" ".join)
-def test_the_program_runs_and_ssh_works_from_a_read_only_folder(box: Box, shell: list[str]) -> None:
+@pytest.mark.parametrize(("box", "shell"), cases(_IN_SHELLS, _IN_SHELLS[:3]), indirect=["box"])
+def test_the_program_runs_and_ssh_works_from_a_read_only_folder(box: Box, shell: str) -> None:
     bring(box)
     box.prelude = _READ_ONLY
     words = ["it's", "", "two\nlines\n", "train"]
     script = f'{until_ready(box)}; printf "<%s>" "$@"; exit 7'
     code, lines = box.run_directly(
-        [*shell, ENTRYPOINT, "sh", "-c", script, "sh", *words], SM_PROXY_AUTHORIZED_KEY=KEY
+        [*shell.split(), ENTRYPOINT, "sh", "-c", script, "sh", *words], SM_PROXY_AUTHORIZED_KEY=KEY
     )
     assert code == 7
     assert "<it's><><two\nlines\n><train>" in "\n".join(lines)
