@@ -55,7 +55,7 @@ def bucket(lab: Lab, **objects: str) -> str:
 
 def ended(lab: Lab, uri: str, **request: Any) -> tuple[str, str | None, list[str]]:
     """Run a training job to its end; return its SecondaryStatus, FailureReason and log."""
-    name = f"start-{next(_NUMBERS)}"
+    name = lab.unused("start")
     algorithm = {"TrainingImage": uri, "TrainingInputMode": "File"}
     request["AlgorithmSpecification"] = algorithm | request.get("AlgorithmSpecification", {})
     lab.python(f"ASKED = { ({'TrainingJobName': name, **request})!r}\n{_CREATE}")
@@ -308,7 +308,7 @@ def test_a_processing_job_runs_in_containers(lab: Lab) -> None:
     name = bucket(lab, **{"code/run.py": "print(1)"})
     code = {"S3Uri": f"s3://{name}/code", "LocalPath": "/opt/ml/processing/input/code"}
     made = {"S3Uri": f"s3://{name}/out", "LocalPath": "/opt/ml/processing/output/made"}
-    job = f"prepare-{next(_NUMBERS)}"
+    job = lab.unused("prepare")
     request = {
         "ProcessingJobName": job,
         "AppSpecification": {
@@ -332,7 +332,7 @@ def test_a_processing_job_runs_in_containers(lab: Lab) -> None:
 
 
 def test_a_processing_job_stops_when_it_is_told_to(lab: Lab) -> None:
-    job = f"prepare-{next(_NUMBERS)}"
+    job = lab.unused("prepare")
     program = "trap 'echo told; exit 0' TERM; echo up; while :; do sleep 0.1; done"
     request = {
         "ProcessingJobName": job,

@@ -193,6 +193,11 @@ class Lab:
         assert good, answer
         return answer
 
+    def unused(self, name: str) -> str:
+        """A name for a new job, which no other test of this lab uses: with a number if needed."""
+        self._names[name] += 1
+        return name if self._names[name] == 1 else f"{name}-{self._names[name]}"
+
     def launch(
         self,
         name: str,
@@ -214,8 +219,7 @@ class Lab:
             in_vpc: whether the job has the VpcConfig of the lab's own job.
             keep: do not stop it at the end of the test.
         """
-        self._names[name] += 1
-        job = Job(self, name if self._names[name] == 1 else f"{name}-{self._names[name]}")
+        job = Job(self, self.unused(name))
         self.python(f"launch{(job.name, list(words), nodes, dict(environment or {}), in_vpc)!r}")
         if not keep:
             self._launched.append(job)

@@ -51,6 +51,7 @@ sys.exit(main())
 
 def failed(lab: Lab, name: str, **config: Any) -> str:
     """A job that has failed, and whose image knows nothing of us; returns its name."""
+    name = lab.unused(name)
     history = config.pop("history", ())
     uri = f"{_REGISTRY}/{name}:latest"
     lab.control("put_image", uri, {"Entrypoint": ["sh", "-c", _FAIL], **config}, history=history)
@@ -98,26 +99,27 @@ def test_an_image_without_sshd_and_a_user_without_a_name(lab: Lab, tmp_path: Pat
         Env=["PATH=/usr/bin:/bin", "PYTHON_VERSION=3.11.2"],
         Labels={"sm-proxy-lab.hide": f"{_SERVERS} {packages}"},
     )
-    words = ("relaunch", job, "--name", "bare-again")
+    again = f"{job}-again"
+    words = ("relaunch", job, "--name", again)
     done = lab.run(sys.executable, "-c", _RUN, lock, *words, timeout=180)
     assert done.returncode == 0, done.stderr.decode()
     login = done.stdout.decode().splitlines()[-1].split()
-    assert login == ["ssh", "user@sm-bare-again"]
+    assert login == ["ssh", f"user@sm-{again}"]
     assert lab.ok(login[1], 'id -u; echo "$SM_PROXY_PORT"') == b"12345\n2222\n"
     log: list[str] = []
 
     def failed_again() -> bool:
-        log[:] = lab.python("answer = log('bare-again/')")
+        log[:] = lab.python(f"answer = log({again + '/'!r})")
         return "it failed as 12345" in log
 
     await_true(failed_again, 60, lambda: log)
-    asked = lab.python("answer = describe('bare-again')['AlgorithmSpecification']")
+    asked = lab.python(f"answer = describe({again!r})['AlgorithmSpecification']")
     folder = "/opt/ml/input/data/sm_proxy"
     assert asked["ContainerArguments"] == ["--argv-file", f"{folder}/argv"]
     marker = next(json.loads(line) for line in log if "sm_proxy_marker" in line)
     assert "python" in marker["features"]
     assert marker["problems"] == []
-    assert lab.sm_proxy("done", "sm-bare-again").returncode == 0
+    assert lab.sm_proxy("done", f"sm-{again}").returncode == 0
 
 
 @needs_debian
@@ -138,9 +140,9 @@ def test_an_image_that_does_not_run_as_root(lab: Lab, tmp_path: Path) -> None:
         history=["RUN apt-get install -y openssh-server"],
         Labels={"sm-proxy-lab.root": "debian", "sm-proxy-lab.files": str(files)},
     )
-    done = lab.sm_proxy("relaunch", job, "--name", "worker-again", timeout=180)
+    done = lab.sm_proxy("relaunch", job, "--name", f"{job}-again", timeout=180)
     assert done.returncode == 0, done.stderr.decode()
     login = done.stdout.decode().splitlines()[-1].split()
-    assert login == ["ssh", "worker@sm-worker-again"]
+    assert login == ["ssh", f"worker@sm-{job}-again"]
     assert lab.ok(login[1], "id -un; echo $SM_PROXY_PORT") == b"worker\n2222\n"
-    assert lab.sm_proxy("done", "sm-worker-again").returncode == 0
+    assert lab.sm_proxy("done", f"sm-{job}-again").returncode == 0

@@ -167,7 +167,7 @@ def _ours(name: str) -> bool:
 
 
 def test_a_job_with_instance_groups_is_relaunched(lab: Lab) -> None:
-    job = "groups"
+    job = lab.unused("groups")
     group = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "InstanceGroupName": "cpu"}
     other = {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "InstanceGroupName": "gpu"}
     source = {
@@ -203,7 +203,7 @@ def test_a_job_with_instance_groups_is_relaunched(lab: Lab) -> None:
 
 
 def test_a_processing_job_is_relaunched(lab: Lab) -> None:
-    job = "prepare"
+    job = lab.unused("prepare")
     local = "/opt/ml/processing/input/data"
     source = {"S3Uri": f"s3://{_BUCKET}/in", "LocalPath": local, "S3DataType": "S3Prefix"}
     before = failed(
@@ -274,7 +274,7 @@ def _mpi_job_is_relaunched(lab: Lab, files: Path, workers: str, packages: str) -
     program.chmod(0o755)
     labels = {"root": "framework", "files": str(files), "packages": packages}
     subnets = lab.python(f"answer = describe({lab.job!r})['VpcConfig']")
-    job = f"mpi-{next(_NUMBERS)}"
+    job = lab.unused("mpi")
     before = failed(
         lab,
         TRAINING,
