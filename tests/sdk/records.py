@@ -61,7 +61,9 @@ def load(program: str) -> Record:
 
 def of(operation: str, request: dict[str, Any], objects: dict[str, bytes]) -> Record:
     """A record without times and other random parts."""
-    packed = {key: _unpacked(key, content) for key, content in objects.items()}
+    # An SDK also uploads what Python has compiled of its drivers.
+    sources = {key: content for key, content in objects.items() if "/__pycache__/" not in key}
+    packed = {key: _unpacked(key, content) for key, content in sources.items()}
     text = json.dumps({"operation": operation, "request": request, "objects": packed})
     text = text.replace(_SOURCE, "/home/me")
     text = _VPC_IDS.sub(r"\1-0123456789abcdef0", _TIME.sub(_NOW, text))
