@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sm_proxy_lab.aws.control_client import ControlError
 from sm_proxy_lab.containers import ContainerRunner, Node, stop
 from sm_proxy_lab.errors import JobError
+from sm_proxy_lab.machines.image import starts_ours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,8 +183,8 @@ class JobLifecycle:
 
     def _bare(self) -> bool:
         """Whether the containers run without our entrypoint, as far as the request shows."""
-        job = self._job
-        return job.bare or not self._image.is_own or bool(job.requested_entrypoint)
+        ours = self._image.is_own and starts_ours(self._image.entrypoint)
+        return not ours or bool(self._job.requested_entrypoint)
 
     def _words(self) -> str:
         """What the containers wrote to their message files; at most 1024 characters."""

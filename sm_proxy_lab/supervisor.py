@@ -39,6 +39,7 @@ from sm_proxy_lab.python import python_module
 
 LAB_FAILED = init.FAILED
 _START_TIMEOUT_S = 60.0
+_HISTORY = ["RUN apt-get install -y openssh-server python3"]  # what the lab's own image has
 _COMMAND_GRACE_S = 10.0  # for CMD to end after a signal, before the lab ends
 
 
@@ -186,8 +187,8 @@ class Lab:
             asyncio.to_thread(environment.write_ssh_config, self._environment, self._machines.user),
             asyncio.wait_for(self._aws_ready.wait(), _START_TIMEOUT_S),
         )
-        config = {"Entrypoint": image.own_entrypoint(self._options.train)}
-        await control.call("put_image", IMAGE, config)
+        config = {"Entrypoint": self._own_entrypoint()}
+        await control.call("put_image", IMAGE, config, history=_HISTORY)
         await self._create_job(keys)
         # The file must have only CMD's calls.
         os.truncate(self._environment["SM_PROXY_LAB_CALLS"], 0)
@@ -286,7 +287,6 @@ class Lab:
         if own:
             self._own_job.set()
             more = {
-                "bare": options.bare,
                 "filler": options.log_lines,
                 "filler_before": options.log_lines_before,
             }
@@ -307,7 +307,10 @@ class Lab:
         if uri != IMAGE:
             with contextlib.suppress(ControlError):
                 return image_config.parse(await self._machines.control.call("image", uri))
-        return ImageConfig(image.own_entrypoint(self._options.train), is_own=True)
+        return ImageConfig(self._own_entrypoint(), is_own=True)
+
+    def _own_entrypoint(self) -> tuple[str, ...]:
+        return image.own_entrypoint(self._options.train, bare=self._options.bare)
 
     # ---- CMD ----
 

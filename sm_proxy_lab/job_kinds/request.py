@@ -69,7 +69,6 @@ class JobRequest(ABC):
         region: the region of the job.
         request: the Create request.
         program: path of a training program on the host; None for the demo's.
-        bare: run the program of the lab's own image without our entrypoint.
         filler: number of log lines after the marker.
         filler_before: number of log lines before the container's first.
     """
@@ -78,7 +77,6 @@ class JobRequest(ABC):
     region: str
     request: dict[str, Any]
     program: str | None = None
-    bare: bool = False
     filler: int = 0
     filler_before: int = 0
 
@@ -121,8 +119,7 @@ class JobRequest(ABC):
         """What a container's first process is to run: entry point and arguments."""
         if self.requested_entrypoint:
             return [*self.requested_entrypoint, *self.requested_arguments]
-        entrypoint = image.entrypoint[1:] if self.bare else image.entrypoint
-        return [*entrypoint, *(self.requested_arguments or self._default_arguments(image))]
+        return [*image.entrypoint, *(self.requested_arguments or self._default_arguments(image))]
 
     @abstractmethod
     def _default_arguments(self, image: ImageConfig) -> Sequence[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Where a user's Dockerfile would copy our files to.
 HOME = "opt/sm-proxy"
+_ENTRYPOINT = f"/{HOME}/entrypoint.sh"
 _PROGRAMS = "opt/program"
 _SSHD_USER = "sshd:x:74:65534:sshd:/run/sshd:/usr/sbin/nologin"
 
@@ -93,14 +94,20 @@ def _users() -> dict[str, str]:
     }
 
 
-def own_entrypoint(program: str | None) -> tuple[str, str]:
+def own_entrypoint(program: str | None, *, bare: bool = False) -> tuple[str, ...]:
     """The ENTRYPOINT of the lab's own image: our entrypoint and a program.
 
     Args:
         program: path of a training program on this machine; None for the demo's.
+        bare: without our entrypoint, as in an image that nobody has prepared for ssh.
     """
     name = f"{_PROGRAMS}/{Path(program).name}" if program else f"{HOME}/train_demo.sh"
-    return f"/{HOME}/entrypoint.sh", f"/{name}"
+    return *(() if bare else (_ENTRYPOINT,)), f"/{name}"
+
+
+def starts_ours(entrypoint: Sequence[str]) -> bool:
+    """Whether an ENTRYPOINT begins with our entrypoint."""
+    return tuple(entrypoint[:1]) == (_ENTRYPOINT,)
 
 
 def add_program(root: Path, program: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.labs import Lab, running
+from tests.e2e.labs import SM_PROXY, Lab, running
 from tests.lab.conftest import ISOLATED, NETWORKS, Runner
 from tests.soak import SOAK
 from tests.waits import await_true
@@ -225,8 +225,16 @@ def test_with_bare_the_log_has_only_the_programs_lines(lab: Runner, tmp_path: Pa
     train = program(
         tmp_path / "train", "echo '    inet 10.0.159.150/19 scope global eth0'; sleep 99"
     )
-    _, output, _ = lab.run("--bare", "--train", train, "--", *PYTHON, LOG)
-    assert json.loads(output)["lines"] == ["    inet 10.0.159.150/19 scope global eth0"]
+    script = f"""{LOG}
+import os, subprocess, sys
+sys.stdout.flush()
+subprocess.run([*{SM_PROXY!r}, "relaunch", os.environ["SM_PROXY_LAB_HOST"], "--dry-run", "--json"])
+"""
+    _, output, _ = lab.run("--bare", "--train", train, "--", *PYTHON, script)
+    log, relaunched = map(json.loads, output.splitlines())
+    assert log["lines"] == ["    inet 10.0.159.150/19 scope global eth0"]
+    container = relaunched["data"]["request"]["AlgorithmSpecification"]
+    assert container["ContainerArguments"] == ["/opt/program/train", "train"], "as in its image"
 
 
 def test_an_api_call_takes_the_latency_twice(lab: Runner) -> None:

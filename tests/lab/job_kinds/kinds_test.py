@@ -10,6 +10,7 @@ from sm_proxy_lab.image_config import ImageConfig, parse
 from sm_proxy_lab.job_kinds import KINDS
 from sm_proxy_lab.job_kinds.request import Input
 from sm_proxy_lab.job_kinds.training import TrainingRequest
+from sm_proxy_lab.machines import image
 
 IMAGE = parse({"config": {"Entrypoint": ["run", "it"], "Cmd": ["default"]}})
 GIVEN = {"ContainerEntrypoint": ["other"]}
@@ -34,10 +35,12 @@ def test_entry_point_and_arguments(kind: str, given: dict[str, Any], command: li
     assert job.command(IMAGE) == command
 
 
-def test_the_labs_own_image_gets_no_word_and_may_be_bare() -> None:
-    own = ImageConfig(("/opt/sm-proxy/entrypoint.sh", "/opt/program/t"), is_own=True)
-    assert TrainingRequest("j", "us-east-1", {}).command(own) == list(own.entrypoint)
-    assert TrainingRequest("j", "us-east-1", {}, bare=True).command(own) == ["/opt/program/t"]
+@pytest.mark.parametrize("bare", [False, True])
+def test_the_labs_own_image_gets_no_word_and_may_be_bare(bare: bool) -> None:
+    own = ImageConfig(image.own_entrypoint("/x/t", bare=bare), is_own=True)
+    expected = [*([] if bare else ["/opt/sm-proxy/entrypoint.sh"]), "/opt/program/t"]
+    assert TrainingRequest("j", "us-east-1", {}).command(own) == expected
+    assert image.starts_ours(own.entrypoint) is not bare
 
 
 def test_an_empty_image_config_runs_as_root() -> None:
