@@ -11,7 +11,7 @@ from typing import Any, Final
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import times
-from sm_proxy.launch import bucket, permissions, shapes, sizes, vpc, wheels
+from sm_proxy.launch import access, bucket, permissions, shapes, sizes, vpc, wheels
 from sm_proxy.launch import channel as channels
 from sm_proxy.launch import image as images
 from sm_proxy.launch import request as requests
@@ -141,6 +141,7 @@ def prepare(
     if made.channel is not None:
         channel = _channel(aws, operation, request, settings, image, found=found, say=on_status)
         made = requests.add_ssh(operation, request, ssh, channel, entrypoint, cmd=cmd)
+    found.notes.append(access.others(request, ssh))
     return Prepared(operation, made, image, tuple(filter(None, found.notes)))
 
 

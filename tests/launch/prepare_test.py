@@ -17,7 +17,7 @@ from sm_proxy.launch.prepare import Prepared
 from sm_proxy.launch.request import Ssh
 from sm_proxy.launch.shapes import Operation
 from sm_proxy.settings import Settings
-from tests.fakes import HOST_KEY, FakeAws
+from tests.fakes import ECDSA_KEY, HOST_KEY, FakeAws
 
 DENIED = SmProxyError("access-denied", "it is denied", "Allow it.")
 IMAGE = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/train:v1"
@@ -166,6 +166,13 @@ def test_preparing_a_prepared_request_changes_nothing() -> None:
     second = prepared(Cloud(), request=first.request).made
     assert second.changes == ()
     assert second.request == first.request
+
+
+def test_keys_that_the_request_has_are_named_as_they_may_log_in_too() -> None:
+    found = prepared(Cloud(), Environment={"SM_PROXY_AUTHORIZED_KEY": f"{ECDSA_KEY} bob@desk"})
+    (note,) = found.notes
+    assert "bob@desk" in note
+    assert ECDSA_KEY in str(found.made.request["Environment"])
 
 
 def test_an_image_with_sshd_needs_no_wheels() -> None:
