@@ -71,8 +71,7 @@ def enable_ssh(
 ) -> _Object:
     """Switch ssh on in every job that this object starts from now on.
 
-    Other objects of the same session are left as they are. Called again, the new options replace
-    the former ones.
+    Other objects of the same session stay as they are. Called again, it replaces the options.
 
     Args:
         obj: an Estimator of any framework, a ModelTrainer, or a Processor.

@@ -107,18 +107,7 @@ def plan(
     Raises:
         SmProxyError: the job cannot get ssh, see `prepare.prepare`, or a choice does not fit it.
     """
-    shape = described.request_shape(aws.session, old.operation)
-    draft = Draft(described.request_from(old.description, old.tags, shape))
-    described.rename(draft, old.operation, choices.name)
-    _choose_market(draft, old, spot=choices.spot)
-    if not ssh.shell:
-        draft.set(_SHELL, None, "the program runs this time (--shell prints it instead)")
-    if choices.smaller:
-        sizes.shrink(draft, old.operation, shape)
-    if choices.instance_type:
-        sizes.set_type(draft, old.operation, choices.instance_type)
-    if choices.checkpoints == "same" and not old.job.over:
-        _refuse_two_writers(draft, old)
+    draft = _draft(aws, old, choices, ssh)
     copy = checkpoints.move(draft, choices.checkpoints, choices.name, aws, on_status)
     prepared = prepare.prepare(
         aws,
@@ -140,6 +129,27 @@ def plan(
         tuple(drift.since(aws, old.operation, draft.request, old.job.created)),
         warm_pool.outlook(old.description, request),
     )
+
+
+def _draft(aws: Caller, old: OldJob, choices: Choices, ssh: Ssh) -> Draft:
+    """The request of the old job as the new one wants it, still without ssh.
+
+    Raises:
+        SmProxyError: a choice does not fit the job.
+    """
+    shape = described.request_shape(aws.session, old.operation)
+    draft = Draft(described.request_from(old.description, old.tags, shape))
+    described.rename(draft, old.operation, choices.name)
+    _choose_market(draft, old, spot=choices.spot)
+    if not ssh.shell:
+        draft.set(_SHELL, None, "the program runs this time (--shell prints it instead)")
+    if choices.smaller:
+        sizes.shrink(draft, old.operation, shape)
+    if choices.instance_type:
+        sizes.set_type(draft, old.operation, choices.instance_type)
+    if choices.checkpoints == "same" and not old.job.over:
+        _refuse_two_writers(draft, old)
+    return draft
 
 
 def _with_wait(ssh: Ssh, draft: Draft, operation: Operation) -> Ssh:
