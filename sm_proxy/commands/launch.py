@@ -99,7 +99,7 @@ def _launch_file(args: argparse.Namespace, settings: Settings) -> Result:
     request_file.validate(operation, request, aws.session, args.file)
     shape = shapes.of(operation)
     draft = Draft(request)
-    if args.name:
+    if args.name is not None:
         draft.set((shape.NAME,), args.name, "you named the job")
     if args.smaller:
         sizes.shrink(draft, operation, described.request_shape(aws.session, operation))

@@ -195,7 +195,8 @@ def _with_next_step(error: SmProxyError, launch: Launch) -> SmProxyError:
         "job-failed": f"{error.hint} {earlier}",
         "job-not-found": error.hint,
     }
-    runs_on = f"{error.hint} The job runs on, and is billed: sm-proxy stop {host} ends it."
+    # A hint may end with a command, whose end must show.
+    runs_on = f"The job runs on, and is billed (`sm-proxy stop {host}` ends it). {error.hint}"
     return SmProxyError(error.code, error.message, advice.get(error.code, runs_on).strip())
 
 

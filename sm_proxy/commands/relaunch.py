@@ -45,9 +45,10 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     aws = Aws(settings.profile, settings.region)
     unread = UnreadMembers(aws.session)
     old = old_job.read(aws, _find(aws, args.host, settings), unread)
-    name = args.name or relaunch.default_name(old.job.name)
+    named = args.name is not None
+    name = args.name if named else relaunch.default_name(old.job.name)
     target = launching.target_of(settings, name, old.job.kind)
-    if args.name:
+    if named:
         _refuse_taken(aws, target, old.job.kind)
     choices = Choices(
         name=name,

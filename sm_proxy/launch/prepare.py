@@ -44,7 +44,7 @@ _HINTS: Final[dict[str, str]] = {
 }
 """What to do about an error of a Create operation."""
 _OTHERWISE: Final = "No job was created: correct the request, or the job's role or network."
-_ANYWAY: Final = "Or go on with --yes."
+_ANYWAY: Final = "or go on with --yes."
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ class _Findings:
             SmProxyError: the user is not sure.
         """
         if not self.sure:
-            raise SmProxyError(reason.code, reason.message, f"{reason.hint} {_ANYWAY}".lstrip())
+            # A hint may end with a command, whose end must show.
+            hint = f"{reason.hint.rstrip('.')}; {_ANYWAY}"
+            raise SmProxyError(reason.code, reason.message, hint)
         self.notes.append(f"ssh may not reach the job: {reason.text}")
 
     @contextlib.contextmanager

@@ -133,7 +133,8 @@ def find_input(draft: Draft, shape: Shape) -> int:
         f"{len(inputs) + 1} inputs with ours",
         len(inputs) + 1,
         shape.INPUTS_LIMIT,
-        "Remove one, or copy the container folder into the image: sm-proxy container init.",
+        "Put our folder into the image (sm-proxy container init), or create the job without one of"
+        " them: sm-proxy launch FILE.",
     )
     return len(inputs)
 

@@ -232,7 +232,7 @@ def _set_environment(draft: Draft, shape: Shape, ssh: Ssh) -> None:
         f"{count} environment variables",
         count,
         limits.VARIABLES,
-        "Remove some of the request's `Environment`.",
+        "Create the job with a shorter `Environment`: sm-proxy launch FILE.",
     )
 
 

@@ -27,6 +27,7 @@ from tests.launch.relaunching import GONE, account, failed
 _SESSION = Session()
 NAME = f"{JOB}-new"
 COMMAND = ["relaunch", JOB, "--name", NAME]
+RUNS_ON = f"The job runs on, and is billed (`sm-proxy stop sm-{NAME}` ends it). Do it."
 CHANGING = {"CreateTrainingJob", "CopyObject", "PutObject"}
 
 
@@ -130,11 +131,8 @@ def test_the_json_of_a_dry_run_is_the_request(
 @pytest.mark.parametrize(
     ("code", "hint"),
     [
-        (
-            "wait-timeout",
-            f"Do it. The job runs on, and is billed: sm-proxy stop sm-{NAME} ends it.",
-        ),
-        ("no-bastion", f"Do it. The job runs on, and is billed: sm-proxy stop sm-{NAME} ends it."),
+        ("wait-timeout", RUNS_ON),
+        ("no-bastion", RUNS_ON),
         ("job-failed", "Do it. To get in before its program runs, use --wait 15m or --shell."),
         ("job-ended", "To get in before its program runs, use --wait 15m or --shell."),
     ],
@@ -204,6 +202,7 @@ def test_a_job_that_still_runs_gets_a_copy(
         (["relaunch", "gone"], "job-not-found", "gone"),
         (["relaunch", "sm-gone"], "job-not-found", "endpoint gone in"),
         (["relaunch", JOB, "--name", "a_b"], "bad-name", "letters and digits"),
+        (["relaunch", JOB, "--name", ""], "bad-name", "letters and digits"),
         (["relaunch", JOB, "--name", "a" * 64], "bad-name", "63 characters"),
         (["relaunch", JOB, "--name", JOB], "usage", "there is a training job my-job already"),
         (["relaunch", JOB, "--spot"], "usage", "spot"),

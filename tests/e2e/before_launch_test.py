@@ -121,7 +121,7 @@ def test_a_group_that_keeps_the_bastion_out_is_refused_unless_the_user_is_sure(
     done = lab.warm("relaunch", inside.host, "--dry-run", "--security-groups", group)
     assert code_of(done) == "sshd-silent"
     assert f"authorize-security-group-ingress --group-id {group}" in last_line(done)
-    assert last_line(done).endswith("Or go on with --yes.")
+    assert last_line(done).endswith(" --region us-east-1; or go on with --yes.")
     data, lines = planned(lab, inside, "--security-groups", group, "--yes")
     assert data["request"]["VpcConfig"]["SecurityGroupIds"] == [group]
     assert any("ssh may not reach the job" in line for line in lines)

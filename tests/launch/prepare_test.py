@@ -416,7 +416,7 @@ def test_wheels_that_cannot_be_fetched_are_a_doubt(monkeypatch: pytest.MonkeyPat
     with pytest.raises(SmProxyError) as caught:
         prepared(Cloud())
     assert caught.value.code == "missing-dependency"
-    assert caught.value.hint == "Install pip. Or go on with --yes."
+    assert caught.value.hint == "Install pip; or go on with --yes."
     assert prepared(Cloud(SSHD)).notes == ()
     assert "no pip" in prepared(Cloud(), sure=True).notes[0]
 
