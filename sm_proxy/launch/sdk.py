@@ -72,7 +72,13 @@ def _of_session(obj: Any, _: type) -> Any:
 
 def _of_resource(obj: Any, base: type) -> Any:
     """A ModelTrainer does not use its session's client, but one that the SDK keeps."""
-    resource = sys.modules[base.__module__].__dict__["TrainingJob"]
+    resource = getattr(sys.modules.get(base.__module__), "TrainingJob", None)
+    if resource is None:
+        raise _unsupported(
+            obj,
+            "we do not know this release of the SDK",
+            "Use `sm-proxy launch -- python your_script.py`, and report it, please.",
+        )
     return resource.get_sagemaker_client(session=obj.sagemaker_session.boto_session)
 
 

@@ -359,6 +359,13 @@ def local_trainer() -> Any:
     return found
 
 
+def test_an_unknown_release_of_an_sdk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "sagemaker.train.model_trainer"
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    with pytest.raises(SmProxyError, match="this release of the SDK"):
+        sdk.attach(ModelTrainer(), Switch())
+
+
 @pytest.mark.parametrize(
     ("obj", "words"),
     [
