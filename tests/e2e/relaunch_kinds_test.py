@@ -198,7 +198,8 @@ def test_a_job_with_instance_groups_is_relaunched(lab: Lab) -> None:
     compare(before, seen(lab, TRAINING, new))
     script = "echo $SM_CURRENT_HOST $GIVEN; cat /opt/ml/input/data/part/*"
     assert lab.ok(f"{host}.algo-2", script) == b"algo-2 as before\n1"
-    assert lab.warm("done", host).returncode == 0
+    # The end of one node ends the job, perhaps before `done` has reached the others.
+    assert lab.warm("done", f"{host}.algo-1").returncode == 0
     await_failure(lab, TRAINING, new)
 
 
