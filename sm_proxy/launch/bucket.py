@@ -41,10 +41,13 @@ class Root:
     Attributes:
         url: `s3://bucket/folder` without a last slash.
         note: what could not be checked; may be empty.
+        owner: the account that its bucket must belong to: the role's, as a stranger could change
+            our files. Empty for a folder that the user or the request names.
     """
 
     url: str
     note: str = ""
+    owner: str = ""
 
 
 def choose(
@@ -74,10 +77,10 @@ def choose(
             continue
         missing = _denied(aws, role, url)
         if not missing:
-            return Root(url, _UNCHECKED if missing is None else "")
+            return Root(url, _UNCHECKED if missing is None else "", _account(role))
         unreadable[url] = missing
     if not unreadable and names:
-        return Root(f"s3://{names[0]}/{PREFIX}", _UNCHECKED)
+        return Root(f"s3://{names[0]}/{PREFIX}", _UNCHECKED, _account(role))
     if not unreadable:
         what = "the request names no bucket, so there is no place for our files"
         raise SmProxyError("bucket-unreadable", what, _OTHER_ROOT)

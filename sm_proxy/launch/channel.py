@@ -34,7 +34,7 @@ WHEELS: Final = "wheels"
 
 _ROOT: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/((?:[A-Za-z0-9._=-]+/)*)")
 _ANOTHER_PLACE: Final = "name another folder for our files: SM_PROXY_LAUNCH_S3=s3://BUCKET/FOLDER"
-_UPLOADS_AT_ONCE: Final = 4
+_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,13 @@ class Channel:
     Attributes:
         root: the folder in S3 below which its own prefix lies, such as `s3://bucket/prefix`.
         files: the content of each file, by its path in the folder.
+        owner: the account that the bucket must belong to; empty if the user named the folder, or
+            the job uses it already.
     """
 
     root: str
     files: Mapping[str, bytes]
+    owner: str = ""
 
     @property
     def uri(self) -> str:
@@ -64,8 +67,13 @@ class Channel:
         return replace(self, files={**self.files, name: content})
 
 
-def container_channel(root: str, wheels: Mapping[str, bytes]) -> Channel:
+def container_channel(root: str, wheels: Mapping[str, bytes], owner: str = "") -> Channel:
     """A channel with our entrypoint, and these files of `launch/wheels.py` (they may be none).
+
+    Args:
+        root: as in `Channel`.
+        wheels: contents by name.
+        owner: as in `Channel`.
 
     Raises:
         SmProxyError: `bad-setting`, `root` is not a folder in S3.
@@ -79,7 +87,7 @@ def container_channel(root: str, wheels: Mapping[str, bytes]) -> Channel:
         if container_files.belongs_in_an_image(name)
     }
     theirs = {f"{WHEELS}/{name}": content for name, content in wheels.items()}
-    return Channel(root.rstrip("/"), {**ours, **theirs})
+    return Channel(root.rstrip("/"), {**ours, **theirs}, owner)
 
 
 def argv_file(words: Sequence[str]) -> bytes:
@@ -88,27 +96,28 @@ def argv_file(words: Sequence[str]) -> bytes:
 
 
 def upload(aws: Caller, channel: Channel, on_status: Callable[[str], None]) -> None:
-    """Put the files into S3 that are not there yet.
+    """Put the files into S3 that are not there yet, or that somebody has changed.
 
-    An object of S3 is there whole or not at all, and each is compared by name and size. So an
-    upload that was killed is continued, and S3 checks the content of each by its SHA-256.
+    An object of S3 is there whole or not at all, so an upload that was killed is continued. S3
+    checks the content of what we send by its SHA-256. What is there already is compared by its
+    digest, because it will run in the job's container.
 
     Raises:
         SmProxyError: `access-denied`, naming the action; `bucket-unreadable`, there is no such
             bucket; or as `Aws.call`.
     """
-    bucket, prefix = _location(channel.uri)
-    there = _sizes(aws, bucket, prefix)
-    missing = [name for name, content in channel.files.items() if there.get(name) != len(content)]
+    folder = _Folder.of(aws, channel)
+    there = folder.list()
+    names = list(channel.files)
+    whole = map_concurrently(
+        lambda name: folder.has(name, channel.files[name], there.get(name)), names, _AT_ONCE
+    )
+    missing = [name for name, is_whole in zip(names, whole, strict=True) if not is_whole]
     if not missing:
         return
     size = sum(len(channel.files[name]) for name in missing) / 1e6
     on_status(f"uploading the ssh server's files to {channel.uri} ({size:.1f} MB)")
-    map_concurrently(
-        lambda name: _put(aws, bucket, prefix + name, channel.files[name]),
-        missing,
-        _UPLOADS_AT_ONCE,
-    )
+    map_concurrently(lambda name: folder.put(name, channel.files[name]), missing, _AT_ONCE)
 
 
 def _location(url: str) -> tuple[str, str]:
@@ -123,41 +132,82 @@ def _location(url: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _sizes(aws: Caller, bucket: str, prefix: str) -> dict[str, int]:
-    """The size of each object below `prefix`; empty if we may not list them."""
-    try:
-        return {
-            item["Key"].removeprefix(prefix): item["Size"] for item in _listed(aws, bucket, prefix)
-        }
-    except ServiceError as error:
-        raise _failure(error, bucket) from None
-    except SmProxyError as error:
-        if error.code == "access-denied":
-            return {}
-        raise
+@dataclass(frozen=True)
+class _Folder:
+    """A channel's folder in S3.
 
+    Attributes:
+        aws: for the calls.
+        bucket: its name.
+        prefix: of its objects' keys.
+        owner: parameter of each call, by which S3 refuses a bucket of another account; or none.
+    """
 
-def _listed(aws: Caller, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
-    token: dict[str, str] = {}
-    while True:
-        page = aws.call("s3", "ListObjectsV2", Bucket=bucket, Prefix=prefix, **token)
-        yield from page.get("Contents", [])
-        if not page.get("NextContinuationToken"):
-            return
-        token = {"ContinuationToken": page["NextContinuationToken"]}
+    aws: Caller
+    bucket: str
+    prefix: str
+    owner: Mapping[str, str]
 
+    @classmethod
+    def of(cls, aws: Caller, channel: Channel) -> _Folder:
+        owner = {"ExpectedBucketOwner": channel.owner} if channel.owner else {}
+        return cls(aws, *_location(channel.uri), owner)
 
-def _put(aws: Caller, bucket: str, key: str, content: bytes) -> None:
-    checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
-    try:
-        aws.call("s3", "PutObject", Bucket=bucket, Key=key, Body=content, ChecksumSHA256=checksum)
-    except ServiceError as error:
-        raise _failure(error, bucket) from None
-    except SmProxyError as error:
-        if error.code != "access-denied":
+    def list(self) -> dict[str, dict[str, Any]]:
+        """What S3 tells about each object, by name; empty if we may not list them."""
+        try:
+            return {item["Key"].removeprefix(self.prefix): item for item in self._listed()}
+        except ServiceError as error:
+            raise _failure(error, self.bucket) from None
+        except SmProxyError as error:
+            if error.code == "access-denied":
+                return {}
             raise
-        hint = f"{error.hint} Or {_ANOTHER_PLACE}.".lstrip()
-        raise SmProxyError(error.code, error.message, hint) from None
+
+    def has(self, name: str, content: bytes, listed: Mapping[str, Any] | None) -> bool:
+        """Whether an object has this content, by what `list` tells of it.
+
+        Its ETag is the MD5 of the content, but not under a KMS key. Then S3 is asked for the
+        SHA-256 that we sent with it.
+        """
+        if listed is None or listed["Size"] != len(content):
+            return False
+        if listed["ETag"].strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest():
+            return True
+        place = {"Bucket": self.bucket, "Key": self.prefix + name, **self.owner}
+        told = self.aws.call_if_allowed("s3", "HeadObject", ChecksumMode="ENABLED", **place)
+        return told is not None and told.get("ChecksumSHA256") == _sha256(content)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Upload an object."""
+        key, checksum = self.prefix + name, _sha256(content)
+        where = {"Bucket": self.bucket, "Key": key, **self.owner}
+        try:
+            self.aws.call("s3", "PutObject", **where, Body=content, ChecksumSHA256=checksum)
+        except ServiceError as error:
+            raise _failure(error, self.bucket) from None
+        except SmProxyError as error:
+            if error.code != "access-denied":
+                raise
+            hint = f"{error.hint} Or {_ANOTHER_PLACE}.".lstrip()
+            if self.owner:
+                hint += " Name a bucket of another account that way, too."
+            raise SmProxyError(error.code, error.message, hint) from None
+
+    def _listed(self) -> Iterator[dict[str, Any]]:
+        where = {"Bucket": self.bucket, "Prefix": self.prefix, **self.owner}
+        token: dict[str, str] = {}
+        while True:
+            page = self.aws.call("s3", "ListObjectsV2", **where, **token)
+            yield from page.get("Contents", [])
+            if not page.get("NextContinuationToken"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _sha256(content: bytes) -> str:
+    """As S3 writes it."""
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
 def _failure(error: ServiceError, bucket: str) -> SmProxyError:

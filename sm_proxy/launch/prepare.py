@@ -272,13 +272,13 @@ def _channel(
     root = bucket.choose(aws, operation, request, settings.launch_s3)
     found.notes.append(root.note)
     if image and image.has_sshd:
-        return channels.container_channel(root.url, {})
+        return channels.container_channel(root.url, {}, root.owner)
     try:
         files = wheels.for_architecture(_architecture(operation, request), say)
     except SmProxyError as error:
         found.doubt(error)
         files = {}
-    return channels.container_channel(root.url, files)
+    return channels.container_channel(root.url, files, root.owner)
 
 
 def _check_network(

@@ -86,7 +86,7 @@ ORDER: dict[str, tuple[dict[str, Any], str]] = {
 def test_the_bucket_of_the_code_comes_first(case: str) -> None:
     changes, name = ORDER[case]
     found = bucket.choose(aws_with(), "CreateTrainingJob", training(**changes))
-    assert found == bucket.Root(f"s3://{name}/sm-proxy/channel")
+    assert found == bucket.Root(f"s3://{name}/sm-proxy/channel", owner="111122223333")
 
 
 def test_a_processing_job_has_its_own_places() -> None:
@@ -123,7 +123,7 @@ def test_the_sdks_bucket_is_the_last_choice() -> None:
     default = "sagemaker-eu-west-1-111122223333"
     aws = aws_with(head=exist(default))
     found = bucket.choose(aws, "CreateProcessingJob", {"RoleArn": ROLE})
-    assert found == bucket.Root(f"s3://{default}/sm-proxy/channel")
+    assert found == bucket.Root(f"s3://{default}/sm-proxy/channel", owner="111122223333")
     aws = aws_with(allows("submitted", "code", "output", "data"))
     assert bucket.choose(aws, "CreateTrainingJob", training()) == found
 
@@ -146,6 +146,7 @@ def test_buckets_that_we_may_not_look_at_are_used_all_the_same() -> None:
     found = bucket.choose(aws_with(head=DENIED), "CreateTrainingJob", training())
     assert found.url == "s3://submitted/sm-proxy/channel"
     assert found.note.startswith("Not checked")
+    assert found.owner == "111122223333"  # S3 itself refuses a stranger's bucket
 
 
 def test_the_users_own_folder_holds_even_if_the_role_may_not_read_it() -> None:
@@ -154,6 +155,7 @@ def test_the_users_own_folder_holds_even_if_the_role_may_not_read_it() -> None:
         aws_with(allows("mine")), "CreateTrainingJob", training(), "s3://mine/folder/"
     )
     assert found.url == "s3://mine/folder"
+    assert found.owner == ""
     assert "s3:GetObject and s3:ListBucket on s3://mine/folder" in found.note
     assert bucket.choose(aws_with(), "CreateTrainingJob", training(), "s3://mine/x").note == ""
 

@@ -25,18 +25,33 @@ def said(_: str) -> None:
 
 
 class Bucket(FakeAws):
-    """An S3 bucket that remembers its objects."""
+    """An S3 bucket that remembers its objects; with `kms`, their ETags tell nothing."""
 
-    def __init__(self, **denied: Exception) -> None:
+    def __init__(self, *, kms: bool = False, **denied: Exception) -> None:
         self.objects: dict[str, bytes] = {}
-        answers: dict[str, Answers] = {"ListObjectsV2": self._list, "PutObject": self._put}
+        self._kms = kms
+        answers: dict[str, Answers] = {
+            "ListObjectsV2": self._list,
+            "PutObject": self._put,
+            "HeadObject": self._head,
+        }
         super().__init__(**{**answers, **denied})
 
     def _list(self, **asked: str) -> dict[str, Any]:
         names = sorted(name for name in self.objects if name.startswith(asked["Prefix"]))
         page = [name for name in names if name > asked.get("ContinuationToken", "")][:2]
         more = {"NextContinuationToken": page[-1]} if page and page[-1] != names[-1] else {}
-        return {"Contents": [{"Key": n, "Size": len(self.objects[n])} for n in page], **more}
+        return {"Contents": [self._told(name) for name in page], **more}
+
+    def _told(self, name: str) -> dict[str, Any]:
+        content = self.objects[name]
+        tag = hashlib.md5(b"kms" * self._kms + content, usedforsecurity=False).hexdigest()
+        return {"Key": name, "Size": len(content), "ETag": f'"{tag}"'}
+
+    def _head(self, **asked: Any) -> dict[str, Any]:
+        assert asked["ChecksumMode"] == "ENABLED"
+        digest = hashlib.sha256(self.objects[asked["Key"]]).digest()
+        return {"ChecksumSHA256": base64.b64encode(digest).decode()}
 
     def _put(self, **given: Any) -> dict[str, Any]:
         checksum = base64.b64decode(given["ChecksumSHA256"])
@@ -115,6 +130,41 @@ def test_an_upload_that_was_killed_is_continued() -> None:
     assert put == [f"{prefix}file3", f"{prefix}file5"]
 
 
+@pytest.mark.parametrize("kms", [False, True])
+def test_a_file_that_somebody_has_changed_is_replaced(kms: bool) -> None:
+    aws = Bucket(kms=kms)
+    channel.upload(aws, CHANNEL, said)
+    whole = dict(aws.objects)
+    key = next(name for name in whole if name.endswith("entrypoint.sh"))
+    aws.objects[key] = b"#!/bin/SH\n"
+    aws.calls.clear()
+    channel.upload(aws, CHANNEL, said)
+    assert aws.objects == whole
+    assert aws.operations().count("PutObject") == 1
+    aws.calls.clear()
+    channel.upload(aws, CHANNEL, said)
+    assert "PutObject" not in aws.operations()
+
+
+def test_a_file_whose_content_is_unknown_is_uploaded_again() -> None:
+    denied = SmProxyError("access-denied", "s3:GetObject")
+    aws = Bucket(kms=True, HeadObject=denied)
+    channel.upload(aws, CHANNEL, said)
+    aws.calls.clear()
+    channel.upload(aws, CHANNEL, said)
+    assert aws.operations().count("PutObject") == 2
+
+
+@pytest.mark.parametrize("kms", [False, True])
+def test_s3_is_told_whose_bucket_it_must_be(kms: bool) -> None:
+    aws = Bucket(kms=kms)
+    owned = Channel(CHANNEL.root, FILES, "111122223333")
+    channel.upload(aws, owned, said)
+    channel.upload(aws, owned, said)
+    assert {asked.get("ExpectedBucketOwner") for _, asked in aws.calls} == {"111122223333"}
+    assert ("HeadObject" in aws.operations()) is kms
+
+
 def test_it_is_uploaded_if_we_may_not_list() -> None:
     aws = Bucket(ListObjectsV2=SmProxyError("access-denied", "s3:ListBucket"))
     channel.upload(aws, CHANNEL, said)
@@ -136,7 +186,7 @@ def test_it_is_uploaded_if_we_may_not_list() -> None:
 )
 def test_a_failed_upload_says_why(operation: str, error: Exception, code: str) -> None:
     with pytest.raises(SmProxyError) as caught:
-        channel.upload(Bucket(**{operation: error}), CHANNEL, said)
+        channel.upload(Bucket(kms=False, **{operation: error}), CHANNEL, said)
     assert caught.value.code == code
     another_place_helps = code in {"access-denied", "bucket-unreadable"}
     assert ("SM_PROXY_LAUNCH_S3=" in caught.value.hint) is another_place_helps

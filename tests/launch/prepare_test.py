@@ -154,6 +154,7 @@ def test_a_request_gets_what_runs_in_the_image_and_a_bucket_of_its_own() -> None
     ]
     assert found.made.channel is not None
     assert found.made.channel.uri.startswith("s3://output/sm-proxy/channel/")
+    assert found.made.channel.owner == "111122223333"
     assert found.made.channel.files["wheels/wheels.json"] == b"[]"
     assert request["Environment"]["SM_PROXY_PORT"] == "2222"
     assert request["Environment"]["SM_PROXY_IMAGE_KEYS"] == "no"

@@ -23,12 +23,17 @@ _ANYWHERE = {"CreateBucket", "GetBucketLocation"}
 def check(call: Call) -> None:
     """Make a bucket that should be there, and refuse a request to another region's bucket.
 
+    All buckets of the lab belong to its account.
+
     Raises:
-        AwsError: PermanentRedirect, with the bucket's region.
+        AwsError: PermanentRedirect, with the bucket's region; AccessDenied, another owner is
+            expected.
     """
     name, _ = s3_names.place(call.path)
     if not name or call.operation == "CreateBucket":
         return
+    if call.headers.get("x-amz-expected-bucket-owner", ACCOUNT) != ACCOUNT:
+        raise AwsError("AccessDenied", "Access Denied", 403)
     bucket = _find(name)
     if bucket is None or call.operation in _ANYWHERE or bucket.region_name == call.region:
         return
