@@ -141,7 +141,7 @@ def _run_command(args: argparse.Namespace, settings: Settings) -> int:
         reporter = _Reporter(settings)
         add_ssh = _AddSsh(ssh, args.entrypoint, settings, args.yes, reporter.say)
         endpoint = Endpoint(held, add_ssh, reporter.job, lent)
-        with LoopbackServer(endpoint.handle) as server:
+        with LoopbackServer(endpoint.handle, endpoint.admits) as server:
             variables = child.environment(os.environ, server.url + endpoint.path)
             if lent:
                 variables |= lent.environment(server.url)

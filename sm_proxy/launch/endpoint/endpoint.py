@@ -78,13 +78,18 @@ class Endpoint:
         self._creations: dict[tuple[str, ...], Background[Response]] = {}
         self._lock = threading.Lock()
 
+    def admits(self, target: str) -> bool:
+        """Whether a request's target begins with the secret path, or is that of the lent keys."""
+        path, rest = target[: len(self.path)], target[len(self.path) :]
+        return self._is_for_keys(target) or (_same(path, self.path) and rest[:1] in "/?")
+
     def handle(self, request: Request) -> Response:
         """Answer a request; it does not raise."""
-        path, rest = request.target[: len(self.path)], request.target[len(self.path) :]
-        if self._lent and _same(request.target, self._lent.path):
-            return _keys(self._lent)
-        if not _same(path, self.path) or rest[:1] not in "/?":
+        if not self.admits(request.target):
             return Response(404, (("content-length", "0"),), ())
+        if self._lent and self._is_for_keys(request.target):
+            return _keys(self._lent)
+        rest = request.target[len(self.path) :]
         with self._lock:
             self.came += 1
         try:
@@ -94,6 +99,9 @@ class Endpoint:
         except Exception:  # noqa: BLE001 - every bug ends here
             report = error_handler.report("launch")
             return error_response(500, "InternalFailure", f"sm-proxy: bug, please report {report}")
+
+    def _is_for_keys(self, target: str) -> bool:
+        return self._lent is not None and _same(target, self._lent.path)
 
     def _answer(self, request: Request, path: str) -> Response:
         signature = signatures.read(request)

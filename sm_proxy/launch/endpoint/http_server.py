@@ -32,6 +32,8 @@ _END_S: Final = 0.1
 """How long `__exit__` may take."""
 _INTERIMS: Final = 4
 """The most `100 Continue` for one request: Go's client accepts five."""
+STRANGER_S: Final = 60.0
+"""How long a connection may stay without a request that is admitted."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,17 @@ class LoopbackServer:
 
     Args:
         handle: answers a request; several threads call it. It must not raise.
+        admits: whether a request with this target is read at all. Others get 404 before their body
+            is read: other users of the machine can connect, and must not fill our memory.
         interim_s: seconds between two interim responses while `handle` works.
     """
 
     def __init__(
-        self, handle: Callable[[Request], Response], *, interim_s: float = INTERIM_S
+        self,
+        handle: Callable[[Request], Response],
+        admits: Callable[[str], bool] = lambda _: True,
+        *,
+        interim_s: float = INTERIM_S,
     ) -> None:
         server = self
 
@@ -76,6 +84,7 @@ class LoopbackServer:
                 server.serve(self.request)
 
         self._handle = handle
+        self._admits = admits
         self._interim_s = interim_s
         self._server = _Server(("127.0.0.1", 0), Connection)
         self.port = int(self._server.server_address[1])
@@ -96,7 +105,8 @@ class LoopbackServer:
         """Answer the requests of one connection, until either side closes it."""
         # Responses go out in several small writes.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer = _Peer(connection)
+        connection.settimeout(STRANGER_S)
+        peer = _Peer(connection, self._admits)
         with contextlib.suppress(OSError):  # the client has gone
             try:
                 while request := peer.read_request():
@@ -129,19 +139,24 @@ class _Server(socketserver.ThreadingTCPServer):
 class _Peer:
     """The client's end of one connection."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, admits: Callable[[str], bool]) -> None:
         self._socket = connection
+        self._admits = admits
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_LIMIT)
 
     def read_request(self) -> Request | None:
         """The next request; None once the client has closed the connection.
 
         Raises:
-            h11.RemoteProtocolError: it is not HTTP/1, or too large.
+            h11.RemoteProtocolError: it is not HTTP/1, too large, or not admitted.
         """
         head = self._next_event()
         if not isinstance(head, h11.Request):
             return None
+        target = head.target.decode("latin-1")
+        if not self._admits(target):
+            raise h11.RemoteProtocolError("not admitted", error_status_hint=404)
+        self._socket.settimeout(None)  # SDKs keep connections that wait for a next request
         body = bytearray()
         while isinstance(event := self._next_event(), h11.Data):
             body += event.data
@@ -151,7 +166,7 @@ class _Peer:
             return None
         return Request(
             head.method.decode("ascii"),
-            head.target.decode("latin-1"),
+            target,
             tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in head.headers),
             bytes(body),
         )

@@ -156,7 +156,7 @@ def scene(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", service.url)
     found = Scene(service, with_ssh)
-    with LoopbackServer(found.endpoint.handle) as server:
+    with LoopbackServer(found.endpoint.handle, found.endpoint.admits) as server:
         found.url = server.url + found.endpoint.path
         yield found
 
@@ -326,7 +326,7 @@ def test_the_certificate_of_the_service_is_checked(
             describe(TrainingJobName="x")
         monkeypatch.setenv("AWS_CA_BUNDLE", ca)
         other = Scene(scene.service, with_ssh)
-        with LoopbackServer(other.endpoint.handle) as server:
+        with LoopbackServer(other.endpoint.handle, other.endpoint.admits) as server:
             other.url = server.url + other.endpoint.path
             client = other.client()
             answer = client.describe_training_job(TrainingJobName="x")  # type: ignore[attr-defined]

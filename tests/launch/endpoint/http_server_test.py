@@ -107,6 +107,40 @@ def test_a_malformed_request_is_refused(sent: bytes) -> None:
         assert rest_of(client).startswith(b"HTTP/1.1 400")
 
 
+def test_the_body_of_a_stranger_is_not_read() -> None:
+    came: list[Request] = []
+
+    def handle(request: Request) -> Response:
+        came.append(request)
+        return echo(request)
+
+    head = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    with (
+        LoopbackServer(handle, lambda target: target == "/secret") as server,
+        connected(server) as client,
+    ):
+        client.sendall(head % b"other")  # and no body
+        assert rest_of(client).startswith(b"HTTP/1.1 404")
+    assert came == []
+
+
+def test_only_a_stranger_must_not_stay_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "STRANGER_S", 0.2)
+    request = b"POST /secret HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    server = LoopbackServer(echo, lambda target: target == "/secret")
+    with connected(server) as admitted, connected(server) as slow, connected(server) as silent:
+        admitted.sendall(request)  # before the server looks: so it is never late
+        slow.sendall(request[:20])
+        with server:
+            assert received(admitted, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
+            assert rest_of(silent) == b""
+            assert rest_of(slow) == b""
+            with connected(server) as another:  # as long as it lasts, the first one is silent
+                assert rest_of(another) == b""
+            admitted.sendall(request)
+            assert received(admitted, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
 def test_a_slow_answer_keeps_a_client_with_a_short_timeout_waiting() -> None:
     go = threading.Event()
 

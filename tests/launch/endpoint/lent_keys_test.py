@@ -116,7 +116,7 @@ def test_the_command_gets_our_keys(config: Path, tmp_path: Path) -> None:
 
     held = HeldKeys([lent.aws], Aws)
     endpoint = Endpoint(held, add, lambda *_: None, lent)
-    with LoopbackServer(endpoint.handle) as server:
+    with LoopbackServer(endpoint.handle, endpoint.admits) as server:
         done = subprocess.run(
             [sys.executable, "-c", SHOW],
             env={**os.environ, **lent.environment(server.url), "HTTP_PROXY": "http://127.0.0.1:1"},
