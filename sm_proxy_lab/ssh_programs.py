@@ -4,6 +4,9 @@ OpenSSH finds `~/.ssh/config` through the passwd database, so no variable can po
 Instead, PATH begins with a folder that has a script for each program; rsync and git find it there.
 Where mounts are permitted, the script is also mounted over the system's program, because scp and
 sftp start /usr/bin/ssh by its path.
+
+The folder has `sm-proxy` too: whoever starts the lab as `.venv/bin/sm-proxy` has none on PATH, or
+another one.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import shutil
 from pathlib import Path
 
 from sm_proxy_lab.machines import namespaces
+from sm_proxy_lab.python import python_module
 
 _NAMES = ("ssh", "scp", "sftp")
 _SYSTEM = "/usr/bin:/bin:/usr/local/bin"
@@ -38,7 +42,9 @@ def write(folder: Path, config: str, path: str) -> str:
     programs = folder / "bin"
     for name in _NAMES:
         if found := shutil.which(name, path=path):
-            _write_script(programs / name, str(Path(found).absolute()), config)
+            _write_ssh_script(programs / name, str(Path(found).absolute()), config)
+    own = shlex.join(python_module("sm_proxy"))
+    _write_script(programs / "sm-proxy", f'#!/bin/sh\nexec {own} "$@"\n')
     return f"{programs}{os.pathsep}{path}"
 
 
@@ -49,7 +55,7 @@ def prepare_covers(folder: Path, config: str) -> None:
         if shutil.which(name, path=_SYSTEM):
             own = folder / "system" / name
             own.touch()
-            _write_script(folder / "covers" / name, str(own), config)
+            _write_ssh_script(folder / "covers" / name, str(own), config)
 
 
 def cover(folder: Path) -> None:
@@ -66,8 +72,11 @@ def cover(folder: Path) -> None:
             namespaces.mount(str(script), program, flags=namespaces.MS_BIND)
 
 
-def _write_script(file: Path, program: str, config: str) -> None:
+def _write_ssh_script(file: Path, program: str, config: str) -> None:
+    _write_script(file, _SCRIPT.format(config=shlex.quote(config), program=shlex.quote(program)))
+
+
+def _write_script(file: Path, text: str) -> None:
     file.parent.mkdir(exist_ok=True)
-    text = _SCRIPT.format(config=shlex.quote(config), program=shlex.quote(program))
     file.write_text(text, encoding="utf-8")
     file.chmod(0o755)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy import __version__
 from sm_proxy_lab import environment, ssh_programs
 
 
@@ -50,8 +51,14 @@ def test_the_labs_config_comes_before_the_callers_arguments(
 def test_no_script_for_a_missing_program(tmp_path: Path, real: Path) -> None:
     (real / "sftp").unlink()
     ssh_programs.write(tmp_path, "/none", str(real))
-    assert {file.name for file in (tmp_path / "bin").iterdir()} == {"ssh", "scp"}
+    assert {file.name for file in (tmp_path / "bin").iterdir()} == {"ssh", "scp", "sm-proxy"}
     assert ssh_programs.write(tmp_path, "/none", str(tmp_path / "empty")).endswith("empty")
+
+
+def test_our_own_command_is_there_under_its_name(tmp_path: Path) -> None:
+    path = ssh_programs.write(tmp_path, "/none", os.defpath)
+    assert called(path, "sm-proxy", "--version") == [f"sm-proxy {__version__}"]
+    assert called(path, "sm-proxy", "list", "--help")[0].startswith("usage: sm-proxy list ")
 
 
 def test_variables_that_name_the_users_files_are_removed(
