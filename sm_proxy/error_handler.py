@@ -154,7 +154,7 @@ def _write_record(command: str, error: SmProxyError) -> None:
     record = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": command,
-        "arguments": list(map(redact, sys.argv[1:])),
+        "arguments": _own_arguments(),
         "code": error.code,
         "line": error.line,
     }
@@ -166,6 +166,14 @@ def _write_record(command: str, error: SmProxyError) -> None:
         from sm_proxy.state.journal import Journal  # noqa: PLC0415 - only after a failure
 
         Journal(folder / _ERRORS).add(record)
+
+
+def _own_arguments() -> list[str]:
+    """This run's arguments. Those after `--` are another program's, and may be its secrets."""
+    words = sys.argv[1:]
+    end = words.index("--") + 1 if "--" in words else len(words)
+    others = [f"[{len(words) - end} words]"] if end < len(words) else []
+    return [*map(redact, words[:end]), *others]
 
 
 def last_errors() -> list[dict[str, Any]]:

@@ -214,6 +214,14 @@ def test_tokens_in_arguments_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> No
         assert TOKEN[20:60] not in path.read_text()
 
 
+def test_the_arguments_of_another_program_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["sm-proxy", "launch", "--wait", "5m", "--", "train", "--password", "hunter2"]
+    monkeypatch.setattr(sys, "argv", words)
+    run_guarded("launch", lambda: failing(SmProxyError("usage", "no")))
+    kept = last_errors()[-1]["arguments"]
+    assert kept == ["launch", "--wait", "5m", "--", "[3 words]"]
+
+
 def test_reports_are_bounded() -> None:
     folder = private_files.ensure_private_dir(paths.state_dir() / "reports")
     for number in range(40):
