@@ -19,14 +19,31 @@ from sm_proxy.launch import described, shapes
 from sm_proxy.launch.shapes import OPERATIONS, Operation
 
 STDIN: Final = "-"
-_LIMIT: Final = 16 << 20
+_LIMIT: Final = 2 << 20
+"""Bytes; the limits of a request's members leave less than half of it."""
+_VALUES_LIMIT: Final = 100_000
+"""Aliases of YAML can make millions of values out of a few lines."""
 _URI: Final = "file://"
 _KEY_NAME: Final = "KeyName"
 """The key that a skeleton of the AWS CLI has in a map."""
 _NAMED: Final = 5
 """How many members a message names."""
 _UNKNOWN: Final = re.compile(r'Unknown parameter in (\S+): "(.*)", must be one of: (.*)', re.DOTALL)
-_TYPE: Final = re.compile(r"Invalid type for parameter (\S+), .*valid types: <class 'str'>")
+_TYPE: Final = re.compile(
+    r"Invalid type for parameter (.*?), value: .*, type: <class '\w+'>,"
+    r" valid types: <class '(\w+)'>.*",
+    re.DOTALL,
+)
+_TYPES: Final = {
+    "bool": "true or false",
+    "dict": "an object",
+    "float": "a number",
+    "int": "a whole number",
+    "list": "a list",
+    "str": "a string: put it into quotes",
+}
+_PROBLEM: Final = re.compile(r"\n(?=Invalid |Missing |Must |Unknown )")
+"""Between two problems of botocore's report; a value may have line breaks itself."""
 _SKELETON: Final = "A skeleton of the AWS CLI has such members: fill them in, or remove them."
 
 
@@ -69,7 +86,7 @@ def validate(operation: Operation, request: Mapping[str, Any], session: Session,
         raise SmProxyError("usage", f"{_shown(path)}: {what}", _SKELETON)
     report = ParamValidator().validate(request, shape)
     if report.has_errors():
-        problems = [_explained(line) for line in report.generate_report().split("\n")]
+        problems = [_explained(line) for line in _PROBLEM.split(report.generate_report())]
         raise SmProxyError(
             "usage",
             f"{_shown(path)} is not a request of {operation}: {'; '.join(problems)}",
@@ -102,9 +119,24 @@ def _parse(text: str, path: str) -> Any:
     import yaml  # noqa: PLC0415 - only for a request file
 
     try:
-        return yaml.safe_load(text)
+        found = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _unusable(path, f"it is not valid YAML: {error}") from None
+    if _has_too_many_values(found):
+        raise _unusable(path, "it has too many values for a request")
+    return found
+
+
+def _has_too_many_values(document: Any) -> bool:
+    """Whether a document is too large once its aliases are written out; they may have no end."""
+    left, count = [document], 0
+    while left and count <= _VALUES_LIMIT:
+        value = left.pop()
+        inner = list(value.values()) if isinstance(value, dict) else value
+        if isinstance(inner, list):
+            count += len(inner)
+            left += inner
+    return count > _VALUES_LIMIT
 
 
 def _refuse_description(found: Mapping[str, Any], operation: Operation, path: str) -> None:
@@ -154,8 +186,8 @@ def _explained(line: str) -> str:
         where = "" if place == "input" else f" in {place}"
         close = difflib.get_close_matches(name, known.split(", "), 1, 0.6)
         return f"unknown member {name}{where}" + (f" (do you mean {close[0]}?)" if close else "")
-    if found := _TYPE.match(line):
-        return f"{found[1]} must be a string: put it into quotes"
+    if found := _TYPE.fullmatch(line):  # without the value, which may be a secret
+        return f"{found[1]} must be {_TYPES.get(found[2], found[2])}"
     return line
 
 

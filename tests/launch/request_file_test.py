@@ -54,6 +54,28 @@ def refused(path: str) -> str:
     return caught.value.message
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tags: &a [*a]",
+        "\n".join(
+            ["a0: &a0 [x, x]"]
+            + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
+        ),
+    ],
+    ids=["without end", "very many"],
+)
+def test_aliases_that_multiply_are_refused(text: str, tmp_path: Path) -> None:
+    path = written(tmp_path, f"TrainingJobName: x\n{text}\n", "job.yaml")
+    assert "too many values" in refused(path)
+
+
+def test_aliases_are_read(tmp_path: Path) -> None:
+    text = "TrainingJobName: &name x\nEnvironment: {NAME: *name}\n"
+    _, request = request_file.read(written(tmp_path, text, "job.yaml"))
+    assert request["Environment"] == {"NAME": "x"}
+
+
 def problems(request: dict[str, Any], operation: Operation = "CreateTrainingJob") -> SmProxyError:
     with pytest.raises(SmProxyError) as caught:
         request_file.validate(operation, request, botocore.session.Session(), "job.json")
@@ -146,6 +168,22 @@ def test_a_number_where_yaml_needs_quotes_is_explained() -> None:
     found = problems({**TRAINING, "Environment": {"EPOCHS": 3, "FAST": True}})
     assert "Environment.EPOCHS must be a string: put it into quotes" in found.message
     assert "Environment.FAST must be a string" in found.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"Environment": "A=secret-1\nB=secret-2"}, "Environment must be an object"),
+        ({"Environment": {"A B": ["secret-1"]}}, "Environment.A B must be a string"),
+        ({"Tags": {"Key": "secret-1"}}, "Tags must be a list"),
+        ({"EnableNetworkIsolation": "secret-1"}, "EnableNetworkIsolation must be true or false"),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": "secret-1"}}, "must be a whole number"),
+    ],
+)
+def test_a_value_of_another_type_is_not_shown(changes: dict[str, Any], expected: str) -> None:
+    found = problems({**TRAINING, **changes})
+    assert expected in found.message
+    assert "secret" not in found.message
 
 
 def test_a_skeleton_that_is_not_filled_in_names_the_empty_members() -> None:
