@@ -34,6 +34,7 @@ _NAME_IN_USE: Final = "ResourceInUse"
 _SAME_RUN: Final = timedelta(minutes=10)
 """An older job of the same name is not of this run."""
 _PLATFORMS: Final = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
+_SHORTEST_SECRET: Final = 8
 _UNSURE: Final = "The job may have been created all the same: see `sm-proxy list`."
 _HINTS: Final[dict[str, str]] = {
     "InternalFailure": _UNSURE,
@@ -164,11 +165,28 @@ def submit(
         if error.error == _NAME_IN_USE and (ours := _created_before(aws, prepared)):
             return ours
         hint = _HINTS.get(error.error, _OTHERWISE)
-        raise SmProxyError("aws-error", str(error), hint) from None
+        told = _without_values(str(error), prepared.made.request)
+        raise SmProxyError("aws-error", told, hint) from None
     except SmProxyError as error:
         if error.code == "network":
             error.hint = f"{error.hint} {_UNSURE}"
         raise
+
+
+def _without_values(message: str, request: Mapping[str, Any]) -> str:
+    """The service's message without the values of a job's variables, which it may repeat.
+
+    They may be secrets, and the message is kept in the state folder.
+    """
+    values = {
+        value
+        for member in ("Environment", "HyperParameters")
+        for value in (request.get(member) or {}).values()
+        if len(value) >= _SHORTEST_SECRET
+    }
+    for value in sorted(values, key=len, reverse=True):
+        message = message.replace(value, "...")
+    return message
 
 
 def _created_before(aws: Caller, prepared: Prepared) -> dict[str, Any] | None:

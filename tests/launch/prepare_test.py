@@ -449,6 +449,16 @@ def test_no_job_is_made_if_the_upload_is_denied() -> None:
     assert "CreateTrainingJob" not in aws.operations()
 
 
+def test_a_refusal_does_not_repeat_the_values_of_variables() -> None:
+    told = "Value '{KEY=hunter2-long, PAIR=hunter2-long and more}' at 'environment' failed"
+    refusal = ServiceError("ValidationException", told, "sagemaker:CreateTrainingJob")
+    variables = {"KEY": "hunter2-long", "PAIR": "hunter2-long and more", "SHORT": "at"}
+    aws = Cloud(CreateTrainingJob=refusal)
+    with pytest.raises(SmProxyError) as caught:
+        prepare.submit(aws, prepared(aws, Environment=variables))
+    assert "Value '{KEY=..., PAIR=...}' at 'environment' failed" in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
