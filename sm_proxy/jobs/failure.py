@@ -9,6 +9,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.jobs import failure_causes, hostname, kinds, log_streams, logs, marker
+from sm_proxy.jobs.failure_causes import Cause
 from sm_proxy.jobs.job import Job
 
 _LINES: Final = 10
@@ -50,19 +51,22 @@ def explain(aws: Aws, job: Job, prefix: str, on_status: Callable[[str], None]) -
     advice = cause.advice if cause else error.hint
     if stream and not cause and kinds.could_have_been_kept(job):
         advice = _KEEP if _is_ours(aws, job, stream) else _KEEP_ELSEWHERE
-    again = _relaunch(job, prefix) if cause is None or cause.starts else ""
+    again = _relaunch(job, prefix) if _would_get_further(job, cause) else ""
     where = f"See {job.console}" if job.console else ""
     return SmProxyError(error.code, error.message, " ".join(filter(None, (advice, again, where))))
 
 
-def _relaunch(job: Job, prefix: str) -> str:
-    """How to run the job again and get in; empty where that would not help.
+def _would_get_further(job: Job, cause: Cause | None) -> bool:
+    """Whether ssh could enter a copy of the job: not if it lacks an image, data or an instance."""
+    if cause is None or cause.passes:
+        return True
+    return cause.starts and _PROGRAM in job.failure_reason
 
-    Only after the program itself has failed: without an image, data or an instance, the next job
-    would fail in the same way.
-    """
+
+def _relaunch(job: Job, prefix: str) -> str:
+    """How to run the job again and get in; empty for a job that cannot be relaunched."""
     kind = kinds.of(job.kind)
-    if job.phase != "failed" or not kind.CAN_BE_RELAUNCHED or _PROGRAM not in job.failure_reason:
+    if job.phase != "failed" or not kind.CAN_BE_RELAUNCHED:
         return ""
     # A plain name means a job of the first kind that has one.
     suffix = None if job.kind == kinds.ORDER[0] else job.kind
@@ -70,7 +74,7 @@ def _relaunch(job: Job, prefix: str) -> str:
     return f"Run it again and get in: `sm-proxy relaunch {host}`."
 
 
-def _cause(job: Job, tail: list[str]) -> failure_causes.Cause | None:
+def _cause(job: Job, tail: list[str]) -> Cause | None:
     if job.status == "Completed":  # nothing in its log was fatal
         return None
     messages = [job.failure_reason, job.status, job.status_message]

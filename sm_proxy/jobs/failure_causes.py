@@ -24,20 +24,22 @@ class Cause:
         advice: how to fix it.
         pattern: matches text that shows it.
         starts: whether a container of that image starts at all, so that ssh could look into it.
+        passes: whether the same job may succeed the next time.
     """
 
     what: str
     advice: str
     pattern: re.Pattern[str]
     starts: bool = True
+    passes: bool = False
 
     def matches(self, text: str) -> bool:
         """Whether the text shows this cause."""
         return self.pattern.search(text) is not None
 
 
-def _cause(what: str, advice: str, *signs: str, starts: bool = True) -> Cause:
-    return Cause(what, advice, re.compile("|".join(signs), re.IGNORECASE), starts)
+def _cause(what: str, advice: str, *signs: str, starts: bool = True, passes: bool = False) -> Cause:
+    return Cause(what, advice, re.compile("|".join(signs), re.IGNORECASE), starts, passes)
 
 
 _DENIED: Final = r"(denied|forbidden|not authorized|no basic auth|does not have permission)"
@@ -99,6 +101,7 @@ _TABLE: Final = (
         r"^Interrupted$",
         r"training job interrupted",
         r"spot.{0,40}interrupt",
+        passes=True,
     ),
     _cause(
         "its role is not allowed to pull the image from ECR",
@@ -177,6 +180,7 @@ _TABLE: Final = (
         "SageMaker itself failed",
         "Try again; if it persists, ask AWS support.",
         r"InternalServerError",
+        passes=True,
     ),
 )
 

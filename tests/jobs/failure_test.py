@@ -185,8 +185,10 @@ def test_without_an_arn_there_is_no_link() -> None:
         ("CapacityError: Unable to provision requested ML compute capacity", [], False),
         ("ClientError: Cannot pull the image: repository not found", [], False),
         ("ClientError: Data download failed: NoSuchKey", [], False),
-        ("InternalServerError: We encountered an internal error", [], False),
-        ("", ["x"], False),
+        ("ResourceLimitExceeded: The account-level service limit", [], False),
+        ("InternalServerError: We encountered an internal error", [], True),
+        ("ClientError: something new", [], True),
+        ("", ["x"], True),
     ],
 )
 def test_a_relaunch_is_advised_where_it_would_get_further(
