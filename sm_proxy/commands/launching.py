@@ -164,9 +164,18 @@ def _short(change: Change) -> str:
 def warn_without_block(
     settings: Settings, host: str, say: Callable[[str], None] = output.status
 ) -> None:
-    """Tell the user if the ssh config has no block for a host."""
-    if settings.prefix not in contexts.read(settings.ssh_config_file):
+    """Tell the user if the ssh config has no block for a host, or one for another region."""
+    block = contexts.read(settings.ssh_config_file).get(settings.prefix)
+    if block is None:
         say(f"ssh does not know {host} yet: run `sm-proxy config write` meanwhile")
+        return
+    region = block.get("region")
+    if region and settings.region and region != settings.region:
+        of_prefix = "" if settings.prefix == Settings().prefix else f" --prefix {settings.prefix}"
+        say(
+            f"ssh looks for {host} in {region}, but it is in {settings.region}; to change that:"
+            f" `sm-proxy config write{of_prefix} --region {settings.region}`"
+        )
 
 
 def _start(launch: Launch) -> str:

@@ -266,6 +266,24 @@ def test_a_laptop_that_is_not_set_up_is_told_what_is_missing(
     )
 
 
+@pytest.mark.parametrize(("prefix", "flag"), [("sm-", ""), ("sm-eu-", " --prefix sm-eu-")])
+def test_a_block_for_another_region_is_told(
+    prefix: str, flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "ssh"
+    folder.mkdir(mode=0o700)
+    record = json.dumps({"prefix": prefix, "region": "eu-west-1"})
+    (folder / "config").write_text(f"# sm-proxy context {record}\n", encoding="utf-8")
+    words = ["relaunch", f"{prefix}{JOB}", "--name", NAME, "--region"]
+    assert cli.main([*words, "us-east-1"]) == 0
+    told = f"ssh looks for {prefix}{NAME} in eu-west-1, but it is in us-east-1"
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert f"`sm-proxy config write{flag} --region us-east-1`" in shown
+    assert cli.main([*words, "eu-west-1"]) == 0
+    assert "ssh looks for" not in capsys.readouterr().err
+
+
 def test_a_refusal_of_the_service_is_the_last_line(
     used: list[FakeAws], capsys: pytest.CaptureFixture[str]
 ) -> None:
