@@ -188,7 +188,14 @@ fi
 smp_shell=
 case ${SM_PROXY_SHELL-} in
     '' | no) ;;
-    yes) smp_shell=yes ;;
+    yes)
+        # Without shell.sh this shell would end when it sources the file.
+        if [ -r "$smp_here/shell.sh" ]; then
+            smp_shell=yes
+        else
+            smp_problems="${smp_problems}SM_PROXY_SHELL has no effect: $smp_here/shell.sh is missing; "
+        fi
+        ;;
     *) smp_problems="${smp_problems}SM_PROXY_SHELL is neither yes nor no; " ;;
 esac
 if [ "$smp_shell$smp_wait_for$smp_keep_success$smp_keep_failure$smp_keep_connected" = 0000 ] || [ ! -r "$smp_here/hold.sh" ] || [ ! -r "$smp_here/clock.sh" ]; then
@@ -199,6 +206,10 @@ fi
 . "$smp_here/clock.sh"
 # shellcheck source=container/hold.sh
 . "$smp_here/hold.sh"
+if has_outer_windows; then
+    start_ssh "$$" || :
+    exec "$@"
+fi
 for smp_signal in TERM INT HUP QUIT USR1 USR2; do
     # shellcheck disable=SC2064 # expand the name now
     trap "on_signal $smp_signal" "$smp_signal"

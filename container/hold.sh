@@ -10,6 +10,30 @@ smp_child=      # the running program
 smp_grouped=    # not empty: the program gets a process group of its own
 smp_early=      # signals that came while the program was being started
 
+# Set $smp_parent, and $smp_process to the process $1: its id and its start, because ids are used again.
+read_process() {
+    smp_stat=
+    read -r smp_stat 2>/dev/null <"/proc/$1/stat"
+    smp_process=$1
+    # shellcheck disable=SC2086 # the numbers behind the program's name
+    set -- ${smp_stat##*) }
+    smp_parent=${2-} smp_process=$smp_process.${20-}
+    [ -n "${20-}" ]
+}
+
+# Succeed if a process above us, or this one before it became us, has the time windows: our script in a
+# job's channel has started an image's own. Nobody wants to wait and pay twice. Else note that we have them.
+has_outer_windows() {
+    smp_holders=
+    while read -r smp_process; do smp_holders="$smp_holders $smp_process "; done 2>/dev/null <"$smp_run/holders"
+    smp_parent=$$
+    while [ "$smp_parent" != 0 ] && read_process "$smp_parent"; do
+        case $smp_holders in *" $smp_process "*) return 0 ;; esac
+    done
+    ! read_process "$$" || echo "$smp_process" 2>/dev/null >>"$smp_run/holders"
+    return 1
+}
+
 # Sleep for $1 seconds, or less if a signal arrives.
 sleep_interruptibly() {
     sleep "$1" &

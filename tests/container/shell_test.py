@@ -112,3 +112,12 @@ def test_another_value_is_a_problem_and_the_program_runs(box: Box) -> None:
     code, lines = box.run("sh", "-c", f"{until_ready(box)}; exit 4", SM_PROXY_SHELL="ja")
     assert code == 4
     assert "SM_PROXY_SHELL is neither yes nor no" in marker_of(lines)["problems"]
+
+
+@in_sh
+def test_without_its_file_the_program_runs(box: Box) -> None:
+    (box.root / "opt/sm-proxy/shell.sh").unlink()
+    code, lines = box.run("sh", "-c", f"{until_ready(box)}; exit 4", **SHELL)
+    assert code == 4
+    missing = box.inside("opt/sm-proxy/shell.sh")
+    assert f"SM_PROXY_SHELL has no effect: {missing} is missing" in marker_of(lines)["problems"]
