@@ -17,6 +17,7 @@ from sm_proxy.launch import described, shapes
 from sm_proxy.launch.changes import Draft, replay
 from sm_proxy.launch.shapes import OPERATIONS, Operation
 from tests.launch.generated import values
+from tests.launch.newer import needs
 
 _MODEL = Session().get_service_model("sagemaker")
 SHAPES = {name: described.request_shape(Session(), name) for name in OPERATIONS}
@@ -78,6 +79,7 @@ def test_what_would_bill_or_mix_with_the_old_run_is_left_out(
     assert (change.path, change.before, change.after) == (gone, changes[gone], None)
 
 
+@needs("CreateTrainingJob", "ResourceConfig", "InstancePreferences")
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_instances_that_the_service_chose_are_left_out(operation: Operation) -> None:
     chosen = {"SelectedInstanceType": "ml.m5.large", "SelectedInstanceCount": 1}

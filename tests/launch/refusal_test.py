@@ -17,6 +17,7 @@ from sm_proxy.launch.prepare import prepare
 from sm_proxy.launch.request import Ssh, refuse
 from sm_proxy.launch.shapes import Operation
 from tests.fakes import FakeAws
+from tests.launch.newer import needs
 from tests.launch.relaunching import account, failed
 from tests.launch.request_test import NUMBERS, REFUSALS, algorithm, channels_named
 
@@ -47,7 +48,11 @@ PRIVATE = {"TrainingImageConfig": {"TrainingRepositoryAccessMode": "Vpc"}}
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"ServerlessJobConfig": {"JobType": "FineTuning"}}, "serverless"),
+        pytest.param(
+            {"ServerlessJobConfig": {"JobType": "FineTuning"}},
+            "serverless",
+            marks=needs("CreateTrainingJob", "ServerlessJobConfig"),
+        ),
         ({"AlgorithmSpecification": {"TrainingInputMode": "File"}}, "unsupported"),
         (algorithm(AlgorithmName="arn"), "unsupported"),
         (algorithm(**PRIVATE), "image-unreadable"),

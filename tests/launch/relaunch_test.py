@@ -24,6 +24,7 @@ from sm_proxy.settings import Settings
 from tests.fakes import JOB, Answers, FakeAws
 from tests.launch import relaunching
 from tests.launch.generated import values
+from tests.launch.newer import needs
 from tests.launch.relaunching import ROLE, SSH, account, failed
 
 _SESSION = Session()
@@ -75,7 +76,11 @@ def test_the_changes_tell_everything_that_differs_from_the_old_job() -> None:
         {"Key": "team", "Value": "nlp"},
         {"Key": described.RELAUNCHED_FROM, "Value": JOB},
     ]
-    assert request["ResourceConfig"] == {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1}
+    assert request["ResourceConfig"] == {
+        "InstanceType": "ml.g5.xlarge",
+        "InstanceCount": 1,
+        "VolumeSizeInGB": 30,
+    }
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -143,6 +148,10 @@ def test_what_cannot_be_the_same_is_told() -> None:
     told = failed(HyperParameters={"sagemaker_mpi_enabled": "true"})
     assert planned(told).lost == ("session tags, which AWS does not tell",)
     assert "several nodes (sagemaker_mpi_enabled)" in planned(told, smaller=True).lost[1]
+
+
+@needs("CreateTrainingJob", "ResourceConfig", "TrainingPlanArn")
+def test_a_place_in_a_training_plan_may_be_lost() -> None:
     plan = f"{ROLE.replace('iam', 'sagemaker')}/training-plan/p"
     told = failed(ResourceConfig={"InstanceType": "ml.g5.xlarge", "TrainingPlanArn": plan})
     assert "training plan" in planned(told).lost[1]

@@ -28,7 +28,11 @@ def failed(**changes: Any) -> Any:
         "AlgorithmSpecification": spec,
         "RoleArn": ROLE,
         "OutputDataConfig": {"S3OutputPath": "s3://b/out"},
-        "ResourceConfig": {"InstanceType": "ml.g5.12xlarge", "InstanceCount": 2},
+        "ResourceConfig": {
+            "InstanceType": "ml.g5.12xlarge",
+            "InstanceCount": 2,
+            "VolumeSizeInGB": 30,
+        },
         "StoppingCondition": {"MaxRuntimeInSeconds": 7200},
         "FailureReason": "AlgorithmError: , exit code: 1",
         **changes,

@@ -118,6 +118,7 @@ def request(name: str) -> dict[str, Any]:
     return {
         "TrainingJobName": name,
         "RoleArn": ROLE,
+        "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
         "OutputDataConfig": {"S3OutputPath": "s3://bucket/"},
         "StoppingCondition": {"MaxRuntimeInSeconds": 60},
         "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1},
