@@ -112,8 +112,9 @@ run_dropbear() {
     # As MaxAuthTries in sshd_config.
     case $options in *'authentication tries'*) set -- "$@" -T 50 ;; esac
     [ "$keys_folder" != "$run/dropbear" ] || set -- "$@" -D "$keys_folder"
-    quoted_here=$(printf '%s' "$here" | sed "s/'/'\\\\''/g")
-    case $options in *-c\ *) set -- "$@" -c "exec /bin/sh '$quoted_here/session.sh' '$run'" ;; esac
+    # A copy: the program may remove the folder of a job's channel.
+    cp "$here/session.sh" "$run/session.sh" 2>/dev/null
+    case $options in *-c\ *) set -- "$@" -c "exec /bin/sh $run/session.sh $run" ;; esac
     (umask 022 && exec env -i PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin LC_ALL=C "$dropbear" "$@" 2>&1 </dev/null) | follow_server_log "$number"
     [ -e "$run/ready" ]
 }

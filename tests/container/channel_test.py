@@ -15,7 +15,7 @@ from sm_proxy.launch import channel
 from tests.soak import cases
 
 from .conftest import KEY, SHELLS, Box, marker_of, needs_container, until_ready, wait_for
-from .servers_test import ASYNCSSH, PYTHON, Laptop, new_key
+from .servers_test import ASYNCSSH, DROPBEAR, PYTHON, Laptop, new_key
 
 FOLDER = channel.TRAINING_PATH
 ENTRYPOINT = f"{FOLDER}/{channel.ENTRYPOINT}"
@@ -51,6 +51,23 @@ def test_the_program_runs_and_ssh_works_from_a_read_only_folder(box: Box, shell:
     assert "<it's><><two\nlines\n><train>" in "\n".join(lines)
     assert marker_of(lines)["problems"] == []
     assert marker_of(lines)["port"]
+
+
+@needs_container
+@pytest.mark.skipif(not DROPBEAR, reason="needs dropbear")
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+def test_users_get_in_after_the_program_has_removed_the_channel(box: Box, tmp_path: Path) -> None:
+    bring(box)
+    key = new_key(tmp_path / "key")
+    script = f"{until_ready(box)}; rm -r {FOLDER}; : >/opt/ml/removed; exec sleep 600"
+    box.start_directly(
+        ["sh", ENTRYPOINT, "sh", "-c", script],
+        SM_PROXY_SSHD=str(DROPBEAR),
+        SM_PROXY_AUTHORIZED_KEY=Path(f"{key}.pub").read_text(encoding="utf-8"),
+    )
+    wait_for(box.root / "opt/ml/removed")
+    done = Laptop(box, key).ssh("echo $SM_PROXY_RUN_DIR; exit 3")
+    assert (done.returncode, done.stdout) == (3, b"/opt/ml/run\n"), done.stderr
 
 
 @pytest.mark.parametrize("box", cases(SHELLS, ["busybox"]), indirect=True)
