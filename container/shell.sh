@@ -22,7 +22,8 @@ quote_words() {
 # Print the program's command, and wait until the user starts it. The wait has no end of its own, so it
 # must not begin if nobody can log in.
 wait_for_go() {
-    [ -n "$smp_run" ] || end_without_shell 'ssh did not start, and the log says why'
+    [ -r "$smp_here/serve.sh" ] || end_without_shell "$smp_here/serve.sh is missing"
+    [ -n "$smp_run" ] || end_without_shell 'no writable folder for run-time files'
     smp_missing=0
     smp_command="cd $(quote_words "$PWD") && $(quote_words "$@")"
     printf '%s\n' "$smp_command" 2>/dev/null >"$smp_run/command"

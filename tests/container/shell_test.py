@@ -9,7 +9,16 @@ import pytest
 
 from tests.soak import cases
 
-from .conftest import KEY, OTHER_SHELL, SHELLS, Box, marker_of, until_ready, wait_for
+from .conftest import (
+    KEY,
+    OTHER_SHELL,
+    SHELLS,
+    Box,
+    marker_of,
+    needs_container,
+    until_ready,
+    wait_for,
+)
 
 in_sh = pytest.mark.parametrize("box", cases(SHELLS, ["sh"]), indirect=True)
 in_other_shell = pytest.mark.parametrize("box", cases(SHELLS, [OTHER_SHELL]), indirect=True)
@@ -92,6 +101,18 @@ def test_a_job_that_nobody_can_enter_ends_and_says_why(
         text = (box.root / "opt/ml/output" / name).read_text()
         assert text.startswith("sm-proxy: SM_PROXY_SHELL=yes, but nobody can log in")
         assert text.endswith(f"{reason}\n")
+
+
+@needs_container
+@pytest.mark.parametrize("box", ["sh"], indirect=True)
+def test_a_job_without_a_folder_for_ssh_ends_and_says_why(box: Box) -> None:
+    places = "/run /tmp /dev/shm /var/tmp /root /opt/ml"
+    box.prelude = f"for place in {places}; do mount -t tmpfs -o ro none $place; done"
+    code, lines = box.run("echo", "trained", **SHELL, SM_PROXY_RUN_DIR="")
+    assert code == 1
+    assert "trained" not in lines
+    reason = "no writable folder for run-time files"
+    assert [line for line in lines if line.endswith(f"was not started: {reason}")]
 
 
 @in_sh
