@@ -144,7 +144,7 @@ def _run_command(args: argparse.Namespace, settings: Settings) -> int:
         with LoopbackServer(endpoint.handle, endpoint.admits) as server:
             variables = child.environment(os.environ, server.url + endpoint.path)
             if lent:
-                variables |= lent.environment(server.url)
+                variables = lent.environment(variables, server.url)
             status = _run(args.command, variables)
     if status not in {child.NOT_FOUND, child.NOT_EXECUTABLE} and status <= child.SIGNALLED:
         reporter.end(endpoint)

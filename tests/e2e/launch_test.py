@@ -40,6 +40,13 @@ try:
 except Exception as error:
     print(error)
 """
+_LISTS = """
+import botocore.session
+
+session = botocore.session.Session()
+print(session.create_client("sagemaker").list_training_jobs()["ResponseMetadata"]["HTTPStatusCode"])
+print(session.get_credentials().method)
+"""
 _WAITS = """
 import http.client, os, sys, urllib.parse
 
@@ -138,6 +145,17 @@ def test_the_job_of_a_file_is_entered(lab: Lab, request_of: Any, tmp_path: Path)
     host = f"sm-{request['TrainingJobName']}"
     assert done.stdout.decode().splitlines()[-1] == f"ssh {host}"
     assert lab.ok(host, "echo $SM_PROXY_KEEP_FAILURE") == b"30m\n"
+
+
+def test_a_program_with_a_web_identity_gets_our_keys(lab: Lab, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("a token")
+    role = "arn:aws:iam::123456789012:role/scientist"
+    variables = ["-u", "AWS_ACCESS_KEY_ID", f"AWS_WEB_IDENTITY_TOKEN_FILE={token}"]
+    words = ["env", *variables, f"AWS_ROLE_ARN={role}", *SM_PROXY, "launch", "--"]
+    done = lab.run(*words, sys.executable, "-c", _LISTS)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().split() == ["200", "custom-process"]
 
 
 def test_a_command_goes_on_if_we_are_killed(lab: Lab) -> None:

@@ -46,6 +46,7 @@ _FOREIGN: Final = (
     " command inherits. If the program assumes a role or names a profile, start it with that role"
     " or profile (AWS_PROFILE), or call sm_proxy.sagemaker.enable_ssh in it instead."
 )
+_NOT_FOUND: Final = Response(404, (("content-length", "0"),), ())
 _NO_SIGNATURE: Final = "The request has no signature of version 4 that sm-proxy launch can check."
 
 
@@ -86,9 +87,9 @@ class Endpoint:
     def handle(self, request: Request) -> Response:
         """Answer a request; it does not raise."""
         if not self.admits(request.target):
-            return Response(404, (("content-length", "0"),), ())
+            return _NOT_FOUND
         if self._lent and self._is_for_keys(request.target):
-            return _keys(self._lent)
+            return _keys(self._lent, request.target[len(self._lent.path) :])
         rest = request.target[len(self.path) :]
         with self._lock:
             self.came += 1
@@ -101,7 +102,8 @@ class Endpoint:
             return error_response(500, "InternalFailure", f"sm-proxy: bug, please report {report}")
 
     def _is_for_keys(self, target: str) -> bool:
-        return self._lent is not None and _same(target, self._lent.path)
+        lent = self._lent
+        return lent is not None and _same(target[: len(lent.path)], lent.path)
 
     def _answer(self, request: Request, path: str) -> Response:
         signature = signatures.read(request)
@@ -201,11 +203,13 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode("latin-1", "replace"), expected.encode("latin-1"))
 
 
-def _keys(lent: LentKeys) -> Response:
+def _keys(lent: LentKeys, below: str) -> Response:
     try:
-        body = lent.document()
+        body = lent.document(below)
     except SmProxyError as error:
         return upstream.unreachable(error)
+    if body is None:
+        return _NOT_FOUND
     return Response(_OK, (("content-length", str(len(body))),), (body,))
 
 

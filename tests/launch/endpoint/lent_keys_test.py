@@ -47,7 +47,7 @@ print(keys.method, keys.access_key, keys.token)
 
 def changed_lines(profile: str) -> tuple[list[str], list[str]]:
     """The lines that are removed for a profile, and those that are added."""
-    old, new = CONFIG.splitlines(), lent_keys.asking_us(CONFIG, profile, "program").splitlines()
+    old, new = CONFIG.splitlines(), lent_keys.asking_us(CONFIG, profile, ["program"]).splitlines()
     return [line for line in old if line not in new], [line for line in new if line not in old]
 
 
@@ -70,12 +70,28 @@ def test_a_quoted_name_is_found() -> None:
 
 
 def test_other_sections_stay() -> None:
-    assert changed_lines("none") == ([], [])
-    assert changed_lines("ours") == ([], [])
+    added = ["[profile none]", "credential_process = program"]
+    assert changed_lines("none") == ([], added)
+
+
+def test_a_file_without_profiles_gets_one() -> None:
+    found = lent_keys.asking_us("", "default", ["program"])
+    assert found == "[default]\ncredential_process = program\n"
+
+
+def test_keys_of_other_profiles_are_not_copied() -> None:
+    text = (
+        "[profile work]\nrole_arn = x\n[profile a b]\nregion = eu-west-1\nAWS_ACCESS_KEY_ID: AKIA\n"
+        "aws_secret_access_key =\n  secret\n# aws_session_token = old\ncredential_process = own\n"
+    )
+    assert lent_keys.asking_us(text, "work", ["program"]) == (
+        "[profile work]\ncredential_process = program\n"
+        "[profile a b]\ncredential_process = program 'a b'\nregion = eu-west-1\n"
+    )
 
 
 def test_a_file_may_end_without_a_line_end() -> None:
-    found = lent_keys.asking_us("[default]", "default", "program")
+    found = lent_keys.asking_us("[default]", "default", ["program"])
     assert found == "[default]\ncredential_process = program\n"
 
 
@@ -106,6 +122,23 @@ def lent_by(folder: Path) -> lent_keys.LentKeys | None:
     return lent_keys.lend(Aws(), folder)
 
 
+def shown_by(
+    lent: lent_keys.LentKeys, profile: str | None, endpoint: Endpoint | None = None
+) -> list[str]:
+    """The keys that botocore finds in another process: their source, their id and token."""
+    endpoint = endpoint or Endpoint(HeldKeys([lent.aws], Aws), lambda *_: {}, lambda *_: None, lent)
+    with LoopbackServer(endpoint.handle, endpoint.admits) as server:
+        variables = lent.environment(os.environ, server.url)
+        done = subprocess.run(
+            [sys.executable, "-c", SHOW],
+            env={**variables, "HTTP_PROXY": "http://127.0.0.1:1", "AWS_PROFILE": profile or "work"},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+    return done.stdout.decode().split()
+
+
 @needs_sh
 def test_the_command_gets_our_keys(config: Path, tmp_path: Path) -> None:
     lent = lent_by(tmp_path / "lent")
@@ -116,15 +149,7 @@ def test_the_command_gets_our_keys(config: Path, tmp_path: Path) -> None:
 
     held = HeldKeys([lent.aws], Aws)
     endpoint = Endpoint(held, add, lambda *_: None, lent)
-    with LoopbackServer(endpoint.handle, endpoint.admits) as server:
-        done = subprocess.run(
-            [sys.executable, "-c", SHOW],
-            env={**os.environ, **lent.environment(server.url), "HTTP_PROXY": "http://127.0.0.1:1"},
-            capture_output=True,
-            check=True,
-            timeout=60,
-        )
-    method, access_key, token = done.stdout.decode().split()
+    method, access_key, token = shown_by(lent, None, endpoint)
     ours = lent.aws.keys()
     assert (method, access_key, token) == ("custom-process", ours.access_key, ours.token)
     assert held.find(access_key)
@@ -146,7 +171,7 @@ def test_keys_are_not_told_without_the_secret(config: Path, tmp_path: Path) -> N
 def test_the_document_tells_when_the_keys_expire(config: Path, tmp_path: Path) -> None:
     lent = lent_by(tmp_path / "lent")
     assert lent is not None
-    found = json.loads(lent.document())
+    found = json.loads(lent.document("") or b"")
     assert found["Expiration"].startswith("2099-01-01")
     assert found["Version"] == 1
 
@@ -160,18 +185,42 @@ def test_no_secret_is_in_the_files(config: Path, tmp_path: Path) -> None:
 
 
 @needs_sh
-@pytest.mark.parametrize("where", ["config", "credentials"])
-def test_static_keys_in_a_file_are_not_copied_and_would_win(
-    config: Path, tmp_path: Path, where: str
+def test_profiles_with_keys_of_their_own_get_these(config: Path, tmp_path: Path) -> None:
+    with config.open("a") as file:
+        file.write("[profile a/b]\naws_access_key_id = AKIA\naws_secret_access_key = top\n")
+    lent = lent_by(tmp_path / "lent")
+    assert lent is not None
+    assert shown_by(lent, "a/b") == ["custom-process", "AKIA", "None"]
+    assert shown_by(lent, None)[1] == lent.aws.keys().access_key
+    assert "top" not in (tmp_path / "lent" / "config_file").read_text()
+    for below in ("/work", "/none", "a/b"):
+        assert lent.document(below) is None
+
+
+@needs_sh
+def test_what_the_credentials_file_says_of_the_profile_does_not_win(
+    config: Path, tmp_path: Path
 ) -> None:
-    if where == "config":
-        with config.open("a") as file:
-            file.write("[profile other]\naws_access_key_id = AKIA\naws_secret_access_key = s\n")
-    else:
-        (tmp_path / "credentials").write_text("[work]\nrole_arn = x\n")
-        with config.open("a") as file:
-            file.write("role_arn = x\ncredential_source = Environment\n")
-    assert lent_by(tmp_path / "lent") is None
+    program = config.read_text().partition("credential_process")[2]
+    config.write_text("[profile other]\nregion = eu-west-1\n")
+    credentials = tmp_path / "credentials"
+    credentials.write_text(
+        f"[work]\ncredential_process{program}[keys]\naws_access_key_id = AKIA\n"
+        "aws_secret_access_key = top\n"
+    )
+    lent = lent_by(tmp_path / "lent")
+    assert lent is not None
+    assert shown_by(lent, None)[1] == lent.aws.keys().access_key
+    assert shown_by(lent, "keys")[1] == "AKIA"
+    assert "top" not in (tmp_path / "lent" / "credentials_file").read_text()
+
+
+def test_the_web_identity_of_the_environment_makes_place() -> None:
+    lent = lent_keys.LentKeys("/secret", {"AWS_CONFIG_FILE": "ours"}, Aws())
+    before = {"AWS_WEB_IDENTITY_TOKEN_FILE": "token", "AWS_CONFIG_FILE": "old", "OTHER": "x"}
+    found = lent.environment(before, "http://127.0.0.1:1")
+    url = {"SM_PROXY_LAUNCH_KEYS_URL": "http://127.0.0.1:1/secret"}
+    assert found == {"AWS_CONFIG_FILE": "ours", "OTHER": "x", **url}
 
 
 def test_keys_in_the_environment_are_the_commands_anyway(
