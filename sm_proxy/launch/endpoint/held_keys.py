@@ -15,7 +15,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log
 
 _LOOK_AGAIN_S: Final = 5.0
-"""Pause between two looks at the user's files for an id that is not known."""
+"""Pause between two looks at the user's files for the same unknown id."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class HeldKeys:
     sources: Sequence[Aws]
     open_profile: Callable[[str | None], Aws]
     _known: dict[str, Held] = field(default_factory=dict)
-    _looked: float = float("-inf")
+    _looked: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def find(self, access_key: str) -> Held | None:
@@ -56,9 +56,10 @@ class HeldKeys:
             if access_key not in self._known:
                 for aws in self.sources:
                     self._note(aws)
-            if access_key not in self._known and time.monotonic() - self._looked > _LOOK_AGAIN_S:
+            last = self._looked.get(access_key, float("-inf"))
+            if access_key not in self._known and time.monotonic() - last > _LOOK_AGAIN_S:
                 self._look_again(access_key)
-                self._looked = time.monotonic()
+                self._looked[access_key] = time.monotonic()
             return self._known.get(access_key)
 
     def _look_again(self, access_key: str) -> None:

@@ -92,6 +92,16 @@ def test_unknown_ids_do_not_read_the_files_each_time(
     assert opens == [None]
 
 
+def test_an_unknown_id_does_not_hide_the_next_one(
+    write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(section("default", "AKIAOWN") + section("prod", "AKIAPROD"))
+    monkeypatch.setattr(held_keys, "_LOOK_AGAIN_S", 3600.0)
+    held = HeldKeys([opened(None)], opened)
+    assert held.find("AKIAROLE") is None
+    assert held.find("AKIAPROD")
+
+
 def test_files_that_cannot_be_parsed_hold_no_keys(write: Callable[[str], None]) -> None:
     write(section("default", "AKIAOWN"))
     held = HeldKeys([opened(None)], opened)
