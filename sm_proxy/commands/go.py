@@ -15,11 +15,13 @@ _WORDS = {
     ("go", "wait"): "its program starts now",
     ("go", "keep"): "was not waiting: its program has ended, and the container is kept",
     ("go", "shell"): "its program starts now",
+    ("go", "ended"): "is not started: nothing answers there, so its container has ended already",
     ("go", "none"): "was not waiting: its program is already running",
     ("go", "unknown"): "its program starts now if it was waiting (its old entrypoint does not say)",
     ("done", "wait"): "will end with its program, which your connection has started",
     ("done", "keep"): "ends now",
     ("done", "shell"): "ends now, and its program was not started",
+    ("done", "ended"): "has ended already, or with the other nodes",
     ("done", "none"): "will end with its program",
     ("done", "unknown"): "ends now if it was kept (its old entrypoint does not say)",
 }
@@ -43,8 +45,8 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 def end_window(release: EndWord, args: argparse.Namespace, settings: Settings) -> Result:
     """End the wait or the keeping; data: `{"job", "nodes": [{"node", "window", "told", "error"}]}`.
 
-    `window` is the node's state before: wait, keep, shell, none or unknown. `error` is as in the
-    envelope.
+    `window` is the node's state before: wait, keep, shell, none, ended or unknown. A node that has
+    ended was not told, and that is no error. `error` is as in the envelope.
     """
     target = options.target_of(args, settings)
     aws = Aws(settings.profile, settings.region)
@@ -61,7 +63,7 @@ def _data(node: NodeOutcome) -> dict[str, object]:
         "message": node.error.message,
         "hint": node.error.hint,
     }
-    return {"node": node.node, "window": node.window, "told": not error, "error": error}
+    return {"node": node.node, "window": node.window, "told": node.told, "error": error}
 
 
 def _line(release: EndWord, node: NodeOutcome) -> str:

@@ -27,6 +27,11 @@ EndWord = Literal["go", "done"]
 """The file that ends a window: `go` the wait, `done` the keeping; each ends the window `shell`."""
 _AT_ONCE: Final = 8
 _WINDOWS: Final = frozenset({"wait", "keep", "shell", "none"})
+_GONE: Final = frozenset({"connect-refused", "job-ended", "job-failed"})
+"""What a node that has ended answers while another node of its job can be reached."""
+_CUT: Final = frozenset({"session-lost", "sshd-silent"})
+"""What a node answers that ends while it is told: the end of one node may end all of them."""
+_ANSWER: Final = "sm-proxy-window"
 _SCRIPT: Final = """
 run=${SM_PROXY_RUN_DIR-}
 if [ -z "$run" ] || [ ! -d "$run" ]; then echo 'sm-proxy-window absent'; exit 0; fi
@@ -44,13 +49,18 @@ class NodeOutcome:
     Attributes:
         node: `algo-1`.
         window: the window that it was in: wait, keep, shell, none, or unknown with an older
-            entrypoint.
+            entrypoint; `ended` if its container is gone, so that there is nothing to tell.
         error: why the file could not be created, or None.
     """
 
     node: str
     window: str = "unknown"
     error: SmProxyError | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether the file was created."""
+        return self.error is None and self.window != "ended"
 
 
 def release_nodes(
@@ -66,19 +76,33 @@ def release_nodes(
     """
     first = resolver.resolve(target, settings, aws, wait=settings.wait, on_status=on_status)
 
-    def one(node: Target) -> NodeOutcome:
+    def tell(node: Target, *, fresh: bool = False) -> NodeOutcome:
         try:
-            found = first if node.node == first.node else resolver.resolve(node, settings, aws)
+            again = fresh or node.node != first.node
+            found = resolver.resolve(node, settings, aws, fresh=fresh) if again else first
             return _release_node(release, found, settings)
         except SmProxyError as error:
             return NodeOutcome(node.node, error=error)
 
+    def settle(node: Target, outcome: NodeOutcome) -> NodeOutcome:
+        cut_off = outcome.error is not None and outcome.error.code in _CUT
+        return _ended_if_gone(tell(node, fresh=True) if cut_off else outcome)
+
     nodes = [target] if target.names_node else _all_nodes(first, target, aws)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        released = list(pool.map(one, nodes))
+        released = list(pool.map(tell, nodes))
+        if any(outcome.told for outcome in released):
+            released = list(pool.map(settle, nodes, released))
     if len(released) == 1 and released[0].error:
         raise released[0].error
     return first.job, released
+
+
+def _ended_if_gone(outcome: NodeOutcome) -> NodeOutcome:
+    """A node that refuses us has ended, since we reach another node of its job in the same way."""
+    if outcome.error is None or outcome.error.code not in _GONE:
+        return outcome
+    return NodeOutcome(outcome.node, "ended")
 
 
 def _all_nodes(first: Container, target: Target, aws: Aws) -> list[Target]:
@@ -94,10 +118,12 @@ def _all_nodes(first: Container, target: Target, aws: Aws) -> list[Target]:
 
 
 def _release_node(release: EndWord, container: Container, settings: Settings) -> NodeOutcome:
-    answer = run_script(container, settings, _SCRIPT.replace("@WORD@", release))
+    # The container may end as soon as it is told, and cut our session off.
+    script = _SCRIPT.replace("@WORD@", release)
+    answer = run_script(container, settings, script, last_word=_ANSWER)
     lines = [line.split() for line in answer.output.splitlines()]
     window = next((rest[0] for key, *rest in filter(None, lines) if _is_ours(key, rest)), "")
-    if window in {"absent", ""} or answer.status:
+    if window in {"absent", ""}:
         raise SmProxyError(
             "unsupported",
             f"cannot reach the entrypoint on {container.host}: in its ssh sessions,"
@@ -110,4 +136,4 @@ def _release_node(release: EndWord, container: Container, settings: Settings) ->
 
 
 def _is_ours(key: str, rest: list[str]) -> bool:
-    return key == "sm-proxy-window" and len(rest) == 1
+    return key == _ANSWER and len(rest) == 1

@@ -41,6 +41,19 @@ def test_the_json_has_every_node_and_the_error(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("word", ["go", "done"])
+def test_a_node_that_has_ended_is_no_failure(
+    word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [NodeOutcome("algo-1", "keep"), NodeOutcome("algo-2", "ended")]
+    monkeypatch.setattr(go, "release_nodes", lambda *_: ("my-job", nodes))
+    assert cli.main([word, "sm-my-job", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["data"]["nodes"]
+    assert [(node["told"], node["error"]) for node in found] == [(True, None), (False, None)]
+    assert cli.main([word, "sm-my-job"]) == 0
+    assert "ended already" in capsys.readouterr().out.splitlines()[1]
+
+
+@pytest.mark.parametrize("word", ["go", "done"])
 @pytest.mark.parametrize("window", ["none", "keep", "unknown"])
 def test_only_a_node_known_to_wait_is_said_to_start(
     word: str, window: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

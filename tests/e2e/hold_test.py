@@ -78,6 +78,21 @@ def test_a_job_waits_for_go_and_stays_after_its_failure_until_done(lab: Lab) -> 
     assert "exit code: 9" in reason.lower()
 
 
+def test_done_ends_a_job_of_which_a_node_has_ended(lab: Lab) -> None:
+    ready = "until [ -e ${SM_PROXY_RUN_DIR:-/run/sm-proxy}/ready ]; do sleep 0.1; done"
+    program = f"{ready}; [ $SM_CURRENT_HOST = algo-1 ] || exit 9"
+    words = ("/opt/sm-proxy/entrypoint.sh", "/bin/sh", "-c", program)
+    job = lab.launch("half", *words, nodes=2, environment={"SM_PROXY_KEEP_FAILURE": "10m"})
+    await_true(lambda: "the container stays for 600 s" in job.log(), 60, job.log)
+    gone = f"{job.host}.algo-1"
+    await_true(lambda: lab.ssh(gone, "true").returncode == 255, 60)
+    done = lab.warm("done", job.host, "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    nodes = json.loads(done.stdout)["data"]["nodes"]
+    assert [(node["window"], node["told"]) for node in nodes] == [("ended", False), ("keep", True)]
+    job.until("Failed")
+
+
 def test_stop_ends_a_job_that_is_kept(lab: Lab) -> None:
     kept = {"SM_PROXY_KEEP_FAILURE": "10m"}
     words = ("/opt/sm-proxy/entrypoint.sh", "/bin/sh", "-c", "exit 9")

@@ -116,7 +116,7 @@ def test_stdin_is_a_file_too(monkeypatch: pytest.MonkeyPatch) -> None:
         ("{", "job.json", "not valid JSON"),
         ("{", "job.yaml", "not valid YAML"),
         ("a: b: c", "job", "not valid YAML"),
-        ("[" * 10_000, "job.yaml", "not valid YAML"),
+        ("[" * 2_000, "job.yaml", "not valid YAML"),
         ("[" * 100_000, "job.json", "not valid JSON"),
         ("!!python/object/apply:os.system [true]", "job.yaml", "not valid YAML"),
         ("", "job.yaml", "not an object"),

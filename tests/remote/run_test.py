@@ -140,3 +140,20 @@ def test_a_missing_ssh_is_reported(monkeypatch: pytest.MonkeyPatch, settings: Se
     with pytest.raises(SmProxyError) as caught:
         run_script(container(), settings, "")
     assert caught.value.code == "missing-dependency"
+
+
+@needs_sh
+@pytest.mark.parametrize(("word", "answered"), [("told", True), ("tol", False), ("", False)])
+def test_a_container_may_end_once_its_last_line_is_there(
+    word: str,
+    answered: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    settings: Settings,
+) -> None:
+    fake_ssh(monkeypatch, tmp_path, "echo told keep; echo cut off >&2; exit 255")
+    if answered:
+        assert run_script(container(), settings, "true", last_word=word).output == "told keep\n"
+        return
+    with pytest.raises(SmProxyError, match="cut off"):
+        run_script(container(), settings, "true", last_word=word)
