@@ -26,7 +26,7 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.identity import identities
 from sm_proxy.jobs import hostname
-from sm_proxy.launch import caller, channel, prepare, sdk, shapes
+from sm_proxy.launch import caller, prepare, sdk, shapes
 from sm_proxy.launch.request import Ssh
 from sm_proxy.launch.shapes import Operation
 from sm_proxy.local import output, private_files
@@ -132,17 +132,11 @@ class _Switch:
                 sure=self.sure,
                 on_status=output.status,
             )
-            for note in prepared.notes:
-                output.status(note)
-            if prepared.made.channel:
-                channel.upload(aws, prepared.made.channel, output.status)
-        return prepared.made.request
+            return prepare.deliver(aws, prepared, output.status)
 
     def created(self, operation: Operation, name: str) -> None:
         """Tell how to enter the job."""
-        kind = shapes.of(operation).KIND
-        known = None if kind == "training" else kind
-        target = hostname.compose(self.settings.prefix, name, kind=known)
+        target = hostname.shortest(self.settings.prefix, name, shapes.of(operation).KIND)
         output.status(f"when the job runs, enter it with: ssh {target.host}")
 
     def unseen(self, method: str) -> None:

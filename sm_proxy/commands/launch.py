@@ -15,14 +15,13 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import launch_options, launching
 from sm_proxy.commands.launching import Launch
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.launch import channel as channels
 from sm_proxy.launch import described, request_file, shapes, sizes
 from sm_proxy.launch.changes import Draft
 from sm_proxy.launch.endpoint import child, lent_keys
 from sm_proxy.launch.endpoint.endpoint import Endpoint
 from sm_proxy.launch.endpoint.held_keys import HeldKeys
 from sm_proxy.launch.endpoint.http_server import LoopbackServer
-from sm_proxy.launch.prepare import prepare
+from sm_proxy.launch.prepare import deliver, prepare
 from sm_proxy.launch.request import Ssh
 from sm_proxy.launch.shapes import Operation
 from sm_proxy.local import output
@@ -183,11 +182,7 @@ class _AddSsh:
             sure=self.sure,
             on_status=self.say,
         )
-        for note in prepared.notes:
-            self.say(note)
-        if prepared.made.channel is not None:
-            channels.upload(aws, prepared.made.channel, self.say)
-        return prepared.made.request
+        return deliver(aws, prepared, self.say)
 
 
 @dataclass(frozen=True)

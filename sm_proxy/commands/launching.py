@@ -57,7 +57,7 @@ def target_of(settings: Settings, name: str, kind: str) -> Target:
     Raises:
         SmProxyError: `bad-name`, it is not a job's name; `usage`, ssh would use another context.
     """
-    target = hostname.compose(settings.prefix, name, kind=None if kind == "training" else kind)
+    target = hostname.shortest(settings.prefix, name, kind)
     known = contexts.read(settings.ssh_config_file)
     other = contexts.prefix_of(target.host, known)
     if settings.prefix in known and other != settings.prefix:

@@ -68,9 +68,7 @@ def _relaunch(job: Job, prefix: str) -> str:
     kind = kinds.of(job.kind)
     if job.phase != "failed" or not kind.CAN_BE_RELAUNCHED:
         return ""
-    # A plain name means a job of the first kind that has one.
-    suffix = None if job.kind == kinds.ORDER[0] else job.kind
-    host = hostname.compose(prefix, job.name, kind=suffix).host
+    host = hostname.shortest(prefix, job.name, job.kind).host
     return f"Run it again and get in: `sm-proxy relaunch {host}`."
 
 

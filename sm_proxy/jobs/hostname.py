@@ -78,6 +78,16 @@ def compose(prefix: str, job: str, node: str | None = None, kind: Kind | None = 
     return Target(host, prefix, job, node or FIRST_NODE, kind, names_node=node is not None)
 
 
+def shortest(prefix: str, job: str, kind: Kind) -> Target:
+    """The shortest host name that leads to a job, without the kind that is looked for first.
+
+    Raises:
+        SmProxyError: as `compose`.
+    """
+    known = None if kind == next(iter(KINDS)) else kind
+    return compose(prefix, job, kind=known)
+
+
 def is_label(text: str) -> bool:
     """Whether `text` is a node or a kind, which may follow a job's name and a dot."""
     return text in KINDS or any(pattern.fullmatch(text) for pattern in (_NODE, _INSTANCE))

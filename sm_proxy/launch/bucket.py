@@ -160,7 +160,7 @@ def _buckets(operation: Operation, request: Mapping[str, Any]) -> Iterator[str]:
     for name, url in inputs:
         if name in _CODE:
             yield from _of_url(url)
-    for url in _outputs(operation, request):
+    for url in shapes.of(operation).outputs(request):
         yield from _of_url(url)
     for _, url in inputs:
         yield from _of_url(url)
@@ -185,15 +185,6 @@ def _inputs(operation: Operation, request: Mapping[str, Any]) -> Iterator[tuple[
     shape = shapes.of(operation)
     for item in value_at(request, shape.INPUTS) or ():
         yield shape.name_of_input(item), str(value_at(item, shape.uri_path()) or "")
-
-
-def _outputs(operation: Operation, request: Mapping[str, Any]) -> Iterator[str]:
-    if operation == "CreateTrainingJob":
-        yield str(value_at(request, ("OutputDataConfig", "S3OutputPath")) or "")
-        yield str(value_at(request, ("CheckpointConfig", "S3Uri")) or "")
-        return
-    for item in value_at(request, ("ProcessingOutputConfig", "Outputs")) or ():
-        yield str(value_at(item, ("S3Output", "S3Uri")) or "")
 
 
 def _of_url(url: str) -> Iterator[str]:

@@ -46,9 +46,8 @@ def operation_of(kind: Kind) -> Operation:
     Raises:
         SmProxyError: `unsupported` for a kind whose containers can only run what their image does.
     """
-    for operation in OPERATIONS:
-        if kind == shapes.of(operation).KIND:
-            return operation
+    if operation := shapes.creating(kind):
+        return operation
     raise SmProxyError(
         "unsupported",
         f"the container of this {kinds.of(kind).NOUN} runs a model's image as it is: it cannot be"

@@ -189,6 +189,19 @@ def _without_values(message: str, request: Mapping[str, Any]) -> str:
     return message
 
 
+def deliver(aws: Caller, prepared: Prepared, on_status: Callable[[str], None]) -> dict[str, Any]:
+    """Tell the notes and upload the channel; the request, which another program sends itself.
+
+    Raises:
+        SmProxyError: as `channel.upload`.
+    """
+    for note in prepared.notes:
+        on_status(note)
+    if prepared.made.channel is not None:
+        channels.upload(aws, prepared.made.channel, on_status)
+    return prepared.made.request
+
+
 def _created_before(aws: Caller, prepared: Prepared) -> dict[str, Any] | None:
     """The description of a job that an earlier try has created; None for any other job."""
     request, shape = prepared.made.request, shapes.of(prepared.operation)
@@ -242,7 +255,7 @@ def _check_image(image: Image, machine: Architecture, found: _Findings) -> None:
 
 def _architecture(operation: Operation, request: Mapping[str, Any]) -> Architecture:
     """Of the job's instances. Of all types for jobs, only those with a Grace CPU are not x86-64."""
-    resources = value_at(request, sizes.RESOURCES[operation])
+    resources = value_at(request, shapes.of(operation).RESOURCES)
     return "aarch64" if "-gb" in sizes.type_of(resources) else "x86_64"
 
 

@@ -17,7 +17,10 @@ from botocore.exceptions import BotoCoreError
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
+from sm_proxy.launch import shapes
 from sm_proxy.launch.caller import Caller
+from sm_proxy.launch.changes import value_at
+from sm_proxy.launch.shapes import Shape
 from sm_proxy.local import debug_log, paths
 from sm_proxy.state.cache import Cache
 
@@ -25,12 +28,6 @@ UNKNOWN: Final = "price unknown"
 _LISTED_IN: Final = "us-east-1"
 """The price list of all commercial regions is read there. Others have none that we could ask."""
 _PARTITION: Final = "aws"
-_USAGE: Final = {"training": "Train", "processing": "Processing"}
-"""The word in a usage type, such as `USE1-Train:ml.m5.xlarge`, by the kind of job."""
-_CLUSTERS: Final = {
-    "training": ("ResourceConfig",),
-    "processing": ("ProcessingResources", "ClusterConfig"),
-}
 _TABLE: Final = "prices.json"
 _NO_ANSWER: Final = (ServiceError, SmProxyError, BotoCoreError)
 _CACHED_S: Final = 24 * 3600.0
@@ -56,11 +53,15 @@ def per_hour(aws: Caller, kind: str, request: Mapping[str, Any]) -> str:
 
     Args:
         aws: for the call; it needs pricing:GetProducts.
-        kind: `training` or `processing`.
+        kind: of the job; only of those that can be launched a price is known.
         request: of the job, or its description: both have the same fields.
     """
-    nodes = _nodes(kind, request)
-    found = [(_price(aws, kind, name), count) for name, count in nodes.items()]
+    operation = shapes.creating(kind)
+    if operation is None:
+        return UNKNOWN
+    shape = shapes.of(operation)
+    nodes = _nodes(value_at(request, shape.RESOURCES) or {})
+    found = [(_price(aws, shape, name), count) for name, count in nodes.items()]
     known = [(price, count) for price, count in found if price is not None]
     if not known or len(known) < len(nodes):
         return UNKNOWN
@@ -70,34 +71,30 @@ def per_hour(aws: Caller, kind: str, request: Mapping[str, Any]) -> str:
     return f"{spot}about ${total:.2f} an hour{f' (list price of {dates[0]})' if dates else ''}"
 
 
-def _nodes(kind: str, request: Mapping[str, Any]) -> dict[str, int]:
+def _nodes(resources: Mapping[str, Any]) -> dict[str, int]:
     """How many instances of each type a job has; empty if its request does not tell."""
-    cluster: Any = request
-    for member in _CLUSTERS.get(kind, ("",)):
-        cluster = (cluster or {}).get(member)
     nodes: dict[str, int] = {}
-    for group in (cluster or {}).get("InstanceGroups") or [cluster or {}]:
+    for group in resources.get("InstanceGroups") or [resources]:
         if name := group.get("InstanceType"):
             nodes[str(name)] = nodes.get(str(name), 0) + int(group.get("InstanceCount", 1))
     return nodes
 
 
-def _price(aws: Caller, kind: str, instance_type: str) -> Price | None:
-    region = aws.region
-    cache, key = Cache("prices"), (aws.scope, kind, instance_type)
+def _price(aws: Caller, shape: Shape, instance_type: str) -> Price | None:
+    cache, key = Cache("prices"), (aws.scope, shape.KIND, instance_type)
     record = cache.load(*key)
     if record is None:
-        usd = _listed(aws, kind, instance_type)
+        usd = _listed(aws, shape, instance_type)
         record = {"usd": usd}
         kept = _CACHED_S if usd is not None else _RETRIED_S
         cache.save(*key, record=record, expires=time.time() + kept)
     usd = record.get("usd")
     if isinstance(usd, int | float):
         return Price(float(usd))
-    return next(_in_table(kind, region, instance_type), None)
+    return next(_in_table(shape.KIND, aws.region, instance_type), None)
 
 
-def _listed(aws: Caller, kind: str, instance_type: str) -> float | None:
+def _listed(aws: Caller, shape: Shape, instance_type: str) -> float | None:
     """The price in AWS's price list; None without a clear answer."""
     wanted = {"regionCode": aws.region, "instanceName": instance_type}
     filters = [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in wanted.items()]
@@ -110,7 +107,7 @@ def _listed(aws: Caller, kind: str, instance_type: str) -> float | None:
         prices = {
             price
             for item in answer.get("PriceList", [])
-            for price in _prices(json.loads(item), kind, instance_type)
+            for price in _prices(json.loads(item), shape, instance_type)
         }
     except (*_NO_ANSWER, ValueError, TypeError, AttributeError) as error:
         debug_log.write("the price list does not tell", why=error)
@@ -118,13 +115,13 @@ def _listed(aws: Caller, kind: str, instance_type: str) -> float | None:
     return prices.pop() if len(prices) == 1 else None
 
 
-def _prices(product: dict[str, Any], kind: str, instance_type: str) -> Iterator[float]:
+def _prices(product: dict[str, Any], shape: Shape, instance_type: str) -> Iterator[float]:
     """The prices of an hour in a product of the list; none if it is another kind of product.
 
     One instance type has products for hosting, notebooks, clusters and fees of training plans too.
     """
     usage = str(product.get("product", {}).get("attributes", {}).get("usagetype", ""))
-    if not re.fullmatch(rf"(?:[A-Z0-9]+-)?{_USAGE[kind]}:{re.escape(instance_type)}", usage):
+    if not re.fullmatch(rf"(?:[A-Z0-9]+-)?{shape.USAGE}:{re.escape(instance_type)}", usage):
         return
     for term in product.get("terms", {}).get("OnDemand", {}).values():
         for dimension in term.get("priceDimensions", {}).values():

@@ -8,16 +8,13 @@ from typing import Any, Final
 
 from botocore.model import StructureShape
 
+from sm_proxy.launch import shapes
 from sm_proxy.launch.changes import Draft, Path, value_at
 from sm_proxy.launch.shapes import Operation
 
 SMALLER_RUN_S: Final = 60 * 60
 """How long the program of a smaller job may run, in seconds."""
 TYPE: Final = re.compile(r"(ml\.[a-z0-9-]+)\.([a-z0-9]+)")
-RESOURCES: Final[dict[Operation, Path]] = {
-    "CreateTrainingJob": ("ResourceConfig",),
-    "CreateProcessingJob": ("ProcessingResources", "ClusterConfig"),
-}
 _SIZES: Final = ("medium", "large", "xlarge")
 _LONGEST: Final[Path] = ("StoppingCondition", "MaxRuntimeInSeconds")
 _OTHER_TYPE: Final = "it holds for the old instance type"
@@ -29,7 +26,7 @@ _DISTRIBUTED: Final = re.compile(
 
 def set_type(draft: Draft, operation: Operation, instance_type: str) -> None:
     """Run on another type of instance; their number stays."""
-    path = RESOURCES[operation]
+    path = shapes.of(operation).RESOURCES
     groups = draft.get((*path, "InstanceGroups")) or []
     why = "you named another instance type"
     for number in range(len(groups)):
@@ -50,7 +47,7 @@ def shrink(draft: Draft, operation: Operation, shape: StructureShape) -> None:
         operation: of the request.
         shape: of the request, in which botocore lists the permitted types.
     """
-    path = RESOURCES[operation]
+    path = shapes.of(operation).RESOURCES
     permitted = _permitted(shape, path)
     groups = draft.get((*path, "InstanceGroups")) or []
     why = "--smaller: one node of the smallest type of its family"
@@ -82,7 +79,7 @@ def type_of(resources: Mapping[str, Any] | None) -> str:
 
 def nodes(request: Mapping[str, Any], operation: Operation) -> int:
     """How many instances a request asks for."""
-    resources = value_at(request, RESOURCES[operation]) or {}
+    resources = value_at(request, shapes.of(operation).RESOURCES) or {}
     groups = resources.get("InstanceGroups") or [{"InstanceCount": _count(resources)}]
     return sum(int(group.get("InstanceCount") or 1) for group in groups)
 

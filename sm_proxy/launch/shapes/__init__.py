@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final, Literal, Protocol, cast
 
@@ -62,6 +62,14 @@ class Shape(Protocol):
     def FOLDER(self) -> str:
         """Where the container finds our input."""
 
+    @property
+    def RESOURCES(self) -> Path:
+        """The object with the instances: InstanceType, InstanceCount, InstanceGroups."""
+
+    @property
+    def USAGE(self) -> str:
+        """The word for such jobs in the price list's usage types: `USE1-Train:ml.m5.xlarge`."""
+
     def make_input(self, uri: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Our input, which brings the S3 folder `uri` into the container."""
 
@@ -70,6 +78,9 @@ class Shape(Protocol):
 
     def name_of_input(self, item: Mapping[str, Any]) -> str:
         """The name of an input."""
+
+    def outputs(self, request: Mapping[str, Any]) -> Iterator[str]:
+        """Where the job writes to S3: addresses, which may be empty."""
 
     def default_arguments(self, cmd: Sequence[str]) -> tuple[str, ...]:
         """What follows the image's ENTRYPOINT if the request has no ContainerArguments."""
@@ -85,3 +96,8 @@ class Shape(Protocol):
 def of(operation: Operation) -> Shape:
     """The module of an operation."""
     return cast("Shape", _MODULES[operation])
+
+
+def creating(kind: str) -> Operation | None:
+    """The operation that creates jobs of a kind; None if they cannot be launched with ssh."""
+    return next((name for name in OPERATIONS if kind == of(name).KIND), None)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.launch import channel
-from sm_proxy.launch.changes import Path
+from sm_proxy.launch.changes import Path, value_at
 
 NAME: Final = "ProcessingJobName"
 KIND: Final = "processing"
@@ -19,6 +19,8 @@ INPUTS: Final[Path] = ("ProcessingInputs",)
 INPUTS_LIMIT: Final = 10
 VARIABLE_LIMIT: Final = 256
 FOLDER: Final = channel.PROCESSING_PATH
+RESOURCES: Final[Path] = ("ProcessingResources", "ClusterConfig")
+USAGE: Final = "Processing"
 
 
 def make_input(uri: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,6 +46,12 @@ def uri_path() -> Path:
 def name_of_input(item: Mapping[str, Any]) -> str:
     """The input's name."""
     return str(item.get("InputName", ""))
+
+
+def outputs(request: Mapping[str, Any]) -> Iterator[str]:
+    """Those of the program, each under a path of its own."""
+    for item in value_at(request, ("ProcessingOutputConfig", "Outputs")) or ():
+        yield str(value_at(item, ("S3Output", "S3Uri")) or "")
 
 
 def default_arguments(cmd: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
@@ -19,6 +19,8 @@ INPUTS: Final[Path] = ("InputDataConfig",)
 INPUTS_LIMIT: Final = 20
 VARIABLE_LIMIT: Final = 512
 FOLDER: Final = channel.TRAINING_PATH
+RESOURCES: Final[Path] = ("ResourceConfig",)
+USAGE: Final = "Train"
 _GROUP_NAMES: Final[Path] = ("DataSource", "S3DataSource", "InstanceGroupNames")
 
 
@@ -51,6 +53,12 @@ def uri_path() -> Path:
 def name_of_input(item: Mapping[str, Any]) -> str:
     """The channel's name."""
     return str(item.get("ChannelName", ""))
+
+
+def outputs(request: Mapping[str, Any]) -> Iterator[str]:
+    """The model's, then the checkpoints'."""
+    for path in (("OutputDataConfig", "S3OutputPath"), ("CheckpointConfig", "S3Uri")):
+        yield str(value_at(request, path) or "")
 
 
 def default_arguments(cmd: Sequence[str]) -> tuple[str, ...]:
