@@ -42,6 +42,8 @@ def signature_algorithms(kind: str) -> frozenset[str]:
 
 def bare(line: str) -> str | None:
     """The `"type base64"` of an authorized_keys line, without options and comment; None if none."""
+    if line.lstrip().startswith("#"):
+        return None
     words = _QUOTED.sub("", line).split()
     pairs = (" ".join(pair) for pair in itertools.pairwise(words))
     return next(filter(is_public_key, pairs), None)

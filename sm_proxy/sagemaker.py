@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -43,10 +43,11 @@ _ARGUMENTS: Final = {
     "--security-groups sg-...": 'security_groups=["sg-..."]',
     "--subnets": "subnets=[...]",
     "--security-groups": "security_groups=[...]",
-    "--without-isolation": "enable_network_isolation=False",
+    "--without-isolation": "your object's own enable_network_isolation=False",
     "--yes": "sure=True",
 }
 """What stands for an option of our commands, the longest first."""
+_AS_KEY: Final = "Give a line such as `ssh-ed25519 AAAA...`, or the path of a .pub file."
 _AS_LIST: Final = 'Give a list: entrypoint=["python", "x.py"].'
 
 
@@ -105,6 +106,8 @@ def enable_ssh(
             subnets=_names("subnets", subnets),
             security_groups=_names("security_groups", security_groups),
         )
+        if not isinstance(sure, bool):
+            raise _usage("sure must be True or False", "Leave it out, or write sure=True.")
         sdk.attach(obj, _Switch(ssh, settings, _words(entrypoint), sure=sure))
     return obj
 
@@ -117,6 +120,10 @@ class _Switch:
     settings: Settings
     entrypoint: tuple[str, ...] | None
     sure: bool
+
+    def explaining(self) -> contextlib.AbstractContextManager[None]:
+        """Errors of ours in it become those that users of this module know."""
+        return _explained()
 
     def change(self, operation: Operation, request: dict[str, Any], session: Any) -> dict[str, Any]:
         """Add ssh to a request, and upload what its container needs."""
@@ -179,33 +186,52 @@ def _own_keys(settings: Settings) -> tuple[str, ...]:
 
 def _lines(keys: str | os.PathLike[str] | _Keys) -> tuple[str, ...]:
     """The public keys that these lines and paths stand for."""
-    given = [keys] if isinstance(keys, str | os.PathLike) else list(keys)
-    if not given:
+    given = [keys] if isinstance(keys, str | os.PathLike) else keys
+    if not isinstance(given, Iterable):
+        raise _usage(f"keys has the wrong type, {type(given).__name__}", _AS_KEY)
+    found = tuple(line for key in given for line in _lines_of(key))
+    if not found:
         raise _usage("keys is empty", "Leave it out, or give a public key.")
-    return tuple(line for key in given for line in _lines_of(key))
+    return found
 
 
 def _lines_of(key: str | os.PathLike[str]) -> list[str]:
-    text = os.fspath(key)
-    if public_key.bare(text):
-        return [" ".join(text.split())]
+    if not isinstance(key, str | os.PathLike):
+        raise _usage(f"keys has an item of the wrong type, {type(key).__name__}", _AS_KEY)
+    text = str(key)
+    if found := _keys_in(text):
+        return found
     try:
         content = Path(text).expanduser().read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         # A text of several lines may be a private key.
         shown = "this text" if "\n" in text else repr(printable(text, 60))
         why = getattr(error, "strerror", None) or "not a path"
         raise _usage(
-            f"{shown} is neither a public key nor a file with one: {why}",
-            "Give a line such as `ssh-ed25519 AAAA...`, or the path of a .pub file.",
+            f"{shown} is neither a public key nor a file with one: {why}", _AS_KEY
         ) from None
-    lines = [line.strip() for line in content.splitlines()]
-    found = [line for line in lines if public_key.bare(line)]
+    found = _keys_in(content)
     if not found:
         raise _usage(
             f"{printable(text, 60)} holds no public key", "Give the file that ends in .pub."
         )
     return found
+
+
+def _keys_in(text: str) -> list[str]:
+    """The lines of a text that have a public key.
+
+    Raises:
+        SmProxyError: `usage`, a line begins with options, which would be lost.
+    """
+    lines = [" ".join(line.split()) for line in text.splitlines() if public_key.bare(line)]
+    for line in lines:
+        if not public_key.is_public_key(" ".join(line.split()[:2])):
+            raise _usage(
+                "a line of keys begins with options, which a job does not take over",
+                "Give the line from the type of the key on: `ssh-ed25519 AAAA...`.",
+            )
+    return lines
 
 
 def _seconds(name: str, text: str) -> int:
@@ -216,23 +242,36 @@ def _seconds(name: str, text: str) -> int:
 
 
 def _names(name: str, given: Sequence[str] | None) -> tuple[str, ...]:
-    if isinstance(given, str):
-        raise _usage(f"{name} must be a list", f'Write it as in {name}=["{given}"].')
-    return tuple(given or ())
+    if given is None:
+        return ()
+    shown = given if isinstance(given, str) else f"{name[:-1]}-id"
+    hint = f'Write it as in {name}=["{printable(shown, 60)}"].'
+    names = _list(name, given, hint)
+    if not all(names):
+        raise _usage(f"{name} has an empty text", hint)
+    return names
+
+
+def _list(name: str, given: Any, hint: str) -> tuple[str, ...]:
+    """The texts of a list that a user has given."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise _usage(f"{name} must be a list of texts", hint)
+    texts = tuple(given)
+    if not all(isinstance(text, str) for text in texts):
+        raise _usage(f"{name} must be a list of texts", hint)
+    return texts
 
 
 def _words(command: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if command is None:
         return None
     try:
-        words = shlex.split(command) if isinstance(command, str) else list(command)
+        words = shlex.split(command) if isinstance(command, str) else command
     except ValueError as error:
-        raise _usage(
-            f"entrypoint has {error}", 'Give a list: entrypoint=["python", "x.py"].'
-        ) from None
-    if not words:
-        raise _usage("entrypoint is empty", 'Give a list: entrypoint=["python", "x.py"].')
-    return tuple(words)
+        raise _usage(f"entrypoint has {error}", _AS_LIST) from None
+    if not (found := _list("entrypoint", words, _AS_LIST)):
+        raise _usage("entrypoint is empty", _AS_LIST)
+    return found
 
 
 def _usage(what: str, hint: str) -> SmProxyError:

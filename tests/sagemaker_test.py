@@ -188,6 +188,26 @@ def test_keys_may_be_files(kind: Any, tmp_path: Path, preparation: Preparation) 
     assert preparation.ssh.keys == (f"{HOST_KEY} me@laptop", ECDSA_KEY)
 
 
+def test_a_text_may_hold_several_keys(preparation: Preparation) -> None:
+    text = f"# mine\n{HOST_KEY}\t me\n\n#{ECDSA_KEY}\n# {ECDSA_KEY}\n{ECDSA_KEY}\r\n"
+    fit(enable_ssh(Estimator(), keys=text))
+    assert preparation.ssh
+    assert preparation.ssh.keys == (f"{HOST_KEY} me", ECDSA_KEY)
+
+
+def test_a_session_of_a_pipeline_given_later_is_refused_in_the_same_words(
+    preparation: Preparation,
+) -> None:
+    class PipelineSession(Session):
+        pass
+
+    estimator = enable_ssh(Estimator(), keys=HOST_KEY)
+    estimator.sagemaker_session = PipelineSession()
+    with pytest.raises(EnableSshError, match=r"PipelineSession .*sm-proxy relaunch JOB"):
+        estimator.fit()
+    assert preparation.ssh is None
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -199,8 +219,19 @@ def test_keys_may_be_files(kind: Any, tmp_path: Path, preparation: Preparation) 
         ({"keys": ["ssh-ed25519 AAAA"]}, "neither a public key nor a file"),
         ({"keys": "\0"}, "neither a public key nor a file"),
         ({"keys": "/dev/null"}, "holds no public key.*pub"),
+        ({"keys": 5}, "keys has the wrong type, int.*ssh-ed25519 AAAA"),
+        ({"keys": [None]}, "an item of the wrong type, NoneType"),
+        ({"keys": HOST_KEY.encode()}, "an item of the wrong type, int"),
+        ({"keys": f"# {HOST_KEY}"}, "neither a public key nor a file"),
+        ({"keys": f'from="10.0.0.1" {HOST_KEY}'}, "begins with options.*from the type"),
         ({"subnets": "subnet-1"}, r"subnets must be a list.*\[.subnet-1.\]"),
         ({"security_groups": "sg-1"}, r"security_groups must be a list"),
+        ({"subnets": 5}, r"subnets must be a list of texts.*subnets=\[.subnet-id.\]"),
+        ({"subnets": [5]}, "subnets must be a list of texts"),
+        ({"security_groups": [""]}, "security_groups has an empty text"),
+        ({"entrypoint": 5}, "entrypoint must be a list of texts"),
+        ({"entrypoint": ["python", 1]}, "entrypoint must be a list of texts"),
+        ({"sure": "no"}, "sure must be True or False"),
         ({"entrypoint": "python 'x"}, r"entrypoint has No closing quotation.*\[.python."),
         ({"entrypoint": []}, "entrypoint is empty"),
     ],

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -25,6 +26,9 @@ from sm_proxy.launch.shapes import Operation
 
 class Switch(Protocol):
     """What happens to the requests of one object."""
+
+    def explaining(self) -> AbstractContextManager[None]:
+        """Around what raises our errors: it may change them for its users."""
 
     def change(self, operation: Operation, request: dict[str, Any], session: Any) -> dict[str, Any]:
         """The request to send instead; `session` is the boto3 session of the object."""
@@ -136,8 +140,9 @@ def attach(obj: Any, switch: Switch) -> None:
 
     @functools.wraps(submit)
     def submit_with_ssh(self: Any, *args: Any, **kwargs: Any) -> Any:
-        _refuse_session(self)  # it may have been given another one since
-        listen(kind.client(self, base))
+        with switch.explaining():
+            _refuse_session(self)  # it may have been given another one since
+            listen(kind.client(self, base))
         submission = _Submission(kind.operation, switch, self.sagemaker_session.boto_session)
         token = _RUNNING.set(submission)
         try:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import re
 import sys
 import threading
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -132,6 +134,13 @@ class Switch:
         self.value = value
         self.seen: list[str] = []
         self.told: list[str] = []
+
+    @contextlib.contextmanager
+    def explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except SmProxyError as error:
+            raise SmProxyError(error.code, f"explained: {error.message}") from None
 
     def change(self, operation: str, request: dict[str, Any], session: Any) -> dict[str, Any]:
         assert session.region_name == "eu-west-1"
@@ -267,7 +276,7 @@ def test_a_session_given_later_is_used(sent: list[dict[str, Any]]) -> None:
     obj.fit()
     assert environments(sent) == ["yes"]
     obj.sagemaker_session = PipelineSession()
-    with pytest.raises(SmProxyError, match="PipelineSession"):
+    with pytest.raises(SmProxyError, match=r"explained: .* PipelineSession"):
         obj.fit()
     assert len(sent) == 1
 
