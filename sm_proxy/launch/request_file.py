@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ _LIMIT: Final = 2 << 20
 """Bytes; the limits of a request's members leave less than half of it."""
 _VALUES_LIMIT: Final = 100_000
 """Aliases of YAML can make millions of values out of a few lines."""
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _URI: Final = "file://"
 _KEY_NAME: Final = "KeyName"
 """The key that a skeleton of the AWS CLI has in a map."""
@@ -30,7 +33,7 @@ _NAMED: Final = 5
 """How many members a message names."""
 _UNKNOWN: Final = re.compile(r'Unknown parameter in (\S+): "(.*)", must be one of: (.*)', re.DOTALL)
 _TYPE: Final = re.compile(
-    r"Invalid type for parameter (.*?), value: .*, type: <class '\w+'>,"
+    r"Invalid type for parameter (.*?), value: .*, type: <class '([\w.]+)'>,"
     r" valid types: <class '(\w+)'>.*",
     re.DOTALL,
 )
@@ -96,6 +99,8 @@ def validate(operation: Operation, request: Mapping[str, Any], session: Session,
 
 def _text(path: str) -> str:
     try:
+        if path == STDIN and sys.stdin is None:
+            raise _unusable(path, "it is closed")
         if path == STDIN:
             data = sys.stdin.buffer.read(_LIMIT + 1)
         else:
@@ -103,7 +108,8 @@ def _text(path: str) -> str:
                 data = file.read(_LIMIT + 1)
         if len(data) > _LIMIT:
             raise _unusable(path, "it is too large for a request")
-        return data.decode("utf-8-sig")
+        # Windows PowerShell's `>` writes UTF-16.
+        return data.decode("utf-16" if data[:2] in _UTF_16 else "utf-8-sig")
     except OSError as error:
         raise _unusable(path, str(error.strerror or error)) from None
     except (UnicodeDecodeError, RuntimeError):  # RuntimeError: no home folder
@@ -111,15 +117,27 @@ def _text(path: str) -> str:
 
 
 def _parse(text: str, path: str) -> Any:
+    def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        _refuse_twice((name for name, _ in pairs), path)
+        return dict(pairs)
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=as_object)
     except (ValueError, RecursionError) as error:
         if path.lower().endswith(".json"):
             raise _unusable(path, f"it is not valid JSON: {error}") from None
     import yaml  # noqa: PLC0415 - only for a request file
 
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            node = super().compose_mapping_node(anchor)
+            # `<<` may stand several times. Its members come later, and count less.
+            keys = (key for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            _refuse_twice((key.value for key in keys if key.value != "<<"), path)
+            return node
+
     try:
-        found = yaml.safe_load(text)
+        found = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _unusable(path, f"it is not valid YAML: {error}") from None
     if _has_too_many_values(found):
@@ -137,6 +155,13 @@ def _has_too_many_values(document: Any) -> bool:
             count += len(inner)
             left += inner
     return count > _VALUES_LIMIT
+
+
+def _refuse_twice(names: Iterable[str], path: str) -> None:
+    """A reader cannot tell which of two members of the same name counts."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise _unusable(path, f"{name} stands twice in one object")
 
 
 def _refuse_description(found: Mapping[str, Any], operation: Operation, path: str) -> None:
@@ -187,7 +212,9 @@ def _explained(line: str) -> str:
         close = difflib.get_close_matches(name, known.split(", "), 1, 0.6)
         return f"unknown member {name}{where}" + (f" (do you mean {close[0]}?)" if close else "")
     if found := _TYPE.fullmatch(line):  # without the value, which may be a secret
-        return f"{found[1]} must be {_TYPES.get(found[2], found[2])}"
+        if found[2] == "NoneType":
+            return f"{found[1]} has no value"
+        return f"{found[1]} must be {_TYPES.get(found[3], found[3])}"
     return line
 
 
@@ -200,4 +227,4 @@ def _unusable(path: str, why: str) -> SmProxyError:
 
 
 def _shown(path: str) -> str:
-    return "stdin" if path == STDIN else path
+    return "stdin" if path == STDIN else path or "''"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,24 @@ def test_a_byte_order_mark_does_not_count(tmp_path: Path) -> None:
     assert request_file.read(path)[1] == TRAINING
 
 
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_a_file_of_windows_powershell_is_read(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "job.json"
+    path.write_bytes(f"\N{ZERO WIDTH NO-BREAK SPACE}{json.dumps(TRAINING)}\r\n".encode(codec))
+    assert request_file.read(str(path))[1] == TRAINING
+
+
+def test_members_that_yaml_merges_are_not_there_twice(tmp_path: Path) -> None:
+    text = "x: &x {a: 1, b: 1}\ny: &y {a: 2}\nTrainingJobName: {<<: *x, <<: *y, b: 3}\n"
+    found = request_file.read(written(tmp_path, text, "job.yaml"))[1]
+    assert found["TrainingJobName"]["b"] == 3
+
+
+def test_a_closed_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "stdin cannot be launched: it is closed" in refused("-")
+
+
 def test_stdin_is_a_file_too(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BytesIO(json.dumps(TRAINING).encode()))
     monkeypatch.setattr(sys, "stdin", stdin)
@@ -123,10 +142,14 @@ def test_stdin_is_a_file_too(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[]", "job.json", "not an object"),
         ("{}", "job.json", "neither TrainingJobName nor ProcessingJobName"),
         ('{"ModelName": "x"}', "job.json", "neither"),
+        ('{"a": {"b": 1, "b": 1}}', "job.json", "b stands twice"),
+        ('{"a": {"b": 1, "b": 1}}', "job", "b stands twice"),
+        ("a:\n  b: 1\n  b: 1\n", "job.yaml", "b stands twice"),
     ],
     ids=[
         *("open brace", "open brace in YAML", "neither JSON nor YAML", "deep YAML", "deep JSON"),
         *("a YAML tag", "empty", "a list", "no members", "another operation"),
+        *("a member twice", "twice in JSON without a name", "twice in YAML"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str, name: str, words: str) -> None:
@@ -184,6 +207,12 @@ def test_a_value_of_another_type_is_not_shown(changes: dict[str, Any], expected:
     found = problems({**TRAINING, **changes})
     assert expected in found.message
     assert "secret" not in found.message
+
+
+def test_a_date_or_nothing_where_a_string_belongs_is_explained() -> None:
+    found = problems({**TRAINING, "Environment": {"DAY": date(2026, 1, 1), "NONE": None}})
+    assert "Environment.DAY must be a string: put it into quotes" in found.message
+    assert "Environment.NONE has no value" in found.message
 
 
 def test_a_skeleton_that_is_not_filled_in_names_the_empty_members() -> None:
