@@ -154,7 +154,8 @@ def _run(words: Sequence[str], variables: dict[str, str]) -> int:
     try:
         return child.run(words, variables)
     except OSError as error:
-        what = f"{words[0]} cannot be started: {error.strerror or error}"
+        shown = words[0] or "''"
+        what = f"{shown} cannot be started: {error.strerror or error}"
         problem = SmProxyError("usage", what, "Write a program that is on PATH after `--`.")
         error_handler.report_last_line("launch", problem)
         missing = isinstance(error, FileNotFoundError)
@@ -217,8 +218,8 @@ class _Reporter:
         if not endpoint.came:
             self.say(
                 "the command sent no request to SageMaker through sm-proxy. If it creates jobs, it"
-                " sets endpoint_url itself or runs elsewhere: call sm_proxy.sagemaker.enable_ssh"
-                " in it"
+                " sets endpoint_url itself, runs elsewhere, or its AWS SDK is from before July 2023"
+                f" and knows no {child.ENDPOINT}: call sm_proxy.sagemaker.enable_ssh in it"
             )
         for operation in sorted(endpoint.inside):
             self.say(f"the jobs of {operation} run without ssh: AWS creates them itself")

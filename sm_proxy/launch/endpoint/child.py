@@ -25,7 +25,8 @@ SIGNALLED: Final = 128
 """An exit status above it means that a signal ended the command."""
 _TYPED: Final = ("SIGINT", "SIGQUIT")
 """The terminal sends these to the whole foreground group, so the command has them already."""
-_SENT: Final = ("SIGTERM", "SIGHUP")
+_SENT: Final = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+"""Also those by which a batch system tells that the time is nearly over."""
 
 
 def environment(variables: Mapping[str, str], url: str) -> dict[str, str]:

@@ -80,7 +80,7 @@ def test_a_missing_command_is_an_error_of_the_system() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1"])
 def test_a_signal_to_us_alone_reaches_the_command(name: str, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     script = f"trap 'exit 42' {name[3:]}; : >{ready}; while :; do sleep 0.05; done"
