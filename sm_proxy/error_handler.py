@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from sm_proxy import __version__
-from sm_proxy.errors import EXIT_BUG, EXIT_EXPECTED, EXIT_INTERRUPTED, SmProxyError, printable
+from sm_proxy.errors import (
+    EXIT_BUG,
+    EXIT_EXPECTED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    SmProxyError,
+    printable,
+)
 from sm_proxy.local import output, paths, private_files
 from sm_proxy.local.redaction import redact
 from sm_proxy.local.signals import Hangup
@@ -47,7 +54,7 @@ def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = Fals
         if error.code == "output-failed":  # flushing stdout at exit would fail again
             _silence_stdout()
         _report_error(command, error, as_json=as_json)
-        return EXIT_EXPECTED
+        return _exit_status(error)
     except (KeyboardInterrupt, Hangup):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -85,7 +92,11 @@ def report_last_line(command: str, error: SmProxyError) -> int:
         _print_line(error)
     if not error.kept:
         _save(command, error)
-    return EXIT_EXPECTED
+    return _exit_status(error)
+
+
+def _exit_status(error: SmProxyError) -> int:
+    return EXIT_USAGE if error.code == "usage" else EXIT_EXPECTED
 
 
 def report_now(error: SmProxyError) -> None:

@@ -36,6 +36,10 @@ def test_the_exit_status_of_a_success_is_returned(capsys: pytest.CaptureFixture[
     assert not paths.state_dir().exists()
 
 
+def test_a_mistake_in_the_use_has_the_exit_status_of_bad_options() -> None:
+    assert run_guarded("x", lambda: failing(SmProxyError("usage", "what", "how"))) == 2
+
+
 def test_an_expected_error_is_one_line_and_a_record(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

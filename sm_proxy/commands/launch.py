@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -47,7 +48,11 @@ class _FileOrCommand(argparse.Action):
         del option_string
         words = list(values)
         if words and namespace.file is not None:
-            parser.error(f"unexpected {printable(words[0], 60)!r} after the file {namespace.file}")
+            command = printable(shlex.join([namespace.file, *words]), 120)
+            parser.error(
+                f"unexpected {printable(words[0], 60)!r} after the file {namespace.file}. For a"
+                f" command, write `sm-proxy launch -- {command}`"
+            )
         if words[:1] == ["--"]:
             namespace.command = words[1:]
         elif words:
@@ -59,8 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`launch [options] FILE` or `launch [options] -- CMD...`."""
     parser.usage = "%(prog)s [options] FILE\n       %(prog)s [options] -- CMD..."
     launch_options.add_arguments(parser)
-    launch_options.add_size(parser)
-    parser.add_argument("--name", help="of the job, instead of the name in FILE")
+    of_file = parser.add_argument_group("only with FILE")
+    launch_options.add_size(of_file)
+    of_file.add_argument("--name", help="of the job, instead of the name in FILE")
+    launch_options.add_result(of_file)
     parser.set_defaults(file=None, command=[])
     parser.add_argument(
         "words",

@@ -21,7 +21,7 @@ _SHOWN: Final = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser, wait: str = "0") -> None:
-    """What the job gets, how long we wait for it, and how the result is shown.
+    """What the job gets.
 
     Args:
         parser: of the command.
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser, wait: str = "0") -> None:
         "--keep",
         type=options.duration,
         metavar="DURATION",
-        help=f"how long its container stays after a failure, and for you at most (default: {keep})",
+        help="how long its container stays after a failure, and at most while you are connected"
+        f" (default: {keep})",
     )
     job.add_argument(
         "--wait",
@@ -60,17 +61,21 @@ def add_arguments(parser: argparse.ArgumentParser, wait: str = "0") -> None:
     for name, metavar in (("subnets", "SUBNET[,...]"), ("security-groups", "GROUP[,...]")):
         text = f"the {name.replace('-', ' ')} it runs in (default: its own, else the bastion's)"
         job.add_argument(f"--{name}", type=_ids, action="extend", metavar=metavar, help=text)
-    options.add_timeout(parser)
     parser.add_argument(
         "--yes", action="store_true", help="go on although ssh will probably not reach the job"
     )
+
+
+def add_result(parser: options.Group) -> None:
+    """`--timeout`, `--dry-run` and `--json`: what we do with a request that is ready."""
+    options.add_timeout(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would change, and change nothing in AWS"
     )
     options.add_json(parser)
 
 
-def add_size(parser: argparse.ArgumentParser) -> None:
+def add_size(parser: options.Group) -> None:
     """`--smaller` or `--instance-type TYPE`."""
     one = parser.add_mutually_exclusive_group()
     hour = durations.form(sizes.SMALLER_RUN_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Final
+from typing import Final, TypeAlias
 
 from sm_proxy.errors import printable
 from sm_proxy.jobs import hostname
@@ -13,10 +13,12 @@ from sm_proxy.settings import Settings, durations
 from sm_proxy.settings.schema import WAIT_DEFAULT_S, has_home
 
 CONFIG_OF_KEY: Final = "the ssh config file that our key belongs to"
+Group: TypeAlias = argparse.ArgumentParser | argparse._ArgumentGroup  # noqa: SLF001 - its only name
+"""Where options are added: a parser, or a group of its help."""
 _SHOWN: Final = 20
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: Group) -> None:
     """`--json`: print the result as JSON."""
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
@@ -41,9 +43,9 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", type=duration, metavar="DURATION", help=text)
 
 
-def add_timeout(parser: argparse.ArgumentParser) -> None:
-    """`--timeout DURATION`: when to give up waiting for a starting job."""
-    text = f"how long to wait at most (default: {durations.form(WAIT_DEFAULT_S)})"
+def add_timeout(parser: Group) -> None:
+    """`--timeout DURATION`: when to give up waiting until ssh can reach a job."""
+    text = f"how long we wait until ssh can reach it (default: {durations.form(WAIT_DEFAULT_S)})"
     parser.add_argument(
         "--timeout", type=duration, metavar="DURATION", default=WAIT_DEFAULT_S, help=text
     )

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     wait = f"{durations.form(relaunch.DEFAULT_WAIT_S)}; 0 with several nodes, as each waits"
     launch_options.add_arguments(parser, wait)
+    launch_options.add_result(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result:

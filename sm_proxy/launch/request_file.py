@@ -6,6 +6,7 @@ import codecs
 import difflib
 import json
 import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -222,8 +223,16 @@ def _unusable(path: str, why: str) -> SmProxyError:
     return SmProxyError(
         "usage",
         f"{_shown(path)} cannot be launched: {why}",
-        "Give a request as `aws sagemaker create-training-job --cli-input-json` takes it.",
+        "Give a request as `aws sagemaker create-training-job --cli-input-json` takes it."
+        f"{_as_command(path)}",
     )
+
+
+def _as_command(path: str) -> str:
+    """For a user who has left out the `--` before a command."""
+    if path == STDIN or path.lower().endswith((".json", ".yaml", ".yml")):
+        return ""
+    return f" For a command, write `sm-proxy launch -- {shlex.quote(printable(path))}`."
 
 
 def _shown(path: str) -> str:

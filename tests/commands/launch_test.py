@@ -60,6 +60,18 @@ def test_options_may_stand_before_and_after_the_file() -> None:
     assert (found.keep, found.wait, found.profile) == (600, 300, "work")
 
 
+def test_a_command_without_its_dashes_is_told_how_to_write_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["launch", "python", "train.py"])
+    assert "sm-proxy launch -- python train.py" in capsys.readouterr().err.splitlines()[-1]
+    program = tmp_path / "train.sh"
+    program.write_text("#!/bin/sh\nexec python train.py\n")
+    assert cli.main(["launch", str(program)]) == 2
+    assert f"sm-proxy launch -- {program}" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("words", [["a.json", "b.json"], ["job.json", "--", "x"], ["x", "--bad"]])
 def test_more_words_after_a_file_are_refused(
     words: list[str], capsys: pytest.CaptureFixture[str]
@@ -84,7 +96,7 @@ def test_more_words_after_a_file_are_refused(
 def test_what_makes_no_sense_is_refused(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(words) == 1
+    assert cli.main(words) == 2
     assert "sm-proxy: usage: " in capsys.readouterr().err.splitlines()[-1]
 
 
@@ -251,12 +263,12 @@ def test_a_smaller_job_runs_on_one_node(
 
 
 @pytest.mark.parametrize(
-    "request_",
-    [{**BERT, "Enviroment": {}}, {**BERT, "EnableNetworkIsolation": True}],
+    ("request_", "status"),
+    [({**BERT, "Enviroment": {}}, 2), ({**BERT, "EnableNetworkIsolation": True}, 1)],
     ids=["misspelled", "isolated"],
 )
 def test_nothing_is_sent_after_a_refusal(
-    account: FakeAws, tmp_path: Path, request_: dict[str, Any]
+    account: FakeAws, tmp_path: Path, request_: dict[str, Any], status: int
 ) -> None:
-    assert cli.main(["launch", file_with(tmp_path, request_)]) == 1
+    assert cli.main(["launch", file_with(tmp_path, request_)]) == status
     assert account.calls == []

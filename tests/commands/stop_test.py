@@ -120,7 +120,7 @@ def test_the_question_tells_what_the_job_costs(account: Account) -> None:
 def test_without_a_terminal_and_yes_nothing_is_stopped(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert account.stop("sm-bert-1") == 1
+    assert account.stop("sm-bert-1") == 2
     assert account.stopped == []
     assert last_line(capsys) == (
         "sm-proxy: usage: stop would end training job bert-1, and there is no terminal to ask on."
@@ -192,7 +192,7 @@ def test_a_denied_stop_names_the_permission(
 
 
 def test_one_node_cannot_be_stopped(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
-    assert account.stop("sm-bert-1.2.training", "--yes") == 1
+    assert account.stop("sm-bert-1.2.training", "--yes") == 2
     assert account.aws.calls == []
     assert last_line(capsys).endswith("Name the job: sm-proxy stop sm-bert-1.training")
 

@@ -101,7 +101,7 @@ def test_stop_ends_a_job_that_is_kept(lab: Lab) -> None:
     jobs = json.loads(lab.sm_proxy("list", "--check", "--json").stdout)["data"]["jobs"]
     assert [item["kept"] for item in jobs if item["job"] == job.name] == [True]
     refused = lab.sm_proxy("stop", job.host)
-    assert (refused.returncode, code_of(refused)) == (1, "usage")
+    assert (refused.returncode, code_of(refused)) == (2, "usage")
     done = lab.sm_proxy("stop", job.host, "--yes", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["data"]["stopped"] is True
