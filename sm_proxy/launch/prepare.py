@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sm_proxy.aws.errors import ServiceError
@@ -31,8 +31,8 @@ _PORTS: Final = (22, _PORT)
 """Where our entrypoint listens if nothing says where: see `container/serve.sh`."""
 _UNTRIED: Final = Channel("s3://sm-proxy/untried", {})
 _NAME_IN_USE: Final = "ResourceInUse"
-_SAME_RUN: Final = timedelta(minutes=10)
-"""An older job of the same name is not of this run."""
+_CLOCK_ERROR: Final = timedelta(seconds=2)
+"""The service's clock is known from the `Date` of a response."""
 _PLATFORMS: Final = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 _SHORTEST_SECRET: Final = 8
 _UNSURE: Final = "The job may have been created all the same: see `sm-proxy list`."
@@ -158,11 +158,12 @@ def submit(
     """
     if prepared.made.channel is not None:
         channels.upload(aws, prepared.made.channel, on_status)
+    began = aws.now()
     try:
         return aws.call("sagemaker", prepared.operation, **prepared.made.request)
     except ServiceError as error:
         # botocore repeats a call whose answer got lost, although the job may have been created.
-        if error.error == _NAME_IN_USE and (ours := _created_before(aws, prepared)):
+        if error.error == _NAME_IN_USE and (ours := _created_since(began, aws, prepared)):
             return ours
         hint = _HINTS.get(error.error, _OTHERWISE)
         told = _without_values(str(error), prepared.made.request)
@@ -202,16 +203,16 @@ def deliver(aws: Caller, prepared: Prepared, on_status: Callable[[str], None]) -
     return prepared.made.request
 
 
-def _created_before(aws: Caller, prepared: Prepared) -> dict[str, Any] | None:
+def _created_since(began: datetime, aws: Caller, prepared: Prepared) -> dict[str, Any] | None:
     """The description of a job that an earlier try has created; None for any other job."""
     request, shape = prepared.made.request, shapes.of(prepared.operation)
     describe = prepared.operation.replace("Create", "Describe")
     found = dict(aws.call("sagemaker", describe, **{shape.NAME: request[shape.NAME]}))
-    age = times.now() - times.first_time(found.get("CreationTime"))
+    is_new = times.first_time(found.get("CreationTime")) >= began - _CLOCK_ERROR
     is_alive = found.get(shape.NAME.replace("Name", "Status")) == "InProgress"
     # Describe adds defaults to other members.
     same = all(found.get(name) == request.get(name) for name in ("Environment", "RoleArn"))
-    return found if is_alive and same and age < _SAME_RUN else None
+    return found if is_alive and same and is_new else None
 
 
 def _read(

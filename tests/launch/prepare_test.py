@@ -489,11 +489,12 @@ def test_a_lost_answer_may_mean_a_job() -> None:
 @pytest.mark.parametrize(
     ("age", "changes", "ours"),
     [
-        (5, {}, True),
-        (3600, {}, False),
-        (5, {"Environment": {}}, False),
-        (5, {"TrainingJobStatus": "Failed"}, False),
+        (-60, {}, True),
+        (30, {}, False),
+        (-60, {"Environment": {}}, False),
+        (-60, {"TrainingJobStatus": "Failed"}, False),
     ],
+    ids=["this run", "an earlier run", "another request", "failed"],
 )
 def test_a_job_whose_creation_was_repeated_is_not_refused(
     age: float, changes: dict[str, Any], *, ours: bool
