@@ -100,7 +100,13 @@ _TUNER: Final = (
     "a tuner creates no training job itself: the service creates them",
     "Train once without the tuner, with enable_ssh on its estimator or trainer.",
 )
+_CLARIFY: Final = (
+    "its job has no program of yours: SageMaker runs its own analysis",
+    "Use ScriptProcessor with your own script, and enable_ssh on that.",
+)
 _REFUSED: Final = {
+    "sagemaker.clarify.SageMakerClarifyProcessor": _CLARIFY,
+    "sagemaker.core.clarify.SageMakerClarifyProcessor": _CLARIFY,
     "sagemaker.tuner.HyperparameterTuner": _TUNER,
     "sagemaker.train.tuner.HyperparameterTuner": _TUNER,
     "sagemaker.train.base_trainer.BaseTrainer": (

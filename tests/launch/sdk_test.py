@@ -363,6 +363,13 @@ class SFTTrainer(BaseTrainer):
     __module__ = "sagemaker.train.sft_trainer"
 
 
+class Clarify(Processor):
+    """Its own methods call `run` of Processor, past the one that an object of ours has."""
+
+    __module__ = "sagemaker.clarify"
+    __qualname__ = "SageMakerClarifyProcessor"
+
+
 def local_trainer() -> Any:
     found = ModelTrainer()
     found.__dict__["training_mode"] = type("Mode", (), {"value": "LOCAL_CONTAINER"})
@@ -381,6 +388,7 @@ def test_an_unknown_release_of_an_sdk_is_refused(monkeypatch: pytest.MonkeyPatch
     [
         (Tuner(), "the service creates them.*without the tuner"),
         (SFTTrainer(), "no container of yours.*ModelTrainer"),
+        (Clarify(), "its own analysis.*ScriptProcessor"),
         (Estimator(PipelineSession()), "the pipeline does, later.*relaunch"),
         (Estimator(LocalSession()), "this machine.*docker exec"),
         (local_trainer(), "this machine.*docker exec"),
@@ -388,7 +396,17 @@ def test_an_unknown_release_of_an_sdk_is_refused(monkeypatch: pytest.MonkeyPatch
         (None, "NoneType cannot get ssh"),
         (Estimator, "type cannot get ssh"),
     ],
-    ids=["tuner", "recipe", "pipeline", "local", "local-trainer", "other", "none", "class"],
+    ids=[
+        "tuner",
+        "recipe",
+        "clarify",
+        "pipeline",
+        "local",
+        "local-trainer",
+        "other",
+        "none",
+        "class",
+    ],
 )
 def test_what_cannot_get_ssh_is_refused(obj: Any, words: str) -> None:
     before = type(obj)

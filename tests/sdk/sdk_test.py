@@ -12,7 +12,7 @@ import pytest
 
 from sm_proxy.launch import shapes
 from tests.e2e.labs import SM_PROXY
-from tests.sdk import records
+from tests.sdk import records, toolkit
 from tests.sdk.conftest import HERE, PROGRAMS, Sdks
 from tests.sdk.records import Record
 
@@ -108,19 +108,28 @@ def test_an_example_of_the_documentation_works(example: str, sdks: Sdks) -> None
 def check_changes(before: Record, now: Record) -> None:
     """Of the request, only what ssh needs has changed, and the same program runs."""
     shape = shapes.of(before.operation)
+    words, inputs, vpc = (
+        ".".join(map(str, path)) for path in (shape.CONTAINER, shape.INPUTS, shape.VPC)
+    )
+    allowed = (
+        f"{words}.ContainerEntrypoint.",
+        f"{words}.ContainerArguments.",
+        f"{inputs}.",
+        f"{vpc}.",
+        "Environment.SM_PROXY_",
+        "StoppingCondition.MaxRuntimeInSeconds",
+    )
     old, new = flat(before.request), flat(now.request)
     changed = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
-    allowed = {".".join(map(str, path)) for path in (shape.VPC, shape.INPUTS, shape.CONTAINER)}
-    allowed |= {"Environment.SM_PROXY_", "StoppingCondition.MaxRuntimeInSeconds"}
-    assert [path for path in sorted(changed) if not path.startswith(tuple(allowed))] == []
-    given = {path: value for path, value in old.items() if "Container" not in path}
-    lost = {path for path in given if path not in new}
-    assert lost == set()
-    words = value(now.request, shape.CONTAINER)
+    assert [path for path in sorted(changed) if not path.startswith(allowed)] == []
+    kept = {path: leaf for path, leaf in old.items() if path.startswith((f"{inputs}.", f"{vpc}."))}
+    assert kept.items() <= new.items()
     theirs = value(before.request, shape.CONTAINER)
     command = [*theirs.get("ContainerEntrypoint", []), *theirs.get("ContainerArguments", [])]
-    assert words["ContainerEntrypoint"][0] == "sh"
-    assert words["ContainerArguments"][-len(command) :] == (command or words["ContainerArguments"])
+    container = value(now.request, shape.CONTAINER)
+    assert container["ContainerEntrypoint"][0] == "sh"
+    assert container["ContainerEntrypoint"][1].endswith("/sm_proxy/entrypoint.sh")
+    assert container["ContainerArguments"] == (command or [*toolkit.ENTRYPOINT, "train"])
 
 
 def flat(node: Any, path: str = "") -> dict[str, Any]:

@@ -18,6 +18,7 @@ import urllib.request
 from pathlib import Path
 
 CODE = Path("/opt/ml/code")
+ENTRYPOINT = ["python3", "/opt/toolkit/toolkit.py"]
 
 
 def main() -> None:
@@ -65,7 +66,7 @@ def image(folder: Path) -> dict[str, object]:
     there.parent.mkdir(parents=True)
     there.write_bytes(Path(__file__).read_bytes())
     return {
-        "Entrypoint": ["python3", "/opt/toolkit/toolkit.py"],
+        "Entrypoint": ENTRYPOINT,
         "Labels": {"sm-proxy-lab.files": str(folder)},
     }
 
