@@ -128,7 +128,7 @@ def _launch_file(args: argparse.Namespace, settings: Settings) -> Result:
     for note in prepared.notes:
         output.status(note)
     if args.dry_run:
-        return launching.show(launch)
+        return launching.show(launch, aws)
     return launching.create(launch, aws, settings, args.timeout)
 
 

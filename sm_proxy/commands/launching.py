@@ -13,6 +13,7 @@ from sm_proxy.inventory import trial
 from sm_proxy.jobs import hostname
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
+from sm_proxy.launch import channel as channels
 from sm_proxy.launch import diff, prepare, price, run_time, shapes, sizes
 from sm_proxy.launch.changes import Change, value_at
 from sm_proxy.launch.prepare import Prepared
@@ -69,8 +70,21 @@ def target_of(settings: Settings, name: str, kind: str) -> Target:
     return target
 
 
-def show(launch: Launch) -> Result:
-    """For `--dry-run`: what would differ, and no change in AWS."""
+def show(launch: Launch, aws: Aws) -> Result:
+    """For `--dry-run`: what would differ, and no change in AWS.
+
+    The request names a folder that we upload only with a job: a user who sends it otherwise must
+    know.
+
+    Raises:
+        SmProxyError: as `channel.missing`.
+    """
+    channel = launch.prepared.made.channel
+    if channel is not None and channels.missing(aws, channel):
+        output.status(
+            f"--dry-run uploads nothing, so {channel.uri} lacks files that the job needs:"
+            " create the job with sm-proxy, which uploads them"
+        )
     text = diff.render(launch.changes, coloured=output.takes_colours())
     return Result(launch.data(submitted=False), text or "nothing changes: the job has ssh already")
 

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     launch = Launch(plan.prepared, plan.changes, target)
     _tell(aws, old, plan)
     if args.dry_run:
-        return launching.show(launch)
+        return launching.show(launch, aws)
     return launching.create(launch, aws, settings, args.timeout, partial(_copy, aws, plan))
 
 

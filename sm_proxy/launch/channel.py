@@ -106,18 +106,28 @@ def upload(aws: Caller, channel: Channel, on_status: Callable[[str], None]) -> N
         SmProxyError: `access-denied`, naming the action; `bucket-unreadable`, there is no such
             bucket; or as `Aws.call`.
     """
+    names = missing(aws, channel)
+    if not names:
+        return
+    size = sum(len(channel.files[name]) for name in names) / 1e6
+    on_status(f"uploading the ssh server's files to {channel.uri} ({size:.1f} MB)")
+    folder = _Folder.of(aws, channel)
+    map_concurrently(lambda name: folder.put(name, channel.files[name]), names, _AT_ONCE)
+
+
+def missing(aws: Caller, channel: Channel) -> list[str]:
+    """The names of the files that are not in S3, or not as they should be.
+
+    Raises:
+        SmProxyError: `bucket-unreadable`, there is no such bucket; or as `Aws.call`.
+    """
     folder = _Folder.of(aws, channel)
     there = folder.list()
     names = list(channel.files)
     whole = map_concurrently(
         lambda name: folder.has(name, channel.files[name], there.get(name)), names, _AT_ONCE
     )
-    missing = [name for name, is_whole in zip(names, whole, strict=True) if not is_whole]
-    if not missing:
-        return
-    size = sum(len(channel.files[name]) for name in missing) / 1e6
-    on_status(f"uploading the ssh server's files to {channel.uri} ({size:.1f} MB)")
-    map_concurrently(lambda name: folder.put(name, channel.files[name]), missing, _AT_ONCE)
+    return [name for name, is_whole in zip(names, whole, strict=True) if not is_whole]
 
 
 def _location(url: str) -> tuple[str, str]:

@@ -186,7 +186,8 @@ def test_the_same_note_for_many_jobs_is_told_once(capsys: pytest.CaptureFixture[
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAws:
     """The account of `launch FILE`; ssh reaches every job in it."""
-    aws = FakeAws(CreateTrainingJob={}, CreateProcessingJob={}, GetProducts={"PriceList": []})
+    made: dict[str, Any] = {"CreateTrainingJob": {}, "CreateProcessingJob": {}}
+    aws = FakeAws(**made, GetProducts={"PriceList": []}, ListObjectsV2={})
     monkeypatch.setattr(launch, "Aws", lambda *_: aws)
     monkeypatch.setattr(FakeAws, "session", _SESSION)
     monkeypatch.setattr(launch, "prepare", relaunching.prepare)

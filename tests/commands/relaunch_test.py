@@ -107,9 +107,18 @@ def test_a_dry_run_prints_the_changes_and_makes_none(
     used: list[FakeAws], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([*COMMAND, "--dry-run"]) == 0
-    out = capsys.readouterr().out
-    assert f'~ TrainingJobName: "{JOB}" -> "{NAME}"\n    names are unique\n' in out
+    shown = capsys.readouterr()
+    assert f'~ TrainingJobName: "{JOB}" -> "{NAME}"\n    names are unique\n' in shown.out
     assert not CHANGING & set(used[0].operations())
+    assert "--dry-run uploads nothing, so s3://bucket/sm-proxy/channel/" in shown.err
+
+
+def test_a_dry_run_says_nothing_of_files_that_are_in_s3(
+    used: list[FakeAws], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(channel, "missing", lambda aws, _: [] if aws is used[0] else ["x"])
+    assert cli.main([*COMMAND, "--dry-run"]) == 0
+    assert "uploads nothing" not in capsys.readouterr().err
 
 
 def test_the_json_of_a_dry_run_is_the_request(

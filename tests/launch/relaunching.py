@@ -48,6 +48,7 @@ def account(told: Any = None, **answers: Answers) -> FakeAws:
         "ListTags": {"Tags": [{"Key": "team", "Value": "nlp"}]},
         "ListTrainingJobs": {"TrainingJobSummaries": []},
         "GetProducts": DENIED,
+        "ListObjectsV2": {},
         "CreateTrainingJob": {"TrainingJobArn": "arn"},
     }
     return FakeAws(**{**gone, **own, **answers})
@@ -57,7 +58,7 @@ def prepare(
     _: Any, operation: Operation, request: Mapping[str, Any], ssh: Ssh, **options: Any
 ) -> Prepared:
     """Stands in for `prepare.prepare`: asks nothing."""
-    channel = Channel("s3://b/sm-proxy/channel", {"entrypoint.sh": b'exec "$@"\n'})
+    channel = Channel("s3://bucket/sm-proxy/channel", {"entrypoint.sh": b'exec "$@"\n'})
     made = requests.add_ssh(operation, request, ssh, channel, options["entrypoint"])
     return Prepared(operation, made, None, ("the role may read the bucket",))
 
