@@ -13,9 +13,8 @@ from sm_proxy.jobs.subnets import Subnets, describe_subnets
 from sm_proxy.launch.caller import Caller
 from sm_proxy.routes import bastion_lookup
 
-_NAME_THEM: Final = (
-    "Name a network that has a bastion: --subnets subnet-... --security-groups sg-..."
-)
+_NETWORK: Final = "--subnets subnet-... --security-groups sg-..."
+_NAME_THEM: Final = f"Name a network that has a bastion: {_NETWORK}"
 _EVERYWHERE: Final = frozenset({"0.0.0.0/0", "::/0"})
 _SUBNETS_LIMIT: Final = 16
 
@@ -126,7 +125,7 @@ def doubts(
         ServiceError: likewise.
     """
     try:
-        subnets = describe_subnets(aws, place.subnets)
+        subnets = _described(aws, place)
         target = bastion or bastion_lookup.find(aws, subnets.vpc_id)
         hosts = _bastions(aws, target)
         if not hosts:
@@ -134,10 +133,37 @@ def doubts(
         groups = {*place.security_groups, *_groups(hosts[0])}
         rules = _by_id(aws.call("ec2", "DescribeSecurityGroups", GroupIds=sorted(groups)))
     except SmProxyError as error:
-        if error.code in {"no-bastion", "bastion-offline", "agent-too-old"}:
+        if error.code == "no-bastion":
+            hint = f"{error.hint.rstrip('.')}, or use a network that has one: {_NETWORK}"
+            return [SmProxyError(error.code, error.message, hint)]
+        if error.code in {"bastion-offline", "agent-too-old"}:
             return [error]
         raise
-    return _closed_ways(aws, rules, hosts[0], place, subnets=subnets, ports=ports)
+    except ServiceError as error:
+        if error.error != "InvalidGroup.NotFound":
+            raise
+        return [_no_vpc(f"the job's security groups are gone: {error.message}")]
+    elsewhere = _elsewhere(rules, place, subnets.vpc_id)
+    return elsewhere or _closed_ways(aws, rules, hosts[0], place, subnets=subnets, ports=ports)
+
+
+def _described(aws: Caller, place: Place) -> Subnets:
+    try:
+        return describe_subnets(aws, place.subnets)
+    except SmProxyError as error:
+        if error.code != "no-vpc":
+            raise
+        raise _no_vpc(error.message) from None
+
+
+def _elsewhere(rules: dict[str, dict[str, Any]], place: Place, vpc_id: str) -> list[SmProxyError]:
+    """Security groups of another VPC than the subnets': with these, the service refuses a job."""
+    homes = {name: rules.get(name, {}).get("VpcId", vpc_id) for name in place.security_groups}
+    return [
+        _no_vpc(f"the security group {name} is in {home}, and the subnets are in {vpc_id}")
+        for name, home in homes.items()
+        if home != vpc_id
+    ]
 
 
 def _closed_ways(

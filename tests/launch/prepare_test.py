@@ -281,10 +281,19 @@ def test_what_could_not_be_checked_is_a_note() -> None:
     assert "read our files in S3" in found.notes[3]
 
 
-def test_a_group_that_ec2_does_not_know_is_not_checked() -> None:
-    unknown = ServiceError("InvalidGroup.NotFound", "sg-job", "ec2:DescribeSecurityGroups")
-    (note,) = prepared(Cloud(DescribeSecurityGroups=unknown)).notes
-    assert note.endswith("(ec2:DescribeSecurityGroups: InvalidGroup.NotFound)")
+def test_a_refused_check_names_the_action_and_the_error() -> None:
+    broken = ServiceError("InternalError", "no", "ec2:DescribeSecurityGroups")
+    (note,) = prepared(Cloud(DescribeSecurityGroups=broken)).notes
+    assert note.endswith("(ec2:DescribeSecurityGroups: InternalError)")
+
+
+def test_a_group_that_ec2_does_not_know_is_refused_unless_the_user_is_sure() -> None:
+    gone = ServiceError("InvalidGroup.NotFound", "no sg-job", "ec2:DescribeSecurityGroups")
+    with pytest.raises(SmProxyError, match="no sg-job") as caught:
+        prepared(Cloud(DescribeSecurityGroups=gone))
+    assert caught.value.code == "no-vpc"
+    (note,) = prepared(Cloud(DescribeSecurityGroups=gone), sure=True).notes
+    assert "no sg-job" in note
 
 
 def test_an_unreadable_image_does_not_matter_if_the_command_is_known() -> None:

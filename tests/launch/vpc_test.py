@@ -201,6 +201,7 @@ def test_subnets_that_are_gone_are_refused() -> None:
     with pytest.raises(SmProxyError) as caught:
         vpc.doubts(aws_with(DescribeSubnets=gone), PLACE, None, (2222,))
     assert caught.value.code == "no-vpc"
+    assert caught.value.hint.endswith("--subnets subnet-... --security-groups sg-...")
 
 
 def table(*routes: dict[str, Any], **association: Any) -> dict[str, Any]:
@@ -245,3 +246,25 @@ def test_a_way_to_s3(
 def test_the_bastions_subnet_is_taken_if_we_may_not_look_for_a_way_to_s3() -> None:
     aws = aws_with(DescribeRouteTables=DENIED)
     assert vpc.of_bastion(aws, None, (2222,)).subnets == ("subnet-1",)
+
+
+GROUPS = "DescribeSecurityGroups"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (
+            ServiceError("InvalidGroup.NotFound", "no sg-job", "x"),
+            "the job's security groups are gone: no sg-job",
+        ),
+        (
+            {"SecurityGroups": [{"GroupId": "sg-job", "VpcId": "vpc-2"}]},
+            "the security group sg-job is in vpc-2, and the subnets are in vpc-1",
+        ),
+    ],
+)
+def test_security_groups_that_the_service_would_refuse_are_a_doubt(answer: Any, why: str) -> None:
+    (found,) = vpc.doubts(aws_with(**{GROUPS: answer}), PLACE, None, (2222,))
+    assert (found.code, found.message) == ("no-vpc", why)
+    assert found.hint.endswith("--subnets subnet-... --security-groups sg-...")
