@@ -32,6 +32,18 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30),
     "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2Vj" + secrets.token_urlsafe(300),
 }
+_LAUNCHER = """
+import os, pathlib, sys, botocore.session
+pathlib.Path(sys.argv[1]).write_text(os.environ["AWS_ENDPOINT_URL_SAGEMAKER"])
+client = botocore.session.Session().create_client("sagemaker")
+client.list_training_jobs()
+client.create_training_job(
+    TrainingJobName="audited", RoleArn="arn:aws:iam::123456789012:role/x" + "y" * 20,
+    AlgorithmSpecification={"TrainingImage": "x", "TrainingInputMode": "File"},
+    OutputDataConfig={"S3OutputPath": "s3://x/y"}, ResourceConfig={"VolumeSizeInGB": 1},
+    StoppingCondition={"MaxRuntimeInSeconds": 60},
+)
+"""
 Evidence = dict[str, str]
 
 
@@ -149,6 +161,9 @@ def run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
     with lab.faults(gateway={"cut_client_after_bytes": 60_000}):
         assert run.ssh(lab.host, "head -c 300000 /dev/urandom | base64").returncode == 0
     assert run.ssh("sm-no-such-job", "true").returncode == 255
+    assert run.sm_proxy("relaunch", lab.host, "--dry-run", "--yes").returncode == 0
+    launcher = [sys.executable, "-c", _LAUNCHER, f"{run.folder}/url"]
+    assert run.sm_proxy("launch", "--", *launcher).returncode == 1  # the service refuses the job
     for fault in ({"deny": ["ssm:StartSession"]}, {"credentials": "invalid"}):
         with lab.faults(**fault):
             assert run.ssh(lab.host, "true").returncode == 255
@@ -168,9 +183,19 @@ def test_no_secret_is_written_printed_or_passed_to_a_process(run: Run) -> None:
     assert leaks(evidence, {**known, "access key id": ACCESS_KEY}) == []
 
 
+def test_the_path_of_the_endpoint_is_only_in_the_environment_of_its_command(run: Run) -> None:
+    path = (run.folder / "url").read_text().rpartition("/")[2]
+    assert len(path) >= 32
+    evidence = run.evidence()
+    assert path in evidence.pop("processes")
+    evidence["arguments"] = json.dumps([argv for argv, _ in run.watched("start")])
+    assert "operation=CreateTrainingJob" in evidence[str(run.folders["STATE"] / "debug.log")]
+    assert leaks(evidence, {"path": path}) == []
+
+
 def test_every_process_was_watched(run: Run) -> None:
     commands = [" ".join(map(str, argv)) for argv, _ in run.watched("start")]  # type: ignore[call-overload]
-    for word in ("connect", "resolve", "wait", "list", "keys", "config"):
+    for word in ("connect", "resolve", "wait", "list", "keys", "config", "relaunch", "launch"):
         assert any(f" {word}" in command for command in commands), word
 
 
