@@ -143,6 +143,13 @@ class Aws:
         return self._setting(lambda: network.stream_url(self._session, url), "the endpoint")
 
     @property
+    def ignores_endpoints(self) -> bool:
+        """Whether the variables or the profile say that configured endpoints are to be ignored."""
+        read = self._session.get_config_variable
+        found = self._setting(lambda: read("ignore_configured_endpoint_urls"), "the endpoints")
+        return str(found).lower() == "true"
+
+    @property
     def not_kept(self) -> str:
         """Why a role's new session was not saved; empty if it was, or if there is none."""
         return self._provider.not_kept

@@ -142,13 +142,16 @@ def _run_command(args: argparse.Namespace, settings: Settings) -> int:
 
     inherited = open_profile(None) if settings.profile else aws
     with tempfile.TemporaryDirectory(prefix="sm-proxy-") as folder:
-        lent = lent_keys.lend(inherited, Path(folder))
+        endpoints = not inherited.ignores_endpoints
+        lent = lent_keys.lend(inherited, Path(folder), endpoints=endpoints)
         held = HeldKeys((aws, inherited), open_profile)
         reporter = _Reporter(settings)
         add_ssh = _AddSsh(ssh, args.entrypoint, settings, args.yes, reporter.say)
         endpoint = Endpoint(held, add_ssh, reporter.job, lent)
         with LoopbackServer(endpoint.handle, endpoint.admits) as server:
-            variables = child.environment(os.environ, server.url + endpoint.path)
+            variables = child.environment(
+                os.environ, server.url + endpoint.path, endpoints=endpoints
+            )
             if lent:
                 variables = lent.environment(variables, server.url)
             status = _run(args.command, variables)

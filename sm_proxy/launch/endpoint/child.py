@@ -29,15 +29,18 @@ _SENT: Final = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 """Also those by which a batch system tells that the time is nearly over."""
 
 
-def environment(variables: Mapping[str, str], url: str) -> dict[str, str]:
+def environment(
+    variables: Mapping[str, str], url: str, *, endpoints: bool = True
+) -> dict[str, str]:
     """The command's environment.
 
     Args:
         variables: our own environment.
         url: of the endpoint.
+        endpoints: False: the user wants SDKs to ignore configured endpoints.
     """
     found = dict(variables)
-    if variables.get(_IGNORE, "").lower() == "true":
+    if not endpoints:
         # From now on endpoints count, but these must stay without effect.
         found = {name: found[name] for name in found if not name.startswith(_ENDPOINTS)}
     found |= {ENDPOINT: url, _IGNORE: "false"}

@@ -36,6 +36,7 @@ _REPLACED: Final = (
     r"|duration_seconds|web_identity_token_file|login_session"
 )
 """Settings of a profile that say where its keys come from."""
+_ENDPOINTS: Final = "endpoint_url|services"
 _STATIC: Final = re.compile(r"aws_(access_key_id|secret_access_key|session_token)", re.IGNORECASE)
 _WEB_IDENTITY: Final = "AWS_WEB_IDENTITY_TOKEN_FILE"
 """With this variable, SDKs do not look at the profile."""
@@ -113,18 +114,21 @@ def _document(
     return json.dumps(found).encode()
 
 
-def lend(aws: Aws, folder: Path) -> LentKeys | None:
+def lend(aws: Aws, folder: Path, *, endpoints: bool = True) -> LentKeys | None:
     """Prepare to lend keys; None if the command has the same keys as we anyway, or cannot ask us.
 
     Args:
         aws: with the profile that the command inherits.
         folder: of our own, for files without secrets, as long as the command runs.
+        endpoints: False: the command is not to find the endpoints that its profile names.
     """
     profile = aws.profile or "default"
     try:
         aws.keys()
         if aws.credential_source not in _SOURCES:
-            return None
+            if endpoints:
+                return None
+            profile = ""  # its own keys are the command's, too
         script = folder / "keys.py"
         private_files.write_private(script, _PROGRAM.encode())
         variables = {}
@@ -134,7 +138,8 @@ def lend(aws: Aws, folder: Path) -> LentKeys | None:
                 continue
             copy = folder / setting
             words = [sys.executable, "-I", str(script)]
-            private_files.write_private(copy, asking_us(text, profile, words).encode())
+            changed = asking_us(text, profile, words, endpoints=endpoints)
+            private_files.write_private(copy, changed.encode())
             variables[variable] = str(copy)
     except (OSError, UnicodeDecodeError, SmProxyError) as error:
         debug_log.write("keys are not lent", why=type(error).__name__)
@@ -142,7 +147,7 @@ def lend(aws: Aws, folder: Path) -> LentKeys | None:
     return LentKeys(f"/{secrets.token_hex(24)}", variables, aws)
 
 
-def asking_us(text: str, profile: str, words: Sequence[str]) -> str:
+def asking_us(text: str, profile: str, words: Sequence[str], *, endpoints: bool = True) -> str:
     """A copy of a file of profiles in which one gets its keys from a program; it has no secrets.
 
     Profiles with keys of their own get them from the same program, which then has their name as
@@ -150,16 +155,17 @@ def asking_us(text: str, profile: str, words: Sequence[str]) -> str:
 
     Args:
         text: of the file.
-        profile: the name of the profile, `default` included.
+        profile: the name of the profile, `default` included; empty for none.
         words: the program and its arguments.
+        endpoints: False to leave out which endpoints profiles name.
     """
     lines = [line if line.endswith("\n") else f"{line}\n" for line in text.splitlines(True)]
-    if profile not in _sections(text):
+    if profile and profile not in _sections(text):
         lines.append("[default]\n" if profile == "default" else f"[profile {profile}]\n")
-    return "".join(_lines(lines, profile, words))
+    return "".join(_lines(lines, profile, words, "" if endpoints else _ENDPOINTS))
 
 
-def _lines(lines: list[str], profile: str, words: Sequence[str]) -> Iterator[str]:
+def _lines(lines: list[str], profile: str, words: Sequence[str], unwanted: str) -> Iterator[str]:
     static = _sections("".join(lines), with_keys=True)
     replaced, dropping = "", False
     for line in lines:
@@ -174,7 +180,8 @@ def _lines(lines: list[str], profile: str, words: Sequence[str]) -> Iterator[str
             continue
         if setting := _SETTING.match(line):
             named = setting["name"].lower()
-            dropping = bool(_STATIC.fullmatch(named) or re.fullmatch(replaced, named))
+            patterns = (_STATIC.pattern, replaced, unwanted)
+            dropping = any(re.fullmatch(pattern, named) for pattern in patterns)
         # Also a comment may hold keys.
         if not (dropping or _STATIC.search(line)):
             yield line

@@ -35,7 +35,8 @@ def test_endpoints_that_were_ignored_stay_without_effect() -> None:
         "AWS_ENDPOINT_URL": "https://own",
         "AWS_ENDPOINT_URL_S3": "https://own",
     }
-    found = child.environment(variables, URL)
+    found = child.environment(variables, URL, endpoints=False)
+    assert found["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] == "false"
     assert {name for name in found if name.startswith("AWS_ENDPOINT_URL")} == {child.ENDPOINT}
 
 

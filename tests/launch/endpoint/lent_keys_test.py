@@ -118,8 +118,12 @@ needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="needs a shell scr
 
 
 def lent_by(folder: Path) -> lent_keys.LentKeys | None:
+    return lent_keys.lend(Aws(), _made(folder))
+
+
+def _made(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
-    return lent_keys.lend(Aws(), folder)
+    return folder
 
 
 def shown_by(
@@ -221,6 +225,31 @@ def test_the_web_identity_of_the_environment_makes_place() -> None:
     found = lent.environment(before, "http://127.0.0.1:1")
     url = {"SM_PROXY_LAUNCH_KEYS_URL": "http://127.0.0.1:1/secret"}
     assert found == {"AWS_CONFIG_FILE": "ours", "OTHER": "x", **url}
+
+
+@pytest.mark.parametrize("where", ["variable", "profile"])
+def test_ignored_endpoints_of_a_profile_stay_without_effect(
+    where: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (
+        "[profile work]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:1\nservices = own\n"
+        "aws_access_key_id = AKIA\naws_secret_access_key = top\n"
+        "[services own]\ns3 =\n  endpoint_url = http://127.0.0.1:1\n"
+    )
+    if where == "profile":
+        text = text.replace("region", "ignore_configured_endpoint_urls = True\nregion")
+    else:
+        monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "TRUE")
+    config.write_text(text)
+    assert Aws().ignores_endpoints
+    lent = lent_keys.lend(Aws(), _made(tmp_path / "lent"), endpoints=False)
+    assert lent is not None
+    for name, value in lent.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false")
+    for service in ("s3", "sts"):
+        assert Aws().endpoint(service).endswith(".amazonaws.com")
+    assert shown_by(lent, None) == ["custom-process", "AKIA", "None"]
 
 
 def test_keys_in_the_environment_are_the_commands_anyway(
