@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -45,6 +46,7 @@ _HINTS: Final[dict[str, str]] = {
 }
 """What to do about an error of a Create operation."""
 _OTHERWISE: Final = "No job was created: correct the request, or the job's role or network."
+_STOP: Final = re.compile(r"(?<!\.)\.$")
 _ANYWAY: Final = "or go on with --yes."
 
 
@@ -85,7 +87,7 @@ class _Findings:
         """
         if not self.sure:
             # A hint may end with a command, whose end must show.
-            hint = f"{reason.hint.rstrip('.')}; {_ANYWAY}"
+            hint = f"{_STOP.sub('', reason.hint)}; {_ANYWAY}"
             raise SmProxyError(reason.code, reason.message, hint)
         self.notes.append(f"ssh may not reach the job: {reason.text}")
 

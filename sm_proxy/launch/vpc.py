@@ -134,7 +134,7 @@ def doubts(
         rules = _by_id(aws.call("ec2", "DescribeSecurityGroups", GroupIds=sorted(groups)))
     except SmProxyError as error:
         if error.code == "no-bastion":
-            hint = f"{error.hint.rstrip('.')}, or use a network that has one: {_NETWORK}"
+            hint = f"{error.hint.removesuffix('.')}, or use a network that has one: {_NETWORK}"
             return [SmProxyError(error.code, error.message, hint)]
         if error.code in {"bastion-offline", "agent-too-old"}:
             return [error]

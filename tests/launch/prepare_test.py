@@ -292,6 +292,7 @@ def test_a_group_that_ec2_does_not_know_is_refused_unless_the_user_is_sure() -> 
     with pytest.raises(SmProxyError, match="no sg-job") as caught:
         prepared(Cloud(DescribeSecurityGroups=gone))
     assert caught.value.code == "no-vpc"
+    assert caught.value.hint.endswith("--security-groups sg-...; or go on with --yes.")
     (note,) = prepared(Cloud(DescribeSecurityGroups=gone), sure=True).notes
     assert "no sg-job" in note
 
