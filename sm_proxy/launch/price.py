@@ -6,6 +6,7 @@ A wrong price is worse than none: where an answer is not clear, the price is unk
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ _LISTED_IN: Final = "us-east-1"
 _PARTITION: Final = "aws"
 _TABLE: Final = "prices.json"
 _NO_ANSWER: Final = (ServiceError, SmProxyError, BotoCoreError)
+_DAMAGED: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _CACHED_S: Final = 24 * 3600.0
 _RETRIED_S: Final = 3600.0
 """After this, a price list that did not answer is asked again."""
@@ -109,7 +111,7 @@ def _listed(aws: Caller, shape: Shape, instance_type: str) -> float | None:
             for item in answer.get("PriceList", [])
             for price in _prices(json.loads(item), shape, instance_type)
         }
-    except (*_NO_ANSWER, ValueError, TypeError, AttributeError) as error:
+    except (*_NO_ANSWER, *_DAMAGED) as error:
         debug_log.write("the price list does not tell", why=error)
         return None
     return prices.pop() if len(prices) == 1 else None
@@ -136,9 +138,11 @@ def _in_table(kind: str, region: str, instance_type: str) -> Iterator[Price]:
     table = own if own.exists() else Path(__file__).with_name(_TABLE)
     try:
         for row in json.loads(table.read_text(encoding="utf-8"))["prices"]:
-            if (row["region"], row["kind"]) == (region, kind) and (
-                usd := row["usd_an_hour"].get(instance_type)
+            if (
+                (row["region"], row["kind"]) == (region, kind)
+                and (usd := float(row["usd_an_hour"].get(instance_type) or 0)) > 0
+                and math.isfinite(usd)
             ):
-                yield Price(float(usd), str(row["date"]))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+                yield Price(usd, str(row["date"]))
+    except (OSError, *_DAMAGED) as error:
         debug_log.write("the table of prices is damaged", file=table, why=repr(error))

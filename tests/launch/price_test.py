@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,10 @@ def test_the_users_own_table_replaces_ours() -> None:
     aws = FakeAws(GetProducts=DENIED)
     found = price.per_hour(aws, "training", job("ml.x"))
     assert found == "about $2.00 an hour (list price of 2030-01)"
-    table.write_text("{")
-    assert price.per_hour(aws, "training", job("ml.x")) == price.UNKNOWN
+    damaged = [{**row, "usd_an_hour": {"ml.x": usd}} for usd in (math.nan, math.inf, -1, "x")]
+    for text in ("{", "[" * 100_000, *(json.dumps({"prices": [bad]}) for bad in damaged)):
+        table.write_text(text)
+        assert price.per_hour(aws, "training", job("ml.x")) == price.UNKNOWN
 
 
 @pytest.mark.parametrize("request_", [{}, {"ResourceConfig": {}}, {"ResourceConfig": None}])
