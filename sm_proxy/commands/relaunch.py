@@ -1,4 +1,4 @@
-"""`sm-proxy relaunch`: runs a job again, with ssh on, without a new image and without its code."""
+"""`sm-proxy relaunch`: runs a job again with ssh on; its image and its code stay as they are."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoints",
         choices=checkpoints.MODES,
         default="copy",
-        help="start from a copy of them, in their place, or without (default: copy)",
+        help="of the old job: start from a copy, in their place, or without them (default: copy)",
     )
     parser.add_argument(
         "--spot", action="store_true", help="stay on spot instances (default: on demand)"
