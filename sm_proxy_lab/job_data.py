@@ -64,13 +64,16 @@ class JobData:
         """Make an input's folder on each machine and copy the objects into it.
 
         Raises:
-            JobError: there are no such objects, or the job's role cannot read them.
+            JobError: there are no such objects, the job's role cannot read them, or they cannot
+                be files in that folder.
         """
         machines = [
             machine
             for machine in machines
             if machine.instance.group in (wanted.groups or {machine.instance.group})
         ]
+        if wanted.folder == "" or ".." in wanted.folder.split("/"):
+            raise JobError(f"ClientError: Invalid path in the container: /{wanted.folder}")
         for machine in machines:
             (machine.root / wanted.folder).mkdir(parents=True, exist_ok=True)
         if wanted.uri is None:
@@ -103,19 +106,25 @@ class JobData:
             yield bucket, key, _relative(key, prefix)
 
     def _manifest(self, bucket: str, key: str) -> Iterator[tuple[str, str, str]]:
-        head, *names = json.loads(self._get(bucket, key))
-        bucket, prefix = _parsed(head["prefix"])
+        try:
+            head, *names = json.loads(self._get(bucket, key))
+            bucket, prefix = _parsed(head["prefix"])
+            names = [str(name) for name in names]
+        except (KeyError, TypeError, ValueError):
+            raise _RefusedError(f"Invalid manifest: s3://{bucket}/{key}") from None
         for name in sorted(names):
             yield bucket, prefix + name, name
 
     def _keys(self, bucket: str, prefix: str) -> list[str]:
         keys: list[str] = []
-        more = {"max-keys": str(self.page)}
+        # XML cannot hold every character of a key.
+        more = {"max-keys": str(self.page), "encoding-type": "url"}
         while True:
             page = ET.fromstring(  # noqa: S314 - from our own endpoint
                 self._call(f"/{bucket}", {"list-type": "2", "prefix": prefix, **more})
             )
-            keys += [found.text or "" for found in page.iterfind("{*}Contents/{*}Key")]
+            found = page.iterfind("{*}Contents/{*}Key")
+            keys += [urllib.parse.unquote_plus(key.text or "") for key in found]
             token = page.findtext("{*}NextContinuationToken")
             if not token:
                 return keys
@@ -172,13 +181,22 @@ def _relative(key: str, prefix: str) -> str:
 
 
 def _write(folder: Path, name: str, content: bytes) -> None:
-    """Write a file that belongs to root and has no executable bit."""
-    file = folder / name
-    if folder not in file.resolve().parents:
-        raise _RefusedError(f"Invalid object name: {name}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
-    file.chmod(0o644)
+    """Write a file that belongs to root and has no executable bit.
+
+    Raises:
+        _RefusedError: no file may have that name, or another object is a file where this one needs
+            a folder.
+    """
+    try:
+        file = folder / name
+        if folder not in file.resolve().parents:
+            raise _RefusedError(f"Invalid object name: {name}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        file.chmod(0o644)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise _RefusedError(f"Unable to write the object {name!r} to a file: {why}") from None
 
 
 def _nothing_found(uri: str, region: str, bucket: str) -> str:

@@ -115,6 +115,21 @@ def check_training(request: dict[str, Any]) -> None:
         raise AwsError("ValidationException", message)
 
 
+def check_processing(request: dict[str, Any]) -> None:
+    """Refuse inputs of a CreateProcessingJob request that have no folder of their own.
+
+    Raises:
+        AwsError: ValidationException; AWS's words are not known to us.
+    """
+    for given in request.get("ProcessingInputs", []):
+        source = given.get("S3Input", {})
+        if source and not given.get("AppManaged"):
+            path = source.get("LocalPath", "")
+            if not path.startswith("/opt/ml/processing/") or ".." in path.split("/"):
+                message = f"LocalPath must begin with /opt/ml/processing/: {given['InputName']}"
+                raise AwsError("ValidationException", message)
+
+
 def _contradictions(request: dict[str, Any]) -> Iterator[str]:
     algorithm = request.get("AlgorithmSpecification", {})
     if "ServerlessJobConfig" not in request:
@@ -129,6 +144,11 @@ def _contradictions(request: dict[str, Any]) -> Iterator[str]:
     grouped = ["InstanceGroupNames" in _s3(channel) for channel in channels]
     if any(grouped) and not all(grouped):
         yield "InstanceGroupNames must be given for all channels or for none."
+    groups = request.get("ResourceConfig", {}).get("InstanceGroups", [])
+    known = {group["InstanceGroupName"] for group in groups}
+    named = {name for channel in channels for name in _s3(channel).get("InstanceGroupNames", ())}
+    if named - known:
+        yield f"InstanceGroupNames has no such instance group: {min(named - known)}"
     yield from _stopping(request)
 
 

@@ -143,6 +143,7 @@ class BatchJobs:
             self._judge.check_role(call)
             network = call.params.get("NetworkConfig", {}).get("VpcConfig", {})
             admission.check_network(call, network)
+            admission.check_processing(call.params)
         with self._lock:
             if (call.region, name) in self._jobs:
                 message = (

@@ -63,7 +63,7 @@ def copied(lab: Lab, wanted: Input, machines: list[Machine], page: int = 1000) -
 
 
 def test_long_lists_and_unusual_names_are_read(lab: Lab, put: Put, machines: list[Machine]) -> None:
-    objects = {"a b+c": "1", "d/ü&%": "2", "d/e": "3", "f": "4", "g": "5"}
+    objects = {"a b+c": "1", "d/ü&%": "2", "\x01": "0", "d/e": "3", "f": "4", "g": "5"}
     uri = put(objects)
     assert copied(lab, Input("in", f"{uri}/"), machines, page=2) == [objects] * 2
     assert {path.stat().st_mode & 0o777 for path in machines[0].root.rglob("in/f")} == {0o644}
@@ -87,12 +87,38 @@ def test_an_optional_input_may_have_no_objects(lab: Lab, put: Put, machines: lis
     assert copied(lab, Input("in", f"{put({})}/none", optional=True), machines) == [{}, {}]
 
 
-def test_a_key_that_leaves_the_folder_is_refused(
-    lab: Lab, put: Put, machines: list[Machine]
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (["../../x"], "Invalid object name"),
+        (["."], "Invalid object name"),
+        (["x", "x/y"], "Unable to write the object 'x/y' to a file: "),
+        (["x" * 300], "to a file: File name too long"),
+    ],
+)
+def test_a_key_that_can_be_no_file_in_the_folder_is_refused(
+    lab: Lab, put: Put, machines: list[Machine], keys: list[str], words: str
 ) -> None:
-    wanted = Input("in", put({"../../x": "1"}))
-    with pytest.raises(JobError, match="Invalid object name"):
+    wanted = Input("in", put(dict.fromkeys(keys, "1")))
+    with pytest.raises(JobError, match=f"^ClientError: Data download failed:.*{words}"):
         copied(lab, wanted, machines)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '[{"x": 1}]', '[{"prefix": "x"}]'])
+def test_a_manifest_that_cannot_be_read_is_refused(
+    lab: Lab, put: Put, machines: list[Machine], content: str
+) -> None:
+    wanted = Input("in", f"{put({'list': content})}/list", manifest=True)
+    with pytest.raises(JobError, match=r"^ClientError: Data download failed:Invalid "):
+        copied(lab, wanted, machines)
+
+
+@pytest.mark.parametrize("folder", ["", "../in", "opt/../../in"])
+def test_a_folder_outside_the_container_is_refused(
+    lab: Lab, machines: list[Machine], folder: str
+) -> None:
+    with pytest.raises(JobError, match="Invalid path in the container"):
+        copied(lab, Input(folder, None), machines)
 
 
 @pytest.fixture

@@ -104,6 +104,10 @@ def test_a_quota_counts_the_instances_of_running_jobs(lab: Lab, new_job: NewJob)
             {"InputDataConfig": [channel("a"), channel("b", InstanceGroupNames=["g"])]},
             "for all channels or for none",
         ),
+        (
+            {"InputDataConfig": [channel("a", InstanceGroupNames=["g"])]},
+            "no such instance group: g",
+        ),
     ],
 )
 def test_members_that_contradict_each_other_are_refused(
@@ -113,6 +117,17 @@ def test_members_that_contradict_each_other_are_refused(
     code, message, _ = refusal(create, **(job_request("contradiction") | changes))
     assert code == "ValidationException"
     assert words in message
+
+
+@pytest.mark.parametrize("path", ["", "/etc", "relative", "/opt/ml/processing/../../etc"])
+def test_data_for_a_folder_of_the_image_is_refused(lab: Lab, path: str) -> None:
+    source = {"S3Uri": "s3://sm-proxy-lab/data", "S3DataType": "S3Prefix", "LocalPath": path}
+    inputs = [{"InputName": "given", "S3Input": source}]
+    create = lab.client("sagemaker").create_processing_job
+    processing = {"ProcessingJobName": "elsewhere", **PROCESSING, "ProcessingInputs": inputs}
+    code, message, _ = refusal(create, **processing)
+    assert code == "ValidationException"
+    assert message == "LocalPath must begin with /opt/ml/processing/: given"
 
 
 @pytest.mark.parametrize(
