@@ -44,6 +44,9 @@ unpack_wheels() {
         rm -rf "$run/wheels" # another Python needs others
     fi
     problem=$(printf '%s\n' "$problem" | tail -n 1 | tr ';' ',')
+    case $problem in
+        *'failed to map segment'*) problem="$problem (set SM_PROXY_RUN_DIR to a folder that is not mounted noexec)" ;;
+    esac
     add_problem "$python: ${problem:-no SSH server within $patience s}"
     return 1
 }

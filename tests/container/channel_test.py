@@ -193,6 +193,11 @@ def test_an_image_without_a_server_gets_one_in_python(
         ({"pythons": ["2.7"]}, "", "the job's channel has no SSH server for CPython 3."),
         ({"targets": ["riscv64-glibc"]}, "", "the job's channel has no SSH server for CPython 3."),
         ({}, "raise ImportError('it; needs more')", "ImportError: it, needs more"),
+        (
+            {},
+            "raise ImportError('a.so: failed to map segment from shared object')",
+            "a.so: failed to map segment from shared object (set SM_PROXY_RUN_DIR to a folder",
+        ),
     ],
 )
 def test_the_marker_says_why_the_wheels_do_not_serve(
