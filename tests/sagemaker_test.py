@@ -69,7 +69,7 @@ class Preparation:
         if self.refusal:
             raise self.refusal
         made = Made({**request, "Environment": {"SSH": "yes"}}, (), Channel("s3://bucket/x", {}))
-        return Prepared(operation, made, None, ("the role has no key",))
+        return Prepared(operation, made, ("the role has no key",))
 
 
 @pytest.fixture

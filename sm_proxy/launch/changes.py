@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, cast
 
 Path = tuple[str | int, ...]
 """Keys and list positions from the request down to a value."""
-_STEP: Final = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
 
 
 @dataclass(frozen=True)
@@ -80,22 +78,10 @@ def value_at(request: Mapping[str, Any], path: Path) -> Any:
         return None
 
 
-def replay(request: Mapping[str, Any], changes: Iterable[Change]) -> dict[str, Any]:
-    """`request` with the changes made to a copy of it: what the changes say, and nothing else."""
-    changed: dict[str, Any] = copy.deepcopy(dict(request))
-    for change in changes:
-        _put(changed, _parsed(change.path), copy.deepcopy(change.after))
-    return changed
-
-
 def spelled(path: Path) -> str:
     """A path as in `Change`."""
     shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return shown.removeprefix(".")
-
-
-def _parsed(path: str) -> Path:
-    return tuple(key or int(position) for key, position in _STEP.findall(path))
 
 
 def _put(root: dict[str, Any], path: Path, value: Any) -> None:

@@ -39,6 +39,7 @@ _SSHD: Final = re.compile(r"\bopenssh(?:-server)?(?![\w-])|\bdropbear(?:-bin)?(?
 _PYTHON: Final = re.compile(
     r"\b(?:python(?:[\d.]*|_version)|pip[\d.]*|conda|(?:micro)?mamba|poetry|uv)\b|\.py\b"
 )
+_OPTION: Final = "--entrypoint 'PROGRAM ARGUMENT...'"
 _REMOVES: Final = re.compile(r"\b(?:remove|purge|del|erase|uninstall)\b[^;&|\n]*")
 
 
@@ -48,23 +49,17 @@ class Image:
 
     Attributes:
         uri: as the request names it.
-        digest: of the manifest, `sha256:...`.
         architecture: `x86_64` or `aarch64`; else the registry's word.
         entrypoint: its ENTRYPOINT; empty if it has none.
         command: its CMD; empty if it has none.
-        user: its USER; empty for root.
-        environment: its ENV.
         has_sshd: its history installs an SSH server. False does not mean that it has none.
         has_python: it names a Python somewhere. False does not mean that it has none.
     """
 
     uri: str
-    digest: str
     architecture: str
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
-    user: str
-    environment: Mapping[str, str]
     has_sshd: bool
     has_python: bool
 
@@ -72,11 +67,6 @@ class Image:
     def is_ours(self) -> bool:
         """Whether its ENTRYPOINT is our own script, so that it is ready for ssh."""
         return program.our_words(self.entrypoint) > 0
-
-    @property
-    def is_root(self) -> bool:
-        """Whether it runs as root."""
-        return self.user.partition(":")[0] in {"", "0", "root"}
 
 
 @dataclass(frozen=True)
@@ -128,9 +118,8 @@ def read(aws: Caller, uri: str, architecture: str = "x86_64") -> Image:
         raise _unreadable(uri, "it is not in Amazon ECR")
     try:
         registry = aws if address.region == aws.region else aws.in_region(address.region)
-        digest, manifest = _manifest(registry, address, architecture)
-        document = _config(registry, address, manifest)
-        return _parsed(uri, digest, document)
+        manifest = _manifest(registry, address, architecture)
+        return _parsed(uri, _config(registry, address, manifest))
     except ServiceError as error:
         raise _unreadable(uri, str(error)) from None
     except SmProxyError as error:
@@ -145,12 +134,9 @@ def read(aws: Caller, uri: str, architecture: str = "x86_64") -> Image:
         ) from None
 
 
-_OPTION: Final = "--entrypoint 'PROGRAM ARGUMENT...'"
-
-
-def _manifest(aws: Caller, address: Address, architecture: str) -> tuple[str, dict[str, Any]]:
-    """The digest and the manifest of the image for one architecture."""
-    by, digest = address.by, ""
+def _manifest(aws: Caller, address: Address, architecture: str) -> dict[str, Any]:
+    """The manifest of the image for one architecture."""
+    by = address.by
     for _ in range(_DEPTH):
         answer = aws.call(
             "ecr",
@@ -162,13 +148,10 @@ def _manifest(aws: Caller, address: Address, architecture: str) -> tuple[str, di
         if not answer.get("images"):
             failure = (answer.get("failures") or [{}])[0]
             raise ValueError(failure.get("failureReason") or failure.get("failureCode") or "none")
-        found = answer["images"][0]
-        manifest = json.loads(found["imageManifest"])
-        digest = digest or str(found.get("imageId", {}).get("imageDigest", ""))
+        manifest: dict[str, Any] = json.loads(answer["images"][0]["imageManifest"])
         if "manifests" not in manifest:
-            return digest, manifest
+            return manifest
         by = {"imageDigest": _choose(manifest["manifests"], architecture)}
-        digest = by["imageDigest"]
     raise ValueError("its index names another index")
 
 
@@ -191,7 +174,7 @@ def _config(aws: Caller, address: Address, manifest: dict[str, Any]) -> dict[str
     return document
 
 
-def _parsed(uri: str, digest: str, document: dict[str, Any]) -> Image:
+def _parsed(uri: str, document: dict[str, Any]) -> Image:
     config = document.get("config") or {}
     environment = dict(
         item.partition("=")[::2] for item in config.get("Env") or [] if isinstance(item, str)
@@ -204,12 +187,9 @@ def _parsed(uri: str, digest: str, document: dict[str, Any]) -> Image:
     machine = str(document.get("architecture", ""))
     return Image(
         uri=uri,
-        digest=digest,
         architecture={name: ours for ours, name in _MACHINES.items()}.get(machine, machine),
         entrypoint=entrypoint,
         command=command,
-        user=str(config.get("User") or ""),
-        environment=environment,
         has_sshd=bool(_SSHD.search(text)),
         has_python=bool(_PYTHON.search(everything.lower())),
     )

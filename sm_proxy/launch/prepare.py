@@ -57,13 +57,11 @@ class Prepared:
     Attributes:
         operation: to send it with.
         made: the request, its changes and its channel.
-        image: None if it was not read.
         notes: for the user, one sentence each.
     """
 
     operation: Operation
     made: Made
-    image: Image | None
     notes: tuple[str, ...]
 
 
@@ -147,7 +145,7 @@ def prepare(
         channel = _channel(aws, operation, request, settings, image, found=found, say=on_status)
         made = requests.add_ssh(operation, request, ssh, channel, entrypoint, cmd=cmd)
     found.notes.append(access.others(request, ssh))
-    return Prepared(operation, made, image, tuple(filter(None, found.notes)))
+    return Prepared(operation, made, tuple(filter(None, found.notes)))
 
 
 def submit(

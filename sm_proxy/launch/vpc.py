@@ -10,13 +10,13 @@ from sm_proxy.aws import security_rules
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs.subnets import Subnets, describe_subnets
+from sm_proxy.launch import limits
 from sm_proxy.launch.caller import Caller
 from sm_proxy.routes import bastion_lookup
 
 _NETWORK: Final = "--subnets subnet-... --security-groups sg-..."
 _NAME_THEM: Final = f"Name a network that has a bastion: {_NETWORK}"
 _EVERYWHERE: Final = frozenset({"0.0.0.0/0", "::/0"})
-_SUBNETS_LIMIT: Final = 16
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def of_bastion(aws: Caller, bastion: str | None, ports: Sequence[int]) -> Place:
 
 
 def _subnets(aws: Caller, vpc_id: str, hosts: list[dict[str, Any]]) -> tuple[str, ...]:
-    near = sorted({str(item["SubnetId"]) for item in hosts})[:_SUBNETS_LIMIT]
+    near = sorted({str(item["SubnetId"]) for item in hosts})[: limits.SUBNETS]
     try:
         if has_way_to_s3(aws, near):
             return tuple(near)
@@ -76,7 +76,7 @@ def _subnets(aws: Caller, vpc_id: str, hosts: list[dict[str, Any]]) -> tuple[str
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
     answer = aws.call("ec2", "DescribeSubnets", Filters=filters).get("Subnets", [])
     found = _reaching_s3(aws, vpc_id, sorted(str(item["SubnetId"]) for item in answer))
-    return tuple(found[:_SUBNETS_LIMIT] or near)
+    return tuple(found[: limits.SUBNETS] or near)
 
 
 def _admitting(

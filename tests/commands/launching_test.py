@@ -45,7 +45,7 @@ def test_the_summary_is_short_and_shows_each_value_once() -> None:
     ],
 )
 def test_the_cost_tells_how_long_a_job_is_billed(request_: dict[str, Any], words: str) -> None:
-    prepared = Prepared("CreateTrainingJob", Made(request_, (), None), None, ())
+    prepared = Prepared("CreateTrainingJob", Made(request_, (), None), ())
     assert launching.cost(account(), prepared) == words
 
 
@@ -76,9 +76,7 @@ def test_a_user_is_told_when_the_program_starts(
 ) -> None:
     request = {"Environment": variables, "ResourceConfig": {"InstanceCount": nodes}}
     made = Made(request, (), None)
-    launch = Launch(
-        Prepared("CreateTrainingJob", made, None, ()), (), hostname.parse("sm-x", "sm-")
-    )
+    launch = Launch(Prepared("CreateTrainingJob", made, ()), (), hostname.parse("sm-x", "sm-"))
     assert launching._start(launch) == words
     hint = launching._with_next_step(SmProxyError("job-failed", "no", "Do it."), launch).hint
     assert ("use --wait" in hint) is not bool(words), "a job that waits needs no wait"

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.launch.changes import Draft, Path, replay
+from sm_proxy.launch.changes import Draft, Path
+from tests.launch.replaying import replay
 
 
 @pytest.mark.parametrize(

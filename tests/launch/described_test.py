@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sm_proxy.launch import described, shapes
-from sm_proxy.launch.changes import Draft, replay
+from sm_proxy.launch.changes import Draft
 from sm_proxy.launch.shapes import OPERATIONS, Operation
 from tests.launch.generated import values
 from tests.launch.newer import needs
+from tests.launch.replaying import replay
 
 _MODEL = Session().get_service_model("sagemaker")
 SHAPES = {name: described.request_shape(Session(), name) for name in OPERATIONS}

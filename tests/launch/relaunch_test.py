@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, lookup
 from sm_proxy.launch import described, old_job, prepare, relaunch
-from sm_proxy.launch.changes import replay
 from sm_proxy.launch.checkpoints import MODES
 from sm_proxy.launch.old_job import UnreadMembers
 from sm_proxy.launch.relaunch import Choices, Plan
@@ -26,6 +25,7 @@ from tests.launch import relaunching
 from tests.launch.generated import values
 from tests.launch.newer import needs
 from tests.launch.relaunching import ROLE, SSH, account, failed
+from tests.launch.replaying import replay
 
 _SESSION = Session()
 SHAPE = described.request_shape(_SESSION, "CreateTrainingJob")

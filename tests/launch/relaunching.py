@@ -60,7 +60,7 @@ def prepare(
     """Stands in for `prepare.prepare`: asks nothing."""
     channel = Channel("s3://bucket/sm-proxy/channel", {"entrypoint.sh": b'exec "$@"\n'})
     made = requests.add_ssh(operation, request, ssh, channel, options["entrypoint"])
-    return Prepared(operation, made, None, ("the role may read the bucket",))
+    return Prepared(operation, made, ("the role may read the bucket",))
 
 
 def _only(name: str, told: Any) -> Any:

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sm_proxy.launch import described, shapes
-from sm_proxy.launch.changes import replay
 from sm_proxy.launch.channel import Channel
 from sm_proxy.launch.request import Ssh, add_ssh, has_ssh
 from sm_proxy.launch.shapes import OPERATIONS, Operation
 from tests.launch.generated import values
 from tests.launch.model_limits import broken
+from tests.launch.replaying import replay
 from tests.launch.request_test import KEY, OTHER
 
 _MODEL = Session().get_service_model("sagemaker")

@@ -10,10 +10,10 @@ import pytest
 from sm_proxy.errors import SmProxyError
 from sm_proxy.launch import channel, shapes
 from sm_proxy.launch import request as requests
-from sm_proxy.launch.changes import replay
 from sm_proxy.launch.channel import Channel
 from sm_proxy.launch.request import Made, Ssh, add_ssh
 from sm_proxy.launch.shapes import OPERATIONS, Operation
+from tests.launch.replaying import replay
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti"

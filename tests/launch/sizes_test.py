@@ -9,8 +9,9 @@ from botocore.session import Session
 from botocore.validate import ParamValidator
 
 from sm_proxy.launch import described, sizes
-from sm_proxy.launch.changes import Draft, replay
+from sm_proxy.launch.changes import Draft
 from sm_proxy.launch.shapes import Operation
+from tests.launch.replaying import replay
 
 _SESSION = Session()
 SHAPES = {
