@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,6 +182,7 @@ class _AddSsh:
     settings: Settings
     sure: bool
     say: Callable[[str], None]
+    _uploading: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, aws: Aws, operation: Operation, request: dict[str, Any]) -> dict[str, Any]:
         prepared = prepare(
@@ -193,7 +195,8 @@ class _AddSsh:
             sure=self.sure,
             on_status=self.say,
         )
-        return deliver(aws, prepared, self.say)
+        with self._uploading:  # jobs that are created at once need the same files
+            return deliver(aws, prepared, self.say)
 
 
 @dataclass(frozen=True)
@@ -202,12 +205,14 @@ class _Reporter:
 
     settings: Settings
     _said: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def say(self, line: str) -> None:
         """Print a line, unless an earlier job had the same."""
-        if line not in self._said:
-            self._said.add(line)
-            output.status(line)
+        with self._lock:
+            if line not in self._said:
+                self._said.add(line)
+                output.status(line)
 
     def job(self, operation: Operation, name: str, problem: SmProxyError | None) -> None:
         """A job was created."""

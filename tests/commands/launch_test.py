@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.inventory import trial
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.launch import channel
+from sm_proxy.launch.request import Ssh
+from sm_proxy.local.threads import Background
 from sm_proxy.settings import Settings
 from tests.commands.helpers import answer
 from tests.fakes import FakeAws, container
@@ -25,6 +29,7 @@ from tests.launch import relaunching
 from tests.launch.request_file_test import PROCESSING, TRAINING
 
 _SESSION = Session()
+_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMs4ndjvK8S3ArC4V//JjkBs9k+0dzeExieiFXKmwOqE"
 QUIET = [sys.executable, "-c", "pass"]
 
 
@@ -181,6 +186,31 @@ def test_the_same_note_for_many_jobs_is_told_once(capsys: pytest.CaptureFixture[
     lines = capsys.readouterr().err.splitlines()
     assert lines.count("sm-proxy: a note") == 1
     assert len(lines) == 4
+
+
+def test_jobs_created_at_once_upload_their_files_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "prepare", relaunching.prepare)
+    both = threading.Barrier(2)
+    there: dict[str, bytes] = {}
+
+    def listed(**_: Any) -> dict[str, Any]:
+        contents = [
+            {"Key": key, "Size": len(body), "ETag": hashlib.md5(body).hexdigest()}  # noqa: S324 - as S3's
+            for key, body in there.items()
+        ]
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)
+        return {"Contents": contents}
+
+    def put(Key: str, Body: bytes, **_: Any) -> dict[str, Any]:  # noqa: N803 - as the API's
+        there[Key] = Body
+        return {}
+
+    aws: Any = FakeAws(ListObjectsV2=listed, PutObject=put)
+    add_ssh = launch._AddSsh(Ssh(keys=(_KEY,)), None, Settings(), False, print)
+    made = [Background(lambda: add_ssh(aws, "CreateTrainingJob", BERT)) for _ in range(2)]
+    assert [work.result()["RoleArn"] for work in made] == [BERT["RoleArn"]] * 2
+    assert aws.operations().count("PutObject") == len(there) > 0
 
 
 @pytest.fixture
