@@ -58,6 +58,10 @@ class EnableSshError(SmProxyError):
         """The message and the next step."""
         return self.text
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a pool of processes, which pickles what a worker raises."""
+        return type(self), (self.code, self.message, self.hint)
+
 
 def enable_ssh(
     obj: _Object,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -144,6 +145,13 @@ def test_a_refusal_is_an_error_with_its_next_step(preparation: Preparation) -> N
     assert str(caught.value) == "the job has no VPC. Give subnets=[...]."
     assert caught.value.code == "no-vpc"
     assert preparation.uploaded == []
+
+
+def test_a_refusal_leaves_a_pool_of_processes_as_it_is() -> None:
+    refusal = EnableSshError("no-vpc", "the job has no VPC", "Give subnets=[...].")
+    copied = pickle.loads(pickle.dumps(refusal))  # noqa: S301 - our own
+    assert type(copied) is EnableSshError
+    assert (copied.code, str(copied)) == ("no-vpc", "the job has no VPC. Give subnets=[...].")
 
 
 def test_a_hint_names_arguments_instead_of_options(preparation: Preparation) -> None:
