@@ -51,6 +51,16 @@ _AS_KEY: Final = "Give a line such as `ssh-ed25519 AAAA...`, or the path of a .p
 _AS_LIST: Final = 'Give a list: entrypoint=["python", "x.py"].'
 
 
+class _Default(str):
+    """A default of ours: the settings in the environment of the object's job come before it."""
+
+    __slots__ = ()
+
+
+_KEEP: Final = _Default("30m")
+_WAIT: Final = _Default("0")
+
+
 class EnableSshError(SmProxyError):
     """Ssh cannot be switched on. Nothing was sent; the message tells what to do."""
 
@@ -66,8 +76,8 @@ class EnableSshError(SmProxyError):
 def enable_ssh(
     obj: _Object,
     *,
-    keep: str = "30m",
-    wait: str = "0",
+    keep: str = _KEEP,
+    wait: str = _WAIT,
     keys: str | os.PathLike[str] | _Keys | None = None,
     subnets: Sequence[str] | None = None,
     security_groups: Sequence[str] | None = None,
@@ -76,7 +86,9 @@ def enable_ssh(
 ) -> _Object:
     """Switch ssh on in every job that this object starts from now on.
 
-    Other objects of the same session stay as they are. Called again, it replaces the options.
+    Other objects of the same session stay as they are. Called again, it replaces the options. If
+    you leave `keep` or `wait` out, the object's own `SM_PROXY_KEEP_FAILURE`, `SM_PROXY_WAIT` and
+    the like count, if its environment has them.
 
     Args:
         obj: an Estimator of any framework, a ModelTrainer, or a Processor.
@@ -238,7 +250,9 @@ def _keys_in(text: str) -> list[str]:
     return lines
 
 
-def _seconds(name: str, text: str) -> int:
+def _seconds(name: str, text: str) -> int | None:
+    if isinstance(text, _Default):
+        return None
     try:
         return durations.parse(str(text))  # a number is seconds, as in a job's Environment
     except ValueError as error:

@@ -18,7 +18,7 @@ from sm_proxy.identity import identities
 from sm_proxy.launch import channel, prepare
 from sm_proxy.launch.channel import Channel
 from sm_proxy.launch.prepare import Prepared
-from sm_proxy.launch.request import Made, Ssh
+from sm_proxy.launch.request import Made, Ssh, add_ssh
 from sm_proxy.sagemaker import EnableSshError, enable_ssh
 from sm_proxy.settings import load_for
 from tests.fakes import ECDSA_KEY, HOST_KEY
@@ -95,7 +95,7 @@ def fit(estimator: Estimator) -> list[Any]:
 def test_the_job_gets_ssh(preparation: Preparation, capsys: pytest.CaptureFixture[str]) -> None:
     estimator = enable_ssh(Estimator(), keys=HOST_KEY)
     assert fit(estimator) == [{"SSH": "yes"}]
-    assert preparation.ssh == Ssh(keys=(HOST_KEY,), wait_s=0, keep_s=1800)
+    assert preparation.ssh == Ssh(keys=(HOST_KEY,))
     assert preparation.keys == ["AKIATHEIRS"]
     assert [found.root for found in preparation.uploaded] == ["s3://bucket/x"]
     out, err = capsys.readouterr()
@@ -263,6 +263,40 @@ def test_a_private_key_is_never_shown(tmp_path: Path) -> None:
     with pytest.raises(EnableSshError) as caught:
         enable_ssh(Estimator(), keys=path.read_text())
     assert "secretsecret" not in str(caught.value)
+
+
+def test_the_settings_of_the_object_count_where_no_argument_is_given(
+    preparation: Preparation,
+) -> None:
+    fit(enable_ssh(Estimator(), keys=HOST_KEY))
+    variables = {"SM_PROXY_WAIT": "15m", "SM_PROXY_KEEP_CONNECTED": "2h"}
+    assert preparation.ssh
+    assert windows_of(preparation.ssh, variables) == variables
+    assert windows_of(preparation.ssh, {})["SM_PROXY_KEEP_FAILURE"] == "30m"
+    fit(enable_ssh(Estimator(), keys=HOST_KEY, wait="0", keep="30m"))
+    found = windows_of(preparation.ssh, variables)
+    assert found == {
+        "SM_PROXY_WAIT": "0",
+        "SM_PROXY_KEEP_FAILURE": "30m",
+        "SM_PROXY_KEEP_CONNECTED": "30m",
+    }
+
+
+def windows_of(ssh: Ssh, variables: dict[str, str]) -> dict[str, str]:
+    """The settings of time that a job of these variables gets."""
+    request = {
+        **REQUEST,
+        "AlgorithmSpecification": {"TrainingImage": "bert:1", "TrainingInputMode": "File"},
+        "VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+        "Environment": variables,
+    }
+    files = Channel("s3://bucket/x", {})
+    made = add_ssh("CreateTrainingJob", request, ssh, files, ["bash"]).request
+    return {
+        name: value
+        for name, value in made["Environment"].items()
+        if name.startswith(("SM_PROXY_WAIT", "SM_PROXY_KEEP"))
+    }
 
 
 def test_the_signature_is_a_promise() -> None:
