@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sm_proxy import public_key
+from sm_proxy import error_handler, public_key
 from sm_proxy import settings as settings_of
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError, printable
@@ -65,8 +65,8 @@ class EnableSshError(SmProxyError):
     """Ssh cannot be switched on. Nothing was sent; the message tells what to do."""
 
     def __str__(self) -> str:
-        """The message and the next step."""
-        return self.text
+        """The message and the next step, without secrets that a service has repeated."""
+        return error_handler.redacted(self).text
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For a pool of processes, which pickles what a worker raises."""

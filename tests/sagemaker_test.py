@@ -320,3 +320,12 @@ def test_the_extra_is_as_measured() -> None:
     """
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     assert 'sagemaker = ["sagemaker>=2.200", "s3fs<0.5"]\n' in text
+
+
+def test_an_error_shows_no_secret_and_no_escape_sequence() -> None:
+    error = EnableSshError(
+        "aws-error", "refused: token=abcdef123456 \x1b[31m", "See AKIAABCDEFGHIJKL."
+    )
+    assert "abcdef123456" not in str(error)
+    assert "EFGHIJKL" not in str(error)
+    assert str(error).isprintable()

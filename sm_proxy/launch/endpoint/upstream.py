@@ -15,6 +15,7 @@ from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
+from sm_proxy import error_handler
 from sm_proxy.aws import errors, network
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
@@ -120,4 +121,5 @@ def error_response(status: int, code: str, message: str) -> Response:
 
 def unreachable(error: SmProxyError) -> Response:
     """The response to a client whose request did not reach the service: it may try again."""
-    return error_response(503, "ServiceUnavailable", f"sm-proxy: {error.text}")
+    told = error_handler.redacted(error).text
+    return error_response(503, "ServiceUnavailable", f"sm-proxy: {told}")

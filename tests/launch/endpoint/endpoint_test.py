@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
+from sm_proxy.launch.endpoint import upstream
 from sm_proxy.launch.endpoint.endpoint import Endpoint
 from sm_proxy.launch.endpoint.held_keys import HeldKeys
 from sm_proxy.launch.endpoint.http_server import LoopbackServer, Request
@@ -293,6 +294,13 @@ def test_an_unsigned_request_is_refused(scene: Scene) -> None:
     request = Request("POST", f"{scene.endpoint.path}/", (("host", "x"),), b"{}")
     assert scene.endpoint.handle(request).status == 403
     assert scene.service.requests == []
+
+
+def test_what_a_client_is_told_has_no_secret() -> None:
+    problem = SmProxyError("network", "the proxy http://me:hunter2@proxy refuses", "")
+    (body,) = upstream.unreachable(problem).chunks
+    assert b"hunter2" not in body
+    assert b"proxy refuses" in body
 
 
 def test_a_service_that_cannot_be_reached_may_be_tried_again(
