@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from sm_proxy.launch.caller import Caller
 from sm_proxy.launch.changes import value_at
 from sm_proxy.launch.shapes import Shape
 from sm_proxy.local import debug_log, paths
+from sm_proxy.local.threads import Background
 from sm_proxy.state.cache import Cache
 
 UNKNOWN: Final = "price unknown"
@@ -35,6 +37,8 @@ _DAMAGED: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionErr
 _CACHED_S: Final = 24 * 3600.0
 _RETRIED_S: Final = 3600.0
 """After this, a price list that did not answer is asked again."""
+_PATIENCE_S: Final = 3.0
+"""A job does not wait longer for its price. A late answer is kept for the next time."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Price:
 
 
 def per_hour(aws: Caller, kind: str, request: Mapping[str, Any]) -> str:
-    """The price of a job in words: `about $1.23 an hour`, or `price unknown`.
+    """The price of a job in words: `about $1.23 an hour`, or `price unknown`; within 3 seconds.
 
     Args:
         aws: for the call; it needs pricing:GetProducts.
@@ -63,7 +67,13 @@ def per_hour(aws: Caller, kind: str, request: Mapping[str, Any]) -> str:
         return UNKNOWN
     shape = shapes.of(operation)
     nodes = _nodes(value_at(request, shape.RESOURCES) or {})
-    found = [(_price(aws, shape, name), count) for name, count in nodes.items()]
+    deadline = time.monotonic() + _PATIENCE_S
+    asked = {name: Background(partial(_told, aws, shape, name)) for name in nodes}
+    found: list[tuple[Price | None, int]] = []
+    for name, count in nodes.items():
+        usd = asked[name].settled(max(0.0, deadline - time.monotonic()))
+        listed = next(_in_table(shape.KIND, aws.region, name), None) if usd is None else Price(usd)
+        found.append((listed, count))
     known = [(price, count) for price, count in found if price is not None]
     if not known or len(known) < len(nodes):
         return UNKNOWN
@@ -82,7 +92,8 @@ def _nodes(resources: Mapping[str, Any]) -> dict[str, int]:
     return nodes
 
 
-def _price(aws: Caller, shape: Shape, instance_type: str) -> Price | None:
+def _told(aws: Caller, shape: Shape, instance_type: str) -> float | None:
+    """The price that AWS tells, or has told before."""
     cache, key = Cache("prices"), (aws.scope, shape.KIND, instance_type)
     record = cache.load(*key)
     if record is None:
@@ -91,9 +102,7 @@ def _price(aws: Caller, shape: Shape, instance_type: str) -> Price | None:
         kept = _CACHED_S if usd is not None else _RETRIED_S
         cache.save(*key, record=record, expires=time.time() + kept)
     usd = record.get("usd")
-    if isinstance(usd, int | float):
-        return Price(float(usd))
-    return next(_in_table(shape.KIND, aws.region, instance_type), None)
+    return float(usd) if isinstance(usd, int | float) else None
 
 
 def _listed(aws: Caller, shape: Shape, instance_type: str) -> float | None:

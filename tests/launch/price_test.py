@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +164,29 @@ def test_our_table_is_well_formed() -> None:
         assert row["kind"] in {"training", "processing"}
         assert row["date"].startswith("20")
         assert all(0.01 < usd < 500 for usd in row["usd_an_hour"].values())
+
+
+def test_a_silent_price_list_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(price, "_PATIENCE_S", 0.05)
+    answers = threading.Event()
+
+    def late(**_: Any) -> Any:
+        answers.wait(60)
+        return {"PriceList": [TRAIN]}
+
+    groups = [
+        {"InstanceGroupName": str(n), "InstanceType": f"ml.g5.{n}xlarge", "InstanceCount": 1}
+        for n in (2, 4)
+    ]
+    asked = FakeAws(GetProducts=late).in_region("us-east-1")
+    before = time.monotonic()
+    try:
+        found = price.per_hour(asked, "training", {"ResourceConfig": {"InstanceGroups": groups}})
+        assert time.monotonic() - before < 30
+    finally:
+        answers.set()
+    assert "an hour (list price of" in found
+
+
+def test_no_job_waits_longer_than_3_s_for_its_price() -> None:
+    assert price._PATIENCE_S <= 3
