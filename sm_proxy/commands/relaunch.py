@@ -10,7 +10,7 @@ from sm_proxy.aws.job_kinds import Kind
 from sm_proxy.commands import launch_options, launching
 from sm_proxy.commands.launching import Launch
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import hostname, kinds, lookup
+from sm_proxy.jobs import failure, hostname, kinds, lookup
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.launch import checkpoints, old_job, relaunch
@@ -111,7 +111,8 @@ def _tell(aws: Aws, old: OldJob, plan: Plan) -> None:
     output.status(f"what cannot be the same: {'; '.join(plan.lost)}")
     if plan.copy:
         output.status(f"what is copied first: {plan.copy}")
-    for line in filter(None, (plan.outlook, *plan.drift, *plan.prepared.notes)):
+    told = failure.repeats(old.job)
+    for line in filter(None, (told, plan.outlook, *plan.drift, *plan.prepared.notes)):
         output.status(line)
 
 

@@ -56,6 +56,17 @@ def explain(aws: Aws, job: Job, prefix: str, on_status: Callable[[str], None]) -
     return SmProxyError(error.code, error.message, " ".join(filter(None, (advice, again, where))))
 
 
+def repeats(job: Job) -> str:
+    """Why a copy of a job would fail before ssh could enter it, one sentence; else empty."""
+    cause = _cause(job, [])
+    if job.phase != "failed" or cause is None or _would_get_further(job, cause):
+        return ""
+    return (
+        f"{job.name} failed before ssh could have entered it, and a copy may too, unless you mend"
+        f" this first: {cause.what}. {cause.advice}"
+    )
+
+
 def _would_get_further(job: Job, cause: Cause | None) -> bool:
     """Whether ssh could enter a copy of the job: not if it lacks an image, data or an instance."""
     if cause is None or cause.passes:

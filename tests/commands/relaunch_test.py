@@ -194,6 +194,26 @@ def test_no_job_is_created_after_a_failed_copy(
     assert "CreateTrainingJob" not in used[0].operations()
 
 
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        ("ClientError: Cannot pull the image: repository not found", "the image cannot be pulled."),
+        ("ClientError: Data download failed: NoSuchKey", "the input data does not exist"),
+        ("AlgorithmError: ValueError: x, exit code: 1", ""),
+        ("AlgorithmError: CUDA out of memory, exit code: 1", ""),
+        ("CapacityError: Unable to provision requested ML compute capacity", "no free instance"),
+    ],
+)
+def test_a_failure_that_a_copy_would_repeat_is_told(
+    reason: str, cause: str, used: list[FakeAws], capsys: pytest.CaptureFixture[str]
+) -> None:
+    used[0] = account(failed(FailureReason=reason))
+    assert cli.main([*COMMAND, "--dry-run"]) == 0
+    told = capsys.readouterr().err
+    assert (f"{JOB} failed before ssh could have entered it" in told) is bool(cause)
+    assert cause in told
+
+
 def test_a_job_that_still_runs_gets_a_copy(
     used: list[FakeAws], capsys: pytest.CaptureFixture[str]
 ) -> None:
