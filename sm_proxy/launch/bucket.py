@@ -114,7 +114,7 @@ def _configured(aws: Caller, role: str, url: str) -> Root:
 
 def _present(operation: Operation, request: Mapping[str, Any]) -> str:
     """The folder of the channel that the request has already; empty without one."""
-    for name, url in _inputs(operation, request):
+    for name, url in inputs_of(operation, request):
         if name == channel.NAME:
             return url.rstrip("/").rpartition("/")[0]
     return ""
@@ -155,7 +155,7 @@ def _region(aws: Caller, bucket: str, **owner: str) -> str | None:
 
 def _buckets(operation: Operation, request: Mapping[str, Any]) -> Iterator[str]:
     """The buckets of a request: its code's first, then its results', then its data's."""
-    inputs = list(_inputs(operation, request))
+    inputs = list(inputs_of(operation, request))
     yield from _of_url(code_of(request))
     for name, url in inputs:
         if name in _CODE:
@@ -178,13 +178,20 @@ def code_of(request: Mapping[str, Any]) -> str:
 
 def code_inputs(operation: Operation, request: Mapping[str, Any]) -> list[str]:
     """The S3 addresses of the inputs that bring the program's files."""
-    return [url for name, url in _inputs(operation, request) if name in _CODE]
+    return [url for name, url in inputs_of(operation, request) if name in _CODE]
 
 
-def _inputs(operation: Operation, request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def inputs_of(operation: Operation, request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The name and the S3 address of each input; the address of another one is empty."""
     shape = shapes.of(operation)
     for item in value_at(request, shape.INPUTS) or ():
         yield shape.name_of_input(item), str(value_at(item, shape.uri_path()) or "")
+
+
+def split(url: str) -> tuple[str, str] | None:
+    """The bucket and the key of an address in S3; None for any other, such as an access point's."""
+    found = _BUCKET.match(url)
+    return (found[1], url[found.end() :]) if found else None
 
 
 def _of_url(url: str) -> Iterator[str]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import SmProxyError
 from sm_proxy.launch import bucket, image, shapes
 from sm_proxy.launch.caller import Caller
 from sm_proxy.launch.changes import value_at
 from sm_proxy.launch.shapes import Operation
+from sm_proxy.local.threads import map_concurrently
 
 _OBJECTS: Final = 1000
 """More objects than this are not looked through: code has fewer."""
+_AT_ONCE: Final = 8
 
 
 def since(
@@ -34,6 +39,37 @@ def since(
     return [*_moved_image(aws, uri, created), *_changed_code(aws, code, created)]
 
 
+def gone(aws: Caller, operation: Operation, request: Mapping[str, Any]) -> list[str]:
+    """The S3 addresses of a request's inputs, and of its code, at which nothing is.
+
+    A job with such an input is billed for minutes before its container would have started. What we
+    may not look at counts as there.
+
+    Args:
+        aws: for the calls.
+        operation: of the request.
+        request: of a job whose inputs should all be there.
+    """
+    inputs = [url for _, url in bucket.inputs_of(operation, request)]
+    urls = dict.fromkeys((bucket.code_of(request), *inputs))
+    return [url for url in map_concurrently(partial(_if_gone, aws), urls, _AT_ONCE) if url]
+
+
+def _if_gone(aws: Caller, url: str) -> str:
+    place = bucket.split(url)
+    if place is None:
+        return ""
+    try:
+        answer = aws.call("s3", "ListObjectsV2", Bucket=place[0], Prefix=place[1], MaxKeys=1)
+    except ServiceError as error:
+        return url if error.error == "NoSuchBucket" else ""
+    except SmProxyError as error:
+        if error.code != "access-denied":
+            raise
+        return ""
+    return "" if answer.get("Contents") else url
+
+
 def _moved_image(aws: Caller, uri: str, created: datetime) -> Iterator[str]:
     address = image.parse(uri)
     if address is None or "imageTag" not in address.by:
@@ -48,10 +84,10 @@ def _moved_image(aws: Caller, uri: str, created: datetime) -> Iterator[str]:
 
 def _changed_code(aws: Caller, urls: Iterable[str], created: datetime) -> Iterator[str]:
     for url in urls:
-        if not url.startswith("s3://"):
+        place = bucket.split(url)
+        if place is None:
             continue
-        name, _, prefix = url.removeprefix("s3://").partition("/")
-        named = {"Bucket": name, "Prefix": prefix, "MaxKeys": _OBJECTS}
+        named = {"Bucket": place[0], "Prefix": place[1], "MaxKeys": _OBJECTS}
         answer = aws.call_if_allowed("s3", "ListObjectsV2", **named)
         if answer is None:
             continue

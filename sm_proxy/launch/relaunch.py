@@ -119,6 +119,8 @@ def plan(
         sure=choices.sure,
         on_status=on_status,
     )
+    if not choices.sure:
+        _refuse_gone(aws, old.operation, prepared)
     changes = (*described.left_out(old.description), *draft.changes, *prepared.made.changes)
     request = prepared.made.request
     return Plan(
@@ -193,6 +195,24 @@ def _lost(old: OldJob, draft: Draft, choices: Choices) -> list[str]:
     if places := [*_outputs_in_place(draft), *_parameters_in_place(draft, old.job.name)]:
         found.append(f"what the old run wrote, as both write to {', '.join(places)}")
     return found
+
+
+def _refuse_gone(aws: Caller, operation: Operation, prepared: Prepared) -> None:
+    """Refuse a job whose inputs have been deleted since the old one ran.
+
+    One of them may be the folder that an earlier launch uploaded: a job that has ssh keeps it if
+    the program's arguments are in it.
+    """
+    channel = prepared.made.channel
+    not_yet = channel.uri if channel else ""
+    found = [u for u in drift.gone(aws, operation, prepared.made.request) if u != not_yet]
+    if found:
+        raise SmProxyError(
+            "bucket-unreadable",
+            f"the new job would fail: {', '.join(found)} is gone, which the old job read",
+            "Restore it, create the job with other inputs (sm-proxy launch FILE), or go on with"
+            " --yes.",
+        )
 
 
 def _outputs_in_place(draft: Draft) -> Iterator[str]:

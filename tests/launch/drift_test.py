@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.launch import drift
 from tests.fakes import FakeAws
@@ -80,3 +81,29 @@ def test_the_code_of_a_processing_job_is_looked_at() -> None:
     }
     found = drift.since(aws_with(BEFORE, AFTER), "CreateProcessingJob", request, CREATED)
     assert found == ["The code s3://data/run.py has changed since the job was created"]
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"KeyCount": 0}, ServiceError("NoSuchBucket", "", "s3:ListObjectsV2")]
+)
+def test_inputs_that_are_gone_are_found(answer: Any) -> None:
+    code, *inputs = ("s3://code/x/sourcedir.tar.gz", "s3://data/train", "s3://data/code")
+    assert drift.gone(FakeAws(ListObjectsV2=answer), "CreateTrainingJob", TRAINING) == [
+        code,
+        *inputs,
+    ]
+    there = FakeAws(ListObjectsV2={"Contents": [{"Key": "a"}]})
+    assert drift.gone(there, "CreateTrainingJob", TRAINING) == []
+
+
+@pytest.mark.parametrize("answer", [DENIED, ServiceError("InternalError", "", "s3:ListObjectsV2")])
+def test_inputs_that_we_may_not_look_at_count_as_there(answer: Exception) -> None:
+    assert drift.gone(FakeAws(ListObjectsV2=answer), "CreateTrainingJob", TRAINING) == []
+
+
+def test_an_access_point_is_not_asked_for() -> None:
+    arn = "s3://arn:aws:s3:eu-west-1:111122223333:accesspoint/p/code"
+    source = {"S3DataSource": {"S3Uri": arn}}
+    request = {"InputDataConfig": [{"ChannelName": "code", "DataSource": source}]}
+    assert drift.gone(FakeAws(), "CreateTrainingJob", request) == []
+    assert drift.since(FakeAws(), "CreateTrainingJob", request, CREATED) == []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import hostname, lookup
-from sm_proxy.launch import described, old_job, prepare, relaunch
+from sm_proxy.launch import channel, described, old_job, prepare, relaunch
 from sm_proxy.launch.checkpoints import MODES
 from sm_proxy.launch.old_job import UnreadMembers
 from sm_proxy.launch.relaunch import Choices, Plan
@@ -224,3 +224,50 @@ def test_the_run_time_covers_the_wait() -> None:
         for wait_s in (None, 0)
     ]
     assert with_wait["MaxRuntimeInSeconds"] == without["MaxRuntimeInSeconds"] + 900
+
+
+def _read(*urls: str) -> Any:
+    return failed(
+        InputDataConfig=[
+            {
+                "ChannelName": f"c{number}",
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": url}},
+            }
+            for number, url in enumerate(urls)
+        ]
+    )
+
+
+def _only_kept(**asked: Any) -> dict[str, Any]:
+    return {"Contents": [{"Key": "kept/x"}]} if asked["Prefix"] == "kept/" else {}
+
+
+def test_a_job_whose_data_is_gone_is_refused() -> None:
+    told = _read("s3://bucket/kept/", "s3://bucket/lost/")
+    answers: dict[str, Answers] = {"ListObjectsV2": _only_kept}
+    with pytest.raises(SmProxyError, match="s3://bucket/lost/ is gone") as caught:
+        planned(told, answers)
+    assert caught.value.code == "bucket-unreadable"
+    assert "--yes" in caught.value.hint
+    assert planned(told, answers, sure=True)
+    assert planned(_read("s3://bucket/kept/"), answers)
+
+
+def test_a_job_whose_arguments_lay_in_our_old_folder_is_refused_without_it() -> None:
+    folder = f"s3://bucket/sm-proxy/channel/{'a' * 32}/"
+    source = {"S3DataType": "S3Prefix", "S3Uri": folder}
+    script = f"{channel.TRAINING_PATH}/{channel.ENTRYPOINT}"
+    spec = {
+        "TrainingImage": "i",
+        "TrainingInputMode": "File",
+        "ContainerEntrypoint": ["sh", script],
+    }
+    told = failed(
+        InputDataConfig=[{"ChannelName": channel.NAME, "DataSource": {"S3DataSource": source}}],
+        AlgorithmSpecification={**spec, "ContainerArguments": ["python", "train.py"]},
+    )
+    assert planned(told, {"ListObjectsV2": _only_kept}).prepared.made.channel  # uploaded anew
+    held = [channel.ARGV_OPTION, f"{channel.TRAINING_PATH}/{channel.ARGV}"]
+    told["AlgorithmSpecification"] = {**spec, "ContainerArguments": held}
+    with pytest.raises(SmProxyError, match=f"{folder} is gone"):
+        planned(told, {"ListObjectsV2": _only_kept})
