@@ -33,6 +33,7 @@ from sm_proxy.settings.schema import option
 
 _OF_FILES: Final = ("dry_run", "json", "name", "smaller", "instance_type")
 """Options that need a FILE."""
+_SHOWN: Final = 60
 
 
 class _FileOrCommand(argparse.Action):
@@ -142,6 +143,12 @@ def _run_command(args: argparse.Namespace, settings: Settings) -> int:
         return Aws(name, settings.region, terminal=False)
 
     inherited = open_profile(None) if settings.profile else aws
+    if settings.profile and inherited.profile != settings.profile:
+        profile = printable(settings.profile, _SHOWN)
+        output.status(
+            f"the command itself does not use the profile {profile}, but what its environment says:"
+            f" AWS_PROFILE={shlex.quote(profile)} makes it use that profile"
+        )
     with tempfile.TemporaryDirectory(prefix="sm-proxy-") as folder:
         endpoints = not inherited.ignores_endpoints
         lent = lent_keys.lend(inherited, Path(folder), endpoints=endpoints)

@@ -126,6 +126,23 @@ def test_the_exit_status_is_the_commands(capfd: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("inherited", [None, "work"])
+def test_a_profile_that_the_command_does_not_use_is_told(
+    inherited: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = tmp_path / "aws-config"
+    config.write_text("[profile work]\naws_access_key_id = AKIA\naws_secret_access_key = s\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    if inherited:
+        monkeypatch.setenv("AWS_PROFILE", inherited)
+    assert cli.main(["launch", "--profile", "work", "--", *QUIET]) == 0
+    assert ("AWS_PROFILE=work" in capsys.readouterr().err) == (inherited is None)
+
+
+@pytest.mark.usefixtures("keys")
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
 def test_after_a_signal_nothing_more_is_said(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["launch", "--", "sh", "-c", "kill -TERM $$"]) == 128 + 15
