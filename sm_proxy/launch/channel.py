@@ -182,7 +182,8 @@ class _Folder:
         """
         if listed is None or listed["Size"] != len(content):
             return False
-        if listed["ETag"].strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest():
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if str(listed.get("ETag")).strip('"') == digest:
             return True
         place = {"Bucket": self.bucket, "Key": self.prefix + name, **self.owner}
         told = self.aws.call_if_allowed("s3", "HeadObject", ChecksumMode="ENABLED", **place)
