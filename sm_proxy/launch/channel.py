@@ -10,7 +10,7 @@ import base64
 import hashlib
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -103,8 +103,7 @@ def upload(aws: Caller, channel: Channel, on_status: Callable[[str], None]) -> N
     digest, because it will run in the job's container.
 
     Raises:
-        SmProxyError: `access-denied`, naming the action; `bucket-unreadable`, there is no such
-            bucket; or as `Aws.call`.
+        SmProxyError: `access-denied`, naming the action; or as `missing`.
     """
     names = missing(aws, channel)
     if not names:
@@ -119,15 +118,30 @@ def missing(aws: Caller, channel: Channel) -> list[str]:
     """The names of the files that are not in S3, or not as they should be.
 
     Raises:
-        SmProxyError: `bucket-unreadable`, there is no such bucket; or as `Aws.call`.
+        SmProxyError: `bucket-unreadable`, there is no such bucket; `unsupported`, somebody has put
+            other files there; or as `Aws.call`.
     """
     folder = _Folder.of(aws, channel)
     there = folder.list()
+    _refuse_others(channel, there)
     names = list(channel.files)
     whole = map_concurrently(
         lambda name: folder.has(name, channel.files[name], there.get(name)), names, _AT_ONCE
     )
     return [name for name, is_whole in zip(names, whole, strict=True) if not is_whole]
+
+
+def _refuse_others(channel: Channel, there: Iterable[str]) -> None:
+    """Refuse a folder with other files: the container would get them, and Python import them."""
+    # Consoles make an empty object for a folder.
+    others = [name for name in there if name not in channel.files and name[-1:] not in {"", "/"}]
+    if others:
+        raise SmProxyError(
+            "unsupported",
+            f"somebody has put other files into {channel.uri}, such as {others[0]}, and the job"
+            " would get them too",
+            f"Delete these files, and find out who may write there. Or {_ANOTHER_PLACE}.",
+        )
 
 
 def _location(url: str) -> tuple[str, str]:

@@ -146,6 +146,17 @@ def test_a_file_that_somebody_has_changed_is_replaced(kms: bool) -> None:
     assert "PutObject" not in aws.operations()
 
 
+def test_a_folder_with_a_strangers_file_is_refused() -> None:
+    aws = Bucket()
+    prefix = CHANNEL.uri.removeprefix("s3://bucket/")
+    aws.objects |= {prefix: b"", f"{prefix}wheels/": b""}  # as consoles make them
+    channel.upload(aws, CHANNEL, said)
+    aws.objects[f"{prefix}json.py"] = b"import os"
+    with pytest.raises(SmProxyError, match=r"other files .* json\.py") as caught:
+        channel.upload(aws, CHANNEL, said)
+    assert "SM_PROXY_LAUNCH_S3=" in caught.value.hint
+
+
 def test_a_file_whose_content_is_unknown_is_uploaded_again() -> None:
     denied = SmProxyError("access-denied", "s3:GetObject")
     aws = Bucket(kms=True, HeadObject=denied)
