@@ -39,6 +39,9 @@ _SSHD: Final = re.compile(r"\bopenssh(?:-server)?(?![\w-])|\bdropbear(?:-bin)?(?
 _PYTHON: Final = re.compile(
     r"\b(?:python(?:[\d.]*|_version)|pip[\d.]*|conda|(?:micro)?mamba|poetry|uv)\b|\.py\b"
 )
+_DISTROLESS: Final = re.compile(r"\bbazel build\b|\bdistroless\b")
+"""What layers of distroless images name: Bazel makes them, and they have no shell."""
+_SHELL: Final = re.compile(r"\b(?:ba|da|a)?sh\b|\bbusybox\b|^(?:\|\d+ .*)?RUN\b", re.MULTILINE)
 _OPTION: Final = "--entrypoint 'PROGRAM ARGUMENT...'"
 _REMOVES: Final = re.compile(r"\b(?:remove|purge|del|erase|uninstall)\b[^;&|\n]*")
 
@@ -54,6 +57,7 @@ class Image:
         command: its CMD; empty if it has none.
         has_sshd: its history installs an SSH server. False does not mean that it has none.
         has_python: it names a Python somewhere. False does not mean that it has none.
+        is_distroless: it builds on an image without a shell, and nothing in it names one.
     """
 
     uri: str
@@ -62,6 +66,7 @@ class Image:
     command: tuple[str, ...]
     has_sshd: bool
     has_python: bool
+    is_distroless: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -192,6 +197,7 @@ def _parsed(uri: str, document: dict[str, Any]) -> Image:
         command=command,
         has_sshd=bool(_SSHD.search(text)),
         has_python=bool(_PYTHON.search(everything.lower())),
+        is_distroless=bool(_DISTROLESS.search(text)) and not _SHELL.search(everything),
     )
 
 

@@ -246,6 +246,12 @@ def _check_image(image: Image, machine: Architecture, found: _Findings) -> None:
         what = f"the image {image.uri} is for {image.architecture}, and the instances are {machine}"
         hint = f"Build it for the platform {_PLATFORMS[machine]}."
         found.doubt(SmProxyError("no-server", f"{what}: nothing in it can run there", hint))
+    elif image.is_distroless:
+        what = (
+            f"the image {image.uri} seems to be distroless, thus without the shell that ssh needs"
+        )
+        hint = "Build it on an image with a shell, such as python:3.12-slim."
+        found.doubt(SmProxyError("no-server", what, hint))
     elif not (image.is_ours or image.has_sshd or image.has_python):
         what = f"nothing in the image {image.uri} hints at an SSH server or at Python"
         hint = "Install openssh-server in the image."

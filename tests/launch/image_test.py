@@ -190,6 +190,26 @@ def test_the_history_hints_at_sshd_and_python(
     assert (found.has_sshd, found.has_python) == (sshd, python)
 
 
+@pytest.mark.parametrize(
+    ("lines", "config", "distroless"),
+    [
+        (["bazel build ..."], {"Entrypoint": ["/usr/bin/python3.11"]}, True),
+        (["bazel build //base", "COPY train.py /opt/ # buildkit"], {}, True),
+        (["bazel build ..."], {"Env": ["PATH=/usr/bin:/busybox"]}, False),
+        (["bazel build ..."], {"Entrypoint": ["/bin/bash", "-c"]}, False),
+        (["bazel build ...", "RUN pip install torch"], {}, False),
+        (["/bin/sh -c #(nop) ADD file:1 in /", "bazel build //app"], {}, False),
+        (["COPY train.py /opt/"], {}, False),
+    ],
+)
+def test_a_distroless_image_is_known(
+    blobs: str, lines: list[str], config: dict[str, Any], distroless: bool
+) -> None:
+    history = [{"created_by": line} for line in lines]
+    found = image.read(aws_with(blobs, {"config": config, "history": history}), URI)
+    assert found.is_distroless is distroless
+
+
 def test_our_own_entry_point_is_known(blobs: str) -> None:
     config = {"config": {"Entrypoint": ["/opt/sm-proxy/entrypoint.sh", "train"]}}
     assert image.read(aws_with(blobs, config), URI).is_ours

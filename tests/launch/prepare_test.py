@@ -106,6 +106,7 @@ PYTHON = {
 }
 SSHD = {**PYTHON, "history": [{"created_by": "RUN apt-get install -y openssh-server"}]}
 BARE = {"config": {"Entrypoint": ["/app"]}}
+DISTROLESS = {**PYTHON, "history": [{"created_by": "bazel build ..."}]}
 OURS = {"config": {"Entrypoint": ["/opt/sm-proxy/entrypoint.sh", "/app"]}}
 
 
@@ -387,6 +388,7 @@ DOUBTED: dict[str, Case] = {
         "platform linux/amd64",
     ),
     "no server": ({"config": BARE}, {}, "no-server", "openssh-server"),
+    "no shell": ({"config": DISTROLESS}, {}, "no-server", "an image with a shell"),
 }
 
 
