@@ -16,7 +16,7 @@ from typing import Final, Literal
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import hostname
+from sm_proxy.jobs import hostname, kinds
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
@@ -106,9 +106,13 @@ def _ended_if_gone(outcome: NodeOutcome) -> NodeOutcome:
 
 
 def _all_nodes(first: Container, target: Target, aws: Aws) -> list[Target]:
-    """Each node of the job, which the cache holds since `first` was found a moment ago."""
+    """Each node of the job.
+
+    The cache holds the job since `first` was found a moment ago, unless its folder cannot be used.
+    """
     cached = JobCache(aws).job(replace(target, job=first.job), float("inf"))
-    nodes = cached[0].nodes if cached else 1
+    job = cached[0] if cached else kinds.of(first.kind).describe(aws, first.job)
+    nodes = job.nodes if job else 1
     if nodes <= 1 or not first.node.startswith("algo-"):
         return [target]
     return [

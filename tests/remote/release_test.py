@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,19 +17,20 @@ from sm_proxy.remote import release
 from sm_proxy.remote.release import NodeOutcome, release_nodes
 from sm_proxy.remote.run import Answer
 from sm_proxy.settings import Settings
-from tests.fakes import container
+from tests.fakes import FakeAws, container, description
 
 Answers = dict[str, list[str]]
 Run = Callable[[Answers], list[NodeOutcome]]
 TOLD = "sm-proxy-window keep"
 
 
+def _resolve(target: Target, *_: object, **__: object) -> Container:
+    return container(host=target.host, job=target.job, node=target.node)
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """`done` for a job whose nodes give these answers, one after the other; a code is an error."""
-
-    def resolve(target: Target, *_: object, **__: object) -> Container:
-        return container(host=target.host, job=target.job, node=target.node)
 
     def done(answers: Answers) -> list[NodeOutcome]:
         left = {node: iter(words) for node, words in answers.items()}
@@ -48,7 +50,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         assert [next(words, None) for words in left.values()] == [None] * len(left)
         return outcomes
 
-    monkeypatch.setattr(resolver, "resolve", resolve)
+    monkeypatch.setattr(resolver, "resolve", _resolve)
     return done
 
 
@@ -80,3 +82,17 @@ def test_another_trouble_is_still_an_error(answers: list[str], run: Run) -> None
 def test_a_refused_connection_says_nothing_if_no_node_is_reached(run: Run) -> None:
     outcomes = run({"algo-1": ["connect-refused"], "algo-2": ["connect-refused"]})
     assert [node.error and node.error.code for node in outcomes] == ["connect-refused"] * 2
+
+
+def test_all_nodes_are_told_where_the_cache_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SM_PROXY_CACHE_DIR", str(tmp_path / "file"))
+    monkeypatch.setattr(release, "run_script", lambda *_, **__: Answer(0, TOLD))
+    monkeypatch.setattr(resolver, "resolve", _resolve)
+    aws = FakeAws(
+        DescribeTrainingJob=description(TrainingJobName="j", ResourceConfig={"InstanceCount": 2})
+    )
+    _, outcomes = release_nodes("go", hostname.parse("sm-j", "sm-"), Settings(), aws, print)
+    assert [node.node for node in outcomes] == ["algo-1", "algo-2"]
