@@ -38,6 +38,8 @@ sm_proxy vscode "$host" --no-wait
 grep -q "$host" "$VSCODE_APPDATA/Code/User/settings.json"
 sm_proxy resolve "$host"
 sm_proxy list --check
+sm_proxy relaunch "$host" --dry-run
+sm_proxy launch -- true
 sm_proxy doctor "$host" || true
 sm_proxy login || true
 """
