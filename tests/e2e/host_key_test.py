@@ -75,11 +75,14 @@ def test_a_new_host_key_is_accepted_when_the_log_names_it(lab: Lab, job: Job) ->
 
 def test_the_wait_for_a_lagging_log_outlasts_the_connect_timeout(lab: Lab, job: Job) -> None:
     """ssh has received a greeting by then, and ConnectTimeout only limits the time until it."""
-    key = restarted(job)
-    with lab.faults(log_delay_ms=5000):
-        job.claim(host_keys=[key])
-        began = time.monotonic()
-        done = lab.ssh("-oConnectTimeout=4", job.host, "echo here")
+    for _ in range(3):
+        key = restarted(job)
+        with lab.faults(log_delay_ms=5000):
+            job.claim(host_keys=[key])
+            began = time.monotonic()
+            done = lab.ssh("-oConnectTimeout=4", job.host, "echo here")
+        if b"timed out during banner exchange" not in done.stderr:
+            break  # else this machine is so busy that the greeting itself came too late
     assert done.stdout == b"here\n", done.stderr.decode()
     assert time.monotonic() - began > 4
     assert [line.split()[0] for line in done.stderr.decode().splitlines()] == ["sm-proxy:"]
