@@ -108,10 +108,6 @@ def enable_ssh(
     Raises:
         EnableSshError: the object starts no job that ssh could enter, or an argument is wrong. When
             the job is started, the same error tells what prevents ssh; no job is created then.
-
-    Example:
-        >>> trainer = enable_ssh(ModelTrainer(...), wait="15m")     # doctest: +SKIP
-        >>> trainer.train(wait=False)                               # doctest: +SKIP
     """
     with _explained():
         settings = settings_of.load_for({})
