@@ -26,6 +26,7 @@ from tests.fakes import ECDSA_KEY, HOST_KEY
 REQUEST: dict[str, Any] = {
     "TrainingJobName": "bert-1",
     "RoleArn": "arn:aws:iam::123456789012:role/r",
+    "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
     "OutputDataConfig": {"S3OutputPath": "s3://bucket/"},
     "StoppingCondition": {"MaxRuntimeInSeconds": 60},
     "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1},
