@@ -89,17 +89,17 @@ def run_script(
         complaint = complaints.text()
         ours = error_handler.read_handed_over(error_file)
     if not in_time:
-        raise SmProxyError(
-            "session-lost",
-            f"{container.host} did not answer within {timeout:.0f} s",
-            f"Try: ssh {container.host}",
-        )
-    answered = bool(last_word) and any(
-        line.split()[:1] == [last_word] for line in output.splitlines()
-    )
-    if status == _SSH_FAILED and not answered:
+        late = f"{container.host} did not answer within {timeout:.0f} s"
+        raise SmProxyError("session-lost", late, f"Try: ssh {container.host}")
+    if status == _SSH_FAILED and not _has_line(output, last_word):
         raise ours or _failure(container, complaint)
     return Answer(status, output)
+
+
+def _has_line(output: str, first_word: str) -> bool:
+    return bool(first_word) and any(
+        line.split()[:1] == [first_word] for line in output.splitlines()
+    )
 
 
 @dataclass
