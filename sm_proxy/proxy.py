@@ -113,7 +113,7 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
     )
 
     connection.housekeeping = BackgroundHousekeeping(aws, stream, settings)
-    where = f"{container.address} port {container.port}"
+    where = container.place
     connection.pump = Pump(stream, connection.ssh, lambda greeting: greeting.failure(where))
     connection.pump.run()
     if stream.refusal is not None:  # ssh may have left before the pump could raise it
@@ -304,7 +304,7 @@ def _record(connection: _Connection) -> ConnectionRecord:
             record,
             job=container.job,
             node=container.node,
-            address=container.address,
+            address=container.address or "",
             port=container.port,
         )
     if connection.pump is not None and (stream := connection.stream) is not None:

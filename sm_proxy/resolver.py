@@ -2,7 +2,8 @@
 
 DescribeTrainingJob shows the job's status and its subnets. The head of the node's newest log stream
 names the container's address. DescribeSubnets shows whether that address is in the job's subnets.
-The last two run concurrently. The result is cached: a second connection makes none of these calls,
+The last two run concurrently. RemoteDebug reaches a container without an address, so a marker is
+enough where it is on. The result is cached: a second connection makes none of these calls,
 and of many concurrent connections only one describes the job.
 """
 
@@ -22,7 +23,13 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.log_formats import LogAddress
-from sm_proxy.jobs.subnets import Subnets, choose_address, describe_subnets, first_inside
+from sm_proxy.jobs.subnets import (
+    Subnets,
+    address_refused,
+    describe_if_allowed,
+    describe_subnets,
+    first_inside,
+)
 from sm_proxy.jobs.times import in_words
 from sm_proxy.local import debug_log
 from sm_proxy.local.threads import Background
@@ -151,15 +158,15 @@ class _Search:
             self._old = known is not None and not self._cache.job(self._target, POLL_S[0])
             debug_log.write("described", status=job.status, cached=known is not None)
             self._refuse_if_over(job)
-            job.refuse_unless_in_vpc()
+            job.refuse_unless_reachable()
             kinds.refuse_missing_node(job, self._target.node)
             if job.running:
                 reading = Background(lambda: self._read_log(job))
-                subnets = self._subnets = subnets or describe_subnets(self._aws, job.subnets)
+                subnets = self._subnets = subnets or self._describe_subnets(job)
             if known is None:
                 self._cache.keep_job(self._target, job, subnets)
         reported = reading.result() if reading is not None else None
-        if reported is None or subnets is None:
+        if reported is None:
             return job, None
         stream, addresses = reported
         found, final = self._judged(addresses, subnets)
@@ -184,6 +191,11 @@ class _Search:
             return kinds.describe_again(self._aws, self._job)
         return lookup.find(self._aws, self._target, self._on_status)
 
+    def _describe_subnets(self, job: Job) -> Subnets | None:
+        """The job's subnets; with RemoteDebug on, None if there are none or they are unknown."""
+        describe = describe_if_allowed if job.remote_debug else describe_subnets
+        return describe(self._aws, job.subnets)
+
     def _read_log(self, job: Job) -> tuple[str, Iterator[LogAddress]] | None:
         """The node's newest stream, and the addresses in it, read as they are asked for.
 
@@ -207,7 +219,7 @@ class _Search:
         first = next(reported, None)
         return None if first is None else itertools.chain([first], reported)
 
-    def _unmasked(self, job: Job, stream: str, subnets: Subnets) -> LogAddress | None:
+    def _unmasked(self, job: Job, stream: str, subnets: Subnets | None) -> LogAddress | None:
         """The address without masking; None if these credentials may not unmask the log."""
         try:
             reported = self._reported(job, stream, unmask=True)
@@ -217,32 +229,42 @@ class _Search:
             return None
         return None if reported is None else self._judged(reported, subnets)[0]
 
-    def _judged(self, reported: Iterator[LogAddress], subnets: Subnets) -> tuple[LogAddress, bool]:
+    def _judged(
+        self, reported: Iterator[LogAddress], subnets: Subnets | None
+    ) -> tuple[LogAddress, bool]:
         """The address to use, and whether that is final: no later log line can change it.
 
         Some log formats spread addresses over several lines. They are read on until an address is
         in the job's subnets. The log may end in the middle, because it is delivered in pieces.
         """
-        allow_loopback = self._settings.allow_loopback
         try:
             for found in reported:
-                inside = first_inside(found.addresses, subnets, allow_loopback=allow_loopback)
-                if found.source == "marker" or inside is not None:
+                if found.source == "marker" or self._address(found, subnets) is not None:
                     return found, True
         except logs.LimitError:
             return found, True
         return found, False
 
-    def _container(self, job: Job, stream: str, found: LogAddress, subnets: Subnets) -> Container:
-        self._refuse_if_masked(job, found, subnets)
-        self._refuse_if_without_server(found)
+    def _address(self, found: LogAddress, subnets: Subnets | None) -> str | None:
+        """The first address in the job's subnets."""
+        if subnets is None:
+            return None
+        allow_loopback = self._settings.allow_loopback
+        return first_inside(found.addresses, subnets, allow_loopback=allow_loopback)
+
+    def _container(
+        self, job: Job, stream: str, found: LogAddress, subnets: Subnets | None
+    ) -> Container:
+        address = self._address(found, subnets)
+        self._refuse_if_masked(job, found, address)
+        self._refuse_if_without_server(job, found)
+        if address is None:
+            self._refuse_without_address(job, found, subnets)
         if found.ignored:
             self._on_status(
                 f"the log of {job.name}/{self._target.node} has {found.ignored} more marker(s) "
                 "that differ from the first; they are ignored"
             )
-        allow_loopback = self._settings.allow_loopback
-        address = choose_address(found.addresses, subnets, allow_loopback=allow_loopback)
         debug_log.write("resolved", address=address, port=found.port, source=found.source)
         return Container(
             host=self._target.host,
@@ -255,17 +277,16 @@ class _Search:
             host_keys=found.host_keys,
             status=job.status,
             source=found.source,
-            vpc_id=subnets.vpc_id,
+            vpc_id=subnets.vpc_id if subnets else None,
             stream=stream,
             problems=found.problems,
+            remote_debug=job.remote_debug,
         )
 
-    def _refuse_if_masked(self, job: Job, found: LogAddress, subnets: Subnets) -> None:
+    def _refuse_if_masked(self, job: Job, found: LogAddress, address: str | None) -> None:
         if not found.masked or (found.problems and not found.port):
             return
-        allow_loopback = self._settings.allow_loopback
-        inside = first_inside(found.addresses, subnets, allow_loopback=allow_loopback)
-        placed = bool(inside and found.port)
+        placed = bool((address or job.remote_debug) and found.port)
         trusted = found.source != "marker" or self._settings.trusts_first_use(self._target.host)
         if placed and (found.host_keys or trusted):
             return
@@ -278,8 +299,8 @@ class _Search:
             "data identifier that masks it from the policy.",
         )
 
-    def _refuse_if_without_server(self, found: LogAddress) -> None:
-        if found.port and found.addresses:
+    def _refuse_if_without_server(self, job: Job, found: LogAddress) -> None:
+        if found.port and (found.addresses or job.remote_debug):
             return
         if found.port and not found.problems:
             raise SmProxyError(
@@ -294,6 +315,22 @@ class _Search:
             "Fix that in the image or in the job's environment.",
         )
 
+    def _refuse_without_address(self, job: Job, found: LogAddress, subnets: Subnets | None) -> None:
+        """Only RemoteDebug reaches it, at the port that its marker names.
+
+        The other formats are addresses that any program may print: they show no server.
+        """
+        if job.remote_debug and found.source == "marker":
+            return
+        if subnets is not None:
+            raise address_refused(found.addresses, subnets)
+        raise SmProxyError(
+            "no-address",
+            f"the log of {job.name}/{self._target.node} has no marker of the sm-proxy entrypoint, "
+            "and RemoteDebug reaches only what a marker names",
+            f"Put a server into the container: sm-proxy bootstrap {self._target.host}",
+        )
+
     def _nothing_yet(self, job: Job, wait: float) -> SmProxyError:
         what, hint = (
             f"job {job.name} is {_status(job)}: it has no running container yet",
@@ -302,6 +339,9 @@ class _Search:
         if job.running:
             what = f"job {job.name} is {_status(job)}, and {self._silence(job)}"
             hint = "The sm-proxy entrypoint in the image prints one. If it is there, wait"
+            if job.remote_debug:
+                bootstrap = f"sm-proxy bootstrap {self._target.host}"
+                hint = f"If the image has no sm-proxy entrypoint: {bootstrap}. Else wait"
         longer = durations.form(min(int(2 * wait), durations.LONGEST_WAIT_S))
         more = f" --timeout {longer} (ssh: SM_PROXY_WAIT={longer})" if wait else ""
         return SmProxyError(

@@ -41,7 +41,7 @@ class World:
         self.blocked: Callable[[], object] | None = None
         self.over = threading.Event()
         self.settings = Settings(ssh_dir="")
-        self.dialled: list[tuple[str, int]] = []
+        self.dialled: list[tuple[str | None, int]] = []
         self.pinned_before_dialling = ""
         self.closed = 0
         self.let_go = 0

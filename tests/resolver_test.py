@@ -198,6 +198,67 @@ def test_an_error_of_describe_ends_it(answer: Any, code: str, words: str) -> Non
     assert set(aws.operations()) == {"DescribeTrainingJob"} | tail
 
 
+REMOTE_DEBUG: dict[str, Any] = {"RemoteDebugConfig": {"EnableRemoteDebug": True}}
+OUTSIDE_A_VPC = description(VpcConfig={}, **REMOTE_DEBUG)
+
+
+def test_a_job_outside_of_a_vpc_is_found_if_its_remote_debug_is_on() -> None:
+    aws = working(DescribeTrainingJob=OUTSIDE_A_VPC)
+    found = resolved(aws)
+    assert found == container(address=None, vpc_id=None, remote_debug=True)
+    assert found.place == "sagemaker-training-job:my-job_algo-1 port 2222"
+    assert aws.operations() == ["DescribeLogStreams", "DescribeTrainingJob", "GetLogEvents"]
+    assert resolved(aws) == replace(found, cached=True)
+    assert "DescribeTrainingJob" not in aws.operations()[3:]
+
+
+def test_a_marker_without_an_address_is_enough_for_remote_debug() -> None:
+    aws = working(DescribeTrainingJob=OUTSIDE_A_VPC, GetLogEvents=events(marker_line(addresses=[])))
+    assert resolved(aws).address is None
+
+
+@pytest.mark.parametrize(
+    ("answers", "vpc_id"),
+    [
+        ({"GetLogEvents": events(marker_line(addresses=[{"address": "192.168.0.9"}]))}, "vpc-1"),
+        ({"DescribeSubnets": SmProxyError("access-denied", "denied", "ask")}, None),
+        ({"DescribeSubnets": {"Subnets": []}}, None),
+    ],
+)
+def test_remote_debug_serves_where_no_address_is_allowed(
+    answers: dict[str, Any], vpc_id: str | None
+) -> None:
+    in_vpc = description(**REMOTE_DEBUG)
+    found = resolved(working(DescribeTrainingJob=in_vpc, **answers))
+    assert (found.address, found.vpc_id, found.remote_debug) == (None, vpc_id, True)
+
+
+def test_with_an_address_remote_debug_changes_nothing_else() -> None:
+    found = resolved(working(DescribeTrainingJob=description(**REMOTE_DEBUG)))
+    assert found == container(remote_debug=True)
+
+
+@pytest.mark.parametrize("line", [IP_ADDR[1], "SSH Helper Log IP: 10.0.1.7"])
+def test_an_address_alone_is_not_enough_for_remote_debug(line: str) -> None:
+    aws = working(DescribeTrainingJob=OUTSIDE_A_VPC, GetLogEvents=events(line))
+    error = refused(aws)
+    assert error.code == "no-address"
+    assert "sm-proxy bootstrap sm-my-job" in error.hint
+
+
+def test_a_marker_after_an_address_is_found_for_remote_debug() -> None:
+    pages: list[Any] = [events(IP_ADDR[1], token="f/1"), events(marker_line(), token="f/2")]
+    aws = working(DescribeTrainingJob=OUTSIDE_A_VPC, GetLogEvents=pages)
+    assert resolved(aws).source == "marker"
+
+
+def test_without_a_marker_bootstrap_is_named_if_remote_debug_is_on() -> None:
+    aws = working(DescribeTrainingJob=OUTSIDE_A_VPC, GetLogEvents=events("epoch 1"))
+    error = refused(aws)
+    assert error.code == "no-address"
+    assert "sm-proxy bootstrap sm-my-job" in error.hint
+
+
 @pytest.mark.parametrize("status", ["Completed", "Failed"])
 def test_a_job_that_has_ended_fails_at_once(status: str, clock: Clock) -> None:
     aws = working(DescribeTrainingJob=description(status, status))

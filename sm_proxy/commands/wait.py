@@ -25,7 +25,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     aws = Aws(settings.profile, settings.region)
     with trial.no_session_left_open():
         found = trial.wait_until_answering(target, settings, aws, args.timeout, output.status)
-    where = f"{found.job} {found.node} at {found.address} port {found.port}"
+    where = f"{found.job} {found.node} at {found.place}"
     other = (
         f"; log in as {found.user}@{args.host}" if found.user not in {None, settings.user} else ""
     )

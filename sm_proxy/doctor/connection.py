@@ -56,7 +56,7 @@ def banner(context: Context) -> str:
     """An SSH server greets."""
     found: BlockingSocket = needed(context.tunnel, "the tunnel")
     container = needed(context.container, "the container")
-    return found.await_greeting(f"{container.address} port {container.port}")
+    return found.await_greeting(container.place)
 
 
 def host_key(context: Context) -> str:
@@ -86,7 +86,7 @@ def host_key(context: Context) -> str:
             next_step = f"and if the container was replaced, delete {context.pinned} to trust anew."
         raise SmProxyError(
             "host-key-changed",
-            f"{origin}: {expected}; seen at {container.address}: "
+            f"{origin}: {expected}; seen at {container.place}: "
             f"{public_key.describe_blob(key.asbytes())}",
             f"Do not log in: find out which server answers there, {next_step}",
         )

@@ -37,7 +37,9 @@ def state(context: Context) -> str:
 def vpc(context: Context) -> str:
     """The job runs in existing subnets."""
     job = needed(context.job, "the job")
-    job.refuse_unless_in_vpc()
+    job.refuse_unless_reachable()
+    if not job.subnets:
+        raise SkipCheck("the job runs outside a VPC; its RemoteDebug is on")
     found = describe_subnets(context.aws, job.subnets)
     return f"{found.vpc_id}, {', '.join(map(str, found.networks))}"
 
@@ -47,7 +49,7 @@ def marker(context: Context) -> str:
     target = needed(context.target, "the host name")
     found = resolver.resolve(target, context.settings, context.aws, fresh=True)
     context.container = found
-    return f"{found.address} port {found.port}, from the log's {found.source}"
+    return f"{found.place}, from the log's {found.source}"
 
 
 def user(context: Context) -> str:

@@ -46,7 +46,7 @@ def path(context: Context) -> str:
     container = needed(context.container, "the container")
     instance = needed(context.hop, "the bastion")
     bastion = str(instance.get("PrivateIpAddress", ""))
-    address = container.address
+    address = needed(container.address, "the container's address")
     if ipaddress.ip_address(address).is_loopback:
         raise SkipCheck("a loopback address has no network ACL")
     near = needed(instance.get("SubnetId"), "the bastion's subnet")

@@ -24,7 +24,7 @@ def path(context: Context) -> str:
     rules = describe_groups(context, {*ours, *theirs})
     port = container.port
     bastion = str(instance.get("PrivateIpAddress", ""))
-    address = container.address
+    address = needed(container.address, "the container's address")
     if ipaddress.ip_address(address).is_loopback:
         raise SkipCheck("a loopback address has no security group")
     if not security_rules.lets("out", rules, ours, port=port, address=address, peers=theirs):

@@ -102,7 +102,7 @@ class HostKeyPolicy:
 
     @property
     def _where(self) -> str:
-        return f"{self._dialled.address} port {self._dialled.port}"
+        return self._dialled.place
 
     def _log_may_lag(self) -> bool:
         """May the log still be lagging behind the container's new key?"""
@@ -142,7 +142,7 @@ class HostKeyPolicy:
     def _hint(self) -> str:
         then, now = self._dialled, self._expected
         if (then.address, then.port) != (now.address, now.port):
-            return f"The container is at {now.address} port {now.port} now: connect again."
+            return f"The container is at {now.place} now: connect again."
         return (
             "Something else may answer in the container's place, so ssh does not log in. "
             f"Find out why with: sm-proxy doctor {now.host}"

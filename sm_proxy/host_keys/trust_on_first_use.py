@@ -148,9 +148,7 @@ def _scan_host_key(stream: Stream, container: Container) -> str:
     leaves two seconds.
     """
     tunnel = BlockingSocket(stream)
-    scan = Background(
-        lambda: _read_greeting_and_key(tunnel, f"{container.address} port {container.port}")
-    )
+    scan = Background(lambda: _read_greeting_and_key(tunnel, container.place))
     until = time.monotonic() + _SCAN_S
     try:
         while not scan.done and time.monotonic() < until:
@@ -163,7 +161,7 @@ def _scan_host_key(stream: Stream, container: Container) -> str:
     if not answered:
         raise SmProxyError(
             "sshd-silent",
-            f"no server showed a host key at {container.address} port {container.port}",
+            f"no server showed a host key at {container.place}",
             "Look at the job's log: is sshd running? Do the network ACLs allow the connection?",
         )
     return scan.result()

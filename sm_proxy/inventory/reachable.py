@@ -81,7 +81,7 @@ def _try(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
             return Reachability(reachable=False, reason="it no longer exists")
         nodes = job.nodes
         job.refuse_if_over()
-        job.refuse_unless_in_vpc()
+        job.refuse_unless_reachable()
         if not job.running:
             return Reachability(reason=f"it is {job.status}", nodes=nodes)
         target = hostname.compose(settings.prefix, job.name, kind=job.kind)

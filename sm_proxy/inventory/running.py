@@ -91,7 +91,7 @@ class RunningHosts:
     def _stubs_of(self, listed: Summary) -> list[Stub]:
         try:
             job, kind = self._job_and_suffix(listed)
-            job.refuse_unless_in_vpc()
+            job.refuse_unless_reachable()
         except SmProxyError as error:
             if error.code in _UNREACHABLE:
                 return []

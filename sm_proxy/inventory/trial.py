@@ -86,7 +86,7 @@ def refuse_unless_answering(container: Container, settings: Settings, aws: Aws) 
     tunnel = BlockingSocket(routes.connect(container, settings, aws))
     try:
         tunnel.wait_open()
-        tunnel.await_greeting(f"{container.address} port {container.port}")
+        tunnel.await_greeting(container.place)
         if container.host_keys:
             _refuse_another_key(container, tunnel)
     finally:
@@ -102,7 +102,7 @@ def _refuse_another_key(container: Container, tunnel: BlockingSocket) -> None:
         names = ", ".join(map(public_key.describe, container.host_keys))
         raise SmProxyError(
             "host-key-changed",
-            f"{container.address} port {container.port} has the host key "
+            f"{container.place} has the host key "
             f"{public_key.describe(seen)}, but {names} is expected",
             f"Find out why with: sm-proxy doctor {container.host}",
         )

@@ -117,7 +117,12 @@ class JobCache:
 
 def _refuse_unless_possible(container: Container) -> None:
     """Check the record as strictly as the log that it came from."""
-    ipaddress.ip_address(container.address)
+    if container.address is not None:
+        ipaddress.ip_address(container.address)
+        if container.vpc_id is None:
+            raise ValueError("an address without its VPC")
+    elif not container.remote_debug:
+        raise ValueError("no way to the container")
     if not 0 < container.port < 1 << 16 or not all(
         map(public_key.is_public_key, container.host_keys)
     ):

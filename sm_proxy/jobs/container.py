@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sm_proxy.aws.job_kinds import Kind
+from sm_proxy.jobs.job import training_target
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,17 @@ class Container:
         job: the job's name, without prefix.
         kind: of the job, such as `training`.
         node: `algo-1`.
-        address: its IP address.
+        address: its IP address; None if no address in the job's subnets is known.
         port: its SSH server's port.
         user: the user that its server accepts; None if its log does not tell.
         host_keys: each `"type base64"`; empty if its log names none.
         status: the job's SecondaryStatus.
-        source: the log format of the address: see `log_formats.Source`.
-        vpc_id: its VPC.
+        source: the log format of the address: see `log_formats.Source`; `session` if the marker
+            was read through a session of Session Manager.
+        vpc_id: its VPC; None without one, or if its subnets could not be looked up.
         stream: the log stream with the address; empty if unknown.
         problems: what does not work in it, in its own words.
+        remote_debug: whether the job's RemoteDebug is on.
         cached: True if it comes from the cache; False if its log was just read.
     """
 
@@ -33,22 +36,33 @@ class Container:
     job: str
     kind: Kind
     node: str
-    address: str
+    address: str | None
     port: int
     user: str | None
     host_keys: tuple[str, ...]
     status: str
     source: str
-    vpc_id: str
+    vpc_id: str | None
     stream: str = ""
     problems: tuple[str, ...] = ()
+    remote_debug: bool = False
     cached: bool = False
 
     def as_data(self) -> dict[str, Any]:
         """The `resolve` command's data."""
         data = asdict(self)
-        del data["host"], data["stream"], data["problems"]
+        del data["host"], data["stream"], data["problems"], data["remote_debug"]
         return {**data, "host_keys": list(self.host_keys)}
+
+    @property
+    def training_target(self) -> str:
+        """The target of SSM sessions to it, if RemoteDebug is on."""
+        return training_target(self.job, self.node)
+
+    @property
+    def place(self) -> str:
+        """Where its server listens, for people: `10.0.1.5 port 22`."""
+        return f"{self.address or self.training_target} port {self.port}"
 
     @property
     def key_advice(self) -> str:

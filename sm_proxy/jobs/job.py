@@ -54,6 +54,7 @@ class Job(Summary):
         nodes: how many instances it has.
         max_runtime_s: MaxRuntimeInSeconds, where its kind has one.
         max_wait_s: MaxWaitTimeInSeconds of a spot job.
+        remote_debug: whether RemoteDebug is on: Session Manager reaches its containers.
         console: URL of its page in the AWS console; empty if unknown.
     """
 
@@ -67,6 +68,7 @@ class Job(Summary):
     nodes: int = 1
     max_runtime_s: int | None = None
     max_wait_s: int | None = None
+    remote_debug: bool = False
     console: str = ""
 
     @property
@@ -109,19 +111,29 @@ class Job(Summary):
         if self.over:
             raise self.ending()
 
-    def refuse_unless_in_vpc(self) -> None:
-        """Raise if the job has no VpcConfig: nothing can reach its containers.
+    def refuse_unless_reachable(self) -> None:
+        """Raise if the job has neither VpcConfig nor RemoteDebug: nothing reaches its containers.
 
         Raises:
             SmProxyError: `no-vpc`.
         """
-        if not self.subnets:
+        if self.subnets or self.remote_debug:
+            return
+        if self.kind != "training":
             raise SmProxyError(
                 "no-vpc",
                 f"{self.noun} {self.name} does not run in a VPC, so nothing can reach its"
                 " container",
                 "Submit it with VpcConfig (subnets and security_group_ids).",
             )
+        raise SmProxyError(
+            "no-vpc",
+            f"{self.noun} {self.name} does not run in a VPC, and its RemoteDebug is off, so"
+            " nothing can reach its container",
+            f"Switch RemoteDebug on: sm-proxy enable-remote-debug {self.name}. Or start it again:"
+            f" sm-proxy relaunch {self.name} --remote-debug, or with VpcConfig (subnets and"
+            " security_group_ids).",
+        )
 
     def refuse_missing_node(self, node: str) -> None:
         """Raise if `algo-<n>` is above the number of nodes; an instance id is not checked.
@@ -136,3 +148,11 @@ class Job(Summary):
                 f"{self.noun} {self.name} has {self.nodes} node(s): there is no {node}",
                 f"Its nodes are algo-1 to algo-{self.nodes}.",
             )
+
+
+def training_target(job: str, node: str) -> str:
+    """The target of SSM sessions to the agent that RemoteDebug runs in a container.
+
+    The form is from the SageMaker guide, "Access a training container through AWS Systems Manager".
+    """
+    return f"sagemaker-training-job:{job}_{node}"

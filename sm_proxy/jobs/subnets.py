@@ -52,6 +52,21 @@ def describe_subnets(aws: Aws, subnet_ids: Iterable[str]) -> Subnets:
     return Subnets(str(found[0]["VpcId"]), networks)
 
 
+def describe_if_allowed(aws: Aws, subnet_ids: Iterable[str]) -> Subnets | None:
+    """Look the job's subnets up; None if there are none, they are gone, or the call is denied.
+
+    Raises:
+        SmProxyError: the call failed otherwise.
+    """
+    ids = list(subnet_ids)
+    try:
+        return describe_subnets(aws, ids) if ids else None
+    except SmProxyError as error:
+        if error.code not in {"no-vpc", "access-denied"}:
+            raise
+        return None
+
+
 def _gone(message: str) -> SmProxyError:
     """The error for missing subnets: the owner of a shared VPC can stop sharing them."""
     return SmProxyError(
@@ -62,21 +77,14 @@ def _gone(message: str) -> SmProxyError:
     )
 
 
-def choose_address(addresses: Iterable[str], subnets: Subnets, *, allow_loopback: bool) -> str:
-    """The first address that lies in the job's subnets.
-
-    Raises:
-        SmProxyError: `address-refused`, none of them does.
-    """
-    claimed = list(addresses)
-    inside = first_inside(claimed, subnets, allow_loopback=allow_loopback)
-    if inside is not None:
-        return inside
-    shown = ", ".join(str(ipaddress.ip_address(address)) for address in claimed[:4])
+def address_refused(addresses: Iterable[str], subnets: Subnets) -> SmProxyError:
+    """The error for a log that claims only addresses outside the job's subnets."""
+    claimed = [str(ipaddress.ip_address(address)) for address in addresses]
     ranges = ", ".join(map(str, subnets.networks))
-    raise SmProxyError(
+    return SmProxyError(
         "address-refused",
-        f"the log claims the address {shown}, which is not in the job's subnets ({ranges})",
+        f"the log claims the address {', '.join(claimed[:4])}, which is not in the job's subnets"
+        f" ({ranges})",
         "We only connect to addresses in the job's subnets. Check what the container prints.",
     )
 

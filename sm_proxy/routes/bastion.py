@@ -40,24 +40,31 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Session:
     Raises:
         SmProxyError: no bastion, offline, too old, denied, or the data channel cannot be opened.
     """
+    if container.address is None:
+        raise SmProxyError(
+            "no-vpc",
+            f"no address of {container.host} in its VPC is known: a bastion cannot reach it",
+            "Its RemoteDebug is on: use the route remote-debug.",
+        )
     if settings.bastion:
         return _through(settings.bastion, container, aws)
-    target, cached = threads.run(bastion_lookup.choose, aws, container.vpc_id)
+    vpc_id = str(container.vpc_id)
+    target, cached = threads.run(bastion_lookup.choose, aws, vpc_id)
     try:
         return _through(target, container, aws)
     except SmProxyError as error:
-        bastion_lookup.forget(aws, container.vpc_id)
+        bastion_lookup.forget(aws, vpc_id)
         if not cached or error.code not in _STALE:
             raise
         debug_log.write("the cached bastion no longer serves, looking for another", id=target)
-    target, _ = threads.run(bastion_lookup.choose, aws, container.vpc_id)
+    target, _ = threads.run(bastion_lookup.choose, aws, vpc_id)
     return _through(target, container, aws)
 
 
 def _through(target: str, container: Container, aws: Aws) -> Session:
     debug_log.write("bastion", id=target)
     reason = f"sm-proxy {container.job}"
-    api = session_api.SsmApi(aws, target, container.address, container.port, reason)
+    api = session_api.SsmApi(aws, target, str(container.address), container.port, reason)
     options = ssm.Options(
         payload_limit=SAFE_PAYLOAD if private_files.exists(_small_only(target)) else LARGE_PAYLOAD,
         network=aws.network,

@@ -34,7 +34,7 @@ def test_a_running_job_passes_every_check() -> None:
     assert job.running
     assert not job.over
     job.refuse_if_over()
-    job.refuse_unless_in_vpc()
+    job.refuse_unless_reachable()
     job.refuse_missing_node("algo-1")
 
 
@@ -63,9 +63,22 @@ def test_a_failed_job_shows_its_reason_as_printable_text() -> None:
 
 def test_a_job_outside_of_a_vpc_is_an_error() -> None:
     with pytest.raises(SmProxyError) as caught:
-        a_job(subnets=(), noun="endpoint").refuse_unless_in_vpc()
+        a_job(subnets=(), kind="endpoint", noun="endpoint").refuse_unless_reachable()
     assert caught.value.code == "no-vpc"
     assert "endpoint my-job" in caught.value.message
+    assert "enable-remote-debug" not in caught.value.line
+
+
+def test_the_error_of_a_training_job_outside_of_a_vpc_names_remote_debug() -> None:
+    with pytest.raises(SmProxyError) as caught:
+        a_job(subnets=()).refuse_unless_reachable()
+    assert caught.value.code == "no-vpc"
+    assert "sm-proxy enable-remote-debug my-job" in caught.value.hint
+    assert "sm-proxy relaunch my-job --remote-debug" in caught.value.hint
+
+
+def test_a_job_with_remote_debug_needs_no_vpc() -> None:
+    a_job(subnets=(), remote_debug=True).refuse_unless_reachable()
 
 
 def test_a_node_beyond_the_last_is_an_error() -> None:

@@ -6,7 +6,13 @@ import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs.subnets import Subnets, choose_address, describe_subnets
+from sm_proxy.jobs.subnets import (
+    Subnets,
+    address_refused,
+    describe_if_allowed,
+    describe_subnets,
+    first_inside,
+)
 from tests.fakes import SUBNETS, FakeAws
 
 
@@ -14,8 +20,8 @@ def subnets(*blocks: str) -> Subnets:
     return Subnets("vpc-1", tuple(map(ipaddress.ip_network, blocks)))
 
 
-def chosen(*addresses: str, among: Subnets, allow_loopback: bool = False) -> str:
-    return choose_address(addresses, among, allow_loopback=allow_loopback)
+def chosen(*addresses: str, among: Subnets, allow_loopback: bool = False) -> str | None:
+    return first_inside(addresses, among, allow_loopback=allow_loopback)
 
 
 @pytest.mark.parametrize(
@@ -53,32 +59,30 @@ def test_the_first_address_in_the_subnets_is_chosen(
     ],
 )
 def test_an_address_outside_of_the_subnets_is_refused(address: str) -> None:
-    with pytest.raises(SmProxyError) as caught:
-        chosen(address, among=subnets("10.0.0.0/20", "2001:db8:0:1::/64"))
-    assert caught.value.code == "address-refused"
-    assert str(ipaddress.ip_address(address)) in caught.value.message
-    assert "10.0.0.0/20" in caught.value.message
+    among = subnets("10.0.0.0/20", "2001:db8:0:1::/64")
+    assert chosen(address, among=among) is None
+    error = address_refused([address], among)
+    assert error.code == "address-refused"
+    assert str(ipaddress.ip_address(address)) in error.message
+    assert "10.0.0.0/20" in error.message
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "::1", "fe80::1"])
 def test_special_addresses_are_refused_in_any_subnet(address: str) -> None:
-    with pytest.raises(SmProxyError) as caught:
-        chosen(address, among=subnets("0.0.0.0/0", "::/0"))
-    assert caught.value.code == "address-refused"
+    assert chosen(address, among=subnets("0.0.0.0/0", "::/0")) is None
 
 
 def test_loopback_needs_its_setting() -> None:
     among = subnets("10.0.0.0/20")
     assert chosen("127.0.1.1", among=among, allow_loopback=True) == "127.0.1.1"
-    with pytest.raises(SmProxyError):
-        chosen("169.254.169.254", among=among, allow_loopback=True)
+    assert chosen("169.254.169.254", among=among, allow_loopback=True) is None
 
 
 def test_a_long_list_of_claims_is_shown_in_part() -> None:
-    with pytest.raises(SmProxyError) as caught:
-        chosen(*(f"192.168.0.{number}" for number in range(1, 33)), among=subnets("10.0.0.0/20"))
-    assert "192.168.0.4" in caught.value.message
-    assert "192.168.0.5" not in caught.value.message
+    claimed = [f"192.168.0.{number}" for number in range(1, 33)]
+    error = address_refused(claimed, subnets("10.0.0.0/20"))
+    assert "192.168.0.4" in error.message
+    assert "192.168.0.5" not in error.message
 
 
 def test_all_associated_ranges_of_the_subnets_are_used() -> None:
@@ -129,3 +133,23 @@ def test_another_error_is_passed_on() -> None:
     with pytest.raises(SmProxyError, match="ec2:DescribeSubnets: InternalError: oops") as caught:
         describe_subnets(aws, ["subnet-1"])
     assert caught.value.code == "aws-error"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"Subnets": []}, SmProxyError("access-denied", "no ec2:DescribeSubnets", "ask")],
+)
+def test_subnets_that_may_be_unknown_are_none(answer: SmProxyError | dict[str, object]) -> None:
+    assert describe_if_allowed(FakeAws(DescribeSubnets=answer), ["subnet-1"]) is None
+
+
+def test_a_job_without_subnets_takes_no_call() -> None:
+    aws = FakeAws()
+    assert describe_if_allowed(aws, ()) is None
+    assert aws.calls == []
+
+
+def test_a_failed_call_is_no_unknown_subnet() -> None:
+    aws = FakeAws(DescribeSubnets=SmProxyError("throttled", "slow", "later"))
+    with pytest.raises(SmProxyError, match="slow"):
+        describe_if_allowed(aws, ["subnet-1"])

@@ -102,6 +102,7 @@ def _read(answer: Mapping[str, Any]) -> Job:
         nodes=_nodes(answer.get("ResourceConfig", {})),
         max_runtime_s=stopping.get("MaxRuntimeInSeconds"),
         max_wait_s=stopping.get("MaxWaitTimeInSeconds"),
+        remote_debug=bool((answer.get("RemoteDebugConfig") or {}).get("EnableRemoteDebug")),
         console=console_url.link(str(answer.get("TrainingJobArn", "")), "jobs", line.name),
     )
 
