@@ -35,37 +35,13 @@ from sm_proxy_lab.job_log import ControlQueue
 from sm_proxy_lab.machines import image, network, packet_filter, reap
 from sm_proxy_lab.machines.processes import Child, lines
 from sm_proxy_lab.machines.software import find_software
+from sm_proxy_lab.options import Options
 from sm_proxy_lab.python import python_module
 
 LAB_FAILED = init.FAILED
 _START_TIMEOUT_S = 60.0
 _HISTORY = ["RUN apt-get install -y openssh-server python3"]  # what the lab's own image has
 _COMMAND_GRACE_S = 10.0  # for CMD to end after a signal, before the lab ends
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of `lab run` and `lab up`, and two values that `run.py` adds.
-
-    Attributes:
-        folder: the lab's folder.
-        init: pid of the lab's init in the /proc of CMD, or of the shell that uses `lab up`.
-    """
-
-    folder: str
-    init: int
-    command: list[str]
-    job: str
-    nodes: int
-    network: str | None
-    status: str
-    log_lines: int
-    log_lines_before: int
-    latency_ms: float
-    train: str | None
-    bare: bool
-    image: str
-    package: list[str]
 
 
 @dataclass
@@ -352,16 +328,6 @@ def _network(options: Options) -> tuple[str, network.Network]:
     return mode, network.LoopbackNetwork()
 
 
-def _read_options(caller: int) -> Options:
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(caller, 1)
-        if not byte:
-            os._exit(LAB_FAILED)
-        line += byte
-    return Options(**json.loads(line))
-
-
 def main() -> None:
     """Supervise one lab."""
     caller, parent = int(sys.argv[1]), os.getppid()
@@ -369,7 +335,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, init.HELD_BACK)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would hide it from a new CMD
     logging.basicConfig(format="sm-proxy lab: %(message)s", level=logging.WARNING)
-    options = _read_options(caller)
+    options = Options.read(caller)
 
     def leave(status: int) -> NoReturn:
         if os.getppid() != parent:  # init was killed, so it cannot clean up
