@@ -1,0 +1,167 @@
+"""A connected TCP socket as a `Stream`, for a route without a session.
+
+TCP has a half-close: `finish` sends the end after everything that was written, and the far end may
+still send. The socket can also be handed to ssh itself: see `socket_inside`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+from typing import Final
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.tunnel.stream import Stream, StreamWrapper
+
+_BUFFER: Final = 1 << 18
+"""The limit of the bytes kept in each direction; the kernel keeps more."""
+_CHUNK: Final = 1 << 17
+
+
+class SocketStream:
+    """A `Stream` over a connected TCP socket.
+
+    Args:
+        connected: the socket; it becomes non-blocking and belongs to this stream.
+        where: address and port, for the error message.
+
+    Attributes:
+        socket: the connected socket.
+    """
+
+    session_id = ""
+    resumes = 0
+    suspicion: Exception | None = None
+    """None: TCP tells a clean end from a reset."""
+
+    def __init__(self, connected: socket.socket, where: str) -> None:
+        connected.setblocking(False)
+        with contextlib.suppress(OSError):
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # ssh sets it on sockets that it connects itself, but not on one that it is given.
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.socket = connected
+        self.through = ""
+        self.failure: Exception | None = None
+        self._where = where
+        self._in = b""
+        self._out = bytearray()
+        self._answered = False
+        self._refused: OSError | None = None
+        self._far_ended = False
+        self._finishing = False
+        self._shut = False
+
+    @property
+    def opened(self) -> bool:
+        """Whether bytes can flow: always, because the socket is connected."""
+        return True
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more bytes will come."""
+        return self._far_ended
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the kernel has everything that was written."""
+        return not self._out
+
+    @property
+    def finished(self) -> bool:
+        """Whether both ends know that it is over."""
+        return self._far_ended and (self._shut or not self._finishing)
+
+    @property
+    def room(self) -> int:
+        """How many bytes `write` takes now."""
+        closed = self._finishing or self._refused is not None or self._far_ended
+        return 0 if closed else _BUFFER - len(self._out)
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether to wait for the descriptor to be readable: not while bytes wait to be read."""
+        return not self._in and not self._far_ended
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether to wait for the descriptor to be writable."""
+        return bool(self._out) and not self._far_ended
+
+    def fileno(self) -> int:
+        """The descriptor to wait for; -1 after the end."""
+        return -1 if self._far_ended else self.socket.fileno()
+
+    def deadline(self, now: float) -> float:
+        """When to call `advance` at the latest: at once after the end, else only for bytes."""
+        return now if self._far_ended else math.inf
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        """Send what waits, and take what has come."""
+        del now
+        self._flush()
+        if readable and self.wants_read:
+            self._receive()
+
+    def read(self) -> bytes:
+        """The bytes that have come."""
+        data, self._in = self._in, b""
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Take bytes; they are sent at once if the kernel takes them."""
+        self._out += data
+        self._flush()
+
+    def finish(self) -> None:
+        """Deliver what was written, then send the end."""
+        self._finishing = True
+        self._flush()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._far_ended = True
+        self.socket.close()
+
+    def _receive(self) -> None:
+        error: OSError | None = None
+        try:
+            self._in = self.socket.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as reset:
+            error = reset
+        self._answered = self._answered or bool(self._in)
+        if not self._in:
+            self._end(error or self._refused)
+
+    def _flush(self) -> None:
+        try:
+            while self._out and not self._far_ended:
+                del self._out[: self.socket.send(self._out)]
+            if self._finishing and not self._shut and not self._far_ended:
+                self._shut = True
+                self.socket.shutdown(socket.SHUT_WR)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:  # the far end may have told why: its bytes are read first
+            self._out.clear()
+            self._refused = error
+
+    def _end(self, error: OSError | None) -> None:
+        """Before its first byte, a reset is an end like any other: the greeting explains it."""
+        self._far_ended = True
+        if error is not None and self._answered and not self._finishing:
+            self.failure = SmProxyError(
+                "session-lost",
+                f"the connection to {self._where} was lost: {error.strerror or error}",
+                "Connect again.",
+            )
+
+
+def socket_inside(stream: Stream) -> SocketStream | None:
+    """The socket stream inside the wrappers of `stream`; None if it is no such stream."""
+    while isinstance(stream, StreamWrapper):
+        stream = stream._stream  # noqa: SLF001 - of the base class of wrappers
+    return stream if isinstance(stream, SocketStream) else None
