@@ -82,6 +82,8 @@ Code = Literal[
     "image-unreadable",
     "bucket-unreadable",
     "no-server",
+    "route-unusable",
+    "remote-debug-off",
 ]
 
 EXIT_OK = 0
@@ -98,6 +100,7 @@ class SmProxyError(Exception):
         code: what happened, for scripts.
         message: what happened and why, for people.
         hint: what to do next; may be empty.
+        mendable: whether another route may avoid it, where the code alone does not tell.
         reported: whether its line has been printed.
         kept: whether it has been written to the state folder.
     """
@@ -107,6 +110,7 @@ class SmProxyError(Exception):
         self.code: Code = code
         self.message = message
         self.hint = hint
+        self.mendable = False
         self.reported = False
         self.kept = False
 

@@ -15,10 +15,11 @@ from sm_proxy.doctor import checks, routes
 from sm_proxy.editors import catalog
 from sm_proxy.jobs import hostname, log_formats
 from sm_proxy.routes import table
-from sm_proxy.settings import sources
+from sm_proxy.settings import route_names, sources
 from sm_proxy.ssm import channel, message
 
-assert "nothing" in [route.NAME for route in table.ROUTES]
+assert table.route("nothing").verdict(None, None, None).usable is False
+assert "nothing" in route_names.ROUTE_NAMES
 assert routes.all_checks()
 assert hostname.parse("sm-x.hub", "sm-").kind == "hub"
 args = cli._parser("list").parse_args(["list", "--oldest-first", "--greeting", "hello"])

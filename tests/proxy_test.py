@@ -20,7 +20,7 @@ from sm_proxy.jobs.hostname import parse
 from sm_proxy.local import private_files, signals, stdio, threads
 from sm_proxy.local.stdio import DirectStdio
 from sm_proxy.resolver import Container
-from sm_proxy.routes import bastion, sessions
+from sm_proxy.routes import sessions, table
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import Grant
@@ -105,7 +105,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr(stdio, "take_over", lambda: found.ends)
     monkeypatch.setattr(proxy, "Aws", lambda *_: SimpleNamespace(scope="here"))
     monkeypatch.setattr(resolver, "resolve", found.resolve)
-    monkeypatch.setattr(bastion, "connect", found.dial)
+    monkeypatch.setattr(table, "connect", found.dial)
     monkeypatch.setattr(proxy, "Pump", found.pump)
     monkeypatch.setattr(signals, "detach_stderr", found.note)
     monkeypatch.setattr(sessions, "SESSIONS", Sessions())
@@ -305,7 +305,7 @@ def test_a_hang_up_between_dialling_and_copying_leaves_no_session(
         threads.run(sessions.SESSIONS.start, api, "here")
         raise signals.Hangup
 
-    monkeypatch.setattr(bastion, "connect", returned_too_late)
+    monkeypatch.setattr(table, "connect", returned_too_late)
     assert world.connect() == 130
     assert world.closed == 0
     assert api.ended == ["s-1"]

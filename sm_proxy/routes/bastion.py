@@ -6,32 +6,67 @@ The user may name the bastion. Otherwise it is a running instance in the job's V
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.errors import SmProxyError
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.jobs.container import Container
-from sm_proxy.local import debug_log, output, paths, private_files, process_identity, threads
-from sm_proxy.local.signals import Hangup
-from sm_proxy.local.threads import Background
-from sm_proxy.routes import bastion_lookup, session_api, sessions
+from sm_proxy.local import debug_log, threads
+from sm_proxy.routes import bastion_lookup
+from sm_proxy.routes.session_api import SessionRequest
+from sm_proxy.routes.ssm_session import Words, open_session
+from sm_proxy.routes.verdict import Verdict
 from sm_proxy.settings import Settings
-from sm_proxy.ssm import session as ssm
-from sm_proxy.ssm.outbox import LARGE_PAYLOAD, SAFE_PAYLOAD
+from sm_proxy.ssm.dial_failure import dial_failure
 from sm_proxy.ssm.session import Kind, Session
 
-NAME: Final = "bastion"
+MENDABLE: Final[frozenset[Code]] = frozenset(
+    {"access-denied", "agent-too-old", "bastion-offline", "no-bastion"}
+)
+_DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"
 _STALE: Final = frozenset({"bastion-offline", "no-bastion", "agent-too-old"})
 """Errors of a cached bastion after which another bastion may still serve."""
+_FAILURES: Final[dict[Kind, tuple[Code, str]]] = {
+    "unreachable": ("bastion-offline", "Check that the instance and its SSM agent are running."),
+    "refused": (
+        "connect-refused",
+        "Is sshd running in the container, and does its security group let the bastion in?",
+    ),
+    "unanswered": (
+        "connect-refused",
+        "Let the bastion in through the job's security group, network ACLs and route tables.",
+    ),
+    "barred": (
+        "connect-refused",
+        "Does a firewall or a policy on the bastion keep its agent from connecting?",
+    ),
+    "unresolved": (
+        "no-address",
+        "The bastion cannot resolve it: check its VPC's DNS, or take an address from the log.",
+    ),
+    "forbidden": ("address-refused", "The bastion's agent never forwards to this address."),
+    "large": ("session-lost", "Connect again: this bastion will get small messages."),
+}
 
 
-def applies(settings: Settings, container: Container) -> bool:
-    """Whether the container has an address: the bastion may be in any VPC."""
-    del settings
-    return bool(container.address)
+def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
+    """Whether there is a bastion; asks AWS for it unless one is named or cached.
+
+    Raises:
+        SmProxyError: as `bastion_lookup.choose`, if no other route could do better.
+    """
+    if not container.address:
+        return Verdict(usable=False, reason="the container has no address in a VPC")
+    if settings.bastion:
+        return Verdict(usable=True, reason=f"the settings name the bastion {settings.bastion}")
+    try:
+        target, _ = bastion_lookup.choose(aws, str(container.vpc_id))
+    except SmProxyError as error:
+        if error.code not in MENDABLE:
+            raise
+        return Verdict.refused(error)
+    return Verdict(usable=True, reason=f"{target} is the bastion of {container.vpc_id}")
 
 
 def connect(container: Container, settings: Settings, aws: Aws) -> Session:
@@ -40,12 +75,6 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Session:
     Raises:
         SmProxyError: no bastion, offline, too old, denied, or the data channel cannot be opened.
     """
-    if container.address is None:
-        raise SmProxyError(
-            "no-vpc",
-            f"no address of {container.host} in its VPC is known: a bastion cannot reach it",
-            "Its RemoteDebug is on: use the route remote-debug.",
-        )
     if settings.bastion:
         return _through(settings.bastion, container, aws)
     vpc_id = str(container.vpc_id)
@@ -63,46 +92,39 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Session:
 
 def _through(target: str, container: Container, aws: Aws) -> Session:
     debug_log.write("bastion", id=target)
-    reason = f"sm-proxy {container.job}"
-    api = session_api.SsmApi(aws, target, str(container.address), container.port, reason)
-    options = ssm.Options(
-        payload_limit=SAFE_PAYLOAD if private_files.exists(_small_only(target)) else LARGE_PAYLOAD,
-        network=aws.network,
-        on_status=output.status,
-        failure=_failures(target),
-        over=sessions.SESSIONS.over,
-        target=target,
-    )
-    return _opened(api, options, aws.scope)
+    parameters = {
+        "host": [str(container.address)],
+        "portNumber": [str(container.port)],
+        "localPortNumber": ["0"],
+    }
+    request = SessionRequest(target, _DOCUMENT, parameters, f"sm-proxy {container.job}")
+    words = Words(lambda error: _explained(error, target, aws), _FAILURES)
+    return open_session(aws, request, words)
 
 
-def _opened(api: session_api.SsmApi, options: ssm.Options, scope: str) -> Session:
-    """Start the session and open its websocket; a hang-up meanwhile leaves no session open."""
-    starting = Background(lambda: sessions.SESSIONS.start(api, scope), begin=False)
+def _explained(error: ServiceError, target: str, aws: Aws) -> SmProxyError:
+    """The error for a StartSession that failed; asks SSM about the bastion to explain it."""
     try:
-        starting.begin()
-        process_identity.this_process()  # slow on macOS, so it runs while the service works
-        grant = starting.result()
-        debug_log.write("session granted", id=grant.session_id)
-        return threads.run(ssm.start, api, options, grant)
-    except (Hangup, KeyboardInterrupt):  # any other error leaves no session open
-        if (granted := starting.settled(ssm.TERMINATE_DEADLINE_S)) is not None:
-            ssm.terminate_within_bound(api, granted.session_id)
-        raise
-
-
-def _failures(target: str) -> Callable[[Kind, str], SmProxyError]:
-    """The function that makes the error for a session that did not end cleanly."""
-
-    def failure(kind: Kind, reason: str) -> SmProxyError:
-        if kind == "large":
-            with contextlib.suppress(OSError):
-                private_files.write_private(_small_only(target), b"")
-        return session_api.failure(kind, reason)
-
-    return failure
-
-
-def _small_only(target: str) -> Path:
-    """The file that exists once this target has refused a large message."""
-    return paths.cache_dir() / "small-messages" / target
+        known = bastion_lookup.agents(aws, [target])
+    except SmProxyError:
+        known = None  # StartSession's own error matters more
+    information = (known or {}).get(target, {})
+    if bastion_lookup.is_too_old(information):
+        return bastion_lookup.agent_too_old(target, information)
+    if error.error == "TargetNotConnected":
+        status = information.get("PingStatus", "unknown to SSM")
+        shown = "" if known is None else f" ({status})"
+        return SmProxyError(
+            "bastion-offline",
+            f"the bastion {target} is not connected to SSM{shown}: {error.message}",
+            bastion_lookup.OFFLINE_HINT,
+        )
+    if (kind := dial_failure(error.message)) is not None:
+        return Words(failures=_FAILURES).failure(kind, error.message)
+    if error.error == "InvalidTarget":
+        return SmProxyError(
+            "no-bastion",
+            f"SSM cannot reach the instance {target}: {error.message}",
+            "Name a running instance with --bastion.",
+        )
+    return error.as_failure()

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths
 from sm_proxy.settings import durations
+from sm_proxy.settings.route_names import AUTO, ROUTE_NAMES
 
 WAIT_DEFAULT_S = 15 * 60
 
@@ -21,6 +22,7 @@ _SHAPES = {
     "prefix": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*"), "letters, digits, `-`, `_` and `.`"),
     "user": (re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*"), "a user name"),
     "bastion": (re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]*"), "an instance id"),
+    "route": (re.compile("|".join((AUTO, *ROUTE_NAMES))), f"{AUTO} or {', '.join(ROUTE_NAMES)}"),
     "launch_s3": (
         re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9._=-]+)*/?"),
         "s3://BUCKET/FOLDER",
@@ -53,6 +55,7 @@ class Settings:
             named profile, botocore ignores the keys in the environment.
         region: AWS region, or None for botocore's own choice.
         bastion: instance id of the bastion, or None to find it by tag in the job's VPC.
+        route: the only route to take (see `route_names`), or `auto` for the best that can serve.
         user: the user to log in as, for the ssh config block.
         identity_file: the private key for the ssh config block; None for our own.
         identity_agent: socket of the agent that holds the key, or SSH_AUTH_SOCK, for the block;
@@ -71,6 +74,11 @@ class Settings:
     profile: str | None = _setting(None, flag=("NAME", "AWS profile"), recorded=True)
     region: str | None = _setting(None, flag=("REGION", "AWS region"), recorded=True)
     bastion: str | None = _setting(None, flag=("ID", "instance id of the bastion"), recorded=True)
+    route: str = _setting(
+        AUTO,
+        flag=("NAME", f"route to the container: {AUTO}, {', '.join(ROUTE_NAMES)}"),
+        recorded=True,
+    )
     prefix: str = _setting("sm-", flag=("PREFIX", "prefix of host names (default: sm-)"))
     ssh_dir: str | None = _setting(
         None, flag=("DIR", "folder of our ssh files (default: ~/.ssh/sm-proxy)")

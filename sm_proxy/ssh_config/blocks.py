@@ -136,7 +136,7 @@ def proxy_command(settings: Settings, program: list[str], platform: Platform | N
     if settings.ssh_dir:
         words += ["--ssh-dir", quoting.quote_word(str(settings.ssh_folder), platform)]
     for name in IN_PROXY_COMMAND:
-        if value := getattr(settings, name):
+        if (value := getattr(settings, name)) and value != getattr(Settings, name):
             words += [option(name), quoting.quote_word(str(value), platform)]
     if settings.prefix != Settings.prefix:
         words += ["--prefix", quoting.quote_word(settings.prefix, platform)]

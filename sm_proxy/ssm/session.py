@@ -110,13 +110,17 @@ class Session:
         """A possible cause of a clean end, if the target ended the session; else None."""
         if not self._repeated_recently:
             return None
-        words = "the bastion's agent was cut off and may have written data twice"
+        words = f"{self._agent} was cut off and may have written data twice"
         return self._options.failure("doubled", words)
 
     @property
     def through(self) -> str:
         """The target whose agent forwards the bytes."""
         return self._options.target
+
+    @property
+    def _agent(self) -> str:
+        return f"the agent of {self._options.target}" if self._options.target else "the agent"
 
     @property
     def session_id(self) -> str:
@@ -260,7 +264,7 @@ class Session:
         elif isinstance(event, KeyWanted):
             self._on_key_wanted(event)
         elif isinstance(event, PortRefused):
-            self._fail("refused", "the bastion's agent could not connect to the target port")
+            self._fail("refused", f"{self._agent} could not connect to the target port")
         elif isinstance(event, AgentText):
             self._on_agent_text(event.text)
         elif event.reason == channel_module.LARGE_REFUSED:
@@ -350,9 +354,9 @@ class Session:
         if self._failure is not None or now < self._silence_deadline:
             return
         if self._opened:
-            self._fail("unreachable", "the service says that the bastion's agent is away")
+            self._fail("unreachable", f"the service says that {self._agent} is away")
         else:
-            reason = self._channel.refusal or "the bastion's agent did not answer the session"
+            reason = self._channel.refusal or f"{self._agent} did not answer the session"
             self._fail("unreachable", reason)
 
     def _fail(self, kind: Kind, reason: str) -> None:

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import pkgutil
-from types import SimpleNamespace
 
 import pytest
 
 from sm_proxy.doctor import checks, routes
 from sm_proxy.doctor.check import Context
-from sm_proxy.routes import table
 from sm_proxy.settings import Settings
+from sm_proxy.settings.route_names import ROUTE_NAMES
 from tests.fakes import FakeAws
 
 LAPTOP = ["python", "package", "ssh", "permissions", "key", "ssh-config", "program", "region"]
@@ -21,7 +20,7 @@ def ids(host: str | None) -> list[str]:
 
 
 def without_routes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "ROUTES", ())
+    monkeypatch.setattr(routes, "ROUTE_NAMES", ())
 
 
 def test_a_host_is_examined_from_the_laptop_to_the_end_of_its_session() -> None:
@@ -53,11 +52,10 @@ def test_only_checks_of_routes_in_the_table_run(
 
 def test_a_route_without_checks_adds_none(monkeypatch: pytest.MonkeyPatch) -> None:
     before = ids("sm-x")
-    nowhere = SimpleNamespace(NAME="no-where")
-    monkeypatch.setattr(table, "ROUTES", (*table.ROUTES, nowhere))
+    monkeypatch.setattr(routes, "ROUTE_NAMES", (*ROUTE_NAMES, "no-where"))
     assert ids("sm-x") == before
 
 
 def test_every_module_of_checks_belongs_to_a_route() -> None:
     modules = {module.name for module in pkgutil.iter_modules(routes.__path__)}
-    assert modules <= {route.NAME.replace("-", "_") for route in table.ROUTES}
+    assert modules <= {name.replace("-", "_") for name in ROUTE_NAMES}

@@ -16,7 +16,7 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
 from sm_proxy.identity import identities, rotation
 from sm_proxy.local import atomic_write, debug_log, file_lock, paths, private_files, secret_store
-from sm_proxy.routes import bastion
+from sm_proxy.routes import ssm_session
 from sm_proxy.settings import Settings
 from sm_proxy.state import connection_log, open_sessions
 from sm_proxy.state.cache import Cache
@@ -94,7 +94,7 @@ def keyring() -> None:
 
 
 def small() -> None:
-    bastion._failures("i-1")("large", "too large")
+    ssm_session._noting_small_messages("i-1", ssm_session.Words())("large", "too large")
 
 
 def cache() -> None:

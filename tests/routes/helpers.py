@@ -8,7 +8,7 @@ import pytest
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.routes import bastion
-from sm_proxy.routes.session_api import SsmApi
+from sm_proxy.routes.session_api import SessionRequest, SsmApi
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.session import Grant, Options
 from tests.fakes import Answers, FakeAws, container
@@ -55,4 +55,4 @@ def refused(aws: FakeAws, settings: Settings | None = None) -> SmProxyError:
 
 
 def api(aws: FakeAws) -> SsmApi:
-    return SsmApi(aws, "i-1", "10.0.1.5", 22, "reason")
+    return SsmApi(aws, SessionRequest("i-1", "Document", {"portNumber": ["22"]}, "reason"))

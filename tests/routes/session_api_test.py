@@ -85,13 +85,11 @@ def test_resuming_a_session_that_is_over_returns_none(
     ],
 )
 def test_a_failed_dial_reported_by_start_session_has_its_code(text: str, code: str) -> None:
-    aws = FakeAws(
+    aws = account(
         StartSession=ServiceError("InternalServerError", text, "ssm:StartSession"),
         DescribeInstanceInformation={},
     )
-    with pytest.raises(SmProxyError) as caught:
-        api(aws).start()
-    assert caught.value.code == code
+    assert refused(aws, Settings(bastion="i-1")).code == code
 
 
 @pytest.mark.parametrize("code", ["access-denied", "no-credentials", "expired-credentials"])

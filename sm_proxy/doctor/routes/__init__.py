@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from sm_proxy.doctor.check import Stage
-from sm_proxy.routes import table
+from sm_proxy.settings.route_names import ROUTE_NAMES
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,6 @@ class RouteChecks:
 
 def all_checks() -> Sequence[RouteChecks]:
     """The checks of every route, in the order of the table of routes."""
-    names = [f"{__name__}.{route.NAME.replace('-', '_')}" for route in table.ROUTES]
+    names = [f"{__name__}.{name.replace('-', '_')}" for name in ROUTE_NAMES]
     existing = [name for name in names if importlib.util.find_spec(name) is not None]
     return [cast("RouteChecks", importlib.import_module(name).CHECKS) for name in existing]

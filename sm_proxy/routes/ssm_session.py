@@ -1,0 +1,109 @@
+"""Open an SSM session for a route: to any target, by any document that forwards to a port."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.local import debug_log, output, paths, private_files, process_identity, threads
+from sm_proxy.local.signals import Hangup
+from sm_proxy.local.threads import Background
+from sm_proxy.routes import sessions
+from sm_proxy.routes.session_api import SessionRequest, SsmApi
+from sm_proxy.ssm import session as ssm
+from sm_proxy.ssm.outbox import LARGE_PAYLOAD, SAFE_PAYLOAD
+from sm_proxy.ssm.session import Kind, Session
+
+_COMMON: Final[dict[Kind, tuple[Code, str]]] = {
+    "lost": ("session-lost", "Connect again."),
+    "unopened": (
+        "network",
+        "Check the network, proxy and VPN: the data channel uses a host of its own.",
+    ),
+    "unreachable": ("session-lost", "Connect again."),
+    "refused": ("connect-refused", "Is an SSH server running in the container?"),
+    "unanswered": ("connect-refused", "Is an SSH server running in the container?"),
+    "barred": (
+        "connect-refused",
+        "Does a firewall or a policy on the target keep its agent from connecting?",
+    ),
+    "unresolved": ("no-address", "The target's agent cannot resolve the name of the container."),
+    "forbidden": ("address-refused", "The target's agent never forwards to this address."),
+    "closed": ("session-lost", "Connect again."),
+    "large": ("session-lost", "Connect again: this target will get small messages."),
+    "doubled": ("session-lost", "Connect again, and repeat the transfer that was cut off."),
+}
+_BY_THE_NETWORK: Final[frozenset[Kind]] = frozenset({"unanswered", "barred"})
+"""How a dial failed if the network is in the way: another route may avoid it."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a route says about a session that failed.
+
+    Attributes:
+        explain: makes the error for a StartSession that the service refused; it may make calls.
+        failures: code and hint for each kind of end, where they differ from the common ones.
+    """
+
+    explain: Callable[[ServiceError], SmProxyError] = ServiceError.as_failure
+    failures: Mapping[Kind, tuple[Code, str]] | None = None
+
+    def failure(self, kind: Kind, reason: str) -> SmProxyError:
+        """The error for a session that did not end cleanly, or never began."""
+        code, hint = (self.failures or {}).get(kind) or _COMMON[kind]
+        error = SmProxyError(code, reason, hint)
+        error.mendable = kind in _BY_THE_NETWORK
+        return error
+
+
+def open_session(aws: Aws, request: SessionRequest, words: Words) -> Session:
+    """Start a session and open its websocket; a hang-up meanwhile leaves no session open.
+
+    Raises:
+        SmProxyError: as `words` and `Aws.call` say.
+    """
+    target = request.target
+    api = SsmApi(aws, request, words.explain)
+    options = ssm.Options(
+        payload_limit=SAFE_PAYLOAD if private_files.exists(_small_only(target)) else LARGE_PAYLOAD,
+        network=aws.network,
+        on_status=output.status,
+        failure=_noting_small_messages(target, words),
+        over=sessions.SESSIONS.over,
+        target=target,
+    )
+    starting = Background(lambda: sessions.SESSIONS.start(api, aws.scope), begin=False)
+    try:
+        starting.begin()
+        process_identity.this_process()  # slow on macOS, so it runs while the service works
+        grant = starting.result()
+        debug_log.write("session granted", id=grant.session_id)
+        return threads.run(ssm.start, api, options, grant)
+    except (Hangup, KeyboardInterrupt):  # any other error leaves no session open
+        if (granted := starting.settled(ssm.TERMINATE_DEADLINE_S)) is not None:
+            ssm.terminate_within_bound(api, granted.session_id)
+        raise
+
+
+def _noting_small_messages(target: str, words: Words) -> Callable[[Kind, str], SmProxyError]:
+    """`words.failure`, which also notes that the target takes small messages only."""
+
+    def failure(kind: Kind, reason: str) -> SmProxyError:
+        if kind == "large":
+            with contextlib.suppress(OSError):
+                private_files.write_private(_small_only(target), b"")
+        return words.failure(kind, reason)
+
+    return failure
+
+
+def _small_only(target: str) -> Path:
+    """The file that exists once this target has refused a large message."""
+    return paths.cache_dir() / "small-messages" / target.replace(":", "_")

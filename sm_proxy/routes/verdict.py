@@ -1,0 +1,28 @@
+"""Whether a route can serve a container, from this machine and now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sm_proxy.errors import SmProxyError
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a route says about itself before anything is sent to the container.
+
+    Attributes:
+        usable: whether the route can serve.
+        reason: why, in one clause for people: `this machine is in vpc-0ab (instance metadata)`.
+        error: of an unusable route: the error for the user if no route serves. None if the route
+            is simply not made for this case, such as `direct` outside of the job's VPC.
+    """
+
+    usable: bool
+    reason: str
+    error: SmProxyError | None = None
+
+    @classmethod
+    def refused(cls, error: SmProxyError) -> Verdict:
+        """The verdict of a route that cannot serve because of an error."""
+        return cls(usable=False, reason=error.message, error=error)
