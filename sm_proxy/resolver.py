@@ -44,6 +44,8 @@ _SLOWER_AFTER: Final = 10
 _SLOWEST: Final = 4
 """How many times longer the pauses get."""
 _WORDS_SHOWN: Final = 200
+_MARKERS: Final = frozenset({"marker", "session"})
+"""Sources that name a server of ours, with its host keys."""
 _CHANGING: Final = frozenset({"address-refused", "bad-name", "no-address", "no-vpc"})
 """Errors that may be outdated if the job's description is cached."""
 
@@ -182,8 +184,9 @@ class _Search:
 
     def _refuse_if_over(self, job: Job) -> None:
         if job.over:
-            from sm_proxy.jobs import failure  # noqa: PLC0415 - only for a job that is over
+            from sm_proxy.jobs import failure, session_markers  # noqa: PLC0415 - only for such jobs
 
+            session_markers.forget(self._aws, job, self._target.node)
             raise failure.explain(self._aws, job, self._target.prefix, self._on_status)
 
     def _describe(self) -> Job:
@@ -205,10 +208,27 @@ class _Search:
             self._aws, kinds.of(job.kind).streams(job, self._target.node)
         )
         debug_log.write("stream", found=stream)
+        if job.remote_debug and (ours := self._bootstrapped(job, stream or "")) is not None:
+            return stream or "", iter([ours])
         if stream is None:
             return None
-        reported = self._reported(job, stream)
+        try:
+            reported = self._reported(job, stream)
+        except logs.LimitError as error:
+            if not job.remote_debug:
+                raise
+            hint = f"{error.hint} If not: sm-proxy bootstrap {self._target.host}"
+            raise logs.LimitError(error.code, error.message, hint) from None
         return None if reported is None else (stream, reported)
+
+    def _bootstrapped(self, job: Job, stream: str) -> LogAddress | None:
+        """Where our server listens, if `bootstrap` has put it into the container."""
+        from sm_proxy.jobs import session_markers  # noqa: PLC0415 - only with RemoteDebug
+
+        found = session_markers.load(self._aws, job, self._target.node, stream)
+        if found is None:
+            return None
+        return LogAddress("session", (), found.port, found.user, found.host_keys, found.problems)
 
     def _reported(
         self, job: Job, stream: str, *, unmask: bool = False
@@ -239,7 +259,7 @@ class _Search:
         """
         try:
             for found in reported:
-                if found.source == "marker" or self._address(found, subnets) is not None:
+                if found.source in _MARKERS or self._address(found, subnets) is not None:
                     return found, True
         except logs.LimitError:
             return found, True
@@ -320,7 +340,7 @@ class _Search:
 
         The other formats are addresses that any program may print: they show no server.
         """
-        if job.remote_debug and found.source == "marker":
+        if job.remote_debug and found.source in _MARKERS:
             return
         if subnets is not None:
             raise address_refused(found.addresses, subnets)
@@ -357,6 +377,8 @@ class _Search:
         shown = f"{job.name}: {job.progress}"
         if job.running and self._silent:  # after the time that a line needs to reach the log
             known = self._refusal.message if self._refusal else self._silence(job)
+            if job.remote_debug:
+                known += f" (without an entrypoint: sm-proxy bootstrap {self._target.host})"
             shown = f"{known}; waiting, because the job is {_status(job)}"
         if shown != self._shown:
             self._shown = shown

@@ -10,7 +10,7 @@ import pytest
 from sm_proxy import resolver
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import cache as job_cache
-from sm_proxy.jobs import kinds
+from sm_proxy.jobs import kinds, lookup, session_markers
 from sm_proxy.jobs.hostname import parse
 from sm_proxy.jobs.kinds import training
 from sm_proxy.resolver import Container
@@ -255,6 +255,51 @@ def test_a_marker_after_an_address_is_found_for_remote_debug() -> None:
 def test_without_a_marker_bootstrap_is_named_if_remote_debug_is_on() -> None:
     aws = working(DescribeTrainingJob=OUTSIDE_A_VPC, GetLogEvents=events("epoch 1"))
     error = refused(aws)
+    assert error.code == "no-address"
+    assert "sm-proxy bootstrap sm-my-job" in error.hint
+
+
+def bootstrapped(aws: FakeAws, stream: str = NODE_STREAM) -> None:
+    job = lookup.find(aws, parse("sm-my-job", "sm-"), print)
+    assert session_markers.keep(aws, job, "algo-1", stream, marker_line(port=20022))
+
+
+def test_a_bootstrapped_container_is_found_without_its_log() -> None:
+    aws = working(
+        DescribeTrainingJob=OUTSIDE_A_VPC, GetLogEvents=SmProxyError("network", "not read")
+    )
+    bootstrapped(aws)
+    found = resolved(aws)
+    assert (found.source, found.port, found.address) == ("session", 20022, None)
+    assert found.host_keys == container().host_keys
+    assert "sm-proxy bootstrap sm-my-job" in found.key_advice
+
+
+def test_a_bootstrapped_container_that_has_restarted_is_not_found() -> None:
+    newer = f"{JOB}/algo-1-1700009999"
+    aws = working(
+        DescribeTrainingJob=OUTSIDE_A_VPC,
+        DescribeLogStreams=streams(newer, NODE_STREAM),
+        GetLogEvents=events("epoch 1"),
+    )
+    bootstrapped(aws)
+    error = refused(aws)
+    assert error.code == "no-address"
+    assert "sm-proxy bootstrap sm-my-job" in error.hint
+
+
+def test_a_bootstrapped_container_is_not_used_once_remote_debug_is_off() -> None:
+    bootstrapped(working())
+    assert resolved(working()).source == "marker"
+
+
+def test_a_long_log_without_a_marker_names_bootstrap_if_remote_debug_is_on() -> None:
+    page = iter(range(10**6))
+
+    def training(**parameters: Any) -> dict[str, Any]:
+        return events(*["epoch 1"] * parameters["limit"], token=f"f/{next(page)}")
+
+    error = refused(working(DescribeTrainingJob=OUTSIDE_A_VPC, GetLogEvents=training))
     assert error.code == "no-address"
     assert "sm-proxy bootstrap sm-my-job" in error.hint
 

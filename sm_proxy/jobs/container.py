@@ -69,6 +69,8 @@ class Container:
         """How to make it accept a public key; only our entrypoint reads the environment."""
         if self.source == "marker":
             return "Submit the job with the key in its environment: sm-proxy keys show --env"
+        if self.source == "session":
+            return f"Add your key to its server: sm-proxy bootstrap {self.host}"
         return "Let its image or its program write the key to authorized_keys: sm-proxy keys show"
 
     def same_place(self, other: Container) -> bool:

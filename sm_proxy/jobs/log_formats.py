@@ -20,7 +20,9 @@ Source = Literal[
     "marker",
     "ip-addr",
     "ssh-helper",
+    "session",
 ]
+"""The formats, and `session` for a marker that did not come from a log (`session_markers.py`)."""
 
 _SSH_PORT: Final = 22
 _LINE_LIMIT: Final = 1000

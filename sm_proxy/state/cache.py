@@ -26,11 +26,16 @@ _PURPOSES: Final = ("jobs", "bastions", "prices")
 
 
 class Cache:
-    """The records of one purpose, such as `jobs`."""
+    """The records of one purpose, such as `jobs`.
 
-    def __init__(self, purpose: str) -> None:
+    Args:
+        purpose: names their folder.
+        place: where that folder is; by default, the cache folder.
+    """
+
+    def __init__(self, purpose: str, place: Path | None = None) -> None:
         self._purpose = purpose
-        self._folder = paths.cache_dir() / purpose
+        self._folder = (place or paths.cache_dir()) / purpose
         self._patient = True
 
     def load(self, *key: str) -> dict[str, Any] | None:

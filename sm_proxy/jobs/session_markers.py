@@ -1,0 +1,96 @@
+"""Markers that `bootstrap` read through a session that AWS authenticated, not from a log.
+
+A container without our entrypoint prints no marker into its log. So its marker is kept here, in the
+state folder, for one node of one job. A restarted container has a newer log stream: then the marker
+is removed, because the server that it names is gone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.jobs import marker
+from sm_proxy.jobs.job import Job
+from sm_proxy.jobs.marker import Marker
+from sm_proxy.local import paths
+from sm_proxy.state.cache import Cache
+
+KEPT_S: Final = 28 * 24 * 3600.0
+"""How long a marker is kept: the longest that a job may run."""
+_EPOCH: Final = re.compile(r"-([0-9]{9,13})$")
+_MILLISECONDS_FROM: Final = 10**11
+"""Epochs in names of log streams are seconds; larger numbers are milliseconds."""
+
+
+def keep(aws: Aws, job: Job, node: str, stream: str, line: str) -> Marker | None:
+    """Save the marker of a node; None, and nothing is saved, if the line is no valid marker.
+
+    Args:
+        aws: gives the scope and the service's clock.
+        job: the node's job.
+        node: such as `algo-1`.
+        stream: the node's newest log stream, read before the session began; empty if it has none.
+        line: the marker as the container printed it.
+    """
+    found = marker.parse(line)
+    if found is None or found.node != node:
+        return None
+    now = aws.now().timestamp()
+    record = {"line": line, "stream": stream, "since": now}
+    until = job.must_end_by.timestamp() if job.must_end_by else now + KEPT_S
+    _records().save(*_key(aws, job, node), record=record, expires=until - aws.clock_offset_s)
+    return found
+
+
+def load(aws: Aws, job: Job, node: str, stream: str) -> Marker | None:
+    """The marker of a node; None if there is none, or if its container has restarted since.
+
+    Args:
+        aws: as in `keep`.
+        job: the node's job.
+        node: such as `algo-1`.
+        stream: the node's newest log stream now; empty if it has none.
+    """
+    record = _records().load(*_key(aws, job, node))
+    if record is None:
+        return None
+    line = record.get("line")
+    found = marker.parse(line) if isinstance(line, str) else None
+    if found is None or not _is_of(record, stream):
+        forget(aws, job, node)
+        return None
+    return found
+
+
+def forget(aws: Aws, job: Job, node: str) -> None:
+    """Remove the marker of a node, whose server or container is gone."""
+    _records().forget(*_key(aws, job, node))
+
+
+def sweep() -> None:
+    """Remove the markers of jobs that must be over."""
+    _records().sweep()
+
+
+def _is_of(record: dict[str, Any], stream: str) -> bool:
+    """Whether the container with this newest log stream is the one whose marker was saved."""
+    if record.get("stream") == stream:
+        return True
+    if record.get("stream") or not isinstance(since := record.get("since"), float):
+        return False
+    # It had printed nothing yet. Its stream, once there, is named after the time of its start.
+    epoch = _EPOCH.search(stream)
+    if epoch is None:
+        return False
+    started = int(epoch[1])
+    return (started / 1000 if started >= _MILLISECONDS_FROM else started) <= since
+
+
+def _records() -> Cache:
+    return Cache("session-markers", paths.state_dir())
+
+
+def _key(aws: Aws, job: Job, node: str) -> tuple[str, ...]:
+    return (aws.scope, job.kind, job.name, node)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.jobs import session_markers
+from sm_proxy.jobs.marker import Marker
+from sm_proxy.local import paths
+from tests.fakes import HOST_KEY, FakeAws, marker_line
+
+from .job_test import a_job
+
+JOB = a_job(created=datetime.now(timezone.utc))
+LINE = marker_line(port=2222)
+STARTED = int(time.time()) - 60
+STREAM = f"{JOB.name}/algo-1-{STARTED}"
+
+
+def kept(stream: str = STREAM) -> Marker | None:
+    assert session_markers.keep(FakeAws(), JOB, "algo-1", stream, LINE)
+    return session_markers.load(FakeAws(), JOB, "algo-1", stream)
+
+
+def test_a_kept_marker_is_loaded_for_its_node_only() -> None:
+    found = kept()
+    assert found is not None
+    assert (found.port, found.host_keys) == (2222, (HOST_KEY,))
+    assert session_markers.load(FakeAws(), JOB, "algo-2", STREAM) is None
+
+
+def test_another_account_or_region_does_not_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDOTHER")
+    assert session_markers.load(FakeAws(), JOB, "algo-1", STREAM) is None
+
+
+def test_a_newer_stream_removes_it_for_good() -> None:
+    kept()
+    newer = f"{JOB.name}/algo-1-{STARTED + 90}"
+    assert session_markers.load(FakeAws(), JOB, "algo-1", newer) is None
+    assert session_markers.load(FakeAws(), JOB, "algo-1", STREAM) is None
+
+
+@pytest.mark.parametrize("factor", [1, 1000], ids=["seconds", "milliseconds"])
+def test_the_first_output_of_a_silent_container_does_not_remove_it(factor: int) -> None:
+    kept(stream="")
+    first = f"{JOB.name}/algo-1-{STARTED * factor}"
+    assert session_markers.load(FakeAws(), JOB, "algo-1", first) is not None
+
+
+@pytest.mark.parametrize("end", [f"algo-1-{STARTED + 120}", "algo-1", "algo-1-12"])
+def test_a_silent_container_that_has_restarted_removes_it(end: str) -> None:
+    kept(stream="")
+    assert session_markers.load(FakeAws(), JOB, "algo-1", f"{JOB.name}/{end}") is None
+
+
+@pytest.mark.parametrize(
+    "line", ["", "no marker", marker_line(node="algo-2"), marker_line(port=-1)]
+)
+def test_what_is_no_marker_of_the_node_is_not_kept(line: str) -> None:
+    assert session_markers.keep(FakeAws(), JOB, "algo-1", STREAM, line) is None
+    assert session_markers.load(FakeAws(), JOB, "algo-1", STREAM) is None
+
+
+def test_it_expires_when_the_job_must_be_over() -> None:
+    old = datetime.now(timezone.utc) - timedelta(days=2)
+    job = a_job(created=old, max_runtime_s=3600)
+    session_markers.keep(FakeAws(), job, "algo-1", STREAM, LINE)
+    assert session_markers.load(FakeAws(), job, "algo-1", STREAM) is None
+
+
+@pytest.mark.parametrize("record", [{}, {"line": 7, "stream": STREAM}, {"line": LINE}])
+def test_a_record_that_was_changed_is_ignored_and_removed(record: dict[str, object]) -> None:
+    kept()
+    (file,) = _files()
+    file.write_text(json.dumps({**json.loads(file.read_text()), "record": record}))
+    assert session_markers.load(FakeAws(), JOB, "algo-1", STREAM) is None
+    assert not _files()
+
+
+def test_the_sweep_removes_expired_markers_only() -> None:
+    kept()
+    (file,) = _files()
+    session_markers.sweep()
+    assert _files() == [file]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "expires": 1.0}))
+    session_markers.sweep()
+    assert not _files()
+
+
+def _files() -> list[Path]:
+    return list((paths.state_dir() / "session-markers").glob("*.json"))
