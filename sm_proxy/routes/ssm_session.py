@@ -78,6 +78,7 @@ def open_session(aws: Aws, request: SessionRequest, words: Words) -> Session:
         failure=_noting_small_messages(target, words),
         over=sessions.SESSIONS.over,
         target=target,
+        session_type="Port" if request.document else "Standard_Stream",
     )
     starting = Background(lambda: sessions.SESSIONS.start(api, aws.scope), begin=False)
     try:

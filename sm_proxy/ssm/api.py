@@ -10,6 +10,7 @@ from typing import Final, Literal, Protocol
 
 from sm_proxy.ssm.dial import DIRECT, Network
 from sm_proxy.ssm.dial_failure import DialKind
+from sm_proxy.ssm.handshake import SessionType
 from sm_proxy.ssm.outbox import LARGE_PAYLOAD
 from sm_proxy.ssm.timing import MESSAGES_PER_S
 
@@ -90,6 +91,7 @@ class Options:
         failure: makes the exception for a session that did not end cleanly.
         over: called with the session's id when both ends know that the session is over.
         target: the session's target, such as an instance id: see `Session.through`.
+        session_type: of the session's document.
     """
 
     payload_limit: int = LARGE_PAYLOAD
@@ -99,6 +101,7 @@ class Options:
     failure: Callable[[Kind, str], Exception] = SessionEndedError
     over: Callable[[str], None] = lambda _: None
     target: str = ""
+    session_type: SessionType = "Port"
 
 
 def terminate_within_bound(api: Api, session_id: str) -> None:

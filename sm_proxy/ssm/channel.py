@@ -26,7 +26,7 @@ from sm_proxy.ssm import message
 from sm_proxy.ssm.acks import Acks
 from sm_proxy.ssm.encryption import OVERHEAD_BYTES, Cipher
 from sm_proxy.ssm.events import AgentText, Closed, Event, KeyWanted, Opened, PortRefused
-from sm_proxy.ssm.handshake import Encryption, HandshakeError, read_document
+from sm_proxy.ssm.handshake import Encryption, HandshakeError, SessionType, read_document
 from sm_proxy.ssm.inbox import Content, Inbox
 from sm_proxy.ssm.message import Flag, MalformedMessageError, Message, PayloadType
 from sm_proxy.ssm.negotiation import Negotiation
@@ -39,6 +39,8 @@ _SHOWN: Final = (
     PayloadType.STDERR,
 )
 """Payloads with a text for the user."""
+_TERMINAL: Final = b'{"cols":500,"rows":50}'
+"""The size of a shell's terminal: wide, so that a line editor does not wrap what we type."""
 _PIECE_BYTES: Final = 64
 """Memory that a received payload needs besides its bytes. Counted, so that a flood of tiny payloads
 is bounded as well."""
@@ -61,6 +63,7 @@ class Channel:
         wall_ms: the same moment in Unix milliseconds, for CreatedDate.
         payload_limit: the largest payload to try, in bytes.
         messages_per_s: largest number of data messages to send in a second.
+        session_type: of the session's document.
 
     Attributes:
         malformed: number of messages that were dropped because they could not be decoded.
@@ -81,6 +84,7 @@ class Channel:
         wall_ms: int,
         payload_limit: int = LARGE_PAYLOAD,
         messages_per_s: float = MESSAGES_PER_S,
+        session_type: SessionType = "Port",
     ) -> None:
         self.state = State.HANDSHAKE
         self.malformed = 0
@@ -90,7 +94,7 @@ class Channel:
         self.repeated_at: float | None = None
         self.confirmed = False
         self._wall_ms_at_zero = wall_ms - now * 1000
-        self._negotiation = Negotiation()
+        self._negotiation = Negotiation(session_type)
         self._inbox = Inbox()
         self._outbox = Outbox(now, wall_ms, payload_limit, messages_per_s)
         self._acks = Acks()
@@ -287,6 +291,8 @@ class Channel:
         self._outbox.handshake_complete(now)
         if self._negotiation.cipher is not None:
             self._outbox.encrypt_with(self._negotiation.cipher.encrypt, OVERHEAD_BYTES)
+        if self._negotiation.session_type == "Standard_Stream":
+            self._outbox.put_control(PayloadType.SIZE, _TERMINAL)
         self._events.append(
             Opened(request.agent_version, request.multiplexed, complete.customer_message)
         )

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+SessionType = Literal["Port", "Standard_Stream"]
+"""What a document's sessions are: bytes of a port, or a shell on a terminal."""
 CLIENT_VERSION: Final = "1.2.677.0"
 """The client version that we report. smux needs 1.1.70 or later. Above 1.2.331.0 the agent switches
 its smux keep-alive off, which would end idle streams
@@ -60,8 +62,12 @@ class Request:
 
     @property
     def knows_terminate_flag(self) -> bool:
-        """Whether the agent understands the flag TerminateSession (P: config/config.go:48-50)."""
-        return _numbers(self.agent_version) > _TERMINATE_FLAG_ABOVE
+        """Whether the agent understands the flag TerminateSession (P: config/config.go:48-50).
+
+        In a shell it acknowledges the flag and ignores it (A: session/shell/shell.go).
+        """
+        is_port = _parameters(self.actions, "SessionType").get("SessionType") == "Port"
+        return is_port and _numbers(self.agent_version) > _TERMINATE_FLAG_ABOVE
 
 
 @dataclass(frozen=True)

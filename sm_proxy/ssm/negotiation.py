@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, Final
+from typing import Any
 
 from sm_proxy.ssm.encryption import Cipher
 from sm_proxy.ssm.handshake import (
@@ -19,24 +19,28 @@ from sm_proxy.ssm.handshake import (
     Encryption,
     HandshakeError,
     Request,
+    SessionType,
     read_complete,
     read_document,
     read_request,
 )
 
-_SESSION_TYPE: Final = "Port"
-
 
 class Negotiation:
     """One session's handshake.
 
+    Args:
+        session_type: the only type that we accept: bytes for a port must not reach a shell.
+
     Attributes:
+        session_type: as given.
         request: the agent's request; None before it arrives.
         cipher: the stream's cipher; None without encryption.
         refusal: why we refused an action, so that the agent will end the session; usually empty.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, session_type: SessionType = "Port") -> None:
+        self.session_type = session_type
         self.request: Request | None = None
         self.cipher: Cipher | None = None
         self.refusal = ""
@@ -113,7 +117,7 @@ class Negotiation:
             elif kind == "KMSEncryption":
                 self.refusal = reason or "the agent asked for encryption without naming a key"
                 answer.fail(kind, self.refusal)
-            elif kind == "SessionType" and _session_type(action) == _SESSION_TYPE:
+            elif kind == "SessionType" and _session_type(action) == self.session_type:
                 answer.succeed(kind)
             else:
                 self.refusal = f"the agent asked for {kind} {_session_type(action) or ''}".rstrip()

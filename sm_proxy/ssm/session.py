@@ -70,12 +70,17 @@ class Session:
         self._session_id = grant.session_id
         self._options = options
         self._channel = Channel(
-            now, int(time.time() * 1000), options.payload_limit, options.messages_per_s
+            now,
+            int(time.time() * 1000),
+            options.payload_limit,
+            options.messages_per_s,
+            options.session_type,
         )
         self._link = Link(api, grant, websocket, options.network, now)
         self._smux: smux.Reader | None = None
         self._held_back = HeldBack()
-        self._target_spoke = False
+        # A shell has no dial that may fail: its output is never the agent's text about that.
+        self._target_spoke = options.session_type != "Port"
         self._agent_text = ""
         self._opened = False
         self._finishing = False

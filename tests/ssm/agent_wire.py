@@ -87,13 +87,17 @@ def start() -> bytes:
 
 
 def handshake_request(
-    *, properties: dict[str, str] | None = None, version: str = "3.3.1230.0", **extra: Any
+    *,
+    properties: dict[str, str] | None = None,
+    version: str = "3.3.1230.0",
+    session_type: str = "Port",
+    **extra: Any,
 ) -> bytes:
     actions: list[dict[str, Any]] = [
         {
             "ActionType": "SessionType",
             "ActionParameters": {
-                "SessionType": "Port",
+                "SessionType": session_type,
                 "Properties": properties or {"portNumber": "22"},
             },
         }

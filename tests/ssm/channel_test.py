@@ -306,3 +306,30 @@ def test_a_peer_that_floods_costs_bounded_memory() -> None:
     tracemalloc.stop()
     assert peak < 48 << 20
     assert channel.unread == 0
+
+
+def shell() -> Channel:
+    channel = Channel(0.0, WALL_MS, session_type="Standard_Stream")
+    request = wire.handshake_request(session_type="Standard_Stream")
+    channel.receive(wire.output(0, request, wire.HS_REQUEST), 0.0)
+    channel.frames(0.0, MUCH)
+    channel.receive(wire.output(1, b"{}", wire.HS_COMPLETE), 0.01)
+    channel.receive(wire.ack(0), 0.01)
+    return channel
+
+
+def test_a_shell_is_told_the_size_of_its_terminal_before_the_first_bytes() -> None:
+    channel = shell()
+    channel.write(b"exec sh\n")
+    first, second = [item for item in sent(channel) if item.kind == "input_stream_data"]
+    assert (first.payload_type, json.loads(first.payload)) == (3, {"cols": 500, "rows": 50})
+    assert (second.payload_type, second.payload) == (1, b"exec sh\n")
+
+
+def test_the_end_of_a_shell_is_not_confirmed_by_a_flag_that_its_agent_ignores() -> None:
+    channel = shell()
+    sent(channel)
+    channel.receive(wire.ack(1), 1.1)
+    channel.finish()
+    assert channel.state is State.CLOSED
+    assert not channel.confirmed

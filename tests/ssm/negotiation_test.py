@@ -94,3 +94,19 @@ def test_a_challenge_is_answered_once() -> None:
 def test_a_challenge_without_encryption_is_refused() -> None:
     with pytest.raises(HandshakeError):
         Negotiation().on_challenge(b"{}")
+
+
+def shell_request() -> bytes:
+    action = {"ActionType": "SessionType", "ActionParameters": {"SessionType": "Standard_Stream"}}
+    document = {"AgentVersion": "3.3.1230.0", "RequestedClientActions": [action]}
+    return json.dumps(document).encode()
+
+
+def test_a_shell_is_accepted_only_if_we_asked_for_one() -> None:
+    wanted = Negotiation("Standard_Stream")
+    assert answered(wanted, shell_request())["ProcessedClientActions"][0]["ActionStatus"] == 1
+    port = Negotiation()
+    assert answered(port, shell_request())["ProcessedClientActions"][0]["ActionStatus"] == 3
+    assert "Standard_Stream" in port.refusal
+    other = Negotiation("Standard_Stream")
+    assert answered(other, wire.handshake_request())["Errors"]
