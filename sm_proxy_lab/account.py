@@ -34,6 +34,15 @@ class Vpc:
     bastion: str
 
 
+@dataclass(frozen=True)
+class Instance:
+    """An EC2 instance, with the MAC address and the id of its network interface."""
+
+    id: str
+    mac: str
+    interface: str
+
+
 class Account:
     """Calls the lab's AWS endpoint: EC2's query API and SageMaker's JSON API.
 
@@ -102,8 +111,28 @@ class Account:
         )
 
     def _run_bastion(self, subnet: str, group: str, address: str | None) -> str:
-        return self._make(
-            "instanceId",
+        tags = {"Name": "bastion", "sm-proxy:role": "bastion"}
+        return self._run_instance(subnet, group, address, tags)["instanceId"]
+
+    def run_instance(
+        self, name: str, subnet: str, group: str, address: str | None = None
+    ) -> Instance:
+        """Launch an EC2 instance that is no bastion.
+
+        Args:
+            name: its Name tag.
+            subnet: id of its subnet.
+            group: id of its security group.
+            address: its address in the subnet, or None for any.
+        """
+        made = self._run_instance(subnet, group, address, {"Name": name})
+        return Instance(made["instanceId"], made["macAddress"], made["networkInterfaceId"])
+
+    def _run_instance(
+        self, subnet: str, group: str, address: str | None, tags: dict[str, str]
+    ) -> dict[str, str]:
+        """Launch an instance; return the first value of each member of EC2's answer."""
+        answer = self._ec2(
             "RunInstances",
             ImageId="ami-0123456789abcdef0",
             InstanceType="t3.micro",
@@ -111,8 +140,12 @@ class Account:
             MaxCount="1",
             SubnetId=subnet,
             **{"SecurityGroupId.1": group, "PrivateIpAddress": address or ""},
-            **_tags("instance", **{"Name": "bastion", "sm-proxy:role": "bastion"}),
+            **_tags("instance", **tags),
         )
+        first: dict[str, str] = {}
+        for item in answer.iter():
+            first.setdefault(item.tag.rpartition("}")[2], item.text or "")
+        return first
 
     def _admit(self, target: str, source: str, **rule: str) -> None:
         """Allow members of the security group `source` to connect to members of `target`."""

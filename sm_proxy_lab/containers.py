@@ -78,6 +78,7 @@ class ContainerRunner:
         software: the containers' software, unless their image says otherwise.
         role: the endpoint for the credentials of the job's role.
         isolated: whether containers have namespaces of their own.
+        plugging: held while the network is changed.
     """
 
     folder: Path
@@ -89,7 +90,7 @@ class ContainerRunner:
     isolated: bool = field(
         default_factory=lambda: os.geteuid() == 0 and namespaces.may_isolate(namespaces.CONTAINER)
     )
-    _plugging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    plugging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def user(self) -> str:
@@ -124,7 +125,7 @@ class ContainerRunner:
         """
         software = await asyncio.to_thread(self._software_of, image)
         instances = job.instances()
-        async with self._plugging:  # the network is not thread-safe
+        async with self.plugging:  # the network is not thread-safe
             cables = await asyncio.to_thread(self._plug, job, cidrs, len(instances))
         hosts = {each.host: cable.address for each, cable in zip(instances, cables, strict=True)}
         nodes = []

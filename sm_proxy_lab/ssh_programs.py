@@ -44,7 +44,7 @@ def write(folder: Path, config: str, path: str) -> str:
         if found := shutil.which(name, path=path):
             _write_ssh_script(programs / name, str(Path(found).absolute()), config)
     own = shlex.join(python_module("sm_proxy"))
-    _write_script(programs / "sm-proxy", f'#!/bin/sh\nexec {own} "$@"\n')
+    write_script(programs / "sm-proxy", f'#!/bin/sh\nexec {own} "$@"\n')
     return f"{programs}{os.pathsep}{path}"
 
 
@@ -73,10 +73,11 @@ def cover(folder: Path) -> None:
 
 
 def _write_ssh_script(file: Path, program: str, config: str) -> None:
-    _write_script(file, _SCRIPT.format(config=shlex.quote(config), program=shlex.quote(program)))
+    write_script(file, _SCRIPT.format(config=shlex.quote(config), program=shlex.quote(program)))
 
 
-def _write_script(file: Path, text: str) -> None:
+def write_script(file: Path, text: str) -> None:
+    """Write an executable file."""
     file.parent.mkdir(exist_ok=True)
     file.write_text(text, encoding="utf-8")
     file.chmod(0o755)

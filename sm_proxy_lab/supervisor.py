@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sm_proxy_lab import environment, image_config, init, ssh_programs
-from sm_proxy_lab.account import IMAGE, Account
+from sm_proxy_lab.account import IMAGE, Account, Vpc
 from sm_proxy_lab.aws.control_client import ControlClient, ControlError
 from sm_proxy_lab.containers import ContainerRunner
 from sm_proxy_lab.errors import LabError, report
@@ -37,6 +37,8 @@ from sm_proxy_lab.machines.processes import Child, lines
 from sm_proxy_lab.machines.software import find_software
 from sm_proxy_lab.options import Options
 from sm_proxy_lab.python import python_module
+from sm_proxy_lab.terminals.place import Site
+from sm_proxy_lab.terminals.server import TerminalServer
 
 LAB_FAILED = init.FAILED
 _START_TIMEOUT_S = 60.0
@@ -138,7 +140,8 @@ class Lab:
             software = await in_thread(find_software, options.image, options.package, report)
             self._mode, self._net = await in_thread(_network, options)
         aws, gateway = network.listen(self._net), network.listen(self._net)
-        port = aws.getsockname()[1]
+        self._ports = [each.getsockname()[1] for each in (aws, gateway)]
+        port = self._ports[0]
         endpoint = f"http://127.0.0.1:{port}"
         self._environment = environment.base(self._folder, endpoint, mode=self._mode)
         # The lab's own processes must not use the caller's AWS profiles either.
@@ -243,6 +246,7 @@ class Lab:
             "SM_PROXY_LAB_BASTION": vpc.bastion,
             "SM_PROXY_LAB_JOB": options.job,
             "SM_PROXY_LAB_HOST": f"sm-{options.job}",
+            **self._open_terminals(vpc),
         }
         await asyncio.to_thread(
             self._account.create_job, options.job, vpc, nodes=options.nodes, environment=keys
@@ -254,6 +258,16 @@ class Lab:
         )
         ml = self._machines.ml_dir(nodes[0]) if nodes else "/opt/ml"
         self._environment["SM_PROXY_LAB_ML_DIR"] = ml
+
+    def _open_terminals(self, vpc: Vpc) -> dict[str, str]:
+        """Return the variables of CMD that name the terminals' command prefixes."""
+        machines = self._machines
+        folder = self._folder / "terminals"
+        site = Site(folder, self._net, self._account, vpc, machines.software)
+        server = TerminalServer(site, self._ports, machines.plugging)
+        variables = server.variables()
+        self._spawn(server.serve())
+        return variables
 
     async def _run_job(self, event: dict[str, Any]) -> None:
         options, kind, name = self._options, event["kind"], event["job"]

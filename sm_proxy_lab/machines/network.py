@@ -36,6 +36,8 @@ SERVICE_SUBNET = "172.18.0.0/20"
 _MACHINE = namespaces.CLONE_NEWNET | namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID
 
 _RT_SCOPE_LINK = 253
+_TABLE_LOCAL = 255
+EVERYWHERE = "0.0.0.0/0"
 NETNS = "netns"
 LOOPBACK = "loopback"
 LOOPBACK_PORT = 2222
@@ -131,20 +133,32 @@ class Fabric:
             routes.addr("add", index=_index("lo"), address=role_credentials.ADDRESS, prefixlen=32)
             namespaces.write_sysctl("net.ipv4.ip_forward", "1")
 
-    def plug(self, cidr: str) -> Cable:
-        """Make a machine's namespace, with the next free address of the subnet `cidr`."""
+    def plug(
+        self,
+        cidr: str,
+        *,
+        address: str | None = None,
+        machine: int | None = None,
+        device: str = "eth0",
+        route: str = EVERYWHERE,
+    ) -> Cable:
+        """Connect a machine to the subnet `cidr`.
+
+        Args:
+            cidr: the subnet.
+            address: the machine's address there; None for the next free one.
+            machine: descriptor of the machine's network namespace; None to make one.
+            device: the interface's name inside the machine.
+            route: the block that the machine reaches through this cable.
+        """
         subnet = ipaddress.IPv4Network(cidr)
         router = str(subnet.network_address + 1)
-        taken = self._taken.get(cidr, 0)
-        # AWS keeps the first four addresses. A random start gives each lab other addresses.
-        first = 4 + secrets.randbelow(100) if not taken else taken + 1
-        self._taken[cidr] = first
-        address = str(subnet.network_address + first % (subnet.num_addresses - 1))
+        address = address or self._next_address(subnet)
         here = f"port{self._plugged}"
         self._plugged += 1
-        machine = namespaces.new_netns()
+        machine = namespaces.new_netns() if machine is None else machine
         with rtnetlink(self.netns) as routes:
-            peer = {"ifname": "eth0", "net_ns_fd": machine}
+            peer = {"ifname": device, "net_ns_fd": machine}
             routes.link("add", ifname=here, kind="veth", peer=peer)
             port = _index(here)
             namespaces.write_sysctl(f"net.ipv4.conf.{here}.proxy_arp", "1")
@@ -155,11 +169,26 @@ class Fabric:
             routes.route("add", dst=f"{address}/32", oif=port, scope=_RT_SCOPE_LINK)
         with rtnetlink(machine) as routes:
             routes.link("set", index=_index("lo"), state="up")
-            eth0 = _index("eth0")
-            routes.link("set", index=eth0, state="up")
-            routes.addr("add", index=eth0, address=address, prefixlen=subnet.prefixlen)
-            routes.route("add", dst="0.0.0.0/0", gateway=router)
-        return Cable(address, subnet.prefixlen, "eth0", netns=machine)
+            interface = _index(device)
+            routes.link("set", index=interface, state="up")
+            routes.addr("add", index=interface, address=address, prefixlen=subnet.prefixlen)
+            routes.route("add", dst=route, gateway=router)
+        return Cable(address, subnet.prefixlen, device, netns=machine)
+
+    def _next_address(self, subnet: ipaddress.IPv4Network) -> str:
+        taken = self._taken.get(str(subnet), 0)
+        # AWS keeps the first four addresses. A random start gives each lab other addresses.
+        number = 4 + secrets.randbelow(100) if not taken else taken + 1
+        self._taken[str(subnet)] = number
+        return str(subnet.network_address + number % (subnet.num_addresses - 1))
+
+    def send_all_to(self, cidr: str, machine: Cable) -> None:
+        """Send the packets for a block to a machine, which takes all its addresses as its own."""
+        assert machine.netns is not None  # noqa: S101 - for the type checker
+        with rtnetlink(machine.netns) as routes:
+            routes.route("add", dst=cidr, oif=_index("lo"), type="local", table=_TABLE_LOCAL)
+        with rtnetlink(self.netns) as routes:
+            routes.route("add", dst=cidr, gateway=machine.address)
 
 
 class NetnsNetwork:
@@ -194,6 +223,11 @@ class NetnsNetwork:
         """Descriptor of the router's network namespace: all packets of the VPC pass it."""
         return self._vpc.netns
 
+    @property
+    def vpc(self) -> Fabric:
+        """The VPC, to connect machines to it."""
+        return self._vpc
+
     def plug_node(self, cidr: str | None) -> Cable:
         """Connect a container to the VPC's subnet `cidr`, or to a network outside if it is None."""
         if cidr is not None:
@@ -214,9 +248,18 @@ class NetnsNetwork:
     def role_sockets(self) -> tuple[socket.socket, socket.socket]:
         """Make the listening sockets for `RoleCredentials.serve`: credentials, S3."""
         with namespaces.entered(self._vpc.netns):
-            return _listening((role_credentials.ADDRESS, 80)), _listening(
+            return listening((role_credentials.ADDRESS, 80)), listening(
                 (role_credentials.ADDRESS, role_credentials.S3_PORT)
             )
+
+    def metadata_socket(self, address: str) -> socket.socket:
+        """Make the listening socket of the instance metadata service in the VPC's router."""
+        with rtnetlink(self._vpc.netns) as routes:
+            routes.addr("add", index=_index("lo"), address=address, prefixlen=32)
+            server = listening((address, 80))
+        # As with EC2's default hop limit: answers do not get past the machine itself.
+        server.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
+        return server
 
     def on_bastion(self, init: int) -> list[str]:
         """Return the command prefix that runs a program in the bastion's network.
@@ -296,10 +339,33 @@ def listen(network: Network) -> socket.socket:
         else contextlib.nullcontext()
     )
     with scope:
-        return _listening(("127.0.0.1", 0))
+        return listening(("127.0.0.1", 0))
 
 
-def _listening(address: tuple[str, int]) -> socket.socket:
+def listen_in(netns: int, address: tuple[str, int]) -> socket.socket:
+    """Bind a TCP socket in a network namespace."""
+    with namespaces.entered(netns):
+        return listening(address)
+
+
+def mac_of(cable: Cable) -> str:
+    """The MAC address of a machine's interface; empty in loopback mode."""
+    if cable.netns is None:
+        return ""
+    with rtnetlink(cable.netns) as routes:
+        (found,) = routes.get_links(_index(cable.device))
+        return str(found.get_attr("IFLA_ADDRESS"))
+
+
+def set_mac(cable: Cable, mac: str) -> None:
+    """Change the MAC address of a machine's interface."""
+    assert cable.netns is not None  # noqa: S101 - for the type checker
+    with rtnetlink(cable.netns) as routes:
+        routes.link("set", index=_index(cable.device), address=mac)
+
+
+def listening(address: tuple[str, int]) -> socket.socket:
+    """Bind a TCP socket in the calling thread's network."""
     server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     server.bind(address)
     server.listen(512)

@@ -45,7 +45,7 @@ class RoleCredentials:
         """
 
         async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await _relay(reader, writer, endpoint)
+            await copy_to_laptop(reader, writer, endpoint)
 
         self._servers.append(await asyncio.start_server(self._answer, sock=credentials))
         self._servers.append(await asyncio.start_server(relay, sock=s3))
@@ -77,7 +77,10 @@ def credentials_document() -> dict[str, str]:
     }
 
 
-async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
+async def copy_to_laptop(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int
+) -> None:
+    """Connect to 127.0.0.1 of the laptop, and copy both ways until both sides have ended."""
     try:
         there, back = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

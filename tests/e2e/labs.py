@@ -108,8 +108,16 @@ class Lab:
         self._python: subprocess.Popen[bytes] | None = None
         self._warm: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()
+        self._terminals: dict[str, Lab] = {}
         self._launched: list[Job] = []
         self._names: Counter[str] = Counter()
+
+    def terminal(self, name: str) -> Lab:
+        """The same lab from another terminal, such as `inside`: see `sm_proxy_lab.terminals`."""
+        if name not in self._terminals:
+            there = self._terminals[name] = Lab(self.environment, "")
+            there._enter = [*self._enter, self.environment[f"SM_PROXY_LAB_{name.upper()}"]]
+        return self._terminals[name]
 
     def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start a program in the lab."""
@@ -237,6 +245,8 @@ class Lab:
 
     def end(self) -> None:
         """End the processes that stay in the lab."""
+        for there in self._terminals.values():
+            there.end()
         for kept in (self._python, self._warm):
             if kept is not None:
                 kept.communicate(timeout=60)
