@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from sm_proxy_lab.machines.network import Cable, Network
 
 
-_TOOLS = "lab-tools"  # below /opt in a container
-
-
 @dataclass
 class Node:
     """One container."""
@@ -213,7 +210,7 @@ class ContainerRunner:
             "hostname": node.host,
             "root": str(node.root),
             "image": str(software.root or ""),
-            "binds": {_TOOLS: str(software.tools)} if software.tools else {},
+            "binds": software.binds,
             "argv": self._command(job, image, node),
             "environment": self._environment(job, image, node, hosts),
             "user": image.user,
@@ -248,7 +245,8 @@ class ContainerRunner:
             environment.setdefault("AWS_ENDPOINT_URL_S3", role_credentials.S3_ENDPOINT)
         environment["HOME"] = "/root" if self.isolated else str(node.root)
         if node.software.sshd and SSHD not in image.hidden:
-            environment["SM_PROXY_SSHD"] = self._sshd_inside(node.software)
+            software = node.software
+            environment["SM_PROXY_SSHD"] = software.sshd_inside if self.isolated else software.sshd
         if node.cable.port is not None:
             environment["SM_PROXY_LISTEN"] = node.cable.address
             environment.setdefault("SM_PROXY_PORT", str(node.cable.port))
@@ -257,12 +255,6 @@ class ContainerRunner:
             environment["SM_PROXY_ML_DIR"] = str(node.root / "opt" / "ml")
             environment["USER"] = self.user
         return environment
-
-    def _sshd_inside(self, software: Software) -> str:
-        sshd, tools = software.sshd, software.tools
-        if tools is None or not self.isolated:
-            return sshd
-        return f"/opt/{_TOOLS}/{Path(sshd).relative_to(tools)}"
 
 
 async def _status(node: Node) -> int:

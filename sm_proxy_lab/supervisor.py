@@ -182,8 +182,12 @@ class Lab:
         latency = ["--latency-ms", str(self._options.latency_ms)]
         sessions = ["--sessions", self._environment["SM_PROXY_LAB_SESSIONS"]]
         Path(sessions[1]).touch(mode=0o600)
+        instances = ["--instances", str(self._folder / "instances")]
+        if self._net.bastion.netns is not None:
+            instances += ["--ssh-port", "22"]
+        told = ["--control", control, *sessions, *instances, *latency]
         self._serve(
-            ["gateway", "--fd", str(gateway.fileno()), "--control", control, *sessions, *latency],
+            ["gateway", "--fd", str(gateway.fileno()), *told],
             gateway,
             netns=self._net.bastion.netns,
         )

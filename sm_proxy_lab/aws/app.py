@@ -14,9 +14,10 @@ from sm_proxy_lab.aws.faults import Faults
 from sm_proxy_lab.aws.http.errors import AwsError, Reply, json_reply, render
 from sm_proxy_lab.aws.http.request import read_json
 from sm_proxy_lab.aws.iam.roles import Roles
+from sm_proxy_lab.aws.instance_access import InstanceAccess
 from sm_proxy_lab.aws.logs.service import Logs
 from sm_proxy_lab.aws.logs.store import LogStore
-from sm_proxy_lab.aws.s3 import access
+from sm_proxy_lab.aws.s3 import access as s3_access
 from sm_proxy_lab.aws.sagemaker.admission import Admission
 from sm_proxy_lab.aws.sagemaker.service import SageMaker
 from sm_proxy_lab.aws.ssm.instances import ManagedInstances
@@ -62,6 +63,7 @@ class AwsApp:
         self.enforcement = enforcement
         managed = ManagedInstances(self.faults, moto.instances, enforcement.agent_reaches)
         self.ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement)
+        access = InstanceAccess(gateway, self.faults, moto)
         self._operations: dict[str, dict[str, Operation]] = {
             "sagemaker": dict(self.sagemaker.operations),
             "logs": dict(self.logs.operations),
@@ -70,6 +72,8 @@ class AwsApp:
             "ecr": dict(self.ecr.operations),
             "pricing": {"GetProducts": pricing.get_products},
             "iam": dict(self.roles.operations),
+            "ec2-instance-connect": dict(access.connect),
+            "ec2": dict(access.ec2),
         }
 
     def warm(self) -> None:
@@ -113,7 +117,7 @@ class AwsApp:
         self.faults.check(call)
         self._mfa.check(call)
         if call.service == "s3":
-            access.check(call, self.roles, self.faults)
+            s3_access.check(call, self.roles, self.faults)
         if call.service == "iam":
             self.roles.prepare(call)
         if call.service in self._operations and call.protocol == "json":

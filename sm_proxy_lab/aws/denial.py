@@ -60,10 +60,16 @@ def check(call: Call, patterns: list[str], policies: dict[str, list[str]]) -> No
             raise refusal(call, policy)
 
 
-def refusal(call: Call, policy: str = IDENTITY) -> AwsError:
-    """Return IAM's error for a call that a policy does not allow, or explicitly denies."""
+def refusal(call: Call, policy: str = IDENTITY, where: str | None = None) -> AwsError:
+    """Return IAM's error for a call that a policy does not allow, or explicitly denies.
+
+    Args:
+        call: the call.
+        policy: one of POLICIES.
+        where: the ARN of the resource that the policy is about; None for the call's main one.
+    """
     name, _, explicit = policy.partition(": ")
-    action, where = call.action, resource(call)
+    action, where = call.action, where or resource(call)
     if name == _KEY:
         name, action = "resource-based policy", "kms:Decrypt"
         where = call.arn("kms", "key/11111111-2222-3333-4444-555555555555")
@@ -115,6 +121,10 @@ def _ssm(call: Call, params: dict[str, Any]) -> str:
     return call.arn("ssm", "*")
 
 
+def _instance(call: Call, params: dict[str, Any]) -> str:
+    return call.arn("ec2", f"instance/{params.get('InstanceId', '*')}")
+
+
 def _ecr(call: Call, params: dict[str, Any]) -> str:
     registry = params.get("registryId", ACCOUNT)
     where = f"arn:{call.partition}:ecr:{call.region}:{registry}"
@@ -129,6 +139,7 @@ _RESOURCES: dict[str, Callable[[Call, dict[str, Any]], str]] = {
     "sagemaker": _sagemaker,
     "logs": _logs,
     "ssm": _ssm,
+    "ec2-instance-connect": _instance,
     "sts": _sts,
     "ecr": _ecr,
     "s3": lambda call, _: f"arn:{call.partition}:s3:::{unquote(call.path).strip('/')}",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULTS: dict[str, Any] = {
     "deny": [],
     "policies": {},
+    "deny_documents": [],
     "throttle": {},
     "fail": {},
     "credentials": "ok",
@@ -26,11 +27,13 @@ DEFAULTS: dict[str, Any] = {
     "masked_logs": "",
     "ping_status": "Online",
     "agent_version": "3.3.1230.0",
+    "console": "first boot",
     "quotas": {},
     "gateway": {},
 }
 _CHOICES = {
     "credentials": {"ok", "expired", "invalid"},
+    "console": {"first boot", "rebooted"},
     "ping_status": {"Online", "ConnectionLost", "Inactive", "absent"},
 }
 _ACTION = r"\*|.*:.*", "service:Operation"

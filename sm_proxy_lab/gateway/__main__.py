@@ -13,17 +13,20 @@ import sys
 from pathlib import Path
 
 from sm_proxy_lab.gateway.control import Control
+from sm_proxy_lab.gateway.instances import Instances
 from sm_proxy_lab.gateway.service import Service
 
 
-async def serve(listener: socket.socket, control: Path, sessions: Path, latency: float) -> None:
+async def serve(
+    listener: socket.socket, control: Path, sessions: Path, instances: Instances, latency: float
+) -> None:
     """Serve until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     host, port = listener.getsockname()[:2]
-    service = Service(f"{host}:{port}", sessions, latency)
+    service = Service(f"{host}:{port}", sessions, instances, latency)
     server = await loop.create_server(service.connection, sock=listener, backlog=512)
     control_server = await asyncio.start_unix_server(Control(service).serve, str(control))
     sys.stdout.write(json.dumps({"event": "ready"}) + "\n")
@@ -41,13 +44,17 @@ def main() -> int:
     parser.add_argument("--control", type=Path, required=True, help="unix socket to make")
     parser.add_argument("--sessions", type=Path, required=True, help="file of open session ids")
     parser.add_argument("--latency-ms", type=float, default=0, help="one way")
+    parser.add_argument("--instances", type=Path, required=True, help="folder for their files")
+    parser.add_argument("--ssh-port", type=int, default=0, help="of the first instance's sshd")
     options = parser.parse_args()
     logging.basicConfig(format="gateway: %(message)s", level=logging.INFO)
     # The garbage collector need not search the imported modules while bytes flow.
     gc.freeze()
     listener = socket.socket(fileno=options.fd)
     options.control.unlink(missing_ok=True)
-    asyncio.run(serve(listener, options.control, options.sessions, options.latency_ms / 1000))
+    instances = Instances(options.instances, options.ssh_port)
+    latency = options.latency_ms / 1000
+    asyncio.run(serve(listener, options.control, options.sessions, instances, latency))
     options.control.unlink(missing_ok=True)
     return 0
 

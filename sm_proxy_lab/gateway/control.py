@@ -37,6 +37,8 @@ class Control:
             "freeze": self._freeze,
             "bye": self._bye,
             "tokens": self._tokens,
+            "push-key": self._push_key,
+            "host-keys": self._host_keys,
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -103,6 +105,17 @@ class Control:
     def _tokens(self, _request: dict[str, Any]) -> Answer:
         """Return the tokens issued so far: a test searches all files for them."""
         return {"tokens": list(self._service.issued)}
+
+    def _push_key(self, request: dict[str, Any]) -> Answer:
+        """Let a user log in to an instance with a key for 60 seconds."""
+        if self._service.faults.instance_connect:
+            instance = self._service.instances.find(str(request["target"]))
+            instance.push(str(request["user"]), str(request["key"]))
+        return {}
+
+    def _host_keys(self, request: dict[str, Any]) -> Answer:
+        """Return the host keys that an instance has made at its first boot."""
+        return {"keys": self._service.instances.find(str(request["target"])).host_keys()}
 
     def _faults(self, request: dict[str, Any]) -> Answer:
         self._service.set_faults(from_json(request.get("faults") or {}))

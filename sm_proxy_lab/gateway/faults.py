@@ -36,6 +36,12 @@ class Faults:
     agent_reconnect_ms: float = 200
     agent_returns: bool = True
 
+    # The bastion's own sshd.
+    bastion_sshd: bool = True  # it runs
+    bastion_forwarding: bool = True  # it lets clients forward ports
+    bastion_host_keys: int = 0  # another number: other host keys than at the first boot
+    instance_connect: bool = True  # it asks EC2 Instance Connect for pushed keys
+
     # The service.
     message_rate_limit: int | None = 1000  # data messages a second from the client
     rate_grace_s: float = 2

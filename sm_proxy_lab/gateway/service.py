@@ -9,6 +9,7 @@ import secrets
 import string
 import tempfile
 from collections import deque
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from sm_proxy_lab.gateway.worker import WorkerRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sm_proxy_lab.gateway.instances import Instances
 
 log = logging.getLogger("sm_proxy_lab.gateway")
 
@@ -38,8 +41,11 @@ class NoSuchSessionError(KeyError):
 class Service:
     """All sessions of one gateway."""
 
-    def __init__(self, address: str, sessions_file: Path, latency: float = 0.0) -> None:
+    def __init__(
+        self, address: str, sessions_file: Path, instances: Instances, latency: float = 0.0
+    ) -> None:
         self.faults = Faults()
+        self.instances = instances
         self.latency = latency
         self._address = address
         self._file = sessions_file
@@ -69,7 +75,8 @@ class Service:
         alphabet = string.ascii_lowercase + string.digits
         suffix = "".join(secrets.choice(alphabet) for _ in range(25))
         properties = targets.properties(document, parameters)
-        request = WorkerRequest(f"lab-{suffix}", properties, agent_version, dropped)
+        sshd = partial(self.instances.sshd, target) if target.startswith("i-") else None
+        request = WorkerRequest(f"lab-{suffix}", properties, agent_version, dropped, sshd)
         session = Session(request, target, lambda: self.faults, self._changed)
         self._sessions[session.id] = session
         self._forget_old()
@@ -121,6 +128,7 @@ class Service:
         """End all sessions."""
         for session in self.open_sessions():
             session.end()
+        self.instances.close()
 
     def knows(self, session_id: str) -> bool:
         """Whether there is or was such a session."""

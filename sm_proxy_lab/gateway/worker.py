@@ -8,14 +8,16 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.gateway import handshake, targets, wire
 from sm_proxy_lab.gateway.channel import AgentChannel, Link, Outcome
+from sm_proxy_lab.gateway.instances import SSH_PORT
 from sm_proxy_lab.gateway.port_basic import BasicPort
 from sm_proxy_lab.gateway.port_mux import MuxPort
 from sm_proxy_lab.gateway.versions import compare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from sm_proxy_lab.gateway.faults import Faults
     from sm_proxy_lab.gateway.port import Port
@@ -36,6 +38,7 @@ class WorkerRequest(NamedTuple):
     properties: dict[str, str]
     agent_version: str
     dropped: bool = False
+    sshd: Callable[[Faults], Awaitable[int]] | None = None  # the port of the target's own sshd
 
 
 class CrashError(Exception):
@@ -137,7 +140,10 @@ class Worker:
         given, agent = self._request.properties, self._request.agent_version
         kind = given.get("type", "")
         host = given.get("host", "") if compare(agent, "3.1.1188.0") >= 0 else ""
-        where = await targets.destination(given.get("portNumber", ""), host, self.faults().vpc_cidr)
+        port = given.get("portNumber", "")
+        if port == SSH_PORT and not host and self._request.sshd:
+            port = await self._own_sshd(self._request.sshd)
+        where = await targets.destination(port, host, self.faults().vpc_cidr)
         where = where._replace(dropped=self._request.dropped)
         forwarding = kind == targets.LOCAL_PORT_FORWARDING
         speaks_mux = compare(agent, "3.0.196.0") > 0
@@ -145,6 +151,13 @@ class Worker:
             keep_alive = compare(self._client_version, "1.2.331.0") <= 0
             return MuxPort(self, where, keep_alive=keep_alive)
         return BasicPort(self, where, reconnecting=forwarding)
+
+    async def _own_sshd(self, find: Callable[[Faults], Awaitable[int]]) -> str:
+        try:
+            return str(await find(self.faults()))
+        except LabError as error:
+            log.warning("agent: %s", error)
+            raise targets.SessionError(str(error)) from error
 
     def _process(self, message: wire.Message) -> Outcome:
         if message.payload_type == wire.HANDSHAKE_RESPONSE:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from sm_proxy_lab.machines import rootfs, sshd_binary
 
+_TOOLS = "lab-tools"  # below /opt in a container
+
 
 @dataclass(frozen=True)
 class Software:
@@ -22,6 +24,18 @@ class Software:
     sshd: str = ""
     tools: Path | None = None
     root: Path | None = None
+
+    @property
+    def binds(self) -> dict[str, str]:
+        """Folders to mount below `/opt` of a container: name -> folder of this machine."""
+        return {_TOOLS: str(self.tools)} if self.tools else {}
+
+    @property
+    def sshd_inside(self) -> str:
+        """The path of the sshd in a container with `binds`."""
+        if self.tools is None:
+            return self.sshd
+        return f"/opt/{_TOOLS}/{Path(self.sshd).relative_to(self.tools)}"
 
 
 def find_software(

@@ -21,6 +21,7 @@ _TARGETS = {
     "TrentService": "kms",
     "AmazonEC2ContainerRegistry": "ecr",
     "AWSPriceListService": "pricing",
+    "AWSEC2InstanceConnectService": "ec2-instance-connect",
 }
 _VERSIONS = {"2016-11-15": "ec2", "2011-06-15": "sts", "2010-05-08": "iam"}
 

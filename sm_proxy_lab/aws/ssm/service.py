@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from sm_proxy_lab.aws import page_tokens
+from sm_proxy_lab.aws import denial, page_tokens
 from sm_proxy_lab.aws.http.errors import AwsError
 from sm_proxy_lab.aws.ssm import documents
 from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient, GatewayError
@@ -72,6 +72,10 @@ class Ssm:
         target = call.params["Target"]
         document = call.params.get("DocumentName", _SHELL)
         given = documents.parameters(document, call.params.get("Parameters", {}))
+        if document in self._faults["deny_documents"]:
+            # The ARN of a document that AWS owns has no account.
+            arn = f"arn:{call.partition}:ssm:{call.region}::document/{document}"
+            raise denial.refusal(call, where=arn)
         if not self._connected(call, target):
             raise AwsError("TargetNotConnected", f"{target} is not connected.")
         version = self._faults["agent_version"]

@@ -24,6 +24,7 @@ from sm_proxy_lab.aws.control_client import ControlClient
 from sm_proxy_lab.machines import role_credentials
 
 REGION = "us-east-1"
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJtaAp2cx7qttmAsiv/jlndIS4Ju0ehWfFJWfILdLQRp"
 DESCRIBE = {"TrainingJobName": "Some-Job"}
 """A request about a job that does not exist."""
 NewJob = Callable[..., str]
@@ -42,7 +43,7 @@ class FakeGateway(socketserver.ThreadingUnixStreamServer):
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(request)
-        operation = getattr(self, f"_{request['op']}")
+        operation = getattr(self, f"_{request['op'].replace('-', '_')}")
         return dict(operation(request))
 
     def _start(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -63,6 +64,12 @@ class FakeGateway(socketserver.ThreadingUnixStreamServer):
     def _list(self, _request: dict[str, Any]) -> dict[str, Any]:
         known = list(self.open.items())
         return {"sessions": [{"id": i, "target": t, "state": "Connected"} for i, t in known]}
+
+    def _push_key(self, _request: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    def _host_keys(self, _request: dict[str, Any]) -> dict[str, Any]:
+        return {"keys": [f"{HOST_KEY} root@bastion"]}
 
     def _faults(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"error": "no such fault: colour"} if "colour" in request["faults"] else {}

@@ -28,6 +28,7 @@ def test_the_process_serves_an_inherited_socket_and_stops_on_sigterm(tmp_path: P
     control, sessions = tmp_path / "control", tmp_path / "sessions"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         options = ["--fd", str(listener.fileno()), "--control", control, "--sessions", sessions]
+        options += ["--instances", tmp_path]
         command = [sys.executable, "-m", "sm_proxy_lab.gateway", *map(str, options)]
         process = subprocess.Popen(
             command, pass_fds=[listener.fileno()], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from sm_proxy_lab.gateway.control import Control
+from sm_proxy_lab.gateway.instances import Instances
 from sm_proxy_lab.gateway.service import Service
 from sm_proxy_lab.gateway.worker import Worker
 
@@ -326,7 +327,8 @@ async def lab(
     target = await asyncio.start_server(accept, "127.0.0.1", 0)
     listener = socket.create_server(("127.0.0.1", 0))
     host, port = listener.getsockname()
-    service = Service(f"{host}:{port}", folder / "sessions", latency)
+    instances = Instances(folder / "instances")
+    service = Service(f"{host}:{port}", folder / "sessions", instances, latency)
     server = await loop.create_server(service.connection, sock=listener)
     it = Lab(service, target.sockets[0].getsockname()[1], folder / "sessions")
     it.accepted = made
