@@ -20,7 +20,7 @@ from botocore.loaders import Loader
 from sm_proxy.aws.job_kinds import KINDS
 from sm_proxy.local import debug_log, paths, private_files
 
-_LAUNCHING: Final = ("CreateProcessingJob", "CreateTrainingJob", "ListTags")
+_LAUNCHING: Final = ("CreateProcessingJob", "CreateTrainingJob", "ListTags", "UpdateTrainingJob")
 """They make the model of SageMaker 8 % larger, which costs a connection nothing measurable."""
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     "sagemaker": tuple(sorted({*_LAUNCHING, *(name for row in KINDS.values() for name in row)})),
@@ -29,7 +29,10 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         *("DescribeInstances", "DescribeNetworkAcls", "DescribeRouteTables"),
         *("DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcEndpoints"),
     ),
-    "ssm": ("DescribeInstanceInformation", "ResumeSession", "StartSession", "TerminateSession"),
+    "ssm": (
+        *("DescribeInstanceInformation", "GetConnectionStatus"),
+        *("ResumeSession", "StartSession", "TerminateSession"),
+    ),
     "ecr": ("BatchGetImage", "DescribeImages", "GetDownloadUrlForLayer"),
     "iam": ("SimulatePrincipalPolicy",),
     "pricing": ("GetProducts",),

@@ -12,4 +12,5 @@ AUTO: Final = "auto"
 ROUTE_NAMES: Final[tuple[str, ...]] = (
     # If none can serve, the user sees the error of the first one that has one.
     "bastion",
+    "remote-debug",
 )

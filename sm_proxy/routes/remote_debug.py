@@ -1,0 +1,133 @@
+"""The route through the agent that RemoteDebug runs in a training container.
+
+It needs no VPC, no bastion and no address: the agent forwards to a port of its own container. Its
+target is in the SageMaker guide, "Access a training container through AWS Systems Manager for
+remote debugging".
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.jobs.container import Container
+from sm_proxy.local import output, threads
+from sm_proxy.routes.session_api import SessionRequest
+from sm_proxy.routes.ssm_session import Words, open_session
+from sm_proxy.routes.verdict import Verdict
+from sm_proxy.settings import Settings
+from sm_proxy.ssm.dial_failure import dial_failure
+from sm_proxy.ssm.session import Kind, Session
+
+MENDABLE: Final[frozenset[Code]] = frozenset({"access-denied", "remote-debug-off"})
+AGENT_S: Final = 60.0
+"""How long the agent of a container that has just started may take to connect, in seconds."""
+ROLE_HINT: Final = (
+    "The job's role needs ssmmessages:CreateControlChannel, CreateDataChannel, OpenControlChannel "
+    "and OpenDataChannel; a job in a VPC also needs a way to Session Manager."
+)
+_DOCUMENT: Final = "AWS-StartPortForwardingSession"
+_POLL_S: Final = (2.0, 4.0)
+_KIND: Final = "training"
+
+
+def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
+    """Whether RemoteDebug is on; makes no call."""
+    del settings, aws
+    if container.kind != _KIND:
+        return Verdict(usable=False, reason="only training jobs have RemoteDebug")
+    if not container.remote_debug:
+        return Verdict(
+            usable=False,
+            reason=f"RemoteDebug of {container.job} is off",
+            error=switched_off(container.job, container.host),
+        )
+    return Verdict(usable=True, reason=f"RemoteDebug of {container.job} is on")
+
+
+def connect(container: Container, settings: Settings, aws: Aws) -> Session:
+    """Open a stream to a port of the container through the agent in it.
+
+    The agent of a job that was just described may still be connecting: it is waited for. Where the
+    job comes from the cache, it may have ended: the caller has to look.
+
+    Raises:
+        SmProxyError: `remote-debug-off`, the agent is not connected; access denied; or the data
+            channel cannot be opened.
+    """
+    parameters = {"portNumber": [str(container.port)], "localPortNumber": ["0"]}
+    request = SessionRequest(
+        container.training_target, _DOCUMENT, parameters, f"sm-proxy {container.job}"
+    )
+    words = _words(container)
+
+    def open_now() -> Session:
+        return open_session(aws, request, words)
+
+    try:
+        return open_now()
+    except SmProxyError as error:
+        if error.code != "remote-debug-off" or container.cached or not settings.wait:
+            raise
+    return _open_once_connected(open_now, container, min(settings.wait, AGENT_S))
+
+
+def switched_off(job: str, host: str) -> SmProxyError:
+    """The error for a job whose RemoteDebug is off."""
+    return SmProxyError(
+        "remote-debug-off",
+        f"RemoteDebug of training job {job} is off",
+        f"Switch it on: sm-proxy enable-remote-debug {host}",
+    )
+
+
+def _open_once_connected(
+    open_now: Callable[[], Session], container: Container, within_s: float
+) -> Session:
+    """Try again until the agent is connected."""
+    deadline = time.monotonic() + within_s
+    output.status(
+        f"waiting up to {within_s:.0f} s for the agent in the container of {container.host} to "
+        "connect to Session Manager"
+    )
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        threads.run(time.sleep, min(left, random.uniform(*_POLL_S)))  # noqa: S311 - jitter
+        try:
+            return open_now()
+        except SmProxyError as error:
+            if error.code != "remote-debug-off" or left <= 0:
+                raise
+
+
+def _words(container: Container) -> Words:
+    again = f"Find out why with: sm-proxy doctor {container.host}"
+    if container.source == "session":
+        again = f"If it has ended, start it again: sm-proxy bootstrap {container.host}"
+    failures: dict[Kind, tuple[Code, str]] = {
+        "refused": ("connect-refused", f"Does the SSH server in the container run? {again}"),
+        "unreachable": (
+            "session-lost",
+            "The agent in the container is away. If the job still runs, connect again.",
+        ),
+        "large": ("session-lost", "Connect again: this container will get small messages."),
+    }
+
+    def explain(error: ServiceError) -> SmProxyError:
+        if error.error == "TargetNotConnected":
+            return SmProxyError(
+                "remote-debug-off",
+                f"the agent in the container of {container.job}/{container.node} is not connected "
+                f"to Session Manager: {error.message}",
+                ROLE_HINT,
+            )
+        if (kind := dial_failure(error.message)) is not None:
+            return Words(failures=failures).failure(kind, error.message)
+        return error.as_failure()
+
+    return Words(explain, failures)
