@@ -43,6 +43,7 @@ _ARGUMENTS: Final = {
     "--security-groups sg-...": 'security_groups=["sg-..."]',
     "--subnets": "subnets=[...]",
     "--security-groups": "security_groups=[...]",
+    "--remote-debug": "remote_debug=True",
     "--without-isolation": "your object's own enable_network_isolation=False",
     "--yes": "sure=True",
 }
@@ -82,6 +83,7 @@ def enable_ssh(
     subnets: Sequence[str] | None = None,
     security_groups: Sequence[str] | None = None,
     entrypoint: str | Sequence[str] | None = None,
+    remote_debug: bool = False,
     sure: bool = False,
 ) -> _Object:
     """Switch ssh on in every job that this object starts from now on.
@@ -100,6 +102,8 @@ def enable_ssh(
         subnets: of the job, if neither the object nor the bastion tells them.
         security_groups: of the job; give both or none.
         entrypoint: the command that the image runs, if it cannot be read from the registry.
+        remote_debug: switch RemoteDebug on: ssh then needs no VPC and no bastion. For training
+            jobs only.
         sure: start the job even if ssh will probably not reach it.
 
     Returns:
@@ -117,9 +121,9 @@ def enable_ssh(
             keep_s=_seconds("keep", keep),
             subnets=_names("subnets", subnets),
             security_groups=_names("security_groups", security_groups),
+            remote_debug=_flag("remote_debug", remote_debug),
         )
-        if not isinstance(sure, bool):
-            raise _usage("sure must be True or False", "Leave it out, or write sure=True.")
+        _flag("sure", sure)
         sdk.attach(obj, _Switch(ssh, settings, _words(entrypoint), sure=sure))
     return obj
 
@@ -253,6 +257,12 @@ def _seconds(name: str, text: str) -> int | None:
         return durations.parse(str(text))  # a number is seconds, as in a job's Environment
     except ValueError as error:
         raise _usage(f"{name} must be {error}", f'Write it as in {name}="30m".') from None
+
+
+def _flag(name: str, given: object) -> bool:
+    if not isinstance(given, bool):
+        raise _usage(f"{name} must be True or False", f"Leave it out, or write {name}=True.")
+    return given
 
 
 def _names(name: str, given: Sequence[str] | None) -> tuple[str, ...]:

@@ -58,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser, wait: str = "0") -> None:
         action="store_true",
         help="switch network isolation off: no ssh can reach an isolated job",
     )
+    job.add_argument(
+        "--remote-debug",
+        action="store_true",
+        help="switch RemoteDebug on: ssh then needs no VPC and no bastion (training jobs)",
+    )
     for name, metavar in (("subnets", "SUBNET[,...]"), ("security-groups", "GROUP[,...]")):
         text = f"the {name.replace('-', ' ')} it runs in (default: its own, else the bastion's)"
         job.add_argument(f"--{name}", type=_ids, action="extend", metavar=metavar, help=text)
@@ -113,6 +118,7 @@ def ssh_of(args: argparse.Namespace, settings: Settings, on_status: Callable[[st
         subnets=tuple(args.subnets or ()),
         security_groups=tuple(args.security_groups or ()),
         without_isolation=args.without_isolation,
+        remote_debug=args.remote_debug,
     )
 
 

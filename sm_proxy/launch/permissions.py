@@ -19,6 +19,14 @@ IN_A_VPC: Final = (
     "ec2:DescribeVpcs",
 )
 """What the role of a job with a VpcConfig needs (SageMaker Developer Guide, "SageMaker roles")."""
+FOR_REMOTE_DEBUG: Final = (
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+)
+"""What the role of a job with RemoteDebug needs (SageMaker Developer Guide, "Access a training
+container through AWS Systems Manager for remote debugging")."""
 _PAGES: Final = 5
 
 

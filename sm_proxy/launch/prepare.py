@@ -12,7 +12,16 @@ from typing import Any, Final
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import times
-from sm_proxy.launch import access, bucket, permissions, shapes, sizes, vpc, wheels
+from sm_proxy.launch import (
+    access,
+    bucket,
+    permissions,
+    remote_debug,
+    shapes,
+    sizes,
+    vpc,
+    wheels,
+)
 from sm_proxy.launch import channel as channels
 from sm_proxy.launch import image as images
 from sm_proxy.launch import request as requests
@@ -47,6 +56,15 @@ _HINTS: Final[dict[str, str]] = {
 """What to do about an error of a Create operation."""
 _OTHERWISE: Final = "No job was created: correct the request, or the job's role or network."
 _STOP: Final = re.compile(r"(?<!\.)\.$")
+_INTERFACES: Final = (
+    "the job would be new to a VPC",
+    "attach network interfaces, as a job in a VPC",
+)
+_AGENT: Final = (
+    "the job would get RemoteDebug",
+    "connect to Session Manager, as the agent of RemoteDebug",
+)
+"""Why a job needs permissions, and what for: see `_check_role`."""
 _ANYWAY: Final = "or go on with --yes."
 
 
@@ -140,6 +158,8 @@ def prepare(
         entrypoint = image.entrypoint
     cmd = image.command if image else ()
     made = requests.add_ssh(operation, request, ssh, _UNTRIED, entrypoint, cmd=cmd)
+    if ssh.remote_debug:
+        _check_role(aws, request, permissions.FOR_REMOTE_DEBUG, _AGENT, found=found)
     _check_network(aws, operation, request, made, settings.bastion, found=found)
     if made.channel is not None:
         channel = _channel(aws, operation, request, settings, image, found=found, say=on_status)
@@ -284,9 +304,10 @@ def _with_network(
     ssh: Ssh,
     settings: Settings,
 ) -> Ssh:
-    """A job without a VPC goes where the bastion is, unless the user names a network."""
-    has_vpc = value_at(request, shapes.of(operation).VPC)
-    if has_vpc or ssh.subnets or ssh.security_groups:
+    """A job without VPC and RemoteDebug goes where the bastion is, unless a network is named."""
+    shape = shapes.of(operation)
+    reachable = ssh.remote_debug or remote_debug.is_on(request, shape)
+    if reachable or value_at(request, shape.VPC) or ssh.subnets or ssh.security_groups:
         return ssh
     place = vpc.of_bastion(aws, settings.bastion, _ports(request.get("Environment"), ssh.port))
     return replace(ssh, subnets=place.subnets, security_groups=place.security_groups)
@@ -328,38 +349,61 @@ def _check_network(
     *,
     found: _Findings,
 ) -> None:
-    path = shapes.of(operation).VPC
+    shape = shapes.of(operation)
+    path = shape.VPC
     network = value_at(made.request, path)
+    if not network:  # RemoteDebug reaches it
+        return
     place = Place(tuple(network["Subnets"]), tuple(network["SecurityGroupIds"]))
     with found.checking("whether the bastion reaches the job"):
-        for doubt in vpc.doubts(aws, place, bastion, _ports(made.request.get("Environment"))):
+        doubts = vpc.doubts(aws, place, bastion, _ports(made.request.get("Environment")))
+        if doubts and remote_debug.is_on(made.request, shape):
+            doubts = _agent_doubts(aws, place)
+        for doubt in doubts:
             found.doubt(doubt)
     if value_at(request, path):
         return
     with found.checking("whether the job reaches S3"):
-        if not vpc.has_way_to_s3(aws, place.subnets):
+        if not vpc.has_way_to(aws, place.subnets, "s3"):
             what = f"the subnets {', '.join(place.subnets)} have no route to S3"
             hint = "Add a NAT gateway or an S3 gateway endpoint, or name other --subnets."
             found.doubt(SmProxyError("no-vpc", f"{what}, where data and our files are", hint))
-    _check_role(aws, str(request.get("RoleArn", "")), found)
+    _check_role(aws, request, permissions.IN_A_VPC, _INTERFACES, found=found)
 
 
-def _check_role(aws: Caller, role: str, found: _Findings) -> None:
-    """The role of a job that is new to a VPC may lack what the service does there with it.
+def _agent_doubts(aws: Caller, place: Place) -> list[SmProxyError]:
+    """Why the agent of RemoteDebug would not reach Session Manager from a VPC without a bastion."""
+    if vpc.has_way_to(aws, place.subnets, "ssmmessages"):
+        return []
+    what = f"the subnets {', '.join(place.subnets)} have no route to Session Manager"
+    hint = "Add a NAT gateway or a VPC endpoint for ssmmessages, or name other --subnets."
+    return [SmProxyError("no-vpc", f"{what}, which the agent of RemoteDebug connects to", hint)]
+
+
+def _check_role(
+    aws: Caller,
+    request: Mapping[str, Any],
+    actions: Sequence[str],
+    purpose: tuple[str, str],
+    *,
+    found: _Findings,
+) -> None:
+    """The job's role may lack what the job now needs.
 
     Raises:
         SmProxyError: `access-denied`.
     """
-    missing = permissions.denied(aws, role, permissions.IN_A_VPC)
+    situation, need = purpose
+    role = str(request.get("RoleArn", ""))
+    missing = permissions.denied(aws, role, actions)
     if missing is None:
         found.notes.append(
-            "Not checked: whether the job's role may attach network interfaces, as a job in a VPC"
-            f" must: {permissions.IN_A_VPC[0]} and others (iam:SimulatePrincipalPolicy does not"
-            " answer)"
+            f"Not checked: whether the job's role may {need} must: {actions[0]} and others"
+            " (iam:SimulatePrincipalPolicy does not answer)"
         )
     elif missing:
         raise SmProxyError(
             "access-denied",
-            f"the job would be new to a VPC, and its role {role} may not {', '.join(missing)}",
+            f"{situation}, and its role {role} may not {', '.join(missing)}",
             "Allow these actions in the role's policy.",
         )

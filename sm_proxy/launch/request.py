@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.launch import form, limits, run_time, shapes
+from sm_proxy.launch import form, limits, remote_debug, run_time, shapes
 from sm_proxy.launch import program as programs
 from sm_proxy.launch.changes import Change, Draft, value_at
 from sm_proxy.launch.channel import Channel
@@ -41,6 +41,7 @@ class Ssh:
         subnets: they replace those of the request.
         security_groups: they replace those of the request.
         without_isolation: switch network isolation off, which no ssh can pass.
+        remote_debug: switch RemoteDebug on; the job then needs no network of the bastion's.
     """
 
     keys: tuple[str, ...]
@@ -52,6 +53,7 @@ class Ssh:
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     without_isolation: bool = False
+    remote_debug: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def refuse(
     form.refuse_malformed(operation, shape, request)
     shape.refuse(request)
     draft = Draft(request)
-    _end_isolation(draft, shape, ssh)
+    _open_ways(draft, shape, ssh)
     if entrypoint is None and needs_image(operation, request):
         _refuse_private_registry(shape, request)
     _check_network(ssh)
@@ -141,7 +143,7 @@ def add_ssh(
     refuse(operation, request, ssh, entrypoint)
     shape = shapes.of(operation)
     draft = Draft(request)
-    _end_isolation(draft, shape, ssh)
+    _open_ways(draft, shape, ssh)
     _set_network(draft, shape, ssh)
     windows_before = run_time.windows_s(draft.request)
     _set_environment(draft, shape, ssh)
@@ -149,6 +151,12 @@ def add_ssh(
     program = programs.find(shape, request, entrypoint, cmd)
     needed = programs.put_ours_first(draft, shape, program, channel, always=ssh.shell)
     return Made(draft.request, draft.changes, needed)
+
+
+def _open_ways(draft: Draft, shape: Shape, ssh: Ssh) -> None:
+    _end_isolation(draft, shape, ssh)
+    if ssh.remote_debug:
+        remote_debug.switch_on(draft, shape)
 
 
 def _end_isolation(draft: Draft, shape: Shape, ssh: Ssh) -> None:
@@ -188,12 +196,15 @@ def _set_network(draft: Draft, shape: Shape, ssh: Ssh) -> None:
         "SecurityGroupIds": list(ssh.security_groups or config.get("SecurityGroupIds") or ()),
         "Subnets": list(ssh.subnets or config.get("Subnets") or ()),
     }
+    if remote_debug.is_on(draft.request, shape) and not any(wanted.values()):
+        return
     missing = [name for name, value in wanted.items() if not value]
     if missing:
         raise SmProxyError(
             "no-vpc",
             f"the job has no {' and no '.join(missing)}, so it would run where ssh cannot reach it",
-            "Use --subnets and --security-groups with a network that the bastion reaches.",
+            "Use --subnets and --security-groups with a network that the bastion reaches"
+            f"{', or --remote-debug' if shape.REMOTE_DEBUG else ''}.",
         )
     if not config:
         draft.set(shape.VPC, wanted, "the job runs in a VPC, where the bastion can reach it")

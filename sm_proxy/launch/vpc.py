@@ -15,7 +15,9 @@ from sm_proxy.launch.caller import Caller
 from sm_proxy.routes import bastion_lookup
 
 _NETWORK: Final = "--subnets subnet-... --security-groups sg-..."
-_NAME_THEM: Final = f"Name a network that has a bastion: {_NETWORK}"
+_NAME_THEM: Final = (
+    f"Reach a training job with --remote-debug, or name a network that has a bastion: {_NETWORK}"
+)
 _EVERYWHERE: Final = frozenset({"0.0.0.0/0", "::/0"})
 
 
@@ -67,7 +69,7 @@ def of_bastion(aws: Caller, bastion: str | None, ports: Sequence[int]) -> Place:
 def _subnets(aws: Caller, vpc_id: str, hosts: list[dict[str, Any]]) -> tuple[str, ...]:
     near = sorted({str(item["SubnetId"]) for item in hosts})[: limits.SUBNETS]
     try:
-        if has_way_to_s3(aws, near):
+        if has_way_to(aws, near, "s3"):
             return tuple(near)
     except SmProxyError as error:
         if error.code != "access-denied":
@@ -75,7 +77,7 @@ def _subnets(aws: Caller, vpc_id: str, hosts: list[dict[str, Any]]) -> tuple[str
         return tuple(near)
     filters = [{"Name": "vpc-id", "Values": [vpc_id]}]
     answer = aws.call("ec2", "DescribeSubnets", Filters=filters).get("Subnets", [])
-    found = _reaching_s3(aws, vpc_id, sorted(str(item["SubnetId"]) for item in answer))
+    found = _reaching(aws, vpc_id, sorted(str(item["SubnetId"]) for item in answer), "s3")
     return tuple(found[: limits.SUBNETS] or near)
 
 
@@ -204,32 +206,38 @@ def _closed_ways(
     ]
 
 
-def has_way_to_s3(aws: Caller, subnet_ids: Sequence[str]) -> bool:
-    """Whether S3 can be reached from each of the subnets.
+def has_way_to(aws: Caller, subnet_ids: Sequence[str], service: str) -> bool:
+    """Whether a service of AWS can be reached from each of the subnets.
 
     The containers of a job in a VPC have no public address: an internet gateway does not serve
     them.
+
+    Args:
+        aws: for the calls.
+        subnet_ids: of one VPC.
+        service: as the names of its VPC endpoints end, such as `s3`.
 
     Raises:
         SmProxyError: AWS refuses or fails a call.
         ServiceError: likewise.
     """
     vpc_id = describe_subnets(aws, subnet_ids).vpc_id
-    return set(_reaching_s3(aws, vpc_id, subnet_ids)) == set(subnet_ids)
+    return set(_reaching(aws, vpc_id, subnet_ids, service)) == set(subnet_ids)
 
 
-def _reaching_s3(aws: Caller, vpc_id: str, subnet_ids: Sequence[str]) -> list[str]:
-    """Those of the subnets of a VPC from which S3 can be reached."""
+def _reaching(aws: Caller, vpc_id: str, subnet_ids: Sequence[str], service: str) -> list[str]:
+    """Those of the subnets of a VPC from which a service can be reached."""
     vpc = [{"Name": "vpc-id", "Values": [vpc_id]}]
     tables = aws.call("ec2", "DescribeRouteTables", Filters=vpc).get("RouteTables", [])
     of_subnet = {subnet: _tables(tables, subnet) for subnet in subnet_ids}
     if all(any(map(_leads_out, found)) for found in of_subnet.values()):
         return list(subnet_ids)
     answer = aws.call("ec2", "DescribeVpcEndpoints", Filters=vpc).get("VpcEndpoints", [])
-    of_s3 = [item for item in answer if str(item.get("ServiceName", "")).endswith(".s3")]
-    if any(item.get("VpcEndpointType") == "Interface" for item in of_s3):
+    end = f".{service}"
+    of_service = [item for item in answer if str(item.get("ServiceName", "")).endswith(end)]
+    if any(item.get("VpcEndpointType") == "Interface" for item in of_service):
         return list(subnet_ids)
-    served = {name for item in of_s3 for name in item.get("RouteTableIds", [])}
+    served = {name for item in of_service for name in item.get("RouteTableIds", [])}
     return [
         subnet
         for subnet, found in of_subnet.items()

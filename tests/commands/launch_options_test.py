@@ -34,10 +34,11 @@ def test_options_that_are_not_given_leave_the_choice_to_the_request(own: Setting
 
 
 def test_each_option_is_passed_on(own: Settings) -> None:
-    words = ["--keep", "1h", "--wait", "90s", "--shell", "--without-isolation"]
+    words = ["--keep", "1h", "--wait", "90s", "--shell", "--without-isolation", "--remote-debug"]
     network = ["--subnets", "subnet-1,subnet-2", "--subnets", "subnet-3", "--security-groups=sg-1"]
     ssh = launch_options.ssh_of(parsed(*words, *network), own, print)
     assert (ssh.keep_s, ssh.wait_s, ssh.shell, ssh.without_isolation) == (3600, 90, True, True)
+    assert ssh.remote_debug
     assert ssh.subnets == ("subnet-1", "subnet-2", "subnet-3")
     assert ssh.security_groups == ("sg-1",)
 

@@ -225,6 +225,44 @@ def test_a_role_in_its_own_vpc_is_not_asked_about_network_interfaces() -> None:
     assert "DescribeRouteTables" not in aws.operations()
 
 
+REMOTE_DEBUG = Ssh(keys=SSH.keys, remote_debug=True)
+
+
+def test_a_job_with_remote_debug_needs_no_bastion_and_no_vpc() -> None:
+    aws = Cloud(DescribeInstances=NO_BASTION)
+    found = prepared(aws, VpcConfig=None, ssh=REMOTE_DEBUG)
+    assert "VpcConfig" not in found.made.request
+    assert found.made.request["RemoteDebugConfig"] == {"EnableRemoteDebug": True}
+    assert not any(name.startswith("Describe") for name in aws.operations())
+    asked = [given["ActionNames"] for name, given in aws.calls if name == "SimulatePrincipalPolicy"]
+    assert "ssmmessages:OpenDataChannel" in asked[0]
+
+
+def test_the_role_of_a_job_with_remote_debug_must_let_its_agent_connect() -> None:
+    aws = Cloud(SimulatePrincipalPolicy=simulates("ssmmessages:OpenDataChannel"))
+    with pytest.raises(SmProxyError, match="may not ssmmessages:OpenDataChannel") as caught:
+        prepared(aws, VpcConfig=None, ssh=REMOTE_DEBUG)
+    assert caught.value.code == "access-denied"
+    unknown = Cloud(SimulatePrincipalPolicy=DENIED)
+    notes = prepared(unknown, VpcConfig=None, ssh=REMOTE_DEBUG).notes
+    assert "ssmmessages:CreateControlChannel" in notes[0]
+
+
+def test_with_remote_debug_a_vpc_without_bastion_needs_a_way_to_session_manager() -> None:
+    answers: dict[str, Any] = {"DescribeInstances": NO_BASTION}
+    prepared(Cloud(**answers), ssh=REMOTE_DEBUG)
+    closed_in = Cloud(**answers, DescribeRouteTables=NO_ROUTES)
+    with pytest.raises(SmProxyError, match="no route to Session Manager") as caught:
+        prepared(closed_in, ssh=REMOTE_DEBUG)
+    assert caught.value.hint.endswith("or go on with --yes.")
+    endpoint = {
+        "ServiceName": "com.amazonaws.eu-west-1.ssmmessages",
+        "VpcEndpointType": "Interface",
+    }
+    by_endpoint = {"DescribeVpcEndpoints": {"VpcEndpoints": [endpoint]}}
+    prepared(Cloud(**answers, **by_endpoint, DescribeRouteTables=NO_ROUTES), ssh=REMOTE_DEBUG)
+
+
 def test_the_settings_name_the_bucket_and_the_bastion() -> None:
     aws = Cloud()
     settings = Settings(launch_s3="s3://mine/here/", bastion="i-1")

@@ -43,6 +43,7 @@ _WANTED = st.builds(
     subnets=st.just(("subnet-1",)),
     security_groups=st.just(("sg-1", "sg-2")),
     without_isolation=st.just(value=True),
+    remote_debug=st.just(value=False),
 )
 _FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -242,6 +242,38 @@ def test_a_network_that_the_user_names_replaces_that_of_the_request() -> None:
     }
 
 
+def test_a_job_with_remote_debug_needs_no_network() -> None:
+    made = make(training(VpcConfig={}), replace(SSH, remote_debug=True))
+    assert made.request["RemoteDebugConfig"] == {"EnableRemoteDebug": True}
+    assert made.request["VpcConfig"] == {}
+    change = made.changes[0]
+    assert (change.path, change.before, change.after) == (
+        "RemoteDebugConfig.EnableRemoteDebug",
+        None,
+        True,
+    )
+    again = make(made.request, replace(SSH, remote_debug=True))
+    assert again.changes == ()
+
+
+def test_remote_debug_that_the_request_has_counts() -> None:
+    request = training(VpcConfig={}, RemoteDebugConfig={"EnableRemoteDebug": True})
+    assert make(request, SSH).request["VpcConfig"] == {}
+
+
+def test_a_network_that_the_user_names_is_set_beside_remote_debug() -> None:
+    ssh = replace(SSH, remote_debug=True, subnets=("subnet-2",), security_groups=("sg-2",))
+    made = make(training(VpcConfig={}), ssh)
+    assert made.request["VpcConfig"] == {"Subnets": ["subnet-2"], "SecurityGroupIds": ["sg-2"]}
+
+
+def test_a_processing_job_has_no_remote_debug() -> None:
+    with pytest.raises(SmProxyError) as caught:
+        requests.refuse("CreateProcessingJob", processing(), replace(SSH, remote_debug=True))
+    assert caught.value.code == "unsupported"
+    assert "only training jobs" in caught.value.message
+
+
 def test_isolation_is_switched_off_only_on_request() -> None:
     isolated = training(EnableNetworkIsolation=True)
     made = make(isolated, replace(SSH, without_isolation=True))

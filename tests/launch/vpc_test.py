@@ -240,7 +240,7 @@ def test_a_way_to_s3(
         DescribeRouteTables={"RouteTables": tables},
         DescribeVpcEndpoints={"VpcEndpoints": endpoints},
     )
-    assert vpc.has_way_to_s3(aws, ("subnet-job",)) is reaches
+    assert vpc.has_way_to(aws, ("subnet-job",), "s3") is reaches
 
 
 def test_the_bastions_subnet_is_taken_if_we_may_not_look_for_a_way_to_s3() -> None:

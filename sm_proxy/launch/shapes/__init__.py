@@ -39,6 +39,10 @@ class Shape(Protocol):
         """Whether the job is in network isolation."""
 
     @property
+    def REMOTE_DEBUG(self) -> Path | None:
+        """Whether RemoteDebug is on; None for kinds that have none."""
+
+    @property
     def CONTAINER(self) -> Path:
         """The object with ContainerEntrypoint and ContainerArguments."""
 

@@ -13,6 +13,7 @@ NAME: Final = "ProcessingJobName"
 KIND: Final = "processing"
 VPC: Final[Path] = ("NetworkConfig", "VpcConfig")
 ISOLATION: Final[Path] = ("NetworkConfig", "EnableNetworkIsolation")
+REMOTE_DEBUG: Final[Path | None] = None
 CONTAINER: Final[Path] = ("AppSpecification",)
 IMAGE: Final[Path] = ("AppSpecification", "ImageUri")
 INPUTS: Final[Path] = ("ProcessingInputs",)

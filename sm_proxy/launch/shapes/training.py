@@ -13,6 +13,7 @@ NAME: Final = "TrainingJobName"
 KIND: Final = "training"
 VPC: Final[Path] = ("VpcConfig",)
 ISOLATION: Final[Path] = ("EnableNetworkIsolation",)
+REMOTE_DEBUG: Final[Path | None] = ("RemoteDebugConfig", "EnableRemoteDebug")
 CONTAINER: Final[Path] = ("AlgorithmSpecification",)
 IMAGE: Final[Path] = ("AlgorithmSpecification", "TrainingImage")
 INPUTS: Final[Path] = ("InputDataConfig",)
