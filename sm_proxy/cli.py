@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from sm_proxy import __version__, error_handler
 from sm_proxy.errors import EXIT_USAGE, SmProxyError, printable
-from sm_proxy.local import output
+from sm_proxy.local import fd_passing, output
 from sm_proxy.settings import load_for_command
 from sm_proxy.settings.schema import FLAGS, option
 
@@ -103,6 +103,8 @@ def _open_standard_descriptors() -> None:
 
 
 def _run(name: str, words: list[str], *, as_json: bool) -> int:
+    if name == "connect":
+        fd_passing.fork_if_passing()
     args = _parser(name).parse_args(words)
     command = _module(name)
     settings = getattr(command, "load_settings", load_for_command)(args)

@@ -34,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             default=None,
             help="let later connections share the first one (default: off)",
         )
+        action.add_argument(
+            "--fdpass",
+            action=argparse.BooleanOptionalAction,
+            default=None,
+            help="let no timeout of ssh end the wait for a starting job (default: on, but not on "
+            "Windows)",
+        )
 
 
 _ACTIONS = {

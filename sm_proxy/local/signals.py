@@ -28,7 +28,8 @@ _AGAIN_S = 0.01
 _RACE = "ignored due to race condition"
 """CPython's words for a signal that arrived just before we ignored it (signalmodule.c)."""
 _NAMES = ("SIGHUP", "SIGTERM", "SIGINT")
-_ALL = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+ENDING = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+"""The signals that tell a ProxyCommand to end."""
 _ignored: set[int] = set()
 """Signals that we have ignored ourselves, not those that were ignored when we started."""
 _hooks: list[Callable[[Any], object]] = []
@@ -57,7 +58,7 @@ def raise_on_hangup() -> None:
 
 def ignore() -> None:
     """Ignore SIGHUP, SIGTERM and SIGINT from now on, for a clean-up with a deadline."""
-    for number in _ALL:
+    for number in ENDING:
         if signal.signal(number, signal.SIG_IGN) != signal.SIG_IGN:
             _ignored.add(number)
 
@@ -142,7 +143,6 @@ class Watch:
     def __init__(self, wait: Callable[[float], bool]) -> None:
         self._wait = wait
         self._over = threading.Event()
-        self._main = threading.main_thread()
 
     def __enter__(self) -> None:
         """Start watching."""
@@ -155,20 +155,22 @@ class Watch:
     def _run(self) -> None:
         while not self._over.is_set():
             if self._wait(_WATCH_TICK_S) and not self._over.is_set():
-                self._interrupt()
+                interrupt_main_thread()
                 return
 
-    def _interrupt(self) -> None:
-        if sys.platform == "win32":
-            import _thread  # noqa: PLC0415
 
-            _thread.interrupt_main()
-        elif self._main.ident is not None:
-            signal.pthread_kill(self._main.ident, signal.SIGTERM)
+def interrupt_main_thread() -> None:
+    """Make the main thread act as if ssh had told this process to end; call it in any thread."""
+    if sys.platform == "win32":
+        import _thread  # noqa: PLC0415
+
+        _thread.interrupt_main()
+    elif (main := threading.main_thread().ident) is not None:
+        signal.pthread_kill(main, signal.SIGTERM)
 
 
 def _handle(handler: Callable[[int, FrameType | None], None], again: Collection[int] = ()) -> None:
-    for number in _ALL:
+    for number in ENDING:
         # Always handle SIGTERM: `Watch` uses it to reach the main thread.
         if number in {signal.SIGTERM, *again} or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)

@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import Final, Protocol
 
-from sm_proxy.local import poll
+from sm_proxy.local import fd_passing, poll
 
 CHUNK: Final = 1 << 16
 POLLABLE: Final = os.name == "posix"
@@ -60,6 +60,8 @@ def take_over() -> Stdio:
     os.close(null)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    if passing := fd_passing.taken_over(own_stdin, own_stdout):
+        return passing
     return DirectStdio(own_stdin, own_stdout) if POLLABLE else ThreadedStdio(own_stdin, own_stdout)
 
 

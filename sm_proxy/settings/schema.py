@@ -68,6 +68,8 @@ class Settings:
         allow_loopback: accept a loopback address for a container (the lab without namespaces).
         trust_first_use: if the log names no host key, trust the first one that is seen.
         control_master: let later connections share the first one, in the ssh config block.
+        fdpass: let ssh wait without a timeout until the tunnel is up (`ProxyUseFdpass`), in the
+            ssh config block; Linux and macOS only.
         hosts: settings of single hosts, by host name.
     """
 
@@ -92,6 +94,7 @@ class Settings:
     launch_s3: str | None = None
     allow_loopback: bool = False
     trust_first_use: bool = False
+    fdpass: bool = _setting(True, recorded=True)
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property

@@ -1,8 +1,8 @@
 """The options of ssh_config(5) that have one right value for a container.
 
 ssh uses the first value that it reads, so the user's `Host *` could set what our block leaves open.
-Pinned are the options that could keep ssh from a container (another port, a helper that must pass a
-descriptor, no public keys) or change what ssh checks (another source of host keys). Matters of
+Pinned are the options that could keep ssh from a container (another port, a timeout for the
+ProxyCommand, no public keys) or change what ssh checks (another source of host keys). Matters of
 taste are left alone: forwards, terminal, escape character, log level, ciphers.
 
 An option that ssh does not know makes it fail for every host. So we write only options that every
@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,10 +24,13 @@ from typing import Final
 
 from sm_proxy.settings import Settings
 
+_NO_FDPASS: Final = "ProxyUseFdpass no"
+_PASSING: Final = frozenset({"linux", "darwin"})
+"""Where ssh can take a descriptor. Windows's OpenSSH knows the option, but fails with `yes`."""
 _PINNED: Final = (
     "Port 22",  # means the marker's port; `ssh -p` wins over any file
     "CanonicalizeHostname no",  # `always` renames proxied hosts too
-    "ProxyUseFdpass no",
+    _NO_FDPASS,
     "RemoteCommand none",
     "SessionType default",
     "StdinNull no",
@@ -55,7 +59,9 @@ def lines(settings: Settings) -> list[str]:
     """The lines `Keyword value` that every ssh on this machine accepts."""
     wanted = _PINNED if settings.identity_file else (*_PINNED, *_FOR_OUR_KEY)
     taken = _accepted_by_all(tuple(_clients()), (*_PINNED, *_FOR_OUR_KEY))
-    return [line for line in wanted if line in taken]
+    passes = settings.fdpass and sys.platform in _PASSING
+    chosen = {_NO_FDPASS: "ProxyUseFdpass yes"} if passes else {}
+    return [chosen.get(line, line) for line in wanted if line in taken]
 
 
 def _clients() -> Iterator[str]:

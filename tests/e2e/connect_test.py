@@ -131,7 +131,7 @@ def test_ssh_connects_despite_the_users_host_star_block(lab: Lab, tmp_path: Path
     """Each of these options alone would break ssh without our block."""
     config = tmp_path / "config"
     harmful = (
-        *("Port 2200", "ProxyUseFdpass yes", "RemoteCommand false", "SessionType none"),
+        *("Port 2200", "ProxyUseFdpass no", "RemoteCommand false", "SessionType none"),
         *("StdinNull yes", "ForkAfterAuthentication yes", "PreferredAuthentications password"),
         *("PubkeyAuthentication no", "PubkeyAcceptedAlgorithms rsa-sha2-512"),
         *("HostKeyAlgorithms ecdsa-sha2-nistp521", "KnownHostsCommand /bin/false"),

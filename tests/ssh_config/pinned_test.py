@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ _GSSAPI = pytest.mark.skipif(
 HARMFUL = (
     "Port 2200",
     "CanonicalizeHostname always",
-    "ProxyUseFdpass yes",
+    "ProxyUseFdpass no",
     "ProxyJump gate",
     "RemoteCommand tmux",
     "SessionType none",
@@ -108,6 +109,28 @@ def test_options_for_our_own_key_are_not_set_for_the_users_key() -> None:
         line for line in ours if not line.startswith(("PubkeyAccepted", "PKCS11"))
     }
     assert any(line.startswith("PubkeyAccepted") for line in ours)
+
+
+@pytest.mark.parametrize(
+    ("platform", "fdpass", "value"),
+    [
+        *(("linux", True, "yes"), ("darwin", True, "yes"), ("linux", False, "no")),
+        *(("win32", True, "no"), ("cygwin", True, "no")),
+    ],
+)
+def test_ssh_takes_a_descriptor_where_its_platform_can(
+    platform: str, value: str, monkeypatch: pytest.MonkeyPatch, *, fdpass: bool
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    written = [line for line in pinned.lines(Settings(fdpass=fdpass)) if "Fdpass" in line]
+    assert written == [f"ProxyUseFdpass {value}"]
+
+
+def test_no_fdpass_is_recorded_until_it_is_taken_back(dot_ssh: Path) -> None:
+    for words, value in (("--no-fdpass", "no"), ("", "no"), ("--fdpass", "yes"), ("", "yes")):
+        run(dot_ssh, "write", *words.split())
+        assert f"    ProxyUseFdpass {value}\n" in own(dot_ssh)
+        run(dot_ssh, "check")
 
 
 def old_ssh(folder: Path, *unknown: str) -> Path:

@@ -1,0 +1,227 @@
+"""Give ssh a descriptor to work with (`ProxyUseFdpass`), so that a long wait breaks no timeout.
+
+With this option, ssh gives its ProxyCommand one Unix socket as stdin and stdout. It waits without a
+limit for a descriptor on that socket, then for the exit of the process that it has started; only
+then do its timeouts begin (OpenSSH, sshconnect.c: `ssh_proxy_fdpass_connect`). So that process
+forks: the child does all the work and carries the tunnel, and the process that ssh waits for exits
+once the descriptor is passed.
+
+Other clients read the same ssh config and ignore the option. So only the descriptors decide: two
+pipes or two sockets are a client that wants the bytes themselves. One that gives a single socket,
+too, sends its greeting at once, but ssh sends nothing before it has a descriptor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+import sys
+import threading
+from typing import Final
+
+from sm_proxy.local import debug_log, poll, signals
+
+_PASSED: Final = b"p"
+"""The child's word: ssh has its descriptor, the process that it waits for may exit."""
+_COPYING: Final = b"c"
+"""The child's word: this client wants the bytes on its own socket."""
+_to_parent: list[socket.socket] = []
+"""In the child: the socket to its parent, the process that ssh waits for."""
+
+
+def fork_if_passing() -> None:
+    """Fork if ssh waits for a descriptor; only the child returns.
+
+    Call it while there is one thread and little is imported. On macOS, a child that does not exec
+    may use the system's frameworks only if its parent has not used them.
+
+    Raises:
+        OSError: there can be no more processes.
+    """
+    if sys.platform == "win32" or not _is_one_socket(0, 1):
+        return
+    ours, childs = socket.socketpair()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals.ENDING)  # until they are forwarded
+    try:
+        child = os.fork()
+        if child:
+            childs.close()
+            _forward_signals(child)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    if child:
+        os._exit(_wait(child, ours))
+    ours.close()
+    _to_parent.append(childs)
+
+
+def taken_over(stdin: int, stdout: int) -> PassingStdio | None:
+    """The end of ssh in the child of `fork_if_passing`, None in any other process.
+
+    Args:
+        stdin: a copy of descriptor 0, which will belong to the result.
+        stdout: the same of 1.
+    """
+    if not _to_parent:
+        return None
+    os.close(stdout)
+    return PassingStdio(socket.socket(fileno=stdin), _to_parent[0])
+
+
+class PassingStdio:
+    """A `Stdio` that passes ssh a descriptor just before the first byte for it.
+
+    It copies on ssh's own socket instead if a byte comes from there before that.
+
+    Args:
+        ssh: the socket that is stdin and stdout.
+        parent: to the process that ssh waits for.
+    """
+
+    def __init__(self, ssh: socket.socket, parent: socket.socket) -> None:
+        self._socket = ssh
+        self._parent = parent
+        self._undecided = True
+        self._parent_may_exit = False
+        self.stdin = self.stdout = ssh.fileno()
+        threading.Thread(target=self._watch_parent, daemon=True).start()
+
+    def read(self, size: int) -> bytes:
+        """Bytes from ssh."""
+        try:
+            data = self._socket.recv(size)
+        except OSError:
+            return b""
+        if data and self._undecided:
+            self._copy()
+        return data
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Send bytes to ssh, as many as it takes."""
+        if self._undecided and not self._client_waits():
+            return self._pass_new(data)
+        return self._send(data)
+
+    def gone(self, within: float = 0) -> bool:
+        """Whether ssh has closed its end."""
+        return bool(poll.wait([], [], [self.stdout], within).hung_up)
+
+    def finish(self) -> None:
+        """Tell ssh that no more bytes come."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def _send(self, data: bytes | memoryview) -> int:
+        try:
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+
+    def _client_waits(self) -> bool:
+        """Whether the client has sent bytes, so that it is not an ssh that waits for a descriptor.
+
+        Raises:
+            BrokenPipeError: it has gone.
+        """
+        try:
+            waiting = self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        if not waiting:
+            raise BrokenPipeError("ssh has gone")
+        self._copy()
+        return True
+
+    def _copy(self) -> None:
+        debug_log.write("copying for a client that takes no descriptor")
+        self._undecided = False
+        _tell(self._parent, _COPYING)
+
+    def _pass_new(self, first: bytes | memoryview) -> int:
+        """Pass one end of a new socket pair, with the first bytes in it, and keep the other."""
+        near, far = socket.socketpair()
+        with far:
+            taken = near.send(first, socket.MSG_DONTWAIT)
+            self._pass(far)
+        self._socket = near
+        self.stdin = self.stdout = near.fileno()
+        return taken
+
+    def _pass(self, wanted: socket.socket) -> None:
+        """Pass a descriptor, and leave ssh's terminal: ^C and a hang-up are for ssh now."""
+        _send_descriptor(self._socket, wanted)
+        self._socket.close()
+        debug_log.write("descriptor passed")
+        self._undecided = False
+        self._parent_may_exit = True
+        with contextlib.suppress(OSError):
+            os.setsid()
+        _tell(self._parent, _PASSED)
+
+    def _watch_parent(self) -> None:
+        """End this process if somebody kills the one that ssh waits for."""
+        with contextlib.suppress(OSError):
+            self._parent.recv(1)
+        if not self._parent_may_exit:
+            signals.interrupt_main_thread()
+
+
+def _is_one_socket(first: int, second: int) -> bool:
+    """Whether both descriptors are the same Unix stream socket."""
+    one, other = os.fstat(first), os.fstat(second)
+    if not stat.S_ISSOCK(one.st_mode) or not os.path.samestat(one, other):
+        return False
+    with socket.socket(fileno=os.dup(first)) as found:
+        return found.family == socket.AF_UNIX and found.type == socket.SOCK_STREAM
+
+
+def _wait(child: int, control: socket.socket) -> int:
+    """Wait in the parent until ssh needs it no longer; returns the exit status.
+
+    A child that ends without a word has failed, and has told the user why. Then ssh gets a
+    descriptor that is at its end: without one, it would blame "the proxy dialer", even at LogLevel
+    QUIET.
+    """
+    signals.detach_stderr()  # the child writes to it, and it must not stay open after the child
+    word = control.recv(1)
+    if word == _PASSED:
+        return 0
+    _, status = os.waitpid(child, 0)
+    if not word:
+        _pass_ended()
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _forward_signals(child: int) -> None:
+    """Let the child decide what a signal means; those that were ignored stay ignored."""
+
+    def forward(number: int, _: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    for number in signals.ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, forward)
+
+
+def _pass_ended() -> None:
+    """Pass ssh a socket whose other end is closed, unless the client has sent bytes."""
+    near, far = socket.socketpair()
+    near.close()
+    with far, socket.socket(fileno=os.dup(0)) as ssh, contextlib.suppress(OSError):
+        if not poll.wait([ssh.fileno()], [], [], 0).readable:
+            _send_descriptor(ssh, far)
+
+
+def _send_descriptor(ssh: socket.socket, wanted: socket.socket) -> None:
+    """As OpenSSH expects it (monitor_fdpass.c): one byte with one descriptor."""
+    socket.send_fds(ssh, [b"\0"], [wanted.fileno()])
+
+
+def _tell(parent: socket.socket, word: bytes) -> None:
+    with contextlib.suppress(OSError):  # it has been killed
+        parent.sendall(word)
