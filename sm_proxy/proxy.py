@@ -40,6 +40,10 @@ LAST_LINE_S: Final = 2.5
 _HELD_S: Final = 2.0
 """How long stderr stays open after a failure, unless ssh has gone: ssh waits for our exit."""
 _TICK_S: Final = 0.1
+_MAYBE_STALE: Final = frozenset(
+    {"bastion-offline", "no-bastion", "remote-debug-off", "route-unusable"}
+)
+"""Errors of a cached container whose job may have ended, or may have RemoteDebug by now."""
 SSH_PORT = 22
 """ssh's default port; it means the port that the container's marker names."""
 
@@ -159,7 +163,11 @@ class _Dialler:
         """
         self._refuse_wrong_user(container)
         keys = HostKeyPolicy(self._settings, container, self._resolve_afresh)
-        stream = self._dial(container, keys)
+        try:
+            stream = self._dial(container, keys)
+        except SmProxyError as error:
+            container = self._replacement(container, error)
+            stream = self._dial(container, keys)
         if container.cached:
             stream = self._watched_for_a_move(stream, container, keys)
         from sm_proxy.tunnel.host_key_check import (  # noqa: PLC0415 - while the tunnel comes up
@@ -182,6 +190,16 @@ class _Dialler:
         found = resolver.resolve(self._target, self._settings, self._aws, fresh=True)
         self._refuse_wrong_user(found)
         return self._with_port(found)
+
+    def _replacement(self, container: Container, failure: SmProxyError) -> Container:
+        """The container as it is now, if the cache may be the reason that no route serves."""
+        if not container.cached or failure.code not in _MAYBE_STALE:
+            raise failure
+        debug_log.write("no route serves the cached container, resolving again")
+        now = self._resolve_afresh()
+        if failure.code != "remote-debug-off" and now == replace(container, cached=False):
+            raise failure
+        return now
 
     def _with_port(self, container: Container) -> Container:
         return container if self._port == SSH_PORT else replace(container, port=self._port)

@@ -43,6 +43,7 @@ class World:
         self.settings = Settings(ssh_dir="")
         self.dialled: list[tuple[str | None, int]] = []
         self.pinned_before_dialling = ""
+        self.dial_fails: list[SmProxyError] = []
         self.closed = 0
         self.let_go = 0
         self.let_go_before_the_end = 0
@@ -72,6 +73,8 @@ class World:
         self.dialled.append((found.address, found.port))
         path = known_hosts.path_of(settings, found.host)
         self.pinned_before_dialling = path.read_text()
+        if self.dial_fails:
+            raise self.dial_fails.pop(0)
         return self
 
     def pump(self, stream: HostKeyCheckedStream, ends: object, ungreeted: Any) -> Any:
@@ -161,6 +164,32 @@ def test_a_port_given_to_ssh_does_not_look_like_another_container(world: World) 
     found = dialler.find()
     assert found.port == 2022
     assert dialler._resolve_afresh().same_place(found)
+
+
+@pytest.mark.parametrize("code", ["no-bastion", "remote-debug-off", "route-unusable"])
+def test_a_cached_container_that_no_route_serves_is_resolved_again(
+    world: World, code: Code
+) -> None:
+    world.found = container(cached=True)
+    world.afresh = container(port=2201, remote_debug=True)
+    world.dial_fails = [SmProxyError(code, "away")]
+    assert world.connect() == 0
+    assert world.dialled == [("10.0.1.5", 2222), ("10.0.1.5", 2201)]
+
+
+def test_a_container_that_is_as_cached_is_not_dialled_again(world: World) -> None:
+    world.found, world.afresh = container(cached=True), container()
+    world.dial_fails = [SmProxyError("no-bastion", "away")]
+    assert refused(world).code == "no-bastion"
+    assert len(world.dialled) == 1
+
+
+@pytest.mark.parametrize(("code", "cached"), [("no-bastion", False), ("access-denied", True)])
+def test_another_failure_to_dial_is_final(world: World, code: Code, *, cached: bool) -> None:
+    world.found, world.afresh = container(cached=cached), container(port=2201)
+    world.dial_fails = [SmProxyError(code, "away")]
+    assert refused(world).code == code
+    assert len(world.dialled) == 1
 
 
 def test_a_wrong_user_is_told_the_right_command(world: World) -> None:
