@@ -43,12 +43,15 @@ OURS_UNUSED = {
     "sm_proxy.identity.identities",
     "sm_proxy.jobs.failure",
     "sm_proxy.jobs.failure_causes",
+    "sm_proxy.local.network_place",
     "sm_proxy.local.prompt",
     "sm_proxy.local.secret_store",
     "sm_proxy.settings.contexts",
     "sm_proxy.ssh_config.blocks",
     "sm_proxy.tunnel.blocking_socket",
+    "sm_proxy.tunnel.fallback",
     "sm_proxy.tunnel.host_key_check",
+    "sm_proxy.tunnel.replaceable",
     "sm_proxy.tunnel.stale_address",
 }
 

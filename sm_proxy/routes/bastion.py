@@ -82,7 +82,8 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Session:
     try:
         return _through(target, container, aws)
     except SmProxyError as error:
-        bastion_lookup.forget(aws, vpc_id)
+        if error.code in _STALE:
+            bastion_lookup.forget(aws, vpc_id)
         if not cached or error.code not in _STALE:
             raise
         debug_log.write("the cached bastion no longer serves, looking for another", id=target)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
@@ -21,6 +23,8 @@ OLDEST_AGENT: Final = (3, 1, 1374, 0)
 """The first agent version that forwards to remote hosts (AWS documentation of the document)."""
 _CACHE: Final = "bastions"
 _CACHED_S: Final = 3600.0
+_FRESH_S: Final = 2.0
+"""How long an answer counts without a look at the cache: several routes ask for one connection."""
 _PAGE: Final = 50
 """DescribeInstanceInformation returns 10 per page by default and 50 at most."""
 
@@ -28,11 +32,43 @@ _PAGE: Final = 50
 def choose(aws: Aws, vpc_id: str) -> tuple[str, bool]:
     """The bastion of a VPC, and whether it came from the cache.
 
-    If several processes look at once, one of them asks AWS and the others wait for its answer.
+    If several processes look at once, one of them asks AWS and the others wait for its answer. So
+    do the routes of one connection; they also share an error.
 
     Raises:
         SmProxyError: as `find`.
     """
+    answers = _ANSWERS.setdefault(aws, {})
+    answer = answers.get(vpc_id)
+    if answer is None or answer.until < time.monotonic():
+        answer = answers[vpc_id] = _ask(aws, vpc_id)
+    if answer.error is not None:
+        raise answer.error
+    return answer.target, answer.cached
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a lookup found, until a time of `time.monotonic`."""
+
+    until: float
+    target: str = ""
+    cached: bool = False
+    error: SmProxyError | None = None
+
+
+_ANSWERS: Final[WeakKeyDictionary[Aws, dict[str, _Answer]]] = WeakKeyDictionary()
+
+
+def _ask(aws: Aws, vpc_id: str) -> _Answer:
+    try:
+        target, cached = _cached_or_found(aws, vpc_id)
+    except SmProxyError as error:
+        return _Answer(time.monotonic() + _FRESH_S, error=error)
+    return _Answer(time.monotonic() + _FRESH_S, target, cached)
+
+
+def _cached_or_found(aws: Aws, vpc_id: str) -> tuple[str, bool]:
     cache = Cache(_CACHE)
     with cache.alone(aws.scope, vpc_id):
         record = cache.load(aws.scope, vpc_id) or {}
@@ -46,6 +82,7 @@ def choose(aws: Aws, vpc_id: str) -> tuple[str, bool]:
 
 def forget(aws: Aws, vpc_id: str) -> None:
     """Remove the bastion of a VPC from the cache."""
+    _ANSWERS.pop(aws, None)
     Cache(_CACHE).forget(aws.scope, vpc_id)
 
 

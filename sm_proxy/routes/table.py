@@ -16,6 +16,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.local import debug_log, output, threads
+from sm_proxy.routes import memory
 from sm_proxy.routes.verdict import Verdict
 from sm_proxy.settings import Settings
 from sm_proxy.settings.route_names import AUTO, ROUTE_NAMES
@@ -72,58 +73,127 @@ def judge(container: Container, settings: Settings, aws: Aws) -> Choice:
 
     def verdict(name: str) -> Verdict:
         try:
-            return threads.run(route(name).verdict, container, settings, aws)
+            return _verdict(name, container, settings, aws)
         except SmProxyError as error:
             return Verdict.refused(error)
 
-    verdicts = {name: verdict(name) for name in ROUTE_NAMES}
-    allowed = _allowed(settings)
-    chosen = next((name for name in allowed if verdicts[name].usable), None)
-    return Choice(chosen, verdicts)
+    verdicts = {name: verdict(name) for name in _order(memory.recall(container, aws))}
+    allowed = verdicts if settings.route == AUTO else (settings.route,)
+    return Choice(next((name for name in allowed if verdicts[name].usable), None), verdicts)
 
 
 def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
-    """Open a stream by the first route that can serve.
+    """Open a stream by the first route that can serve, or by the one that the settings force.
 
     If a route fails for a reason that another one may avoid, the next one is tried, and the user is
-    told so in one line.
+    told so in one line. The stream, too, may change to the next route until its first byte.
 
     Raises:
         SmProxyError: `route-unusable`, the forced route cannot serve; else the first route's error.
     """
-    first: SmProxyError | None = None
-    for name in _allowed(settings):
-        module = route(name)
-        verdict = threads.run(module.verdict, container, settings, aws)
-        debug_log.write(f"route {name}", usable=verdict.usable, why=verdict.reason)
-        if not verdict.usable:
-            if settings.route != AUTO:
-                raise _unusable(name, verdict)
-            first = first or verdict.error
-            continue
-        if first is not None:
-            output.status(f"{first.message}; trying the route {name}")
-        try:
-            return module.connect(container, settings, aws)
-        except SmProxyError as error:
-            if not (error.mendable or error.code in module.MENDABLE):
-                raise
-            first = first or error
-    raise first or SmProxyError(
-        "route-unusable",
-        f"no route leads to the container of {container.host}",
-        "See: sm-proxy doctor",
-    )
+    if settings.route == AUTO:
+        return _Attempts(container, settings, aws).connect()
+    verdict = _verdict(settings.route, container, settings, aws)
+    if not verdict.usable:
+        raise unusable(settings.route, verdict)
+    return route(settings.route).connect(container, settings, aws)
 
 
-def _allowed(settings: Settings) -> tuple[str, ...]:
-    return ROUTE_NAMES if settings.route == AUTO else (settings.route,)
-
-
-def _unusable(name: str, verdict: Verdict) -> SmProxyError:
+def unusable(name: str, verdict: Verdict) -> SmProxyError:
+    """The error for a forced route that cannot serve."""
     hint = verdict.error.hint if verdict.error else ""
     return SmProxyError(
         "route-unusable",
         f"the route {name} cannot serve: {verdict.reason}",
-        hint or "Leave out --route (SM_PROXY_ROUTE) to take the best route that can serve.",
+        hint or "Leave out --route (SM_PROXY_ROUTE) for the best route that can serve.",
     )
+
+
+class _Attempts:
+    """The routes of one connection: each is tried once, until one serves."""
+
+    def __init__(self, container: Container, settings: Settings, aws: Aws) -> None:
+        self._asked = (container, settings, aws)
+        self._remembered = memory.recall(container, aws)
+        self._left = list(_order(self._remembered))
+        self._current = ""
+        self._errors: list[tuple[str, SmProxyError]] = []
+        self._tried: set[str] = set()
+
+    def connect(self) -> Stream:
+        """Open a stream that goes over to the next route if one fails before the first byte.
+
+        Raises:
+            SmProxyError: no other one may avoid the error; or none is left: the first error.
+        """
+        stream = self._connect_next()
+        if not self._left and not self._errors:
+            return stream
+        from sm_proxy.tunnel.fallback import (  # noqa: PLC0415 - while the tunnel comes up
+            FallbackStream,
+        )
+
+        return FallbackStream(stream, self._may_be_mended, self._connect_next, self._has_served)
+
+    def _connect_next(self) -> Stream:
+        while self._left:
+            name = self._current = self._left.pop(0)
+            verdict = _verdict(name, *self._asked)
+            if not verdict.usable:
+                if verdict.error is not None:
+                    self._errors.append((name, verdict.error))
+                continue
+            if self._errors:
+                output.status(f"{self._errors[-1][1].message}; connecting by {name} instead")
+            self._tried.add(name)
+            try:
+                return route(name).connect(*self._asked)
+            except SmProxyError as error:
+                if not self._may_be_mended(error):
+                    raise
+        raise self._first_error()
+
+    def _may_be_mended(self, error: Exception) -> bool:
+        """Note the failure of the current route, and tell whether another one may avoid it."""
+        container, _, aws = self._asked
+        if self._current == self._remembered:
+            memory.forget(container, aws)
+        if not isinstance(error, SmProxyError):
+            return False
+        mendable = error.mendable or error.code in route(self._current).MENDABLE
+        debug_log.write(f"route {self._current} failed", code=error.code, mendable=mendable)
+        if mendable:
+            self._errors.append((self._current, error))
+        return mendable
+
+    def _has_served(self) -> None:
+        container, _, aws = self._asked
+        before = ROUTE_NAMES[: ROUTE_NAMES.index(self._current)]
+        if self._current != self._remembered and any(name in before for name, _ in self._errors):
+            memory.remember(container, aws, self._current)
+
+    def _first_error(self) -> SmProxyError:
+        """The error of the first route, with those of the other routes that were tried."""
+        host = self._asked[0].host
+        if not self._errors:
+            what = f"no route leads to the container of {host}"
+            return SmProxyError("route-unusable", what, f"See why: sm-proxy resolve {host}")
+        first = self._errors[0][1]
+        others = [
+            f"{name}: {error.message}" for name, error in self._errors[1:] if name in self._tried
+        ]
+        if not others:
+            return first
+        return SmProxyError(first.code, "; ".join([first.message, *others]), first.hint)
+
+
+def _verdict(name: str, container: Container, settings: Settings, aws: Aws) -> Verdict:
+    found = threads.run(route(name).verdict, container, settings, aws)
+    debug_log.write(f"route {name}", usable=found.usable, why=found.reason)
+    return found
+
+
+def _order(remembered: str | None) -> tuple[str, ...]:
+    """All routes, the remembered one first."""
+    first = tuple(name for name in ROUTE_NAMES if name == remembered)
+    return first + tuple(name for name in ROUTE_NAMES if name != remembered)

@@ -105,3 +105,32 @@ def test_an_error_that_every_call_would_meet_is_raised_at_once(code: Any) -> Non
     aws = account(DescribeInstanceInformation=failing)
     assert refused(aws) is failing
     assert "StartSession" not in aws.operations()
+
+
+def test_the_routes_of_one_connection_share_an_answer() -> None:
+    aws = account()
+    assert bastion_lookup.choose(aws, "vpc-1") == ("i-1", False)
+    assert bastion_lookup.choose(aws, "vpc-1") == ("i-1", False)
+    none = account(DescribeInstances=instances())
+    for _ in range(2):
+        with pytest.raises(SmProxyError, match="no running instance"):
+            bastion_lookup.choose(none, "vpc-2")
+    assert none.operations() == ["DescribeInstances"]
+
+
+def test_a_shared_answer_is_short_lived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`wait` asks again and again until the bastion is there."""
+    monkeypatch.setattr(bastion_lookup, "_FRESH_S", -1.0)
+    aws = account(DescribeInstances=[instances(), instances(("i-1", "running"))])
+    with pytest.raises(SmProxyError):
+        bastion_lookup.choose(aws, "vpc-1")
+    assert bastion_lookup.choose(aws, "vpc-1") == ("i-1", False)
+
+
+def test_another_account_has_answers_of_its_own() -> None:
+    assert bastion_lookup.choose(account(), "vpc-1")[0] == "i-1"
+    other = account(DescribeInstances=instances(("i-2", "running")))
+    bastion_lookup.forget(other, "vpc-1")
+    other = account(DescribeInstances=instances(("i-2", "running")), DescribeInstanceInformation={})
+    with pytest.raises(SmProxyError, match="i-2 is not online"):
+        bastion_lookup.choose(other, "vpc-1")

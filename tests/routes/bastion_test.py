@@ -13,11 +13,13 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths, signals
 from sm_proxy.local.signals import Hangup
 from sm_proxy.local.threads import Background
+from sm_proxy.routes import bastion
 from sm_proxy.settings import Settings
 from sm_proxy.ssm import session as ssm
 from sm_proxy.ssm.session import Grant, SessionEndedError
 from sm_proxy.state import cache
-from tests.routes.helpers import DENIED, GRANTED, Started, account, connected, refused
+from tests.fakes import container
+from tests.routes.helpers import DENIED, GRANTED, Started, account, connected, instances, refused
 
 pytestmark = pytest.mark.usefixtures("started")
 
@@ -156,3 +158,51 @@ def test_a_target_that_refused_a_large_message_gets_small_ones(started: Started)
 def test_the_session_knows_its_target(started: Started) -> None:
     connected(account())
     assert started[0][1].target == "i-1"
+
+
+def test_the_verdict_names_the_bastion_and_asks_once() -> None:
+    aws = account()
+    found = bastion.verdict(container(), Settings(), aws)
+    assert (found.usable, found.reason) == (True, "i-1 is the bastion of vpc-1")
+    connected(aws)
+    assert aws.operations() == [
+        *("DescribeInstanceInformation", "DescribeInstances", "StartSession"),
+    ]
+    aws = account()
+    found = bastion.verdict(container(), Settings(bastion="i-9"), aws)
+    assert (found.usable, "i-9" in found.reason, aws.calls) == (True, True, [])
+
+
+def test_without_a_bastion_the_verdict_has_the_error() -> None:
+    found = bastion.verdict(container(), Settings(), account(DescribeInstances=instances()))
+    assert not found.usable
+    assert found.error is not None
+    assert (found.error.code, found.error.message) == ("no-bastion", found.reason)
+    denied = bastion.verdict(container(), Settings(), account(DescribeInstances=DENIED))
+    assert denied.error is DENIED
+
+
+def test_without_an_address_a_bastion_is_of_no_use() -> None:
+    aws = account()
+    found = bastion.verdict(container(address=None, vpc_id=None), Settings(), aws)
+    assert (found.usable, found.error, aws.calls) == (False, None, [])
+
+
+def test_an_error_that_no_route_can_mend_is_no_verdict() -> None:
+    lost = SmProxyError("no-credentials", "none")
+    with pytest.raises(SmProxyError) as caught:
+        bastion.verdict(container(), Settings(), account(DescribeInstances=lost))
+    assert caught.value is lost
+
+
+@pytest.mark.parametrize(
+    ("kind", "mendable"),
+    [("unanswered", True), ("barred", True), ("refused", False), ("unresolved", False)],
+)
+def test_a_dial_that_the_network_stops_may_work_by_another_route(
+    kind: Any, started: Started, *, mendable: bool
+) -> None:
+    connected(account())
+    failure = started[0][1].failure(kind, "why")
+    assert isinstance(failure, SmProxyError)
+    assert failure.mendable == mendable

@@ -2,41 +2,56 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from types import SimpleNamespace
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from sm_proxy.errors import Code, SmProxyError
-from sm_proxy.routes import table
+from sm_proxy.local import output, paths
+from sm_proxy.routes import memory, table
 from sm_proxy.routes.verdict import Verdict
 from sm_proxy.settings import Settings
 from sm_proxy.settings.route_names import ROUTE_NAMES
+from sm_proxy.tunnel.stream import Stream
 from tests.fakes import FakeAws, container
+from tests.tunnel.fakes import FakeStream
 
 
 def error(code: Code, what: str = "why") -> SmProxyError:
     return SmProxyError(code, what, "next step")
 
 
+HERE = container()
+
+
 class Recorded:
-    """A route whose stream is only the name of the route.
+    """A route whose verdict and stream are given.
 
     Args:
         name: of the route.
         verdict: True if it can serve; else the error that it gives, None for no error.
         failure: the error of `connect`.
+        later: the error of its stream, before the first byte.
     """
 
-    MENDABLE: frozenset[Code] = frozenset({"no-bastion"})
+    MENDABLE: frozenset[Code] = frozenset({"no-bastion", "bastion-offline"})
 
     def __init__(
-        self, name: str, verdict: SmProxyError | bool | None, failure: SmProxyError | None = None
+        self,
+        name: str,
+        verdict: SmProxyError | bool | None = True,
+        failure: SmProxyError | None = None,
+        later: SmProxyError | None = None,
     ) -> None:
         self.name = name
         self.given = verdict
         self.failure = failure
+        self.stream = FakeStream()
+        self.stream.ended, self.stream.failure = later is not None, later
         self.asked = 0
+        self.dialled = 0
 
     def verdict(self, *_: Any) -> Verdict:
         self.asked += 1
@@ -44,30 +59,237 @@ class Recorded:
             return Verdict.refused(self.given)
         return Verdict(usable=bool(self.given), reason=f"{self.name} says so")
 
-    def connect(self, *_: Any) -> Any:
+    def connect(self, *_: Any) -> Stream:
+        self.dialled += 1
         if self.failure is not None:
             raise self.failure
-        return SimpleNamespace(through=self.name)
+        return self.stream
 
 
-def through(monkeypatch: pytest.MonkeyPatch, *routes: Recorded, route: str = "auto") -> str:
-    by_name = {item.name: item for item in routes}
-    monkeypatch.setattr(table, "ROUTE_NAMES", tuple(by_name))
-    monkeypatch.setattr(table, "route", by_name.get)
-    stream: Any = table.connect(container(), Settings(route=route), FakeAws())
-    return str(stream.through)
+@dataclass
+class Table:
+    """The routes of a test.
+
+    Attributes:
+        aws: keeps the memory of routes apart from other tests.
+        lines: what the user was told.
+    """
+
+    monkeypatch: pytest.MonkeyPatch
+    aws: FakeAws
+    lines: list[str]
+
+    def of(self, *routes: Recorded) -> None:
+        by_name = {item.name: item for item in routes}
+        self.monkeypatch.setattr(table, "ROUTE_NAMES", tuple(by_name))
+        self.monkeypatch.setattr(table, "route", by_name.get)
+
+    def served_by(self, *routes: Recorded, route: str = "auto") -> str:
+        """The route whose stream carried the first byte."""
+        self.of(*routes)
+        for item in routes:
+            if not item.stream.ended:
+                item.stream.coming = item.name.encode()
+        stream = table.connect(HERE, Settings(route=route), self.aws)
+        until = time.monotonic() + 60
+        while not (data := stream.read()) and time.monotonic() < until:
+            stream.advance(0, readable=False)
+            if stream.failure is not None:
+                raise stream.failure
+            time.sleep(0.001)
+        return data.decode()
+
+    def error_of(self, *routes: Recorded, route: str = "auto") -> SmProxyError:
+        with pytest.raises(SmProxyError) as caught:
+            self.served_by(*routes, route=route)
+        return caught.value
 
 
-def refused(monkeypatch: pytest.MonkeyPatch, *routes: Recorded, route: str = "auto") -> Any:
-    with pytest.raises(SmProxyError) as caught:
-        through(monkeypatch, *routes, route=route)
-    return caught.value
+@pytest.fixture
+def routes(monkeypatch: pytest.MonkeyPatch) -> Table:
+    lines: list[str] = []
+    monkeypatch.setattr(output, "status", lines.append)
+    return Table(monkeypatch, FakeAws(), lines)
 
 
-def test_the_first_route_that_can_serve_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second, third = Recorded("a", None), Recorded("b", True), Recorded("c", True)
-    assert through(monkeypatch, first, second, third) == "b"
+def test_the_first_route_that_can_serve_is_taken_and_no_other_is_asked(routes: Table) -> None:
+    first, second, third = Recorded("a", None), Recorded("b"), Recorded("c")
+    assert routes.served_by(first, second, third) == "b"
     assert third.asked == 0
+    assert routes.lines == []
+    assert not (paths.cache_dir() / "routes").exists()
+
+
+@pytest.mark.parametrize("moment", ["verdict", "connect", "stream"])
+def test_the_next_route_serves_after_a_failure_that_it_may_avoid(
+    moment: str, routes: Table
+) -> None:
+    why = error("no-bastion", "there is no bastion")
+    first = {
+        "verdict": Recorded("a", why),
+        "connect": Recorded("a", failure=why),
+        "stream": Recorded("a", later=why),
+    }[moment]
+    assert routes.served_by(first, Recorded("b", None), Recorded("c")) == "c"
+    assert routes.lines == ["there is no bastion; connecting by c instead"]
+
+
+@pytest.mark.parametrize("moment", ["connect", "stream"])
+@pytest.mark.parametrize("mendable", [False, True])
+def test_the_error_itself_may_say_that_another_route_may_avoid_it(
+    moment: str, routes: Table, *, mendable: bool
+) -> None:
+    """A port that refuses and a network that drops have one code, `connect-refused`."""
+    why = error("connect-refused")
+    why.mendable = mendable
+    first = Recorded("a", failure=why) if moment == "connect" else Recorded("a", later=why)
+    if mendable:
+        assert routes.served_by(first, Recorded("b")) == "b"
+        return
+    second = Recorded("b")
+    assert routes.error_of(first, second) is why
+    assert (second.asked, routes.lines) == (0, [])
+
+
+def test_several_routes_may_fail_in_one_connection(routes: Table) -> None:
+    first, second = (
+        Recorded("a", later=error("bastion-offline", "offline")),
+        Recorded("b", failure=error("no-bastion", "none")),
+    )
+    third, fourth = Recorded("c", later=error("no-bastion", "gone")), Recorded("d")
+    assert routes.served_by(first, second, third, fourth) == "d"
+    assert [line.rpartition(" by ")[2] for line in routes.lines] == [
+        *("b instead", "c instead", "d instead"),
+    ]
+    assert [item.dialled for item in (first, second, third, fourth)] == [1, 1, 1, 1]
+
+
+def test_if_none_serves_the_first_error_is_raised_with_those_of_the_tried_routes(
+    routes: Table,
+) -> None:
+    first = Recorded("a", error("no-bastion", "no bastion"))
+    third = Recorded("c", failure=error("bastion-offline", "not connected"))
+    fourth = Recorded("d", later=error("no-bastion", "gone"))
+    found = routes.error_of(first, Recorded("b", None), third, fourth)
+    assert (found.code, found.hint) == ("no-bastion", "next step")
+    assert found.message == "no bastion; c: not connected; d: gone"
+
+
+def test_a_single_error_is_raised_as_it_is(routes: Table) -> None:
+    why = error("no-bastion")
+    assert routes.error_of(Recorded("a", None), Recorded("b", why)) is why
+    assert routes.error_of(Recorded("a", None), Recorded("b", failure=why)) is why
+    assert routes.lines == []
+
+
+def test_without_any_error_the_user_is_told_where_to_look(routes: Table) -> None:
+    found = routes.error_of(Recorded("a", None), Recorded("b", None))
+    assert (found.code, "sm-proxy resolve sm-my-job" in found.hint) == ("route-unusable", True)
+
+
+def test_an_error_of_a_verdict_that_no_route_can_mend_ends_the_search(
+    routes: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = error("no-credentials")
+
+    def verdict(*_: Any) -> Verdict:
+        raise why
+
+    first, second = Recorded("a"), Recorded("b")
+    monkeypatch.setattr(first, "verdict", verdict)
+    assert routes.error_of(first, second) is why
+    assert second.asked == 0
+
+
+@pytest.mark.parametrize(
+    "code", ["host-key-changed", "host-key-unknown", "wrong-user", "expired-credentials"]
+)
+def test_failures_of_keys_users_and_credentials_end_the_connection(
+    code: Code, routes: Table
+) -> None:
+    second = Recorded("b")
+    assert routes.error_of(Recorded("a", later=error(code)), second).code == code
+    assert second.dialled == 0
+
+
+def test_a_forced_route_is_the_only_one(routes: Table) -> None:
+    first, second = Recorded("a"), Recorded("b")
+    assert routes.served_by(first, second, route="b") == "b"
+    assert first.asked == 0
+    why = error("no-bastion")
+    assert routes.error_of(Recorded("a"), Recorded("b", failure=why), route="b") is why
+    assert routes.lines == []
+
+
+def test_a_forced_route_that_cannot_serve_says_why(routes: Table) -> None:
+    found = routes.error_of(Recorded("a"), Recorded("b", None), route="b")
+    assert found.code == "route-unusable"
+    assert "the route b cannot serve: b says so" in found.message
+    assert "--route" in found.hint
+    found = routes.error_of(Recorded("a"), Recorded("b", error("no-bastion")), route="b")
+    assert (found.code, found.hint) == ("route-unusable", "next step")
+
+
+def test_a_route_that_served_after_a_failure_is_the_first_to_be_tried_next_time(
+    routes: Table,
+) -> None:
+    offline = error("bastion-offline")
+    routes.served_by(Recorded("a", failure=offline), Recorded("b"))
+    first, second = Recorded("a"), Recorded("b")
+    assert routes.served_by(first, second) == "b"
+    assert (first.asked, len(routes.lines)) == (0, 1)
+
+
+@pytest.mark.parametrize("moment", ["connect", "stream"])
+def test_a_remembered_route_is_forgotten_at_its_first_failure(moment: str, routes: Table) -> None:
+    memory.remember(HERE, routes.aws, "b")
+    why = error("no-bastion")
+    second = Recorded("b", failure=why) if moment == "connect" else Recorded("b", later=why)
+    assert routes.served_by(Recorded("a"), second, Recorded("c")) == "a"
+    assert memory.recall(HERE, routes.aws) is None
+
+
+def test_a_remembered_route_that_cannot_serve_now_is_kept(routes: Table) -> None:
+    memory.remember(HERE, routes.aws, "b")
+    assert routes.served_by(Recorded("a"), Recorded("b", None)) == "a"
+    assert memory.recall(HERE, routes.aws) == "b"
+
+
+def test_the_verdicts_are_in_the_order_in_which_the_routes_are_tried(routes: Table) -> None:
+    why = error("no-bastion", "no bastion")
+    routes.of(Recorded("a", why), Recorded("b", None), Recorded("c"), Recorded("d"))
+    choice = table.judge(HERE, Settings(), routes.aws)
+    assert choice.route == "c"
+    assert [(name, item.usable, item.reason) for name, item in choice.verdicts.items()] == [
+        ("a", False, "no bastion"),
+        ("b", False, "b says so"),
+        ("c", True, "c says so"),
+        ("d", True, "d says so"),
+    ]
+    memory.remember(HERE, routes.aws, "d")
+    choice = table.judge(HERE, Settings(), routes.aws)
+    assert (choice.route, next(iter(choice.verdicts))) == ("d", "d")
+
+
+def test_a_forced_route_is_judged_alone(routes: Table) -> None:
+    routes.of(Recorded("a"), Recorded("b"), Recorded("c", None))
+    assert table.judge(HERE, Settings(route="b"), routes.aws).route == "b"
+    assert table.judge(HERE, Settings(route="c"), routes.aws).route is None
+
+
+def test_judging_survives_an_error_of_a_verdict(
+    routes: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Recorded("a")
+
+    def verdict(*_: Any) -> Verdict:
+        raise error("no-credentials", "no credentials")
+
+    monkeypatch.setattr(first, "verdict", verdict)
+    routes.of(first, Recorded("b"))
+    choice = table.judge(HERE, Settings(), routes.aws)
+    assert choice.route == "b"
+    assert choice.verdicts["a"].reason == "no credentials"
 
 
 @pytest.mark.parametrize("module", ROUTE_NAMES)

@@ -42,7 +42,7 @@ def step(stream: StaleAddressStream, now: float) -> None:
     """Drive it until a recheck that was started has ended."""
     stream.advance(now, readable=False)
     deadline = time.monotonic() + 60
-    while stream._check is not None and time.monotonic() < deadline:
+    while stream._search is not None and time.monotonic() < deadline:
         time.sleep(0.001)
         stream.advance(now, readable=False)
 
@@ -154,8 +154,8 @@ def test_closing_closes_every_stream(*, checked: bool) -> None:
     stream = stale_address_stream(old, Look(new))
     if checked:
         stream.advance(LATE, readable=False)
-        assert stream._check is not None
-        stream._check.result()
+        assert stream._search is not None
+        stream._search.result()
     stream.close()
     assert (old.closed, new.closed) == (1, int(checked))
 
