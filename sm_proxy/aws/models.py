@@ -22,11 +22,16 @@ from sm_proxy.local import debug_log, paths, private_files
 
 _LAUNCHING: Final = ("CreateProcessingJob", "CreateTrainingJob", "ListTags", "UpdateTrainingJob")
 """They make the model of SageMaker 8 % larger, which costs a connection nothing measurable."""
+_PLACE: Final = ("DescribeDomain", "DescribeNotebookInstance")
+"""For a terminal in SageMaker: in which VPC it is."""
 OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
-    "sagemaker": tuple(sorted({*_LAUNCHING, *(name for row in KINDS.values() for name in row)})),
+    "sagemaker": tuple(
+        sorted({*_LAUNCHING, *_PLACE, *(name for row in KINDS.values() for name in row)})
+    ),
     "logs": ("DescribeLogStreams", "GetLogEvents"),
     "ec2": (
-        *("DescribeInstances", "DescribeNetworkAcls", "DescribeRouteTables"),
+        *("DescribeInstances", "DescribeNetworkAcls", "DescribeNetworkInterfaces"),
+        *("DescribeRouteTables",),
         *("DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcEndpoints"),
     ),
     "ssm": (
