@@ -25,6 +25,7 @@ COMMANDS = {
     "resolve": "show what a host name stands for: job, node, address, host keys",
     "wait": "wait until a job's container can be reached",
     "relaunch": "run a job again, with ssh on",
+    "enable-remote-debug": "let Session Manager reach a training job, without VPC and bastion",
     "list": "show running and recent jobs, and whether ssh can reach them",
     "vscode": "open a folder of a container in VS Code or an editor of its family",
     "config": "write, show, check or remove the ssh config block",
@@ -145,4 +146,4 @@ def _command_name(words: list[str]) -> str:
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(f"sm_proxy.commands.{name}")
+    return importlib.import_module(f"sm_proxy.commands.{name.replace('-', '_')}")

@@ -7,10 +7,10 @@ from functools import partial
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.job_kinds import Kind
-from sm_proxy.commands import launch_options, launching
+from sm_proxy.commands import job_argument, launch_options, launching
 from sm_proxy.commands.launching import Launch
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import failure, hostname, kinds, lookup
+from sm_proxy.jobs import failure, kinds
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
 from sm_proxy.launch import checkpoints, old_job, relaunch
@@ -23,8 +23,7 @@ from sm_proxy.settings import Settings, durations
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`relaunch JOB` and its options."""
-    # `host`: the settings of its context are loaded by this name.
-    parser.add_argument("host", metavar="JOB", help="a job's name or host name, such as sm-myjob")
+    job_argument.add(parser)
     parser.add_argument("--name", help="of the new job (default: JOB-ssh- and 4 hex digits)")
     launch_options.add_size(parser)
     parser.add_argument(
@@ -70,26 +69,11 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
 
 
 def _find(aws: Aws, typed: str, settings: Settings) -> Job:
-    """The job that is meant, the newest failed one if there are several.
-
-    The name of a job may itself begin with the prefix.
-    """
-    named = hostname.parse(f"{settings.prefix}{typed}", settings.prefix)
+    """The job that is meant, the newest failed one if there are several."""
+    named = job_argument.as_name(typed, settings)
     if named.kind is not None:
         old_job.operation_of(named.kind)  # refuses a kind before any call
-    if typed.startswith(settings.prefix):
-        host = hostname.parse(typed, settings.prefix)
-        try:
-            return lookup.find(aws, host, output.status, ("failed",))
-        except SmProxyError as error:
-            if error.code != "job-not-found":
-                raise
-            first = error
-        try:
-            return lookup.find(aws, named, output.status, ("failed",))
-        except SmProxyError as error:
-            raise first if error.code == "job-not-found" else error from None
-    return lookup.find(aws, named, output.status, ("failed",))
+    return job_argument.find(aws, typed, settings, ("failed",))[0]
 
 
 def _refuse_taken(aws: Aws, target: Target, kind: Kind) -> None:

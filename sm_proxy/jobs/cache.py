@@ -92,6 +92,14 @@ class JobCache:
         """Delete the job's record, so that it is described again."""
         self._cache.forget(*self._job_key(target))
 
+    def forget_all(self, job: Job) -> None:
+        """Delete what is known about a job and its nodes under its full name."""
+        for kind in (None, job.kind):
+            for number in range(job.nodes):
+                target = Target("", "", job.name, f"algo-{number + 1}", kind)
+                self.forget_container(target)
+            self.forget_job(target)
+
     def asking_about_job(self, target: Target) -> AbstractContextManager[None]:
         """Hold the lock while the job is looked up; others wait and then use the record."""
         return self._cache.alone(*self._job_key(target))

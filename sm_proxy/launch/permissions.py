@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -27,7 +28,22 @@ FOR_REMOTE_DEBUG: Final = (
 )
 """What the role of a job with RemoteDebug needs (SageMaker Developer Guide, "Access a training
 container through AWS Systems Manager for remote debugging")."""
+_SESSION: Final = re.compile(
+    r"arn:(?P<partition>[^:]+):sts::(?P<account>[0-9]+):assumed-role/(?P<role>[^/]+)/.+"
+)
 _PAGES: Final = 5
+
+
+def principal(caller: str | None) -> str | None:
+    """The ARN that the simulator knows for a caller's ARN; None if there is none.
+
+    A session of a role is simulated as its role. STS does not tell the role's path: the simulator
+    does not find a role that has one, and `denied` is then None.
+    """
+    session = _SESSION.fullmatch(caller or "")
+    if session:
+        return f"arn:{session['partition']}:iam::{session['account']}:role/{session['role']}"
+    return caller if caller and ":user/" in caller else None
 
 
 def denied(

@@ -77,6 +77,16 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Session:
     return _open_once_connected(open_now, container, min(settings.wait, AGENT_S))
 
 
+def agent_connected(aws: Aws, target: str) -> bool | None:
+    """Whether the agent of a target is connected to Session Manager; None if that is denied.
+
+    Raises:
+        SmProxyError: the call failed.
+    """
+    answer = aws.call_if_allowed("ssm", "GetConnectionStatus", Target=target)
+    return None if answer is None else answer.get("Status") == "connected"
+
+
 def switched_off(job: str, host: str) -> SmProxyError:
     """The error for a job whose RemoteDebug is off."""
     return SmProxyError(

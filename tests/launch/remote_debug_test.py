@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.launch import remote_debug, shapes
+from sm_proxy.launch import permissions, remote_debug, shapes
 from sm_proxy.launch.changes import Draft
 
 SHAPE = shapes.of("CreateTrainingJob")
@@ -58,3 +58,19 @@ def test_other_jobs_are_refused(changes: dict[str, Any], code: str, words: str) 
 @pytest.mark.parametrize("config", [{}, None, {"EnableRemoteDebug": False}])
 def test_it_is_off_unless_the_request_says_so(config: dict[str, bool] | None) -> None:
     assert not remote_debug.is_on(request(RemoteDebugConfig=config), SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("caller", "principal"),
+    [
+        ("arn:aws:iam::111122223333:user/team/ann", "arn:aws:iam::111122223333:user/team/ann"),
+        (
+            "arn:aws-cn:sts::111122223333:assumed-role/dev/s",
+            "arn:aws-cn:iam::111122223333:role/dev",
+        ),
+        ("arn:aws:iam::111122223333:root", None),
+        (None, None),
+    ],
+)
+def test_a_session_is_simulated_as_its_role(caller: str | None, principal: str | None) -> None:
+    assert permissions.principal(caller) == principal

@@ -1,0 +1,223 @@
+"""`sm-proxy enable-remote-debug`: lets Session Manager reach the containers of a training job."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sm_proxy import resolver
+from sm_proxy.aws import caller
+from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
+from sm_proxy.commands import job_argument, options
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import hostname, kinds, lookup
+from sm_proxy.jobs.cache import JobCache
+from sm_proxy.jobs.hostname import Target
+from sm_proxy.jobs.job import Job, training_target
+from sm_proxy.jobs.times import in_words
+from sm_proxy.launch import permissions, remote_debug, shapes
+from sm_proxy.local import output
+from sm_proxy.local.output import Result
+from sm_proxy.routes.remote_debug import ROLE_HINT, agent_connected
+from sm_proxy.settings import Settings
+
+_KIND: Final = "training"
+_CHANGEABLE: Final = frozenset({"Downloading", "Training"})
+"""Statuses in which the service takes RemoteDebugConfig (SageMaker guide, UpdateTrainingJob)."""
+_MARKER_S: Final = 10.0
+"""How long the log of a container that has just started may lag."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`enable-remote-debug JOB [--timeout DURATION] [--json]`."""
+    job_argument.add(parser)
+    options.add_timeout(parser)
+    options.add_json(parser)
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
+    """Switch RemoteDebug on, wait for the agent, and name the next command.
+
+    Data: `{"job", "host", "status", "changed", "connected", "next"}`. `changed` tells whether this
+    run switched it on; `connected` is null if the agent's state may not be asked for.
+    """
+    aws = Aws(settings.profile, settings.region)
+    job, typed = job_argument.find(aws, args.host, settings, lookup.ALIVE)
+    _refuse(aws, job)
+    node = typed.node if typed.names_node else None
+    target = hostname.compose(settings.prefix, job.name, node)
+    kinds.refuse_missing_node(job, target.node)
+    switch = _Switch(aws, job, target, time.monotonic() + args.timeout)
+    switch.turn_on()
+    JobCache(aws).forget_all(job)  # what is cached may say that it is off
+    failure = switch.wait_for_agent()
+    data: dict[str, Any] = {
+        "job": job.name,
+        "host": target.host,
+        "status": switch.job.status,
+        "changed": switch.changed,
+        "connected": switch.connected,
+        "next": None,
+    }
+    if failure is not None:
+        return Result(data, exit_status=1, failure=failure)
+    data["next"] = _next_command(switch, settings)
+    _warn_about_own_permissions(aws)
+    what = "was switched on" if switch.changed else "was on already"
+    return Result(data, f"RemoteDebug of {job.noun} {job.name} {what}\n{data['next']}")
+
+
+def _refuse(aws: Aws, job: Job) -> None:
+    """Refuse a job that cannot have RemoteDebug, before anything is changed.
+
+    Raises:
+        SmProxyError: with the code that fits.
+    """
+    if job.kind != _KIND:
+        raise SmProxyError(
+            "unsupported",
+            f"{job.noun} {job.name} has no RemoteDebug: only training jobs have it",
+            "Reach it through a bastion instead: run it in a VPC (VpcConfig).",
+        )
+    job.refuse_if_over()
+    operation, parameters = kinds.of(job.kind).describe_call(job.name)
+    try:
+        description = aws.call("sagemaker", operation, **parameters)
+    except ServiceError as error:
+        raise error.as_failure() from None
+    remote_debug.refuse(description, shapes.of("CreateTrainingJob"))
+    role = str(description.get("RoleArn", ""))
+    missing = permissions.denied(aws, role, permissions.FOR_REMOTE_DEBUG)
+    if missing:
+        raise SmProxyError(
+            "access-denied",
+            f"the agent of RemoteDebug could not connect: the job's role {role} may not "
+            f"{', '.join(missing)}",
+            "Allow these actions in the role's policy; a running job uses the change.",
+        )
+
+
+@dataclass
+class _Switch:
+    """RemoteDebug of one job on its way from off to usable.
+
+    Attributes:
+        aws: for the calls.
+        job: as described last.
+        target: its host name, with the node whose agent we wait for.
+        deadline: of all waiting, by `time.monotonic`.
+        changed: whether we have switched it on.
+        connected: whether the agent is connected; None if that may not be asked for.
+        has_waited: whether the container has just started.
+    """
+
+    aws: Aws
+    job: Job
+    target: Target
+    deadline: float
+    changed: bool = False
+    connected: bool | None = False
+    has_waited: bool = False
+
+    def turn_on(self) -> None:
+        """Switch it on as soon as the job's status allows that; without effect if it is on.
+
+        Raises:
+            SmProxyError: `wait-timeout`, the job has ended, or the service refuses the change.
+        """
+        if self.job.remote_debug:
+            return
+        while self.job.status not in _CHANGEABLE:
+            if not self._wait("RemoteDebug can be switched on when it is Downloading or Training"):
+                raise SmProxyError(
+                    "wait-timeout",
+                    f"job {self.job.name} is still {self.job.status}: RemoteDebug can be switched "
+                    "on when it is Downloading or Training",
+                    "Wait longer with --timeout.",
+                )
+        try:
+            self.aws.call(
+                "sagemaker",
+                "UpdateTrainingJob",
+                TrainingJobName=self.job.name,
+                RemoteDebugConfig={"EnableRemoteDebug": True},
+            )
+        except ServiceError as error:
+            if self._describe().remote_debug:  # another run was faster, or the job has ended
+                return
+            raise SmProxyError(
+                "remote-debug-off",
+                f"RemoteDebug of {self.job.name} cannot be switched on: {error.message}",
+                f"Start the job again: sm-proxy relaunch {self.job.name} --remote-debug.",
+            ) from None
+        self.changed = True
+
+    def wait_for_agent(self) -> SmProxyError | None:
+        """Wait until the agent is connected, or the time is up: then the error for that.
+
+        Raises:
+            SmProxyError: the job has ended, or a call failed.
+        """
+        agent = training_target(self.job.name, self.target.node)
+        while (connected := agent_connected(self.aws, agent)) is False:
+            if not self._wait("its agent is not connected to Session Manager yet"):
+                return SmProxyError(
+                    "remote-debug-off",
+                    f"RemoteDebug of {self.job.name} is on, but the agent in {self.target.node} is "
+                    "not connected to Session Manager",
+                    ROLE_HINT,
+                )
+        self.connected = connected
+        if connected is None:
+            output.status(
+                "not checked: whether the agent is connected (ssm:GetConnectionStatus is denied)"
+            )
+        return None
+
+    def _wait(self, why: str) -> bool:
+        """Wait a moment, then describe the job again; False if the time is up."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            return False
+        if not self.has_waited:
+            self.has_waited = True
+            output.status(
+                f"job {self.job.name} is {self.job.status}: waiting up to {in_words(left)}, {why}"
+            )
+        time.sleep(min(left, random.uniform(*resolver.POLL_S)))  # noqa: S311 - jitter
+        self._describe()
+        return True
+
+    def _describe(self) -> Job:
+        self.job = kinds.describe_again(self.aws, self.job)
+        self.job.refuse_if_over()
+        return self.job
+
+
+def _next_command(switch: _Switch, settings: Settings) -> str:
+    """What leads into the container now: `ssh`, or `bootstrap` if it has no server of ours."""
+    host = switch.target.host
+    wait = _MARKER_S if switch.has_waited else 0
+    try:
+        found = resolver.resolve(switch.target, settings, switch.aws, wait=wait, fresh=True)
+    except SmProxyError as error:
+        if error.code in {"no-address", "wait-timeout"}:
+            return f"sm-proxy bootstrap {host}"
+        return f"sm-proxy doctor {host}"
+    other = found.user not in {None, settings.user}
+    return f"ssh {found.user}@{host}" if other else f"ssh {host}"
+
+
+def _warn_about_own_permissions(aws: Aws) -> None:
+    """Say what the user's own policies may lack for a session; they may depend on conditions."""
+    owner = permissions.principal(caller.identify(aws).arn)
+    missing = permissions.denied(aws, owner, ("ssm:StartSession",)) if owner else None
+    if missing:
+        output.status(
+            "your policies may not allow ssm:StartSession on the container: see the README, "
+            "RemoteDebug"
+        )
