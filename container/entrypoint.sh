@@ -185,6 +185,12 @@ if [ $# = 0 ]; then
     start_ssh "$PPID" || :
     exit 0
 fi
+# bootstrap.sh starts ssh for the process $2, which runs already, and reads the marker in our folder.
+if [ "$1" = --beside ]; then
+    start_ssh "$2" >/dev/null || :
+    echo "$smp_run"
+    exit 0
+fi
 smp_shell=
 case ${SM_PROXY_SHELL-} in
     '' | no) ;;

@@ -79,13 +79,7 @@ def container_channel(root: str, wheels: Mapping[str, bytes], owner: str = "") -
         SmProxyError: `bad-setting`, `root` is not a folder in S3.
     """
     _location(root)
-    ours = {
-        name: content.replace(
-            b"\r\n", b"\n"
-        )  # a checkout on Windows may have changed the line ends
-        for name, content in container_files.read().items()
-        if container_files.belongs_in_an_image(name)
-    }
+    ours = container_files.for_a_container()
     theirs = {f"{WHEELS}/{name}": content for name, content in wheels.items()}
     return Channel(root.rstrip("/"), {**ours, **theirs}, owner)
 

@@ -84,6 +84,29 @@ def for_architecture(
         SmProxyError: `missing-dependency`, there is no pip, or it cannot fetch them.
     """
     wanted = [wheel for wheel in locked() if _of(architecture, wheel)]
+    return _files(wanted, architecture, on_status)
+
+
+def for_python(
+    version: str, target: str, on_status: Callable[[str], None] = lambda _: None
+) -> dict[str, bytes]:
+    """The same files for one Python; empty if there are none for it.
+
+    Args:
+        version: such as `3.11`.
+        target: a key of `PLATFORMS`.
+        on_status: told before pip runs.
+
+    Raises:
+        SmProxyError: as `for_architecture`.
+    """
+    wanted = [w for w in locked() if version in w.pythons and target in w.targets]
+    return _files(wanted, target.split("-", maxsplit=1)[0], on_status) if wanted else {}
+
+
+def _files(
+    wanted: list[Wheel], architecture: str, on_status: Callable[[str], None]
+) -> dict[str, bytes]:
     with _ONE_AT_A_TIME:
         cached = ((wheel.file, _cached(wheel)) for wheel in wanted)
         found = {file: content for file, content in cached if content is not None}

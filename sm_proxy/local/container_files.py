@@ -6,6 +6,10 @@ An installed package contains the folder; in a clone it is beside the package.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
+
+BOOTSTRAP: Final = "bootstrap.sh"
+"""The script that `sm-proxy bootstrap` runs."""
 
 
 def folder() -> Path:
@@ -23,8 +27,26 @@ def read() -> dict[str, bytes]:
 
 
 def belongs_in_an_image(name: str) -> bool:
-    """Whether a container needs the file: not the documentation and the examples."""
-    return "/" not in name and name not in {"Dockerfile", "README.md"}
+    """Whether an image needs the file: not the documentation, the examples, and `BOOTSTRAP`."""
+    return "/" not in name and name not in {"Dockerfile", "README.md", BOOTSTRAP}
+
+
+def for_a_container() -> dict[str, bytes]:
+    """The content of each file that a container needs, by name, with the line ends of Unix.
+
+    A checkout on Windows may have changed them.
+    """
+    return {
+        name: content.replace(b"\r\n", b"\n")
+        for name, content in read().items()
+        if belongs_in_an_image(name)
+    }
+
+
+def for_a_running_container() -> dict[str, bytes]:
+    """The same, with the script that starts ssh in a container without our entrypoint."""
+    script = (folder() / BOOTSTRAP).read_bytes()
+    return {**for_a_container(), BOOTSTRAP: script.replace(b"\r\n", b"\n")}
 
 
 def is_program(name: str) -> bool:
