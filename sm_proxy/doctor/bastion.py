@@ -20,6 +20,8 @@ def running(context: Context) -> str:
     else:
         filters = [bastion_lookup.TAG_FILTER]
         if context.job is not None:
+            if not context.job.subnets:
+                raise SkipCheck("the job runs outside a VPC")
             vpc_id = describe_subnets(context.aws, context.job.subnets).vpc_id
             filters.append({"Name": "vpc-id", "Values": [vpc_id]})
         found = _instances(context, Filters=filters)

@@ -28,7 +28,8 @@ def test_a_host_is_examined_from_the_laptop_to_the_end_of_its_session() -> None:
     assert found[: found.index("endpoint")] == ["name", *LAPTOP]
     assert found[found.index("job") :] == [
         *("job", "logs:DescribeLogStreams", "logs:GetLogEvents", "vpc", "bastion", "marker"),
-        *("endpoints", "endpoint-groups", "agent", "security-groups", "network-acls", "user"),
+        *("endpoints", "endpoint-groups", "agent", "security-groups", "network-acls"),
+        *("remote-debug", "remote-debug-role", "user"),
         *("expected-key", "tunnel", "banner", "host-key", "login", "shell"),
         *("ssm:ResumeSession", "ssm:TerminateSession", "config-marks"),
     ]
@@ -47,6 +48,7 @@ def test_only_checks_of_routes_in_the_table_run(
     every = ids(host)
     without_routes(monkeypatch)
     left = [*OF_THE_BASTION, "security-groups", "network-acls"]
+    left += ["remote-debug", "remote-debug-role"]
     assert ids(host) == [name for name in every if name not in left]
 
 
