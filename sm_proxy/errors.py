@@ -4,6 +4,7 @@
       Hangup                      local/signals.py         ssh is gone, or told us to stop
     Exception
       SmProxyError                errors.py                an expected failure, with a code
+        AgentTooOldError          routes/bastion_lookup.py  the bastion's agent cannot forward
         EnableSshError            sagemaker.py             ssh cannot be switched on in an SDK's job
         LimitError                jobs/logs.py             the log is longer than we read
         UnseenError               jobs/kinds/_calls.py     Describe is denied; the job may exist

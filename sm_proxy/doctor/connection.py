@@ -20,7 +20,7 @@ from sm_proxy.local import private_files
 from sm_proxy.local.threads import Background
 from sm_proxy.routes import sessions
 from sm_proxy.routes import table as routes
-from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko
+from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko, prefer_kinds
 
 _STEP_S: Final = 15.0
 _AGENT_S: Final = 5.0
@@ -65,7 +65,7 @@ def host_key(context: Context) -> str:
     found = needed(context.tunnel, "the tunnel")
     container = needed(context.container, "the container")
     transport = context.ssh = paramiko.Transport(found.socket)
-    trust_on_first_use.prefer_kinds(transport, container.host_keys)
+    prefer_kinds(transport, container.host_keys)
     try:
         transport.start_client(timeout=_STEP_S)
     except (paramiko.SSHException, EOFError, OSError) as error:

@@ -16,18 +16,18 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sm_proxy import public_key
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
 from sm_proxy.jobs.container import Container
-from sm_proxy.local import debug_log, output, paths, permissions, private_files
+from sm_proxy.local import debug_log, output, paths, private_files
 from sm_proxy.local.threads import Background
-from sm_proxy.public_key import is_public_key, signature_algorithms
 from sm_proxy.settings import Settings
 from sm_proxy.settings.sources import FILE_NAME
-from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko
+from sm_proxy.state import pinned_key
+from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko, prefer_kinds
 from sm_proxy.tunnel.stream import Stream
 
 _SCAN_S: Final = 15.0
@@ -57,7 +57,7 @@ def with_host_keys(container: Container, settings: Settings, scope: str, dial: D
             os.utime(path)  # `sweep` needs the time of the last use
     else:
         key = _scan_host_key(dial(container), container)
-        _write_pin(path, key)
+        pinned_key.write(path, key)
         shown = public_key.describe(key)
         output.status(f"trusting {container.job}/{container.node} on first use: {shown}")
     return replace(container, host_keys=(key,))
@@ -69,7 +69,7 @@ def pinned(container: Container, settings: Settings, scope: str) -> str | None:
     Raises:
         SmProxyError: `host-key-unknown`, no key is pinned and the user has not opted in.
     """
-    key = _read_pin(pin_path(container, scope))
+    key = pinned_key.read(pin_path(container, scope))
     if key is None and not settings.trusts_first_use(container.host):
         raise _opt_in_missing(container)
     return key
@@ -111,34 +111,6 @@ def _pin_file(scope: str, job: str, node: str) -> Path:
 
 def _folder() -> Path:
     return paths.state_dir() / "first-use"
-
-
-def _read_pin(path: Path) -> str | None:
-    try:
-        private_files.refuse_shared(path.parent)
-        key = private_files.read_own(path, _KEY_LIMIT).decode("ascii").strip()
-    except (FileNotFoundError, UnicodeDecodeError):
-        return None
-    except OSError as error:
-        raise SmProxyError(
-            "host-key-unknown",
-            f"the pinned host key {path} cannot be trusted: {error}",
-            "Delete it to trust on first use again.",
-        ) from None
-    return key if is_public_key(key) else None
-
-
-def _write_pin(path: Path, key: str) -> None:
-    try:
-        private_files.write_private(path, key.encode())
-    except private_files.NotOursError as error:
-        raise permissions.not_ours(error, path, "SM_PROXY_STATE_DIR") from None
-    except OSError as error:
-        raise SmProxyError(
-            "config-read-only",
-            f"the host key cannot be pinned in {path}: {error.strerror or error}",
-            "Make its folder writable, or name another folder with SM_PROXY_STATE_DIR.",
-        ) from None
 
 
 def _scan_host_key(stream: Stream, container: Container) -> str:
@@ -200,14 +172,3 @@ def read_host_key(far: socket.socket, expected: Iterable[str] = ()) -> str:
         transport.close()
     debug_log.write("host key read", type=key.get_name())
     return f"{key.get_name()} {key.get_base64()}"
-
-
-def prefer_kinds(transport: Any, keys: Iterable[str]) -> None:
-    """Make paramiko's `transport` ask the server for a key of the type of one of `keys`.
-
-    A server without such a key shows another one, as it does to ssh, and the caller sees that.
-    """
-    kinds = {key.split()[0] for key in keys}
-    wanted = kinds.union(*map(signature_algorithms, kinds))
-    options = transport.get_security_options()
-    options.key_types = sorted(options.key_types, key=lambda name: name not in wanted)

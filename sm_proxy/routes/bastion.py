@@ -111,7 +111,7 @@ def _explained(error: ServiceError, target: str, aws: Aws) -> SmProxyError:
         known = None  # StartSession's own error matters more
     information = (known or {}).get(target, {})
     if bastion_lookup.is_too_old(information):
-        return bastion_lookup.agent_too_old(target, information)
+        return bastion_lookup.AgentTooOldError(target, information)
     if error.error == "TargetNotConnected":
         status = information.get("PingStatus", "unknown to SSM")
         shown = "" if known is None else f" ({status})"

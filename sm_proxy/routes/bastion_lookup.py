@@ -29,6 +29,24 @@ _PAGE: Final = 50
 """DescribeInstanceInformation returns 10 per page by default and 50 at most."""
 
 
+class AgentTooOldError(SmProxyError):
+    """The bastion's agent cannot forward to another host.
+
+    Attributes:
+        target: the bastion's instance id.
+    """
+
+    def __init__(self, target: str, information: dict[str, Any]) -> None:
+        oldest = ".".join(map(str, OLDEST_AGENT))
+        version = information.get("AgentVersion")
+        super().__init__(
+            "agent-too-old",
+            f"the SSM agent of {target} has version {version}; to forward, it needs {oldest}",
+            "Update it, for example with the document AWS-UpdateSSMAgent.",
+        )
+        self.target = target
+
+
 def choose(aws: Aws, vpc_id: str) -> tuple[str, bool]:
     """The bastion of a VPC, and whether it came from the cache.
 
@@ -130,7 +148,7 @@ def _first_online(running: list[str], known: dict[str, dict[str, Any]]) -> str:
     for item in online:
         if not is_too_old(known[item]):
             return item
-    raise agent_too_old(online[0], known[online[0]])
+    raise AgentTooOldError(online[0], known[online[0]])
 
 
 def _tagged(aws: Aws, vpc_id: str) -> list[dict[str, Any]]:
@@ -173,14 +191,3 @@ def is_too_old(information: dict[str, Any]) -> bool:
     version = str(information.get("AgentVersion") or "")
     parts = tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
     return bool(version) and parts < OLDEST_AGENT
-
-
-def agent_too_old(target: str, information: dict[str, Any]) -> SmProxyError:
-    """The error for an agent that cannot forward to another host."""
-    oldest = ".".join(map(str, OLDEST_AGENT))
-    version = information.get("AgentVersion")
-    return SmProxyError(
-        "agent-too-old",
-        f"the SSM agent of {target} has version {version}; to forward, it needs {oldest}",
-        "Update it, for example with the document AWS-UpdateSSMAgent.",
-    )

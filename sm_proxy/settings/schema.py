@@ -21,6 +21,7 @@ _PRINTABLE = re.compile(r".+")
 _SHAPES = {
     "prefix": (re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*"), "letters, digits, `-`, `_` and `.`"),
     "user": (re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*"), "a user name"),
+    "bastion_user": (re.compile(r"[A-Za-z_][A-Za-z0-9@._-]{0,31}"), "a user name"),
     "bastion": (re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]*"), "an instance id"),
     "route": (re.compile("|".join((AUTO, *ROUTE_NAMES))), f"{AUTO} or {', '.join(ROUTE_NAMES)}"),
     "launch_s3": (
@@ -55,6 +56,7 @@ class Settings:
             named profile, botocore ignores the keys in the environment.
         region: AWS region, or None for botocore's own choice.
         bastion: instance id of the bastion, or None to find it by tag in the job's VPC.
+        bastion_user: the user of the bastion's own sshd, for the route `bastion-ssh`.
         route: the only route to take (see `route_names`), or `auto` for the best that can serve.
         user: the user to log in as, for the ssh config block.
         identity_file: the private key for the ssh config block; None for our own.
@@ -76,6 +78,7 @@ class Settings:
     profile: str | None = _setting(None, flag=("NAME", "AWS profile"), recorded=True)
     region: str | None = _setting(None, flag=("REGION", "AWS region"), recorded=True)
     bastion: str | None = _setting(None, flag=("ID", "instance id of the bastion"), recorded=True)
+    bastion_user: str = _setting("ec2-user", recorded=True)
     route: str = _setting(
         AUTO,
         flag=("NAME", f"route to the container: {AUTO}, {', '.join(ROUTE_NAMES)}"),

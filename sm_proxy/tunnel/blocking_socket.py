@@ -8,10 +8,12 @@ import socket
 import threading
 import time
 import warnings
+from collections.abc import Iterable
 from typing import Any, Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import poll
+from sm_proxy.public_key import signature_algorithms
 from sm_proxy.tunnel.greeting import SILENCE_S, Greeting
 from sm_proxy.tunnel.stream import Stream, finish, wanted
 
@@ -35,6 +37,17 @@ def import_paramiko() -> Any:
     if not log.handlers:
         log.addHandler(logging.NullHandler())
     return paramiko
+
+
+def prefer_kinds(transport: Any, keys: Iterable[str]) -> None:
+    """Make paramiko's `transport` ask the server for a key of the type of one of `keys`.
+
+    A server without such a key shows another one, as it does to ssh, and the caller sees that.
+    """
+    kinds = {key.split()[0] for key in keys}
+    wanted = kinds.union(*map(signature_algorithms, kinds))
+    options = transport.get_security_options()
+    options.key_types = sorted(options.key_types, key=lambda name: name not in wanted)
 
 
 class BlockingSocket:

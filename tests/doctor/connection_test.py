@@ -44,7 +44,7 @@ def test_without_a_logged_key_only_trust_on_first_use_passes() -> None:
 
 def test_a_pinned_key_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     examined = context(Settings(trust_first_use=True))
-    monkeypatch.setattr("sm_proxy.host_keys.trust_on_first_use._read_pin", lambda _: fakes.HOST_KEY)
+    monkeypatch.setattr("sm_proxy.state.pinned_key.read", lambda _: fakes.HOST_KEY)
     assert connection.expected_key(examined) == f"{KEY}, pinned on first use"
     assert examined.container is not None
     assert examined.container.host_keys == (fakes.HOST_KEY,)

@@ -18,7 +18,7 @@ from sm_proxy.identity import identities, rotation
 from sm_proxy.local import atomic_write, debug_log, file_lock, paths, private_files, secret_store
 from sm_proxy.routes import ssm_session
 from sm_proxy.settings import Settings
-from sm_proxy.state import connection_log, open_sessions
+from sm_proxy.state import connection_log, open_sessions, pinned_key
 from sm_proxy.state.cache import Cache
 from sm_proxy.state.connection_log import ConnectionRecord
 from tests.fakes import HOST_KEY, container, tree
@@ -66,7 +66,7 @@ def editor() -> None:
 
 
 def first_use() -> None:
-    trust_on_first_use._write_pin(trust_on_first_use.pin_path(container(), "here"), HOST_KEY)
+    pinned_key.write(trust_on_first_use.pin_path(container(), "here"), HOST_KEY)
 
 
 def log() -> None:

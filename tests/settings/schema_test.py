@@ -79,6 +79,8 @@ def test_false_words_are_false(word: str, monkeypatch: pytest.MonkeyPatch) -> No
         ("user", "root\n    ProxyCommand id"),
         ("user", "-l"),
         ("user", "%h"),
+        ("bastion_user", "ec2-user -x"),
+        ("bastion_user", "u" * 33),
         ("bastion", "i-1 --x"),
         ("bastion", "../i-1"),
         ("launch_s3", "bucket/folder"),
