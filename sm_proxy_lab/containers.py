@@ -18,8 +18,8 @@ from sm_proxy_lab.errors import JobError, LabError
 from sm_proxy_lab.image_config import SSHD, ImageConfig
 from sm_proxy_lab.job_data import JobData, Machine
 from sm_proxy_lab.job_log import ControlQueue, JobLog
+from sm_proxy_lab.machines import agent, image_root, namespaces, role_credentials, rootfs
 from sm_proxy_lab.machines import image as machine_files
-from sm_proxy_lab.machines import image_root, namespaces, role_credentials, rootfs
 from sm_proxy_lab.machines.processes import Child, chunks
 from sm_proxy_lab.machines.software import Software, find_software
 from sm_proxy_lab.python import python_module
@@ -41,6 +41,8 @@ class Node:
     child: Child | None = None
     copying: asyncio.Task[None] | None = None
     status: asyncio.Task[int] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    agent: Child | None = None
 
     @property
     def host(self) -> str:
@@ -74,6 +76,7 @@ class ContainerRunner:
         endpoint: the URL of the AWS endpoint, for S3.
         software: the containers' software, unless their image says otherwise.
         role: the endpoint for the credentials of the job's role.
+        agents: the gateway's unix socket for containers' agents.
         isolated: whether containers have namespaces of their own.
         plugging: held while the network is changed.
     """
@@ -84,6 +87,7 @@ class ContainerRunner:
     endpoint: str
     software: Software
     role: role_credentials.RoleCredentials = field(default_factory=role_credentials.RoleCredentials)
+    agents: Path = Path("agents.sock")
     isolated: bool = field(
         default_factory=lambda: os.geteuid() == 0 and namespaces.may_isolate(namespaces.CONTAINER)
     )
@@ -186,6 +190,7 @@ class ContainerRunner:
             self._start(node, self._spec(job, image, node, hosts))
 
     def _start(self, node: Node, spec: dict[str, Any]) -> None:
+        node.environment = spec["environment"]
         file = node.root / "spec.json"
         file.write_text(json.dumps(spec), encoding="utf-8")
         node.child = Child(
@@ -198,6 +203,37 @@ class ContainerRunner:
         )
         node.copying = asyncio.create_task(node.log.copy(chunks(node.child.process.stdout)))
         node.status = asyncio.create_task(_status(node))
+
+    def start_agent(self, node: Node, target: str, user: str) -> None:
+        """Let a container accept sessions of Systems Manager.
+
+        Without namespaces the container has no loopback of its own: its own address stands in for
+        it, and 127.0.0.1 is this machine's. Its shells have the whole environment of the container,
+        because nothing else tells them where its files are.
+
+        Args:
+            node: the container, which was started.
+            target: the name that StartSession uses.
+            user: the USER of its image.
+        """
+        own_loopback = node.cable.netns is not None
+        assert node.child is not None  # noqa: S101
+        spec = {
+            "gateway": str(self.agents),
+            "target": target,
+            "addresses": ["::1" if own_loopback else node.cable.address, "127.0.0.1"],
+            "launcher": node.child.process.pid if self.isolated else None,
+            "user": user if self.isolated else "",
+            "environment": {"PATH": agent.PATH, "HOME": "/root"}
+            if self.isolated
+            else node.environment,
+        }
+        node.agent = Child(
+            [*python_module("sm_proxy_lab.machines.agent"), json.dumps(spec)],
+            netns=node.cable.netns,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+        )
 
     def _spec(
         self, job: JobRequest, image: ImageConfig, node: Node, hosts: list[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,8 @@ class JobLifecycle:
         self._stopping = False
         self._over = False
         self._deadline = 0.0  # set when the containers start
+        self._trains = False
+        self._remote_debug = job.remote_debug
         self.nodes: list[Node] = []
 
     async def move_to(self, status: str) -> None:
@@ -130,6 +133,19 @@ class JobLifecycle:
         await stop(self.nodes, _STOP_GRACE_S)
         await self._walk(*(["Uploading"] if self.nodes else []), "Stopped")
 
+    def set_remote_debug(self, *, on: bool) -> None:
+        """Switch RemoteDebug on or off, as UpdateTrainingJob does."""
+        self._remote_debug = on
+        if not self._trains:
+            return
+        for node in self.nodes:
+            runs = node.agent is not None and node.agent.running
+            if on and not runs:
+                target = f"sagemaker-training-job:{self._job.name}_{node.host}"
+                self._machines.start_agent(node, target, self._image.user)
+            elif node.agent and not on:
+                node.agent.send(signal.SIGTERM)
+
     async def _walk(self, *steps: str) -> None:
         for step in steps:
             await self._move(step)
@@ -163,6 +179,8 @@ class JobLifecycle:
         self._deadline = time.monotonic() + self._job.max_runtime_s
         await self._machines.start(self._job, self._image, nodes)
         await self._move("Training")
+        self._trains = True
+        self.set_remote_debug(on=self._remote_debug)
 
     async def _await_marker(self, node: Node) -> None:
         """Wait until a node's marker is in the log or the node has ended; at most 30 s."""

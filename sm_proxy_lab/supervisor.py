@@ -72,6 +72,7 @@ class Lab:
         """
         self._options = options
         self._folder = Path(options.folder)
+        self._agents = self._folder / "agents.sock"
         self._caller = caller
         self._ending = Ending()
         self._command: Child | None = None
@@ -155,7 +156,12 @@ class Lab:
         )
         control = ControlQueue(ControlClient(endpoint))
         self._machines = ContainerRunner(
-            self._folder / "containers", self._net, control, endpoint, software
+            self._folder / "containers",
+            self._net,
+            control,
+            endpoint,
+            software,
+            agents=self._agents,
         )
         self._machines.check()
         if isinstance(self._net, network.NetnsNetwork):
@@ -187,7 +193,7 @@ class Lab:
             instances += ["--ssh-port", "22"]
         told = ["--control", control, *sessions, *instances, *latency]
         self._serve(
-            ["gateway", "--fd", str(gateway.fileno()), *told],
+            ["gateway", "--fd", str(gateway.fileno()), "--agents", str(self._agents), *told],
             gateway,
             netns=self._net.bastion.netns,
         )
@@ -235,10 +241,12 @@ class Lab:
                 self._aws_ready.set()
             elif event["event"] == "job-created" and event["kind"] in KINDS:
                 self._spawn(self._run_job(event))
-            elif event["event"] == "job-stop":
+            else:
                 lifecycle = self._lifecycles.get((event["kind"], event["job"]))
-                if lifecycle is not None:
+                if lifecycle is not None and event["event"] == "job-stop":
                     self._spawn(lifecycle.stop())
+                elif lifecycle is not None and event["event"] == "job-remote-debug":
+                    lifecycle.set_remote_debug(on=event["on"])
 
     # ---- jobs ----
 

@@ -62,7 +62,7 @@ class AwsApp:
         self.logs = Logs(LogStore(), self.faults)
         self.enforcement = enforcement
         managed = ManagedInstances(self.faults, moto.instances, enforcement.agent_reaches)
-        self.ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement)
+        self.ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement, roles=self.roles)
         access = InstanceAccess(gateway, self.faults, moto)
         self._operations: dict[str, dict[str, Operation]] = {
             "sagemaker": dict(self.sagemaker.operations),

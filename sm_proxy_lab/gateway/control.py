@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.gateway import wire
 from sm_proxy_lab.gateway.faults import UnknownFaultError, from_json
-from sm_proxy_lab.gateway.service import DEFAULT_AGENT_VERSION, NoSuchSessionError, Service
+from sm_proxy_lab.gateway.service import (
+    DEFAULT_AGENT_VERSION,
+    NoSuchSessionError,
+    NotConnectedError,
+    Service,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +33,7 @@ class Control:
         self._service = service
         self._operations: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "start": self._start,
+            "agent": self._agent,
             "resume": self._resume,
             "terminate": self._terminate,
             "list": self._list,
@@ -63,6 +69,8 @@ class Control:
             return operation(request)
         except NoSuchSessionError:
             return {"error": "DoesNotExistException"}
+        except NotConnectedError as error:
+            return {"error": "TargetNotConnected", "message": f"{error} is not connected."}
         except KeyError as error:
             return {"error": f"{error} is missing"}
         except (UnknownFaultError, wire.MalformedError, TypeError, AttributeError) as error:
@@ -78,6 +86,12 @@ class Control:
             dropped=bool(request.get("dropped")),
         )
         return self._service.credentials(session)
+
+    def _agent(self, request: dict[str, Any]) -> Answer:
+        """Tell whether the agent of a training container is connected."""
+        age_s = self._service.faults.agent_connect_s
+        agent = self._service.agents.find(str(request["target"]), age_s=age_s)
+        return {"connected": agent is not None}
 
     def _resume(self, request: dict[str, Any]) -> Answer:
         if self._service.faults.resume_broken:

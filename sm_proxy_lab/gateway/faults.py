@@ -21,6 +21,8 @@ class Faults:
     # The agent's worker.
     worker_start_ms: float = 0  # from StartSession; 0: start when the client connects (ideal)
     pause_ms: float = 1  # sleep after each 1,024 bytes read; 0: none
+    agent_connect_s: float = 0  # until the agent of a training container is connected
+    shell_wait_s: float = 1  # before the first output of a shell is read
     dial_ms: float = 0  # each dial takes this much longer; data is rejected meanwhile
     complete_first: float = 3 / 46  # chance that HandshakeComplete overtakes the response's ack
     complete_ms: float = 0  # time after HandshakeComplete in which data is acked but discarded

@@ -17,10 +17,19 @@ KEY_ID = "alias/lab"
 CHALLENGE = "bGFi"
 
 
-def request(agent_version: str, properties: dict[str, str], *, encrypt: bool) -> bytes:
-    """Make the HandshakeRequest of a port session."""
-    session_type = {"SessionType": "Port", "Properties": properties}
-    actions = [{"ActionType": "SessionType", "ActionParameters": session_type}]
+def request(
+    agent_version: str, session_type: str, properties: dict[str, str] | None, *, encrypt: bool
+) -> bytes:
+    """Make the HandshakeRequest of a session.
+
+    Args:
+        agent_version: the agent's version.
+        session_type: `Port` or `Standard_Stream`.
+        properties: of a port session, else None.
+        encrypt: whether to ask for encryption with a KMS key.
+    """
+    described = {"SessionType": session_type, "Properties": properties}
+    actions = [{"ActionType": "SessionType", "ActionParameters": described}]
     if encrypt:
         key = {"KMSKeyId": KEY_ID, "Challenge": CHALLENGE}
         actions.append({"ActionType": "KMSEncryption", "ActionParameters": key})

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sm_proxy_lab.gateway import targets, wire
+from sm_proxy_lab.gateway.agents import Agent, Agents
 from sm_proxy_lab.gateway.faults import Faults
 from sm_proxy_lab.gateway.session import Session
 from sm_proxy_lab.gateway.websocket import Connection
@@ -31,11 +32,16 @@ DEFAULT_AGENT_VERSION = "3.3.1230.0"
 OPEN_TIMEOUT = 15.0
 REMEMBERED = 1000  # ended sessions
 POLICY_VIOLATION = 1008
+TRAINING = "sagemaker-training-job:"
 _PATH = re.compile(r"/v1/data-channel/([\w.@-]+)\?(?:.*&)?role=publish_subscribe\b")
 
 
 class NoSuchSessionError(KeyError):
     """The session never was or has ended."""
+
+
+class NotConnectedError(Exception):
+    """The target's agent is not connected."""
 
 
 class Service:
@@ -52,6 +58,7 @@ class Service:
         self._sessions: dict[str, Session] = {}
         self._tokens: dict[str, Session] = {}
         self.issued: deque[str] = deque(maxlen=1000)
+        self.agents = Agents(self._end_sessions_to)
         self._write_file()
 
     def start(
@@ -66,17 +73,23 @@ class Service:
         """Begin a session.
 
         Args:
-            target: the instance.
+            target: the instance, or `sagemaker-training-job:...`.
             document: the name of the Session document.
             parameters: the document's parameters.
             agent_version: the version of the instance's agent.
             dropped: a security group drops what the agent sends to the container.
+
+        Raises:
+            NotConnectedError: no agent of the training container is connected.
         """
         alphabet = string.ascii_lowercase + string.digits
         suffix = "".join(secrets.choice(alphabet) for _ in range(25))
-        properties = targets.properties(document, parameters)
+        is_shell = document == targets.SHELL_DOCUMENT
+        properties = None if is_shell else targets.properties(document, parameters)
         sshd = partial(self.instances.sshd, target) if target.startswith("i-") else None
-        request = WorkerRequest(f"lab-{suffix}", properties, agent_version, dropped, sshd)
+        request = WorkerRequest(
+            f"lab-{suffix}", properties, agent_version, dropped, sshd, self._agent(target, document)
+        )
         session = Session(request, target, lambda: self.faults, self._changed)
         self._sessions[session.id] = session
         self._forget_old()
@@ -129,6 +142,7 @@ class Service:
         for session in self.open_sessions():
             session.end()
         self.instances.close()
+        self.agents.close()
 
     def knows(self, session_id: str) -> bool:
         """Whether there is or was such a session."""
@@ -141,6 +155,20 @@ class Service:
             return None
         del self._tokens[token]
         return session
+
+    def _agent(self, target: str, document: str) -> Agent | None:
+        """Return the agent that makes a session's sockets or shell; None if we do it ourselves."""
+        if target.startswith(TRAINING):
+            agent = self.agents.find(target, age_s=self.faults.agent_connect_s)
+            if agent is None:
+                raise NotConnectedError(target)
+            return agent
+        return self.agents.local(self._file.parent) if document == targets.SHELL_DOCUMENT else None
+
+    def _end_sessions_to(self, target: str) -> None:
+        for session in self.open_sessions():
+            if session.target == target:
+                session.end()
 
     def _changed(self, session: Session) -> None:
         if session.ended:

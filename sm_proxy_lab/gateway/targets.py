@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sm_proxy_lab.gateway.agents import Agent
+
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 SSH_DOCUMENT = "AWS-StartSSHSession"
+SHELL_DOCUMENT = "SSM-SessionManagerRunShell"
 REMOTE_HOST_DOCUMENT = "AWS-StartPortForwardingSessionToRemoteHost"
 LOCAL_PORT_FORWARDING = "LocalPortForwarding"
 
@@ -39,11 +42,12 @@ class SessionError(Exception):
 
 
 class Destination(NamedTuple):
-    """What a session may connect to."""
+    """What a session may connect to; `agent` makes the sockets, if it is in a container."""
 
     addresses: list[str]
     port: str
     dropped: bool = False
+    agent: Agent | None = None
 
 
 def properties(document: str, parameters: Mapping[str, list[str]]) -> dict[str, str]:
@@ -61,7 +65,9 @@ def properties(document: str, parameters: Mapping[str, list[str]]) -> dict[str, 
     return found
 
 
-async def destination(port: str, host: str, vpc_cidr: str | None) -> Destination:
+async def destination(
+    port: str, host: str, vpc_cidr: str | None, agent: Agent | None = None
+) -> Destination:
     """Find the addresses behind the properties of a session.
 
     Raises:
@@ -70,13 +76,13 @@ async def destination(port: str, host: str, vpc_cidr: str | None) -> Destination
     if not port:
         raise SessionError("Port number is empty in session properties. map[]")
     if not host:
-        return Destination(["::1", "127.0.0.1"], port)
+        return Destination(agent.addresses if agent else ["::1", "127.0.0.1"], port, agent=agent)
     addresses = await _look_up(host)
     denied = {ipaddress.ip_address(address) for address in (*DENIED, *_reserved(vpc_cidr))}
     for address in addresses:
         if ipaddress.ip_address(address) in denied:
             raise SessionError(f"Forwarding to IP address {host} is forbidden.")
-    return Destination(addresses, port)
+    return Destination(addresses, port, agent=agent)
 
 
 async def dial(
@@ -94,15 +100,30 @@ async def dial(
         await asyncio.sleep(_SYN_S)
         raise OSError(_dial_text(where.addresses[0], where.port, TimeoutError(errno.ETIMEDOUT, "")))
     first: OSError | None = None
-    loop = asyncio.get_running_loop()
     for address in where.addresses:
         try:
-            transport, protocol = await loop.create_connection(factory, address, int(where.port))
+            transport, protocol = await _connect(where, address, factory)
         except (OSError, ValueError, OverflowError) as error:  # noqa: PERF203 - try the next
             first = first or OSError(_dial_text(address, where.port, error))
         else:
             return transport, protocol
     raise first or OSError("missing address")
+
+
+async def _connect(
+    where: Destination, address: str, factory: Callable[[], P]
+) -> tuple[asyncio.Transport, P]:
+    loop = asyncio.get_running_loop()
+    if where.agent is None:
+        return await loop.create_connection(factory, address, int(where.port))
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = await where.agent.open_socket(family)
+    try:
+        await loop.sock_connect(made, (address, int(where.port)))
+        return await loop.create_connection(factory, sock=made)
+    except BaseException:
+        made.close()
+        raise
 
 
 def _dial_text(address: str, port: str, error: Exception) -> str:

@@ -19,6 +19,7 @@ START = "start_publication"
 
 # Payload types.
 DATA = 1
+SIZE = 3
 HANDSHAKE_REQUEST = 5
 HANDSHAKE_RESPONSE = 6
 HANDSHAKE_COMPLETE = 7

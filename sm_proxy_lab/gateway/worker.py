@@ -1,4 +1,4 @@
-"""The agent's session worker: handshake, then the port session, then its result."""
+"""The agent's session worker: handshake, then the port or shell session, then its result."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from sm_proxy_lab.gateway.channel import AgentChannel, Link, Outcome
 from sm_proxy_lab.gateway.instances import SSH_PORT
 from sm_proxy_lab.gateway.port_basic import BasicPort
 from sm_proxy_lab.gateway.port_mux import MuxPort
+from sm_proxy_lab.gateway.shell import Shell
 from sm_proxy_lab.gateway.versions import compare
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sm_proxy_lab.gateway.agents import Agent
     from sm_proxy_lab.gateway.faults import Faults
     from sm_proxy_lab.gateway.port import Port
 
@@ -32,13 +34,23 @@ LINGER = 2.0  # seconds that an ending worker waits for outstanding acks
 
 
 class WorkerRequest(NamedTuple):
-    """What the service tells the agent about a session."""
+    """What the service tells the agent about a session.
+
+    Attributes:
+        session: its id.
+        properties: of a port session; None for a shell.
+        agent_version: the version of the agent.
+        dropped: a security group drops what the agent sends to the container.
+        sshd: starts the target's own sshd and returns its port; None if it has none.
+        agent: makes sockets and shells; None if this process makes the sockets itself.
+    """
 
     session: str
-    properties: dict[str, str]
+    properties: dict[str, str] | None
     agent_version: str
     dropped: bool = False
-    sshd: Callable[[Faults], Awaitable[int]] | None = None  # the port of the target's own sshd
+    sshd: Callable[[Faults], Awaitable[int]] | None = None
+    agent: Agent | None = None
 
 
 class CrashError(Exception):
@@ -63,7 +75,9 @@ class Worker:
         self._port: Port | None = None
         self._client_version = ""
         self._race = random.Random(faults().seed)  # noqa: S311 - no secret depends on it
-        self._complete = False
+        # The agent shakes hands for a shell only if it encrypts.
+        self._skips_handshake = request.properties is None and not faults().encrypt
+        self._complete = self._skips_handshake
         loop = asyncio.get_running_loop()
         self._response: asyncio.Future[None] = loop.create_future()
         self._done: asyncio.Future[None] = loop.create_future()
@@ -109,15 +123,8 @@ class Worker:
     async def _session(self) -> str:
         self.channel.send_state("Connected", self._request.session)
         self._begin = time.monotonic_ns()
-        request = handshake.request(
-            self._request.agent_version, self._request.properties, encrypt=self.faults().encrypt
-        )
-        self.channel.send(wire.HANDSHAKE_REQUEST, request)
-        timeout = self.faults().handshake_timeout_s
-        try:
-            await asyncio.wait_for(asyncio.shield(self._response), timeout)
-        except asyncio.TimeoutError as error:
-            raise targets.SessionError(handshake.TIMED_OUT) from error
+        if not self._skips_handshake:
+            await self._shake_hands()
         port = await self._make_port()
         try:
             await port.start()
@@ -136,14 +143,29 @@ class Worker:
         await self.channel.outgoing.wait_empty(LINGER)
         return ""
 
+    async def _shake_hands(self) -> None:
+        properties = self._request.properties
+        kind = "Port" if properties is not None else "Standard_Stream"
+        version, encrypt = self._request.agent_version, self.faults().encrypt
+        request = handshake.request(version, kind, properties, encrypt=encrypt)
+        self.channel.send(wire.HANDSHAKE_REQUEST, request)
+        timeout = self.faults().handshake_timeout_s
+        try:
+            await asyncio.wait_for(asyncio.shield(self._response), timeout)
+        except asyncio.TimeoutError as error:
+            raise targets.SessionError(handshake.TIMED_OUT) from error
+
     async def _make_port(self) -> Port:
         given, agent = self._request.properties, self._request.agent_version
+        if given is None:
+            assert self._request.agent  # noqa: S101 - the service found it
+            return Shell(self, self._request.agent)
         kind = given.get("type", "")
         host = given.get("host", "") if compare(agent, "3.1.1188.0") >= 0 else ""
         port = given.get("portNumber", "")
         if port == SSH_PORT and not host and self._request.sshd:
             port = await self._own_sshd(self._request.sshd)
-        where = await targets.destination(port, host, self.faults().vpc_cidr)
+        where = await targets.destination(port, host, self.faults().vpc_cidr, self._request.agent)
         where = where._replace(dropped=self._request.dropped)
         forwarding = kind == targets.LOCAL_PORT_FORWARDING
         speaks_mux = compare(agent, "3.0.196.0") > 0

@@ -111,6 +111,11 @@ class JobRequest(ABC):
         return list(self.request.get(self.IMAGE[0], {}).get("ContainerArguments", []))
 
     @property
+    def remote_debug(self) -> bool:
+        """Whether the request switches RemoteDebug on, which only training jobs have."""
+        return bool(self.request.get("RemoteDebugConfig", {}).get("EnableRemoteDebug"))
+
+    @property
     def max_runtime_s(self) -> int:
         """Seconds after which SageMaker stops the job."""
         return int(self.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _DAY_S))

@@ -105,8 +105,14 @@ class _RunningMachines(_Machines):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.node: Any = SimpleNamespace(
-            host="algo-1", root=folder, cable=SimpleNamespace(address="10.0.0.1"), status=None
+            host="algo-1",
+            root=folder,
+            cable=SimpleNamespace(address="10.0.0.1"),
+            status=None,
+            agent=None,
         )
+        self.agents: list[str] = []
+        self.debugged = asyncio.Event()
         self.graces: list[float] = []
 
     async def prepare(self, *_: object) -> list[Node]:
@@ -114,6 +120,11 @@ class _RunningMachines(_Machines):
 
     async def start(self, *_: object) -> None:
         self.node.status = asyncio.create_task(asyncio.sleep(3600, 0))
+
+    def start_agent(self, node: Any, target: str, user: str) -> None:
+        self.agents.append(f"{target} {user}")
+        self.debugged.set()
+        node.agent = SimpleNamespace(running=True, send=lambda _: self.agents.append("ended"))
 
     async def stop(self, nodes: list[Node], grace: float) -> None:
         assert nodes == [self.node]
@@ -132,3 +143,21 @@ def test_max_runtime_stops_the_containers(tmp_path: Path, monkeypatch: pytest.Mo
     asyncio.run(run())
     assert machines.steps == [*_TRAINING, "Stopping", "Uploading", "MaxRuntimeExceeded"]
     assert machines.graces == [120]
+
+
+def test_remote_debug_starts_an_agent_in_each_container_that_trains(tmp_path: Path) -> None:
+    machines = _RunningMachines(tmp_path)
+
+    async def run() -> None:
+        life = _lifecycle(machines, RemoteDebugConfig={"EnableRemoteDebug": False})
+        life.set_remote_debug(on=True)  # while it downloads
+        assert machines.agents == []
+        running = asyncio.create_task(life.run())
+        await machines.debugged.wait()
+        life.set_remote_debug(on=True)
+        life.set_remote_debug(on=False)
+        assert machines.agents == ["sagemaker-training-job:j_algo-1 ", "ended"]
+        machines.node.status.cancel()
+        running.cancel()
+
+    asyncio.run(run())

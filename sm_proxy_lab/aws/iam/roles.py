@@ -34,6 +34,11 @@ NETWORK_ACTIONS: Final = (
     *("ec2:DescribeSubnets", "ec2:DescribeVpcs"),
 )
 """What a job's role needs so that its containers can be in a VPC."""
+AGENT_ACTIONS: Final = (
+    *("ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel"),
+    *("ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"),
+)
+"""What a training job's role needs so that RemoteDebug works."""
 _LOGS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 _IMAGES = (
     *("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken"),
@@ -44,7 +49,7 @@ _PAGE: Final = 100
 
 
 def job_policy(partition: str) -> dict[str, Any]:
-    """The document of the job role's policy: data in any bucket, logs, images, a VPC."""
+    """The document of the job role's policy: data in any bucket, logs, images, VPC, RemoteDebug."""
     allow = {"Effect": "Allow", "Resource": "*"}
     buckets = f"arn:{partition}:s3:::*"
     data = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject"]
@@ -54,6 +59,7 @@ def job_policy(partition: str) -> dict[str, Any]:
             {"Effect": "Allow", "Action": data, "Resource": buckets},
             {**allow, "Action": ["cloudwatch:PutMetricData", *_LOGS, *_IMAGES]},
             {**allow, "Action": list(NETWORK_ACTIONS)},
+            {**allow, "Action": list(AGENT_ACTIONS)},
         ],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from sm_proxy_lab.aws.faults import Faults
     from sm_proxy_lab.aws.http.call import Call
     from sm_proxy_lab.aws.iam.roles import Roles
+
+
+# Accounts of us-east-1 whose images are built-in algorithms, and repositories of such in others.
+_BUILT_IN = re.compile(
+    r"(382416733822|811284229777|664544806723|522234722520)\.dkr\.ecr\."
+    r"|\d{12}\.dkr\.ecr\.[^/]+/(kmeans|linear-learner|pca|lda|ntm|blazingtext|object-detection"
+    r"|image-classification|semantic-segmentation|seq2seq|factorization-machines|knn"
+    r"|forecasting-deepar|object2vec|randomcutforest|ipinsights)[:@]"
+)
 
 
 class Running(Protocol):
@@ -113,6 +123,30 @@ def check_training(request: dict[str, Any]) -> None:
     """
     for message in _contradictions(request):
         raise AwsError("ValidationException", message)
+    check_remote_debug(request)
+
+
+def check_remote_debug(request: dict[str, Any]) -> None:
+    """Refuse RemoteDebug where SageMaker does not support it.
+
+    The documentation names the cases: built-in algorithms, algorithms from AWS Marketplace and
+    network isolation. AWS's words are not known to us.
+
+    Raises:
+        AwsError: ValidationException.
+    """
+    if not request.get("RemoteDebugConfig", {}).get("EnableRemoteDebug"):
+        return
+    algorithm = request.get("AlgorithmSpecification", {})
+    reason = ""
+    if "AlgorithmName" in algorithm:
+        reason = "algorithms from AWS Marketplace or algorithm resources"
+    elif _BUILT_IN.match(algorithm.get("TrainingImage", "")):
+        reason = "built-in algorithms"
+    elif request.get("EnableNetworkIsolation"):
+        reason = "training jobs in network isolation"
+    if reason:
+        raise AwsError("ValidationException", f"Remote debug is not supported for {reason}.")
 
 
 def check_processing(request: dict[str, Any]) -> None:

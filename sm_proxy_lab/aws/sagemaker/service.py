@@ -134,6 +134,11 @@ class SageMaker:
                     f"Downloading or Training. The SecondaryStatus is {job.secondary}."
                 )
                 raise AwsError("ValidationException", message)
+            if change is not None:
+                request = {**job.request, "RemoteDebugConfig": change}
+                admission.check_remote_debug(request)
+                on = bool(change.get("EnableRemoteDebug"))
+                self._emit("job-remote-debug", kind="training", job=job.name, on=on)
             for name in ("RemoteDebugConfig", "ProfilerConfig", "ProfilerRuleConfigurations"):
                 if name in call.params:
                     job.request[name] = copy.deepcopy(call.params[name])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws import denial, page_tokens
 from sm_proxy_lab.aws.http.errors import AwsError
+from sm_proxy_lab.aws.iam.policies import ALLOWED
+from sm_proxy_lab.aws.iam.roles import AGENT_ACTIONS
 from sm_proxy_lab.aws.ssm import documents
 from sm_proxy_lab.aws.ssm.gateway_client import GatewayClient, GatewayError
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from sm_proxy_lab.aws.faults import Faults
     from sm_proxy_lab.aws.http.call import Call
+    from sm_proxy_lab.aws.iam.roles import Roles
     from sm_proxy_lab.aws.sagemaker.service import SageMaker
     from sm_proxy_lab.aws.ssm.instances import ManagedInstances
     from sm_proxy_lab.aws.vpc.enforcement import Enforcement
@@ -36,12 +39,15 @@ class Ssm:
         managed: ManagedInstances,
         sagemaker: SageMaker,
         enforcement: Enforcement,
+        *,
+        roles: Roles,
     ) -> None:
         self._gateway = gateway
         self._faults = faults
         self._managed = managed
         self._sagemaker = sagemaker
         self._enforcement = enforcement
+        self._roles = roles
         self._started: dict[str, dict[str, Any]] = {}
         self._regions: dict[str, str] = {}
         self.operations = {
@@ -149,9 +155,21 @@ class Ssm:
 
     def _connected(self, call: Call, target: str) -> bool:
         training = _TRAINING.fullmatch(target)
-        if training:
-            return self._debugged(call.region, training["job"], int(training["node"]))
-        return self._managed.online(call.region, target)
+        if training is None:
+            return self._managed.online(call.region, target)
+        return (
+            self._debugged(call.region, training["job"], int(training["node"]))
+            and self._agent_may(call, training["job"])
+            and bool(self._ask("agent", target=target).get("connected"))
+        )
+
+    def _agent_may(self, call: Call, job: str) -> bool:
+        """Whether the job's role lets the agent connect to Systems Manager."""
+        role = self._sagemaker.find(job, call.region).request["RoleArn"]
+        return all(
+            self._roles.decide(call, role, action, "*").outcome == ALLOWED
+            for action in AGENT_ACTIONS
+        )
 
     def _is_there(self, region: str, target: str) -> bool:
         """Whether the target runs, even if its agent is not connected."""

@@ -39,6 +39,7 @@ class FakeGateway(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: Path) -> None:
         self.asked: list[dict[str, Any]] = []
         self.open: dict[str, str] = {}
+        self.without_agent: set[str] = set()
         super().__init__(str(path), _Handler)
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -50,6 +51,9 @@ class FakeGateway(socketserver.ThreadingUnixStreamServer):
         session = f"lab-{uuid.uuid4().hex[:17]}"
         self.open[session] = request["target"]
         return {"SessionId": session, "TokenValue": "token", "StreamUrl": f"ws://x/{session}"}
+
+    def _agent(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"connected": request["target"] not in self.without_agent}
 
     def _resume(self, request: dict[str, Any]) -> dict[str, Any]:
         session = request["session"]

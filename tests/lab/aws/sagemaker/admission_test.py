@@ -154,8 +154,44 @@ def test_limits_of_the_service_model_are_held(
     assert where in message
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"EnableNetworkIsolation": True}, "training jobs in network isolation"),
+        (
+            {
+                "AlgorithmSpecification": {
+                    "AlgorithmName": "arn:aws:sagemaker:us-east-1:123456789012:algorithm/a",
+                    "TrainingInputMode": "File",
+                }
+            },
+            "algorithms from AWS Marketplace or algorithm resources",
+        ),
+        *(
+            (
+                {"AlgorithmSpecification": {**IMAGE, "TrainingImage": image}},
+                "built-in algorithms",
+            )
+            for image in (
+                "811284229777.dkr.ecr.us-east-1.amazonaws.com/xgboost:1",
+                "438346466558.dkr.ecr.eu-west-1.amazonaws.com/linear-learner:1",
+            )
+        ),
+    ],
+)
+def test_remote_debug_is_refused_where_it_is_not_supported(
+    lab: Lab, changes: dict[str, Any], reason: str
+) -> None:
+    create = lab.client("sagemaker").create_training_job
+    code, message, _ = refusal(create, **(job_request("no-debug") | changes))
+    assert (code, message) == (
+        "ValidationException",
+        f"Remote debug is not supported for {reason}.",
+    )
+
+
 def test_isolated_and_serverless_jobs_are_accepted_and_described(lab: Lab, new_job: NewJob) -> None:
-    name = new_job(EnableNetworkIsolation=True)
+    name = new_job(EnableNetworkIsolation=True, RemoteDebugConfig={})
     describe = lab.client("sagemaker").describe_training_job
     assert describe(TrainingJobName=name)["EnableNetworkIsolation"] is True
     serverless = {

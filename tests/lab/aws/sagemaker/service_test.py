@@ -44,6 +44,17 @@ def test_remote_debug_is_updated_only_while_the_job_runs(lab: Lab, new_job: NewJ
     sagemaker.update_training_job(**wanted)
     job = sagemaker.describe_training_job(TrainingJobName=name)
     assert job["RemoteDebugConfig"] == {"EnableRemoteDebug": True}
+    told = {"event": "job-remote-debug", "kind": "training", "job": name, "on": True}
+    assert lab.event(name, "job-remote-debug") == told
+
+
+def test_remote_debug_cannot_be_switched_on_in_network_isolation(lab: Lab, new_job: NewJob) -> None:
+    name = new_job(EnableNetworkIsolation=True, RemoteDebugConfig={})
+    update = lab.client("sagemaker").update_training_job
+    lab.control.set_status(name, "Training")
+    on = refusal(update, TrainingJobName=name, RemoteDebugConfig={"EnableRemoteDebug": True})
+    assert on[0] == "ValidationException"
+    update(TrainingJobName=name, RemoteDebugConfig={"EnableRemoteDebug": False})
 
 
 def test_a_missing_training_job_is_reported(lab: Lab, new_job: NewJob) -> None:

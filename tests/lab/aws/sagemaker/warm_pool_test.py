@@ -27,7 +27,7 @@ def test_a_failed_job_leaves_a_pool_that_a_matching_job_takes(lab: Lab, new_job:
     sagemaker = lab.client("sagemaker")
     listed = sagemaker.list_training_jobs(NameContains=first, WarmPoolStatusEquals="Available")
     assert [job["TrainingJobName"] for job in listed["TrainingJobSummaries"]] == [first]
-    new_job(**KEPT, EnableNetworkIsolation=True)  # does not match
+    new_job(**KEPT, EnableNetworkIsolation=True, RemoteDebugConfig={})  # does not match
     new_job()  # does not ask for a pool
     assert pool_of(lab, first) == ("Available", None)
     second = new_job(**KEPT)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 
 import pytest
 
+from sm_proxy_lab.aws.iam.roles import AGENT_ACTIONS
 from tests.lab.aws.harness import Lab, refusal
 from tests.lab.aws.ssm.helpers import REMOTE, remote
 
@@ -109,6 +111,51 @@ def test_a_training_container_accepts_sessions_if_remote_debug_is_on(
     for other in (f"{job}_algo-3", f"{off}_algo-1", f"no-{uuid.uuid4().hex[:8]}_algo-1"):
         code = refusal(start, Target=f"sagemaker-training-job:{other}")[0]
         assert code == "TargetNotConnected"
+
+
+def test_a_training_container_refuses_sessions_until_its_agent_is_connected(
+    lab: Lab, new_job: Callable[..., str]
+) -> None:
+    job = new_job()
+    lab.control.set_status(job, "Training")
+    target = f"sagemaker-training-job:{job}_algo-1"
+    lab.gateway.without_agent.add(target)
+    ssm = lab.client("ssm")
+    assert ssm.get_connection_status(Target=target)["Status"] == "notconnected"
+    assert refusal(ssm.start_session, Target=target)[0] == "TargetNotConnected"
+    lab.gateway.without_agent.clear()
+    assert ssm.get_connection_status(Target=target)["Status"] == "connected"
+    ssm.start_session(Target=target)
+
+
+def test_an_agent_whose_role_may_not_use_ssm_never_connects(
+    lab: Lab, new_job: Callable[..., str]
+) -> None:
+    iam, ssm = lab.client("iam"), lab.client("ssm")
+    name = f"role-{uuid.uuid4().hex[:8]}"
+    allow = {"Effect": "Allow"}
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                **allow,
+                "Principal": {"Service": "sagemaker.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+    made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+    job = new_job(RoleArn=made["Role"]["Arn"])
+    lab.control.set_status(job, "Training")
+    target = f"sagemaker-training-job:{job}_algo-1"
+    for actions, status in (
+        (AGENT_ACTIONS[1:], "notconnected"),
+        (["ssmmessages:*"], "connected"),
+    ):
+        statement = {**allow, "Action": list(actions), "Resource": "*"}
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
+        iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
+        assert ssm.get_connection_status(Target=target)["Status"] == status
 
 
 def test_moto_answers_other_ssm_calls(lab: Lab) -> None:
