@@ -40,6 +40,8 @@ _IN_AWS: Final = (
     *("AWS_CONTAINER_CREDENTIALS_FULL_URI", "ECS_CONTAINER_METADATA_URI_V4"),
 )
 """Variables of containers in AWS: ECS, CloudShell, Studio."""
+_ANYWHERE: Final = "192.0.2.1"
+"""An address for documentation (RFC 5737), to learn which interface the default route has."""
 _BLOCKS: Final = {4: 16, 6: 56}
 """The prefix of the largest address range that a VPC can have, by IP version."""
 
@@ -58,7 +60,27 @@ class Place(NamedTuple):
     lasting: bool = True
 
 
-_Proof = Callable[[], Place]
+class Finding(NamedTuple):
+    """What one proof tells.
+
+    Attributes:
+        vpcs: the ids of the VPCs that this machine is in.
+        how: what tells them, or why there is none.
+        lasting: as in `Place`.
+    """
+
+    vpcs: frozenset[str]
+    how: str
+    lasting: bool = True
+
+    @property
+    def reason(self) -> str:
+        """The finding as a clause."""
+        named = ", ".join(sorted(self.vpcs))
+        return f"this machine is in {named} ({self.how})" if named else self.how
+
+
+_Proof = Callable[[], Finding]
 
 
 def prove(aws: Aws, vpc_id: str, address: str, *, fresh: bool = False) -> Place:
@@ -73,47 +95,66 @@ def prove(aws: Aws, vpc_id: str, address: str, *, fresh: bool = False) -> Place:
     own = network_place.source_address(address)
     if own is None:
         return Place(inside=False, reason=f"this machine has no route to {address}")
-    proofs = _proofs(aws, vpc_id, own, address)
+    proofs = _proofs(aws, own, address)
     if not proofs:
         return Place(inside=False, reason=f"nothing says that this machine is in {vpc_id}")
     cache, key = Cache(_CACHE), (aws.scope, vpc_id, network_place.fingerprint())
     known = None if fresh else _from_record(cache.load(*key))
     if known is not None:
         return known
-    place = _first_proof(proofs)
+    place = _first_proof(proofs, vpc_id)
     if place.lasting:
         expires = time.time() + (_INSIDE_S if place.inside else _OUTSIDE_S)
         cache.save(*key, record={"inside": place.inside, "reason": place.reason}, expires=expires)
     return place
 
 
-def _proofs(aws: Aws, vpc_id: str, own: str, address: str) -> list[_Proof]:
+def own_vpcs(aws: Aws) -> Finding | None:
+    """The VPCs that this machine is in, whichever job is asked about; None if none is known.
+
+    Asks AWS only where something says that this machine is in AWS.
+    """
+    own = network_place.source_address(_ANYWHERE)
+    for proof in _proofs(aws, own, None):
+        finding = _settled(proof)
+        if finding.vpcs:
+            return finding
+    return None
+
+
+def _proofs(aws: Aws, own: str | None, address: str | None) -> list[_Proof]:
     """The proofs that may hold here; empty outside of AWS. Reads only what the kernel knows."""
     found: list[_Proof] = []
     if endpoint := _metadata_endpoint():
-        found.append(lambda: _by_instance_metadata(endpoint, vpc_id))
+        found.append(lambda: _by_instance_metadata(endpoint))
     if (resource := Path(_RESOURCE)).exists():
-        found.append(lambda: _by_resource(aws, resource, vpc_id))
+        found.append(lambda: _by_resource(aws, resource))
     in_aws = bool(found) or any(name in os.environ for name in _IN_AWS)
-    if in_aws or _same_block(own, address):
-        found.append(lambda: _by_interface(aws, own, vpc_id))
+    if own and (in_aws or _same_block(own, address)):
+        found.append(lambda: _by_interface(aws, own))
     return found
 
 
-def _first_proof(proofs: list[_Proof]) -> Place:
+def _settled(proof: _Proof) -> Finding:
+    """What the proof tells; nothing that lasts if AWS could not be asked."""
+    try:
+        finding = proof()
+    except SmProxyError as error:
+        finding = Finding(frozenset(), error.message, lasting=False)
+    debug_log.write("place", found=finding.reason)
+    return finding
+
+
+def _first_proof(proofs: list[_Proof], vpc_id: str) -> Place:
     """The first proof that holds; else the reasons of all."""
-    failed: list[Place] = []
+    failed: list[Finding] = []
     for proof in proofs:
-        try:
-            place = proof()
-        except SmProxyError as error:
-            place = Place(inside=False, reason=error.message, lasting=False)
-        debug_log.write("place", inside=place.inside, why=place.reason)
-        if place.inside:
-            return place
-        failed.append(place)
-    reason = ", ".join(place.reason for place in failed)
-    return Place(inside=False, reason=reason, lasting=all(place.lasting for place in failed))
+        finding = _settled(proof)
+        if vpc_id in finding.vpcs:
+            return Place(inside=True, reason=f"this machine is in {vpc_id} ({finding.how})")
+        failed.append(finding)
+    reason = ", ".join(finding.reason for finding in failed)
+    return Place(inside=False, reason=reason, lasting=all(finding.lasting for finding in failed))
 
 
 def _from_record(record: dict[str, object] | None) -> Place | None:
@@ -123,8 +164,10 @@ def _from_record(record: dict[str, object] | None) -> Place | None:
     return Place(inside, reason)
 
 
-def _same_block(own: str, address: str) -> bool:
+def _same_block(own: str, address: str | None) -> bool:
     """Whether both addresses may be in one address range of a VPC."""
+    if address is None:
+        return False
     here, there = ipaddress.ip_address(own), ipaddress.ip_address(address)
     if here.version != there.version or here.is_loopback:
         return False
@@ -178,39 +221,31 @@ def _text(path: str) -> str:
         return ""
 
 
-def _by_instance_metadata(endpoint: str, vpc_id: str) -> Place:
+def _by_instance_metadata(endpoint: str) -> Finding:
     from sm_proxy.aws import instance_metadata  # noqa: PLC0415 - only on EC2
 
     vpcs = instance_metadata.own_vpcs(endpoint)
-    if vpc_id in vpcs:
-        return Place(inside=True, reason=f"this machine is in {vpc_id} (instance metadata)")
-    if not vpcs:
-        return Place(inside=False, reason="the instance metadata does not answer")
-    named = ", ".join(sorted(vpcs))
-    return Place(inside=False, reason=f"this machine is in {named} (instance metadata)")
+    how = "instance metadata" if vpcs else "the instance metadata does not answer"
+    return Finding(vpcs, how)
 
 
-def _by_resource(aws: Aws, resource: Path, vpc_id: str) -> Place:
+def _by_resource(aws: Aws, resource: Path) -> Finding:
     from sm_proxy.aws import studio  # noqa: PLC0415 - only in Studio and notebooks
 
-    found = studio.own_vpc(aws, resource)
-    if found.vpc_id == vpc_id:
-        return Place(inside=True, reason=f"this machine is in {vpc_id} ({found.how})")
-    if found.vpc_id:
-        return Place(inside=False, reason=f"this machine is in {found.vpc_id} ({found.how})")
-    return Place(inside=False, reason=found.how)
+    vpc_id, how = studio.own_vpc(aws, resource)
+    return Finding(frozenset({vpc_id} if vpc_id else ()), how)
 
 
-def _by_interface(aws: Aws, own: str, vpc_id: str) -> Place:
-    """Compare the MAC of the network interface with our address in the VPC with our own."""
+def _by_interface(aws: Aws, own: str) -> Finding:
+    """Compare the MAC of each network interface with our address with that of our own."""
     by = "ipv6-addresses.ipv6-address" if ":" in own else "addresses.private-ip-address"
-    filters = [{"Name": by, "Values": [own]}, {"Name": "vpc-id", "Values": [vpc_id]}]
+    filters = [{"Name": by, "Values": [own]}]
     answer = aws.call_if_allowed("ec2", "DescribeNetworkInterfaces", Filters=filters)
     if answer is None:
-        return Place(inside=False, reason="ec2:DescribeNetworkInterfaces is denied")
+        return Finding(frozenset(), "ec2:DescribeNetworkInterfaces is denied")
     macs = {item.mac for item in network_place.own_interfaces() if item.address == own and item.mac}
     for item in answer.get("NetworkInterfaces", []):
-        if str(item.get("MacAddress", "")).lower() in macs:
-            name = item.get("NetworkInterfaceId")
-            return Place(inside=True, reason=f"this machine is in {vpc_id} (its interface {name})")
-    return Place(inside=False, reason=f"no network interface of {vpc_id} is this machine's {own}")
+        if str(item.get("MacAddress", "")).lower() in macs and item.get("VpcId"):
+            how = f"its interface {item.get('NetworkInterfaceId')}"
+            return Finding(frozenset({str(item["VpcId"])}), how)
+    return Finding(frozenset(), f"no network interface of this account is this machine's {own}")

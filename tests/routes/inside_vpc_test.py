@@ -147,7 +147,6 @@ def test_a_container_is_inside_if_the_interface_with_its_address_has_its_mac(
     ((_, asked),) = aws.calls
     assert asked["Filters"] == [
         {"Name": "addresses.private-ip-address", "Values": [OWN]},
-        {"Name": "vpc-id", "Values": ["vpc-1"]},
     ]
 
 
@@ -157,6 +156,7 @@ def test_a_container_is_inside_if_the_interface_with_its_address_has_its_mac(
         (interfaces(), MAC),
         (interfaces({**INTERFACE, "MacAddress": "02:fc:00:00:00:02"}), MAC),
         (interfaces({"NetworkInterfaceId": "eni-1"}), MAC),
+        (interfaces({**INTERFACE, "VpcId": "vpc-2"}), MAC),
         (interfaces({**INTERFACE, "MacAddress": ""}), ""),
         (DENIED, MAC),
     ],
@@ -239,6 +239,20 @@ def test_a_damaged_record_is_asked_again(machine: Machine, monkeypatch: pytest.M
 def test_a_loopback_address_is_in_no_range(machine: Machine) -> None:
     machine.network("127.0.0.1")
     assert inside_vpc.prove(FakeAws(), "vpc-1", "127.0.0.2").reason.startswith("nothing says")
+
+
+def test_a_machine_in_aws_knows_its_vpc_without_a_job(machine: Machine) -> None:
+    aws = FakeAws(DescribeNetworkInterfaces=interfaces(INTERFACE))
+    assert inside_vpc.own_vpcs(aws) is None
+    assert aws.calls == []
+    machine.ec2("vpc-7")
+    found = inside_vpc.own_vpcs(aws)
+    assert found is not None
+    assert found.reason == "this machine is in vpc-7 (instance metadata)"
+    machine.vpcs = frozenset()
+    found = inside_vpc.own_vpcs(aws)
+    assert found is not None
+    assert found.reason == "this machine is in vpc-1 (its interface eni-1)"
 
 
 def test_windows_tells_ec2_by_its_registry(

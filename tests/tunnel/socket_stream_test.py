@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import socket
 import struct
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import cast
 
@@ -13,7 +16,7 @@ import pytest
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import poll
-from sm_proxy.tunnel.socket_stream import SocketStream, socket_inside
+from sm_proxy.tunnel.socket_stream import SocketStream, dial, socket_inside
 from sm_proxy.tunnel.stream import Stream, StreamWrapper, finish, wanted
 from tests.tunnel.fakes import FakeStream
 from tests.waits import await_true
@@ -169,6 +172,86 @@ def test_a_reset_while_it_ends_is_no_failure(pair: tuple[SocketStream, socket.so
     far.close()
     finish(stream)
     assert (stream.finished, stream.failure, stream.fileno()) == (True, None, -1)
+
+
+def explain(error: OSError) -> SmProxyError:
+    return SmProxyError("connect-refused", errno.errorcode[error.errno or 0], "")
+
+
+def dialled(address: str, port: int, within_s: float = 60) -> Iterator[SocketStream]:
+    stream = dial(address, port, within_s, explain)
+    yield stream
+    stream.close()
+
+
+def settle(stream: SocketStream) -> None:
+    """Drive it until it is connected, or has failed."""
+    while not stream.opened and not stream.ended:
+        readers, writers = wanted(stream)
+        now = time.monotonic()
+        poll.wait(readers, writers, [], stream.deadline(now) - now)
+        stream.advance(time.monotonic(), readable=False)
+
+
+def test_dialling_does_not_wait_and_keeps_what_is_written() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for stream in dialled(*server.getsockname()):
+            stream.write(b"early")
+            settle(stream)
+            far, _ = server.accept()
+            with far:
+                stream.advance(0, readable=False)
+                assert far.recv(99) == b"early"
+                far.sendall(b"late")
+                turn(stream)
+                assert (stream.read(), stream.failure) == (b"late", None)
+
+
+def test_a_closed_port_is_explained() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = server.getsockname()
+    for stream in dialled(*where):
+        settle(stream)
+        assert (stream.ended, stream.opened, stream.fileno()) == (True, False, -1)
+        assert isinstance(stream.failure, SmProxyError)
+        assert stream.failure.message == "ECONNREFUSED"
+        assert stream.unused_socket() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full queue drops connections on Linux")
+def test_a_dial_that_nothing_answers_ends_in_time() -> None:
+    """A queue of one that is full drops each further connection, as a firewall does."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        where = server.getsockname()
+        with socket.create_connection(where):
+            for stream in dialled(where[0], where[1], 0.2):
+                settle(stream)
+                assert isinstance(stream.failure, SmProxyError)
+                assert stream.failure.message == "ETIMEDOUT"
+
+
+def test_an_address_that_cannot_be_dialled_fails_at_once() -> None:
+    for stream in dialled("255.255.255.255", 2222):
+        assert (stream.ended, stream.opened) == (True, False)
+        assert isinstance(stream.failure, SmProxyError)
+
+
+def test_a_socket_is_handed_over_only_before_any_byte() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for stream in dialled(*server.getsockname()):
+            settle(stream)
+            assert stream.unused_socket() is stream.socket
+            stream.write(b"x")
+            assert stream.unused_socket() is None
+        for stream in dialled(*server.getsockname()):
+            settle(stream)
+            server.accept()[0].close()
+            far, _ = server.accept()
+            far.sendall(b"SSH")
+            assert stream.unused_socket() is stream.socket
+            turn(stream)
+            assert stream.unused_socket() is None
+            far.close()
 
 
 def test_the_socket_is_found_through_wrappers(pair: tuple[SocketStream, socket.socket]) -> None:
