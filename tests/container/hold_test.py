@@ -184,6 +184,7 @@ def test_the_peer_is_written_before_the_file_connected(tmp_path: Path) -> None:
     ("peers", "people"),
     [
         ("0A000190:D431\n", ["0A000190:D431"]),
+        ("0100007F:D431\n", ["0100007F:D431"]),  # through the agent of RemoteDebug
         ("0200000A:D431\n0300000A:D431\n", ["0300000A:D431"]),
         ("0200000A:D431\n0700000A:0001\n", []),
         ("", []),

@@ -136,6 +136,15 @@ def test_each_node_has_a_stub_up_to_the_limit(
     assert (len(found), found[-1]) == (min(count, 16), Stub(last, "ubuntu", "training job"))
 
 
+def test_a_job_outside_of_a_vpc_has_a_stub_if_its_remote_debug_is_on(
+    aws: Callable[..., FakeAws],
+) -> None:
+    on = {"RemoteDebugConfig": {"EnableRemoteDebug": True}}
+    fake = aws(DescribeTrainingJob=described(VpcConfig={}, **on))
+    assert running_hosts().stubs() == [Stub("sm-bert", "ubuntu", "training job")]
+    assert "DescribeSubnets" not in fake.operations()
+
+
 @pytest.mark.parametrize("status", ["Starting", "Downloading", "Uploading", "Interrupted"])
 def test_a_job_that_does_not_run_has_no_stub(status: str, aws: Callable[..., FakeAws]) -> None:
     fake = aws(ListTrainingJobs=training("bert", status=status))
