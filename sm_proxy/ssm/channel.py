@@ -4,7 +4,8 @@ It has no socket, no clock and no sleep. Methods that need the time take `now`, 
 clock that never goes back. The states, and what may happen in each:
 
     HANDSHAKE  Wait for the agent's request and answer it. HandshakeComplete leads to OPEN, and the
-               caller gets `Opened`.
+               caller gets `Opened`. So does the first output of a shell: for shells, agents shake
+               hands only to encrypt (A: session/plugins/sessionplugin/sessionplugin.go).
     OPEN       Bytes flow both ways. `finish` leads to FINISHING.
     FINISHING  Deliver the queued bytes, then tell the agent to end the session. CLOSED follows.
     CLOSED     The caller has got `Closed`. Only acks are sent from now on.
@@ -237,6 +238,8 @@ class Channel:
             self.paused_at = now
         for content in contents:
             if content.payload_type == PayloadType.OUTPUT:
+                if self.state is State.HANDSHAKE and self._negotiation.may_be_skipped:
+                    self._opened(Opened("", multiplexed=False, customer_message=""), now)
                 self._on_data(content.payload)
             else:
                 self._on_control(content, now)
@@ -287,15 +290,18 @@ class Channel:
 
     def _open(self, payload: bytes, now: float) -> None:
         request, complete = self._negotiation.on_complete(payload)
-        self.state = State.OPEN
-        self._outbox.handshake_complete(now)
         if self._negotiation.cipher is not None:
             self._outbox.encrypt_with(self._negotiation.cipher.encrypt, OVERHEAD_BYTES)
+        self._opened(
+            Opened(request.agent_version, request.multiplexed, complete.customer_message), now
+        )
+
+    def _opened(self, event: Opened, now: float) -> None:
+        self.state = State.OPEN
+        self._outbox.handshake_complete(now)
         if self._negotiation.session_type == "Standard_Stream":
             self._outbox.put_control(PayloadType.SIZE, _TERMINAL)
-        self._events.append(
-            Opened(request.agent_version, request.multiplexed, complete.customer_message)
-        )
+        self._events.append(event)
 
     def _on_acknowledge(self, received: Message, now: float) -> None:
         sequence = message.decode_ack(received.payload)

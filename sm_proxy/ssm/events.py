@@ -9,7 +9,7 @@ from sm_proxy.ssm.handshake import Encryption
 
 @dataclass(frozen=True)
 class Opened:
-    """The handshake is complete. Bytes may flow."""
+    """The handshake is complete, or left out: then the version is empty. Bytes may flow."""
 
     agent_version: str
     multiplexed: bool

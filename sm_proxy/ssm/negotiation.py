@@ -46,6 +46,11 @@ class Negotiation:
         self.refusal = ""
         self._challenged = False
 
+    @property
+    def may_be_skipped(self) -> bool:
+        """Whether output may come without a handshake: for a shell, if no request has come."""
+        return self.session_type == "Standard_Stream" and self.request is None
+
     def on_request(self, payload: bytes) -> Encryption | bytes | None:
         """Process the HandshakeRequest.
 

@@ -333,3 +333,27 @@ def test_the_end_of_a_shell_is_not_confirmed_by_a_flag_that_its_agent_ignores() 
     channel.finish()
     assert channel.state is State.CLOSED
     assert not channel.confirmed
+
+
+def test_a_shell_opens_with_its_first_output_if_the_agent_leaves_the_handshake_out() -> None:
+    channel = Channel(0.0, WALL_MS, session_type="Standard_Stream")
+    channel.receive(wire.output(0, b"$ "), 1.0)
+    assert channel.events() == [Opened("", multiplexed=False, customer_message="")]
+    assert channel.read() == b"$ "
+    channel.write(b"exec sh\n")
+    inputs = [item for item in sent(channel) if item.kind == "input_stream_data"]
+    assert [(item.sequence, item.payload_type) for item in inputs] == [(0, 3), (1, 1)]
+    channel.receive(wire.ack(0), 1.1)
+    channel.receive(wire.ack(1), 1.1)
+    channel.finish()
+    assert (channel.state, channel.confirmed) == (State.CLOSED, False)
+
+
+def test_output_opens_no_port_and_no_shell_whose_agent_shakes_hands() -> None:
+    port = Channel(0.0, WALL_MS)
+    port.receive(wire.output(0, b"text"), 1.0)
+    asked = Channel(0.0, WALL_MS, session_type="Standard_Stream")
+    request = wire.handshake_request(session_type="Standard_Stream", KMSKeyId="key")
+    asked.receive(wire.output(0, request, wire.HS_REQUEST), 0.0)
+    asked.receive(wire.output(1, b"clear text"), 0.0)
+    assert (port.state, asked.state) == (State.HANDSHAKE, State.HANDSHAKE)
