@@ -29,7 +29,8 @@ def _connection(host: str) -> str | None:
     if at is None:
         return None
     failed, since = records[at], sum(record.code == connection_log.OK for record in records[:at])
-    through = f" (session {failed.session}, through {failed.through})" if failed.session else ""
+    session = f"session {failed.session}, " if failed.session else ""
+    through = f" ({session}through {failed.through})" if failed.through else ""
     well = f"; {since} connection(s) since then succeeded" if since else ""
     return _message({"time": failed.time, "line": failed.line or failed.code}, through + well)
 

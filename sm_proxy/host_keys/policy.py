@@ -66,7 +66,7 @@ class HostKeyPolicy:
 
         Args:
             blob: the key that was seen, in wire form.
-            through: what the container is reached through, such as the bastion's instance id.
+            through: what the container is reached through, such as `bastion i-0abc`.
 
         Returns:
             None if the log names the key; else the error that says why it is refused.

@@ -99,7 +99,7 @@ def _through(target: str, container: Container, aws: Aws) -> Session:
         "localPortNumber": ["0"],
     }
     request = SessionRequest(target, _DOCUMENT, parameters, f"sm-proxy {container.job}")
-    words = Words(lambda error: _explained(error, target, aws), _FAILURES)
+    words = Words(lambda error: _explained(error, target, aws), _FAILURES, "bastion")
     return open_session(aws, request, words)
 
 

@@ -140,4 +140,4 @@ def _words(container: Container) -> Words:
             return Words(failures=failures).failure(kind, error.message)
         return error.as_failure()
 
-    return Words(explain, failures)
+    return Words(explain, failures, "remote-debug")

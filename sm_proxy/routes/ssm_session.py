@@ -45,15 +45,17 @@ _BY_THE_NETWORK: Final[frozenset[Kind]] = frozenset({"unanswered", "barred"})
 
 @dataclass(frozen=True)
 class Words:
-    """What a route says about a session that failed.
+    """What a route calls itself, and says about a session that failed.
 
     Attributes:
         explain: makes the error for a StartSession that the service refused; it may make calls.
         failures: code and hint for each kind of end, where they differ from the common ones.
+        route: its name, which stands before the target in messages and in the connection log.
     """
 
     explain: Callable[[ServiceError], SmProxyError] = ServiceError.as_failure
     failures: Mapping[Kind, tuple[Code, str]] | None = None
+    route: str = ""
 
     def failure(self, kind: Kind, reason: str) -> SmProxyError:
         """The error for a session that did not end cleanly, or never began."""
@@ -77,7 +79,7 @@ def open_session(aws: Aws, request: SessionRequest, words: Words) -> Session:
         on_status=output.status,
         failure=_noting_small_messages(target, words),
         over=sessions.SESSIONS.over,
-        target=target,
+        target=f"{words.route} {target}".strip(),
         session_type="Port" if request.document else "Standard_Stream",
     )
     starting = Background(lambda: sessions.SESSIONS.start(api, aws.scope), begin=False)

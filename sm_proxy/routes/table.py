@@ -144,7 +144,7 @@ class _Attempts:
                     self._errors.append((name, verdict.error))
                 continue
             if self._errors:
-                output.status(f"{self._errors[-1][1].message}; connecting by {name} instead")
+                output.status(f"{self._cause().message}; connecting by {name} instead")
             self._tried.add(name)
             try:
                 return route(name).connect(*self._asked)
@@ -171,6 +171,11 @@ class _Attempts:
         before = ROUTE_NAMES[: ROUTE_NAMES.index(self._current)]
         if self._current != self._remembered and any(name in before for name, _ in self._errors):
             memory.remember(container, aws, self._current)
+
+    def _cause(self) -> SmProxyError:
+        """Why the next route is tried: the last one failed, or else the best one cannot serve."""
+        failed = [error for name, error in self._errors if name in self._tried]
+        return failed[-1] if failed else self._errors[0][1]
 
     def _first_error(self) -> SmProxyError:
         """The error of the first route, with those of the other routes that were tried."""

@@ -90,7 +90,7 @@ class Options:
         on_status: takes a line for the user (the account's CustomerMessage).
         failure: makes the exception for a session that did not end cleanly.
         over: called with the session's id when both ends know that the session is over.
-        target: the session's target, such as an instance id: see `Session.through`.
+        target: the session's target, for people, such as `bastion i-0abc`: see `Session.through`.
         session_type: of the session's document.
     """
 

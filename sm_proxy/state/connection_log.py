@@ -43,8 +43,8 @@ class ConnectionRecord:
         node: such as `algo-1`.
         address: of the container.
         port: of its SSH server; 0 if unknown.
-        through: the machine it went through, such as the bastion's instance id; empty if we did
-            not get that far.
+        through: the route and the machine it went through, such as `bastion i-0abc`; empty if we
+            did not get that far.
         session: the SSM session's id; empty if there was none.
         up: bytes to the container.
         down: bytes from the container.

@@ -56,7 +56,7 @@ class Stream(Protocol):
 
     @property
     def through(self) -> str:
-        """The machine that the bytes pass through, such as a bastion's id; empty if none."""
+        """The route, and the machine that the bytes pass through, such as `bastion i-0abc`."""
 
     @property
     def session_id(self) -> str:
@@ -158,7 +158,7 @@ class StreamWrapper:
 
     @property
     def through(self) -> str:
-        """The machine that the bytes pass through."""
+        """The route, and the machine that the bytes pass through."""
         return self._stream.through
 
     @property

@@ -113,7 +113,10 @@ def test_a_host_key_that_the_log_does_not_name_is_refused(
     address, port = job.where()
     for line in (first, second):
         assert all(text in line for text in (*expected, seen))
-        assert f"{address} port {port} (through {lab.environment['SM_PROXY_LAB_BASTION']})" in line
+        assert (
+            f"{address} port {port} (through bastion {lab.environment['SM_PROXY_LAB_BASTION']})"
+            in line
+        )
         assert f"job {job.name}, node algo-1, stream {job.name}/algo-1-" in line
         assert f"sm-proxy doctor {job.host}" in line
     await_true(lambda: not lab.sessions(), 60, lab.sessions)

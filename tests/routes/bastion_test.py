@@ -157,7 +157,7 @@ def test_a_target_that_refused_a_large_message_gets_small_ones(started: Started)
 
 def test_the_session_knows_its_target(started: Started) -> None:
     connected(account())
-    assert started[0][1].target == "i-1"
+    assert started[0][1].target == "bastion i-1"
 
 
 def test_the_verdict_names_the_bastion_and_asks_once() -> None:

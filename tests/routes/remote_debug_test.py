@@ -55,7 +55,7 @@ def test_the_session_goes_to_the_containers_own_port(started: Started) -> None:
         "Reason": "sm-proxy my-job",
     }
     assert aws.calls == [("StartSession", asked)]
-    assert started[0][1].target == target
+    assert started[0][1].target == f"remote-debug {target}"
 
 
 def test_without_an_address_this_route_is_taken() -> None:

@@ -175,6 +175,12 @@ def test_if_none_serves_the_first_error_is_raised_with_those_of_the_tried_routes
     assert found.message == "no bastion; c: not connected; d: gone"
 
 
+def test_the_line_tells_why_the_best_route_does_not_serve(routes: Table) -> None:
+    first, second = Recorded("a", error("no-bastion", "none")), Recorded("b", error("no-vpc"))
+    assert routes.served_by(first, second, Recorded("c")) == "c"
+    assert routes.lines == ["none; connecting by c instead"]
+
+
 def test_a_single_error_is_raised_as_it_is(routes: Table) -> None:
     why = error("no-bastion")
     assert routes.error_of(Recorded("a", None), Recorded("b", why)) is why
