@@ -35,7 +35,7 @@ class Vpc:
 
 
 @dataclass(frozen=True)
-class Instance:
+class Ec2Instance:
     """An EC2 instance, with the MAC address and the id of its network interface."""
 
     id: str
@@ -116,7 +116,7 @@ class Account:
 
     def run_instance(
         self, name: str, subnet: str, group: str, address: str | None = None
-    ) -> Instance:
+    ) -> Ec2Instance:
         """Launch an EC2 instance that is no bastion.
 
         Args:
@@ -126,7 +126,7 @@ class Account:
             address: its address in the subnet, or None for any.
         """
         made = self._run_instance(subnet, group, address, {"Name": name})
-        return Instance(made["instanceId"], made["macAddress"], made["networkInterfaceId"])
+        return Ec2Instance(made["instanceId"], made["macAddress"], made["networkInterfaceId"])
 
     def _run_instance(
         self, subnet: str, group: str, address: str | None, tags: dict[str, str]
@@ -147,6 +147,11 @@ class Account:
             first.setdefault(item.tag.rpartition("}")[2], item.text or "")
         return first
 
+    def admit_block(self, group: str, cidr: str) -> None:
+        """Allow a block of addresses to connect to members of the security group `group`."""
+        rule = {"IpPermissions.1.IpProtocol": "-1", "IpPermissions.1.IpRanges.1.CidrIp": cidr}
+        self._ec2("AuthorizeSecurityGroupIngress", GroupId=group, **rule)
+
     def _admit(self, target: str, source: str, **rule: str) -> None:
         """Allow members of the security group `source` to connect to members of `target`."""
         words = {f"IpPermissions.1.{name}": value for name, value in rule.items()}
@@ -155,7 +160,7 @@ class Account:
 
     def create_job(self, name: str, vpc: Vpc, *, nodes: int, environment: dict[str, str]) -> None:
         """Launch the lab's training job in the containers' subnets."""
-        request = {
+        request: dict[str, object] = {
             "TrainingJobName": name,
             "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
             "RoleArn": role_credentials.ARN,
@@ -169,11 +174,20 @@ class Account:
             "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
             "Environment": environment,
         }
+        self.sagemaker("CreateTrainingJob", request)
+
+    def sagemaker(self, operation: str, request: dict[str, object]) -> dict[str, object]:
+        """Call SageMaker; return its answer.
+
+        Raises:
+            LabError: it refused.
+        """
         headers = {
             "Content-Type": "application/x-amz-json-1.1",
-            "X-Amz-Target": "SageMaker.CreateTrainingJob",
+            "X-Amz-Target": f"SageMaker.{operation}",
         }
-        self._call("sagemaker", REGION, headers, json.dumps(request).encode())
+        answer = self._call("sagemaker", REGION, headers, json.dumps(request).encode())
+        return dict(json.loads(answer))
 
     def cidrs_of(self, subnets: list[str], region: str) -> list[str | None]:
         """Return the CIDR blocks of a job's subnets; `[None]` if the job is not in a VPC."""

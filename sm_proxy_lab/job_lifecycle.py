@@ -172,7 +172,10 @@ class JobLifecycle:
         if not self._job.is_isolated():
             addresses = [node.cable.address for node in nodes]
             groups = self._job.vpc().get("SecurityGroupIds", [])
-            await self._machines.control.call("plugged", addresses, groups)
+            macs = [node.cable.mac for node in nodes]
+            await self._machines.control.call(
+                "plugged", addresses, groups, macs=macs, owner=self._job.name
+            )
         if self._stopping:
             return
         self.nodes = nodes

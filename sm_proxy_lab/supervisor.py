@@ -275,7 +275,7 @@ class Lab:
         """Return the variables of CMD that name the terminals' command prefixes."""
         machines = self._machines
         folder = self._folder / "terminals"
-        site = Site(folder, self._net, self._account, vpc, machines.software)
+        site = Site(folder, self._net, self._account, ControlClient(machines.endpoint), vpc)
         server = TerminalServer(site, self._ports, machines.plugging)
         variables = server.variables()
         self._spawn(server.serve())

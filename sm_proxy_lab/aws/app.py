@@ -23,6 +23,7 @@ from sm_proxy_lab.aws.sagemaker.service import SageMaker
 from sm_proxy_lab.aws.ssm.instances import ManagedInstances
 from sm_proxy_lab.aws.ssm.service import Ssm
 from sm_proxy_lab.aws.vpc import dependencies
+from sm_proxy_lab.aws.vpc.interfaces import Interfaces
 
 if TYPE_CHECKING:
     from sm_proxy_lab.aws.call_log import CallLog
@@ -61,6 +62,7 @@ class AwsApp:
         self.sagemaker = SageMaker(emit, Admission(self.roles, self.faults))
         self.logs = Logs(LogStore(), self.faults)
         self.enforcement = enforcement
+        self.interfaces = Interfaces()
         managed = ManagedInstances(self.faults, moto.instances, enforcement.agent_reaches)
         self.ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement, roles=self.roles)
         access = InstanceAccess(gateway, self.faults, moto)

@@ -68,7 +68,10 @@ class Control:
 
     def _move_batch(self, kind: str, name: str, params: dict[str, Any]) -> object:
         ending = params.get("failure_reason"), params.get("exit_message")
-        return self._app.sagemaker.batch[kind].move(name, params["status"], *ending).describe()
+        job = self._app.sagemaker.batch[kind].move(name, params["status"], *ending)
+        if job.ended is not None:
+            self._app.interfaces.remove(name)
+        return job.describe()
 
     def _faults(self, method: str, params: dict[str, Any]) -> object:
         faults = self._app.faults
@@ -95,10 +98,14 @@ class Control:
         move = self._app.sagemaker.move
         job = move(name, secondary, params.get("message"), params.get("failure_reason"))
         self._app.ssm.end_sessions()
+        if job.ended is not None:
+            self._app.interfaces.remove(name)
         return job.describe()
 
     def _plug(self, _name: str, params: dict[str, Any]) -> object:
-        self._app.enforcement.plug(params["addresses"], params["groups"])
+        addresses, groups = params["addresses"], params["groups"]
+        self._app.enforcement.plug(addresses, groups)
+        self._app.interfaces.add(addresses, params.get("macs", []), groups, params.get("owner", ""))
         return {}
 
     def _put_image(self, _name: str, params: dict[str, Any]) -> object:

@@ -57,9 +57,24 @@ class ControlClient:
         body = {"status": status, "failure_reason": failure_reason, "exit_message": exit_message}
         return dict(self._request("PUT", f"{kind}/{quote(job, safe='')}", body))
 
-    def plugged(self, addresses: list[str], groups: list[str]) -> None:
-        """Report the addresses of a job's containers, so that its security groups apply to them."""
-        self._request("PUT", "plugged", {"addresses": addresses, "groups": groups})
+    def plugged(
+        self,
+        addresses: list[str],
+        groups: list[str],
+        *,
+        macs: list[str] | None = None,
+        owner: str = "",
+    ) -> None:
+        """Report the addresses of SageMaker's machines, so that the security groups apply to them.
+
+        Args:
+            addresses: the addresses.
+            groups: ids of the security groups.
+            macs: the MAC address of each; then EC2 shows their network interfaces.
+            owner: the name of their job; the interfaces are removed when it ends.
+        """
+        body = {"addresses": addresses, "groups": groups, "macs": macs or [], "owner": owner}
+        self._request("PUT", "plugged", body)
 
     def jobs(self) -> list[dict[str, Any]]:
         """The descriptions of all training jobs, in all regions."""

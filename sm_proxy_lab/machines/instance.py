@@ -59,10 +59,12 @@ class Instance:
     Attributes:
         folder: for its files.
         port: the port of its sshd on 127.0.0.1; 0 for a free one.
+        netns: descriptor of its network namespace, or None for the calling thread's.
     """
 
     folder: Path
     port: int
+    netns: int | None = None
     _pushed: dict[str, list[str]] = field(default_factory=dict)
     _started: tuple[bool, int] | None = None
     _child: Child | None = None
@@ -119,6 +121,7 @@ class Instance:
         with self._log.open("wb") as log:
             child = self._child = Child(
                 [*python_module("sm_proxy_lab.machines.container_init"), str(spec)],
+                netns=self.netns,
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -36,6 +36,7 @@ SERVICE_SUBNET = "172.18.0.0/20"
 _MACHINE = namespaces.CLONE_NEWNET | namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID
 
 _RT_SCOPE_LINK = 253
+_RT_SCOPE_HOST = 254
 _TABLE_LOCAL = 255
 EVERYWHERE = "0.0.0.0/0"
 NETNS = "netns"
@@ -53,6 +54,7 @@ class Cable:
         device: the interface's name inside the machine.
         port: the port for its sshd, or None if the image chooses.
         netns: descriptor of its network namespace, or None for the host's.
+        mac: the interface's MAC address; empty in loopback mode.
     """
 
     address: str
@@ -60,6 +62,7 @@ class Cable:
     device: str
     port: int | None = None
     netns: int | None = None
+    mac: str = ""
 
 
 def choose_mode(requested: str | None) -> str:
@@ -157,6 +160,7 @@ class Fabric:
         here = f"port{self._plugged}"
         self._plugged += 1
         machine = namespaces.new_netns() if machine is None else machine
+        mac = "02:" + secrets.token_bytes(5).hex(":")  # 02: not a manufacturer's
         with rtnetlink(self.netns) as routes:
             peer = {"ifname": device, "net_ns_fd": machine}
             routes.link("add", ifname=here, kind="veth", peer=peer)
@@ -170,10 +174,10 @@ class Fabric:
         with rtnetlink(machine) as routes:
             routes.link("set", index=_index("lo"), state="up")
             interface = _index(device)
-            routes.link("set", index=interface, state="up")
+            routes.link("set", index=interface, address=mac, state="up")
             routes.addr("add", index=interface, address=address, prefixlen=subnet.prefixlen)
             routes.route("add", dst=route, gateway=router)
-        return Cable(address, subnet.prefixlen, device, netns=machine)
+        return Cable(address, subnet.prefixlen, device, netns=machine, mac=mac)
 
     def _next_address(self, subnet: ipaddress.IPv4Network) -> str:
         taken = self._taken.get(str(subnet), 0)
@@ -186,7 +190,8 @@ class Fabric:
         """Send the packets for a block to a machine, which takes all its addresses as its own."""
         assert machine.netns is not None  # noqa: S101 - for the type checker
         with rtnetlink(machine.netns) as routes:
-            routes.route("add", dst=cidr, oif=_index("lo"), type="local", table=_TABLE_LOCAL)
+            kind = {"type": "local", "scope": _RT_SCOPE_HOST, "table": _TABLE_LOCAL}
+            routes.route("add", dst=cidr, oif=_index("lo"), **kind)
         with rtnetlink(self.netns) as routes:
             routes.route("add", dst=cidr, gateway=machine.address)
 
@@ -346,15 +351,6 @@ def listen_in(netns: int, address: tuple[str, int]) -> socket.socket:
     """Bind a TCP socket in a network namespace."""
     with namespaces.entered(netns):
         return listening(address)
-
-
-def mac_of(cable: Cable) -> str:
-    """The MAC address of a machine's interface; empty in loopback mode."""
-    if cable.netns is None:
-        return ""
-    with rtnetlink(cable.netns) as routes:
-        (found,) = routes.get_links(_index(cable.device))
-        return str(found.get_attr("IFLA_ADDRESS"))
 
 
 def set_mac(cable: Cable, mac: str) -> None:

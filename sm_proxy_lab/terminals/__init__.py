@@ -11,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sm_proxy_lab.terminals import inside
+from sm_proxy_lab.terminals import home, inside, notebook, vpn
 from sm_proxy_lab.terminals.place import Site, Terminal
 
 TERMINALS: Final[dict[str, Callable[[Site], Terminal]]] = {
     "inside": inside.build,
+    "notebook": notebook.build_notebook,
+    "studio": notebook.build_studio,
+    "vpn": vpn.build,
+    "home": home.build,
 }
 """Name -> the function that makes it. It runs in a thread, and may raise LabError or OSError."""

@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import Final
 
-from sm_proxy_lab.account import IMAGE, REGION, Instance
+from sm_proxy_lab.account import IMAGE, REGION, Ec2Instance
 from sm_proxy_lab.machines import network, role_credentials
 from sm_proxy_lab.machines.instance_metadata import ADDRESS, InstanceMetadata
 from sm_proxy_lab.machines.network import NODE_SUBNETS, VPC_CIDR
@@ -53,7 +53,7 @@ def firmware(instance: str) -> dict[str, dict[str, object]]:
     return {"/sys/class": {"dmi": {"id": text}}}
 
 
-def values(machine: Instance, site: Site, address: str) -> dict[str, str]:
+def values(machine: Ec2Instance, site: Site, address: str) -> dict[str, str]:
     """The instance's metadata: path below /latest/ -> content."""
     zone = f"{REGION}b"
     identity = {

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sm_proxy_lab.account import Account, Vpc
+from sm_proxy_lab.aws.control_client import ControlClient
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines.network import NetnsNetwork, Network
-from sm_proxy_lab.machines.software import Software
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -25,15 +25,15 @@ class Site:
         folder: for the terminals' files.
         network: the lab's network.
         account: calls the AWS endpoint.
+        control: calls its control plane.
         vpc: the VPC of the lab's job.
-        software: this machine's sshd.
     """
 
     folder: Path
     network: Network
     account: Account
+    control: ControlClient
     vpc: Vpc
-    software: Software
 
     def namespaces(self) -> NetnsNetwork:
         """The network, if it is made of namespaces.

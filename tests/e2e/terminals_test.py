@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.labs import Lab
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 
@@ -19,10 +22,13 @@ token = fetcher._fetch_metadata_token()
 read = lambda path: fetcher._get_request("latest/meta-data/" + path, None, token).text
 macs = "network/interfaces/macs/" + read("mac") + "/"
 """
-INTERFACE = """
+MAC = """
 import socket
 (mac,) = [open(f"/sys/class/net/{name}/address").read().strip() for _, name in
-    socket.if_nameindex() if name == NAME]
+    socket.if_nameindex() if name == "eth0"]
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    probe.connect(("10.0.144.99", 9))
+    own = probe.getsockname()[0]
 """
 DIAL = """
 import socket
@@ -68,7 +74,7 @@ def test_an_instance_inside_the_vpc_has_metadata_an_interface_and_firmware(
     lab: Lab, inside: Lab
 ) -> None:
     found = inside.python(
-        METADATA + INTERFACE.replace("NAME", "'eth0'") + "answer = {'mac': mac, 'zone': "
+        METADATA + MAC + "answer = {'mac': mac, 'zone': "
         "read('placement/region'), 'vpc': read(macs + 'vpc-id'), 'address': read('local-ipv4'), "
         "'vendor': open('/sys/class/dmi/id/sys_vendor').read()}"
     )
@@ -126,3 +132,75 @@ def test_a_lab_that_has_ended_has_no_terminals() -> None:
     )  # fmt: skip
     assert done.returncode == 125
     assert b"no terminal 'inside'" in done.stderr
+
+
+def test_a_jobs_containers_have_interfaces_until_it_ends(lab: Lab, inside: Lab) -> None:
+    del inside  # skips without namespaces
+    job = lab.launch("with-interfaces")
+    address, _ = job.where()
+    mac = lab.ok(job.host, "ip link show eth0; cat /sys/class/net/eth0/address").decode()
+    (record,) = interfaces(lab, address)
+    assert record["MacAddress"] in mac
+    assert record["RequesterManaged"]
+    job.stop()
+    job.until("Stopped")
+    assert interfaces(lab, address) == []
+
+
+@pytest.mark.parametrize("name", ["notebook", "studio"])
+def test_sagemakers_terminals_say_which_resource_they_are(lab: Lab, name: str) -> None:
+    if not lab.netns:
+        pytest.skip("needs root")
+    there = lab.terminal(name)
+    found = there.python(
+        MAC + "import json\nfound = json.load(open('/opt/ml/metadata/resource-metadata.json'))\n"
+        "answer = {'metadata': found, 'mac': mac, 'address': own}"
+    )
+    (record,) = interfaces(lab, found["address"])
+    assert record["MacAddress"] == found["mac"]
+    sagemaker = "answer = client('sagemaker').describe_"
+    if name == "notebook":
+        known = lab.python(
+            f"{sagemaker}notebook_instance(NotebookInstanceName="
+            f"{found['metadata']['ResourceName']!r})['SubnetId']"
+        )
+        assert known in lab.python(f"answer = describe({lab.job!r})['VpcConfig']['Subnets']")
+    else:
+        known = lab.python(
+            f"found = client('sagemaker').describe_domain(DomainId="
+            f"{found['metadata']['DomainId']!r})\nanswer = [found['AppNetworkAccessType'],"
+            "found['VpcId']]"
+        )
+        assert known == ["VpcOnly", record["VpcId"]]
+    assert dial(there, first_node(lab)) == "SSH-"
+
+
+def test_a_vpn_has_routes_and_no_interface_in_the_vpc(lab: Lab) -> None:
+    if not lab.netns:
+        pytest.skip("needs root")
+    there = lab.terminal("vpn")
+    assert dial(there, first_node(lab)) == "SSH-"
+    own = there.python(MAC + "answer = own")
+    assert interfaces(lab, own) == []
+    assert there.ok(lab.host, "echo it works") == b"it works\n"
+
+
+def test_at_home_a_foreign_host_answers_at_the_containers_address(lab: Lab) -> None:
+    if not lab.netns:
+        pytest.skip("needs root")
+    home = lab.terminal("home")
+    address, port = first_node(lab)
+    own = home.python(MAC + "answer = {'address': own, 'mac': mac}")
+    (record,) = interfaces(lab, own["address"])
+    assert record["MacAddress"] != own["mac"]  # the address is the bastion's
+    key = f"ssh-keyscan -t ed25519 -p {port} {address} 2>/dev/null"
+    foreign = home.run("sh", "-c", key).stdout.split()
+    genuine = lab.terminal("inside").run("sh", "-c", key).stdout.split()
+    assert foreign[1] == genuine[1] == b"ssh-ed25519"
+    assert foreign[2] != genuine[2]
+    seen = Path(home.python("import os; answer = os.environ['SM_PROXY_LAB_HOME_SEEN']"))
+    await_true(lambda: bool(seen.read_text()), 60)
+    first = json.loads(seen.read_text().splitlines()[0])
+    assert (first["address"], first["port"]) == (address, port)
+    assert bytes.fromhex(first["received"]).startswith(b"SSH-2.0-OpenSSH")
+    assert home.ok(lab.host, "echo it works") == b"it works\n"

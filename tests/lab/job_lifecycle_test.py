@@ -14,6 +14,7 @@ from sm_proxy_lab.aws.sagemaker.statuses import STATUSES
 from sm_proxy_lab.containers import Node
 from sm_proxy_lab.image_config import ImageConfig
 from sm_proxy_lab.job_kinds.training import TrainingRequest
+from sm_proxy_lab.machines.network import Cable
 
 _TRAINING = ["Pending", "Downloading", "Training"]
 
@@ -107,7 +108,7 @@ class _RunningMachines(_Machines):
         self.node: Any = SimpleNamespace(
             host="algo-1",
             root=folder,
-            cable=SimpleNamespace(address="10.0.0.1"),
+            cable=Cable("10.0.0.1", 20, "eth0"),
             status=None,
             agent=None,
         )

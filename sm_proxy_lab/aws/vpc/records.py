@@ -107,6 +107,36 @@ def vpc(region: str, containers: Mapping[str, Sequence[str]]) -> Vpc:
         return Vpc(machines, tuple(_subnets(backend)))
 
 
+def add_interface(
+    region: str, address: str, mac: str, groups: Sequence[str], description: str
+) -> str | None:
+    """Show a network interface of SageMaker in the enforced subnet that has `address`.
+
+    Returns:
+        The interface's id; None if there is no such subnet.
+    """
+    where = ipaddress.ip_address(address)
+    with _opened(region) as backend:
+        subnets = [subnet for zone in backend.subnets.values() for subnet in zone.values()]
+        for subnet in subnets:
+            block = ipaddress.ip_network(subnet.cidr_block)
+            if where in block and _enforced(backend, subnet.vpc_id):
+                made = backend.create_network_interface(
+                    subnet, address, group_ids=list(groups), description=description
+                )
+                made.mac_address, made.status = mac, "in-use"
+                made.requester_managed = True
+                return str(made.id)
+    return None
+
+
+def remove_interfaces(region: str, ids: Sequence[str]) -> None:
+    """Remove network interfaces, if they still exist."""
+    with _opened(region) as backend:
+        for name in ids:
+            backend.enis.pop(name, None)
+
+
 def way_out(region: str, found: Any, containers: Mapping[str, Sequence[str]]) -> WayOut:
     """How the instance `found` reaches Systems Manager."""
     members = {address: tuple(groups) for address, groups in containers.items()}

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from sm_proxy_lab.account import Instance, Vpc
+from sm_proxy_lab.account import Ec2Instance, Vpc
+from sm_proxy_lab.aws.control_client import ControlClient
 from sm_proxy_lab.errors import LabError
 from sm_proxy_lab.machines.network import LoopbackNetwork
-from sm_proxy_lab.machines.software import Software
 from sm_proxy_lab.terminals import TERMINALS, inside
 from sm_proxy_lab.terminals.place import Site
 
@@ -21,8 +21,8 @@ _MAC = "02:00:00:aa:bb:cc"
 
 
 class _Account:
-    def run_instance(self, *_: object) -> Instance:
-        return Instance("i-0123", _MAC, "eni-0123")
+    def run_instance(self, *_: object) -> Ec2Instance:
+        return Ec2Instance("i-0123", _MAC, "eni-0123")
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     account: Any = _Account()
     vpc = Vpc("vpc-1", ("subnet-1",), "sg-1", "i-bastion")
     network = LoopbackNetwork()
-    yield Site(tmp_path, network, account, vpc, Software())
+    yield Site(tmp_path, network, account, ControlClient("http://127.0.0.1:1"), vpc)
     network._claim.close()
 
 

@@ -1,0 +1,36 @@
+"""The network interfaces that SageMaker makes in the user's VPC, as EC2 shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sm_proxy_lab.account import REGION
+from sm_proxy_lab.aws.vpc import records
+
+
+@dataclass
+class Interfaces:
+    """The interfaces of SageMaker's machines in enforced VPCs."""
+
+    _ids: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(
+        self, addresses: Sequence[str], macs: Sequence[str], groups: Sequence[str], owner: str
+    ) -> None:
+        """Show an interface for each address that is in a subnet.
+
+        Args:
+            addresses: the machines' addresses.
+            macs: the MAC address of each; empty in loopback mode, which has no such interfaces.
+            groups: ids of the security groups.
+            owner: the name of the job or notebook.
+        """
+        text = f"[Do not delete] Network interface of the SageMaker resource {owner}"
+        for address, mac in zip(addresses, macs, strict=False):
+            if mac and (made := records.add_interface(REGION, address, mac, groups, text)):
+                self._ids.setdefault(owner, []).append(made)
+
+    def remove(self, owner: str) -> None:
+        """Remove the interfaces of a job that has ended."""
+        records.remove_interfaces(REGION, self._ids.pop(owner, []))
