@@ -1,4 +1,4 @@
-"""`sm-proxy resolve`: finds the container of a host name, without connecting."""
+"""`sm-proxy resolve`: finds the container of a host name and its routes, without connecting."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import argparse
 from sm_proxy import resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.commands import options
+from sm_proxy.jobs.container import Container
 from sm_proxy.local import output
 from sm_proxy.local.output import Result
+from sm_proxy.routes import table as routes
+from sm_proxy.routes.table import Choice
 from sm_proxy.settings import Settings
 
 
@@ -31,6 +34,20 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     container = resolver.resolve(
         target, settings, aws, wait=args.wait or 0, on_status=output.status
     )
-    data = container.as_data()
-    shown = {**data, "host_keys": ", ".join(container.host_keys) or "none"}
-    return Result(data, "\n".join(f"{name:10} {value}" for name, value in shown.items()))
+    choice = routes.judge(container, settings, aws)
+    return Result({**container.as_data(), **choice.as_data()}, _text(container, choice))
+
+
+def _text(container: Container, choice: Choice) -> str:
+    """One line for each member of the data, and one for each route."""
+    found = {
+        **container.as_data(),
+        "host_keys": ", ".join(container.host_keys) or "none",
+        "route": choice.route or "none can serve",
+    }
+    lines = [f"{name:10} {'none' if value is None else value}" for name, value in found.items()]
+    width = max(map(len, choice.verdicts))
+    for item in choice.as_data()["routes"]:
+        can = "can serve" if item["usable"] else "cannot serve"
+        lines.append(f"{'':10} {item['name']:{width}}  {can}: {item['reason']}")
+    return "\n".join(lines)

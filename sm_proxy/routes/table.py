@@ -10,10 +10,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.errors import Code, SmProxyError, printable
 from sm_proxy.jobs.container import Container
 from sm_proxy.local import debug_log, output, threads
 from sm_proxy.routes import memory
@@ -61,6 +61,16 @@ class Choice:
 
     route: str | None
     verdicts: Mapping[str, Verdict]
+
+    def as_data(self) -> dict[str, Any]:
+        """The members `route` and `routes` of the `resolve` command's data."""
+        return {
+            "route": self.route,
+            "routes": [
+                {"name": name, "usable": found.usable, "reason": printable(found.reason)}
+                for name, found in self.verdicts.items()
+            ],
+        }
 
 
 def route(name: str) -> Route:
