@@ -11,6 +11,7 @@ AUTO: Final = "auto"
 """Not a route: the first one that can serve is taken."""
 ROUTE_NAMES: Final[tuple[str, ...]] = (
     # If none can serve, the user sees the error of the first one that has one.
+    "direct",
     "bastion",
     "remote-debug",
 )

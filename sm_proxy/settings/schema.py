@@ -67,6 +67,8 @@ class Settings:
             into a job; None for a bucket that the job uses.
         ssh_dir: folder of our ssh files; None for `~/.ssh/sm-proxy`.
         wait: how long `connect` waits for a starting job, in seconds.
+        probe: whether to find out, while another route carries a connection, if this network
+            reaches the container directly (through a VPN or peering).
         allow_loopback: accept a loopback address for a container (the lab without namespaces).
         trust_first_use: if the log names no host key, trust the first one that is seen.
         control_master: let later connections share the first one, in the ssh config block.
@@ -95,6 +97,7 @@ class Settings:
     control_master: bool = _setting(False, recorded=True)
     keys_s3: str | None = None
     launch_s3: str | None = None
+    probe: bool = True
     allow_loopback: bool = False
     trust_first_use: bool = False
     fdpass: bool = _setting(True, recorded=True)

@@ -1,0 +1,139 @@
+"""The direct route: a TCP connection to the container, for a machine that can reach it.
+
+Inside the job's VPC this is the first choice, and it needs proof before any packet goes to the
+container (`inside_vpc.py`). Through a VPN or peering there is no proof, and at home a foreign host
+may have the same address. So while another route carries a connection, `learn` reads the host key
+there. If it is the container's, later connections from this network go directly, and each one
+checks the key again before ssh gets the connection.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import time
+from typing import TYPE_CHECKING, Final
+
+from sm_proxy import public_key
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.jobs.container import Container
+from sm_proxy.local import debug_log, network_place
+from sm_proxy.routes import inside_vpc, memory
+from sm_proxy.routes.verdict import Verdict
+from sm_proxy.settings import Settings
+from sm_proxy.state.cache import Cache
+
+if TYPE_CHECKING:
+    from sm_proxy.tunnel.socket_stream import SocketStream
+
+MENDABLE: Final[frozenset[Code]] = frozenset()
+"""Each error of this route tells it itself."""
+NAME: Final = "direct"
+_DIAL_S: Final = 2.5
+"""A lost first packet is sent again after one second."""
+_PROBE_S: Final = 2.0
+_PROBE_AGAIN_S: Final = 3600.0
+_CACHE: Final = "places"
+
+
+def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
+    """Whether this machine is inside the job's VPC, or reached the container from here before."""
+    if not container.address or not container.vpc_id:
+        return Verdict(usable=False, reason="the container has no address in a VPC")
+    place = inside_vpc.prove(aws, container.vpc_id, container.address)
+    if place.inside:
+        return Verdict(usable=True, reason=place.reason)
+    if settings.probe and memory.recall(container, aws) == NAME:
+        return Verdict(usable=True, reason="the container's host key was read from this network")
+    return Verdict(usable=False, reason=place.reason)
+
+
+def connect(container: Container, settings: Settings, aws: Aws) -> SocketStream:
+    """Dial the container; the stream fails in a few seconds if nothing answers.
+
+    Raises:
+        SmProxyError: without proof, if another host or none answers there.
+    """
+    from sm_proxy.tunnel import socket_stream  # noqa: PLC0415 - for this route only
+
+    del settings
+    address = str(container.address)
+    proven = inside_vpc.prove(aws, str(container.vpc_id), address).inside
+    if not proven and not _is_container(container):
+        _note_probe(container, aws)
+        raise _foreign(container)
+    return socket_stream.dial(
+        address, container.port, _DIAL_S, lambda error: _explained(error, container, proven=proven)
+    )
+
+
+def learn(container: Container, settings: Settings, aws: Aws) -> None:
+    """Find out whether later connections from this network can go directly.
+
+    Call it while another route carries a connection. It probes a VPC at most once per network and
+    hour, and never from a network that the container cannot be in.
+    """
+    address = container.address
+    if not settings.probe or not address or not container.vpc_id or not container.host_keys:
+        return
+    if ipaddress.ip_address(address).is_loopback or network_place.source_address(address) is None:
+        return
+    if Cache(_CACHE).load(*_probe_key(container, aws)) is not None:
+        return
+    _note_probe(container, aws)
+    if _is_container(container):
+        memory.remember(container, aws, NAME, memory.PROBED_S)
+
+
+def _note_probe(container: Container, aws: Aws) -> None:
+    expires = time.time() + _PROBE_AGAIN_S
+    Cache(_CACHE).save(*_probe_key(container, aws), record={"probed": True}, expires=expires)
+
+
+def _probe_key(container: Container, aws: Aws) -> tuple[str, ...]:
+    return aws.scope, str(container.vpc_id), network_place.fingerprint(), "probe"
+
+
+def _is_container(container: Container) -> bool:
+    """Whether a server with an expected host key answers at the container's address."""
+    from sm_proxy.tunnel import host_key_probe  # noqa: PLC0415 - only for networks without proof
+
+    types = [key.split(" ", 1)[0] for key in container.host_keys]
+    blob = host_key_probe.read_host_key(str(container.address), container.port, types, _PROBE_S)
+    expected = blob is not None and blob in map(public_key.wire_form, container.host_keys)
+    debug_log.write("probed the container's address", answered=blob is not None, expected=expected)
+    return expected
+
+
+def _foreign(container: Container) -> SmProxyError:
+    error = SmProxyError(
+        "connect-refused",
+        f"the container no longer answers at {container.place} from this network",
+        "Is the VPN up? Without it, the container needs a bastion or RemoteDebug.",
+    )
+    error.mendable = True
+    return error
+
+
+def _explained(error: OSError, container: Container, *, proven: bool) -> SmProxyError:
+    """The error for a connection that could not be made.
+
+    Inside the VPC, a refused port is the container's: no other route helps.
+    """
+    if error.errno == errno.ECONNREFUSED:
+        found = SmProxyError(
+            "connect-refused",
+            f"{container.place} refuses connections",
+            "Is sshd running in the container? Look at the job's log.",
+        )
+        found.mendable = not proven
+        return found
+    why = "" if error.errno == errno.ETIMEDOUT else f" ({error.strerror})"
+    found = SmProxyError(
+        "connect-refused",
+        f"nothing answers at {container.place}{why}",
+        "Let this machine in through the job's security group and its subnets' network ACLs.",
+    )
+    found.mendable = True
+    return found
