@@ -51,7 +51,7 @@ client = functools.cache(botocore.session.Session().create_client)
 def describe(job):
     return client("sagemaker").describe_training_job(TrainingJobName=job)
 
-def launch(job, words, nodes, environment, in_vpc):
+def launch(job, words, nodes, environment, in_vpc, remote_debug):
     like = describe(os.environ["SM_PROXY_LAB_JOB"])
     given = {**like.get("Environment", {}), **environment}
     same = ["RoleArn", "OutputDataConfig", "StoppingCondition", *["VpcConfig"] * in_vpc]
@@ -63,6 +63,7 @@ def launch(job, words, nodes, environment, in_vpc):
         Environment={name: value for name, value in given.items() if value is not None},
         ResourceConfig={**like["ResourceConfig"], "InstanceCount": nodes},
         **{name: like[name] for name in same},
+        **({"RemoteDebugConfig": {"EnableRemoteDebug": True}} if remote_debug else {}),
     )
 
 def streams(prefix, group=GROUP):
@@ -213,6 +214,7 @@ class Lab:
         nodes: int = 1,
         environment: Mapping[str, str | None] | None = None,
         in_vpc: bool = True,
+        remote_debug: bool = False,
         keep: bool = False,
     ) -> Job:
         """Create a training job like the lab's own; return once it trains or has ended.
@@ -225,10 +227,12 @@ class Lab:
             nodes: the number of containers.
             environment: changes to the Environment of the lab's own job; None removes a variable.
             in_vpc: whether the job has the VpcConfig of the lab's own job.
+            remote_debug: whether its RemoteDebug is on.
             keep: do not stop it at the end of the test.
         """
         job = Job(self, self.unused(name))
-        self.python(f"launch{(job.name, list(words), nodes, dict(environment or {}), in_vpc)!r}")
+        asked = (job.name, list(words), nodes, dict(environment or {}), in_vpc, remote_debug)
+        self.python(f"launch{asked!r}")
         if not keep:
             self._launched.append(job)
         job.until("Training", "Completed", "Failed")

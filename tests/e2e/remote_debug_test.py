@@ -1,0 +1,193 @@
+"""The route `remote-debug`: ssh into jobs without a VPC and without a bastion."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.labs import Job, Lab, code_of, last_line
+from tests.fakes import HOST_KEY
+from tests.lab.conftest import needs_root
+from tests.waits import await_true
+
+pytestmark = pytest.mark.e2e
+_TALK = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as s:
+    print(s.makefile().readline())
+"""
+
+
+@pytest.fixture(scope="module")
+def job(lab: Lab) -> Iterator[Job]:
+    """A job of two nodes outside of any VPC, with RemoteDebug on."""
+    found = lab.launch("debug", nodes=2, in_vpc=False, remote_debug=True, keep=True)
+    yield found
+    found.stop()
+
+
+def shown(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
+    """The data of a command's JSON."""
+    assert done.returncode == 0, done.stderr.decode()
+    found: dict[str, Any] = json.loads(done.stdout)["data"]
+    return found
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_every_node_is_entered_without_an_address(lab: Lab, job: Job) -> None:
+    before = len(lab.calls())
+    for node in ("algo-1", "algo-2"):
+        assert lab.ok(f"{job.host}.{node}", "echo $SM_CURRENT_HOST").decode().strip() == node
+    called = {call["operation"] for call in lab.calls()[before:] if call["service"] == "ec2"}
+    assert called == set()
+    data = shown(lab.warm("resolve", job.host, "--json"))
+    assert (data["address"], data["vpc_id"], data["source"]) == (None, None, "marker")
+
+
+def test_a_second_connection_makes_one_call(lab: Lab, job: Job) -> None:
+    lab.ok(job.host, "true")
+    lab.settle()
+    before = len(lab.calls())
+    assert lab.ssh(job.host, "true").stderr == b""
+    lab.settle()
+    called = {call["operation"] for call in lab.calls()[before:]}
+    assert called - {"TerminateSession"} == {"StartSession"}
+
+
+def test_files_pass_unchanged_both_ways(lab: Lab, job: Job, tmp_path: Path) -> None:
+    ml = lab.environment["SM_PROXY_LAB_ML_DIR"]
+    up, down = tmp_path / "up", tmp_path / "down"
+    up.write_bytes(secrets.token_bytes(1 << 20))
+    sent = lab.run("scp", "-qF", lab.config, str(up), f"{job.host}:{ml}/up")
+    assert sent.returncode == 0, sent.stderr
+    got = lab.run("scp", "-qF", lab.config, f"{job.host}:{ml}/up", str(down))
+    assert got.returncode == 0, got.stderr
+    assert digest(down.read_bytes()) == digest(up.read_bytes())
+    rsync = ("rsync", "-a", "-e", f"ssh -F {lab.config}")
+    synced = lab.run(*rsync, str(up), f"{job.host}:{ml}/synced/")
+    assert synced.returncode == 0, synced.stderr
+    listing = f"ls {ml}/synced\n".encode()
+    listed = lab.run("sftp", "-qF", lab.config, "-b", "-", job.host, stdin=listing)
+    assert b"synced/up" in listed.stdout, listed.stderr
+
+
+def test_a_port_of_the_container_is_forwarded(lab: Lab, job: Job) -> None:
+    port = lab.python(
+        "import socket\n"
+        "with socket.create_server(('127.0.0.1', 0)) as s: answer = s.getsockname()[1]"
+    )
+    forward = f"{port}:127.0.0.1:{job.marker()['port']}"
+    words = ["-F", lab.config, "-o", "ExitOnForwardFailure=yes", "-L", forward, job.host]
+    process = lab.popen(
+        "ssh", *words, "echo up; cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        told = lab.run(sys.executable, "-c", _TALK, str(port))
+        assert told.stdout.startswith(b"SSH-2.0-"), told.stderr
+    finally:
+        process.communicate()
+
+
+def test_the_commands_know_the_route(lab: Lab, job: Job) -> None:
+    assert lab.warm("wait", job.host, "--timeout", "60s").returncode == 0
+    listed = shown(lab.warm("list", "--check", "--json"))["jobs"]
+    assert [item["reachable"] for item in listed if item["job"] == job.name] == [True]
+    inspected = lab.warm("inspect", job.host, "--json")
+    assert inspected.returncode == 0, inspected.stderr.decode()
+
+
+def test_doctor_examines_the_agent(lab: Lab, job: Job) -> None:
+    checks = {
+        check["id"]: check
+        for check in shown(lab.warm("doctor", f"{job.host}.algo-2", "--json"))["checks"]
+    }
+    assert checks["remote-debug"]["reason"] == "the agent in algo-2 is connected"
+    assert checks["remote-debug-role"]["result"] == "passed"
+    assert checks["login"]["result"] == "passed"
+    assert [name for name, check in checks.items() if check["result"] == "failed"] == []
+
+
+def test_host_keys_are_as_strict_as_on_any_route(lab: Lab) -> None:
+    job = lab.launch("debug-key", in_vpc=False, remote_debug=True)
+    job.claim(host_keys=[HOST_KEY])
+    refused = lab.ssh(job.host, "true")
+    assert refused.returncode != 0
+    assert code_of(refused) == "host-key-changed"
+
+
+def test_a_user_who_is_connected_keeps_the_container(lab: Lab) -> None:
+    """The keep window counts connections by their address: the agent's is 127.0.0.1."""
+    program = "while [ ! -e ${SM_PROXY_RUN_DIR:-/run/sm-proxy}/over ]; do sleep 0.1; done; exit 3"
+    words = ("/opt/sm-proxy/entrypoint.sh", "/bin/sh", "-c", program)
+    kept: dict[str, str | None] = {"SM_PROXY_KEEP_CONNECTED": "1h"}
+    job = lab.launch("debug-kept", *words, environment=kept, in_vpc=False, remote_debug=True)
+    done = lab.warm("wait", job.host, "--timeout", "60s")
+    assert done.returncode == 0, done.stderr.decode()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    say = 'echo in; touch "$SM_PROXY_RUN_DIR/over"; cat'
+    ssh = lab.popen("ssh", "-F", lab.config, job.host, say, **pipes)
+    try:
+        assert ssh.stdout is not None
+        assert ssh.stdout.readline() == b"in\n"
+        await_true(lambda: "a user is connected: the container stays" in job.log(), 60, job.log)
+        assert job.status() == "Training"
+    finally:
+        ssh.communicate()
+    done = lab.warm("done", job.host)
+    job.until("Failed")
+
+
+def test_remote_debug_of_a_running_job_is_switched_on(lab: Lab) -> None:
+    job = lab.launch("debug-later", in_vpc=False)
+    refused = lab.ssh(job.host, "true")
+    assert code_of(refused) == "no-vpc"
+    assert f"sm-proxy enable-remote-debug {job.name}" in last_line(refused)
+    done = lab.warm("enable-remote-debug", job.name)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().splitlines()[-1] == f"ssh {job.host}"
+    assert lab.ok(job.host, "echo in") == b"in\n"
+    again = shown(lab.warm("enable-remote-debug", job.host, "--json"))
+    assert (again["changed"], again["connected"]) == (False, True)
+
+
+@needs_root
+def test_a_failed_job_is_relaunched_without_a_vpc(lab: Lab) -> None:
+    registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+    name = lab.unused("debug-again")
+    image = f"{registry}/{name}:1"
+    config = {"Entrypoint": ["sh", "-c", "exit 3"]}
+    lab.control("put_image", image, config, history=["RUN apt-get install -y openssh-server"])
+    lab.python(
+        f"""
+like = describe(os.environ["SM_PROXY_LAB_JOB"])
+client("sagemaker").create_training_job(
+    TrainingJobName={name!r},
+    AlgorithmSpecification={{"TrainingImage": {image!r}, "TrainingInputMode": "File"}},
+    ResourceConfig={{**like["ResourceConfig"], "InstanceCount": 1}},
+    **{{key: like[key] for key in ("RoleArn", "OutputDataConfig", "StoppingCondition")}},
+)"""
+    )
+    Job(lab, name).until("Failed")
+    done = lab.warm("relaunch", name, "--remote-debug", "--timeout", "60s")
+    assert done.returncode == 0, done.stderr.decode()
+    host = done.stdout.decode().splitlines()[-1].removeprefix("ssh ")
+    again = Job(lab, host.removeprefix("sm-"))
+    try:
+        assert lab.ok(host, "echo in") == b"in\n"
+        made = lab.python(f"d = describe({again.name!r}); answer = d.get('VpcConfig')")
+        assert made is None
+    finally:
+        again.stop()
