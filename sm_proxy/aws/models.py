@@ -33,7 +33,9 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
         *("DescribeInstances", "DescribeNetworkAcls", "DescribeNetworkInterfaces"),
         *("DescribeRouteTables",),
         *("DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcEndpoints"),
+        "GetConsoleOutput",
     ),
+    "ec2-instance-connect": ("SendSSHPublicKey",),
     "ssm": (
         *("DescribeInstanceInformation", "GetConnectionStatus"),
         *("ResumeSession", "StartSession", "TerminateSession"),

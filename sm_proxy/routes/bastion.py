@@ -12,7 +12,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.jobs.container import Container
-from sm_proxy.local import debug_log, threads
+from sm_proxy.local import debug_log
 from sm_proxy.routes import bastion_lookup
 from sm_proxy.routes.session_api import SessionRequest
 from sm_proxy.routes.ssm_session import Words, open_session
@@ -25,9 +25,7 @@ MENDABLE: Final[frozenset[Code]] = frozenset(
     {"access-denied", "agent-too-old", "bastion-offline", "no-bastion"}
 )
 _DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"
-_STALE: Final = frozenset({"bastion-offline", "no-bastion", "agent-too-old"})
-"""Errors of a cached bastion after which another bastion may still serve."""
-_FAILURES: Final[dict[Kind, tuple[Code, str]]] = {
+FAILURES: Final[dict[Kind, tuple[Code, str]]] = {
     "unreachable": ("bastion-offline", "Check that the instance and its SSM agent are running."),
     "refused": (
         "connect-refused",
@@ -77,18 +75,11 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Session:
     """
     if settings.bastion:
         return _through(settings.bastion, container, aws)
-    vpc_id = str(container.vpc_id)
-    target, cached = threads.run(bastion_lookup.choose, aws, vpc_id)
-    try:
+
+    def through(target: str) -> Session:
         return _through(target, container, aws)
-    except SmProxyError as error:
-        if error.code in _STALE:
-            bastion_lookup.forget(aws, vpc_id)
-        if not cached or error.code not in _STALE:
-            raise
-        debug_log.write("the cached bastion no longer serves, looking for another", id=target)
-    target, _ = threads.run(bastion_lookup.choose, aws, vpc_id)
-    return _through(target, container, aws)
+
+    return bastion_lookup.reached(aws, str(container.vpc_id), bastion_lookup.choose, through)
 
 
 def _through(target: str, container: Container, aws: Aws) -> Session:
@@ -99,11 +90,11 @@ def _through(target: str, container: Container, aws: Aws) -> Session:
         "localPortNumber": ["0"],
     }
     request = SessionRequest(target, _DOCUMENT, parameters, f"sm-proxy {container.job}")
-    words = Words(lambda error: _explained(error, target, aws), _FAILURES, "bastion")
+    words = Words(lambda error: explained(error, target, aws), FAILURES, "bastion")
     return open_session(aws, request, words)
 
 
-def _explained(error: ServiceError, target: str, aws: Aws) -> SmProxyError:
+def explained(error: ServiceError, target: str, aws: Aws) -> SmProxyError:
     """The error for a StartSession that failed; asks SSM about the bastion to explain it."""
     try:
         known = bastion_lookup.agents(aws, [target])
@@ -121,7 +112,7 @@ def _explained(error: ServiceError, target: str, aws: Aws) -> SmProxyError:
             bastion_lookup.OFFLINE_HINT,
         )
     if (kind := dial_failure(error.message)) is not None:
-        return Words(failures=_FAILURES).failure(kind, error.message)
+        return Words(failures=FAILURES).failure(kind, error.message)
     if error.error == "InvalidTarget":
         return SmProxyError(
             "no-bastion",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import debug_log, threads
 from sm_proxy.state.cache import Cache
 
 TAG: Final = "sm-proxy:role"
@@ -21,12 +23,18 @@ OFFLINE_HINT: Final = (
 )
 OLDEST_AGENT: Final = (3, 1, 1374, 0)
 """The first agent version that forwards to remote hosts (AWS documentation of the document)."""
+_STALE: Final = frozenset({"bastion-offline", "no-bastion", "agent-too-old"})
+"""Errors of a cached bastion after which another bastion may still serve."""
 _CACHE: Final = "bastions"
 _CACHED_S: Final = 3600.0
 _FRESH_S: Final = 2.0
 """How long an answer counts without a look at the cache: several routes ask for one connection."""
 _PAGE: Final = 50
 """DescribeInstanceInformation returns 10 per page by default and 50 at most."""
+
+Chooser = Callable[[Aws, str], tuple[str, bool]]
+"""Finds the bastion of a VPC; the second value tells whether it came from the cache."""
+_Link = TypeVar("_Link")
 
 
 class AgentTooOldError(SmProxyError):
@@ -96,6 +104,31 @@ def _cached_or_found(aws: Aws, vpc_id: str) -> tuple[str, bool]:
         record = {"id": target}
         cache.save(aws.scope, vpc_id, record=record, expires=time.time() + _CACHED_S)
     return target, False
+
+
+def reached(aws: Aws, vpc_id: str, choose: Chooser, through: Callable[[str], _Link]) -> _Link:
+    """What `through` makes with the bastion of a VPC; with another one if the cached one is gone.
+
+    Args:
+        aws: for the calls.
+        vpc_id: the VPC.
+        choose: finds the bastion, as the function of that name.
+        through: connects by way of an instance.
+
+    Raises:
+        SmProxyError: as `choose` and `through`.
+    """
+    target, cached = threads.run(choose, aws, vpc_id)
+    try:
+        return through(target)
+    except SmProxyError as error:
+        if error.code in _STALE:
+            forget(aws, vpc_id)
+        if not cached or error.code not in _STALE:
+            raise
+        debug_log.write("the cached bastion no longer serves, looking for another", id=target)
+    target, _ = threads.run(choose, aws, vpc_id)
+    return through(target)
 
 
 def forget(aws: Aws, vpc_id: str) -> None:

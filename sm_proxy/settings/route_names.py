@@ -14,4 +14,5 @@ ROUTE_NAMES: Final[tuple[str, ...]] = (
     "direct",
     "bastion",
     "remote-debug",
+    "bastion-ssh",
 )

@@ -118,6 +118,14 @@ class BlockingSocket:
         if self._stream.failure is not None:
             raise self._stream.failure
 
+    @property
+    def delivered(self) -> bool:
+        """Whether the far end has everything that was written to the socket."""
+        if self._over.is_set():
+            return True
+        waiting = poll.wait([self._near.fileno()], [], [], 0).readable
+        return not waiting and self._stream.delivered
+
     def close(self, *, farewell: bool = True) -> None:
         """End the session and close everything.
 

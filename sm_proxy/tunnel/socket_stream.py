@@ -48,9 +48,11 @@ class SocketStream:
         connection: the socket, connected unless `connect_to` follows; it becomes non-blocking and
             belongs to this stream.
         where: address and port, for the error message.
+        passable: whether the socket leads to the container itself, so that ssh may have it.
 
     Attributes:
         socket: the socket.
+        passable: as given.
     """
 
     session_id = ""
@@ -58,13 +60,14 @@ class SocketStream:
     suspicion: Exception | None = None
     """None: TCP tells a clean end from a reset."""
 
-    def __init__(self, connection: socket.socket, where: str) -> None:
+    def __init__(self, connection: socket.socket, where: str, *, passable: bool = True) -> None:
         connection.setblocking(False)
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # ssh sets it on sockets that it connects itself, but not on one that it is given.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.socket = connection
+        self.passable = passable
         self.through = ""
         self.failure: Exception | None = None
         self._where = where
@@ -225,7 +228,7 @@ class SocketStream:
 
 
 def socket_inside(stream: Stream) -> SocketStream | None:
-    """The socket stream inside the wrappers of `stream`; None if it is no such stream."""
+    """The socket stream inside the wrappers of `stream`; None if ssh cannot have its socket."""
     while isinstance(stream, StreamWrapper):
         stream = stream._stream  # noqa: SLF001 - of the base class of wrappers
-    return stream if isinstance(stream, SocketStream) else None
+    return stream if isinstance(stream, SocketStream) and stream.passable else None
