@@ -104,6 +104,7 @@ class _Hop:
         words = Words(
             lambda error: bastion.explained(error, self._target, self._aws),
             {**bastion.FAILURES, "refused": ("sshd-silent", _SSHD_HINT)},
+            "bastion-ssh",
         )
         session = open_session(self._aws, request, words)
         tunnel = BlockingSocket(session)
