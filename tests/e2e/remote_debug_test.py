@@ -101,6 +101,21 @@ def test_a_port_of_the_container_is_forwarded(lab: Lab, job: Job) -> None:
         process.communicate()
 
 
+def test_an_agent_that_is_away_for_a_moment_is_waited_for(lab: Lab, job: Job) -> None:
+    """The container is cached, so the job is described again: it may have ended."""
+    lab.ok(job.host, "true")
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with lab.faults(gateway={"agent_connect_s": 1e6}):
+        before = len(lab.calls())
+        ssh = lab.popen(
+            "ssh", "-F", lab.config, "-oConnectTimeout=60", job.host, "echo in", **pipes
+        )
+        assert ssh.stderr is not None
+        assert b"for the agent in the container of" in ssh.stderr.readline()
+        assert "DescribeTrainingJob" in {call["operation"] for call in lab.calls()[before:]}
+    assert ssh.communicate(timeout=60)[0] == b"in\n"
+
+
 def test_the_commands_know_the_route(lab: Lab, job: Job) -> None:
     assert lab.warm("wait", job.host, "--timeout", "60s").returncode == 0
     listed = shown(lab.warm("list", "--check", "--json"))["jobs"]
