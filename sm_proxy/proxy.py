@@ -19,6 +19,7 @@ from sm_proxy.host_keys.policy import HostKeyPolicy
 from sm_proxy.jobs import hostname
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.local import debug_log, output, signals, stdio, threads
+from sm_proxy.local.fd_passing import PassingStdio
 from sm_proxy.local.stdio import Stdio
 from sm_proxy.local.threads import Background
 from sm_proxy.resolver import Container
@@ -92,6 +93,7 @@ class _Connection:
         dialler: set once the host name is parsed.
         stream: set once the container is dialled.
         housekeeping: set once it runs, in the background.
+        is_passed: whether ssh has the connection to the container itself.
         pump: set once bytes may flow.
     """
 
@@ -101,6 +103,7 @@ class _Connection:
     dialler: _Dialler | None = None
     stream: HostKeyCheckedStream | None = None
     housekeeping: BackgroundHousekeeping | None = None
+    is_passed: bool = False
     pump: Pump | None = None
 
 
@@ -112,11 +115,14 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
         connection.dialler = dialler = _Dialler(target, port, user, settings, aws)
         container = dialler.find()
         connection.stream = stream = dialler.open_stream(container)
-    from sm_proxy.housekeeping import (  # noqa: PLC0415 - while the tunnel comes up
-        BackgroundHousekeeping,
-    )
+        from sm_proxy.housekeeping import (  # noqa: PLC0415 - while the tunnel comes up
+            BackgroundHousekeeping,
+        )
 
-    connection.housekeeping = BackgroundHousekeeping(aws, stream, settings)
+        connection.housekeeping = BackgroundHousekeeping(aws, stream, settings)
+        if not stream.session_id and dialler.passes_socket(stream, connection.ssh):
+            connection.is_passed = True
+            return
     where = container.place
     connection.pump = Pump(stream, connection.ssh, lambda greeting: greeting.failure(where))
     connection.pump.run()
@@ -135,6 +141,7 @@ class _Dialler:
         self, target: Target, port: int, user: str | None, settings: Settings, aws: Aws
     ) -> None:
         self.container: Container | None = None
+        self._keys: HostKeyPolicy | None = None
         self._target = target
         self._port = port
         self._user = user
@@ -174,7 +181,26 @@ class _Dialler:
             HostKeyCheckedStream,
         )
 
+        self._keys = keys
         return HostKeyCheckedStream(stream, keys, error_handler.report_now)
+
+    def passes_socket(self, stream: Stream, ssh: Stdio) -> bool:
+        """Pass ssh the TCP connection itself if that is possible, and return whether it is done.
+
+        Raises:
+            Hangup: ssh has gone.
+        """
+        container, keys = self.container, self._keys
+        if not isinstance(ssh, PassingStdio) or container is None or keys is None:
+            return False
+        from sm_proxy.tunnel.checked_socket import (  # noqa: PLC0415 - without a session
+            checked_socket,
+        )
+
+        types = [key.split()[0] for key in container.host_keys]
+        place = (container.address or "", container.port)
+        found = threads.run(checked_socket, stream, *place, types, keys.accepts)
+        return found is not None and ssh.pass_socket(found)
 
     def _resolve(self) -> Container:
         settings, aws = self._settings, self._aws
@@ -313,9 +339,9 @@ def _log(connection: _Connection, ended_by: BaseException | None) -> None:
 
 
 def _record(connection: _Connection) -> ConnectionRecord:
-    from sm_proxy.state.connection_log import ConnectionRecord  # noqa: PLC0415 - as above
+    from sm_proxy.state import connection_log  # noqa: PLC0415 - as above
 
-    record = ConnectionRecord(connection.host)
+    record = connection_log.ConnectionRecord(connection.host)
     dialler = connection.dialler
     if dialler is not None and (container := dialler.container) is not None:
         record = replace(
@@ -325,13 +351,12 @@ def _record(connection: _Connection) -> ConnectionRecord:
             address=container.address or "",
             port=container.port,
         )
-    if connection.pump is not None and (stream := connection.stream) is not None:
+    if (stream := connection.stream) is not None:
         record = replace(
-            record,
-            through=stream.through,
-            session=stream.session_id,
-            resumes=stream.resumes,
-            up=connection.pump.up,
-            down=connection.pump.down,
+            record, through=stream.through, session=stream.session_id, resumes=stream.resumes
         )
+    if connection.is_passed:
+        return replace(record, up=connection_log.UNKNOWN, down=connection_log.UNKNOWN)
+    if (pump := connection.pump) is not None:
+        return replace(record, up=pump.up, down=pump.down)
     return record

@@ -22,6 +22,7 @@ import sys
 import threading
 from typing import Final
 
+from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, poll, signals
 
 _PASSED: Final = b"p"
@@ -39,10 +40,11 @@ def fork_if_passing() -> None:
     may use the system's frameworks only if its parent has not used them.
 
     Raises:
-        OSError: there can be no more processes.
+        SmProxyError: `unsupported`, the system starts no more processes.
     """
     if sys.platform == "win32" or not _is_one_socket(0, 1):
         return
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, nobody can wait for a child
     ours, childs = socket.socketpair()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals.ENDING)  # until they are forwarded
     try:
@@ -50,6 +52,12 @@ def fork_if_passing() -> None:
         if child:
             childs.close()
             _forward_signals(child)
+    except OSError as error:
+        raise SmProxyError(
+            "unsupported",
+            f"this machine starts no more processes: {error.strerror or error}",
+            "End some programs, or raise the limit (`ulimit -u`).",
+        ) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     if child:
@@ -109,6 +117,23 @@ class PassingStdio:
         """Whether ssh has closed its end."""
         return bool(poll.wait([], [], [self.stdout], within).hung_up)
 
+    def pass_socket(self, connection: socket.socket) -> bool:
+        """Pass ssh this connection itself, and take no more part in it.
+
+        Returns:
+            Whether it is passed: not to a client that wants the bytes on its own socket.
+
+        Raises:
+            Hangup: ssh has gone.
+        """
+        try:
+            if not self._undecided or self._client_waits():
+                return False
+            self._pass(connection)
+        except OSError:
+            raise signals.Hangup(signal.SIGHUP) from None
+        return True
+
     def finish(self) -> None:
         """Tell ssh that no more bytes come."""
         with contextlib.suppress(OSError):
@@ -146,6 +171,7 @@ class PassingStdio:
         with far:
             taken = near.send(first, socket.MSG_DONTWAIT)
             self._pass(far)
+        self._socket.close()
         self._socket = near
         self.stdin = self.stdout = near.fileno()
         return taken
@@ -153,7 +179,6 @@ class PassingStdio:
     def _pass(self, wanted: socket.socket) -> None:
         """Pass a descriptor, and leave ssh's terminal: ^C and a hang-up are for ssh now."""
         _send_descriptor(self._socket, wanted)
-        self._socket.close()
         debug_log.write("descriptor passed")
         self._undecided = False
         self._parent_may_exit = True

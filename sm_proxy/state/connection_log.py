@@ -21,6 +21,8 @@ from sm_proxy.state.journal import Journal
 OK: Final = "ok"
 INTERRUPTED: Final = "interrupted"
 """ssh exited first: its time limit had passed, or the user stopped it."""
+UNKNOWN: Final = -1
+"""The number of bytes of a connection that was passed to ssh."""
 HOSTS: Final = 64
 """How many hosts have a log at most."""
 KEEP_S: Final = 30 * 24 * 3600.0
@@ -46,8 +48,8 @@ class ConnectionRecord:
         through: the route and the machine it went through, such as `bastion i-0abc`; empty if we
             did not get that far.
         session: the SSM session's id; empty if there was none.
-        up: bytes to the container.
-        down: bytes from the container.
+        up: bytes to the container; UNKNOWN if ssh has the connection itself.
+        down: bytes from the container; UNKNOWN likewise.
         resumes: how often a lost connection to SSM was resumed.
     """
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows passes 
 
 GREETING = b"SSH-2.0-fake\r\n"
 PROGRAM = """
-import os, sys
+import os, socket, sys
 from sm_proxy.local import fd_passing, poll, signals, stdio
 
 def main():
@@ -31,6 +31,15 @@ def main():
     if sys.argv[1] == "fail":
         print("sm-proxy: the last line", flush=True)
         return 7
+    if sys.argv[1] == "socket":
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            near = socket.create_connection(server.getsockname())
+            far, _ = server.accept()
+        far.sendall(b"SSH-2.0-fake\\r\\n")
+        if ends.pass_socket(near):
+            near.close()
+            far.sendall(far.recv(1000))
+            return 3
     data = b"SSH-2.0-fake\\r\\n"
     while data:
         ends.write(data)
@@ -167,6 +176,34 @@ def test_a_client_that_sends_bytes_first_is_served_on_its_own_socket(*, early: b
         helper.ssh.shutdown(socket.SHUT_WR)
         assert helper.process.wait(60) == 3
         assert file.read() == b""
+        assert helper.nothing_is_left()
+
+
+def test_ssh_gets_a_connection_itself() -> None:
+    with started("socket") as helper:
+        connection = helper.descriptor()
+        assert connection.family == socket.AF_INET
+        assert helper.process.returncode == 0
+        assert echoes(connection)
+        assert helper.nothing_is_left()
+
+
+def test_a_client_that_sends_bytes_first_gets_no_connection_itself() -> None:
+    with started("socket", first=b"SSH-2.0-mine\r\n") as helper:
+        assert helper.ssh.recv(len(GREETING)) == GREETING
+        helper.ssh.close()
+        assert helper.nothing_is_left()
+
+
+def test_nothing_is_left_if_ssh_leaves_before_it_gets_a_connection() -> None:
+    with started("socket", waits=True) as helper:
+        helper.process.send_signal(signal.SIGSTOP)
+        os.kill(helper.pid, signal.SIGSTOP)
+        helper.ssh.close()
+        helper.goes_on()
+        os.kill(helper.pid, signal.SIGCONT)
+        helper.process.send_signal(signal.SIGCONT)
+        assert helper.process.wait(60) == 130
         assert helper.nothing_is_left()
 
 
