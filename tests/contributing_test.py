@@ -20,7 +20,7 @@ from sm_proxy.ssm import channel, message
 
 assert table.route("nothing").verdict(None, None, None).usable is False
 assert "nothing" in route_names.ROUTE_NAMES
-assert routes.all_checks()
+assert routes.checks_of("nothing") == routes.RouteChecks()
 assert hostname.parse("sm-x.hub", "sm-").kind == "hub"
 args = cli._parser("list").parse_args(["list", "--oldest-first", "--greeting", "hello"])
 assert args.oldest_first

@@ -21,6 +21,7 @@ from sm_proxy.jobs import kinds
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.log_streams import Streams
 from sm_proxy.settings import Settings
+from sm_proxy.settings.route_names import AUTO
 from sm_proxy.settings.schema import is_region
 
 _GROUP: Final = "/aws/sagemaker/TrainingJobs"
@@ -169,12 +170,21 @@ OTHERS: Final[Stage] = (
         "sagemaker:ListTrainingJobs",
         _optional(_action("sagemaker", "ListTrainingJobs", MaxResults=1)),
     ),
-    ("ec2:DescribeSubnets", _action("ec2", "DescribeSubnets", MaxResults=5)),
+    (
+        "ec2:DescribeSubnets",
+        _optional(
+            _action("ec2", "DescribeSubnets", MaxResults=5),
+            needed=lambda context: context.settings.route != "remote-debug",
+        ),
+    ),
     (
         "ec2:DescribeInstances",
         _optional(
             _action("ec2", "DescribeInstances", MaxResults=5),
-            needed=lambda context: not context.settings.bastion,
+            needed=lambda context: (
+                not context.settings.bastion
+                and context.settings.route in {AUTO, "bastion", "bastion-ssh"}
+            ),
         ),
     ),
     (

@@ -66,6 +66,7 @@ class Context:
         bad_name: why the host name cannot be parsed.
         effective: what `ssh -G` shows, lower-case keyword to values.
         date_skew_s: AWS's clock minus ours, in seconds.
+        route: the name of the route that is examined; None until it is known.
         hop: the instance that the route goes through, as DescribeInstances describes it.
         pinned: the file with the host key that was pinned on first use; None if the log names the
             key.
@@ -85,6 +86,7 @@ class Context:
     effective: dict[str, list[str]] = field(default_factory=dict)
     date_skew_s: float | None = None
     job: Job | None = None
+    route: str | None = None
     hop: dict[str, Any] | None = None
     container: Container | None = None
     pinned: Path | None = None

@@ -1,7 +1,12 @@
-"""The table of checks: stages run one after the other, the checks of a stage concurrently."""
+"""The table of checks: stages run one after the other, the checks of a stage concurrently.
+
+What a check finds decides which stages follow it: only the checks of the route that a connection
+would take run.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from sm_proxy.doctor import account, connection, job, laptop, routes, shell, ssh_config
@@ -41,18 +46,31 @@ _CONNECTION: Final[tuple[Stage, ...]] = (
 _MARKS: Final[Stage] = (("config-marks", ssh_config.marks),)
 
 
-def stages(context: Context) -> tuple[Stage, ...]:
+def stages(context: Context) -> Iterator[Stage]:
     """The checks for one host; without a host, those of the laptop, the account and the routes."""
-    own = routes.all_checks()
-    find = tuple(check for route in own for check in route.find)
-    examine = tuple(check for route in own for check in route.examine)
     if context.host is None:
-        actions = (*account.describe_call_stage(None), *account.OTHERS, *account.LOGS)
-        return (*_LAPTOP, actions, find, examine, _MARKS)
-    actions = (*account.describe_call_stage(context.target), *account.OTHERS)
-    to_job = tuple(check for route in own for check in route.examine_for_job)
-    found: tuple[Stage, ...] = (
-        (*find, ("marker", job.marker)),
-        (*examine, *to_job, ("user", job.user)),
-    )
-    return ((("name", job.name),), *_LAPTOP, actions, *_JOB, *found, *_CONNECTION, _MARKS)
+        yield from _LAPTOP
+        yield (*account.describe_call_stage(None), *account.OTHERS, *account.LOGS)
+        yield from _without_host(context)
+    else:
+        yield (("name", job.name),)
+        yield from _LAPTOP
+        yield (*account.describe_call_stage(context.target), *account.OTHERS)
+        yield from _JOB
+        yield (("marker", job.marker),)
+        yield (("route", routes.choose),)
+        own = routes.checks_of(context.route)
+        yield own.find
+        yield (*own.examine, *own.examine_for_job, ("user", job.user))
+        yield from _CONNECTION
+    yield _MARKS
+
+
+def _without_host(context: Context) -> Iterator[Stage]:
+    """The checks of the routes, up to the first one that can serve without a look at a job."""
+    for name in routes.allowed(context.settings):
+        own = routes.checks_of(name)
+        yield own.find
+        yield own.examine
+        if own.suffices(context):
+            return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -26,8 +26,11 @@ _LATE: Final = {
 """The fix for a check that took too long, by check id; network calls have their own timeouts."""
 
 
-def examine(context: Context, stages: Sequence[Stage]) -> list[Finding]:
-    """Run the checks, those of a stage concurrently; none runs after a stage that failed."""
+def examine(context: Context, stages: Iterable[Stage]) -> list[Finding]:
+    """Run the checks, those of a stage concurrently; none runs after a stage that failed.
+
+    A stage is taken from `stages` after the checks of the earlier ones have ended.
+    """
     findings: list[Finding] = []
     for stage in stages:
         cause = first_failure(findings)

@@ -1,4 +1,4 @@
-"""The checks of each route: a module named after the route, with `CHECKS`.
+"""The choice of a route, and the checks of each: a module named after the route, with `CHECKS`.
 
 In the module's name, `_` stands for the `-` of the route's. A route without a module here has no
 checks of its own.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sm_proxy.doctor.check import Stage
-from sm_proxy.settings.route_names import ROUTE_NAMES
+from sm_proxy.doctor.check import Context, SkipCheck, Stage, needed
+from sm_proxy.routes import table
+from sm_proxy.settings import Settings
+from sm_proxy.settings.route_names import AUTO, ROUTE_NAMES
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,40 @@ class RouteChecks:
         find: finds what the route goes through, and sets `Context.hop`.
         examine: examines the hop; needs no job.
         examine_for_job: examines the way from the hop to the job's container.
+        suffices: whether `find` shows, without a job, that no later route is needed.
     """
 
     find: Stage = ()
     examine: Stage = ()
     examine_for_job: Stage = ()
+    suffices: Callable[[Context], bool] = lambda context: context.hop is not None
 
 
-def all_checks() -> Sequence[RouteChecks]:
-    """The checks of every route, in the order of the table of routes."""
-    names = [f"{__name__}.{name.replace('-', '_')}" for name in ROUTE_NAMES]
-    existing = [name for name in names if importlib.util.find_spec(name) is not None]
-    return [cast("RouteChecks", importlib.import_module(name).CHECKS) for name in existing]
+def choose(context: Context) -> str:
+    """A route can serve; its checks follow, or those of the best route that should."""
+    container = needed(context.container, "the container")
+    choice = table.judge(container, context.settings, context.aws)
+    reasons = {name: f"{name}: {found.reason}" for name, found in choice.verdicts.items()}
+    errors = [name for name, found in choice.verdicts.items() if found.error is not None]
+    if choice.route is None:
+        context.route = next(iter(errors), allowed(context.settings)[0])
+        if context.settings.route != AUTO:
+            context.route = context.settings.route
+        raise SkipCheck("no route can serve now: " + "; ".join(reasons.values()))
+    context.route = choice.route
+    order = list(choice.verdicts)
+    better = [reasons[name] for name in errors if order.index(name) < order.index(choice.route)]
+    return reasons[choice.route] + (f" ({'; '.join(better)})" if better else "")
+
+
+def allowed(settings: Settings) -> Sequence[str]:
+    """The routes that the settings allow, in the order in which they are tried."""
+    return ROUTE_NAMES if settings.route == AUTO else (settings.route,)
+
+
+def checks_of(route: str | None) -> RouteChecks:
+    """The checks of a route; none if it has no module here, or if it is not known yet."""
+    name = f"{__name__}.{(route or 'none').replace('-', '_')}"
+    if importlib.util.find_spec(name) is None:
+        return RouteChecks()
+    return cast("RouteChecks", importlib.import_module(name).CHECKS)
