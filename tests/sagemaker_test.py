@@ -133,9 +133,11 @@ def test_the_options_reach_the_request(preparation: Preparation) -> None:
 def test_the_command_of_an_unreadable_image_may_be_given(
     command: Any, preparation: Preparation
 ) -> None:
-    fit(enable_ssh(Estimator(), keys=HOST_KEY, entrypoint=command, sure=True))
+    fit(enable_ssh(Estimator(), keys=HOST_KEY, entrypoint=command, sure=True, remote_debug=True))
     assert preparation.others["entrypoint"] == ("python", "-u", "a b.py")
     assert preparation.others["sure"] is True
+    assert preparation.ssh
+    assert preparation.ssh.remote_debug
 
 
 def test_a_refusal_is_an_error_with_its_next_step(preparation: Preparation) -> None:
@@ -241,6 +243,7 @@ def test_a_session_of_a_pipeline_given_later_is_refused_in_the_same_words(
         ({"entrypoint": 5}, "entrypoint must be a list of texts"),
         ({"entrypoint": ["python", 1]}, "entrypoint must be a list of texts"),
         ({"sure": "no"}, "sure must be True or False"),
+        ({"remote_debug": 1}, "remote_debug must be True or False"),
         ({"entrypoint": "python 'x"}, r"entrypoint has No closing quotation.*\[.python."),
         ({"entrypoint": []}, "entrypoint is empty"),
     ],
