@@ -42,11 +42,8 @@ def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
     if container.kind != _KIND:
         return Verdict(usable=False, reason="only training jobs have RemoteDebug")
     if not container.remote_debug:
-        return Verdict(
-            usable=False,
-            reason=f"RemoteDebug of {container.job} is off",
-            error=switched_off(container.job, container.host),
-        )
+        switch = f"sm-proxy enable-remote-debug {container.host}"
+        return Verdict(usable=False, reason=f"RemoteDebug of {container.job} is off ({switch})")
     return Verdict(usable=True, reason=f"RemoteDebug of {container.job} is on")
 
 
@@ -85,15 +82,6 @@ def agent_connected(aws: Aws, target: str) -> bool | None:
     """
     answer = aws.call_if_allowed("ssm", "GetConnectionStatus", Target=target)
     return None if answer is None else answer.get("Status") == "connected"
-
-
-def switched_off(job: str, host: str) -> SmProxyError:
-    """The error for a job whose RemoteDebug is off."""
-    return SmProxyError(
-        "remote-debug-off",
-        f"RemoteDebug of training job {job} is off",
-        f"Switch it on: sm-proxy enable-remote-debug {host}",
-    )
 
 
 def _open_once_connected(

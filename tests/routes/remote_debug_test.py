@@ -69,7 +69,11 @@ def test_without_an_address_this_route_is_taken() -> None:
     [
         (debugged(), True, "RemoteDebug of my-job is on"),
         (container(remote_debug=True), True, "RemoteDebug of my-job is on"),
-        (container(), False, "RemoteDebug of my-job is off"),
+        (
+            container(),
+            False,
+            "RemoteDebug of my-job is off (sm-proxy enable-remote-debug sm-my-job)",
+        ),
         (container(kind="processing"), False, "only training jobs have RemoteDebug"),
     ],
 )
@@ -84,7 +88,11 @@ def test_a_forced_route_says_how_to_switch_remote_debug_on() -> None:
     with pytest.raises(SmProxyError) as caught:
         table.connect(container(), Settings(route="remote-debug"), FakeAws())
     assert caught.value.code == "route-unusable"
-    assert "sm-proxy enable-remote-debug sm-my-job" in caught.value.hint
+    assert "sm-proxy enable-remote-debug sm-my-job" in caught.value.message
+
+
+def test_a_job_whose_remote_debug_is_off_is_no_error_of_its_own() -> None:
+    assert remote_debug.verdict(container(), Settings(), FakeAws()).error is None
 
 
 def test_an_agent_that_still_starts_is_waited_for(
