@@ -63,9 +63,11 @@ def connect(container: Container, settings: Settings, aws: Aws) -> SocketStream:
     if not proven and not _is_container(container):
         _note_probe(container, aws)
         raise _foreign(container)
-    return socket_stream.dial(
+    stream = socket_stream.dial(
         address, container.port, _DIAL_S, lambda error: _explained(error, container, proven=proven)
     )
+    stream.through = NAME
+    return stream
 
 
 def learn(container: Container, settings: Settings, aws: Aws) -> None:
