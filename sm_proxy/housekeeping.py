@@ -1,7 +1,7 @@
 """Clean up after earlier runs, while no user waits.
 
 End the sessions that killed processes left open. Once a day, remove expired cache records and the
-host keys of jobs that must be over.
+host keys of jobs that must be over. A caller may add work of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
@@ -30,10 +31,20 @@ _SWEEP_EVERY_S: Final = 24 * 3600.0
 
 
 class BackgroundHousekeeping:
-    """Housekeeping while a connection is up, or after its end if it was short."""
+    """Housekeeping while a connection is up, or after its end if it was short.
 
-    def __init__(self, aws: Aws, stream: Stream, settings: Settings) -> None:
+    Args:
+        aws: for the calls.
+        stream: of the connection.
+        settings: of this run.
+        learn: called last, such as to look for a better route.
+    """
+
+    def __init__(
+        self, aws: Aws, stream: Stream, settings: Settings, learn: Callable[[], None]
+    ) -> None:
         self._aws = aws
+        self._learn = learn
         self._settings = settings
         self._stream = stream
         self._over = threading.Event()
@@ -49,6 +60,7 @@ class BackgroundHousekeeping:
             if self._stream.opened:
                 break
         run(self._aws, self._settings)
+        self._learn()
 
 
 def run(aws: Aws, settings: Settings) -> None:

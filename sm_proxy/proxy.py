@@ -119,7 +119,9 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
             BackgroundHousekeeping,
         )
 
-        connection.housekeeping = BackgroundHousekeeping(aws, stream, settings)
+        connection.housekeeping = BackgroundHousekeeping(
+            aws, stream, settings, lambda: dialler.learn(stream)
+        )
         if not stream.session_id and dialler.passes_socket(stream, connection.ssh):
             connection.is_passed = True
             return
@@ -201,6 +203,14 @@ class _Dialler:
         place = (container.address or "", container.port)
         found = threads.run(checked_socket, stream, *place, types, keys.accepts)
         return found is not None and ssh.pass_socket(found)
+
+    def learn(self, stream: Stream) -> None:
+        """Find out whether the next connection from this network can go directly."""
+        from sm_proxy.routes import direct  # noqa: PLC0415 - once the connection is up
+        from sm_proxy.tunnel.socket_stream import socket_inside  # noqa: PLC0415 - as above
+
+        if self.container is not None and socket_inside(stream) is None:
+            direct.learn(self.container, self._settings, self._aws)
 
     def _resolve(self) -> Container:
         settings, aws = self._settings, self._aws

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from sm_proxy import housekeeping
-from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import known_hosts
@@ -22,6 +21,12 @@ from tests.state.helpers import files, orphan
 from tests.tunnel.fakes import FakeStream
 
 SETTINGS = Settings(ssh_dir="/nowhere/ssh")
+
+
+def nothing() -> None:
+    """What the caller adds."""
+
+
 GONE = ServiceError("DoesNotExistException", "gone", "ssm:TerminateSession")
 
 
@@ -59,7 +64,7 @@ def test_housekeeping_waits_until_the_connection_is_up(monkeypatch: pytest.Monke
     monkeypatch.setattr(housekeeping, "run", lambda aws, _: ran.set() if aws is own else None)
     stream = FakeStream()
     stream.opened = False
-    background = housekeeping.BackgroundHousekeeping(own, stream, SETTINGS)
+    background = housekeeping.BackgroundHousekeeping(own, stream, SETTINGS, nothing)
     assert not ran.wait(0.3)
     stream.opened = True
     assert ran.wait(60)
@@ -69,15 +74,17 @@ def test_housekeeping_waits_until_the_connection_is_up(monkeypatch: pytest.Monke
 def test_after_a_short_connection_housekeeping_runs_at_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ran: list[Aws] = []
+    ran: list[object] = []
     monkeypatch.setattr(housekeeping, "QUIET_S", 60)
     monkeypatch.setattr(housekeeping, "PATIENCE_S", 60)
     aws = FakeAws()
     monkeypatch.setattr(housekeeping, "run", lambda one, _: ran.append(one) if one is aws else None)
-    background = housekeeping.BackgroundHousekeeping(aws, FakeStream(), SETTINGS)
+    background = housekeeping.BackgroundHousekeeping(
+        aws, FakeStream(), SETTINGS, lambda: ran.append("learned")
+    )
     assert ran == []
     background.finish()
-    assert ran == [aws]
+    assert ran == [aws, "learned"]
 
 
 def test_housekeeping_that_hangs_does_not_hold_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +92,7 @@ def test_housekeeping_that_hangs_does_not_hold_the_process(monkeypatch: pytest.M
     hung = threading.Event()
     monkeypatch.setattr(housekeeping, "run", lambda *_: hung.wait(90))
     began = time.monotonic()
-    housekeeping.BackgroundHousekeeping(FakeAws(), FakeStream(), SETTINGS).finish()
+    housekeeping.BackgroundHousekeeping(FakeAws(), FakeStream(), SETTINGS, nothing).finish()
     assert time.monotonic() - began < 60
     hung.set()
 

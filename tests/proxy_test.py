@@ -20,7 +20,7 @@ from sm_proxy.jobs.hostname import parse
 from sm_proxy.local import private_files, signals, stdio, threads
 from sm_proxy.local.stdio import DirectStdio
 from sm_proxy.resolver import Container
-from sm_proxy.routes import sessions, table
+from sm_proxy.routes import direct, sessions, table
 from sm_proxy.routes.sessions import Sessions
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.api import Grant
@@ -51,6 +51,7 @@ class World:
         self.through, self.session_id, self.resumes = "i-1", "s-1", 1
         self.opened = True
         self.done_after: list[str] = []
+        self.probed: list[Container] = []
         self.pump_fails: BaseException | None = None
         self.silent: SmProxyError | None = None
         self.checked: HostKeyCheckedStream | None = None
@@ -116,6 +117,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[World]:
     monkeypatch.setattr(housekeeping, "PATIENCE_S", 60)
     monkeypatch.setattr("sm_proxy.ssm.api.TERMINATE_DEADLINE_S", 60)
     monkeypatch.setattr(housekeeping, "run", lambda aws, _: found.done_after.append(aws.scope))
+    monkeypatch.setattr(direct, "learn", lambda container, *_: found.probed.append(container))
     yield found
     found.over.set()
     for thread in set(threading.enumerate()) - before:
@@ -138,6 +140,7 @@ def test_the_host_key_is_pinned_before_dialling(world: World) -> None:
     assert world.pinned_before_dialling == f"* {HOST_KEY}\n"
     assert world.closed == 1
     assert world.done_after == ["here"]
+    assert world.probed == [container()]
 
 
 def test_a_marker_newer_than_the_cached_address_counts(world: World) -> None:

@@ -42,7 +42,11 @@ def build(site: Site) -> Terminal:
         (listen_in(foreign.netns, ("0.0.0.0", port)), host.serve)  # noqa: S104 - a namespace
         for port in _PORTS
     ]
-    variables = {"AWS_EC2_METADATA_DISABLED": None, "SM_PROXY_LAB_HOME_SEEN": str(seen)}
+    variables = {
+        "AWS_EC2_METADATA_DISABLED": None,
+        "SM_PROXY_PROBE": None,
+        "SM_PROXY_LAB_HOME_SEEN": str(seen),
+    }
     return Terminal(laptop.netns, variables=variables, servers=servers)
 
 

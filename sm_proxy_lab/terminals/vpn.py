@@ -17,4 +17,6 @@ def build(site: Site) -> Terminal:
     cafe = Fabric().plug(LAN)
     vpc.plug(CLIENTS, machine=cafe.netns, device="tun0", route=VPC_CIDR)
     site.account.admit_block(site.vpc.group, CLIENTS)
-    return Terminal(cafe.netns, variables={"AWS_EC2_METADATA_DISABLED": None})
+    return Terminal(
+        cafe.netns, variables={"AWS_EC2_METADATA_DISABLED": None, "SM_PROXY_PROBE": None}
+    )
