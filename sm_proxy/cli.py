@@ -23,6 +23,7 @@ COMMANDS = {
     "setup": "set up this laptop: key, ssh config, credentials, bastion",
     "connect": "act as ssh's ProxyCommand: tunnel stdin and stdout into a job's container",
     "resolve": "show what a host name stands for: job, node, address, host keys",
+    "bootstrap": "put an SSH server into a running container that has none",
     "wait": "wait until a job's container can be reached",
     "relaunch": "run a job again, with ssh on",
     "enable-remote-debug": "let Session Manager reach a training job, without VPC and bastion",

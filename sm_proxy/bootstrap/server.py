@@ -103,6 +103,7 @@ def _run(shell: RemoteShell, folder: str, key: str) -> Started:
 def _started(text: str) -> Started:
     for line in text.splitlines():
         if (found := marker.parse(line)) is not None:
+            debug_log.write("the container's marker", port=found.port, problems=found.problems)
             return Started(line, found)
     last = text.splitlines()[-1:] or ["nothing"]
     raise SmProxyError(

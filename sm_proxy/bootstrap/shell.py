@@ -28,16 +28,17 @@ LINE_LIMIT: Final = 3000
 """Longest line to type, in bytes: a terminal in line mode drops what exceeds 4,095."""
 ANSWER_LIMIT: Final = 1 << 20
 ANSWER_S: Final = 30.0
+LEAVE_S: Final = 3.0
 _ENTER_S: Final = 10.0
 """How long until we type the first line again: a profile may have eaten it."""
 _ENTRIES: Final = 3
 _CHUNK: Final = 1 << 15
 _SHOWN: Final = 200
 _LOOP: Final = (
-    ' exec /bin/sh -c \'stty -echo 2>/dev/null; printf "\\n%s%s 0\\n" {0} {1};'
-    ' while IFS= read -r smp_line; do eval "$smp_line"; done\''
+    ' /bin/sh -c \'stty -echo 2>/dev/null; printf "\\n%s%s 0\\n" {0} {1};'
+    ' while IFS= read -r smp_line; do eval "$smp_line"; done\'; exit'
 )
-"""Replaces whatever shell the session has by one that runs each line that we type. Every common
+"""Starts, below whatever shell the session has, one that runs each line that we type. Every common
 shell reads this line in the same way. The space keeps it out of the history."""
 
 
@@ -64,7 +65,7 @@ class RemoteShell:
         self._seen = b""
 
     def enter(self) -> None:
-        """Start our shell in place of the session's own.
+        """Start our shell below the session's own.
 
         Raises:
             SmProxyError: `unsupported`, what runs there is no shell; or as `run`.
@@ -74,11 +75,10 @@ class RemoteShell:
             with contextlib.suppress(TimeoutError):
                 self._exchange(_LOOP.format(word.first, word.second), b"", word.end(), _ENTER_S)
                 return
-        shown = printable(self._seen.decode(errors="replace"), _SHOWN)
+        said = f"; it says: {self._last_words}" if self._last_words else ""
         raise SmProxyError(
             "unsupported",
-            "the session's shell does not run what we type"
-            + (f"; it says: {shown}" if shown else ""),
+            f"the session's shell does not run what we type{said}",
             "Look at the shell profile in Session Manager's preferences, and the image's /bin/sh.",
         )
 
@@ -121,9 +121,17 @@ class RemoteShell:
         return Answer(int(found["status"]), found["text"].decode(errors="replace").strip("\n"))
 
     def leave(self) -> None:
-        """End our shell, and with it the session."""
-        with contextlib.suppress(OSError):
+        """End our shell, and wait up to `LEAVE_S` until that has ended the session."""
+        until = time.monotonic() + LEAVE_S
+        with contextlib.suppress(OSError, SmProxyError):
             self._socket.send(b"exit 0\n")
+            while (left := until - time.monotonic()) > 0:
+                if poll.wait([self._socket.fileno()], [], [], left).readable:
+                    self._receive()
+
+    @property
+    def _last_words(self) -> str:
+        return printable(self._seen[-_SHOWN:].decode(errors="replace"))
 
     def _exchange(
         self,
@@ -169,7 +177,10 @@ class RemoteShell:
             data = b""
         if not data:
             self._raise_failure()
-            raise SmProxyError("session-lost", "the shell session has ended early", "Run it again.")
+            said = f"; it said last: {self._last_words}" if self._last_words else ""
+            raise SmProxyError(
+                "session-lost", f"the shell session has ended{said}", "Run it again."
+            )
         self._seen += data.replace(b"\r", b"")
         if len(self._seen) > ANSWER_LIMIT:
             raise SmProxyError(

@@ -16,6 +16,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.jobs.container import Container
+from sm_proxy.jobs.job import training_target
 from sm_proxy.local import output, threads
 from sm_proxy.routes.session_api import SessionRequest
 from sm_proxy.routes.ssm_session import Words, open_session
@@ -61,17 +62,30 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Session:
     request = SessionRequest(
         container.training_target, _DOCUMENT, parameters, f"sm-proxy {container.job}"
     )
-    words = _words(container)
+    again = f"Find out why with: sm-proxy doctor {container.host}"
+    if container.source == "session":
+        again = f"If it has ended, start it again: sm-proxy bootstrap {container.host}"
+    words = _words(container.job, container.node, again)
+    wait = 0.0 if container.cached else settings.wait
+    return _open_once_connected(lambda: open_session(aws, request, words), container.host, wait)
 
-    def open_now() -> Session:
-        return open_session(aws, request, words)
 
-    try:
-        return open_now()
-    except SmProxyError as error:
-        if error.code != "remote-debug-off" or container.cached or not settings.wait:
-            raise
-    return _open_once_connected(open_now, container, min(settings.wait, AGENT_S))
+def open_shell(job: str, node: str, host: str, aws: Aws, wait: float) -> Session:
+    """Open a shell in a container, by the document that the account's preferences make.
+
+    Args:
+        job: the training job's name.
+        node: such as `algo-1`.
+        host: its host name, for messages.
+        aws: for the calls.
+        wait: how long the agent may take to connect, in seconds.
+
+    Raises:
+        SmProxyError: as `connect`.
+    """
+    request = SessionRequest(training_target(job, node), None, {}, f"sm-proxy bootstrap {job}")
+    words = _words(job, node, f"Run it again: sm-proxy bootstrap {host}")
+    return _open_once_connected(lambda: open_session(aws, request, words), host, wait)
 
 
 def agent_connected(aws: Aws, target: str) -> bool | None:
@@ -84,13 +98,17 @@ def agent_connected(aws: Aws, target: str) -> bool | None:
     return None if answer is None else answer.get("Status") == "connected"
 
 
-def _open_once_connected(
-    open_now: Callable[[], Session], container: Container, within_s: float
-) -> Session:
-    """Try again until the agent is connected."""
+def _open_once_connected(open_now: Callable[[], Session], host: str, within_s: float) -> Session:
+    """Open a session. If the agent is not connected, try again for `within_s` seconds."""
+    try:
+        return open_now()
+    except SmProxyError as error:
+        if error.code != "remote-debug-off" or not within_s:
+            raise
+    within_s = min(within_s, AGENT_S)
     deadline = time.monotonic() + within_s
     output.status(
-        f"waiting up to {within_s:.0f} s for the agent in the container of {container.host} to "
+        f"waiting up to {within_s:.0f} s for the agent in the container of {host} to "
         "connect to Session Manager"
     )
     while True:
@@ -103,10 +121,7 @@ def _open_once_connected(
                 raise
 
 
-def _words(container: Container) -> Words:
-    again = f"Find out why with: sm-proxy doctor {container.host}"
-    if container.source == "session":
-        again = f"If it has ended, start it again: sm-proxy bootstrap {container.host}"
+def _words(job: str, node: str, again: str) -> Words:
     failures: dict[Kind, tuple[Code, str]] = {
         "refused": ("connect-refused", f"Does the SSH server in the container run? {again}"),
         "unreachable": (
@@ -120,7 +135,7 @@ def _words(container: Container) -> Words:
         if error.error == "TargetNotConnected":
             return SmProxyError(
                 "remote-debug-off",
-                f"the agent in the container of {container.job}/{container.node} is not connected "
+                f"the agent in the container of {job}/{node} is not connected "
                 f"to Session Manager: {error.message}",
                 ROLE_HINT,
             )

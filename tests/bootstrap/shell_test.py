@@ -31,7 +31,7 @@ def test_a_command_runs_whatever_shell_the_session_has(words: list[str]) -> None
         b"PS1='$(date) \\033[31m> '; stty -echo raw\n",
         b"exec sh -i\n",
         b"read -r eaten\n",
-        b"trap '' INT HUP; alias printf=false stty=false\n",
+        b"trap '' INT HUP; alias exec=false printf=false stty=false\n",
     ],
 )
 def test_what_a_profile_does_changes_no_answer(

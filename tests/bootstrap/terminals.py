@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sm_proxy.bootstrap.shell import RemoteShell
+from sm_proxy_lab.machines import reap
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -56,8 +57,10 @@ class Terminal:
 
     def cut(self) -> None:
         """End the session as the service does: the terminal is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        for process in [self.process.pid, *reap.descendants(self.process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(process) == self.process.pid:
+                    os.kill(process, signal.SIGKILL)
 
     def close(self) -> None:
         self.cut()
