@@ -30,7 +30,6 @@ class Fault:
         cause: the code that doctor reports.
         ours: the code in our helper's last line under `ssh`, if it differs from `cause`.
         ssh: a part of the error of ssh or of its shell, if our helper prints none.
-        patience: ssh's ConnectTimeout in seconds; 0 for ssh's default.
         slow: ssh and doctor take long, so the test runs them concurrently.
     """
 
@@ -39,7 +38,6 @@ class Fault:
     cause: str
     ours: str = ""
     ssh: str = ""
-    patience: int = 0
     slow: bool = False
 
 
@@ -53,11 +51,13 @@ def _options(**options: Any) -> Switch:
     return switched
 
 
-def _aws(**faults: Any) -> Switch:
+def _aws(route: str = "auto", **faults: Any) -> Switch:
+    """A fault of the lab's AWS, for a connection by `route`."""
+
     @contextlib.contextmanager
     def switched(lab: Lab) -> Iterator[dict[str, Any]]:
         with lab.faults(**faults):
-            yield {}
+            yield {"env": {"SM_PROXY_ROUTE": route}}
 
     return switched
 
@@ -451,7 +451,12 @@ FAULTS: dict[str, Fault] = {
         "no-bastion",
     ),
     "agent offline": Fault(_aws(ping_status="ConnectionLost"), "agent", "bastion-offline"),
-    "agent too old": Fault(_aws(agent_version="3.1.501.0"), "agent", "agent-too-old"),
+    "agent too old": Fault(  # too old to forward: the bastion's own sshd needs a session only
+        _aws(route="bastion", agent_version="3.1.501.0"),
+        "agent",
+        "agent-too-old",
+        ours="route-unusable",
+    ),
     "websocket refused": Fault(_aws(gateway={"refuse_upgrade": 403}), "tunnel", "session-lost"),
     "bastion's group lets nothing out": Fault(
         _api(
@@ -460,8 +465,7 @@ FAULTS: dict[str, Fault] = {
         ),
         "security-groups",
         "sshd-silent",
-        ssh="timed out during banner exchange",
-        patience=2,
+        slow=True,
     ),
     "job's group lets nobody in": Fault(
         _api(
@@ -483,15 +487,13 @@ FAULTS: dict[str, Fault] = {
         _denied(22, 22, egress=False),
         "network-acls",
         "sshd-silent",
-        ssh="timed out during banner exchange",
-        patience=2,
+        slow=True,
     ),
     "network ACL lets no answer out": Fault(
         _denied(32768, 60999, egress=True),
         "network-acls",
         "sshd-silent",
-        ssh="timed out during banner exchange",
-        patience=2,
+        slow=True,
     ),
     "no endpoints and no default route": Fault(NO_ENDPOINTS, "endpoints", "bastion-offline"),
     "one endpoint of two": Fault(

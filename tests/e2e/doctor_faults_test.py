@@ -70,8 +70,7 @@ def test_a_fault_fails_ssh_and_doctor_names_it(lab: Lab, whole: dict[str, Any], 
         lab.settle()
         shutil.rmtree(Path(lab.environment["SM_PROXY_STATE_DIR"]), ignore_errors=True)
         lab.forget()
-        patience = [f"-oConnectTimeout={fault.patience}"] if fault.patience else []
-        words = ["-oBatchMode=yes", *patience, login + host, "true"]
+        words = ["-oBatchMode=yes", login + host, "true"]
         with ThreadPoolExecutor() as pool:
             trying = pool.submit(lab.ssh, *words, **environment)
             if not fault.slow:
