@@ -67,7 +67,8 @@ class Context:
         effective: what `ssh -G` shows, lower-case keyword to values.
         date_skew_s: AWS's clock minus ours, in seconds.
         route: the name of the route that is examined; None until it is known.
-        hop: the instance that the route goes through, as DescribeInstances describes it.
+        hop: the instance that the route goes through, as DescribeInstances describes it; for the
+            direct route, this machine's own interface in the same form.
         pinned: the file with the host key that was pinned on first use; None if the log names the
             key.
         tunnel: to the container, once it is up.
@@ -94,6 +95,11 @@ class Context:
     session_id: str = ""
     ssh: Any = None
     login_methods: tuple[str, ...] = ()
+
+    @property
+    def hop_name(self) -> str:
+        """What `hop` is, for people."""
+        return "this machine's interface" if self.route == "direct" else "the bastion"
 
 
 Check = Callable[[Context], str]

@@ -1,4 +1,4 @@
-"""Check the network ACLs of the bastion's and the container's subnet, in both directions."""
+"""Check the network ACLs of the near end's and the container's subnet, in both directions."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class _Edge:
 def path(context: Context) -> str:
     """Both subnets' ACLs allow the container's port, and the ports that answers go to."""
     container = needed(context.container, "the container")
-    instance = needed(context.hop, "the bastion")
+    instance = needed(context.hop, context.hop_name)
     bastion = str(instance.get("PrivateIpAddress", ""))
     address = needed(container.address, "the container's address")
     if ipaddress.ip_address(address).is_loopback:
         raise SkipCheck("a loopback address has no network ACL")
-    near = needed(instance.get("SubnetId"), "the bastion's subnet")
+    near = needed(instance.get("SubnetId"), f"the subnet of {context.hop_name}")
     far = needed(_subnet_of(context, address), "the container's subnet")
     if near == far:
-        return f"bastion and container are both in {near}"
+        return f"{context.hop_name} and the container are both in {near}"
     acls = _acls(context, near, far)
     ports = (container.port, container.port)
     for edge in (

@@ -1,4 +1,4 @@
-"""Check that the security groups admit the bastion to the container's port."""
+"""Check that the security groups admit the bastion, or this machine, to the container's port."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sm_proxy.errors import SmProxyError
 
 
 def path(context: Context) -> str:
-    """The bastion's egress rules and the job's ingress rules allow the container's port."""
+    """The egress rules of the near end and the job's ingress rules allow the container's port."""
     container = needed(context.container, "the container")
-    instance = needed(context.hop, "the bastion")
+    instance = needed(context.hop, context.hop_name)
     theirs = job.security_groups(context)
     ours = [str(item["GroupId"]) for item in instance.get("SecurityGroups", [])]
     if not ours or not theirs:

@@ -60,13 +60,15 @@ def connect(container: Container, settings: Settings, aws: Aws) -> SocketStream:
     del settings
     address = str(container.address)
     proven = inside_vpc.prove(aws, str(container.vpc_id), address).inside
-    if not proven and not _is_container(container):
+    key = None if proven else _read_key(container)
+    if not proven and key is None:
         _note_probe(container, aws)
         raise _foreign(container)
     stream = socket_stream.dial(
         address, container.port, _DIAL_S, lambda error: _explained(error, container, proven=proven)
     )
     stream.through = NAME
+    stream.host_key = key
     return stream
 
 
@@ -84,7 +86,7 @@ def learn(container: Container, settings: Settings, aws: Aws) -> None:
     if Cache(_CACHE).load(*_probe_key(container, aws)) is not None:
         return
     _note_probe(container, aws)
-    if _is_container(container):
+    if _read_key(container) is not None:
         memory.remember(container, aws, NAME, memory.PROBED_S)
 
 
@@ -97,15 +99,15 @@ def _probe_key(container: Container, aws: Aws) -> tuple[str, ...]:
     return aws.scope, str(container.vpc_id), network_place.fingerprint(), "probe"
 
 
-def _is_container(container: Container) -> bool:
-    """Whether a server with an expected host key answers at the container's address."""
+def _read_key(container: Container) -> bytes | None:
+    """The host key of the server at the container's address, if it is an expected one."""
     from sm_proxy.tunnel import host_key_probe  # noqa: PLC0415 - only for networks without proof
 
     types = [key.split(" ", 1)[0] for key in container.host_keys]
     blob = host_key_probe.read_host_key(str(container.address), container.port, types, _PROBE_S)
     expected = blob is not None and blob in map(public_key.wire_form, container.host_keys)
     debug_log.write("probed the container's address", answered=blob is not None, expected=expected)
-    return expected
+    return blob if expected else None
 
 
 def _foreign(container: Container) -> SmProxyError:

@@ -12,7 +12,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import paths
-from sm_proxy.routes import bastion_lookup
+from sm_proxy.routes import bastion_lookup, inside_vpc
 from sm_proxy.settings import Settings
 from sm_proxy.ssh_config import judgement
 from sm_proxy.ssh_config.judgement import Rewrite
@@ -91,9 +91,15 @@ def credentials(aws: Aws) -> Step:
 
 
 def bastion(aws: Aws, settings: Settings) -> Step:
-    """Whether a bastion runs. A missing one is a warning only: jobs may be in another VPC."""
+    """Whether a bastion runs, or none is needed because this machine is inside a VPC.
+
+    A missing one is a warning only: jobs may be in another VPC.
+    """
     if settings.bastion:
         return Step("bastion", "passed", f"{settings.bastion}, as configured")
+    if (place := inside_vpc.own_vpcs(aws)) is not None:
+        reached = ", ".join(sorted(place.vpcs))
+        return Step("bastion", "passed", f"not needed for jobs in {reached}: {place.reason}")
     running = {"Name": "instance-state-name", "Values": ["running"]}
     try:
         answer = aws.call("ec2", "DescribeInstances", Filters=[bastion_lookup.TAG_FILTER, running])

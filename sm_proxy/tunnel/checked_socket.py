@@ -11,12 +11,15 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from sm_proxy.local import poll
 from sm_proxy.tunnel.host_key_probe import read_host_key
 from sm_proxy.tunnel.socket_stream import socket_inside
 from sm_proxy.tunnel.stream import Stream
 
 _PROBE_S: Final = 2.0
 _GREETING: Final = b"SSH-"
+_GREETING_S: Final = 1.0
+"""Another connection has just been greeted, so this one need not wait long."""
 
 
 def checked_socket(
@@ -37,7 +40,7 @@ def checked_socket(
     inside = socket_inside(stream)
     if inside is None:
         return None
-    seen = read_host_key(address, port, types, _PROBE_S)
+    seen = inside.host_key or read_host_key(address, port, types, _PROBE_S)
     if seen is None or not accepts(seen):
         return None
     found = inside.unused_socket()
@@ -45,7 +48,8 @@ def checked_socket(
 
 
 def _greets(connection: socket.socket) -> bool:
-    """Whether the greeting is there: a refusal of sshd is for our own error message."""
+    """Whether the greeting comes: a refusal of sshd is for our own error message."""
+    poll.wait([connection.fileno()], [], [], _GREETING_S)
     try:
         return connection.recv(len(_GREETING), socket.MSG_PEEK) == _GREETING
     except OSError:

@@ -53,6 +53,7 @@ class SocketStream:
     Attributes:
         socket: the socket.
         passable: as given.
+        host_key: in wire form, if it was just read on another connection to the same server.
     """
 
     session_id = ""
@@ -67,6 +68,7 @@ class SocketStream:
             # ssh sets it on sockets that it connects itself, but not on one that it is given.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.socket = connection
+        self.host_key: bytes | None = None
         self.passable = passable
         self.through = ""
         self.failure: Exception | None = None
