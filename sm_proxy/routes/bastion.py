@@ -21,6 +21,7 @@ from sm_proxy.settings import Settings
 from sm_proxy.ssm.dial_failure import dial_failure
 from sm_proxy.ssm.session import Kind, Session
 
+DIALS_FROM: Final = "bastion"
 MENDABLE: Final[frozenset[Code]] = frozenset(
     {"access-denied", "agent-too-old", "bastion-offline", "no-bastion"}
 )

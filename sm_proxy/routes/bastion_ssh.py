@@ -27,6 +27,7 @@ from sm_proxy.ssm.session import Session
 from sm_proxy.tunnel.blocking_socket import BlockingSocket, import_paramiko, prefer_kinds
 from sm_proxy.tunnel.channel_stream import WINDOW, ChannelStream
 
+DIALS_FROM: Final = "bastion"
 MENDABLE: Final[frozenset[Code]] = frozenset(
     {"access-denied", "bastion-offline", "key-refused", "no-bastion"}
 )

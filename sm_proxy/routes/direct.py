@@ -27,6 +27,7 @@ from sm_proxy.state.cache import Cache
 if TYPE_CHECKING:
     from sm_proxy.tunnel.socket_stream import SocketStream
 
+DIALS_FROM: Final = "here"
 MENDABLE: Final[frozenset[Code]] = frozenset()
 """Each error of this route tells it itself."""
 NAME: Final = "direct"

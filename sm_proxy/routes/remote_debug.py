@@ -25,6 +25,7 @@ from sm_proxy.settings import Settings
 from sm_proxy.ssm.dial_failure import dial_failure
 from sm_proxy.ssm.session import Kind, Session
 
+DIALS_FROM: Final = "container"
 MENDABLE: Final[frozenset[Code]] = frozenset({"access-denied", "remote-debug-off"})
 AGENT_S: Final = 60.0
 """How long the agent of a container that has just started may take to connect, in seconds."""

@@ -28,7 +28,14 @@ class Route(Protocol):
 
     @property
     def MENDABLE(self) -> frozenset[Code]:  # noqa: N802 - a constant of the module
-        """Errors of `connect`, and of its stream before the first byte, that others may avoid."""
+        """Errors of `connect`, and of its stream before the first byte, that others may avoid.
+
+        An error that names the network (`SmProxyError.mendable`) need not be here.
+        """
+
+    @property
+    def DIALS_FROM(self) -> str:  # noqa: N802
+        """The machine that dials the container: routes with the same one share its network."""
 
     def verdict(self, container: Container, settings: Settings, aws: Aws) -> Verdict:
         """Whether the route can serve the container, from this machine and now.
@@ -126,7 +133,7 @@ class _Attempts:
         self._asked = (container, settings, aws)
         self._remembered = memory.recall(container, aws)
         self._left = list(_order(self._remembered))
-        self._current = ""
+        self._names: dict[int, str] = {}
         self._errors: list[tuple[str, SmProxyError]] = []
         self._tried: set[str] = set()
 
@@ -136,18 +143,23 @@ class _Attempts:
         Raises:
             SmProxyError: no other one may avoid the error; or none is left: the first error.
         """
-        stream = self._connect_next()
+        stream = self.connect_next()
         if not self._left and not self._errors:
             return stream
         from sm_proxy.tunnel.fallback import (  # noqa: PLC0415 - while the tunnel comes up
             FallbackStream,
         )
 
-        return FallbackStream(stream, self._may_be_mended, self._connect_next, self._has_served)
+        return FallbackStream(stream, self)
 
-    def _connect_next(self) -> Stream:
+    def connect_next(self) -> Stream:
+        """A stream by the next route that can serve.
+
+        Raises:
+            SmProxyError: as `connect`.
+        """
         while self._left:
-            name = self._current = self._left.pop(0)
+            name = self._left.pop(0)
             verdict = _verdict(name, *self._asked)
             if not verdict.usable:
                 if verdict.error is not None:
@@ -157,30 +169,59 @@ class _Attempts:
                 output.status(f"{self._cause().message}; connecting by {name} instead")
             self._tried.add(name)
             try:
-                return route(name).connect(*self._asked)
+                stream = route(name).connect(*self._asked)
             except SmProxyError as error:
-                if not self._may_be_mended(error):
+                if not self._note(name, error):
                     raise
+            else:
+                self._names[id(stream)] = name
+                return stream
         raise self._first_error()
 
-    def _may_be_mended(self, error: Exception) -> bool:
-        """Note the failure of the current route, and tell whether another one may avoid it."""
+    def connect_elsewhere(self, silent: Stream) -> Stream | None:
+        """A stream by a route that dials the container from elsewhere; None if none can serve."""
+        container, _, _ = self._asked
+        name = self._names[id(silent)]
+        if all(route(other).DIALS_FROM == route(name).DIALS_FROM for other in self._left):
+            return None
+        error = SmProxyError("sshd-silent", f"nothing answers at {container.place} by {name}")
+        error.mendable = True
+        self._note(name, error)
+        try:
+            return self.connect_next()
+        except SmProxyError as failure:
+            debug_log.write("no other route serves", why=failure.message)
+            return None
+
+    def may_avoid(self, stream: Stream, failure: Exception) -> bool:
+        """Whether another route may avoid the failure of a stream."""
+        return self._note(self._names[id(stream)], failure)
+
+    def has_served(self, stream: Stream) -> None:
+        """Prefer a route next time that served where one before it could not."""
         container, _, aws = self._asked
-        if self._current == self._remembered:
+        name = self._names[id(stream)]
+        before = ROUTE_NAMES[: ROUTE_NAMES.index(name)]
+        if name != self._remembered and any(failed in before for failed, _ in self._errors):
+            memory.remember(container, aws, name)
+
+    def _note(self, name: str, error: Exception) -> bool:
+        """Note the failure of a route, and tell whether another one may avoid it."""
+        container, _, aws = self._asked
+        if name == self._remembered:
             memory.forget(container, aws)
         if not isinstance(error, SmProxyError):
             return False
-        mendable = error.mendable or error.code in route(self._current).MENDABLE
-        debug_log.write(f"route {self._current} failed", code=error.code, mendable=mendable)
+        module = route(name)
+        if error.mendable:  # by the network, which routes that dial from the same place share
+            self._left = [
+                other for other in self._left if route(other).DIALS_FROM != module.DIALS_FROM
+            ]
+        mendable = error.mendable or error.code in module.MENDABLE
+        debug_log.write(f"route {name} failed", code=error.code, mendable=mendable)
         if mendable:
-            self._errors.append((self._current, error))
+            self._errors.append((name, error))
         return mendable
-
-    def _has_served(self) -> None:
-        container, _, aws = self._asked
-        before = ROUTE_NAMES[: ROUTE_NAMES.index(self._current)]
-        if self._current != self._remembered and any(name in before for name, _ in self._errors):
-            memory.remember(container, aws, self._current)
 
     def _cause(self) -> SmProxyError:
         """Why the next route is tried: the last one failed, or else the best one cannot serve."""

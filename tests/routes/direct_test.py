@@ -222,7 +222,7 @@ def test_another_host_at_the_address_gets_no_connection_and_another_route_is_tak
     )
     real: Callable[[str], Any] = table.route
     monkeypatch.setattr(table, "route", lambda name: real(name) if name == "direct" else other)
-    monkeypatch.setattr(table._Attempts, "connect", table._Attempts._connect_next)
+    monkeypatch.setattr(table._Attempts, "connect", table._Attempts.connect_next)
     assert table.connect(container(), SETTINGS, FakeAws()) == "the other stream"  # type: ignore[comparison-overlap]
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1

@@ -34,6 +34,8 @@ class Recorded:
         verdict: True if it can serve; else the error that it gives, None for no error.
         failure: the error of `connect`.
         later: the error of its stream, before the first byte.
+        dials_from: the machine that dials the container; one of its own if not given.
+        silent: whether its stream never gives a byte.
     """
 
     MENDABLE: frozenset[Code] = frozenset({"no-bastion", "bastion-offline"})
@@ -44,8 +46,13 @@ class Recorded:
         verdict: SmProxyError | bool | None = True,
         failure: SmProxyError | None = None,
         later: SmProxyError | None = None,
+        dials_from: str = "",
+        *,
+        silent: bool = False,
     ) -> None:
         self.name = name
+        self.DIALS_FROM = dials_from or name
+        self.silent = silent
         self.given = verdict
         self.failure = failure
         self.stream = FakeStream()
@@ -88,12 +95,13 @@ class Table:
         """The route whose stream carried the first byte."""
         self.of(*routes)
         for item in routes:
-            if not item.stream.ended:
+            if not item.stream.ended and not item.silent:
                 item.stream.coming = item.name.encode()
         stream = table.connect(HERE, Settings(route=route), self.aws)
-        until = time.monotonic() + 60
+        until, now = time.monotonic() + 60, 0.0
         while not (data := stream.read()) and time.monotonic() < until:
-            stream.advance(0, readable=False)
+            now += 0.01
+            stream.advance(now, readable=False)
             if stream.failure is not None:
                 raise stream.failure
             time.sleep(0.001)
@@ -179,6 +187,54 @@ def test_the_line_tells_why_the_best_route_does_not_serve(routes: Table) -> None
     first, second = Recorded("a", error("no-bastion", "none")), Recorded("b", error("no-vpc"))
     assert routes.served_by(first, second, Recorded("c")) == "c"
     assert routes.lines == ["none; connecting by c instead"]
+
+
+def dropped() -> SmProxyError:
+    found = error("connect-refused", "no answer")
+    found.mendable = True
+    return found
+
+
+@pytest.mark.parametrize("moment", ["connect", "stream", "silence"])
+def test_a_network_that_drops_packets_is_left_by_a_route_that_dials_from_elsewhere(
+    moment: str, routes: Table
+) -> None:
+    first = {
+        "connect": Recorded("a", failure=dropped(), dials_from="x"),
+        "stream": Recorded("a", later=dropped(), dials_from="x"),
+        "silence": Recorded("a", dials_from="x", silent=True),
+    }[moment]
+    second, third = Recorded("b", dials_from="x"), Recorded("c", dials_from="y")
+    assert routes.served_by(first, second, third) == "c"
+    assert second.asked == 0
+    why = "nothing answers at 10.0.1.5 port 2222 by a" if moment == "silence" else "no answer"
+    assert routes.lines == [f"{why}; connecting by c instead"]
+    assert memory.recall(HERE, routes.aws) == "c"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [Recorded("b", dials_from="x")],
+        [Recorded("b", None)],
+        [Recorded("b", failure=error("connect-refused"))],
+        [],
+    ],
+)
+def test_a_silent_stream_is_kept_where_no_other_route_serves(
+    others: list[Recorded], routes: Table
+) -> None:
+    first = Recorded("a", dials_from="x", silent=True)
+    routes.of(first, *others)
+    stream = table.connect(HERE, Settings(), routes.aws)
+    deadline = time.monotonic() + 60
+    for step in range(1000):
+        stream.advance(0.01 * step, readable=False)
+    while getattr(stream, "_search", None) is not None and time.monotonic() < deadline:
+        stream.advance(10, readable=False)
+    first.stream.coming = b"late"
+    assert (stream.read(), stream.failure, first.stream.closed) == (b"late", None, 0)
+    assert memory.recall(HERE, routes.aws) is None
 
 
 def test_a_single_error_is_raised_as_it_is(routes: Table) -> None:
@@ -302,6 +358,7 @@ def test_judging_survives_an_error_of_a_verdict(
 def test_each_route_has_the_members_of_a_route(module: str) -> None:
     route = importlib.import_module(f"sm_proxy.routes.{module.replace('-', '_')}")
     assert isinstance(route.MENDABLE, frozenset)
+    assert isinstance(route.DIALS_FROM, str)
     for name in ("verdict", "connect"):
         found = list(inspect.signature(getattr(route, name)).parameters)
         assert [word.lstrip("_") for word in found] == ["container", "settings", "aws"]
