@@ -215,6 +215,7 @@ def test_another_host_at_the_address_gets_no_connection_and_another_route_is_tak
         "Other",
         (),
         {
+            "DIALS_FROM": "elsewhere",
             "MENDABLE": frozenset(),
             "verdict": staticmethod(lambda *_: Verdict(usable=True, reason="here")),
             "connect": staticmethod(lambda *_: "the other stream"),
