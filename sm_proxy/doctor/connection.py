@@ -49,7 +49,9 @@ def tunnel(context: Context) -> str:
     context.session_id = stream.session_id
     context.tunnel = BlockingSocket(stream)
     context.tunnel.wait_open()
-    return "the data channel is open" if stream.session_id else "the connection is open"
+    context.session_id = stream.session_id  # of the route that serves in the end
+    what = "data channel" if stream.session_id else "connection"
+    return f"the {what} is open, through {stream.through}"
 
 
 def banner(context: Context) -> str:
