@@ -9,6 +9,7 @@ from typing import get_args
 
 from sm_proxy.aws.models import OPERATIONS
 from sm_proxy.errors import Code
+from sm_proxy.settings.route_names import ROUTE_NAMES
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -34,9 +35,16 @@ def test_the_permissions_allow_every_call() -> None:
 
 
 def test_the_table_has_every_error_code() -> None:
-    table = re.findall(r"^\| (`[a-z-]+`(?: `[a-z-]+`)*) \|", README, re.MULTILINE)
+    lines = README.partition("\n| code | meaning |\n")[2].partition("\n\n")[0]
+    table = re.findall(r"^\| (`[a-z-]+`(?: `[a-z-]+`)*) \|", lines, re.MULTILINE)
     codes = re.findall(r"`([a-z-]+)`", " ".join(table))
     assert sorted(codes) == sorted(set(get_args(Code)) - {"bug", "usage"})
+
+
+def test_the_table_has_every_route_in_the_order_in_which_they_are_tried() -> None:
+    lines = README.partition("\n| route | it serves |")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| `([a-z-]+)` \|", lines, re.MULTILINE)
+    assert [name for name in named if name in ROUTE_NAMES] == list(ROUTE_NAMES)
 
 
 def _words(value: str | list[str]) -> list[str]:
