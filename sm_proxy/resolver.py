@@ -225,7 +225,8 @@ class _Search:
         """Where our server listens, if `bootstrap` has put it into the container."""
         from sm_proxy.jobs import session_markers  # noqa: PLC0415 - only with RemoteDebug
 
-        found = session_markers.load(self._aws, job, self._target.node, stream)
+        node, host = self._target.node, self._target.host
+        found = session_markers.load(self._aws, job, node, stream, host)
         if found is None:
             return None
         return LogAddress("session", (), found.port, found.user, found.host_keys, found.problems)

@@ -275,7 +275,7 @@ def test_a_bootstrapped_container_is_found_without_its_log() -> None:
     assert "sm-proxy bootstrap sm-my-job" in found.key_advice
 
 
-def test_a_bootstrapped_container_that_has_restarted_is_not_found() -> None:
+def test_a_bootstrapped_container_that_has_restarted_is_reported_at_once(clock: Clock) -> None:
     newer = f"{JOB}/algo-1-1700009999"
     aws = working(
         DescribeTrainingJob=OUTSIDE_A_VPC,
@@ -283,9 +283,10 @@ def test_a_bootstrapped_container_that_has_restarted_is_not_found() -> None:
         GetLogEvents=events("epoch 1"),
     )
     bootstrapped(aws)
-    error = refused(aws)
+    error = refused(aws, wait=900)
     assert error.code == "no-address"
     assert "sm-proxy bootstrap sm-my-job" in error.hint
+    assert clock.slept == []
 
 
 def test_a_bootstrapped_container_is_not_used_once_remote_debug_is_off() -> None:

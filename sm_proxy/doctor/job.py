@@ -49,6 +49,8 @@ def marker(context: Context) -> str:
     target = needed(context.target, "the host name")
     found = resolver.resolve(target, context.settings, context.aws, fresh=True)
     context.container = found
+    if found.source == "session":
+        return f"{found.place}, where bootstrap has put our server"
     return f"{found.place}, from the log's {found.source}"
 
 

@@ -109,6 +109,8 @@ class HostKeyPolicy:
         now = self._expected
         if self._on_first_use and now is self._dialled:  # this log has never named a key
             return False
+        if now.source == "session":  # no log names its keys
+            return False
         return (now.address, now.port) == (self._dialled.address, self._dialled.port)
 
     def _wait(self, pause: float) -> None:
@@ -136,6 +138,8 @@ class HostKeyPolicy:
         whose = f"job {now.job}, node {now.node}"
         if self._on_first_use and now is self._dialled:
             return f"but another was pinned on first use of {whose}:"
+        if now.source == "session":
+            return f"but bootstrap has seen in {whose}:"
         stream = f", stream {now.stream}" if now.stream else ""
         return f"but the log of {whose}{stream} names"
 

@@ -1,8 +1,8 @@
 """Markers that `bootstrap` read through a session that AWS authenticated, not from a log.
 
 A container without our entrypoint prints no marker into its log. So its marker is kept here, in the
-state folder, for one node of one job. A restarted container has a newer log stream: then the marker
-is removed, because the server that it names is gone.
+state folder, for one node of one job. A restarted container has a newer log stream, and no server
+of ours: no marker will come, so the user is told at once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import marker
 from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.marker import Marker
@@ -44,23 +45,33 @@ def keep(aws: Aws, job: Job, node: str, stream: str, line: str) -> Marker | None
     return found
 
 
-def load(aws: Aws, job: Job, node: str, stream: str) -> Marker | None:
-    """The marker of a node; None if there is none, or if its container has restarted since.
+def load(aws: Aws, job: Job, node: str, stream: str, host: str) -> Marker | None:
+    """The marker of a node; None if none was kept.
 
     Args:
         aws: as in `keep`.
         job: the node's job.
         node: such as `algo-1`.
         stream: the node's newest log stream now; empty if it has none.
+        host: the node's host name, for messages.
+
+    Raises:
+        SmProxyError: `no-address`, the container has started again since.
     """
     record = _records().load(*_key(aws, job, node))
     if record is None:
         return None
     line = record.get("line")
     found = marker.parse(line) if isinstance(line, str) else None
-    if found is None or not _is_of(record, stream):
+    if found is None:
         forget(aws, job, node)
-        return None
+    elif not _is_of(record, stream):
+        raise SmProxyError(
+            "no-address",
+            f"the container of {job.name}/{node} has started again, without the SSH server that"
+            " bootstrap had put into it",
+            f"Put it there again: sm-proxy bootstrap {host}",
+        )
     return found
 
 

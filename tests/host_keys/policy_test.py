@@ -69,6 +69,15 @@ def test_only_pinned_keys_are_accepted(place: Place) -> None:
     assert place.pinned == f"* {HOST_KEY}\n"
 
 
+def test_no_log_is_waited_for_if_bootstrap_has_seen_the_keys(tmp_path: Path, clock: Clock) -> None:
+    found = container(source="session", address=None, remote_debug=True)
+    keys = HostKeyPolicy(Settings(ssh_dir=str(tmp_path)), found, container)
+    keys.pin(found, on_first_use=False)
+    assert keys.accepts(blob_of(HOST_KEY))
+    assert "bootstrap has seen in job my-job, node algo-1" in refused(keys).message
+    assert clock.slept == []
+
+
 def test_the_refusal_names_both_keys_and_the_place(place: Place) -> None:
     error = refused(place.keys())
     assert error.code == "host-key-changed"

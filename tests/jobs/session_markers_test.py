@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import session_markers
+from sm_proxy.jobs.job import Job
 from sm_proxy.jobs.marker import Marker
 from sm_proxy.local import paths
 from tests.fakes import HOST_KEY, FakeAws, marker_line
@@ -20,42 +22,53 @@ STARTED = int(time.time()) - 60
 STREAM = f"{JOB.name}/algo-1-{STARTED}"
 
 
+def loaded(stream: str = STREAM, node: str = "algo-1", job: Job = JOB) -> Marker | None:
+    return session_markers.load(FakeAws(), job, node, stream, "sm-host")
+
+
 def kept(stream: str = STREAM) -> Marker | None:
     assert session_markers.keep(FakeAws(), JOB, "algo-1", stream, LINE)
-    return session_markers.load(FakeAws(), JOB, "algo-1", stream)
+    return loaded(stream)
+
+
+def restarted(stream: str) -> None:
+    """The user is told so, each time."""
+    for _ in range(2):
+        with pytest.raises(SmProxyError, match="has started again") as caught:
+            loaded(stream)
+        assert caught.value.code == "no-address"
+        assert "sm-proxy bootstrap sm-host" in caught.value.hint
 
 
 def test_a_kept_marker_is_loaded_for_its_node_only() -> None:
     found = kept()
     assert found is not None
     assert (found.port, found.host_keys) == (2222, (HOST_KEY,))
-    assert session_markers.load(FakeAws(), JOB, "algo-2", STREAM) is None
+    assert loaded(node="algo-2") is None
 
 
 def test_another_account_or_region_does_not_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
     kept()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDOTHER")
-    assert session_markers.load(FakeAws(), JOB, "algo-1", STREAM) is None
+    assert loaded() is None
 
 
-def test_a_newer_stream_removes_it_for_good() -> None:
+def test_a_newer_stream_means_a_container_without_our_server() -> None:
     kept()
-    newer = f"{JOB.name}/algo-1-{STARTED + 90}"
-    assert session_markers.load(FakeAws(), JOB, "algo-1", newer) is None
-    assert session_markers.load(FakeAws(), JOB, "algo-1", STREAM) is None
+    restarted(f"{JOB.name}/algo-1-{STARTED + 90}")
 
 
 @pytest.mark.parametrize("factor", [1, 1000], ids=["seconds", "milliseconds"])
 def test_the_first_output_of_a_silent_container_does_not_remove_it(factor: int) -> None:
     kept(stream="")
     first = f"{JOB.name}/algo-1-{STARTED * factor}"
-    assert session_markers.load(FakeAws(), JOB, "algo-1", first) is not None
+    assert loaded(first) is not None
 
 
 @pytest.mark.parametrize("end", [f"algo-1-{STARTED + 120}", "algo-1", "algo-1-12"])
-def test_a_silent_container_that_has_restarted_removes_it(end: str) -> None:
+def test_a_silent_container_may_have_restarted_too(end: str) -> None:
     kept(stream="")
-    assert session_markers.load(FakeAws(), JOB, "algo-1", f"{JOB.name}/{end}") is None
+    restarted(f"{JOB.name}/{end}")
 
 
 @pytest.mark.parametrize(
@@ -63,22 +76,22 @@ def test_a_silent_container_that_has_restarted_removes_it(end: str) -> None:
 )
 def test_what_is_no_marker_of_the_node_is_not_kept(line: str) -> None:
     assert session_markers.keep(FakeAws(), JOB, "algo-1", STREAM, line) is None
-    assert session_markers.load(FakeAws(), JOB, "algo-1", STREAM) is None
+    assert loaded() is None
 
 
 def test_it_expires_when_the_job_must_be_over() -> None:
     old = datetime.now(timezone.utc) - timedelta(days=2)
     job = a_job(created=old, max_runtime_s=3600)
     session_markers.keep(FakeAws(), job, "algo-1", STREAM, LINE)
-    assert session_markers.load(FakeAws(), job, "algo-1", STREAM) is None
+    assert loaded(job=job) is None
 
 
-@pytest.mark.parametrize("record", [{}, {"line": 7, "stream": STREAM}, {"line": LINE}])
+@pytest.mark.parametrize("record", [{}, {"line": 7, "stream": STREAM}])
 def test_a_record_that_was_changed_is_ignored_and_removed(record: dict[str, object]) -> None:
     kept()
     (file,) = _files()
     file.write_text(json.dumps({**json.loads(file.read_text()), "record": record}))
-    assert session_markers.load(FakeAws(), JOB, "algo-1", STREAM) is None
+    assert loaded() is None
     assert not _files()
 
 
