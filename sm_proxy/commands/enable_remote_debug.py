@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -185,8 +186,9 @@ class _Switch:
             return False
         if not self.has_waited:
             self.has_waited = True
+            within = in_words(math.ceil(left))
             output.status(
-                f"job {self.job.name} is {self.job.status}: waiting up to {in_words(left)}, {why}"
+                f"job {self.job.name} is {self.job.status}: waiting up to {within}, {why}"
             )
         time.sleep(min(left, random.uniform(*resolver.POLL_S)))  # noqa: S311 - jitter
         self._describe()
