@@ -155,6 +155,13 @@ def _stream(context: Context) -> str:
     return f"{found.prefix if found else ''}{_NO_SUCH_NAME}"
 
 
+def _may_use_remote_debug(context: Context) -> bool:
+    """Whether RemoteDebug, which needs nothing of EC2, leads to the job or is the forced route."""
+    if context.settings.route == AUTO:
+        return context.job is not None and context.job.remote_debug
+    return context.settings.route == "remote-debug"
+
+
 LOGS: Final[Stage] = (
     (
         "logs:DescribeLogStreams",
@@ -174,7 +181,7 @@ OTHERS: Final[Stage] = (
         "ec2:DescribeSubnets",
         _optional(
             _action("ec2", "DescribeSubnets", MaxResults=5),
-            needed=lambda context: context.settings.route != "remote-debug",
+            needed=lambda context: not _may_use_remote_debug(context),
         ),
     ),
     (
@@ -183,6 +190,7 @@ OTHERS: Final[Stage] = (
             _action("ec2", "DescribeInstances", MaxResults=5),
             needed=lambda context: (
                 not context.settings.bastion
+                and not _may_use_remote_debug(context)
                 and context.settings.route in {AUTO, "bastion", "bastion-ssh"}
             ),
         ),

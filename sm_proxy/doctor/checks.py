@@ -29,7 +29,7 @@ _LAPTOP: Final[tuple[Stage, ...]] = (
 )
 _JOB: Final[tuple[Stage, ...]] = (
     (("job", job.state),),
-    account.LOGS,
+    (*account.OTHERS, *account.LOGS),  # after the job: RemoteDebug needs fewer of them
     (("vpc", job.vpc),),
 )
 _CONNECTION: Final[tuple[Stage, ...]] = (
@@ -55,7 +55,7 @@ def stages(context: Context) -> Iterator[Stage]:
     else:
         yield (("name", job.name),)
         yield from _LAPTOP
-        yield (*account.describe_call_stage(context.target), *account.OTHERS)
+        yield account.describe_call_stage(context.target)
         yield from _JOB
         yield (("marker", job.marker),)
         yield (("route", routes.choose),)

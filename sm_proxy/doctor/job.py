@@ -7,7 +7,7 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import failure, kinds, lookup
-from sm_proxy.jobs.subnets import describe_subnets
+from sm_proxy.jobs.subnets import describe_if_allowed, describe_subnets
 
 
 def name(context: Context) -> str:
@@ -40,7 +40,10 @@ def vpc(context: Context) -> str:
     job.refuse_unless_reachable()
     if not job.subnets:
         raise SkipCheck("the job runs outside a VPC; its RemoteDebug is on")
-    found = describe_subnets(context.aws, job.subnets)
+    describe = describe_if_allowed if job.remote_debug else describe_subnets
+    found = describe(context.aws, job.subnets)
+    if found is None:
+        raise SkipCheck("the job's subnets are unknown; its RemoteDebug is on")
     return f"{found.vpc_id}, {', '.join(map(str, found.networks))}"
 
 

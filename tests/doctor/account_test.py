@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,19 @@ def test_the_first_call_of_the_search_is_tried(host: str, operation: str) -> Non
     assert name == f"sagemaker:{operation}"
     with pytest.raises(SmProxyError):
         check(context(host, **{operation: DENIED}))
+
+
+@pytest.mark.parametrize("name", ["ec2:DescribeSubnets", "ec2:DescribeInstances"])
+def test_remote_debug_makes_calls_to_ec2_optional(name: str) -> None:
+    examined = context(DescribeInstances=DENIED, DescribeSubnets=DENIED)
+    with pytest.raises(SmProxyError):
+        CHECKS[name](examined)
+    examined.job = replace(job_of("processing"), kind="training", remote_debug=True)
+    with pytest.raises(SkipCheck, match="not needed"):
+        CHECKS[name](examined)
+    examined.settings = Settings(route="bastion")
+    with pytest.raises(SmProxyError):
+        CHECKS[name](examined)
 
 
 def test_a_named_bastion_makes_describe_instances_optional() -> None:

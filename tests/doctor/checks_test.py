@@ -33,7 +33,10 @@ def test_a_host_is_examined_from_the_laptop_to_the_end_of_its_session() -> None:
     found = ids(examined)
     assert found[: found.index("endpoint")] == ["name", *LAPTOP]
     assert found[found.index("job") :] == [
-        *("job", "logs:DescribeLogStreams", "logs:GetLogEvents", "vpc", "marker", "route"),
+        "job",
+        *("sagemaker:ListTrainingJobs", "ec2:DescribeSubnets", "ec2:DescribeInstances"),
+        *("ssm:DescribeInstanceInformation", "logs:DescribeLogStreams", "logs:GetLogEvents"),
+        *("vpc", "marker", "route"),
         *("bastion", "endpoints", "endpoint-groups", "agent"),
         *("security-groups", "network-acls", "user", "expected-key", "tunnel", "banner"),
         *("host-key", "login", "shell", "ssm:ResumeSession", "ssm:TerminateSession"),

@@ -72,5 +72,19 @@ def test_a_job_outside_of_a_vpc_has_no_subnets_and_no_bastion_to_check() -> None
     for check in (job.vpc, bastion.running):
         with pytest.raises(SkipCheck, match="outside"):
             check(examined)
+
+
+def test_unknown_subnets_do_not_matter_with_remote_debug() -> None:
+    examined = context(DescribeSubnets=DENIED)
+    assert examined.job
+    examined.job = replace(examined.job, subnets=("subnet-1",))
+    with pytest.raises(SkipCheck, match="unknown"):
+        job.vpc(examined)
+    examined.job = replace(examined.job, remote_debug=False)
+    assert failure(job.vpc, examined) is DENIED
+
+
+def test_a_job_without_any_way_in_fails() -> None:
+    examined = context()
     examined.job = job_of("processing")
     assert failure(job.vpc, examined).code == "no-vpc"

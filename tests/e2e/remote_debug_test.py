@@ -135,6 +135,14 @@ def test_doctor_examines_the_agent(lab: Lab, job: Job) -> None:
     assert [name for name, check in checks.items() if check["result"] == "failed"] == []
 
 
+def test_a_user_without_ec2_and_bastion_gets_in(lab: Lab) -> None:
+    """The job is in a VPC, but this user may not look at it."""
+    job = lab.launch("debug-vpc", remote_debug=True)
+    with lab.faults(deny=["ec2:DescribeSubnets", "ec2:DescribeInstances"]):
+        assert lab.ok(job.host, "echo $SSH_CONNECTION").startswith(b"127.0.0.1 ")
+        assert shown(lab.warm("doctor", job.host, "--json"))["cause"] is None
+
+
 def test_host_keys_are_as_strict_as_on_any_route(lab: Lab) -> None:
     job = lab.launch("debug-key", in_vpc=False, remote_debug=True)
     job.claim(host_keys=[HOST_KEY])
