@@ -66,6 +66,8 @@ class BlockingSocket:
         self._leave = threading.Event()
         self._farewell = True
         self._listening = True
+        self._talking = True
+        self._backlog = memoryview(b"")
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -139,7 +141,7 @@ class BlockingSocket:
 
     def _run(self) -> None:
         try:
-            while not self._leave.is_set() and not self._stream.ended:
+            while not self._leave.is_set() and not (self._stream.ended and self._all_passed_on()):
                 self._turn()
         finally:
             self._over.set()
@@ -150,23 +152,39 @@ class BlockingSocket:
             self._near.close()
 
     def _turn(self) -> None:
-        stream, near = self._stream, self._near
+        # Never block on one direction: paramiko may read no more until its own bytes are taken.
+        stream, near = self._stream, self._near.fileno()
         now = time.monotonic()
-        readers, writers = wanted(stream)
         listening = self._listening and bool(stream.room)
-        readers += [near.fileno()] if listening else []
-        wait = max(0.0, min(_TICK_S, stream.deadline(now) - now))
-        ready = poll.wait(readers, writers, [], wait).readable
+        ended = stream.ended  # then it has no descriptor and a deadline in the past
+        readers, writers = ([], []) if ended else wanted(stream)
+        due = now + _TICK_S if ended else min(now + _TICK_S, stream.deadline(now))
+        readers += [near] if listening else []
+        writers += [near] if self._backlog else []
+        ready = poll.wait(readers, writers, [], max(0.0, due - now)).readable
         stream.advance(time.monotonic(), readable=stream.fileno() in ready)
         if stream.opened:
             self._opened.set()
-        with contextlib.suppress(OSError):
-            if data := stream.read():
-                near.setblocking(True)
-                near.sendall(data)
-                near.setblocking(False)
-            if listening and near.fileno() in ready:
-                self._take(near.recv(min(_CHUNK, stream.room)))
+        self._all_passed_on()
+        if listening and near in ready:
+            with contextlib.suppress(OSError):
+                self._take(self._near.recv(min(_CHUNK, stream.room)))
+
+    def _all_passed_on(self) -> bool:
+        """Pass on what has come; whether the socket has taken everything."""
+        try:
+            while self._backlog or self._refill():
+                self._backlog = self._backlog[self._near.send(self._backlog) :]
+        except BlockingIOError:
+            return False
+        except OSError:  # the other end is closed: what still comes is dropped
+            self._talking, self._backlog = False, memoryview(b"")
+        return True
+
+    def _refill(self) -> bool:
+        data = self._stream.read()
+        self._backlog = memoryview(data if self._talking else b"")
+        return bool(self._backlog)
 
     def _take(self, data: bytes) -> None:
         if not data:  # the other end is closed: the socket would stay readable for ever

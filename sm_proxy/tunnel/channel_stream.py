@@ -20,6 +20,8 @@ from sm_proxy.tunnel.stream import Stream, StreamWrapper
 WINDOW: Final = 1 << 21
 """Bytes of a channel's window: more than 1 MB/s needs at half a second of latency."""
 _CHUNK: Final = 1 << 15
+_KEY_EXCHANGE_S: Final = 600.0
+"""A new key exchange waits behind all bytes that are under way: minutes on a slow link."""
 _ENDING_S: Final = 1.0
 
 
@@ -43,6 +45,7 @@ class ChannelStream(StreamWrapper):
         self._written = self._sent = 0
         self._lost = False
         channel.settimeout(None)
+        self._transport.clear_to_send_timeout = _KEY_EXCHANGE_S
         self._threads = [
             threading.Thread(target=work, daemon=True)
             for work in (self._carry_up, self._carry_down)
@@ -98,14 +101,14 @@ class ChannelStream(StreamWrapper):
         self._far.close()
 
     def _carry_up(self) -> None:
-        with contextlib.suppress(OSError, EOFError):  # closed, by us or by the far end
+        with contextlib.suppress(Exception):  # the end, by us or by the far end
             while data := self._far.recv(_CHUNK):
                 self._channel.sendall(data)
                 self._sent += len(data)
             self._channel.shutdown_write()
 
     def _carry_down(self) -> None:
-        with contextlib.suppress(OSError, EOFError):
+        with contextlib.suppress(Exception):
             while data := self._channel.recv(_CHUNK):
                 self._far.sendall(data)
         self._lost = not (self._channel.eof_received or self._transport.is_active())

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from sm_proxy.errors import SmProxyError
+from sm_proxy.local import poll
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 from tests.tunnel.fakes import SocketStream
 
@@ -51,6 +52,30 @@ def test_bytes_pass_in_both_directions(stream: SocketStream) -> None:
             sender.start()
             assert received(target, len(data)) == data
             sender.join(60)
+
+
+def test_a_user_who_reads_nothing_can_still_write(stream: SocketStream) -> None:
+    """paramiko in a key exchange: its reader waits until its writer is done."""
+    data = os.urandom(2_000_000)
+    with carried(stream) as tunnel:
+        sender = threading.Thread(target=stream.far.sendall, args=(data,))
+        sender.start()
+        poll.wait([tunnel.socket.fileno()], [], [], 60)
+        tunnel.socket.sendall(data[:50_000])
+        assert received(stream.far, 50_000) == data[:50_000]
+        assert received(tunnel.socket, len(data)) == data
+        sender.join(60)
+
+
+def test_all_bytes_arrive_although_the_stream_has_ended(stream: SocketStream) -> None:
+    data = os.urandom(1_500_000)
+    stream.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    with carried(stream) as tunnel:
+        stream.far.sendall(data[:200_000])
+        poll.wait([tunnel.socket.fileno()], [], [], 60)
+        stream.ended = True
+        assert received(tunnel.socket, 200_000) == data[:200_000]
+        assert tunnel.socket.recv(1) == b""
 
 
 def test_waiting_raises_the_streams_failure(stream: SocketStream) -> None:
