@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ _START_S: Final = 90.0
 """serve.sh gives up after 30 s; a busy machine needs longer to get there."""
 _PORTS: Final = range(20_000, 30_000)
 """Below the ports of outgoing connections, and away from 22, which MPI jobs need."""
+_PORT_TAKEN: Final = re.compile(r"\b(?:in use|[Bb]ind|listen)\b")
+"""What the servers say of a port on which something listens already."""
 _ATTEMPTS: Final = 3
 _SHOWN: Final = 300
 _PYTHON: Final = (
@@ -95,7 +98,7 @@ def _run(shell: RemoteShell, folder: str, key: str) -> Started:
         command = f"sh {script} {secrets.choice(_PORTS)} {shlex.quote(key)}"
         text = shell.run(command, patience=_START_S).text
         found = _started(text)
-        if found.marker.port or not any("in use" in it for it in found.marker.problems):
+        if found.marker.port or not _PORT_TAKEN.search("; ".join(found.marker.problems)):
             return found
     return found
 
