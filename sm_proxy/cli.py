@@ -8,9 +8,11 @@ the module of the given command is imported, because `connect` runs for every ss
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from sm_proxy import __version__, error_handler
@@ -107,7 +109,9 @@ def _open_standard_descriptors() -> None:
 def _run(name: str, words: list[str], *, as_json: bool) -> int:
     if name == "connect":
         fd_passing.fork_if_passing()
-    args = _parser(name).parse_args(words)
+        args = _without_garbage_search(lambda: _parser(name).parse_args(words))
+    else:
+        args = _parser(name).parse_args(words)
     command = _module(name)
     settings = getattr(command, "load_settings", load_for_command)(args)
     result = command.run(args, settings)
@@ -121,6 +125,20 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
     if result.failure is not None:
         return error_handler.report_last_line(name, result.failure)
     return int(result.exit_status)
+
+
+def _without_garbage_search(imports: Callable[[], argparse.Namespace]) -> argparse.Namespace:
+    """Run what imports a command for a process that runs no other one.
+
+    Imports leave no garbage, and what they make stays. To search it costs every ssh a sixth of the
+    CPU time of its ProxyCommand.
+    """
+    gc.disable()
+    try:
+        return imports()
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _parser(selected: str) -> Parser:

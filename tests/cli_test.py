@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib.util
 import json
 import subprocess
@@ -202,3 +204,10 @@ def test_an_early_interrupt_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(cli, "_module", interrupted)
     assert cli.main(["connect", "sm-x"]) == 130
+
+
+@pytest.mark.parametrize("words", [("connect", "sm-x", "no port"), ("connect", "no-name")])
+def test_garbage_is_collected_while_a_connection_lasts(words: tuple[str, ...]) -> None:
+    with contextlib.suppress(SystemExit):
+        cli.main([*words])
+    assert gc.isenabled()

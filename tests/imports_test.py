@@ -8,6 +8,8 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 import sm_proxy
 
 CONNECT = """
@@ -16,6 +18,19 @@ sys.argv = ["sm-proxy", "connect", "no-name-of-ours"]
 from sm_proxy.cli import main
 status = main()
 sys.stderr.write(json.dumps([status, sorted(sys.modules)]))
+"""
+
+FORK = """
+import json, os, socket, sys, threading
+ours, theirs = socket.socketpair()
+os.dup2(theirs.fileno(), 0)
+os.dup2(theirs.fileno(), 1)
+def fork():
+    sys.stderr.write(json.dumps([threading.active_count(), sorted(sys.modules)]))
+    os._exit(0)
+os.fork = fork
+from sm_proxy.cli import main
+main(["connect", "no-name-of-ours"])
 """
 
 UNUSED = {
@@ -106,6 +121,15 @@ def test_connect_imports_nothing_it_does_not_use() -> None:
     assert modules.isdisjoint(OURS_UNUSED)
     unused = ("sm_proxy_lab", "sm_proxy.launch")
     assert not [name for name in modules if name.startswith(unused)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows passes no descriptors")
+def test_connect_forks_before_anything_that_a_child_could_not_use() -> None:
+    """On macOS: threads, and frameworks of the system (`_scproxy`, by urllib)."""
+    threads, names = json.loads(run(FORK).stderr)
+    assert threads == 1
+    assert {"sm_proxy.local.fd_passing", "argparse"} <= set(names)
+    assert not {"_scproxy", "botocore", "ssl", "subprocess", "urllib.request"} & set(names)
 
 
 def test_version_imports_next_to_nothing() -> None:
