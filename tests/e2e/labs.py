@@ -263,14 +263,15 @@ class Lab:
             yield
         finally:
             self.control("clear_faults")
+            self.forget("routes")  # a fault may have led to another route
 
     def sessions(self) -> list[str]:
         """The ids of the open sessions."""
         return Path(self.environment["SM_PROXY_LAB_SESSIONS"]).read_text().split()
 
-    def forget(self) -> None:
-        """Empty the cache of jobs and bastions, so that the next lookup calls AWS again."""
-        for purpose in ("jobs", "bastions"):
+    def forget(self, *purposes: str) -> None:
+        """Empty the cache of jobs, bastions and routes, or of what is named."""
+        for purpose in purposes or ("jobs", "bastions", "routes"):
             shutil.rmtree(
                 Path(self.environment["SM_PROXY_CACHE_DIR"]) / purpose, ignore_errors=True
             )
