@@ -17,28 +17,13 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.local import poll
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 from sm_proxy.tunnel.channel_stream import WINDOW, ChannelStream
-from sm_proxy.tunnel.socket_stream import SocketStream, socket_inside
+from sm_proxy.tunnel.socket_stream import socket_inside
 from sm_proxy.tunnel.stream import finish, wanted
-from tests.tunnel.forwarding_sshd import ForwardingSshd, paramiko
+from tests.tunnel.forwarding_sshd import Below, ForwardingSshd, paramiko
 from tests.waits import await_true
 
 BOUND = 2 * WINDOW
 """More than all buffers of one direction hold."""
-
-
-class Below(SocketStream):
-    """The stream inside the tunnel: a session, for the test."""
-
-    session_id = "s-1"
-
-    def __init__(self, connected: socket.socket, through: str) -> None:
-        super().__init__(connected, through)
-        self.through = through
-        self.cut = False
-
-    @property
-    def ended(self) -> bool:
-        return self.cut or super().ended
 
 
 @dataclass

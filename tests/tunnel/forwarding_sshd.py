@@ -7,8 +7,24 @@ import threading
 from typing import Any
 
 from sm_proxy.tunnel.blocking_socket import import_paramiko
+from sm_proxy.tunnel.socket_stream import SocketStream
 
 paramiko = import_paramiko()
+
+
+class Below(SocketStream):
+    """The stream inside the tunnel: a session, for the test."""
+
+    session_id = "s-1"
+
+    def __init__(self, connected: socket.socket, through: str) -> None:
+        super().__init__(connected, through)
+        self.through = through
+        self.cut = False
+
+    @property
+    def ended(self) -> bool:
+        return self.cut or super().ended
 
 
 class ForwardingSshd(paramiko.ServerInterface):  # type: ignore[name-defined,misc]
