@@ -16,24 +16,17 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from sm_proxy.aws.clients import Aws
-from sm_proxy.errors import SmProxyError, printable
-from sm_proxy.jobs import kinds, log_formats, log_streams, logs, lookup
+from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import kinds, log_formats, log_streams, logs, lookup, no_address
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job
-from sm_proxy.jobs.log_formats import LogAddress
-from sm_proxy.jobs.subnets import (
-    Subnets,
-    address_refused,
-    describe_if_allowed,
-    describe_subnets,
-    first_inside,
-)
-from sm_proxy.jobs.times import in_words
+from sm_proxy.jobs.log_formats import MARKERS, LogAddress
+from sm_proxy.jobs.subnets import Subnets, describe_if_allowed, describe_subnets, first_inside
 from sm_proxy.local import debug_log
 from sm_proxy.local.threads import Background
-from sm_proxy.settings import Settings, durations
+from sm_proxy.settings import Settings
 
 __all__ = ["Container", "forget", "resolve"]
 
@@ -43,9 +36,6 @@ _SLOWER_AFTER: Final = 10
 """After so many looks at a log without an address, the pauses grow: each look reads it again."""
 _SLOWEST: Final = 4
 """How many times longer the pauses get."""
-_WORDS_SHOWN: Final = 200
-_MARKERS: Final = frozenset({"marker", "session"})
-"""Sources that name a server of ours, with its host keys."""
 _CHANGING: Final = frozenset({"address-refused", "bad-name", "no-address", "no-vpc"})
 """Errors that may be outdated if the job's description is cached."""
 
@@ -122,7 +112,7 @@ class _Search:
                 return found
             left = deadline - time.monotonic()
             if left <= 0:
-                raise self._refusal or self._nothing_yet(job, wait)
+                raise self._refusal or no_address.nothing_yet(job, self._target, wait)
             self._report(job)
             pause = min(left, self._pause(job))
             time.sleep(pause)
@@ -260,7 +250,7 @@ class _Search:
         """
         try:
             for found in reported:
-                if found.source in _MARKERS or self._address(found, subnets) is not None:
+                if found.source in MARKERS or self._address(found, subnets) is not None:
                     return found, True
         except logs.LimitError:
             return found, True
@@ -277,10 +267,9 @@ class _Search:
         self, job: Job, stream: str, found: LogAddress, subnets: Subnets | None
     ) -> Container:
         address = self._address(found, subnets)
-        self._refuse_if_masked(job, found, address)
-        self._refuse_if_without_server(job, found)
-        if address is None:
-            self._refuse_without_address(job, found, subnets)
+        no_address.refuse_unless_dialable(
+            job, self._target, self._settings, found, address=address, subnets=subnets
+        )
         if found.ignored:
             self._on_status(
                 f"the log of {job.name}/{self._target.node} has {found.ignored} more marker(s) "
@@ -304,89 +293,10 @@ class _Search:
             remote_debug=job.remote_debug,
         )
 
-    def _refuse_if_masked(self, job: Job, found: LogAddress, address: str | None) -> None:
-        if not found.masked or (found.problems and not found.port):
-            return
-        placed = bool((address or job.remote_debug) and found.port)
-        trusted = found.source != "marker" or self._settings.trusts_first_use(self._target.host)
-        if placed and (found.host_keys or trusted):
-            return
-        raise SmProxyError(
-            "host-key-unknown" if placed else "no-address",
-            f"the log of {job.name}/{self._target.node} has asterisks instead of the "
-            f"{'host key' if placed else 'address'} of its container: a data protection policy of "
-            "CloudWatch Logs masks it",
-            f"Allow these credentials logs:Unmask on the log group {job.log_group}, or remove the "
-            "data identifier that masks it from the policy.",
-        )
-
-    def _refuse_if_without_server(self, job: Job, found: LogAddress) -> None:
-        if found.port and (found.addresses or job.remote_debug):
-            return
-        if found.port and not found.problems:
-            raise SmProxyError(
-                "address-refused",
-                f"the log of {self._target.host} names no valid address",
-                "Check what the container prints into the job's log.",
-            )
-        raise SmProxyError(
-            "no-address",
-            f"the container of {self._target.host} reports that it cannot be reached: "
-            + ("; ".join(found.problems) or "no SSH server, or no address"),
-            "Fix that in the image or in the job's environment.",
-        )
-
-    def _refuse_without_address(self, job: Job, found: LogAddress, subnets: Subnets | None) -> None:
-        """Only RemoteDebug reaches it, at the port that its marker names.
-
-        The other formats are addresses that any program may print: they show no server.
-        """
-        if job.remote_debug and found.source in _MARKERS:
-            return
-        if subnets is not None:
-            raise address_refused(found.addresses, subnets)
-        raise SmProxyError(
-            "no-address",
-            f"the log of {job.name}/{self._target.node} has no marker of the sm-proxy entrypoint, "
-            "and RemoteDebug reaches only what a marker names",
-            f"Put a server into the container: sm-proxy bootstrap {self._target.host}",
-        )
-
-    def _nothing_yet(self, job: Job, wait: float) -> SmProxyError:
-        what, hint = (
-            f"job {job.name} is {_status(job)}: it has no running container yet",
-            "Wait for it",
-        )
-        if job.running:
-            what = f"job {job.name} is {_status(job)}, and {self._silence(job)}"
-            hint = "The sm-proxy entrypoint in the image prints one. If it is there, wait"
-            if job.remote_debug:
-                bootstrap = f"sm-proxy bootstrap {self._target.host}"
-                hint = f"If the image has no sm-proxy entrypoint: {bootstrap}. Else wait"
-        longer = durations.form(min(int(2 * wait), durations.LONGEST_WAIT_S))
-        more = f" --timeout {longer} (ssh: SM_PROXY_WAIT={longer})" if wait else ""
-        return SmProxyError(
-            "wait-timeout" if wait else "no-address",
-            f"{what}, after {in_words(wait)}" if wait else what,
-            f"{hint} with: sm-proxy wait {self._target.host}{more}",
-        )
-
-    def _silence(self, job: Job) -> str:
-        return f"the log of {job.name}/{self._target.node} names no address yet"
-
     def _report(self, job: Job) -> None:
         shown = f"{job.name}: {job.progress}"
         if job.running and self._silent:  # after the time that a line needs to reach the log
-            known = self._refusal.message if self._refusal else self._silence(job)
-            if job.remote_debug:
-                known += f" (without an entrypoint: sm-proxy bootstrap {self._target.host})"
-            shown = f"{known}; waiting, because the job is {_status(job)}"
+            shown = no_address.waiting(job, self._target, self._refusal)
         if shown != self._shown:
             self._shown = shown
             self._on_status(shown)
-
-
-def _status(job: Job) -> str:
-    """The status and its message: `Training (Downloading the training image)`."""
-    words = printable(job.status_message.rstrip(". "), _WORDS_SHOWN)
-    return f"{job.status} ({words})" if words else job.status

@@ -434,9 +434,10 @@ def test_a_log_without_an_address_is_waited_for(
     reported: list[str] = []
     aws = working(DescribeTrainingJob=job, GetLogEvents=log)
     assert resolved(aws, wait=900, on_status=reported.append).port == 2222
+    way = "If its image has no sm-proxy entrypoint: sm-proxy enable-remote-debug sm-my-job"
     assert reported == [
         "my-job: Training",
-        f"{SILENT}; waiting, because the job is Training (Downloading the training image)",
+        f"{SILENT}; waiting, because the job is Training (Downloading the training image). {way}",
     ]
 
 

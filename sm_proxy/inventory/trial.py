@@ -25,8 +25,10 @@ from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 
-_STILL_STARTING: Final = frozenset({"connect-refused", "sshd-silent", "session-lost"})
-"""Errors of a server that may still be starting."""
+_STILL_STARTING: Final = frozenset(
+    {"connect-refused", "remote-debug-off", "session-lost", "sshd-silent"}
+)
+"""Errors of a server, or of an agent, that may still be starting."""
 
 
 @contextlib.contextmanager
@@ -67,7 +69,7 @@ def wait_until_answering(
                 raise
             if error.message != shown:
                 shown = error.message
-                on_status(f"{shown}; waiting, its server may still be starting")
+                on_status(f"{shown}; waiting, it may still be starting")
         else:
             return found
         time.sleep(min(left, random.uniform(*resolver.POLL_S)))  # noqa: S311 - jitter

@@ -24,6 +24,8 @@ Source = Literal[
 ]
 """The formats, and `session` for a marker that did not come from a log (`session_markers.py`)."""
 
+MARKERS: Final = frozenset({"marker", "session"})
+"""Sources that name a server of ours, with its host keys."""
 _SSH_PORT: Final = 22
 _LINE_LIMIT: Final = 1000
 _ADDRESSES_LIMIT: Final = 32

@@ -163,15 +163,17 @@ REFUSED = SmProxyError("connect-refused", "nothing listens at 10.0.1.5 port 22",
 def test_a_server_that_is_still_starting_is_waited_for(
     resolved: list[float], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meets(monkeypatch, REFUSED, REFUSED, SmProxyError("sshd-silent", "silent", "fix"), None)
+    away = SmProxyError("remote-debug-off", "away", "fix")
+    silent = SmProxyError("sshd-silent", "silent", "fix")
+    meets(monkeypatch, REFUSED, REFUSED, silent, away, None)
     reported: list[str] = []
     assert waited(900, reported.append).host == "sm-x"
     assert reported == [
-        f"{words}; waiting, its server may still be starting"
-        for words in ("nothing listens at 10.0.1.5 port 22", "silent")
+        f"{words}; waiting, it may still be starting"
+        for words in ("nothing listens at 10.0.1.5 port 22", "silent", "away")
     ]
     assert resolved[0] == 900
-    assert len(resolved) == 4
+    assert len(resolved) == 5
     assert resolved == sorted(resolved, reverse=True)
 
 
