@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         options.add_json(action)
         options.add_identity(action)
         options.add_wait(action)
+        options.add_compression(action)
         action.add_argument(
             "--control-master",
             action=argparse.BooleanOptionalAction,

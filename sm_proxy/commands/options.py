@@ -37,6 +37,17 @@ def target_of(args: argparse.Namespace, settings: Settings) -> Target:
     return hostname.parse(args.host, settings.prefix)
 
 
+def add_compression(parser: argparse.ArgumentParser) -> None:
+    """`--compression` and `--no-compression`, for the ssh config block."""
+    parser.add_argument(
+        "--compression",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="let ssh compress: faster through SSM, slower on a fast network (default: on; `setup` "
+        "inside a VPC: off)",
+    )
+
+
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """`--wait DURATION`: for a job that is starting."""
     text = f"how long to wait for a starting job (default: {durations.form(WAIT_DEFAULT_S)})"

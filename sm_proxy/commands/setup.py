@@ -15,7 +15,9 @@ from sm_proxy.identity.identities import Identity
 from sm_proxy.identity.key_files import Pair
 from sm_proxy.local import paths, private_files
 from sm_proxy.local.output import Result
-from sm_proxy.settings import Settings, flags_of, load, load_for
+from sm_proxy.routes import inside_vpc
+from sm_proxy.settings import Settings, contexts, flags_of, load, load_for
+from sm_proxy.settings.sources import from_flags
 from sm_proxy.setup import answers, steps
 from sm_proxy.setup.steps import Step
 from sm_proxy.ssh_config import requested
@@ -32,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a new key: random (kept in the keyring), ask, or none",
     )
     options.add_wait(parser)
+    options.add_compression(parser)
     options.add_ssh_config(parser)
     parser.add_argument("--yes", action="store_true", help="ask nothing, use the defaults")
     options.add_json(parser)
@@ -42,6 +45,7 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     ask = None if args.yes else answers.terminal_asker()
     flags = flags_of(args) | answers.ask_missing(settings, ask)
     settings = load_for(flags)
+    flags |= _fitting_compression(settings, flags)
     ssh_config = Path(args.ssh_config) if args.ssh_config else None
     key = identities.ensure(settings, lambda: _new_pair(args.passphrase))
     taken = [
@@ -59,6 +63,15 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         "next": after,
     }
     return Result(data, _text(taken, data), exit_status=1 if failure else 0, failure=failure)
+
+
+def _fitting_compression(settings: Settings, flags: Mapping[str, Any]) -> dict[str, bool]:
+    """Inside a VPC, ssh goes at the network's speed, and compressing would slow it down."""
+    recorded = contexts.read(settings.ssh_config_file).get(settings.prefix, {})
+    if "compression" in {**from_flags(flags, own_variables=True), **recorded}:
+        return {}
+    inside = inside_vpc.own_vpcs(Aws(settings.profile, settings.region)) is not None
+    return {"compression": False} if inside else {}
 
 
 def _new_pair(mode: passphrases.Mode | None) -> Pair:

@@ -74,6 +74,8 @@ class Settings:
         control_master: let later connections share the first one, in the ssh config block.
         fdpass: let ssh wait without a timeout until the tunnel is up (`ProxyUseFdpass`), in the
             ssh config block; Linux and macOS only.
+        compression: let ssh compress (`Compression`), in the ssh config block: faster through SSM,
+            and slower where the network is fast.
         hosts: settings of single hosts, by host name.
     """
 
@@ -101,6 +103,7 @@ class Settings:
     allow_loopback: bool = False
     trust_first_use: bool = False
     fdpass: bool = _setting(True, recorded=True)
+    compression: bool = _setting(True, recorded=True)
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property

@@ -105,7 +105,7 @@ def option_lines(
         f"    ConnectTimeout {settings.wait + _CONNECT_SLACK_S}",
         "    ServerAliveInterval 30",
         "    ServerAliveCountMax 4",
-        "    Compression yes",
+        f"    Compression {'yes' if settings.compression else 'no'}",
     ]
 
 
