@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,8 +58,9 @@ class ForeignHost:
     Attributes:
         netns: descriptor of its network namespace.
         folder: for its files; it is made with the first connection.
-        seen: a file with a JSON line for each connection that has ended: `address` and `port` that
-            the client has dialled, and `received`, its bytes in hex.
+        seen: a file with a JSON line for each connection that has ended: when it `began` (Unix
+            seconds), `address` and `port` that the client has dialled, and `received`, its bytes in
+            hex.
     """
 
     netns: int
@@ -68,16 +70,16 @@ class ForeignHost:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection to sshd and record it."""
-        received = bytearray()
+        began, received = time.time(), bytearray()
         with contextlib.suppress(OSError):
             there, back = await self._dial()
             up = asyncio.create_task(_copy(reader, back, received))
             await _copy(there, writer, bytearray())
             await up
         address, port = writer.get_extra_info("sockname")[:2]
-        line = json.dumps({"address": address, "port": port, "received": received.hex()})
+        seen = {"began": began, "address": address, "port": port, "received": received.hex()}
         with self.seen.open("a", encoding="ascii") as file:
-            file.write(line + "\n")
+            file.write(json.dumps(seen) + "\n")
         writer.close()
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -39,7 +39,10 @@ def image_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Check that a test leaves no helper process and no session; stop the jobs it has launched."""
+    """Check that a test leaves no helper process and no session.
+
+    Stop the jobs it has launched, and forget the routes of its connections.
+    """
     if "lab" not in request.fixturenames:
         yield
         return
@@ -47,4 +50,5 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     shared.stop_launched()
     shared.settle()
+    shared.forget_routes()
     await_true(lambda: not shared.sessions(), 60, shared.sessions)

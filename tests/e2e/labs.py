@@ -276,6 +276,13 @@ class Lab:
                 Path(self.environment["SM_PROXY_CACHE_DIR"]) / purpose, ignore_errors=True
             )
 
+    def forget_routes(self) -> None:
+        """Forget which routes served or failed, so that the next connection chooses afresh."""
+        for purpose in ("routes", "places"):
+            shutil.rmtree(
+                Path(self.environment["SM_PROXY_CACHE_DIR"]) / purpose, ignore_errors=True
+            )
+
     def cut_clients(self) -> int:
         """Cut the client's websocket of every open session; return their number."""
         told = 0

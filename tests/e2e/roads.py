@@ -18,6 +18,7 @@ from tests.soak import SOAK
 from tests.waits import await_true
 
 SIZE: Final = (8 << 20) if SOAK else 200_000
+VPN_CLIENTS: Final = "10.255.0.0/22"
 REMOTE_HOST_DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"
 _FREE_PORT: Final = (
     "import socket\nwith socket.create_server(('127.0.0.1', 0)) as s: answer = s.getsockname()[1]"
@@ -50,7 +51,15 @@ class Road:
 
     def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
         """Run a program that uses ssh's config."""
-        return self.there.run(*words, env=self.env, timeout=300, **options)
+        return self.there.run(*self._shell(), *words, timeout=300, **options)
+
+    def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+        """Start such a program."""
+        return self.there.popen(*self._shell(), *words, **options)
+
+    def _shell(self) -> list[str]:
+        """Words that set the variables in the terminal: it has some of its own."""
+        return ["env", *(f"{name}={value}" for name, value in self.env.items())]
 
     def ok(self, *words: str, **options: Any) -> bytes:
         """Run such a program, which must succeed; return its output."""
@@ -61,6 +70,13 @@ class Road:
     def ssh(self, *words: str, **options: Any) -> bytes:
         """Run ssh, which must succeed; return its output."""
         return self.ok("ssh", "-F", self.there.config, *words, **options)
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[None]:
+        """An ssh that is connected while the block runs."""
+        with _started(self, self.host, "echo up; cat") as process:
+            assert _line(process) == "up"
+            yield
 
     def resolve(self) -> dict[str, Any]:
         """The data of `resolve --json`."""
@@ -151,8 +167,8 @@ TOOLS: Final[dict[str, Callable[[Road, Path, str], None]]] = {
 @contextlib.contextmanager
 def _started(road: Road, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """An ssh that runs while the block does; its stderr is thrown away."""
-    process = road.there.popen(
-        "ssh", "-F", road.there.config, *words, env=road.env,
+    process = road.popen(
+        "ssh", "-F", road.there.config, *words,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -217,3 +233,51 @@ ROADS: Final[dict[str, Callable[[Lab], contextlib.AbstractContextManager[Road]]]
     "remote-debug": remote_debug,
     "bastion-ssh": bastion_ssh,
 }
+
+
+# ---- networks in which the best route is another one ----
+
+
+@contextlib.contextmanager
+def notebook(lab: Lab) -> Iterator[Road]:
+    """A notebook instance in the VPC."""
+    yield Road(lab.terminal("notebook"), lab.host)
+
+
+@contextlib.contextmanager
+def studio(lab: Lab) -> Iterator[Road]:
+    """A Studio space whose traffic goes through the VPC."""
+    yield Road(lab.terminal("studio"), lab.host)
+
+
+@contextlib.contextmanager
+def home(lab: Lab) -> Iterator[Road]:
+    """A home whose LAN has the VPC's addresses, and a foreign sshd at the container's."""
+    yield Road(lab.terminal("home"), lab.host)
+
+
+@contextlib.contextmanager
+def vpn(lab: Lab) -> Iterator[Road]:
+    """A VPN into the VPC."""
+    yield Road(lab.terminal("vpn"), lab.host)
+
+
+@contextlib.contextmanager
+def vpn_refused(lab: Lab) -> Iterator[None]:
+    """The job's security group does not let the VPN in any more."""
+    rule = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": VPN_CLIENTS}]}
+    call = f"(GroupId=describe({lab.job!r})['VpcConfig']['SecurityGroupIds'][0],"
+    call += f"IpPermissions=[{rule!r}])"
+    lab.python(f"client('ec2').revoke_security_group_ingress{call}")
+    try:
+        yield
+    finally:
+        lab.python(f"client('ec2').authorize_security_group_ingress{call}")
+
+
+@contextlib.contextmanager
+def offline_bastion(lab: Lab) -> Iterator[Road]:
+    """The bastion's agent is not connected, but the job has RemoteDebug."""
+    job = lab.launch("debugged", remote_debug=True)
+    with lab.faults(ping_status="ConnectionLost"):
+        yield Road(lab, job.host)
