@@ -93,6 +93,7 @@ class PassingStdio:
         self._socket = ssh
         self._parent = parent
         self._undecided = True
+        self._given_away = False
         self._parent_may_exit = False
         self.stdin = self.stdout = ssh.fileno()
         threading.Thread(target=self._watch_parent, daemon=True).start()
@@ -114,8 +115,9 @@ class PassingStdio:
         return self._send(data)
 
     def gone(self, within: float = 0) -> bool:
-        """Whether ssh has closed its end."""
-        return bool(poll.wait([], [], [self.stdout], within).hung_up)
+        """Whether ssh has closed its end; it does so, too, once it has the connection itself."""
+        hung_up = bool(poll.wait([], [], [self.stdout], within).hung_up)
+        return hung_up and not self._given_away
 
     def pass_socket(self, connection: socket.socket) -> bool:
         """Pass ssh this connection itself, and take no more part in it.
@@ -129,6 +131,7 @@ class PassingStdio:
         try:
             if not self._undecided or self._client_waits():
                 return False
+            self._given_away = True
             self._pass(connection)
         except OSError:
             raise signals.Hangup(signal.SIGHUP) from None

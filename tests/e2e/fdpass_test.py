@@ -286,3 +286,23 @@ def test_every_shape_of_client_gets_the_bytes(lab: Lab) -> None:
     done = lab.run(sys.executable, "-c", CLIENTS, json.dumps(words))
     assert done.stderr == b""
     assert json.loads(done.stdout) == [[True, 0]] * 4
+
+
+def test_inside_the_vpc_ssh_gets_the_connection_itself(lab: Lab) -> None:
+    """No process of ours is left while ssh works, and the log tells what it can."""
+    if not lab.netns:
+        pytest.skip("needs namespaces")
+    inside = lab.terminal("inside")
+    process = inside.popen(
+        *("ssh", "-F", lab.config, f"{lab.host}.2", "echo ready; read line; echo $line"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    lab.settle()
+    assert lab.sessions() == []
+    assert process.communicate(b"hello\n", timeout=60) == (b"hello\n", b"")
+    logs = [path.read_text() for path in (lab.state / "connections").glob("*.jsonl")]
+    (record,) = [found for text in logs if (found := json.loads(text.splitlines()[-1]))["up"] < 0]
+    known = {name: record[name] for name in ("host", "through", "code", "down")}
+    assert known == {"host": f"{lab.host}.2", "through": "direct", "code": "ok", "down": -1}

@@ -36,7 +36,10 @@ def main():
             near = socket.create_connection(server.getsockname())
             far, _ = server.accept()
         far.sendall(b"SSH-2.0-fake\\r\\n")
-        if ends.pass_socket(near):
+        with signals.Watch(ends.gone):
+            passed = ends.pass_socket(near)
+            os.read(go, 1)  # ssh is at work
+        if passed:
             near.close()
             far.sendall(far.recv(1000))
             return 3
@@ -182,7 +185,9 @@ def test_a_client_that_sends_bytes_first_is_served_on_its_own_socket(*, early: b
 def test_ssh_gets_a_connection_itself() -> None:
     with started("socket") as helper:
         connection = helper.descriptor()
+        helper.ssh.close()  # as ssh does
         assert connection.family == socket.AF_INET
+        helper.goes_on()
         assert helper.process.returncode == 0
         assert echoes(connection)
         assert helper.nothing_is_left()
@@ -190,6 +195,7 @@ def test_ssh_gets_a_connection_itself() -> None:
 
 def test_a_client_that_sends_bytes_first_gets_no_connection_itself() -> None:
     with started("socket", first=b"SSH-2.0-mine\r\n") as helper:
+        helper.goes_on()
         assert helper.ssh.recv(len(GREETING)) == GREETING
         helper.ssh.close()
         assert helper.nothing_is_left()
