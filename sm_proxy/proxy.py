@@ -125,8 +125,11 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
         if not stream.session_id and dialler.passes_socket(stream, connection.ssh):
             connection.is_passed = True
             return
-    where = container.place
-    connection.pump = Pump(stream, connection.ssh, lambda greeting: greeting.failure(where))
+    connection.pump = Pump(
+        stream,
+        connection.ssh,
+        lambda greeting: greeting.failure(container.place, stream.through),
+    )
     connection.pump.run()
     if stream.refusal is not None:  # ssh may have left before the pump could raise it
         raise stream.refusal

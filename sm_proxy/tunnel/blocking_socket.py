@@ -103,7 +103,7 @@ class BlockingSocket:
                 return greeting.version
             if greeting.impossible or over or time.monotonic() >= until:
                 self.raise_failure()
-                raise greeting.failure(where)
+                raise greeting.failure(where, self._stream.through)
             if greeting.text:  # the bytes seen already keep the socket readable
                 self._over.wait(_PEEK_S)
 

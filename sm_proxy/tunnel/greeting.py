@@ -25,7 +25,7 @@ _REASONS: Final = (
     ),
     (
         "Not allowed at this time",
-        "sshd at {where} blocks the bastion after failed logins (all users share the bastion)",
+        "sshd at {where} blocks {origin} after failed logins (all its users share its address)",
         "Connect again in some minutes, or set `PerSourcePenalties no` in its sshd_config.",
     ),
     (
@@ -73,27 +73,29 @@ class Greeting:
         self._lines += len(lines)
         self._judge(self._line)
 
-    def failure(self, where: str) -> SmProxyError:
+    def failure(self, where: str, through: str = "") -> SmProxyError:
         """The error for a missing greeting.
 
         Args:
             where: address and port, for the message.
+            through: what the bytes went through: see `Stream.through`.
         """
+        origin = through.partition(" ")[2] or "this machine"
         text = self.text.decode(errors="replace").strip()
         for start, reason, hint in _REASONS:
             if text.startswith(start):
-                return _failure(reason.format(where=where, text=_quoted(text)), hint)
+                return _failure(reason.format(where=where, origin=origin, text=_quoted(text)), hint)
         if text:
             return _failure(f"the server at {where} is not sshd: it sends {_quoted(text)}", _LOOK)
         if self.ended:
             return _failure(
                 f"the server at {where} closes the connection without a greeting: it has reached "
-                "MaxStartups, refuses the bastion (hosts.deny, PerSourcePenalties), or crashes",
+                f"MaxStartups, refuses {origin} (hosts.deny, PerSourcePenalties), or crashes",
                 "Connect again in a moment; then look at the job's log and its sshd_config.",
             )
         return _failure(
             f"the tunnel is up, but nothing answers at {where}: is sshd running?",
-            "Look at the job's log, and allow the bastion in the job's security group.",
+            f"Look at the job's log, and whether its security group lets {origin} in.",
         )
 
     def _judge(self, line: bytes) -> None:

@@ -38,3 +38,18 @@ def test_the_quoted_text_is_short_and_on_one_line() -> None:
     failure = fed(b"first\r\nsecond\r\n" + b"z" * 8000).failure("10.0.0.1 port 22")
     assert '"first second zzz' in failure.message
     assert len(failure.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("through", "named"),
+    [
+        ("bastion i-1", "i-1"),
+        ("direct", "this machine"),
+        ("remote-debug sagemaker-training-job:j_algo-1", "sagemaker-training-job:j_algo-1"),
+    ],
+)
+@pytest.mark.parametrize("text", [b"", b"Not allowed at this time\r\n"])
+def test_the_machine_that_dials_is_named(text: bytes, through: str, named: str) -> None:
+    failure = fed(text).failure("10.0.0.1 port 22", through)
+    assert named in failure.line
+    assert "the bastion" not in failure.line
