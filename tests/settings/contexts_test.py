@@ -14,11 +14,12 @@ def test_commands_typed_by_hand_use_the_context(
     dot_ssh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(dot_ssh, "write", "--region", "us-east-1")
-    run(dot_ssh, "write", *EU, "--profile", "prod", "--region", "eu-west-1", "--bastion", "i-1")
+    run(dot_ssh, "write", *EU, "--profile", "prod", "--region", "eu-west-1", "--route", "direct")
     flags = {"ssh_dir": str(dot_ssh / "sm-proxy")}
     found = load_for(flags, "sm-eu-job")
     assert (found.prefix, found.profile, found.region) == ("sm-eu-", "prod", "eu-west-1")
-    assert found.bastion == "i-1"
+    assert found.route == "direct"
+    assert load_for(flags, "sm-job").route == "auto"
     assert load_for(flags, "sm-job").region == "us-east-1"
     assert load_for(flags).region == "us-east-1"
     assert load_for({**flags, "prefix": "sm-eu-"}).region == "eu-west-1"

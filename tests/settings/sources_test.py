@@ -44,6 +44,7 @@ def test_every_setting_can_come_from_a_variable(monkeypatch: pytest.MonkeyPatch)
         "region": ("eu-west-1", "eu-west-1"),
         "bastion": ("i-0123456789abcdef0", "i-0123456789abcdef0"),
         "bastion_user": ("admin", "admin"),
+        "route": ("bastion-ssh", "bastion-ssh"),
         "user": ("ubuntu", "ubuntu"),
         "identity_file": ("~/my key", "~/my key"),
         "ssh_dir": ("/some where", "/some where"),

@@ -98,6 +98,7 @@ def test_options_of_the_context_are_in_the_command() -> None:
         profile="research team",
         region="eu-west-1",
         bastion="i-1",
+        route="bastion",
         prefix="eu-",
         wait=60,
     )
@@ -105,7 +106,17 @@ def test_options_of_the_context_are_in_the_command() -> None:
     assert " connect --user %r %n %p" in command
     assert shlex.split(command) == [
         *("/a b/100%%/sm-proxy", "--ssh-dir", "/x/sm-proxy", "--profile", "research team"),
-        *("--region", "eu-west-1", "--bastion", "i-1", "--prefix", "eu-", "connect"),
+        *(
+            "--region",
+            "eu-west-1",
+            "--bastion",
+            "i-1",
+            "--route",
+            "bastion",
+            "--prefix",
+            "eu-",
+            "connect",
+        ),
         *("--user", "%r", "%n", "%p", "--wait", "60"),
     ]
     assert "\n    ConnectTimeout 120\n" in own_text(settings)

@@ -45,6 +45,7 @@ OPTIONS = st.fixed_dictionaries(
         "profile": VALUES,
         "region": VALUES,
         "bastion": st.sampled_from(["i-1", "mi-2"]),
+        "route": st.sampled_from(["auto", "bastion", "direct"]),
         "user": st.sampled_from(["root", "ubuntu", "a_b"]),
         "wait": st.integers(0, 10_000),
     },
