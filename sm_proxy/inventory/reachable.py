@@ -91,8 +91,7 @@ def _try(listed: Summary, settings: Settings, aws: Aws) -> Reachability:
         # The user may have opted in to trust under any of the job's names.
         names = (f"{plain}.{job.kind}", f"{plain}.{job.kind}.algo-1", f"{plain}.algo-1", plain)
         host = next(filter(settings.trusts_first_use, names), plain)
-        # A list of many jobs waits for none of them.
-        trial.refuse_unless_answering(replace(found, host=host), replace(settings, wait=0), aws)
+        trial.refuse_unless_answering(replace(found, host=host), settings, aws)
     except SmProxyError as error:
         reachable = None if error.code in _UNKNOWN else False
         return Reachability(

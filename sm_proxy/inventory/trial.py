@@ -77,7 +77,7 @@ def wait_until_answering(
 
 
 def refuse_unless_answering(container: Container, settings: Settings, aws: Aws) -> None:
-    """Connect to the container's SSH server and check its host key.
+    """Connect to the container's SSH server and check its host key; waits for nothing.
 
     Raises:
         SmProxyError: the error that `connect` would end with.
@@ -85,7 +85,7 @@ def refuse_unless_answering(container: Container, settings: Settings, aws: Aws) 
     if not container.host_keys:
         pinned = trust_on_first_use.pinned(container, settings, aws.scope)
         container = replace(container, host_keys=(pinned,) if pinned else ())
-    tunnel = BlockingSocket(routes.connect(container, settings, aws))
+    tunnel = BlockingSocket(routes.connect(container, replace(settings, wait=0), aws))
     try:
         tunnel.wait_open()
         tunnel.await_greeting(container.place)

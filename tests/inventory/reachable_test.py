@@ -85,17 +85,6 @@ def test_a_job_outside_of_a_vpc_is_reachable_if_its_remote_debug_is_on(
     assert resolved == ["sm-my-job.training"]
 
 
-def test_a_check_does_not_wait_for_an_agent(
-    resolved: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits: list[int] = []
-    monkeypatch.setattr(
-        trial, "refuse_unless_answering", lambda _, settings, __: waits.append(settings.wait)
-    )
-    checked(account(DescribeTrainingJob=description()), summary())
-    assert (resolved, waits) == (["sm-my-job.training"], [0])
-
-
 def test_an_ended_job_costs_no_call(resolved: list[str]) -> None:
     aws = FakeAws()
     jobs = [summary(phase="ended"), summary(phase="failed")]

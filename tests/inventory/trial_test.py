@@ -62,6 +62,18 @@ def test_a_server_with_another_key_is_refused(dialled: list[SocketStream]) -> No
     assert stream.events[-1] == "close"
 
 
+def test_a_trial_itself_waits_for_no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[int] = []
+
+    def connect(_: Container, settings: Settings, __: object) -> SocketStream:
+        waits.append(settings.wait)
+        raise SmProxyError("remote-debug-off", "away", "fix")
+
+    monkeypatch.setattr(routes, "connect", connect)
+    assert tried(container()) is not None
+    assert waits == [0]
+
+
 def test_without_a_known_key_nothing_is_dialled(dialled: list[SocketStream]) -> None:
     error = tried(BARE)
     assert error is not None
