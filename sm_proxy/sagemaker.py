@@ -97,13 +97,11 @@ def enable_ssh(
         keep: how long the container stays after your program has failed, and at most while you are
             connected after its end: `90s`, `10m`, `2h`. The job costs money for as long.
         wait: how long your program's start waits for you to connect.
-        keys: the public keys that may log in: lines such as `ssh-ed25519 AAAA...`, or paths of
-            files. None for those of this machine, which `sm-proxy setup` has made.
+        keys: public keys that may log in, lines or paths; None for those of this machine.
         subnets: of the job, if neither the object nor the bastion tells them.
         security_groups: of the job; give both or none.
         entrypoint: the command that the image runs, if it cannot be read from the registry.
-        remote_debug: switch RemoteDebug on: ssh then needs no VPC and no bastion. For training
-            jobs only.
+        remote_debug: switch RemoteDebug on, so that ssh needs no VPC and no bastion.
         sure: start the job even if ssh will probably not reach it.
 
     Returns:
@@ -123,8 +121,7 @@ def enable_ssh(
             security_groups=_names("security_groups", security_groups),
             remote_debug=_flag("remote_debug", remote_debug),
         )
-        _flag("sure", sure)
-        sdk.attach(obj, _Switch(ssh, settings, _words(entrypoint), sure=sure))
+        sdk.attach(obj, _Switch(ssh, settings, _words(entrypoint), sure=_flag("sure", sure)))
     return obj
 
 

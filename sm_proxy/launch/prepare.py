@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,7 +13,7 @@ from sm_proxy.jobs import times
 from sm_proxy.launch import (
     access,
     bucket,
-    permissions,
+    reach,
     remote_debug,
     shapes,
     sizes,
@@ -28,17 +26,13 @@ from sm_proxy.launch import request as requests
 from sm_proxy.launch.caller import Caller
 from sm_proxy.launch.changes import value_at
 from sm_proxy.launch.channel import Channel
+from sm_proxy.launch.findings import Findings
 from sm_proxy.launch.image import Image
 from sm_proxy.launch.request import Made, Ssh
 from sm_proxy.launch.shapes import Operation
-from sm_proxy.launch.vpc import Place
 from sm_proxy.launch.wheels import Architecture
 from sm_proxy.settings import Settings
 
-_PORT: Final = 2222
-"""Of our SSH server in an image that we do not know: MPI jobs start one of their own on 22."""
-_PORTS: Final = (22, _PORT)
-"""Where our entrypoint listens if nothing says where: see `container/serve.sh`."""
 _UNTRIED: Final = Channel("s3://sm-proxy/untried", {})
 _NAME_IN_USE: Final = "ResourceInUse"
 _CLOCK_ERROR: Final = timedelta(seconds=2)
@@ -55,17 +49,6 @@ _HINTS: Final[dict[str, str]] = {
 }
 """What to do about an error of a Create operation."""
 _OTHERWISE: Final = "No job was created: correct the request, or the job's role or network."
-_STOP: Final = re.compile(r"(?<!\.)\.$")
-_INTERFACES: Final = (
-    "the job would be new to a VPC",
-    "attach network interfaces, as a job in a VPC",
-)
-_AGENT: Final = (
-    "the job would get RemoteDebug",
-    "connect to Session Manager, as the agent of RemoteDebug",
-)
-"""Why a job needs permissions, and what for: see `_check_role`."""
-_ANYWAY: Final = "or go on with --yes."
 
 
 @dataclass(frozen=True)
@@ -81,44 +64,6 @@ class Prepared:
     operation: Operation
     made: Made
     notes: tuple[str, ...]
-
-
-@dataclass
-class _Findings:
-    """What is found on the way.
-
-    Attributes:
-        sure: whether the user goes on although ssh will probably not reach the job.
-        notes: for the user, one sentence each.
-    """
-
-    sure: bool
-    notes: list[str] = field(default_factory=list)
-
-    def doubt(self, reason: SmProxyError) -> None:
-        """Note why ssh will probably not reach the job.
-
-        Raises:
-            SmProxyError: the user is not sure.
-        """
-        if not self.sure:
-            # A hint may end with a command, whose end must show.
-            hint = f"{_STOP.sub('', reason.hint)}; {_ANYWAY}"
-            raise SmProxyError(reason.code, reason.message, hint)
-        self.notes.append(f"ssh may not reach the job: {reason.text}")
-
-    @contextlib.contextmanager
-    def checking(self, what: str) -> Iterator[None]:
-        """Note that something could not be checked, if AWS refuses a call for it."""
-        try:
-            yield
-        except ServiceError as error:
-            self.notes.append(f"Not checked: {what} ({error.action}: {error.error})")
-        except SmProxyError as error:
-            if error.code != "access-denied":
-                raise
-            denied = error.message.partition(": ")[0]  # without the service's own words
-            self.notes.append(f"Not checked: {what} ({denied})")
 
 
 def prepare(
@@ -150,7 +95,7 @@ def prepare(
     """
     settings = settings or Settings()
     requests.refuse(operation, request, ssh, entrypoint)
-    found = _Findings(sure)
+    found = Findings(sure)
     image = _read(aws, operation, request, entrypoint, found)
     ssh = _with_port(operation, request, ssh, image)
     ssh = _with_network(aws, operation, request, ssh, settings)
@@ -158,9 +103,7 @@ def prepare(
         entrypoint = image.entrypoint
     cmd = image.command if image else ()
     made = requests.add_ssh(operation, request, ssh, _UNTRIED, entrypoint, cmd=cmd)
-    if ssh.remote_debug:
-        _check_role(aws, request, permissions.FOR_REMOTE_DEBUG, _AGENT, found=found)
-    _check_network(aws, operation, request, made, settings.bastion, found=found)
+    reach.check(aws, operation, request, made, settings.bastion, found=found)
     if made.channel is not None:
         channel = _channel(aws, operation, request, settings, image, found=found, say=on_status)
         made = requests.add_ssh(operation, request, ssh, channel, entrypoint, cmd=cmd)
@@ -240,7 +183,7 @@ def _read(
     operation: Operation,
     request: Mapping[str, Any],
     entrypoint: Sequence[str] | None,
-    found: _Findings,
+    found: Findings,
 ) -> Image | None:
     """The image. If its entry point is known otherwise, only its hints count, and it may be None.
 
@@ -261,7 +204,7 @@ def _read(
     return image
 
 
-def _check_image(image: Image, machine: Architecture, found: _Findings) -> None:
+def _check_image(image: Image, machine: Architecture, found: Findings) -> None:
     if image.architecture and image.architecture != machine:
         what = f"the image {image.uri} is for {image.architecture}, and the instances are {machine}"
         hint = f"Build it for the platform {_PLATFORMS[machine]}."
@@ -293,7 +236,7 @@ def _with_port(
     if requests.has_ssh(operation, request) or (image and image.is_ours):
         return ssh
     named = "SM_PROXY_PORT" in (request.get("Environment") or {})
-    port = ssh.port or (None if named else _PORT)
+    port = ssh.port or (None if named else reach.UNKNOWN_IMAGE_PORT)
     return replace(ssh, port=port, image_keys=False)
 
 
@@ -309,13 +252,8 @@ def _with_network(
     reachable = ssh.remote_debug or remote_debug.is_on(request, shape)
     if reachable or value_at(request, shape.VPC) or ssh.subnets or ssh.security_groups:
         return ssh
-    place = vpc.of_bastion(aws, settings.bastion, _ports(request.get("Environment"), ssh.port))
+    place = vpc.of_bastion(aws, settings.bastion, reach.ports(request.get("Environment"), ssh.port))
     return replace(ssh, subnets=place.subnets, security_groups=place.security_groups)
-
-
-def _ports(environment: Mapping[str, str] | None, port: int | None = None) -> tuple[int, ...]:
-    named = str(port or (environment or {}).get("SM_PROXY_PORT", ""))
-    return (int(named),) if named.isdecimal() else _PORTS
 
 
 def _channel(
@@ -325,7 +263,7 @@ def _channel(
     settings: Settings,
     image: Image | None,
     *,
-    found: _Findings,
+    found: Findings,
     say: Callable[[str], None],
 ) -> Channel:
     root = bucket.choose(aws, operation, request, settings.launch_s3)
@@ -338,72 +276,3 @@ def _channel(
         found.doubt(error)
         files = {}
     return channels.container_channel(root.url, files, root.owner)
-
-
-def _check_network(
-    aws: Caller,
-    operation: Operation,
-    request: Mapping[str, Any],
-    made: Made,
-    bastion: str | None,
-    *,
-    found: _Findings,
-) -> None:
-    shape = shapes.of(operation)
-    path = shape.VPC
-    network = value_at(made.request, path)
-    if not network:  # RemoteDebug reaches it
-        return
-    place = Place(tuple(network["Subnets"]), tuple(network["SecurityGroupIds"]))
-    with found.checking("whether the bastion reaches the job"):
-        doubts = vpc.doubts(aws, place, bastion, _ports(made.request.get("Environment")))
-        if doubts and remote_debug.is_on(made.request, shape):
-            doubts = _agent_doubts(aws, place)
-        for doubt in doubts:
-            found.doubt(doubt)
-    if value_at(request, path):
-        return
-    with found.checking("whether the job reaches S3"):
-        if not vpc.has_way_to(aws, place.subnets, "s3"):
-            what = f"the subnets {', '.join(place.subnets)} have no route to S3"
-            hint = "Add a NAT gateway or an S3 gateway endpoint, or name other --subnets."
-            found.doubt(SmProxyError("no-vpc", f"{what}, where data and our files are", hint))
-    _check_role(aws, request, permissions.IN_A_VPC, _INTERFACES, found=found)
-
-
-def _agent_doubts(aws: Caller, place: Place) -> list[SmProxyError]:
-    """Why the agent of RemoteDebug would not reach Session Manager from a VPC without a bastion."""
-    if vpc.has_way_to(aws, place.subnets, "ssmmessages"):
-        return []
-    what = f"the subnets {', '.join(place.subnets)} have no route to Session Manager"
-    hint = "Add a NAT gateway or a VPC endpoint for ssmmessages, or name other --subnets."
-    return [SmProxyError("no-vpc", f"{what}, which the agent of RemoteDebug connects to", hint)]
-
-
-def _check_role(
-    aws: Caller,
-    request: Mapping[str, Any],
-    actions: Sequence[str],
-    purpose: tuple[str, str],
-    *,
-    found: _Findings,
-) -> None:
-    """The job's role may lack what the job now needs.
-
-    Raises:
-        SmProxyError: `access-denied`.
-    """
-    situation, need = purpose
-    role = str(request.get("RoleArn", ""))
-    missing = permissions.denied(aws, role, actions)
-    if missing is None:
-        found.notes.append(
-            f"Not checked: whether the job's role may {need} must: {actions[0]} and others"
-            " (iam:SimulatePrincipalPolicy does not answer)"
-        )
-    elif missing:
-        raise SmProxyError(
-            "access-denied",
-            f"{situation}, and its role {role} may not {', '.join(missing)}",
-            "Allow these actions in the role's policy.",
-        )
