@@ -145,7 +145,7 @@ def test_a_user_who_is_connected_keeps_the_container(lab: Lab) -> None:
     job.until("Failed")
 
 
-def test_remote_debug_of_a_running_job_is_switched_on(lab: Lab) -> None:
+def test_remote_debug_of_a_running_job_is_switched_on_until_it_ends(lab: Lab) -> None:
     job = lab.launch("debug-later", in_vpc=False)
     refused = lab.ssh(job.host, "true")
     assert code_of(refused) == "no-vpc"
@@ -156,6 +156,12 @@ def test_remote_debug_of_a_running_job_is_switched_on(lab: Lab) -> None:
     assert lab.ok(job.host, "echo in") == b"in\n"
     again = shown(lab.warm("enable-remote-debug", job.host, "--json"))
     assert (again["changed"], again["connected"]) == (False, True)
+    lab.ok(job.host, "true")  # so it is cached
+    job.stop()
+    job.until("Stopped")
+    ended = lab.ssh(job.host, "true")
+    assert code_of(ended) == "job-ended"
+    assert b"waiting" not in ended.stderr
 
 
 @needs_root
