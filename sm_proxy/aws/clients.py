@@ -1,52 +1,49 @@
-"""botocore clients for one profile and region, created on first use and shared by threads."""
+"""botocore clients for one profile and region, created on first use and shared by threads.
+
+botocore itself is imported on first use, because it takes 90 ms: a second connection by the direct
+route calls nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import os
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final, TypeVar
-
-import botocore.session
-from botocore import UNSIGNED, xform_name
-from botocore.client import BaseClient
-from botocore.config import Config
-from botocore.credentials import Credentials, ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-from botocore.session import Session
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sm_proxy import __version__
-from sm_proxy.aws import (
-    clock,
-    credential_failures,
-    errors,
-    models,
-    network,
-    renewal,
-)
-from sm_proxy.aws import credentials as own_credentials
-from sm_proxy.aws.vetting import Vetting
+from sm_proxy.aws import clock, errors, network, renewal
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, secret_values
 from sm_proxy.ssm.dial import Network
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from botocore.config import Config
+    from botocore.credentials import Credentials, ReadOnlyCredentials
+    from botocore.session import Session
+
+    from sm_proxy.aws.credentials import CredentialProvider
+    from sm_proxy.aws.vetting import Vetting
 
 _Value = TypeVar("_Value")
 
 # VS Code gives ssh 15 s, within which an unreachable endpoint must be reported: three attempts of
 # 4 s, and botocore's random pauses of up to 1 and 2 s.
-_CONFIG = Config(
-    connect_timeout=4,
-    read_timeout=10,
-    retries={"mode": "standard", "total_max_attempts": 3},
-    user_agent_extra=f"sm-proxy/{__version__}",
-)
+_CONNECT_S: Final = 4
+_ATTEMPTS: Final = 3
+_READ_S: Final = 10
 # S3 answers when it has copied a large object, or has all of one that the kernel is still sending.
-_CONFIGS: Final = {"s3": _CONFIG.merge(Config(read_timeout=60))}
+_READ_LONGER_S: Final = {"s3": 60}
+_PROFILE_VARIABLES: Final = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
+_REGION_VARIABLE: Final = "AWS_DEFAULT_REGION"
+"""The variables that botocore reads, in its order; a test compares with botocore."""
 _THROTTLE_PAUSES_S: Final = ((0.3, 1.0), (0.5, 1.5))
 """Bounds in seconds of the random pauses before the second and third try of a throttled call."""
 
@@ -77,21 +74,20 @@ class Aws:
         terminal: bool = True,
         credentials: Credentials | None = None,
     ) -> None:
-        self._session = botocore.session.Session(profile=profile)
-        if region:
-            self._session.set_config_variable("region", region)
-        self._session.register_component("data_loader", models.CachedLoader())
-        self._vetting = Vetting(self._session, self._explained)
-        provider = own_credentials.CredentialProvider(
-            self._session, self._explained, terminal=terminal
-        )
-        self._session.register_component("credential_provider", provider)
-        self._provider = provider
+        self._named_profile = profile
+        self._named_region = region
         self._given = credentials
-        if credentials:
-            self._session._credentials = credentials  # type: ignore[attr-defined] # noqa: SLF001
+        self._botocore = _Botocore(profile, region, credentials, self._explained, terminal=terminal)
         self._clients: dict[str, BaseClient] = {}
         self._lock = threading.Lock()
+
+    @property
+    def _session(self) -> Session:
+        return self._botocore.parts()[0]
+
+    @property
+    def _vetting(self) -> Vetting:
+        return self._botocore.parts()[1]
 
     def in_region(self, region: str) -> Aws:
         """The same credentials, for calls to another region."""
@@ -102,14 +98,18 @@ class Aws:
     @property
     def profile(self) -> str | None:
         """The profile whose credentials are used; None if no profile is named."""
-        name = self._session.profile
-        return str(name) if name else None
+        if self._named_profile:
+            return self._named_profile
+        given = (os.environ[name] for name in _PROFILE_VARIABLES if name in os.environ)
+        return next(given, None) or None
 
     @property
     def region(self) -> str:
         """The region that calls go to; empty if none is set."""
-        if self._region:
-            return self._region
+        if self._region or self._named_region:
+            return self._region or str(self._named_region)
+        if _REGION_VARIABLE in os.environ:
+            return os.environ[_REGION_VARIABLE]
         read = self._session.get_config_variable
         return str(self._setting(lambda: read("region"), "the AWS region") or "")
 
@@ -152,7 +152,7 @@ class Aws:
     @property
     def not_kept(self) -> str:
         """Why a role's new session was not saved; empty if it was, or if there is none."""
-        return self._provider.not_kept
+        return self._botocore.parts()[2].not_kept
 
     @property
     def session(self) -> Session:
@@ -179,6 +179,8 @@ class Aws:
         Raises:
             SmProxyError: as `call`.
         """
+        from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - see above
+
         self._vetting.forget()
         try:
             with self._lock:
@@ -196,7 +198,10 @@ class Aws:
         Raises:
             SmProxyError: the AWS configuration is broken.
         """
-        config = _CONFIG.merge(Config(signature_version=UNSIGNED))
+        from botocore import UNSIGNED  # noqa: PLC0415 - see above
+        from botocore.config import Config  # noqa: PLC0415 - as above
+
+        config = config_for(service).merge(Config(signature_version=UNSIGNED))
         with self._translated(service), self._lock:
             self._prepare_session()
             # Dummy keys keep botocore from looking for credentials.
@@ -214,6 +219,8 @@ class Aws:
         Raises:
             SmProxyError: there is no region, or the configuration is broken.
         """
+        from sm_proxy.aws import models  # noqa: PLC0415 - see above
+
         try:
             models.ensure_trimmed(service)
             # Dummy keys keep botocore from asking for an MFA code now. This client never makes a
@@ -223,7 +230,7 @@ class Aws:
                     service,
                     region_name=self._region or None,
                     verify=False,
-                    config=_CONFIG,
+                    config=config_for(""),
                     aws_access_key_id="none",
                     aws_secret_access_key="none",  # noqa: S106 - nothing is signed with it
                 )
@@ -270,6 +277,8 @@ class Aws:
             raise
 
     def _call(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        from botocore import xform_name  # noqa: PLC0415 - see above
+
         action = f"{service}:{operation}"
         with self._translated(action):
             client = self._client(service)
@@ -281,6 +290,8 @@ class Aws:
     @contextlib.contextmanager
     def _translated(self, action: str) -> Iterator[None]:
         """Translate botocore's exceptions into ours."""
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - see above
+
         self._vetting.forget()
         try:
             yield
@@ -300,6 +311,8 @@ class Aws:
             self.clock_offset_s = offset
 
     def _client(self, service: str) -> BaseClient:
+        from sm_proxy.aws import models  # noqa: PLC0415 - see above
+
         # Making a client is not thread-safe in botocore; using one is.
         with self._lock:
             if service not in self._clients:
@@ -309,7 +322,7 @@ class Aws:
                 self._clients[service] = self._session.create_client(
                     service,
                     region_name=self._region or None,
-                    config=_CONFIGS.get(service, _CONFIG),
+                    config=config_for(service),
                 )
                 debug_log.write(f"client {service} ready")
             return self._clients[service]
@@ -328,6 +341,8 @@ class Aws:
             )
 
     def _explained(self, error: Exception) -> SmProxyError:
+        from sm_proxy.aws import credential_failures  # noqa: PLC0415 - see above
+
         return credential_failures.explain(error, self._session, self._vetting)
 
     def _setting(self, read: Callable[[], _Value], what: str) -> _Value:
@@ -342,6 +357,8 @@ class Aws:
             raise self._failure(error, what) from None
 
     def _failure(self, error: Exception, action: str) -> SmProxyError:
+        from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - see above
+
         if isinstance(error, SmProxyError):
             return error
         if isinstance(error, NoCredentialsError) and "login_session" in self._scoped_config():
@@ -350,9 +367,78 @@ class Aws:
         return found or errors.misconfiguration(error, action)
 
     def _scoped_config(self) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - see above
+
         with contextlib.suppress(BotoCoreError):
             return dict(self._session.get_scoped_config())
         return {}
+
+
+class _Botocore:
+    """A botocore session with our loader, our credentials and our checks, made on first use.
+
+    Args:
+        profile: as for `Aws`.
+        region: as for `Aws`.
+        credentials: as for `Aws`.
+        explain: turns a failure to get credentials into our error.
+        terminal: as for `Aws`.
+    """
+
+    def __init__(
+        self,
+        profile: str | None,
+        region: str | None,
+        credentials: Credentials | None,
+        explain: Callable[[Exception], SmProxyError],
+        *,
+        terminal: bool,
+    ) -> None:
+        self._profile = profile
+        self._region = region
+        self._credentials = credentials
+        self._explain = explain
+        self._terminal = terminal
+        self._lock = threading.Lock()
+        self._parts: tuple[Session, Vetting, CredentialProvider] | None = None
+
+    def parts(self) -> tuple[Session, Vetting, CredentialProvider]:
+        """The session, the checks of its calls, and the source of its credentials."""
+        with self._lock:
+            if self._parts is None:
+                self._parts = self._make()
+            return self._parts
+
+    def _make(self) -> tuple[Session, Vetting, CredentialProvider]:
+        import botocore.session  # noqa: PLC0415 - see above
+
+        from sm_proxy.aws import models  # noqa: PLC0415 - as above
+        from sm_proxy.aws.credentials import CredentialProvider  # noqa: PLC0415 - as above
+        from sm_proxy.aws.vetting import Vetting  # noqa: PLC0415 - as above
+
+        session = botocore.session.Session(profile=self._profile)
+        if self._region:
+            session.set_config_variable("region", self._region)
+        session.register_component("data_loader", models.CachedLoader())
+        vetting = Vetting(session, self._explain)
+        provider = CredentialProvider(session, self._explain, terminal=self._terminal)
+        session.register_component("credential_provider", provider)
+        if self._credentials:
+            session._credentials = self._credentials  # type: ignore[attr-defined] # noqa: SLF001
+        return session, vetting, provider
+
+
+@functools.cache
+def config_for(service: str) -> Config:
+    """The timeouts and retries of a service's client."""
+    from botocore.config import Config  # noqa: PLC0415 - see above
+
+    return Config(
+        connect_timeout=_CONNECT_S,
+        read_timeout=_READ_LONGER_S.get(service, _READ_S),
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        user_agent_extra=f"sm-proxy/{__version__}",
+    )
 
 
 class _Answer(dict[str, Any]):

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, urlsplit
-
-from botocore.httpsession import ProxyConfiguration, get_cert_path
-from botocore.session import Session
-from botocore.utils import ensure_boolean, get_environ_proxies
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.ssm.dial import Proxy
+
+if TYPE_CHECKING:
+    from botocore.session import Session
 
 _STREAMS: Final = "ssmmessages"
 """The data channel's service, as variables and settings for endpoints name it."""
@@ -32,6 +31,8 @@ def ca_bundle(session: Session) -> str:
     Raises:
         SmProxyError: `bad-setting`, the name is empty; `network`, the file cannot be read.
     """
+    from botocore.httpsession import get_cert_path  # noqa: PLC0415 - see `clients.py`
+
     configured = session.get_config_variable("ca_bundle")
     if configured is None:
         configured = os.environ.get("REQUESTS_CA_BUNDLE")
@@ -66,6 +67,9 @@ def proxy_for(url: str) -> Proxy | None:
     Raises:
         SmProxyError: `network`, the proxy is not an `http://` one.
     """
+    from botocore.httpsession import ProxyConfiguration  # noqa: PLC0415 - see `clients.py`
+    from botocore.utils import get_environ_proxies  # noqa: PLC0415 - as above
+
     parts = urlsplit(url)
     asked = parts._replace(scheme={"wss": "https", "ws": "http"}.get(parts.scheme, parts.scheme))
     configuration = ProxyConfiguration(get_environ_proxies(asked.geturl()))
@@ -132,6 +136,8 @@ def stream_url(session: Session, url: str) -> str:
 
 
 def _stream_endpoint(session: Session) -> str:
+    from botocore.utils import ensure_boolean  # noqa: PLC0415 - see `clients.py`
+
     ignored = session.get_config_variable("ignore_configured_endpoint_urls")
     if ensure_boolean(ignored or False):
         return ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
@@ -230,10 +231,38 @@ def test_an_endpoint_without_a_server_is_a_network_error(
 
 
 def test_an_unreachable_endpoint_is_reported_within_15_s() -> None:
-    attempts = clients._CONFIG.retries["total_max_attempts"]  # type: ignore[attr-defined]
-    timeout = clients._CONFIG.connect_timeout  # type: ignore[attr-defined]
+    attempts, timeout = clients._ATTEMPTS, clients._CONNECT_S
     pauses = sum(2**number for number in range(attempts - 1)) / 2  # on average
     assert attempts * timeout + pauses < 15
+
+
+@pytest.mark.parametrize("named", [{}, {"profile": "mine", "region": "eu-central-1"}])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"AWS_PROFILE": "a"},
+        {"AWS_PROFILE": "a", "AWS_DEFAULT_PROFILE": "b"},
+        {"AWS_DEFAULT_REGION": "eu-west-3"},
+        {"AWS_DEFAULT_REGION": "eu-west-3", "AWS_REGION": "eu-west-2"},
+        {"AWS_REGION": "eu-west-2"},
+        {"AWS_DEFAULT_REGION": ""},
+    ],
+)
+def test_profile_and_region_are_botocores(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], named: dict[str, Any]
+) -> None:
+    """We read the variables ourselves, so that a connection without calls needs no botocore."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    config = Path(os.environ["AWS_CONFIG_FILE"])
+    config.parent.mkdir(parents=True)
+    profiles = "".join(f"[profile {name}]\nregion = eu-north-1\n" for name in ("a", "b", "mine"))
+    config.write_text(f"[default]\nregion = eu-south-1\n{profiles}")
+    aws = Aws(**named)
+    ours = (aws.profile or "", aws.region)
+    theirs = aws.session
+    assert ours == (theirs.profile or "", theirs.get_config_variable("region") or "")
 
 
 def test_s3_may_take_a_minute_to_answer(server: Server) -> None:
