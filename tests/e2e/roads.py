@@ -35,6 +35,18 @@ print(s.makefile().readline())
 """
 
 
+_JOIN: Final = """
+from botocore.utils import IMDSFetcher
+def join(name):
+    fetcher, ec2 = IMDSFetcher(), client("ec2")
+    token = fetcher._fetch_metadata_token()
+    own = fetcher._get_request("latest/meta-data/instance-id", None, token).text
+    found = ec2.describe_security_groups()["SecurityGroups"]
+    groups = {group["GroupName"]: group["GroupId"] for group in found}
+    ec2.modify_instance_attribute(InstanceId=own, Groups=[groups[name]])
+"""
+
+
 @dataclass(frozen=True)
 class Road:
     """A host, and the terminal from which a user reaches it.
@@ -273,6 +285,16 @@ def vpn_refused(lab: Lab) -> Iterator[None]:
         yield
     finally:
         lab.python(f"client('ec2').authorize_security_group_ingress{call}")
+
+
+@contextlib.contextmanager
+def instance_refused(inside: Lab) -> Iterator[None]:
+    """The instance inside the VPC is in a security group that the job does not let in."""
+    inside.python(_JOIN + "join('sm-proxy-lab-endpoints')")
+    try:
+        yield
+    finally:
+        inside.python(_JOIN + "join('sm-proxy-lab')")
 
 
 @contextlib.contextmanager

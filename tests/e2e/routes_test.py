@@ -117,6 +117,15 @@ def test_a_vpn_is_used_from_the_second_connection_on_and_forgotten_when_it_fails
         assert road.through()[-4:] == ["bastion", "direct", "bastion", "bastion"]
 
 
+def test_inside_the_vpc_a_closed_security_group_is_avoided_by_the_bastion(lab: Lab) -> None:
+    with roads.direct(lab) as road, roads.instance_refused(road.there):
+        before = len(road.through())
+        done = road.run("ssh", "-F", lab.config, road.host, "echo it works")
+        assert done.stdout == b"it works\n", done.stderr
+        assert done.stderr.count(b"connecting by bastion instead\n") == 1
+        assert road.through()[before:] == ["bastion"]
+
+
 def learn(road: Road) -> None:
     """Connect until a probe has found the container. On a busy machine one may come too late."""
     known = Path(road.there.environment["SM_PROXY_CACHE_DIR"]) / "routes"
