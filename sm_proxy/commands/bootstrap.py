@@ -34,6 +34,7 @@ _PLAN: Final = (
     "our scripts go into a private folder in its /tmp",
     "an image with neither sshd nor dropbear also gets 5 MB of Python packages there",
     "it listens on the container's loopback address only, and only the key {key} may log in",
+    "as root it also writes /etc/profile.d/sm-proxy.sh, and unlocks a locked root account for keys",
     "sessions run as the user of the container's SSM agent, with the job's variables",
     "if the account logs its sessions, our files are in that log; what ssh carries later is not",
 )
