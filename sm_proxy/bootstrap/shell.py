@@ -199,7 +199,10 @@ class _Word:
         return (self.first + self.second).encode()
 
     def end(self, begin: _Word | None = None) -> re.Pattern[bytes]:
-        """Matches an answer that ends with this word and an exit status."""
-        head = b"\n" + begin._whole + b"\n" if begin else b""  # noqa: SLF001 - of the same class
-        pattern = head + rb"(?P<text>.*?)\n" + self._whole + rb" (?P<status>\d{1,3})\n"
+        """Matches an answer that ends with this word and an exit status.
+
+        Where the echo cannot be switched off, what we type may stand before and after a word.
+        """
+        head = begin._whole if begin else b""  # noqa: SLF001 - of the same class
+        pattern = head + rb"(?P<text>.*?)" + self._whole + rb" (?P<status>\d{1,3})\n"
         return re.compile(pattern, re.DOTALL)
