@@ -17,7 +17,7 @@ from typing import Final
 from sm_proxy.bootstrap.shell import RemoteShell
 from sm_proxy.errors import SmProxyError
 
-_NEEDED: Final = ("cat", "cut", "env", "head", "id", "ls", "mkdir", "sed", "tr")
+_NEEDED: Final = ("cat", "cut", "env", "head", "id", "ls", "mkdir", "mv", "sed", "tr")
 """What container/entrypoint.sh needs as well."""
 _LINE: Final = 76
 """Characters in a line of encoded bytes: `openssl base64` takes no longer ones."""
@@ -197,7 +197,8 @@ def _upload(
     # lines must not become commands.
     command = (
         f'cd {folder} || exit; while read -r n f && [ "$n" != end ]; do'
-        f' head -n "$n" | {{ {tools.codec.decode} >"$f"; cat >/dev/null; }}; done'
+        f' head -n "$n" | {{ {tools.codec.decode} >"$f.$$"; cat >/dev/null; }};'
+        ' mv -f "$f.$$" "$f"; done'
     )
     shell.run(command, body, on_progress=_Progress(len(body), on_status))
 
