@@ -47,10 +47,10 @@ class Instances:
             with socket.socket() as unused:
                 unused.bind(("127.0.0.1", 0))
                 return int(unused.getsockname()[1])
-        instance = self.find(target)
-        return await instance.listening(
-            forwarding=faults.bastion_forwarding, host_keys=faults.bastion_host_keys
-        )
+        from sm_proxy_lab.machines.instance import Sshd  # noqa: PLC0415 - as in `find`
+
+        wanted = Sshd(faults.bastion_forwarding, faults.bastion_host_keys, faults.bastion_rekey_kib)
+        return await self.find(target).listening(wanted)
 
     def close(self) -> None:
         """End everything."""

@@ -48,8 +48,24 @@ AuthorizedKeysFile none
 AuthorizedKeysCommand /bin/cat {pushed}/%u
 AuthorizedKeysCommandUser {reader}
 AllowTcpForwarding {forwarding}
+RekeyLimit {rekey}
 LogLevel VERBOSE
 """
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """Settings of an instance's sshd.
+
+    Attributes:
+        forwarding: whether it lets clients forward ports.
+        host_keys: the number of the set of host keys; 0 are those of the first boot.
+        rekey_kib: after how many KiB it exchanges new keys; None for its default.
+    """
+
+    forwarding: bool = True
+    host_keys: int = 0
+    rekey_kib: int | None = None
 
 
 @dataclass
@@ -66,7 +82,7 @@ class Instance:
     port: int
     netns: int | None = None
     _pushed: dict[str, list[str]] = field(default_factory=dict)
-    _started: tuple[bool, int] | None = None
+    _started: Sshd | None = None
     _child: Child | None = None
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _isolated: bool = field(
@@ -87,24 +103,19 @@ class Instance:
         self._write_keys(user)
         asyncio.get_running_loop().call_later(PUSHED_S, self._expire, user, key)
 
-    async def listening(self, *, forwarding: bool = True, host_keys: int = 0) -> int:
+    async def listening(self, wanted: Sshd = Sshd()) -> int:
         """Start sshd, unless it runs with these settings; return its port on 127.0.0.1.
-
-        Args:
-            forwarding: whether it lets clients forward ports.
-            host_keys: the number of the set of host keys; 0 are those of the first boot.
 
         Raises:
             LabError: it does not start; the message has its log.
         """
-        wanted = (forwarding, host_keys)
         async with self._starting:
             child = self._child
             if child is None or not child.running or self._started != wanted:
                 self.stop()
                 if child is not None:
                     await child.wait()
-                await self._start(forwarding=forwarding, host_keys=host_keys)
+                await self._start(wanted)
                 self._started = wanted
         return self.port
 
@@ -113,9 +124,9 @@ class Instance:
         if self._child is not None:
             self._child.send(signal.SIGUSR1)  # see container_init
 
-    async def _start(self, *, forwarding: bool, host_keys: int) -> None:
+    async def _start(self, wanted: Sshd) -> None:
         self.port = self.port or _free_port()
-        self._write_config(forwarding=forwarding, host_keys=host_keys)
+        self._write_config(wanted)
         spec = self.folder / "spec.json"
         spec.write_text(json.dumps(self._spec(find_software())), encoding="utf-8")
         with self._log.open("wb") as log:
@@ -148,14 +159,15 @@ class Instance:
             "environment": {"PATH": _PATH, "HOME": "/root"},
         }
 
-    def _write_config(self, *, forwarding: bool, host_keys: int) -> None:
-        names = [self._inside / path.name for path in self._host_keys(host_keys)]
+    def _write_config(self, wanted: Sshd) -> None:
+        names = [self._inside / path.name for path in self._host_keys(wanted.host_keys)]
         config = _CONFIG.format(
             port=self.port,
             host_keys="\n".join(f"HostKey {name}" for name in names),
             pushed=self._inside / "pushed",
             reader="root" if self._isolated else pwd.getpwuid(os.geteuid()).pw_name,
-            forwarding="yes" if forwarding else "no",
+            forwarding="yes" if wanted.forwarding else "no",
+            rekey=f"{wanted.rekey_kib}K" if wanted.rekey_kib else "default",
         )
         (self._opt / "sshd_config").write_text(config, encoding="utf-8")
         if not (self._root / "etc").exists():

@@ -10,7 +10,7 @@ import pytest
 
 from sm_proxy_lab.machines import instance as instance_module
 from sm_proxy_lab.machines import namespaces
-from sm_proxy_lab.machines.instance import USER, Instance
+from sm_proxy_lab.machines.instance import USER, Instance, Sshd
 from tests.waits import await_true
 
 ISOLATED = os.geteuid() == 0 and namespaces.may_isolate(namespaces.CONTAINER)
@@ -77,7 +77,7 @@ def test_sshd_restarts_with_other_settings_and_leaves_no_process(tmp_path: Path)
         machine.push(LOGIN, new_key(tmp_path))
         port = await machine.listening()
         assert await machine.listening() == port
-        assert await machine.listening(forwarding=False, host_keys=1) == port
+        assert await machine.listening(Sshd(forwarding=False, host_keys=1)) == port
         know(tmp_path, port, machine.host_keys())
         status, output = await log_in(tmp_path, port)
         assert (status, "IDENTIFICATION HAS CHANGED" in output) == (255, True)
