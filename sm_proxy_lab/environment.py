@@ -35,6 +35,7 @@ def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
     local = "127.0.0.1,localhost"
     environment |= {
         "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT_ENDPOINT": endpoint,  # for the tunnels' websockets
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "AWS_REGION": REGION,

@@ -61,7 +61,8 @@ class FakeAws(Aws):
     def session(self) -> Session:
         return Session()
 
-    def stream_url(self, url: str) -> str:
+    def stream_url(self, url: str, service: str = "ssmmessages") -> str:
+        del service
         return url
 
     def operations(self) -> list[str]:

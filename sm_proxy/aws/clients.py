@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sm_proxy import __version__
 from sm_proxy.aws import clock, errors, network, renewal
+from sm_proxy.aws.network import STREAMS
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, secret_values
 from sm_proxy.ssm.dial import Network
@@ -134,13 +135,15 @@ class Aws:
         trusted = self._setting(lambda: network.ca_bundle(self._session), "the certificates")
         return Network(trusted, network.proxy_for)
 
-    def stream_url(self, url: str) -> str:
-        """The URL of a session's stream, with the configured endpoint for the data channel.
+    def stream_url(self, url: str, service: str = STREAMS) -> str:
+        """The URL of a websocket, with the configured endpoint for it: see `network.stream_url`.
 
         Raises:
             SmProxyError: `bad-setting`, the endpoint is not a URL.
         """
-        return self._setting(lambda: network.stream_url(self._session, url), "the endpoint")
+        return self._setting(
+            lambda: network.stream_url(self._session, url, service), "the endpoint"
+        )
 
     @property
     def ignores_endpoints(self) -> bool:

@@ -30,7 +30,12 @@ OPERATIONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "logs": ("DescribeLogStreams", "GetLogEvents"),
     "ec2": (
-        *("DescribeInstances", "DescribeNetworkAcls", "DescribeNetworkInterfaces"),
+        *(
+            "DescribeInstanceConnectEndpoints",
+            "DescribeInstances",
+            "DescribeNetworkAcls",
+            "DescribeNetworkInterfaces",
+        ),
         *("DescribeRouteTables",),
         *("DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcEndpoints"),
         "GetConsoleOutput",

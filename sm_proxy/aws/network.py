@@ -16,8 +16,10 @@ from sm_proxy.ssm.dial import Proxy
 if TYPE_CHECKING:
     from botocore.session import Session
 
-_STREAMS: Final = "ssmmessages"
+STREAMS: Final = "ssmmessages"
 """The data channel's service, as variables and settings for endpoints name it."""
+TUNNELS: Final = "ec2_instance_connect_endpoint"
+"""The same for tunnels: not `ec2_instance_connect`, whose API has another host."""
 _SCHEMES: Final = {"http": "ws", "https": "wss"}
 _PROXY_PORT: Final = 80
 
@@ -105,17 +107,22 @@ def endpoint_variables() -> list[str]:
     return [f"{name}={os.environ[name]}" for name in names]
 
 
-def stream_url(session: Session, url: str) -> str:
-    """The URL of a session's stream, with the host of the configured endpoint, if there is one.
+def stream_url(session: Session, url: str, service: str = STREAMS) -> str:
+    """The URL of a websocket, with the host of the configured endpoint, if there is one.
 
     A private endpoint replaces the host, as for every API; token, path and query stay.
-    `AWS_ENDPOINT_URL`, the endpoint for all services, does not count, because SSM's own response
-    names the host of the stream.
+    `AWS_ENDPOINT_URL`, the endpoint for all services, does not count, because AWS's own response
+    names the host of the websocket.
+
+    Args:
+        session: has the user's configuration.
+        url: the websocket's URL from AWS.
+        service: the websocket's service, as variables and settings for endpoints name it.
 
     Raises:
         SmProxyError: `bad-setting`, the endpoint is not a URL.
     """
-    endpoint = _stream_endpoint(session)
+    endpoint = _stream_endpoint(session, service)
     if not endpoint:
         return url
     try:
@@ -126,8 +133,8 @@ def stream_url(session: Session, url: str) -> str:
     if not scheme or not named.hostname or any(not letter.isprintable() for letter in endpoint):
         raise SmProxyError(
             "bad-setting",
-            f"the endpoint of {_STREAMS} is not a URL: {endpoint!r}",
-            f"Set AWS_ENDPOINT_URL_{_STREAMS.upper()}, or `{_STREAMS}` in the `services` section"
+            f"the endpoint of {service} is not a URL: {endpoint!r}",
+            f"Set AWS_ENDPOINT_URL_{service.upper()}, or `{service}` in the `services` section"
             " of the AWS profile, to https://HOST",
         )
     parts = urlsplit(url)
@@ -135,15 +142,15 @@ def stream_url(session: Session, url: str) -> str:
     return parts._replace(scheme=scheme, netloc=named.netloc, path=path).geturl()
 
 
-def _stream_endpoint(session: Session) -> str:
+def _stream_endpoint(session: Session, service: str) -> str:
     from botocore.utils import ensure_boolean  # noqa: PLC0415 - see `clients.py`
 
     ignored = session.get_config_variable("ignore_configured_endpoint_urls")
     if ensure_boolean(ignored or False):
         return ""
-    if named := os.environ.get(f"AWS_ENDPOINT_URL_{_STREAMS.upper()}"):
+    if named := os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}"):
         return named
     section = session.get_scoped_config().get("services")
     services: dict[str, Any] = session.full_config.get("services", {}).get(section, {})
-    own = services.get(_STREAMS)
+    own = services.get(service)
     return str(own.get("endpoint_url", "")) if isinstance(own, dict) else ""

@@ -15,4 +15,5 @@ ROUTE_NAMES: Final[tuple[str, ...]] = (
     "bastion",
     "remote-debug",
     "bastion-ssh",
+    "instance-connect",
 )

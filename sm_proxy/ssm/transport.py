@@ -14,7 +14,7 @@ import time
 from typing import Final
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
@@ -29,7 +29,14 @@ from sm_proxy.ssm.dial import (
     words,
 )
 
-__all__ = ["DisconnectedError", "UnreachableError", "WebSocket", "connect", "connect_with_retries"]
+__all__ = [
+    "DisconnectedError",
+    "RefusedError",
+    "UnreachableError",
+    "WebSocket",
+    "connect",
+    "connect_with_retries",
+]
 
 MESSAGE_LIMIT: Final = 256 << 10
 """The agent's messages have about 1 KiB; a handshake document has a few."""
@@ -37,6 +44,20 @@ READ_CHUNK: Final = 64 << 10
 _RETRY_DELAYS_S: Final = (0.2, 0.4)
 _RETRY_WITHIN_S: Final = 10.0
 _WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class RefusedError(DisconnectedError):
+    """The service answered the upgrade with an error.
+
+    Attributes:
+        status: the HTTP status.
+        body: of the answer, as text; may be empty.
+    """
+
+    def __init__(self, words: str, status: int, body: str) -> None:
+        super().__init__(words)
+        self.status = status
+        self.body = body
 
 
 class WebSocket:
@@ -130,6 +151,23 @@ class WebSocket:
         return messages
 
     @property
+    def farewell(self) -> tuple[int, str] | None:
+        """Code and reason with which the peer has closed the connection; None if it has not."""
+        said = self._protocol.close_rcvd
+        return None if said is None else (said.code, said.reason)
+
+    def say_goodbye(self) -> None:
+        """Queue a close frame behind all messages; go on receiving until the peer's.
+
+        Raises:
+            DisconnectedError: the connection is gone.
+        """
+        self._require_open()
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(1000)
+        self._collect()
+
+    @property
     def readable_now(self) -> bool:
         """Whether `receive` would return or raise at once, although a selector shows nothing."""
         if self._messages or self._gone:
@@ -167,8 +205,10 @@ class WebSocket:
                 self.pongs += 1
             elif event.opcode in {Opcode.BINARY, Opcode.TEXT, Opcode.CONT}:
                 self._assemble(event)
-        if self._protocol.state is not State.OPEN:
-            self._gone = _farewell(self._protocol)
+        protocol = self._protocol
+        waits = protocol.close_sent and not (protocol.close_rcvd or protocol.parser_exc)
+        if protocol.state is not State.OPEN and not waits:
+            self._gone = _farewell(protocol)
         self._collect()
 
     def _assemble(self, frame: Frame) -> None:
@@ -210,6 +250,10 @@ def connect(url: str, network: Network = DIRECT) -> WebSocket:
         if sock is not None:
             sock.close()
         host = url.partition("?")[0]  # the query may hold secrets
+        if isinstance(error, InvalidStatus):
+            body = bytes(error.response.body or b"").decode(errors="replace")
+            status = error.response.status_code
+            raise RefusedError(f"{host}: {words(error)}", status, body) from None
         refused = isinstance(error, WebSocketException)
         kind = DisconnectedError if refused else UnreachableError
         raise kind(f"{host}: {words(error)}") from None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sm_proxy_lab.aws import kms, mfa, models, pricing, validation
+from sm_proxy_lab.aws.connect_endpoints import ConnectEndpoints
 from sm_proxy_lab.aws.ecr.service import Ecr
 from sm_proxy_lab.aws.faults import Faults
 from sm_proxy_lab.aws.http.errors import AwsError, Reply, json_reply, render
@@ -65,6 +66,7 @@ class AwsApp:
         self.interfaces = Interfaces()
         managed = ManagedInstances(self.faults, moto.instances, enforcement.agent_reaches)
         self.ssm = Ssm(gateway, self.faults, managed, self.sagemaker, enforcement, roles=self.roles)
+        self.connect_endpoints = ConnectEndpoints(self.faults)
         access = InstanceAccess(gateway, self.faults, moto)
         self._operations: dict[str, dict[str, Operation]] = {
             "sagemaker": dict(self.sagemaker.operations),
@@ -75,7 +77,7 @@ class AwsApp:
             "pricing": {"GetProducts": pricing.get_products},
             "iam": dict(self.roles.operations),
             "ec2-instance-connect": dict(access.connect),
-            "ec2": dict(access.ec2),
+            "ec2": {**access.ec2, **self.connect_endpoints.ec2},
         }
 
     def warm(self) -> None:
@@ -106,6 +108,23 @@ class AwsApp:
         )
         self._travel()
         return reply
+
+    def open_tunnel(self, call: Call) -> dict[str, Any] | Reply:
+        """Check a request for a tunnel of an Instance Connect Endpoint, and record it.
+
+        Returns:
+            What the gateway has to know; or the refusal.
+        """
+        started = time.time()
+        try:
+            request = self.connect_endpoints.open_tunnel(call)
+        except AwsError as error:
+            reply = render(call, error)
+            size = len(reply.body)
+            self._calls.add(call, started=started, status=reply.status, size=size, error=error.code)
+            return reply
+        self._calls.add(call, started=started, status=101, size=0, error=None)
+        return request
 
     def _travel(self) -> None:
         if self._latency_s:

@@ -86,7 +86,7 @@ def refusal(call: Call, policy: str = IDENTITY, where: str | None = None) -> Aws
     message = f"{who} on resource: {where} {why}"
     if call.protocol in {"query", "rest-xml"}:
         return AwsError("AccessDenied", message, 403)
-    return AwsError("AccessDeniedException", message)
+    return AwsError("AccessDeniedException", message, 403 if call.protocol == "rest-json" else 400)
 
 
 def resource(call: Call) -> str:

@@ -73,11 +73,26 @@ class _Connection(socketserver.BaseRequestHandler):
         except ValueError as error:
             connection.sendall(_wire(Reply(400, str(error).encode()), method="GET", close=True))
             return False
+        if headers.get("upgrade", "").lower() == "websocket":
+            return self._tunnel(connection, target, headers)
         close = headers.get("connection", "").lower() == "close" or version == "HTTP/1.0"
         reply = self._answer(method, target, headers, body)
         skew = self.server.app.faults["clock_skew_s"]
         connection.sendall(_wire(reply, method=method, close=close, skew_s=skew))
         return not close
+
+    def _tunnel(self, connection: socket.socket, target: str, headers: dict[str, str]) -> bool:
+        """Hand a client over to the gateway, if it may open a tunnel; this connection ends here."""
+        app = self.server.app
+        found = app.open_tunnel(parse("GET", target, headers, b""))
+        if isinstance(found, Reply):
+            connection.sendall(_wire(found, method="GET", close=True))
+            return False
+        lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        # Detached, because the server shuts a connection down when we return.
+        with open(connection.detach(), "rb", buffering=0) as client:  # noqa: PTH123 - a descriptor
+            app.gateway.hand_over(client.fileno(), head="\r\n".join([*lines, "", ""]), **found)
+        return False
 
     def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
         if target.startswith(PREFIX):

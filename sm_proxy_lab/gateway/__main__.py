@@ -12,6 +12,7 @@ import socket
 import sys
 from pathlib import Path
 
+from sm_proxy_lab.gateway import TUNNELS
 from sm_proxy_lab.gateway.control import Control
 from sm_proxy_lab.gateway.instances import Instances
 from sm_proxy_lab.gateway.service import Service
@@ -28,6 +29,7 @@ async def serve(listener: socket.socket, options: argparse.Namespace) -> None:
     service = Service(f"{host}:{port}", options.sessions, instances, options.latency_ms / 1000)
     if options.agents:
         service.agents.listen(options.agents)
+    service.tunnels.listen(options.control.with_name(TUNNELS))
     server = await loop.create_server(service.connection, sock=listener, backlog=512)
     control_server = await asyncio.start_unix_server(Control(service).serve, str(options.control))
     sys.stdout.write(json.dumps({"event": "ready"}) + "\n")

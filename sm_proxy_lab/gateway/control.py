@@ -43,6 +43,7 @@ class Control:
             "freeze": self._freeze,
             "bye": self._bye,
             "tokens": self._tokens,
+            "cut-tunnels": self._cut_tunnels,
             "push-key": self._push_key,
             "host-keys": self._host_keys,
         }
@@ -146,6 +147,9 @@ class Control:
         else:
             session.outages.cut()
         return {}
+
+    def _cut_tunnels(self, _request: dict[str, Any]) -> Answer:
+        return {"cut": self._service.tunnels.cut()}
 
     def _freeze(self, request: dict[str, Any]) -> Answer:
         self._find(request).outages.freeze()

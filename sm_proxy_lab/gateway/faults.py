@@ -52,6 +52,7 @@ class Faults:
     max_payload_drop: bool = False  # instead of the cut, the message is silently lost
     verify_digest: bool = False  # messages with a wrong digest are lost
     idle_timeout_s: float = 1200
+    tunnel_limit_s: float = 3600  # of an Instance Connect Endpoint
     bye_after_s: float | None = None  # the hourly close with 1000 "Bye"
     close_with_text: str | None = None  # a client that connects gets channel_closed with this text
     refuse_upgrade: int | None = None  # answer with this HTTP status instead of 101

@@ -18,6 +18,7 @@ from sm_proxy_lab.gateway import targets, wire
 from sm_proxy_lab.gateway.agents import Agent, Agents
 from sm_proxy_lab.gateway.faults import Faults
 from sm_proxy_lab.gateway.session import Session
+from sm_proxy_lab.gateway.tunnels import Tunnels
 from sm_proxy_lab.gateway.websocket import Connection
 from sm_proxy_lab.gateway.worker import WorkerRequest
 
@@ -59,6 +60,7 @@ class Service:
         self._tokens: dict[str, Session] = {}
         self.issued: deque[str] = deque(maxlen=1000)
         self.agents = Agents(self._end_sessions_to)
+        self.tunnels = Tunnels(lambda: self.faults, latency)
         self._write_file()
 
     def start(
@@ -143,6 +145,7 @@ class Service:
             session.end()
         self.instances.close()
         self.agents.close()
+        self.tunnels.close()
 
     def knows(self, session_id: str) -> bool:
         """Whether there is or was such a session."""

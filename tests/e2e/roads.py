@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,13 @@ from tests.waits import await_true
 SIZE: Final = (8 << 20) if SOAK else 200_000
 VPN_CLIENTS: Final = "10.255.0.0/22"
 REMOTE_HOST_DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"
+BASTION_DOCUMENTS: Final = [REMOTE_HOST_DOCUMENT, "AWS-StartSSHSession"]
+_MAKE_ENDPOINT: Final = """
+_NAME = "InstanceConnectEndpointId"
+_subnets = describe(os.environ["SM_PROXY_LAB_JOB"])["VpcConfig"]["Subnets"]
+_made = client("ec2").create_instance_connect_endpoint(SubnetId=_subnets[0])
+answer = _made["InstanceConnectEndpoint"][_NAME]
+"""
 _FREE_PORT: Final = (
     "import socket\nwith socket.create_server(('127.0.0.1', 0)) as s: answer = s.getsockname()[1]"
 )
@@ -239,11 +247,33 @@ def bastion_ssh(lab: Lab) -> Iterator[Road]:
         yield Road(lab, lab.host)
 
 
+@contextlib.contextmanager
+def instance_connect(lab: Lab) -> Iterator[Road]:
+    """The account forbids all documents for the bastion, and there is an endpoint instead."""
+    with connect_endpoint(lab), lab.faults(deny_documents=BASTION_DOCUMENTS):
+        yield Road(lab, lab.host)
+
+
+@contextlib.contextmanager
+def connect_endpoint(lab: Lab) -> Iterator[str]:
+    """An Instance Connect Endpoint in the subnet of the lab's own job; yields its id."""
+    known = Path(lab.environment["SM_PROXY_CACHE_DIR"]) / "connect-endpoints"
+    shutil.rmtree(known, ignore_errors=True)
+    name = lab.python(_MAKE_ENDPOINT)
+    try:
+        yield name
+    finally:
+        lab.settle()
+        lab.python(f"client('ec2').delete_instance_connect_endpoint(**{{_NAME: {name!r}}})")
+        shutil.rmtree(known, ignore_errors=True)
+
+
 ROADS: Final[dict[str, Callable[[Lab], contextlib.AbstractContextManager[Road]]]] = {
     "direct": direct,
     "bastion": bastion,
     "remote-debug": remote_debug,
     "bastion-ssh": bastion_ssh,
+    "instance-connect": instance_connect,
 }
 
 

@@ -7,10 +7,10 @@ import json
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from sm_proxy_lab.gateway import TUNNELS
 
 _TIMEOUT_S = 10.0
 
@@ -42,6 +42,20 @@ class GatewayClient:
         if not isinstance(answer, dict):
             raise GatewayError(f"the gateway answered {answer!r}")
         return answer
+
+    def hand_over(self, client: int, **request: object) -> None:
+        """Give the gateway a client's socket, for a tunnel: see `gateway/tunnels.py`.
+
+        Raises:
+            GatewayError: The gateway cannot be reached.
+        """
+        path = Path(self._path).with_name(TUNNELS)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+                connection.connect(str(path))
+                socket.send_fds(connection, [json.dumps(request).encode()], [client])
+        except OSError as error:
+            raise GatewayError(f"the gateway does not take the tunnel: {error}") from error
 
     def _connect(self, connection: socket.socket) -> None:
         connection.settimeout(_TIMEOUT_S)

@@ -71,6 +71,25 @@ def instance_at(region: str, address: str) -> Any | None:
         return found[0] if found and _enforced(backend, found[0].vpc_id) else None
 
 
+@dataclass(frozen=True)
+class Subnet:
+    """A subnet: its VPC, the VPC's address block, and its availability zone."""
+
+    vpc_id: str
+    vpc_block: str
+    zone: str
+
+
+def subnet(region: str, subnet_id: str) -> Subnet | None:
+    """The subnet with this id; None if there is none."""
+    with _opened(region) as backend:
+        for zone in backend.subnets.values():
+            if (found := zone.get(subnet_id)) is not None:
+                block = str(backend.vpcs[found.vpc_id].cidr_block)
+                return Subnet(str(found.vpc_id), block, str(found.availability_zone))
+    return None
+
+
 def known(region: str) -> set[str]:
     """The ids of all subnets and security groups of a region."""
     with _opened(region) as backend:
