@@ -14,6 +14,7 @@ too, sends its greeting at once, but ssh sends nothing before it has a descripto
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -170,6 +171,7 @@ class PassingStdio:
 
     def _pass_new(self, first: bytes | memoryview) -> int:
         """Pass one end of a new socket pair, with the first bytes in it, and keep the other."""
+        _detach_stderr_after(self._socket)
         near, far = socket.socketpair()
         with far:
             taken = near.send(first, socket.MSG_DONTWAIT)
@@ -248,6 +250,25 @@ def _pass_ended() -> None:
 def _send_descriptor(ssh: socket.socket, wanted: socket.socket) -> None:
     """As OpenSSH expects it (monitor_fdpass.c): one byte with one descriptor."""
     socket.send_fds(ssh, [b"\0"], [wanted.fileno()])
+
+
+def _detach_stderr_after(ssh: socket.socket) -> None:
+    """Close stderr once the process that made ssh's socket has ended.
+
+    With `-f`, another process of ssh goes on with the connection. A program that reads the stderr
+    of the first one to its end must not wait for us.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):  # it is in another pid namespace, or the kernel is old
+        made_by = ssh.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        process = os.pidfd_open(int.from_bytes(made_by[:4], sys.byteorder))
+
+        def work() -> None:
+            poll.wait([process], [], [], math.inf)
+            signals.detach_stderr()
+
+        threading.Thread(target=work, daemon=True).start()
 
 
 def _tell(parent: socket.socket, word: bytes) -> None:
