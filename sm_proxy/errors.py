@@ -10,6 +10,7 @@
         UnseenError               jobs/kinds/_calls.py     Describe is denied; the job may exist
       DisconnectedError           ssm/dial.py              the websocket is lost, or never opened
         UnreachableError          ssm/dial.py              the network prevents a connection
+        RefusedError              ssm/transport.py         the service answers with an HTTP error
       FinalError                  ssm/api.py               a call failed; do not retry it
       LargeMessageRefusedError    ssm/outbox.py            the target accepts small messages only
       NobodyToAskError            local/prompt.py          no terminal, no askpass, or no answer

@@ -32,7 +32,7 @@ from sm_proxy.tunnel.websocket_stream import WebSocketStream
 
 MENDABLE: Final[frozenset[Code]] = frozenset({"access-denied", "route-unusable"})
 NAME: Final = "instance-connect"
-DIALS_FROM: Final = "the Instance Connect Endpoint"
+DIALS_FROM: Final = "endpoint"
 PORTS: Final = (22, 3389)
 """The only ports that an endpoint connects to."""
 PERMISSION: Final = "ec2-instance-connect:OpenTunnel"

@@ -125,10 +125,10 @@ def test_a_bastion_that_is_offline_is_named(lab: Lab, ping: str) -> None:
     assert lab.environment["SM_PROXY_LAB_BASTION"] in line
 
 
-def test_an_agent_that_is_too_old_is_reported(lab: Lab) -> None:
-    with lab.faults(agent_version="3.1.501.0"):
-        code, line = refused(lab, lab.host)
-    assert code == "agent-too-old"
+def test_an_agent_that_is_too_old_to_forward_is_reported(lab: Lab) -> None:
+    with lab.faults(agent_version="3.1.501.0"):  # the bastion's own sshd would still serve
+        code, line = refused(lab, lab.host, env={"SM_PROXY_ROUTE": "bastion"})
+    assert code == "route-unusable"
     assert "3.1.1374.0" in line
 
 
