@@ -21,15 +21,17 @@ import socket
 import stat
 import sys
 import threading
+import time
 from typing import Final
 
 from sm_proxy.errors import SmProxyError
-from sm_proxy.local import debug_log, poll, signals
+from sm_proxy.local import debug_log, poll, process_identity, signals
 
 _PASSED: Final = b"p"
 """The child's word: ssh has its descriptor, the process that it waits for may exit."""
 _COPYING: Final = b"c"
 """The child's word: this client wants the bytes on its own socket."""
+_LOOK_EVERY_S: Final = 1.0
 _to_parent: list[socket.socket] = []
 """In the child: the socket to its parent, the process that ssh waits for."""
 
@@ -260,15 +262,30 @@ def _detach_stderr_after(ssh: socket.socket) -> None:
     """
     if sys.platform != "linux":
         return
-    with contextlib.suppress(OSError):  # it is in another pid namespace, or the kernel is old
-        made_by = ssh.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        process = os.pidfd_open(int.from_bytes(made_by[:4], sys.byteorder))
+    made_by = ssh.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    first = int.from_bytes(made_by[:4], sys.byteorder)
 
-        def work() -> None:
-            poll.wait([process], [], [], math.inf)
-            signals.detach_stderr()
+    def work() -> None:
+        with contextlib.suppress(OSError):  # no descriptor or no process of that number is left
+            if first:  # 0: it is in another pid namespace
+                _await_end(first)
+                signals.detach_stderr()
 
-        threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, daemon=True).start()
+
+
+def _await_end(pid: int) -> None:
+    """Wait until a process ends, even if its parent does not ask for its status.
+
+    Raises:
+        OSError: this kernel or user cannot watch it.
+    """
+    if sys.platform == "linux" and hasattr(os, "pidfd_open"):
+        poll.wait([os.pidfd_open(pid)], [], [], math.inf)
+        return
+    begun = process_identity.start_time(pid)  # the Python of conda is built for older kernels
+    while begun and process_identity.start_time(pid) == begun:
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _tell(parent: socket.socket, word: bytes) -> None:

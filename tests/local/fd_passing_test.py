@@ -21,6 +21,8 @@ import os, socket, sys
 from sm_proxy.local import fd_passing, poll, signals, stdio
 
 def main():
+    if sys.argv[3:] == ["as in conda"] and hasattr(os, "pidfd_open"):
+        del os.pidfd_open
     go = int(sys.argv[2])
     fd_passing.fork_if_passing()
     signals.raise_on_hangup()
@@ -272,6 +274,45 @@ def test_a_killed_child_ends_the_connection_that_it_carries() -> None:
         os.kill(helper.pid, signal.SIGKILL)
         assert connection.recv(1) == b""
         assert helper.nothing_is_left()
+
+
+SSH_F = """
+import os, socket, subprocess, sys
+ours, theirs = socket.socketpair()
+with subprocess.Popen([sys.executable, "-c", *sys.argv[1:]], stdin=theirs, stdout=theirs):
+    theirs.close()
+    _, (number,), _, _ = socket.recv_fds(ours, 10, 1)
+if os.fork() == 0:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    connection = socket.socket(fileno=number).makefile("rwb", buffering=0)
+    os.write(1, connection.readline())
+    for line in sys.stdin.buffer:
+        connection.write(line)
+        os.write(1, connection.readline())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who made the socket")
+@pytest.mark.parametrize("python", ["usual", "as in conda"])
+def test_nobody_waits_for_our_stderr_once_ssh_has_gone_to_the_background(python: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SSH_F, PROGRAM, "answer", "0", python],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdin, process.stdout, process.stderr:
+        assert process.stderr.read().startswith(b"pid ")
+        assert process.stdout.readline() == GREETING
+        process.stdin.write(b"still there\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"still there\n"
+        process.stdin.close()
+        process.stdout.read()
+    process.wait(60)
 
 
 def a_tcp_pair() -> tuple[socket.socket, socket.socket]:
