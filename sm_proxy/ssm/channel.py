@@ -4,8 +4,9 @@ It has no socket, no clock and no sleep. Methods that need the time take `now`, 
 clock that never goes back. The states, and what may happen in each:
 
     HANDSHAKE  Wait for the agent's request and answer it. HandshakeComplete leads to OPEN, and the
-               caller gets `Opened`. So does the first output of a shell: for shells, agents shake
-               hands only to encrypt (A: session/plugins/sessionplugin/sessionplugin.go).
+               caller gets `Opened`. So does the first output of a shell, or `open_quiet`: for
+               shells, agents shake hands only to encrypt
+               (A: session/plugins/sessionplugin/sessionplugin.go).
     OPEN       Bytes flow both ways. `finish` leads to FINISHING.
     FINISHING  Deliver the queued bytes, then tell the agent to end the session. CLOSED follows.
     CLOSED     The caller has got `Closed`. Only acks are sent from now on.
@@ -42,6 +43,7 @@ _SHOWN: Final = (
 """Payloads with a text for the user."""
 _TERMINAL: Final = b'{"cols":500,"rows":50}'
 """The size of a shell's terminal: wide, so that a line editor does not wrap what we type."""
+_NO_HANDSHAKE: Final = Opened("", multiplexed=False, customer_message="")
 _PIECE_BYTES: Final = 64
 """Memory that a received payload needs besides its bytes. Counted, so that a flood of tiny payloads
 is bounded as well."""
@@ -102,6 +104,7 @@ class Channel:
         self._events: list[Event] = []
         self._received: deque[bytes] = deque()
         self._terminating = False
+        self._quiet = False
 
     # input
 
@@ -121,6 +124,12 @@ class Channel:
     def frame_with(self, frame: Callable[[bytes], bytes], overhead: int) -> None:
         """Make a frame of each message's bytes, which adds `overhead` bytes; see `outbox`."""
         self._outbox.frame_with(frame, overhead)
+
+    def open_quiet(self, now: float) -> None:
+        """Open a shell that has no prompt; without effect if it is open, or shakes hands."""
+        if self.state is State.HANDSHAKE and self._negotiation.may_be_skipped:
+            self._quiet = True
+            self._opened(_NO_HANDSHAKE, now)
 
     def finish(self) -> None:
         """Deliver what is queued, then end the session."""
@@ -239,7 +248,7 @@ class Channel:
         for content in contents:
             if content.payload_type == PayloadType.OUTPUT:
                 if self.state is State.HANDSHAKE and self._negotiation.may_be_skipped:
-                    self._opened(Opened("", multiplexed=False, customer_message=""), now)
+                    self._opened(_NO_HANDSHAKE, now)
                 self._on_data(content.payload)
             else:
                 self._on_control(content, now)
@@ -247,6 +256,7 @@ class Channel:
     def _on_data(self, payload: bytes) -> None:
         if self.state is State.CLOSED:
             return
+        self._quiet = False
         self._outbox.target_spoke()
         if self._negotiation.cipher is not None:
             try:
@@ -264,6 +274,9 @@ class Channel:
             self._events.append(PortRefused())
         elif content.payload_type in _SHOWN:
             self._events.append(AgentText(content.payload.decode(errors="replace")))
+        if self._quiet and content.payload_type == PayloadType.HANDSHAKE_REQUEST:
+            self._quiet = False  # a slow agent that encrypts: it has ignored what we sent so far
+            self.state = State.HANDSHAKE
         if self.state is not State.HANDSHAKE:
             return
         try:

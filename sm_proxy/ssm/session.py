@@ -47,6 +47,8 @@ __all__ = [
 HANDSHAKE_DEADLINE_S: Final = 12.0
 """Real agents begin within 2 s (their worker has to start) and give up 15 s after their request. VS
 Code gives ssh 15 s in all, of which 2 s pass before this: so our error is printed in time."""
+QUIET_SHELL_S: Final = 5.0
+"""A shell without a prompt says nothing until we type. Agents that shake hands begin within 2 s."""
 PAUSE_DEADLINE_S: Final = 120.0
 RECEIVED_LIMIT: Final = 1 << 20
 UNSENT_LIMIT: Final = 4 << 20
@@ -85,6 +87,7 @@ class Session:
         self._opened = False
         self._finishing = False
         self._open_until = now + HANDSHAKE_DEADLINE_S
+        self._quiet_until = now + QUIET_SHELL_S if self._target_spoke else _NEVER
         self._failure: Exception | None = None
         self._key_failure: Exception | None = None
 
@@ -164,6 +167,7 @@ class Session:
         due = min(
             self._link.deadline(listening=self.wants_read),
             self._silence_deadline,
+            self._quiet_until,
             self._held_back.until,
         )
         return max(now, min(due, self._channel.deadline) if self._link.can_send else due)
@@ -195,6 +199,10 @@ class Session:
             if self._link.take_up(now):
                 self._channel.reconnected(now)
                 readable = False  # the resumption's descriptor was readable, not the websocket
+            if now >= self._quiet_until:
+                self._quiet_until = _NEVER
+                self._channel.open_quiet(now)
+                self._handle_events()
             if self._link.websocket is not None:
                 self._exchange(self._link.websocket, now, readable=readable)
         except DisconnectedError as error:

@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from sm_proxy.ssm.channel import LARGE_REFUSED, Channel, State
-from sm_proxy.ssm.events import Closed, Opened, PortRefused
+from sm_proxy.ssm.events import Closed, KeyWanted, Opened, PortRefused
 from tests.ssm import agent_wire as wire
 
 WALL_MS = 1_700_000_000_000
@@ -347,6 +347,26 @@ def test_a_shell_opens_with_its_first_output_if_the_agent_leaves_the_handshake_o
     channel.receive(wire.ack(1), 1.1)
     channel.finish()
     assert (channel.state, channel.confirmed) == (State.CLOSED, False)
+
+
+def test_a_shell_without_a_prompt_opens_and_a_late_handshake_still_encrypts_it() -> None:
+    port, late = Channel(0.0, WALL_MS), Channel(0.0, WALL_MS, session_type="Standard_Stream")
+    port.open_quiet(5.0)
+    assert (port.state, port.events()) == (State.HANDSHAKE, [])
+    late.open_quiet(5.0)
+    assert late.events() == [Opened("", multiplexed=False, customer_message="")]
+    late.write(b"exec sh\n")
+    request = wire.handshake_request(session_type="Standard_Stream", KMSKeyId="key")
+    late.receive(wire.output(0, request, wire.HS_REQUEST), 6.0)
+    assert [type(event) for event in late.events()] == [KeyWanted]
+    assert late.room == 0
+    late.receive(wire.output(1, b"clear text"), 6.0)
+    assert late.state is State.HANDSHAKE
+    spoke = Channel(0.0, WALL_MS, session_type="Standard_Stream")
+    spoke.open_quiet(5.0)
+    spoke.receive(wire.output(0, b"$ "), 6.0)
+    spoke.receive(wire.output(1, request, wire.HS_REQUEST), 6.0)
+    assert (spoke.state, len(spoke.events())) == (State.OPEN, 1)
 
 
 def test_output_opens_no_port_and_no_shell_whose_agent_shakes_hands() -> None:

@@ -401,6 +401,27 @@ def test_an_agent_that_never_answers_is_unreachable(monkeypatch: pytest.MonkeyPa
         assert failed(stream).kind == "unreachable"
 
 
+def test_a_shell_without_a_prompt_opens_and_takes_what_we_type(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def agent(connection: ServerConnection) -> None:
+        connection.recv()
+        size, typed = expect(connection, 3), expect(connection, wire.OUTPUT)
+        connection.send(wire.output(0, typed.payload.upper()))
+        for item in (size, typed):
+            connection.send(wire.ack(item.sequence))
+        stay(connection)
+
+    monkeypatch.setattr(session, "QUIET_SHELL_S", 0.1)
+    with service(agent) as port:
+        stream, _ = begin(port, session_type="Standard_Stream")
+        drive(stream, lambda: stream.opened)
+        stream.write(b"typed")
+        assert drive(stream, lambda: stream.delivered) == b"TYPED"
+        assert stream.failure is None
+        stream.close()
+
+
 def test_an_agent_that_stays_away_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "PAUSE_DEADLINE_S", 0.2)
     with service(after_handshake(wire.pause())) as port:
