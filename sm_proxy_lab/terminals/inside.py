@@ -14,6 +14,7 @@ from sm_proxy_lab.terminals.place import Site, Terminal
 
 _OWNER: Final = IMAGE.partition(".")[0]
 _TYPE: Final = "t3.small"
+_ZONE: Final = f"{REGION}b"
 _AMI: Final = "ami-0123456789abcdef0"
 _ROLE: Final = role_credentials.ARN.rpartition("/")[2]
 # On EC2 the service answers at once; also the SDKs ask it unless this variable forbids it.
@@ -55,10 +56,19 @@ def firmware(instance: str) -> dict[str, dict[str, object]]:
 
 def values(machine: Ec2Instance, site: Site, address: str) -> dict[str, str]:
     """The instance's metadata: path below /latest/ -> content."""
-    zone = f"{REGION}b"
-    identity = {
+    meta = _about_instance(machine, site, address)
+    macs = f"network/interfaces/macs/{machine.mac}/"
+    meta |= {macs + name: value for name, value in _about_interface(machine, site, address).items()}
+    return {
+        "dynamic/instance-identity/document": json.dumps(_identity(machine, address)),
+        **{f"meta-data/{path}": value for path, value in meta.items()},
+    }
+
+
+def _identity(machine: Ec2Instance, address: str) -> dict[str, str]:
+    return {
         "accountId": _OWNER,
-        "availabilityZone": zone,
+        "availabilityZone": _ZONE,
         "imageId": _AMI,
         "instanceId": machine.id,
         "instanceType": _TYPE,
@@ -66,31 +76,36 @@ def values(machine: Ec2Instance, site: Site, address: str) -> dict[str, str]:
         "region": REGION,
         "version": "2017-09-30",
     }
+
+
+def _about_instance(machine: Ec2Instance, site: Site, address: str) -> dict[str, str]:
     credentials = {
         "Code": "Success",
         "Type": "AWS-HMAC",
         **role_credentials.credentials_document(),
     }
-    name = f"ip-{address.replace('.', '-')}.ec2.internal"
-    meta = {
+    return {
         "ami-id": _AMI,
-        "hostname": name,
+        "hostname": _host_name(address),
         "iam/security-credentials/" + _ROLE: json.dumps(credentials),
         "instance-id": machine.id,
         "instance-type": _TYPE,
-        "local-hostname": name,
+        "local-hostname": _host_name(address),
         "local-ipv4": address,
         "mac": machine.mac,
-        "placement/availability-zone": zone,
+        "placement/availability-zone": _ZONE,
         "placement/region": REGION,
         "security-groups": site.vpc.group,
         "services/domain": "amazonaws.com",
         "services/partition": "aws",
     }
-    interface = {
+
+
+def _about_interface(machine: Ec2Instance, site: Site, address: str) -> dict[str, str]:
+    return {
         "device-number": "0",
         "interface-id": machine.interface,
-        "local-hostname": name,
+        "local-hostname": _host_name(address),
         "local-ipv4s": address,
         "mac": machine.mac,
         "owner-id": _OWNER,
@@ -101,9 +116,7 @@ def values(machine: Ec2Instance, site: Site, address: str) -> dict[str, str]:
         "vpc-ipv4-cidr-block": VPC_CIDR,
         "vpc-ipv4-cidr-blocks": VPC_CIDR,
     }
-    macs = f"network/interfaces/macs/{machine.mac}/"
-    meta |= {macs + member: value for member, value in interface.items()}
-    return {
-        "dynamic/instance-identity/document": json.dumps(identity),
-        **{f"meta-data/{path}": value for path, value in meta.items()},
-    }
+
+
+def _host_name(address: str) -> str:
+    return f"ip-{address.replace('.', '-')}.ec2.internal"
