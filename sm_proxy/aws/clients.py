@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
 import os
 import random
 import threading
@@ -17,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sm_proxy import __version__
 from sm_proxy.aws import clock, errors, network, renewal
+from sm_proxy.aws.botocore_session import BotocoreSession, config_for
 from sm_proxy.aws.network import STREAMS
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, secret_values
@@ -26,22 +25,13 @@ from sm_proxy.ssm.dial import Network
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
-    from botocore.config import Config
     from botocore.credentials import Credentials, ReadOnlyCredentials
     from botocore.session import Session
 
-    from sm_proxy.aws.credentials import CredentialProvider
     from sm_proxy.aws.vetting import Vetting
 
 _Value = TypeVar("_Value")
 
-# VS Code gives ssh 15 s, within which an unreachable endpoint must be reported: three attempts of
-# 4 s, and botocore's random pauses of up to 1 and 2 s.
-_CONNECT_S: Final = 4
-_ATTEMPTS: Final = 3
-_READ_S: Final = 10
-# S3 answers when it has copied a large object, or has all of one that the kernel is still sending.
-_READ_LONGER_S: Final = {"s3": 60}
 _PROFILE_VARIABLES: Final = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 _REGION_VARIABLE: Final = "AWS_DEFAULT_REGION"
 """The variables that botocore reads, in its order; a test compares with botocore."""
@@ -78,7 +68,9 @@ class Aws:
         self._named_profile = profile
         self._named_region = region
         self._given = credentials
-        self._botocore = _Botocore(profile, region, credentials, self._explained, terminal=terminal)
+        self._botocore = BotocoreSession(
+            profile, region, credentials, self._explained, terminal=terminal
+        )
         self._clients: dict[str, BaseClient] = {}
         self._lock = threading.Lock()
 
@@ -375,73 +367,6 @@ class Aws:
         with contextlib.suppress(BotoCoreError):
             return dict(self._session.get_scoped_config())
         return {}
-
-
-class _Botocore:
-    """A botocore session with our loader, our credentials and our checks, made on first use.
-
-    Args:
-        profile: as for `Aws`.
-        region: as for `Aws`.
-        credentials: as for `Aws`.
-        explain: turns a failure to get credentials into our error.
-        terminal: as for `Aws`.
-    """
-
-    def __init__(
-        self,
-        profile: str | None,
-        region: str | None,
-        credentials: Credentials | None,
-        explain: Callable[[Exception], SmProxyError],
-        *,
-        terminal: bool,
-    ) -> None:
-        self._profile = profile
-        self._region = region
-        self._credentials = credentials
-        self._explain = explain
-        self._terminal = terminal
-        self._lock = threading.Lock()
-        self._parts: tuple[Session, Vetting, CredentialProvider] | None = None
-
-    def parts(self) -> tuple[Session, Vetting, CredentialProvider]:
-        """The session, the checks of its calls, and the source of its credentials."""
-        with self._lock:
-            if self._parts is None:
-                self._parts = self._make()
-            return self._parts
-
-    def _make(self) -> tuple[Session, Vetting, CredentialProvider]:
-        import botocore.session  # noqa: PLC0415 - see above
-
-        from sm_proxy.aws import models  # noqa: PLC0415 - as above
-        from sm_proxy.aws.credentials import CredentialProvider  # noqa: PLC0415 - as above
-        from sm_proxy.aws.vetting import Vetting  # noqa: PLC0415 - as above
-
-        session = botocore.session.Session(profile=self._profile)
-        if self._region:
-            session.set_config_variable("region", self._region)
-        session.register_component("data_loader", models.CachedLoader())
-        vetting = Vetting(session, self._explain)
-        provider = CredentialProvider(session, self._explain, terminal=self._terminal)
-        session.register_component("credential_provider", provider)
-        if self._credentials:
-            session._credentials = self._credentials  # type: ignore[attr-defined] # noqa: SLF001
-        return session, vetting, provider
-
-
-@functools.cache
-def config_for(service: str) -> Config:
-    """The timeouts and retries of a service's client."""
-    from botocore.config import Config  # noqa: PLC0415 - see above
-
-    return Config(
-        connect_timeout=_CONNECT_S,
-        read_timeout=_READ_LONGER_S.get(service, _READ_S),
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-        user_agent_extra=f"sm-proxy/{__version__}",
-    )
 
 
 class _Answer(dict[str, Any]):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.aws import clients, clock
+from sm_proxy.aws import botocore_session, clients, clock
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
@@ -231,7 +231,7 @@ def test_an_endpoint_without_a_server_is_a_network_error(
 
 
 def test_an_unreachable_endpoint_is_reported_within_15_s() -> None:
-    attempts, timeout = clients._ATTEMPTS, clients._CONNECT_S
+    attempts, timeout = botocore_session._ATTEMPTS, botocore_session._CONNECT_S
     pauses = sum(2**number for number in range(attempts - 1)) / 2  # on average
     assert attempts * timeout + pauses < 15
 
