@@ -107,12 +107,12 @@ class SmProxyError(Exception):
         kept: whether it has been written to the state folder.
     """
 
-    def __init__(self, code: Code, message: str, hint: str = "") -> None:
+    def __init__(self, code: Code, message: str, hint: str = "", *, mendable: bool = False) -> None:
         super().__init__(message)
         self.code: Code = code
         self.message = message
         self.hint = hint
-        self.mendable = False
+        self.mendable = mendable
         self.reported = False
         self.kept = False
 

@@ -16,7 +16,7 @@ from sm_proxy.local import debug_log
 from sm_proxy.routes import bastion_lookup
 from sm_proxy.routes.session_api import SessionRequest
 from sm_proxy.routes.ssm_session import Words, open_session
-from sm_proxy.routes.verdict import Verdict
+from sm_proxy.routes.verdict import NO_ADDRESS, Verdict
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.dial_failure import dial_failure
 from sm_proxy.ssm.session import Kind, Session
@@ -56,7 +56,7 @@ def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
         SmProxyError: as `bastion_lookup.choose`, if no other route could do better.
     """
     if not container.address:
-        return Verdict(usable=False, reason="the container has no address in a VPC")
+        return NO_ADDRESS
     if settings.bastion:
         return Verdict(usable=True, reason=f"the settings name the bastion {settings.bastion}")
     try:

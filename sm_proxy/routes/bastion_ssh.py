@@ -20,7 +20,7 @@ from sm_proxy.local.threads import Background
 from sm_proxy.routes import bastion, bastion_host_key, bastion_lookup
 from sm_proxy.routes.session_api import SessionRequest
 from sm_proxy.routes.ssm_session import Words, open_session
-from sm_proxy.routes.verdict import Verdict
+from sm_proxy.routes.verdict import NO_ADDRESS, Verdict
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.dial_failure import dial_failure
 from sm_proxy.ssm.session import Session
@@ -49,7 +49,7 @@ def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
         SmProxyError: as `bastion_lookup.choose`, if no other route could do better.
     """
     if not container.address:
-        return Verdict(usable=False, reason="the container has no address in a VPC")
+        return NO_ADDRESS
     try:
         target = settings.bastion or _choose(aws, str(container.vpc_id))[0]
     except SmProxyError as error:
@@ -190,7 +190,7 @@ class _Hop:
             tunnel.await_greeting(f"the bastion {self._target} port {_PORT}")
         except SmProxyError as error:
             if error.code == "sshd-silent":
-                raise _mendable(error.code, error.message, _SSHD_HINT) from None
+                raise SmProxyError(error.code, error.message, _SSHD_HINT, mendable=True) from None
             raise
 
     def _authenticate(self, transport: Any, key: Any) -> None:
@@ -208,10 +208,11 @@ class _Hop:
     def _not_forwarded(self, reason: int, said: str) -> SmProxyError:
         """The error for a channel that sshd did not open."""
         if reason == _PROHIBITED:
-            return _mendable(
+            return SmProxyError(
                 "unsupported",
                 f"the sshd of the bastion {self._target} refuses to forward: {said}",
                 "Set `AllowTcpForwarding yes` in its sshd_config, and look at its PermitOpen.",
+                mendable=True,
             )
         kind = dial_failure(f"connect: {said}") or "refused"
         what = f"the bastion {self._target} cannot connect to {self._container.place}: {said}"
@@ -224,7 +225,7 @@ class _Hop:
             what = f"the bastion {self._target} got no answer from {place} in {_DIAL_S:.0f} s"
             return Words(failures=bastion.FAILURES).failure("unanswered", what)
         what = f"the connection to the sshd of the bastion {self._target} failed: {error}"
-        return _mendable("session-lost", what, _SSHD_HINT)
+        return SmProxyError("session-lost", what, _SSHD_HINT, mendable=True)
 
 
 _PUSH_CODES: Final[dict[str, Code]] = {
@@ -252,10 +253,3 @@ class _Said(logging.Handler):
         before, found, words = record.getMessage().partition(" open FAILED: ")
         if found and before:
             self.last = words.rpartition(": ")[0]  # paramiko adds the name of the reason
-
-
-def _mendable(code: Code, message: str, hint: str) -> SmProxyError:
-    """An error that another route may avoid."""
-    error = SmProxyError(code, message, hint)
-    error.mendable = True
-    return error

@@ -20,7 +20,7 @@ from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.jobs.container import Container
 from sm_proxy.local import debug_log, network_place
 from sm_proxy.routes import inside_vpc, memory
-from sm_proxy.routes.verdict import Verdict
+from sm_proxy.routes.verdict import NO_ADDRESS, Verdict
 from sm_proxy.settings import Settings
 from sm_proxy.state.cache import Cache
 
@@ -41,7 +41,7 @@ _CACHE: Final = "places"
 def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
     """Whether this machine is inside the job's VPC, or reached the container from here before."""
     if not container.address or not container.vpc_id:
-        return Verdict(usable=False, reason="the container has no address in a VPC")
+        return NO_ADDRESS
     place = inside_vpc.prove(aws, container.vpc_id, container.address)
     if place.inside:
         return Verdict(usable=True, reason=place.reason)
@@ -112,13 +112,12 @@ def _read_key(container: Container) -> bytes | None:
 
 
 def _foreign(container: Container) -> SmProxyError:
-    error = SmProxyError(
+    return SmProxyError(
         "connect-refused",
         f"the container no longer answers at {container.place} from this network",
         "Is the VPN up? Without it, the container needs a bastion or RemoteDebug.",
+        mendable=True,
     )
-    error.mendable = True
-    return error
 
 
 def _explained(error: OSError, container: Container, *, proven: bool) -> SmProxyError:
@@ -127,18 +126,16 @@ def _explained(error: OSError, container: Container, *, proven: bool) -> SmProxy
     Inside the VPC, a refused port is the container's: no other route helps.
     """
     if error.errno == errno.ECONNREFUSED:
-        found = SmProxyError(
+        return SmProxyError(
             "connect-refused",
             f"{container.place} refuses connections",
             "Is sshd running in the container? Look at the job's log.",
+            mendable=not proven,
         )
-        found.mendable = not proven
-        return found
     why = "" if error.errno == errno.ETIMEDOUT else f" ({error.strerror})"
-    found = SmProxyError(
+    return SmProxyError(
         "connect-refused",
         f"nothing answers at {container.place}{why}",
         "Let this machine in through the job's security group and its subnets' network ACLs.",
+        mendable=True,
     )
-    found.mendable = True
-    return found

@@ -23,7 +23,7 @@ from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import Code, SmProxyError, printable
 from sm_proxy.jobs.container import Container
 from sm_proxy.local import debug_log, output, threads
-from sm_proxy.routes.verdict import Verdict
+from sm_proxy.routes.verdict import NO_ADDRESS, Verdict
 from sm_proxy.settings import Settings
 from sm_proxy.ssm import transport
 from sm_proxy.ssm.transport import DisconnectedError, RefusedError, UnreachableError, WebSocket
@@ -70,7 +70,7 @@ def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
     """
     del settings
     if not container.address or not container.vpc_id:
-        return Verdict(usable=False, reason="the container has no address in a VPC")
+        return NO_ADDRESS
     if container.port not in PORTS:
         return _refused(
             f"an Instance Connect Endpoint allows the ports 22 and 3389, not {container.port}",
@@ -189,9 +189,7 @@ def _explained(error: DisconnectedError, endpoint: Endpoint) -> SmProxyError:
         hint = f"Your policy needs {PERMISSION}; it may limit port, address and duration."
         return SmProxyError("access-denied", what, hint)
     hint = "Look at the endpoint's state; it has at most 20 tunnels at a time."
-    found = SmProxyError("connect-refused", what, hint)
-    found.mendable = True
-    return found
+    return SmProxyError("connect-refused", what, hint, mendable=True)
 
 
 def _is_denial(error: RefusedError) -> bool:

@@ -60,9 +60,7 @@ class Words:
     def failure(self, kind: Kind, reason: str) -> SmProxyError:
         """The error for a session that did not end cleanly, or never began."""
         code, hint = (self.failures or {}).get(kind) or _COMMON[kind]
-        error = SmProxyError(code, reason, hint)
-        error.mendable = kind in _BY_THE_NETWORK
-        return error
+        return SmProxyError(code, reason, hint, mendable=kind in _BY_THE_NETWORK)
 
 
 def open_session(aws: Aws, request: SessionRequest, words: Words) -> Session:

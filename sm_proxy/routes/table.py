@@ -184,9 +184,8 @@ class _Attempts:
         name = self._names[id(silent)]
         if all(route(other).DIALS_FROM == route(name).DIALS_FROM for other in self._left):
             return None
-        error = SmProxyError("sshd-silent", f"nothing answers at {container.place} by {name}")
-        error.mendable = True
-        self._note(name, error)
+        what = f"nothing answers at {container.place} by {name}"
+        self._note(name, SmProxyError("sshd-silent", what, mendable=True))
         try:
             return self.connect_next()
         except SmProxyError as failure:

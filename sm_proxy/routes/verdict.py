@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from sm_proxy.errors import SmProxyError
 
@@ -26,3 +27,7 @@ class Verdict:
     def refused(cls, error: SmProxyError) -> Verdict:
         """The verdict of a route that cannot serve because of an error."""
         return cls(usable=False, reason=error.message, error=error)
+
+
+NO_ADDRESS: Final = Verdict(usable=False, reason="the container has no address in a VPC")
+"""The verdict of a route that dials an address, for a container that only RemoteDebug reaches."""
