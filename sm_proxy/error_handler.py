@@ -42,6 +42,8 @@ read them from stderr, because code in the job can write to stderr.
 _ERRORS: Final = "errors.jsonl"
 _REPORTS: Final = 20
 """How many reports are kept at most."""
+_NO_THREAD: Final = "can't start new thread"
+"""CPython's words (_threadmodule.c)."""
 _DISK_S: Final = 2.0
 """How long to wait for the disk when a record or a report is written."""
 
@@ -61,11 +63,22 @@ def run_guarded(command: str, action: Callable[[], int], *, as_json: bool = Fals
         _silence_stdout()
         return EXIT_EXPECTED
     except Exception as error:  # noqa: BLE001 - every bug ends here
-        if missing := _missing_package(error):
-            _report_error(command, missing, as_json=as_json)
+        if explained := _of_this_machine(error):
+            _report_error(command, explained, as_json=as_json)
             return EXIT_EXPECTED
         report_bug_now(command, error, as_json=as_json)
         return EXIT_BUG
+
+
+def _of_this_machine(error: Exception) -> SmProxyError | None:
+    """The error for what is wrong with this machine, not with our code; else None."""
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        return SmProxyError(
+            "unsupported",
+            "this machine starts no more threads",
+            "End some programs, or raise the limit (`ulimit -u`).",
+        )
+    return _missing_package(error)
 
 
 def _missing_package(error: Exception) -> SmProxyError | None:
@@ -113,11 +126,11 @@ def keep_now(command: str, error: SmProxyError) -> None:
 
 def report_bug_now(command: str, error: Exception, *, as_json: bool = False) -> None:
     """Write the report of a bug and print its path; a second call does nothing."""
-    if getattr(error, "reported", False) or _missing_package(error):
+    if getattr(error, "reported", False) or _of_this_machine(error):
         return
     setattr(error, "reported", True)  # noqa: B010 - any class of exception
     text = "".join(traceback.format_exception(error))
-    written = Background(lambda: report(command, text)).settled(_DISK_S)
+    written = Background(lambda: report(command, text), or_here=True).settled(_DISK_S)
     where = written or "what you did (no report could be written: the disk does not answer)"
     what = f"{type(error).__name__}, please report it with {where}"
     with contextlib.suppress(OSError, SmProxyError):
@@ -133,7 +146,7 @@ def _print_line(error: SmProxyError) -> None:
 
 
 def _save(command: str, error: SmProxyError) -> None:
-    Background(lambda: _write_record(command, redacted(error))).settled(_DISK_S)
+    Background(lambda: _write_record(command, redacted(error)), or_here=True).settled(_DISK_S)
 
 
 def read_handed_over(path: Path) -> SmProxyError | None:

@@ -313,7 +313,7 @@ def _print_last_line(failure: Exception) -> None:
         elif not failure.reported:
             error_handler.report_now(failure)
 
-    Background(work).settled(LAST_LINE_S)
+    Background(work, or_here=True).settled(LAST_LINE_S)
 
 
 def _clean_up(connection: _Connection, ended_by: BaseException | None) -> None:
@@ -331,7 +331,7 @@ def _clean_up(connection: _Connection, ended_by: BaseException | None) -> None:
                 steps.callback(debug_log.write, "closed")
                 steps.callback(connection.stream.close)
 
-    cleaning = Background(work)
+    cleaning = Background(work, or_here=True)
     held = isinstance(ended_by, Exception)
     with signals.Deadline(CLEAN_UP_S) as deadline:
         while not cleaning.done and (within := deadline.left()):

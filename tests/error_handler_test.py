@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -265,6 +266,21 @@ def test_a_missing_dependency_is_not_a_bug(capsys: pytest.CaptureFixture[str]) -
     found = capsys.readouterr().err
     assert found.startswith("sm-proxy: missing-dependency: the package botocore.session is missing")
     assert found.endswith(" -m pip install --force-reinstall sm-proxy\n")
+
+
+def test_no_thread_left_is_an_expected_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is printed and kept, although nothing of that can be done in a thread."""
+    none_left = RuntimeError("can't start new thread")
+    monkeypatch.setattr(threading.Thread, "start", lambda _: failing(none_left))
+    assert run_guarded("x", lambda: failing(none_left)) == 1
+    line = capsys.readouterr().err
+    assert line.startswith("sm-proxy: unsupported: this machine starts no more threads. ")
+    assert line.count("\n") == 1
+    assert last_errors()[-1]["code"] == "unsupported"
+    assert run_guarded("x", lambda: failing(RuntimeError("another"))) == 70
+    assert "sm-proxy: bug: RuntimeError" in capsys.readouterr().err
 
 
 def test_a_missing_module_of_ours_is_a_bug(capsys: pytest.CaptureFixture[str]) -> None:

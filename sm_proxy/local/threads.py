@@ -22,10 +22,15 @@ class Background(Generic[T]):
 
     With `begin=False` the thread starts at `begin`. A signal can arrive while a thread is starting:
     then a caller that must clean up after the work already has this object.
+
+    Raises:
+        RuntimeError: the system starts no more threads. With `or_here=True`, the work is done at
+            once then: the report of a failure, or a clean-up.
     """
 
-    def __init__(self, work: Callable[[], T], *, begin: bool = True) -> None:
+    def __init__(self, work: Callable[[], T], *, begin: bool = True, or_here: bool = False) -> None:
         self._work = work
+        self._or_here = or_here
         self._values: list[T] = []
         self._error: BaseException | None = None
         # Not `Thread.join`: up to Python 3.12, if a signal handler raises in it, the thread counts
@@ -38,7 +43,13 @@ class Background(Generic[T]):
     def begin(self) -> None:
         """Start the work."""
         self._begun = True
-        threading.Thread(target=self._run, daemon=True).start()
+        thread = threading.Thread(target=self._run, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._or_here:
+                raise
+            self._run()
 
     def result(self) -> T:
         """Wait for the end. If a signal handler raises, the wait ends and the work goes on."""

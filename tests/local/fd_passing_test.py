@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -12,6 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+
+from sm_proxy.errors import SmProxyError
+from sm_proxy.local import fd_passing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows passes no descriptors")
 
@@ -351,3 +355,20 @@ def test_two_descriptors_are_a_client_that_wants_bytes(kind: str) -> None:
     assert first.decode() == f"pid {process.pid} DirectStdio"
     assert rest == [b"sm-proxy: the last line"]
     assert process.returncode == 7
+
+
+def test_a_machine_that_starts_no_process_is_an_expected_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(fd_passing, "_is_one_socket", lambda *_: True)
+    monkeypatch.setattr(os, "fork", refused)
+    one, other = socket.socketpair()
+    monkeypatch.setattr(socket, "socketpair", lambda: (one, other))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with one, other, pytest.raises(SmProxyError, match="starts no more processes") as caught:
+        fd_passing.fork_if_passing()
+    assert caught.value.code == "unsupported"
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before

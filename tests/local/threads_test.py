@@ -84,3 +84,13 @@ def test_concurrent_work_stops_at_the_first_failure() -> None:
     with pytest.raises(ValueError, match="0"):
         threads.map_concurrently(work, range(20), 1)
     assert begun == [0]
+
+
+def test_a_report_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert Background(lambda: 3, or_here=True).result() == 3
+    with pytest.raises(ZeroDivisionError):
+        Background(lambda: 7 // 0, or_here=True).result()
