@@ -106,7 +106,7 @@ def _refuse(job: Job, target: Target) -> None:
         # Not switched on here: it lets all who may start sessions into the job's containers.
         raise SmProxyError(
             "remote-debug-off",
-            f"RemoteDebug of {job.noun} {job.name} is off",
+            f"RemoteDebug of {job.noun} {job.name} is switched off",
             f"Switch it on: sm-proxy enable-remote-debug {target.host}. Then run this again.",
         )
     if not job.running:

@@ -146,7 +146,9 @@ class Job(Summary):
             raise SmProxyError(
                 "bad-name",
                 f"{self.noun} {self.name} has {self.nodes} node(s): there is no {node}",
-                f"Its nodes are algo-1 to algo-{self.nodes}.",
+                f"Its nodes are algo-1 to algo-{self.nodes}."
+                if self.nodes > 1
+                else "Its only node is algo-1.",
             )
 
 

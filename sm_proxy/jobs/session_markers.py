@@ -34,14 +34,26 @@ def keep(aws: Aws, job: Job, node: str, stream: str, line: str) -> Marker | None
         node: such as `algo-1`.
         stream: the node's newest log stream, read before the session began; empty if it has none.
         line: the marker as the container printed it.
+
+    Raises:
+        SmProxyError: `config-read-only`, it cannot be saved: `ssh` would not find the server.
     """
     found = marker.parse(line)
     if found is None or found.node != node:
         return None
     now = aws.now().timestamp()
     record = {"line": line, "stream": stream, "since": now}
-    until = job.must_end_by.timestamp() if job.must_end_by else now + KEPT_S
-    _records().save(*_key(aws, job, node), record=record, expires=until - aws.clock_offset_s)
+    # From now on: a job's limit counts from the start of its training, which may have waited long.
+    until = now + (job.max_runtime_s or KEPT_S)
+    records, key = _records(), _key(aws, job, node)
+    records.save(*key, record=record, expires=until - aws.clock_offset_s)
+    if records.load(*key) is None:
+        raise SmProxyError(
+            "config-read-only",
+            f"the SSH server of {job.name}/{node} runs, but {paths.state_dir()} cannot keep its"
+            " port and host keys, so ssh does not find it",
+            "Make that folder your own and writable, then run this again.",
+        )
     return found
 
 

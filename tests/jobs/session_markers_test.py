@@ -79,11 +79,13 @@ def test_what_is_no_marker_of_the_node_is_not_kept(line: str) -> None:
     assert loaded() is None
 
 
-def test_it_expires_when_the_job_must_be_over() -> None:
+def test_it_is_kept_as_long_as_the_job_may_run_even_if_that_has_waited_long() -> None:
     old = datetime.now(timezone.utc) - timedelta(days=2)
     job = a_job(created=old, max_runtime_s=3600)
     session_markers.keep(FakeAws(), job, "algo-1", STREAM, LINE)
-    assert loaded(job=job) is None
+    assert loaded(job=job)
+    (file,) = _files()
+    assert time.time() + 3500 < json.loads(file.read_text())["expires"] < time.time() + 3700
 
 
 @pytest.mark.parametrize("record", [{}, {"line": 7, "stream": STREAM}])
@@ -107,3 +109,12 @@ def test_the_sweep_removes_expired_markers_only() -> None:
 
 def _files() -> list[Path]:
     return list((paths.state_dir() / "session-markers").glob("*.json"))
+
+
+def test_a_folder_that_keeps_nothing_is_an_error() -> None:
+    paths.state_dir().mkdir(parents=True, exist_ok=True)
+    (paths.state_dir() / "session-markers").write_text("a file")
+    with pytest.raises(SmProxyError) as caught:
+        session_markers.keep(FakeAws(), JOB, "algo-1", STREAM, LINE)
+    assert caught.value.code == "config-read-only"
+    assert str(paths.state_dir()) in caught.value.message
