@@ -3,12 +3,16 @@
 A later connection from the same network prefers that route, so that it does not fail with others
 first. The record is kept by account and VPC (by job without one), because the way there is the same
 for all containers of a VPC. A route that never failed over to another one leaves no record.
+
+It also names the routes that failed then: only those are tried after it. So a better one, such as
+`direct` in a machine that AWS now proves to be inside the VPC, still comes first.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from sm_proxy.aws.clients import Aws
@@ -33,10 +37,34 @@ def recall(container: Container, aws: Aws) -> str | None:
     return str(found["route"]) if found is not None else None
 
 
-def remember(container: Container, aws: Aws, route: str, for_s: float = SERVED_S) -> None:
-    """Prefer `route` in this network for so many seconds."""
-    known = _load(container, aws)
-    known[_network()] = {"route": route, "until": time.time() + for_s}
+def order(container: Container, aws: Aws, routes: Sequence[str]) -> list[str]:
+    """The routes in the order in which to try them: the preferred one before those that failed."""
+    known, found = _load(container, aws), list(routes)
+    entry = known.get(_network()) if known else None
+    if entry is None or (preferred := entry["route"]) not in found:
+        return found
+    at = next((found.index(name) for name in found if name in _failed(entry)), len(found))
+    if at < found.index(preferred):
+        found.remove(preferred)
+        found.insert(at, preferred)
+    return found
+
+
+def remember(
+    container: Container,
+    aws: Aws,
+    route: str,
+    for_s: float = SERVED_S,
+    *,
+    instead_of: Iterable[str] = (),
+) -> None:
+    """Prefer `route` in this network for so many seconds, to the routes that failed before it."""
+    known, network = _load(container, aws), _network()
+    failed, before = set(instead_of), known.get(network)
+    if before is not None and before["route"] == route:
+        failed.update(_failed(before))
+    until = time.time() + for_s
+    known[network] = {"route": route, "until": until, "instead_of": sorted(failed)}
     latest = sorted(known, key=lambda network: -float(known[network]["until"]))[:_NETWORKS]
     _save(container, aws, {network: known[network] for network in latest})
 
@@ -46,6 +74,12 @@ def forget(container: Container, aws: Aws) -> None:
     known = _load(container, aws)
     if known and known.pop(_network(), None) is not None:
         _save(container, aws, known)
+
+
+def _failed(entry: dict[str, Any]) -> list[str]:
+    """The routes that failed before the preferred one served."""
+    found = entry.get("instead_of")
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def _load(container: Container, aws: Aws) -> dict[str, dict[str, Any]]:

@@ -94,7 +94,7 @@ def judge(container: Container, settings: Settings, aws: Aws) -> Choice:
         except SmProxyError as error:
             return Verdict.refused(error)
 
-    verdicts = {name: verdict(name) for name in _order(memory.recall(container, aws))}
+    verdicts = {name: verdict(name) for name in memory.order(container, aws, ROUTE_NAMES)}
     allowed = verdicts if settings.route == AUTO else (settings.route,)
     return Choice(next((name for name in allowed if verdicts[name].usable), None), verdicts)
 
@@ -132,7 +132,7 @@ class _Attempts:
     def __init__(self, container: Container, settings: Settings, aws: Aws) -> None:
         self._asked = (container, settings, aws)
         self._remembered = memory.recall(container, aws)
-        self._left = list(_order(self._remembered))
+        self._left = memory.order(container, aws, ROUTE_NAMES)
         self._names: dict[int, str] = {}
         self._errors: list[tuple[str, SmProxyError]] = []
         self._tried: set[str] = set()
@@ -160,7 +160,7 @@ class _Attempts:
         """
         while self._left:
             name = self._left.pop(0)
-            verdict = _verdict(name, *self._asked)
+            verdict = self._verdict(name)
             if not verdict.usable:
                 if verdict.error is not None:
                     self._errors.append((name, verdict.error))
@@ -201,8 +201,19 @@ class _Attempts:
         container, _, aws = self._asked
         name = self._names[id(stream)]
         before = ROUTE_NAMES[: ROUTE_NAMES.index(name)]
-        if name != self._remembered and any(failed in before for failed, _ in self._errors):
-            memory.remember(container, aws, name)
+        failed = [other for other, _ in self._errors if other in before]
+        if failed:
+            memory.remember(container, aws, name, instead_of=failed)
+
+    def _verdict(self, name: str) -> Verdict:
+        """The verdict of a route; if another one has an error, that one matters more than ours."""
+        try:
+            return _verdict(name, *self._asked)
+        except SmProxyError as error:
+            if not self._errors:
+                raise
+            debug_log.write(f"route {name} cannot be judged", code=error.code, why=error.message)
+            return Verdict.refused(error)
 
     def _note(self, name: str, error: Exception) -> bool:
         """Note the failure of a route, and tell whether another one may avoid it."""
@@ -247,8 +258,3 @@ def _verdict(name: str, container: Container, settings: Settings, aws: Aws) -> V
     debug_log.write(f"route {name}", usable=found.usable, why=found.reason)
     return found
 
-
-def _order(remembered: str | None) -> tuple[str, ...]:
-    """All routes, the remembered one first."""
-    first = tuple(name for name in ROUTE_NAMES if name == remembered)
-    return first + tuple(name for name in ROUTE_NAMES if name != remembered)

@@ -91,6 +91,33 @@ def test_a_damaged_entry_is_ignored(entry: Any) -> None:
     assert memory.recall(HERE, aws) == "direct"
 
 
+@pytest.mark.usefixtures("network")
+def test_the_remembered_route_comes_before_those_that_failed_and_no_others() -> None:
+    aws, names = FakeAws(), ["a", "b", "c", "d"]
+    assert memory.order(HERE, aws, names) == names
+    memory.remember(HERE, aws, "d", instead_of=["b"])
+    assert memory.order(HERE, aws, names) == ["a", "d", "b", "c"]
+    memory.remember(HERE, aws, "d", instead_of=["a"])
+    assert memory.order(HERE, aws, names) == ["d", "a", "b", "c"]
+    memory.remember(HERE, aws, "c", instead_of=["b"])
+    assert memory.order(HERE, aws, names) == ["a", "c", "b", "d"]
+    memory.remember(HERE, aws, "a", instead_of=["b"])
+    assert memory.order(HERE, aws, names) == names
+    memory.remember(HERE, aws, "gone", instead_of=["a"])
+    assert memory.order(HERE, aws, names) == names
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("failed", [None, "a", 7, [None, {}], {"a": 1}])
+def test_damaged_names_of_failed_routes_are_ignored(failed: Any) -> None:
+    aws = FakeAws()
+    entry = {"route": "b", "until": time.time() + 60, "instead_of": failed}
+    Cache("routes").save(aws.scope, "vpc-1", record={"home": entry}, expires=time.time() + 60)
+    assert memory.order(HERE, aws, ["a", "b"]) == ["a", "b"]
+    memory.remember(HERE, aws, "b", instead_of=["a"])
+    assert memory.order(HERE, aws, ["a", "b"]) == ["b", "a"]
+
+
 def test_only_the_latest_networks_are_kept(network: list[str]) -> None:
     aws = FakeAws()
     for number in range(20):

@@ -304,7 +304,7 @@ def test_a_route_that_served_after_a_failure_is_the_first_to_be_tried_next_time(
 
 @pytest.mark.parametrize("moment", ["connect", "stream"])
 def test_a_remembered_route_is_forgotten_at_its_first_failure(moment: str, routes: Table) -> None:
-    memory.remember(HERE, routes.aws, "b")
+    memory.remember(HERE, routes.aws, "b", instead_of=["a"])
     why = error("no-bastion")
     second = Recorded("b", failure=why) if moment == "connect" else Recorded("b", later=why)
     assert routes.served_by(Recorded("a"), second, Recorded("c")) == "a"
@@ -312,9 +312,41 @@ def test_a_remembered_route_is_forgotten_at_its_first_failure(moment: str, route
 
 
 def test_a_remembered_route_that_cannot_serve_now_is_kept(routes: Table) -> None:
-    memory.remember(HERE, routes.aws, "b")
+    memory.remember(HERE, routes.aws, "b", instead_of=["a"])
     assert routes.served_by(Recorded("a"), Recorded("b", None)) == "a"
     assert memory.recall(HERE, routes.aws) == "b"
+
+
+def test_a_better_route_that_can_serve_now_comes_before_a_remembered_one(routes: Table) -> None:
+    """Such as `direct`, once AWS proves that this machine is inside the VPC."""
+    offline = error("bastion-offline")
+    far = [Recorded("b", failure=offline), Recorded("c")]
+    assert routes.served_by(Recorded("a", None), *far) == "c"
+    again = [Recorded("a", None), Recorded("b"), Recorded("c")]
+    assert routes.served_by(*again) == "c"
+    assert again[1].asked == 0
+    assert routes.served_by(Recorded("a"), Recorded("b"), Recorded("c")) == "a"
+    # It fails as well, so now both come after the one that serves.
+    assert routes.served_by(Recorded("a", failure=offline), *far) == "c"
+    last = [Recorded("a"), Recorded("b"), Recorded("c")]
+    assert routes.served_by(*last) == "c"
+    assert [item.asked for item in last] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("code", ["network", "throttled", "no-credentials"])
+def test_a_route_that_cannot_be_judged_does_not_hide_the_first_error(
+    code: Code, routes: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many accounts lack what a later route asks for: the user needs to hear of the first one."""
+
+    def verdict(*_: Any) -> Verdict:
+        raise error(code)
+
+    why, third = error("no-bastion", "there is no bastion"), Recorded("c", None)
+    second = Recorded("b")
+    monkeypatch.setattr(second, "verdict", verdict)
+    assert routes.error_of(Recorded("a", why), second, third) is why
+    assert third.asked == 1
 
 
 def test_the_verdicts_are_in_the_order_in_which_the_routes_are_tried(routes: Table) -> None:
@@ -328,9 +360,9 @@ def test_the_verdicts_are_in_the_order_in_which_the_routes_are_tried(routes: Tab
         ("c", True, "c says so"),
         ("d", True, "d says so"),
     ]
-    memory.remember(HERE, routes.aws, "d")
+    memory.remember(HERE, routes.aws, "d", instead_of=["a", "c"])
     choice = table.judge(HERE, Settings(), routes.aws)
-    assert (choice.route, next(iter(choice.verdicts))) == ("d", "d")
+    assert (choice.route, list(choice.verdicts)) == ("d", ["d", "a", "b", "c"])
 
 
 def test_a_forced_route_is_judged_alone(routes: Table) -> None:
