@@ -57,15 +57,25 @@ def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
     """
     if not container.address:
         return NO_ADDRESS
-    if settings.bastion:
-        return Verdict(usable=True, reason=f"the settings name the bastion {settings.bastion}")
+    if target := settings.bastion:
+        reason = f"the settings name the bastion {target}"
+        return bastion_lookup.confirmable(aws, target, reason)
+    vpc_id = str(container.vpc_id)
     try:
-        target, _ = bastion_lookup.choose(aws, str(container.vpc_id))
+        target, cached = bastion_lookup.choose(aws, vpc_id)
     except SmProxyError as error:
         if error.code not in MENDABLE:
             raise
         return Verdict.refused(error)
-    return Verdict(usable=True, reason=f"{target} is the bastion of {container.vpc_id}")
+
+    def anew() -> Verdict:
+        bastion_lookup.forget(aws, vpc_id)
+        return verdict(container, settings, aws)
+
+    reason = f"{target} is the bastion of {vpc_id}"
+    if not cached:
+        return Verdict(usable=True, reason=reason)
+    return bastion_lookup.confirmable(aws, target, reason, anew)
 
 
 def connect(container: Container, settings: Settings, aws: Aws) -> Session:

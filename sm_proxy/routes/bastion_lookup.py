@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -12,6 +12,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, threads
+from sm_proxy.routes.verdict import Verdict
 from sm_proxy.state.cache import Cache
 
 TAG: Final = "sm-proxy:role"
@@ -129,6 +130,55 @@ def reached(aws: Aws, vpc_id: str, choose: Chooser, through: Callable[[str], _Li
         debug_log.write("the cached bastion no longer serves, looking for another", id=target)
     target, _ = threads.run(choose, aws, vpc_id)
     return through(target)
+
+
+def confirmable(
+    aws: Aws,
+    target: str,
+    reason: str,
+    anew: Callable[[], Verdict] | None = None,
+    *,
+    forwards: bool = True,
+) -> Verdict:
+    """The verdict for a bastion that may be offline by now: it is named, or from the cache.
+
+    Args:
+        aws: for the calls.
+        target: its instance id.
+        reason: of the verdict.
+        anew: judges again, after a cached one was forgotten. None for one that the user has named:
+            SSM may not know it here, which StartSession will show.
+        forwards: whether its agent has to be new enough to forward.
+    """
+    found = Verdict(usable=True, reason=reason)
+
+    def confirm() -> Verdict:
+        known = _agents_once(aws, target)
+        if known is None or (anew is None and target not in known):
+            return found
+        try:
+            _first_online([target], known)
+        except SmProxyError as error:
+            if isinstance(error, AgentTooOldError) and not forwards:
+                return found
+            return Verdict.refused(error) if anew is None else anew()
+        return found
+
+    return replace(found, confirm=confirm)
+
+
+def _agents_once(aws: Aws, target: str) -> dict[str, dict[str, Any]] | None:
+    """As `agents`, for several routes that ask at once."""
+    asked = _AGENTS.setdefault(aws, {})
+    until, known = asked.get(target, (0.0, None))
+    if until < time.monotonic():
+        known = agents(aws, [target])
+        asked[target] = (time.monotonic() + _FRESH_S, known)
+    return known
+
+
+_Known = dict[str, dict[str, Any]] | None
+_AGENTS: Final[WeakKeyDictionary[Aws, dict[str, tuple[float, _Known]]]] = WeakKeyDictionary()
 
 
 def forget(aws: Aws, vpc_id: str) -> None:

@@ -86,11 +86,12 @@ def route(name: str) -> Route:
 
 
 def judge(container: Container, settings: Settings, aws: Aws) -> Choice:
-    """The verdicts of all routes; nothing is sent to the container."""
+    """The verdicts of all routes, confirmed by AWS; nothing is sent to the container."""
 
     def verdict(name: str) -> Verdict:
         try:
-            return _verdict(name, container, settings, aws)
+            found = _verdict(name, container, settings, aws)
+            return found if found.confirm is None else threads.run(found.confirm)
         except SmProxyError as error:
             return Verdict.refused(error)
 
@@ -257,4 +258,3 @@ def _verdict(name: str, container: Container, settings: Settings, aws: Aws) -> V
     found = threads.run(route(name).verdict, container, settings, aws)
     debug_log.write(f"route {name}", usable=found.usable, why=found.reason)
     return found
-

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from sm_proxy.errors import SmProxyError
@@ -17,11 +18,14 @@ class Verdict:
         reason: why, in one clause for people: `this machine is in vpc-0ab (instance metadata)`.
         error: of an unusable route: the error for the user if no route serves. None if the route
             is simply not made for this case, such as `direct` outside of the job's VPC.
+        confirm: asks AWS about what this verdict takes from the cache or from the settings. A
+            connection does without: it finds out anyway. None if there is nothing to ask.
     """
 
     usable: bool
     reason: str
     error: SmProxyError | None = None
+    confirm: Callable[[], Verdict] | None = field(default=None, compare=False)
 
     @classmethod
     def refused(cls, error: SmProxyError) -> Verdict:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.errors import SmProxyError
-from sm_proxy.routes import bastion_lookup
+from sm_proxy.routes import bastion_lookup, table
+from sm_proxy.settings import Settings
+from sm_proxy.state.cache import Cache
+from tests.fakes import FakeAws, container
 from tests.routes.helpers import DENIED, account, agents, connected, instances, refused
 
 pytestmark = pytest.mark.usefixtures("started")
@@ -134,3 +138,62 @@ def test_another_account_has_answers_of_its_own() -> None:
     other = account(DescribeInstances=instances(("i-2", "running")), DescribeInstanceInformation={})
     with pytest.raises(SmProxyError, match="i-2 is not online"):
         bastion_lookup.choose(other, "vpc-1")
+
+
+def cached_bastion(aws: FakeAws, name: str = "i-1") -> None:
+    Cache("bastions").save(aws.scope, "vpc-1", record={"id": name}, expires=time.time() + 60)
+
+
+def judged(aws: FakeAws, **settings: Any) -> table.Choice:
+    return table.judge(container(port=2222), Settings(**settings), aws)
+
+
+@pytest.mark.parametrize("settings", [{}, {"bastion": "i-1"}])
+def test_a_look_at_the_routes_finds_a_known_bastion_offline(settings: dict[str, Any]) -> None:
+    aws = account(DescribeInstanceInformation=agents(("i-1", "ConnectionLost", "3.3.0.0")))
+    cached_bastion(aws)
+    found = judged(aws, **settings)
+    assert found.route is None
+    for name in ("bastion", "bastion-ssh"):
+        error = found.verdicts[name].error
+        assert (error and error.code, found.verdicts[name].usable) == ("bastion-offline", False)
+    calls = aws.operations()
+    assert calls.count("DescribeInstanceInformation") == (1 if settings else 2)
+    assert calls.count("DescribeInstances") == (0 if settings else 1)
+
+
+def test_a_look_at_the_routes_finds_the_bastion_that_replaced_the_known_one() -> None:
+    aws = account()
+    cached_bastion(aws, "i-0")
+    found = judged(aws)
+    assert found.route == "bastion"
+    assert found.verdicts["bastion"].reason == "i-1 is the bastion of vpc-1"
+    assert found.verdicts["bastion-ssh"].usable
+
+
+def test_a_look_at_the_routes_asks_once_about_a_known_bastion() -> None:
+    aws = account()
+    cached_bastion(aws)
+    assert judged(aws).route == "bastion"
+    assert aws.operations().count("DescribeInstanceInformation") == 1
+    assert "DescribeInstances" not in aws.operations()
+
+
+def test_an_old_agent_leaves_the_bastions_sshd() -> None:
+    aws = account(DescribeInstanceInformation=agents(("i-1", "Online", "3.1.0.0")))
+    found = judged(aws, bastion="i-1")
+    assert found.route == "bastion-ssh"
+    assert "3.1.0.0" in found.verdicts["bastion"].reason
+
+
+@pytest.mark.parametrize("unknown", [DENIED, agents()])
+def test_a_named_bastion_that_ssm_does_not_tell_of_can_serve(unknown: Any) -> None:
+    found = judged(account(DescribeInstanceInformation=unknown), bastion="i-1")
+    assert found.route == "bastion"
+
+
+def test_a_connection_does_not_ask_about_a_known_bastion() -> None:
+    aws = account()
+    cached_bastion(aws)
+    connected(aws)
+    assert aws.operations() == ["StartSession"]
