@@ -68,7 +68,8 @@ class Context:
         date_skew_s: AWS's clock minus ours, in seconds.
         route: the name of the route that is examined; None until it is known.
         hop: the instance that the route goes through, as DescribeInstances describes it; for the
-            direct route, this machine's own interface in the same form.
+            direct route, this machine's own interface in the same form; for instance-connect, the
+            endpoint's.
         pinned: the file with the host key that was pinned on first use; None if the log names the
             key.
         tunnel: to the container, once it is up.
@@ -99,7 +100,8 @@ class Context:
     @property
     def hop_name(self) -> str:
         """What `hop` is, for people."""
-        return "this machine's interface" if self.route == "direct" else "the bastion"
+        named = {"direct": "this machine's interface", "instance-connect": "the endpoint"}
+        return named.get(self.route or "", "the bastion")
 
 
 Check = Callable[[Context], str]

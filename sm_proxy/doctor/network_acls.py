@@ -45,7 +45,6 @@ def path(context: Context) -> str:
     """Both subnets' ACLs allow the container's port, and the ports that answers go to."""
     container = needed(context.container, "the container")
     instance = needed(context.hop, context.hop_name)
-    bastion = str(instance.get("PrivateIpAddress", ""))
     address = needed(container.address, "the container's address")
     if ipaddress.ip_address(address).is_loopback:
         raise SkipCheck("a loopback address has no network ACL")
@@ -53,6 +52,7 @@ def path(context: Context) -> str:
     far = needed(_subnet_of(context, address), "the container's subnet")
     if near == far:
         return f"{context.hop_name} and the container are both in {near}"
+    bastion = str(needed(instance.get("PrivateIpAddress"), f"the address of {context.hop_name}"))
     acls = _acls(context, near, far)
     ports = (container.port, container.port)
     for edge in (

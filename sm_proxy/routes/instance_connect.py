@@ -37,7 +37,7 @@ PORTS: Final = (22, 3389)
 """The only ports that an endpoint connects to."""
 PERMISSION: Final = "ec2-instance-connect:OpenTunnel"
 _SERVICE: Final = "ec2-instance-connect"
-_READY: Final = ("create-complete", "update-complete", "update-failed", "update-in-progress")
+READY: Final = ("create-complete", "update-complete", "update-failed", "update-in-progress")
 """States in which an endpoint serves (C: ec2instanceconnect/eicefetcher.py)."""
 _VALID_S: Final = 60
 _DENIED: Final = (401, 403)
@@ -139,7 +139,7 @@ def _ask(vpc_id: str, aws: Aws) -> list[Endpoint]:
     """The endpoints of a VPC by their id; of several, with the address blocks of their subnets."""
     filters = [
         {"Name": "vpc-id", "Values": [vpc_id]},
-        {"Name": "state", "Values": list(_READY)},
+        {"Name": "state", "Values": list(READY)},
     ]
     try:
         answer = aws.call("ec2", "DescribeInstanceConnectEndpoints", Filters=filters)
