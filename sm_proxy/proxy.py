@@ -23,7 +23,7 @@ from sm_proxy.local.fd_passing import PassingStdio
 from sm_proxy.local.stdio import Stdio
 from sm_proxy.local.threads import Background
 from sm_proxy.resolver import Container
-from sm_proxy.routes import sessions
+from sm_proxy.routes import memory, sessions
 from sm_proxy.routes import table as routes
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.pump import Pump
@@ -187,7 +187,13 @@ class _Dialler:
         )
 
         self._keys = keys
-        return HostKeyCheckedStream(stream, keys, error_handler.report_now)
+        return HostKeyCheckedStream(stream, keys, self._refused)
+
+    def _refused(self, error: SmProxyError) -> None:
+        """Tell that a host key is refused; the route that leads to it is not to be preferred."""
+        error_handler.report_now(error)
+        if self.container is not None:
+            memory.forget(self.container, self._aws)
 
     def passes_socket(self, stream: Stream, ssh: Stdio) -> bool:
         """Pass ssh the TCP connection itself if that is possible, and return whether it is done.

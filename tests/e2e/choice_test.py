@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.doctor_faults import FAULTS
+from tests.e2e.host_key_test import restarted
 from tests.e2e.labs import Job, Lab, code_of, last_line
-from tests.e2e.roads import REMOTE_HOST_DOCUMENT, Road
+from tests.e2e.roads import BASTION_DOCUMENTS, REMOTE_HOST_DOCUMENT, Road
 from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
@@ -128,6 +129,26 @@ def test_a_forced_route_is_the_only_one(lab: Lab, debugged: Job) -> None:
     unknown = lab.ssh(lab.host, "true", env={"SM_PROXY_ROUTE": "tunnel"})
     assert code_of(unknown) == "bad-setting"
     assert "bastion-ssh" in last_line(unknown)
+
+
+def test_a_fallback_checks_the_host_key_as_strictly_and_prefers_no_wrong_host(lab: Lab) -> None:
+    if not lab.netns:
+        pytest.skip("needs root")
+    job = lab.launch("choosing-key", remote_debug=True)
+    road = Road(lab, job.host)
+    lab.ok(job.host, "true")
+    key = restarted(job)
+    files = len(road.through())
+    with lab.faults(deny_documents=BASTION_DOCUMENTS):
+        for _ in range(2):
+            done = lab.ssh(job.host, "true")
+            assert (done.returncode, code_of(done)) == (255, "host-key-changed")
+            assert len([line for line in ours(done.stderr) if line.endswith(" instead")]) == 1
+        assert road.through()[files:] == ["remote-debug", "remote-debug"]
+        job.claim(host_keys=[key])  # now the log names it, and the route is remembered
+        assert lab.ok(job.host, "echo in") == b"in\n"
+        again = lab.ssh(job.host, "echo", "again")
+        assert (again.stdout, ours(again.stderr)) == (b"again\n", [])
 
 
 def test_doctor_names_the_route_and_examines_only_that(lab: Lab, debugged: Job) -> None:
