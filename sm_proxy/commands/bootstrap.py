@@ -28,7 +28,6 @@ from sm_proxy.routes import remote_debug
 from sm_proxy.settings import Settings
 from sm_proxy.tunnel.blocking_socket import BlockingSocket
 
-_KIND: Final = "training"
 _PLAN: Final = (
     "an SSH server starts in the running container, beside its program, until the container ends",
     "our scripts go into a private folder in its /tmp",
@@ -94,12 +93,7 @@ def _refuse(job: Job, target: Target) -> None:
     Raises:
         SmProxyError: with the code that fits.
     """
-    if job.kind != _KIND:
-        raise SmProxyError(
-            "unsupported",
-            f"{job.noun} {job.name} has no RemoteDebug: only training jobs have it",
-            "Put our entrypoint into its image: sm-proxy container init DIR.",
-        )
+    job.refuse_unless_training("Put our entrypoint into its image: sm-proxy container init DIR.")
     job.refuse_if_over()
     kinds.refuse_missing_node(job, target.node)
     if not job.remote_debug:

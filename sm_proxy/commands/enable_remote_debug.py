@@ -26,7 +26,6 @@ from sm_proxy.local.output import Result
 from sm_proxy.routes.remote_debug import ROLE_HINT, agent_connected
 from sm_proxy.settings import Settings
 
-_KIND: Final = "training"
 _CHANGEABLE: Final = frozenset({"Downloading", "Training"})
 """Statuses in which the service takes RemoteDebugConfig (SageMaker guide, UpdateTrainingJob)."""
 _MARKER_S: Final = 10.0
@@ -78,12 +77,7 @@ def _refuse(aws: Aws, job: Job) -> None:
     Raises:
         SmProxyError: with the code that fits.
     """
-    if job.kind != _KIND:
-        raise SmProxyError(
-            "unsupported",
-            f"{job.noun} {job.name} has no RemoteDebug: only training jobs have it",
-            "Reach it through a bastion instead: run it in a VPC (VpcConfig).",
-        )
+    job.refuse_unless_training(remote_debug.INSTEAD)
     job.refuse_if_over()
     operation, parameters = kinds.of(job.kind).describe_call(job.name)
     try:

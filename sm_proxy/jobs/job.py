@@ -135,6 +135,19 @@ class Job(Summary):
             " security_group_ids).",
         )
 
+    def refuse_unless_training(self, hint: str) -> None:
+        """Raise if the job is of a kind that has no RemoteDebug.
+
+        Args:
+            hint: what to do instead.
+
+        Raises:
+            SmProxyError: `unsupported`.
+        """
+        if self.kind != "training":
+            what = f"{self.noun} {self.name} has no RemoteDebug: only training jobs have it"
+            raise SmProxyError("unsupported", what, hint)
+
     def refuse_missing_node(self, node: str) -> None:
         """Raise if `algo-<n>` is above the number of nodes; an instance id is not checked.
 

@@ -10,6 +10,8 @@ from sm_proxy.errors import SmProxyError
 from sm_proxy.launch.changes import Draft, value_at
 from sm_proxy.launch.shapes import Shape
 
+INSTEAD: Final = "Reach it through a bastion instead: run it in a VPC (VpcConfig)."
+"""What to do with a job that cannot have RemoteDebug."""
 _BUILT_IN: Final = frozenset(
     {
         *("blazingtext", "factorization-machines", "forecasting-deepar", "image-classification"),
@@ -73,6 +75,4 @@ def refuse(request: Mapping[str, Any], shape: Shape) -> None:
 
 
 def _unsupported(what: str) -> SmProxyError:
-    return SmProxyError(
-        "unsupported", what, "Reach it through a bastion instead: run it in a VPC (VpcConfig)."
-    )
+    return SmProxyError("unsupported", what, INSTEAD)

@@ -2,7 +2,7 @@
 
 A route is a module with the members of `Route`, named like its row in `settings/route_names.py`. It
 is imported when it is asked, so that a connection by the first one pays for no other. Callers ask
-this table and name no route.
+this table for a stream, and choose no route.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Final
 
 from sm_proxy import __version__
 from sm_proxy.local import debug_log
+from sm_proxy.public_key import signature_algorithms
 from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.ssh_packets import ClearPackets, HostKeyReader
 
@@ -33,14 +34,12 @@ _EXCHANGES: Final = (
     "curve25519-sha256@libssh.org",
     "ecdh-sha2-nistp256",  # servers in FIPS mode
 )
-_SIGNATURES: Final[dict[str, tuple[str, ...]]] = {
-    "ssh-ed25519": ("ssh-ed25519",),
-    "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),
-    "ecdsa-sha2-nistp384": ("ecdsa-sha2-nistp384",),
-    "ecdsa-sha2-nistp521": ("ecdsa-sha2-nistp521",),
-    "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256"),
-}
-"""The signature algorithms of each type of key (RFC 8332 for RSA)."""
+_TYPES: Final = (
+    "ssh-ed25519",
+    *("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    "ssh-rsa",
+)
+"""The types of key to ask for, if any will do."""
 _CIPHERS: Final = (
     *("chacha20-poly1305@openssh.com", "aes128-ctr", "aes256-ctr"),
     *("aes128-gcm@openssh.com", "aes256-gcm@openssh.com"),
@@ -125,7 +124,11 @@ def _own_point(kexinit: bytes) -> bytes | None:
 
 
 def _kexinit(types: list[str]) -> bytes:
-    known = [name for kind in types or _SIGNATURES for name in _SIGNATURES.get(kind, (kind,))]
+    known = [
+        name  # reversed: SHA-512 before SHA-256
+        for kind in types or _TYPES
+        for name in sorted(signature_algorithms(kind), reverse=True)
+    ]
     lists = (_EXCHANGES, known, _CIPHERS, _CIPHERS, _MACS, _MACS, ("none",), ("none",), (), ())
     body = b"".join(_string(",".join(names).encode()) for names in lists)
     return bytes([_KEXINIT]) + os.urandom(16) + body + bytes(5)

@@ -150,7 +150,11 @@ def test_only_one_key_exchange_is_answered() -> None:
     assert probe(sends(GREETING, USUAL * 1000)) is None
 
 
-@pytest.mark.parametrize("stuff", [b"line\n", b"SSH-", b"\0" * 64, packet(b"\x02" + bytes(900))])
+@pytest.mark.parametrize(
+    "stuff",
+    [b"line\n", b"SSH-", b"\0" * 64, packet(b"\x02" + bytes(900))],
+    ids=["lines", "one line", "zeros", "packets to ignore"],
+)
 def test_endless_talk_is_cut_short(stuff: bytes) -> None:
     """The probe gives up long before its time, at a bounded number of bytes."""
     sent = 0
