@@ -43,12 +43,12 @@ def fork_if_passing() -> None:
     may use the system's frameworks only if its parent has not used them.
 
     Raises:
-        SmProxyError: `unsupported`, the system starts no more processes.
+        SmProxyError: `unsupported`, no process or descriptor is left.
     """
     if sys.platform == "win32" or not _is_one_socket(0, 1):
         return
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, nobody can wait for a child
-    ours, childs = socket.socketpair()
+    ours, childs = _new_pair()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals.ENDING)  # until they are forwarded
     try:
         child = os.fork()
@@ -112,7 +112,12 @@ class PassingStdio:
         return data
 
     def write(self, data: bytes | memoryview) -> int:
-        """Send bytes to ssh, as many as it takes."""
+        """Send bytes to ssh, as many as it takes.
+
+        Raises:
+            OSError: ssh no longer reads.
+            SmProxyError: `unsupported`, there is no descriptor to pass.
+        """
         if self._undecided and not self._client_waits():
             return self._pass_new(data)
         return self._send(data)
@@ -174,7 +179,7 @@ class PassingStdio:
     def _pass_new(self, first: bytes | memoryview) -> int:
         """Pass one end of a new socket pair, with the first bytes in it, and keep the other."""
         _detach_stderr_after(self._socket)
-        near, far = socket.socketpair()
+        near, far = _new_pair()
         with far:
             taken = near.send(first, socket.MSG_DONTWAIT)
             self._pass(far)
@@ -210,6 +215,18 @@ def _is_one_socket(first: int, second: int) -> bool:
         return found.family == socket.AF_UNIX and found.type == socket.SOCK_STREAM
 
 
+def _new_pair() -> tuple[socket.socket, socket.socket]:
+    """A socket pair; its error is none of ssh's end, and the user can mend it."""
+    try:
+        return socket.socketpair()
+    except OSError as error:
+        raise SmProxyError(
+            "unsupported",
+            f"no more descriptors can be opened: {error.strerror or error}",
+            "Close some files, or raise the limit (`ulimit -n`).",
+        ) from None
+
+
 def _wait(child: int, control: socket.socket) -> int:
     """Wait in the parent until ssh needs it no longer; returns the exit status.
 
@@ -242,11 +259,12 @@ def _forward_signals(child: int) -> None:
 
 def _pass_ended() -> None:
     """Pass ssh a socket whose other end is closed, unless the client has sent bytes."""
-    near, far = socket.socketpair()
-    near.close()
-    with far, socket.socket(fileno=os.dup(0)) as ssh, contextlib.suppress(OSError):
-        if not poll.wait([ssh.fileno()], [], [], 0).readable:
-            _send_descriptor(ssh, far)
+    with contextlib.suppress(OSError):
+        near, far = socket.socketpair()
+        near.close()
+        with far, socket.socket(fileno=os.dup(0)) as ssh:
+            if not poll.wait([ssh.fileno()], [], [], 0).readable:
+                _send_descriptor(ssh, far)
 
 
 def _send_descriptor(ssh: socket.socket, wanted: socket.socket) -> None:

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows passes 
 
 GREETING = b"SSH-2.0-fake\r\n"
 PROGRAM = """
-import os, socket, sys
+import os, resource, socket, sys
+from sm_proxy.errors import SmProxyError
 from sm_proxy.local import fd_passing, poll, signals, stdio
 
 def main():
@@ -49,6 +50,8 @@ def main():
             near.close()
             far.sendall(far.recv(1000))
             return 3
+    if sys.argv[1] == "no descriptor left":
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
     data = b"SSH-2.0-fake\\r\\n"
     while data:
         ends.write(data)
@@ -61,6 +64,8 @@ try:
     sys.exit(main())
 except signals.Hangup:
     sys.exit(130)
+except SmProxyError as error:
+    sys.exit(error.line)
 """
 
 
@@ -372,3 +377,12 @@ def test_a_machine_that_starts_no_process_is_an_expected_error(
         fd_passing.fork_if_passing()
     assert caught.value.code == "unsupported"
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def test_without_a_descriptor_for_ssh_the_error_is_ours() -> None:
+    """It must not look as if ssh had gone: that is no failure, and says nothing."""
+    with started("no descriptor left") as helper:
+        assert helper.descriptor().recv(1) == b""
+        assert helper.process.returncode == 1
+        assert helper.said().startswith(b"sm-proxy: unsupported: no more descriptors ")
+        assert helper.nothing_is_left()
