@@ -260,14 +260,26 @@ def plain_ssh() -> list[str]:
 
 
 def settle() -> None:
-    """Wait until earlier connections have ended their sessions."""
+    """Wait until earlier connections have ended their sessions, and their helpers have ended."""
     sessions = Path(os.environ["SM_PROXY_LAB_SESSIONS"])
     deadline = time.monotonic() + _LIMIT_S
-    while sessions.read_text().strip():
+    while (left := sessions.read_text().split()) or (left := helpers()):
         if time.monotonic() > deadline:
-            raise RuntimeError(f"sessions are left open: {sessions.read_text()}")
+            raise RuntimeError(f"sessions or helpers are left: {' '.join(left)}")
         time.sleep(0.01)
     time.sleep(_PAUSE_S)
+
+
+def helpers() -> list[str]:
+    """The process ids of this lab's ProxyCommands: one may outlive its ssh."""
+    lab = f"SM_PROXY_STATE_DIR={os.environ['SM_PROXY_STATE_DIR']}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"connect" in words and lab in (process / "environ").read_bytes().split(b"\0"):
+                found.append(process.name)
+    return found
 
 
 def forget() -> None:
