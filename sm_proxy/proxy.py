@@ -42,9 +42,9 @@ _HELD_S: Final = 2.0
 """How long stderr stays open after a failure, unless ssh has gone: ssh waits for our exit."""
 _TICK_S: Final = 0.1
 _MAYBE_STALE: Final = frozenset(
-    {"bastion-offline", "no-bastion", "remote-debug-off", "route-unusable"}
+    {"bastion-offline", "connect-refused", "no-bastion", "remote-debug-off", "route-unusable"}
 )
-"""Errors of a cached container whose job may have ended, or may have RemoteDebug by now."""
+"""Errors of a cached container: its job may have ended or moved, or may have RemoteDebug by now."""
 SSH_PORT = 22
 """ssh's default port; it means the port that the container's marker names."""
 

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from sm_proxy.local import secret_values
 from sm_proxy.local.threads import Background
+from sm_proxy.tunnel import host_key_probe
 from tests.home_watch import HomeWatch
 from tests.soak import SOAK
 
@@ -157,6 +158,8 @@ def _isolated(
         variable = "AWS_CONFIG_FILE" if name == "config" else "AWS_SHARED_CREDENTIALS_FILE"
         monkeypatch.setenv(variable, str(tmp_path / "aws" / name))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # Where no route can serve, a container's address is probed: it must not be one in our network.
+    monkeypatch.setattr(host_key_probe, "read_host_key", lambda *_: None)
     monkeypatch.setenv("HOME", str(tmp_path))
     yield
     # After this test a thread would use the user's real folders.

@@ -169,7 +169,9 @@ def test_a_port_given_to_ssh_does_not_look_like_another_container(world: World) 
     assert dialler._resolve_afresh().same_place(found)
 
 
-@pytest.mark.parametrize("code", ["no-bastion", "remote-debug-off", "route-unusable"])
+@pytest.mark.parametrize(
+    "code", ["connect-refused", "no-bastion", "remote-debug-off", "route-unusable"]
+)
 def test_a_cached_container_that_no_route_serves_is_resolved_again(
     world: World, code: Code
 ) -> None:

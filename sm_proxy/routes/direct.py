@@ -3,8 +3,8 @@
 Inside the job's VPC this is the first choice, and it needs proof before any packet goes to the
 container (`inside_vpc.py`). Through a VPN or peering there is no proof, and at home a foreign host
 may have the same address. So while another route carries a connection, `learn` reads the host key
-there. If it is the container's, later connections from this network go directly, and each one
-checks the key again before ssh gets the connection.
+there; where no route can serve, `discover` does so. If it is the container's, later connections
+from this network go directly, and each one checks the key again before ssh gets the connection.
 """
 
 from __future__ import annotations
@@ -56,17 +56,38 @@ def connect(container: Container, settings: Settings, aws: Aws) -> SocketStream:
     Raises:
         SmProxyError: without proof, if another host or none answers there.
     """
+    del settings
+    proven = inside_vpc.prove(aws, str(container.vpc_id), str(container.address)).inside
+    key = None if proven else _read_expected(container, aws)
+    if not proven and key is None:
+        raise _foreign(container)
+    return _dial(container, key)
+
+
+def discover(container: Container, settings: Settings, aws: Aws) -> SocketStream | None:
+    """A stream if a probe finds the container now; call it where no route can serve.
+
+    A host that has shown another key is not asked again for an hour, unless the container has a new
+    key or address. One that did not answer may be: a VPN may be up by now, or the container.
+    """
+    if not _may_probe(container, settings) or Cache(_CACHE).load(*_foreign_key(container, aws)):
+        return None
+    key = _read_expected(container, aws)
+    if key is None:
+        return None
+    memory.remember(container, aws, NAME, memory.PROBED_S)
+    return _dial(container, key)
+
+
+def _dial(container: Container, key: bytes | None) -> SocketStream:
+    """A stream to the container; `key` is the one that was read there, None with proof."""
     from sm_proxy.tunnel import socket_stream  # noqa: PLC0415 - for this route only
 
-    del settings
-    address = str(container.address)
-    proven = inside_vpc.prove(aws, str(container.vpc_id), address).inside
-    key = None if proven else _read_key(container)
-    if not proven and key is None:
-        _note_probe(container, aws)
-        raise _foreign(container)
     stream = socket_stream.dial(
-        address, container.port, _DIAL_S, lambda error: _explained(error, container, proven=proven)
+        str(container.address),
+        container.port,
+        _DIAL_S,
+        lambda error: _explained(error, container, proven=key is None),
     )
     stream.through = NAME
     stream.host_key = key
@@ -79,35 +100,44 @@ def learn(container: Container, settings: Settings, aws: Aws) -> None:
     Call it while another route carries a connection. It probes a VPC at most once per network and
     hour, and never from a network that the container cannot be in.
     """
-    address = container.address
-    if not settings.probe or not address or not container.vpc_id or not container.host_keys:
-        return
-    if ipaddress.ip_address(address).is_loopback or network_place.source_address(address) is None:
+    if not _may_probe(container, settings):
         return
     if Cache(_CACHE).load(*_probe_key(container, aws)) is not None:
         return
-    _note_probe(container, aws)
-    if _read_key(container) is not None:
+    if _read_expected(container, aws) is not None:
         memory.remember(container, aws, NAME, memory.PROBED_S)
 
 
-def _note_probe(container: Container, aws: Aws) -> None:
-    expires = time.time() + _PROBE_AGAIN_S
-    Cache(_CACHE).save(*_probe_key(container, aws), record={"probed": True}, expires=expires)
+def _may_probe(container: Container, settings: Settings) -> bool:
+    """Whether the container may be in this network, and its key can be told."""
+    address = container.address
+    if not settings.probe or not address or not container.vpc_id or not container.host_keys:
+        return False
+    local = ipaddress.ip_address(address).is_loopback
+    return not local and network_place.source_address(address) is not None
 
 
 def _probe_key(container: Container, aws: Aws) -> tuple[str, ...]:
     return aws.scope, str(container.vpc_id), network_place.fingerprint(), "probe"
 
 
-def _read_key(container: Container) -> bytes | None:
+def _foreign_key(container: Container, aws: Aws) -> tuple[str, ...]:
+    where = (str(container.address), str(container.port), *container.host_keys)
+    return *_probe_key(container, aws), "foreign", *where
+
+
+def _read_expected(container: Container, aws: Aws) -> bytes | None:
     """The host key of the server at the container's address, if it is an expected one."""
     from sm_proxy.tunnel import host_key_probe  # noqa: PLC0415 - only for networks without proof
 
+    noted, expires = Cache(_CACHE), time.time() + _PROBE_AGAIN_S
+    noted.save(*_probe_key(container, aws), record={"probed": True}, expires=expires)
     types = [key.split(" ", 1)[0] for key in container.host_keys]
     blob = host_key_probe.read_host_key(str(container.address), container.port, types, _PROBE_S)
     expected = blob is not None and blob in map(public_key.wire_form, container.host_keys)
     debug_log.write("probed the container's address", answered=blob is not None, expected=expected)
+    if blob is not None and not expected:
+        noted.save(*_foreign_key(container, aws), record={"probed": True}, expires=expires)
     return blob if expected else None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import Code, SmProxyError, printable
@@ -21,6 +21,9 @@ from sm_proxy.routes.verdict import Verdict
 from sm_proxy.settings import Settings
 from sm_proxy.settings.route_names import AUTO, ROUTE_NAMES
 from sm_proxy.tunnel.stream import Stream
+
+_PROBED: Final = "direct"
+"""The route that can find out by itself that it can serve, with a packet to the container."""
 
 
 class Route(Protocol):
@@ -104,7 +107,8 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
     """Open a stream by the first route that can serve, or by the one that the settings force.
 
     If a route fails for a reason that another one may avoid, the next one is tried, and the user is
-    told so in one line. The stream, too, may change to the next route until its first byte.
+    told so in one line. The stream, too, may change to the next route until its first byte. If none
+    can serve, a probe may find the container: a VPN or a peering tells nothing about itself.
 
     Raises:
         SmProxyError: `route-unusable`, the forced route cannot serve; else the first route's error.
@@ -112,9 +116,12 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
     if settings.route == AUTO:
         return _Attempts(container, settings, aws).connect()
     verdict = _verdict(settings.route, container, settings, aws)
-    if not verdict.usable:
+    if verdict.usable:
+        return route(settings.route).connect(container, settings, aws)
+    found = _discovered(container, settings, aws) if settings.route == _PROBED else None
+    if found is None:
         raise unusable(settings.route, verdict)
-    return route(settings.route).connect(container, settings, aws)
+    return found
 
 
 def unusable(name: str, verdict: Verdict) -> SmProxyError:
@@ -145,7 +152,7 @@ class _Attempts:
             SmProxyError: no other one may avoid the error; or none is left: the first error.
         """
         stream = self.connect_next()
-        if not self._left and not self._errors:
+        if not self._left and not self._errors and _PROBED in self._tried:
             return stream
         from sm_proxy.tunnel.fallback import (  # noqa: PLC0415 - while the tunnel comes up
             FallbackStream,
@@ -166,8 +173,7 @@ class _Attempts:
                 if verdict.error is not None:
                     self._errors.append((name, verdict.error))
                 continue
-            if self._errors:
-                output.status(f"{self._cause().message}; connecting by {name} instead")
+            self._tell(name)
             self._tried.add(name)
             try:
                 stream = route(name).connect(*self._asked)
@@ -177,7 +183,29 @@ class _Attempts:
             else:
                 self._names[id(stream)] = name
                 return stream
-        raise self._first_error()
+        return self._discovered()
+
+    def _discovered(self) -> Stream:
+        """A stream that only a probe can find, once no route can serve.
+
+        Raises:
+            SmProxyError: there is none: the first route's error.
+        """
+        first = self._first_error()
+        if _PROBED in self._tried:
+            raise first
+        self._tried.add(_PROBED)
+        stream = _discovered(*self._asked)
+        if stream is None:
+            raise first
+        self._tell(_PROBED)
+        self._names[id(stream)] = _PROBED
+        return stream
+
+    def _tell(self, name: str) -> None:
+        """Tell the user in one line why this route is tried, if others cannot serve."""
+        if self._errors:
+            output.status(f"{self._cause().message}; connecting by {name} instead")
 
     def connect_elsewhere(self, silent: Stream) -> Stream | None:
         """A stream by a route that dials the container from elsewhere; None if none can serve."""
@@ -252,6 +280,13 @@ class _Attempts:
         if not others:
             return first
         return SmProxyError(first.code, "; ".join([first.message, *others]), first.hint)
+
+
+def _discovered(container: Container, settings: Settings, aws: Aws) -> Stream | None:
+    """A direct stream, if a probe finds the container in this network; None if it does not."""
+    from sm_proxy.routes import direct  # noqa: PLC0415 - where no route can serve
+
+    return threads.run(direct.discover, container, settings, aws)
 
 
 def _verdict(name: str, container: Container, settings: Settings, aws: Aws) -> Verdict:

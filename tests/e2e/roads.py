@@ -318,6 +318,20 @@ def vpn_refused(lab: Lab) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def no_bastion(lab: Lab) -> Iterator[None]:
+    """The account has no bastion."""
+    words = f"(Resources=[{lab.environment['SM_PROXY_LAB_BASTION']!r}],"
+    words += "Tags=[{'Key': 'sm-proxy:role', 'Value': 'bastion'}])"
+    lab.python(f"client('ec2').delete_tags{words}")
+    lab.forget("bastions")
+    try:
+        yield
+    finally:
+        lab.python(f"client('ec2').create_tags{words}")
+        lab.forget("bastions", "routes")
+
+
+@contextlib.contextmanager
 def instance_refused(inside: Lab) -> Iterator[None]:
     """The instance inside the VPC is in a security group that the job does not let in."""
     inside.python(_JOIN + "join('sm-proxy-lab-endpoints')")

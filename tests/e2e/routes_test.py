@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import roads
+from tests.e2e.host_key_test import restarted
 from tests.e2e.labs import Lab, code_of
 from tests.e2e.roads import ROADS, TOOLS, Road
 from tests.soak import cases
@@ -124,6 +125,33 @@ def test_inside_the_vpc_a_closed_security_group_is_avoided_by_the_bastion(lab: L
         assert done.stdout == b"it works\n", done.stderr
         assert done.stderr.count(b"connecting by bastion instead\n") == 1
         assert road.through()[before:] == ["bastion"]
+
+
+def test_a_vpn_serves_where_no_other_route_can(lab: Lab) -> None:
+    """Also if the container has restarted, so that the cache has an old host key."""
+    job = lab.launch("vpn-only")
+    key = restarted(job)  # the cache has the first one
+    with roads.vpn(lab) as road, roads.no_bastion(lab):
+        road.there.forget_routes()
+        only = replace(road, host=job.host)
+        before = len(only.through())
+        job.claim(host_keys=[key])
+        done = only.run("ssh", "-F", lab.config, job.host, "echo found")
+        assert done.stdout == b"found\n", done.stderr
+        (line,) = done.stderr.decode().splitlines()
+        assert line.endswith("connecting by direct instead")
+        again = only.run("ssh", "-F", lab.config, job.host, "echo again")
+        assert (again.stdout, again.stderr) == (b"again\n", b""), "it is remembered"
+        assert only.through()[before:] == ["direct"] * 2
+
+
+def test_a_foreign_host_gets_one_probe_where_no_route_can_serve(lab: Lab) -> None:
+    with roads.home(lab) as road, roads.no_bastion(lab):
+        seen = foreign_host(road)
+        for _ in range(2):
+            done = road.run("ssh", "-F", lab.config, road.host, "true")
+            assert (done.returncode, code_of(done)) == (255, "no-bastion")
+        assert_only_the_start_of_a_key_exchange(seen)
 
 
 def learn(road: Road) -> None:

@@ -189,6 +189,57 @@ def test_nothing_is_probed_without_a_route(probes: Probes, monkeypatch: pytest.M
     assert probes.asked == []
 
 
+def discovered(settings: Settings = SETTINGS, **changes: Any) -> Any:
+    return direct.discover(container(**changes), settings, FakeAws())
+
+
+def test_a_container_that_is_discovered_is_dialled_and_remembered(
+    probes: Probes, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One probe is enough, and its key is checked once more before ssh gets the connection."""
+    monkeypatch.setattr(direct, "_may_probe", lambda *_: True)
+    probes.blob = blob_of(HOST_KEY)
+    stream = discovered(address="127.0.0.1", port=port)
+    assert settled(stream).opened
+    assert (stream.host_key, stream.through, len(probes.asked)) == (probes.blob, "direct", 1)
+    assert verdict()[0]
+    stream.close()
+
+
+def test_a_foreign_host_is_not_discovered_and_not_asked_again(probes: Probes) -> None:
+    probes.blob = blob_of(ECDSA_KEY)
+    for _ in range(3):
+        assert discovered() is None
+        direct.learn(container(), SETTINGS, FakeAws())
+    assert len(probes.asked) == 1
+    assert not verdict()[0]
+    probes.blob = b"another one"
+    discovered(address="10.0.1.6")
+    discovered(host_keys=(ECDSA_KEY,))
+    assert len(probes.asked) == 3, "the container has restarted"
+
+
+def test_a_container_that_did_not_answer_is_looked_for_again(probes: Probes) -> None:
+    for _ in range(3):
+        assert discovered() is None
+    assert len(probes.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings"),
+    [
+        ({"host_keys": ()}, SETTINGS),
+        ({"address": "127.0.0.1"}, SETTINGS),
+        ({}, Settings(probe=False)),
+    ],
+)
+def test_nothing_is_discovered_in_vain(
+    probes: Probes, changes: dict[str, Any], settings: Settings
+) -> None:
+    assert discovered(settings, **changes) is None
+    assert probes.asked == []
+
+
 def remembered() -> None:
     memory.remember(container(), FakeAws(), "direct", 3600)
 

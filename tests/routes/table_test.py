@@ -10,7 +10,7 @@ import pytest
 
 from sm_proxy.errors import Code, SmProxyError
 from sm_proxy.local import output, paths
-from sm_proxy.routes import memory, table
+from sm_proxy.routes import direct, memory, table
 from sm_proxy.routes.verdict import Verdict
 from sm_proxy.settings import Settings
 from sm_proxy.settings.route_names import ROUTE_NAMES
@@ -290,6 +290,43 @@ def test_a_forced_route_that_cannot_serve_says_why(routes: Table) -> None:
     assert "--route" in found.hint
     found = routes.error_of(Recorded("a"), Recorded("b", error("no-bastion")), route="b")
     assert (found.code, found.hint) == ("route-unusable", "next step")
+
+
+@pytest.mark.parametrize("moment", ["verdict", "connect", "stream"])
+def test_where_no_route_can_serve_a_probe_may_find_the_container(
+    moment: str, routes: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def discover(*_: object) -> Stream:
+        found = FakeStream()
+        found.coming = b"found"
+        return found
+
+    monkeypatch.setattr(direct, "discover", discover)
+    why = error("no-bastion", "there is no bastion")
+    bastion = {
+        "verdict": Recorded("a", why),
+        "connect": Recorded("a", failure=why),
+        "stream": Recorded("a", later=why),
+    }[moment]
+    assert routes.served_by(Recorded("direct", None), bastion) == "found"
+    assert routes.lines == ["there is no bastion; connecting by direct instead"]
+    assert routes.served_by(Recorded("direct", None), route="direct") == "found"
+
+
+def test_nothing_is_probed_if_a_route_serves_has_probed_or_fails_for_good(
+    routes: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed: list[object] = []
+    monkeypatch.setattr(direct, "discover", lambda *asked: probed.append(asked))
+    assert routes.served_by(Recorded("direct", None), Recorded("a")) == "a"
+    routes.error_of(Recorded("direct", None), Recorded("a", failure=error("host-key-changed")))
+    routes.error_of(Recorded("direct", failure=dropped()), Recorded("a", None))
+    routes.error_of(Recorded("direct", None), Recorded("a", error("no-bastion")), route="a")
+    assert probed == []
+    why = error("no-bastion")
+    later = Recorded("a", later=why)
+    assert routes.error_of(Recorded("direct", None), later, Recorded("b", failure=why)) is not None
+    assert len(probed) == 1
 
 
 def test_a_route_that_served_after_a_failure_is_the_first_to_be_tried_next_time(
