@@ -65,7 +65,9 @@ def test_the_first_output_of_a_silent_container_does_not_remove_it(factor: int) 
     assert loaded(first) is not None
 
 
-@pytest.mark.parametrize("end", [f"algo-1-{STARTED + 120}", "algo-1", "algo-1-12"])
+@pytest.mark.parametrize(
+    "end", [f"algo-1-{STARTED + 120}", "algo-1", "algo-1-12"], ids=["later", "no time", "early"]
+)
 def test_a_silent_container_may_have_restarted_too(end: str) -> None:
     kept(stream="")
     restarted(f"{JOB.name}/{end}")
