@@ -103,6 +103,16 @@ def judge(container: Container, settings: Settings, aws: Aws) -> Choice:
     return Choice(next((name for name in allowed if verdicts[name].usable), None), verdicts)
 
 
+def discovers(container: Container, settings: Settings, aws: Aws) -> bool:
+    """Whether a probe finds the container, where no route can serve; then `judge` knows it, too."""
+    if settings.route not in {AUTO, _PROBED}:
+        return False
+    stream = _discovered(container, settings, aws)
+    if stream is not None:
+        stream.close()
+    return stream is not None
+
+
 def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
     """Open a stream by the first route that can serve, or by the one that the settings force.
 

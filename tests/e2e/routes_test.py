@@ -133,6 +133,9 @@ def test_a_vpn_serves_where_no_other_route_can(lab: Lab) -> None:
     key = restarted(job)  # the cache has the first one
     with roads.vpn(lab) as road, roads.no_bastion(lab):
         road.there.forget_routes()
+        done = road.there.sm_proxy("doctor", lab.host)
+        assert done.returncode == 0, done.stdout
+        road.there.forget_routes()
         only = replace(road, host=job.host)
         before = len(only.through())
         job.claim(host_keys=[key])

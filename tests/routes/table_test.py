@@ -311,6 +311,8 @@ def test_where_no_route_can_serve_a_probe_may_find_the_container(
     assert routes.served_by(Recorded("direct", None), bastion) == "found"
     assert routes.lines == ["there is no bastion; connecting by direct instead"]
     assert routes.served_by(Recorded("direct", None), route="direct") == "found"
+    assert table.discovers(HERE, Settings(), routes.aws)
+    assert not table.discovers(HERE, Settings(route="a"), routes.aws)
 
 
 def test_nothing_is_probed_if_a_route_serves_has_probed_or_fails_for_good(

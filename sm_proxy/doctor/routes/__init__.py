@@ -39,6 +39,8 @@ def choose(context: Context) -> str:
     """A route can serve; its checks follow, or those of the best route that should."""
     container = needed(context.container, "the container")
     choice = table.judge(container, context.settings, context.aws)
+    if choice.route is None and table.discovers(container, context.settings, context.aws):
+        choice = table.judge(container, context.settings, context.aws)  # as ssh would find out
     reasons = {name: f"{name}: {found.reason}" for name, found in choice.verdicts.items()}
     errors = [name for name, found in choice.verdicts.items() if found.error is not None]
     if choice.route is None:
