@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sm_proxy import public_key
 from sm_proxy.aws.errors import ServiceError
-from sm_proxy.doctor import refusal
+from sm_proxy.doctor import login_transport, refusal
 from sm_proxy.doctor.check import Context, SkipCheck, needed
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
@@ -66,7 +66,7 @@ def host_key(context: Context) -> str:
     paramiko = import_paramiko()
     found = needed(context.tunnel, "the tunnel")
     container = needed(context.container, "the container")
-    transport = context.ssh = paramiko.Transport(found.socket)
+    transport = context.ssh = login_transport.make(paramiko, found.socket)
     prefer_kinds(transport, container.host_keys)
     try:
         transport.start_client(timeout=_STEP_S)
