@@ -68,7 +68,10 @@ def detach_stderr() -> None:
 
     Also close stdout, if `stdio.take_over` has made it a copy of stderr.
     """
-    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # no descriptor is left: the reader waits, but the clean-up takes place
+        return
     if os.path.sameopenfile(1, 2):
         os.dup2(null, 1)
     os.dup2(null, 2)

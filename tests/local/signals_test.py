@@ -209,3 +209,14 @@ def test_a_deadline_that_has_passed_leaves_no_time() -> None:
     with signals.Deadline(0.01) as deadline:
         time.sleep(0.02)
         assert deadline.left() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_lack_of_descriptors_prevents_no_clean_up() -> None:
+    program = (
+        "import resource; from sm_proxy.local import signals;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3));"
+        "signals.detach_stderr(); print('goes on')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == (b"goes on\n", b"")
