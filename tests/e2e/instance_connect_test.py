@@ -113,3 +113,12 @@ def test_resolve_shows_the_endpoint_and_no_secret_is_in_the_log(lab: Lab, endpoi
     assert done.returncode == 0
     assert "tunnel open" in said
     assert "X-Amz-" not in said
+
+
+def test_doctor_examines_the_endpoint_and_no_bastion(lab: Lab, endpoint: str) -> None:
+    done = lab.sm_proxy("doctor", lab.host, "--json", env=FORCED)
+    checks = {item["id"]: item for item in json.loads(done.stdout)["data"]["checks"]}
+    assert done.returncode == 0, checks
+    assert checks["route"]["reason"].startswith(f"instance-connect: {endpoint}")
+    assert (checks["connect-endpoint"]["result"], "bastion" in checks) == ("passed", False)
+    assert f"through instance-connect {endpoint}" in checks["tunnel"]["reason"]
