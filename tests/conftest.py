@@ -19,7 +19,7 @@ from botocore import hooks
 from botocore.loaders import JSONFileLoader, Loader
 from hypothesis import HealthCheck, Phase, settings
 
-from sm_proxy.local import secret_values
+from sm_proxy.local import paths, secret_values
 from sm_proxy.local.threads import Background
 from sm_proxy.tunnel import host_key_probe
 from tests.home_watch import HomeWatch
@@ -161,6 +161,8 @@ def _isolated(
     # Where no route can serve, a container's address is probed: it must not be one in our network.
     monkeypatch.setattr(host_key_probe, "read_host_key", lambda *_: None)
     monkeypatch.setenv("HOME", str(tmp_path))
+    # Our ssh files are in the home folder of the passwd database, whatever HOME is.
+    monkeypatch.setattr(paths, "ssh_home", lambda: tmp_path / "passwd-home")
     yield
     # After this test a thread would use the user's real folders.
     until = time.monotonic() + _THREADS_S

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from sm_proxy.local import paths
 from tests.home_watch import HomeWatch, _places
+
+_REAL_HOME = paths.ssh_home()
+"""Read before the first test: each test has a home of its own."""
 
 
 @pytest.fixture
@@ -59,8 +63,6 @@ def test_a_file_from_before_is_no_offence(home: Path) -> None:
 
 
 def test_the_places_are_those_of_our_own_files() -> None:
-    from sm_proxy.local import paths
-
     places = set(_places())
-    assert {paths.ssh_home() / ".ssh" / "config", paths.default_ssh_dir()} <= places
+    assert {_REAL_HOME / ".ssh" / "config", _REAL_HOME / ".ssh" / "sm-proxy"} <= places
     assert Path(os.environ["HOME"], ".ssh") in places

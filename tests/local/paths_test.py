@@ -8,6 +8,9 @@ import pytest
 
 from sm_proxy.local import paths
 
+_SSH_HOME = paths.ssh_home
+"""The real function: for every test, another one takes its place."""
+
 
 def test_the_variables_win(tmp_path: Path) -> None:
     assert paths.config_dir() == tmp_path / "config"
@@ -27,6 +30,7 @@ def test_without_variables_the_platforms_folders_are_used(monkeypatch: pytest.Mo
 def test_the_home_folder_comes_from_the_passwd_database(monkeypatch: pytest.MonkeyPatch) -> None:
     import pwd
 
+    monkeypatch.setattr(paths, "ssh_home", _SSH_HOME)
     monkeypatch.setenv("HOME", "/nowhere")
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)
     assert paths.user_ssh_config() == home / ".ssh" / "config"
@@ -51,4 +55,8 @@ def test_a_variable_names_another_config(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_a_user_without_an_entry_gets_the_home_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
     monkeypatch.setenv("HOME", "/somewhere")
-    assert paths.ssh_home() == Path("/somewhere")
+    assert _SSH_HOME() == Path("/somewhere")
+
+
+def test_no_test_uses_the_real_ssh_files(tmp_path: Path) -> None:
+    assert tmp_path in paths.default_ssh_dir().parents
