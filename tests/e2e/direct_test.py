@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.host_key_test import restarted
 from tests.e2e.labs import Lab, code_of
+from tests.e2e.roads import Road
 
 pytestmark = pytest.mark.e2e
 
@@ -47,6 +48,8 @@ def test_a_container_that_restarted_is_accepted_in_the_same_ssh(lab: Lab, inside
     assert inside.ok(job.host, "echo one") == b"one\n"
     job.claim(host_keys=[restarted(job)])
     assert inside.ok(job.host, "echo two") == b"two\n"
+    # The laptop has restarted it.
+    assert Road(inside, job.host).through() == ["direct", "bastion", "direct"]
 
 
 def test_a_server_with_another_key_gets_no_login(lab: Lab, inside: Lab) -> None:
