@@ -6,6 +6,7 @@ variables and files. The files are mounted in a mount namespace of this process.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -71,7 +72,11 @@ def _enter(netns: int, answer: dict[str, Any]) -> None:
     namespaces.unshare(namespaces.CLONE_NEWNS)
     namespaces.make_mounts_private(keep_up=True)
     # /sys shows the interfaces of the namespace in which it was mounted.
-    namespaces.mount("sysfs", "/sys", "sysfs", _SAFE | namespaces.MS_RDONLY)
+    try:
+        namespaces.mount("sysfs", "/sys", "sysfs", _SAFE | namespaces.MS_RDONLY)
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # EBUSY: we are in this terminal already
+            raise
     for folder, files in answer["files"].items():
         _show(Path(folder), files, Path(answer["stage"]))
 

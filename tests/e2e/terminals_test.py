@@ -113,6 +113,13 @@ def test_a_terminal_needs_a_command_that_exists(lab: Lab) -> None:
     )
 
 
+def test_a_terminal_can_be_entered_from_itself_and_from_another(lab: Lab, inside: Lab) -> None:
+    prefix = lab.environment["SM_PROXY_LAB_INSIDE"]
+    assert lab.terminal("vpn").run(prefix, prefix, "true").returncode == 0
+    vendor = inside.run(prefix, "cat", "/sys/class/dmi/id/sys_vendor")
+    assert vendor.stdout == b"Amazon EC2\n", vendor.stderr
+
+
 def test_a_lab_that_has_ended_has_no_terminals() -> None:
     program = "from sm_proxy_lab.machines import terminal; terminal.main()"
     done = subprocess.run(
