@@ -24,13 +24,13 @@ from typing import Final
 
 from sm_proxy.settings import Settings
 
-_NO_FDPASS: Final = "ProxyUseFdpass no"
+_FDPASS: Final = "ProxyUseFdpass yes"
 _PASSING: Final = frozenset({"linux", "darwin"})
-"""Where ssh can take a descriptor. Windows's OpenSSH knows the option, but fails with `yes`."""
+"""Where ssh can take a descriptor. Windows's OpenSSH knows the option, but fails with it."""
 _PINNED: Final = (
     "Port 22",  # means the marker's port; `ssh -p` wins over any file
     "CanonicalizeHostname no",  # `always` renames proxied hosts too
-    _NO_FDPASS,
+    _FDPASS,
     "RemoteCommand none",
     "SessionType default",
     "StdinNull no",
@@ -60,8 +60,8 @@ def lines(settings: Settings) -> list[str]:
     wanted = _PINNED if settings.identity_file else (*_PINNED, *_FOR_OUR_KEY)
     taken = _accepted_by_all(tuple(_clients()), (*_PINNED, *_FOR_OUR_KEY))
     passes = settings.fdpass and sys.platform in _PASSING
-    chosen = {_NO_FDPASS: "ProxyUseFdpass yes"} if passes else {}
-    return [chosen.get(line, line) for line in wanted if line in taken]
+    left_out = () if passes else (_FDPASS,)
+    return [line for line in wanted if line in taken and line not in left_out]
 
 
 def _clients() -> Iterator[str]:

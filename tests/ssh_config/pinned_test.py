@@ -112,24 +112,25 @@ def test_options_for_our_own_key_are_not_set_for_the_users_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("platform", "fdpass", "value"),
+    ("platform", "fdpass", "expected"),
     [
-        *(("linux", True, "yes"), ("darwin", True, "yes"), ("linux", False, "no")),
-        *(("win32", True, "no"), ("cygwin", True, "no")),
+        *(("linux", True, True), ("darwin", True, True), ("linux", False, False)),
+        *(("win32", True, False), ("cygwin", True, False)),
     ],
 )
 def test_ssh_takes_a_descriptor_where_its_platform_can(
-    platform: str, value: str, monkeypatch: pytest.MonkeyPatch, *, fdpass: bool
+    platform: str, monkeypatch: pytest.MonkeyPatch, *, fdpass: bool, expected: bool
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     written = [line for line in pinned.lines(Settings(fdpass=fdpass)) if "Fdpass" in line]
-    assert written == [f"ProxyUseFdpass {value}"]
+    assert written == ["ProxyUseFdpass yes"] * expected
 
 
 def test_no_fdpass_is_recorded_until_it_is_taken_back(dot_ssh: Path) -> None:
-    for words, value in (("--no-fdpass", "no"), ("", "no"), ("--fdpass", "yes"), ("", "yes")):
+    for words, has in (("--no-fdpass", False), ("", False), ("--fdpass", True), ("", True)):
         run(dot_ssh, "write", *words.split())
-        assert f"    ProxyUseFdpass {value}\n" in own(dot_ssh)
+        assert ("    ProxyUseFdpass yes\n" in own(dot_ssh)) is has
+        assert ("Fdpass" in own(dot_ssh)) is has
         run(dot_ssh, "check")
 
 
