@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sm_proxy.doctor import account, connection, job, laptop, routes, shell, ssh_config
+from sm_proxy.doctor import (
+    account,
+    connection,
+    job,
+    laptop,
+    routes,
+    shell,
+    ssh_config,
+    startup_file,
+)
 from sm_proxy.doctor.check import Context, Stage
 
 _LAPTOP: Final[tuple[Stage, ...]] = (
@@ -43,7 +52,10 @@ _CONNECTION: Final[tuple[Stage, ...]] = (
     (("ssm:TerminateSession", connection.ended),),
 )
 # Last: damaged marks stop `config write`, but not ssh.
-_MARKS: Final[Stage] = (("config-marks", ssh_config.marks),)
+_MARKS: Final[Stage] = (
+    ("config-marks", ssh_config.marks),
+    ("startup-file", startup_file.silent),  # stops only the ssh of programs without a shell
+)
 
 
 def stages(context: Context) -> Iterator[Stage]:

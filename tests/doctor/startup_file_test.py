@@ -1,0 +1,60 @@
+"""Only bash does this, so these tests run the real one, with a home of their own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.doctor import startup_file
+from sm_proxy.doctor.check import Context, SkipCheck
+from tests.doctor.helpers import failure
+
+pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+GUARD = "case $- in *i*) ;; *) return ;; esac\n"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: Context) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", str(shutil.which("bash")))
+    context.effective = {"proxyusefdpass": ["yes"]}
+    return tmp_path
+
+
+@pytest.mark.parametrize("content", ["", "export A=1\n", "echo hi >&2\n", f"{GUARD}echo hi\n"])
+def test_a_file_that_prints_nothing_for_ssh_passes(
+    context: Context, home: Path, content: str
+) -> None:
+    (home / ".bashrc").write_text(content)
+    assert "prints nothing" in startup_file.silent(context)
+
+
+def test_a_file_that_greets_everybody_fails_with_what_to_put_in_it(
+    context: Context, home: Path
+) -> None:
+    (home / ".bashrc").write_text("echo Welcome\n")
+    error = failure(startup_file.silent, context)
+    assert error.code == "unsupported"
+    assert GUARD.strip() in error.hint
+    assert "--no-fdpass" in error.hint
+
+
+def test_a_file_that_never_ends_fails_in_time(
+    context: Context, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(startup_file, "_DEADLINE_S", 0.2)
+    (home / ".bashrc").write_text("exec sleep 60\n")
+    assert "does not end" in failure(startup_file.silent, context).message
+
+
+def test_other_shells_and_pumped_connections_have_no_such_file(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHELL", "/bin/zsh")
+    with pytest.raises(SkipCheck):
+        startup_file.silent(context)
+    context.effective = {"proxyusefdpass": ["no"]}
+    with pytest.raises(SkipCheck):
+        startup_file.silent(context)
