@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.labs import SM_PROXY, Job, Lab, code_of, last_line
 from tests.e2e.relaunch_images_test import _RUN, _SERVERS, locked_wheel
 from tests.fakes import HOST_KEY
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 _TRAIN = ("sh", "-c", "echo epoch 1; exec sleep 3600")
@@ -79,7 +80,7 @@ def test_ssh_and_files_enter_a_container_that_knows_nothing_of_us(
     got = lab.run("sftp", "-qF", lab.config, "-b", "-", job.host, stdin=get)
     assert down.read_bytes() == up.read_bytes(), got.stderr
     lab.settle()
-    assert lab.sessions() == []
+    await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
 def test_only_the_node_that_was_named_has_a_server(lab: Lab, job: Job) -> None:
