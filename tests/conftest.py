@@ -180,9 +180,9 @@ def dot_ssh(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def kept_signals() -> Iterator[None]:
-    """Restore the signal handlers after a test of code that replaces them."""
+@pytest.fixture(autouse=True)
+def _signals_are_kept() -> Iterator[None]:
+    """Restore the signal handlers: a connection ends with signals ignored, and children inherit."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     hook = sys.unraisablehook
     yield

@@ -29,8 +29,6 @@ from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.host_key_check import HostKeyCheckedStream
 from tests.fakes import HOST_KEY, container
 
-pytestmark = pytest.mark.usefixtures("kept_signals")
-
 
 class World:
     """Everything around `proxy.connect`: what it resolves to, its stream, and ssh's pipes."""

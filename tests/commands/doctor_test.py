@@ -30,7 +30,6 @@ class Api:
         self.ended.append(session_id)
 
 
-@pytest.mark.usefixtures("kept_signals")
 @pytest.mark.parametrize("interrupted", [True, False])
 def test_the_session_of_an_unfinished_check_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, interrupted: bool
@@ -62,7 +61,6 @@ def test_the_session_of_an_unfinished_check_is_ended(
     assert api.ended == ["s-1"]
 
 
-@pytest.mark.usefixtures("kept_signals")
 def test_a_check_with_a_bug_does_not_count_as_passed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +82,6 @@ def test_a_check_with_a_bug_does_not_count_as_passed(
     assert "reports" in found.failure.hint
 
 
-@pytest.mark.usefixtures("kept_signals")
 def test_a_check_with_a_bug_does_not_hide_a_cause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +104,6 @@ def test_a_check_with_a_bug_does_not_hide_a_cause(
         assert doctor.run(args, doctor.load_settings(args)).data["cause"] == "no-vpc"
 
 
-@pytest.mark.usefixtures("kept_signals")
 def test_a_failed_check_is_shown_with_its_fix_and_as_the_last_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -207,7 +207,7 @@ class Ending(Clock):
 
 
 @pytest.fixture
-def watch(folder: Path, monkeypatch: pytest.MonkeyPatch, kept_signals: None) -> Any:
+def watch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Starts a watch without jitter; returns its clock."""
 
     def start(pauses: int, *words: str, number: int = signal.SIGTERM, status: int = 0) -> Clock:

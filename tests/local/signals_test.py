@@ -13,8 +13,6 @@ import pytest
 from sm_proxy.local import signals
 from sm_proxy.local.signals import Hangup
 
-pytestmark = pytest.mark.usefixtures("kept_signals")
-
 BLOCKED = {
     "sleep": "time.sleep(90)",
     "socket": "(lambda ends: ends[0].recv(1))(socket.socketpair())",

@@ -34,7 +34,6 @@ def test_settled_returns_what_is_there_in_time() -> None:
     assert failed.settled(60) is None
 
 
-@pytest.mark.usefixtures("kept_signals")
 def test_work_goes_on_after_a_signal_ends_the_wait() -> None:
     """After an interrupted Thread.join, a running thread counts as ended."""
     signals.raise_on_hangup()

@@ -77,7 +77,6 @@ def test_other_service_errors_are_reported(operation: str) -> None:
     assert (error.code, "oops" in error.message) == ("aws-error", True)
 
 
-@pytest.mark.usefixtures("kept_signals")
 @pytest.mark.parametrize("moment", ["StartSession", "websocket"])
 def test_a_hang_up_leaves_no_session_open(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait is interrupted, not the call: a session that arrives late is terminated."""

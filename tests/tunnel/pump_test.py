@@ -23,8 +23,6 @@ from sm_proxy.tunnel.greeting import Greeting
 from sm_proxy.tunnel.pump import Pump
 from sm_proxy.tunnel.stream import Stream, StreamWrapper
 
-pytestmark = pytest.mark.usefixtures("kept_signals")
-
 LIMIT = 1 << 16
 GREETING = b"SSH-2.0-fake\r\n"
 
