@@ -50,7 +50,8 @@ def test_a_keep_window_is_for_one_outcome(box: Box) -> None:
 def test_no_window_is_open_while_the_program_runs(box: Box, windows: dict[str, str]) -> None:
     """`sm-proxy go` reads the file `window`, with and without a keep window."""
     code, lines = box.run("cat", box.inside("opt/ml/run/window"), **windows)
-    assert (code, lines[-1]) == (0, "none")
+    assert code == 0
+    assert "none" in lines
 
 
 def test_done_ends_a_keep_window(box: Box) -> None:

@@ -100,17 +100,23 @@ def test_after_a_failure_ssh_adds_a_line_at_most(lab: Lab, level: str, more: int
     assert json.loads(kept)["code"] == "job-not-found"
 
 
-def kill(lab: Lab, process: subprocess.Popen[bytes], target: str) -> None:
-    """Kill ssh, or one of the helper's two processes; none of them may have started yet."""
+def kill(lab: Lab, process: subprocess.Popen[bytes], target: str) -> bool:
+    """Kill ssh, or one of the helper's two processes; none of them may have started yet.
+
+    Returns:
+        Whether it was one of the helper's, so that ssh ends, too.
+    """
     pids = reap.descendants(process.pid) or [process.pid]
     if target == "child":  # the one with the tunnel; after the hand-over ssh is not its parent
         pids = lab.helpers() or pids
     pid = {"ssh": process.pid, "helper": pids[0]}.get(target, pids[-1])
+    is_helper = pid in lab.helpers()
     number = random.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])  # noqa: S311
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
         if number == signal.SIGSTOP:
             os.kill(pid, signal.SIGKILL)
+    return is_helper
 
 
 @pytest.mark.parametrize("target", ["ssh", "helper", "child"])
@@ -122,8 +128,7 @@ def test_nothing_is_left_after_a_kill_at_any_moment(lab: Lab, target: str) -> No
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
         time.sleep(random.random() * (1.5 if SOAK else 0.8))  # noqa: S311 - any moment
-        kill(lab, process, target)
-        if target != "ssh" and not lab.helpers():
+        if kill(lab, process, target):
             process.communicate(timeout=60)  # it has seen the end
         process.kill()
         process.communicate(timeout=60)  # nobody else has its stderr open
