@@ -106,12 +106,21 @@ class Road:
         return dict(answer["data"])
 
     def through(self) -> list[str]:
-        """The routes of the connections so far, by the log of connections."""
+        """The routes of the connections since `start_over`, by the log of connections."""
         self.there.settle()
-        name = hashlib.sha256(self.host.encode()).hexdigest()[:32]
-        log = self.there.state / "connections" / f"{name}.jsonl"
-        lines = log.read_text().splitlines() if log.exists() else []
+        lines = [line for log in self._logs() for line in log.read_text().splitlines()]
         return [str(json.loads(line)["through"]).partition(" ")[0] for line in lines]
+
+    def start_over(self) -> None:
+        """Forget the connections so far: a full log loses the oldest, so they cannot be counted."""
+        self.there.settle()
+        for log in self._logs():
+            log.unlink()
+
+    def _logs(self) -> list[Path]:
+        name = hashlib.sha256(self.host.encode()).hexdigest()[:32]
+        newer = self.there.state / "connections" / f"{name}.jsonl"
+        return [log for log in (newer.with_name(f"{newer.name}.1"), newer) if log.exists()]
 
 
 # ---- what users do; each checks that the bytes are the same at both ends ----
