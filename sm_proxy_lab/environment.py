@@ -57,9 +57,9 @@ def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
         "SM_PROXY_LAB_NETWORK": mode,
         "SM_PROXY_LAB_CALLS": str(folder / "calls.jsonl"),
         "SM_PROXY_LAB_SESSIONS": str(folder / "sessions"),
-        # As in a terminal. Without it, bash takes ssh's ProxyCommand for a remote login (its stdin
-        # is a socket), and reads the user's ~/.bashrc.
-        "SHLVL": environment.get("SHLVL") or "1",
+        # As in a terminal. At 0, or without it, bash takes ssh's ProxyCommand for a remote login
+        # (its stdin is a socket), and reads the user's ~/.bashrc.
+        "SHLVL": max("1", environment.get("SHLVL", "")),
     }
     for name in ("NO_PROXY", "no_proxy"):
         others = environment.get(name, "")
