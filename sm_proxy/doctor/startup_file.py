@@ -9,7 +9,9 @@ expects a descriptor there and fails.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +23,9 @@ from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
 
 _DEADLINE_S: Final = 10.0
+_POLITE_S: Final = 1.0
+"""How long the shell and its programs may take to end after SIGTERM."""
+_TICK_S: Final = 0.02
 _BASHRC: Final = "~/.bashrc"
 
 
@@ -51,15 +56,15 @@ def _run(shell: str) -> tuple[bool, float]:
     began = time.monotonic()
     with near, far:
         try:
-            subprocess.run(
+            started = subprocess.Popen(
                 [shell, "-c", "exec true"],
                 stdin=far.fileno(),
                 stdout=far.fileno(),
                 stderr=subprocess.DEVNULL,
                 env=environment,
-                timeout=_DEADLINE_S,
-                check=False,
+                start_new_session=True,
             )
+            _wait_or_end(started)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SmProxyError(
                 "unsupported",
@@ -72,3 +77,25 @@ def _run(shell: str) -> tuple[bool, float]:
             return bool(near.recv(1)), seconds
         except BlockingIOError:
             return False, seconds
+
+
+def _wait_or_end(shell: subprocess.Popen[bytes]) -> None:
+    """Wait for the shell; end it and all that it runs if it takes too long, or on a signal.
+
+    Raises:
+        TimeoutExpired: it took too long.
+    """
+    try:
+        shell.wait(_DEADLINE_S)
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            # First politely: a startup file may hold a lock, as pyenv's does, which a trap frees.
+            os.killpg(shell.pid, signal.SIGTERM)
+            until = time.monotonic() + _POLITE_S
+            while time.monotonic() < until:
+                shell.poll()
+                os.killpg(shell.pid, 0)
+                time.sleep(_TICK_S)
+            os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
+        raise

@@ -49,6 +49,18 @@ def test_a_file_that_never_ends_fails_in_time(
     assert "does not end" in failure(startup_file.silent, context).message
 
 
+def test_a_program_of_such_a_file_ends_and_frees_its_lock(
+    context: Context, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does pyenv's: while its lock exists, each new shell waits for a minute."""
+    monkeypatch.setattr(startup_file, "_DEADLINE_S", 2.0)
+    lock = home / "lock"
+    program = f"trap 'rm {lock}' EXIT; touch {lock}; while :; do sleep 0.01; done"
+    (home / ".bashrc").write_text(f'bash -c "{program}"\n')
+    assert "does not end" in failure(startup_file.silent, context).message
+    assert not lock.exists()
+
+
 def test_other_shells_and_pumped_connections_have_no_such_file(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
