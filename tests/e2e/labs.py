@@ -396,6 +396,9 @@ def running(folder: Path, *options: str) -> Iterator[Lab]:
         proc = f"/proc/{reap.descendants(process.pid)[0]}/root/proc/"
         on_bastion = environment["SM_PROXY_LAB_ON_BASTION"]
         environment["SM_PROXY_LAB_ON_BASTION"] = on_bastion.replace("/proc/1/root/proc/", proc)
+        # No test runs the startup files of the user's shell.
+        (home := folder / "home").mkdir()
+        environment["HOME"] = str(home)
         lab = Lab(environment, proc + Path(f"{told}.pid").read_text().strip())
         try:
             yield lab
