@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import sys
 import time
 import traceback
@@ -219,6 +218,8 @@ def report(command: str, trace: str = "") -> Path | str:
     Returns:
         The report's path, or a text that says why there is none.
     """
+    import platform  # noqa: PLC0415 - Python 3.10's needs subprocess
+
     text = (
         f"sm-proxy {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
         f"command: {command}\n\n{redact(trace or traceback.format_exc())}"
