@@ -25,6 +25,8 @@ import os, resource, socket, sys
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import fd_passing, poll, signals, stdio
 
+LIMITS = resource.getrlimit(resource.RLIMIT_NOFILE)
+
 def main():
     if sys.argv[3:] == ["as in conda"] and hasattr(os, "pidfd_open"):
         del os.pidfd_open
@@ -51,7 +53,7 @@ def main():
             far.sendall(far.recv(1000))
             return 3
     if sys.argv[1] == "no descriptor left":
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, LIMITS[1]))
     data = b"SSH-2.0-fake\\r\\n"
     while data:
         ends.write(data)
@@ -65,6 +67,8 @@ try:
 except signals.Hangup:
     sys.exit(130)
 except SmProxyError as error:
+    # At exit, glibc opens a library to end our threads (pthread_exit), and aborts if it cannot.
+    resource.setrlimit(resource.RLIMIT_NOFILE, LIMITS)
     sys.exit(error.line)
 """
 
