@@ -13,6 +13,7 @@ from sm_proxy.local.output import Result
 from sm_proxy.routes import table as routes
 from sm_proxy.routes.table import Choice
 from sm_proxy.settings import Settings
+from sm_proxy.settings.route_names import AUTO
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,15 +36,17 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
         target, settings, aws, wait=args.wait or 0, on_status=output.status
     )
     choice = routes.judge(container, settings, aws)
-    return Result({**container.as_data(), **choice.as_data()}, _text(container, choice))
+    text = _text(container, choice, settings.route)
+    return Result({**container.as_data(), **choice.as_data()}, text)
 
 
-def _text(container: Container, choice: Choice) -> str:
+def _text(container: Container, choice: Choice, asked: str) -> str:
     """One line for each member of the data, and one for each route."""
+    none = "none can serve" if asked == AUTO else f"none: you ask for {asked}, which cannot serve"
     found = {
         **container.as_data(),
         "host_keys": ", ".join(container.host_keys) or "none",
-        "route": choice.route or "none can serve",
+        "route": choice.route or none,
     }
     lines = [f"{name:10} {'none' if value is None else value}" for name, value in found.items()]
     width = max(map(len, choice.verdicts))

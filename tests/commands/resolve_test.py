@@ -49,6 +49,15 @@ def test_resolve_prints_the_container_and_its_routes(
     assert all(set(item) == {"name", "usable", "reason"} for item in data["routes"])
 
 
+def test_resolve_says_that_a_forced_route_cannot_serve(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(resolve, "Aws", lambda *_: working(DescribeInstances=instances()))
+    assert cli.main(["resolve", "sm-my-job", "--route", "remote-debug"]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["route"] == "none: you ask for remote-debug, which cannot serve"
+
+
 def test_resolve_sends_nothing_to_the_container(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,7 @@ def choose(context: Context) -> str:
         context.route = next(iter(errors), allowed(context.settings)[0])
         if context.settings.route != AUTO:
             context.route = context.settings.route
+            raise SkipCheck(f"you ask for a route that cannot serve: {reasons[context.route]}")
         raise SkipCheck("no route can serve now: " + "; ".join(reasons.values()))
     context.route = choice.route
     order = list(choice.verdicts)
