@@ -127,7 +127,7 @@ def resumable(context: Context) -> str:
     """ResumeSession is allowed; without it, a connection ends with the laptop's network."""
     needed(context.tunnel, "the tunnel")
     if not context.session_id:
-        raise SkipCheck("the session's id is unknown")
+        raise SkipCheck("this route has no session")
     try:
         # This does not disturb the session: it only returns a token, which we do not use.
         context.aws.call("ssm", "ResumeSession", SessionId=context.session_id)
@@ -141,7 +141,7 @@ def ended(context: Context) -> str:
     needed(context.tunnel, "the tunnel")
     close(context)
     if not context.session_id:
-        raise SkipCheck("the session's id is unknown")
+        raise SkipCheck("this route has no session")
     try:
         sessions.terminate(context.aws, context.session_id)
     except ServiceError as error:

@@ -50,6 +50,14 @@ def test_a_pinned_key_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert examined.container.host_keys == (fakes.HOST_KEY,)
 
 
+def test_a_route_without_a_session_has_none_to_resume_or_end() -> None:
+    examined = context(Settings())
+    examined.tunnel = cast("BlockingSocket", SimpleNamespace(close=lambda: None))
+    for check in (connection.resumable, connection.ended):
+        with pytest.raises(SkipCheck, match="this route has no session"):
+            check(examined)
+
+
 def test_a_server_is_asked_for_the_kind_of_key_that_the_log_names() -> None:
     """As ssh does, which asks for the kinds that its known_hosts has."""
     server, client = socket.socketpair()
