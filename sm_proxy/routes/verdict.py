@@ -33,5 +33,7 @@ class Verdict:
         return cls(usable=False, reason=error.message, error=error)
 
 
-NO_ADDRESS: Final = Verdict(usable=False, reason="the container has no address in a VPC")
+NO_ADDRESS: Final = Verdict(
+    usable=False, reason="the container's SSH server has no address in a VPC"
+)
 """The verdict of a route that dials an address, for a container that only RemoteDebug reaches."""

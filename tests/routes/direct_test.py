@@ -87,7 +87,7 @@ def test_elsewhere_it_cannot_and_says_why() -> None:
 @pytest.mark.usefixtures("inside")
 @pytest.mark.parametrize("changes", [{"address": None}, {"vpc_id": None}])
 def test_a_container_without_an_address_cannot_be_dialled(changes: dict[str, Any]) -> None:
-    assert verdict(**changes) == (False, "the container has no address in a VPC")
+    assert verdict(**changes) == (False, "the container's SSH server has no address in a VPC")
 
 
 @pytest.mark.usefixtures("inside")

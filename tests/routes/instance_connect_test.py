@@ -61,8 +61,8 @@ def reached(**changes: Any) -> Container:
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        (reached(address=None), "the container has no address in a VPC"),
-        (reached(vpc_id=None), "the container has no address in a VPC"),
+        (reached(address=None), "the container's SSH server has no address in a VPC"),
+        (reached(vpc_id=None), "the container's SSH server has no address in a VPC"),
         (
             reached(port=2222),
             "an Instance Connect Endpoint allows the ports 22 and 3389, not 2222",
