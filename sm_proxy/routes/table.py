@@ -140,7 +140,9 @@ def unusable(name: str, verdict: Verdict) -> SmProxyError:
     return SmProxyError(
         "route-unusable",
         f"the route {name} cannot serve: {verdict.reason}",
-        hint or "Leave out --route (SM_PROXY_ROUTE) for the best route that can serve.",
+        hint
+        or "Leave out --route, SM_PROXY_ROUTE or route in config.toml for the best route that can "
+        "serve; `sm-proxy config write --route auto` ends that of a prefix.",
     )
 
 
