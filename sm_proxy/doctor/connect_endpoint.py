@@ -27,6 +27,8 @@ def ready(context: Context) -> str:
     if not up:
         raise _none(context, found)
     chosen = None if container is None else instance_connect.find(container, context.aws)
+    if container is not None and chosen is None:
+        instance_connect.forget(container, context.aws)  # it was created a moment ago
     name = chosen.id if chosen is not None and chosen.id in up else up[0]
     context.hop = _as_hop(context, found[name])
     return f"{name} in {found[name].get('VpcId')}"

@@ -108,7 +108,7 @@ def connect(container: Container, settings: Settings, aws: Aws) -> WebSocketStre
     try:
         websocket = threads.run(_open, endpoint, container, aws)
     except DisconnectedError as error:
-        Cache(_CACHE).forget(aws.scope, str(container.vpc_id))  # it may have been deleted
+        forget(container, aws)  # it may have been deleted
         raise _explained(error, endpoint) from None
     debug_log.write("tunnel open", endpoint=endpoint.id)
     return WebSocketStream(
@@ -133,6 +133,11 @@ def find(container: Container, aws: Aws) -> Endpoint | None:
     address = ip_address(str(container.address))
     near = [item for item in endpoints if item.block and address in ip_network(item.block)]
     return next(iter([*near, *endpoints]), None)
+
+
+def forget(container: Container, aws: Aws) -> None:
+    """Let the next `find` ask AWS."""
+    Cache(_CACHE).forget(aws.scope, str(container.vpc_id))
 
 
 def _ask(vpc_id: str, aws: Aws) -> list[Endpoint]:

@@ -9,6 +9,7 @@ import pytest
 from sm_proxy.doctor import connect_endpoint, network_acls, routes, security_groups
 from sm_proxy.doctor.check import Context, SkipCheck
 from sm_proxy.errors import SmProxyError
+from sm_proxy.routes import instance_connect
 from sm_proxy.settings import Settings
 from tests.doctor.helpers import failure
 from tests.fakes import Answers, FakeAws, container
@@ -53,6 +54,16 @@ def test_the_endpoint_that_connections_use_is_examined() -> None:
         "SecurityGroups": [{"GroupId": "sg-9"}],
     }
     assert examined.hop_name == "the endpoint"
+
+
+def test_a_connection_after_the_check_uses_an_endpoint_created_a_moment_ago() -> None:
+    before, examined = context(), context(endpoint("eice-1"))
+    assert before.container is not None
+    assert instance_connect.find(before.container, before.aws) is None
+    assert connect_endpoint.ready(examined) == "eice-1 in vpc-1"
+    found = instance_connect.find(before.container, examined.aws)
+    assert found is not None
+    assert found.id == "eice-1"
 
 
 @pytest.mark.parametrize(
