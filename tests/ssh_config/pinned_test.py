@@ -121,6 +121,8 @@ def test_options_for_our_own_key_are_not_set_for_the_users_key() -> None:
 def test_ssh_takes_a_descriptor_where_its_platform_can(
     platform: str, monkeypatch: pytest.MonkeyPatch, *, fdpass: bool, expected: bool
 ) -> None:
+    clients = list(pinned._clients())
+    monkeypatch.setattr(pinned, "_clients", lambda: clients)
     monkeypatch.setattr(sys, "platform", platform)
     written = [line for line in pinned.lines(Settings(fdpass=fdpass)) if "Fdpass" in line]
     assert written == ["ProxyUseFdpass yes"] * expected
