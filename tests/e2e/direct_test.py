@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.host_key_test import restarted
 from tests.e2e.labs import Lab, code_of
 from tests.e2e.roads import Road
+from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 
@@ -37,7 +38,7 @@ def test_ssh_gets_the_connection_itself_and_needs_no_process_of_ours(lab: Lab, i
     peer = session.stdout.readline().decode().split()
     assert peer[2:] == [address, str(port)]
     lab.settle()  # the helpers have gone, and ssh still runs
-    assert lab.sessions() == []
+    await_true(lambda: not lab.sessions(), 60, lab.sessions)
     assert session.poll() is None
     session.communicate(timeout=60)
     assert session.returncode == 0

@@ -21,6 +21,7 @@ import pytest
 
 from sm_proxy_lab.machines import reap
 from tests.e2e.labs import Job, Lab, last_line
+from tests.e2e.roads import Road
 from tests.soak import SOAK
 from tests.waits import await_true
 
@@ -297,17 +298,17 @@ def test_inside_the_vpc_ssh_gets_the_connection_itself(lab: Lab) -> None:
     """No process of ours is left while ssh works, and the log tells what it can."""
     if not lab.netns:
         pytest.skip("needs namespaces")
-    inside = lab.terminal("inside")
-    process = inside.popen(
-        *("ssh", "-F", lab.config, f"{lab.host}.2", "echo ready; read line; echo $line"),
+    road = Road(lab.terminal("inside"), f"{lab.host}.2")
+    road.start_over()
+    process = road.popen(
+        *("ssh", "-F", lab.config, road.host, "echo ready; read line; echo $line"),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     lab.settle()
-    assert lab.sessions() == []
+    await_true(lambda: not lab.sessions(), 60, lab.sessions)
     assert process.communicate(b"hello\n", timeout=60) == (b"hello\n", b"")
-    logs = [path.read_text() for path in (lab.state / "connections").glob("*.jsonl")]
-    (record,) = [found for text in logs if (found := json.loads(text.splitlines()[-1]))["up"] < 0]
-    known = {name: record[name] for name in ("host", "through", "code", "down")}
-    assert known == {"host": f"{lab.host}.2", "through": "direct", "code": "ok", "down": -1}
+    (record,) = road.records()
+    known = {name: record[name] for name in ("through", "code", "up", "down")}
+    assert known == {"through": "direct", "code": "ok", "up": -1, "down": -1}

@@ -41,7 +41,7 @@ def test_a_file_survives_both_ways_and_the_route_says_what_it_is(
     assert got.read_bytes() == sent.read_bytes()
     said = f"connecting through the EC2 Instance Connect Endpoint {endpoint}: a tunnel lasts at"
     assert said in done.stderr.decode()
-    assert lab.sessions() == []
+    await_true(lambda: not lab.sessions(), 60, lab.sessions)
 
 
 def test_the_exit_status_comes_through(lab: Lab, endpoint: str) -> None:

@@ -107,9 +107,13 @@ class Road:
 
     def through(self) -> list[str]:
         """The routes of the connections since `start_over`, by the log of connections."""
+        return [str(record["through"]).partition(" ")[0] for record in self.records()]
+
+    def records(self) -> list[dict[str, Any]]:
+        """The log of the connections since `start_over`."""
         self.there.settle()
         lines = [line for log in self._logs() for line in log.read_text().splitlines()]
-        return [str(json.loads(line)["through"]).partition(" ")[0] for line in lines]
+        return [json.loads(line) for line in lines]
 
     def start_over(self) -> None:
         """Forget the connections so far: a full log loses the oldest, so they cannot be counted."""
