@@ -1,10 +1,10 @@
 """What the user's shell runs and prints before our ProxyCommand.
 
 ssh starts a ProxyCommand by the user's shell, with a socket as stdin and stdout if it passes a
-descriptor (`ProxyUseFdpass`). bash takes a socket as stdin for a remote login, and reads
-`~/.bashrc`, unless another shell started ssh (bash's shell.c: `run_startup_files`; SHLVL). So this
-concerns the ssh of desktop programs, such as editors. What the file prints goes to ssh, which
-expects a descriptor there and fails.
+descriptor (`ProxyUseFdpass`). zsh, csh and fish read a startup file for every command. bash takes
+a socket as stdin for a remote login, and reads `~/.bashrc`, unless another shell started ssh
+(bash's shell.c: `run_startup_files`; SHLVL): that concerns the ssh of desktop programs, such as
+editors. What the file prints goes to ssh, which expects a descriptor there and fails.
 """
 
 from __future__ import annotations
@@ -19,37 +19,56 @@ import time
 from pathlib import Path
 from typing import Final
 
-from sm_proxy.doctor.check import Context, SkipCheck
+from sm_proxy.doctor.check import Context
 from sm_proxy.errors import SmProxyError
 
 _DEADLINE_S: Final = 10.0
 _POLITE_S: Final = 1.0
 """How long the shell and its programs may take to end after SIGTERM."""
 _TICK_S: Final = 0.02
-_BASHRC: Final = "~/.bashrc"
+_FILES: Final = {
+    "bash": "~/.bashrc",
+    "zsh": "~/.zshenv",
+    "csh": "~/.cshrc",
+    "tcsh": "~/.tcshrc or ~/.cshrc",
+    "fish": "~/.config/fish/config.fish",
+}
+_GUARDS: Final = {
+    "bash": "case $- in *i*) ;; *) return ;; esac",
+    "zsh": "[[ -o interactive ]] || return",
+    "csh": "if (! $?prompt) exit",
+    "tcsh": "if (! $?prompt) exit",
+    "fish": "status is-interactive; or return",
+}
+_DEFAULT: Final = "/bin/sh"
+"""What ssh runs a ProxyCommand with if `$SHELL` is not set (OpenSSH's sshconnect.c)."""
 
 
 def silent(context: Context) -> str:
-    """Bash prints nothing for ssh before our ProxyCommand begins."""
-    shell = os.environ.get("SHELL", "")
+    """The shell prints nothing for ssh before our ProxyCommand begins."""
     passes = context.effective.get("proxyusefdpass", ["no"]) == ["yes"]
     if sys.platform == "win32" or not passes:
-        raise SkipCheck("ssh does not get a descriptor from our ProxyCommand")
-    if Path(shell).name != "bash":
-        raise SkipCheck(f"{shell or 'the shell'} reads no startup file of bash")
-    printed, seconds = _run(shell)
+        return "ssh does not get a descriptor from our ProxyCommand"
+    shell = os.environ.get("SHELL") or _DEFAULT
+    name = Path(shell).name
+    file = _FILES.get(name, f"the startup file of {shell}")
+    printed, seconds = _run(shell, file)
     if printed:
+        guard = (
+            f"Put this at the top of {file}: {_GUARDS[name]}"
+            if name in _GUARDS
+            else f"Let {file} print nothing without a terminal"
+        )
+        where = " in programs that no shell has started, such as editors" if name == "bash" else ""
         raise SmProxyError(
             "unsupported",
-            f"{_BASHRC} prints text even without a terminal: ssh fails in programs that no shell "
-            "has started, such as editors",
-            f"Put this at the top of {_BASHRC}: case $- in *i*) ;; *) return ;; esac; or run: "
-            "sm-proxy config write --no-fdpass",
+            f"{file} prints text even without a terminal: ssh fails{where}",
+            f"{guard}; or run: sm-proxy config write --no-fdpass",
         )
-    return f"{_BASHRC} prints nothing for ssh (it takes {seconds * 1e3:.0f} ms in editors)"
+    return f"{file} prints nothing for ssh (it takes {seconds * 1e3:.0f} ms)"
 
 
-def _run(shell: str) -> tuple[bool, float]:
+def _run(shell: str, file: str) -> tuple[bool, float]:
     """Start the shell as the ssh of an editor would: whether it printed, and its seconds."""
     environment = {name: value for name, value in os.environ.items() if name != "SHLVL"}
     near, far = socket.socketpair()
@@ -69,7 +88,7 @@ def _run(shell: str) -> tuple[bool, float]:
             raise SmProxyError(
                 "unsupported",
                 f"{shell} -c true does not end: {type(error).__name__}",
-                f"Look at {_BASHRC}: ssh waits for it in programs that no shell has started.",
+                f"Look at {file}: ssh waits for it in programs that no shell has started.",
             ) from None
         seconds = time.monotonic() - began
         near.setblocking(False)

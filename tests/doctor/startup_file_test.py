@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sm_proxy.doctor import startup_file
-from sm_proxy.doctor.check import Context, SkipCheck
+from sm_proxy.doctor.check import Context
 from tests.doctor.helpers import failure
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
@@ -61,12 +61,37 @@ def test_a_program_of_such_a_file_ends_and_frees_its_lock(
     assert not lock.exists()
 
 
-def test_other_shells_and_pumped_connections_have_no_such_file(
-    context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SHELL", "/bin/zsh")
-    with pytest.raises(SkipCheck):
-        startup_file.silent(context)
+def test_a_pumped_connection_passes_whatever_the_shell_prints(context: Context, home: Path) -> None:
+    (home / ".bashrc").write_text("echo hello\n")
     context.effective = {"proxyusefdpass": ["no"]}
-    with pytest.raises(SkipCheck):
-        startup_file.silent(context)
+    assert "does not get a descriptor" in startup_file.silent(context)
+
+
+@pytest.mark.parametrize("shell", ["", "/bin/sh"])
+def test_a_shell_without_a_startup_file_passes(
+    context: Context, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    """As where no `$SHELL` is set: in a service, or in CI."""
+    monkeypatch.setenv("SHELL", shell)
+    assert "the startup file of /bin/sh prints nothing" in startup_file.silent(context)
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("zsh", ("~/.zshenv", "-o interactive")),
+        ("fish", ("~/.config/fish/config.fish", "is-interactive")),
+        ("other", ("the startup file of ", "print nothing")),
+    ],
+)
+def test_the_file_of_any_shell_is_named(
+    context: Context, home: Path, monkeypatch: pytest.MonkeyPatch, name: str, named: tuple[str, str]
+) -> None:
+    shell = home / name
+    shell.write_text("#!/bin/sh\necho from the startup file\n")
+    shell.chmod(0o755)
+    monkeypatch.setenv("SHELL", str(shell))
+    failed = failure(startup_file.silent, context)
+    assert named[0] in failed.message
+    assert failed.hint is not None
+    assert named[1] in failed.hint
