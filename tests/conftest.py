@@ -45,6 +45,8 @@ settings.register_profile(
 
 settings.load_profile("soak" if SOAK else "quick")
 
+os.environ.pop("PYTHONUNBUFFERED", None)  # tests run programs as users do
+
 collect_ignore = [] if "SM_PROXY_SDK2" in os.environ else ["sdk"]
 """The tests of the SDKs need them: see `script/test sdk`."""
 

@@ -27,6 +27,7 @@ os.dup2(theirs.fileno(), 0)
 os.dup2(theirs.fileno(), 1)
 def fork():
     sys.stderr.write(json.dumps([threading.active_count(), sorted(sys.modules)]))
+    sys.stderr.flush()
     os._exit(0)
 os.fork = fork
 from sm_proxy.cli import main

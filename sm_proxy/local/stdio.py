@@ -8,6 +8,7 @@ socket pair; elsewhere we use the pipes directly.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import stat
@@ -59,10 +60,23 @@ def take_over() -> Stdio:
     os.dup2(null, 0)
     os.close(null)
     os.dup2(2, 1)
+    _unbuffer_stderr()
     sys.stdout = sys.stderr
     if passing := fd_passing.taken_over(own_stdin, own_stdout):
         return passing
     return DirectStdio(own_stdin, own_stdout) if POLLABLE else ThreadedStdio(own_stdin, own_stdout)
+
+
+def _unbuffer_stderr() -> None:
+    """Write each line to stderr at once, as `python -u` does.
+
+    A thread that writes to a blocked stderr holds the lock of Python's buffer. At its exit Python
+    would wait for this lock.
+    """
+    stderr = sys.__stderr__
+    if stderr is not None and sys.stderr is stderr:
+        raw = getattr(stderr.buffer, "raw", stderr.buffer)
+        sys.stderr = io.TextIOWrapper(raw, stderr.encoding, stderr.errors, write_through=True)
 
 
 class DirectStdio:
