@@ -51,10 +51,10 @@ _CONNECTION: Final[tuple[Stage, ...]] = (
     (("ssm:ResumeSession", connection.resumable),),
     (("ssm:TerminateSession", connection.ended),),
 )
-# Last: damaged marks stop `config write`, but not ssh.
+# Last: damaged marks stop `config write`, but not ssh; bash's file stops only the ssh of editors.
 _MARKS: Final[Stage] = (
     ("config-marks", ssh_config.marks),
-    ("startup-file", startup_file.silent),  # stops only the ssh of programs without a shell
+    ("startup-file", startup_file.silent),
 )
 
 

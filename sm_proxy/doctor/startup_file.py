@@ -33,13 +33,7 @@ _FILES: Final = {
     "tcsh": "~/.tcshrc or ~/.cshrc",
     "fish": "~/.config/fish/config.fish",
 }
-_GUARDS: Final = {
-    "bash": "case $- in *i*) ;; *) return ;; esac",
-    "zsh": "[[ -o interactive ]] || return",
-    "csh": "if (! $?prompt) exit",
-    "tcsh": "if (! $?prompt) exit",
-    "fish": "status is-interactive; or return",
-}
+_GUARD: Final = "case $- in *i*) ;; *) return ;; esac"
 _DEFAULT: Final = "/bin/sh"
 """What ssh runs a ProxyCommand with if `$SHELL` is not set (OpenSSH's sshconnect.c)."""
 
@@ -53,19 +47,17 @@ def silent(context: Context) -> str:
     name = Path(shell).name
     file = _FILES.get(name, f"the startup file of {shell}")
     printed, seconds = _run(shell, file)
-    if printed:
-        guard = (
-            f"Put this at the top of {file}: {_GUARDS[name]}"
-            if name in _GUARDS
-            else f"Let {file} print nothing without a terminal"
-        )
-        where = " in programs that no shell has started, such as editors" if name == "bash" else ""
-        raise SmProxyError(
-            "unsupported",
-            f"{file} prints text even without a terminal: ssh fails{where}",
-            f"{guard}; or run: sm-proxy config write --no-fdpass",
-        )
-    return f"{file} prints nothing for ssh (it takes {seconds * 1e3:.0f} ms)"
+    if not printed:
+        return f"{file} prints nothing for ssh (it takes {seconds * 1e3:.0f} ms)"
+    failing, hint = "ssh fails", f"Let {file} print only in an interactive shell"
+    if name == "bash":
+        failing = "ssh fails in programs that no shell has started, such as editors"
+        hint = f"Put this at the top of {file}: {_GUARD}"
+    raise SmProxyError(
+        "unsupported",
+        f"{file} prints text even without a terminal: {failing}",
+        f"{hint}; or run: sm-proxy config write --no-fdpass",
+    )
 
 
 def _run(shell: str, file: str) -> tuple[bool, float]:
@@ -84,11 +76,17 @@ def _run(shell: str, file: str) -> tuple[bool, float]:
                 start_new_session=True,
             )
             _wait_or_end(started)
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except OSError as error:
             raise SmProxyError(
                 "unsupported",
-                f"{shell} -c true does not end: {type(error).__name__}",
-                f"Look at {file}: ssh waits for it in programs that no shell has started.",
+                f"{shell} cannot be started: {error.strerror or error}",
+                "ssh starts our ProxyCommand by this program: set SHELL to a shell that exists.",
+            ) from None
+        except subprocess.TimeoutExpired:
+            raise SmProxyError(
+                "unsupported",
+                f"{shell} -c true does not end within {_DEADLINE_S:.0f} s",
+                f"Look at {file}: ssh waits for it.",
             ) from None
         seconds = time.monotonic() - began
         near.setblocking(False)

@@ -1,4 +1,4 @@
-"""Only bash does this, so these tests run the real one, with a home of their own."""
+"""These tests run the real bash, with a home of its own; a script plays any other shell."""
 
 from __future__ import annotations
 
@@ -76,22 +76,29 @@ def test_a_shell_without_a_startup_file_passes(
     assert "the startup file of /bin/sh prints nothing" in startup_file.silent(context)
 
 
+def test_a_shell_that_does_not_exist_is_named(
+    context: Context, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHELL", str(home / "none"))
+    error = failure(startup_file.silent, context)
+    assert error.message == f"{home / 'none'} cannot be started: No such file or directory"
+
+
 @pytest.mark.parametrize(
-    ("name", "named"),
+    ("name", "file"),
     [
-        ("zsh", ("~/.zshenv", "-o interactive")),
-        ("fish", ("~/.config/fish/config.fish", "is-interactive")),
-        ("other", ("the startup file of ", "print nothing")),
+        ("zsh", "~/.zshenv"),
+        ("fish", "~/.config/fish/config.fish"),
+        ("other", "the startup file of "),
     ],
 )
 def test_the_file_of_any_shell_is_named(
-    context: Context, home: Path, monkeypatch: pytest.MonkeyPatch, name: str, named: tuple[str, str]
+    context: Context, home: Path, monkeypatch: pytest.MonkeyPatch, name: str, file: str
 ) -> None:
     shell = home / name
     shell.write_text("#!/bin/sh\necho from the startup file\n")
     shell.chmod(0o755)
     monkeypatch.setenv("SHELL", str(shell))
-    failed = failure(startup_file.silent, context)
-    assert named[0] in failed.message
-    assert failed.hint is not None
-    assert named[1] in failed.hint
+    error = failure(startup_file.silent, context)
+    assert error.message.startswith(file)
+    assert "print only in an interactive shell; or run: sm-proxy" in error.hint
