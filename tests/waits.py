@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 import subprocess
 import time
@@ -26,6 +28,18 @@ def await_true(
         assert not ended, f"it ended early: {explain()}"
         assert time.monotonic() < deadline, f"it took more than {seconds} s: {explain()}"
         time.sleep(0.02)
+
+
+def read_until(terminal: int, words: bytes, seconds: float = 60) -> bytes:
+    """Read a terminal until it shows `words`; fail after `seconds`.
+
+    What a program has printed arrives a moment later than its end, and in pieces.
+    """
+    shown, deadline = b"", time.monotonic() + seconds
+    while words not in shown:
+        assert select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0], shown
+        shown += os.read(terminal, 4096)
+    return shown
 
 
 def listens(path: Path) -> bool:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pty
-import select
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.waits import await_true
+from tests.waits import await_true, read_until
 
 from .labs import SM_PROXY, Lab, code_of, running
 
@@ -139,20 +137,12 @@ def test_setup_asks_for_profile_and_region_at_a_terminal(lab: Lab, tmp_path: Pat
         stdout=subprocess.PIPE,
     )
     os.close(theirs)
-    shown = _read_until(ours, b"Which AWS profile? (research, prod)")
+    shown = read_until(ours, b"Which AWS profile? (research, prod)")
     os.write(ours, b"prod\n")
-    shown += _read_until(ours, b"Which AWS region")  # botocore reads an empty variable as a region
+    shown += read_until(ours, b"Which AWS region")  # botocore reads an empty variable as a region
     os.write(ours, b"us-east-1\n")
     out, _ = process.communicate(timeout=60)
     os.close(ours)
     assert b"credentials" in out, shown
     recorded = (tmp_path / "sm-proxy" / "config").read_text()
     assert '"profile": "prod", "region": "us-east-1"' in recorded
-
-
-def _read_until(terminal: int, words: bytes) -> bytes:
-    shown, deadline = b"", time.monotonic() + 60
-    while words not in shown:
-        assert select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0], shown
-        shown += os.read(terminal, 4096)
-    return shown

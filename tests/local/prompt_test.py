@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from sm_proxy.local import prompt
+from tests.waits import read_until
 
 pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
 termios = pytest.importorskip("termios")
@@ -124,12 +123,7 @@ class Terminal:
         os.close(stdin)
 
     def shown(self, what: bytes) -> bytes:
-        found = b""
-        until = time.monotonic() + 60
-        while what not in found and time.monotonic() < until:
-            if select.select([self.near], [], [], 0.1)[0]:
-                found += os.read(self.near, 1000)
-        return found
+        return read_until(self.near, what)
 
     def echoes(self) -> bool:
         return bool(termios.tcgetattr(self.far)[3] & termios.ECHO)
@@ -198,7 +192,7 @@ def test_only_yes_confirms(typed: bytes, means: str) -> None:
             check=True,
             timeout=60,
         )
-        shown = os.read(master, 4096)
+        shown = read_until(master, b"[y/N] ")
     finally:
         os.close(master)
         os.close(slave)
