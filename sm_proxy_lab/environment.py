@@ -43,6 +43,9 @@ def base(folder: Path, endpoint: str, *, mode: str) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         # The laptop's network is real: its packets to a container would leave this machine.
         "SM_PROXY_PROBE": "0",
+        # Each connection does its own work, and nothing outlives it, unless CMD asks for that.
+        "SM_PROXY_DAEMON_IDLE": "0",
+        "SM_PROXY_KEEP_SESSION": "0",
         "AWS_CONFIG_FILE": str(folder / "aws" / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(folder / "aws" / "credentials"),
         "SM_PROXY_CONFIG_DIR": str(folder / "config"),

@@ -15,6 +15,8 @@ from sm_proxy.settings import durations
 from sm_proxy.settings.route_names import AUTO, ROUTE_NAMES
 
 WAIT_DEFAULT_S = 15 * 60
+KEEP_SESSION_DEFAULT_S = 2 * 60
+DAEMON_IDLE_DEFAULT_S = 10 * 60
 
 _PATHS = frozenset({"ssh_dir", "identity_file", "identity_agent"})
 _PRINTABLE = re.compile(r".+")
@@ -76,6 +78,10 @@ class Settings:
             ssh config block; Linux and macOS only.
         compression: let ssh compress (`Compression`), in the ssh config block: faster through SSM,
             and slower where the network is fast.
+        keep_session: how long a session is kept for the next connection, in seconds; 0 for a
+            session of its own for each connection.
+        session_ahead: open the next session while one is in use, before a connection needs it.
+        daemon_idle: after how many seconds without work the daemon ends; 0 for no daemon.
         hosts: settings of single hosts, by host name.
     """
 
@@ -92,6 +98,14 @@ class Settings:
     ssh_dir: str | None = _setting(
         None, flag=("DIR", "folder of our ssh files (default: ~/.ssh/sm-proxy)")
     )
+    keep_session: int = _setting(
+        KEEP_SESSION_DEFAULT_S,
+        flag=("DURATION", "keep a session for the next connection (default: 2m; 0: do not)"),
+    )
+    daemon_idle: int = _setting(
+        DAEMON_IDLE_DEFAULT_S,
+        flag=("DURATION", "end our daemon when it was idle for so long (default: 10m; 0: none)"),
+    )
     user: str = _setting("root", recorded=True)
     identity_file: str | None = _setting(None, recorded=True)
     identity_agent: str | None = _setting(None, recorded=True)
@@ -104,6 +118,7 @@ class Settings:
     trust_first_use: bool = False
     fdpass: bool = _setting(True, recorded=True)
     compression: bool = _setting(True, recorded=True)
+    session_ahead: bool = False
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property

@@ -50,11 +50,21 @@ def test_every_setting_can_come_from_a_variable(monkeypatch: pytest.MonkeyPatch)
         "ssh_dir": ("/some where", "/some where"),
         "launch_s3": ("s3://bucket/a/b/", "s3://bucket/a/b/"),
         "wait": ("60", 60),
+        "keep_session": ("3m", 180),
+        "daemon_idle": ("0", 0),
+        "session_ahead": ("1", True),
         "allow_loopback": ("yes", True),
     }
     for name, (text, _) in wanted.items():
         monkeypatch.setenv(f"SM_PROXY_{name.upper()}", text)
     assert settings.load() == Settings(**{name: value for name, (_, value) in wanted.items()})
+
+
+def test_sessions_are_kept_and_the_daemon_is_on_unless_a_flag_says_otherwise() -> None:
+    found = settings.load()
+    assert (found.keep_session, found.daemon_idle, found.session_ahead) == (120, 600, False)
+    found = settings.load({"keep_session": "0", "daemon_idle": "1h"})
+    assert (found.keep_session, found.daemon_idle) == (0, 3600)
 
 
 def test_an_empty_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
