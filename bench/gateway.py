@@ -76,6 +76,7 @@ def running(**faults: Any) -> Iterator[Gateway]:
                 *(sys.executable, "-m", "sm_proxy_lab.gateway"),
                 *("--fd", str(server.fileno()), "--control", str(control)),
                 *("--sessions", str(Path(name) / "sessions"), "--latency-ms", "0"),
+                *("--instances", str(Path(name) / "instances")),
             ],
             pass_fds=[server.fileno()],
             stdout=subprocess.PIPE,
