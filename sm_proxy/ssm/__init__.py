@@ -6,6 +6,7 @@
     smux.py      the stream inside the channel, for the port-forwarding documents
     transport.py one websocket over a non-blocking socket
     session.py   the above put together: StartSession, resume, liveness, one byte stream
+    shared.py    one session with several streams
 
 Facts are cited from the sources of the two programs that speak it: `P:` is
 aws/session-manager-plugin at 61cf1288 (paths below src/), `A:` is aws/amazon-ssm-agent at 1c217c89.
