@@ -22,6 +22,7 @@
         ChangedError              local/atomic_write.py    the file was saved since we read it
         PermissionError
           NotOursError            local/private_files.py   others could have written the file
+        StrangerError             daemon/peers.py          another user may be at the other end
       ValueError
         HandshakeError            ssm/handshake.py         the agent's handshake makes no sense
         JsoncError                editors/jsonc.py         not JSON with comments
