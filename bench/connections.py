@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ FORGOTTEN: Final = ("jobs", "bastions")
 LOOKED: Final = ("resolve", "ssh", "ssh, bastion named")
 _LIMIT_S: Final = 120.0
 _PAUSE_S: Final = 0.05
+_QUIET_S: Final = 1.5
 _TRIES: Final = 3
 TRACING: Final = "sm_proxy.local.debug_log"
 CACHED: Final = "cached"
@@ -259,27 +261,63 @@ def plain_ssh() -> list[str]:
     return [*on_bastion, "ssh", "-F", "none", *words, "-p", port, f"{user}@{address}", "true"]
 
 
-def settle() -> None:
-    """Wait until earlier connections have ended their sessions, and their helpers have ended."""
-    sessions = Path(os.environ["SM_PROXY_LAB_SESSIONS"])
+def settle(stays: tuple[int, int] = (0, 0)) -> None:
+    """Wait until earlier connections have ended their sessions, and their helpers have ended.
+
+    Args:
+        stays: how many sessions and how many helpers do not end: see `at_rest`.
+    """
     deadline = time.monotonic() + _LIMIT_S
-    while (left := sessions.read_text().split()) or (left := helpers()):
+    while any(now > rest for now, rest in zip(_open(), stays, strict=True)):
         if time.monotonic() > deadline:
-            raise RuntimeError(f"sessions or helpers are left: {' '.join(left)}")
+            raise RuntimeError(f"sessions or helpers are left: {sessions()} {helpers()}")
         time.sleep(0.01)
     time.sleep(_PAUSE_S)
 
 
+def at_rest() -> tuple[int, int]:
+    """How many sessions and helpers are left once nothing has ended for a while."""
+    quiet_since, last = time.monotonic(), _open()
+    while time.monotonic() - quiet_since < _QUIET_S:
+        time.sleep(_PAUSE_S)
+        if (now := _open()) != last:
+            quiet_since, last = time.monotonic(), now
+    return last
+
+
+def _open() -> tuple[int, int]:
+    return len(sessions()), len(helpers())
+
+
+def sessions() -> list[str]:
+    """The ids of the open sessions."""
+    return Path(os.environ["SM_PROXY_LAB_SESSIONS"]).read_text().split()
+
+
 def helpers() -> list[str]:
-    """The process ids of this lab's ProxyCommands: one may outlive its ssh."""
+    """The process ids of this lab's ProxyCommands, and of its daemon with all its children.
+
+    One may outlive its ssh.
+    """
     lab = f"SM_PROXY_STATE_DIR={os.environ['SM_PROXY_STATE_DIR']}".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if b"connect" in words and lab in (process / "environ").read_bytes().split(b"\0"):
+            words = set((process / "cmdline").read_bytes().split(b"\0"))
+            theirs = (process / "environ").read_bytes().split(b"\0")
+            if words & {b"connect", b"daemon"} and lab in theirs:
                 found.append(process.name)
     return found
+
+
+def memory(pids: Iterable[str]) -> int:
+    """The memory of these processes in bytes; what they share counts once (PSS)."""
+    size = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it has ended
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            size += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return size << 10
 
 
 def forget() -> None:
