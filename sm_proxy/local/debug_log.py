@@ -15,18 +15,22 @@ from sm_proxy.errors import SmProxyError, printable
 from sm_proxy.local import output, paths, private_files
 from sm_proxy.local.redaction import redact
 
-ENABLED: Final = os.environ.get("SM_PROXY_LOG", "").lower() == "debug"
 LOG_LIMIT_BYTES: Final = 1 << 20
 
-_started = time.monotonic()
+_began: Final = [time.monotonic()]
+
+
+def restart() -> None:
+    """Count the time of each step from now."""
+    _began[:] = [time.monotonic()]
 
 
 def write(name: str, **values: object) -> None:
     """Log a step, with values that are safe to show."""
-    if not ENABLED:
+    if os.environ.get("SM_PROXY_LOG", "").lower() != "debug":
         return
     shown = "".join(f" {key}={value}" for key, value in values.items())
-    elapsed = (time.monotonic() - _started) * 1000
+    elapsed = (time.monotonic() - _began[0]) * 1000
     line = f"{elapsed:9.1f} ms  {printable(redact(name + shown))}"
     output.write_to_stderr(line)
     _append(line)

@@ -32,12 +32,50 @@ _PASSED: Final = b"p"
 _COPYING: Final = b"c"
 """The child's word: this client wants the bytes on its own socket."""
 _LOOK_EVERY_S: Final = 1.0
-_to_parent: list[socket.socket] = []
-"""In the child: the socket to its parent, the process that ssh waits for."""
+_parents: list[Parent] = []
+"""In the child: its parent, if ssh waits for that one."""
+
+
+class Parent:
+    """The process that ssh waits for, as seen by the one that does its work.
+
+    Args:
+        connection: to that process; at its end, the process has ended.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self._may_exit = False
+        self._watched = False
+
+    def tell(self, word: bytes) -> None:
+        """Send it a word, unless somebody has killed it."""
+        with contextlib.suppress(OSError):
+            self.connection.sendall(word)
+
+    def let_go(self) -> None:
+        """From now on it may exit: ssh needs it no longer."""
+        self._may_exit = True
+
+    def watch(self) -> None:
+        """In a thread, end this process if the other one ends before `let_go`."""
+        if not self._watched:
+            self._watched = True
+            threading.Thread(target=self._watch, daemon=True).start()
+
+    def received(self, word: bytes) -> None:
+        """Take in a byte of the other process; one that forked us sends none."""
+
+    def _watch(self) -> None:
+        with contextlib.suppress(OSError):
+            while word := self.connection.recv(1):
+                self.received(word)
+        if not self._may_exit:
+            signals.interrupt_main_thread()
 
 
 def fork_if_passing() -> None:
-    """Fork if ssh waits for a descriptor; only the child returns.
+    """Fork if ssh waits for a descriptor, unless `adopt` was called; only the child returns.
 
     Call it while there is one thread and little is imported. On macOS, a child that does not exec
     may use the system's frameworks only if its parent has not used them.
@@ -45,7 +83,7 @@ def fork_if_passing() -> None:
     Raises:
         SmProxyError: `unsupported`, no process or descriptor is left.
     """
-    if sys.platform == "win32" or not _is_one_socket(0, 1):
+    if sys.platform == "win32" or _parents or not _is_one_socket(0, 1):
         return
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, nobody can wait for a child
     ours, childs = _new_pair()
@@ -66,20 +104,26 @@ def fork_if_passing() -> None:
     if child:
         os._exit(_wait(child, ours))
     ours.close()
-    _to_parent.append(childs)
+    adopt(Parent(childs))
+
+
+def adopt(parent: Parent) -> None:
+    """Do another process's work; if ssh waits for a descriptor, that process ends with it."""
+    if _is_one_socket(0, 1):
+        _parents.append(parent)
 
 
 def taken_over(stdin: int, stdout: int) -> PassingStdio | None:
-    """The end of ssh in the child of `fork_if_passing`, None in any other process.
+    """The end of ssh in a process that works for another, None in any other process.
 
     Args:
         stdin: a copy of descriptor 0, which will belong to the result.
         stdout: the same of 1.
     """
-    if not _to_parent:
+    if not _parents:
         return None
     os.close(stdout)
-    return PassingStdio(socket.socket(fileno=stdin), _to_parent[0])
+    return PassingStdio(socket.socket(fileno=stdin), _parents[0])
 
 
 class PassingStdio:
@@ -89,17 +133,16 @@ class PassingStdio:
 
     Args:
         ssh: the socket that is stdin and stdout.
-        parent: to the process that ssh waits for.
+        parent: the process that ssh waits for.
     """
 
-    def __init__(self, ssh: socket.socket, parent: socket.socket) -> None:
+    def __init__(self, ssh: socket.socket, parent: Parent) -> None:
         self._socket = ssh
         self._parent = parent
         self._undecided = True
         self._given_away = False
-        self._parent_may_exit = False
         self.stdin = self.stdout = ssh.fileno()
-        threading.Thread(target=self._watch_parent, daemon=True).start()
+        parent.watch()
 
     def read(self, size: int) -> bytes:
         """Bytes from ssh."""
@@ -174,7 +217,7 @@ class PassingStdio:
     def _copy(self) -> None:
         debug_log.write("copying for a client that takes no descriptor")
         self._undecided = False
-        _tell(self._parent, _COPYING)
+        self._parent.tell(_COPYING)
 
     def _pass_new(self, first: bytes | memoryview) -> int:
         """Pass one end of a new socket pair, with the first bytes in it, and keep the other."""
@@ -193,17 +236,10 @@ class PassingStdio:
         _send_descriptor(self._socket, wanted)
         debug_log.write("descriptor passed")
         self._undecided = False
-        self._parent_may_exit = True
+        self._parent.let_go()
         with contextlib.suppress(OSError):
             os.setsid()
-        _tell(self._parent, _PASSED)
-
-    def _watch_parent(self) -> None:
-        """End this process if somebody kills the one that ssh waits for."""
-        with contextlib.suppress(OSError):
-            self._parent.recv(1)
-        if not self._parent_may_exit:
-            signals.interrupt_main_thread()
+        self._parent.tell(_PASSED)
 
 
 def _is_one_socket(first: int, second: int) -> bool:
@@ -304,8 +340,3 @@ def _await_end(pid: int) -> None:
     begun = process_identity.start_time(pid)  # the Python of conda is built for older kernels
     while begun and process_identity.start_time(pid) == begun:
         time.sleep(_LOOK_EVERY_S)
-
-
-def _tell(parent: socket.socket, word: bytes) -> None:
-    with contextlib.suppress(OSError):  # it has been killed
-        parent.sendall(word)

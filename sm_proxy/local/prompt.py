@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 from sm_proxy.errors import printable
-from sm_proxy.local import secret_values
+from sm_proxy.local import poll, secret_values
+from sm_proxy.local.poll import NOTHING
 
 _LINE_LIMIT: Final = 1024
 _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
+_elsewhere: list[Callable[[str], str | None]] = []
+"""What asks on the terminal of the process that we work for; empty if we have our own."""
 
 
 class NobodyToAskError(Exception):
@@ -67,6 +71,15 @@ def ask(question: str, *, terminal: bool = True) -> str:
     return answer
 
 
+def ask_elsewhere(ask_there: Callable[[str], str | None]) -> None:
+    """From now on, let another process ask on its terminal.
+
+    Args:
+        ask_there: as `on_terminal` does in that process.
+    """
+    _elsewhere[:] = [ask_there]
+
+
 def _answer(question: str, *, terminal: bool) -> str:
     required = os.environ.get("SSH_ASKPASS_REQUIRE", "").lower()
     allowed = required == "force" or (
@@ -75,7 +88,8 @@ def _answer(question: str, *, terminal: bool) -> str:
     askpass = _askpass() if allowed else None
     if askpass and required in {"force", "prefer"}:
         return _ask_through(askpass, question)
-    if terminal and required != "force" and (answer := _ask_on_terminal(question)) is not None:
+    ask_there = _elsewhere[0] if _elsewhere else on_terminal
+    if terminal and required != "force" and (answer := ask_there(question)) is not None:
         return answer
     if askpass is None:
         raise NobodyToAskError("there is no terminal and no SSH_ASKPASS to ask on")
@@ -106,8 +120,9 @@ def _ask_through(program: str, question: str) -> str:
 if sys.platform == "win32":
     import msvcrt
 
-    def _ask_on_terminal(question: str) -> str | None:
+    def on_terminal(question: str, until: Collection[int] = ()) -> str | None:
         """The answer typed on the console, which is not stdin; None without a console."""
+        del until
         try:
             with open("CONOUT$", "w", encoding="utf-8") as console:  # noqa: PTH123 - a device
                 console.write(question)
@@ -128,8 +143,16 @@ if sys.platform == "win32":
 
 else:
 
-    def _ask_on_terminal(question: str) -> str | None:
-        """The answer typed on the controlling terminal; None if we may not read it now."""
+    def on_terminal(question: str, until: Collection[int] = ()) -> str | None:
+        """The answer typed on the controlling terminal; None if we may not read it now.
+
+        Args:
+            question: what to print.
+            until: descriptors; once one is readable, nobody waits for the answer.
+
+        Raises:
+            NobodyToAskError: the answer has no end.
+        """
         with contextlib.suppress(OSError):
             terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
             try:
@@ -137,6 +160,9 @@ else:
                     return None
                 with _silent(terminal):
                     os.write(terminal, question.encode())
+                    ready = poll.wait([terminal, *until], [], [], math.inf) if until else NOTHING
+                    if ready.readable.intersection(until):
+                        return None
                     answer = os.read(terminal, _LINE_LIMIT)
                     os.write(terminal, b"\n")
             finally:

@@ -162,14 +162,18 @@ class Watch:
                 return
 
 
-def interrupt_main_thread() -> None:
-    """Make the main thread act as if ssh had told this process to end; call it in any thread."""
+def interrupt_main_thread(number: int = signal.SIGTERM) -> None:
+    """Make the main thread act as if ssh had told this process to end; call it in any thread.
+
+    Args:
+        number: one of `ENDING`.
+    """
     if sys.platform == "win32":
         import _thread  # noqa: PLC0415
 
         _thread.interrupt_main()
     elif (main := threading.main_thread().ident) is not None:
-        signal.pthread_kill(main, signal.SIGTERM)
+        signal.pthread_kill(main, number)
 
 
 def _handle(handler: Callable[[int, FrameType | None], None], again: Collection[int] = ()) -> None:

@@ -66,7 +66,7 @@ def test_without_debug_nothing_is_written(capsys: pytest.CaptureFixture[str]) ->
 def test_a_step_is_one_redacted_line_in_both_places(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(debug_log, "ENABLED", True)
+    monkeypatch.setenv("SM_PROXY_LOG", "debug")
     debug_log.write("session", token=LONG, line="a\nb\x1b")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("session token=[redacted] line=a b\ufffd")
@@ -77,7 +77,7 @@ def test_a_step_is_one_redacted_line_in_both_places(
 
 
 def test_the_size_of_the_log_file_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debug_log, "ENABLED", True)
+    monkeypatch.setenv("SM_PROXY_LOG", "debug")
     monkeypatch.setattr(debug_log, "LOG_LIMIT_BYTES", 1_000)
     for _ in range(50):
         debug_log.write("x" * 80)
@@ -87,7 +87,7 @@ def test_the_size_of_the_log_file_is_limited(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_log_that_cannot_be_written_is_not_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(debug_log, "ENABLED", True)
+    monkeypatch.setenv("SM_PROXY_LOG", "debug")
     monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
     (tmp_path / "state").touch()
     debug_log.write("hello")
@@ -95,7 +95,7 @@ def test_a_log_that_cannot_be_written_is_not_an_error(
 
 
 def test_the_log_does_not_follow_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debug_log, "ENABLED", True)
+    monkeypatch.setenv("SM_PROXY_LOG", "debug")
     victim = tmp_path / "victim"
     victim.write_text("mine")
     private_files.ensure_private_dir(paths.state_dir()).joinpath("debug.log").symlink_to(victim)

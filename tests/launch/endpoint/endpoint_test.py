@@ -437,9 +437,8 @@ def test_a_compressed_answer_passes_as_it_is(scene: Scene) -> None:
 def test_no_secret_is_in_the_debug_log(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from sm_proxy.local import debug_log
 
-    monkeypatch.setattr(debug_log, "ENABLED", True)
+    monkeypatch.setenv("SM_PROXY_LOG", "debug")
     scene.client().create_training_job(**JOB)  # type: ignore[attr-defined]
     err = capsys.readouterr().err
     assert "CreateTrainingJob" in err
