@@ -4,7 +4,8 @@ The launcher and the daemon both ask, as ssh and ssh-agent do. The kernel tells 
 nobody can forge it. The folder is checked first: a stranger's socket could make the launcher wait.
 
 One user may be in several places at once: containers that share a home folder, namespaces, a
-chroot. A daemon elsewhere would open other files and dial other networks, so it must not serve.
+chroot, a sandbox. A daemon elsewhere may open other files and dial other networks, so it must not
+serve; and nobody may leave a sandbox through it.
 
 The launcher imports this module: import nothing here that Python has not loaded by then.
 """
@@ -18,8 +19,16 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-NAMESPACES: Final = ("mnt", "net", "pid", "user")
+FIXED_VARIABLES: Final = (
+    *("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "DYLD_LIBRARY_PATH"),
+    *("LANG", "LC_ALL", "LC_CTYPE", "OPENSSL_CONF", "OPENSSL_MODULES"),
+)
+"""Variables that act when a process starts: a request cannot change them. With LD_PRELOAD, for
+example, `proxychains ssh` leads all connections through a proxy."""
+_NAMESPACES: Final = ("mnt", "net", "pid", "user")
 """The kinds of Linux namespaces that change what a file, an address or a process id means."""
+_RIGHTS: Final = ("Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp:")
+"""The first words of the lines of /proc/PID/status (proc_pid_status(5)) with a process's rights."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _XUCRED: Final = (0, 1, 76)
 """macOS: SOL_LOCAL, LOCAL_PEERCRED (sys/un.h), and the size of struct xucred (sys/ucred.h)."""
@@ -101,21 +110,27 @@ def refuse_stranger(connection: socket.socket) -> None:
     dumped. It looks for a socket whose name has its own `place`.
 
     Raises:
-        StrangerError: it is another user, or in another namespace.
+        StrangerError: it is another user, in another namespace, or with other rights.
         OSError: the peer has gone.
     """
     pid = refuse_foreign_user(connection)
-    if sys.platform == "linux" and _namespaces(str(pid)) != _namespaces("self"):
-        raise StrangerError(f"process {pid} is in another namespace")
+    if sys.platform == "linux" and _confinement(str(pid)) != _confinement("self"):
+        raise StrangerError(f"process {pid} is in another namespace, or has other rights")
 
 
-def place() -> str:
-    """What this process and its daemon must have in common; part of the socket's name.
+def place() -> bytes:
+    """What this process and its daemon must have in common, for the name of the socket.
 
-    It is the machine, its boot, the namespaces and the root folder. The text may be long.
+    It is the machine, its boot, the root folder, our groups, namespaces and rights, and the
+    variables that act when a process starts. The text is long.
     """
     root = os.stat("/")
-    return f"{os.uname().nodename} {_boot()} {_namespaces('self')} {root.st_dev} {root.st_ino}"
+    parts = [
+        *(os.uname().nodename, _line("/proc/sys/kernel/random/boot_id")),
+        *(root.st_dev, root.st_ino, os.getegid(), sorted(os.getgroups()), _confinement("self")),
+        *(os.environ.get(name) for name in FIXED_VARIABLES),
+    ]
+    return repr(parts).encode()
 
 
 def _credentials(connection: socket.socket) -> tuple[int, int]:
@@ -157,21 +172,26 @@ def _above(folder: str) -> Iterator[str]:
             yield path
 
 
-def _namespaces(pid: str) -> list[str]:
-    """The namespaces of a process; empty on macOS, which has none.
+def _confinement(pid: str) -> list[str]:
+    """Namespaces, rights, and the label of a security module (AppArmor, SELinux) of a process.
+
+    It is empty on macOS, which has none of these.
 
     Raises:
-        OSError: it has ended, or we may not look.
+        OSError: the process has ended, or is not visible here.
     """
     if sys.platform != "linux":
         return []
-    return [os.readlink(f"/proc/{pid}/ns/{kind}") for kind in NAMESPACES]
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        rights = [line for line in file if line.startswith(_RIGHTS)]
+    spaces = [os.readlink(f"/proc/{pid}/ns/{kind}") for kind in _NAMESPACES]
+    return [*spaces, *rights, _line(f"/proc/{pid}/attr/current")]
 
 
-def _boot() -> str:
-    """An id of this boot of the machine; empty where the system has none."""
+def _line(path: str) -> str:
+    """The text of a file of the kernel; empty where it has none."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open(path, encoding="ascii", errors="replace") as file:
             return file.read().strip()
     except OSError:
         return ""

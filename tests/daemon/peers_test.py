@@ -251,12 +251,40 @@ def test_the_same_user_in_another_namespace_is_refused(
     refused = pytest.raises(peers.StrangerError, match="in another namespace")
     with other(CONNECT_AS, folder, *unshare, user=0), listener.accept()[0] as theirs, refused:
         peers.refuse_stranger(theirs)
-    place = "from sm_proxy.daemon import peers; print(peers.place())"
-    here, there = (
-        subprocess.check_output([*before, sys.executable, "-c", place]) for before in ((), unshare)
+    assert place_of(*unshare) != place_of() == peers.place()
+
+
+@as_root
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these rights")
+@pytest.mark.parametrize(
+    "rights", ["--no-new-privs", "--groups=0,12345", "--bounding-set=-net_admin"]
+)
+def test_the_same_user_with_other_rights_is_refused(
+    folder: Path, listener: socket.socket, rights: str
+) -> None:
+    """It is in a sandbox, which it must not leave through the daemon."""
+    sandbox = ("setpriv", rights)
+    refused = pytest.raises(peers.StrangerError, match="other rights")
+    with other(CONNECT_AS, folder, *sandbox, user=0), listener.accept()[0] as theirs, refused:
+        peers.refuse_stranger(theirs)
+    assert place_of(*sandbox) != place_of() == peers.place()
+
+
+def test_a_library_that_is_loaded_first_needs_a_daemon_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`proxychains ssh` works with LD_PRELOAD."""
+    before = peers.place()
+    monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libproxychains4.so")
+    assert peers.place() != before
+
+
+def place_of(*before: str) -> bytes:
+    """The place of a process that is started with the command `before`."""
+    program = (
+        "import sys; from sm_proxy.daemon import peers; sys.stdout.buffer.write(peers.place())"
     )
-    assert here.decode().strip() == peers.place()
-    assert here != there
+    return subprocess.check_output([*before, sys.executable, "-c", program])
 
 
 @contextlib.contextmanager
