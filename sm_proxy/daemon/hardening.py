@@ -12,18 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from sm_proxy.daemon.peers import FIXED_VARIABLES
-
 _KEPT: Final = frozenset(
     {
         *("HOME", "LOGNAME", "PATH", "TMPDIR", "USER"),
         *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"),
         *("SM_PROXY_CACHE_DIR", "SM_PROXY_CONFIG_DIR", "SM_PROXY_STATE_DIR"),
         *("SM_PROXY_DAEMON_IDLE", "SM_PROXY_KEEP_SESSION"),
-        *FIXED_VARIABLES,
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "OPENSSL_CONF", "OPENSSL_MODULES"),
+        *("LANG", "LC_ALL", "LC_CTYPE", "__PYVENV_LAUNCHER__"),
     }
 )
-"""Variables that say where files are. None of these holds a secret."""
+"""Variables that say where files are, or act when a process starts; none has a secret."""
 _PR_SET_DUMPABLE: Final = 4
 
 

@@ -19,12 +19,6 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-FIXED_VARIABLES: Final = (
-    *("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "DYLD_LIBRARY_PATH"),
-    *("LANG", "LC_ALL", "LC_CTYPE", "OPENSSL_CONF", "OPENSSL_MODULES"),
-)
-"""Variables that act when a process starts: a request cannot change them. With LD_PRELOAD, for
-example, `proxychains ssh` leads all connections through a proxy."""
 _NAMESPACES: Final = ("mnt", "net", "pid", "user")
 """The kinds of Linux namespaces that change what a file, an address or a process id means."""
 _RIGHTS: Final = ("Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp:")
@@ -118,19 +112,18 @@ def refuse_stranger(connection: socket.socket) -> None:
         raise StrangerError(f"process {pid} is in another namespace, or has other rights")
 
 
-def place() -> bytes:
+def place() -> str:
     """What this process and its daemon must have in common, for the name of the socket.
 
-    It is the machine, its boot, the root folder, our groups, namespaces and rights, and the
-    variables that act when a process starts. The text is long.
+    It is the machine, its boot, the root folder, and our groups, namespaces and rights. The text
+    is long.
     """
     root = os.stat("/")
     parts = [
         *(os.uname().nodename, _line("/proc/sys/kernel/random/boot_id")),
         *(root.st_dev, root.st_ino, os.getegid(), sorted(os.getgroups()), _confinement("self")),
-        *(os.environ.get(name) for name in FIXED_VARIABLES),
     ]
-    return repr(parts).encode()
+    return repr(parts)
 
 
 def _credentials(connection: socket.socket) -> tuple[int, int]:

@@ -101,7 +101,7 @@ def test_the_daemon_starts_without_the_secrets_of_the_first_asker() -> None:
     given = {
         "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t", "GITHUB_TOKEN": "g",
         "SSH_AUTH_SOCK": "/a", "HTTPS_PROXY": "http://user:password@proxy", "AWS_PROFILE": "p",
-        "HOME": "/home/u", "SM_PROXY_STATE_DIR": "/s", "LD_PRELOAD": "/l.so", "LC_ALL": "C",
+        "HOME": "/home/u", "SM_PROXY_STATE_DIR": "/s", "LD_LIBRARY_PATH": "/l", "LC_ALL": "C",
     }  # fmt: skip
     kept = hardening.clean_environment(given)
-    assert sorted(kept) == ["HOME", "LC_ALL", "LD_PRELOAD", "SM_PROXY_STATE_DIR"]
+    assert sorted(kept) == ["HOME", "LC_ALL", "LD_LIBRARY_PATH", "SM_PROXY_STATE_DIR"]

@@ -270,21 +270,10 @@ def test_the_same_user_with_other_rights_is_refused(
     assert place_of(*sandbox) != place_of() == peers.place()
 
 
-def test_a_library_that_is_loaded_first_needs_a_daemon_of_its_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """`proxychains ssh` works with LD_PRELOAD."""
-    before = peers.place()
-    monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libproxychains4.so")
-    assert peers.place() != before
-
-
-def place_of(*before: str) -> bytes:
+def place_of(*before: str) -> str:
     """The place of a process that is started with the command `before`."""
-    program = (
-        "import sys; from sm_proxy.daemon import peers; sys.stdout.buffer.write(peers.place())"
-    )
-    return subprocess.check_output([*before, sys.executable, "-c", program])
+    program = "from sm_proxy.daemon import peers; print(peers.place(), end='')"
+    return subprocess.check_output([*before, sys.executable, "-c", program], text=True)
 
 
 @contextlib.contextmanager
