@@ -15,11 +15,12 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.local import debug_log
 from sm_proxy.routes import bastion_lookup
 from sm_proxy.routes.session_api import SessionRequest
-from sm_proxy.routes.ssm_session import Words, open_session
+from sm_proxy.routes.ssm_session import Words, open_stream
 from sm_proxy.routes.verdict import NO_ADDRESS, Verdict
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.dial_failure import dial_failure
-from sm_proxy.ssm.session import Kind, Session
+from sm_proxy.ssm.session import Kind
+from sm_proxy.tunnel.stream import Stream
 
 DIALS_FROM: Final = "bastion"
 MENDABLE: Final[frozenset[Code]] = frozenset(
@@ -78,22 +79,22 @@ def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
     return bastion_lookup.confirmable(aws, target, reason, anew)
 
 
-def connect(container: Container, settings: Settings, aws: Aws) -> Session:
+def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
     """Open a stream to the container's port through the bastion.
 
     Raises:
         SmProxyError: no bastion, offline, too old, denied, or the data channel cannot be opened.
     """
     if settings.bastion:
-        return _through(settings.bastion, container, aws)
+        return _through(settings.bastion, container, settings, aws)
 
-    def through(target: str) -> Session:
-        return _through(target, container, aws)
+    def through(target: str) -> Stream:
+        return _through(target, container, settings, aws)
 
     return bastion_lookup.reached(aws, str(container.vpc_id), bastion_lookup.choose, through)
 
 
-def _through(target: str, container: Container, aws: Aws) -> Session:
+def _through(target: str, container: Container, settings: Settings, aws: Aws) -> Stream:
     debug_log.write("bastion", id=target)
     parameters = {
         "host": [str(container.address)],
@@ -102,7 +103,7 @@ def _through(target: str, container: Container, aws: Aws) -> Session:
     }
     request = SessionRequest(target, _DOCUMENT, parameters, f"sm-proxy {container.job}")
     words = Words(lambda error: explained(error, target, aws), FAILURES, "bastion")
-    return open_session(aws, request, words)
+    return open_stream(aws, request, words, settings)
 
 
 def explained(error: ServiceError, target: str, aws: Aws) -> SmProxyError:

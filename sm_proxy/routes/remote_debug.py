@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
@@ -19,11 +19,12 @@ from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.job import training_target
 from sm_proxy.local import output, threads
 from sm_proxy.routes.session_api import SessionRequest
-from sm_proxy.routes.ssm_session import Words, open_session
+from sm_proxy.routes.ssm_session import Words, open_session, open_stream
 from sm_proxy.routes.verdict import Verdict
 from sm_proxy.settings import Settings
 from sm_proxy.ssm.dial_failure import dial_failure
 from sm_proxy.ssm.session import Kind, Session
+from sm_proxy.tunnel.stream import Stream
 
 DIALS_FROM: Final = "container"
 MENDABLE: Final[frozenset[Code]] = frozenset({"access-denied", "remote-debug-off"})
@@ -36,6 +37,7 @@ ROLE_HINT: Final = (
 _DOCUMENT: Final = "AWS-StartPortForwardingSession"
 _POLL_S: Final = (2.0, 4.0)
 _KIND: Final = "training"
+_Opened = TypeVar("_Opened", bound=Stream)
 
 
 def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
@@ -49,7 +51,7 @@ def verdict(container: Container, settings: Settings, aws: Aws) -> Verdict:
     return Verdict(usable=True, reason=f"RemoteDebug of {container.job} is on")
 
 
-def connect(container: Container, settings: Settings, aws: Aws) -> Session:
+def connect(container: Container, settings: Settings, aws: Aws) -> Stream:
     """Open a stream to a port of the container through the agent in it.
 
     The agent of a job that was just described may still be connecting: it is waited for. Where the
@@ -68,7 +70,9 @@ def connect(container: Container, settings: Settings, aws: Aws) -> Session:
         again = f"If it has ended, start it again: sm-proxy bootstrap {container.host}"
     words = _words(container.job, container.node, again)
     wait = 0.0 if container.cached else settings.wait
-    return _open_once_connected(lambda: open_session(aws, request, words), container.host, wait)
+    return _open_once_connected(
+        lambda: open_stream(aws, request, words, settings), container.host, wait
+    )
 
 
 def open_shell(job: str, node: str, host: str, aws: Aws, wait: float) -> Session:
@@ -99,7 +103,7 @@ def agent_connected(aws: Aws, target: str) -> bool | None:
     return None if answer is None else answer.get("Status") == "connected"
 
 
-def _open_once_connected(open_now: Callable[[], Session], host: str, within_s: float) -> Session:
+def _open_once_connected(open_now: Callable[[], _Opened], host: str, within_s: float) -> _Opened:
     """Open a session. If the agent is not connected, try again for `within_s` seconds."""
     try:
         return open_now()

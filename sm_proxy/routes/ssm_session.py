@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,9 +16,11 @@ from sm_proxy.local.signals import Hangup
 from sm_proxy.local.threads import Background
 from sm_proxy.routes import sessions
 from sm_proxy.routes.session_api import SessionRequest, SsmApi
+from sm_proxy.settings import Settings
 from sm_proxy.ssm import session as ssm
 from sm_proxy.ssm.outbox import LARGE_PAYLOAD, SAFE_PAYLOAD
-from sm_proxy.ssm.session import Kind, Session
+from sm_proxy.ssm.session import Grant, Kind, Session
+from sm_proxy.tunnel.stream import Stream
 
 _COMMON: Final[dict[Kind, tuple[Code, str]]] = {
     "lost": ("session-lost", "Connect again."),
@@ -63,6 +65,28 @@ class Words:
         return SmProxyError(code, reason, hint, mendable=kind in _BY_THE_NETWORK)
 
 
+KeptSource = Callable[[Aws, SessionRequest, Words, Settings], "Stream | None"]
+"""Gives a stream of a session that is kept for further connections; None if there will be none.
+
+It raises what `open_session` raises.
+"""
+kept_source: KeptSource | None = None
+"""Set by the daemon, which keeps sessions; None in any other process."""
+
+
+def open_stream(aws: Aws, request: SessionRequest, words: Words, settings: Settings) -> Stream:
+    """Open a stream through a session for this connection, or through one that is kept.
+
+    Raises:
+        SmProxyError: as `open_session`.
+    """
+    if kept_source is not None and settings.keep_session:
+        stream = kept_source(aws, request, words, settings)
+        if stream is not None:
+            return stream
+    return open_session(aws, request, words)
+
+
 def open_session(aws: Aws, request: SessionRequest, words: Words) -> Session:
     """Start a session and open its websocket; a hang-up meanwhile leaves no session open.
 
@@ -72,28 +96,46 @@ def open_session(aws: Aws, request: SessionRequest, words: Words) -> Session:
     target = request.target
     api = SsmApi(aws, request, words.explain)
     options = ssm.Options(
-        payload_limit=SAFE_PAYLOAD if private_files.exists(_small_only(target)) else LARGE_PAYLOAD,
+        payload_limit=payload_limit(target),
         network=aws.network,
         on_status=output.status,
-        failure=_noting_small_messages(target, words),
+        failure=noting_small_messages(target, words),
         over=sessions.SESSIONS.over,
         target=f"{words.route} {target}".strip(),
         session_type="Port" if request.document else "Standard_Stream",
     )
+    with started(api, aws) as grant:
+        return threads.run(ssm.start, api, options, grant)
+
+
+@contextlib.contextmanager
+def started(api: SsmApi, aws: Aws) -> Iterator[Grant]:
+    """Start a session, and end it if a hang-up comes while the caller opens it.
+
+    Any other error inside must leave no session open.
+
+    Raises:
+        SmProxyError: as the API's `explain` and `Aws.call` say.
+    """
     starting = Background(lambda: sessions.SESSIONS.start(api, aws.scope), begin=False)
     try:
         starting.begin()
         process_identity.this_process()  # slow on macOS, so it runs while the service works
         grant = starting.result()
         debug_log.write("session granted", id=grant.session_id)
-        return threads.run(ssm.start, api, options, grant)
-    except (Hangup, KeyboardInterrupt):  # any other error leaves no session open
+        yield grant
+    except (Hangup, KeyboardInterrupt):
         if (granted := starting.settled(ssm.TERMINATE_DEADLINE_S)) is not None:
             ssm.terminate_within_bound(api, granted.session_id)
         raise
 
 
-def _noting_small_messages(target: str, words: Words) -> Callable[[Kind, str], SmProxyError]:
+def payload_limit(target: str) -> int:
+    """The largest message that this target is known to take, in bytes."""
+    return SAFE_PAYLOAD if private_files.exists(_small_only(target)) else LARGE_PAYLOAD
+
+
+def noting_small_messages(target: str, words: Words) -> Callable[[Kind, str], SmProxyError]:
     """`words.failure`, which also notes that the target takes small messages only."""
 
     def failure(kind: Kind, reason: str) -> SmProxyError:

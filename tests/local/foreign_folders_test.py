@@ -94,7 +94,7 @@ def keyring() -> None:
 
 
 def small() -> None:
-    ssm_session._noting_small_messages("i-1", ssm_session.Words())("large", "too large")
+    ssm_session.noting_small_messages("i-1", ssm_session.Words())("large", "too large")
 
 
 def cache() -> None:

@@ -1,0 +1,90 @@
+"""Messages between the processes of the daemon: JSON objects, one per line, on a Unix socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import Any, Final
+
+from sm_proxy.local import poll
+
+LIMIT: Final = 4 << 20
+"""Bytes of the longest message: an environment is much shorter."""
+_CHUNK: Final = 1 << 16
+
+
+class Lines:
+    """One end of a socket for messages; it never blocks, unless `within` says so.
+
+    Attributes:
+        ended: whether the other end is closed, or has sent what is no message.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket = end
+        self.socket.setblocking(False)
+        self.ended = False
+        self._in = b""
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+        return self.socket.fileno()
+
+    def send(self, message: dict[str, Any], within: float = 0) -> None:
+        """Send a message.
+
+        Raises:
+            OSError: the other end is closed, or has not taken it in so many seconds.
+        """
+        data = memoryview(json.dumps(message).encode() + b"\n")
+        until = time.monotonic() + within
+        while data:
+            try:
+                data = data[self.socket.send(data) :]
+            except BlockingIOError:  # noqa: PERF203 - a message is sent in one or two rounds
+                if (left := until - time.monotonic()) <= 0:
+                    raise TimeoutError("the other process does not read") from None
+                poll.wait([], [self.fileno()], [], left)
+
+    def received(self) -> list[dict[str, Any]]:
+        """The messages that have come."""
+        while not self.ended and len(self._in) <= LIMIT:
+            try:
+                data = self.socket.recv(_CHUNK)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            self._in += data
+            self.ended = not data
+        return list(self._whole())
+
+    def wait(self, until: float) -> list[dict[str, Any]]:
+        """The messages that have come, at least one; none at the end or after `until`.
+
+        Args:
+            until: the time of `time.monotonic`.
+        """
+        while not (found := self.received()) and not self.ended:
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            poll.wait([self.fileno()], [], [], left)
+        return found
+
+    def close(self) -> None:
+        """Close this end."""
+        self.ended = True
+        self.socket.close()
+
+    def _whole(self) -> list[dict[str, Any]]:
+        *lines, self._in = self._in.split(b"\n")
+        try:
+            found = [json.loads(line) for line in lines]
+        except ValueError:
+            found = [None]
+        if len(self._in) > LIMIT or not all(isinstance(message, dict) for message in found):
+            self.ended = True
+            return []
+        return found
