@@ -17,14 +17,13 @@ import socket
 import stat
 import sys
 from collections.abc import Iterator
-from typing import Final
 
-_NAMESPACES: Final = ("mnt", "net", "pid", "user")
+_NAMESPACES = ("mnt", "net", "pid", "user")
 """The kinds of Linux namespaces that change what a file, an address or a process id means."""
-_RIGHTS: Final = ("Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp:")
+_RIGHTS = ("Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp:")
 """The first words of the lines of /proc/PID/status (proc_pid_status(5)) with a process's rights."""
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-_XUCRED: Final = (0, 1, 76)
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_XUCRED = (0, 1, 76)
 """macOS: SOL_LOCAL, LOCAL_PEERCRED (sys/un.h), and the size of struct xucred (sys/ucred.h)."""
 
 

@@ -26,11 +26,8 @@ from typing import Final
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, poll, process_identity, signals
+from sm_proxy.local.helper_words import COPYING, PASSED
 
-_PASSED: Final = b"p"
-"""The child's word: ssh has its descriptor, the process that it waits for may exit."""
-_COPYING: Final = b"c"
-"""The child's word: this client wants the bytes on its own socket."""
 _LOOK_EVERY_S: Final = 1.0
 _parents: list[Parent] = []
 """In the child: its parent, if ssh waits for that one."""
@@ -217,7 +214,7 @@ class PassingStdio:
     def _copy(self) -> None:
         debug_log.write("copying for a client that takes no descriptor")
         self._undecided = False
-        self._parent.tell(_COPYING)
+        self._parent.tell(COPYING)
 
     def _pass_new(self, first: bytes | memoryview) -> int:
         """Pass one end of a new socket pair, with the first bytes in it, and keep the other."""
@@ -239,7 +236,7 @@ class PassingStdio:
         self._parent.let_go()
         with contextlib.suppress(OSError):
             os.setsid()
-        self._parent.tell(_PASSED)
+        self._parent.tell(PASSED)
 
 
 def _is_one_socket(first: int, second: int) -> bool:
@@ -272,11 +269,11 @@ def _wait(child: int, control: socket.socket) -> int:
     """
     signals.detach_stderr()  # the child writes to it, and it must not stay open after the child
     word = control.recv(1)
-    if word == _PASSED:
+    if word == PASSED:
         return 0
     _, status = os.waitpid(child, 0)
     if not word:
-        _pass_ended()
+        pass_ended()
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
@@ -293,7 +290,7 @@ def _forward_signals(child: int) -> None:
             signal.signal(number, forward)
 
 
-def _pass_ended() -> None:
+def pass_ended() -> None:
     """Pass ssh a socket whose other end is closed, unless the client has sent bytes."""
     with contextlib.suppress(OSError):
         near, far = socket.socketpair()
