@@ -1,0 +1,113 @@
+"""The daemon's socket, and the lock by which there is one daemon for each identity."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from pathlib import Path
+from typing import Final
+
+from sm_proxy.daemon import peers, place
+from sm_proxy.local import private_files
+
+_HELD: Final = frozenset({errno.EAGAIN, errno.EACCES, errno.ENOENT})
+"""A lock is held, or its file has just been removed by a daemon that ended."""
+_OTHERS: Final = 0o177
+
+
+class Listening:
+    """A socket that listens, with its lock.
+
+    A fork of the daemon does not hold the lock: it belongs to the process (fcntl(2), record locks).
+
+    Attributes:
+        listener: the socket.
+        path: where it listens.
+    """
+
+    def __init__(self, path: Path, lock: int, backlog: int) -> None:
+        self.path = path
+        self._lock = lock
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()  # left by a daemon that was killed
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(_OTHERS)
+        try:
+            self.listener.bind(str(path))
+            self.listener.listen(backlog)
+            self._found = path.lstat()
+        except OSError:
+            self.listener.close()
+            raise
+        finally:
+            os.umask(mask)
+
+    def is_gone(self) -> bool:
+        """Whether nobody can find the socket any more: it was removed, or there is another one."""
+        try:
+            return not os.path.samestat(self._found, self.path.lstat())
+        except OSError:
+            return True
+
+    def remove(self) -> None:
+        """Remove the socket and release the lock, at the end of the daemon; not in a fork."""
+        self.listener.close()
+        with contextlib.suppress(OSError):
+            if not self.is_gone():
+                self.path.unlink()
+            _lock_file(self.path).unlink()
+        os.close(self._lock)
+
+
+def listen(whose: str, backlog: int) -> Listening | None:
+    """Listen at the best place that can be had.
+
+    Args:
+        whose: the daemon's identity.
+        backlog: how many connections may wait.
+
+    Returns:
+        None if another daemon listens already, or no folder takes a socket: a full or read-only
+        disk, a folder that others can write to.
+    """
+    for path in map(Path, place.sockets(whose)):
+        try:
+            private_files.ensure_private_dir(path.parent)
+            peers.refuse_foreign_folder(str(path.parent))
+            lock = _locked(_lock_file(path))
+        except OSError:
+            continue
+        if lock is None:
+            return None
+        try:
+            return Listening(path, lock, backlog)
+        except OSError:
+            os.close(lock)
+    return None
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+def _locked(path: Path) -> int | None:
+    """The descriptor of a lock file that we have locked; None if another daemon has it.
+
+    Raises:
+        OSError: it cannot be created, or this file system has no locks.
+    """
+    import fcntl  # noqa: PLC0415 - Windows has none
+
+    lock = private_files.open_own(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock), path.lstat()):
+            return lock
+    except OSError as error:
+        if error.errno not in _HELD:
+            os.close(lock)
+            raise
+    os.close(lock)
+    return None

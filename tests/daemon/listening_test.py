@@ -1,0 +1,137 @@
+"""The daemon's socket and its lock."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sm_proxy.daemon import listening, peers, place
+from sm_proxy.daemon.listening import Listening
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon")
+
+ANOTHER = """
+import sys
+from sm_proxy.daemon import listening
+found = listening.listen("me", 5)
+print(found and found.path, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    folders = [str(tmp_path / "a" / "b"), str(tmp_path / "c")]
+    monkeypatch.setattr(place, "_folders", lambda: folders)
+    return folders
+
+
+def listen() -> Listening:
+    found = listening.listen("me", 5)
+    assert found is not None
+    return found
+
+
+def test_a_daemon_listens_for_its_user_only(places: list[str]) -> None:
+    found = listen()
+    assert str(found.path.parent) == places[0]
+    assert found.path.lstat().st_mode & 0o777 == 0o600
+    assert found.path.parent.lstat().st_mode & 0o777 == 0o700
+    with peers.connect(str(found.path), 5):
+        found.listener.accept()[0].close()
+    assert not found.is_gone()
+    found.remove()
+    assert not list(Path(places[0]).iterdir())
+
+
+def test_the_umask_is_as_before() -> None:
+    before = os.umask(0o22)
+    try:
+        listen().remove()
+        assert os.umask(0o22) == 0o22
+    finally:
+        os.umask(before)
+
+
+def test_there_is_one_daemon_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+    command = [sys.executable, "-c", ANOTHER]
+    with subprocess.Popen(
+        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        path = first.stdout.readline().strip()
+        assert path == place.sockets("me")[0]
+        assert listening.listen("me", 5) is None
+        other = listening.listen("another version", 5)
+        assert other is not None
+        other.remove()
+        first.kill()
+    assert os.path.lexists(path)  # it could not remove it
+    found = listen()
+    assert str(found.path) == path
+    found.remove()
+
+
+def test_a_fork_does_not_keep_the_lock() -> None:
+    """It may carry a connection for days after the daemon was killed."""
+    found = listen()
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+    os.close(found._lock)
+    listen().remove()
+    os.close(writing)
+    os.waitpid(child, 0)
+    os.close(reading)
+    found.listener.close()
+
+
+def test_the_next_place_is_taken_if_one_cannot_be_used(places: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    found = listen()
+    assert str(found.path.parent) == places[1]
+    found.remove()
+
+
+def test_a_folder_of_others_is_not_taken(places: list[str]) -> None:
+    Path(places[0]).mkdir(mode=0o700, parents=True)
+    Path(places[0]).chmod(0o770)
+    Path(places[1]).symlink_to(places[0])
+    assert listening.listen("me", 5) is None
+
+
+def test_a_place_that_takes_no_socket_is_left(
+    places: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bind = socket.socket.bind
+
+    def full(self: socket.socket, path: str) -> None:
+        if path.startswith(places[0]):
+            raise OSError(28, "No space left on device")
+        bind(self, path)
+
+    monkeypatch.setattr(socket.socket, "bind", full)
+    found = listen()
+    assert str(found.path.parent) == places[1]
+    found.remove()
+
+
+def test_a_socket_that_is_replaced_or_removed_is_noticed() -> None:
+    found = listen()
+    found.path.rename(found.path.with_name("away"))
+    assert found.is_gone()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(found.path))
+        assert found.is_gone()
+        found.remove()
+        assert found.path.exists()  # it is not ours
