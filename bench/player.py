@@ -161,7 +161,7 @@ def _play_up(connection: ServerConnection, size: int) -> None:
             continue
         connection.send(_acknowledgement(received))
         if received.payload_type == message.PayloadType.OUTPUT:
-            got += len(reader.feed(received.payload))
+            got += sum(len(piece or b"") for _, piece in reader.feed(received.payload))
             if got == size:
                 connection.send(_frame(3, 1, _psh(b"all\n")))
 

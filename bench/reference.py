@@ -110,4 +110,6 @@ class ReferenceClient:
             elif received.payload_type == message.PayloadType.HANDSHAKE_COMPLETE:
                 self._open.set()
             elif received.payload_type == message.PayloadType.OUTPUT:
-                self.received += len(self._smux.feed(received.payload))
+                self.received += sum(
+                    len(piece or b"") for _, piece in self._smux.feed(received.payload)
+                )

@@ -3,9 +3,10 @@
     message.py   the wire format of one AgentMessage
     channel.py   sequencing, acknowledgement, retransmission, handshake: no socket, no clock
     events.py    the events that the channel reports
-    smux.py      the stream inside the channel, for the port-forwarding documents
+    smux.py      the streams inside the channel, for the port-forwarding documents
     transport.py one websocket over a non-blocking socket
-    session.py   the above put together: StartSession, resume, liveness, one byte stream
+    engine.py    the above put together: resume, liveness
+    session.py   one session with one stream
     shared.py    one session with several streams
 
 Facts are cited from the sources of the two programs that speak it: `P:` is

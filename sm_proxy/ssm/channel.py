@@ -30,6 +30,7 @@ from sm_proxy.ssm.encryption import OVERHEAD_BYTES, Cipher
 from sm_proxy.ssm.events import AgentText, Closed, Event, KeyWanted, Opened, PortRefused
 from sm_proxy.ssm.handshake import Encryption, HandshakeError, SessionType, read_document
 from sm_proxy.ssm.inbox import Content, Inbox
+from sm_proxy.ssm.lane import Lane
 from sm_proxy.ssm.message import Flag, MalformedMessageError, Message, PayloadType
 from sm_proxy.ssm.negotiation import Negotiation
 from sm_proxy.ssm.outbox import LARGE_PAYLOAD, LargeMessageRefusedError, Outbox
@@ -113,16 +114,25 @@ class Channel:
         """How many bytes `write` accepts now. At 0, stop reading the source."""
         return self._outbox.room if self.state is State.OPEN else 0
 
-    def write(self, data: bytes) -> None:
-        """Queue bytes for the target; only in state OPEN."""
-        self._outbox.put(data)
+    @property
+    def first_lane(self) -> Lane:
+        """The queue of the first stream, or of the only one."""
+        return self._outbox.first
 
-    def write_whole(self, data: bytes) -> None:
+    def write(self, data: bytes, lane: Lane | None = None) -> None:
+        """Queue bytes for the target of a stream, by default the first; only in state OPEN."""
+        self._outbox.put(data, lane)
+
+    def write_whole(self, data: bytes, lane: Lane | None = None) -> None:
         """Queue bytes that are a message of their own, behind those of `write`; in state OPEN."""
-        self._outbox.put_whole(data)
+        self._outbox.put_whole(data, lane)
+
+    def drop(self, lane: Lane) -> None:
+        """Drop what a stream has written and what was not sent yet."""
+        self._outbox.drop(lane)
 
     def frame_with(self, frame: Callable[[bytes], bytes], overhead: int) -> None:
-        """Make a frame of each message's bytes, which adds `overhead` bytes; see `outbox`."""
+        """Make frames of the messages' bytes, which adds `overhead` bytes to each; see `outbox`."""
         self._outbox.frame_with(frame, overhead)
 
     def open_quiet(self, now: float) -> None:
@@ -348,6 +358,7 @@ class Channel:
     def _note_possible_repeat(self, now: float) -> None:
         if self._outbox.under_way and self.state is not State.HANDSHAKE:
             self.repeated_at = now
+            self._outbox.note_possible_repeat(now)
 
     def _terminate_when_drained(self) -> None:
         if not self._outbox.empty:

@@ -12,6 +12,9 @@ from typing import Final, Literal
 
 DialKind = Literal["refused", "unanswered", "unresolved", "barred", "forbidden"]
 
+CRASHED: Final = "document process failed unexpectedly"
+"""The service's text when an agent crashes because its dial failed, without smux (measured with
+3.3.1230; A: session/plugins/port/port_basic.go:112-116)."""
 _DIAL: Final = (
     r"unable to (dial|connect)|failed to connect|could not connect|dial (tcp|udp|ip)|connect: "
     r"|connection to (the )?\w+ (port|host|server) failed"
@@ -59,6 +62,15 @@ def dial_failure(text: str) -> DialKind | None:
         if of_a_dial and _matches(of_a_dial, text, dialled=dialled):
             return kind
     return "refused" if dialled else None
+
+
+def found_in(data: bytes) -> tuple[DialKind, str] | None:
+    """How the dial failed, and the agent's text about it, if that came in place of the target's."""
+    text = data.decode(errors="replace").strip()
+    if data.startswith(b"SSH-") or not text.isprintable():
+        return None
+    kind = dial_failure(text)
+    return (kind, text) if kind else None
 
 
 def _matches(words: str, text: str, *, dialled: bool) -> bool:

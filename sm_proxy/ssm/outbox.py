@@ -11,6 +11,8 @@ number and its bytes.
 An agent whose connection breaks may write a message to its target twice. So with smux each message
 holds one whole frame: the target then gets some bytes twice, and notices. The agent's smux would
 hang instead at a part of a frame that came twice, and so would the connection (measured).
+
+Streams that share the channel take turns, message by message.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Final
 
 from sm_proxy.ssm import message
 from sm_proxy.ssm.flight import Flight
+from sm_proxy.ssm.lane import QUEUE_BYTES, Lane
 from sm_proxy.ssm.message import PayloadType
 from sm_proxy.ssm.timing import MESSAGES_PER_S, Pace
 
@@ -30,7 +33,6 @@ LARGE_PAYLOAD: Final = 32768
 """The largest that is known to pass the live service (facts: field reports)."""
 WINDOW_BYTES: Final = 4 << 20
 WINDOW_MESSAGES: Final = 4096
-QUEUE_BYTES: Final = 256 << 10
 PROBE_DEADLINE_S: Final = 20.0
 SETTLE_S: Final = 0.025
 """Wait before the first data. An agent sends HandshakeComplete, and only then records that the
@@ -42,12 +44,19 @@ PROBE_CUTS: Final = 2
 _NEVER: Final = float("inf")
 
 
+__all__ = ["QUEUE_BYTES", "LargeMessageRefusedError", "Outbox"]
+
+
 class LargeMessageRefusedError(Exception):
     """A message above 1,024 bytes got no acknowledgement: this target accepts small ones only."""
 
 
 class Outbox:
-    """Everything that goes to the agent, from the caller's bytes to the last acknowledgement."""
+    """Everything that goes to the agent, from the caller's bytes to the last acknowledgement.
+
+    Attributes:
+        first: the queue of the first stream, or of the only one.
+    """
 
     def __init__(
         self,
@@ -56,13 +65,13 @@ class Outbox:
         payload_limit: int = LARGE_PAYLOAD,
         messages_per_s: float = MESSAGES_PER_S,
     ) -> None:
+        self.first = Lane()
         self._paused = False
         self._wall_ms_at_zero = wall_ms - now * 1000
         self._goal = payload_limit
         self._limit = min(SAFE_PAYLOAD, payload_limit)
-        self._queue = bytearray()
-        self._taken = 0
-        self._whole: deque[tuple[int, bytes]] = deque()
+        self._waiting: deque[Lane] = deque()
+        self._carried: dict[int, Lane] = {}
         self._controls: list[tuple[PayloadType, bytes]] = []
         self._flight = Flight()
         self._probe: int | None = None
@@ -70,31 +79,42 @@ class Outbox:
         self._probe_cuts = 0
         self._pace = Pace(messages_per_s)
         self._encrypt: Callable[[bytes], bytes] | None = None
-        self._frame: Callable[[bytes], bytes] | None = None
         self._quiet_until = -_NEVER
 
     @property
     def room(self) -> int:
-        """How many bytes `put` accepts now."""
-        return max(0, QUEUE_BYTES - len(self._queue))
+        """How many bytes `put` accepts now for the first stream."""
+        return self.first.room
 
     @property
     def empty(self) -> bool:
         """Whether everything queued so far has been acknowledged."""
-        return not (self._queue or self._whole or self._controls or self._flight)
+        return not (self._waiting or self._controls or self._flight)
 
     @property
     def under_way(self) -> bool:
         """Whether some sent message has no ack yet."""
         return bool(self._flight)
 
-    def put(self, data: bytes) -> None:
-        """Queue bytes of the stream."""
-        self._queue += data
+    def note_possible_repeat(self, now: float) -> None:
+        """The agent may write to its targets twice whatever has no ack yet."""
+        for lane in set(self._carried.values()):
+            lane.repeated_at = now
 
-    def put_whole(self, data: bytes) -> None:
+    def put(self, data: bytes, lane: Lane | None = None) -> None:
+        """Queue bytes of a stream, by default the first."""
+        if data:
+            self._queued(lane).put(data)
+
+    def put_whole(self, data: bytes, lane: Lane | None = None) -> None:
         """Queue bytes that are a message of their own, behind the queued bytes of the stream."""
-        self._whole.append((self._taken + len(self._queue), data))
+        self._queued(lane).put_whole(data)
+
+    def drop(self, lane: Lane) -> None:
+        """Drop what waits to be sent in a lane."""
+        if lane.waiting:
+            self._waiting.remove(lane)
+        lane.clear()
 
     def put_control(self, payload_type: PayloadType, payload: bytes) -> None:
         """Queue a handshake answer or a flag: a message of its own, before queued bytes."""
@@ -107,8 +127,11 @@ class Outbox:
         self._goal -= overhead
 
     def frame_with(self, frame: Callable[[bytes], bytes], overhead: int) -> None:
-        """Put the stream's bytes into frames from now on, one for each message."""
-        self._frame = frame
+        """Put the first stream's bytes into frames from now on, one for each message.
+
+        The lanes of further streams have frames of their own, of the same `overhead`.
+        """
+        self.first.frame = frame
         self._limit -= overhead
         self._goal -= overhead
 
@@ -127,6 +150,8 @@ class Outbox:
         """Process an ack; False if its number is unknown or was acknowledged before."""
         self.unpause(now)
         known = self._flight.acknowledge(sequence, now)
+        if known:
+            self._carried.pop(sequence).in_flight -= 1
         if known and sequence == self._probe:
             self._limit = self._goal
             self._probe = None
@@ -199,7 +224,7 @@ class Outbox:
         In a pause with nothing in flight, one message is sent to find out whether it lasts.
         """
         return (
-            bool(self._queue or self._whole)
+            bool(self._waiting)
             and self._probe is None
             and not (self._paused and self._flight)
             and self._flight.span_bytes < WINDOW_BYTES
@@ -209,28 +234,33 @@ class Outbox:
     def _may_start(self, now: float) -> bool:
         return now >= self._quiet_until and self._sendable
 
+    def _queued(self, lane: Lane | None) -> Lane:
+        """The lane, in its place in the queue."""
+        lane = self.first if lane is None else lane
+        if not lane.waiting:
+            self._waiting.append(lane)
+        return lane
+
     def _next_chunk(self, now: float) -> bytes:
-        if self._whole and self._whole[0][0] == self._taken:
-            return self._encode(self._whole.popleft()[1], now)
+        lane = self._waiting.popleft()
         size = self._limit
-        if size < self._goal <= len(self._queue):
+        if size < self._goal and lane.fills(self._goal):
             size = self._goal
             self._probe, self._probe_since, self._probe_cuts = self._flight.next_sequence, now, 0
-        if self._whole:
-            size = min(size, self._whole[0][0] - self._taken)
-        chunk = bytes(memoryview(self._queue)[:size])
-        del self._queue[: len(chunk)]
-        self._taken += len(chunk)
-        return self._encode(self._frame(chunk) if self._frame else chunk, now)
-
-    def _encode(self, data: bytes, now: float) -> bytes:
+        data = lane.take(size)
+        if lane.waiting:
+            self._waiting.append(lane)
         payload = self._encrypt(data) if self._encrypt else data
-        return self._number(PayloadType.OUTPUT, payload, now)
+        return self._number(PayloadType.OUTPUT, payload, now, lane)
 
-    def _number(self, payload_type: PayloadType, payload: bytes, now: float) -> bytes:
+    def _number(
+        self, payload_type: PayloadType, payload: bytes, now: float, lane: Lane | None = None
+    ) -> bytes:
         created_ms = int(self._wall_ms_at_zero + now * 1000)
         sequence = self._flight.next_sequence
         frame = message.encode_input(sequence, payload_type, payload, created_ms)
         is_data = payload_type is PayloadType.OUTPUT
         self._flight.add(frame, len(payload), now, is_data=is_data)
+        carried = self._carried[sequence] = self.first if lane is None else lane
+        carried.in_flight += 1
         return frame

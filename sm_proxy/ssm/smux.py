@@ -1,4 +1,4 @@
-"""smux version 1, the stream protocol inside the channel, for one stream from the client's side.
+"""smux version 1, the protocol of the streams inside the channel, from the client's side.
 
 The port-forwarding documents carry it when both ends are new enough. A frame is
 
@@ -6,80 +6,80 @@ The port-forwarding documents carry it when both ends are new enough. A frame is
 
 and frames span AgentMessages freely: each direction is one byte stream
 (xtaci/smux as vendored by the agent: frame.go:8-37,57-68). There is no half-close: the agent's FIN
-ends both directions, and so does ours.
+ends both directions of its stream, and so does ours.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 _LAYOUT: Final = struct.Struct("<BBHI")
 _VERSION: Final = 1
 _SYN, _FIN, _PSH, _NOP = range(4)
-_STREAM: Final = 3
-"""The first stream id of a client (session.go:98-127)."""
+FIRST: Final = 3
+"""The first stream id of a client; the next ones are 5, 7 and so on (session.go:98-127)."""
+STEP: Final = 2
 HEADER_BYTES: Final = _LAYOUT.size
+
+Piece = tuple[int, memoryview | None]
+"""A stream's id and some bytes of it; None at its end."""
 
 
 class SmuxError(ValueError):
     """The bytes are not smux version 1."""
 
 
-def open_stream() -> bytes:
-    """The frame that opens the stream. The agent then dials; it does not answer the frame."""
-    return _LAYOUT.pack(_VERSION, _SYN, 0, _STREAM)
+def open_stream(stream: int = FIRST) -> bytes:
+    """The frame that opens a stream. The agent then dials; it does not answer the frame."""
+    return _LAYOUT.pack(_VERSION, _SYN, 0, stream)
 
 
-def close_stream() -> bytes:
-    """The frame that closes the stream in both directions."""
-    return _LAYOUT.pack(_VERSION, _FIN, 0, _STREAM)
+def close_stream(stream: int = FIRST) -> bytes:
+    """The frame that closes a stream in both directions."""
+    return _LAYOUT.pack(_VERSION, _FIN, 0, stream)
 
 
-def data_frame(data: bytes) -> bytes:
+def data_frame(data: bytes, stream: int = FIRST) -> bytes:
     """The frame that carries `data`, at most 65,535 bytes."""
-    return _LAYOUT.pack(_VERSION, _PSH, len(data), _STREAM) + data
+    return _LAYOUT.pack(_VERSION, _PSH, len(data), stream) + data
 
 
 class Reader:
-    """Takes the agent's bytes in any split and gives the stream's data.
-
-    `ended` becomes true at the agent's FIN. Later bytes are ignored.
-    """
+    """Takes the agent's bytes in any split and tells which belong to which stream."""
 
     def __init__(self) -> None:
-        self.ended = False
         self._header = bytearray()
         self._missing = 0
-        self._ours = False
+        self._stream: int | None = None
 
-    def feed(self, data: bytes) -> bytes:
-        """The stream's data in `data`.
+    def feed(self, data: bytes) -> Iterator[Piece]:
+        """The pieces in `data`, in their order; they are views of it. Take all of them.
 
         Raises:
             SmuxError: another version, or an unknown command.
         """
         view = memoryview(data)
-        out: list[memoryview] = []
-        while view and not self.ended:
+        while view:
             if self._missing:
                 chunk, view = view[: self._missing], view[self._missing :]
                 self._missing -= len(chunk)
-                if self._ours:
-                    out.append(chunk)
+                if self._stream is not None:
+                    yield self._stream, chunk
                 continue
             wanted = _LAYOUT.size - len(self._header)
             self._header += view[:wanted]
             view = view[wanted:]
             if len(self._header) == _LAYOUT.size:
-                self._on_header()
-        return b"".join(out)
+                yield from self._on_header()
 
-    def _on_header(self) -> None:
+    def _on_header(self) -> Iterator[Piece]:
         version, command, length, stream = _LAYOUT.unpack(self._header)
         self._header.clear()
         if version != _VERSION or command > _NOP:
             raise SmuxError(f"the agent sent a smux frame of version {version}, command {command}")
         self._missing = length
-        self._ours = command == _PSH and stream == _STREAM
-        self.ended = command == _FIN and stream == _STREAM
+        self._stream = stream if command == _PSH else None
+        if command == _FIN:
+            yield stream, None

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from websockets.sync.server import ServerConnection
 
-from sm_proxy.ssm import liveness, resume, session
+from sm_proxy.ssm import engine, liveness, resume, session
 from sm_proxy.ssm.session import FinalError, Options, Session, SessionEndedError
 from sm_proxy.ssm.transport import DisconnectedError
 from tests.ssm import agent_wire as wire
@@ -122,7 +122,7 @@ def test_an_end_soon_after_a_resend_is_suspicious(
     properties: dict[str, str], case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if case == "long ago":
-        monkeypatch.setattr(session, "_DOUBLED_WITHIN_S", -1.0)
+        monkeypatch.setattr(engine, "_DOUBLED_WITHIN_S", -1.0)
 
     def agent(connection: ServerConnection) -> None:
         shake_hands(connection, properties=properties)
@@ -395,7 +395,7 @@ def test_connections_that_each_bring_a_byte_go_on_for_ever() -> None:
 
 
 def test_an_agent_that_never_answers_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "HANDSHAKE_DEADLINE_S", 0.2)
+    monkeypatch.setattr(engine, "HANDSHAKE_DEADLINE_S", 0.2)
     with service(stay) as port:
         stream, _ = begin(port)
         assert failed(stream).kind == "unreachable"
@@ -412,7 +412,7 @@ def test_a_shell_without_a_prompt_opens_and_takes_what_we_type(
             connection.send(wire.ack(item.sequence))
         stay(connection)
 
-    monkeypatch.setattr(session, "QUIET_SHELL_S", 0.1)
+    monkeypatch.setattr(engine, "QUIET_SHELL_S", 0.1)
     with service(agent) as port:
         stream, _ = begin(port, session_type="Standard_Stream")
         drive(stream, lambda: stream.opened)
@@ -423,7 +423,7 @@ def test_a_shell_without_a_prompt_opens_and_takes_what_we_type(
 
 
 def test_an_agent_that_stays_away_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "PAUSE_DEADLINE_S", 0.2)
+    monkeypatch.setattr(engine, "PAUSE_DEADLINE_S", 0.2)
     with service(after_handshake(wire.pause())) as port:
         stream, _ = begin(port)
         assert failed(stream).kind == "unreachable"
@@ -552,7 +552,7 @@ def test_a_flooding_peer_that_never_reads_is_bounded(
         stream.advance(time.monotonic(), readable=True)
         if (websocket := stream._link.websocket) is not None:
             most = max(most, websocket.unsent_bytes + stream._channel.unsent_acks * 320)
-    assert session.UNSENT_LIMIT < most < 1.5 * session.UNSENT_LIMIT
+    assert engine.UNSENT_LIMIT < most < 1.5 * engine.UNSENT_LIMIT
     stream.close()
     thread.join()
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sm_proxy.ssm import smux
 from tests.ssm.agent_model import Smux
+from tests.ssm.one_stream import OneStream
 
 
 def push(data: bytes, stream: int = 3) -> bytes:
@@ -29,7 +30,7 @@ def test_server_reads_what_we_frame(data: bytes, splits: list[int]) -> None:
 @given(pieces=st.lists(st.binary(max_size=300), max_size=8), sizes=st.lists(st.integers(1, 40)))
 def test_reader_takes_any_split(pieces: list[bytes], sizes: list[int]) -> None:
     stream = b"".join(map(push, pieces)) + smux.close_stream()
-    reader, out, position = smux.Reader(), b"", 0
+    reader, out, position = OneStream(), b"", 0
     for size in [*sizes, len(stream)]:
         out += reader.feed(stream[position : position + size])
         position += size
@@ -38,12 +39,12 @@ def test_reader_takes_any_split(pieces: list[bytes], sizes: list[int]) -> None:
 
 
 def test_bytes_after_the_end_are_ignored() -> None:
-    reader = smux.Reader()
+    reader = OneStream()
     assert reader.feed(push(b"a") + smux.close_stream() + push(b"b")) == b"a"
 
 
 def test_keep_alives_and_other_streams_are_skipped() -> None:
-    reader = smux.Reader()
+    reader = OneStream()
     nop = struct.pack("<BBHI", 1, 3, 0, 0)
     other = push(b"x", stream=5) + struct.pack("<BBHI", 1, 1, 0, 5)
     assert reader.feed(nop + other + push(b"ours")) == b"ours"
@@ -53,4 +54,4 @@ def test_keep_alives_and_other_streams_are_skipped() -> None:
 @pytest.mark.parametrize(("version", "command"), [(2, 2), (0, 0), (1, 4), (83, 83)])
 def test_bytes_that_are_not_smux_are_refused(version: int, command: int) -> None:
     with pytest.raises(smux.SmuxError):
-        smux.Reader().feed(struct.pack("<BBHI", version, command, 0, 3))
+        OneStream().feed(struct.pack("<BBHI", version, command, 0, 3))

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from sm_proxy.ssm import smux
 from sm_proxy.ssm.channel import Channel, State
 from sm_proxy.ssm.encryption import DataKeyCipher
+from sm_proxy.ssm.engine import PAUSE_DEADLINE_S
 from sm_proxy.ssm.events import Closed, KeyWanted, Opened, PortRefused
 from sm_proxy.ssm.outbox import QUEUE_BYTES, SETTLE_S, WINDOW_BYTES
-from sm_proxy.ssm.session import PAUSE_DEADLINE_S
 from sm_proxy.ssm.timing import BURST, MESSAGES_PER_S
 from tests.ssm import agent_wire as wire
 from tests.ssm.agent_model import CIPHERTEXT_KEY, KEY, NEVER, Agent, Plan
+from tests.ssm.one_stream import OneStream
 
 BUDGET = 128 << 10
 SLACK = 64 << 10
@@ -65,7 +66,7 @@ class World:
         self._unacked: dict[int, int] = {}
         self._unacked_bytes = 0
         self._data_times: list[float] = []
-        self._reader: smux.Reader | None = None
+        self._reader: OneStream | None = None
         self._idle_turns = 0
         self.channel = Channel(self.now, 1_700_000_000_000, limit)
         self.agent = Agent(plan, self.now, self._from_agent)
@@ -267,7 +268,7 @@ class World:
             self.opened = True
             self._settled_at = self.now + SETTLE_S
             if event.multiplexed:
-                self._reader = smux.Reader()
+                self._reader = OneStream()
                 self.channel.write_whole(smux.open_stream())
                 self.channel.frame_with(smux.data_frame, smux.HEADER_BYTES)
         elif isinstance(event, PortRefused):
