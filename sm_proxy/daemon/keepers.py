@@ -3,30 +3,58 @@
 The daemon only passes descriptors on. A connection that wants a stream gives two ends of socket
 pairs: one for messages, one for the bytes. They go to a keeper whose session has the same key,
 else to a new one. The keeper decides whether its session is quiet enough for one more stream.
+
+A fork of the daemon asks through a datagram socket that all forks share. Such a question holds no
+secret: the key is a hash.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from sm_proxy.daemon.lines import Lines
+from sm_proxy.daemon.status import KeptSession
 
 ADD: Final = b"+"
 """What comes with the two descriptors of a connection."""
+_ASKING_S: Final = 1.0
+"""How long a fork waits until the daemon has read the questions before its own."""
+_QUESTION: Final = 8192
+"""Bytes of a question at most."""
+_STARTING: Final = 0
+"""The process id of a keeper that has none yet."""
 _UNSURE: Final = 64
 """How many keys are remembered whose credentials only a call can tell."""
 
 Start = Callable[[Sequence[socket.socket]], int]
-"""Starts a process that calls `keeper.run` with these sockets; returns its id.
+"""Starts a process that calls `release` and then `keeper.run` with these sockets; returns its id.
+
+The sockets are closed in the daemon after that.
 
 Raises:
     OSError: no process can be started.
 """
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a connection asks for.
+
+    Attributes:
+        key: of the session; see `kept.py`.
+        without: the process ids of keepers that have refused it.
+        sure: whether the key is that of credentials that have been fetched.
+    """
+
+    key: str
+    without: list[int] = field(default_factory=list)
+    sure: bool = False
 
 
 @dataclass
@@ -49,41 +77,39 @@ class Keepers:
         self._start = start
         self._keepers: dict[int, _Keeper] = {}
         self._unsure: list[str] = []
+        self._questions, self._asker = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._questions.setblocking(False)
+        self._asker.settimeout(_ASKING_S)
 
     def __len__(self) -> int:
         """How many there are; the daemon does not end while there is one."""
         return len(self._keepers)
 
-    def attach(self, request: dict[str, Any], messages: socket.socket, data: socket.socket) -> None:
-        """Give a connection to a keeper.
-
-        Both sockets are closed here. If no keeper gets them, the connection sees their end.
+    def ask(self, question: Question, ends: Sequence[socket.socket]) -> None:
+        """In a fork of the daemon: ask for a stream. Both ends are closed in this process.
 
         Args:
-            request: `key`; `without`, the ids of keepers that have refused; `sure`, whether the
-                key is that of credentials that have been resolved.
-            messages: the keeper's end for messages.
-            data: the keeper's end for the bytes.
+            question: for which session.
+            ends: of two socket pairs, for messages and for the bytes. The answer comes as a message
+                on the first one, or as its end.
+
+        Raises:
+            OSError: the daemon has gone, or does not read.
         """
+        messages, data = ends
         with messages, data:
-            key, without = str(request["key"]), request.get("without", ())
-            if key in self._unsure and not request.get("sure"):
-                with contextlib.suppress(OSError):
-                    Lines(messages).send({"state": "resolve"})
-                return
-            for keeper in reversed(list(self._keepers.values())):
-                if keeper.key == key and keeper.pid not in without:
-                    with contextlib.suppress(OSError):
-                        _give(keeper, messages, data)
-                        return
-            self._begin(key, messages, data)
+            fds = [messages.fileno(), data.fileno()]
+            socket.send_fds(self._asker, [json.dumps(asdict(question)).encode()], fds)
 
     def filenos(self) -> list[int]:
-        """The descriptors to wait for; then call `heard`."""
-        return [keeper.lines.fileno() for keeper in self._keepers.values()]
+        """The descriptors to wait for; call `heard` when one is readable."""
+        return [self._questions.fileno(), *(each.lines.fileno() for each in self._keepers.values())]
 
     def heard(self, fileno: int) -> None:
-        """Take what a keeper tells about itself. One that says no more gets no connection."""
+        """Take a question of a fork, or what a keeper tells about itself."""
+        if fileno == self._questions.fileno():
+            self._take_question()
+            return
         for keeper in list(self._keepers.values()):
             if keeper.lines.fileno() == fileno:
                 for state in keeper.lines.received():
@@ -96,39 +122,81 @@ class Keepers:
         if (keeper := self._keepers.pop(pid, None)) is not None:
             keeper.lines.close()
 
-    def states(self) -> list[dict[str, Any]]:
-        """What `daemon status` shows of each: see `keeper.Keeper.state`."""
+    def states(self) -> list[KeptSession]:
+        """What `daemon status` shows of each."""
+        now = time.time()
         return [
-            {"pid": keeper.pid, "since": keeper.began, **keeper.state}
+            KeptSession(
+                keeper.pid,
+                str(state.get("session", "")),
+                str(state.get("target", "")),
+                keeper.began,
+                int(state.get("streams", 0)),
+                None if (ends := state.get("ends")) is None else max(0.0, ends - now),
+            )
             for keeper in self._keepers.values()
+            for state in (keeper.state,)
         ]
 
     def release(self) -> list[int]:
         """Let go of all keepers; those without a stream end now. Returns their process ids.
 
-        In a fork of the daemon, call it too: the ends of a keeper's socket must not stay open.
+        Call it in each fork of the daemon, too, which can still ask: the daemon's end of a keeper's
+        socket must not stay open elsewhere.
         """
         pids = list(self._keepers)
         for pid in pids:
             self.ended(pid)
+        self._questions.close()
         return pids
+
+    def close(self) -> None:
+        """Let go of all keepers, and answer no more."""
+        self.release()
+        self._asker.close()
+
+    def _take_question(self) -> None:
+        ends: list[socket.socket] = []
+        try:
+            data, fds, _, _ = socket.recv_fds(self._questions, _QUESTION, 2)
+            ends = [socket.socket(fileno=fd) for fd in fds]
+            question = Question(**json.loads(data))
+            messages, bytes_ = ends
+            self._answer(question, messages, bytes_)
+        except (OSError, TypeError, ValueError):  # from a fork that is out of descriptors, say
+            return
+        finally:
+            for end in ends:
+                end.close()
+
+    def _answer(self, question: Question, messages: socket.socket, data: socket.socket) -> None:
+        """Give a connection to a keeper. If none gets it, it sees the end of its socket."""
+        if question.key in self._unsure and not question.sure:
+            Lines(messages).send({"state": "resolve"})
+            return
+        for keeper in reversed(list(self._keepers.values())):
+            if keeper.key == question.key and keeper.pid not in question.without:
+                with contextlib.suppress(OSError):
+                    fds = [messages.fileno(), data.fileno()]
+                    socket.send_fds(keeper.lines.socket, [ADD], fds)
+                    return
+        self._begin(question.key, messages, data)
 
     def _begin(self, key: str, messages: socket.socket, data: socket.socket) -> None:
         ours, theirs = socket.socketpair()
+        self._keepers[_STARTING] = keeper = _Keeper(_STARTING, key, Lines(ours))
         with theirs:
             try:
-                pid = self._start([theirs, messages, data])
+                keeper.pid = self._start([theirs, messages, data])
             except OSError:
-                ours.close()
+                keeper.lines.close()
                 return
-        self._keepers[pid] = _Keeper(pid, key, Lines(ours))
+            finally:
+                del self._keepers[_STARTING]
+        self._keepers[keeper.pid] = keeper
 
     def _note(self, keeper: _Keeper, state: dict[str, Any]) -> None:
         if sure_key := state.pop("key", ""):
             self._unsure = [*self._unsure, keeper.key][-_UNSURE:]
             keeper.key = str(sure_key)
         keeper.state = state
-
-
-def _give(keeper: _Keeper, messages: socket.socket, data: socket.socket) -> None:
-    socket.send_fds(keeper.lines.socket, [ADD], [messages.fileno(), data.fileno()])

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from sm_proxy.daemon.keepers import ADD, Keepers, Question
+from sm_proxy.daemon.lines import Lines
+from sm_proxy.local import poll
+
+
+class World:
+    """A daemon's list, whose keepers are the sockets that each process would have."""
+
+    def __init__(self) -> None:
+        self.processes: list[list[socket.socket]] = []
+        self.works = True
+        self.keepers = Keepers(self._start)
+        self._opened: list[socket.socket] = []
+
+    def _start(self, sockets: Sequence[socket.socket]) -> int:
+        if not self.works:
+            raise BlockingIOError("no more processes")
+        self.processes.append([each.dup() for each in sockets])
+        return 100 + len(self.processes)
+
+    def ask(self, question: Question) -> tuple[Lines, socket.socket]:
+        """Ask as a fork does, let the daemon answer, and return the fork's ends."""
+        (messages, theirs), (data, far) = socket.socketpair(), socket.socketpair()
+        self._opened += messages, data
+        self.keepers.ask(question, (theirs, far))
+        self.look()
+        return Lines(messages), data
+
+    def look(self) -> None:
+        for fileno in reversed(self.keepers.filenos()):
+            if poll.wait([fileno], [], [], 0).readable:
+                self.keepers.heard(fileno)
+
+    def close(self) -> None:
+        self.keepers.close()
+        for each in [*self._opened, *(end for process in self.processes for end in process)]:
+            each.close()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with contextlib.closing(World()) as found:
+        yield found
+
+
+def given(process: list[socket.socket]) -> list[int]:
+    """The descriptors that a keeper gets next."""
+    data, fds, _, _ = socket.recv_fds(process[0], 8, 2)
+    assert data == ADD
+    return fds
+
+
+def test_the_first_connection_begins_a_keeper_and_the_next_one_goes_to_it(world: World) -> None:
+    messages, data = world.ask(Question("a"))
+    assert len(world.processes) == 1
+    world.processes[0][2].sendall(b"bytes")
+    assert data.recv(9) == b"bytes"
+    Lines(world.processes[0][1]).send({"state": "start"})
+    assert messages.wait(time.monotonic() + 30) == [{"state": "start"}]
+
+    _, second = world.ask(Question("a"))
+    assert len(world.processes) == 1
+    _, fd = given(world.processes[0])
+    with socket.socket(fileno=fd) as end:
+        end.sendall(b"more")
+    assert second.recv(9) == b"more"
+
+
+@pytest.mark.parametrize(
+    "question", [Question("b"), Question("a", [101]), Question("a", [7, 101], sure=True)]
+)
+def test_another_key_or_a_refusal_begins_another_keeper(question: Question, world: World) -> None:
+    world.ask(Question("a"))
+    world.ask(question)
+    assert len(world.processes) == 2
+
+
+def test_a_keeper_that_has_ended_gets_no_connection(world: World) -> None:
+    world.ask(Question("a"))
+    for each in world.processes[0]:
+        each.close()
+    world.ask(Question("a"))
+    assert len(world.processes) == 2
+
+
+def test_a_key_that_does_not_tell_the_principal_is_not_shared(world: World) -> None:
+    world.ask(Question("a"))
+    Lines(world.processes[0][0]).send({"key": "a of one", "session": "s-1"})
+    world.look()
+    for _ in range(2):
+        messages, _ = world.ask(Question("a"))
+        assert messages.wait(time.monotonic() + 30) == [{"state": "resolve"}]
+    world.ask(Question("a of one", sure=True))
+    assert len(world.processes) == 1
+    world.ask(Question("a of another", sure=True))
+    assert len(world.processes) == 2
+
+
+def test_a_connection_sees_at_once_that_no_process_can_be_started(world: World) -> None:
+    world.works = False
+    messages, data = world.ask(Question("a"))
+    assert (messages.wait(time.monotonic() + 30), messages.ended) == ([], True)
+    assert data.recv(1) == b""
+    world.works = True
+    world.ask(Question("a"))
+    assert len(world.processes) == 1
+
+
+def test_the_status_shows_what_keepers_tell(world: World) -> None:
+    world.ask(Question("a"))
+    state = {"session": "s-1", "target": "i-1 to 10.0.1.5:22", "streams": 0}
+    Lines(world.processes[0][0]).send({**state, "ends": time.time() + 60})
+    world.look()
+    (found,) = world.keepers.states()
+    assert (found.pid, found.session, found.target) == (101, "s-1", "i-1 to 10.0.1.5:22")
+    assert found.ends_in is not None
+    assert 0 < found.ends_in <= 60
+
+
+@pytest.mark.parametrize("question", [b"", b"{}", b'{"key": "a", "more": 1}', b"\xff", b"[1]"])
+def test_a_question_that_is_none_is_dropped(question: bytes, world: World) -> None:
+    keepers = world.keepers
+    keepers._asker.send(question)
+    keepers.heard(keepers.filenos()[0])
+    assert (len(keepers), world.processes) == (0, [])
+
+
+def test_a_fork_learns_that_the_daemon_has_gone(world: World) -> None:
+    keepers = world.keepers
+    keepers.release()
+    pairs = socket.socketpair(), socket.socketpair()
+    with pytest.raises(OSError, match=r"refused|Broken|reset"):
+        keepers.ask(Question("a"), [pair[0] for pair in pairs])
+    assert [pair[1].recv(1) for pair in pairs] == [b"", b""]
+    for pair in pairs:
+        pair[1].close()

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from sm_proxy.daemon.lines import LIMIT, Lines
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Lines, Lines]]:
+    one, other = map(Lines, socket.socketpair())
+    yield one, other
+    one.close()
+    other.close()
+
+
+def test_messages_arrive_whole_and_in_order(ends: tuple[Lines, Lines]) -> None:
+    one, other = ends
+    one.send({"a": "\udcff\n"})
+    one.send({"b": [1]})
+    one.socket.sendall(b'{"c"')
+    assert other.wait(time.monotonic() + 30) == [{"a": "\udcff\n"}, {"b": [1]}]
+    assert other.received() == []
+    one.socket.sendall(b":2}\n")
+    assert other.wait(time.monotonic() + 30) == [{"c": 2}]
+    one.close()
+    assert (other.wait(time.monotonic() + 30), other.ended) == ([], True)
+
+
+@pytest.mark.parametrize("data", [b"hello\n", b"[1]\n", b"\xff\n", b'{"a": 1}\nx\n'])
+def test_what_is_no_message_ends_the_conversation(data: bytes, ends: tuple[Lines, Lines]) -> None:
+    one, other = ends
+    one.socket.sendall(data)
+    assert (other.wait(time.monotonic() + 30), other.ended) == ([], True)
+
+
+def test_a_message_without_end_is_not_kept(ends: tuple[Lines, Lines]) -> None:
+    one, other = ends
+    sent = 0
+    while sent <= LIMIT:
+        sent += one.socket.send(b"x" * (1 << 16))
+        assert other.received() == []
+    assert other.ended
+
+
+def test_who_does_not_read_is_waited_for_in_bounds(ends: tuple[Lines, Lines]) -> None:
+    one, other = ends
+    with pytest.raises(TimeoutError):
+        one.send({"a": "x" * LIMIT})
+    other.close()
+    with pytest.raises(OSError, match="Broken"):
+        one.send({"a": "x"}, within=30)
