@@ -145,11 +145,12 @@ def _wake_ups(pid: int) -> int:
 
 
 def daemon_status() -> dict[str, Any]:
-    """The data of `sm-proxy daemon status`."""
+    """What `sm-proxy daemon status` tells of the daemon."""
     command = [*SM_PROXY, "daemon", "status", "--json"]
     done = subprocess.run(command, capture_output=True, check=True, timeout=LIMIT_S)
-    data: dict[str, Any] = json.loads(done.stdout)["data"]
-    return data
+    (daemon,) = json.loads(done.stdout)["data"]["daemons"]
+    found: dict[str, Any] = daemon
+    return found
 
 
 def stop_daemon() -> None:

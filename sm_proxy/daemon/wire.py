@@ -121,7 +121,8 @@ def send_request(connection: socket.socket, request: Request, descriptors: Seque
     """
     data = request.encode()
     sent = _send_with(connection, data, descriptors)
-    connection.sendall(memoryview(data)[sent:])
+    if sent < len(data):  # else the answer may have come, and the other end be closed
+        connection.sendall(memoryview(data)[sent:])
 
 
 def give_back(connection: socket.socket) -> None:

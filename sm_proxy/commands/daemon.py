@@ -1,0 +1,96 @@
+"""`sm-proxy daemon`: shows and ends the process that makes a second ssh cheap."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import asdict
+from typing import Any, Final
+
+from sm_proxy.commands import options
+from sm_proxy.errors import printable
+from sm_proxy.local.output import Result
+from sm_proxy.settings import Settings, durations
+
+_ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`daemon status|stop [--json]`."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+    for name, text in (
+        ("status", "show the daemon, its connections and the sessions that it keeps"),
+        ("stop", "end the daemon, its connections and its sessions"),
+    ):
+        options.add_json(actions.add_parser(name, help=text))
+
+
+def run(args: argparse.Namespace, settings: Settings) -> Result:
+    """Run the action.
+
+    Data of `status`: `{"daemons": [...]}`, with the fields of `daemon.status.Status` and `socket`;
+    times are ISO 8601, UTC, durations seconds. Data of `stop`: `{"stopped": [pid, ...]}`.
+    """
+    if sys.platform == "win32":
+        empty: dict[str, list[Any]] = {"status": {"daemons": []}, "stop": {"stopped": []}}
+        return Result(empty[args.action], "no daemon: each ssh does its own work on Windows")
+    return _ACTIONS[args.action](settings)
+
+
+def _status(settings: Settings) -> Result:
+    from sm_proxy.daemon import asking  # noqa: PLC0415 - not on Windows
+
+    found = list(asking.running())
+    data = [{"socket": each.socket, **_with_dates(asdict(each.status))} for each in found]
+    text = "\n".join(line for each in data for line in _lines(each))
+    return Result({"daemons": data}, text or _why_none(settings))
+
+
+def _stop(_: Settings) -> Result:
+    from sm_proxy.daemon import asking  # noqa: PLC0415 - not on Windows
+
+    stopped = []
+    for each in asking.running():
+        asking.stop(each)
+        stopped.append(each.status.pid)
+    text = "\n".join(f"daemon {pid} has ended" for pid in stopped)
+    return Result({"stopped": stopped}, text or "no daemon runs")
+
+
+def _why_none(settings: Settings) -> str:
+    if settings.daemon_idle:
+        return "no daemon runs; the next ssh starts one"
+    return "no daemon runs, and the setting daemon_idle = 0 keeps ssh from starting one"
+
+
+def _with_dates(found: dict[str, Any]) -> dict[str, Any]:
+    """The same with each `since` as a date."""
+    for each in (found, *found["connections"], *found["sessions"]):
+        each["since"] = time.strftime(_ISO, time.gmtime(each["since"]))
+    return found
+
+
+def _lines(daemon: dict[str, Any]) -> list[str]:
+    """A daemon for people."""
+    ends = _ending(daemon["ends_in"])
+    lines = [
+        f"daemon {daemon['pid']}, sm-proxy {daemon['version']}, since {daemon['since']}{ends}",
+        f"  socket {daemon['socket']}",
+    ]
+    lines += [
+        f"  connection {printable(each['host'])}, since {each['since']}, process {each['pid']}"
+        for each in daemon["connections"]
+    ]
+    for each in daemon["sessions"]:
+        used = f", {each['streams']} connection(s)" if each["streams"] else ""
+        shown = f"{printable(each['target'])}, since {each['since']}{used}"
+        lines.append(f"  session {each['session']}: {shown}{_ending(each['ends_in'])}")
+    return lines
+
+
+def _ending(seconds: float | None) -> str:
+    return "" if seconds is None else f", ends in {durations.form(round(seconds))}"
+
+
+_ACTIONS: Final = {"status": _status, "stop": _stop}

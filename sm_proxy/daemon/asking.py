@@ -1,0 +1,126 @@
+"""What commands ask of this user's daemons: what they hold, and to end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sm_proxy.daemon import peers, place, wire
+from sm_proxy.daemon.status import Status
+from sm_proxy.errors import SmProxyError
+from sm_proxy.local import output, process_identity
+
+STATUS: Final = "status"
+STOP: Final = "stop"
+_ANSWER_S: Final = 5.0
+"""How long a daemon may take for its answer, which it gives at once unless the machine is busy."""
+_END_S: Final = 20.0
+"""How long its processes may take to end: each ends its session by a call to AWS."""
+_REPORT_AFTER_S: Final = 1.0
+_PAUSE_S: Final = 0.02
+_LARGEST: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A daemon that has answered.
+
+    Attributes:
+        socket: where it listens.
+        status: what it told.
+    """
+
+    socket: str
+    status: Status
+
+    @property
+    def pids(self) -> list[int]:
+        """All its processes, itself first."""
+        told = self.status
+        return [told.pid, *(c.pid for c in told.connections), *(s.pid for s in told.sessions)]
+
+
+def sockets() -> list[str]:
+    """The sockets of this user's daemons: ours, and those of other versions beside it."""
+    own = place.sockets(place.identity())
+    beside = Path(own[0]).parent.glob("*.sock") if own else ()
+    return list(dict.fromkeys(path for path in [*own, *map(str, beside)] if os.path.lexists(path)))
+
+
+def running() -> Iterator[Daemon]:
+    """The daemons that answer.
+
+    Raises:
+        SmProxyError: `busy`, one of them listens and does not answer.
+    """
+    for path in sockets():
+        try:
+            answer = _ask(path, STATUS)
+        except (BlockingIOError, TimeoutError):  # its backlog is full, or it does not answer
+            raise _silent(path) from None
+        except OSError:  # it was killed, or is in another place
+            continue
+        with contextlib.suppress(ValueError):
+            yield Daemon(path, Status.from_json(answer))
+
+
+def stop(daemon: Daemon) -> None:
+    """End a daemon, its connections and its sessions; returns once they have ended.
+
+    Raises:
+        SmProxyError: `busy`, they have not ended.
+    """
+    alive = {pid: begun for pid in daemon.pids if (begun := _begun(pid))}
+    with contextlib.suppress(OSError):  # it has ended
+        _ask(daemon.socket, STOP)
+    began, told = time.monotonic(), False
+    while left := [pid for pid, begun in alive.items() if _begun(pid) == begun]:
+        waited = time.monotonic() - began
+        if waited > _END_S:
+            pids = " ".join(map(str, left))
+            what = f"the daemon's processes have not ended in {_END_S:.0f} s: {pids}"
+            raise SmProxyError("busy", what, f"End them with: kill -9 {pids}")
+        if waited > _REPORT_AFTER_S and not told:
+            output.status("waiting until the daemon has ended its sessions")
+            told = True
+        time.sleep(_PAUSE_S)
+
+
+def _ask(path: str, kind: str) -> bytes:
+    """Ask a daemon; its answer up to its end.
+
+    Raises:
+        OSError: it has gone, is no daemon of ours, or does not answer in time.
+    """
+    with peers.connect(path, _ANSWER_S) as connection:
+        wire.send_request(connection, wire.Request(kind, place.identity()), ())
+        answer = b""
+        while len(answer) < _LARGEST and (data := connection.recv(1 << 16)):
+            answer += data
+    return answer
+
+
+def _begun(pid: int) -> str:
+    """When a process started; empty if it has ended or cannot be looked at."""
+    with contextlib.suppress(PermissionError):
+        return process_identity.start_time(pid)
+    return ""
+
+
+def _silent(path: str) -> SmProxyError:
+    """The error of a daemon that listens and does not answer: stopped, or on a machine in need."""
+    pid = 0
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        pid = peers.refuse_foreign_user(connection)
+    return SmProxyError(
+        "busy",
+        f"the daemon at {path} does not answer",
+        f"End it with: kill -9 {pid}" if pid else "Try again, or remove that socket.",
+    )
