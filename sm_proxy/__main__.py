@@ -25,7 +25,11 @@ def main() -> int:
             return _as_child(words)
         os.execv(sys.executable, words)  # noqa: S606 - this program
     try:
-        from sm_proxy.cli import main as run  # noqa: PLC0415 - only in isolated mode
+        from sm_proxy.daemon.launcher import hand_over  # noqa: PLC0415 - only in isolated mode
+
+        if (status := hand_over(sys.argv[1:])) is not None:
+            os._exit(status)  # there is nothing to clean up, and ssh waits
+        from sm_proxy.cli import main as run  # noqa: PLC0415 - takes longer than all before
     except KeyboardInterrupt:  # from now on, the error handler catches it
         return 130
     return run()

@@ -34,6 +34,14 @@ from sm_proxy.cli import main
 main(["connect", "no-name-of-ours"])
 """
 
+LAUNCHER = """
+import json, signal, socket, sys
+before = set(sys.modules)
+from sm_proxy.daemon import launcher
+assert launcher.hand_over(["connect", "no-name-of-ours"]) is None
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
 UNUSED = {
     *("asyncio", "boto3", "concurrent.futures.thread", "cryptography", "ftplib", "http.server"),
     *("hypothesis", "keyring", "moto", "multiprocessing", "paramiko", "platformdirs"),
@@ -131,6 +139,16 @@ def test_connect_forks_before_anything_that_a_child_could_not_use() -> None:
     assert threads == 1
     assert {"sm_proxy.local.fd_passing", "argparse"} <= set(names)
     assert not {"_scproxy", "botocore", "ssl", "subprocess", "urllib.request"} & set(names)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon")
+def test_what_ssh_starts_imports_nothing_before_it_has_asked_the_daemon() -> None:
+    ours = ("", ".daemon", *(f".daemon.{name}" for name in ("launcher", "peers", "place", "wire")))
+    words = (".local", ".local.helper_words")
+    assert set(json.loads(run(LAUNCHER).stdout)) == {
+        *(f"sm_proxy{name}" for name in (*ours, *words)),
+        "__future__",
+    }
 
 
 def test_version_imports_next_to_nothing() -> None:

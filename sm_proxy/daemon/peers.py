@@ -174,7 +174,7 @@ def _confinement(pid: str) -> list[str]:
     """
     if sys.platform != "linux":
         return []
-    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
         rights = [line for line in file if line.startswith(_RIGHTS)]
     spaces = [os.readlink(f"/proc/{pid}/ns/{kind}") for kind in _NAMESPACES]
     return [*spaces, *rights, _line(f"/proc/{pid}/attr/current")]
@@ -183,7 +183,7 @@ def _confinement(pid: str) -> list[str]:
 def _line(path: str) -> str:
     """The text of a file of the kernel; empty where it has none."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read().strip()
     except OSError:
         return ""

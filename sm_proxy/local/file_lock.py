@@ -114,7 +114,7 @@ def _wait(handle: int, path: Path, what: str, *, for_cache: bool) -> None:
         if _taken(handle, path):
             return
         later = time.monotonic()
-        waited += (later - now) / (_slowdown() if for_cache else 1.0)
+        waited += (later - now) / (slowdown() if for_cache else 1.0)
         now = later
         pause = min(pause * 1.5, longest)
     raise _busy(handle, path, what, now - began)
@@ -128,7 +128,7 @@ def _busy(handle: int, path: Path, what: str, waited: float) -> SmProxyError:
     )
 
 
-def _slowdown() -> float:
+def slowdown() -> float:
     """The number of runnable programs for each processor, at least 1; 1 if unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         running = Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0]
