@@ -37,6 +37,8 @@ _WARM = Path(__file__).with_name("warm.py")
 _READY_S = 180
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _MARKER = '{"sm_proxy_marker"'
+KEEPER = "sm-proxy keeper"
+"""The short name of a process that keeps a session."""
 _EPOCHS = itertools.count(9_000_000_000_000)
 """A node's newest stream wins, so each stream that a test writes gets a later name."""
 _KEPT = """
@@ -304,19 +306,65 @@ class Lab:
         whole, _, _ = Path(self.environment["SM_PROXY_LAB_CALLS"]).read_text().rpartition("\n")
         return [json.loads(line) for line in whole.splitlines()]
 
+    @contextlib.contextmanager
+    def with_daemon(self, **variables: str) -> Iterator[Lab]:
+        """The lab of a user whose daemon serves; at the end the daemon and all of it has ended.
+
+        Args:
+            variables: more of the environment, such as SM_PROXY_KEEP_SESSION.
+        """
+        served = Lab({**self.environment, "SM_PROXY_DAEMON_IDLE": "10m", **variables}, "")
+        served._enter = self._enter
+        try:
+            yield served
+        finally:
+            done = served.sm_proxy("daemon", "stop")
+            served.end()
+            assert done.returncode == 0, done.stderr
+            await_true(lambda: not served.daemon_processes(), 60, served.daemon_processes)
+
+    def daemons(self) -> list[int]:
+        """The pids of this lab's daemons: each holds the lock of its socket."""
+        found = {path.stat().st_ino for path in (self.state / "daemon").glob("*.lock")}
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        return [
+            int(words[4])
+            for words in locks
+            if words[1] == "POSIX" and int(words[5].rpartition(":")[2]) in found
+        ]
+
+    def daemon_processes(self) -> list[int]:
+        """The pids of this lab's daemons and of all that they have started."""
+        if not (self.state / "daemon").exists():
+            return []
+        daemons = self.daemons()
+        below = [pid for daemon in daemons for pid in reap.descendants(daemon)]
+        orphans = [pid for pid in _processes() if self._started(pid, b"daemon")]
+        return sorted({*daemons, *below, *orphans})
+
+    def keepers(self) -> list[int]:
+        """The pids of the processes that keep a session for this lab's daemon."""
+        return [pid for pid in self.daemon_processes() if _comm(pid) == KEEPER]
+
     def helpers(self) -> list[int]:
-        """The pids of this lab's `connect` processes."""
-        return [pid for pid in _processes() if self._is_helper(pid)]
+        """The pids of this lab's `connect` processes, and of those that do their work."""
+        daemons = self.daemons()
+        work = [
+            pid
+            for pid in self.daemon_processes()
+            if pid not in daemons and _comm(pid) not in {KEEPER, ""}
+        ]
+        return [*(pid for pid in _processes() if self._started(pid, b"connect")), *work]
 
     def settle(self) -> None:
         """Wait until all helpers have ended: after ssh's end they still end their session."""
         await_true(lambda: not self.helpers(), 60, self.helpers)
 
-    def _is_helper(self, pid: int) -> bool:
+    def _started(self, pid: int, word: bytes) -> bool:
+        """Whether a process has this word on its command line, and this lab's environment."""
         with contextlib.suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            variables = Path(f"/proc/{pid}/environ").read_bytes()
-            return b"connect" in words and str(self.state).encode() in variables
+            if word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                return str(self.state).encode() in Path(f"/proc/{pid}/environ").read_bytes()
         return False
 
 
@@ -426,6 +474,15 @@ def last_line(done: subprocess.CompletedProcess[bytes]) -> str:
 def code_of(done: subprocess.CompletedProcess[bytes]) -> str:
     """The stable code in our last line."""
     return last_line(done).split(": ")[1]
+
+
+def _comm(pid: int) -> str:
+    """A process's short name; empty if it has ended."""
+    with contextlib.suppress(OSError):
+        found = Path(f"/proc/{pid}/stat").read_text()  # pid (name) state ...
+        name, _, rest = found.partition("(")[2].rpartition(")")
+        return "" if rest.split()[0] in "ZX" else name
+    return ""
 
 
 def _processes() -> list[int]:
