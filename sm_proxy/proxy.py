@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -49,7 +50,13 @@ SSH_PORT = 22
 """ssh's default port; it means the port that the container's marker names."""
 
 
-def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
+def connect(
+    host: str,
+    port: int,
+    user: str | None,
+    settings: Settings,
+    when_up: Callable[[], None] = lambda: None,
+) -> int:
     """Be the ProxyCommand of one ssh connection; returns the exit status.
 
     Args:
@@ -57,12 +64,13 @@ def connect(host: str, port: int, user: str | None, settings: Settings) -> int:
         port: as ssh knows it (%p); 22 means the marker's port.
         user: the user ssh will log in as (%r), None to skip the check.
         settings: of this run.
+        when_up: called once the connection is up, in the background.
 
     Raises:
         SmProxyError: with the code that fits.
     """
     signals.raise_on_hangup()
-    connection = _Connection(host, stdio.take_over(), time.time())
+    connection = _Connection(host, stdio.take_over(), time.time(), when_up)
     ended_by: BaseException | None = None
     try:
         _run(connection, port, user, settings)
@@ -90,6 +98,7 @@ class _Connection:
         host: as the user typed it.
         ssh: stdin and stdout.
         began: its start, in Unix seconds.
+        when_up: called once it is up.
         dialler: set once the host name is parsed.
         stream: set once the container is dialled.
         housekeeping: set once it runs, in the background.
@@ -100,6 +109,7 @@ class _Connection:
     host: str
     ssh: Stdio
     began: float
+    when_up: Callable[[], None]
     dialler: _Dialler | None = None
     stream: HostKeyCheckedStream | None = None
     housekeeping: BackgroundHousekeeping | None = None
@@ -119,9 +129,11 @@ def _run(connection: _Connection, port: int, user: str | None, settings: Setting
             BackgroundHousekeeping,
         )
 
-        connection.housekeeping = BackgroundHousekeeping(
-            aws, stream, settings, lambda: dialler.learn(stream)
-        )
+        def once_up() -> None:
+            connection.when_up()
+            dialler.learn(stream)
+
+        connection.housekeeping = BackgroundHousekeeping(aws, stream, settings, once_up)
         if not stream.session_id and dialler.passes_socket(stream, connection.ssh):
             connection.is_passed = True
             return

@@ -38,7 +38,13 @@ def load_settings(args: argparse.Namespace) -> Settings:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Tunnel stdin and stdout into the container."""
-    return proxy.connect(args.host, args.port, args.login, settings)
+
+    def when_up() -> None:
+        from sm_proxy.daemon import starting  # noqa: PLC0415 - not before the first byte
+
+        starting.start_if_absent(settings)
+
+    return proxy.connect(args.host, args.port, args.login, settings, when_up=when_up)
 
 
 def _port(text: str) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from sm_proxy.settings import Settings
 def connected(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     calls: list[tuple[Any, ...]] = []
 
-    def connect(*arguments: Any) -> int:
+    def connect(*arguments: Any, when_up: Callable[[], None]) -> int:
         calls.append(arguments)
         return 130
 
