@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections import deque
 from typing import Any, Final
 
 from sm_proxy.local import poll
@@ -26,6 +27,7 @@ class Lines:
         self.socket.setblocking(False)
         self.ended = False
         self._in = b""
+        self._whole: deque[dict[str, Any]] = deque()
 
     def fileno(self) -> int:
         """The descriptor to wait for."""
@@ -49,6 +51,29 @@ class Lines:
 
     def received(self) -> list[dict[str, Any]]:
         """The messages that have come."""
+        self._receive()
+        found = list(self._whole)
+        self._whole.clear()
+        return found
+
+    def next(self, until: float) -> dict[str, Any] | None:
+        """The next message; None at the end, or if there is none until then.
+
+        Args:
+            until: the time of `time.monotonic`.
+        """
+        self._receive()
+        while not self._whole and not self.ended and (left := until - time.monotonic()) > 0:
+            poll.wait([self.fileno()], [], [], left)
+            self._receive()
+        return self._whole.popleft() if self._whole else None
+
+    def close(self) -> None:
+        """Close this end."""
+        self.ended = True
+        self.socket.close()
+
+    def _receive(self) -> None:
         while not self.ended and len(self._in) <= LIMIT:
             try:
                 data = self.socket.recv(_CHUNK)
@@ -58,33 +83,12 @@ class Lines:
                 data = b""
             self._in += data
             self.ended = not data
-        return list(self._whole())
-
-    def wait(self, until: float) -> list[dict[str, Any]]:
-        """The messages that have come, at least one; none at the end or after `until`.
-
-        Args:
-            until: the time of `time.monotonic`.
-        """
-        while not (found := self.received()) and not self.ended:
-            left = until - time.monotonic()
-            if left <= 0:
-                break
-            poll.wait([self.fileno()], [], [], left)
-        return found
-
-    def close(self) -> None:
-        """Close this end."""
-        self.ended = True
-        self.socket.close()
-
-    def _whole(self) -> list[dict[str, Any]]:
         *lines, self._in = self._in.split(b"\n")
         try:
             found = [json.loads(line) for line in lines]
         except ValueError:
             found = [None]
-        if len(self._in) > LIMIT or not all(isinstance(message, dict) for message in found):
+        if len(self._in) <= LIMIT and all(isinstance(message, dict) for message in found):
+            self._whole.extend(found)
+        else:
             self.ended = True
-            return []
-        return found

@@ -65,7 +65,7 @@ def test_the_first_connection_begins_a_keeper_and_the_next_one_goes_to_it(world:
     world.processes[0][2].sendall(b"bytes")
     assert data.recv(9) == b"bytes"
     Lines(world.processes[0][1]).send({"state": "start"})
-    assert messages.wait(time.monotonic() + 30) == [{"state": "start"}]
+    assert messages.next(time.monotonic() + 30) == {"state": "start"}
 
     _, second = world.ask(Question("a"))
     assert len(world.processes) == 1
@@ -98,7 +98,7 @@ def test_a_key_that_does_not_tell_the_principal_is_not_shared(world: World) -> N
     world.look()
     for _ in range(2):
         messages, _ = world.ask(Question("a"))
-        assert messages.wait(time.monotonic() + 30) == [{"state": "resolve"}]
+        assert messages.next(time.monotonic() + 30) == {"state": "resolve"}
     world.ask(Question("a of one", sure=True))
     assert len(world.processes) == 1
     world.ask(Question("a of another", sure=True))
@@ -108,7 +108,7 @@ def test_a_key_that_does_not_tell_the_principal_is_not_shared(world: World) -> N
 def test_a_connection_sees_at_once_that_no_process_can_be_started(world: World) -> None:
     world.works = False
     messages, data = world.ask(Question("a"))
-    assert (messages.wait(time.monotonic() + 30), messages.ended) == ([], True)
+    assert (messages.next(time.monotonic() + 30), messages.ended) == (None, True)
     assert data.recv(1) == b""
     world.works = True
     world.ask(Question("a"))

@@ -22,19 +22,22 @@ def test_messages_arrive_whole_and_in_order(ends: tuple[Lines, Lines]) -> None:
     one.send({"a": "\udcff\n"})
     one.send({"b": [1]})
     one.socket.sendall(b'{"c"')
-    assert other.wait(time.monotonic() + 30) == [{"a": "\udcff\n"}, {"b": [1]}]
-    assert other.received() == []
+    assert other.next(time.monotonic() + 30) == {"a": "\udcff\n"}
+    assert other.received() == [{"b": [1]}]
+    assert other.next(time.monotonic()) is None
     one.socket.sendall(b":2}\n")
-    assert other.wait(time.monotonic() + 30) == [{"c": 2}]
+    assert other.next(time.monotonic() + 30) == {"c": 2}
+    one.send({"d": 3})
     one.close()
-    assert (other.wait(time.monotonic() + 30), other.ended) == ([], True)
+    assert other.next(time.monotonic() + 30) == {"d": 3}
+    assert (other.next(time.monotonic() + 30), other.ended) == (None, True)
 
 
 @pytest.mark.parametrize("data", [b"hello\n", b"[1]\n", b"\xff\n", b'{"a": 1}\nx\n'])
 def test_what_is_no_message_ends_the_conversation(data: bytes, ends: tuple[Lines, Lines]) -> None:
     one, other = ends
     one.socket.sendall(data)
-    assert (other.wait(time.monotonic() + 30), other.ended) == ([], True)
+    assert (other.next(time.monotonic() + 30), other.ended) == (None, True)
 
 
 def test_a_message_without_end_is_not_kept(ends: tuple[Lines, Lines]) -> None:
