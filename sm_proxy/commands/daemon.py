@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
 from sm_proxy.commands import options
-from sm_proxy.errors import printable
+from sm_proxy.errors import EXIT_OK, printable
 from sm_proxy.local.output import Result
 from sm_proxy.settings import Settings, durations
 
@@ -24,9 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("stop", "end the daemon, its connections and its sessions"),
     ):
         options.add_json(actions.add_parser(name, help=text))
+    actions.add_parser("serve")  # not in the help: the first `connect` starts it
 
 
-def run(args: argparse.Namespace, settings: Settings) -> Result:
+def run(args: argparse.Namespace, settings: Settings) -> Result | int:
     """Run the action.
 
     Data of `status`: `{"daemons": [...]}`, with the fields of `daemon.status.Status` and `socket`;
@@ -34,7 +36,9 @@ def run(args: argparse.Namespace, settings: Settings) -> Result:
     """
     if sys.platform == "win32":
         empty: dict[str, list[Any]] = {"status": {"daemons": []}, "stop": {"stopped": []}}
-        return Result(empty[args.action], "no daemon: each ssh does its own work on Windows")
+        return Result(
+            empty.get(args.action, {}), "no daemon: each ssh does its own work on Windows"
+        )
     return _ACTIONS[args.action](settings)
 
 
@@ -56,6 +60,13 @@ def _stop(_: Settings) -> Result:
         stopped.append(each.status.pid)
     text = "\n".join(f"daemon {pid} has ended" for pid in stopped)
     return Result({"stopped": stopped}, text or "no daemon runs")
+
+
+def _serve(settings: Settings) -> int:
+    from sm_proxy import cli  # noqa: PLC0415 - a fork of the daemon runs a command line
+    from sm_proxy.daemon import serving  # noqa: PLC0415 - not on Windows
+
+    return serving.serve(settings.daemon_idle, cli.main) if settings.daemon_idle else EXIT_OK
 
 
 def _why_none(settings: Settings) -> str:
@@ -93,4 +104,8 @@ def _ending(seconds: float | None) -> str:
     return "" if seconds is None else f", ends in {durations.form(round(seconds))}"
 
 
-_ACTIONS: Final = {"status": _status, "stop": _stop}
+_ACTIONS: Final[dict[str, Callable[[Settings], Result | int]]] = {
+    "serve": _serve,
+    "status": _status,
+    "stop": _stop,
+}

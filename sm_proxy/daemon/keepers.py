@@ -85,6 +85,10 @@ class Keepers:
         """How many there are; the daemon does not end while there is one."""
         return len(self._keepers)
 
+    def asker(self) -> int:
+        """The descriptor that `ask` needs in a fork."""
+        return self._asker.fileno()
+
     def ask(self, question: Question, ends: Sequence[socket.socket]) -> None:
         """In a fork of the daemon: ask for a stream. Both ends are closed in this process.
 

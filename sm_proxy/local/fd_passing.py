@@ -22,7 +22,7 @@ import stat
 import sys
 import threading
 import time
-from typing import Final
+from typing import Final, Protocol
 
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, poll, process_identity, signals
@@ -30,7 +30,18 @@ from sm_proxy.local.helper_words import COPYING, PASSED
 
 _LOOK_EVERY_S: Final = 1.0
 _parents: list[Parent] = []
-"""In the child: its parent, if ssh waits for that one."""
+"""In a process that works for another: that one."""
+
+
+class Ends(Protocol):
+    """stdin and stdout of a ProxyCommand: see `stdio.Stdio`."""
+
+    stdin: int
+    stdout: int
+
+    @property
+    def untouched(self) -> bool:
+        """Whether no byte and no descriptor has gone through."""
 
 
 class Parent:
@@ -38,7 +49,12 @@ class Parent:
 
     Args:
         connection: to that process; at its end, the process has ended.
+
+    Attributes:
+        stdio: our stdin and stdout; None until `stdio.take_over`.
     """
+
+    stdio: Ends | None = None
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -105,22 +121,27 @@ def fork_if_passing() -> None:
 
 
 def adopt(parent: Parent) -> None:
-    """Do another process's work; if ssh waits for a descriptor, that process ends with it."""
-    if _is_one_socket(0, 1):
-        _parents.append(parent)
+    """Do the work of another process, which ends once ssh has its descriptor."""
+    _parents.append(parent)
 
 
 def taken_over(stdin: int, stdout: int) -> PassingStdio | None:
-    """The end of ssh in a process that works for another, None in any other process.
+    """The end of ssh in a process that works for another, if ssh waits for a descriptor.
 
     Args:
         stdin: a copy of descriptor 0, which will belong to the result.
         stdout: the same of 1.
     """
-    if not _parents:
+    if not _parents or not _is_one_socket(stdin, stdout):
         return None
     os.close(stdout)
     return PassingStdio(socket.socket(fileno=stdin), _parents[0])
+
+
+def note(stdio: Ends) -> None:
+    """Note what this process has as stdin and stdout, in case its parent takes the work back."""
+    for parent in _parents:
+        parent.stdio = stdio
 
 
 class PassingStdio:
@@ -140,6 +161,11 @@ class PassingStdio:
         self._given_away = False
         self.stdin = self.stdout = ssh.fileno()
         parent.watch()
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the client has got nothing from us, and we nothing from it."""
+        return self._undecided and not self._given_away
 
     def read(self, size: int) -> bytes:
         """Bytes from ssh."""

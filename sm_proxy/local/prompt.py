@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import math
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sm_proxy.errors import printable
-from sm_proxy.local import poll, secret_values
-from sm_proxy.local.poll import NOTHING
+from sm_proxy.local import secret_values
 
 _LINE_LIMIT: Final = 1024
 _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
-_elsewhere: list[Callable[[str], str | None]] = []
-"""What asks on the terminal of the process that we work for; empty if we have our own."""
+_without_terminal: list[Callable[[], object]] = []
+"""What to do instead of asking on a terminal; empty if this process may have one."""
 
 
 class NobodyToAskError(Exception):
@@ -71,13 +69,14 @@ def ask(question: str, *, terminal: bool = True) -> str:
     return answer
 
 
-def ask_elsewhere(ask_there: Callable[[str], str | None]) -> None:
-    """From now on, let another process ask on its terminal.
+def have_no_terminal(instead: Callable[[], object]) -> None:
+    """Say that the user's terminal is another process's.
 
     Args:
-        ask_there: as `on_terminal` does in that process.
+        instead: called before a question that would be asked there; it may leave the work to that
+            process, and end this one.
     """
-    _elsewhere[:] = [ask_there]
+    _without_terminal[:] = [instead]
 
 
 def _answer(question: str, *, terminal: bool) -> str:
@@ -88,12 +87,17 @@ def _answer(question: str, *, terminal: bool) -> str:
     askpass = _askpass() if allowed else None
     if askpass and required in {"force", "prefer"}:
         return _ask_through(askpass, question)
-    ask_there = _elsewhere[0] if _elsewhere else on_terminal
-    if terminal and required != "force" and (answer := ask_there(question)) is not None:
+    if terminal and required != "force" and (answer := _typed(question)) is not None:
         return answer
     if askpass is None:
         raise NobodyToAskError("there is no terminal and no SSH_ASKPASS to ask on")
     return _ask_through(askpass, question)
+
+
+def _typed(question: str) -> str | None:
+    for leave in _without_terminal:
+        leave()
+    return _ask_on_terminal(question)
 
 
 def _askpass() -> str | None:
@@ -120,9 +124,8 @@ def _ask_through(program: str, question: str) -> str:
 if sys.platform == "win32":
     import msvcrt
 
-    def on_terminal(question: str, until: Collection[int] = ()) -> str | None:
+    def _ask_on_terminal(question: str) -> str | None:
         """The answer typed on the console, which is not stdin; None without a console."""
-        del until
         try:
             with open("CONOUT$", "w", encoding="utf-8") as console:  # noqa: PTH123 - a device
                 console.write(question)
@@ -143,16 +146,8 @@ if sys.platform == "win32":
 
 else:
 
-    def on_terminal(question: str, until: Collection[int] = ()) -> str | None:
-        """The answer typed on the controlling terminal; None if we may not read it now.
-
-        Args:
-            question: what to print.
-            until: descriptors; once one is readable, nobody waits for the answer.
-
-        Raises:
-            NobodyToAskError: the answer has no end.
-        """
+    def _ask_on_terminal(question: str) -> str | None:
+        """The answer typed on the controlling terminal; None if we may not read it now."""
         with contextlib.suppress(OSError):
             terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
             try:
@@ -160,9 +155,6 @@ else:
                     return None
                 with _silent(terminal):
                     os.write(terminal, question.encode())
-                    ready = poll.wait([terminal, *until], [], [], math.inf) if until else NOTHING
-                    if ready.readable.intersection(until):
-                        return None
                     answer = os.read(terminal, _LINE_LIMIT)
                     os.write(terminal, b"\n")
             finally:

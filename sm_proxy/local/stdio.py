@@ -62,9 +62,12 @@ def take_over() -> Stdio:
     os.dup2(2, 1)
     _unbuffer_stderr()
     sys.stdout = sys.stderr
-    if passing := fd_passing.taken_over(own_stdin, own_stdout):
-        return passing
-    return DirectStdio(own_stdin, own_stdout) if POLLABLE else ThreadedStdio(own_stdin, own_stdout)
+    if not POLLABLE:
+        return ThreadedStdio(own_stdin, own_stdout)
+    passing = fd_passing.taken_over(own_stdin, own_stdout)
+    stdio = passing or DirectStdio(own_stdin, own_stdout)
+    fd_passing.note(stdio)
+    return stdio
 
 
 def _unbuffer_stderr() -> None:
@@ -80,11 +83,16 @@ def _unbuffer_stderr() -> None:
 
 
 class DirectStdio:
-    """Use the descriptors directly."""
+    """Use the descriptors directly.
+
+    Attributes:
+        untouched: whether nothing was read or written.
+    """
 
     def __init__(self, stdin: int, stdout: int) -> None:
         self.stdin = stdin
         self.stdout = stdout
+        self.untouched = True
         # Only we use this end of a pipe or socket; other programs share the flags of a terminal.
         mode = os.fstat(stdout).st_mode
         self._nonblocking = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
@@ -93,6 +101,7 @@ class DirectStdio:
 
     def read(self, size: int) -> bytes:
         """Bytes from ssh."""
+        self.untouched = False
         try:
             return os.read(self.stdin, size)
         except OSError:  # a reset connection or a closed terminal: the end
@@ -100,6 +109,7 @@ class DirectStdio:
 
     def write(self, data: bytes | memoryview) -> int:
         """Send bytes to ssh, as many as it takes."""
+        self.untouched = False
         try:
             return os.write(self.stdout, data if self._nonblocking else data[:_PIPE_WRITE])
         except BlockingIOError:

@@ -74,7 +74,7 @@ def test_the_rules_are_those_of_openssh(
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(prompt, "on_terminal", lambda _: terminal)
+    monkeypatch.setattr(prompt, "_ask_on_terminal", lambda _: terminal)
     if answer is None:
         with pytest.raises(prompt.NobodyToAskError):
             prompt.ask("code?")
@@ -87,7 +87,7 @@ def test_the_rules_are_those_of_openssh(
 def test_the_terminal_of_an_ssh_session_is_not_used(
     askpass: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prompt, "on_terminal", lambda _: "typed")
+    monkeypatch.setattr(prompt, "_ask_on_terminal", lambda _: "typed")
     with pytest.raises(prompt.NobodyToAskError):
         prompt.ask("code?", terminal=False)
     monkeypatch.setenv("DISPLAY", ":0")

@@ -1,0 +1,176 @@
+"""The process that answers one connection to the daemon: most often, it becomes a `connect`.
+
+It does what `connect` does in the process that ssh started, with that one's descriptors, variables,
+folder and umask. The user's terminal is out of its reach: before a question there, it leaves the
+work to the launcher.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from sm_proxy.daemon import wire
+from sm_proxy.daemon.workers import Job
+from sm_proxy.errors import EXIT_EXPECTED, EXIT_OK
+from sm_proxy.local import debug_log, fd_passing, poll, prompt, signals
+
+Run = Callable[[list[str]], int]
+"""Runs a command line, as `cli.main` does."""
+
+_REQUEST_S: Final = 5.0
+"""How long a request may take to come."""
+_STOP_S: Final = 5.0
+_STOP_TICK_S: Final = 0.01
+_HOST_LIMIT: Final = 255
+
+
+class Launcher(fd_passing.Parent):
+    """The process that has asked us to work: ssh waits for it."""
+
+    def received(self, word: bytes) -> None:
+        """It has got a signal, which is for us."""
+        if word[0] in signals.ENDING:
+            signals.interrupt_main_thread(word[0])
+
+    def take_back(self) -> None:
+        """Leave the work to the launcher, and end, if ssh has got nothing from us yet.
+
+        This happens before the first call to AWS, so there is nothing to clean up.
+        """
+        if self.stdio is None or not self.stdio.untouched:
+            return
+        debug_log.write("the launcher works itself: it has the terminal")
+        os.dup2(self.stdio.stdin, 0)
+        os.dup2(self.stdio.stdout, 1)
+        with contextlib.suppress(OSError):
+            wire.give_back(self.connection)
+        os._exit(EXIT_OK)
+
+
+def answer(job: Job, identity: str, run: Run) -> int:
+    """Do what somebody asks on the socket of the job; returns the exit status.
+
+    Args:
+        job: of the daemon.
+        identity: of the daemon (`place.identity`).
+        run: runs a command line.
+    """
+    connection, reader = job.sockets[0], wire.RequestReader()
+    try:
+        request = _received(connection, reader)
+    except (EOFError, OSError, ValueError):
+        return EXIT_EXPECTED
+    if request.kind == "connect":
+        if request.identity != identity:
+            connection.sendall(wire.REFUSED)
+            return EXIT_EXPECTED
+        return _connect(job, request, reader.descriptors, run)
+    if request.kind == "stop":
+        _stop(job)
+    connection.sendall(job.status.to_json())
+    return EXIT_OK
+
+
+def _received(connection: socket.socket, reader: wire.RequestReader) -> wire.Request:
+    """The request.
+
+    Raises:
+        TimeoutError: it is not whole in time.
+        EOFError: the other end has gone.
+        OSError: the connection is lost.
+        ValueError: it is none.
+    """
+    until = time.monotonic() + _REQUEST_S
+    while poll.wait([connection.fileno()], [], [], until - time.monotonic()).readable:
+        if (request := reader.receive(connection)) is not None:
+            return request
+    raise TimeoutError("the request is not whole")
+
+
+def _connect(job: Job, request: wire.Request, descriptors: Sequence[int], run: Run) -> int:
+    connection = job.sockets[0]
+    try:
+        _take_place(request, descriptors)
+        connection.settimeout(_REQUEST_S)
+        connection.sendall(wire.TAKEN)
+        if connection.recv(1) != wire.GO:
+            return EXIT_EXPECTED
+    except (OSError, ValueError):
+        return EXIT_EXPECTED
+    connection.settimeout(None)
+    launcher = Launcher(connection)
+    fd_passing.adopt(launcher)
+    launcher.watch()
+    prompt.have_no_terminal(launcher.take_back)
+    words = [os.fsdecode(word) for word in request.words]
+    sys.argv = ["sm-proxy", *words]
+    with contextlib.suppress(OSError):
+        host = _host(words)[:_HOST_LIMIT]
+        job.inbox.tell({"pid": os.getpid(), "host": host, "since": time.time()})
+    status = run(words)
+    with contextlib.suppress(OSError):  # it may have ended, with ssh
+        wire.end(connection, status)
+    return status
+
+
+def _take_place(request: wire.Request, descriptors: Sequence[int]) -> None:
+    """Have the launcher's descriptors, variables, folder and umask.
+
+    Raises:
+        OSError: a descriptor is none that we can use.
+        ValueError: some are missing.
+    """
+    if len(descriptors) != wire.DESCRIPTORS:
+        raise ValueError("the request has too few descriptors")
+    *standard, folder = descriptors
+    os.fchdir(folder)
+    for own, usual in zip(standard, range(3), strict=True):
+        os.dup2(own, usual)
+    for own in descriptors:
+        os.close(own)
+    _open_standard_streams()
+    os.umask(request.umask)
+    os.environ.clear()
+    for variable in request.environment:
+        name, is_one, value = variable.partition(b"=")
+        if name and is_one:
+            os.environb[name] = value
+    time.tzset()
+    debug_log.restart()
+
+
+def _open_standard_streams() -> None:
+    """Make Python's files anew: the old ones remember what they were, such as seekable."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if (old := getattr(sys, name)) is None:  # it was closed when the daemon began
+            continue
+        mode = "w" if number else "r"
+        new = open(number, mode, encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115 - stays open
+        setattr(sys, name, new)
+        setattr(sys, f"__{name}__", new)
+
+
+def _host(words: Sequence[str]) -> str:
+    """The host name in a command line; every option takes a value, as in `cli`."""
+    rest = iter(words[words.index("connect") + 1 :] if "connect" in words else ())
+    for word in rest:
+        if not word.startswith("--"):
+            return word
+        if "=" not in word:
+            next(rest, None)
+    return ""
+
+
+def _stop(job: Job) -> None:
+    """Have the daemon end, and all that works for it; wait until it has ended."""
+    with contextlib.suppress(OSError):
+        job.inbox.tell({"stop": os.getpid()})
+    until = time.monotonic() + _STOP_S
+    while os.getppid() == job.status.pid and time.monotonic() < until:
+        time.sleep(_STOP_TICK_S)

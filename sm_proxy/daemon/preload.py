@@ -1,0 +1,46 @@
+"""What a connection imports, imported once: every fork of this process shares it."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+from typing import Final
+
+_MODULES: Final = (
+    "sm_proxy.aws.caller",
+    "sm_proxy.aws.credential_failures",
+    "sm_proxy.aws.credentials",
+    "sm_proxy.aws.models",
+    "sm_proxy.aws.vetting",
+    "sm_proxy.commands.connect",
+    "sm_proxy.host_keys.trust_on_first_use",
+    "sm_proxy.housekeeping",
+    "sm_proxy.jobs.failure",
+    "sm_proxy.local.network_place",
+    "sm_proxy.local.prompt",
+    "sm_proxy.routes.bastion",
+    "sm_proxy.routes.direct",
+    "sm_proxy.routes.remote_debug",
+    "sm_proxy.routes.ssm_session",
+    "sm_proxy.state.connection_log",
+    "sm_proxy.tunnel.checked_socket",
+    "sm_proxy.tunnel.fallback",
+    "sm_proxy.tunnel.host_key_check",
+    "sm_proxy.tunnel.stale_address",
+)
+"""Those that import the rest: the ones that `connect` imports late, or only on some routes."""
+_BOTOCORE: Final = (
+    "botocore.session",
+    "botocore.client",
+    "botocore.httpsession",
+    "botocore.signers",
+)
+
+
+def preload() -> None:
+    """Import it all, and make the garbage search leave it alone, so that forks share the pages."""
+    gc.disable()
+    for name in (*_MODULES, *_BOTOCORE):
+        importlib.import_module(name)
+    gc.freeze()
+    gc.enable()

@@ -1,0 +1,177 @@
+"""The daemon's loop: accept a connection, give it to a process, wait for the next; end when idle.
+
+The daemon reads nothing of a request, so it never has the asker's environment in its memory, and
+nobody can hold it up. The process that gets the connection reads it: `child.py`.
+
+It has one thread, because a fork has only the thread that forked: a lock that another one held
+would stay locked there. It sleeps until somebody connects, a process of its own ends or tells it
+something, or it has been idle for too long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any, Final
+
+from sm_proxy import __version__
+from sm_proxy.daemon import peers
+from sm_proxy.daemon.inbox import Inbox
+from sm_proxy.daemon.keepers import Keepers
+from sm_proxy.daemon.status import Connection, Status
+from sm_proxy.daemon.workers import CONNECTION, KEEPER, Job, Workers
+from sm_proxy.local import poll, signals
+
+LIMIT: Final = 512
+"""How many processes may work at once; whoever comes next does the work itself."""
+_FULL_S: Final = 0.1
+"""The pause after a connection that could not be accepted, for want of descriptors or memory."""
+
+
+class Server:
+    """Accepts connections.
+
+    Args:
+        listener: the daemon's socket.
+        idle_s: after how many seconds without a process it ends.
+        is_outdated: whether it must serve no more: its files have changed, or its socket is gone.
+        workers: starts a process for each job.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        idle_s: float,
+        is_outdated: Callable[[], bool],
+        workers: Workers,
+    ) -> None:
+        self._listener = listener
+        self._idle_s = idle_s
+        self._is_outdated = is_outdated
+        self._workers = workers
+        self._inbox = Inbox()
+        self._keepers = Keepers(lambda sockets: self._start(KEEPER, sockets))
+        self._since = time.time()
+        self._idle_since = time.monotonic()
+        self._working: dict[int, Connection] = {}
+        self._ended = False
+
+    def serve(self) -> None:
+        """Work until the daemon is to end; what works for somebody then goes on."""
+        self._listener.setblocking(False)
+        with self._woken_by_signals() as wakeup:
+            while not self._ended and (left := self._left()) > 0:
+                ends = [self._listener.fileno(), wakeup.fileno(), self._inbox.fileno()]
+                readable = poll.wait([*ends, *self._keepers.filenos()], [], [], left).readable
+                with contextlib.suppress(BlockingIOError):
+                    wakeup.recv(4096)
+                self._reap()
+                for number in readable.intersection(self._keepers.filenos()):
+                    self._keepers.heard(number)
+                while self._take_message():
+                    pass
+                if self._listener.fileno() in readable:
+                    self._accept()
+        self._keepers.close()
+        self._workers.close()
+
+    def _left(self) -> float:
+        """Seconds until the end."""
+        if self._working:
+            return math.inf
+        return max(0.0, self._idle_since + self._idle_s - time.monotonic())
+
+    def _accept(self) -> None:
+        if self._is_outdated():
+            self._ended = True
+            return
+        try:
+            connection, _ = self._listener.accept()
+        except BlockingIOError:  # whoever it was has gone
+            return
+        except OSError:
+            time.sleep(_FULL_S)
+            return
+        with connection, contextlib.suppress(OSError):
+            # Without a process, its end tells the other side to do the work itself.
+            peers.refuse_stranger(connection)
+            connection.setblocking(True)
+            self._start(CONNECTION, [connection])
+
+    def _start(self, kind: str, sockets: Sequence[socket.socket]) -> int:
+        """Start a process.
+
+        Raises:
+            OSError: there is none.
+        """
+        if len(self._working) >= LIMIT:
+            raise BlockingIOError("too many processes")
+        pid = self._workers.start(Job(kind, sockets, self._status(), self._inbox, self._keepers))
+        self._working[pid] = Connection(pid, "", time.time())
+        return pid
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):  # there are no more
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                self._keepers.ended(pid)
+                if self._working.pop(pid, None):
+                    self._idle_since = time.monotonic()
+
+    def _take_message(self) -> bool:
+        """Take in what a process tells; returns whether there was something."""
+        if (found := self._inbox.receive()) is None:
+            return False
+        if "stop" in (message := found):
+            self._stop(message["stop"])
+        elif (pid := message.get("pid")) in self._working:
+            self._working[pid] = Connection(**message)
+        return True
+
+    def _stop(self, asker: int) -> None:
+        """End, and all that works for us, except for the process that was asked to tell us."""
+        self._ended = True
+        for pid in self._working:
+            if pid != asker:
+                os.kill(pid, signal.SIGTERM)  # not reaped yet, so it is ours
+
+    def _status(self) -> Status:
+        named = [each for each in self._working.values() if each.host]
+        left = self._left()
+        return Status(
+            pid=os.getpid(),
+            version=__version__,
+            since=self._since,
+            idle=self._idle_s,
+            ends_in=None if left == math.inf else left,
+            connections=tuple(named),
+            sessions=tuple(self._keepers.states()),
+        )
+
+    @contextlib.contextmanager
+    def _woken_by_signals(self) -> Iterator[socket.socket]:
+        """While entered, a signal makes the yielded socket readable; `ENDING` end the loop."""
+
+        def end(number: int, frame: FrameType | None) -> None:
+            del number, frame
+            self._ended = True
+
+        handlers: dict[int, Any] = {signal.SIGCHLD: lambda *_: None}
+        handlers |= dict.fromkeys(signals.ENDING, end)
+        reader, writer = socket.socketpair()
+        with reader, writer:
+            reader.setblocking(False)
+            writer.setblocking(False)
+            signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+            before = {number: signal.signal(number, taken) for number, taken in handlers.items()}
+            try:
+                yield reader
+            finally:
+                signal.set_wakeup_fd(-1)
+                for number, handler in before.items():
+                    signal.signal(number, handler)
