@@ -7,6 +7,7 @@
     transport.py one websocket over a non-blocking socket
     engine.py    the above put together: resume, liveness
     session.py   one session with one stream
+    incoming.py  what came for each stream; lane.py: what each has still to send
     shared.py    one session with several streams
 
 Facts are cited from the sources of the two programs that speak it: `P:` is

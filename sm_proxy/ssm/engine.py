@@ -87,6 +87,11 @@ class Engine:
         return self._failure
 
     @property
+    def multiplexed(self) -> bool:
+        """Whether it can carry more than one stream; False before `opened`."""
+        return self._incoming.multiplexed
+
+    @property
     def through(self) -> str:
         """The target whose agent forwards the bytes."""
         return self._options.target
@@ -275,13 +280,14 @@ class Engine:
         """Whether no target has sent anything, so that a dial may have failed."""
         return not self._target_spoke and not self._channel.unread
 
-    def _suspicion(self, repeated_at: float | None) -> Exception | None:
-        if not self._is_recent(repeated_at):
+    def suspicion_of(self, repeated_at: float | None) -> Exception | None:
+        """A possible cause of a clean end; see `is_recent`."""
+        if not self.is_recent(repeated_at):
             return None
         words = f"{self._agent} was cut off and may have written data twice"
         return self._options.failure("doubled", words)
 
-    def _is_recent(self, repeated_at: float | None) -> bool:
+    def is_recent(self, repeated_at: float | None) -> bool:
         """Whether the target may have got some bytes twice in the last seconds."""
         return repeated_at is not None and time.monotonic() - repeated_at < _DOUBLED_WITHIN_S
 

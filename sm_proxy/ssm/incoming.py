@@ -18,12 +18,14 @@ class Incoming:
 
     Attributes:
         ended: whether the agent's FIN has come; `read` may still return earlier bytes.
+        dropped: whether bytes that come are dropped.
         spoke: whether any byte of the target has come.
         unread: bytes of memory that hold data for `read`.
     """
 
     def __init__(self) -> None:
         self.ended = False
+        self.dropped = False
         self.spoke = False
         self.unread = 0
         self._pieces: deque[bytes | memoryview] = deque()
@@ -35,9 +37,9 @@ class Incoming:
         return self._held_back.until
 
     def take(self, piece: bytes | memoryview) -> None:
-        """Keep bytes of the target; those behind the end are dropped."""
-        if not self.ended:
-            self.spoke = True
+        """Keep bytes of the target."""
+        self.spoke = True
+        if not self.dropped:
             self._pieces.append(piece)
             self.unread += len(piece) + _PIECE_BYTES
 
@@ -53,7 +55,8 @@ class Incoming:
         return self._held_back.passed(b"".join(taken), now, hold=hold)
 
     def drop(self) -> None:
-        """Drop what was not read."""
+        """Drop what was not read, and what still comes."""
+        self.dropped = True
         self._pieces.clear()
         self.unread = 0
 
@@ -63,15 +66,17 @@ class Demultiplexer:
 
     Attributes:
         first: what came for the first stream, or for the only one.
-        streams: what came for each stream, by its id; bytes of other streams are dropped.
+        streams: what came for each stream, by its id.
         multiplexed: whether the bytes are smux frames.
-        strays: the ids of other streams whose bytes were dropped.
+        ends: the ids of the streams whose FIN has come, since the last `clear`.
+        strays: the ids of streams that are over or unknown, and got bytes: they were dropped.
     """
 
     def __init__(self) -> None:
         self.first = Incoming()
         self.streams = {smux.FIRST: self.first}
         self.multiplexed = False
+        self.ends: list[int] = []
         self.strays: set[int] = set()
         self._reader = smux.Reader()
 
@@ -87,7 +92,8 @@ class Demultiplexer:
         """When to read if nothing new has arrived; infinity for never."""
         if self._alone:
             return self.first.held_until
-        return min(stream.held_until for stream in self.streams.values())
+        held = (stream.held_until for stream in self.streams.values())
+        return min(held, default=float("inf"))
 
     @property
     def spoke(self) -> bool:
@@ -96,7 +102,7 @@ class Demultiplexer:
 
     @property
     def _alone(self) -> bool:
-        return len(self.streams) == 1
+        return len(self.streams) == 1 and smux.FIRST in self.streams
 
     def feed(self, data: bytes) -> None:
         """Take the agent's bytes.
@@ -109,10 +115,12 @@ class Demultiplexer:
             return
         alone = self._alone
         for number, piece in self._reader.feed(data):
-            if (stream := self.streams.get(number)) is None:
+            stream = self.streams.get(number)
+            if stream is None or stream.ended:
                 if piece is not None:
                     self.strays.add(number)
             elif piece is None:
                 stream.ended = True
+                self.ends.append(number)
             else:  # a view keeps all of `data` in memory, which other streams may hold for long
                 stream.take(piece if alone else bytes(piece))

@@ -43,7 +43,7 @@ class Session(Engine):
     @property
     def suspicion(self) -> Exception | None:
         """A possible cause of a clean end, if the target ended the session; else None."""
-        return self._suspicion(self._channel.repeated_at)
+        return self.suspicion_of(self._channel.repeated_at)
 
     @property
     def delivered(self) -> bool:
@@ -62,13 +62,13 @@ class Session(Engine):
     def read(self) -> bytes:
         """The target's bytes since the last call, at most about a megabyte."""
         over = self.ended or self._finishing
-        hold = self._is_recent(self._channel.repeated_at) and not over
+        hold = self.is_recent(self._channel.repeated_at) and not over
         return self._incoming.first.read(time.monotonic(), hold=hold)
 
     def finish(self) -> None:
         """Deliver what is queued, then end the session. Call `advance` until `finished`."""
         self._finishing = True
-        if self._incoming.multiplexed and self._channel.state is State.OPEN:
+        if self.multiplexed and self._channel.state is State.OPEN:
             self._channel.write_whole(smux.close_stream())
         self._channel.finish()
 
