@@ -35,7 +35,7 @@ main(["connect", "no-name-of-ours"])
 """
 
 LAUNCHER = """
-import json, signal, socket, sys
+import _socket, json, sys
 before = set(sys.modules)
 from sm_proxy.daemon import launcher
 assert launcher.hand_over(["connect", "no-name-of-ours"]) is None

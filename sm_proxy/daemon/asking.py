@@ -98,7 +98,7 @@ def _ask(path: str, kind: str) -> bytes:
     Raises:
         OSError: it has gone, is no daemon of ours, or does not answer in time.
     """
-    with peers.connect(path, _ANSWER_S) as connection:
+    with contextlib.closing(peers.connect(path, _ANSWER_S)) as connection:
         wire.send_request(connection, wire.Request(kind, place.identity()), ())
         answer = b""
         while len(answer) < _LARGEST and (data := connection.recv(1 << 16)):

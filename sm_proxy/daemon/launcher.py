@@ -4,18 +4,16 @@ It hands over its descriptors, environment, working folder and umask, and waits 
 Whatever is wrong with the daemon before a child of it is ready, this process does the work itself;
 SM_PROXY_LOG=debug tells why.
 
-Every ssh pays for this module: import nothing here that `socket` does not import. A second ssh
-then takes 10 ms of CPU time more than an empty program, and 300 ms less than a first one.
+Every ssh waits for this module: import nothing here that is not built in (see peers.py). The rest
+is imported while the daemon forks.
 """
 
 from __future__ import annotations
 
+import _socket
 import os
-import signal
-import socket
-import stat
 import sys
-from collections.abc import Iterable, Sequence
+from _collections_abc import Iterable, Sequence
 
 from sm_proxy.daemon import peers, place, wire
 
@@ -23,11 +21,8 @@ ANSWER_S = 1.0
 """Seconds that the daemon may take for each answer."""
 BUSIEST = 5.0
 """A busy machine lengthens that by this factor at most."""
-KILLED = 128 + 9
-"""The exit status after the end of a child that has not told its own."""
 absent = [False]
 """Whether no daemon was found, so that this process may start one."""
-_ENDING = ("SIGHUP", "SIGTERM", "SIGINT")
 
 
 def hand_over(words: Sequence[str]) -> int | None:
@@ -45,8 +40,14 @@ def hand_over(words: Sequence[str]) -> int | None:
     if not is_wanted(words):
         return None
     connection = _taken(words)
-    waiting = connection and _begun(connection)
-    return waiting.status() if waiting else None
+    if connection is None:
+        return None
+    from sm_proxy.daemon import waiting  # noqa: PLC0415 - imported already
+
+    status = waiting.status_of(connection)
+    if status is None:
+        _tell("a child of it gave the work back")
+    return status
 
 
 def is_wanted(words: Sequence[str]) -> bool:
@@ -70,7 +71,7 @@ def is_wanted(words: Sequence[str]) -> bool:
     )
 
 
-def _taken(words: Sequence[str]) -> socket.socket | None:
+def _taken(words: Sequence[str]) -> _socket.socket | None:
     """The connection to a child that is to do the work; None if there is none."""
     connection = None
     try:
@@ -88,7 +89,7 @@ def _taken(words: Sequence[str]) -> socket.socket | None:
     return None
 
 
-def _connected(paths: Iterable[str]) -> socket.socket | None:
+def _connected(paths: Iterable[str]) -> _socket.socket | None:
     """A connection to the first daemon that listens.
 
     Raises:
@@ -111,7 +112,7 @@ def _connected(paths: Iterable[str]) -> socket.socket | None:
     return None
 
 
-def _refusal(connection: socket.socket, request: wire.Request) -> str:
+def _refusal(connection: _socket.socket, request: wire.Request) -> str:
     """Ask for a child; say why there is none, or nothing.
 
     Raises:
@@ -125,6 +126,7 @@ def _refusal(connection: socket.socket, request: wire.Request) -> str:
             wire.send_request(connection, request, (0, 1, 2, folder))
         finally:
             os.close(folder)
+
         step = "waiting for a child of it"
         if (answer := _answer(connection)) != wire.TAKEN:
             return "it refused" if answer else "it went away"
@@ -133,7 +135,7 @@ def _refusal(connection: socket.socket, request: wire.Request) -> str:
     return ""
 
 
-def _request(whose: str, words: Iterable[str]) -> wire.Request:
+def _request(whose: str, words: Sequence[str]) -> wire.Request:
     environment = [name + b"=" + value for name, value in os.environb.items()]
     mask = os.umask(0o77)
     os.umask(mask)
@@ -145,7 +147,7 @@ def _working_folder() -> int:
     return os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY)
 
 
-def _answer(connection: socket.socket) -> bytes:
+def _answer(connection: _socket.socket) -> bytes:
     try:
         return connection.recv(1)
     except TimeoutError:
@@ -156,103 +158,6 @@ def _answer(connection: socket.socket) -> bytes:
             raise
         connection.settimeout(longer * ANSWER_S)
         return connection.recv(1)
-
-
-def _begun(connection: socket.socket) -> _Waiting | None:
-    """Tell the child to begin; None if it has ended meanwhile."""
-    connection.settimeout(None)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ending())  # until they are forwarded
-    try:
-        connection.sendall(wire.GO)
-        return _Waiting(connection)
-    except OSError as error:
-        connection.close()
-        _tell(f"telling a child of it to begin: {error}")
-        return None
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def _ending() -> list[signal.Signals]:
-    return [getattr(signal, name) for name in _ENDING]
-
-
-class _Waiting:
-    """Waits for the end of the child, in the process that ssh waits for.
-
-    Args:
-        connection: to the child, which has got the word to begin.
-    """
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._handlers = {
-            number: signal.signal(number, self._forward)
-            for number in _ending()
-            if signal.getsignal(number) != signal.SIG_IGN
-        }
-        self._shares_socket = _is_one_socket(0, 1)
-        # The end of the child's descriptors must be the end for ssh. But ssh may still need a
-        # descriptor from us, on the socket that is both stdin and stdout.
-        _release((2,) if self._shares_socket else (0, 1, 2))
-
-    def status(self) -> int | None:
-        """The exit status; None if the child has given the work back."""
-        is_decided = False
-        while True:
-            word, descriptors = self._word()
-            if word == wire.PASSED:
-                return 0
-            if word == wire.GIVEN_BACK and len(descriptors) == 3:
-                self._take_back(descriptors)
-                return None
-            if word != wire.COPYING:
-                break
-            is_decided = True
-        ended = self._word()[0] if word == wire.ENDED else b""
-        if self._shares_socket and not is_decided:
-            from sm_proxy.local import fd_passing  # noqa: PLC0415 - only after a failure
-
-            fd_passing.pass_ended()
-        return ended[0] if ended else KILLED
-
-    def _word(self) -> tuple[bytes, list[int]]:
-        try:
-            return wire.receive_word(self._connection)
-        except OSError:
-            return b"", []
-
-    def _forward(self, number: int, _: object) -> None:
-        """Let the child decide what a signal means; those that were ignored stay ignored."""
-        try:
-            self._connection.sendall(bytes([number]))
-        except OSError:
-            return  # it has ended
-
-    def _take_back(self, descriptors: Iterable[int]) -> None:
-        for number, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._connection.close()
-        _tell("a child of it gave the work back")
-
-
-def _release(descriptors: Iterable[int]) -> None:
-    """Put /dev/null in their place; without a descriptor for it, all stay as they are."""
-    try:
-        null = os.open(os.devnull, os.O_RDWR)
-    except OSError:
-        return
-    for number in descriptors:
-        os.dup2(null, number)
-    os.close(null)
-
-
-def _is_one_socket(first: int, second: int) -> bool:
-    one, other = os.fstat(first), os.fstat(second)
-    return stat.S_ISSOCK(one.st_mode) and os.path.samestat(one, other)
 
 
 def _is_terminal(number: int) -> bool:

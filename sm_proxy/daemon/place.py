@@ -3,7 +3,7 @@
 The socket's name has a fingerprint of the identity: another version, another Python, another
 network namespace each have a daemon of their own. A daemon compares the identity itself, too.
 
-The launcher imports this module: import nothing here that `socket` does not import.
+The launcher imports this module: import nothing here that is not built in (see peers.py).
 """
 
 from __future__ import annotations

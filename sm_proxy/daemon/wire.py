@@ -20,15 +20,15 @@ A request is its length (4 bytes, big-endian), then fields that each end in a NU
 kind, identity, umask (octal), number of words, words, environment (NAME=VALUE). Its descriptors
 come with its first byte.
 
-The launcher imports this module: import nothing here that `socket` does not import.
+The launcher imports this module: import nothing here that is not built in (see peers.py).
 """
 
 from __future__ import annotations
 
-import array
+import _socket
 import os
-import socket
-from collections.abc import Sequence
+import sys
+from _collections_abc import Sequence
 
 from sm_proxy.local.helper_words import COPYING, PASSED
 
@@ -51,8 +51,9 @@ DESCRIPTORS = 4
 """What comes with a request to connect: stdin, stdout, stderr and the working folder."""
 _HEAD = 4
 _CHUNK = 1 << 18
-_NUMBER = array.array("i").itemsize
-_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_NUMBER = 4
+"""Bytes of an `int` in C; the module `array` would import others."""
+_CLOEXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Request:
@@ -112,7 +113,7 @@ class Request:
         return cls(kind, identity, fields[4 : 4 + words], fields[4 + words :], mask)
 
 
-def send_request(connection: socket.socket, request: Request, descriptors: Sequence[int]) -> None:
+def send_request(connection: _socket.socket, request: Request, descriptors: Sequence[int]) -> None:
     """Send a request.
 
     Raises:
@@ -125,7 +126,7 @@ def send_request(connection: socket.socket, request: Request, descriptors: Seque
         connection.sendall(memoryview(data)[sent:])
 
 
-def give_back(connection: socket.socket) -> None:
+def give_back(connection: _socket.socket) -> None:
     """Tell the launcher to do the work itself; it gets the descriptors 0, 1 and 2 back.
 
     Raises:
@@ -134,7 +135,7 @@ def give_back(connection: socket.socket) -> None:
     _send_with(connection, GIVEN_BACK, (0, 1, 2))
 
 
-def end(connection: socket.socket, status: int) -> None:
+def end(connection: _socket.socket, status: int) -> None:
     """Tell the launcher its exit status.
 
     Raises:
@@ -143,7 +144,7 @@ def end(connection: socket.socket, status: int) -> None:
     connection.sendall(ENDED + bytes([status & 0xFF]))
 
 
-def receive_word(connection: socket.socket) -> tuple[bytes, list[int]]:
+def receive_word(connection: _socket.socket) -> tuple[bytes, list[int]]:
     """One byte, or none at the end of the socket, and the descriptors that came with it.
 
     Raises:
@@ -163,7 +164,7 @@ class RequestReader:
         self.descriptors: list[int] = []
         self._data = bytearray()
 
-    def receive(self, connection: socket.socket) -> Request | None:
+    def receive(self, connection: _socket.socket) -> Request | None:
         """Read what has come; the request if it is whole, else None.
 
         Raises:
@@ -188,20 +189,22 @@ class RequestReader:
         return Request.decode(bytes(self._data[_HEAD:]))
 
 
-def _send_with(connection: socket.socket, data: bytes, descriptors: Sequence[int]) -> int:
-    numbers = array.array("i", descriptors)
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)] if descriptors else []
+def _send_with(connection: _socket.socket, data: bytes, descriptors: Sequence[int]) -> int:
+    numbers = b"".join(number.to_bytes(_NUMBER, sys.byteorder) for number in descriptors)
+    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)] if descriptors else []
     return connection.sendmsg([data], rights)
 
 
-def _receive(connection: socket.socket, size: int, most: int) -> tuple[bytes, list[int], bool]:
+def _receive(connection: _socket.socket, size: int, most: int) -> tuple[bytes, list[int], bool]:
     """Bytes, the descriptors that came with them, and whether more came than asked for."""
-    room = socket.CMSG_SPACE(most * _NUMBER)
+    room = _socket.CMSG_SPACE(most * _NUMBER)
     data, messages, flags, _ = connection.recvmsg(size, room, _CLOEXEC)
-    numbers = array.array("i")
-    for level, kind, content in messages:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            numbers.frombytes(content[: len(content) - len(content) % _NUMBER])
+    numbers = [
+        int.from_bytes(content[start : start + _NUMBER], sys.byteorder)
+        for level, kind, content in messages
+        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
+        for start in range(0, len(content) - _NUMBER + 1, _NUMBER)
+    ]
     for number in numbers:
         os.set_inheritable(number, False)
-    return data, numbers.tolist(), bool(flags & socket.MSG_CTRUNC)
+    return data, numbers, bool(flags & _socket.MSG_CTRUNC)

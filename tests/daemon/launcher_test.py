@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sm_proxy.daemon import launcher, listening, peers, place, wire
+from sm_proxy.daemon import launcher, listening, peers, place, waiting, wire
 from sm_proxy.daemon.listening import Listening
 from sm_proxy.daemon.wire import Request, RequestReader
 
@@ -153,7 +153,7 @@ def test_after_a_failure_ssh_gets_a_descriptor_at_its_end(
         if not is_killed:
             wire.end(child.connection, 3)
         child.close()
-        assert process.wait(60) == (launcher.KILLED if is_killed else 3)
+        assert process.wait(60) == (waiting.KILLED if is_killed else 3)
         data, (number,), _, _ = socket.recv_fds(ssh, 10, 2)
         with socket.socket(fileno=number) as found:
             assert (data, found.recv(1)) == (b"\0", b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -42,7 +43,7 @@ def test_a_daemon_listens_for_its_user_only(places: list[str]) -> None:
     assert str(found.path.parent) == places[0]
     assert found.path.lstat().st_mode & 0o777 == 0o600
     assert found.path.parent.lstat().st_mode & 0o777 == 0o700
-    with peers.connect(str(found.path), 5):
+    with contextlib.closing(peers.connect(str(found.path), 5)):
         found.listener.accept()[0].close()
     assert not found.is_gone()
     found.remove()

@@ -42,7 +42,8 @@ def at(folder: Path) -> str:
 
 
 def test_our_own_socket_is_connected_to(folder: Path, listener: socket.socket) -> None:
-    with peers.connect(at(folder), 5) as ours, listener.accept()[0] as theirs:
+    ours = peers.connect(at(folder), 5)
+    with contextlib.closing(ours), listener.accept()[0] as theirs:
         assert ours.gettimeout() == 5
         assert peers.refuse_foreign_user(ours) == peers.refuse_foreign_user(theirs) == os.getpid()
         peers.refuse_stranger(theirs)
