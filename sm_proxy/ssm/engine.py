@@ -113,7 +113,7 @@ class Engine:
     @property
     def wants_read(self) -> bool:
         """Whether to wait for the descriptor to be readable."""
-        return not self._full and not self._flooded
+        return self._may_read and not self._link.gathering
 
     @property
     def wants_write(self) -> bool:
@@ -182,6 +182,10 @@ class Engine:
         return self._unread >= RECEIVED_LIMIT
 
     @property
+    def _may_read(self) -> bool:
+        return not self._full and not self._flooded
+
+    @property
     def _flooded(self) -> bool:
         waiting = self._link.unsent_bytes + self._channel.unsent_acks * _ACK_BYTES
         return waiting > UNSENT_LIMIT
@@ -197,7 +201,8 @@ class Engine:
         return _NEVER if paused_at is None else paused_at + PAUSE_DEADLINE_S
 
     def _exchange(self, websocket: WebSocket, now: float, *, readable: bool) -> None:
-        if (readable or websocket.readable_now) and self.wants_read:
+        readable = self._link.gathered(now) or readable or websocket.readable_now
+        if readable and self.wants_read:
             self._take(self._link.receive(websocket, now), now)
             self._handle_events()
         self._link.keep_alive(websocket, now, deaf=self._full)
@@ -315,7 +320,7 @@ class Engine:
     def _drain(self, now: float) -> None:
         """Read what arrived before the end: a failed write must not hide a channel_closed."""
         with contextlib.suppress(DisconnectedError):
-            while self.wants_read and self._link.websocket is not None:
+            while self._may_read and self._link.websocket is not None:
                 messages = self._link.websocket.receive()
                 if not messages:
                     break

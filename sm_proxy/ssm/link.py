@@ -15,6 +15,7 @@ from typing import Final
 from sm_proxy.ssm import transport
 from sm_proxy.ssm.api import Api, Grant
 from sm_proxy.ssm.dial import Network
+from sm_proxy.ssm.gather import Gather
 from sm_proxy.ssm.handshake import CLIENT_VERSION
 from sm_proxy.ssm.liveness import Liveness
 from sm_proxy.ssm.resume import RESUME_DEADLINE_S, Resumption
@@ -51,6 +52,7 @@ class Link:
         self._without_progress = 0
         self._connected_at = now
         self._liveness = Liveness(now, time.time())
+        self._gather = Gather()
         self._idle: tuple[socket.socket, socket.socket] | None = None
         self._introduce(websocket, grant)
 
@@ -74,6 +76,15 @@ class Link:
         """Whether there is a connection, and nothing waits to be written."""
         return self.websocket is not None and not self.websocket.unsent
 
+    @property
+    def gathering(self) -> bool:
+        """Whether messages of a bulk transfer gather: do not wait for them, and do not receive."""
+        return self._gather.until < _NEVER
+
+    def gathered(self, now: float) -> bool:
+        """Whether messages have gathered for long enough: receive them."""
+        return self._gather.over(now)
+
     def deadline(self, *, listening: bool) -> float:
         """When the link needs attention if nothing is ready.
 
@@ -86,7 +97,7 @@ class Link:
             return _NEVER
         if listening and self.websocket.readable_now:
             return -_NEVER
-        return self._liveness.deadline
+        return min(self._gather.until, self._liveness.deadline)
 
     def receive(self, websocket: WebSocket, now: float) -> list[bytes]:
         """The messages that have arrived.
@@ -96,6 +107,7 @@ class Link:
         """
         pongs = websocket.pongs
         messages = websocket.receive()
+        self._gather.took(messages, now)
         self._liveness.heard(now)
         if websocket.pongs > pongs:
             self._liveness.pong(now)
@@ -163,6 +175,7 @@ class Link:
         self._connected_at = now
         self._without_progress += 1  # until `note_progress`
         self._liveness = Liveness(now, time.time())
+        self._gather = Gather()
         self._introduce(self.websocket, grant)
         return True
 

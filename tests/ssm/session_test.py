@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import select
 import socket
 import subprocess
@@ -607,3 +608,40 @@ def test_importing_a_session_is_cheap() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert result.stdout.strip() == b"[]"
+
+
+def test_messages_of_a_bulk_transfer_gather_but_an_echo_is_passed_on_at_once() -> None:
+    payloads: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def agent(connection: ServerConnection) -> None:
+        shake_hands(connection)
+        for number, payload in enumerate(iter(lambda: payloads.get(timeout=60), b""), 2):
+            connection.send(wire.output(number, payload))
+
+    with service(agent) as port:
+        stream, _ = begin(port)
+        drive(stream, lambda: stream.opened)
+
+        def send(payload: bytes) -> None:
+            payloads.put(payload)
+            assert select.select([stream.fileno()], [], [], 60)[0]
+
+        now = time.monotonic()
+        while stream.wants_read:
+            send(bytes(1024))
+            now += 0.001
+            stream.advance(now, readable=True)
+            assert stream.read() == bytes(1024)
+        assert now < stream.deadline(now) <= now + 0.008
+        send(b"echo")
+        stream.advance(now, readable=True)
+        assert stream.read() == b"", "it gathers"
+        now = stream.deadline(now)
+        stream.advance(now, readable=False)
+        assert stream.read() == b"echo", "no descriptor has to show that the wait is over"
+        assert stream.deadline(now) > now + 0.008, "the next message does not wait"
+        send(b"again")
+        stream.advance(now, readable=True)
+        assert stream.read() == b"again"
+        payloads.put(b"")
+        stream.close()
