@@ -29,7 +29,7 @@ _RELAYED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _NETWORKS = ("netns", "loopback")
-_SOCKET_ROOM = 60  # length of the folder above: the path of a Unix socket has at most 107 bytes
+_SOCKET_ROOM = 44  # length of the folder above: the client's daemon takes 103 bytes for its socket
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

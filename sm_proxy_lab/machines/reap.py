@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def clean_up(folder: str) -> None:
     left = kill_descendants()
     if left:
         report(f"could not end these processes: {left}")
+    _end_daemons(Path(folder))
     _remove(folder)
 
 
@@ -71,6 +73,20 @@ def kill_descendants() -> list[int]:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
+
+
+def _end_daemons(folder: Path) -> None:
+    """End the client's daemons that somebody outside of the lab has started in it (`lab up`).
+
+    They are no descendants, and perhaps in another PID namespace. A daemon whose socket is not in
+    its place ends as soon as somebody connects.
+    """
+    for path in folder.glob("state/daemon/*.sock"):
+        moved = path.with_suffix(".gone")
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+            path.rename(moved)
+            connection.setblocking(False)
+            connection.connect(str(moved))
 
 
 def _remove(folder: str) -> None:

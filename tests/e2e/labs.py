@@ -324,14 +324,8 @@ class Lab:
             await_true(lambda: not served.daemon_processes(), 60, served.daemon_processes)
 
     def daemons(self) -> list[int]:
-        """The pids of this lab's daemons: each holds the lock of its socket."""
-        found = {path.stat().st_ino for path in (self.state / "daemon").glob("*.lock")}
-        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-        return [
-            int(words[4])
-            for words in locks
-            if words[1] == "POSIX" and int(words[5].rpartition(":")[2]) in found
-        ]
+        """The pids of this lab's daemons."""
+        return lock_holders(self.state / "daemon")
 
     def daemon_processes(self) -> list[int]:
         """The pids of this lab's daemons and of all that they have started."""
@@ -354,7 +348,11 @@ class Lab:
             for pid in self.daemon_processes()
             if pid not in daemons and _comm(pid) not in {KEEPER, ""}
         ]
-        return [*(pid for pid in _processes() if self._started(pid, b"connect")), *work]
+        return [*self.launchers(), *work]
+
+    def launchers(self) -> list[int]:
+        """The pids of this lab's `connect` processes: what ssh starts, and its forks."""
+        return [pid for pid in _processes() if self._started(pid, b"connect")]
 
     def settle(self) -> None:
         """Wait until all helpers have ended: after ssh's end they still end their session."""
@@ -474,6 +472,17 @@ def last_line(done: subprocess.CompletedProcess[bytes]) -> str:
 def code_of(done: subprocess.CompletedProcess[bytes]) -> str:
     """The stable code in our last line."""
     return last_line(done).split(": ")[1]
+
+
+def lock_holders(folder: Path) -> list[int]:
+    """The pids of the processes that hold a lock in this folder: each daemon has one."""
+    found = {path.stat().st_ino for path in folder.glob("*.lock")}
+    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return [
+        int(words[4])
+        for words in locks
+        if words[1] == "POSIX" and int(words[5].rpartition(":")[2]) in found
+    ]
 
 
 def _comm(pid: int) -> str:

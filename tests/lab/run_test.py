@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.labs import SM_PROXY, Lab, running
+from sm_proxy.local import process_identity
+from tests.e2e.labs import SM_PROXY, Lab, lock_holders, running
 from tests.lab.conftest import ISOLATED, NETWORKS, Runner
 from tests.soak import SOAK
 from tests.waits import await_true
@@ -301,7 +302,9 @@ def test_lab_up_prints_exports_for_another_shell(lab: Runner) -> None:
     while "SM_PROXY_STATE_DIR" not in exports:
         exports += process.stdout.readline()
     script = f"""{exports}{SSH}
-        in_container id -un && ssh "$SM_PROXY_LAB_HOST" true && echo "$AWS_PROFILE" && exec "$@" """
+        in_container id -un
+        SM_PROXY_DAEMON_IDLE=1h ssh "$SM_PROXY_LAB_HOST" true && echo "$AWS_PROFILE" && "$@" || exit
+        cd "$SM_PROXY_STATE_DIR/daemon" && until test -S *.sock; do sleep 0.1; done; pwd"""
     done = subprocess.run(
         ["sh", "-c", script, "sh", *PYTHON, DESCRIBE],
         capture_output=True,
@@ -310,10 +313,12 @@ def test_lab_up_prints_exports_for_another_shell(lab: Runner) -> None:
         env={"PATH": os.environ["PATH"], "HOME": str(lab.folder), "AWS_PROFILE": "mine"},
     )
     assert done.returncode == 0, done.stderr
-    user, profile, job = done.stdout.splitlines()
+    user, profile, job, daemons = done.stdout.splitlines()
     assert (bool(user), profile) == (True, "")
     assert json.loads(job)["status"] == "InProgress"
+    (daemon,) = lock_holders(Path(daemons))
     process.send_signal(signal.SIGINT)
     process.stdout.read()
     assert process.wait(timeout=60) == 130
     assert lab.left() == []
+    await_true(lambda: not process_identity.start_time(daemon), 60)
