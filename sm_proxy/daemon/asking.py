@@ -40,6 +40,11 @@ class Daemon:
     status: Status
 
     @property
+    def is_ours(self) -> bool:
+        """Whether it serves the ssh of this program; else it is of another version or place."""
+        return self.socket in place.sockets(place.identity())
+
+    @property
     def pids(self) -> list[int]:
         """All its processes, itself first."""
         told = self.status
@@ -51,6 +56,17 @@ def sockets() -> list[str]:
     own = place.sockets(place.identity())
     beside = Path(own[0]).parent.glob("*.sock") if own else ()
     return list(dict.fromkeys(path for path in [*own, *map(str, beside)] if os.path.lexists(path)))
+
+
+def stranger() -> tuple[str, str] | None:
+    """A socket that keeps the launcher away, because it may not be ours alone, and why."""
+    for path in filter(os.path.lexists, place.sockets(place.identity())):
+        with contextlib.suppress(OSError):  # nobody listens, or it does not answer: see `running`
+            try:
+                peers.connect(path, _ANSWER_S).close()
+            except peers.StrangerError as error:
+                return path, str(error)
+    return None
 
 
 def running() -> Iterator[Daemon]:

@@ -12,6 +12,7 @@ from typing import Final
 from sm_proxy.doctor import (
     account,
     connection,
+    daemon,
     job,
     laptop,
     routes,
@@ -51,10 +52,12 @@ _CONNECTION: Final[tuple[Stage, ...]] = (
     (("ssm:ResumeSession", connection.resumable),),
     (("ssm:TerminateSession", connection.ended),),
 )
-# Last: damaged marks stop `config write`, but not ssh; bash's file stops only the ssh of editors.
+# Last: damaged marks stop `config write`, but not ssh; bash's file stops only the ssh of editors;
+# a daemon that is not well makes ssh slower.
 _MARKS: Final[Stage] = (
     ("config-marks", ssh_config.marks),
     ("startup-file", startup_file.silent),
+    ("daemon", daemon.healthy),
 )
 
 

@@ -40,7 +40,7 @@ def test_a_host_is_examined_from_the_laptop_to_the_end_of_its_session() -> None:
         *("bastion", "endpoints", "endpoint-groups", "agent"),
         *("security-groups", "network-acls", "user", "expected-key", "tunnel", "banner"),
         *("host-key", "login", "shell", "ssm:ResumeSession", "ssm:TerminateSession"),
-        *("config-marks", "startup-file"),
+        *("config-marks", "startup-file", "daemon"),
     ]
 
 
@@ -67,7 +67,7 @@ def test_without_a_host_the_routes_are_examined_up_to_one_that_can_serve() -> No
         if "bastion" in found:
             examined.hop = {"InstanceId": "i-1"}
     assert found[: found.index("endpoint")] == LAPTOP
-    assert found[-6:] == [*OF_THE_BASTION, "config-marks", "startup-file"]
+    assert found[-7:] == [*OF_THE_BASTION, "config-marks", "startup-file", "daemon"]
 
 
 def test_without_a_host_only_a_forced_route_is_examined() -> None:

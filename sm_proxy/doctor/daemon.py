@@ -1,0 +1,37 @@
+"""The daemon that makes a second ssh cheap. ssh works without it, only slower."""
+
+from __future__ import annotations
+
+import sys
+
+from sm_proxy import __version__
+from sm_proxy.doctor.check import Context, SkipCheck
+from sm_proxy.errors import SmProxyError
+
+
+def healthy(context: Context) -> str:
+    """It answers, or nothing keeps the next ssh from starting it.
+
+    Raises:
+        SkipCheck: Windows has none.
+        SmProxyError: `busy`, it does not answer, and each ssh waits a second for it;
+            `bad-permissions`, another user may be behind its socket.
+    """
+    if sys.platform == "win32":
+        raise SkipCheck("there is none on Windows")
+    if not context.settings.daemon_idle:
+        return "switched off (daemon_idle = 0)"
+    from sm_proxy.daemon import asking  # noqa: PLC0415 - not on Windows
+
+    if strange := asking.stranger():
+        path, why = strange
+        raise SmProxyError("bad-permissions", f"no daemon is used: {why}", f"Remove {path}.")
+    others = []
+    for found in asking.running():
+        told = found.status
+        if found.is_ours:
+            work = f"{len(told.connections)} connections, {len(told.sessions)} kept sessions"
+            return f"process {told.pid} answers: {work}"
+        others.append(told.version)
+    beside = f" beside that of {', '.join(others)}" if others else ""
+    return f"none runs; the next ssh starts one of {__version__}{beside}"

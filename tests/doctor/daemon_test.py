@@ -1,0 +1,71 @@
+"""The check of the daemon: it fails only for what makes each ssh slower or unsafe."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sm_proxy.daemon import asking, place
+from sm_proxy.daemon.asking import Daemon
+from sm_proxy.daemon.status import Connection, Status
+from sm_proxy.doctor import daemon
+from sm_proxy.doctor.check import Context, SkipCheck
+from sm_proxy.errors import SmProxyError
+from sm_proxy.settings import Settings
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no daemon")
+STATUS = Status(10, "1.0", 0, 600, None, connections=(Connection(11, "sm-job", 0),))
+
+
+@pytest.fixture
+def context() -> Context:
+    aws: Any = None
+    return Context(Settings(), None, aws)
+
+
+def running(monkeypatch: pytest.MonkeyPatch, *found: Daemon, ours: str = "") -> None:
+    monkeypatch.setattr(asking, "stranger", lambda: None)
+    monkeypatch.setattr(asking, "running", lambda: iter(found))
+    monkeypatch.setattr(place, "sockets", lambda _: [ours])
+
+
+def test_a_daemon_that_answers_is_healthy(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(monkeypatch, Daemon("/ours.sock", STATUS), ours="/ours.sock")
+    assert daemon.healthy(context) == "process 10 answers: 1 connections, 0 kept sessions"
+
+
+def test_without_one_the_next_ssh_starts_it(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(monkeypatch)
+    assert daemon.healthy(context).startswith("none runs; the next ssh starts one of ")
+
+
+def test_one_of_another_version_is_named(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    running(monkeypatch, Daemon("/other.sock", STATUS), ours="/ours.sock")
+    assert daemon.healthy(context).endswith(" beside that of 1.0")
+
+
+def test_switched_off_is_no_failure(context: Context) -> None:
+    context.settings = replace(context.settings, daemon_idle=0)
+    assert daemon.healthy(context) == "switched off (daemon_idle = 0)"
+
+
+def test_a_socket_of_a_stranger_fails(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "stranger", lambda: ("/x.sock", "another user owns /x"))
+    with pytest.raises(SmProxyError) as failed:
+        daemon.healthy(context)
+    assert failed.value.code == "bad-permissions"
+    assert "another user owns /x" in failed.value.line
+    assert "Remove /x.sock" in failed.value.line
+
+
+def test_windows_has_none(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(SkipCheck):
+        daemon.healthy(context)
