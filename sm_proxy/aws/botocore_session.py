@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sm_proxy import __version__
 from sm_proxy.errors import SmProxyError
@@ -28,6 +28,20 @@ _ATTEMPTS: Final = 3
 _READ_S: Final = 10
 # S3 answers when it has copied a large object, or has all of one that the kernel is still sending.
 _READ_LONGER_S: Final = {"s3": 60}
+
+
+_prepared: list[Session] = []
+
+
+def prepare() -> None:
+    """Make a botocore session ahead of its use, for forks of this process.
+
+    Most of its time goes into the names of 130 event handlers. Of the environment it reads one
+    variable, which is read again when it is used.
+    """
+    import botocore.session  # noqa: PLC0415 - slow
+
+    _prepared.append(botocore.session.Session())
 
 
 class BotocoreSession:
@@ -72,7 +86,7 @@ class BotocoreSession:
         from sm_proxy.aws.credentials import CredentialProvider  # noqa: PLC0415 - as above
         from sm_proxy.aws.vetting import Vetting  # noqa: PLC0415 - as above
 
-        session = botocore.session.Session(profile=self._profile)
+        session = _take_prepared(self._profile) or botocore.session.Session(profile=self._profile)
         if self._region:
             session.set_config_variable("region", self._region)
         session.register_component("data_loader", models.CachedLoader())
@@ -82,6 +96,16 @@ class BotocoreSession:
         if self._credentials:
             session._credentials = self._credentials  # type: ignore[attr-defined] # noqa: SLF001
         return session, vetting, provider
+
+
+def _take_prepared(profile: str | None) -> Session | None:
+    if not _prepared:
+        return None
+    session: Any = _prepared.pop()
+    if profile is not None:
+        session.set_config_variable("profile", profile)
+    session._register_user_agent_creator()  # noqa: SLF001 - it reads AWS_EXECUTION_ENV
+    return session  # type: ignore[no-any-return]
 
 
 @functools.cache

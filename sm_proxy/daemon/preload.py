@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 from typing import Final
+
+from sm_proxy.aws import botocore_session
+from sm_proxy.aws.clients import Aws
+from sm_proxy.errors import SmProxyError
 
 _MODULES: Final = (
     "sm_proxy.aws.caller",
@@ -42,5 +47,16 @@ def preload() -> None:
     gc.disable()
     for name in (*_MODULES, *_BOTOCORE):
         importlib.import_module(name)
+    _warm_up()
+    botocore_session.prepare()
+    gc.collect()
     gc.freeze()
     gc.enable()
+
+
+def _warm_up() -> None:
+    """Make a client, which makes no call: what botocore imports and compiles late is done then."""
+    aws = Aws(region="us-east-1")
+    with contextlib.suppress(SmProxyError):  # a broken AWS configuration is told to who connects
+        aws.endpoint("ssm")
+        getattr(aws, "network")  # noqa: B009 - reading it is the work
