@@ -327,6 +327,12 @@ class Lab:
         """The pids of this lab's daemons."""
         return lock_holders(self.state / "daemon")
 
+    def await_daemon(self) -> int:
+        """Wait until a daemon listens; its pid."""
+        await_true(lambda: bool(self.daemons()), 60)
+        await_true(lambda: any((self.state / "daemon").glob("*.sock")), 60)
+        return self.daemons()[0]
+
     def daemon_processes(self) -> list[int]:
         """The pids of this lab's daemons and of all that they have started."""
         if not (self.state / "daemon").exists():

@@ -1,0 +1,117 @@
+"""Whatever is killed, and whenever: nothing is left, no byte is lost, and the next ssh works."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.labs import Lab
+from tests.soak import SOAK
+
+pytestmark = pytest.mark.e2e
+
+WHO = ("ssh", "launcher", "daemon", "child", "keeper")
+WAYS = (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
+PUMPED = "-oProxyUseFdpass=no"
+SIZE = 1 << 20
+NUMBERS = f"seq 1 {SIZE} | head -c {SIZE}"
+
+
+@pytest.fixture
+def kept(lab: Lab) -> Iterator[Lab]:
+    """The lab of a user with a daemon that keeps sessions."""
+    with lab.with_daemon(SM_PROXY_KEEP_SESSION="10m") as served:
+        served.ok(served.host, "true")
+        served.await_daemon()
+        yield served
+
+
+def started(lab: Lab, *words: str) -> subprocess.Popen[bytes]:
+    return lab.popen(
+        *("ssh", "-F", lab.config, "-oCompression=no", *words),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+    )  # fmt: skip
+
+
+def children(lab: Lab) -> list[int]:
+    """The processes in which the daemon does the work of `connect`."""
+    launchers = lab.launchers()
+    return [pid for pid in lab.helpers() if pid not in launchers]
+
+
+def victims(lab: Lab, who: str, ssh: subprocess.Popen[bytes]) -> list[int]:
+    """The processes of this kind; none if there is none at this moment."""
+    if who == "ssh":
+        return [ssh.pid]
+    kinds = {"daemon": lab.daemons, "keeper": lab.keepers, "launcher": lab.launchers}
+    return kinds[who]() if who in kinds else children(lab)
+
+
+def kill(pid: int, way: int) -> bool:
+    """Kill a process; returns whether it was there."""
+    try:
+        os.kill(pid, way)
+        if way == signal.SIGSTOP:
+            os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_nothing_is_left_after_a_kill_at_any_moment(kept: Lab) -> None:
+    for number in range(200 if SOAK else 20):
+        who, way = WHO[number % len(WHO)], random.choice(WAYS)  # noqa: S311
+        options = [PUMPED] if number % 2 else []
+        kept.settle()
+        process = started(kept, *options, kept.host, "sleep 600")
+        time.sleep(random.random() * (1.0 if SOAK else 0.4))  # noqa: S311 - any moment
+        found = victims(kept, who, process)
+        if found and kill(found[0], way) and who in {"launcher", "child"}:
+            process.communicate(timeout=60)  # it has seen the end
+        process.kill()
+        process.communicate(timeout=60)  # nobody else has its stderr open
+        assert kept.ok(*options, kept.host, "echo ok") == b"ok\n", (who, way)
+    kept.settle()
+
+
+def test_the_end_of_the_daemon_costs_its_connections_no_byte(kept: Lab) -> None:
+    expected = subprocess.run(["sh", "-c", NUMBERS], capture_output=True, check=True).stdout
+    downloads = [started(kept, *options, kept.host, NUMBERS) for options in ([], [PUMPED])]
+    first = []
+    for process in downloads:
+        assert process.stdout is not None
+        first.append(process.stdout.read(1000))
+    for pid in kept.daemons():
+        kill(pid, signal.SIGKILL)
+    for process, begun in zip(downloads, first, strict=True):
+        rest, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert hashlib.sha256(begun + rest).digest() == hashlib.sha256(expected).digest()
+    assert kept.ok(kept.host, "echo ok") == b"ok\n"
+    kept.await_daemon()
+    assert kept.ok(kept.host, "echo ok") == b"ok\n"
+
+
+@pytest.mark.parametrize("who", ["child"])
+def test_a_killed_connection_is_cut_and_no_more(kept: Lab, who: str) -> None:
+    kept.settle()
+    expected = subprocess.run(["sh", "-c", NUMBERS], capture_output=True, check=True).stdout
+    process = started(kept, kept.host, NUMBERS)
+    assert process.stdout is not None
+    received = process.stdout.read(1000)
+    found = victims(kept, who, process)
+    assert found
+    for pid in found:
+        kill(pid, signal.SIGKILL)
+    received += process.communicate(timeout=60)[0]
+    assert process.returncode == 255
+    assert len(received) < SIZE
+    assert expected.startswith(received)
+    assert kept.ok(kept.host, "echo ok") == b"ok\n"
