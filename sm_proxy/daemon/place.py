@@ -34,7 +34,8 @@ def identity() -> str:
     """
     parts = (
         *(sm_proxy.__version__, os.path.realpath(sm_proxy.__file__)),
-        *(sys.version, sys.executable, sys.prefix, sys.getfilesystemencoding()),
+        *(sys.version, os.path.realpath(sys.executable), sys.prefix),
+        sys.getfilesystemencoding(),
         *(str(os.geteuid()), peers.place()),
         *(os.environ.get(name, "") for name in AT_START),
     )

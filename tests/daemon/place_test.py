@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 import sm_proxy
 from sm_proxy.daemon import place
+from tests.waits import await_true
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon")
 
@@ -109,6 +113,44 @@ def test_other_code_has_another_daemon(usual: pytest.MonkeyPatch) -> None:
     usual.setattr(sm_proxy, "__file__", "/other/__init__.py")
     found.add(place.identity())
     assert len(found) == len({place.sockets(whose)[0] for whose in found}) == 4
+
+
+def started_by(form: str, folder: Path) -> list[str]:
+    """How a user, an editor or ssh starts the program."""
+    if form == "script":
+        return [str(Path(sys.executable).with_name("sm-proxy"))]
+    if form == "path":  # a folder that is not installed, or the user's site-packages
+        copy = folder / "sm_proxy"
+        if not copy.exists():
+            shutil.copytree(Path(sm_proxy.__file__).parent, copy)
+        return [sys.executable, "-I", str(copy / "__main__.py")]
+    return [str(Path(sys.executable).with_name(form)), "-I", "-m", "sm_proxy"]
+
+
+@pytest.mark.parametrize(
+    ("served", "forms", "others"),
+    [("python", ["python", "python3", "script"], ["path"]), ("path", ["path"], ["python"])],
+)
+def test_a_daemon_serves_all_who_start_the_same_program(
+    served: str, forms: list[str], others: list[str], tmp_path: Path, usual: pytest.MonkeyPatch
+) -> None:
+    usual.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "s"))
+    usual.setenv("SM_PROXY_LOG", "debug")
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "text": True, "cwd": tmp_path}
+    daemon = subprocess.Popen([*started_by(served, tmp_path), "daemon", "serve"], **options)
+    try:
+        listens = (tmp_path / "s" / "daemon").glob
+        await_true(lambda: bool(list(listens("*.sock"))), 60, alive=daemon)
+        for form in (*forms, *others):
+            command = [*started_by(form, tmp_path), "connect", "no-name-of-ours"]
+            done = subprocess.run(command, capture_output=True, check=False, timeout=60, **options)
+            assert done.returncode == 1, done
+            assert "sm-proxy: bad-name: " in done.stderr
+            assert ("no daemon" not in done.stderr) == (form in forms), done.stderr
+    finally:
+        daemon.terminate()
+        daemon.wait(60)
+    assert not list((tmp_path / "s" / "daemon").iterdir())
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8")), unique=True))
