@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sm_proxy.ssm import smux
+from sm_proxy.ssm.lane import Lane
 from sm_proxy.ssm.message import PayloadType
 from sm_proxy.ssm.outbox import (
     LARGE_PAYLOAD,
@@ -212,3 +215,79 @@ def test_the_budget_bounds_one_call() -> None:
     box.put(bytes(200_000))
     assert len(box.frames(1.0, 65536)) == 2
     assert box.deadline <= 1.0
+
+
+def stream_of(message: wire.Wire) -> int:
+    return message.payload[4]
+
+
+def test_streams_take_turns_message_by_message() -> None:
+    box = outbox()
+    box.frame_with(smux.data_frame, smux.HEADER_BYTES)
+    light = Lane(partial(smux.data_frame, stream=5))
+    box.put(bytes(8000))
+    box.frames(0.0, 1)
+    box.put(b"key", light)
+    box.put_whole(smux.close_stream(5), light)
+    sent = [wire.unpack(frame) for frame in box.frames(0.0, MUCH)]
+    assert [stream_of(message) for message in sent[:5]] == [3, 5, 3, 5, 3]
+    assert smux.data_frame(b"key", 5) == sent[1].payload
+
+
+def test_each_stream_knows_whether_it_is_delivered() -> None:
+    box = outbox()
+    lane = Lane()
+    box.put(b"first")
+    box.frames(0.0, MUCH)
+    box.put(b"second", lane)
+    assert lane.waiting
+    box.frames(0.0, MUCH)
+    box.note_possible_repeat(1.0)
+    box.acknowledge(0, 2.0)
+    assert (box.first.delivered, lane.delivered, box.empty) == (True, False, False)
+    box.note_possible_repeat(3.0)
+    box.acknowledge(1, 4.0)
+    assert (lane.delivered, box.empty) == (True, True)
+    assert (box.first.repeated_at, lane.repeated_at) == (1.0, 3.0)
+
+
+def test_what_a_dropped_stream_did_not_send_is_never_sent() -> None:
+    box = outbox()
+    lane = Lane()
+    box.put(bytes(3000), lane)
+    box.frames(0.0, 1)
+    box.put(b"other")
+    box.drop(lane)
+    assert sizes(box.frames(0.0, MUCH)) == [5]
+    assert not lane.delivered, "one message is in flight"
+
+
+@given(
+    puts=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5000), st.booleans()), max_size=20),
+    budget=st.integers(1, 100_000),
+)
+def test_every_stream_is_sent_whole_and_in_order(
+    puts: list[tuple[int, int, bool]], budget: int
+) -> None:
+    box = outbox()
+    lanes = [box.first, Lane(), Lane(), Lane()]
+    for number, lane in enumerate(lanes):
+        lane.frame = partial(smux.data_frame, stream=number)
+    written = [bytearray() for _ in lanes]
+    got = [bytearray() for _ in lanes]
+
+    def send(size: int) -> None:
+        for frame in box.frames(0.0, size):
+            message = wire.unpack(frame)
+            got[stream_of(message)] += message.payload[8:]
+            box.acknowledge(message.sequence, 0.0)
+
+    for number, size, now in puts:
+        data = bytes([len(written[number]) % 251]) * size
+        written[number] += data
+        box.put(data, lanes[number])
+        if now:
+            send(budget)
+    while not box.empty:
+        send(budget)
+    assert got == written
