@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sm_proxy.daemon import wire
+from sm_proxy.daemon import kept, wire
 from sm_proxy.daemon.workers import Job
 from sm_proxy.errors import EXIT_EXPECTED, EXIT_OK
 from sm_proxy.local import debug_log, fd_passing, poll, prompt, signals
+from sm_proxy.routes import ssm_session
 
 Run = Callable[[list[str]], int]
 """Runs a command line, as `cli.main` does."""
@@ -108,6 +109,7 @@ def _connect(job: Job, request: wire.Request, descriptors: Sequence[int], run: R
     fd_passing.adopt(launcher)
     launcher.watch()
     prompt.have_no_terminal(launcher.take_back)
+    ssm_session.kept_source = kept.source(job.keepers.ask)
     words = [os.fsdecode(word) for word in request.words]
     sys.argv = ["sm-proxy", *words]
     with contextlib.suppress(OSError):

@@ -48,12 +48,12 @@ class Question:
 
     Attributes:
         key: of the session; see `kept.py`.
-        without: the process ids of keepers that have refused it.
+        without: the ids of sessions that have no room for it, or lead nowhere.
         sure: whether the key is that of credentials that have been fetched.
     """
 
     key: str
-    without: list[int] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
     sure: bool = False
 
 
@@ -64,6 +64,11 @@ class _Keeper:
     lines: Lines
     began: float = field(default_factory=time.time)
     state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def session(self) -> str:
+        """The id of its session; empty until it has one."""
+        return str(self.state.get("session", ""))
 
 
 class Keepers:
@@ -132,7 +137,7 @@ class Keepers:
         return [
             KeptSession(
                 keeper.pid,
-                str(state.get("session", "")),
+                keeper.session,
                 str(state.get("target", "")),
                 keeper.began,
                 int(state.get("streams", 0)),
@@ -179,7 +184,7 @@ class Keepers:
             Lines(messages).send({"state": "resolve"})
             return
         for keeper in reversed(list(self._keepers.values())):
-            if keeper.key == question.key and keeper.pid not in question.without:
+            if keeper.key == question.key and keeper.session not in question.without:
                 with contextlib.suppress(OSError):
                     fds = [messages.fileno(), data.fileno()]
                     socket.send_fds(keeper.lines.socket, [ADD], fds)

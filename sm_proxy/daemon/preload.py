@@ -18,6 +18,8 @@ _MODULES: Final = (
     "sm_proxy.aws.models",
     "sm_proxy.aws.vetting",
     "sm_proxy.commands.connect",
+    "sm_proxy.daemon.keeper",
+    "sm_proxy.daemon.kept",
     "sm_proxy.host_keys.trust_on_first_use",
     "sm_proxy.housekeeping",
     "sm_proxy.jobs.failure",

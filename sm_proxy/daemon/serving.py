@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from sm_proxy.daemon import child, hardening, listening, place
+from sm_proxy.daemon import child, hardening, keeper, listening, place
 from sm_proxy.daemon.child import Run
 from sm_proxy.daemon.installed import Installed
 from sm_proxy.daemon.preload import preload
 from sm_proxy.daemon.server import Server
-from sm_proxy.daemon.workers import Forks, Job
+from sm_proxy.daemon.workers import KEEPER, Forks, Job
 from sm_proxy.errors import EXIT_OK
 
 _BACKLOG: Final = 128
@@ -29,6 +29,9 @@ def serve(idle_s: float, run: Run) -> int:
         return EXIT_OK
 
     def work(job: Job) -> int:
+        if job.kind == KEEPER:
+            keeper.run(*job.sockets)
+            return EXIT_OK
         return child.answer(job, identity, run)
 
     try:

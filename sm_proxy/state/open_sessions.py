@@ -41,18 +41,19 @@ def add(session_id: str, scope: str) -> None:
         session_id: the session.
         scope: distinguishes accounts and regions.
     """
-    record = {
-        "session": session_id,
-        "context": _digest(scope),
-        "process": process_identity.this_process(),
-    }
     with contextlib.suppress(OSError, SmProxyError):
         path = _path(session_id)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         with os.fdopen(
             os.open(private_files.ensure_own_dir(path.parent) / path.name, flags, 0o600), "wb"
         ) as file:
-            file.write(json.dumps(record).encode())
+            file.write(_record(session_id, scope))
+
+
+def adopt(session_id: str, scope: str) -> None:
+    """As `add`, for a session that another process has recorded and handed over to this one."""
+    with contextlib.suppress(OSError, SmProxyError):
+        private_files.write_private(_path(session_id), _record(session_id, scope))
 
 
 def remove(session_id: str) -> None:
@@ -127,6 +128,15 @@ def _gone(process: Any) -> bool:
         return process_identity.is_alive(process) is False
     except (KeyError, TypeError, AttributeError, OverflowError):
         return False
+
+
+def _record(session_id: str, scope: str) -> bytes:
+    record = {
+        "session": session_id,
+        "context": _digest(scope),
+        "process": process_identity.this_process(),
+    }
+    return json.dumps(record).encode()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -146,7 +146,7 @@ class Pump:
 
     def _wait(self, wakeup: int) -> Ready:
         self._looked_at = now = time.monotonic()
-        if not self._stream.delivered:
+        if not self._stdin_open and not self._stream.delivered:
             self._extend_linger(now)
         due = min(self._linger_until, self._greeting_due)
         readers, writers = [wakeup], []

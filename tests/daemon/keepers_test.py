@@ -76,10 +76,12 @@ def test_the_first_connection_begins_a_keeper_and_the_next_one_goes_to_it(world:
 
 
 @pytest.mark.parametrize(
-    "question", [Question("b"), Question("a", [101]), Question("a", [7, 101], sure=True)]
+    "question", [Question("b"), Question("a", ["s-1"]), Question("a", ["s-7", "s-1"], sure=True)]
 )
 def test_another_key_or_a_refusal_begins_another_keeper(question: Question, world: World) -> None:
     world.ask(Question("a"))
+    Lines(world.processes[0][0]).send({"session": "s-1"})
+    world.look()
     world.ask(question)
     assert len(world.processes) == 2
 

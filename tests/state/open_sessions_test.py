@@ -54,6 +54,16 @@ def test_a_session_of_a_killed_process_is_ended_once() -> None:
     assert end() == []
 
 
+def test_a_process_that_takes_a_session_over_is_the_one_that_holds_it() -> None:
+    orphan("s-1")
+    assert orphans(HERE) == ["s-1"]
+    open_sessions.adopt("s-1", HERE)
+    assert orphans(HERE) == []
+    assert [path.stat().st_mode & 0o777 for path in files()] == [0o600]
+    remove("s-1")
+    assert files() == []
+
+
 def test_only_ids_and_digests_are_written() -> None:
     add("s-1", "profile\neu-west-1\nAKIAIOSFODNN7EXAMPLE\nAWS_ENDPOINT_URL=http://u:pw@x")
     text = files()[0].read_text()

@@ -1,0 +1,339 @@
+"""The process that holds one session open, for the connections that share it.
+
+It begins with the connection that starts the session, and gets it from there. Further connections
+get streams of it while it is quiet. After the last one it waits a while for the next, and then ends
+the session. One thread does all that; others only make calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from sm_proxy.aws import handed_keys
+from sm_proxy.daemon import endings, hardening
+from sm_proxy.daemon.guest import Guest
+from sm_proxy.daemon.handover import Handover
+from sm_proxy.daemon.lines import Lines
+from sm_proxy.local import debug_log, poll, secret_values, signals
+from sm_proxy.local.poll import NOTHING, Ready
+from sm_proxy.local.threads import Background
+from sm_proxy.routes import sessions
+from sm_proxy.routes.session_api import SsmApi
+from sm_proxy.ssm import api as ssm
+from sm_proxy.ssm import shared
+from sm_proxy.ssm.shared import SharedSession
+from sm_proxy.state import open_sessions
+from sm_proxy.tunnel.stream import FINISH_S
+
+NAME: Final = "sm-proxy keeper"
+QUIET_S: Final = 2.0
+QUIET_BYTES: Final = 64 << 10
+"""A session that has carried more in the last `QUIET_S` takes no further connection: beside bulk, a
+keystroke's echo would take 300 ms."""
+MOST: Final = 32
+"""How many connections share a session at most: each may keep two megabytes waiting."""
+
+
+class Traffic:
+    """The bytes of the last two seconds, both ways."""
+
+    def __init__(self) -> None:
+        self._moved: deque[tuple[float, int]] = deque()
+        self._total = 0
+
+    def add(self, now: float, moved: int) -> None:
+        """Note that so many bytes have gone through."""
+        if moved:
+            self._moved.append((now, moved))
+            self._total += moved
+        while self._moved and self._moved[0][0] <= now - QUIET_S:
+            self._total -= self._moved.popleft()[1]
+
+    def is_quiet(self, now: float) -> bool:
+        """Whether there is room beside it for a person who types."""
+        self.add(now, 0)
+        return self._total <= QUIET_BYTES
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """A time by both clocks, whichever comes first: one of them stands while a laptop sleeps.
+
+    Attributes:
+        steady: of `time.monotonic`.
+        wall: Unix seconds.
+    """
+
+    steady: float = math.inf
+    wall: float = math.inf
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it will ever come."""
+        return self.steady < math.inf
+
+    def is_past(self, now: float) -> bool:
+        """Whether it has come, at `now` of `time.monotonic`."""
+        return now >= self.steady or time.time() >= self.wall
+
+    def deadline(self, now: float) -> float:
+        """When it comes, in the time of `time.monotonic`."""
+        return min(self.steady, now + max(0.0, self.wall - time.time()))
+
+
+def run(daemon: socket.socket, messages: socket.socket, data: socket.socket) -> None:
+    """Be a keeper; returns when its session is over.
+
+    Args:
+        daemon: to the daemon: it sends connections, and is told what `daemon status` shows.
+        messages: of the connection that starts the session.
+        data: the same, for its bytes.
+    """
+    hardening.name_process(NAME)
+    with signals.Wakeup() as wakeup:
+        keeper = Keeper(daemon, Guest(messages, data))
+        try:
+            while not keeper.is_over(time.monotonic()) and not wakeup.hung_up:
+                keeper.step(wakeup.fileno())
+        finally:
+            keeper.end()
+
+
+class Keeper:
+    """A session, and the connections that share it.
+
+    Args:
+        daemon: as for `run`.
+        first: the connection that starts the session.
+    """
+
+    def __init__(self, daemon: socket.socket, first: Guest) -> None:
+        self._daemon = Lines(daemon)
+        self._daemon_gone = False
+        self._first = first
+        self._guests = [first]
+        self._session: SharedSession | None = None
+        self._opening: Background[SharedSession] | None = None
+        self._woken, self._wake = socket.socketpair()
+        self._handover: Handover | None = None
+        self._api: SsmApi | None = None
+        self._traffic = Traffic()
+        self._keep_until = _Moment()
+        self._state: dict[str, object] = {}
+        self._is_last = False
+        first.tell(state="start")
+
+    def is_over(self, now: float) -> bool:
+        """Whether nothing is left to be done but to end the session."""
+        if self._guests:
+            return False
+        if self._session is None and self._opening is not None:
+            return False  # the connection that began it has gone, but the session is there soon
+        session = self._session
+        expired = self._keep_until.is_past(now)
+        return expired or self._daemon_gone or session is None or not self._serves_more(session)
+
+    def step(self, wakeup: int) -> None:
+        """Wait until something can be done, and do it."""
+        now = time.monotonic()
+        readers, writers, due = self._wanted(now)
+        ready = poll.wait([wakeup, *readers], writers, [], due - now)
+        now = time.monotonic()
+        if self._daemon.fileno() in ready.readable:
+            self._take_guests()
+        if self._woken.fileno() in ready.readable:
+            self._woken.recv(1)
+            self._take_session()
+        if (session := self._session) is not None:
+            session.advance(now, readable=session.fileno() in ready.readable)
+        self._serve(now, ready)
+        if session is not None:
+            session.advance(now, readable=False)
+            self._serve(now, NOTHING)
+        self._tell_daemon(now)
+
+    def end(self) -> None:
+        """End the session: the agent and the service are told."""
+        self._daemon.close()  # it sends no connection any more
+        for guest in self._guests:
+            guest.end(ssm.SessionEndedError("lost", "the process that holds the session was ended"))
+        if (session := self._session) is not None:
+            _finish(session)
+            session.close()
+        elif self._opening is not None and self._api is not None and self._handover is not None:
+            ssm.terminate_within_bound(self._api, self._handover.grant.session_id)
+        self._woken.close()
+        self._wake.close()
+
+    def _wanted(self, now: float) -> tuple[list[int], list[int], float]:
+        """The descriptors to wait for, readable and writable, and until when."""
+        readers, writers = [self._woken.fileno()], []
+        if not self._daemon_gone:
+            readers.append(self._daemon.fileno())
+        due = self._keep_until.deadline(now)
+        if (session := self._session) is not None and not session.ended:
+            due = min(due, session.deadline(now))
+            readers += [session.fileno()] if session.wants_read else []
+            writers += [session.fileno()] if session.wants_write else []
+        for guest in self._guests:
+            of_guest = guest.wanted()
+            readers += of_guest[0]
+            writers += of_guest[1]
+        return readers, writers, due
+
+    def _take_guests(self) -> None:
+        """Take the connections that the daemon sends."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self._daemon.socket, 1, 2)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, fds = b"", []
+        self._daemon_gone = not data
+        ends = [socket.socket(fileno=fd) for fd in fds]
+        if len(ends) == 2:  # else this process is out of descriptors
+            guest = Guest(*ends)
+            guest.tell(state="wait")
+            self._guests.append(guest)
+            return
+        for end in ends:
+            end.close()
+
+    def _serve(self, now: float, ready: Ready) -> None:
+        moved = sum(guest.moved for guest in self._guests)
+        for guest in self._guests:
+            for message in guest.step(ready):
+                self._on_message(guest, message)
+            if guest.stream is None and not guest.over:
+                self._admit(guest, now)
+            if self._session is None and self._opening is None and self._first.over:
+                guest.leave()  # the session will not come
+        self._traffic.add(now, sum(guest.moved for guest in self._guests) - moved)
+        # A connection may have found that the session leads nowhere.
+        self._is_last = self._is_last or any(guest.is_last for guest in self._guests)
+        self._guests = [guest for guest in self._guests if not guest.over]
+
+    def _on_message(self, guest: Guest, message: dict[str, object]) -> None:
+        if guest is self._first and "handover" in message and self._handover is None:
+            self._handover = Handover.of(message)
+            self._open(self._handover)
+
+    def _open(self, handover: Handover) -> None:
+        """Take the session over, and begin to open its websocket."""
+        handover.take_up()
+        debug_log.restart()
+        grant = handover.grant
+        open_sessions.adopt(grant.session_id, handover.scope)
+        secret_values.keep(grant.token)
+        debug_log.write("keeping a session", id=grant.session_id)
+        aws = handed_keys.take(handover.keys, handover.profile, handover.region)
+        api = self._api = SsmApi(aws, handover.request)
+        options = ssm.Options(
+            payload_limit=handover.payload_limit,
+            network=aws.network,
+            on_status=self._on_status,
+            over=sessions.SESSIONS.over,
+            target=handover.through,
+        )
+
+        def work() -> SharedSession:
+            try:
+                return shared.share(api, options, grant)
+            finally:
+                with contextlib.suppress(OSError):
+                    self._wake.send(b".")
+
+        self._opening = Background(work)
+
+    def _take_session(self) -> None:
+        """The session is open, or cannot be."""
+        opening = self._opening
+        if opening is None:
+            return
+        try:
+            self._session = session = opening.result()
+        except Exception as error:  # noqa: BLE001 - told to those who wait for it
+            self._opening = None
+            for guest in self._guests:
+                guest.tell(state="failed", failure=endings.told(error))
+                guest.leave()
+            return
+        if not self._first.over:
+            self._first.begin(session.open_stream())
+            self._first.tell(state="open", session=session.session_id)
+
+    def _admit(self, guest: Guest, now: float) -> None:
+        """Give a connection a stream, or refuse it, once the session can tell."""
+        session = self._session
+        if session is None or not (session.opened or session.ended):
+            return
+        if not self._serves_more(session) or not self._has_room(now):
+            guest.tell(state="refused", session=session.session_id)
+            guest.leave()
+            return
+        guest.begin(session.open_stream())
+        guest.tell(state="open", session=session.session_id)
+
+    def _serves_more(self, session: SharedSession) -> bool:
+        usable = not session.ended and (session.multiplexed or not session.opened)
+        return usable and not self._is_last
+
+    def _has_room(self, now: float) -> bool:
+        served = sum(guest.stream is not None for guest in self._guests)
+        expired = self._keep_until.is_past(now)
+        return not expired and served < MOST and self._traffic.is_quiet(now)
+
+    def _on_status(self, line: str) -> None:
+        for guest in self._guests:
+            guest.tell(status=line)
+
+    def _tell_daemon(self, now: float) -> None:
+        """Note how long to keep the session, and tell the daemon what has changed."""
+        if (handover := self._handover) is None:
+            return
+        if self._guests:
+            self._keep_until = _Moment()
+        elif not self._keep_until.is_set:
+            ends_at = handed_keys.ends_at(handover.keys) or math.inf
+            left = min(handover.keep_s, ends_at - time.time())
+            self._keep_until = _Moment(now + left, time.time() + left)
+        state = {
+            "session": handover.grant.session_id,
+            "target": _place(handover),
+            "streams": len(self._guests),
+        }
+        if state == self._state:
+            return
+        self._state = state
+        key = {"key": handover.key} if handover.key else {}
+        with contextlib.suppress(OSError):
+            ends = self._keep_until.wall if self._keep_until.is_set else None
+            self._daemon.send({**state, **key, "ends": ends})
+
+
+def _place(handover: Handover) -> str:
+    """Where the session leads to, for people: `i-0abc to 10.0.1.5:22`."""
+    parameters = handover.request.parameters
+    port = ":".join(
+        str(parameters[name][0]) for name in ("host", "portNumber") if name in parameters
+    )
+    return f"{handover.request.target} to {port}"
+
+
+def _finish(session: SharedSession) -> None:
+    """Tell the agent that the session is over, and give it a moment to confirm that."""
+    session.finish()
+    until = time.monotonic() + FINISH_S
+    readable = False
+    while not session.finished and session.failure is None and (now := time.monotonic()) < until:
+        session.advance(now, readable=readable)
+        readers = [session.fileno()] if session.wants_read else []
+        writers = [session.fileno()] if session.wants_write else []
+        due = min(until, session.deadline(now)) - now
+        readable = bool(poll.wait(readers, writers, [], due).readable)

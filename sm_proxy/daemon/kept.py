@@ -1,0 +1,231 @@
+"""A connection's side of a kept session: ask the daemon for a stream, or start a session for it.
+
+Whatever is wrong with the daemon or a keeper before the session is there, the connection starts a
+session of its own. Whatever happens later is told in the words of its route.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sm_proxy.aws import handed_keys, principal
+from sm_proxy.aws.clients import Aws
+from sm_proxy.daemon import endings
+from sm_proxy.daemon.handover import Handover
+from sm_proxy.daemon.keepers import Question
+from sm_proxy.daemon.kept_stream import JoinedStream, KeptStream
+from sm_proxy.daemon.lines import Lines
+from sm_proxy.local import debug_log, threads
+from sm_proxy.routes import sessions, ssm_session
+from sm_proxy.routes.session_api import SessionRequest, SsmApi
+from sm_proxy.routes.ssm_session import Words
+from sm_proxy.settings import Settings
+from sm_proxy.ssm import api as ssm
+from sm_proxy.ssm.api import Grant
+from sm_proxy.tunnel.stream import Stream
+
+ANSWER_S: Final = 2.0
+"""How long a keeper may take to answer; a new one has to be forked first."""
+OPEN_S: Final = 60.0
+"""How long to wait for a session that another connection is starting, or that a keeper opens."""
+_TRIES: Final = 4
+"""After so many keepers that are busy or ending, the connection starts a session of its own."""
+_TRY_AGAIN: Final[dict[str, Any]] = {"state": "again"}
+
+Ask = Callable[[Question, Sequence[socket.socket]], None]
+"""Asks the daemon for a stream: `Keepers.ask`."""
+
+
+def source(ask: Ask) -> ssm_session.KeptSource:
+    """What `ssm_session.kept_source` is in a fork of the daemon."""
+
+    def kept(aws: Aws, request: SessionRequest, words: Words, settings: Settings) -> Stream | None:
+        aws.network  # noqa: B018 - a bad setting is an error before StartSession, as without us
+        return _Asked(ask, aws, request, words, settings).stream()
+
+    return kept
+
+
+@dataclass
+class _Ends:
+    """This connection's ends of its two sockets to a keeper."""
+
+    lines: Lines
+    data: socket.socket
+
+    def close(self) -> None:
+        self.lines.close()
+        self.data.close()
+
+
+class _Asked:
+    """One connection that asks for a stream of a kept session."""
+
+    def __init__(
+        self, ask: Ask, aws: Aws, request: SessionRequest, words: Words, settings: Settings
+    ) -> None:
+        self._ask = ask
+        self._aws = aws
+        self._request = request
+        self._words = words
+        self._settings = settings
+        self._known = principal.fingerprint(aws)
+        self._sure = False
+        self._without: list[str] = []
+
+    def stream(self) -> Stream | None:
+        """A stream of a kept session, or of a new one that will be kept; None if there is none.
+
+        Raises:
+            SmProxyError: as `open_session`.
+        """
+        for _ in range(_TRIES):
+            ends = self._ends()
+            if ends is None:
+                return None
+            with contextlib.ExitStack() as undo:
+                undo.callback(ends.close)
+                answer = self._answer(ends.lines)
+                stream: Stream | None = None
+                if answer == _TRY_AGAIN:
+                    continue
+                if answer.get("state") == "start":
+                    stream = self._started(ends)
+                elif answer.get("state") == "open":
+                    debug_log.write("using a kept session", id=answer["session"])
+                    stream = self._joined(ends, answer["session"])
+                if stream is not None:
+                    undo.pop_all()
+                return stream
+        return None
+
+    def _answer(self, lines: Lines) -> dict[str, Any]:
+        """What the daemon or a keeper says: `start`, `open`, or `_TRY_AGAIN`; else nothing."""
+        answer = _first(lines, ANSWER_S)
+        if answer.get("state") == "wait":
+            answer = _first(lines, OPEN_S)
+        state = answer.get("state")
+        if state == "resolve":
+            self._resolve()
+        elif state == "refused":
+            self._without.append(answer["session"])
+        elif answer or not lines.ended:  # without an answer: a keeper was about to end
+            return answer
+        return _TRY_AGAIN
+
+    def anew(self) -> Stream | None:
+        """A stream of another session, kept or not, because the first one says nothing.
+
+        Raises:
+            SmProxyError: as `open_session`.
+        """
+        stream = self.stream()
+        if stream is None:
+            return ssm_session.open_session(self._aws, self._request, self._words)
+        return stream
+
+    def _key(self) -> str:
+        parts = [self._known, self._request.target, self._request.document, self._request.reason]
+        parameters = {name: list(value) for name, value in self._request.parameters.items()}
+        whole = json.dumps([*parts, parameters], sort_keys=True)
+        return hashlib.sha256(whole.encode()).hexdigest()
+
+    def _resolve(self) -> None:
+        """Find out whose keys these are: the environment alone does not tell."""
+        self._known, self._sure = threads.run(principal.of_keys, self._known, self._aws), True
+
+    def _ends(self) -> _Ends | None:
+        """Ask the daemon; None if it does not serve."""
+        opened: list[socket.socket] = []
+        try:
+            opened += (*socket.socketpair(),)
+            opened += (*socket.socketpair(),)
+            messages, theirs, data, far = opened
+            self._ask(Question(self._key(), self._without, sure=self._sure), (theirs, far))
+        except OSError as error:
+            debug_log.write("the daemon keeps no session", why=error)
+            for each in opened:
+                each.close()
+            return None
+        return _Ends(Lines(messages), data)
+
+    def _started(self, ends: _Ends) -> Stream | None:
+        """Start a session, and hand it over to the keeper; None if that has failed.
+
+        Raises:
+            SmProxyError: as `open_session`.
+        """
+        api = SsmApi(self._aws, self._request, self._words.explain)
+        with ssm_session.started(api, self._aws) as grant:
+            answer: dict[str, Any] = {}
+            with contextlib.suppress(OSError):
+                ends.lines.send(self._handover(grant).message(), ANSWER_S)
+                answer = _first(ends.lines, OPEN_S)
+            if answer.get("state") == "open":
+                sessions.SESSIONS.leave(grant.session_id)
+                return self._kept(ends, grant.session_id)
+            if "failure" in answer and (
+                error := endings.understood(answer["failure"], self._words)
+            ):
+                sessions.SESSIONS.leave(grant.session_id)
+                raise error
+            debug_log.write("the keeper has not taken the session", id=grant.session_id)
+            ssm.terminate_within_bound(api, grant.session_id)
+        return None
+
+    def _handover(self, grant: Grant) -> Handover:
+        keys, sure_key = handed_keys.give(self._aws), ""
+        if not self._sure and not principal.is_certain(self._aws):
+            self._resolve()
+            sure_key = self._key()
+        settings = self._settings
+        return Handover(
+            grant,
+            self._request,
+            keys,
+            settings.profile,
+            settings.region,
+            self._aws.scope,
+            dict(os.environ),
+            _folder(),
+            self._through,
+            ssm_session.payload_limit(self._request.target),
+            settings.keep_session,
+            sure_key,
+        )
+
+    @property
+    def _through(self) -> str:
+        return f"{self._words.route} {self._request.target}".strip()
+
+    def _kept(self, ends: _Ends, session_id: str) -> KeptStream:
+        return KeptStream(ends.lines, ends.data, self._through, session_id, self._failure)
+
+    def _joined(self, ends: _Ends, session_id: str) -> Stream:
+        self._without.append(session_id)  # for another attempt
+        return JoinedStream(self._kept(ends, session_id), self.anew, time.monotonic())
+
+    def _failure(self, ending: endings.Ending) -> Exception | None:
+        if ending is not None and ending.get("kind") == "large":
+            failure = ssm_session.noting_small_messages(self._request.target, self._words)
+            return failure("large", ending["reason"])
+        return endings.understood(ending, self._words)
+
+
+def _first(lines: Lines, within: float) -> dict[str, Any]:
+    """The next message of a keeper; empty at the end, or if there is none in so many seconds."""
+    return threads.run(lines.next, time.monotonic() + within) or {}
+
+
+def _folder() -> str:
+    with contextlib.suppress(OSError):
+        return os.getcwd()  # noqa: PTH109 - raises where the folder is gone
+    return os.sep

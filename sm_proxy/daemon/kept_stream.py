@@ -1,0 +1,214 @@
+"""A stream of a session that a keeper holds, and what replaces it if the session leads nowhere."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from sm_proxy.daemon.endings import Ending
+from sm_proxy.daemon.lines import Lines
+from sm_proxy.local import debug_log, output
+from sm_proxy.tunnel.replaceable import ReplaceableStream
+from sm_proxy.tunnel.socket_stream import SocketStream
+from sm_proxy.tunnel.stream import Stream, StreamWrapper
+
+PATIENCE_S: Final = 3.0
+"""How long a session that was kept may be silent: an SSH server greets at once."""
+_TICK_S: Final = 0.05
+_LAST_WORD_S: Final = 1.0
+_KILLED: Final[dict[str, Ending]] = {
+    "failure": {"kind": "lost", "reason": "the process that held the session has been killed"}
+}
+_OF_THE_SESSION: Final = frozenset({"lost", "unreachable", "closed", "unopened"})
+"""Kinds of failure that another session may avoid."""
+
+
+class KeptStream(StreamWrapper):
+    """A `Stream` whose bytes go through a keeper.
+
+    Args:
+        lines: the messages of the keeper.
+        data: the bytes.
+        through: see `Stream.through`.
+        session_id: of the session.
+        explain: makes the error for an ending.
+    """
+
+    def __init__(
+        self,
+        lines: Lines,
+        data: socket.socket,
+        through: str,
+        session_id: str,
+        explain: Callable[[Ending], Exception | None],
+    ) -> None:
+        self._inner = SocketStream(data, through, passable=False)
+        super().__init__(self._inner)
+        self._lines = lines
+        self._through = through
+        self._session_id = session_id
+        self._explain = explain
+        self._opened = False
+        self._resumes = 0
+        self._written = 0
+        self._asked = 0
+        self._delivered = 0
+        self._end: dict[str, Ending] | None = None
+        self._failure: Exception | None = None
+        self._suspicion: Exception | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether bytes can flow."""
+        return self._opened
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more bytes will come."""
+        return self._inner.ended if self._opened else self._end is not None
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why it ended."""
+        return self._failure if self.ended else None
+
+    @property
+    def of_the_session(self) -> bool:
+        """Whether it ended because of the session, not of the container."""
+        failed = (self._end or {}).get("failure")
+        return self.ended and failed is not None and failed.get("kind") in _OF_THE_SESSION
+
+    @property
+    def suspicion(self) -> Exception | None:
+        """Why an end that looks clean may be a failure."""
+        return self._suspicion
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the far end has everything; asks the keeper, which answers a moment later."""
+        if not self._inner.delivered:
+            return False
+        if self._asked < self._written:
+            self._asked = self._written
+            self._send({"written": self._written})
+        self._take()
+        return self._delivered >= self._written or self.ended
+
+    @property
+    def room(self) -> int:
+        """How many bytes `write` takes now."""
+        return self._inner.room if self._opened else 0
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether to wait for the descriptor to be readable."""
+        return self._inner.wants_read if self._opened else not self.ended
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether to wait for the descriptor to be writable."""
+        return self._opened and self._inner.wants_write
+
+    @property
+    def through(self) -> str:
+        """The route, and the machine that the bytes pass through."""
+        return self._through
+
+    @property
+    def session_id(self) -> str:
+        """The id of the SSM session."""
+        return self._session_id
+
+    @property
+    def resumes(self) -> int:
+        """How often a lost connection was resumed; known at the end."""
+        return self._resumes
+
+    def fileno(self) -> int:
+        """The descriptor to wait for: until bytes can flow, that of the messages."""
+        if self.ended:
+            return -1
+        return self._inner.fileno() if self._opened else self._lines.fileno()
+
+    def deadline(self, now: float) -> float:
+        """When to call `advance` at the latest."""
+        asking = now + _TICK_S if self._asked > self._delivered else float("inf")
+        return min(asking, self._inner.deadline(now))
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        """Do everything that can be done without waiting."""
+        if not self._opened:
+            self._take()
+            if self._lines.ended and self._end is None:
+                self._note_end(_KILLED)
+            return
+        self._inner.advance(now, readable=readable)
+        if self._inner.ended and self._end is None:
+            until = time.monotonic() + _LAST_WORD_S  # it was said before the bytes ended
+            while self._end is None and (message := self._lines.next(until)) is not None:
+                self._note(message)
+            if self._end is None:
+                self._note_end(_KILLED)
+
+    def write(self, data: bytes) -> None:
+        """Take at most `room` bytes."""
+        self._written += len(data)
+        self._inner.write(data)
+
+    def retire(self) -> None:
+        """Tell the keeper that the session leads nowhere, so that no other connection gets it."""
+        self._send({"last": True})
+
+    def close(self) -> None:
+        """Free everything."""
+        self._inner.close()
+        self._lines.close()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # the end of the bytes will tell
+            self._lines.send(message)
+
+    def _take(self) -> None:
+        for message in self._lines.received():
+            self._note(message)
+
+    def _note(self, message: dict[str, Any]) -> None:
+        self._opened = self._opened or "opened" in message
+        self._delivered = message.get("delivered", self._delivered)
+        self._resumes = message.get("resumes", self._resumes)
+        if "status" in message:
+            output.status(message["status"])
+        if "end" in message:
+            self._note_end(message["end"])
+
+    def _note_end(self, end: dict[str, Ending]) -> None:
+        self._end = end
+        self._failure = self._explain(end.get("failure"))
+        self._suspicion = self._explain(end.get("suspicion"))
+
+
+class JoinedStream(ReplaceableStream):
+    """A stream of a session that was there before; of another one if that session leads nowhere.
+
+    A session may have died unnoticed, in a sleeping laptop for example.
+
+    Args:
+        stream: the first one.
+        anew: opens one of another session.
+        now: the time of `time.monotonic`.
+    """
+
+    def __init__(self, stream: KeptStream, anew: Callable[[], Stream | None], now: float) -> None:
+        super().__init__(stream, anew)
+        self._kept = stream
+        self._due = now + PATIENCE_S
+
+    def _wants_another(self, now: float) -> bool:
+        wanted = self._kept.of_the_session if self._kept.ended else now >= self._due
+        if wanted:
+            debug_log.write("the kept session leads nowhere", id=self._kept.session_id)
+            self._kept.retire()
+        return wanted
