@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("stop", "end the daemon, its connections and its sessions"),
     ):
         options.add_json(actions.add_parser(name, help=text))
-    actions.add_parser("serve")  # not in the help: the first `connect` starts it
+    for name in _HIDDEN:
+        actions.add_parser(name)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> Result | int:
@@ -63,10 +64,31 @@ def _stop(_: Settings) -> Result:
 
 
 def _serve(settings: Settings) -> int:
+    """Be the daemon: the first `connect` starts it."""
+    if sys.platform == "darwin":
+        return _serve_by_spares(settings)
     from sm_proxy import cli  # noqa: PLC0415 - a fork of the daemon runs a command line
     from sm_proxy.daemon import serving  # noqa: PLC0415 - not on Windows
 
     return serving.serve(settings.daemon_idle, cli.main) if settings.daemon_idle else EXIT_OK
+
+
+def _serve_by_spares(settings: Settings) -> int:
+    """Be the daemon where a fork must not do the work; elsewhere, for tests."""
+    from sm_proxy import cli  # noqa: PLC0415 - see above
+    from sm_proxy.daemon import serving, starting  # noqa: PLC0415 - as above
+
+    if not settings.daemon_idle:
+        return EXIT_OK
+    return serving.serve(settings.daemon_idle, cli.main, [*starting.program(), "daemon", "spare"])
+
+
+def _spare(_: Settings) -> int:
+    """Be a process that waits for a job of the daemon."""
+    from sm_proxy import cli  # noqa: PLC0415 - see above
+    from sm_proxy.daemon import serving  # noqa: PLC0415 - as above
+
+    return serving.be_spare(cli.main)
 
 
 def _why_none(settings: Settings) -> str:
@@ -104,8 +126,14 @@ def _ending(seconds: float | None) -> str:
     return "" if seconds is None else f", ends in {durations.form(round(seconds))}"
 
 
-_ACTIONS: Final[dict[str, Callable[[Settings], Result | int]]] = {
+_HIDDEN: Final[dict[str, Callable[[Settings], int]]] = {
     "serve": _serve,
+    "serve-by-spares": _serve_by_spares,
+    "spare": _spare,
+}
+"""The daemon's own processes: nobody types these."""
+_ACTIONS: Final[dict[str, Callable[[Settings], Result | int]]] = {
+    **_HIDDEN,
     "status": _status,
     "stop": _stop,
 }

@@ -19,12 +19,13 @@ class Inbox:
     """Both ends of the socket.
 
     Args:
-        ends: the daemon's end and the others'; by default, new ones.
+        writer: the end of the daemon's processes, in one that is no fork of it; else both are made.
     """
 
-    def __init__(self, ends: tuple[socket.socket, socket.socket] | None = None) -> None:
-        self._reader, self.writer = ends or socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    def __init__(self, writer: socket.socket | None = None) -> None:
+        self._reader, own = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._reader.setblocking(False)
+        self.writer = writer or own
 
     def fileno(self) -> int:
         """The daemon waits for it to be readable."""

@@ -86,6 +86,23 @@ class Keepers:
         self._questions.setblocking(False)
         self._asker.settimeout(_ASKING_S)
 
+    @classmethod
+    def elsewhere(cls, asker: socket.socket) -> Keepers:
+        """The list in a process that is no fork of the daemon: it can only ask.
+
+        Args:
+            asker: the socket of the daemon's `asker`.
+        """
+
+        def refuse(_: Sequence[socket.socket]) -> int:
+            raise BlockingIOError
+
+        found = cls(refuse)
+        found.close()
+        found._asker = asker
+        asker.settimeout(_ASKING_S)
+        return found
+
     def __len__(self) -> int:
         """How many there are; the daemon does not end while there is one."""
         return len(self._keepers)

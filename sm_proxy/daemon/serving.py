@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sm_proxy.daemon import child, hardening, keeper, listening, place
@@ -9,38 +10,60 @@ from sm_proxy.daemon.child import Run
 from sm_proxy.daemon.installed import Installed
 from sm_proxy.daemon.preload import preload
 from sm_proxy.daemon.server import Server
-from sm_proxy.daemon.workers import KEEPER, Forks, Job
+from sm_proxy.daemon.spares import Spares, wait_for_job
+from sm_proxy.daemon.workers import KEEPER, Forks, Job, Work, become
 from sm_proxy.errors import EXIT_OK
 
 _BACKLOG: Final = 128
 """How many connections may wait to be accepted; whoever comes next does the work itself."""
 
 
-def serve(idle_s: float, run: Run) -> int:
+def serve(idle_s: float, run: Run, spare: Sequence[str] = ()) -> int:
     """Be this user's daemon, unless there is one; returns the exit status when it is over.
 
     Args:
         idle_s: after how many seconds without work it ends.
         run: runs a command line, in a process of its own.
+        spare: the command line of a program that calls `be_spare`, where a fork must not do the
+            work: on macOS.
     """
     identity = place.identity()
     found = listening.listen(identity, _BACKLOG)
     if found is None:
         return EXIT_OK
+    try:
+        hardening.forbid_dumps()
+        if not spare:
+            preload()
+        installed = Installed()
+        workers = Spares(spare) if spare else Forks(_work(identity, run))
+        Server(
+            found.listener, idle_s, lambda: found.is_gone() or installed.has_changed(), workers
+        ).serve()
+    finally:
+        found.remove()  # a fork does not come here
+    return EXIT_OK
 
+
+def be_spare(run: Run) -> int:
+    """Wait for one job of the daemon that has started this process, and do it.
+
+    Args:
+        run: runs a command line.
+    """
+    hardening.forbid_dumps()
+    identity = place.identity()
+    preload()
+    if (job := wait_for_job()) is not None:
+        become(job, _work(identity, run))
+    return EXIT_OK
+
+
+def _work(identity: str, run: Run) -> Work:
     def work(job: Job) -> int:
         if job.kind == KEEPER:
             keeper.run(*job.sockets)
             return EXIT_OK
         return child.answer(job, identity, run)
 
-    try:
-        hardening.forbid_dumps()
-        preload()
-        installed = Installed()
-        Server(
-            found.listener, idle_s, lambda: found.is_gone() or installed.has_changed(), Forks(work)
-        ).serve()
-    finally:
-        found.remove()  # a fork does not come here
-    return EXIT_OK
+    return work

@@ -31,7 +31,7 @@ def start_if_absent(settings: Settings) -> None:
     own["SM_PROXY_DAEMON_IDLE"] = str(settings.daemon_idle)
     try:
         process = subprocess.Popen(
-            [*_program(), "daemon", "serve"],
+            [*program(), "daemon", "serve"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -49,7 +49,7 @@ def start_if_absent(settings: Settings) -> None:
         threading.Thread(target=process.wait, daemon=True).start()
 
 
-def _program() -> list[str]:
+def program() -> list[str]:
     """This program, as it was started: by its module's name, or by its path."""
     words = [sys.executable, "-I"]
     if "-m" in sys.orig_argv[1:3]:

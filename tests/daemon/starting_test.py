@@ -41,7 +41,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a daemon that is started tells about itself."""
     path = tmp_path / "found"
     program = [sys.executable, "-c", DAEMON, str(path)]
-    monkeypatch.setattr(starting, "_program", lambda: program)
+    monkeypatch.setattr(starting, "program", lambda: program)
     monkeypatch.setattr(launcher, "absent", [True])
     return path
 
@@ -107,7 +107,7 @@ def test_no_daemon_is_started_if_there_is_one_or_it_is_switched_off(
 def test_a_daemon_that_cannot_be_started_is_no_failure(
     found: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starting, "_program", lambda: ["/no/python"])
+    monkeypatch.setattr(starting, "program", lambda: ["/no/python"])
     starting.start_if_absent(Settings())
 
 
@@ -123,7 +123,7 @@ def test_the_program_is_named_as_it_was(
     words: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "orig_argv", words)
-    program, *rest = starting._program()
+    program, *rest = starting.program()
     assert program == sys.executable
     assert [*rest[:-1], rest[-1][-len(expected[-1]) :]] == expected
     assert rest[-1] == "sm_proxy" or Path(rest[-1]).is_file()
