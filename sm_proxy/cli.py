@@ -147,6 +147,8 @@ def _parser(selected: str) -> Parser:
     parser.add_argument("--version", action="version", version=f"sm-proxy {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name, text in COMMANDS.items():
+        if selected == "connect" and name != selected:
+            continue  # the parsers of all commands take ssh 5 ms
         sentence = f"{text[:1].upper()}{text[1:]}."
         child = commands.add_parser(name, help=text, description=sentence)
         if name == selected:
@@ -158,9 +160,9 @@ def _command_name(words: list[str]) -> str:
     """The command's name; every option before it takes a value, so that value is skipped."""
     rest = iter(words)
     for word in rest:
-        if word in COMMANDS:
-            return word
-        if word.startswith("--") and "=" not in word:
+        if not word.startswith("--"):
+            return word if word in COMMANDS else ""
+        if "=" not in word:
             next(rest, None)
     return ""
 

@@ -89,8 +89,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"sm-proxy {__version__}\n"
 
 
-def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert usage("--help") == 0
+@pytest.mark.parametrize("words", [("--help",), ("--help", "connect"), ("-h", "connect")])
+def test_help_names_every_command(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert usage(*words) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in cli.COMMANDS)
 
@@ -99,6 +102,15 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert usage(name, "--help") == 0
     assert "--region" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [("nonsense",), ("nonsense", "connect")])
+def test_a_wrong_command_is_told_all_commands(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert usage(*words) == 2
+    told = capsys.readouterr().err
+    assert all(f"'{name}'" in told for name in cli.COMMANDS)
 
 
 def test_a_description_is_a_sentence_that_keeps_capitals(
