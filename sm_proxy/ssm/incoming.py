@@ -57,6 +57,7 @@ class Incoming:
     def drop(self) -> None:
         """Drop what was not read, and what still comes."""
         self.dropped = True
+        self._held_back = HeldBack()
         self._pieces.clear()
         self.unread = 0
 
@@ -69,7 +70,8 @@ class Demultiplexer:
         streams: what came for each stream, by its id.
         multiplexed: whether the bytes are smux frames.
         ends: the ids of the streams whose FIN has come, since the last `clear`.
-        strays: the ids of streams that are over or unknown, and got bytes: they were dropped.
+        unused: the id of the next stream. It and all behind it were never opened.
+        strays: the ids of streams that are over and got bytes all the same: they were dropped.
     """
 
     def __init__(self) -> None:
@@ -77,6 +79,7 @@ class Demultiplexer:
         self.streams = {smux.FIRST: self.first}
         self.multiplexed = False
         self.ends: list[int] = []
+        self.unused = smux.FIRST
         self.strays: set[int] = set()
         self._reader = smux.Reader()
 
@@ -117,7 +120,7 @@ class Demultiplexer:
         for number, piece in self._reader.feed(data):
             stream = self.streams.get(number)
             if stream is None or stream.ended:
-                if piece is not None:
+                if piece is not None and number < self.unused:
                     self.strays.add(number)
             elif piece is None:
                 stream.ended = True

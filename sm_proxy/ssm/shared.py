@@ -46,7 +46,6 @@ class SharedSession(Engine):
     def __init__(self, api: Api, grant: Grant, websocket: WebSocket, options: Options) -> None:
         super().__init__(api, grant, websocket, options)
         self._streams: dict[int, SessionStream] = {}
-        self._next_number = smux.FIRST
         self._refusals: list[tuple[Kind, str]] = []
         self._dial_text: tuple[Kind, str] | None = None
         self._dismissed: set[int] = set()
@@ -63,10 +62,10 @@ class SharedSession(Engine):
         Raises:
             RuntimeError: the session is over or finishing, or not multiplexed and has its stream.
         """
-        number = self._next_number
+        number = self._incoming.unused
         if self.ended or self._finishing or not (self.multiplexed or number == smux.FIRST):
             raise RuntimeError("the session takes no further stream")
-        self._next_number += smux.STEP
+        self._incoming.unused += smux.STEP
         if number == smux.FIRST:
             lane, incoming = self._channel.first_lane, self._incoming.first
         else:
@@ -123,7 +122,8 @@ class SharedSession(Engine):
     def _distribute(self) -> None:
         super()._distribute()
         for number in self._incoming.ends:
-            self._on_end(self._streams[number])
+            if (stream := self._streams.get(number)) is not None:
+                self._on_end(stream)
         self._incoming.ends.clear()
         if strays := self._incoming.strays - self._dismissed:
             self._dismiss(strays)
@@ -140,7 +140,7 @@ class SharedSession(Engine):
         """
         self._dismissed |= numbers
         for number in numbers:
-            if number < self._next_number and self._channel.state is State.OPEN:
+            if self._channel.state is State.OPEN:
                 self._channel.write_whole(smux.close_stream(number))
 
     def _on_agent_text(self, text: str) -> None:

@@ -346,6 +346,47 @@ def test_a_stream_that_the_agent_opens_twice_is_ended_there_once() -> None:
     assert seen == [syn(3), fin(3), fin(3)]
 
 
+def test_frames_of_streams_that_were_never_asked_for_leave_nothing_behind() -> None:
+    def agent(it: Agent) -> None:
+        it.send(fin(3) + push(b"early"))
+        for number in range(20):
+            it.send(b"".join(push(b"x", item) + fin(item) for item in range(7 + number, 9999, 21)))
+        while it.frame() != syn(5):
+            pass
+        it.send(push(b"hello", 5))
+
+    with sharing(agent) as session:
+        first = session.open_stream()
+        first.close()
+        drive(session, lambda: session.opened)
+        five = session.open_stream()
+        drive(session, lambda: five.unread)
+        assert five.read() == b"hello"
+        assert len(session._incoming.strays) <= 1
+        assert session._incoming.streams.keys() == {5}
+
+
+def test_bytes_that_were_held_back_are_gone_with_their_stream() -> None:
+    """Else the session would never wait again."""
+
+    def agent(it: Agent) -> None:
+        it.frame()
+        message = expect(it._connection, wire.OUTPUT)
+        it._connection.send(wire.pause())
+        it._connection.send(wire.ack(message.sequence))
+        it.send(push(b"MAC error"))
+
+    with sharing(agent) as session:
+        three = session.open_stream()
+        drive(session, lambda: session.opened and three.delivered)
+        three.write(b"once or twice")
+        drive(session, lambda: three.unread)
+        assert three.read() == b""
+        assert session._incoming.held_until < float("inf")
+        three.close()
+        assert session._incoming.held_until == float("inf")
+
+
 def test_a_stream_that_nobody_reads_holds_back_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "UNREAD_LIMIT", 200_000)
     monkeypatch.setattr(shared, "RECEIVED_LIMIT", 50_000)
