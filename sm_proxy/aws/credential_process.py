@@ -79,6 +79,9 @@ class CredentialProcess(subprocess.Popen[bytes]):
         if self.returncode < 0:
             raise _failed(f"was ended by signal {-self.returncode}", stderr)
         if self.returncode:
+            from sm_proxy.local import prompt  # noqa: PLC0415 - only after a failure
+
+            prompt.leave_to_terminal()  # on which the program may have wanted to ask
             raise _failed(f"has failed with status {self.returncode}", stderr)
         _check_output(printed)
         return printed, stderr

@@ -79,6 +79,15 @@ def have_no_terminal(instead: Callable[[], object]) -> None:
     _without_terminal[:] = [instead]
 
 
+def leave_to_terminal() -> None:
+    """Let the process that has the user's terminal do the work, if that is another one.
+
+    Returns if it is not, or if it is too late for that.
+    """
+    for leave in _without_terminal:
+        leave()
+
+
 def _answer(question: str, *, terminal: bool) -> str:
     required = os.environ.get("SSH_ASKPASS_REQUIRE", "").lower()
     allowed = required == "force" or (
@@ -95,8 +104,7 @@ def _answer(question: str, *, terminal: bool) -> str:
 
 
 def _typed(question: str) -> str | None:
-    for leave in _without_terminal:
-        leave()
+    leave_to_terminal()
     return _ask_on_terminal(question)
 
 

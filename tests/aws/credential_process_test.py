@@ -16,6 +16,7 @@ import pytest
 from sm_proxy.aws import credential_process
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import Code, SmProxyError
+from sm_proxy.local import prompt
 from sm_proxy.local.redaction import redact
 from tests.soak import product
 from tests.waits import await_true
@@ -183,3 +184,22 @@ def test_a_credential_process_that_hangs_does_not_outlive_us(
     waiting = f"sm-proxy: {credential_process._WAITING}\n".encode()  # on a slow machine
     assert (process.returncode, stderr.replace(waiting, b"")) == (130, b"")
     await_true(lambda: not Path(f"/proc/{pid.read_text().strip()}").exists(), 60)
+
+
+@pytest.mark.parametrize(("words", "leaves"), [("false", 1), ("cat", 0)])
+def test_a_program_that_fails_without_the_terminal_is_left_to_who_has_it(
+    printing: Printing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, leaves: int
+) -> None:
+    """It may ask there, as aws-vault and gimme-aws-creds do."""
+    left: list[bool] = []
+    monkeypatch.setattr(prompt, "_without_terminal", [])
+    prompt.have_no_terminal(lambda: left.append(True))
+    aws = printing(json.dumps(GOOD))
+    config = tmp_path / "aws" / "config"
+    config.write_text(config.read_text().replace("= cat", f"= {words}"))
+    if leaves:
+        with pytest.raises(SmProxyError, match="has failed with status 1"):
+            key_of(aws)
+    else:
+        assert key_of(aws) == "AKIAHELPED"
+    assert len(left) == leaves
