@@ -1,0 +1,80 @@
+"""No secret of a request gets into the daemon, its files, or where other users see it."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.labs import Lab
+from tests.waits import await_true
+
+pytestmark = pytest.mark.e2e
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "ASIA" + "ABCDEFGH" + "IJKL2345",
+    "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30),
+    "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2Vj" + secrets.token_urlsafe(300),
+}
+SECRETS = [CREDENTIALS["AWS_SECRET_ACCESS_KEY"], CREDENTIALS["AWS_SESSION_TOKEN"]]
+
+
+def held(found: bytes, names: list[str]) -> list[str]:
+    return [name for name in names if name.encode() in found]
+
+
+def visible(pid: int) -> bytes:
+    """What /proc tells of a process: its command line to all, its environment to its user."""
+    return b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+
+
+def in_memory(pid: int) -> list[str]:
+    """The secrets in the memory that a process may write to: heap, stacks and data."""
+    found = set()
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            where, rights, *_, name = [*line.split(), ""]
+            if rights.startswith("rw") and name != "[vvar]":
+                begin, end = (int(number, 16) for number in where.split("-"))
+                memory.seek(begin)
+                found.update(held(memory.read(end - begin), SECRETS))
+    return sorted(found)
+
+
+@contextlib.contextmanager
+def connected(lab: Lab, **env: str) -> Iterator[None]:
+    """An ssh connection that stays for as long as the block runs."""
+    words = ("ssh", "-F", lab.config, lab.host, "echo up; cat")
+    with lab.popen(*words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as ssh:
+        assert ssh.stdout is not None
+        assert ssh.stdout.readline() == b"up\n"
+        yield
+        ssh.communicate(b"", 60)
+
+
+@pytest.mark.parametrize("keep", ["0", "5m"])
+def test_the_secrets_of_a_request_are_in_no_other_process_and_no_file(lab: Lab, keep: str) -> None:
+    with lab.with_daemon(SM_PROXY_KEEP_SESSION=keep) as served:
+        served.ok(served.host, "true", env=CREDENTIALS)  # it starts the daemon
+        daemon = served.await_daemon()
+        with connected(served, **CREDENTIALS):
+            processes = served.daemon_processes()
+            assert any(in_memory(pid) == sorted(SECRETS) for pid in processes), "the search works"
+            assert in_memory(daemon) == []
+            for pid in processes:
+                names = [*SECRETS, CREDENTIALS["AWS_ACCESS_KEY_ID"], served.host]
+                assert held(visible(pid), names) == []
+                assert b"connect" not in visible(pid)
+        served.settle()
+        assert in_memory(daemon) == []
+        tokens = served._gateway(op="tokens")["tokens"]
+        for path in served.state.rglob("*"):
+            if path.is_file():
+                assert held(path.read_bytes(), [*SECRETS, *tokens]) == [], path
+        mine = [served.state / "daemon", *(served.state / "daemon").iterdir()]
+        assert [path for path in mine if path.stat().st_mode & 0o077] == []
+    await_true(lambda: not any(path.is_socket() for path in mine), 60)
