@@ -99,7 +99,7 @@ def test_the_end_of_the_daemon_costs_its_connections_no_byte(kept: Lab) -> None:
     assert kept.ok(kept.host, "echo ok") == b"ok\n"
 
 
-@pytest.mark.parametrize("who", ["child"])
+@pytest.mark.parametrize("who", ["child", "keeper"])
 def test_a_killed_connection_is_cut_and_no_more(kept: Lab, who: str) -> None:
     kept.settle()
     expected = subprocess.run(["sh", "-c", NUMBERS], capture_output=True, check=True).stdout
