@@ -7,6 +7,7 @@ memory: it may go to the machine's swap, like that of ssh and of every AWS tool.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,17 +24,23 @@ _KEPT: Final = frozenset(
     }
 )
 """Variables that say where files are, or act when a process starts; none has a secret."""
+_NO_KEYS: Final = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""The daemon makes a client that makes no call, so that its forks need not import for one."""
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of an environment that the daemon starts with.
+    """The part of an environment that the daemon starts with, and what keeps it from reading keys.
 
     The environment of a process can be read in /proc as long as it lives. Each request brings a
     whole environment for its own fork.
     """
-    return {name: value for name, value in environment.items() if name in _KEPT}
+    return {name: value for name, value in environment.items() if name in _KEPT} | _NO_KEYS
 
 
 def forbid_dumps() -> None:

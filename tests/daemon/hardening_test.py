@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sm_proxy.daemon import hardening
+from sm_proxy.daemon import hardening, place
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon")
 
 PROGRAM = """
 import ctypes, json, os, resource, subprocess, sys
 from pathlib import Path
-from sm_proxy.daemon import hardening
+from sm_proxy.daemon import hardening, place
 
 def can_be_read():
     "Whether another process of this user can read the environment of this one."
@@ -63,7 +63,7 @@ def test_another_process_of_the_user_cannot_read_its_memory() -> None:
 def test_no_core_file_is_written(tmp_path: Path) -> None:
     program = """
 import os, resource, sys
-from sm_proxy.daemon import hardening
+from sm_proxy.daemon import hardening, place
 most = resource.getrlimit(resource.RLIMIT_CORE)[1]
 resource.setrlimit(resource.RLIMIT_CORE, (most, most))
 hardening.forbid_dumps()
@@ -104,4 +104,13 @@ def test_the_daemon_starts_without_the_secrets_of_the_first_asker() -> None:
         "HOME": "/home/u", "SM_PROXY_STATE_DIR": "/s", "LD_LIBRARY_PATH": "/l", "LC_ALL": "C",
     }  # fmt: skip
     kept = hardening.clean_environment(given)
-    assert sorted(kept) == ["HOME", "LC_ALL", "LD_LIBRARY_PATH", "SM_PROXY_STATE_DIR"]
+    assert {name: kept[name] for name in given if name in kept} == {
+        name: given[name] for name in ("HOME", "LC_ALL", "LD_LIBRARY_PATH", "SM_PROXY_STATE_DIR")
+    }
+    assert kept["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
+
+
+def test_the_daemon_keeps_all_that_makes_its_place() -> None:
+    """Else no launcher would find it."""
+    given = dict.fromkeys((*place.AT_START, "HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"), "x")
+    assert given.items() <= hardening.clean_environment(given).items()

@@ -15,12 +15,16 @@ from tests.waits import await_true
 
 pytestmark = pytest.mark.e2e
 
+ACCESS_KEY = "ASIA" + "ABCDEFGH" + "IJKL2345"
 CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "ASIA" + "ABCDEFGH" + "IJKL2345",
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
     "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30),
     "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2Vj" + secrets.token_urlsafe(300),
 }
 SECRETS = [CREDENTIALS["AWS_SECRET_ACCESS_KEY"], CREDENTIALS["AWS_SESSION_TOKEN"]]
+IN_A_FILE = secrets.token_urlsafe(30)
+PROFILE = f"[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {IN_A_FILE}\n"
+"""What the user has in ~/.aws/credentials; the daemon needs no keys."""
 
 
 def held(found: bytes, names: list[str]) -> list[str]:
@@ -41,7 +45,7 @@ def in_memory(pid: int) -> list[str]:
             if rights.startswith("rw") and name != "[vvar]":
                 begin, end = (int(number, 16) for number in where.split("-"))
                 memory.seek(begin)
-                found.update(held(memory.read(end - begin), SECRETS))
+                found.update(held(memory.read(end - begin), [*SECRETS, IN_A_FILE]))
     return sorted(found)
 
 
@@ -57,8 +61,12 @@ def connected(lab: Lab, **env: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("keep", ["0", "5m"])
-def test_the_secrets_of_a_request_are_in_no_other_process_and_no_file(lab: Lab, keep: str) -> None:
-    with lab.with_daemon(SM_PROXY_KEEP_SESSION=keep) as served:
+def test_the_secrets_of_a_request_are_in_no_other_process_and_no_file(
+    lab: Lab, tmp_path: Path, keep: str
+) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "credentials").write_text(PROFILE)
+    with lab.with_daemon(SM_PROXY_KEEP_SESSION=keep, HOME=str(tmp_path)) as served:
         served.ok(served.host, "true", env=CREDENTIALS)  # it starts the daemon
         daemon = served.await_daemon()
         with connected(served, **CREDENTIALS):
@@ -66,7 +74,7 @@ def test_the_secrets_of_a_request_are_in_no_other_process_and_no_file(lab: Lab, 
             assert any(in_memory(pid) == sorted(SECRETS) for pid in processes), "the search works"
             assert in_memory(daemon) == []
             for pid in processes:
-                names = [*SECRETS, CREDENTIALS["AWS_ACCESS_KEY_ID"], served.host]
+                names = [*SECRETS, ACCESS_KEY, served.host]
                 assert held(visible(pid), names) == []
                 assert b"connect" not in visible(pid)
         served.settle()
