@@ -143,7 +143,11 @@ def test_connect_forks_before_anything_that_a_child_could_not_use() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no daemon")
 def test_what_ssh_starts_imports_nothing_before_it_has_asked_the_daemon() -> None:
-    ours = ("", ".daemon", *(f".daemon.{name}" for name in ("launcher", "peers", "place", "wire")))
+    ours = (
+        "",
+        ".daemon",
+        *(f".daemon.{name}" for name in ("launcher", "peers", "place", "waiting", "wire")),
+    )
     words = (".local", ".local.helper_words")
     assert set(json.loads(run(LAUNCHER).stdout)) == {
         *(f"sm_proxy{name}" for name in (*ours, *words)),

@@ -4,8 +4,7 @@ It hands over its descriptors, environment, working folder and umask, and waits 
 Whatever is wrong with the daemon before a child of it is ready, this process does the work itself;
 SM_PROXY_LOG=debug tells why.
 
-Every ssh waits for this module: import nothing here that is not built in (see peers.py). The rest
-is imported while the daemon forks.
+Every ssh waits for this module: import nothing here that is not built in (see peers.py).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import os
 import sys
 from _collections_abc import Iterable, Sequence
 
-from sm_proxy.daemon import peers, place, wire
+from sm_proxy.daemon import peers, place, waiting, wire
 
 ANSWER_S = 1.0
 """Seconds that the daemon may take for each answer."""
@@ -42,8 +41,6 @@ def hand_over(words: Sequence[str]) -> int | None:
     connection = _taken(words)
     if connection is None:
         return None
-    from sm_proxy.daemon import waiting  # noqa: PLC0415 - imported already
-
     status = waiting.status_of(connection)
     if status is None:
         _tell("a child of it gave the work back")
