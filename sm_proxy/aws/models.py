@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import botocore
-from botocore.loaders import Loader
+from botocore.loaders import JSONFileLoader, Loader
 
 from sm_proxy.aws.job_kinds import KINDS
 from sm_proxy.local import debug_log, paths, private_files
@@ -60,6 +61,37 @@ _ENDPOINT_PREFIXES: Final = frozenset(
 )
 
 
+class _KeptFiles(JSONFileLoader):
+    """Reads the files of models, and keeps what they hold for all loaders of this process.
+
+    No loader changes what it has loaded, so forks can share it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[os.stat_result, Any]] = {}
+
+    def load_file(self, path: str) -> Any:
+        """As botocore's, and again from the disk if the file was replaced."""
+        try:
+            now = Path(f"{path}.json").stat()
+        except OSError:  # a compressed one, or none
+            return super().load_file(path)
+        then, found = self._kept.get(path, (None, None))
+        if then is None or (then.st_ino, then.st_mtime_ns) != (now.st_ino, now.st_mtime_ns):
+            found = super().load_file(path)
+            self._kept[path] = now, found
+        return found
+
+
+_files: list[JSONFileLoader] = []
+"""What all loaders read files with, if `keep_files` was called."""
+
+
+def keep_files() -> None:
+    """From now on keep what is read: forks of this process will read it again and again."""
+    _files[:] = [_KeptFiles()]
+
+
 class CachedLoader(Loader):
     """botocore's loader, which looks into our cache first.
 
@@ -74,7 +106,9 @@ class CachedLoader(Loader):
         except OSError as error:
             debug_log.write("models are not cached", why=error)
             trusted = []
-        super().__init__(extra_search_paths=trusted)
+        # botocore asks for the home folder when it is imported: here perhaps by the daemon.
+        self.CUSTOMER_DATA_PATH = str(Path(os.path.expanduser("~")) / ".aws" / "models")  # noqa: PTH111 - it never fails
+        super().__init__(trusted, next(iter(_files), None))
 
     def list_available_services(self, type_name: str) -> list[str]:
         """The services that clients may be made for: ours and those that fetch credentials."""

@@ -7,7 +7,7 @@ import gc
 import importlib
 from typing import Final
 
-from sm_proxy.aws import botocore_session
+from sm_proxy.aws import botocore_session, models
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 
@@ -43,6 +43,8 @@ _BOTOCORE: Final = (
     "botocore.signers",
 )
 
+_SERVICES: Final = ("sagemaker", "logs", "ec2", "ssm")
+
 
 def preload() -> None:
     """Import it all, and make the garbage search leave it alone, so that forks share the pages."""
@@ -57,8 +59,13 @@ def preload() -> None:
 
 
 def _warm_up() -> None:
-    """Make a client, which makes no call: what botocore imports and compiles late is done then."""
+    """Make the usual clients, which make no call.
+
+    What botocore imports, compiles and reads late is there then.
+    """
+    models.keep_files()
     aws = Aws(region="us-east-1")
     with contextlib.suppress(SmProxyError):  # a broken AWS configuration is told to who connects
-        aws.endpoint("ssm")
+        for service in _SERVICES:
+            aws.endpoint(service)
         getattr(aws, "network")  # noqa: B009 - reading it is the work
