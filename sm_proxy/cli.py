@@ -8,6 +8,7 @@ the module of the given command is imported, because `connect` runs for every ss
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import importlib
 import os
@@ -142,6 +143,12 @@ def _without_garbage_search(imports: Callable[[], argparse.Namespace]) -> argpar
         gc.enable()
 
 
+def prepare(name: str) -> None:
+    """Make a command's parser ahead of its use, for forks of this process that run the command."""
+    _parser(name)
+
+
+@functools.cache
 def _parser(selected: str) -> Parser:
     parser = Parser(prog="sm-proxy", description="ssh into a running SageMaker container")
     parser.add_argument("--version", action="version", version=f"sm-proxy {__version__}")

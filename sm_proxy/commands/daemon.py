@@ -70,7 +70,9 @@ def _serve(settings: Settings) -> int:
     from sm_proxy import cli  # noqa: PLC0415 - a fork of the daemon runs a command line
     from sm_proxy.daemon import serving  # noqa: PLC0415 - not on Windows
 
-    return serving.serve(settings.daemon_idle, cli.main) if settings.daemon_idle else EXIT_OK
+    if not settings.daemon_idle:
+        return EXIT_OK
+    return serving.serve(settings.daemon_idle, cli.main, lambda: cli.prepare("connect"))
 
 
 def _serve_by_spares(settings: Settings) -> int:
@@ -80,7 +82,8 @@ def _serve_by_spares(settings: Settings) -> int:
 
     if not settings.daemon_idle:
         return EXIT_OK
-    return serving.serve(settings.daemon_idle, cli.main, [*starting.program(), "daemon", "spare"])
+    spare = [*starting.program(), "daemon", "spare"]
+    return serving.serve(settings.daemon_idle, cli.main, lambda: None, spare)
 
 
 def _spare(_: Settings) -> int:
@@ -88,7 +91,7 @@ def _spare(_: Settings) -> int:
     from sm_proxy import cli  # noqa: PLC0415 - see above
     from sm_proxy.daemon import serving  # noqa: PLC0415 - as above
 
-    return serving.be_spare(cli.main)
+    return serving.be_spare(cli.main, lambda: cli.prepare("connect"))
 
 
 def _why_none(settings: Settings) -> str:

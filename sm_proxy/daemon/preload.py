@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+from collections.abc import Callable
 from typing import Final
 
 from sm_proxy.aws import botocore_session, models
@@ -46,11 +47,16 @@ _BOTOCORE: Final = (
 _SERVICES: Final = ("sagemaker", "logs", "ec2", "ssm")
 
 
-def preload() -> None:
-    """Import it all, and make the garbage search leave it alone, so that forks share the pages."""
+def preload(prepare: Callable[[], None]) -> None:
+    """Import it all, and make the garbage search leave it alone, so that forks share the pages.
+
+    Args:
+        prepare: makes what a command line needs.
+    """
     gc.disable()
     for name in (*_MODULES, *_BOTOCORE):
         importlib.import_module(name)
+    prepare()
     _warm_up()
     botocore_session.prepare()
     gc.collect()

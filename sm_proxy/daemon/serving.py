@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sm_proxy.daemon import child, hardening, keeper, listening, place
@@ -18,12 +18,13 @@ _BACKLOG: Final = 128
 """How many connections may wait to be accepted; whoever comes next does the work itself."""
 
 
-def serve(idle_s: float, run: Run, spare: Sequence[str] = ()) -> int:
+def serve(idle_s: float, run: Run, prepare: Callable[[], None], spare: Sequence[str] = ()) -> int:
     """Be this user's daemon, unless there is one; returns the exit status when it is over.
 
     Args:
         idle_s: after how many seconds without work it ends.
         run: runs a command line, in a process of its own.
+        prepare: makes what `run` needs.
         spare: the command line of a program that calls `be_spare`, where a fork must not do the
             work: on macOS.
     """
@@ -34,7 +35,7 @@ def serve(idle_s: float, run: Run, spare: Sequence[str] = ()) -> int:
     try:
         hardening.forbid_dumps()
         if not spare:
-            preload()
+            preload(prepare)
         installed = Installed()
         workers = Spares(spare) if spare else Forks(_work(identity, run))
         Server(
@@ -45,15 +46,16 @@ def serve(idle_s: float, run: Run, spare: Sequence[str] = ()) -> int:
     return EXIT_OK
 
 
-def be_spare(run: Run) -> int:
+def be_spare(run: Run, prepare: Callable[[], None]) -> int:
     """Wait for one job of the daemon that has started this process, and do it.
 
     Args:
         run: runs a command line.
+        prepare: makes what `run` needs.
     """
     hardening.forbid_dumps()
     identity = place.identity()
-    preload()
+    preload(prepare)
     if (job := wait_for_job()) is not None:
         become(job, _work(identity, run))
     return EXIT_OK
