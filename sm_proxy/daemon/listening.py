@@ -82,10 +82,25 @@ def listen(whose: str, backlog: int) -> Listening | None:
         if lock is None:
             return None
         try:
-            return Listening(path, lock, backlog)
+            found = Listening(path, lock, backlog)
         except OSError:
             os.close(lock)
+            continue
+        _sweep(path)
+        return found
     return None
+
+
+def _sweep(own: Path) -> None:
+    """Remove what killed daemons of other versions, or before the last boot, have left."""
+    for path in own.parent.glob("*.lock"):
+        if path == _lock_file(own):  # closing it once would release our lock (fcntl(2))
+            continue
+        with contextlib.suppress(OSError):
+            if (lock := _locked(path)) is not None:
+                path.with_suffix(own.suffix).unlink(missing_ok=True)
+                path.unlink()
+                os.close(lock)
 
 
 def _lock_file(path: Path) -> Path:

@@ -81,6 +81,35 @@ def test_there_is_one_daemon_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path
     found.remove()
 
 
+def test_what_killed_daemons_of_other_versions_have_left_is_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+    folder = tmp_path / "state" / "daemon"
+    folder.mkdir(mode=0o700, parents=True)
+    for name in ("killed.sock", "killed.lock", "unlocked.lock"):
+        (folder / name).touch(0o600)
+    with subprocess.Popen(
+        [sys.executable, "-c", ANOTHER], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        alive = Path(other.stdout.readline().strip())
+        found = listening.listen("another version", 5)
+        assert found is not None
+        names = {
+            path.with_suffix(kind) for path in (alive, found.path) for kind in (".sock", ".lock")
+        }
+        assert set(folder.iterdir()) == names
+        again = subprocess.run(
+            [sys.executable, "-c", ANOTHER.replace("me", "another version")],
+            text=True, input="", stdout=subprocess.PIPE, check=True,
+        )  # fmt: skip
+        assert again.stdout == "None\n"  # it has our lock still
+        found.remove()
+        other.kill()
+
+
 def test_a_fork_does_not_keep_the_lock() -> None:
     """It may carry a connection for days after the daemon was killed."""
     found = listen()
