@@ -199,7 +199,7 @@ class WebSocket:
         if self._gone:
             raise DisconnectedError(self._gone)
         try:
-            data = self._socket.recv(READ_CHUNK)
+            data = self._arrived()
         except _WOULD_BLOCK:
             return
         except OSError as error:
@@ -207,6 +207,21 @@ class WebSocket:
         if not data:
             raise DisconnectedError("the service closed the connection")
         self._take(data)
+
+    def _arrived(self) -> bytes:
+        """What has arrived, about `READ_CHUNK` at most. Of TLS, one call brings one record."""
+        data = self._socket.recv(READ_CHUNK)
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return data
+        records = [data]
+        size = len(data)
+        # After an end or a failure the socket stays readable, so the next call will report it.
+        with contextlib.suppress(OSError):
+            while data and size < READ_CHUNK:
+                data = self._socket.recv(READ_CHUNK)
+                records.append(data)
+                size += len(data)
+        return b"".join(records)
 
     def _take(self, data: bytes) -> None:
         """Process received bytes: the library gets whole frames, of those that it gets at all."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from sm_proxy.ssm import transport
 from sm_proxy.ssm.dial import DIRECT, Network, Proxy, UnreachableError
 from sm_proxy.ssm.transport import DisconnectedError, WebSocket
 from tests.ssm.service import ConnectProxy, certificate, raw_server, service, stay
+from tests.waits import await_true
 
 
 def echo(connection: ServerConnection) -> None:
@@ -134,6 +136,23 @@ def test_messages_before_a_close_frame_are_returned_first() -> None:
         with pytest.raises(DisconnectedError, match="Bye"):
             websocket.send_frames([b"x"])
         websocket.close()
+
+
+def test_all_tls_records_that_wait_are_read_at_once(tls: tuple[str, Network]) -> None:
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
+    messages = [bytes([number]) * 1024 for number in range(20)]
+    websocket = transport.connect(*tls)
+    websocket.send_frames(messages)
+    websocket.flush()
+
+    def waiting() -> int:
+        size = fcntl.ioctl(websocket.fileno(), termios.FIONREAD, bytes(4))
+        return int.from_bytes(size, sys.byteorder)
+
+    await_true(lambda: waiting() > 20 * 1024, 60)
+    assert websocket.receive() == messages
+    assert websocket.receive() == []
+    websocket.close()
 
 
 def test_pongs_are_counted() -> None:
