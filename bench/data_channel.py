@@ -13,6 +13,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -39,16 +40,17 @@ def main() -> None:
         downloads(agent, runs, 1 if quick else 4)
         first_byte(agent, 3 * runs)
         echoes(agent, 50 * runs)
+    paced(runs, 1 if quick else 4)
     ceilings(runs, 32 if quick else 200)
 
 
-def helper(grant: ssm.Grant, rate: str = PACED) -> subprocess.Popen[bytes]:
+def helper(grant: ssm.Grant, rate: str = PACED, ca: str = "") -> subprocess.Popen[bytes]:
     """The helper process, as ssh would start it."""
     return subprocess.Popen(
         [sys.executable, "-m", "bench.helper", grant.session_id, grant.stream_url, rate],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "BENCH_TOKEN": grant.token},
+        env={**os.environ, "BENCH_TOKEN": grant.token, "BENCH_CA": ca},
     )
 
 
@@ -101,22 +103,27 @@ def reference_upload(agent: Gateway, data: bytes) -> float:
 def downloads(agent: Gateway, runs: int, mib: int) -> None:
     """Download with our client, and with a client that only acknowledges and discards."""
     data = os.urandom(mib * MIB)
-    ours, drained = [], []
+    ours, drained, cpu = [], [], []
     for _ in range(runs):
-        ours.append(download(agent, data))
+        rate, cost = download(agent, data)
+        ours.append(rate)
+        cpu.append(cost)
         drained.append(drain(agent, data))
     report("download, MB/s", ours, drained, "ack-only drain", more_is_better=True)
+    print(f"{'CPU seconds of the helper for 200 MiB down':45} {statistics.median(cpu):8.2f}")
 
 
-def download(agent: Gateway, data: bytes) -> float:
-    """MB/s out of the helper's stdout, counted from the greeting."""
+def download(agent: Gateway, data: bytes) -> tuple[float, float]:
+    """MB/s out of the helper's stdout, counted from the greeting; CPU seconds for 200 MiB."""
     process = greeted(agent.to(Target(targets.source(data)).port).start())
+    before = player.cpu_of(process)
     started = time.perf_counter()
     if process.stdout is None or process.stdout.read(len(data)) != data:
         raise RuntimeError("the download ended early, or is not what was sent")
     rate = len(data) / (time.perf_counter() - started) / 1e6
+    cost = (player.cpu_of(process) - before) * 200 * MIB / len(data)
     player.close(process)
-    return rate
+    return rate, cost
 
 
 def drain(agent: Gateway, data: bytes) -> float:
@@ -169,8 +176,21 @@ def echoes(agent: Gateway, runs: int) -> None:
         refill(bulk, block)
         busy.append(timed(lambda: echo(stream)) * 1e3)
     player.close(bulk)
-    end(stream)
     report("one-byte echo beside a bulk upload, ms", busy, baseline, "plain TCP")
+    bulk = greeted(agent.to(Target(targets.endless).port).start())
+    threading.Thread(target=drained, args=(bulk,), daemon=True).start()
+    time.sleep(1)  # a transfer gathers its messages by then
+    busy = [timed(lambda: echo(stream)) * 1e3 for _ in range(runs)]
+    bulk.kill()
+    bulk.wait()
+    end(stream)
+    report("one-byte echo beside a bulk download, ms", busy, baseline, "plain TCP")
+
+
+def drained(process: subprocess.Popen[bytes]) -> None:
+    """Read a download until its end."""
+    while process.stdout is not None and process.stdout.read(MIB):
+        pass
 
 
 def refill(process: subprocess.Popen[bytes], block: bytes) -> None:
@@ -185,6 +205,15 @@ def plain_echo(connection: socket.socket) -> None:
     """Round trip of one byte over TCP."""
     connection.sendall(b"x")
     connection.recv(1)
+
+
+def paced(runs: int, mib: int) -> None:
+    """Download from a player that pauses as the agent does, in clear text and through TLS."""
+    for tls in (False, True):
+        measured = [player.paced(helper, mib * MIB, tls=tls) for _ in range(runs)]
+        rate, cpu = map(statistics.median, zip(*measured, strict=True))
+        title = f"download from a paced player, {'TLS' if tls else 'clear text'}, MB/s"
+        print(f"{title:45} {rate:8.2f}   CPU seconds of the helper for 200 MiB {cpu:.2f}")
 
 
 def ceilings(runs: int, mib: int) -> None:

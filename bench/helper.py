@@ -1,7 +1,7 @@
 """The ProxyCommand process without its resolver: pump one granted session to stdin and stdout.
 
 Arguments: session id, stream URL, data messages per second (`inf`: no limit). The environment
-variable BENCH_TOKEN holds the token.
+variable BENCH_TOKEN holds the token, and BENCH_CA the file of a CA; it may be empty.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from sm_proxy.errors import SmProxyError
 from sm_proxy.local import stdio
 from sm_proxy.ssm import session as ssm
+from sm_proxy.ssm.dial import Network
 from sm_proxy.tunnel.pump import Pump
 
 
@@ -41,7 +42,8 @@ def main() -> None:
     streams = stdio.take_over()
     grant = ssm.Grant(session_id, os.environ["BENCH_TOKEN"], url)
     api = NoApi()
-    stream = ssm.start(api, ssm.Options(messages_per_s=float(rate)), grant)
+    network = Network(os.environ["BENCH_CA"] or None)
+    stream = ssm.start(api, ssm.Options(messages_per_s=float(rate), network=network), grant)
     try:
         Pump(stream, streams, lambda _: SmProxyError("sshd-silent", "nothing answers")).run()
     finally:

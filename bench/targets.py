@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -61,3 +62,10 @@ def source(data: bytes) -> Callable[[Target, socket.socket], None]:
         sink(target, connection)
 
     return behave
+
+
+def endless(_target: Target, connection: socket.socket) -> None:
+    """Send until the other end closes."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection.sendall(bytes(1 << 16))
