@@ -78,8 +78,8 @@ def _taken(words: Sequence[str]) -> _socket.socket | None:
             why = "there is none"
         elif not (why := _refusal(connection, _request(whose, words))):
             return connection
-    except (OSError, ValueError) as error:
-        why = str(error)
+    except Exception as error:  # noqa: BLE001 - nothing about the daemon may cost ssh its connection
+        why = f"{type(error).__name__}: {error}"
     if connection is not None:
         connection.close()  # a child that is ready too late must see it
     _tell(why)
@@ -123,11 +123,12 @@ def _refusal(connection: _socket.socket, request: wire.Request) -> str:
             wire.send_request(connection, request, (0, 1, 2, folder))
         finally:
             os.close(folder)
-
         step = "waiting for a child of it"
         if (answer := _answer(connection)) != wire.TAKEN:
+            absent[0] = not answer  # it is ending, perhaps because there is a new version of us
             return "it refused" if answer else "it went away"
     except OSError as error:
+        absent[0] = isinstance(error, ConnectionError)
         return f"{step}: {error}"
     return ""
 

@@ -259,7 +259,7 @@ def test_a_daemon_may_refuse(
     monkeypatch.setattr(wire, "send_request", send_and_answer)
     assert here()
     assert why == [reason]
-    assert launcher.absent == [False]
+    assert launcher.absent == [not answer]
 
 
 def test_a_daemon_that_does_not_answer_is_left(daemon: Listening, why: list[str]) -> None:
@@ -319,6 +319,14 @@ def test_a_daemon_with_a_full_backlog_is_left(why: list[str]) -> None:
     for each in full:
         each.close()
     found.remove()
+
+
+def test_a_bug_in_asking_does_not_cost_ssh_its_connection(
+    daemon: Listening, why: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "send_request", None)
+    assert here()
+    assert why == ["TypeError: 'NoneType' object is not callable"]
 
 
 def test_a_folder_of_others_is_left(daemon: Listening, why: list[str]) -> None:
