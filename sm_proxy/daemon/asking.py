@@ -111,12 +111,30 @@ def stop(daemon: Daemon) -> None:
 def _ask(path: str, kind: str) -> bytes:
     """Ask a daemon; its answer up to its end.
 
+    On macOS a spare process answers, which may have to be started first.
+
     Raises:
         OSError: it has gone, is no daemon of ours, or does not answer in time.
     """
-    with contextlib.closing(peers.connect(path, _ANSWER_S)) as connection:
+    until = time.monotonic() + _ANSWER_S
+    while not (answer := _answer(path, kind)) and time.monotonic() < until:
+        time.sleep(_PAUSE_S)
+    return answer
+
+
+def _answer(path: str, kind: str) -> bytes:
+    """What it answers now; empty if no process of it is ready.
+
+    Raises:
+        OSError: as `_ask`.
+    """
+    answer = b""
+    connection = peers.connect(path, _ANSWER_S)
+    with (
+        contextlib.closing(connection),
+        contextlib.suppress(BrokenPipeError, ConnectionResetError),
+    ):
         wire.send_request(connection, wire.Request(kind, place.identity()), ())
-        answer = b""
         while len(answer) < _LARGEST and (data := connection.recv(1 << 16)):
             answer += data
     return answer

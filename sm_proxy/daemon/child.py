@@ -115,10 +115,17 @@ def _connect(job: Job, request: wire.Request, descriptors: Sequence[int], run: R
     with contextlib.suppress(OSError):
         host = _host(words)[:_HOST_LIMIT]
         job.inbox.tell({"pid": os.getpid(), "host": host, "since": time.time()})
-    status = run(words)
+    status = _status(run, words)
     with contextlib.suppress(OSError):  # it may have ended, with ssh
         wire.end(connection, status)
     return status
+
+
+def _status(run: Run, words: list[str]) -> int:
+    try:
+        return run(words)
+    except SystemExit as end:  # argparse, after a wrong option or the help
+        return end.code if isinstance(end.code, int) else EXIT_OK
 
 
 def _take_place(request: wire.Request, descriptors: Sequence[int]) -> None:

@@ -183,7 +183,6 @@ def test_stop_waits_until_every_process_has_ended(
     def answer(kind: str) -> bytes:
         if kind == asking.STOP:
             threading.Timer(0.3, sleeper.terminate).start()
-            return b""
         return told.to_json()
 
     daemon = fake(answer)
@@ -203,7 +202,7 @@ def test_a_process_that_does_not_end_is_named(
 ) -> None:
     monkeypatch.setattr(asking, "_END_S", 0.0)
     told = replace(STATUS, connections=(Connection(sleeper.pid, "sm-job", 0),))
-    fake(lambda kind: told.to_json() if kind == asking.STATUS else b"")
+    fake(lambda _: told.to_json())
     status, _, err = run(capsys, "stop")
     assert status == 1
     assert err.startswith("sm-proxy: busy: the daemon's processes have not ended in 0 s: ")

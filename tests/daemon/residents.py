@@ -41,6 +41,8 @@ def run(words):
         return int(words[1])
     if words[0] == "crash":
         os.kill(os.getpid(), signal.SIGKILL)
+    if words[0] == "exit":
+        sys.exit(None if words[1] == "None" else int(words[1]))
     if words[0] == "raise":
         raise RuntimeError("a bug")
     if words[0] == "ask":
@@ -54,7 +56,8 @@ def run(words):
     signals.raise_on_hangup()
     try:
         print("waiting", flush=True)
-        time.sleep(60)
+        while True:  # a signal just before a sleep does not end it
+            time.sleep(0.05)
     except signals.Hangup as error:
         print(f"hangup {error.args[0]}", flush=True)
         return 130

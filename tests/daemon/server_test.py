@@ -64,6 +64,14 @@ def test_a_process_that_breaks_down_harms_nobody(resident: Resident, how: str) -
         assert resident.told("0")["parent"] == resident.process.pid
 
 
+@pytest.mark.parametrize(("code", "status"), [("2", 2), ("None", 0)])
+def test_an_exit_is_an_exit_status(resident: Resident, code: str, status: int) -> None:
+    """As argparse does for a wrong option, or the help."""
+    with resident.asked("exit", code) as asked:
+        asked.go()
+        assert asked.status() == status
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
 def test_a_signal_for_the_launcher_reaches_the_process(resident: Resident, number: int) -> None:
     with resident.asked("wait") as asked:
