@@ -71,16 +71,33 @@ class Guest:
             writers += [self._data.fileno()] if self._backlog else []
         return readers, writers
 
-    def step(self, ready: Ready) -> list[dict[str, Any]]:
-        """Copy what can be copied; returns messages that are not about the stream."""
+    def hear(self, ready: Ready) -> list[dict[str, Any]]:
+        """Take what comes from it; returns messages that are not about the stream."""
         rest = []
         if self.lines.fileno() in ready.readable:
             rest = [message for message in self.lines.received() if not self._understands(message)]
             if self.lines.ended:  # ssh or its helper has gone: nobody needs the rest
                 self.leave()
-        if self.stream is not None and not self.over:
-            self._carry(self.stream, ready)
+        stream = self.stream
+        if stream is not None and not self.over and self._data.fileno() in ready.readable:
+            self._carry_up(stream)
         return rest
+
+    def give(self) -> None:
+        """Give it what has come from the far end, and tell it what has changed."""
+        stream = self.stream
+        if stream is None or self.over:
+            return
+        if not self._told_opened and stream.opened:
+            self._told_opened = True
+            self.tell(opened=True)
+        self._carry_down(stream)
+        if self._asked == self._up and stream.delivered:
+            self.tell(delivered=self._asked)
+            self._asked = -1
+        done = stream.ended or (not self._talking and stream.finished)
+        if done and not self._backlog and not self.over:
+            self.end(stream.failure, stream.suspicion)
 
     def end(self, error: Exception | None, suspicion: Exception | None = None) -> None:
         """Tell why its stream is over, and let it go."""
@@ -104,22 +121,9 @@ class Guest:
         self.is_last = self.is_last or "last" in message
         return "written" in message or "last" in message
 
-    def _carry(self, stream: SessionStream, ready: Ready) -> None:
-        if stream.opened and not self._told_opened:
-            self._told_opened = True
-            self.tell(opened=True)
-        if self._talking and stream.room and self._data.fileno() in ready.readable:
-            self._carry_up(stream)
-        self._carry_down(stream)
-        if self.over:
-            return
-        if self._asked == self._up and stream.delivered:
-            self.tell(delivered=self._asked)
-            self._asked = -1
-        if not self._backlog and (stream.ended or (stream.finished and not self._talking)):
-            self.end(stream.failure, stream.suspicion)
-
     def _carry_up(self, stream: SessionStream) -> None:
+        if not (self._talking and stream.room):
+            return
         try:
             data = self._data.recv(min(_CHUNK, stream.room))
         except BlockingIOError:

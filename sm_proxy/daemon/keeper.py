@@ -21,7 +21,7 @@ from sm_proxy.daemon.guest import Guest
 from sm_proxy.daemon.handover import Handover
 from sm_proxy.daemon.lines import Lines
 from sm_proxy.local import debug_log, poll, secret_values, signals
-from sm_proxy.local.poll import NOTHING, Ready
+from sm_proxy.local.poll import Ready
 from sm_proxy.local.threads import Background
 from sm_proxy.routes import sessions
 from sm_proxy.routes.session_api import SsmApi
@@ -150,12 +150,17 @@ class Keeper:
         if self._woken.fileno() in ready.readable:
             self._woken.recv(1)
             self._take_session()
+        moved = sum(guest.moved for guest in self._guests)
+        for guest in self._guests:
+            self._hear(guest, ready, now)
         if (session := self._session) is not None:
             session.advance(now, readable=session.fileno() in ready.readable)
-        self._serve(now, ready)
-        if session is not None:
-            session.advance(now, readable=False)
-            self._serve(now, NOTHING)
+        for guest in self._guests:
+            guest.give()
+        self._traffic.add(now, sum(guest.moved for guest in self._guests) - moved)
+        # A connection may have found that the session leads nowhere.
+        self._is_last = self._is_last or any(guest.is_last for guest in self._guests)
+        self._guests = [guest for guest in self._guests if not guest.over]
         self._tell_daemon(now)
 
     def end(self) -> None:
@@ -205,19 +210,13 @@ class Keeper:
         for end in ends:
             end.close()
 
-    def _serve(self, now: float, ready: Ready) -> None:
-        moved = sum(guest.moved for guest in self._guests)
-        for guest in self._guests:
-            for message in guest.step(ready):
-                self._on_message(guest, message)
-            if guest.stream is None and not guest.over:
-                self._admit(guest, now)
-            if self._session is None and self._opening is None and self._first.over:
-                guest.leave()  # the session will not come
-        self._traffic.add(now, sum(guest.moved for guest in self._guests) - moved)
-        # A connection may have found that the session leads nowhere.
-        self._is_last = self._is_last or any(guest.is_last for guest in self._guests)
-        self._guests = [guest for guest in self._guests if not guest.over]
+    def _hear(self, guest: Guest, ready: Ready, now: float) -> None:
+        for message in guest.hear(ready):
+            self._on_message(guest, message)
+        if guest.stream is None and not guest.over:
+            self._admit(guest, now)
+        if self._session is None and self._opening is None and self._first.over:
+            guest.leave()  # the session will not come
 
     def _on_message(self, guest: Guest, message: dict[str, object]) -> None:
         if guest is self._first and "handover" in message and self._handover is None:
