@@ -384,7 +384,11 @@ def _record(connection: _Connection) -> ConnectionRecord:
         )
     if (stream := connection.stream) is not None:
         record = replace(
-            record, through=stream.through, session=stream.session_id, resumes=stream.resumes
+            record,
+            through=stream.through,
+            session=stream.session_id,
+            resumes=stream.resumes,
+            kept=sessions.SESSIONS.is_kept(stream.session_id),
         )
     if connection.is_passed:
         return replace(record, up=connection_log.UNKNOWN, down=connection_log.UNKNOWN)

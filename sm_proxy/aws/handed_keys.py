@@ -14,7 +14,7 @@ from botocore.credentials import Credentials, RefreshableCredentials
 from sm_proxy.aws.clients import Aws
 from sm_proxy.local import secret_values
 
-_RENEWED_S: Final = 60
+RENEWED_S: Final = 60
 """Seconds before their end at which keys are renewed."""
 _LONG: Final = timedelta(days=365)
 _METHOD: Final = "handed"
@@ -51,7 +51,7 @@ def take(given: dict[str, Any], profile: str | None, region: str | None) -> Aws:
 def ends_at(given: dict[str, Any]) -> float | None:
     """Until when the keys serve, in Unix seconds; None if they last."""
     ends = given["expiry_time"]
-    return datetime.fromisoformat(ends).timestamp() - _RENEWED_S if ends else None
+    return datetime.fromisoformat(ends).timestamp() - RENEWED_S if ends else None
 
 
 def _credentials(given: dict[str, Any], profile: str | None, region: str | None) -> Credentials:
@@ -69,6 +69,6 @@ def _credentials(given: dict[str, Any], profile: str | None, region: str | None)
         given,
         renewed,
         _METHOD,
-        advisory_timeout=_RENEWED_S,
-        mandatory_timeout=_RENEWED_S,
+        advisory_timeout=RENEWED_S,
+        mandatory_timeout=RENEWED_S,
     )

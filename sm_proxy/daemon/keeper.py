@@ -125,6 +125,7 @@ class Keeper:
         self._api: SsmApi | None = None
         self._traffic = Traffic()
         self._keep_until = _Moment()
+        self._keys_until = math.inf
         self._state: dict[str, object] = {}
         self._is_last = False
         first.tell(state="start")
@@ -231,6 +232,7 @@ class Keeper:
         open_sessions.adopt(grant.session_id, handover.scope)
         secret_values.keep(grant.token)
         debug_log.write("keeping a session", id=grant.session_id)
+        self._keys_until = handed_keys.ends_at(handover.keys) or math.inf
         aws = handed_keys.take(handover.keys, handover.profile, handover.region)
         api = self._api = SsmApi(aws, handover.request)
         options = ssm.Options(
@@ -285,7 +287,7 @@ class Keeper:
 
     def _has_room(self, now: float) -> bool:
         served = sum(guest.stream is not None for guest in self._guests)
-        expired = self._keep_until.is_past(now)
+        expired = self._keep_until.is_past(now) or time.time() >= self._keys_until
         return not expired and served < MOST and self._traffic.is_quiet(now)
 
     def _on_status(self, line: str) -> None:
@@ -299,8 +301,7 @@ class Keeper:
         if self._guests:
             self._keep_until = _Moment()
         elif not self._keep_until.is_set:
-            ends_at = handed_keys.ends_at(handover.keys) or math.inf
-            left = min(handover.keep_s, ends_at - time.time())
+            left = min(handover.keep_s, self._keys_until - time.time())
             self._keep_until = _Moment(now + left, time.time() + left)
         state = {
             "session": handover.grant.session_id,

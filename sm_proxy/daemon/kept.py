@@ -170,7 +170,6 @@ class _Asked:
                 ends.lines.send(self._handover(grant).message(), ANSWER_S)
                 answer = _first(ends.lines, OPEN_S)
             if answer.get("state") == "open":
-                sessions.SESSIONS.leave(grant.session_id)
                 return self._kept(ends, grant.session_id)
             if "failure" in answer and (
                 error := endings.understood(answer["failure"], self._words)
@@ -207,6 +206,7 @@ class _Asked:
         return f"{self._words.route} {self._request.target}".strip()
 
     def _kept(self, ends: _Ends, session_id: str) -> KeptStream:
+        sessions.SESSIONS.keep(session_id)
         return KeptStream(ends.lines, ends.data, self._through, session_id, self._failure)
 
     def _joined(self, ends: _Ends, session_id: str) -> Stream:

@@ -26,6 +26,7 @@ class Sessions:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._open: dict[str, Api] = {}
+        self._kept: set[str] = set()
         self._asked_for = 0
         self._at_end = False
 
@@ -58,6 +59,15 @@ class Sessions:
         """Forget a session that is over or that the caller is ending."""
         with self._changed:
             self._open.pop(session_id, None)
+
+    def keep(self, session_id: str) -> None:
+        """Leave a session to the process that keeps it for further connections."""
+        self.leave(session_id)
+        self._kept.add(session_id)
+
+    def is_kept(self, session_id: str) -> bool:
+        """Whether another process keeps the session."""
+        return session_id in self._kept
 
     def over(self, session_id: str) -> None:
         """Forget a session that is over, on disk too."""

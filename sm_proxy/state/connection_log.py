@@ -51,6 +51,7 @@ class ConnectionRecord:
         up: bytes to the container; UNKNOWN if ssh has the connection itself.
         down: bytes from the container; UNKNOWN likewise.
         resumes: how often a lost connection to SSM was resumed.
+        kept: whether the session was kept for further connections.
     """
 
     host: str
@@ -67,6 +68,7 @@ class ConnectionRecord:
     up: int = 0
     down: int = 0
     resumes: int = 0
+    kept: bool = False
 
     @property
     def failed(self) -> bool:

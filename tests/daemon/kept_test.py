@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -277,3 +278,27 @@ def test_without_a_daemon_the_connection_starts_a_session_of_its_own(world: Kept
     world.stop_daemon()
     assert world.stream() is None
     assert world.aws.calls == []
+
+
+def test_a_session_ends_before_its_keys_do(
+    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = datetime.now(timezone.utc) + timedelta(seconds=handed_keys.RENEWED_S + 1)
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", ends.isoformat())
+    stream = greeted(world.stream(settings=Settings(keep_session=3600)))
+    stream.close()
+    until_true(world.shares.sessions[0].closed.is_set)
+    assert datetime.now(timezone.utc) < ends
+
+
+def test_a_session_of_keys_that_end_serves_those_who_use_it(
+    world: KeptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = datetime.now(timezone.utc) + timedelta(seconds=handed_keys.RENEWED_S - 1)
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", ends.isoformat())
+    first = greeted(world.stream())
+    second = greeted(world.stream())
+    assert (first.session_id, second.session_id) == ("s-1", "s-2")
+    assert echoed(first, b"still here") == b"still here"
+    first.close()
+    second.close()

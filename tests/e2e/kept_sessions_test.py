@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sm_proxy.local.threads import Background
 from tests.e2e.labs import Lab
 from tests.waits import await_true
 
@@ -33,7 +35,7 @@ def started(lab: Lab) -> int:
 def open_ssh(lab: Lab, command: str, **options: Any) -> subprocess.Popen[bytes]:
     """An ssh whose command has printed its first line."""
     process = lab.popen(
-        "ssh", "-F", lab.config, lab.host, command,
+        "ssh", "-F", lab.config, "-o", "Compression=no", lab.host, command,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
     )  # fmt: skip
     assert process.stdout is not None
@@ -56,3 +58,45 @@ def test_a_second_ssh_makes_no_call(served: Lab) -> None:
     os.kill(keeper, signal.SIGTERM)
     await_true(lambda: session not in served.sessions(), 60, served.sessions)
     assert served.ok(served.host, "echo again") == b"again\n"
+
+
+def test_a_killed_keeper_costs_a_connection_and_leaves_no_session(served: Lab) -> None:
+    process = open_ssh(served, "echo up; cat")
+    assert len(served.sessions()) == 1, served.calls()
+    (session,) = served.sessions()
+    (keeper,) = served.keepers()
+    os.kill(keeper, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 255
+    assert b"sm-proxy: session-lost: " in err
+    assert served.ok(served.host, "echo again") == b"again\n"
+    await_true(lambda: session not in served.sessions(), 60, served.sessions)
+    assert len(served.sessions()) == 1
+
+
+def test_beside_bulk_another_session_is_opened_and_a_cut_ends_none(served: Lab) -> None:
+    process = open_ssh(served, "echo up; exec cat /dev/zero")
+    came = [0]
+
+    def drain() -> None:
+        assert process.stdout is not None
+        while data := process.stdout.read1(1 << 16):  # type: ignore[attr-defined]
+            assert not data.strip(b"\0")
+            came[0] += len(data)
+
+    draining = Background(drain)
+    await_true(lambda: came[0] > 1 << 20, 60, lambda: came)
+    assert served.ok(served.host, "echo light") == b"light\n"
+    assert len(served.sessions()) == 2
+    assert served.cut_clients() == 2
+    so_far = came[0]
+    await_true(lambda: came[0] > so_far + (1 << 20), 60, lambda: came)
+    assert served.ok(served.host, "echo light") == b"light\n"
+    assert len(served.sessions()) == 2
+    process.kill()
+    process.communicate(timeout=60)
+    draining.result()
+    served.settle()
+    (log,) = (served.state / "connections").glob("*.jsonl")
+    *_, light, bulk = map(json.loads, log.read_text().splitlines())
+    assert (light["kept"], bulk["kept"], bulk["resumes"]) == (True, True, 1)
