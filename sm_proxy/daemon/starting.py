@@ -20,6 +20,9 @@ from sm_proxy.local import debug_log
 from sm_proxy.settings import Settings
 
 _PRIVATE: Final = 0o077
+_LIMITS: Final = ("RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE")
+_DESCRIPTORS: Final = 256
+"""What macOS gives every process."""
 
 
 def start_if_absent(settings: Settings) -> None:
@@ -27,6 +30,9 @@ def start_if_absent(settings: Settings) -> None:
     if not (launcher.absent[0] and settings.daemon_idle):
         return
     launcher.absent[0] = False
+    if not _is_unlimited():
+        debug_log.write("no daemon is started by a process with limits of its own")
+        return
     own = hardening.clean_environment(os.environ)
     own["SM_PROXY_DAEMON_IDLE"] = str(settings.daemon_idle)
     try:
@@ -47,6 +53,20 @@ def start_if_absent(settings: Settings) -> None:
     # If another one was faster, it ends at once, and must not stay as a zombie.
     with contextlib.suppress(RuntimeError):  # no more threads
         threading.Thread(target=process.wait, daemon=True).start()
+
+
+def _is_unlimited() -> bool:
+    """Whether other connections can do with the limits of this one: the daemon inherits them."""
+    if sys.platform == "win32":
+        return False
+    import resource  # noqa: PLC0415 - there is none on Windows
+
+    soft = {name: resource.getrlimit(getattr(resource, name))[0] for name in _LIMITS}
+    enough = (
+        soft["RLIMIT_NOFILE"] >= _DESCRIPTORS or soft["RLIMIT_NOFILE"] == resource.RLIM_INFINITY
+    )
+    rest = {value for name, value in soft.items() if name != "RLIMIT_NOFILE"}
+    return enough and rest == {resource.RLIM_INFINITY}
 
 
 def program() -> list[str]:

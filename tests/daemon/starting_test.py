@@ -127,3 +127,19 @@ def test_the_program_is_named_as_it_was(
     assert program == sys.executable
     assert [*rest[:-1], rest[-1][-len(expected[-1]) :]] == expected
     assert rest[-1] == "sm_proxy" or Path(rest[-1]).is_file()
+
+
+@pytest.mark.parametrize("limit", ["RLIMIT_NOFILE", "RLIMIT_CPU", "RLIMIT_AS"])
+def test_a_process_with_limits_of_its_own_starts_no_daemon(
+    limit: str, found: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    usual = resource.getrlimit
+    limited = getattr(resource, limit)
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda kind: (64, 64) if kind == limited else usual(kind)
+    )
+    monkeypatch.setattr(subprocess, "Popen", None)  # it would be called
+    starting.start_if_absent(Settings())
+    assert not found.exists()
