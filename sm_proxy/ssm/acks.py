@@ -9,6 +9,7 @@ that happens to one ack in four.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 RECENT: Final = 1024
@@ -24,7 +25,8 @@ class Acks:
 
     def __init__(self) -> None:
         self._waiting: list[bytes] = []
-        self._recent: dict[int, tuple[float, bytes]] = {}
+        self._recent: deque[tuple[int, float, bytes]] = deque(maxlen=RECENT)
+        """The number of each message, when its ack was made, and the ack."""
         self._repeated_at = _NEVER
 
     def __len__(self) -> int:
@@ -32,25 +34,23 @@ class Acks:
         return len(self._waiting)
 
     def add(self, sequence: int, ack: bytes, now: float) -> None:
-        """Acknowledge a message."""
-        first, _ = self._recent.get(sequence, (now, ack))
-        self._recent[sequence] = first, ack
-        if len(self._recent) > RECENT:
-            del self._recent[next(iter(self._recent))]
+        """Acknowledge a new message."""
+        self._recent.append((sequence, now, ack))
         self._waiting.append(ack)
 
     def add_again(self, sequence: int, ack: bytes, now: float) -> None:
         """Acknowledge a copy. If the agent missed the first ack, repeat all later ones too."""
-        first, _ = self._recent.get(sequence, (_NEVER, ack))
-        self.add(sequence, ack, now)
+        first = next((then for number, then, _ in self._recent if number == sequence), _NEVER)
+        if first == _NEVER:
+            self._recent.append((sequence, now, ack))
+        self._waiting.append(ack)
         if now - max(first, self._repeated_at) >= LATE_S:
             self._repeated_at = now
-            recent = self._recent.items()
-            self._waiting += [later for number, (_, later) in recent if number > sequence]
+            self._waiting += [later for number, _, later in self._recent if number > sequence]
 
     def repeat(self) -> None:
         """Send the latest acks again: they may have been lost with the old connection."""
-        self._waiting = [ack for _, ack in self._recent.values()]
+        self._waiting = [ack for _, _, ack in self._recent]
 
     def take(self) -> list[bytes]:
         """The waiting acks, which count as sent from now on."""

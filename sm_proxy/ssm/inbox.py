@@ -48,15 +48,14 @@ class Inbox:
         Returns:
             Whether to acknowledge it, and the contents that are next in the stream.
         """
-        if self.has(message.sequence):
-            return True, []
+        sequence = message.sequence
         content = Content(message.payload_type, message.payload)
-        if message.sequence > self._expected:
-            return self._hold(message.sequence, content), []
-        self._expected += 1
-        if not self._held:
-            return True, [content]
-        return True, [content, *self._release()]
+        if sequence == self._expected:
+            self._expected += 1
+            return True, [content, *self._release()] if self._held else [content]
+        if self.has(sequence):
+            return True, []
+        return self._hold(sequence, content), []
 
     def _hold(self, sequence: int, content: Content) -> bool:
         """Keep an early message. Returns False if the buffer is full: the agent sends it again."""

@@ -45,6 +45,8 @@ SESSION_STATE: Final = "agent_session_state"
 
 _INPUT_FIELD: Final = INPUT.encode().ljust(32)
 _ACK_FIELD: Final = ACKNOWLEDGE.encode().ljust(32)
+_FREQUENT: Final = {kind.encode().ljust(32): kind for kind in (OUTPUT, ACKNOWLEDGE)}
+"""The fields of the messages that come by the thousand, decoded."""
 _UNCHECKED: Final = frozenset({START_PUBLICATION, PAUSE_PUBLICATION})
 """The service sends these two with a wrong digest and length, so we do not check them."""
 
@@ -105,7 +107,7 @@ def decode(frame: bytes) -> Message:
         frame
     )
     try:
-        kind = field.rstrip(b"\0 ").decode("ascii")
+        kind = _FREQUENT.get(field) or field.rstrip(b"\0 ").decode("ascii")
     except UnicodeDecodeError:
         raise MalformedMessageError("the message type is not ASCII") from None
     # Neither side trusts PayloadLength: the payload is everything up to the end.
@@ -176,10 +178,10 @@ def decode_ack(payload: bytes) -> int | None:
 
 def _random_id() -> bytes:
     """A random (version 4) UUID in wire order."""
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    return bytes(raw[8:] + raw[:8])
+    wire = bytearray(os.urandom(16))
+    wire[14] = wire[14] & 0x0F | 0x40
+    wire[0] = wire[0] & 0x3F | 0x80
+    return bytes(wire)
 
 
 def _uuid_text(wire: bytes) -> bytes:

@@ -60,26 +60,34 @@ class Reader:
         Raises:
             SmuxError: another version, or an unknown command.
         """
-        view = memoryview(data)
-        while view:
+        view, at = memoryview(data), 0
+        while at < len(view):
             if self._missing:
-                chunk, view = view[: self._missing], view[self._missing :]
+                chunk = view[at : at + self._missing]
+                at += len(chunk)
                 self._missing -= len(chunk)
                 if self._stream is not None:
                     yield self._stream, chunk
                 continue
-            wanted = _LAYOUT.size - len(self._header)
-            self._header += view[:wanted]
-            view = view[wanted:]
-            if len(self._header) == _LAYOUT.size:
-                yield from self._on_header()
+            if not self._header and len(view) - at >= HEADER_BYTES:
+                ended = self._on_header(_LAYOUT.unpack_from(view, at))
+                at += HEADER_BYTES
+            else:
+                wanted = HEADER_BYTES - len(self._header)
+                self._header += view[at : at + wanted]
+                at += wanted
+                if len(self._header) < HEADER_BYTES:
+                    return
+                ended = self._on_header(_LAYOUT.unpack(self._header))
+                self._header.clear()
+            if ended is not None:
+                yield ended, None
 
-    def _on_header(self) -> Iterator[Piece]:
-        version, command, length, stream = _LAYOUT.unpack(self._header)
-        self._header.clear()
+    def _on_header(self, header: tuple[int, int, int, int]) -> int | None:
+        """Begin a frame; returns the stream that it ends, if it does."""
+        version, command, length, stream = header
         if version != _VERSION or command > _NOP:
             raise SmuxError(f"the agent sent a smux frame of version {version}, command {command}")
         self._missing = length
         self._stream = stream if command == _PSH else None
-        if command == _FIN:
-            yield stream, None
+        return stream if command == _FIN else None
