@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from sm_proxy.local import private_files
 _HELD: Final = frozenset({errno.EAGAIN, errno.EACCES, errno.ENOENT})
 """A lock is held, or its file has just been removed by a daemon that ended."""
 _OTHERS: Final = 0o177
+_NEW: Final = ".new"
 
 
 class Listening:
@@ -30,13 +32,14 @@ class Listening:
     def __init__(self, path: Path, lock: int, backlog: int) -> None:
         self.path = path
         self._lock = lock
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()  # left by a daemon that was killed
+        new = path.with_suffix(_NEW)
+        new.unlink(missing_ok=True)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(_OTHERS)
         try:
-            self.listener.bind(str(path))
+            self.listener.bind(str(new))
             self.listener.listen(backlog)
+            new.replace(path)  # who finds it can connect; there may be one of a killed daemon
             self._found = path.lstat()
         except OSError:
             self.listener.close()
@@ -61,17 +64,21 @@ class Listening:
         os.close(self._lock)
 
 
-def listen(whose: str, backlog: int) -> Listening | None:
+def listen(
+    whose: str, backlog: int, prepare: Callable[[], None] = lambda: None
+) -> Listening | None:
     """Listen at the best place that can be had.
 
     Args:
         whose: the daemon's identity.
         backlog: how many connections may wait.
+        prepare: called first, unless another daemon listens. Nobody has to wait for it.
 
     Returns:
         None if another daemon listens already, or no folder takes a socket: a full or read-only
         disk, a folder that others can write to.
     """
+    prepared = False
     for path in map(Path, place.sockets(whose)):
         try:
             private_files.ensure_private_dir(path.parent)
@@ -81,6 +88,9 @@ def listen(whose: str, backlog: int) -> Listening | None:
             continue
         if lock is None:
             return None
+        if not prepared:
+            prepare()
+            prepared = True
         try:
             found = Listening(path, lock, backlog)
         except OSError:
@@ -98,8 +108,8 @@ def _sweep(own: Path) -> None:
             continue
         with contextlib.suppress(OSError):
             if (lock := _locked(path)) is not None:
-                path.with_suffix(own.suffix).unlink(missing_ok=True)
-                path.unlink()
+                for each in (path.with_suffix(own.suffix), path.with_suffix(_NEW), path):
+                    each.unlink(missing_ok=True)
                 os.close(lock)
 
 

@@ -29,13 +29,16 @@ def serve(idle_s: float, run: Run, prepare: Callable[[], None], spare: Sequence[
             work: on macOS.
     """
     identity = place.identity()
-    found = listening.listen(identity, _BACKLOG)
-    if found is None:
-        return EXIT_OK
-    try:
+
+    def begin() -> None:
         hardening.forbid_dumps()
         if not spare:
             preload(prepare)
+
+    found = listening.listen(identity, _BACKLOG, begin)
+    if found is None:
+        return EXIT_OK
+    try:
         installed = Installed()
         workers = Spares(spare) if spare else Forks(_work(identity, run))
         Server(

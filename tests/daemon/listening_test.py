@@ -32,6 +32,13 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return folders
 
 
+def one_more(whose: str) -> str:
+    """What one more daemon prints, which ends at once."""
+    command = [sys.executable, "-c", ANOTHER.replace("me", whose)]
+    done = subprocess.run(command, text=True, input="", stdout=subprocess.PIPE, check=True)
+    return done.stdout
+
+
 def listen() -> Listening:
     found = listening.listen("me", 5)
     assert found is not None
@@ -48,6 +55,24 @@ def test_a_daemon_listens_for_its_user_only(places: list[str]) -> None:
     assert not found.is_gone()
     found.remove()
     assert not list(Path(places[0]).iterdir())
+
+
+def test_nobody_waits_for_a_daemon_that_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It takes a second to import everything; a launcher works itself meanwhile."""
+    monkeypatch.undo()
+    monkeypatch.setenv("SM_PROXY_STATE_DIR", str(tmp_path / "state"))
+    seen: list[object] = []
+
+    def prepare() -> None:
+        seen.extend(tmp_path.rglob("*.sock"))
+        seen.append(one_more("me"))
+
+    found = listening.listen("me", 5, prepare)
+    assert found is not None
+    assert seen == ["None\n"]
+    found.remove()
 
 
 def test_the_umask_is_as_before() -> None:
@@ -101,11 +126,7 @@ def test_what_killed_daemons_of_other_versions_have_left_is_removed(
             path.with_suffix(kind) for path in (alive, found.path) for kind in (".sock", ".lock")
         }
         assert set(folder.iterdir()) == names
-        again = subprocess.run(
-            [sys.executable, "-c", ANOTHER.replace("me", "another version")],
-            text=True, input="", stdout=subprocess.PIPE, check=True,
-        )  # fmt: skip
-        assert again.stdout == "None\n"  # it has our lock still
+        assert one_more("another version") == "None\n"  # our lock is still held
         found.remove()
         other.kill()
 
