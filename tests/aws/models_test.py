@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -163,3 +164,47 @@ def test_a_client_is_made_without_listing_the_folders_of_all_services(
     monkeypatch.setattr(Loader, "list_available_services", list_folders)
     session().create_client(service, aws_access_key_id="a", aws_secret_access_key="b")
     assert not listed
+
+
+def test_kept_files_are_read_once_until_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "_files", [])
+    models.keep_files()
+    path = paths.cache_dir() / "models" / "one" / "service-2.json"
+    monkeypatch.setattr(models, "_folder", lambda: path.parent)
+    private_files.write_private(path, b'{"a": 1}')
+    first = models.CachedLoader().load_data("service-2")
+    assert first == {"a": 1}
+    assert models.CachedLoader().load_data("service-2") is first
+    private_files.write_private(path, b'{"a": 2}')
+    assert models.CachedLoader().load_data("service-2") == {"a": 2}
+
+
+def test_no_client_changes_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks of the daemon share it, each for another account and region."""
+    monkeypatch.setattr(models, "_files", [])
+    models.keep_files()
+    own_client("ssm")  # reads the files
+    names = ("endpoints", "partitions", "_retry", "sdk-default-configuration")
+
+    def loaded() -> str:
+        return json.dumps([models.CachedLoader().load_data(name) for name in names])
+
+    before = loaded()
+    for region in ("cn-north-1", "us-gov-west-1"):
+        client: Any = session().create_client(
+            "ssm", region, aws_access_key_id="a", aws_secret_access_key="b"
+        )
+        with Stubber(client) as stubber:
+            stubber.add_response("terminate_session", {"SessionId": "s-1"})
+            client.terminate_session(SessionId="s-1")
+    assert loaded() == before
+
+
+def test_the_users_own_models_are_those_of_the_present_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """botocore asks for the home folder when it is imported."""
+    monkeypatch.setenv("HOME", str(tmp_path / "another"))
+    assert str(tmp_path / "another/.aws/models") in models.CachedLoader().search_paths
