@@ -31,7 +31,7 @@ SERVE = """
 import sys
 from sm_proxy import cli
 from sm_proxy.daemon import serving
-sys.exit(serving.serve(300, cli.main))
+sys.exit(serving.serve(300, cli.main, lambda: None))
 """
 NOBODY = ["connect", "no-name-of-ours"]
 """A connection that fails before it needs a network."""
