@@ -39,9 +39,9 @@ def prepare() -> None:
     Most of its time goes into the names of 130 event handlers. Of the environment it reads one
     variable, which is read again when it is used.
     """
-    import botocore.session  # noqa: PLC0415 - slow
+    from sm_proxy.aws import lean_botocore  # noqa: PLC0415 - slow
 
-    _prepared.append(botocore.session.Session())
+    _prepared.append(lean_botocore.new_session())
 
 
 class BotocoreSession:
@@ -80,13 +80,11 @@ class BotocoreSession:
             return self._parts
 
     def _make(self) -> tuple[Session, Vetting, CredentialProvider]:
-        import botocore.session  # noqa: PLC0415 - slow
-
-        from sm_proxy.aws import models  # noqa: PLC0415 - as above
+        from sm_proxy.aws import lean_botocore, models  # noqa: PLC0415 - slow
         from sm_proxy.aws.credentials import CredentialProvider  # noqa: PLC0415 - as above
         from sm_proxy.aws.vetting import Vetting  # noqa: PLC0415 - as above
 
-        session = _take_prepared(self._profile) or botocore.session.Session(profile=self._profile)
+        session = _take_prepared(self._profile) or lean_botocore.new_session(self._profile)
         if self._region:
             session.set_config_variable("region", self._region)
         session.register_component("data_loader", models.CachedLoader())

@@ -56,8 +56,10 @@ _RULE_SET: Final = "endpoint-rule-set-1"
 _ENDPOINTS: Final = "endpoints"
 _OTHERS: Final = ("kms", "s3", "signin", "sso", "sso-oidc", "sts")
 """Services with full models: for the session's data key, users' public keys, and credentials."""
+SERVICES: Final = (*OPERATIONS, *_OTHERS)
+"""The services that clients may be made for: ours and those that fetch credentials."""
 _ENDPOINT_PREFIXES: Final = frozenset(
-    {*OPERATIONS, *_OTHERS, "api.ecr", "api.pricing", "api.sagemaker", "oidc", "portal.sso"}
+    {*SERVICES, "api.ecr", "api.pricing", "api.sagemaker", "oidc", "portal.sso"}
 )
 
 
@@ -111,9 +113,9 @@ class CachedLoader(Loader):
         super().__init__(trusted, next(iter(_files), None))
 
     def list_available_services(self, type_name: str) -> list[str]:
-        """The services that clients may be made for: ours and those that fetch credentials."""
+        """The services that clients may be made for."""
         if type_name in {_MODEL, _RULE_SET}:
-            return [*OPERATIONS, *_OTHERS]
+            return list(SERVICES)
         return list(super().list_available_services(type_name))
 
     def load_data_with_path(self, name: str) -> tuple[Any, str]:

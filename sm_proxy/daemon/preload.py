@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Callable
 from typing import Final
 
-from sm_proxy.aws import botocore_session, models
+from sm_proxy.aws import botocore_session, lean_botocore, models
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 
@@ -38,8 +38,6 @@ _MODULES: Final = (
 )
 """Those that import the rest: the ones that `connect` imports late, or only on some routes."""
 _BOTOCORE: Final = (
-    "botocore.session",
-    "botocore.client",
     "botocore.httpsession",
     "botocore.signers",
 )
@@ -54,6 +52,7 @@ def preload(prepare: Callable[[], None]) -> None:
         prepare: makes what a command line needs.
     """
     gc.disable()
+    lean_botocore.import_botocore()  # before a module that would import all of it
     for name in (*_MODULES, *_BOTOCORE):
         importlib.import_module(name)
     prepare()
