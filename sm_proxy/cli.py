@@ -13,7 +13,6 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from sm_proxy import __version__, error_handler
@@ -48,6 +47,9 @@ COMMANDS = {
     "lab": "run a command, or a shell, inside an embedded AWS",
 }
 """The commands, in the order in which help shows them, and what each does."""
+
+_MANY_OBJECTS = 100_000
+"""`connect` makes 50,000 until its tunnel is up; 100,000 take 10 MB."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -111,9 +113,8 @@ def _open_standard_descriptors() -> None:
 def _run(name: str, words: list[str], *, as_json: bool) -> int:
     if name == "connect":
         fd_passing.fork_if_passing()
-        args = _without_garbage_search(lambda: _parser(name).parse_args(words))
-    else:
-        args = _parser(name).parse_args(words)
+        _search_garbage_rarely()
+    args = _parser(name).parse_args(words)
     command = _module(name)
     settings = getattr(command, "load_settings", load_for_command)(args)
     result = command.run(args, settings)
@@ -129,18 +130,14 @@ def _run(name: str, words: list[str], *, as_json: bool) -> int:
     return int(result.exit_status)
 
 
-def _without_garbage_search(imports: Callable[[], argparse.Namespace]) -> argparse.Namespace:
-    """Run what imports a command for a process that runs no other one.
+def _search_garbage_rarely() -> None:
+    """Let the garbage search wait until there is much to look at, in a process that runs `connect`.
 
-    Imports leave no garbage, and what they make stays. To search it costs every ssh a sixth of the
-    CPU time of its ProxyCommand.
+    Imports leave no garbage, and what they make stays. To search it 75 times costs every ssh a
+    twentieth of the CPU time of its ProxyCommand. A connection makes little garbage; a wait for a
+    starting job makes more, and then the search runs.
     """
-    gc.disable()
-    try:
-        return imports()
-    finally:
-        gc.freeze()
-        gc.enable()
+    gc.set_threshold(_MANY_OBJECTS)
 
 
 def prepare(name: str) -> None:

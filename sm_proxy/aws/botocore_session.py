@@ -80,7 +80,10 @@ class BotocoreSession:
             return self._parts
 
     def _make(self) -> tuple[Session, Vetting, CredentialProvider]:
-        from sm_proxy.aws import lean_botocore, models  # noqa: PLC0415 - slow
+        from sm_proxy.aws import lean_botocore  # noqa: PLC0415 - slow
+
+        lean_botocore.import_botocore()  # before a module that would import all of it
+        from sm_proxy.aws import models  # noqa: PLC0415 - as above
         from sm_proxy.aws.credentials import CredentialProvider  # noqa: PLC0415 - as above
         from sm_proxy.aws.vetting import Vetting  # noqa: PLC0415 - as above
 
