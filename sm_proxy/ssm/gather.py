@@ -21,6 +21,8 @@ LONGEST_S: Final = 0.008
 _SHORTEST_S: Final = 0.002
 """A shorter wait would gather one message, or none."""
 _PART: Final = 16
+_PAUSE_S: Final = 0.05
+"""A longer pause ends a transfer; a busy machine may make us late for shorter ones."""
 ENOUGH: Final = 16
 """So many messages in one read need not gather."""
 _NEVER: Final = float("inf")
@@ -51,7 +53,7 @@ class Gather:
         if not messages or len(messages[-1]) < FULL_BYTES:
             self._began = _NEVER
             return
-        if self._began == _NEVER or now - self._last > 2 * LONGEST_S:
+        if self._began == _NEVER or now - self._last > _PAUSE_S:
             self._began = now
         self._last = now
         wait = min(LONGEST_S, (now - self._began) / _PART)
