@@ -30,8 +30,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at pro
 SERVE = """
 import sys
 from sm_proxy import cli
-from sm_proxy.daemon import serving
-sys.exit(serving.serve(300, cli.main, lambda: None))
+from sm_proxy.daemon import server, serving
+run = cli.main
+{change}
+sys.exit(serving.serve(300, run, lambda: None))
 """
 NOBODY = ["connect", "no-name-of-ours"]
 """A connection that fails before it needs a network."""
@@ -103,21 +105,28 @@ def descriptors(pid: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
+    with running() as found:
+        yield found
+
+
+@contextlib.contextmanager
+def running(change: str = "") -> Iterator[Daemon]:
+    """A daemon, after a change to its modules."""
     base = tempfile.mkdtemp(dir="/tmp", prefix="sm-")  # a socket's path must be short
     own = {f"SM_PROXY_{kind}_DIR": f"{base}/{kind}" for kind in ("STATE", "CACHE", "CONFIG")}
     environment = {"PATH": os.environ["PATH"], "HOME": base, **own}
     root = str(Path(peers.__file__).parents[2])
     before = dict(os.environ)
     try:
-        command = [sys.executable, "-c", SERVE]
+        command = [sys.executable, "-c", SERVE.format(change=change)]
         with ended(subprocess.Popen(command, env={**environment, "PYTHONPATH": root})) as process:
             os.environ.update(environment)
             found = Daemon(process, environment, place.identity(), "")
             found.path = place.sockets(found.identity)[0]
             await_true(lambda: os.path.exists(found.path), 60, alive=process)  # noqa: PTH110
             await_true(lambda: answers(found), 60, alive=process)
+            await_true(lambda: children(process.pid) == [], 60)
             found.opened = descriptors(process.pid)
-            found.serves()
             yield found
     finally:
         os.environ.clear()
@@ -334,3 +343,33 @@ def test_a_child_that_is_killed_is_an_end_for_its_launcher_alone(daemon: Daemon)
         os.kill(child, signal.SIGKILL)
         assert connection.recv(1) == b""
     daemon.serves()
+
+
+def test_there_is_a_limit_of_processes() -> None:
+    """Whoever comes next does the work itself."""
+    with running("server.LIMIT = 3") as daemon:
+        with contextlib.ExitStack() as held:
+            working = [held.enter_context(daemon.connected()) for _ in range(3)]
+            await_true(lambda: len(children(daemon.process.pid)) == 3, 60)
+            with daemon.connected() as another:
+                assert another.recv(1) == b""
+            assert len(working) == 3
+        await_true(lambda: children(daemon.process.pid) == [], 60)
+        daemon.serves()
+
+
+RANDOM = """
+import os, random, secrets, ssl, sys, uuid
+
+def run(words):
+    found = [ssl.RAND_bytes(8).hex(), random.random(), secrets.token_hex(8), uuid.uuid4()]
+    print(*found, file=sys.stderr)
+    return 1
+"""
+
+
+def test_no_two_connections_have_the_same_random_numbers() -> None:
+    """Each is a fork of the same process."""
+    with running(RANDOM) as daemon, folder() as here:
+        lines = [daemon.answer(daemon.request(), (0, 1, 2, here))[1].split() for _ in range(3)]
+    assert [len(set(numbers)) for numbers in zip(*lines, strict=True)] == [3, 3, 3, 3]

@@ -146,7 +146,7 @@ def test_a_laptop_may_be_suspended(served: Lab) -> None:
         for ssh in ends:
             assert ssh.communicate(b"still here\n", 60)[0] == b"still here\n"
             assert ssh.returncode == 0
-    assert says(served) == ""
+    await_true(lambda: says(served) == "", 60)
 
 
 @contextlib.contextmanager
