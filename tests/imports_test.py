@@ -67,6 +67,7 @@ OURS_UNUSED = {
     "sm_proxy.identity.identities",
     "sm_proxy.jobs.failure",
     "sm_proxy.jobs.failure_causes",
+    "sm_proxy.jobs.search",
     "sm_proxy.local.network_place",
     "sm_proxy.local.prompt",
     "sm_proxy.local.secret_store",

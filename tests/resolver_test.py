@@ -10,7 +10,7 @@ import pytest
 from sm_proxy import resolver
 from sm_proxy.errors import SmProxyError
 from sm_proxy.jobs import cache as job_cache
-from sm_proxy.jobs import kinds, lookup, session_markers
+from sm_proxy.jobs import kinds, lookup, search, session_markers
 from sm_proxy.jobs.hostname import parse
 from sm_proxy.jobs.kinds import training
 from sm_proxy.resolver import Container
@@ -37,7 +37,7 @@ ONCE = ["DescribeLogStreams", "DescribeSubnets", "DescribeTrainingJob", "GetLogE
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (resolver, job_cache, cache):
+    for module in (search, job_cache, cache):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -15,7 +15,7 @@ from sm_proxy.aws.clients import Aws
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.commands import job_argument, options
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import hostname, kinds, lookup
+from sm_proxy.jobs import hostname, kinds, lookup, search
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.jobs.job import Job, training_target
@@ -184,7 +184,7 @@ class _Switch:
             output.status(
                 f"job {self.job.name} is {self.job.status}: waiting up to {within}, {why}"
             )
-        time.sleep(min(left, random.uniform(*resolver.POLL_S)))  # noqa: S311 - jitter
+        time.sleep(min(left, random.uniform(*search.POLL_S)))  # noqa: S311 - jitter
         self._describe()
         return True
 

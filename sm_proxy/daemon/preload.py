@@ -24,6 +24,7 @@ _MODULES: Final = (
     "sm_proxy.host_keys.trust_on_first_use",
     "sm_proxy.housekeeping",
     "sm_proxy.jobs.failure",
+    "sm_proxy.jobs.search",
     "sm_proxy.local.network_place",
     "sm_proxy.local.prompt",
     "sm_proxy.routes.bastion",

@@ -17,6 +17,7 @@ from sm_proxy import public_key, resolver
 from sm_proxy.aws.clients import Aws
 from sm_proxy.errors import SmProxyError
 from sm_proxy.host_keys import trust_on_first_use
+from sm_proxy.jobs import search
 from sm_proxy.jobs.container import Container
 from sm_proxy.jobs.hostname import Target
 from sm_proxy.local import signals
@@ -72,7 +73,7 @@ def wait_until_answering(
                 on_status(f"{shown}; waiting, it may still be starting")
         else:
             return found
-        time.sleep(min(left, random.uniform(*resolver.POLL_S)))  # noqa: S311 - jitter
+        time.sleep(min(left, random.uniform(*search.POLL_S)))  # noqa: S311 - jitter
         left = max(0.0, deadline - time.monotonic())
 
 

@@ -12,7 +12,7 @@ from sm_proxy import cli, resolver
 from sm_proxy.bootstrap.server import Started
 from sm_proxy.commands import bootstrap as command
 from sm_proxy.errors import SmProxyError
-from sm_proxy.jobs import marker
+from sm_proxy.jobs import marker, search
 from sm_proxy.jobs.hostname import parse
 from sm_proxy.local import prompt
 from sm_proxy.settings import Settings
@@ -67,7 +67,7 @@ class Account:
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Account:
-    monkeypatch.setattr(resolver, "time", Clock())
+    monkeypatch.setattr(search, "time", Clock())
     monkeypatch.setattr(FakeAws, "ensure_credentials", lambda _: None)
     return Account(monkeypatch)
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from sm_proxy import cli, resolver
+from sm_proxy import cli
 from sm_proxy.aws.errors import ServiceError
 from sm_proxy.commands import enable_remote_debug as command
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import search
 from sm_proxy.jobs.cache import JobCache
 from sm_proxy.jobs.hostname import parse
 from sm_proxy.settings import Settings
@@ -106,7 +107,7 @@ class Account:
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     clock = Clock()
-    for module in (command, resolver):
+    for module in (command, search):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(FakeAws, "ensure_credentials", lambda _: None)
     return Account(clock, monkeypatch)
@@ -158,7 +159,7 @@ def test_what_is_cached_about_the_job_is_forgotten(account: Account) -> None:
     targets = [parse(host, "sm-") for host in ("sm-my-job", "sm-my-job.2", "sm-my-job.training")]
     account.changes = {"ResourceConfig": {"InstanceCount": 2}}
     assert account.enable("sm-my-job") == 0
-    job = resolver._Search(targets[0], Settings(), account.aws, cache, print)._describe()
+    job = search.Search(targets[0], Settings(), account.aws, cache, print)._describe()
     for target in targets:
         cache.keep_container(target, job, container())
         assert cache.container(target) is not None

@@ -12,6 +12,7 @@ import pytest
 
 from sm_proxy import resolver
 from sm_proxy.errors import SmProxyError
+from sm_proxy.jobs import search
 from sm_proxy.jobs.hostname import parse
 from sm_proxy.settings import Settings
 from sm_proxy.state import cache
@@ -162,7 +163,7 @@ def test_a_restart_after_caching_is_waited_for(monkeypatch: pytest.MonkeyPatch) 
         SecondaryStatusTransitions=[{"StartTime": MINUTES_AGO}],
     )
     cached_ten_minutes_ago(monkeypatch, DescribeTrainingJob=began)
-    monkeypatch.setattr(resolver, "POLL_S", (0.01, 0.02))
+    monkeypatch.setattr(search, "POLL_S", (0.01, 0.02))
     aws = working(
         DescribeTrainingJob=description(ResourceConfig=TWO),  # its status has just begun
         DescribeLogStreams=[streams(), streams(), SECOND["DescribeLogStreams"]],
