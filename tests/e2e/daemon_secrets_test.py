@@ -50,14 +50,16 @@ def in_memory(pid: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def connected(lab: Lab, **env: str) -> Iterator[None]:
-    """An ssh connection that stays for as long as the block runs."""
+def connected(lab: Lab, **env: str) -> Iterator[list[bytes]]:
+    """An ssh connection that stays for as long as the block runs; then its stderr is known."""
     words = ("ssh", "-F", lab.config, lab.host, "echo up; cat")
-    with lab.popen(*words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as ssh:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    said: list[bytes] = []
+    with lab.popen(*words, env=env, **pipes) as ssh:
         assert ssh.stdout is not None
         assert ssh.stdout.readline() == b"up\n"
-        yield
-        ssh.communicate(b"", 60)
+        yield said
+        said.append(ssh.communicate(b"", 60)[1])
 
 
 @pytest.mark.parametrize("keep", ["0", "5m"])
@@ -69,7 +71,7 @@ def test_the_secrets_of_a_request_are_in_no_other_process_and_no_file(
     with lab.with_daemon(SM_PROXY_KEEP_SESSION=keep, HOME=str(tmp_path)) as served:
         served.ok(served.host, "true", env=CREDENTIALS)  # it starts the daemon
         daemon = served.await_daemon()
-        with connected(served, **CREDENTIALS):
+        with connected(served, **CREDENTIALS, SM_PROXY_LOG="debug") as said:
             processes = served.daemon_processes()
             assert any(in_memory(pid) == sorted(SECRETS) for pid in processes), "the search works"
             assert in_memory(daemon) == []
@@ -80,6 +82,8 @@ def test_the_secrets_of_a_request_are_in_no_other_process_and_no_file(
         served.settle()
         assert in_memory(daemon) == []
         tokens = served._gateway(op="tokens")["tokens"]
+        assert b"session" in said[0], "the debug log is on"
+        assert held(said[0], [*SECRETS, *tokens]) == []
         for path in served.state.rglob("*"):
             if path.is_file():
                 assert held(path.read_bytes(), [*SECRETS, *tokens]) == [], path
