@@ -34,6 +34,7 @@ class Guest:
         lines: the messages.
         stream: in the session; None while it waits.
         over: whether its sockets are closed.
+        needs_stream: whether it still waits for a stream.
         is_last: whether it asks the keeper to take no more connections.
         moved: how many bytes have gone either way.
     """
@@ -42,6 +43,7 @@ class Guest:
         self.lines = Lines(messages)
         self.stream: SessionStream | None = None
         self.over = False
+        self.needs_stream = True
         self.is_last = False
         self.moved = 0
         self._data = data
@@ -62,6 +64,7 @@ class Guest:
     def begin(self, stream: SessionStream) -> None:
         """Give it a stream."""
         self.stream = stream
+        self.needs_stream = False
 
     def wanted(self) -> tuple[list[int], list[int]]:
         """The descriptors to wait for, as two lists: readable, writable."""

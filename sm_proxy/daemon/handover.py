@@ -31,6 +31,7 @@ class Handover:
         through: what messages call the target; see `Session.through`.
         payload_limit: the largest message to try, in bytes.
         keep_s: how long to keep the session without a stream, in seconds.
+        ahead: whether it is for the next connection, while this one lasts.
         key: of the session from now on, if the first one does not tell whose keys these are.
     """
 
@@ -45,6 +46,7 @@ class Handover:
     through: str
     payload_limit: int
     keep_s: int
+    ahead: bool = False
     key: str = ""
 
     def message(self) -> dict[str, Any]:

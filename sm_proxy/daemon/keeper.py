@@ -132,13 +132,15 @@ class Keeper:
 
     def is_over(self, now: float) -> bool:
         """Whether nothing is left to be done but to end the session."""
-        if self._guests:
-            return False
-        if self._session is None and self._opening is not None:
-            return False  # the connection that began it has gone, but the session is there soon
         session = self._session
-        expired = self._keep_until.is_past(now)
-        return expired or self._daemon_gone or session is None or not self._serves_more(session)
+        if any(guest.stream or guest.needs_stream for guest in self._guests):
+            return False
+        if session is None:
+            # If the connection that began it has gone, the session is there soon.
+            return self._opening is None
+        if self._daemon_gone or not self._serves_more(session):
+            return True
+        return not self._guests and self._keep_until.is_past(now)
 
     def step(self, wakeup: int) -> None:
         """Wait until something can be done, and do it."""
@@ -214,7 +216,7 @@ class Keeper:
     def _hear(self, guest: Guest, ready: Ready, now: float) -> None:
         for message in guest.hear(ready):
             self._on_message(guest, message)
-        if guest.stream is None and not guest.over:
+        if guest.needs_stream and not guest.over:
             self._admit(guest, now)
         if self._session is None and self._opening is None and self._first.over:
             guest.leave()  # the session will not come
@@ -226,6 +228,7 @@ class Keeper:
 
     def _open(self, handover: Handover) -> None:
         """Take the session over, and begin to open its websocket."""
+        self._first.needs_stream = not handover.ahead
         handover.take_up()
         debug_log.restart()
         grant = handover.grant
@@ -265,9 +268,9 @@ class Keeper:
                 guest.tell(state="failed", failure=endings.told(error))
                 guest.leave()
             return
-        if not self._first.over:
+        if self._first.needs_stream and not self._first.over:
             self._first.begin(session.open_stream())
-            self._first.tell(state="open", session=session.session_id)
+        self._first.tell(state="open", session=session.session_id)
 
     def _admit(self, guest: Guest, now: float) -> None:
         """Give a connection a stream, or refuse it, once the session can tell."""
@@ -306,7 +309,9 @@ class Keeper:
         state = {
             "session": handover.grant.session_id,
             "target": _place(handover),
-            "streams": len(self._guests),
+            "streams": sum(
+                guest.needs_stream or guest.stream is not None for guest in self._guests
+            ),
         }
         if state == self._state:
             return

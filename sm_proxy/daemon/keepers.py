@@ -50,11 +50,13 @@ class Question:
         key: of the session; see `kept.py`.
         without: the ids of sessions that have no room for it, or lead nowhere.
         sure: whether the key is that of credentials that have been fetched.
+        ahead: whether it is for the next connection: it gets no session that is there.
     """
 
     key: str
     without: list[str] = field(default_factory=list)
     sure: bool = False
+    ahead: bool = False
 
 
 @dataclass
@@ -62,13 +64,20 @@ class _Keeper:
     pid: int
     key: str
     lines: Lines
+    ahead: bool
     began: float = field(default_factory=time.time)
     state: dict[str, Any] = field(default_factory=dict)
+    given: bool = False
 
     @property
     def session(self) -> str:
         """The id of its session; empty until it has one."""
         return str(self.state.get("session", ""))
+
+    @property
+    def streams(self) -> int:
+        """How many connections use it, or are about to."""
+        return int(self.state.get("streams", 0 if self.ahead else 1))
 
 
 class Keepers:
@@ -157,7 +166,7 @@ class Keepers:
                 keeper.session,
                 str(state.get("target", "")),
                 keeper.began,
-                int(state.get("streams", 0)),
+                keeper.streams,
                 None if (ends := state.get("ends")) is None else max(0.0, ends - now),
             )
             for keeper in self._keepers.values()
@@ -200,17 +209,25 @@ class Keepers:
         if question.key in self._unsure and not question.sure:
             Lines(messages).send({"state": "resolve"})
             return
-        for keeper in reversed(list(self._keepers.values())):
-            if keeper.key == question.key and keeper.session not in question.without:
+        usable = [each for each in self._keepers.values() if each.key == question.key]
+        if question.ahead:
+            if all(keeper.given or keeper.streams for keeper in usable):
+                self._begin(question, messages, data)
+            return
+        for keeper in reversed(usable):
+            if keeper.session not in question.without:
                 with contextlib.suppress(OSError):
                     fds = [messages.fileno(), data.fileno()]
                     socket.send_fds(keeper.lines.socket, [ADD], fds)
+                    keeper.given = True
                     return
-        self._begin(question.key, messages, data)
+        self._begin(question, messages, data)
 
-    def _begin(self, key: str, messages: socket.socket, data: socket.socket) -> None:
+    def _begin(self, question: Question, messages: socket.socket, data: socket.socket) -> None:
         ours, theirs = socket.socketpair()
-        self._keepers[_STARTING] = keeper = _Keeper(_STARTING, key, Lines(ours))
+        self._keepers[_STARTING] = keeper = _Keeper(
+            _STARTING, question.key, Lines(ours), question.ahead
+        )
         with theirs:
             try:
                 keeper.pid = self._start([theirs, messages, data])
@@ -226,3 +243,4 @@ class Keepers:
             self._unsure = [*self._unsure, keeper.key][-_UNSURE:]
             keeper.key = str(sure_key)
         keeper.state = state
+        keeper.given = False

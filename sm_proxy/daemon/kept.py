@@ -18,11 +18,13 @@ from typing import Any, Final
 
 from sm_proxy.aws import handed_keys, principal
 from sm_proxy.aws.clients import Aws
+from sm_proxy.aws.errors import ServiceError
 from sm_proxy.daemon import endings
 from sm_proxy.daemon.handover import Handover
 from sm_proxy.daemon.keepers import Question
-from sm_proxy.daemon.kept_stream import JoinedStream, KeptStream
+from sm_proxy.daemon.kept_stream import JoinedStream, KeptStream, LeadingStream
 from sm_proxy.daemon.lines import Lines
+from sm_proxy.errors import SmProxyError
 from sm_proxy.local import debug_log, threads
 from sm_proxy.routes import sessions, ssm_session
 from sm_proxy.routes.session_api import SessionRequest, SsmApi
@@ -49,7 +51,11 @@ def source(ask: Ask) -> ssm_session.KeptSource:
 
     def kept(aws: Aws, request: SessionRequest, words: Words, settings: Settings) -> Stream | None:
         aws.network  # noqa: B018 - a bad setting is an error before StartSession, as without us
-        return _Asked(ask, aws, request, words, settings).stream()
+        asked = _Asked(ask, aws, request, words, settings)
+        stream = asked.stream()
+        if stream is not None and settings.session_ahead:
+            return LeadingStream(stream, asked.start_ahead)
+        return stream
 
     return kept
 
@@ -132,6 +138,28 @@ class _Asked:
             return ssm_session.open_session(self._aws, self._request, self._words)
         return stream
 
+    def start_ahead(self) -> Stream | None:
+        """Have the next connection's session started, if there is none that nobody uses.
+
+        Returns:
+            What keeps that session, until it is closed.
+        """
+        ends = self._ends(ahead=True)
+        if ends is None:
+            return None
+        with contextlib.ExitStack() as undo:
+            undo.callback(ends.close)
+            try:
+                if self._answer(ends.lines).get("state") != "start":
+                    return None
+                stream = self._started(ends, ahead=True)
+            except (ServiceError, SmProxyError) as error:
+                debug_log.write("no session was started ahead", why=error)
+                return None
+            if stream is not None:
+                undo.pop_all()
+            return stream
+
     def _key(self) -> str:
         parts = [self._known, self._request.target, self._request.document, self._request.reason]
         parameters = {name: list(value) for name, value in self._request.parameters.items()}
@@ -142,14 +170,15 @@ class _Asked:
         """Find out whose keys these are: the environment alone does not tell."""
         self._known, self._sure = threads.run(principal.of_keys, self._known, self._aws), True
 
-    def _ends(self) -> _Ends | None:
+    def _ends(self, *, ahead: bool = False) -> _Ends | None:
         """Ask the daemon; None if it does not serve."""
         opened: list[socket.socket] = []
         try:
             opened += (*socket.socketpair(),)
             opened += (*socket.socketpair(),)
             messages, theirs, data, far = opened
-            self._ask(Question(self._key(), self._without, sure=self._sure), (theirs, far))
+            question = Question(self._key(), self._without, self._sure, ahead)
+            self._ask(question, (theirs, far))
         except OSError as error:
             debug_log.write("the daemon keeps no session", why=error)
             for each in opened:
@@ -157,7 +186,7 @@ class _Asked:
             return None
         return _Ends(Lines(messages), data)
 
-    def _started(self, ends: _Ends) -> Stream | None:
+    def _started(self, ends: _Ends, *, ahead: bool = False) -> Stream | None:
         """Start a session, and hand it over to the keeper; None if that has failed.
 
         Raises:
@@ -167,7 +196,7 @@ class _Asked:
         with ssm_session.started(api, self._aws) as grant:
             answer: dict[str, Any] = {}
             with contextlib.suppress(OSError):
-                ends.lines.send(self._handover(grant).message(), ANSWER_S)
+                ends.lines.send(self._handover(grant, ahead=ahead).message(), ANSWER_S)
                 answer = _first(ends.lines, OPEN_S)
             if answer.get("state") == "open":
                 return self._kept(ends, grant.session_id)
@@ -180,7 +209,7 @@ class _Asked:
             ssm.terminate_within_bound(api, grant.session_id)
         return None
 
-    def _handover(self, grant: Grant) -> Handover:
+    def _handover(self, grant: Grant, *, ahead: bool) -> Handover:
         keys, sure_key = handed_keys.give(self._aws), ""
         if not self._sure and not principal.is_certain(self._aws):
             self._resolve()
@@ -198,6 +227,7 @@ class _Asked:
             self._through,
             ssm_session.payload_limit(self._request.target),
             settings.keep_session,
+            ahead,
             sure_key,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typing import Any, Final
 from sm_proxy.daemon.endings import Ending
 from sm_proxy.daemon.lines import Lines
 from sm_proxy.local import debug_log, output
+from sm_proxy.local.threads import Background
 from sm_proxy.tunnel.replaceable import ReplaceableStream
 from sm_proxy.tunnel.socket_stream import SocketStream
 from sm_proxy.tunnel.stream import Stream, StreamWrapper
@@ -212,3 +214,48 @@ class JoinedStream(ReplaceableStream):
             debug_log.write("the kept session leads nowhere", id=self._kept.session_id)
             self._kept.retire()
         return wanted
+
+
+class LeadingStream(StreamWrapper):
+    """A stream beside which the session of the next connection is started, once bytes can flow.
+
+    Args:
+        stream: of this connection.
+        start: starts that session, in a thread; what it returns is closed with this stream.
+    """
+
+    def __init__(self, stream: Stream, start: Callable[[], Stream | None]) -> None:
+        super().__init__(stream)
+        self._start = start
+        self._lock = threading.Lock()
+        self._closed = False
+        self._began = False
+        self._next: Stream | None = None
+
+    @property
+    def transparent(self) -> bool:
+        """Whether nothing is left to be done before the end."""
+        return self._began
+
+    def advance(self, now: float, *, readable: bool) -> None:
+        """Do everything that can be done without waiting."""
+        super().advance(now, readable=readable)
+        if self.opened and not self._began:
+            self._began = True
+            Background(self._lead)
+
+    def close(self) -> None:
+        """Free everything."""
+        super().close()
+        with self._lock:
+            self._closed = True
+        if self._next is not None:
+            self._next.close()
+
+    def _lead(self) -> None:
+        found = self._start()
+        with self._lock:
+            if not self._closed:
+                self._next, found = found, None
+        if found is not None:
+            found.close()
